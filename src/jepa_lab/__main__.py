@@ -1,0 +1,13 @@
+"""python -m jepa_lab"""
+
+import sys
+
+if __name__ == "__main__":
+    if {"-h", "--help"} & set(sys.argv[1:]):
+        from jepa_lab.help import help_text
+
+        print(help_text())
+    else:
+        from jepa_lab.cli import main
+
+        main()

@@ -1,0 +1,69 @@
+"""--help: the experiments and the groups with a line each, read from the first comment of every file in conf/.
+
+Imports nothing but the standard library: it answers before Hydra or torch could.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+_USAGE = """\
+jepa-lab trains joint-embedding predictive models and says at the end whether the representation collapsed.
+
+  python -m jepa_lab +experiment=NAME [group=option ...] [key=value ...]         one run
+  python -m jepa_lab -m +experiment=NAME loss.lambda_rate=1e-3,1e-2 seed=0,1     every combination, one after another
+  python -m jepa_lab +experiment=NAME --cfg job                                  print the configuration, run nothing
+"""
+
+
+def conf_dir() -> Path:
+    """The folder of configurations: beside the package when installed, at the top of a checkout."""
+    here = Path(__file__).resolve().parent
+    for folder in (here / "conf", here.parents[1] / "conf"):
+        if (folder / "config.yaml").is_file():
+            return folder
+    raise RuntimeError(f"conf/ not found beside {here} or at {here.parents[1]}")
+
+
+def first_comment(path: Path) -> str:
+    """The text of a YAML file's first comment, directives such as `# @package` left out."""
+    for line in path.read_text(encoding="utf-8").splitlines():
+        text = line.strip()
+        if text.startswith("# @"):
+            continue
+        return text.lstrip("# ") if text.startswith("#") else ""
+    return ""
+
+
+def options_of(folder: Path) -> list[str]:
+    """The names of the groups, or of a group's options; files that begin with an underscore are shared parts."""
+    names = [p.stem for p in folder.glob("*.yaml") if not p.name.startswith("_")]
+    names += [p.name for p in folder.iterdir() if p.is_dir()]
+    return sorted(names)
+
+
+def help_text() -> str:
+    """Usage, experiments, groups and the keys people change most."""
+    conf = conf_dir()
+    lines = [_USAGE]
+    groups = sorted(p for p in conf.iterdir() if p.is_dir() and p.name != "experiment")
+    for title, folder in [("Experiments (+experiment=)", conf / "experiment"), *((f"{g.name}=", g) for g in groups)]:
+        lines.append(title)
+        lines += [f"  {name:<20} {first_comment(folder / f'{name}.yaml')}" for name in options_of(folder)]
+        lines.append("")
+    lines.append("Keys most often changed")
+    lines += [f"  {key:<24} {text}" for key, text in _KEYS]
+    return "\n".join(lines)
+
+
+_KEYS = [
+    ("seed", "of weights, views and order"),
+    ("loss.lambda_rate", "weight of the coding rate; 0 is none"),
+    ("loss.rate_target", "z_agg, z or both"),
+    ("dataset.n_views", "views a sequence, the target view included"),
+    ("dataset.batch_size", "sequences a step"),
+    ("dataset.epochs", "passes over the training images"),
+    ("optim.lr", "highest learning rate"),
+    ("runs_dir", "where runs are kept"),
+    ("on_existing", "resume (default), restart or error"),
+]

@@ -1,0 +1,75 @@
+"""The [AGG]-token transformer that turns a sequence of view tokens into one aggregate."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from jepa_lab.errors import UserError
+
+
+def sincos_positions(length: int, dim: int) -> Tensor:
+    """(length, dim) fixed sine and cosine position codes (Vaswani et al. 2017); dim even or odd."""
+    position = torch.arange(length, dtype=torch.float32).unsqueeze(1)
+    rate = torch.exp(torch.arange(0, dim, 2, dtype=torch.float32) * (-math.log(10_000.0) / dim))
+    code = torch.zeros(length, dim)
+    code[:, 0::2] = torch.sin(position * rate)
+    code[:, 1::2] = torch.cos(position * rate)[:, : dim // 2]
+    return code
+
+
+class TransformerAggregator(nn.Module):
+    """Tokens (B, M, D) -> z_agg (B, D): a learnable [AGG] token is prepended and read out after the last block.
+
+    Without positions (as published) the tokens are a set: only the action embeddings and the zero slot of the last token
+    tell their order, so any M is accepted at any time. `positions` "learned" holds max_views codes, "sincos" is
+    unlimited. Blocks are post-norm (as published) or pre-norm, with ReLU and a feed-forward width of ffn_ratio * D.
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        *,
+        depth: int = 3,
+        heads: int = 4,
+        ffn_ratio: int = 4,
+        dropout: float = 0.1,
+        norm_first: bool = False,
+        positions: str = "none",
+        max_views: int = 32,
+    ) -> None:
+        super().__init__()
+        if dim % heads:
+            raise UserError(f"model.heads={heads}: the token width {dim} (encoder + action) is not a multiple of it")
+        self.agg_token = nn.Parameter(torch.zeros(1, 1, dim))
+        self.blocks = nn.ModuleList(
+            nn.TransformerEncoderLayer(
+                dim, heads, ffn_ratio * dim, dropout=dropout, batch_first=True, norm_first=norm_first
+            )
+            for _ in range(depth)
+        )
+        self.norm = nn.LayerNorm(dim)
+        self.positions = positions
+        self.position_code = nn.Parameter(torch.randn(1, max_views, dim) * 0.02) if positions == "learned" else None
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        b, m, d = tokens.shape
+        if self.position_code is not None:
+            if m > self.position_code.shape[1]:
+                raise ValueError(f"{m} views, but learned positions for {self.position_code.shape[1]}")
+            tokens = tokens + self.position_code[:, :m]
+        elif self.positions == "sincos":
+            tokens = tokens + sincos_positions(m, d).to(tokens)
+        x = torch.cat([self.agg_token.expand(b, 1, d).to(tokens.dtype), tokens], dim=1)
+        for block in self.blocks:
+            x = block(x)
+        return self.norm(x[:, 0])
+
+
+class MeanAggregator(nn.Module):
+    """The aggregate that learns nothing: the mean over the view tokens."""
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        return tokens.mean(dim=1)

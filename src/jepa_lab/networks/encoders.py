@@ -1,0 +1,89 @@
+"""Image encoders: (n, C, H, W) float images -> (n, d) features. Every encoder carries its width as `.dim`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+from torchvision.models.resnet import BasicBlock, resnet18
+
+from jepa_lab.errors import UserError
+
+
+class ResNet18(nn.Module):
+    """torchvision's ResNet-18 without its classifier: 512 globally averaged features (He et al. 2016).
+
+    stem "cifar" is a 3x3 stride-1 convolution without max-pooling (11,168,832 parameters for 3 channels), for images of
+    about 32 pixels; stem "imagenet" is the original 7x7 stride 2 with max-pooling (11,176,512). The last batch-norm gain
+    of every block starts at 0.
+    """
+
+    dim = 512
+
+    def __init__(self, in_channels: int = 3, stem: str = "cifar") -> None:
+        super().__init__()
+        net = resnet18(weights=None, zero_init_residual=True)
+        net.fc = nn.Identity()
+        if stem == "cifar":
+            net.conv1 = nn.Conv2d(in_channels, 64, kernel_size=3, stride=1, padding=1, bias=False)
+            net.maxpool = nn.Identity()
+        elif in_channels != 3:
+            net.conv1 = nn.Conv2d(in_channels, 64, kernel_size=7, stride=2, padding=3, bias=False)
+        self.net = net
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.net(images)
+
+
+class ResNetSmall(nn.Module):
+    """A residual network for images of 8 to 32 pixels on two cores: one block per width, each halving the resolution.
+
+    widths (32, 64, 128) gives 128 features; the first width also is the width of the stem.
+    """
+
+    def __init__(self, in_channels: int = 1, widths: Sequence[int] = (32, 64, 128)) -> None:
+        super().__init__()
+        blocks: list[nn.Module] = []
+        previous = widths[0]
+        for width in widths:
+            shortcut = nn.Sequential(nn.Conv2d(previous, width, 1, stride=2, bias=False), nn.BatchNorm2d(width))
+            blocks.append(BasicBlock(previous, width, stride=2, downsample=shortcut))
+            previous = width
+        self.stem = nn.Sequential(
+            nn.Conv2d(in_channels, widths[0], 3, padding=1, bias=False), nn.BatchNorm2d(widths[0]), nn.ReLU(inplace=True)
+        )
+        self.blocks = nn.Sequential(*blocks)
+        self.dim = previous
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+            elif isinstance(module, BasicBlock):
+                nn.init.zeros_(module.bn2.weight)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.blocks(self.stem(images)).mean(dim=(2, 3))
+
+
+class Pixels(nn.Module):
+    """The baseline that learns nothing: the flattened image. Its feature width is C * H * W."""
+
+    def __init__(self, in_channels: int, image_size: int) -> None:
+        super().__init__()
+        self.dim = in_channels * image_size**2
+
+    def forward(self, images: Tensor) -> Tensor:
+        return torch.flatten(images, start_dim=1)
+
+
+def build_encoder(name: str, *, in_channels: int, image_size: int, widths: Sequence[int] = ()) -> nn.Module:
+    """The encoder of that name. Raises UserError for an unknown one."""
+    builders: dict[str, Callable[[], nn.Module]] = {
+        "resnet18_cifar": lambda: ResNet18(in_channels, "cifar"),
+        "resnet18_imagenet": lambda: ResNet18(in_channels, "imagenet"),
+        "resnet_small": lambda: ResNetSmall(in_channels, widths or (32, 64, 128)),
+        "pixels": lambda: Pixels(in_channels, image_size),
+    }
+    if name not in builders:
+        raise UserError(f"encoder.name={name}: no such encoder; one of {', '.join(builders)}")
+    return builders[name]()

@@ -1,0 +1,83 @@
+"""seq-JEPA (Ghaemi et al. 2025, arXiv:2505.03176): encode views, aggregate them with their actions, predict the next."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from jepa_lab.networks.heads import ActionProjection
+
+
+@dataclass
+class Representations:
+    """What a step publishes. B sequences of M observed views and one target view.
+
+    z: (B, M, D) encodings of the observed views (should be equivariant); z_agg: (B, Da) aggregate (should be invariant);
+    z_hat: (B, D) prediction of the target view's encoding; z_target: (B, D) that encoding.
+    """
+
+    z: Tensor
+    z_agg: Tensor
+    z_hat: Tensor
+    z_target: Tensor
+
+    def detach(self) -> Representations:
+        """The same values, cut off from the graph, as float32."""
+        return Representations(*(t.detach().float() for t in (self.z, self.z_agg, self.z_hat, self.z_target)))
+
+
+class SeqJEPANetwork(nn.Module):
+    """The online network. Its encoder alone is shared with (or copied into) the target branch.
+
+    Token i is concat(z_i, e_i), e_i the embedded relative action from view i to view i + 1. The last observed token's
+    action slot is zero: the action towards the target view goes to the predictor only.
+    """
+
+    def __init__(
+        self,
+        encoder: nn.Module,
+        aggregator: nn.Module,
+        predictor: nn.Module,
+        action_projection: ActionProjection,
+        *,
+        channels_last: bool = False,
+    ) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.aggregator = aggregator
+        self.predictor = predictor
+        self.action_projection = action_projection
+        self.channels_last = channels_last
+        if channels_last:
+            self.encoder.to(memory_format=torch.channels_last)
+
+    def encode(self, views: Tensor, encoder: nn.Module | None = None) -> Tensor:
+        """Images (..., C, H, W) -> features (..., D) in one encoder call, by the online encoder unless one is given."""
+        flat = views.reshape(-1, *views.shape[-3:])
+        if self.channels_last:
+            flat = flat.contiguous(memory_format=torch.channels_last)
+        features = (encoder or self.encoder)(flat)
+        return features.view(*views.shape[:-3], -1)
+
+    def tokens(self, z: Tensor, actions: Tensor, keep_actions: bool = True) -> tuple[Tensor, Tensor]:
+        """(B, M, D) and relative actions (B, M, A) -> tokens (B, M, D + P) and the predictor's embedding (B, P).
+
+        keep_actions=False zeroes every action slot of the tokens: an aggregate that can know of views only by looking.
+        """
+        embedded = self.action_projection(actions).to(z.dtype)
+        slots = torch.zeros_like(embedded)
+        if keep_actions:
+            slots[:, :-1] = embedded[:, :-1]
+        return torch.cat([z, slots], dim=-1), embedded[:, -1]
+
+    def aggregate(self, z: Tensor, actions: Tensor, keep_actions: bool = True) -> Tensor:
+        """z (B, M, D), relative actions (B, M, A) -> z_agg (B, D + P)."""
+        return self.aggregator(self.tokens(z, actions, keep_actions)[0])
+
+    def predict(self, z: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
+        """z (B, M, D), relative actions (B, M, A) -> z_agg (B, D + P) and z_hat (B, D)."""
+        tokens, towards_target = self.tokens(z, actions)
+        z_agg = self.aggregator(tokens)
+        return z_agg, self.predictor(torch.cat([z_agg, towards_target], dim=-1))
