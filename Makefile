@@ -1,0 +1,36 @@
+# The contract: the same commands here, on a newcomer's machine and in CI.
+# `make VENV=/path/to/venv ...` uses another environment; EXTRAS=joblib,optuna adds optional parts.
+VENV ?= .venv
+PYTHON ?= python3
+EXTRAS ?=
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.jepa-lab-installed
+
+.PHONY: setup demo test lint bench clean
+
+setup: $(STAMP)
+
+$(STAMP): pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --editable ".[dev$(if $(EXTRAS),$(comma)$(EXTRAS))]"
+	@touch $@
+comma := ,
+
+demo: setup
+	$(BIN)/python -m jepa_lab +experiment=teacherless_b
+
+test: setup
+	$(BIN)/python -m pytest
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: setup
+	$(BIN)/python benchmarks/views.py
+	$(BIN)/python benchmarks/metrics.py
+	$(BIN)/python benchmarks/training.py
+
+clean:
+	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache

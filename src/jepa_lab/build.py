@@ -1,0 +1,165 @@
+"""From a checked configuration to objects: data, views, network, module, callbacks."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from torch import nn
+
+from jepa_lab.callbacks import CollapseMonitor, EpochLines, OnlineProbes, RandomState, Saver, TargetEMA, TrainingLog
+from jepa_lab.config.schema import Config
+from jepa_lab.data.images import ImageSource, Splits, load_splits
+from jepa_lab.data.loader import EpochLoader
+from jepa_lab.data.views import ViewGroup, make_view_group
+from jepa_lab.errors import UserError
+from jepa_lab.ledger import ParquetLedger, RunDir
+from jepa_lab.losses import RateLoss
+from jepa_lab.modules.objective import Objective
+from jepa_lab.modules.seq_jepa import SeqJEPA
+from jepa_lab.networks.aggregator import MeanAggregator, TransformerAggregator
+from jepa_lab.networks.encoders import build_encoder
+from jepa_lab.networks.heads import ActionProjection, mlp_predictor
+from jepa_lab.networks.seq_jepa import SeqJEPANetwork
+from jepa_lab.networks.target import tau_from_memory
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How long a run is."""
+
+    batches: int  # an epoch
+    steps: int  # optimiser steps in all
+    validate_every: int  # epochs
+
+
+def build_data(config: Config) -> Splits:
+    """The images of the run. UserError if they are missing, broken or fewer than a batch."""
+    d = config.dataset
+    splits = load_splits(
+        d.source, root=d.root, path=d.path, image_size=d.image_size, train_size=d.train_size, val_size=d.val_size
+    )
+    n = len(splits.train.images)
+    if n < d.batch_size:
+        raise UserError(f"dataset.batch_size={d.batch_size}: larger than the {n} training images")
+    if len(splits.val.images) < 2:
+        raise UserError(f"dataset.{'path' if d.path else 'root'}: fewer than 2 validation images; add images")
+    return splits
+
+
+def build_views(config: Config, source: ImageSource) -> ViewGroup:
+    """The view group with this source's normalisation."""
+    d = config.dataset
+    options = d.view_options()
+    return make_view_group(
+        d.views, n_views=d.n_views, mean=source.mean, std=source.std, first_view=d.first_view, **options
+    )
+
+
+def build_loaders(config: Config, splits: Splits) -> dict[str, EpochLoader]:
+    """train (shuffled), val and test (in order) at the run's batch size."""
+    size = config.dataset.batch_size
+    return {
+        "train": EpochLoader(splits.train, size, split="train", seed=config.seed, shuffle=True),
+        "val": EpochLoader(splits.val, size, split="val"),
+        "test": EpochLoader(splits.test, size, split="test"),
+    }
+
+
+def build_budget(config: Config, batches: int) -> Budget:
+    """Steps and the interval of validations. UserError if the last epoch would not be validated."""
+    epochs = config.dataset.epochs
+    every = config.monitor.every_epochs or max(n for n in range(1, epochs + 1) if epochs % n == 0 and epochs // n >= min(epochs, 12))
+    if epochs % every:
+        raise UserError(f"monitor.every_epochs={every}: {epochs} epochs are no multiple of it; the last would go unseen")
+    return Budget(batches, epochs * math.ceil(batches / config.optim.accumulate), every)
+
+
+def build_module(config: Config, group: ViewGroup, source: ImageSource, steps: int) -> SeqJEPA:
+    """Network and objective under the LightningModule; the weights come from the global random stream."""
+    channels, size = source.images.shape[1], source.images.shape[2]
+    encoder = build_encoder(
+        config.encoder.name, in_channels=channels, image_size=size, widths=tuple(config.encoder.widths)
+    )
+    model, loss = config.model, config.loss
+    dim = int(encoder.dim)  # type: ignore[arg-type]
+    width = dim + model.action_dim
+    aggregator: nn.Module = MeanAggregator()
+    if model.aggregator == "transformer":
+        aggregator = TransformerAggregator(
+            width,
+            depth=model.depth,
+            heads=model.heads,
+            ffn_ratio=model.ffn_ratio,
+            dropout=model.dropout,
+            norm_first=model.norm_first,
+            positions=model.positions,
+        )
+    network = SeqJEPANetwork(
+        encoder,
+        aggregator,
+        mlp_predictor(width + model.action_dim, dim, model.hidden),
+        ActionProjection(group.action_dim, model.action_dim),
+        channels_last=config.hardware.channels_last and config.encoder.name != "pixels",
+    )
+    rate = None
+    if loss.lambda_rate > 0:
+        rate = RateLoss(
+            target=loss.rate_target, alpha=loss.alpha, normalise=loss.rate_normalise, center=loss.rate_center
+        )
+    classifier = nn.Linear(width, source.n_classes) if loss.supervised > 0 and source.n_classes > 1 else None
+    if loss.supervised > 0 and classifier is None:
+        raise UserError(f"loss.supervised={loss.supervised}: the images of dataset={config.dataset.name} have no labels")
+    module = SeqJEPA(
+        network,
+        group,
+        Objective(
+            rate,
+            lambda_rate=loss.lambda_rate,
+            prediction=loss.prediction,
+            supervised=loss.supervised,
+            classifier=classifier,
+        ),
+        target=config.target.name,
+        optim=config.optim,
+        steps=steps,
+        seed=config.seed,
+        n_classes=source.n_classes,
+    )
+    if config.hardware.compile:
+        network.encoder.compile()
+    return module
+
+
+def target_tau(config: Config, steps: int) -> float:
+    """The EMA rate of the run: as given, or from the memory's share of the steps."""
+    tau = config.target.tau
+    return tau_from_memory(config.target.memory, steps) if tau is None else tau
+
+
+def best_key(config: Config, n_classes: int) -> str:
+    """The validation metric that chooses best.ckpt."""
+    if config.monitor.best != "auto":
+        return config.monitor.best
+    return "val/probe/class_from_z_agg" if n_classes > 1 else "val/probe/action_from_z"
+
+
+def build_callbacks(
+    config: Config, budget: Budget, run: RunDir, ledger: ParquetLedger, n_classes: int
+) -> list[object]:
+    """In the order they act: the target first, then readers, then the checkpoint (Lightning keeps it last)."""
+    callbacks: list[object] = []
+    if config.target.name == "ema":
+        callbacks.append(TargetEMA(target_tau(config, budget.steps), config.target.schedule, budget.steps))
+    probes, batches = config.probes, budget.batches * config.dataset.epochs
+    callbacks += [
+        TrainingLog(config.monitor.log_every),
+        OnlineProbes(
+            lr=probes.lr, weight_decay=probes.weight_decay, hidden=probes.hidden, steps=batches, seed=config.seed
+        ),
+        CollapseMonitor(),
+        EpochLines(config.dataset.epochs),
+        RandomState(),
+        Saver(run.checkpoints, best_key(config, n_classes), ledger),
+    ]
+    return callbacks

@@ -1,0 +1,91 @@
+"""CollapseMonitor: rank, scale and agreement of every tap, on the features of the evaluation pass that runs anyway."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+
+from jepa_lab.callbacks.publish import publish
+from jepa_lab.losses import best_constant_loss, skill
+from jepa_lab.metrics import collapse_metrics, view_metrics
+
+MAX_ROWS = 4096  # of a tap's features; more change the metrics less than the noise between seeds
+
+
+class CollapseMonitor(pl.Callback):
+    """Collects the published features of an evaluation pass (clean, fixed views, evaluation mode) and logs
+
+    - `<prefix>/<tap>/<metric>` for the taps z (all observed views), z_agg, z_hat and z_target, the sample size n and the
+      width d among them; metrics over views of one image for z;
+    - `<prefix>/loss/prediction`, `/skill`, `/action_gain`, `/copy_gain`: the label-free tests of the prediction.
+    - `<prefix>/z_agg/within_share` from two aggregates of one image, each of its own views.
+
+    With prefix "reference" (before training) the raw input and the number of classes are added. Its own cost is counted
+    in seconds under `monitor/seconds`.
+    """
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self._rows: dict[str, list[Tensor]] = {}
+
+    def on_validation_epoch_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        self._rows = {}
+
+    def on_validation_batch_end(self, trainer: pl.Trainer, pl_module: Any, *args: Any) -> None:
+        seen = pl_module.evaluated
+        kept = {
+            "z": seen.reps.z,
+            "z_agg": seen.reps.z_agg,
+            "z_hat": seen.reps.z_hat,
+            "z_target": seen.reps.z_target,
+            "loss": seen.loss,
+            "loss_shuffled": seen.loss_shuffled,
+            "loss_copy": seen.loss_copy,
+        }
+        if pl_module.eval_prefix == "reference":
+            kept["input"] = pl_module.batch.target.flatten(1)
+        if seen.z_agg_again is not None:
+            kept["z_agg_pair"] = torch.stack([seen.reps.z_agg, seen.z_agg_again], dim=1)
+        for name, value in kept.items():
+            self._rows.setdefault(name, []).append(value)
+
+    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        start = time.perf_counter()
+        rows = {name: torch.cat(values) for name, values in self._rows.items()}
+        self._rows = {}
+        publish(trainer, measure(rows, pl_module.eval_prefix, pl_module.n_classes))
+        self.seconds += time.perf_counter() - start
+        publish(trainer, {"monitor/seconds": self.seconds})
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"seconds": self.seconds}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.seconds = state_dict["seconds"]
+
+
+def measure(rows: dict[str, Tensor], prefix: str, n_classes: int) -> dict[str, float]:
+    """The metrics of one pass from its collected rows: taps (n, d), z (n, M, d), per-sequence losses (n,)."""
+    out: dict[str, float] = {}
+    for tap in ("z", "z_agg", "z_hat", "z_target", "input"):
+        if tap in rows:
+            features = rows[tap].flatten(0, -2)[:MAX_ROWS]
+            values = collapse_metrics(features)
+            out |= {f"{prefix}/{tap}/{k}": v for k, v in values.items()}
+            out[f"{prefix}/{tap}/d"] = float(features.shape[1])
+    if rows["z"].shape[1] >= 2:
+        out |= {f"{prefix}/z/{k}": v for k, v in view_metrics(rows["z"][: MAX_ROWS // 2]).items()}
+    if "z_agg_pair" in rows:
+        out |= {f"{prefix}/z_agg/{k}": v for k, v in view_metrics(rows["z_agg_pair"]).items()}
+    loss = rows["loss"].mean()
+    out[f"{prefix}/loss/prediction"] = float(loss)
+    out[f"{prefix}/skill"] = float(skill(loss, best_constant_loss(rows["z_target"])))
+    out[f"{prefix}/action_gain"] = float(rows["loss_shuffled"].mean() - loss)
+    out[f"{prefix}/copy_gain"] = float(rows["loss_copy"].mean() - loss)
+    if prefix == "reference":
+        out["reference/n_classes"] = float(n_classes)
+    return out

@@ -1,0 +1,13 @@
+"""One way for callbacks to hand metrics to every logger of the run, and to the progress display."""
+
+from __future__ import annotations
+
+import pytorch_lightning as pl
+import torch
+
+
+def publish(trainer: pl.Trainer, metrics: dict[str, float]) -> None:
+    """Logs at the current optimiser step and epoch; the values are also readable from `trainer.callback_metrics`."""
+    for logger in trainer.loggers:
+        logger.log_metrics(metrics={**metrics, "epoch": trainer.current_epoch}, step=trainer.global_step)
+    trainer.callback_metrics.update({k: torch.tensor(v) for k, v in metrics.items()})

@@ -1,0 +1,30 @@
+"""TargetEMA: after every optimiser step the target encoder moves towards the online encoder."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytorch_lightning as pl
+
+from jepa_lab.networks.target import ema_update, tau_at
+
+
+class TargetEMA(pl.Callback):
+    """Updates `pl_module.target_encoder` from `pl_module.network.encoder` once per optimiser step, also under gradient
+    accumulation. tau is constant or rises to 1 along half a cosine over `steps`."""
+
+    def __init__(self, tau: float, schedule: str, steps: int) -> None:
+        self.tau = tau
+        self.schedule = schedule
+        self.steps = steps
+        self._last_step = 0
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._last_step = trainer.global_step
+
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, *args: Any) -> None:
+        if trainer.global_step == self._last_step:
+            return
+        self._last_step = trainer.global_step
+        tau = tau_at(trainer.global_step - 1, self.steps, self.tau, self.schedule)
+        ema_update(pl_module.target_encoder, pl_module.network.encoder, tau)

@@ -1,0 +1,69 @@
+"""Batches of images held in memory, in an order that depends on (seed, epoch) alone and can be resumed anywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from jepa_lab.data.images import ImageSource
+
+ImageBatch = tuple[str, Tensor, Tensor, Tensor | None]  # split, index (B,), images (B, C, H, W) uint8, labels (B,)
+
+
+class EpochLoader:
+    """Iterates over an ImageSource in batches; Lightning drives its epoch and stores its position.
+
+    Training order is a permutation drawn from (seed, epoch), the last short batch left out (its batch-norm statistics
+    would be another distribution's). Evaluation order is the source's, every image once. `__iter__` is a generator on
+    purpose: its body starts after Lightning has told the epoch.
+    """
+
+    def __init__(self, source: ImageSource, batch_size: int, *, split: str, seed: int = 0, shuffle: bool = False) -> None:
+        self.source = source
+        self.batch_size = batch_size
+        self.split = split
+        self.seed = seed
+        self.shuffle = shuffle
+        self.epoch = 0
+        self._position = 0
+        self._skip = 0
+
+    def __len__(self) -> int:
+        n = len(self.source.images)
+        return n // self.batch_size if self.shuffle else -(-n // self.batch_size)
+
+    def __iter__(self) -> Iterator[ImageBatch]:
+        order = self._order()
+        start, self._skip = self._skip, 0
+        for position in range(start, len(self)):
+            self._position = position + 1
+            yield self._batch(order[position * self.batch_size : (position + 1) * self.batch_size])
+
+    def _order(self) -> Tensor:
+        n = len(self.source.images)
+        if not self.shuffle:
+            return torch.arange(n)
+        generator = torch.Generator().manual_seed((self.seed * 1_000_003 + self.epoch) % 2**63)
+        return torch.randperm(n, generator=generator)
+
+    def _batch(self, index: Tensor) -> ImageBatch:
+        labels = None if self.source.labels is None else self.source.labels[index]
+        return self.split, index, self.source.images[index], labels
+
+    @property
+    def sampler(self) -> EpochLoader:
+        """Lightning calls `set_epoch` on a loader's sampler."""
+        return self
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def state_dict(self) -> dict[str, Any]:
+        """Position within the epoch: batches that were consumed."""
+        return {"epoch": self.epoch + self._position // len(self), "position": self._position % len(self)}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.epoch, self._skip = state["epoch"], state["position"]

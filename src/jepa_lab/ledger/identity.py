@@ -1,0 +1,54 @@
+"""What makes two runs the same: a short hash of the resolved configuration, the data and the version of the maths."""
+
+import json
+from collections.abc import Mapping
+from hashlib import blake2b
+from pathlib import PurePath
+from typing import Any
+
+from jepa_lab import RESULTS_VERSION
+
+# Where a run is written, on which device, how it is watched, what it is hoped to give: none changes what is computed.
+# `precision` and `hardware.threads` change bits and are therefore not here.
+IGNORED = (
+    "hydra",
+    "runs_dir",
+    "on_existing",
+    "logger",
+    "progress",
+    "expected",
+    "hardware.name",
+    "hardware.accelerator",
+    "hardware.devices",
+    "hardware.strategy",
+    "hardware.workers",
+)
+
+
+def run_id(config: Mapping[str, Any], data_fingerprint: str, results_version: int = RESULTS_VERSION) -> str:
+    """Ten hex digits that name the run: same configuration (minus `IGNORED`), same data, same version, same name.
+
+    `config` is the resolved configuration as plain dicts, lists, scalars and paths (TypeError on anything else); the
+    order of keys does not matter. Numbers hash by their JSON text: 1e-3 and 0.001 agree, 1 and 1.0 do not.
+    """
+    counted = {"config": counted_part(config), "data": data_fingerprint, "results_version": results_version}
+    text = json.dumps(counted, sort_keys=True, separators=(",", ":"))
+    return blake2b(text.encode(), digest_size=5).hexdigest()
+
+
+def counted_part(config: Mapping[str, Any]) -> dict[str, Any]:
+    """`config` without the keys of `IGNORED`, keys as text; this is what the hash sees."""
+    return _without(config, prefix="")
+
+
+def _without(node: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    counted = ((f"{prefix}{key}", str(key), value) for key, value in node.items() if f"{prefix}{key}" not in IGNORED)
+    return {key: _plain(value, path) for path, key, value in counted}
+
+
+def _plain(value: Any, path: str) -> Any:
+    if isinstance(value, Mapping):
+        return _without(value, f"{path}.")
+    if isinstance(value, list | tuple):
+        return [_plain(item, f"{path}.{index}") for index, item in enumerate(value)]
+    return value.as_posix() if isinstance(value, PurePath) else value

@@ -1,0 +1,62 @@
+"""summary.json: every metric in five numbers, the verdict, and what the run cost."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jepa_lab.ledger.atomic import write_json
+from jepa_lab.ledger.run_dir import RunDir
+
+Summary = dict[str, dict[str, float | int | None]]
+
+
+def summarise(history: Mapping[str, Sequence[tuple[int, float]]]) -> Summary:
+    """{key: {last, min, max, min_step, max_step}} of every key that has values.
+
+    `last` is the last value as logged, NaN included: a run that ended in NaN must not look well. The extrema skip NaN,
+    are None if nothing else was logged, and give the first step on a tie.
+    """
+    return {key: _extrema(points) for key, points in history.items() if points}
+
+
+def write_summary(
+    run_dir: RunDir | Path,
+    history: Mapping[str, Sequence[tuple[int, float]]],
+    verdict: Mapping[str, Any],
+    monitor: Mapping[str, Any],
+    parameters: Mapping[str, Any],
+    wall_s: float,
+    extra: Mapping[str, Any] | None = None,
+) -> Path:
+    """Write RUN_DIR/summary.json, return its path. `extra` adds top-level keys; ValueError if it would replace one."""
+    summary: dict[str, Any] = {
+        "metrics": summarise(history),
+        "verdict": verdict,
+        "monitor": monitor,
+        "parameters": parameters,
+        "wall_s": wall_s,
+    }
+    taken = summary.keys() & (extra or {}).keys()
+    if taken:
+        raise ValueError(f"extra would replace {', '.join(sorted(taken))}")
+    path = (run_dir.path if isinstance(run_dir, RunDir) else Path(run_dir)) / "summary.json"
+    write_json(path, {**summary, **(extra or {})})
+    return path
+
+
+def _extrema(points: Sequence[tuple[int, float]]) -> dict[str, float | int | None]:
+    steps = [step for step, _ in points]
+    values = np.asarray([value for _, value in points], dtype=np.float64)
+    last = float(values[-1])
+    if np.isnan(values).all():
+        return {"last": last, "min": None, "max": None, "min_step": None, "max_step": None}
+    low, high = int(np.nanargmin(values)), int(np.nanargmax(values))
+    return {
+        "last": last,
+        "min": float(values[low]),
+        "max": float(values[high]),
+        "min_step": int(steps[low]),
+        "max_step": int(steps[high]),
+    }

@@ -1,0 +1,38 @@
+"""The optimiser's parameter groups and the learning rate of every step."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import nn
+
+from jepa_lab.config.schema import OptimConfig
+
+
+def parameter_groups(module: nn.Module, weight_decay: float) -> list[dict[str, object]]:
+    """Two groups: matrices and filters decay; 1-D parameters (gains, biases) and tokens do not."""
+    decayed, plain = [], []
+    for name, parameter in module.named_parameters():
+        if parameter.requires_grad:
+            exempt = parameter.ndim < 2 or name.endswith(("agg_token", "position_code"))
+            (plain if exempt else decayed).append(parameter)
+    groups = [{"params": decayed, "weight_decay": weight_decay}, {"params": plain, "weight_decay": 0.0}]
+    return [g for g in groups if g["params"]]
+
+
+def build_optimiser(module: nn.Module, optim: OptimConfig) -> torch.optim.Optimizer:
+    """Fused Adam or AdamW over everything trainable in the module."""
+    kind = torch.optim.AdamW if optim.name == "adamw" else torch.optim.Adam
+    return kind(parameter_groups(module, optim.weight_decay), lr=optim.lr, fused=True)
+
+
+def learning_rate_factor(step: int, steps: int, optim: OptimConfig) -> float:
+    """lr at an optimiser step as a share of the highest: linear warm-up (never 0), then constant or half a cosine."""
+    warmup = round(optim.warmup * steps)
+    if step < warmup:
+        return (step + 1) / warmup
+    if optim.schedule == "constant":
+        return 1.0
+    progress = min((step - warmup) / max(steps - warmup - 1, 1), 1.0)
+    return optim.lr_min + (1.0 - optim.lr_min) * (1.0 + math.cos(math.pi * progress)) / 2.0

@@ -1,0 +1,147 @@
+"""seq-JEPA as a LightningModule: renders views, takes a step, publishes what callbacks read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from jepa_lab.config.schema import OptimConfig
+from jepa_lab.data.loader import ImageBatch
+from jepa_lab.data.sequences import SequenceBatch
+from jepa_lab.data.views import ViewGroup
+from jepa_lab.modules.objective import Objective
+from jepa_lab.modules.optimisation import build_optimiser, learning_rate_factor
+from jepa_lab.networks.seq_jepa import Representations, SeqJEPANetwork
+from jepa_lab.networks.target import make_ema_copy
+
+SECOND_LOOKS = 256  # images of an evaluation pass that are seen a second time, in other views
+
+
+@dataclass
+class Evaluated:
+    """What a validation step publishes beside the representations; per-sequence losses are (B,)."""
+
+    reps: Representations
+    z_agg_blind: Tensor  # (B, Da): the aggregate with every action slot zero
+    loss: Tensor  # 1 - cos(z_hat, z_target)
+    loss_shuffled: Tensor  # the same with another sequence's actions
+    loss_copy: Tensor  # the same with the last observed view's encoding as prediction
+    z_agg_again: Tensor | None  # (B, Da): the aggregate of other views of the same images, for the first images only
+
+
+class SeqJEPA(pl.LightningModule):
+    """The training step of seq-JEPA.
+
+    Args: network; group renders views; target is "ema" (a frozen average, updated by the callback TargetEMA), "stopgrad"
+    (the encoder itself, without gradient) or "shared" (with gradient); steps is the run's number of optimiser steps.
+
+    Callbacks read `representations` and `terms` (detached) after a training step, `batch` after any step, `evaluated`
+    after a validation step. `eval_prefix` names the keys of an evaluation pass: reference, val or test.
+    """
+
+    def __init__(
+        self,
+        network: SeqJEPANetwork,
+        group: ViewGroup,
+        objective: Objective,
+        *,
+        target: str,
+        optim: OptimConfig,
+        steps: int,
+        seed: int,
+        n_classes: int,
+    ) -> None:
+        super().__init__()
+        self.network = network
+        self.objective = objective
+        self.target = target
+        self.target_encoder = make_ema_copy(network.encoder) if target == "ema" else None
+        self.group = group
+        self.optim = optim
+        self.steps = steps
+        self.seed = seed
+        self.n_classes = n_classes
+        self.eval_prefix = "val"
+        self.representations: Representations | None = None
+        self.terms: dict[str, Tensor] = {}
+        self.batch: SequenceBatch | None = None
+        self.evaluated: Evaluated | None = None
+        self._second_look: SequenceBatch | None = None
+
+    @torch.no_grad()
+    def on_after_batch_transfer(self, batch: ImageBatch, dataloader_idx: int) -> SequenceBatch:
+        """Renders the views on the device. Training views change every epoch, others never do."""
+        split, index, images, labels = batch
+        if split == "train":
+            return self.group(images, labels, index, seed=self.seed, split=split, epoch=self.current_epoch)
+        again = int(index[0]) < SECOND_LOOKS
+        self._second_look = self.group(images, labels, index, seed=self.seed, split=split, epoch=1) if again else None
+        return self.group(images, labels, index, seed=self.seed, split=split, epoch=0)
+
+    def forward(self, batch: SequenceBatch) -> Representations:
+        z = self.network.encode(batch.observed)
+        z_agg, z_hat = self.network.predict(z, batch.actions)
+        return Representations(z, z_agg, z_hat, self.encode_target(batch.target))
+
+    def encode_target(self, views: Tensor) -> Tensor:
+        """(B, C, H, W) -> z_target (B, D), with gradient only for target "shared"."""
+        if self.target == "shared":
+            return self.network.encode(views)
+        with torch.no_grad():
+            if self.target_encoder is not None:
+                return self.network.encode(views, self.target_encoder)
+            with batch_statistics_only(self.network.encoder):
+                return self.network.encode(views)
+
+    def training_step(self, batch: SequenceBatch, batch_idx: int) -> Tensor:
+        reps = self(batch)
+        loss = self.objective(reps, batch.labels)
+        self.batch, self.representations = batch, reps.detach()
+        self.terms = {"total": loss.total.detach(), **{k: v.detach() for k, v in loss.terms.items()}}
+        return loss.total
+
+    def validation_step(self, batch: SequenceBatch, batch_idx: int) -> None:
+        reps = self(batch)
+        other = batch.actions.roll(1, dims=0)
+        shuffled = self.network.predict(reps.z, other)[1]
+        blind = self.network.aggregate(reps.z, batch.actions, keep_actions=False)
+        again = self._second_look
+        z_agg_again = None if again is None else self.network.predict(self.network.encode(again.observed), again.actions)[0]
+        self.batch = batch
+        self.evaluated = Evaluated(
+            reps.detach(),
+            blind.float(),
+            _distance(reps.z_hat, reps.z_target),
+            _distance(shuffled, reps.z_target),
+            _distance(reps.z[:, -1], reps.z_target),
+            None if z_agg_again is None else z_agg_again.float(),
+        )
+
+    def configure_optimizers(self) -> Any:
+        optimiser = build_optimiser(self, self.optim)
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda s: learning_rate_factor(s, self.steps, self.optim))
+        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+class batch_statistics_only:  # noqa: N801 - reads as a statement
+    """Context: batch-norm layers in training mode use the batch's statistics and leave the running ones alone."""
+
+    def __init__(self, module: nn.Module) -> None:
+        self.layers = [m for m in module.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+
+    def __enter__(self) -> None:
+        for layer in self.layers:
+            layer.track_running_stats = False
+
+    def __exit__(self, *exc: object) -> None:
+        for layer in self.layers:
+            layer.track_running_stats = True
+
+
+def _distance(a: Tensor, b: Tensor) -> Tensor:
+    return 1.0 - F.cosine_similarity(a.detach().float(), b.detach().float(), dim=-1)

@@ -1,0 +1,74 @@
+"""What a run leaves for its reader: the table and the verdict on the terminal, the figures and the page in its folder."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import numpy as np
+import torch
+
+from jepa_lab.config import Config
+from jepa_lab.data.images import ImageSource
+from jepa_lab.data.views import ViewGroup
+from jepa_lab.diagnosis import Verdict
+from jepa_lab.ledger import RunDir
+from jepa_lab.ledger.parquet import History
+from jepa_lab.report.figures import draw_figures
+from jepa_lab.report.run_page import write_run_page
+from jepa_lab.report.table import print_table, table_rows
+
+
+def show_outcome(
+    run: RunDir, config: Config, history: History, verdict: Verdict, *, group: ViewGroup, source: ImageSource
+) -> None:
+    """Draws the figures, writes report.html, prints the table, the verdict and where everything is."""
+    views, captions = example_views(group, source, config.seed)
+    title = f"{config.name}, {config.dataset.name}, seed {config.seed}"
+    draw_figures(history, run.figures, title=title, verdict_line=verdict.line(), views=views, captions=captions)
+    rows = table_rows(history, expected=expected_texts(config))
+    page = write_run_page(
+        run.path,
+        title=title,
+        verdict_line=verdict.line(),
+        table_rows=rows,
+        command=command_line(),
+        config_yaml=run.config_path.read_text(encoding="utf-8"),
+    )
+    print_table(rows)
+    print(f"\nverdict: {verdict.line()}\nrun:     {run.path}\nfigures: {run.figures}\npage:    {page}", flush=True)
+
+
+def expected_texts(config: Config) -> dict[str, str]:
+    """{key: text} of what this experiment is known to give with this recipe, dataset and tier."""
+    known: Any = config.expected
+    for name in (config.recipe.name, config.dataset.name, config.tier.name):
+        known = known.get(name) or {}
+    return {str(key): f"expected {text}" for key, text in known.items()}
+
+
+def example_views(group: ViewGroup, source: ImageSource, seed: int, n: int = 6) -> tuple[np.ndarray, list[list[str]]]:
+    """The views of the first n images, (n, V, C, H, W) in [0, 1], and a caption for each."""
+    index = torch.arange(min(n, len(source.images)))
+    batch = group(source.images[index], None, index, seed=seed, split="val", epoch=0)
+    mean, std = (torch.tensor(v).view(1, 1, -1, 1, 1) for v in (source.mean, source.std))
+    captions = [["start", *(_caption(group, a) for a in actions)] for actions in batch.actions]
+    return (batch.views * std + mean).clamp(0, 1).numpy(), captions
+
+
+def command_line() -> str:
+    """The line that was typed."""
+    return " ".join(["python -m jepa_lab", *sys.argv[1:]]) if sys.argv[1:] else "jepa_lab.run.train(config)"
+
+
+def _caption(group: ViewGroup, action: torch.Tensor) -> str:
+    parts = []
+    for name, part in group.action_slices.items():
+        values = action[part]
+        if name == "rot" and len(values) == 2:
+            parts.append(f"{round(float(torch.atan2(values[0], values[1]).rad2deg())):+d}°")
+        elif name == "rot":
+            parts.append(f"{90 * int(values.argmax()):+d}°")
+        else:
+            parts.append(f"{name} {float(values[0]):+.2f}")
+    return "\n".join(parts)

@@ -1,0 +1,157 @@
+"""What the panels of a run's figures show: which keys, under which name, in which colour and unit."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+History = Mapping[str, Sequence[tuple[int, float]]]
+
+# Okabe and Ito's palette, told apart with every common colour vision
+BLUE, VERMILION, GREEN, PURPLE, SKY, ORANGE, GREY = (
+    "#0072B2",
+    "#D55E00",
+    "#009E73",
+    "#CC79A7",
+    "#56B4E9",
+    "#E69F00",
+    "#777777",
+)
+CYCLE = (BLUE, VERMILION, GREEN, PURPLE, SKY, ORANGE)
+TAPS = ("z", "z_agg", "z_hat", "z_target")
+
+
+@dataclass(frozen=True)
+class Series:
+    """One line: (step, value) points; `faint` for training values beside validation, `reference` for a dashed level."""
+
+    label: str
+    points: Sequence[tuple[int, float]]
+    color: str
+    faint: bool = False
+    reference: float | None = None
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One pair of axes. `limits` clips the y range from outside, so that one wild value does not flatten the rest."""
+
+    title: str
+    unit: str
+    series: list[Series] = field(default_factory=list)
+    limits: tuple[float, float] | None = None
+    zero_line: bool = False
+
+
+def lines(history: History, named: Iterable[tuple[str, str, str]]) -> list[Series]:
+    """A Series for every (key, label, colour) whose key has values."""
+    return [Series(label, history[key], color) for key, label, color in named if history.get(key)]
+
+
+def loss_panel(history: History, term: str, title: str, unit: str) -> Panel:
+    """Training and validation values of one loss term."""
+    train, val = history.get(f"train/loss/{term}"), history.get(f"val/loss/{term}")
+    series = [Series("training", train, SKY if val else BLUE, faint=bool(val))] if train else []
+    return Panel(title, unit, series + ([Series("validation", val, BLUE)] if val else []))
+
+
+def prediction_panel(history: History) -> Panel:
+    return loss_panel(history, "prediction", "Prediction loss", "loss")
+
+
+def total_panel(history: History) -> Panel:
+    """The total loss; empty where it is the prediction loss again."""
+    same = all(
+        history.get(f"{split}/loss/total") == history.get(f"{split}/loss/prediction") for split in ("train", "val")
+    )
+    return Panel("Total loss", "loss") if same else loss_panel(history, "total", "Total loss", "loss")
+
+
+def rate_panel(history: History) -> Panel:
+    return loss_panel(history, "rate", "Coding rate R(Z)", "nats")
+
+
+def other_terms_panel(history: History) -> Panel:
+    """Every further term of the training loss, without its weight."""
+    known = {f"train/loss/{term}" for term in ("total", "prediction", "rate")}
+    keys = [key for key in sorted(history) if key.startswith("train/loss/") and key not in known][: len(CYCLE)]
+    named = ((key, key.removeprefix("train/loss/"), color) for key, color in zip(keys, CYCLE, strict=False))
+    return Panel("Regulariser terms, training", "unweighted", lines(history, named))
+
+
+def class_panel(history: History) -> Panel:
+    """Linear probes of the class, in percent."""
+    series = lines(
+        history, [("val/probe/class_from_z_agg", "from z_agg", VERMILION), ("val/probe/class_from_z", "from z", BLUE)]
+    )
+    percent = [Series(s.label, [(step, 100 * value) for step, value in s.points], s.color) for s in series]
+    return Panel("Class probes", "accuracy, %", percent, limits=(0.0, 100.0))
+
+
+def action_panel(history: History) -> Panel:
+    """Probes of the transformation; R² can fall without bound, so the range is cut at -0.25."""
+    named = [
+        ("val/probe/relative_action_from_z", "relative, z", GREEN),
+        ("val/probe/action_from_z", "absolute, z", BLUE),
+        ("val/probe/view_from_z_agg", "view, z_agg", VERMILION),
+        ("val/probe/action_from_z_agg", "wiring, z_agg", GREY),
+    ]
+    return Panel("Action probes", "R²  (1 is perfect)", lines(history, named), limits=(-0.25, 1.0), zero_line=True)
+
+
+def skill_panel(history: History) -> Panel:
+    named = [("val/skill", "1 − L / L(best constant)", BLUE)]
+    return Panel("Prediction skill", "skill  (1 is perfect)", lines(history, named), limits=(-0.5, 1.0), zero_line=True)
+
+
+def gain_panel(history: History) -> Panel:
+    named = [
+        ("val/action_gain", "shuffled actions", GREEN),
+        ("val/copy_gain", "copy of the last view", ORANGE),
+    ]
+    return Panel("Gain over a wrong input", "loss − model's loss", lines(history, named), zero_line=True)
+
+
+def within_panel(history: History) -> Panel:
+    named = [("val/z_agg/within_share", "z_agg, views of one image / total", VERMILION)]
+    return Panel("Variance over views", "share  (0 is invariant)", lines(history, named), limits=(0.0, 1.0))
+
+
+def tap_panel(history: History, metric: str, title: str, unit: str) -> Panel:
+    """One collapse metric for every tap that logged it, with its level at initialisation."""
+    taps = tap_names(history, metric)
+    series = [
+        Series(
+            _with_dimension(history, tap),
+            history[f"val/{tap}/{metric}"],
+            tap_color(tap, taps),
+            reference=last_value(history, f"reference/{tap}/{metric}"),
+        )
+        for tap in taps
+    ]
+    return Panel(title, unit, series, limits=(0.0, math.inf))
+
+
+def tap_names(keys: Iterable[str], metric: str) -> list[str]:
+    """Taps with `val/<tap>/<metric>` among `keys`: the four of the model first, then the others by name."""
+    found = {
+        key.split("/")[1]
+        for key in keys
+        if key.startswith("val/") and key.count("/") == 2 and key.endswith(f"/{metric}")
+    }
+    return [tap for tap in TAPS if tap in found] + sorted(found.difference(TAPS))
+
+
+def tap_color(tap: str, taps: Sequence[str]) -> str:
+    """The colour of a tap: the same one in every figure for the four of the model."""
+    others = [name for name in taps if name not in TAPS]
+    return CYCLE[TAPS.index(tap)] if tap in TAPS else CYCLE[(len(TAPS) + others.index(tap)) % len(CYCLE)]
+
+
+def last_value(history: History, key: str) -> float | None:
+    points = history.get(key)
+    return points[-1][1] if points else None
+
+
+def _with_dimension(history: History, tap: str) -> str:
+    dimension = last_value(history, f"val/{tap}/d")
+    return tap if dimension is None else f"{tap} ({dimension:.0f})"

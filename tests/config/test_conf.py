@@ -1,0 +1,70 @@
+"""conf/ composes, whatever is chosen, and holds no key that the schema does not know."""
+
+import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig
+
+from jepa_lab import cli  # noqa: F401 - registers the resolvers
+from jepa_lab.config import Config, check
+from jepa_lab.errors import UserError
+from jepa_lab.help import conf_dir, options_of
+
+OWN = ["dataset.path=x", "dataset.root=x"]
+
+
+def composed(*overrides: str) -> DictConfig:
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        return compose("config", list(overrides))
+
+
+def options() -> list[tuple[str, str]]:
+    folders = [p for p in sorted(conf_dir().iterdir()) if p.is_dir() and p.name != "experiment"]
+    return [(folder.name, option) for folder in folders for option in options_of(folder)]
+
+
+@pytest.mark.parametrize(("group", "option"), options())
+def test_every_option_of_every_group_is_valid(group: str, option: str) -> None:
+    extra = OWN if option in ("npz", "folder") else []
+    extra += ["dataset=cifar10_rot"] if option in ("remote", "paper") else []
+    config = check(composed("+experiment=teacherless_b", f"{group}={option}", *extra))
+    assert isinstance(config, Config)
+
+
+@pytest.mark.parametrize("experiment", options_of(conf_dir() / "experiment"))
+def test_every_experiment_is_valid_under_every_recipe_and_carries_its_name(experiment: str) -> None:
+    for recipe in options_of(conf_dir() / "recipe"):
+        config = check(composed(f"+experiment={experiment}", f"recipe={recipe}"))
+        assert config.name == experiment
+        assert config.recipe.name == recipe
+
+
+def test_every_tier_named_by_a_dataset_exists() -> None:
+    for dataset in options_of(conf_dir() / "dataset"):
+        tiers = check(composed("+experiment=teacherless_b", f"dataset={dataset}", *OWN)).dataset.tiers
+        assert set(tiers) <= set(options_of(conf_dir() / "tier"))
+        assert "quick" in tiers
+
+
+def test_the_cifar_experiment_has_the_published_architecture_and_budget() -> None:
+    config = check(composed("+experiment=teacherless_b", "dataset=cifar10_rot", "tier=quick"))
+    assert (config.encoder.name, config.model.action_dim, config.model.depth) == ("resnet18_cifar", 128, 3)
+    d = config.dataset
+    assert (d.batch_size, d.epochs, d.train_size, d.val_size, d.n_views) == (64, 5, 5000, 1000, 4)
+    assert config.target.name == "stopgrad"
+
+
+def test_the_command_line_wins_over_a_datasets_own_encoder() -> None:
+    assert check(composed("+experiment=teacherless_b", "encoder=resnet18_cifar")).encoder.name == "resnet18_cifar"
+
+
+def test_seq_len_is_another_way_to_say_n_views() -> None:
+    assert check(composed("+experiment=teacherless_b", "dataset.seq_len=2")).dataset.n_views == 3
+
+
+def test_a_thread_count_is_written_down() -> None:
+    assert (check(composed("+experiment=teacherless_b")).hardware.threads or 0) >= 1
+
+
+def test_a_tier_that_a_dataset_does_not_have_is_refused_in_one_line() -> None:
+    with pytest.raises(UserError, match="paper"):
+        check(composed("+experiment=teacherless_b", "tier=paper"))
