@@ -26,11 +26,12 @@ def check(cfg: DictConfig | dict[str, Any]) -> Config:
         if missing:
             raise UserError(f"{missing[0]} is missing: it has no default")
         config = OmegaConf.to_object(merged)
+        assert isinstance(config, Config)
+        config.validate()
     except OmegaConfBaseException as error:
         raise UserError(describe(error)) from error
     except ValueError as error:
         raise UserError(str(error)) from error
-    assert isinstance(config, Config)
     if config.hardware.threads is None:
         config.hardware.threads = available_cores()
     return config

@@ -1,6 +1,7 @@
 """The dataclasses behind conf/. Defaults live in conf/; here are types, ranges and meanings.
 
-A range error names its key; types and unknown keys are refused by omegaconf when a configuration is merged into these.
+`validate` raises ValueError with the key, the value and what would be right; types and unknown keys are refused by
+omegaconf when a configuration is merged into these.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ class ModelConfig:
     hidden: int = MISSING  # of the predictor; 0 is a linear predictor
     aggregator: str = MISSING  # transformer | mean
 
-    def __post_init__(self) -> None:
+    def validate(self) -> None:
         _one_of("model.name", self.name, ["seq_jepa"])
         _one_of("model.positions", self.positions, ["none", "learned", "sincos"])
         _one_of("model.aggregator", self.aggregator, ["transformer", "mean"])
@@ -57,7 +58,7 @@ class EncoderConfig:
     widths: list[int] = field(default_factory=list)  # of resnet_small
     freeze: bool = False  # keep the random initialisation
 
-    def __post_init__(self) -> None:
+    def validate(self) -> None:
         _one_of("encoder.name", self.name, ["resnet18_cifar", "resnet18_imagenet", "resnet_small", "pixels"])
 
 
@@ -68,7 +69,7 @@ class TargetConfig:
     memory: float = 0.05  # 1 / (1 - tau) as a share of the run's steps
     schedule: str = "constant"  # constant | cosine (to 1)
 
-    def __post_init__(self) -> None:
+    def validate(self) -> None:
         _one_of("target.name", self.name, ["ema", "stopgrad", "shared"])
         _one_of("target.schedule", self.schedule, ["constant", "cosine"])
         _within("target.tau", self.tau, 0.0, 1.0)
@@ -85,7 +86,7 @@ class LossConfig:
     supervised: float = 0.0  # weight of a cross-entropy on z_agg: the ceiling, not a self-supervised method
     prediction: float = 1.0  # weight of the prediction loss
 
-    def __post_init__(self) -> None:
+    def validate(self) -> None:
         _at_least("loss.lambda_rate", self.lambda_rate, 0.0)
         _at_least("loss.supervised", self.supervised, 0.0)
         _at_least("loss.prediction", self.prediction, 0.0)
@@ -131,7 +132,7 @@ class DatasetConfig:
     interpolation: str | None = None  # bilinear | nearest
     padding: str | None = None  # zeros | reflection | border
 
-    def __post_init__(self) -> None:
+    def validate(self) -> None:
         _one_of("dataset.source", self.source, ["digits", "mnist", "cifar10", "cifar100", "npz", "folder"])
         _one_of("dataset.views", self.views, ["rotation", "affine"])
         _one_of("dataset.first_view", self.first_view, ["reference", "random"])
@@ -169,7 +170,7 @@ class OptimConfig:
     clip: float | None = None  # norm of the gradient
     accumulate: int = 1
 
-    def __post_init__(self) -> None:
+    def validate(self) -> None:
         _one_of("optim.name", self.name, ["adamw", "adam"])
         _one_of("optim.schedule", self.schedule, ["cosine", "constant"])
         _at_least("optim.lr", self.lr, 0.0)
@@ -189,7 +190,7 @@ class HardwareConfig:
     channels_last: bool = True
     compile: bool = False
 
-    def __post_init__(self) -> None:
+    def validate(self) -> None:
         _one_of("hardware.accelerator", self.accelerator, ["auto", "cpu", "gpu"])
         _at_least("hardware.threads", self.threads, 1)
         _within("hardware.devices", self.devices, 1, 1)
@@ -201,7 +202,7 @@ class ProbesConfig:
     weight_decay: float = MISSING
     hidden: int = MISSING  # of the action probes (two-layer MLPs, all of this width)
 
-    def __post_init__(self) -> None:
+    def validate(self) -> None:
         _at_least("probes.lr", self.lr, 0.0, exclusive=True)
         _at_least("probes.weight_decay", self.weight_decay, 0.0)
         _at_least("probes.hidden", self.hidden, 1)
@@ -213,7 +214,7 @@ class MonitorConfig:
     log_every: int = 10  # optimiser steps between two training rows
     best: str = "auto"  # the key that chooses checkpoints/best.ckpt; auto: class_from_z_agg, or without labels the action probe
 
-    def __post_init__(self) -> None:
+    def validate(self) -> None:
         _at_least("monitor.every_epochs", self.every_epochs, 1)
         _at_least("monitor.log_every", self.log_every, 1)
 
@@ -227,7 +228,7 @@ class NamedConfig:
 class PrecisionConfig:
     name: str = MISSING  # fp32 | bf16
 
-    def __post_init__(self) -> None:
+    def validate(self) -> None:
         _one_of("precision.name", self.name, ["fp32", "bf16"])
 
 
@@ -237,7 +238,7 @@ class LoggerConfig:
     project: str = "jepa-lab"
     offline: bool = True
 
-    def __post_init__(self) -> None:
+    def validate(self) -> None:
         _one_of("logger.name", self.name, ["none", "wandb", "tensorboard", "csv"])
 
 
@@ -262,6 +263,9 @@ class Config:
     monitor: MonitorConfig = field(default_factory=MonitorConfig)
     logger: LoggerConfig = field(default_factory=LoggerConfig)
 
-    def __post_init__(self) -> None:
+    def validate(self) -> None:
+        for part in vars(self).values():
+            if part is not self and hasattr(part, "validate"):
+                part.validate()
         _at_least("seed", self.seed, 0)
         _one_of("on_existing", self.on_existing, ["resume", "restart", "error"])
