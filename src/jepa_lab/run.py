@@ -247,7 +247,7 @@ def count_parameters(module: torch.nn.Module) -> dict[str, int]:
 def quiet() -> None:
     """Silences what a user cannot act on."""
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
-    for text in (".*does not have many workers.*", ".*in eval mode at the start.*", ".*`LeafSpec`.*", ".*srun.*"):
+    for text in (".*does not have many workers.*", ".*in eval mode at the start.*", ".*LeafSpec.*", ".*srun.*"):
         warnings.filterwarnings("ignore", message=text)
 
 

@@ -30,6 +30,7 @@ class EpochLoader:
         self.epoch = 0
         self._position = 0
         self._skip = 0
+        self.batch_sampler = None  # Lightning looks at it before `sampler`
 
     def __len__(self) -> int:
         n = len(self.source.images)

@@ -91,7 +91,7 @@ def overview_figure(history: History, *, title: str = "", verdict_line: str = ""
     figure = _grid(shown, columns=3)
     if figure is None or not (title or verdict_line):
         return figure
-    width = int(figure.get_figwidth() * 13)
+    width = int(figure.get_figwidth() * 12)
     lines = textwrap.wrap(verdict_line, width)
     band = 0.42 * bool(title) + 0.24 * len(lines) + 0.12  # inches
     height = figure.get_figheight() + band

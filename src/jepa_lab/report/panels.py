@@ -118,7 +118,7 @@ def within_panel(history: History) -> Panel:
 
 def tap_panel(history: History, metric: str, title: str, unit: str) -> Panel:
     """One collapse metric for every tap that logged it, with its level at initialisation."""
-    taps = tap_names(history, metric)
+    taps = tap_names((key for key, points in history.items() if points), metric)
     series = [
         Series(
             _with_dimension(history, tap),

@@ -26,7 +26,7 @@ def write_run_page(
         tone=_tone(verdict_line),
         verdict=escape(verdict_line),
         table=_table(table_rows),
-        figures="\n".join(_figure(path) for path in _figures(run_dir / "figures")),
+        figures=_gallery(_ordered(run_dir / "figures")),
         command=escape(command),
         config=escape(config_yaml),
     )
@@ -35,7 +35,11 @@ def write_run_page(
     return path
 
 
-def _figures(folder: Path) -> list[Path]:
+def _gallery(paths: Sequence[Path]) -> str:
+    return "\n".join(["<h2>Figures</h2>", *map(_figure, paths)]) if paths else ""
+
+
+def _ordered(folder: Path) -> list[Path]:
     found = {path.stem: path for path in sorted(folder.glob("*.png"))}
     first = [name for name in FIGURES if name in found]
     return [found[name] for name in first + [name for name in found if name not in FIGURES]]
@@ -105,7 +109,6 @@ PAGE = """<!doctype html>
 <p class="verdict {tone}">{verdict}</p>
 <h2>Results</h2>
 {table}
-<h2>Figures</h2>
 {figures}
 <h2>Run it again</h2>
 <pre>{command}</pre>
