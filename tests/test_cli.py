@@ -37,7 +37,10 @@ BAD = [
     (["+experiment=teacherless_b", "loss.rate_target=w"], "loss.rate_target=w: expected one of z_agg, z, both"),
     (["+experiment=teacherless_b", "dataset.n_views=1"], "dataset.n_views=1: must be at least 2"),
     (["+experiment=teacherless_b", "dataset.batch_size=0"], "dataset.batch_size=0"),
-    (["+experiment=teacherless_b", "dataset.batch_size=5000"], "dataset.batch_size=5000: larger than the 1097 training"),
+    (
+        ["+experiment=teacherless_b", "dataset.batch_size=5000"],
+        "dataset.batch_size=5000: larger than the 1097 training",
+    ),
     (["+experiment=teacherless_b", "dataset.epochs=1.5"], "dataset.epochs"),
     (["+experiment=teacherless_b", "dataset.seq_len=2", "dataset.n_views=5"], "contradict"),
     (["+experiment=teacherless_b", "dataset=npz"], "dataset.path is missing"),

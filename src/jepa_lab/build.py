@@ -69,9 +69,13 @@ def build_loaders(config: Config, splits: Splits) -> dict[str, EpochLoader]:
 def build_budget(config: Config, batches: int) -> Budget:
     """Steps and the interval of validations. UserError if the last epoch would not be validated."""
     epochs = config.dataset.epochs
-    every = config.monitor.every_epochs or max(n for n in range(1, epochs + 1) if epochs % n == 0 and epochs // n >= min(epochs, 12))
+    every = config.monitor.every_epochs or max(
+        n for n in range(1, epochs + 1) if epochs % n == 0 and epochs // n >= min(epochs, 12)
+    )
     if epochs % every:
-        raise UserError(f"monitor.every_epochs={every}: {epochs} epochs are no multiple of it; the last would go unseen")
+        raise UserError(
+            f"monitor.every_epochs={every}: {epochs} epochs are no multiple of it; the last would go unseen"
+        )
     return Budget(batches, epochs * math.ceil(batches / config.optim.accumulate), every)
 
 
@@ -109,7 +113,9 @@ def build_module(config: Config, group: ViewGroup, source: ImageSource, steps: i
         )
     classifier = nn.Linear(width, source.n_classes) if loss.supervised > 0 and source.n_classes > 1 else None
     if loss.supervised > 0 and classifier is None:
-        raise UserError(f"loss.supervised={loss.supervised}: the images of dataset={config.dataset.name} have no labels")
+        raise UserError(
+            f"loss.supervised={loss.supervised}: the images of dataset={config.dataset.name} have no labels"
+        )
     module = SeqJEPA(
         network,
         group,
@@ -144,9 +150,7 @@ def best_key(config: Config, n_classes: int) -> str:
     return "val/probe/class_from_z_agg" if n_classes > 1 else "val/probe/action_from_z"
 
 
-def build_callbacks(
-    config: Config, budget: Budget, run: RunDir, ledger: ParquetLedger, n_classes: int
-) -> list[object]:
+def build_callbacks(config: Config, budget: Budget, run: RunDir, ledger: ParquetLedger, n_classes: int) -> list[object]:
     """In the order they act: the target first, then readers, then the checkpoint (Lightning keeps it last)."""
     callbacks: list[object] = []
     if config.target.name == "ema":

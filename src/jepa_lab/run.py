@@ -105,7 +105,9 @@ def _train(config: Config, splits: Splits, run: RunDir, ledger: ParquetLedger, r
     if checkpoint is None:
         _evaluate(trainer, module, loaders["val"], "reference")
     module.eval_prefix = "val"
-    trainer.fit(module, loaders["train"], loaders["val"], ckpt_path=checkpoint, weights_only=True if checkpoint else None)
+    trainer.fit(
+        module, loaders["train"], loaders["val"], ckpt_path=checkpoint, weights_only=True if checkpoint else None
+    )
     failure = next(c.failure for c in callbacks if isinstance(c, TrainingLog))
     if failure is None:
         _evaluate(trainer, module, loaders["test"], "test")
@@ -137,7 +139,10 @@ def finished(run: RunDir) -> RunResult:
     last = {k: v["last"] for k, v in summary["metrics"].items() if v["last"] is not None}
     verdict = summary["verdict"]
     print_table(table_rows(summary))
-    print(f"\nfinished before, nothing to do: {run.path}\nverdict: {verdict.get('line', verdict.get('status'))}", flush=True)
+    print(
+        f"\nfinished before, nothing to do: {run.path}\nverdict: {verdict.get('line', verdict.get('status'))}",
+        flush=True,
+    )
     return RunResult(run.path, "skipped", last, verdict, last.get(summary["monitor"]["key"]))
 
 
@@ -159,7 +164,9 @@ def decide(run: RunDir, on_existing: str) -> str:
         raise UserError(f"{run.path}: this run exists ({status.get('state')}); on_existing=resume or restart goes on")
     version = (status.get("versions") or {}).get("results_version")
     if version not in (None, RESULTS_VERSION):
-        raise UserError(f"{run.path}: made by results version {version}, this is {RESULTS_VERSION}; on_existing=restart")
+        raise UserError(
+            f"{run.path}: made by results version {version}, this is {RESULTS_VERSION}; on_existing=restart"
+        )
     if on_existing == "restart":
         shutil.rmtree(run.path)
         return "new"
@@ -263,4 +270,3 @@ def _tau(config: Config, budget: Budget) -> float | None:
 def _close(run: RunDir, ledger: ParquetLedger, state: str, reason: str | None) -> None:
     ledger.flush(force=True)
     run.write_status(state, reason)
-

@@ -8,7 +8,14 @@ from jepa_lab.networks.aggregator import TransformerAggregator
 
 
 def optim(**changes: object) -> OptimConfig:
-    settings = {"name": "adamw", "lr": 4e-4, "weight_decay": 0.1, "schedule": "cosine", "warmup": 1 / 3, "lr_min": 1 / 40}
+    settings = {
+        "name": "adamw",
+        "lr": 4e-4,
+        "weight_decay": 0.1,
+        "schedule": "cosine",
+        "warmup": 1 / 3,
+        "lr_min": 1 / 40,
+    }
     return OptimConfig(**{**settings, **changes})  # type: ignore[arg-type]
 
 

@@ -14,7 +14,9 @@ def encoder() -> nn.Module:
 def test_the_copy_starts_equal_and_takes_no_gradient() -> None:
     online = encoder()
     target = make_ema_copy(online)
-    assert all(torch.equal(a, b) for a, b in zip(online.state_dict().values(), target.state_dict().values(), strict=True))
+    assert all(
+        torch.equal(a, b) for a, b in zip(online.state_dict().values(), target.state_dict().values(), strict=True)
+    )
     assert not any(p.requires_grad for p in target.parameters())
 
 

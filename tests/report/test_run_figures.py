@@ -66,7 +66,7 @@ def test_an_empty_history_draws_nothing(tmp_path: Path) -> None:
 
 def test_the_panels_of_a_full_history() -> None:
     history = full_history()
-    assert titles(figures.loss_figure(history)) == ["Prediction loss", "Total loss", "Coding rate R(Z)"]
+    assert titles(figures.loss_figure(history)) == ["Prediction loss", "Total loss", "Rate term -R(Z)"]
     assert titles(figures.probes_figure(history)) == [
         "Class probes",
         "Action probes",
@@ -83,7 +83,7 @@ def test_the_panels_of_a_full_history() -> None:
         ("val/probe/class", figures.probes_figure, "Class probes"),
         ("val/skill", figures.probes_figure, "Prediction skill"),
         ("val/copy_gain|val/action_gain", figures.probes_figure, "Gain over a wrong input"),
-        ("train/loss/rate|val/loss/rate", figures.loss_figure, "Coding rate R(Z)"),
+        ("train/loss/rate|val/loss/rate", figures.loss_figure, "Rate term -R(Z)"),
         ("val/z_agg/within_share", figures.ranks_figure, "Variance over views"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Checkpoints from which a run goes on with the same bits: last.ckpt at every validation and every minute, best.ckpt."""
+"""Checkpoints from which a run goes on with the same bits: last.ckpt and best.ckpt."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from jepa_lab.ledger.parquet import ParquetLedger
 
 
 class RandomState(pl.Callback):
-    """Keeps the random streams of torch, numpy and Python in the checkpoint, and puts them back before the first batch."""
+    """Keeps the random streams of torch, numpy and Python in checkpoints and puts them back before the first batch."""
 
     def __init__(self) -> None:
         self._restored: dict[str, Any] | None = None
@@ -27,7 +27,13 @@ class RandomState(pl.Callback):
         name, keys, position, has_gauss, cached = np.random.get_state()
         state: dict[str, Any] = {
             "torch": torch.get_rng_state(),
-            "numpy": [name, torch.from_numpy(np.asarray(keys).astype(np.int64)), int(position), int(has_gauss), float(cached)],
+            "numpy": [
+                name,
+                torch.from_numpy(np.asarray(keys).astype(np.int64)),
+                int(position),
+                int(has_gauss),
+                float(cached),
+            ],
             "python": list(random.getstate()[1]),
         }
         if torch.cuda.is_available():

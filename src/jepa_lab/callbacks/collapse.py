@@ -19,7 +19,8 @@ MAX_ROWS = 4096  # of a tap's features; more change the metrics less than the no
 class CollapseMonitor(pl.Callback):
     """Collects the published features of an evaluation pass (clean, fixed views, evaluation mode) and logs
 
-    - `<prefix>/<tap>/<metric>` for the taps z (all observed views), z_agg, z_hat and z_target, the sample size n and the
+    - `<prefix>/<tap>/<metric>` for the taps z (all observed views), z_agg, z_hat and z_target, the sample size n and
+    the
       width d among them; metrics over views of one image for z;
     - `<prefix>/loss/prediction`, `/skill`, `/action_gain`, `/copy_gain`: the label-free tests of the prediction.
     - `<prefix>/z_agg/within_share` from two aggregates of one image, each of its own views.

@@ -1,4 +1,4 @@
-"""OnlineProbes: what can be read from the representations, by readouts trained beside the model on detached features."""
+"""OnlineProbes: what can be read from the representations, by readouts trained beside the model."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Probe:
 
     name: str
     read: Callable[[Representations, Tensor], Tensor]  # (representations, z_agg_blind) -> (B, features)
-    answer: Callable[[SequenceBatch], Tensor | None]  # labels (B,), or (B, k) numbers
+    answer: Callable[[SequenceBatch], Tensor]  # labels (B,), or (B, k) numbers
     outputs: int
     is_class: bool
 
@@ -49,12 +49,23 @@ def seq_jepa_probes(n_classes: int, action_dim: int, m: int) -> list[Probe]:
         probes = probes[2:]
     if m >= 3:
         probes.append(
-            Probe("relative_action_from_z", lambda r, _: r.z[:, 1:3].flatten(1), lambda b: b.actions[:, 1], action_dim, False)
+            Probe(
+                "relative_action_from_z",
+                lambda r, _: r.z[:, 1:3].flatten(1),
+                lambda b: b.actions[:, 1],
+                action_dim,
+                False,
+            )
         )
     if n_classes > 1:
-        probes.append(Probe("class_from_z_agg", lambda r, _: r.z_agg, lambda b: b.labels, n_classes, True))
-        probes.append(Probe("class_from_z", lambda r, _: r.z[:, 0], lambda b: b.labels, n_classes, True))
+        probes.append(Probe("class_from_z_agg", lambda r, _: r.z_agg, _labels, n_classes, True))
+        probes.append(Probe("class_from_z", lambda r, _: r.z[:, 0], _labels, n_classes, True))
     return probes
+
+
+def _labels(batch: SequenceBatch) -> Tensor:
+    assert batch.labels is not None
+    return batch.labels
 
 
 class OnlineProbes(pl.Callback):

@@ -138,9 +138,8 @@ class DatasetConfig:
         _one_of("dataset.first_view", self.first_view, ["reference", "random"])
         if self.seq_len is not None:
             if self.n_views not in (4, self.seq_len + 1):
-                raise ValueError(
-                    f"dataset.seq_len={self.seq_len} and dataset.n_views={self.n_views} contradict: n_views = seq_len + 1"
-                )
+                both = f"dataset.seq_len={self.seq_len} and dataset.n_views={self.n_views}"
+                raise ValueError(f"{both} contradict: n_views = seq_len + 1")
             self.n_views = self.seq_len + 1
         _at_least("dataset.n_views", self.n_views, 2)
         _at_least("dataset.batch_size", self.batch_size, 2)
@@ -212,7 +211,9 @@ class ProbesConfig:
 class MonitorConfig:
     every_epochs: int | None = None  # null: about twenty validations a run
     log_every: int = 10  # optimiser steps between two training rows
-    best: str = "auto"  # the key that chooses checkpoints/best.ckpt; auto: class_from_z_agg, or without labels the action probe
+    best: str = (
+        "auto"  # the key that chooses checkpoints/best.ckpt; auto: class_from_z_agg, or without labels the action probe
+    )
 
     def validate(self) -> None:
         _at_least("monitor.every_epochs", self.every_epochs, 1)

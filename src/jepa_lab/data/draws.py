@@ -15,10 +15,11 @@ def uniform(
 ) -> Tensor:
     """n uniform numbers in [0, 1) for every sample of a batch: (B,) int64 -> (B, n) float32 on the same device.
 
-    Each number is a hash of (seed, split, epoch, stream, sample index, slot), so it is the same for any batch composition, order, number
-    of workers and device, and after a resume. Slots are `offset` to `offset + n - 1`. 24 random bits each, so `floor(u * k)` is uniform
-    for a power of two k and uniform to within k / 2^24 otherwise. Source: the finaliser and increment of splitmix64 (Steele, Lea and Flood
-    2014), one generator per (key, index), its starting state itself hashed. Raises ValueError unless index is a vector of int64.
+    Each number is a hash of (seed, split, epoch, stream, sample index, slot), so it is the same for any batch
+    composition, order, number of workers and device, and after a resume. Slots are `offset` to `offset + n - 1`. 24
+    random bits each, so `floor(u * k)` is uniform for a power of two k and uniform to within k / 2^24 otherwise.
+    Source: the finaliser and increment of splitmix64 (Steele, Lea and Flood 2014), one generator per (key, index),
+    its starting state itself hashed. Raises ValueError unless index is a vector of int64.
     """
     if index.ndim != 1 or index.dtype != torch.int64:
         raise ValueError(f"index must be a vector of int64, got shape {tuple(index.shape)} of {index.dtype}")

@@ -21,7 +21,9 @@ class EpochLoader:
     purpose: its body starts after Lightning has told the epoch.
     """
 
-    def __init__(self, source: ImageSource, batch_size: int, *, split: str, seed: int = 0, shuffle: bool = False) -> None:
+    def __init__(
+        self, source: ImageSource, batch_size: int, *, split: str, seed: int = 0, shuffle: bool = False
+    ) -> None:
         self.source = source
         self.batch_size = batch_size
         self.split = split

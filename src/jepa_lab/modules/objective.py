@@ -12,8 +12,8 @@ from jepa_lab.networks.seq_jepa import Representations
 class Objective(nn.Module):
     """total = prediction * (1 - cos(z_hat, z_target)) + lambda_rate * (-R) + supervised * cross-entropy.
 
-    The cross-entropy reads z_agg through a linear classifier; it exists for the supervised ceiling only. z_target arrives
-    with or without gradient: that is the target branch's decision. A term of weight 0 is not computed.
+    The cross-entropy reads z_agg through a linear classifier; it exists for the supervised ceiling only. z_target
+    arrives with or without gradient: that is the target branch's decision. A term of weight 0 is not computed.
     """
 
     def __init__(

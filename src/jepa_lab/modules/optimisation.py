@@ -12,7 +12,8 @@ from jepa_lab.config.schema import OptimConfig
 
 def parameter_groups(module: nn.Module, weight_decay: float) -> list[dict[str, object]]:
     """Two groups: matrices and filters decay; 1-D parameters (gains, biases) and tokens do not."""
-    decayed, plain = [], []
+    decayed: list[nn.Parameter] = []
+    plain: list[nn.Parameter] = []
     for name, parameter in module.named_parameters():
         if parameter.requires_grad:
             exempt = parameter.ndim < 2 or name.endswith(("agg_token", "position_code"))

@@ -37,8 +37,9 @@ class Evaluated:
 class SeqJEPA(pl.LightningModule):
     """The training step of seq-JEPA.
 
-    Args: network; group renders views; target is "ema" (a frozen average, updated by the callback TargetEMA), "stopgrad"
-    (the encoder itself, without gradient) or "shared" (with gradient); steps is the run's number of optimiser steps.
+    Args: network; group renders views; target is "ema" (a frozen average, updated by the callback TargetEMA),
+    "stopgrad" (the encoder itself, without gradient) or "shared" (with gradient); steps is the run's number of
+    optimiser steps.
 
     Callbacks read `representations` and `terms` (detached) after a training step, `batch` after any step, `evaluated`
     after a validation step. `eval_prefix` names the keys of an evaluation pass: reference, val or test.
@@ -111,7 +112,9 @@ class SeqJEPA(pl.LightningModule):
         shuffled = self.network.predict(reps.z, other)[1]
         blind = self.network.aggregate(reps.z, batch.actions, keep_actions=False)
         again = self._second_look
-        z_agg_again = None if again is None else self.network.predict(self.network.encode(again.observed), again.actions)[0]
+        z_agg_again = (
+            None if again is None else self.network.predict(self.network.encode(again.observed), again.actions)[0]
+        )
         self.batch = batch
         self.evaluated = Evaluated(
             reps.detach(),
@@ -124,7 +127,9 @@ class SeqJEPA(pl.LightningModule):
 
     def configure_optimizers(self) -> Any:
         optimiser = build_optimiser(self, self.optim)
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda s: learning_rate_factor(s, self.steps, self.optim))
+        schedule = torch.optim.lr_scheduler.LambdaLR(
+            optimiser, lambda s: learning_rate_factor(s, self.steps, self.optim)
+        )
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 

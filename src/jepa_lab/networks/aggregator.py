@@ -23,8 +23,8 @@ def sincos_positions(length: int, dim: int) -> Tensor:
 class TransformerAggregator(nn.Module):
     """Tokens (B, M, D) -> z_agg (B, D): a learnable [AGG] token is prepended and read out after the last block.
 
-    Without positions (as published) the tokens are a set: only the action embeddings and the zero slot of the last token
-    tell their order, so any M is accepted at any time. `positions` "learned" holds max_views codes, "sincos" is
+    Without positions (as published) the tokens are a set: only the action embeddings and the zero slot of the last
+    token tell their order, so any M is accepted at any time. `positions` "learned" holds max_views codes, "sincos" is
     unlimited. Blocks are post-norm (as published) or pre-norm, with ReLU and a feed-forward width of ffn_ratio * D.
     """
 

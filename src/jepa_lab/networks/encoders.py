@@ -15,8 +15,8 @@ class ResNet18(nn.Module):
     """torchvision's ResNet-18 without its classifier: 512 globally averaged features (He et al. 2016).
 
     stem "cifar" is a 3x3 stride-1 convolution without max-pooling (11,168,832 parameters for 3 channels), for images of
-    about 32 pixels; stem "imagenet" is the original 7x7 stride 2 with max-pooling (11,176,512). The last batch-norm gain
-    of every block starts at 0.
+    about 32 pixels; stem "imagenet" is the original 7x7 stride 2 with max-pooling (11,176,512). The last batch-norm
+    gain of every block starts at 0.
     """
 
     dim = 512
@@ -51,7 +51,9 @@ class ResNetSmall(nn.Module):
             blocks.append(BasicBlock(previous, width, stride=2, downsample=shortcut))
             previous = width
         self.stem = nn.Sequential(
-            nn.Conv2d(in_channels, widths[0], 3, padding=1, bias=False), nn.BatchNorm2d(widths[0]), nn.ReLU(inplace=True)
+            nn.Conv2d(in_channels, widths[0], 3, padding=1, bias=False),
+            nn.BatchNorm2d(widths[0]),
+            nn.ReLU(inplace=True),
         )
         self.blocks = nn.Sequential(*blocks)
         self.dim = previous

@@ -35,7 +35,8 @@ def mlp_predictor(in_dim: int, out_dim: int, hidden: int) -> nn.Module:
 def probe_head(in_dim: int, out_dim: int, hidden: int = 0) -> nn.Module:
     """A readout on standardised features: batch-norm without affine parameters, then linear, or an MLP of two layers.
 
-    Standardising first makes a probe indifferent to the scale of what it reads, so that probes of different taps compare.
+    Standardising first makes a probe indifferent to the scale of what it reads, so that probes of different taps
+    compare.
     """
     norm = nn.BatchNorm1d(in_dim, affine=False)
     if hidden <= 0:

@@ -1,4 +1,4 @@
-"""seq-JEPA (Ghaemi et al. 2025, arXiv:2505.03176): encode views, aggregate them with their actions, predict the next."""
+"""seq-JEPA (arXiv:2505.03176): encode views, aggregate them with their actions, predict the next one."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from jepa_lab.networks.heads import ActionProjection
 class Representations:
     """What a step publishes. B sequences of M observed views and one target view.
 
-    z: (B, M, D) encodings of the observed views (should be equivariant); z_agg: (B, Da) aggregate (should be invariant);
-    z_hat: (B, D) prediction of the target view's encoding; z_target: (B, D) that encoding.
+    z: (B, M, D) encodings of the observed views (should be equivariant); z_agg: (B, Da) aggregate (should be
+    invariant); z_hat: (B, D) prediction of the target view's encoding; z_target: (B, D) that encoding.
     """
 
     z: Tensor

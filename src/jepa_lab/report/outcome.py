@@ -1,4 +1,4 @@
-"""What a run leaves for its reader: the table and the verdict on the terminal, the figures and the page in its folder."""
+"""What a run leaves for its reader: table and verdict on the terminal, figures and page in its folder."""
 
 from __future__ import annotations
 

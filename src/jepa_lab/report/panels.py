@@ -67,7 +67,7 @@ def total_panel(history: History) -> Panel:
 
 
 def rate_panel(history: History) -> Panel:
-    return loss_panel(history, "rate", "Coding rate R(Z)", "nats")
+    return loss_panel(history, "rate", "Rate term -R(Z)", "nats")
 
 
 def other_terms_panel(history: History) -> Panel:

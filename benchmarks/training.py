@@ -1,0 +1,133 @@
+"""Training sequences per second, phase by phase: python benchmarks/training.py [--dataset cifar10_rot] [--json PATH]
+
+Phases of one optimiser step (views, forward, backward, optimiser, EMA) are timed apart with the median over steps
+after a warm-up; `monitor` is the collapse monitor's own cost for one validation of 1,000 images. The plain baseline
+is the same network's convolutions alone: its forward over all views and backward over the observed ones. Images are
+random pixels: the time does not depend on them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from hydra import compose, initialize_config_dir
+from jepa_lab.data.images import ImageSource
+
+from jepa_lab import cli  # noqa: F401 - registers the resolvers
+from jepa_lab.build import build_module, build_views
+from jepa_lab.callbacks.collapse import measure
+from jepa_lab.config import Config, check
+from jepa_lab.help import conf_dir
+from jepa_lab.networks.target import ema_update
+
+CASES = [  # dataset, channels, size, batch, steps
+    ("digits_rot", 1, 16, 64, 30),
+    ("cifar10_rot", 3, 32, 64, 5),
+]
+
+
+def configuration(dataset: str, precision: str) -> Config:
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        overrides = ["+experiment=teacherless_a", f"dataset={dataset}", f"precision={precision}", "hardware=cpu"]
+        return check(compose("config", overrides))
+
+
+def timed(action: Callable[[], object]) -> tuple[float, object]:
+    start = time.perf_counter()
+    result = action()
+    return time.perf_counter() - start, result
+
+
+def bench(dataset: str, channels: int, size: int, batch: int, steps: int, precision: str) -> dict[str, float]:
+    """Median seconds of every phase, and sequences per second."""
+    config = configuration(dataset, precision)
+    torch.manual_seed(0)
+    images = torch.randint(0, 256, (batch, channels, size, size), dtype=torch.uint8)
+    labels = torch.randint(0, 10, (batch,))
+    source = ImageSource(dataset, images, labels, 10, (0.5,) * channels, (0.25,) * channels)
+    module = build_module(config, build_views(config, source), source, steps).train()
+    optimiser = module.configure_optimizers()["optimizer"]
+    autocast = torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16")
+    index = torch.arange(batch)
+    phases: dict[str, list[float]] = {p: [] for p in ("views", "forward", "backward", "optimiser", "ema")}
+    for step in range(steps + 2):
+        taken = {}
+        taken["views"], views = timed(
+            lambda s=step: module.group(images, labels, index, seed=0, split="train", epoch=s)  # type: ignore[misc]
+        )
+        with autocast:
+            taken["forward"], reps = timed(lambda v=views: module(v))  # type: ignore[misc]
+            loss = module.objective(reps, labels).total
+        taken["backward"], _ = timed(loss.backward)
+        torch.nn.utils.clip_grad_norm_(module.parameters(), 1.0)
+        taken["optimiser"], _ = timed(optimiser.step)
+        optimiser.zero_grad()
+        assert module.target_encoder is not None
+        taken["ema"], _ = timed(lambda: ema_update(module.target_encoder, module.network.encoder, 0.99))  # type: ignore[arg-type]
+        if step >= 2:
+            for name, seconds in taken.items():
+                phases[name].append(seconds)
+    out = {name: statistics.median(seconds) for name, seconds in phases.items()}
+    out["sequences_per_s"] = batch / sum(out.values())
+    out["convolutions_per_s"] = batch / convolutions_alone(module, batch, channels, size, autocast)
+    out["monitor"] = monitor_seconds(module.network.encoder.dim)  # type: ignore[arg-type]
+    return out
+
+
+def convolutions_alone(
+    module: torch.nn.Module, batch: int, channels: int, size: int, autocast: torch.autocast
+) -> float:
+    """Median seconds of the encoder alone on the same number of images."""
+    network = module.network
+    observed, target = torch.randn(batch, 3, channels, size, size), torch.randn(batch, channels, size, size)
+    taken = []
+    for _ in range(3):
+        start = time.perf_counter()
+        with autocast:
+            with torch.no_grad():
+                network.encode(target)  # type: ignore[operator,union-attr]
+            z = network.encode(observed)  # type: ignore[operator,union-attr]
+        z.float().square().mean().backward()
+        taken.append(time.perf_counter() - start)
+    return statistics.median(taken)
+
+
+def monitor_seconds(dim: int) -> float:
+    rows = {"z": torch.randn(1000, 3, dim), "z_hat": torch.randn(1000, dim), "z_target": torch.randn(1000, dim)}
+    rows["z_agg"] = torch.randn(1000, dim + dim // 4)
+    rows |= {name: torch.rand(1000) for name in ("loss", "loss_shuffled", "loss_copy")}
+    return statistics.median(timed(lambda: measure(rows, "val", 10))[0] for _ in range(3))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--dataset", choices=[c[0] for c in CASES], help="only this one")
+    parser.add_argument("--json", type=Path, help="also write the figures here")
+    args = parser.parse_args()
+    results: dict[str, dict[str, float]] = {}
+    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads; milliseconds a step (median)")
+    names = ["views", "forward", "backward", "optimiser", "ema"]
+    print(f"{'case':<22}" + "".join(f"{n:>11}" for n in [*names, "seq/s", "conv alone", "monitor"]))
+    for dataset, channels, size, batch, steps in CASES:
+        if args.dataset in (None, dataset):
+            for precision in ("fp32", "bf16"):
+                figures = bench(dataset, channels, size, batch, steps, precision)
+                results[f"{dataset} {precision}"] = figures
+                cells = [f"{1e3 * figures[n]:>11.1f}" for n in names]
+                cells += [f"{figures['sequences_per_s']:>11.1f}", f"{figures['convolutions_per_s']:>11.1f}"]
+                print(
+                    f"{dataset + ' ' + precision:<22}" + "".join(cells) + f"{1e3 * figures['monitor']:>11.1f}",
+                    flush=True,
+                )
+    if args.json:
+        args.json.write_text(json.dumps(results, indent=2))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,63 @@
+"""Shared by all tests: a small configuration, composed once, and quiet two-thread torch."""
+
+from __future__ import annotations
+
+import copy
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig
+
+from jepa_lab import cli  # noqa: F401 - registers the resolvers
+from jepa_lab.config import Config, check
+from jepa_lab.help import conf_dir
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(autouse=True)
+def _same_random_stream() -> None:
+    torch.manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def data_folder() -> Path:
+    """Real images beside the checkout; tests that need them are skipped without."""
+    folder = (ROOT / os.environ.get("JEPA_LAB_DATA", "../shared/data")).resolve()
+    if not folder.is_dir():
+        pytest.skip("no folder with MNIST and CIFAR-10 images (JEPA_LAB_DATA)")
+    return folder
+
+
+@pytest.fixture
+def make_config(tmp_path: Path) -> Callable[..., Config]:
+    """A checked configuration: digits, four epochs of few steps, a narrow network. More overrides as arguments."""
+
+    def make(*overrides: str, experiment: str = "teacherless_b") -> Config:
+        base = [
+            f"+experiment={experiment}",
+            "tier=smoke",
+            f"runs_dir={tmp_path / 'runs'}",
+            "hardware=cpu",
+            "hardware.threads=1",
+            "dataset.epochs=2",
+            "dataset.train_size=256",
+            "dataset.val_size=64",
+            "encoder.widths=[8,16]",
+            "model.action_dim=8",
+            "model.depth=1",
+            "model.hidden=32",
+            "probes.hidden=16",
+            "monitor.log_every=2",
+        ]
+        if "encoder=pixels" in overrides or experiment == "raw_pixels":
+            base = [b for b in base if not b.startswith("encoder.widths")]
+        with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+            cfg: DictConfig = compose("config", [*base, *overrides])
+        return check(copy.deepcopy(cfg))
+
+    return make
