@@ -29,8 +29,8 @@ TABLES: dict[str, list[tuple[str, list[str]]]] = {
                 B, f"loss.rate_target={target}", f"loss.rate_normalise={norm}", f"loss.lambda_rate={weight}",
             ])
             for target in ("z_agg", "z", "both")
-            for norm in ("none", "rows", "trace")
-            for weight in ("0.001", "0.003", "0.01", "0.03")
+            for norm in ("none", "rows")
+            for weight in ("0.0003", "0.001", "0.003", "0.01")
         ],
     ],
     "optimiser": [

@@ -105,7 +105,7 @@ def _one_line(error: BaseException) -> str:
     if "Could not override" in text and override is None:
         unknown = text.split("'")[1] if "'" in text else text
         return f"{unknown}: no such key or group{nearest(unknown.split('.')[0], options_of(Path(conf_dir())))}"
-    return text
+    return f"{override}: {text}" if override and str(override) not in text else text
 
 
 def _fail(text: str) -> Any:

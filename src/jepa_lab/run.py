@@ -68,13 +68,14 @@ def train(config: Config) -> RunResult:
     resume = decide(run, config.on_existing)
     if resume == "skip":
         return finished(run)
+    parts = prepare(config, splits)
     run.create(resolved_yaml(config, splits))
     ledger = ParquetLedger.load(run.metrics_path) if resume == "resume" else ParquetLedger(run.metrics_path)
     log = logging.FileHandler(run.path / "run.log")
     logging.getLogger("jepa_lab").addHandler(log)
     run.write_status("running")
     try:
-        result = _train(config, splits, run, ledger, resume == "resume")
+        result = _train(config, splits, parts, run, ledger, resume == "resume")
     except KeyboardInterrupt:
         _close(run, ledger, "stopped", "interrupted")
         raise
@@ -90,13 +91,28 @@ def train(config: Config) -> RunResult:
     return result
 
 
-def _train(config: Config, splits: Splits, run: RunDir, ledger: ParquetLedger, resume: bool) -> RunResult:
-    start = time.monotonic()
+@dataclass(frozen=True)
+class Parts:
+    """What is built before anything is written, so that a configuration that cannot be built leaves nothing behind."""
+
+    loaders: dict[str, EpochLoader]
+    budget: Budget
+    module: SeqJEPA
+
+
+def prepare(config: Config, splits: Splits) -> Parts:
+    """Seeds every random stream, then builds. Raises UserError for sizes that do not fit together."""
     pl.seed_everything(config.seed, verbose=False)
     loaders = build_loaders(config, splits)
     budget = build_budget(config, len(loaders["train"]))
-    n_classes = splits.train.n_classes
     module = build_module(config, build_views(config, splits.train), splits.train, budget.steps)
+    return Parts(loaders, budget, module)
+
+
+def _train(config: Config, splits: Splits, parts: Parts, run: RunDir, ledger: ParquetLedger, resume: bool) -> RunResult:
+    start = time.monotonic()
+    loaders, budget, module = parts.loaders, parts.budget, parts.module
+    n_classes = splits.train.n_classes
     callbacks = build_callbacks(config, budget, run, ledger, n_classes)
     trainer = build_trainer(config, budget, run, ledger, callbacks)
     checkpoint = run.checkpoints / "last.ckpt" if resume else None
@@ -208,7 +224,6 @@ def build_trainer(
         precision="bf16-mixed" if config.precision.name == "bf16" else "32-true",
         max_epochs=config.dataset.epochs,
         accumulate_grad_batches=config.optim.accumulate,
-        gradient_clip_val=config.optim.clip,
         check_val_every_n_epoch=budget.validate_every,
         num_sanity_val_steps=0,
         logger=loggers,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from typing import Any
 
@@ -70,17 +71,25 @@ class CollapseMonitor(pl.Callback):
 
 
 def measure(rows: dict[str, Tensor], prefix: str, n_classes: int) -> dict[str, float]:
-    """The metrics of one pass from its collected rows: taps (n, d), z (n, M, d), per-sequence losses (n,)."""
+    """The metrics of one pass from its collected rows: taps (n, d), z (n, M, d), per-sequence losses (n,).
+
+    A tap that is not finite gets a NaN rank and spread; a metric that is undefined (alpha_req of few points) is left
+    out.
+    """
     out: dict[str, float] = {}
     for tap in ("z", "z_agg", "z_hat", "z_target", "input"):
         if tap in rows:
             features = rows[tap].flatten(0, -2)[:MAX_ROWS]
+            if not bool(torch.isfinite(features).all()):
+                out |= {f"{prefix}/{tap}/{k}": math.nan for k in ("effective_rank", "feature_std_l2")}
+                continue
             values = collapse_metrics(features)
-            out |= {f"{prefix}/{tap}/{k}": v for k, v in values.items()}
+            out |= {f"{prefix}/{tap}/{k}": v for k, v in values.items() if not math.isnan(v)}
             out[f"{prefix}/{tap}/d"] = float(features.shape[1])
-    if rows["z"].shape[1] >= 2:
+    finite = bool(torch.isfinite(rows["z"]).all())
+    if rows["z"].shape[1] >= 2 and finite:
         out |= {f"{prefix}/z/{k}": v for k, v in view_metrics(rows["z"][: MAX_ROWS // 2]).items()}
-    if "z_agg_pair" in rows:
+    if "z_agg_pair" in rows and bool(torch.isfinite(rows["z_agg_pair"]).all()):
         out |= {f"{prefix}/z_agg/{k}": v for k, v in view_metrics(rows["z_agg_pair"]).items()}
     loss = rows["loss"].mean()
     out[f"{prefix}/loss/prediction"] = float(loss)

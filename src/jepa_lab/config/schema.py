@@ -125,8 +125,8 @@ class DatasetConfig:
     action_code: str | None = None  # rotation: sincos | one_hot
     first_view: str = "reference"  # reference | random
     mode: str | None = None  # affine: multi | rot_only | trans_only | scale_only
-    angle: list[float] | None = None  # degrees, lowest and highest
-    shift: list[int] | None = None  # pixels
+    rotation: list[float] | None = None  # affine: degrees, lowest and highest
+    translation: list[int] | None = None  # affine: pixels, lowest and highest
     scale: list[float] | None = None
     scale_law: str | None = None  # log_uniform | uniform
     interpolation: str | None = None  # bilinear | nearest
@@ -154,7 +154,7 @@ class DatasetConfig:
 
     def view_options(self) -> dict[str, Any]:
         """The options of the view group that were given."""
-        keys = ("action_code", "mode", "angle", "shift", "scale", "scale_law", "interpolation", "padding")
+        keys = ("action_code", "mode", "rotation", "translation", "scale", "scale_law", "interpolation", "padding")
         return {key: getattr(self, key) for key in keys if getattr(self, key) is not None}
 
 

@@ -10,9 +10,7 @@ _MIX_1 = 0xBF58476D1CE4E5B9
 _MIX_2 = 0x94D049BB133111EB
 
 
-def uniform(
-    index: Tensor, n: int, *, seed: int, split: str, epoch: int, stream: str = "views", offset: int = 0
-) -> Tensor:
+def uniform(index: Tensor, n: int, *, seed: int, split: str, epoch: int, stream: str = "views") -> Tensor:
     """n uniform numbers in [0, 1) for every sample of a batch: (B,) int64 -> (B, n) float32 on the same device.
 
     Each number is a hash of (seed, split, epoch, stream, sample index, slot), so it is the same for any batch
@@ -24,7 +22,7 @@ def uniform(
     if index.ndim != 1 or index.dtype != torch.int64:
         raise ValueError(f"index must be a vector of int64, got shape {tuple(index.shape)} of {index.dtype}")
     state = _mix(index * _signed(_GOLDEN) + _key(seed, split, epoch, stream))
-    slots = torch.arange(offset + 1, offset + n + 1, device=index.device) * _signed(_GOLDEN)
+    slots = torch.arange(1, n + 1, device=index.device) * _signed(_GOLDEN)
     bits = _shift(_mix(state[:, None] + slots), 40)
     return bits.to(torch.float32) * 2.0**-24
 

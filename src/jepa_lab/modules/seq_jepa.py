@@ -81,7 +81,9 @@ class SeqJEPA(pl.LightningModule):
         if split == "train":
             return self.group(images, labels, index, seed=self.seed, split=split, epoch=self.current_epoch)
         again = int(index[0]) < SECOND_LOOKS
-        self._second_look = self.group(images, labels, index, seed=self.seed, split=split, epoch=1) if again else None
+        self._second_look = (
+            self.group(images, labels, index, seed=self.seed, split=f"{split}-again", epoch=0) if again else None
+        )
         return self.group(images, labels, index, seed=self.seed, split=split, epoch=0)
 
     def forward(self, batch: SequenceBatch) -> Representations:
@@ -124,6 +126,11 @@ class SeqJEPA(pl.LightningModule):
             _distance(reps.z[:, -1], reps.z_target),
             None if z_agg_again is None else z_agg_again.float(),
         )
+
+    def configure_gradient_clipping(self, *args: Any, **kwargs: Any) -> None:
+        """By the norm over all gradients; here, because Lightning refuses to clip for a fused optimiser under autocast."""
+        if self.optim.clip is not None:
+            torch.nn.utils.clip_grad_norm_(self.parameters(), self.optim.clip)
 
     def configure_optimizers(self) -> Any:
         optimiser = build_optimiser(self, self.optim)

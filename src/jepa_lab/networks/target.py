@@ -6,7 +6,7 @@ import copy
 import math
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 
 def make_ema_copy(encoder: nn.Module) -> nn.Module:
@@ -26,8 +26,8 @@ def make_ema_copy(encoder: nn.Module) -> nn.Module:
 def ema_update(target: nn.Module, online: nn.Module, tau: float) -> None:
     """target <- tau * target + (1 - tau) * online, in place: floating parameters and buffers in one fused call,
     integer buffers copied."""
-    pairs = list(zip(target.parameters(), online.parameters(), strict=True))
-    pairs += list(zip(target.buffers(), online.buffers(), strict=True))
+    pairs: list[tuple[Tensor, Tensor]] = list(zip(target.parameters(), online.parameters(), strict=True))
+    pairs.extend(zip(target.buffers(), online.buffers(), strict=True))
     floating = [(t, o) for t, o in pairs if t.is_floating_point()]
     torch._foreach_lerp_([t for t, _ in floating], [o for _, o in floating], 1.0 - tau)
     for t, o in pairs:

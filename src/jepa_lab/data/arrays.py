@@ -1,0 +1,70 @@
+"""Images and labels before they become a source, and the ways to divide them."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from jepa_lab.errors import UserError
+
+
+@dataclass(frozen=True)
+class Arrays:
+    """images (N, C, H, W) uint8 and labels (N,) int64, or None for unlabelled images."""
+
+    images: Tensor
+    labels: Tensor | None
+
+    def take(self, index: Tensor) -> Arrays:
+        """The samples at these positions."""
+        return Arrays(self.images[index], None if self.labels is None else self.labels[index])
+
+    def subset(self, size: int | None, seed: int) -> Arrays:
+        """`size` samples drawn without replacement, in their old order; all of them for None or where there are fewer
+        (a tier's budget that a user's own few images cannot fill)."""
+        n = len(self.images)
+        if size is None or size >= n:
+            return self
+        chosen = torch.randperm(n, generator=torch.Generator().manual_seed(seed))[:size]
+        return self.take(chosen.sort().values)
+
+
+def split_by_hash(arrays: Arrays, sizes: tuple[int, int, int]) -> dict[str, Arrays]:
+    """train, val and test of these sizes, by a hash of every image's bytes: independent of the order of the files.
+
+    Images with the same bytes are neighbours in the ranking; where a cut would part them it moves to keep them
+    together.
+    """
+    keys = [hashlib.blake2b(image.numpy().tobytes(), digest_size=16).digest() for image in arrays.images]
+    order = sorted(range(len(keys)), key=lambda i: (keys[i], i))
+    first, second = sizes[0], sizes[0] + sizes[1]
+    cuts = [_unparted(order, keys, first), _unparted(order, keys, second)]
+    parts = {"train": order[: cuts[0]], "val": order[cuts[0] : cuts[1]], "test": order[cuts[1] :]}
+    return {name: arrays.take(torch.tensor(sorted(part), dtype=torch.long)) for name, part in parts.items()}
+
+
+def hold_out(arrays: Arrays, size: int, seed: int = 0) -> tuple[Arrays, Arrays]:
+    """(the rest, `size` samples drawn from a fixed seed)."""
+    order = torch.randperm(len(arrays.images), generator=torch.Generator().manual_seed(seed))
+    return arrays.take(order[size:].sort().values), arrays.take(order[:size].sort().values)
+
+
+def require_consistent(arrays: dict[str, Arrays], origin: str) -> None:
+    """UserError unless every split has images, all of one shape, and all or none are labelled."""
+    shapes = {tuple(a.images.shape[1:]) for a in arrays.values()}
+    if len(shapes) > 1:
+        raise UserError(f"{origin}: images of several shapes, {' and '.join(map(str, sorted(shapes)))}; one is needed")
+    for name, part in arrays.items():
+        if len(part.images) == 0:
+            raise UserError(f"{origin}: no {name} images; add some")
+    if len({a.labels is None for a in arrays.values()}) > 1:
+        raise UserError(f"{origin}: some splits have labels and others have not; label all or none")
+
+
+def _unparted(order: list[int], keys: list[bytes], cut: int) -> int:
+    while 0 < cut < len(order) and keys[order[cut]] == keys[order[cut - 1]]:
+        cut += 1
+    return cut

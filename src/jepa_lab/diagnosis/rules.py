@@ -1,0 +1,169 @@
+"""From evidence to a verdict: thresholds, each with its reason, and the rules that read them.
+
+A first set: complete and dimensional collapse, divergence, and what is too thin to judge. No single quantity decides: a
+centred rank calls a constant with noise healthy, a spread calls rank 1 healthy, RankMe calls a large mean a collapse.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from jepa_lab.diagnosis.verdict import Verdict
+
+History = Mapping[str, Sequence[tuple[int, float]]]
+JUDGED = ("z", "z_agg")  # z_hat and z_target follow from them; a prediction may well be of lower rank than its target
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """What counts as a collapse. Seen: an untrained small ResNet 0.22 / 7.5 (spread / effective rank of z), healthy
+    runs
+    on the digits above 0.4 / 20, shared targets without a rate 0.17 / 1.7."""
+
+    samples: int = 32  # fewer rows say little about a covariance
+    spread: float = 0.05  # feature_std_l2: 5 % of an even spread, a quarter of what an untrained network has
+    rank: float = 2.0  # effective rank: one direction and a little noise
+    rank_reference: float = 3.0  # a tap that began below this cannot be blamed for its rank
+    cliff_share: float = 0.05  # of the possible directions hold all but 1e-4 of the variance
+    rank_fall: float = 0.5  # of the rank at initialisation
+    skill_fall: float = 0.1  # of the best skill so far, absolute
+    loss_ratio: float = 10.0  # last loss over the best one, and above its start
+    direction: float = 0.999  # mean pairwise cosine of features that are one vector
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One tap at one step: its status, why, and how far beyond the threshold in [0, 1]."""
+
+    status: str
+    reason: str
+    strength: float
+
+
+def judge(history: History, thresholds: Thresholds | None = None) -> Verdict:
+    """The verdict on a run from its metrics (`val/<tap>/<metric>`, `reference/...`, `train/loss/...`, `val/skill`)."""
+    t = thresholds or Thresholds()
+    diverged = _divergence(history, t)
+    if diverged is not None:
+        return diverged
+    taps = [tap for tap in JUDGED if history.get(f"val/{tap}/effective_rank")]
+    if not taps:
+        return Verdict("inconclusive", reasons=("no validation of the representations was logged",))
+    n = min(history[f"val/{tap}/n"][-1][1] if history.get(f"val/{tap}/n") else math.inf for tap in taps)
+    if n < t.samples:
+        return Verdict("inconclusive", reasons=(f"{n:.0f} validation samples; {t.samples} are needed",))
+    found = {tap: _findings(history, tap, t) for tap in taps}
+    per_tap = {tap: findings[-1][1].status for tap, findings in found.items()}
+    evidence = _evidence(history, taps)
+    order = ("diverged", "complete_collapse", "dimensional_collapse", "low_rank", "healthy")
+    status = min(per_tap.values(), key=order.index)
+    if status == "healthy":
+        reasons = tuple(_healthy_reason(evidence, tap) for tap in taps)
+        strength = min(findings[-1][1].strength for findings in found.values())
+        return Verdict("healthy", confidence=strength, reasons=reasons, evidence=evidence, per_tap=per_tap)
+    tap = next(tap for tap in taps if per_tap[tap] == status)
+    last = found[tap][-1][1]
+    return Verdict(status, tap, _since(found[tap]), last.strength, (last.reason,), evidence, _advice(status), per_tap)
+
+
+def judge_tap(now: Mapping[str, float], reference: Mapping[str, float], t: Thresholds, *, skill_fell: bool) -> Finding:
+    """The status of one tap from its metrics (effective_rank, feature_std_l2, spectral_cliff_r, n, d, ...) and those it
+    had at initialisation, as far as they are known."""
+    spread, rank = now["feature_std_l2"], now["effective_rank"]
+    start = reference.get("effective_rank", math.inf)
+    cosine = now.get("mean_pairwise_cosine", 0.0)
+    if spread < t.spread and cosine > 1.0 - 2 * t.spread**2:
+        return Finding(
+            "complete_collapse", f"spread {spread:.3g} of an even 1, all features alike", 1 - spread / t.spread
+        )
+    if cosine > t.direction and spread < 2 * t.spread:
+        return Finding("complete_collapse", f"mean cosine {cosine:.5f} between any two features", 0.9)
+    possible = min(now.get("n", math.inf) - 1, now.get("d", math.inf))
+    if rank < t.rank and start >= t.rank_reference:
+        known = f" ({start:.1f} at start)" if math.isfinite(start) else ""
+        return Finding("dimensional_collapse", f"effective rank {rank:.1f} of {possible:.0f}{known}", 1 - (rank - 1))
+    cliff = now.get("spectral_cliff_r", math.inf)
+    edge = max(2.0, t.cliff_share * possible) if math.isfinite(possible) else 2.0
+    if cliff <= edge and reference.get("spectral_cliff_r", math.inf) > edge:
+        held = f"{cliff:.0f} of {possible:.0f} directions hold all the variance"
+        return Finding("dimensional_collapse", held, 1 - cliff / (edge + 1))
+    if math.isfinite(start) and rank < t.rank_fall * start:
+        text = f"effective rank {rank:.1f}, {start:.1f} at start"
+        strength = 1 - rank / (t.rank_fall * start)
+        return Finding("dimensional_collapse" if skill_fell else "low_rank", text, strength)
+    return Finding("healthy", "", min(1.0, max(0.0, min(rank / t.rank - 1, spread / t.spread - 1))))
+
+
+def _findings(history: History, tap: str, t: Thresholds) -> list[tuple[int, Finding]]:
+    """(step, finding) of every validation, in order; of steps validated twice the last counts."""
+    steps = sorted({step for step, _ in history[f"val/{tap}/effective_rank"]})
+    prefix = f"val/{tap}/"
+    series = {key.removeprefix(prefix): dict(points) for key, points in history.items() if key.startswith(prefix)}
+    start = {
+        k.removeprefix(f"reference/{tap}/"): p[-1][1] for k, p in history.items() if k.startswith(f"reference/{tap}/")
+    }
+    skills = dict(history.get("val/skill", ()))
+    found, best = [], -math.inf
+    for step in steps:
+        skill = skills.get(step, math.nan)
+        best = max(best, skill) if math.isfinite(skill) else best
+        now = {name: points[step] for name, points in series.items() if step in points}
+        if not all(math.isfinite(now.get(k, math.nan)) for k in ("effective_rank", "feature_std_l2")):
+            found.append((step, Finding("diverged", "features are not finite", 1.0)))
+            continue
+        found.append((step, judge_tap(now, start, t, skill_fell=skill < best - t.skill_fall)))
+    return found
+
+
+def _since(findings: list[tuple[int, Finding]]) -> int:
+    """The first step of the last unbroken stretch with the final status."""
+    status, since = findings[-1][1].status, findings[-1][0]
+    for step, finding in reversed(findings):
+        if finding.status != status:
+            break
+        since = step
+    return since
+
+
+def _divergence(history: History, t: Thresholds) -> Verdict | None:
+    for key in sorted(history):
+        if key.startswith(("train/loss/", "val/loss/", "train/grad_norm")):
+            bad = [step for step, value in history[key] if not math.isfinite(value)]
+            if bad:
+                text = f"{key} is not finite"
+                return Verdict("diverged", None, bad[0], 1.0, (text,), next=("optim.lr a third of it", "optim.clip=1"))
+    loss = [(s, v) for s, v in history.get("train/loss/prediction", ())]
+    if len(loss) >= 10:
+        best, last = min(v for _, v in loss), loss[-1][1]
+        if last > t.loss_ratio * max(best, 1e-3) and last > loss[0][1]:
+            text = f"prediction loss {last:.3g}, {best:.3g} at best"
+            since = next(s for s, v in loss if v == best)
+            return Verdict("diverged", None, since, 0.8, (text,), next=("optim.lr a third of it", "optim.clip=1"))
+    return None
+
+
+def _evidence(history: History, taps: Sequence[str]) -> dict[str, float]:
+    names = ("effective_rank", "rankme", "feature_std_l2", "mean_pairwise_cosine", "spectral_cliff_r")
+    keys = [f"{where}/{tap}/{name}" for where in ("val", "reference") for tap in taps for name in names]
+    return {key: history[key][-1][1] for key in [*keys, "val/skill"] if history.get(key)}
+
+
+def _healthy_reason(evidence: Mapping[str, float], tap: str) -> str:
+    rank, spread = evidence[f"val/{tap}/effective_rank"], evidence[f"val/{tap}/feature_std_l2"]
+    start = evidence.get(f"reference/{tap}/effective_rank")
+    known = "" if start is None else f" ({start:.1f} at start)"
+    return f"{tap} effective rank {rank:.1f}{known}, spread {spread:.2f}"
+
+
+def _advice(status: str) -> tuple[str, ...]:
+    if status == "diverged":
+        return ("optim.lr a third of it", "optim.clip=1")
+    if status == "low_rank":
+        return ("compare the probes with a run of higher loss.lambda_rate",)
+    return (
+        "target=stopgrad or target=ema",
+        "loss.lambda_rate=0.001 loss.rate_normalise=rows",
+        "optim.lr a third of it",
+    )

@@ -1,0 +1,79 @@
+"""How views of one image relate: alignment, uniformity, LiDAR, and shares of variance."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from jepa_lab.metrics.scale import centred, check_features, unit_rows
+from jepa_lab.metrics.spectrum import effective_rank
+
+BLOCK = 1024  # rows whose distances to all others are held at once
+
+
+def alignment(x: Tensor, y: Tensor) -> Tensor:
+    """Mean squared distance of paired, L2-normalised rows (Wang & Isola 2020) of two (n, d), in [0, 4]: 0 is perfect,
+    2 what unrelated directions have."""
+    x, y = _paired(x, y)
+    return (unit_rows(x) - unit_rows(y)).square().sum(dim=1).mean()
+
+
+def uniformity(z: Tensor) -> Tensor:
+    """log mean exp(-2 |x - y|^2) over pairs of different L2-normalised rows of (n, d) (Wang & Isola 2020), in [-8, 0].
+
+    0 for a constant direction; lower is more uniform. All n (n - 1) / 2 pairs, a block of rows at a time.
+    """
+    z = unit_rows(check_features(z))
+    n, squares = len(z), z.square().sum(dim=1)
+    total = z.new_zeros(())
+    for rows in torch.arange(n, device=z.device).split(BLOCK):
+        distances = squares[rows, None] + squares - 2.0 * (z[rows] @ z.T)
+        total = total + torch.exp(-2.0 * distances.clamp_min(0.0)).sum()
+    return ((total - n) / (n * (n - 1))).log().clamp(-8.0, 0.0)  # less each row's pair with itself
+
+
+def within_share(z: Tensor) -> Tensor:
+    """Variance over the views of an image / total variance of (n, v, d), in [0, 1]: 0 invariant, 1 views are all.
+
+    0 where nothing varies.
+    """
+    z = check_features(z, dims=3)
+    within = centred(z, dim=1).square().sum()
+    total = centred(z.flatten(0, 1)).square().sum()
+    return within / total if float(total) > 0 else torch.zeros_like(total)
+
+
+def invariance_error(base: Tensor, transformed: Tensor) -> Tensor:
+    """mean |t - b|^2 / mean |b|^2 of paired (n, d) rows, as published. A large mean hides any change: within_share does
+    not have that fault. 0 where neither differs from zero, infinite where only the base is zero."""
+    base, transformed = _paired(base, transformed)
+    change = (transformed - base).square().sum(dim=1).mean()
+    return change / base.square().sum(dim=1).mean() if float(change) > 0 else torch.zeros_like(change)
+
+
+def lidar(z: Tensor, delta: float = 1e-4) -> Tensor:
+    """LiDAR (Thilak et al. 2023) of (n, v, d): exp of the entropy of the eigenvalues of S_w^-1/2 S_b S_w^-1/2, in
+    [1, min(n - 1, d)]: how many directions tell images apart beyond what views change.
+
+    S_b is the covariance of the images' means (n - 1), S_w of the views about them (n (v - 1)) plus delta * tr(S_w)/d
+    on the diagonal. 1 where the images' means do not vary; without variation between views S_w is the identity, and
+    LiDAR the effective rank of the means. ValueError unless delta > 0.
+    """
+    if delta <= 0:
+        raise ValueError(f"delta must be above 0, got {delta}")
+    z = check_features(z, dims=3)
+    n, v, d = z.shape
+    means, within = z.mean(dim=1), centred(z, dim=1).reshape(n * v, d)
+    s_w = within.T @ within / (n * (v - 1))
+    scale = s_w.diagonal().mean()
+    if float(scale) <= 0:
+        return effective_rank(means)
+    s_w = s_w / scale + delta * torch.eye(d, dtype=z.dtype, device=z.device)
+    whitened = torch.linalg.solve_triangular(torch.linalg.cholesky(s_w), centred(means).T, upper=False)
+    return effective_rank(whitened.T)
+
+
+def _paired(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    if x.shape != y.shape:
+        raise ValueError(f"expected two tensors of one shape, got {tuple(x.shape)} and {tuple(y.shape)}")
+    return check_features(x), check_features(y)

@@ -1,0 +1,58 @@
+"""The directions in which features change: how much variance a few hold, how they lie, how two sets overlap."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from jepa_lab.metrics.spectrum import Spectrum
+
+ORTHONORMAL = 1e-3  # largest entry of |B'B - I|: a basis computed in float32 or better is within
+
+
+def explained_variance(delta: Tensor | Spectrum, k: int) -> Tensor:
+    """Share of the centred variance of (n, d) differences that their top k directions hold, in [0, 1].
+
+    1 for differences of rank k; 1 where nothing varies. ValueError for k < 1.
+    """
+    if k < 1:
+        raise ValueError(f"k must be at least 1, got {k}")
+    values = (delta if isinstance(delta, Spectrum) else Spectrum.of(delta)).centred
+    total = values.sum()
+    return values[:k].sum() / total if float(total) > 0 else torch.ones_like(total)
+
+
+def coordinate_participation(basis: Tensor) -> Tensor:
+    """(sum e)^2 / sum e^2 with e_j the energy of coordinate j in a basis (d, k): k if it is aligned with k
+    coordinates, d
+    if it is spread over all. ValueError for a basis of zeros."""
+    energy = _basis(basis).square().sum(dim=1)
+    if float(energy.sum()) <= 0:
+        raise ValueError(f"the basis {tuple(basis.shape)} is zero")
+    share = energy / energy.sum()
+    return 1.0 / share.square().sum()
+
+
+def subspace_overlap(a: Tensor, b: Tensor) -> Tensor:
+    """|a'b|_F^2 / min(ka, kb) of two orthonormal bases (d, ka), (d, kb), in [0, 1]: 1 for a subspace and itself.
+
+    ValueError for bases of unequal d or columns that are not orthonormal.
+    """
+    a, b = _basis(a), _basis(b)
+    if a.shape[0] != b.shape[0]:
+        raise ValueError(f"expected bases of one space, got {tuple(a.shape)} and {tuple(b.shape)}")
+    for basis in (a, b):
+        eye = torch.eye(basis.shape[1], dtype=basis.dtype, device=basis.device)
+        if float((basis.T @ basis - eye).abs().max()) > ORTHONORMAL:
+            raise ValueError(f"the columns of the basis {tuple(basis.shape)} are not orthonormal")
+    return ((a.T @ b).square().sum() / min(a.shape[1], b.shape[1])).clamp(max=1.0)
+
+
+def _basis(basis: Tensor) -> Tensor:
+    if basis.ndim != 2 or basis.shape[1] < 1 or basis.shape[1] > basis.shape[0]:
+        raise ValueError(f"expected a basis (d, k), 1 <= k <= d, got {tuple(basis.shape)}")
+    basis = basis.detach()
+    basis = (basis.cpu() if basis.device.type == "mps" else basis).double()
+    if not bool(torch.isfinite(basis).all()):
+        raise ValueError(f"the basis {tuple(basis.shape)} is not finite")
+    return basis
