@@ -21,8 +21,7 @@ MODES = {
 
 
 class Affine(ViewGroup):
-    """Rotation U(low, high) degrees, integer translation (uniform, both ends included) and scale about the image
-    centre.
+    """Rotation U(low, high) degrees, integer translation (uniform, ends included) and scale about the image centre.
 
     Parameters (P = 4): theta in degrees, tx, ty in pixels, scale. They mean what they mean in torchvision's
     `affine(image, angle=theta, translate=[tx, ty], scale=scale, shear=[0, 0])`: the output is the image scaled, then
@@ -136,12 +135,11 @@ class Affine(ViewGroup):
 
 
 def sampling_grid(params: Tensor, h: int, w: int) -> Tensor:
-    """Where each output pixel is read from, in grid_sample's coordinates (align_corners=False): (B, V, 4) -> (B, V * H,
-    W, 2) float32, x and y in planes of their own, which is the faster layout to write and to read.
+    """Where each output pixel is read from: params (B, V, 4) -> (B, V * H, W, 2) for grid_sample, align_corners=False.
 
-    Pixel coordinates are centred on the image; the inverse of `p -> s R(theta) p + t` is `p -> R(-theta) (p - t) / s`
-    with y pointing down. The matrices are made in float64, so the samples agree with torchvision's, which makes its own
-    in Python floats.
+    x and y lie in planes of their own, which is the faster layout to write and to read. Pixel coordinates are centred
+    on the image; the inverse of `p -> s R(theta) p + t` is `p -> R(-theta) (p - t) / s` with y pointing down. The
+    matrices are made in float64, so the samples agree with torchvision's, which makes its own in Python floats.
     """
     theta, tx, ty, scale = params.double().unbind(-1)
     radians = torch.deg2rad(theta)

@@ -18,19 +18,22 @@ JUDGED = ("z", "z_agg")  # z_hat and z_target follow from them; a prediction may
 
 @dataclass(frozen=True)
 class Thresholds:
-    """What counts as a collapse. Seen: an untrained small ResNet 0.22 / 7.5 (spread / effective rank of z), healthy
-    runs
-    on the digits above 0.4 / 20, shared targets without a rate 0.17 / 1.7."""
+    """What counts as a collapse. Seen on the digits (feature_std_l2 / effective rank of z): an untrained small ResNet
+    0.22 / 7.5, healthy runs above 0.4 / 20, shared targets without a rate 0.17 / 1.7 at a class probe of 0.73."""
 
     samples: int = 32  # fewer rows say little about a covariance
     spread: float = 0.05  # feature_std_l2: 5 % of an even spread, a quarter of what an untrained network has
+    cosine: float = 0.995  # mean over pairs = 1 - 2 * 0.05^2; the spread alone would blame few large coordinates
     rank: float = 2.0  # effective rank: one direction and a little noise
     rank_reference: float = 3.0  # a tap that began below this cannot be blamed for its rank
-    cliff_share: float = 0.05  # of the possible directions hold all but 1e-4 of the variance
-    rank_fall: float = 0.5  # of the rank at initialisation
-    skill_fall: float = 0.1  # of the best skill so far, absolute
-    loss_ratio: float = 10.0  # last loss over the best one, and above its start
-    direction: float = 0.999  # mean pairwise cosine of features that are one vector
+    rank_share: float = 0.25  # of the possible directions beyond the first: with d = 2, rank 1.99 is all there is
+    cliff_share: float = 0.05  # of the possible directions hold all but 1e-4 of the variance; at least 2 of them
+    few_directions: float = 4.0  # effective rank of a graded spectrum worth a note where no reference is known
+    rank_fall: float = 0.5  # of the rank at initialisation; training concentrates the spectrum a little anyway
+    skill_fall: float = 0.1  # of the best skill so far, absolute: several times the noise between validations
+    loss_ratio: float = 10.0  # loss over the best one, and above its start: no schedule or augmentation does that
+    loss_floor: float = 1e-3  # what a best loss counts at least: ten times a lucky zero is nothing
+    loss_points: int = 3  # last logged losses that must all be that high: one batch is a spike
 
 
 @dataclass(frozen=True)
@@ -65,35 +68,45 @@ def judge(history: History, thresholds: Thresholds | None = None) -> Verdict:
         return Verdict("healthy", confidence=strength, reasons=reasons, evidence=evidence, per_tap=per_tap)
     tap = next(tap for tap in taps if per_tap[tap] == status)
     last = found[tap][-1][1]
-    return Verdict(status, tap, _since(found[tap]), last.strength, (last.reason,), evidence, _advice(status), per_tap)
+    return Verdict(
+        status,
+        tap,
+        _last_stretch([(step, f.status == status) for step, f in found[tap]]),
+        last.strength,
+        (last.reason,),
+        evidence,
+        _advice(status),
+        per_tap,
+    )
 
 
 def judge_tap(now: Mapping[str, float], reference: Mapping[str, float], t: Thresholds, *, skill_fell: bool) -> Finding:
-    """The status of one tap from its metrics (effective_rank, feature_std_l2, spectral_cliff_r, n, d, ...) and those it
-    had at initialisation, as far as they are known."""
+    """The status of one tap from its metrics (effective_rank, feature_std_l2, mean_pairwise_cosine, spectral_cliff_r,
+    n, d) and those it had at initialisation, as far as they are known."""
     spread, rank = now["feature_std_l2"], now["effective_rank"]
     start = reference.get("effective_rank", math.inf)
-    cosine = now.get("mean_pairwise_cosine", 0.0)
-    if spread < t.spread and cosine > 1.0 - 2 * t.spread**2:
-        return Finding(
-            "complete_collapse", f"spread {spread:.3g} of an even 1, all features alike", 1 - spread / t.spread
-        )
-    if cosine > t.direction and spread < 2 * t.spread:
-        return Finding("complete_collapse", f"mean cosine {cosine:.5f} between any two features", 0.9)
+    if spread < t.spread and now.get("mean_pairwise_cosine", 1.0) > t.cosine:
+        text = f"spread {spread:.3g} of an even 1, all features alike"
+        return Finding("complete_collapse", text, 1 - spread / t.spread)
     possible = min(now.get("n", math.inf) - 1, now.get("d", math.inf))
-    if rank < t.rank and start >= t.rank_reference:
-        known = f" ({start:.1f} at start)" if math.isfinite(start) else ""
-        return Finding("dimensional_collapse", f"effective rank {rank:.1f} of {possible:.0f}{known}", 1 - (rank - 1))
+    of = f" of {possible:.0f}" if math.isfinite(possible) else ""
+    known = f" ({start:.1f} at start)" if math.isfinite(start) else ""
+    floor = min(t.rank, 1 + t.rank_share * (possible - 1))
+    if rank < floor and start >= t.rank_reference:
+        return Finding("dimensional_collapse", f"effective rank {rank:.1f}{of}{known}", (floor - rank) / (floor - 1))
     cliff = now.get("spectral_cliff_r", math.inf)
     edge = max(2.0, t.cliff_share * possible) if math.isfinite(possible) else 2.0
-    if cliff <= edge and reference.get("spectral_cliff_r", math.inf) > edge:
-        held = f"{cliff:.0f} of {possible:.0f} directions hold all the variance"
+    if cliff <= edge and cliff < possible and reference.get("spectral_cliff_r", math.inf) > edge:
+        held = f"{cliff:.0f}{of} directions hold all the variance"
         return Finding("dimensional_collapse", held, 1 - cliff / (edge + 1))
     if math.isfinite(start) and rank < t.rank_fall * start:
-        text = f"effective rank {rank:.1f}, {start:.1f} at start"
+        text = f"effective rank {rank:.1f}{of}{known}" + (", and the skill fell" if skill_fell else "")
         strength = 1 - rank / (t.rank_fall * start)
         return Finding("dimensional_collapse" if skill_fell else "low_rank", text, strength)
-    return Finding("healthy", "", min(1.0, max(0.0, min(rank / t.rank - 1, spread / t.spread - 1))))
+    few = min(max(t.few_directions, t.cliff_share * possible), possible / 2)
+    if not math.isfinite(start) and math.isfinite(possible) and rank < few:
+        return Finding("low_rank", f"effective rank {rank:.1f}{of}, without a cliff", 1 - rank / few)
+    return Finding("healthy", "", min(1.0, max(0.0, min(rank / floor - 1, spread / t.spread - 1))))
 
 
 def _findings(history: History, tap: str, t: Thresholds) -> list[tuple[int, Finding]]:
@@ -117,31 +130,41 @@ def _findings(history: History, tap: str, t: Thresholds) -> list[tuple[int, Find
     return found
 
 
-def _since(findings: list[tuple[int, Finding]]) -> int:
-    """The first step of the last unbroken stretch with the final status."""
-    status, since = findings[-1][1].status, findings[-1][0]
-    for step, finding in reversed(findings):
-        if finding.status != status:
-            break
-        since = step
-    return since
-
-
 def _divergence(history: History, t: Thresholds) -> Verdict | None:
     for key in sorted(history):
         if key.startswith(("train/loss/", "val/loss/", "train/grad_norm")):
-            bad = [step for step, value in history[key] if not math.isfinite(value)]
-            if bad:
-                text = f"{key} is not finite"
-                return Verdict("diverged", None, bad[0], 1.0, (text,), next=("optim.lr a third of it", "optim.clip=1"))
-    loss = [(s, v) for s, v in history.get("train/loss/prediction", ())]
-    if len(loss) >= 10:
-        best, last = min(v for _, v in loss), loss[-1][1]
-        if last > t.loss_ratio * max(best, 1e-3) and last > loss[0][1]:
-            text = f"prediction loss {last:.3g}, {best:.3g} at best"
-            since = next(s for s, v in loss if v == best)
-            return Verdict("diverged", None, since, 0.8, (text,), next=("optim.lr a third of it", "optim.clip=1"))
-    return None
+            broken = [(step, not math.isfinite(value)) for step, value in history[key]]
+            if any(bad for _, bad in broken):
+                return _diverged(f"{key} is not finite", _last_stretch(broken), 1.0)
+    name = "train/loss/prediction" if history.get("train/loss/prediction") else "train/loss/total"
+    loss = history.get(name, ())
+    if len(loss) < 10 or min(v for _, v in loss) < 0:  # a total with a rate term has no ratio
+        return None
+    best, limit, high = math.inf, math.inf, []
+    for step, value in loss:
+        best = min(best, value)
+        limit = max(t.loss_ratio * max(best, t.loss_floor), loss[0][1])
+        high.append((step, value > limit))
+    if not all(is_high for _, is_high in high[-t.loss_points :]):
+        return None
+    return _diverged(f"{name} {loss[-1][1]:.3g}, {best:.3g} at best", _last_stretch(high), 0.8)
+
+
+def _diverged(reason: str, since: int, confidence: float) -> Verdict:
+    return Verdict("diverged", None, since, confidence, (reason,), next=_advice("diverged"))
+
+
+def _last_stretch(points: Sequence[tuple[int, bool]]) -> int:
+    """The first step of the last unbroken stretch of what is true; something must be."""
+    since = None
+    for step, holds in reversed(points):
+        if holds:
+            since = step
+        elif since is not None:
+            break
+    if since is None:
+        raise ValueError(f"nothing holds in {len(points)} points")
+    return since
 
 
 def _evidence(history: History, taps: Sequence[str]) -> dict[str, float]:

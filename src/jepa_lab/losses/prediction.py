@@ -10,32 +10,40 @@ from torch import Tensor
 def cosine_prediction(z_hat: Tensor, z_target: Tensor, eps: float = 1e-8) -> Tensor:
     """1 - mean cosine of (n, d) rows paired with (n, d) rows; scalar in [0, 2], computed in float32 or better.
 
-    No gradient is stopped here: a target that should not learn arrives detached. ValueError for unequal shapes.
+    A row shorter than eps counts as of that length. No gradient is stopped here: a target that should not learn arrives
+    detached. ValueError for unequal shapes.
     """
     if z_hat.shape != z_target.shape or z_hat.ndim != 2:
         raise ValueError(
             f"expected two (n, d) tensors of one shape, got {tuple(z_hat.shape)} and {tuple(z_target.shape)}"
         )
-    z_hat, z_target = _at_least_float32(z_hat), _at_least_float32(z_target)
-    return 1.0 - F.cosine_similarity(z_hat, z_target, dim=-1, eps=eps).mean()
+    with torch.autocast(z_hat.device.type, enabled=False):
+        z_hat, z_target = _at_least_float32(z_hat), _at_least_float32(z_target)
+        return 1.0 - F.cosine_similarity(z_hat, z_target, dim=-1, eps=eps).mean()
 
 
-def best_constant_loss(z_target: Tensor) -> Tensor:
+def best_constant_loss(z_target: Tensor, eps: float = 1e-8) -> Tensor:
     """The prediction loss of the best constant vector for these (n, d) targets: 1 - |mean of the normalised rows|.
 
-    The mean cosine with a unit vector c is c'm, m the mean of the normalised rows, and is largest along m. 0 where all
-    targets point the same way: then there is nothing to predict.
+    A float64 scalar. The mean cosine with a unit vector c is c'm, m the mean of the normalised rows, and is largest along
+    m. 0 where all targets point the same way: then there is nothing to predict. eps as in cosine_prediction.
     """
     if z_target.ndim != 2:
         raise ValueError(f"expected (n, d), got {tuple(z_target.shape)}")
-    return 1.0 - F.normalize(z_target.double(), dim=-1).mean(dim=0).norm()
+    z_target = z_target.cpu() if z_target.device.type == "mps" else z_target  # that device has no float64
+    return 1.0 - F.normalize(z_target.double(), dim=-1, eps=eps).mean(dim=0).norm()
 
 
 def skill(loss: Tensor | float, constant_loss: Tensor | float) -> Tensor:
     """1 - loss / constant_loss: 1 is perfect, 0 no better than the best constant. 0 where the latter is below 1e-6."""
-    loss, constant = torch.as_tensor(loss, dtype=torch.float64), torch.as_tensor(constant_loss, dtype=torch.float64)
-    return torch.where(constant < 1e-6, torch.zeros_like(loss), 1.0 - loss / constant.clamp_min(1e-12))
+    loss, constant = _float64(loss), _float64(constant_loss)
+    return torch.where(constant < 1e-6, torch.zeros_like(constant), 1.0 - loss / constant.clamp_min(1e-6))
 
 
 def _at_least_float32(x: Tensor) -> Tensor:
     return x if x.dtype == torch.float64 else x.float()
+
+
+def _float64(x: Tensor | float) -> Tensor:
+    x = x.cpu() if isinstance(x, Tensor) and x.device.type == "mps" else x
+    return torch.as_tensor(x, dtype=torch.float64)
