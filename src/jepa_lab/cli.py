@@ -42,7 +42,7 @@ def app(cfg: DictConfig) -> float | None:
         return result.monitored
     except Exception as error:
         _outcomes.append(error)
-        if len(_outcomes) > 0 and isinstance(error, UserError):
+        if isinstance(error, UserError):
             print(f"jepa_lab: {error}", file=sys.stderr)
         else:
             logging.getLogger("jepa_lab").exception("the run failed")

@@ -85,7 +85,8 @@ def judge_tap(now: Mapping[str, float], reference: Mapping[str, float], t: Thres
     n, d) and those it had at initialisation, as far as they are known."""
     spread, rank = now["feature_std_l2"], now["effective_rank"]
     start = reference.get("effective_rank", math.inf)
-    if spread < t.spread and now.get("mean_pairwise_cosine", 1.0) > t.cosine:
+    alike = now.get("mean_pairwise_cosine", 1.0) > t.cosine or spread == 0  # zeros have no cosine
+    if spread < t.spread and alike:
         text = f"spread {spread:.3g} of an even 1, all features alike"
         return Finding("complete_collapse", text, 1 - spread / t.spread)
     possible = min(now.get("n", math.inf) - 1, now.get("d", math.inf))

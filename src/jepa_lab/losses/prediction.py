@@ -25,8 +25,8 @@ def cosine_prediction(z_hat: Tensor, z_target: Tensor, eps: float = 1e-8) -> Ten
 def best_constant_loss(z_target: Tensor, eps: float = 1e-8) -> Tensor:
     """The prediction loss of the best constant vector for these (n, d) targets: 1 - |mean of the normalised rows|.
 
-    A float64 scalar. The mean cosine with a unit vector c is c'm, m the mean of the normalised rows, and is largest along
-    m. 0 where all targets point the same way: then there is nothing to predict. eps as in cosine_prediction.
+    A float64 scalar. The mean cosine with a unit vector c is c'm, m the mean of the normalised rows, and is largest
+    along m. 0 where all targets point the same way: then there is nothing to predict. eps as in cosine_prediction.
     """
     if z_target.ndim != 2:
         raise ValueError(f"expected (n, d), got {tuple(z_target.shape)}")

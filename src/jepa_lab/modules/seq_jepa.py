@@ -128,7 +128,7 @@ class SeqJEPA(pl.LightningModule):
         )
 
     def configure_gradient_clipping(self, *args: Any, **kwargs: Any) -> None:
-        """By the norm over all gradients. Here, because Lightning does not clip for a fused optimiser under autocast."""
+        """By the norm over all gradients; here, since Lightning does not clip for a fused optimiser under autocast."""
         if self.optim.clip is not None:
             torch.nn.utils.clip_grad_norm_(self.parameters(), self.optim.clip)
 

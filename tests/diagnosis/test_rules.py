@@ -1,0 +1,93 @@
+"""The rules one by one, on features without a reference and on histories made for them."""
+
+import math
+from collections.abc import Callable
+
+import pytest
+import torch
+
+from jepa_lab.diagnosis import Thresholds, diagnose_features, judge
+from jepa_lab.diagnosis.rules import judge_tap
+
+N, D = 500, 64
+CASES: dict[str, tuple[Callable[[], torch.Tensor], str]] = {
+    "isotropic": (lambda: torch.randn(N, D), "healthy"),
+    "one dimension": (lambda: torch.randn(N, 1), "healthy"),
+    "two dimensions": (lambda: torch.randn(N, 2), "healthy"),
+    "three dimensions": (lambda: torch.randn(N, 3), "healthy"),
+    "rank 1 of two dimensions": (lambda: torch.randn(N, 1) @ torch.randn(1, 2), "dimensional_collapse"),
+    "mean ten times the spread": (lambda: torch.randn(N, D) + 10, "healthy"),
+    "mean a hundred times the spread": (lambda: torch.randn(N, D) + 100, "complete_collapse"),
+    "tiny": (lambda: 1e-20 * torch.randn(N, D), "healthy"),
+    "power law": (lambda: torch.randn(N, D) * torch.arange(1, D + 1).float().pow(-0.5), "healthy"),
+    "steep power law": (lambda: torch.randn(N, D) * torch.arange(1, D + 1).float().pow(-1.25), "low_rank"),
+    "constant with noise": (lambda: 1 + 1e-3 * torch.randn(N, D), "complete_collapse"),
+    "one coordinate of either sign": (lambda: torch.eye(D)[:1] * torch.randn(N, 1).sign(), "dimensional_collapse"),
+    "rank 2 with noise": (
+        lambda: torch.randn(N, 2) @ torch.randn(2, D) + 1e-3 * torch.randn(N, D),
+        "dimensional_collapse",
+    ),
+    "two tight clusters": (
+        lambda: torch.randn(2, D)[torch.arange(N) % 2] + 1e-3 * torch.randn(N, D),
+        "dimensional_collapse",
+    ),
+    "ten wide clusters": (lambda: torch.randn(10, D)[torch.arange(N) % 10] + 0.5 * torch.randn(N, D), "healthy"),
+    "fewer rows than dimensions": (lambda: torch.randn(40, 512), "healthy"),
+    "31 rows": (lambda: torch.randn(31, D), "inconclusive"),
+    "one NaN": (lambda: torch.randn(N, D).index_fill(0, torch.tensor([7]), math.nan), "diverged"),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_features_without_a_reference_get_the_right_status(case: str) -> None:
+    make, status = CASES[case]
+    verdict = diagnose_features(make())
+    assert verdict.status == status, verdict.line()
+    assert 0.0 <= verdict.confidence <= 1.0
+    assert "\n" not in verdict.line()
+
+
+def test_a_low_rank_that_initialisation_had_already_is_not_blamed() -> None:
+    z = torch.randn(N, 2) @ torch.randn(2, D)
+    assert diagnose_features(z).status == "dimensional_collapse"
+    assert diagnose_features(z, reference=z).status == "healthy"
+
+
+def test_shared_targets_without_a_rate_are_a_collapse_though_the_spread_is_not_negligible() -> None:
+    now = {"effective_rank": 1.7, "feature_std_l2": 0.17, "mean_pairwise_cosine": 0.97, "n": 1000.0, "d": 160.0}
+    found = judge_tap(now, {"effective_rank": 7.5}, Thresholds(), skill_fell=False)
+    assert found.status == "dimensional_collapse"
+    negligible = now | {"feature_std_l2": 0.01, "mean_pairwise_cosine": 0.9999}
+    assert judge_tap(negligible, {}, Thresholds(), skill_fell=False).status == "complete_collapse"
+
+
+@pytest.mark.parametrize("key", ["train/loss/prediction", "train/loss/total"])
+def test_one_bad_batch_is_no_divergence(key: str) -> None:
+    calm = [(step, 0.5) for step in range(20)]
+    assert judge({key: [*calm, (20, 9.0)]}).status == "inconclusive"
+    assert judge({key: [*calm, *((20 + i, 9.0) for i in range(3))]}).since_step == 20
+
+
+def test_a_spike_that_came_back_does_not_date_a_later_divergence() -> None:
+    loss = [(s, 0.5) for s in range(10)] + [(10, 9.0), (11, 9.0)] + [(s, 0.5) for s in range(12, 20)]
+    assert judge({"train/loss/prediction": [*loss, *((s, 9.0) for s in range(20, 24))]}).since_step == 20
+
+
+def test_a_total_that_falls_below_zero_is_not_read_as_a_ratio() -> None:
+    assert judge({"train/loss/total": [(s, 1.0 - s) for s in range(30)]}).status == "inconclusive"
+
+
+def test_a_loss_that_was_tiny_may_rise_to_what_it_was_at_the_start() -> None:
+    loss = [(s, 0.8) for s in range(5)] + [(s, 0.001) for s in range(5, 15)] + [(s, 0.5) for s in range(15, 20)]
+    assert judge({"train/loss/prediction": loss}).status == "inconclusive"
+
+
+def test_the_worst_tap_decides_and_every_tap_is_named() -> None:
+    def tap(name: str, rank: float) -> dict[str, list[tuple[int, float]]]:
+        values = {"effective_rank": rank, "feature_std_l2": 0.4, "n": 500.0, "d": 64.0}
+        return {f"val/{name}/{k}": [(100, v)] for k, v in values.items()}
+
+    verdict = judge(tap("z", 20.0) | tap("z_agg", 1.2))
+    assert (verdict.status, verdict.tap, verdict.since_step) == ("dimensional_collapse", "z_agg", 100)
+    assert verdict.per_tap == {"z": "healthy", "z_agg": "dimensional_collapse"}
+    assert verdict.evidence["val/z_agg/effective_rank"] == 1.2

@@ -1,0 +1,86 @@
+"""The coding rate where float32 ends: huge scales, values that are not finite, features about to collapse."""
+
+import math
+
+import pytest
+import torch
+
+from jepa_lab.losses import (
+    RateLoss,
+    best_constant_loss,
+    coding_rate,
+    cosine_prediction,
+    normalise_features,
+    resolve_alpha,
+)
+
+
+@pytest.mark.parametrize("scale", [1e3, 1e6])
+def test_a_scale_that_float32_cannot_factorise_is_repeated_in_float64(scale: float) -> None:
+    z = scale * torch.randn(64, 3) @ torch.randn(3, 32)
+    exact = torch.logdet(torch.eye(32, dtype=torch.float64) + z.double().T @ z.double() / 64)
+    rate = coding_rate(z.requires_grad_())
+    rate.backward()
+    assert rate.dtype == torch.float32
+    assert float(rate) == pytest.approx(float(exact), rel=0.2)
+    assert z.grad is not None
+    assert bool(torch.isfinite(z.grad).all())
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_the_rate_of_features_that_are_not_finite_is_nan_and_never_a_number(dtype: torch.dtype, value: float) -> None:
+    for row, column in ((0, 0), (5, 3), (7, 5)):
+        z = torch.randn(8, 6, dtype=dtype)
+        z[row, column] = value
+        assert math.isnan(float(coding_rate(z)))
+
+
+@pytest.mark.parametrize("how", ["none", "rows", "trace"])
+@pytest.mark.parametrize("center", [False, True])
+def test_the_gradient_through_the_normalisation_is_right(how: str, center: bool) -> None:
+    z = torch.randn(7, 4, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda x: coding_rate(normalise_features(x, how, center), 2.0, center), (z,))
+
+
+@pytest.mark.parametrize("how", ["none", "rows", "trace"])
+@pytest.mark.parametrize("center", [False, True])
+def test_zero_features_have_rate_zero_and_a_finite_gradient(how: str, center: bool) -> None:
+    z = torch.zeros(6, 4, requires_grad=True)
+    rate = coding_rate(normalise_features(z, how, center), 1.0, center)
+    rate.backward()
+    assert float(rate) == 0.0
+    assert z.grad is not None
+    assert bool(torch.isfinite(z.grad).all())
+
+
+def test_trace_normalisation_does_not_blow_rounding_up_to_a_rate() -> None:
+    z = torch.full((64, 8), 1000.0) + 1e-4 * torch.randn(64, 8)  # float32 has steps of 6e-5 there
+    assert float(coding_rate(normalise_features(z, "trace", center=True), center=True)) < 0.2
+    healthy = torch.full((64, 8), 1000.0) + torch.randn(64, 8)
+    assert float(coding_rate(normalise_features(healthy, "trace", center=True), center=True)) > 5.0
+
+
+def test_centring_removes_what_a_common_mean_adds() -> None:
+    z = torch.randn(200, 5, dtype=torch.float64)
+    assert float(coding_rate(z + 50, center=True)) == pytest.approx(float(coding_rate(z, center=True)))
+    assert float(coding_rate(z + 50)) > float(coding_rate(z)) + 1
+
+
+def test_auto_is_one_convention_for_every_normalisation_to_mean_square_norm_d() -> None:
+    unit = torch.nn.functional.normalize(torch.randn(50, 8, dtype=torch.float64), dim=1)
+    mcr2 = float(coding_rate(unit, resolve_alpha("auto", 8)))
+    for how in ("rows", "trace"):
+        assert float(RateLoss("z_agg", "auto", how)(unit, unit[:, None])) == pytest.approx(-mcr2)
+
+
+@pytest.mark.parametrize("wrong", [{"alpha": "automatic"}, {"alpha": -1.0}, {"normalise": "row"}, {"target": "z_t"}])
+def test_the_regulariser_refuses_a_wrong_choice_when_it_is_built(wrong: dict[str, str]) -> None:
+    with pytest.raises(ValueError, match=str(next(iter(wrong.values())))):
+        RateLoss(**wrong)  # type: ignore[arg-type]
+
+
+def test_the_best_constant_counts_short_rows_as_the_prediction_loss_does() -> None:
+    z = torch.nn.functional.normalize(torch.randn(20, 4, dtype=torch.float64), dim=1) * 1e-9
+    mean = torch.nn.functional.normalize(z.mean(0), dim=0).expand(20, 4)
+    assert float(best_constant_loss(z)) == pytest.approx(float(cosine_prediction(mean, z)))
