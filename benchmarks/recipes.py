@@ -28,7 +28,7 @@ TABLES: dict[str, list[tuple[str, list[str]]]] = {
             (f"{target}, {norm}, λ {weight}", [
                 B, f"loss.rate_target={target}", f"loss.rate_normalise={norm}", f"loss.lambda_rate={weight}",
             ])
-            for target, norm in (("z", "rows"), ("both", "rows"), ("z_agg", "rows"), ("z_agg", "none"))
+            for target, norm in (("z", "none"), ("z", "rows"), ("both", "none"), ("z_agg", "rows"), ("z_agg", "none"))
             for weight in ("0.0003", "0.001", "0.003", "0.01")
         ],
     ],

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import torch
 import torchvision.transforms.functional as TF
+from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import InterpolationMode
@@ -33,18 +34,18 @@ class PerSampleViews(Dataset[Tensor]):
     """The views (V, C, H, W) of one image at a time, the first one untouched."""
 
     def __init__(self, kind: str, images: Tensor, group: ViewGroup) -> None:
-        self.pictures = [TF.to_pil_image(image) for image in images]
+        self.pixels = images.permute(0, 2, 3, 1).squeeze(-1).numpy()
         self.kind = kind
         self.group = group
 
     def __len__(self) -> int:
-        return len(self.pictures)
+        return len(self.pixels)
 
     def __getitem__(self, i: int) -> Tensor:
-        return torch.stack([self.view(i, v) for v in range(N_VIEWS)])
+        picture = Image.fromarray(self.pixels[i])
+        return torch.stack([self.view(picture, v) for v in range(N_VIEWS)])
 
-    def view(self, i: int, v: int) -> Tensor:
-        picture = self.pictures[i]
+    def view(self, picture: Image.Image, v: int) -> Tensor:
         if v > 0 and self.kind == "rotation":
             picture = TF.rotate(picture, 90.0 * int(torch.randint(4, ())))
         elif v > 0:

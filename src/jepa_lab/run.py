@@ -127,7 +127,7 @@ def _train(config: Config, splits: Splits, parts: Parts, run: RunDir, ledger: Pa
     failure = next(c.failure for c in callbacks if isinstance(c, TrainingLog))
     if failure is None:
         _evaluate(trainer, module, loaders["test"], "test")
-    monitor = next(c for c in callbacks if isinstance(c, CollapseMonitor))
+    cost = measured_cost(callbacks)
     wall = time.monotonic() - start
     history = ledger.history()
     verdict = judge(history)
@@ -137,7 +137,7 @@ def _train(config: Config, splits: Splits, parts: Parts, run: RunDir, ledger: Pa
         run,
         history,
         verdict.to_dict(),
-        monitor={"key": key, "seconds": monitor.seconds, "share": monitor.seconds / max(wall, 1e-9)},
+        monitor={"key": key, "seconds": cost, "share": cost / max(wall, 1e-9)},
         parameters=count_parameters(module),
         wall_s=wall,
         extra={"protocol": protocol(config, splits), "tau": _tau(config, budget)},
@@ -246,6 +246,11 @@ def resolved_yaml(config: Config, splits: Splits) -> str:
     data["monitor"]["best"] = best_key(config, splits.train.n_classes)
     data["monitor"]["every_epochs"] = build_budget(config, batches).validate_every
     return yaml.safe_dump(data, sort_keys=False)
+
+
+def measured_cost(callbacks: list[Any]) -> float:
+    """Seconds that the collapse monitor took beyond the evaluation passes it read."""
+    return next(c.seconds for c in callbacks if isinstance(c, CollapseMonitor))
 
 
 def protocol(config: Config, splits: Splits) -> dict[str, Any]:

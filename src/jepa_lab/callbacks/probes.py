@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytorch_lightning as pl
@@ -18,7 +18,7 @@ from jepa_lab.callbacks.publish import publish
 from jepa_lab.callbacks.r_squared import RSquared
 from jepa_lab.data.sequences import SequenceBatch
 from jepa_lab.networks.heads import probe_head
-from jepa_lab.networks.seq_jepa import Representations
+from jepa_lab.networks.seq_jepa import Representations, SeqJEPANetwork
 
 
 @dataclass
@@ -68,6 +68,24 @@ def _labels(batch: SequenceBatch) -> Tensor:
     return batch.labels
 
 
+@torch.no_grad()
+def clean_aggregates(
+    network: SeqJEPANetwork, reps: Representations, batch: SequenceBatch
+) -> tuple[Representations, Tensor]:
+    """The representations of a training step with z_agg aggregated anew in evaluation mode, and the blind aggregate.
+
+    So probes learn from aggregates without dropout, as they will be read, and the model's random stream and running
+    statistics are left alone.
+    """
+    readers = (network.aggregator, network.action_projection)
+    for module in readers:
+        module.eval()
+    z_agg, blind = network.aggregate(reps.z, batch.actions), network.aggregate_blind(reps.z)
+    for module in readers:
+        module.train()
+    return replace(reps, z_agg=z_agg.float()), blind.float()
+
+
 class OnlineProbes(pl.Callback):
     """Trains one head per probe with a single fused AdamW, one step per training batch, its rate falling to 0 along a
     cosine over `steps` batches; logs accuracies (0..1) and R² of every evaluation pass under `<prefix>/probe/<name>`.
@@ -114,9 +132,8 @@ class OnlineProbes(pl.Callback):
             self.step = self._restored["step"]
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, *args: Any) -> None:
-        reps, batch = pl_module.representations, pl_module.batch
-        with torch.no_grad():
-            blind = pl_module.network.aggregate(reps.z, batch.actions, keep_actions=False).float()
+        batch = pl_module.batch
+        reps, blind = clean_aggregates(pl_module.network, pl_module.representations, batch)
         losses = []
         for probe in self.probes:
             answer = probe.answer(batch)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from jepa_lab.metrics.scale import centred, check_features, unit_rows
-from jepa_lab.metrics.spectrum import effective_rank
+from jepa_lab.metrics.spectrum import covariance_eigenvalues, exp_entropy
 
 BLOCK = 1024  # rows whose distances to all others are held at once
 
@@ -67,10 +67,10 @@ def lidar(z: Tensor, delta: float = 1e-4) -> Tensor:
     s_w = within.T @ within / (n * (v - 1))
     scale = s_w.diagonal().mean()
     if float(scale) <= 0:
-        return effective_rank(means)
+        return exp_entropy(covariance_eigenvalues(means))
     s_w = s_w / scale + delta * torch.eye(d, dtype=z.dtype, device=z.device)
     whitened = torch.linalg.solve_triangular(torch.linalg.cholesky(s_w), centred(means).T, upper=False)
-    return effective_rank(whitened.T)
+    return exp_entropy(covariance_eigenvalues(whitened.T))
 
 
 def _paired(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:

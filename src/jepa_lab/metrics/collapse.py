@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from jepa_lab.metrics import scale, spectrum
@@ -18,7 +19,7 @@ def collapse_metrics(z: Tensor) -> dict[str, float]:
     z = spectrum.check_features(z)
     decomposed = spectrum.Spectrum.of(z)
     r, share = spectrum.spectral_cliff(decomposed)
-    stride = -(-len(z) // UNIFORMITY_ROWS)
+    some = torch.linspace(0, len(z) - 1, min(len(z), UNIFORMITY_ROWS)).long()
     values: dict[str, Tensor | float] = {
         "rankme": spectrum.rankme(decomposed),
         "effective_rank": spectrum.effective_rank(decomposed),
@@ -32,7 +33,7 @@ def collapse_metrics(z: Tensor) -> dict[str, float]:
         "feature_std_l2": scale.feature_std_l2(z),
         "mean_pairwise_cosine": scale.mean_pairwise_cosine(z),
         "norm": scale.mean_norm(z),
-        "uniformity": uniformity(z[::stride]),
+        "uniformity": uniformity(z[some]),
         "n": len(z),
     }
     return {name: float(value) for name, value in values.items()}

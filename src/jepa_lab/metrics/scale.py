@@ -14,7 +14,7 @@ def check_features(z: Tensor, dims: int = 2) -> Tensor:
         raise ValueError(f"expected features {shape}, got {tuple(z.shape)}")
     z = z.detach()
     z = (z.cpu() if z.device.type == "mps" else z).double()  # that device has no float64
-    if not bool(torch.isfinite(z).all()):
+    if not bool(torch.isfinite(z.sum())) and not bool(torch.isfinite(z).all()):  # a sum is a fifth of the work
         raise ValueError(f"features {tuple(z.shape)} are not finite")
     return z
 
@@ -23,7 +23,7 @@ def centred(z: Tensor, dim: int = 0) -> Tensor:
     """z minus its mean over `dim`. The first entry is subtracted before, so that a constant comes out as exact zeros
     and not as the rounding of its mean."""
     z = z - z.narrow(dim, 0, 1)
-    return z - z.mean(dim=dim, keepdim=True)
+    return z.sub_(z.mean(dim=dim, keepdim=True))
 
 
 def unit_rows(z: Tensor) -> Tensor:
@@ -34,7 +34,7 @@ def unit_rows(z: Tensor) -> Tensor:
 def feature_std(z: Tensor) -> Tensor:
     """Mean over dimensions of the per-dimension standard deviation (divided by n - 1) of (n, d) features."""
     z = check_features(z)
-    return centred(z).square().sum(dim=0).div(len(z) - 1).sqrt().mean()
+    return centred(z).norm(dim=0).mean() / (len(z) - 1) ** 0.5
 
 
 def feature_std_l2(z: Tensor) -> Tensor:

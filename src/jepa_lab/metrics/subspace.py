@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from jepa_lab.metrics.spectrum import Spectrum
+from jepa_lab.metrics.spectrum import Spectrum, covariance_eigenvalues
 
 ORTHONORMAL = 1e-3  # largest entry of |B'B - I|: a basis computed in float32 or better is within
 
@@ -17,7 +17,7 @@ def explained_variance(delta: Tensor | Spectrum, k: int) -> Tensor:
     """
     if k < 1:
         raise ValueError(f"k must be at least 1, got {k}")
-    values = (delta if isinstance(delta, Spectrum) else Spectrum.of(delta)).centred
+    values = delta.centred if isinstance(delta, Spectrum) else covariance_eigenvalues(delta)
     total = values.sum()
     return values[:k].sum() / total if float(total) > 0 else torch.ones_like(total)
 

@@ -112,7 +112,7 @@ class SeqJEPA(pl.LightningModule):
         reps = self(batch)
         other = batch.actions.roll(1, dims=0)
         shuffled = self.network.predict(reps.z, other)[1]
-        blind = self.network.aggregate(reps.z, batch.actions, keep_actions=False)
+        blind = self.network.aggregate_blind(reps.z)
         again = self._second_look
         z_agg_again = (
             None if again is None else self.network.predict(self.network.encode(again.observed), again.actions)[0]

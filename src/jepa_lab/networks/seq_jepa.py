@@ -61,20 +61,20 @@ class SeqJEPANetwork(nn.Module):
         features = (encoder or self.encoder)(flat)
         return features.view(*views.shape[:-3], -1)
 
-    def tokens(self, z: Tensor, actions: Tensor, keep_actions: bool = True) -> tuple[Tensor, Tensor]:
-        """(B, M, D) and relative actions (B, M, A) -> tokens (B, M, D + P) and the predictor's embedding (B, P).
-
-        keep_actions=False zeroes every action slot of the tokens: an aggregate that can know of views only by looking.
-        """
+    def tokens(self, z: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, M, D) and relative actions (B, M, A) -> tokens (B, M, D + P) and the predictor's embedding (B, P)."""
         embedded = self.action_projection(actions).to(z.dtype)
         slots = torch.zeros_like(embedded)
-        if keep_actions:
-            slots[:, :-1] = embedded[:, :-1]
+        slots[:, :-1] = embedded[:, :-1]
         return torch.cat([z, slots], dim=-1), embedded[:, -1]
 
-    def aggregate(self, z: Tensor, actions: Tensor, keep_actions: bool = True) -> Tensor:
+    def aggregate(self, z: Tensor, actions: Tensor) -> Tensor:
         """z (B, M, D), relative actions (B, M, A) -> z_agg (B, D + P)."""
-        return self.aggregator(self.tokens(z, actions, keep_actions)[0])
+        return self.aggregator(self.tokens(z, actions)[0])
+
+    def aggregate_blind(self, z: Tensor) -> Tensor:
+        """z (B, M, D) -> (B, D + P) with every action slot zero: it can know of views only by looking."""
+        return self.aggregator(torch.cat([z, z.new_zeros(*z.shape[:-1], self.action_projection.dim)], dim=-1))
 
     def predict(self, z: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
         """z (B, M, D), relative actions (B, M, A) -> z_agg (B, D + P) and z_hat (B, D)."""

@@ -1,0 +1,94 @@
+"""Milliseconds per metric and loss: python benchmarks/metrics.py [--n 4096] [--d 512] [--threads 2] [--json PATH]
+
+Median over repeats after one warm-up, on float32 features with a decaying spectrum. `collapse_metrics` is what the
+monitor pays for one tap; a metric of the spectral family alone pays for its own `Spectrum.of`, the rest of it is
+nothing. `floor` is the work no implementation of that family avoids: one eigvalsh of a (d, d) matrix in float64.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from jepa_lab import metrics
+from jepa_lab.losses import coding_rate, cosine_prediction
+
+BATCH = 256  # rows of a training batch, for the losses
+
+
+def milliseconds(action: Callable[[], object], repeats: int) -> float:
+    action()
+    taken = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        action()
+        taken.append(1e3 * (time.perf_counter() - start))
+    return statistics.median(taken)
+
+
+def forward_and_backward(loss: Callable[[Tensor], Tensor], z: Tensor) -> None:
+    z = z.clone().requires_grad_()
+    loss(z).backward()
+
+
+def cases(n: int, d: int) -> dict[str, Callable[[], object]]:
+    """What is timed, by name."""
+    z = torch.randn(n, d) * torch.arange(1, d + 1).float().rsqrt() + 0.5
+    views = torch.randn(n // 4, 1, d) + torch.randn(n // 4, 4, d)
+    square = torch.cov(z.double().T)
+    batch, other = z[:BATCH], torch.randn(min(n, BATCH), d)
+    basis = torch.linalg.qr(torch.randn(d, 8))[0]
+    spectrum = metrics.Spectrum.of(z)
+    counts = torch.randint(0, 100, (n,))
+    return {
+        "floor": lambda: torch.linalg.eigvalsh(square),
+        "collapse_metrics": lambda: metrics.collapse_metrics(z),
+        "Spectrum.of": lambda: metrics.Spectrum.of(z),
+        "effective_rank of a spectrum": lambda: metrics.effective_rank(spectrum),
+        "spectral_cliff of a spectrum": lambda: metrics.spectral_cliff(spectrum),
+        "alpha_req of a spectrum": lambda: metrics.alpha_req(spectrum),
+        "feature_std": lambda: metrics.feature_std(z),
+        "feature_std_l2": lambda: metrics.feature_std_l2(z),
+        "mean_pairwise_cosine": lambda: metrics.mean_pairwise_cosine(z),
+        "uniformity, all pairs": lambda: metrics.uniformity(z),
+        "uniformity, 512 rows": lambda: metrics.uniformity(z[:512]),
+        "alignment": lambda: metrics.alignment(z, z + 1),
+        "within_share": lambda: metrics.within_share(views),
+        "lidar": lambda: metrics.lidar(views),
+        "view_metrics": lambda: metrics.view_metrics(views),
+        "explained_variance": lambda: metrics.explained_variance(z, 8),
+        "subspace_overlap": lambda: metrics.subspace_overlap(basis, basis),
+        "perplexity": lambda: metrics.perplexity(counts),
+        "r2_per_dim": lambda: metrics.r2_per_dim(z, z),
+        f"coding_rate, batch {BATCH}": lambda: forward_and_backward(coding_rate, batch),
+        f"cosine_prediction, batch {BATCH}": lambda: forward_and_backward(lambda x: cosine_prediction(x, other), batch),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--n", type=int, default=4096)
+    parser.add_argument("--d", type=int, default=512)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--json", type=Path, help="write the figures there as well")
+    args = parser.parse_args()
+    torch.manual_seed(0)
+    torch.set_num_threads(args.threads)
+    figures = {name: milliseconds(action, args.repeats) for name, action in cases(args.n, args.d).items()}
+    print(f"n={args.n} d={args.d} threads={args.threads}, median of {args.repeats}, ms")
+    for name, value in figures.items():
+        print(f"{name:34s} {value:9.2f}")
+    if args.json:
+        args.json.write_text(json.dumps({"n": args.n, "d": args.d, "threads": args.threads, "ms": figures}, indent=2))
+
+
+if __name__ == "__main__":
+    main()
