@@ -1,10 +1,11 @@
 """Sequences per second of rendered views, beside plain torchvision pipelines: python benchmarks/views.py [--json PATH]
 
-Ours: draws, views and actions of a whole batch, median of five runs. The baselines render one view at a time in a Dataset
-under a DataLoader, without actions, the best of 0, 1 and 2 workers, their start not counted. `shortest` is the least that
-torchvision needs: PIL rotate or one PIL affine, ToTensor, Normalize. `published` is what the published code does: for the
-rotations the same, for the affine views pad, resize, pad or crop, rotate, translate and crop a tensor. Images are random
-pixels: the time does not depend on them. On other machines compare the ratios, not the rates.
+Ours: draws, views and actions of a whole batch, median of five runs. The baselines render one view at a time in a
+Dataset under a DataLoader, without actions, the best of 0, 1 and 2 workers, their start not counted. `shortest` is
+the least that torchvision needs: PIL rotate or one PIL affine, ToTensor, Normalize. `published` is what the published
+code does: for the rotations the same, for the affine views pad, resize, pad or crop, rotate, translate and crop a
+tensor. Images are random pixels: the time does not depend on them. On other machines compare the ratios, not the
+rates.
 """
 
 from __future__ import annotations

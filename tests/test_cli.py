@@ -11,7 +11,6 @@ from jepa_lab.help import conf_dir, first_comment, help_text, options_of
 
 
 def run(argv: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
-    cli._outcomes.clear()
     before = sys.argv
     try:
         cli.main(argv)
@@ -53,6 +52,11 @@ BAD = [
     (["+experiment=teacherless_b", "~loss"], "loss"),
     (["+experiment=teacherless_b", "loss=none"], "loss=none"),
     (["-m", "+experiment=glob(nothing_*)"], "the sweep has no job"),
+    (["+experiment=teacherless_b", "tier=paper"], "tier=paper: dataset=digits_rot has baseline, quick, smoke"),
+    (["+experiment=teacherless_b", "dataset.translation=[1,2]"], "dataset.translation"),
+    (["+experiment=teacherless_b", "dataset=digits_affine", "dataset.mode=spin"], "dataset.mode=spin: must be one of"),
+    (["+experiment=teacherless_b", "dataset.action_code=angle"], "dataset.action_code=angle: must be one of"),
+    (["+experiment=teacherless_b", "hardware=gpu"], "hardware.accelerator=gpu: no accelerator"),
     ([], "no experiment was named"),
 ]
 

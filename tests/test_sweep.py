@@ -14,7 +14,6 @@ def test_a_sweep_runs_every_combination_into_a_folder_of_its_own(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["jepa_lab"])
-    cli._outcomes.clear()
     small = ["tier=smoke", "dataset.epochs=1", "dataset.train_size=128", "encoder.widths=[4,8]", "hardware.threads=1"]
     line = ["+experiment=teacherless_b", *small, "-m", "loss.lambda_rate=1e-3,1e-2", "seed=0,1"]
     cli.main(line)
@@ -33,7 +32,6 @@ def test_one_job_of_a_sweep_with_bad_input_does_not_stop_the_others(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["jepa_lab"])
-    cli._outcomes.clear()
     small = ["tier=smoke", "dataset.epochs=1", "dataset.train_size=128", "encoder.widths=[4,8]", "hardware.threads=1"]
     with pytest.raises(SystemExit) as stop:
         cli.main(["-m", "+experiment=teacherless_b", *small, "dataset.batch_size=5000,64"])

@@ -58,6 +58,7 @@ def main(argv: list[str] | None = None) -> None:
         print(help_text())
         return
     sys.argv = [sys.argv[0], *_native_spelling(args)]
+    _outcomes.clear()
     os.environ["HYDRA_FULL_ERROR"] = "1"
     try:
         app()

@@ -19,6 +19,7 @@ def check(cfg: DictConfig | dict[str, Any]) -> Config:
         if not isinstance(cfg, DictConfig):
             cfg = OmegaConf.create(cfg)
         _require_mappings(cfg)
+        _require_tier(cfg)
         merged = OmegaConf.merge(OmegaConf.structured(Config), cfg)
         missing = sorted(OmegaConf.missing_keys(merged))
         if "name" in missing:
@@ -66,8 +67,14 @@ def nearest(name: str, candidates: list[str]) -> str:
     return f"; one of {', '.join(sorted(candidates))}" if 0 < len(candidates) <= 12 else ""
 
 
+def _require_tier(cfg: DictConfig) -> None:
+    tiers = sorted(str(name) for name in cfg.dataset.get("tiers", {}))
+    if str(cfg.tier.name) not in tiers:
+        raise UserError(f"tier={cfg.tier.name}: dataset={cfg.dataset.name} has {', '.join(tiers)}")
+
+
 def _require_mappings(cfg: DictConfig) -> None:
-    for name in ("model", "encoder", "target", "loss", "dataset", "optim", "precision", "hardware", "logger"):
+    for name in ("model", "encoder", "target", "loss", "dataset", "optim", "precision", "hardware", "tier", "logger"):
         if name in cfg and not isinstance(cfg[name], DictConfig):
             raise UserError(f"{name}={cfg[name]}: expected an option of the group {name} (--help lists them)")
         if name not in cfg:

@@ -226,6 +226,12 @@ class NamedConfig:
 
 
 @dataclass
+class RecipeConfig:
+    name: str = MISSING
+    lambda_rate: float = MISSING  # the weight that experiments with a rate term take
+
+
+@dataclass
 class PrecisionConfig:
     name: str = MISSING  # fp32 | bf16
 
@@ -249,7 +255,7 @@ class Config:
     seed: int = MISSING
     runs_dir: str = MISSING
     on_existing: str = MISSING
-    recipe: NamedConfig = field(default_factory=NamedConfig)
+    recipe: RecipeConfig = field(default_factory=RecipeConfig)
     tier: NamedConfig = field(default_factory=NamedConfig)
     expected: dict[str, Any] = field(default_factory=dict)  # recipe -> dataset -> key -> text, shown beside the result
     model: ModelConfig = field(default_factory=ModelConfig)
