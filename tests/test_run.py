@@ -234,6 +234,15 @@ def test_mnist_on_disk_trains(make_config: Make, data_folder: Path) -> None:
     assert metrics["reference/n_classes"] == 10
 
 
+def test_without_its_package_tensorboard_is_refused_before_anything_is_written(
+    make_config: Make, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(run_module, "find_spec", lambda name: None)
+    with pytest.raises(UserError, match="pip install"):
+        train(make_config("logger=tensorboard"))
+    assert not list(tmp_path.rglob("*.yaml"))
+
+
 def test_bf16_keeps_the_published_features_in_float32(make_config: Make) -> None:
     result = train(make_config("precision=bf16", "dataset.epochs=1"))
     assert result.module is not None
@@ -241,13 +250,16 @@ def test_bf16_keeps_the_published_features_in_float32(make_config: Make) -> None
     assert result.module.representations.z.dtype == torch.float32
 
 
-@pytest.mark.parametrize("logger", ["csv", "wandb"])
+@pytest.mark.parametrize("logger", ["csv", "wandb", "tensorboard"])
 def test_other_loggers_write_beside_the_ledger_without_a_network(
     logger: str, make_config: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    if logger == "tensorboard":
+        pytest.importorskip("tensorboard", reason="the extra tensorboard is not installed")
     monkeypatch.setenv("WANDB_SILENT", "true")
+    wanted = {"csv": "csv/metrics.csv", "wandb": "wandb/offline-run-*", "tensorboard": "tensorboard/events.*"}
     result = train(make_config(f"logger={logger}", "dataset.epochs=1"))
-    assert list(result.run_dir.glob({"csv": "csv/metrics.csv", "wandb": "wandb/offline-run-*"}[logger]))
+    assert list(result.run_dir.glob(wanted[logger]))
 
 
 def test_on_existing_error_refuses_and_restart_begins_anew(make_config: Make) -> None:

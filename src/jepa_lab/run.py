@@ -9,6 +9,7 @@ import sys
 import time
 import warnings
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -101,7 +102,9 @@ class Parts:
 
 
 def prepare(config: Config, splits: Splits) -> Parts:
-    """Seeds every random stream, then builds. Raises UserError for sizes that do not fit together."""
+    """Seeds every random stream, then builds. Raises UserError for sizes that do not fit or a missing extra."""
+    if config.logger.name == "tensorboard" and find_spec("tensorboard") is None:
+        raise UserError("logger=tensorboard: the package is not installed; pip install 'jepa-lab[tensorboard]'")
     pl.seed_everything(config.seed, verbose=False)
     loaders = build_loaders(config, splits)
     budget = build_budget(config, len(loaders["train"]))
