@@ -7,7 +7,6 @@ import logging
 import shutil
 import sys
 import time
-import warnings
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
@@ -36,10 +35,10 @@ from jepa_lab.data.loader import EpochLoader
 from jepa_lab.diagnosis import judge
 from jepa_lab.errors import UserError
 from jepa_lab.ledger import ParquetLedger, RunDir, run_id, write_summary
-from jepa_lab.ledger.logger import ParquetLogger
 from jepa_lab.modules.seq_jepa import SeqJEPA
 from jepa_lab.report.outcome import show_outcome
 from jepa_lab.report.table import print_table, table_rows
+from jepa_lab.trainer import build_trainer, quiet
 
 
 @dataclass
@@ -194,52 +193,6 @@ def decide(run: RunDir, on_existing: str) -> str:
     return "resume" if (run.checkpoints / "last.ckpt").is_file() else "new"
 
 
-def build_trainer(
-    config: Config, budget: Budget, run: RunDir, ledger: ParquetLedger, callbacks: list[Any]
-) -> pl.Trainer:
-    """The Lightning Trainer of the run: our ledger always, one more logger on request."""
-    loggers: list[Any] = [ParquetLogger(ledger, config.name, run.run_id)]
-    if config.logger.name == "wandb":
-        from pytorch_lightning.loggers import WandbLogger
-
-        loggers.append(
-            WandbLogger(
-                name=f"{config.name}-{run.run_id}",
-                id=run.run_id,
-                project=config.logger.project,
-                save_dir=run.path,
-                offline=config.logger.offline,
-                config=yaml.safe_load(to_yaml(config)),
-                reinit="finish_previous",
-            )
-        )
-    elif config.logger.name == "tensorboard":
-        from pytorch_lightning.loggers import TensorBoardLogger
-
-        loggers.append(TensorBoardLogger(run.path, name="", version="tensorboard"))
-    elif config.logger.name == "csv":
-        from pytorch_lightning.loggers import CSVLogger
-
-        loggers.append(CSVLogger(run.path, name="", version="csv"))
-    return pl.Trainer(
-        accelerator=config.hardware.accelerator,
-        devices=1,
-        precision="bf16-mixed" if config.precision.name == "bf16" else "32-true",
-        max_epochs=config.dataset.epochs,
-        accumulate_grad_batches=config.optim.accumulate,
-        check_val_every_n_epoch=budget.validate_every,
-        num_sanity_val_steps=0,
-        logger=loggers,
-        callbacks=callbacks,
-        enable_progress_bar=sys.stderr.isatty(),
-        enable_model_summary=False,
-        enable_checkpointing=True,
-        log_every_n_steps=config.monitor.log_every,
-        default_root_dir=run.path,
-        use_distributed_sampler=False,
-    )
-
-
 def resolved_yaml(config: Config, splits: Splits) -> str:
     """config.yaml: every value of the run, those that were derived included."""
     batches = len(splits.train.images) // config.dataset.batch_size
@@ -272,13 +225,6 @@ def count_parameters(module: torch.nn.Module) -> dict[str, int]:
     """Trainable and frozen parameters."""
     trainable = sum(p.numel() for p in module.parameters() if p.requires_grad)
     return {"trainable": trainable, "frozen": sum(p.numel() for p in module.parameters()) - trainable}
-
-
-def quiet() -> None:
-    """Silences what a user cannot act on."""
-    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
-    for text in (".*does not have many workers.*", ".*in eval mode at the start.*", ".*LeafSpec.*", ".*srun.*"):
-        warnings.filterwarnings("ignore", message=text)
 
 
 def _evaluate(trainer: pl.Trainer, module: SeqJEPA, loader: EpochLoader, prefix: str) -> None:

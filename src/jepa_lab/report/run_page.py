@@ -93,6 +93,8 @@ figure { margin: 0 0 1.5rem; } figcaption { color: var(--soft); font-size: .9rem
 img { display: block; max-width: 100%; min-width: 36rem; height: auto; }
 pre { background: var(--card); padding: .75rem 1rem; overflow-x: auto; border-radius: .4rem; font-size: .85rem; }
 summary { cursor: pointer; }
+@media (max-width: 40rem) { table { font-size: .8rem; } td, th { padding-right: .5rem; } .training { display: none; }
+  td:first-child { white-space: normal; min-width: 6rem; } }
 """
 
 PAGE = """<!doctype html>

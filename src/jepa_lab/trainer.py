@@ -1,0 +1,69 @@
+"""The Lightning Trainer of a run: our ledger always, one more logger on request, and no noise."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import warnings
+from typing import Any
+
+import pytorch_lightning as pl
+import yaml
+
+from jepa_lab.build import Budget
+from jepa_lab.config import Config, to_yaml
+from jepa_lab.ledger import ParquetLedger, RunDir
+from jepa_lab.ledger.logger import ParquetLogger
+
+
+def build_trainer(
+    config: Config, budget: Budget, run: RunDir, ledger: ParquetLedger, callbacks: list[Any]
+) -> pl.Trainer:
+    """The Lightning Trainer of the run: our ledger always, one more logger on request."""
+    loggers: list[Any] = [ParquetLogger(ledger, config.name, run.run_id)]
+    if config.logger.name == "wandb":
+        from pytorch_lightning.loggers import WandbLogger
+
+        loggers.append(
+            WandbLogger(
+                name=f"{config.name}-{run.run_id}",
+                id=run.run_id,
+                project=config.logger.project,
+                save_dir=run.path,
+                offline=config.logger.offline,
+                config=yaml.safe_load(to_yaml(config)),
+                reinit="finish_previous",
+            )
+        )
+    elif config.logger.name == "tensorboard":
+        from pytorch_lightning.loggers import TensorBoardLogger
+
+        loggers.append(TensorBoardLogger(run.path, name="", version="tensorboard"))
+    elif config.logger.name == "csv":
+        from pytorch_lightning.loggers import CSVLogger
+
+        loggers.append(CSVLogger(run.path, name="", version="csv"))
+    return pl.Trainer(
+        accelerator=config.hardware.accelerator,
+        devices=1,
+        precision="bf16-mixed" if config.precision.name == "bf16" else "32-true",
+        max_epochs=config.dataset.epochs,
+        accumulate_grad_batches=config.optim.accumulate,
+        check_val_every_n_epoch=budget.validate_every,
+        num_sanity_val_steps=0,
+        logger=loggers,
+        callbacks=callbacks,
+        enable_progress_bar=sys.stderr.isatty(),
+        enable_model_summary=False,
+        enable_checkpointing=True,
+        log_every_n_steps=config.monitor.log_every,
+        default_root_dir=run.path,
+        use_distributed_sampler=False,
+    )
+
+
+def quiet() -> None:
+    """Silences what a user cannot act on."""
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    for text in (".*does not have many workers.*", ".*in eval mode at the start.*", ".*LeafSpec.*", ".*srun.*"):
+        warnings.filterwarnings("ignore", message=text)
