@@ -49,7 +49,7 @@ BAD = [
     (["+experiment=teacherless_b", "model.heads=7"], "model.heads=7"),
     (["+experiment=teacherless_b", "seed=0,1"], "seed"),
     (["+experiment=teacherless_b", "x=[1"], "x=[1"),
-    (["+experiment=teacherless_b", "~loss"], "loss"),
+    (["+experiment=teacherless_b", "~encoder"], "encoder: the group is missing"),
     (["+experiment=teacherless_b", "loss=none"], "loss=none"),
     (["-m", "+experiment=glob(nothing_*)"], "the sweep has no job"),
     (["+experiment=teacherless_b", "tier=paper"], "tier=paper: dataset=digits_rot has baseline, quick, smoke"),
