@@ -50,8 +50,6 @@ TABLES: dict[str, list[tuple[str, list[str]]]] = {
         ("shared target, no rate", [B, "target=shared", "loss.lambda_rate=0"]),
         ("stop-gradient, no rate", ["+experiment=seq_jepa_stopgrad"]),
         ("supervised", ["+experiment=supervised"]),
-        ("EMA target, no rate (baseline)", ["+experiment=seq_jepa_baseline"]),
-        ("A: EMA target and rate", ["+experiment=teacherless_a"]),
     ],
 }  # fmt: skip
 COLUMNS = [
