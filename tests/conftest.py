@@ -35,7 +35,12 @@ def data_folder() -> Path:
 
 @pytest.fixture
 def make_config(tmp_path: Path) -> Callable[..., Config]:
-    """A checked configuration: digits, four epochs of few steps, a narrow network. More overrides as arguments."""
+    """A checked configuration: digits, two epochs of four steps, a narrow network. More overrides as arguments."""
+    return maker(tmp_path)
+
+
+def maker(tmp_path: Path, without: tuple[str, ...] = ()) -> Callable[..., Config]:
+    """What `make_config` is, for any folder; base overrides that begin with a word of `without` are left out."""
 
     def make(*overrides: str, experiment: str = "teacherless_b") -> Config:
         base = [
@@ -56,6 +61,7 @@ def make_config(tmp_path: Path) -> Callable[..., Config]:
         ]
         if "encoder=pixels" in overrides or experiment == "raw_pixels":
             base = [b for b in base if not b.startswith("encoder.widths")]
+        base = [b for b in base if not (without and b.startswith(without))]
         with initialize_config_dir(str(conf_dir()), version_base="1.3"):
             cfg: DictConfig = compose("config", [*base, *overrides])
         return check(copy.deepcopy(cfg))

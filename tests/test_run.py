@@ -66,10 +66,10 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> RunResult:
     return train(make())
 
 
-def make_config_at(folder: Path) -> Make:
+def make_config_at(folder: Path, without: tuple[str, ...] = ()) -> Make:
     import conftest
 
-    return conftest.make_config.__wrapped__(folder)  # type: ignore[attr-defined]
+    return conftest.maker(folder, without)
 
 
 def test_a_run_publishes_every_key_that_is_promised(finished: RunResult) -> None:
@@ -196,6 +196,16 @@ def test_rows_to_compare_with_run_under_the_same_probes(experiment: str, make_co
     metrics = train(make_config("dataset.epochs=1", experiment=experiment)).metrics
     assert 0.0 <= metrics["test/probe/class_from_z_agg"] <= 1.0
     assert "test/probe/action_from_z" in metrics
+
+
+@pytest.mark.slow
+def test_gradient_through_both_branches_collapses_and_the_verdict_says_so(tmp_path: Path) -> None:
+    small = ("encoder.widths", "model.", "dataset.train_size", "dataset.val_size", "probes.hidden")
+    make = make_config_at(tmp_path, without=small)
+    verdict = train(make("target=shared", "loss.lambda_rate=0", "dataset.epochs=30")).verdict
+    assert verdict["status"] in ("complete_collapse", "dimensional_collapse")
+    assert verdict["tap"] == "z"
+    assert verdict["since_step"] is not None
 
 
 def test_a_frozen_network_stays_as_it_was_initialised(make_config: Make) -> None:

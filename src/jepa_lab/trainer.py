@@ -65,5 +65,11 @@ def build_trainer(
 def quiet() -> None:
     """Silences what a user cannot act on."""
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
-    for text in (".*does not have many workers.*", ".*in eval mode at the start.*", ".*LeafSpec.*", ".*srun.*"):
+    for text in (
+        ".*does not have many workers.*",
+        ".*in eval mode at the start.*",
+        ".*LeafSpec.*",
+        ".*srun.*",
+        ".*smaller than the logging interval.*",
+    ):
         warnings.filterwarnings("ignore", message=text)
