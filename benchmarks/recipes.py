@@ -1,7 +1,7 @@
 """The tables of docs/recipes.md: python benchmarks/recipes.py {rate,optimiser,main,rows} [--seeds 3] [--jobs 2]
 [--out FILE]
 
-rate, optimiser: sweeps on the digits, judged on the validation images; what they chose is in conf/recipe/tuned.yaml.
+rate, optimiser: sweeps on the digits, judged on the validation images; rate chose what is in conf/recipe/tuned.yaml.
 main, rows: the chosen recipe, and beside it raw pixels, a random and a supervised network, on the test images, under
 the same probes. Every row is a set of ordinary runs in --runs-dir, so a second call computes only what is missing.
 Figures are means over seeds with the half-width of a 95 % t-interval.

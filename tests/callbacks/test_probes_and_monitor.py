@@ -14,7 +14,7 @@ from jepa_lab.callbacks.collapse import measure
 from jepa_lab.callbacks.probes import seq_jepa_probes
 from jepa_lab.config import Config
 from jepa_lab.metrics import effective_rank, within_share
-from jepa_lab.networks.heads import predict_in_eval, probe_head
+from jepa_lab.networks.heads import probe_head
 from jepa_lab.run import RunResult, train
 
 Make = Callable[..., Config]
@@ -60,8 +60,6 @@ def test_a_probe_is_indifferent_to_the_scale_and_offset_of_what_it_reads() -> No
     two = probe_head(6, 3, hidden=8)
     x = torch.randn(64, 6)
     assert torch.allclose(one(x), two(x * 1000 + 5), atol=1e-3)
-    assert predict_in_eval(one, x).shape == (64, 3)
-    assert one.training
 
 
 def rows(n: int = 80, m: int = 3, d: int = 8) -> dict[str, torch.Tensor]:

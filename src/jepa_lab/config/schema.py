@@ -56,7 +56,6 @@ class ModelConfig:
 class EncoderConfig:
     name: str = MISSING
     widths: list[int] = field(default_factory=list)  # of resnet_small
-    freeze: bool = False  # keep the random initialisation
 
     def validate(self) -> None:
         _one_of("encoder.name", self.name, ["resnet18_cifar", "resnet18_imagenet", "resnet_small", "pixels"])

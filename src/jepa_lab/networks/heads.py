@@ -42,12 +42,3 @@ def probe_head(in_dim: int, out_dim: int, hidden: int = 0) -> nn.Module:
     if hidden <= 0:
         return nn.Sequential(norm, nn.Linear(in_dim, out_dim))
     return nn.Sequential(norm, nn.Linear(in_dim, hidden), nn.ReLU(inplace=True), nn.Linear(hidden, out_dim))
-
-
-def predict_in_eval(head: nn.Module, features: Tensor) -> Tensor:
-    """The head's output with its running statistics, whatever mode it is in; the mode is restored."""
-    was_training = head.training
-    head.eval()
-    out = head(features)
-    head.train(was_training)
-    return out
