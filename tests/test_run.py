@@ -15,10 +15,11 @@ import torch
 import yaml
 
 from jepa_lab import run as run_module
-from jepa_lab.build import build_data, build_loaders, build_module, build_views
+from jepa_lab.build import build_loaders, build_module, build_views
 from jepa_lab.config import Config
 from jepa_lab.errors import UserError
 from jepa_lab.ledger import history_of
+from jepa_lab.plan import build_data
 from jepa_lab.report.outcome import command_line
 from jepa_lab.run import RunResult, train
 
@@ -148,24 +149,18 @@ def test_a_run_that_is_killed_goes_on_with_the_same_bits(
     expected = train(other(*extra, experiment=experiment))
     make_callbacks = run_module.build_callbacks
 
-    def with_frequent_saves(*args: object) -> list[object]:
-        callbacks = make_callbacks(*args)  # type: ignore[arg-type]
-        callbacks[-1].every_s = 0.0  # type: ignore[attr-defined]
-        return callbacks
-
     class Kill(pl.Callback):
         def on_train_batch_start(self, trainer: pl.Trainer, *args: object) -> None:
             if trainer.global_step == at:
                 raise KilledError
 
-    monkeypatch.setattr(
-        run_module, "build_callbacks", lambda *a: [*with_frequent_saves(*a)[:-1], Kill(), with_frequent_saves(*a)[-1]]
-    )
-    config = make_config(*extra, experiment=experiment)
+    monkeypatch.setattr(run_module, "build_callbacks", lambda *a: [Kill(), *make_callbacks(*a)])
+    config = make_config(*extra, "monitor.save_every_s=0", experiment=experiment)
     with pytest.raises(KilledError):
         train(config)
-    monkeypatch.setattr(run_module, "build_callbacks", with_frequent_saves)
+    monkeypatch.setattr(run_module, "build_callbacks", make_callbacks)
     resumed = train(config)
+    assert resumed.resumed
     assert all(torch.equal(v, weights(resumed)[k]) for k, v in weights(expected).items())
     assert rows_without_time(resumed.run_dir) == rows_without_time(expected.run_dir)
 

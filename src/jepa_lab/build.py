@@ -7,9 +7,19 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from jepa_lab.callbacks import CollapseMonitor, EpochLines, OnlineProbes, RandomState, Saver, TargetEMA, TrainingLog
+from jepa_lab.callbacks import (
+    CollapseMonitor,
+    EpochLines,
+    FiniteGuard,
+    OnlineProbes,
+    RandomState,
+    Saver,
+    Stopper,
+    TargetEMA,
+    TrainingLog,
+)
 from jepa_lab.config.schema import Config
-from jepa_lab.data.images import ImageSource, Splits, load_splits
+from jepa_lab.data.images import ImageSource, Splits
 from jepa_lab.data.loader import EpochLoader
 from jepa_lab.data.views import ViewGroup, make_view_group
 from jepa_lab.errors import UserError
@@ -22,6 +32,7 @@ from jepa_lab.networks.encoders import build_encoder
 from jepa_lab.networks.heads import ActionProjection, mlp_predictor
 from jepa_lab.networks.seq_jepa import SeqJEPANetwork
 from jepa_lab.networks.target import tau_from_memory
+from jepa_lab.stop import Stop
 
 
 @dataclass(frozen=True)
@@ -31,20 +42,6 @@ class Budget:
     batches: int  # an epoch
     steps: int  # optimiser steps in all
     validate_every: int  # epochs
-
-
-def build_data(config: Config) -> Splits:
-    """The images of the run. UserError if they are missing, broken or fewer than a batch."""
-    d = config.dataset
-    splits = load_splits(
-        d.source, root=d.root, path=d.path, image_size=d.image_size, train_size=d.train_size, val_size=d.val_size
-    )
-    n = len(splits.train.images)
-    if n < d.batch_size:
-        raise UserError(f"dataset.batch_size={d.batch_size}: larger than the {n} training images")
-    if len(splits.val.images) < 2:
-        raise UserError(f"dataset.{'path' if d.path else 'root'}: fewer than 2 validation images; add images")
-    return splits
 
 
 def build_views(config: Config, source: ImageSource) -> ViewGroup:
@@ -150,20 +147,24 @@ def best_key(config: Config, n_classes: int) -> str:
     return "val/probe/class_from_z_agg" if n_classes > 1 else "val/probe/action_from_z"
 
 
-def build_callbacks(config: Config, budget: Budget, run: RunDir, ledger: ParquetLedger, n_classes: int) -> list[object]:
-    """In the order they act: the target first, then readers, then the checkpoint (Lightning keeps it last)."""
-    callbacks: list[object] = []
+def build_callbacks(
+    config: Config, budget: Budget, run: RunDir, ledger: ParquetLedger, n_classes: int, stop: Stop
+) -> list[object]:
+    """In the order they act: the guard, the target, then readers, then the checkpoint (Lightning keeps it last)."""
+    callbacks: list[object] = [FiniteGuard(skip=config.diagnosis.on_nan == "skip")]
     if config.target.name == "ema":
         callbacks.append(TargetEMA(target_tau(config, budget.steps), config.target.schedule, budget.steps))
     probes, batches = config.probes, budget.batches * config.dataset.epochs
+    saver = Saver(run.checkpoints, best_key(config, n_classes), ledger, config.monitor.save_every_s, run.run_id)
     callbacks += [
         TrainingLog(config.monitor.log_every),
         OnlineProbes(
             lr=probes.lr, weight_decay=probes.weight_decay, hidden=probes.hidden, steps=batches, seed=config.seed
         ),
-        CollapseMonitor(),
+        CollapseMonitor(subspace=config.monitor.subspace),
         EpochLines(config.dataset.epochs),
         RandomState(),
-        Saver(run.checkpoints, best_key(config, n_classes), ledger),
+        saver,
+        Stopper(stop, config.max_wall_s, saver),
     ]
     return callbacks

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import math
 import os
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +16,15 @@ from hydra.errors import CompactHydraException, HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from jepa_lab.errors import UserError
+from jepa_lab.errors import RunBusy, UserError
 from jepa_lab.help import conf_dir, options_of
+from jepa_lab.stop import Stop
+from jepa_lab.sweep.jobs import SweepEnded
+from jepa_lab.sweep.records import Begin, Record, read_records
 
-_outcomes: list[BaseException | None] = []  # of the jobs that ran in this process
+WORST = -1e6  # what a sweeper that looks for the best run is told of one that failed: finite, below any metric
+_stop: Stop | None = None  # of the command; None in a worker process, where every job has its own
+_codes: list[int] = []  # of the jobs that ran in this process
 
 
 def _sweep_id() -> str:
@@ -30,62 +37,109 @@ OmegaConf.register_new_resolver("sweep_id", _sweep_id, use_cache=True, replace=T
 
 @hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")
 def app(cfg: DictConfig) -> float | None:
-    """One job. Exceptions are kept for main(), so that a sweep goes on and Hydra prints nothing of its own."""
+    """One job. Its end is kept in a record for main(), so that a sweep goes on and Hydra prints nothing of its own."""
+    in_sweep = Record.of_this_job()
+    record = in_sweep or Record(0, [], "running")
     try:
         from jepa_lab.config import check
 
         config = check(cfg)
         from jepa_lab.run import train
 
-        result = train(config)
-        _outcomes.append(None)
-        return result.monitored
+        def opened(run: Any) -> None:
+            record.run_id, record.run_dir = run.run_id, str(run.path)
+            record.write()
+
+        result = train(config, _stop, opened, brief=in_sweep is not None)
+        state = "resumed" if result.resumed and result.state == "completed" else result.state
+        record.close("done" if state == "completed" else state, result.reason, code=int(state == "failed"))
+        value = result.monitored
+        return value if value is not None and math.isfinite(value) and state != "failed" else WORST
+    except RunBusy as error:
+        record.close("running", str(error), code=0 if in_sweep else 2)
+        print(f"jepa_lab: {error}", file=sys.stderr)
+    except UserError as error:
+        record.close("failed", str(error), code=2)
+        print(f"jepa_lab: {error}", file=sys.stderr)
     except Exception as error:
-        _outcomes.append(error)
-        if isinstance(error, UserError):
-            print(f"jepa_lab: {error}", file=sys.stderr)
-        else:
-            logging.getLogger("jepa_lab").exception("the run failed")
-        return None
+        record.close("failed", f"{type(error).__name__}: {error}", code=1)
+        logging.getLogger("jepa_lab").exception("the run failed")
+    except BaseException:
+        record.close("stopped", "interrupted", code=130)
+        raise
+    finally:
+        _codes.append(record.code)
+    return WORST
 
 
 def main(argv: list[str] | None = None) -> None:
     """Entry point of `python -m jepa_lab` and `jepa-lab`."""
+    global _stop
+    _stop = Stop(time.monotonic())
     args = sys.argv[1:] if argv is None else argv
     if {"-h", "--help"} & set(args):
         from jepa_lab.help import help_text
 
         print(help_text())
         return
-    sys.argv = [sys.argv[0], *_native_spelling(args)]
-    _outcomes.clear()
-    os.environ["HYDRA_FULL_ERROR"] = "1"
+    _codes.clear()
+    Begin.sweep_dir = None
     try:
+        sys.argv = [sys.argv[0], *native_words(args)]
+        os.environ["HYDRA_FULL_ERROR"] = "1"
         app()
+    except SweepEnded:
+        pass
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        _codes.append(130)
     except UserError as error:
         _fail(str(error))
     except (CompactHydraException, HydraException, OmegaConfBaseException) as error:
         _fail(_one_line(error))
     except ValueError as error:
-        if _outcomes:
+        if _codes:
             raise
         _fail(str(error).split("\n", 1)[0])
     except OSError as error:
-        if _outcomes:
+        if _codes:
             raise
         _fail(f"{error.strerror or error}: {error.filename}")
-    failures = [o for o in _outcomes if o is not None]
+    codes = _codes if Begin.sweep_dir is None else _show_sweep(Begin.sweep_dir) + [c for c in _codes if c == 130]
+    failures = [code for code in codes if code]
     if failures:
-        raise SystemExit(2 if all(isinstance(o, UserError) for o in failures) else 1)
-    if not _outcomes and {"-m", "--multirun"} & set(args):
-        _fail("the sweep has no job: no experiment matches the pattern")
+        raise SystemExit(2 if set(failures) == {2} else max(c for c in failures if c != 2))
 
 
-def _native_spelling(args: list[str]) -> list[str]:
-    """Flags to the front (Hydra wants them together) and `experiment=x` as `+experiment=x`."""
+def native_words(args: list[str]) -> list[str]:
+    """The command's words in today's spelling: older flag names translated, each with a line, flags to the front (Hydra
+    wants them together), `experiment=x` as `+experiment=x`. UserError for flags that contradict each other."""
+    from jepa_lab.config.old_names import translate
+
     flags = [a for a in args if a in ("-m", "--multirun")]
-    rest = [a for a in args if a not in ("-m", "--multirun")]
-    return flags + [f"+{a}" if a.startswith("experiment=") else a for a in rest]
+    words, lines = translate([a for a in args if a not in ("-m", "--multirun")])
+    for line in lines:
+        print(f"jepa_lab: {line}", file=sys.stderr)
+    return flags + [f"+{a}" if a.startswith("experiment=") else a for a in words]
+
+
+def _show_sweep(sweep_dir: Path) -> list[int]:
+    """Prints what became of the jobs and compares their runs; returns the jobs' exit codes."""
+    records = read_records(sweep_dir)
+    if not records:
+        return []
+    from jepa_lab.report import compare
+    from jepa_lab.sweep import print_records, summary_line
+
+    print()
+    print_records(records)
+    print(f"{summary_line(records)}\n", flush=True)
+    comparison = compare([Path(r.run_dir) for r in records if r.run_dir])
+    if comparison.rows:
+        comparison.print()
+        comparison.write(sweep_dir)
+        print(f"\ncomparison: {sweep_dir / 'comparison.csv'}", flush=True)
+    return [r.code for r in records]
 
 
 def _one_line(error: BaseException) -> str:

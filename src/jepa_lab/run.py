@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
-import shutil
 import sys
-import time
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,36 +14,39 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-import yaml
 
-from jepa_lab import RESULTS_VERSION
 from jepa_lab.build import (
     Budget,
     best_key,
     build_budget,
     build_callbacks,
-    build_data,
     build_loaders,
     build_module,
     build_views,
     target_tau,
 )
-from jepa_lab.callbacks import CollapseMonitor, TrainingLog
-from jepa_lab.config import Config, to_yaml
+from jepa_lab.callbacks import Saver, usable_checkpoint
+from jepa_lab.config import Config
 from jepa_lab.data.images import Splits
 from jepa_lab.data.loader import EpochLoader
 from jepa_lab.diagnosis import judge
-from jepa_lab.errors import UserError
-from jepa_lab.ledger import ParquetLedger, RunDir, run_id, write_summary
+from jepa_lab.errors import NonFinite, RunStopped, UserError
+from jepa_lab.ledger import ParquetLedger, RunDir, write_summary
+from jepa_lab.ledger.lock import lock
+from jepa_lab.ledger.run_dir import UNWRITABLE
 from jepa_lab.modules.seq_jepa import SeqJEPA
+from jepa_lab.plan import build_data, decide, fingerprint, run_of
+from jepa_lab.record import count_parameters, measured_cost, protocol, resolved_yaml
 from jepa_lab.report.outcome import show_outcome
 from jepa_lab.report.table import print_table, table_rows
+from jepa_lab.stop import Stop
 from jepa_lab.trainer import build_trainer, quiet
 
 
 @dataclass
 class RunResult:
-    """How a run ended. metrics: the last value of every key; monitored: the metric that chooses checkpoints."""
+    """How a run ended. state: completed, failed, stopped, or skipped (it was finished before); resumed: it went on
+    from a checkpoint; metrics: the last value of every key; monitored: the metric that chooses checkpoints."""
 
     run_dir: Path
     state: str
@@ -51,44 +54,41 @@ class RunResult:
     verdict: dict[str, Any]
     monitored: float | None = None
     module: SeqJEPA | None = field(default=None, repr=False)
+    resumed: bool = False
+    reason: str | None = None
 
 
-def train(config: Config) -> RunResult:
-    """Runs one configuration to its end, or goes on with it, or reports it if it is finished.
+def train(
+    config: Config,
+    stop: Stop | None = None,
+    opened: Callable[[RunDir], None] | None = None,
+    brief: bool = False,
+) -> RunResult:
+    """Runs one configuration to its end, or goes on with it, or reports it if it is finished (`brief`: in one line).
 
-    Raises UserError for data that cannot be used; any other exception leaves status.json in state "failed", an
-    interruption in state "stopped".
+    `stop` says when to stop early; `opened` is told the run's folder before anything else happens there. Raises
+    UserError for data that cannot be used and for files that cannot be written, RunBusy if another process is at the
+    run; any other exception leaves status.json in state "failed", an interruption in state "stopped".
     """
     quiet()
     torch.set_num_threads(config.hardware.threads or 1)
     if config.hardware.accelerator == "gpu" and not torch.cuda.is_available():
         raise UserError("hardware.accelerator=gpu: no accelerator is visible to torch; use hardware=auto or cpu")
     splits = build_data(config)
-    run = RunDir(config.runs_dir, config.name, identity(config, splits))
-    resume = decide(run, config.on_existing)
-    if resume == "skip":
-        return finished(run)
+    run = run_of(config, fingerprint(splits))
+    if opened is not None:
+        opened(run)
+    if decide(run, config.on_existing) == "skip":
+        return finished(run, brief)
     parts = prepare(config, splits)
-    run.create(resolved_yaml(config, splits))
-    ledger = ParquetLedger.load(run.metrics_path) if resume == "resume" else ParquetLedger(run.metrics_path)
-    log = logging.FileHandler(run.path / "run.log")
-    logging.getLogger("jepa_lab").addHandler(log)
-    run.write_status("running")
-    try:
-        result = _train(config, splits, parts, run, ledger, resume == "resume")
-    except KeyboardInterrupt:
-        _close(run, ledger, "stopped", "interrupted")
-        raise
-    except SystemExit as error:
-        _close(run, ledger, "stopped", f"{type(error).__name__}")
-        raise
-    except Exception as error:
-        _close(run, ledger, "failed", f"{type(error).__name__}: {error}")
-        raise
-    finally:
-        logging.getLogger("jepa_lab").removeHandler(log)
-        log.close()
-    return result
+    stop = stop or Stop()
+    with lock(run.make()), stop.watching():
+        action = decide(run, config.on_existing)  # again: another process may have been at it until now
+        if action == "skip":
+            return finished(run, brief)
+        if action == "restart":
+            run.clear()
+        return _watched(_Session(config, splits, parts, run, stop, _checkpoint(run) if action == "resume" else None))
 
 
 @dataclass(frozen=True)
@@ -98,6 +98,16 @@ class Parts:
     loaders: dict[str, EpochLoader]
     budget: Budget
     module: SeqJEPA
+
+
+@dataclass(frozen=True)
+class _Session:
+    config: Config
+    splits: Splits
+    parts: Parts
+    run: RunDir
+    stop: Stop
+    checkpoint: Path | None
 
 
 def prepare(config: Config, splits: Splits) -> Parts:
@@ -111,27 +121,81 @@ def prepare(config: Config, splits: Splits) -> Parts:
     return Parts(loaders, budget, module)
 
 
-def _train(config: Config, splits: Splits, parts: Parts, run: RunDir, ledger: ParquetLedger, resume: bool) -> RunResult:
-    start = time.monotonic()
-    loaders, budget, module = parts.loaders, parts.budget, parts.module
+def finished(run: RunDir, brief: bool = False) -> RunResult:
+    """The result of a completed run, from its summary; nothing is computed again. `brief`: without the table."""
+    summary = json.loads(run.summary_path.read_text(encoding="utf-8"))
+    last = {k: v["last"] for k, v in summary["metrics"].items() if v["last"] is not None}
+    verdict = summary["verdict"]
+    if not brief:
+        print_table(table_rows(summary))
+    print(
+        f"\nfinished before, nothing to do: {run.path}\nverdict: {verdict.get('line', verdict.get('status'))}",
+        flush=True,
+    )
+    return RunResult(run.path, "skipped", last, verdict, last.get(summary["monitor"]["key"]))
+
+
+def _checkpoint(run: RunDir) -> Path:
+    path, warning = usable_checkpoint(run.checkpoints, run.run_id)
+    if warning:
+        print(f"jepa_lab: {run.path}: {warning}", file=sys.stderr)
+    return path
+
+
+def _watched(session: _Session) -> RunResult:
+    """The session with its state kept in status.json, however it ends."""
+    run = session.run
+    ledger = ParquetLedger.load(run.metrics_path) if session.checkpoint else ParquetLedger(run.metrics_path)
+    run.create(resolved_yaml(session.config, session.splits, session.parts.budget))
+    log = logging.FileHandler(run.path / "run.log", delay=True)
+    logging.getLogger("jepa_lab").addHandler(log)
+    try:
+        run.write_status("running")
+        return _train(session, ledger)
+    except RunStopped as stopped:
+        _close_if_possible(run, ledger, "stopped", str(stopped))
+        print(f"stopped ({stopped}): the same line goes on from here\nrun:     {run.path}", flush=True)
+        last = {k: v[-1][1] for k, v in ledger.history().items()}
+        resumed = session.checkpoint is not None
+        return RunResult(run.path, "stopped", last, {}, resumed=resumed, reason=str(stopped))
+    except (KeyboardInterrupt, SystemExit) as error:
+        _close_if_possible(run, ledger, "stopped", f"interrupted ({type(error).__name__})")
+        raise
+    except OSError as error:
+        _close_if_possible(run, ledger, "failed", f"{error.strerror or error}: {error.filename or 'a file'}")
+        if error.errno in UNWRITABLE:
+            raise run.unwritable(error) from error
+        raise
+    except Exception as error:
+        _close_if_possible(run, ledger, "failed", f"{type(error).__name__}: {error}")
+        raise
+    finally:
+        logging.getLogger("jepa_lab").removeHandler(log)
+        log.close()
+
+
+def _train(session: _Session, ledger: ParquetLedger) -> RunResult:
+    config, splits, run, checkpoint = session.config, session.splits, session.run, session.checkpoint
+    loaders, budget, module = session.parts.loaders, session.parts.budget, session.parts.module
     n_classes = splits.train.n_classes
-    callbacks = build_callbacks(config, budget, run, ledger, n_classes)
+    callbacks = build_callbacks(config, budget, run, ledger, n_classes, session.stop)
     trainer = build_trainer(config, budget, run, ledger, callbacks)
-    checkpoint = run.checkpoints / "last.ckpt" if resume else None
     if n_classes == 0 and checkpoint is None:
         print("no labels: class probes are off", file=sys.stderr)
+    failure: NonFinite | None = None
     if checkpoint is None:
         _evaluate(trainer, module, loaders["val"], "reference")
     module.eval_prefix = "val"
-    trainer.fit(
-        module, loaders["train"], loaders["val"], ckpt_path=checkpoint, weights_only=True if checkpoint else None
-    )
-    failure = next(c.failure for c in callbacks if isinstance(c, TrainingLog))
-    if failure is None:
+    try:
+        trainer.fit(
+            module, loaders["train"], loaders["val"], ckpt_path=checkpoint, weights_only=True if checkpoint else None
+        )
+    except NonFinite as error:
+        failure = error
+    else:
         _evaluate(trainer, module, loaders["test"], "test")
-    cost = measured_cost(callbacks)
-    wall = time.monotonic() - start
-    history = ledger.history()
+    wall = next(c.wall_s for c in callbacks if isinstance(c, Saver))
+    history, cost = ledger.history(), measured_cost(callbacks)
     verdict = judge(history)
     key = best_key(config, n_classes)
     ledger.flush(force=True)
@@ -144,87 +208,12 @@ def _train(config: Config, splits: Splits, parts: Parts, run: RunDir, ledger: Pa
         wall_s=wall,
         extra={"protocol": protocol(config, splits), "tau": _tau(config, budget)},
     )
-    state = "failed" if failure else "completed"
-    _close(run, ledger, state, failure)
     show_outcome(run, config, history, verdict, group=module.group, source=splits.val)
     last = {k: v[-1][1] for k, v in history.items()}
-    return RunResult(run.path, state, last, verdict.to_dict(), last.get(key), module)
-
-
-def finished(run: RunDir) -> RunResult:
-    """The result of a completed run, from its summary; nothing is computed again."""
-    summary = json.loads(run.summary_path.read_text(encoding="utf-8"))
-    last = {k: v["last"] for k, v in summary["metrics"].items() if v["last"] is not None}
-    verdict = summary["verdict"]
-    print_table(table_rows(summary))
-    print(
-        f"\nfinished before, nothing to do: {run.path}\nverdict: {verdict.get('line', verdict.get('status'))}",
-        flush=True,
-    )
-    return RunResult(run.path, "skipped", last, verdict, last.get(summary["monitor"]["key"]))
-
-
-def identity(config: Config, splits: Splits) -> str:
-    """The run's id: resolved configuration, the data's bytes, and the version of the results."""
-    prints = [s.fingerprint() for s in (splits.train, splits.val, splits.test)]
-    settings = yaml.safe_load(to_yaml(config))
-    for key in ("tiers", "root", "path"):  # the budget is resolved, and the images are known by their bytes
-        settings["dataset"].pop(key)
-    return run_id(settings, "-".join(prints))
-
-
-def decide(run: RunDir, on_existing: str) -> str:
-    """new, resume or skip, from what the run's folder says. Raises UserError for on_existing=error."""
-    status = run.status()
-    if status is None:
-        return "new"
-    if on_existing == "error":
-        raise UserError(f"{run.path}: this run exists ({status.get('state')}); on_existing=resume or restart goes on")
-    version = (status.get("versions") or {}).get("results_version")
-    if version not in (None, RESULTS_VERSION):
-        raise UserError(
-            f"{run.path}: made by results version {version}, this is {RESULTS_VERSION}; on_existing=restart"
-        )
-    if on_existing == "restart":
-        shutil.rmtree(run.path)
-        return "new"
-    if status.get("state") == "completed" and run.summary_path.is_file():
-        return "skip"
-    return "resume" if (run.checkpoints / "last.ckpt").is_file() else "new"
-
-
-def resolved_yaml(config: Config, splits: Splits) -> str:
-    """config.yaml: every value of the run, those that were derived included."""
-    batches = len(splits.train.images) // config.dataset.batch_size
-    data = yaml.safe_load(to_yaml(config))
-    if config.target.name == "ema":
-        data["target"]["tau"] = target_tau(config, build_budget(config, batches).steps)
-    data["monitor"]["best"] = best_key(config, splits.train.n_classes)
-    data["monitor"]["every_epochs"] = build_budget(config, batches).validate_every
-    return yaml.safe_dump(data, sort_keys=False)
-
-
-def measured_cost(callbacks: list[Any]) -> float:
-    """Seconds that the collapse monitor took beyond the evaluation passes it read."""
-    return next(c.seconds for c in callbacks if isinstance(c, CollapseMonitor))
-
-
-def protocol(config: Config, splits: Splits) -> dict[str, Any]:
-    """What the figures of this run stand on."""
-    return {
-        "train_images": len(splits.train.images),
-        "val_images": len(splits.val.images),
-        "test_images": len(splits.test.images),
-        "checkpoint": "last",
-        "probes": "online: one step per training batch on detached features, fixed evaluation views",
-        "seed": config.seed,
-    }
-
-
-def count_parameters(module: torch.nn.Module) -> dict[str, int]:
-    """Trainable and frozen parameters."""
-    trainable = sum(p.numel() for p in module.parameters() if p.requires_grad)
-    return {"trainable": trainable, "frozen": sum(p.numel() for p in module.parameters()) - trainable}
+    state, resumed = "failed" if failure else "completed", checkpoint is not None
+    reason = str(failure) if failure else None
+    _close(run, ledger, state, reason, {"term": failure.term, "step": failure.step} if failure else None)
+    return RunResult(run.path, state, last, verdict.to_dict(), last.get(key), module, resumed, reason)
 
 
 def _evaluate(trainer: pl.Trainer, module: SeqJEPA, loader: EpochLoader, prefix: str) -> None:
@@ -236,6 +225,15 @@ def _tau(config: Config, budget: Budget) -> float | None:
     return target_tau(config, budget.steps) if config.target.name == "ema" else None
 
 
-def _close(run: RunDir, ledger: ParquetLedger, state: str, reason: str | None) -> None:
+def _close(
+    run: RunDir, ledger: ParquetLedger, state: str, reason: str | None, first_bad: dict[str, Any] | None = None
+) -> None:
     ledger.flush(force=True)
-    run.write_status(state, reason)
+    run.write_status(state, reason, first_bad)
+
+
+def _close_if_possible(run: RunDir, ledger: ParquetLedger, state: str, reason: str) -> None:
+    with suppress(OSError):
+        ledger.flush(force=True)
+    with suppress(OSError):
+        run.write_status(state, reason)

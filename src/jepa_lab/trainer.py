@@ -11,6 +11,7 @@ import pytorch_lightning as pl
 import yaml
 
 from jepa_lab.build import Budget
+from jepa_lab.callbacks import WholeFiles
 from jepa_lab.config import Config, to_yaml
 from jepa_lab.ledger import ParquetLedger, RunDir
 from jepa_lab.ledger.logger import ParquetLogger
@@ -45,7 +46,7 @@ def build_trainer(
         loggers.append(CSVLogger(run.path, name="", version="csv"))
     return pl.Trainer(
         accelerator=config.hardware.accelerator,
-        devices=1,
+        devices=config.hardware.devices,
         precision="bf16-mixed" if config.precision.name == "bf16" else "32-true",
         max_epochs=config.dataset.epochs,
         accumulate_grad_batches=config.optim.accumulate,
@@ -59,6 +60,7 @@ def build_trainer(
         log_every_n_steps=config.monitor.log_every,
         default_root_dir=run.path,
         use_distributed_sampler=False,
+        plugins=[WholeFiles()],
     )
 
 

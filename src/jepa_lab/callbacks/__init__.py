@@ -1,10 +1,26 @@
 """Callbacks: one concern each. Two act on the model (the target's average, later the codebook); all others read."""
 
-from jepa_lab.callbacks.checkpoints import RandomState, Saver
+from jepa_lab.callbacks.checkpoints import Saver, WholeFiles, has_checkpoint, usable_checkpoint
 from jepa_lab.callbacks.collapse import CollapseMonitor
+from jepa_lab.callbacks.finite import FiniteGuard
 from jepa_lab.callbacks.probes import OnlineProbes
 from jepa_lab.callbacks.progress import EpochLines
+from jepa_lab.callbacks.random_state import RandomState
+from jepa_lab.callbacks.stopper import Stopper
 from jepa_lab.callbacks.target_ema import TargetEMA
 from jepa_lab.callbacks.training_log import TrainingLog
 
-__all__ = ["CollapseMonitor", "EpochLines", "OnlineProbes", "RandomState", "Saver", "TargetEMA", "TrainingLog"]
+__all__ = [
+    "CollapseMonitor",
+    "EpochLines",
+    "FiniteGuard",
+    "OnlineProbes",
+    "RandomState",
+    "Saver",
+    "Stopper",
+    "TargetEMA",
+    "TrainingLog",
+    "WholeFiles",
+    "has_checkpoint",
+    "usable_checkpoint",
+]

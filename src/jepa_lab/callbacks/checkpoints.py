@@ -1,82 +1,74 @@
-"""Checkpoints from which a run goes on with the same bits: last.ckpt and best.ckpt."""
+"""Checkpoints from which a run goes on with the same bits: last.ckpt, the one before it, and best.ckpt."""
 
 from __future__ import annotations
 
+import io
 import os
-import random
-import shutil
 import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Checkpoint
+from pytorch_lightning.plugins.io import TorchCheckpointIO
 
+from jepa_lab.errors import UserError
+from jepa_lab.ledger.atomic import write_atomic
 from jepa_lab.ledger.parquet import ParquetLedger
 
 
-class RandomState(pl.Callback):
-    """Keeps the random streams of torch, numpy and Python in checkpoints and puts them back before the first batch."""
+class WholeFiles(TorchCheckpointIO):
+    """Lightning's checkpoints, each written beside its place and renamed into it. OSError if the disk is full."""
 
-    def __init__(self) -> None:
-        self._restored: dict[str, Any] | None = None
-
-    def state_dict(self) -> dict[str, Any]:
-        name, keys, position, has_gauss, cached = np.random.get_state()
-        state: dict[str, Any] = {
-            "torch": torch.get_rng_state(),
-            "numpy": [
-                name,
-                torch.from_numpy(np.asarray(keys).astype(np.int64)),
-                int(position),
-                int(has_gauss),
-                float(cached),
-            ],
-            "python": list(random.getstate()[1]),
-        }
-        if torch.cuda.is_available():
-            state["cuda"] = torch.cuda.get_rng_state_all()
-        return state
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self._restored = state_dict
-
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        state, self._restored = self._restored, None
-        if state is None:
-            return
-        torch.set_rng_state(state["torch"].cpu())
-        name, keys, position, has_gauss, cached = state["numpy"]
-        np.random.set_state((name, keys.numpy().astype(np.uint32), position, has_gauss, cached))
-        random.setstate((3, tuple(state["python"]), None))
-        if "cuda" in state:
-            torch.cuda.set_rng_state_all([s.cpu() for s in state["cuda"]])
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
+        buffer = io.BytesIO()
+        torch.save(checkpoint, buffer)
+        write_atomic(Path(path), buffer.getbuffer())
 
 
 class Saver(Checkpoint):
     """Writes `last.ckpt` after every validation and, in between, every `every_s` seconds; `best.ckpt` is the one with
-    the highest value of `monitor`. Both appear whole or not at all.
+    the highest value of `monitor`, `previous.ckpt` the last.ckpt before. All appear whole or not at all.
 
-    Never saves on the last batch of an epoch: a validation may follow, and a run resumed from there would skip it. With
-    `ledger`, the checkpoint holds how many rows of metrics belong to it.
+    Never saves on the last batch of an epoch (a validation may follow, and a run resumed from there would skip it) nor
+    between the batches of one accumulated step (pending gradients are in no checkpoint). The checkpoint holds the run's
+    id, its time so far and, with `ledger`, how many rows of metrics belong to it.
     """
 
-    def __init__(self, folder: Path, monitor: str, ledger: ParquetLedger | None = None, every_s: float = 60.0) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        monitor: str,
+        ledger: ParquetLedger | None = None,
+        every_s: float = 60.0,
+        run_id: str = "",
+    ) -> None:
         self.folder = folder
         self.monitor = monitor
         self.ledger = ledger
         self.every_s = every_s
+        self.run_id = run_id
         self.best: float | None = None
         self.best_step = -1
-        self._saved_at = time.monotonic()
-        self._saved_step = -1
+        self._earlier_s = 0.0
+        self._started_at = self._saved_at = time.monotonic()
+        self._saved_step = self._last_step = -1
+        self._stepped = False
+
+    @property
+    def wall_s(self) -> float:
+        """Seconds that the run has taken, those of the sessions before the last checkpoint included."""
+        return self._earlier_s + time.monotonic() - self._started_at
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._last_step = trainer.global_step
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *args: Any) -> None:
-        due = time.monotonic() - self._saved_at >= self.every_s
-        if due and trainer.global_step != self._saved_step and not trainer.is_last_batch and not trainer.should_stop:
-            self._save(trainer)
+        self._stepped = trainer.global_step != self._last_step
+        self._last_step = trainer.global_step
+        if time.monotonic() - self._saved_at >= self.every_s and self.may_save(trainer):
+            self.save(trainer)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if trainer.state.fn != "fit":
@@ -85,35 +77,63 @@ class Saver(Checkpoint):
         better = value is not None and (self.best is None or float(value) > self.best)
         if better:
             self.best, self.best_step = float(value), trainer.global_step  # type: ignore[arg-type]
-        last = self._save(trainer)
-        if better:
-            _copy_whole(last, self.folder / "best.ckpt")
+        self.save(trainer, best=better)
 
-    def _save(self, trainer: pl.Trainer) -> Path:
-        last, partial = self.folder / "last.ckpt", self.folder / "last.ckpt.tmp"
-        trainer.save_checkpoint(partial)
-        _sync(partial)
-        os.replace(partial, last)
+    def may_save(self, trainer: pl.Trainer) -> bool:
+        """Whether a run would go on from here with the same bits (asked at the end of a training batch)."""
+        return self._stepped and not trainer.is_last_batch and not trainer.should_stop
+
+    def save(self, trainer: pl.Trainer, best: bool = False) -> None:
+        """Writes last.ckpt unless it is of this step already, and keeps the one before; with `best` also best.ckpt."""
+        last, new = self.folder / "last.ckpt", self.folder / "next.ckpt"
+        if self._saved_step == trainer.global_step and not trainer.validating:
+            return
+        trainer.save_checkpoint(new)
+        if best:  # before last.ckpt, which says that it exists
+            write_atomic(self.folder / "best.ckpt", new.read_bytes())
+        if last.exists():
+            os.replace(last, self.folder / "previous.ckpt")
+        os.replace(new, last)
         self._saved_at, self._saved_step = time.monotonic(), trainer.global_step
-        return last
 
     def state_dict(self) -> dict[str, Any]:
         rows = self.ledger.state_dict() if self.ledger is not None else {}
-        return {"best": self.best, "best_step": self.best_step, "ledger": rows}
+        best = {"best": self.best, "best_step": self.best_step}
+        return {**best, "ledger": rows, "run_id": self.run_id, "wall_s": self.wall_s}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.best, self.best_step = state_dict["best"], state_dict["best_step"]
+        self._earlier_s = state_dict["wall_s"]
         if self.ledger is not None and state_dict["ledger"]:
             self.ledger.load_state_dict(state_dict["ledger"])
 
 
-def _copy_whole(source: Path, destination: Path) -> None:
-    partial = destination.with_name(destination.name + ".tmp")
-    shutil.copyfile(source, partial)
-    _sync(partial)
-    os.replace(partial, destination)
+def has_checkpoint(folder: Path) -> bool:
+    """Whether there is anything to go on from."""
+    return any((folder / f"{name}.ckpt").is_file() for name in ("last", "previous"))
 
 
-def _sync(path: Path) -> None:
-    with open(path, "rb") as file:
-        os.fsync(file.fileno())
+def usable_checkpoint(folder: Path, run_id: str) -> tuple[Path, str | None]:
+    """(last.ckpt, None), or (previous.ckpt, a warning) where the last one is missing or damaged.
+
+    Reads them whole, which checks the sum of every part. UserError if neither can be read, or if it belongs to a run of
+    another configuration.
+    """
+    damaged = []
+    for name in ("last", "previous"):
+        path = folder / f"{name}.ckpt"
+        if not path.is_file():
+            continue
+        try:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+            found = state["callbacks"]["Saver"]["run_id"]
+        except Exception as error:  # torch raises many kinds for a broken file
+            damaged.append(f"{name}.ckpt is damaged ({str(error).splitlines()[0][:80] or type(error).__name__})")
+            continue
+        if found != run_id:
+            raise UserError(f"{path}: a checkpoint of another configuration (run {found}); on_existing=restart")
+        missing = name == "previous" and not damaged
+        return path, "last.ckpt is missing; going on from previous.ckpt" if missing else (
+            f"{damaged[0]}; going on from previous.ckpt" if damaged else None
+        )
+    raise UserError(f"{folder}: {' and '.join(damaged)}; on_existing=restart begins anew")

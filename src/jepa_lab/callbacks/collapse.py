@@ -12,7 +12,7 @@ from torch import Tensor
 
 from jepa_lab.callbacks.publish import publish
 from jepa_lab.losses import best_constant_loss, skill
-from jepa_lab.metrics import collapse_metrics, view_metrics
+from jepa_lab.metrics import collapse_metrics, coordinate_participation, explained_variance, view_metrics
 
 MAX_ROWS = 4096  # of a tap's features; more change the metrics less than the noise between seeds
 
@@ -26,11 +26,14 @@ class CollapseMonitor(pl.Callback):
     - `<prefix>/loss/prediction`, `/skill`, `/action_gain`, `/copy_gain`: the label-free tests of the prediction.
     - `<prefix>/z_agg/within_share` from two aggregates of one image, each of its own views.
 
+    With `subspace` also how far the change of z from one view to the next lies in as many directions as the action has
+    numbers: `<prefix>/z/subspace_explained_variance` and `subspace_coordinate_participation`.
     With prefix "reference" (before training) the raw input and the number of classes are added. Its own cost is counted
     in seconds under `monitor/seconds`.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, subspace: bool = False) -> None:
+        self.subspace = subspace
         self.seconds = 0.0
         self._rows: dict[str, list[Tensor]] = {}
 
@@ -59,7 +62,10 @@ class CollapseMonitor(pl.Callback):
         start = time.perf_counter()
         rows = {name: torch.cat(values) for name, values in self._rows.items()}
         self._rows = {}
-        publish(trainer, measure(rows, pl_module.eval_prefix, pl_module.n_classes))
+        values = measure(rows, pl_module.eval_prefix, pl_module.n_classes)
+        if self.subspace:
+            values |= measure_subspace(rows["z"], pl_module.group.action_dim, pl_module.eval_prefix)
+        publish(trainer, values)
         self.seconds += time.perf_counter() - start
         publish(trainer, {"monitor/seconds": self.seconds})
 
@@ -99,3 +105,16 @@ def measure(rows: dict[str, Tensor], prefix: str, n_classes: int) -> dict[str, f
     if prefix == "reference":
         out["reference/n_classes"] = float(n_classes)
     return out
+
+
+def measure_subspace(z: Tensor, k: int, prefix: str) -> dict[str, float]:
+    """The change from view to view, (n, M, d) -> (n (M - 1), d) differences, in its top k directions; {} for M = 1 or
+    features that are not finite."""
+    delta = z.diff(dim=1).flatten(0, 1)[:MAX_ROWS].double()
+    if len(delta) < 2 or not bool(torch.isfinite(delta).all()):
+        return {}
+    basis = torch.linalg.svd(delta - delta.mean(0), full_matrices=False).Vh[:k].T
+    return {
+        f"{prefix}/z/subspace_explained_variance": float(explained_variance(delta, k)),
+        f"{prefix}/z/subspace_coordinate_participation": float(coordinate_participation(basis)),
+    }

@@ -132,6 +132,9 @@ class OnlineProbes(pl.Callback):
             self.step = self._restored["step"]
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, *args: Any) -> None:
+        if not getattr(pl_module, "finite", True):
+            self.step += 1
+            return
         batch = pl_module.batch
         reps, blind = clean_aggregates(pl_module.network, pl_module.representations, batch)
         losses = []

@@ -6,8 +6,9 @@ import pytorch_lightning as pl
 import torch
 
 
-def publish(trainer: pl.Trainer, metrics: dict[str, float]) -> None:
-    """Logs at the current optimiser step and epoch; the values are also readable from `trainer.callback_metrics`."""
+def publish(trainer: pl.Trainer, metrics: dict[str, float], step: int | None = None) -> None:
+    """Logs at the current optimiser step (or `step`) and epoch; also readable from `trainer.callback_metrics`."""
+    at = trainer.global_step if step is None else step
     for logger in trainer.loggers:
-        logger.log_metrics(metrics={**metrics, "epoch": trainer.current_epoch}, step=trainer.global_step)
+        logger.log_metrics(metrics={**metrics, "epoch": trainer.current_epoch}, step=at)
     trainer.callback_metrics.update({k: torch.tensor(v) for k, v in metrics.items()})

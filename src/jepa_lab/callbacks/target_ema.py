@@ -26,5 +26,7 @@ class TargetEMA(pl.Callback):
         if trainer.global_step == self._last_step:
             return
         self._last_step = trainer.global_step
+        if getattr(pl_module, "skipped", False):
+            return
         tau = tau_at(trainer.global_step - 1, self.steps, self.tau, self.schedule)
         ema_update(pl_module.target_encoder, pl_module.network.encoder, tau)

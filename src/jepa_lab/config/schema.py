@@ -214,9 +214,26 @@ class MonitorConfig:
         "auto"  # the key that chooses checkpoints/best.ckpt; auto: class_from_z_agg, or without labels the action probe
     )
 
+    save_every_s: float = 60.0
+    subspace: bool = False
+
     def validate(self) -> None:
+        _at_least("monitor.save_every_s", self.save_every_s, 0.0)
         _at_least("monitor.every_epochs", self.every_epochs, 1)
         _at_least("monitor.log_every", self.log_every, 1)
+
+
+@dataclass
+class DiagnosisConfig:
+    on_nan: str = "stop"  # stop | skip
+
+    def validate(self) -> None:
+        _one_of("diagnosis.on_nan", self.on_nan, ["stop", "skip"])
+
+
+@dataclass
+class SweepConfig:
+    fail_fast: bool = False
 
 
 @dataclass
@@ -254,6 +271,7 @@ class Config:
     seed: int = MISSING
     runs_dir: str = MISSING
     on_existing: str = MISSING
+    max_wall_s: float | None = None
     recipe: RecipeConfig = field(default_factory=RecipeConfig)
     tier: NamedConfig = field(default_factory=NamedConfig)
     expected: dict[str, Any] = field(default_factory=dict)  # recipe -> dataset -> key -> text, shown beside the result
@@ -267,6 +285,8 @@ class Config:
     hardware: HardwareConfig = field(default_factory=HardwareConfig)
     probes: ProbesConfig = field(default_factory=ProbesConfig)
     monitor: MonitorConfig = field(default_factory=MonitorConfig)
+    diagnosis: DiagnosisConfig = field(default_factory=DiagnosisConfig)
+    sweep: SweepConfig = field(default_factory=SweepConfig)
     logger: LoggerConfig = field(default_factory=LoggerConfig)
 
     def validate(self) -> None:
@@ -274,4 +294,5 @@ class Config:
             if part is not self and hasattr(part, "validate"):
                 part.validate()
         _at_least("seed", self.seed, 0)
+        _at_least("max_wall_s", self.max_wall_s, 0.0, exclusive=True)
         _one_of("on_existing", self.on_existing, ["resume", "restart", "error"])

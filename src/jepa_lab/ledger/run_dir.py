@@ -1,8 +1,10 @@
 """The folder of one run: where its files lie, and the state it is in."""
 
+import errno
 import json
 import os
 import platform
+import shutil
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -12,6 +14,9 @@ from jepa_lab import RESULTS_VERSION, __version__
 from jepa_lab.errors import UserError
 from jepa_lab.ledger.atomic import write_atomic, write_json
 
+UNWRITABLE = (
+    errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOENT, errno.ENOTDIR, errno.EIO
+)  # fmt: skip
 STATES = ("running", "completed", "stopped", "failed")
 
 
@@ -30,23 +35,47 @@ class RunDir:
         self.metrics_path = self.path / "metrics.parquet"
         self.summary_path = self.path / "summary.json"
 
-    def create(self, config_yaml_text: str) -> "RunDir":
-        """Make the folder and write config.yaml; what a killed writer left half-done goes. UserError if impossible."""
+    def make(self) -> "RunDir":
+        """Make the folders. UserError if they cannot be made."""
         try:
             self.checkpoints.mkdir(parents=True, exist_ok=True)
             self.figures.mkdir(exist_ok=True)
-            for leftover in self.path.glob(".*.tmp"):
+        except OSError as error:
+            raise self.unwritable(error) from None
+        return self
+
+    def create(self, config_yaml_text: str) -> "RunDir":
+        """Make the folders and write config.yaml; what a killed writer left half-done goes. UserError if impossible."""
+        self.make()
+        try:
+            for leftover in self.path.rglob(".*.tmp"):
                 leftover.unlink(missing_ok=True)
             write_atomic(self.config_path, config_yaml_text)
         except OSError as error:
-            place = error.filename or self.path
-            reason = error.strerror or str(error)
-            problem = f"runs_dir={self.runs_dir}: cannot write {place} ({reason})"
-            raise UserError(f"{problem}; give a folder that can be written to") from None
+            raise self.unwritable(error) from None
         return self
 
-    def write_status(self, state: str, reason: str | None = None) -> None:
-        """Write status.json. `started` is the first start and survives a resume; `finished` is null while it runs."""
+    def clear(self) -> None:
+        """Remove what a run wrote; the folder, and a lock that is held in it, stay."""
+        try:
+            for entry in self.path.iterdir() if self.path.is_dir() else ():
+                if entry.is_dir() and not entry.is_symlink():
+                    shutil.rmtree(entry)
+                elif entry.name != ".lock":
+                    entry.unlink()
+        except OSError as error:
+            raise self.unwritable(error) from None
+
+    def unwritable(self, error: OSError) -> UserError:
+        """The one line for a file that could not be written."""
+        place = error.filename2 or error.filename or self.path
+        return UserError(f"runs_dir={self.runs_dir}: cannot write {place} ({error.strerror or error}){_advice(error)}")
+
+    def write_status(self, state: str, reason: str | None = None, first_bad: dict[str, Any] | None = None) -> None:
+        """Write status.json. `started` is the first start and survives a resume; `finished` is null while it runs.
+
+        `first_bad` is {"term": ..., "step": ...} of what was not finite.
+        """
         if state not in STATES:
             raise ValueError(f"state is one of {', '.join(STATES)}, got {state!r}")
         now = datetime.now(UTC).isoformat(timespec="seconds")
@@ -56,6 +85,7 @@ class RunDir:
             "run_id": self.run_id,
             "experiment": self.experiment,
             "reason": reason,
+            "first_bad": first_bad,
             "started": previous.get("started") or now,
             "finished": None if state == "running" else now,
             "pid": os.getpid(),
@@ -64,6 +94,15 @@ class RunDir:
         }
         write_json(self.status_path, status)
 
+    def state(self) -> str:
+        """new, running, killed (says running, but its process is gone), stopped, failed or completed."""
+        status = self.status()
+        if status is None or status.get("state") not in STATES:
+            return "new"
+        if status["state"] == "running" and not _alive(status.get("pid"), status.get("host")):
+            return "killed"
+        return str(status["state"])
+
     def status(self) -> dict[str, Any] | None:
         """What status.json says; None where there is none, or where it is not the JSON object that we write."""
         try:
@@ -71,6 +110,25 @@ class RunDir:
         except (OSError, ValueError):
             return None
         return status if isinstance(status, dict) else None
+
+
+def _alive(pid: Any, host: Any) -> bool:
+    """Whether the process exists; one on another host counts as alive."""
+    if host != platform.node() or not isinstance(pid, int):
+        return host != platform.node()
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def _advice(error: OSError) -> str:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return "; what was written is intact: make room, and the same line goes on"
+    return "; give a folder that can be written to"
 
 
 def versions() -> dict[str, Any]:

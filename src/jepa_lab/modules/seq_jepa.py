@@ -72,6 +72,9 @@ class SeqJEPA(pl.LightningModule):
         self.terms: dict[str, Tensor] = {}
         self.batch: SequenceBatch | None = None
         self.evaluated: Evaluated | None = None
+        self.finite = True  # whether the losses of this batch are; the next three are FiniteGuard's
+        self.skipped = False  # whether this optimiser step is
+        self.grad_norm: Tensor | None = None  # before clipping
         self._second_look: SequenceBatch | None = None
 
     @torch.no_grad()
@@ -129,8 +132,8 @@ class SeqJEPA(pl.LightningModule):
 
     def configure_gradient_clipping(self, *args: Any, **kwargs: Any) -> None:
         """By the norm over all gradients; here, since Lightning does not clip for a fused optimiser under autocast."""
-        if self.optim.clip is not None:
-            torch.nn.utils.clip_grad_norm_(self.parameters(), self.optim.clip)
+        if self.optim.clip is not None and self.grad_norm is not None:
+            torch.nn.utils.clip_grads_with_norm_(self.parameters(), self.optim.clip, self.grad_norm)
 
     def configure_optimizers(self) -> Any:
         optimiser = build_optimiser(self, self.optim)

@@ -1,1 +1,5 @@
-"""What a run looked like: figures, the final table, one HTML page. Reads metrics, never models."""
+"""What a run looked like, and several beside each other: figures, tables, one HTML page. Reads files, never models."""
+
+from jepa_lab.report.comparison import Comparison, compare
+
+__all__ = ["Comparison", "compare"]

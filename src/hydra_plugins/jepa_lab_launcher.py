@@ -1,0 +1,99 @@
+"""Hydra launchers of jepa-lab: one runs the jobs of a sweep one after another, one only looks at them.
+
+Hydra finds plugins in this namespace by importing it at every start, so nothing heavy is imported at the top.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from hydra._internal.core_plugins.basic_launcher import BasicLauncher
+from hydra.core.config_store import ConfigStore
+from hydra.core.utils import JobReturn, configure_log, run_job, setup_globals
+from omegaconf import DictConfig, open_dict
+
+
+for name, kind in (("sequential", "SequentialLauncher"), ("check", "CheckLauncher")):
+    target = {"_target_": f"hydra_plugins.jepa_lab_launcher.{kind}"}
+    ConfigStore.instance().store(group="hydra/launcher", name=name, node=target, provider="jepa_lab")
+
+
+class SequentialLauncher(BasicLauncher):
+    """Composes and checks every job before the first one starts, shows the table of states, then runs them in turn.
+
+    Files of conf/ that are edited while the sweep runs change nothing in it.
+    """
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        from jepa_lab.sweep import print_records, summary_line
+        from jepa_lab.sweep.jobs import SweepEnded, check_jobs, plan_jobs
+
+        setup_globals()
+        assert self.config is not None
+        assert self.hydra_context is not None
+        assert self.task_function is not None
+        configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
+        jobs = self.compose(job_overrides, initial_job_idx)
+        configs = check_jobs(jobs, self.config)
+        records, data = plan_jobs(jobs, configs)
+        print_records(records)
+        print(f"{summary_line(records)}\n{data}", flush=True)
+        returns = []
+        for index, job in enumerate(jobs):
+            print(f"\njob {records[index].job}, {len(jobs) - index - 1} after it", file=sys.stderr, flush=True)
+            done = run_job(
+                hydra_context=self.hydra_context,
+                task_function=self.task_function,
+                config=job,
+                job_dir_key="hydra.sweep.dir",
+                job_subdir_key="hydra.sweep.subdir",
+            )
+            returns.append(done)
+            configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
+            if ends_sweep(job):
+                raise SweepEnded
+        return returns
+
+    def compose(self, job_overrides: Sequence[Sequence[str]], first: int) -> list[DictConfig]:
+        """The configuration of every job, its number in it."""
+        assert self.config is not None
+        assert self.hydra_context is not None
+        jobs = []
+        for number, overrides in enumerate(job_overrides, start=first):
+            job = self.hydra_context.config_loader.load_sweep_config(self.config, list(overrides))
+            with open_dict(job):
+                job.hydra.job.id = job.hydra.job.num = number
+            jobs.append(job)
+        return jobs
+
+
+class CheckLauncher(SequentialLauncher):
+    """Lists the jobs with their runs and states, reads the data, builds every model, trains nothing."""
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        from jepa_lab.errors import UserError
+        from jepa_lab.sweep import print_records, summary_line
+        from jepa_lab.sweep.jobs import check_jobs, plan_jobs
+
+        setup_globals()
+        assert self.config is not None
+        jobs = self.compose(job_overrides, initial_job_idx)
+        records, data = plan_jobs(jobs, check_jobs(jobs, self.config), build=True)
+        print_records(records)
+        print(f"{summary_line(records)}\n{data}".rstrip(), flush=True)
+        refused = [r for r in records if r.state == "refused"]
+        if refused:
+            raise UserError(f"{len(refused)} of {len(records)} jobs cannot run: {refused[0].reason}")
+        return []
+
+
+def ends_sweep(job: DictConfig) -> bool:
+    """Whether the sweep goes no further after this job: it was asked to stop, or failed under sweep.fail_fast."""
+    from pathlib import Path
+
+    from jepa_lab.sweep import read_records
+
+    mine = [r for r in read_records(Path(job.hydra.sweep.dir)) if r.job == job.hydra.job.num + 1]
+    state = mine[0].state if mine else "failed"
+    return state == "stopped" or (state == "failed" and bool(job.sweep.fail_fast))

@@ -1,0 +1,42 @@
+"""One process at a run: a lock that the system releases when its holder dies, however it dies."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from filelock import FileLock, Timeout
+
+from jepa_lab.errors import RunBusy
+from jepa_lab.ledger.run_dir import RunDir
+
+LOCK = ".lock"
+
+
+@contextmanager
+def lock(run: RunDir) -> Iterator[None]:
+    """Holds the run's folder, which must exist. RunBusy if another process holds it.
+
+    On a file system that cannot lock, the process named in status.json decides: alive on this host, it holds the run.
+    """
+    holder = FileLock(run.path / LOCK, timeout=0)
+    try:
+        holder.acquire()
+    except Timeout:
+        raise _busy(run) from None
+    except (NotImplementedError, OSError) as error:
+        if isinstance(error, OSError) and error.errno not in (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS):
+            raise run.unwritable(error) from None
+        if run.state() == "running":
+            raise _busy(run) from None
+    try:
+        yield
+    finally:
+        holder.release()
+
+
+def _busy(run: RunDir) -> RunBusy:
+    status = run.status() or {}
+    who = f"process {status.get('pid')} on {status.get('host')}" if status.get("state") == "running" else "a process"
+    return RunBusy(f"{run.path}: {who} is at this run; wait for it, or give another runs_dir")

@@ -1,0 +1,46 @@
+"""What a run writes about itself: the configuration with all that was derived, and what its figures stand on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import yaml
+
+from jepa_lab.build import Budget, best_key, target_tau
+from jepa_lab.callbacks import CollapseMonitor
+from jepa_lab.config import Config, to_yaml
+from jepa_lab.data.images import Splits
+
+
+def resolved_yaml(config: Config, splits: Splits, budget: Budget) -> str:
+    """config.yaml: every value of the run, those that were derived included."""
+    data = yaml.safe_load(to_yaml(config))
+    if config.target.name == "ema":
+        data["target"]["tau"] = target_tau(config, budget.steps)
+    data["monitor"]["best"] = best_key(config, splits.train.n_classes)
+    data["monitor"]["every_epochs"] = budget.validate_every
+    return yaml.safe_dump(data, sort_keys=False)
+
+
+def measured_cost(callbacks: list[Any]) -> float:
+    """Seconds that the collapse monitor took beyond the evaluation passes it read."""
+    return next(c.seconds for c in callbacks if isinstance(c, CollapseMonitor))
+
+
+def protocol(config: Config, splits: Splits) -> dict[str, Any]:
+    """What the figures of this run stand on."""
+    return {
+        "train_images": len(splits.train.images),
+        "val_images": len(splits.val.images),
+        "test_images": len(splits.test.images),
+        "checkpoint": "last",
+        "probes": "online: one step per training batch on detached features, fixed evaluation views",
+        "seed": config.seed,
+    }
+
+
+def count_parameters(module: torch.nn.Module) -> dict[str, int]:
+    """Trainable and frozen parameters."""
+    trainable = sum(p.numel() for p in module.parameters() if p.requires_grad)
+    return {"trainable": trainable, "frozen": sum(p.numel() for p in module.parameters()) - trainable}

@@ -1,0 +1,101 @@
+"""The jobs of a sweep before they run: composed, checked, and told what there is to do for each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+
+from jepa_lab.config import Config, check
+from jepa_lab.errors import UserError
+from jepa_lab.sweep.records import Record
+
+TO_DO = {"new": "to do", "restart": "to do", "resume": "to resume", "skip": "done"}
+
+
+class SweepEnded(BaseException):
+    """Unwinds the sweeper: a job was asked to stop, or failed where the sweep is to end then."""
+
+
+def check_jobs(jobs: Sequence[DictConfig], master: DictConfig) -> list[Config]:
+    """The checked configuration of every job. UserError for the first that is wrong, before any job starts."""
+    if not jobs:
+        raise UserError("the sweep has no job: no experiment matches the pattern")
+    if not master.hydra.sweeper.get("params"):
+        for job in jobs:
+            if job.hydra.sweeper.get("params"):
+                raise UserError(
+                    f"experiment={job.name}: sweeps by itself and would lose its sweep inside another; run it alone"
+                )
+    configs, errors = [], []
+    for job in jobs:
+        try:
+            configs.append(check(without_hydra(job)))
+        except UserError as error:
+            errors.append(str(error))
+    if errors:
+        rest = len(errors) - 1
+        more = f" (and {rest} more of the {len(jobs)} jobs)" if rest else ""
+        raise UserError(f"{errors[0]}{more}")
+    return configs
+
+
+def plan_jobs(jobs: Sequence[DictConfig], configs: Sequence[Config], build: bool = False) -> tuple[list[Record], str]:
+    """(a record of every job with its run and what there is to do, a text about the data). Touches nothing on disk.
+
+    A job whose data cannot be used, or with `build` whose model cannot be built, is "refused" with the reason. Data that
+    several jobs share are read once.
+    """
+    from jepa_lab.plan import build_data, decide, fingerprint, run_of
+
+    records: list[Record] = []
+    prints: dict[str, str] = {}
+    seen: dict[Path, int] = {}
+    texts: dict[str, str] = {}
+    for job, config in zip(jobs, configs, strict=True):
+        record = Record(int(job.hydra.job.num) + 1, [str(w) for w in job.hydra.overrides.task], "to do")
+        records.append(record)
+        try:
+            key = repr(replace(config.dataset, tiers={}, epochs=0))
+            if key not in prints:
+                splits = build_data(config)
+                prints[key] = fingerprint(splits)
+                counts = [len(s.images) for s in (splits.train, splits.val, splits.test)]
+                classes = f"{splits.train.n_classes} classes" if splits.train.n_classes else "no labels"
+                texts[config.dataset.name] = "{}: {:,} training, {:,} validation, {:,} test images, {}".format(
+                    config.dataset.name, *counts, classes
+                )
+            run = run_of(config, prints[key])
+            record.run_id, record.run_dir = run.run_id, str(run.path)
+            record.state = TO_DO[decide(run, config.on_existing)]
+            if run.state() == "running":
+                record.state, record.reason = "running", _holder(run.status())
+            elif run.state() in ("failed", "killed"):
+                record.reason = f"{run.state()} before: {(run.status() or {}).get('reason') or 'no checkpoint yet'}"
+            if run.path in seen:
+                record.reason = f"the same run as job {seen[run.path]}"
+            seen.setdefault(run.path, record.job)
+            if build and record.state in ("to do", "to resume"):
+                from jepa_lab.run import prepare
+
+                prepare(config, build_data(config))
+        except UserError as error:
+            record.state, record.reason, record.code = "refused", str(error), 2
+    return records, "; ".join(texts.values())
+
+
+def without_hydra(job: DictConfig) -> DictConfig:
+    """The configuration of the job as it will see it."""
+    from omegaconf import OmegaConf, open_dict
+
+    plain = OmegaConf.create(job)
+    with open_dict(plain):
+        plain.pop("hydra", None)
+    return plain
+
+
+def _holder(status: dict[str, Any] | None) -> str:
+    return f"by process {(status or {}).get('pid')} on {(status or {}).get('host')}"
