@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from hydra._internal.core_plugins.basic_launcher import BasicLauncher
 from hydra.core.config_store import ConfigStore
@@ -39,6 +40,9 @@ class SequentialLauncher(BasicLauncher):
         records, data = plan_jobs(jobs, configs)
         print_records(records)
         print(f"{summary_line(records)}\n{data}", flush=True)
+        for record in records:
+            record.folder = Path(self.config.hydra.sweep.dir) / "jobs"
+            record.write()
         returns = []
         for index, job in enumerate(jobs):
             print(f"\njob {records[index].job}, {len(jobs) - index - 1} after it", file=sys.stderr, flush=True)
@@ -90,8 +94,6 @@ class CheckLauncher(SequentialLauncher):
 
 def ends_sweep(job: DictConfig) -> bool:
     """Whether the sweep goes no further after this job: it was asked to stop, or failed under sweep.fail_fast."""
-    from pathlib import Path
-
     from jepa_lab.sweep import read_records
 
     mine = [r for r in read_records(Path(job.hydra.sweep.dir)) if r.job == job.hydra.job.num + 1]

@@ -28,7 +28,9 @@ _codes: list[int] = []  # of the jobs that ran in this process
 
 
 def _sweep_id() -> str:
-    words = sorted(a for a in sys.argv[1:] if not a.startswith(("-", "hydra")))
+    """The same for the same sweep, however long it may take, wherever it runs, whatever is done with what exists."""
+    other = ("-", "hydra", "max_wall_s=", "sweep.", "on_existing=")
+    words = sorted(a for a in sys.argv[1:] if not a.startswith(other))
     return hashlib.blake2b("\n".join(words).encode(), digest_size=5).hexdigest()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import time
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -116,7 +117,7 @@ def has_checkpoint(folder: Path) -> bool:
 def usable_checkpoint(folder: Path, run_id: str) -> tuple[Path, str | None]:
     """(last.ckpt, None), or (previous.ckpt, a warning) where the last one is missing or damaged.
 
-    Reads them whole, which checks the sum of every part. UserError if neither can be read, or if it belongs to a run of
+    Checks the sum of every part. UserError if neither can be read, or if it belongs to a run of
     another configuration.
     """
     damaged = []
@@ -125,10 +126,14 @@ def usable_checkpoint(folder: Path, run_id: str) -> tuple[Path, str | None]:
         if not path.is_file():
             continue
         try:
+            with zipfile.ZipFile(path) as archive:  # torch.load reads what is in it without checking the sums
+                if archive.testzip() is not None:
+                    raise ValueError("wrong checksum")
             state = torch.load(path, map_location="cpu", weights_only=True)
             found = state["callbacks"]["Saver"]["run_id"]
         except Exception as error:  # torch raises many kinds for a broken file
-            damaged.append(f"{name}.ckpt is damaged ({str(error).splitlines()[0][:80] or type(error).__name__})")
+            reason = str(error).split("\n", 1)[0][:80] or type(error).__name__
+            damaged.append(f"{name}.ckpt is damaged ({reason})")
             continue
         if found != run_id:
             raise UserError(f"{path}: a checkpoint of another configuration (run {found}); on_existing=restart")

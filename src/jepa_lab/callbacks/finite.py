@@ -54,15 +54,16 @@ class FiniteGuard(pl.Callback):
         values = torch.cat([*self._terms, pl_module.grad_norm.float().reshape(1)]).tolist()
         names = [f"train/loss/{name}" for name in self._names] + ["train/grad_norm"]
         self._names, self._terms = [], []
-        bad = next((name for name, value in zip(names, values, strict=True) if not math.isfinite(value)), None)
-        if bad is None:
+        found = [(name, value) for name, value in zip(names, values, strict=True) if not math.isfinite(value)]
+        if not found:
             self._in_a_row = 0
             return
+        bad, value = found[0]
         step = trainer.global_step + 1
         where = f", first in that of {_bad_gradient(pl_module)}" if bad == "train/grad_norm" else ""
         self._in_a_row += 1
         if not self.skip or self._in_a_row >= IN_A_ROW:
-            publish(trainer, {bad: values[names.index(bad)]}, step=step)
+            publish(trainer, {bad: value}, step=step)
             raise NonFinite(bad, step, where + (f", {self._in_a_row} steps in a row" if self.skip else ""))
         self.skipped += 1
         pl_module.skipped = True

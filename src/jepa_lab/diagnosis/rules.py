@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from jepa_lab.diagnosis.verdict import Verdict
 
@@ -46,8 +46,18 @@ class Finding:
 
 
 def judge(history: History, thresholds: Thresholds | None = None) -> Verdict:
-    """The verdict on a run from its metrics (`val/<tap>/<metric>`, `reference/...`, `train/loss/...`, `val/skill`)."""
-    t = thresholds or Thresholds()
+    """The verdict on a run from its metrics (`val/<tap>/<metric>`, `reference/...`, `train/loss/...`, `val/skill`,
+    `train/skipped_steps`)."""
+    verdict = _judge(history, thresholds or Thresholds())
+    skipped = history.get("train/skipped_steps")
+    if not skipped:
+        return verdict
+    steps = max(step for key, points in history.items() if key.startswith("train/") for step, _ in points)
+    note = f"{skipped[-1][1]:.0f} of {steps} optimiser steps were skipped, their loss or gradient not finite"
+    return replace(verdict, reasons=(*verdict.reasons, note))
+
+
+def _judge(history: History, t: Thresholds) -> Verdict:
     diverged = _divergence(history, t)
     if diverged is not None:
         return diverged

@@ -26,7 +26,7 @@ def replace_file(tmp: Path, path: Path) -> None:
     _sync_folder(path.parent)
 
 
-def write_atomic(path: Path, content: bytes | str) -> None:
+def write_atomic(path: Path, content: bytes | memoryview | str) -> None:
     """Write `content` (text as UTF-8) to `path`; a reader sees the old file or the new one, never a part of one."""
     path = Path(path)
     tmp = temporary_beside(path)

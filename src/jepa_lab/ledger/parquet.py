@@ -6,24 +6,25 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from jepa_lab.errors import UserError
-from jepa_lab.ledger.atomic import replace_file, temporary_beside
+from jepa_lab.ledger.segments import SCHEMA, clear_segments, read_stored, write_segment, write_whole
 
 History = dict[str, list[tuple[int, float]]]
 
-SCHEMA = pa.schema(
-    [("step", pa.int64()), ("epoch", pa.int64()), ("key", pa.string()), ("value", pa.float64()), ("time", pa.float64())]
-)
-WRITE_SHARE = 1 / 20  # of wall-clock, at most: the pause after a write is 20 times as long as the write was
+SMALL_ROWS = 100_000  # below it a write takes some 20 ms, and the file is complete by itself after each
+FOLD_SHARE = 1 / 4  # rows outside the file, over those in it: it grows by this much from one fold to the next
+SEGMENT_ROWS = 5_000  # a shorter segment is written again, longer: a week at few rows a flush is not 20,000 files
 
 
 class ParquetLedger:
-    """Collects metrics and rewrites `path` whole, atomically, at intervals that grow with the time a write takes.
+    """Collects metrics and writes them `flush_s` seconds after the last write, all in time linear in their number.
 
-    `flush_s` is the shortest pause between writes in seconds. A kill loses the rows since the last write; a checkpoint
-    calls `state_dict`, which writes, so the file is never behind it. Starts empty: `load` continues a file.
+    A small table is rewritten whole, atomically. Beyond SMALL_ROWS only new rows are written, as segments beside `path`
+    (see `segments`), which are folded into it at sizes that grow geometrically, and by `fold` when the run ends;
+    `read_metrics` reads both. A kill loses the rows since the last write; a checkpoint calls `state_dict`, which
+    writes. Rows whose write failed stay in memory for the next. Starts empty, and its first write replaces what an
+    earlier run left at `path`, segments included: `load` continues it.
     """
 
     def __init__(self, path: Path, flush_s: float = 5.0, clock: Callable[[], float] = time.monotonic) -> None:
@@ -34,13 +35,16 @@ class ParquetLedger:
         self._clear_buffer()
         self._unwritten = False
         self._next_write = clock() + flush_s
+        self._folded = 0
+        self._parts: list[int] | None = None  # rows of the file and of each segment; None: the next write is whole
 
     @classmethod
     def load(cls, path: Path, flush_s: float = 5.0) -> "ParquetLedger":
         """A ledger that continues the file at `path`; an empty one where there is none yet. UserError if unreadable."""
         ledger = cls(path, flush_s)
         if ledger.path.exists():
-            ledger._tables = [read_metrics(ledger.path)]
+            table, ledger._folded, ledger._parts = read_stored(ledger.path)
+            ledger._tables = [table]
         return ledger
 
     @property
@@ -49,61 +53,77 @@ class ParquetLedger:
         return sum(table.num_rows for table in self._tables) + len(self._keys)
 
     def append(self, step: int, epoch: int, metrics: Mapping[str, float]) -> None:
-        """Add one row per metric; NaN and infinities are kept. Writes the file when a write is due."""
+        """Add one row per metric; NaN and infinities are kept. Writes when a write is due: OSError if that fails."""
         values = [float(value) for value in metrics.values()]
         self._steps += [int(step)] * len(values)
         self._epochs += [int(epoch)] * len(values)
         self._keys += metrics.keys()
         self._values += values
         self._times += [time.time()] * len(values)
-        self._unwritten = True
+        self._unwritten = self._unwritten or bool(values)
         self.flush()
 
     def flush(self, force: bool = False) -> bool:
-        """Write the file if a write is due, or at once with `force`; True if it was written."""
-        start = self._clock()
-        if not self._unwritten or (start < self._next_write and not force):
+        """Write the new rows if a write is due, or at once with `force`; True if they were written."""
+        if not self._unwritten or (self._clock() < self._next_write and not force):
             return False
-        self._write()
-        end = self._clock()
-        self._next_write = end + max(self.flush_s, (end - start) / WRITE_SHARE)
+        table, parts = self.table(), self._parts
+        if parts is None or table.num_rows < SMALL_ROWS or table.num_rows > (1 + FOLD_SHARE) * parts[0]:
+            self._write_whole(table)
+        else:
+            self._write_segment(table, parts)
+        return True
+
+    def fold(self) -> bool:
+        """Bring all rows into the file itself and remove the segments; True if the file was written."""
+        if not self._unwritten and (self._parts is None or len(self._parts) == 1):
+            if self._parts is not None:
+                clear_segments(self.path, self._folded)
+            return False
+        self._write_whole(self.table())
         return True
 
     def truncate(self, step: int | None = None, *, rows: int | None = None) -> int:
         """Drop what was logged after a checkpoint: rows with a step above `step`, or all but the first `rows`.
 
-        `rows` is the exact one: validation after a checkpoint logs under the same step. Writes the file and returns
-        how many rows went.
+        `rows` is the exact one: validation after a checkpoint logs under the same step. Folds what is left into the
+        file and returns how many rows went.
         """
         before, table = self.rows, self.table()
         if step is not None:
             table = table.filter(pa.array(table["step"].to_numpy() <= step))
         if rows is not None:
             table = table.slice(0, rows)
-        self._tables = [table]
-        dropped = before - self.rows
-        self._unwritten = self._unwritten or dropped > 0
-        self.flush(force=True)
+        dropped = before - table.num_rows
+        if dropped:
+            self._tables, self._parts, self._unwritten = [table], None, True
+        self.fold()
         return dropped
 
     def state_dict(self) -> dict[str, int]:
-        """What a checkpoint has to remember: the number of rows. Writes the file first, so that it holds them."""
+        """What a checkpoint has to remember: the number of rows. Writes first, so that the disk holds them."""
         self.flush(force=True)
         return {"rows": self.rows}
 
     def load_state_dict(self, state: Mapping[str, int]) -> None:
-        """Cut the ledger to the rows it had when `state` was taken."""
+        """Cut the ledger to the rows it had when `state` was taken. UserError if it has fewer; nothing is cut then."""
+        if self.rows < state["rows"]:
+            raise UserError(
+                f"{self.path}: {self.rows} rows found, {state['rows']} expected by the checkpoint; "
+                "on_existing=restart begins anew"
+            )
         self.truncate(rows=state["rows"])
 
     def table(self) -> pa.Table:
-        """All rows in the order of logging, as in the file."""
+        """All rows in the order of logging, as on disk."""
         if self._keys:
             columns = (self._steps, self._epochs, self._keys, self._values, self._times)
             arrays = [pa.array(column, type=field.type) for column, field in zip(columns, SCHEMA, strict=True)]
             self._tables.append(pa.Table.from_arrays(arrays, schema=SCHEMA))
             self._clear_buffer()
-        if len(self._tables) > 64:
-            self._tables = [pa.concat_tables(self._tables).combine_chunks()]
+        # each at least twice as long as the next: few tables, and a row is copied a logarithmic number of times
+        while len(self._tables) > 1 and self._tables[-2].num_rows < 2 * self._tables[-1].num_rows:
+            self._tables[-2:] = [pa.concat_tables(self._tables[-2:]).combine_chunks()]
         return pa.concat_tables(self._tables) if self._tables else SCHEMA.empty_table()
 
     def history(self) -> History:
@@ -117,30 +137,30 @@ class ParquetLedger:
         self._values: list[float] = []
         self._times: list[float] = []
 
-    def _write(self) -> None:
-        table = self.table()
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        tmp = temporary_beside(self.path)
-        try:
-            pq.write_table(table, tmp, compression="zstd")
-        except BaseException:
-            tmp.unlink(missing_ok=True)
-            raise
-        replace_file(tmp, self.path)
-        self._unwritten = False
+    def _write_whole(self, table: pa.Table) -> None:
+        self._parts = None  # until it has worked: an error may come after the rename, and then the file holds more
+        self._folded = write_whole(self.path, table, self._folded)
+        self._wrote([table.num_rows])
+        clear_segments(self.path, self._folded)
+
+    def _write_segment(self, table: pa.Table, parts: list[int]) -> None:
+        kept = parts[:-1] if len(parts) > 1 and parts[-1] < SEGMENT_ROWS else parts
+        new = table.slice(sum(kept))
+        write_segment(self.path, self._folded + len(kept), new)
+        self._wrote([*kept, new.num_rows])
+
+    def _wrote(self, parts: list[int]) -> None:
+        self._parts, self._unwritten = parts, False
+        self._next_write = self._clock() + self.flush_s
 
 
 def read_metrics(path: Path) -> pa.Table:
-    """The whole table of a `metrics.parquet`, or of the run's folder that holds it. UserError if missing or broken."""
+    """The whole table of a `metrics.parquet` and its segments, or of the run's folder that holds them.
+
+    Safe while a run writes to it. UserError if missing or broken.
+    """
     path = Path(path)
-    path = path / "metrics.parquet" if path.is_dir() else path
-    if not path.is_file():
-        raise UserError(f"{path}: no such metrics file; give a run's folder or its metrics.parquet")
-    try:
-        return pq.ParquetFile(path).read().select(SCHEMA.names).cast(SCHEMA)
-    except (pa.ArrowException, KeyError, OSError) as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(f"{path}: not a readable metrics file ({reason}); delete it or restart the run") from error
+    return read_stored(path / "metrics.parquet" if path.is_dir() else path).table
 
 
 def history_of(source: Path | pa.Table) -> History:
