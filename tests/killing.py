@@ -35,6 +35,15 @@ def start(folder: Path, overrides: list[str], point: str | None = None, nth: int
     return process
 
 
+def start_command(folder: Path, words: list[str]) -> BaseProcess:
+    """A process that runs `python -m jepa_lab words` in `folder`."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["jepa_lab.run", "conftest"])
+    process = context.Process(target=_command, args=(str(folder), words))
+    process.start()
+    return process
+
+
 def finish(folder: Path, overrides: list[str]) -> Path:
     """Trains without a kill to the end; the run's folder."""
     process = start(folder, overrides)
@@ -75,15 +84,31 @@ def difference(a: Any, b: Any, where: str = "") -> str | None:
     return None if a == b else f"{where}: {a!r} and {b!r}"
 
 
+def _command(folder: str, words: list[str]) -> None:
+    import sys
+
+    from jepa_lab import cli
+
+    os.makedirs(folder, exist_ok=True)
+    os.chdir(folder)
+    _silence()
+    sys.argv = ["jepa_lab"]
+    cli.main(words)
+
+
+def _silence() -> None:
+    quiet = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(quiet, 1)
+    os.dup2(quiet, 2)
+
+
 def _train(folder: str, overrides: list[str], point: str | None, nth: int) -> None:
     import conftest
     from jepa_lab.run import train
 
     if point is not None:
         _kill_at(point, nth)
-    quiet = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(quiet, 1)
-    os.dup2(quiet, 2)
+    _silence()
     train(conftest.maker(Path(folder))(*overrides, experiment="seq_jepa_baseline"))
 
 

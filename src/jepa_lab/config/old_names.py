@@ -22,11 +22,9 @@ def translate(words: list[str]) -> tuple[list[str], list[str]]:
     for word in words:
         translated = _translated(word, given)
         if translated != word:
-            if translated not in new:
-                new.append(translated)
             lines.append(f"{word} is now {translated}")
-        else:
-            new.append(word)
+        if translated not in new:
+            new.append(translated)
     return new, lines
 
 

@@ -1,0 +1,133 @@
+"""No key of conf/ is ignored: a value that is set is read by the code, or changes another one that is."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig, OmegaConf
+
+from jepa_lab.config import Config, check, schema
+from jepa_lab.help import conf_dir, options_of
+from jepa_lab.run import train
+
+PACKAGE = str(Path(schema.__file__).parents[1])
+NOT_READING = ("validate", "__init__", "__eq__", "__repr__")
+# read where the configuration is composed: each changes the key that it is named for
+COMPOSED = {
+    "recipe.lambda_rate": "loss.lambda_rate",
+    "dataset.tiers": "dataset.epochs",
+    "dataset.seq_len": "dataset.n_views",
+}
+# read by the command line, before or instead of train(); tests/test_sweep.py shows what they do
+BY_THE_COMMAND = {"sweep.fail_fast"}
+# says which option of a group was chosen, for people and for the identity of a run
+LABELS = {"model.name", "hardware.name"}
+
+
+def keys_of_conf() -> set[str]:
+    """Every key that some option of a group, or config.yaml, sets."""
+    found: set[str] = set()
+
+    def walk(node: Any, prefix: str) -> None:
+        for key, value in node.items():
+            path = f"{prefix}{key}"
+            if path in ("defaults", "hydra") or path.startswith("expected") or path.endswith(".defaults"):
+                continue
+            if isinstance(value, dict) and value and path != "dataset.tiers":
+                walk(value, f"{path}.")
+            else:
+                found.add(path)
+
+    for path in conf_dir().rglob("*.yaml"):
+        text = path.read_text(encoding="utf-8")
+        group = path.parent.name if path.parent != conf_dir() else ""
+        content = yaml.safe_load(text) or {}
+        walk(content, "" if not group or "@package _global_" in text else f"{group}.")
+    return found - {"expected"}
+
+
+@pytest.fixture
+def reads(monkeypatch: pytest.MonkeyPatch) -> Iterator[set[tuple[str, str]]]:
+    """(class, field) of every field of the configuration that our code reads, the checks of the schema aside."""
+    seen: set[tuple[str, str]] = set()
+
+    def recording(self: Any, name: str) -> Any:
+        frame = sys._getframe(1)
+        code = frame.f_code
+        if code.co_filename.startswith(PACKAGE) and code.co_name not in NOT_READING:
+            seen.add((type(self).__name__, name))
+        return object.__getattribute__(self, name)
+
+    for kind in {type(part) for part in parts(Config())}:
+        monkeypatch.setattr(kind, "__getattribute__", recording, raising=False)
+    yield seen
+
+
+def parts(config: Any) -> Iterator[Any]:
+    yield config
+    for f in dataclasses.fields(config):
+        value = getattr(config, f.name)
+        if dataclasses.is_dataclass(value):
+            yield from parts(value)
+
+
+def test_every_key_in_conf_is_read(
+    make_config: Callable[..., Config], reads: set[tuple[str, str]], tmp_path: Path
+) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (300, 1, 12, 12), dtype=np.uint8)
+    np.savez(tmp_path / "own.npz", images=images)
+    own = ["dataset=npz", f"dataset.path={tmp_path / 'own.npz'}", "encoder=resnet_small", "model=seq_jepa_small"]
+    short = ["dataset.epochs=1", "dataset.train_size=128", "max_wall_s=600"]
+    for experiment, words in [
+        ("seq_jepa_baseline", []),
+        ("teacherless_b", ["dataset=digits_affine"]),
+        ("teacherless_a", [*own, "logger=wandb"]),
+        ("supervised", []),
+    ]:
+        train(make_config(*short, *words, experiment=experiment))
+    kinds = {type(part).__name__: path for path, part in located(Config())}
+    read = {f"{kinds[kind]}{name}" for kind, name in reads if kind in kinds}
+    unread = keys_of_conf() - read - BY_THE_COMMAND - LABELS - COMPOSED.keys()
+    assert not unread
+    assert not (LABELS | BY_THE_COMMAND) & read  # so a key that nothing reads is not among those that were seen
+
+
+def located(config: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    yield prefix, config
+    for f in dataclasses.fields(config):
+        value = getattr(config, f.name)
+        if dataclasses.is_dataclass(value):
+            yield from located(value, f"{prefix}{f.name}.")
+
+
+@pytest.mark.parametrize(("word", "changed"), [
+    ("recipe.lambda_rate=0.5", ("loss.lambda_rate", 0.5)),
+    ("dataset.tiers.quick.epochs=7", ("dataset.epochs", 7)),
+    ("dataset.seq_len=2", ("dataset.n_views", 3)),
+])  # fmt: skip
+def test_a_key_that_is_read_by_another_key_changes_it(word: str, changed: tuple[str, Any]) -> None:
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        cfg: DictConfig = compose("config", ["+experiment=teacherless_b", word])
+    assert OmegaConf.select(OmegaConf.structured(check(cfg)), changed[0]) == changed[1]
+    assert changed[0] in COMPOSED.values()
+
+
+def test_every_key_of_the_schema_is_set_somewhere_in_conf_or_has_a_default() -> None:
+    known = keys_of_conf()
+    for prefix, part in located(Config()):
+        for f in dataclasses.fields(part):
+            has_default = f.default is not dataclasses.MISSING and f.default != "???"
+            made = f.default_factory is not dataclasses.MISSING
+            assert has_default or made or f"{prefix}{f.name}" in known, f"{prefix}{f.name} is set nowhere"
+
+
+def test_options_share_their_keys_with_the_schema() -> None:
+    assert {"dataset", "encoder", "loss", "model", "optim", "target", "tier"} <= set(options_of(conf_dir()))

@@ -1,0 +1,83 @@
+"""Flag names of earlier public code are accepted, each with one line, and refused where they contradict."""
+
+import pytest
+from hydra import compose, initialize_config_dir
+
+from jepa_lab import cli
+from jepa_lab.config import Config, check
+from jepa_lab.config.old_names import translate
+from jepa_lab.errors import UserError
+from jepa_lab.help import conf_dir
+
+SAME = [
+    (["model.teacherless=true"], ["target=stopgrad"]),
+    (["+model.teacherless=True"], ["target=stopgrad"]),
+    (["model.teacherless=false"], ["target=ema"]),
+    (["model.ema=true"], ["target=ema"]),
+    (["model.ema=false"], ["target=stopgrad"]),
+    (["model.ema=false", "model.teacherless=true"], ["target=stopgrad"]),
+    (["model.ema=false", "model.teacherless=false"], ["target=stopgrad"]),
+    (["model.teacherless=true,false"], ["target=stopgrad,ema"]),
+    (["model.ema=true", "target=ema"], ["target=ema"]),
+    (["loss.rate_loss_enabled=false"], ["loss.lambda_rate=0"]),
+    (["loss.rate_loss_enabled=true", "loss.lambda_rate=0.1"], ["loss.lambda_rate=0.1"]),
+    (["loss.rate_loss_enabled=true"], ["loss.lambda_rate=${recipe.lambda_rate}"]),
+    (["loss.rate_target=agg_out"], ["loss.rate_target=z_agg"]),
+    (["loss.rate_target=z_t"], ["loss.rate_target=z"]),
+    (["loss.rate_target=agg_out,both"], ["loss.rate_target=z_agg,both"]),
+    (["eval.subspace_enabled=true"], ["monitor.subspace=true"]),
+    (["seq_len=2"], ["dataset.seq_len=2"]),
+]
+
+
+@pytest.mark.parametrize(("old", "new"), SAME, ids=[" ".join(old) for old, _ in SAME])
+def test_an_old_flag_becomes_the_new_one_with_a_line_each(old: list[str], new: list[str]) -> None:
+    words, lines = translate(["+experiment=teacherless_a", *old, "seed=1"])
+    assert words == ["+experiment=teacherless_a", *new, "seed=1"]
+    changed = [w for w in old if w not in new]
+    assert len(lines) == len(changed)
+    assert all(any(line.startswith(w) for line in lines) for w in changed)
+
+
+@pytest.mark.parametrize("words", [["loss.rate_target=both"], ["loss.rate_target=z"], ["target=ema", "-m", "x"]])
+def test_what_is_spelled_as_today_stays_and_says_nothing(words: list[str]) -> None:
+    assert translate(words) == (words, [])
+
+
+CONTRADICTIONS = [
+    ["model.ema=true", "target=stopgrad"],
+    ["model.ema=true", "model.teacherless=true"],
+    ["model.teacherless=true,false", "model.ema=true,false"],
+    ["model.teacherless=true", "target=ema"],
+    ["loss.rate_loss_enabled=false", "loss.lambda_rate=0.1"],
+    ["loss.rate_loss_enabled=true", "loss.lambda_rate=0"],
+    ["loss.rate_loss_enabled=true", "loss.lambda_rate=0,0.1"],
+    ["seq_len=2", "dataset.seq_len=3"],
+    ["eval.subspace_enabled=true", "monitor.subspace=false"],
+]
+
+
+@pytest.mark.parametrize("words", CONTRADICTIONS, ids=" ".join)
+def test_flags_that_contradict_each_other_are_refused_with_both_named(words: list[str]) -> None:
+    with pytest.raises(UserError, match="contradict") as error:
+        translate(words)
+    assert all(word in str(error.value) for word in words)
+
+
+def test_a_flag_is_true_or_false() -> None:
+    with pytest.raises(UserError, match="model.ema=perhaps: expected true or false"):
+        translate(["model.ema=perhaps"])
+
+
+def composed(*words: str) -> Config:
+    native = cli.native_words(["+experiment=seq_jepa_baseline", *words])
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        return check(compose("config", native))
+
+
+def test_a_published_line_composes_to_what_it_meant() -> None:
+    config = composed("model.teacherless=true", "loss.rate_loss_enabled=true", "loss.rate_target=z_t", "seq_len=2",
+                      "eval.subspace_enabled=true")  # fmt: skip
+    assert (config.target.name, config.loss.rate_target, config.dataset.n_views) == ("stopgrad", "z", 3)
+    assert config.loss.lambda_rate == config.recipe.lambda_rate > 0
+    assert config.monitor.subspace
