@@ -54,8 +54,8 @@ def finish(folder: Path, overrides: list[str]) -> Path:
 
 
 def state_of(run: Path) -> dict[str, Any]:
-    """Everything that has to agree to the bit: the last checkpoint without wall-clock times, the best one's weights, and
-    the ledger's rows."""
+    """Everything that has to agree to the bit: the last checkpoint without wall-clock times, the best one's weights,
+    and the ledger's rows."""
     best = torch.load(run / "checkpoints" / "best.ckpt", weights_only=True)["state_dict"]
     state = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
     state["callbacks"]["Saver"].pop("wall_s")

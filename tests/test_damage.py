@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 import pytorch_lightning as pl
 import torch
-from killing import difference, state_of
 
 from jepa_lab import run as run_module
 from jepa_lab.config import Config
@@ -21,6 +20,7 @@ from jepa_lab.ledger import read_metrics
 from jepa_lab.ledger.lock import lock
 from jepa_lab.ledger.run_dir import RunDir
 from jepa_lab.run import RunResult, train
+from killing import difference, state_of
 
 Make = Callable[..., Config]
 OFTEN = "monitor.save_every_s=0"
@@ -92,7 +92,7 @@ def test_a_checkpoint_of_another_configuration_is_refused(make_config: Make) -> 
 def test_a_ledger_with_fewer_rows_than_its_checkpoint_is_refused(make_config: Make) -> None:
     folder = stopped_at(make_config, 3)
     (folder / "metrics.parquet").unlink()
-    with pytest.raises(UserError, match="metrics.parquet.*on_existing=restart"):
+    with pytest.raises(UserError, match=r"metrics\.parquet.*on_existing=restart"):
         train(make_config(OFTEN))
 
 
@@ -174,7 +174,7 @@ def test_a_folder_that_vanishes_ends_the_run_with_one_line(
     make_config: Make, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     during_training(monkeypatch, 3, lambda: shutil.rmtree(tmp_path / "runs"))
-    with pytest.raises(UserError, match="cannot write .*No such file or directory"):
+    with pytest.raises(UserError, match=r"cannot write .*No such file or directory"):
         train(make_config(OFTEN))
 
 
@@ -193,7 +193,7 @@ def test_lost_permissions_end_the_run_with_one_line_and_the_files_intact(
         monkeypatch.setattr(os, "replace", refused)
 
     during_training(monkeypatch, 3, refuse)
-    with pytest.raises(UserError, match="cannot write .*Permission denied.*give a folder that can be written to"):
+    with pytest.raises(UserError, match=r"cannot write .*Permission denied.*give a folder that can be written to"):
         train(make_config(OFTEN))
     monkeypatch.setattr(os, "replace", replace)
     (folder,) = (p.parent for p in tmp_path.glob("runs/*/*/config.yaml"))

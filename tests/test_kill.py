@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from killing import OVERRIDES, POINTS, difference, finish, start, state_of
 
 KILLS = int(os.environ.get("JEPA_LAB_KILLS", "3"))  # random moments; the proof at length uses 30

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from killing import OVERRIDES, difference, finish, start, state_of
 
 from jepa_lab.config import Config
 from jepa_lab.run import train
 from jepa_lab.stop import Stop
+from killing import OVERRIDES, difference, finish, start, state_of
 
 Make = Callable[..., Config]
 

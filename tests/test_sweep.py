@@ -12,15 +12,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from killing import difference, start_command, state_of
 
 from jepa_lab import check as check_command
 from jepa_lab import cli
 from jepa_lab.modules.seq_jepa import SeqJEPA
 from jepa_lab.sweep import read_records
+from killing import difference, start_command, state_of
 
 SMALL = ["tier=smoke", "dataset.epochs=2", "dataset.train_size=128", "dataset.val_size=64", "encoder.widths=[4,8]",
-         "hardware.threads=1", "model.action_dim=8", "model.depth=1", "model.hidden=16", "probes.hidden=16"]  # fmt: skip
+         "hardware.threads=1", "model.action_dim=8", "model.depth=1", "model.hidden=16",
+         "probes.hidden=16"]  # fmt: skip
 B = ["+experiment=teacherless_b", *SMALL]
 Command = Callable[..., tuple[int, str, str]]
 
@@ -140,7 +141,7 @@ def test_fail_fast_stops_at_the_first_failure(
 
 
 def test_bad_data_of_one_job_does_not_stop_the_others(command: Command, tmp_path: Path) -> None:
-    code, out, err = command(*B, "-m", "dataset.batch_size=5000,64")
+    code, _, err = command(*B, "-m", "dataset.batch_size=5000,64")
     assert code == 2
     assert "dataset.batch_size=5000: larger than" in err
     assert [r.state for r in records(tmp_path)] == ["failed", "done"]
@@ -231,7 +232,7 @@ def test_check_lists_every_job_with_its_run_and_state_and_writes_nothing(command
     (["loss.lambda_rate=-1"], "loss.lambda_rate=-1"),
     (["dataset.batch_size=64,5000"], "1 of 2 jobs cannot run: dataset.batch_size=5000: larger"),
     (["model.heads=7"], "model.heads=7"),
-    (["dataset=npz", "dataset.path=none.npz", "encoder=resnet_small", "model=seq_jepa_small"], "none.npz: no such file"),
+    (["dataset=npz", "dataset.path=none.npz", "encoder=resnet_small", "model=seq_jepa_small"], "none.npz: no such"),
 ])  # fmt: skip
 def test_check_finds_what_would_fail_before_training(
     words: list[str], line: str, command: Command, tmp_path: Path

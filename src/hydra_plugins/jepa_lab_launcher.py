@@ -14,7 +14,6 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.utils import JobReturn, configure_log, run_job, setup_globals
 from omegaconf import DictConfig, open_dict
 
-
 for name, kind in (("sequential", "SequentialLauncher"), ("check", "CheckLauncher")):
     target = {"_target_": f"hydra_plugins.jepa_lab_launcher.{kind}"}
     ConfigStore.instance().store(group="hydra/launcher", name=name, node=target, provider="jepa_lab")

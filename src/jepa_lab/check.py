@@ -25,7 +25,9 @@ def main(argv: list[str] | None = None) -> None:
         cli.main([*args, "--cfg", "job", "hydra.mode=RUN"])
         print("jepa_lab: the sweeper chooses the jobs while it runs; only the base configuration was checked")
         return
-    words = [a for a in args if a not in ("-m", "--multirun") and not a.startswith(("hydra/launcher=", "hydra.launcher."))]
+    words = [
+        a for a in args if a not in ("-m", "--multirun") and not a.startswith(("hydra/launcher=", "hydra.launcher."))
+    ]
     with tempfile.TemporaryDirectory() as nowhere:
         cli.main(["-m", *words, "hydra/launcher=check", f"hydra.sweep.dir={nowhere}"])
 

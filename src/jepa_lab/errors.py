@@ -13,7 +13,7 @@ class RunStopped(Exception):
     """The run was asked to stop; its checkpoint is written, the same line goes on from it."""
 
 
-class NonFinite(Exception):  # noqa: N818 - a state, not a mistake
+class NonFinite(Exception):
     """A loss term or a gradient is NaN or infinite: which, and at which optimiser step. The weights are still good."""
 
     def __init__(self, term: str, step: int, detail: str = "") -> None:

@@ -114,6 +114,13 @@ def prepare(config: Config, splits: Splits) -> Parts:
     """Seeds every random stream, then builds. Raises UserError for sizes that do not fit or a missing extra."""
     if config.logger.name == "tensorboard" and find_spec("tensorboard") is None:
         raise UserError("logger=tensorboard: the package is not installed; pip install 'jepa-lab[tensorboard]'")
+    best = best_key(config, splits.train.n_classes)
+    if "class_from" in best and splits.train.n_classes < 2:
+        raise UserError(f"monitor.best={best}: the images have no labels")
+    if "relative_action" in best and config.dataset.n_views < 4:
+        raise UserError(
+            f"monitor.best={best}: needs two views that are not the reference, dataset.n_views of 4 or more"
+        )
     pl.seed_everything(config.seed, verbose=False)
     loaders = build_loaders(config, splits)
     budget = build_budget(config, len(loaders["train"]))
@@ -198,7 +205,7 @@ def _train(session: _Session, ledger: ParquetLedger) -> RunResult:
     history, cost = ledger.history(), measured_cost(callbacks)
     verdict = judge(history)
     key = best_key(config, n_classes)
-    ledger.flush(force=True)
+    ledger.fold()
     write_summary(
         run,
         history,
@@ -228,12 +235,13 @@ def _tau(config: Config, budget: Budget) -> float | None:
 def _close(
     run: RunDir, ledger: ParquetLedger, state: str, reason: str | None, first_bad: dict[str, Any] | None = None
 ) -> None:
-    ledger.flush(force=True)
+    ledger.fold()
     run.write_status(state, reason, first_bad)
 
 
 def _close_if_possible(run: RunDir, ledger: ParquetLedger, state: str, reason: str) -> None:
     with suppress(OSError):
         ledger.flush(force=True)
+        ledger.fold()
     with suppress(OSError):
         run.write_status(state, reason)

@@ -104,7 +104,9 @@ def test_skipping_leaves_the_step_out_counts_it_and_says_so_in_the_verdict(
     assert [step for step, _ in history_of(result.run_dir)["train/skipped_steps"]] == [2, 7]
     assert "2 of 8 optimiser steps were skipped" in result.verdict["line"]
     assert all(bool(torch.isfinite(w).all()) for w in weights(result.run_dir / "checkpoints" / "last.ckpt").values())
-    assert all(math.isfinite(v) for k, v in result.metrics.items() if k.startswith(("val/probe", "test/probe", "val/z")))
+    assert all(
+        math.isfinite(v) for k, v in result.metrics.items() if k.startswith(("val/probe", "test/probe", "val/z"))
+    )
 
 
 def test_a_skipped_step_changes_neither_weights_nor_optimiser_nor_target_nor_probes(

@@ -55,7 +55,7 @@ def keys_of_conf() -> set[str]:
 
 
 @pytest.fixture
-def reads(monkeypatch: pytest.MonkeyPatch) -> Iterator[set[tuple[str, str]]]:
+def reads(monkeypatch: pytest.MonkeyPatch) -> set[tuple[str, str]]:
     """(class, field) of every field of the configuration that our code reads, the checks of the schema aside."""
     seen: set[tuple[str, str]] = set()
 
@@ -68,7 +68,7 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> Iterator[set[tuple[str, str]]]:
 
     for kind in {type(part) for part in parts(Config())}:
         monkeypatch.setattr(kind, "__getattribute__", recording, raising=False)
-    yield seen
+    return seen
 
 
 def parts(config: Any) -> Iterator[Any]:

@@ -65,7 +65,7 @@ def test_flags_that_contradict_each_other_are_refused_with_both_named(words: lis
 
 
 def test_a_flag_is_true_or_false() -> None:
-    with pytest.raises(UserError, match="model.ema=perhaps: expected true or false"):
+    with pytest.raises(UserError, match=r"model\.ema=perhaps: expected true or false"):
         translate(["model.ema=perhaps"])
 
 

@@ -8,12 +8,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from jepa_lab.errors import UserError
-from jepa_lab.ledger import parquet
+from jepa_lab.ledger import segments
 from jepa_lab.ledger.parquet import ParquetLedger, history_of, read_metrics
 
 
 class Clock:
-    """A clock that stands still, and moves by `cost` whenever the ledger has just written."""
+    """A clock that stands still until a test moves it."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -145,28 +145,27 @@ def test_a_failed_write_is_made_up_for_by_the_next_one(tmp_path: Path, monkeypat
     assert read_metrics(tmp_path / "m.parquet").num_rows == 20
 
 
-def test_writes_wait_for_flush_s_and_twenty_times_the_last_write(
+def test_the_pause_between_writes_is_flush_s_however_long_a_write_takes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = Clock()
     ledger = ParquetLedger(tmp_path / "m.parquet", flush_s=5.0, clock=clock)
-    replace = parquet.replace_file
+    replace = segments.replace_file
 
     def slow(tmp: Path, path: Path) -> None:
         replace(tmp, path)
         clock.now += 2.0
 
-    monkeypatch.setattr(parquet, "replace_file", slow)
+    monkeypatch.setattr(segments, "replace_file", slow)
     written: list[float] = []
-    for tick in range(200):
+    for tick in range(100):
         clock.now = max(clock.now, float(tick))
         before = clock.now
         ledger.append(tick, 0, {"a": 1.0})
         if clock.now > before:
             written.append(before)
-    assert written[0] == 5.0
-    assert written[1] == 5.0 + 2.0 + 40.0
-    assert 2.0 * len(written) / 200 < 0.06
+    assert written == [5.0 + 7.0 * n for n in range(len(written))]
+    assert len(written) == 14
 
 
 def test_nothing_new_is_not_written_again(tmp_path: Path) -> None:
@@ -220,8 +219,36 @@ def test_the_state_is_never_ahead_of_the_file(tmp_path: Path) -> None:
     assert read_metrics(tmp_path / "m.parquet").num_rows == 20
 
 
+def test_a_ledger_shorter_than_its_checkpoint_is_a_user_error_and_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.parquet"
+    filled(path).flush(force=True)
+    before = path.read_bytes()
+    with pytest.raises(
+        UserError, match=r"metrics\.parquet: 20 rows found, 21 expected .* on_existing=restart"
+    ) as caught:
+        ParquetLedger.load(path).load_state_dict({"rows": 21})
+    assert "\n" not in str(caught.value)
+    assert path.read_bytes() == before
+
+
+def test_a_state_that_is_the_whole_file_rewrites_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.parquet"
+    filled(path).flush(force=True)
+    before = path.stat()
+    ParquetLedger.load(path).load_state_dict({"rows": 20})
+    assert (path.stat().st_ino, path.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+
+
 def test_load_without_a_file_starts_empty(tmp_path: Path) -> None:
     assert ParquetLedger.load(tmp_path / "m.parquet").rows == 0
+
+
+def test_the_tables_in_memory_stay_few(tmp_path: Path) -> None:
+    ledger = ParquetLedger(tmp_path / "m.parquet", flush_s=1e9)
+    for step in range(1000):
+        ledger.append(step, 0, {"a": 0.0})
+        ledger.table()
+    assert len(ledger._tables) <= 10
 
 
 def test_many_small_writes_are_one_table(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ CONFIG: dict[str, Any] = {
     "hydra": {"run": {"dir": "."}, "job": {"name": "x"}},
     "loss": {"lambda_rate": 0.001, "rate_target": "z_agg", "betas": [0.9, 0.999]},
     "precision": {"name": "fp32"},
+    "monitor": {"log_every": 10, "save_every_s": 60.0},
     "hardware": {"name": "auto", "accelerator": "auto", "devices": 1, "strategy": "auto", "workers": 0, "threads": 2},
 }
 DATA = "digits-0123"

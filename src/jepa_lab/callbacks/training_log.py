@@ -10,8 +10,8 @@ from jepa_lab.callbacks.publish import publish
 
 
 class TrainingLog(pl.Callback):
-    """Logs `train/loss/<term>`, `train/grad_norm` (before clipping) and `train/lr` at the first optimiser step and every
-    `every` steps; a step that was skipped has no row."""
+    """Logs `train/loss/<term>`, `train/grad_norm` (before clipping) and `train/lr` at the first optimiser step and
+    every `every` steps; a step that was skipped has no row."""
 
     def __init__(self, every: int) -> None:
         self.every = every

@@ -23,7 +23,7 @@ def replace_file(tmp: Path, path: Path) -> None:
     except OSError:
         tmp.unlink(missing_ok=True)
         raise
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
 
 
 def write_atomic(path: Path, content: bytes | memoryview | str) -> None:
@@ -56,7 +56,8 @@ def _plain(obj: Any) -> Any:
     return _plain(obj.tolist()) if hasattr(obj, "tolist") else obj
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Make the renames in `folder` durable."""
     # makes the rename itself survive a power cut; a folder cannot be opened on Windows, and need not be there
     if os.name == "posix":
         handle = os.open(folder, os.O_RDONLY)

@@ -15,7 +15,8 @@ from jepa_lab.errors import UserError
 from jepa_lab.ledger.atomic import write_atomic, write_json
 
 UNWRITABLE = (
-    errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOENT, errno.ENOTDIR, errno.EIO
+    errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOENT, errno.ENOTDIR,
+    errno.EIO,
 )  # fmt: skip
 STATES = ("running", "completed", "stopped", "failed")
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from jepa_lab.errors import UserError
-from jepa_lab.ledger.atomic import _sync_folder, replace_file, temporary_beside
+from jepa_lab.ledger.atomic import replace_file, sync_folder, temporary_beside
 
 SCHEMA = pa.schema(
     [("step", pa.int64()), ("epoch", pa.int64()), ("key", pa.string()), ("value", pa.float64()), ("time", pa.float64())]
@@ -53,7 +53,7 @@ def write_segment(path: Path, number: int, table: pa.Table) -> None:
     folder = segments_folder(path)
     if not folder.is_dir():
         folder.mkdir(parents=True)
-        _sync_folder(folder.parent)
+        sync_folder(folder.parent)
     _write(_segment(path, number), table)
 
 
@@ -89,19 +89,18 @@ def read_stored(path: Path) -> Stored:
             if live == list(range(folded + 1, folded + 1 + len(live))):
                 tables = [main, *(_read(_segment(path, number))[0] for number in live)]
                 return Stored(pa.concat_tables(tables), folded, [table.num_rows for table in tables])
-        if before == (folded, live):
-            missing = next(n for n in range(folded + 1, live[-1] + 1) if not _segment(path, n).is_file())
-            raise UserError(f"{_segment(path, missing)}: missing, and rows follow it; restart the run")
+        missing = [n for n in range(folded + 1, max(live)) if not _segment(path, n).is_file()]
+        if missing and before == (folded, live):  # nothing has changed: it is not a fold that took the segment
+            raise UserError(f"{_segment(path, missing[0])}: missing, and rows follow it; restart the run")
         before = folded, live
 
 
 def _numbers(path: Path) -> list[int]:
     try:
-        names = [entry.name for entry in segments_folder(path).iterdir()]
+        entries = [entry for entry in segments_folder(path).iterdir() if entry.stem.isdecimal()]
     except (FileNotFoundError, NotADirectoryError):
         return []
-    stems = [name.removesuffix(".parquet") for name in names if name.endswith(".parquet")]
-    return sorted(int(stem) for stem in stems if stem.isdecimal())
+    return sorted(int(entry.stem) for entry in entries if entry == _segment(path, int(entry.stem)))
 
 
 def _segment(path: Path, number: int) -> Path:

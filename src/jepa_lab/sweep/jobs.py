@@ -46,8 +46,8 @@ def check_jobs(jobs: Sequence[DictConfig], master: DictConfig) -> list[Config]:
 def plan_jobs(jobs: Sequence[DictConfig], configs: Sequence[Config], build: bool = False) -> tuple[list[Record], str]:
     """(a record of every job with its run and what there is to do, a text about the data). Touches nothing on disk.
 
-    A job whose data cannot be used, or with `build` whose model cannot be built, is "refused" with the reason. Data that
-    several jobs share are read once.
+    A job whose data cannot be used, or with `build` whose model cannot be built, is "refused" with the reason. Data
+    that several jobs share are read once.
     """
     from jepa_lab.plan import build_data, decide, fingerprint, run_of
 

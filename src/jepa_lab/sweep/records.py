@@ -1,4 +1,4 @@
-"""What became of every job of a sweep: one small file each, written by the process that ran it, whatever launched it."""
+"""What became of every job of a sweep: one small file each, written by the process that ran it."""
 
 from __future__ import annotations
 
@@ -17,8 +17,11 @@ STATES = ("done", "skipped", "resumed", "stopped", "running", "failed", "to do",
 
 @dataclass
 class Record:
-    """One job, counted from 1. state: done, resumed (done, from a checkpoint on), skipped (finished before), running (by another
-    process, or when it was killed), stopped, failed; code: what a single run of it would exit with."""
+    """One job, counted from 1.
+
+    state: done, resumed (done, from a checkpoint on), skipped (finished before), running (by another process, or when
+    it was killed), stopped, failed, or as it was planned; code: what a single run of it would exit with.
+    """
 
     job: int
     words: list[str]

@@ -9,7 +9,14 @@ from typing import TextIO
 
 from jepa_lab.sweep.records import STATES, Record
 
-COLOURS = {"done": "green", "resumed": "green", "skipped": "dim", "failed": "red", "refused": "red", "stopped": "yellow"}
+COLOURS = {
+    "done": "green",
+    "resumed": "green",
+    "skipped": "dim",
+    "failed": "red",
+    "refused": "red",
+    "stopped": "yellow",
+}
 
 
 def print_records(records: Sequence[Record], file: TextIO | None = None) -> None:

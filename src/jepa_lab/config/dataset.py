@@ -1,0 +1,77 @@
+"""The dataclass behind conf/dataset: images, their views, and the budget of a tier."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from omegaconf import MISSING
+
+from jepa_lab.config.ranges import at_least, one_of, ordered_pair, unset
+
+
+@dataclass
+class TierBudget:
+    batch_size: int = MISSING
+    epochs: int = MISSING
+    train_size: int | None = None  # null: every image
+    val_size: int | None = None
+
+
+@dataclass
+class DatasetConfig:
+    name: str = MISSING
+    source: str = MISSING  # digits | mnist | cifar10 | cifar100 | npz | folder
+    views: str = MISSING  # rotation | affine
+    tiers: dict[str, TierBudget] = field(default_factory=dict)
+    batch_size: int = MISSING
+    epochs: int = MISSING
+    train_size: int | None = None
+    val_size: int | None = None
+    root: str | None = None
+    path: str | None = None
+    image_size: int | None = None
+    n_views: int = 4  # V = M + 1
+    seq_len: int | None = None  # M, the other way to say it
+    action_code: str | None = None  # rotation: sincos | one_hot
+    first_view: str = "reference"  # reference | random
+    mode: str | None = None  # affine: multi | rot_only | trans_only | scale_only
+    rotation: list[float] | None = None  # affine: degrees, lowest and highest
+    translation: list[int] | None = None  # affine: pixels, lowest and highest
+    scale: list[float] | None = None
+    scale_law: str | None = None  # log_uniform | uniform
+    interpolation: str | None = None  # bilinear | nearest
+    padding: str | None = None  # zeros | reflection | border
+
+    def validate(self) -> None:
+        one_of("dataset.source", self.source, ["digits", "mnist", "cifar10", "cifar100", "npz", "folder"])
+        one_of("dataset.views", self.views, ["rotation", "affine"])
+        one_of("dataset.first_view", self.first_view, ["reference", "random"])
+        if self.seq_len is not None:
+            if self.n_views not in (4, self.seq_len + 1):
+                both = f"dataset.seq_len={self.seq_len} and dataset.n_views={self.n_views}"
+                raise ValueError(f"{both} contradict: n_views = seq_len + 1")
+            self.n_views = self.seq_len + 1
+        at_least("dataset.n_views", self.n_views, 2)
+        at_least("dataset.batch_size", self.batch_size, 2)
+        at_least("dataset.epochs", self.epochs, 1)
+        for key in ("train_size", "val_size"):
+            at_least(f"dataset.{key}", getattr(self, key), 2)
+        at_least("dataset.image_size", self.image_size, 4)
+        if self.source == "npz" and not self.path:
+            raise ValueError("dataset.path is missing: the .npz file with the images")
+        if self.source == "folder" and not self.root:
+            raise ValueError("dataset.root is missing: the folder with the images")
+        if self.source != "npz":
+            unset("dataset.path", self.path, "only dataset=npz reads a file")
+        if self.source in ("npz", "digits"):
+            unset("dataset.root", self.root, f"dataset={self.name} reads no folder")
+        for key in ("rotation", "translation", "scale"):
+            ordered_pair(f"dataset.{key}", getattr(self, key))
+        if self.scale is not None and min(self.scale) <= 0:
+            raise ValueError(f"dataset.scale={self.scale}: must be above 0")
+
+    def view_options(self) -> dict[str, Any]:
+        """The options of the view group that were given."""
+        keys = ("action_code", "mode", "rotation", "translation", "scale", "scale_law", "interpolation", "padding")
+        return {key: getattr(self, key) for key in keys if getattr(self, key) is not None}
