@@ -24,6 +24,12 @@ def _same_random_stream() -> None:
     torch.manual_seed(0)
 
 
+@pytest.fixture(autouse=True)
+def _no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Drawing takes most of a tiny run's time; tests/report and the module-wide runs of other tests draw for real."""
+    monkeypatch.setattr("jepa_lab.report.outcome.draw_figures", lambda *args, **kwargs: None)
+
+
 @pytest.fixture(scope="session")
 def data_folder() -> Path:
     """Real images beside the checkout; tests that need them are skipped without."""

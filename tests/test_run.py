@@ -196,7 +196,7 @@ def test_rows_to_compare_with_run_under_the_same_probes(experiment: str, make_co
 
 @pytest.mark.slow
 def test_gradient_through_both_branches_collapses_and_the_verdict_says_so(tmp_path: Path) -> None:
-    small = ("encoder.widths", "model.", "dataset.train_size", "dataset.val_size", "probes.hidden")
+    small = ("hardware.threads", "encoder.widths", "model.", "dataset.train_size", "dataset.val_size", "probes.hidden")
     make = make_config_at(tmp_path, without=small)
     verdict = train(make("target=shared", "loss.lambda_rate=0", "dataset.epochs=30")).verdict
     assert verdict["status"] in ("complete_collapse", "dimensional_collapse")
@@ -266,6 +266,12 @@ def test_other_loggers_write_beside_the_ledger_without_a_network(
     wanted = {"csv": "csv/metrics.csv", "wandb": "wandb/offline-run-*", "tensorboard": "tensorboard/events.*"}
     result = train(make_config(f"logger={logger}", "dataset.epochs=1"))
     assert list(result.run_dir.glob(wanted[logger]))
+
+
+def test_every_run_of_a_process_has_its_own_wandb_run(make_config: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    runs = [train(make_config("logger=wandb", "dataset.epochs=1", f"seed={seed}")).run_dir for seed in (0, 1)]
+    assert [len(list(run.glob("wandb/offline-run-*"))) for run in runs] == [1, 1]
 
 
 def test_on_existing_error_refuses_and_restart_begins_anew(make_config: Make) -> None:

@@ -40,7 +40,7 @@ from jepa_lab.record import count_parameters, measured_cost, protocol, resolved_
 from jepa_lab.report.outcome import show_outcome
 from jepa_lab.report.table import print_table, table_rows
 from jepa_lab.stop import Stop
-from jepa_lab.trainer import build_trainer, quiet
+from jepa_lab.trainer import build_trainer, close_loggers, quiet
 
 
 @dataclass
@@ -156,9 +156,12 @@ def _watched(session: _Session) -> RunResult:
     run.create(resolved_yaml(session.config, session.splits, session.parts.budget))
     log = logging.FileHandler(run.path / "run.log", delay=True)
     logging.getLogger("jepa_lab").addHandler(log)
+    failed = True
     try:
         run.write_status("running")
-        return _train(session, ledger)
+        result = _train(session, ledger)
+        failed = result.state == "failed"
+        return result
     except RunStopped as stopped:
         _close_if_possible(run, ledger, "stopped", str(stopped))
         print(f"stopped ({stopped}): the same line goes on from here\nrun:     {run.path}", flush=True)
@@ -177,6 +180,7 @@ def _watched(session: _Session) -> RunResult:
         _close_if_possible(run, ledger, "failed", f"{type(error).__name__}: {error}")
         raise
     finally:
+        close_loggers(failed)
         logging.getLogger("jepa_lab").removeHandler(log)
         log.close()
 

@@ -64,6 +64,13 @@ def build_trainer(
     )
 
 
+def close_loggers(failed: bool) -> None:
+    """Ends the W&B run of this job, if there is one, with the state it deserves; the next job then has its own."""
+    wandb = sys.modules.get("wandb")
+    if wandb is not None and wandb.run is not None:
+        wandb.finish(exit_code=int(failed))
+
+
 def quiet() -> None:
     """Silences what a user cannot act on."""
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)

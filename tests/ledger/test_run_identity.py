@@ -91,7 +91,7 @@ def test_the_configuration_is_left_as_it_was() -> None:
 
 def test_the_counted_part_holds_what_changes_results_and_nothing_else() -> None:
     counted = counted_part(CONFIG)
-    assert set(counted) == {"seed", "name", "loss", "precision", "hardware"}
+    assert set(counted) == {"seed", "name", "loss", "precision", "monitor", "hardware"}
     assert counted["hardware"] == {"threads": 2}
 
 
