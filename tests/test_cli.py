@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -42,3 +43,20 @@ def test_help_and_cfg_import_neither_torch_nor_lightning(argv: list[str]) -> Non
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "teacherless_b" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "words", [["loss.lambda_rate=-1"], ["-m", "loss.lambda_rate=0.1,-1"], ["model.ema=true", "target=stopgrad"]]
+)
+def test_a_wrong_value_is_found_before_torch_is_imported(words: list[str], tmp_path: Path) -> None:
+    code = (
+        f"import sys; sys.argv = ['jepa_lab', '+experiment=teacherless_b', *{words!r}]\n"
+        "import runpy\n"
+        "try:\n    runpy.run_module('jepa_lab', run_name='__main__')\n"
+        "except SystemExit as end:\n    assert end.code == 2, end.code\n"
+        "else:\n    raise AssertionError('was not refused')\n"
+        "heavy = {'torch', 'pytorch_lightning', 'matplotlib'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

@@ -104,6 +104,23 @@ def test_a_lost_or_broken_status_does_not_lose_the_run(make_config: Make, expect
     assert difference(state_of(result.run_dir), state_of(expected.run_dir)) is None
 
 
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"metrics": {}}'])
+def test_a_finished_run_with_a_broken_summary_gets_it_again_from_its_checkpoint(
+    content: str, make_config: Make
+) -> None:
+    first = train(make_config())
+    summary = json.loads((first.run_dir / "summary.json").read_text())
+    (first.run_dir / "summary.json").write_text(content)
+    again = train(make_config())
+    assert (again.state, again.resumed) == ("completed", True)
+    mended = json.loads((first.run_dir / "summary.json").read_text())
+    changing = {"monitor/seconds"}
+    assert {k: v for k, v in mended["metrics"].items() if k not in changing} == {
+        k: v for k, v in summary["metrics"].items() if k not in changing
+    }
+    assert mended["verdict"] == summary["verdict"]
+
+
 def test_two_processes_cannot_be_at_one_run(make_config: Make) -> None:
     folder = stopped_at(make_config, 1)
     before = (folder / "status.json").read_bytes()

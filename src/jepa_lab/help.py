@@ -13,6 +13,10 @@ jepa-lab trains joint-embedding predictive models and says at the end whether th
   python -m jepa_lab +experiment=NAME [group=option ...] [key=value ...]         one run
   python -m jepa_lab -m +experiment=NAME loss.lambda_rate=1e-3,1e-2 seed=0,1     every combination, one after another
   python -m jepa_lab +experiment=NAME --cfg job                                  print the configuration, run nothing
+  python -m jepa_lab.check [-m] +experiment=NAME ...                             list the jobs and their states, check
+                                                                                 data and keys, run nothing
+
+The same line typed again continues what was stopped or killed and skips what is finished.
 """
 
 
@@ -66,4 +70,7 @@ _KEYS = [
     ("optim.lr", "highest learning rate"),
     ("runs_dir", "where runs are kept"),
     ("on_existing", "resume (default), restart or error"),
+    ("max_wall_s", "seconds after which the command stops with a checkpoint; the same line goes on"),
+    ("sweep.fail_fast", "true: a sweep ends at its first failed job"),
+    ("diagnosis.on_nan", "stop (default) or skip, at a loss or gradient that is not finite"),
 ]

@@ -68,6 +68,6 @@ def decide(run: RunDir, on_existing: str) -> str:
         raise UserError(
             f"{run.path}: made by results version {version}, this is {RESULTS_VERSION}; on_existing=restart"
         )
-    if status.get("state") == "completed" and run.summary_path.is_file():
+    if status.get("state") == "completed" and run.summary() is not None:
         return "skip"
     return "resume" if checkpoint else "new"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import sys
 from collections.abc import Callable
@@ -130,7 +129,8 @@ def prepare(config: Config, splits: Splits) -> Parts:
 
 def finished(run: RunDir, brief: bool = False) -> RunResult:
     """The result of a completed run, from its summary; nothing is computed again. `brief`: without the table."""
-    summary = json.loads(run.summary_path.read_text(encoding="utf-8"))
+    summary = run.summary()
+    assert summary is not None
     last = {k: v["last"] for k, v in summary["metrics"].items() if v["last"] is not None}
     verdict = summary["verdict"]
     if not brief:

@@ -95,6 +95,15 @@ class RunDir:
         }
         write_json(self.status_path, status)
 
+    def summary(self) -> dict[str, Any] | None:
+        """What summary.json says; None where there is none, or where it is broken."""
+        try:
+            summary = json.loads(self.summary_path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+        whole = isinstance(summary, dict) and {"metrics", "verdict", "monitor"} <= summary.keys()
+        return summary if whole else None
+
     def state(self) -> str:
         """new, running, killed (says running, but its process is gone), stopped, failed or completed."""
         status = self.status()

@@ -127,4 +127,6 @@ def _read(path: Path) -> tuple[pa.Table, int]:
         raise
     except (pa.ArrowException, KeyError, ValueError, OSError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise UserError(f"{path}: not a readable metrics file ({reason}); delete it or restart the run") from error
+        raise UserError(
+            f"{path}: not a readable metrics file ({reason}); on_existing=restart makes the run again"
+        ) from error
