@@ -26,7 +26,7 @@ class SequentialLauncher(BasicLauncher):
     """
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        from jepa_lab.sweep import print_records, summary_line
+        from jepa_lab.sweep import job_line, print_records, read_records, summary_line
         from jepa_lab.sweep.jobs import SweepEnded, check_jobs, plan_jobs
 
         setup_globals()
@@ -44,7 +44,8 @@ class SequentialLauncher(BasicLauncher):
             record.write()
         returns = []
         for index, job in enumerate(jobs):
-            print(f"\njob {records[index].job}, {len(jobs) - index - 1} after it", file=sys.stderr, flush=True)
+            now = read_records(Path(self.config.hydra.sweep.dir))
+            print(f"\n{job_line(now, records[index].job)}", file=sys.stderr, flush=True)
             done = run_job(
                 hydra_context=self.hydra_context,
                 task_function=self.task_function,

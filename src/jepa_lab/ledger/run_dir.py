@@ -5,6 +5,7 @@ import json
 import os
 import platform
 import shutil
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -106,12 +107,7 @@ class RunDir:
 
     def state(self) -> str:
         """new, running, killed (says running, but its process is gone), stopped, failed or completed."""
-        status = self.status()
-        if status is None or status.get("state") not in STATES:
-            return "new"
-        if status["state"] == "running" and not _alive(status.get("pid"), status.get("host")):
-            return "killed"
-        return str(status["state"])
+        return state_of(self.status())
 
     def status(self) -> dict[str, Any] | None:
         """What status.json says; None where there is none, or where it is not the JSON object that we write."""
@@ -120,6 +116,15 @@ class RunDir:
         except (OSError, ValueError):
             return None
         return status if isinstance(status, dict) else None
+
+
+def state_of(status: Mapping[str, Any] | None) -> str:
+    """The state that a status.json tells, see `RunDir.state`."""
+    if status is None or status.get("state") not in STATES:
+        return "new"
+    if status["state"] == "running" and not _alive(status.get("pid"), status.get("host")):
+        return "killed"
+    return str(status["state"])
 
 
 def _alive(pid: Any, host: Any) -> bool:

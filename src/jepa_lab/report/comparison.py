@@ -162,11 +162,13 @@ def _headline_keys(runs: Sequence[Run]) -> list[str]:
 
 
 def _row(run: Run, metrics: Sequence[str]) -> dict[str, Any]:
+    from jepa_lab.ledger.run_dir import state_of  # here, because its package imports pyarrow
+
     last = run.last()
     missing = math.nan if run.summary and run.ended_in_nan() else None
     return {
         "run": str(run.status.get("run_id") or run.path.resolve().name),
-        "state": str(run.status.get("state") or "unknown"),
+        "state": state_of(run.status) if run.status else "unknown",
         **{key: last.get(key, missing) for key in metrics},
         "verdict": _verdict(run.summary),
         "reason": run.status.get("reason"),

@@ -45,9 +45,9 @@ class Record:
 
     def write(self) -> None:
         """Writes the file; OSError if that is impossible."""
-        from jepa_lab.ledger.atomic import write_json
-
         if self.folder is not None:
+            from jepa_lab.ledger.atomic import write_json
+
             self.folder.mkdir(parents=True, exist_ok=True)
             content = {k: v for k, v in asdict(self).items() if k != "folder"}
             write_json(self.folder / f"{self.job:04d}.json", content)

@@ -41,6 +41,13 @@ def print_records(records: Sequence[Record], file: TextIO | None = None) -> None
         print("  ".join(cells).rstrip(), file=file, flush=True)
 
 
+def job_line(records: Sequence[Record], job: int) -> str:
+    """'job 3, seed=1 (of 8 jobs: 2 done, 6 to do)', printed before the job starts."""
+    cells = {row[0]: row for row in table_cells(records)[1:]}
+    settings = cells[str(job)][3] if str(job) in cells else ""
+    return f"job {job}{', ' if settings else ''}{settings} (of {summary_line(records)})"
+
+
 def table_cells(records: Sequence[Record]) -> list[tuple[str, ...]]:
     """The header and one row of texts per record."""
     common = set(records[0].words).intersection(*(r.words for r in records)) if len(records) > 1 else set()
