@@ -80,6 +80,19 @@ def test_rows_are_ordered_by_value_and_numbers_numerically(make: Make) -> None:
     assert [row["run"] for row in compare(equal).rows] == ["a", "z"]
 
 
+def test_a_run_whose_process_is_gone_was_killed_and_one_that_lives_is_running(make: Make) -> None:
+    import os
+    import platform
+
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    runs = [
+        make(name, {"seed": i}, None, state="running", pid=pid, host=platform.node())
+        for i, (name, pid) in enumerate([("gone", ended.pid), ("alive", os.getpid())])
+    ]
+    assert [row["state"] for row in compare(runs).rows] == ["killed", "running"]
+
+
 def test_a_folder_given_twice_is_one_run(make: Make) -> None:
     run = make("r1")
     assert len(compare([run, run / ".." / "r1", str(run)]).rows) == 1
