@@ -280,3 +280,9 @@ def test_a_sweep_of_eight_killed_twice_and_finished_equals_an_uninterrupted_one(
         for p in (tmp_path / folder).glob("runs/sweeps/*/comparison.csv")
     ]
     assert tables[0] == tables[1]
+
+
+def test_check_cannot_list_the_jobs_of_a_sweeper_that_chooses_them_while_it_runs(command: Command) -> None:
+    code, _, err = command(*B, "-m", "hydra/sweeper=optuna", "seed=1", main=check_command.main)
+    assert code == 2
+    assert "chooses its jobs while it runs" in err

@@ -8,6 +8,10 @@ if __name__ == "__main__":
 
         print(help_text())
     else:
-        from jepa_lab.cli import main
+        try:
+            from jepa_lab.cli import main
 
-        main()
+            main()
+        except KeyboardInterrupt:  # while it was still importing
+            print("interrupted", file=sys.stderr)
+            sys.exit(130)

@@ -22,9 +22,12 @@ def main(argv: list[str] | None = None) -> None:
     from jepa_lab import cli
 
     if any(a.startswith("hydra/sweeper=") for a in args):
-        cli.main([*args, "--cfg", "job", "hydra.mode=RUN"])
-        print("jepa_lab: the sweeper chooses the jobs while it runs; only the base configuration was checked")
-        return
+        sweeper = next(a for a in args if a.startswith("hydra/sweeper="))
+        print(
+            f"jepa_lab: {sweeper}: chooses its jobs while it runs; check one of them, with a value for every key",
+            file=sys.stderr,
+        )
+        raise SystemExit(2)
     words = [
         a for a in args if a not in ("-m", "--multirun") and not a.startswith(("hydra/launcher=", "hydra.launcher."))
     ]

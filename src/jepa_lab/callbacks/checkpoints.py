@@ -89,9 +89,13 @@ class Saver(Checkpoint):
         last, new = self.folder / "last.ckpt", self.folder / "next.ckpt"
         if self._saved_step == trainer.global_step and not trainer.validating:
             return
-        trainer.save_checkpoint(new)
-        if best:  # before last.ckpt, which says that it exists
-            write_atomic(self.folder / "best.ckpt", new.read_bytes())
+        try:
+            trainer.save_checkpoint(new)
+            if best:  # before last.ckpt, which says that it exists
+                write_atomic(self.folder / "best.ckpt", new.read_bytes())
+        except OSError:
+            new.unlink(missing_ok=True)
+            raise
         if last.exists():
             os.replace(last, self.folder / "previous.ckpt")
         os.replace(new, last)

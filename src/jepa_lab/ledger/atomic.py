@@ -32,8 +32,10 @@ def write_atomic(path: Path, content: bytes | memoryview | str) -> None:
     tmp = temporary_beside(path)
     try:
         tmp.write_bytes(content.encode() if isinstance(content, str) else content)
-    except BaseException:
+    except BaseException as error:
         tmp.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename is None:
+            error.filename = str(path)  # a full disk does not say where
         raise
     replace_file(tmp, path)
 
