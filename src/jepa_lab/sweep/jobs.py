@@ -74,7 +74,8 @@ def plan_jobs(jobs: Sequence[DictConfig], configs: Sequence[Config], build: bool
             if run.state() == "running":
                 record.state, record.reason = "running", _holder(run.status())
             elif run.state() in ("failed", "killed"):
-                record.reason = f"{run.state()} before: {(run.status() or {}).get('reason') or 'no checkpoint yet'}"
+                reason = (run.status() or {}).get("reason")
+                record.reason = f"{run.state()} before{f': {reason}' if reason else ''}"
             if run.path in seen:
                 record.reason = f"the same run as job {seen[run.path]}"
             seen.setdefault(run.path, record.job)
