@@ -67,6 +67,8 @@ def maker(tmp_path: Path, without: tuple[str, ...] = ()) -> Callable[..., Config
         ]
         if "encoder=pixels" in overrides or experiment == "raw_pixels":
             base = [b for b in base if not b.startswith("encoder.widths")]
+        if "model/predictor=crate" in overrides:
+            base = [b for b in base if not b.startswith("model.hidden")]
         base = [b for b in base if not (without and b.startswith(without))]
         with initialize_config_dir(str(conf_dir()), version_base="1.3"):
             cfg: DictConfig = compose("config", [*base, *overrides])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 from torch import nn
 
@@ -18,7 +19,7 @@ from jepa_lab.callbacks import (
     TargetEMA,
     TrainingLog,
 )
-from jepa_lab.config.schema import Config
+from jepa_lab.config.schema import Config, ModelConfig
 from jepa_lab.data.images import ImageSource, Splits
 from jepa_lab.data.loader import EpochLoader
 from jepa_lab.data.views import ViewGroup, make_view_group
@@ -28,11 +29,14 @@ from jepa_lab.losses import RateLoss
 from jepa_lab.modules.objective import Objective
 from jepa_lab.modules.seq_jepa import SeqJEPA
 from jepa_lab.networks.aggregator import MeanAggregator, TransformerAggregator
+from jepa_lab.networks.crate import CrateAggregator, CratePredictor
 from jepa_lab.networks.encoders import build_encoder
 from jepa_lab.networks.heads import ActionProjection, mlp_predictor
 from jepa_lab.networks.seq_jepa import SeqJEPANetwork
 from jepa_lab.networks.target import tau_from_memory
 from jepa_lab.stop import Stop
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -85,29 +89,16 @@ def build_module(config: Config, group: ViewGroup, source: ImageSource, steps: i
     model, loss = config.model, config.loss
     dim = int(encoder.dim)  # type: ignore[arg-type]
     width = dim + model.action_dim
-    aggregator: nn.Module = MeanAggregator()
-    if model.aggregator == "transformer":
-        aggregator = TransformerAggregator(
-            width,
-            depth=model.depth,
-            heads=model.heads,
-            ffn_ratio=model.ffn_ratio,
-            dropout=model.dropout,
-            norm_first=model.norm_first,
-            positions=model.positions,
-        )
     network = SeqJEPANetwork(
         encoder,
-        aggregator,
-        mlp_predictor(width + model.action_dim, dim, model.hidden),
+        build_aggregator(model, width),
+        build_predictor(model, width, dim),
         ActionProjection(group.action_dim, model.action_dim),
         channels_last=config.hardware.channels_last and config.encoder.name != "pixels",
     )
     rate = None
     if loss.lambda_rate > 0:
-        rate = RateLoss(
-            target=loss.rate_target, alpha=loss.alpha, normalise=loss.rate_normalise, center=loss.rate_center
-        )
+        rate = RateLoss(loss.rate_target, loss.alpha, loss.rate_normalise, loss.rate_center, loss.rate_form)
     classifier = nn.Linear(width, source.n_classes) if loss.supervised > 0 and source.n_classes > 1 else None
     if loss.supervised > 0 and classifier is None:
         raise UserError(
@@ -128,10 +119,38 @@ def build_module(config: Config, group: ViewGroup, source: ImageSource, steps: i
         steps=steps,
         seed=config.seed,
         n_classes=source.n_classes,
+        symmetric=loss.symmetric,
+        eval_first_view=config.dataset.eval_first_view,
     )
     if config.hardware.compile:
         network.encoder.compile()
     return module
+
+
+def build_aggregator(model: ModelConfig, width: int) -> nn.Module:
+    """Tokens (B, M, width) -> (B, width). UserError for heads that do not divide the width."""
+    shared: dict[str, Any] = {"depth": model.depth, "heads": model.heads, "positions": model.positions}
+    if model.aggregator == "transformer":
+        own: dict[str, Any] = {"ffn_ratio": model.ffn_ratio, "dropout": model.dropout, "norm_first": model.norm_first}
+        return TransformerAggregator(width, **shared, **own)
+    if model.aggregator == "crate":
+        return CrateAggregator(width, **shared, eta=given(model.eta), sparsity=given(model.sparsity))
+    return MeanAggregator()
+
+
+def build_predictor(model: ModelConfig, width: int, dim: int) -> nn.Module:
+    """concat(z_agg, action) (n, width + P) -> (n, dim)."""
+    if model.predictor == "mlp":
+        return mlp_predictor(width + model.action_dim, dim, given(model.hidden))
+    depth, heads = given(model.predictor_depth), given(model.predictor_heads)
+    sizes = {"eta": given(model.eta), "sparsity": given(model.sparsity)}
+    return CratePredictor(width, model.action_dim, dim, depth=depth, heads=heads, **sizes)
+
+
+def given(value: T | None) -> T:
+    """The value, which the configuration's check has found to be there."""
+    assert value is not None
+    return value
 
 
 def target_tau(config: Config, steps: int) -> float:

@@ -17,7 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from jepa_lab.errors import RunBusy, UserError
-from jepa_lab.help import conf_dir, options_of
+from jepa_lab.help import conf_dir, groups_of
 from jepa_lab.stop import Stop
 from jepa_lab.sweep.jobs import SweepEnded
 from jepa_lab.sweep.records import Begin, Record, read_records
@@ -161,7 +161,7 @@ def _one_line(error: BaseException) -> str:
     override = getattr(error, "override", None)
     if "Could not override" in text and override is None:
         unknown = text.split("'")[1] if "'" in text else text
-        return f"{unknown}: no such key or group{nearest(unknown.split('.')[0], options_of(Path(conf_dir())))}"
+        return f"{unknown}: no such key or group{nearest(unknown.split('.')[0], groups_of(conf_dir()))}"
     return f"{override}: {text}" if override and str(override) not in text else text
 
 

@@ -40,18 +40,21 @@ def first_comment(path: Path) -> str:
 
 
 def options_of(folder: Path) -> list[str]:
-    """The names of the groups, or of a group's options; files that begin with an underscore are shared parts."""
-    names = [p.stem for p in folder.glob("*.yaml") if not p.name.startswith("_")]
-    names += [p.name for p in folder.iterdir() if p.is_dir()]
-    return sorted(names)
+    """The names of a group's options; files that begin with an underscore are shared parts."""
+    return sorted(p.stem for p in folder.glob("*.yaml") if not p.name.startswith("_"))
+
+
+def groups_of(conf: Path) -> list[str]:
+    """The groups, as they are written on the command line; one within another is `model/aggregator`."""
+    return sorted(p.relative_to(conf).as_posix() for p in conf.rglob("*") if p.is_dir() and options_of(p))
 
 
 def help_text() -> str:
     """Usage, experiments, groups and the keys people change most."""
     conf = conf_dir()
     lines = [_USAGE]
-    groups = sorted(p for p in conf.iterdir() if p.is_dir() and p.name != "experiment")
-    for title, folder in [("Experiments (+experiment=)", conf / "experiment"), *((f"{g.name}=", g) for g in groups)]:
+    groups = [(f"{group}=", conf / group) for group in groups_of(conf) if group != "experiment"]
+    for title, folder in [("Experiments (+experiment=)", conf / "experiment"), *groups]:
         lines.append(title)
         lines += [f"  {name:<20} {first_comment(folder / f'{name}.yaml')}" for name in options_of(folder)]
         lines.append("")

@@ -7,7 +7,7 @@ from omegaconf import DictConfig
 from jepa_lab import cli  # noqa: F401 - registers the resolvers
 from jepa_lab.config import Config, check
 from jepa_lab.errors import UserError
-from jepa_lab.help import conf_dir, options_of
+from jepa_lab.help import conf_dir, groups_of, options_of
 
 OWN = {"npz": ["dataset.path=x"], "folder": ["dataset.root=x"]}  # what these data sets ask for
 
@@ -18,8 +18,8 @@ def composed(*overrides: str) -> DictConfig:
 
 
 def options() -> list[tuple[str, str]]:
-    folders = [p for p in sorted(conf_dir().iterdir()) if p.is_dir() and p.name != "experiment"]
-    return [(folder.name, option) for folder in folders for option in options_of(folder)]
+    groups = [group for group in groups_of(conf_dir()) if group != "experiment"]
+    return [(group, option) for group in groups for option in options_of(conf_dir() / group)]
 
 
 @pytest.mark.parametrize(("group", "option"), options())

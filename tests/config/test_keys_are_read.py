@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,7 +16,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
 from jepa_lab.config import Config, check, schema
-from jepa_lab.help import conf_dir, options_of
+from jepa_lab.help import conf_dir, groups_of
 from jepa_lab.run import train
 
 PACKAGE = str(Path(schema.__file__).parents[1])
@@ -50,7 +51,9 @@ def keys_of_conf() -> set[str]:
         text = path.read_text(encoding="utf-8")
         group = path.parent.name if path.parent != conf_dir() else ""
         content = yaml.safe_load(text) or {}
-        walk(content, "" if not group or "@package _global_" in text else f"{group}.")
+        package = re.search(r"^# @package (\w+)", text)
+        group = package[1].replace("_global_", "") if package else group
+        walk(content, f"{group}." if group else "")
     return found - {"expected"}
 
 
@@ -91,6 +94,7 @@ def test_every_key_in_conf_is_read(
         ("teacherless_b", ["dataset=digits_affine"]),
         ("teacherless_a", [*own, "logger=wandb"]),
         ("supervised", []),
+        ("teacherless_e", ["model/predictor=crate"]),
     ]:
         train(make_config(*short, *words, experiment=experiment))
     kinds = {type(part).__name__: path for path, part in located(Config())}
@@ -130,4 +134,4 @@ def test_every_key_of_the_schema_is_set_somewhere_in_conf_or_has_a_default() -> 
 
 
 def test_options_share_their_keys_with_the_schema() -> None:
-    assert {"dataset", "encoder", "loss", "model", "optim", "target", "tier"} <= set(options_of(conf_dir()))
+    assert {"dataset", "encoder", "loss", "model", "optim", "target", "tier"} <= set(groups_of(conf_dir()))

@@ -7,11 +7,13 @@ from typing import Any
 import pytorch_lightning as pl
 
 from jepa_lab.callbacks.publish import publish
+from jepa_lab.networks.crate import zero_shares
 
 
 class TrainingLog(pl.Callback):
     """Logs `train/loss/<term>`, `train/grad_norm` (before clipping) and `train/lr` at the first optimiser step and
-    every `every` steps; a step that was skipped has no row."""
+    every `every` steps; a step that was skipped has no row. Of CRATE blocks also
+    `train/sparsity/<part>/<block>`, the share of zeros after the sparse step."""
 
     def __init__(self, every: int) -> None:
         self.every = every
@@ -29,5 +31,8 @@ class TrainingLog(pl.Callback):
             return
         values = {f"train/loss/{name}": float(value) for name, value in pl_module.terms.items()}
         values["train/grad_norm"] = float(pl_module.grad_norm)
+        for part in ("aggregator", "predictor"):
+            shares = zero_shares(getattr(pl_module.network, part))
+            values |= {f"train/sparsity/{part}/{name}": float(share) for name, share in shares.items()}
         values["train/lr"] = float(trainer.optimizers[0].param_groups[0]["lr"])
         publish(trainer, values)

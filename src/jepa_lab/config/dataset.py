@@ -35,6 +35,7 @@ class DatasetConfig:
     seq_len: int | None = None  # M, the other way to say it
     action_code: str | None = None  # rotation: sincos | one_hot
     first_view: str = "reference"  # reference | random
+    eval_first_view: str | None = None  # on validation and test; null: as first_view
     mode: str | None = None  # affine: multi | rot_only | trans_only | scale_only
     rotation: list[float] | None = None  # affine: degrees, lowest and highest
     translation: list[int] | None = None  # affine: pixels, lowest and highest
@@ -47,6 +48,7 @@ class DatasetConfig:
         one_of("dataset.source", self.source, ["digits", "mnist", "cifar10", "cifar100", "npz", "folder"])
         one_of("dataset.views", self.views, ["rotation", "affine"])
         one_of("dataset.first_view", self.first_view, ["reference", "random"])
+        one_of("dataset.eval_first_view", self.eval_first_view, [None, "reference", "random"])
         if self.seq_len is not None:
             if self.n_views not in (4, self.seq_len + 1):
                 both = f"dataset.seq_len={self.seq_len} and dataset.n_views={self.n_views}"

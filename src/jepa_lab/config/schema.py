@@ -19,23 +19,47 @@ from jepa_lab.config.ranges import at_least, one_of, unset, within
 class ModelConfig:
     name: str = MISSING  # seq_jepa
     action_dim: int = MISSING  # width P of the action embedding
+    aggregator: str = MISSING  # transformer | crate | mean
+    predictor: str = MISSING  # mlp | crate
     depth: int = MISSING  # blocks of the aggregator
-    heads: int = MISSING
-    ffn_ratio: int = MISSING
-    dropout: float = MISSING
-    norm_first: bool = MISSING  # pre-norm blocks; the published ones are post-norm
+    heads: int = MISSING  # of the aggregator
     positions: str = MISSING  # none | learned | sincos
-    hidden: int = MISSING  # of the predictor; 0 is a linear predictor
-    aggregator: str = MISSING  # transformer | mean
+    ffn_ratio: int | None = None  # transformer
+    dropout: float | None = None  # transformer
+    norm_first: bool | None = None  # transformer: pre-norm blocks; the published ones are post-norm
+    hidden: int | None = None  # of the mlp; 0 is a linear predictor
+    predictor_depth: int | None = None  # crate
+    predictor_heads: int | None = None
+    eta: float | None = None  # crate, both: step size of ISTA
+    sparsity: float | None = None  # crate, both: its threshold
 
     def validate(self) -> None:
         one_of("model.name", self.name, ["seq_jepa"])
         one_of("model.positions", self.positions, ["none", "learned", "sincos"])
-        one_of("model.aggregator", self.aggregator, ["transformer", "mean"])
-        for key in ("action_dim", "depth", "heads", "ffn_ratio"):
+        one_of("model.aggregator", self.aggregator, ["transformer", "crate", "mean"])
+        one_of("model.predictor", self.predictor, ["mlp", "crate"])
+        for key in ("action_dim", "depth", "heads", "ffn_ratio", "predictor_depth", "predictor_heads"):
             at_least(f"model.{key}", getattr(self, key), 1)
         at_least("model.hidden", self.hidden, 0)
         within("model.dropout", self.dropout, 0.0, 0.9)
+        at_least("model.eta", self.eta, 0.0, exclusive=True)
+        at_least("model.sparsity", self.sparsity, 0.0)
+        readers = {
+            "ffn_ratio": self.aggregator == "transformer",
+            "dropout": self.aggregator == "transformer",
+            "norm_first": self.aggregator == "transformer",
+            "hidden": self.predictor == "mlp",
+            "predictor_depth": self.predictor == "crate",
+            "predictor_heads": self.predictor == "crate",
+            "eta": "crate" in (self.aggregator, self.predictor),
+            "sparsity": "crate" in (self.aggregator, self.predictor),
+        }
+        parts = f"model/aggregator={self.aggregator} with model/predictor={self.predictor}"
+        for key, is_read in readers.items():
+            if not is_read and self.aggregator != "mean":
+                unset(f"model.{key}", getattr(self, key), f"{parts} does not have it")
+            if is_read and getattr(self, key) is None:
+                raise ValueError(f"model.{key} is missing: {parts} needs it")
 
 
 @dataclass
@@ -74,6 +98,8 @@ class LossConfig:
     rate_target: str = MISSING  # z_agg | z | both
     rate_normalise: str = MISSING  # none | rows | trace
     rate_center: bool = MISSING
+    rate_form: str = "logdet"  # logdet | simdino | mcr2
+    symmetric: bool = False  # also predict the first view from the last ones
     supervised: float = 0.0  # weight of a cross-entropy on z_agg: the ceiling, not a self-supervised method
     prediction: float = 1.0  # weight of the prediction loss
 
@@ -88,6 +114,7 @@ class LossConfig:
             self.alpha = float(self.alpha)
         one_of("loss.rate_target", self.rate_target, ["z_agg", "z", "both"])
         one_of("loss.rate_normalise", self.rate_normalise, ["none", "rows", "trace"])
+        one_of("loss.rate_form", self.rate_form, ["logdet", "simdino", "mcr2"])
 
 
 @dataclass
@@ -237,6 +264,11 @@ class Config:
         for part in vars(self).values():
             if part is not self and hasattr(part, "validate"):
                 part.validate()
+        if self.loss.symmetric and self.dataset.first_view != "random":
+            raise ValueError(
+                "loss.symmetric=true and dataset.first_view=reference contradict: the target of the reversed sequence "
+                "would always be the upright image, and its actions could be ignored; give dataset.first_view=random"
+            )
         at_least("seed", self.seed, 0)
         at_least("max_wall_s", self.max_wall_s, 0.0, exclusive=True)
         if not self.runs_dir.strip():

@@ -74,8 +74,8 @@ class ViewGroup(ABC):
     def compose(self, first: Tensor, then: Tensor) -> Tensor:
         """One action for two in a row: `compose(relative(a, b), relative(b, c)) == relative(a, c)`, all (..., A)."""
 
-    def draw(self, index: Tensor, *, seed: int, split: str, epoch: int) -> Tensor:
-        """Parameters (B, V, P) of the samples `index` (B,) int64.
+    def draw(self, index: Tensor, *, seed: int, split: str, epoch: int, first_view: str | None = None) -> Tensor:
+        """Parameters (B, V, P) of the samples `index` (B,) int64; `first_view` stands in for the group's own.
 
         Outside "train" the epoch is left out: evaluation views stay the same. View v of a sample gets the same
         parameters whatever V is, and whether or not the first view is the reference.
@@ -83,15 +83,23 @@ class ViewGroup(ABC):
         epoch = epoch if split == "train" else 0
         u = uniform(index, self.n_views * self.draws_per_view, seed=seed, split=split, epoch=epoch)
         params = self.parameters(u.view(len(index), self.n_views, self.draws_per_view))
-        if self.first_view == "reference":
+        if (first_view or self.first_view) == "reference":
             params[:, 0] = params.new_tensor(self.identity)
         return params
 
     def __call__(
-        self, images: Tensor, labels: Tensor | None, index: Tensor, *, seed: int, split: str, epoch: int
+        self,
+        images: Tensor,
+        labels: Tensor | None,
+        index: Tensor,
+        *,
+        seed: int,
+        split: str,
+        epoch: int,
+        first_view: str | None = None,
     ) -> SequenceBatch:
         """The sequences of a batch of uint8 images (B, C, H, W), which stand at positions `index` (B,) of a source."""
-        params = self.draw(index, seed=seed, split=split, epoch=epoch)
+        params = self.draw(index, seed=seed, split=split, epoch=epoch, first_view=first_view)
         return SequenceBatch(
             views=self.render(images, params),
             actions=self.relative(params[:, :-1], params[:, 1:]),
@@ -99,6 +107,17 @@ class ViewGroup(ABC):
             absolute=self.absolute(params),
             labels=labels,
             index=index,
+        )
+
+    def reverse(self, batch: SequenceBatch) -> SequenceBatch:
+        """The same views in the other order, every action the way back: the first view becomes the target."""
+        return SequenceBatch(
+            views=batch.views.flip(1),
+            actions=self.inverse(batch.actions).flip(1),
+            params=batch.params.flip(1),
+            absolute=batch.absolute.flip(1),
+            labels=batch.labels,
+            index=batch.index,
         )
 
     def render(self, images: Tensor, params: Tensor) -> Tensor:

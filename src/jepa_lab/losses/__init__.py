@@ -1,8 +1,10 @@
 """Losses: pure functions of features, and thin modules over them."""
 
-from jepa_lab.losses.coding_rate import RateLoss, coding_rate, normalise_features, resolve_alpha
+from jepa_lab.losses.coding_rate import coding_rate, normalise_features, resolve_alpha
 from jepa_lab.losses.prediction import best_constant_loss, cosine_prediction, skill
-from jepa_lab.losses.terms import LossTerms
+from jepa_lab.losses.rate_forms import mcr2_rate, simdino_expansion
+from jepa_lab.losses.rate_loss import RateLoss
+from jepa_lab.losses.terms import LossTerms, mean_terms
 
 __all__ = [
     "LossTerms",
@@ -10,7 +12,10 @@ __all__ = [
     "best_constant_loss",
     "coding_rate",
     "cosine_prediction",
+    "mcr2_rate",
+    "mean_terms",
     "normalise_features",
     "resolve_alpha",
+    "simdino_expansion",
     "skill",
 ]

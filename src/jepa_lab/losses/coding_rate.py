@@ -10,10 +10,9 @@ import math
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 NORMALISE = ("none", "rows", "trace")
-TARGETS = ("z_agg", "z", "both")
 
 
 def coding_rate(z: Tensor, alpha: float = 1.0, center: bool = False) -> Tensor:
@@ -85,36 +84,3 @@ def resolve_alpha(alpha: float | str, d: int, how: str = "none", eps: float = 0.
     if not 0 < value < math.inf:
         raise ValueError(f"alpha must be finite and above 0, got {value}")
     return value
-
-
-class RateLoss(nn.Module):
-    """-R of z_agg, of all observed z, or of both (their sum): the coding-rate regulariser without its weight.
-
-    `target`: z_agg | z | both; `alpha`, `normalise`: see resolve_alpha and normalise_features; `center` subtracts the
-    mean over the batch. ValueError for an unknown choice.
-    """
-
-    def __init__(
-        self, target: str = "z_agg", alpha: float | str = 1.0, normalise: str = "none", center: bool = False
-    ) -> None:
-        super().__init__()
-        if target not in TARGETS:
-            raise ValueError(f"target is one of {', '.join(TARGETS)}, got {target!r}")
-        resolve_alpha(alpha, 1, normalise)  # raises here rather than in the first step
-        self.target = target
-        self.alpha = alpha
-        self.normalise = normalise
-        self.center = center
-
-    def forward(self, z_agg: Tensor, z: Tensor) -> Tensor:
-        """z_agg (B, Da), z (B, M, D) -> scalar. The B * M views of z are rows of one matrix."""
-        loss = z_agg.new_zeros((), dtype=torch.float32)
-        if self.target in ("z_agg", "both"):
-            loss = loss - self._rate(z_agg)
-        if self.target in ("z", "both"):
-            loss = loss - self._rate(z.flatten(0, 1))
-        return loss
-
-    def _rate(self, z: Tensor) -> Tensor:
-        alpha = resolve_alpha(self.alpha, z.shape[1], self.normalise)
-        return coding_rate(normalise_features(z, self.normalise, self.center), alpha, self.center)

@@ -14,6 +14,7 @@ from jepa_lab.config.schema import OptimConfig
 from jepa_lab.data.loader import ImageBatch
 from jepa_lab.data.sequences import SequenceBatch
 from jepa_lab.data.views import ViewGroup
+from jepa_lab.losses import mean_terms
 from jepa_lab.modules.objective import Objective
 from jepa_lab.modules.optimisation import build_optimiser, learning_rate_factor
 from jepa_lab.networks.seq_jepa import Representations, SeqJEPANetwork
@@ -39,7 +40,8 @@ class SeqJEPA(pl.LightningModule):
 
     Args: network; group renders views; target is "ema" (a frozen average, updated by the callback TargetEMA),
     "stopgrad" (the encoder itself, without gradient) or "shared" (with gradient); steps is the run's number of
-    optimiser steps.
+    optimiser steps. symmetric: the loss is the mean of this sequence's and the reversed one's (a second pass, the first
+    view its target, every action inverted). eval_first_view: of evaluation passes, by default the group's own.
 
     Callbacks read `representations` and `terms` (detached) after a training step, `batch` after any step, `evaluated`
     after a validation step. `eval_prefix` names the keys of an evaluation pass: reference, val or test.
@@ -56,6 +58,8 @@ class SeqJEPA(pl.LightningModule):
         steps: int,
         seed: int,
         n_classes: int,
+        symmetric: bool = False,
+        eval_first_view: str | None = None,
     ) -> None:
         super().__init__()
         self.network = network
@@ -67,6 +71,8 @@ class SeqJEPA(pl.LightningModule):
         self.steps = steps
         self.seed = seed
         self.n_classes = n_classes
+        self.symmetric = symmetric
+        self.eval_first_view = eval_first_view
         self.eval_prefix = "val"
         self.representations: Representations | None = None
         self.terms: dict[str, Tensor] = {}
@@ -83,11 +89,10 @@ class SeqJEPA(pl.LightningModule):
         split, index, images, labels = batch
         if split == "train":
             return self.group(images, labels, index, seed=self.seed, split=split, epoch=self.current_epoch)
+        fixed: Any = {"seed": self.seed, "epoch": 0, "first_view": self.eval_first_view}
         again = int(index[0]) < SECOND_LOOKS
-        self._second_look = (
-            self.group(images, labels, index, seed=self.seed, split=f"{split}-again", epoch=0) if again else None
-        )
-        return self.group(images, labels, index, seed=self.seed, split=split, epoch=0)
+        self._second_look = self.group(images, labels, index, split=f"{split}-again", **fixed) if again else None
+        return self.group(images, labels, index, split=split, **fixed)
 
     def forward(self, batch: SequenceBatch) -> Representations:
         z = self.network.encode(batch.observed)
@@ -107,6 +112,8 @@ class SeqJEPA(pl.LightningModule):
     def training_step(self, batch: SequenceBatch, batch_idx: int) -> Tensor:
         reps = self(batch)
         loss = self.objective(reps, batch.labels)
+        if self.symmetric:
+            loss = mean_terms(loss, self.objective(self(self.group.reverse(batch)), batch.labels))
         self.batch, self.representations = batch, reps.detach()
         self.terms = {"total": loss.total.detach(), **{k: v.detach() for k, v in loss.terms.items()}}
         return loss.total

@@ -1,0 +1,139 @@
+"""CRATE (Yu et al. 2023, arXiv:2306.01129): attention that compresses, then a step towards a sparse code.
+
+A block takes tokens x to x' = x + W_o concat_h[softmax(U_h U_h' / sqrt(d_h)) U_h], U the heads of one projection of
+LayerNorm(x) (queries, keys and values are the same), and then to ReLU(y + eta D'(y - D y) - eta lambda) with
+y = LayerNorm(x') and a square dictionary D: one ISTA step, without a residual around it.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from jepa_lab.errors import UserError
+from jepa_lab.networks.aggregator import sincos_positions
+
+
+class SubspaceAttention(nn.Module):
+    """MSSA: tokens (B, N, D) -> (B, N, D), the residual left to the block. UserError unless heads divides D."""
+
+    def __init__(self, dim: int, heads: int, key: str = "model.heads") -> None:
+        super().__init__()
+        if dim % heads:
+            raise UserError(f"{key}={heads}: the token width {dim} (encoder + action) is not a multiple of it")
+        self.heads = heads
+        self.subspaces = nn.Linear(dim, dim, bias=False)
+        self.out = nn.Linear(dim, dim, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        b, n, d = x.shape
+        u = self.subspaces(x).view(b, n, self.heads, d // self.heads).transpose(1, 2)
+        mixed = F.scaled_dot_product_attention(u, u, u)
+        return self.out(mixed.transpose(1, 2).reshape(b, n, d))
+
+
+class SparseStep(nn.Module):
+    """One ISTA step for 0.5 |x - D z|^2 + sparsity |z|_1, z >= 0, from z = x: (..., D) -> (..., D), none below 0.
+
+    `zero_share` is the share of zeros in the last output, a detached scalar.
+    """
+
+    def __init__(self, dim: int, eta: float, sparsity: float) -> None:
+        super().__init__()
+        self.dictionary = nn.Parameter(nn.init.kaiming_uniform_(torch.empty(dim, dim)))
+        self.eta = eta
+        self.sparsity = sparsity
+        self.zero_share: Tensor | None = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        residual = x - x @ self.dictionary.T
+        z = F.relu(x + self.eta * (residual @ self.dictionary) - self.eta * self.sparsity)
+        self.zero_share = (z == 0).float().mean().detach()
+        return z
+
+
+class CrateBlock(nn.Module):
+    """Tokens (B, N, D) -> (B, N, D): subspace attention with a residual, then a sparse step without one."""
+
+    def __init__(self, dim: int, heads: int, eta: float, sparsity: float, key: str = "model.heads") -> None:
+        super().__init__()
+        self.attention_norm = nn.LayerNorm(dim)
+        self.attention = SubspaceAttention(dim, heads, key)
+        self.step_norm = nn.LayerNorm(dim)
+        self.step = SparseStep(dim, eta, sparsity)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x + self.attention(self.attention_norm(x))
+        return self.step(self.step_norm(x))
+
+
+class CrateAggregator(nn.Module):
+    """Tokens (B, M, D) -> z_agg (B, D), as TransformerAggregator: an [AGG] token, position codes, blocks, LayerNorm."""
+
+    def __init__(
+        self,
+        dim: int,
+        *,
+        depth: int = 3,
+        heads: int = 4,
+        eta: float = 0.1,
+        sparsity: float = 0.1,
+        positions: str = "sincos",
+        max_views: int = 32,
+    ) -> None:
+        super().__init__()
+        self.agg_token = nn.Parameter(torch.zeros(1, 1, dim))
+        self.blocks = nn.ModuleList(CrateBlock(dim, heads, eta, sparsity) for _ in range(depth))
+        self.norm = nn.LayerNorm(dim)
+        self.positions = positions
+        self.position_code = nn.Parameter(torch.randn(1, max_views, dim) * 0.02) if positions == "learned" else None
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        b, m, d = tokens.shape
+        if self.position_code is not None:
+            if m > self.position_code.shape[1]:
+                raise ValueError(f"{m} views, but learned positions for {self.position_code.shape[1]}")
+            tokens = tokens + self.position_code[:, :m]
+        elif self.positions == "sincos":
+            tokens = tokens + sincos_positions(m, d).to(tokens)
+        x = torch.cat([self.agg_token.expand(b, 1, d).to(tokens.dtype), tokens], dim=1)
+        for block in self.blocks:
+            x = block(x)
+        return self.norm(x[:, 0])
+
+
+class CratePredictor(nn.Module):
+    """concat(z_agg, action embedding) (n, Da + P) -> z_hat (n, out_dim): CRATE blocks over the two tokens [z_agg, a map
+    of the embedding to Da], the first one read out linearly."""
+
+    def __init__(
+        self,
+        aggregate_dim: int,
+        action_dim: int,
+        out_dim: int,
+        *,
+        depth: int = 2,
+        heads: int = 4,
+        eta: float = 0.1,
+        sparsity: float = 0.1,
+    ) -> None:
+        super().__init__()
+        self.widths = [aggregate_dim, action_dim]
+        self.widen = nn.Linear(action_dim, aggregate_dim)
+        key = "model.predictor_heads"
+        self.blocks = nn.ModuleList(CrateBlock(aggregate_dim, heads, eta, sparsity, key) for _ in range(depth))
+        self.out = nn.Linear(aggregate_dim, out_dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        z_agg, action = x.split(self.widths, dim=-1)
+        tokens = torch.stack([z_agg, self.widen(action)], dim=1)
+        for block in self.blocks:
+            tokens = block(tokens)
+        return self.out(tokens[:, 0])
+
+
+def zero_shares(module: nn.Module) -> dict[str, Tensor]:
+    """{name of the step within `module`: share of zeros in its last output}."""
+    steps = ((name, part) for name, part in module.named_modules() if isinstance(part, SparseStep))
+    return {name.replace(".step", ""): s.zero_share for name, s in steps if s.zero_share is not None}
