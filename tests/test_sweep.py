@@ -286,3 +286,21 @@ def test_check_cannot_list_the_jobs_of_a_sweeper_that_chooses_them_while_it_runs
     code, _, err = command(*B, "-m", "hydra/sweeper=optuna", "seed=1", main=check_command.main)
     assert code == 2
     assert "chooses its jobs while it runs" in err
+
+
+def test_a_sweep_over_seeds_ends_with_the_paired_difference_to_the_control(command: Command, tmp_path: Path) -> None:
+    seeds = ["-m", "seed=0,1,2", "dataset.epochs=1", *(w for w in SMALL if not w.startswith("dataset.epochs"))]
+    _, out, _ = command("+experiment=teacherless_b", *seeds)
+    assert "no runs of the control seq_jepa_baseline" in out
+    assert "+experiment=seq_jepa_baseline" in out
+    command("+experiment=seq_jepa_baseline", *seeds, "sweep.control=null")
+    _, out, _ = command("+experiment=teacherless_b", *seeds)
+    assert "seq_jepa_baseline (control)" in out
+    assert "p of the two-sided sign-flip test" in out
+    (path,) = tmp_path.glob("runs/sweeps/*/paired.json")
+    content = json.loads(path.read_text())
+    row = next(r for r in content["rows"] if not r["is_control"] and "class_from_z_agg" in r["metric"])
+    assert row["difference"]["n"] == 3
+    _, out, _ = command("+experiment=teacherless_b,teacherless_e,seq_jepa_baseline", *seeds)
+    assert out.count("(control)") == 3  # once a metric
+    assert "with 3 pairs p is never below 0.25" in out

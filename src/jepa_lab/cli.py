@@ -136,12 +136,25 @@ def _show_sweep(sweep_dir: Path) -> list[int]:
     print()
     print_records(records)
     print(f"{summary_line(records)}\n", flush=True)
-    comparison = compare([Path(r.run_dir) for r in records if r.run_dir])
+    runs = list(dict.fromkeys(Path(r.run_dir) for r in records if r.run_dir))
+    comparison = compare(runs)
     if comparison.rows:
         comparison.print()
         comparison.write(sweep_dir)
+        _show_paired(runs, sweep_dir)
         print(f"\ncomparison: {sweep_dir / 'comparison.csv'}", flush=True)
     return [r.code for r in records]
+
+
+def _show_paired(runs: list[Path], sweep_dir: Path) -> None:
+    from jepa_lab.ledger.atomic import write_json
+    from jepa_lab.sweep.control import paired_report
+
+    text, content = paired_report(runs, Begin.control) if Begin.control else ("", {})
+    if text:
+        print(f"\n{text}")
+    if content:
+        write_json(sweep_dir / "paired.json", content)
 
 
 def _one_line(error: BaseException) -> str:

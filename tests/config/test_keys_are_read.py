@@ -28,7 +28,7 @@ COMPOSED = {
     "dataset.seq_len": "dataset.n_views",
 }
 # read by the command line, before or instead of train(); tests/test_sweep.py shows what they do
-BY_THE_COMMAND = {"sweep.fail_fast"}
+BY_THE_COMMAND = {"sweep.fail_fast", "sweep.control"}
 # says which option of a group was chosen, for people and for the identity of a run
 LABELS = {"model.name", "hardware.name"}
 

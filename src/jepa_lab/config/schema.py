@@ -205,6 +205,7 @@ class DiagnosisConfig:
 @dataclass
 class SweepConfig:
     fail_fast: bool = False
+    control: str | None = None  # name of an experiment
 
 
 @dataclass

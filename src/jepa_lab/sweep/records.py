@@ -74,7 +74,8 @@ class Begin(Callback):
     an earlier start, and remembers where the new ones will be."""
 
     sweep_dir: Path | None = None
+    control: str = ""
 
     def on_multirun_start(self, config: Any, **kwargs: Any) -> None:
-        Begin.sweep_dir = Path(config.hydra.sweep.dir)
+        Begin.sweep_dir, Begin.control = Path(config.hydra.sweep.dir), str(config.sweep.control or "")
         shutil.rmtree(Begin.sweep_dir / "jobs", ignore_errors=True)

@@ -1,0 +1,81 @@
+"""The control of a sweep: the runs that its arms are measured against, in the sweep or made before."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from jepa_lab.report.comparison import Comparison, compare
+
+# what a control may differ in from the arms: how the first view of training is drawn, and where the images lie
+FREE = ("name", "first_view", "eval_first_view", "root", "path", "tiers")
+METRICS = ("probe/class_from_z_agg", "probe/relative_action_from_z", "probe/action_from_z")
+
+
+def control_runs(runs: Sequence[Path], control: str) -> list[Path]:
+    """Completed runs of the experiment `control` beside these, of their seeds, data, budget, encoder and precision."""
+    configs = [_config(run) for run in runs]
+    wanted = {json.dumps(_protocol(config), sort_keys=True) for config in configs if config}
+    found = []
+    for runs_dir in {run.parent.parent for run in runs}:
+        for path in sorted((runs_dir / control).glob("*/config.yaml")):
+            config = _config(path.parent)
+            if json.dumps(_protocol(config), sort_keys=True) in wanted and _completed(path.parent):
+                found.append(path.parent)
+    return found
+
+
+def paired_report(runs: Sequence[Path], control: str) -> tuple[str, dict[str, Any]]:
+    """(text, the same for JSON): every arm's difference to the control, paired by seed. ("", {}) where no arm has two
+    seeds; a text that says what is missing where there is no control."""
+    from jepa_lab.report.paired import arms, paired_dict, paired_table
+    from jepa_lab.report.paired_text import paired_text
+
+    own = compare(runs)
+    if "seed" not in own.columns:
+        return "", {}
+    names = {config.get("name") for config in map(_config, runs)}
+    beside = [] if control in names else control_runs(runs, control)
+    if control not in names and not beside:
+        return (
+            f"no runs of the control {control} with these data, budget and seeds: the same line with "
+            f"+experiment={control} makes them, and the same sweep again then ends with the paired differences"
+        ), {}
+    comparison = compare([*runs, *beside])
+    if len(arms(comparison.rows)) < 2:
+        return "", {}
+    try:
+        rows = paired_table(comparison, control, _metrics(comparison))
+    except ValueError as error:
+        return f"no paired differences: {error}", {}
+    return paired_text(rows), paired_dict(rows)
+
+
+def _metrics(comparison: Comparison) -> list[str]:
+    return [column for column in comparison.columns if column.partition("/")[2] in METRICS]
+
+
+def _config(run: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _protocol(config: dict[str, Any]) -> dict[str, Any]:
+    dataset = {k: v for k, v in (config.get("dataset") or {}).items() if k not in FREE}
+    parts = {key: config.get(key) for key in ("seed", "encoder", "precision", "probes", "recipe")}
+    threads = (config.get("hardware") or {}).get("threads")
+    return {**parts, "dataset": {"name": (config.get("dataset") or {}).get("name"), **dataset}, "threads": threads}
+
+
+def _completed(run: Path) -> bool:
+    try:
+        return bool(json.loads((run / "status.json").read_text(encoding="utf-8")).get("state") == "completed")
+    except (OSError, ValueError, AttributeError):
+        return False
