@@ -19,21 +19,24 @@ from jepa_lab.callbacks import (
     TargetEMA,
     TrainingLog,
 )
-from jepa_lab.config.schema import Config, ModelConfig
+from jepa_lab.config.loss import LossConfig
+from jepa_lab.config.model import ModelConfig
+from jepa_lab.config.schema import Config
 from jepa_lab.data.images import ImageSource, Splits
 from jepa_lab.data.loader import EpochLoader
 from jepa_lab.data.views import ViewGroup, make_view_group
 from jepa_lab.errors import UserError
 from jepa_lab.ledger import ParquetLedger, RunDir
-from jepa_lab.losses import RateLoss
-from jepa_lab.modules.objective import Objective
+from jepa_lab.losses import DinoLoss, MismatchedSharpening, RateLoss
+from jepa_lab.modules.objective import Match, Objective
 from jepa_lab.modules.seq_jepa import SeqJEPA
 from jepa_lab.networks.aggregator import MeanAggregator, TransformerAggregator
 from jepa_lab.networks.crate import CrateAggregator, CratePredictor
 from jepa_lab.networks.encoders import build_encoder
 from jepa_lab.networks.heads import ActionProjection, mlp_predictor
+from jepa_lab.networks.prototypes import PrototypeHead
 from jepa_lab.networks.seq_jepa import SeqJEPANetwork
-from jepa_lab.networks.target import tau_from_memory
+from jepa_lab.networks.target import make_ema_copy, tau_from_memory
 from jepa_lab.stop import Stop
 
 T = TypeVar("T")
@@ -113,6 +116,7 @@ def build_module(config: Config, group: ViewGroup, source: ImageSource, steps: i
             prediction=loss.prediction,
             supervised=loss.supervised,
             classifier=classifier,
+            match=build_match(loss, dim, averaged=config.target.name == "ema"),
         ),
         target=config.target.name,
         optim=config.optim,
@@ -125,6 +129,25 @@ def build_module(config: Config, group: ViewGroup, source: ImageSource, steps: i
     if config.hardware.compile:
         network.encoder.compile()
     return module
+
+
+def build_match(loss: LossConfig, dim: int, averaged: bool) -> Match | None:
+    """What takes the place of 1 - cos between z_hat and z_target (B, dim); `averaged`: the teacher has its own head."""
+    if loss.form == "cosine":
+        return None
+    temp, decay = given(loss.teacher_temp), given(loss.center_decay)
+    if loss.form == "sharpened":
+        return Match(MismatchedSharpening(dim, temp, decay))
+    student_head = None
+    if loss.form == "dino":
+        student_head = PrototypeHead(dim, given(loss.prototypes), given(loss.head_hidden), given(loss.bottleneck))
+    width = given(loss.prototypes) if student_head is not None else dim
+    return Match(
+        DinoLoss(width, given(loss.student_temp), temp, decay, hold=True),
+        student_head,
+        make_ema_copy(student_head) if student_head is not None and averaged else None,
+        (given(loss.teacher_temp_start), temp, given(loss.temp_warmup)),
+    )
 
 
 def build_aggregator(model: ModelConfig, width: int) -> nn.Module:

@@ -47,8 +47,8 @@ def poison(monkeypatch: pytest.MonkeyPatch, what: str, batches: set[int]) -> Non
         count += 1
         return step(self, batch, index)
 
-    def terms(self: Any, reps: Any, labels: Any) -> LossTerms:
-        found = objective(self, reps, labels)
+    def terms(self: Any, *args: Any) -> LossTerms:
+        found = objective(self, *args)
         if count in batches and what == "rate":
             return LossTerms(found.total * math.nan, {**found.terms, "rate": found.terms["rate"] * math.nan})
         total = _Poison.apply(found.total) if count in batches and what == "gradient" else found.total

@@ -95,6 +95,7 @@ def test_every_key_in_conf_is_read(
         ("teacherless_a", [*own, "logger=wandb"]),
         ("supervised", []),
         ("teacherless_e", ["model/predictor=crate"]),
+        ("teacherless_d", ["target=ema"]),
     ]:
         train(make_config(*short, *words, experiment=experiment))
     kinds = {type(part).__name__: path for path, part in located(Config())}

@@ -20,7 +20,7 @@ class FiniteGuard(pl.Callback):
     that learn from a training batch.
 
     With `skip` false raises NonFinite with the name of the first bad term; the weights are those before the step. With
-    `skip` true drops the gradients of the step (all its accumulated batches) and puts the network's buffers back, so
+    `skip` true drops the gradients of the step (all its accumulated batches) and puts the module's buffers back, so
     that weights, optimiser and running statistics stay as they were; counts under `train/skipped_steps`; raises after
     25 skipped steps in a row. Publishes `grad_norm` (before clipping), `finite` (this batch) and `skipped` (this step)
     on the module.
@@ -37,7 +37,7 @@ class FiniteGuard(pl.Callback):
     def on_train_batch_start(self, trainer: pl.Trainer, pl_module: Any, *args: Any) -> None:
         pl_module.skipped = False
         if self.skip:
-            self._buffers = [(b, b.clone()) for b in pl_module.network.buffers()]
+            self._buffers = [(b, b.clone()) for b in pl_module.buffers()]
 
     def on_before_backward(self, trainer: pl.Trainer, pl_module: Any, loss: Tensor) -> None:
         terms = {name: value for name, value in pl_module.terms.items() if name != "total"}

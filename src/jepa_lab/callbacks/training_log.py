@@ -13,7 +13,8 @@ from jepa_lab.networks.crate import zero_shares
 class TrainingLog(pl.Callback):
     """Logs `train/loss/<term>`, `train/grad_norm` (before clipping) and `train/lr` at the first optimiser step and
     every `every` steps; a step that was skipped has no row. Of CRATE blocks also
-    `train/sparsity/<part>/<block>`, the share of zeros after the sparse step."""
+    `train/sparsity/<part>/<block>`, the share of zeros after the sparse step; of a DINO form
+    `train/dino/<statistic>` of the teacher's distributions."""
 
     def __init__(self, every: int) -> None:
         self.every = every
@@ -34,5 +35,7 @@ class TrainingLog(pl.Callback):
         for part in ("aggregator", "predictor"):
             shares = zero_shares(getattr(pl_module.network, part))
             values |= {f"train/sparsity/{part}/{name}": float(share) for name, share in shares.items()}
+        if pl_module.objective.match is not None:
+            values |= {f"train/dino/{name}": v for name, v in pl_module.objective.match.statistics().items()}
         values["train/lr"] = float(trainer.optimizers[0].param_groups[0]["lr"])
         publish(trainer, values)

@@ -12,54 +12,9 @@ from typing import Any
 from omegaconf import MISSING
 
 from jepa_lab.config.dataset import DatasetConfig
+from jepa_lab.config.loss import LossConfig
+from jepa_lab.config.model import ModelConfig
 from jepa_lab.config.ranges import at_least, one_of, unset, within
-
-
-@dataclass
-class ModelConfig:
-    name: str = MISSING  # seq_jepa
-    action_dim: int = MISSING  # width P of the action embedding
-    aggregator: str = MISSING  # transformer | crate | mean
-    predictor: str = MISSING  # mlp | crate
-    depth: int = MISSING  # blocks of the aggregator
-    heads: int = MISSING  # of the aggregator
-    positions: str = MISSING  # none | learned | sincos
-    ffn_ratio: int | None = None  # transformer
-    dropout: float | None = None  # transformer
-    norm_first: bool | None = None  # transformer: pre-norm blocks; the published ones are post-norm
-    hidden: int | None = None  # of the mlp; 0 is a linear predictor
-    predictor_depth: int | None = None  # crate
-    predictor_heads: int | None = None
-    eta: float | None = None  # crate, both: step size of ISTA
-    sparsity: float | None = None  # crate, both: its threshold
-
-    def validate(self) -> None:
-        one_of("model.name", self.name, ["seq_jepa"])
-        one_of("model.positions", self.positions, ["none", "learned", "sincos"])
-        one_of("model.aggregator", self.aggregator, ["transformer", "crate", "mean"])
-        one_of("model.predictor", self.predictor, ["mlp", "crate"])
-        for key in ("action_dim", "depth", "heads", "ffn_ratio", "predictor_depth", "predictor_heads"):
-            at_least(f"model.{key}", getattr(self, key), 1)
-        at_least("model.hidden", self.hidden, 0)
-        within("model.dropout", self.dropout, 0.0, 0.9)
-        at_least("model.eta", self.eta, 0.0, exclusive=True)
-        at_least("model.sparsity", self.sparsity, 0.0)
-        readers = {
-            "ffn_ratio": self.aggregator == "transformer",
-            "dropout": self.aggregator == "transformer",
-            "norm_first": self.aggregator == "transformer",
-            "hidden": self.predictor == "mlp",
-            "predictor_depth": self.predictor == "crate",
-            "predictor_heads": self.predictor == "crate",
-            "eta": "crate" in (self.aggregator, self.predictor),
-            "sparsity": "crate" in (self.aggregator, self.predictor),
-        }
-        parts = f"model/aggregator={self.aggregator} with model/predictor={self.predictor}"
-        for key, is_read in readers.items():
-            if not is_read and self.aggregator != "mean":
-                unset(f"model.{key}", getattr(self, key), f"{parts} does not have it")
-            if is_read and getattr(self, key) is None:
-                raise ValueError(f"model.{key} is missing: {parts} needs it")
 
 
 @dataclass
@@ -89,32 +44,6 @@ class TargetConfig:
             unset("target.tau", self.tau, "only target=ema has it")
         within("target.tau", self.tau, 0.0, 1.0)
         within("target.memory", self.memory, 0.0, 1.0)
-
-
-@dataclass
-class LossConfig:
-    lambda_rate: float = MISSING  # weight of -R
-    alpha: Any = 1.0  # a number, or auto = d / eps^2 of unit rows, eps .5
-    rate_target: str = MISSING  # z_agg | z | both
-    rate_normalise: str = MISSING  # none | rows | trace
-    rate_center: bool = MISSING
-    rate_form: str = "logdet"  # logdet | simdino | mcr2
-    symmetric: bool = False  # also predict the first view from the last ones
-    supervised: float = 0.0  # weight of a cross-entropy on z_agg: the ceiling, not a self-supervised method
-    prediction: float = 1.0  # weight of the prediction loss
-
-    def validate(self) -> None:
-        at_least("loss.lambda_rate", self.lambda_rate, 0.0)
-        at_least("loss.supervised", self.supervised, 0.0)
-        at_least("loss.prediction", self.prediction, 0.0)
-        if self.alpha != "auto":
-            if isinstance(self.alpha, bool) or not isinstance(self.alpha, (int, float)):
-                raise ValueError(f"loss.alpha={self.alpha}: a number above 0, or auto")
-            at_least("loss.alpha", self.alpha, 0.0, exclusive=True)
-            self.alpha = float(self.alpha)
-        one_of("loss.rate_target", self.rate_target, ["z_agg", "z", "both"])
-        one_of("loss.rate_normalise", self.rate_normalise, ["none", "rows", "trace"])
-        one_of("loss.rate_form", self.rate_form, ["logdet", "simdino", "mcr2"])
 
 
 @dataclass
@@ -265,6 +194,11 @@ class Config:
         for part in vars(self).values():
             if part is not self and hasattr(part, "validate"):
                 part.validate()
+        if self.loss.form != "cosine" and self.target.name == "shared":
+            raise ValueError(
+                f"loss.form={self.loss.form} and target=shared contradict: its teacher has no gradient; give "
+                "target=ema or target=stopgrad"
+            )
         if self.loss.symmetric and self.dataset.first_view != "random":
             raise ValueError(
                 "loss.symmetric=true and dataset.first_view=reference contradict: the target of the reversed sequence "

@@ -2,18 +2,70 @@
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from jepa_lab.losses import LossTerms, RateLoss, cosine_prediction
+from jepa_lab.losses import (
+    DinoLoss,
+    LossTerms,
+    MismatchedSharpening,
+    RateLoss,
+    cosine_prediction,
+    distribution_statistics,
+)
 from jepa_lab.networks.seq_jepa import Representations
+
+
+class Match(nn.Module):
+    """z_hat against z_target, (B, D) each, in a form other than 1 - cos: a loss over two heads, or over none.
+
+    With `teacher_head` None the student's head is the teacher's too (a target without a teacher of its own). The
+    temperature of DINO's teacher goes from `temps[0]` to `temps[1]` over the first `temps[2]` of the run.
+    """
+
+    def __init__(
+        self,
+        loss: DinoLoss | MismatchedSharpening,
+        student_head: nn.Module | None = None,
+        teacher_head: nn.Module | None = None,
+        temps: tuple[float, float, float] | None = None,
+    ) -> None:
+        super().__init__()
+        self.loss = loss
+        self.student_head = student_head
+        self.teacher_head = teacher_head
+        self.temps = temps
+
+    def forward(self, z_hat: Tensor, z_target: Tensor, progress: float) -> LossTerms:
+        if isinstance(self.loss, DinoLoss) and self.temps is not None:
+            start, end, share = self.temps
+            self.loss.teacher_temp = end if progress >= share else start + (end - start) * progress / share
+        if self.student_head is None:
+            return self.loss(z_hat, z_target)
+        with torch.no_grad():
+            teacher = (self.teacher_head or self.student_head)(z_target)
+        return self.loss(self.student_head(z_hat), teacher)
+
+    def end_step(self, skipped: bool) -> None:
+        """Moves DINO's centre by the rows of the optimiser step; not by those of one that is left out."""
+        if isinstance(self.loss, DinoLoss):
+            if skipped:
+                self.loss.forget()
+            self.loss.update_center()
+
+    def statistics(self) -> dict[str, float]:
+        """Of the teacher's distributions in the last batch, see distribution_statistics; {} if there are none."""
+        p = self.loss.teacher_probabilities if isinstance(self.loss, DinoLoss) else None
+        return {} if p is None else {name: float(value) for name, value in distribution_statistics(p).items()}
 
 
 class Objective(nn.Module):
     """total = prediction * (1 - cos(z_hat, z_target)) + lambda_rate * (-R) + supervised * cross-entropy.
 
-    The cross-entropy reads z_agg through a linear classifier; it exists for the supervised ceiling only. z_target
-    arrives with or without gradient: that is the target branch's decision. A term of weight 0 is not computed.
+    `match` takes the place of 1 - cos. The cross-entropy reads z_agg through a linear classifier; it exists for the
+    supervised ceiling only. z_target arrives with or without gradient: that is the target branch's decision. A term of
+    weight 0 is not computed.
     """
 
     def __init__(
@@ -24,6 +76,7 @@ class Objective(nn.Module):
         prediction: float = 1.0,
         supervised: float = 0.0,
         classifier: nn.Linear | None = None,
+        match: Match | None = None,
     ) -> None:
         super().__init__()
         self.rate = rate
@@ -31,10 +84,15 @@ class Objective(nn.Module):
         self.prediction = prediction
         self.supervised = supervised
         self.classifier = classifier
+        self.match = match
 
-    def forward(self, reps: Representations, labels: Tensor | None) -> LossTerms:
-        """Scalars; `terms` are unweighted."""
-        terms = {"prediction": cosine_prediction(reps.z_hat, reps.z_target)}
+    def forward(self, reps: Representations, labels: Tensor | None, progress: float = 0.0) -> LossTerms:
+        """Scalars; `terms` are unweighted. `progress` is the share of the run's steps that is done."""
+        if self.match is None:
+            terms = {"prediction": cosine_prediction(reps.z_hat, reps.z_target)}
+        else:
+            matched = self.match(reps.z_hat, reps.z_target, progress)
+            terms = {"prediction": matched.total, **matched.terms}
         total = self.prediction * terms["prediction"]
         if self.rate is not None and self.lambda_rate > 0:
             terms["rate"] = self.rate(reps.z_agg, reps.z)

@@ -1,0 +1,126 @@
+"""DINO (Caron et al. 2021, arXiv:2104.14294): a student's distribution over prototypes is drawn to a teacher's.
+
+The teacher is centred and sharpened: centring alone would make it uniform, sharpening alone one-hot.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from jepa_lab.losses.terms import LossTerms
+
+
+class DinoLoss(nn.Module):
+    """(student (n, dim), teacher (n, dim)) -> cross-entropy of softmax(student / student_temp) under the teacher's
+    softmax((teacher - center) / teacher_temp), which gets no gradient; terms cross_entropy, teacher_entropy and kl.
+
+    The buffer `center` (dim,) starts at 0; it is used first and then moved towards the mean of the teacher's rows, in
+    training mode only. With `hold` set, forward only collects rows, and `update_center` moves it: once per optimiser
+    step, however many batches or directions the step had. Float32 or better, outside autocast. ValueError for other
+    shapes.
+    """
+
+    center: Tensor
+    _sum: Tensor
+
+    def __init__(
+        self,
+        dim: int,
+        student_temp: float = 0.1,
+        teacher_temp: float = 0.04,
+        center_ema_decay: float = 0.9,
+        hold: bool = False,
+    ) -> None:
+        super().__init__()
+        self.student_temp = student_temp
+        self.teacher_temp = teacher_temp
+        self.center_ema_decay = center_ema_decay
+        self.hold = hold
+        self.register_buffer("center", torch.zeros(dim))
+        self.register_buffer("_sum", torch.zeros(dim), persistent=False)  # no checkpoint falls within a step
+        self._rows = 0
+        self.teacher_probabilities: Tensor | None = None  # of the last forward, for distribution_statistics
+
+    def forward(self, student: Tensor, teacher: Tensor) -> LossTerms:
+        if student.shape != teacher.shape or student.ndim != 2 or student.shape[1] != len(self.center):
+            shapes = f"{tuple(student.shape)} and {tuple(teacher.shape)}"
+            raise ValueError(f"expected two (n, {len(self.center)}) tensors, got {shapes}")
+        with torch.autocast(student.device.type, enabled=False):
+            student, teacher = _at_least_float32(student), _at_least_float32(teacher.detach())
+            log_p = F.log_softmax((teacher - self.center) / self.teacher_temp, dim=-1)
+            p = log_p.exp()
+            cross_entropy = -(p * F.log_softmax(student / self.student_temp, dim=-1)).sum(-1).mean()
+            entropy = -(p * log_p).sum(-1).mean()
+        self.teacher_probabilities = p
+        if self.training:
+            self._sum += teacher.sum(dim=0).to(self._sum.dtype)
+            self._rows += len(teacher)
+            if not self.hold:
+                self.update_center()
+        terms = {"cross_entropy": cross_entropy, "teacher_entropy": entropy, "kl": cross_entropy - entropy}
+        return LossTerms(cross_entropy, terms)
+
+    @torch.no_grad()
+    def update_center(self) -> None:
+        """center <- decay * center + (1 - decay) * mean of the rows since the last update; nothing without rows."""
+        if self._rows:
+            self.center.lerp_(self._sum / self._rows, 1.0 - self.center_ema_decay)
+        self.forget()
+
+    def forget(self) -> None:
+        """Drops the rows collected since the last update, as for a step that is left out."""
+        self._sum.zero_()
+        self._rows = 0
+
+
+class MismatchedSharpening(nn.Module):
+    """The published "sharpening", kept to reproduce its numbers: 1 - cos(z_hat, softmax((z_target - center) / temp)).
+
+    An unconstrained vector is compared with a nearly one-hot, non-negative one. The centre is moved before it is used.
+    (n, dim) each; terms: prediction.
+    """
+
+    center: Tensor
+
+    def __init__(self, dim: int, temp: float = 0.04, center_ema_decay: float = 0.9) -> None:
+        super().__init__()
+        self.temp = temp
+        self.center_ema_decay = center_ema_decay
+        self.register_buffer("center", torch.zeros(dim))
+
+    def forward(self, z_hat: Tensor, z_target: Tensor) -> LossTerms:
+        z_hat, z_target = z_hat.float(), z_target.detach().float()
+        if self.training:
+            with torch.no_grad():
+                self.center.lerp_(z_target.mean(dim=0), 1.0 - self.center_ema_decay)
+        target = torch.softmax((z_target - self.center) / self.temp, dim=-1)
+        loss = 1.0 - F.cosine_similarity(z_hat, target, dim=-1).mean()
+        return LossTerms(loss, {})
+
+
+def distribution_statistics(p: Tensor) -> dict[str, Tensor]:
+    """Of rows of probabilities (n, k): mean_entropy, entropy_of_mean, mutual_information = their difference, in nats,
+    and prototype_usage, the share of columns that are some row's largest.
+
+    The mutual information is 0 in both kinds of DINO's collapse, all rows uniform and all rows the same; ln k if the
+    rows are certain and spread evenly. ValueError for another rank.
+    """
+    if p.ndim != 2 or len(p) < 1:
+        raise ValueError(f"expected probabilities (n, k), got {tuple(p.shape)}")
+    p = p.detach().double()
+    mean_entropy = torch.special.entr(p).sum(-1).mean()
+    entropy_of_mean = torch.special.entr(p.mean(dim=0)).sum()
+    used = torch.zeros(p.shape[1], dtype=torch.bool, device=p.device)
+    used[p.argmax(dim=-1)] = True
+    return {
+        "mean_entropy": mean_entropy,
+        "entropy_of_mean": entropy_of_mean,
+        "mutual_information": entropy_of_mean - mean_entropy,
+        "prototype_usage": used.double().mean(),
+    }
+
+
+def _at_least_float32(x: Tensor) -> Tensor:
+    return x if x.dtype == torch.float64 else x.float()
