@@ -11,7 +11,7 @@ import torch
 from jepa_lab.config import Config
 from jepa_lab.errors import UserError
 from jepa_lab.ledger import history_of
-from jepa_lab.losses import DinoLoss
+from jepa_lab.losses import DinoLoss, MismatchedSharpening
 from jepa_lab.modules.objective import Match
 from jepa_lab.run import train
 from killing import difference, state_of
@@ -107,3 +107,25 @@ def test_a_shared_target_and_keys_of_another_form_are_refused(make_config: Make)
         make_config("target=shared", experiment=D)
     with pytest.raises(UserError, match=r"loss\.prototypes=8: loss\.form=cosine does not have it"):
         make_config("+loss.prototypes=8")
+
+
+def test_the_skill_of_dino_is_read_against_the_best_constant_distribution() -> None:
+    match = Match(DinoLoss(6, student_temp=0.1, teacher_temp=0.1).eval())
+    teacher = torch.randn(500, 6) * 0.1
+    p = torch.softmax(teacher / 0.1, dim=1)
+    best = (p.mean(0).log() * 0.1).expand(500, 6)
+    assert float(match.constant(teacher)) == pytest.approx(float(match.distance(best, teacher).mean()), rel=1e-4)
+    for _ in range(5):
+        other = best + 0.02 * torch.randn(6)
+        assert float(match.distance(other, teacher).mean()) > float(match.constant(teacher))
+    assert float(match.distance(teacher, teacher).mean()) < float(match.constant(teacher))
+    center = match.loss.center.clone()
+    match.train()
+    match.distance(teacher, teacher)
+    assert torch.equal(match.loss.center, center)
+
+
+def test_the_mean_of_the_rows_is_the_loss() -> None:
+    for loss in (DinoLoss(6), MismatchedSharpening(6)):
+        match, a, b = Match(loss).eval(), torch.randn(9, 6), torch.randn(9, 6)
+        assert torch.allclose(match.distance(a, b).mean(), match(a, b, 1.0).total)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytorch_lightning as pl
@@ -62,7 +63,7 @@ class CollapseMonitor(pl.Callback):
         start = time.perf_counter()
         rows = {name: torch.cat(values) for name, values in self._rows.items()}
         self._rows = {}
-        values = measure(rows, pl_module.eval_prefix, pl_module.n_classes)
+        values = measure(rows, pl_module.eval_prefix, pl_module.n_classes, pl_module.objective.constant)
         if self.subspace:
             values |= measure_subspace(rows["z"], pl_module.group.action_dim, pl_module.eval_prefix)
         publish(trainer, values)
@@ -76,8 +77,14 @@ class CollapseMonitor(pl.Callback):
         self.seconds = state_dict["seconds"]
 
 
-def measure(rows: dict[str, Tensor], prefix: str, n_classes: int) -> dict[str, float]:
-    """The metrics of one pass from its collected rows: taps (n, d), z (n, M, d), per-sequence losses (n,).
+def measure(
+    rows: dict[str, Tensor],
+    prefix: str,
+    n_classes: int,
+    constant: Callable[[Tensor], Tensor] = best_constant_loss,
+) -> dict[str, float]:
+    """The metrics of one pass from its collected rows: taps (n, d), z (n, M, d), per-sequence losses (n,). `constant`
+    gives the least loss of one constant answer for targets (n, d).
 
     A tap that is not finite gets a NaN rank and spread; a metric that is undefined (alpha_req of few points) is left
     out.
@@ -99,7 +106,7 @@ def measure(rows: dict[str, Tensor], prefix: str, n_classes: int) -> dict[str, f
         out |= {f"{prefix}/z_agg/{k}": v for k, v in view_metrics(rows["z_agg_pair"]).items()}
     loss = rows["loss"].mean()
     out[f"{prefix}/loss/prediction"] = float(loss)
-    out[f"{prefix}/skill"] = float(skill(loss, best_constant_loss(rows["z_target"])))
+    out[f"{prefix}/skill"] = float(skill(loss, constant(rows["z_target"])))
     out[f"{prefix}/action_gain"] = float(rows["loss_shuffled"].mean() - loss)
     out[f"{prefix}/copy_gain"] = float(rows["loss_copy"].mean() - loss)
     if prefix == "reference":

@@ -49,10 +49,9 @@ class DinoLoss(nn.Module):
             raise ValueError(f"expected two (n, {len(self.center)}) tensors, got {shapes}")
         with torch.autocast(student.device.type, enabled=False):
             student, teacher = _at_least_float32(student), _at_least_float32(teacher.detach())
-            log_p = F.log_softmax((teacher - self.center) / self.teacher_temp, dim=-1)
-            p = log_p.exp()
+            p = self.sharpen(teacher)
             cross_entropy = -(p * F.log_softmax(student / self.student_temp, dim=-1)).sum(-1).mean()
-            entropy = -(p * log_p).sum(-1).mean()
+            entropy = torch.special.entr(p).sum(-1).mean()
         self.teacher_probabilities = p
         if self.training:
             self._sum += teacher.sum(dim=0).to(self._sum.dtype)
@@ -61,6 +60,10 @@ class DinoLoss(nn.Module):
                 self.update_center()
         terms = {"cross_entropy": cross_entropy, "teacher_entropy": entropy, "kl": cross_entropy - entropy}
         return LossTerms(cross_entropy, terms)
+
+    def sharpen(self, teacher: Tensor) -> Tensor:
+        """The teacher's distributions, (n, dim) -> (n, dim), centred by what is known so far; no gradient."""
+        return torch.softmax((_at_least_float32(teacher.detach()) - self.center) / self.teacher_temp, dim=-1)
 
     @torch.no_grad()
     def update_center(self) -> None:
@@ -95,9 +98,11 @@ class MismatchedSharpening(nn.Module):
         if self.training:
             with torch.no_grad():
                 self.center.lerp_(z_target.mean(dim=0), 1.0 - self.center_ema_decay)
-        target = torch.softmax((z_target - self.center) / self.temp, dim=-1)
-        loss = 1.0 - F.cosine_similarity(z_hat, target, dim=-1).mean()
-        return LossTerms(loss, {})
+        return LossTerms(1.0 - F.cosine_similarity(z_hat, self.sharpen(z_target), dim=-1).mean(), {})
+
+    def sharpen(self, z_target: Tensor) -> Tensor:
+        """What z_hat is compared with, (n, dim); no gradient."""
+        return torch.softmax((z_target.detach().float() - self.center) / self.temp, dim=-1)
 
 
 def distribution_statistics(p: Tensor) -> dict[str, Tensor]:

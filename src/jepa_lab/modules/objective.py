@@ -11,6 +11,7 @@ from jepa_lab.losses import (
     LossTerms,
     MismatchedSharpening,
     RateLoss,
+    best_constant_loss,
     cosine_prediction,
     distribution_statistics,
 )
@@ -46,6 +47,28 @@ class Match(nn.Module):
         with torch.no_grad():
             teacher = (self.teacher_head or self.student_head)(z_target)
         return self.loss(self.student_head(z_hat), teacher)
+
+    @torch.no_grad()
+    def distance(self, z_hat: Tensor, z_target: Tensor) -> Tensor:
+        """(B,): the loss of every row, as an evaluation reads it; nothing is moved."""
+        if isinstance(self.loss, MismatchedSharpening):
+            return row_distance(z_hat, self.loss.sharpen(z_target))
+        student = z_hat if self.student_head is None else self.student_head(z_hat)
+        log_q = F.log_softmax(student.float() / self.loss.student_temp, dim=-1)
+        return -(self.probabilities(z_target) * log_q).sum(-1)
+
+    @torch.no_grad()
+    def constant(self, z_target: Tensor) -> Tensor:
+        """The least mean loss that one constant answer could have for these targets: for DINO H(mean p)."""
+        if isinstance(self.loss, MismatchedSharpening):
+            return best_constant_loss(self.loss.sharpen(z_target))
+        return distribution_statistics(self.probabilities(z_target))["entropy_of_mean"]
+
+    def probabilities(self, z_target: Tensor) -> Tensor:
+        """The teacher's distributions (B, K) for DINO."""
+        assert isinstance(self.loss, DinoLoss)
+        head = self.teacher_head or self.student_head
+        return self.loss.sharpen(z_target if head is None else head(z_target))
 
     def end_step(self, skipped: bool) -> None:
         """Moves DINO's centre by the rows of the optimiser step; not by those of one that is left out."""
@@ -86,6 +109,15 @@ class Objective(nn.Module):
         self.classifier = classifier
         self.match = match
 
+    def distance(self, z_hat: Tensor, z_target: Tensor) -> Tensor:
+        """(B,): the prediction loss of every row, without gradient."""
+        distance = row_distance if self.match is None else self.match.distance
+        return distance(z_hat.detach(), z_target.detach())
+
+    def constant(self, z_target: Tensor) -> Tensor:
+        """The least prediction loss of one constant answer for these targets."""
+        return best_constant_loss(z_target) if self.match is None else self.match.constant(z_target)
+
     def forward(self, reps: Representations, labels: Tensor | None, progress: float = 0.0) -> LossTerms:
         """Scalars; `terms` are unweighted. `progress` is the share of the run's steps that is done."""
         if self.match is None:
@@ -101,3 +133,8 @@ class Objective(nn.Module):
             terms["supervised"] = F.cross_entropy(self.classifier(reps.z_agg), labels)
             total = total + self.supervised * terms["supervised"]
         return LossTerms(total, terms)
+
+
+def row_distance(a: Tensor, b: Tensor) -> Tensor:
+    """1 - cos of paired rows, (B,)."""
+    return 1.0 - F.cosine_similarity(a.detach().float(), b.detach().float(), dim=-1)

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from jepa_lab.config.schema import OptimConfig
@@ -29,7 +28,7 @@ class Evaluated:
 
     reps: Representations
     z_agg_blind: Tensor  # (B, Da): the aggregate with every action slot zero
-    loss: Tensor  # 1 - cos(z_hat, z_target)
+    loss: Tensor  # the prediction loss, 1 - cos(z_hat, z_target) unless the objective has another form
     loss_shuffled: Tensor  # the same with another sequence's actions
     loss_copy: Tensor  # the same with the last observed view's encoding as prediction
     z_agg_again: Tensor | None  # (B, Da): the aggregate of other views of the same images, for the first images only
@@ -132,9 +131,9 @@ class SeqJEPA(pl.LightningModule):
         self.evaluated = Evaluated(
             reps.detach(),
             blind.float(),
-            _distance(reps.z_hat, reps.z_target),
-            _distance(shuffled, reps.z_target),
-            _distance(reps.z[:, -1], reps.z_target),
+            self.objective.distance(reps.z_hat, reps.z_target),
+            self.objective.distance(shuffled, reps.z_target),
+            self.objective.distance(reps.z[:, -1], reps.z_target),
             None if z_agg_again is None else z_agg_again.float(),
         )
 
@@ -179,7 +178,3 @@ class batch_statistics_only:  # noqa: N801 - reads as a statement
     def __exit__(self, *exc: object) -> None:
         for layer in self.layers:
             layer.track_running_stats = True
-
-
-def _distance(a: Tensor, b: Tensor) -> Tensor:
-    return 1.0 - F.cosine_similarity(a.detach().float(), b.detach().float(), dim=-1)
