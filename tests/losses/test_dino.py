@@ -117,4 +117,24 @@ def test_the_heads_logits_are_cosines() -> None:
     head = PrototypeHead(10, prototypes=7, hidden=12, bottleneck=5)
     out = head(100 * torch.randn(20, 10))
     assert out.shape == (20, 7)
-    assert float(out.abs().max()) <= 1 + 1e-5
+    assert float(out.detach().abs().max()) <= 1 + 1e-5
+
+
+def test_a_row_that_is_not_finite_never_moves_the_centre() -> None:
+    loss = DinoLoss(3)
+    loss(torch.zeros(4, 3), torch.randn(4, 3))
+    before = loss.center.clone()
+    loss(torch.zeros(4, 3), torch.full((4, 3), math.nan))
+    assert torch.equal(loss.center, before)
+
+
+@pytest.mark.parametrize("options", [{"student_temp": 0.0}, {"teacher_temp": -1.0}, {"center_ema_decay": 1.5}])
+def test_temperatures_and_decay_have_their_ranges(options: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match="above 0"):
+        DinoLoss(4, **options)
+
+
+def test_the_heads_logits_are_float32_under_autocast() -> None:
+    head = PrototypeHead(10, prototypes=7)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert head(torch.randn(4, 10)).dtype == torch.float32

@@ -97,3 +97,10 @@ def test_heads_that_do_not_divide_the_width_are_refused_with_the_key() -> None:
         CrateAggregator(16, heads=3)
     with pytest.raises(UserError, match=r"model\.predictor_heads=5"):
         CratePredictor(16, 4, 8, heads=5)
+
+
+def test_no_parameter_takes_the_whole_gradient_at_the_start() -> None:
+    aggregator = CrateAggregator(64, depth=2, heads=4)
+    aggregator(torch.randn(32, 3, 64)).square().sum(dim=-1).sqrt().sin().sum().backward()
+    squares = {n: float(p.grad.square().sum()) for n, p in aggregator.named_parameters() if p.grad is not None}
+    assert squares["agg_token"] < 0.5 * sum(squares.values())

@@ -34,6 +34,9 @@ class DinoLoss(nn.Module):
         hold: bool = False,
     ) -> None:
         super().__init__()
+        if min(student_temp, teacher_temp) <= 0 or not 0 <= center_ema_decay <= 1:
+            given = f"{student_temp}, {teacher_temp}, {center_ema_decay}"
+            raise ValueError(f"temperatures must be above 0 and the decay in [0, 1], got {given}")
         self.student_temp = student_temp
         self.teacher_temp = teacher_temp
         self.center_ema_decay = center_ema_decay
@@ -44,7 +47,12 @@ class DinoLoss(nn.Module):
         self.teacher_probabilities: Tensor | None = None  # of the last forward, for distribution_statistics
 
     def forward(self, student: Tensor, teacher: Tensor) -> LossTerms:
-        if student.shape != teacher.shape or student.ndim != 2 or student.shape[1] != len(self.center):
+        if (
+            student.shape != teacher.shape
+            or student.ndim != 2
+            or student.shape[1] != len(self.center)
+            or not len(student)
+        ):
             shapes = f"{tuple(student.shape)} and {tuple(teacher.shape)}"
             raise ValueError(f"expected two (n, {len(self.center)}) tensors, got {shapes}")
         with torch.autocast(student.device.type, enabled=False):
@@ -67,9 +75,11 @@ class DinoLoss(nn.Module):
 
     @torch.no_grad()
     def update_center(self) -> None:
-        """center <- decay * center + (1 - decay) * mean of the rows since the last update; nothing without rows."""
+        """center <- decay * center + (1 - decay) * mean of the rows since the last update; nothing without rows, nor
+        where the mean is not finite."""
         if self._rows:
-            self.center.lerp_(self._sum / self._rows, 1.0 - self.center_ema_decay)
+            moved = self.center.lerp(self._sum / self._rows, 1.0 - self.center_ema_decay)
+            self.center.copy_(torch.where(torch.isfinite(moved), moved, self.center))
         self.forget()
 
     def forget(self) -> None:

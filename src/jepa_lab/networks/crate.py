@@ -83,7 +83,8 @@ class CrateAggregator(nn.Module):
         max_views: int = 32,
     ) -> None:
         super().__init__()
-        self.agg_token = nn.Parameter(torch.zeros(1, 1, dim))
+        # not zero: the first LayerNorm would multiply its gradient by 300, and clipping would still all others
+        self.agg_token = nn.Parameter(torch.randn(1, 1, dim))
         self.blocks = nn.ModuleList(CrateBlock(dim, heads, eta, sparsity) for _ in range(depth))
         self.norm = nn.LayerNorm(dim)
         self.positions = positions

@@ -19,4 +19,6 @@ class PrototypeHead(nn.Module):
         self.prototypes = nn.Parameter(torch.randn(prototypes, bottleneck))
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.linear(F.normalize(self.layers(x), dim=-1), F.normalize(self.prototypes, dim=-1))
+        x = self.layers(x)
+        with torch.autocast(x.device.type, enabled=False):  # a bfloat16 cosine over a temperature of 0.04 is coarse
+            return F.linear(F.normalize(x.float(), dim=-1), F.normalize(self.prototypes, dim=-1))
