@@ -12,6 +12,8 @@ from jepa_lab.callbacks import (
     CollapseMonitor,
     EpochLines,
     FiniteGuard,
+    Gates,
+    GradientStatistics,
     OnlineProbes,
     RandomState,
     Saver,
@@ -26,7 +28,7 @@ from jepa_lab.data.images import ImageSource, Splits
 from jepa_lab.data.loader import EpochLoader
 from jepa_lab.data.views import ViewGroup, make_view_group
 from jepa_lab.errors import UserError
-from jepa_lab.ledger import ParquetLedger, RunDir
+from jepa_lab.ledger import ParquetLedger, RunDir, last_values
 from jepa_lab.losses import DinoLoss, MismatchedSharpening, RateLoss
 from jepa_lab.modules.objective import Match, Objective
 from jepa_lab.modules.seq_jepa import SeqJEPA
@@ -98,6 +100,7 @@ def build_module(config: Config, group: ViewGroup, source: ImageSource, steps: i
         build_predictor(model, width, dim),
         ActionProjection(group.action_dim, model.action_dim),
         channels_last=config.hardware.channels_last and config.encoder.name != "pixels",
+        two_calls=model.action_bn == "two_calls",
     )
     rate = None
     if loss.lambda_rate > 0:
@@ -119,6 +122,7 @@ def build_module(config: Config, group: ViewGroup, source: ImageSource, steps: i
             match=build_match(loss, dim, averaged=config.target.name == "ema"),
         ),
         target=config.target.name,
+        bn_buffers=config.target.bn_buffers,
         optim=config.optim,
         steps=steps,
         seed=config.seed,
@@ -195,16 +199,27 @@ def build_callbacks(
     """In the order they act: the guard, the target, then readers, then the checkpoint (Lightning keeps it last)."""
     callbacks: list[object] = [FiniteGuard(skip=config.diagnosis.on_nan == "skip")]
     if config.target.name == "ema":
-        callbacks.append(TargetEMA(target_tau(config, budget.steps), config.target.schedule, budget.steps))
+        callbacks.append(
+            TargetEMA(target_tau(config, budget.steps), config.target.schedule, budget.steps, config.target.bn_buffers)
+        )
     probes, batches = config.probes, budget.batches * config.dataset.epochs
     saver = Saver(run.checkpoints, best_key(config, n_classes), ledger, config.monitor.save_every_s, run.run_id)
+    if config.monitor.gradients_every is not None:
+        callbacks.append(GradientStatistics(config.monitor.gradients_every))
     callbacks += [
         TrainingLog(config.monitor.log_every),
         OnlineProbes(
-            lr=probes.lr, weight_decay=probes.weight_decay, hidden=probes.hidden, steps=batches, seed=config.seed
+            lr=probes.lr,
+            weight_decay=probes.weight_decay,
+            hidden=probes.hidden,
+            steps=batches,
+            seed=config.seed,
+            r2=probes.r2,
+            leak_head=probes.leak_head,
         ),
         CollapseMonitor(subspace=config.monitor.subspace),
         EpochLines(config.dataset.epochs),
+        Gates(config.gates.limits(), lambda: last_values(ledger.history())),
         RandomState(),
         saver,
         Stopper(stop, config.max_wall_s, saver),

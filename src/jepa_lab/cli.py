@@ -23,6 +23,7 @@ from jepa_lab.sweep.jobs import SweepEnded
 from jepa_lab.sweep.records import Begin, Record, read_records
 
 WORST = -1e6  # what a sweeper that looks for the best run is told of one that failed: finite, below any metric
+GATE_FAILED = 3  # exit code under gates.strict
 _stop: Stop | None = None  # of the command; None in a worker process, where every job has its own
 _codes: list[int] = []  # of the jobs that ran in this process
 
@@ -43,18 +44,22 @@ def app(cfg: DictConfig) -> float | None:
     in_sweep = Record.of_this_job()
     record = in_sweep or Record(0, [], "running")
     try:
-        from jepa_lab.config import check
+        from jepa_lab.ladder import checked_rungs, climb
 
-        config = check(cfg)
+        rungs = checked_rungs(cfg)
+        from jepa_lab.diagnosis.gates import gates_line
         from jepa_lab.run import train
 
         def opened(run: Any) -> None:
             record.run_id, record.run_dir = run.run_id, str(run.path)
             record.write()
 
-        result = train(config, _stop, opened, brief=in_sweep is not None)
+        result = climb(rungs, lambda config: train(config, _stop, opened, brief=in_sweep is not None))
         state = "resumed" if result.resumed and result.state == "completed" else result.state
-        record.close("done" if state == "completed" else state, result.reason, code=int(state == "failed"))
+        code, reason = int(state == "failed"), result.reason
+        if not result.gates_passed:
+            code, reason = GATE_FAILED if rungs[0].gates.strict else 0, f"gates: {gates_line(result.gates)}"
+        record.close("done" if state == "completed" else state, reason, code)
         value = result.monitored
         return value if value is not None and math.isfinite(value) and state != "failed" else WORST
     except RunBusy as error:

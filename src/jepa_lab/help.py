@@ -75,5 +75,6 @@ _KEYS = [
     ("on_existing", "resume (default), restart or error"),
     ("max_wall_s", "seconds after which the command stops with a checkpoint; the same line goes on"),
     ("sweep.fail_fast", "true: a sweep ends at its first failed job"),
+    ("gates.strict", "true: exit code 3 where a gate of the tier fails"),
     ("diagnosis.on_nan", "stop (default) or skip, at a loss or gradient that is not finite"),
 ]

@@ -24,15 +24,17 @@ from jepa_lab.build import (
     build_views,
     target_tau,
 )
-from jepa_lab.callbacks import Saver, usable_checkpoint
+from jepa_lab.callbacks import Gates, Saver, usable_checkpoint
 from jepa_lab.config import Config
 from jepa_lab.data.images import Splits
 from jepa_lab.data.loader import EpochLoader
 from jepa_lab.diagnosis import judge
+from jepa_lab.diagnosis.gates import GateResult, evaluate_gates, gates_dict, gates_line
 from jepa_lab.errors import NonFinite, RunStopped, UserError
-from jepa_lab.ledger import ParquetLedger, RunDir, write_summary
+from jepa_lab.ledger import ParquetLedger, RunDir, last_values, write_summary
 from jepa_lab.ledger.lock import lock
 from jepa_lab.ledger.run_dir import UNWRITABLE
+from jepa_lab.measurable import require_measurable
 from jepa_lab.modules.seq_jepa import SeqJEPA
 from jepa_lab.plan import build_data, decide, fingerprint, run_of
 from jepa_lab.record import count_parameters, measured_cost, protocol, resolved_yaml
@@ -45,7 +47,8 @@ from jepa_lab.trainer import build_trainer, close_loggers, quiet
 @dataclass
 class RunResult:
     """How a run ended. state: completed, failed, stopped, or skipped (it was finished before); resumed: it went on
-    from a checkpoint; metrics: the last value of every key; monitored: the metric that chooses checkpoints."""
+    from a checkpoint; metrics: the last value of every key; monitored: the metric that chooses checkpoints; gates: what
+    the last epoch was measured against."""
 
     run_dir: Path
     state: str
@@ -55,6 +58,12 @@ class RunResult:
     module: SeqJEPA | None = field(default=None, repr=False)
     resumed: bool = False
     reason: str | None = None
+    gates: list[GateResult] = field(default_factory=list)
+
+    @property
+    def gates_passed(self) -> bool:
+        """Whether no gate failed."""
+        return all(gate.passed for gate in self.gates)
 
 
 def train(
@@ -78,13 +87,13 @@ def train(
     if opened is not None:
         opened(run)
     if decide(run, config.on_existing) == "skip":
-        return finished(run, brief)
+        return finished(run, config, brief)
     parts = prepare(config, splits)
     stop = stop or Stop()
     with lock(run.make()), stop.watching():
         action = decide(run, config.on_existing)  # again: another process may have been at it until now
         if action == "skip":
-            return finished(run, brief)
+            return finished(run, config, brief)
         if action == "restart":
             run.clear()
         return _watched(_Session(config, splits, parts, run, stop, _checkpoint(run) if action == "resume" else None))
@@ -113,33 +122,30 @@ def prepare(config: Config, splits: Splits) -> Parts:
     """Seeds every random stream, then builds. Raises UserError for sizes that do not fit or a missing extra."""
     if config.logger.name == "tensorboard" and find_spec("tensorboard") is None:
         raise UserError("logger=tensorboard: the package is not installed; pip install 'jepa-lab[tensorboard]'")
-    best = best_key(config, splits.train.n_classes)
-    if "class_from" in best and splits.train.n_classes < 2:
-        raise UserError(f"monitor.best={best}: the images have no labels")
-    if "relative_action" in best and config.dataset.n_views < 4:
-        raise UserError(
-            f"monitor.best={best}: needs two views that are not the reference, dataset.n_views of 4 or more"
-        )
+    group = build_views(config, splits.train)
+    require_measurable(config, splits.train.n_classes, group)
     pl.seed_everything(config.seed, verbose=False)
     loaders = build_loaders(config, splits)
     budget = build_budget(config, len(loaders["train"]))
-    module = build_module(config, build_views(config, splits.train), splits.train, budget.steps)
+    module = build_module(config, group, splits.train, budget.steps)
     return Parts(loaders, budget, module)
 
 
-def finished(run: RunDir, brief: bool = False) -> RunResult:
-    """The result of a completed run, from its summary; nothing is computed again. `brief`: without the table."""
+def finished(run: RunDir, config: Config, brief: bool = False) -> RunResult:
+    """The result of a completed run, from its summary; nothing is computed again, but measured against the gates of
+    this configuration. `brief`: without the table."""
     summary = run.summary()
     assert summary is not None
     last = {k: v["last"] for k, v in summary["metrics"].items() if v["last"] is not None}
-    verdict = summary["verdict"]
+    verdict, gates = summary["verdict"], evaluate_gates(config.gates.limits(), last)
     if not brief:
         print_table(table_rows(summary))
     print(
-        f"\nfinished before, nothing to do: {run.path}\nverdict: {verdict.get('line', verdict.get('status'))}",
+        f"\nfinished before, nothing to do: {run.path}\nverdict: {verdict.get('line', verdict.get('status'))}\n"
+        f"gates:   {gates_line(gates)}",
         flush=True,
     )
-    return RunResult(run.path, "skipped", last, verdict, last.get(summary["monitor"]["key"]))
+    return RunResult(run.path, "skipped", last, verdict, last.get(summary["monitor"]["key"]), gates=gates)
 
 
 def _checkpoint(run: RunDir) -> Path:
@@ -165,7 +171,7 @@ def _watched(session: _Session) -> RunResult:
     except RunStopped as stopped:
         _close_if_possible(run, ledger, "stopped", str(stopped))
         print(f"stopped ({stopped}): the same line goes on from here\nrun:     {run.path}", flush=True)
-        last = {k: v[-1][1] for k, v in ledger.history().items()}
+        last = last_values(ledger.history())
         resumed = session.checkpoint is not None
         return RunResult(run.path, "stopped", last, {}, resumed=resumed, reason=str(stopped))
     except (KeyboardInterrupt, SystemExit) as error:
@@ -208,7 +214,7 @@ def _train(session: _Session, ledger: ParquetLedger) -> RunResult:
     wall = next(c.wall_s for c in callbacks if isinstance(c, Saver))
     history, cost = ledger.history(), measured_cost(callbacks)
     verdict = judge(history)
-    key = best_key(config, n_classes)
+    key, gates = best_key(config, n_classes), next(c.results for c in callbacks if isinstance(c, Gates))
     ledger.fold()
     write_summary(
         run,
@@ -217,14 +223,14 @@ def _train(session: _Session, ledger: ParquetLedger) -> RunResult:
         monitor={"key": key, "seconds": cost, "share": cost / max(wall, 1e-9)},
         parameters=count_parameters(module),
         wall_s=wall,
-        extra={"protocol": protocol(config, splits), "tau": _tau(config, budget)},
+        extra={"protocol": protocol(config, splits), "tau": _tau(config, budget), "gates": gates_dict(gates)},
     )
-    show_outcome(run, config, history, verdict, group=module.group, source=splits.val)
-    last = {k: v[-1][1] for k, v in history.items()}
+    show_outcome(run, config, history, verdict, gates, group=module.group, source=splits.val)
+    last = last_values(history)
     state, resumed = "failed" if failure else "completed", checkpoint is not None
     reason = str(failure) if failure else None
     _close(run, ledger, state, reason, {"term": failure.term, "step": failure.step} if failure else None)
-    return RunResult(run.path, state, last, verdict.to_dict(), last.get(key), module, resumed, reason)
+    return RunResult(run.path, state, last, verdict.to_dict(), last.get(key), module, resumed, reason, gates)
 
 
 def _evaluate(trainer: pl.Trainer, module: SeqJEPA, loader: EpochLoader, prefix: str) -> None:

@@ -8,6 +8,7 @@ from jepa_lab import cli  # noqa: F401 - registers the resolvers
 from jepa_lab.config import Config, check
 from jepa_lab.errors import UserError
 from jepa_lab.help import conf_dir, groups_of, options_of
+from jepa_lab.ladder import checked_rungs
 
 OWN = {"npz": ["dataset.path=x"], "folder": ["dataset.root=x"]}  # what these data sets ask for
 
@@ -26,8 +27,9 @@ def options() -> list[tuple[str, str]]:
 def test_every_option_of_every_group_is_valid(group: str, option: str) -> None:
     extra = list(OWN.get(option, []))
     extra += ["dataset=cifar10_rot"] if option in ("remote", "paper") else []
-    config = check(composed("+experiment=teacherless_b", f"{group}={option}", *extra))
-    assert isinstance(config, Config)
+    configs = checked_rungs(composed("+experiment=teacherless_b", f"{group}={option}", *extra))
+    assert all(isinstance(config, Config) for config in configs)
+    assert len(configs) == (3 if option == "ladder" else 1)
 
 
 @pytest.mark.parametrize("experiment", options_of(conf_dir() / "experiment"))

@@ -26,6 +26,8 @@ COMPOSED = {
     "recipe.lambda_rate": "loss.lambda_rate",
     "dataset.tiers": "dataset.epochs",
     "dataset.seq_len": "dataset.n_views",
+    "optim.warmup_epochs": "optim.warmup",
+    "experiment_gates": "gates.class_gap_min",
 }
 # read by the command line, before or instead of train(); tests/test_sweep.py shows what they do
 BY_THE_COMMAND = {"sweep.fail_fast", "sweep.control"}
@@ -42,7 +44,7 @@ def keys_of_conf() -> set[str]:
             path = f"{prefix}{key}"
             if path in ("defaults", "hydra") or path.startswith("expected") or path.endswith(".defaults"):
                 continue
-            if isinstance(value, dict) and value and path != "dataset.tiers":
+            if isinstance(value, dict) and value and path not in ("dataset.tiers", "experiment_gates"):
                 walk(value, f"{path}.")
             else:
                 found.add(path)
@@ -117,6 +119,8 @@ def located(config: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
     ("recipe.lambda_rate=0.5", ("loss.lambda_rate", 0.5)),
     ("dataset.tiers.quick.epochs=7", ("dataset.epochs", 7)),
     ("dataset.seq_len=2", ("dataset.n_views", 3)),
+    ("optim.warmup_epochs=6", ("optim.warmup", 0.1)),
+    ("+experiment_gates.digits_rot.quick.class_gap_min=0.5", ("gates.class_gap_min", 0.5)),
 ])  # fmt: skip
 def test_a_key_that_is_read_by_another_key_changes_it(word: str, changed: tuple[str, Any]) -> None:
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):

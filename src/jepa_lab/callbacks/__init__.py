@@ -3,6 +3,8 @@
 from jepa_lab.callbacks.checkpoints import Saver, WholeFiles, has_checkpoint, usable_checkpoint
 from jepa_lab.callbacks.collapse import CollapseMonitor
 from jepa_lab.callbacks.finite import FiniteGuard
+from jepa_lab.callbacks.gates import Gates
+from jepa_lab.callbacks.gradients import GradientStatistics
 from jepa_lab.callbacks.probes import OnlineProbes
 from jepa_lab.callbacks.progress import EpochLines
 from jepa_lab.callbacks.random_state import RandomState
@@ -14,6 +16,8 @@ __all__ = [
     "CollapseMonitor",
     "EpochLines",
     "FiniteGuard",
+    "Gates",
+    "GradientStatistics",
     "OnlineProbes",
     "RandomState",
     "Saver",

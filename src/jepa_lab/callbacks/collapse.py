@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from itertools import combinations
 from typing import Any
 
 import pytorch_lightning as pl
@@ -13,7 +14,14 @@ from torch import Tensor
 
 from jepa_lab.callbacks.publish import publish
 from jepa_lab.losses import best_constant_loss, skill
-from jepa_lab.metrics import collapse_metrics, coordinate_participation, explained_variance, view_metrics
+from jepa_lab.metrics import (
+    collapse_metrics,
+    coordinate_participation,
+    explained_variance,
+    factor_bases,
+    subspace_overlap,
+    view_metrics,
+)
 
 MAX_ROWS = 4096  # of a tap's features; more change the metrics less than the noise between seeds
 
@@ -28,7 +36,8 @@ class CollapseMonitor(pl.Callback):
     - `<prefix>/z_agg/within_share` from two aggregates of one image, each of its own views.
 
     With `subspace` also how far the change of z from one view to the next lies in as many directions as the action has
-    numbers: `<prefix>/z/subspace_explained_variance` and `subspace_coordinate_participation`.
+    numbers: `<prefix>/z/subspace_explained_variance` and `subspace_coordinate_participation`; with two factors or more
+    also the largest overlap of two factors' directions, `subspace_overlap`.
     With prefix "reference" (before training) the raw input and the number of classes are added. Its own cost is counted
     in seconds under `monitor/seconds`.
     """
@@ -52,6 +61,8 @@ class CollapseMonitor(pl.Callback):
             "loss_shuffled": seen.loss_shuffled,
             "loss_copy": seen.loss_copy,
         }
+        if self.subspace:
+            kept["actions"] = pl_module.batch.actions
         if pl_module.eval_prefix == "reference":
             kept["input"] = pl_module.batch.target.flatten(1)
         if seen.z_agg_again is not None:
@@ -65,7 +76,8 @@ class CollapseMonitor(pl.Callback):
         self._rows = {}
         values = measure(rows, pl_module.eval_prefix, pl_module.n_classes, pl_module.objective.constant)
         if self.subspace:
-            values |= measure_subspace(rows["z"], pl_module.group.action_dim, pl_module.eval_prefix)
+            group = pl_module.group
+            values |= measure_subspace(rows["z"], rows["actions"], group.action_slices, pl_module.eval_prefix)
         publish(trainer, values)
         self.seconds += time.perf_counter() - start
         publish(trainer, {"monitor/seconds": self.seconds})
@@ -114,14 +126,20 @@ def measure(
     return out
 
 
-def measure_subspace(z: Tensor, k: int, prefix: str) -> dict[str, float]:
-    """The change from view to view, (n, M, d) -> (n (M - 1), d) differences, in its top k directions; {} for M = 1 or
-    features that are not finite."""
+def measure_subspace(z: Tensor, actions: Tensor, factors: Mapping[str, slice], prefix: str) -> dict[str, float]:
+    """The change from view to view, (n, M, d) -> (n (M - 1), d) differences, in as many top directions as the actions
+    (n, M, A) have numbers, and the largest overlap of two factors' directions; {} for M = 1 or features that are not
+    finite."""
+    k = actions.shape[-1]
     delta = z.diff(dim=1).flatten(0, 1)[:MAX_ROWS].double()
     if len(delta) < 2 or not bool(torch.isfinite(delta).all()):
         return {}
+    bases = factor_bases(delta, actions[:, : z.shape[1] - 1].flatten(0, 1)[: len(delta)], factors)
+    overlaps = [float(subspace_overlap(a, b)) for a, b in combinations(bases.values(), 2)]
+    overlap = {f"{prefix}/z/subspace_overlap": max(overlaps)} if overlaps else {}
     basis = torch.linalg.svd(delta - delta.mean(0), full_matrices=False).Vh[:k].T
     return {
+        **overlap,
         f"{prefix}/z/subspace_explained_variance": float(explained_variance(delta, k)),
         f"{prefix}/z/subspace_coordinate_participation": float(coordinate_participation(basis)),
     }

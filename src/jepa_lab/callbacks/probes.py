@@ -89,14 +89,27 @@ def clean_aggregates(
 class OnlineProbes(pl.Callback):
     """Trains one head per probe with a single fused AdamW, one step per training batch, its rate falling to 0 along a
     cosine over `steps` batches; logs accuracies (0..1) and R² of every evaluation pass under `<prefix>/probe/<name>`.
+    `r2` "uniform" and `leak_head` "linear" are the public code's: see ProbesConfig.
     """
 
-    def __init__(self, *, lr: float, weight_decay: float, hidden: int, steps: int, seed: int) -> None:
+    def __init__(
+        self,
+        *,
+        lr: float,
+        weight_decay: float,
+        hidden: int,
+        steps: int,
+        seed: int,
+        r2: str = "masked",
+        leak_head: str = "matched",
+    ) -> None:
         self.lr = lr
         self.weight_decay = weight_decay
         self.hidden = hidden
         self.steps = steps
         self.seed = seed
+        self.r2 = r2
+        self.leak_head = leak_head
         self.step = 0
         self.probes: list[Probe] = []
         self.heads = nn.ModuleDict()
@@ -119,9 +132,12 @@ class OnlineProbes(pl.Callback):
             torch.manual_seed(self.seed)
             for probe in self.probes:
                 width = probe.read(sample, sample.z_agg).shape[1]
-                self.heads[probe.name] = probe_head(width, probe.outputs, 0 if probe.is_class else self.hidden)
+                linear = probe.is_class or (probe.name == "action_from_z_agg" and self.leak_head == "linear")
+                self.heads[probe.name] = probe_head(width, probe.outputs, 0 if linear else self.hidden)
                 self.metrics[probe.name] = (
-                    MulticlassAccuracy(probe.outputs, average="micro") if probe.is_class else RSquared(probe.outputs)
+                    MulticlassAccuracy(probe.outputs, average="micro")
+                    if probe.is_class
+                    else RSquared(probe.outputs, constant_as_zero=self.r2 == "uniform")
                 ).to(pl_module.device)
         self.heads.to(pl_module.device)
         decay = self.weight_decay

@@ -8,7 +8,8 @@ from torchmetrics import Metric
 
 
 class RSquared(Metric):
-    """Mean over dimensions of 1 - SS_residual / SS_total, in float64; a dimension without variance is left out.
+    """Mean over dimensions of 1 - SS_residual / SS_total, in float64; a dimension without variance is left out, or with
+    `constant_as_zero` counts as 0 (scikit-learn's mean, and the public code's).
 
     update takes (n, k) predictions and targets. compute returns NaN if every dimension is constant.
     """
@@ -19,8 +20,9 @@ class RSquared(Metric):
     squares: Tensor
     residual: Tensor
 
-    def __init__(self, dims: int) -> None:
+    def __init__(self, dims: int, constant_as_zero: bool = False) -> None:
         super().__init__()
+        self.constant_as_zero = constant_as_zero
         self.add_state("count", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
         for name in ("total", "squares", "residual"):
             self.add_state(name, torch.zeros(dims, dtype=torch.float64), dist_reduce_fx="sum")
@@ -35,4 +37,5 @@ class RSquared(Metric):
     def compute(self) -> Tensor:
         spread = self.squares - self.total.square() / self.count
         varies = spread > 1e-9 * self.squares.clamp_min(1e-12)
-        return (1.0 - self.residual[varies] / spread[varies]).mean()
+        values = 1.0 - self.residual[varies] / spread[varies]
+        return values.sum() / len(varies) if self.constant_as_zero else values.mean()

@@ -14,10 +14,11 @@ class TargetEMA(pl.Callback):
     optimiser step, also under gradient accumulation. tau is constant or rises to 1 along half a cosine over `steps`.
     """
 
-    def __init__(self, tau: float, schedule: str, steps: int) -> None:
+    def __init__(self, tau: float, schedule: str, steps: int, buffers: str = "averaged") -> None:
         self.tau = tau
         self.schedule = schedule
         self.steps = steps
+        self.buffers = buffers
         self._last_step = 0
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -31,4 +32,4 @@ class TargetEMA(pl.Callback):
             return
         tau = tau_at(trainer.global_step - 1, self.steps, self.tau, self.schedule)
         for average, online in getattr(pl_module, "ema_pairs", [(pl_module.target_encoder, pl_module.network.encoder)]):
-            ema_update(average, online, tau)
+            ema_update(average, online, tau, self.buffers)

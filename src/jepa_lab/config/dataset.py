@@ -7,6 +7,7 @@ from typing import Any
 
 from omegaconf import MISSING
 
+from jepa_lab.config.gates import check_limit
 from jepa_lab.config.ranges import at_least, one_of, ordered_pair, unset
 
 
@@ -16,6 +17,7 @@ class TierBudget:
     epochs: int = MISSING
     train_size: int | None = None  # null: every image
     val_size: int | None = None
+    gates: dict[str, float] = field(default_factory=dict)  # what the last epoch should reach, see config/gates.py
 
 
 @dataclass
@@ -45,6 +47,9 @@ class DatasetConfig:
     padding: str | None = None  # zeros | reflection | border
 
     def validate(self) -> None:
+        for tier, budget in self.tiers.items():
+            for name, limit in budget.gates.items():
+                check_limit(f"dataset.tiers.{tier}.gates.{name}", name, limit)
         one_of("dataset.source", self.source, ["digits", "mnist", "cifar10", "cifar100", "npz", "folder"])
         one_of("dataset.views", self.views, ["rotation", "affine"])
         one_of("dataset.first_view", self.first_view, ["reference", "random"])

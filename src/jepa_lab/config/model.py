@@ -18,6 +18,7 @@ class ModelConfig:
     depth: int = MISSING  # blocks of the aggregator
     heads: int = MISSING  # of the aggregator
     positions: str = MISSING  # none | learned | sincos
+    action_bn: str = "single_call"  # | two_calls: the public code's two batch statistics a step
     ffn_ratio: int | None = None  # transformer
     dropout: float | None = None  # transformer
     norm_first: bool | None = None  # transformer: pre-norm blocks; the published ones are post-norm
@@ -30,6 +31,7 @@ class ModelConfig:
     def validate(self) -> None:
         one_of("model.name", self.name, ["seq_jepa"])
         one_of("model.positions", self.positions, ["none", "learned", "sincos"])
+        one_of("model.action_bn", self.action_bn, ["single_call", "two_calls"])
         one_of("model.aggregator", self.aggregator, ["transformer", "crate", "mean"])
         one_of("model.predictor", self.predictor, ["mlp", "crate"])
         for key in ("action_dim", "depth", "heads", "ffn_ratio", "predictor_depth", "predictor_heads"):

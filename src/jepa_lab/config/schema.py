@@ -6,12 +6,14 @@ omegaconf when a configuration is merged into these.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
 from omegaconf import MISSING
 
 from jepa_lab.config.dataset import DatasetConfig
+from jepa_lab.config.gates import GatesConfig, check_limit
 from jepa_lab.config.loss import LossConfig
 from jepa_lab.config.model import ModelConfig
 from jepa_lab.config.ranges import at_least, one_of, unset, within
@@ -36,10 +38,14 @@ class TargetConfig:
     tau: float | None = None  # null: from memory
     memory: float = 0.05  # 1 / (1 - tau) as a share of the run's steps
     schedule: str = "constant"  # constant | cosine (to 1)
+    bn_buffers: str = "averaged"  # | copied | own_running: of the target's batch-norm, see networks/target.py
 
     def validate(self) -> None:
         one_of("target.name", self.name, ["ema", "stopgrad", "shared"])
         one_of("target.schedule", self.schedule, ["constant", "cosine"])
+        one_of("target.bn_buffers", self.bn_buffers, ["averaged", "copied", "own_running"])
+        if self.bn_buffers == "copied" and self.name != "ema":
+            raise ValueError(f"target.bn_buffers=copied: target={self.name} has no second set of buffers")
         if self.name != "ema":
             unset("target.tau", self.tau, "only target=ema has it")
         within("target.tau", self.tau, 0.0, 1.0)
@@ -53,6 +59,7 @@ class OptimConfig:
     weight_decay: float = MISSING
     schedule: str = MISSING  # cosine | constant
     warmup: float = MISSING  # share of the steps
+    warmup_epochs: float | None = None  # the same in epochs; warmup is then derived
     lr_min: float = MISSING  # share of lr at the end of the cosine
     clip: float | None = None  # norm of the gradient
     accumulate: int = 1
@@ -62,7 +69,8 @@ class OptimConfig:
         one_of("optim.schedule", self.schedule, ["cosine", "constant"])
         at_least("optim.lr", self.lr, 0.0)
         at_least("optim.weight_decay", self.weight_decay, 0.0)
-        within("optim.warmup", self.warmup, 0.0, 1.0)
+        at_least("optim.warmup_epochs", self.warmup_epochs, 0.0)
+        within("optim.warmup", self.warmup, 0.0, 1.0 if self.warmup_epochs is None else math.inf)
         within("optim.lr_min", self.lr_min, 0.0, 1.0)
         at_least("optim.clip", self.clip, 0.0, exclusive=True)
         at_least("optim.accumulate", self.accumulate, 1)
@@ -88,11 +96,15 @@ class ProbesConfig:
     lr: float = MISSING
     weight_decay: float = MISSING
     hidden: int = MISSING  # of the action probes (two-layer MLPs, all of this width)
+    r2: str = "masked"  # | uniform: a constant dimension counts as 0, as in the public code
+    leak_head: str = "matched"  # | linear: the readout of action_from_z_agg, as in the public code
 
     def validate(self) -> None:
         at_least("probes.lr", self.lr, 0.0, exclusive=True)
         at_least("probes.weight_decay", self.weight_decay, 0.0)
         at_least("probes.hidden", self.hidden, 1)
+        one_of("probes.r2", self.r2, ["masked", "uniform"])
+        one_of("probes.leak_head", self.leak_head, ["matched", "linear"])
 
 
 PROBES = ("class_from_z_agg", "class_from_z", "action_from_z", "action_from_z_agg", "relative_action_from_z",
@@ -109,6 +121,7 @@ CHOOSING = [  # what may choose best.ckpt: higher is better
 class MonitorConfig:
     every_epochs: int | None = None  # null: about twenty validations a run
     log_every: int = 10  # optimiser steps between two training rows
+    gradients_every: int | None = 50  # optimiser steps between two looks at every term's gradient; null: never
     best: str = (
         "auto"  # the key that chooses checkpoints/best.ckpt; auto: class_from_z_agg, or without labels the action probe
     )
@@ -120,6 +133,7 @@ class MonitorConfig:
         at_least("monitor.save_every_s", self.save_every_s, 0.0)
         at_least("monitor.every_epochs", self.every_epochs, 1)
         at_least("monitor.log_every", self.log_every, 1)
+        at_least("monitor.gradients_every", self.gradients_every, 1)
         one_of("monitor.best", self.best, CHOOSING)
 
 
@@ -188,12 +202,16 @@ class Config:
     monitor: MonitorConfig = field(default_factory=MonitorConfig)
     diagnosis: DiagnosisConfig = field(default_factory=DiagnosisConfig)
     sweep: SweepConfig = field(default_factory=SweepConfig)
+    gates: GatesConfig = field(default_factory=GatesConfig)
+    experiment_gates: dict[str, Any] = field(default_factory=dict)  # dataset -> tier -> gate: limit, over the tier's
     logger: LoggerConfig = field(default_factory=LoggerConfig)
 
     def validate(self) -> None:
         for part in vars(self).values():
             if part is not self and hasattr(part, "validate"):
                 part.validate()
+        if self.optim.warmup_epochs is not None:
+            self.optim.warmup = self.optim.warmup_epochs / self.dataset.epochs
         if self.loss.form != "cosine" and self.target.name == "shared":
             raise ValueError(
                 f"loss.form={self.loss.form} and target=shared contradict: its teacher has no gradient; give "
@@ -204,6 +222,12 @@ class Config:
                 "loss.symmetric=true and dataset.first_view=reference contradict: the target of the reversed sequence "
                 "would always be the upright image, and its actions could be ignored; give dataset.first_view=random"
             )
+        if self.gates.subspace_overlap_max is not None and not self.monitor.subspace:
+            raise ValueError("gates.subspace_overlap_max is set, and monitor.subspace=false does not measure it")
+        for dataset, tiers in self.experiment_gates.items():
+            for tier, gates in tiers.items():
+                for name, limit in gates.items():
+                    check_limit(f"experiment_gates.{dataset}.{tier}.{name}", name, limit)
         at_least("seed", self.seed, 0)
         at_least("max_wall_s", self.max_wall_s, 0.0, exclusive=True)
         if not self.runs_dir.strip():

@@ -2,7 +2,7 @@
 
 from jepa_lab.ledger.atomic import replace_file, write_atomic, write_json
 from jepa_lab.ledger.identity import IGNORED, run_id
-from jepa_lab.ledger.parquet import ParquetLedger, history_of, read_metrics
+from jepa_lab.ledger.parquet import ParquetLedger, history_of, last_values, read_metrics
 from jepa_lab.ledger.run_dir import RunDir
 from jepa_lab.ledger.summary import summarise, write_summary
 
@@ -11,6 +11,7 @@ __all__ = [
     "ParquetLedger",
     "RunDir",
     "history_of",
+    "last_values",
     "read_metrics",
     "replace_file",
     "run_id",

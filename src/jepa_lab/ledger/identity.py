@@ -19,6 +19,8 @@ IGNORED = (
     "expected",
     "max_wall_s",
     "sweep",
+    "gates",
+    "experiment_gates",
     "monitor.save_every_s",
     "hardware.name",
     "hardware.accelerator",

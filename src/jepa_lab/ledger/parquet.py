@@ -1,7 +1,7 @@
 """The metrics of a run as one long Parquet table (step, epoch, key, value, time) that is readable at any moment."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -161,6 +161,11 @@ def read_metrics(path: Path) -> pa.Table:
     """
     path = Path(path)
     return read_stored(path / "metrics.parquet" if path.is_dir() else path).table
+
+
+def last_values(history: Mapping[str, Sequence[tuple[int, float]]]) -> dict[str, float]:
+    """{key: its last value as logged, NaN included} of a history."""
+    return {key: points[-1][1] for key, points in history.items() if points}
 
 
 def history_of(source: Path | pa.Table) -> History:

@@ -17,7 +17,7 @@ from jepa_lab.metrics.spectrum import (
     spectral_cliff,
     stable_rank,
 )
-from jepa_lab.metrics.subspace import coordinate_participation, explained_variance, subspace_overlap
+from jepa_lab.metrics.subspace import coordinate_participation, explained_variance, factor_bases, subspace_overlap
 
 __all__ = [
     "Spectrum",
@@ -29,6 +29,7 @@ __all__ = [
     "effective_rank",
     "eigenvalue_ratio",
     "explained_variance",
+    "factor_bases",
     "feature_std",
     "feature_std_l2",
     "invariance_error",

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from jepa_lab.metrics import scale, spectrum
-from jepa_lab.metrics.alignment import alignment, lidar, uniformity, within_share
+from jepa_lab.metrics.alignment import alignment, invariance_error, lidar, uniformity, within_share
 
 UNIFORMITY_ROWS = 512  # it looks at all pairs
 
@@ -40,11 +40,12 @@ def collapse_metrics(z: Tensor) -> dict[str, float]:
 
 
 def view_metrics(z: Tensor) -> dict[str, float]:
-    """within_share, lidar and alignment (of the first two views) of (n, v, d) features, v >= 2."""
+    """within_share and lidar of (n, v, d) features, v >= 2; alignment and invariance_error of the first two views."""
     z = spectrum.check_features(z, dims=3)
     values = {
         "within_share": within_share(z),
         "lidar": lidar(z),
         "alignment": alignment(z[:, 0], z[:, 1]),
+        "invariance_error": invariance_error(z[:, 0], z[:, 1]),
     }
     return {name: float(value) for name, value in values.items()}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 
@@ -46,6 +48,31 @@ def subspace_overlap(a: Tensor, b: Tensor) -> Tensor:
         if float((basis.T @ basis - eye).abs().max()) > ORTHONORMAL:
             raise ValueError(f"the columns of the basis {tuple(basis.shape)} are not orthonormal")
     return ((a.T @ b).square().sum() / min(a.shape[1], b.shape[1])).clamp(max=1.0)
+
+
+def factor_bases(delta: Tensor, actions: Tensor, factors: Mapping[str, slice]) -> dict[str, Tensor]:
+    """{factor: orthonormal (d, k)}: the directions in which features change with each factor of the action.
+
+    The least-squares map of (n, A) actions onto (n, d) differences, both centred, split by the factors' slices; so
+    factors that change together in one step are told apart. A factor of which nothing varies is left out, as is a
+    number of it that does not. ValueError for unequal n.
+    """
+    if delta.ndim != 2 or actions.ndim != 2 or len(delta) != len(actions):
+        raise ValueError(f"expected (n, d) and (n, A), got {tuple(delta.shape)} and {tuple(actions.shape)}")
+    delta, actions = delta.double(), actions.double()
+    delta, actions = delta - delta.mean(0), actions - actions.mean(0)
+    varies = actions.square().mean(0) > 1e-12
+    weights = torch.zeros(actions.shape[1], delta.shape[1], dtype=torch.float64, device=delta.device)
+    weights[varies] = torch.linalg.lstsq(actions[:, varies], delta, driver="gelsd" if delta.is_cpu else None).solution
+    bases = {}
+    for name, part in factors.items():
+        kept = weights[part][varies[part]]
+        if len(kept):
+            left, values, _ = torch.linalg.svd(kept.T, full_matrices=False)
+            basis = left[:, values > 1e-9 * values.max().clamp_min(1e-300)]
+            if basis.shape[1]:
+                bases[name] = basis
+    return bases
 
 
 def _basis(basis: Tensor) -> Tensor:

@@ -109,6 +109,11 @@ class Objective(nn.Module):
         self.classifier = classifier
         self.match = match
 
+    def weighted(self, terms: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The parts of the total: those of `terms` that it holds, each times its weight."""
+        weights = {"prediction": self.prediction, "rate": self.lambda_rate, "supervised": self.supervised}
+        return {name: weight * terms[name] for name, weight in weights.items() if name in terms}
+
     def distance(self, z_hat: Tensor, z_target: Tensor) -> Tensor:
         """(B,): the prediction loss of every row, without gradient."""
         distance = row_distance if self.match is None else self.match.distance

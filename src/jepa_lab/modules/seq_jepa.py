@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,6 +42,7 @@ class SeqJEPA(pl.LightningModule):
     "stopgrad" (the encoder itself, without gradient) or "shared" (with gradient); steps is the run's number of
     optimiser steps. symmetric: the loss is the mean of this sequence's and the reversed one's (a second pass, the first
     view its target, every action inverted). eval_first_view: of evaluation passes, by default the group's own.
+    bn_buffers "own_running": target views move running statistics, of the averaged encoder or, without one, the online.
 
     Callbacks read `representations` and `terms` (detached) after a training step, `batch` after any step, `evaluated`
     after a validation step. `eval_prefix` names the keys of an evaluation pass: reference, val or test.
@@ -59,12 +61,14 @@ class SeqJEPA(pl.LightningModule):
         n_classes: int,
         symmetric: bool = False,
         eval_first_view: str | None = None,
+        bn_buffers: str = "averaged",
     ) -> None:
         super().__init__()
         self.network = network
         self.objective = objective
         self.target = target
-        self.target_encoder = make_ema_copy(network.encoder) if target == "ema" else None
+        self.own_running = bn_buffers == "own_running"
+        self.target_encoder = make_ema_copy(network.encoder, self.own_running) if target == "ema" else None
         self.group = group
         self.optim = optim
         self.steps = steps
@@ -75,6 +79,7 @@ class SeqJEPA(pl.LightningModule):
         self.eval_prefix = "val"
         self.representations: Representations | None = None
         self.terms: dict[str, Tensor] = {}
+        self.weighted: dict[str, Tensor] = {}  # until the backward pass: the parts of the loss, with their graph
         self.batch: SequenceBatch | None = None
         self.evaluated: Evaluated | None = None
         self.finite = True  # whether the losses of this batch are; the next three are FiniteGuard's
@@ -105,7 +110,7 @@ class SeqJEPA(pl.LightningModule):
         with torch.no_grad():
             if self.target_encoder is not None:
                 return self.network.encode(views, self.target_encoder)
-            with batch_statistics_only(self.network.encoder):
+            with nullcontext() if self.own_running else batch_statistics_only(self.network.encoder):
                 return self.network.encode(views)
 
     def training_step(self, batch: SequenceBatch, batch_idx: int) -> Tensor:
@@ -115,6 +120,7 @@ class SeqJEPA(pl.LightningModule):
         if self.symmetric:
             loss = mean_terms(loss, self.objective(self(self.group.reverse(batch)), batch.labels, done))
         self.batch, self.representations = batch, reps.detach()
+        self.weighted = self.objective.weighted(loss.terms)
         self.terms = {"total": loss.total.detach(), **{k: v.detach() for k, v in loss.terms.items()}}
         return loss.total
 
@@ -136,6 +142,9 @@ class SeqJEPA(pl.LightningModule):
             self.objective.distance(reps.z[:, -1], reps.z_target),
             None if z_agg_again is None else z_agg_again.float(),
         )
+
+    def on_after_backward(self) -> None:
+        self.weighted = {}
 
     def on_before_optimizer_step(self, optimizer: Any) -> None:
         if self.objective.match is not None:

@@ -32,7 +32,8 @@ class SeqJEPANetwork(nn.Module):
     """The online network. Its encoder alone is shared with (or copied into) the target branch.
 
     Token i is concat(z_i, e_i), e_i the embedded relative action from view i to view i + 1. The last observed token's
-    action slot is zero: the action towards the target view goes to the predictor only.
+    action slot is zero: the action towards the target view goes to the predictor only. With `two_calls`, as in the
+    public code, that action is embedded by a call of its own before all of them are: two sets of batch statistics.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class SeqJEPANetwork(nn.Module):
         action_projection: ActionProjection,
         *,
         channels_last: bool = False,
+        two_calls: bool = False,
     ) -> None:
         super().__init__()
         self.encoder = encoder
@@ -50,6 +52,7 @@ class SeqJEPANetwork(nn.Module):
         self.predictor = predictor
         self.action_projection = action_projection
         self.channels_last = channels_last
+        self.two_calls = two_calls
         if channels_last:
             self.encoder.to(memory_format=torch.channels_last)
 
@@ -63,10 +66,12 @@ class SeqJEPANetwork(nn.Module):
 
     def tokens(self, z: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
         """(B, M, D) and relative actions (B, M, A) -> tokens (B, M, D + P) and the predictor's embedding (B, P)."""
+        if self.two_calls:
+            towards_target = self.action_projection(actions[:, -1]).to(z.dtype)
         embedded = self.action_projection(actions).to(z.dtype)
         slots = torch.zeros_like(embedded)
         slots[:, :-1] = embedded[:, :-1]
-        return torch.cat([z, slots], dim=-1), embedded[:, -1]
+        return torch.cat([z, slots], dim=-1), towards_target if self.two_calls else embedded[:, -1]
 
     def aggregate(self, z: Tensor, actions: Tensor) -> Tensor:
         """z (B, M, D), relative actions (B, M, A) -> z_agg (B, D + P)."""

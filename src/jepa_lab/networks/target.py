@@ -9,29 +9,32 @@ import torch
 from torch import Tensor, nn
 
 
-def make_ema_copy(encoder: nn.Module) -> nn.Module:
+def make_ema_copy(encoder: nn.Module, own_running: bool = False) -> nn.Module:
     """A frozen copy that starts equal to the encoder.
 
     Its batch-norm layers normalise by the batch in training without touching their running statistics (those are
-    averaged with the parameters), and by the running ones in evaluation.
+    averaged with the parameters), and by the running ones in evaluation. With `own_running` they keep running
+    statistics of the views they see.
     """
     target = copy.deepcopy(encoder).requires_grad_(False)
     for module in target.modules():
-        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+        if isinstance(module, nn.modules.batchnorm._BatchNorm) and not own_running:
             module.track_running_stats = False
     return target
 
 
 @torch.no_grad()
-def ema_update(target: nn.Module, online: nn.Module, tau: float) -> None:
+def ema_update(target: nn.Module, online: nn.Module, tau: float, buffers: str = "averaged") -> None:
     """target <- tau * target + (1 - tau) * online, in place: floating parameters and buffers in one fused call,
-    integer buffers copied."""
+    integer buffers copied. With buffers "copied" floating ones are too; with "own_running" all are left alone."""
     pairs: list[tuple[Tensor, Tensor]] = list(zip(target.parameters(), online.parameters(), strict=True))
-    pairs.extend(zip(target.buffers(), online.buffers(), strict=True))
+    followed: list[tuple[Tensor, Tensor]] = list(zip(target.buffers(), online.buffers(), strict=True))
+    if buffers == "averaged":
+        pairs.extend(followed)
     floating = [(t, o) for t, o in pairs if t.is_floating_point()]
     torch._foreach_lerp_([t for t, _ in floating], [o for _, o in floating], 1.0 - tau)
-    for t, o in pairs:
-        if not t.is_floating_point():
+    for t, o in followed if buffers != "own_running" else []:
+        if buffers == "copied" or not t.is_floating_point():
             t.copy_(o)
 
 

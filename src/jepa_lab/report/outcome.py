@@ -12,6 +12,7 @@ from jepa_lab.config import Config
 from jepa_lab.data.images import ImageSource
 from jepa_lab.data.views import ViewGroup
 from jepa_lab.diagnosis import Verdict
+from jepa_lab.diagnosis.gates import GateResult, gates_line
 from jepa_lab.ledger import RunDir
 from jepa_lab.ledger.parquet import History
 from jepa_lab.report.figures import draw_figures
@@ -20,7 +21,14 @@ from jepa_lab.report.table import print_table, table_rows
 
 
 def show_outcome(
-    run: RunDir, config: Config, history: History, verdict: Verdict, *, group: ViewGroup, source: ImageSource
+    run: RunDir,
+    config: Config,
+    history: History,
+    verdict: Verdict,
+    gates: list[GateResult],
+    *,
+    group: ViewGroup,
+    source: ImageSource,
 ) -> None:
     """Draws the figures, writes report.html, prints the table, the verdict and where everything is."""
     views, captions = example_views(group, source, config.seed)
@@ -31,12 +39,14 @@ def show_outcome(
         run.path,
         title=title,
         verdict_line=verdict.line(),
+        gates_line=gates_line(gates),
         table_rows=rows,
         command=command_line(),
         config_yaml=run.config_path.read_text(encoding="utf-8"),
     )
     print_table(rows)
-    print(f"\nverdict: {verdict.line()}\nrun:     {run.path}\nfigures: {run.figures}\npage:    {page}", flush=True)
+    print(f"\nverdict: {verdict.line()}\ngates:   {gates_line(gates)}")
+    print(f"run:     {run.path}\nfigures: {run.figures}\npage:    {page}", flush=True)
 
 
 def expected_texts(config: Config) -> dict[str, str]:

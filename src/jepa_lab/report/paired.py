@@ -5,19 +5,24 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import yaml
+
 from jepa_lab.report.comparison import Comparison
 from jepa_lab.report.differences import NOT_COLLAPSED, natural, setting_text
 from jepa_lab.report.statistics import (
     MeanInterval,
     PairedDifference,
+    SeedAndSample,
     holm,
     mean_interval,
     non_inferior,
     paired_difference,
+    seed_and_sample,
 )
 
 Row = Mapping[str, Any]
 MARGINS: Mapping[str, float] = {"accuracy": 0.02, "r2": 0.05}
+FEWEST = 3  # pairs below which nothing is called non-inferior: two that agree by chance would be
 KINDS = {"class_from": "accuracy", "action_from": "r2"}  # a part of the metric's key: its margin
 
 
@@ -53,7 +58,8 @@ class PairedRow:
 
     `p_holm` is adjusted over the arms of this metric. `margin` and `non_inferiority` are None where the metric has no
     margin, `difference` and what follows from it for the control and for fewer than 2 shared seeds. `others` counts
-    the runs that did not complete, by state: they are in no number here.
+    the runs that did not complete, by state: they are in no number here. `noise` of an accuracy, where the number of
+    images is known: over seeds, of one sample of images, and what seeds add.
     """
 
     arm: str
@@ -69,22 +75,34 @@ class PairedRow:
     completed: int
     collapsed: int
     others: dict[str, int]
+    noise: SeedAndSample | None = None
 
 
 def arms(rows: Sequence[Row]) -> list[Arm]:
     """The arms among a comparison's rows, in their order. Settings are the keys before `run`."""
     if not rows:
         return []
-    keys = list(rows[0])
-    settings = [key for key in keys[: keys.index("run")] if key != "seed"]
+    settings, named = _settings(rows), telling_keys(rows)
     groups: dict[tuple[Any, ...], list[Row]] = {}
     for row in rows:
         groups.setdefault(_values(row, settings), []).append(row)
+    return [Arm(_text(group[0], named), {key: group[0][key] for key in settings}, group) for group in groups.values()]
+
+
+def telling_keys(rows: Sequence[Row]) -> list[str]:
+    """The settings that tell the arms of a comparison's rows apart; those that follow from others are left out."""
     named: list[str] = []
-    for key in settings:
+    for key in _settings(rows) if rows else []:
         if len({_values(row, [*named, key]) for row in rows}) > len({_values(row, named) for row in rows}):
             named.append(key)
-    return [Arm(_text(group[0], named), {key: group[0][key] for key in settings}, group) for group in groups.values()]
+    return named
+
+
+def parse_control(text: str) -> Mapping[str, Any] | str:
+    """The name of an experiment as it is, or `key=value key=value` as settings."""
+    if "=" not in text:
+        return text
+    return {key: yaml.safe_load(value) for key, _, value in (word.partition("=") for word in text.split())}
 
 
 def control_arm(found: Sequence[Arm], control: Mapping[str, Any] | str) -> Arm:
@@ -112,11 +130,13 @@ def paired_table(
     metrics: Sequence[str] | None = None,
     margins: Mapping[str, float] = MARGINS,
     confidence: float = 0.95,
+    n_images: int | None = None,
 ) -> list[PairedRow]:
     """A row for each metric (all, unless named) and arm, the control first.
 
     `control`: the name of its experiment, or settings that only it has. `margins` of "accuracy" and "r2", as fractions.
-    ValueError on an unknown metric, on a control that is no arm or several, on two runs of an arm with the same seed.
+    `n_images`: that an accuracy was measured on. ValueError on an unknown metric, on a control that is no arm or
+    several, on two runs of an arm with the same seed.
     """
     columns = comparison.columns
     known = columns[columns.index("state") + 1 : columns.index("verdict")]
@@ -126,7 +146,7 @@ def paired_table(
     found = arms(comparison.rows)
     first = control_arm(found, control)
     ordered = [first, *(arm for arm in found if arm is not first)]
-    return [row for metric in metrics or known for row in _rows(ordered, metric, margins, confidence)]
+    return [row for metric in metrics or known for row in _rows(ordered, metric, margins, confidence, n_images)]
 
 
 def paired_dict(rows: Sequence[PairedRow]) -> dict[str, Any]:
@@ -134,7 +154,9 @@ def paired_dict(rows: Sequence[PairedRow]) -> dict[str, Any]:
     return {"control": next((row.arm for row in rows if row.is_control), None), "rows": [asdict(row) for row in rows]}
 
 
-def _rows(ordered: Sequence[Arm], metric: str, margins: Mapping[str, float], confidence: float) -> list[PairedRow]:
+def _rows(
+    ordered: Sequence[Arm], metric: str, margins: Mapping[str, float], confidence: float, n_images: int | None
+) -> list[PairedRow]:
     values = [arm.values(metric) for arm in ordered]
     differences = [None, *(paired_difference(treatment, values[0], confidence) for treatment in values[1:])]
     # by place, because a text is for reading
@@ -151,13 +173,32 @@ def _rows(ordered: Sequence[Arm], metric: str, margins: Mapping[str, float], con
             difference=difference,
             p_holm=adjusted.get(str(i)),
             margin=margin,
-            non_inferiority=None if difference is None or margin is None else non_inferior(difference, margin),
+            non_inferiority=_non_inferiority(difference, margin),
             completed=len(arm.completed()),
             collapsed=arm.collapsed(),
             others=dict(Counter(row["state"] for row in arm.rows if row["state"] != "completed")),
+            noise=_noise(metric, values[i].values(), n_images),
         )
         for i, (arm, difference) in enumerate(zip(ordered, differences, strict=True))
     ]
+
+
+def _non_inferiority(difference: PairedDifference | None, margin: float | None) -> str | None:
+    if difference is None or margin is None:
+        return None
+    return non_inferior(difference, margin) if difference.n >= FEWEST else "too few seeds"
+
+
+def _noise(metric: str, values: Iterable[float], n_images: int | None) -> SeedAndSample | None:
+    found = [value for value in values if 0 <= value <= 1]
+    if n_images is None or len(found) < 2 or "class_from" not in metric:
+        return None
+    return seed_and_sample(found, n_images)
+
+
+def _settings(rows: Sequence[Row]) -> list[str]:
+    keys = list(rows[0])
+    return [key for key in keys[: keys.index("run")] if key != "seed"]
 
 
 def _values(row: Row, keys: Iterable[str]) -> tuple[Any, ...]:

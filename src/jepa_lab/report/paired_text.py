@@ -24,7 +24,7 @@ def paired_text(rows: Sequence[PairedRow]) -> str:
         legend = [_wrapped(f"arm {i}: {name}") for i, name in enumerate(names.values())]
         names = {arm: f"arm {i}" for i, arm in enumerate(names)}
         table = _table(rows, names)
-    blocks = [[_about(rows)], legend, table, _floors(rows), _left_out(rows, names)]
+    blocks = [[_about(rows)], legend, table, _noise(rows, names), _floors(rows), _left_out(rows, names)]
     return "\n\n".join("\n".join(block) for block in blocks if block)
 
 
@@ -59,19 +59,19 @@ def _heading(row: PairedRow) -> str:
     split, _, key = row.metric.partition("/")
     name = f"{HEADLINE[key][0]} on {split}" if key in HEADLINE else row.metric
     unit = ", percent points" if _is_accuracy(row.metric) else ""
-    margin = "" if row.margin is None else f", margin {_number(row.margin, row.metric)}"
+    margin = "" if row.margin is None else f", margin {number_text(row.margin, row.metric)}"
     return name + unit + margin
 
 
 def _cells(row: PairedRow, name: str) -> list[str]:
-    mean = "" if row.mean.mean is None else _number(row.mean.mean, row.metric)
+    mean = "" if row.mean.mean is None else number_text(row.mean.mean, row.metric)
     if row.mean.half_width is not None:
-        mean += f" ± {_number(row.mean.half_width, row.metric)}"
+        mean += f" ± {number_text(row.mean.half_width, row.metric)}"
     collapsed = f"{row.collapsed} of {row.completed}"
     start, d = [name, str(row.mean.n), mean], row.difference
     if d is None:
         return [*start, "" if row.is_control else "<2", *[""] * 5, collapsed]
-    low, high, middle, detectable = (_number(x, row.metric) for x in (d.low, d.high, d.mean, d.detectable))
+    low, high, middle, detectable = (number_text(x, row.metric) for x in (d.low, d.high, d.mean, d.detectable))
     p_holm = "" if row.p_holm is None else _p(row.p_holm)
     difference = f"{middle} [{low}, {high}]"
     return [*start, str(d.n), difference, _p(d.p), p_holm, detectable, row.non_inferiority or "", collapsed]
@@ -82,7 +82,8 @@ def _is_accuracy(metric: str) -> bool:
     return key in HEADLINE and HEADLINE[key][1] is percent
 
 
-def _number(value: float, metric: str) -> str:
+def number_text(value: float, metric: str) -> str:
+    """A value of the metric as it is shown: accuracies in percent points, others with three decimals."""
     if not math.isfinite(value):
         return str(value)
     text = f"{100 * value:.1f}" if _is_accuracy(metric) else f"{value:.3f}"
@@ -103,6 +104,24 @@ def _floors(rows: Sequence[PairedRow]) -> list[str]:
     lines = [f"with {n} pairs p is never below {floor:.3g}" for n, floor in sorted(floors.items())]
     best = [min(1.0, len(differences) * min(d.p_floor for d in differences)) for differences in found.values()]
     return [*lines, f"the smallest p Holm is never below {min(best):.3g}"] if best else []
+
+
+def _noise(rows: Sequence[PairedRow], names: Mapping[str, str]) -> list[str]:
+    """Seed noise apart from that of the sample of images, which the means share and the differences do not."""
+    lines: list[str] = []
+    for metric in dict.fromkeys(row.metric for row in rows if row.noise):
+        parts = [
+            f"{names[row.arm]} {', '.join(number_text(x, metric) for x in row.noise)}"
+            for row in rows
+            if row.metric == metric and row.noise
+        ]
+        heading = _heading(next(row for row in rows if row.metric == metric)).split(",")[0]
+        lines.append(
+            _wrapped(
+                f"{heading}, sd over seeds, of one sample of as many images, and left for seeds: {'; '.join(parts)}"
+            )
+        )
+    return lines
 
 
 def _left_out(rows: Sequence[PairedRow], names: Mapping[str, str]) -> list[str]:

@@ -13,7 +13,14 @@ GOOD, NOTE = ("healthy",), ("low_rank", "inconclusive", "stopped")
 
 
 def write_run_page(
-    run_dir: Path, *, title: str, verdict_line: str, table_rows: Sequence[Row], command: str, config_yaml: str
+    run_dir: Path,
+    *,
+    title: str,
+    verdict_line: str,
+    table_rows: Sequence[Row],
+    command: str,
+    config_yaml: str,
+    gates_line: str = "none",
 ) -> Path:
     """Write RUN_DIR/report.html with the PNGs found in RUN_DIR/figures and return its path.
 
@@ -25,6 +32,7 @@ def write_run_page(
         style=STYLE,
         tone=_tone(verdict_line),
         verdict=escape(verdict_line),
+        gates=escape(gates_line),
         table=_table(table_rows),
         figures=_gallery(_ordered(run_dir / "figures")),
         command=escape(command),
@@ -109,6 +117,7 @@ PAGE = """<!doctype html>
 <body>
 <h1>{title}</h1>
 <p class="verdict {tone}">{verdict}</p>
+<p>Gates: {gates}</p>
 <h2>Results</h2>
 {table}
 {figures}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -32,15 +33,18 @@ def control_runs(runs: Sequence[Path], control: str) -> list[Path]:
 def paired_report(runs: Sequence[Path], control: str) -> tuple[str, dict[str, Any]]:
     """(text, the same for JSON): every arm's difference to the control, paired by seed. ("", {}) where no arm has two
     seeds; a text that says what is missing where there is no control."""
-    from jepa_lab.report.paired import arms, paired_dict, paired_table
+    from jepa_lab.report.factorial import effects_text, main_effects
+    from jepa_lab.report.paired import arms, paired_dict, paired_table, parse_control
     from jepa_lab.report.paired_text import paired_text
 
     own = compare(runs)
     if "seed" not in own.columns:
         return "", {}
     names = {config.get("name") for config in map(_config, runs)}
-    beside = [] if control in names else control_runs(runs, control)
-    if control not in names and not beside:
+    wanted = parse_control(control)
+    inside = not isinstance(wanted, str) or control in names
+    beside = [] if inside else control_runs(runs, control)
+    if not inside and not beside:
         return (
             f"no runs of the control {control} with these data, budget and seeds: the same line with "
             f"+experiment={control} makes them, and the same sweep again then ends with the paired differences"
@@ -49,14 +53,28 @@ def paired_report(runs: Sequence[Path], control: str) -> tuple[str, dict[str, An
     if len(arms(comparison.rows)) < 2:
         return "", {}
     try:
-        rows = paired_table(comparison, control, _metrics(comparison))
+        rows = paired_table(comparison, wanted, _metrics(comparison), n_images=_images(runs))
     except ValueError as error:
         return f"no paired differences: {error}", {}
-    return paired_text(rows), paired_dict(rows)
+    effects = main_effects(own, _metrics(own), wanted if isinstance(wanted, dict) else None)
+    text = "\n\n".join(filter(None, [paired_text(rows), effects_text(effects)]))
+    return text, {**paired_dict(rows), **({"main_effects": [asdict(e) for e in effects]} if effects else {})}
 
 
 def _metrics(comparison: Comparison) -> list[str]:
     return [column for column in comparison.columns if column.partition("/")[2] in METRICS]
+
+
+def _images(runs: Sequence[Path]) -> int | None:
+    """How many test images the runs were measured on; None if that is unknown or differs."""
+    counts = set()
+    for run in runs:
+        try:
+            protocol = json.loads((run / "summary.json").read_text(encoding="utf-8")).get("protocol") or {}
+            counts.add(protocol.get("test_images"))
+        except (OSError, ValueError, AttributeError):
+            continue
+    return counts.pop() if len(counts) == 1 else None
 
 
 def _config(run: Path) -> dict[str, Any]:

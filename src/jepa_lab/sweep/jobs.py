@@ -9,8 +9,9 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from jepa_lab.config import Config, check
+from jepa_lab.config import Config
 from jepa_lab.errors import UserError
+from jepa_lab.ladder import checked_rungs
 from jepa_lab.sweep.records import Record
 
 TO_DO = {"new": "to do", "restart": "to do", "resume": "to resume", "skip": "done"}
@@ -33,7 +34,7 @@ def check_jobs(jobs: Sequence[DictConfig], master: DictConfig) -> list[Config]:
     configs, errors = [], []
     for job in jobs:
         try:
-            configs.append(check(without_hydra(job)))
+            configs.append(checked_rungs(without_hydra(job))[-1])
         except UserError as error:
             errors.append(str(error))
     if errors:

@@ -1,0 +1,95 @@
+"""The dataclass behind `gates`: what the last epoch of a run has to reach, null for what it need not.
+
+A gate is the name of a metric, or of a difference of two, with _min or _max; units are the metric's own.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+# gate -> what it reads: one metric, or the first less the second
+GATES: dict[str, tuple[str, ...]] = {
+    "class_from_z_agg_min": ("val/probe/class_from_z_agg",),
+    "class_from_z_max": ("val/probe/class_from_z",),
+    "class_gap_min": ("val/probe/class_from_z_agg", "val/probe/class_from_z"),
+    "action_from_z_min": ("val/probe/action_from_z",),
+    "action_from_z_agg_max": ("val/probe/action_from_z_agg",),
+    "action_gap_min": ("val/probe/action_from_z", "val/probe/action_from_z_agg"),
+    "relative_action_from_z_min": ("val/probe/relative_action_from_z",),
+    "view_from_z_agg_max": ("val/probe/view_from_z_agg",),
+    "loss_total_max": ("train/loss/total",),
+    "skill_min": ("val/skill",),
+    "z_agg_invariance_error_max": ("val/z_agg/invariance_error",),
+    "z_agg_within_share_max": ("val/z_agg/within_share",),
+    "z_effective_rank_min": ("val/z/effective_rank",),
+    "z_agg_effective_rank_min": ("val/z_agg/effective_rank",),
+    "subspace_overlap_max": ("val/z/subspace_overlap",),
+}
+SHARES = ("class_from_z_agg_min", "class_from_z_max", "z_agg_within_share_max", "subspace_overlap_max")
+R_SQUARED = ("action_from_z_min", "action_from_z_agg_max", "relative_action_from_z_min", "view_from_z_agg_max")
+
+
+@dataclass
+class GatesConfig:
+    strict: bool = False  # true: exit code 3 where a gate fails
+    class_from_z_agg_min: float | None = None
+    class_from_z_max: float | None = None
+    class_gap_min: float | None = None  # class_from_z_agg - class_from_z
+    action_from_z_min: float | None = None
+    action_from_z_agg_max: float | None = None
+    action_gap_min: float | None = None  # action_from_z - action_from_z_agg
+    relative_action_from_z_min: float | None = None
+    view_from_z_agg_max: float | None = None
+    loss_total_max: float | None = None  # of the last row of train/loss/total
+    skill_min: float | None = None
+    z_agg_invariance_error_max: float | None = None
+    z_agg_within_share_max: float | None = None
+    z_effective_rank_min: float | None = None
+    z_agg_effective_rank_min: float | None = None
+    subspace_overlap_max: float | None = None  # needs monitor.subspace, and views of several factors
+
+    def validate(self) -> None:
+        for name, limit in self.limits().items():
+            check_limit(f"gates.{name}", name, limit)
+
+    def limits(self) -> dict[str, float]:
+        """{gate: limit} of those that are set."""
+        return {name: float(getattr(self, name)) for name in GATES if getattr(self, name) is not None}
+
+
+def check_limit(key: str, name: str, limit: Any) -> None:
+    """ValueError for a gate that does not exist, or a limit that its metric could never be measured against."""
+    if name not in GATES:
+        from jepa_lab.config.check import nearest
+
+        raise ValueError(f"{key}: no such gate{nearest(name, list(GATES))}")
+    if isinstance(limit, bool) or not isinstance(limit, (int, float)) or not math.isfinite(limit):
+        raise ValueError(f"{key}={limit}: a finite number, or null")
+    if name in SHARES and not 0 <= limit <= 1:
+        what = "an accuracy" if name.startswith("class") else "a share"
+        raise ValueError(f"{key}={limit:g}: must lie between 0 and 1 ({what}, not percent)")
+    if name == "class_gap_min" and not -1 <= limit <= 1:
+        raise ValueError(f"{key}={limit:g}: must lie between -1 and 1 (accuracies, not percent points)")
+    if name in (*R_SQUARED, "skill_min") and limit > 1:
+        raise ValueError(f"{key}={limit:g}: cannot be above 1, which is perfect")
+    if name.endswith("effective_rank_min") and limit < 1:
+        raise ValueError(f"{key}={limit:g}: must be at least 1, the rank of anything that varies")
+    if name == "z_agg_invariance_error_max" and limit < 0:
+        raise ValueError(f"{key}={limit:g}: must be at least 0")
+
+
+def _gate(name: str, *, _root_: DictConfig) -> Any:
+    """The limit of a gate where the command line gives none: the experiment's own, or the tier's."""
+    tier, dataset = _root_.tier.name, _root_.dataset
+    own = OmegaConf.select(_root_, f"experiment_gates.{dataset.name}.{tier}") or {}
+    general = OmegaConf.select(dataset, f"tiers.{tier}.gates") or {}
+    return own.get(name, general.get(name))
+
+
+OmegaConf.register_new_resolver("gate", _gate, replace=True)
+assert {f.name for f in dataclasses.fields(GatesConfig)} == {"strict", *GATES}

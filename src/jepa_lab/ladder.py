@@ -1,0 +1,45 @@
+"""tier=ladder: the runs of several tiers in turn, each an ordinary one, up to the first whose gates fail."""
+
+from __future__ import annotations
+
+import copy
+import sys
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from omegaconf import DictConfig, open_dict
+
+from jepa_lab.config import Config, check
+
+if TYPE_CHECKING:
+    from jepa_lab.run import RunResult
+
+RUNGS = ("smoke", "quick", "baseline")
+
+
+def checked_rungs(cfg: DictConfig) -> list[Config]:
+    """The checked configurations of a job: one, or for tier=ladder one for each rung. UserError if any is wrong."""
+    if "tier" not in cfg or not isinstance(cfg.tier, DictConfig) or cfg.tier.get("name") != "ladder":
+        return [check(cfg)]
+    rungs = []
+    for name in RUNGS:
+        rung = copy.deepcopy(cfg)
+        with open_dict(rung):
+            rung.tier.name = name
+        rungs.append(check(rung))
+    return rungs
+
+
+def climb(rungs: Sequence[Config], train: Callable[[Config], RunResult]) -> RunResult:
+    """Trains the configurations in turn; ends with the first that does not complete or whose gates fail."""
+    for config in rungs:
+        if len(rungs) > 1:
+            print(f"\nladder: tier={config.tier.name}", file=sys.stderr, flush=True)
+        result = train(config)
+        if result.state in ("failed", "stopped"):
+            break
+        if not result.gates_passed:
+            if config is not rungs[-1]:
+                print(f"ladder: stopped at tier={config.tier.name}, whose gates failed", flush=True)
+            break
+    return result
