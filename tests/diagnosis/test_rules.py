@@ -68,6 +68,20 @@ def test_one_bad_batch_is_no_divergence(key: str) -> None:
     assert judge({key: [*calm, *((20 + i, 9.0) for i in range(3))]}).since_step == 20
 
 
+def test_a_cross_entropy_that_rises_with_its_targets_entropy_is_no_divergence_and_one_above_its_start_is() -> None:
+    """DINO starts at ln K, may pass through one-hot targets (a loss near 0), and rises again as they spread."""
+    loss = [5.5, *[0.1] * 6, *[5.0] * 20]
+    spread = {key: list(enumerate(loss)) for key in ("train/loss/prediction", "train/loss/cross_entropy")}
+    assert judge(spread).status == "inconclusive"
+    assert judge({"train/loss/prediction": spread["train/loss/prediction"]}).status == "inconclusive"  # below its start
+    low = [3.0, *[0.1] * 6, *[5.0] * 20]  # the run that was called diverged: its first value was low by chance
+    risen = {key: list(enumerate(low)) for key in spread}
+    assert judge(risen).status == "inconclusive"
+    assert judge({"train/loss/prediction": risen["train/loss/prediction"]}).status == "diverged"
+    far = {key: list(enumerate([3.0, *[40.0] * 20])) for key in spread}
+    assert judge(far).status == "diverged"
+
+
 def test_a_spike_that_came_back_does_not_date_a_later_divergence() -> None:
     loss = [(s, 0.5) for s in range(10)] + [(10, 9.0), (11, 9.0)] + [(s, 0.5) for s in range(12, 20)]
     assert judge({"train/loss/prediction": [*loss, *((s, 9.0) for s in range(20, 24))]}).since_step == 20

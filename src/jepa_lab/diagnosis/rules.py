@@ -151,9 +151,11 @@ def _divergence(history: History, t: Thresholds) -> Verdict | None:
     loss = history.get(name, ())
     if len(loss) < 10 or min(v for _, v in loss) < 0:  # a total with a rate term has no ratio
         return None
+    # a cross-entropy follows the entropy of its targets: it is small where they are one-hot and rises as they spread
+    moving = bool(history.get("train/loss/cross_entropy"))
     best, limit, high = math.inf, math.inf, []
     for step, value in loss:
-        best = min(best, value)
+        best = loss[0][1] if moving else min(best, value)
         limit = max(t.loss_ratio * max(best, t.loss_floor), loss[0][1])
         high.append((step, value > limit))
     if not all(is_high for _, is_high in high[-t.loss_points :]):

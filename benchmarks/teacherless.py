@@ -1,0 +1,247 @@
+"""The tables and the figure of docs/results/teacherless.md, from finished runs: nothing is trained here.
+
+    python benchmarks/teacherless.py --runs-dir runs [--out docs/results/teacherless.md] [--figure docs/images/...png]
+
+Reads the summaries and ledgers of the experiments seq_jepa_*, teacherless_* and rate_factorial under --runs-dir (the
+document names the commands that make them), and writes the tables between the marks `<!-- NAME -->` and `<!-- end -->`
+of the document. Figures are of the test images and the last weights: mean ± half-width of a 95 % t interval over seeds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import statistics
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from jepa_lab.diagnosis import judge
+from jepa_lab.ledger import history_of
+from jepa_lab.report import compare
+from jepa_lab.report.factorial import main_effects
+from jepa_lab.report.statistics import holm, mean_interval, non_inferior, paired_difference
+
+CONTROL = "EMA teacher, no rate (control)"
+NAMES = {
+    "seq_jepa_baseline": CONTROL,
+    "seq_jepa_stopgrad": "stop-gradient, no rate",
+    "seq_jepa_shared": "shared target, no rate",
+    "teacherless_a": "A: EMA teacher and rate",
+    "teacherless_b": "B: stop-gradient and rate",
+    "teacherless_c": "C: both directions",
+    "teacherless_d": "D: DINO and rate",
+    "teacherless_e": "E: CRATE aggregator and rate",
+}
+CLASS, ACTION, TURN = "test/probe/class_from_z_agg", "test/probe/action_from_z", "test/probe/relative_action_from_z"
+COLUMNS = [
+    ("class from z_agg", CLASS, 3), ("class from z", "test/probe/class_from_z", 3), ("action R²", ACTION, 3),
+    ("relative action R²", TURN, 3), ("within share of z_agg", "test/z_agg/within_share", 3),
+    ("rank of z", "test/z/effective_rank", 1), ("rank of z_agg", "test/z_agg/effective_rank", 1),
+]  # fmt: skip
+MARGINS = {CLASS: 0.02, ACTION: 0.05, TURN: 0.05}
+Runs = dict[str, dict[int, tuple[dict[str, float], str, Path]]]  # arm -> seed -> (last metrics, verdict, folder)
+
+
+def label(config: dict[str, Any]) -> str:
+    """The arm of a run: its experiment, and what it was given beside it."""
+    name, loss, extra = NAMES[config["name"]], config["loss"], []
+    rated = config["name"].startswith("teacherless")
+    if rated and loss["lambda_rate"] == 0:
+        extra.append("no rate")
+    if config["name"] == "teacherless_d" and loss["form"] != "dino":
+        extra.append({"dino_headless": "without heads", "sharpened": "the published mismatch"}[loss["form"]])
+    if config["name"] == "teacherless_c" and config["target"]["name"] != "ema":
+        extra.append("stop-gradient")
+    if config["name"] == "teacherless_e" and config["model"]["predictor"] == "crate":
+        extra.append("predictor too")
+    return f"{name.removesuffix(' and rate') if 'no rate' in extra else name}{''.join(f', {e}' for e in extra)}"
+
+
+def read(runs_dir: Path) -> Runs:
+    """The completed runs of the arms."""
+    found: Runs = {}
+    for path in sorted(p for name in NAMES for p in runs_dir.glob(f"{name}/*/summary.json")):
+        config = yaml.safe_load((path.parent / "config.yaml").read_text(encoding="utf-8"))
+        summary = json.loads(path.read_text(encoding="utf-8"))
+        last = {k: v["last"] for k, v in summary["metrics"].items() if v["last"] is not None}
+        seeds = found.setdefault(label(config), {})
+        if config["seed"] in seeds:
+            raise SystemExit(f"{path.parent} and {seeds[config['seed']][2]}: two runs of one arm and seed")
+        seeds[config["seed"]] = (last, judge(history_of(path.parent)).status, path.parent)
+    order = list(NAMES.values())
+    return dict(sorted(found.items(), key=lambda item: (order.index(_base(item[0])), len(item[0]))))
+
+
+def arms_table(runs: Runs) -> str:
+    lines = ["| arm | seeds | " + " | ".join(title for title, *_ in COLUMNS) + " | verdicts |"]
+    lines.append("|---" * (len(COLUMNS) + 3) + "|")
+    for arm, seeds in runs.items():
+        cells = [_mean([m[key] for m, *_ in seeds.values() if key in m], digits) for _, key, digits in COLUMNS]
+        verdicts = Counter(v for _, v, _ in seeds.values())
+        told = ", ".join(f"{n} {v}" for v, n in sorted(verdicts.items()))
+        lines.append(f"| {arm} | {len(seeds)} | " + " | ".join(cells) + f" | {told} |")
+    return "\n".join(lines)
+
+
+def paired_tables(runs: Runs, control: str = CONTROL) -> str:
+    """A table for each metric that has a margin: the difference to the control over shared seeds."""
+    blocks = []
+    for title, key, digits in COLUMNS:
+        if key not in MARGINS:
+            continue
+        values = {arm: {s: m[key] for s, (m, *_) in seeds.items() if key in m} for arm, seeds in runs.items()}
+        found = {arm: paired_difference(v, values[control]) for arm, v in values.items() if arm != control}
+        known = {arm: d for arm, d in found.items() if d is not None}
+        adjusted = holm({arm: d.p for arm, d in known.items()})
+        lines = [
+            f"{title}, margin {MARGINS[key]}:\n",
+            "| arm less the control | seeds | difference | p | p Holm | detectable | non-inferiority |",
+            "|---" * 7 + "|",
+        ]  # fmt: skip
+        for arm, d in known.items():
+            low, high, mean, det = (f"{x:+.{digits}f}" for x in (d.low, d.high, d.mean, d.detectable))
+            lines.append(
+                f"| {arm} | {d.n} | {mean} [{low}, {high}] | {_p(d.p)} | {_p(adjusted[arm])} | {det[1:]} | "
+                f"{non_inferior(d, MARGINS[key])} |"
+            )
+        blocks.append("\n".join(lines))
+    return "\n\n".join(blocks)
+
+
+def gradient_table(runs: Runs) -> str:
+    """What every term does to the encoder: medians over the second half of training, then over seeds."""
+    lines = ["| arm | gradient of the prediction | of the rate | cosine between them |", "|---|---|---|---|"]
+    for arm, seeds in runs.items():
+        columns = ["train/gradient/prediction", "train/gradient/rate", "train/gradient_cosine/rate"]
+        values: list[list[float]] = [[], [], []]
+        for *_, folder in seeds.values():
+            history = history_of(folder)
+            for at, key in enumerate(columns):
+                points = [v for _, v in history.get(key, [])]
+                if points:
+                    values[at].append(statistics.median(points[len(points) // 2 :]))
+        if values[1]:
+            lines.append(f"| {arm} | " + " | ".join(_mean(v, 3) for v in values) + " |")
+    return "\n".join(lines) if len(lines) > 2 else "No run has gradient statistics."
+
+
+def factorial_tables(runs_dir: Path) -> str:
+    """Means of the cells, then the main effects, of rate_factorial."""
+    folders = [p.parent for p in sorted(runs_dir.glob("rate_factorial/*/summary.json"))]
+    comparison = compare(folders)
+    cells: dict[tuple[str, str, float], dict[str, list[float]]] = {}
+    for run in comparison.rows:
+        cell = cells.setdefault((run["target"], run["optim.schedule"], float(run["loss.lambda_rate"])), {})
+        for key in (CLASS, ACTION):
+            cell.setdefault(key, []).append(run[key])
+        cell.setdefault("bad", []).append(float("collapse" in run["verdict"]))
+    rates = sorted({rate for *_, rate in cells})
+    lines = []
+    for title, key in (("class from z_agg", CLASS), ("action R²", ACTION)):
+        lines += [f"{title}:\n", "| target, schedule | " + " | ".join(f"λ {r:g}" for r in rates) + " |"]
+        lines.append("|---" * (len(rates) + 1) + "|")
+        for target in ("ema", "stopgrad"):
+            for schedule in ("constant", "cosine"):
+                row = [_mean(cells[target, schedule, r][key], 3) for r in rates]
+                lines.append(f"| {target}, {schedule} | " + " | ".join(row) + " |")
+        lines.append("")
+    lines += [
+        "| effect, mean over all other settings | class from z_agg | p Holm | action R² | p Holm |",
+        "|---" * 5 + "|",
+    ]
+    effects = main_effects(comparison, [CLASS, ACTION], {"optim.schedule": "constant"})
+    told: dict[tuple[str, str, str], list[str]] = {}
+    for e in effects:
+        d = e.difference
+        text = f"{d.mean:+.3f} [{d.low:+.3f}, {d.high:+.3f}] | {_p(e.p_holm)}"
+        told.setdefault((e.factor, e.level, e.base), []).append(text)
+    lines += [f"| {f} {a} less {b} | " + " | ".join(cells) + " |" for (f, a, b), cells in told.items()]
+    bad = sum(sum(cell["bad"]) for cell in cells.values())
+    return "\n".join([*lines, "", f"{len(comparison.rows)} runs, {bad:.0f} of them called collapsed."])
+
+
+def draw(runs: Runs, path: Path) -> None:
+    """Every seed as a dot, the mean as a bar, the control's mean as a line: accuracy and relative action."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    arms = [arm for arm in runs if arm in NAMES.values()]
+    figure, axes = plt.subplots(1, 2, figsize=(11, 4.2), sharey=True)
+    for axis, (title, key) in zip(axes, (("class from z_agg", CLASS), ("relative action R²", TURN)), strict=True):
+        axis.axvline(statistics.fmean(m[key] for m, *_ in runs[CONTROL].values()), color="0.7", zorder=0)
+        for at, arm in enumerate(reversed(arms)):
+            values = [m[key] for m, *_ in runs[arm].values()]
+            colour = "#b03a00" if any("collapse" in v for _, v, _ in runs[arm].values()) else "#00704f"
+            axis.plot(values, [at] * len(values), "o", color=colour, alpha=0.45, markeredgewidth=0)
+            axis.plot([statistics.fmean(values)] * 2, [at - 0.3, at + 0.3], color=colour, linewidth=2)
+        axis.set_xlabel(f"{title} on test")
+        axis.set_yticks(range(len(arms)), [arm.replace(" (control)", "\n(control)") for arm in reversed(arms)])
+        for side in ("top", "right", "left"):
+            axis.spines[side].set_visible(False)
+        axis.tick_params(left=False)
+        axis.grid(axis="x", color="0.92")
+        axis.set_axisbelow(True)
+    figure.tight_layout()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=120)
+    plt.close(figure)
+
+
+def fill(document: str, name: str, content: str) -> str:
+    """The document with what stands between `<!-- name -->` and `<!-- end -->` replaced."""
+    pattern = re.compile(rf"(<!-- {name} -->\n).*?(\n<!-- end -->)", re.S)
+    if not pattern.search(document):
+        raise SystemExit(f"the document has no mark <!-- {name} -->")
+    return pattern.sub(lambda match: f"{match[1]}\n{content}\n{match[2]}", document)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs-dir", type=Path, default=Path("runs"))
+    parser.add_argument("--out", type=Path, help="the document whose tables are replaced; without it they are printed")
+    parser.add_argument("--figure", type=Path)
+    args = parser.parse_args()
+    runs = read(args.runs_dir)
+    if CONTROL not in runs:
+        raise SystemExit(f"no finished run of seq_jepa_baseline under {args.runs_dir}")
+    tables = {
+        "arms": arms_table(runs),
+        "paired": paired_tables(runs),
+        "factorial": factorial_tables(args.runs_dir),
+        "gradients": gradient_table(runs),
+    }
+    if args.out is None:
+        print("\n\n".join(tables.values()))
+    else:
+        document = args.out.read_text(encoding="utf-8")
+        for name, content in tables.items():
+            document = fill(document, name, content)
+        args.out.write_text(document, encoding="utf-8")
+    if args.figure is not None:
+        draw(runs, args.figure)
+
+
+def _base(arm: str) -> str:
+    return next(n for n in NAMES.values() if arm == n or arm.startswith(n.split(" and rate")[0]))
+
+
+def _mean(values: list[float], digits: int) -> str:
+    found = mean_interval(values)
+    if found.mean is None:
+        return ""
+    half = "" if found.half_width is None else f" ± {found.half_width:.{digits}f}"
+    return f"{found.mean:.{digits}f}{half}"
+
+
+def _p(value: float) -> str:
+    return "<0.001" if value < 0.001 else f"{value:.3f}"
+
+
+if __name__ == "__main__":
+    main()
