@@ -1,9 +1,10 @@
 """Training sequences per second, phase by phase: python benchmarks/training.py [--dataset cifar10_rot] [--json PATH]
 
 Phases of one optimiser step (views, forward, backward, optimiser, EMA) are timed apart with the median over steps
-after a warm-up; `monitor` is the collapse monitor's own cost for one validation of 1,000 images. The plain baseline
-is the same network's convolutions alone: its forward over all views and backward over the observed ones. Images are
-random pixels: the time does not depend on them.
+after a warm-up. Apart from the step: `monitor` is the collapse monitor's own cost for one validation of 1,000 images,
+`gradients` one look at the gradient of every term, which a run takes every 50 steps. The plain baseline is the same
+network's convolutions alone: its forward over all views and backward over the observed ones. Images are random pixels:
+the time does not depend on them.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from hydra import compose, initialize_config_dir
 from jepa_lab import cli  # noqa: F401 - registers the resolvers
 from jepa_lab.build import build_module, build_views
 from jepa_lab.callbacks.collapse import measure
+from jepa_lab.callbacks.gradients import gradient_statistics
 from jepa_lab.config import Config, check
 from jepa_lab.data.images import ImageSource
 from jepa_lab.help import conf_dir
@@ -55,6 +57,7 @@ def bench(dataset: str, channels: int, size: int, batch: int, steps: int, precis
     optimiser = module.configure_optimizers()["optimizer"]
     autocast = torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16")
     index = torch.arange(batch)
+    gradients: list[float] = []
     phases: dict[str, list[float]] = {p: [] for p in ("views", "forward", "backward", "optimiser", "ema")}
     for step in range(steps + 2):
         taken = {}
@@ -63,18 +66,22 @@ def bench(dataset: str, channels: int, size: int, batch: int, steps: int, precis
         )
         with autocast:
             taken["forward"], reps = timed(lambda v=views: module(v))  # type: ignore[misc]
-            loss = module.objective(reps, labels).total
-        taken["backward"], _ = timed(loss.backward)
+            terms = module.objective(reps, labels)
+        weighted, encoder = module.objective.weighted(terms.terms), list(module.network.encoder.parameters())
+        looks, _ = timed(lambda: gradient_statistics(weighted, encoder))  # noqa: B023
+        taken["backward"], _ = timed(terms.total.backward)
         torch.nn.utils.clip_grad_norm_(module.parameters(), 1.0)
         taken["optimiser"], _ = timed(optimiser.step)
         optimiser.zero_grad()
         assert module.target_encoder is not None
         taken["ema"], _ = timed(lambda: ema_update(module.target_encoder, module.network.encoder, 0.99))  # type: ignore[arg-type]
         if step >= 2:
+            gradients.append(looks)
             for name, seconds in taken.items():
                 phases[name].append(seconds)
     out = {name: statistics.median(seconds) for name, seconds in phases.items()}
     out["sequences_per_s"] = batch / sum(out.values())
+    out["gradients"] = statistics.median(gradients)
     out["convolutions_per_s"] = batch / convolutions_alone(module, batch, channels, size, autocast)
     out["monitor"] = monitor_seconds(module.network.encoder.dim)  # type: ignore[arg-type]
     return out
@@ -113,7 +120,7 @@ def main() -> None:
     results: dict[str, dict[str, float]] = {}
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads; milliseconds a step (median)")
     names = ["views", "forward", "backward", "optimiser", "ema"]
-    print(f"{'case':<22}" + "".join(f"{n:>11}" for n in [*names, "seq/s", "conv alone", "monitor"]))
+    print(f"{'case':<22}" + "".join(f"{n:>11}" for n in [*names, "seq/s", "conv alone", "monitor", "gradients"]))
     for dataset, channels, size, batch, steps in CASES:
         if args.dataset in (None, dataset):
             for precision in ("fp32", "bf16"):
@@ -122,7 +129,9 @@ def main() -> None:
                 cells = [f"{1e3 * figures[n]:>11.1f}" for n in names]
                 cells += [f"{figures['sequences_per_s']:>11.1f}", f"{figures['convolutions_per_s']:>11.1f}"]
                 print(
-                    f"{dataset + ' ' + precision:<22}" + "".join(cells) + f"{1e3 * figures['monitor']:>11.1f}",
+                    f"{dataset + ' ' + precision:<22}"
+                    + "".join(cells)
+                    + "".join(f"{1e3 * figures[n]:>11.1f}" for n in ("monitor", "gradients")),
                     flush=True,
                 )
     if args.json:
