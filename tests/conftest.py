@@ -27,7 +27,8 @@ def _same_random_stream() -> None:
 @pytest.fixture(autouse=True)
 def _no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Drawing takes most of a tiny run's time; tests/report and the module-wide runs of other tests draw for real."""
-    monkeypatch.setattr("jepa_lab.report.outcome.draw_figures", lambda *args, **kwargs: None)
+    for name in ("draw_figures", "draw_sweeps"):
+        monkeypatch.setattr(f"jepa_lab.report.outcome.{name}", lambda *args, **kwargs: None)
 
 
 @pytest.fixture(scope="session")

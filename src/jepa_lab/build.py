@@ -11,6 +11,7 @@ from torch import nn
 from jepa_lab.callbacks import (
     CollapseMonitor,
     EpochLines,
+    FactorSweeps,
     FiniteGuard,
     Gates,
     GradientStatistics,
@@ -194,7 +195,7 @@ def best_key(config: Config, n_classes: int) -> str:
 
 
 def build_callbacks(
-    config: Config, budget: Budget, run: RunDir, ledger: ParquetLedger, n_classes: int, stop: Stop
+    config: Config, budget: Budget, run: RunDir, ledger: ParquetLedger, val: ImageSource, stop: Stop
 ) -> list[object]:
     """In the order they act: the guard, the target, then readers, then the checkpoint (Lightning keeps it last)."""
     callbacks: list[object] = [FiniteGuard(skip=config.diagnosis.on_nan == "skip")]
@@ -202,8 +203,10 @@ def build_callbacks(
         callbacks.append(
             TargetEMA(target_tau(config, budget.steps), config.target.schedule, budget.steps, config.target.bn_buffers)
         )
+    if config.monitor.sweep_anchors > 0:
+        callbacks.append(FactorSweeps(val.images[: config.monitor.sweep_anchors], config.monitor.sweep_every))
     probes, batches = config.probes, budget.batches * config.dataset.epochs
-    saver = Saver(run.checkpoints, best_key(config, n_classes), ledger, config.monitor.save_every_s, run.run_id)
+    saver = Saver(run.checkpoints, best_key(config, val.n_classes), ledger, config.monitor.save_every_s, run.run_id)
     if config.monitor.gradients_every is not None:
         callbacks.append(GradientStatistics(config.monitor.gradients_every))
     callbacks += [

@@ -24,7 +24,7 @@ from jepa_lab.build import (
     build_views,
     target_tau,
 )
-from jepa_lab.callbacks import Gates, Saver, usable_checkpoint
+from jepa_lab.callbacks import FactorSweeps, Gates, Saver, usable_checkpoint
 from jepa_lab.config import Config
 from jepa_lab.data.images import Splits
 from jepa_lab.data.loader import EpochLoader
@@ -41,7 +41,7 @@ from jepa_lab.record import count_parameters, measured_cost, protocol, resolved_
 from jepa_lab.report.outcome import show_outcome
 from jepa_lab.report.table import print_table, table_rows
 from jepa_lab.stop import Stop
-from jepa_lab.trainer import build_trainer, close_loggers, quiet
+from jepa_lab.trainer import build_trainer, close_loggers, log_figures, quiet
 
 
 @dataclass
@@ -195,7 +195,7 @@ def _train(session: _Session, ledger: ParquetLedger) -> RunResult:
     config, splits, run, checkpoint = session.config, session.splits, session.run, session.checkpoint
     loaders, budget, module = session.parts.loaders, session.parts.budget, session.parts.module
     n_classes = splits.train.n_classes
-    callbacks = build_callbacks(config, budget, run, ledger, n_classes, session.stop)
+    callbacks = build_callbacks(config, budget, run, ledger, splits.val, session.stop)
     trainer = build_trainer(config, budget, run, ledger, callbacks)
     if n_classes == 0 and checkpoint is None:
         print("no labels: class probes are off", file=sys.stderr)
@@ -225,7 +225,9 @@ def _train(session: _Session, ledger: ParquetLedger) -> RunResult:
         wall_s=wall,
         extra={"protocol": protocol(config, splits), "tau": _tau(config, budget), "gates": gates_dict(gates)},
     )
-    show_outcome(run, config, history, verdict, gates, group=module.group, source=splits.val)
+    sweeps = next((c.result for c in callbacks if isinstance(c, FactorSweeps)), None)
+    show_outcome(run, config, history, verdict, gates, group=module.group, source=splits.val, sweeps=sweeps)
+    log_figures(trainer.loggers, run.figures)
     last = last_values(history)
     state, resumed = "failed" if failure else "completed", checkpoint is not None
     reason = str(failure) if failure else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import warnings
+from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
@@ -62,6 +63,14 @@ def build_trainer(
         use_distributed_sampler=False,
         plugins=[WholeFiles()],
     )
+
+
+def log_figures(loggers: list[Any], folder: Path) -> None:
+    """Hands the figures of the run's folder to the loggers that take pictures (W&B)."""
+    paths = sorted(folder.glob("*.png"))
+    for logger in loggers:
+        if paths and hasattr(logger, "log_image"):
+            logger.log_image("figures", [str(path) for path in paths], caption=[path.stem for path in paths])
 
 
 def close_loggers(failed: bool) -> None:

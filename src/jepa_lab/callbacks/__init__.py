@@ -9,12 +9,14 @@ from jepa_lab.callbacks.probes import OnlineProbes
 from jepa_lab.callbacks.progress import EpochLines
 from jepa_lab.callbacks.random_state import RandomState
 from jepa_lab.callbacks.stopper import Stopper
+from jepa_lab.callbacks.sweeps import FactorSweeps
 from jepa_lab.callbacks.target_ema import TargetEMA
 from jepa_lab.callbacks.training_log import TrainingLog
 
 __all__ = [
     "CollapseMonitor",
     "EpochLines",
+    "FactorSweeps",
     "FiniteGuard",
     "Gates",
     "GradientStatistics",

@@ -128,11 +128,15 @@ class MonitorConfig:
 
     save_every_s: float = 60.0
     subspace: bool = False
+    sweep_anchors: int = 64  # validation images that are taken through every factor of the views; 0: none
+    sweep_every: int | None = None  # validations between two sweeps; null: after training only
 
     def validate(self) -> None:
         at_least("monitor.save_every_s", self.save_every_s, 0.0)
         at_least("monitor.every_epochs", self.every_epochs, 1)
         at_least("monitor.log_every", self.log_every, 1)
+        at_least("monitor.sweep_anchors", self.sweep_anchors, 0)
+        at_least("monitor.sweep_every", self.sweep_every, 1)
         at_least("monitor.gradients_every", self.gradients_every, 1)
         one_of("monitor.best", self.best, CHOOSING)
 

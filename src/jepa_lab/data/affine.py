@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import grid_sample
 
+from jepa_lab.data.factor_sweeps import FactorSweep, angle_grid, make_sweep
 from jepa_lab.data.rotation import add_angles
 from jepa_lab.data.view_group import ViewGroup, choice, interval
 from jepa_lab.errors import UserError
@@ -79,6 +80,19 @@ class Affine(ViewGroup):
             "trans_y": slice(3, 4),
             "scale": slice(4, 5),
         }
+
+    def sweeps(self) -> list[FactorSweep]:
+        """All four factors over their ranges, whether or not the mode draws them: 36 angles, every whole pixel, 11
+        scales, each with the identity among them."""
+        low, high = self.translation
+        pixels = torch.arange(low, high + 1, dtype=torch.float64)
+        scales = torch.linspace(math.log(self.scale[0]), math.log(self.scale[1]), 11, dtype=torch.float64).exp()
+        return [
+            make_sweep("rot", "degrees", angle_grid(*self.rotation), self.identity, 0, 2),
+            make_sweep("trans_x", "pixels", pixels, self.identity, 1, 1),
+            make_sweep("trans_y", "pixels", pixels, self.identity, 2, 1),
+            make_sweep("scale", "", scales, self.identity, 3, 1, zero=1.0),
+        ]
 
     def parameters(self, u: Tensor) -> Tensor:
         low, high = self.translation

@@ -1,11 +1,14 @@
 """Rotations by quarter-turns: exact, and a group in the strict sense."""
 
+import math
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
 
+from jepa_lab.data.factor_sweeps import FactorSweep, make_sweep
 from jepa_lab.data.view_group import ViewGroup, choice
 
 N_ROTATIONS = 4
@@ -30,6 +33,10 @@ class Rotation(ViewGroup):
         self.action_code = choice("action_code", action_code, ("sincos", "one_hot"))
         self.action_dim = 2 if action_code == "sincos" else N_ROTATIONS
         self.action_slices = {"rot": slice(0, self.action_dim)}
+
+    def sweeps(self) -> list[FactorSweep]:
+        turns = make_sweep("rot", "quarter-turns", torch.arange(4.0), self.identity, 0, 2)
+        return [replace(turns, unit="degrees", values=turns.values * 90, angles=turns.values * (math.pi / 2))]
 
     def parameters(self, u: Tensor) -> Tensor:
         return torch.floor(u * N_ROTATIONS)

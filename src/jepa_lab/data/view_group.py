@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from jepa_lab.data.draws import uniform
+from jepa_lab.data.factor_sweeps import FactorSweep
 from jepa_lab.data.sequences import SequenceBatch
 from jepa_lab.errors import UserError
 
@@ -73,6 +74,10 @@ class ViewGroup(ABC):
     @abstractmethod
     def compose(self, first: Tensor, then: Tensor) -> Tensor:
         """One action for two in a row: `compose(relative(a, b), relative(b, c)) == relative(a, c)`, all (..., A)."""
+
+    def sweeps(self) -> list[FactorSweep]:
+        """One factor at a time on a grid that contains the identity; [] for views without such factors."""
+        return []
 
     def draw(self, index: Tensor, *, seed: int, split: str, epoch: int, first_view: str | None = None) -> Tensor:
         """Parameters (B, V, P) of the samples `index` (B,) int64; `first_view` stands in for the group's own.

@@ -13,10 +13,12 @@ from jepa_lab.data.images import ImageSource
 from jepa_lab.data.views import ViewGroup
 from jepa_lab.diagnosis import Verdict
 from jepa_lab.diagnosis.gates import GateResult, gates_line
+from jepa_lab.evaluation.sweeps import Sweeps
 from jepa_lab.ledger import RunDir
 from jepa_lab.ledger.parquet import History
 from jepa_lab.report.figures import draw_figures
 from jepa_lab.report.run_page import write_run_page
+from jepa_lab.report.sweep_figures import draw_sweeps
 from jepa_lab.report.table import print_table, table_rows
 
 
@@ -29,11 +31,14 @@ def show_outcome(
     *,
     group: ViewGroup,
     source: ImageSource,
+    sweeps: Sweeps | None = None,
 ) -> None:
     """Draws the figures, writes report.html, prints the table, the verdict and where everything is."""
     views, captions = example_views(group, source, config.seed)
     title = f"{config.name}, {config.dataset.name}, seed {config.seed}"
     draw_figures(history, run.figures, title=title, verdict_line=verdict.line(), views=views, captions=captions)
+    if sweeps is not None:
+        draw_sweeps(sweeps, run.figures)
     rows = table_rows(history, expected=expected_texts(config))
     page = write_run_page(
         run.path,

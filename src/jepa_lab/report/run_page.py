@@ -8,7 +8,17 @@ from pathlib import Path
 from jepa_lab.ledger.atomic import write_atomic
 from jepa_lab.report.table import COLUMNS, Row
 
-FIGURES = ("overview", "loss", "probes", "ranks", "spectrum", "views")
+FIGURES = (
+    "overview",
+    "loss",
+    "probes",
+    "ranks",
+    "spectrum",
+    "views",
+    "sweep_trajectories",
+    "sweep_spectra",
+    "sweep_overlap",
+)
 GOOD, NOTE = ("healthy",), ("low_rank", "inconclusive", "stopped")
 
 

@@ -1,0 +1,1 @@
+"""Frozen evaluation: what a trained encoder's features hold, measured after training."""
