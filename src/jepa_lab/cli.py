@@ -103,7 +103,7 @@ def main(argv: list[str] | None = None) -> None:
     except UserError as error:
         _fail(str(error))
     except (CompactHydraException, HydraException, OmegaConfBaseException) as error:
-        _fail(_one_line(error))
+        _fail(one_line(error))
     except ValueError as error:
         if _codes:
             raise
@@ -162,7 +162,8 @@ def _show_paired(runs: list[Path], sweep_dir: Path) -> None:
         write_json(sweep_dir / "paired.json", content)
 
 
-def _one_line(error: BaseException) -> str:
+def one_line(error: BaseException) -> str:
+    """What is wrong with a command line, from the error that Hydra or omegaconf raised."""
     from jepa_lab.config.check import describe, nearest
 
     missing = getattr(error, "missing_cfg_file", None)

@@ -166,3 +166,46 @@ def test_a_wrong_option_is_a_user_error_that_names_it(options: dict[str, Any], s
         affine(**options)
     assert f"dataset.{next(iter(options))}" in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def matrix(theta: float, tx: float, ty: float, scale: float) -> torch.Tensor:
+    """p -> s R p + t with y pointing down, as the class says it."""
+    t = math.radians(theta)
+    c, s = scale * math.cos(t), scale * math.sin(t)
+    return torch.tensor([[c, -s, tx], [s, c, ty], [0.0, 0.0, 1.0]], dtype=torch.float64)
+
+
+def matrix_of_action(group: Affine, action: torch.Tensor) -> torch.Tensor:
+    theta = math.degrees(math.atan2(float(action[0]), float(action[1])))
+    tx, ty = (float(x) * group.translation_unit for x in action[2:4])
+    return matrix(theta, tx, ty, math.exp(float(action[4])))
+
+
+def test_as_group_elements_actions_are_products_of_transformations() -> None:
+    group = affine(relative_action="group", rotation=(-180, 180), scale=(0.5, 1.5))
+    params = group.draw(torch.arange(20), seed=0, split="train", epoch=0, first_view="random").double()
+    a, b, c = params[:, 0], params[:, 1], params[:, 2]
+    ab, bc = group.relative(a, b), group.relative(b, c)
+    back, both = group.inverse(ab), group.compose(ab, bc)
+    for i in range(20):
+        m_a, m_b, m_c = (matrix(*p[i].tolist()) for p in (a, b, c))
+        assert torch.allclose(matrix_of_action(group, ab[i]), m_b @ m_a.inverse(), atol=1e-5)
+        assert torch.allclose(matrix_of_action(group, back[i]), m_a @ m_b.inverse(), atol=1e-5)
+        assert torch.allclose(matrix_of_action(group, both[i]), m_c @ m_a.inverse(), atol=1e-5)
+    assert torch.allclose(back, group.relative(b, a), atol=1e-5)
+
+
+def test_the_matrices_are_what_the_pixels_do() -> None:
+    """A dot under T_a, moved on by the group's action, is the dot under T_b."""
+    group = affine(relative_action="group", interpolation="nearest")
+    a, b = torch.tensor([90.0, 2, 0, 1]), torch.tensor([180.0, 0, 3, 1])
+    image = torch.zeros(1, 1, 15, 15, dtype=torch.uint8)
+    image[0, 0, 7, 10] = 255
+    at = [
+        torch.tensor([float(v.nonzero()[0][1]) - 7, float(v.nonzero()[0][0]) - 7, 1.0], dtype=torch.float64)
+        for v in in_pixels(group.render(image, torch.stack([a, b])[None]))[0, :, 0].round()
+    ]
+    moved = matrix_of_action(group, group.relative(a, b)) @ at[0]
+    assert torch.allclose(moved, at[1], atol=1e-4)
+    published = affine()
+    assert not torch.allclose(matrix_of_action(published, published.relative(a, b)) @ at[0], at[1], atol=0.5)

@@ -45,6 +45,7 @@ class DatasetConfig:
     scale_law: str | None = None  # log_uniform | uniform
     interpolation: str | None = None  # bilinear | nearest
     padding: str | None = None  # zeros | reflection | border
+    relative_action: str | None = None  # affine: difference (of the parameters, as published) | group (T_b T_a^-1)
 
     def validate(self) -> None:
         for tier, budget in self.tiers.items():
@@ -80,5 +81,6 @@ class DatasetConfig:
 
     def view_options(self) -> dict[str, Any]:
         """The options of the view group that were given."""
-        keys = ("action_code", "mode", "rotation", "translation", "scale", "scale_law", "interpolation", "padding")
+        keys = ("action_code", "mode", "rotation", "translation", "scale", "scale_law", "interpolation", "padding",
+                "relative_action")  # fmt: skip
         return {key: getattr(self, key) for key in keys if getattr(self, key) is not None}

@@ -36,7 +36,8 @@ class Affine(ViewGroup):
     Actions (A = 5): [sin t, cos t, tx / tmax, ty / tmax, ln s], tmax = max(|low|, |high|, 1) of the translation
     range; a relative action codes the differences of the parameters the same way, the angle wrapped. Absent factors
     keep their (constant) places. As published, this is not the relative transformation T_b T_a^-1: a translation is
-    not turned or scaled by the other factors.
+    not turned or scaled by the other factors. With `relative_action="group"` it is, coded the same way: what `compose`
+    and `inverse` then compose and invert are transformations of the plane.
 
     The published pipeline resamples three times (scale with an antialiased resize of a padded canvas, rotate nearest,
     translate) and crops to the canvas between; here each view is sampled once from the image, so it is sharper, loses
@@ -60,6 +61,7 @@ class Affine(ViewGroup):
         scale_law: str = "log_uniform",
         interpolation: str = "bilinear",
         padding: str = "zeros",
+        relative_action: str = "difference",
         **options: Any,
     ) -> None:
         super().__init__(**options)
@@ -73,6 +75,7 @@ class Affine(ViewGroup):
         self.scale_law = choice("scale_law", scale_law, ("log_uniform", "uniform"))
         self.interpolation = choice("interpolation", interpolation, ("bilinear", "nearest"))
         self.padding = choice("padding", padding, ("zeros", "reflection", "border"))
+        self.relative_action = choice("relative_action", relative_action, ("difference", "group"))
         self.translation_unit = float(max(abs(self.translation[0]), abs(self.translation[1]), 1))
         self.action_slices = {
             "rot": slice(0, 2),
@@ -129,13 +132,25 @@ class Affine(ViewGroup):
 
     def relative(self, params_from: Tensor, params_to: Tensor) -> Tensor:
         difference = params_to - params_from
+        if self.relative_action == "group":
+            ratio = params_to[..., 3:] / params_from[..., 3:]
+            moved = turned(difference[..., 0], params_from[..., 1:3]) * ratio
+            return self._code(difference[..., :1], params_to[..., 1:3] - moved, ratio)
         return self._code(difference[..., :1], difference[..., 1:3], params_to[..., 3:] / params_from[..., 3:])
 
     def inverse(self, actions: Tensor) -> Tensor:
-        return actions * actions.new_tensor([-1.0, 1.0, -1.0, -1.0, -1.0])
+        back = actions * actions.new_tensor([-1.0, 1.0, -1.0, -1.0, -1.0])
+        if self.relative_action == "difference":
+            return back
+        shift = turned(angle_of(back), actions[..., 2:4]) * back[..., 4:].exp()
+        return torch.cat([back[..., :2], -shift, back[..., 4:]], dim=-1)
 
     def compose(self, first: Tensor, then: Tensor) -> Tensor:
-        return torch.cat([add_angles(first[..., :2], then[..., :2]), first[..., 2:] + then[..., 2:]], dim=-1)
+        added = first[..., 2:] + then[..., 2:]
+        if self.relative_action == "group":
+            shift = turned(angle_of(then), first[..., 2:4]) * then[..., 4:].exp() + then[..., 2:4]
+            added = torch.cat([shift, added[..., 2:]], dim=-1)
+        return torch.cat([add_angles(first[..., :2], then[..., :2]), added], dim=-1)
 
     def _code(self, theta: Tensor, shift: Tensor, ratio: Tensor) -> Tensor:
         """(..., 5) from degrees (..., 1), pixels (..., 2) and a scale or ratio of scales (..., 1).
@@ -146,6 +161,18 @@ class Affine(ViewGroup):
         radians = torch.deg2rad(theta)
         log_ratio = ratio.contiguous().log()
         return torch.cat([radians.sin(), radians.cos(), shift / self.translation_unit, log_ratio], dim=-1)
+
+
+def turned(degrees: Tensor, shift: Tensor) -> Tensor:
+    """A shift (..., 2), x right and y down, turned clockwise by degrees (...), as the group turns images."""
+    radians = torch.deg2rad(degrees)
+    (x, y), cos, sin = shift.unbind(-1), radians.cos(), radians.sin()
+    return torch.stack([cos * x - sin * y, sin * x + cos * y], dim=-1)
+
+
+def angle_of(actions: Tensor) -> Tensor:
+    """The angle in degrees (...) that actions (..., 5) begin with, as sine and cosine."""
+    return torch.rad2deg(torch.atan2(actions[..., 0], actions[..., 1]))
 
 
 def sampling_grid(params: Tensor, h: int, w: int) -> Tensor:

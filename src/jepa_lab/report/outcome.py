@@ -62,10 +62,12 @@ def expected_texts(config: Config) -> dict[str, str]:
     return {str(key): f"expected {text}" for key, text in known.items()}
 
 
-def example_views(group: ViewGroup, source: ImageSource, seed: int, n: int = 6) -> tuple[np.ndarray, list[list[str]]]:
+def example_views(
+    group: ViewGroup, source: ImageSource, seed: int, n: int = 6, split: str = "val"
+) -> tuple[np.ndarray, list[list[str]]]:
     """The views of the first n images, (n, V, C, H, W) in [0, 1], and a caption for each."""
     index = torch.arange(min(n, len(source.images)))
-    batch = group(source.images[index], None, index, seed=seed, split="val", epoch=0)
+    batch = group(source.images[index], None, index, seed=seed, split=split, epoch=0)
     mean, std = (torch.tensor(v).view(1, 1, -1, 1, 1) for v in (source.mean, source.std))
     captions = [["start", *(_caption(group, a) for a in actions)] for actions in batch.actions]
     return (batch.views * std + mean).clamp(0, 1).numpy(), captions

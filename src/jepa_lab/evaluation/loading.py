@@ -1,0 +1,97 @@
+"""A finished, stopped or killed run opened again: its configuration, its images, its network in evaluation mode."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytorch_lightning as pl
+import torch
+from omegaconf import OmegaConf
+
+from jepa_lab.build import build_module, build_views
+from jepa_lab.config import Config, check
+from jepa_lab.config.schema import EncoderConfig
+from jepa_lab.data.images import Splits
+from jepa_lab.data.views import ViewGroup
+from jepa_lab.errors import UserError
+from jepa_lab.networks.seq_jepa import SeqJEPANetwork
+from jepa_lab.plan import build_data
+
+CHECKPOINTS = ("last", "best")
+
+
+@dataclass(frozen=True)
+class LoadedRun:
+    """config as the run resolved it; network with the weights of the checkpoint, frozen, in evaluation mode."""
+
+    path: Path
+    config: Config
+    splits: Splits
+    network: SeqJEPANetwork
+    step: int
+
+
+def load_run(path: Path, checkpoint: str = "last") -> LoadedRun:
+    """The run in a folder. UserError if there is none, it has no such checkpoint, or it is of another model."""
+    config = run_config(path)
+    file = path / "checkpoints" / f"{checkpoint}.ckpt"
+    if not file.is_file():
+        there = ", ".join(sorted(p.name for p in file.parent.glob("*.ckpt"))) or "none"
+        raise UserError(f"{path}: no checkpoints/{checkpoint}.ckpt (there is: {there})")
+    splits = build_data(config)
+    network = build_network(config, splits)
+    try:
+        state = torch.load(file, map_location="cpu", weights_only=True)
+        weights = {k.removeprefix("network."): v for k, v in state["state_dict"].items() if k.startswith("network.")}
+        network.load_state_dict(weights)
+    except Exception as error:  # torch raises many kinds for a broken or foreign file
+        reason = str(error).split("\n", 1)[0][:120]
+        raise UserError(f"{file}: not a checkpoint of this configuration ({reason})") from error
+    return LoadedRun(path, config, splits, network, int(state["global_step"]))
+
+
+def run_config(path: Path) -> Config:
+    """The configuration in a run's folder, checked. UserError if there is none or it cannot be one of a seq-JEPA."""
+    file = path / "config.yaml"
+    if not file.is_file():
+        what = "a folder without config.yaml" if path.is_dir() else "no such folder"
+        raise UserError(f"{path}: {what}; give the folder of a run, as in runs/teacherless_b/<run_id>")
+    try:
+        stored = OmegaConf.load(file)
+        name = OmegaConf.select(stored, "model.name")
+    except Exception as error:
+        raise UserError(f"{file}: not a readable configuration") from error
+    if name != "seq_jepa":
+        raise UserError(f"{path}: a run of model {name}; only runs of seq_jepa can be evaluated")
+    if not OmegaConf.is_dict(stored):
+        raise UserError(f"{file}: not a configuration")
+    try:
+        return check(stored)  # type: ignore[arg-type]
+    except UserError as error:
+        raise UserError(f"{file}: {error}") from error
+
+
+def build_network(config: Config, splits: Splits) -> SeqJEPANetwork:
+    """The network as the run's seed initialised it, in evaluation mode, without gradients."""
+    pl.seed_everything(config.seed, verbose=False)
+    module = build_module(config, build_views(config, splits.train), splits.train, steps=1)
+    return module.network.eval().requires_grad_(False)
+
+
+def raw_pixels(config: Config, splits: Splits) -> SeqJEPANetwork:
+    """The network whose encoder passes pixels on and whose aggregate is the mean over the views."""
+    blank = dict.fromkeys(("ffn_ratio", "dropout", "norm_first", "eta", "sparsity"))
+    mean = replace(config.model, aggregator="mean", positions="none", **blank)  # type: ignore[arg-type]
+    if mean.predictor != "mlp":
+        mean = replace(mean, predictor="mlp", hidden=16, predictor_depth=None, predictor_heads=None)
+    return build_network(replace(config, encoder=EncoderConfig("pixels"), model=mean), splits)
+
+
+def views_of(config: Config, splits: Splits, n_views: int) -> ViewGroup:
+    """The run's views, with another number of them."""
+    return build_views(replace(config, dataset=replace(config.dataset, n_views=n_views, seq_len=None)), splits.train)
+
+
+Encode = Callable[[torch.Tensor], torch.Tensor]

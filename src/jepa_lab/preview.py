@@ -1,0 +1,79 @@
+"""python -m jepa_lab.preview dataset=...: what the model would see, rows of views with their actions, as a PNG."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from jepa_lab.errors import UserError
+
+_USAGE = """\
+python -m jepa_lab.preview dataset=NAME [key=value ...] [--rows N] [--out FILE]
+
+Draws the views of N training images (6) with the action that leads to each, as epoch 0 of a run has them, into
+preview_NAME.png or FILE. Takes the keys of a run: dataset.n_views=5 dataset.mode=rot_only seed=1 ...
+"""
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Draws the preview that the words ask for; exit code 2 with one line for what cannot be drawn."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    if {"-h", "--help"} & set(words):
+        print(_USAGE)
+        return
+    try:
+        rows, out = _option(words, "--rows"), _option(words, "--out")
+        if rows is not None and (not rows.isdigit() or int(rows) < 1):
+            raise UserError(f"--rows {rows}: a whole number above 0")
+        print(draw_preview(words, int(rows or 6), Path(out) if out else None))
+    except UserError as error:
+        print(f"jepa_lab: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+
+
+def draw_preview(words: list[str], rows: int = 6, out: Path | None = None) -> Path:
+    """The PNG's path. UserError for keys, data or a folder that cannot be used."""
+    from hydra import compose, initialize_config_dir
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
+    from jepa_lab import cli
+    from jepa_lab.build import build_views
+    from jepa_lab.config import check
+    from jepa_lab.help import conf_dir
+    from jepa_lab.plan import build_data
+    from jepa_lab.report.figures import save, views_figure
+    from jepa_lab.report.outcome import example_views
+
+    named = any(word.lstrip("+").startswith("experiment=") for word in words)
+    words = [f"+{w}" if w.startswith("experiment=") else w for w in words]
+    try:
+        with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+            config = check(compose("config", words if named else ["+experiment=teacherless_b", *words]))
+    except (HydraException, OmegaConfBaseException) as error:
+        raise UserError(cli.one_line(error)) from error
+    splits = build_data(config)
+    group = build_views(config, splits.train)
+    views, captions = example_views(group, splits.train, config.seed, n=rows, split="train")
+    path = out or Path(f"preview_{config.dataset.name}.png")
+    try:
+        return save(views_figure(views, captions, rows=rows), path)
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror or error}") from error
+
+
+def _option(words: list[str], name: str) -> str | None:
+    """Takes `name VALUE` or `name=VALUE` out of the words."""
+    for at, word in enumerate(words):
+        if word == name:
+            if at + 1 == len(words):
+                raise UserError(f"{name}: a value is missing")
+            del words[at]
+            return words.pop(at)
+        if word.startswith(f"{name}="):
+            return words.pop(at).partition("=")[2]
+    return None
+
+
+if __name__ == "__main__":
+    main()

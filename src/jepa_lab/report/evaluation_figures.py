@@ -1,0 +1,136 @@
+"""Pictures of the frozen evaluation: accuracy by number of views, R² of every question, a map of z and z_agg."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from jepa_lab.data.views import ViewGroup
+from jepa_lab.evaluation.features import Features
+from jepa_lab.evaluation.frozen import Evaluation
+from jepa_lab.report import axes
+from jepa_lab.report.figures import DPI, PAPER, save
+from jepa_lab.report.panels import CYCLE
+
+POINTS = 600  # of the map
+STYLES = {"linear": "-", "knn": (0, (4, 2))}
+
+
+def draw_evaluation(found: Evaluation, folder: Path) -> Path:
+    """Write evaluation.png: one panel of accuracies (with labels), one of R²."""
+    classes = [f for f in found.figures if f.question.startswith("class")]
+    actions = [f for f in found.figures if f.readout == "mlp" and not f.detail and "gap" not in f.question]
+    rows = list(dict.fromkeys(f.row for f in found.figures))
+    panels = [draw for draw, figures in ((_draw_classes, classes), (_draw_actions, actions)) if figures]
+    figure = _figure(6.0 * len(panels), 4.6)
+    for place, draw in enumerate(panels):
+        draw(figure.add_subplot(1, len(panels), place + 1), classes if draw is _draw_classes else actions, rows)
+    return save(figure, folder / "evaluation.png")
+
+
+def draw_map(features: Features, group: ViewGroup, folder: Path) -> Path:
+    """Write feature_map.png: t-SNE of z (a random view of each image) and of z_agg, coloured by class and by action."""
+    n = min(POINTS, len(features.z))
+    view = torch.arange(n) % features.z.shape[1]
+    spread = features.z[torch.arange(n), view]
+    m = features.trained_on
+    agg = features.z_agg[m][:n]
+    name, part = next(iter(group.action_slices.items()))
+    of_view, of_last = features.absolute[torch.arange(n), view], features.absolute[:n, m - 1]
+    figure = _figure(9.6, 8.6 if features.labels is not None else 4.6)
+    rows = 2 if features.labels is not None else 1
+    for row, (title, points, action) in enumerate((("z", embed(spread), of_view), ("z_agg", embed(agg), of_last))):
+        place = 1 + (row if rows == 1 else 2 * row)
+        if features.labels is not None:
+            ax = figure.add_subplot(rows, 2, place)
+            _scatter(figure, ax, points, features.labels[:n].numpy(), f"{title}, by class", "tab10")
+            place += 1
+        value, label, colours = _scalar(action[:, part], name)
+        _scatter(figure, figure.add_subplot(rows, 2, place), points, value, f"{title}, by {label}", colours)
+    return save(figure, folder / "feature_map.png")
+
+
+def embed(z: Tensor) -> np.ndarray:
+    """(n, 2): t-SNE of (n, d) features from a PCA start, the same every time."""
+    from sklearn.manifold import TSNE
+
+    x = z.double().numpy()
+    x = (x - x.mean(0)) / max(float(x.std()), 1e-12)
+    perplexity = min(30.0, max(2.0, (len(x) - 1) / 3))
+    method = "barnes_hut" if len(x) > 50 else "exact"
+    noise = np.random.default_rng(0).normal(scale=1e-4, size=x.shape)  # features that coincide have no neighbours
+    return np.asarray(TSNE(perplexity=perplexity, init="pca", random_state=0, method=method).fit_transform(x + noise))
+
+
+def _draw_classes(ax: Any, figures: list[Any], rows: list[str]) -> None:
+    for row, color in zip(rows, CYCLE, strict=False):
+        for readout, style in STYLES.items():
+            points = [f for f in figures if f.row == row and f.readout == readout and f.views is not None]
+            if points:
+                x, y = [f.views for f in points], np.array([f.estimate.value for f in points])
+                label = f"{row}, {readout}"
+                ax.plot(x, y, linestyle=style, color=color, marker="o", markersize=4, linewidth=1.6, label=label)
+                low, high = ([getattr(f.estimate, end) for f in points] for end in ("low", "high"))
+                ax.fill_between(x, low, high, color=color, alpha=0.12, linewidth=0)
+    ax.set_xticks(sorted({f.views for f in figures if f.views is not None}))
+    ax.set_xlabel("observed views", fontsize=8.5, color=axes.INK)
+    axes.style_axes(ax, "accuracy from z_agg on test")
+    _head(ax, "Classes from the aggregate")
+
+
+def _draw_actions(ax: Any, figures: list[Any], rows: list[str]) -> None:
+    questions = list(dict.fromkeys(f.question for f in figures))
+    height = 0.8 / len(rows)
+    for at, (row, color) in enumerate(zip(rows, CYCLE, strict=False)):
+        for place, question in enumerate(questions):
+            found = [f.estimate for f in figures if f.row == row and f.question == question]
+            for e in found:
+                y = place + (at - (len(rows) - 1) / 2) * height
+                error = [[max(e.value - e.low, 0)], [max(e.high - e.value, 0)]]
+                shown = {"label": row} if place == 0 else {}
+                ax.barh(
+                    y, e.value, height * 0.9, color=color, xerr=error, ecolor=axes.INK, error_kw={"lw": 0.8}, **shown
+                )
+    ax.set_yticks(range(len(questions)), questions)
+    ax.invert_yaxis()
+    ax.set_xlim(min(0.0, max(-0.25, ax.get_xlim()[0])), 1.02)
+    axes.style_axes(ax, "")
+    ax.set_xlabel("R² of an MLP on test  (1 is perfect)", fontsize=8.5, color=axes.INK)
+    _head(ax, "Actions and views")
+
+
+def _head(ax: Any, title: str) -> None:
+    labels = ax.get_legend_handles_labels()[1]
+    axes.head(ax, title, rows=-(-len(labels) // axes.legend_columns(labels, 60)), width=60)
+
+
+def _scatter(figure: Figure, ax: Any, points: np.ndarray, value: np.ndarray, title: str, colours: str) -> None:
+    ends = (-180, 180) if colours.startswith("twilight") else (None, None)
+    dots = ax.scatter(points[:, 0], points[:, 1], c=value, cmap=colours, s=9, linewidths=0, vmin=ends[0], vmax=ends[1])
+    ax.set_xticks([])
+    ax.set_yticks([])
+    for spine in ax.spines.values():
+        spine.set_color(axes.RULE)
+    ax.set_title(title, fontsize=10, color=axes.INK, loc="left")
+    figure.colorbar(dots, ax=ax, fraction=0.046, pad=0.02)
+
+
+def _scalar(action: Tensor, name: str) -> tuple[np.ndarray, str, str]:
+    """One number of a factor's code to colour by: the angle of a sine and cosine, else its first number."""
+    if name == "rot" and action.shape[1] == 2:
+        return torch.atan2(action[:, 0], action[:, 1]).rad2deg().numpy(), "angle, degrees", "twilight_shifted"
+    if name == "rot" and action.shape[1] == 4:
+        return ((90 * action.argmax(1) + 90) % 360 - 90).numpy(), "angle, degrees", "twilight_shifted"
+    return action[:, 0].numpy(), name, "viridis"
+
+
+def _figure(width: float, height: float) -> Figure:
+    figure = Figure(figsize=(width, height), dpi=DPI, facecolor=PAPER, layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure

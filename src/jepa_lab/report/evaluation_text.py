@@ -1,0 +1,39 @@
+"""The frozen evaluation as aligned text: a row for every question and readout, a column for every network."""
+
+from __future__ import annotations
+
+from jepa_lab.evaluation.bootstrap import Estimate
+from jepa_lab.evaluation.frozen import Evaluation
+from jepa_lab.evaluation.sweeps import Sweeps
+
+
+def evaluation_text(found: Evaluation, sweeps: Sweeps) -> str:
+    """Figures with their intervals, the sweeps, the protocol, and what is missing."""
+    rows = list(dict.fromkeys(f.row for f in found.figures))
+    table: dict[tuple[str, str, int | None], dict[str, Estimate]] = {}
+    for f in found.figures:
+        if not f.detail or ", number " not in f.question:
+            table.setdefault((f.question, f.readout, f.views), {})[f.row] = f.estimate
+    cells = [["", *rows]]
+    for (question, readout, views), by_row in table.items():
+        name = f"{question}{f', {views} views' if question == 'class from z_agg' else ''}"
+        cells.append([f"{name}{f', {readout}' if readout else ''}", *(_cell(by_row.get(row)) for row in rows)])
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines = ["  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip() for line in cells]
+    if sweeps.factors:
+        lines += ["", f"factor sweeps, {sweeps.anchors} anchors of the test images"]
+        lines += [
+            f"  {name}: " + ", ".join(f"{key.replace('_', ' ')} {value:.3f}" for key, value in r.values.items())
+            for name, r in sweeps.factors.items()
+        ]
+        lines += [f"  overlap {f}-{g}: {value:.3f}" for (f, g), value in sweeps.overlap.items()]
+    lines += ["", *(f"{key}: {value}" for key, value in found.protocol.items())]
+    return "\n".join([*lines, *(f"no row {name}: {why}" for name, why in found.missing.items())])
+
+
+def _cell(estimate: Estimate | None) -> str:
+    if estimate is None:
+        return ""
+    if estimate.low == estimate.high:
+        return f"{estimate.value:.3f}"
+    return f"{estimate.value:.3f} [{estimate.low:.3f}, {estimate.high:.3f}]"
