@@ -102,6 +102,7 @@ def build_module(config: Config, group: ViewGroup, source: ImageSource, steps: i
         ActionProjection(group.action_dim, model.action_dim),
         channels_last=config.hardware.channels_last and config.encoder.name != "pixels",
         two_calls=model.action_bn == "two_calls",
+        conditioned=model.action_conditioning,
     )
     rate = None
     if loss.lambda_rate > 0:

@@ -147,6 +147,10 @@ def _show_sweep(sweep_dir: Path) -> list[int]:
         comparison.print()
         comparison.write(sweep_dir)
         _show_paired(runs, sweep_dir)
+        if Begin.report == "views_grid":
+            from jepa_lab.report.views_grid import views_grid
+
+            print(f"\n{views_grid([run for run in runs if (run / 'summary.json').is_file()], sweep_dir)}")
         print(f"\ncomparison: {sweep_dir / 'comparison.csv'}", flush=True)
     return [r.code for r in records]
 

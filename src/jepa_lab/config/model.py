@@ -18,6 +18,7 @@ class ModelConfig:
     depth: int = MISSING  # blocks of the aggregator
     heads: int = MISSING  # of the aggregator
     positions: str = MISSING  # none | learned | sincos
+    action_conditioning: bool = True  # false: every action embedding is zero
     action_bn: str = "single_call"  # | two_calls: the public code's two batch statistics a step
     ffn_ratio: int | None = None  # transformer
     dropout: float | None = None  # transformer

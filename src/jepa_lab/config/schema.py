@@ -152,7 +152,11 @@ class DiagnosisConfig:
 @dataclass
 class SweepConfig:
     fail_fast: bool = False
-    control: str | None = None  # name of an experiment
+    control: str | None = None  # name of an experiment, or settings as key=value key=value
+    report: str | None = None  # views_grid: what is made of the sweep's runs at its end, beside the comparison
+
+    def validate(self) -> None:
+        one_of("sweep.report", self.report, [None, "views_grid"])
 
 
 @dataclass

@@ -34,6 +34,7 @@ class SeqJEPANetwork(nn.Module):
     Token i is concat(z_i, e_i), e_i the embedded relative action from view i to view i + 1. The last observed token's
     action slot is zero: the action towards the target view goes to the predictor only. With `two_calls`, as in the
     public code, that action is embedded by a call of its own before all of them are: two sets of batch statistics.
+    Not `conditioned`, every action embedding is zero.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class SeqJEPANetwork(nn.Module):
         *,
         channels_last: bool = False,
         two_calls: bool = False,
+        conditioned: bool = True,
     ) -> None:
         super().__init__()
         self.encoder = encoder
@@ -53,6 +55,7 @@ class SeqJEPANetwork(nn.Module):
         self.action_projection = action_projection
         self.channels_last = channels_last
         self.two_calls = two_calls
+        self.conditioned = conditioned
         if channels_last:
             self.encoder.to(memory_format=torch.channels_last)
 
@@ -66,6 +69,9 @@ class SeqJEPANetwork(nn.Module):
 
     def tokens(self, z: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
         """(B, M, D) and relative actions (B, M, A) -> tokens (B, M, D + P) and the predictor's embedding (B, P)."""
+        if not self.conditioned:
+            nothing = z.new_zeros(*z.shape[:-1], self.action_projection.dim)
+            return torch.cat([z, nothing], dim=-1), nothing[:, -1]
         if self.two_calls:
             towards_target = self.action_projection(actions[:, -1]).to(z.dtype)
         embedded = self.action_projection(actions).to(z.dtype)

@@ -75,7 +75,9 @@ class Begin(Callback):
 
     sweep_dir: Path | None = None
     control: str = ""
+    report: str = ""
 
     def on_multirun_start(self, config: Any, **kwargs: Any) -> None:
         Begin.sweep_dir, Begin.control = Path(config.hydra.sweep.dir), str(config.sweep.control or "")
+        Begin.report = str(config.sweep.get("report") or "")
         shutil.rmtree(Begin.sweep_dir / "jobs", ignore_errors=True)
