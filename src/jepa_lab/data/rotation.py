@@ -31,7 +31,7 @@ class Rotation(ViewGroup):
         self.action_dim = 2 if action_code == "sincos" else N_ROTATIONS
         self.action_slices = {"rot": slice(0, self.action_dim)}
 
-    def parameters(self, u: Tensor) -> Tensor:
+    def parameters(self, u: Tensor, maps: Tensor | None = None) -> Tensor:
         return torch.floor(u * N_ROTATIONS)
 
     def render_into(self, views: Tensor, images: Tensor, params: Tensor, scale: Tensor, shift: Tensor) -> None:
