@@ -10,7 +10,7 @@ from omegaconf import MISSING
 from jepa_lab.config.gates import check_limit
 from jepa_lab.config.ranges import at_least, one_of, ordered_pair, unset
 
-SOURCES = ("digits", "mnist", "cifar10", "cifar100", "stl10", "npz", "folder")
+SOURCES = ("digits", "mnist", "cifar10", "cifar100", "stl10", "tinyimagenet", "npz", "folder")
 
 
 @dataclass
@@ -25,7 +25,7 @@ class TierBudget:
 @dataclass
 class DatasetConfig:
     name: str = MISSING
-    source: str = MISSING  # digits | mnist | cifar10 | cifar100 | stl10 | npz | folder
+    source: str = MISSING  # digits | mnist | cifar10 | cifar100 | stl10 | tinyimagenet | npz | folder
     views: str = MISSING  # rotation | affine | saccade
     tiers: dict[str, TierBudget] = field(default_factory=dict)
     batch_size: int = MISSING

@@ -10,7 +10,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from jepa_lab.data import own_images, public_images
+from jepa_lab.data import own_images, public_images, published_layouts
 from jepa_lab.data.arrays import Arrays
 from jepa_lab.errors import UserError
 
@@ -18,6 +18,7 @@ PUBLISHED_NORM = {
     "mnist": ((0.1307,), (0.3081,)),
     "cifar10": ((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)),
     "cifar100": ((0.5071, 0.4867, 0.4408), (0.2675, 0.2565, 0.2761)),
+    "tinyimagenet": ((0.4802, 0.4481, 0.3975), (0.2302, 0.2265, 0.2262)),
     "stl10": ((0.4467, 0.4398, 0.4066), (0.2241, 0.2215, 0.2239)),
 }
 
@@ -68,7 +69,7 @@ def load_splits(
     split_seed: int = 0,
     saliency_path: str | None = None,
 ) -> Splits:
-    """The three splits of digits, mnist, cifar10, cifar100, stl10, npz (path) or folder (root).
+    """The three splits of digits, mnist, cifar10, cifar100, stl10, tinyimagenet, npz (path) or folder (root).
 
     image_size resizes digits (default 16) and folders (default 32). train_size and val_size keep a subset drawn with
     split_seed, or all where there are fewer. saliency_path: a folder with train.npy and test.npy, the maps of the
@@ -77,6 +78,7 @@ def load_splits(
     readers: dict[str, Callable[[], dict[str, Arrays]]] = {
         "digits": lambda: public_images.digits(image_size or 16),
         **{name: partial(public_images.torchvision_set, name, root or "data", saliency_path) for name in OFFICIAL},
+        "tinyimagenet": lambda: published_layouts.tiny_imagenet(root or "data"),
         "npz": lambda: own_images.npz(path, val_size),
         "folder": lambda: own_images.folder(root, image_size or 32),
     }
