@@ -7,12 +7,15 @@ import pytest
 import torch
 from torch import Tensor
 
+from jepa_lab.build import build_loaders, build_module, build_views
 from jepa_lab.config import Config
 from jepa_lab.data.draws import uniform
 from jepa_lab.data.images import ImageSource, load_splits
 from jepa_lab.data.loader import EpochLoader
 from jepa_lab.data.saccade import Saccade, fixate, inhibit
 from jepa_lab.errors import UserError
+from jepa_lab.modules.seq_jepa import SeqJEPA
+from jepa_lab.plan import build_data
 from jepa_lab.run import train
 
 MEAN, STD = (0.4, 0.5, 0.6), (0.2, 0.3, 0.4)
@@ -196,24 +199,64 @@ def test_the_pixel_encoder_is_as_wide_as_a_patch(make_config: Make) -> None:
     assert result.metrics["val/z/d"] == 16 * 16
 
 
+N_STL10 = {"train": 80, "test": 6}
+
+
 def fake_stl10(monkeypatch: pytest.MonkeyPatch) -> None:
     import torchvision.datasets as sets
 
     def read(self: Any, root: str, split: str, download: bool) -> None:
-        n = {"train": 20, "test": 6}[split]
+        n = N_STL10[split]
         self.data = np.random.default_rng(n).integers(0, 256, (n, 3, 96, 96), dtype=np.uint8)
         self.labels = np.arange(n) % 10
 
     monkeypatch.setattr(sets.STL10, "__init__", read)
 
 
+def maps_of_stl10(folder: Path) -> None:
+    """A map of an image is its first channel, plus 1."""
+    for part, n in N_STL10.items():
+        images = np.random.default_rng(n).integers(0, 256, (n, 3, 96, 96), dtype=np.uint8)
+        np.save(folder / f"{part}.npy", images[:, :1].astype(np.float32) + 1)
+
+
+def test_a_run_with_maps_from_files_reads_them_and_differs_from_one_without(
+    tmp_path: Path, make_config: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake_stl10(monkeypatch)
+    maps_of_stl10(tmp_path)
+    small = ("encoder=resnet_small", "model=seq_jepa_small", "dataset.epochs=1", "dataset.batch_size=24")
+    words = ("dataset=stl10_saccade", "dataset.fovea=8", "dataset.train_size=48", "dataset.val_size=8", *small)
+    file = train(make_config(*words, "dataset.saliency=file", f"dataset.saliency_path={tmp_path}"))
+    uniform_run = train(make_config(*words, "dataset.saliency=uniform"))
+    assert file.state == uniform_run.state == "completed"
+    assert file.metrics["train/loss/prediction"] != uniform_run.metrics["train/loss/prediction"]
+
+
+def test_a_run_that_was_stopped_goes_on_with_the_fixations_it_would_have_had(make_config: Make) -> None:
+    module, again = (prepared(make_config("dataset=digits_saccade")) for _ in range(2))
+    loader, other = module[1], again[1]
+    batches = iter(loader)
+    next(batches)
+    position = loader.state_dict()
+    expected = module[0].on_after_batch_transfer(next(batches), 0)
+    other.load_state_dict(position)
+    resumed = again[0].on_after_batch_transfer(next(iter(other)), 0)
+    assert torch.equal(resumed.params, expected.params)
+    assert torch.equal(resumed.views, expected.views)
+
+
+def prepared(config: Config) -> tuple[SeqJEPA, EpochLoader]:
+    splits = build_data(config)
+    module = build_module(config, build_views(config, splits.train), splits.train, 4)
+    return module, build_loaders(config, splits)["train"]
+
+
 def test_stl10_brings_its_maps_and_they_stay_with_their_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fake_stl10(monkeypatch)
-    for part, n in (("train", 20), ("test", 6)):
-        images = np.random.default_rng(n).integers(0, 256, (n, 3, 96, 96), dtype=np.uint8)
-        np.save(tmp_path / f"{part}.npy", images[:, :1].astype(np.float32) + 1)
+    maps_of_stl10(tmp_path)
     splits = load_splits("stl10", saliency_path=str(tmp_path), train_size=10)
-    assert [len(s.images) for s in (splits.train, splits.val, splits.test)] == [10, 2, 6]
+    assert [len(s.images) for s in (splits.train, splits.val, splits.test)] == [10, 8, 6]
     assert splits.train.mean == (0.4467, 0.4398, 0.4066)
     for source in (splits.train, splits.val, splits.test):
         own = source.images[:, 0].float() + 1
