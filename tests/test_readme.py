@@ -8,8 +8,8 @@ import pytest
 from hydra import compose, initialize_config_dir
 
 from jepa_lab import cli  # noqa: F401 - registers the resolvers
-from jepa_lab.config import check
 from jepa_lab.help import conf_dir
+from jepa_lab.ladder import checked_rungs
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -20,9 +20,19 @@ COMMANDS = sorted(set(re.findall(r"python -m jepa_lab +([^#`\n]*experiment=[^#`\
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_in_the_documents_composes(command: str) -> None:
     words = [w for w in shlex.split(command) if w not in ("-m", "--cfg", "job")]
-    first_of_sweep = [w.split(",")[0] if not w.startswith("'") else w for w in words]
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        assert check(compose("config", first_of_sweep)).name
+        assert all(config.name for config in checked_rungs(compose("config", [first_of_sweep(w) for w in words])))
+
+
+def first_of_sweep(word: str) -> str:
+    """The word of the sweep's first job."""
+    key, _, values = word.partition("=")
+    if values.startswith("range("):
+        return f"{key}={values[6:].split(',')[0]}"
+    if values.startswith("glob("):
+        pattern = values[5:-1]
+        return f"{key}={sorted(p.stem for p in (conf_dir() / 'experiment').glob(f'{pattern}.yaml'))[0]}"
+    return word if values.startswith("[") else word.split(",")[0]
 
 
 def test_the_main_commands_are_there() -> None:

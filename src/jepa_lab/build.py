@@ -58,6 +58,8 @@ def build_views(config: Config, source: ImageSource) -> ViewGroup:
     """The view group with this source's normalisation."""
     d = config.dataset
     options = d.view_options()
+    if d.views == "saccade":
+        options["image_size"] = tuple(source.images.shape[2:])
     return make_view_group(
         d.views, n_views=d.n_views, mean=source.mean, std=source.std, first_view=d.first_view, **options
     )
@@ -88,7 +90,7 @@ def build_budget(config: Config, batches: int) -> Budget:
 
 def build_module(config: Config, group: ViewGroup, source: ImageSource, steps: int) -> SeqJEPA:
     """Network and objective under the LightningModule; the weights come from the global random stream."""
-    channels, size = source.images.shape[1], source.images.shape[2]
+    channels, size = source.images.shape[1], group.view_size(*source.images.shape[2:])[0]
     encoder = build_encoder(
         config.encoder.name, in_channels=channels, image_size=size, widths=tuple(config.encoder.widths)
     )

@@ -21,7 +21,13 @@ def build_data(config: Config) -> Splits:
     """The images of the run. UserError if they are missing, broken or fewer than a batch."""
     d = config.dataset
     splits = load_splits(
-        d.source, root=d.root, path=d.path, image_size=d.image_size, train_size=d.train_size, val_size=d.val_size
+        d.source,
+        root=d.root,
+        path=d.path,
+        image_size=d.image_size,
+        train_size=d.train_size,
+        val_size=d.val_size,
+        saliency_path=d.saliency_path,
     )
     n = len(splits.train.images)
     if n < d.batch_size:
@@ -39,7 +45,7 @@ def fingerprint(splits: Splits) -> str:
 def identity(config: Config, data: str) -> str:
     """The run's id: resolved configuration, the data's fingerprint, and the version of the results."""
     settings = yaml.safe_load(to_yaml(config))
-    for key in ("tiers", "root", "path"):  # the budget is resolved, and the images are known by their bytes
+    for key in ("tiers", "root", "path", "saliency_path"):  # the budget is resolved, data are known by their bytes
         settings["dataset"].pop(key)
     return run_id(settings, data)
 

@@ -13,11 +13,15 @@ CASES: list[tuple[str, dict[str, Any]]] = [
     ("affine", {}),
     ("affine", {"mode": "trans_only", "first_view": "random"}),
     ("affine", {"interpolation": "nearest", "padding": "reflection"}),
+    ("saccade", {}),
+    ("saccade", {"saliency": "uniform", "inhibition": False, "fovea": 12}),
 ]
 FIELDS = ("views", "actions", "params", "absolute")
 
 
 def make(kind: str, **options: Any) -> ViewGroup:
+    if kind == "saccade":
+        options = {"image_size": (12, 12), "fovea": 5, "first_view": "random", **options}
     return make_view_group(kind, **{"n_views": 4, "mean": (0.4, 0.5, 0.6), "std": (0.2, 0.3, 0.4), **options})
 
 
@@ -30,7 +34,12 @@ def test_a_batch_has_the_shapes_it_promises(kind: str, options: dict[str, Any]) 
     group, labels = make(kind, **options), torch.arange(5)
     batch = group(pictures(5), labels, torch.arange(5), seed=0, split="train", epoch=0)
     a, p = group.action_dim, group.param_dim
-    assert [tuple(getattr(batch, f).shape) for f in FIELDS] == [(5, 4, 3, 12, 12), (5, 3, a), (5, 4, p), (5, 4, a)]
+    assert [tuple(getattr(batch, f).shape) for f in FIELDS] == [
+        (5, 4, 3, *group.view_size(12, 12)),
+        (5, 3, a),
+        (5, 4, p),
+        (5, 4, a),
+    ]
     assert all(getattr(batch, f).dtype == torch.float32 for f in FIELDS)
     assert batch.labels is labels
     assert sorted(i for s in group.action_slices.values() for i in range(a)[s]) == list(range(a))
@@ -57,17 +66,17 @@ def test_rendering_in_chunks_changes_nothing(kind: str, monkeypatch: pytest.Monk
 
 @pytest.mark.parametrize("kind", list(VIEW_GROUPS))
 def test_training_views_change_every_epoch_and_evaluation_views_never(kind: str) -> None:
-    group, index = make(kind), torch.arange(64)
-    train = [group.draw(index, seed=0, split="train", epoch=e) for e in (0, 1)]
-    val = [group.draw(index, seed=0, split="val", epoch=e) for e in (0, 1)]
+    group, index, maps = make(kind), torch.arange(64), torch.ones(64, 12, 12)
+    train = [group.draw(index, seed=0, split="train", epoch=e, maps=maps) for e in (0, 1)]
+    val = [group.draw(index, seed=0, split="val", epoch=e, maps=maps) for e in (0, 1)]
     assert not torch.equal(*train)
     assert torch.equal(*val)
-    assert not torch.equal(val[0], group.draw(index, seed=0, split="test", epoch=0))
+    assert not torch.equal(val[0], group.draw(index, seed=0, split="test", epoch=0, maps=maps))
 
 
 @pytest.mark.parametrize("kind", list(VIEW_GROUPS))
 def test_more_views_leave_the_first_ones_as_they_were(kind: str) -> None:
-    key = {"seed": 0, "split": "train", "epoch": 0}
+    key = {"seed": 0, "split": "train", "epoch": 0, "maps": torch.ones(9, 12, 12)}
     few, many = (make(kind, n_views=n).draw(torch.arange(9), **key) for n in (3, 6))
     assert torch.equal(few, many[:, :3])
 
@@ -86,13 +95,13 @@ def test_actions_lead_from_each_view_to_the_next(kind: str) -> None:
 def test_a_batch_of_one_and_an_empty_one_work(kind: str) -> None:
     for n in (1, 0):
         batch = make(kind)(pictures(n), None, torch.arange(n), seed=0, split="train", epoch=0)
-        assert batch.views.shape == (n, 4, 3, 12, 12)
+        assert batch.views.shape == (n, 4, 3, *batch.views.shape[3:])
 
 
 @pytest.mark.parametrize(
     ("kind", "options", "says"),
     [
-        ("rotations", {}, "rotation, affine"),
+        ("rotations", {}, "rotation, affine, saccade"),
         ("rotation", {"n_views": 1}, "dataset.n_views=1"),
         ("rotation", {"first_view": "last"}, "reference, random"),
         ("rotation", {"action_codes": "sincos"}, "did you mean action_code"),

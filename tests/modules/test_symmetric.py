@@ -67,7 +67,7 @@ def test_of_a_palindrome_both_directions_are_the_same(make_config: Make) -> None
     assert torch.allclose(forward.z_target, backward.z_target, atol=1e-6)
 
 
-@pytest.mark.parametrize("dataset", ["digits_rot", "digits_affine"])
+@pytest.mark.parametrize("dataset", ["digits_rot", "digits_affine", "digits_saccade"])
 def test_a_reversed_batch_has_the_actions_of_its_own_views(dataset: str, make_config: Make) -> None:
     module, batch = module_and_batch(make_config(f"dataset={dataset}", RANDOM))
     group, back = module.group, module.group.reverse(batch)

@@ -10,6 +10,8 @@ from omegaconf import MISSING
 from jepa_lab.config.gates import check_limit
 from jepa_lab.config.ranges import at_least, one_of, ordered_pair, unset
 
+SOURCES = ("digits", "mnist", "cifar10", "cifar100", "stl10", "tinyimagenet", "npz", "folder")
+
 
 @dataclass
 class TierBudget:
@@ -23,8 +25,8 @@ class TierBudget:
 @dataclass
 class DatasetConfig:
     name: str = MISSING
-    source: str = MISSING  # digits | mnist | cifar10 | cifar100 | npz | folder
-    views: str = MISSING  # rotation | affine
+    source: str = MISSING  # digits | mnist | cifar10 | cifar100 | stl10 | tinyimagenet | npz | folder
+    views: str = MISSING  # rotation | affine | saccade
     tiers: dict[str, TierBudget] = field(default_factory=dict)
     batch_size: int = MISSING
     epochs: int = MISSING
@@ -46,17 +48,21 @@ class DatasetConfig:
     interpolation: str | None = None  # bilinear | nearest
     padding: str | None = None  # zeros | reflection | border
     relative_action: str | None = None  # affine: difference (of the parameters, as published) | group (T_b T_a^-1)
+    fovea: int | None = None  # saccade: side of a patch, in pixels
+    saliency: str | None = None  # saccade: spectral | file | uniform
+    saliency_path: str | None = None  # the folder with train.npy and test.npy of saliency=file
+    inhibition: bool | None = None  # saccade: no return to what was fixated
 
     def validate(self) -> None:
         for tier, budget in self.tiers.items():
             for name, limit in budget.gates.items():
                 check_limit(f"dataset.tiers.{tier}.gates.{name}", name, limit)
-        one_of("dataset.source", self.source, ["digits", "mnist", "cifar10", "cifar100", "npz", "folder"])
-        one_of("dataset.views", self.views, ["rotation", "affine"])
+        one_of("dataset.source", self.source, SOURCES)
+        one_of("dataset.views", self.views, ["rotation", "affine", "saccade"])
         one_of("dataset.first_view", self.first_view, ["reference", "random"])
         one_of("dataset.eval_first_view", self.eval_first_view, [None, "reference", "random"])
         if self.seq_len is not None:
-            if self.n_views not in (4, self.seq_len + 1):
+            if self.n_views not in (5 if self.views == "saccade" else 4, self.seq_len + 1):
                 both = f"dataset.seq_len={self.seq_len} and dataset.n_views={self.n_views}"
                 raise ValueError(f"{both} contradict: n_views = seq_len + 1")
             self.n_views = self.seq_len + 1
@@ -79,8 +85,29 @@ class DatasetConfig:
         if self.scale is not None and min(self.scale) <= 0:
             raise ValueError(f"dataset.scale={self.scale}: must be above 0")
 
+        self._validate_saccade()
+
+    def _validate_saccade(self) -> None:
+        if self.views != "saccade":
+            for key in ("fovea", "saliency", "saliency_path", "inhibition"):
+                unset(
+                    f"dataset.{key}", getattr(self, key), f"only saccades have it, dataset={self.name} has {self.views}"
+                )
+            return
+        for key in ("first_view", "eval_first_view"):
+            if getattr(self, key) == "reference":
+                raise ValueError(f"dataset.{key}=reference: saccades have no reference view; give random")
+        if self.fovea is None:
+            raise ValueError("dataset.fovea is missing: the side of a patch in pixels")
+        at_least("dataset.fovea", self.fovea, 1)
+        one_of("dataset.saliency", self.saliency, [None, "spectral", "file", "uniform"])
+        if self.saliency == "file" and not self.saliency_path:
+            raise ValueError("dataset.saliency_path is missing: the folder with train.npy and test.npy")
+        if self.saliency != "file":
+            unset("dataset.saliency_path", self.saliency_path, "only dataset.saliency=file reads it")
+
     def view_options(self) -> dict[str, Any]:
         """The options of the view group that were given."""
-        keys = ("action_code", "mode", "rotation", "translation", "scale", "scale_law", "interpolation", "padding",
-                "relative_action")  # fmt: skip
+        affine = ("mode", "rotation", "translation", "scale", "scale_law", "interpolation", "padding")
+        keys = ("action_code", *affine, "relative_action", "fovea", "saliency", "inhibition")
         return {key: getattr(self, key) for key in keys if getattr(self, key) is not None}

@@ -97,7 +97,7 @@ class Affine(ViewGroup):
             make_sweep("scale", "", scales, self.identity, 3, 1, zero=1.0),
         ]
 
-    def parameters(self, u: Tensor) -> Tensor:
+    def parameters(self, u: Tensor, maps: Tensor | None = None) -> Tensor:
         low, high = self.translation
         theta = self.rotation[0] + u[..., 0] * (self.rotation[1] - self.rotation[0])
         shift = low + torch.floor(u[..., 1:3] * (high - low + 1))

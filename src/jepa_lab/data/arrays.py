@@ -13,14 +13,17 @@ from jepa_lab.errors import UserError
 
 @dataclass(frozen=True)
 class Arrays:
-    """images (N, C, H, W) uint8 and labels (N,) int64, or None for unlabelled images."""
+    """images (N, C, H, W) uint8; labels (N,) int64, or None for unlabelled images; saliency (N, H, W) float32 densities
+    where files gave some."""
 
     images: Tensor
     labels: Tensor | None
+    saliency: Tensor | None = None
 
     def take(self, index: Tensor) -> Arrays:
         """The samples at these positions."""
-        return Arrays(self.images[index], None if self.labels is None else self.labels[index])
+        labels, saliency = (None if x is None else x[index] for x in (self.labels, self.saliency))
+        return Arrays(self.images[index], labels, saliency)
 
     def subset(self, size: int | None, seed: int) -> Arrays:
         """`size` samples drawn without replacement, in their old order; all of them for None or where there are fewer

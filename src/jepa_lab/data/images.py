@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from torch import Tensor
 
-from jepa_lab.data import own_images, public_images
+from jepa_lab.data import own_images, public_images, published_layouts
 from jepa_lab.data.arrays import Arrays
 from jepa_lab.errors import UserError
 
@@ -17,7 +18,11 @@ PUBLISHED_NORM = {
     "mnist": ((0.1307,), (0.3081,)),
     "cifar10": ((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)),
     "cifar100": ((0.5071, 0.4867, 0.4408), (0.2675, 0.2565, 0.2761)),
+    "tinyimagenet": ((0.4802, 0.4481, 0.3975), (0.2302, 0.2265, 0.2262)),
+    "stl10": ((0.4467, 0.4398, 0.4066), (0.2241, 0.2215, 0.2239)),
 }
+
+OFFICIAL = ("mnist", "cifar10", "cifar100", "stl10")  # read by torchvision
 
 
 @dataclass(frozen=True)
@@ -31,13 +36,16 @@ class ImageSource:
     n_classes: int
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    saliency: Tensor | None = None  # (N, H, W) float32 densities, where files gave some
 
     def fingerprint(self) -> str:
-        """Ten hex digits of the bytes, the shape and the labels."""
+        """Ten hex digits of the bytes, the shape, the labels and the saliency."""
         digest = hashlib.blake2b(repr(tuple(self.images.shape)).encode(), digest_size=5)
         digest.update(self.images.contiguous().numpy().data)
         if self.labels is not None:
             digest.update(self.labels.contiguous().numpy().data)
+        if self.saliency is not None:
+            digest.update(self.saliency.contiguous().numpy().data)
         return digest.hexdigest()
 
 
@@ -59,17 +67,18 @@ def load_splits(
     train_size: int | None = None,
     val_size: int | None = None,
     split_seed: int = 0,
+    saliency_path: str | None = None,
 ) -> Splits:
-    """The three splits of digits, mnist, cifar10, cifar100, npz (path) or folder (root).
+    """The three splits of digits, mnist, cifar10, cifar100, stl10, tinyimagenet, npz (path) or folder (root).
 
     image_size resizes digits (default 16) and folders (default 32). train_size and val_size keep a subset drawn with
-    split_seed, or all where there are fewer. UserError for data that is missing or broken.
+    split_seed, or all where there are fewer. saliency_path: a folder with train.npy and test.npy, the maps of the
+    images of a set with official splits. UserError for data that is missing or broken.
     """
     readers: dict[str, Callable[[], dict[str, Arrays]]] = {
         "digits": lambda: public_images.digits(image_size or 16),
-        "mnist": lambda: public_images.torchvision_set("mnist", root or "data"),
-        "cifar10": lambda: public_images.torchvision_set("cifar10", root or "data"),
-        "cifar100": lambda: public_images.torchvision_set("cifar100", root or "data"),
+        **{name: partial(public_images.torchvision_set, name, root or "data", saliency_path) for name in OFFICIAL},
+        "tinyimagenet": lambda: published_layouts.tiny_imagenet(root or "data"),
         "npz": lambda: own_images.npz(path, val_size),
         "folder": lambda: own_images.folder(root, image_size or 32),
     }
@@ -79,17 +88,22 @@ def load_splits(
         raise UserError(
             f"dataset.image_size={image_size}: source {source} keeps its own size; only digits and folder resize"
         )
+    if saliency_path is not None and source not in OFFICIAL:
+        raise UserError(
+            f"dataset.saliency_path={saliency_path}: source {source} has no official splits that maps could belong to; "
+            f"only {', '.join(OFFICIAL)} read maps, others compute them (dataset.saliency=spectral)"
+        )
     arrays = readers[source]()
     train = arrays["train"].subset(train_size, split_seed)
-    val = arrays["val"].subset(val_size, split_seed)
+    val, test = arrays["val"].subset(val_size, split_seed), arrays["test"]
     mean, std = PUBLISHED_NORM.get(source) or measured_norm(train.images)
     labels = [a.labels for a in arrays.values() if a.labels is not None and len(a.labels)]
     n_classes = 1 + max(int(x.max()) for x in labels) if labels else 0
-    base = ImageSource(source, train.images, train.labels, n_classes, mean, std)
+    base = ImageSource(source, train.images, train.labels, n_classes, mean, std, train.saliency)
     return Splits(
         base,
-        replace(base, images=val.images, labels=val.labels),
-        replace(base, images=arrays["test"].images, labels=arrays["test"].labels),
+        replace(base, images=val.images, labels=val.labels, saliency=val.saliency),
+        replace(base, images=test.images, labels=test.labels, saliency=test.saliency),
     )
 
 

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from jepa_lab.data.images import ImageSource
 
-ImageBatch = tuple[str, Tensor, Tensor, Tensor | None]  # split, index (B,), images (B, C, H, W) uint8, labels (B,)
+# split, index (B,), images (B, C, H, W) uint8, labels (B,), and saliency (B, H, W) where the source has some
+ImageBatch = tuple[str, Tensor, Tensor, Tensor | None] | tuple[str, Tensor, Tensor, Tensor | None, Tensor]
 
 
 class EpochLoader:
@@ -54,7 +55,8 @@ class EpochLoader:
 
     def _batch(self, index: Tensor) -> ImageBatch:
         labels = None if self.source.labels is None else self.source.labels[index]
-        return self.split, index, self.source.images[index], labels
+        batch = (self.split, index, self.source.images[index], labels)
+        return batch if self.source.saliency is None else (*batch, self.source.saliency[index])
 
     @property
     def sampler(self) -> EpochLoader:

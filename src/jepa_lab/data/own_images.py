@@ -112,21 +112,23 @@ def _read_folder(top: Path, classes: list[str], image_size: int, origin: str) ->
     unknown = set(_classes(top)) - set(classes)
     if unknown:
         raise UserError(f"{origin}: class folder {sorted(unknown)[0]} is in {top.name}/ but not in train/")
-    files = [(p, label) for label, name in enumerate(classes) for p in _image_files(top / name)]
+    files = [(p, label) for label, name in enumerate(classes) for p in image_files(top / name)]
     if not classes:
-        files = [(p, -1) for p in _image_files(top)]
+        files = [(p, -1) for p in image_files(top)]
     if not files:
         raise UserError(f"{origin}: no image in {top} ({', '.join(IMAGE_ENDINGS[:4])}, ...)")
-    images = torch.stack([_read_image(path, image_size, origin) for path, _ in files])
+    images = torch.stack([read_image(path, image_size, origin) for path, _ in files])
     labels = torch.tensor([label for _, label in files]) if classes else None
     return Arrays(images, labels)
 
 
-def _image_files(top: Path) -> list[Path]:
+def image_files(top: Path) -> list[Path]:
+    """The image files of a folder, sorted; none where there is no folder."""
     return sorted(p for p in top.glob("*") if p.suffix.lower() in IMAGE_ENDINGS) if top.is_dir() else []
 
 
-def _read_image(path: Path, size: int, origin: str) -> torch.Tensor:
+def read_image(path: Path, size: int, origin: str) -> torch.Tensor:
+    """(3, size, size) uint8: shorter side resized, centre cropped, RGB. UserError for a file that is no image."""
     from PIL import Image, ImageOps
 
     try:

@@ -1,8 +1,10 @@
-"""Named data sets: scikit-learn's digits, which ship with it, and MNIST, CIFAR-10 and CIFAR-100 through torchvision."""
+"""Named data sets: scikit-learn's digits, which ship with it, and MNIST, CIFAR and STL-10 by torchvision."""
 
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +13,11 @@ import torch
 import torch.nn.functional as F
 
 from jepa_lab.data.arrays import Arrays, hold_out, split_by_hash
+from jepa_lab.data.saliency import load_saliency
 from jepa_lab.errors import UserError
 
 DIGITS_SPLIT = (1097, 340, 360)
+LAYOUTS = {"stl10": "stl10_binary/ with train_X.bin, train_y.bin, test_X.bin, test_y.bin, unlabeled_X.bin"}
 
 
 def digits(image_size: int) -> dict[str, Arrays]:
@@ -33,12 +37,18 @@ def digits(image_size: int) -> dict[str, Arrays]:
     return {name: every.take(part.labels) for name, part in parts.items()}  # type: ignore[arg-type]
 
 
-def torchvision_set(name: str, root: str) -> dict[str, Arrays]:
-    """MNIST, CIFAR-10 or CIFAR-100: a fixed tenth of the training images validates, the official test set tests.
+def torchvision_set(name: str, root: str, saliency: str | None = None) -> dict[str, Arrays]:
+    """MNIST, CIFAR-10, CIFAR-100 or STL-10 (its labelled images): a fixed tenth of the training images validates, the
+    official test set tests. `saliency`: a folder with train.npy and test.npy, see load_saliency.
 
     Downloads into root, with a progress bar, what is not there. UserError if it is not there and cannot be had.
     """
     parts = {part: _read(name, root, train=part == "train") for part in ("train", "test")}
+    if saliency is not None:
+        for part, arrays in parts.items():
+            n, size = len(arrays.images), (arrays.images.shape[2], arrays.images.shape[3])
+            maps = load_saliency(Path(saliency) / f"{part}.npy", n, size, f"dataset.saliency_path={saliency}")
+            parts[part] = replace(arrays, saliency=maps)
     rest, val = hold_out(parts["train"], len(parts["train"].images) // 10)
     return {"train": rest, "val": val, "test": parts["test"]}
 
@@ -46,28 +56,38 @@ def torchvision_set(name: str, root: str) -> dict[str, Arrays]:
 def _read(name: str, root: str, train: bool) -> Arrays:
     from torchvision import datasets
 
-    kind: Any = {"mnist": datasets.MNIST, "cifar10": datasets.CIFAR10, "cifar100": datasets.CIFAR100}[name]
+    kind: Any = {
+        "mnist": partial(datasets.MNIST, train=train),
+        "cifar10": partial(datasets.CIFAR10, train=train),
+        "cifar100": partial(datasets.CIFAR100, train=train),
+        "stl10": partial(datasets.STL10, split="train" if train else "test"),
+    }[name]
     try:
-        data = kind(root, train=train, download=False)
+        data = kind(root, download=False)
     except RuntimeError:
-        data = _download(kind, name, root, train)
+        data = _download(kind, name, root)
     except Exception as error:  # torchvision does not check the content of files that are there
         files = Path(root).resolve()
         raise UserError(
             f"dataset.root={root}: the files of {name} in {files} are broken; remove or replace them"
         ) from error
     pixels = torch.as_tensor(np.asarray(data.data))
-    images = pixels.unsqueeze(1) if pixels.ndim == 3 else pixels.permute(0, 3, 1, 2)
-    return Arrays(images.contiguous(), torch.as_tensor(np.asarray(data.targets)).long())
+    if pixels.ndim == 3:
+        pixels = pixels.unsqueeze(1)
+    elif name != "stl10":  # whose channels already come first
+        pixels = pixels.permute(0, 3, 1, 2)
+    labels = data.labels if name == "stl10" else data.targets
+    return Arrays(pixels.contiguous(), torch.as_tensor(np.asarray(labels)).long())
 
 
-def _download(kind: Any, name: str, root: str, train: bool) -> Any:
+def _download(kind: Any, name: str, root: str) -> Any:
     print(f"{name}: not in {Path(root).resolve()}, downloading", file=sys.stderr)
     try:
-        return kind(root, train=train, download=True)
+        return kind(root, download=True)
     except Exception as error:  # torchvision raises RuntimeError, URLError, OSError, ... for one cause
         reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
-        advice = "put the files there by hand, or name the folder that has them with dataset.root="
+        files = f" ({LAYOUTS[name]})" if name in LAYOUTS else ""
+        advice = f"put the files there by hand{files}, or name the folder that has them with dataset.root="
         raise UserError(
             f"dataset.root={root}: {name} is not there and cannot be downloaded ({reason}); {advice}"
         ) from error

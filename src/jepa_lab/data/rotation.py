@@ -38,7 +38,7 @@ class Rotation(ViewGroup):
         turns = make_sweep("rot", "quarter-turns", torch.arange(4.0), self.identity, 0, 2)
         return [replace(turns, unit="degrees", values=turns.values * 90, angles=turns.values * (math.pi / 2))]
 
-    def parameters(self, u: Tensor) -> Tensor:
+    def parameters(self, u: Tensor, maps: Tensor | None = None) -> Tensor:
         return torch.floor(u * N_ROTATIONS)
 
     def render_into(self, views: Tensor, images: Tensor, params: Tensor, scale: Tensor, shift: Tensor) -> None:

@@ -52,8 +52,8 @@ class ViewGroup(ABC):
         """The parameters (P,) that leave an image as it is."""
 
     @abstractmethod
-    def parameters(self, u: Tensor) -> Tensor:
-        """Uniform numbers (..., draws_per_view) in [0, 1) to parameters (..., P)."""
+    def parameters(self, u: Tensor, maps: Tensor | None = None) -> Tensor:
+        """Uniform numbers (..., draws_per_view) in [0, 1) to parameters (..., P); only groups with maps read them."""
 
     @abstractmethod
     def render_into(self, views: Tensor, images: Tensor, params: Tensor, scale: Tensor, shift: Tensor) -> None:
@@ -79,15 +79,33 @@ class ViewGroup(ABC):
         """One factor at a time on a grid that contains the identity; [] for views without such factors."""
         return []
 
-    def draw(self, index: Tensor, *, seed: int, split: str, epoch: int, first_view: str | None = None) -> Tensor:
-        """Parameters (B, V, P) of the samples `index` (B,) int64; `first_view` stands in for the group's own.
+    def view_size(self, h: int, w: int) -> tuple[int, int]:
+        """Height and width of the views of images of h x w pixels."""
+        return h, w
+
+    def maps(self, images: Tensor) -> Tensor | None:
+        """What `draw` has to know of images (B, C, H, W) that bring no maps of their own; None for most groups."""
+        return None
+
+    def draw(
+        self,
+        index: Tensor,
+        *,
+        seed: int,
+        split: str,
+        epoch: int,
+        first_view: str | None = None,
+        maps: Tensor | None = None,
+    ) -> Tensor:
+        """Parameters (B, V, P) of the samples `index` (B,) int64; `first_view` stands in for the group's own; `maps`
+        (B, H, W): the densities of groups that look at the images.
 
         Outside "train" the epoch is left out: evaluation views stay the same. View v of a sample gets the same
         parameters whatever V is, and whether or not the first view is the reference.
         """
         epoch = epoch if split == "train" else 0
         u = uniform(index, self.n_views * self.draws_per_view, seed=seed, split=split, epoch=epoch)
-        params = self.parameters(u.view(len(index), self.n_views, self.draws_per_view))
+        params = self.parameters(u.view(len(index), self.n_views, self.draws_per_view), maps)
         if (first_view or self.first_view) == "reference":
             params[:, 0] = params.new_tensor(self.identity)
         return params
@@ -102,9 +120,12 @@ class ViewGroup(ABC):
         split: str,
         epoch: int,
         first_view: str | None = None,
+        maps: Tensor | None = None,
     ) -> SequenceBatch:
-        """The sequences of a batch of uint8 images (B, C, H, W), which stand at positions `index` (B,) of a source."""
-        params = self.draw(index, seed=seed, split=split, epoch=epoch, first_view=first_view)
+        """The sequences of a batch of uint8 images (B, C, H, W), which stand at positions `index` (B,) of a source;
+        `maps` (B, H, W): saliency densities that came with them."""
+        maps = self.maps(images) if maps is None else maps
+        params = self.draw(index, seed=seed, split=split, epoch=epoch, first_view=first_view, maps=maps)
         return SequenceBatch(
             views=self.render(images, params),
             actions=self.relative(params[:, :-1], params[:, 1:]),
@@ -137,7 +158,8 @@ class ViewGroup(ABC):
         if params.ndim != 3 or len(params) != b or params.shape[2] != self.param_dim:
             raise ValueError(f"params must be ({b}, V, {self.param_dim}), got {tuple(params.shape)}")
         scale, shift = self._normaliser(images.device)
-        views = torch.empty(b, params.shape[1], *images.shape[1:], device=images.device)
+        size = self.view_size(images.shape[2], images.shape[3])
+        views = torch.empty(b, params.shape[1], n_channels, *size, device=images.device)
         step = max(1, CHUNK_VALUES * b // max(1, views.numel())) if images.device.type == "cpu" else max(1, b)
         for start in range(0, b, step):
             chunk = slice(start, start + step)

@@ -61,9 +61,10 @@ def collect(
     parts: list[Features] = []
     for draw, index in product(range(draws), torch.arange(count).split(BATCH)):
         labels = None if source.labels is None else source.labels[index]
+        maps = None if source.saliency is None else source.saliency[index].to(device)
         batch, other = (
             group(source.images[index].to(device), labels, index.to(device), seed=seed, split=name, epoch=0,
-                  first_view=first_view)
+                  first_view=first_view, maps=maps)
             for name in (f"frozen-{split}-{draw}", f"frozen-{split}-{draw}-again")
         )  # fmt: skip
         path = {m: group.relative(batch.params[:, 0], batch.params[:, m - 1]).cpu() for m in views}

@@ -90,10 +90,11 @@ class SeqJEPA(pl.LightningModule):
     @torch.no_grad()
     def on_after_batch_transfer(self, batch: ImageBatch, dataloader_idx: int) -> SequenceBatch:
         """Renders the views on the device. Training views change every epoch, others never do."""
-        split, index, images, labels = batch
+        split, index, images, labels, *maps = batch
+        common: Any = {"seed": self.seed, "maps": maps[0] if maps else self.group.maps(images)}
         if split == "train":
-            return self.group(images, labels, index, seed=self.seed, split=split, epoch=self.current_epoch)
-        fixed: Any = {"seed": self.seed, "epoch": 0, "first_view": self.eval_first_view}
+            return self.group(images, labels, index, split=split, epoch=self.current_epoch, **common)
+        fixed: Any = {"epoch": 0, "first_view": self.eval_first_view, **common}
         again = int(index[0]) < SECOND_LOOKS
         self._second_look = self.group(images, labels, index, split=f"{split}-again", **fixed) if again else None
         return self.group(images, labels, index, split=split, **fixed)

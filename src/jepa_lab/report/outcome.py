@@ -67,7 +67,8 @@ def example_views(
 ) -> tuple[np.ndarray, list[list[str]]]:
     """The views of the first n images, (n, V, C, H, W) in [0, 1], and a caption for each."""
     index = torch.arange(min(n, len(source.images)))
-    batch = group(source.images[index], None, index, seed=seed, split=split, epoch=0)
+    maps = None if source.saliency is None else source.saliency[index]
+    batch = group(source.images[index], None, index, seed=seed, split=split, epoch=0, maps=maps)
     mean, std = (torch.tensor(v).view(1, 1, -1, 1, 1) for v in (source.mean, source.std))
     captions = [["start", *(_caption(group, a) for a in actions)] for actions in batch.actions]
     return (batch.views * std + mean).clamp(0, 1).numpy(), captions
@@ -87,5 +88,5 @@ def _caption(group: ViewGroup, action: torch.Tensor) -> str:
         elif name == "rot":
             parts.append(f"{90 * int(values.argmax()):+d}°")
         else:
-            parts.append(f"{name} {float(values[0]):+.2f}")
+            parts.append(f"{name} {', '.join(f'{float(value):+.2f}' for value in values)}")
     return "\n".join(parts)
