@@ -30,7 +30,7 @@ COMPOSED = {
     "experiment_gates": "gates.class_gap_min",
 }
 # read by the command line, before or instead of train(); tests/test_sweep.py shows what they do
-BY_THE_COMMAND = {"sweep.fail_fast", "sweep.control"}
+BY_THE_COMMAND = {"sweep.fail_fast", "sweep.control", "sweep.report"}
 # says which option of a group was chosen, for people and for the identity of a run
 LABELS = {"model.name", "hardware.name"}
 
