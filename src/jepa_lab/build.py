@@ -57,6 +57,8 @@ def build_views(config: Config, source: ImageSource) -> ViewGroup:
     """The view group with this source's normalisation."""
     d = config.dataset
     options = d.view_options()
+    if d.views == "augment":
+        options["image_size"] = source.images.shape[-1]
     return make_view_group(
         d.views, n_views=d.n_views, mean=source.mean, std=source.std, first_view=d.first_view, **options
     )

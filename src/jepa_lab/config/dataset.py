@@ -24,7 +24,7 @@ class TierBudget:
 class DatasetConfig:
     name: str = MISSING
     source: str = MISSING  # digits | mnist | cifar10 | cifar100 | npz | folder
-    views: str = MISSING  # rotation | affine
+    views: str = MISSING  # rotation | affine | augment
     tiers: dict[str, TierBudget] = field(default_factory=dict)
     batch_size: int = MISSING
     epochs: int = MISSING
@@ -45,13 +45,14 @@ class DatasetConfig:
     scale_law: str | None = None  # log_uniform | uniform
     interpolation: str | None = None  # bilinear | nearest
     padding: str | None = None  # zeros | reflection | border
+    action_norm: str | None = None  # augment: fixed | legacy_l2_views | none
 
     def validate(self) -> None:
         for tier, budget in self.tiers.items():
             for name, limit in budget.gates.items():
                 check_limit(f"dataset.tiers.{tier}.gates.{name}", name, limit)
         one_of("dataset.source", self.source, ["digits", "mnist", "cifar10", "cifar100", "npz", "folder"])
-        one_of("dataset.views", self.views, ["rotation", "affine"])
+        one_of("dataset.views", self.views, ["rotation", "affine", "augment"])
         one_of("dataset.first_view", self.first_view, ["reference", "random"])
         one_of("dataset.eval_first_view", self.eval_first_view, [None, "reference", "random"])
         if self.seq_len is not None:
@@ -75,10 +76,14 @@ class DatasetConfig:
             unset("dataset.root", self.root, f"dataset={self.name} reads no folder")
         for key in ("rotation", "translation", "scale"):
             ordered_pair(f"dataset.{key}", getattr(self, key))
+        one_of("dataset.action_norm", self.action_norm, [None, "fixed", "legacy_l2_views", "none"])
+        if self.views != "augment":
+            unset("dataset.action_norm", self.action_norm, f"dataset.views={self.views} have no such option")
         if self.scale is not None and min(self.scale) <= 0:
             raise ValueError(f"dataset.scale={self.scale}: must be above 0")
 
     def view_options(self) -> dict[str, Any]:
         """The options of the view group that were given."""
-        keys = ("action_code", "mode", "rotation", "translation", "scale", "scale_law", "interpolation", "padding")
+        keys = ["action_code", "mode", "rotation", "translation", "scale", "scale_law", "interpolation", "padding"]
+        keys += ["action_norm"]
         return {key: getattr(self, key) for key in keys if getattr(self, key) is not None}

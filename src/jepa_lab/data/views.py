@@ -6,13 +6,14 @@ from difflib import get_close_matches
 from typing import Any
 
 from jepa_lab.data.affine import Affine
+from jepa_lab.data.augment import Augment
 from jepa_lab.data.rotation import Rotation
 from jepa_lab.data.view_group import ViewGroup, choice
 from jepa_lab.errors import UserError
 
-__all__ = ["VIEW_GROUPS", "Affine", "Rotation", "ViewGroup", "make_view_group"]
+__all__ = ["VIEW_GROUPS", "Affine", "Augment", "Rotation", "ViewGroup", "make_view_group"]
 
-VIEW_GROUPS: dict[str, type[ViewGroup]] = {"rotation": Rotation, "affine": Affine}
+VIEW_GROUPS: dict[str, type[ViewGroup]] = {"rotation": Rotation, "affine": Affine, "augment": Augment}
 
 
 def make_view_group(
@@ -24,7 +25,7 @@ def make_view_group(
     first_view: str = "reference",
     **options: Any,
 ) -> ViewGroup:
-    """The view group `kind` (rotation, affine) with its options. UserError for an unknown kind, option or value."""
+    """The view group `kind` of VIEW_GROUPS with its options. UserError for an unknown kind, option or value."""
     group = VIEW_GROUPS[choice("views", kind, tuple(VIEW_GROUPS))]
     known = [p.name for p in inspect.signature(group).parameters.values() if p.kind is p.KEYWORD_ONLY]
     for option in options:
