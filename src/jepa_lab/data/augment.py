@@ -1,7 +1,6 @@
 """The augmentations of self-supervised learning: crop, flip, colour jitter, grey, blur, solarise."""
 
 import math
-from functools import partial
 from typing import Any
 
 import torch
@@ -111,10 +110,10 @@ class Augment(ViewGroup):
             pixels.jitter(planes, p[:, 5:9], p[:, 9].long())
             if len(planes) == 3:
                 pixels.on_some(planes, p[:, 10] > 0, pixels.to_grey)
-            pixels.on_some(planes, p[:, 11] > 0, partial(pixels.blur, kernel=self.kernel), p[:, 11])
+            pixels.blur(planes, p[:, 11], self.kernel)
             pixels.on_some(planes, p[:, 12] > 0, pixels.solarise)
         for channel, plane in enumerate(planes):
-            torch.addcmul(shift[channel], plane.view(b, -1, h, w), scale[channel], out=views[:, :, channel])
+            torch.add(plane.mul_(scale[channel]).view(b, -1, h, w), shift[channel], out=views[:, :, channel])
 
     def _weights(self, start: Tensor, length: Tensor, mirrored: Tensor) -> Tensor:
         """crop_weights (N, S, S), looked up in a table of all (mirrored, length, start) unless that is too large."""

@@ -71,7 +71,7 @@ def _blend(planes: Tensor, factors: Tensor, kind: Tensor) -> None:
     keep = factors.gather(1, kind[:, None])
     of_grey, of_mean = (torch.where(kind[:, None] == k, 1.0 - keep, 0.0) for k in (2, 1))
     grey = grey_of(planes).flatten(1)
-    other = torch.addcmul(of_mean * grey.mean(1, keepdim=True), grey, of_grey)
+    other = (grey * of_grey).add_(of_mean * grey.mean(1, keepdim=True))
     for plane in planes.flatten(2):
         torch.addcmul(other, plane, keep, out=plane)
     planes.clamp_(0.0, 255.0)
@@ -93,36 +93,38 @@ def _shift_hue(planes: Tensor, shift: Tensor) -> None:
     """Adds shift (N,), in turns, to the hue in HSV; value and saturation stay.
 
     With h in sixths of a turn, lowest channel m and spread c, red is m + c clamp(|h - 3| - 1, 0, 1), and green and
-    blue are m + c clamp(2 - |h - 2|, 0, 1) and m + c clamp(2 - |h - 4|, 0, 1).
+    blue are m + c clamp(2 - |h - 2|, 0, 1) and m + c clamp(2 - |h - 4|, 0, 1). Back: (red, green, blue) = m + c (R, G,
+    B) has h = 1 + G + B - R where green is above blue, else the negative of that; no case for each highest channel.
     """
     red, green, blue = planes
-    highest = torch.maximum(red, green).clamp_(min=blue)
     lowest = torch.minimum(red, green).clamp_(max=blue)
-    spread = highest - lowest
-    unit = spread.clamp(min=1e-6).reciprocal_()
-    from_green = torch.addcmul(unit.new_tensor(2.0), blue - red, unit)
-    from_blue = torch.addcmul(unit.new_tensor(4.0), red - green, unit)
-    hue = torch.where(highest == green, from_green, from_blue)
-    hue = torch.where(highest == red, (green - blue).mul_(unit), hue).add_(6.0 * shift[:, None, None])
+    spread = torch.maximum(red, green).clamp_(min=blue).sub_(lowest)
+    hue = (green + blue).sub_(red).sub_(lowest).div_(spread.clamp(min=1e-6)).add_(1.0)
+    hue.copysign_(green - blue).add_(6.0 * shift[:, None, None])
     hue.sub_(torch.floor(hue * (1 / 6)), alpha=6.0)
     torch.addcmul(lowest, spread, (hue - 3.0).abs_().sub_(1.0).clamp_(0.0, 1.0), out=red)
     torch.addcmul(lowest, spread, (hue - 2.0).abs_().neg_().add_(2.0).clamp_(0.0, 1.0), out=green)
-    torch.addcmul(lowest, spread, (hue - 4.0).abs_().neg_().add_(2.0).clamp_(0.0, 1.0), out=blue)
+    torch.addcmul(lowest, spread, hue.sub_(4.0).abs_().neg_().add_(2.0).clamp_(0.0, 1.0), out=blue)
 
 
 def blur(planes: Tensor, sigma: Tensor, kernel: int) -> None:
-    """Gaussian blur of odd width `kernel` and standard deviation sigma (N,) > 0, reflected at the borders.
+    """Gaussian blur of odd width `kernel` and standard deviation sigma (N,), reflected at the borders; none where 0.
 
     A product with one square matrix for each view from the left (rows) and its transpose from the right (columns).
     """
+    if not bool((sigma > 0).any()):
+        return
     size, half = planes.shape[-1], kernel // 2
     offset = torch.arange(-half, half + 1, device=planes.device)
-    taps = torch.softmax(-0.5 * (offset / sigma[:, None]).square(), dim=1)
+    taps = torch.softmax(-0.5 * (offset / sigma[:, None].clamp(min=1e-3)).square(), dim=1)
     pixel = torch.arange(size, device=planes.device)
-    reached = (pixel[:, None] + offset).abs()
-    reached = torch.minimum(reached, 2 * (size - 1) - reached)  # (S, K)
-    places = (reached.T[:, :, None] == pixel).float().flatten(1)  # (K, S * S)
-    matrices = (taps @ places).view(-1, size, size)
+    reached = (pixel + offset[:, None]).abs()
+    reached = torch.minimum(reached, 2 * (size - 1) - reached)  # (K, S)
+    places = (reached[:, :, None] == pixel).float().flatten(1)  # (K, S * S)
+    matrices = taps[:, :1] * places[0]
+    for k in range(1, kernel):
+        matrices.addcmul_(taps[:, k : k + 1], places[k])
+    matrices = matrices.view(-1, size, size)
     for plane in planes:
         torch.bmm(torch.bmm(matrices, plane), matrices.transpose(1, 2), out=plane)
 
