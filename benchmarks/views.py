@@ -1,11 +1,12 @@
-"""Sequences per second of rendered views, beside plain torchvision pipelines: python benchmarks/views.py [--json PATH]
+"""Sequences per second of rendered views, beside plain torchvision pipelines: python benchmarks/views.py --help
 
 Ours: draws, views and actions of a whole batch, median of five runs. The baselines render one view at a time in a
 Dataset under a DataLoader, without actions, the best of 0, 1 and 2 workers, their start not counted. `shortest` is
 the least that torchvision needs: PIL rotate or one PIL affine, ToTensor, Normalize. `published` is what the published
 code does: for the rotations the same, for the affine views pad, resize, pad or crop, rotate, translate and crop a
-tensor. Images are random pixels: the time does not depend on them. On other machines compare the ratios, not the
-rates.
+tensor. For the augmentations `published` is torchvision's transforms on PIL images, and `shortest` the faster of that
+and its transforms.v2 on uint8 tensors. Images are random pixels: the time does not depend on them. On other machines
+compare the ratios, not the rates.
 """
 
 from __future__ import annotations
@@ -16,39 +17,47 @@ import os
 import statistics
 import time
 from pathlib import Path
+from typing import Any
 
 import torch
 import torchvision.transforms.functional as TF
 from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
-from torchvision.transforms import InterpolationMode
+from torchvision import transforms as v1
+from torchvision.transforms import InterpolationMode, v2
 
 from jepa_lab.data.views import ViewGroup, make_view_group
 
-CASES = [("rotation", 3, 32), ("affine", 1, 28), ("affine", 3, 32)]  # views, channels, size
+CASES = [("rotation", 3, 32), ("affine", 1, 28), ("affine", 3, 32), ("augment", 3, 32)]  # views, channels, size
 BATCHES = (256, 64)
 N_VIEWS = 4
 BASELINE_SEQUENCES = 1024
 
 
 class PerSampleViews(Dataset[Tensor]):
-    """The views (V, C, H, W) of one image at a time, the first one untouched."""
+    """The views (V, C, H, W) of one image at a time, the first one untouched unless they are augmentations."""
 
     def __init__(self, kind: str, images: Tensor, group: ViewGroup, published: bool) -> None:
         self.published = published
         self.pixels = images.permute(0, 2, 3, 1).squeeze(-1).numpy()
         self.kind = kind
         self.group = group
+        self.images = images
+        self.chains = [augmentations(v1 if published else v2, group, target) for target in (False, True)]
 
     def __len__(self) -> int:
         return len(self.pixels)
 
     def __getitem__(self, i: int) -> Tensor:
+        if self.kind == "augment" and not self.published:
+            return torch.stack([self.chains[v == N_VIEWS - 1](self.images[i]) for v in range(N_VIEWS)])
         picture = Image.fromarray(self.pixels[i])
         return torch.stack([self.view(picture, v) for v in range(N_VIEWS)])
 
     def view(self, picture: Image.Image, v: int) -> Tensor:
+        if self.kind == "augment":
+            return self.chains[v == N_VIEWS - 1](picture)
         if self.published and self.kind == "affine":
             tensor = TF.to_tensor(picture)
             return self.normalised(published_chain(tensor) if v > 0 else tensor)
@@ -64,6 +73,22 @@ class PerSampleViews(Dataset[Tensor]):
 
     def normalised(self, tensor: Tensor) -> Tensor:
         return TF.normalize(tensor, list(self.group.mean), list(self.group.std))
+
+
+def augmentations(t: Any, group: ViewGroup, target: bool) -> Any:
+    """The published chain for one view, by torchvision's transforms on PIL images (v1) or uint8 tensors (v2)."""
+    blur = t.GaussianBlur(3, (0.1, 2.0))
+    to_float = [t.ToTensor()] if t is v1 else [t.ToDtype(torch.float32, scale=True)]
+    return t.Compose([
+        t.RandomResizedCrop(32, (0.2, 1.0), interpolation=InterpolationMode.BICUBIC, antialias=True),
+        t.RandomHorizontalFlip(),
+        t.RandomApply([t.ColorJitter(0.4, 0.4, 0.2, 0.1)], 0.8),
+        t.RandomGrayscale(0.2),
+        t.RandomApply([blur], 0.1) if target else blur,
+        *([t.RandomSolarize(128, 0.2)] if target else []),
+        *to_float,
+        t.Normalize(group.mean, group.std),
+    ])  # fmt: skip
 
 
 def published_chain(image: Tensor) -> Tensor:
@@ -115,10 +140,15 @@ def per_sample_rate(dataset: PerSampleViews, batch: int, workers: int) -> float:
 def bench(kind: str, channels: int, size: int) -> list[dict[str, float | str]]:
     """One row for each batch size."""
     torch.manual_seed(0)
-    group = make_view_group(kind, n_views=N_VIEWS, mean=(0.5,) * channels, std=(0.25,) * channels)
+    first_view = "random" if kind == "augment" else "reference"
+    group = make_view_group(
+        kind, n_views=N_VIEWS, mean=(0.5,) * channels, std=(0.25,) * channels, first_view=first_view
+    )
     images = torch.randint(0, 256, (BASELINE_SEQUENCES, channels, size, size), dtype=torch.uint8)
     shortest = best_rate(PerSampleViews(kind, images, group, published=False))
     published = shortest if kind == "rotation" else best_rate(PerSampleViews(kind, images, group, published=True))
+    if kind == "augment":
+        shortest = max(shortest, published)
     rows: list[dict[str, float | str]] = []
     for batch in BATCHES:
         ours = batched_rate(group, images[:batch])
@@ -137,13 +167,14 @@ def best_rate(dataset: PerSampleViews) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", type=Path, help="write the table here as well")
+    parser.add_argument("--views", choices=sorted({kind for kind, _, _ in CASES}), help="these alone")
     arguments = parser.parse_args()
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     torch.set_num_threads(cores)
     print(f"torch {torch.__version__}, {cores} cores, {torch.get_num_threads()} threads; sequences per second\n")
     print(f"{'case':<38}{'ours':>10}{'shortest':>10}{'ratio':>8}{'published':>11}{'ratio':>8}")
     rows = []
-    for case in CASES:
+    for case in [c for c in CASES if arguments.views in (None, c[0])]:
         for row in bench(*case):
             rows.append(row)
             print(

@@ -60,6 +60,8 @@ def build_views(config: Config, source: ImageSource) -> ViewGroup:
     options = d.view_options()
     if d.views == "saccade":
         options["image_size"] = tuple(source.images.shape[2:])
+    if d.views == "augment":
+        options["image_size"] = source.images.shape[-1]
     return make_view_group(
         d.views, n_views=d.n_views, mean=source.mean, std=source.std, first_view=d.first_view, **options
     )

@@ -55,6 +55,34 @@ def test_the_cifar_experiment_has_the_published_architecture_and_budget() -> Non
     assert config.target.name == "stopgrad"
 
 
+def test_the_augmentation_study_has_its_published_budgets_and_gates() -> None:
+    gates = {"class_from_z_agg_min": 0.05, "action_from_z_min": 0.05, "class_gap_min": 0.0, "action_gap_min": 0.0}
+    for tier, budget, limits in [
+        ("smoke", (16, 1, 128, 64), {"class_from_z_agg_min": 0.01, "action_from_z_min": -0.3}),
+        ("quick", (64, 5, 5000, 1000), {"class_from_z_agg_min": 0.02, "action_from_z_min": 0.0}),
+        ("baseline", (128, 10, None, None), gates),
+        ("remote", (128, 200, None, None), {**gates, "action_from_z_min": 0.1}),
+        ("paper", (512, 2000, None, None), {}),
+    ]:
+        config = check(composed("+experiment=seq_jepa_baseline", "dataset=cifar100_aug", f"tier={tier}"))
+        d = config.dataset
+        assert (d.batch_size, d.epochs, d.train_size, d.val_size) == budget
+        assert (d.first_view, d.action_norm) == ("random", "fixed")
+        assert config.gates.limits() == limits
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["dataset=cifar100_aug", "dataset.action_norm=l2"], "fixed, legacy_l2_views, none"),
+        (["dataset=cifar10_rot", "+dataset.action_norm=fixed"], "dataset.action_norm=fixed: dataset.views=rotation"),
+    ],
+)
+def test_action_norm_is_an_option_of_the_augmentations_alone(words: list[str], says: str) -> None:
+    with pytest.raises(UserError, match=says):
+        check(composed("+experiment=teacherless_b", *words))
+
+
 def test_the_command_line_wins_over_a_datasets_own_encoder() -> None:
     assert check(composed("+experiment=teacherless_b", "encoder=resnet18_cifar")).encoder.name == "resnet18_cifar"
 

@@ -26,7 +26,7 @@ class TierBudget:
 class DatasetConfig:
     name: str = MISSING
     source: str = MISSING  # digits | mnist | cifar10 | cifar100 | stl10 | tinyimagenet | npz | folder
-    views: str = MISSING  # rotation | affine | saccade
+    views: str = MISSING  # rotation | affine | augment | saccade
     tiers: dict[str, TierBudget] = field(default_factory=dict)
     batch_size: int = MISSING
     epochs: int = MISSING
@@ -52,13 +52,14 @@ class DatasetConfig:
     saliency: str | None = None  # saccade: spectral | file | uniform
     saliency_path: str | None = None  # the folder with train.npy and test.npy of saliency=file
     inhibition: bool | None = None  # saccade: no return to what was fixated
+    action_norm: str | None = None  # augment: fixed | legacy_l2_views | none
 
     def validate(self) -> None:
         for tier, budget in self.tiers.items():
             for name, limit in budget.gates.items():
                 check_limit(f"dataset.tiers.{tier}.gates.{name}", name, limit)
         one_of("dataset.source", self.source, SOURCES)
-        one_of("dataset.views", self.views, ["rotation", "affine", "saccade"])
+        one_of("dataset.views", self.views, ["rotation", "affine", "augment", "saccade"])
         one_of("dataset.first_view", self.first_view, ["reference", "random"])
         one_of("dataset.eval_first_view", self.eval_first_view, [None, "reference", "random"])
         if self.seq_len is not None:
@@ -82,6 +83,9 @@ class DatasetConfig:
             unset("dataset.root", self.root, f"dataset={self.name} reads no folder")
         for key in ("rotation", "translation", "scale"):
             ordered_pair(f"dataset.{key}", getattr(self, key))
+        one_of("dataset.action_norm", self.action_norm, [None, "fixed", "legacy_l2_views", "none"])
+        if self.views != "augment":
+            unset("dataset.action_norm", self.action_norm, f"dataset.views={self.views} have no such option")
         if self.scale is not None and min(self.scale) <= 0:
             raise ValueError(f"dataset.scale={self.scale}: must be above 0")
 
@@ -109,5 +113,5 @@ class DatasetConfig:
     def view_options(self) -> dict[str, Any]:
         """The options of the view group that were given."""
         affine = ("mode", "rotation", "translation", "scale", "scale_law", "interpolation", "padding")
-        keys = ("action_code", *affine, "relative_action", "fovea", "saliency", "inhibition")
+        keys = ("action_code", *affine, "relative_action", "action_norm", "fovea", "saliency", "inhibition")
         return {key: getattr(self, key) for key in keys if getattr(self, key) is not None}

@@ -53,7 +53,8 @@ class ViewGroup(ABC):
 
     @abstractmethod
     def parameters(self, u: Tensor, maps: Tensor | None = None) -> Tensor:
-        """Uniform numbers (..., draws_per_view) in [0, 1) to parameters (..., P); only groups with maps read them."""
+        """Uniform numbers (..., V, draws_per_view) in [0, 1) to parameters (..., V, P); the last view is the target.
+        Only groups with maps read them."""
 
     @abstractmethod
     def render_into(self, views: Tensor, images: Tensor, params: Tensor, scale: Tensor, shift: Tensor) -> None:
@@ -74,6 +75,14 @@ class ViewGroup(ABC):
     @abstractmethod
     def compose(self, first: Tensor, then: Tensor) -> Tensor:
         """One action for two in a row: `compose(relative(a, b), relative(b, c)) == relative(a, c)`, all (..., A)."""
+
+    def absolutes_of(self, params: Tensor) -> Tensor:
+        """The action codes (B, V, A) of all views of sequences, params (B, V, P)."""
+        return self.absolute(params)
+
+    def actions_of(self, params: Tensor) -> Tensor:
+        """The actions (B, V-1, A) from each view of a sequence to the next, params (B, V, P)."""
+        return self.relative(params[:, :-1], params[:, 1:])
 
     def sweeps(self) -> list[FactorSweep]:
         """One factor at a time on a grid that contains the identity; [] for views without such factors."""
@@ -101,7 +110,8 @@ class ViewGroup(ABC):
         (B, H, W): the densities of groups that look at the images.
 
         Outside "train" the epoch is left out: evaluation views stay the same. View v of a sample gets the same
-        parameters whatever V is, and whether or not the first view is the reference.
+        parameters whatever V is (but for what a group draws otherwise for the target), and whether or not the first
+        view is the reference.
         """
         epoch = epoch if split == "train" else 0
         u = uniform(index, self.n_views * self.draws_per_view, seed=seed, split=split, epoch=epoch)
@@ -128,9 +138,9 @@ class ViewGroup(ABC):
         params = self.draw(index, seed=seed, split=split, epoch=epoch, first_view=first_view, maps=maps)
         return SequenceBatch(
             views=self.render(images, params),
-            actions=self.relative(params[:, :-1], params[:, 1:]),
+            actions=self.actions_of(params),
             params=params,
-            absolute=self.absolute(params),
+            absolute=self.absolutes_of(params),
             labels=labels,
             index=index,
         )

@@ -1,0 +1,145 @@
+"""Crop, colour and blur of many views at once: planes (C, N, H, W) of pixels in 0..255, float32, changed in place.
+
+Every view has its own factors (N,). A factor that changes nothing leaves a view as it is, bit for bit. The pixels
+equal those of torchvision.transforms.v2.functional on uint8 images to 2 of 255: torchvision rounds after every
+operation, these never do. Colour operations see 3 planes as red, green and blue; on a single plane saturation, hue
+and grey do nothing.
+"""
+
+from collections.abc import Callable
+from itertools import permutations
+
+import torch
+from torch import Tensor
+
+GREY = (0.2989, 0.587, 0.114)
+ORDERS = tuple(permutations(("brightness", "contrast", "saturation", "hue")))
+
+
+def crop_weights(start: Tensor, length: Tensor, size: int, mirrored: Tensor) -> Tensor:
+    """What each of `size` output pixels takes from each of `size` input pixels of a line: (N, size, size) float32.
+
+    The line's part from `start` on, `length` pixels long, is enlarged to `size` by cubic interpolation with a = -0.5,
+    as torchvision does with antialias=True and PIL always does; taps outside of the part are left out and the others
+    sum to 1. `mirrored` (N,) bool turns the output around. Enlarging alone: length <= size.
+    """
+    pixel = torch.arange(size, device=start.device, dtype=torch.float32)
+    output = torch.where(mirrored[:, None], size - 1 - pixel, pixel)
+    centre = (output + 0.5) * (length / size)[:, None] - 0.5
+    source = (pixel - start[:, None])[:, None]  # within the part
+    distance = (source - centre[:, :, None]).abs_()
+    near, far = distance.clamp(max=1.0), distance.clamp_(1.0, 2.0)
+    weights = ((1.5 * near - 2.5) * near * near + 1.0) + (((2.5 - 0.5 * far) * far - 4.0) * far + 2.0)
+    weights *= (source >= 0) & (source < length[:, None, None])
+    return weights.div_(weights.sum(-1, keepdim=True))
+
+
+def crop(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """Planes (C, B * V, S, S) of images (B, C, S, S) under crop weights (B * V, S, S) of the rows and the columns.
+
+    As in PIL, the columns come first, and what overshoots 0..255 is cut after each of the two.
+    """
+    b, c, size, _ = images.shape
+    n = len(rows)
+    turned = images.permute(0, 3, 1, 2).to(torch.float32, memory_format=torch.contiguous_format)  # (B, W, C, H)
+    lines = torch.bmm(columns.view(b, -1, size), turned.view(b, size, -1)).clamp_(0.0, 255.0).view(n, size, c, size)
+    planes = torch.empty(c, n, size, size, device=images.device)
+    for channel, plane in enumerate(planes):
+        torch.bmm(rows, lines[:, :, channel].transpose(1, 2), out=plane)
+    return planes.clamp_(0.0, 255.0)
+
+
+def jitter(planes: Tensor, factors: Tensor, order: Tensor) -> None:
+    """Brightness, contrast, saturation and hue by factors (N, 4), in the order of each view: (N,) into ORDERS."""
+    if len(planes) == 1:
+        factors = factors * factors.new_tensor([1.0, 1.0, 0.0, 0.0]) + factors.new_tensor([0.0, 0.0, 1.0, 0.0])
+    blends = [[name for name in names if name != "hue"] for names in ORDERS]
+    position = torch.tensor([names.index("hue") for names in ORDERS], device=order.device)[order]
+    position = torch.where(factors[:, 3] == 0, -1, position)
+    for step in range(4):
+        on_some(planes, position == step, _shift_hue, factors[:, 3])
+        if step < 3:
+            kinds = torch.tensor([("brightness", "contrast", "saturation").index(b[step]) for b in blends])
+            _blend(planes, factors, kinds.to(order.device)[order])
+
+
+def _blend(planes: Tensor, factors: Tensor, kind: Tensor) -> None:
+    """One of three blends for each view, kind (N,): 0 with black, 1 with the mean of its grey image, 2 with its grey.
+
+    All of them are `f x + g grey + m mean(grey)`, cut to 0..255.
+    """
+    keep = factors.gather(1, kind[:, None])
+    of_grey, of_mean = (torch.where(kind[:, None] == k, 1.0 - keep, 0.0) for k in (2, 1))
+    grey = grey_of(planes).flatten(1)
+    other = (grey * of_grey).add_(of_mean * grey.mean(1, keepdim=True))
+    for plane in planes.flatten(2):
+        torch.addcmul(other, plane, keep, out=plane)
+    planes.clamp_(0.0, 255.0)
+
+
+def grey_of(planes: Tensor) -> Tensor:
+    """The luma (N, H, W) of ITU-R 601 as torchvision rounds its weights; of a single plane, the plane."""
+    if len(planes) == 1:
+        return planes[0]
+    return (planes[0] * GREY[0]).add_(planes[1], alpha=GREY[1]).add_(planes[2], alpha=GREY[2])
+
+
+def to_grey(planes: Tensor) -> None:
+    """All three planes become the grey image."""
+    planes.copy_(grey_of(planes).expand_as(planes))
+
+
+def _shift_hue(planes: Tensor, shift: Tensor) -> None:
+    """Adds shift (N,), in turns, to the hue in HSV; value and saturation stay.
+
+    With h in sixths of a turn, lowest channel m and spread c, red is m + c clamp(|h - 3| - 1, 0, 1), and green and
+    blue are m + c clamp(2 - |h - 2|, 0, 1) and m + c clamp(2 - |h - 4|, 0, 1). Back: (red, green, blue) = m + c (R, G,
+    B) has h = 1 + G + B - R where green is above blue, else the negative of that; no case for each highest channel.
+    """
+    red, green, blue = planes
+    lowest = torch.minimum(red, green).clamp_(max=blue)
+    spread = torch.maximum(red, green).clamp_(min=blue).sub_(lowest)
+    hue = (green + blue).sub_(red).sub_(lowest).div_(spread.clamp(min=1e-6)).add_(1.0)
+    hue.copysign_(green - blue).add_(6.0 * shift[:, None, None])
+    hue.sub_(torch.floor(hue * (1 / 6)), alpha=6.0)
+    torch.addcmul(lowest, spread, (hue - 3.0).abs_().sub_(1.0).clamp_(0.0, 1.0), out=red)
+    torch.addcmul(lowest, spread, (hue - 2.0).abs_().neg_().add_(2.0).clamp_(0.0, 1.0), out=green)
+    torch.addcmul(lowest, spread, hue.sub_(4.0).abs_().neg_().add_(2.0).clamp_(0.0, 1.0), out=blue)
+
+
+def blur(planes: Tensor, sigma: Tensor, kernel: int) -> None:
+    """Gaussian blur of odd width `kernel` and standard deviation sigma (N,), reflected at the borders; none where 0.
+
+    A product with one square matrix for each view from the left (rows) and its transpose from the right (columns).
+    """
+    if not bool((sigma > 0).any()):
+        return
+    size, half = planes.shape[-1], kernel // 2
+    offset = torch.arange(-half, half + 1, device=planes.device)
+    taps = torch.softmax(-0.5 * (offset / sigma[:, None].clamp(min=1e-3)).square(), dim=1)
+    pixel = torch.arange(size, device=planes.device)
+    reached = (pixel + offset[:, None]).abs()
+    reached = torch.minimum(reached, 2 * (size - 1) - reached)  # (K, S)
+    places = (reached[:, :, None] == pixel).float().flatten(1)  # (K, S * S)
+    matrices = taps[:, :1] * places[0]
+    for k in range(1, kernel):
+        matrices.addcmul_(taps[:, k : k + 1], places[k])
+    matrices = matrices.view(-1, size, size)
+    for plane in planes:
+        torch.bmm(torch.bmm(matrices, plane), matrices.transpose(1, 2), out=plane)
+
+
+def solarise(planes: Tensor) -> None:
+    """Inverts the pixels of 128 and more; that is min(x, 255 - x)."""
+    torch.minimum(planes, 255.0 - planes, out=planes)
+
+
+def on_some(planes: Tensor, chosen: Tensor, operation: Callable[..., None], *values: Tensor) -> None:
+    """The operation on the views `chosen` (N,) bool alone, each with its `values` (N,)."""
+    where = chosen.nonzero()[:, 0]
+    if len(where) == len(chosen):
+        operation(planes, *values)
+    elif len(where):
+        part = planes.index_select(1, where)
+        operation(part, *(v[where] for v in values))
+        planes.index_copy_(1, where, part)
