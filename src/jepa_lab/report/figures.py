@@ -135,7 +135,10 @@ def views_figure(views: np.ndarray, captions: Sequence[Sequence[str]] | None = N
         raise ValueError(f"views are (B, V, C, H, W), got shape {views.shape}")
     shown = views[:rows]
     count, length = shown.shape[:2]
-    figure = Figure(figsize=(1.1 * length, 1.35 * count + 0.1), dpi=DPI, facecolor=PAPER, layout="constrained")
+    lines = max((1 + text.count("\n") for texts in captions or () for text in texts), default=1)
+    figure = Figure(
+        figsize=(1.1 * length, (1.2 + 0.15 * lines) * count + 0.1), dpi=DPI, facecolor=PAPER, layout="constrained"
+    )
     FigureCanvasAgg(figure)
     cells = figure.subplots(count, length, squeeze=False)
     for row in range(count):

@@ -87,6 +87,9 @@ def _caption(group: ViewGroup, action: torch.Tensor) -> str:
             parts.append(f"{round(float(torch.atan2(values[0], values[1]).rad2deg())):+d}°")
         elif name == "rot":
             parts.append(f"{90 * int(values.argmax()):+d}°")
+        elif len(values) == 1:
+            parts.append(f"{name} {float(values[0]):+.2f}")
         else:
-            parts.append(f"{name} {', '.join(f'{float(value):+.2f}' for value in values)}")
+            numbers = [f"{float(value):+.2f}" for value in values]
+            parts += [name, *(" ".join(numbers[i : i + 2]) for i in range(0, len(numbers), 2))]
     return "\n".join(parts)
