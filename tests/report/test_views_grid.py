@@ -14,7 +14,7 @@ from jepa_lab.config import Config
 from jepa_lab.run import train
 
 SMALL = ["tier=smoke", "dataset.epochs=1", "dataset.train_size=128", "dataset.val_size=64", "encoder.widths=[4,8]",
-         "hardware.threads=1", "model.action_dim=8", "model.depth=1", "model.hidden=16", 
+         "hardware.threads=1", "model.action_dim=8", "model.depth=1", "model.hidden=16",
          "probes.hidden=16"]  # fmt: skip
 
 

@@ -17,7 +17,12 @@ from jepa_lab.data.saliency import load_saliency
 from jepa_lab.errors import UserError
 
 DIGITS_SPLIT = (1097, 340, 360)
-LAYOUTS = {"stl10": "stl10_binary/ with train_X.bin, train_y.bin, test_X.bin, test_y.bin, unlabeled_X.bin"}
+LAYOUTS = {  # where each set is had, and what root then holds
+    "mnist": "yann.lecun.com/exdb/mnist: MNIST/raw/train-images-idx3-ubyte and the three beside it",
+    "cifar10": "www.cs.toronto.edu/~kriz/cifar.html, the python version: cifar-10-batches-py/data_batch_1 ...",
+    "cifar100": "www.cs.toronto.edu/~kriz/cifar.html, the python version: cifar-100-python/train and test",
+    "stl10": "cs.stanford.edu/~acoates/stl10: stl10_binary/train_X.bin, train_y.bin, test_X.bin, test_y.bin, ...",
+}
 
 
 def digits(image_size: int) -> dict[str, Arrays]:
@@ -86,8 +91,7 @@ def _download(kind: Any, name: str, root: str) -> Any:
         return kind(root, download=True)
     except Exception as error:  # torchvision raises RuntimeError, URLError, OSError, ... for one cause
         reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
-        files = f" ({LAYOUTS[name]})" if name in LAYOUTS else ""
-        advice = f"put the files there by hand{files}, or name the folder that has them with dataset.root="
+        advice = f"put the files there by hand ({LAYOUTS[name]}), or name the folder that has them with dataset.root="
         raise UserError(
             f"dataset.root={root}: {name} is not there and cannot be downloaded ({reason}); {advice}"
         ) from error
