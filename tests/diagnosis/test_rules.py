@@ -105,3 +105,12 @@ def test_the_worst_tap_decides_and_every_tap_is_named() -> None:
     assert (verdict.status, verdict.tap, verdict.since_step) == ("dimensional_collapse", "z_agg", 100)
     assert verdict.per_tap == {"z": "healthy", "z_agg": "dimensional_collapse"}
     assert verdict.evidence["val/z_agg/effective_rank"] == 1.2
+
+
+@pytest.mark.parametrize(("start", "now", "status"), [
+    (2.1, 1.23, "dimensional_collapse"),  # the run that was missed: a shared target at a class probe of 0.26
+    (2.1, 1.9, "healthy"), (1.4, 1.3, "healthy"), (7.5, 1.9, "dimensional_collapse"), (7.5, 7.0, "healthy"),
+])  # fmt: skip
+def test_a_tap_that_began_low_is_blamed_only_for_what_it_lost(start: float, now: float, status: str) -> None:
+    tap = {"effective_rank": now, "feature_std_l2": 0.17, "mean_pairwise_cosine": 0.96, "n": 1000.0, "d": 128.0}
+    assert judge_tap(tap, {"effective_rank": start}, Thresholds(), skill_fell=False).status == status

@@ -25,7 +25,7 @@ class Thresholds:
     spread: float = 0.05  # feature_std_l2: 5 % of an even spread, a quarter of what an untrained network has
     cosine: float = 0.995  # mean over pairs = 1 - 2 * 0.05^2; the spread alone would blame few large coordinates
     rank: float = 2.0  # effective rank: one direction and a little noise
-    rank_reference: float = 3.0  # a tap that began below this cannot be blamed for its rank
+    rank_reference: float = 3.0  # a tap that began below this is blamed for a low rank only if it fell
     rank_share: float = 0.25  # of the possible directions beyond the first: with d = 2, rank 1.99 is all there is
     cliff_share: float = 0.05  # of the possible directions hold all but 1e-4 of the variance; at least 2 of them
     few_directions: float = 4.0  # effective rank of a graded spectrum worth a note where no reference is known
@@ -103,7 +103,8 @@ def judge_tap(now: Mapping[str, float], reference: Mapping[str, float], t: Thres
     of = f" of {possible:.0f}" if math.isfinite(possible) else ""
     known = f" ({start:.1f} at start)" if math.isfinite(start) else ""
     floor = min(t.rank, 1 + t.rank_share * (possible - 1))
-    if rank < floor and start >= t.rank_reference:
+    fell = rank - 1 < t.rank_fall * (start - 1)  # of the directions beyond the first
+    if rank < floor and (start >= t.rank_reference or (fell and math.isfinite(start))):
         return Finding("dimensional_collapse", f"effective rank {rank:.1f}{of}{known}", (floor - rank) / (floor - 1))
     cliff = now.get("spectral_cliff_r", math.inf)
     edge = max(2.0, t.cliff_share * possible) if math.isfinite(possible) else 2.0
