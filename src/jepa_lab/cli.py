@@ -57,7 +57,7 @@ def app(cfg: DictConfig) -> float | None:
         result = climb(rungs, lambda config: train(config, _stop, opened, brief=in_sweep is not None))
         state = "resumed" if result.resumed and result.state == "completed" else result.state
         code, reason = int(state == "failed"), result.reason
-        if not result.gates_passed:
+        if state not in ("failed", "stopped") and not result.gates_passed:
             code, reason = GATE_FAILED if rungs[0].gates.strict else 0, f"gates: {gates_line(result.gates)}"
         record.close("done" if state == "completed" else state, reason, code)
         value = result.monitored

@@ -45,7 +45,8 @@ def fingerprint(splits: Splits) -> str:
 def identity(config: Config, data: str) -> str:
     """The run's id: resolved configuration, the data's fingerprint, and the version of the results."""
     settings = yaml.safe_load(to_yaml(config))
-    for key in ("tiers", "root", "path", "saliency_path"):  # the budget is resolved, data are known by their bytes
+    # the budget is resolved, data are known by their bytes
+    for key in ("tiers", "usual_first_view", "root", "path", "saliency_path"):
         settings["dataset"].pop(key)
     return run_id(settings, data)
 

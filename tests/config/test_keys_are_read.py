@@ -27,6 +27,7 @@ COMPOSED = {
     "dataset.tiers": "dataset.epochs",
     "dataset.seq_len": "dataset.n_views",
     "optim.warmup_epochs": "optim.warmup",
+    "dataset.usual_first_view": "dataset.first_view",
     "experiment_gates": "gates.class_gap_min",
 }
 # read by the command line, before or instead of train(); tests/test_sweep.py shows what they do
@@ -119,6 +120,7 @@ def located(config: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
     ("recipe.lambda_rate=0.5", ("loss.lambda_rate", 0.5)),
     ("dataset.tiers.quick.epochs=7", ("dataset.epochs", 7)),
     ("dataset.seq_len=2", ("dataset.n_views", 3)),
+    ("dataset.usual_first_view=random", ("dataset.first_view", "random")),
     ("optim.warmup_epochs=6", ("optim.warmup", 0.1)),
     ("+experiment_gates.digits_rot.quick.class_gap_min=0.5", ("gates.class_gap_min", 0.5)),
 ])  # fmt: skip

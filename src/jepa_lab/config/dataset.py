@@ -38,6 +38,7 @@ class DatasetConfig:
     n_views: int = 4  # V = M + 1
     seq_len: int | None = None  # M, the other way to say it
     action_code: str | None = None  # rotation: sincos | one_hot
+    usual_first_view: str = "reference"  # of these views, unless an experiment wants another
     first_view: str = "reference"  # reference | random
     eval_first_view: str | None = None  # on validation and test; null: as first_view
     mode: str | None = None  # affine: multi | rot_only | trans_only | scale_only

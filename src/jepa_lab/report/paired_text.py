@@ -10,6 +10,7 @@ from jepa_lab.report.statistics import PairedDifference
 from jepa_lab.report.table import percent
 
 WIDTH = 150
+CONTROL = " (control)"
 HEADS = ["arm", "n", "mean", "pairs", "difference", "p", "p Holm", "detectable", "non-inferiority", "collapsed"]
 LEFT = ("arm", "non-inferiority")
 
@@ -18,7 +19,7 @@ def paired_text(rows: Sequence[PairedRow]) -> str:
     """Aligned, at most 150 columns; accuracies in percent points. Arms too long for that are numbered, told first."""
     if not rows:
         return "no arms"
-    names = {row.arm: row.arm + " (control)" * row.is_control for row in rows}
+    names = {row.arm: row.arm + CONTROL * row.is_control for row in rows}
     table, legend = _table(rows, names), []
     if max(map(len, table)) > WIDTH:
         legend = [_wrapped(f"arm {i}: {name}") for i, name in enumerate(names.values())]
@@ -111,7 +112,7 @@ def _noise(rows: Sequence[PairedRow], names: Mapping[str, str]) -> list[str]:
     lines: list[str] = []
     for metric in dict.fromkeys(row.metric for row in rows if row.noise):
         parts = [
-            f"{names[row.arm]} {', '.join(number_text(x, metric) for x in row.noise)}"
+            f"{names[row.arm].removesuffix(CONTROL)} {', '.join(number_text(x, metric) for x in row.noise)}"
             for row in rows
             if row.metric == metric and row.noise
         ]

@@ -13,7 +13,7 @@ import yaml
 from jepa_lab.report.comparison import Comparison, compare
 
 # what a control may differ in from the arms: how the first view of training is drawn, and where the images lie
-FREE = ("name", "first_view", "eval_first_view", "root", "path", "saliency_path", "tiers")
+FREE = ("name", "usual_first_view", "first_view", "eval_first_view", "root", "path", "saliency_path", "tiers")
 METRICS = ("probe/class_from_z_agg", "probe/relative_action_from_z", "probe/action_from_z")
 
 
