@@ -91,6 +91,7 @@ def arms_table(runs: Runs) -> str:
 
 def paired_tables(runs: Runs, control: str = CONTROL) -> str:
     """A table for each metric that has a margin: the difference to the control over shared seeds."""
+    runs = {arm: seeds for arm, seeds in runs.items() if arm in NAMES.values()}
     blocks = []
     for title, key, digits in COLUMNS:
         if key not in MARGINS:
@@ -112,6 +113,36 @@ def paired_tables(runs: Runs, control: str = CONTROL) -> str:
             )
         blocks.append("\n".join(lines))
     return "\n\n".join(blocks)
+
+
+VARIANTS = [  # what is compared with what, beside the control
+    ("B: stop-gradient and rate", "A: EMA teacher and rate"),
+    ("A: EMA teacher and rate, random first view", "A: EMA teacher and rate"),
+    ("C: both directions", "A: EMA teacher and rate, random first view"),
+    ("C: both directions, stop-gradient", "C: both directions"),
+    ("D: DINO, no rate", "D: DINO and rate"),
+    ("D: DINO and rate, without heads", "D: DINO and rate"),
+    ("D: DINO and rate, the published mismatch", "B: stop-gradient and rate"),
+    ("E: CRATE aggregator and rate", "B: stop-gradient and rate"),
+    ("E: CRATE aggregator and rate, predictor too", "E: CRATE aggregator and rate"),
+]
+
+
+def variants_table(runs: Runs) -> str:
+    """Differences between arms that differ in one thing, over shared seeds."""
+    keys = [(title, key) for title, key, _ in COLUMNS if key in MARGINS]
+    lines = ["| less | seeds | " + " | ".join(title for title, _ in keys) + " |", "|---" * (len(keys) + 2) + "|"]
+    for arm, other in VARIANTS:
+        if arm not in runs or other not in runs:
+            continue
+        cells, n = [], 0
+        for _, key in keys:
+            a, b = ({s: m[key] for s, (m, *_) in runs[x].items() if key in m} for x in (arm, other))
+            d = paired_difference(a, b)
+            n = d.n if d else 0
+            cells.append(f"{d.mean:+.3f} [{d.low:+.3f}, {d.high:+.3f}]" if d else "")
+        lines.append(f"| {arm} **less** {other} | {n} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
 
 
 def gradient_table(runs: Runs) -> str:
@@ -211,6 +242,7 @@ def main() -> None:
     tables = {
         "arms": arms_table(runs),
         "paired": paired_tables(runs),
+        "variants": variants_table(runs),
         "factorial": factorial_tables(args.runs_dir),
         "gradients": gradient_table(runs),
     }
