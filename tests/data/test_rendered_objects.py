@@ -20,7 +20,7 @@ NAMES = [f"{name}/object{i}" for name in CLASSES for i in range(15)]
 
 
 def latent(number: int, k: int) -> np.ndarray:
-    return np.array([0.1 * k, -0.1 * number, 0.3, 0.02 * number, 0.5, 0.6, 0.1 * k])
+    return np.sin(np.arange(1, 8) * (number * K + k + 1.0))
 
 
 @pytest.fixture
@@ -120,9 +120,11 @@ def words(root: Path) -> list[str]:
 def test_a_run_trains_on_rendered_objects(
     objects: Path, make_config: Callable[..., Config], latent_type: str, width: int
 ) -> None:
-    metrics, made = train(make_config(*words(objects), f"dataset.latent_type={latent_type}"))
-    assert made["module"].network.action_projection.linear.in_features == width
-    assert np.isfinite(metrics["val/probe/action_from_z"])
+    result = train(make_config(*words(objects), f"dataset.latent_type={latent_type}"))
+    assert result.state == "completed"
+    assert result.module is not None
+    assert result.module.network.action_projection.linear.in_features == width
+    assert np.isfinite(result.metrics["test/probe/action_from_z"])
 
 
 def test_the_data_of_a_run_are_known_by_their_latents_too(objects: Path, make_config: Callable[..., Config]) -> None:
@@ -154,5 +156,5 @@ def test_a_configuration_that_cannot_be_is_refused(
 
 
 def test_more_views_than_renderings_are_refused(objects: Path, make_config: Callable[..., Config]) -> None:
-    with pytest.raises(UserError, match="dataset.n_views=7: must not exceed 6"):
+    with pytest.raises(UserError, match="n_views=7: must not exceed 6"):
         train(make_config(*words(objects), "dataset.n_views=7"))

@@ -110,7 +110,7 @@ def test_renderings_without_latents_or_with_other_channels_are_refused() -> None
 def test_a_reference_view_and_more_views_than_renderings_are_user_errors() -> None:
     with pytest.raises(UserError, match="no reference view"):
         Rendered(renderings=K, n_views=4, first_view="reference", **NORM)
-    with pytest.raises(UserError, match="dataset.n_views=11: must not exceed 10"):
+    with pytest.raises(UserError, match="n_views=11: must not exceed 10"):
         make(n_views=11)
     with pytest.raises(UserError, match="no reference view"):
         _ = make().identity
