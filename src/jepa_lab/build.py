@@ -62,6 +62,8 @@ def build_views(config: Config, source: ImageSource) -> ViewGroup:
         options["image_size"] = tuple(source.images.shape[2:])
     if d.views == "augment":
         options["image_size"] = source.images.shape[-1]
+    if d.views == "rendered":
+        options["renderings"] = given(source.latents).shape[1]
     return make_view_group(
         d.views, n_views=d.n_views, mean=source.mean, std=source.std, first_view=d.first_view, **options
     )
@@ -92,7 +94,7 @@ def build_budget(config: Config, batches: int) -> Budget:
 
 def build_module(config: Config, group: ViewGroup, source: ImageSource, steps: int) -> SeqJEPA:
     """Network and objective under the LightningModule; the weights come from the global random stream."""
-    channels, size = source.images.shape[1], group.view_size(*source.images.shape[2:])[0]
+    channels, size = len(source.mean), group.view_size(*source.images.shape[2:])[0]
     encoder = build_encoder(
         config.encoder.name, in_channels=channels, image_size=size, widths=tuple(config.encoder.widths)
     )

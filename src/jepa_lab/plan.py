@@ -28,6 +28,7 @@ def build_data(config: Config) -> Splits:
         train_size=d.train_size,
         val_size=d.val_size,
         saliency_path=d.saliency_path,
+        with_maps=d.saliency == "file",
     )
     n = len(splits.train.images)
     if n < d.batch_size:

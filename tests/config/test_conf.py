@@ -10,7 +10,7 @@ from jepa_lab.errors import UserError
 from jepa_lab.help import conf_dir, groups_of, options_of
 from jepa_lab.ladder import checked_rungs
 
-OWN = {"npz": ["dataset.path=x"], "folder": ["dataset.root=x"]}  # what these data sets ask for
+OWN = {"npz": ["dataset.path=x"], **{name: ["dataset.root=x"] for name in ("folder", "3diebench", "imagenet_saccade")}}
 
 
 def composed(*overrides: str) -> DictConfig:

@@ -7,9 +7,13 @@ import pytest
 import torch
 from PIL import Image
 
+from jepa_lab import cli  # noqa: F401 - registers the resolvers
+from jepa_lab.config import Config
 from jepa_lab.data.images import load_splits
 from jepa_lab.data.published_layouts import imagenet_with_maps, map_of, tiny_imagenet
 from jepa_lab.errors import UserError
+from jepa_lab.plan import build_data
+from jepa_lab.run import train
 
 WNIDS = ("n02", "n01", "n03")  # the order of wnids.txt is not the sorted one
 
@@ -155,3 +159,57 @@ def test_a_class_that_is_in_val_alone_or_no_class_at_all_is_a_user_error(gazed: 
         imagenet_with_maps(str(gazed))
     with pytest.raises(UserError, match="no class folder"):
         imagenet_with_maps(str(tmp_path / "absent"))
+
+
+def test_what_is_not_kept_needs_no_map_and_a_set_without_maps_needs_none(gazed: Path) -> None:
+    parts = imagenet_with_maps(str(gazed), size=10, train_size=4, val_size=2)
+    assert [len(parts[name].images) for name in ("train", "val", "test")] == [4, 2, 2]
+    whole = imagenet_with_maps(str(gazed), size=10)["train"].subset(4, 0)
+    assert torch.equal(parts["train"].images, whole.images)
+    for path in gazed.rglob("*-sal.npy"):
+        path.unlink()
+    assert imagenet_with_maps(str(gazed), size=10, with_maps=False)["train"].saliency is None
+
+
+def test_more_than_memory_holds_is_refused_with_its_size(gazed: Path) -> None:
+    with pytest.raises(
+        UserError, match=r"24 samples at 20000 pixels take 67.2 GB .* lower dataset.train_size"
+    ) as error:
+        imagenet_with_maps(str(gazed), size=20000)
+    assert "\n" not in str(error.value)
+
+
+def saccades(root: Path) -> list[str]:
+    small = ["encoder=resnet_small", "model=seq_jepa_small", "dataset.image_size=16", "dataset.fovea=8"]
+    return ["dataset=imagenet_saccade", f"dataset.root={root}", *small, "dataset.epochs=1", "dataset.batch_size=8"]
+
+
+def test_a_run_trains_on_images_with_maps(gazed: Path, make_config: Callable[..., Config]) -> None:
+    result = train(make_config(*saccades(gazed)))
+    assert result.state == "completed"
+    assert np.isfinite(result.metrics["test/probe/action_from_z"])
+
+
+@pytest.mark.parametrize("saliency", ["file", "uniform", "spectral"])
+def test_the_maps_are_used_where_saliency_is_of_the_file(
+    gazed: Path, make_config: Callable[..., Config], saliency: str
+) -> None:
+    splits = build_data(make_config(*saccades(gazed), f"dataset.saliency={saliency}"))
+    assert (splits.val.saliency is not None) == (saliency == "file")
+    assert splits.train.mean == (0.485, 0.456, 0.406)
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ([], "dataset.root is missing: the folder of ImageNet"),
+        (["dataset.root=absent"], "dataset.root=absent: no class folder in absent/train; expected train/<wnid>"),
+        (["dataset.root=x", "dataset.saliency_path=y"], "the maps of dataset=imagenet_saccade lie beside its images"),
+    ],
+)
+def test_a_configuration_without_images_is_refused_in_one_line(
+    make_config: Callable[..., Config], words: list[str], says: str
+) -> None:
+    with pytest.raises(UserError, match=says) as error:
+        build_data(make_config("dataset=imagenet_saccade", "encoder=resnet_small", *words))
+    assert "\n" not in str(error.value)

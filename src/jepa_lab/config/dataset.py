@@ -10,7 +10,17 @@ from omegaconf import MISSING
 from jepa_lab.config.gates import check_limit
 from jepa_lab.config.ranges import at_least, one_of, ordered_pair, unset
 
-SOURCES = ("digits", "mnist", "cifar10", "cifar100", "stl10", "tinyimagenet", "npz", "folder")
+SOURCES = (
+    *("digits", "mnist", "cifar10", "cifar100", "stl10", "tinyimagenet"),
+    *("3diebench", "imagenet_maps", "npz", "folder"),
+)
+NEEDS_ROOT = {
+    "folder": "the folder with the images",
+    "3diebench": "the folder of 3DIEBench, <class>/<object>/image_<k>.jpg and latent_<k>.npy, linked from "
+    "github.com/facebookresearch/SIE",
+    "imagenet_maps": "the folder of ImageNet (image-net.org), train/<wnid>/*.JPEG and val/<wnid>/*.JPEG with "
+    "<name>-sal.npy beside each",
+}
 
 
 @dataclass
@@ -25,8 +35,8 @@ class TierBudget:
 @dataclass
 class DatasetConfig:
     name: str = MISSING
-    source: str = MISSING  # digits | mnist | cifar10 | cifar100 | stl10 | tinyimagenet | npz | folder
-    views: str = MISSING  # rotation | affine | augment | saccade
+    source: str = MISSING  # one of SOURCES
+    views: str = MISSING  # rotation | affine | augment | saccade | rendered
     tiers: dict[str, TierBudget] = field(default_factory=dict)
     batch_size: int = MISSING
     epochs: int = MISSING
@@ -54,13 +64,14 @@ class DatasetConfig:
     saliency_path: str | None = None  # the folder with train.npy and test.npy of saliency=file
     inhibition: bool | None = None  # saccade: no return to what was fixated
     action_norm: str | None = None  # augment: fixed | legacy_l2_views | none
+    latent_type: str | None = None  # rendered: rot | color | rotcolor
 
     def validate(self) -> None:
         for tier, budget in self.tiers.items():
             for name, limit in budget.gates.items():
                 check_limit(f"dataset.tiers.{tier}.gates.{name}", name, limit)
         one_of("dataset.source", self.source, SOURCES)
-        one_of("dataset.views", self.views, ["rotation", "affine", "augment", "saccade"])
+        one_of("dataset.views", self.views, ["rotation", "affine", "augment", "saccade", "rendered"])
         one_of("dataset.first_view", self.first_view, ["reference", "random"])
         one_of("dataset.eval_first_view", self.eval_first_view, [None, "reference", "random"])
         if self.seq_len is not None:
@@ -76,8 +87,8 @@ class DatasetConfig:
         at_least("dataset.image_size", self.image_size, 4)
         if self.source == "npz" and not self.path:
             raise ValueError("dataset.path is missing: the .npz file with the images")
-        if self.source == "folder" and not self.root:
-            raise ValueError("dataset.root is missing: the folder with the images")
+        if self.source in NEEDS_ROOT and not self.root:
+            raise ValueError(f"dataset.root is missing: {NEEDS_ROOT[self.source]}")
         if self.source != "npz":
             unset("dataset.path", self.path, "only dataset=npz reads a file")
         if self.source in ("npz", "digits"):
@@ -91,6 +102,7 @@ class DatasetConfig:
             raise ValueError(f"dataset.scale={self.scale}: must be above 0")
 
         self._validate_saccade()
+        self._validate_rendered()
 
     def _validate_saccade(self) -> None:
         if self.views != "saccade":
@@ -99,20 +111,46 @@ class DatasetConfig:
                     f"dataset.{key}", getattr(self, key), f"only saccades have it, dataset={self.name} has {self.views}"
                 )
             return
-        for key in ("first_view", "eval_first_view"):
-            if getattr(self, key) == "reference":
-                raise ValueError(f"dataset.{key}=reference: saccades have no reference view; give random")
+        self._refuse_reference("saccades")
         if self.fovea is None:
             raise ValueError("dataset.fovea is missing: the side of a patch in pixels")
         at_least("dataset.fovea", self.fovea, 1)
         one_of("dataset.saliency", self.saliency, [None, "spectral", "file", "uniform"])
-        if self.saliency == "file" and not self.saliency_path:
+        if self.source == "imagenet_maps":
+            unset("dataset.saliency_path", self.saliency_path, f"the maps of dataset={self.name} lie beside its images")
+        elif self.saliency == "file" and not self.saliency_path:
             raise ValueError("dataset.saliency_path is missing: the folder with train.npy and test.npy")
         if self.saliency != "file":
             unset("dataset.saliency_path", self.saliency_path, "only dataset.saliency=file reads it")
 
+    def _validate_rendered(self) -> None:
+        if (self.views == "rendered") != (self.source == "3diebench"):
+            raise ValueError(
+                f"dataset.views={self.views} and dataset.source={self.source}: rendered views are those of 3diebench, "
+                "and it has no others"
+            )
+        if self.views != "rendered":
+            unset("dataset.latent_type", self.latent_type, f"dataset.views={self.views} have no such option")
+            return
+        self._refuse_reference("renderings")
+        one_of("dataset.latent_type", self.latent_type, ["rot", "color", "rotcolor"])
+
+    def _refuse_reference(self, what: str) -> None:
+        for key in ("first_view", "eval_first_view"):
+            if getattr(self, key) == "reference":
+                raise ValueError(f"dataset.{key}=reference: {what} have no reference view; give random")
+
     def view_options(self) -> dict[str, Any]:
         """The options of the view group that were given."""
         affine = ("mode", "rotation", "translation", "scale", "scale_law", "interpolation", "padding")
-        keys = ("action_code", *affine, "relative_action", "action_norm", "fovea", "saliency", "inhibition")
+        keys = (
+            "action_code",
+            *affine,
+            "relative_action",
+            "action_norm",
+            "fovea",
+            "saliency",
+            "inhibition",
+            "latent_type",
+        )
         return {key: getattr(self, key) for key in keys if getattr(self, key) is not None}

@@ -10,29 +10,29 @@ from torch import Tensor
 
 from jepa_lab.errors import UserError
 
+MOST_BYTES = 24e9  # that the images of a source may take
+
 
 @dataclass(frozen=True)
 class Arrays:
     """images (N, C, H, W) uint8; labels (N,) int64, or None for unlabelled images; saliency (N, H, W) float32 densities
-    where files gave some."""
+    where files gave some; latents (N, K, 7) float32 of objects whose K renderings are the images' channels."""
 
     images: Tensor
     labels: Tensor | None
     saliency: Tensor | None = None
+    latents: Tensor | None = None
 
     def take(self, index: Tensor) -> Arrays:
         """The samples at these positions."""
-        labels, saliency = (None if x is None else x[index] for x in (self.labels, self.saliency))
-        return Arrays(self.images[index], labels, saliency)
+        others = (None if x is None else x[index] for x in (self.labels, self.saliency, self.latents))
+        return Arrays(self.images[index], *others)
 
     def subset(self, size: int | None, seed: int) -> Arrays:
         """`size` samples drawn without replacement, in their old order; all of them for None or where there are fewer
         (a tier's budget that a user's own few images cannot fill)."""
         n = len(self.images)
-        if size is None or size >= n:
-            return self
-        chosen = torch.randperm(n, generator=torch.Generator().manual_seed(seed))[:size]
-        return self.take(chosen.sort().values)
+        return self if size is None or size >= n else self.take(kept(n, size, seed))
 
 
 def split_by_hash(arrays: Arrays, sizes: tuple[int, int, int]) -> dict[str, Arrays]:
@@ -51,8 +51,31 @@ def split_by_hash(arrays: Arrays, sizes: tuple[int, int, int]) -> dict[str, Arra
 
 def hold_out(arrays: Arrays, size: int, seed: int = 0) -> tuple[Arrays, Arrays]:
     """(the rest, `size` samples drawn from a fixed seed)."""
-    order = torch.randperm(len(arrays.images), generator=torch.Generator().manual_seed(seed))
-    return arrays.take(order[size:].sort().values), arrays.take(order[:size].sort().values)
+    rest, held = held_out(len(arrays.images), size, seed)
+    return arrays.take(rest), arrays.take(held)
+
+
+def held_out(n: int, size: int, seed: int = 0) -> tuple[Tensor, Tensor]:
+    """The positions of (the rest, `size`) of n samples, in their old order, drawn from a fixed seed."""
+    order = torch.randperm(n, generator=torch.Generator().manual_seed(seed))
+    return order[size:].sort().values, order[:size].sort().values
+
+
+def kept(n: int, size: int | None, seed: int) -> Tensor:
+    """The positions of `size` of n samples, in their old order; of all of them for None or where there are fewer."""
+    if size is None or size >= n:
+        return torch.arange(n)
+    return torch.randperm(n, generator=torch.Generator().manual_seed(seed))[:size].sort().values
+
+
+def require_memory(n: int, each: int, origin: str, size: int) -> None:
+    """UserError where n samples of `each` bytes, read at `size` pixels, would take more than MOST_BYTES of memory."""
+    if n * each > MOST_BYTES:
+        raise UserError(
+            f"{origin}: {n} samples at {size} pixels take {n * each / 1e9:.1f} GB of memory, more than the "
+            f"{MOST_BYTES / 1e9:.0f} GB allowed; lower dataset.train_size (and dataset.val_size, which limits val and "
+            "test) or dataset.image_size"
+        )
 
 
 def require_consistent(arrays: dict[str, Arrays], origin: str) -> None:

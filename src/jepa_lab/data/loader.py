@@ -10,7 +10,7 @@ from torch import Tensor
 
 from jepa_lab.data.images import ImageSource
 
-# split, index (B,), images (B, C, H, W) uint8, labels (B,), and saliency (B, H, W) where the source has some
+# split, index (B,), images (B, C, H, W) uint8, labels (B,), and the source's maps (B, ...) where it has some
 ImageBatch = tuple[str, Tensor, Tensor, Tensor | None] | tuple[str, Tensor, Tensor, Tensor | None, Tensor]
 
 
@@ -56,7 +56,7 @@ class EpochLoader:
     def _batch(self, index: Tensor) -> ImageBatch:
         labels = None if self.source.labels is None else self.source.labels[index]
         batch = (self.split, index, self.source.images[index], labels)
-        return batch if self.source.saliency is None else (*batch, self.source.saliency[index])
+        return batch if self.source.maps is None else (*batch, self.source.maps[index])
 
     @property
     def sampler(self) -> EpochLoader:

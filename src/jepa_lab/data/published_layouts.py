@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from jepa_lab.data.arrays import Arrays, hold_out
+from jepa_lab.data.arrays import Arrays, held_out, hold_out, kept, require_memory
 from jepa_lab.data.own_images import image_files, read_image
 from jepa_lab.data.saliency import as_density, check_maps
 from jepa_lab.errors import UserError
@@ -41,35 +41,55 @@ def tiny_imagenet(root: str) -> dict[str, Arrays]:
     return {"train": rest, "val": val, "test": _read(test, TINY_SIZE, origin)}
 
 
-def imagenet_with_maps(root: str, size: int = 224) -> dict[str, Arrays]:
+def imagenet_with_maps(
+    root: str | None,
+    size: int = 224,
+    *,
+    train_size: int | None = None,
+    val_size: int | None = None,
+    seed: int = 0,
+    with_maps: bool = True,
+) -> dict[str, Arrays]:
     """Images of train/<wnid>/ and val/<wnid>/ with the density <name>-sal.npy (H, W) beside each, at the image's own
     resolution: a fixed tenth of train validates, the official validation set tests. Classes count in sorted order.
 
-    Image and map alike: shorter side resized to `size`, centre cropped; the map then sums to 1. Everything is held in
-    memory (size 224: 350 kB an image), so this is for subsets of ImageNet. UserError that names the first image
-    without a map, or with a map of another size, or one that is no density.
+    Image and map alike: shorter side resized to `size`, centre cropped; the map then sums to 1. Everything that is
+    kept is held in memory (size 224: 350 kB an image): train_size images drawn with `seed`, and val_size of val and of
+    test; nothing else is read. with_maps=False reads images alone. UserError that names the first image without a map,
+    or with a map of another size, or one that is no density, and for more than memory holds.
     """
     origin = f"dataset.root={root}"
-    top = Path(root)
+    top = Path(root or "")
     classes = sorted(p.name for p in (top / "train").glob("*") if p.is_dir())
     if not classes:
-        raise UserError(f"{origin}: no class folder in {top / 'train'}; expected train/<wnid>/*.JPEG and val/<wnid>/")
+        raise UserError(
+            f"{origin}: no class folder in {top / 'train'}; expected train/<wnid>/*.JPEG and val/<wnid>/*.JPEG of "
+            f"ImageNet (image-net.org) with <name>{MAP_SUFFIX} beside each"
+        )
     unknown = sorted(p.name for p in (top / "val").glob("*") if p.is_dir() and p.name not in classes)
     if unknown:
         raise UserError(f"{origin}: class folder {unknown[0]} is in val/ but not in train/")
-    parts = {}
+    files = {}
     for part in ("train", "val"):
-        files = [(p, label) for label, name in enumerate(classes) for p in image_files(top / part / name)]
-        if not files:
+        files[part] = [(p, label) for label, name in enumerate(classes) for p in image_files(top / part / name)]
+        if not files[part]:
             raise UserError(f"{origin}: no image in {top / part}; add some")
-        for path, _ in files:
-            if not map_of(path).is_file():
-                raise UserError(f"{origin}: {path} has no saliency map; {map_of(path).name} should lie beside it")
-        maps = torch.cat([as_density(_read_map(path, size, origin)) for path, _ in files])
-        images = _read(files, size, origin)
-        parts[part] = Arrays(images.images, images.labels, maps)
-    rest, val = hold_out(parts["train"], len(parts["train"].images) // 10)
-    return {"train": rest, "val": val, "test": parts["val"]}
+    rest, val = held_out(len(files["train"]), len(files["train"]) // 10)
+    divided = {
+        "train": ([files["train"][i] for i in rest.tolist()], train_size),
+        "val": ([files["train"][i] for i in val.tolist()], val_size),
+        "test": (files["val"], val_size),
+    }
+    parts = {name: [rows[i] for i in kept(len(rows), n, seed).tolist()] for name, (rows, n) in divided.items()}
+    require_memory(sum(map(len, parts.values())), (7 if with_maps else 3) * size * size, origin, size)
+    for path, _ in (row for rows in parts.values() for row in rows if with_maps):
+        if not map_of(path).is_file():
+            raise UserError(f"{origin}: {path} has no saliency map; {map_of(path).name} should lie beside it")
+    read = {}
+    for name, rows in parts.items():
+        images = _read(rows, size, origin)
+        read[name] = Arrays(images.images, images.labels, _read_maps(rows, size, origin) if with_maps else None)
+    return read
 
 
 def map_of(image: Path) -> Path:
@@ -99,6 +119,13 @@ def _read(files: Sequence[tuple[Path, int]], size: int, origin: str) -> Arrays:
     for i, (path, _) in enumerate(files):
         images[i] = read_image(path, size, origin)
     return Arrays(images, torch.tensor([label for _, label in files]))
+
+
+def _read_maps(files: Sequence[tuple[Path, int]], size: int, origin: str) -> Tensor:
+    maps = torch.empty(len(files), size, size)
+    for i, (path, _) in enumerate(files):
+        maps[i] = as_density(_read_map(path, size, origin))[0]
+    return maps
 
 
 def _read_map(image: Path, size: int, origin: str) -> Tensor:

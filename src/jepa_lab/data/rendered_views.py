@@ -1,91 +1,93 @@
-"""3DIEBench: objects rendered from many sides, each view with the latents it was rendered from.
-
-Not yet a view group: groups transform one image, here the views of an object are files. See Garrido, Najman and LeCun,
-"Self-supervised learning of Split Invariant Equivariant representations", ICML 2023, for the data.
-"""
+"""Views that are files: renderings of an object, each with the latents it was rendered from."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from jepa_lab.data.draws import uniform
-from jepa_lab.data.own_images import read_image
+from jepa_lab.data.rendered_objects import N_LATENTS
 from jepa_lab.data.rotations_3d import between, conjugate, from_euler, product
+from jepa_lab.data.view_group import ViewGroup, choice
 from jepa_lab.errors import UserError
 
-NORM = ((0.5016, 0.5037, 0.5060), (0.1030, 0.0999, 0.0969))
-N_LATENTS = 7  # yaw, pitch, roll, floor hue, spot theta, spot phi, spot hue
-HUES = (3, 6)
+HUES = (3, 6)  # of the floor and of the spot
 LATENT_TYPES = {"rot": 4, "color": 2, "rotcolor": 6}  # the width of an action
+NO_REFERENCE = "dataset.first_view=reference: renderings have no reference view; give dataset.first_view=random"
 
 
-@dataclass(frozen=True)
-class RenderedObjects:
-    """Objects by their folder, <class>/<object>; labels (N,) int64; latents (N, K, 7) float32 of K views each. The
-    images stay on disk: the published set has 2.6 million."""
+class Rendered(ViewGroup):
+    """Distinct renderings of an object, out of the `renderings` (K) that an image holds as its K * C channels.
 
-    root: Path
-    objects: tuple[str, ...]
-    labels: Tensor
-    latents: Tensor
-
-    def images(self, index: Tensor, views: Tensor, size: int = 128) -> Tensor:
-        """The views (B, V) of the objects `index` (B,): (B, V, 3, size, size) uint8, read from their files."""
-        origin = f"dataset.root={self.root}"
-        rows = [
-            torch.stack([read_image(self.root / self.objects[i] / f"image_{k}.jpg", size, origin) for k in chosen])
-            for i, chosen in zip(index.tolist(), views.tolist(), strict=True)
-        ]
-        return torch.stack(rows)
-
-
-def read_rendered(root: str, n_views: int = 50) -> dict[str, RenderedObjects]:
-    """train, val and test of 3DIEBench: by train_images.npy and val_images.npy (relative folders of objects) where
-    they are in root, the official validation objects then test and a tenth of the others, by a hash of their folder,
-    validates; else every object by that hash, 80/10/10. Classes count in the sorted order of their folders.
-
-    Layout: <class>/<object>/image_<k>.jpg and latent_<k>.npy, k from 0 to n_views - 1. UserError that names the first
-    file that is missing or no vector of 7 finite latents.
+    `latent_type`: what an action tells: "rot", the canonical quaternion of R1^-1 R2 (A = 4), "color", the differences
+    of the hues of floor and spot (A = 2), or "rotcolor", both (A = 6). Parameters (P = 8): the rendering's number and
+    its 7 latents; the maps of a batch are the latents (B, K, 7) of all its renderings. There is no reference view.
+    Source: Garrido, Najman and LeCun, "Self-supervised learning of Split Invariant Equivariant representations", ICML
+    2023, for the data; the sign of their quaternions was left open.
     """
-    origin, top = f"dataset.root={root}", Path(root)
-    if not top.is_dir():
-        raise UserError(f"{origin}: no such folder; give the folder of 3DIEBench")
-    lists = {part: _listed(top / f"{part}_images.npy", origin) for part in ("train", "val")}
-    if lists["train"] is not None and lists["val"] is not None:
-        ranked = _by_hash(lists["train"])
-        n = len(ranked) // 10
-        parts = {"train": ranked[n:], "val": ranked[:n], "test": lists["val"]}
-    else:
-        ranked = _by_hash([f"{p.parent.name}/{p.name}" for p in top.glob("*/*") if p.is_dir()])
-        n = len(ranked) // 10
-        parts = {"train": ranked[2 * n :], "val": ranked[:n], "test": ranked[n : 2 * n]}
-    for part, objects in parts.items():
-        if not objects:
-            raise UserError(f"{origin}: no {part} objects; expected <class>/<object>/image_<k>.jpg and latent_<k>.npy")
-    classes = sorted({name.split("/")[0] for objects in parts.values() for name in objects})
-    found = {}
-    for part, objects in parts.items():
-        names = tuple(sorted(objects))
-        labels = torch.tensor([classes.index(name.split("/")[0]) for name in names])
-        latents = torch.stack([_latents(top / name, n_views, origin) for name in names])
-        found[part] = RenderedObjects(top, names, labels, latents)
-    return found
 
+    name = "rendered"
+    param_dim = 1 + N_LATENTS
+    draws_per_view = 1
 
-def draw_views(index: Tensor, n: int, of: int, *, seed: int, split: str, epoch: int) -> Tensor:
-    """n distinct views (B, n) int64 out of `of`, uniformly, for every object of index (B,) int64; more views leave the
-    first ones as they were, and outside "train" the epoch is left out. Raises ValueError for n > of."""
-    if n > of:
-        raise ValueError(f"{n} distinct views of {of} cannot be drawn")
-    u = uniform(index, of, seed=seed, split=split, epoch=epoch if split == "train" else 0)
-    return u.argsort(dim=1, stable=True)[:, :n]
+    def __init__(self, *, renderings: int, latent_type: str = "rot", **options: Any) -> None:
+        super().__init__(**{"first_view": "random", **options})
+        if self.first_view != "random":
+            raise UserError(NO_REFERENCE)
+        if self.n_views > renderings:
+            raise UserError(
+                f"dataset.n_views={self.n_views}: must not exceed {renderings}, the renderings of an object"
+            )
+        self.renderings = int(renderings)
+        self.latent_type = choice("latent_type", latent_type, tuple(LATENT_TYPES))
+        self.action_dim = LATENT_TYPES[latent_type]
+        widths = {"quaternion": 4 if "rot" in latent_type else 0, "hues": 2 if "color" in latent_type else 0}
+        start = widths["quaternion"]
+        slices = {"quaternion": slice(0, start), "hues": slice(start, start + widths["hues"])}
+        self.action_slices = {name: slices[name] for name, width in widths.items() if width}
+
+    @property
+    def identity(self) -> tuple[float, ...]:
+        raise UserError(NO_REFERENCE)
+
+    def maps(self, images: Tensor) -> Tensor:
+        """ValueError: no image tells the latents of its renderings."""
+        raise ValueError("rendered views need the latents of the renderings")
+
+    def parameters(self, u: Tensor, maps: Tensor | None = None) -> Tensor:
+        """(B, V, 8) from uniform numbers (B, V, 1) and latents (B, K, 7): view v takes one of the K - v renderings
+        that the views before it left, each as likely. The loops are over views alone."""
+        if maps is None or tuple(maps.shape) != (len(u), self.renderings, N_LATENTS):
+            shape = None if maps is None else tuple(maps.shape)
+            raise ValueError(f"latents must be ({len(u)}, {self.renderings}, {N_LATENTS}), got {shape}")
+        chosen: list[Tensor] = []
+        for v in range(u.shape[1]):
+            number = (u[:, v, 0].double() * (self.renderings - v)).long()  # among those left, in order
+            for taken in torch.stack(chosen, 1).sort(dim=1).values.unbind(1) if chosen else ():
+                number = number + (number >= taken)
+            chosen.append(number)
+        rendering = torch.stack(chosen, dim=1)
+        latents = maps.gather(1, rendering[:, :, None].expand(-1, -1, N_LATENTS))
+        return torch.cat([rendering[:, :, None].to(latents.dtype), latents], dim=-1)
+
+    def render_into(self, views: Tensor, images: Tensor, params: Tensor, scale: Tensor, shift: Tensor) -> None:
+        """A gather of the renderings' channels."""
+        held = images.unflatten(1, (self.renderings, len(self.mean)))
+        sample = torch.arange(len(images), device=images.device)[:, None]
+        torch.mul(held[sample, params[..., 0].round().long()], scale, out=views).add_(shift)
+
+    def absolute(self, params: Tensor) -> Tensor:
+        return absolute(params[..., 1:], self.latent_type)
+
+    def relative(self, params_from: Tensor, params_to: Tensor) -> Tensor:
+        return relative(params_from[..., 1:], params_to[..., 1:], self.latent_type)
+
+    def inverse(self, actions: Tensor) -> Tensor:
+        return inverse(actions)
+
+    def compose(self, first: Tensor, then: Tensor) -> Tensor:
+        return compose(first, then)
 
 
 def absolute(latents: Tensor, latent_type: str) -> Tensor:
@@ -126,34 +128,3 @@ def _combine(a: Tensor, b: Tensor, sign: int) -> Tensor:
 
 def _rotation_width(actions: Tensor) -> int:
     return 4 if actions.shape[-1] >= 4 else 0
-
-
-def _listed(path: Path, origin: str) -> list[str] | None:
-    if not path.is_file():
-        return None
-    try:
-        names = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise UserError(f"{origin}: {path} is no list of folders; write it with numpy.save") from error
-    return [(name.decode() if isinstance(name, bytes) else str(name)).strip("/") for name in names.ravel().tolist()]
-
-
-def _by_hash(names: Sequence[str]) -> list[str]:
-    return sorted(names, key=lambda name: hashlib.blake2b(name.encode(), digest_size=16).digest())
-
-
-def _latents(folder: Path, n_views: int, origin: str) -> Tensor:
-    rows = []
-    for k in range(n_views):
-        path = folder / f"latent_{k}.npy"
-        for needed in (path, folder / f"image_{k}.jpg"):
-            if not needed.is_file():
-                raise UserError(f"{origin}: {needed} is missing; every object has {n_views} views with latents")
-        try:
-            row = np.load(path, allow_pickle=False).ravel()
-        except (OSError, ValueError, EOFError) as error:
-            raise UserError(f"{origin}: {path} is not a readable .npy") from error
-        if row.shape != (N_LATENTS,) or row.dtype.kind not in "fiu" or not np.isfinite(row).all():
-            raise UserError(f"{origin}: {path} holds {row.dtype} {row.shape}; {N_LATENTS} finite latents are needed")
-        rows.append(torch.from_numpy(row.astype(np.float32)))
-    return torch.stack(rows)

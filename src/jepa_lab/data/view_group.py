@@ -29,6 +29,7 @@ class ViewGroup(ABC):
     param_dim: int
     action_slices: Mapping[str, slice]
     draws_per_view: int
+    renderings: int = 1  # of an image, whose channels are theirs one after another
 
     def __init__(
         self, *, n_views: int, mean: Sequence[float], std: Sequence[float], first_view: str = "reference"
@@ -107,7 +108,7 @@ class ViewGroup(ABC):
         maps: Tensor | None = None,
     ) -> Tensor:
         """Parameters (B, V, P) of the samples `index` (B,) int64; `first_view` stands in for the group's own; `maps`
-        (B, H, W): the densities of groups that look at the images.
+        (B, ...): the densities (B, H, W) of groups that look at the images, or the latents of renderings.
 
         Outside "train" the epoch is left out: evaluation views stay the same. View v of a sample gets the same
         parameters whatever V is (but for what a group draws otherwise for the target), and whether or not the first
@@ -133,7 +134,7 @@ class ViewGroup(ABC):
         maps: Tensor | None = None,
     ) -> SequenceBatch:
         """The sequences of a batch of uint8 images (B, C, H, W), which stand at positions `index` (B,) of a source;
-        `maps` (B, H, W): saliency densities that came with them."""
+        `maps` (B, ...): what came with them, saliency densities or latents."""
         maps = self.maps(images) if maps is None else maps
         params = self.draw(index, seed=seed, split=split, epoch=epoch, first_view=first_view, maps=maps)
         return SequenceBatch(
@@ -163,8 +164,9 @@ class ViewGroup(ABC):
         the values are the same. Raises ValueError for another dtype or shape.
         """
         n_channels, b = len(self.mean), len(images)
-        if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] != n_channels:
-            raise ValueError(f"images must be uint8 (B, {n_channels}, H, W), got {images.dtype} {tuple(images.shape)}")
+        held = n_channels * self.renderings
+        if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] != held:
+            raise ValueError(f"images must be uint8 (B, {held}, H, W), got {images.dtype} {tuple(images.shape)}")
         if params.ndim != 3 or len(params) != b or params.shape[2] != self.param_dim:
             raise ValueError(f"params must be ({b}, V, {self.param_dim}), got {tuple(params.shape)}")
         scale, shift = self._normaliser(images.device)

@@ -7,18 +7,20 @@ from typing import Any
 
 from jepa_lab.data.affine import Affine
 from jepa_lab.data.augment import Augment
+from jepa_lab.data.rendered_views import Rendered
 from jepa_lab.data.rotation import Rotation
 from jepa_lab.data.saccade import Saccade
 from jepa_lab.data.view_group import ViewGroup, choice
 from jepa_lab.errors import UserError
 
-__all__ = ["VIEW_GROUPS", "Affine", "Augment", "Rotation", "Saccade", "ViewGroup", "make_view_group"]
+__all__ = ["VIEW_GROUPS", "Affine", "Augment", "Rendered", "Rotation", "Saccade", "ViewGroup", "make_view_group"]
 
 VIEW_GROUPS: dict[str, type[ViewGroup]] = {
     "rotation": Rotation,
     "affine": Affine,
     "augment": Augment,
     "saccade": Saccade,
+    "rendered": Rendered,
 }
 
 

@@ -61,7 +61,7 @@ def collect(
     parts: list[Features] = []
     for draw, index in product(range(draws), torch.arange(count).split(BATCH)):
         labels = None if source.labels is None else source.labels[index]
-        maps = None if source.saliency is None else source.saliency[index].to(device)
+        maps = None if source.maps is None else source.maps[index].to(device)
         batch, other = (
             group(source.images[index].to(device), labels, index.to(device), seed=seed, split=name, epoch=0,
                   first_view=first_view, maps=maps)

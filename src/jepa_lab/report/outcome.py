@@ -67,7 +67,7 @@ def example_views(
 ) -> tuple[np.ndarray, list[list[str]]]:
     """The views of the first n images, (n, V, C, H, W) in [0, 1], and a caption for each."""
     index = torch.arange(min(n, len(source.images)))
-    maps = None if source.saliency is None else source.saliency[index]
+    maps = None if source.maps is None else source.maps[index]
     batch = group(source.images[index], None, index, seed=seed, split=split, epoch=0, maps=maps)
     mean, std = (torch.tensor(v).view(1, 1, -1, 1, 1) for v in (source.mean, source.std))
     captions = [["start", *(_caption(group, a) for a in actions)] for actions in batch.actions]
