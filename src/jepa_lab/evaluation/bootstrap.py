@@ -40,7 +40,8 @@ def r_squared(
     residual = every @ (target - predicted) ** 2
     centred = target - target.mean(axis=0)
     spread = every @ centred**2 - (every @ centred) ** 2 / len(target)
-    varies = spread[0] > 1e-9 * np.maximum((target**2).sum(axis=0), 1e-12)
+    # below a deviation of 1e-5 a number varies by rounding only
+    varies = spread[0] > np.maximum(1e-9 * (target**2).sum(axis=0), 1e-10 * len(target))
     if not varies.any():
         return None, [None] * target.shape[1]
     with np.errstate(divide="ignore", invalid="ignore"):
