@@ -35,6 +35,9 @@ def test_more_views_make_a_wider_picture_and_the_file_is_where_it_was_asked_for(
     (["dataset.n_view=3"], "did you mean 'n_views'?"),
     (["dataset=npz", "dataset.path=nowhere.npz"], "no such file"),
     (["--rows", "none"], "--rows none"),
+    (["--rows", "100000"], "from 1 to 64"),
+    (["-m", "seed=0,1"], "-m: not a word of preview"),
+    (["--out", "."], "the name of a .png file"),
     (["--rows"], "--rows: a value is missing"),
     (["--out", "no/such/folder.png/x.png", "dataset=npz"], "dataset.path is missing"),
 ])  # fmt: skip

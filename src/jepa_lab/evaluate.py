@@ -23,7 +23,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--checkpoint", choices=("last", "best"), default="last")
     parser.add_argument("--views", type=_views, default=(1, 2, 3, 5), help="observed views of z_agg, as 1,2,3,5")
     parser.add_argument("--rows", type=_rows, default=ROWS, help=f"also evaluate: {','.join(ROWS)}, or none")
-    parser.add_argument("--limit", type=_positive, default=10_000, help="images of each split at most")
+    parser.add_argument("--limit", type=_at_least_50, default=10_000, help="images of each split at most, 50 or more")
     parser.add_argument("--anchors", type=_positive, default=1000, help="test images that go through the factor sweeps")
     args = parser.parse_args(argv)
     try:
@@ -75,6 +75,13 @@ def _rows(text: str) -> tuple[str, ...]:
         if word not in ROWS:
             raise argparse.ArgumentTypeError(f"{word!r} is none of {', '.join(ROWS)}")
     return tuple(words)
+
+
+def _at_least_50(text: str) -> int:
+    value = _positive(text)
+    if value < 50:
+        raise argparse.ArgumentTypeError(f"{text}: fewer than 50 images say nothing")
+    return value
 
 
 def _positive(text: str) -> int:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from jepa_lab.errors import UserError
 
+MOST_ROWS = 64
 _USAGE = """\
 python -m jepa_lab.preview dataset=NAME [key=value ...] [--rows N] [--out FILE]
 
@@ -23,8 +24,11 @@ def main(argv: list[str] | None = None) -> None:
         return
     try:
         rows, out = _option(words, "--rows"), _option(words, "--out")
-        if rows is not None and (not rows.isdigit() or int(rows) < 1):
-            raise UserError(f"--rows {rows}: a whole number above 0")
+        if rows is not None and (not rows.isdigit() or not 1 <= int(rows) <= MOST_ROWS):
+            raise UserError(f"--rows {rows}: a whole number from 1 to {MOST_ROWS}")
+        flags = [w for w in words if w.startswith("-") or "=" not in w]
+        if flags:
+            raise UserError(f"{flags[0]}: not a word of preview; key=value, --rows N or --out FILE")
         print(draw_preview(words, int(rows or 6), Path(out) if out else None))
     except UserError as error:
         print(f"jepa_lab: {error}", file=sys.stderr)
@@ -56,6 +60,8 @@ def draw_preview(words: list[str], rows: int = 6, out: Path | None = None) -> Pa
     group = build_views(config, splits.train)
     views, captions = example_views(group, splits.train, config.seed, n=rows, split="train")
     path = out or Path(f"preview_{config.dataset.name}.png")
+    if path.suffix.lower() != ".png":
+        raise UserError(f"--out {path}: the name of a .png file")
     try:
         return save(views_figure(views, captions, rows=rows), path)
     except OSError as error:

@@ -118,6 +118,9 @@ def composed(*words: str) -> Config:
     ("gates.skill_min=nan", "a finite number"),
     ("gates.subspace_overlap_max=0.1", "monitor.subspace=false"),
     ("+dataset.tiers.quick.gates.accuracy_min=0.1", "dataset.tiers.quick.gates.accuracy_min: no such gate"),
+    ("+experiment_gates.mnist_rot=3", "experiment_gates.mnist_rot=3: expected"),
+    ("+experiment_gates.digits_rot.quick=3", "experiment_gates.digits_rot.quick=3: expected"),
+    ("+experiment_gates.digits_rot.quik.skill_min=0", "quik: no such tier"),
     ("+experiment_gates.mnist_rot.quick.class_from_z_agg_min=30", "experiment_gates.mnist_rot.quick.class_from"),
 ])  # fmt: skip
 def test_a_gate_that_could_never_be_met_is_refused(word: str, told: str) -> None:

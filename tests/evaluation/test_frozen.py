@@ -190,7 +190,9 @@ def test_a_folder_that_cannot_be_evaluated_gets_one_line(
     assert err.count("\n") == 1
 
 
-@pytest.mark.parametrize("more", [["--views", "0"], ["--views", "two"], ["--rows", "raws"], ["--limit", "-1"]])
+@pytest.mark.parametrize(
+    "more", [["--views", "0"], ["--views", "two"], ["--rows", "raws"], ["--limit", "-1"], ["--limit", "12"]]
+)
 def test_wrong_options_are_refused(more: list[str], finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as end:
         command.main([str(finished), *more])

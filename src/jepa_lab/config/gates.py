@@ -83,12 +83,30 @@ def check_limit(key: str, name: str, limit: Any) -> None:
         raise ValueError(f"{key}={limit:g}: must be at least 0")
 
 
+TIERS = ("smoke", "quick", "baseline", "remote", "paper")
+
+
+def check_experiment_gates(content: dict[str, Any]) -> None:
+    """ValueError unless it is {dataset: {tier: {gate: limit}}} of tiers and gates that exist."""
+    for dataset, tiers in content.items():
+        key = f"experiment_gates.{dataset}"
+        if not isinstance(tiers, dict):
+            raise ValueError(f"{key}={tiers}: expected tier: {{gate: limit}}")
+        for tier, gates in tiers.items():
+            if tier not in TIERS:
+                raise ValueError(f"{key}.{tier}: no such tier; one of {', '.join(TIERS)}")
+            if not isinstance(gates, dict):
+                raise ValueError(f"{key}.{tier}={gates}: expected gate: limit")
+            for name, limit in gates.items():
+                check_limit(f"{key}.{tier}.{name}", name, limit)
+
+
 def _gate(name: str, *, _root_: DictConfig) -> Any:
     """The limit of a gate where the command line gives none: the experiment's own, or the tier's."""
     tier, dataset = _root_.tier.name, _root_.dataset
-    own = OmegaConf.select(_root_, f"experiment_gates.{dataset.name}.{tier}") or {}
+    own = OmegaConf.select(_root_, f"experiment_gates.{dataset.name}.{tier}", throw_on_resolution_failure=False)
     general = OmegaConf.select(dataset, f"tiers.{tier}.gates") or {}
-    return own.get(name, general.get(name))
+    return own[name] if isinstance(own, DictConfig) and name in own else general.get(name)
 
 
 OmegaConf.register_new_resolver("gate", _gate, replace=True)

@@ -13,7 +13,7 @@ from typing import Any
 from omegaconf import MISSING
 
 from jepa_lab.config.dataset import DatasetConfig
-from jepa_lab.config.gates import GatesConfig, check_limit
+from jepa_lab.config.gates import GatesConfig, check_experiment_gates
 from jepa_lab.config.loss import LossConfig
 from jepa_lab.config.model import ModelConfig
 from jepa_lab.config.ranges import at_least, one_of, unset, within
@@ -232,10 +232,7 @@ class Config:
             )
         if self.gates.subspace_overlap_max is not None and not self.monitor.subspace:
             raise ValueError("gates.subspace_overlap_max is set, and monitor.subspace=false does not measure it")
-        for dataset, tiers in self.experiment_gates.items():
-            for tier, gates in tiers.items():
-                for name, limit in gates.items():
-                    check_limit(f"experiment_gates.{dataset}.{tier}.{name}", name, limit)
+        check_experiment_gates(self.experiment_gates)
         at_least("seed", self.seed, 0)
         at_least("max_wall_s", self.max_wall_s, 0.0, exclusive=True)
         if not self.runs_dir.strip():
