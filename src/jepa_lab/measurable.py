@@ -28,6 +28,8 @@ def missing(key: str, n_classes: int, group: ViewGroup) -> str:
     """Why a run with such images and views has no value of that metric; "" if it has."""
     if "class_from" in key and n_classes < 2:
         return "the images have no labels"
+    if key in ("val/z_agg/within_share", "val/z_agg/invariance_error") and group.n_views < 3:
+        return "needs two observed views, dataset.n_views of 3 or more"
     if "relative_action" in key and group.n_views < 4:
         return "needs two views that are not the reference, dataset.n_views of 4 or more"
     if "/action_from" in key and group.n_views < 3:

@@ -165,6 +165,7 @@ def _watched(session: _Session) -> RunResult:
     failed = True
     try:
         run.write_status("running")
+        (run.path / "evaluation.json").unlink(missing_ok=True)  # of an earlier step
         result = _train(session, ledger)
         failed = result.state == "failed"
         return result

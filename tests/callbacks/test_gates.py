@@ -120,6 +120,7 @@ def composed(*words: str) -> Config:
     ("+dataset.tiers.quick.gates.accuracy_min=0.1", "dataset.tiers.quick.gates.accuracy_min: no such gate"),
     ("+experiment_gates.mnist_rot=3", "experiment_gates.mnist_rot=3: expected"),
     ("+experiment_gates.digits_rot.quick=3", "experiment_gates.digits_rot.quick=3: expected"),
+    ("+experiment_gates.digits_rut.quick.skill_min=0", "did you mean .digits_rot"),
     ("+experiment_gates.digits_rot.quik.skill_min=0", "quik: no such tier"),
     ("+experiment_gates.mnist_rot.quick.class_from_z_agg_min=30", "experiment_gates.mnist_rot.quick.class_from"),
 ])  # fmt: skip

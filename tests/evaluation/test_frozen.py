@@ -227,3 +227,51 @@ def test_missing_data_is_one_line(make_config: Make, tmp_path: Path) -> None:
     (tmp_path / "own.npz").unlink()
     with pytest.raises(UserError, match="no such file"):
         load_run(folder)
+
+
+def test_constant_pixels_are_no_features() -> None:
+    """A black border, as float32 rounding leaves it: blown up, it made an R² of -872,215."""
+    x = np.concatenate([RNG.normal(size=(200, 3)), -0.965 + 5e-6 * RNG.normal(size=(200, 5))], axis=1)
+    y = x[:, :1] * 2.0
+    test = x[150:].copy()
+    test[:, 3:] += 0.05  # a pixel of the border that is not black in one image
+    found = REGRESSIONS["linear"](x[:100], y[:100], x[100:150], y[100:150], test)
+    assert np.abs(found - y[150:]).max() < 1.0
+
+
+def test_what_is_trained_on_four_views_is_evaluated_on_four_whatever_longer_aggregates_are_asked_for(
+    make_config: Make,
+) -> None:
+    from jepa_lab.evaluation.frozen import all_features
+
+    run = load_run(train(make_config("dataset=digits_aug", "dataset.action_norm=legacy_l2_views")).run_dir)
+    short, long = (all_features(run.network, run, views, 60)["test"] for views in ([1, 3], [1, 3, 12]))
+    assert torch.equal(short.z, long.z)
+    assert torch.equal(short.actions, long.actions)
+    assert torch.equal(short.z_agg[3], long.z_agg[3])
+    assert set(long.z_agg) == {1, 3, 12}
+    target = run.config.dataset.n_views - 1
+    assert short.z.shape[1] == target + 1  # the last one is drawn as in training: rarely blurred
+
+
+def test_the_gap_is_of_the_views_that_were_trained_on_and_no_accuracy(finished: Path) -> None:
+    command.main(words(finished, "--views", "1,5", "--rows", "none"))
+    figures = json.loads((finished / "evaluation.json").read_text())["figures"]
+
+    def value(question: str, views: int | None) -> float:
+        (found,) = (
+            f["value"] for f in figures if (f["question"], f["readout"], f["views"]) == (question, "linear", views)
+        )
+        return float(found)
+
+    gap = value("class gap (z_agg less z)", 3)
+    assert gap == pytest.approx(value("class from z_agg", 3) - value("class from z", None))
+
+
+def test_one_upright_view_has_no_share_within(make_config: Make) -> None:
+    result = train(make_config("dataset.n_views=2"))
+    assert not [k for k in result.metrics if k.endswith("z_agg/within_share")]
+    command.main(words(result.run_dir, "--rows", "none"))
+    figures = json.loads((result.run_dir / "evaluation.json").read_text())["figures"]
+    assert "within share of z_agg" not in {f["question"] for f in figures}
+    assert "within share of z" in {f["question"] for f in figures}

@@ -65,7 +65,9 @@ class CollapseMonitor(pl.Callback):
             kept["actions"] = pl_module.batch.actions
         if pl_module.eval_prefix == "reference":
             kept["input"] = pl_module.batch.target.flatten(1)
-        if seen.z_agg_again is not None:
+        group = pl_module.group
+        upright = group.n_views == 2 and (pl_module.eval_first_view or group.first_view) == "reference"
+        if seen.z_agg_again is not None and not upright:  # else both are of the same image, and agree by themselves
             kept["z_agg_pair"] = torch.stack([seen.reps.z_agg, seen.z_agg_again], dim=1)
         for name, value in kept.items():
             self._rows.setdefault(name, []).append(value)

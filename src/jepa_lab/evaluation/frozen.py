@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -84,16 +84,37 @@ def evaluate(run: LoadedRun, rows: Sequence[str], views: Sequence[int], limit: i
 
 def all_features(network: SeqJEPANetwork, run: LoadedRun, views: Sequence[int], limit: int) -> dict[str, Features]:
     """{train, val, test: features}; `limit` images at most of each."""
-    dataset, trained_on = run.config.dataset, run.config.dataset.n_views - 1
-    group = views_of(run.config, run.splits, max(*views, trained_on) + 1)
+    trained_on = run.config.dataset.n_views - 1
+    seen = _features(network, run, [m for m in views if m <= trained_on], trained_on + 1, limit)
+    longer = [m for m in views if m > trained_on]
+    if longer:  # apart, since some views depend on how many there are: the last one may be drawn as the target
+        extra = _features(network, run, longer, max(longer) + 1, limit)
+        seen = {
+            split: replace(f, z_agg=f.z_agg | extra[split].z_agg, path=f.path | extra[split].path)
+            for split, f in seen.items()
+        }
+    return seen
+
+
+def _features(
+    network: SeqJEPANetwork, run: LoadedRun, views: Sequence[int], n_views: int, limit: int
+) -> dict[str, Features]:
+    group = views_of(run.config, run.splits, n_views)
     return {
         split: collect(
-            network, group, getattr(run.splits, split), split=split, seed=run.config.seed, views=views,
-            trained_on=trained_on, first_view=dataset.eval_first_view, limit=limit,
+            network,
+            group,
+            getattr(run.splits, split),
+            split=split,
+            seed=run.config.seed,
+            views=views,
+            trained_on=run.config.dataset.n_views - 1,
+            first_view=run.config.dataset.eval_first_view,
+            limit=limit,
             draws=training_draws(run, limit) if split == "train" else 1,
         )
         for split in ("train", "val", "test")
-    }  # fmt: skip
+    }
 
 
 def training_draws(run: LoadedRun, limit: int) -> int:
@@ -111,7 +132,7 @@ def row_figures(
     if test.labels is not None:
         figures += _class_figures(row, features, views, weights)
     figures += _action_figures(row, features, factors, weights)
-    figures += _gap_figures(row, figures)
+    figures += _gap_figures(row, figures, test.trained_on)
     return figures + _metric_figures(row, features, weights)
 
 
@@ -177,7 +198,7 @@ def action_questions(m: int, views: Sequence[int]) -> list[tuple[str, int, Read,
     return asked
 
 
-def _gap_figures(row: str, figures: Sequence[Figure]) -> list[Figure]:
+def _gap_figures(row: str, figures: Sequence[Figure], trained_on: int) -> list[Figure]:
     """The published gaps, between readouts of equal capacity: the class should be better read from z_agg, the action
     from z."""
     out = []
@@ -186,6 +207,7 @@ def _gap_figures(row: str, figures: Sequence[Figure]) -> list[Figure]:
         ("action gap (z less z_agg)", "action from z", "action from z_agg", "mlp"),
     ):
         a = [f for f in figures if (f.question, f.readout) == (more, readout)]
+        a = [f for f in a if f.views == trained_on] or a
         b = [f for f in figures if (f.question, f.readout) == (less, readout)]
         if a and b:
             value = a[-1].estimate.value - b[-1].estimate.value
@@ -204,10 +226,12 @@ def _metric_figures(row: str, features: dict[str, Features], weights: np.ndarray
         return Figure(row, question, "", m, Estimate(value, float(low), float(high)))
 
     pair = torch.stack([test.z_agg[m], test.again], dim=1)
+    upright_only = bool(torch.equal(test.z_agg[m], test.again))  # one observed view, always the reference
     figures = [
         over_images("within share of z", lambda i: float(within_share(test.z[i, : m + 1]))),
-        over_images("within share of z_agg", lambda i: float(within_share(pair[i]))),
     ]
+    if not upright_only:
+        figures.append(over_images("within share of z_agg", lambda i: float(within_share(pair[i]))))
     if row in ("this run", "supervised"):
         error = over_images("error of the predictor", lambda i: predictor_error(test.z_hat[i], test.z[i, m]))
         figures.append(error)
@@ -237,6 +261,7 @@ def protocol(run: LoadedRun, views: Sequence[int], limit: int) -> dict[str, Any]
         "dataset": run.config.dataset.name,
         "seed": run.config.seed,
         "step": run.step,
+        "state": run.state,
         "images": counts,
         "training draws": training_draws(run, limit),
         "views": f"fixed by (seed, split, image); trained on {run.config.dataset.n_views - 1} observed views, "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -31,6 +32,7 @@ class LoadedRun:
     splits: Splits
     network: SeqJEPANetwork
     step: int
+    state: str  # of the run, as completed
 
 
 def load_run(path: Path, checkpoint: str = "last") -> LoadedRun:
@@ -49,7 +51,17 @@ def load_run(path: Path, checkpoint: str = "last") -> LoadedRun:
     except Exception as error:  # torch raises many kinds for a broken or foreign file
         reason = str(error).split("\n", 1)[0][:120]
         raise UserError(f"{file}: not a checkpoint of this configuration ({reason})") from error
-    return LoadedRun(path, config, splits, network, int(state["global_step"]))
+    return LoadedRun(path, config, splits, network, int(state["global_step"]), run_state(path))
+
+
+def run_state(path: Path) -> str:
+    """completed, stopped, running, failed, killed or unknown."""
+    from jepa_lab.ledger.run_dir import state_of
+
+    try:
+        return state_of(json.loads((path / "status.json").read_text(encoding="utf-8")))
+    except (OSError, ValueError):
+        return "unknown"
 
 
 def run_config(path: Path) -> Config:

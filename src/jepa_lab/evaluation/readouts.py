@@ -85,7 +85,8 @@ REGRESSIONS: dict[str, Fit] = {"linear": linear_regression, "mlp": mlp_regressio
 
 def _standardised(train: np.ndarray, *others: np.ndarray) -> list[np.ndarray]:
     mean, std = train.mean(axis=0), train.std(axis=0)
-    std = np.where(std > 1e-12 * np.maximum(np.abs(mean), 1e-12), std, 1.0)
+    # a feature that varies by no more than float32 rounding is a constant
+    std = np.where(std > 1e-5 * np.abs(mean) + 1e-30, std, 1.0)
     return [(x - mean) / std for x in (train, *others)]
 
 

@@ -24,7 +24,7 @@ STYLES = {"linear": "-", "knn": (0, (4, 2))}
 
 def draw_evaluation(found: Evaluation, folder: Path) -> Path:
     """Write evaluation.png: one panel of accuracies (with labels), one of R²."""
-    classes = [f for f in found.figures if f.question.startswith("class")]
+    classes = [f for f in found.figures if f.question == "class from z_agg"]
     actions = [f for f in found.figures if f.readout == "mlp" and not f.detail and "gap" not in f.question]
     rows = list(dict.fromkeys(f.row for f in found.figures))
     panels = [draw for draw, figures in ((_draw_classes, classes), (_draw_actions, actions)) if figures]

@@ -62,19 +62,19 @@ def views_grid(runs: Sequence[Path], folder: Path) -> str:
 def grid_figure(means: dict[Cell, dict[int, float]]) -> Figure:
     """A heat map for models that know their actions and one for those that do not, on one scale."""
     kinds = sorted({known for known, _ in means}, reverse=True)
-    values = [v for row in means.values() for v in row.values()]
+    values = [100 * v for row in means.values() for v in row.values()]
     figure = Figure(figsize=(4.4 * len(kinds) + 0.6, 3.9), dpi=DPI, facecolor=PAPER, layout="constrained")
     FigureCanvasAgg(figure)
     for place, known in enumerate(kinds):
         trained = sorted(m for k, m in means if k is known)
-        grid = np.array([[means[known, m][looked] for m in trained] for looked in LOOKED_AT])
+        grid = 100 * np.array([[means[known, m][looked] for m in trained] for looked in LOOKED_AT])
         ax = figure.add_subplot(1, len(kinds), place + 1)
         image = ax.imshow(grid, cmap="cividis", vmin=min(values), vmax=max(values), origin="lower", aspect="auto")
         middle = (min(values) + max(values)) / 2
         for i, row in enumerate(grid):
             for j, value in enumerate(row):
                 ink = "w" if value < middle else "k"
-                ax.text(j, i, f"{100 * value:.1f}", ha="center", va="center", fontsize=9, color=ink)
+                ax.text(j, i, f"{value:.1f}", ha="center", va="center", fontsize=9, color=ink)
         ax.set_xticks(range(len(trained)), [str(m) for m in trained])
         ax.set_yticks(range(len(LOOKED_AT)), [str(m) for m in LOOKED_AT])
         ax.set_xlabel("observed views in training", fontsize=8.5, color=axes.INK)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -34,14 +34,29 @@ def paired_report(runs: Sequence[Path], control: str) -> tuple[str, dict[str, An
     """(text, the same for JSON): every arm's difference to the control, paired by seed. ("", {}) where no arm has two
     seeds; a text that says what is missing where there is no control."""
     from jepa_lab.report.factorial import effects_text, main_effects
-    from jepa_lab.report.paired import arms, paired_dict, paired_table, parse_control
-    from jepa_lab.report.paired_text import paired_text
+    from jepa_lab.report.paired import parse_control
 
     own = compare(runs)
     if "seed" not in own.columns:
         return "", {}
-    names = {config.get("name") for config in map(_config, runs)}
     wanted = parse_control(control)
+    try:
+        effects = main_effects(own, _metrics(own), wanted if isinstance(wanted, dict) else None)
+    except ValueError:  # two runs of one arm and seed: what follows says so
+        effects = []
+    text, content = _paired(runs, own, control, wanted)
+    if effects:
+        content = {**content, "main_effects": [asdict(e) for e in effects]}
+    return "\n\n".join(filter(None, [text, effects_text(effects)])), content
+
+
+def _paired(
+    runs: Sequence[Path], own: Comparison, control: str, wanted: Mapping[str, Any] | str
+) -> tuple[str, dict[str, Any]]:
+    from jepa_lab.report.paired import arms, paired_dict, paired_table
+    from jepa_lab.report.paired_text import paired_text
+
+    names = {config.get("name") for config in map(_config, runs)}
     inside = not isinstance(wanted, str) or control in names
     beside = [] if inside else control_runs(runs, control)
     if not inside and not beside:
@@ -49,16 +64,14 @@ def paired_report(runs: Sequence[Path], control: str) -> tuple[str, dict[str, An
             f"no runs of the control {control} with these data, budget and seeds: the same line with "
             f"+experiment={control} makes them, and the same sweep again then ends with the paired differences"
         ), {}
-    comparison = compare([*runs, *beside])
+    comparison = compare([*runs, *beside]) if beside else own
     if len(arms(comparison.rows)) < 2:
         return "", {}
     try:
         rows = paired_table(comparison, wanted, _metrics(comparison), n_images=_images(runs))
     except ValueError as error:
-        return f"no paired differences: {error}", {}
-    effects = main_effects(own, _metrics(own), wanted if isinstance(wanted, dict) else None)
-    text = "\n\n".join(filter(None, [paired_text(rows), effects_text(effects)]))
-    return text, {**paired_dict(rows), **({"main_effects": [asdict(e) for e in effects]} if effects else {})}
+        return f"no paired differences: {error} (sweep.control='key=value key=value' names another)", {}
+    return paired_text(rows), paired_dict(rows)
 
 
 def _metrics(comparison: Comparison) -> list[str]:
