@@ -1,0 +1,1 @@
+"""ARC: tasks and their grids, synthetic ones, augmentation, tokenisers, examples and batches."""
