@@ -13,7 +13,7 @@ import pytest
 import pytorch_lightning as pl
 import torch
 
-from jepa_lab import run as run_module
+from jepa_lab import build
 from jepa_lab.config import Config
 from jepa_lab.errors import RunBusy, UserError
 from jepa_lab.ledger import read_metrics
@@ -144,8 +144,8 @@ class At(pl.Callback):
 
 
 def during_training(monkeypatch: pytest.MonkeyPatch, step: int, action: Callable[[], None]) -> None:
-    make_callbacks = run_module.build_callbacks
-    monkeypatch.setattr(run_module, "build_callbacks", lambda *a: [At(step, action), *make_callbacks(*a)])
+    make_callbacks = build.build_callbacks
+    monkeypatch.setattr(build, "build_callbacks", lambda *a: [At(step, action), *make_callbacks(*a)])
 
 
 @pytest.mark.parametrize("what", ["next.ckpt", "metrics.parquet", "status.json", "summary.json", "report.html"])

@@ -14,6 +14,7 @@ import pytorch_lightning as pl
 import torch
 import yaml
 
+from jepa_lab import build
 from jepa_lab import run as run_module
 from jepa_lab.build import build_loaders, build_module, build_views
 from jepa_lab.config import Config
@@ -147,18 +148,18 @@ def test_a_run_that_is_killed_goes_on_with_the_same_bits(
     """Saves at every optimiser step, dies at step `at` in the middle of an epoch of four batches, is started again."""
     other = make_config_at(tmp_path / "uninterrupted")
     expected = train(other(*extra, experiment=experiment))
-    make_callbacks = run_module.build_callbacks
+    make_callbacks = build.build_callbacks
 
     class Kill(pl.Callback):
         def on_train_batch_start(self, trainer: pl.Trainer, *args: object) -> None:
             if trainer.global_step == at:
                 raise KilledError
 
-    monkeypatch.setattr(run_module, "build_callbacks", lambda *a: [Kill(), *make_callbacks(*a)])
+    monkeypatch.setattr(build, "build_callbacks", lambda *a: [Kill(), *make_callbacks(*a)])
     config = make_config(*extra, "monitor.save_every_s=0", experiment=experiment)
     with pytest.raises(KilledError):
         train(config)
-    monkeypatch.setattr(run_module, "build_callbacks", make_callbacks)
+    monkeypatch.setattr(build, "build_callbacks", make_callbacks)
     resumed = train(config)
     assert resumed.resumed
     assert all(torch.equal(v, weights(resumed)[k]) for k, v in weights(expected).items())

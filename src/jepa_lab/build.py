@@ -27,6 +27,7 @@ from jepa_lab.callbacks import (
     TrainingLog,
     VerdictStop,
 )
+from jepa_lab.config.arc import ArcConfig
 from jepa_lab.config.loss import LossConfig
 from jepa_lab.config.model import ModelConfig
 from jepa_lab.config.schema import Config
@@ -84,7 +85,7 @@ def build_loaders(config: Config, splits: Splits) -> dict[str, EpochLoader]:
     }
 
 
-def build_budget(config: Config, batches: int) -> Budget:
+def build_budget(config: Config | ArcConfig, batches: int) -> Budget:
     """Steps and the interval of validations. UserError if the last epoch would not be validated."""
     epochs = config.dataset.epochs
     every = config.monitor.every_epochs or max(
@@ -193,7 +194,7 @@ def given(value: T | None) -> T:
     return value
 
 
-def target_tau(config: Config, steps: int) -> float:
+def target_tau(config: Config | ArcConfig, steps: int) -> float:
     """The EMA rate of the run: as given, or from the memory's share of the steps."""
     tau = config.target.tau
     return tau_from_memory(config.target.memory, steps) if tau is None else tau

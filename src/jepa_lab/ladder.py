@@ -9,7 +9,7 @@ from typing import Any
 
 from omegaconf import DictConfig, open_dict
 
-from jepa_lab.config import check, check_any
+from jepa_lab.config import check_any
 
 RUNGS = ("smoke", "quick", "baseline")
 
@@ -23,7 +23,7 @@ def checked_rungs(cfg: DictConfig) -> list[Any]:
         rung = copy.deepcopy(cfg)
         with open_dict(rung):
             rung.tier.name = name
-        rungs.append(check(rung))
+        rungs.append(check_any(rung))
     return rungs
 
 

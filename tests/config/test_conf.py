@@ -5,17 +5,28 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
 from jepa_lab import cli  # noqa: F401 - registers the resolvers
-from jepa_lab.config import Config, ToyConfig, check, check_any
+from jepa_lab.config import ArcConfig, Config, ToyConfig, check, check_any
 from jepa_lab.errors import UserError
 from jepa_lab.help import conf_dir, groups_of, options_of
 from jepa_lab.ladder import checked_rungs
 
-OWN = {"npz": ["dataset.path=x"], **{name: ["dataset.root=x"] for name in ("folder", "3diebench", "imagenet_saccade")}}
+OWN = {
+    "npz": ["dataset.path=x"],
+    "arc_json": ["dataset.path=x"],
+    **{name: ["dataset.root=x"] for name in ("folder", "3diebench", "imagenet_saccade")},
+}
 
 
 def composed(*overrides: str) -> DictConfig:
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
         return compose("config", list(overrides))
+
+
+ARC_LOSSES = ("info_nce", "lejepa", "arc_published")
+
+
+def of_arc(group: str, option: str) -> bool:
+    return group == "vq" or (group in ("dataset", "model") and option.startswith("arc_")) or option in ARC_LOSSES
 
 
 def options() -> list[tuple[str, str]]:
@@ -27,20 +38,32 @@ def options() -> list[tuple[str, str]]:
 def test_every_option_of_every_group_is_valid(group: str, option: str) -> None:
     extra = list(OWN.get(option, []))
     extra += ["dataset=cifar10_rot"] if option in ("remote", "paper") else []
-    configs = checked_rungs(composed("+experiment=teacherless_b", f"{group}={option}", *extra))
-    assert all(isinstance(config, Config) for config in configs)
+    kind, experiment = (ArcConfig, "arc_jepa") if of_arc(group, option) else (Config, "teacherless_b")
+    if option == "arc_published":  # its parts go together
+        extra += ["dataset=arc_published", "model=arc_published", "loss=arc_published"]
+    configs = checked_rungs(composed(f"+experiment={experiment}", f"{group}={option}", *extra))
+    assert all(isinstance(config, kind) for config in configs)
     assert len(configs) == (3 if option == "ladder" else 1)
 
 
 TOYS = [name for name in options_of(conf_dir() / "experiment") if name.startswith("linear_byol")]
+ARCS = [name for name in options_of(conf_dir() / "experiment") if name.startswith("arc_")]
 
 
-@pytest.mark.parametrize("experiment", sorted(set(options_of(conf_dir() / "experiment")) - set(TOYS)))
+@pytest.mark.parametrize("experiment", sorted(set(options_of(conf_dir() / "experiment")) - {*TOYS, *ARCS}))
 def test_every_experiment_is_valid_under_every_recipe_and_carries_its_name(experiment: str) -> None:
     for recipe in options_of(conf_dir() / "recipe"):
         config = check(composed(f"+experiment={experiment}", f"recipe={recipe}"))
         assert config.name == experiment
         assert config.recipe.name == recipe
+
+
+@pytest.mark.parametrize("experiment", ARCS)
+def test_every_experiment_of_the_arc_jepa_is_valid_and_carries_its_name(experiment: str) -> None:
+    for tier in ("smoke", "quick", "baseline"):
+        config = check_any(composed(f"+experiment={experiment}", f"tier={tier}"))
+        assert isinstance(config, ArcConfig)
+        assert config.name == experiment
 
 
 @pytest.mark.parametrize("experiment", TOYS)
@@ -52,7 +75,9 @@ def test_every_experiment_of_the_toy_is_valid_and_carries_its_name(experiment: s
 
 def test_every_tier_named_by_a_dataset_exists() -> None:
     for dataset in options_of(conf_dir() / "dataset"):
-        tiers = check(composed("+experiment=teacherless_b", f"dataset={dataset}", *OWN.get(dataset, []))).dataset.tiers
+        experiment = "arc_jepa" if of_arc("dataset", dataset) else "teacherless_b"
+        extra = ["model.roles=false", *OWN.get(dataset, [])] if dataset == "arc_published" else OWN.get(dataset, [])
+        tiers = check_any(composed(f"+experiment={experiment}", f"dataset={dataset}", *extra)).dataset.tiers
         assert set(tiers) <= set(options_of(conf_dir() / "tier"))
         assert "quick" in tiers
 

@@ -10,15 +10,20 @@ from typing import Any, TypeVar
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
+from jepa_lab.config.arc import ArcConfig
 from jepa_lab.config.schema import Config
 from jepa_lab.config.toy import ToyConfig
 from jepa_lab.errors import UserError
 
-C = TypeVar("C", Config, ToyConfig)
-GROUPS = ("model", "encoder", "target", "loss", "dataset", "optim", "precision", "tier", "recipe", "logger",
+C = TypeVar("C", Config, ToyConfig, ArcConfig)
+AnyConfig = Config | ToyConfig | ArcConfig
+GROUPS = ("model", "encoder", "target", "loss", "dataset", "optim", "precision", "tier", "recipe", "logger", "vq",
           "preflight", "probes", "monitor", "diagnosis", "gates", "experiment_gates", "expected")  # fmt: skip
-
-NO_GROUP = "the linear BYOL toy has no such group; its keys are top-level (--cfg job)"
+STUDIES: dict[str, type[ToyConfig] | type[ArcConfig]] = {"linear_byol": ToyConfig, "arc": ArcConfig}
+NO_GROUP = {  # what a study says of a group that it leaves empty
+    "linear_byol": "the linear BYOL toy has no such group; its keys are top-level (--cfg job)",
+    "arc": "the ARC JEPA has no such group",
+}
 
 
 def check(cfg: DictConfig | dict[str, Any]) -> Config:
@@ -31,9 +36,19 @@ def check_toy(cfg: DictConfig | dict[str, Any]) -> ToyConfig:
     return _checked(cfg, ToyConfig)
 
 
-def check_any(cfg: DictConfig) -> Config | ToyConfig:
+def check_arc(cfg: DictConfig | dict[str, Any]) -> ArcConfig:
+    """The same for the ARC JEPA."""
+    return _checked(cfg, ArcConfig)
+
+
+def check_any(cfg: DictConfig) -> AnyConfig:
     """The same for the study that the configuration belongs to."""
-    return check_toy(cfg) if cfg.get("study") == "linear_byol" else check(cfg)
+    study = cfg.get("study")
+    if study is None:
+        return check(cfg)
+    if study not in STUDIES:
+        raise UserError(f"study={study}: no such study{nearest(str(study), list(STUDIES))}")
+    return check_arc(cfg) if study == "arc" else check_toy(cfg)
 
 
 def _checked(cfg: DictConfig | dict[str, Any], kind: type[C]) -> C:
@@ -41,10 +56,13 @@ def _checked(cfg: DictConfig | dict[str, Any], kind: type[C]) -> C:
         if not isinstance(cfg, DictConfig):
             cfg = OmegaConf.create(cfg)
         if kind is Config:
-            _require_mappings(cfg)
+            _require_mappings(cfg, SEQ_JEPA_GROUPS)
             _require_tier(cfg)
         else:
-            cfg = _without_other_studies(cfg)
+            cfg = _without_other_studies(cfg, {f.name for f in fields(kind)})
+        if kind is ArcConfig:
+            _require_mappings(cfg, ARC_GROUPS)
+            _require_tier(cfg)
         merged = OmegaConf.merge(OmegaConf.structured(kind), cfg)
         missing = sorted(OmegaConf.missing_keys(merged))
         if "name" in missing:
@@ -63,20 +81,19 @@ def _checked(cfg: DictConfig | dict[str, Any], kind: type[C]) -> C:
     return config
 
 
-def _without_other_studies(cfg: DictConfig) -> DictConfig:
-    """Without the groups that the toy's experiments empty. UserError for one that was filled again."""
-    names = {f.name for f in fields(ToyConfig)}
+def _without_other_studies(cfg: DictConfig, names: set[str]) -> DictConfig:
+    """Without the groups that the study's experiments empty. UserError for one that was filled again."""
     kept = OmegaConf.create(cfg)
     with open_dict(kept):
         for key in [str(k) for k in kept if str(k) not in names]:
             if key in GROUPS and kept[key] is not None:
-                raise UserError(f"{key}: {NO_GROUP}")
+                raise UserError(f"{key}: {NO_GROUP[str(cfg.study)]}")
             if kept[key] is None:
                 kept.pop(key)
     return kept
 
 
-def to_yaml(config: Config) -> str:
+def to_yaml(config: Config | ArcConfig) -> str:
     """The configuration as YAML, every derived value written down."""
     return OmegaConf.to_yaml(OmegaConf.structured(config))
 
@@ -93,8 +110,9 @@ def describe(error: OmegaConfBaseException) -> str:
         parent = getattr(error, "parent_node", None)
         names = [str(k) for k in parent] if parent is not None else []
         group = key.split(".")[0]
-        if group in (*GROUPS, "aux") and parent is not None and parent._get_root().get("study") == "linear_byol":
-            return f"{group}: {NO_GROUP}"
+        study = None if parent is None else parent._get_root().get("study")
+        if group in (*GROUPS, "aux") and study in NO_GROUP and group not in {f.name for f in fields(STUDIES[study])}:
+            return f"{group}: {NO_GROUP[study]}"
         return f"{key}: no such key{nearest(key.rsplit('.', 1)[-1], names)}"
     text = str(error).split("\n", 1)[0].strip()
     if "is not a ListConfig" in text:
@@ -116,9 +134,21 @@ def _require_tier(cfg: DictConfig) -> None:
         raise UserError(f"tier={cfg.tier.name}: dataset={cfg.dataset.name} has {', '.join(tiers)}")
 
 
-def _require_mappings(cfg: DictConfig) -> None:
-    for name in ("model", "encoder", "target", "loss", "dataset", "optim", "precision", "hardware", "tier", "logger"):
+SEQ_JEPA_GROUPS = ("model", "encoder", "target", "loss", "dataset", "optim", "precision", "hardware", "tier", "logger")
+ARC_GROUPS = ("model", "vq", "target", "loss", "dataset", "optim", "precision", "hardware", "tier", "logger")
+
+OF_ARC = {"dataset": "kind", "loss": "temperature", "model": "context"}  # group: a key that only ARC's options have
+
+
+def _require_mappings(cfg: DictConfig, groups: tuple[str, ...]) -> None:
+    for name in groups:
         if name in cfg and not isinstance(cfg[name], DictConfig):
             raise UserError(f"{name}={cfg[name]}: expected an option of the group {name} (--help lists them)")
         if name not in cfg:
             raise UserError(f"{name}: the group is missing from the configuration")
+    for name, key in OF_ARC.items():
+        if (key in cfg[name]) != (groups is ARC_GROUPS):
+            whose = ("seq-JEPA", "ARC JEPA") if groups is ARC_GROUPS else ("ARC JEPA", "seq-JEPA")
+            label = cfg[name].get("name")
+            given = f"{name}={label}" if label else f"the option of the group {name}"
+            raise UserError(f"{given} is one of the {whose[0]}, and this experiment trains the {whose[1]} (see --help)")

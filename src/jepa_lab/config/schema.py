@@ -140,7 +140,6 @@ class MonitorConfig:
         at_least("monitor.sweep_every", self.sweep_every, 1)
         at_least("monitor.gradients_every", self.gradients_every, 1)
         at_least("monitor.features_every", self.features_every, 1)
-        one_of("monitor.best", self.best, CHOOSING)
 
 
 @dataclass
@@ -229,6 +228,7 @@ class Config:
         for part in vars(self).values():
             if part is not self and hasattr(part, "validate"):
                 part.validate()
+        one_of("monitor.best", self.monitor.best, CHOOSING)
         if self.optim.warmup_epochs is not None:
             self.optim.warmup = self.optim.warmup_epochs / self.dataset.epochs
         if self.loss.form != "cosine" and self.target.name == "shared":

@@ -17,6 +17,7 @@ from jepa_lab.data.views import ViewGroup
 from jepa_lab.losses import mean_terms
 from jepa_lab.modules.objective import Objective
 from jepa_lab.modules.optimisation import build_optimiser, learning_rate_factor
+from jepa_lab.networks.crate import zero_shares
 from jepa_lab.networks.seq_jepa import Representations, SeqJEPANetwork
 from jepa_lab.networks.target import make_ema_copy
 
@@ -143,6 +144,17 @@ class SeqJEPA(pl.LightningModule):
             self.objective.distance(reps.z[:, -1], reps.z_target),
             None if z_agg_again is None else z_agg_again.float(),
         )
+
+    def training_statistics(self) -> dict[str, float]:
+        """Of the last batch: of CRATE blocks `sparsity/<part>/<block>`, the share of zeros after the sparse step; of a
+        DINO form `dino/<statistic>`, see Match.statistics."""
+        values: dict[str, float] = {}
+        for part in ("aggregator", "predictor"):
+            shares = zero_shares(getattr(self.network, part))
+            values |= {f"sparsity/{part}/{name}": float(share) for name, share in shares.items()}
+        if self.objective.match is not None:
+            values |= {f"dino/{name}": value for name, value in self.objective.match.statistics(self.terms).items()}
+        return values
 
     def on_after_backward(self) -> None:
         self.weighted = {}

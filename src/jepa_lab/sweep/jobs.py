@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig
 
-from jepa_lab.config import Config, ToyConfig
+from jepa_lab.config import AnyConfig, ToyConfig
 from jepa_lab.errors import UserError
 from jepa_lab.ladder import checked_rungs
 from jepa_lab.sweep.records import Record
@@ -21,7 +21,7 @@ class SweepEnded(BaseException):
     """Unwinds the sweeper: a job was asked to stop, or failed where the sweep is to end then."""
 
 
-def check_jobs(jobs: Sequence[DictConfig], master: DictConfig) -> list[Config | ToyConfig]:
+def check_jobs(jobs: Sequence[DictConfig], master: DictConfig) -> list[AnyConfig]:
     """The checked configuration of every job. UserError for the first that is wrong, before any job starts."""
     if not jobs:
         raise UserError("the sweep has no job: no experiment matches the pattern")
@@ -31,7 +31,7 @@ def check_jobs(jobs: Sequence[DictConfig], master: DictConfig) -> list[Config | 
                 raise UserError(
                     f"experiment={job.name}: sweeps by itself and would lose its sweep inside another; run it alone"
                 )
-    configs: list[Config | ToyConfig] = []
+    configs: list[AnyConfig] = []
     errors = []
     for job in jobs:
         try:
@@ -46,14 +46,14 @@ def check_jobs(jobs: Sequence[DictConfig], master: DictConfig) -> list[Config | 
 
 
 def plan_jobs(
-    jobs: Sequence[DictConfig], configs: Sequence[Config | ToyConfig], build: bool = False
+    jobs: Sequence[DictConfig], configs: Sequence[AnyConfig], build: bool = False
 ) -> tuple[list[Record], str]:
     """(a record of every job with its run and what there is to do, a text about the data). Touches nothing on disk.
 
     A job whose data cannot be used, or with `build` whose model cannot be built, is "refused" with the reason. Data
     that several jobs share are read once.
     """
-    from jepa_lab.plan import build_data, decide, fingerprint, run_of
+    from jepa_lab.plan import build_data, decide, describe, fingerprint, run_of
 
     records: list[Record] = []
     prints: dict[str, str] = {}
@@ -72,15 +72,11 @@ def plan_jobs(
                 record.reason = f"{len(plan.runs)} runs, {len(plan.pending)} to train" if len(plan.runs) > 1 else None
                 texts[config.name] = "Gaussian views of the seed, drawn while training"
                 continue
-            key = repr(replace(config.dataset, tiers={}, epochs=0))
+            key = repr({k: v for k, v in asdict(config.dataset).items() if k not in ("tiers", "epochs")})
             if key not in prints:
                 splits = build_data(config)
                 prints[key] = fingerprint(splits)
-                counts = [len(s.images) for s in (splits.train, splits.val, splits.test)]
-                classes = f"{splits.train.n_classes} classes" if splits.train.n_classes else "no labels"
-                texts[config.dataset.name] = "{}: {:,} training, {:,} validation, {:,} test images, {}".format(
-                    config.dataset.name, *counts, classes
-                )
+                texts[config.dataset.name] = f"{config.dataset.name}: {describe(splits)}"
             run = run_of(config, prints[key])
             record.run_id, record.run_dir = run.run_id, str(run.path)
             record.state = TO_DO[decide(run, config.on_existing)]

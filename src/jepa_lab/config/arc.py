@@ -1,0 +1,90 @@
+"""The configuration of an ARC JEPA: what its runs have of their own, beside what all runs share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from omegaconf import MISSING
+
+from jepa_lab.config.arc_dataset import ArcDatasetConfig
+from jepa_lab.config.arc_loss import ArcLossConfig
+from jepa_lab.config.arc_model import ArcModelConfig, VQConfig
+from jepa_lab.config.gates import GatesConfig, check_experiment_gates
+from jepa_lab.config.ranges import at_least, one_of
+from jepa_lab.config.schema import (
+    DiagnosisConfig,
+    HardwareConfig,
+    LoggerConfig,
+    MonitorConfig,
+    NamedConfig,
+    OptimConfig,
+    PrecisionConfig,
+    SweepConfig,
+    TargetConfig,
+)
+
+
+@dataclass
+class EarlyStopConfig:
+    patience: int | None = None  # validations without a better primary loss; null: never
+    min_delta: float = 0.0  # what counts as better
+
+    def validate(self) -> None:
+        at_least("early_stop.patience", self.patience, 1)
+        at_least("early_stop.min_delta", self.min_delta, 0.0)
+
+
+@dataclass
+class ArcConfig:
+    study: str = MISSING
+    name: str = MISSING
+    seed: int = MISSING
+    runs_dir: str = MISSING
+    on_existing: str = MISSING
+    preflight: str = "warn"
+    max_wall_s: float | None = None
+    tier: NamedConfig = field(default_factory=NamedConfig)
+    expected: dict[str, Any] = field(default_factory=dict)  # dataset -> tier -> key -> text, shown beside the result
+    model: ArcModelConfig = field(default_factory=ArcModelConfig)
+    vq: VQConfig = field(default_factory=VQConfig)
+    loss: ArcLossConfig = field(default_factory=ArcLossConfig)
+    target: TargetConfig = field(default_factory=TargetConfig)
+    dataset: ArcDatasetConfig = field(default_factory=ArcDatasetConfig)
+    optim: OptimConfig = field(default_factory=OptimConfig)
+    early_stop: EarlyStopConfig = field(default_factory=EarlyStopConfig)
+    precision: PrecisionConfig = field(default_factory=PrecisionConfig)
+    hardware: HardwareConfig = field(default_factory=HardwareConfig)
+    monitor: MonitorConfig = field(default_factory=MonitorConfig)
+    diagnosis: DiagnosisConfig = field(default_factory=DiagnosisConfig)
+    sweep: SweepConfig = field(default_factory=SweepConfig)
+    gates: GatesConfig = field(default_factory=GatesConfig)
+    experiment_gates: dict[str, Any] = field(default_factory=dict)
+    logger: LoggerConfig = field(default_factory=LoggerConfig)
+
+    def validate(self) -> None:
+        """ValueError for the first key that is out of range or contradicts another."""
+        for part in vars(self).values():
+            if hasattr(part, "validate"):
+                part.validate()
+        if self.optim.warmup_epochs is not None:
+            self.optim.warmup = self.optim.warmup_epochs / self.dataset.epochs
+        d, published = self.dataset, self.dataset.slot_features == "published" and self.dataset.tokeniser == "slots"
+        if self.loss.invariance.form == "published" and self.loss.invariance.weights() and not published:
+            raise ValueError(
+                "loss.invariance.form=published needs dataset.slot_features=published: it moves those numbers"
+            )
+        if d.problem == "copies" and self.model.roles:
+            raise ValueError("model.roles=true: copies of one grid have no roles; give model.roles=false")
+        one_of("monitor.best", self.monitor.best, ["auto", "val/skill", "val/retrieval/mrr", "val/retrieval/top1",
+                                                   "val/z_agg/effective_rank"])  # fmt: skip
+        if self.monitor.subspace or self.monitor.sweep_every is not None:
+            raise ValueError("monitor.subspace and monitor.sweep_every read views of images; ARC tasks have none")
+        check_experiment_gates(self.experiment_gates)
+        at_least("seed", self.seed, 0)
+        at_least("max_wall_s", self.max_wall_s, 0.0, exclusive=True)
+        if not self.runs_dir.strip():
+            raise ValueError("runs_dir is empty: the folder where runs are kept")
+        one_of("on_existing", self.on_existing, ["resume", "restart", "error"])
+        self.preflight = "off" if self.preflight == "False" else self.preflight  # what a YAML file makes of off
+        one_of("preflight", self.preflight, ["warn", "strict", "off"])

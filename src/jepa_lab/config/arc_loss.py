@@ -1,0 +1,95 @@
+"""The dataclass behind the losses of the ARC JEPA."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from jepa_lab.config.ranges import at_least, one_of, within
+
+
+@dataclass
+class TemperatureConfig:
+    init: float = 0.1
+    min: float = 0.03
+    max: float = 0.3
+    learn: bool = True
+    bound: str = "soft"  # | clamp: no gradient beyond the bounds, as published
+
+    def validate(self) -> None:
+        at_least("loss.temperature.min", self.min, 0.0, exclusive=True)
+        if self.min >= self.max:
+            raise ValueError(f"loss.temperature.min={self.min:g}: must be below loss.temperature.max={self.max:g}")
+        within("loss.temperature.init", self.init, self.min, self.max)
+        one_of("loss.temperature.bound", self.bound, ["soft", "clamp"])
+
+
+@dataclass
+class SigregConfig:
+    weight: float = 0.0
+    n_slices: int = 256
+    n_points: int = 17
+    t_max: float = 3.0
+    form: str = "reference"  # | published: of rows of length 1, without the factor n
+
+    def validate(self) -> None:
+        at_least("loss.sigreg.weight", self.weight, 0.0)
+        at_least("loss.sigreg.n_slices", self.n_slices, 1)
+        at_least("loss.sigreg.n_points", self.n_points, 3)
+        if self.n_points % 2 == 0:
+            raise ValueError(f"loss.sigreg.n_points={self.n_points}: an odd number of knots")
+        at_least("loss.sigreg.t_max", self.t_max, 0.0, exclusive=True)
+        one_of("loss.sigreg.form", self.form, ["reference", "published"])
+
+
+@dataclass
+class InvarianceConfig:
+    """Weights of the terms that ask for the same vectors after a transform of all grids of an example."""
+
+    color: float = 0.0
+    translation: float = 0.0
+    symmetry: float = 0.0
+    form: str = "true"  # | published: transforms of tokens that are no symmetries of grids
+    max_delta: float = 0.1  # published: the largest shift of an object, of the grid's side
+
+    def validate(self) -> None:
+        self.form = "true" if self.form == "True" else self.form  # what a YAML file makes of true
+        for key in ("color", "translation", "symmetry", "max_delta"):
+            at_least(f"loss.invariance.{key}", getattr(self, key), 0.0)
+        one_of("loss.invariance.form", self.form, ["true", "published"])
+
+    def weights(self) -> dict[str, float]:
+        """{family: weight} of those above 0."""
+        return {key: w for key in ("color", "translation", "symmetry") if (w := getattr(self, key)) > 0}
+
+
+@dataclass
+class RelationalConfig:
+    weight: float = 0.0
+    self_weight: float = 0.0  # published: that the relations within a context agree
+    form: str = "normalised"  # | published: the fourth power of the embeddings' scale
+
+    def validate(self) -> None:
+        at_least("loss.relational.weight", self.weight, 0.0)
+        at_least("loss.relational.self_weight", self.self_weight, 0.0)
+        one_of("loss.relational.form", self.form, ["normalised", "published"])
+        if self.form == "normalised" and self.self_weight:
+            raise ValueError(
+                f"loss.relational.self_weight={self.self_weight:g}: only loss.relational.form=published has it"
+            )
+
+
+@dataclass
+class ArcLossConfig:
+    form: str = "info_nce"  # | l2: squared distance of unit vectors
+    queue: int = 1024  # negatives of earlier batches
+    exclude_same_task: bool = True  # outputs of the same task are no negatives
+    temperature: TemperatureConfig = field(default_factory=TemperatureConfig)
+    sigreg: SigregConfig = field(default_factory=SigregConfig)
+    invariance: InvarianceConfig = field(default_factory=InvarianceConfig)
+    relational: RelationalConfig = field(default_factory=RelationalConfig)
+
+    def validate(self) -> None:
+        one_of("loss.form", self.form, ["info_nce", "l2"])
+        at_least("loss.queue", self.queue, 0)
+        for part in (self.temperature, self.sigreg, self.invariance, self.relational):
+            part.validate()

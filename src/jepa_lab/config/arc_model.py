@@ -1,0 +1,123 @@
+"""The dataclasses behind the model and the codebook of the ARC JEPA."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from omegaconf import MISSING
+
+from jepa_lab.config.ranges import at_least, one_of, unset, within
+
+
+@dataclass
+class ArcModelConfig:
+    name: str = MISSING  # arc_jepa
+    width: int = MISSING  # h, of tokens and grids
+    depth: int = MISSING  # blocks of the token encoder
+    heads: int = MISSING
+    dropout: float = 0.0  # of the blocks
+    attention: str = "adjacency"  # | full: between all tokens of a grid
+    final_norm: bool = True  # false: the scale of the tokens is free, as published
+    context: str = "attention"  # | mean | last | learned | gru: how the grids of a context become one vector
+    roles: bool = True  # false: the aggregation is not told which grid is an input, an output, the query; as published
+    predictor: str = "mlp"  # | none, as published
+    hidden: int = MISSING  # of the predictor
+    projection: int = MISSING  # dimensions that are compared
+    projection_form: str = "linear_end"  # | relu_end, as published
+
+    def validate(self) -> None:
+        one_of("model.name", self.name, ["arc_jepa"])
+        for key in ("width", "depth", "heads", "hidden", "projection"):
+            at_least(f"model.{key}", getattr(self, key), 1)
+        if self.width % self.heads:
+            raise ValueError(f"model.heads={self.heads}: must divide model.width={self.width}")
+        within("model.dropout", self.dropout, 0.0, 0.9)
+        one_of("model.attention", self.attention, ["adjacency", "full"])
+        one_of("model.context", self.context, ["attention", "mean", "last", "learned", "gru"])
+        one_of("model.predictor", self.predictor, ["mlp", "none"])
+        one_of("model.projection_form", self.projection_form, ["linear_end", "relu_end"])
+
+
+@dataclass
+class RefreshConfig:
+    enabled: bool = True
+    interval: int = 20  # optimiser steps (with vq.update=forward: training forwards) between two looks
+    threshold: float = 0.1  # of uniform use; rule=legacy_share: of all use
+    rule: str = "relative"  # | staleness | legacy_share
+    stale_after: int | None = None  # staleness: optimiser steps without use
+    cap: float = 0.1  # share of the codebook that one event may revive
+    cool_down: int = 0  # optimiser steps before the same code may be revived again
+    ramp: float = 0.0  # share of the run before the first event
+
+    def validate(self, size: int) -> None:
+        one_of("vq.refresh.rule", self.rule, ["relative", "staleness", "legacy_share"])
+        at_least("vq.refresh.interval", self.interval, 1)
+        at_least("vq.refresh.cool_down", self.cool_down, 0)
+        at_least("vq.refresh.threshold", self.threshold, 0.0)
+        if self.rule != "staleness" and self.threshold >= 1:
+            what = "a share of all use" if self.rule == "legacy_share" else "relative to uniform use"
+            raise ValueError(f"vq.refresh.threshold={self.threshold:g}: below 1; it is {what}, at 1 every code is dead")
+        at_least("vq.refresh.cap", self.cap, 0.0, exclusive=True)
+        within("vq.refresh.cap", self.cap, 0.0, 1.0)
+        within("vq.refresh.ramp", self.ramp, 0.0, 1.0)
+        if self.rule == "staleness":
+            if self.stale_after is None:
+                raise ValueError("vq.refresh.stale_after is missing: the steps after which an unused code is dead")
+            at_least("vq.refresh.stale_after", self.stale_after, 1)
+        else:
+            unset("vq.refresh.stale_after", self.stale_after, f"vq.refresh.rule={self.rule} does not have it")
+
+
+@dataclass
+class VQConfig:
+    enabled: bool = True
+    kind: str = "hard"  # | gumbel | fsq
+    site: str = "main"  # | side: the codes are made beside the path to the prediction
+    size: int | None = None  # K
+    commitment: float | None = None  # beta
+    ema_decay: float | None = None  # null: the codebook by gradient
+    init: str | None = None  # kmeans | data | uniform | empty
+    in_objective: bool = True  # false: the loss of the codebook is not minimised, as published
+    weight_on: str | None = None  # commitment | codebook: the term that commitment weighs
+    update: str | None = None  # step | forward: the codebook's average moves once a step, or at every forward pass
+    count_padding: bool = False  # true: empty places count as tokens, as published
+    share: bool = True  # false: the target has a codebook of its own, as published
+    levels: list[int] | None = None  # fsq
+    gumbel_start: float | None = None  # gumbel: temperature at the start, and from `gumbel_share` of the run on
+    gumbel_end: float | None = None
+    gumbel_share: float | None = None
+    usage_weight: float | None = None  # gumbel: of ln K - H(mean assignment)
+    refresh: RefreshConfig = field(default_factory=RefreshConfig)
+
+    def validate(self) -> None:
+        one_of("vq.kind", self.kind, ["hard", "gumbel", "fsq"])
+        one_of("vq.site", self.site, ["main", "side"])
+        if not self.enabled:
+            return
+        hard = ("commitment", "init", "weight_on", "update")
+        soft = ("gumbel_start", "gumbel_end", "gumbel_share", "usage_weight")
+        reads = {"hard": ("size", *hard), "gumbel": ("size", *soft), "fsq": ("levels",)}[self.kind]
+        for key in ("size", *hard, *soft, "levels"):
+            if key not in reads:
+                unset(f"vq.{key}", getattr(self, key), f"vq.kind={self.kind} does not have it")
+            elif getattr(self, key) is None:
+                raise ValueError(f"vq.{key} is missing: vq.kind={self.kind} needs it")
+        if self.kind != "hard":
+            unset("vq.ema_decay", self.ema_decay, f"vq.kind={self.kind} has no average")
+        at_least("vq.size", self.size, 2)
+        at_least("vq.commitment", self.commitment, 0.0)
+        at_least("vq.usage_weight", self.usage_weight, 0.0)
+        within("vq.ema_decay", self.ema_decay, 0.0, 1.0)
+        within("vq.gumbel_share", self.gumbel_share, 0.0, 1.0)
+        for key in ("gumbel_start", "gumbel_end"):
+            at_least(f"vq.{key}", getattr(self, key), 0.0, exclusive=True)
+        if self.levels is not None and (not self.levels or min(self.levels) < 2):
+            raise ValueError(f"vq.levels={self.levels}: two levels or more for every dimension")
+        if self.kind == "hard":
+            one_of("vq.init", self.init, ["kmeans", "data", "uniform", "empty"])
+            one_of("vq.weight_on", self.weight_on, ["commitment", "codebook"])
+            one_of("vq.update", self.update, ["step", "forward"])
+        if self.kind != "hard" and self.refresh.enabled:
+            raise ValueError(f"vq.refresh.enabled=true: codes of vq.kind={self.kind} cannot be revived; give false")
+        if self.refresh.enabled:
+            self.refresh.validate(self.size or 2)
