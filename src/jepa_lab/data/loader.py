@@ -1,9 +1,9 @@
-"""Batches of images held in memory, in an order that depends on (seed, epoch) alone and can be resumed anywhere."""
+"""Batches of what is held in memory, in an order that depends on (seed, epoch) alone and can be resumed anywhere."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor
@@ -14,18 +14,19 @@ from jepa_lab.data.images import ImageSource
 ImageBatch = tuple[str, Tensor, Tensor, Tensor | None] | tuple[str, Tensor, Tensor, Tensor | None, Tensor]
 
 
-class EpochLoader:
-    """Iterates over an ImageSource in batches; Lightning drives its epoch and stores its position.
+Batch = TypeVar("Batch")
+
+
+class EpochBatches(Generic[Batch]):
+    """Iterates over n samples in batches, which subclasses make; Lightning drives its epoch and stores its position.
 
     Training order is a permutation drawn from (seed, epoch), the last short batch left out (its batch-norm statistics
-    would be another distribution's). Evaluation order is the source's, every image once. `__iter__` is a generator on
+    would be another distribution's). Evaluation order is the source's, every sample once. `__iter__` is a generator on
     purpose: its body starts after Lightning has told the epoch.
     """
 
-    def __init__(
-        self, source: ImageSource, batch_size: int, *, split: str, seed: int = 0, shuffle: bool = False
-    ) -> None:
-        self.source = source
+    def __init__(self, n: int, batch_size: int, *, split: str, seed: int = 0, shuffle: bool = False) -> None:
+        self.n = n
         self.batch_size = batch_size
         self.split = split
         self.seed = seed
@@ -36,10 +37,9 @@ class EpochLoader:
         self.batch_sampler = None  # Lightning looks at it before `sampler`
 
     def __len__(self) -> int:
-        n = len(self.source.images)
-        return n // self.batch_size if self.shuffle else -(-n // self.batch_size)
+        return self.n // self.batch_size if self.shuffle else -(-self.n // self.batch_size)
 
-    def __iter__(self) -> Iterator[ImageBatch]:
+    def __iter__(self) -> Iterator[Batch]:
         order = self._order()
         start, self._skip = self._skip, 0
         for position in range(start, len(self)):
@@ -47,19 +47,16 @@ class EpochLoader:
             yield self._batch(order[position * self.batch_size : (position + 1) * self.batch_size])
 
     def _order(self) -> Tensor:
-        n = len(self.source.images)
         if not self.shuffle:
-            return torch.arange(n)
+            return torch.arange(self.n)
         generator = torch.Generator().manual_seed((self.seed * 1_000_003 + self.epoch) % 2**63)
-        return torch.randperm(n, generator=generator)
+        return torch.randperm(self.n, generator=generator)
 
-    def _batch(self, index: Tensor) -> ImageBatch:
-        labels = None if self.source.labels is None else self.source.labels[index]
-        batch = (self.split, index, self.source.images[index], labels)
-        return batch if self.source.maps is None else (*batch, self.source.maps[index])
+    def _batch(self, index: Tensor) -> Batch:
+        raise NotImplementedError
 
     @property
-    def sampler(self) -> EpochLoader:
+    def sampler(self) -> EpochBatches[Batch]:
         """Lightning calls `set_epoch` on a loader's sampler."""
         return self
 
@@ -72,3 +69,18 @@ class EpochLoader:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.epoch, self._skip = state["epoch"], state["position"]
+
+
+class EpochLoader(EpochBatches[ImageBatch]):
+    """Batches of an ImageSource."""
+
+    def __init__(
+        self, source: ImageSource, batch_size: int, *, split: str, seed: int = 0, shuffle: bool = False
+    ) -> None:
+        super().__init__(len(source.images), batch_size, split=split, seed=seed, shuffle=shuffle)
+        self.source = source
+
+    def _batch(self, index: Tensor) -> ImageBatch:
+        labels = None if self.source.labels is None else self.source.labels[index]
+        batch = (self.split, index, self.source.images[index], labels)
+        return batch if self.source.maps is None else (*batch, self.source.maps[index])
