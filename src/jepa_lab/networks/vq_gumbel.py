@@ -1,0 +1,67 @@
+"""GumbelQuantizer: a code is sampled by its nearness, and all codes get a gradient (Jang et al. 2017)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from jepa_lab.losses.terms import LossTerms
+from jepa_lab.networks.vq_hard import Codebook
+from jepa_lab.networks.vq_maths import squared_distances, usage_deficit
+
+
+class GumbelQuantizer(Codebook):
+    """Straight-through samples of softmax((scale * -|x - e|^2 + Gumbel noise) / temperature) in training; the nearest
+    code in evaluation. `codes` are those that z is made of: in training, the samples.
+
+    temperature: (start, end), linear in the share of the run that set_progress gives; at first the start. The noise is
+    of torch's global stream. One loss term, `usage` = ln K - H(mean of softmax(scale * -|x - e|^2)), without noise,
+    nats, 0 at uniform use, with a gradient (the public code took H from counts, which have none; init "empty" is
+    "uniform" here, with counts 0); of this rank's tokens. total = usage_weight * usage, 0 if not in_objective.
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        size: int,
+        *,
+        temperature: tuple[float, float] = (1.0, 0.1),
+        scale: float = 1.0,
+        usage_weight: float = 0.01,
+        in_objective: bool = True,
+        **common: object,
+    ) -> None:
+        super().__init__(dim, size, learned=True, **common)  # type: ignore[arg-type]
+        if min(temperature) <= 0.0 or scale <= 0.0:
+            raise ValueError(f"gumbel temperature and scale must be above 0, got {temperature} and {scale}")
+        if usage_weight < 0.0:
+            raise ValueError(f"usage_weight must be 0 or more, got {usage_weight}")
+        self.schedule = (float(temperature[0]), float(temperature[1]))
+        self.temperature = self.schedule[0]
+        self.scale = scale
+        self.usage_weight = usage_weight
+        self.in_objective = in_objective
+
+    def set_progress(self, share: float) -> None:
+        start, end = self.schedule
+        self.temperature = start + (end - start) * min(max(share, 0.0), 1.0)
+
+    def quantize(self, x: Tensor) -> tuple[Tensor, Tensor, LossTerms]:
+        vectors = self.vectors.to(x.dtype)
+        logits = -self.scale * squared_distances(x, vectors)
+        loss = self.loss(logits)
+        if not self.training:
+            codes = logits.argmax(dim=1)
+            return vectors[codes], codes, loss
+        noise = -torch.empty_like(logits).exponential_().log()
+        soft = torch.softmax((logits + noise) / self.temperature, dim=1)
+        codes = soft.argmax(dim=1)
+        hard = torch.zeros_like(soft).scatter_(1, codes.unsqueeze(1), 1.0)
+        return (hard + (soft - soft.detach())) @ vectors, codes, loss
+
+    def loss(self, logits: Tensor) -> LossTerms:
+        """Of the (n, K) logits of live tokens; 0 without tokens."""
+        usage = usage_deficit(torch.softmax(logits, dim=1)) if len(logits) else logits.sum()
+        if not self.in_objective:
+            return LossTerms(logits.new_zeros(()), {"usage": usage.detach()})
+        return LossTerms(self.usage_weight * usage, {"usage": usage})

@@ -1,0 +1,35 @@
+"""What a codebook must know of the other ranks. Without torch.distributed everything here gives its input back."""
+
+from __future__ import annotations
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+
+def world_size() -> int:
+    """The number of processes that train together, 1 without torch.distributed."""
+    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+
+
+def summed(x: Tensor) -> Tensor:
+    """The sum over ranks of a tensor of one shape on all of them; without gradient. x itself on one rank."""
+    if world_size() == 1:
+        return x
+    total = x.detach().clone()
+    dist.all_reduce(total)
+    return total
+
+
+def gathered(rows: Tensor) -> Tensor:
+    """The (n, d) rows of all ranks in the order of ranks, n of each its own; without gradient."""
+    if world_size() == 1:
+        return rows
+    sizes = [torch.zeros(1, dtype=torch.int64, device=rows.device) for _ in range(world_size())]
+    dist.all_gather(sizes, torch.tensor([len(rows)], device=rows.device))
+    longest = int(max(int(size) for size in sizes))
+    padded = rows.new_zeros(longest, rows.shape[1])
+    padded[: len(rows)] = rows.detach()
+    parts = [torch.empty_like(padded) for _ in sizes]
+    dist.all_gather(parts, padded)
+    return torch.cat([part[: int(size)] for part, size in zip(parts, sizes, strict=True)])
