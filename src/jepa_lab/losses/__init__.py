@@ -2,6 +2,7 @@
 
 from jepa_lab.losses.coding_rate import coding_rate, normalise_features, resolve_alpha
 from jepa_lab.losses.dino import DinoLoss, MismatchedSharpening
+from jepa_lab.losses.info_nce import chance, info_nce, info_nce_rows, negatives, same_task
 from jepa_lab.losses.prediction import best_constant_loss, cosine_prediction, skill, target_directions
 from jepa_lab.losses.rate_forms import mcr2_rate, simdino_expansion
 from jepa_lab.losses.rate_loss import RateLoss
@@ -13,12 +14,17 @@ __all__ = [
     "MismatchedSharpening",
     "RateLoss",
     "best_constant_loss",
+    "chance",
     "coding_rate",
     "cosine_prediction",
+    "info_nce",
+    "info_nce_rows",
     "mcr2_rate",
     "mean_terms",
+    "negatives",
     "normalise_features",
     "resolve_alpha",
+    "same_task",
     "simdino_expansion",
     "skill",
     "target_directions",
