@@ -9,6 +9,7 @@ from jepa_lab.metrics import (
     Distributions,
     assignment_churn,
     code_norms,
+    codebook_churn,
     dead_code_age,
     distribution_statistics,
     kl,
@@ -30,7 +31,7 @@ def test_dead_code_age_is_the_mean_time_since_the_last_use() -> None:
 def test_code_norms_tell_a_code_that_runs_away() -> None:
     codes = torch.tensor([[3.0, 4.0], [0.0, 5.0], [5.0, 0.0], [50.0, 0.0], [0.0, 0.0]])
     values = {name: float(value) for name, value in code_norms(codes).items()}
-    assert values == pytest.approx({"mean": 13.0, "min": 0.0, "max": 50.0, "spread": 10.0})
+    assert values == pytest.approx({"mean": 13.0, "median": 5.0, "min": 0.0, "max": 50.0, "spread": 10.0})
     assert float(code_norms(1e-9 * codes)["spread"]) == pytest.approx(10.0)
     assert float(code_norms(torch.zeros(4, 2))["spread"]) == 0.0
     with pytest.raises(ValueError, match=r"\(3,\)"):
@@ -46,6 +47,19 @@ def test_churn_is_the_share_of_inputs_that_changed_their_code() -> None:
         assignment_churn(before, before.float())
     with pytest.raises(ValueError, match=r"\(4,\) and \(3,\)"):
         assignment_churn(before, before[:3])
+
+
+def test_codebook_churn_is_zero_for_a_moved_codebook_with_the_same_cells_and_one_for_exchanged_codes() -> None:
+    z = torch.cat([torch.randn(50, 2) + 20, torch.randn(50, 2) - 20])
+    book = torch.tensor([[20.0, 20.0], [-20.0, -20.0]])
+    assert float(codebook_churn(z, book, book + 1.0)) == 0.0
+    assert float(codebook_churn(z, book, book.flip(0))) == 1.0
+    beside = torch.tensor([[20.0, 20.0], [21.0, 21.0]])  # now all that lay below is nearest to the first code
+    assert float(codebook_churn(z[50:], book, beside)) == 1.0
+    with pytest.raises(ValueError, match=r"\(2, 2\) and \(1, 2\)"):
+        codebook_churn(z, book, book[:1])
+    with pytest.raises(ValueError, match="indices"):
+        codebook_churn(z[:0], book, book)
 
 
 def test_quantisation_error_is_relative_to_the_variance_of_what_is_quantised() -> None:

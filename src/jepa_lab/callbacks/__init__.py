@@ -1,6 +1,8 @@
-"""Callbacks: one concern each. Two act on the model (the target's average, later the codebook); all others read."""
+"""Callbacks: one concern each. Two act on the model (the target's average, the codebook); all others read."""
 
 from jepa_lab.callbacks.checkpoints import Saver, WholeFiles, has_checkpoint, usable_checkpoint
+from jepa_lab.callbacks.codebook_log import CodebookLog
+from jepa_lab.callbacks.codebook_refresh import CodebookRefresh
 from jepa_lab.callbacks.collapse import CollapseMonitor
 from jepa_lab.callbacks.finite import FiniteGuard
 from jepa_lab.callbacks.gates import Gates
@@ -17,6 +19,8 @@ from jepa_lab.callbacks.training_log import TrainingLog
 from jepa_lab.callbacks.verdict import CurrentVerdict, StateBar, VerdictStop
 
 __all__ = [
+    "CodebookLog",
+    "CodebookRefresh",
     "CollapseMonitor",
     "CurrentVerdict",
     "EpochLines",

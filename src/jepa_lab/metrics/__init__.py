@@ -4,6 +4,7 @@ from jepa_lab.metrics.alignment import alignment, invariance_error, lidar, unifo
 from jepa_lab.metrics.codebook import (
     assignment_churn,
     code_norms,
+    codebook_churn,
     dead_code_age,
     perplexity,
     quantisation_error,
@@ -53,6 +54,7 @@ __all__ = [
     "alpha_req",
     "assignment_churn",
     "code_norms",
+    "codebook_churn",
     "collapse_metrics",
     "condition_number",
     "coordinate_participation",

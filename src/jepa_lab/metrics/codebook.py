@@ -30,13 +30,14 @@ def dead_code_age(last_used: Tensor, step: int) -> Tensor:
 
 
 def code_norms(codes: Tensor) -> dict[str, Tensor]:
-    """Lengths of (K, d) codes: `mean`, `min`, `max`, and `spread`, the largest / the median one (1 for equal lengths;
-    0 where all are 0, infinite where half are). Codes whose length runs away are chosen no more."""
+    """Lengths of (K, d) codes: `mean`, `median` (the lower of two), `min`, `max`, `spread`: the largest / the median
+    one (1 for equal lengths; 0 where all are 0, infinite where half are). Codes whose length runs away are chosen no
+    more."""
     if codes.ndim != 2 or codes.shape[0] < 1 or codes.shape[1] < 1:
         raise ValueError(f"expected codes (K, d), got {tuple(codes.shape)}")
     norms = check_finite(codes).norm(dim=1)
     spread = norms.max() / norms.median() if float(norms.max()) > 0 else torch.zeros_like(norms[0])
-    return {"mean": norms.mean(), "min": norms.min(), "max": norms.max(), "spread": spread}
+    return {"mean": norms.mean(), "median": norms.median(), "min": norms.min(), "max": norms.max(), "spread": spread}
 
 
 def assignment_churn(codes_before: Tensor, codes_after: Tensor) -> Tensor:
@@ -50,6 +51,16 @@ def assignment_churn(codes_before: Tensor, codes_after: Tensor) -> Tensor:
     if before.is_floating_point() or after.is_floating_point():
         raise ValueError(f"code indices are integers, got {before.dtype} and {after.dtype}")
     return (before != after).cpu().to(torch.float64).mean()
+
+
+def codebook_churn(z: Tensor, before: Tensor, after: Tensor) -> Tensor:
+    """Share of (n, d) inputs whose nearest code has another index in the (K, d) codebook `after` than in `before`, in
+    [0, 1]. ValueError for codebooks of unequal shapes, another d, or no inputs."""
+    if before.ndim != 2 or before.shape != after.shape or z.ndim != 2 or z.shape[1] != before.shape[1]:
+        shapes = f"{tuple(z.shape)}, {tuple(before.shape)} and {tuple(after.shape)}"
+        raise ValueError(f"expected inputs (n, d) and two codebooks (K, d), got {shapes}")
+    z, *books = (check_finite(part) for part in (z, before, after))
+    return assignment_churn(*(torch.cdist(z, book).argmin(dim=1) for book in books))
 
 
 def quantisation_error(z: Tensor, q: Tensor) -> Tensor:

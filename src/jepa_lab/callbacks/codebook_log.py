@@ -1,0 +1,134 @@
+"""CodebookLog: how the codes are used, in windows of training tokens and over every evaluation pass."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+
+from jepa_lab.callbacks.publish import publish
+from jepa_lab.metrics import code_norms, codebook_churn, dead_code_age, perplexity, usage
+from jepa_lab.networks.vq_base import Quantizer
+from jepa_lab.networks.vq_ranks import gathered, summed
+
+CHURN_TOKENS = 2048
+
+
+class CodebookLog(pl.Callback):
+    """Logs `train/codebook/<name>` whenever `window_tokens` live tokens have been quantised, so that windows of runs
+    with other batch sizes compare, and `<eval_prefix>/codebook/<name>` after every evaluation pass.
+
+    Counts `pl_module.codes`, int64 of any shape with -1 where there is no token (in training those of the context; in
+    evaluation `pl_module.target_codes` too, where the module has them), of all ranks. Names: usage, perplexity (of the
+    window, or the pass), n (its tokens), dead_code_age (mean optimiser steps since codes were last used in training),
+    norm_median, norm_min, norm_max, and for windows churn: the share of the last step's tokens that have another code
+    than they would have had at the end of the window before (not for the first window, nor for codes that are fixed).
+    A window closes at the end of an optimiser step, exactly at `window_tokens`: what is left begins the next; where
+    one step fills several, the last is logged. Steps that were skipped are not counted. ValueError for a window below
+    1.
+    """
+
+    def __init__(self, window_tokens: int = 65536) -> None:
+        if window_tokens < 1:
+            raise ValueError(f"a window has at least one token, got {window_tokens}")
+        self.window_tokens = window_tokens
+        self._last_step = 0
+        self._step_codes: list[Tensor] = []  # of the batches of this optimiser step: in no checkpoint
+        self._counts: Tensor | None = None  # (K,) of the window so far
+        self._codebook: Tensor | None = None  # (K, d) at the end of the window before
+        self._evaluated: Tensor | None = None
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        self._last_step = trainer.global_step
+        self._step_codes = []
+
+    @torch.no_grad()
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, *args: Any) -> None:
+        vq = getattr(pl_module, "vq", None)
+        if vq is None:
+            return
+        self._step_codes.append(_live(pl_module.codes))
+        if trainer.global_step == self._last_step:
+            return
+        self._last_step = trainer.global_step
+        codes, self._step_codes = torch.cat(self._step_codes), []
+        if getattr(pl_module, "skipped", False):
+            return
+        full = self._windows(gathered(codes.unsqueeze(1)).squeeze(1).cpu(), vq.size)
+        if full is not None:
+            values = {**_use(full), **_state(vq), **self._churn(vq)}
+            publish(trainer, {f"train/codebook/{name}": value for name, value in values.items()})
+
+    def _windows(self, codes: Tensor, size: int) -> Tensor | None:
+        """Adds (n,) codes; the (K,) counts of the last window that they have filled, if any."""
+        counts = self._counts if self._counts is not None else torch.zeros(size, dtype=torch.int64)
+        full = None
+        while len(codes):
+            room = self.window_tokens - int(counts.sum())
+            counts = counts + torch.bincount(codes[:room], minlength=size)
+            codes = codes[room:]
+            if int(counts.sum()) == self.window_tokens:
+                full, counts = counts, torch.zeros_like(counts)
+        self._counts = counts
+        return full
+
+    def _churn(self, vq: Quantizer) -> dict[str, float]:
+        if not vq.revivable:
+            return {}
+        tokens, now = vq.live_tokens(CHURN_TOKENS).cpu(), vq.codebook.detach().cpu().clone()
+        before, self._codebook = self._codebook, now
+        if before is None or not len(tokens) or not bool(torch.isfinite(tokens).all() & torch.isfinite(now).all()):
+            return {}
+        return {"churn": float(codebook_churn(tokens, before, now))}
+
+    def on_validation_epoch_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        self._evaluated = None
+
+    @torch.no_grad()
+    def on_validation_batch_end(self, trainer: pl.Trainer, pl_module: Any, *args: Any) -> None:
+        vq = getattr(pl_module, "vq", None)
+        if vq is None:
+            return
+        for codes in (pl_module.codes, getattr(pl_module, "target_codes", None)):
+            if codes is not None:
+                counts = torch.bincount(_live(codes), minlength=vq.size)
+                self._evaluated = counts if self._evaluated is None else self._evaluated + counts
+
+    @torch.no_grad()
+    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        counts, self._evaluated = self._evaluated, None
+        if counts is None or trainer.sanity_checking:
+            return
+        counts = summed(counts)
+        if int(counts.sum()):
+            values = {**_use(counts), **_state(pl_module.vq)}
+            publish(trainer, {f"{pl_module.eval_prefix}/codebook/{name}": value for name, value in values.items()})
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"window_tokens": self.window_tokens, "counts": self._counts, "codebook": self._codebook}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        if state_dict["window_tokens"] == self.window_tokens:  # else a window begins anew
+            self._counts = state_dict["counts"]
+        self._codebook = state_dict["codebook"]
+
+
+def _live(codes: Tensor) -> Tensor:
+    return codes[codes >= 0]
+
+
+def _use(counts: Tensor) -> dict[str, float]:
+    return {"usage": float(usage(counts)), "perplexity": float(perplexity(counts)), "n": float(counts.sum())}
+
+
+def _state(vq: Quantizer) -> dict[str, float]:
+    """Ages and lengths of the codes; no lengths where they are not finite."""
+    oldest = int(vq.age.max())
+    values = {"dead_code_age": float(dead_code_age(oldest - vq.age, oldest))}
+    codebook = vq.codebook.detach()
+    if bool(torch.isfinite(codebook).all()):
+        norms = code_norms(codebook)
+        values |= {f"norm_{name}": float(norms[name]) for name in ("median", "min", "max")}
+    return values
