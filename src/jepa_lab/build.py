@@ -209,26 +209,10 @@ def best_key(config: Config, n_classes: int) -> str:
 
 def build_callbacks(
     config: Config, budget: Budget, run: RunDir, ledger: ParquetLedger, val: ImageSource, stop: Stop
-) -> list[object]:
-    """In the order they act: the guard, the target, then readers, then the checkpoint (Lightning keeps it last)."""
-    callbacks: list[object] = [FiniteGuard(skip=config.diagnosis.on_nan == "skip")]
-    if config.target.name == "ema":
-        callbacks.append(
-            TargetEMA(target_tau(config, budget.steps), config.target.schedule, budget.steps, config.target.bn_buffers)
-        )
-    if config.monitor.sweep_anchors > 0:
-        callbacks.append(FactorSweeps(val.images[: config.monitor.sweep_anchors], config.monitor.sweep_every))
+) -> list[Any]:
+    """Those of every run around the readers of a seq-JEPA."""
     probes, batches = config.probes, budget.batches * config.dataset.epochs
-    saver = Saver(run.checkpoints, best_key(config, val.n_classes), ledger, config.monitor.save_every_s, run.run_id)
-    current = CurrentVerdict(ledger, asdict(config))
-    if config.monitor.gradients_every is not None:
-        callbacks.append(GradientStatistics(config.monitor.gradients_every))
-    if config.monitor.features_every is not None:
-        callbacks.append(TrainingFeatures(config.monitor.features_every))
-    if sys.stderr.isatty():
-        callbacks.append(StateBar(current))
-    callbacks += [
-        TrainingLog(config.monitor.log_every),
+    readers: list[Any] = [
         OnlineProbes(
             lr=probes.lr,
             weight_decay=probes.weight_decay,
@@ -239,6 +223,44 @@ def build_callbacks(
             leak_head=probes.leak_head,
         ),
         SeqJEPAMonitor(subspace=config.monitor.subspace),
+    ]
+    actors: list[Any] = []
+    if config.monitor.sweep_anchors > 0:
+        actors.append(FactorSweeps(val.images[: config.monitor.sweep_anchors], config.monitor.sweep_every))
+    best = best_key(config, val.n_classes)
+    return frame_callbacks(config, budget, run, ledger, stop, best, actors, readers)
+
+
+def frame_callbacks(
+    config: Config | ArcConfig,
+    budget: Budget,
+    run: RunDir,
+    ledger: ParquetLedger,
+    stop: Stop,
+    best: str,
+    actors: list[Any],
+    readers: list[Any],
+) -> list[Any]:
+    """In the order they act: the guard, the target, what else acts on the model, then readers, then the checkpoint
+    (Lightning keeps it last). `best`: the metric that chooses best.ckpt."""
+    callbacks: list[Any] = [FiniteGuard(skip=config.diagnosis.on_nan == "skip")]
+    if config.target.name == "ema":
+        callbacks.append(
+            TargetEMA(target_tau(config, budget.steps), config.target.schedule, budget.steps, config.target.bn_buffers)
+        )
+    saver = Saver(run.checkpoints, best, ledger, config.monitor.save_every_s, run.run_id)
+    current = CurrentVerdict(ledger, asdict(config))
+    callbacks += actors
+    if config.monitor.gradients_every is not None:
+        callbacks.append(GradientStatistics(config.monitor.gradients_every))
+    if config.monitor.features_every is not None:
+        callbacks.append(TrainingFeatures(config.monitor.features_every))
+    if sys.stderr.isatty():
+        callbacks.append(StateBar(current))
+    return [
+        *callbacks,
+        TrainingLog(config.monitor.log_every),
+        *readers,
         current,
         EpochLines(config.dataset.epochs, current.text),
         Gates(config.gates.limits(), lambda: last_values(ledger.history())),
@@ -247,4 +269,3 @@ def build_callbacks(
         VerdictStop(config.diagnosis.stop_on, current),
         Stopper(stop, config.max_wall_s, saver),
     ]
-    return callbacks

@@ -12,6 +12,7 @@ from jepa_lab.diagnosis.thresholds import Thresholds, distance
 CALMER = ("optim.lr*0.3", "optim.clip=1")
 # of a loss that is a match: their rise is no explosion, the rate is meant to grow
 NO_AUXILIARY = ("prediction", "total", "rate", "cross_entropy", "teacher_entropy", "kl", "supervised")
+OF_CODEBOOK = dict.fromkeys(("commitment", "codebook", "usage"), "vq")  # terms that are weighed as one
 WINDOW = 7  # logged losses to either side of a spike
 
 
@@ -81,12 +82,16 @@ def _spikes(loss: Points, t: Thresholds) -> list[tuple[int, float]]:
 
 
 def exploding(history: History, t: Thresholds) -> list[Finding]:
-    """An auxiliary term of the loss that ends far above its least value and above its start."""
+    """An auxiliary term of the loss that ends far above its least value and above its start, and is no trifle of the
+    loss, where its share is logged."""
     found = []
     for key in sorted(history):
         name = key.removeprefix("train/loss/")
         points = history[key]
         if name == key or name in NO_AUXILIARY or len(points) < 10 or min(v for _, v in points) <= 0:
+            continue
+        share = history.get(f"train/share/{OF_CODEBOOK.get(name, name)}")
+        if share and share[-1][1] < t.explosion_share:
             continue
         least = min(v for _, v in points)
         limit = max(t.explosion * least, points[0][1])

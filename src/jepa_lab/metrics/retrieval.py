@@ -24,8 +24,8 @@ def candidates(tasks: Tensor, number: int = CANDIDATES, seed: int = SEED) -> Ten
 
 
 def ranks(query: Tensor, target: Tensor, rows: Tensor) -> Tensor:
-    """query, target (n, d), rows (n, m) from `candidates` -> (n,) float64 in [1, m + 1]: the place of a row's own target
-    by cosine among the m others; the mean place of those with the same cosine, so that equal vectors win nothing.
+    """query, target (n, d), rows (n, m) from `candidates` -> (n,) float64 in [1, m + 1]: the place of a row's own
+    target by cosine among the m others; the mean place of those of the same cosine, so that equal vectors win nothing.
 
     ValueError for unequal shapes.
     """

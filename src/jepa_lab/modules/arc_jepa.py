@@ -70,7 +70,8 @@ class ArcJEPA(pl.LightningModule):
         self.weighted: dict[str, Tensor] = {}  # until the backward pass: the parts of the loss, with their graph
         self.shares: dict[str, Tensor] = {}  # of the total, of every weighted part of the last batch
         self.batch: ArcBatch | None = None
-        self.codes: Tensor | None = None  # (n,) of the last batch's context and target, -1 without a token
+        self.codes: Tensor | None = None  # of the last batch's context grids, -1 where there is no token
+        self.target_codes: Tensor | None = None  # the same of its target grids
         self.evaluated: ArcEvaluated | None = None
         self.finite = True  # whether the losses of this batch are; the next three are FiniteGuard's
         self.skipped = False  # whether this optimiser step is
@@ -117,13 +118,12 @@ class ArcJEPA(pl.LightningModule):
             if book is not None:
                 book.set_progress(step / max(self.steps, 1))
         out = self(batch, collect=True)
-        extra = {
-            f"invariance_{f}": self._invariance(f, batch, out, step) for f in self.objective.config.invariance.weights()
-        }
+        families = self.objective.config.invariance.weights()
+        extra = {f"invariance_{family}": self._invariance(family, batch, out, step) for family in families}
         loss, self.weighted = self.objective(out, batch, step, extra)
         self.objective.queue.stage(out.reps.z_target, batch.task)
         self.batch, self.representations = batch, out.reps.detach()
-        self.codes = _codes(out.context, out.target)
+        self.codes, self.target_codes = out.context.codes, out.target.codes
         self.terms = {"total": loss.total.detach(), **{k: v.detach() for k, v in loss.terms.items()}}
         self.shares = {k: v.detach() / loss.total.detach() for k, v in self.weighted.items()}
         return loss.total
@@ -143,7 +143,7 @@ class ArcJEPA(pl.LightningModule):
         rows = torch.arange(b, device=last.device)
         _, copied = self.encode_target(batch.view.context[rows * g + last])
         unpredicted = self.network.projection(out.reps.z_agg)
-        self.batch, self.codes = batch, _codes(out.context, out.target)
+        self.batch, self.codes, self.target_codes = batch, out.context.codes, out.target.codes
         self.evaluated = ArcEvaluated(
             out.reps.detach(), batch.present, copied.float(), unpredicted.float(), self._blind(out, batch), batch.task
         )
@@ -165,7 +165,7 @@ class ArcJEPA(pl.LightningModule):
         query's negatives."""
         values = {f"share/{name}": float(share) for name, share in self.shares.items()}
         if self.objective.config.form == "info_nce":
-            values["temperature"] = float(self.objective.temperature())
+            values["temperature"] = float(self.objective.temperature().detach())
             values["temperature_clamped"] = float(self.objective.temperature.clamped)
             values["info_nce/negatives"] = self.objective.negatives
         return values
@@ -199,9 +199,3 @@ class ArcJEPA(pl.LightningModule):
             optimiser, lambda s: learning_rate_factor(s, self.steps, self.optim)
         )
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
-
-
-def _codes(*parts: Encoded) -> Tensor | None:
-    """The codes of all parts, (n,); None without a codebook."""
-    found = [part.codes.flatten() for part in parts if part.codes is not None]
-    return torch.cat(found).detach() if found else None

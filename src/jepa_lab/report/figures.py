@@ -60,7 +60,7 @@ def loss_figure(history: History) -> Figure | None:
 
 def probes_figure(history: History) -> Figure | None:
     """Class accuracy, action R², prediction skill and what the predictor loses without its inputs."""
-    shown = [panels.class_panel, panels.action_panel, panels.skill_panel, panels.gain_panel]
+    shown = [panels.class_panel, panels.action_panel, panels.retrieval_panel, panels.skill_panel, panels.gain_panel]
     return _grid(_filled(history, shown), columns=2)
 
 
@@ -83,6 +83,7 @@ RANKS = (
 def overview_figure(history: History, *, title: str = "", verdict_line: str = "") -> Figure | None:
     """One page: name and verdict, then loss, rate, probes, skill, rank and scale."""
     learning = [panels.prediction_panel, panels.rate_panel, panels.class_panel, panels.action_panel]
+    learning += [panels.retrieval_panel, panels.usage_panel]
     skill = _filled(history, [panels.skill_panel])
     collapse = [panel for index in (0, 3) if (panel := panels.tap_panel(history, *RANKS[index])).series]
     shown = _filled(history, learning)

@@ -106,9 +106,29 @@ def skill_panel(history: History) -> Panel:
 def gain_panel(history: History) -> Panel:
     named = [
         ("val/action_gain", "shuffled actions", GREEN),
-        ("val/copy_gain", "copy of the last view", ORANGE),
+        ("val/demo_gain", "demonstrations of another task", PURPLE),
+        ("val/copy_gain", "copy of the last view or the query", ORANGE),
     ]
     return Panel("Gain over a wrong input", "loss − model's loss", lines(history, named), zero_line=True)
+
+
+def retrieval_panel(history: History) -> Panel:
+    """How often the true output comes first among 101, in percent, with the answers it is read against."""
+    named = [
+        ("val/retrieval/top1", "prediction", BLUE),
+        ("val/retrieval/no_predictor_top1", "without the predictor", ORANGE),
+        ("val/retrieval/copy_top1", "copy of the query", GREY),
+    ]
+    percent = [Series(s.label, [(n, 100 * v) for n, v in s.points], s.color) for s in lines(history, named)]
+    return Panel("True output first among 101", "of the queries, %", percent, limits=(0.0, 100.0))
+
+
+def usage_panel(history: History) -> Panel:
+    """Share of the codes in use: on the whole validation set, and in training windows of a fixed number of tokens."""
+    val, train = history.get("val/codebook/usage"), history.get("train/codebook/usage")
+    series = [Series("training window", train, SKY, faint=True)] if train else []
+    series += [Series("validation", val, BLUE)] if val else []
+    return Panel("Codebook usage", "share of codes", series, limits=(0.0, 1.0))
 
 
 def within_panel(history: History) -> Panel:

@@ -16,6 +16,7 @@ FIGURES = (
     "ranks",
     "spectrum",
     "views",
+    "examples",
     "sweep_trajectories",
     "sweep_spectra",
     "sweep_overlap",

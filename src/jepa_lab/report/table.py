@@ -11,7 +11,7 @@ from rich.table import Table
 
 from jepa_lab.report.panels import tap_names
 
-SECTIONS = ("Loss", "Probes", "Prediction", "Representation")
+SECTIONS = ("Loss", "Probes", "Prediction", "Retrieval", "Codebook", "Representation")
 COLUMNS = ("training", "validation", "test", "reference")
 Format = Callable[[float], str]
 
@@ -133,14 +133,27 @@ PROBES: list[Line] = [
 PREDICTION: list[Line] = [
     ("Prediction", "skill", "skill", three_decimals),
     ("Prediction", "action gain", "action_gain", four_digits),
+    ("Prediction", "demonstration gain", "demo_gain", four_digits),
     ("Prediction", "copy gain", "copy_gain", four_digits),
+]
+RETRIEVAL: list[Line] = [
+    ("Retrieval", f"{of}, {metric}", f"retrieval/{key}{name}", show)
+    for key, of in (("", "prediction"), ("no_predictor_", "without the predictor"), ("copy_", "a copy of the query"))
+    for name, metric, show in (("top1", "top 1", percent), ("mrr", "mean reciprocal rank", three_decimals))
+]
+CODEBOOK: list[Line] = [
+    ("Codebook", "codes in use", "codebook/usage", percent),
+    ("Codebook", "perplexity", "codebook/perplexity", one_decimal),
+    ("Codebook", "steps since use, mean", "codebook/dead_code_age", one_decimal),
+    ("Codebook", "median length of a code", "codebook/norm_median", four_digits),
 ]
 
 
 def _lines(section: str, last: Mapping[str, float]) -> list[Line]:
     if section == "Representation":
         return _tap_lines(last)
-    return {"Loss": LOSS, "Probes": PROBES, "Prediction": PREDICTION}[section]
+    known = {"Loss": LOSS, "Probes": PROBES, "Prediction": PREDICTION, "Retrieval": RETRIEVAL, "Codebook": CODEBOOK}
+    return known[section]
 
 
 def _tap_lines(last: Mapping[str, float]) -> list[Line]:

@@ -1,0 +1,134 @@
+"""From a checked configuration of the ARC JEPA to objects: loaders, network, module, callbacks."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from torch import nn
+
+from jepa_lab.build import Budget, frame_callbacks, given
+from jepa_lab.callbacks import CodebookLog, CodebookRefresh
+from jepa_lab.callbacks.arc_monitor import ArcMonitor
+from jepa_lab.callbacks.early_stop import EarlyStop
+from jepa_lab.config.arc import ArcConfig
+from jepa_lab.config.arc_dataset import ArcDatasetConfig
+from jepa_lab.config.arc_model import VQConfig
+from jepa_lab.data.arc.loader import ArcLoader
+from jepa_lab.data.arc.task import TaskSplits
+from jepa_lab.data.arc.tokenisers import Tokeniser, make_tokeniser
+from jepa_lab.data.arc.tokens import AugmentOptions
+from jepa_lab.errors import UserError
+from jepa_lab.ledger import ParquetLedger, RunDir
+from jepa_lab.modules.arc_jepa import ArcJEPA
+from jepa_lab.modules.arc_objective import ArcObjective
+from jepa_lab.networks.arc_context import ContextAggregator, Predictor, Projection
+from jepa_lab.networks.arc_encoder import TokenEncoder
+from jepa_lab.networks.arc_jepa import ArcNetwork
+from jepa_lab.networks.vq import Quantizer, build_quantizer
+from jepa_lab.stop import Stop
+
+
+def build_tokeniser(d: ArcDatasetConfig) -> Tokeniser:
+    """Slots of objects or patches of cells."""
+    if d.tokeniser == "patches":
+        return make_tokeniser("patches", patch=d.patch)
+    return make_tokeniser(
+        "slots", slot_features=d.slot_features, max_objects=d.max_objects, connectivity=d.connectivity
+    )
+
+
+def build_loaders(config: ArcConfig, tasks: TaskSplits, tokeniser: Tokeniser) -> dict[str, ArcLoader]:
+    """train (shuffled and augmented), val and test (as they are, in order). UserError for what cannot be asked of these
+    tasks, and for a cache of something else."""
+    d, families = config.dataset, config.loss.invariance
+    common: dict[str, Any] = {
+        "problem": d.problem,
+        "n_demos": d.n_demos,
+        "n_frames": d.n_frames,
+        "batch_size": d.batch_size,
+        "seed": config.seed,
+        "cache": d.cache,
+    }
+    augment = AugmentOptions(**asdict(d.augment))
+    asked = tuple(families.weights()) if families.form == "true" else ()
+    try:
+        return {
+            "train": ArcLoader(
+                tasks.train, tokeniser, split="train", shuffle=True, augment=augment, families=asked,
+                variants=d.variants, **common,
+            ),
+            "val": ArcLoader(tasks.val, tokeniser, split="val", **common),
+            "test": ArcLoader(tasks.test, tokeniser, split="test", **common),
+        }  # fmt: skip
+    except ValueError as error:
+        raise UserError(f"dataset.{error}") from error
+
+
+def build_quantizer_of(config: VQConfig, width: int, seed: int) -> Quantizer | None:
+    """The codebook; None where it is not enabled."""
+    if not config.enabled:
+        return None
+    common: dict[str, Any] = {"in_objective": config.in_objective, "count_padding": config.count_padding, "seed": seed}
+    if config.kind == "fsq":
+        return build_quantizer("fsq", width, levels=given(config.levels), **common)
+    if config.kind == "gumbel":
+        temperature = (given(config.gumbel_start), given(config.gumbel_end))
+        usage = given(config.usage_weight)
+        return build_quantizer(
+            "gumbel", width, given(config.size), gumbel_temperature=temperature, usage_weight=usage, **common
+        )
+    return build_quantizer(
+        "hard",
+        width,
+        given(config.size),
+        commitment=given(config.commitment),
+        ema_decay=config.ema_decay,
+        init=given(config.init),
+        weight_on=given(config.weight_on),
+        update=given(config.update),
+        share=config.share,
+        **common,
+    )
+
+
+def build_module(config: ArcConfig, tokeniser: Tokeniser, places: int, steps: int) -> ArcJEPA:
+    """Network and objective under the LightningModule, for contexts of `places` grids; the weights come from the global
+    random stream."""
+    m = config.model
+    encoder = TokenEncoder(
+        tokeniser.n_features, tokeniser.n_colors, m.width, m.depth, m.heads, m.dropout, m.attention, m.final_norm
+    )
+    network = ArcNetwork(
+        encoder,
+        ContextAggregator(m.context, m.width, places, m.heads, roles=m.roles),
+        Predictor(m.width, m.hidden) if m.predictor == "mlp" else nn.Identity(),
+        Projection(m.width, m.projection, m.projection_form),
+        build_quantizer_of(config.vq, m.width, config.seed),
+        side=config.vq.site == "side",
+    )
+    objective = ArcObjective(config.loss, m.projection, shared_target=config.target.name == "shared")
+    return ArcJEPA(network, objective, target=config.target.name, optim=config.optim, steps=steps, seed=config.seed)
+
+
+def best_key(config: ArcConfig) -> str:
+    """The validation metric that chooses best.ckpt: the skill, which rises as the primary loss falls."""
+    return "val/skill" if config.monitor.best == "auto" else config.monitor.best
+
+
+def build_callbacks(config: ArcConfig, budget: Budget, run: RunDir, ledger: ParquetLedger, stop: Stop) -> list[Any]:
+    """Those of every run around the codebook's and the readers of an ARC JEPA."""
+    actors: list[Any] = []
+    readers: list[Any] = [ArcMonitor()]
+    if config.vq.enabled:
+        readers.append(CodebookLog())
+        if config.vq.refresh.enabled:
+            options = asdict(config.vq.refresh)
+            del options["enabled"]
+            if options["stale_after"] is None:
+                del options["stale_after"]
+            actors.append(CodebookRefresh(**options, steps=budget.steps, seed=config.seed))
+    callbacks = frame_callbacks(config, budget, run, ledger, stop, best_key(config), actors, readers)
+    if config.early_stop.patience is not None:
+        callbacks.insert(len(callbacks) - 3, EarlyStop(config.early_stop.patience, config.early_stop.min_delta))
+    return callbacks
