@@ -56,6 +56,7 @@ def test_color_permutes_the_colours_and_unrelatedly_the_histogram_in_all_grids_a
     assert all(palette[int(b)] == int(a) for b, a in zip(before[:, 6], after[:, 6], strict=True))
     places = [int((before[:, 13:] == after[:, 13 + k, None]).all(0).nonzero()) for k in range(10)]
     assert sorted(places) == list(range(10))
+    assert places != list(range(10))
     assert any(palette[places[k]] != k for k in range(10))
     rest = [*range(6), *range(7, 13)]
     assert torch.equal(before[:, rest], after[:, rest])

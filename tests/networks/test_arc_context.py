@@ -120,6 +120,22 @@ def test_role_maps_start_as_the_identity_and_are_one_linear_map_each() -> None:
     assert torch.allclose(maps(z, roles), expected, atol=1e-5)
 
 
+@pytest.mark.parametrize("kind", ["mean", "attention", "gru"])
+def test_an_absent_place_is_as_if_it_did_not_exist(kind: str) -> None:
+    z, present, roles, pairs = make_context()
+    aggregator = perturb(make(kind))
+    there = [0, 1, 4]
+    if kind == "attention":
+        x = z[:1, there] + aggregator.pair_code[pairs[0, there]] + aggregator.role_code[roles[0, there]]
+        for block in aggregator.blocks:
+            x = block(x, torch.ones(1, 1, 3, 3, dtype=torch.bool))
+        expected = aggregator.norm(x)[:, -1]
+    else:
+        x = aggregator.roles(z[:1, there], roles[:1, there])
+        expected = x.mean(1) if kind == "mean" else aggregator.gru(x)[1][-1]
+    assert torch.allclose(aggregator(z, present, roles, pairs)[:1], expected, atol=1e-5)
+
+
 def test_attention_uses_pairs_and_treats_demonstrations_as_a_set() -> None:
     z, present, roles, pairs = make_context()
     present[:] = True
