@@ -15,7 +15,7 @@ from torch import Tensor
 
 from jepa_lab.build import target_tau
 from jepa_lab.callbacks.gradients import gradient_statistics
-from jepa_lab.config import Config
+from jepa_lab.config import ArcConfig, Config
 from jepa_lab.data.loader import ImageBatch
 from jepa_lab.data.sequences import SequenceBatch
 from jepa_lab.data.views import ViewGroup
@@ -31,7 +31,7 @@ class NotApplicable(Exception):
     """There is nothing to check, and why."""
 
 
-def warmup(config: Config) -> list[str]:
+def warmup(config: Config | ArcConfig) -> list[str]:
     """The learning rate is at its height for most of the run."""
     o = config.optim
     if o.lr == 0:

@@ -4,7 +4,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 
 from jepa_lab import cli
-from jepa_lab.config import Config, check
+from jepa_lab.config import Config, check, check_any
 from jepa_lab.config.old_names import translate
 from jepa_lab.errors import UserError
 from jepa_lab.help import conf_dir
@@ -27,7 +27,31 @@ SAME = [
     (["loss.rate_target=agg_out,both"], ["loss.rate_target=z_agg,both"]),
     (["eval.subspace_enabled=true"], ["monitor.subspace=true"]),
     (["seq_len=2"], ["dataset.seq_len=2"]),
+    (["vq_enabled=false"], ["vq.enabled=false"]),
+    (["commitment_cost=0.15"], ["vq.commitment=0.15"]),
+    (["ema_decay=null"], ["vq.ema_decay=null"]),
+    (["vq_refresh_enabled=false"], ["vq.refresh.enabled=false"]),
+    (["vq_refresh_interval=2000"], ["vq.refresh.interval=2000"]),
+    (["vq_refresh_usage_threshold=0.01"], ["vq.refresh.threshold=0.01"]),
+    (["temperature_min=0.03", "temperature_max=0.3"], ["loss.temperature.min=0.03", "loss.temperature.max=0.3"]),
+    (["sigreg.weight=0"], ["loss.sigreg.weight=0"]),
+    (["invariance.color_weight=0.2"], ["loss.invariance.color=0.2"]),
+    (["invariance.translation_weight=0.1"], ["loss.invariance.translation=0.1"]),
+    (["invariance.symmetry_weight=0.1"], ["loss.invariance.symmetry=0.1"]),
+    (["relational_loss.weight=0.02"], ["loss.relational.weight=0.02"]),
+    (["patience=20"], ["early_stop.patience=20"]),
 ]
+
+OF_ARC = [new for old, new in SAME if old[0].split("=")[0].split(".")[0] in (
+    "vq_enabled", "commitment_cost", "ema_decay", "vq_refresh_enabled", "vq_refresh_interval", "temperature_min",
+    "vq_refresh_usage_threshold", "sigreg", "invariance", "relational_loss", "patience")]  # fmt: skip
+
+
+@pytest.mark.parametrize("words", OF_ARC, ids=lambda words: words[0])
+def test_what_a_name_of_the_arc_plan_becomes_is_a_key_of_its_experiments(words: list[str]) -> None:
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        changed = check_any(compose("config", ["+experiment=arc_sixth_run", *words]))
+        assert changed != check_any(compose("config", ["+experiment=arc_sixth_run"]))
 
 
 @pytest.mark.parametrize(("old", "new"), SAME, ids=[" ".join(old) for old, _ in SAME])

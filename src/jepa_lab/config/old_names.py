@@ -5,7 +5,25 @@ from __future__ import annotations
 from jepa_lab.errors import UserError
 
 TRUE, FALSE = ("true", "1", "yes", "on"), ("false", "0", "no", "off")
-RENAMED = {"eval.subspace_enabled": "monitor.subspace", "seq_len": "dataset.seq_len"}
+RENAMED = {
+    "eval.subspace_enabled": "monitor.subspace",
+    "seq_len": "dataset.seq_len",
+    # of the public ARC JEPA and of the plan of its authors
+    "vq_enabled": "vq.enabled",
+    "commitment_cost": "vq.commitment",
+    "ema_decay": "vq.ema_decay",
+    "vq_refresh_enabled": "vq.refresh.enabled",
+    "vq_refresh_interval": "vq.refresh.interval",
+    "vq_refresh_usage_threshold": "vq.refresh.threshold",
+    "temperature_min": "loss.temperature.min",
+    "temperature_max": "loss.temperature.max",
+    "sigreg.weight": "loss.sigreg.weight",
+    "invariance.color_weight": "loss.invariance.color",
+    "invariance.translation_weight": "loss.invariance.translation",
+    "invariance.symmetry_weight": "loss.invariance.symmetry",
+    "relational_loss.weight": "loss.relational.weight",
+    "patience": "early_stop.patience",
+}
 RATE_TARGETS = {"agg_out": "z_agg", "z_t": "z", "both": "both"}
 
 
