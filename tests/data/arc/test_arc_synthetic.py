@@ -150,3 +150,12 @@ def test_a_task_whose_grids_are_there_already_is_not_made_again(monkeypatch: pyt
     made = synthetic_splits(n_train=250, n_val=20, n_test=20, style="noise", sizes=(3, 3), colors=(2, 2), pairs=(1, 0))
     keys = [key for split in (made.train, made.val, made.test) for task in split for key in contents(task)]
     assert len(keys) == len(set(keys)) == 290
+
+
+def test_a_rule_that_gives_every_input_one_output_is_no_task(monkeypatch: pytest.MonkeyPatch) -> None:
+    paint = Step("threshold_gt", (("threshold", 9), ("low", 5), ("high", 5)))
+    monkeypatch.setattr("jepa_lab.data.arc.synthetic.draw_rule", lambda *args: paint)
+    options: dict[str, Any] = {"n_val": 0, "n_test": 0, "phases": {1: 1}, "pairs": (2, 0)}
+    assert len(synthetic_splits(n_train=1, **options).train) == 1  # of two sizes
+    with pytest.raises(UserError, match="no new task of phase 1"):
+        synthetic_splits(n_train=1, sizes=(4, 4), **options)

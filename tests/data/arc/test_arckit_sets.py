@@ -80,7 +80,7 @@ def test_a_share_holds_out_by_id_whatever_the_order_and_leaves_neither_side_empt
     assert hold_out_tasks(tasks[::-1], 0.25, seed=1) == (rest, held)
     assert [len(part) for part in hold_out_tasks(tasks[:2], 0.01, seed=0)] == [1, 1]
     assert [len(part) for part in hold_out_tasks(tasks, 0.0, seed=0)] == [20, 0]
-    with pytest.raises(ValueError, match=r"a share of 1\.2"):
+    with pytest.raises(UserError, match=r"dataset.val_share=1\.2: the share of the tasks"):
         hold_out_tasks(tasks, 1.2, seed=0)
 
 

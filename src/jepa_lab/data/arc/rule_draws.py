@@ -89,24 +89,20 @@ PUBLISHED: dict[str, _Draw] = {
     "merge_touching": _merge,
 }
 OBJECTS: dict[str, _Draw] = {
-    name: draw
-    for name, draw in {
-        **PUBLISHED,
-        "gravity": _direction,
-        "extend": lambda rng, scope: {**_color(rng, scope), **_direction(rng, scope)},
-        "outline": _color,
-        "peel": _none,
-        "hollow": _none,
-        "fill_holes": _color,
-        "keep_object": _which,
-        "recolor_object": _which_target,
-        "keep_color": _color,
-        "crop_to_content": _none,
-        "border": _color,
-        "append_mirror": lambda rng, scope: {"direction": rng.choice(("right", "down"))},
-        "scale_up": lambda rng, scope: {"k": rng.randint(2, 3)},
-    }.items()
-    if name != "merge_touching"  # drawn objects never touch
+    **PUBLISHED,
+    "gravity": _direction,
+    "extend": lambda rng, scope: {**_color(rng, scope), **_direction(rng, scope)},
+    "outline": _color,
+    "peel": _none,
+    "hollow": _none,
+    "fill_holes": _color,
+    "keep_object": _which,
+    "recolor_object": _which_target,
+    "keep_color": _color,
+    "crop_to_content": _none,
+    "border": _color,
+    "append_mirror": lambda rng, scope: {"direction": rng.choice(("right", "down"))},
+    "scale_up": lambda rng, scope: {"k": rng.randint(2, 3)},
 }
 # Steps of which a second and third time still do something; those that come to rest may run until then
 REPEATABLE: dict[str, _Draw] = {

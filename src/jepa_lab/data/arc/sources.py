@@ -36,10 +36,7 @@ def load_tasks(kind: str, **options: Any) -> TaskSplits:
             near = difflib.get_close_matches(name, known, n=1)
             hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
             raise UserError(f"dataset.kind={kind} has no option {name}; {hint}")
-    try:
-        splits = load(**options)
-    except ValueError as error:
-        raise UserError(str(error)) from error
+    splits = load(**options)
     for name in ("train", "val", "test"):
         if not getattr(splits, name):
             raise UserError(f"dataset.kind={kind}: no task is in {name}; {_remedy(kind, name)}")

@@ -6,16 +6,17 @@ import hashlib
 from collections.abc import Iterable
 
 from jepa_lab.data.arc.task import ArcTask, TaskSplits
+from jepa_lab.errors import UserError
 
 
 def hold_out_tasks(tasks: Iterable[ArcTask], share: float, seed: int) -> tuple[list[ArcTask], list[ArcTask]]:
     """(the rest, round(share * n) tasks), both sorted by id: those whose hash of (seed, id) is lowest.
 
     So the choice depends on no order of files. Where share is above 0 and below 1, either side of two tasks or more
-    gets one. Raises ValueError unless 0 <= share <= 1.
+    gets one. UserError unless 0 <= share <= 1.
     """
     if not 0 <= share <= 1:
-        raise ValueError(f"a share of {share} of the tasks cannot be held out; a number from 0 to 1 is needed")
+        raise UserError(f"dataset.val_share={share}: the share of the tasks that is held out, from 0 to 1")
     by_id = sorted(tasks, key=lambda task: task.task_id)
     ranked = sorted(by_id, key=lambda task: hashlib.blake2b(f"{seed}/{task.task_id}".encode(), digest_size=8).digest())
     size = round(share * len(by_id))
@@ -37,11 +38,11 @@ def split_tasks(
     """The three splits and the ids that were left out of one because they hold a pair of another.
 
     A task that holds a pair or a sequence of a test task is in neither train nor val; one that holds one of a val task
-    is not in train. The limits then keep the first tasks of a split. Raises ValueError for a limit below 1.
+    is not in train. The limits then keep the first tasks of a split. UserError for a limit below 1.
     """
     for name, limit in (("train_tasks", train_tasks), ("val_tasks", val_tasks), ("test_tasks", test_tasks)):
         if limit is not None and limit < 1:
-            raise ValueError(f"dataset.{name}={limit}: at least 1, or null for all")
+            raise UserError(f"dataset.{name}={limit}: at least 1, or null for all")
     kept_test = list(test)
     seen = _contents(kept_test)
     kept_val, dropped = _unseen(val, seen)
