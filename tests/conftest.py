@@ -14,7 +14,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
 from jepa_lab import cli
-from jepa_lab.config import Config, check
+from jepa_lab.config import ArcConfig, Config, check, check_arc
 from jepa_lab.help import conf_dir
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -30,6 +30,8 @@ def _no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Drawing takes most of a tiny run's time; tests/report and the module-wide runs of other tests draw for real."""
     for name in ("draw_figures", "draw_early_warning", "draw_sweeps"):
         monkeypatch.setattr(f"jepa_lab.report.outcome.{name}", lambda *args, **kwargs: None)
+    for name in ("draw_figures", "draw_early_warning", "save"):
+        monkeypatch.setattr(f"jepa_lab.report.arc_outcome.{name}", lambda *args, **kwargs: None)
 
 
 @pytest.fixture(scope="session")
@@ -76,6 +78,46 @@ def maker(tmp_path: Path, without: tuple[str, ...] = ()) -> Callable[..., Config
         with initialize_config_dir(str(conf_dir()), version_base="1.3"):
             cfg: DictConfig = compose("config", [*base, *overrides])
         return check(copy.deepcopy(cfg))
+
+    return make
+
+
+@pytest.fixture
+def make_arc(tmp_path: Path) -> Callable[..., ArcConfig]:
+    """A checked configuration of an ARC JEPA: few generated tasks, two epochs of a few steps, a narrow network."""
+    return arc_maker(tmp_path)
+
+
+def arc_maker(tmp_path: Path) -> Callable[..., ArcConfig]:
+    """What `make_arc` is, for any folder."""
+
+    def make(*overrides: str, experiment: str = "arc_jepa") -> ArcConfig:
+        published = experiment not in ("arc_jepa", "arc_fsq", "arc_gumbel", "arc_lejepa")
+        base = [
+            f"+experiment={experiment}",
+            *([] if published else ["dataset=arc_synthetic"]),
+            "tier=smoke",
+            f"runs_dir={tmp_path / 'runs'}",
+            "hardware=cpu",
+            "hardware.threads=1",
+            "dataset.epochs=2",
+            "dataset.batch_size=8",
+            f"dataset.train_tasks={40 if published else 8}",
+            f"dataset.val_tasks={32 if published else 8}",
+            f"dataset.test_tasks={32 if published else 8}",
+            "model.width=16",
+            "model.heads=2",
+            "model.depth=1",
+            "model.hidden=16",
+            "model.projection=8",
+            "loss.queue=32",
+            *([] if experiment == "arc_fsq" else ["vq.size=8"]),
+            "monitor.log_every=1",
+            "preflight=off",
+        ]
+        with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+            cfg: DictConfig = compose("config", [*base, *overrides])
+        return check_arc(copy.deepcopy(cfg))
 
     return make
 
