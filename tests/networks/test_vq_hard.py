@@ -97,7 +97,7 @@ def test_the_loss_is_beta_times_the_mean_square_over_live_tokens_and_dimensions(
     mask = torch.tensor([[True, True, False, True, False], [True, False, False, False, True]])
     out = quantizer(x, mask)
     live, chosen = x[mask], quantizer.codebook[out.codes[mask]]
-    longhand = sum(float((t - c) ** 2) for r, s in zip(live, chosen, strict=True) for t, c in zip(r, s, strict=True))
+    longhand = sum(((t - c) ** 2).item() for r, s in zip(live, chosen, strict=True) for t, c in zip(r, s, strict=True))
     assert float(out.loss.terms["commitment"]) == pytest.approx(longhand / (5 * 4), rel=1e-5)
     assert float(out.loss.total) == pytest.approx(0.25 * longhand / (5 * 4), rel=1e-5)
     assert set(out.loss.terms) == {"commitment"}
