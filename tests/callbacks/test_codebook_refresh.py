@@ -190,6 +190,20 @@ def test_it_acts_once_a_step_at_the_interval_after_the_ramp_and_not_on_skipped_s
     assert acted == [4, 8, 10]
 
 
+def test_revived_codes_get_the_mean_count_of_the_live_and_one_where_none_is_live() -> None:
+    for mean, counts in ((6.0, torch.cat([torch.tensor([4.0, 8.0]), torch.zeros(K - 2)])), (1.0, torch.zeros(K))):
+        vq = book()
+        train_step(vq, clusters())
+        vq.counts.copy_(counts)
+        trainer, module = stage(vq)
+        callback = CodebookRefresh(1, cap=1.0)
+        callback.on_train_start(trainer, module)
+        revived = counts == 0
+        assert end_step(callback, trainer, module, 1)["train/codebook/revived"] == int(revived.sum())
+        assert torch.equal(vq.counts[revived], torch.full_like(vq.counts[revived], mean))
+        assert torch.allclose(vq.sums[revived], mean * vq.codebook[revived])  # type: ignore[index]
+
+
 def test_what_is_told_of_an_event_is_what_happened() -> None:
     vq = lived_in()
     trainer, module = stage(vq)

@@ -16,6 +16,12 @@ from jepa_lab.networks.vq import build_quantizer
 
 STEPS, ROWS, D = 6, 16, 4
 
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:You defined a `validation_step` but have no"),
+    pytest.mark.filterwarnings("ignore:.*LeafSpec.*"),
+    pytest.mark.filterwarnings("ignore:You're resuming from a checkpoint that ended before"),
+]
+
 
 class Quantised(pl.LightningModule):
     """An encoder, a codebook and a decoder; `extra` further passes of the codebook are of augmented tokens."""

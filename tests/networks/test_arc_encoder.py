@@ -119,7 +119,7 @@ def test_the_last_norm_bounds_the_scale_and_without_it_the_scale_is_free() -> No
     tokens.features *= 1e3
     bounded = make_encoder(depth=1)(tokens)[:, :4].norm(dim=-1)
     assert torch.allclose(bounded, torch.full_like(bounded, 4.0), atol=1e-2)  # sqrt(16)
-    assert float(make_encoder(depth=1, final_norm=False)(tokens)[:, :4].norm(dim=-1).min()) > 40
+    assert float(make_encoder(depth=1, final_norm=False)(tokens)[:, :4].detach().norm(dim=-1).min()) > 40
 
 
 def test_attention_is_the_masked_softmax_written_out() -> None:

@@ -8,6 +8,7 @@ from torch import Tensor
 from jepa_lab.losses.terms import LossTerms
 from jepa_lab.networks.vq_hard import Codebook
 from jepa_lab.networks.vq_maths import squared_distances, usage_deficit
+from jepa_lab.networks.vq_ranks import summed, summed_with_gradient
 
 
 class GumbelQuantizer(Codebook):
@@ -16,8 +17,8 @@ class GumbelQuantizer(Codebook):
 
     temperature: (start, end), linear in the share of the run that set_progress gives; at first the start. The noise is
     of torch's global stream. One loss term, `usage` = ln K - H(mean of softmax(scale * -|x - e|^2)), without noise,
-    nats, 0 at uniform use, with a gradient (the public code took H from counts, which have none; init "empty" is
-    "uniform" here, with counts 0); of this rank's tokens. total = usage_weight * usage, 0 if not in_objective.
+    nats, 0 at uniform use, with a gradient (the public code took H from counts, which have none). total =
+    usage_weight * usage, 0 if not in_objective.
     """
 
     def __init__(
@@ -60,8 +61,11 @@ class GumbelQuantizer(Codebook):
         return (hard + (soft - soft.detach())) @ vectors, codes, loss
 
     def loss(self, logits: Tensor) -> LossTerms:
-        """Of the (n, K) logits of live tokens; 0 without tokens."""
-        usage = usage_deficit(torch.softmax(logits, dim=1)) if len(logits) else logits.sum()
+        """Of the (n, K) logits of live tokens; in training, of those of all ranks. 0 without tokens."""
+        chosen, n = torch.softmax(logits, dim=1).sum(dim=0), torch.tensor(len(logits), device=logits.device)
+        if self.training:
+            chosen, n = summed_with_gradient(chosen), summed(n)
+        usage = usage_deficit(chosen.unsqueeze(0) / n) if int(n) else chosen.sum()
         if not self.in_objective:
             return LossTerms(logits.new_zeros(()), {"usage": usage.detach()})
         return LossTerms(self.usage_weight * usage, {"usage": usage})

@@ -21,8 +21,14 @@ def squared_distances(x: Tensor, codebook: Tensor) -> Tensor:
 
 
 def nearest(x: Tensor, codebook: Tensor) -> Tensor:
-    """(n,) int64: the nearest of the (K, d) codes to each of the (n, d) rows, the first of equal ones; no gradient."""
-    return squared_distances(x.detach(), codebook.detach()).argmin(dim=1)
+    """(n,) int64: the nearest of the (K, d) codes to each of the (n, d) rows, the first of equal ones; no gradient.
+
+    |x|^2 is the same for all codes and left out; the precision is that of squared_distances.
+    """
+    if x.ndim != 2 or codebook.ndim != 2 or x.shape[1] != codebook.shape[1]:
+        raise ValueError(f"expected (n, d) and (K, d), got {tuple(x.shape)} and {tuple(codebook.shape)}")
+    x, codebook = x.detach(), codebook.detach()
+    return torch.addmm(codebook.square().sum(dim=1), x, codebook.T, alpha=-2.0).argmin(dim=1)
 
 
 def straight_through(x: Tensor, quantised: Tensor) -> Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.distributed as dist
 from torch import Tensor
@@ -19,6 +21,22 @@ def summed(x: Tensor) -> Tensor:
     total = x.detach().clone()
     dist.all_reduce(total)
     return total
+
+
+def summed_with_gradient(x: Tensor) -> Tensor:
+    """`summed`, differentiable: its gradient is summed over ranks too, so that a loss of it which all ranks compute has
+    the gradient of one process once the gradients of the ranks are averaged."""
+    return x if world_size() == 1 else _Sum.apply(x)
+
+
+class _Sum(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        return summed(x)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        return summed(gradient.contiguous())
 
 
 def gathered(rows: Tensor) -> Tensor:

@@ -54,17 +54,23 @@ def _spread_seeds(tokens: Tensor, size: int, source: torch.Generator) -> Tensor:
     """k-means++: each further seed is a token, drawn with its squared distance from the nearest seed as weight; stops
     early where every token is a seed."""
     first = int(torch.randint(len(tokens), (1,), generator=source))
-    chosen = [first]
-    distance = (tokens - tokens[first]).square().sum(dim=1)
+    chosen, squares = [first], tokens.square().sum(dim=1)
+    distance = _from_token(tokens, squares, first)
     for u in torch.rand(min(size, len(tokens)) - 1, generator=source, dtype=torch.float64).tolist():
-        cumulative = distance.double().cumsum(0)
+        cumulative = distance.cpu().double().cumsum(0)
         total = float(cumulative[-1])
         if total <= 0.0:
             break
-        at = int(torch.searchsorted(cumulative, torch.tensor(u * total, dtype=torch.float64, device=tokens.device)))
+        at = int(torch.searchsorted(cumulative, torch.tensor(u * total, dtype=torch.float64)))
         chosen.append(min(at, len(tokens) - 1))
-        distance = torch.minimum(distance, (tokens - tokens[chosen[-1]]).square().sum(dim=1))
+        distance = torch.minimum(distance, _from_token(tokens, squares, chosen[-1]))
     return tokens[chosen]
+
+
+def _from_token(tokens: Tensor, squares: Tensor, at: int) -> Tensor:
+    """(n,) squared distances from one token by one product; what is within its rounding is 0, a copy of the token."""
+    distance = squares - 2.0 * (tokens @ tokens[at]) + squares[at]
+    return torch.where(distance > 1e-5 * (squares + squares[at]), distance, 0.0)
 
 
 def _near_tokens(tokens: Tensor, n: int, source: torch.Generator) -> Tensor:
