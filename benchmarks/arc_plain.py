@@ -174,3 +174,28 @@ def _drawing(cells: list[tuple[int, int]], top: int, left: int, height: int, wid
 
 def _log(count: int) -> float:
     return math.log1p(count) / math.log1p(900)
+
+
+def plain_patches(array: np.ndarray, *, patch: int = 3) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """The tokens of jepa_lab's patches, places for the largest grid: features, mask, adjacency, colours."""
+    grid, side = array.tolist(), -(-30 // patch)
+    features = np.zeros((side * side, 3), dtype=np.float32)
+    mask = np.zeros(side * side, dtype=bool)
+    adjacency = np.zeros((side * side, side * side), dtype=bool)
+    colors = np.full((side * side, patch * patch), 10)
+    places: dict[tuple[int, int], int] = {}
+    for top in range(0, len(grid), patch):
+        for left in range(0, len(grid[0]), patch):
+            place = places[top // patch, left // patch] = len(places)
+            inside = 0
+            for row in range(top, min(top + patch, len(grid))):
+                for col in range(left, min(left + patch, len(grid[0]))):
+                    colors[place, (row - top) * patch + col - left] = grid[row][col]
+                    inside += 1
+            features[place] = (top / 30, left / 30, inside / patch**2)
+            mask[place] = True
+    for (row, col), place in places.items():
+        for dy, dx in NEIGHBOURS[8]:
+            if (row + dy, col + dx) in places:
+                adjacency[place, places[row + dy, col + dx]] = True
+    return features, mask, adjacency, colors

@@ -3,6 +3,7 @@ import pytest
 import torch
 from arc_token_tasks import check_form, grid, noise_grids, real_grids, same_tokens
 
+from arc_plain import plain_patches
 from jepa_lab.data.arc.patches import Patches
 
 
@@ -18,6 +19,17 @@ def test_the_patches_hold_every_cell_of_the_grid(patch: int) -> None:
             canvas[row : row + patch, col : col + patch] = tokens.colors[i, place].view(patch, patch)
         np.testing.assert_array_equal(canvas[: one.shape[0], : one.shape[1]], one)
         assert (canvas != 10).sum() == one.size
+
+
+def test_the_tokens_are_those_of_the_plain_tokeniser() -> None:
+    grids = [*real_grids(20), *noise_grids(40), np.ones((30, 30), np.uint8)]
+    tokens = Patches(3)(grids)
+    for i, one in enumerate(grids):
+        features, mask, adjacency, colors = plain_patches(one)
+        np.testing.assert_allclose(tokens.features[i], features, atol=1e-6)
+        np.testing.assert_array_equal(tokens.mask[i], mask)
+        np.testing.assert_array_equal(tokens.adjacency[i], adjacency)
+        np.testing.assert_array_equal(tokens.colors[i], colors)
 
 
 def test_a_grid_of_four_by_two_in_closed_form() -> None:

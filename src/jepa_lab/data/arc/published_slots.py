@@ -55,7 +55,7 @@ class PublishedSlots:
         mask = np.zeros((n, places), dtype=bool)
         mask[at] = True
         features = np.zeros((n, places, self.n_features), dtype=np.float32)
-        features[at] = self._features(cells, objects)[kept]
+        features[at] = self._features(cells, objects, kept)
         boxes = np.zeros((4, n, places), dtype=np.int64)
         boxes[(slice(None), *at)] = [side[kept] for side in (objects.top, objects.left, objects.bottom, objects.right)]
         colors = np.zeros((n, places, 0), dtype=np.int64)
@@ -66,8 +66,8 @@ class PublishedSlots:
         """As many for all grids."""
         return self.max_tokens
 
-    def _features(self, cells: Cells, objects: Objects) -> np.ndarray:
-        """(m, 23)"""
+    def _features(self, cells: Cells, objects: Objects, kept: Ints) -> np.ndarray:
+        """(k, 23): of the k objects that have a slot."""
         m, area, runs = len(objects), objects.area, objects.runs
         tall, wide = (side[objects.grid] if self.normalize else np.ones(m) for side in (cells.height, cells.width))
         height, width = objects.bottom - objects.top + 1, objects.right - objects.left + 1
@@ -90,7 +90,8 @@ class PublishedSlots:
             objects.bottom / tall,
             objects.right / wide,
         ]
-        return np.concatenate([np.stack(columns, axis=1), counts / (tall * wide)[:, None]], axis=1)
+        cells_of = counts[kept] / (tall * wide)[kept, None]
+        return np.concatenate([np.stack([column[kept] for column in columns], axis=1), cells_of], axis=1)
 
 
 def _colors_of(cells: Cells, objects: Objects, one_each: bool) -> tuple[np.ndarray, Ints, Ints]:
