@@ -150,6 +150,13 @@ def test_the_tokens_of_a_grid_do_not_depend_on_the_others() -> None:
             assert same_tokens(together[i : i + 1], tokeniser([one]))
 
 
+def test_many_grids_have_the_tokens_that_each_has_alone() -> None:
+    grids = noise_grids(300)
+    together = ObjectSlots()(grids)
+    assert len(together) == 300
+    assert all(same_tokens(together[i : i + 1], ObjectSlots()([grids[i]])) for i in (0, 255, 256, 299))
+
+
 def test_a_grid_without_cells_has_no_token() -> None:
     tokens = ObjectSlots()([np.zeros((0, 0), np.uint8), TWO])
     check_form(tokens)

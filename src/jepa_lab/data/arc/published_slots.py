@@ -10,7 +10,7 @@ import torch
 from jepa_lab.data.arc.batch import GridTokens
 from jepa_lab.data.arc.cells import NOTHING, Cells, Ints, first_places
 from jepa_lab.data.arc.objects import Objects, boxes_touch, foreground_key
-from jepa_lab.data.arc.slots import check_slots
+from jepa_lab.data.arc.slots import check_slots, in_pieces
 from jepa_lab.data.arc.task import COLORS, Grid
 
 
@@ -47,6 +47,9 @@ class PublishedSlots:
         )
 
     def __call__(self, grids: Sequence[Grid]) -> GridTokens:
+        return in_pieces(self._tokens, grids)
+
+    def _tokens(self, grids: Sequence[Grid]) -> GridTokens:
         cells, n, places = Cells.of(grids), len(grids), self.max_tokens
         key = foreground_key(cells, np.zeros(n, dtype=np.int64), self.respect_colors)
         objects = Objects.of(cells, key, self.connectivity)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ from jepa_lab.data.arc.objects import Objects, boxes_touch, foreground_key
 from jepa_lab.data.arc.shapes import SIDE, drawings
 from jepa_lab.data.arc.task import COLORS, LARGEST, Grid
 
+_PIECE = 256  # grids
 _LARGEST_LOG = float(np.log1p(LARGEST * LARGEST))
 OF_GRID = ("is_grid", "background_share", "log_objects", "slotted_share", "log_unslotted")
 BOX = ("log_area", "height", "width", "centroid_y", "centroid_x", "top", "left", "relative_y", "relative_x")
@@ -48,6 +49,9 @@ class ObjectSlots:
         self.fingerprint = f"slots-1 objects={max_objects} connectivity={connectivity} background={background}"
 
     def __call__(self, grids: Sequence[Grid]) -> GridTokens:
+        return in_pieces(self._tokens, grids)
+
+    def _tokens(self, grids: Sequence[Grid]) -> GridTokens:
         cells, n, places = Cells.of(grids), len(grids), self.max_tokens
         ground = _majority(cells) if self.background == "majority" else np.full(n, int(self.background))
         objects = Objects.of(cells, foreground_key(cells, ground), self.connectivity)
@@ -72,6 +76,13 @@ class ObjectSlots:
     def places(self, grids: Sequence[Grid]) -> int:
         """As many for all grids."""
         return self.max_tokens
+
+
+def in_pieces(tokens: Callable[[Sequence[Grid]], GridTokens], grids: Sequence[Grid]) -> GridTokens:
+    """The same tokens, some hundred grids at a time: the arrays over their cells then stay in the processor's cache."""
+    if len(grids) <= _PIECE:
+        return tokens(grids)
+    return GridTokens.cat([tokens(grids[start : start + _PIECE]) for start in range(0, len(grids), _PIECE)])
 
 
 def check_slots(max_objects: int, connectivity: int, smallest: int = 1) -> None:
