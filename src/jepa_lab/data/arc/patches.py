@@ -46,7 +46,7 @@ class Patches:
             torch.from_numpy(colors),
             torch.from_numpy(features.astype(np.float32)),
             torch.from_numpy(mask),
-            torch.from_numpy(_neighbours(row, col, mask)),
+            torch.from_numpy(_adjacency(across, needed, places)),
         )
 
     def places(self, grids: Sequence[Grid]) -> int:
@@ -54,9 +54,13 @@ class Patches:
         return max([1, *(-(-grid.shape[0] // self.patch) * -(-grid.shape[1] // self.patch) for grid in grids)])
 
 
-def _neighbours(row: Ints, col: Ints, mask: np.ndarray) -> np.ndarray:
+def _adjacency(across: Ints, needed: Ints, places: int) -> np.ndarray:
+    """(n, places, places), made once for all grids of a shape."""
+    shapes, which = np.unique(np.stack([across, needed], axis=1), axis=0, return_inverse=True)
+    row, col = np.divmod(np.arange(places), np.maximum(shapes[:, :1], 1))
+    mask = np.arange(places) < shapes[:, 1:]
     near = (abs(row[:, :, None] - row[:, None, :]) <= 1) & (abs(col[:, :, None] - col[:, None, :]) <= 1)
     near &= mask[:, :, None] & mask[:, None, :]
-    diagonal = np.arange(mask.shape[1])
+    diagonal = np.arange(places)
     near[:, diagonal, diagonal] = False
-    return near
+    return near[which]

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 
 from jepa_lab.data.arc.batch import GridTokens
-from jepa_lab.data.arc.cells import Cells, Ints, first_places
+from jepa_lab.data.arc.cells import NOTHING, Cells, Ints, first_places
 from jepa_lab.data.arc.objects import Objects, boxes_touch, foreground_key
-from jepa_lab.data.arc.slots import check_slots
+from jepa_lab.data.arc.slots import check_slots, in_pieces
 from jepa_lab.data.arc.task import COLORS, Grid
 
 
@@ -47,6 +47,9 @@ class PublishedSlots:
         )
 
     def __call__(self, grids: Sequence[Grid]) -> GridTokens:
+        return in_pieces(self._tokens, grids)
+
+    def _tokens(self, grids: Sequence[Grid]) -> GridTokens:
         cells, n, places = Cells.of(grids), len(grids), self.max_tokens
         key = foreground_key(cells, np.zeros(n, dtype=np.int64), self.respect_colors)
         objects = Objects.of(cells, key, self.connectivity)
@@ -55,7 +58,7 @@ class PublishedSlots:
         mask = np.zeros((n, places), dtype=bool)
         mask[at] = True
         features = np.zeros((n, places, self.n_features), dtype=np.float32)
-        features[at] = self._features(cells, objects)[kept]
+        features[at] = self._features(cells, objects, kept)
         boxes = np.zeros((4, n, places), dtype=np.int64)
         boxes[(slice(None), *at)] = [side[kept] for side in (objects.top, objects.left, objects.bottom, objects.right)]
         colors = np.zeros((n, places, 0), dtype=np.int64)
@@ -66,16 +69,18 @@ class PublishedSlots:
         """As many for all grids."""
         return self.max_tokens
 
-    def _features(self, cells: Cells, objects: Objects) -> np.ndarray:
-        """(m, 23)"""
-        m, area = len(objects), objects.area
+    def _features(self, cells: Cells, objects: Objects, kept: Ints) -> np.ndarray:
+        """(k, 23): of the k objects that have a slot."""
+        m, area, runs = len(objects), objects.area, objects.runs
         tall, wide = (side[objects.grid] if self.normalize else np.ones(m) for side in (cells.height, cells.width))
         height, width = objects.bottom - objects.top + 1, objects.right - objects.left + 1
-        y, x = (np.bincount(objects.label, v[objects.cell], minlength=m) / area for v in (cells.row, cells.col))
-        counts, present, dominant = _colors_of(cells, objects)
+        length = runs.right - runs.left + 1
+        y = np.bincount(objects.label, runs.row * length, minlength=m) / area
+        x = np.bincount(objects.label, (runs.left + runs.right) * length, minlength=m) / 2 / area
+        counts, present, dominant = _colors_of(cells, objects, self.respect_colors)
         columns = [
             area / (tall * wide),
-            _perimeter(cells, objects) / (tall * wide),
+            objects.perimeter() / (tall * wide),
             height / tall,
             width / wide,
             width / height,
@@ -88,21 +93,19 @@ class PublishedSlots:
             objects.bottom / tall,
             objects.right / wide,
         ]
-        return np.concatenate([np.stack(columns, axis=1), counts / (tall * wide)[:, None]], axis=1)
+        cells_of = counts[kept] / (tall * wide)[kept, None]
+        return np.concatenate([np.stack([column[kept] for column in columns], axis=1), cells_of], axis=1)
 
 
-def _perimeter(cells: Cells, objects: Objects) -> Ints:
-    labels = np.full(len(cells), -1, dtype=np.int64)
-    labels[objects.cell] = objects.label
-    layout, place, own = cells.bordered(labels), cells.place[objects.cell], objects.label
-    shared = (layout[place + 1] == own).astype(float) + (layout[place + cells.pitch[objects.cell]] == own)
-    return 4 * objects.area - 2 * np.bincount(own, shared, minlength=len(objects)).astype(np.int64)
-
-
-def _colors_of(cells: Cells, objects: Objects) -> tuple[np.ndarray, Ints, Ints]:
+def _colors_of(cells: Cells, objects: Objects, one_each: bool) -> tuple[np.ndarray, Ints, Ints]:
     """Cells of each colour that an object has, those that it has first (m, 10), how many, and the most frequent one."""
-    m, color = len(objects), cells.color[objects.cell]
-    both = objects.label * COLORS + color
+    m = len(objects)
+    if one_each:
+        counts = np.zeros((m, COLORS), dtype=np.int64)
+        counts[:, 0] = objects.area
+        return counts, np.ones(m, dtype=np.int64), cells.color[objects.cell]
+    (visible,) = np.nonzero(objects.runs.of_cell != NOTHING)
+    both = objects.label[objects.runs.of_cell[visible]] * COLORS + cells.color[visible]
     counts = np.bincount(both, minlength=m * COLORS).reshape(m, COLORS)
     seen = first_places(both, m * COLORS).reshape(m, COLORS)
     frequent = counts == counts.max(1, keepdims=True)

@@ -1,49 +1,46 @@
-"""Shapes of objects: their holes, and a small drawing of each."""
+"""Small drawings of shapes: how much of each of side x side equal parts of a box they cover."""
 
 from __future__ import annotations
 
 import numpy as np
+from scipy.sparse import csr_matrix
 
-from jepa_lab.data.arc.cells import OUTSIDE, Cells, Ints
-from jepa_lab.data.arc.objects import Objects
+from jepa_lab.data.arc.cells import Ints
+from jepa_lab.data.arc.task import LARGEST
+
+SIDE = 5
 
 
-def holes(cells: Cells, objects: Objects, connectivity: int) -> Ints:
-    """Number of holes (m,) of each object: one less its Euler number, vertices less edges plus faces.
+def _covered() -> np.ndarray:
+    """(length, cells, part): what the first `cells` cells of a side of `length`, stretched to SIDE units, cover of each
+    of its SIDE unit parts."""
+    length, cells, part = np.ogrid[: LARGEST + 1, : LARGEST + 1, :SIDE]
+    return np.clip(cells * SIDE / np.maximum(length, 1) - part, 0.0, 1.0)
 
-    With connectivity 4 the cells are the vertices, joined across edges, and a hole may touch another at a corner;
-    with 8 the cells are closed squares. What fills a hole does not matter.
+
+_COVERED = _covered()
+
+
+def drawings(label: Ints, count: int, row: Ints, height: Ints, left: Ints, right: Ints, width: Ints) -> np.ndarray:
+    """(count, SIDE * SIDE), row by row, in 0..1: what the runs (r,) of each label cover of its box.
+
+    row, left and right (inclusive) are within the box, height and width its sides, all (r,). Runs that follow each
+    other in a row of a box are summed up first.
     """
-    labels = np.full(len(cells), OUTSIDE, dtype=np.int64)
-    labels[objects.cell] = objects.label
-    layout = cells.bordered(labels)
-    place, pitch, own = cells.place[objects.cell], cells.pitch[objects.cell], objects.label
-
-    def same(rows: int, cols: int) -> np.ndarray:
-        return layout[place + rows * pitch + cols] == own
-
-    if connectivity == 4:
-        right, down = same(0, 1), same(1, 0)
-        euler = 1.0 - right - down + (right & down & same(1, 1))
-    else:
-        up, left = ~same(-1, 0), ~same(0, -1)
-        # a corner or edge shared by several cells of an object is counted at the first of them
-        corners = 1.0 + left + (up & ~same(-1, 1)) + (up & left & ~same(-1, -1))
-        euler = corners - (2.0 + up + left) + 1.0
-    return 1 - np.bincount(own, euler, minlength=len(objects)).astype(np.int64)
+    if not len(label):
+        return np.zeros((count, SIDE * SIDE))
+    new = np.ones(len(label), dtype=bool)
+    new[1:] = (label[1:] != label[:-1]) | (row[1:] != row[:-1])
+    (first,) = np.nonzero(new)
+    cols = np.add.reduceat(_COVERED[width, right + 1] - _COVERED[width, left], first, axis=0)
+    label, row, height = label[first], row[first], height[first]
+    rows = _COVERED[height, row + 1] - _COVERED[height, row]
+    parts = (rows[:, :, None] * cols[:, None, :]).reshape(len(row), SIDE * SIDE)
+    return totals(parts, label, count)
 
 
-def occupancy(row: Ints, height: Ints, col: Ints, width: Ints, side: int) -> np.ndarray:
-    """How much (t, side * side) of each of side x side equal parts of its box a cell at (row, col) covers.
-
-    The sum over the cells of an object is its drawing: 1 where a part is full. row, height, col, width: (t,).
-    """
-    rows, cols = _overlap(row, height, side), _overlap(col, width, side)
-    return (rows[:, :, None] * cols[:, None, :]).reshape(len(row), side * side)
-
-
-def _overlap(position: Ints, length: Ints, side: int) -> np.ndarray:
-    """Length (t, side) of each of `side` unit parts that the cell covers, the box stretched to `side` units."""
-    start, end = (position * side / length)[:, None], ((position + 1) * side / length)[:, None]
-    part = np.arange(side)
-    return np.clip(np.minimum(end, part + 1) - np.maximum(start, part), 0.0, None)
+def totals(values: np.ndarray, labels: Ints, count: int) -> np.ndarray:
+    """Sums (count, F) of the rows of values (T, F) that share a label, each in the order of its rows."""
+    order = np.argsort(labels, kind="stable")
+    starts = np.concatenate([[0], np.cumsum(np.bincount(labels, minlength=count))])
+    return csr_matrix((np.ones(len(labels)), order, starts), shape=(count, len(labels))) @ values

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
 
 from jepa_lab.data.arc.batch import NO_COLOR, GridTokens
-from jepa_lab.data.arc.cells import Cells, Ints, first_places, totals
+from jepa_lab.data.arc.cells import NOTHING, Cells, Ints, first_places
 from jepa_lab.data.arc.objects import Objects, boxes_touch, foreground_key
-from jepa_lab.data.arc.shapes import holes, occupancy
+from jepa_lab.data.arc.shapes import SIDE, drawings
 from jepa_lab.data.arc.task import COLORS, LARGEST, Grid
 
-SIDE = 5  # of the drawing of a shape
+_PIECE = 256  # grids
 _LARGEST_LOG = float(np.log1p(LARGEST * LARGEST))
 OF_GRID = ("is_grid", "background_share", "log_objects", "slotted_share", "log_unslotted")
 BOX = ("log_area", "height", "width", "centroid_y", "centroid_x", "top", "left", "relative_y", "relative_x")
@@ -49,6 +49,9 @@ class ObjectSlots:
         self.fingerprint = f"slots-1 objects={max_objects} connectivity={connectivity} background={background}"
 
     def __call__(self, grids: Sequence[Grid]) -> GridTokens:
+        return in_pieces(self._tokens, grids)
+
+    def _tokens(self, grids: Sequence[Grid]) -> GridTokens:
         cells, n, places = Cells.of(grids), len(grids), self.max_tokens
         ground = _majority(cells) if self.background == "majority" else np.full(n, int(self.background))
         objects = Objects.of(cells, foreground_key(cells, ground), self.connectivity)
@@ -60,10 +63,10 @@ class ObjectSlots:
         mask[at] = True
         colors = np.full((n, places, 1), NO_COLOR, dtype=np.int64)
         colors[real, 0, 0] = ground[real]
-        colors[*at, 0] = cells.color[objects.first[kept]]
+        colors[*at, 0] = cells.color[objects.cell[kept]]
         features = np.zeros((n, places, self.n_features), dtype=np.float32)
         features[:, 0] = _grid_features(cells, objects, kept) * real[:, None]
-        features[at] = _object_features(cells, objects, kept, self.connectivity)
+        features[at] = _object_features(cells, objects, kept)
         boxes = np.zeros((4, n, places), dtype=np.int64)
         boxes[(slice(None), *at)] = [side[kept] for side in (objects.top, objects.left, objects.bottom, objects.right)]
         boxes[2:, :, 0] = LARGEST  # the grid's box holds all others
@@ -73,6 +76,13 @@ class ObjectSlots:
     def places(self, grids: Sequence[Grid]) -> int:
         """As many for all grids."""
         return self.max_tokens
+
+
+def in_pieces(tokens: Callable[[Sequence[Grid]], GridTokens], grids: Sequence[Grid]) -> GridTokens:
+    """The same tokens, some hundred grids at a time: the arrays over their cells then stay in the processor's cache."""
+    if len(grids) <= _PIECE:
+        return tokens(grids)
+    return GridTokens.cat([tokens(grids[start : start + _PIECE]) for start in range(0, len(grids), _PIECE)])
 
 
 def check_slots(max_objects: int, connectivity: int, smallest: int = 1) -> None:
@@ -94,15 +104,13 @@ def _majority(cells: Cells) -> Ints:
 
 def _grid_features(cells: Cells, objects: Objects, kept: Ints) -> np.ndarray:
     """(n, F): of the grids as a whole."""
-    n, cell = len(cells.height), objects.cell
-    grid, row, col = cells.grid[cell], cells.row[cell], cells.col[cell]
-    size = np.maximum(cells.height * cells.width, 1)
-    visible = np.bincount(grid, minlength=n)
+    n, runs, height, width = len(cells.height), objects.runs, cells.height, cells.width
+    grid, size = runs.grid, np.maximum(height * width, 1)
+    visible = np.bincount(objects.grid, objects.area, minlength=n)
     slotted = np.bincount(objects.grid[kept], objects.area[kept], minlength=n)
     unslotted = objects.count - np.bincount(objects.grid[kept], minlength=n)
-    height, width = cells.height, cells.width
-    edges = [row == 0, col == 0, row == height[grid] - 1, col == width[grid] - 1]
-    y, x = (np.bincount(grid, values + 0.5, minlength=n) / np.maximum(visible, 1) for values in (row, col))
+    y, x = _centroids(runs.row, runs.left, runs.right, grid, visible)
+    edges = [runs.row == 0, runs.left == 0, runs.row == height[grid] - 1, runs.right == width[grid] - 1]
     columns = [
         np.ones(n),
         1 - visible / size,
@@ -119,26 +127,27 @@ def _grid_features(cells: Cells, objects: Objects, kept: Ints) -> np.ndarray:
         y / np.maximum(height, 1),
         x / np.maximum(width, 1),
         visible / size,
-        *(np.bincount(grid, edge, minlength=n) > 0 for edge in edges),
+        *(np.bincount(grid[edge], minlength=n) > 0 for edge in edges),
         np.zeros(n),
     ]
-    drawing = totals(occupancy(row, height[grid], col, width[grid], SIDE), grid, n)
-    return np.concatenate([np.stack(columns, axis=1), drawing], axis=1)
+    drawn = drawings(grid, n, runs.row, height[grid], runs.left, runs.right, width[grid])
+    return np.concatenate([np.stack(columns, axis=1), drawn], axis=1)
 
 
-def _object_features(cells: Cells, objects: Objects, kept: Ints, connectivity: int) -> np.ndarray:
-    """(len(kept), F): of the objects that have a slot."""
+def _object_features(cells: Cells, objects: Objects, kept: Ints) -> np.ndarray:
+    """(k, F): of the k objects that have a slot."""
+    k, grid, area = len(kept), objects.grid[kept], objects.area[kept]
     top, left, bottom, right = (side[kept] for side in (objects.top, objects.left, objects.bottom, objects.right))
-    area, grid = objects.area[kept], objects.grid[kept]
     height, width = bottom - top + 1, right - left + 1
-    number = np.full(len(objects), -1)
-    number[kept] = np.arange(len(kept))
-    label = number[objects.label]
-    cell, label = objects.cell[label >= 0], label[label >= 0]
-    row, col = cells.row[cell], cells.col[cell]
-    y, x = (np.bincount(label, values + 0.5, minlength=len(kept)) / area for values in (row, col))
+    tall, wide = cells.height[grid], cells.width[grid]
+    number = np.full(len(objects), NOTHING)
+    number[kept] = np.arange(k)
+    (chosen,) = np.nonzero(number[objects.label] != NOTHING)
+    label = number[objects.label[chosen]]
+    row, start, end = objects.runs.row[chosen], objects.runs.left[chosen], objects.runs.right[chosen]
+    y, x = _centroids(row, start, end, label, area)
     columns = [
-        *np.zeros((len(OF_GRID), len(kept))),
+        *np.zeros((len(OF_GRID), k)),
         np.log1p(area) / _LARGEST_LOG,
         height / LARGEST,
         width / LARGEST,
@@ -146,14 +155,23 @@ def _object_features(cells: Cells, objects: Objects, kept: Ints, connectivity: i
         x / LARGEST,
         top / LARGEST,
         left / LARGEST,
-        y / cells.height[grid],
-        x / cells.width[grid],
+        y / tall,
+        x / wide,
         area / (height * width),
         top == 0,
         left == 0,
-        bottom == cells.height[grid] - 1,
-        right == cells.width[grid] - 1,
-        np.log1p(holes(cells, objects, connectivity)[kept]),
+        bottom == tall - 1,
+        right == wide - 1,
+        np.log1p(objects.holes()[kept]),
     ]
-    drawn = occupancy(row - top[label], height[label], col - left[label], width[label], SIDE)
-    return np.concatenate([np.stack(columns, axis=1), totals(drawn, label, len(kept))], axis=1)
+    corner = left[label]
+    drawn = drawings(label, k, row - top[label], height[label], start - corner, end - corner, width[label])
+    return np.concatenate([np.stack(columns, axis=1), drawn], axis=1)
+
+
+def _centroids(row: Ints, left: Ints, right: Ints, label: Ints, area: Ints) -> tuple[np.ndarray, np.ndarray]:
+    """Of the runs (r,) of each label, from the grid's upper left corner to the cells' middles, in cells; 0 of none."""
+    cells, m = right - left + 1, len(area)
+    y = np.bincount(label, (row + 0.5) * cells, minlength=m)
+    x = np.bincount(label, (left + right + 1) * cells, minlength=m) / 2
+    return y / np.maximum(area, 1), x / np.maximum(area, 1)

@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 from torch import Tensor
 
-from jepa_lab.data.arc.augment import draw_transforms, family_transform
+from jepa_lab.data.arc.augment import FAMILIES, draw_transforms, family_transform
 from jepa_lab.data.arc.batch import GridTokens
 from jepa_lab.data.arc.examples import Examples
 from jepa_lab.data.arc.task import Grid
@@ -54,6 +54,9 @@ class OnlineTokens:
         augment: AugmentOptions | None = None,
         families: Sequence[str] = (),
     ) -> None:
+        for family in families:
+            if family not in FAMILIES:
+                raise ValueError(f"families: {family!r} is none of {', '.join(FAMILIES)}")
         self.examples = examples
         self.tokeniser = tokeniser
         self.split = split
