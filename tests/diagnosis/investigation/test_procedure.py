@@ -6,6 +6,7 @@ import copy
 from pathlib import Path
 from typing import Any
 
+import mechanisms as m
 import pytest
 
 from jepa_lab.diagnosis.investigation.answers import answers, paragraph
@@ -14,8 +15,6 @@ from jepa_lab.diagnosis.investigation.overlay import laid_over
 from jepa_lab.diagnosis.investigation.procedure import procedure
 from jepa_lab.diagnosis.investigation.run_verdict import run_verdict
 from jepa_lab.diagnosis.investigation.seeds import Ran, Result
-
-import mechanisms as m
 
 
 def judged(world: m.World, config: dict[str, Any], name: str, overlay: dict[str, Any]) -> Result:

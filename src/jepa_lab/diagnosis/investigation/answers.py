@@ -110,18 +110,41 @@ def _elsewhere(inquiry: Inquiry) -> tuple[str, str]:
     return NOT_REACHED, inquiry.stopped or "the run without the codebook was not made"
 
 
+IN_WORDS = {
+    "CRASH": "it did not come to its end",
+    "EMB_COLLAPSE": "its embedding collapsed",
+    "SPIKE": "its loss spiked",
+    "AUX_EXPLOSION": "an auxiliary term exploded",
+    "LOSS_RISES": "its loss ended above its best",
+    "RANK_FALLS": "its context lost directions",
+    "VQ_COLLAPSE": "its codebook collapsed",
+    "VQ_SLOW_DEATH": "its codebook died slowly",
+    "NO_LEARNING": "its prediction is no better than chance",
+    "INCONCLUSIVE": "too little was logged to judge it",
+}
+
+
+def _failure(inquiry: Inquiry) -> str:
+    flags = inquiry.outset.flags - ({"RANK_FALLS"} if inquiry.outset.has("EMB_COLLAPSE") else set())
+    first = inquiry.outset.first
+    began = f", which began with {first.flag} at step {first.step} ({first.reason})" if first is not None else ""
+    return f"{', '.join(text for flag, text in IN_WORDS.items() if flag in flags) or inquiry.outset.line()}{began}"
+
+
 def paragraph(inquiry: Inquiry) -> str:
     """The answer in plain words."""
     outset = inquiry.outset
     if inquiry.scenario == "healthy":
-        return f"Nothing is wrong with this run ({outset.line()}): there is nothing to investigate."
+        return (
+            f"Nothing is wrong with this run ({outset.line()}): there is nothing to investigate, and no run was made."
+        )
     if inquiry.scenario == "seed":
         bad = sum(not run.verdict.flags >= {"STABLE"} for run in outset.runs)
         return (
             f"The run fails with {bad} of its {len(outset.runs)} seeds only: most of its runs are well, so there is no "
             "defect of the configuration to find. Give more seeds."
         )
-    says = [f"The run fails ({outset.line()})."]
+    says = [f"The run fails: {_failure(inquiry)}."]
     if inquiry.cause:
         says.append(f"Guilty: {inquiry.cause}." if inquiry.scenario else f"{inquiry.cause}.")
     if inquiry.repair is not None:

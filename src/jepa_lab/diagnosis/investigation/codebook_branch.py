@@ -41,7 +41,9 @@ def repaired(result: Result, without: Result, inquiry: Inquiry) -> bool:
     slack = max(t.step_close * aim, t.chance * chance if math.isfinite(chance) else 0.0)
     if loss <= aim + slack:
         return True
-    text = f"{result.name} is stable with its codebook in use, but its loss {loss:.3g} is no match for {aim:.3g} without"
+    text = (
+        f"{result.name} is stable with its codebook in use, but its loss {loss:.3g} is no match for {aim:.3g} without"
+    )
     inquiry.notes.append(f"{text} a codebook")
     return False
 

@@ -13,8 +13,19 @@ from jepa_lab.diagnosis.investigation.inquiry import Inquiry
 from jepa_lab.diagnosis.investigation.recommended import recommended
 from jepa_lab.diagnosis.investigation.run_verdict import RunVerdict
 from jepa_lab.diagnosis.investigation.seeds import Ran, Result
-from jepa_lab.diagnosis.investigation.steps import ALL_CORRECTIONS, CALMER, CONTEXTS, CORRECTIONS, FIXES, FSQ, INFO_NCE
-from jepa_lab.diagnosis.investigation.steps import MINIMAL, NO_VQ, TEMPERATURE, WELL_POSED
+from jepa_lab.diagnosis.investigation.steps import (
+    ALL_CORRECTIONS,
+    CALMER,
+    CONTEXTS,
+    CORRECTIONS,
+    FIXES,
+    FSQ,
+    INFO_NCE,
+    MINIMAL,
+    NO_VQ,
+    TEMPERATURE,
+    WELL_POSED,
+)
 
 STEPS = (NO_VQ, *FIXES, *CORRECTIONS, ALL_CORRECTIONS, FSQ, INFO_NCE, TEMPERATURE, MINIMAL, *CONTEXTS, *CALMER,
          WELL_POSED)  # fmt: skip

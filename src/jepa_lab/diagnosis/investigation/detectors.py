@@ -140,7 +140,9 @@ def explosions(history: History, t: Thresholds) -> list[Fired]:
         low, over = math.inf, []
         for step, value in points:
             low = min(low, value)
-            over.append((step, float(low > 0 and value > t.step_explosion * low and shares.get(step, 0) > t.step_share)))
+            over.append(
+                (step, float(low > 0 and value > t.step_explosion * low and shares.get(step, 0) > t.step_share))
+            )
         if len(over) >= t.loss_points and all(is_over for _, is_over in over[-int(t.loss_points) :]):
             text = f"{name} rose to {points[-1][1]:.3g} from {least(points):.3g}, {100 * shares[points[-1][0]]:.0f} % of the loss"
             found.append(Fired(AUX_EXPLOSION, last_stretch(over, bool), text, key))

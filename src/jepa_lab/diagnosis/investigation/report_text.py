@@ -9,7 +9,6 @@ from jepa_lab.diagnosis.investigation.content import COLUMNS, order_of, shown
 from jepa_lab.diagnosis.investigation.overlay import words
 
 
-
 def markdown(content: Mapping[str, Any]) -> str:
     """The report of an investigation's content, as `content_of` gives it."""
     parts = [f"# Investigation of {content['experiment']}", content["answer"], _seeds(content)]
@@ -35,9 +34,7 @@ def seeds(content: Mapping[str, Any]) -> str:
     n, epochs = content["seeds"], content["epochs"]
     budget = f" Every run has {epochs} epochs." if epochs is not None else ""
     if n == 1:
-        return (
-            f"One seed: a step stands on one run, and chance is not told from effect (--seeds 3 gives the spread).{budget}"
-        )
+        return f"One seed: a step stands on one run, and chance is not told from effect (--seeds 3 gives the spread).{budget}"
     return f"{n} seeds: a property holds for a step if it does in most of its runs; ranges are over seeds.{budget}"
 
 

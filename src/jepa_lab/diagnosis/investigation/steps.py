@@ -108,7 +108,9 @@ UPDATE: Overlay = {"vq.update": "step", "vq.count_padding": False}
 SHARE: Overlay = {"vq.share": True}
 RELATIVE: Overlay = {"vq.refresh.rule": "relative"}
 
-NO_VQ = Step("no_vq", "E1", "does the run become stable without the codebook?", fixed(vq__enabled=False), "the codebook")
+NO_VQ = Step(
+    "no_vq", "E1", "does the run become stable without the codebook?", fixed(vq__enabled=False), "the codebook"
+)
 FIXES: tuple[Step, ...] = (
     Step("no_refresh", "FA1", "is it the refresh of dead codes?", fixed(vq__refresh__enabled=False),
          "the refresh", _no_refresh),
