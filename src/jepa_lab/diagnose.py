@@ -25,9 +25,11 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("path", type=Path, help="a run's folder, as in runs/teacherless_b/<run_id>, or features.npz")
     parser.add_argument("--json", action="store_true", help="print what diagnosis.json holds instead of text")
     parser.add_argument("--rules", choices=("ours", "published"), default="ours", help="also show the older thresholds")
-    of = parser.add_argument_group("investigation", "of a failing run of the ARC study: runs that change one thing each, "
-                                   "up to the first repair; the same line goes on. Exit code 0: answered, 1: not repaired "
-                                   "within the limits")  # fmt: skip
+    of = parser.add_argument_group(
+        "investigation",
+        "of a failing run of the ARC study: runs that change one thing each, up to the first repair; the same line "
+        "goes on. Exit code 0: answered, 1: not repaired within the limits",
+    )
     of.add_argument("--investigate", action="store_true", help="make those runs and write investigation.{md,html,json}")
     of.add_argument(
         "--max-runs", type=_above_0(int), metavar="N", help="make at most N runs; finished ones do not count"

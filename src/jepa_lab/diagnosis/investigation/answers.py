@@ -127,8 +127,10 @@ IN_WORDS = {
 def _failure(inquiry: Inquiry) -> str:
     flags = inquiry.outset.flags - ({"RANK_FALLS"} if inquiry.outset.has("EMB_COLLAPSE") else set())
     first = inquiry.outset.first
-    began = f", which began with {first.flag} at step {first.step} ({first.reason})" if first is not None else ""
-    return f"{', '.join(text for flag, text in IN_WORDS.items() if flag in flags) or inquiry.outset.line()}{began}"
+    what = ", ".join(text for flag, text in IN_WORDS.items() if flag in flags) or inquiry.outset.line()
+    if first is None or first.flag not in IN_WORDS:
+        return what
+    return f"{what}. First {IN_WORDS[first.flag]}, at step {first.step} ({first.reason})"
 
 
 def paragraph(inquiry: Inquiry) -> str:
@@ -139,7 +141,7 @@ def paragraph(inquiry: Inquiry) -> str:
             f"Nothing is wrong with this run ({outset.line()}): there is nothing to investigate, and no run was made."
         )
     if inquiry.scenario == "seed":
-        bad = sum(not run.verdict.flags >= {"STABLE"} for run in outset.runs)
+        bad = sum(not run.verdict.good for run in outset.runs)
         return (
             f"The run fails with {bad} of its {len(outset.runs)} seeds only: most of its runs are well, so there is no "
             "defect of the configuration to find. Give more seeds."

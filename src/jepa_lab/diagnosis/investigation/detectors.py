@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 
 from jepa_lab.diagnosis.codebook import codebook_finding, codebook_series
 from jepa_lab.diagnosis.finding import History, Points, finite, last_stretch
@@ -92,19 +93,18 @@ def codebook(history: History, t: Thresholds) -> Fired | None:
     usage, key = codebook_series(history, "usage")
     found = codebook_finding(history, t)
     fell = _death(usage, t)
-    if found is not None and found.status == "codebook_collapse":
-        alive = bool(usage) and usage[-1][1] >= t.of("codebook").usage and "perplexity" not in found.quantity
-        step = found.began if fell is None or found.began is None else min(found.began, fell)
-        return Fired(VQ_SLOW_DEATH if alive else VQ_COLLAPSE, step, found.reason, found.quantity)
-    if not usage:
-        return None
-    last, first = usage[-1][1], usage[0][1]
+    last, first = (usage[-1][1], usage[0][1]) if usage else (math.nan, math.nan)
+    collapsed = found is not None and found.status == "codebook_collapse"
+    one_code = found is not None and found.quantity.endswith("perplexity")
+    if collapsed and found is not None and (one_code or last < t.of("codebook").usage):
+        steps = [step for step in (found.began, fell) if step is not None]
+        return Fired(VQ_COLLAPSE, min(steps, default=None), found.reason, found.quantity)
     if last < t.step_usage and slope(usage) < 0:
         text = f"{100 * last:.1f} % of the codes in use, and falling"
         return Fired(VQ_COLLAPSE, last_stretch(usage, lambda v: v < t.step_usage), text, key)
     if fell is not None:
         return Fired(VQ_SLOW_DEATH, fell, f"usage fell to {100 * last:.0f} % from {100 * first:.0f} %", key)
-    return None
+    return Fired(VQ_SLOW_DEATH, found.began, found.reason, key) if collapsed and found is not None else None
 
 
 def _death(usage: Points, t: Thresholds) -> int | None:
@@ -112,7 +112,7 @@ def _death(usage: Points, t: Thresholds) -> int | None:
     if not usage or usage[-1][1] >= t.step_dead * usage[0][1]:
         return None
     falls = 0
-    for (_, before), (step, after) in zip(usage, usage[1:], strict=False):
+    for (_, before), (step, after) in pairwise(usage):
         falls = falls + 1 if after < before else 0
         if falls >= t.step_drops:
             return step
@@ -144,7 +144,8 @@ def explosions(history: History, t: Thresholds) -> list[Fired]:
                 (step, float(low > 0 and value > t.step_explosion * low and shares.get(step, 0) > t.step_share))
             )
         if len(over) >= t.loss_points and all(is_over for _, is_over in over[-int(t.loss_points) :]):
-            text = f"{name} rose to {points[-1][1]:.3g} from {least(points):.3g}, {100 * shares[points[-1][0]]:.0f} % of the loss"
+            share = 100 * shares[points[-1][0]]
+            text = f"{name} rose to {points[-1][1]:.3g} from {least(points):.3g}, {share:.0f} % of the loss"
             found.append(Fired(AUX_EXPLOSION, last_stretch(over, bool), text, key))
     return found
 

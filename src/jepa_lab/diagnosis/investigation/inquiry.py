@@ -40,10 +40,15 @@ class Entry:
 
 @dataclass
 class Inquiry:
-    """scenario: '' (not known), healthy, codebook (the plan's A), losses (its B), data, or seed (the failure is a matter
-    of it); cause: what is guilty, in words; refresh: '' (not asked), alone, amplifies, innocent or unknown; guilty: the
-    auxiliary losses; context: the aggregation that repaired; repair: the step whose runs are good; fallback: one that is
-    stable but lacks something; pending: steps of the branch that were not asked yet; stopped: why it ended early."""
+    """What is known so far.
+
+    scenario: '' (not known), healthy, codebook (the plan's A), losses (its B), data, or seed (it fails with few)
+    cause: what is guilty, in words
+    refresh: '' (not asked), alone, amplifies, innocent or unknown
+    guilty: the auxiliary losses; context: the aggregation that repaired
+    repair: the step whose runs are good; fallback: one that is stable but lacks something
+    pending: steps of the branch that were not asked yet; stopped: why it ended early
+    """
 
     base: Mapping[str, Any]
     outset: Result

@@ -56,6 +56,8 @@ def investigate(
         inquiry = Inquiry(runs.base, runs.outset())
     except OutOfBudget as error:
         raise UserError(f"{error}: the failing run itself was to be run again first; the same line goes on") from None
+    if inquiry.outset.error:
+        raise UserError(f"the failing run could not be run again: {inquiry.outset.error}")
     _require_complete(folder, inquiry.outset)
     _drive(inquiry, runs)
     content: dict[str, Any] = plain(content_of(inquiry, given, folder, limits.seeds, limits.epochs))
@@ -79,8 +81,7 @@ def investigable(folder: Path) -> dict[str, Any]:
         raise UserError(f"{folder}: no config.yaml that can be read; give the folder of a run")
     if config.get("study") != "arc":
         known = "the linear BYOL toy" if config.get("study") == "linear_byol" else "seq-JEPA"
-        raise UserError(f"{folder}: a run of {known}; --investigate knows the ARC study only, whose codebook, losses and "
-                        "contexts it takes apart")  # fmt: skip
+        raise UserError(f"{folder}: a run of {known}; --investigate is for runs of the ARC study (+experiment=arc_...)")
     if not (folder / "metrics.parquet").is_file():
         raise UserError(f"{folder}: no metrics.parquet: nothing says how this run went")
     if state_of(read_json(folder / "status.json")) == "running":

@@ -25,8 +25,7 @@ def procedure(inquiry: Inquiry) -> Procedure:
     """Asks for runs until it finds a repair or has nothing left to ask; what it finds is in `inquiry`."""
     outset = inquiry.outset
     if outset.good:
-        alone = [Result(outset.name, {}, (run,)) for run in outset.runs]
-        inquiry.scenario = "healthy" if all(one.good for one in alone) else "seed"
+        inquiry.scenario = "healthy" if all(run.verdict.good for run in outset.runs) else "seed"
         inquiry.tell("E0", "does the run fail?", f"no: {outset.line()}", outset.name)
         return
     inquiry.tell("E0", "does the run fail?", f"yes: {outset.line()}", outset.name)

@@ -15,8 +15,8 @@ from jepa_lab.diagnosis.remedies import value_of
 
 @dataclass(frozen=True)
 class Recommended:
-    """step: whose runs show it; whole: it repairs the run, else it is stable but leaves something out; overlay: over the
-    failing run; checked: the command was composed, and gives this configuration."""
+    """step: whose runs show it; whole: it repairs the run, else it is stable but leaves something out; overlay: over
+    the failing run; checked: the command was composed, and gives this configuration."""
 
     step: str
     whole: bool

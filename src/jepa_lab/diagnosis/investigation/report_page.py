@@ -61,10 +61,9 @@ def _table(steps: list[dict[str, Any]]) -> str:
         cells = "".join(f"<td>{escape(shown(step['figures'].get(key), pc))}</td>" for _, key, pc in COLUMNS)
         fired = f"{step['first']['flag']} at {step['first']['step']}" if step["first"] else ""
         tone = "good" if step["good"] else "bad"
-        lines.append(
-            f'<tr><td class="text">{escape(step["code"])} {escape(step["name"])}<br><small>{escape(change)}</small></td>'
-            f'<td class="text {tone} toned">{escape(step["verdict"])}</td>{cells}<td class="text">{escape(fired)}</td></tr>'
-        )
+        name = f"{escape(step['code'])} {escape(step['name'])}<br><small>{escape(change)}</small>"
+        verdict = f'<td class="text {tone} toned">{escape(step["verdict"])}</td>'
+        lines.append(f'<tr><td class="text">{name}</td>{verdict}{cells}<td class="text">{escape(fired)}</td></tr>')
     return '<div class="scroll"><table class="steps">\n' + "\n".join(lines) + "\n</table></div>"
 
 
@@ -86,6 +85,7 @@ OWN_STYLE = """
 :root { --usage: #0b62a4; --rank: #8a3ffc; }
 @media (prefers-color-scheme: dark) { :root { --usage: #62b0f0; --rank: #be95ff; } }
 .question { border-top: 1px solid var(--rule); padding: .5rem 0; } .question p { margin: .15rem 0; }
+pre { white-space: pre-wrap; overflow-wrap: anywhere; }
 .asked { color: var(--soft); }
 code { font-size: .85em; overflow-wrap: anywhere; }
 details ul { margin: .25rem 0; padding-left: 1.2rem; } summary { color: var(--soft); font-size: .9rem; }

@@ -34,7 +34,7 @@ def seeds(content: Mapping[str, Any]) -> str:
     n, epochs = content["seeds"], content["epochs"]
     budget = f" Every run has {epochs} epochs." if epochs is not None else ""
     if n == 1:
-        return f"One seed: a step stands on one run, and chance is not told from effect (--seeds 3 gives the spread).{budget}"
+        return f"One seed: a step stands on one run, chance is not told from effect (--seeds 3 does).{budget}"
     return f"{n} seeds: a property holds for a step if it does in most of its runs; ranges are over seeds.{budget}"
 
 

@@ -74,6 +74,11 @@ class RunVerdict:
     slopes: Mapping[str, float] = field(default_factory=dict)
 
     @property
+    def good(self) -> bool:
+        """Stable, its codebook in use where it has one, and better than chance."""
+        return STABLE in self.flags and not self.flags & (DEAD | {NO_LEARNING})
+
+    @property
     def first(self) -> Fired | None:
         """The detector whose first violation came first; None if none fired, or none has a step."""
         dated = [f for f in self.fired if f.step is not None and f.flag not in (CLAMPED, WEAK)]
@@ -175,5 +180,5 @@ def _figures(history: History, t: Thresholds) -> dict[str, float]:
     return {name: value for name, value in figures.items() if math.isfinite(value)}
 
 
-__all__ = ["AUX_EXPLOSION", "CLAMPED", "CRASH", "DEAD", "EMB_COLLAPSE", "INCONCLUSIVE", "NO_LEARNING", "SPIKE", "STABLE",
-           "VQ_COLLAPSE", "VQ_OK", "VQ_SLOW_DEATH", "WEAK", "RunVerdict", "run_verdict"]  # fmt: skip
+__all__ = ["AUX_EXPLOSION", "CLAMPED", "CRASH", "DEAD", "EMB_COLLAPSE", "INCONCLUSIVE", "NO_LEARNING", "SPIKE",
+           "STABLE", "VQ_COLLAPSE", "VQ_OK", "VQ_SLOW_DEATH", "WEAK", "RunVerdict", "run_verdict"]  # fmt: skip

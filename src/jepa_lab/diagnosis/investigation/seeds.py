@@ -1,10 +1,10 @@
-"""What a step of an investigation gave: one run or several that differ in their seed, and what holds in most of them."""
+"""What a step of an investigation gave: one run or several that differ in their seed, and what most of them show."""
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -54,7 +54,7 @@ class Result:
     def has(self, *flags: str) -> bool:
         """Whether any of these holds in more than half of the runs, together: a codebook that dies slowly in one and at
         once in another is dead in both."""
-        return 2 * sum(bool(run.verdict.flags & set(flags)) for run in self.runs) > len(self.runs)
+        return self._most(lambda v: bool(v.flags & set(flags)))
 
     @property
     def stable(self) -> bool:
@@ -63,17 +63,18 @@ class Result:
 
     @property
     def alive(self) -> bool:
-        """No dead codebook, in more than half: there is none, or it is in use."""
-        return bool(self.runs) and not self.has(*DEAD)
+        """No dead codebook in more than half of the runs: there is none, or it is in use."""
+        return self._most(lambda v: not v.flags & DEAD)
 
     @property
     def spikes(self) -> bool:
+        """SPIKE in more than half of the runs."""
         return self.has(SPIKE)
 
     @property
     def learns(self) -> bool:
-        """The prediction is better than chance."""
-        return bool(self.runs) and not self.has(NO_LEARNING)
+        """The prediction is better than chance in more than half of the runs."""
+        return self._most(lambda v: NO_LEARNING not in v.flags)
 
     @property
     def weak(self) -> bool:
@@ -82,8 +83,8 @@ class Result:
 
     @property
     def good(self) -> bool:
-        """Stable, its codebook in use where it has one, and better than chance."""
-        return self.stable and self.alive and self.learns
+        """More than half of the runs are stable, with their codebook in use and better than chance, each in itself."""
+        return self._most(lambda v: v.good)
 
     def figure(self, name: str) -> float:
         """The median over the runs; NaN where none has it."""
@@ -111,6 +112,9 @@ class Result:
             return None
         flag, _ = counts.most_common(1)[0]
         return next(f for f in found if f is not None and f.flag == flag)
+
+    def _most(self, holds: Callable[[RunVerdict], bool]) -> bool:
+        return 2 * sum(holds(run.verdict) for run in self.runs) > len(self.runs)
 
     def _values(self, name: str) -> list[float]:
         return [run.verdict.figures[name] for run in self.runs if name in run.verdict.figures]

@@ -163,4 +163,4 @@ CALMER = (
 )
 WELL_POSED = Step("well_posed", "D1", "does a problem that can be solved help?", _well_posed,
                   "the data and the architecture: a target that the context does not determine",
-                  lambda base: "" if _well_posed(base) else "this run has the demonstrations, the objects and a predictor already")  # fmt: skip
+                  lambda base: "" if _well_posed(base) else "it is that problem already")  # fmt: skip
