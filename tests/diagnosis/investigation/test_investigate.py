@@ -91,6 +91,15 @@ def test_a_limit_on_runs_stops_says_what_was_not_reached_and_the_same_call_goes_
     assert len(trainer.asked) == len(set(trainer.asked)) == 7
 
 
+def test_a_loss_that_was_found_first_is_not_called_the_only_one_before_the_others_were_asked(tmp_path: Path) -> None:
+    trainer = m.Trainer(m.a_loss("sigreg"))
+    outcome = investigate(run_of(trainer, tmp_path), Limits(max_runs=4), None, trainer, silent)
+    assert trainer.asked == ["no_vq", "info_nce_only", "add_sigreg", "add_color"]
+    answer = outcome.content["questions"][2]
+    assert (answer["answer"], answer["why"]) == ("not reached", "--max-runs 4 reached; so far: sigreg")
+    assert outcome.content["not_reached"] == ["add_translation", "add_symmetry", "add_relational"]
+
+
 def test_a_limit_on_time_stops_before_the_next_run(tmp_path: Path) -> None:
     trainer = m.Trainer(m.initialisation)
     outcome = investigate(run_of(trainer, tmp_path), Limits(max_hours=1e-9), None, trainer, silent)

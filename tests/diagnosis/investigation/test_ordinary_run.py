@@ -1,5 +1,5 @@
 """The runs of an investigation are the ordinary ones: made from a run's config.yaml with changes laid over it, found
-again, continued, and stopped at a limit. With the study that trains in a second; the ARC study has the same contract."""
+again, continued, stopped at a limit. With the study that trains in a second; the ARC study has the same contract."""
 
 from __future__ import annotations
 

@@ -67,6 +67,19 @@ def test_a_commitment_cost_that_does_not_matter_is_not_said_to_miss_the_objectiv
     assert any(entry.answer.startswith("yes: its gradient") for entry in inquiry.trail)
 
 
+def test_a_refresh_without_spikes_amplifies_where_the_collapse_goes_with_it_and_the_slow_death_stays() -> None:
+    def world(config: m.Config) -> m.Symptoms:
+        found = m.initialisation(config)
+        found.spikes = False
+        return found
+
+    inquiry, _ = investigated(world)
+    refresh = answers(inquiry)[1]
+    assert refresh.answer == "no, it amplifies"
+    assert refresh.why.startswith("without it EMB_COLLAPSE")
+    assert refresh.why.endswith("VQ_SLOW_DEATH stays")
+
+
 def test_two_defects_are_repaired_by_all_corrections_together_only() -> None:
     inquiry, asked = investigated(m.two_defects)
     assert asked[-1] == "all_corrections"
@@ -89,7 +102,7 @@ def test_a_codebook_that_nothing_repairs_leaves_the_run_without_one() -> None:
     assert inquiry.fallback.overlay == {"vq.enabled": False}
     assert not inquiry.answered
     assert len(asked) == 12
-    assert "Nothing that was tried repairs it" in paragraph(inquiry)
+    assert "Nothing that was tried repairs it (12 changes)" in paragraph(inquiry)
 
 
 @pytest.mark.parametrize("name", list(m.LOSSES))

@@ -60,6 +60,9 @@ def _refresh(inquiry: Inquiry) -> Answer:
 
 def _losses(inquiry: Inquiry) -> Answer:
     question = "Which auxiliary loss is it?"
+    if any(name.startswith("add_") for name in inquiry.pending):
+        so_far = f"so far: {', '.join(inquiry.guilty) or 'none'}"
+        return Answer(question, NOT_REACHED, f"{inquiry.stopped}; {so_far}", ("info_nce_only",))
     if inquiry.guilty:
         steps = tuple(n for n in inquiry.results if n.startswith("add_")) or ("info_nce_only", "no_vq")
         kept = [n for n in steps if n in inquiry.results]
@@ -158,7 +161,7 @@ def paragraph(inquiry: Inquiry) -> str:
     elif inquiry.scenario == "data":
         says.append("This is no matter of stability: no change of codebook or losses will help.")
     else:
-        says.append("Nothing that was tried repairs it.")
+        says.append(f"Nothing that was tried repairs it ({len(inquiry.results) - 1} changes).")
     if inquiry.repair is None and inquiry.fallback is not None:
         says.append(f"Stable, with less: {words(inquiry.fallback.overlay)} (step {inquiry.fallback.name}).")
     return " ".join(says)

@@ -6,7 +6,8 @@ import math
 from collections.abc import Generator
 
 from jepa_lab.diagnosis.investigation.inquiry import Inquiry, Trial
-from jepa_lab.diagnosis.investigation.seeds import Result
+from jepa_lab.diagnosis.investigation.run_verdict import DEAD
+from jepa_lab.diagnosis.investigation.seeds import ORDER, Result
 from jepa_lab.diagnosis.investigation.steps import ALL_CORRECTIONS, CORRECTIONS, FIXES, FSQ
 from jepa_lab.diagnosis.remedies import value_of
 
@@ -28,7 +29,7 @@ def codebook_branch(inquiry: Inquiry, without: Result) -> Generator[Trial, Resul
             if inquiry.refresh == "amplifies":
                 inquiry.cause += ", which the refresh amplifies"
             return
-    inquiry.cause = "the codebook; none of the changes that were tried repairs it"
+    inquiry.cause = "the codebook"
 
 
 def repaired(result: Result, without: Result, inquiry: Inquiry) -> bool:
@@ -58,11 +59,17 @@ def _attribute(inquiry: Inquiry, result: Result | None) -> None:
         inquiry.refresh, text = "unknown", "not known: the run without it could not be made"
     elif result.stable and result.alive:
         inquiry.refresh, text = "alone", "yes: without it the run is stable and its codebook in use"
-    elif outset.spikes and not result.spikes:
-        inquiry.refresh, text = "amplifies", "it amplifies: without it the spikes are gone, and the run still fails"
+    elif (outset.spikes and not result.spikes) or (result.stable and not outset.stable):
+        gone, stays = _words(outset.flags - result.flags), _words(result.flags & (outset.flags | DEAD))
+        inquiry.refresh, text = "amplifies", f"it amplifies: without it {gone} is gone, {stays} stays"
     else:
         inquiry.refresh, text = "innocent", f"no: without it the run fails all the same ({result.line()})"
     inquiry.tell("FA1", "what does that say of the refresh?", text, *((result.name,) if result else ()))
+
+
+def _words(flags: frozenset[str]) -> str:
+    """Failures, the worst first."""
+    return " and ".join(flag for flag in ORDER if flag in flags and flag not in ("STABLE", "VQ_OK"))
 
 
 def _reaches(inquiry: Inquiry, result: Result) -> None:

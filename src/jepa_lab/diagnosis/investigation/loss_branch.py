@@ -46,7 +46,6 @@ def loss_branch(inquiry: Inquiry) -> Branch:
         change = shared_target(inquiry.base) if step is MINIMAL else step.change(inquiry.base)
         yield from restored(inquiry, change, result)
         return
-    inquiry.cause = "none of what was tried: losses, temperature, target, contexts, learning rate, precision"
 
 
 def _name_the_loss(inquiry: Inquiry, reduced: Result) -> Branch:
