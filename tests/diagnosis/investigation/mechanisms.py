@@ -61,6 +61,8 @@ class Symptoms:
     clamped: bool = False
     exploding: str = ""  # an auxiliary loss
     nan: bool = False
+    worse: float = 1.0  # factor on the primary loss
+    reached: float = 0.1  # gradient of the commitment loss, where it is in the objective
 
 
 World = Callable[[Config], Symptoms]
@@ -152,7 +154,7 @@ def healthy(config: Config) -> Symptoms:
 def curves(config: Config, s: Symptoms, seed: int = 0) -> dict[str, list[tuple[int, float]]]:
     """A run of 1,000 steps with 20 validations that shows the symptoms; `seed` moves every value a little."""
     chance, wobble = math.log(100), 1 + 0.002 * math.sin(seed)
-    loss = [(chance * (1 - 0.03 * i) if s.learns else chance * 0.999) * wobble for i in range(20)]
+    loss = [(chance * s.worse * (1 - 0.03 * i) if s.learns else chance * 0.999) * wobble for i in range(20)]
     ranks = [(6 + 0.4 * i if not s.weak else 2.5 + 0.02 * i) * wobble for i in range(20)]
     spread = [0.5] * 20
     if s.spikes:
@@ -178,7 +180,7 @@ def curves(config: Config, s: Symptoms, seed: int = 0) -> dict[str, list[tuple[i
         history["val/codebook/usage"] = at(STEPS, usage)[:end]
         history["val/codebook/perplexity"] = at(STEPS, [max(2.5, 40 * v) for v in usage])[:end]
         if get(config, "vq.in_objective"):
-            history["train/gradient/commitment"] = at(STEPS, [0.1] * 20)[:end]
+            history["train/gradient/commitment"] = at(STEPS, [s.reached] * 20)[:end]
     history["train/loss/prediction"] = at(LOGGED, [4.0 - 0.02 * i for i in range(100)])[: 5 * end]
     for name in LOSSES:
         if weight(config, name):

@@ -80,6 +80,74 @@ def test_a_refresh_without_spikes_amplifies_where_the_collapse_goes_with_it_and_
     assert refresh.why.endswith("VQ_SLOW_DEATH stays")
 
 
+def test_a_codebook_in_use_that_costs_the_prediction_more_than_a_tenth_is_no_repair() -> None:
+    def world(config: m.Config) -> m.Symptoms:
+        kept = m.get(config, "vq.refresh.enabled") is False or m.get(config, "vq.init") == "kmeans"
+        loss = 1.3 if m.get(config, "vq.refresh.enabled") is False else 1.05
+        return m.Symptoms(codebook="ok" if kept else "dead", worse=loss) if m.on(config) else m.Symptoms()
+
+    inquiry, _ = investigated(world)
+    assert inquiry.repair is not None
+    assert inquiry.repair.name == "kmeans_init"
+    assert inquiry.refresh == "alone"  # without it the codes live, which is the answer to that question
+    assert any(note.startswith("no_refresh is stable with its codebook in use, but") for note in inquiry.notes)
+
+
+def test_a_commitment_loss_in_the_objective_without_a_gradient_is_found() -> None:
+    def world(config: m.Config) -> m.Symptoms:
+        found = m.initialisation(config)
+        found.reached = 0.0
+        return found
+
+    inquiry, _ = investigated(world, vq__in_objective=True)
+    assert any("train/gradient/commitment is 0" in note for note in inquiry.notes)
+
+
+def test_a_low_rank_without_the_codebook_ends_it_only_where_there_is_nothing_else_to_repair() -> None:
+    def world(config: m.Config) -> m.Symptoms:
+        return m.Symptoms(weak=True, codebook=m.initialisation(config).codebook)
+
+    inquiry, _ = investigated(world)
+    assert inquiry.scenario == "codebook"
+    assert any("limited by the data" in note for note in inquiry.notes)
+    assert "few directions" in paragraph(inquiry)
+
+    def only_rank(config: m.Config) -> m.Symptoms:
+        return m.Symptoms(weak=True, exploding="sigreg" if m.on(config) else "")
+
+    inquiry, asked = investigated(only_rank, dataset__problem="demos", dataset__slot_features="objects",
+                                  model__predictor="mlp", model__projection_form="linear_end")  # fmt: skip
+    assert inquiry.scenario == "data"
+    assert asked == ["no_vq"]
+    assert any("it is that problem already" in entry.answer for entry in inquiry.trail)
+
+
+def test_losses_that_destabilise_a_run_which_learns_nothing_without_them_lead_to_the_data() -> None:
+    def world(config: m.Config) -> m.Symptoms:
+        solvable = m.get(config, "dataset.problem") != "copies"
+        return m.Symptoms(learns=solvable, exploding="sigreg" if m.weight(config, "sigreg") and not solvable else "")
+
+    inquiry, asked = investigated(world)
+    assert asked == ["no_vq", "info_nce_only", "well_posed", "repaired"]
+    assert inquiry.scenario == "data"
+    assert inquiry.repair is not None
+    assert "dataset.problem" in inquiry.repair.overlay
+    assert not set(m.LOSSES["sigreg"]) & set(inquiry.repair.overlay)
+
+
+def test_a_codebook_that_fails_beside_a_guilty_loss_is_left_out_and_named() -> None:
+    def world(config: m.Config) -> m.Symptoms:
+        found = m.a_loss("color")(config)
+        found.codebook = m.initialisation(config).codebook
+        return found
+
+    inquiry, asked = investigated(world)
+    assert asked[-2:] == ["repaired", "repaired_no_vq"]
+    assert inquiry.repair is not None
+    assert inquiry.repair.overlay == {"loss.invariance.color": 0.0, "vq.enabled": False}
+    assert any("fails in its own right" in note for note in inquiry.notes)
+
+
 def test_two_defects_are_repaired_by_all_corrections_together_only() -> None:
     inquiry, asked = investigated(m.two_defects)
     assert asked[-1] == "all_corrections"

@@ -11,7 +11,7 @@ import yaml
 from jepa_lab.config import Config
 from jepa_lab.config.check import to_yaml
 from jepa_lab.diagnosis.commands import composed
-from jepa_lab.diagnosis.investigation.overlay import differences, laid_over
+from jepa_lab.diagnosis.investigation.overlay import brief, differences, laid_over
 from jepa_lab.diagnosis.investigation.recommended import command_of
 
 
@@ -50,6 +50,13 @@ def test_laying_over_leaves_the_original_as_it_was() -> None:
         "loss": {"weight": 1.0},
     }
     assert config == {"vq": {"refresh": {"enabled": True}}}
+
+
+def test_several_losses_that_are_off_are_named_in_brief_and_one_is_written_out() -> None:
+    off = {"vq.enabled": False, "loss.sigreg.weight": 0.0, "loss.relational.self_weight": 0.0}
+    assert brief(off) == "vq.enabled=false without sigreg, relational"
+    assert brief({"loss.sigreg.weight": 0.0}) == "loss.sigreg.weight=0"
+    assert brief({"loss.sigreg.weight": 0.1, "optim.lr": 0.0003}) == "loss.sigreg.weight=0.1 optim.lr=0.0003"
 
 
 def test_false_is_not_taken_for_the_number_0() -> None:

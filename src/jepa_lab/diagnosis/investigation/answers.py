@@ -130,9 +130,12 @@ IN_WORDS = {
 def _failure(inquiry: Inquiry) -> str:
     flags = inquiry.outset.flags - ({"RANK_FALLS"} if inquiry.outset.has("EMB_COLLAPSE") else set())
     first = inquiry.outset.first
-    what = ", ".join(text for flag, text in IN_WORDS.items() if flag in flags) or inquiry.outset.line()
+    texts = [text for flag, text in IN_WORDS.items() if flag in flags]
+    what = ", ".join(texts) or inquiry.outset.line()
     if first is None or first.flag not in IN_WORDS:
         return what
+    if texts == [IN_WORDS[first.flag]]:
+        return f"{what}, at step {first.step} ({first.reason})"
     return f"{what}. First {IN_WORDS[first.flag]}, at step {first.step} ({first.reason})"
 
 

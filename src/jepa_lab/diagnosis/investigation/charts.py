@@ -52,7 +52,7 @@ def _panel(
     if not shown:
         return ""
     ends = sorted(points[-1][1] for points in shown)
-    last = f"{ends[0]:.3g}{unit}" if len(ends) == 1 else f"{ends[0]:.3g} to {ends[-1]:.3g}{unit}"
+    last = " to ".join(dict.fromkeys(f"{end:.3g}" for end in (ends[0], ends[-1]))) + unit
     parts = [f'<text class="name" x="{LEFT}" y="12">{escape(title)}: {last} at the end</text>']
     for value in (0.0, top):
         y = _y(value, top)

@@ -6,7 +6,7 @@ from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from jepa_lab.diagnosis.investigation.overlay import Overlay, differences, words
+from jepa_lab.diagnosis.investigation.overlay import Overlay, brief, differences
 from jepa_lab.diagnosis.investigation.seeds import Result
 from jepa_lab.diagnosis.investigation.steps import Step
 from jepa_lab.diagnosis.thresholds import Thresholds
@@ -88,16 +88,12 @@ class Inquiry:
             return self.results[same]
         result = yield Trial(step.name, step.code, step.asks, overlay)
         self.results[step.name] = result
-        self.tell(step.code, step.asks, f"{words(overlay)}: {result.line()}", step.name)
+        self.tell(step.code, step.asks, f"{brief(overlay)}: {result.line()}", step.name)
         return None if result.error else result
 
     def tell(self, code: str, question: str, answer: str, *steps: str, skipped: bool = False) -> None:
         """Adds a line to the trail."""
         self.trail.append(Entry(code, question, answer, steps, skipped))
-
-    def name_of(self, result: Result | None) -> str:
-        """The step of a result; '' for none."""
-        return "" if result is None else result.name
 
     @property
     def answered(self) -> bool:

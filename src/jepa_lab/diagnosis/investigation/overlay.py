@@ -57,6 +57,15 @@ def words(overlay: Mapping[str, Any]) -> str:
     return " ".join(f"{key}={_text(value)}" for key, value in overlay.items())
 
 
+def brief(overlay: Mapping[str, Any]) -> str:
+    """The same for a table: several losses that are switched off are named, not their keys."""
+    off = [name for name, keys in LOSSES.items() if any(overlay.get(key) == 0.0 for key in keys)]
+    if len(off) < 2:
+        return words(overlay)
+    rest = {key: value for key, value in overlay.items() if not any(key in LOSSES[name] for name in off)}
+    return f"{words(rest)} without {', '.join(off)}".strip()
+
+
 def _text(value: Any) -> str:
     if isinstance(value, bool) or value is None:
         return "null" if value is None else str(value).lower()

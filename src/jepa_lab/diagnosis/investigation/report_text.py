@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from jepa_lab.diagnosis.investigation.content import COLUMNS, order_of, shown
-from jepa_lab.diagnosis.investigation.overlay import words
+from jepa_lab.diagnosis.investigation.overlay import brief, words
 
 
 def markdown(content: Mapping[str, Any]) -> str:
@@ -72,7 +72,7 @@ def _table(steps: list[dict[str, Any]]) -> str:
         figures = [shown(step["figures"].get(key), percent) for _, key, percent in COLUMNS]
         first = step["first"]
         fired = f"{first['flag']} at {first['step']}" if first else ""
-        cells = [f"{step['code']} {step['name']}", words(step["overlay"]) or "the failing run", step["verdict"]]
+        cells = [f"{step['code']} {step['name']}", brief(step["overlay"]) or "the failing run", step["verdict"]]
         lines.append(f"| {' | '.join(cell.replace('|', '/') for cell in [*cells, *figures, fired])} |")
     return "\n".join(lines)
 

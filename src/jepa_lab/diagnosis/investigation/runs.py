@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from jepa_lab.diagnosis.investigation.inquiry import BASE, Trial
-from jepa_lab.diagnosis.investigation.overlay import laid_over, words
+from jepa_lab.diagnosis.investigation.overlay import brief, laid_over
 from jepa_lab.diagnosis.investigation.run_verdict import run_verdict
 from jepa_lab.diagnosis.investigation.seeds import Ran, Result
 from jepa_lab.diagnosis.remedies import value_of
@@ -103,7 +103,7 @@ class Runs:
     def of(self, trial: Trial) -> Result:
         """The result of a step with all its seeds. OutOfBudget where a limit or a signal ends it; UserError for a busy
         run, and where already the first step cannot be run."""
-        self.say(f"{trial.code:>3} {trial.name}: {trial.asks} ({words(trial.overlay)})")
+        self.say(f"{trial.code:>3} {trial.name}: {trial.asks} ({brief(trial.overlay)})")
         begun, runs = time.monotonic(), []
         try:
             for seed in self._seeds():
