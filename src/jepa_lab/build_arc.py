@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
+import torch
 from torch import nn
 
 from jepa_lab.build import Budget, frame_callbacks, given
@@ -25,7 +26,7 @@ from jepa_lab.modules.arc_objective import ArcObjective
 from jepa_lab.networks.arc_context import ContextAggregator, Predictor, Projection
 from jepa_lab.networks.arc_encoder import TokenEncoder
 from jepa_lab.networks.arc_jepa import ArcNetwork
-from jepa_lab.networks.vq import Quantizer, build_quantizer
+from jepa_lab.networks.vq import Codebook, Quantizer, build_quantizer
 from jepa_lab.stop import Stop
 
 
@@ -74,10 +75,9 @@ def build_quantizer_of(config: VQConfig, width: int, seed: int) -> Quantizer | N
         return build_quantizer("fsq", width, levels=given(config.levels), **common)
     if config.kind == "gumbel":
         temperature = (given(config.gumbel_start), given(config.gumbel_end))
-        usage = given(config.usage_weight)
-        return build_quantizer(
-            "gumbel", width, given(config.size), gumbel_temperature=temperature, usage_weight=usage, **common
-        )
+        scale = 1.0 / width if config.gumbel_scale is None else config.gumbel_scale
+        options = {"gumbel_temperature": temperature, "gumbel_scale": scale, "usage_weight": given(config.usage_weight)}
+        return build_quantizer("gumbel", width, given(config.size), **options, **common)  # type: ignore[arg-type]
     return build_quantizer(
         "hard",
         width,
@@ -111,6 +111,21 @@ def build_module(config: ArcConfig, tokeniser: Tokeniser, places: int, steps: in
     return ArcJEPA(network, objective, target=config.target.name, optim=config.optim, steps=steps, seed=config.seed)
 
 
+def begin_codebook(module: ArcJEPA, loader: ArcLoader) -> None:
+    """Puts a codebook that begins from data at the tokens of a first batch, so that a look before training sees it."""
+    book = module.vq
+    if not isinstance(book, Codebook) or bool(book.initialized):
+        return
+    context = loader.examples_at(0, loader.batch_size).view.context
+    with torch.no_grad():
+        tokens = module.network.encoder.eval()(context)[context.mask]
+    module.train()
+    if len(tokens):
+        book.initialise(tokens)
+        if isinstance(module.target_vq, Codebook):
+            module.target_vq.load_state_dict(book.state_dict())
+
+
 def best_key(config: ArcConfig) -> str:
     """The validation metric that chooses best.ckpt: the skill, which rises as the primary loss falls."""
     return "val/skill" if config.monitor.best == "auto" else config.monitor.best
@@ -121,7 +136,7 @@ def build_callbacks(config: ArcConfig, budget: Budget, run: RunDir, ledger: Parq
     actors: list[Any] = []
     readers: list[Any] = [ArcMonitor()]
     if config.vq.enabled:
-        readers.append(CodebookLog())
+        readers.append(CodebookLog(config.vq.window_tokens))
         if config.vq.refresh.enabled:
             options = asdict(config.vq.refresh)
             del options["enabled"]

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +25,26 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("path", type=Path, help="a run's folder, as in runs/teacherless_b/<run_id>, or features.npz")
     parser.add_argument("--json", action="store_true", help="print what diagnosis.json holds instead of text")
     parser.add_argument("--rules", choices=("ours", "published"), default="ours", help="also show the older thresholds")
+    of = parser.add_argument_group(
+        "investigation",
+        "of a failing run of the ARC study: runs that change one thing each, up to the first repair; the same line "
+        "goes on. Exit code 0: answered, 1: not repaired within the limits",
+    )
+    of.add_argument("--investigate", action="store_true", help="make those runs and write investigation.{md,html,json}")
+    of.add_argument(
+        "--max-runs", type=_above_0(int), metavar="N", help="make at most N runs; finished ones do not count"
+    )
+    of.add_argument("--max-hours", type=_above_0(float), metavar="H", help="stop after H hours, also within a run")
+    of.add_argument("--seeds", type=_above_0(int), metavar="K", help="make every run K times; what most show holds (1)")
+    of.add_argument("--epochs", type=_above_0(int), metavar="N", help="of every run; as the failing run by default")
+    of.add_argument("--out", type=Path, metavar="FOLDER", help="where to write; the run's folder by default")
     args = parser.parse_args(argv)
+    if args.investigate:
+        raise SystemExit(_investigate(args))
+    limits = ("max_runs", "max_hours", "seeds", "epochs", "out")
+    lone = next((name for name in limits if getattr(args, name) is not None), None)
+    if lone is not None:
+        parser.error(f"--{lone.replace('_', '-')} belongs to --investigate")
     try:
         text, content = _features(args.path, args.rules) if _is_file(args.path) else _run(args.path, args.rules)
     except UserError as error:
@@ -33,6 +54,53 @@ def main(argv: list[str] | None = None) -> None:
         print(json.dumps(content, indent=2, allow_nan=False) if args.json else text, flush=True)
     except BrokenPipeError:  # as of `| head`: whoever read it has enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _above_0(kind: Callable[[str], float]) -> Callable[[str], float]:
+    """A number above 0 of this kind, as the type of an option."""
+
+    def read(text: str) -> float:
+        try:
+            value = kind(text)
+        except ValueError:
+            value = math.nan
+        if not 0 < value < math.inf:
+            raise argparse.ArgumentTypeError(f"{text}: a {'whole ' if kind is int else ''}number above 0")
+        return value
+
+    return read
+
+
+def _investigate(args: argparse.Namespace) -> int:
+    """The exit code of an investigation: 0 answered, 1 not repaired within the limits, 2 bad input, 130 interrupted."""
+    from jepa_lab.diagnosis.investigation.investigate import investigate
+    from jepa_lab.diagnosis.investigation.runs import Limits
+
+    def say(line: str) -> None:
+        print(line, file=sys.stderr if args.json else sys.stdout, flush=True)
+
+    try:
+        outcome = investigate(
+            args.path, Limits(args.max_runs, args.max_hours, args.seeds or 1, args.epochs), args.out, say=say
+        )
+    except UserError as error:
+        print(f"jepa_lab: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted: the same line goes on", file=sys.stderr)
+        return 130
+    if args.json:
+        print(json.dumps(outcome.content, indent=2, allow_nan=False), flush=True)
+        return outcome.code
+    print(f"\n{outcome.content['answer']}\n")
+    for question in outcome.content["questions"]:
+        print(f"{question['question']} {question['answer']}: {question['why']}")
+    if outcome.content["recommended"]:
+        print(f"\nrecommended:\n  {outcome.content['recommended']['command']}")
+    if outcome.content["not_reached"]:
+        print(f"\nnot reached: {', '.join(outcome.content['not_reached'])} ({outcome.content['stopped']})")
+    print("\n" + "\n".join(f"written: {file}" for file in outcome.files), flush=True)
+    return outcome.code
 
 
 def _is_file(path: Path) -> bool:

@@ -29,7 +29,7 @@ def run_arc_preflight(config: ArcConfig, parts: Parts) -> Preflight:
     start = time.perf_counter()
     module, loaders = parts.module, parts.loaders
     with streams_restored():
-        train, val = (first(loaders[split]) for split in ("train", "val"))
+        train, val = (loaders[split].examples_at(0, SAMPLES) for split in ("train", "val"))
         ready: list[tuple[str, Callable[[], list[str]]]] = [
             ("warmup", lambda: warmup(config)),
             ("augmentation", lambda: augmentation(config, loaders["train"])),
@@ -46,19 +46,12 @@ def run_arc_preflight(config: ArcConfig, parts: Parts) -> Preflight:
     return Preflight(done, time.perf_counter() - start)
 
 
-def first(loader: ArcLoader, epoch: int = 0, n: int = SAMPLES) -> ArcBatch:
-    """The first n examples of a split as that epoch has them; the loader's own position is left alone."""
-    other = copy.copy(loader)
-    other.epoch = epoch
-    return other._batch(torch.arange(min(n, len(loader.examples))))
-
-
 def augmentation(config: ArcConfig, loader: ArcLoader) -> list[str]:
     """Two epochs see different grids, where anything is augmented."""
     a = config.dataset.augment
     if not (a.palette or a.symmetry or a.translation):
         raise NotApplicable("dataset.augment has nothing")
-    one, other = (first(loader, epoch).view.context for epoch in (0, 1))
+    one, other = (loader.examples_at(epoch, SAMPLES).view.context for epoch in (0, 1))
     same = torch.equal(one.features, other.features) and torch.equal(one.colors, other.colors)
     return ["dataset.augment: two epochs see the same grids"] if same else []
 

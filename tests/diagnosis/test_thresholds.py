@@ -9,9 +9,9 @@ import pytest
 import jepa_lab.diagnosis
 from jepa_lab.diagnosis import Thresholds, judge
 from jepa_lab.diagnosis.gallery_runs import RUNS
-from jepa_lab.diagnosis.thresholds import distance, table
+from jepa_lab.diagnosis.thresholds import PREFIXES, distance, table
 
-SOURCES = "\n".join(p.read_text() for p in Path(jepa_lab.diagnosis.__file__).parent.glob("*.py"))
+SOURCES = "\n".join(p.read_text() for p in Path(jepa_lab.diagnosis.__file__).parent.rglob("*.py"))
 
 
 def entries() -> list[tuple[str, str, dict[str, object]]]:
@@ -25,7 +25,7 @@ def entries() -> list[tuple[str, str, dict[str, object]]]:
 def test_every_threshold_has_a_reason_and_is_read(section: str, name: str, entry: dict[str, object]) -> None:
     assert isinstance(entry["value"], int | float)
     assert len(str(entry["why"]).split()) >= 5
-    prefix = "toy_" if section == "toy" else ""
+    prefix = PREFIXES.get(section, "")
     assert re.search(rf"\.{prefix}{name}\b", SOURCES), f"nothing reads {section}.{name}"
 
 

@@ -86,7 +86,9 @@ class VQConfig:
     gumbel_start: float | None = None  # gumbel: temperature at the start, and from `gumbel_share` of the run on
     gumbel_end: float | None = None
     gumbel_share: float | None = None
+    gumbel_scale: float | None = None  # gumbel: of the squared distances; null: 1 / model.width (1, as published)
     usage_weight: float | None = None  # gumbel: of ln K - H(mean assignment)
+    window_tokens: int = 16384  # of a look at the codes in use while training
     refresh: RefreshConfig = field(default_factory=RefreshConfig)
 
     def validate(self) -> None:
@@ -102,6 +104,10 @@ class VQConfig:
                 unset(f"vq.{key}", getattr(self, key), f"vq.kind={self.kind} does not have it")
             elif getattr(self, key) is None:
                 raise ValueError(f"vq.{key} is missing: vq.kind={self.kind} needs it")
+        if self.kind != "gumbel":
+            unset("vq.gumbel_scale", self.gumbel_scale, f"vq.kind={self.kind} does not have it")
+        at_least("vq.gumbel_scale", self.gumbel_scale, 0.0, exclusive=True)
+        at_least("vq.window_tokens", self.window_tokens, 1)
         if self.kind != "hard":
             unset("vq.ema_decay", self.ema_decay, f"vq.kind={self.kind} has no average")
         at_least("vq.size", self.size, 2)

@@ -13,8 +13,8 @@ def codebook_finding(history: History, thresholds: Thresholds) -> Finding | None
     """The codebook's status from val/codebook/usage and perplexity (train/codebook where nothing validates it); None
     without them. A low usage that is no collapse is a note."""
     t = thresholds.of("codebook")
-    usage, name = _series(history, "usage")
-    perplexity, other = _series(history, "perplexity")
+    usage, name = codebook_series(history, "usage")
+    perplexity, other = codebook_series(history, "perplexity")
     if perplexity and perplexity[-1][1] < t.perplexity:
         text = f"perplexity {perplexity[-1][1]:.2f}: one code takes nearly all"
         far = t.confidence(distance(perplexity[-1][1] - 1, t.perplexity - 1, 0.01))
@@ -42,7 +42,8 @@ def _collapse(text: str, since: int | None, confidence: float, quantity: str) ->
     return Finding("codebook_collapse", text, confidence, "codebook", since, quantity, ("optim.lr*0.3",))
 
 
-def _series(history: History, name: str) -> tuple[Points, str]:
+def codebook_series(history: History, name: str) -> tuple[Points, str]:
+    """The finite values of val/codebook/<name>, of train/codebook where nothing validates it, and their key."""
     for where in ("val", "train"):
         key = f"{where}/codebook/{name}"
         if history.get(key):

@@ -11,7 +11,7 @@ from jepa_lab.diagnosis.thresholds import Thresholds, distance
 
 CALMER = ("optim.lr*0.3", "optim.clip=1")
 # of a loss that is a match: their rise is no explosion, the rate is meant to grow
-NO_AUXILIARY = ("prediction", "total", "rate", "cross_entropy", "teacher_entropy", "kl", "supervised")
+NO_AUXILIARY = ("prediction", "info_nce", "total", "rate", "cross_entropy", "teacher_entropy", "kl", "supervised")
 OF_CODEBOOK = dict.fromkeys(("commitment", "codebook", "usage"), "vq")  # terms that are weighed as one
 WINDOW = 7  # logged losses to either side of a spike
 

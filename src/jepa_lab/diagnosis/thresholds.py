@@ -12,7 +12,8 @@ from typing import Any
 import yaml
 
 ROLES = {"z": "equivariant", "z_agg": "invariant", "z_target": "target", "codebook": "codebook"}
-SHARED = ("tap", "run", "confidence", "toy")
+SHARED = ("tap", "run", "confidence", "toy", "investigation")
+PREFIXES = {"toy": "toy_", "investigation": "step_"}  # of the sections whose names would clash
 
 
 @cache
@@ -28,7 +29,7 @@ def _shared() -> dict[str, float]:
 
 
 def _named(section: str) -> list[tuple[str, Any]]:
-    prefix = "toy_" if section == "toy" else ""
+    prefix = PREFIXES.get(section, "")
     return [(prefix + name, entry) for name, entry in table()[section].items()]
 
 

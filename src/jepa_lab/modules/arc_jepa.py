@@ -106,7 +106,8 @@ class ArcJEPA(pl.LightningModule):
             return encoded, network.projection(encoded.vectors)
         with torch.no_grad():
             if self.target_encoder is not None and self.target_projection is not None:
-                encoded = network.encode(tokens, encoder=self.target_encoder, vq=self.target_vq)
+                own = self.target_vq
+                encoded = network.encode(tokens, collect=own is not None, encoder=self.target_encoder, vq=own)
                 return encoded, self.target_projection(encoded.vectors)
             with batch_statistics_only(network.projection) if self.training else nullcontext():
                 encoded = network.encode(tokens)

@@ -26,6 +26,7 @@ def prepare(config: ArcConfig, tasks: TaskSplits) -> Parts:
     loaders: dict[str, Any] = {**build_arc.build_loaders(config, tasks, tokeniser)}
     budget = build_budget(config, len(loaders["train"]))
     module = build_arc.build_module(config, tokeniser, len(loaders["train"].examples.roles), budget.steps)
+    build_arc.begin_codebook(module, loaders["train"])
     return Parts(loaders, budget, module)
 
 

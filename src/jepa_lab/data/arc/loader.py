@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -57,6 +58,12 @@ class ArcLoader(EpochBatches[ArcBatch]):
         self.tokens: TokenSource = online
         if cache is not None:
             self.tokens = CachedTokens.of(Path(cache) / f"{split}.tokens", online, self.variants or 1)
+
+    def examples_at(self, epoch: int, n: int) -> ArcBatch:
+        """The first n examples (all, if there are fewer) as that epoch has them; the loader's own place stays."""
+        other = copy.copy(self)
+        other.epoch = epoch
+        return other._batch(torch.arange(min(n, self.n)))
 
     def _batch(self, index: Tensor) -> ArcBatch:
         examples, size = self.examples, len(index)

@@ -1,0 +1,64 @@
+"""The recommended command composes to the configuration of the run that was found good."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable
+
+import pytest
+import yaml
+
+from jepa_lab.config import Config
+from jepa_lab.config.check import to_yaml
+from jepa_lab.diagnosis.commands import composed
+from jepa_lab.diagnosis.investigation.overlay import brief, differences, laid_over
+from jepa_lab.diagnosis.investigation.recommended import command_of
+
+
+def test_the_command_gives_the_runs_own_configuration_with_the_change(make_config: Callable[..., Config]) -> None:
+    given = yaml.safe_load(to_yaml(make_config("target=ema", "seed=3")))
+    overlay = {"optim.lr": 0.0003, "target.name": "stopgrad", "target.tau": None}
+    command, checked = command_of(given, overlay)
+    assert checked
+    built = composed(shlex.split(command)[3:])
+    assert built is not None
+    assert differences(built, overlay) == {}
+    assert built["seed"] == 3
+    assert built["encoder"]["widths"] == given["encoder"]["widths"]
+
+
+def test_a_change_that_the_command_cannot_say_is_not_called_checked(make_config: Callable[..., Config]) -> None:
+    given = yaml.safe_load(to_yaml(make_config()))
+    assert not command_of(given, {"vq.init": "kmeans"})[1]
+
+
+def test_an_unknown_experiment_gets_its_overlay_with_groups_named_as_groups() -> None:
+    command, checked = command_of({"name": "arc_of_tomorrow"}, {"precision.name": "fp32", "target.tau": None})
+    assert command == "python -m jepa_lab +experiment=arc_of_tomorrow precision=fp32 target.tau=null"
+    assert not checked
+
+
+def test_a_key_below_something_without_keys_is_an_error_that_names_it() -> None:
+    with pytest.raises(ValueError, match=r"optim\.lr=1: optim is 'adam'"):
+        laid_over({"optim": "adam"}, {"optim.lr": 1})
+
+
+def test_laying_over_leaves_the_original_as_it_was() -> None:
+    config = {"vq": {"refresh": {"enabled": True}}}
+    assert laid_over(config, {"vq.refresh.enabled": False, "loss.weight": 1.0}) == {
+        "vq": {"refresh": {"enabled": False}},
+        "loss": {"weight": 1.0},
+    }
+    assert config == {"vq": {"refresh": {"enabled": True}}}
+
+
+def test_several_losses_that_are_off_are_named_in_brief_and_one_is_written_out() -> None:
+    off = {"vq.enabled": False, "loss.sigreg.weight": 0.0, "loss.relational.self_weight": 0.0}
+    assert brief(off) == "vq.enabled=false without sigreg, relational"
+    assert brief({"loss.sigreg.weight": 0.0}) == "loss.sigreg.weight=0"
+    assert brief({"loss.sigreg.weight": 0.1, "optim.lr": 0.0003}) == "loss.sigreg.weight=0.1 optim.lr=0.0003"
+
+
+def test_false_is_not_taken_for_the_number_0() -> None:
+    assert differences({"a": 0}, {"a": False}) == {"a": False}
+    assert differences({"a": 0.3}, {"a": 0.30, "b": None}) == {}
