@@ -6,6 +6,7 @@ shown.
 
 from __future__ import annotations
 
+import json
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -62,6 +63,23 @@ def next_commands(
                 lines.append(line)
             if len(lines) == MOST:
                 return lines
+    return lines
+
+
+def command_lines(configs: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The line that makes each run, to go on or to make again; "" where its experiment is unknown here.
+
+    Configurations that differ in nothing but the seed are composed once.
+    """
+    known: dict[str, list[str]] = {}
+    lines = []
+    for config in configs:
+        family = json.dumps({k: v for k, v in config.items() if k != "seed"}, sort_keys=True, default=str)
+        if family not in known:
+            words = own_words(config)
+            known[family] = going_on(config, words) if words else []
+        seed = [f"seed={config['seed']}"] if isinstance(config.get("seed"), int) else []
+        lines.append(_line(_with(known[family], seed)) if known[family] else "")
     return lines
 
 
