@@ -55,7 +55,10 @@ def _group(ranking: Ranking, histories: Mapping[str, History], commands: Mapping
         "panels": _panels(ranking, histories),
         "conflicts": _conflicts(ranking, histories),
         "settings": _settings(ranking),
-        "columns": [{**_unit(key), "key": key, "name": _column_name(key, ranking.metric)} for key in _beside(ranking)],
+        "columns": [
+            {**_unit(key), **_digits(key), "key": key, "name": _column_name(key, ranking.metric)}
+            for key in _beside(ranking)
+        ],
         "rank_key": _rank_key(ranking),
         "runs": [
             _run(ranking, one, row, commands, out) for one in ranking.arms for row in sorted(one.arm.rows, key=_seed)
@@ -137,6 +140,10 @@ def _scale(key: str) -> Json:
 
 def _unit(key: str) -> Json:
     return {"percent": is_accuracy(key)}
+
+
+def _digits(key: str) -> Json:
+    return {"digits": 1} if "effective_rank" in key else {}
 
 
 def _conflicts(ranking: Ranking, histories: Mapping[str, History]) -> list[Json]:

@@ -21,8 +21,8 @@ function fill(node, attributes, children) {
 }
 
 // a name that may be broken after its separators, and nowhere else
-function breakable(name) {
-  return name.split(/(?<=[_ =.,])/).flatMap((part, i) => (i ? [el("wbr"), part] : [part]));
+function breakable(name, after = /(?<=[_ =.,/])/) {
+  return name.split(after).flatMap((part, i) => (i ? [el("wbr"), part] : [part]));
 }
 function number(value, percent = false, digits) {
   if (value === null || value === undefined) return "";

@@ -3,7 +3,7 @@ function sortable(caption, columns, rows, { id, order = null, rowClass = () => "
   let sorted = order ?? { column: -1, down: false };
   const body = el("tbody"), status = el("span", { class: "cap", "aria-live": "polite" }, caption);
   const heads = columns.map((column, i) => el("th", { scope: "col", class: classes(column, i) },
-    el("button", { type: "button", title: column.title, onclick: () => sort(i) }, column.name, el("span", { class: "arrow", "aria-hidden": "true" }))));
+    el("button", { type: "button", title: column.title, onclick: () => sort(i) }, breakable(column.name, /(?<=[ /]|[a-z]{4}_)/), el("span", { class: "arrow", "aria-hidden": "true" }))));
   let current = rows;
   function sort(i) {
     // numbers first from the largest, texts from A
@@ -67,12 +67,12 @@ function runsTable(group) {
   const columns = [
     { name: "arm", value: (run) => arm(run).name, cell: (run) => breakable(arm(run).name) },
     { name: "seed", number: true, value: (run) => run.seed },
-    { name: "run", value: (run) => run.run, cell: (run) => [el("a", { href: link(run.folder) + "/" }, run.run), run.page ? [" · ", el("a", { href: link(run.page) }, "page")] : ""] },
+    { name: "run", value: (run) => run.run, cell: (run) => el("span", { class: "together" }, el("a", { href: link(run.folder) + "/" }, run.run), run.page ? [" · ", el("a", { href: link(run.page) }, "page")] : "") },
+    { name: "more", value: (run) => run.reason, cell: more },
     { name: "state", value: (run) => run.state, cell: (run) => el("span", { class: run.state === "completed" ? "" : "word bad" }, run.state) },
-    { name: "verdict", value: (run) => run.verdict, cell: (run) => [el("span", { class: verdictTone(run) && `word ${verdictTone(run)}` }, run.verdict), run.best ? " (best of its arm)" : ""] },
+    { name: "verdict", value: (run) => run.verdict, cell: (run) => [el("span", { class: verdictTone(run) && `word ${verdictTone(run)}` }, run.verdict), run.best ? el("span", { class: "soft together" }, " best of its arm") : ""] },
     ...group.columns.map((c, i) => ({ name: c.name + (c.percent ? ", %" : ""), title: c.key, number: true, value: (run) => run.values[i], cell: (run) => number(run.values[i], c.percent, c.digits) })),
     { name: "time", number: true, value: (run) => run.wall_s, cell: (run) => duration(run.wall_s) },
-    { name: "more", value: (run) => run.reason, cell: more },
   ];
   const table = sortable("", columns, group.runs, { id: "runs-table", rowClass: (run) => (run.collapsed ? "collapsed" : "") });
   const text = el("input", { type: "search", id: "filter-text", placeholder: "words", oninput: apply });

@@ -31,6 +31,7 @@ def make_run(
     steps: Sequence[int] = tuple(range(0, 101, 10)),
     reason: str | None = None,
     checkpoint: bool = True,
+    run_id: str | None = None,
 ) -> Path:
     """RUNS/arm/arm-seed; `value` is the accuracy at the end (NaN: not finite; None: not measured). A `state` of
     "killed" says running, by a process that is gone; only completed and stopped runs have a summary."""
@@ -46,7 +47,7 @@ def make_run(
         node[leaf] = setting
     (folder / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
     written = "running" if state == "killed" else state
-    status = {"state": written, "run_id": folder.name, "experiment": arm, "reason": reason, "first_bad": None}
+    status = {"state": written, "run_id": run_id or folder.name, "experiment": arm, "reason": reason, "first_bad": None}
     status |= {"pid": DEAD, "host": platform.node()}
     (folder / "status.json").write_text(json.dumps(status))
     ledger = ParquetLedger(folder / "metrics.parquet")
