@@ -157,6 +157,19 @@ def test_arms_come_from_the_settings_that_differ(tmp_path: Path) -> None:
     assert [one.name for one in ranked(tmp_path).arms] == ["loss.lambda_rate=0.1", "loss.lambda_rate=0.01"]
 
 
+def test_an_arm_is_named_by_what_tells_it_from_others_of_its_experiment(tmp_path: Path) -> None:
+    settings = [("a", "ema", 1), ("b", "shared", 1), ("b", "shared", 2), ("c", "ema", 2)]
+    for i, (arm, target, alpha) in enumerate(settings):
+        own = {"target.name": target, "loss.alpha": alpha}
+        for seed in (0, 1):
+            make_run(tmp_path / str(i), arm, seed, settings=own, run_id=f"{i}-{seed}")
+    ranking = ranked(tmp_path, control="b loss.alpha=2")
+    names = ["a", "b loss.alpha=1", "b loss.alpha=2", "c"]
+    assert [name for name, _ in order(ranking)] == names
+    assert sorted(one.paired.arm for one in ranking.arms) == names
+    assert (ranking.control, [one.paired.is_control for one in ranking.arms].index(True)) == (names[2], 2)
+
+
 def test_an_arm_key_tells_arms_whatever_else_differs(tmp_path: Path) -> None:
     for seed in range(3):
         make_run(tmp_path, "a", seed, settings={"aux": "vicreg", "optim.lr": 0.1 * (1 + seed)})

@@ -9,7 +9,9 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import asdict
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -126,6 +128,11 @@ def _loss_group(words: list[str], plain: dict[str, Any], config: Mapping[str, An
 
 def composed(words: Sequence[str]) -> dict[str, Any] | None:
     """The checked configuration of these overrides as plain data; None if they do not compose."""
+    return deepcopy(_composed(tuple(words)))
+
+
+@lru_cache(maxsize=128)  # the same words are asked for on the way to several commands
+def _composed(words: tuple[str, ...]) -> dict[str, Any] | None:
     from hydra import compose, initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
     from hydra.errors import HydraException

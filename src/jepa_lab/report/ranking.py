@@ -6,16 +6,16 @@ import difflib
 import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from jepa_lab.errors import UserError
 from jepa_lab.report.comparison import Comparison, Run, compare_runs
 from jepa_lab.report.comparison_text import HEADLINE
-from jepa_lab.report.differences import differences, setting_text
+from jepa_lab.report.differences import differences, natural, setting_text
 from jepa_lab.report.found import check_keys, value_or_none
-from jepa_lab.report.paired import Arm, PairedRow, arms, control_arm, paired_table, parse_control
+from jepa_lab.report.paired import Arm, PairedRow, arms, control_arm, paired_table, parse_control, telling_keys
 from jepa_lab.report.statistics import bootstrap_interval
 
 LEVEL = 0.05
@@ -88,12 +88,16 @@ def rank_runs(
     notes: list[str] = []
     comparison = _comparison(runs, _metrics(runs, metric), arm_keys)
     comparison = Comparison(comparison.columns, _without_copies(comparison.rows, runs, notes))
-    found = arms(comparison.rows)
+    told = arms(comparison.rows)
+    names = short_names(told)
+    found = [replace(arm, text=names[arm.text]) for arm in told]
     _one_run_a_seed(found, runs)
-    first = _control(found, control, runs, notes)
+    first = _control(found, names.get(control or "", control), runs, notes)
     values = {arm.text: arm.values(metric) for arm in found}
     _require_shared_seeds(values, first.text, metric, found)
-    table = {row.arm: row for row in paired_table(comparison, first.settings, [metric])}
+    table = {
+        names[row.arm]: replace(row, arm=names[row.arm]) for row in paired_table(comparison, first.settings, [metric])
+    }
     sign = 1 if direction == "max" else -1
     bare = [
         RankedArm(
@@ -112,6 +116,21 @@ def rank_runs(
     seeds = sorted({row["seed"] for row in comparison.rows if row["seed"] is not None})
     by_dir = {str(run.path): run for run in runs}
     return Ranking(name, metric, direction, first.text, _ranked(bare, sign), seeds, comparison, by_dir, notes)
+
+
+def short_names(found: Sequence[Arm]) -> dict[str, str]:
+    """{an arm's text: its experiment, and what tells it from other arms of that experiment}; the texts themselves
+    where the arms have no experiments."""
+    if not all("experiment" in arm.settings for arm in found):
+        return {arm.text: arm.text for arm in found}
+    named = telling_keys([row for arm in found for row in arm.rows])
+    names = {}
+    for arm in found:
+        family = [other for other in found if other.settings["experiment"] == arm.settings["experiment"]]
+        keys = [key for key in named if len({natural(other.settings[key]) for other in family}) > 1]
+        parts = [str(arm.settings["experiment"]), *(f"{key}={setting_text(arm.settings[key])}" for key in keys)]
+        names[arm.text] = " ".join(parts)
+    return names
 
 
 def counterpart(metric: str) -> str:
@@ -177,11 +196,9 @@ def _one_run_a_seed(found: Sequence[Arm], runs: Sequence[Run]) -> None:
 
 def _control(found: Sequence[Arm], wanted: str | None, runs: Sequence[Run], notes: list[str]) -> Arm:
     if wanted is not None:
-        by_value = [
-            arm for arm in found if wanted in map(setting_text, arm.settings.values()) and len(arm.settings) == 1
-        ]
-        if len(by_value) == 1:
-            return by_value[0]
+        for arm in found:
+            if wanted == arm.text or [wanted] == [setting_text(value) for value in arm.settings.values()]:
+                return arm
         try:
             return control_arm(found, parse_control(wanted))
         except ValueError as error:
@@ -246,7 +263,7 @@ def _ranked(bare: Sequence[RankedArm], sign: int) -> list[RankedArm]:
     ordered = sorted(bare, key=lambda one: (*place(one), one.name))
     places = [place(one) for one in ordered]
     return [
-        RankedArm(**{**one.__dict__, "rank": None if one.paired.mean.mean is None else places.index(own) + 1})
+        replace(one, rank=None if one.paired.mean.mean is None else places.index(own) + 1)
         for one, own in zip(ordered, places, strict=True)
     ]
 

@@ -10,6 +10,7 @@ from jepa_lab.report.paired_text import is_accuracy, number_text, paired_text
 from jepa_lab.report.ranking import LEVEL, RankedArm, Ranking
 
 WIDTH = 110
+MOST_NAMES = 6
 
 
 def metric_name(metric: str) -> str:
@@ -98,18 +99,24 @@ def _shown(ranking: Ranking) -> str:
     same = [names[one.name] for one in ranking.arms if one.conclusion == "no difference shown"]
     parts = []
     if better:
-        parts.append(f"shown to be better: {', '.join(better)}")
+        parts.append(f"shown to be better: {_names(better)}")
     if worse:
-        parts.append(f"shown to be worse: {', '.join(worse)}")
+        parts.append(f"shown to be worse: {_names(worse)}")
     if same:
-        parts.append(f"no difference shown: {', '.join(same)}")
+        parts.append(f"no difference shown: {_names(same)}")
     without = [one.name for one in ranking.arms if one.rank is None]
     apart = [one.name for one in ranking.arms if one.conclusion == "not comparable"]
     if apart:
-        parts.append(f"not comparable (fewer than 2 shared seeds): {', '.join(apart)}")
+        parts.append(f"not comparable (fewer than 2 shared seeds): {_names(apart)}")
     if without:
-        parts.append(f"without any result: {', '.join(without)}")
+        parts.append(f"without any result: {_names(without)}")
     return f"Against the control {ranking.control}, {'; '.join(parts)}."
+
+
+def _names(names: Sequence[str]) -> str:
+    """In the order of the ranking; of many only the first: the ranking has them all."""
+    rest = len(names) - MOST_NAMES
+    return ", ".join(names[:MOST_NAMES]) + (f" and {rest} more" if rest > 0 else "")
 
 
 def _first(ranking: Ranking, one: RankedArm) -> str:
