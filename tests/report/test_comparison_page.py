@@ -176,9 +176,25 @@ def test_colours_follow_the_system_and_the_switch(browser: Browser, page: Path) 
     browser.value("localStorage.clear()")
 
 
+@pytest.fixture(scope="module")
+def long_names(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("long")
+    for i in range(12):
+        own = {
+            "loss.lambda_rate": 0.001 * i,
+            "model.action_bn": "a_rather_long_single_call",
+            "loss.form": f"form_{i}" * 9,
+        }
+        make_run(root / "runs" / str(i), "a_long_experiment_name", 0, settings=own, run_id=str(i))
+    return write_report(root / "runs", root / "out").paths[-1]
+
+
 @pytest.mark.parametrize("width", [390, 768, 1280])
-def test_nothing_but_tables_is_wider_than_the_window(browser: Browser, page: Path, width: int) -> None:
-    browser.open(page, width=width)
+@pytest.mark.parametrize("which", ["page", "long_names"])
+def test_nothing_but_tables_is_wider_than_the_window(
+    browser: Browser, request: pytest.FixtureRequest, which: str, width: int
+) -> None:
+    browser.open(request.getfixturevalue(which), width=width)
     assert browser.value("document.documentElement.scrollWidth") == width
     out = f"""[...document.querySelectorAll('#app *')].filter(e => !e.closest('.scroll, .legend, svg, .skip')
         && e.getBoundingClientRect().right > {width} + 1).map(e => e.outerHTML.slice(0, 80))"""

@@ -1,6 +1,7 @@
 // A table whose headers sort it. columns: {name, number, value(row) to sort by, cell(row) to show, title}
 function sortable(caption, columns, rows, { id, order = null, rowClass = () => "" } = {}) {
   let sorted = order ?? { column: -1, down: false };
+  const long = rows.some((row) => String(columns[0].value(row)).length > 24);
   const body = el("tbody"), status = el("span", { class: "cap", "aria-live": "polite" }, caption);
   const heads = columns.map((column, i) => el("th", { scope: "col", class: classes(column, i) },
     el("button", { type: "button", title: column.title, onclick: () => sort(i) }, breakable(column.name, /(?<=[ /]|[a-z]{4}_)/), el("span", { class: "arrow", "aria-hidden": "true" }))));
@@ -22,7 +23,7 @@ function sortable(caption, columns, rows, { id, order = null, rowClass = () => "
   }
   draw();
   return {
-    node: el("div", { class: "scroll" }, el("table", { id }, el("caption", {}, status), el("thead", {}, el("tr", {}, heads)), body)),
+    node: el("div", { class: "scroll" }, el("table", { id, class: long && "long" }, el("caption", {}, status), el("thead", {}, el("tr", {}, heads)), body)),
     show(subset, text) { current = subset; status.replaceChildren(text); draw(); },
   };
 }
@@ -49,7 +50,7 @@ function rankingTable(group) {
     { name: "difference", number: true, title: "to the control, paired by seed, with its 95 % bootstrap interval", value: (arm) => arm.difference,
       cell: (arm) => arm.difference === null ? "" : signed(arm.difference, unit.percent) + (arm.interval ? ` [${number(arm.interval[0], unit.percent)}, ${number(arm.interval[1], unit.percent)}]` : "") },
     { name: "conclusion", value: (arm) => arm.conclusion, cell: (arm) => el("span", { class: `word ${tone(arm.conclusion)}` }, arm.conclusion) },
-    { name: "p (Holm)", number: true, title: "two-sided sign-flip test over seeds, adjusted over the arms", value: (arm) => arm.p_holm, cell: (arm) => pText(arm.p_holm) },
+    { name: "p\u00a0(Holm)", number: true, title: "two-sided sign-flip test over seeds, adjusted over the arms", value: (arm) => arm.p_holm, cell: (arm) => pText(arm.p_holm) },
     { name: "sd", number: true, title: "standard deviation over seeds", value: (arm) => arm.sd, cell: (arm) => number(arm.sd, unit.percent) },
     { name: "seeds", number: true, value: (arm) => arm.n },
     { name: "verdicts", value: (arm) => arm.collapsed, cell: (arm) => counts(arm.verdicts, arm.others) },
@@ -70,7 +71,7 @@ function runsTable(group) {
     { name: "run", value: (run) => run.run, cell: (run) => el("span", { class: "together" }, el("a", { href: link(run.folder) + "/" }, run.run), run.page ? [" · ", el("a", { href: link(run.page) }, "page")] : "") },
     { name: "more", value: (run) => run.reason, cell: more },
     { name: "state", value: (run) => run.state, cell: (run) => el("span", { class: run.state === "completed" ? "" : "word bad" }, run.state) },
-    { name: "verdict", value: (run) => run.verdict, cell: (run) => [el("span", { class: verdictTone(run) && `word ${verdictTone(run)}` }, run.verdict), run.best ? el("span", { class: "soft together" }, " best of its arm") : ""] },
+    { name: "verdict", value: (run) => run.verdict, cell: (run) => [el("span", { class: verdictTone(run) && `word fold ${verdictTone(run)}` }, breakable(run.verdict, /(?<=_)/)), run.best ? el("span", { class: "soft together" }, " best of its arm") : ""] },
     ...group.columns.map((c, i) => ({ name: c.name + (c.percent ? ", %" : ""), title: c.key, number: true, value: (run) => run.values[i], cell: (run) => number(run.values[i], c.percent, c.digits) })),
     { name: "time", number: true, value: (run) => run.wall_s, cell: (run) => duration(run.wall_s) },
   ];
