@@ -180,11 +180,7 @@ def test_colours_follow_the_system_and_the_switch(browser: Browser, page: Path) 
 def long_names(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("long")
     for i in range(12):
-        own = {
-            "loss.lambda_rate": 0.001 * i,
-            "model.action_bn": "a_rather_long_single_call",
-            "loss.form": f"form_{i}" * 9,
-        }
+        own = {"loss.form": f"a_form_of_a_long_name_{i} " * 6}
         make_run(root / "runs" / str(i), "a_long_experiment_name", 0, settings=own, run_id=str(i))
     return write_report(root / "runs", root / "out").paths[-1]
 

@@ -134,6 +134,12 @@ function last(values) {
   return [...values].reverse().find((v) => v !== null) ?? null;
 }
 
+// a name cut to what a box of this width has room for; the table has it whole
+function fitting(name, width, after) {
+  const room = Math.floor((width - 30) / 6.5) - after.length;
+  return (name.length > room ? name.slice(0, room - 1) + "…" : name) + after;
+}
+
 // a row for each arm: its seeds as dots, mean and interval as a bar
 function forest(group, unit, title) {
   const arms = group.arms.filter((arm) => arm.mean !== null);
@@ -151,7 +157,7 @@ function forest(group, unit, title) {
   if (control) parts.push(svg("line", { class: "cursor", x1: x(control.mean), x2: x(control.mean), y1: box.top, y2: bottom }));
   arms.forEach((arm, i) => {
     const y = box.top + row * i + 32;
-    parts.push(svg("text", { x: box.left, y: y - 13, style: "fill: var(--ink)" }, arm.name + (arm.control ? " (control)" : "") + (arm.mostly_collapsed ? " (mostly collapsed)" : "")));
+    parts.push(svg("text", { x: box.left, y: y - 13, style: "fill: var(--ink)" }, fitting(arm.name, box.width, arm.control ? " (control)" : arm.mostly_collapsed ? " (mostly collapsed)" : "")));
     if (arm.half !== null) parts.push(svg("line", { x1: inside(arm.mean - arm.half), x2: inside(arm.mean + arm.half), y1: y, y2: y, stroke: colour(arm), "stroke-width": 6, opacity: 0.25 }));
     parts.push(svg("line", { x1: x(arm.mean), x2: x(arm.mean), y1: y - 8, y2: y + 8, stroke: colour(arm), "stroke-width": 2.5 }));
     for (const [seed, value] of arm.values) if (value !== null) {
