@@ -1,3 +1,4 @@
+import dataclasses
 import itertools
 import math
 import subprocess
@@ -11,6 +12,7 @@ from jepa_lab.report.statistics import (
     EXACT_UP_TO,
     PairedDifference,
     accuracy_sampling_sd,
+    bootstrap_interval,
     detectable_difference,
     holm,
     mean_interval,
@@ -301,3 +303,49 @@ def test_importing_the_statistics_imports_no_scipy() -> None:
     code = "import sys, jepa_lab.report.paired_text; print(sorted({'scipy', 'numpy', 'torch'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+# bootstrap intervals of differences
+
+
+def pairs(*differences: float, base: float = 0.5) -> tuple[dict[int, float], dict[int, float]]:
+    control = {seed: base + 0.01 * seed for seed in range(len(differences))}
+    return {seed: control[seed] + d for seed, d in enumerate(differences)}, control
+
+
+def test_with_three_seeds_the_bootstrap_interval_is_the_range_of_the_differences() -> None:
+    assert bootstrap_interval(*pairs(0.1, 0.4, 0.2)) == pytest.approx((0.1, 0.4))
+
+
+def test_of_many_seeds_the_bootstrap_interval_is_nearly_that_of_t() -> None:
+    differences = np.random.default_rng(1).normal(0.3, 0.1, size=400)
+    mean, _, half, _, _ = dataclasses.astuple(mean_interval(differences))
+    assert bootstrap_interval(*pairs(*differences)) == pytest.approx((mean - half, mean + half), abs=0.1 * half)
+
+
+def test_the_bootstrap_covers_the_true_difference_about_as_often_as_it_says() -> None:
+    draws = np.random.default_rng(2).normal(size=(400, 8))
+    intervals = [bootstrap_interval(*pairs(*row), resamples=999) for row in draws]
+    covered = sum(low <= 0 <= high for low, high in intervals)  # type: ignore[misc]
+    assert 0.90 <= covered / len(draws) <= 0.985  # the plain percentile interval covers 0.88
+
+
+def test_the_bootstrap_interval_shifts_and_scales_with_the_differences_and_is_the_same_each_time() -> None:
+    first = bootstrap_interval(*pairs(0.1, 0.4, 0.2, 0.3, 0.9))
+    assert first is not None
+    assert bootstrap_interval(*pairs(0.1, 0.4, 0.2, 0.3, 0.9)) == first
+    assert bootstrap_interval(*pairs(1.1, 1.4, 1.2, 1.3, 1.9)) == pytest.approx([x + 1 for x in first])
+    treatment, control = pairs(0.1, 0.4, 0.2, 0.3, 0.9)
+    assert bootstrap_interval(control, treatment) == pytest.approx([-first[1], -first[0]], abs=0.01)
+
+
+def test_equal_differences_have_a_bootstrap_interval_without_width_and_one_pair_has_none() -> None:
+    low, high = bootstrap_interval({0: 3.0, 1: 4.0, 2: 5.0}, {0: 1.0, 1: 2.0, 2: 3.0}) or (0.0, 0.0)
+    assert (low, high) == (2.0, 2.0)
+    assert bootstrap_interval({0: 1.0, 1: math.nan, 2: 1.0}, {0: 0.0, 1: 0.0, 3: 0.0}) is None
+
+
+def test_seeds_of_one_arm_or_not_finite_are_not_resampled() -> None:
+    treatment, control = pairs(0.1, 0.4, 0.2)
+    more = {**treatment, 7: 9.0, 8: math.inf}
+    assert bootstrap_interval(more, {**control, 8: 0.0, 9: 1.0}) == bootstrap_interval(treatment, control)

@@ -6,9 +6,12 @@ shown.
 
 from __future__ import annotations
 
+import json
 import shlex
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import asdict
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +68,23 @@ def next_commands(
     return lines
 
 
+def command_lines(configs: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The line that makes each run, to go on or to make again; "" where its experiment is unknown here.
+
+    Configurations that differ in nothing but the seed are composed once.
+    """
+    known: dict[str, list[str]] = {}
+    lines = []
+    for config in configs:
+        family = json.dumps({k: v for k, v in config.items() if k != "seed"}, sort_keys=True, default=str)
+        if family not in known:
+            words = own_words(config)
+            known[family] = going_on(config, words) if words else []
+        seed = [f"seed={config['seed']}"] if isinstance(config.get("seed"), int) else []
+        lines.append(_line(_with(known[family], seed)) if known[family] else "")
+    return lines
+
+
 def own_words(config: Mapping[str, Any]) -> list[str]:
     """The overrides that compose to this configuration; [] if its experiment is unknown here."""
     name = config.get("name")
@@ -108,6 +128,11 @@ def _loss_group(words: list[str], plain: dict[str, Any], config: Mapping[str, An
 
 def composed(words: Sequence[str]) -> dict[str, Any] | None:
     """The checked configuration of these overrides as plain data; None if they do not compose."""
+    return deepcopy(_composed(tuple(words)))
+
+
+@lru_cache(maxsize=128)  # the same words are asked for on the way to several commands
+def _composed(words: tuple[str, ...]) -> dict[str, Any] | None:
     from hydra import compose, initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
     from hydra.errors import HydraException

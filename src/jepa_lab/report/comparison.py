@@ -18,6 +18,7 @@ from jepa_lab.report.comparison_text import HEADLINE, below, plain_table, rich_t
 from jepa_lab.report.differences import SeedGroup, differences, natural, seed_groups
 from jepa_lab.report.table import last_values
 
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's: hundreds of runs are read ten times sooner
 NOTES = ("reason", "first_bad", "run_dir")  # what a row has beside its columns
 
 
@@ -117,14 +118,21 @@ def compare(run_dirs: Iterable[Path | str]) -> Comparison:
             runs.append(read_run(path))
         except (OSError, ValueError) as error:
             skipped.append((str(path), str(error)))
+    return compare_runs(runs, skipped=skipped)
+
+
+def compare_runs(
+    runs: Sequence[Run], metrics: Sequence[str] | None = None, skipped: Sequence[tuple[str, str]] = ()
+) -> Comparison:
+    """As `compare`, of runs that were read already; `metrics` are full keys, the headline ones unless named."""
     if not runs:
-        return Comparison(["run", "state", "verdict"], [], [], skipped)
+        return Comparison(["run", "state", "verdict"], [], [], list(skipped))
     differing = differences([run.config for run in runs])
-    settings, metrics = list(differing[0]), _headline_keys(runs)
-    rows = [{**values, **_row(run, metrics)} for run, values in zip(runs, differing, strict=True)]
+    settings, keys = list(differing[0]), list(metrics or _headline_keys(runs))
+    rows = [{**values, **_row(run, keys)} for run, values in zip(runs, differing, strict=True)]
     rows.sort(key=lambda row: ([natural(row[key]) for key in settings], row["run"]))
-    seeds = seed_groups(rows, settings, metrics[0]) if metrics else []
-    return Comparison([*settings, "run", "state", *metrics, "verdict"], rows, seeds, skipped)
+    seeds = seed_groups(rows, settings, keys[0]) if keys else []
+    return Comparison([*settings, "run", "state", *keys, "verdict"], rows, seeds, list(skipped))
 
 
 def read_run(path: Path) -> Run:
@@ -147,7 +155,7 @@ def _read(path: Path) -> dict[str, Any]:
         return {}
     try:
         text = path.read_text(encoding="utf-8")
-        content = yaml.safe_load(text) if path.suffix == ".yaml" else json.loads(text)
+        content = yaml.load(text, LOADER) if path.suffix == ".yaml" else json.loads(text)
     except (ValueError, yaml.YAMLError):
         content = None
     if not isinstance(content, dict):

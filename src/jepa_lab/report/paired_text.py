@@ -59,7 +59,7 @@ def _table(rows: Sequence[PairedRow], names: Mapping[str, str]) -> list[str]:
 def _heading(row: PairedRow) -> str:
     split, _, key = row.metric.partition("/")
     name = f"{HEADLINE[key][0]} on {split}" if key in HEADLINE else row.metric
-    unit = ", percent points" if _is_accuracy(row.metric) else ""
+    unit = ", percent points" if is_accuracy(row.metric) else ""
     margin = "" if row.margin is None else f", margin {number_text(row.margin, row.metric)}"
     return name + unit + margin
 
@@ -78,7 +78,8 @@ def _cells(row: PairedRow, name: str) -> list[str]:
     return [*start, str(d.n), difference, _p(d.p), p_holm, detectable, row.non_inferiority or "", collapsed]
 
 
-def _is_accuracy(metric: str) -> bool:
+def is_accuracy(metric: str) -> bool:
+    """Whether it is shown in percent."""
     key = metric.partition("/")[2]
     return key in HEADLINE and HEADLINE[key][1] is percent
 
@@ -87,7 +88,7 @@ def number_text(value: float, metric: str) -> str:
     """A value of the metric as it is shown: accuracies in percent points, others with three decimals."""
     if not math.isfinite(value):
         return str(value)
-    text = f"{100 * value:.1f}" if _is_accuracy(metric) else f"{value:.3f}"
+    text = f"{100 * value:.1f}" if is_accuracy(metric) else f"{value:.3f}"
     return text.removeprefix("-") if not float(text) else text  # no -0.0
 
 

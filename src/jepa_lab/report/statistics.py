@@ -57,7 +57,7 @@ def paired_difference(
     Equal differences have sd 0, an interval without width and `detectable` 0: too few seeds, rather than certainty.
     """
     shared = sorted(treatment.keys() & control.keys())
-    finite = [seed for seed in shared if math.isfinite(treatment[seed]) and math.isfinite(control[seed])]
+    finite = [seed for seed in shared if _finite(treatment[seed], control[seed])]
     if len(finite) < 2:
         return None
     differences = [treatment[seed] - control[seed] for seed in finite]
@@ -78,6 +78,31 @@ def paired_difference(
         left_out=len(shared) - n,
         unpaired=len(treatment.keys() ^ control.keys()),
     )
+
+
+def bootstrap_interval(
+    treatment: Mapping[int, float], control: Mapping[int, float], confidence: float = 0.95, resamples: int = 9_999
+) -> tuple[float, float] | None:
+    """(low, high) of the mean of treatment - control by resampling the seeds that are finite in both; None below 2.
+
+    The expanded percentile interval (Hesterberg, The American Statistician 69, 2015, section 4.4): the plain one is
+    too narrow by sqrt((n - 1) / n) and by the normal in place of t. It never leaves the range of the differences, so
+    that with 3 seeds it is that range. The same numbers give the same interval: the draws are fixed.
+    """
+    import numpy as np
+    from scipy.stats import norm
+
+    seeds = sorted(seed for seed in treatment.keys() & control.keys() if _finite(treatment[seed], control[seed]))
+    n = len(seeds)
+    if n < 2:
+        return None
+    differences = np.asarray([treatment[seed] - control[seed] for seed in seeds], dtype=np.float64)
+    weights = np.random.default_rng(0).multinomial(n, np.full(n, 1 / n), size=resamples)
+    tail = float(norm.cdf(-math.sqrt(n / (n - 1)) * _critical(confidence, n)))
+    low, high = np.quantile(weights @ differences / n, [tail, 1 - tail])
+    # the dot product rounds: equal differences have an interval without width
+    least, most = float(differences.min()), float(differences.max())
+    return min(max(float(low), least), most), min(max(float(high), least), most)
 
 
 def mean_interval(values: Iterable[float], confidence: float = 0.95) -> MeanInterval:
@@ -158,6 +183,10 @@ def seed_and_sample(values: Sequence[float], n_test: int) -> SeedAndSample:
     sampling = math.fsum(accuracy_sampling_sd(value, n_test) ** 2 for value in values) / len(values)
     sd_total = mean_interval(values).sd or 0.0  # known: two values, in [0, 1]
     return SeedAndSample(sd_total, math.sqrt(sampling), math.sqrt(max(0.0, sd_total**2 - sampling)))
+
+
+def _finite(*values: float) -> bool:
+    return all(map(math.isfinite, values))
 
 
 def _critical(confidence: float, n: int) -> float:

@@ -1,0 +1,60 @@
+"""python -m jepa_lab.report RUNS_DIR: runs compared, with what the difference between them shows and does not."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+from jepa_lab.errors import UserError
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UserError(message)  # one line, without the usage
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Compares what `argv` names; exit code 2 with one line for what cannot be compared."""
+    try:
+        args = _parser().parse_args(argv)
+        _write(args)
+    except UserError as error:
+        print(f"jepa_lab: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="python -m jepa_lab.report",
+        allow_abbrev=False,
+        description="Compares all runs below RUNS_DIR: arms ranked by a metric, with paired differences to a control. "
+        "Writes experiment_comparison_results.json, comparison_summary.txt, report.html and the best weights of every "
+        "run below trained_models/.",
+    )
+    parser.add_argument("runs_dir", type=Path, metavar="RUNS_DIR", help="a folder with runs below it, as runs")
+    parser.add_argument("--out", type=Path, default=Path("comparison_results"), help="where to write (%(default)s)")
+    parser.add_argument("--metric", metavar="KEY", help="to rank by (test/probe/class_from_z_agg, else that of val)")
+    parser.add_argument(
+        "--direction", choices=("max", "min"), help="what is better (min for a loss or error, else max)"
+    )
+    parser.add_argument("--control", metavar="ARM", help="an arm, an experiment, or 'key=value key=value'")
+    parser.add_argument("--group-by", metavar="KEY", nargs="+", default=[], help="compare apart, as dataset or tier")
+    parser.add_argument("--arm-key", metavar="KEY", nargs="+", default=[], help="the setting that tells arms apart")
+    return parser
+
+
+def _write(args: argparse.Namespace) -> None:
+    from jepa_lab.report.comparison_report import Request, write_report
+
+    request = Request(args.metric, args.direction, args.control, tuple(args.group_by), tuple(args.arm_key))
+    written = write_report(args.runs_dir, args.out, request)
+    print(written.text)
+    print("written:")
+    for path in written.paths:
+        print(f"  {path}")
+
+
+if __name__ == "__main__":
+    main()

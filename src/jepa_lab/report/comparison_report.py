@@ -1,0 +1,101 @@
+"""A folder of runs becomes a folder of results: JSON, text, one page, and the best weights."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from jepa_lab.errors import UserError
+from jepa_lab.ledger.atomic import write_atomic, write_json
+from jepa_lab.ledger.parquet import History
+from jepa_lab.report.comparison import Run
+from jepa_lab.report.comparison_data import page_data
+from jepa_lab.report.comparison_page import write_comparison_page
+from jepa_lab.report.curves import read_curves
+from jepa_lab.report.export import export_models, result_rows
+from jepa_lab.report.found import find_runs, groups
+from jepa_lab.report.ranking import Ranking, choose_metric, counterpart, direction_of, rank_runs
+from jepa_lab.report.ranking_text import summary_text
+
+RESULTS, SUMMARY, PAGE = "experiment_comparison_results.json", "comparison_summary.txt", "report.html"
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is compared. None: the default metric, the direction by its name, the usual control."""
+
+    metric: str | None = None
+    direction: str | None = None
+    control: str | None = None
+    group_by: Sequence[str] = ()
+    arm_keys: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Written:
+    """`text` is that of comparison_summary.txt; `paths` of the three files."""
+
+    text: str
+    paths: list[Path]
+    rankings: list[Ranking]
+
+
+def write_report(runs_dir: Path, out: Path, request: Request | None = None) -> Written:
+    """Compares all runs below `runs_dir` and writes into `out`. UserError for what cannot be compared, and where
+    `out` cannot be written."""
+    request = request or Request()
+    if out.exists() and not out.is_dir():
+        raise UserError(f"--out {out}: a file is there, a folder is needed")
+    found = find_runs(runs_dir, out)
+    metric = choose_metric(found.runs, request.metric)
+    direction = request.direction or direction_of(metric)
+    rankings, notes = _rankings(found.runs, metric, direction, request)
+    histories, unread = _histories(found.runs, metric)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        models, without = export_models(rankings, out)
+        text = summary_text(rankings, found.skipped, [*notes, *unread, *without])
+        told = [*(f"not a run: {path} ({why})" for path, why in found.skipped), *notes, *unread, *without]
+        data = page_data(rankings, histories, _commands(found.runs), out, told)
+        write_json(out / RESULTS, result_rows(rankings, models, out))
+        write_atomic(out / SUMMARY, text)
+        write_comparison_page(out / PAGE, data, text, f"{len(found.runs)} runs compared")
+    except OSError as error:
+        raise UserError(f"--out {out}: cannot write {error.filename or out} ({error.strerror or error})") from None
+    return Written(text, [out / name for name in (RESULTS, SUMMARY, PAGE)], rankings)
+
+
+def _rankings(runs: Sequence[Run], metric: str, direction: str, request: Request) -> tuple[list[Ranking], list[str]]:
+    """A ranking for each group, and a line for each that has none. UserError where no group has one."""
+    found: list[Ranking] = []
+    errors: list[str] = []
+    members = groups(runs, request.group_by)
+    for name, own in members.items():
+        try:
+            found.append(rank_runs(own, metric, direction, request.control, request.arm_keys, name))
+        except UserError as error:
+            errors.append(f"{name}: {error}" if name else str(error))
+    if not found:
+        more = f" (and {len(errors) - 1} more groups)" if len(errors) > 1 else ""
+        raise UserError(f"{errors[0]}{more}")
+    return found, errors
+
+
+def _histories(runs: Sequence[Run], metric: str) -> tuple[dict[str, History], list[str]]:
+    histories: dict[str, History] = {}
+    unread: list[str] = []
+    for run in runs:
+        history, why = read_curves(run.path, [counterpart(metric)])
+        if why is None:
+            histories[str(run.path)] = history
+        else:
+            unread.append(f"no curves of {run.path}: {why}")
+    return histories, unread
+
+
+def _commands(runs: Sequence[Run]) -> dict[str, str]:
+    from jepa_lab.diagnosis.commands import command_lines
+
+    lines = command_lines([run.config for run in runs])
+    return {str(run.path): line for run, line in zip(runs, lines, strict=True) if line}

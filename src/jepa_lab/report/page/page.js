@@ -1,0 +1,82 @@
+// The page: one group of runs at a time, its arms shown or hidden in all charts at once.
+const app = document.getElementById("app");
+let group = data.groups[0], shown = firstShown();
+
+function firstShown() {
+  const order = group.arms.map((_, i) => i);
+  const control = group.arms.findIndex((arm) => arm.control);
+  const chosen = new Set(control < 0 ? [] : [control]);
+  for (const i of order) if (chosen.size < SHOWN_AT_FIRST) chosen.add(i);
+  return chosen;
+}
+function stored(value) {
+  // a page opened as a file may have no storage
+  try { return value === undefined ? localStorage.getItem("jepa-lab-theme") : localStorage.setItem("jepa-lab-theme", value); }
+  catch { return null; }
+}
+function isDark() {
+  const set = document.documentElement.dataset.theme;
+  return set ? set === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+}
+function themeButton() {
+  const button = el("button", { type: "button", id: "theme", onclick: () => {
+    document.documentElement.dataset.theme = isDark() ? "light" : "dark";
+    stored(document.documentElement.dataset.theme);
+    label();
+  } });
+  const label = () => button.replaceChildren(isDark() ? "light colours" : "dark colours");
+  label();
+  return button;
+}
+function groupSelect() {
+  if (data.groups.length < 2) return "";
+  return el("select", { id: "group", "aria-label": "group of runs", onchange: (event) => {
+    group = data.groups[Number(event.target.value)];
+    shown = firstShown();
+    render();
+    document.getElementById("group").focus();
+  } }, data.groups.map((g, i) => el("option", { value: i, selected: g === group }, g.name)));
+}
+function section(id, title, ...content) {
+  return el("section", { id, "aria-labelledby": `${id}-title` }, el("h2", { id: `${id}-title` }, title), content);
+}
+function panels(name) {
+  return group.panels.filter((panel) => panel.section === name).map((panel) => lineChart(panel, group.arms, shown));
+}
+function drawCharts() {
+  for (const name of ["learning", "rank", "gradients"]) {
+    const place = document.getElementById(`panels-${name}`), drawn = panels(name);
+    place.replaceChildren(...(drawn.length ? drawn : [el("p", { class: "soft" }, "Nothing was logged.")]));
+  }
+  document.getElementById("scatter-plot").replaceChildren(scatter(group, data.metric, shown));
+}
+function legend() {
+  const boxes = group.arms.map((arm, i) => el("label", {}, el("input", { type: "checkbox", checked: shown.has(i), onchange: (event) => {
+    if (event.target.checked) shown.add(i); else shown.delete(i);
+    drawCharts();
+  } }), swatch(arm), arm.name));
+  return el("fieldset", { class: "legend", id: "legend", "aria-label": "arms shown in the charts" }, boxes);
+}
+function render() {
+  const names = { ranking: "Ranking", learning: "Learning curves", rank: "Rank and scale", scatter: "Accuracy and rank", gradients: "Gradients", settings: "What differs", missing: "Missing", runs: "Runs" };
+  const missing = [...group.missing, ...data.notes];
+  const conclusion = group.arms.some((a) => a.conclusion === "better") ? "good" : group.arms.some((a) => a.conclusion === "worse") ? "bad" : "note";
+  app.replaceChildren(
+    el("header", { class: "top" }, el("h1", {}, document.title), el("div", { class: "tools" }, groupSelect(), themeButton())),
+    el("main", {},
+      el("div", { class: `verdict ${conclusion}`, id: "verdict" }, group.verdict.map((line) => el("p", {}, line))),
+      el("nav", { "aria-label": "sections" }, Object.entries(names).map(([id, name]) => el("a", { href: `#${id}` }, name))),
+      section("ranking", names.ranking, rankingTable(group), group.arms.some((a) => a.mean !== null) ? forest(group, data.metric, data.metric.name + (data.metric.percent ? ", %" : "")) : ""),
+      el("div", {}, legend(),
+        section("learning", names.learning, el("p", { class: "soft" }, "Means over the completed seeds of an arm. Move over a chart, or focus it and use the arrow keys, to read values; the boxes above hide and show arms. Curves are thinned."), el("div", { class: "panels", id: "panels-learning" })),
+        section("rank", names.rank, el("p", { class: "soft" }, "Effective rank and standard deviation of the features on the fixed validation set: a rank that falls while the scale falls is a collapse."), el("div", { class: "panels", id: "panels-rank" })),
+        section("scatter", names.scatter, el("div", { id: "scatter-plot" })),
+        section("gradients", names.gradients, el("p", { class: "soft" }, "How hard each term of the loss pulls at the encoder, and whether it pulls against the prediction (a negative cosine)."), conflictTable(group), el("div", { class: "panels", id: "panels-gradients" }))),
+      section("settings", names.settings, settingsTable(group)),
+      section("missing", "Missing, failed, left out", gridTable(group), missing.length ? el("ul", {}, missing.map((line) => el("li", {}, line))) : el("p", { class: "soft" }, "Every arm has every seed, and every run completed.")),
+      section("runs", names.runs, runsTable(group))));
+  drawCharts();
+}
+
+if (stored()) document.documentElement.dataset.theme = stored();
+render();

@@ -1,0 +1,159 @@
+"""python -m jepa_lab.report: what it writes, and the one line for what it cannot compare."""
+
+import json
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from comparison_runs import METRIC, every_state, make_run
+from jepa_lab.config import Config
+from jepa_lab.diagnosis.commands import command_lines, composed
+from jepa_lab.ledger.identity import run_id
+from jepa_lab.report.__main__ import main
+
+Command = Callable[..., tuple[int, str, str]]
+
+
+def page_data(page: Path) -> dict:
+    """What the page holds as JSON."""
+
+    class Reader(HTMLParser):
+        inside, text = False, ""
+
+        def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+            self.inside = dict(attrs).get("id") == "data"
+
+        def handle_data(self, data: str) -> None:
+            self.text += data if self.inside else ""
+
+    reader = Reader()
+    reader.feed(page.read_text(encoding="utf-8"))
+    return json.loads(reader.text, parse_constant=pytest.fail)
+
+
+def test_a_folder_of_runs_in_every_state_becomes_a_folder_of_results(tmp_path: Path, command: Command) -> None:
+    every_state(tmp_path / "runs")
+    code, out, err = command("runs", main=main)
+    assert (code, err) == (0, "")
+    results = tmp_path / "comparison_results"
+    names = ["comparison_summary.txt", "experiment_comparison_results.json", "report.html", "trained_models"]
+    assert sorted(path.name for path in results.iterdir()) == names
+    assert out.startswith((results / "comparison_summary.txt").read_text())
+    rows = json.loads((results / names[1]).read_text(), parse_constant=pytest.fail)
+    assert [row["arm"] for row in rows] == ["better", "seq_jepa_baseline", "partial", "collapsed", "never"]
+    assert "damaged-0 (config.yaml is damaged)" in out
+    data = page_data(results / "report.html")
+    (group,) = data["groups"]
+    assert [arm["name"] for arm in group["arms"]] == [row["arm"] for row in rows]
+    assert len(group["runs"]) == 24
+    links = {run["run"]: run["folder"] for run in group["runs"]}
+    assert links["better-0"] == "../runs/better/better-0"
+    assert (results / links["better-0"] / "config.yaml").is_file()
+
+
+def test_a_report_inside_the_folder_of_runs_does_not_compare_itself_the_second_time(
+    tmp_path: Path, command: Command
+) -> None:
+    make_run(tmp_path / "runs", "a", 0)
+    for _ in range(2):
+        assert command("runs", "--out", "runs/results", main=main)[0] == 0
+        assert len(page_data(tmp_path / "runs/results/report.html")["groups"][0]["runs"]) == 1
+
+
+def test_datasets_are_compared_apart_when_asked(tmp_path: Path, command: Command) -> None:
+    for name, value in {"digits_rot": 0.9, "cifar10_rot": 0.4}.items():
+        for arm in ("seq_jepa_baseline", "b"):
+            for seed in range(2):
+                run_id = f"{name}-{arm}-{seed}"
+                make_run(tmp_path / "runs" / name, arm, seed, value, settings={"dataset.name": name}, run_id=run_id)
+    code, _, err = command("runs", main=main)
+    assert code == 2
+    assert "2 datasets: cifar10_rot (4 runs), digits_rot (4 runs); --group-by dataset compares them apart" in err
+    code, out, _ = command("runs", "--group-by", "dataset", main=main)
+    assert code == 0
+    assert out.index("dataset=cifar10_rot\n====") < out.index("dataset=digits_rot\n====")
+    data = page_data(tmp_path / "comparison_results/report.html")
+    assert [[len(g["arms"]), g["arms"][0]["mean"]] for g in data["groups"]] == [[2, 0.4], [2, 0.9]]
+    assert (tmp_path / "comparison_results/trained_models/dataset=digits_rot/b/seed1/best.ckpt").is_file()
+
+
+def test_a_group_that_cannot_be_compared_is_told_and_the_others_are(tmp_path: Path, command: Command) -> None:
+    make_run(tmp_path / "runs", "a", 0, settings={"tier.name": "quick"})
+    make_run(tmp_path / "runs", "b", 0, None, state="failed", settings={"tier.name": "smoke"})
+    code, out, _ = command("runs", "--group-by", "tier", main=main)
+    assert code == 0
+    assert "tier=smoke: no comparable seed: no completed run has a finite" in out
+
+
+def test_the_metric_and_the_direction_are_those_that_were_asked_for(tmp_path: Path, command: Command) -> None:
+    make_run(tmp_path / "runs", "a", 0)
+    make_run(tmp_path / "runs", "b", 0, extra={"train/loss/total": 9.0})
+    for words, first in (((), "a"), (("--direction", "max"), "b")):
+        code, out, _ = command("runs", "--metric", "train/loss/total", *words, main=main)
+        assert code == 0
+        assert re.search(rf"1\. {first}: ", out)
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["gone"], "gone: no such folder"),
+        (["empty"], "empty: the folder is empty"),
+        (["other"], "other: no run in it"),
+        (["runs", "--metric", "test/probe/class_from_zagg"], f"no run has measured it; nearest: {METRIC}"),
+        (["runs", "--control", "nobody"], "--control nobody: no arm is the control nobody"),
+        (["runs", "--arm-key", "loss.x"], "--arm-key loss.x: no run has this setting"),
+        (["runs", "--group-by", "datasett"], "--group-by datasett: no run has this setting; nearest: dataset"),
+        (["runs", "--direction", "up"], "argument --direction: invalid choice: 'up'"),
+        (["runs", "--out", "notes.txt"], "--out notes.txt: a file is there"),
+        ([], "the following arguments are required: RUNS_DIR"),
+        (["failed"], "no comparable seed: no completed run"),
+        (["apart"], "no comparable seed: the control seq_jepa_baseline has 0, the other arms 1"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(tmp_path: Path, command: Command, words: list[str], line: str) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "other").mkdir()
+    for place in ("notes.txt", "other/notes.txt"):
+        (tmp_path / place).write_text("")
+    make_run(tmp_path / "runs", "a", 0)
+    make_run(tmp_path / "runs", "b", 0)
+    make_run(tmp_path / "failed", "a", 0, None, state="failed", extra={METRIC: 0.1}, reason="broken")
+    make_run(tmp_path / "failed", "b", 0, 0.5, state="stopped")
+    make_run(tmp_path / "apart", "seq_jepa_baseline", 0)
+    make_run(tmp_path / "apart", "b", 1)
+    code, out, err = command(*words, main=main)
+    assert (code, out) == (2, "")
+    assert line in err
+    assert err.count("\n") == 1
+    assert not (tmp_path / "comparison_results").exists()
+
+
+def test_help_needs_no_torch() -> None:
+    code = (
+        "import sys\nfrom jepa_lab.report.__main__ import main\n"
+        "try: main(['--help'])\nexcept SystemExit: pass\n"
+        "assert not {'torch', 'matplotlib', 'pyarrow'} & set(sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "--group-by" in done.stdout
+
+
+def test_the_command_of_a_run_makes_the_same_run(make_config: Callable[..., Config]) -> None:
+    made = [make_config("seed=3"), make_config("seed=0", "loss.lambda_rate=0.02", "precision=bf16")]
+    configs = [asdict(config) for config in made]
+    configs.append({**configs[0], "seed": 5})
+    lines = command_lines(configs)
+    for line, config in zip(lines, configs, strict=True):
+        found = composed(shlex.split(line)[3:])
+        assert found is not None
+        assert run_id(found, "data") == run_id(config, "data"), line
+        assert found["runs_dir"] == config["runs_dir"]
+    assert command_lines([{"name": "of_nobody", "seed": 0}]) == [""]
