@@ -1,20 +1,28 @@
 """Losses: pure functions of features, and thin modules over them."""
 
+from jepa_lab.losses.barlow_twins import barlow_twins, decorrelation
+from jepa_lab.losses.center import EmaCenter
+from jepa_lab.losses.center_penalty import CenterPenalty
 from jepa_lab.losses.coding_rate import coding_rate, normalise_features, resolve_alpha
 from jepa_lab.losses.dino import DinoLoss, MismatchedSharpening
 from jepa_lab.losses.prediction import best_constant_loss, cosine_prediction, skill, target_directions
 from jepa_lab.losses.rate_forms import mcr2_rate, simdino_expansion
 from jepa_lab.losses.rate_loss import RateLoss
 from jepa_lab.losses.terms import LossTerms, mean_terms
+from jepa_lab.losses.vicreg import variance_covariance, vicreg
 
 __all__ = [
+    "CenterPenalty",
     "DinoLoss",
+    "EmaCenter",
     "LossTerms",
     "MismatchedSharpening",
     "RateLoss",
+    "barlow_twins",
     "best_constant_loss",
     "coding_rate",
     "cosine_prediction",
+    "decorrelation",
     "mcr2_rate",
     "mean_terms",
     "normalise_features",
@@ -22,4 +30,6 @@ __all__ = [
     "simdino_expansion",
     "skill",
     "target_directions",
+    "variance_covariance",
+    "vicreg",
 ]
