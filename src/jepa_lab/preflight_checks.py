@@ -131,7 +131,7 @@ def loss_terms(config: Config, module: SeqJEPA, images: ImageBatch) -> list[str]
         "prediction": f"loss.prediction={loss.prediction:g} with loss.form={loss.form} and target={config.target.name}",
         "rate": f"loss.lambda_rate={loss.lambda_rate:g} with loss.rate_target={loss.rate_target}",
         "supervised": f"loss.supervised={loss.supervised:g}",
-        **{name: f"aux.{name}.weight={arm.weight:g} with aux.{name}.site={arm.site}" for name, arm in arms.items()},
+        **{name: f"aux.{name}.weight={arm.weight:g} with aux.{name}.site={arm.where}" for name, arm in arms.items()},
     }
     found = []
     for name in [name for name in {**weights, **module.weighted} if weights.get(name, 1.0) > 0]:

@@ -42,7 +42,7 @@ TOYS = [  # between them every key of the toy does something
 ]
 # says which option of a group was chosen, for people and for the identity of a run
 LABELS = {"model.name", "hardware.name", "study"}
-PROJECTED = ["aux.barlow_twins.proj_hidden_dim=8", "aux.barlow_twins.proj_output_dim=8"]
+PROJECTED = [f"aux.{arm}.proj_{which}_dim=8" for arm in ("barlow_twins", "sigreg") for which in ("hidden", "output")]
 CLASSES = "._target_"  # read before there is an object: it says which
 
 

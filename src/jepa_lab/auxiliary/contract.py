@@ -6,7 +6,7 @@ know of it; docs/adding_a_loss.md shows one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -91,7 +91,7 @@ class SiteOptions(AuxOptions):
 
     def check(self, key: str) -> None:
         super().check(key)
-        given = [self.site] if isinstance(self.site, str) else list(self.site or [])
+        given = list(self.site) if isinstance(self.site, list | tuple) else [self.site]
         if tuple(given) not in self.sites():
             allowed = ", ".join(_written(site) for site in self.sites())
             raise ValueError(f"{key}.site={_written(given)}: expected one of {allowed}")
@@ -106,6 +106,11 @@ class SiteOptions(AuxOptions):
     def reads(self) -> tuple[str, ...]:
         """The taps of the site, once it is checked."""
         return (self.site,) if isinstance(self.site, str) else tuple(self.site)
+
+    @property
+    def where(self) -> str:
+        """The site as it is written on a command line."""
+        return _written(self.reads)
 
     @property
     def paired(self) -> bool:
@@ -142,5 +147,6 @@ class ProjectedOptions(SiteOptions):
         return projector(dim, self.proj_hidden_dim, self.proj_output_dim), self.proj_output_dim
 
 
-def _written(site: Any) -> str:
-    return str(site[0]) if len(site) == 1 else f"[{','.join(map(str, site))}]"
+def _written(site: Sequence[Any]) -> str:
+    taps = ["null" if tap is None else str(tap) for tap in site]
+    return taps[0] if len(taps) == 1 else f"[{','.join(taps)}]"
