@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from jepa_lab import cli
-from jepa_lab.help import conf_dir, first_comment, groups_of, help_text, options_of
+from jepa_lab.help import conf_dir, first_comment, folder_of, groups_of, help_text, options_of
 
 
 def run(argv: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
@@ -25,7 +25,7 @@ def run(argv: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[int, str, 
 
 def test_help_names_every_experiment_and_option_with_its_line() -> None:
     text = help_text()
-    for folder in [conf_dir() / group for group in groups_of(conf_dir())]:
+    for folder in [folder_of(conf_dir(), group) for group in groups_of(conf_dir())]:
         for name in options_of(folder):
             line = first_comment(folder / f"{name}.yaml")
             assert line, f"{folder.name}/{name}.yaml has no first comment"

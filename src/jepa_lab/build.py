@@ -7,8 +7,11 @@ import sys
 from dataclasses import asdict, dataclass
 from typing import Any, TypeVar
 
+import torch
 from torch import nn
 
+from jepa_lab.auxiliary import Arm, SiteOptions
+from jepa_lab.auxiliary.coding_rate import CodingRateOptions
 from jepa_lab.callbacks import (
     CurrentVerdict,
     EpochLines,
@@ -134,6 +137,8 @@ def build_module(config: Config, group: ViewGroup, source: ImageSource, steps: i
             supervised=loss.supervised,
             classifier=classifier,
             match=build_match(loss, dim, averaged=config.target.name == "ema"),
+            aux=build_arms(config, {"z": dim, "z_agg": width, "z_hat": dim, "z_target": dim}),
+            rate_ramp=next((arm.ramp for arm in config.aux.values() if isinstance(arm, CodingRateOptions)), 0.0),
         ),
         target=config.target.name,
         bn_buffers=config.target.bn_buffers,
@@ -147,6 +152,20 @@ def build_module(config: Config, group: ViewGroup, source: ImageSource, steps: i
     if config.hardware.compile:
         network.encoder.compile()
     return module
+
+
+def build_arms(config: Config, widths: dict[str, int]) -> dict[str, Arm]:
+    """The arms of the group aux that have a weight, on taps of these widths; the coding rate is no module of its own.
+
+    Every arm's heads are drawn from a stream of their own: the network and what is drawn after it are the same
+    whatever the arms.
+    """
+    arms = {}
+    for name, options in config.aux.items():
+        if isinstance(options, SiteOptions) and options.weight > 0:
+            with torch.random.fork_rng(devices=[]):
+                arms[name] = Arm(options, widths, averaged=config.target.name == "ema")
+    return arms
 
 
 def build_match(loss: LossConfig, dim: int, averaged: bool) -> Match | None:

@@ -17,7 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from jepa_lab.errors import RunBusy, UserError
-from jepa_lab.help import conf_dir, groups_of
+from jepa_lab.help import conf_dir, folder_of, groups_of, options_of
 from jepa_lab.stop import Stop
 from jepa_lab.sweep.jobs import SweepEnded
 from jepa_lab.sweep.records import Begin, Record, read_records
@@ -187,7 +187,8 @@ def one_line(error: BaseException) -> str:
     missing = getattr(error, "missing_cfg_file", None)
     if missing:
         group, _, option = str(missing).rpartition("/")
-        return f"{group}={option}: no such option{nearest(option, list(getattr(error, 'options', None) or []))}"
+        options = list(getattr(error, "options", None) or options_of(folder_of(conf_dir(), group)))
+        return f"{group}={option}: no such option{nearest(option, options)}"
     cause = error.__cause__
     if isinstance(cause, OmegaConfBaseException):
         return describe(cause)

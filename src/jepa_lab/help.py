@@ -19,6 +19,8 @@ jepa-lab trains joint-embedding predictive models and says at the end whether th
 The same line typed again continues what was stopped or killed and skips what is finished.
 """
 
+AUX_FOLDER = "aux_loss"  # of the group aux: Windows cannot check out a folder of that name
+
 
 def conf_dir() -> Path:
     """The folder of configurations: beside the package when installed, at the top of a checkout."""
@@ -46,14 +48,20 @@ def options_of(folder: Path) -> list[str]:
 
 def groups_of(conf: Path) -> list[str]:
     """The groups, as they are written on the command line; one within another is `model/aggregator`."""
-    return sorted(p.relative_to(conf).as_posix() for p in conf.rglob("*") if p.is_dir() and options_of(p))
+    folders = (p.relative_to(conf).as_posix() for p in conf.rglob("*") if p.is_dir() and options_of(p))
+    return sorted("aux" if folder == AUX_FOLDER else folder for folder in folders)
+
+
+def folder_of(conf: Path, group: str) -> Path:
+    """The folder of a group's options, which bears its name, except that of `aux`."""
+    return conf / (AUX_FOLDER if group == "aux" else group)
 
 
 def help_text() -> str:
     """Usage, experiments, groups and the keys people change most."""
     conf = conf_dir()
     lines = [_USAGE]
-    groups = [(f"{group}=", conf / group) for group in groups_of(conf) if group != "experiment"]
+    groups = [(f"{group}=", folder_of(conf, group)) for group in groups_of(conf) if group != "experiment"]
     for title, folder in [("Experiments (+experiment=)", conf / "experiment"), *groups]:
         lines.append(title)
         lines += [f"  {name:<20} {first_comment(folder / f'{name}.yaml')}" for name in options_of(folder)]

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from jepa_lab.auxiliary import SiteOptions
 from jepa_lab.build import target_tau
 from jepa_lab.callbacks.gradients import gradient_statistics
 from jepa_lab.config import ArcConfig, Config
@@ -108,11 +109,14 @@ def evaluation(config: Config, module: SeqJEPA, images: ImageBatch) -> list[str]
 def loss_terms(config: Config, module: SeqJEPA, images: ImageBatch) -> list[str]:
     """Every term that has a weight has a finite gradient that is not zero on the encoder."""
     loss = config.loss
-    weights = {"prediction": loss.prediction, "rate": loss.lambda_rate, "supervised": loss.supervised}
+    own = {"prediction": loss.prediction, "rate": loss.lambda_rate, "supervised": loss.supervised}
+    arms = {name: arm for name, arm in config.aux.items() if isinstance(arm, SiteOptions)}
+    weights = own | {name: arm.weight for name, arm in arms.items()}
     if not any(weights.values()):
         if config.optim.lr == 0:
             raise NotApplicable("optim.lr=0")
-        return ["no loss term has a weight: loss.prediction=0, loss.lambda_rate=0, loss.supervised=0"]
+        more = "".join(f", aux.{name}.weight=0" for name in arms)
+        return [f"no loss term has a weight: loss.prediction=0, loss.lambda_rate=0, loss.supervised=0{more}"]
     module = copy.deepcopy(module).train()
     if not list(module.network.encoder.parameters()):
         raise NotApplicable(f"encoder={config.encoder.name} has no parameters")
@@ -120,12 +124,14 @@ def loss_terms(config: Config, module: SeqJEPA, images: ImageBatch) -> list[str]
     if not parameters:
         return [f"no parameter of the encoder is trained: encoder={config.encoder.name}"]
     large = images[2].shape[-1] > LARGE
+    module.objective.end_ramps()
     module.training_step(module.on_after_batch_transfer(first(images, 4) if large else images, 0), 0)
     norms = gradient_statistics(module.weighted, parameters)
     keys = {
         "prediction": f"loss.prediction={loss.prediction:g} with loss.form={loss.form} and target={config.target.name}",
         "rate": f"loss.lambda_rate={loss.lambda_rate:g} with loss.rate_target={loss.rate_target}",
         "supervised": f"loss.supervised={loss.supervised:g}",
+        **{name: f"aux.{name}.weight={arm.weight:g} with aux.{name}.site={arm.where}" for name, arm in arms.items()},
     }
     found = []
     for name in [name for name in {**weights, **module.weighted} if weights.get(name, 1.0) > 0]:
@@ -221,6 +227,7 @@ def _owner(config: Config, name: str) -> str:
         "network.predictor": f"model.predictor={config.model.predictor}",
         "network.action_projection": f"model.action_bn={config.model.action_bn}",
         "target_encoder": f"target={config.target.name} with target.bn_buffers={config.target.bn_buffers}",
+        **{f"objective.aux.{name}": f"aux={name}" for name in config.aux},
         "objective": f"loss.form={config.loss.form}",
     }
     return next((text for prefix, text in keys.items() if name.startswith(prefix)), f"model={config.model.name}")

@@ -7,7 +7,7 @@ from omegaconf import DictConfig
 from jepa_lab import cli  # noqa: F401 - registers the resolvers
 from jepa_lab.config import ArcConfig, Config, ToyConfig, check, check_any
 from jepa_lab.errors import UserError
-from jepa_lab.help import conf_dir, groups_of, options_of
+from jepa_lab.help import conf_dir, folder_of, groups_of, options_of
 from jepa_lab.ladder import checked_rungs
 
 OWN = {
@@ -31,7 +31,7 @@ def of_arc(group: str, option: str) -> bool:
 
 def options() -> list[tuple[str, str]]:
     groups = [group for group in groups_of(conf_dir()) if group != "experiment"]
-    return [(group, option) for group in groups for option in options_of(conf_dir() / group)]
+    return [(group, option) for group in groups for option in options_of(folder_of(conf_dir(), group))]
 
 
 @pytest.mark.parametrize(("group", "option"), options())

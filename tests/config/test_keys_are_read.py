@@ -17,12 +17,12 @@ from omegaconf import DictConfig, OmegaConf
 
 from jepa_lab.config import Config, ToyConfig, check, check_toy, schema
 from jepa_lab.config.check import GROUPS
-from jepa_lab.help import conf_dir, groups_of
+from jepa_lab.help import AUX_FOLDER, conf_dir, folder_of, groups_of, options_of
 from jepa_lab.run import train
 from jepa_lab.toy import train_toy
 
 PACKAGE = str(Path(schema.__file__).parents[1])
-NOT_READING = ("validate", "__init__", "__eq__", "__repr__")
+NOT_READING = ("validate", "check", "__init__", "__eq__", "__repr__")
 # read where the configuration is composed: each changes the key that it is named for
 COMPOSED = {
     "recipe.lambda_rate": "loss.lambda_rate",
@@ -42,6 +42,8 @@ TOYS = [  # between them every key of the toy does something
 ]
 # says which option of a group was chosen, for people and for the identity of a run
 LABELS = {"model.name", "hardware.name", "study"}
+PROJECTED = [f"aux.{arm}.proj_{which}_dim=8" for arm in ("barlow_twins", "sigreg") for which in ("hidden", "output")]
+CLASSES = "._target_"  # read before there is an object: it says which
 
 
 def keys_of_conf() -> set[str]:
@@ -62,9 +64,9 @@ def keys_of_conf() -> set[str]:
 
     for path in conf_dir().rglob("*.yaml"):
         text = path.read_text(encoding="utf-8")
-        group = path.parent.name if path.parent != conf_dir() else ""
+        group = path.parent.name.replace(AUX_FOLDER, "aux") if path.parent != conf_dir() else ""
         content = yaml.safe_load(text) or {}
-        package = re.search(r"^# @package (\w+)", text)
+        package = re.search(r"^# @package ([\w.]+)", text)
         group = package[1].replace("_global_", "") if package else group
         walk(content, f"{group}." if group else "")
     return found - {"expected"}
@@ -82,9 +84,16 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> set[tuple[str, str]]:
             seen.add((type(self).__name__, name))
         return object.__getattribute__(self, name)
 
-    for kind in {type(part) for part in (*parts(Config()), *parts(ToyConfig()))}:
+    for kind in {type(part) for part in (*parts(Config()), *parts(ToyConfig()), *arms().values())}:
         monkeypatch.setattr(kind, "__getattribute__", recording, raising=False)
     return seen
+
+
+def arms() -> dict[str, Any]:
+    """The checked options of every arm of the group aux."""
+    every = ",".join(name for name in options_of(folder_of(conf_dir(), "aux")) if name != "none")
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        return check(compose("config", ["+experiment=seq_jepa_baseline", f"aux=[{every}]"])).aux
 
 
 def parts(config: Any) -> Iterator[Any]:
@@ -103,7 +112,7 @@ def test_every_key_in_conf_is_read(
     own = ["dataset=npz", f"dataset.path={tmp_path / 'own.npz'}", "encoder=resnet_small", "model=seq_jepa_small"]
     short = ["dataset.epochs=1", "dataset.train_size=128", "max_wall_s=600"]
     for experiment, words in [
-        ("seq_jepa_baseline", []),
+        ("seq_jepa_baseline", [f"aux=[{','.join(arms())}]", *PROJECTED]),
         ("teacherless_b", ["dataset=digits_affine"]),
         ("teacherless_a", [*own, "logger=wandb"]),
         ("supervised", []),
@@ -116,8 +125,10 @@ def test_every_key_in_conf_is_read(
             base = ["epochs=2", "figures=false", f"runs_dir={tmp_path}", "max_wall_s=600"]
             train_toy(check_toy(compose("config", ["+experiment=linear_byol_sweep", *base, *words])))
     kinds = {type(part).__name__: path for path, part in (*located(Config()), *located(ToyConfig()))}
+    kinds |= {type(arm).__name__: f"aux.{name}." for name, arm in arms().items()}
     read = {f"{kinds[kind]}{name}" for kind, name in reads if kind in kinds}
-    unread = keys_of_conf() - read - BY_THE_COMMAND - LABELS - COMPOSED.keys()
+    known = {key for key in keys_of_conf() if not key.endswith(CLASSES)}
+    unread = known - read - BY_THE_COMMAND - LABELS - COMPOSED.keys()
     assert not unread
     assert not (LABELS | BY_THE_COMMAND) & read  # so a key that nothing reads is not among those that were seen
 
@@ -155,4 +166,4 @@ def test_every_key_of_the_schema_is_set_somewhere_in_conf_or_has_a_default() -> 
 
 
 def test_options_share_their_keys_with_the_schema() -> None:
-    assert {"dataset", "encoder", "loss", "model", "optim", "target", "tier"} <= set(groups_of(conf_dir()))
+    assert {"aux", "dataset", "encoder", "loss", "model", "optim", "target", "tier"} <= set(groups_of(conf_dir()))

@@ -116,3 +116,24 @@ def test_the_order_of_settings_is_null_then_numbers_by_value_then_texts_then_lis
 )
 def test_settings_are_written_as_they_would_be_typed(value: Any, text: str) -> None:
     assert setting_text(value) == text
+
+
+def test_the_arms_of_aux_are_one_column_and_their_keys_columns_where_runs_of_one_arm_differ() -> None:
+    def run(lambda_rate: float = 0.0, **arms: dict[str, object]) -> dict[str, object]:
+        return {"name": "x", "seed": 0, "loss": {"lambda_rate": lambda_rate}, "aux": arms}
+
+    vicreg, rate = {"_target_": "a.B", "weight": 1.0, "site": ["z_hat", "z_target"]}, {"weight": 0.1}
+    runs = [run(), run(vicreg=vicreg), run(0.1, coding_rate=rate), run(0.1, vicreg=vicreg, coding_rate=rate)]
+    assert differences(runs) == [
+        {"aux": "none"}, {"aux": "vicreg"}, {"aux": "coding_rate"}, {"aux": "[vicreg,coding_rate]"},
+    ]  # fmt: skip
+    swept = [run(), run(vicreg=vicreg), run(vicreg={**vicreg, "weight": 2.0})]
+    assert differences(swept) == [
+        {"aux": "none", "aux.vicreg.weight": None},
+        {"aux": "vicreg", "aux.vicreg.weight": 1.0},
+        {"aux": "vicreg", "aux.vicreg.weight": 2.0},
+    ]
+    assert differences([run(0.1), run(0.2)]) == [{"loss.lambda_rate": 0.1}, {"loss.lambda_rate": 0.2}]
+    old = run()
+    del old["aux"]
+    assert differences([old, run(vicreg=vicreg)]) == [{"aux": "none"}, {"aux": "vicreg"}]

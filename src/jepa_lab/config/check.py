@@ -14,11 +14,12 @@ from jepa_lab.config.arc import ArcConfig
 from jepa_lab.config.schema import Config
 from jepa_lab.config.toy import ToyConfig
 from jepa_lab.errors import UserError
+from jepa_lab.help import conf_dir, folder_of, options_of
 
 C = TypeVar("C", Config, ToyConfig, ArcConfig)
 AnyConfig = Config | ToyConfig | ArcConfig
-GROUPS = ("model", "encoder", "target", "loss", "dataset", "optim", "precision", "tier", "recipe", "logger", "vq",
-          "preflight", "probes", "monitor", "diagnosis", "gates", "experiment_gates", "expected")  # fmt: skip
+GROUPS = ("model", "encoder", "target", "loss", "aux", "dataset", "optim", "precision", "tier", "recipe", "logger",
+          "vq", "preflight", "probes", "monitor", "diagnosis", "gates", "experiment_gates", "expected")  # fmt: skip
 STUDIES: dict[str, type[ToyConfig] | type[ArcConfig]] = {"linear_byol": ToyConfig, "arc": ArcConfig}
 NO_GROUP = {  # what a study says of a group that it leaves empty
     "linear_byol": "the linear BYOL toy has no such group; its keys are top-level (--cfg job)",
@@ -111,13 +112,26 @@ def describe(error: OmegaConfBaseException) -> str:
         names = [str(k) for k in parent] if parent is not None else []
         group = key.split(".")[0]
         study = None if parent is None else parent._get_root().get("study")
-        if group in (*GROUPS, "aux") and study in NO_GROUP and group not in {f.name for f in fields(STUDIES[study])}:
+        if group in GROUPS and study in NO_GROUP and group not in {f.name for f in fields(STUDIES[study])}:
             return f"{group}: {NO_GROUP[study]}"
-        return f"{key}: no such key{nearest(key.rsplit('.', 1)[-1], names)}"
+        return f"{key}: no such key{unselected(key) or nearest(key.rsplit('.', 1)[-1], names)}"
     text = str(error).split("\n", 1)[0].strip()
     if "is not a ListConfig" in text:
         return f"{key}: expected a list, as in {key}=[1,2]"
     return f"{key}: {text}" if key and key not in text else text
+
+
+def unselected(key: str) -> str:
+    """'; ...' for a key of an arm of the group aux that exists and is not among the chosen ones, or of one that does
+    not exist; '' for any other key."""
+    group, _, rest = key.partition(".")
+    arm = rest.partition(".")[0]
+    if group != "aux" or "." in rest or not arm:
+        return ""
+    known = options_of(folder_of(conf_dir(), "aux"))
+    if arm in known:
+        return f", since {arm} is not selected; give aux={arm}, or aux=[...,{arm}] beside others"
+    return nearest(arm, known)
 
 
 def nearest(name: str, candidates: list[str]) -> str:

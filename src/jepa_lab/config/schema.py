@@ -212,6 +212,7 @@ class Config:
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
     target: TargetConfig = field(default_factory=TargetConfig)
     loss: LossConfig = field(default_factory=LossConfig)
+    aux: dict[str, Any] = field(default_factory=dict)  # arm -> its keys; checked, the options that its loss reads
     dataset: DatasetConfig = field(default_factory=DatasetConfig)
     optim: OptimConfig = field(default_factory=OptimConfig)
     precision: PrecisionConfig = field(default_factory=PrecisionConfig)
@@ -229,6 +230,10 @@ class Config:
             if part is not self and hasattr(part, "validate"):
                 part.validate()
         one_of("monitor.best", self.monitor.best, CHOOSING)
+        if self.aux:
+            from jepa_lab.config.auxiliary import checked_arms  # here: it imports torch
+
+            self.aux, self.loss.lambda_rate = checked_arms(self.aux, self.loss.lambda_rate)
         if self.optim.warmup_epochs is not None:
             self.optim.warmup = self.optim.warmup_epochs / self.dataset.epochs
         if self.loss.form != "cosine" and self.target.name == "shared":

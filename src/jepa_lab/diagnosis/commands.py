@@ -98,10 +98,20 @@ def own_words(config: Mapping[str, Any]) -> list[str]:
             tried = composed([*words, f"{group}={name}"])
             if tried is not None:
                 words, plain = [*words, f"{group}={name}"], tried
+    aux = config.get("aux")
+    arms = list(aux) if isinstance(aux, Mapping) else []
+    if arms != list(plain.get("aux") or {}):
+        word = f"aux=[{','.join(arms)}]" if len(arms) > 1 else f"aux={arms[0] if arms else 'none'}"
+        tried = composed([*words, word])
+        if tried is not None:
+            words, plain = [*words, word], tried
     if value_of(config, "loss.form") not in (None, value_of(plain, "loss.form")):
         words, plain = _loss_group(words, plain, config)
     settled = dict(leaves(plain))
-    changed = [(k, v) for k, v in leaves(config) if k in settled and settled[k] != v and not _left_out(k)]
+    derived = "loss.lambda_rate" if "coding_rate" in arms else None  # from the arm's weight
+    changed = [
+        (k, v) for k, v in leaves(config) if k in settled and settled[k] != v and not _left_out(k) and k != derived
+    ]
     exact = [*words, *(f"{key}={_value(value)}" for key, value in changed)]
     return exact if composed(exact) is not None else words
 

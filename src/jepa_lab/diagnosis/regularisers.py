@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from jepa_lab.diagnosis.finding import Finding, History, Points, Settings, fell, finite
 from jepa_lab.diagnosis.thresholds import Thresholds, distance
 
@@ -22,14 +24,23 @@ def regulariser_findings(history: History, t: Thresholds, settings: Settings) ->
         if max(v for _, v in ratios) < t.inert:
             found.append(Finding("note", f"{name} has no gradient on the encoder: it does nothing", 0.9, quantity=key))
             continue
-        dominant = _dominant(name, key, ratios, history, t)
+        dominant = _dominant(name, key, ratios, history, t, _weaker(name, settings))
         if dominant is not None:
             found.append(dominant)
     clamp = _clamped(history, t)
     return [*found, clamp] if clamp is not None else found
 
 
-def _dominant(name: str, key: str, ratios: Points, history: History, t: Thresholds) -> Finding | None:
+def _weaker(name: str, settings: Settings) -> str:
+    """The change that makes a term weaker: a tenth of its weight, where the configuration has one for it."""
+    aux = settings.config.get("aux")
+    arm = "coding_rate" if name == "rate" else name
+    if isinstance(aux, Mapping) and arm in aux:
+        return f"aux.{arm}.weight*0.1"
+    return "loss.lambda_rate*0.1" if name == "rate" else "optim.lr*0.3"
+
+
+def _dominant(name: str, key: str, ratios: Points, history: History, t: Thresholds, weaker: str) -> Finding | None:
     """Stronger than the prediction for long. A failure where rank rose while skill or a probe fell, else a note."""
     above = [(s, v) for s, v in ratios if v > t.dominance]
     if len(above) < t.dominance_share * len(ratios):
@@ -40,10 +51,9 @@ def _dominant(name: str, key: str, ratios: Points, history: History, t: Threshol
     if cost is None:
         return Finding("note", text, 0.5, quantity=key)
     what, since = cost
-    change = ("loss.lambda_rate*0.1",) if name == "rate" else ("optim.lr*0.3",)
     far = t.confidence(distance(max(worst, t.dominance), t.dominance))
     return Finding(
-        "regulariser_dominated", f"{text}, rank rose and {what} fell", far, since=since, quantity=key, next=change
+        "regulariser_dominated", f"{text}, rank rose and {what} fell", far, since=since, quantity=key, next=(weaker,)
     )
 
 

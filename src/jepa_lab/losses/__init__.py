@@ -1,5 +1,8 @@
 """Losses: pure functions of features, and thin modules over them."""
 
+from jepa_lab.losses.barlow_twins import barlow_twins, decorrelation
+from jepa_lab.losses.center import EmaCenter
+from jepa_lab.losses.center_penalty import CenterPenalty
 from jepa_lab.losses.coding_rate import coding_rate, normalise_features, resolve_alpha
 from jepa_lab.losses.dino import DinoLoss, MismatchedSharpening
 from jepa_lab.losses.info_nce import chance, info_nce, info_nce_rows, negatives, same_task
@@ -16,16 +19,21 @@ from jepa_lab.losses.token_invariance import (
     published_translation,
     transform_generator,
 )
+from jepa_lab.losses.vicreg import variance_covariance, vicreg
 
 __all__ = [
+    "CenterPenalty",
     "DinoLoss",
+    "EmaCenter",
     "LossTerms",
     "MismatchedSharpening",
     "RateLoss",
+    "barlow_twins",
     "best_constant_loss",
     "chance",
     "coding_rate",
     "cosine_prediction",
+    "decorrelation",
     "epps_pulley",
     "info_nce",
     "info_nce_rows",
@@ -47,4 +55,6 @@ __all__ = [
     "skill",
     "target_directions",
     "transform_generator",
+    "variance_covariance",
+    "vicreg",
 ]

@@ -9,10 +9,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from jepa_lab.losses.center import EmaCenter
 from jepa_lab.losses.terms import LossTerms
 
 
-class DinoLoss(nn.Module):
+class DinoLoss(EmaCenter):
     """(student (n, dim), teacher (n, dim)) -> cross-entropy of softmax(student / student_temp) under the teacher's
     softmax((teacher - center) / teacher_temp), which gets no gradient; terms cross_entropy, teacher_entropy and kl.
 
@@ -22,9 +23,6 @@ class DinoLoss(nn.Module):
     shapes.
     """
 
-    center: Tensor
-    _sum: Tensor
-
     def __init__(
         self,
         dim: int,
@@ -33,17 +31,12 @@ class DinoLoss(nn.Module):
         center_ema_decay: float = 0.9,
         hold: bool = False,
     ) -> None:
-        super().__init__()
         if min(student_temp, teacher_temp) <= 0 or not 0 <= center_ema_decay <= 1:
             given = f"{student_temp}, {teacher_temp}, {center_ema_decay}"
             raise ValueError(f"temperatures must be above 0 and the decay in [0, 1], got {given}")
+        super().__init__(dim, center_ema_decay, hold)
         self.student_temp = student_temp
         self.teacher_temp = teacher_temp
-        self.center_ema_decay = center_ema_decay
-        self.hold = hold
-        self.register_buffer("center", torch.zeros(dim))
-        self.register_buffer("_sum", torch.zeros(dim), persistent=False)  # no checkpoint falls within a step
-        self._rows = 0
         self.teacher_probabilities: Tensor | None = None  # (n, dim) of the last forward
 
     def forward(self, student: Tensor, teacher: Tensor) -> LossTerms:
@@ -62,30 +55,13 @@ class DinoLoss(nn.Module):
             entropy = torch.special.entr(p).sum(-1).mean()
         self.teacher_probabilities = p
         if self.training:
-            self._sum += teacher.sum(dim=0).to(self._sum.dtype)
-            self._rows += len(teacher)
-            if not self.hold:
-                self.update_center()
+            self.collect(teacher)
         terms = {"cross_entropy": cross_entropy, "teacher_entropy": entropy, "kl": cross_entropy - entropy}
         return LossTerms(cross_entropy, terms)
 
     def sharpen(self, teacher: Tensor) -> Tensor:
         """The teacher's distributions, (n, dim) -> (n, dim), centred by what is known so far; no gradient."""
         return torch.softmax((_at_least_float32(teacher.detach()) - self.center) / self.teacher_temp, dim=-1)
-
-    @torch.no_grad()
-    def update_center(self) -> None:
-        """center <- decay * center + (1 - decay) * mean of the rows since the last update; nothing without rows, nor
-        where the mean is not finite."""
-        if self._rows:
-            moved = self.center.lerp(self._sum / self._rows, 1.0 - self.center_ema_decay)
-            self.center.copy_(torch.where(torch.isfinite(moved), moved, self.center))
-        self.forget()
-
-    def forget(self) -> None:
-        """Drops the rows collected since the last update, as for a step that is left out."""
-        self._sum.zero_()
-        self._rows = 0
 
 
 class MismatchedSharpening(nn.Module):

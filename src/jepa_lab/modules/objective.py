@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from jepa_lab.auxiliary import Arm
 from jepa_lab.losses import (
     DinoLoss,
     LossTerms,
@@ -86,9 +87,7 @@ class Match(nn.Module):
     def end_step(self, skipped: bool) -> None:
         """Moves DINO's centre by the rows of the optimiser step; not by those of one that is left out."""
         if isinstance(self.loss, DinoLoss):
-            if skipped:
-                self.loss.forget()
-            self.loss.update_center()
+            self.loss.end_step(skipped)
 
     def statistics(self, terms: Mapping[str, Tensor]) -> dict[str, float]:
         """Of the teacher's distributions in the last batch, see distribution_statistics; and of that batch's `terms`
@@ -102,11 +101,13 @@ class Match(nn.Module):
 
 
 class Objective(nn.Module):
-    """total = prediction * (1 - cos(z_hat, z_target)) + lambda_rate * (-R) + supervised * cross-entropy.
+    """total = prediction * (1 - cos(z_hat, z_target)) + lambda_rate * (-R) + supervised * cross-entropy + the arms of
+    `aux`, each times its weight.
 
-    `match` takes the place of 1 - cos. The cross-entropy reads z_agg through a linear classifier; it exists for the
-    supervised ceiling only. z_target arrives with or without gradient: that is the target branch's decision. A term of
-    weight 0 is not computed.
+    lambda_rate rises linearly from 0 over the first `rate_ramp` of the run; an arm has a ramp of its own. `match` takes
+    the place of 1 - cos. The cross-entropy reads z_agg through a linear classifier; it is for the supervised ceiling
+    only. z_target arrives with or without gradient: that is the target branch's decision. A term of weight 0 is not
+    computed.
     """
 
     def __init__(
@@ -118,6 +119,8 @@ class Objective(nn.Module):
         supervised: float = 0.0,
         classifier: nn.Linear | None = None,
         match: Match | None = None,
+        aux: Mapping[str, Arm] | None = None,
+        rate_ramp: float = 0.0,
     ) -> None:
         super().__init__()
         self.rate = rate
@@ -126,11 +129,45 @@ class Objective(nn.Module):
         self.supervised = supervised
         self.classifier = classifier
         self.match = match
+        self.aux = nn.ModuleDict(dict(aux or {}))
+        self.rate_ramp = rate_ramp
 
-    def weighted(self, terms: dict[str, Tensor]) -> dict[str, Tensor]:
+    def arms(self) -> Iterator[tuple[str, Arm]]:
+        """The arms of the group aux, by name."""
+        for name, arm in self.aux.items():
+            assert isinstance(arm, Arm)
+            yield name, arm
+
+    def weights(self, progress: float) -> dict[str, float]:
+        """The weight of every part when that share of the run's steps is done."""
+        rate = self.lambda_rate if progress >= self.rate_ramp else self.lambda_rate * progress / self.rate_ramp
+        own = {"prediction": self.prediction, "rate": rate, "supervised": self.supervised}
+        return own | {name: arm.options.weight_at(progress) for name, arm in self.arms()}
+
+    def weighted(self, terms: dict[str, Tensor], progress: float = 1.0) -> dict[str, Tensor]:
         """The parts of the total: those of `terms` that it holds, each times its weight."""
-        weights = {"prediction": self.prediction, "rate": self.lambda_rate, "supervised": self.supervised}
-        return {name: weight * terms[name] for name, weight in weights.items() if name in terms}
+        return {name: weight * terms[name] for name, weight in self.weights(progress).items() if name in terms}
+
+    def end_ramps(self) -> None:
+        """Gives every weight at once what it is to become."""
+        self.rate_ramp = 0.0
+        for _, arm in self.arms():
+            arm.options.ramp = 0.0
+
+    @property
+    def ema_pairs(self) -> list[tuple[nn.Module, nn.Module]]:
+        """(average, what it follows) of the teachers' heads."""
+        pairs = [pair for _, arm in self.arms() for pair in arm.loss.ema_pairs]
+        if self.match is not None and self.match.teacher_head is not None and self.match.student_head is not None:
+            pairs.append((self.match.teacher_head, self.match.student_head))
+        return pairs
+
+    def end_step(self, skipped: bool) -> None:
+        """Moves what moves once per optimiser step; `skipped`: the step is left out."""
+        if self.match is not None:
+            self.match.end_step(skipped)
+        for _, arm in self.arms():
+            arm.loss.end_step(skipped)
 
     def distance(self, z_hat: Tensor, z_target: Tensor) -> Tensor:
         """(B,): the prediction loss of every row, without gradient."""
@@ -151,21 +188,24 @@ class Objective(nn.Module):
         """Whether the answers are distributions over prototypes, as DINO's."""
         return self.match is not None and isinstance(self.match.loss, DinoLoss)
 
-    def forward(self, reps: Representations, labels: Tensor | None, progress: float = 0.0) -> LossTerms:
-        """Scalars; `terms` are unweighted. `progress` is the share of the run's steps that is done."""
+    def forward(self, reps: Representations, labels: Tensor | None, progress: float = 0.0, step: int = 0) -> LossTerms:
+        """Scalars; `terms` are unweighted; an arm's own are called <arm>_<term>. `progress` is the share of the run's
+        steps that is done, `step` their number."""
         if self.match is None:
             terms = {"prediction": cosine_prediction(reps.z_hat, reps.z_target)}
         else:
             matched = self.match(reps.z_hat, reps.z_target, progress)
             terms = {"prediction": matched.total, **matched.terms}
-        total = self.prediction * terms["prediction"]
         if self.rate is not None and self.lambda_rate > 0:
             terms["rate"] = self.rate(reps.z_agg, reps.z)
-            total = total + self.lambda_rate * terms["rate"]
         if self.classifier is not None and labels is not None:
             terms["supervised"] = F.cross_entropy(self.classifier(reps.z_agg), labels)
-            total = total + self.supervised * terms["supervised"]
-        return LossTerms(total, terms)
+        for name, arm in self.arms():
+            out = arm(vars(reps), step)
+            terms[name] = out.total
+            terms |= {f"{name}_{term}": value for term, value in out.terms.items()}
+        first, *rest = self.weighted(terms, progress).values()
+        return LossTerms(sum(rest, first), terms)
 
 
 def row_distance(a: Tensor, b: Tensor) -> Tensor:

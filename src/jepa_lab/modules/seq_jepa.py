@@ -117,12 +117,13 @@ class SeqJEPA(pl.LightningModule):
 
     def training_step(self, batch: SequenceBatch, batch_idx: int) -> Tensor:
         reps = self(batch)
-        done = self.trainer.global_step / self.steps if self._trainer is not None else 0.0
-        loss = self.objective(reps, batch.labels, done)
+        step = self.trainer.global_step if self._trainer is not None else 0
+        done = step / self.steps
+        loss = self.objective(reps, batch.labels, done, step)
         if self.symmetric:
-            loss = mean_terms(loss, self.objective(self(self.group.reverse(batch)), batch.labels, done))
+            loss = mean_terms(loss, self.objective(self(self.group.reverse(batch)), batch.labels, done, step))
         self.batch, self.representations = batch, reps.detach()
-        self.weighted = self.objective.weighted(loss.terms)
+        self.weighted = self.objective.weighted(loss.terms, done)
         self.terms = {"total": loss.total.detach(), **{k: v.detach() for k, v in loss.terms.items()}}
         return loss.total
 
@@ -160,19 +161,15 @@ class SeqJEPA(pl.LightningModule):
         self.weighted = {}
 
     def on_before_optimizer_step(self, optimizer: Any) -> None:
-        if self.objective.match is not None:
-            self.objective.match.end_step(self.skipped)
+        self.objective.end_step(self.skipped)
 
     @property
     def ema_pairs(self) -> list[tuple[nn.Module, nn.Module]]:
-        """(average, what it follows): the target encoder, and a teacher's head."""
+        """(average, what it follows): the target encoder, and teachers' heads."""
         pairs: list[tuple[nn.Module, nn.Module]] = []
         if self.target_encoder is not None:
             pairs.append((self.target_encoder, self.network.encoder))
-        match = self.objective.match
-        if match is not None and match.teacher_head is not None and match.student_head is not None:
-            pairs.append((match.teacher_head, match.student_head))
-        return pairs
+        return pairs + self.objective.ema_pairs
 
     def configure_gradient_clipping(self, *args: Any, **kwargs: Any) -> None:
         """By the norm over all gradients; here, since Lightning does not clip for a fused optimiser under autocast."""

@@ -42,3 +42,12 @@ def probe_head(in_dim: int, out_dim: int, hidden: int = 0) -> nn.Module:
     if hidden <= 0:
         return nn.Sequential(norm, nn.Linear(in_dim, out_dim))
     return nn.Sequential(norm, nn.Linear(in_dim, hidden), nn.ReLU(inplace=True), nn.Linear(hidden, out_dim))
+
+
+def projector(in_dim: int, hidden: int, out_dim: int) -> nn.Module:
+    """(n, in_dim) -> (n, out_dim): three linear layers, batch-norm and ReLU between them (as VICReg's expander)."""
+    return nn.Sequential(
+        nn.Linear(in_dim, hidden), nn.BatchNorm1d(hidden), nn.ReLU(inplace=True),
+        nn.Linear(hidden, hidden), nn.BatchNorm1d(hidden), nn.ReLU(inplace=True),
+        nn.Linear(hidden, out_dim),
+    )  # fmt: skip

@@ -19,6 +19,7 @@ FOLLOWS = {
     "dataset.source": ("dataset.name",),
     "dataset.views": ("dataset.name",),
     "dataset.n_views": ("dataset.seq_len",),
+    "loss.lambda_rate": ("aux.name", "aux.coding_rate.weight"),
     "monitor.best": ("dataset.name",),
     "monitor.every_epochs": ("dataset.epochs",),
     "target.tau": ("target.name", "target.memory", *BUDGET),
@@ -35,7 +36,7 @@ def differences(configs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """
     from jepa_lab.ledger.identity import IGNORED  # its package imports pyarrow
 
-    settings = [dict(leaves(config)) for config in configs]
+    settings = [{"aux.name": arms_text(config), **dict(leaves(config))} for config in configs]
     unseen = (*IGNORED, *UNSEEN)
     keys = dict.fromkeys(key for one in settings for key in one)
     shown = [
@@ -48,6 +49,13 @@ def differences(configs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     ]
     ordered = sorted(shown, key=lambda key: (key == "seed") - (key == "name"))
     return [{_column(key): one.get(key) for key in ordered} for one in settings]
+
+
+def arms_text(config: Mapping[str, Any]) -> str:
+    """The arms of the group aux, as they would be typed: none, vicreg, [vicreg,sigreg]."""
+    aux = config.get("aux")
+    names = list(aux) if isinstance(aux, Mapping) else []
+    return f"[{','.join(names)}]" if len(names) > 1 else next(iter(names), "none")
 
 
 def setting_text(value: Any) -> str:

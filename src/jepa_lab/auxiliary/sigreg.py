@@ -1,0 +1,30 @@
+"""The arm `sigreg`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from jepa_lab.auxiliary.contract import AuxInputs, AuxLoss, FunctionLoss, ProjectedOptions
+from jepa_lab.config.ranges import at_least
+from jepa_lab.losses import LossTerms, sigreg
+
+
+@dataclass(kw_only=True)
+class SigregOptions(ProjectedOptions):
+    """`n_slices`: random directions in which a tap is compared with N(0, 1), other ones at every step."""
+
+    n_slices: int
+
+    takes_pair: ClassVar[bool] = False
+
+    def check(self, key: str) -> None:
+        super().check(key)
+        at_least(f"{key}.n_slices", self.n_slices, 1)
+
+    def build(self, dim: int, averaged: bool) -> AuxLoss:
+        return FunctionLoss(self.of)
+
+    def of(self, inputs: AuxInputs) -> LossTerms:
+        """The loss of these inputs."""
+        return LossTerms(sigreg(inputs.x, inputs.step, self.n_slices), {})

@@ -1,0 +1,42 @@
+"""The arm `vicreg`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from jepa_lab.auxiliary.contract import AuxInputs, AuxLoss, FunctionLoss, ProjectedOptions
+from jepa_lab.config.ranges import at_least, unset
+from jepa_lab.losses import LossTerms, variance_covariance, vicreg
+
+SIM_COEFF = 1.0  # where null is said of the pair
+
+
+@dataclass(kw_only=True)
+class VicregOptions(ProjectedOptions):
+    """VICReg of the pair; of one tap the variance-covariance regulariser, which has no sim_coeff."""
+
+    sim_coeff: float | None
+    std_coeff: float
+    cov_coeff: float
+    eps: float
+
+    def check(self, key: str) -> None:
+        super().check(key)
+        for name in ("sim_coeff", "std_coeff", "cov_coeff"):
+            at_least(f"{key}.{name}", getattr(self, name), 0.0)
+        at_least(f"{key}.eps", self.eps, 0.0, exclusive=True)
+        if self.paired:
+            self.sim_coeff = SIM_COEFF if self.sim_coeff is None else self.sim_coeff
+        else:
+            reason = f"without effect at {key}.site={self.site}, since one tap has nothing to be similar to"
+            unset(f"{key}.sim_coeff", self.sim_coeff, reason)
+
+    def build(self, dim: int, averaged: bool) -> AuxLoss:
+        return FunctionLoss(self.of)
+
+    def of(self, inputs: AuxInputs) -> LossTerms:
+        """The loss of these inputs."""
+        if inputs.y is None:
+            return variance_covariance(inputs.x, self.std_coeff, self.cov_coeff, self.eps)
+        assert self.sim_coeff is not None
+        return vicreg(inputs.x, inputs.y, self.sim_coeff, self.std_coeff, self.cov_coeff, self.eps)

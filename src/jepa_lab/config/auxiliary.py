@@ -1,0 +1,72 @@
+"""The arms of the group `aux`: from mappings of keys to the options that their losses read."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from jepa_lab.auxiliary.coding_rate import CodingRateOptions
+from jepa_lab.auxiliary.contract import AuxOptions
+
+TAKEN = ("prediction", "rate", "supervised", "total")  # terms of every objective
+
+
+def checked_arms(aux: Mapping[str, Any], lambda_rate: float) -> tuple[dict[str, AuxOptions], float]:
+    """The arms' options, and the weight of the coding rate that they make of `lambda_rate`.
+
+    ValueError for a name that is no arm's, keys that the loss does not have, values out of range, and two weights of
+    the coding rate that contradict each other.
+    """
+    arms = {str(name): _options(str(name), given) for name, given in aux.items()}
+    rates = [(name, arm.weight) for name, arm in arms.items() if isinstance(arm, CodingRateOptions)]
+    if len(rates) > 1:
+        raise ValueError(f"aux={','.join(name for name, _ in rates)}: there is one coding rate; give one of them")
+    for name, weight in rates:
+        if weight and lambda_rate and weight != lambda_rate:
+            raise ValueError(
+                f"aux.{name}.weight={weight:g} and loss.lambda_rate={lambda_rate:g} contradict: both weigh the one "
+                f"coding rate; give aux.{name}.weight alone"
+            )
+        lambda_rate = weight or lambda_rate
+    return arms, lambda_rate
+
+
+def _options(name: str, given: Any) -> AuxOptions:
+    key = f"aux.{name}"
+    if name in TAKEN or not re.fullmatch(r"[a-z][a-z0-9_]*", name):
+        raise ValueError(f"{key}: no name for an arm; small letters, digits and _, and none of {', '.join(TAKEN)}")
+    if isinstance(given, AuxOptions):
+        given = vars(given)
+    if not isinstance(given, Mapping):
+        raise ValueError(f"{key}={given}: expected the keys of an arm, as aux=vicreg gives them")
+    try:
+        kind = _class(key, given.get("_target_"))
+        options = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(kind), dict(given)))
+    except OmegaConfBaseException as error:
+        from jepa_lab.config.check import describe
+
+        missing = getattr(error, "full_key", None) if "Structured config of type" in str(error) else None
+        text = f"{missing} is missing" if missing else describe(error)
+        raise ValueError(f"{key}.{text}") from error
+    assert isinstance(options, AuxOptions)
+    options.check(key)
+    return options
+
+
+def _class(key: str, path: Any) -> type[AuxOptions]:
+    """The class of options at a dotted path. ValueError if there is none."""
+    module, _, name = str(path or "").rpartition(".")
+    if not module:
+        raise ValueError(f"{key}._target_={path}: expected the class of the loss's options, as package.module.Options")
+    try:
+        found = getattr(importlib.import_module(module), name, None)
+    except ImportError as error:
+        raise ValueError(f"{key}._target_={path}: {error}") from error
+    if not (isinstance(found, type) and issubclass(found, AuxOptions)):
+        raise ValueError(f"{key}._target_={path}: no class of options (a dataclass on jepa_lab.auxiliary.AuxOptions)")
+    return found
