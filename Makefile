@@ -40,6 +40,7 @@ bench: setup
 	$(BIN)/python benchmarks/sweeps.py
 	$(BIN)/python benchmarks/training.py
 	$(BIN)/python benchmarks/toy.py
+	$(BIN)/python benchmarks/arc_tokens.py
 
 clean:
 	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache

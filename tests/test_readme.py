@@ -15,7 +15,9 @@ ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 DOCS = [README, *(p.read_text(encoding="utf-8") for p in sorted((ROOT / "docs").glob("*.md")))]
 COMMANDS = sorted(set(re.findall(r"python -m jepa_lab +([^#`\n]*experiment=[^#`\n]*)", "\n".join(DOCS))))
-COMMANDS = [c for c in COMMANDS if "searchpath" not in c]  # needs the user's folder: tests/auxiliary/test_adding_a_loss.py
+COMMANDS = [
+    c for c in COMMANDS if "searchpath" not in c
+]  # needs the user's folder: tests/auxiliary/test_adding_a_loss.py
 
 
 @pytest.mark.parametrize("command", COMMANDS)

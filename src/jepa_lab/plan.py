@@ -89,6 +89,8 @@ def identity(config: Config | ArcConfig, data: str) -> str:
     # the budget is resolved, data are known by their bytes
     for key in ("tiers", "usual_first_view", "root", "path", "saliency_path", "cache"):
         settings["dataset"].pop(key, None)
+    if not settings.get("aux"):
+        settings.pop("aux", None)  # a run without such a loss is the one that it was before there were any
     return run_id(settings, data)
 
 

@@ -49,3 +49,16 @@ def test_reordered_rows_change_nothing_and_one_row_or_another_width_is_refused()
     for shape in [(1, 3), (4, 2), (3,)]:
         with pytest.raises(ValueError, match="expected"):
             loss(torch.zeros(shape))
+
+
+def test_rows_of_a_step_that_is_left_out_are_in_no_buffer_that_a_guard_would_put_back() -> None:
+    loss = CenterPenalty(3)
+    loss.hold = True
+    before = {name: buffer.clone() for name, buffer in loss.named_buffers()}
+    loss(torch.ones(4, 3))
+    assert all(torch.equal(buffer, before[name]) for name, buffer in loss.named_buffers())
+    loss.end_step(skipped=True)
+    loss(torch.full((4, 3), 2.0))
+    loss.end_step(skipped=False)
+    expected = (1 - loss.center_ema_decay) * 2.0
+    assert torch.allclose(loss.center, torch.full((3,), expected))

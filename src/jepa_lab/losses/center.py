@@ -14,7 +14,6 @@ class EmaCenter(nn.Module):
     """
 
     center: Tensor
-    _sum: Tensor
 
     def __init__(self, dim: int, center_ema_decay: float = 0.9, hold: bool = False) -> None:
         super().__init__()
@@ -23,12 +22,14 @@ class EmaCenter(nn.Module):
         self.center_ema_decay = center_ema_decay
         self.hold = hold
         self.register_buffer("center", torch.zeros(dim))
-        self.register_buffer("_sum", torch.zeros(dim), persistent=False)  # no checkpoint falls within a step
+        # of the rows since the last update. No buffer: FiniteGuard puts buffers back, and would revive what was dropped
+        self._sum: Tensor | None = None
         self._rows = 0
 
     def collect(self, rows: Tensor) -> None:
         """Rows (n, dim) that the centre is to move towards."""
-        self._sum += rows.detach().sum(dim=0).to(self._sum.dtype)
+        total = rows.detach().sum(dim=0).to(self.center.dtype)
+        self._sum = total if self._sum is None else self._sum + total
         self._rows += len(rows)
         if not self.hold:
             self.update_center()
@@ -37,15 +38,14 @@ class EmaCenter(nn.Module):
     def update_center(self) -> None:
         """center <- decay * center + (1 - decay) * mean of the rows since the last update; nothing without rows, nor
         where the mean is not finite."""
-        if self._rows:
+        if self._sum is not None:
             moved = self.center.lerp(self._sum / self._rows, 1.0 - self.center_ema_decay)
             self.center.copy_(torch.where(torch.isfinite(moved), moved, self.center))
         self.forget()
 
     def forget(self) -> None:
         """Drops the rows collected since the last update, as for a step that is left out."""
-        self._sum.zero_()
-        self._rows = 0
+        self._sum, self._rows = None, 0
 
     def end_step(self, skipped: bool) -> None:
         """Moves the centre by the rows of the optimiser step; not by those of one that is left out."""
