@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from arc_runs import ARMS, BASE, CORRECTIONS, REAL, TRIED
+from documents import mean, write_tables
 from jepa_lab.diagnosis.commands import composed
 from jepa_lab.diagnosis.finding import History
 from jepa_lab.diagnosis.investigation.run_verdict import RunVerdict, run_verdict
@@ -26,7 +27,6 @@ from jepa_lab.ledger import history_of
 from jepa_lab.ledger.identity import counted_part
 from jepa_lab.nested import leaves
 from jepa_lab.report.statistics import paired_difference
-from teacherless import _mean, fill
 
 FAILING = next(iter(BASE))
 NOT_OF_AN_ARM = ("seed", "hardware", "target.tau", "monitor", "dataset.tiers", "name")
@@ -106,7 +106,7 @@ def arms_table(runs: Mapping[str, Arm], names: Sequence[str]) -> str:
     lines.append("|---" * (len(COLUMNS) + 4) + "|")
     for name in (n for n in names if n in runs):
         arm = runs[name]
-        cells = [_mean(list(arm.values(key).values()), digits) for _, key, digits in COLUMNS]
+        cells = [mean(list(arm.values(key).values()), digits) for _, key, digits in COLUMNS]
         told = Counter(v.status for v in arm.verdict.values())
         first = Counter(_event(v) for v in arm.verdict.values())
         words = [", ".join(f"{n} {what}" for what, n in sorted(count.items())) for count in (told, first)]
@@ -142,7 +142,7 @@ def order_table(arm: Arm) -> str:
 def real_table(arm: Arm) -> str:
     """The healthy run on real tasks."""
     lines = [f"| over {len(arm.last)} seeds | value |", "|---|---|"]
-    lines += [f"| {title} | {_mean(list(arm.values(key).values()), digits)} |" for title, key, digits in REAL_ROWS]
+    lines += [f"| {title} | {mean(list(arm.values(key).values()), digits)} |" for title, key, digits in REAL_ROWS]
     told = Counter(v.status for v in arm.verdict.values())
     return "\n".join([*lines, f"| verdicts | {', '.join(f'{n} {v}' for v, n in told.items())} |"])
 
@@ -202,13 +202,7 @@ def main() -> None:
     real = next(iter(REAL))
     if real in runs:
         tables["real"] = real_table(runs[real])
-    if args.out is None:
-        print("\n\n".join(tables.values()))
-    else:
-        document = args.out.read_text(encoding="utf-8")
-        for name, content in tables.items():
-            document = fill(document, name, content)
-        args.out.write_text(document, encoding="utf-8")
+    write_tables(tables, args.out)
     if args.figure is not None:
         draw(runs, args.figure)
 

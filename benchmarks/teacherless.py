@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 import statistics
 from collections import Counter
 from pathlib import Path
@@ -19,11 +18,12 @@ from typing import Any
 
 import yaml
 
+from documents import mean, write_tables
 from jepa_lab.diagnosis import judge
 from jepa_lab.ledger import history_of
 from jepa_lab.report import compare
 from jepa_lab.report.factorial import main_effects
-from jepa_lab.report.statistics import holm, mean_interval, non_inferior, paired_difference
+from jepa_lab.report.statistics import holm, non_inferior, paired_difference
 
 CONTROL = "EMA teacher, no rate (control)"
 NAMES = {
@@ -82,7 +82,7 @@ def arms_table(runs: Runs) -> str:
     lines = ["| arm | seeds | " + " | ".join(title for title, *_ in COLUMNS) + " | verdicts |"]
     lines.append("|---" * (len(COLUMNS) + 3) + "|")
     for arm, seeds in runs.items():
-        cells = [_mean([m[key] for m, *_ in seeds.values() if key in m], digits) for _, key, digits in COLUMNS]
+        cells = [mean([m[key] for m, *_ in seeds.values() if key in m], digits) for _, key, digits in COLUMNS]
         verdicts = Counter(v for _, v, _ in seeds.values())
         told = ", ".join(f"{n} {v}" for v, n in sorted(verdicts.items()))
         lines.append(f"| {arm} | {len(seeds)} | " + " | ".join(cells) + f" | {told} |")
@@ -158,7 +158,7 @@ def gradient_table(runs: Runs) -> str:
                 if points:
                     values[at].append(statistics.median(points[len(points) // 2 :]))
         if values[1]:
-            lines.append(f"| {arm} | " + " | ".join(_mean(v, 3) for v in values) + " |")
+            lines.append(f"| {arm} | " + " | ".join(mean(v, 3) for v in values) + " |")
     return "\n".join(lines) if len(lines) > 2 else "No run has gradient statistics."
 
 
@@ -179,7 +179,7 @@ def factorial_tables(runs_dir: Path) -> str:
         lines.append("|---" * (len(rates) + 1) + "|")
         for target in ("ema", "stopgrad"):
             for schedule in ("constant", "cosine"):
-                row = [_mean(cells[target, schedule, r][key], 3) for r in rates]
+                row = [mean(cells[target, schedule, r][key], 3) for r in rates]
                 lines.append(f"| {target}, {schedule} | " + " | ".join(row) + " |")
         lines.append("")
     lines += ["| effect, mean over all other settings, by seed | class from z_agg | action R² |", "|---|---|---|"]
@@ -222,14 +222,6 @@ def draw(runs: Runs, path: Path) -> None:
     plt.close(figure)
 
 
-def fill(document: str, name: str, content: str) -> str:
-    """The document with what stands between `<!-- name -->` and `<!-- end -->` replaced."""
-    pattern = re.compile(rf"(<!-- {name} -->\n).*?(\n<!-- end -->)", re.S)
-    if not pattern.search(document):
-        raise SystemExit(f"the document has no mark <!-- {name} -->")
-    return pattern.sub(lambda match: f"{match[1]}\n{content}\n{match[2]}", document)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs-dir", type=Path, default=Path("runs"))
@@ -246,27 +238,13 @@ def main() -> None:
         "factorial": factorial_tables(args.runs_dir),
         "gradients": gradient_table(runs),
     }
-    if args.out is None:
-        print("\n\n".join(tables.values()))
-    else:
-        document = args.out.read_text(encoding="utf-8")
-        for name, content in tables.items():
-            document = fill(document, name, content)
-        args.out.write_text(document, encoding="utf-8")
+    write_tables(tables, args.out)
     if args.figure is not None:
         draw(runs, args.figure)
 
 
 def _base(arm: str) -> str:
     return next(n for n in NAMES.values() if arm == n or arm.startswith(n.split(" and rate")[0]))
-
-
-def _mean(values: list[float], digits: int) -> str:
-    found = mean_interval(values)
-    if found.mean is None:
-        return ""
-    half = "" if found.half_width is None else f" ± {found.half_width:.{digits}f}"
-    return f"{found.mean:.{digits}f}{half}"
 
 
 def _p(value: float) -> str:

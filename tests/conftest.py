@@ -30,8 +30,7 @@ def _no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Drawing takes most of a tiny run's time; tests/report and the module-wide runs of other tests draw for real."""
     for name in ("draw_figures", "draw_early_warning", "draw_sweeps"):
         monkeypatch.setattr(f"jepa_lab.report.outcome.{name}", lambda *args, **kwargs: None)
-    for name in ("draw_figures", "draw_early_warning", "save"):
-        monkeypatch.setattr(f"jepa_lab.report.arc_outcome.{name}", lambda *args, **kwargs: None)
+    monkeypatch.setattr("jepa_lab.report.arc_outcome.save", lambda *args, **kwargs: None)
 
 
 @pytest.fixture(scope="session")

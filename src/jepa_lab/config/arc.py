@@ -10,7 +10,7 @@ from omegaconf import MISSING
 from jepa_lab.config.arc_dataset import ArcDatasetConfig
 from jepa_lab.config.arc_loss import ArcLossConfig
 from jepa_lab.config.arc_model import ArcModelConfig, VQConfig
-from jepa_lab.config.gates import GatesConfig, check_experiment_gates
+from jepa_lab.config.gates import GatesConfig
 from jepa_lab.config.ranges import at_least, one_of
 from jepa_lab.config.schema import (
     DiagnosisConfig,
@@ -22,6 +22,7 @@ from jepa_lab.config.schema import (
     PrecisionConfig,
     SweepConfig,
     TargetConfig,
+    validate_run,
 )
 
 
@@ -64,11 +65,7 @@ class ArcConfig:
 
     def validate(self) -> None:
         """ValueError for the first key that is out of range or contradicts another."""
-        for part in vars(self).values():
-            if hasattr(part, "validate"):
-                part.validate()
-        if self.optim.warmup_epochs is not None:
-            self.optim.warmup = self.optim.warmup_epochs / self.dataset.epochs
+        validate_run(self)
         d, published = self.dataset, self.dataset.slot_features == "published" and self.dataset.tokeniser == "slots"
         if self.loss.invariance.form == "published" and self.loss.invariance.weights() and not published:
             raise ValueError(
@@ -80,11 +77,3 @@ class ArcConfig:
                                                    "val/z_agg/effective_rank"])  # fmt: skip
         if self.monitor.subspace or self.monitor.sweep_every is not None:
             raise ValueError("monitor.subspace and monitor.sweep_every read views of images; ARC tasks have none")
-        check_experiment_gates(self.experiment_gates)
-        at_least("seed", self.seed, 0)
-        at_least("max_wall_s", self.max_wall_s, 0.0, exclusive=True)
-        if not self.runs_dir.strip():
-            raise ValueError("runs_dir is empty: the folder where runs are kept")
-        one_of("on_existing", self.on_existing, ["resume", "restart", "error"])
-        self.preflight = "off" if self.preflight == "False" else self.preflight  # what a YAML file makes of off
-        one_of("preflight", self.preflight, ["warn", "strict", "off"])

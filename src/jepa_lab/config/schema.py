@@ -197,6 +197,24 @@ class LoggerConfig:
         one_of("logger.name", self.name, ["none", "wandb", "tensorboard", "csv"])
 
 
+def validate_run(config: Any) -> None:
+    """What every run has: its parts, then its own keys. ValueError for the first that is wrong; works out the warm-up
+    where it is given in epochs."""
+    for part in vars(config).values():
+        if hasattr(part, "validate"):
+            part.validate()
+    if config.optim.warmup_epochs is not None:
+        config.optim.warmup = config.optim.warmup_epochs / config.dataset.epochs
+    check_experiment_gates(config.experiment_gates)
+    at_least("seed", config.seed, 0)
+    at_least("max_wall_s", config.max_wall_s, 0.0, exclusive=True)
+    if not config.runs_dir.strip():
+        raise ValueError("runs_dir is empty: the folder where runs are kept")
+    one_of("on_existing", config.on_existing, ["resume", "restart", "error"])
+    config.preflight = "off" if config.preflight == "False" else config.preflight  # what a YAML file makes of off
+    one_of("preflight", config.preflight, ["warn", "strict", "off"])
+
+
 @dataclass
 class Config:
     name: str = MISSING
@@ -226,16 +244,12 @@ class Config:
     logger: LoggerConfig = field(default_factory=LoggerConfig)
 
     def validate(self) -> None:
-        for part in vars(self).values():
-            if part is not self and hasattr(part, "validate"):
-                part.validate()
+        validate_run(self)
         one_of("monitor.best", self.monitor.best, CHOOSING)
         if self.aux:
             from jepa_lab.config.auxiliary import checked_arms  # here: it imports torch
 
             self.aux, self.loss.lambda_rate = checked_arms(self.aux, self.loss.lambda_rate)
-        if self.optim.warmup_epochs is not None:
-            self.optim.warmup = self.optim.warmup_epochs / self.dataset.epochs
         if self.loss.form != "cosine" and self.target.name == "shared":
             raise ValueError(
                 f"loss.form={self.loss.form} and target=shared contradict: its teacher has no gradient; give "
@@ -248,11 +262,3 @@ class Config:
             )
         if self.gates.subspace_overlap_max is not None and not self.monitor.subspace:
             raise ValueError("gates.subspace_overlap_max is set, and monitor.subspace=false does not measure it")
-        check_experiment_gates(self.experiment_gates)
-        at_least("seed", self.seed, 0)
-        at_least("max_wall_s", self.max_wall_s, 0.0, exclusive=True)
-        if not self.runs_dir.strip():
-            raise ValueError("runs_dir is empty: the folder where runs are kept")
-        one_of("on_existing", self.on_existing, ["resume", "restart", "error"])
-        self.preflight = "off" if self.preflight == "False" else self.preflight  # what a YAML file makes of off
-        one_of("preflight", self.preflight, ["warn", "strict", "off"])

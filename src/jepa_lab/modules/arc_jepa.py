@@ -6,17 +6,15 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
-import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
 from jepa_lab.config.schema import OptimConfig
 from jepa_lab.data.arc.batch import DEMO_INPUT, DEMO_OUTPUT, ArcBatch, GridTokens
 from jepa_lab.modules.arc_objective import ArcForward, ArcObjective
-from jepa_lab.modules.optimisation import build_optimiser, learning_rate_factor
-from jepa_lab.modules.seq_jepa import batch_statistics_only
+from jepa_lab.modules.optimisation import OptimisedModule
 from jepa_lab.networks.arc_jepa import ArcNetwork, ArcRepresentations, Encoded
-from jepa_lab.networks.target import make_ema_copy
+from jepa_lab.networks.target import batch_statistics_only, make_ema_copy
 from jepa_lab.networks.vq import Quantizer
 
 
@@ -34,7 +32,7 @@ class ArcEvaluated:
     task: Tensor
 
 
-class ArcJEPA(pl.LightningModule):
+class ArcJEPA(OptimisedModule):
     """Trains the network on the objective; one batch is a batch of examples, each a context and its target.
 
     Callbacks read `representations`, `terms`, `weighted` and `codes` after a training step, `batch` after any step,
@@ -52,7 +50,7 @@ class ArcJEPA(pl.LightningModule):
         steps: int,
         seed: int,
     ) -> None:
-        super().__init__()
+        super().__init__(optim, steps)
         self.network = network
         self.objective = objective
         self.target = target
@@ -61,21 +59,15 @@ class ArcJEPA(pl.LightningModule):
         self.target_projection = make_ema_copy(network.projection) if averaged else None
         own = averaged and network.vq is not None and not network.vq.share
         self.target_vq: Quantizer | None = network.vq.for_target() if own else None  # type: ignore[union-attr]
-        self.optim = optim
-        self.steps = steps
         self.seed = seed
         self.eval_prefix = "val"
         self.representations: ArcRepresentations | None = None
         self.terms: dict[str, Tensor] = {}
-        self.weighted: dict[str, Tensor] = {}  # until the backward pass: the parts of the loss, with their graph
         self.shares: dict[str, Tensor] = {}  # of the total, of every weighted part of the last batch
         self.batch: ArcBatch | None = None
         self.codes: Tensor | None = None  # of the last batch's context grids, -1 where there is no token
         self.target_codes: Tensor | None = None  # the same of its target grids
         self.evaluated: ArcEvaluated | None = None
-        self.finite = True  # whether the losses of this batch are; the next three are FiniteGuard's
-        self.skipped = False  # whether this optimiser step is
-        self.grad_norm: Tensor | None = None  # before clipping
 
     @property
     def vq(self) -> Quantizer | None:
@@ -171,9 +163,6 @@ class ArcJEPA(pl.LightningModule):
             values["info_nce/negatives"] = self.objective.negatives
         return values
 
-    def on_after_backward(self) -> None:
-        self.weighted = {}
-
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         """The step of the optimiser, and then, once, that of the codebook and of the queue."""
         super().optimizer_step(*args, **kwargs)
@@ -188,15 +177,3 @@ class ArcJEPA(pl.LightningModule):
         if self.target_encoder is None or self.target_projection is None:
             return []
         return [(self.target_encoder, self.network.encoder), (self.target_projection, self.network.projection)]
-
-    def configure_gradient_clipping(self, *args: Any, **kwargs: Any) -> None:
-        """By the norm over all gradients; here, since Lightning does not clip for a fused optimiser under autocast."""
-        if self.optim.clip is not None and self.grad_norm is not None:
-            torch.nn.utils.clip_grads_with_norm_(self.parameters(), self.optim.clip, self.grad_norm)
-
-    def configure_optimizers(self) -> Any:
-        optimiser = build_optimiser(self, self.optim)
-        schedule = torch.optim.lr_scheduler.LambdaLR(
-            optimiser, lambda s: learning_rate_factor(s, self.steps, self.optim)
-        )
-        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

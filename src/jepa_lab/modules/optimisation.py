@@ -1,11 +1,13 @@
-"""The optimiser's parameter groups and the learning rate of every step."""
+"""The optimiser's parameter groups, the learning rate of every step, and the module that has both."""
 
 from __future__ import annotations
 
 import math
+from typing import Any
 
+import pytorch_lightning as pl
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from jepa_lab.config.schema import OptimConfig
 
@@ -37,3 +39,35 @@ def learning_rate_factor(step: int, steps: int, optim: OptimConfig) -> float:
         return 1.0
     progress = min((step - warmup) / max(steps - warmup - 1, 1), 1.0)
     return optim.lr_min + (1.0 - optim.lr_min) * (1.0 + math.cos(math.pi * progress)) / 2.0
+
+
+class OptimisedModule(pl.LightningModule):
+    """A module with one optimiser over `steps` optimiser steps, and what FiniteGuard tells it: `finite`, whether the
+    losses of this batch are; `skipped`, whether this optimiser step is; `grad_norm`, before clipping.
+
+    `weighted` holds, until the backward pass, the parts of the loss with their graph.
+    """
+
+    def __init__(self, optim: OptimConfig, steps: int) -> None:
+        super().__init__()
+        self.optim = optim
+        self.steps = steps
+        self.weighted: dict[str, Tensor] = {}
+        self.finite = True
+        self.skipped = False
+        self.grad_norm: Tensor | None = None
+
+    def on_after_backward(self) -> None:
+        self.weighted = {}
+
+    def configure_gradient_clipping(self, *args: Any, **kwargs: Any) -> None:
+        """By the norm over all gradients; here, since Lightning does not clip for a fused optimiser under autocast."""
+        if self.optim.clip is not None and self.grad_norm is not None:
+            torch.nn.utils.clip_grads_with_norm_(self.parameters(), self.optim.clip, self.grad_norm)
+
+    def configure_optimizers(self) -> Any:
+        optimiser = build_optimiser(self, self.optim)
+        schedule = torch.optim.lr_scheduler.LambdaLR(
+            optimiser, lambda s: learning_rate_factor(s, self.steps, self.optim)
+        )
+        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

@@ -6,7 +6,6 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
-import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
@@ -16,10 +15,10 @@ from jepa_lab.data.sequences import SequenceBatch
 from jepa_lab.data.views import ViewGroup
 from jepa_lab.losses import mean_terms
 from jepa_lab.modules.objective import Objective
-from jepa_lab.modules.optimisation import build_optimiser, learning_rate_factor
+from jepa_lab.modules.optimisation import OptimisedModule
 from jepa_lab.networks.crate import zero_shares
 from jepa_lab.networks.seq_jepa import Representations, SeqJEPANetwork
-from jepa_lab.networks.target import make_ema_copy
+from jepa_lab.networks.target import batch_statistics_only, make_ema_copy
 
 SECOND_LOOKS = 256  # images of an evaluation pass that are seen a second time, in other views
 
@@ -36,7 +35,7 @@ class Evaluated:
     z_agg_again: Tensor | None  # (B, Da): the aggregate of other views of the same images, for the first images only
 
 
-class SeqJEPA(pl.LightningModule):
+class SeqJEPA(OptimisedModule):
     """The training step of seq-JEPA.
 
     Args: network; group renders views; target is "ema" (a frozen average, updated by the callback TargetEMA),
@@ -64,15 +63,13 @@ class SeqJEPA(pl.LightningModule):
         eval_first_view: str | None = None,
         bn_buffers: str = "averaged",
     ) -> None:
-        super().__init__()
+        super().__init__(optim, steps)
         self.network = network
         self.objective = objective
         self.target = target
         self.own_running = bn_buffers == "own_running"
         self.target_encoder = make_ema_copy(network.encoder, self.own_running) if target == "ema" else None
         self.group = group
-        self.optim = optim
-        self.steps = steps
         self.seed = seed
         self.n_classes = n_classes
         self.symmetric = symmetric
@@ -80,12 +77,8 @@ class SeqJEPA(pl.LightningModule):
         self.eval_prefix = "val"
         self.representations: Representations | None = None
         self.terms: dict[str, Tensor] = {}
-        self.weighted: dict[str, Tensor] = {}  # until the backward pass: the parts of the loss, with their graph
         self.batch: SequenceBatch | None = None
         self.evaluated: Evaluated | None = None
-        self.finite = True  # whether the losses of this batch are; the next three are FiniteGuard's
-        self.skipped = False  # whether this optimiser step is
-        self.grad_norm: Tensor | None = None  # before clipping
         self._second_look: SequenceBatch | None = None
 
     @torch.no_grad()
@@ -157,9 +150,6 @@ class SeqJEPA(pl.LightningModule):
             values |= {f"dino/{name}": value for name, value in self.objective.match.statistics(self.terms).items()}
         return values
 
-    def on_after_backward(self) -> None:
-        self.weighted = {}
-
     def on_before_optimizer_step(self, optimizer: Any) -> None:
         self.objective.end_step(self.skipped)
 
@@ -170,30 +160,3 @@ class SeqJEPA(pl.LightningModule):
         if self.target_encoder is not None:
             pairs.append((self.target_encoder, self.network.encoder))
         return pairs + self.objective.ema_pairs
-
-    def configure_gradient_clipping(self, *args: Any, **kwargs: Any) -> None:
-        """By the norm over all gradients; here, since Lightning does not clip for a fused optimiser under autocast."""
-        if self.optim.clip is not None and self.grad_norm is not None:
-            torch.nn.utils.clip_grads_with_norm_(self.parameters(), self.optim.clip, self.grad_norm)
-
-    def configure_optimizers(self) -> Any:
-        optimiser = build_optimiser(self, self.optim)
-        schedule = torch.optim.lr_scheduler.LambdaLR(
-            optimiser, lambda s: learning_rate_factor(s, self.steps, self.optim)
-        )
-        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
-
-
-class batch_statistics_only:  # noqa: N801 - reads as a statement
-    """Context: batch-norm layers in training mode use the batch's statistics and leave the running ones alone."""
-
-    def __init__(self, module: nn.Module) -> None:
-        self.layers = [m for m in module.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
-
-    def __enter__(self) -> None:
-        for layer in self.layers:
-            layer.track_running_stats = False
-
-    def __exit__(self, *exc: object) -> None:
-        for layer in self.layers:
-            layer.track_running_stats = True

@@ -48,3 +48,18 @@ def tau_at(step: int, steps: int, tau: float, schedule: str) -> float:
     if schedule == "constant":
         return tau
     return 1.0 - (1.0 - tau) * (1.0 + math.cos(math.pi * min(step / max(steps, 1), 1.0))) / 2.0
+
+
+class batch_statistics_only:  # noqa: N801 - reads as a statement
+    """Context: batch-norm layers in training mode use the batch's statistics and leave the running ones alone."""
+
+    def __init__(self, module: nn.Module) -> None:
+        self.layers = [m for m in module.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+
+    def __enter__(self) -> None:
+        for layer in self.layers:
+            layer.track_running_stats = False
+
+    def __exit__(self, *exc: object) -> None:
+        for layer in self.layers:
+            layer.track_running_stats = True

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -15,15 +14,12 @@ from jepa_lab.data.arc.batch import DEMO_INPUT, DEMO_OUTPUT, QUERY
 from jepa_lab.data.arc.examples import ABSENT, Examples
 from jepa_lab.data.arc.loader import ArcLoader
 from jepa_lab.diagnosis import Verdict
-from jepa_lab.diagnosis.gates import GateResult, gates_line
+from jepa_lab.diagnosis.gates import GateResult
 from jepa_lab.ledger import RunDir
 from jepa_lab.ledger.parquet import History
 from jepa_lab.report import axes
-from jepa_lab.report.early_warning import draw_early_warning, first_violations
-from jepa_lab.report.figures import DPI, PAPER, draw_figures, save
-from jepa_lab.report.outcome import command_line
-from jepa_lab.report.run_page import write_run_page
-from jepa_lab.report.table import print_table, table_rows
+from jepa_lab.report.figures import DPI, PAPER, save
+from jepa_lab.report.outcome import expected_texts, present
 
 # the colours of the ARC browser, 0 to 9
 COLORS = ("#000000", "#0074D9", "#FF4136", "#2ECC40", "#FFDC00", "#AAAAAA", "#F012BE", "#FF851B", "#7FDBFF", "#870C25")
@@ -35,31 +31,9 @@ def show_arc_outcome(
     run: RunDir, config: ArcConfig, history: History, verdict: Verdict, gates: list[GateResult], val: ArcLoader
 ) -> None:
     """Draws the figures, writes report.html, prints the table, the verdict and where everything is."""
-    title = f"{config.name}, {config.dataset.name}, seed {config.seed}"
-    draw_figures(history, run.figures, title=title, verdict_line=verdict.line())
-    draw_early_warning(history, run.figures, title=title, find=lambda h: first_violations(h, asdict(config)))
     save(examples_figure(val.examples), run.figures / "examples.png")
-    rows = table_rows(history, expected=expected_texts(config))
-    page = write_run_page(
-        run.path,
-        title=title,
-        verdict_line=verdict.line(),
-        gates_line=gates_line(gates),
-        table_rows=rows,
-        command=command_line(),
-        config_yaml=run.config_path.read_text(encoding="utf-8"),
-    )
-    print_table(rows)
-    print(f"\nverdict: {verdict.line()}\ngates:   {gates_line(gates)}")
-    print(f"run:     {run.path}\nfigures: {run.figures}\npage:    {page}", flush=True)
-
-
-def expected_texts(config: ArcConfig) -> dict[str, str]:
-    """{key: text} of what this experiment is known to give with this dataset and tier."""
-    known: Any = config.expected
-    for name in (config.dataset.name, config.tier.name):
-        known = known.get(name) or {}
-    return {str(key): f"expected {text}" for key, text in known.items()}
+    expected = expected_texts(config.expected, config.dataset.name, config.tier.name)
+    present(run, config, history, verdict, gates, expected)
 
 
 def examples_figure(examples: Examples, shown: int = SHOWN) -> Figure:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 import torch
 
-from jepa_lab.config import Config
+from jepa_lab.config import ArcConfig, Config
 from jepa_lab.data.images import ImageSource
 from jepa_lab.data.views import ViewGroup
 from jepa_lab.diagnosis import Verdict
@@ -37,12 +38,27 @@ def show_outcome(
 ) -> None:
     """Draws the figures, writes report.html, prints the table, the verdict and where everything is."""
     views, captions = example_views(group, source, config.seed)
-    title = f"{config.name}, {config.dataset.name}, seed {config.seed}"
-    draw_figures(history, run.figures, title=title, verdict_line=verdict.line(), views=views, captions=captions)
-    draw_early_warning(history, run.figures, title=title, find=lambda h: first_violations(h, asdict(config)))
+    expected = expected_texts(config.expected, config.recipe.name, config.dataset.name, config.tier.name)
     if sweeps is not None:
         draw_sweeps(sweeps, run.figures)
-    rows = table_rows(history, expected=expected_texts(config))
+    present(run, config, history, verdict, gates, expected, views=views, captions=captions)
+
+
+def present(
+    run: RunDir,
+    config: Config | ArcConfig,
+    history: History,
+    verdict: Verdict,
+    gates: list[GateResult],
+    expected: dict[str, str],
+    **pictures: Any,
+) -> None:
+    """What the outcomes of all studies have: figures of the history (`pictures`: for draw_figures), report.html, the
+    table, the verdict and where everything is. Pictures that a study draws itself have to be there."""
+    title = f"{config.name}, {config.dataset.name}, seed {config.seed}"
+    draw_figures(history, run.figures, title=title, verdict_line=verdict.line(), **pictures)
+    draw_early_warning(history, run.figures, title=title, find=lambda h: first_violations(h, asdict(config)))
+    rows = table_rows(history, expected=expected)
     page = write_run_page(
         run.path,
         title=title,
@@ -57,10 +73,10 @@ def show_outcome(
     print(f"run:     {run.path}\nfigures: {run.figures}\npage:    {page}", flush=True)
 
 
-def expected_texts(config: Config) -> dict[str, str]:
-    """{key: text} of what this experiment is known to give with this recipe, dataset and tier."""
-    known: Any = config.expected
-    for name in (config.recipe.name, config.dataset.name, config.tier.name):
+def expected_texts(expected: Mapping[str, Any], *names: str) -> dict[str, str]:
+    """{key: text} of what an experiment is known to give, for these options of its groups in turn."""
+    known: Any = expected
+    for name in names:
         known = known.get(name) or {}
     return {str(key): f"expected {text}" for key, text in known.items()}
 

@@ -1,0 +1,37 @@
+"""Tables in documents: what stands between `<!-- NAME -->` and `<!-- end -->` is replaced."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from jepa_lab.report.statistics import mean_interval
+
+
+def write_tables(tables: Mapping[str, str], out: Path | None) -> None:
+    """Puts every table between its marks in the document, or prints them all. SystemExit for a missing mark."""
+    if out is None:
+        print("\n\n".join(tables.values()))
+        return
+    document = out.read_text(encoding="utf-8")
+    for name, content in tables.items():
+        document = fill(document, name, content)
+    out.write_text(document, encoding="utf-8")
+
+
+def fill(document: str, name: str, content: str) -> str:
+    """The document with what stands between `<!-- name -->` and `<!-- end -->` replaced."""
+    pattern = re.compile(rf"(<!-- {name} -->\n).*?(\n<!-- end -->)", re.S)
+    if not pattern.search(document):
+        raise SystemExit(f"the document has no mark <!-- {name} -->")
+    return pattern.sub(lambda match: f"{match[1]}\n{content}\n{match[2]}", document)
+
+
+def mean(values: list[float], digits: int) -> str:
+    """Mean ± half-width of a 95 % interval of t over seeds; "" without values."""
+    found = mean_interval(values)
+    if found.mean is None:
+        return ""
+    half = "" if found.half_width is None else f" ± {found.half_width:.{digits}f}"
+    return f"{found.mean:.{digits}f}{half}"
