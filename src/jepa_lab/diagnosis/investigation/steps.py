@@ -52,6 +52,17 @@ def _third_of_lr(base: Base) -> Overlay:
     return {"optim.lr": float(f"{0.3 * value:.3g}")} if isinstance(value, int | float) else {}
 
 
+def _once_a_step(base: Base) -> Overlay:
+    """One update an optimiser step; a published refresh, which counts forward passes, as often as before."""
+    overlay: Overlay = {"vq.update": "step", "vq.count_padding": False}
+    interval = value_of(base, "vq.refresh.interval")
+    if value_of(base, "vq.update") == "forward" and isinstance(interval, int):
+        families = sum(bool(value_of(base, f"loss.invariance.{name}")) for name in ("color", "translation", "symmetry"))
+        passes = (1 + 2 * families) * (value_of(base, "optim.accumulate") or 1)
+        overlay["vq.refresh.interval"] = max(1, round(interval / passes))
+    return overlay
+
+
 def shared_target(base: Base) -> Overlay:
     """The target is the online encoder; what only an average of it has goes."""
     return {"target.name": "shared", **({"target.tau": None} if value_of(base, "target.tau") is not None else {})}
@@ -104,9 +115,9 @@ def _well_posed(base: Base) -> Overlay:
 WIDE: Overlay = {"loss.temperature.min": 0.03, "loss.temperature.max": 0.30}
 OBJECTIVE: Overlay = {"vq.in_objective": True, "vq.weight_on": "commitment"}
 KMEANS: Overlay = {"vq.init": "kmeans"}
-UPDATE: Overlay = {"vq.update": "step", "vq.count_padding": False}
 SHARE: Overlay = {"vq.share": True}
-RELATIVE: Overlay = {"vq.refresh.rule": "relative"}
+RELATIVE: Overlay = {"vq.refresh.rule": "relative", "vq.refresh.threshold": 0.1, "vq.refresh.cap": 0.1,
+                     "vq.refresh.interval": 20}  # fmt: skip
 
 NO_VQ = Step(
     "no_vq", "E1", "does the run become stable without the codebook?", fixed(vq__enabled=False), "the codebook"
@@ -127,7 +138,7 @@ CORRECTIONS: tuple[Step, ...] = (
          "a commitment loss that is not in the objective, or weighs the wrong term", _no_ema_codebook),
     Step("kmeans_init", "C2", "is it the codebook's initialisation?", on(KMEANS),
          "the codebook's initialisation", _no_ema_codebook),
-    Step("update_per_step", "C3", "is it what the codebook is updated from, and how often?", on(UPDATE),
+    Step("update_per_step", "C3", "is it what the codebook is updated from, and how often?", _once_a_step,
          "the codebook's update at every forward pass, padding counted", _no_averages),
     Step("one_codebook", "C4", "do two codebooks drift apart?", on(SHARE),
          "a codebook of the target's own", _no_second),
