@@ -76,8 +76,16 @@ def build_quantizer_of(config: VQConfig, width: int, seed: int) -> Quantizer | N
     if config.kind == "gumbel":
         temperature = (given(config.gumbel_start), given(config.gumbel_end))
         scale = 1.0 / width if config.gumbel_scale is None else config.gumbel_scale
-        options = {"gumbel_temperature": temperature, "gumbel_scale": scale, "usage_weight": given(config.usage_weight)}
-        return build_quantizer("gumbel", width, given(config.size), **options, **common)  # type: ignore[arg-type]
+        return build_quantizer(
+            "gumbel",
+            width,
+            given(config.size),
+            gumbel_temperature=temperature,
+            gumbel_share=given(config.gumbel_share),
+            gumbel_scale=scale,
+            usage_weight=given(config.usage_weight),
+            **common,
+        )
     return build_quantizer(
         "hard",
         width,
