@@ -12,6 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from jepa_lab.diagnosis.arc_words import arc_words, text_of
 from jepa_lab.diagnosis.finding import Finding
 from jepa_lab.diagnosis.remedies import changes_for, resolved, value_of
 from jepa_lab.errors import UserError
@@ -67,6 +68,9 @@ def next_commands(
 
 def own_words(config: Mapping[str, Any]) -> list[str]:
     """The overrides that compose to this configuration; [] if its experiment is unknown here."""
+    if config.get("study") == "arc":
+        exact = arc_words(config)
+        return exact if composed(exact) is not None else []
     name = config.get("name")
     words = [f"+experiment={name}"]
     plain = composed(words) if isinstance(name, str) else None
@@ -82,7 +86,7 @@ def own_words(config: Mapping[str, Any]) -> list[str]:
         words, plain = _loss_group(words, plain, config)
     settled = dict(leaves(plain))
     changed = [(k, v) for k, v in leaves(config) if k in settled and settled[k] != v and not _left_out(k)]
-    exact = [*words, *(f"{key}={_value(value)}" for key, value in changed)]
+    exact = [*words, *(f"{key}={text_of(value)}" for key, value in changed)]
     return exact if composed(exact) is not None else words
 
 
@@ -90,7 +94,7 @@ def going_on(config: Mapping[str, Any], words: list[str]) -> list[str]:
     """The words with all else that makes the run the same one, as the number of threads: they continue it."""
     plain = dict(leaves(composed(words) or {}))
     own = [(k, v) for k, v in leaves(counted_part(config)) if k in plain and plain[k] != v and k not in DERIVED]
-    exact = [*words, *(f"{key}={_value(value)}" for key, value in own)]
+    exact = [*words, *(f"{key}={text_of(value)}" for key, value in own)]
     return exact if composed(exact) is not None else words
 
 
@@ -138,14 +142,3 @@ def _line(words: Sequence[str], *flags: str) -> str:
 
 def _left_out(key: str) -> bool:
     return any(key == name or key.startswith(f"{name}.") for name in LEFT_OUT) or key.endswith(".name")
-
-
-def _value(value: Any) -> str:
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, list | tuple):
-        return f"[{','.join(map(_value, value))}]"
-    text = str(value)
-    return f"'{text}'" if isinstance(value, str) and any(c in text for c in " ,=[]{}()'\"") else text
