@@ -119,6 +119,22 @@ def build_module(config: ArcConfig, tokeniser: Tokeniser, places: int, steps: in
     return ArcJEPA(network, objective, target=config.target.name, optim=config.optim, steps=steps, seed=config.seed)
 
 
+def require_tokens(config: ArcConfig, loader: ArcLoader) -> None:
+    """UserError for a codebook that has more codes than an epoch has tokens. Looks at no more of them than it needs."""
+    size = config.vq.size
+    if not config.vq.enabled or size is None:
+        return
+    looked_at, tokens = loader.batch_size, 0
+    while tokens < size:
+        tokens = int(loader.examples_at(0, looked_at).view.context.mask.sum())
+        if tokens < size and looked_at >= loader.n:
+            raise UserError(
+                f"vq.size={size}: more codes than the {tokens} tokens of an epoch of {len(loader.examples)} examples; "
+                "give fewer codes or more tasks"
+            )
+        looked_at *= 4
+
+
 def begin_codebook(module: ArcJEPA, loader: ArcLoader) -> None:
     """Puts a codebook that begins from data at the tokens of a first batch, so that a look before training sees it."""
     book = module.vq
