@@ -238,3 +238,17 @@ def test_every_defect_has_its_key(words: list[str], check: str, says: str, make_
     found = preflight_of(make_arc(*words, experiment="arc_sixth_run"))
     (lines,) = [c.failures for c in found.checks if c.name == check]
     assert says in lines[0]
+
+
+def test_relations_within_a_context_are_minimised_without_those_across(make_arc: Make) -> None:
+    parts = parts_of(make_arc("loss.relational.weight=0", experiment="arc_sixth_run"))
+    module = parts.module.train()
+    module.training_step(next(iter(parts.loaders["train"])), 0)
+    assert float(module.weighted["relational_self"].detach()) > 0
+    assert "relational" not in module.weighted
+
+
+def test_the_gumbel_temperature_is_at_its_end_after_its_share_of_the_run(make_arc: Make) -> None:
+    result = train(make_arc("vq.gumbel_share=0.1", "dataset.epochs=1", experiment="arc_gumbel"))
+    assert result.module is not None
+    assert result.module.vq.temperature == 0.1

@@ -28,6 +28,7 @@ class SequentialLauncher(BasicLauncher):
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         from jepa_lab.sweep import job_line, print_records, read_records, summary_line
         from jepa_lab.sweep.jobs import SweepEnded, check_jobs, plan_jobs
+        from jepa_lab.sweep.records import Begin
 
         setup_globals()
         assert self.config is not None
@@ -36,6 +37,7 @@ class SequentialLauncher(BasicLauncher):
         configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
         jobs = self.compose(job_overrides, initial_job_idx)
         configs = check_jobs(jobs, self.config)
+        Begin.control = str(jobs[0].sweep.control or "")  # the experiments' own, where they are what is swept
         records, data = plan_jobs(jobs, configs)
         print_records(records)
         print(f"{summary_line(records)}\n{data}", flush=True)

@@ -76,8 +76,16 @@ def build_quantizer_of(config: VQConfig, width: int, seed: int) -> Quantizer | N
     if config.kind == "gumbel":
         temperature = (given(config.gumbel_start), given(config.gumbel_end))
         scale = 1.0 / width if config.gumbel_scale is None else config.gumbel_scale
-        options = {"gumbel_temperature": temperature, "gumbel_scale": scale, "usage_weight": given(config.usage_weight)}
-        return build_quantizer("gumbel", width, given(config.size), **options, **common)  # type: ignore[arg-type]
+        return build_quantizer(
+            "gumbel",
+            width,
+            given(config.size),
+            gumbel_temperature=temperature,
+            gumbel_share=given(config.gumbel_share),
+            gumbel_scale=scale,
+            usage_weight=given(config.usage_weight),
+            **common,
+        )
     return build_quantizer(
         "hard",
         width,
@@ -109,6 +117,22 @@ def build_module(config: ArcConfig, tokeniser: Tokeniser, places: int, steps: in
     )
     objective = ArcObjective(config.loss, m.projection, shared_target=config.target.name == "shared")
     return ArcJEPA(network, objective, target=config.target.name, optim=config.optim, steps=steps, seed=config.seed)
+
+
+def require_tokens(config: ArcConfig, loader: ArcLoader) -> None:
+    """UserError for a codebook that has more codes than an epoch has tokens. Looks at no more of them than it needs."""
+    size = config.vq.size
+    if not config.vq.enabled or size is None:
+        return
+    looked_at, tokens = loader.batch_size, 0
+    while tokens < size:
+        tokens = int(loader.examples_at(0, looked_at).view.context.mask.sum())
+        if tokens < size and looked_at >= loader.n:
+            raise UserError(
+                f"vq.size={size}: more codes than the {tokens} tokens of an epoch of {len(loader.examples)} examples; "
+                "give fewer codes or more tasks"
+            )
+        looked_at *= 4
 
 
 def begin_codebook(module: ArcJEPA, loader: ArcLoader) -> None:

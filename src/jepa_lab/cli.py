@@ -141,7 +141,18 @@ def native_words(args: list[str]) -> list[str]:
     words, lines = translate([a for a in args if a not in ("-m", "--multirun")])
     for line in lines:
         print(f"jepa_lab: {line}", file=sys.stderr)
-    return flags + [f"+{a}" if a.startswith("experiment=") else a for a in words]
+    words = [f"+{a}" if a.startswith("experiment=") else a for a in words]
+    return flags + (_of_every_job(words) if flags else words)
+
+
+def _of_every_job(words: list[str]) -> list[str]:
+    """The words of a sweep over experiments of the ARC study, which Hydra reads once without any experiment: keys that
+    only this study has (vq.size) do not exist there, so they are written ++vq.size. Every job is checked afterwards."""
+    swept = [a.partition("=")[2] for a in words if a.startswith("+experiment=")]
+    if not any("arc_" in value and ("," in value or "(" in value) for value in swept):
+        return words
+    return [f"++{a}" if "." in a.partition("=")[0] and a[0] not in "+~" and "/" not in a.partition("=")[0]
+            and not a.startswith("hydra") else a for a in words]  # fmt: skip
 
 
 def _show_sweep(sweep_dir: Path) -> list[int]:

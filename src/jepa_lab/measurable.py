@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from jepa_lab.build import best_key
-from jepa_lab.config import Config
+from jepa_lab.config import ArcConfig, Config
 from jepa_lab.config.gates import GATES
 from jepa_lab.data.views import ViewGroup
 from jepa_lab.errors import UserError
@@ -22,6 +22,22 @@ def require_measurable(config: Config, n_classes: int, group: ViewGroup) -> None
             reason = missing(key, n_classes, group)
             if reason:
                 raise UserError(f"gates.{name}={limit:g}: {reason}; gates.{name}=null takes it off")
+
+
+def require_arc_measurable(config: ArcConfig) -> None:
+    """The same for an ARC JEPA, which has neither classes nor actions: what may choose checkpoints is in its schema."""
+    if not config.gates.strict:
+        return
+    for name, limit in config.gates.limits().items():
+        if any(key not in OF_ARC for key in GATES[name]):
+            known = ", ".join(gate for gate, keys in GATES.items() if set(keys) <= set(OF_ARC))
+            raise UserError(
+                f"gates.{name}={limit:g}: the ARC JEPA has no such metric, only those of {known}; "
+                f"gates.{name}=null takes it off"
+            )
+
+
+OF_ARC = ("train/loss/total", "val/skill", "val/z/effective_rank", "val/z_agg/effective_rank")
 
 
 def missing(key: str, n_classes: int, group: ViewGroup) -> str:

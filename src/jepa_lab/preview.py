@@ -12,7 +12,8 @@ _USAGE = """\
 python -m jepa_lab.preview dataset=NAME [key=value ...] [--rows N] [--out FILE]
 
 Draws the views of N training images (6) with the action that leads to each, as epoch 0 of a run has them, into
-preview_NAME.png or FILE. Takes the keys of a run: dataset.n_views=5 dataset.mode=rot_only seed=1 ...
+preview_NAME.png or FILE. With +experiment=arc_jepa: examples of N tasks (6), as they are and as two epochs have them.
+ Takes the keys of a run: dataset.n_views=5 dataset.mode=rot_only seed=1 ...
 """
 
 
@@ -43,7 +44,7 @@ def draw_preview(words: list[str], rows: int = 6, out: Path | None = None) -> Pa
 
     from jepa_lab import cli
     from jepa_lab.build import build_views
-    from jepa_lab.config import check
+    from jepa_lab.config import ArcConfig, ToyConfig, check_any
     from jepa_lab.help import conf_dir
     from jepa_lab.plan import build_data
     from jepa_lab.report.figures import save, views_figure
@@ -53,17 +54,26 @@ def draw_preview(words: list[str], rows: int = 6, out: Path | None = None) -> Pa
     words = [f"+{w}" if w.startswith("experiment=") else w for w in words]
     try:
         with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-            config = check(compose("config", words if named else ["+experiment=teacherless_b", *words]))
+            config = check_any(compose("config", words if named else ["+experiment=teacherless_b", *words]))
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(cli.one_line(error)) from error
-    splits = build_data(config)
-    group = build_views(config, splits.train)
-    views, captions = example_views(group, splits.train, config.seed, n=rows, split="train")
+    if isinstance(config, ToyConfig):
+        raise UserError(f"{config.name}: the toy has no images or tasks that could be drawn")
     path = out or Path(f"preview_{config.dataset.name}.png")
     if path.suffix.lower() != ".png":
         raise UserError(f"--out {path}: the name of a .png file")
+    if isinstance(config, ArcConfig):
+        from jepa_lab.report.arc_preview import arc_preview
+
+        figure = arc_preview(config, rows)
+    else:
+        splits = build_data(config)
+        views, captions = example_views(
+            build_views(config, splits.train), splits.train, config.seed, n=rows, split="train"
+        )
+        figure = views_figure(views, captions, rows=rows)
     try:
-        return save(views_figure(views, captions, rows=rows), path)
+        return save(figure, path)
     except OSError as error:
         raise UserError(f"{path}: {error.strerror or error}") from error
 

@@ -171,7 +171,7 @@ def _train(session: Session, ledger: ParquetLedger) -> RunResult:
     study = study_of(config)
     callbacks = study.callbacks(session, ledger)
     trainer = build_trainer(config, budget, run, ledger, callbacks)
-    remark = study.remark(data)
+    remark = study.remark(data, session.parts)
     if remark and checkpoint is None:
         print(remark, file=sys.stderr)
     failure: NonFinite | StoppedByVerdict | None = None

@@ -103,6 +103,15 @@ def test_the_temperature_falls_linearly_with_the_share_of_the_run() -> None:
     assert at == {0.0: 2.0, 0.5: 1.25, 1.0: 0.5, 1.5: 0.5}
 
 
+@pytest.mark.parametrize(("until", "at_a_quarter"), [(0.5, 1.25), (0.25, 0.5), (0.0, 0.5)])
+def test_the_temperature_is_at_its_end_once_a_share_of_the_run_is_done(until: float, at_a_quarter: float) -> None:
+    quantizer = gumbel(gumbel_temperature=(2.0, 0.5), gumbel_share=until)
+    quantizer.set_progress(0.25)
+    assert quantizer.temperature == at_a_quarter
+    quantizer.set_progress(max(until, 0.25))
+    assert quantizer.temperature == 0.5
+
+
 @pytest.mark.parametrize("levels", [[8, 6, 5], [7, 5, 5, 5], [2, 3], [2]])
 def test_codes_of_fsq_are_a_bijection_of_the_grid(levels: list[int]) -> None:
     quantizer = fsq(levels)

@@ -11,7 +11,8 @@ import pytorch_lightning as pl
 
 
 class EpochLines(pl.Callback):
-    """Prints one line per validation: epoch, loss, the two headline probes, skill, the state of the run as `state`
+    """Prints one line per validation: epoch, loss, what the study has of probes, skill, retrieval and
+    codes in use, the rank, the state of the run as `state`
     tells it, time used and time left."""
 
     def __init__(self, epochs: int, state: Callable[[], str | None] = lambda: None) -> None:
@@ -37,6 +38,8 @@ class EpochLines(pl.Callback):
             ("val/probe/class_from_z_agg", "class {:.1%}"),
             ("val/probe/action_from_z", "action R² {:.3f}"),
             ("val/skill", "skill {:.2f}"),
+            ("val/retrieval/top1", "top 1 {:.1%}"),
+            ("val/codebook/usage", "codes {:.0%}"),
             ("val/z_agg/effective_rank", "rank {:.1f}"),
         ):
             if key in seen:

@@ -75,5 +75,21 @@ class ArcConfig:
             raise ValueError("model.roles=true: copies of one grid have no roles; give model.roles=false")
         one_of("monitor.best", self.monitor.best, ["auto", "val/skill", "val/retrieval/mrr", "val/retrieval/top1",
                                                    "val/z_agg/effective_rank"])  # fmt: skip
-        if self.monitor.subspace or self.monitor.sweep_every is not None:
-            raise ValueError("monitor.subspace and monitor.sweep_every read views of images; ARC tasks have none")
+        self._refuse_what_is_of_images()
+
+    def _refuse_what_is_of_images(self) -> None:
+        """Nothing here would read these keys: they keep the value that they have everywhere."""
+        for group, key in OF_IMAGES:
+            part = getattr(self, group)
+            value = getattr(part, key)
+            if value != getattr(type(part), key):  # the default
+                given = f"{group}.{key}={str(value).lower()}"
+                raise ValueError(f"{given}: of the models of images; the ARC JEPA has no use for it")
+        if self.target.bn_buffers == "own_running":
+            raise ValueError("target.bn_buffers=own_running: of the public seq-JEPA; here averaged or copied")
+
+
+OF_IMAGES = (
+    *(("monitor", key) for key in ("subspace", "sweep_anchors", "sweep_every")),
+    *(("hardware", key) for key in ("channels_last", "compile")),
+)

@@ -60,7 +60,7 @@ def _checked(cfg: DictConfig | dict[str, Any], kind: type[C]) -> C:
             _require_mappings(cfg, SEQ_JEPA_GROUPS)
             _require_tier(cfg)
         else:
-            cfg = _without_other_studies(cfg, {f.name for f in fields(kind)})
+            cfg = _without_other_studies(cfg, _names(kind))
         if kind is ArcConfig:
             _require_mappings(cfg, ARC_GROUPS)
             _require_tier(cfg)
@@ -92,6 +92,20 @@ def _without_other_studies(cfg: DictConfig, names: set[str]) -> DictConfig:
             if kept[key] is None:
                 kept.pop(key)
     return kept
+
+
+def arc_structured(cfg: DictConfig) -> DictConfig:
+    """The configuration of an ARC JEPA with types, its values not checked. UserError for another study's, and errors of
+    omegaconf for keys and types."""
+    if cfg.get("study") != "arc":
+        raise UserError(f"study={cfg.get('study')}: not the study of the ARC JEPA")
+    merged = OmegaConf.merge(OmegaConf.structured(ArcConfig), _without_other_studies(cfg, _names(ArcConfig)))
+    assert isinstance(merged, DictConfig)
+    return merged
+
+
+def _names(kind: type[C]) -> set[str]:
+    return {f.name for f in fields(kind)}
 
 
 def to_yaml(config: Config | ArcConfig) -> str:

@@ -15,8 +15,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from jepa_lab.diagnosis.arc_remedies import of_arc
+from jepa_lab.diagnosis.arc_words import arc_words, text_of
 from jepa_lab.diagnosis.finding import Finding
 from jepa_lab.diagnosis.remedies import changes_for, resolved, value_of
+from jepa_lab.diagnosis.verdict import NO_FAILURE
 from jepa_lab.errors import UserError
 from jepa_lab.help import conf_dir, options_of
 from jepa_lab.ledger.identity import counted_part
@@ -40,23 +43,31 @@ def next_commands(
     config: Mapping[str, Any], findings: Sequence[Finding], run_dir: Path, state: str = "completed"
 ) -> list[str]:
     """Command lines to try, the likeliest first; for a run without failures more seeds and the frozen evaluation, or
-    where it has not come to its end its own line, which goes on."""
+    where it has not come to its end its own line, which goes on. For a failing run of the ARC study the last line
+    starts the investigation."""
     words = own_words(config)
     evaluation = f"python -m jepa_lab.evaluate {shlex.quote(str(run_dir))}"
+    investigation = f"python -m jepa_lab.diagnose {shlex.quote(str(run_dir))} --investigate"
     if not words:
-        return []
+        return [investigation] if findings and of_arc(config) else []
     if not findings and state in ("killed", "stopped", "failed"):
         return [_line(going_on(config, words))]
     if not findings and state == "running":
         return []
+    if not findings and of_arc(config):
+        return [_line(_seeds(words, config), "-m")]
     if not findings:
-        own = config.get("seed")
-        first = own if isinstance(own, int) else 0
-        seeds = _with(words, [f"seed={','.join(str(first + i) for i in range(3))}"])
-        return [_line(seeds, "-m"), evaluation]
+        return [_line(_seeds(words, config), "-m"), evaluation]
+    lines = _tried(words, config, findings)
+    failing = any(finding.status not in NO_FAILURE for finding in findings)
+    return [*lines, investigation] if of_arc(config) and failing else lines
+
+
+def _tried(words: list[str], config: Mapping[str, Any], findings: Sequence[Finding]) -> list[str]:
+    """The run's own line with a change each, those that compose."""
     lines: list[str] = []
     for finding in findings:
-        for change in changes_for(finding):
+        for change in changes_for(finding, config):
             overrides = resolved(change, config)
             if not overrides or any(" " in word for word in overrides):
                 continue
@@ -85,8 +96,17 @@ def command_lines(configs: Sequence[Mapping[str, Any]]) -> list[str]:
     return lines
 
 
+def _seeds(words: list[str], config: Mapping[str, Any]) -> list[str]:
+    own = config.get("seed")
+    first = own if isinstance(own, int) else 0
+    return _with(words, [f"seed={','.join(str(first + i) for i in range(3))}"])
+
+
 def own_words(config: Mapping[str, Any]) -> list[str]:
     """The overrides that compose to this configuration; [] if its experiment is unknown here."""
+    if config.get("study") == "arc":
+        exact = arc_words(config)
+        return exact if composed(exact) is not None else []
     name = config.get("name")
     words = [f"+experiment={name}"]
     plain = composed(words) if isinstance(name, str) else None
@@ -112,7 +132,7 @@ def own_words(config: Mapping[str, Any]) -> list[str]:
     changed = [
         (k, v) for k, v in leaves(config) if k in settled and settled[k] != v and not _left_out(k) and k != derived
     ]
-    exact = [*words, *(f"{key}={_value(value)}" for key, value in changed)]
+    exact = [*words, *(f"{key}={text_of(value)}" for key, value in changed)]
     return exact if composed(exact) is not None else words
 
 
@@ -120,7 +140,7 @@ def going_on(config: Mapping[str, Any], words: list[str]) -> list[str]:
     """The words with all else that makes the run the same one, as the number of threads: they continue it."""
     plain = dict(leaves(composed(words) or {}))
     own = [(k, v) for k, v in leaves(counted_part(config)) if k in plain and plain[k] != v and k not in DERIVED]
-    exact = [*words, *(f"{key}={_value(value)}" for key, value in own)]
+    exact = [*words, *(f"{key}={text_of(value)}" for key, value in own)]
     return exact if composed(exact) is not None else words
 
 
@@ -173,14 +193,3 @@ def _line(words: Sequence[str], *flags: str) -> str:
 
 def _left_out(key: str) -> bool:
     return any(key == name or key.startswith(f"{name}.") for name in LEFT_OUT) or key.endswith(".name")
-
-
-def _value(value: Any) -> str:
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, list | tuple):
-        return f"[{','.join(map(_value, value))}]"
-    text = str(value)
-    return f"'{text}'" if isinstance(value, str) and any(c in text for c in " ,=[]{}()'\"") else text

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from statistics import median
 
+from jepa_lab.diagnosis.arc_remedies import answer_of_copying, of_arc
 from jepa_lab.diagnosis.finding import Finding, History, Points, Settings, finite, last_stretch, last_third
 from jepa_lab.diagnosis.remedies import value_of
 from jepa_lab.diagnosis.taps import last_of
@@ -23,7 +24,8 @@ def prediction_findings(history: History, t: Thresholds, settings: Settings) -> 
         what = "nothing is trained" if not settings.trained else "the prediction is not trained"
         return [Finding("note", f"{what} here: skill and gains say nothing", 1.0)]
     rules = (_uniform(history, t, settings), _no_learning(history, t, settings), _actions(history, t, settings))
-    return [f for f in (*rules, _copy(history, t), _rollout(history, t)) if f is not None]
+    given = (_demonstrations(history, t), _copy(history, t, settings), _rollout(history, t))
+    return [f for f in (*rules, *given) if f is not None]
 
 
 def _no_learning(history: History, t: Thresholds, settings: Settings) -> Finding | None:
@@ -41,7 +43,8 @@ def _no_learning(history: History, t: Thresholds, settings: Settings) -> Finding
     if tail[-1][1] - tail[0][1] > t.rising:
         reason = f"skill {tail[-1][1]:.2f} against the best constant, still rising: too short a run to judge it"
         return Finding("note", reason, 0.5, quantity="val/skill")
-    reason = f"skill {tail[-1][1]:.2g}: the prediction is no better than a constant"
+    worse = "chance" if of_arc(settings.config) else "a constant"
+    reason = f"skill {tail[-1][1]:.2g}: the prediction is no better than {worse}"
     since = last_stretch(skill, lambda v: v < t.no_skill)
     far = t.confidence((t.no_skill - best) / t.skill_fall)
     return Finding("no_learning", reason, far, since=since, quantity="val/skill", next=_learn())
@@ -119,18 +122,36 @@ def _actions(history: History, t: Thresholds, settings: Settings) -> Finding | N
     return None
 
 
-def _copy(history: History, t: Thresholds) -> Finding | None:
+def _demonstrations(history: History, t: Thresholds) -> Finding | None:
+    """Of an ARC JEPA: whether the rule is read from the demonstrations at all."""
+    shares = _shares(history, "val/demo_gain")
+    if not shares or not _predicts(history, t):
+        return None
+    most = max(abs(v) for _, v in last_third(shares))
+    key = "val/demo_gain"
+    if most < t.action_gain and len(shares) >= t.validations:
+        text = f"the demonstrations of another task do as well: {100 * most:.2g} % of the loss apart"
+        since = last_stretch(shares, lambda v: abs(v) < t.action_gain)
+        return Finding("ignores_actions", text, t.confidence(distance(most, t.action_gain)), since=since, quantity=key)
+    if shares[-1][1] < t.action_note:
+        text = "the demonstrations of another task change the loss by"
+        return Finding("note", f"{text} {100 * shares[-1][1]:.2g} %: hardly used", 0.5, quantity=key)
+    return None
+
+
+def _copy(history: History, t: Thresholds, settings: Settings) -> Finding | None:
     """A prediction that is as good as the last view is that view. One that is worse has yet to learn."""
+    copied = answer_of_copying(settings.config)
     shares = _shares(history, "val/copy_gain")
     if not shares or not _predicts(history, t):
         return None
     if shares[-1][1] < -t.copy_gain:
-        text = f"copying the last view would be better by {-100 * shares[-1][1]:.0f} % of the loss"
+        text = f"copying {copied} would be better by {-100 * shares[-1][1]:.0f} % of the loss"
         return Finding("note", text, 0.5, quantity="val/copy_gain")
     most = max(abs(v) for _, v in last_third(shares))
     if most >= t.copy_gain or len(shares) < t.validations:
         return None
-    text = f"the prediction is as good as a copy of the last view: {100 * most:.2g} % of the loss apart"
+    text = f"the prediction is as good as a copy of {copied}: {100 * most:.2g} % of the loss apart"
     since = last_stretch(shares, lambda v: abs(v) < t.copy_gain)
     far = t.confidence(distance(most, t.copy_gain))
     change = ("dataset.n_views=5", "dataset.first_view=random")

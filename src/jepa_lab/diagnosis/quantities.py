@@ -19,6 +19,7 @@ WORDS = {
     "perplexity": "codebook perplexity",
     "skill": "the skill",
     "action_gain": "the gain from actions",
+    "demo_gain": "the gain from demonstrations",
     "copy_gain": "the gain over a copy",
     "mutual_information": "the mutual information",
     "mean_entropy": "the targets' entropy",
@@ -60,12 +61,15 @@ def quantities(history: History, t: Thresholds, settings: Settings | None = None
     rows += of_prediction if judged else map(_unjudged, of_prediction)
     loss = last.get("loss/prediction", 0.0)
     if loss > 0:
-        for name, limit in (("action_gain", t.action_gain), ("copy_gain", t.copy_gain)):
+        for name, limit in (("action_gain", t.action_gain), ("demo_gain", t.action_gain), ("copy_gain", t.copy_gain)):
             words = f"above {100 * limit:g} %"
             shares = {name: last[name] / loss} if name in last else {}
             row = _row(f"{name.replace('_', ' ')}, share of the loss", shares, {}, name, limit, words)
             by_design = not judged or (name == "action_gain" and not settings.actions)
             rows += map(_unjudged, row) if by_design else row
+    first = {"top1": last.get("retrieval/top1", math.nan), "copy": last.get("retrieval/copy_top1", math.nan)}
+    if math.isfinite(first["top1"]):
+        rows += _row("true output first among 101", first, {}, "top1", first["copy"], "above that of a copy")
     rows += [Quantity(k.removeprefix("probe/"), v, None, "", None) for k, v in sorted(last.items()) if "probe/" in k]
     book = t.of("codebook")
     used = f"{book.usage_note:g} or more, collapsed below {book.usage:g}"

@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from jepa_lab.diagnosis.arc_remedies import arc_changes, of_arc
 from jepa_lab.diagnosis.finding import Finding
+from jepa_lab.diagnosis.values import value_of as value_of
 
 USUAL_LR = 1e-3  # of our recipes
 COLLAPSE = ("target=stopgrad", "target=ema", "loss.lambda_rate=0.001 loss.rate_normalise=rows", "optim.lr*0.3")
@@ -21,14 +23,16 @@ CHANGES = {
 }
 
 
-def changes_for(finding: Finding) -> tuple[str, ...]:
-    """The finding's own changes, or those of its status."""
+def changes_for(finding: Finding, config: Mapping[str, Any]) -> tuple[str, ...]:
+    """The finding's own changes, or those of its status; of an ARC run those that its configuration asks for."""
+    if of_arc(config):
+        return arc_changes(finding, config)
     return finding.next or CHANGES.get(finding.status, ())
 
 
 def in_words(finding: Finding, config: Mapping[str, Any]) -> tuple[str, ...]:
     """The changes as overrides, multiples worked out where the run's value is known; without what it has already."""
-    texts = [" ".join(resolved(change, config)) for change in changes_for(finding)]
+    texts = [" ".join(resolved(change, config)) for change in changes_for(finding, config)]
     return tuple(text for text in texts if text)
 
 
@@ -51,14 +55,6 @@ def resolved(change: str, config: Mapping[str, Any]) -> list[str]:
         if str(value) != text and not (isinstance(value, int | float) and _same(value, text)):
             words.append(word)
     return words
-
-
-def value_of(config: Mapping[str, Any], key: str) -> Any:
-    """The value of a dotted key; None if it is not there."""
-    value: Any = config
-    for part in key.split("."):
-        value = value.get(part) if isinstance(value, Mapping) else None
-    return value
 
 
 def _times(value: Any, factor: float) -> str:

@@ -18,7 +18,14 @@ from jepa_lab.diagnosis.thresholds import Thresholds
 from jepa_lab.diagnosis.verdict import COLLAPSES, SEVERITY, Verdict
 
 NAMES = ("effective_rank", "rankme", "feature_std_l2", "mean_pairwise_cosine", "spectral_cliff_r", "eigenvalue_ratio")
-RUN_KEYS = ("val/skill", "val/action_gain", "val/copy_gain", "val/loss/prediction", "reference/n_classes")
+RUN_KEYS = (
+    "val/skill",
+    "val/action_gain",
+    "val/demo_gain",
+    "val/copy_gain",
+    "val/loss/prediction",
+    "reference/n_classes",
+)
 
 
 @dataclass(frozen=True)

@@ -71,7 +71,7 @@ class ArcObjective(nn.Module):
             terms["info_nce"] = terms["prediction"]
         if self.config.sigreg.weight > 0:
             terms["sigreg"] = self.sigreg(out.reps, step)
-        if self.config.relational.weight > 0:
+        if max(self.config.relational.weight, self.config.relational.self_weight) > 0:
             terms |= self.relational(out, batch)
         known = self.weights()
         weighted = {name: known[name] * term for name, term in terms.items() if known.get(name, 0.0) > 0}

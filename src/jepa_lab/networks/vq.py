@@ -37,6 +37,7 @@ def build_quantizer(
     share: bool = True,
     levels: Sequence[int] | None = None,
     gumbel_temperature: tuple[float, float] = (1.0, 0.1),
+    gumbel_share: float = 1.0,
     gumbel_scale: float = 1.0,
     usage_weight: float = 0.01,
     seed: int = 0,
@@ -57,8 +58,8 @@ def build_quantizer(
         )  # fmt: skip
     elif kind == "gumbel":
         quantizer = GumbelQuantizer(
-            dim, size, temperature=gumbel_temperature, scale=gumbel_scale, usage_weight=usage_weight,
-            in_objective=in_objective, init=init, **common,
+            dim, size, temperature=gumbel_temperature, until=gumbel_share, scale=gumbel_scale,
+            usage_weight=usage_weight, in_objective=in_objective, init=init, **common,
         )  # fmt: skip
     elif kind == "fsq":
         if levels is None:

@@ -15,10 +15,10 @@ class GumbelQuantizer(Codebook):
     """Straight-through samples of softmax((scale * -|x - e|^2 + Gumbel noise) / temperature) in training; the nearest
     code in evaluation. `codes` are those that z is made of: in training, the samples.
 
-    temperature: (start, end), linear in the share of the run that set_progress gives; at first the start. The noise is
-    of torch's global stream. One loss term, `usage` = ln K - H(mean of softmax(scale * -|x - e|^2)), without noise,
-    nats, 0 at uniform use, with a gradient (the public code took H from counts, which have none). total =
-    usage_weight * usage, 0 if not in_objective.
+    temperature: (start, end), linear in the part of the run that set_progress gives, at its end once the share `until`
+    of the run is done; at first the start. The noise is of torch's global stream. One loss term, `usage` = ln K -
+    H(mean of softmax(scale * -|x - e|^2)), without noise, nats, 0 at uniform use, with a gradient (the public code took
+    H from counts, which have none). total = usage_weight * usage, 0 if not in_objective.
     """
 
     def __init__(
@@ -27,6 +27,7 @@ class GumbelQuantizer(Codebook):
         size: int,
         *,
         temperature: tuple[float, float] = (1.0, 0.1),
+        until: float = 1.0,
         scale: float = 1.0,
         usage_weight: float = 0.01,
         in_objective: bool = True,
@@ -35,17 +36,21 @@ class GumbelQuantizer(Codebook):
         super().__init__(dim, size, learned=True, **common)  # type: ignore[arg-type]
         if min(temperature) <= 0.0 or scale <= 0.0:
             raise ValueError(f"gumbel temperature and scale must be above 0, got {temperature} and {scale}")
+        if not 0.0 <= until <= 1.0:
+            raise ValueError(f"gumbel until must lie between 0 and 1, got {until}")
         if usage_weight < 0.0:
             raise ValueError(f"usage_weight must be 0 or more, got {usage_weight}")
         self.schedule = (float(temperature[0]), float(temperature[1]))
         self.temperature = self.schedule[0]
+        self.until = until
         self.scale = scale
         self.usage_weight = usage_weight
         self.in_objective = in_objective
 
     def set_progress(self, share: float) -> None:
         start, end = self.schedule
-        self.temperature = start + (end - start) * min(max(share, 0.0), 1.0)
+        done = 1.0 if share >= self.until else max(share, 0.0) / self.until
+        self.temperature = start * (1.0 - done) + end * done
 
     def quantize(self, x: Tensor) -> tuple[Tensor, Tensor, LossTerms]:
         vectors = self.vectors.to(x.dtype)

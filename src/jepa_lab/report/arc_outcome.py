@@ -47,14 +47,19 @@ def examples_figure(examples: Examples, shown: int = SHOWN) -> Figure:
     for row, example in enumerate(rows):
         numbers = examples.context[example].tolist()
         for place, number in enumerate(numbers):
-            pair = int(examples.pairs[place]) + 1
-            name = NAMES.get(int(examples.roles[place]), "frame {}").format(pair)
-            _draw_grid(cells[row, place], None if number == ABSENT else examples.grids[number], name)
-        _draw_grid(cells[row, -1], examples.grids[int(examples.target[example])], "target")
+            grid = None if number == ABSENT else examples.grids[number]
+            draw_grid(cells[row, place], grid, name_of_place(examples, place))
+        draw_grid(cells[row, -1], examples.grids[int(examples.target[example])], "target")
     return figure
 
 
-def _draw_grid(ax: Any, grid: np.ndarray | None, name: str) -> None:
+def name_of_place(examples: Examples, place: int) -> str:
+    """'input 1', 'query' or 'frame 2': what stands in a place of the context."""
+    return NAMES.get(int(examples.roles[place]), "frame {}").format(int(examples.pairs[place]) + 1)
+
+
+def draw_grid(ax: Any, grid: np.ndarray | None, name: str) -> None:
+    """A grid in the colours of the ARC browser, its name below; nothing for None."""
     ax.set_xticks([])
     ax.set_yticks([])
     if grid is None:

@@ -14,7 +14,7 @@ import yaml
 from rich.console import Console
 from rich.text import Text
 
-from jepa_lab.report.comparison_text import HEADLINE, below, plain_table, rich_table, shown_columns
+from jepa_lab.report.comparison_text import HEADLINE, WITH_RETRIEVAL, below, plain_table, rich_table, shown_columns
 from jepa_lab.report.differences import SeedGroup, differences, natural, seed_groups
 from jepa_lab.report.table import last_values
 
@@ -165,7 +165,9 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _headline_keys(runs: Sequence[Run]) -> list[str]:
     measured = {key for run in runs for key in run.last()}
-    found = ([f"{split}/{key}" for key in HEADLINE if f"{split}/{key}" in measured] for split in ("test", "val"))
+    retrieves = any(key.endswith("/retrieval/top1") for key in measured)
+    told = [key for key in HEADLINE if retrieves or key not in WITH_RETRIEVAL]
+    found = ([f"{split}/{key}" for key in told if f"{split}/{key}" in measured] for split in ("test", "val"))
     return next(filter(None, found), [])
 
 

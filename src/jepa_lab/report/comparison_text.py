@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from jepa_lab.report.differences import NOT_COLLAPSED, SeedGroup, setting_text
-from jepa_lab.report.table import Format, percent, three_decimals
+from jepa_lab.report.table import Format, one_decimal, percent, three_decimals
 
 # key without its split: header, format
 HEADLINE: dict[str, tuple[str, Format]] = {
@@ -19,7 +19,13 @@ HEADLINE: dict[str, tuple[str, Format]] = {
     "probe/relative_action_from_z": ("rel. action R²", three_decimals),
     "probe/action_from_z": ("action R²", three_decimals),
     "skill": ("skill", three_decimals),
+    "retrieval/top1": ("top 1", percent),
+    "retrieval/mrr": ("MRR", three_decimals),
+    "codebook/usage": ("codes", percent),
+    "z/effective_rank": ("rank z", one_decimal),
+    "z_agg/effective_rank": ("rank z_agg", one_decimal),
 }
+WITH_RETRIEVAL = ("z/effective_rank", "z_agg/effective_rank")  # told where there are no probes: of the ARC JEPA
 REASON_WIDTH = 120
 PAGE_WIDTH = 140  # of a table; settings that others decide go below a wider one
 Row = Mapping[str, Any]

@@ -60,7 +60,7 @@ class Study(Protocol):
     def protocol(self, config: Any, data: Any) -> dict[str, Any]:
         """What the figures of the run stand on."""
 
-    def remark(self, data: Any) -> str | None:
+    def remark(self, data: Any, parts: Parts) -> str | None:
         """A line to say before training, or None."""
 
     def show_outcome(

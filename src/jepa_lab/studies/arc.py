@@ -14,6 +14,7 @@ from jepa_lab.diagnosis import Verdict
 from jepa_lab.diagnosis.gates import GateResult
 from jepa_lab.ledger import ParquetLedger
 from jepa_lab.ledger.parquet import History
+from jepa_lab.measurable import require_arc_measurable
 from jepa_lab.preflight import Preflight
 from jepa_lab.report.arc_outcome import show_arc_outcome
 from jepa_lab.studies import Parts, Session
@@ -21,9 +22,11 @@ from jepa_lab.studies import Parts, Session
 
 def prepare(config: ArcConfig, tasks: TaskSplits) -> Parts:
     """UserError for tasks that do not make the problem, and sizes that do not fit."""
+    require_arc_measurable(config)
     pl.seed_everything(config.seed, verbose=False)
     tokeniser = build_arc.build_tokeniser(config.dataset)
     loaders: dict[str, Any] = {**build_arc.build_loaders(config, tasks, tokeniser)}
+    build_arc.require_tokens(config, loaders["train"])
     budget = build_budget(config, len(loaders["train"]))
     module = build_arc.build_module(config, tokeniser, len(loaders["train"].examples.roles), budget.steps)
     build_arc.begin_codebook(module, loaders["train"])
@@ -59,9 +62,9 @@ def protocol(config: ArcConfig, tasks: TaskSplits) -> dict[str, Any]:
     }
 
 
-def remark(tasks: TaskSplits) -> str | None:
-    """Nothing has to be said."""
-    return None
+def remark(tasks: TaskSplits, parts: Parts) -> str | None:
+    """What of the tasks is no example."""
+    return "; ".join(filter(None, (loader.examples.note for loader in parts.loaders.values()))) or None
 
 
 def show_outcome(

@@ -52,7 +52,7 @@ def protocol(config: Config, splits: Splits) -> dict[str, Any]:
     return record.protocol(config, splits)
 
 
-def remark(splits: Splits) -> str | None:
+def remark(splits: Splits, parts: Parts) -> str | None:
     """That probes are off without labels."""
     return None if splits.train.n_classes else "no labels: class probes are off"
 

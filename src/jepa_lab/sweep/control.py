@@ -15,6 +15,7 @@ from jepa_lab.report.comparison import Comparison, compare
 # what a control may differ in from the arms: how the first view of training is drawn, and where the images lie
 FREE = ("name", "usual_first_view", "first_view", "eval_first_view", "root", "path", "saliency_path", "tiers")
 METRICS = ("probe/class_from_z_agg", "probe/relative_action_from_z", "probe/action_from_z")
+WITHOUT_PROBES = ("skill", "retrieval/mrr")  # of the ARC JEPA
 
 
 def control_runs(runs: Sequence[Path], control: str) -> list[Path]:
@@ -75,7 +76,11 @@ def _paired(
 
 
 def _metrics(comparison: Comparison) -> list[str]:
-    return [column for column in comparison.columns if column.partition("/")[2] in METRICS]
+    named = {column: column.partition("/")[2] for column in comparison.columns}
+    probes = [column for column, name in named.items() if name in METRICS]
+    if probes or "retrieval/mrr" not in named.values():
+        return probes
+    return [column for column, name in named.items() if name in WITHOUT_PROBES]
 
 
 def _images(runs: Sequence[Path]) -> int | None:

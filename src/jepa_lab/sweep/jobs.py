@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 from jepa_lab.config import AnyConfig, ToyConfig
 from jepa_lab.errors import UserError
 from jepa_lab.ladder import checked_rungs
-from jepa_lab.sweep.records import Record
+from jepa_lab.sweep.records import Record, settings_of
 
 TO_DO = {"new": "to do", "restart": "to do", "resume": "to resume", "skip": "done"}
 
@@ -60,7 +60,7 @@ def plan_jobs(
     seen: dict[Path, int] = {}
     texts: dict[str, str] = {}
     for job, config in zip(jobs, configs, strict=True):
-        record = Record(int(job.hydra.job.num) + 1, [str(w) for w in job.hydra.overrides.task], "to do")
+        record = Record(int(job.hydra.job.num) + 1, settings_of(job.hydra.overrides.task), "to do")
         records.append(record)
         try:
             if isinstance(config, ToyConfig):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,7 @@ class Record:
         if hydra.mode != RunMode.MULTIRUN:
             return None
         folder = Path(hydra.sweep.dir) / "jobs"
-        record = cls(int(hydra.job.num) + 1, [str(w) for w in hydra.overrides.task], "running", folder=folder)
+        record = cls(int(hydra.job.num) + 1, settings_of(hydra.overrides.task), "running", folder=folder)
         record.write()
         return record
 
@@ -56,6 +57,11 @@ class Record:
         """The job has ended like this."""
         self.state, self.reason, self.code = state, reason, code
         self.write()
+
+
+def settings_of(overrides: Iterable[Any]) -> list[str]:
+    """The words of a job as they were given: the ++ that cli.native_words writes is taken off."""
+    return [str(word).removeprefix("++") for word in overrides]
 
 
 def read_records(sweep_dir: Path) -> list[Record]:

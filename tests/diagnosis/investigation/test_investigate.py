@@ -38,7 +38,10 @@ def test_the_three_files_hold_the_answer_its_evidence_and_the_command(tmp_path: 
     content = json.loads(outcome.files[2].read_text())
     assert [q["answer"] for q in content["questions"]] == ["yes", "no, it amplifies", "none", "not testable"]
     assert content["recommended"]["overlay"] == {"vq.init": "kmeans"}
-    assert content["recommended"]["command"] == "python -m jepa_lab +experiment=arc_sixth_run vq.init=kmeans"
+    words = content["recommended"]["command"].split()
+    assert words[:4] == ["python", "-m", "jepa_lab", "+experiment=arc_sixth_run"]
+    assert {"vq.init=kmeans", "vq.size=64"} <= set(words)  # the change, and what the failing run itself has otherwise
+    assert content["recommended"]["checked"]
     text = outcome.files[0].read_text()
     first = text.split("\n\n")[1]
     assert first.startswith("The run fails: its embedding collapsed")
@@ -313,7 +316,7 @@ def test_the_command_tells_every_step_before_and_after_and_ends_with_the_answer(
     assert lines[0].startswith(" E1 no_vq: does the run become stable without the codebook? (vq.enabled=false)")
     assert lines[1].startswith("    -> STABLE [")
     assert any(line.startswith("Is it the refresh of dead codes? yes") for line in lines)
-    assert any("+experiment=arc_sixth_run vq.refresh.enabled=false" in line for line in lines)
+    assert any({"+experiment=arc_sixth_run", "vq.refresh.enabled=false"} <= set(line.split()) for line in lines)
 
 
 def test_the_command_prints_json_alone_on_request(

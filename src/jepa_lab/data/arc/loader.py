@@ -12,7 +12,7 @@ from torch import Tensor
 from jepa_lab.data.arc.batch import NO_COLOR, ArcBatch, ArcView, GridTokens
 from jepa_lab.data.arc.cache import CachedTokens
 from jepa_lab.data.arc.examples import ABSENT, make_examples
-from jepa_lab.data.arc.task import ArcTask
+from jepa_lab.data.arc.task import ArcTask, Grid
 from jepa_lab.data.arc.tokenisers import Tokeniser
 from jepa_lab.data.arc.tokens import VIEW, AugmentOptions, OnlineTokens, TokenSource
 from jepa_lab.data.loader import EpochBatches
@@ -55,6 +55,7 @@ class ArcLoader(EpochBatches[ArcBatch]):
             self.examples, tokeniser, split=split, seed=seed, augment=augment if shuffle else None, families=families
         )
         self.variants = _checked(variants, online, shuffle, cache)
+        self._online = online
         self.tokens: TokenSource = online
         if cache is not None:
             self.tokens = CachedTokens.of(Path(cache) / f"{split}.tokens", online, self.variants or 1)
@@ -64,6 +65,12 @@ class ArcLoader(EpochBatches[ArcBatch]):
         other = copy.copy(self)
         other.epoch = epoch
         return other._batch(torch.arange(min(n, self.n)))
+
+    def grids_at(self, numbers: Tensor, epoch: int) -> list[Grid]:
+        """The grids of these numbers as that epoch has them."""
+        other = copy.copy(self)
+        other.epoch = epoch
+        return self._online.grids(numbers, other._variant())[VIEW]
 
     def _batch(self, index: Tensor) -> ArcBatch:
         examples, size = self.examples, len(index)

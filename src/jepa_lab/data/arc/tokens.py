@@ -67,10 +67,14 @@ class OnlineTokens:
         self._room = _rooms(examples) if self.augment or self.families else None
 
     def __call__(self, numbers: Tensor, epoch: int) -> dict[str, GridTokens]:
+        views = self.grids(numbers, epoch)
+        tokens, n = self.tokeniser([grid for view in views.values() for grid in view]), len(numbers)
+        return {view: tokens[i * n : (i + 1) * n] for i, view in enumerate(views)}
+
+    def grids(self, numbers: Tensor, epoch: int) -> dict[str, list[Grid]]:
+        """What is tokenised: the grids of these numbers under their task's transform, for the view and each family."""
         grids = [self.examples.grids[i] for i in numbers.tolist()]
-        views = {VIEW: grids} if self._room is None else self._transformed(grids, numbers, epoch)
-        tokens = self.tokeniser([grid for view in views.values() for grid in view])
-        return {view: tokens[i * len(grids) : (i + 1) * len(grids)] for i, view in enumerate(views)}
+        return {VIEW: grids} if self._room is None else self._transformed(grids, numbers, epoch)
 
     def _transformed(self, grids: list[Grid], numbers: Tensor, epoch: int) -> dict[str, list[Grid]]:
         assert self._room is not None

@@ -69,7 +69,7 @@ def brief(overlay: Mapping[str, Any]) -> str:
 def _text(value: Any) -> str:
     if isinstance(value, bool) or value is None:
         return "null" if value is None else str(value).lower()
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return f"{value:g}" if isinstance(value, float) else str(value).replace(" ", "")
 
 
 def _same(one: Any, other: Any) -> bool:

@@ -102,14 +102,31 @@ def copied_contexts(base: Base) -> str:
 
 
 def _well_posed(base: Base) -> Overlay:
-    """The problem and the network that make the target predictable, where the base has the published ones."""
+    """The problem and the network that make the target predictable, where the base has the published ones; with what
+    these need: other demonstrations in every task, transforms of grids and not of the published features."""
     wanted = (
         ("dataset.problem", "copies", "demos"),
         ("dataset.slot_features", "published", "objects"),
+        ("loss.invariance.form", "published", "true"),
         ("model.predictor", "none", "mlp"),
         ("model.projection_form", "relu_end", "linear_end"),
     )
-    return {key: better for key, worse, better in wanted if value_of(base, key) == worse}
+    change: Overlay = {key: better for key, worse, better in wanted if value_of(base, key) == worse}
+    if "dataset.problem" in change and value_of(base, "model.roles") is False:
+        change["model.roles"] = True
+    pairs = value_of(base, "dataset.synthetic.pairs")
+    if "dataset.problem" in change and isinstance(pairs, list) and sum(pairs[:1]) < 2:
+        change["dataset.synthetic.pairs"] = [3, 1]
+    return change
+
+
+def _fsq(base: Base) -> Overlay:
+    """Finite scalar quantisation, and none of what only learned codes have."""
+    learned = ("size", "commitment", "ema_decay", "init", "weight_on", "update",
+               "gumbel_start", "gumbel_end", "gumbel_share", "gumbel_scale", "usage_weight")  # fmt: skip
+    off = {f"vq.{key}": None for key in learned if value_of(base, f"vq.{key}") is not None}
+    refresh = {} if value_of(base, "vq.refresh.enabled") is False else {"vq.refresh.enabled": False}
+    return {"vq.kind": "fsq", "vq.levels": [8, 5, 5], **off, **refresh}
 
 
 WIDE: Overlay = {"loss.temperature.min": 0.03, "loss.temperature.max": 0.30}
@@ -153,7 +170,8 @@ def _all_corrections(base: Base) -> Overlay:
 
 ALL_CORRECTIONS = Step("all_corrections", "C6", "do all corrections together repair it?", _all_corrections,
                        "several defects of the codebook at once")  # fmt: skip
-FSQ = Step("fsq", "C7", "does a codebook without learned codes work?", on({"vq.kind": "fsq"}), "learned codes as such")
+FSQ = Step("fsq", "C7", "does a codebook without learned codes work?", _fsq, "learned codes as such",
+           lambda base: "it has none (vq.kind=fsq)" if value_of(base, "vq.kind") == "fsq" else "")  # fmt: skip
 
 INFO_NCE = Step("info_nce_only", "FB1", "is it an auxiliary loss?",
                 lambda base: {"vq.enabled": False, **without_losses(base, active_losses(base))},
