@@ -195,7 +195,7 @@ def main() -> None:
         raise SystemExit(f"no finished run of arc_sixth_run under {args.runs_dir}; benchmarks/arc_runs.py makes them")
     tables = {
         "order": order_table(runs[FAILING]),
-        "tried": arms_table(runs, [FAILING, *TRIED]),
+        "tried": arms_table(runs, [*BASE, *TRIED]),
         "corrections": arms_table(runs, [FAILING, *CORRECTIONS]),
         "effects": effects_table(runs, list(CORRECTIONS)),
     }

@@ -15,7 +15,7 @@ import sys
 SIXTH = "+experiment=arc_sixth_run"
 DEMOS = ["dataset.problem=demos", "dataset.synthetic.pairs=[3,1]", "model.roles=true",
          *(f"dataset.{split}_tasks={n}" for split, n in (("train", 320), ("val", 64), ("test", 64)))]  # fmt: skip
-BASE = {"the failing recipe": [SIXTH]}
+BASE = {"the failing recipe": [SIXTH], "the same with the published 768 codes": [SIXTH, "vq.size=768"]}
 TRIED = {  # what the authors tried or planned
     "no codebook": ["+experiment=arc_no_vq"],
     "no refresh": ["+experiment=arc_vq_no_refresh"],

@@ -35,7 +35,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("runs_dir", type=Path, metavar="RUNS_DIR", help="a folder with runs below it, as runs")
     parser.add_argument("--out", type=Path, default=Path("comparison_results"), help="where to write (%(default)s)")
-    parser.add_argument("--metric", metavar="KEY", help="to rank by (test/probe/class_from_z_agg, else that of val)")
+    parser.add_argument(
+        "--metric", metavar="KEY", help="to rank by (test/probe/class_from_z_agg, else test/skill, else those of val)"
+    )
     parser.add_argument(
         "--direction", choices=("max", "min"), help="what is better (min for a loss or error, else max)"
     )

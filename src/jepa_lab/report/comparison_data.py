@@ -19,6 +19,8 @@ Json = dict[str, Any]
 SECTIONS = (
     ("val/probe", "learning"),
     ("val/skill", "learning"),
+    ("val/retrieval", "learning"),
+    ("val/codebook", "rank"),
     ("train/loss", "learning"),
     ("train/gradient", "gradients"),
     ("val/z", "rank"),

@@ -19,6 +19,8 @@ FIXED = (
     "val/probe/class_from_z",
     "val/probe/relative_action_from_z",
     "val/skill",
+    "val/retrieval/top1",
+    "val/codebook/usage",
     "val/z/effective_rank",
     "val/z_agg/effective_rank",
     "val/z/feature_std",

@@ -19,7 +19,7 @@ from jepa_lab.report.paired import Arm, PairedRow, arms, control_arm, paired_tab
 from jepa_lab.report.statistics import bootstrap_interval
 
 LEVEL = 0.05
-DEFAULT = "probe/class_from_z_agg"
+DEFAULTS = ("probe/class_from_z_agg", "skill")  # the first that was measured, on the test split or else on val
 LOWER_IS_BETTER = ("loss", "error", "within_share")  # in a metric's name
 BESIDE = ("z/effective_rank", "z_agg/effective_rank", "z/feature_std", "z_agg/feature_std")
 Row = dict[str, Any]
@@ -62,13 +62,13 @@ def choose_metric(runs: Sequence[Run], wanted: str | None) -> str:
     """The key to rank by. UserError for one that no run has measured, with the nearest that some have."""
     known = {key for run in runs for key in run.last()}
     if wanted is None:
-        for split in ("test", "val"):
-            if f"{split}/{DEFAULT}" in known:
-                return f"{split}/{DEFAULT}"
+        for name in DEFAULTS:
+            for split in ("test", "val"):
+                if f"{split}/{name}" in known:
+                    return f"{split}/{name}"
         some = sorted(key for key in known if key.startswith(("test/", "val/")))[:3]
-        raise UserError(
-            f"no run has measured test/{DEFAULT}; name a metric with --metric{', as ' * bool(some)}{', '.join(some)}"
-        )
+        as_these = ", as " * bool(some) + ", ".join(some)
+        raise UserError(f"no run has measured test/{DEFAULTS[0]}; name a metric with --metric{as_these}")
     if wanted in known:
         return wanted
     near = difflib.get_close_matches(wanted, sorted(known), 3, 0.3)
