@@ -59,7 +59,7 @@ class Stages:
         for seed in self.line.seeds:
             for arm in self.line.arms:
                 if arm not in keys or weights[arm]:
-                    own = [f"{keys[arm]}={weights[arm]:g}"] if arm in keys else []
+                    own = [f"{keys[arm]}={weights[arm]:.12g}"] if arm in keys else []
                     jobs.append([*self.line.common, f"aux={arm}", f"seed={seed}", *own])
         return jobs
 
@@ -122,7 +122,7 @@ def plan_stages(line: Line, master: DictConfig, compose: Compose) -> Stages:
             weights = candidate_weights(options.weight, settings.weights, settings.span)
             arms.append(ArmTuning(name, key, options.weight, [Candidate(weight, []) for weight in weights]))
     first = [
-        [*line.common, f"aux={arm.arm}", f"seed={seed}", f"{arm.key}={c.weight:g}"]
+        [*line.common, f"aux={arm.arm}", f"seed={seed}", f"{arm.key}={c.weight:.12g}"]
         for arm in arms for c in arm.candidates for seed in dict.fromkeys(settings.seeds)
     ]  # fmt: skip
     jobs = compose(first)
