@@ -148,7 +148,7 @@ def test_a_reported_job_that_never_got_a_folder_and_an_arm_without_a_weight_are_
     lost = ArmTuning("dino", "aux.dino.weight", 1.0, [Candidate(1.0, [trial(7, None)])])
     write_tuning(tmp_path, Tuning("s", KEY, [7], [arm({1.0: [0.5]}), lost]))
     text = aux_comparison(records, tmp_path, tmp_path / "results")
-    assert "job 5 (aux=vicreg seed=2): failed (no data)" in text
+    assert "not a run: job 5, aux=vicreg seed=2 (failed: no data)" in text
     assert "dino: no weight could be chosen" in text
     rows = json.loads((tmp_path / "results" / "experiment_comparison_results.json").read_text())
     assert {row["aux_loss_type"]: row["n"] for row in rows} == {"none": 2, "vicreg": 2}

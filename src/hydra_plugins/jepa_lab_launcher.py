@@ -27,14 +27,14 @@ class SequentialLauncher(BasicLauncher):
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         from jepa_lab.sweep import job_line, print_records, read_records, summary_line
-        from jepa_lab.sweep.jobs import SweepEnded, check_jobs, compose_jobs, plan_jobs
+        from jepa_lab.sweep.jobs import SweepEnded, check_jobs, plan_jobs
 
         setup_globals()
         assert self.config is not None
         assert self.hydra_context is not None
         assert self.task_function is not None
         configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
-        jobs = compose_jobs(self.hydra_context, self.config, job_overrides, initial_job_idx)
+        jobs = self.compose(job_overrides, initial_job_idx)
         configs = check_jobs(jobs, self.config)
         records, data = plan_jobs(jobs, configs)
         print_records(records)
@@ -59,6 +59,14 @@ class SequentialLauncher(BasicLauncher):
                 raise SweepEnded
         return returns
 
+    def compose(self, job_overrides: Sequence[Sequence[str]], first: int) -> list[DictConfig]:
+        """The configuration of every job, its number in it."""
+        from jepa_lab.sweep.jobs import compose_jobs
+
+        assert self.config is not None
+        assert self.hydra_context is not None
+        return compose_jobs(self.hydra_context, self.config, job_overrides, first)
+
 
 class CheckLauncher(SequentialLauncher):
     """Lists the jobs with their runs and states, reads the data, builds every model, trains nothing."""
@@ -68,12 +76,11 @@ class CheckLauncher(SequentialLauncher):
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         from jepa_lab.errors import UserError
         from jepa_lab.sweep import print_records, summary_line
-        from jepa_lab.sweep.jobs import check_jobs, compose_jobs, plan_jobs
+        from jepa_lab.sweep.jobs import check_jobs, plan_jobs
 
         setup_globals()
         assert self.config is not None
-        assert self.hydra_context is not None
-        jobs = compose_jobs(self.hydra_context, self.config, job_overrides, initial_job_idx)
+        jobs = self.compose(job_overrides, initial_job_idx)
         records, data = plan_jobs(jobs, check_jobs(jobs, self.config), build=True)
         print_records(records)
         print(f"{summary_line(records)}\n{data}".rstrip(), flush=True)

@@ -150,7 +150,8 @@ def run_stages(stages: Stages, launch: Launch) -> None:
             print(f"first stage: {len(stages.first)} jobs choose the weights by {stages.tuning.metric}", flush=True)
             launch(stages.first, 0)
             done = len(stages.first)
-        if any(record.state not in ENDED for record in read_records(sweep_dir)):
+        records = read_records(sweep_dir)
+        if len(records) < done or any(record.state not in ENDED for record in records):
             raise SweepEnded
         tuning = measured_tuning(stages.tuning)
         write_tuning(sweep_dir, tuning)

@@ -27,17 +27,19 @@ def aux_comparison(records: Sequence[Record], sweep_dir: Path, results: Path) ->
     runs, lost = [], []
     for record in second:
         try:
-            runs.append(read_run(Path(record.run_dir or "")) if record.run_dir else None)
+            if record.run_dir is None:  # it failed before it had a folder
+                raise ValueError(f"{record.state}: {record.reason}" if record.reason else record.state)
+            runs.append(read_run(Path(record.run_dir)))
         except (OSError, ValueError) as error:
-            lost.append((record.run_dir or "", str(error)))
+            words = " ".join(word for word in record.words if word.startswith(("aux=", "seed=")))
+            lost.append((f"job {record.job}, {words}", str(error)))
     out = free_folder(results, tuning.sweep)
     control = "none" if any("aux=none" in record.words for record in second) else None
     request = Request("test/" + tuning.metric.removeprefix("val/"), "max", control, arm_keys=("aux",))
     try:
-        found = Found([run for run in runs if run is not None], lost)
-        if not found.runs:
+        if not runs:
             raise UserError("no run of the second stage has begun")
-        written = write_found(found, out, request, [*tuning_lines(tuning), *unreported_lines(second)])
+        written = write_found(Found(runs, lost), out, request, tuning_lines(tuning))
         paths = [*written.paths, write_tuning(out, tuning)]
     except UserError as error:
         return "\n".join([f"no comparison yet: {error}", *tuning_lines(tuning)])
@@ -69,15 +71,6 @@ def tuning_lines(tuning: Tuning) -> list[str]:
         "nowhere; weights with the fewest collapsed or failed runs first."
     )
     return [head, *(_arm_line(arm, tuning.metric) for arm in tuning.arms)]
-
-
-def unreported_lines(records: Sequence[Record]) -> list[str]:
-    """Jobs of the second stage that failed before they had a folder: no run says so."""
-    return [
-        f"job {record.job} ({' '.join(w for w in record.words if w.startswith(('aux', 'seed')))}): {record.state}"
-        f"{f' ({record.reason})' if record.reason else ''}"
-        for record in records if record.run_dir is None
-    ]  # fmt: skip
 
 
 def _arm_line(arm: ArmTuning, metric: str) -> str:

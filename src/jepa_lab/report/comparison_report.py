@@ -49,7 +49,7 @@ def write_report(runs_dir: Path, out: Path, request: Request | None = None) -> W
 
 
 def write_found(found: Found, out: Path, request: Request | None = None, about: Sequence[str] = ()) -> Written:
-    """The same of runs that were found; `about`: lines on how they came about, in the summary and on the page."""
+    """The same of runs that were found; `about`: lines on what came before them, for summary and page."""
     request = request or Request()
     _require_folder(out)
     metric = choose_metric(found.runs, request.metric)
@@ -60,8 +60,8 @@ def write_found(found: Found, out: Path, request: Request | None = None, about: 
         out.mkdir(parents=True, exist_ok=True)
         models, without = export_models(rankings, out)
         text = summary_text(rankings, found.skipped, [*notes, *unread, *without], about)
-        told = [*about, *(f"not a run: {path} ({why})" for path, why in found.skipped), *notes, *unread, *without]
-        data = page_data(rankings, histories, _commands(found.runs), out, told)
+        told = [*(f"not a run: {path} ({why})" for path, why in found.skipped), *notes, *unread, *without]
+        data = page_data(rankings, histories, _commands(found.runs), out, told, about)
         write_json(out / RESULTS, result_rows(rankings, models, out))
         write_atomic(out / SUMMARY, text)
         write_comparison_page(out / PAGE, data, text, f"{len(found.runs)} runs compared")

@@ -72,7 +72,7 @@ def summary_text(
     notes: Sequence[str] = (),
     about: Sequence[str] = (),
 ) -> str:
-    """comparison_summary.txt; `about`: lines on how the runs came about."""
+    """comparison_summary.txt; `about`: lines on what came before the runs."""
     blocks: list[list[str]] = []
     for ranking in rankings:
         if ranking.name:
