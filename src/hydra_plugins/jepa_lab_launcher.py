@@ -12,7 +12,7 @@ from pathlib import Path
 from hydra._internal.core_plugins.basic_launcher import BasicLauncher
 from hydra.core.config_store import ConfigStore
 from hydra.core.utils import JobReturn, configure_log, run_job, setup_globals
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig
 
 for name, kind in (("sequential", "SequentialLauncher"), ("check", "CheckLauncher")):
     target = {"_target_": f"hydra_plugins.jepa_lab_launcher.{kind}"}
@@ -63,19 +63,17 @@ class SequentialLauncher(BasicLauncher):
 
     def compose(self, job_overrides: Sequence[Sequence[str]], first: int) -> list[DictConfig]:
         """The configuration of every job, its number in it."""
+        from jepa_lab.sweep.jobs import compose_jobs
+
         assert self.config is not None
         assert self.hydra_context is not None
-        jobs = []
-        for number, overrides in enumerate(job_overrides, start=first):
-            job = self.hydra_context.config_loader.load_sweep_config(self.config, list(overrides))
-            with open_dict(job):
-                job.hydra.job.id = job.hydra.job.num = number
-            jobs.append(job)
-        return jobs
+        return compose_jobs(self.hydra_context, self.config, job_overrides, first)
 
 
 class CheckLauncher(SequentialLauncher):
     """Lists the jobs with their runs and states, reads the data, builds every model, trains nothing."""
+
+    only_looks = True  # a sweeper with several stages lists them all
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         from jepa_lab.errors import UserError

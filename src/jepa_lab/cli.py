@@ -166,6 +166,11 @@ def _show_sweep(sweep_dir: Path) -> list[int]:
     print()
     print_records(records)
     print(f"{summary_line(records)}\n", flush=True)
+    if Begin.report == "aux_comparison":
+        from jepa_lab.report.aux_comparison import aux_comparison
+
+        print(aux_comparison(records, sweep_dir, Begin.results), flush=True)
+        return [r.code for r in records]
     runs = list(dict.fromkeys(Path(r.run_dir) for r in records if r.run_dir))
     comparison = compare(runs)
     if comparison.rows:

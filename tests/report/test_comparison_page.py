@@ -8,7 +8,8 @@ import pytest
 
 from browser import Browser, find_chromium
 from comparison_runs import every_state, make_run
-from jepa_lab.report.comparison_report import Request, write_report
+from jepa_lab.report.comparison_report import Request, write_found, write_report
+from jepa_lab.report.found import find_runs
 
 CELLS = "[...document.querySelectorAll('#{table} tbody tr')].map(r => r.cells[{column}].textContent)"
 
@@ -131,6 +132,21 @@ def test_filters_narrow_the_runs_together_and_say_how_many_are_left(opened: Brow
     opened.value("(e => { e.value = 'MEMORY'; e.dispatchEvent(new Event('input')); })"
                  "(document.getElementById('filter-text'))")  # fmt: skip
     assert column(opened, "runs-table", "arm") == ["partial"]
+
+
+def test_what_came_before_the_runs_has_a_section_of_its_own_where_there_is_any(
+    opened: Browser, page: Path, tmp_path: Path
+) -> None:
+    assert opened.value("document.querySelector('#about')") is None
+    for seed in (0, 1):
+        make_run(tmp_path / "runs", "one", seed)
+        make_run(tmp_path / "runs", "two", seed)
+    told = ["Tuning: <b>two</b> weights", "one: 0.1"]
+    opened.open(write_found(find_runs(tmp_path / "runs"), tmp_path / "out", about=told).paths[-1])
+    assert opened.value("[...document.querySelectorAll('#about li')].map(l => l.textContent)") == told
+    assert opened.value("document.querySelector('nav a[href=\"#about\"]') !== null")
+    assert "Tuning" not in opened.value("document.querySelector('#missing').innerText")
+    assert opened.errors == []
 
 
 def test_what_runs_wrote_is_shown_as_text_and_never_run(opened: Browser) -> None:

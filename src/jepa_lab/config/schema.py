@@ -159,13 +159,33 @@ class DiagnosisConfig:
 
 
 @dataclass
+class TuningConfig:
+    """How aux_comparison chooses the weight of every arm, on validation."""
+
+    weights: int = 5  # tried for every arm, log-spaced around its own
+    span: float = 100.0  # the largest over the smallest
+    seeds: list[int] = field(default_factory=lambda: [1000, 1001])  # reported nowhere
+    metric: str = "val/probe/class_from_z_agg"  # its last value; the same on test is reported
+
+    def validate(self) -> None:
+        at_least("sweep.tuning.weights", self.weights, 1)
+        at_least("sweep.tuning.span", self.span, 1.0, exclusive=True)
+        if not self.seeds:
+            raise ValueError("sweep.tuning.seeds=[]: one seed or more to choose the weights with, as [1000,1001]")
+        one_of("sweep.tuning.metric", self.metric, CHOOSING[1:])
+
+
+@dataclass
 class SweepConfig:
     fail_fast: bool = False
     control: str | None = None  # name of an experiment, or settings as key=value key=value
-    report: str | None = None  # views_grid: what is made of the sweep's runs at its end, beside the comparison
+    report: str | None = None  # views_grid, aux_comparison: what is made of the sweep's runs at its end
+    results: str = "comparison_results"  # the folder that aux_comparison writes
+    tuning: TuningConfig = field(default_factory=TuningConfig)
 
     def validate(self) -> None:
-        one_of("sweep.report", self.report, [None, "views_grid"])
+        one_of("sweep.report", self.report, [None, "views_grid", "aux_comparison"])
+        self.tuning.validate()
 
 
 @dataclass

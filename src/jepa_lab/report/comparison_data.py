@@ -34,13 +34,16 @@ def page_data(
     commands: Mapping[str, str],
     out: Path,
     notes: Sequence[str] = (),
+    about: Sequence[str] = (),
 ) -> Json:
-    """Everything in the page. `histories` and `commands` by run_dir; `out` is where the page lies, for its links."""
+    """Everything in the page. `histories` and `commands` by run_dir; `out` is where the page lies, for its links;
+    `about`: lines on what came before the runs."""
     metric = rankings[0].metric
     return {
         "metric": {**_unit(metric), "key": metric, "name": metric_name(metric), "direction": rankings[0].direction},
         "groups": [_group(ranking, histories, commands, out) for ranking in rankings],
         "notes": list(notes),
+        "about": list(about),
     }
 
 

@@ -14,7 +14,7 @@ from jepa_lab.report.comparison_data import page_data
 from jepa_lab.report.comparison_page import write_comparison_page
 from jepa_lab.report.curves import read_curves
 from jepa_lab.report.export import export_models, result_rows
-from jepa_lab.report.found import find_runs, groups
+from jepa_lab.report.found import Found, find_runs, groups
 from jepa_lab.report.ranking import Ranking, choose_metric, counterpart, direction_of, rank_runs
 from jepa_lab.report.ranking_text import summary_text
 
@@ -44,10 +44,14 @@ class Written:
 def write_report(runs_dir: Path, out: Path, request: Request | None = None) -> Written:
     """Compares all runs below `runs_dir` and writes into `out`. UserError for what cannot be compared, and where
     `out` cannot be written."""
+    _require_folder(out)
+    return write_found(find_runs(runs_dir, out), out, request)
+
+
+def write_found(found: Found, out: Path, request: Request | None = None, about: Sequence[str] = ()) -> Written:
+    """The same of runs that were found; `about`: lines on what came before them, for summary and page."""
     request = request or Request()
-    if out.exists() and not out.is_dir():
-        raise UserError(f"--out {out}: a file is there, a folder is needed")
-    found = find_runs(runs_dir, out)
+    _require_folder(out)
     metric = choose_metric(found.runs, request.metric)
     direction = request.direction or direction_of(metric)
     rankings, notes = _rankings(found.runs, metric, direction, request)
@@ -55,15 +59,20 @@ def write_report(runs_dir: Path, out: Path, request: Request | None = None) -> W
     try:
         out.mkdir(parents=True, exist_ok=True)
         models, without = export_models(rankings, out)
-        text = summary_text(rankings, found.skipped, [*notes, *unread, *without])
+        text = summary_text(rankings, found.skipped, [*notes, *unread, *without], about)
         told = [*(f"not a run: {path} ({why})" for path, why in found.skipped), *notes, *unread, *without]
-        data = page_data(rankings, histories, _commands(found.runs), out, told)
+        data = page_data(rankings, histories, _commands(found.runs), out, told, about)
         write_json(out / RESULTS, result_rows(rankings, models, out))
         write_atomic(out / SUMMARY, text)
         write_comparison_page(out / PAGE, data, text, f"{len(found.runs)} runs compared")
     except OSError as error:
         raise UserError(f"--out {out}: cannot write {error.filename or out} ({error.strerror or error})") from None
     return Written(text, [out / name for name in (RESULTS, SUMMARY, PAGE)], rankings)
+
+
+def _require_folder(out: Path) -> None:
+    if out.exists() and not out.is_dir():
+        raise UserError(f"--out {out}: a file is there, a folder is needed")
 
 
 def _rankings(runs: Sequence[Run], metric: str, direction: str, request: Request) -> tuple[list[Ranking], list[str]]:

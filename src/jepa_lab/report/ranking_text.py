@@ -66,8 +66,13 @@ def grid(ranking: Ranking) -> list[list[str]]:
     return rows
 
 
-def summary_text(rankings: Sequence[Ranking], skipped: Sequence[tuple[str, str]], notes: Sequence[str] = ()) -> str:
-    """comparison_summary.txt."""
+def summary_text(
+    rankings: Sequence[Ranking],
+    skipped: Sequence[tuple[str, str]],
+    notes: Sequence[str] = (),
+    about: Sequence[str] = (),
+) -> str:
+    """comparison_summary.txt; `about`: lines on what came before the runs."""
     blocks: list[list[str]] = []
     for ranking in rankings:
         if ranking.name:
@@ -80,6 +85,7 @@ def summary_text(rankings: Sequence[Ranking], skipped: Sequence[tuple[str, str]]
         blocks.append(["Missing, failed, left out", *(_wrapped(line) for line in missing)] if missing else [])
         if len(ranking.arms) > 1:
             blocks.append(["Statistics", paired_text([one.paired for one in _control_first(ranking)])])
+    blocks.append([_wrapped(line) for line in about])
     blocks.append([f"not a run: {path} ({why})" for path, why in skipped] + list(notes))
     return "\n\n".join("\n".join(block) for block in blocks if block) + "\n"
 

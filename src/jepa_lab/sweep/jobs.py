@@ -7,7 +7,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig
+from hydra.types import HydraContext
+from omegaconf import DictConfig, OmegaConf, open_dict
 
 from jepa_lab.config import AnyConfig, ToyConfig
 from jepa_lab.errors import UserError
@@ -19,6 +20,19 @@ TO_DO = {"new": "to do", "restart": "to do", "resume": "to resume", "skip": "don
 
 class SweepEnded(BaseException):
     """Unwinds the sweeper: a job was asked to stop, or failed where the sweep is to end then."""
+
+
+def compose_jobs(
+    context: HydraContext, master: DictConfig, job_overrides: Sequence[Sequence[str]], first: int = 0
+) -> list[DictConfig]:
+    """The configuration of every job, its number in it, counted from `first`."""
+    jobs = []
+    for number, overrides in enumerate(job_overrides, start=first):
+        job = context.config_loader.load_sweep_config(master, list(overrides))
+        with open_dict(job):
+            job.hydra.job.id = job.hydra.job.num = number
+        jobs.append(job)
+    return jobs
 
 
 def check_jobs(jobs: Sequence[DictConfig], master: DictConfig) -> list[AnyConfig]:
@@ -99,8 +113,6 @@ def plan_jobs(
 
 def without_hydra(job: DictConfig) -> DictConfig:
     """The configuration of the job as it will see it."""
-    from omegaconf import OmegaConf, open_dict
-
     plain = OmegaConf.create(job)
     with open_dict(plain):
         plain.pop("hydra", None)

@@ -82,8 +82,10 @@ class Begin(Callback):
     sweep_dir: Path | None = None
     control: str = ""
     report: str = ""
+    results = Path("comparison_results")
 
     def on_multirun_start(self, config: Any, **kwargs: Any) -> None:
         Begin.sweep_dir, Begin.control = Path(config.hydra.sweep.dir), str(config.sweep.control or "")
         Begin.report = str(config.sweep.get("report") or "")
+        Begin.results = Path(config.sweep.get("results") or Begin.results)
         shutil.rmtree(Begin.sweep_dir / "jobs", ignore_errors=True)

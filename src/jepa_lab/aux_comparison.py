@@ -1,0 +1,200 @@
+"""+experiment=aux_comparison: weights chosen on validation with seeds of their own, then fresh seeds with them.
+
+Both stages are ordinary jobs of an ordinary sweep; what was chosen is kept in tuning.json of the sweep's folder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from hydra.core.override_parser.types import Override
+from omegaconf import DictConfig
+
+from jepa_lab.config import Config
+from jepa_lab.errors import UserError
+from jepa_lab.sweep.jobs import SweepEnded, check_jobs, plan_jobs
+from jepa_lab.sweep.records import read_records
+from jepa_lab.sweep.tuning import (
+    FILE,
+    ArmTuning,
+    Candidate,
+    Trial,
+    Tuning,
+    candidate_weights,
+    measured,
+    read_tuning,
+    write_tuning,
+)
+
+Words = list[str]
+ENDED = ("done", "resumed", "skipped", "failed")
+
+
+@dataclass(frozen=True)
+class Line:
+    """What the command line asks for: arms, the seeds to report, and the words that all jobs share."""
+
+    arms: list[str]
+    seeds: list[int]
+    common: Words
+
+
+@dataclass(frozen=True)
+class Stages:
+    """The jobs of both stages; `tuning` knows its runs, not yet what they gave."""
+
+    line: Line
+    master: DictConfig
+    tuning: Tuning
+    first: list[Words]
+
+    def second(self, tuning: Tuning, by_default: bool = False) -> list[Words]:
+        """The reported jobs with the chosen weights, seed by seed, so that a sweep that is cut short still has pairs.
+        Without an arm that has no weight; it has its own `by_default`."""
+        weights = {arm.arm: arm.chosen.weight if arm.chosen else arm.default * by_default for arm in tuning.arms}
+        keys = {arm.arm: arm.key for arm in tuning.arms}
+        jobs = []
+        for seed in self.line.seeds:
+            for arm in self.line.arms:
+                if arm not in keys or weights[arm]:
+                    own = [f"{keys[arm]}={weights[arm]:.12g}"] if arm in keys else []
+                    jobs.append([*self.line.common, f"aux={arm}", f"seed={seed}", *own])
+        return jobs
+
+
+Compose = Callable[[Sequence[Sequence[str]]], list[DictConfig]]
+Launch = Callable[[Sequence[Sequence[str]], int], object]
+
+
+def read_line(overrides: Sequence[Override]) -> Line:
+    """The parsed words of a command line, where a later one replaces an earlier one. UserError for no seed, and for a
+    second thing that is swept."""
+    latest = {override.get_key_element(): override for override in overrides}
+    texts: dict[str, list[str]] = {}
+    for key, override in latest.items():
+        swept = override.is_sweep_override()
+        texts[key] = list(override.sweep_string_iterator()) if swept else [override.get_value_element_as_str()]
+        if swept and key not in ("aux", "seed"):
+            raise UserError(
+                f"{override.input_line}: a comparison sweeps aux and seed, on one setting of everything else; "
+                f"give {key} one value"
+            )
+    arms, seeds = (list(dict.fromkeys(texts.pop(key, []))) for key in ("aux", "seed"))
+    if not seeds:
+        raise UserError(f"{latest['seed'].input_line}: no seed to report; give one or more, as seed=range(0,8)")
+    if not arms:
+        raise UserError(f"{latest['aux'].input_line}: no arm to compare; give one or more, as aux=none,vicreg")
+    try:
+        numbers = [int(seed) for seed in seeds]
+    except ValueError:
+        raise UserError(f"seed={','.join(seeds)}: expected whole numbers, as seed=0,1,2") from None
+    return Line(arms, numbers, [f"{key}={value}" for key, (value,) in texts.items()])
+
+
+def plan_stages(line: Line, master: DictConfig, compose: Compose) -> Stages:
+    """All jobs, composed and checked before the first starts. UserError for what cannot be compared."""
+    jobs = compose([[*line.common, f"aux={arm}", f"seed={line.seeds[0]}"] for arm in line.arms])
+    for text, job in zip(line.arms, jobs, strict=True):
+        rate = job.loss.get("lambda_rate")
+        if rate:
+            raise UserError(f"loss.lambda_rate={rate:g}: must be 0 in every arm; the arm aux=coding_rate is this rate")
+        if len(job.get("aux") or {}) > 1:
+            raise UserError(f"aux={text}: an arm is one loss, with one weight to tune; run several by themselves")
+    configs = [config for config in check_jobs(jobs, master) if isinstance(config, Config)]
+    if len(configs) < len(jobs):
+        raise UserError(f"{jobs[0].name}: only experiments of seq-JEPA have the group aux")
+    settings = configs[0].sweep.tuning
+    both = sorted({*settings.seeds} & {*line.seeds})
+    if both:
+        raise UserError(
+            f"sweep.tuning.seeds={_list(settings.seeds)}: seed {both[0]} is reported too; a weight must not be chosen "
+            "on a seed that is reported"
+        )
+    _require_metric(configs[0], settings.metric)
+    arms = []
+    for config in configs:
+        for name, options in config.aux.items():
+            key = f"aux.{name}.weight"
+            if not options.weight > 0:
+                raise UserError(f"{key}={options.weight:g}: must be above 0; the weights to try are spaced around it")
+            weights = candidate_weights(options.weight, settings.weights, settings.span)
+            arms.append(ArmTuning(name, key, options.weight, [Candidate(weight, []) for weight in weights]))
+    first = [
+        [*line.common, f"aux={arm.arm}", f"seed={seed}", f"{arm.key}={c.weight:.12g}"]
+        for arm in arms for c in arm.candidates for seed in dict.fromkeys(settings.seeds)
+    ]  # fmt: skip
+    jobs = compose(first)
+    records, _ = plan_jobs(jobs, check_jobs(jobs, master))
+    found = iter(records)
+    for arm in arms:
+        for candidate in arm.candidates:
+            for seed in dict.fromkeys(settings.seeds):
+                record = next(found)
+                candidate.trials.append(Trial(seed, record.run_id or "", record.run_dir or ""))
+    sweep_dir = Path(master.hydra.sweep.dir)
+    return Stages(line, master, Tuning(sweep_dir.name, settings.metric, list(settings.seeds), arms), first)
+
+
+def run_stages(stages: Stages, launch: Launch) -> None:
+    """Both stages, each by `launch`. SweepEnded where the first was stopped before its end."""
+    sweep_dir = Path(stages.master.hydra.sweep.dir)
+    kept = None if stages.master.on_existing == "restart" else read_tuning(sweep_dir)
+    done = 0
+    if kept is not None and kept.settled and kept.same_runs(stages.tuning):
+        tuning = kept
+        print(f"weights as chosen before: {chosen_text(tuning)} ({sweep_dir / FILE})", flush=True)
+    else:
+        if stages.first:
+            print(f"first stage: {len(stages.first)} jobs choose the weights by {stages.tuning.metric}", flush=True)
+            launch(stages.first, 0)
+            done = len(stages.first)
+        records = read_records(sweep_dir)
+        if len(records) < done or any(record.state not in ENDED for record in records):
+            raise SweepEnded
+        tuning = measured_tuning(stages.tuning)
+        write_tuning(sweep_dir, tuning)
+    second = stages.second(tuning)
+    weights = f" with {chosen_text(tuning)}" if tuning.arms else ""
+    print(f"\nsecond stage: {len(second)} jobs are reported{weights}", flush=True)
+    if second:
+        launch(second, done)
+
+
+def check_stages(stages: Stages, launch: Launch) -> None:
+    """Lists the jobs of both stages; trains and writes nothing."""
+    if stages.first:
+        launch(stages.first, 0)
+    tuning = measured_tuning(stages.tuning)
+    open_yet = [arm.arm for arm in tuning.arms if arm.chosen is None]
+    own = f"; those of {', '.join(open_yet)} are still to be chosen, and shown as they are by default" * bool(open_yet)
+    print(f"\nsecond stage, with the chosen weights{own}", flush=True)
+    launch(stages.second(tuning, by_default=True), len(stages.first))
+
+
+def measured_tuning(tuning: Tuning) -> Tuning:
+    """The same with what the runs on disk gave."""
+    return Tuning(tuning.sweep, tuning.metric, tuning.seeds, [measured(arm, tuning.metric) for arm in tuning.arms])
+
+
+def chosen_text(tuning: Tuning) -> str:
+    """'vicreg 0.316, dino no weight'."""
+    parts = [f"{arm.arm} {arm.chosen.weight:g}" if arm.chosen else f"{arm.arm} no weight" for arm in tuning.arms]
+    return ", ".join(parts) or "no arm has a weight"
+
+
+def _require_metric(config: Config, metric: str) -> None:
+    """UserError if runs with such images and views will not measure it."""
+    from jepa_lab.build import build_views
+    from jepa_lab.measurable import missing
+    from jepa_lab.plan import build_data
+
+    splits = build_data(config)
+    reason = missing(metric, splits.train.n_classes, build_views(config, splits.train))
+    if reason:
+        raise UserError(f"sweep.tuning.metric={metric}: not measured, {reason}")
+
+
+def _list(seeds: Sequence[int]) -> str:
+    return f"[{','.join(map(str, seeds))}]"

@@ -1,0 +1,151 @@
+"""The weight of every arm of a comparison, chosen on validation: what was tried, what came of it, what was taken."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+FILE = "tuning.json"
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One tuning run. value: the metric's last one; None, with `why`, where the run did not complete or lacks it."""
+
+    seed: int
+    run_id: str
+    run_dir: str
+    value: float | None = None
+    collapsed: bool = False
+    why: str | None = None
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A weight and its runs, one a seed."""
+
+    weight: float
+    trials: list[Trial]
+
+    @property
+    def mean(self) -> float | None:
+        """Of the metric over the runs that have it; None without any."""
+        values = [t.value for t in self.trials if t.value is not None]
+        return sum(values) / len(values) if values else None
+
+    @property
+    def bad(self) -> int:
+        """Runs that collapsed or gave no value."""
+        return sum(t.collapsed or t.value is None for t in self.trials)
+
+
+@dataclass(frozen=True)
+class ArmTuning:
+    """An arm, the key of its weight, the weight that it has by itself, and what was tried."""
+
+    arm: str
+    key: str
+    default: float
+    candidates: list[Candidate] = field(default_factory=list)
+
+    @property
+    def chosen(self) -> Candidate | None:
+        """The candidate with the fewest runs that collapsed or failed; of those the highest mean; of equal ones the
+        nearest to the arm's own weight. None where no run gave a value."""
+        usable = [(c.bad, -c.mean, self._distance(c), c.weight, c) for c in self.candidates if c.mean is not None]
+        return min(usable, key=lambda one: one[:-1])[-1] if usable else None
+
+    def _distance(self, candidate: Candidate) -> float:
+        return round(abs(math.log(candidate.weight / self.default)), 9)
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """All arms that have a weight. sweep: the folder's name of the sweep that this belongs to."""
+
+    sweep: str
+    metric: str
+    seeds: list[int]
+    arms: list[ArmTuning]
+
+    @property
+    def settled(self) -> bool:
+        """Whether every run gave a value, so that another start could only find the same."""
+        return all(t.value is not None for arm in self.arms for c in arm.candidates for t in c.trials)
+
+    def same_runs(self, other: Tuning) -> bool:
+        """Whether both are of the same runs, compared by the same metric."""
+        return (self.sweep, self.metric, self._runs()) == (other.sweep, other.metric, other._runs())
+
+    def _runs(self) -> dict[tuple[str, float, int], str]:
+        return {(a.arm, c.weight, t.seed): t.run_id for a in self.arms for c in a.candidates for t in c.trials}
+
+
+def candidate_weights(default: float, count: int, span: float) -> list[float]:
+    """`count` weights above 0, log-spaced, with `default` in the middle and the last `span` times the first; in three
+    digits. The default alone for a count of 1."""
+    if count == 1:
+        return [default]
+    steps = [-0.5 + i / (count - 1) for i in range(count)]
+    return [default if abs(step) < 1e-9 else float(f"{default * span**step:.3g}") for step in steps]
+
+
+def measured(arm: ArmTuning, metric: str) -> ArmTuning:
+    """The same with what the runs gave, read from their folders."""
+    candidates = [Candidate(c.weight, [_read(t, metric) for t in c.trials]) for c in arm.candidates]
+    return ArmTuning(arm.arm, arm.key, arm.default, candidates)
+
+
+def _read(trial: Trial, metric: str) -> Trial:
+    from jepa_lab.report.comparison import read_run
+    from jepa_lab.report.differences import NOT_COLLAPSED
+
+    bare = replace(trial, value=None, collapsed=False)
+    try:
+        run = read_run(Path(trial.run_dir))
+    except (OSError, ValueError) as error:
+        return replace(bare, why=str(error))
+    state, reason = run.status.get("state"), run.status.get("reason")
+    if state != "completed":
+        return replace(bare, why=f"{state}: {reason}" if reason else str(state))
+    value = run.last().get(metric)
+    status = str((run.summary.get("verdict") or {}).get("status") or "")
+    if value is None or not math.isfinite(value):
+        return replace(bare, why=f"no finite {metric}")
+    return replace(bare, value=value, collapsed=bool(status) and status not in NOT_COLLAPSED)
+
+
+def write_tuning(folder: Path, tuning: Tuning) -> Path:
+    """Writes tuning.json: for every arm the weight that was chosen, and all candidates with their figures. OSError."""
+    from jepa_lab.ledger.atomic import write_json
+
+    path = folder / FILE
+    arms = [
+        {**asdict(arm), "chosen": arm.chosen.weight if arm.chosen else None,
+         "candidates": [{**asdict(c), "mean": c.mean, "collapsed_or_failed": c.bad} for c in arm.candidates]}
+        for arm in tuning.arms
+    ]  # fmt: skip
+    write_json(path, {**asdict(tuning), "arms": arms})
+    return path
+
+
+def read_tuning(folder: Path) -> Tuning | None:
+    """What `write_tuning` wrote into `folder`; None if there is none that can be read."""
+    try:
+        content = json.loads((folder / FILE).read_text(encoding="utf-8"))
+        arms = [
+            ArmTuning(a["arm"], a["key"], a["default"], [_candidate(c) for c in a["candidates"]])
+            for a in content["arms"]
+        ]
+        return Tuning(content["sweep"], content["metric"], list(content["seeds"]), arms)
+    except (OSError, ValueError, TypeError, LookupError):
+        return None
+
+
+def _candidate(content: dict[str, Any]) -> Candidate:
+    trials: Sequence[dict[str, Any]] = content["trials"]
+    return Candidate(content["weight"], [Trial(**t) for t in trials])
