@@ -106,6 +106,7 @@ def test_an_experiment_that_is_unknown_here_gets_no_commands(
         ("completed", None, "completed, step 1000"),
         (None, None, "unknown, step 1000"),
     ],
+    ids=["running", "killed", "stopped", "completed", "unknown"],
 )
 def test_a_run_is_judged_whatever_its_state_and_the_state_is_told(
     folder: Callable[..., Path], capsys: pytest.CaptureFixture[str], state: str | None, pid: int | None, says: str

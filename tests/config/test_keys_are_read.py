@@ -23,7 +23,7 @@ from jepa_lab.run import train
 from jepa_lab.toy import train_toy
 
 PACKAGE = str(Path(schema.__file__).parents[1])
-NOT_READING = ("validate", "check", "__init__", "__eq__", "__repr__")
+NOT_READING = ("validate", "validate_run", "check", "__init__", "__eq__", "__repr__")
 # read where the configuration is composed: each changes the key that it is named for
 COMPOSED = {
     "recipe.lambda_rate": "loss.lambda_rate",
