@@ -3,6 +3,8 @@
 VENV ?= .venv
 PYTHON ?= python3
 EXTRAS ?=
+# test processes side by side; each takes about a core and 1.5 GB
+JOBS ?= 2
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.jepa-lab-installed
 
@@ -27,7 +29,7 @@ demo-toy: setup
 	$(BIN)/python -m jepa_lab.heatmaps runs/linear_byol_sweep --where epochs=2000 --out runs/figures/linear_byol
 
 test: setup
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
 lint: setup
 	$(BIN)/ruff check .
