@@ -121,6 +121,7 @@ def _kill_at(point: str, nth: int) -> None:
     from jepa_lab.callbacks import checkpoints, probes, target_ema
     from jepa_lab.ledger import atomic, segments
     from jepa_lab.modules import seq_jepa
+    from jepa_lab.report import outcome
 
     visits = 0
 
@@ -167,6 +168,6 @@ def _kill_at(point: str, nth: int) -> None:
     elif point == "a write of the metrics":
         before(segments, "replace_file")
     elif point == "the figures":
-        before(run, "show_outcome")
+        before(outcome, "show_outcome")
     elif point == "the summary":
         before(run, "write_summary")

@@ -252,3 +252,11 @@ def test_the_gumbel_temperature_is_at_its_end_after_its_share_of_the_run(make_ar
     result = train(make_arc("vq.gumbel_share=0.1", "dataset.epochs=1", experiment="arc_gumbel"))
     assert result.module is not None
     assert result.module.vq.temperature == 0.1
+
+
+def test_under_bf16_a_run_is_finite_and_its_codebook_stays_in_float32(make_arc: Make) -> None:
+    result = train(make_arc("precision=bf16", "dataset.epochs=1", "loss.sigreg.weight=0.1"))
+    assert result.state == "completed"
+    assert result.module is not None
+    assert result.module.vq.codebook.dtype == torch.float32
+    assert all(math.isfinite(v) for k, v in result.metrics.items() if k.startswith(("train/loss/", "val/loss/")))

@@ -20,6 +20,7 @@ CONFIG: dict[str, Any] = {
     "loss": {"lambda_rate": 0.001, "rate_target": "z_agg", "betas": [0.9, 0.999]},
     "precision": {"name": "fp32"},
     "monitor": {"log_every": 10, "save_every_s": 60.0},
+    "vq": {"size": 128, "window_tokens": 16384},
     "diagnosis": {"on_nan": "stop", "stop_on": []},
     "hardware": {"name": "auto", "accelerator": "auto", "devices": 1, "strategy": "auto", "workers": 0, "threads": 2},
 }
