@@ -93,7 +93,8 @@ def test_the_configuration_is_left_as_it_was() -> None:
 
 def test_the_counted_part_holds_what_changes_results_and_nothing_else() -> None:
     counted = counted_part(CONFIG)
-    assert set(counted) == {"seed", "name", "loss", "precision", "monitor", "diagnosis", "hardware"}
+    assert set(counted) == {"seed", "name", "loss", "precision", "monitor", "vq", "diagnosis", "hardware"}
+    assert counted["vq"] == {"size": 128}
     assert counted["hardware"] == {"threads": 2}
 
 
