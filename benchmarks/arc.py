@@ -8,7 +8,6 @@ Reads the runs that benchmarks/arc_runs.py makes and writes the tables between t
 
 from __future__ import annotations
 
-import argparse
 import json
 import statistics
 from collections import Counter
@@ -18,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from arc_runs import ARMS, BASE, CORRECTIONS, REAL, TRIED
-from documents import mean, write_tables
+from documents import arguments, mean, save_figure, write_tables
 from jepa_lab.diagnosis.commands import composed
 from jepa_lab.diagnosis.finding import History
 from jepa_lab.diagnosis.investigation.run_verdict import RunVerdict, run_verdict
@@ -177,19 +176,13 @@ def draw(runs: Mapping[str, Arm], path: Path, second: str = "everything") -> Non
         axis.set_axisbelow(True)
         axis.set_ylim(bottom=min(0.0, axis.get_ylim()[0]))
     axes[0].legend(frameon=False, fontsize=9)
-    figure.tight_layout()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=110)
+    save_figure(figure, path, dpi=110)
     plt.close(figure)
 
 
 def main() -> None:
     """Prints the tables, or writes them into the document."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--runs-dir", type=Path, default=Path("runs"))
-    parser.add_argument("--out", type=Path, help="the document whose tables are replaced; without it they are printed")
-    parser.add_argument("--figure", type=Path)
-    args = parser.parse_args()
+    args = arguments(__doc__ or "")
     runs = read(args.runs_dir)
     if FAILING not in runs:
         raise SystemExit(f"no finished run of arc_sixth_run under {args.runs_dir}; benchmarks/arc_runs.py makes them")

@@ -2,11 +2,29 @@
 
 from __future__ import annotations
 
+import argparse
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from jepa_lab.report.statistics import mean_interval
+
+
+def arguments(description: str) -> argparse.Namespace:
+    """--runs-dir, --out and --figure of a command that makes a document's tables."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs-dir", type=Path, default=Path("runs"))
+    parser.add_argument("--out", type=Path, help="the document whose tables are replaced; without it they are printed")
+    parser.add_argument("--figure", type=Path)
+    return parser.parse_args()
+
+
+def save_figure(figure: Any, path: Path, dpi: int) -> None:
+    """Writes a matplotlib figure as PNG; makes its folder."""
+    figure.tight_layout()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=dpi)
 
 
 def write_tables(tables: Mapping[str, str], out: Path | None) -> None:

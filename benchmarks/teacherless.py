@@ -9,7 +9,6 @@ of the document. Figures are of the test images and the last weights: mean ± ha
 
 from __future__ import annotations
 
-import argparse
 import json
 import statistics
 from collections import Counter
@@ -18,7 +17,7 @@ from typing import Any
 
 import yaml
 
-from documents import mean, write_tables
+from documents import arguments, mean, save_figure, write_tables
 from jepa_lab.diagnosis import judge
 from jepa_lab.ledger import history_of
 from jepa_lab.report import compare
@@ -216,18 +215,12 @@ def draw(runs: Runs, path: Path) -> None:
         axis.tick_params(left=False)
         axis.grid(axis="x", color="0.92")
         axis.set_axisbelow(True)
-    figure.tight_layout()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=120)
+    save_figure(figure, path, dpi=120)
     plt.close(figure)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--runs-dir", type=Path, default=Path("runs"))
-    parser.add_argument("--out", type=Path, help="the document whose tables are replaced; without it they are printed")
-    parser.add_argument("--figure", type=Path)
-    args = parser.parse_args()
+    args = arguments(__doc__ or "")
     runs = read(args.runs_dir)
     if CONTROL not in runs:
         raise SystemExit(f"no finished run of seq_jepa_baseline under {args.runs_dir}")

@@ -78,7 +78,7 @@ def run_preflight(config: Config, splits: Splits, module: SeqJEPA, budget: Budge
         ("save_and_load", lambda: checks.save_and_load(config, module, train, budget.steps)),
     ]
     with streams_restored():
-        done = tuple(_run(name, check) for name, check in ready)
+        done = tuple(run_check(name, check) for name, check in ready)
     return Preflight(done, time.perf_counter() - start)
 
 
@@ -102,7 +102,8 @@ def streams_restored() -> Iterator[None]:
         random.setstate(of_python)
 
 
-def _run(name: str, check: Callable[[], list[str]]) -> Check:
+def run_check(name: str, check: Callable[[], list[str]]) -> Check:
+    """What a check found; one that raises has failed."""
     try:
         return Check(name, tuple(check()))
     except NotApplicable as reason:

@@ -16,7 +16,7 @@ from jepa_lab.data.arc.batch import ArcBatch
 from jepa_lab.data.arc.loader import ArcLoader
 from jepa_lab.modules.arc_jepa import ArcJEPA
 from jepa_lab.networks.vq import HardQuantizer
-from jepa_lab.preflight import Check, Preflight, _run, streams_restored
+from jepa_lab.preflight import Check, Preflight, run_check, streams_restored
 from jepa_lab.preflight_checks import NotApplicable, warmup
 from jepa_lab.studies import Parts
 
@@ -42,7 +42,7 @@ def run_arc_preflight(config: ArcConfig, parts: Parts) -> Preflight:
             ("refresh", lambda: refresh(config)),
             ("save_and_load", lambda: save_and_load(config, module, train)),
         ]
-        done: tuple[Check, ...] = tuple(_run(name, check) for name, check in ready)
+        done: tuple[Check, ...] = tuple(run_check(name, check) for name, check in ready)
     return Preflight(done, time.perf_counter() - start)
 
 

@@ -16,7 +16,6 @@ from jepa_lab.metrics.retrieval import candidates, retrieval
 from jepa_lab.modules.arc_jepa import ArcEvaluated
 
 TAPS = ("z", "z_agg", "z_hat", "z_target")
-ANSWERS = ("z_hat", "z_target", "copied", "unpredicted", "blind")
 MOST = 2048  # rows that the prediction is measured on
 
 

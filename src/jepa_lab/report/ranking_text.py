@@ -90,10 +90,6 @@ def summary_text(
     return "\n\n".join("\n".join(block) for block in blocks if block) + "\n"
 
 
-def interval_text(low: float, high: float, metric: str) -> str:
-    return f"{number_text(low, metric)} to {number_text(high, metric)}"
-
-
 def p_text(p: float) -> str:
     return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
 
