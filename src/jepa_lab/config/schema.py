@@ -163,7 +163,7 @@ class TuningConfig:
     """How aux_comparison chooses the weight of every arm, on validation."""
 
     weights: int = 5  # tried for every arm, log-spaced around its own
-    span: float = 100.0  # the largest over the smallest
+    span: float = 10000.0  # the largest over the smallest
     seeds: list[int] = field(default_factory=lambda: [1000, 1001])  # reported nowhere
     metric: str = "val/probe/class_from_z_agg"  # its last value; the same on test is reported
 
