@@ -109,6 +109,7 @@ def test_the_metric_and_the_direction_are_those_that_were_asked_for(tmp_path: Pa
         (["other"], "other: no run in it"),
         (["runs", "--metric", "test/probe/class_from_zagg"], f"no run has measured it; nearest: {METRIC}"),
         (["runs", "--control", "nobody"], "--control nobody: no arm is the control nobody"),
+        (["runs", "--metric", "val/z/effective_rank"], "neither high nor low is better by itself; add --direction"),
         (["runs", "--arm-key", "loss.x"], "--arm-key loss.x: no run has this setting"),
         (["runs", "--group-by", "datasett"], "--group-by datasett: no run has this setting; nearest: dataset"),
         (["runs", "--direction", "up"], "argument --direction: invalid choice: 'up'"),
@@ -157,3 +158,14 @@ def test_the_command_of_a_run_makes_the_same_run(make_config: Callable[..., Conf
         assert run_id(found, "data") == run_id(config, "data"), line
         assert found["runs_dir"] == config["runs_dir"]
     assert command_lines([{"name": "of_nobody", "seed": 0}]) == [""]
+
+
+def test_the_command_of_a_run_of_an_experiment_that_sweeps_by_itself_asks_for_one_run(
+    make_config: Callable[..., Config],
+) -> None:
+    made = make_config("aux=vicreg", "aux.vicreg.weight=0.1", "seed=3", experiment="aux_comparison")
+    (line,) = command_lines([asdict(made)])
+    assert line.endswith(" hydra.mode=RUN")
+    found = composed(shlex.split(line)[3:])
+    assert found is not None
+    assert run_id(found, "data") == run_id(asdict(made), "data")

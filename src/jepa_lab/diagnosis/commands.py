@@ -37,6 +37,7 @@ LEFT_OUT = (
 )
 DERIVED = ("name", "recipe", "target.tau", "monitor.best", "monitor.every_epochs")  # config.yaml has what they became
 MOST = 4
+ONE_RUN = "hydra.mode=RUN"
 
 
 def next_commands(
@@ -188,7 +189,20 @@ def _with(words: Sequence[str], overrides: Sequence[str]) -> list[str]:
 
 
 def _line(words: Sequence[str], *flags: str) -> str:
-    return " ".join(["python -m jepa_lab", *flags, *map(shlex.quote, words)])
+    one = [ONE_RUN] if not flags and words and _sweeps_by_itself(words[0]) else []
+    return " ".join(["python -m jepa_lab", *flags, *map(shlex.quote, [*words, *one])])
+
+
+@lru_cache(maxsize=64)
+def _sweeps_by_itself(experiment: str) -> bool:
+    """Whether a line with this word is a sweep without -m, so that a single run has to be asked for."""
+    from hydra import compose, initialize_config_dir
+    from hydra.core.global_hydra import GlobalHydra
+
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        mode = compose("config", [experiment], return_hydra_config=True).hydra.mode
+    return mode is not None and mode.name == "MULTIRUN"
 
 
 def _left_out(key: str) -> bool:
