@@ -13,8 +13,10 @@ import yaml
 
 from jepa_lab.ledger.parquet import ParquetLedger
 from jepa_lab.ledger.summary import summarise
+from jepa_lab.sweep.tuning import ArmTuning, Candidate, Trial, Tuning, write_tuning
 
 METRIC = "test/probe/class_from_z_agg"
+STAGED = {"sweep.report": "aux_comparison", "sweep.tuning": {"seeds": [1000, 1001]}}  # settings
 DEAD = 2**22 + 7  # above every process id that Linux gives
 
 
@@ -104,3 +106,17 @@ def every_state(root: Path) -> Path:
     make_run(root, "never", 0, None, state="failed", reason="rate is not finite at step 3")
     (make_run(root, "damaged", 0) / "config.yaml").write_text("a: ][")
     return root
+
+
+def both_stages(runs: Path) -> Path:
+    """none and vicreg over two reported seeds, and vicreg at one of the tuning's seeds, with its tuning.json."""
+    for seed in (0, 1):
+        for aux in ("none", "vicreg"):
+            own = {**STAGED, "aux": aux}
+            make_run(runs / aux, "aux_comparison", seed, 0.8, settings=own, run_id=f"{aux}-{seed}")
+    tried = make_run(runs / "tried", "aux_comparison", 1000, 0.99, settings={**STAGED, "aux": "vicreg"})
+    trial = Trial(1000, "aux_comparison-1000", str(tried), 0.99)
+    arm = ArmTuning("vicreg", "aux.vicreg.weight", 1.0, [Candidate(1.0, [trial])])
+    (runs / "sweeps" / "abc").mkdir(parents=True)
+    write_tuning(runs / "sweeps" / "abc", Tuning("abc", "val/probe/class_from_z_agg", [1000], [arm]))
+    return runs

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from browser import Browser, find_chromium
-from comparison_runs import every_state, make_run
+from comparison_runs import both_stages, every_state, make_run
 from jepa_lab.report.comparison_report import Request, write_found, write_report
 from jepa_lab.report.found import find_runs
 
@@ -147,6 +147,19 @@ def test_what_came_before_the_runs_has_a_section_of_its_own_where_there_is_any(
     assert opened.value("document.querySelector('nav a[href=\"#about\"]') !== null")
     assert "Tuning" not in opened.value("document.querySelector('#missing').innerText")
     assert opened.errors == []
+
+
+def test_the_tuning_is_a_table_with_the_chosen_weight_and_a_chart(browser: Browser, tmp_path: Path) -> None:
+    write = write_report(both_stages(tmp_path / "runs"), tmp_path / "out")
+    browser.errors.clear()
+    browser.open(write.paths[-1], width=390)
+    assert [text.strip() for text in column(browser, "tuning-table", "arm")] == ["vicreg"]
+    assert column(browser, "tuning-table", "weight taken") == ["1"]
+    assert browser.value("document.querySelector('#tuning-table strong').textContent") == "99.0"
+    assert browser.value("document.querySelectorAll('#tuning-plot circle[r=\"8\"]').length") == 1
+    assert "chose the weights" in browser.value("document.querySelector('#about').innerText")
+    assert browser.value("document.documentElement.scrollWidth") == 390
+    assert browser.errors == []
 
 
 def test_what_runs_wrote_is_shown_as_text_and_never_run(opened: Browser) -> None:

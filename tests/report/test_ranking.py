@@ -8,7 +8,7 @@ from jepa_lab.errors import UserError
 from jepa_lab.report.found import find_runs
 from jepa_lab.report.paired import paired_table
 from jepa_lab.report.ranking import Ranking, choose_metric, direction_of, rank_runs
-from jepa_lab.report.ranking_text import grid, missing_lines, ranking_lines, summary_text, verdict_lines
+from jepa_lab.report.ranking_text import grid, missing_lines, ranking_lines, seeds_for, summary_text, verdict_lines
 from jepa_lab.report.statistics import bootstrap_interval
 
 
@@ -175,8 +175,8 @@ def test_an_arm_key_tells_arms_whatever_else_differs(tmp_path: Path) -> None:
         make_run(tmp_path, "a", seed, settings={"aux": "vicreg", "optim.lr": 0.1 * (1 + seed)})
         make_run(tmp_path, "b", seed, settings={"aux": "none", "optim.lr": 0.1 * (1 + seed)})
     ranking = ranked(tmp_path, keys=("aux",))
-    assert {one.name: one.paired.mean.n for one in ranking.arms} == {"aux=none": 3, "aux=vicreg": 3}
-    assert ranking.control == "aux=none"
+    assert {one.name: one.paired.mean.n for one in ranking.arms} == {"none": 3, "vicreg": 3}
+    assert ranking.control == "none"
 
 
 def test_two_runs_of_one_arm_and_seed_are_a_line_that_names_the_key(tmp_path: Path) -> None:
@@ -201,6 +201,43 @@ def test_the_control_is_named_by_an_arm_a_value_or_settings(tmp_path: Path) -> N
         assert ranked(tmp_path, control=words).control == "better"
     with pytest.raises(UserError, match="--control nobody: no arm is the control nobody; the arms are: better; "):
         ranked(tmp_path, control="nobody")
+
+
+def test_of_one_experiment_the_arm_without_an_auxiliary_loss_is_the_control(tmp_path: Path) -> None:
+    for aux in ("dino", "none", "vicreg"):
+        for seed in range(2):
+            make_run(tmp_path / aux, "one", seed, settings={"aux": aux}, run_id=f"{aux}-{seed}")
+    ranking = ranked(tmp_path)
+    assert (ranking.control, ranking.notes) == ("none", [])
+    assert {one.name for one in ranking.arms} == {"none", "vicreg", "dino"}
+
+
+def test_of_several_experiments_the_plain_one_is_the_control_though_others_have_no_auxiliary_loss_too(
+    tmp_path: Path,
+) -> None:
+    settings = [("a", "none"), ("a", "dino"), ("seq_jepa_baseline", "none"), ("z", "none")]
+    for arm, aux in settings:
+        own = {"aux": aux, "sweep.control": None}
+        make_run(tmp_path / aux, arm, 0, settings=own, run_id=f"{arm}-{aux}")
+    assert ranked(tmp_path).control == "seq_jepa_baseline"
+
+
+def test_without_the_plain_experiment_the_only_arm_without_an_auxiliary_loss_is_the_control(tmp_path: Path) -> None:
+    for arm, aux in {"a": "dino", "b": "vicreg", "c": "none"}.items():
+        make_run(tmp_path, arm, 0, settings={"aux": aux, "sweep.control": None})
+    assert (ranked(tmp_path).control, ranked(tmp_path).notes) == ("c", [])
+
+
+def test_of_several_usual_controls_one_stands_in_and_it_is_said(tmp_path: Path) -> None:
+    for rate in (0.1, 0.2):
+        for aux in ("none", "vicreg"):
+            own = {"aux": aux, "loss.lambda_rate": rate}
+            make_run(tmp_path / f"{rate}{aux}", "one", 0, settings=own, run_id=f"{rate}-{aux}")
+    ranking = ranked(tmp_path)
+    assert ranking.control == "aux=none loss.lambda_rate=0.1"
+    assert ranking.notes == [
+        f"2 arms are without an auxiliary loss: {ranking.control} is the control; --control names another"
+    ]
 
 
 def test_without_the_usual_control_the_first_arm_stands_in_and_it_is_said(tmp_path: Path) -> None:
@@ -242,3 +279,33 @@ def test_the_metric_is_that_on_test_then_on_validation_or_the_one_named(tmp_path
 def test_losses_and_errors_are_better_low() -> None:
     low = ("val/loss/prediction", "test/z_agg/invariance_error", "val/z_agg/within_share")
     assert [direction_of(key) for key in (METRIC, "test/skill", *low)] == ["max", "max", "min", "min", "min"]
+
+
+@pytest.mark.parametrize("key", ["val/z/effective_rank", "test/z_agg/feature_std", "test/probe/view_from_z_agg"])
+def test_a_rank_or_a_scale_has_no_direction_of_its_own(key: str) -> None:
+    with pytest.raises(UserError, match=f"--metric {key}: neither high nor low is better by itself; add --direction"):
+        direction_of(key)
+
+
+def test_eight_seeds_are_enough_for_six_comparisons_and_not_for_seven() -> None:
+    assert [seeds_for(n) for n in (1, 6, 7, 12, 13)] == [6, 8, 9, 9, 10]
+
+
+def test_arms_too_many_for_the_seeds_are_told_how_many_seeds_they_need(tmp_path: Path) -> None:
+    for arm in ("seq_jepa_baseline", *(f"arm{i}" for i in range(7))):
+        for seed in range(8):
+            make_run(tmp_path, arm, seed, 0.5 + 0.01 * seed + 0.1 * (arm != "seq_jepa_baseline"), steps=(0, 10))
+    lines = verdict_lines(ranked(tmp_path))
+    assert lines[2].startswith("With 8 seeds and 7 comparisons p cannot go below 0.055: no difference")
+    assert lines[2].endswith("9 seeds can.")
+
+
+def test_the_verdict_names_what_failed_what_runs_yet_and_the_seeds_without_a_run(tmp_path: Path) -> None:
+    two_arms(tmp_path, 3)
+    make_run(tmp_path, "other", 3, None, state="failed")
+    make_run(tmp_path, "seq_jepa_baseline", 4, None, state="stopped")
+    text = " ".join(verdict_lines(ranked(tmp_path)))
+    assert "2 runs did not complete and are in no number: " in text
+    assert "other seed 3 failed" in text
+    assert "seq_jepa_baseline seed 4 stopped" in text
+    assert "Without a run: other seed 4; seq_jepa_baseline seed 3." in text

@@ -39,9 +39,15 @@ def _parser() -> argparse.ArgumentParser:
         "--metric", metavar="KEY", help="to rank by (test/probe/class_from_z_agg, else test/skill, else those of val)"
     )
     parser.add_argument(
-        "--direction", choices=("max", "min"), help="what is better (min for a loss or error, else max)"
+        "--direction",
+        choices=("max", "min"),
+        help="what is better (min for a loss or error, max for a probe, a skill or a gain)",
     )
-    parser.add_argument("--control", metavar="ARM", help="an arm, an experiment, or 'key=value key=value'")
+    parser.add_argument(
+        "--control",
+        metavar="ARM",
+        help="an arm, an experiment, or 'key=value key=value' (that without an auxiliary loss)",
+    )
     parser.add_argument("--group-by", metavar="KEY", nargs="+", default=[], help="compare apart, as dataset or tier")
     parser.add_argument("--arm-key", metavar="KEY", nargs="+", default=[], help="the setting that tells arms apart")
     return parser

@@ -39,7 +39,7 @@ def aux_comparison(records: Sequence[Record], sweep_dir: Path, results: Path) ->
     try:
         if not runs:
             raise UserError("no run of the second stage has begun")
-        written = write_found(Found(runs, lost), out, request, tuning_lines(tuning))
+        written = write_found(Found(runs, lost), out, request, tunings=[tuning])
         paths = [*written.paths, write_tuning(out, tuning)]
     except UserError as error:
         return "\n".join([f"no comparison yet: {error}", *tuning_lines(tuning)])

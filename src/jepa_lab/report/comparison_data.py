@@ -14,6 +14,8 @@ from jepa_lab.report.differences import NOT_COLLAPSED, differences, setting_text
 from jepa_lab.report.paired_text import is_accuracy
 from jepa_lab.report.ranking import BESIDE, RankedArm, Ranking, counterpart, relative
 from jepa_lab.report.ranking_text import grid, metric_name, missing_lines, verdict_lines
+from jepa_lab.report.tuning_runs import tuning_data
+from jepa_lab.sweep.tuning import Tuning
 
 Json = dict[str, Any]
 SECTIONS = (
@@ -35,15 +37,17 @@ def page_data(
     out: Path,
     notes: Sequence[str] = (),
     about: Sequence[str] = (),
+    tunings: Sequence[Tuning] = (),
 ) -> Json:
     """Everything in the page. `histories` and `commands` by run_dir; `out` is where the page lies, for its links;
-    `about`: lines on what came before the runs."""
+    `tunings`: how the runs' weights were chosen; `about`: lines on what else came before them."""
     metric = rankings[0].metric
     return {
         "metric": {**_unit(metric), "key": metric, "name": metric_name(metric), "direction": rankings[0].direction},
         "groups": [_group(ranking, histories, commands, out) for ranking in rankings],
         "notes": list(notes),
         "about": list(about),
+        "tunings": [tuning_data(tuning) for tuning in tunings],
     }
 
 
@@ -80,12 +84,12 @@ def _arm(ranking: Ranking, one: RankedArm, colour: int) -> Json:
         "control": one.paired.is_control,
         "rank": one.rank,
         "n": mean.n,
-        "mean": short(mean.mean),
-        "sd": short(mean.sd),
-        "half": short(mean.half_width),
-        "values": [[seed, short(values[seed])] for seed in sorted(values)],
-        "difference": None if difference is None else short(difference.mean),
-        "interval": None if one.bootstrap is None else [short(x) for x in one.bootstrap],
+        "mean": exact(mean.mean),
+        "sd": exact(mean.sd),
+        "half": exact(mean.half_width),
+        "values": [[seed, exact(values[seed])] for seed in sorted(values)],
+        "difference": None if difference is None else exact(difference.mean),
+        "interval": None if one.bootstrap is None else [exact(x) for x in one.bootstrap],
         "pairs": 0 if difference is None else difference.n,
         "p": None if difference is None else short(difference.p),
         "p_holm": short(one.paired.p_holm),
@@ -214,7 +218,7 @@ def _run(ranking: Ranking, one: RankedArm, row: Mapping[str, Any], commands: Map
         "collapsed": bool(verdict) and verdict.split()[0] not in NOT_COLLAPSED,
         "reason": str(row["reason"] or "; ".join(map(str, status[:2])))[:400],
         "values": [
-            short(row[key]) if row[key] is None or math.isfinite(row[key]) else "NaN" for key in _beside(ranking)
+            exact(row[key]) if row[key] is None or math.isfinite(row[key]) else "NaN" for key in _beside(ranking)
         ],
         "wall_s": short(run.summary.get("wall_s")),
         "best": one.best is not None and one.best["run_dir"] == row["run_dir"],
@@ -225,10 +229,15 @@ def _run(ranking: Ranking, one: RankedArm, row: Mapping[str, Any], commands: Map
 
 
 def short(value: Any) -> float | None:
-    """Four digits, enough to draw and to read; None for what is not finite."""
+    """Four digits, enough to draw; None for what is not finite."""
     if not isinstance(value, int | float) or not math.isfinite(value):
         return None
     return float(f"{value:.4g}")
+
+
+def exact(value: Any) -> float | None:
+    """Digits enough that a table rounds it as the summary does; None for what is not finite."""
+    return float(f"{value:.9g}") if isinstance(value, int | float) and math.isfinite(value) else None
 
 
 def _seed(row: Mapping[str, Any]) -> tuple[bool, int]:

@@ -14,9 +14,11 @@ from jepa_lab.report.comparison_data import page_data
 from jepa_lab.report.comparison_page import write_comparison_page
 from jepa_lab.report.curves import read_curves
 from jepa_lab.report.export import export_models, result_rows
-from jepa_lab.report.found import Found, find_runs, groups
+from jepa_lab.report.found import Found, find_runs, groups, lost_jobs
 from jepa_lab.report.ranking import Ranking, choose_metric, counterpart, direction_of, rank_runs
 from jepa_lab.report.ranking_text import summary_text
+from jepa_lab.report.tuning_runs import tunings_of, without_tuning
+from jepa_lab.sweep.tuning import Tuning
 
 RESULTS, SUMMARY, PAGE = "experiment_comparison_results.json", "comparison_summary.txt", "report.html"
 
@@ -45,11 +47,23 @@ def write_report(runs_dir: Path, out: Path, request: Request | None = None) -> W
     """Compares all runs below `runs_dir` and writes into `out`. UserError for what cannot be compared, and where
     `out` cannot be written."""
     _require_folder(out)
-    return write_found(find_runs(runs_dir, out), out, request)
+    every = find_runs(runs_dir, out)
+    found, told = without_tuning(every)
+    found = Found(found.runs, [*found.skipped, *lost_jobs(runs_dir, every.runs)])
+    return write_found(found, out, request, told, tunings_of(every.runs, runs_dir))
 
 
-def write_found(found: Found, out: Path, request: Request | None = None, about: Sequence[str] = ()) -> Written:
-    """The same of runs that were found; `about`: lines on what came before them, for summary and page."""
+def write_found(
+    found: Found,
+    out: Path,
+    request: Request | None = None,
+    about: Sequence[str] = (),
+    tunings: Sequence[Tuning] = (),
+) -> Written:
+    """The same of runs that were found; `tunings`: what chose their weights; `about`: lines on what else came before
+    them, for summary and page."""
+    from jepa_lab.report.aux_comparison import tuning_lines  # it ends a comparison with a call of this function
+
     request = request or Request()
     _require_folder(out)
     metric = choose_metric(found.runs, request.metric)
@@ -59,9 +73,10 @@ def write_found(found: Found, out: Path, request: Request | None = None, about: 
     try:
         out.mkdir(parents=True, exist_ok=True)
         models, without = export_models(rankings, out)
-        text = summary_text(rankings, found.skipped, [*notes, *unread, *without], about)
+        before = [*(line for tuning in tunings for line in tuning_lines(tuning)), *about]
+        text = summary_text(rankings, found.skipped, [*notes, *unread, *without], before)
         told = [*(f"not a run: {path} ({why})" for path, why in found.skipped), *notes, *unread, *without]
-        data = page_data(rankings, histories, _commands(found.runs), out, told, about)
+        data = page_data(rankings, histories, _commands(found.runs), out, told, about, tunings)
         write_json(out / RESULTS, result_rows(rankings, models, out))
         write_atomic(out / SUMMARY, text)
         write_comparison_page(out / PAGE, data, text, f"{len(found.runs)} runs compared")

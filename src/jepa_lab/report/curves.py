@@ -27,7 +27,7 @@ FIXED = (
     "val/z_agg/feature_std",
 )
 OPEN = ("train/loss/", "train/gradient/", "train/gradient_cosine/")  # all keys that begin so
-MOST_OPEN = 8  # of each
+MOST_OPEN = 16  # of each: the terms of five losses
 
 
 @dataclass(frozen=True)

@@ -48,6 +48,19 @@ def find_runs(runs_dir: Path, leave_out: Path | None = None) -> Found:
     return Found(runs, skipped)
 
 
+def lost_jobs(runs_dir: Path, runs: Sequence[Run]) -> list[tuple[str, str]]:
+    """(job, why) of those that failed before they had a folder, as the sweeps below `runs_dir` remember them."""
+    from jepa_lab.sweep.records import read_records  # imports Hydra
+
+    own = {run.status.get("run_id") for run in runs}
+    return [
+        (f"job {record.job} of sweep {jobs.parent.name}, {' '.join(record.words)}", f"failed: {record.reason}")
+        for jobs in sorted(runs_dir.glob("sweeps/*/jobs"))
+        for record in read_records(jobs.parent)
+        if record.state == "failed" and record.run_id not in own
+    ]
+
+
 def setting(config: Mapping[str, Any], key: str) -> Any:
     """The value of a dotted key, of a group by its option's name, or of `experiment`, `dataset`, `aux`. KeyError."""
     if key == "experiment":

@@ -13,14 +13,16 @@ from typing import Any
 from jepa_lab.errors import UserError
 from jepa_lab.report.comparison import Comparison, Run, compare_runs
 from jepa_lab.report.comparison_text import HEADLINE
+from jepa_lab.report.control import choose_control
 from jepa_lab.report.differences import differences, natural, setting_text
 from jepa_lab.report.found import check_keys, value_or_none
-from jepa_lab.report.paired import Arm, PairedRow, arms, control_arm, paired_table, parse_control, telling_keys
+from jepa_lab.report.paired import Arm, PairedRow, arms, paired_table, telling_keys
 from jepa_lab.report.statistics import bootstrap_interval
 
 LEVEL = 0.05
 DEFAULTS = ("probe/class_from_z_agg", "skill")  # the first that was measured, on the test split or else on val
 LOWER_IS_BETTER = ("loss", "error", "within_share")  # in a metric's name
+HIGHER_IS_BETTER = ("class_from", "action_from", "skill", "_gain", "retrieval/")
 BESIDE = ("z/effective_rank", "z_agg/effective_rank", "z/feature_std", "z_agg/feature_std")
 Row = dict[str, Any]
 
@@ -77,8 +79,13 @@ def choose_metric(runs: Sequence[Run], wanted: str | None) -> str:
 
 
 def direction_of(metric: str) -> str:
-    """max, but min for losses and errors."""
-    return "min" if any(word in metric for word in LOWER_IS_BETTER) else "max"
+    """min for losses and errors, max for what is known to be better high. UserError for a metric that is neither, as a
+    rank or a scale."""
+    if any(word in metric for word in LOWER_IS_BETTER):
+        return "min"
+    if any(word in metric for word in HIGHER_IS_BETTER):
+        return "max"
+    raise UserError(f"--metric {metric}: neither high nor low is better by itself; add --direction max or min")
 
 
 def rank_runs(
@@ -92,7 +99,7 @@ def rank_runs(
     names = short_names(told)
     found = [replace(arm, text=names[arm.text]) for arm in told]
     _one_run_a_seed(found, runs)
-    first = _control(found, names.get(control or "", control), runs, notes)
+    first = choose_control(found, names.get(control or "", control), runs, notes)
     values = {arm.text: arm.values(metric) for arm in found}
     _require_shared_seeds(values, first.text, metric, found)
     table = {
@@ -119,11 +126,13 @@ def rank_runs(
 
 
 def short_names(found: Sequence[Arm]) -> dict[str, str]:
-    """{an arm's text: its experiment, and what tells it from other arms of that experiment}; the texts themselves
-    where the arms have no experiments."""
+    """{an arm's text: its experiment, and what tells it from other arms of that experiment}; the auxiliary loss where
+    only this tells the arms apart; the texts themselves where the arms have no experiments."""
+    named = telling_keys([row for arm in found for row in arm.rows])
+    if named == ["aux"]:
+        return {arm.text: setting_text(arm.settings["aux"]) for arm in found}
     if not all("experiment" in arm.settings for arm in found):
         return {arm.text: arm.text for arm in found}
-    named = telling_keys([row for arm in found for row in arm.rows])
     names = {}
     for arm in found:
         family = [other for other in found if other.settings["experiment"] == arm.settings["experiment"]]
@@ -192,26 +201,6 @@ def _one_run_a_seed(found: Sequence[Arm], runs: Sequence[Run]) -> None:
                 else "leave one out"
             )
             raise UserError(f"arm {arm.text}: {other['run']} and {row['run']} are both of seed {row['seed']}; {advice}")
-
-
-def _control(found: Sequence[Arm], wanted: str | None, runs: Sequence[Run], notes: list[str]) -> Arm:
-    if wanted is not None:
-        for arm in found:
-            if wanted == arm.text or [wanted] == [setting_text(value) for value in arm.settings.values()]:
-                return arm
-        try:
-            return control_arm(found, parse_control(wanted))
-        except ValueError as error:
-            raise UserError(f"--control {wanted}: {error}") from None
-    usual = [str((run.config.get("sweep") or {}).get("control")) for run in runs]
-    for name in dict.fromkeys(["none", *usual]):
-        for arm in found:
-            if name in (arm.text, arm.settings.get("experiment"), arm.settings.get("aux")):
-                return arm
-    with_values = [arm for arm in found if arm.completed()] or list(found)
-    if len(found) > 1:
-        notes.append(f"no control was named: {with_values[0].text} stands in, as the first; --control names another")
-    return with_values[0]
 
 
 def _require_shared_seeds(values: dict[str, dict[int, float]], control: str, metric: str, found: Sequence[Arm]) -> None:

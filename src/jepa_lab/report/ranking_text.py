@@ -37,7 +37,9 @@ def missing_lines(ranking: Ranking) -> list[str]:
     lines = []
     for one in ranking.arms:
         for row in one.arm.rows:
-            if row["state"] != "completed":
+            if row["state"] == "running":
+                lines.append(f"{one.name}, seed {row['seed']}: still running")
+            elif row["state"] != "completed":
                 said = str(row["reason"] or "no reason was written")
                 reason = textwrap.shorten(said, REASON_WIDTH, placeholder=" ...")
                 lines.append(f"{one.name}, seed {row['seed']}: {row['state']} ({reason})")
@@ -142,8 +144,17 @@ def _limits(ranking: Ranking) -> list[str]:
     few = max(difference.n for difference in found)
     return [
         f"With {_seeds(few)} and {len(found)} comparison{'s' * (len(found) > 1)} p cannot go below {least:.2g}: "
-        "no difference, however large, can be shown at 0.05. More seeds can."
+        f"no difference, however large, can be shown at {LEVEL}. {seeds_for(len(found))} seeds can."
     ]
+
+
+def seeds_for(comparisons: int) -> int:
+    """The fewest shared seeds with which a two-sided sign-flip test, whose p is 2/2^n at least, can fall below LEVEL
+    after Holm over so many comparisons: 8 seeds do for up to 6."""
+    n = 1
+    while comparisons * 2 / 2**n >= LEVEL:
+        n += 1
+    return n
 
 
 def _warnings(ranking: Ranking) -> list[str]:
@@ -152,10 +163,22 @@ def _warnings(ranking: Ranking) -> list[str]:
     completed = sum(one.paired.completed for one in ranking.arms)
     if collapsed:
         lines.append(f"{collapsed} of {completed} completed runs collapsed or did not learn; see their verdicts.")
-    left_out = sum(sum(one.paired.others.values()) for one in ranking.arms)
+    left_out = [
+        f"{one.name} seed {row['seed']} {row['state']}"
+        for one in ranking.arms for row in one.arm.rows if row["state"] != "completed"
+    ]  # fmt: skip
     if left_out:
-        runs = "1 run did not complete and is" if left_out == 1 else f"{left_out} runs did not complete and are"
-        lines.append(f"{runs} in no number.")
+        runs = (
+            "1 run did not complete and is" if len(left_out) == 1 else f"{len(left_out)} runs did not complete and are"
+        )
+        lines.append(f"{runs} in no number: {_names(left_out)}.")
+    holes = [
+        f"{one.name} seed{'s' * (len(missing) > 1)} {', '.join(map(str, missing))}"
+        for one in ranking.arms
+        if (missing := missing_seeds(ranking, one))
+    ]
+    if holes:
+        lines.append(f"Without a run: {'; '.join(holes[:MOST_NAMES])}{' and more' * (len(holes) > MOST_NAMES)}.")
     return lines
 
 

@@ -44,9 +44,9 @@ function frame(x, y, xDomain, yDomain, percent, labels, box = BOX) {
     parts.push(svg("line", { class: t === 0 ? "zero" : "gridline", x1: box.left, x2: right, y1: y(t), y2: y(t) }));
     parts.push(svg("text", { x: box.left - 5, y: y(t) + 4, "text-anchor": "end" }, tickText(t, percent)));
   }
-  for (const t of ticks(xDomain.low, xDomain.high, 4)) {
+  for (const t of xDomain.log ? logTicks(xDomain.low, xDomain.high) : ticks(xDomain.low, xDomain.high, 4)) {
     parts.push(svg("line", { class: "axis", x1: x(t), x2: x(t), y1: bottom, y2: bottom + 4 }));
-    parts.push(svg("text", { x: x(t), y: bottom + 15, "text-anchor": "middle" }, t >= 1000 ? t.toLocaleString("en") : tickText(t, xDomain.percent)));
+    parts.push(svg("text", { x: x(t), y: bottom + 15, "text-anchor": "middle" }, t >= 1000 ? t.toLocaleString("en") : tickText(t, false)));
   }
   parts.push(svg("line", { class: "axis", x1: box.left, x2: right, y1: bottom, y2: bottom }));
   parts.push(svg("text", { x: right, y: box.height - 4, "text-anchor": "end" }, labels.x));
@@ -172,21 +172,56 @@ function forest(group, unit, title) {
     el("figcaption", {}, "Each mark a seed, the line their mean, the bar its 95 % t interval; dashed: the control's mean. The axis does not start at zero."));
 }
 
+// a single chart has more room than a panel, but not on a phone
+function wider(height) {
+  return innerWidth < 640 ? { ...BOX, height: 250 } : { ...BOX, width: 560, height };
+}
 function scatter(group, unit, shown) {
   const column = group.columns.findIndex((c) => c.key === group.rank_key);
   const points = group.runs.filter((run) => shown.has(run.arm) && typeof run.values[0] === "number" && typeof run.values[column] === "number");
   if (column < 0 || !points.length) return el("p", { class: "soft" }, "No run among those shown has both an effective rank and the metric.");
-  const box = { ...BOX, width: 560, height: 330 };
-  const xDomain = range({ from_zero: true }, points.map((run) => run.values[column]));
-  const yDomain = range({ from_zero: unit.percent }, points.map((run) => run.values[0]));
+  const box = wider(330);
+  const xDomain = range({}, points.map((run) => run.values[column]));
+  const yDomain = range({}, points.map((run) => run.values[0]));
   const x = scale(xDomain, box.left, box.width - box.right), y = scale(yDomain, box.height - box.bottom, box.top);
   const marks = points.map((run) => {
     const mark = marker(group.arms[run.arm], x(run.values[column]), y(run.values[0]), run.collapsed, 5);
     mark.append(svg("title", {}, `${group.arms[run.arm].name}, seed ${run.seed}: ${number(run.values[0], unit.percent)} at rank ${number(run.values[column])}; ${run.verdict || run.state}`));
     return mark;
   });
-  return el("figure", { class: "square" }, el("h3", {}, data.metric.name + (unit.percent ? ", %" : "")),
+  return el("figure", { class: "square" }, el("h3", {}, `${data.metric.name}${unit.percent ? ", %" : ""} against effective rank`),
     svg("svg", { viewBox: `0 0 ${box.width} ${box.height}`, role: "img", "aria-label": `${data.metric.name} against ${group.rank_key} of ${points.length} runs; the table of runs has the numbers` },
       frame(x, y, xDomain, yDomain, unit.percent, { x: group.rank_key }, box), marks),
-    el("figcaption", {}, "Each mark a run, hollow where its verdict is a collapse or another failure. A high rank is no goal by itself."));
+    el("figcaption", {}, "Each mark a run, hollow where its verdict is a collapse or another failure. A high rank is no goal by itself. The axes do not start at zero."));
+}
+
+// the arm as the other charts draw it; with a look of its own where it is not in the ranking
+function tunedArm(tuning, group, i) {
+  const name = tuning.arms[i].arm;
+  return group.arms.find((a) => a.name === name) ?? { name, colour: group.arms.length + i, control: false };
+}
+// mean over the tuning seeds against the weight, an arm a line; a ring around the weight that was taken
+function tuningChart(tuning, group) {
+  const found = tuning.arms.map((t, i) => [tunedArm(tuning, group, i), t.candidates.filter((c) => c.mean !== null)]).filter(([, tried]) => tried.length);
+  if (!found.length) return "";
+  const box = wider(300), all = found.flatMap(([, tried]) => tried);
+  const weights = all.map((c) => c.weight), low = Math.min(...weights), high = Math.max(...weights);
+  const xDomain = { low: low / 1.5, high: high * 1.5, log: true }, yDomain = range({}, all.flatMap((c) => c.values.map((v) => v[1])));
+  const x = scale(xDomain, box.left, box.width - box.right), y = scale(yDomain, box.height - box.bottom, box.top), parts = [];
+  for (const [own, tried] of found) {
+    const t = tuning.arms.find((one) => one.arm === own.name);
+    parts.push(svg("path", { class: "line", stroke: colour(own), "stroke-dasharray": dash(own), d: tried.map((c, i) => `${i ? "L" : "M"}${x(c.weight).toFixed(1)} ${y(c.mean).toFixed(1)}`).join("") }));
+    for (const c of tried) {
+      for (const [, value] of c.values) if (value !== null) parts.push(svg("circle", { cx: x(c.weight), cy: y(value), r: 1.5, fill: colour(own) }));
+      const mark = marker(own, x(c.weight), y(c.mean), c.bad > 0, 4);
+      mark.append(svg("title", {}, `${own.name}, weight ${c.weight}: ${number(c.mean, tuning.percent)}` + (c.bad ? `; ${c.bad} of ${c.n} collapsed or failed` : "")));
+      parts.push(mark);
+      if (c.weight === t.chosen) parts.push(svg("circle", { cx: x(c.weight), cy: y(c.mean), r: 8, fill: "none", stroke: colour(own), "stroke-width": 1.5 }));
+    }
+  }
+  const title = `${tuning.name}${tuning.percent ? ", %" : ""}`;
+  return el("figure", { class: "square", id: "tuning-plot" }, el("h3", {}, `${title} against the weight`),
+    svg("svg", { viewBox: `0 0 ${box.width} ${box.height}`, role: "img", "aria-label": `${title} against the weight of every arm; the table has the numbers` },
+      frame(x, y, xDomain, yDomain, tuning.percent, { x: "weight, log scale" }, box), parts),
+    el("figcaption", {}, `Marks: means over seeds ${tuning.seeds.join(", ")}, dots: each of them; hollow where a run collapsed or failed; a ring: the weight that was taken. The upright axis does not start at zero.`));
 }

@@ -21,7 +21,7 @@ function fill(node, attributes, children) {
 }
 
 // a name that may be broken after its separators, and nowhere else
-function breakable(name, after = /(?<=[_ =.,/])/) {
+function breakable(name, after = /(?<=[_ =,/])|(?<=\.)(?!\d)/) {
   return name.split(after).flatMap((part, i) => (i ? [el("wbr"), part] : [part]));
 }
 function number(value, percent = false, digits) {

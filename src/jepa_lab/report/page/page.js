@@ -58,7 +58,7 @@ function legend() {
   return el("fieldset", { class: "legend", id: "legend", "aria-label": "arms shown in the charts" }, boxes);
 }
 function render() {
-  const names = { ranking: "Ranking", learning: "Learning curves", rank: "Rank and scale", scatter: "Accuracy and rank", gradients: "Gradients", settings: "What differs", ...(data.about.length ? { about: "Before these runs" } : {}), missing: "Missing", runs: "Runs" };
+  const names = { ranking: "Ranking", learning: "Learning curves", rank: "Rank and scale", scatter: "Accuracy and rank", gradients: "Gradients", settings: "What differs", ...(data.tunings.length ? { tuning: "Tuning" } : {}), ...(data.about.length ? { about: "Before these runs" } : {}), missing: "Missing", runs: "Runs" };
   const missing = [...group.missing, ...data.notes];
   const conclusion = group.arms.some((a) => a.conclusion === "better") ? "good" : group.arms.some((a) => a.conclusion === "worse") ? "bad" : "note";
   app.replaceChildren(
@@ -73,6 +73,7 @@ function render() {
         section("scatter", names.scatter, el("div", { id: "scatter-plot" })),
         section("gradients", names.gradients, el("p", { class: "soft" }, "How hard each term of the loss pulls at the encoder, and whether it pulls against the prediction (a negative cosine)."), conflictTable(group), el("div", { class: "panels", id: "panels-gradients" }))),
       section("settings", names.settings, settingsTable(group)),
+      data.tunings.length ? section("tuning", "Tuning: how the weights were chosen", data.tunings.map((t) => [tuningTable(t, group), tuningChart(t, group)])) : "",
       data.about.length ? section("about", "What came before these runs", el("ul", {}, data.about.map((line) => el("li", {}, line)))) : "",
       section("missing", "Missing, failed, left out", gridTable(group), missing.length ? el("ul", {}, missing.map((line) => el("li", {}, line))) : el("p", { class: "soft" }, "Every arm has every seed, and every run completed.")),
       section("runs", names.runs, runsTable(group))));

@@ -56,7 +56,7 @@ function rankingTable(group) {
     { name: "verdicts", value: (arm) => arm.collapsed, cell: (arm) => counts(arm.verdicts, arm.others) },
   ];
   const better = data.metric.direction === "max" ? "higher is better" : "lower is better";
-  return sortable(`by ${data.metric.name}, ${better}; arms that mostly collapsed come last`, columns, group.arms,
+  return sortable(`by ${data.metric.name} (${data.metric.key}), ${better}; arms that mostly collapsed come last`, columns, group.arms,
     { id: "ranking-table", rowClass: (arm) => (arm.mostly_collapsed ? "collapsed" : arm.rank === null ? "out" : "") }).node;
 }
 function counts(...tables) {
@@ -70,7 +70,7 @@ function runsTable(group) {
     { name: "seed", number: true, value: (run) => run.seed },
     { name: "run", value: (run) => run.run, cell: (run) => el("span", { class: "together" }, el("a", { href: link(run.folder) + "/" }, run.run), run.page ? [" · ", el("a", { href: link(run.page) }, "page")] : "") },
     { name: "more", value: (run) => run.reason, cell: more },
-    { name: "state", value: (run) => run.state, cell: (run) => el("span", { class: run.state === "completed" ? "" : "word bad" }, run.state) },
+    { name: "state", value: (run) => run.state, cell: (run) => el("span", { class: run.state === "completed" ? "" : `word ${run.state === "running" ? "note" : "bad"}` }, run.state) },
     { name: "verdict", value: (run) => run.verdict, cell: (run) => [el("span", { class: verdictTone(run) && `word fold ${verdictTone(run)}` }, breakable(run.verdict, /(?<=_)/)), run.best ? el("span", { class: "soft together" }, " best of its arm") : ""] },
     ...group.columns.map((c, i) => ({ name: c.name + (c.percent ? ", %" : ""), title: c.key, number: true, value: (run) => run.values[i], cell: (run) => number(run.values[i], c.percent, c.digits) })),
     { name: "time", number: true, value: (run) => run.wall_s, cell: (run) => duration(run.wall_s) },
@@ -110,9 +110,9 @@ function more(run) {
 
 function gridTable(group) {
   const [head, ...rows] = group.grid;
-  return el("div", { class: "scroll" }, el("table", { id: "grid-table" }, el("caption", {}, el("span", { class: "cap" }, "what became of every seed; a hole is red")),
+  return el("div", { class: "scroll" }, el("table", { id: "grid-table" }, el("caption", {}, el("span", { class: "cap" }, "what became of every seed; what is missing or failed is red")),
     el("thead", {}, el("tr", {}, head.map((h, i) => el("th", { scope: "col", class: i ? null : "first" }, i ? `seed ${h}` : h)))),
-    el("tbody", {}, rows.map((row) => el("tr", {}, row.map((cell, i) => i ? el("td", { class: cell === "completed" ? "ok" : "hole" }, cell === "completed" ? "✓" : cell) : el("th", { scope: "row", class: "first" }, breakable(cell))))))));
+    el("tbody", {}, rows.map((row) => el("tr", {}, row.map((cell, i) => i ? el("td", { class: cell === "completed" ? "ok" : cell === "running" ? "word note" : "hole" }, cell === "completed" ? "✓" : cell) : el("th", { scope: "row", class: "first" }, breakable(cell))))))));
 }
 function settingsTable(group) {
   const { keys, values } = group.settings;
@@ -132,4 +132,22 @@ function conflictTable(group) {
     { name: "looks", number: true, value: (row) => row.looks || null },
   ];
   return sortable("gradient of each weighted term on the encoder's parameters, over all looks and seeds", columns, group.conflicts, { id: "gradient-table" }).node;
+}
+
+function tuningTable(tuning, group) {
+  const weight = (value) => (value === null ? "none" : tickText(value, false));
+  const tried = (arm) => arm.candidates.flatMap((c, i) => [
+    i ? "; " : "", el("span", { class: "together" }, `${weight(c.weight)}: `, el(c.weight === arm.chosen ? "strong" : "span", {}, c.mean === null ? "nothing" : number(c.mean, tuning.percent))),
+    c.bad ? ` (${c.bad} of ${c.n} collapsed or failed)` : ""]);
+  const means = (arm) => arm.candidates.map((c) => c.mean).filter((m) => m !== null);
+  const spread = (arm) => (means(arm).length > 1 ? Math.max(...means(arm)) - Math.min(...means(arm)) : null);
+  const columns = [
+    { name: "arm", value: (arm) => arm.arm, cell: (arm) => [swatch(tunedArm(tuning, group, tuning.arms.indexOf(arm))), " ", breakable(arm.arm)] },
+    { name: "weight taken", number: true, title: "the fewest collapsed or failed runs first, then the highest mean", value: (arm) => arm.chosen, cell: (arm) => weight(arm.chosen) },
+    { name: "by default", number: true, value: (arm) => arm.default, cell: (arm) => weight(arm.default) },
+    { name: "at an end", title: "whether no weight beyond the chosen one was tried", value: (arm) => arm.end, cell: (arm) => (arm.end ? el("span", { class: "word note" }, `the ${arm.end} tried`) : "") },
+    { name: "best less worst" + (tuning.percent ? ", points" : ""), number: true, value: spread, cell: (arm) => number(spread(arm), tuning.percent) },
+    { name: `weight: mean ${tuning.name}${tuning.percent ? ", %" : ""}`, value: (arm) => arm.candidates.length, cell: tried },
+  ];
+  return sortable(`every arm's weights, tried with seed${tuning.seeds.length > 1 ? "s" : ""} ${tuning.seeds.join(", ")}, which are reported nowhere`, columns, tuning.arms, { id: "tuning-table" }).node;
 }

@@ -1,0 +1,88 @@
+"""The first stage of a comparison, as a report on a folder of runs finds it: runs that only chose weights, and what
+they gave."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from jepa_lab.report.comparison import Run
+from jepa_lab.report.found import Found
+from jepa_lab.report.paired_text import is_accuracy
+from jepa_lab.report.ranking_text import metric_name
+from jepa_lab.sweep.tuning import FILE, ArmTuning, Tuning, read_tuning
+
+STAGED = "aux_comparison"  # the value of sweep.report in runs of a comparison that tunes first
+
+
+def is_tuning(run: Run) -> bool:
+    """Whether the run chose a weight: its seed is one of those that its comparison tunes with."""
+    sweep = run.config.get("sweep") or {}
+    return sweep.get("report") == STAGED and run.config.get("seed") in ((sweep.get("tuning") or {}).get("seeds") or ())
+
+
+def without_tuning(found: Found) -> tuple[Found, list[str]]:
+    """Without the runs that chose weights, and a line that says so; all of them where there is nothing else yet."""
+    tuning = [run for run in found.runs if is_tuning(run)]
+    if not tuning:
+        return found, []
+    seeds = ", ".join(map(str, sorted({run.config["seed"] for run in tuning})))
+    runs = f"{len(tuning)} run{'s' * (len(tuning) > 1)} of seed{'s' * (',' in seeds)} {seeds}"
+    if len(tuning) == len(found.runs):
+        return found, [f"{runs}: they choose weights; the reported runs of this comparison have not begun"]
+    kept = [run for run in found.runs if not is_tuning(run)]
+    return Found(kept, found.skipped), [f"{runs} chose the weights and are in no number"]
+
+
+def tunings_of(runs: Sequence[Run], runs_dir: Path) -> list[Tuning]:
+    """What was tuned for these runs: of the sweeps below `runs_dir` those that had one of them try a weight."""
+    own = {run.status.get("run_id") for run in runs}
+    folders = [
+        path.parent for path in sorted({*runs_dir.glob(f"sweeps/*/{FILE}"), *runs_dir.glob(f"*/sweeps/*/{FILE}")})
+    ]
+    tunings = [tuning for tuning in map(read_tuning, folders) if tuning is not None]
+    return [
+        tuning
+        for tuning in tunings
+        if any(t.run_id in own for a in tuning.arms for c in a.candidates for t in c.trials)
+    ]
+
+
+def tuning_data(tuning: Tuning) -> dict[str, Any]:
+    """The tuning as the page holds it: for every arm its weights with what they gave, and where the chosen one lies."""
+    return {
+        "name": metric_name(tuning.metric),
+        "percent": is_accuracy(tuning.metric),
+        "seeds": list(tuning.seeds),
+        "arms": [_arm(arm) for arm in tuning.arms],
+    }
+
+
+def end_of_range(arm: ArmTuning) -> str | None:
+    """ "lowest" or "highest" where the chosen weight is the last that was tried on its side; None inside, or alone."""
+    weights = [candidate.weight for candidate in arm.candidates]
+    if arm.chosen is None or len(weights) < 2:
+        return None
+    return {min(weights): "lowest", max(weights): "highest"}.get(arm.chosen.weight)
+
+
+def _arm(arm: ArmTuning) -> dict[str, Any]:
+    chosen = arm.chosen
+    return {
+        "arm": arm.arm,
+        "key": arm.key,
+        "default": arm.default,
+        "chosen": None if chosen is None else chosen.weight,
+        "end": end_of_range(arm),
+        "candidates": [
+            {
+                "weight": candidate.weight,
+                "mean": candidate.mean,
+                "values": [[trial.seed, trial.value] for trial in candidate.trials],
+                "bad": candidate.bad,
+                "n": len(candidate.trials),
+            }
+            for candidate in arm.candidates
+        ],
+    }
