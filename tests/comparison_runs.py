@@ -108,13 +108,18 @@ def every_state(root: Path) -> Path:
     return root
 
 
+def arm_of(name: str, weight: float = 1.0) -> dict[str, dict[str, float]]:
+    """The group aux of a run's configuration."""
+    return {} if name == "none" else {name: {"weight": weight}}
+
+
 def both_stages(runs: Path) -> Path:
     """none and vicreg over two reported seeds, and vicreg at one of the tuning's seeds, with its tuning.json."""
     for seed in (0, 1):
         for aux in ("none", "vicreg"):
-            own = {**STAGED, "aux": aux}
+            own = {**STAGED, "aux": arm_of(aux)}
             make_run(runs / aux, "aux_comparison", seed, 0.8, settings=own, run_id=f"{aux}-{seed}")
-    tried = make_run(runs / "tried", "aux_comparison", 1000, 0.99, settings={**STAGED, "aux": "vicreg"})
+    tried = make_run(runs / "tried", "aux_comparison", 1000, 0.99, settings={**STAGED, "aux": arm_of("vicreg")})
     trial = Trial(1000, "aux_comparison-1000", str(tried), 0.99)
     arm = ArmTuning("vicreg", "aux.vicreg.weight", 1.0, [Candidate(1.0, [trial])])
     (runs / "sweeps" / "abc").mkdir(parents=True)

@@ -14,7 +14,7 @@ import pytest
 
 from comparison_runs import METRIC, every_state, make_run
 from jepa_lab.config import Config
-from jepa_lab.diagnosis.commands import command_lines, composed
+from jepa_lab.diagnosis.commands import command_lines, composed, next_commands
 from jepa_lab.ledger.identity import run_id
 from jepa_lab.report.__main__ import main
 
@@ -166,6 +166,7 @@ def test_the_command_of_a_run_of_an_experiment_that_sweeps_by_itself_asks_for_on
     made = make_config("aux=vicreg", "aux.vicreg.weight=0.1", "seed=3", experiment="aux_comparison")
     (line,) = command_lines([asdict(made)])
     assert line.endswith(" hydra.mode=RUN")
+    assert next_commands(asdict(made), [], Path("run")) == ["python -m jepa_lab.evaluate run"]  # no -m: it would sweep
     found = composed(shlex.split(line)[3:])
     assert found is not None
     assert run_id(found, "data") == run_id(asdict(made), "data")

@@ -64,7 +64,7 @@ def shown_in_charts(browser: Browser) -> int:
 
 
 def test_the_page_opens_without_an_error_and_asks_for_nothing_but_itself(opened: Browser, page: Path) -> None:
-    assert opened.value("document.querySelector('h1').textContent") == "24 runs compared"
+    assert opened.value("document.querySelector('h1').textContent") == "24 runs compared on digits_rot"
     assert opened.errors == []
     assert opened.requests == [page.resolve().as_uri()]
     assert opened.value("performance.getEntriesByType('resource').length") == 0

@@ -57,6 +57,8 @@ def next_commands(
         return []
     if not findings and of_arc(config):
         return [_line(_seeds(words, config), "-m")]
+    if not findings and _sweeps_by_itself(words[0]):
+        return [evaluation]  # its seeds are those of its sweep
     if not findings:
         return [_line(_seeds(words, config), "-m"), evaluation]
     lines = _tried(words, config, findings)

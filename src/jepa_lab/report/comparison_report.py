@@ -14,7 +14,7 @@ from jepa_lab.report.comparison_data import page_data
 from jepa_lab.report.comparison_page import write_comparison_page
 from jepa_lab.report.curves import read_curves
 from jepa_lab.report.export import export_models, result_rows
-from jepa_lab.report.found import Found, find_runs, groups, lost_jobs
+from jepa_lab.report.found import Found, dataset_of, find_runs, groups, lost_jobs
 from jepa_lab.report.ranking import Ranking, choose_metric, counterpart, direction_of, rank_runs
 from jepa_lab.report.ranking_text import summary_text
 from jepa_lab.report.tuning_runs import tunings_of, without_tuning
@@ -79,7 +79,9 @@ def write_found(
         data = page_data(rankings, histories, _commands(found.runs), out, told, about, tunings)
         write_json(out / RESULTS, result_rows(rankings, models, out))
         write_atomic(out / SUMMARY, text)
-        write_comparison_page(out / PAGE, data, text, f"{len(found.runs)} runs compared")
+        datasets = ", ".join(dict.fromkeys(dataset_of(run.config) for run in found.runs))
+        title = f"{len(found.runs)} run{'s' * (len(found.runs) != 1)} compared on {datasets}"
+        write_comparison_page(out / PAGE, data, text, title)
     except OSError as error:
         raise UserError(f"--out {out}: cannot write {error.filename or out} ({error.strerror or error})") from None
     return Written(text, [out / name for name in (RESULTS, SUMMARY, PAGE)], rankings)

@@ -58,7 +58,7 @@ function legend() {
   return el("fieldset", { class: "legend", id: "legend", "aria-label": "arms shown in the charts" }, boxes);
 }
 function render() {
-  const names = { ranking: "Ranking", learning: "Learning curves", rank: "Rank and scale", scatter: "Accuracy and rank", gradients: "Gradients", settings: "What differs", ...(data.tunings.length ? { tuning: "Tuning" } : {}), ...(data.about.length ? { about: "Before these runs" } : {}), missing: "Missing", runs: "Runs" };
+  const names = { ranking: "Ranking", learning: "Learning curves", rank: "Rank and scale", scatter: `${data.metric.percent ? "Accuracy" : "Result"} and rank`, gradients: "Gradients", settings: "What differs", ...(data.tunings.length ? { tuning: "Tuning" } : {}), ...(data.about.length ? { about: "Before these runs" } : {}), missing: "Missing", runs: "Runs" };
   const missing = [...group.missing, ...data.notes];
   const conclusion = group.arms.some((a) => a.conclusion === "better") ? "good" : group.arms.some((a) => a.conclusion === "worse") ? "bad" : "note";
   app.replaceChildren(

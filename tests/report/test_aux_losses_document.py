@@ -1,0 +1,53 @@
+"""The document of the comparison of auxiliary losses: every table has its mark, and runs that tuned are in none."""
+
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT / "benchmarks"))
+
+import pytest  # noqa: E402
+
+from aux_losses import SECTIONS, Section, read, tables  # noqa: E402
+from comparison_runs import METRIC, arm_of, both_stages, make_run  # noqa: E402
+from documents import fill  # noqa: E402
+
+DIGITS = SECTIONS[0]
+
+
+def test_every_table_of_every_section_has_its_mark_in_the_document(tmp_path: Path) -> None:
+    make_run(tmp_path, "of_another_study", 0)
+    document = (ROOT / "docs/results/aux_losses.md").read_text(encoding="utf-8")
+    for section in SECTIONS:
+        found = tables(read(tmp_path, section))
+        assert found[f"{section.name}-runs"] == "No run of this comparison is there."
+        for mark, text in found.items():
+            document = fill(document, mark, text)  # SystemExit without the mark
+    assert "<!-- claims -->" in document
+
+
+def test_the_tables_have_the_reported_seeds_and_the_weights_have_those_that_chose(tmp_path: Path) -> None:
+    found = tables(read(both_stages(tmp_path / "runs"), DIGITS))
+    assert found["digits-runs"].startswith("4 reported runs, seeds 0 to 1; 1 runs chose the weights")
+    first, second = found["digits-ranking"].splitlines()[2:]
+    assert first.startswith("| 1 | none |  | 2 | 0.800 ± 0.000 |")
+    assert second.startswith("| 1 | vicreg | 1 | 2 | 0.800 ± 0.000 | +0.000 [+0.000, +0.000] | 1.000 | 1.000 |")
+    assert found["digits-tuning"].splitlines()[2:] == ["| vicreg | **1: 0.990** | 1 |  |  |"]
+
+
+def test_runs_of_other_data_are_in_their_own_section(tmp_path: Path) -> None:
+    runs = both_stages(tmp_path / "runs")
+    own = {"sweep.report": "aux_comparison", "sweep.tuning": {"seeds": [1000]}, "dataset.name": "cifar10_rot"}
+    for aux, value in {"none": 0.3, "dino": 0.2}.items():
+        make_run(runs / "cifar", aux, 0, value, settings={**own, "aux": arm_of(aux), "name": "aux_comparison"})
+    cifar = tables(read(runs, SECTIONS[1]))["cifar-ranking"]
+    assert [line.split(" | ")[1] for line in cifar.splitlines()[2:]] == ["none", "dino"]
+    assert "dino" not in tables(read(runs, DIGITS))["digits-ranking"]
+
+
+def test_two_runs_of_one_arm_and_seed_are_refused(tmp_path: Path) -> None:
+    runs = both_stages(tmp_path / "runs")
+    own = {"sweep.report": "aux_comparison", "aux": arm_of("vicreg"), "optim.lr": 0.5}
+    make_run(runs / "again", "aux_comparison", 0, settings=own, run_id="again")
+    with pytest.raises(SystemExit, match=r"digits: arm vicreg: .* are both of seed 0"):
+        read(runs, Section("digits", "digits_rot", METRIC, ""))
