@@ -203,7 +203,7 @@ def test_failed_jobs_are_reported_the_rest_stands_and_the_same_line_runs_them_ag
         code, out, _ = command(*LINE, "seed=0,1")
     assert code == 1
     assert "6 jobs: 4 done, 2 failed" in out
-    assert "aux=vicreg, seed 1: failed (RuntimeError: no luck)" in out
+    assert "vicreg, seed 1: failed (RuntimeError: no luck)" in out
     assert "10 gave nothing (1 of 1 collapsed or failed)" in out
     (arm,) = tuning_of(tmp_path)["arms"]
     assert arm["chosen"] == 0.1

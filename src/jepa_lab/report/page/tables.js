@@ -136,9 +136,9 @@ function conflictTable(group) {
 
 function tuningTable(tuning, group) {
   const weight = (value) => (value === null ? "none" : tickText(value, false));
-  const tried = (arm) => arm.candidates.flatMap((c, i) => [
+  const tried = (arm) => el("div", { class: "tried" }, arm.candidates.flatMap((c, i) => [
     i ? "; " : "", el("span", { class: "together" }, `${weight(c.weight)}: `, el(c.weight === arm.chosen ? "strong" : "span", {}, c.mean === null ? "nothing" : number(c.mean, tuning.percent))),
-    c.bad ? ` (${c.bad} of ${c.n} collapsed or failed)` : ""]);
+    c.bad ? ` (${c.bad} of ${c.n} collapsed or failed)` : ""]));
   const means = (arm) => arm.candidates.map((c) => c.mean).filter((m) => m !== null);
   const spread = (arm) => (means(arm).length > 1 ? Math.max(...means(arm)) - Math.min(...means(arm)) : null);
   const columns = [
