@@ -10,8 +10,9 @@ document. Runs that chose a weight are in the table of weights and in no other. 
 from __future__ import annotations
 
 import statistics
+from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from aux_losses_figure import draw
@@ -19,7 +20,7 @@ from documents import arguments, mean, write_tables
 from jepa_lab.errors import UserError
 from jepa_lab.ledger import history_of
 from jepa_lab.report.comparison import Run
-from jepa_lab.report.found import Found, dataset_of, find_runs
+from jepa_lab.report.found import Found, dataset_of, find_runs, value_or_none
 from jepa_lab.report.paired_text import is_accuracy
 from jepa_lab.report.ranking import RankedArm, Ranking, rank_runs
 from jepa_lab.report.ranking_text import missing_lines, verdict_lines
@@ -27,6 +28,7 @@ from jepa_lab.report.tuning_runs import STAGED, end_of_range, is_tuning, tunings
 from jepa_lab.sweep.tuning import ArmTuning, Candidate, Tuning
 
 ACCURACY, SKILL = "test/probe/class_from_z_agg", "test/skill"
+COMMON = ("dataset", "tier", "target", "dataset.epochs", "dataset.train_size")  # equal in all runs of a section
 BESIDE = [
     ("class from z", "test/probe/class_from_z", 3), ("action R²", "test/probe/action_from_z", 3),
     ("relative action R²", "test/probe/relative_action_from_z", 3), ("skill", SKILL, 3),
@@ -67,8 +69,7 @@ def read(runs_dir: Path, section: Section) -> Results:
     """The runs of the section. SystemExit where two runs are of one arm and seed."""
     every = _of(find_runs(runs_dir), section)
     runs = [run for run in every if not is_tuning(run)]
-    found = tunings_of(every, runs_dir)
-    tuning = max(found, key=lambda one: _agreeing(one, runs), default=None)
+    tuning = _merged(tunings_of(every, runs_dir), runs)
     if not any(section.metric in run.last() for run in runs):
         return Results(section, every, None, tuning, f"{len(runs)} reported runs have begun, none has ended")
     try:
@@ -200,8 +201,19 @@ def _late(values: Iterable[float]) -> list[float]:
 
 
 def _of(found: Found, section: Section) -> list[Run]:
+    """Those of its data, and of several settings the one with the most runs: another target is another comparison."""
     own = [run for run in found.runs if (run.config.get("sweep") or {}).get("report") == STAGED]
-    return [run for run in own if section.dataset in (dataset_of(run.config), run.config.get("study"))]
+    own = [run for run in own if section.dataset in (dataset_of(run.config), run.config.get("study"))]
+    settings = [tuple(str(value_or_none(run.config, key)) for key in COMMON) for run in own]
+    usual = Counter(settings).most_common(1)
+    return [run for run, setting in zip(own, settings, strict=True) if setting == usual[0][0]]
+
+
+def _merged(found: Sequence[Tuning], runs: Sequence[Run]) -> Tuning | None:
+    """The arms of all tunings in one; of an arm that was tuned twice the one whose weights were reported more."""
+    ordered = sorted(found, key=lambda one: _agreeing(one, runs))
+    arms = {arm.arm: arm for one in ordered for arm in one.arms}
+    return replace(ordered[-1], arms=sorted(arms.values(), key=lambda arm: arm.arm)) if ordered else None
 
 
 def _agreeing(tuning: Tuning, runs: Sequence[Run]) -> int:

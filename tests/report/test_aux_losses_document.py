@@ -9,8 +9,9 @@ sys.path.insert(0, str(ROOT / "benchmarks"))
 import pytest  # noqa: E402
 
 from aux_losses import SECTIONS, Section, read, tables  # noqa: E402
-from comparison_runs import METRIC, arm_of, both_stages, make_run  # noqa: E402
+from comparison_runs import METRIC, STAGED, arm_of, both_stages, make_run  # noqa: E402
 from documents import fill  # noqa: E402
+from jepa_lab.sweep.tuning import ArmTuning, Candidate, Trial, Tuning, write_tuning  # noqa: E402
 
 DIGITS = SECTIONS[0]
 
@@ -43,6 +44,24 @@ def test_runs_of_other_data_are_in_their_own_section(tmp_path: Path) -> None:
     cifar = tables(read(runs, SECTIONS[1]))["cifar-ranking"]
     assert [line.split(" | ")[1] for line in cifar.splitlines()[2:]] == ["none", "dino"]
     assert "dino" not in tables(read(runs, DIGITS))["digits-ranking"]
+
+
+def test_runs_of_another_setting_are_another_comparison(tmp_path: Path) -> None:
+    runs = both_stages(tmp_path / "runs")
+    for name in ("none", "vicreg"):
+        own = {**STAGED, "aux": arm_of(name), "target.name": "stopgrad"}
+        make_run(runs / "other" / name, "aux_comparison", 0, 0.1, settings=own, run_id=f"other-{name}")
+    assert tables(read(runs, DIGITS)) == tables(read(both_stages(tmp_path / "alone"), DIGITS))
+
+
+def test_an_arm_that_was_tuned_in_a_sweep_of_its_own_is_in_the_table_of_weights(tmp_path: Path) -> None:
+    runs = both_stages(tmp_path / "runs")
+    arm = ArmTuning("dino", "aux.dino.weight", 1.0, [Candidate(0.5, [Trial(1000, "dino-0", "", 0.7)])])
+    make_run(runs / "dino", "aux_comparison", 0, settings={**STAGED, "aux": arm_of("dino")}, run_id="dino-0")
+    (runs / "sweeps" / "later").mkdir()
+    write_tuning(runs / "sweeps" / "later", Tuning("later", METRIC, [1000], [arm]))
+    rows = tables(read(runs, DIGITS))["digits-tuning"].splitlines()[2:]
+    assert [row.split(" | ")[:2] for row in rows] == [["| dino", "**0.5: 0.700**"], ["| vicreg", "**1: 0.990**"]]
 
 
 def test_two_runs_of_one_arm_and_seed_are_refused(tmp_path: Path) -> None:
