@@ -93,6 +93,7 @@ def test_the_same_line_again_skips_a_finished_run(run: RunResult) -> None:
     ("arc_jepa", 3, ["vq.refresh.interval=1", "vq.refresh.threshold=0.9", *FRAMES]),
     ("arc_sixth_run", 2, ["vq.refresh.interval=14"]),
     ("arc_gumbel", 3, []),
+    ("arc_jepa", 3, ["aux=[vicreg,dino]", "aux.vicreg.ramp=0.7"]),
 ])  # fmt: skip
 def test_a_run_that_is_killed_goes_on_with_the_same_bits(
     experiment: str, at: int, extra: list[str], make_arc: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

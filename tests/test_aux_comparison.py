@@ -10,17 +10,22 @@ from typing import Any
 
 import pytest
 import torch
+import yaml
+from hydra import compose, initialize_config_dir
+from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from jepa_lab import aux_comparison, cli
 from jepa_lab import check as check_command
+from jepa_lab.help import conf_dir
 from jepa_lab.modules.seq_jepa import SeqJEPA
 from jepa_lab.sweep import read_records
+from jepa_lab.sweep.comparison_words import words_for_comparison
 
 SMALL = ["tier=smoke", "dataset.epochs=1", "dataset.train_size=128", "dataset.val_size=64", "encoder.widths=[4,8]",
          "hardware.threads=1", "model.action_dim=8", "model.depth=1", "model.hidden=16", "probes.hidden=16",
          "preflight=off"]  # fmt: skip
-LINE = ["-m", "+experiment=aux_comparison", *SMALL, "aux=none,vicreg", "sweep.tuning.weights=2",
-        "sweep.tuning.seeds=[7]"]  # fmt: skip
+LINE = ["-m", "+experiment=aux_comparison", *SMALL, "aux=none,vicreg", "aux.vicreg.proj_hidden_dim=32",
+        "sweep.tuning.weights=2", "sweep.tuning.seeds=[7]"]  # fmt: skip
 Command = Callable[..., tuple[int, str, str]]
 Job = tuple[str, float, int]  # arm, weight, seed
 
@@ -106,6 +111,18 @@ def test_the_chosen_weight_is_that_of_the_best_validation_value(whole: Whole) ->
     values = {w: s["metrics"]["val/probe/class_from_z_agg"]["last"] for w, s in summaries.items()}
     assert {c["weight"]: c["mean"] for c in arm["candidates"]} == values
     assert arm["chosen"] == max(values, key=lambda weight: values[weight])
+
+
+def test_a_key_of_an_arm_is_that_arms_in_both_stages(whole: Whole) -> None:
+    arms = [yaml.safe_load(path.read_text())["aux"] for path in whole[0].glob("runs/aux_comparison/*/config.yaml")]
+    assert [arm["vicreg"]["proj_hidden_dim"] for arm in arms if arm] == [32] * 4
+    assert arms.count({}) == 2
+
+
+def test_a_choice_at_the_end_of_what_was_tried_is_called_that(whole: Whole) -> None:
+    weight = tuning_of(whole[0])["arms"][0]["chosen"]
+    assert tuning_of(whole[0])["arms"][0]["at_the_end"] is True
+    assert f"4 jobs are reported with vicreg {weight:g} (at the end of what was tried)" in whole[1]
 
 
 def test_the_weights_at_the_start_and_the_order_of_the_data_are_the_same_in_every_arm(whole: Whole) -> None:
@@ -241,7 +258,12 @@ def test_where_the_first_stage_runs_out_of_time_the_second_waits(
     (["sweep.tuning.metric=val/probe/relative_action_from_z", "dataset.n_views=2"],
      "sweep.tuning.metric=val/probe/relative_action_from_z: not measured, needs two views that are not the reference"),
     (["target=ema,stopgrad"], "target=ema,stopgrad: a comparison sweeps aux and seed"),
-    (["aux=none,[vicreg,sigreg]"], "aux=[vicreg,sigreg]: an arm is one loss"),
+    (["sweep.tuning.metric=val/retrieval/mrr"], "sweep.tuning.metric=val/retrieval/mrr: expected one of val/probe/"),
+    (["aux=none,vicreg", "aux.dino.weight=1"], "dino is not among the arms; give aux=none,vicreg,dino"),
+    (["aux=none,vicreg", "aux.vicreg.sim_coef=1"], "aux.vicreg.sim_coef: no such key; did you mean 'sim_coeff'?"),
+    (["aux=none,vicreg", "aux.vicrg.weight=1"], "aux.vicrg.weight: no such key; did you mean 'vicreg'?"),
+    (["aux=none,vicreg", "aux.vicreg.eps=1e-4,1e-3"], "give aux.vicreg.eps one value"),
+    (["aux=none,[vicreg,sigreg]", "aux.sigreg.weight=0"], "aux.sigreg.weight=0: must be above 0"),
 ])  # fmt: skip
 def test_bad_input_is_one_line_before_anything_is_trained(
     words: list[str], says: str, command: Command, tmp_path: Path
@@ -251,3 +273,56 @@ def test_bad_input_is_one_line_before_anything_is_trained(
     assert len(err.strip().splitlines()) == 1
     assert says in err
     assert not list(tmp_path.iterdir())
+
+
+def line_of(*words: str) -> aux_comparison.Line:
+    return aux_comparison.read_line(OverridesParser.create().parse_overrides(words_for_comparison(list(words))))
+
+
+def test_keys_of_arms_go_to_the_jobs_that_have_the_arm_and_tried_weights_take_their_place() -> None:
+    line = line_of("+experiment=aux_comparison", "aux=none,vicreg,[vicreg,sigreg]", "seed=range(0,2)", "tier=smoke",
+                   "aux.vicreg.weight=0.5", "aux.vicreg.eps=1e-3")  # fmt: skip
+    assert line.common == ["+experiment=aux_comparison", "tier=smoke"]
+    assert line.job("none", 0)[2:] == ["aux=none", "seed=0"]
+    assert line.job("vicreg", 1)[2:] == ["aux=vicreg", "seed=1", "aux.vicreg.weight=0.5", "aux.vicreg.eps=0.001"]
+    assert line.job("[vicreg,sigreg]", 1, ["aux.vicreg.weight=3", "aux.sigreg.weight=1"])[2:] == [
+        "aux=[vicreg,sigreg]", "seed=1", "aux.vicreg.eps=0.001", "aux.vicreg.weight=3", "aux.sigreg.weight=1",
+    ]  # fmt: skip
+
+
+def test_only_lines_of_a_comparison_are_rewritten() -> None:
+    word = "aux.vicreg.weight=1"
+    for name in ("aux_comparison", "aux_comparison_simple", "arc_aux_comparison"):
+        assert words_for_comparison([f"+experiment={name}", word]) == [f"+experiment={name}", f"++{word}"]
+    for line in (["+experiment=seq_jepa_baseline", word], ["+experiment=no_such", word], [word]):
+        assert words_for_comparison(line) == line
+
+
+def test_check_tunes_arms_that_act_together_by_one_factor_around_the_weights_that_were_given(
+    command: Command, tmp_path: Path
+) -> None:
+    tiny = ["tier=smoke", "dataset.train_tasks=32", "dataset.val_tasks=8", "dataset.test_tasks=8", "model.width=16",
+            "model.heads=2", "dataset.batch_size=8", "vq.size=8", "hardware.threads=1"]  # fmt: skip
+    code, out, err = command(
+        "+experiment=arc_aux_comparison", *tiny, "aux=none,[vicreg,sigreg]", "aux.vicreg.weight=0.5", "seed=0",
+        "sweep.tuning.weights=3", "sweep.tuning.seeds=[7]", main=check_command.main,
+    )  # fmt: skip
+    assert (code, err) == (0, "")
+    for vicreg, sigreg in ((0.005, 0.0005), (0.5, 0.05), (50, 5)):
+        assert f"aux.vicreg.weight={vicreg:g} aux.sigreg.weight={sigreg:g}" in out
+    assert "3 jobs: 3 to do" in out
+    assert "those of [vicreg,sigreg] are still to be chosen" in out
+    assert "2 jobs: 2 to do" in out
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_arc_jepas_comparison_has_the_same_arms_and_seeds_and_asks_for_its_own_metric() -> None:
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        own, other = (
+            compose("config", [f"+experiment={name}"], return_hydra_config=True)
+            for name in ("arc_aux_comparison", "aux_comparison")
+        )
+    assert own.hydra.sweeper == other.hydra.sweeper
+    assert (own.sweep.report, own.sweep.tuning.metric) == ("aux_comparison", "val/skill")
+    settings = {key: value for key, value in own.sweep.tuning.items() if key != "metric"}
+    assert settings == {key: value for key, value in other.sweep.tuning.items() if key != "metric"}

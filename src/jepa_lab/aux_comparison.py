@@ -6,14 +6,18 @@ Both stages are ordinary jobs of an ordinary sweep; what was chosen is kept in t
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig
 
-from jepa_lab.config import Config
+from jepa_lab.config import ArcConfig, Config
+from jepa_lab.config.check import nearest
+from jepa_lab.config.ranges import one_of
+from jepa_lab.config.schema import CHOOSING, CHOOSING_OF_ARC, TuningConfig
 from jepa_lab.errors import UserError
+from jepa_lab.help import conf_dir, folder_of, options_of
 from jepa_lab.sweep.jobs import SweepEnded, check_jobs, plan_jobs
 from jepa_lab.sweep.records import read_records
 from jepa_lab.sweep.tuning import (
@@ -29,16 +33,25 @@ from jepa_lab.sweep.tuning import (
 )
 
 Words = list[str]
+END = " (at the end of what was tried)"
 ENDED = ("done", "resumed", "skipped", "failed")
 
 
 @dataclass(frozen=True)
 class Line:
-    """What the command line asks for: arms, the seeds to report, and the words that all jobs share."""
+    """What the command line asks for: arms (several that act together as [vicreg,sigreg]), the seeds to report, the
+    words that all jobs share, and those of single arms, by the arm's name."""
 
     arms: list[str]
     seeds: list[int]
     common: Words
+    own: dict[str, Words] = field(default_factory=dict)
+
+    def job(self, arm: str, seed: int, weights: Sequence[str] = ()) -> Words:
+        """The words of a job. Those of `weights` take the place of the line's own."""
+        said = {word.partition("=")[0] for word in weights}
+        own = [w for name in members(arm) for w in self.own.get(name, []) if w.partition("=")[0] not in said]
+        return [*self.common, f"aux={arm}", f"seed={seed}", *own, *weights]
 
 
 @dataclass(frozen=True)
@@ -54,14 +67,11 @@ class Stages:
         """The reported jobs with the chosen weights, seed by seed, so that a sweep that is cut short still has pairs.
         Without an arm that has no weight; it has its own `by_default`."""
         weights = {arm.arm: arm.chosen.weight if arm.chosen else arm.default * by_default for arm in tuning.arms}
-        keys = {arm.arm: arm.key for arm in tuning.arms}
-        jobs = []
-        for seed in self.line.seeds:
-            for arm in self.line.arms:
-                if arm not in keys or weights[arm]:
-                    own = [f"{keys[arm]}={weights[arm]:.12g}"] if arm in keys else []
-                    jobs.append([*self.line.common, f"aux={arm}", f"seed={seed}", *own])
-        return jobs
+        words = {arm.arm: arm.words(weights[arm.arm]) for arm in tuning.arms}
+        return [
+            self.line.job(arm, seed, words.get(arm, ()))
+            for seed in self.line.seeds for arm in self.line.arms if weights.get(arm, True)
+        ]  # fmt: skip
 
 
 Compose = Callable[[Sequence[Sequence[str]]], list[DictConfig]]
@@ -78,8 +88,8 @@ def read_line(overrides: Sequence[Override]) -> Line:
         texts[key] = list(override.sweep_string_iterator()) if swept else [override.get_value_element_as_str()]
         if swept and key not in ("aux", "seed"):
             raise UserError(
-                f"{override.input_line}: a comparison sweeps aux and seed, on one setting of everything else; "
-                f"give {key} one value"
+                f"{_as_typed(override)}: a comparison sweeps aux and seed, on one setting of everything else; "
+                f"give {key.lstrip('+')} one value"
             )
     arms, seeds = (list(dict.fromkeys(texts.pop(key, []))) for key in ("aux", "seed"))
     if not seeds:
@@ -90,21 +100,38 @@ def read_line(overrides: Sequence[Override]) -> Line:
         numbers = [int(seed) for seed in seeds]
     except ValueError:
         raise UserError(f"seed={','.join(seeds)}: expected whole numbers, as seed=0,1,2") from None
-    return Line(arms, numbers, [f"{key}={value}" for key, (value,) in texts.items()])
+    own: dict[str, Words] = {}
+    for key in [key for key in texts if key.lstrip("+").startswith("aux.")]:
+        name, word = _of_an_arm(key.lstrip("+"), texts.pop(key)[0], arms)
+        own.setdefault(name, []).append(word)
+    return Line(arms, numbers, [f"{key}={value}" for key, (value,) in texts.items()], own)
+
+
+def members(arm: str) -> list[str]:
+    """['vicreg', 'sigreg'] of '[vicreg,sigreg]', ['vicreg'] of 'vicreg'."""
+    return [name.strip() for name in arm.strip("[]").split(",")]
+
+
+def _of_an_arm(key: str, value: str, arms: Sequence[str]) -> tuple[str, str]:
+    """(arm, word) of a key as aux.vicreg.eps. UserError for an arm that is not compared."""
+    name = key.split(".")[1]
+    if not any(name in members(arm) for arm in arms):
+        if name not in options_of(folder_of(conf_dir(), "aux")):
+            raise UserError(f"{key}: no such key{nearest(name, [m for arm in arms for m in members(arm)])}")
+        raise UserError(f"{key}={value}: {name} is not among the arms; give aux={','.join([*arms, name])}")
+    return name, f"{key}={value}"
 
 
 def plan_stages(line: Line, master: DictConfig, compose: Compose) -> Stages:
     """All jobs, composed and checked before the first starts. UserError for what cannot be compared."""
-    jobs = compose([[*line.common, f"aux={arm}", f"seed={line.seeds[0]}"] for arm in line.arms])
-    for text, job in zip(line.arms, jobs, strict=True):
+    jobs = compose([line.job(arm, line.seeds[0]) for arm in line.arms])
+    for job in jobs:
         rate = job.loss.get("lambda_rate")
         if rate:
             raise UserError(f"loss.lambda_rate={rate:g}: must be 0 in every arm; the arm aux=coding_rate is this rate")
-        if len(job.get("aux") or {}) > 1:
-            raise UserError(f"aux={text}: an arm is one loss, with one weight to tune; run several by themselves")
-    configs = [config for config in check_jobs(jobs, master) if isinstance(config, Config)]
+    configs = [config for config in check_jobs(jobs, master) if isinstance(config, Config | ArcConfig)]
     if len(configs) < len(jobs):
-        raise UserError(f"{jobs[0].name}: only experiments of seq-JEPA have the group aux")
+        raise UserError(f"{jobs[0].name}: the linear BYOL toy has no group aux; give an experiment of a JEPA")
     settings = configs[0].sweep.tuning
     both = sorted({*settings.seeds} & {*line.seeds})
     if both:
@@ -113,16 +140,13 @@ def plan_stages(line: Line, master: DictConfig, compose: Compose) -> Stages:
             "on a seed that is reported"
         )
     _require_metric(configs[0], settings.metric)
-    arms = []
-    for config in configs:
-        for name, options in config.aux.items():
-            key = f"aux.{name}.weight"
-            if not options.weight > 0:
-                raise UserError(f"{key}={options.weight:g}: must be above 0; the weights to try are spaced around it")
-            weights = candidate_weights(options.weight, settings.weights, settings.span)
-            arms.append(ArmTuning(name, key, options.weight, [Candidate(weight, []) for weight in weights]))
+    arms = [
+        _untried(text, {f"aux.{name}.weight": options.weight for name, options in config.aux.items()}, settings)
+        for text, config in zip(line.arms, configs, strict=True)
+        if config.aux
+    ]
     first = [
-        [*line.common, f"aux={arm.arm}", f"seed={seed}", f"{arm.key}={c.weight:.12g}"]
+        line.job(arm.arm, seed, arm.words(c.weight))
         for arm in arms for c in arm.candidates for seed in dict.fromkeys(settings.seeds)
     ]  # fmt: skip
     jobs = compose(first)
@@ -179,13 +203,33 @@ def measured_tuning(tuning: Tuning) -> Tuning:
 
 
 def chosen_text(tuning: Tuning) -> str:
-    """'vicreg 0.316, dino no weight'."""
-    parts = [f"{arm.arm} {arm.chosen.weight:g}" if arm.chosen else f"{arm.arm} no weight" for arm in tuning.arms]
+    """'vicreg 0.316, sigreg 10 (at the end of what was tried), dino no weight'."""
+    parts = [
+        f"{arm.arm} {'times ' * bool(arm.parts)}{arm.chosen.weight:g}{END * arm.at_the_end}"
+        if arm.chosen else f"{arm.arm} no weight"
+        for arm in tuning.arms
+    ]  # fmt: skip
     return ", ".join(parts) or "no arm has a weight"
 
 
-def _require_metric(config: Config, metric: str) -> None:
-    """UserError if runs with such images and views will not measure it."""
+def _untried(arm: str, weights: dict[str, float], settings: TuningConfig) -> ArmTuning:
+    """The weights to try, or of several losses that act together the factors of all their weights."""
+    for key, weight in weights.items():
+        if not weight > 0:
+            raise UserError(f"{key}={weight:g}: must be above 0; the weights to try are spaced around it")
+    key, own = next(iter(weights.items())) if len(weights) == 1 else ("factor of all weights", 1.0)
+    tried = [Candidate(weight, []) for weight in candidate_weights(own, settings.weights, settings.span)]
+    return ArmTuning(arm, key, own, tried, weights if len(weights) > 1 else {})
+
+
+def _require_metric(config: Config | ArcConfig, metric: str) -> None:
+    """UserError if runs of this study, with such images and views, will not measure it."""
+    try:
+        one_of("sweep.tuning.metric", metric, (CHOOSING if isinstance(config, Config) else CHOOSING_OF_ARC)[1:])
+    except ValueError as error:
+        raise UserError(str(error)) from error
+    if isinstance(config, ArcConfig):
+        return
     from jepa_lab.build import build_views
     from jepa_lab.measurable import missing
     from jepa_lab.plan import build_data
@@ -194,6 +238,10 @@ def _require_metric(config: Config, metric: str) -> None:
     reason = missing(metric, splits.train.n_classes, build_views(config, splits.train))
     if reason:
         raise UserError(f"sweep.tuning.metric={metric}: not measured, {reason}")
+
+
+def _as_typed(override: Override) -> str:
+    return str(override.input_line).removeprefix("++")
 
 
 def _list(seeds: Sequence[int]) -> str:

@@ -154,8 +154,9 @@ def build_module(config: Config, group: ViewGroup, source: ImageSource, steps: i
     return module
 
 
-def build_arms(config: Config, widths: dict[str, int]) -> dict[str, Arm]:
-    """The arms of the group aux that have a weight, on taps of these widths; the coding rate is no module of its own.
+def build_arms(config: Config | ArcConfig, widths: dict[str, int]) -> dict[str, Arm]:
+    """The arms of the group aux that have a weight, on taps of these widths; the coding rate of a seq-JEPA is no module
+    of its own. UserError for a site whose tap the network does not have.
 
     Every arm's heads are drawn from a stream of their own: the network and what is drawn after it are the same
     whatever the arms.
@@ -163,6 +164,9 @@ def build_arms(config: Config, widths: dict[str, int]) -> dict[str, Arm]:
     arms = {}
     for name, options in config.aux.items():
         if isinstance(options, SiteOptions) and options.weight > 0:
+            unknown = [tap for tap in options.reads if tap not in widths]
+            if unknown:
+                raise UserError(f"aux.{name}.site={options.where}: {unknown[0]} is none of {', '.join(widths)}")
             with torch.random.fork_rng(devices=[]):
                 arms[name] = Arm(options, widths, averaged=config.target.name == "ema")
     return arms

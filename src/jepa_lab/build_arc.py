@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from jepa_lab.build import Budget, frame_callbacks, given
+from jepa_lab.build import Budget, build_arms, frame_callbacks, given
 from jepa_lab.callbacks import CodebookLog, CodebookRefresh
 from jepa_lab.callbacks.arc_monitor import ArcMonitor
 from jepa_lab.callbacks.early_stop import EarlyStop
@@ -115,7 +115,9 @@ def build_module(config: ArcConfig, tokeniser: Tokeniser, places: int, steps: in
         build_quantizer_of(config.vq, m.width, config.seed),
         side=config.vq.site == "side",
     )
-    objective = ArcObjective(config.loss, m.projection, shared_target=config.target.name == "shared")
+    widths = {"z": m.width, "z_agg": m.width, "z_hat": m.projection, "z_target": m.projection}
+    arms = build_arms(config, widths)
+    objective = ArcObjective(config.loss, m.projection, shared_target=config.target.name == "shared", aux=arms)
     return ArcJEPA(network, objective, target=config.target.name, optim=config.optim, steps=steps, seed=config.seed)
 
 

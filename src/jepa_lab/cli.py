@@ -136,12 +136,14 @@ def native_words(args: list[str]) -> list[str]:
     """The command's words in today's spelling: older flag names translated, each with a line, flags to the front (Hydra
     wants them together), `experiment=x` as `+experiment=x`. UserError for flags that contradict each other."""
     from jepa_lab.config.old_names import translate
+    from jepa_lab.sweep.comparison_words import words_for_comparison
 
     flags = [a for a in args if a in ("-m", "--multirun")]
     words, lines = translate([a for a in args if a not in ("-m", "--multirun")])
     for line in lines:
         print(f"jepa_lab: {line}", file=sys.stderr)
     words = [f"+{a}" if a.startswith("experiment=") else a for a in words]
+    words = words_for_comparison(words)
     return flags + (_of_every_job(words) if flags else words)
 
 

@@ -91,6 +91,9 @@ def identity(config: Config | ArcConfig, data: str) -> str:
         settings["dataset"].pop(key, None)
     if not settings.get("aux"):
         settings.pop("aux", None)  # a run without such a loss is the one that it was before there were any
+    rate = settings.get("aux", {}).get("coding_rate", {})
+    for key in [key for key, value in rate.items() if value is None]:
+        rate.pop(key)  # of the ARC JEPA: the arm of a seq-JEPA is the one that it was before it had these keys
     return run_id(settings, data)
 
 

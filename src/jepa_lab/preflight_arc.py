@@ -84,16 +84,18 @@ def evaluation(config: ArcConfig, module: ArcJEPA, batch: ArcBatch) -> list[str]
 def loss_terms(config: ArcConfig, module: ArcJEPA, batch: ArcBatch) -> list[str]:
     """Every part of the loss has a finite gradient that is not zero on the encoder."""
     module = copy.deepcopy(module).train()
+    module.objective.aux.end_ramps()
     module.training_step(batch, 0)
     parameters = [p for p in module.network.encoder.parameters() if p.requires_grad]
     norms = gradient_statistics({k: v for k, v in module.weighted.items() if k != "vq"}, parameters)
     found = []
+    where = {name: f": aux.{name}.site={arm.options.where}" for name, arm in module.objective.aux.named()}
     for name in (key.removeprefix("train/gradient/") for key in norms if key.startswith("train/gradient/")):
         norm = norms[f"train/gradient/{name}"]
         if not norm > 0:
-            found.append(f"{name} has no gradient on the encoder")
+            found.append(f"{name} has no gradient on the encoder{where.get(name, '')}")
         elif norm == float("inf"):
-            found.append(f"the gradient of {name} on the encoder is not finite")
+            found.append(f"the gradient of {name} on the encoder is not finite{where.get(name, '')}")
     return found
 
 

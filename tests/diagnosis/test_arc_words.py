@@ -29,6 +29,7 @@ EXPERIMENTS: list[tuple[str, list[str]]] = [
     ("arc_fsq", ["vq.levels=[4,4]"]),
     ("arc_lejepa", ["loss.sigreg.n_slices=8"]),
     ("arc_gumbel", ["dataset.problem=frames"]),
+    ("arc_jepa", ["aux=[vicreg,coding_rate]", "aux.vicreg.weight=0.5", "aux.coding_rate.site=z_agg"]),
 ]  # fmt: skip
 
 

@@ -25,8 +25,10 @@ class AuxInputs:
     """What an auxiliary loss reads at a step.
 
     taps: what the network publishes, by name: z (B, M, D), z_agg (B, Da), z_hat and z_target (B, D); z_target without
-    gradient unless target=shared. x (n, d): the rows of the site's tap (of its first), projected where the arm has a
-    projector; y (n, d): those of z_target, row by row, or None at a single tap. step: optimiser steps done.
+    gradient unless target=shared. Of an ARC JEPA, as its metrics call them: z (n, h), a row for each grid of a context,
+    z_agg (B, h), of the whole context, z_hat and z_target (B, p). x (n, d): the rows of the site's tap (of its first),
+    projected where the arm has a projector; y (n, d): those of z_target, row by row, or None at a single tap. step:
+    optimiser steps done.
     """
 
     taps: Mapping[str, Tensor]

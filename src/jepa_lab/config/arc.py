@@ -13,6 +13,7 @@ from jepa_lab.config.arc_model import ArcModelConfig, VQConfig
 from jepa_lab.config.gates import GatesConfig
 from jepa_lab.config.ranges import at_least, one_of
 from jepa_lab.config.schema import (
+    CHOOSING_OF_ARC,
     DiagnosisConfig,
     HardwareConfig,
     LoggerConfig,
@@ -50,6 +51,7 @@ class ArcConfig:
     model: ArcModelConfig = field(default_factory=ArcModelConfig)
     vq: VQConfig = field(default_factory=VQConfig)
     loss: ArcLossConfig = field(default_factory=ArcLossConfig)
+    aux: dict[str, Any] = field(default_factory=dict)  # arm -> its keys; checked, the options that its loss reads
     target: TargetConfig = field(default_factory=TargetConfig)
     dataset: ArcDatasetConfig = field(default_factory=ArcDatasetConfig)
     optim: OptimConfig = field(default_factory=OptimConfig)
@@ -73,8 +75,11 @@ class ArcConfig:
             )
         if d.problem == "copies" and self.model.roles:
             raise ValueError("model.roles=true: copies of one grid have no roles; give model.roles=false")
-        one_of("monitor.best", self.monitor.best, ["auto", "val/skill", "val/retrieval/mrr", "val/retrieval/top1",
-                                                   "val/z_agg/effective_rank"])  # fmt: skip
+        one_of("monitor.best", self.monitor.best, CHOOSING_OF_ARC)
+        if self.aux:
+            from jepa_lab.config.auxiliary import checked_arc_arms  # here: it imports torch
+
+            self.aux = checked_arc_arms(self.aux, self.loss.sigreg.weight)
         self._refuse_what_is_of_images()
 
     def _refuse_what_is_of_images(self) -> None:

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 
 from jepa_lab.config.ranges import at_least, one_of, within
 
+FAMILIES = ("color", "translation", "symmetry")
+
 
 @dataclass
 class TemperatureConfig:
@@ -59,7 +61,7 @@ class InvarianceConfig:
 
     def weights(self) -> dict[str, float]:
         """{family: weight} of those above 0."""
-        return {key: w for key in ("color", "translation", "symmetry") if (w := getattr(self, key)) > 0}
+        return {key: w for key in FAMILIES if (w := getattr(self, key)) > 0}
 
 
 @dataclass

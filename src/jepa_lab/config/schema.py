@@ -115,6 +115,7 @@ CHOOSING = [  # what may choose best.ckpt: higher is better
     *(f"val/{name}" for name in ("skill", "action_gain", "copy_gain")),
     *(f"val/{tap}/{name}" for tap in ("z", "z_agg") for name in ("effective_rank", "rankme")),
 ]
+CHOOSING_OF_ARC = ["auto", "val/skill", "val/retrieval/mrr", "val/retrieval/top1", "val/z_agg/effective_rank"]
 
 
 @dataclass
@@ -172,7 +173,8 @@ class TuningConfig:
         at_least("sweep.tuning.span", self.span, 1.0, exclusive=True)
         if not self.seeds:
             raise ValueError("sweep.tuning.seeds=[]: one seed or more to choose the weights with, as [1000,1001]")
-        one_of("sweep.tuning.metric", self.metric, CHOOSING[1:])
+        known = [*CHOOSING[1:], *(key for key in CHOOSING_OF_ARC[1:] if key not in CHOOSING)]
+        one_of("sweep.tuning.metric", self.metric, known)  # which of them a study has, aux_comparison asks
 
 
 @dataclass

@@ -112,7 +112,8 @@ def weight_of(quantity: str, config: Config) -> str:
     keys = {"sigreg": "loss.sigreg.weight", "relational": "loss.relational.weight", "vq": "vq.commitment",
             "relational_self": "loss.relational.self_weight"}  # fmt: skip
     key = keys.get(name, f"loss.invariance.{name.removeprefix('invariance_')}")
-    return f"{key}*0.1" if value_of(config, key) else "optim.lr*0.3"
+    own = f"aux.{name.removeprefix('aux_')}.weight"
+    return next((f"{key}*0.1" for key in (key, own) if value_of(config, key)), "optim.lr*0.3")
 
 
 def answer_of_copying(config: Config) -> str:

@@ -32,11 +32,22 @@ def arc_words(config: Mapping[str, Any]) -> list[str]:
             tried = unchecked([*words, f"{group}={option}"])
             if tried is not None:
                 words, plain = [*words, f"{group}={option}"], tried
+    if list(config.get("aux") or {}) != list(plain.get("aux") or {}):
+        tried = unchecked([*words, aux_word(config)])
+        if tried is not None:
+            words, plain = [*words, aux_word(config)], tried
     for group in NAMELESS:
         words, plain = _nearest(group, words, plain, config)
     derived = plain["target"]["tau"] is None and config.get("target", {}).get("name") == "ema"
     differing = [word for word in _differences(plain, config) if not (derived and word.startswith("target.tau="))]
     return [*words, *differing]
+
+
+def aux_word(config: Mapping[str, Any]) -> str:
+    """The arms of the group aux as they are typed: aux=none, aux=vicreg, aux=[vicreg,sigreg]."""
+    aux = config.get("aux")
+    arms = list(aux) if isinstance(aux, Mapping) else []
+    return f"aux=[{','.join(arms)}]" if len(arms) > 1 else f"aux={arms[0] if arms else 'none'}"
 
 
 def unchecked(words: Sequence[str]) -> dict[str, Any] | None:

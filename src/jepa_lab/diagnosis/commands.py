@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from jepa_lab.diagnosis.arc_remedies import of_arc
-from jepa_lab.diagnosis.arc_words import arc_words, text_of
+from jepa_lab.diagnosis.arc_words import arc_words, aux_word, text_of
 from jepa_lab.diagnosis.finding import Finding
 from jepa_lab.diagnosis.remedies import changes_for, resolved, value_of
 from jepa_lab.diagnosis.verdict import NO_FAILURE
@@ -124,10 +124,9 @@ def own_words(config: Mapping[str, Any]) -> list[str]:
     aux = config.get("aux")
     arms = list(aux) if isinstance(aux, Mapping) else []
     if arms != list(plain.get("aux") or {}):
-        word = f"aux=[{','.join(arms)}]" if len(arms) > 1 else f"aux={arms[0] if arms else 'none'}"
-        tried = composed([*words, word])
+        tried = composed([*words, aux_word(config)])
         if tried is not None:
-            words, plain = [*words, word], tried
+            words, plain = [*words, aux_word(config)], tried
     if value_of(config, "loss.form") not in (None, value_of(plain, "loss.form")):
         words, plain = _loss_group(words, plain, config)
     settled = dict(leaves(plain))

@@ -113,7 +113,7 @@ class ArcJEPA(OptimisedModule):
         out = self(batch, collect=True)
         families = self.objective.config.invariance.weights()
         extra = {f"invariance_{family}": self._invariance(family, batch, out, step) for family in families}
-        loss, self.weighted = self.objective(out, batch, step, extra)
+        loss, self.weighted = self.objective(out, batch, step, extra, step / max(self.steps, 1))
         self.objective.queue.stage(out.reps.z_target, batch.task)
         self.batch, self.representations = batch, out.reps.detach()
         self.codes, self.target_codes = out.context.codes, out.target.codes
@@ -173,7 +173,9 @@ class ArcJEPA(OptimisedModule):
 
     @property
     def ema_pairs(self) -> list[tuple[nn.Module, nn.Module]]:
-        """(average, what it follows)."""
+        """(average, what it follows): the target's encoder and projection, and teachers' heads."""
+        pairs = self.objective.aux.ema_pairs
         if self.target_encoder is None or self.target_projection is None:
-            return []
-        return [(self.target_encoder, self.network.encoder), (self.target_projection, self.network.projection)]
+            return pairs
+        own = [(self.target_encoder, self.network.encoder), (self.target_projection, self.network.projection)]
+        return [*own, *pairs]

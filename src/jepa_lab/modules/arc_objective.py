@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from jepa_lab.auxiliary import Arm, Arms
 from jepa_lab.config.arc_loss import ArcLossConfig
 from jepa_lab.data.arc.batch import ArcBatch, GridTokens
 from jepa_lab.losses.info_nce import info_nce, negatives, same_task
@@ -25,8 +27,6 @@ from jepa_lab.networks.arc_jepa import ArcRepresentations, Encoded
 from jepa_lab.networks.queue import NegativeQueue
 from jepa_lab.networks.temperature import Temperature
 
-FAMILIES = ("color", "translation", "symmetry")
-
 
 @dataclass
 class ArcForward:
@@ -38,16 +38,22 @@ class ArcForward:
 
 
 class ArcObjective(nn.Module):
-    """total = prediction + sigreg + relational + the codebook's own + invariance terms, each times its weight.
+    """total = prediction + sigreg + relational + the codebook's own + invariance terms + the arms of `aux`, each times
+    its weight.
 
     prediction: InfoNCE of z_hat against z_target with the queue's rows as further negatives, or ("l2") the squared
     distance of the unit vectors, mean over dimensions. A term of weight 0 is not computed. The invariance terms come
-    from outside (`invariance_terms`), as they need passes of their own.
+    from outside (`invariance_terms`), as they need passes of their own. An arm that bears the name of a term of weight
+    above 0 (loss.sigreg and aux.sigreg at another tap: both count) is called aux_<name> among the terms.
     """
 
-    def __init__(self, config: ArcLossConfig, dim: int, shared_target: bool) -> None:
+    def __init__(
+        self, config: ArcLossConfig, dim: int, shared_target: bool, aux: Mapping[str, Arm] | None = None
+    ) -> None:
         super().__init__()
         self.config = config
+        taken = {"sigreg"} if config.sigreg.weight > 0 else set()
+        self.aux = Arms({f"aux_{name}" if name in taken else name: arm for name, arm in (aux or {}).items()})
         self.queue = NegativeQueue(config.queue if config.form == "info_nce" else 0, dim)
         t = config.temperature
         learn = t.learn and config.form == "info_nce"
@@ -55,17 +61,25 @@ class ArcObjective(nn.Module):
         self.shared_target = shared_target
         self.negatives = 0.0  # a query's, on average, in the last batch
 
-    def weights(self) -> dict[str, float]:
-        """{term: weight} of every term there may be; the codebook's weigh themselves."""
+    def weights(self, progress: float = 1.0) -> dict[str, float]:
+        """{term: weight} of every term there may be, when that share of the run's steps is done; the codebook's weigh
+        themselves."""
         c = self.config
         weights = {"prediction": 1.0, "vq": 1.0, "sigreg": c.sigreg.weight, "relational": c.relational.weight}
         weights["relational_self"] = c.relational.self_weight
-        return weights | {f"invariance_{name}": weight for name, weight in c.invariance.weights().items()}
+        weights |= {f"invariance_{name}": weight for name, weight in c.invariance.weights().items()}
+        return weights | self.aux.weights(progress)
 
     def forward(
-        self, out: ArcForward, batch: ArcBatch, step: int, extra: dict[str, Tensor] | None = None
+        self,
+        out: ArcForward,
+        batch: ArcBatch,
+        step: int,
+        extra: dict[str, Tensor] | None = None,
+        progress: float = 1.0,
     ) -> tuple[LossTerms, dict[str, Tensor]]:
-        """(total with all terms unweighted, the weighted parts that add up to the total)."""
+        """(total with all terms unweighted, the weighted parts that add up to the total). `step` optimiser steps are
+        done, the share `progress` of the run's."""
         terms = {"prediction": self.prediction(out.reps, batch.task), **(extra or {})}
         if self.config.form == "info_nce":
             terms["info_nce"] = terms["prediction"]
@@ -73,8 +87,13 @@ class ArcObjective(nn.Module):
             terms["sigreg"] = self.sigreg(out.reps, step)
         if max(self.config.relational.weight, self.config.relational.self_weight) > 0:
             terms |= self.relational(out, batch)
-        known = self.weights()
-        weighted = {name: known[name] * term for name, term in terms.items() if known.get(name, 0.0) > 0}
+        terms |= self.aux(out.reps.taps(batch.present), step)
+        known = self.weights(progress)
+        weighted = {
+            name: known[name] * term
+            for name, term in terms.items()
+            if name in self.aux or known.get(name, 0.0) > 0  # an arm's weight may rise from 0
+        }
         book = out.context.loss
         if book is not None:
             terms |= book.terms
@@ -134,8 +153,10 @@ class ArcObjective(nn.Module):
         return invariance(*context) + invariance(*target)
 
     def end_step(self, skipped: bool) -> None:
-        """Takes the rows of an optimiser step into the queue; not those of one that is left out."""
+        """Takes the rows of an optimiser step into the queue, not those of one that is left out; moves what of the arms
+        moves once a step."""
         if skipped:
             self.queue.drop()
         else:
             self.queue.commit()
+        self.aux.end_step(skipped)

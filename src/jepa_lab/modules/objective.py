@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from jepa_lab.auxiliary import Arm
+from jepa_lab.auxiliary import Arm, Arms
 from jepa_lab.losses import (
     DinoLoss,
     LossTerms,
@@ -129,20 +129,18 @@ class Objective(nn.Module):
         self.supervised = supervised
         self.classifier = classifier
         self.match = match
-        self.aux = nn.ModuleDict(dict(aux or {}))
+        self.aux = Arms(dict(aux or {}))
         self.rate_ramp = rate_ramp
 
     def arms(self) -> Iterator[tuple[str, Arm]]:
         """The arms of the group aux, by name."""
-        for name, arm in self.aux.items():
-            assert isinstance(arm, Arm)
-            yield name, arm
+        return self.aux.named()
 
     def weights(self, progress: float) -> dict[str, float]:
         """The weight of every part when that share of the run's steps is done."""
         rate = self.lambda_rate if progress >= self.rate_ramp else self.lambda_rate * progress / self.rate_ramp
         own = {"prediction": self.prediction, "rate": rate, "supervised": self.supervised}
-        return own | {name: arm.options.weight_at(progress) for name, arm in self.arms()}
+        return own | self.aux.weights(progress)
 
     def weighted(self, terms: dict[str, Tensor], progress: float = 1.0) -> dict[str, Tensor]:
         """The parts of the total: those of `terms` that it holds, each times its weight."""
@@ -151,13 +149,12 @@ class Objective(nn.Module):
     def end_ramps(self) -> None:
         """Gives every weight at once what it is to become."""
         self.rate_ramp = 0.0
-        for _, arm in self.arms():
-            arm.options.ramp = 0.0
+        self.aux.end_ramps()
 
     @property
     def ema_pairs(self) -> list[tuple[nn.Module, nn.Module]]:
         """(average, what it follows) of the teachers' heads."""
-        pairs = [pair for _, arm in self.arms() for pair in arm.loss.ema_pairs]
+        pairs = self.aux.ema_pairs
         if self.match is not None and self.match.teacher_head is not None and self.match.student_head is not None:
             pairs.append((self.match.teacher_head, self.match.student_head))
         return pairs
@@ -166,8 +163,7 @@ class Objective(nn.Module):
         """Moves what moves once per optimiser step; `skipped`: the step is left out."""
         if self.match is not None:
             self.match.end_step(skipped)
-        for _, arm in self.arms():
-            arm.loss.end_step(skipped)
+        self.aux.end_step(skipped)
 
     def distance(self, z_hat: Tensor, z_target: Tensor) -> Tensor:
         """(B,): the prediction loss of every row, without gradient."""
@@ -200,10 +196,7 @@ class Objective(nn.Module):
             terms["rate"] = self.rate(reps.z_agg, reps.z)
         if self.classifier is not None and labels is not None:
             terms["supervised"] = F.cross_entropy(self.classifier(reps.z_agg), labels)
-        for name, arm in self.arms():
-            out = arm(vars(reps), step)
-            terms[name] = out.total
-            terms |= {f"{name}_{term}": value for term, value in out.terms.items()}
+        terms |= self.aux(vars(reps), step)
         first, *rest = self.weighted(terms, progress).values()
         return LossTerms(sum(rest, first), terms)
 

@@ -26,6 +26,11 @@ class ArcRepresentations:
         """The same without a graph, in float32."""
         return ArcRepresentations(*(getattr(self, f.name).detach().float() for f in fields(self)))
 
+    def taps(self, present: Tensor) -> dict[str, Tensor]:
+        """By name, as an auxiliary loss reads them: z (n, h), the vectors of the grids that are `present` (B, G) in
+        some context; the others as they are."""
+        return {**vars(self), "z": self.z[present]}
+
 
 @dataclass
 class Encoded:

@@ -10,7 +10,7 @@ from typing import Any
 from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from jepa_lab.config import AnyConfig, ToyConfig
+from jepa_lab.config import AnyConfig, ArcConfig, Config, ToyConfig
 from jepa_lab.errors import UserError
 from jepa_lab.ladder import checked_rungs
 from jepa_lab.sweep.records import Record, settings_of
@@ -65,12 +65,14 @@ def plan_jobs(
     """(a record of every job with its run and what there is to do, a text about the data). Touches nothing on disk.
 
     A job whose data cannot be used, or with `build` whose model cannot be built, is "refused" with the reason. Data
-    that several jobs share are read once.
+    that several jobs share are read once; of jobs that differ in their seed or the weights of arms one is built.
     """
     from jepa_lab.plan import build_data, decide, describe, fingerprint, run_of
 
     records: list[Record] = []
+    data: dict[str, Any] = {}
     prints: dict[str, str] = {}
+    built: dict[str, str | None] = {}  # why it cannot be
     seen: dict[Path, int] = {}
     texts: dict[str, str] = {}
     for job, config in zip(jobs, configs, strict=True):
@@ -88,9 +90,9 @@ def plan_jobs(
                 continue
             key = repr({k: v for k, v in asdict(config.dataset).items() if k not in ("tiers", "epochs")})
             if key not in prints:
-                splits = build_data(config)
-                prints[key] = fingerprint(splits)
-                texts[config.dataset.name] = f"{config.dataset.name}: {describe(splits)}"
+                data = {key: build_data(config)}  # one at a time in memory
+                prints[key] = fingerprint(data[key])
+                texts[config.dataset.name] = f"{config.dataset.name}: {describe(data[key])}"
             run = run_of(config, prints[key])
             record.run_id, record.run_dir = run.run_id, str(run.path)
             record.state = TO_DO[decide(run, config.on_existing)]
@@ -105,7 +107,15 @@ def plan_jobs(
             if build and record.state in ("to do", "to resume"):
                 from jepa_lab.run import prepare
 
-                prepare(config, build_data(config))
+                alike = _without_numbers(config)
+                if alike not in built:
+                    built[alike] = None
+                    try:
+                        prepare(config, data.get(key) or build_data(config))
+                    except UserError as error:
+                        built[alike] = str(error)
+                if built[alike]:
+                    raise UserError(str(built[alike]))
         except UserError as error:
             record.state, record.reason, record.code = "refused", str(error), 2
     return records, "; ".join(texts.values())
@@ -117,6 +127,13 @@ def without_hydra(job: DictConfig) -> DictConfig:
     with open_dict(plain):
         plain.pop("hydra", None)
     return plain
+
+
+def _without_numbers(config: Config | ArcConfig) -> str:
+    """The configuration without its seed, and of its arms' weights only whether they are 0: what is built alike."""
+    content = {**asdict(config), "seed": None}
+    content["aux"] = {arm: {**keys, "weight": keys["weight"] > 0} for arm, keys in content["aux"].items()}
+    return repr(content)
 
 
 def _holder(status: dict[str, Any] | None) -> str:

@@ -45,12 +45,21 @@ class Candidate:
 
 @dataclass(frozen=True)
 class ArmTuning:
-    """An arm, the key of its weight, the weight that it has by itself, and what was tried."""
+    """An arm, the key of its weight, the weight that stands in the middle of those tried, and what was tried.
+
+    Of several arms that act together one factor of all their weights is tried: `parts` has these, by their keys.
+    """
 
     arm: str
     key: str
     default: float
     candidates: list[Candidate] = field(default_factory=list)
+    parts: dict[str, float] = field(default_factory=dict)
+
+    def words(self, weight: float) -> list[str]:
+        """The overrides of a job with this weight (or factor)."""
+        weights = {key: own * weight for key, own in self.parts.items()} or {self.key: weight}
+        return [f"{key}={value:.12g}" for key, value in weights.items()]
 
     @property
     def chosen(self) -> Candidate | None:
@@ -58,6 +67,12 @@ class ArmTuning:
         nearest to the arm's own weight. None where no run gave a value."""
         usable = [(c.bad, -c.mean, self._distance(c), c.weight, c) for c in self.candidates if c.mean is not None]
         return min(usable, key=lambda one: one[:-1])[-1] if usable else None
+
+    @property
+    def at_the_end(self) -> bool:
+        """Whether the chosen weight is the smallest or the largest of several: a better one may lie beyond."""
+        weights = [c.weight for c in self.candidates]
+        return self.chosen is not None and len(weights) > 1 and self.chosen.weight in (min(weights), max(weights))
 
     def _distance(self, candidate: Candidate) -> float:
         return round(abs(math.log(candidate.weight / self.default)), 9)
@@ -97,7 +112,7 @@ def candidate_weights(default: float, count: int, span: float) -> list[float]:
 def measured(arm: ArmTuning, metric: str) -> ArmTuning:
     """The same with what the runs gave, read from their folders."""
     candidates = [Candidate(c.weight, [_read(t, metric) for t in c.trials]) for c in arm.candidates]
-    return ArmTuning(arm.arm, arm.key, arm.default, candidates)
+    return replace(arm, candidates=candidates)
 
 
 def _read(trial: Trial, metric: str) -> Trial:
@@ -120,12 +135,13 @@ def _read(trial: Trial, metric: str) -> Trial:
 
 
 def write_tuning(folder: Path, tuning: Tuning) -> Path:
-    """Writes tuning.json: for every arm the weight that was chosen, and all candidates with their figures. OSError."""
+    """Writes tuning.json: for every arm the weight that was chosen, whether it is at the end of what was tried, and all
+    candidates with their figures. OSError."""
     from jepa_lab.ledger.atomic import write_json
 
     path = folder / FILE
     arms = [
-        {**asdict(arm), "chosen": arm.chosen.weight if arm.chosen else None,
+        {**asdict(arm), "chosen": arm.chosen.weight if arm.chosen else None, "at_the_end": arm.at_the_end,
          "candidates": [{**asdict(c), "mean": c.mean, "collapsed_or_failed": c.bad} for c in arm.candidates]}
         for arm in tuning.arms
     ]  # fmt: skip
@@ -138,7 +154,7 @@ def read_tuning(folder: Path) -> Tuning | None:
     try:
         content = json.loads((folder / FILE).read_text(encoding="utf-8"))
         arms = [
-            ArmTuning(a["arm"], a["key"], a["default"], [_candidate(c) for c in a["candidates"]])
+            ArmTuning(a["arm"], a["key"], a["default"], [_candidate(c) for c in a["candidates"]], a.get("parts", {}))
             for a in content["arms"]
         ]
         return Tuning(content["sweep"], content["metric"], list(content["seeds"]), arms)

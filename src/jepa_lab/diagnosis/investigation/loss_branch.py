@@ -7,7 +7,7 @@ from collections.abc import Generator
 
 from jepa_lab.diagnosis.investigation.data_branch import data_branch
 from jepa_lab.diagnosis.investigation.inquiry import Inquiry, Trial
-from jepa_lab.diagnosis.investigation.overlay import LOSSES, Overlay, active_losses, without_losses
+from jepa_lab.diagnosis.investigation.overlay import Overlay, active_losses, without_losses
 from jepa_lab.diagnosis.investigation.restoring import restored
 from jepa_lab.diagnosis.investigation.seeds import Result
 from jepa_lab.diagnosis.investigation.steps import (
@@ -16,6 +16,7 @@ from jepa_lab.diagnosis.investigation.steps import (
     INFO_NCE,
     MINIMAL,
     TEMPERATURE,
+    Base,
     Step,
     shared_target,
 )
@@ -74,8 +75,8 @@ def _name_the_loss(inquiry: Inquiry, reduced: Result) -> Branch:
 
 
 def _adding(name: str, added: list[str]) -> Step:
-    def change(base: object) -> Overlay:
-        off = [loss for loss in LOSSES if loss not in added]
-        return {"vq.enabled": False, **without_losses(base, off)}  # type: ignore[arg-type]
+    def change(base: Base) -> Overlay:
+        off = [loss for loss in active_losses(base) if loss not in added]
+        return {"vq.enabled": False, **without_losses(base, off)}
 
     return Step(name, "E4", f"does {' with '.join(added)} break the stable run?", change)

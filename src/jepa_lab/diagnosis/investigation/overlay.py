@@ -42,14 +42,20 @@ def differences(config: Mapping[str, Any], overlay: Mapping[str, Any]) -> Overla
     return {key: value for key, value in overlay.items() if not _same(value_of(config, key), value)}
 
 
+def losses_of(config: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+    """LOSSES, and the arms of the group aux as aux.<arm>."""
+    return {**LOSSES, **{f"aux.{arm}": (f"aux.{arm}.weight",) for arm in config.get("aux") or {}}}
+
+
 def active_losses(config: Mapping[str, Any]) -> list[str]:
     """The auxiliary losses whose weight is not 0."""
-    return [name for name, keys in LOSSES.items() if any(value_of(config, key) for key in keys)]
+    return [name for name, keys in losses_of(config).items() if any(value_of(config, key) for key in keys)]
 
 
 def without_losses(config: Mapping[str, Any], names: list[str]) -> Overlay:
     """The weights of these losses at 0, those that are not yet."""
-    return {key: 0.0 for name in names for key in LOSSES[name] if value_of(config, key)}
+    known = losses_of(config)
+    return {key: 0.0 for name in names for key in known[name] if value_of(config, key)}
 
 
 def words(overlay: Mapping[str, Any]) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from jepa_lab.diagnosis.investigation.overlay import LOSSES, Overlay, active_losses, without_losses
+from jepa_lab.diagnosis.investigation.overlay import Overlay, active_losses, without_losses
 from jepa_lab.diagnosis.remedies import value_of
 
 Base = Mapping[str, Any]
@@ -70,7 +70,7 @@ def shared_target(base: Base) -> Overlay:
 
 def minimal(base: Base) -> Overlay:
     """The plan's least: no codebook, no auxiliary loss, no average, a wide temperature."""
-    return {"vq.enabled": False, **without_losses(base, list(LOSSES)), **shared_target(base), **WIDE}
+    return {"vq.enabled": False, **without_losses(base, active_losses(base)), **shared_target(base), **WIDE}
 
 
 def _no_ema_codebook(base: Base) -> str:
