@@ -6,7 +6,7 @@ Both stages are ordinary jobs of an ordinary sweep; what was chosen is kept in t
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from hydra.core.override_parser.types import Override
@@ -16,6 +16,7 @@ from jepa_lab.config import Config
 from jepa_lab.errors import UserError
 from jepa_lab.sweep.jobs import SweepEnded, check_jobs, plan_jobs
 from jepa_lab.sweep.records import read_records
+from jepa_lab.sweep.references import plan_references, reference_jobs
 from jepa_lab.sweep.tuning import (
     FILE,
     ArmTuning,
@@ -49,6 +50,7 @@ class Stages:
     master: DictConfig
     tuning: Tuning
     first: list[Words]
+    references: list[str] = field(default_factory=list)  # bounds beside the reported arms
 
     def second(self, tuning: Tuning, by_default: bool = False) -> list[Words]:
         """The reported jobs with the chosen weights, seed by seed, so that a sweep that is cut short still has pairs.
@@ -61,6 +63,7 @@ class Stages:
                 if arm not in keys or weights[arm]:
                     own = [f"{keys[arm]}={weights[arm]:.12g}"] if arm in keys else []
                     jobs.append([*self.line.common, f"aux={arm}", f"seed={seed}", *own])
+            jobs += reference_jobs(self.references, self.line.common, seed)
         return jobs
 
 
@@ -134,7 +137,8 @@ def plan_stages(line: Line, master: DictConfig, compose: Compose) -> Stages:
                 record = next(found)
                 candidate.trials.append(Trial(seed, record.run_id or "", record.run_dir or ""))
     sweep_dir = Path(master.hydra.sweep.dir)
-    return Stages(line, master, Tuning(sweep_dir.name, settings.metric, list(settings.seeds), arms), first)
+    references = plan_references(configs[0], line.common, line.seeds[0], compose, master)
+    return Stages(line, master, Tuning(sweep_dir.name, settings.metric, list(settings.seeds), arms), first, references)
 
 
 def run_stages(stages: Stages, launch: Launch) -> None:
