@@ -20,6 +20,7 @@ from jepa_lab.errors import UserError
 from jepa_lab.help import conf_dir, folder_of, options_of
 from jepa_lab.sweep.jobs import SweepEnded, check_jobs, plan_jobs
 from jepa_lab.sweep.records import read_records
+from jepa_lab.sweep.references import plan_references, reference_jobs
 from jepa_lab.sweep.tuning import (
     FILE,
     ArmTuning,
@@ -62,16 +63,18 @@ class Stages:
     master: DictConfig
     tuning: Tuning
     first: list[Words]
+    references: list[str] = field(default_factory=list)  # bounds beside the reported arms
 
     def second(self, tuning: Tuning, by_default: bool = False) -> list[Words]:
         """The reported jobs with the chosen weights, seed by seed, so that a sweep that is cut short still has pairs.
         Without an arm that has no weight; it has its own `by_default`."""
         weights = {arm.arm: arm.chosen.weight if arm.chosen else arm.default * by_default for arm in tuning.arms}
         words = {arm.arm: arm.words(weights[arm.arm]) for arm in tuning.arms}
-        return [
-            self.line.job(arm, seed, words.get(arm, ()))
-            for seed in self.line.seeds for arm in self.line.arms if weights.get(arm, True)
-        ]  # fmt: skip
+        jobs = []
+        for seed in self.line.seeds:
+            jobs += [self.line.job(arm, seed, words.get(arm, ())) for arm in self.line.arms if weights.get(arm, True)]
+            jobs += reference_jobs(self.references, self.line.common, seed)
+        return jobs
 
 
 Compose = Callable[[Sequence[Sequence[str]]], list[DictConfig]]
@@ -158,7 +161,8 @@ def plan_stages(line: Line, master: DictConfig, compose: Compose) -> Stages:
                 record = next(found)
                 candidate.trials.append(Trial(seed, record.run_id or "", record.run_dir or ""))
     sweep_dir = Path(master.hydra.sweep.dir)
-    return Stages(line, master, Tuning(sweep_dir.name, settings.metric, list(settings.seeds), arms), first)
+    references = plan_references(configs[0], line.common, line.seeds[0], compose, master)
+    return Stages(line, master, Tuning(sweep_dir.name, settings.metric, list(settings.seeds), arms), first, references)
 
 
 def run_stages(stages: Stages, launch: Launch) -> None:

@@ -18,7 +18,7 @@ def main(argv: list[str] | None = None) -> None:
         prog="python -m jepa_lab.evaluate",
         description="Freezes a run's encoder and measures what its features hold: classes by linear and "
         "nearest-neighbour readouts for several numbers of views, actions by regression, invariance, equivariance, "
-        "factor sweeps. Writes RUN_DIR/evaluation.json and figures.",
+        "factor sweeps, rollouts of the prediction. Writes RUN_DIR/evaluation.json and figures.",
     )
     parser.add_argument("run_dir", type=Path, help="as in runs/teacherless_b/<run_id>")
     parser.add_argument("--checkpoint", choices=("last", "best"), default="last")
@@ -26,6 +26,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--rows", type=_rows, default=ROWS, help=f"also evaluate: {','.join(ROWS)}, or none")
     parser.add_argument("--limit", type=_at_least_50, default=10_000, help="images of each split at most, 50 or more")
     parser.add_argument("--anchors", type=positive, default=1000, help="test images that go through the factor sweeps")
+    parser.add_argument("--ahead", type=positive, default=5, help="steps of the latent rollout (%(default)s)")
     args = parser.parse_args(argv)
     try:
         _evaluate(args)
@@ -36,12 +37,13 @@ def main(argv: list[str] | None = None) -> None:
 
 def _evaluate(args: argparse.Namespace) -> None:
     from jepa_lab.evaluation.frozen import evaluate
-    from jepa_lab.evaluation.loading import load_run, views_of
+    from jepa_lab.evaluation.loading import load_run, rollout_of, views_of
     from jepa_lab.evaluation.sweeps import sweep_factors
     from jepa_lab.ledger.atomic import write_json
     from jepa_lab.ledger.run_dir import UNWRITABLE
     from jepa_lab.report.evaluation_figures import draw_evaluation, draw_map
     from jepa_lab.report.evaluation_text import evaluation_text
+    from jepa_lab.report.rollout_figure import draw_rollout
     from jepa_lab.report.sweep_figures import draw_sweeps
 
     run = load_run(args.run_dir, args.checkpoint)
@@ -52,13 +54,17 @@ def _evaluate(args: argparse.Namespace) -> None:
     sweeps = sweep_factors(run.network.encode, group, run.splits.test.images[: args.anchors])
     content = {**found.to_dict(), "checkpoint": args.checkpoint}
     content["sweeps"] = {"anchors": sweeps.anchors, "metrics": sweeps.metrics()}
-    print(evaluation_text(found, sweeps))
+    rollout, why = rollout_of(run, args.ahead, args.limit)
+    content["rollout"] = {**(rollout.to_dict() if rollout else {}), "shortened": why}
+    print(evaluation_text(found, sweeps, rollout, why))
     figures = args.run_dir / "figures"
     try:
         write_json(args.run_dir / "evaluation.json", content)
         draw_sweeps(sweeps, figures)
         draw_evaluation(found, figures)
         draw_map(features, group, figures)
+        if rollout is not None:
+            draw_rollout(rollout, figures)
     except OSError as error:
         if error.errno in UNWRITABLE:
             raise UserError(f"{error.filename or args.run_dir}: {error.strerror}") from error

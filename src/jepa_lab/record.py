@@ -41,6 +41,15 @@ def protocol(config: Config, splits: Splits) -> dict[str, Any]:
 
 
 def count_parameters(module: torch.nn.Module) -> dict[str, int]:
-    """Trainable and frozen parameters."""
+    """Trainable and frozen parameters, and those of every part that has any: encoder, aggregator, predictor and the
+    rest of the network, target_encoder, aux.<arm> and what else the objective owns."""
     trainable = sum(p.numel() for p in module.parameters() if p.requires_grad)
-    return {"trainable": trainable, "frozen": sum(p.numel() for p in module.parameters()) - trainable}
+    total = sum(p.numel() for p in module.parameters())
+    parts: dict[str, int] = {}
+    for owner, child in module.named_children():
+        inner = child.named_children() if owner in ("network", "objective") else [(owner, child)]
+        for name, part in inner:
+            arms = part.named_children() if name == "aux" else [("", part)]
+            sizes = {f"{name}.{arm}".rstrip("."): sum(p.numel() for p in m.parameters()) for arm, m in arms}
+            parts |= {key: size for key, size in sizes.items() if size}
+    return {"trainable": trainable, "frozen": total - trainable, **parts}

@@ -149,7 +149,8 @@ def _watched(session: Session) -> RunResult:
     try:
         with endings_noted(run, partial(_close_if_possible, run, ledger)):
             run.write_status("running")
-            (run.path / "evaluation.json").unlink(missing_ok=True)  # of an earlier step
+            for name in ("evaluation.json", "decoded.json"):  # of an earlier step
+                (run.path / name).unlink(missing_ok=True)
             result = _train(session, ledger)
         failed = result.state == "failed"
         return result

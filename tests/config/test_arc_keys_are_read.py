@@ -20,11 +20,11 @@ PACKAGE = str(Path(schema.__file__).parents[1])
 NOT_READING = ("validate", "validate_run", "_validate_source", "_refuse_what_is_of_images")
 # read where the configuration is composed or checked, or by the command line; tests/config and tests/test_sweep.py
 ELSEWHERE = {"dataset.tiers", "experiment_gates", "optim.warmup_epochs",
-             "sweep.fail_fast", "sweep.control", "sweep.report", "sweep.results",
+             "sweep.fail_fast", "sweep.control", "sweep.report", "sweep.results", "sweep.references",
              *(f"sweep.tuning.{key}" for key in ("weights", "span", "seeds", "metric"))}  # fmt: skip
 LABELS = {"study", "model.name", "hardware.name"}
 # of the image models: the ARC JEPA refuses any value but the one that changes nothing
-REFUSED = {"monitor.subspace", "monitor.sweep_every", "monitor.sweep_anchors",
+REFUSED = {"monitor.subspace", "monitor.sweep_every", "monitor.sweep_anchors", "monitor.rollout_steps",
            "hardware.channels_last", "hardware.compile"}  # fmt: skip
 RUNS: list[tuple[str, list[str]]] = [  # between them every key does something
     ("arc_jepa", ["loss.invariance.color=0.1", "loss.relational.weight=0.1", "monitor.features_every=2"]),
@@ -110,7 +110,7 @@ def test_every_key_of_the_arc_study_is_read(make_arc: Callable[..., ArcConfig], 
 
 
 @pytest.mark.parametrize("word", ["monitor.subspace=true", "monitor.sweep_every=3", "monitor.sweep_anchors=3",
-                                  "hardware.channels_last=false", "hardware.compile=true",
+                                  "monitor.rollout_steps=2", "hardware.channels_last=false", "hardware.compile=true",
                                   "target.bn_buffers=own_running"])  # fmt: skip
 def test_a_key_of_the_image_models_is_refused_and_not_ignored(word: str, make_arc: Callable[..., ArcConfig]) -> None:
     from jepa_lab.errors import UserError

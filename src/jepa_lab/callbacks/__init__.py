@@ -10,6 +10,7 @@ from jepa_lab.callbacks.gradients import GradientStatistics
 from jepa_lab.callbacks.probes import OnlineProbes
 from jepa_lab.callbacks.progress import EpochLines
 from jepa_lab.callbacks.random_state import RandomState
+from jepa_lab.callbacks.rollouts import Rollouts
 from jepa_lab.callbacks.seq_jepa_monitor import SeqJEPAMonitor
 from jepa_lab.callbacks.stopper import Stopper
 from jepa_lab.callbacks.sweeps import FactorSweeps
@@ -30,6 +31,7 @@ __all__ = [
     "GradientStatistics",
     "OnlineProbes",
     "RandomState",
+    "Rollouts",
     "Saver",
     "SeqJEPAMonitor",
     "StateBar",

@@ -95,6 +95,6 @@ class ArcConfig:
 
 
 OF_IMAGES = (
-    *(("monitor", key) for key in ("subspace", "sweep_anchors", "sweep_every")),
+    *(("monitor", key) for key in ("subspace", "sweep_anchors", "sweep_every", "rollout_steps")),
     *(("hardware", key) for key in ("channels_last", "compile")),
 )

@@ -132,6 +132,7 @@ class MonitorConfig:
     subspace: bool = False
     sweep_anchors: int = 64  # validation images that are taken through every factor of the views; 0: none
     sweep_every: int | None = None  # validations between two sweeps; null: after training only
+    rollout_steps: int = 3  # after training: views that are predicted one after another; 0: none
 
     def validate(self) -> None:
         at_least("monitor.save_every_s", self.save_every_s, 0.0)
@@ -141,6 +142,7 @@ class MonitorConfig:
         at_least("monitor.sweep_every", self.sweep_every, 1)
         at_least("monitor.gradients_every", self.gradients_every, 1)
         at_least("monitor.features_every", self.features_every, 1)
+        at_least("monitor.rollout_steps", self.rollout_steps, 0)
 
 
 @dataclass
@@ -183,10 +185,17 @@ class SweepConfig:
     control: str | None = None  # name of an experiment, or settings as key=value key=value
     report: str | None = None  # views_grid, aux_comparison: what is made of the sweep's runs at its end
     results: str = "comparison_results"  # the folder that aux_comparison writes
+    references: list[str] = field(default_factory=list)  # of aux_comparison: random_init, supervised, beside the arms
     tuning: TuningConfig = field(default_factory=TuningConfig)
 
     def validate(self) -> None:
         one_of("sweep.report", self.report, [None, "views_grid", "aux_comparison"])
+        for name in self.references:
+            one_of("sweep.references", name, ["random_init", "supervised"])
+        if self.references and self.report != "aux_comparison":
+            unset(
+                "sweep.references", ",".join(self.references), "only a comparison has them, +experiment=aux_comparison"
+            )
         self.tuning.validate()
 
 

@@ -17,6 +17,8 @@ from jepa_lab.config.schema import EncoderConfig
 from jepa_lab.data.images import Splits
 from jepa_lab.data.views import ViewGroup
 from jepa_lab.errors import UserError
+from jepa_lab.evaluation.rollout import Rollout, measure_rollout, reach
+from jepa_lab.modules.seq_jepa import SeqJEPA
 from jepa_lab.networks.seq_jepa import SeqJEPANetwork
 from jepa_lab.plan import build_data
 
@@ -25,14 +27,19 @@ CHECKPOINTS = ("last", "best")
 
 @dataclass(frozen=True)
 class LoadedRun:
-    """config as the run resolved it; network with the weights of the checkpoint, frozen, in evaluation mode."""
+    """config as the run resolved it; module with the weights of the checkpoint, frozen, in evaluation mode."""
 
     path: Path
     config: Config
     splits: Splits
-    network: SeqJEPANetwork
+    module: SeqJEPA
     step: int
     state: str  # of the run, as completed
+
+    @property
+    def network(self) -> SeqJEPANetwork:
+        """The online network."""
+        return self.module.network
 
 
 def load_run(path: Path, checkpoint: str = "last") -> LoadedRun:
@@ -43,15 +50,14 @@ def load_run(path: Path, checkpoint: str = "last") -> LoadedRun:
         there = ", ".join(sorted(p.name for p in file.parent.glob("*.ckpt"))) or "none"
         raise UserError(f"{path}: no checkpoints/{checkpoint}.ckpt (there is: {there})")
     splits = build_data(config)
-    network = build_network(config, splits)
+    module = build_frozen(config, splits)
     try:
         state = torch.load(file, map_location="cpu", weights_only=True)
-        weights = {k.removeprefix("network."): v for k, v in state["state_dict"].items() if k.startswith("network.")}
-        network.load_state_dict(weights)
+        module.load_state_dict(state["state_dict"])
     except Exception as error:  # torch raises many kinds for a broken or foreign file
         reason = str(error).split("\n", 1)[0][:120]
         raise UserError(f"{file}: not a checkpoint of this configuration ({reason})") from error
-    return LoadedRun(path, config, splits, network, int(state["global_step"]), run_state(path))
+    return LoadedRun(path, config, splits, module, int(state["global_step"]), run_state(path))
 
 
 def run_state(path: Path) -> str:
@@ -87,9 +93,14 @@ def run_config(path: Path) -> Config:
 
 def build_network(config: Config, splits: Splits) -> SeqJEPANetwork:
     """The network as the run's seed initialised it, in evaluation mode, without gradients."""
+    return build_frozen(config, splits).network
+
+
+def build_frozen(config: Config, splits: Splits) -> SeqJEPA:
+    """The same with its target and its objective."""
     pl.seed_everything(config.seed, verbose=False)
     module = build_module(config, build_views(config, splits.train), splits.train, steps=1)
-    return module.network.eval().requires_grad_(False)
+    return module.eval().requires_grad_(False)
 
 
 def raw_pixels(config: Config, splits: Splits) -> SeqJEPANetwork:
@@ -104,6 +115,41 @@ def raw_pixels(config: Config, splits: Splits) -> SeqJEPANetwork:
 def views_of(config: Config, splits: Splits, n_views: int) -> ViewGroup:
     """The run's views, with another number of them."""
     return build_views(replace(config, dataset=replace(config.dataset, n_views=n_views, seq_len=None)), splits.train)
+
+
+def rollout_views(
+    config: Config, splits: Splits, network: SeqJEPANetwork, wanted: int
+) -> tuple[ViewGroup | None, str | None]:
+    """(the run's views with up to `wanted` beyond the observed ones, None if there can be none; why there are fewer)"""
+    observed = config.dataset.n_views - 1
+    most, why = reach(network, observed, wanted)
+    for steps in range(most, 0, -1):
+        try:
+            return views_of(config, splits, observed + steps), why
+        except UserError as error:  # no more renderings of an object
+            why = why or str(error)
+    return None, why
+
+
+def rollout_of(run: LoadedRun, wanted: int, limit: int) -> tuple[Rollout | None, str | None]:
+    """(the rollout of a run on its first `limit` test images, `wanted` steps ahead or as many as there can be; why it
+    is shorter)"""
+    config = run.config
+    group, why = rollout_views(config, run.splits, run.network, wanted)
+    if group is None:
+        return None, why
+    found = measure_rollout(
+        run.module,
+        group,
+        run.splits.test,
+        observed=config.dataset.n_views - 1,
+        split="frozen-test-0",
+        seed=config.seed,
+        first_view=config.dataset.eval_first_view,
+        limit=limit,
+        resamples=1000,
+    )
+    return found, why
 
 
 Encode = Callable[[torch.Tensor], torch.Tensor]

@@ -26,6 +26,7 @@ IGNORED = (
     "figures",
     "monitor.save_every_s",
     "monitor.features_every",
+    "monitor.rollout_steps",
     "vq.window_tokens",
     "diagnosis.stop_on",
     "hardware.name",

@@ -12,6 +12,7 @@ from jepa_lab.report.found import Found
 from jepa_lab.report.paired_text import is_accuracy, number_text
 from jepa_lab.report.ranking_text import metric_name
 from jepa_lab.sweep.records import Record
+from jepa_lab.sweep.references import is_reference
 from jepa_lab.sweep.tuning import ArmTuning, Candidate, Tuning, read_tuning, write_tuning
 
 
@@ -31,10 +32,11 @@ def aux_comparison(records: Sequence[Record], sweep_dir: Path, results: Path) ->
                 raise ValueError(f"{record.state}: {record.reason}" if record.reason else record.state)
             runs.append(read_run(Path(record.run_dir)))
         except (OSError, ValueError) as error:
-            words = " ".join(word for word in record.words if word.startswith(("aux=", "seed=")))
+            words = " ".join(word for word in record.words if word.startswith(("aux=", "seed=", "name=")))
             lost.append((f"job {record.job}, {words}", str(error)))
     out = free_folder(results, tuning.sweep)
-    control = "none" if any("aux=none" in record.words for record in second) else None
+    arms = [record for record in second if not is_reference(record.words)]
+    control = "none" if any("aux=none" in record.words for record in arms) else None
     request = Request("test/" + tuning.metric.removeprefix("val/"), "max", control, arm_keys=("aux",))
     try:
         if not runs:

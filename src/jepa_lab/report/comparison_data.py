@@ -14,6 +14,7 @@ from jepa_lab.report.differences import NOT_COLLAPSED, differences, setting_text
 from jepa_lab.report.paired_text import is_accuracy
 from jepa_lab.report.ranking import BESIDE, RankedArm, Ranking, counterpart, relative
 from jepa_lab.report.ranking_text import grid, metric_name, missing_lines, verdict_lines
+from jepa_lab.report.references import reference_lines
 from jepa_lab.report.tuning_runs import tuning_data
 from jepa_lab.sweep.tuning import Tuning
 
@@ -59,6 +60,8 @@ def _group(ranking: Ranking, histories: Mapping[str, History], commands: Mapping
         "verdict": verdict_lines(ranking),
         "control": ranking.control,
         "arms": [_arm(ranking, one, place[one.name]) for one in ranking.arms],
+        "references": reference_lines(ranking),
+        "parameters": ranking.parameters,
         "grid": grid(ranking),
         "missing": [*missing_lines(ranking), *ranking.notes],
         "panels": _panels(ranking, histories),

@@ -17,6 +17,7 @@ from jepa_lab.report.export import export_models, result_rows
 from jepa_lab.report.found import Found, dataset_of, find_runs, groups, lost_jobs
 from jepa_lab.report.ranking import Ranking, choose_metric, counterpart, direction_of, rank_runs
 from jepa_lab.report.ranking_text import summary_text
+from jepa_lab.report.references import split_references, with_references
 from jepa_lab.report.tuning_runs import tunings_of, without_tuning
 from jepa_lab.sweep.tuning import Tuning
 
@@ -99,7 +100,9 @@ def _rankings(runs: Sequence[Run], metric: str, direction: str, request: Request
     members = groups(runs, request.group_by)
     for name, own in members.items():
         try:
-            found.append(rank_runs(own, metric, direction, request.control, request.arm_keys, name))
+            ranked, bounds = split_references(own, request.control)
+            ranking = rank_runs(ranked, metric, direction, request.control, request.arm_keys, name)
+            found.append(with_references(ranking, bounds))
         except UserError as error:
             errors.append(f"{name}: {error}" if name else str(error))
     if not found:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from jepa_lab.evaluation.bootstrap import Estimate
 from jepa_lab.evaluation.frozen import Evaluation
+from jepa_lab.evaluation.rollout import Rollout
 from jepa_lab.evaluation.sweeps import Sweeps
 
 
-def evaluation_text(found: Evaluation, sweeps: Sweeps) -> str:
-    """Figures with their intervals, the sweeps, the protocol, and what is missing."""
+def evaluation_text(
+    found: Evaluation, sweeps: Sweeps, rollout: Rollout | None = None, shortened: str | None = None
+) -> str:
+    """Figures with their intervals, the sweeps, the rollout (`shortened`: why it is no longer, or not there), the
+    protocol, and what is missing."""
     rows = list(dict.fromkeys(f.row for f in found.figures))
     table: dict[tuple[str, str, int | None], dict[str, Estimate]] = {}
     for f in found.figures:
@@ -27,8 +31,18 @@ def evaluation_text(found: Evaluation, sweeps: Sweeps) -> str:
             for name, r in sweeps.factors.items()
         ]
         lines += [f"  overlap {f}-{g}: {value:.3f}" for (f, g), value in sweeps.overlap.items()]
+    lines += [*(_rollout_lines(rollout) if rollout else []), *([f"rollout: {shortened}"] if shortened else [])]
     lines += ["", *(f"{key}: {value}" for key, value in found.protocol.items())]
     return "\n".join([*lines, *(f"no row {name}: {why}" for name, why in found.missing.items())])
+
+
+def _rollout_lines(rollout: Rollout) -> list[str]:
+    head = f"rollout from {rollout.observed} views, {rollout.images} test images: loss over the best constant's"
+    return ["", f"{head} (0 perfect, 1 knows nothing)"] + [
+        f"  {s.k} ahead: {s.rollout:.3f} [{s.low:.3f}, {s.high:.3f}]; from the true views {s.teacher_forced:.3f}, "
+        f"a copy of the last one seen {s.copy:.3f}"
+        for s in rollout.steps
+    ]
 
 
 def _cell(estimate: Estimate | None) -> str:

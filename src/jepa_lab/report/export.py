@@ -20,8 +20,11 @@ CHECKPOINTS = ("best.ckpt", "last.ckpt")
 
 
 def result_rows(rankings: Sequence[Ranking], models: dict[str, str], out: Path) -> list[dict[str, Any]]:
-    """A row for each arm, best first. `models`: {run_dir: its weights below `out`}, from `export_models`."""
-    return [_row(ranking, one, models, out) for ranking in rankings for one in ranking.arms]
+    """A row for each arm, best first, then one for each reference, flagged. `models`: {run_dir: its weights below
+    `out`}, from `export_models`."""
+    rows = [_row(ranking, one, models, out) for ranking in rankings for one in ranking.arms]
+    bounds = [{**one.to_dict(g.metric), "group": g.name or None} for g in rankings for one in g.references]
+    return rows + bounds
 
 
 def export_models(rankings: Sequence[Ranking], out: Path) -> tuple[dict[str, str], list[str]]:

@@ -6,7 +6,7 @@ import difflib
 import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +58,8 @@ class Ranking:
     comparison: Comparison
     runs: dict[str, Run]  # by run_dir
     notes: list[str]
+    references: list[Any] = field(default_factory=list)  # report/references.py: bounds without rank or test
+    parameters: list[str] = field(default_factory=list)  # lines on the networks' sizes
 
 
 def choose_metric(runs: Sequence[Run], wanted: str | None) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from jepa_lab.report.comparison_text import HEADLINE, REASON_WIDTH
 from jepa_lab.report.paired_text import is_accuracy, number_text, paired_text
 from jepa_lab.report.ranking import LEVEL, RankedArm, Ranking
+from jepa_lab.report.references import reference_lines
 
 WIDTH = 110
 MOST_NAMES = 6
@@ -82,6 +83,9 @@ def summary_text(
         blocks.append([_wrapped(line) for line in verdict_lines(ranking)])
         blocks.append([f"Ranking by {metric_name(ranking.metric)} ({_better(ranking)}), control: {ranking.control}"])
         blocks[-1] += [_wrapped(line) for line in ranking_lines(ranking)]
+        bounds = [_wrapped(f"  {line}") for line in reference_lines(ranking)]
+        blocks.append(["References: bounds, neither ranked nor tested", *bounds] if bounds else [])
+        blocks.append([_wrapped(line) for line in ranking.parameters])
         blocks.append(["Arm x seed", *_aligned(grid(ranking))])
         missing = [*missing_lines(ranking), *ranking.notes]
         blocks.append(["Missing, failed, left out", *(_wrapped(line) for line in missing)] if missing else [])

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import pytorch_lightning as pl
 
 from jepa_lab import build, record
-from jepa_lab.callbacks import FactorSweeps
+from jepa_lab.callbacks import FactorSweeps, Rollouts
 from jepa_lab.config import Config
 from jepa_lab.data.images import Splits
 from jepa_lab.diagnosis import Verdict
 from jepa_lab.diagnosis.gates import GateResult
+from jepa_lab.evaluation.loading import rollout_views
 from jepa_lab.ledger import ParquetLedger
 from jepa_lab.ledger.parquet import History
 from jepa_lab.measurable import require_measurable
@@ -39,7 +41,19 @@ def preflight(config: Config, splits: Splits, parts: Parts) -> Preflight:
 def callbacks(session: Session, ledger: ParquetLedger) -> list[Any]:
     """In the order they act."""
     s = session
-    return build.build_callbacks(s.config, s.parts.budget, s.run, ledger, s.data.val, s.stop)
+    others = build.build_callbacks(s.config, s.parts.budget, s.run, ledger, s.data.val, s.stop)
+    return [*_rollouts(s), *others]
+
+
+def _rollouts(session: Session) -> list[Any]:
+    """What looks further ahead after training; says why, where that is not as far as was asked for."""
+    config, wanted = session.config, session.config.monitor.rollout_steps
+    group, why = rollout_views(config, session.data, session.parts.module.network, wanted)
+    observed = config.dataset.n_views - 1
+    if why and session.checkpoint is None:
+        steps = 0 if group is None else group.n_views - observed
+        print(f"monitor.rollout_steps={wanted}: {steps} are measured; {why}", file=sys.stderr)
+    return [] if group is None else [Rollouts(session.data.val, group, observed)]
 
 
 def best_key(config: Config, splits: Splits) -> str:

@@ -14,6 +14,7 @@ from jepa_lab.report.comparison import Comparison, compare
 
 # what a control may differ in from the arms: how the first view of training is drawn, and where the images lie
 FREE = ("name", "usual_first_view", "first_view", "eval_first_view", "root", "path", "saliency_path", "tiers")
+REFERENCES = {"random_init": "random encoder", "supervised": "supervised"}  # experiments that bound others: their names
 METRICS = ("probe/class_from_z_agg", "probe/relative_action_from_z", "probe/action_from_z")
 WITHOUT_PROBES = ("skill", "retrieval/mrr")  # of the ARC JEPA
 
@@ -21,12 +22,12 @@ WITHOUT_PROBES = ("skill", "retrieval/mrr")  # of the ARC JEPA
 def control_runs(runs: Sequence[Path], control: str) -> list[Path]:
     """Completed runs of the experiment `control` beside these, of their seeds, data, budget, encoder and precision."""
     configs = [_config(run) for run in runs]
-    wanted = {json.dumps(_protocol(config), sort_keys=True) for config in configs if config}
+    wanted = {json.dumps(protocol_of(config), sort_keys=True) for config in configs if config}
     found = []
     for runs_dir in {run.parent.parent for run in runs}:
         for path in sorted((runs_dir / control).glob("*/config.yaml")):
             config = _config(path.parent)
-            if json.dumps(_protocol(config), sort_keys=True) in wanted and _completed(path.parent):
+            if json.dumps(protocol_of(config), sort_keys=True) in wanted and _completed(path.parent):
                 found.append(path.parent)
     return found
 
@@ -103,7 +104,8 @@ def _config(run: Path) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
-def _protocol(config: dict[str, Any]) -> dict[str, Any]:
+def protocol_of(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What a control has to share with the arms: seed, data, budget, encoder, probes, precision and threads."""
     dataset = {k: v for k, v in (config.get("dataset") or {}).items() if k not in FREE}
     parts = {key: config.get(key) for key in ("seed", "encoder", "precision", "probes", "recipe")}
     threads = (config.get("hardware") or {}).get("threads")
