@@ -181,10 +181,16 @@ class SweepConfig:
     control: str | None = None  # name of an experiment, or settings as key=value key=value
     report: str | None = None  # views_grid, aux_comparison: what is made of the sweep's runs at its end
     results: str = "comparison_results"  # the folder that aux_comparison writes
+    objective: str | None = None  # the metric that a searching sweeper is told; null: the one that chooses best.ckpt
     tuning: TuningConfig = field(default_factory=TuningConfig)
 
     def validate(self) -> None:
         one_of("sweep.report", self.report, [None, "views_grid", "aux_comparison"])
+        if self.objective is not None and not self.objective.startswith("val/"):
+            raise ValueError(
+                f"sweep.objective={self.objective}: a search chooses on validation, as val/probe/class_from_z_agg; "
+                "evaluate what it found on test once, afterwards"
+            )
         self.tuning.validate()
 
 
