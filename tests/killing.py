@@ -35,11 +35,11 @@ def start(folder: Path, overrides: list[str], point: str | None = None, nth: int
     return process
 
 
-def start_command(folder: Path, words: list[str]) -> BaseProcess:
-    """A process that runs `python -m jepa_lab words` in `folder`."""
+def start_command(folder: Path, words: list[str], group: bool = False) -> BaseProcess:
+    """A process that runs `python -m jepa_lab words` in `folder`; as the leader of a `group` of its own on request."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["jepa_lab.run", "conftest"])
-    process = context.Process(target=_command, args=(str(folder), words))
+    process = context.Process(target=_command, args=(str(folder), words, group))
     process.start()
     return process
 
@@ -84,11 +84,13 @@ def difference(a: Any, b: Any, where: str = "") -> str | None:
     return None if a == b else f"{where}: {a!r} and {b!r}"
 
 
-def _command(folder: str, words: list[str]) -> None:
+def _command(folder: str, words: list[str], group: bool) -> None:
     import sys
 
     from jepa_lab import cli
 
+    if group:
+        os.setpgid(0, 0)
     os.makedirs(folder, exist_ok=True)
     os.chdir(folder)
     _silence()

@@ -26,9 +26,8 @@ class SequentialLauncher(BasicLauncher):
     """
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        from jepa_lab.sweep import job_line, print_records, read_records, summary_line
-        from jepa_lab.sweep.jobs import SweepEnded, check_jobs, plan_jobs
-        from jepa_lab.sweep.records import Begin
+        from jepa_lab.sweep import job_line, read_records
+        from jepa_lab.sweep.jobs import SweepEnded, announce
 
         setup_globals()
         assert self.config is not None
@@ -36,14 +35,7 @@ class SequentialLauncher(BasicLauncher):
         assert self.task_function is not None
         configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
         jobs = self.compose(job_overrides, initial_job_idx)
-        configs = check_jobs(jobs, self.config)
-        Begin.control = str(jobs[0].sweep.control or "")  # the experiments' own, where they are what is swept
-        records, data = plan_jobs(jobs, configs)
-        print_records(records)
-        print(f"{summary_line(records)}\n{data}", flush=True)
-        for record in records:
-            record.folder = Path(self.config.hydra.sweep.dir) / "jobs"
-            record.write()
+        records = announce(jobs, self.config)
         returns = []
         for index, job in enumerate(jobs):
             now = read_records(Path(self.config.hydra.sweep.dir))

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import logging
-import math
 import os
 import sys
 import time
@@ -13,97 +10,29 @@ from typing import Any
 
 import hydra
 from hydra.errors import CompactHydraException, HydraException
-from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from jepa_lab.errors import RunBusy, UserError
+from jepa_lab import job
+from jepa_lab.errors import UserError
 from jepa_lab.help import conf_dir, folder_of, groups_of, options_of
+from jepa_lab.job import one_job
 from jepa_lab.stop import Stop
 from jepa_lab.sweep.jobs import SweepEnded
-from jepa_lab.sweep.records import Begin, Record, read_records
+from jepa_lab.sweep.records import Begin, read_records
 
-WORST = -1e6  # what a sweeper that looks for the best run is told of one that failed: finite, below any metric
-GATE_FAILED = 3  # exit code under gates.strict
-_stop: Stop | None = None  # of the command; None in a worker process, where every job has its own
-_codes: list[int] = []  # of the jobs that ran in this process
-
-
-def _sweep_id() -> str:
-    """The same for the same sweep, however long it may take, wherever it runs, whatever is done with what exists."""
-    other = ("-", "hydra", "max_wall_s=", "sweep.", "on_existing=")
-    words = sorted(a for a in sys.argv[1:] if not a.startswith(other))
-    return hashlib.blake2b("\n".join(words).encode(), digest_size=5).hexdigest()
-
-
-OmegaConf.register_new_resolver("sweep_id", _sweep_id, use_cache=True, replace=True)
-
-
-@hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")
-def app(cfg: DictConfig) -> float | None:
-    """One job. Its end is kept in a record for main(), so that a sweep goes on and Hydra prints nothing of its own."""
-    in_sweep = Record.of_this_job()
-    record = in_sweep or Record(0, [], "running")
-    try:
-        from jepa_lab.ladder import checked_rungs, climb
-
-        rungs = checked_rungs(cfg)
-        from jepa_lab.diagnosis.gates import gates_line
-
-        train = trainer_of(rungs[0])
-
-        def opened(run: Any) -> None:
-            record.run_id, record.run_dir = run.run_id, str(run.path)
-            record.write()
-
-        result = climb(rungs, lambda config: train(config, _stop, opened, brief=in_sweep is not None))
-        state = "resumed" if result.resumed and result.state == "completed" else result.state
-        code, reason = int(state == "failed"), result.reason
-        if state not in ("failed", "stopped") and not result.gates_passed:
-            code, reason = GATE_FAILED if rungs[0].gates.strict else 0, f"gates: {gates_line(result.gates)}"
-        record.close("done" if state == "completed" else state, reason, code)
-        value = result.monitored
-        return value if value is not None and math.isfinite(value) and state != "failed" else WORST
-    except RunBusy as error:
-        record.close("running", str(error), code=0 if in_sweep else 2)
-        print(f"jepa_lab: {error}", file=sys.stderr)
-    except UserError as error:
-        record.close("failed", str(error), code=2)
-        print(f"jepa_lab: {error}", file=sys.stderr)
-    except Exception as error:
-        record.close("failed", f"{type(error).__name__}: {error}", code=1)
-        logging.getLogger("jepa_lab").exception("the run failed")
-    except BaseException:
-        record.close("stopped", "interrupted", code=130)
-        raise
-    finally:
-        _codes.append(record.code)
-    return WORST
-
-
-def trainer_of(config: Any) -> Any:
-    """train(config, stop, opened, brief) of the configuration's study."""
-    from jepa_lab.config import ToyConfig
-
-    if isinstance(config, ToyConfig):
-        from jepa_lab.toy import train_toy
-
-        return train_toy
-    from jepa_lab.run import train
-
-    return train
+app = hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")(one_job)
 
 
 def main(argv: list[str] | None = None) -> None:
     """Entry point of `python -m jepa_lab` and `jepa-lab`."""
-    global _stop
-    _stop = Stop(time.monotonic())
+    job.stop = Stop(time.monotonic())
     args = sys.argv[1:] if argv is None else argv
     if {"-h", "--help"} & set(args):
         from jepa_lab.help import help_text
 
         print(help_text())
         return
-    _codes.clear()
+    job.codes.clear()
     Begin.sweep_dir = None
     try:
         sys.argv = [sys.argv[0], *native_words(args)]
@@ -113,20 +42,23 @@ def main(argv: list[str] | None = None) -> None:
         pass
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
-        _codes.append(130)
+        job.codes.append(130)
     except UserError as error:
         _fail(str(error))
     except (CompactHydraException, HydraException, OmegaConfBaseException) as error:
         _fail(one_line(error))
     except ValueError as error:
-        if _codes:
+        if job.codes:
             raise
         _fail(str(error).split("\n", 1)[0])
     except OSError as error:
-        if _codes:
+        if job.codes:
             raise
         _fail(f"{error.strerror or error}: {error.filename}")
-    codes = _codes if Begin.sweep_dir is None else _show_sweep(Begin.sweep_dir) + [c for c in _codes if c == 130]
+    codes = job.codes
+    if Begin.sweep_dir is not None:
+        codes = _show_sweep(Begin.sweep_dir) + [c for c in job.codes if c == 130]
+        _show_search(Begin.sweep_dir)
     failures = [code for code in codes if code]
     if failures:
         raise SystemExit(2 if set(failures) == {2} else max(c for c in failures if c != 2))
@@ -185,6 +117,13 @@ def _show_sweep(sweep_dir: Path) -> list[int]:
             print(f"\n{views_grid([run for run in runs if (run / 'summary.json').is_file()], sweep_dir)}")
         print(f"\ncomparison: {sweep_dir / 'comparison.csv'}", flush=True)
     return [r.code for r in records]
+
+
+def _show_search(sweep_dir: Path) -> None:
+    if (sweep_dir / "search.json").is_file():
+        from jepa_lab.sweep.search import search_text
+
+        print(f"\n{search_text(sweep_dir)}", flush=True)
 
 
 def _show_paired(runs: list[Path], sweep_dir: Path) -> None:

@@ -30,7 +30,8 @@ from jepa_lab.record import count_parameters, measured_cost, resolved_yaml
 from jepa_lab.report.table import print_table, table_rows
 from jepa_lab.stop import Stop
 from jepa_lab.studies import Parts, Session, study_of
-from jepa_lab.trainer import build_trainer, close_loggers, log_figures, quiet
+from jepa_lab.trainer import build_trainer, log_figures, quiet
+from jepa_lab.wandb_run import close_loggers
 
 
 @dataclass

@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,16 +14,21 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Stop:
-    """Whether to stop, and why. `started` is the monotonic time from which `max_wall_s` counts: now by default."""
+    """Whether to stop, and why. `started` is the monotonic time from which `max_wall_s` counts: now by default; `told`
+    returns a text once someone else wants it."""
 
-    def __init__(self, started: float | None = None) -> None:
+    def __init__(self, started: float | None = None, told: Callable[[], str | None] | None = None) -> None:
         self.started = time.monotonic() if started is None else started
         self.signal: str | None = None
+        self.told = told
 
     def reason(self, max_wall_s: float | None = None) -> str | None:
         """A text if the run should stop, else None."""
         if self.signal is not None:
             return f"{self.signal} received"
+        told = self.told() if self.told is not None else None
+        if told is not None:
+            return told
         if max_wall_s is not None and time.monotonic() - self.started >= max_wall_s:
             return f"max_wall_s={max_wall_s:g} reached"
         return None

@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-import yaml
 
 from jepa_lab.build import Budget
 from jepa_lab.callbacks import WholeFiles
-from jepa_lab.config import ArcConfig, Config, to_yaml
+from jepa_lab.config import ArcConfig, Config
 from jepa_lab.ledger import ParquetLedger, RunDir
 from jepa_lab.ledger.logger import ParquetLogger
 
@@ -24,19 +23,9 @@ def build_trainer(
     """The Lightning Trainer of the run: our ledger always, one more logger on request."""
     loggers: list[Any] = [ParquetLogger(ledger, config.name, run.run_id)]
     if config.logger.name == "wandb":
-        from pytorch_lightning.loggers import WandbLogger
+        from jepa_lab.wandb_run import build_wandb_logger
 
-        loggers.append(
-            WandbLogger(
-                name=f"{config.name}-{run.run_id}",
-                id=run.run_id,
-                project=config.logger.project,
-                save_dir=run.path,
-                offline=config.logger.offline,
-                config=yaml.safe_load(to_yaml(config)),
-                reinit="finish_previous",
-            )
-        )
+        loggers.append(build_wandb_logger(config, run))
     elif config.logger.name == "tensorboard":
         from pytorch_lightning.loggers import TensorBoardLogger
 
@@ -71,13 +60,6 @@ def log_figures(loggers: list[Any], folder: Path) -> None:
     for logger in loggers:
         if paths and hasattr(logger, "log_image"):
             logger.log_image("figures", [str(path) for path in paths], caption=[path.stem for path in paths])
-
-
-def close_loggers(failed: bool) -> None:
-    """Ends the W&B run of this job, if there is one, with the state it deserves; the next job then has its own."""
-    wandb = sys.modules.get("wandb")
-    if wandb is not None and wandb.run is not None:
-        wandb.finish(exit_code=int(failed))
 
 
 def quiet() -> None:

@@ -34,7 +34,8 @@ COMPOSED = {
     "experiment_gates": "gates.class_gap_min",
 }
 # read by the command line, before or instead of train(); tests/test_sweep.py shows what they do
-BY_THE_COMMAND = {"sweep.fail_fast", "sweep.control", "sweep.report", "sweep.results", "sweep.references"}
+BY_THE_COMMAND = {"sweep.fail_fast", "sweep.control", "sweep.report", "sweep.results"}
+BY_THE_COMMAND |= {"sweep.references", "sweep.objective"}
 BY_THE_COMMAND |= {f"sweep.tuning.{key}" for key in ("weights", "span", "seeds", "metric")}
 TOYS = [  # between them every key of the toy does something
     ["lr_enc_mode=ratio", "seed=1", "batch_size=4", "ema_m=0", "stop_gradient=false"],

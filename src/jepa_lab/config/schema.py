@@ -186,6 +186,7 @@ class SweepConfig:
     report: str | None = None  # views_grid, aux_comparison: what is made of the sweep's runs at its end
     results: str = "comparison_results"  # the folder that aux_comparison writes
     references: list[str] = field(default_factory=list)  # of aux_comparison: random_init, supervised, beside the arms
+    objective: str | None = None  # the metric that a searching sweeper is told; null: the one that chooses best.ckpt
     tuning: TuningConfig = field(default_factory=TuningConfig)
 
     def validate(self) -> None:
@@ -195,6 +196,11 @@ class SweepConfig:
         if self.references and self.report != "aux_comparison":
             unset(
                 "sweep.references", ",".join(self.references), "only a comparison has them, +experiment=aux_comparison"
+            )
+        if self.objective is not None and not self.objective.startswith("val/"):
+            raise ValueError(
+                f"sweep.objective={self.objective}: a search chooses on validation, as val/probe/class_from_z_agg; "
+                "evaluate what it found on test once, afterwards"
             )
         self.tuning.validate()
 

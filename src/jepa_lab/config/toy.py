@@ -84,6 +84,7 @@ class ToyConfig:
             raise ValueError("hardware.compile=true: the toy has nothing to compile")
         self.hardware.validate()
         unset("sweep.report", self.sweep.report, "only sweeps of the seq-JEPA experiments have it")
+        self.sweep.validate()
         self.enc_init = self.enc_init or ("pinv" if self.enc == "linear" else "random")
         self.lr_enc_mode = self.lr_enc_mode or ("same" if self.lr_enc is None else "logspace")
         if not self.runs_dir.strip():

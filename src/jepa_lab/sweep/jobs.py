@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from jepa_lab.config import AnyConfig, ArcConfig, Config, ToyConfig
 from jepa_lab.errors import UserError
 from jepa_lab.ladder import checked_rungs
-from jepa_lab.sweep.records import Record, settings_of
+from jepa_lab.sweep.records import Begin, Record, settings_of
 
 TO_DO = {"new": "to do", "restart": "to do", "resume": "to resume", "skip": "done"}
 
@@ -73,7 +73,7 @@ def plan_jobs(
     data: dict[str, Any] = {}
     prints: dict[str, str] = {}
     built: dict[str, str | None] = {}  # why it cannot be
-    seen: dict[Path, int] = {}
+    seen: dict[str, int] = {}
     texts: dict[str, str] = {}
     for job, config in zip(jobs, configs, strict=True):
         record = Record(int(job.hydra.job.num) + 1, settings_of(job.hydra.overrides.task), "to do")
@@ -87,6 +87,7 @@ def plan_jobs(
                 record.state = TO_DO[plan.state()]
                 record.reason = f"{len(plan.runs)} runs, {len(plan.pending)} to train" if len(plan.runs) > 1 else None
                 texts[config.name] = "Gaussian views of the seed, drawn while training"
+                _note_twin(record, seen)
                 continue
             key = repr({k: v for k, v in asdict(config.dataset).items() if k not in ("tiers", "epochs")})
             if key not in prints:
@@ -101,9 +102,7 @@ def plan_jobs(
             elif run.state() in ("failed", "killed"):
                 reason = (run.status() or {}).get("reason")
                 record.reason = f"{run.state()} before{f': {reason}' if reason else ''}"
-            if run.path in seen:
-                record.reason = f"the same run as job {seen[run.path]}"
-            seen.setdefault(run.path, record.job)
+            _note_twin(record, seen)
             if build and record.state in ("to do", "to resume"):
                 from jepa_lab.run import prepare
 
@@ -121,6 +120,22 @@ def plan_jobs(
     return records, "; ".join(texts.values())
 
 
+def announce(jobs: Sequence[DictConfig], master: DictConfig) -> list[Record]:
+    """Checks every job, shows the table of what there is to do, and writes a record of each. UserError for a wrong one,
+    before any starts."""
+    from jepa_lab.sweep import print_records, summary_line
+
+    configs = check_jobs(jobs, master)
+    Begin.control = str(jobs[0].sweep.control or "")  # the experiments' own, where they are what is swept
+    records, data = plan_jobs(jobs, configs)
+    print_records(records)
+    print(f"{summary_line(records)}\n{data}", flush=True)
+    for record in records:
+        record.folder = Path(master.hydra.sweep.dir) / "jobs"
+        record.write()
+    return records
+
+
 def without_hydra(job: DictConfig) -> DictConfig:
     """The configuration of the job as it will see it."""
     plain = OmegaConf.create(job)
@@ -134,6 +149,13 @@ def _without_numbers(config: Config | ArcConfig) -> str:
     content = {**asdict(config), "seed": None}
     content["aux"] = {arm: {**keys, "weight": keys["weight"] > 0} for arm, keys in content["aux"].items()}
     return repr(content)
+
+
+def _note_twin(record: Record, seen: dict[str, int]) -> None:
+    path = str(record.run_dir)
+    if path in seen:
+        record.reason = f"the same run as job {seen[path]}"
+    seen.setdefault(path, record.job)
 
 
 def _holder(status: dict[str, Any] | None) -> str:

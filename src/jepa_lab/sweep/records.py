@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -13,6 +14,8 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 
+from jepa_lab.sweep.orders import JOB
+
 STATES = ("done", "skipped", "resumed", "stopped", "running", "failed", "to do", "to resume", "refused")
 
 
@@ -21,7 +24,8 @@ class Record:
     """One job, counted from 1.
 
     state: done, resumed (done, from a checkpoint on), skipped (finished before), running (by another process, or when
-    it was killed), stopped, failed, or as it was planned; code: what a single run of it would exit with.
+    it was killed), stopped, failed, or as it was planned; code: what a single run of it would exit with; pid: of the
+    process that ran it; value: what the job returned to the sweeper.
     """
 
     job: int
@@ -31,6 +35,8 @@ class Record:
     run_dir: str | None = None
     reason: str | None = None
     code: int = 0
+    pid: int | None = None
+    value: float | None = None
     folder: Path | None = None  # of the sweep; None: kept in memory only
 
     @classmethod
@@ -40,7 +46,8 @@ class Record:
         if hydra.mode != RunMode.MULTIRUN:
             return None
         folder = Path(hydra.sweep.dir) / "jobs"
-        record = cls(int(hydra.job.num) + 1, settings_of(hydra.overrides.task), "running", folder=folder)
+        number = int(hydra.job.env_set.get(JOB) or int(hydra.job.num) + 1)
+        record = cls(number, settings_of(hydra.overrides.task), "running", pid=os.getpid(), folder=folder)
         record.write()
         return record
 

@@ -63,8 +63,8 @@ def ordinary_run(config: dict[str, Any], stop: Stop, may_train: Callable[[], Non
     """
     from omegaconf import OmegaConf
 
-    from jepa_lab.cli import trainer_of
     from jepa_lab.config.check import check_any
+    from jepa_lab.job import trainer_of
 
     checked = check_any(OmegaConf.create(config))
     found: list[Any] = []

@@ -1,0 +1,83 @@
+"""Hydra sweeper `search`: an ask-and-tell loop around Optuna that goes on where it was cut short.
+
+Hydra's own `hydra/sweeper=optuna` is still there. It needs Optuna 2 (of 2022), whose storage in a file does not work
+with today's SQLAlchemy; without one it forgets, and with one it counts its trials anew at every start.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.config_store import ConfigStore
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import DictConfig, OmegaConf
+
+node = {
+    "_target_": "hydra_plugins.jepa_lab_search.SearchSweeper",
+    "n_trials": 20,
+    "direction": "maximize",
+    "at_once": None,  # trials proposed together; null: as many as the launcher runs at a time
+    "startup_trials": 5,  # drawn at random before the sampler takes over
+    "sampler_seed": 0,
+    "max_batch_size": None,
+    "params": {},
+}
+ConfigStore.instance().store(group="hydra/sweeper", name="search", node=node, provider="jepa_lab")
+
+
+class SearchSweeper(BasicSweeper):
+    """`seed` is run with all of its values in every trial; what else has an interval or several values is searched."""
+
+    def __init__(
+        self,
+        n_trials: int,
+        direction: str,
+        at_once: int | None,
+        startup_trials: int,
+        sampler_seed: int,
+        max_batch_size: int | None,
+        params: DictConfig | None,
+    ) -> None:
+        super().__init__(max_batch_size=max_batch_size, params=dict(params or {}))
+        self.trials, self.direction, self.at_once = n_trials, direction, at_once
+        self.startup, self.sampler = startup_trials, sampler_seed
+
+    def sweep(self, arguments: list[str]) -> Any:
+        from jepa_lab.sweep.jobs import check_jobs, compose_jobs
+        from jepa_lab.sweep.search import Plan, run_search
+        from jepa_lab.sweep.space import read_space
+
+        assert self.config is not None
+        assert self.hydra_context is not None
+        assert self.launcher is not None
+        self.check_options()
+        context, master, launcher = self.hydra_context, self.config, self.launcher
+        parser = OverridesParser.create(config_loader=context.config_loader)
+        space = read_space(parser.parse_overrides([*self._parse_config(), *arguments]))
+        jobs = compose_jobs(context, master, space.outermost())
+        check_jobs(jobs, master)
+        if getattr(launcher, "only_looks", False):
+            return launcher.launch(space.outermost(), initial_job_idx=0)
+
+        def launch(words: Sequence[Sequence[str]], first: int) -> None:
+            launcher.launch([list(job) for job in words], initial_job_idx=first)
+
+        sweep_dir = Path(master.hydra.sweep.dir)
+        sweep_dir.mkdir(parents=True, exist_ok=True)
+        OmegaConf.save(master, sweep_dir / "multirun.yaml")
+        at_once = self.at_once or -(-(getattr(launcher, "at_once", None) or 1) // len(space.seeds))
+        plan = Plan(space, jobs[0].sweep.objective, self.direction, self.trials, at_once, self.sampler, self.startup)
+        return run_search(plan, sweep_dir, launch)
+
+    def check_options(self) -> None:
+        """UserError for one that is wrong."""
+        from jepa_lab.errors import UserError
+
+        for key, value in (("n_trials", self.trials), ("at_once", self.at_once), ("startup_trials", self.startup)):
+            if value is not None and (not isinstance(value, int) or value < 1):
+                raise UserError(f"hydra.sweeper.{key}={value}: expected a whole number from 1")
+        if self.direction not in ("maximize", "minimize"):
+            raise UserError(f"hydra.sweeper.direction={self.direction}: expected maximize or minimize")

@@ -1,0 +1,126 @@
+"""The jobs of a sweep in other processes: a finished one is not started, and a death costs no job but its own."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from jepa_lab.sweep.orders import Orders, process_lives
+from jepa_lab.sweep.records import Record, read_records
+
+Launch = Callable[[Sequence[int]], object]  # runs the jobs at these places to their ends, in other processes
+HERE = ("done", "refused")  # of the table at the start: nothing to train
+POLL_S = 0.5
+
+
+class Jobs:
+    """The jobs of one launch, by their places in it.
+
+    `elsewhere` starts some in other processes and returns when all have ended, or raises when one of its processes
+    died; `here` runs one in this process. `records`: as planned.
+    """
+
+    def __init__(
+        self, records: Sequence[Record], orders: Orders, elsewhere: Launch, here: Callable[[int], Any]
+    ) -> None:
+        self.records, self.orders, self.elsewhere, self.here = list(records), orders, elsewhere, here
+
+    def run(self) -> list[Record]:
+        """What became of them, in their order. A job whose process died is failed; the others are run to their ends.
+
+        Those that are finished, or that another job of the sweep is the same run as, need no process of their own.
+        """
+        places = range(len(self.records))
+        first = [i for i in places if self.records[i].state in HERE]
+        last = [i for i in places if i not in first and (self._twin(i) or self.records[i].state == "running")]
+        with self._stopping():
+            self._run_here(first)
+            self._run_elsewhere([i for i in places if i not in (*first, *last)])
+            self._run_here(last)
+        return self.now()
+
+    def now(self) -> list[Record]:
+        """The records as the jobs have written them."""
+        found = {r.job: r for r in read_records(self.orders.folder)}
+        return [found.get(record.job, record) for record in self.records]
+
+    def _run_here(self, places: Sequence[int]) -> None:
+        for i in places:
+            if self.orders.stopped() is None:
+                self.here(i)
+
+    def _run_elsewhere(self, places: Sequence[int]) -> None:
+        """All at once; after a death those that ran then one by one, so that the next death is its own job's, then the
+        rest."""
+        if not places or self.orders.stopped() is not None:
+            return
+        try:
+            self.elsewhere(places)
+            error: Exception | None = None
+        except Exception as raised:  # of joblib or submitit: what it is says little, so the records decide
+            error = raised
+        self._settle(places)
+        running = [i for i in places if self.now()[i].state == "running" and self._begun(i)]
+        if self.orders.stopped() is not None:
+            for i in running:
+                self._close(i, "stopped", "its process was ended")
+            return
+        if error is None:
+            return
+        if len(places) == 1:
+            self._close(places[0], "failed", f"its process died: {first_line(error)}", code=1)
+            return
+        print(f"jepa_lab: a process of the sweep died ({first_line(error)}); its jobs go on", file=sys.stderr)
+        for i in running:
+            self._run_elsewhere([i])
+        waiting = [i for i in places if i not in running and self.now()[i].state in ("to do", "to resume")]
+        if len(waiting) == len(places):  # none has even begun: all would die so again
+            for i in waiting:
+                self._close(i, "failed", f"its process died: {first_line(error)}", code=1)
+        else:
+            self._run_elsewhere(waiting)
+
+    def _settle(self, places: Sequence[int]) -> None:
+        """Waits for processes that outlive the launcher's interest in them, as those of submitit do."""
+        while any(r.state == "running" and process_lives(r.pid) for r in (self.now()[i] for i in places)):
+            time.sleep(POLL_S)
+
+    def _begun(self, place: int) -> bool:
+        return self.now()[place].pid is not None
+
+    def _twin(self, place: int) -> bool:
+        """Whether an earlier job is the same run."""
+        own = self.records[place].run_dir
+        return own is not None and any(r.run_dir == own for r in self.records[:place])
+
+    def _close(self, place: int, state: str, reason: str, code: int = 0) -> None:
+        record = self.now()[place]
+        record.folder = self.orders.folder / "jobs"
+        record.close(state, reason, code)
+
+    @contextmanager
+    def _stopping(self) -> Iterator[None]:
+        """Ctrl-C and SIGTERM stop the jobs with their checkpoints; Ctrl-C again ends them at once."""
+
+        def note(number: int, frame: Any) -> None:
+            if self.orders.stopped() is not None and number == signal.SIGINT:
+                raise KeyboardInterrupt
+            self.orders.stop(f"{signal.Signals(number).name} received")
+            print("\nstopping all jobs at their next step, with a checkpoint (Ctrl-C again: at once)", file=sys.stderr)
+
+        before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def first_line(error: BaseException) -> str:
+    """'TerminatedWorkerError: A worker process ...', without what follows."""
+    text = str(error).strip().split("\n", 1)[0]
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
