@@ -43,7 +43,8 @@ def _parser() -> argparse.ArgumentParser:
         "are missing. docs/claims.md has the format and the rules.",
     )
     parser.add_argument("files", nargs="*", metavar="FILE", help="a file of claims, or the name of a shipped one")
-    parser.add_argument("--runs-dir", type=Path, default=Path("runs"), help="where runs are, and go (%(default)s)")
+    parser.add_argument("--runs-dir", type=Path, action="append", metavar="FOLDER",
+                        help="where runs are (runs); given several times, new ones go to the first")  # fmt: skip
     parser.add_argument("--judge", action="store_true", help="judge what is there, run nothing")
     parser.add_argument("--list", action="store_true", help="tell the claims and what is missing, run nothing")
     parser.add_argument("--out", type=Path, metavar="FILE", help="write the verdicts: .md or .json")
@@ -60,7 +61,8 @@ def _work(args: argparse.Namespace) -> list[str]:
     if args.out is not None and args.out.suffix not in (".md", ".json"):
         raise UserError(f"--out {args.out}: must end in .md or .json")
     claims = read_claims(args.files)
-    runs, notes = _runs(args.runs_dir, must_exist=args.judge)
+    folders = args.runs_dir or [Path("runs")]
+    runs, notes = _runs(folders, must_exist=args.judge)
     verdicts = judge_claims(claims, runs)
     lines = missing_lines(verdicts, runs)
     if args.list:
@@ -72,8 +74,8 @@ def _work(args: argparse.Namespace) -> list[str]:
     failed: list[str] = []
     if lines and not args.judge:
         print(told(lines), flush=True)
-        failed = run_lines(lines, args.runs_dir)
-        runs, notes = _runs(args.runs_dir, must_exist=False)
+        failed = run_lines(lines, folders[0])
+        runs, notes = _runs(folders, must_exist=False)
         verdicts = judge_claims(claims, runs)
     print(text.plain(verdicts))
     for note in notes:
@@ -84,13 +86,17 @@ def _work(args: argparse.Namespace) -> list[str]:
     return failed
 
 
-def _runs(runs_dir: Path, must_exist: bool) -> tuple[list[Run], list[str]]:
+def _runs(folders: Sequence[Path], must_exist: bool) -> tuple[list[Run], list[str]]:
+    """The runs below all folders, and a line for each that cannot be read."""
     from jepa_lab.report.found import find_runs
 
-    if not must_exist and not (runs_dir.is_dir() and any(runs_dir.iterdir())):
-        return [], []
-    found = find_runs(runs_dir)
-    return found.runs, [f"{path}: {why}" for path, why in found.skipped]
+    runs, notes = [], []
+    for folder in folders:
+        if must_exist or (folder.is_dir() and any(folder.iterdir())):
+            found = find_runs(folder)
+            runs += found.runs
+            notes += [f"{path}: {why}" for path, why in found.skipped]
+    return runs, notes
 
 
 def _write(out: Path | None, pages: Path | None, verdicts: Sequence[Verdict]) -> None:

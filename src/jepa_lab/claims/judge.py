@@ -83,9 +83,10 @@ def _equivalence(d: PairedDifference, turned: PairedDifference, margin: float) -
 
 
 def _p_above(d: PairedDifference, bound: float) -> float:
-    """One-sided p of the paired t test for a true difference above `bound`; without spread 0, a half or 1."""
+    """One-sided p of the paired t test for a true difference above `bound`. Without spread that of the sign-flip test:
+    seeds that agree to the last digit are few seeds, and no certainty."""
     if d.sd == 0:
-        return 0.5 * (1 - float((d.mean > bound) - (d.mean < bound)))
+        return 0.5 if d.mean == bound else d.p_floor / 2 if d.mean > bound else 1 - d.p_floor / 2
     from scipy.stats import t
 
     return float(t.sf((d.mean - bound) / (d.sd / math.sqrt(d.n)), d.n - 1))

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from jepa_lab.claims import toy_statistics as toy
-from jepa_lab.claims.selection import status_of
 from jepa_lab.errors import UserError
 from jepa_lab.ledger import history_of
 from jepa_lab.report.comparison import Run
@@ -21,9 +20,11 @@ Values = float | None  # None: not measured
 @dataclass(frozen=True)
 class Statistic:
     """`of(runs of one seed, **parameters)`. `axes`: settings in which these runs may differ, for the statistic reads
-    them. `logarithm`: the value is a log10, so that a claim's reference and margin are factors."""
+    them. `logarithm`: the value is a log10, so that a claim's reference and margin are factors. `told`: what it is,
+    with its parameters in braces."""
 
     of: Callable[..., Values]
+    told: str
     axes: tuple[str, ...] = ()
     logarithm: bool = False
 
@@ -32,12 +33,6 @@ def gap(runs: Sequence[Run], metric: str, less: str) -> Values:
     """One metric of a run less another of the same run."""
     last = _only(runs).last()
     return last[metric] - last[less] if metric in last and less in last else None
-
-
-def share_of_verdicts(runs: Sequence[Run], statuses: list[str]) -> Values:
-    """1 where the verdict on the run is one of `statuses`, else 0: its mean over seeds is their share."""
-    status = status_of(_only(runs))
-    return None if status is None else float(status in statuses)
 
 
 def change(runs: Sequence[Run], metric: str) -> Values:
@@ -60,15 +55,16 @@ def first_to_fall(runs: Sequence[Run], part: str) -> Values:
 
 
 STATISTICS: Mapping[str, Statistic] = {
-    "gap": Statistic(gap),
-    "share_of_verdicts": Statistic(share_of_verdicts),
-    "change": Statistic(change),
-    "first_to_fall": Statistic(first_to_fall),
-    "slope_of_best_rate": Statistic(toy.slope_of_best_rate, axes=toy.GRID),
-    "best_rate_over_tau": Statistic(toy.best_rate_over_tau, axes=toy.GRID, logarithm=True),
-    "rank_correlation": Statistic(toy.rank_correlation, axes=toy.GRID),
-    "over_best_fixed": Statistic(toy.over_best_fixed, axes=toy.MODES, logarithm=True),
-    "edge_over_bound": Statistic(toy.edge_over_bound, axes=toy.GRID, logarithm=True),
+    "gap": Statistic(gap, "{metric} less {less}"),
+    "change": Statistic(change, "{metric}, last less first"),
+    "first_to_fall": Statistic(first_to_fall, "share of runs whose {part} left its range first"),
+    "slope_of_best_rate": Statistic(toy.slope_of_best_rate, "slope of log best α over log τ by {metric}", toy.GRID),
+    "best_rate_over_tau": Statistic(toy.best_rate_over_tau, "best α / τ at τ = {tau} by {metric}", toy.GRID, True),
+    "rank_correlation": Statistic(toy.rank_correlation, "rank correlation of {setting} with {metric}", toy.GRID),
+    "over_best_fixed": Statistic(
+        toy.over_best_fixed, "worst of {metrics} over that of the best fixed rates, {rule}, c = {c}", toy.MODES, True
+    ),
+    "edge_over_bound": Statistic(toy.edge_over_bound, "α at which runs diverge over 2 / H", toy.GRID, True),
 }
 
 

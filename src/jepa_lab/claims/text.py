@@ -9,6 +9,7 @@ from typing import Any
 
 from jepa_lab.claims.claim import Claim
 from jepa_lab.claims.judge import WORDS
+from jepa_lab.claims.statistics import STATISTICS
 from jepa_lab.claims.verdicts import Verdict
 from jepa_lab.report.ranking_text import metric_name
 
@@ -16,10 +17,11 @@ Number = Callable[[float], str]
 
 
 def table(verdicts: Sequence[Verdict]) -> str:
-    """Markdown: claim and who said it, verdict, evidence; then how many of each."""
-    lines = ["| claim | verdict | evidence |", "|---|---|---|"]
+    """Markdown: the claim, who said it, verdict, evidence; then how many of each."""
+    lines = ["| claim | of | verdict | evidence |", "|---|---|---|---|"]
     for v in verdicts:
-        lines.append(f"| {_cell(v.claim.statement)} ({_cell(v.claim.source)}) | {v.word} | {_cell(evidence(v))} |")
+        cells = map(_cell, (v.claim.statement, v.claim.source, v.word, evidence(v)))
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join([*lines, "", counted(verdicts)])
 
 
@@ -62,8 +64,9 @@ def evidence(v: Verdict) -> str:
         f"claimed {claimed(v.claim)}",
     ]
     if v.p_holm is not None:
-        parts.append(f"p by Holm {'< .001' if v.p_holm < 0.001 else f'{v.p_holm:.3f}'.lstrip('0')}")
-    if v.word == "not shown" and v.claim.test == "difference":
+        alone = f"{v.alone} alone, " if v.alone != v.word else ""
+        parts.append(f"{alone}p by Holm {_p(v.p_holm)}")
+    if v.alone == "not shown" and v.claim.test == "difference" and d.detectable > 0:
         found = 10**d.detectable if v.logarithm else d.detectable
         parts.append(f"{'a factor of ' * v.logarithm}{_short(found)} would have been found with power .8")
     collapsed = [f"{n} of the {side}'s" for side, n in (v.collapsed or {}).items() if n]
@@ -75,18 +78,14 @@ def evidence(v: Verdict) -> str:
 def quantity(claim: Claim) -> str:
     """What was measured, in words."""
     if claim.statistic is None:
-        return metric_name(str(claim.metric))
-    given = claim.parameters
-    if claim.statistic == "gap":
-        return f"{metric_name(given['metric'])} less {metric_name(given['less'])}"
-    texts = [", ".join(map(str, value)) if isinstance(value, list) else f"{value}" for value in given.values()]
-    return f"{claim.statistic.replace('_', ' ')}{' of ' * bool(texts)}{'; '.join(texts)}"
+        return _name(str(claim.metric))
+    told = {key: ", ".join(map(_name, value)) if isinstance(value, list) else _name(str(value))
+            for key, value in claim.parameters.items()}  # fmt: skip
+    return STATISTICS[claim.statistic].told.format(**told)
 
 
 def claimed(claim: Claim) -> str:
     """The claim as a condition on the number that is shown."""
-    from jepa_lab.claims.statistics import STATISTICS
-
     factor = bool(claim.statistic and STATISTICS[claim.statistic].logarithm)
     base, margin = claim.reference, claim.margin
     if claim.test == "equivalence":
@@ -106,6 +105,7 @@ def _data(v: Verdict) -> dict[str, Any]:
     return {
         "file": claim.file, "id": claim.id, "statement": claim.statement, "source": claim.source, "verdict": v.word,
         "reason": v.reason or None, "evidence": evidence(v),
+        "verdict_alone": v.alone or None,
         "test": None if claim.not_testable else claim.test, "direction": claim.direction, "margin": claim.margin,
         "metric": claim.metric, "statistic": claim.statistic, "reference": claim.reference,
         "unit": "log10" if v.logarithm else None,
@@ -127,8 +127,18 @@ def _number(width: float, logarithm: bool) -> Number:
     return lambda x: f"{x:.{decimals}f}"
 
 
+def _p(value: float) -> str:
+    return "< .001" if value < 0.001 else f"{value:.3f}".removeprefix("0")
+
+
 def _short(value: float) -> str:
     return f"{float(f'{value:.2g}'):g}"
+
+
+def _name(metric: str) -> str:
+    """A metric's name; of one that has none its key, without a split that says nothing (the toy's)."""
+    name = metric_name(metric)
+    return metric.removeprefix("val/") if name == metric and metric.count("/") == 1 else name
 
 
 def _cell(text: str) -> str:

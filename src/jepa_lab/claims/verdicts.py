@@ -19,13 +19,14 @@ from jepa_lab.report.statistics import PairedDifference, holm
 
 @dataclass(frozen=True)
 class Verdict:
-    """`word`: confirmed, refuted, not shown, not testable. `reason` where it is not testable, or a run is not as it
-    should be. `difference` is arm less control, or value less reference; `values` by side and seed. `missing`: (side,
+    """`word`: confirmed, refuted, not shown, not testable; `alone`: the word before Holm. `reason`: why it is not
+    testable. `difference`: arm less control, or value less reference; `values` by side and seed. `missing`: (side,
     seed) without a run that can be used; `version` of the results that the runs were made with."""
 
     claim: Claim
     word: str
     reason: str = ""
+    alone: str = ""
     difference: PairedDifference | None = None
     p: float | None = None
     p_holm: float | None = None
@@ -140,7 +141,7 @@ def _of(claim: Claim, sides: Sequence[_Side], version: int | None) -> Verdict:
 
 
 def _judged(claim: Claim, found: Judged, told: Mapping[str, Any]) -> Verdict:
-    return Verdict(claim, found.word, difference=found.difference, p=found.p, **told)
+    return Verdict(claim, found.word, alone=found.word, difference=found.difference, p=found.p, **told)
 
 
 def _why_not(claim: Claim, sides: Sequence[_Side], missing: Sequence[tuple[str, int]]) -> str:

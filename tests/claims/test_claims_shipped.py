@@ -61,7 +61,7 @@ def test_the_result_pages_have_a_row_for_each_of_their_claims(page: str) -> None
     (block,) = re.findall(r"<!-- claims -->\n(.*?)<!-- end -->", document, re.S)
     for claim in CLAIMS:
         if claim.file == page:
-            assert f"| {claim.statement} ({claim.source}) |" in block
+            assert f"| {claim.statement} | {claim.source} |" in block
 
 
 def _first(word: str) -> str:

@@ -57,7 +57,7 @@ def test_the_verdicts_are_written_as_strict_json_and_as_a_page(runs: Path, tmp_p
     assert last["effect"] is None
     page = (tmp_path / "out" / "claims.md").read_text()
     assert "## mine" in page
-    assert "| All \\| is well (a test) | not testable | no data |" in page
+    assert "| All \\| is well | a test | not testable | no data |" in page
 
 
 def test_result_pages_are_filled_between_their_marks_and_nothing_else(
@@ -69,7 +69,7 @@ def test_result_pages_are_filled_between_their_marks_and_nothing_else(
     mine, other = write(tmp_path / "mine.yaml", claim()), write(tmp_path / "other.yaml", claim())
     main([str(mine), str(other), "--judge", "--runs-dir", str(runs), "--fill", str(pages)])
     text = (pages / "mine.md").read_text()
-    assert text.startswith("# Mine\n\n<!-- claims -->\n\n| claim | verdict | evidence |\n")
+    assert text.startswith("# Mine\n\n<!-- claims -->\n\n| claim | of | verdict | evidence |\n")
     assert text.endswith("1 claim: 1 confirmed.\n\n<!-- end -->\n\nafter\n")
     assert "old" not in text
     assert "other.md: no such page" in capsys.readouterr().out

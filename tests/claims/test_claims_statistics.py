@@ -112,7 +112,7 @@ def test_a_geometric_mean_scales_with_its_values_and_is_infinite_if_one_is() -> 
     assert toy.geometric([]) == math.inf
 
 
-def test_gap_change_and_verdicts_read_the_run_itself(tmp_path: Path) -> None:
+def test_gap_and_change_read_the_run_itself(tmp_path: Path) -> None:
     run = read_run(make_run(tmp_path, "a", 0, 0.7, extra={"test/probe/class_from_z": 0.5}))
     assert measure("gap", [run], {"metric": METRIC, "less": "test/probe/class_from_z"}) == pytest.approx(0.2)
     assert measure("gap", [run], {"metric": METRIC, "less": "test/none"}) is None
@@ -120,9 +120,6 @@ def test_gap_change_and_verdicts_read_the_run_itself(tmp_path: Path) -> None:
     found = measure("change", [run], {"metric": "val/z/effective_rank"})
     assert found == pytest.approx(20 * 0.7 * grown)
     assert measure("change", [run], {"metric": METRIC}) is None  # measured once
-    bare = Run(tmp_path, run.config, run.status, {**run.summary, "verdict": {"status": "complete_collapse"}})
-    for statuses, share in ((["complete_collapse", "unstable"], 1.0), (["healthy"], 0.0)):
-        assert measure("share_of_verdicts", [bare], {"statuses": statuses}) == share
 
 
 def test_every_statistic_that_reads_a_grid_says_along_which_settings() -> None:
