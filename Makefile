@@ -8,7 +8,7 @@ JOBS ?= 2
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.jepa-lab-installed
 
-.PHONY: setup demo demo-toy test lint bench clean
+.PHONY: setup demo demo-toy test lint bench claims clean
 
 setup: $(STAMP)
 
@@ -43,6 +43,10 @@ bench: setup
 	$(BIN)/python benchmarks/training.py
 	$(BIN)/python benchmarks/toy.py
 	$(BIN)/python benchmarks/arc_tokens.py
+
+# the conclusions of claims/*.yaml: runs what is missing (hours the first time), judges, fills the result pages
+claims: setup
+	$(BIN)/python -m jepa_lab.claims --out docs/results/claims.md --fill docs/results
 
 clean:
 	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from jepa_lab.errors import UserError
+from jepa_lab.report.documents import fill
 from jepa_lab.report.statistics import mean_interval
 
 
@@ -32,18 +33,17 @@ def write_tables(tables: Mapping[str, str], out: Path | None) -> None:
     if out is None:
         print("\n\n".join(tables.values()))
         return
-    document = out.read_text(encoding="utf-8")
-    for name, content in tables.items():
-        document = fill(document, name, content)
-    out.write_text(document, encoding="utf-8")
+    out.write_text(filled(out.read_text(encoding="utf-8"), tables), encoding="utf-8")
 
 
-def fill(document: str, name: str, content: str) -> str:
-    """The document with what stands between `<!-- name -->` and `<!-- end -->` replaced."""
-    pattern = re.compile(rf"(<!-- {name} -->\n).*?(\n<!-- end -->)", re.S)
-    if not pattern.search(document):
-        raise SystemExit(f"the document has no mark <!-- {name} -->")
-    return pattern.sub(lambda match: f"{match[1]}\n{content}\n{match[2]}", document)
+def filled(document: str, tables: Mapping[str, str]) -> str:
+    """The document with every table between its marks. SystemExit for a missing mark."""
+    try:
+        for name, content in tables.items():
+            document = fill(document, name, content)
+    except UserError as error:
+        raise SystemExit(str(error)) from None
+    return document
 
 
 def mean(values: list[float], digits: int) -> str:

@@ -4,35 +4,20 @@
 
 Reads the Parquet files and last checkpoints of linear_byol_sweep and linear_byol_learn under --runs-dir (the document
 names the commands that make them), and writes the tables between the marks `<!-- NAME -->` and `<!-- end -->` of the
-document. Only cells with 8 seeds count. Means of rates and errors are geometric, ± are 95 % t intervals over seeds.
+document; its verdicts are claims (python -m jepa_lab.claims). Only cells with 8 seeds count. Means of rates and errors
+are geometric, ± are 95 % t intervals over seeds.
 """
 
 from __future__ import annotations
 
 import argparse
 import math
-import re
 from pathlib import Path
 
+from documents import filled
+from jepa_lab.claims.toy_statistics import geometric
 from jepa_lab.ledger.atomic import write_atomic
-from linear_byol_faults import faults_table
-from linear_byol_figure import draw
-from linear_byol_runs import (
-    LEARN,
-    PLAIN,
-    SWEEP,
-    Run,
-    cells,
-    effective,
-    factor,
-    geometric,
-    interval,
-    read,
-    select,
-    short,
-    table,
-)  # fmt: skip
-from linear_byol_verdicts import (
+from linear_byol_cells import (
     AUTO_METRICS,
     METRICS,
     auto_cells,
@@ -44,7 +29,22 @@ from linear_byol_verdicts import (
     ratios,
     same_rates,
     slopes,
-    verdicts_table,
+)  # fmt: skip
+from linear_byol_faults import faults_table
+from linear_byol_figure import draw
+from linear_byol_runs import (
+    LEARN,
+    PLAIN,
+    SWEEP,
+    Run,
+    cells,
+    effective,
+    factor,
+    interval,
+    read,
+    select,
+    short,
+    table,
 )  # fmt: skip
 
 VARIANCE = 503.0  # of z at the optimum, summed over its coordinates: 500.5 of the latents and d sigma^2
@@ -187,17 +187,6 @@ def stability_table(rows: list[list[str]]) -> str:
     return table(head, rows)
 
 
-def stability_verdict(rows: list[list[str]]) -> list[str]:
-    """The row of the published bound, at the momentum of the other tables."""
-    over = {batch: float(times) for batch, momentum, *_, times in rows if momentum == "0.9"}
-    told = ", ".join(f"{times:.1f} with batches of {batch}" for batch, times in over.items() if batch != "infinite")
-    word = "refuted as a bound: too small" if min(over.values()) > 1 else "not shown"
-    evidence = (
-        f"α at which runs diverge over 2 / H, μ = .9, encoder held: {over['infinite']:.1f} with exact moments, {told}"
-    )
-    return ["Steps are stable below 2 / H", word, evidence]
-
-
 COLLAPSE = [  # what, settings
     ("EMA target, predictor", {"stop_gradient": True, "pred": "linear", "tau": 0.01}),
     ("stop-gradient, no EMA (τ = 1), predictor", {"stop_gradient": True, "pred": "linear", "tau": 1.0}),
@@ -233,28 +222,21 @@ def main() -> None:
     parser.add_argument("--figure", type=Path, default=Path("docs/images/linear_byol.png"))
     args = parser.parse_args()
     runs = read(args.runs_dir)
-    stability = stability_rows(runs)
     blocks = {
-        "verdicts": verdicts_table(runs, stability_verdict(stability)),
         "predictor": predictor_table(runs),
         "held": held_table(runs),
         "encoder": encoder_table(runs),
         "learn": learn_table(runs),
         "auto": auto_table(runs),
         "fixed": fixed_table(runs),
-        "stability": stability_table(stability),
+        "stability": stability_table(stability_rows(runs)),
         "row space": space_table(runs),
         "collapse": collapse_table(runs),
         "faults": faults_table(runs, args.runs_dir),
     }
     if args.out.is_file():
         text = args.out.read_text(encoding="utf-8")
-        for name, block in blocks.items():
-            pattern = rf"(<!-- {name} -->\n).*?(<!-- end -->)"
-            text, found = re.subn(pattern, lambda m, b=block: f"{m[1]}\n{b}\n\n{m[2]}", text, flags=re.S)  # type: ignore[misc]
-            if not found:
-                raise SystemExit(f"{args.out}: no mark <!-- {name} -->")
-        write_atomic(args.out, text)
+        write_atomic(args.out, filled(text, blocks))
     for name, block in blocks.items():
         print(f"\n{name}\n{block}")
     draw(runs, args.figure)

@@ -9,9 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from jepa_lab.claims.toy_statistics import geometric
 from jepa_lab.data.gaussian import GaussianViews
 from jepa_lab.metrics.linear_theory import covariances, wiener
-from linear_byol_runs import LEARN, SWEEP, Run, cells, factor, final_weights, geometric, interval, select, table
+from linear_byol_runs import LEARN, SWEEP, Run, cells, factor, final_weights, interval, select, table
 
 
 def published_aligned(P: Tensor, P_star: Tensor) -> float:

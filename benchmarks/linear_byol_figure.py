@@ -10,10 +10,11 @@ from matplotlib import colormaps
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from jepa_lab.claims.toy_statistics import geometric
 from jepa_lab.report import axes
 from jepa_lab.report.figures import PAPER, save
 from jepa_lab.report.panels import BLUE, GREY, VERMILION
-from linear_byol_runs import LEARN, SWEEP, Run, best_rate, cells, geometric, select, short
+from linear_byol_runs import LEARN, SWEEP, Run, best_rate, cells, select, short
 
 
 def draw(runs: list[Run], path: Path) -> Path:

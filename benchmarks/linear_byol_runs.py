@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import torch
 
+from jepa_lab.claims import toy_statistics
 from jepa_lab.report.statistics import mean_interval
 
 SEEDS = 8  # of a cell; one with fewer is not shown
@@ -84,17 +85,8 @@ def effective(alpha: float, momentum: float = 0.9, d: int = 10) -> float:
 
 
 def best_rate(by_rate: Mapping[float, Run], metric: str) -> tuple[float, bool]:
-    """The rate with the lowest metric, between grid points by the parabola through the logarithms of the three around
-    it; and whether it is an end of the grid or stands beside a divergence, where there is no parabola."""
-    rates = sorted(by_rate)
-    values = [math.log10(max(by_rate[rate].last(metric), 1e-16)) for rate in rates]
-    at = int(np.argmin(values))
-    if at in (0, len(rates) - 1) or not math.isfinite(values[at + 1]):
-        return rates[at], True
-    left, middle, right = values[at - 1 : at + 2]
-    shift = 0.5 * (left - right) / (left - 2 * middle + right)
-    step = math.log10(rates[at + 1] / rates[at])
-    return float(10 ** (math.log10(rates[at]) + shift * step)), False
+    """The rate with the lowest metric, and whether it is an end, as claims find it."""
+    return toy_statistics.best_rate({rate: run.last(metric) for rate, run in by_rate.items()})
 
 
 def interval(values: Iterable[float], digits: str = ".3g") -> str:
@@ -125,12 +117,6 @@ def short(value: float, digits: str = ".2g") -> str:
         return f"{float(f'{value:{digits}}'):g}"
     mantissa, exponent = f"{value:.1e}".split("e")
     return f"{mantissa.removesuffix('.0')}e{int(exponent)}"
-
-
-def geometric(values: Iterable[float]) -> float:
-    """Infinite if one is."""
-    logs = [math.log10(max(value, 1e-16)) if math.isfinite(value) else math.inf for value in values]
-    return float(10 ** np.mean(logs)) if logs and all(map(math.isfinite, logs)) else math.inf
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -1,0 +1,8 @@
+"""Conclusions as data: claims in YAML, judged from finished runs by rules that are written down. See docs/claims.md."""
+
+from jepa_lab.claims.claim import Claim
+from jepa_lab.claims.judge import WORDS
+from jepa_lab.claims.reading import read_claims
+from jepa_lab.claims.verdicts import Verdict, judge_claims
+
+__all__ = ["WORDS", "Claim", "Verdict", "judge_claims", "read_claims"]

@@ -1,0 +1,130 @@
+"""python -m jepa_lab.claims: run what claims still need, judge them, write what they are worth."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from jepa_lab.errors import UserError
+
+if TYPE_CHECKING:
+    from jepa_lab.claims.verdicts import Verdict
+    from jepa_lab.report.comparison import Run
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UserError(message)  # one line, without the usage
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Exit code 2 with one line for claims that cannot be read, 1 where a line of runs failed."""
+    try:
+        failed = _work(_parser().parse_args(argv))
+    except UserError as error:
+        print(f"jepa_lab: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+    except KeyboardInterrupt:
+        print("interrupted; the same line goes on", file=sys.stderr)
+        raise SystemExit(130) from None
+    if failed:
+        print(f"jepa_lab: failed: {'; '.join(failed)}", file=sys.stderr)
+        raise SystemExit(1)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="python -m jepa_lab.claims",
+        allow_abbrev=False,
+        description="Judges claims (claims/*.yaml unless files are named) from finished runs, after running those that "
+        "are missing. docs/claims.md has the format and the rules.",
+    )
+    parser.add_argument("files", nargs="*", metavar="FILE", help="a file of claims, or the name of a shipped one")
+    parser.add_argument("--runs-dir", type=Path, action="append", metavar="FOLDER",
+                        help="where runs are (runs); given several times, new ones go to the first")  # fmt: skip
+    parser.add_argument("--judge", action="store_true", help="judge what is there, run nothing")
+    parser.add_argument("--list", action="store_true", help="tell the claims and what is missing, run nothing")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="write the verdicts: .md or .json")
+    parser.add_argument("--fill", type=Path, metavar="FOLDER", help="fill the mark <!-- claims --> of its STUDY.md")
+    return parser
+
+
+def _work(args: argparse.Namespace) -> list[str]:
+    from jepa_lab.claims import text
+    from jepa_lab.claims.missing import missing_lines, run_lines, told
+    from jepa_lab.claims.reading import read_claims
+    from jepa_lab.claims.verdicts import judge_claims
+
+    if args.out is not None and args.out.suffix not in (".md", ".json"):
+        raise UserError(f"--out {args.out}: must end in .md or .json")
+    claims = read_claims(args.files)
+    folders = args.runs_dir or [Path("runs")]
+    runs, notes = _runs(folders, must_exist=args.judge)
+    verdicts = judge_claims(claims, runs)
+    lines = missing_lines(verdicts, runs)
+    if args.list:
+        for claim in claims:
+            how = claim.not_testable or f"{text.quantity(claim)} {text.claimed(claim)}, {len(claim.seeds)} seeds"
+            print(f"{claim.place}: {claim.statement}\n    {how}")
+        print(f"\n{told(lines)}")
+        return []
+    failed: list[str] = []
+    if lines and not args.judge:
+        print(told(lines), flush=True)
+        failed = run_lines(lines, folders[0])
+        runs, notes = _runs(folders, must_exist=False)
+        verdicts = judge_claims(claims, runs)
+    print(text.plain(verdicts))
+    for note in notes:
+        print(f"left out: {note}")
+    if args.judge and lines:
+        print(f"\n{told(lines)}")
+    _write(args.out, args.fill, verdicts)
+    return failed
+
+
+def _runs(folders: Sequence[Path], must_exist: bool) -> tuple[list[Run], list[str]]:
+    """The runs below all folders, and a line for each that cannot be read."""
+    from jepa_lab.report.found import find_runs
+
+    runs, notes = [], []
+    for folder in folders:
+        if must_exist or (folder.is_dir() and any(folder.iterdir())):
+            found = find_runs(folder)
+            runs += found.runs
+            notes += [f"{path}: {why}" for path, why in found.skipped]
+    return runs, notes
+
+
+def _write(out: Path | None, pages: Path | None, verdicts: Sequence[Verdict]) -> None:
+    from jepa_lab.claims import text
+    from jepa_lab.ledger.atomic import write_atomic, write_json
+    from jepa_lab.report.documents import fill
+
+    if out is not None:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        if out.suffix == ".json":
+            write_json(out, text.as_data(verdicts))
+        else:
+            write_atomic(out, text.pages(verdicts))
+        print(f"written: {out}")
+    if pages is None:
+        return
+    for study in dict.fromkeys(v.claim.file for v in verdicts):
+        page = pages / f"{study}.md"
+        if not page.is_file():
+            print(f"{page}: no such page; its claims are not written")
+            continue
+        own = [v for v in verdicts if v.claim.file == study]
+        try:
+            write_atomic(page, fill(page.read_text(encoding="utf-8"), "claims", text.table(own)))
+        except UserError as error:
+            raise UserError(f"{page}: {error}") from None
+        print(f"written: {page}")
+
+
+if __name__ == "__main__":
+    main()

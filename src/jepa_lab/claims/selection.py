@@ -1,0 +1,241 @@
+"""The runs that a claim is about: chosen by their settings among all that are there, never mixing protocols."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import json
+import math
+import typing
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from jepa_lab.claims.claim import Claim, Settings
+from jepa_lab.errors import UserError
+from jepa_lab.ledger.identity import IGNORED
+from jepa_lab.ledger.run_dir import state_of
+from jepa_lab.nested import leaves
+from jepa_lab.report.comparison import Run
+from jepa_lab.report.differences import setting_text
+from jepa_lab.report.found import aux_of, dataset_of
+
+# of a run, but no part of the protocol it followed: where, how watched, and what follows from other settings
+NO_PROTOCOL = (*IGNORED, "seed", "run_id", "monitor", "dataset.tiers", "dataset.usual_first_view", "log_every",
+               "recipe.lambda_rate", "hardware", "target.tau", "name", "study")  # fmt: skip
+# what both sides of a contrast share unless the contrast names it
+SHARED = ("dataset", "tier", "encoder", "precision", "probes", "recipe", "epochs", "batch_size", "population")
+DERIVED = ("tau", "lr_pred_setting", "lr_enc_setting")  # what the toy writes beside its settings
+DIGITS = 8
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """Completed runs by seed (several only where `over` or a grid parts them), and (seed, why, path) of the others."""
+
+    runs: dict[int, list[Run]] = field(default_factory=dict)
+    unusable: list[tuple[int, str, str]] = field(default_factory=list)
+    clash: str | None = None  # why the runs are of several protocols
+
+    def all(self) -> list[Run]:
+        return [run for runs in self.runs.values() for run in runs]
+
+    def collapsed(self) -> int:
+        """How many have a verdict that says so; their values count as they are."""
+        words = [status_of(run) for run in self.all()]
+        return sum(word is not None and "collapse" in word for word in words)
+
+
+def version_of(run: Run) -> int | None:
+    """The version of the results that the run was made with."""
+    return (run.status.get("versions") or {}).get("results_version")
+
+
+def status_of(run: Run) -> str | None:
+    """The verdict on the run by today's rules, from its ledger; of one without a ledger, what its summary says."""
+    if (run.path / "metrics.parquet").is_file():
+        return _judged(run.path)
+    return (run.summary.get("verdict") or {}).get("status")
+
+
+@cache
+def _judged(path: Path) -> str:
+    from jepa_lab.diagnosis import judge
+    from jepa_lab.ledger import history_of
+
+    return judge(history_of(path)).status
+
+
+def value_of(config: Mapping[str, Any], key: str) -> Any:
+    """The setting `key` of a run: dotted, of a group by its option's name, `experiment`, `dataset` or `aux`. Of a run
+    that is older than the key, its default. KeyError where there is neither."""
+    if key in ("experiment", "dataset", "aux"):
+        return {"experiment": lambda c: c.get("name"), "dataset": dataset_of, "aux": aux_of}[key](config)
+    node: Any = config
+    for part in key.split("."):
+        if not isinstance(node, Mapping) or part not in node:
+            return _default(str(config.get("study", "")), key)
+        node = node[part]
+    return node["name"] if isinstance(node, Mapping) and "name" in node else node
+
+
+def fits(run: Run, settings: Settings) -> bool:
+    """Whether the run has all the settings; numbers agree in eight digits."""
+    for key, wanted in settings.items():
+        try:
+            if not same(value_of(run.config, key), wanted):
+                return False
+        except KeyError:
+            return False
+    return True
+
+
+def same(value: Any, wanted: Any) -> bool:
+    """Whether two settings are one: 1e-3 and 0.001, 1 - 0.999 and 0.001."""
+    return bool(_plain(value) == _plain(wanted))
+
+
+def choose(runs: Iterable[Run], claim: Claim, settings: Settings, axes: Sequence[str] = ()) -> Chosen:
+    """The runs with these settings and the claim's seeds, copies of a run once. `axes`: settings that a statistic
+    reads itself, so that runs may differ in them."""
+    free = (*claim.over, *axes)
+    found: dict[int, dict[str, Run]] = {}
+    unusable: list[tuple[int, str, str]] = []
+    for run in runs:
+        seed = run.config.get("seed")
+        if seed not in claim.seeds or not fits(run, settings):
+            continue
+        state = state_of(run.status) if run.status else "unknown"
+        if state != "completed" and not (state == "failed" and run.ended_in_nan()):
+            unusable.append((seed, state, str(run.path)))
+            continue
+        found.setdefault(seed, {}).setdefault(str(run.status.get("run_id") or run.path), run)
+    chosen = {seed: list(by_id.values()) for seed, by_id in sorted(found.items())}
+    return Chosen(chosen, unusable, _clash([run for own in chosen.values() for run in own], chosen, free))
+
+
+def differs_in(a: Chosen, b: Chosen, named: Iterable[str]) -> str | None:
+    """A setting of the protocol in which both sides differ though the contrast does not name it; None without."""
+    left, right = (_settings_of(chosen.all()[:1]) for chosen in (a, b))
+    named = [*named, *(key.removesuffix(".name") for key in named)]
+    for key in left.keys() & right.keys():
+        shared = any(f"{key}.".startswith(f"{prefix}.") for prefix in SHARED)
+        if shared and not any(f"{key}.".startswith(f"{prefix}.") for prefix in named):
+            first, second = left[key].copy().pop(), right[key].copy().pop()
+            if "null" not in (first, second) and first != second:
+                return f"{key} is {first} in the arm and {second} in the control; name it in where, or in the contrast"
+    return None
+
+
+def diverged(run: Run, metric: str | None = None) -> bool:
+    """Whether its loss, or the metric, is not finite at the end; of the toy, whether its loss left all bounds."""
+    toy_status = (run.summary.get("verdict") or {}).get("status") if run.config.get("study") == "linear_byol" else None
+    last = run.last()
+    return toy_status == "diverged" or run.ended_in_nan() or (metric in last and not math.isfinite(last[metric]))
+
+
+def _clash(runs: Sequence[Run], by_seed: Mapping[int, Sequence[Run]], free: Sequence[str]) -> str | None:
+    """One line where runs of several protocols fit: in which settings they differ, or that two are alike."""
+    varying = {
+        key: values
+        for key, values in _settings_of(runs).items()
+        if len(values - {"null"}) > 1 and not any(f"{key}.".startswith(f"{axis}.") for axis in _names(free))
+    }
+    if varying:
+        told = "; ".join(f"{key} {' | '.join(sorted(values))}" for key, values in list(varying.items())[:3])
+        return f"several protocols fit: {told}: name one in where"
+    if free:
+        return None
+    for seed, own in by_seed.items():
+        if len(own) > 1:
+            return f"{own[0].path} and {own[1].path} are both of seed {seed}, told apart by nothing: leave one out"
+    return None
+
+
+def _settings_of(runs: Sequence[Run]) -> dict[str, set[str]]:
+    """{setting: its values as texts}; keys that some runs are too old for count where they stand."""
+    found: dict[str, set[str]] = {}
+    for run in runs:
+        for key, value in leaves(run.config):
+            if not any(f"{key}.".startswith(f"{prefix}.") for prefix in NO_PROTOCOL):
+                found.setdefault(key, set()).add(setting_text(_plain(value)))
+    return found
+
+
+def _names(free: Iterable[str]) -> list[str]:
+    return [name for key in free for name in (key, key.removesuffix(".name"))]
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, str):
+        try:
+            value = float(value)  # 1e-4 is a text in YAML
+        except ValueError:
+            return value
+    if isinstance(value, float) and math.isfinite(value):
+        rounded = float(f"{value:.{DIGITS}g}")
+        return int(rounded) if rounded.is_integer() else rounded
+    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def check_settings(claim: Claim, runs: Iterable[Run]) -> None:
+    """UserError for a setting that neither a study's configuration nor a run has; names the nearest."""
+    known = {"experiment", *DERIVED, *_schema_keys()}
+    wanted = [key for _, settings in claim.sides() for key in settings]
+    for key in dict.fromkeys([*wanted, *claim.over]):
+        if key in known or key.startswith("aux.") or any(_has(run.config, key) for run in runs):
+            continue
+        near = difflib.get_close_matches(key, sorted(known), 3, 0.5)
+        raise UserError(f"{claim.place}: {key}: no such setting; nearest: {', '.join(near) or 'none'}")
+
+
+def _has(config: Mapping[str, Any], key: str) -> bool:
+    try:
+        value_of(config, key)
+    except KeyError:
+        return False
+    return True
+
+
+@cache
+def _schema_keys() -> frozenset[str]:
+    from jepa_lab.config import ArcConfig, Config, ToyConfig
+
+    return frozenset(key for schema in (Config, ArcConfig, ToyConfig) for key in _keys(schema, ""))
+
+
+def _keys(schema: Any, prefix: str) -> Iterator[str]:
+    """Of groups and of settings."""
+    hints = typing.get_type_hints(schema)
+    for one in dataclasses.fields(schema):
+        yield f"{prefix}{one.name}"
+        for inner in (hints[one.name], *typing.get_args(hints[one.name])):
+            if dataclasses.is_dataclass(inner):
+                yield from _keys(inner, f"{prefix}{one.name}.")
+
+
+def _default(study: str, key: str) -> Any:
+    defaults = _defaults(study)
+    if key not in defaults:
+        raise KeyError(key)
+    return json.loads(defaults[key])
+
+
+@cache
+def _defaults(study: str) -> dict[str, str]:
+    """{dotted key: its default as JSON} of a study's configuration, where the schema has one."""
+    from jepa_lab.config import ArcConfig, Config, ToyConfig
+
+    schema = {"arc": ArcConfig, "linear_byol": ToyConfig}.get(study, Config)
+    return dict(_fields(schema, ""))
+
+
+def _fields(schema: Any, prefix: str) -> Iterable[tuple[str, str]]:
+    for one in dataclasses.fields(schema):
+        made = one.default_factory() if callable(one.default_factory) else one.default
+        if dataclasses.is_dataclass(made):
+            yield from _fields(made, f"{prefix}{one.name}.")
+        elif made is not dataclasses.MISSING and made != "???":
+            yield f"{prefix}{one.name}", json.dumps(made)

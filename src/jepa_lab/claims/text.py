@@ -1,0 +1,145 @@
+"""Verdicts for readers: one row a claim with what its word rests on, as a table, and as plain data."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from jepa_lab.claims.claim import Claim
+from jepa_lab.claims.judge import WORDS
+from jepa_lab.claims.statistics import STATISTICS
+from jepa_lab.claims.verdicts import Verdict
+from jepa_lab.report.ranking_text import metric_name
+
+Number = Callable[[float], str]
+
+
+def table(verdicts: Sequence[Verdict]) -> str:
+    """Markdown: the claim, who said it, verdict, evidence; then how many of each."""
+    lines = ["| claim | of | verdict | evidence |", "|---|---|---|---|"]
+    for v in verdicts:
+        cells = map(_cell, (v.claim.statement, v.claim.source, v.word, evidence(v)))
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join([*lines, "", counted(verdicts)])
+
+
+def pages(verdicts: Sequence[Verdict]) -> str:
+    """A table for each file of claims, below its name."""
+    files = dict.fromkeys(v.claim.file for v in verdicts)
+    blocks = [f"## {file}\n\n{table([v for v in verdicts if v.claim.file == file])}" for file in files]
+    return "\n\n".join(["# Claims and verdicts", *blocks]) + "\n"
+
+
+def counted(verdicts: Sequence[Verdict]) -> str:
+    """How many of the claims got which word."""
+    found = Counter(v.word for v in verdicts)
+    told = ", ".join(f"{found[word]} {word}" for word in WORDS if found[word])
+    return f"{len(verdicts)} claim{'s' * (len(verdicts) != 1)}: {told}."
+
+
+def plain(verdicts: Sequence[Verdict]) -> str:
+    """A line for each claim and one below with its evidence, for a terminal."""
+    lines = []
+    for v in verdicts:
+        lines += [f"{v.word:<13}{v.claim.file}: {v.claim.id}: {v.claim.statement}", f"{'':13}{evidence(v)}"]
+    return "\n".join([*lines, "", counted(verdicts)])
+
+
+def evidence(v: Verdict) -> str:
+    """Effect, interval and number of seeds, what was claimed, what could have been found; or why there is no word."""
+    d = v.difference
+    if d is None:
+        return v.reason
+    number = _number(d.high - d.low, v.logarithm)
+    at = 0.0
+    if v.claim.control is None:
+        at = math.log10(v.claim.reference) if v.logarithm else v.claim.reference
+    shown: Number = number if v.claim.control is None else lambda x: f"{'+' if x >= 0 else ''}{number(x)}"
+    interval = "" if d.confidence == 0.95 else f" ({100 * d.confidence:.0f} %)"
+    count = f"{d.n} {'seeds' if v.claim.control is None else 'pairs'}"
+    parts = [
+        f"{quantity(v.claim)} {shown(d.mean + at)} [{shown(d.low + at)}, {shown(d.high + at)}]{interval}, {count}",
+        f"claimed {claimed(v.claim)}",
+    ]
+    if v.p_holm is not None:
+        alone = f"{v.alone} alone, " if v.alone != v.word else ""
+        parts.append(f"{alone}p by Holm {_p(v.p_holm)}")
+    if v.alone == "not shown" and v.claim.test == "difference" and d.detectable > 0:
+        found = 10**d.detectable if v.logarithm else d.detectable
+        parts.append(f"{'a factor of ' * v.logarithm}{_short(found)} would have been found with power .8")
+    collapsed = [f"{n} of the {side}'s" for side, n in (v.collapsed or {}).items() if n]
+    if collapsed:
+        parts.append(f"collapsed: {', '.join(collapsed)} runs")
+    return "; ".join(parts)
+
+
+def quantity(claim: Claim) -> str:
+    """What was measured, in words."""
+    if claim.statistic is None:
+        return _name(str(claim.metric))
+    told = {key: ", ".join(map(_name, value)) if isinstance(value, list) else _name(str(value))
+            for key, value in claim.parameters.items()}  # fmt: skip
+    return STATISTICS[claim.statistic].told.format(**told)
+
+
+def claimed(claim: Claim) -> str:
+    """The claim as a condition on the number that is shown."""
+    factor = bool(claim.statistic and STATISTICS[claim.statistic].logarithm)
+    base, margin = claim.reference, claim.margin
+    if claim.test == "equivalence":
+        return f"within a factor {margin:g} of {base:g}" if factor else f"{base:g} ± {margin:g}"
+    away = claim.direction == "above" if claim.test == "difference" else claim.direction == "below"
+    bound = base * margin ** (1 if away else -1) if factor else base + (margin if away else -margin)
+    return f"{claim.direction} {bound:g}"
+
+
+def as_data(verdicts: Sequence[Verdict]) -> dict[str, Any]:
+    """For JSON: plain numbers, texts and None."""
+    return {"claims": [_data(v) for v in verdicts], "counts": dict(Counter(v.word for v in verdicts))}
+
+
+def _data(v: Verdict) -> dict[str, Any]:
+    claim, d = v.claim, v.difference
+    return {
+        "file": claim.file, "id": claim.id, "statement": claim.statement, "source": claim.source, "verdict": v.word,
+        "reason": v.reason or None, "evidence": evidence(v),
+        "verdict_alone": v.alone or None,
+        "test": None if claim.not_testable else claim.test, "direction": claim.direction, "margin": claim.margin,
+        "metric": claim.metric, "statistic": claim.statistic, "reference": claim.reference,
+        "unit": "log10" if v.logarithm else None,
+        "n": None if d is None else d.n, "effect": None if d is None else d.mean,
+        "interval": None if d is None else [d.low, d.high], "confidence": None if d is None else d.confidence,
+        "p": v.p, "p_holm": v.p_holm, "p_sign_flip": None if d is None else d.p,
+        "detectable": None if d is None else d.detectable,
+        "values": {side: {str(seed): x for seed, x in own.items()} for side, own in (v.values or {}).items()},
+        "missing": [{"side": side, "seed": seed} for side, seed in v.missing],
+        "collapsed": dict(v.collapsed or {}), "results_version": v.version,
+    }  # fmt: skip
+
+
+def _number(width: float, logarithm: bool) -> Number:
+    """Writes numbers to the second digit of an interval's width; logarithms as the factors they are."""
+    if logarithm:
+        return lambda x: _short(10**x)
+    decimals = 3 if width <= 0 else min(max(1 - math.floor(math.log10(width)), 0), 4)
+    return lambda x: f"{x:.{decimals}f}"
+
+
+def _p(value: float) -> str:
+    return "< .001" if value < 0.001 else f"{value:.3f}".removeprefix("0")
+
+
+def _short(value: float) -> str:
+    return f"{float(f'{value:.2g}'):g}"
+
+
+def _name(metric: str) -> str:
+    """A metric's name; of one that has none its key, without a split that says nothing (the toy's)."""
+    name = metric_name(metric)
+    return metric.removeprefix("val/") if name == metric and metric.count("/") == 1 else name
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")

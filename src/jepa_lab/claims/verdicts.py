@@ -1,0 +1,185 @@
+"""Claims judged from the runs that are there: values by seed, the rule, Holm over the file, and what was missing."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from jepa_lab.claims.claim import Claim
+from jepa_lab.claims.judge import FEWEST, Judged, after_holm, judge
+from jepa_lab.claims.selection import Chosen, check_settings, choose, differs_in, diverged, version_of
+from jepa_lab.claims.statistics import STATISTICS, measure
+from jepa_lab.errors import UserError
+from jepa_lab.report.comparison import Run
+from jepa_lab.report.statistics import PairedDifference, holm
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """`word`: confirmed, refuted, not shown, not testable; `alone`: the word before Holm. `reason`: why it is not
+    testable. `difference`: arm less control, or value less reference; `values` by side and seed. `missing`: (side,
+    seed) without a run that can be used; `version` of the results that the runs were made with."""
+
+    claim: Claim
+    word: str
+    reason: str = ""
+    alone: str = ""
+    difference: PairedDifference | None = None
+    p: float | None = None
+    p_holm: float | None = None
+    values: Mapping[str, Mapping[int, float]] | None = None
+    missing: tuple[tuple[str, int], ...] = ()
+    collapsed: Mapping[str, int] | None = None
+    version: int | None = None
+    logarithm: bool = False
+
+
+@dataclass(frozen=True)
+class _Side:
+    name: str
+    chosen: Chosen
+    values: dict[int, float]
+    gone: dict[int, str]  # seed: the run that diverged, where nothing says what it counts as
+
+
+def judge_claims(claims: Sequence[Claim], runs: Sequence[Run]) -> list[Verdict]:
+    """A verdict for each claim, in their order; p is adjusted over the claims of a file.
+
+    UserError for a setting that does not exist, and for a metric that none of the runs that fit has measured."""
+    for claim in claims:
+        check_settings(claim, runs)
+    verdicts = [_judge(claim, runs) for claim in claims]
+    for file in dict.fromkeys(claim.file for claim in claims):
+        own = {str(i): v.p for i, v in enumerate(verdicts) if v.claim.file == file and v.p is not None}
+        for i, adjusted in holm(own).items():
+            verdict = verdicts[int(i)]
+            word = after_holm(verdict.word, adjusted)
+            verdicts[int(i)] = replace(verdict, word=word, p_holm=adjusted)
+    return verdicts
+
+
+def _judge(claim: Claim, runs: Sequence[Run]) -> Verdict:
+    if claim.not_testable is not None:
+        return Verdict(claim, "not testable", claim.not_testable)
+    by_version: dict[int | None, list[Run]] = {}
+    for run in runs:
+        by_version.setdefault(version_of(run), []).append(run)
+    best: tuple[int, int, list[_Side]] | None = None
+    for version in sorted(by_version, key=lambda v: -1 if v is None else v):
+        sides = _sides(claim, by_version[version])
+        pairs = len(set.intersection(*(set(side.values) | set(side.gone) for side in sides)))
+        if best is None or (pairs, version or 0) >= best[:2]:
+            best = (pairs, version or 0, sides)
+    return _of(claim, best[2], best[1] or None) if best is not None else _of(claim, _sides(claim, []), None)
+
+
+def _sides(claim: Claim, runs: Sequence[Run]) -> list[_Side]:
+    axes = STATISTICS[claim.statistic].axes if claim.statistic else ()
+    return [_side(name, claim, choose(runs, claim, settings, axes)) for name, settings in claim.sides()]
+
+
+def _side(name: str, claim: Claim, chosen: Chosen) -> _Side:
+    values: dict[int, float] = {}
+    gone: dict[int, str] = {}
+    cells = max(map(len, chosen.runs.values()), default=0)
+    if chosen.clash is not None:
+        return _Side(name, chosen, values, gone)
+    _require_metric(claim, chosen)
+    for seed, own in chosen.runs.items():
+        lost = [] if claim.statistic and STATISTICS[claim.statistic].axes else [r for r in own if _is_lost(r, claim)]
+        if claim.over and len(own) < cells:
+            continue  # a mean over fewer settings than another seed's is none to compare
+        if lost and claim.worst is None:
+            gone[seed] = str(lost[0].path)
+            continue
+        value = _value(claim, own)
+        if value is not None:
+            values[seed] = value
+    return _Side(name, chosen, values, gone)
+
+
+def _value(claim: Claim, runs: Sequence[Run]) -> float | None:
+    if claim.statistic:
+        value = measure(claim.statistic, runs, claim.parameters)
+        if value is None or math.isfinite(value) or claim.worst is None:
+            return value
+        return math.log10(claim.worst) if STATISTICS[claim.statistic].logarithm else claim.worst
+    assert claim.metric is not None
+    found = [claim.worst if _is_lost(run, claim) else run.last().get(claim.metric) for run in runs]
+    known = [value for value in found if value is not None]
+    return math.fsum(known) / len(known) if len(known) == len(found) else None
+
+
+def _is_lost(run: Run, claim: Claim) -> bool:
+    return diverged(run, claim.metric)
+
+
+def _of(claim: Claim, sides: Sequence[_Side], version: int | None) -> Verdict:
+    clash = next((side for side in sides if side.chosen.clash), None)
+    if clash is not None:
+        return Verdict(claim, "not testable", f"{clash.name}: {clash.chosen.clash}")
+    logarithm = bool(claim.statistic and STATISTICS[claim.statistic].logarithm)
+    missing = tuple((s.name, seed) for s in sides for seed in claim.seeds if seed not in {*s.values, *s.gone})
+    told: dict[str, Any] = {
+        "values": {side.name: side.values for side in sides}, "missing": missing, "version": version,
+        "collapsed": {side.name: side.chosen.collapsed() for side in sides}, "logarithm": logarithm,
+    }  # fmt: skip
+    why = _why_not(claim, sides, missing)
+    if why:
+        return Verdict(claim, "not testable", why, **told)
+    reference, margin = claim.reference, claim.margin
+    if logarithm:
+        reference, margin = math.log10(reference), math.log10(margin)
+    control = sides[1].values if len(sides) == 2 else dict.fromkeys(claim.seeds, reference)
+    found = judge(sides[0].values, control, claim.test, claim.direction, margin)
+    if found is None:
+        return Verdict(claim, "not testable", _not_finite(sides), **told)
+    return _judged(claim, found, told)
+
+
+def _judged(claim: Claim, found: Judged, told: Mapping[str, Any]) -> Verdict:
+    return Verdict(claim, found.word, alone=found.word, difference=found.difference, p=found.p, **told)
+
+
+def _why_not(claim: Claim, sides: Sequence[_Side], missing: Sequence[tuple[str, int]]) -> str:
+    n = len(claim.seeds)
+    if n < FEWEST:
+        return f"{n} seed{'s' * (n > 1)}; {FEWEST} or more are needed"
+    if missing:
+        absent = len({seed for _, seed in missing})
+        what = "pairs" if len(sides) == 2 else "seeds"
+        bad = [(seed, state, path) for side in sides for seed, state, path in side.chosen.unusable]
+        note = f"; {bad[0][2]} is {bad[0][1]}" + f" (and {len(bad) - 1} more)" * (len(bad) > 1) if bad else ""
+        return f"not yet: {absent} of {n} {what} missing{note}"
+    gone = [(side.name, seed, path) for side in sides for seed, path in side.gone.items()]
+    if gone:
+        pairs = len({seed for _, seed, _ in gone})
+        return f"{pairs} of {n} diverged ({gone[0][2]}); worst: says what such a run counts as"
+    if len(sides) == 2:
+        assert claim.control is not None
+        odd = differs_in(sides[0].chosen, sides[1].chosen, {**claim.arm, **claim.control})
+        return "" if odd is None else f"different protocols: {odd}"
+    return ""
+
+
+def _not_finite(sides: Sequence[_Side]) -> str:
+    seeds = sorted({seed for side in sides for seed, value in side.values.items() if not math.isfinite(value)})
+    return f"no finite value of seed {', '.join(map(str, seeds))}"
+
+
+def _require_metric(claim: Claim, chosen: Chosen) -> None:
+    """UserError where runs fit and none has measured the claim's metric, or a statistic's."""
+    runs = chosen.all()
+    wanted = [claim.metric, *(claim.parameters.get(key) for key in ("metric", "less"))]
+    wanted += claim.parameters.get("metrics", [])
+    known = {key for run in runs for key in run.last()}
+    for metric in wanted:
+        if runs and metric is not None and metric not in known and claim.statistic != "change":
+            near = difflib.get_close_matches(metric, sorted(known), 3, 0.3)
+            raise UserError(
+                f"{claim.place}: metric: {metric}: none of the {len(runs)} runs that fit has it; nearest: "
+                f"{', '.join(near) or 'none'}"
+            )

@@ -1,0 +1,30 @@
+"""Files of claims for tests: a contrast of two arms, with whatever a test changes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from comparison_runs import METRIC
+
+BASIS: dict[str, Any] = {
+    "id": "better_helps",
+    "statement": "better is better",
+    "source": "a test",
+    "contrast": {"arm": {"name": "better"}, "control": {"name": "plain"}},
+    "metric": METRIC,
+    "seeds": "range(0,6)",
+    "runs": "-m +experiment=teacherless_b seed=0,1",
+}
+
+
+def claim(**changes: Any) -> dict[str, Any]:
+    """A claim with these keys changed; None leaves a key out."""
+    return {key: value for key, value in {**BASIS, **changes}.items() if value is not None}
+
+
+def write(path: Path, *claims: dict[str, Any], **top: Any) -> Path:
+    path.write_text(yaml.safe_dump({**top, "claims": list(claims) or [claim()]}), encoding="utf-8")
+    return path

@@ -1,0 +1,117 @@
+"""Files of claims: what they may say, and the one line that a mistake gets."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from claim_files import claim, write
+
+from jepa_lab.claims import read_claims
+from jepa_lab.errors import UserError
+
+DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "claims.md"
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"metrik": "x"}, "better_helps: metrik: no such key; did you mean metric"),
+        ({"statement": None}, "better_helps: statement: missing"),
+        ({"source": " "}, "better_helps: source: missing"),
+        ({"id": None}, "claim 1: id: missing"),
+        ({"metric": None}, "better_helps: metric: missing; as test/probe/class_from_z_agg"),
+        ({"contrast": None}, "better_helps: contrast: give either contrast, or statistic"),
+        ({"statistic": {"name": "gap"}}, "better_helps: contrast: give either"),
+        ({"contrast": {"control": {"name": "a"}}}, "better_helps: contrast: arm missing"),
+        ({"contrast": {"arm": "teacherless_b"}}, "contrast.arm: settings are needed"),
+        ({"contrast": {"arm": {"seed": 1}}}, "contrast.arm: seed: seeds have a key of their own"),
+        ({"test": "ttest"}, "better_helps: test: ttest: unknown; difference | non_inferiority | equivalence"),
+        ({"direction": "up"}, "better_helps: direction: up: unknown; above | below"),
+        ({"margin": -0.1}, "better_helps: margin: -0.1: must be at least 0"),
+        ({"margin": "wide"}, "better_helps: margin: wide: a finite number is needed"),
+        ({"test": "equivalence"}, "better_helps: margin: 0: must be above 0 for equivalence"),
+        ({"reference": 1}, "better_helps: reference: without effect beside a control"),
+        ({"worst": float("nan")}, "better_helps: worst: nan: a finite number is needed"),
+        ({"seeds": []}, "better_helps: seeds: []: one or more are needed, as range(0,8)"),
+        ({"seeds": "range(4,4)"}, "better_helps: seeds: []: one or more are needed"),
+        ({"seeds": [0, "one"]}, "better_helps: seeds: [0, 'one']: one or more are needed"),
+        ({"runs": None}, "better_helps: runs: the lines that make the runs are needed"),
+        ({"over": "seed"}, "better_helps: over: seed: a list is needed"),
+        ({"not_testable": "no data"}, "better_helps: contrast: without effect beside not_testable"),
+        ({"contrast": None, "statistic": {"name": "gaps"}}, "statistic: gaps: no such statistic; there is gap"),
+        ({"contrast": None, "statistic": {"name": "gap", "metric": "a"}}, "statistic: less: missing; gap needs it"),
+        (
+            {"contrast": None, "statistic": {"name": "change", "metric": "a", "tau": 1}},
+            "statistic: tau: change has no such parameter; metric",
+        ),
+        (
+            {"contrast": None, "statistic": {"name": "edge_over_bound"}, "test": "equivalence", "margin": 0.5},
+            "margin: 0.5: must be a factor above 1",
+        ),
+        (
+            {"contrast": None, "statistic": {"name": "edge_over_bound"}, "reference": 0},
+            "reference: 0: must be above 0, for the statistic is a factor",
+        ),
+    ],
+)
+def test_a_mistake_in_a_claim_gets_one_line_with_file_claim_key_and_what_is_right(
+    tmp_path: Path, changes: dict[str, Any], words: str
+) -> None:
+    path = write(tmp_path / "mine.yaml", claim(**changes))
+    with pytest.raises(UserError) as error:
+        read_claims([path])
+    assert str(error.value).startswith(f"{path}: ")
+    assert words in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("claims: [", "no YAML"),
+        ("- id: a", "key claims: a list of claims is needed"),
+        ("claims: []", "key claims: a list of claims is needed"),
+        ("claims: [a]", "claim 1: a mapping is needed"),
+        ("clams: []\nclaims: [{}]", "clams: no such key; did you mean claims"),
+        ("defaults: {id: x}\nclaims: [{}]", "defaults: id: no such key"),
+    ],
+)
+def test_a_file_that_holds_no_claims_gets_one_line(tmp_path: Path, text: str, words: str) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(text)
+    with pytest.raises(UserError, match=re.escape(words)) as error:
+        read_claims([path])
+    assert str(error.value).startswith(str(path))
+
+
+def test_an_id_is_given_once(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="better_helps: id: given twice"):
+        read_claims([write(tmp_path / "mine.yaml", claim(), claim())])
+
+
+def test_a_study_without_a_file_is_refused_with_the_shipped_ones() -> None:
+    with pytest.raises(UserError, match=r"teacherles: no such file of claims; shipped are teacherless"):
+        read_claims(["teacherles"])
+
+
+def test_defaults_hold_for_all_claims_and_a_claims_own_come_first(tmp_path: Path) -> None:
+    defaults = {"where": {"tier.name": "quick", "dataset": "digits_rot"}, "seeds": [1, 2, 3], "margin": 0.1}
+    own = claim(where={"tier.name": "smoke"}, seeds=None, margin=0.2)
+    (found,) = read_claims([write(tmp_path / "mine.yaml", own, defaults=defaults)])
+    assert found.where == {"tier.name": "smoke", "dataset": "digits_rot"}
+    assert (found.seeds, found.margin) == ((1, 2, 3), 0.2)
+    arm, control = found.sides()
+    assert arm == ("arm", {"tier.name": "smoke", "dataset": "digits_rot", "name": "better"})
+    assert control[1]["name"] == "plain"
+
+
+def test_the_claim_in_the_document_has_twelve_lines_or_so_and_is_one(tmp_path: Path) -> None:
+    (text,) = re.findall(r"```yaml\n(.*?)```", DOCUMENT.read_text(encoding="utf-8"), re.S)
+    path = tmp_path / "my_claims.yaml"
+    path.write_text(text)
+    (found,) = read_claims([path])
+    assert (found.id, found.margin, found.seeds) == ("rate_helps", 0.02, tuple(range(8)))
+    assert len(text.splitlines()) <= 13

@@ -1,0 +1,73 @@
+"""The claims that ship: they can be read, name settings that exist, and their lines compose."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+
+from jepa_lab import cli  # noqa: F401 - registers the resolvers
+from jepa_lab.claims import Claim, judge_claims, read_claims
+from jepa_lab.claims.reading import shipped
+from jepa_lab.claims.statistics import STATISTICS
+from jepa_lab.help import conf_dir
+from jepa_lab.ladder import checked_rungs
+
+ROOT = Path(__file__).resolve().parents[2]
+CLAIMS = read_claims()
+TESTABLE = [claim for claim in CLAIMS if claim.not_testable is None]
+LINES = sorted({re.sub(r" ?'?seeds?=\S+", "", line) for claim in TESTABLE for line in claim.runs})
+
+
+def test_each_study_has_its_claims_and_some_that_can_be_tested() -> None:
+    assert [path.stem for path in shipped()] == ["arc", "aux_losses", "linear_byol", "teacherless"]
+    for path in shipped():
+        assert sum(claim.file == path.stem for claim in TESTABLE) >= 10
+
+
+def test_without_runs_every_claim_is_not_testable_and_none_brings_a_verdict_of_its_own() -> None:
+    for verdict in judge_claims(CLAIMS, []):
+        assert verdict.word == "not testable"
+        assert verdict.claim.not_testable or verdict.reason.startswith("not yet: ")
+
+
+def test_every_statistic_is_used() -> None:
+    assert {claim.statistic for claim in TESTABLE} - {None} == set(STATISTICS)
+
+
+@pytest.mark.parametrize("line", LINES)
+def test_every_line_that_makes_runs_composes(line: str) -> None:
+    words = [_first(word) for word in shlex.split(line) if word != "-m"]
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        assert checked_rungs(compose("config", [*words, *_seed(line)]))[0].name
+
+
+@pytest.mark.parametrize("claim", TESTABLE, ids=lambda claim: f"{claim.file}-{claim.id}")
+def test_a_claims_lines_name_its_seeds_and_experiments(claim: Claim) -> None:
+    text = " ".join(claim.runs)
+    for _, settings in claim.sides():
+        assert str(settings["name"]) in text
+    if not text.startswith("-m +experiment=aux_comparison"):  # which has them in its file
+        last = claim.seeds[-1]
+        assert re.search(rf"\b{last}\b|range\(0,{last + 1}\)", " ".join(re.findall(r"seeds?=\S+", text)))
+
+
+@pytest.mark.parametrize("page", ["teacherless", "linear_byol", "arc"])
+def test_the_result_pages_have_a_row_for_each_of_their_claims(page: str) -> None:
+    document = (ROOT / "docs" / "results" / f"{page}.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"<!-- claims -->\n(.*?)<!-- end -->", document, re.S)
+    for claim in CLAIMS:
+        if claim.file == page:
+            assert f"| {claim.statement} | {claim.source} |" in block
+
+
+def _first(word: str) -> str:
+    key, _, values = word.partition("=")
+    return word if values.startswith("[") else f"{key}={values.split(',')[0]}"
+
+
+def _seed(line: str) -> list[str]:
+    return [] if "linear_byol" in line else ["seed=0"]
