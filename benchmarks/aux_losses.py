@@ -10,72 +10,27 @@ document. Runs that chose a weight are in the table of weights and in no other. 
 from __future__ import annotations
 
 import statistics
-from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 from aux_losses_figure import draw
+from aux_losses_runs import SECTIONS, Results, read
 from documents import arguments, mean, write_tables
 from jepa_lab.errors import UserError
 from jepa_lab.ledger import history_of
-from jepa_lab.report.comparison import Run
-from jepa_lab.report.found import Found, dataset_of, find_runs, value_or_none
 from jepa_lab.report.paired_text import is_accuracy
-from jepa_lab.report.ranking import RankedArm, Ranking, rank_runs
+from jepa_lab.report.ranking import RankedArm, Ranking
 from jepa_lab.report.ranking_text import missing_lines, verdict_lines
-from jepa_lab.report.tuning_runs import STAGED, end_of_range, is_tuning, tunings_of
+from jepa_lab.report.tuning_runs import end_of_range
 from jepa_lab.sweep.tuning import ArmTuning, Candidate, Tuning
 
-ACCURACY, SKILL = "test/probe/class_from_z_agg", "test/skill"
-COMMON = ("dataset", "tier", "target", "dataset.epochs", "dataset.train_size")  # equal in all runs of a section
 BESIDE = [
+    ("class from z_agg", "test/probe/class_from_z_agg", 3),
     ("class from z", "test/probe/class_from_z", 3), ("action R²", "test/probe/action_from_z", 3),
-    ("relative action R²", "test/probe/relative_action_from_z", 3), ("skill", SKILL, 3),
+    ("relative action R²", "test/probe/relative_action_from_z", 3), ("skill", "test/skill", 3),
     ("retrieval", "test/retrieval/top1", 3), ("rank of z_agg", "test/z_agg/effective_rank", 1),
     ("rank of z", "test/z/effective_rank", 1),
 ]  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Section:
-    """A comparison of the document: its marks begin with `name`; `dataset` and `metric` are those of its runs."""
-
-    name: str
-    dataset: str
-    metric: str
-    title: str
-
-
-SECTIONS = [
-    Section("digits", "digits_rot", ACCURACY, "digits: class from z_agg"),
-    Section("cifar", "cifar10_rot", ACCURACY, "CIFAR-10 subset: class from z_agg"),
-    Section("arc", "arc", SKILL, "ARC JEPA: skill"),
-]
-
-
-@dataclass(frozen=True)
-class Results:
-    """What a section has: the ranking of its reported runs, None without any, and the tuning, None before it ended."""
-
-    section: Section
-    runs: list[Run]
-    ranking: Ranking | None
-    tuning: Tuning | None
-    why: str = ""
-
-
-def read(runs_dir: Path, section: Section) -> Results:
-    """The runs of the section. SystemExit where two runs are of one arm and seed."""
-    every = _of(find_runs(runs_dir), section)
-    runs = [run for run in every if not is_tuning(run)]
-    tuning = _merged(tunings_of(every, runs_dir), runs)
-    if not any(section.metric in run.last() for run in runs):
-        return Results(section, every, None, tuning, f"{len(runs)} reported runs have begun, none has ended")
-    try:
-        return Results(section, every, rank_runs(runs, section.metric, "max", None, ("aux",)), tuning)
-    except UserError as error:
-        raise SystemExit(f"{section.name}: {error}") from None
 
 
 def tables(results: Results) -> dict[str, str]:
@@ -89,7 +44,7 @@ def tables(results: Results) -> dict[str, str]:
             "runs": runs_line(results, ranking),
             "verdict": "\n".join(f"- {line}" for line in [*verdict_lines(ranking), *missing_lines(ranking)]),
             "ranking": ranking_table(ranking, results.tuning),
-            "beside": beside_table(ranking),
+            "beside": beside_table(results, ranking),
             "gradients": gradient_table(ranking),
         }
     return {f"{name}-{mark}": text for mark, text in {**told, "tuning": tuning_table(results.tuning)}.items()}
@@ -130,14 +85,18 @@ def ranking_table(ranking: Ranking, tuning: Tuning | None) -> str:
     return markdown(heads, rows)
 
 
-def beside_table(ranking: Ranking) -> str:
-    """The other figures of the same runs, those that were measured."""
+def beside_table(results: Results, ranking: Ranking) -> str:
+    """The other figures of the same runs, those that were measured; below them the networks that bound the arms."""
     known = {key for one in ranking.arms for row in one.arm.rows for key in row if row[key] is not None}
-    columns = [(title, key, digits) for title, key, digits in BESIDE if key in known and key != ranking.metric]
+    columns = [(title, key, digits) for title, key, digits in BESIDE if key in known]
     rows = [
         [one.name, *(mean(list(one.arm.values(key).values()), digits) for _, key, digits in columns)]
         for one in ranking.arms
     ]
+    for name, runs in results.references.items():
+        last = [run.last() for run in runs if run.status.get("state") == "completed"]
+        cells = (mean([one[key] for one in last if key in one], digits) for _, key, digits in columns)
+        rows.append([f"{name} (no arm), {len(last)} seed{'s' * (len(last) != 1)}", *cells])
     return markdown(["arm", *(title for title, *_ in columns)], rows)
 
 
@@ -198,29 +157,6 @@ def _pull(run_dir: str, terms: Sequence[str]) -> list[float | None]:
 def _late(values: Iterable[float]) -> list[float]:
     found = list(values)
     return found[len(found) // 2 :]
-
-
-def _of(found: Found, section: Section) -> list[Run]:
-    """Those of its data, and of several settings the one with the most runs: another target is another comparison."""
-    own = [run for run in found.runs if (run.config.get("sweep") or {}).get("report") == STAGED]
-    own = [run for run in own if section.dataset in (dataset_of(run.config), run.config.get("study"))]
-    settings = [tuple(str(value_or_none(run.config, key)) for key in COMMON) for run in own]
-    usual = Counter(settings).most_common(1)
-    return [run for run, setting in zip(own, settings, strict=True) if setting == usual[0][0]]
-
-
-def _merged(found: Sequence[Tuning], runs: Sequence[Run]) -> Tuning | None:
-    """The arms of all tunings in one; of an arm that was tuned twice the one whose weights were reported more."""
-    ordered = sorted(found, key=lambda one: _agreeing(one, runs))
-    arms = {arm.arm: arm for one in ordered for arm in one.arms}
-    return replace(ordered[-1], arms=sorted(arms.values(), key=lambda arm: arm.arm)) if ordered else None
-
-
-def _agreeing(tuning: Tuning, runs: Sequence[Run]) -> int:
-    """How many of the reported runs have the weight that this tuning chose."""
-    chosen = {arm.arm: arm.chosen.weight for arm in tuning.arms if arm.chosen}
-    arms = [(name, own.get("weight")) for run in runs for name, own in (run.config.get("aux") or {}).items()]
-    return sum(name in chosen and weight == chosen[name] for name, weight in arms)
 
 
 def _tried(arm: ArmTuning, candidate: Candidate) -> str:

@@ -16,7 +16,10 @@ from jepa_lab.ledger.summary import summarise
 from jepa_lab.sweep.tuning import ArmTuning, Candidate, Trial, Tuning, write_tuning
 
 METRIC = "test/probe/class_from_z_agg"
-STAGED = {"sweep.report": "aux_comparison", "sweep.tuning": {"seeds": [1000, 1001]}}  # settings
+STAGED = {
+    "sweep.report": "aux_comparison",
+    "sweep.tuning": {"seeds": [1000, 1001], "metric": "val/probe/class_from_z_agg"},
+}  # settings
 DEAD = 2**22 + 7  # above every process id that Linux gives
 
 

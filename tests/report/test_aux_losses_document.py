@@ -8,7 +8,8 @@ sys.path.insert(0, str(ROOT / "benchmarks"))
 
 import pytest  # noqa: E402
 
-from aux_losses import SECTIONS, Section, read, tables  # noqa: E402
+from aux_losses import tables  # noqa: E402
+from aux_losses_runs import SECTIONS, Section, read  # noqa: E402
 from comparison_runs import METRIC, STAGED, arm_of, both_stages, make_run  # noqa: E402
 from documents import fill  # noqa: E402
 from jepa_lab.sweep.tuning import ArmTuning, Candidate, Trial, Tuning, write_tuning  # noqa: E402
@@ -62,6 +63,15 @@ def test_an_arm_that_was_tuned_in_a_sweep_of_its_own_is_in_the_table_of_weights(
     write_tuning(runs / "sweeps" / "later", Tuning("later", METRIC, [1000], [arm]))
     rows = tables(read(runs, DIGITS))["digits-tuning"].splitlines()[2:]
     assert [row.split(" | ")[:2] for row in rows] == [["| dino", "**0.5: 0.700**"], ["| vicreg", "**1: 0.990**"]]
+
+
+def test_a_random_encoder_of_the_same_seeds_stands_below_the_arms_and_is_none(tmp_path: Path) -> None:
+    runs = both_stages(tmp_path / "runs")
+    for seed in (0, 1, 5):
+        make_run(runs, "random_init", seed, 0.3 + 0.1 * seed, settings={**STAGED, "aux": {}})
+    found = tables(read(runs, DIGITS))
+    assert found["digits-beside"].splitlines()[-1].startswith("| random encoder (no arm), 2 seeds | 0.350 ± ")
+    assert "random" not in found["digits-ranking"]
 
 
 def test_two_runs_of_one_arm_and_seed_are_refused(tmp_path: Path) -> None:

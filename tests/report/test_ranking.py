@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from comparison_runs import METRIC, every_state, make_run
+from comparison_runs import METRIC, arm_of, every_state, make_run
 from jepa_lab.errors import UserError
 from jepa_lab.report.found import find_runs
 from jepa_lab.report.paired import paired_table
@@ -226,6 +226,16 @@ def test_without_the_plain_experiment_the_only_arm_without_an_auxiliary_loss_is_
     for arm, aux in {"a": "dino", "b": "vicreg", "c": "none"}.items():
         make_run(tmp_path, arm, 0, settings={"aux": aux, "sweep.control": None})
     assert (ranked(tmp_path).control, ranked(tmp_path).notes) == ("c", [])
+
+
+def test_an_arm_is_not_named_by_options_of_a_loss_that_it_has_not(tmp_path: Path) -> None:
+    for name, weight in (("vicreg", 0.1), ("vicreg", 1.0), ("dino", 0.1), ("none", 0.0)):
+        own, run_id = {"aux": arm_of(name, weight)}, f"{name}-{weight}"
+        make_run(tmp_path / run_id, "one", 0, settings=own, run_id=run_id)
+    ranking = ranked(tmp_path)
+    tried = {"aux=vicreg aux.vicreg.weight=0.1", "aux=vicreg aux.vicreg.weight=1.0"}
+    assert {one.name for one in ranking.arms} == {*tried, "aux=dino", "aux=none"}
+    assert ranking.control == "aux=none"
 
 
 def test_of_several_usual_controls_one_stands_in_and_it_is_said(tmp_path: Path) -> None:

@@ -32,6 +32,9 @@ def test_while_only_weights_are_tried_their_runs_are_compared_and_it_is_said(tmp
     found, notes = without_tuning(find_runs(tmp_path))
     assert len(found.runs) == 2
     assert notes == ["2 runs of seed 1000: they choose weights; the reported runs of this comparison have not begun"]
+    written = write_report(tmp_path, tmp_path / "out")
+    assert written.rankings[0].metric == KEY  # no weight is looked at on the test images
+    assert notes[0] in " ".join(written.text.split())
 
 
 def test_a_seed_that_another_experiment_shares_with_the_tuning_is_reported(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from jepa_lab.errors import UserError
@@ -18,7 +18,7 @@ from jepa_lab.report.found import Found, dataset_of, find_runs, groups, lost_job
 from jepa_lab.report.ranking import Ranking, choose_metric, counterpart, direction_of, rank_runs
 from jepa_lab.report.ranking_text import summary_text
 from jepa_lab.report.references import split_references, with_references
-from jepa_lab.report.tuning_runs import tunings_of, without_tuning
+from jepa_lab.report.tuning_runs import is_tuning, tunings_of, without_tuning
 from jepa_lab.sweep.tuning import Tuning
 
 RESULTS, SUMMARY, PAGE = "experiment_comparison_results.json", "comparison_summary.txt", "report.html"
@@ -50,6 +50,9 @@ def write_report(runs_dir: Path, out: Path, request: Request | None = None) -> W
     _require_folder(out)
     every = find_runs(runs_dir, out)
     found, told = without_tuning(every)
+    request = request or Request()
+    if request.metric is None and all(map(is_tuning, found.runs)):  # nothing is chosen on test, nor looked at there
+        request = replace(request, metric=found.runs[0].config["sweep"]["tuning"].get("metric"))
     found = Found(found.runs, [*found.skipped, *lost_jobs(runs_dir, every.runs)])
     return write_found(found, out, request, told, tunings_of(every.runs, runs_dir))
 

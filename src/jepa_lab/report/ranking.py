@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from jepa_lab.errors import UserError
+from jepa_lab.report.arm_names import short_names
 from jepa_lab.report.comparison import Comparison, Run, compare_runs
 from jepa_lab.report.comparison_text import HEADLINE
 from jepa_lab.report.control import choose_control
-from jepa_lab.report.differences import differences, natural, setting_text
+from jepa_lab.report.differences import differences
 from jepa_lab.report.found import check_keys, value_or_none
-from jepa_lab.report.paired import Arm, PairedRow, arms, paired_table, telling_keys
+from jepa_lab.report.paired import Arm, PairedRow, arms, paired_table
 from jepa_lab.report.statistics import bootstrap_interval
 
 LEVEL = 0.05
@@ -125,23 +126,6 @@ def rank_runs(
     seeds = sorted({row["seed"] for row in comparison.rows if row["seed"] is not None})
     by_dir = {str(run.path): run for run in runs}
     return Ranking(name, metric, direction, first.text, _ranked(bare, sign), seeds, comparison, by_dir, notes)
-
-
-def short_names(found: Sequence[Arm]) -> dict[str, str]:
-    """{an arm's text: its experiment, and what tells it from other arms of that experiment}; the auxiliary loss where
-    only this tells the arms apart; the texts themselves where the arms have no experiments."""
-    named = telling_keys([row for arm in found for row in arm.rows])
-    if named == ["aux"]:
-        return {arm.text: setting_text(arm.settings["aux"]) for arm in found}
-    if not all("experiment" in arm.settings for arm in found):
-        return {arm.text: arm.text for arm in found}
-    names = {}
-    for arm in found:
-        family = [other for other in found if other.settings["experiment"] == arm.settings["experiment"]]
-        keys = [key for key in named if len({natural(other.settings[key]) for other in family}) > 1]
-        parts = [str(arm.settings["experiment"]), *(f"{key}={setting_text(arm.settings[key])}" for key in keys)]
-        names[arm.text] = " ".join(parts)
-    return names
 
 
 def counterpart(metric: str) -> str:
