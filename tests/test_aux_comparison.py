@@ -25,7 +25,7 @@ SMALL = ["tier=smoke", "dataset.epochs=1", "dataset.train_size=128", "dataset.va
          "hardware.threads=1", "model.action_dim=8", "model.depth=1", "model.hidden=16", "probes.hidden=16",
          "preflight=off"]  # fmt: skip
 LINE = ["-m", "+experiment=aux_comparison", *SMALL, "aux=none,vicreg", "aux.vicreg.proj_hidden_dim=32",
-        "sweep.tuning.weights=2", "sweep.tuning.seeds=[7]"]  # fmt: skip
+        "sweep.tuning.weights=2", "sweep.tuning.span=100", "sweep.tuning.seeds=[7]"]  # fmt: skip
 Command = Callable[..., tuple[int, str, str]]
 Job = tuple[str, float, int]  # arm, weight, seed
 
@@ -294,7 +294,8 @@ def test_only_lines_of_a_comparison_are_rewritten() -> None:
     word = "aux.vicreg.weight=1"
     for name in ("aux_comparison", "aux_comparison_simple", "arc_aux_comparison"):
         assert words_for_comparison([f"+experiment={name}", word]) == [f"+experiment={name}", f"++{word}"]
-    for line in (["+experiment=seq_jepa_baseline", word], ["+experiment=no_such", word], [word]):
+    for line in (["+experiment=seq_jepa_baseline", word], ["+experiment=no_such", word], [word],
+                 ["+experiment=aux_comparison", "aux=vicreg", word, "hydra.mode=RUN"]):  # fmt: skip
         assert words_for_comparison(line) == line
 
 

@@ -20,7 +20,10 @@ def words_for_comparison(words: Sequence[str]) -> list[str]:
 
 
 def is_comparison(words: Sequence[str]) -> bool:
-    """Whether the line names the sweeper of the comparison, or an experiment of conf/ that does."""
+    """Whether the line names the sweeper of the comparison, or an experiment of conf/ that does; not one single run of
+    it (hydra.mode=RUN)."""
+    if "hydra.mode=RUN" in words:
+        return False
     if f"hydra/sweeper={SWEEPER}" in words:
         return True
     return any(_compares(word.partition("=")[2]) for word in words if word.startswith("+experiment="))
