@@ -28,7 +28,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--checkpoint", choices=("last", "best"), default="last")
     parser.add_argument("--tap", choices=TAPS, nargs="+", default=TAPS, help="latents to decode (all)")
     parser.add_argument("--steps", type=positive, default=400, help="of a decoder's training (%(default)s)")
-    parser.add_argument("--limit", type=positive, default=1000, help="test images at most (%(default)s)")
+    parser.add_argument("--limit", type=positive, default=2500, help="images of each split at most (%(default)s)")
     args = parser.parse_args(argv)
     try:
         _decode(args)

@@ -87,9 +87,8 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_command_writes_a_row_for_every_latent_and_its_picture_again_and_again(
-    finished: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    finished: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(decoding, "SEQUENCES", 64)
     command.main([str(finished), "--steps", "3", "--limit", "40"])
     content = json.loads((finished / "decoded.json").read_text())
     rows = {(row["tap"], row["network"], row["shows"]) for row in content["taps"]}

@@ -151,7 +151,9 @@ def test_the_command_writes_every_figure_with_its_interval_and_protocol(
     assert content["protocol"]["images"] == {"train": 60, "val": 60, "test": 60}
     assert content["sweeps"]["anchors"] == 5
     assert "rot/circle_fit" in content["sweeps"]["metrics"]
-    for name in ("evaluation", "feature_map", "sweep_trajectories"):
+    assert [step["k"] for step in content["rollout"]["steps"]] == [1, 2, 3, 4, 5]
+    assert content["rollout"]["shortened"] is None
+    for name in ("evaluation", "feature_map", "sweep_trajectories", "rollout"):
         assert (finished / "figures" / f"{name}.png").stat().st_size > 10_000
     out = capsys.readouterr().out
     assert "no row supervised" in out

@@ -154,6 +154,20 @@ def test_training_logs_it_once_and_nothing_else_changes(make_config: Make, tmp_p
     assert json.loads((with_it.run_dir / "summary.json").read_text())["metrics"]["val/rollout/3"]["last"] > 0
 
 
+def test_the_verdict_notes_a_rollout_that_forgets_but_not_one_that_never_began() -> None:
+    from jepa_lab.diagnosis.finding import Settings
+    from jepa_lab.diagnosis.prediction import prediction_findings
+    from jepa_lab.diagnosis.thresholds import Thresholds
+
+    def notes(*errors: float) -> list[str]:
+        history = {f"val/rollout/{k}": [(10, error)] for k, error in enumerate(errors, start=1)}
+        return [f.reason for f in prediction_findings(history, Thresholds(), Settings()) if f.quantity == "val/rollout"]
+
+    assert notes(0.5, 0.9, 1.2) == ["a rollout of 3 steps is no better than a constant"]
+    assert notes(0.5, 0.9, 0.99) == []
+    assert notes(1.1, 1.2) == []
+
+
 def test_the_steps_asked_for_are_no_part_of_what_a_run_is(make_config: Make) -> None:
     from dataclasses import asdict
 

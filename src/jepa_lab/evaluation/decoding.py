@@ -19,7 +19,7 @@ from jepa_lab.modules.seq_jepa import SeqJEPA
 from jepa_lab.networks.decoder import ConvDecoder
 
 TAPS = ("z", "z_hat", "z_agg")
-SEQUENCES, MOST_DRAWS, MOST_PIXELS = 2560, 4, 64  # training sequences, draws of an image, pixels a side
+MOST_DRAWS, MOST_PIXELS = 4, 64  # sequences of a training image; pixels a side of what is decoded
 THIS, RANDOM = "this run", "random encoder"
 MEAN, COPY = "mean image", "copy of z"
 SEEN, NEXT, FIRST = "last view seen", "next view", "first view"
@@ -69,9 +69,9 @@ class Decoding:
         return {"protocol": self.protocol, "taps": [row.to_dict() for row in self.rows]}
 
 
-def decode_run(run: LoadedRun, taps: Sequence[str], steps: int, *, limit: int = 1000, shown: int = 8) -> Decoding:
-    """Trains the decoders that `taps` need and reads the first `limit` test images; `shown` of them, evenly spaced, are
-    kept to look at."""
+def decode_run(run: LoadedRun, taps: Sequence[str], steps: int, *, limit: int = 2500, shown: int = 8) -> Decoding:
+    """Trains the decoders that `taps` need on `limit` sequences at most and reads as many test images; `shown` of them,
+    evenly spaced, are kept to look at."""
     device = torch.device("cuda" if run.config.hardware.accelerator != "cpu" and torch.cuda.is_available() else "cpu")
     train, test = banks(run, run.module.to(device), limit)
     places = torch.linspace(0, len(test.z) - 1, min(shown, len(test.z))).round().long()
@@ -84,6 +84,7 @@ def decode_run(run: LoadedRun, taps: Sequence[str], steps: int, *, limit: int = 
         views = train.views.flatten(0, 1)
         own = reader.both("z", SEEN, train.z.flatten(0, 1), views, test.z[:, -1], test.views[:, -1],
                           start[0].z.flatten(0, 1), start[1].z[:, -1])  # fmt: skip
+        reader.mean_image(SEEN, train.views[:, -1], test.views[:, -1])
     if "z_hat" in taps:
         if own is None or not shared:
             own = reader.fit(train.z_as_target.flatten(0, 1), train.views.flatten(0, 1))
@@ -94,6 +95,7 @@ def decode_run(run: LoadedRun, taps: Sequence[str], steps: int, *, limit: int = 
     if "z_agg" in taps:
         reader.both("z_agg", FIRST, train.z_agg, train.views[:, 0], test.z_agg, test.views[:, 0],
                     start[0].z_agg, start[1].z_agg)  # fmt: skip
+        reader.mean_image(FIRST, train.views[:, 0], test.views[:, 0])
     originals = {SEEN: test.views[places, -1], NEXT: test.target[places], FIRST: test.views[places, 0]}
     about = {
         "steps": steps,
@@ -133,12 +135,11 @@ class Reader:
         self, tap: str, shows: str, z: Tensor, x: Tensor, z_test: Tensor, x_test: Tensor, start: Tensor,
         start_test: Tensor,
     ) -> ConvDecoder:  # fmt: skip
-        """Adds the rows of a tap, of the same of the network as initialised, and of the mean image; returns the first
-        decoder. `z`, `start` and `x` are of training."""
+        """Adds the rows of a tap and of the same of the network as initialised; returns the first one's decoder. `z`,
+        `start` and `x` are of training."""
         decoder = self.fit(z, x)
         self.read(tap, THIS, shows, decoder, z_test, x_test)
         self.read(tap, RANDOM, shows, self.fit(start, x), start_test, x_test)
-        self.mean_image(shows, x, x_test)
         return decoder
 
     def _row(self, tap: str, network: str, shows: str, found: Tensor, images: Tensor) -> None:
@@ -147,13 +148,13 @@ class Reader:
 
 
 def banks(run: LoadedRun, module: SeqJEPA, limit: int) -> tuple[Bank, Bank]:
-    """(of the training images, in new views each time one comes; of the first `limit` test images)."""
+    """(of `limit` sequences of training images at most, in new views each time one comes; of `limit` test images)."""
     group = views_of(run.config, run.splits, run.config.dataset.n_views)
     train, test = run.splits.train, run.splits.test
-    draws = max(1, min(MOST_DRAWS, SEQUENCES // len(train.images)))
+    draws = max(1, min(MOST_DRAWS, limit // len(train.images)))
     names = [f"decode-train-{draw}" for draw in range(draws)]
     return (
-        _joined([part for name in names for part in _encoded(run, module, group, train, name, SEQUENCES // draws)]),
+        _joined([part for name in names for part in _encoded(run, module, group, train, name, limit // draws)]),
         _joined(_encoded(run, module, group, test, "frozen-test-0", limit)),
     )
 

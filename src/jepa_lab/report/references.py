@@ -21,8 +21,8 @@ SHARED = ("encoder", "aggregator", "predictor", "action_projection")  # of every
 @dataclass(frozen=True)
 class Reference:
     """`name` as people call it, the `experiment` that makes it; `values` {seed: metric} of its completed runs; the
-    difference of the means to the control and its bootstrap interval, over shared seeds, for information; `states`
-    counts runs."""
+    mean difference to the control and its bootstrap interval, over shared seeds, for information; `states` counts the
+    `runs`, whose folders are named."""
 
     name: str
     experiment: str
@@ -31,15 +31,30 @@ class Reference:
     difference: float | None
     interval: tuple[float, float] | None
     states: dict[str, int]
+    runs: list[str]
 
     def to_dict(self, metric: str) -> dict[str, Any]:
-        """A row of experiment_comparison_results.json."""
+        """A row of experiment_comparison_results.json, with the published columns."""
         return {
-            "arm": self.name, "reference": True, "rank": None, "metric": metric, "experiment": self.experiment,
-            "seeds": sorted(self.values), "values": {str(seed): self.values[seed] for seed in sorted(self.values)},
-            "n": self.mean.n, "mean": self.mean.mean, "sd": self.mean.sd, "difference": self.difference,
-            "difference_interval": None if self.interval is None else list(self.interval), "states": self.states,
-        }  # fmt: skip
+            "arm": self.name,
+            "reference": True,
+            "rank": None,
+            "conclusion": "reference",
+            "metric": metric,
+            "seeds": sorted(self.values),
+            "values": {str(seed): self.values[seed] for seed in sorted(self.values)},
+            "n": self.mean.n,
+            "mean": self.mean.mean,
+            "sd": self.mean.sd,
+            "difference": self.difference,
+            "difference_interval": None if self.interval is None else list(self.interval),
+            "states": self.states,
+            "runs": self.runs,
+            "experiment": self.experiment,
+            "aux_loss_type": "none",
+            "training_success": "SUCCESS" if self.values else "FAILED",
+            "best_checkpoint_jepa": None,
+        }
 
 
 def split_references(runs: Sequence[Run], control: str | None) -> tuple[list[Run], list[Run]]:
@@ -99,7 +114,8 @@ def _reference(ranking: Ranking, name: str, experiment: str, runs: Sequence[Run]
     difference = mean_interval([values[seed] - control[seed] for seed in shared]).mean
     states = dict(Counter(str(run.status.get("state")) for run in runs))
     interval = bootstrap_interval(values, control)
-    return Reference(name, experiment, values, mean_interval(values.values()), difference, interval, states)
+    return Reference(name, experiment, values, mean_interval(values.values()), difference, interval, states,
+                     [run.path.name for run in runs])  # fmt: skip
 
 
 def _line(ranking: Ranking, one: Reference) -> str:
