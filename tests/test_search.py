@@ -220,3 +220,15 @@ def test_hydras_own_optuna_sweeper_gets_the_objective_and_the_same_line_trains_n
     assert f"best_value: {max(v for v in values if v is not None)}" in path.read_text()
     assert command(*line)[0] == 0
     assert [r.state for r in read_records(path.parent)] == ["skipped", "skipped"]
+
+
+def test_without_hydras_plugin_the_sweeper_optuna_is_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    from hydra.core.config_store import ConfigStore
+
+    from hydra_plugins import jepa_lab_search
+
+    options = ConfigStore.instance().repo.setdefault("hydra", {}).setdefault("sweeper", {})
+    monkeypatch.setitem(options, "optuna.yaml", options.get("optuna.yaml"))
+    monkeypatch.setattr(jepa_lab_search, "find_spec", lambda name: None)
+    jepa_lab_search.SearchOption().manipulate_search_path(None)  # type: ignore[arg-type]
+    assert options["optuna.yaml"].node["_target_"] == "hydra_plugins.jepa_lab_search.SearchSweeper"
