@@ -82,7 +82,7 @@ def test_cut_short_and_started_again_it_proposes_what_it_would_have_and_runs_no_
     at_once: int, tmp_path: Path
 ) -> None:
     whole, cut, again = (Machine(tmp_path / name) for name in ("whole", "cut", "cut"))
-    cut.stop_at = 4 * at_once
+    cut.stop_at = 4 * at_once + at_once // 2  # in the middle of three that are proposed together
     for machine in (whole, cut):
         machine.folder.mkdir()
     expected = run_search(plan(trials=4 * at_once + 6, at_once=at_once), tmp_path / "whole", whole.launch)
