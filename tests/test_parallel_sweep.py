@@ -15,6 +15,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 
 from jepa_lab import cli  # noqa: F401 - registers the resolvers
+from jepa_lab.errors import UserError
 from jepa_lab.help import conf_dir
 from jepa_lab.ledger.run_dir import RunDir
 from jepa_lab.stop import Stop
@@ -102,6 +103,14 @@ def test_where_no_process_can_begin_all_jobs_fail_instead_of_starting_for_ever(t
     assert len(fakes.launches) == 1
 
 
+def test_on_a_cluster_nothing_is_put_into_the_queue_twice(tmp_path: Path) -> None:
+    fakes = Fakes(tmp_path, to_do(3), deaths={2: 1})
+    fakes.jobs.local = False
+    with pytest.raises(UserError, match="a job of the cluster left no result"):
+        fakes.run()
+    assert fakes.launches == [[1, 2, 3]]
+
+
 def test_finished_jobs_and_twins_of_others_get_no_process(tmp_path: Path) -> None:
     records = to_do(4)
     records[0].state = "done"
@@ -157,7 +166,7 @@ def test_a_process_that_ended_and_was_not_waited_for_does_not_live() -> None:
     child = os.fork()
     if child == 0:
         os._exit(0)
-    time.sleep(0.05)
+    os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
     try:
         assert not process_lives(child)
     finally:

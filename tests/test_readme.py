@@ -2,6 +2,7 @@
 
 import re
 import shlex
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -15,9 +16,9 @@ ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 DOCS = [README, *(p.read_text(encoding="utf-8") for p in sorted((ROOT / "docs").glob("*.md")))]
 COMMANDS = sorted(set(re.findall(r"python -m jepa_lab +([^#`\n]*experiment=[^#`\n]*)", "\n".join(DOCS))))
-COMMANDS = [
-    c for c in COMMANDS if "searchpath" not in c
-]  # needs the user's folder: tests/auxiliary/test_adding_a_loss.py
+COMMANDS = [c for c in COMMANDS if "searchpath" not in c]  # needs a folder: tests/auxiliary/test_adding_a_loss.py
+if find_spec("hydra_plugins.hydra_optuna_sweeper") is None:
+    COMMANDS = [c for c in COMMANDS if "hydra.sweeper.sampler" not in c]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -32,6 +33,8 @@ def first_of_sweep(word: str) -> str:
     key, _, values = word.partition("=")
     if values.startswith("range("):
         return f"{key}={values[6:].split(',')[0]}"
+    if "interval(" in values:
+        return f"{key}={re.findall(r'interval.([^,]+),', values)[0]}"
     if values.startswith("glob("):
         pattern = values[5:-1]
         return f"{key}={sorted(p.stem for p in (conf_dir() / 'experiment').glob(f'{pattern}.yaml'))[0]}"

@@ -269,12 +269,6 @@ def test_other_loggers_write_beside_the_ledger_without_a_network(
     assert list(result.run_dir.glob(wanted[logger]))
 
 
-def test_every_run_of_a_process_has_its_own_wandb_run(make_config: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("WANDB_SILENT", "true")
-    runs = [train(make_config("logger=wandb", "dataset.epochs=1", f"seed={seed}")).run_dir for seed in (0, 1)]
-    assert [len(list(run.glob("wandb/offline-run-*"))) for run in runs] == [1, 1]
-
-
 def test_on_existing_error_refuses_and_restart_begins_anew(make_config: Make) -> None:
     first = train(make_config("dataset.epochs=1"))
     with pytest.raises(UserError, match="this run exists"):

@@ -82,7 +82,7 @@ def test_cut_short_and_started_again_it_proposes_what_it_would_have_and_runs_no_
     at_once: int, tmp_path: Path
 ) -> None:
     whole, cut, again = (Machine(tmp_path / name) for name in ("whole", "cut", "cut"))
-    cut.stop_at = 4 * at_once
+    cut.stop_at = 4 * at_once + at_once // 2  # in the middle of three that are proposed together
     for machine in (whole, cut):
         machine.folder.mkdir()
     expected = run_search(plan(trials=4 * at_once + 6, at_once=at_once), tmp_path / "whole", whole.launch)
@@ -220,3 +220,15 @@ def test_hydras_own_optuna_sweeper_gets_the_objective_and_the_same_line_trains_n
     assert f"best_value: {max(v for v in values if v is not None)}" in path.read_text()
     assert command(*line)[0] == 0
     assert [r.state for r in read_records(path.parent)] == ["skipped", "skipped"]
+
+
+def test_without_hydras_plugin_the_sweeper_optuna_is_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    from hydra.core.config_store import ConfigStore
+
+    from hydra_plugins import jepa_lab_search
+
+    options = ConfigStore.instance().repo.setdefault("hydra", {}).setdefault("sweeper", {})
+    monkeypatch.setitem(options, "optuna.yaml", options.get("optuna.yaml"))
+    monkeypatch.setattr(jepa_lab_search, "find_spec", lambda name: None)
+    jepa_lab_search.SearchOption().manipulate_search_path(None)  # type: ignore[arg-type]
+    assert options["optuna.yaml"].node["_target_"] == "hydra_plugins.jepa_lab_search.SearchSweeper"

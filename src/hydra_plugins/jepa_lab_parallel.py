@@ -87,6 +87,7 @@ class ParallelLauncher(Launcher):
 
     module = plugin = extra = output = ""
     at_once: int | None = None
+    local = True
 
     def __init__(self, **options: Any) -> None:
         self.options = options
@@ -121,7 +122,7 @@ class ParallelLauncher(Launcher):
         from jepa_lab import job
         from jepa_lab.sweep.jobs import SweepEnded, announce, compose_jobs
         from jepa_lab.sweep.orders import Orders
-        from jepa_lab.sweep.parallel import Jobs
+        from jepa_lab.sweep.parallel import UNFINISHED, Jobs
 
         setup_globals()
         configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
@@ -146,8 +147,8 @@ class ParallelLauncher(Launcher):
             )
             configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
 
-        ended = Jobs(records, orders, elsewhere, here).run()
-        if orders.stopped() is not None:
+        ended = Jobs(records, orders, elsewhere, here, self.local).run()
+        if orders.stopped() is not None or any(record.state in UNFINISHED for record in ended):
             raise SweepEnded
         worst = -job.WORST if "minimize" not in str(self.config.hydra.sweeper.get("direction")) else job.WORST
         values = [worst if record.value is None else record.value for record in ended]
@@ -202,3 +203,4 @@ class SubmititSlurmLauncher(ParallelLauncher):
 
     module, plugin, extra = "hydra_submitit_launcher.submitit_launcher", "SlurmLauncher", "submitit"
     output = ".submitit"
+    local = False

@@ -1,31 +1,44 @@
 """Hydra sweeper `search`: an ask-and-tell loop around Optuna that goes on where it was cut short.
 
-Hydra's own `hydra/sweeper=optuna` is still there. It needs Optuna 2 (of 2022), whose storage in a file does not work
-with today's SQLAlchemy; without one it forgets, and with one it counts its trials anew at every start.
+Hydra's own `hydra/sweeper=optuna` stays what it is where its plugin is installed. It needs Optuna 2 (of 2022), whose
+storage in a file does not work with today's SQLAlchemy; without one it forgets, with one it counts its trials anew at
+every start.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import DictConfig, OmegaConf
 
 node = {
     "_target_": "hydra_plugins.jepa_lab_search.SearchSweeper",
     "n_trials": 20,
     "direction": "maximize",
-    "at_once": None,  # trials proposed together; null: as many as the launcher runs at a time
+    "n_jobs": None,  # trials proposed together; null: as many as the launcher runs at a time
     "startup_trials": 5,  # drawn at random before the sampler takes over
     "sampler_seed": 0,
     "max_batch_size": None,
     "params": {},
 }
 ConfigStore.instance().store(group="hydra/sweeper", name="search", node=node, provider="jepa_lab")
+PLUGIN = "hydra_plugins.hydra_optuna_sweeper"
+
+
+class SearchOption(SearchPathPlugin):
+    """Where Hydra's own plugin is not installed, `hydra/sweeper=optuna` is this one."""
+
+    def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
+        if find_spec(PLUGIN) is None:
+            ConfigStore.instance().store(group="hydra/sweeper", name="optuna", node=node, provider="jepa_lab")
 
 
 class SearchSweeper(BasicSweeper):
@@ -35,14 +48,14 @@ class SearchSweeper(BasicSweeper):
         self,
         n_trials: int,
         direction: str,
-        at_once: int | None,
+        n_jobs: int | None,
         startup_trials: int,
         sampler_seed: int,
         max_batch_size: int | None,
         params: DictConfig | None,
     ) -> None:
         super().__init__(max_batch_size=max_batch_size, params=dict(params or {}))
-        self.trials, self.direction, self.at_once = n_trials, direction, at_once
+        self.trials, self.direction, self.n_jobs = n_trials, direction, n_jobs
         self.startup, self.sampler = startup_trials, sampler_seed
 
     def sweep(self, arguments: list[str]) -> Any:
@@ -68,7 +81,7 @@ class SearchSweeper(BasicSweeper):
         sweep_dir = Path(master.hydra.sweep.dir)
         sweep_dir.mkdir(parents=True, exist_ok=True)
         OmegaConf.save(master, sweep_dir / "multirun.yaml")
-        at_once = self.at_once or -(-(getattr(launcher, "at_once", None) or 1) // len(space.seeds))
+        at_once = self.n_jobs or -(-(getattr(launcher, "at_once", None) or 1) // len(space.seeds))
         plan = Plan(space, jobs[0].sweep.objective, self.direction, self.trials, at_once, self.sampler, self.startup)
         return run_search(plan, sweep_dir, launch)
 
@@ -76,7 +89,7 @@ class SearchSweeper(BasicSweeper):
         """UserError for one that is wrong."""
         from jepa_lab.errors import UserError
 
-        for key, value in (("n_trials", self.trials), ("at_once", self.at_once), ("startup_trials", self.startup)):
+        for key, value in (("n_trials", self.trials), ("n_jobs", self.n_jobs), ("startup_trials", self.startup)):
             if value is not None and (not isinstance(value, int) or value < 1):
                 raise UserError(f"hydra.sweeper.{key}={value}: expected a whole number from 1")
         if self.direction not in ("maximize", "minimize"):

@@ -83,6 +83,8 @@ _KEYS = [
     ("on_existing", "resume (default), restart or error"),
     ("max_wall_s", "seconds after which the command stops with a checkpoint; the same line goes on"),
     ("sweep.fail_fast", "true: a sweep ends at its first failed job"),
+    ("hydra/launcher", "joblib, submitit_local or submitit_slurm: the jobs of a sweep in parallel (docs/sweeps.md)"),
+    ("hydra/sweeper", "search: settings proposed by Optuna from what the earlier ones gave (docs/sweeps.md)"),
     ("gates.strict", "true: exit code 3 where a gate of the tier fails"),
     ("diagnosis.on_nan", "stop (default) or skip, at a loss or gradient that is not finite"),
 ]

@@ -49,12 +49,16 @@ def one_job(cfg: DictConfig) -> float | None:
     elsewhere = stop is None
     if elsewhere:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process of a terminal: the command answers
-    if orders.obsolete() or orders.stopped():
+    own = Stop(orders.started(), orders.stopped) if elsewhere else stop
+    assert own is not None
+    if orders.obsolete() or orders.stopped() or own.reason(cfg.get("max_wall_s")):
         return worst()
     number = HydraConfig.get().job.env_set[JOB]
     with named_lines(f"[{number}] ") if elsewhere else nullcontext():
-        value = _recorded(cfg, Stop(orders.started(), orders.stopped) if elsewhere else stop, elsewhere)
-    if cfg.sweep.fail_fast and codes[-1] and not orders.obsolete():
+        value = _recorded(cfg, own, elsewhere)
+    if own.signal:
+        orders.stop(f"{own.signal} received")  # by this process alone, or by all: the sweep ends
+    if cfg.sweep.fail_fast and codes[-1] in (1, 2) and not orders.obsolete():
         orders.stop(f"job {number} failed, and sweep.fail_fast=true")
     return value
 

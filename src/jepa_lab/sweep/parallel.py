@@ -9,11 +9,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from jepa_lab.errors import UserError
 from jepa_lab.sweep.orders import Orders, process_lives
 from jepa_lab.sweep.records import Record, read_records
 
 Launch = Callable[[Sequence[int]], object]  # runs the jobs at these places to their ends, in other processes
 HERE = ("done", "refused")  # of the table at the start: nothing to train
+UNFINISHED = ("to do", "to resume", "stopped")
 POLL_S = 0.5
 
 
@@ -21,13 +23,20 @@ class Jobs:
     """The jobs of one launch, by their places in it.
 
     `elsewhere` starts some in other processes and returns when all have ended, or raises when one of its processes
-    died; `here` runs one in this process. `records`: as planned.
+    died; `here` runs one in this process. `records`: as planned. `local`: the processes are this machine's; of others
+    nothing is known but their records.
     """
 
     def __init__(
-        self, records: Sequence[Record], orders: Orders, elsewhere: Launch, here: Callable[[int], Any]
+        self,
+        records: Sequence[Record],
+        orders: Orders,
+        elsewhere: Launch,
+        here: Callable[[int], Any],
+        local: bool = True,
     ) -> None:
-        self.records, self.orders, self.elsewhere, self.here = list(records), orders, elsewhere, here
+        self.records, self.orders, self.local = list(records), orders, local
+        self.elsewhere, self.here = elsewhere, here
 
     def run(self) -> list[Record]:
         """What became of them, in their order. A job whose process died is failed; the others are run to their ends.
@@ -63,6 +72,13 @@ class Jobs:
             error: Exception | None = None
         except Exception as raised:  # of joblib or submitit: what it is says little, so the records decide
             error = raised
+        if not self.local:
+            if error is not None and self.orders.stopped() is None:
+                raise UserError(
+                    f"a job of the cluster left no result ({first_line(error)}); the others go on in the queue, and "
+                    "the same line later goes on with what is then there"
+                )
+            return
         self._settle(places)
         running = [i for i in places if self.now()[i].state == "running" and self._begun(i)]
         if self.orders.stopped() is not None:

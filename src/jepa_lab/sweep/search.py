@@ -58,9 +58,10 @@ def run_search(plan: Plan, sweep_dir: Path, launch: Launch) -> list[Trial]:
     done = 0
     while True:
         waiting = [t for t in trials if t.value is None and t.why is None][: plan.at_once]
-        while len(waiting) < plan.at_once and len(trials) < plan.trials:
-            trials.append(Trial(len(trials), propose(plan, trials)))
-            waiting.append(trials[-1])
+        if not waiting:  # only then: what is proposed must not depend on where an earlier start was cut short
+            for _ in range(min(plan.at_once, plan.trials - len(trials))):
+                trials.append(Trial(len(trials), propose(plan, trials)))
+                waiting.append(trials[-1])
         if not waiting:
             return trials
         write_trials(sweep_dir, plan, trials)
