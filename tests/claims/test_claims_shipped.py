@@ -55,9 +55,12 @@ def test_a_claims_lines_name_its_seeds_and_experiments(claim: Claim) -> None:
         assert re.search(rf"\b{last}\b|range\(0,{last + 1}\)", " ".join(re.findall(r"seeds?=\S+", text)))
 
 
-@pytest.mark.parametrize("page", ["teacherless", "linear_byol", "arc"])
+@pytest.mark.parametrize("page", ["teacherless", "linear_byol", "arc", "aux_losses"])
 def test_the_result_pages_have_a_row_for_each_of_their_claims(page: str) -> None:
-    document = (ROOT / "docs" / "results" / f"{page}.md").read_text(encoding="utf-8")
+    path = ROOT / "docs" / "results" / f"{page}.md"
+    if page == "aux_losses" and not path.is_file():
+        pytest.skip("the page is written when its runs are there")
+    document = path.read_text(encoding="utf-8")
     (block,) = re.findall(r"<!-- claims -->\n(.*?)<!-- end -->", document, re.S)
     for claim in CLAIMS:
         if claim.file == page:

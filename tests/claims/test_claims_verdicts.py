@@ -170,6 +170,16 @@ def test_runs_of_several_protocols_are_not_mixed_the_difference_is_named(tmp_pat
     assert verdict(tmp_path, [*runs, other], where={"dataset": "digits_rot"}).word == "confirmed"
 
 
+def test_seeds_of_another_setting_are_not_pooled_with_the_others_be_it_null_or_a_number(tmp_path: Path) -> None:
+    runs = []
+    for seed in range(4):
+        settings = {"optim.clip": None if seed < 2 else 1.0}
+        runs += [read_run(make_run(tmp_path, name, seed, 0.8, settings=settings)) for name in ("a", "b")]
+    contrast = {"arm": {"name": "a"}, "control": {"name": "b"}}
+    reason = verdict(tmp_path, runs, contrast=contrast, seeds=[0, 1, 2, 3]).reason
+    assert reason == "arm: several protocols fit: optim.clip 1 | null: name one in where"
+
+
 def test_two_runs_of_one_seed_that_nothing_tells_apart_are_named(tmp_path: Path, runs: list[Run]) -> None:
     twin = make_run(tmp_path, "better", 0, 0.5, run_id="twin")
     assert f"{twin} are both of seed 0" in verdict(tmp_path, [*runs, read_run(twin)]).reason

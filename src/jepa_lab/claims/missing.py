@@ -105,11 +105,14 @@ def _agreeing(line: str, settings: Settings) -> int | None:
 
 
 def _seconds(settings: Settings, runs: Sequence[Run]) -> float | None:
-    """The median time of finished runs with these settings, of any seed; else of the same experiment."""
-    of_kind = [run for run in runs if fits(run, settings)]
-    of_kind = of_kind or [run for run in runs if "name" in settings and run.config.get("name") == settings["name"]]
-    times = [float(run.summary["wall_s"]) for run in of_kind if run.summary.get("wall_s")]
-    return statistics.median(times) if times else None
+    """The median time of finished runs with these settings, of any seed; else of the same experiment; else of the same
+    data and tier. None where there is none."""
+    for keys in (settings.keys(), {"name"}, {"dataset", "dataset.name", "tier", "tier.name"}):
+        wanted = {key: settings[key] for key in settings if key in keys}
+        times = [float(run.summary["wall_s"]) for run in runs if run.summary.get("wall_s") and fits(run, wanted)]
+        if wanted and times:
+            return statistics.median(times)
+    return None
 
 
 def _count(line: Line) -> str:

@@ -124,7 +124,7 @@ def differs_in(a: Chosen, b: Chosen, named: Iterable[str]) -> str | None:
         shared = any(f"{key}.".startswith(f"{prefix}.") for prefix in SHARED)
         if shared and not any(f"{key}.".startswith(f"{prefix}.") for prefix in named):
             first, second = left[key].copy().pop(), right[key].copy().pop()
-            if "null" not in (first, second) and first != second:
+            if first != second:
                 return f"{key} is {first} in the arm and {second} in the control; name it in where, or in the contrast"
     return None
 
@@ -141,7 +141,7 @@ def _clash(runs: Sequence[Run], by_seed: Mapping[int, Sequence[Run]], free: Sequ
     varying = {
         key: values
         for key, values in _settings_of(runs).items()
-        if len(values - {"null"}) > 1 and not any(f"{key}.".startswith(f"{axis}.") for axis in _names(free))
+        if len(values) > 1 and not any(f"{key}.".startswith(f"{axis}.") for axis in _names(free))
     }
     if varying:
         told = "; ".join(f"{key} {' | '.join(sorted(values))}" for key, values in list(varying.items())[:3])

@@ -160,7 +160,7 @@ def _why_not(claim: Claim, sides: Sequence[_Side], missing: Sequence[tuple[str, 
         return f"{pairs} of {n} diverged ({gone[0][2]}); worst: says what such a run counts as"
     if len(sides) == 2:
         assert claim.control is not None
-        odd = differs_in(sides[0].chosen, sides[1].chosen, {**claim.arm, **claim.control})
+        odd = differs_in(sides[0].chosen, sides[1].chosen, [*claim.arm, *claim.control, *claim.over])
         return "" if odd is None else f"different protocols: {odd}"
     return ""
 
