@@ -10,7 +10,7 @@ from typing import Any
 
 from jepa_lab.claims.claim import Claim
 from jepa_lab.claims.judge import FEWEST, Judged, after_holm, judge
-from jepa_lab.claims.selection import Chosen, check_settings, choose, differs_in, diverged, version_of
+from jepa_lab.claims.selection import Chosen, check_settings, choose, differs_in, diverged, short_place, version_of
 from jepa_lab.claims.statistics import STATISTICS, measure
 from jepa_lab.errors import UserError
 from jepa_lab.report.comparison import Run
@@ -93,7 +93,7 @@ def _side(name: str, claim: Claim, chosen: Chosen) -> _Side:
         if claim.over and len(own) < cells:
             continue  # a mean over fewer settings than another seed's is none to compare
         if lost and claim.worst is None:
-            gone[seed] = str(lost[0].path)
+            gone[seed] = short_place(lost[0].path)
             continue
         value = _value(claim, own)
         if value is not None:
