@@ -137,6 +137,26 @@ def test_what_is_not_testable_takes_no_part_in_the_adjustment(tmp_path: Path, ru
     assert {v.word for v in found[1:]} == {"not testable"}
 
 
+def test_a_claim_whose_runs_are_missing_counts_so_that_no_word_hangs_on_what_was_run(
+    tmp_path: Path, runs: list[Run]
+) -> None:
+    waiting = [claim(id=f"w{i}", contrast=against("never")) for i in range(9)]
+    found = verdicts(tmp_path, runs, claim(contrast=against("same"), margin=0.0057), *waiting)
+    assert found[0].p_holm == pytest.approx(10 * (found[0].p or 0))
+    assert {(v.word, v.p_holm) for v in found[1:]} == {("not testable", None)}
+
+
+def test_families_are_adjusted_apart_and_the_evidence_tells_over_how_many(tmp_path: Path, runs: list[Run]) -> None:
+    same = [claim(id=f"same_{i}", contrast=against("same"), family="other") for i in range(6)]
+    found = verdicts(tmp_path, runs, claim(family="own"), claim(id="second", family="own", margin=0.05), *same)
+    assert found[0].p is not None
+    assert found[1].p is not None
+    assert found[0].p_holm == pytest.approx(2 * found[0].p)
+    assert found[1].p_holm == pytest.approx(found[1].p)
+    assert "p by Holm over 2 claims < .001" in evidence(found[0])
+    assert [v.family for v in found] == [2, 2, 6, 6, 6, 6, 6, 6]
+
+
 def test_runs_are_found_by_their_settings_whatever_their_folder_and_id(tmp_path: Path) -> None:
     runs = []
     for seed in range(3):
