@@ -39,6 +39,7 @@ DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "claims.md"
         ({"seeds": "range(4,4)"}, "better_helps: seeds: []: one or more are needed"),
         ({"seeds": [0, "one"]}, "better_helps: seeds: [0, 'one']: one or more are needed"),
         ({"runs": None}, "better_helps: runs: the lines that make the runs are needed"),
+        ({"family": 3}, "better_helps: family: 3: a text is needed"),
         ({"over": "seed"}, "better_helps: over: seed: a list is needed"),
         ({"not_testable": "no data"}, "better_helps: contrast: without effect beside not_testable"),
         ({"contrast": None, "statistic": {"name": "gaps"}}, "statistic: gaps: no such statistic; there is gap"),

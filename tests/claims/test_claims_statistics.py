@@ -122,6 +122,26 @@ def test_gap_and_change_read_the_run_itself(tmp_path: Path) -> None:
     assert measure("change", [run], {"metric": METRIC}) is None  # measured once
 
 
+@pytest.mark.parametrize(("codes", "rank", "first"), [(0.02, 6.0, 1.0), (0.6, 1.1, 0.0), (0.6, 6.0, 0.0)])
+def test_what_fell_first_is_the_quantity_that_left_its_range_first_and_nothing_where_none_did(
+    monkeypatch: pytest.MonkeyPatch, codes: float, rank: float, first: float
+) -> None:
+    steps = range(50, 1050, 50)
+    history = {
+        "val/loss/prediction": [(s, 4.0 - s / 500) for s in steps],
+        "val/info_nce/chance": [(s, 4.6) for s in steps],
+        "val/skill": [(s, s / 2000) for s in steps],
+        "val/codebook/usage": [(s, codes if s > 300 else 0.6) for s in steps],
+        "val/z_agg/effective_rank": [(s, rank if s > 600 else 6.0) for s in steps],
+        "val/z_agg/feature_std_l2": [(s, 0.5) for s in steps],
+        "reference/z_agg/effective_rank": [(0, 6.0)],
+    }
+    monkeypatch.setattr("jepa_lab.claims.statistics.history_of", lambda path: history)
+    run = Run(Path("nowhere"), {}, {}, {})
+    assert measure("first_to_fall", [run], {"part": "codebook"}) == first
+    assert measure("first_to_fall", [run], {"part": "z_agg"}) == float(rank < 2)
+
+
 def test_every_statistic_that_reads_a_grid_says_along_which_settings() -> None:
     gridded = {name for name, statistic in STATISTICS.items() if statistic.axes}
     assert gridded == {"slope_of_best_rate", "best_rate_over_tau", "rank_correlation", "over_best_fixed",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -95,7 +96,7 @@ def test_runs_that_failed_were_killed_or_go_on_are_missing_and_named(tmp_path: P
     others = [make_run(tmp_path / "runs", "better", 6, None, state=state, run_id=state) for state in ("failed",)]
     make_run(tmp_path / "runs", "plain", 6, 0.8)
     found = verdict(tmp_path, [*runs, *map(read_run, others)], seeds="range(0,7)")
-    assert found.reason == f"not yet: 1 of 7 pairs missing; {others[0]} is failed"
+    assert found.reason == "not yet: 1 of 7 pairs missing; better/better-6 is failed"
 
 
 def test_a_run_that_diverged_makes_its_pair_not_testable_unless_the_claim_says_what_it_counts_as(
@@ -104,7 +105,7 @@ def test_a_run_that_diverged_makes_its_pair_not_testable_unless_the_claim_says_w
     gone = read_run(make_run(tmp_path, "better", 6, float("nan")))
     more = [*runs, gone, read_run(make_run(tmp_path, "plain", 6, 0.8))]
     found = verdict(tmp_path, more, seeds="range(0,7)")
-    assert found.reason == f"1 of 7 diverged ({gone.path}); worst: says what such a run counts as"
+    assert found.reason == "1 of 7 diverged (better/better-6); worst: says what such a run counts as"
     counted = verdict(tmp_path, more, seeds="range(0,7)", worst=0.0)
     assert counted.values is not None
     assert counted.values["arm"][6] == 0.0
@@ -134,6 +135,26 @@ def test_what_is_not_testable_takes_no_part_in_the_adjustment(tmp_path: Path, ru
     found = verdicts(tmp_path, runs, claim(), *for_no_run)
     assert found[0].p_holm == found[0].p
     assert {v.word for v in found[1:]} == {"not testable"}
+
+
+def test_a_claim_whose_runs_are_missing_counts_so_that_no_word_hangs_on_what_was_run(
+    tmp_path: Path, runs: list[Run]
+) -> None:
+    waiting = [claim(id=f"w{i}", contrast=against("never")) for i in range(9)]
+    found = verdicts(tmp_path, runs, claim(contrast=against("same"), margin=0.0057), *waiting)
+    assert found[0].p_holm == pytest.approx(10 * (found[0].p or 0))
+    assert {(v.word, v.p_holm) for v in found[1:]} == {("not testable", None)}
+
+
+def test_families_are_adjusted_apart_and_the_evidence_tells_over_how_many(tmp_path: Path, runs: list[Run]) -> None:
+    same = [claim(id=f"same_{i}", contrast=against("same"), family="other") for i in range(6)]
+    found = verdicts(tmp_path, runs, claim(family="own"), claim(id="second", family="own", margin=0.05), *same)
+    assert found[0].p is not None
+    assert found[1].p is not None
+    assert found[0].p_holm == pytest.approx(2 * found[0].p)
+    assert found[1].p_holm == pytest.approx(found[1].p)
+    assert "p by Holm over 2 claims < .001" in evidence(found[0])
+    assert [v.family for v in found] == [2, 2, 6, 6, 6, 6, 6, 6]
 
 
 def test_runs_are_found_by_their_settings_whatever_their_folder_and_id(tmp_path: Path) -> None:
@@ -182,7 +203,7 @@ def test_seeds_of_another_setting_are_not_pooled_with_the_others_be_it_null_or_a
 
 def test_two_runs_of_one_seed_that_nothing_tells_apart_are_named(tmp_path: Path, runs: list[Run]) -> None:
     twin = make_run(tmp_path, "better", 0, 0.5, run_id="twin")
-    assert f"{twin} are both of seed 0" in verdict(tmp_path, [*runs, read_run(twin)]).reason
+    assert "better/better-0 and better/better-0 are both of seed 0" in verdict(tmp_path, [*runs, read_run(twin)]).reason
     copy = make_run(tmp_path / "again", "better", 0, 0.9, run_id="better-0")
     assert verdict(tmp_path, [*runs, read_run(copy)]).word == "confirmed"
 
@@ -244,3 +265,27 @@ def test_a_metric_that_no_run_has_is_refused_with_the_nearest(tmp_path: Path, ru
 def test_a_setting_that_does_not_exist_is_refused_with_the_nearest(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"claims: better_helps: loss\.lambda: no such setting.*loss\.lambda_rate"):
         verdict(tmp_path, [], where={"loss.lambda": 0.1})
+
+
+def test_a_claim_on_a_logarithm_is_written_and_told_in_factors(tmp_path: Path) -> None:
+    runs = []
+    for seed in range(4):
+        for times in (1.0, 4.0, 16.0 + seed):  # of the bound 2 / 100.25; the last diverges
+            config = {"study": "linear_byol", "name": "toy", "seed": seed, "lr_pred": times * 2 / 100.25, "tau": 0.001,
+                      "lr_enc_mode": "logspace", "sigma_n": 0.5, "spectrum_range": [0.1, 100.0]}  # fmt: skip
+            last = None if times > 10 else 1.0
+            summary = {"metrics": {"val/excess_loss": {"last": last}}, "verdict": {"status": "x"}}
+            path = tmp_path / f"{seed}-{times}"
+            runs.append(Run(path, config, {"state": "completed", "run_id": path.name}, summary))
+    statistic = {"name": "edge_over_bound", "of": {"name": "toy"}}
+    common: dict[str, Any] = {"contrast": None, "metric": None, "statistic": statistic, "seeds": [0, 1, 2, 3]}
+    above = verdict(tmp_path, runs, **common, reference=4)
+    assert above.difference is not None
+    assert above.difference.mean == pytest.approx(sum(math.log10(8 * math.sqrt(1 + s / 16) / 4) for s in range(4)) / 4)
+    assert above.word == "confirmed"
+    assert evidence(above).startswith("α at which runs diverge over 2 / H 8.4 [7.")
+    assert "claimed above 4" in evidence(above)
+    near = verdict(tmp_path, runs, **common, reference=1, test="equivalence", margin=2)
+    assert near.word == "refuted"
+    assert "claimed within a factor 2 of 1" in evidence(near)
+    assert verdict(tmp_path, runs, **common, reference=8, test="equivalence", margin=2).word == "confirmed"

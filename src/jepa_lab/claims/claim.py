@@ -19,6 +19,7 @@ class Claim:
 
     `where`: settings that all these runs have. `over`: settings over whose values a seed's runs are averaged. `worst`:
     what a run that diverged counts as. `runs`: the command lines, after `python -m jepa_lab`, that make the runs.
+    `family`: of the claims that are read together, over which p is adjusted; "" for the rest of the file.
     """
 
     file: str
@@ -40,6 +41,7 @@ class Claim:
     worst: float | None = None
     seeds: tuple[int, ...] = ()
     runs: tuple[str, ...] = ()
+    family: str = ""
 
     @property
     def place(self) -> str:

@@ -10,9 +10,10 @@ non_inferiority  d > -m.  confirmed: the 90 % interval lies above -m; refuted: i
 equivalence      |d| < m. confirmed: the 90 % interval lies between -m and m (two one-sided tests); refuted: outside.
 not shown        otherwise; an end on its bound is otherwise.
 
-Then p, that of the t test behind the word, is adjusted by Holm over the claims of the same file that could be judged:
-above .05 the word is "not shown" too. The sign-flip p is not what is adjusted: with 8 seeds it is .008 at least, and
-seven claims in a family would leave nothing that could ever be shown. Below FEWEST pairs nothing is judged.
+Then p, that of the t test behind the word, is adjusted by Holm over the claims of the family that can be tested (1
+where runs are missing, so that no word depends on which others were run): above .05 the word is "not shown" too. The
+sign-flip p is not what is adjusted: with 8 seeds it is .008 at least, and seven claims in a family would leave nothing
+that could ever be shown. Below FEWEST pairs nothing is judged.
 """
 
 from __future__ import annotations

@@ -19,7 +19,20 @@ from jepa_lab.help import conf_dir
 
 TOP = ("about", "defaults", "claims")
 NEEDED = ("id", "statement", "source")
-SHARED = ("source", "where", "metric", "test", "direction", "margin", "reference", "over", "worst", "seeds", "runs")
+SHARED = (
+    "source",
+    "where",
+    "metric",
+    "test",
+    "direction",
+    "margin",
+    "reference",
+    "over",
+    "worst",
+    "seeds",
+    "runs",
+    "family",
+)
 KEYS = (*NEEDED, "not_testable", "contrast", "statistic", *SHARED[1:])
 
 
@@ -97,6 +110,7 @@ def _claim(file: str, entry: Any, defaults: Mapping[str, Any], place: str) -> Cl
         worst=None if given.get("worst") is None else _number(given["worst"], f"{place}: worst"),
         seeds=_seeds(given.get("seeds"), place),
         runs=_runs(given.get("runs"), place),
+        family=_family(given.get("family", ""), place),
     )
 
 
@@ -213,6 +227,12 @@ def _runs(value: Any, place: str) -> tuple[str, ...]:
             f"{place}: runs: the lines that make the runs are needed, as -m +experiment=teacherless_b seed=0,1,2"
         )
     return tuple(" ".join(line.split()) for line in lines)
+
+
+def _family(value: Any, place: str) -> str:
+    if not isinstance(value, str):
+        raise UserError(f"{place}: family: {value}: a text is needed, which the claims that are read together share")
+    return value
 
 
 def _list(value: Any, place: str) -> list[Any]:

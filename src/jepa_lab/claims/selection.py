@@ -109,7 +109,7 @@ def choose(runs: Iterable[Run], claim: Claim, settings: Settings, axes: Sequence
             continue
         state = state_of(run.status) if run.status else "unknown"
         if state != "completed" and not (state == "failed" and run.ended_in_nan()):
-            unusable.append((seed, state, str(run.path)))
+            unusable.append((seed, state, short_place(run.path)))
             continue
         found.setdefault(seed, {}).setdefault(str(run.status.get("run_id") or run.path), run)
     chosen = {seed: list(by_id.values()) for seed, by_id in sorted(found.items())}
@@ -136,6 +136,11 @@ def diverged(run: Run, metric: str | None = None) -> bool:
     return toy_status == "diverged" or run.ended_in_nan() or (metric in last and not math.isfinite(last[metric]))
 
 
+def short_place(path: Path) -> str:
+    """experiment/run_id: a page of results names no folder of this machine."""
+    return f"{path.parent.name}/{path.name}"
+
+
 def _clash(runs: Sequence[Run], by_seed: Mapping[int, Sequence[Run]], free: Sequence[str]) -> str | None:
     """One line where runs of several protocols fit: in which settings they differ, or that two are alike."""
     varying = {
@@ -150,7 +155,8 @@ def _clash(runs: Sequence[Run], by_seed: Mapping[int, Sequence[Run]], free: Sequ
         return None
     for seed, own in by_seed.items():
         if len(own) > 1:
-            return f"{own[0].path} and {own[1].path} are both of seed {seed}, told apart by nothing: leave one out"
+            first, second = (short_place(run.path) for run in own[:2])
+            return f"{first} and {second} are both of seed {seed}, told apart by nothing: leave one out"
     return None
 
 

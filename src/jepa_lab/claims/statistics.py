@@ -44,14 +44,13 @@ def change(runs: Sequence[Run], metric: str) -> Values:
 
 
 def first_to_fall(runs: Sequence[Run], part: str) -> Values:
-    """1 where the quantity that left its range first belongs to `part` (codebook, z_agg, loss), else 0; of ARC runs."""
+    """1 where the quantity that left its range first belongs to `part` (codebook, z_agg, loss), else 0, also where none
+    did; of ARC runs."""
     from jepa_lab.diagnosis.investigation.run_verdict import run_verdict
 
     run = _only(runs)
     verdict = run_verdict(history_of(run.path), "completed", config=run.config)
-    if verdict.first is None:
-        return None
-    return float(part in verdict.first.quantity.split("/"))
+    return float(verdict.first is not None and part in verdict.first.quantity.split("/"))
 
 
 STATISTICS: Mapping[str, Statistic] = {

@@ -65,7 +65,8 @@ def evidence(v: Verdict) -> str:
     ]
     if v.p_holm is not None:
         alone = f"{v.alone} alone, " if v.alone != v.word else ""
-        parts.append(f"{alone}p by Holm {_p(v.p_holm)}")
+        over = f" over {v.family} claims" if v.family > 1 else ""
+        parts.append(f"{alone}p by Holm{over} {_p(v.p_holm)}")
     if v.alone == "not shown" and v.claim.test == "difference" and d.detectable > 0:
         found = 10**d.detectable if v.logarithm else d.detectable
         parts.append(f"{'a factor of ' * v.logarithm}{_short(found)} would have been found with power .8")
@@ -111,7 +112,8 @@ def _data(v: Verdict) -> dict[str, Any]:
         "unit": "log10" if v.logarithm else None,
         "n": None if d is None else d.n, "effect": None if d is None else d.mean,
         "interval": None if d is None else [d.low, d.high], "confidence": None if d is None else d.confidence,
-        "p": v.p, "p_holm": v.p_holm, "p_sign_flip": None if d is None else d.p,
+        "p": v.p, "p_holm": v.p_holm, "family": claim.family or None, "family_size": v.family or None,
+        "p_sign_flip": None if d is None else d.p,
         "detectable": None if d is None else d.detectable,
         "values": {side: {str(seed): x for seed, x in own.items()} for side, own in (v.values or {}).items()},
         "missing": [{"side": side, "seed": seed} for side, seed in v.missing],

@@ -10,7 +10,7 @@ from typing import Any
 
 from jepa_lab.claims.claim import Claim
 from jepa_lab.claims.judge import FEWEST, Judged, after_holm, judge
-from jepa_lab.claims.selection import Chosen, check_settings, choose, differs_in, diverged, version_of
+from jepa_lab.claims.selection import Chosen, check_settings, choose, differs_in, diverged, short_place, version_of
 from jepa_lab.claims.statistics import STATISTICS, measure
 from jepa_lab.errors import UserError
 from jepa_lab.report.comparison import Run
@@ -19,9 +19,9 @@ from jepa_lab.report.statistics import PairedDifference, holm
 
 @dataclass(frozen=True)
 class Verdict:
-    """`word`: confirmed, refuted, not shown, not testable; `alone`: the word before Holm. `reason`: why it is not
-    testable. `difference`: arm less control, or value less reference; `values` by side and seed. `missing`: (side,
-    seed) without a run that can be used; `version` of the results that the runs were made with."""
+    """`word`: confirmed, refuted, not shown, not testable; `alone`: the word before Holm, over `family` claims. `reason`:
+    why it is not testable. `difference`: arm less control, or value less reference; `values` by side and seed.
+    `missing`: (side, seed) without a run that can be used; `version` of the results that the runs were made with."""
 
     claim: Claim
     word: str
@@ -30,6 +30,7 @@ class Verdict:
     difference: PairedDifference | None = None
     p: float | None = None
     p_holm: float | None = None
+    family: int = 0
     values: Mapping[str, Mapping[int, float]] | None = None
     missing: tuple[tuple[str, int], ...] = ()
     collapsed: Mapping[str, int] | None = None
@@ -46,18 +47,22 @@ class _Side:
 
 
 def judge_claims(claims: Sequence[Claim], runs: Sequence[Run]) -> list[Verdict]:
-    """A verdict for each claim, in their order; p is adjusted over the claims of a file.
+    """A verdict for each claim, in their order; p is adjusted over the claims of a family, where those
+    without runs have p = 1.
 
     UserError for a setting that does not exist, and for a metric that none of the runs that fit has measured."""
     for claim in claims:
         check_settings(claim, runs)
     verdicts = [_judge(claim, runs) for claim in claims]
-    for file in dict.fromkeys(claim.file for claim in claims):
-        own = {str(i): v.p for i, v in enumerate(verdicts) if v.claim.file == file and v.p is not None}
-        for i, adjusted in holm(own).items():
+    families = [None if claim.not_testable else (claim.file, claim.family) for claim in claims]
+    for family in dict.fromkeys(found for found in families if found):
+        own = {i: v for i, v in enumerate(verdicts) if families[i] == family}
+        for i, adjusted in holm({str(i): 1.0 if v.p is None else v.p for i, v in own.items()}).items():
             verdict = verdicts[int(i)]
+            if verdict.p is None:
+                continue
             word = after_holm(verdict.word, adjusted)
-            verdicts[int(i)] = replace(verdict, word=word, p_holm=adjusted)
+            verdicts[int(i)] = replace(verdict, word=word, p_holm=adjusted, family=len(own))
     return verdicts
 
 
@@ -93,7 +98,7 @@ def _side(name: str, claim: Claim, chosen: Chosen) -> _Side:
         if claim.over and len(own) < cells:
             continue  # a mean over fewer settings than another seed's is none to compare
         if lost and claim.worst is None:
-            gone[seed] = str(lost[0].path)
+            gone[seed] = short_place(lost[0].path)
             continue
         value = _value(claim, own)
         if value is not None:
