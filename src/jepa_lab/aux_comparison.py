@@ -152,8 +152,8 @@ def plan_stages(line: Line, master: DictConfig, compose: Compose) -> Stages:
         line.job(arm.arm, seed, arm.words(c.weight))
         for arm in arms for c in arm.candidates for seed in dict.fromkeys(settings.seeds)
     ]  # fmt: skip
-    jobs = compose(first) if first else []
-    records, _ = plan_jobs(jobs, check_jobs(jobs, master))
+    jobs = compose(first)
+    records, _ = plan_jobs(jobs, check_jobs(jobs, master)) if jobs else ([], "")
     found = iter(records)
     for arm in arms:
         for candidate in arm.candidates:
