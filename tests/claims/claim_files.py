@@ -8,7 +8,10 @@ from typing import Any
 import yaml
 
 from comparison_runs import METRIC
+from jepa_lab.claims import Verdict, judge_claims, read_claims
+from jepa_lab.report.comparison import Run
 
+NOISE = (0.000, 0.004, -0.003, 0.002, -0.004, 0.001)
 BASIS: dict[str, Any] = {
     "id": "better_helps",
     "statement": "better is better",
@@ -28,3 +31,16 @@ def claim(**changes: Any) -> dict[str, Any]:
 def write(path: Path, *claims: dict[str, Any], **top: Any) -> Path:
     path.write_text(yaml.safe_dump({**top, "claims": list(claims) or [claim()]}), encoding="utf-8")
     return path
+
+
+def verdicts(path: Path, runs: list[Run], *claims: dict[str, Any]) -> list[Verdict]:
+    return judge_claims(read_claims([write(path / "claims.yaml", *claims)]), runs)
+
+
+def verdict(path: Path, runs: list[Run], **changes: Any) -> Verdict:
+    (found,) = verdicts(path, runs, claim(**changes))
+    return found
+
+
+def against(arm: str) -> dict[str, Any]:
+    return {"arm": {"name": arm}, "control": {"name": "plain"}}

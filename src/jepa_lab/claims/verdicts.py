@@ -19,9 +19,9 @@ from jepa_lab.report.statistics import PairedDifference, holm
 
 @dataclass(frozen=True)
 class Verdict:
-    """`word`: confirmed, refuted, not shown, not testable; `alone`: the word before Holm, over `family` claims.
-    `reason`: why it is not testable. `difference`: arm less control, or value less reference; `values` by side and
-    seed. `missing`: (side, seed) without a run that can be used; `version`: of the results, where the runs were made."""
+    """`word`: confirmed, refuted, not shown, not testable; `alone`: the word before Holm over `family` claims.
+    `reason`: why it is not testable. `difference`: arm less control, or value less reference; `values` by side, seed.
+    `missing`: (side, seed) without a run that can be used; `version` of the results that the runs were made with."""
 
     claim: Claim
     word: str
