@@ -13,7 +13,7 @@ from jepa_lab.help import conf_dir, options_of
 from jepa_lab.plan import build_data
 from jepa_lab.run import prepare, train
 
-EXPERIMENTS = [e for e in options_of(conf_dir() / "experiment") if not e.startswith(("linear_byol", "arc_"))]
+EXPERIMENTS = [e for e in options_of(conf_dir() / "experiment") if not e.startswith(("linear_byol", "arc_", "search_"))]
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
