@@ -105,6 +105,17 @@ def test_seeds_that_agree_to_the_last_digit_are_as_sure_as_the_sign_flip_test_ca
     ]  # fmt: skip
 
 
+def test_what_only_rounding_parts_is_no_spread() -> None:
+    control = {0: 0.1, 1: 0.3, 2: 0.7, 3: 1.9}
+    arm = {seed: value + 0.1 for seed, value in control.items()}
+    assert len({arm[seed] - control[seed] for seed in control}) > 1
+    for margin, word in ((0.05, "confirmed"), (0.2, "refuted")):
+        found = judge(arm, control, "difference", "above", margin)
+        assert found is not None
+        assert (found.word, found.p) == (word, 2 / 2**4)
+        assert (found.difference.mean, found.difference.sd) == (pytest.approx(0.1), 0.0)
+
+
 def test_fewer_than_three_finite_pairs_are_not_judged() -> None:
     zero = dict.fromkeys(range(4), 0.0)
     assert FEWEST == 3

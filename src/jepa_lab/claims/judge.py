@@ -22,7 +22,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from jepa_lab.report.statistics import PairedDifference, non_inferior, paired_difference
+from jepa_lab.report.statistics import TIES, PairedDifference, non_inferior, paired_difference
 
 WORDS = ("confirmed", "refuted", "not shown", "not testable")
 LEVEL = 0.05
@@ -43,6 +43,7 @@ def judge(
     treatment: Mapping[int, float], control: Mapping[int, float], test: str, direction: str, margin: float
 ) -> Judged | None:
     """The rules above on {seed: value} of both sides; None with fewer than FEWEST pairs that are finite."""
+    treatment, control = _without_rounding(treatment, control)
     shown = paired_difference(treatment, control, 0.95 if test == "difference" else 0.9)
     if shown is None or shown.n < FEWEST:
         return None
@@ -55,6 +56,19 @@ def judge(
     else:
         word, p = _equivalence(_paired(arm, other), _paired(other, arm), margin)
     return Judged(word, p, shown)
+
+
+def _without_rounding(
+    treatment: Mapping[int, float], control: Mapping[int, float]
+) -> tuple[Mapping[int, float], Mapping[int, float]]:
+    """Both sides as they are; where only rounding parts the differences, their mean and 0: a spread of 1e-17 would
+    otherwise pass for certainty."""
+    seeds = [s for s in treatment.keys() & control.keys() if math.isfinite(treatment[s]) and math.isfinite(control[s])]
+    differences = [treatment[seed] - control[seed] for seed in seeds]
+    largest = max((abs(side[seed]) for side in (treatment, control) for seed in seeds), default=0.0)
+    if not seeds or max(differences) - min(differences) > TIES * largest:
+        return treatment, control
+    return dict.fromkeys(seeds, math.fsum(differences) / len(seeds)), dict.fromkeys(seeds, 0.0)
 
 
 def after_holm(word: str, adjusted: float) -> str:
