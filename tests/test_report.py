@@ -67,6 +67,20 @@ def test_a_report_inside_the_folder_of_runs_does_not_compare_itself_the_second_t
         assert len(page_data(tmp_path / "runs/results/report.html")["groups"][0]["runs"]) == 1
 
 
+def test_the_results_of_a_sweep_that_chose_weights_are_not_replaced_unless_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    make_run(tmp_path / "runs", "plain", 0, 0.8)
+    main(["runs"])
+    assert Path("comparison_results/report.html").is_file()
+    Path("comparison_results/tuning.json").write_text("{}")
+    before = {path: path.stat().st_mtime_ns for path in Path("comparison_results").rglob("*")}
+    main(["runs"])
+    assert "comparison_results_report/report.html" in capsys.readouterr().out
+    assert {path: path.stat().st_mtime_ns for path in Path("comparison_results").rglob("*")} == before
+
+
 def test_datasets_are_compared_apart_when_asked(tmp_path: Path, command: Command) -> None:
     for name, value in {"digits_rot": 0.9, "cifar10_rot": 0.4}.items():
         for arm in ("seq_jepa_baseline", "b"):

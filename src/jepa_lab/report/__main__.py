@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from jepa_lab.errors import UserError
+from jepa_lab.pipes import reader_may_leave
 
 
 class _Parser(argparse.ArgumentParser):
@@ -18,8 +19,8 @@ class _Parser(argparse.ArgumentParser):
 def main(argv: list[str] | None = None) -> None:
     """Compares what `argv` names; exit code 2 with one line for what cannot be compared."""
     try:
-        args = _parser().parse_args(argv)
-        _write(args)
+        with reader_may_leave():
+            _write(_parser().parse_args(argv))
     except UserError as error:
         print(f"jepa_lab: {error}", file=sys.stderr)
         raise SystemExit(2) from None
@@ -34,7 +35,9 @@ def _parser() -> argparse.ArgumentParser:
         "run below trained_models/.",
     )
     parser.add_argument("runs_dir", type=Path, metavar="RUNS_DIR", help="a folder with runs below it, as runs")
-    parser.add_argument("--out", type=Path, default=Path("comparison_results"), help="where to write (%(default)s)")
+    parser.add_argument(
+        "--out", type=Path, help="where to write (comparison_results, or beside it where a sweep has its comparison)"
+    )
     parser.add_argument(
         "--metric", metavar="KEY", help="to rank by (test/probe/class_from_z_agg, else test/skill, else those of val)"
     )
@@ -53,11 +56,19 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def default_folder(results: Path) -> Path:
+    """`results`, or beside it RESULTS_report where a sweep that chose weights has its own: its report and the weights
+    of its runs are not replaced by those of others unless --out says so."""
+    from jepa_lab.sweep.tuning import FILE
+
+    return results.with_name(f"{results.name}_report") if (results / FILE).is_file() else results
+
+
 def _write(args: argparse.Namespace) -> None:
     from jepa_lab.report.comparison_report import Request, write_report
 
     request = Request(args.metric, args.direction, args.control, tuple(args.group_by), tuple(args.arm_key))
-    written = write_report(args.runs_dir, args.out, request)
+    written = write_report(args.runs_dir, args.out or default_folder(Path("comparison_results")), request)
     print(written.text)
     print("written:")
     for path in written.paths:
