@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from jepa_lab.arguments import positive
 from jepa_lab.errors import UserError
+from jepa_lab.pipes import reader_may_leave
 
 if TYPE_CHECKING:
     from jepa_lab.evaluation.decoding import Decoding
@@ -31,7 +32,8 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--limit", type=positive, default=2500, help="images of each split at most (%(default)s)")
     args = parser.parse_args(argv)
     try:
-        _decode(args)
+        with reader_may_leave():
+            _decode(args)
     except UserError as error:
         print(f"jepa_lab: {error}", file=sys.stderr)
         raise SystemExit(2) from None

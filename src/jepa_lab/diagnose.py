@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from jepa_lab.errors import UserError
+from jepa_lab.pipes import reader_may_leave
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -50,10 +50,8 @@ def main(argv: list[str] | None = None) -> None:
     except UserError as error:
         print(f"jepa_lab: {error}", file=sys.stderr)
         raise SystemExit(2) from None
-    try:
-        print(json.dumps(content, indent=2, allow_nan=False) if args.json else text, flush=True)
-    except BrokenPipeError:  # as of `| head`: whoever read it has enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    with reader_may_leave():
+        print(json.dumps(content, indent=2, allow_nan=False) if args.json else text)
 
 
 def _above_0(kind: Callable[[str], float]) -> Callable[[str], float]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from jepa_lab.arguments import positive
 from jepa_lab.errors import UserError
+from jepa_lab.pipes import reader_may_leave
 
 ROWS = ("raw", "random", "supervised")
 
@@ -29,7 +30,8 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--ahead", type=positive, default=5, help="steps of the latent rollout (%(default)s)")
     args = parser.parse_args(argv)
     try:
-        _evaluate(args)
+        with reader_may_leave():
+            _evaluate(args)
     except UserError as error:
         print(f"jepa_lab: {error}", file=sys.stderr)
         raise SystemExit(2) from None

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from jepa_lab.errors import UserError
+from jepa_lab.pipes import reader_may_leave
 
 if TYPE_CHECKING:
     from jepa_lab.claims.verdicts import Verdict
@@ -22,8 +23,10 @@ class _Parser(argparse.ArgumentParser):
 
 def main(argv: list[str] | None = None) -> None:
     """Exit code 2 with one line for claims that cannot be read, 1 where a line of runs failed."""
+    failed: list[str] = []
     try:
-        failed = _work(_parser().parse_args(argv))
+        with reader_may_leave():
+            failed = _work(_parser().parse_args(argv))
     except UserError as error:
         print(f"jepa_lab: {error}", file=sys.stderr)
         raise SystemExit(2) from None
@@ -100,6 +103,13 @@ def _runs(folders: Sequence[Path], must_exist: bool) -> tuple[list[Run], list[st
 
 
 def _write(out: Path | None, pages: Path | None, verdicts: Sequence[Verdict]) -> None:
+    try:
+        _write_files(out, pages, verdicts)
+    except OSError as error:
+        raise UserError(f"{error.filename2 or error.filename}: cannot be written: {error.strerror}") from None
+
+
+def _write_files(out: Path | None, pages: Path | None, verdicts: Sequence[Verdict]) -> None:
     from jepa_lab.claims import text
     from jepa_lab.ledger.atomic import write_atomic, write_json
     from jepa_lab.report.documents import fill
