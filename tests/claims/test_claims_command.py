@@ -82,6 +82,7 @@ def test_result_pages_are_filled_between_their_marks_and_nothing_else(
         (["nowhere.yaml"], "nowhere.yaml: no such file of claims"),
         (["{mine}", "--out", "claims.txt"], "--out claims.txt: must end in .md or .json"),
         (["{mine}", "--judge", "--runs-dir", "{tmp}/none"], "none: no such folder"),
+        (["{mine}", "--judge", "--runs-dir", "{runs}", "--out", "{tmp}/mine.md/x.md"], "mine.md: cannot be written: "),
         (["{mine}", "--fill"], "--fill: expected one argument"),
         (["{mine}", "--judge", "--runs-dir", "{runs}", "--fill", "{tmp}"], "mine.md: the document has no mark"),
         (["{wrong}", "--judge", "--runs-dir", "{runs}"], "wrong: better_helps: metric: test/x: none of the 6 runs"),

@@ -48,6 +48,28 @@ DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "claims.md"
             {"contrast": None, "statistic": {"name": "change", "metric": "a", "tau": 1}},
             "statistic: tau: change has no such parameter; metric",
         ),
+        ({"where": "quick"}, "better_helps: where: settings are needed, as {dataset.name: digits_rot"),
+        ({"runs": "-m 'seed=range(0,8)"}, "runs: -m 'seed=range(0,8): no closing quotation; close it"),
+        ({"contrast": None, "statistic": {"name": "gap", "metric": 3, "less": "a"}}, "metric: 3: a text is needed"),
+        (
+            {"contrast": None, "statistic": {"name": "best_rate_over_tau", "metric": "a", "tau": 0}},
+            "statistic: tau: 0: a number above 0 is needed",
+        ),
+        (
+            {
+                "contrast": None,
+                "statistic": {"name": "over_best_fixed", "metrics": "a", "rule": "b", "c": 1, "scale": "d"},
+            },
+            "statistic: metrics: a: a list of texts is needed",
+        ),
+        (
+            {"contrast": None, "statistic": {"name": "first_to_fall", "part": "codebok"}},
+            "part: codebok: unknown; codebook",
+        ),
+        (
+            {"contrast": None, "statistic": {"name": "edge_over_bound"}, "worst": 0},
+            "worst: 0: must be above 0, for the statistic is a factor",
+        ),
         (
             {"contrast": None, "statistic": {"name": "edge_over_bound"}, "test": "equivalence", "margin": 0.5},
             "margin: 0.5: must be a factor above 1",
@@ -78,6 +100,8 @@ def test_a_mistake_in_a_claim_gets_one_line_with_file_claim_key_and_what_is_righ
         ("claims: [a]", "claim 1: a mapping is needed"),
         ("clams: []\nclaims: [{}]", "clams: no such key; did you mean claims"),
         ("defaults: {id: x}\nclaims: [{}]", "defaults: id: no such key"),
+        ("defaults: {where: a}\nclaims: [{id: x}]", "where: settings are needed"),
+        ("claims:\n- id: a\n  margin: 0.1\n  margin: 0.5\n", "margin is given twice in"),
     ],
 )
 def test_a_file_that_holds_no_claims_gets_one_line(tmp_path: Path, text: str, words: str) -> None:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 from claim_files import against, claim, verdict, verdicts
 
-from comparison_runs import make_run
+from comparison_runs import METRIC, make_run
 from jepa_lab.claims.text import evidence
+from jepa_lab.errors import UserError
 from jepa_lab.report.comparison import Run, read_run
 
 
@@ -150,3 +152,33 @@ def test_a_claim_on_a_logarithm_is_written_and_told_in_factors(tmp_path: Path) -
     assert near.word == "refuted"
     assert "claimed within a factor 2 of 1" in evidence(near)
     assert verdict(tmp_path, runs, **common, reference=8, test="equivalence", margin=2).word == "confirmed"
+
+
+def test_runs_that_are_arm_and_control_at_once_show_nothing(tmp_path: Path, runs: list[Run]) -> None:
+    found = verdict(tmp_path, runs, contrast={"arm": {"name": "better"}, "control": {"name": "better"}}, margin=0.02)
+    assert found.word == "not testable"
+    assert re.fullmatch(r"better/[\w-]+ is in arm and control; name in the contrast what parts them", found.reason)
+
+
+def test_a_ledger_that_cannot_be_read_leaves_its_own_pair_out_and_is_named(tmp_path: Path) -> None:
+    made = [make_run(tmp_path, name, seed, 0.8) for seed in range(6) for name in ("plain", "better")]
+    (made[0] / "metrics.parquet").write_text("no table")
+    found = verdict(tmp_path, [read_run(path) for path in made])
+    assert found.word == "not testable"
+    assert found.reason.startswith("not yet: 1 of 6 pairs missing; plain/")
+    assert "is damaged (metrics.parquet)" in found.reason
+
+
+@pytest.mark.parametrize(
+    ("statistic", "words"),
+    [
+        ({"name": "slope_of_best_rate", "metric": METRIC}, "reads runs with study=linear_byol, and better/"),
+        ({"name": "first_to_fall", "part": "codebook"}, "reads runs with study=arc, and better/"),
+        ({"name": "change", "metric": "val/skil"}, "metric: val/skil: none of the 6 runs that fit has it"),
+    ],
+)
+def test_a_statistic_of_other_runs_or_of_what_none_measured_is_bad_input(
+    tmp_path: Path, runs: list[Run], statistic: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(UserError, match=re.escape(words)):
+        verdict(tmp_path, runs, contrast=None, metric=None, statistic={**statistic, "of": {"name": "better"}})

@@ -5,14 +5,14 @@ from __future__ import annotations
 import difflib
 import math
 import re
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from jepa_lab.claims.claim import DIRECTIONS, TESTS, Claim
+from jepa_lab.claims.documents import read_yaml
 from jepa_lab.claims.statistics import STATISTICS, check_parameters
 from jepa_lab.errors import UserError
 from jepa_lab.help import conf_dir
@@ -61,12 +61,7 @@ def _path(name: str) -> Path:
 
 
 def _read(path: Path) -> list[Claim]:
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read: {error}") from None
-    except yaml.YAMLError as error:
-        raise UserError(f"{path}: no YAML: {' '.join(str(error).split())}") from None
+    content = read_yaml(path)
     if not isinstance(content, dict) or not isinstance(content.get("claims"), list) or not content["claims"]:
         raise UserError(f"{path}: key claims: a list of claims is needed, as `claims: [{{id: ..., statement: ...}}]`")
     _known(content, TOP, f"{path}")
@@ -88,7 +83,8 @@ def _claim(file: str, entry: Any, defaults: Mapping[str, Any], place: str) -> Cl
     if isinstance(entry.get("id"), str) and entry["id"]:
         place = f"{place.rpartition(': ')[0]}: {entry['id']}"
     _known(entry, KEYS, place)
-    given = {**defaults, **entry, "where": {**(defaults.get("where") or {}), **(entry.get("where") or {})}}
+    where = [_settings(given.get("where") or {}, f"{place}: where") for given in (defaults, entry)]
+    given = {**defaults, **entry, "where": {**where[0], **where[1]}}
     for key in NEEDED:
         if not isinstance(given.get(key), str) or not given[key].strip():
             raise UserError(f"{place}: {key}: missing; a text is needed")
@@ -105,9 +101,9 @@ def _claim(file: str, entry: Any, defaults: Mapping[str, Any], place: str) -> Cl
         direction=_one_of(given.get("direction", "above"), DIRECTIONS, f"{place}: direction"),
         margin=_margin(given, place),
         reference=_reference(given, place),
-        where=_settings(given["where"], f"{place}: where"),
+        where=given["where"],
         over=tuple(map(str, _list(given.get("over", []), f"{place}: over"))),
-        worst=None if given.get("worst") is None else _number(given["worst"], f"{place}: worst"),
+        worst=_worst(given, place),
         seeds=_seeds(given.get("seeds"), place),
         runs=_runs(given.get("runs"), place),
         family=_family(given.get("family", ""), place),
@@ -198,6 +194,15 @@ def _reference(given: Mapping[str, Any], place: str) -> float:
     return reference
 
 
+def _worst(given: Mapping[str, Any], place: str) -> float | None:
+    if given.get("worst") is None:
+        return None
+    worst = _number(given["worst"], f"{place}: worst")
+    if _is_factor(given) and worst <= 0:
+        raise UserError(f"{place}: worst: {worst:g}: must be above 0, for the statistic is a factor; as 100")
+    return worst
+
+
 def _margin(given: Mapping[str, Any], place: str) -> float:
     test = given.get("test", "difference")
     if _is_factor(given):
@@ -226,6 +231,11 @@ def _runs(value: Any, place: str) -> tuple[str, ...]:
         raise UserError(
             f"{place}: runs: the lines that make the runs are needed, as -m +experiment=teacherless_b seed=0,1,2"
         )
+    for line in lines:
+        try:
+            shlex.split(line)
+        except ValueError as error:
+            raise UserError(f"{place}: runs: {line}: {str(error).lower()}; close it") from None
     return tuple(" ".join(line.split()) for line in lines)
 
 

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import dataclasses
 import difflib
-import json
 import math
-import typing
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from jepa_lab.claims.claim import Claim, Settings
+from jepa_lab.claims.settings import default_of, schema_keys
 from jepa_lab.errors import UserError
 from jepa_lab.ledger.identity import IGNORED
 from jepa_lab.ledger.run_dir import state_of
@@ -60,6 +58,14 @@ def status_of(run: Run) -> str | None:
     return (run.summary.get("verdict") or {}).get("status")
 
 
+def _readable(path: Path) -> bool:
+    """Whether the ledger of a run that has one can be read."""
+    try:
+        return not (path / "metrics.parquet").is_file() or bool(_judged(path))
+    except UserError:
+        return False
+
+
 @cache
 def _judged(path: Path) -> str:
     from jepa_lab.diagnosis import judge
@@ -76,7 +82,7 @@ def value_of(config: Mapping[str, Any], key: str) -> Any:
     node: Any = config
     for part in key.split("."):
         if not isinstance(node, Mapping) or part not in node:
-            return _default(str(config.get("study", "")), key)
+            return default_of(str(config.get("study", "")), key)
         node = node[part]
     return node["name"] if isinstance(node, Mapping) and "name" in node else node
 
@@ -110,6 +116,11 @@ def choose(runs: Iterable[Run], claim: Claim, settings: Settings, axes: Sequence
         state = state_of(run.status) if run.status else "unknown"
         if state != "completed" and not (state == "failed" and run.ended_in_nan()):
             unusable.append((seed, state, short_place(run.path)))
+            continue
+        if not _readable(run.path):
+            unusable.append(
+                (seed, "damaged (metrics.parquet); on_existing=restart makes it anew", short_place(run.path))
+            )
             continue
         found.setdefault(seed, {}).setdefault(str(run.status.get("run_id") or run.path), run)
     chosen = {seed: list(by_id.values()) for seed, by_id in sorted(found.items())}
@@ -188,7 +199,7 @@ def _plain(value: Any) -> Any:
 
 def check_settings(claim: Claim, runs: Iterable[Run]) -> None:
     """UserError for a setting that neither a study's configuration nor a run has; names the nearest."""
-    known = {"experiment", *DERIVED, *_schema_keys()}
+    known = {"experiment", *DERIVED, *schema_keys()}
     wanted = [key for _, settings in claim.sides() for key in settings]
     for key in dict.fromkeys([*wanted, *claim.over]):
         if key in known or key.startswith("aux.") or any(_has(run.config, key) for run in runs):
@@ -203,45 +214,3 @@ def _has(config: Mapping[str, Any], key: str) -> bool:
     except KeyError:
         return False
     return True
-
-
-@cache
-def _schema_keys() -> frozenset[str]:
-    from jepa_lab.config import ArcConfig, Config, ToyConfig
-
-    return frozenset(key for schema in (Config, ArcConfig, ToyConfig) for key in _keys(schema, ""))
-
-
-def _keys(schema: Any, prefix: str) -> Iterator[str]:
-    """Of groups and of settings."""
-    hints = typing.get_type_hints(schema)
-    for one in dataclasses.fields(schema):
-        yield f"{prefix}{one.name}"
-        for inner in (hints[one.name], *typing.get_args(hints[one.name])):
-            if dataclasses.is_dataclass(inner):
-                yield from _keys(inner, f"{prefix}{one.name}.")
-
-
-def _default(study: str, key: str) -> Any:
-    defaults = _defaults(study)
-    if key not in defaults:
-        raise KeyError(key)
-    return json.loads(defaults[key])
-
-
-@cache
-def _defaults(study: str) -> dict[str, str]:
-    """{dotted key: its default as JSON} of a study's configuration, where the schema has one."""
-    from jepa_lab.config import ArcConfig, Config, ToyConfig
-
-    schema = {"arc": ArcConfig, "linear_byol": ToyConfig}.get(study, Config)
-    return dict(_fields(schema, ""))
-
-
-def _fields(schema: Any, prefix: str) -> Iterable[tuple[str, str]]:
-    for one in dataclasses.fields(schema):
-        made = one.default_factory() if callable(one.default_factory) else one.default
-        if dataclasses.is_dataclass(made):
-            yield from _fields(made, f"{prefix}{one.name}.")
-        elif made is not dataclasses.MISSING and made != "???":
-            yield f"{prefix}{one.name}", json.dumps(made)

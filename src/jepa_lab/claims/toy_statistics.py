@@ -130,6 +130,8 @@ def _by_tau(runs: Sequence[Run], key: str, metric: str, fewest: int = FEWEST_RAT
     """{tau: {setting: metric}} of the taus with enough values of the setting. UserError where runs differ in more."""
     found: dict[float, dict[float, float]] = {}
     for run in runs:
+        if not isinstance(run.config.get(key), int | float | str):
+            raise UserError(f"setting: {key}: no number of these runs; as lr_pred")
         if metric in run.last():
             cell = found.setdefault(_tau(run), {})
             if _round(run.config[key]) in cell:

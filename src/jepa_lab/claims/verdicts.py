@@ -11,7 +11,7 @@ from typing import Any
 from jepa_lab.claims.claim import Claim
 from jepa_lab.claims.judge import FEWEST, Judged, after_holm, judge
 from jepa_lab.claims.selection import Chosen, check_settings, choose, differs_in, diverged, short_place, version_of
-from jepa_lab.claims.statistics import STATISTICS, measure
+from jepa_lab.claims.statistics import STATISTICS, has_metric, measure
 from jepa_lab.errors import UserError
 from jepa_lab.report.comparison import Run
 from jepa_lab.report.statistics import PairedDifference, holm
@@ -108,7 +108,10 @@ def _side(name: str, claim: Claim, chosen: Chosen) -> _Side:
 
 def _value(claim: Claim, runs: Sequence[Run]) -> float | None:
     if claim.statistic:
-        value = measure(claim.statistic, runs, claim.parameters)
+        try:
+            value = measure(claim.statistic, runs, claim.parameters)
+        except UserError as error:
+            raise UserError(f"{claim.place}: statistic: {error}") from None
         if value is None or math.isfinite(value) or claim.worst is None:
             return value
         return math.log10(claim.worst) if STATISTICS[claim.statistic].logarithm else claim.worst
@@ -165,6 +168,9 @@ def _why_not(claim: Claim, sides: Sequence[_Side], missing: Sequence[tuple[str, 
         return f"{pairs} of {n} diverged ({gone[0][2]}); worst: says what such a run counts as"
     if len(sides) == 2:
         assert claim.control is not None
+        both = {run.path for run in sides[0].chosen.all()} & {run.path for run in sides[1].chosen.all()}
+        if both:
+            return f"{short_place(min(both))} is in arm and control; name in the contrast what parts them"
         odd = differs_in(sides[0].chosen, sides[1].chosen, [*claim.arm, *claim.control, *claim.over])
         return "" if odd is None else f"different protocols: {odd}"
     return ""
@@ -176,13 +182,20 @@ def _not_finite(sides: Sequence[_Side]) -> str:
 
 
 def _require_metric(claim: Claim, chosen: Chosen) -> None:
-    """UserError where runs fit and none has measured the claim's metric, or a statistic's."""
+    """UserError where runs fit and are of another study than the statistic reads, or none has measured the metric."""
     runs = chosen.all()
+    study = STATISTICS[claim.statistic].study if claim.statistic else None
+    other = next((run for run in runs if study is not None and run.config.get("study") != study), None)
+    if other is not None:
+        raise UserError(
+            f"{claim.place}: statistic: {claim.statistic}: reads runs with study={study}, and "
+            f"{short_place(other.path)} is none; name what parts them in of, or in where"
+        )
     wanted = [claim.metric, *(claim.parameters.get(key) for key in ("metric", "less"))]
     wanted += claim.parameters.get("metrics", [])
     known = {key for run in runs for key in run.last()}
     for metric in wanted:
-        if runs and metric is not None and metric not in known and claim.statistic != "change":
+        if runs and metric is not None and metric not in known and not any(has_metric(run, metric) for run in runs):
             near = difflib.get_close_matches(metric, sorted(known), 3, 0.3)
             raise UserError(
                 f"{claim.place}: metric: {metric}: none of the {len(runs)} runs that fit has it; nearest: "

@@ -1,0 +1,33 @@
+"""YAML files of claims as plain data; a key that is given twice is an error, where YAML takes the last one silently."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from jepa_lab.errors import UserError
+
+
+class _Once(yaml.SafeLoader):
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if key.value == "<<" or not isinstance(key.value, str):
+                continue
+            if key.value in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"{key.value} is given twice", key.start_mark)
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
+def read_yaml(path: Path) -> Any:
+    """What the file holds. UserError, in one line, for one that cannot be read or is no YAML."""
+    try:
+        return yaml.load(path.read_text(encoding="utf-8"), Loader=_Once)
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: cannot be read: {error}") from None
+    except (yaml.YAMLError, RecursionError, ValueError) as error:  # ValueError: of a date that there is not
+        raise UserError(f"{path}: no YAML: {' '.join(str(error).split())}") from None

@@ -1,0 +1,54 @@
+"""The settings that the studies' configurations know, and their defaults."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import typing
+from collections.abc import Iterable, Iterator
+from functools import cache
+from typing import Any
+
+
+@cache
+def schema_keys() -> frozenset[str]:
+    """Every key of every study, groups included."""
+    from jepa_lab.config import ArcConfig, Config, ToyConfig
+
+    return frozenset(key for schema in (Config, ArcConfig, ToyConfig) for key in _keys(schema, ""))
+
+
+def _keys(schema: Any, prefix: str) -> Iterator[str]:
+    """Of groups and of settings."""
+    hints = typing.get_type_hints(schema)
+    for one in dataclasses.fields(schema):
+        yield f"{prefix}{one.name}"
+        for inner in (hints[one.name], *typing.get_args(hints[one.name])):
+            if dataclasses.is_dataclass(inner):
+                yield from _keys(inner, f"{prefix}{one.name}.")
+
+
+def default_of(study: str, key: str) -> Any:
+    """Of a study's key. KeyError where the schema has none."""
+    defaults = _defaults(study)
+    if key not in defaults:
+        raise KeyError(key)
+    return json.loads(defaults[key])
+
+
+@cache
+def _defaults(study: str) -> dict[str, str]:
+    """{dotted key: its default as JSON} of a study's configuration, where the schema has one."""
+    from jepa_lab.config import ArcConfig, Config, ToyConfig
+
+    schema = {"arc": ArcConfig, "linear_byol": ToyConfig}.get(study, Config)
+    return dict(_fields(schema, ""))
+
+
+def _fields(schema: Any, prefix: str) -> Iterable[tuple[str, str]]:
+    for one in dataclasses.fields(schema):
+        made = one.default_factory() if callable(one.default_factory) else one.default
+        if dataclasses.is_dataclass(made):
+            yield from _fields(made, f"{prefix}{one.name}.")
+        elif made is not dataclasses.MISSING and made != "???":
+            yield f"{prefix}{one.name}", json.dumps(made)
