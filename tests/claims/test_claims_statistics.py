@@ -103,6 +103,8 @@ def test_the_edge_is_the_geometric_middle_of_the_last_stable_and_the_first_diver
     bound = 2 / 100.25
     runs = [toy_run(bound * k, 1e-3, 1.0 if k < 5 else math.inf) for k in (1, 2, 8)]
     assert toy.edge_over_bound(runs) == pytest.approx(math.log10(4))
+    with pytest.raises(UserError, match="that diverge and do not; name what parts them"):
+        toy.edge_over_bound([*runs, toy_run(bound * 8, 1e-1)])  # of another tau, where that rate is stable
 
 
 def test_a_geometric_mean_scales_with_its_values_and_is_infinite_if_one_is() -> None:

@@ -112,7 +112,14 @@ def over_best_fixed(runs: Sequence[Run], metrics: list[str], rule: str, c: float
 
 def edge_over_bound(runs: Sequence[Run]) -> float | None:
     """log10 of the alpha at which runs begin to diverge over 2 / H, H the largest eigenvalue at the optimum."""
-    found = edge({_round(run.config["lr_pred"]): math.isinf(last(run, "val/excess_loss")) for run in runs})
+    diverges: dict[float, bool] = {}
+    for run in runs:
+        if (
+            diverges.setdefault(_round(run.config["lr_pred"]), found := math.isinf(last(run, "val/excess_loss")))
+            != found
+        ):
+            raise UserError(f"runs of lr_pred {run.config['lr_pred']} that diverge and do not; name what parts them")
+    found = edge(diverges)
     if found is None:
         return None
     config = runs[0].config

@@ -53,6 +53,9 @@ def load_run(path: Path, checkpoint: str = "last") -> LoadedRun:
     module = build_frozen(config, splits)
     try:
         state = torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises many kinds, with advice to load without a check
+        raise UserError(f"{file}: not a checkpoint that can be read") from error
+    try:
         module.load_state_dict(state["state_dict"])
     except Exception as error:  # torch raises many kinds for a broken or foreign file
         reason = str(error).split("\n", 1)[0][:120]
@@ -82,7 +85,8 @@ def run_config(path: Path) -> Config:
     except Exception as error:
         raise UserError(f"{file}: not a readable configuration") from error
     if name != "seq_jepa":
-        raise UserError(f"{path}: a run of model {name}; only runs of seq_jepa can be evaluated")
+        other = f"model {name}" if name else f"study {OmegaConf.select(stored, 'study')}"
+        raise UserError(f"{path}: a run of {other}; only runs of seq_jepa can be evaluated")
     if not OmegaConf.is_dict(stored):
         raise UserError(f"{file}: not a configuration")
     try:
