@@ -216,6 +216,16 @@ def test_a_launcher_that_is_not_installed_says_what_to_install(
     assert not list(tmp_path.rglob("status.json"))
 
 
+@needs("submitit")
+def test_a_machine_without_slurm_is_told_before_anything_is_announced(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "")
+    code, out, err = command(*TOY, "seed=0,1", "hydra/launcher=submitit_slurm")
+    assert (code, out) == (2, "")
+    assert err.startswith("jepa_lab: hydra/launcher=submitit_slurm: no Slurm here (no srun)")
+
+
 @needs("joblib")
 @pytest.mark.parametrize("n", ["0", "two", "true"])
 def test_a_wrong_number_of_jobs_is_one_line(n: str, command: Command) -> None:

@@ -7,6 +7,7 @@ Here every job is checked before any starts, finished ones are not started, and 
 from __future__ import annotations
 
 import logging
+import shutil
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -204,3 +205,10 @@ class SubmititSlurmLauncher(ParallelLauncher):
     module, plugin, extra = "hydra_submitit_launcher.submitit_launcher", "SlurmLauncher", "submitit"
     output = ".submitit"
     local = False
+
+    def of_plugin(self, options: dict[str, Any]) -> dict[str, Any]:
+        from jepa_lab.errors import UserError
+
+        if shutil.which("srun") is None:  # what submitit looks for, after the jobs were announced
+            raise UserError("hydra/launcher=submitit_slurm: no Slurm here (no srun); submitit_local runs the jobs here")
+        return super().of_plugin(options)

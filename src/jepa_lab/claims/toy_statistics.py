@@ -114,10 +114,8 @@ def edge_over_bound(runs: Sequence[Run]) -> float | None:
     """log10 of the alpha at which runs begin to diverge over 2 / H, H the largest eigenvalue at the optimum."""
     diverges: dict[float, bool] = {}
     for run in runs:
-        if (
-            diverges.setdefault(_round(run.config["lr_pred"]), found := math.isinf(last(run, "val/excess_loss")))
-            != found
-        ):
+        lost = math.isinf(last(run, "val/excess_loss"))
+        if diverges.setdefault(_round(run.config["lr_pred"]), lost) != lost:
             raise UserError(f"runs of lr_pred {run.config['lr_pred']} that diverge and do not; name what parts them")
     found = edge(diverges)
     if found is None:

@@ -7,6 +7,7 @@ proposes what it would have proposed. Works with Optuna from 2.10, which Hydra's
 from __future__ import annotations
 
 import json
+import logging
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
@@ -99,6 +100,7 @@ def propose(plan: Plan, trials: Sequence[Trial]) -> Settings:
     except ImportError:
         raise UserError('hydra/sweeper=search: Optuna is not installed; pip install "jepa-lab[optuna]"') from None
     optuna.logging.set_verbosity(optuna.logging.WARNING)
+    logging.getLogger("alembic").setLevel(logging.WARNING)  # of Optuna's storages: each of its plugins has a line
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Optuna 2 calls parts of itself experimental that are there still
         return _ask(optuna, plan, trials)
