@@ -20,7 +20,7 @@ PACKAGE = str(Path(schema.__file__).parents[1])
 NOT_READING = ("validate", "validate_run", "_validate_source", "_refuse_what_is_of_images")
 # read where the configuration is composed or checked, or by the command line; tests/config and tests/test_sweep.py
 ELSEWHERE = {"dataset.tiers", "experiment_gates", "optim.warmup_epochs",
-             "sweep.fail_fast", "sweep.control", "sweep.report", "sweep.results", "sweep.references",
+             "sweep.fail_fast", "sweep.control", "sweep.report", "sweep.results", "sweep.references", "sweep.objective",
              *(f"sweep.tuning.{key}" for key in ("weights", "span", "seeds", "metric"))}  # fmt: skip
 LABELS = {"study", "model.name", "hardware.name"}
 # of the image models: the ARC JEPA refuses any value but the one that changes nothing
