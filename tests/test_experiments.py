@@ -13,7 +13,8 @@ from jepa_lab.help import conf_dir, options_of
 from jepa_lab.plan import build_data
 from jepa_lab.run import prepare, train
 
-EXPERIMENTS = [e for e in options_of(conf_dir() / "experiment") if not e.startswith(("linear_byol", "arc_", "search_"))]
+ELSEWHERE = ("linear_byol", "arc_", "search_", "aux_comparison_simple")  # of another study, or the same as another
+EXPERIMENTS = [e for e in options_of(conf_dir() / "experiment") if not e.startswith(ELSEWHERE)]
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)

@@ -51,7 +51,8 @@ def rows(result: RunResult) -> dict[str, list[tuple[int, str]]]:
     return {k: [(s, repr(v)) for s, v in p] for k, p in history.items() if not k.startswith("monitor/")}
 
 
-EXPERIMENTS = [e for e in options_of(conf_dir() / "experiment") if not e.startswith(("linear_byol", "arc_"))]
+ELSEWHERE = ("linear_byol", "arc_", "search_", "aux_comparison_simple")  # of another study, or the same as another
+EXPERIMENTS = [e for e in options_of(conf_dir() / "experiment") if not e.startswith(ELSEWHERE)]
 DATASETS = [d for d in options_of(conf_dir() / "dataset") if d.startswith("digits")]
 PAIRS = [(e, "digits_rot") for e in EXPERIMENTS] + [
     (e, d) for e in ("teacherless_a", "teacherless_c") for d in DATASETS

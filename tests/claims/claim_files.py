@@ -7,9 +7,9 @@ from typing import Any
 
 import yaml
 
-from comparison_runs import METRIC
+from comparison_runs import METRIC, make_run
 from jepa_lab.claims import Verdict, judge_claims, read_claims
-from jepa_lab.report.comparison import Run
+from jepa_lab.report.comparison import Run, read_run
 
 NOISE = (0.000, 0.004, -0.003, 0.002, -0.004, 0.001)
 BASIS: dict[str, Any] = {
@@ -44,3 +44,13 @@ def verdict(path: Path, runs: list[Run], **changes: Any) -> Verdict:
 
 def against(arm: str) -> dict[str, Any]:
     return {"arm": {"name": arm}, "control": {"name": "plain"}}
+
+
+def six_seeds(root: Path) -> list[Run]:
+    """Six seeds each of plain, better (+.1), same (with noise of its own) and worse (-.1)."""
+    for seed in range(6):
+        make_run(root, "plain", seed, 0.80 + 0.01 * seed)
+        make_run(root, "better", seed, 0.90 + 0.01 * seed + NOISE[seed])
+        make_run(root, "same", seed, 0.80 + 0.01 * seed + NOISE[-seed])
+        make_run(root, "worse", seed, 0.70 + 0.01 * seed + NOISE[seed], verdict="complete_collapse")
+    return [read_run(path.parent) for path in sorted(root.glob("*/*/config.yaml"))]

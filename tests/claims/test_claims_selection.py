@@ -6,11 +6,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from claim_files import NOISE, verdict
+from claim_files import NOISE, six_seeds, verdict
 
 from comparison_runs import METRIC, make_run
 from jepa_lab.errors import UserError
 from jepa_lab.report.comparison import Run, read_run
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> list[Run]:
+    return six_seeds(tmp_path_factory.mktemp("runs"))
 
 
 def test_runs_are_found_by_their_settings_whatever_their_folder_and_id(tmp_path: Path) -> None:

@@ -8,12 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from claim_files import against, claim, verdict, verdicts
+from claim_files import against, claim, six_seeds, verdict, verdicts
 
 from comparison_runs import METRIC, make_run
 from jepa_lab.claims.text import evidence
 from jepa_lab.errors import UserError
 from jepa_lab.report.comparison import Run, read_run
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> list[Run]:
+    return six_seeds(tmp_path_factory.mktemp("runs"))
 
 
 @pytest.mark.parametrize(
