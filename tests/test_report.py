@@ -98,6 +98,22 @@ def test_datasets_are_compared_apart_when_asked(tmp_path: Path, command: Command
     assert (tmp_path / "comparison_results/trained_models/dataset=digits_rot/b/seed1/best.ckpt").is_file()
 
 
+def test_every_group_is_ranked_by_the_metric_of_its_study(tmp_path: Path, command: Command) -> None:
+    arc = {"dataset.name": "arc_agi1", "study": "arc"}
+    for arm, value in (("a", 0.9), ("b", 0.8)):
+        make_run(tmp_path / "runs", arm, 0, value)
+        path = make_run(tmp_path / "runs" / "arc", arm, 0, value, settings=arc, run_id=f"arc_{arm}") / "summary.json"
+        path.write_text(
+            path.read_text().replace("test/probe/class_from_z_agg", "test/skill").replace("val/probe/", "x/")
+        )
+    code, out, _ = command("runs", "--group-by", "dataset", main=main)
+    assert code == 0
+    assert "Ranking by skill on test" in out
+    assert "Ranking by class z_agg on test" in out
+    groups = page_data(tmp_path / "comparison_results/report.html")["groups"]
+    assert [g["metric"]["key"] for g in groups] == ["test/skill", "test/probe/class_from_z_agg"]
+
+
 def test_a_group_that_cannot_be_compared_is_told_and_the_others_are(tmp_path: Path, command: Command) -> None:
     make_run(tmp_path / "runs", "a", 0, settings={"tier.name": "quick"})
     make_run(tmp_path / "runs", "b", 0, None, state="failed", settings={"tier.name": "smoke"})

@@ -101,6 +101,13 @@ def test_more_trials_go_on_with_those_that_there_are(tmp_path: Path) -> None:
     assert len(machine.jobs) == 2
 
 
+def test_begun_anew_it_asks_every_trial_again(tmp_path: Path) -> None:
+    first = run_search(plan(trials=3), tmp_path, Machine(tmp_path).launch)
+    machine = Machine(tmp_path)
+    assert run_search(plan(trials=3), tmp_path, machine.launch, anew=True) == first
+    assert len(machine.jobs) == 3
+
+
 def test_a_trial_is_the_mean_over_its_seeds(tmp_path: Path) -> None:
     machine = Machine(tmp_path)
     (trial,) = run_search(plan(RATE, "seed=10,20", trials=1), tmp_path, machine.launch)
@@ -195,6 +202,14 @@ def test_bad_input_is_one_line(words: list[str], says: str, command: Command) ->
     assert code == 2
     assert len(lines) == 1
     assert says in lines[0]
+
+
+@pytest.mark.parametrize("word", ["hydra/sweeper=search", "hydra/launcher=sequential"])
+def test_one_run_that_is_told_how_to_sweep_asks_for_the_flag(word: str, command: Command, tmp_path: Path) -> None:
+    code, _, err = command("+experiment=linear_byol", word)
+    assert code == 2
+    assert f"jepa_lab: {word}: says how a sweep is run, and this is one run; add -m" in err
+    assert not list(tmp_path.glob("runs/*/*"))
 
 
 def test_check_lists_the_ends_of_the_space_and_trains_nothing(command: Command, tmp_path: Path) -> None:

@@ -83,7 +83,7 @@ class SearchSweeper(BasicSweeper):
         OmegaConf.save(master, sweep_dir / "multirun.yaml")
         at_once = self.n_jobs or -(-(getattr(launcher, "at_once", None) or 1) // len(space.seeds))
         plan = Plan(space, jobs[0].sweep.objective, self.direction, self.trials, at_once, self.sampler, self.startup)
-        return run_search(plan, sweep_dir, launch)
+        return run_search(plan, sweep_dir, launch, anew=jobs[0].on_existing == "restart")
 
     def check_options(self) -> None:
         """UserError for one that is wrong."""

@@ -69,6 +69,7 @@ def _recorded(cfg: DictConfig, stop: Stop | None, elsewhere: bool = False) -> fl
     try:
         from jepa_lab.ladder import checked_rungs, climb
 
+        _refuse_words_of_sweeps()
         rungs = checked_rungs(cfg)
         from jepa_lab.diagnosis.gates import gates_line
 
@@ -102,6 +103,14 @@ def _recorded(cfg: DictConfig, stop: Stop | None, elsewhere: bool = False) -> fl
     finally:
         codes.append(record.code)
     return worst() if record.value is None else record.value
+
+
+def _refuse_words_of_sweeps() -> None:
+    """UserError where a single run is told how a sweep is to be run: Hydra takes such words and forgets them."""
+    hydra = HydraConfig.get()
+    for word in hydra.overrides.hydra if hydra.mode != RunMode.MULTIRUN else ():
+        if word.startswith(("hydra/launcher=", "hydra/sweeper=", "hydra.launcher.", "hydra.sweeper.")):
+            raise UserError(f"{word}: says how a sweep is run, and this is one run; add -m")
 
 
 def objective(result: Any, key: str | None) -> float | None:

@@ -42,9 +42,7 @@ def page_data(
 ) -> Json:
     """Everything in the page. `histories` and `commands` by run_dir; `out` is where the page lies, for its links;
     `tunings`: how the runs' weights were chosen; `about`: lines on what else came before them."""
-    metric = rankings[0].metric
     return {
-        "metric": {**_unit(metric), "key": metric, "name": metric_name(metric), "direction": rankings[0].direction},
         "groups": [_group(ranking, histories, commands, out) for ranking in rankings],
         "notes": list(notes),
         "about": list(about),
@@ -57,6 +55,12 @@ def _group(ranking: Ranking, histories: Mapping[str, History], commands: Mapping
     place = {ranking.arms[i].name: colour for colour, i in enumerate(ordered)}  # the same whatever the ranking is
     return {
         "name": ranking.name,
+        "metric": {
+            **_unit(ranking.metric),
+            "key": ranking.metric,
+            "name": metric_name(ranking.metric),
+            "direction": ranking.direction,
+        },
         "verdict": verdict_lines(ranking),
         "control": ranking.control,
         "arms": [_arm(ranking, one, place[one.name]) for one in ranking.arms],

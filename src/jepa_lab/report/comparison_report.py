@@ -70,10 +70,8 @@ def write_found(
 
     request = request or Request()
     _require_folder(out)
-    metric = choose_metric(found.runs, request.metric)
-    direction = request.direction or direction_of(metric)
-    rankings, notes = _rankings(found.runs, metric, direction, request)
-    histories, unread = _histories(found.runs, metric)
+    rankings, notes = _rankings(found.runs, request, choose_metric(found.runs, request.metric))
+    histories, unread = _histories(found.runs, rankings)
     try:
         out.mkdir(parents=True, exist_ok=True)
         models, without = export_models(rankings, out)
@@ -96,13 +94,16 @@ def _require_folder(out: Path) -> None:
         raise UserError(f"--out {out}: a file is there, a folder is needed")
 
 
-def _rankings(runs: Sequence[Run], metric: str, direction: str, request: Request) -> tuple[list[Ranking], list[str]]:
-    """A ranking for each group, and a line for each that has none. UserError where no group has one."""
+def _rankings(runs: Sequence[Run], request: Request, usual: str) -> tuple[list[Ranking], list[str]]:
+    """A ranking for each group, by the metric that is asked for, else by that of the group's study (`usual` where its
+    runs measured nothing), and a line for each that has none. UserError where no group has one."""
     found: list[Ranking] = []
     errors: list[str] = []
     members = groups(runs, request.group_by)
     for name, own in members.items():
         try:
+            metric = request.metric or (choose_metric(own, None) if any(run.last() for run in own) else usual)
+            direction = request.direction or direction_of(metric)
             ranked, bounds = split_references(own, request.control)
             ranking = rank_runs(ranked, metric, direction, request.control, request.arm_keys, name)
             found.append(with_references(ranking, bounds))
@@ -114,11 +115,12 @@ def _rankings(runs: Sequence[Run], metric: str, direction: str, request: Request
     return found, errors
 
 
-def _histories(runs: Sequence[Run], metric: str) -> tuple[dict[str, History], list[str]]:
+def _histories(runs: Sequence[Run], rankings: Sequence[Ranking]) -> tuple[dict[str, History], list[str]]:
     histories: dict[str, History] = {}
+    metrics = list(dict.fromkeys(counterpart(ranking.metric) for ranking in rankings))
     unread: list[str] = []
     for run in runs:
-        history, why = read_curves(run.path, [counterpart(metric)])
+        history, why = read_curves(run.path, metrics)
         if why is None:
             histories[str(run.path)] = history
         else:

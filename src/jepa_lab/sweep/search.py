@@ -50,10 +50,11 @@ class Trial:
     runs: list[str] = field(default_factory=list)
 
 
-def run_search(plan: Plan, sweep_dir: Path, launch: Launch) -> list[Trial]:
-    """All trials; those of the log that gave a value are not run again. UserError for a log of something else, and for
-    a metric that the runs do not have. What stops the sweep passes through, with the log written."""
-    trials = read_trials(sweep_dir, plan)
+def run_search(plan: Plan, sweep_dir: Path, launch: Launch, anew: bool = False) -> list[Trial]:
+    """All trials; those of the log that gave a value are not run again, unless the search begins `anew`. UserError for
+    a log of something else, and for a metric that the runs do not have. What stops the sweep passes through, with the
+    log written."""
+    trials = [] if anew else read_trials(sweep_dir, plan)
     for trial in trials:
         trial.why = None
     done = 0

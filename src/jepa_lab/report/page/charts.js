@@ -189,8 +189,8 @@ function scatter(group, unit, shown) {
     mark.append(svg("title", {}, `${group.arms[run.arm].name}, seed ${run.seed}: ${number(run.values[0], unit.percent)} at rank ${number(run.values[column])}; ${run.verdict || run.state}`));
     return mark;
   });
-  return el("figure", { class: "square" }, el("h3", {}, `${data.metric.name}${unit.percent ? ", %" : ""} against effective rank`),
-    svg("svg", { viewBox: `0 0 ${box.width} ${box.height}`, role: "img", "aria-label": `${data.metric.name} against ${group.rank_key} of ${points.length} runs; the table of runs has the numbers` },
+  return el("figure", { class: "square" }, el("h3", {}, `${group.metric.name}${unit.percent ? ", %" : ""} against effective rank`),
+    svg("svg", { viewBox: `0 0 ${box.width} ${box.height}`, role: "img", "aria-label": `${group.metric.name} against ${group.rank_key} of ${points.length} runs; the table of runs has the numbers` },
       frame(x, y, xDomain, yDomain, unit.percent, { x: group.rank_key }, box), marks),
     el("figcaption", {}, "Each mark a run, hollow where its verdict is a collapse or another failure. A high rank is no goal by itself. The axes do not start at zero."));
 }

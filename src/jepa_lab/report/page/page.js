@@ -48,7 +48,7 @@ function drawCharts() {
     const place = document.getElementById(`panels-${name}`), drawn = panels(name);
     place.replaceChildren(...(drawn.length ? drawn : [el("p", { class: "soft" }, "Nothing was logged.")]));
   }
-  document.getElementById("scatter-plot").replaceChildren(scatter(group, data.metric, shown));
+  document.getElementById("scatter-plot").replaceChildren(scatter(group, group.metric, shown));
 }
 function legend() {
   const boxes = group.arms.map((arm, i) => el("label", {}, el("input", { type: "checkbox", checked: shown.has(i), onchange: (event) => {
@@ -58,7 +58,7 @@ function legend() {
   return el("fieldset", { class: "legend", id: "legend", "aria-label": "arms shown in the charts" }, boxes);
 }
 function render() {
-  const names = { ranking: "Ranking", learning: "Learning curves", rank: "Rank and scale", scatter: `${data.metric.percent ? "Accuracy" : "Result"} and rank`, gradients: "Gradients", settings: "What differs", ...(data.tunings.length ? { tuning: "Tuning" } : {}), ...(data.about.length ? { about: "Before these runs" } : {}), missing: "Missing", runs: "Runs" };
+  const names = { ranking: "Ranking", learning: "Learning curves", rank: "Rank and scale", scatter: `${group.metric.percent ? "Accuracy" : "Result"} and rank`, gradients: "Gradients", settings: "What differs", ...(data.tunings.length ? { tuning: "Tuning" } : {}), ...(data.about.length ? { about: "Before these runs" } : {}), missing: "Missing", runs: "Runs" };
   const missing = [...group.missing, ...data.notes];
   const conclusion = group.arms.some((a) => a.conclusion === "better") ? "good" : group.arms.some((a) => a.conclusion === "worse") ? "bad" : "note";
   app.replaceChildren(
@@ -66,7 +66,7 @@ function render() {
     el("main", {},
       el("div", { class: `verdict ${conclusion}`, id: "verdict" }, group.verdict.map((line) => el("p", {}, line))),
       el("nav", { "aria-label": "sections" }, Object.entries(names).map(([id, name]) => el("a", { href: `#${id}` }, name))),
-      section("ranking", names.ranking, rankingTable(group), group.arms.some((a) => a.mean !== null) ? forest(group, data.metric, data.metric.name + (data.metric.percent ? ", %" : "")) : "",
+      section("ranking", names.ranking, rankingTable(group), group.arms.some((a) => a.mean !== null) ? forest(group, group.metric, group.metric.name + (group.metric.percent ? ", %" : "")) : "",
         group.references.length ? el("div", { id: "references" }, el("h3", {}, "References: bounds, neither ranked nor tested"), el("ul", {}, group.references.map((line) => el("li", {}, line)))) : "",
         group.parameters.map((line) => el("p", { class: "soft" }, line))),
       el("div", {}, legend(),

@@ -41,7 +41,7 @@ function inOrder(rows, column, down) {
 }
 
 function rankingTable(group) {
-  const unit = data.metric;
+  const unit = group.metric;
   const columns = [
     { name: "arm", value: (arm) => arm.name, cell: (arm) => [swatch(arm), " ", breakable(arm.name), arm.control ? " (control)" : ""] },
     { name: "rank", number: true, value: (arm) => arm.rank, cell: (arm) => arm.rank === null ? "–" : String(arm.rank) },
@@ -55,8 +55,8 @@ function rankingTable(group) {
     { name: "seeds", number: true, value: (arm) => arm.n },
     { name: "verdicts", value: (arm) => arm.collapsed, cell: (arm) => counts(arm.verdicts, arm.others) },
   ];
-  const better = data.metric.direction === "max" ? "higher is better" : "lower is better";
-  return sortable(`by ${data.metric.name} (${data.metric.key}), ${better}; arms that mostly collapsed come last`, columns, group.arms,
+  const better = group.metric.direction === "max" ? "higher is better" : "lower is better";
+  return sortable(`by ${group.metric.name} (${group.metric.key}), ${better}; arms that mostly collapsed come last`, columns, group.arms,
     { id: "ranking-table", rowClass: (arm) => (arm.mostly_collapsed ? "collapsed" : arm.rank === null ? "out" : "") }).node;
 }
 function counts(...tables) {
