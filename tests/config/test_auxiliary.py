@@ -86,6 +86,13 @@ def test_what_a_run_writes_down_gives_the_same_configuration_again(words: list[s
     assert asdict(again) == asdict(config)
 
 
+def test_a_run_of_an_arm_that_is_older_than_some_of_its_keys_is_read(make: Make) -> None:
+    content = asdict(make("aux=coding_rate"))
+    for key in ("site", "alpha", "normalise"):
+        del content["aux"]["coding_rate"][key]
+    assert asdict(check(OmegaConf.create(content))) == asdict(make("aux=coding_rate"))
+
+
 def test_every_key_of_an_arm_makes_another_run(make: Make) -> None:
     def identity(*words: str) -> str:
         return run_id(asdict(make(*words)), "")
