@@ -31,7 +31,7 @@ class Section:
 
 SECTIONS = [
     Section("digits", "digits_rot", ACCURACY, "digits: class from z_agg"),
-    Section("cifar", "npz", ACCURACY, "CIFAR-10 subset: class from z_agg"),
+    Section("cifar", "npz cifar10_16.npz", ACCURACY, "CIFAR-10 subset: class from z_agg"),
     Section("arc", "arc", SKILL, "ARC JEPA: skill"),
 ]
 
