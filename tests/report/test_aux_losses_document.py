@@ -39,7 +39,8 @@ def test_the_tables_have_the_reported_seeds_and_the_weights_have_those_that_chos
 
 def test_runs_of_other_data_are_in_their_own_section(tmp_path: Path) -> None:
     runs = both_stages(tmp_path / "runs")
-    own = {"sweep.report": "aux_comparison", "sweep.tuning": {"seeds": [1000]}, "dataset.name": "cifar10_rot"}
+    own = {"sweep.report": "aux_comparison", "sweep.tuning": {"seeds": [1000]}}
+    own |= {"dataset.name": "npz", "dataset.source": "npz", "dataset.path": "cifar10_16.npz"}
     for aux, value in {"none": 0.3, "dino": 0.2}.items():
         make_run(runs / "cifar", aux, 0, value, settings={**own, "aux": arm_of(aux), "name": "aux_comparison"})
     cifar = tables(read(runs, SECTIONS[1]))["cifar-ranking"]
