@@ -28,7 +28,7 @@ def settings(config: Config | ArcConfig, run: RunDir, group: str | None) -> dict
         "project": config.logger.project,
         "group": group,
         "job_type": "+".join(getattr(config, "aux", {})) or config.name,
-        "dir": str(run.path),
+        "dir": str(run.path.absolute()),  # its service is a process that may have begun in another folder
         "mode": "disabled" if disabled else "offline" if config.logger.offline else "online",
         "resume": None if config.logger.offline else "allow",
         "config": yaml.safe_load(to_yaml(config)),
