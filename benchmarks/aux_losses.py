@@ -21,7 +21,6 @@ from jepa_lab.ledger import history_of
 from jepa_lab.report.paired_text import is_accuracy
 from jepa_lab.report.ranking import RankedArm, Ranking
 from jepa_lab.report.ranking_text import missing_lines, verdict_lines
-from jepa_lab.report.tuning_runs import end_of_range
 from jepa_lab.sweep.tuning import ArmTuning, Candidate, Tuning
 
 BESIDE = [
@@ -110,7 +109,7 @@ def tuning_table(tuning: Tuning | None) -> str:
         means = [c.mean for c in arm.candidates if c.mean is not None]
         spread = f"{max(means) - min(means):.3f}" if len(means) > 1 else ""
         taken = f"{arm.chosen.weight:g}" if arm.chosen else "none"
-        end = end_of_range(arm)
+        end = arm.end
         rows.append(
             [arm.arm, "; ".join(_tried(arm, c) for c in arm.candidates), taken, f"the {end}" if end else "", spread]
         )

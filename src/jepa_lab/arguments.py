@@ -1,8 +1,18 @@
-"""Types of command-line options, for argparse."""
+"""Command lines: a parser whose errors are one line, and types of options."""
 
 from __future__ import annotations
 
 import argparse
+from typing import NoReturn
+
+from jepa_lab.errors import UserError
+
+
+class Parser(argparse.ArgumentParser):
+    """One whose errors are UserErrors: one line, without the usage."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(message)
 
 
 def positive(text: str) -> int:

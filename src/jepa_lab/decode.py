@@ -43,19 +43,15 @@ def _decode(args: argparse.Namespace) -> None:
     from jepa_lab.evaluation.decoding import decode_run
     from jepa_lab.evaluation.loading import load_run
     from jepa_lab.ledger.atomic import write_json
-    from jepa_lab.ledger.run_dir import UNWRITABLE
+    from jepa_lab.ledger.run_dir import writing_below
     from jepa_lab.report.decoded_figure import draw_decoded
 
     run = load_run(args.run_dir, args.checkpoint)
     found = decode_run(run, args.tap, args.steps, limit=args.limit)
     print(decoded_text(found))
-    try:
+    with writing_below(args.run_dir):
         write_json(args.run_dir / "decoded.json", {**found.to_dict(), "checkpoint": args.checkpoint})
         picture = draw_decoded(found, args.run_dir / "figures")
-    except OSError as error:
-        if error.errno in UNWRITABLE:
-            raise UserError(f"{error.filename or args.run_dir}: {error.strerror}") from error
-        raise
     print(f"\nwritten: {args.run_dir / 'decoded.json'}\nfigure:  {picture}")
 
 

@@ -42,7 +42,7 @@ def _evaluate(args: argparse.Namespace) -> None:
     from jepa_lab.evaluation.loading import load_run, rollout_of, views_of
     from jepa_lab.evaluation.sweeps import sweep_factors
     from jepa_lab.ledger.atomic import write_json
-    from jepa_lab.ledger.run_dir import UNWRITABLE
+    from jepa_lab.ledger.run_dir import writing_below
     from jepa_lab.report.evaluation_figures import draw_evaluation, draw_map
     from jepa_lab.report.evaluation_text import evaluation_text
     from jepa_lab.report.rollout_figure import draw_rollout
@@ -60,17 +60,13 @@ def _evaluate(args: argparse.Namespace) -> None:
     content["rollout"] = {**(rollout.to_dict() if rollout else {}), "shortened": why}
     print(evaluation_text(found, sweeps, rollout, why))
     figures = args.run_dir / "figures"
-    try:
+    with writing_below(args.run_dir):
         write_json(args.run_dir / "evaluation.json", content)
         draw_sweeps(sweeps, figures)
         draw_evaluation(found, figures)
         draw_map(features, group, figures)
         if rollout is not None:
             draw_rollout(rollout, figures)
-    except OSError as error:
-        if error.errno in UNWRITABLE:
-            raise UserError(f"{error.filename or args.run_dir}: {error.strerror}") from error
-        raise
     print(f"\nwritten: {args.run_dir / 'evaluation.json'}\nfigures: {figures}")
 
 

@@ -6,17 +6,12 @@ import argparse
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
-from jepa_lab.arguments import positive
+from jepa_lab.arguments import Parser, positive
 from jepa_lab.errors import UserError
 
 MODES = ("same", "ratio", "logspace", "from_tau", "auto")
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise UserError(message)  # one line, without the usage
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -31,7 +26,7 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+    parser = Parser(
         prog="python -m jepa_lab.heatmaps",
         allow_abbrev=False,
         description="Draws the runs of the linear BYOL toy below RUNS_DIR: maps over tau and alpha for each batch size "

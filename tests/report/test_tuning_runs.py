@@ -8,7 +8,7 @@ import pytest
 from comparison_runs import STAGED, both_stages, make_run
 from jepa_lab.report.comparison_report import write_report
 from jepa_lab.report.found import find_runs, lost_jobs
-from jepa_lab.report.tuning_runs import end_of_range, tuning_data, tunings_of, without_tuning
+from jepa_lab.report.tuning_runs import tuning_data, tunings_of, without_tuning
 from jepa_lab.sweep.tuning import ArmTuning, Candidate, Trial, Tuning
 
 KEY = "val/probe/class_from_z_agg"
@@ -66,7 +66,7 @@ def test_a_weight_lies_at_an_end_of_those_that_were_tried_or_inside(
 ) -> None:
     tried = [Candidate(10.0**i, [Trial(0, str(i), "", value)]) for i, value in enumerate(values)]
     arm = ArmTuning("sigreg", "aux.sigreg.weight", 10.0, tried)
-    assert end_of_range(arm) == end
+    assert arm.end == end
     (row,) = tuning_data(Tuning("s", KEY, [0], [arm]))["arms"]
     assert (row["end"], row["chosen"]) == (end, arm.chosen and arm.chosen.weight)
     assert [c["mean"] for c in row["candidates"]] == values

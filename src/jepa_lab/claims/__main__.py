@@ -6,19 +6,15 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
+from jepa_lab.arguments import Parser
 from jepa_lab.errors import UserError
 from jepa_lab.pipes import reader_may_leave
 
 if TYPE_CHECKING:
     from jepa_lab.claims.verdicts import Verdict
     from jepa_lab.report.comparison import Run
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise UserError(message)  # one line, without the usage
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -39,7 +35,7 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+    parser = Parser(
         prog="python -m jepa_lab.claims",
         allow_abbrev=False,
         description="Judges claims (claims/*.yaml unless files are named) from finished runs, after running those that "

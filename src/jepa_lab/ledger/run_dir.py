@@ -5,7 +5,8 @@ import json
 import os
 import platform
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -127,6 +128,17 @@ class RunDir:
         return status if isinstance(status, dict) else None
 
 
+@contextmanager
+def writing_below(folder: Path) -> Iterator[None]:
+    """UserError with the place for what cannot be written within."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in UNWRITABLE:
+            raise UserError(f"{error.filename or folder}: {error.strerror}") from error
+        raise
+
+
 def state_of(status: Mapping[str, Any] | None) -> str:
     """The state that a status.json tells, see `RunDir.state`."""
     if status is None or status.get("state") not in STATES:
@@ -140,6 +152,11 @@ def _alive(pid: Any, host: Any) -> bool:
     """Whether the process exists; one on another host counts as alive."""
     if host != platform.node() or not isinstance(pid, int):
         return host != platform.node()
+    return process_exists(pid)
+
+
+def process_exists(pid: int) -> bool:
+    """Whether this host has it, one that has ended and was not waited for included."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

@@ -5,15 +5,10 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import NoReturn
 
+from jepa_lab.arguments import Parser
 from jepa_lab.errors import UserError
 from jepa_lab.pipes import reader_may_leave
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise UserError(message)  # one line, without the usage
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -27,7 +22,7 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+    parser = Parser(
         prog="python -m jepa_lab.report",
         allow_abbrev=False,
         description="Compares all runs below RUNS_DIR: arms ranked by a metric, with paired differences to a control. "

@@ -59,14 +59,6 @@ def tuning_data(tuning: Tuning) -> dict[str, Any]:
     }
 
 
-def end_of_range(arm: ArmTuning) -> str | None:
-    """ "lowest" or "highest" where the chosen weight is the last that was tried on its side; None inside, or alone."""
-    weights = [candidate.weight for candidate in arm.candidates]
-    if arm.chosen is None or len(weights) < 2:
-        return None
-    return {min(weights): "lowest", max(weights): "highest"}.get(arm.chosen.weight)
-
-
 def _arm(arm: ArmTuning) -> dict[str, Any]:
     chosen = arm.chosen
     return {
@@ -74,7 +66,7 @@ def _arm(arm: ArmTuning) -> dict[str, Any]:
         "key": arm.key,
         "default": arm.default,
         "chosen": None if chosen is None else chosen.weight,
-        "end": end_of_range(arm),
+        "end": arm.end,
         "candidates": [
             {
                 "weight": candidate.weight,

@@ -17,6 +17,8 @@ from uuid import uuid4
 
 from hydra.core.hydra_config import HydraConfig
 
+from jepa_lab.ledger.run_dir import process_exists
+
 JOB, COMMAND = "JEPA_LAB_JOB", "JEPA_LAB_COMMAND"  # of hydra.job.env_set: the job's number, and whose it is
 LOOK_EVERY_S = 1.0  # a file system over a network would feel a look at every step
 
@@ -108,10 +110,4 @@ def process_lives(pid: Any) -> bool:
         return False
     with suppress(OSError, IndexError):
         return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0] not in "ZX"
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True
+    return process_exists(pid)

@@ -69,10 +69,17 @@ class ArmTuning:
         return min(usable, key=lambda one: one[:-1])[-1] if usable else None
 
     @property
-    def at_the_end(self) -> bool:
-        """Whether the chosen weight is the smallest or the largest of several: a better one may lie beyond."""
+    def end(self) -> str | None:
+        """ "lowest" or "highest" where the chosen weight is the last of several that was tried on its side, so that a
+        better one may lie beyond; None inside, or alone."""
         weights = [c.weight for c in self.candidates]
-        return self.chosen is not None and len(weights) > 1 and self.chosen.weight in (min(weights), max(weights))
+        if self.chosen is None or len(weights) < 2:
+            return None
+        return {min(weights): "lowest", max(weights): "highest"}.get(self.chosen.weight)
+
+    @property
+    def at_the_end(self) -> bool:
+        return self.end is not None
 
     def _distance(self, candidate: Candidate) -> float:
         return round(abs(math.log(candidate.weight / self.default)), 9)
