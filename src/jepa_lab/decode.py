@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jepa_lab.arguments import positive
+from jepa_lab.arguments import Parser, positive
 from jepa_lab.errors import UserError
 from jepa_lab.pipes import reader_may_leave
 
@@ -19,7 +19,7 @@ TAPS = ("z", "z_hat", "z_agg")
 
 def main(argv: list[str] | None = None) -> None:
     """Decodes the run in `argv`; exit code 2 with one line for what cannot be decoded."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m jepa_lab.decode",
         description="Trains small decoders on the frozen latents of a run's training views and reads test images with "
         "them: the view from its z, the next view from its prediction z_hat, the first view from z_agg; beside them "
@@ -30,10 +30,9 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--tap", choices=TAPS, nargs="+", default=TAPS, help="latents to decode (all)")
     parser.add_argument("--steps", type=positive, default=400, help="of a decoder's training (%(default)s)")
     parser.add_argument("--limit", type=positive, default=2500, help="images of each split at most (%(default)s)")
-    args = parser.parse_args(argv)
     try:
         with reader_may_leave():
-            _decode(args)
+            _decode(parser.parse_args(argv))
     except UserError as error:
         print(f"jepa_lab: {error}", file=sys.stderr)
         raise SystemExit(2) from None

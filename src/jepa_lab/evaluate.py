@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from jepa_lab.arguments import positive
+from jepa_lab.arguments import Parser, positive
 from jepa_lab.errors import UserError
 from jepa_lab.pipes import reader_may_leave
 
@@ -15,7 +15,7 @@ ROWS = ("raw", "random", "supervised")
 
 def main(argv: list[str] | None = None) -> None:
     """Evaluates the run in `argv`; exit code 2 with one line for what cannot be evaluated."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m jepa_lab.evaluate",
         description="Freezes a run's encoder and measures what its features hold: classes by linear and "
         "nearest-neighbour readouts for several numbers of views, actions by regression, invariance, equivariance, "
@@ -28,10 +28,9 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--limit", type=_at_least_50, default=10_000, help="images of each split at most, 50 or more")
     parser.add_argument("--anchors", type=positive, default=1000, help="test images that go through the factor sweeps")
     parser.add_argument("--ahead", type=positive, default=5, help="steps of the latent rollout (%(default)s)")
-    args = parser.parse_args(argv)
     try:
         with reader_may_leave():
-            _evaluate(args)
+            _evaluate(parser.parse_args(argv))
     except UserError as error:
         print(f"jepa_lab: {error}", file=sys.stderr)
         raise SystemExit(2) from None
