@@ -18,10 +18,11 @@ from jepa_lab import cli  # noqa: F401 - registers the resolvers
 from jepa_lab.errors import UserError
 from jepa_lab.help import conf_dir
 from jepa_lab.ledger.run_dir import RunDir
+from jepa_lab.processes import process_lives
 from jepa_lab.stop import Stop
 from jepa_lab.sweep import Record, read_records
 from jepa_lab.sweep.lines import NamedLines
-from jepa_lab.sweep.orders import Orders, process_lives
+from jepa_lab.sweep.orders import Orders
 from jepa_lab.sweep.parallel import Jobs
 from killing import start_command
 

@@ -16,6 +16,7 @@ from typing import Any
 from jepa_lab import RESULTS_VERSION, __version__
 from jepa_lab.errors import UserError
 from jepa_lab.ledger.atomic import write_atomic, write_json
+from jepa_lab.processes import process_exists
 
 UNWRITABLE = (
     errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOENT, errno.ENOTDIR,
@@ -153,17 +154,6 @@ def _alive(pid: Any, host: Any) -> bool:
     if host != platform.node() or not isinstance(pid, int):
         return host != platform.node()
     return process_exists(pid)
-
-
-def process_exists(pid: int) -> bool:
-    """Whether this host has it, one that has ended and was not waited for included."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True
 
 
 def _advice(error: OSError) -> str:

@@ -17,7 +17,7 @@ from uuid import uuid4
 
 from hydra.core.hydra_config import HydraConfig
 
-from jepa_lab.ledger.run_dir import process_exists
+from jepa_lab.processes import process_lives
 
 JOB, COMMAND = "JEPA_LAB_JOB", "JEPA_LAB_COMMAND"  # of hydra.job.env_set: the job's number, and whose it is
 LOOK_EVERY_S = 1.0  # a file system over a network would feel a look at every step
@@ -102,12 +102,3 @@ class Orders:
     @property
     def _stop(self) -> Path:
         return self.folder / "jobs" / "stop"
-
-
-def process_lives(pid: Any) -> bool:
-    """Whether the process exists on this host; one that has ended and was not waited for does not."""
-    if not isinstance(pid, int) or pid < 1:
-        return False
-    with suppress(OSError, IndexError):
-        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0] not in "ZX"
-    return process_exists(pid)

@@ -10,7 +10,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from jepa_lab.errors import UserError
-from jepa_lab.sweep.orders import Orders, process_lives
+from jepa_lab.processes import process_lives
+from jepa_lab.sweep.orders import Orders
 from jepa_lab.sweep.records import Record, read_records
 
 Launch = Callable[[Sequence[int]], object]  # runs the jobs at these places to their ends, in other processes
