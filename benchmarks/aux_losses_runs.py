@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from jepa_lab.errors import UserError
 from jepa_lab.report.comparison import Run
@@ -16,21 +17,29 @@ from jepa_lab.sweep.tuning import Tuning
 
 ACCURACY, SKILL = "test/probe/class_from_z_agg", "test/skill"
 COMMON = ("dataset", "tier", "target", "dataset.epochs", "dataset.train_size")  # equal in all runs of a section
+MOVED = "z_agg"  # where the coding rate acts without being told, and the others when they are
 REFERENCES = {"random_init": "random encoder", "supervised": "supervised"}
 
 
 @dataclass(frozen=True)
 class Section:
-    """A comparison of the document: its marks begin with `name`; `dataset` and `metric` are those of its runs."""
+    """A comparison of the document: its marks begin with `name`; `dataset` and `metric` are those of its runs; `tap` is
+    the one that all its losses act on, None where each stands in its usual place."""
 
     name: str
     dataset: str
     metric: str
     title: str
+    tap: str | None = None
+
+    def has(self, run: Run) -> bool:
+        """Whether the losses of the run stand where those of this section do."""
+        return all(site == self.tap for site in _sites(run)) if self.tap else MOVED not in _sites(run)
 
 
 SECTIONS = [
     Section("digits", "digits_rot", ACCURACY, "digits: class from z_agg"),
+    Section("place", "digits_rot", ACCURACY, "digits, every loss on z_agg: class from z_agg", MOVED),
     Section("cifar", "npz cifar10_16.npz", ACCURACY, "CIFAR-10 subset: class from z_agg"),
     Section("arc", "arc", SKILL, "ARC JEPA: skill"),
 ]
@@ -54,7 +63,7 @@ def read(runs_dir: Path, section: Section) -> Results:
     found = find_runs(runs_dir)
     every = _of(found, section)
     runs = [run for run in every if not is_tuning(run)]
-    tuning = _merged(tunings_of(every, runs_dir), runs)
+    tuning = _merged([_own(one, every) for one in tunings_of(every, runs_dir)], runs)
     bounds = _references(found, runs)
     if not any(section.metric in run.last() for run in runs):
         return Results(section, every, None, tuning, bounds, f"{len(runs)} reported runs have begun, none has ended")
@@ -68,6 +77,9 @@ def _of(found: Found, section: Section) -> list[Run]:
     """Those of its data, and of several settings the one with the most runs: another target is another comparison."""
     own = [run for run in found.runs if STAGED in str(run.config.get("name"))]
     own = [run for run in own if section.dataset in (dataset_of(run.config), run.config.get("study"))]
+    own = [run for run in own if section.has(run)]
+    if section.tap and not any(section.tap in _sites(run) for run in own):
+        return []
     settings = [tuple(str(value_or_none(run.config, key)) for key in COMMON) for run in own]
     usual = Counter(settings).most_common(1)
     return [run for run, setting in zip(own, settings, strict=True) if setting == usual[0][0]]
@@ -85,6 +97,19 @@ def _references(found: Found, runs: Sequence[Run]) -> dict[str, list[Run]]:
             if run.config.get("name") == name and tuple(str(value_or_none(run.config, k)) for k in keys) in wanted
         ])
     }  # fmt: skip
+
+
+def _sites(run: Run) -> list[Any]:
+    """Where its losses act; the coding rate has one place of its own, z_agg, in every section."""
+    return [own.get("site") for name, own in (run.config.get("aux") or {}).items() if name != "coding_rate"]
+
+
+def _own(tuning: Tuning, every: Sequence[Run]) -> Tuning:
+    """The arms of it that runs of the section were tried for."""
+    ids = {run.status.get("run_id") for run in every}
+    return replace(
+        tuning, arms=[a for a in tuning.arms if any(t.run_id in ids for c in a.candidates for t in c.trials)]
+    )
 
 
 def _merged(found: Sequence[Tuning], runs: Sequence[Run]) -> Tuning | None:

@@ -305,3 +305,19 @@ def test_a_path_that_cannot_be_judged_is_one_line(
     error = capsys.readouterr().err
     assert (stopped.value.code, error.count("\n")) == (2, 1)
     assert says in error
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--jason"], "jepa_lab: unrecognized arguments: --jason\n"),
+        (["--seeds", "3"], "jepa_lab: --seeds belongs to --investigate\n"),
+        (["--investigate", "--max-runs", "0"], "jepa_lab: argument --max-runs: 0: a whole number above 0\n"),
+    ],
+)
+def test_a_mistyped_option_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], said: str
+) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        diagnose.main([str(tmp_path), *words])
+    assert (stopped.value.code, capsys.readouterr().err) == (2, said)

@@ -15,7 +15,7 @@ from omegaconf import DictConfig
 from jepa_lab.config import ArcConfig, Config
 from jepa_lab.config.check import nearest
 from jepa_lab.config.ranges import one_of
-from jepa_lab.config.schema import CHOOSING, CHOOSING_OF_ARC, TuningConfig
+from jepa_lab.config.sweep import CHOOSING, CHOOSING_OF_ARC, TuningConfig
 from jepa_lab.errors import UserError
 from jepa_lab.help import conf_dir, folder_of, options_of
 from jepa_lab.sweep.jobs import SweepEnded, check_jobs, plan_jobs

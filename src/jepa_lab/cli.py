@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import time
 from pathlib import Path
@@ -66,7 +67,7 @@ def main(argv: list[str] | None = None) -> None:
 
 def native_words(args: list[str]) -> list[str]:
     """The command's words in today's spelling: older flag names translated, each with a line, flags to the front (Hydra
-    wants them together), `experiment=x` as `+experiment=x`. UserError for flags that contradict each other."""
+    wants them together), `experiment=x` as `+experiment=x`. UserError for words that contradict each other."""
     from jepa_lab.config.old_names import translate
     from jepa_lab.sweep.comparison_words import words_for_comparison
 
@@ -75,8 +76,22 @@ def native_words(args: list[str]) -> list[str]:
     for line in lines:
         print(f"jepa_lab: {line}", file=sys.stderr)
     words = [f"+{a}" if a.startswith("experiment=") else a for a in words]
+    _check_stacked(words)
     words = words_for_comparison(words)
     return flags + (_of_every_job(words) if flags else words)
+
+
+def _check_stacked(words: list[str]) -> None:
+    """UserError for arms stacked with themselves, or with none: of aux=[vicreg,vicreg] Hydra would keep one."""
+    for listed in (part for word in words if word.startswith("aux=") for part in re.findall(r"\[([^\]]*)\]", word)):
+        arms = [name.strip() for name in listed.split(",")]
+        twice = next((name for name in arms if arms.count(name) > 1), None)
+        if twice is not None:
+            raise UserError(f"aux=[{listed}]: {twice} is given twice; its keys are aux.{twice}.weight and the like")
+        if "none" in arms and len(arms) > 1:
+            raise UserError(
+                f"aux=[{listed}]: none is no loss that could be stacked; leave it out, or sweep aux=none,..."
+            )
 
 
 def _of_every_job(words: list[str]) -> list[str]:

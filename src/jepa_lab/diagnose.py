@@ -10,14 +10,34 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from jepa_lab.arguments import Parser
 from jepa_lab.errors import UserError
 from jepa_lab.pipes import reader_may_leave
+
+OF_INVESTIGATION = ("max_runs", "max_hours", "seeds", "epochs", "out")  # options without effect otherwise
 
 
 def main(argv: list[str] | None = None) -> None:
     """Diagnoses what `argv` names; exit code 2 with one line for what cannot be judged."""
-    parser = argparse.ArgumentParser(
+    try:
+        args = _parser().parse_args(argv)
+        if args.investigate:
+            raise SystemExit(_investigate(args))
+        lone = next((name for name in OF_INVESTIGATION if getattr(args, name) is not None), None)
+        if lone is not None:
+            raise UserError(f"--{lone.replace('_', '-')} belongs to --investigate")
+        text, content = _features(args.path, args.rules) if _is_file(args.path) else _run(args.path, args.rules)
+    except UserError as error:
+        print(f"jepa_lab: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+    with reader_may_leave():
+        print(json.dumps(content, indent=2, allow_nan=False) if args.json else text)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = Parser(
         prog="python -m jepa_lab.diagnose",
+        allow_abbrev=False,
         description="Says of a run (finished, running or killed) whether it collapsed, since when, on which evidence "
         "and what to try next; writes RUN_DIR/diagnosis.json. Of an .npz with z (n, d) or (n, v, d), and perhaps "
         "labels (n,) and codes, it judges the features.",
@@ -38,20 +58,7 @@ def main(argv: list[str] | None = None) -> None:
     of.add_argument("--seeds", type=_above_0(int), metavar="K", help="make every run K times; what most show holds (1)")
     of.add_argument("--epochs", type=_above_0(int), metavar="N", help="of every run; as the failing run by default")
     of.add_argument("--out", type=Path, metavar="FOLDER", help="where to write; the run's folder by default")
-    args = parser.parse_args(argv)
-    if args.investigate:
-        raise SystemExit(_investigate(args))
-    limits = ("max_runs", "max_hours", "seeds", "epochs", "out")
-    lone = next((name for name in limits if getattr(args, name) is not None), None)
-    if lone is not None:
-        parser.error(f"--{lone.replace('_', '-')} belongs to --investigate")
-    try:
-        text, content = _features(args.path, args.rules) if _is_file(args.path) else _run(args.path, args.rules)
-    except UserError as error:
-        print(f"jepa_lab: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
-    with reader_may_leave():
-        print(json.dumps(content, indent=2, allow_nan=False) if args.json else text)
+    return parser
 
 
 def _above_0(kind: Callable[[str], float]) -> Callable[[str], float]:
@@ -70,7 +77,7 @@ def _above_0(kind: Callable[[str], float]) -> Callable[[str], float]:
 
 
 def _investigate(args: argparse.Namespace) -> int:
-    """The exit code of an investigation: 0 answered, 1 not repaired within the limits, 2 bad input, 130 interrupted."""
+    """The exit code of an investigation: 0 answered, 1 not repaired within the limits, 130 interrupted. UserError."""
     from jepa_lab.diagnosis.investigation.investigate import investigate
     from jepa_lab.diagnosis.investigation.runs import Limits
 
@@ -81,9 +88,6 @@ def _investigate(args: argparse.Namespace) -> int:
         outcome = investigate(
             args.path, Limits(args.max_runs, args.max_hours, args.seeds or 1, args.epochs), args.out, say=say
         )
-    except UserError as error:
-        print(f"jepa_lab: {error}", file=sys.stderr)
-        return 2
     except KeyboardInterrupt:
         print("interrupted: the same line goes on", file=sys.stderr)
         return 130

@@ -28,6 +28,7 @@ DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "claims.md"
         ({"contrast": {"control": {"name": "a"}}}, "better_helps: contrast: arm missing"),
         ({"contrast": {"arm": "teacherless_b"}}, "contrast.arm: settings are needed"),
         ({"contrast": {"arm": {"seed": 1}}}, "contrast.arm: seed: seeds have a key of their own"),
+        ({"where": {"aux": {"vicreg": {}}}}, "where: aux: settings are written with dots, as aux.vicreg: ..."),
         ({"test": "ttest"}, "better_helps: test: ttest: unknown; difference | non_inferiority | equivalence"),
         ({"direction": "up"}, "better_helps: direction: up: unknown; above | below"),
         ({"margin": -0.1}, "better_helps: margin: -0.1: must be at least 0"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -123,6 +124,13 @@ def test_a_metric_that_no_run_has_is_refused_with_the_nearest(tmp_path: Path, ru
         verdict(tmp_path, runs, metric="test/probe/class_from_zagg")
 
 
-def test_a_setting_that_does_not_exist_is_refused_with_the_nearest(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"claims: better_helps: loss\.lambda: no such setting.*loss\.lambda_rate"):
-        verdict(tmp_path, [], where={"loss.lambda": 0.1})
+@pytest.mark.parametrize(
+    ("key", "near"), [("loss.lambda", "loss.lambda_rate"), ("aux.vicreg.sim_coef", "aux.vicreg.sim_coeff")]
+)
+def test_a_setting_that_does_not_exist_is_refused_with_the_nearest(tmp_path: Path, key: str, near: str) -> None:
+    with pytest.raises(UserError, match=rf"claims: better_helps: {re.escape(key)}: no such setting.*{re.escape(near)}"):
+        verdict(tmp_path, [], where={key: 0.1})
+
+
+def test_the_keys_of_ones_own_arm_are_not_known_before_a_run_has_them(tmp_path: Path) -> None:
+    assert verdict(tmp_path, [], where={"aux.mine.sharpness": 2.0}).reason.startswith("not yet: ")

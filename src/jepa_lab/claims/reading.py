@@ -161,6 +161,10 @@ def _known(given: Any, keys: Iterable[str], place: str) -> None:
 def _settings(value: Any, place: str) -> dict[str, Any]:
     if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
         raise UserError(f"{place}: settings are needed, as {{dataset.name: digits_rot, loss.lambda_rate: 0.003}}")
+    for key, setting in value.items():
+        if isinstance(setting, dict):
+            inner = next(iter(setting), "key")
+            raise UserError(f"{place}: {key}: settings are written with dots, as {key}.{inner}: ...")
     if "seed" in value:
         raise UserError(f"{place}: seed: seeds have a key of their own, as seeds: range(0,8)")
     return value

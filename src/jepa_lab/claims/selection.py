@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from jepa_lab.claims.claim import Claim, Settings
-from jepa_lab.claims.settings import default_of, schema_keys
+from jepa_lab.claims.settings import arm_keys, default_of, schema_keys
 from jepa_lab.errors import UserError
 from jepa_lab.ledger.identity import IGNORED
 from jepa_lab.ledger.run_dir import state_of
@@ -199,10 +199,12 @@ def _plain(value: Any) -> Any:
 
 def check_settings(claim: Claim, runs: Iterable[Run]) -> None:
     """UserError for a setting that neither a study's configuration nor a run has; names the nearest."""
-    known = {"experiment", *DERIVED, *schema_keys()}
+    arms = arm_keys()
+    known = {"experiment", *DERIVED, *schema_keys(), *(f"aux.{arm}.{key}" for arm in arms for key in arms[arm])}
     wanted = [key for _, settings in claim.sides() for key in settings]
     for key in dict.fromkeys([*wanted, *claim.over]):
-        if key in known or key.startswith("aux.") or any(_has(run.config, key) for run in runs):
+        of_own_arm = key.startswith("aux.") and key.split(".")[1] not in arms and key.count(".") == 2
+        if key in known or of_own_arm or any(_has(run.config, key) for run in runs):
             continue
         near = difflib.get_close_matches(key, sorted(known), 3, 0.5)
         raise UserError(f"{claim.place}: {key}: no such setting; nearest: {', '.join(near) or 'none'}")

@@ -9,6 +9,8 @@ from collections.abc import Iterable, Iterator
 from functools import cache
 from typing import Any
 
+import yaml
+
 
 @cache
 def schema_keys() -> frozenset[str]:
@@ -26,6 +28,16 @@ def _keys(schema: Any, prefix: str) -> Iterator[str]:
         for inner in (hints[one.name], *typing.get_args(hints[one.name])):
             if dataclasses.is_dataclass(inner):
                 yield from _keys(inner, f"{prefix}{one.name}.")
+
+
+@cache
+def arm_keys() -> dict[str, frozenset[str]]:
+    """{arm of conf/: the keys that it has}."""
+    from jepa_lab.help import conf_dir, folder_of
+
+    files = folder_of(conf_dir(), "aux").glob("*.yaml")
+    contents = {path.stem: yaml.safe_load(path.read_text(encoding="utf-8")) for path in files}
+    return {name: frozenset(content) for name, content in contents.items() if content}
 
 
 def default_of(study: str, key: str) -> Any:

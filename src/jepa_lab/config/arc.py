@@ -13,7 +13,6 @@ from jepa_lab.config.arc_model import ArcModelConfig, VQConfig
 from jepa_lab.config.gates import GatesConfig
 from jepa_lab.config.ranges import at_least, one_of
 from jepa_lab.config.schema import (
-    CHOOSING_OF_ARC,
     DiagnosisConfig,
     HardwareConfig,
     LoggerConfig,
@@ -21,10 +20,10 @@ from jepa_lab.config.schema import (
     NamedConfig,
     OptimConfig,
     PrecisionConfig,
-    SweepConfig,
     TargetConfig,
     validate_run,
 )
+from jepa_lab.config.sweep import CHOOSING_OF_ARC, SweepConfig
 
 
 @dataclass

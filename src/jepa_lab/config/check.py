@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 from dataclasses import fields
 from typing import Any, TypeVar
 
@@ -24,6 +25,12 @@ STUDIES: dict[str, type[ToyConfig] | type[ArcConfig]] = {"linear_byol": ToyConfi
 NO_GROUP = {  # what a study says of a group that it leaves empty
     "linear_byol": "the linear BYOL toy has no such group; its keys are top-level (--cfg job)",
     "arc": "the ARC JEPA has no such group",
+}
+
+EXPECTED = {  # by what omegaconf says of a value of another type
+    r"Value '(.*)' of type '.*' could not be converted to Integer": "a whole number",
+    r"Value '(.*)' of type '.*' could not be converted to Float": "a number",
+    r"Value '(.*)' is not a valid bool": "true or false",
 }
 
 
@@ -132,6 +139,9 @@ def describe(error: OmegaConfBaseException) -> str:
     text = str(error).split("\n", 1)[0].strip()
     if "is not a ListConfig" in text:
         return f"{key}: expected a list, as in {key}=[1,2]"
+    for pattern, expected in EXPECTED.items():
+        if key and (found := re.match(pattern, text)):
+            return f"{key}={found[1]}: expected {expected}"
     return f"{key}: {text}" if key and key not in text else text
 
 

@@ -9,7 +9,8 @@ from typing import Any
 from omegaconf import MISSING
 
 from jepa_lab.config.ranges import at_least, one_of, unset
-from jepa_lab.config.schema import HardwareConfig, SweepConfig
+from jepa_lab.config.schema import HardwareConfig
+from jepa_lab.config.sweep import SweepConfig
 
 LARGEST = 1e50  # of a variance or a standard deviation: squared, and times others, it stays finite
 SMALLEST_TAU = 1e-10  # float64 holds 1 - tau to 1e-16

@@ -1,0 +1,61 @@
+"""The keys `sweep`: what is made of the jobs of a sweep, and how a comparison chooses its weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from jepa_lab.config.ranges import at_least, one_of, unset
+
+PROBES = ("class_from_z_agg", "class_from_z", "action_from_z", "action_from_z_agg", "relative_action_from_z",
+          "view_from_z_agg")  # fmt: skip
+CHOOSING = [  # what may choose best.ckpt: higher is better
+    "auto",
+    *(f"val/probe/{name}" for name in PROBES),
+    *(f"val/{name}" for name in ("skill", "action_gain", "copy_gain")),
+    *(f"val/{tap}/{name}" for tap in ("z", "z_agg") for name in ("effective_rank", "rankme")),
+]
+CHOOSING_OF_ARC = ["auto", "val/skill", "val/retrieval/mrr", "val/retrieval/top1", "val/z_agg/effective_rank"]
+
+
+@dataclass
+class TuningConfig:
+    """How aux_comparison chooses the weight of every arm, on validation."""
+
+    weights: int = 5  # tried for every arm, log-spaced around its own
+    span: float = 10000.0  # the largest over the smallest
+    seeds: list[int] = field(default_factory=lambda: [1000, 1001])  # reported nowhere
+    metric: str = "val/probe/class_from_z_agg"  # its last value; the same on test is reported
+
+    def validate(self) -> None:
+        at_least("sweep.tuning.weights", self.weights, 1)
+        at_least("sweep.tuning.span", self.span, 1.0, exclusive=True)
+        if not self.seeds:
+            raise ValueError("sweep.tuning.seeds=[]: one seed or more to choose the weights with, as [1000,1001]")
+        known = [*CHOOSING[1:], *(key for key in CHOOSING_OF_ARC[1:] if key not in CHOOSING)]
+        one_of("sweep.tuning.metric", self.metric, known)  # which of them a study has, aux_comparison asks
+
+
+@dataclass
+class SweepConfig:
+    fail_fast: bool = False
+    control: str | None = None  # name of an experiment, or settings as key=value key=value
+    report: str | None = None  # views_grid, aux_comparison: what is made of the sweep's runs at its end
+    results: str = "comparison_results"  # the folder that aux_comparison writes
+    references: list[str] = field(default_factory=list)  # of aux_comparison: random_init, supervised, beside the arms
+    objective: str | None = None  # the metric that a searching sweeper is told; null: the one that chooses best.ckpt
+    tuning: TuningConfig = field(default_factory=TuningConfig)
+
+    def validate(self) -> None:
+        one_of("sweep.report", self.report, [None, "views_grid", "aux_comparison"])
+        for name in self.references:
+            one_of("sweep.references", name, ["random_init", "supervised"])
+        if self.references and self.report != "aux_comparison":
+            unset(
+                "sweep.references", ",".join(self.references), "only a comparison has them, +experiment=aux_comparison"
+            )
+        if self.objective is not None and not self.objective.startswith("val/"):
+            raise ValueError(
+                f"sweep.objective={self.objective}: a search chooses on validation, as val/probe/class_from_z_agg; "
+                "evaluate what it found on test once, afterwards"
+            )
+        self.tuning.validate()
