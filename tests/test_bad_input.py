@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from jepa_lab import cli
-
+Command = Callable[..., tuple[int, str, str]]
 B = "+experiment=teacherless_b"
 NPZ, FOLDER = [B, "dataset=npz"], [B, "dataset=folder"]
 BAD = [
@@ -160,34 +159,18 @@ def bad_files(tmp_path: Path) -> Path:
     return folder
 
 
-def run(words: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
-    before = sys.argv
-    try:
-        cli.main(words)
-        code = 0
-    except SystemExit as end:
-        code = int(end.code or 0)
-    finally:
-        sys.argv = before
-    return code, capsys.readouterr().err
-
-
 def contents(folder: Path) -> dict[Path, bytes]:
     return {p: p.read_bytes() for p in folder.rglob("*") if p.is_file() and p.name != "multirun.yaml"}
 
 
 @pytest.mark.parametrize(("words", "line"), BAD, ids=[" ".join(words) or "nothing" for words, _ in BAD])
 def test_a_mistake_gets_one_line_and_code_2_and_leaves_everything_as_it_was(
-    words: list[str],
-    line: str,
-    capsys: pytest.CaptureFixture[str],
-    bad_files: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    words: list[str], line: str, command: Command, bad_files: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(bad_files)
     monkeypatch.setattr("jepa_lab.run._watched", lambda session: pytest.fail("was not refused"))
     before = contents(bad_files)
-    code, err = run(words, capsys)
+    code, _, err = command(*words)
     assert code == 2, err
     own = [text for text in err.strip().splitlines() if " is now " not in text]  # translated flags have their own line
     assert len(own) == 1, err
@@ -202,11 +185,11 @@ def test_there_are_enough_of_them() -> None:
 
 @pytest.mark.parametrize("flags", [[], ["-m"]], ids=["run", "sweep"])
 def test_a_runs_dir_that_is_a_file_or_cannot_be_made_gets_one_line(
-    flags: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path
+    flags: list[str], command: Command, tmp_path: Path
 ) -> None:
     (tmp_path / "runs").write_text("mine")
     for place in (tmp_path / "runs", "/proc/nowhere"):
-        code, err = run([*flags, B, "tier=smoke", f"runs_dir={place}"], capsys)
+        code, _, err = command(*flags, B, "tier=smoke", f"runs_dir={place}")
         assert (code, len(err.strip().splitlines())) == (2, 1), err
         assert str(place) in err
     assert (tmp_path / "runs").read_text() == "mine"

@@ -1,4 +1,4 @@
-"""The command line as a user meets it; every case runs in this process, through cli.main."""
+"""The command line before anything heavy: its help, and what it refuses without importing torch."""
 
 import subprocess
 import sys
@@ -6,21 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from jepa_lab import cli
 from jepa_lab.help import conf_dir, first_comment, folder_of, groups_of, help_text, options_of
-
-
-def run(argv: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
-    before = sys.argv
-    try:
-        cli.main(argv)
-        code = 0
-    except SystemExit as error:
-        code = int(error.code or 0)
-    finally:
-        sys.argv = before
-    out, err = capsys.readouterr()
-    return code, out, err
 
 
 def test_help_names_every_experiment_and_option_with_its_line() -> None:

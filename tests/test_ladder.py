@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,17 +19,9 @@ Command = Callable[..., tuple[int, str]]
 
 
 @pytest.fixture
-def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
-    monkeypatch.chdir(tmp_path)
-
+def command(command: Callable[..., tuple[int, str, str]]) -> Command:
     def run(*words: str, main: Callable[[list[str]], None] = cli.main) -> tuple[int, str]:
-        monkeypatch.setattr(sys, "argv", ["jepa_lab"])
-        code = 0
-        try:
-            main([*SMALL, *words])
-        except SystemExit as end:
-            code = int(end.code or 0)
-        out, err = capsys.readouterr()
+        code, out, err = command(*SMALL, *words, main=main)
         return code, out + err
 
     return run

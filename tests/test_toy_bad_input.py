@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from jepa_lab import cli
 from jepa_lab.errors import UserError
 from toy_configs import configure
 
@@ -127,14 +126,11 @@ def test_a_mistake_is_refused_in_one_line_that_names_it(experiment: str, words: 
 
 @pytest.mark.parametrize(("words", "line"), COMMANDS, ids=[" ".join(words) for words, _ in COMMANDS])
 def test_on_the_command_line_it_ends_with_code_2_and_nothing_written(
-    words: list[str], line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    words: list[str], line: str, tmp_path: Path, command: Callable[..., tuple[int, str, str]]
 ) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", ["jepa_lab"])
-    with pytest.raises(SystemExit) as end:
-        cli.main(["+experiment=linear_byol", "epochs=2", "figures=false", *words])
-    assert end.value.code == 2
-    (own,) = capsys.readouterr().err.strip().splitlines()
+    code, _, err = command("+experiment=linear_byol", "epochs=2", "figures=false", *words)
+    assert code == 2
+    (own,) = err.strip().splitlines()
     assert own.startswith("jepa_lab: ")
     assert line in own
     assert not [path for path in tmp_path.rglob("*") if path.is_file() and path.name != "multirun.yaml"]

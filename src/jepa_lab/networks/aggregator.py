@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -20,36 +21,19 @@ def sincos_positions(length: int, dim: int) -> Tensor:
     return code
 
 
-class TransformerAggregator(nn.Module):
-    """Tokens (B, M, D) -> z_agg (B, D): a learnable [AGG] token is prepended and read out after the last block.
+class TokenAggregator(nn.Module):
+    """Tokens (B, M, D) -> z_agg (B, D): the [AGG] token is prepended and read out after the last block.
 
-    Without positions (as published) the tokens are a set: only the action embeddings and the zero slot of the last
-    token tell their order, so any M is accepted at any time. `positions` "learned" holds max_views codes, "sincos" is
-    unlimited. Blocks are post-norm (as published) or pre-norm, with ReLU and a feed-forward width of ffn_ratio * D.
+    `agg_token` (1, 1, D): what it is at first; `positions`: "none", "sincos" for any M, or "learned" for max_views.
     """
 
     def __init__(
-        self,
-        dim: int,
-        *,
-        depth: int = 3,
-        heads: int = 4,
-        ffn_ratio: int = 4,
-        dropout: float = 0.1,
-        norm_first: bool = False,
-        positions: str = "none",
-        max_views: int = 32,
+        self, agg_token: Tensor, blocks: Callable[[], nn.Module], depth: int, positions: str, max_views: int
     ) -> None:
         super().__init__()
-        if dim % heads:
-            raise UserError(f"model.heads={heads}: the token width {dim} (encoder + action) is not a multiple of it")
-        self.agg_token = nn.Parameter(torch.zeros(1, 1, dim))
-        self.blocks = nn.ModuleList(
-            nn.TransformerEncoderLayer(
-                dim, heads, ffn_ratio * dim, dropout=dropout, batch_first=True, norm_first=norm_first
-            )
-            for _ in range(depth)
-        )
+        dim = agg_token.shape[-1]
+        self.agg_token = nn.Parameter(agg_token)
+        self.blocks = nn.ModuleList(blocks() for _ in range(depth))
         self.norm = nn.LayerNorm(dim)
         self.positions = positions
         self.position_code = nn.Parameter(torch.randn(1, max_views, dim) * 0.02) if positions == "learned" else None
@@ -66,6 +50,37 @@ class TransformerAggregator(nn.Module):
         for block in self.blocks:
             x = block(x)
         return self.norm(x[:, 0])
+
+
+class TransformerAggregator(TokenAggregator):
+    """The transformer's blocks over a learnable [AGG] token.
+
+    Without positions (as published) the tokens are a set: only the action embeddings and the zero slot of the last
+    token tell their order, so any M is accepted at any time. Blocks are post-norm (as published) or pre-norm, with ReLU
+    and a feed-forward width of ffn_ratio * D.
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        *,
+        depth: int = 3,
+        heads: int = 4,
+        ffn_ratio: int = 4,
+        dropout: float = 0.1,
+        norm_first: bool = False,
+        positions: str = "none",
+        max_views: int = 32,
+    ) -> None:
+        if dim % heads:
+            raise UserError(f"model.heads={heads}: the token width {dim} (encoder + action) is not a multiple of it")
+
+        def block() -> nn.Module:
+            return nn.TransformerEncoderLayer(
+                dim, heads, ffn_ratio * dim, dropout=dropout, batch_first=True, norm_first=norm_first
+            )
+
+        super().__init__(torch.zeros(1, 1, dim), block, depth, positions, max_views)
 
 
 class MeanAggregator(nn.Module):

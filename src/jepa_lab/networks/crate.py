@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from jepa_lab.errors import UserError
-from jepa_lab.networks.aggregator import sincos_positions
+from jepa_lab.networks.aggregator import TokenAggregator
 
 
 class SubspaceAttention(nn.Module):
@@ -68,8 +68,8 @@ class CrateBlock(nn.Module):
         return self.step(self.step_norm(x))
 
 
-class CrateAggregator(nn.Module):
-    """Tokens (B, M, D) -> z_agg (B, D), as TransformerAggregator: an [AGG] token, position codes, blocks, LayerNorm."""
+class CrateAggregator(TokenAggregator):
+    """CRATE blocks over an [AGG] token."""
 
     def __init__(
         self,
@@ -82,26 +82,9 @@ class CrateAggregator(nn.Module):
         positions: str = "sincos",
         max_views: int = 32,
     ) -> None:
-        super().__init__()
         # not zero: the first LayerNorm would multiply its gradient by 300, and clipping would still all others
-        self.agg_token = nn.Parameter(torch.randn(1, 1, dim))
-        self.blocks = nn.ModuleList(CrateBlock(dim, heads, eta, sparsity) for _ in range(depth))
-        self.norm = nn.LayerNorm(dim)
-        self.positions = positions
-        self.position_code = nn.Parameter(torch.randn(1, max_views, dim) * 0.02) if positions == "learned" else None
-
-    def forward(self, tokens: Tensor) -> Tensor:
-        b, m, d = tokens.shape
-        if self.position_code is not None:
-            if m > self.position_code.shape[1]:
-                raise ValueError(f"{m} views, but learned positions for {self.position_code.shape[1]}")
-            tokens = tokens + self.position_code[:, :m]
-        elif self.positions == "sincos":
-            tokens = tokens + sincos_positions(m, d).to(tokens)
-        x = torch.cat([self.agg_token.expand(b, 1, d).to(tokens.dtype), tokens], dim=1)
-        for block in self.blocks:
-            x = block(x)
-        return self.norm(x[:, 0])
+        agg_token = torch.randn(1, 1, dim)
+        super().__init__(agg_token, lambda: CrateBlock(dim, heads, eta, sparsity), depth, positions, max_views)
 
 
 class CratePredictor(nn.Module):
