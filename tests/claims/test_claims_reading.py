@@ -38,6 +38,7 @@ DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "claims.md"
         ({"worst": float("nan")}, "better_helps: worst: nan: a finite number is needed"),
         ({"seeds": []}, "better_helps: seeds: []: one or more are needed, as range(0,8)"),
         ({"seeds": "range(4,4)"}, "better_helps: seeds: []: one or more are needed"),
+        ({"seeds": "range(0,1000000000)"}, "better_helps: seeds: range(0,1000000000): more than 10,000 seeds"),
         ({"seeds": [0, "one"]}, "better_helps: seeds: [0, 'one']: one or more are needed"),
         ({"runs": None}, "better_helps: runs: the lines that make the runs are needed"),
         ({"family": 3}, "better_helps: family: 3: a text is needed"),

@@ -17,6 +17,7 @@ from jepa_lab.claims.statistics import STATISTICS, check_parameters
 from jepa_lab.errors import UserError
 from jepa_lab.help import conf_dir
 
+MOST_SEEDS = 10_000
 TOP = ("about", "defaults", "claims")
 NEEDED = ("id", "statement", "source")
 SHARED = (
@@ -223,7 +224,10 @@ def _margin(given: Mapping[str, Any], place: str) -> float:
 
 def _seeds(value: Any, place: str) -> tuple[int, ...]:
     if isinstance(value, str) and (found := re.fullmatch(r"range\((\d+),\s*(\d+)\)", value.strip())):
-        value = list(range(int(found[1]), int(found[2])))
+        first, end = int(found[1]), int(found[2])
+        if end - first > MOST_SEEDS:
+            raise UserError(f"{place}: seeds: {value}: more than {MOST_SEEDS:,} seeds")
+        value = list(range(first, end))
     if not isinstance(value, list) or not value or not all(type(seed) is int for seed in value):
         raise UserError(f"{place}: seeds: {value}: one or more are needed, as range(0,8) or [0, 1, 2]")
     return tuple(dict.fromkeys(value))
