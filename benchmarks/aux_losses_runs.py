@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,29 +17,45 @@ from jepa_lab.sweep.tuning import Tuning
 
 ACCURACY, SKILL = "test/probe/class_from_z_agg", "test/skill"
 COMMON = ("dataset", "tier", "target", "dataset.epochs", "dataset.train_size")  # equal in all runs of a section
-MOVED = "z_agg"  # where the coding rate acts without being told, and the others when they are
+MOVED, OF_Z_AGG = "z_agg", "coding_rate"  # where losses are moved to, and the one that acts there unasked
 REFERENCES = {"random_init": "random encoder", "supervised": "supervised"}
+
+
+def in_place(name: str, own: Mapping[str, Any]) -> bool:
+    """An arm stands where it stands without being told."""
+    return own.get("site") != MOVED
+
+
+def moved(name: str, own: Mapping[str, Any]) -> bool:
+    """It was moved to the aggregate and is as it was otherwise: SIGReg has no projector, the others have one."""
+    return own.get("site") == MOVED and (own.get("proj_output_dim") is not None or name == "sigreg")
+
+
+def moved_bare(name: str, own: Mapping[str, Any]) -> bool:
+    """It acts on the aggregate without a projector between."""
+    return own.get("site") == MOVED and own.get("proj_output_dim") is None
 
 
 @dataclass(frozen=True)
 class Section:
-    """A comparison of the document: its marks begin with `name`; `dataset` and `metric` are those of its runs; `tap` is
-    the one that all its losses act on, None where each stands in its usual place."""
+    """A comparison of the document: its marks begin with `name`; `dataset` and `metric` are those of its runs, and
+    `arms` holds for all of their losses, but for the coding rate, which has one place of its own, z_agg."""
 
     name: str
     dataset: str
     metric: str
     title: str
-    tap: str | None = None
+    arms: Callable[[str, Mapping[str, Any]], bool] = in_place
 
     def has(self, run: Run) -> bool:
-        """Whether the losses of the run stand where those of this section do."""
-        return all(site == self.tap for site in _sites(run)) if self.tap else MOVED not in _sites(run)
+        """Whether the losses of the run are of this section; a run without any is."""
+        return all(self.arms(name, own) for name, own in (run.config.get("aux") or {}).items() if name != OF_Z_AGG)
 
 
 SECTIONS = [
     Section("digits", "digits_rot", ACCURACY, "digits: class from z_agg"),
-    Section("place", "digits_rot", ACCURACY, "digits, every loss on z_agg: class from z_agg", MOVED),
+    Section("place", "digits_rot", ACCURACY, "digits, losses on z_agg: class from z_agg", moved),
+    Section("bare", "digits_rot", ACCURACY, "digits, losses on z_agg without projector: class from z_agg", moved_bare),
     Section("cifar", "npz cifar10_16.npz", ACCURACY, "CIFAR-10 subset: class from z_agg"),
     Section("arc", "arc", SKILL, "ARC JEPA: skill"),
 ]
@@ -78,8 +94,8 @@ def _of(found: Found, section: Section) -> list[Run]:
     own = [run for run in found.runs if STAGED in str(run.config.get("name"))]
     own = [run for run in own if section.dataset in (dataset_of(run.config), run.config.get("study"))]
     own = [run for run in own if section.has(run)]
-    if section.tap and not any(section.tap in _sites(run) for run in own):
-        return []
+    if section.arms is not in_place and not any(set(run.config.get("aux") or {}) - {OF_Z_AGG} for run in own):
+        return []  # nothing was moved
     settings = [tuple(str(value_or_none(run.config, key)) for key in COMMON) for run in own]
     usual = Counter(settings).most_common(1)
     return [run for run, setting in zip(own, settings, strict=True) if setting == usual[0][0]]
@@ -97,11 +113,6 @@ def _references(found: Found, runs: Sequence[Run]) -> dict[str, list[Run]]:
             if run.config.get("name") == name and tuple(str(value_or_none(run.config, k)) for k in keys) in wanted
         ])
     }  # fmt: skip
-
-
-def _sites(run: Run) -> list[Any]:
-    """Where its losses act; the coding rate has one place of its own, z_agg, in every section."""
-    return [own.get("site") for name, own in (run.config.get("aux") or {}).items() if name != "coding_rate"]
 
 
 def _own(tuning: Tuning, every: Sequence[Run]) -> Tuning:

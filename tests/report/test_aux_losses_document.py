@@ -14,7 +14,7 @@ from comparison_runs import METRIC, STAGED, arm_of, both_stages, make_run  # noq
 from documents import fill  # noqa: E402
 from jepa_lab.sweep.tuning import ArmTuning, Candidate, Trial, Tuning, write_tuning  # noqa: E402
 
-DIGITS, PLACE = SECTIONS[:2]
+DIGITS, PLACE, BARE, CIFAR = SECTIONS[:4]
 
 
 def test_every_table_of_every_section_has_its_mark_in_the_document(tmp_path: Path) -> None:
@@ -43,23 +43,24 @@ def test_runs_of_other_data_are_in_their_own_section(tmp_path: Path) -> None:
     own |= {"dataset.name": "npz", "dataset.source": "npz", "dataset.path": "cifar10_16.npz"}
     for aux, value in {"none": 0.3, "dino": 0.2}.items():
         make_run(runs / "cifar", aux, 0, value, settings={**own, "aux": arm_of(aux), "name": "aux_comparison"})
-    cifar = tables(read(runs, SECTIONS[2]))["cifar-ranking"]
+    cifar = tables(read(runs, CIFAR))["cifar-ranking"]
     assert [line.split(" | ")[1] for line in cifar.splitlines()[2:]] == ["none", "dino"]
     assert "dino" not in tables(read(runs, DIGITS))["digits-ranking"]
 
 
-def test_losses_that_were_moved_to_the_aggregate_are_in_their_own_section(tmp_path: Path) -> None:
+def test_losses_that_were_moved_to_the_aggregate_are_in_sections_of_their_own(tmp_path: Path) -> None:
     runs = both_stages(tmp_path / "runs")
     digits = tables(read(runs, DIGITS))
-    assert read(runs, PLACE).runs == []
-    arm = {"vicreg": {"weight": 3.0, "site": "z_agg"}}
-    own = {**STAGED, "aux": arm}
-    for seed in (0, 1):
-        make_run(runs / "moved", "aux_comparison", seed, 0.9, settings=own, run_id=f"moved-{seed}")
-    assert [row.split(" | ")[1] for row in tables(read(runs, PLACE))["place-ranking"].splitlines()[2:]] == [
-        "vicreg",
-        "none",
-    ]
+    assert read(runs, PLACE).runs == read(runs, BARE).runs == []
+    for width in (256, None):
+        arm = {"vicreg": {"weight": 3.0, "site": "z_agg", "proj_output_dim": width}}
+        for seed in (0, 1):
+            value = 0.9 if width else 0.7
+            own = {**STAGED, "aux": arm}
+            make_run(runs / f"at{width}", "aux_comparison", seed, value, settings=own, run_id=f"{width}-{seed}")
+    for section, order in ((PLACE, ["vicreg", "none"]), (BARE, ["none", "vicreg"])):
+        rows = tables(read(runs, section))[f"{section.name}-ranking"].splitlines()[2:]
+        assert [row.split(" | ")[1] for row in rows] == order
     assert tables(read(runs, DIGITS)) == digits
 
 
