@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 import torch
@@ -167,6 +168,19 @@ def test_the_same_line_again_reuses_the_choice_and_trains_nothing(
     assert len(list((folder).glob("comparison_results*"))) == 1
 
 
+def test_results_that_cannot_be_written_at_the_end_are_no_success(
+    whole: Whole, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, _, _ = whole
+    monkeypatch.chdir(folder)
+    full = MagicMock(side_effect=OSError("full"))
+    monkeypatch.setattr("jepa_lab.report.comparison_report.write_json", full)
+    code, out, err = command(*LINE, "seed=0,1")
+    last = err.splitlines()[-1]
+    assert (code, last) == (2, "jepa_lab: sweep.results comparison_results: cannot write comparison_results (full)")
+    assert "4 jobs: 4 skipped" in out
+
+
 def test_a_comparison_of_something_else_is_written_beside_it(
     whole: Whole, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -264,6 +278,10 @@ def test_where_the_first_stage_runs_out_of_time_the_second_waits(
     (["aux=none,vicreg", "aux.vicrg.weight=1"], "aux.vicrg.weight: no such key; did you mean 'vicreg'?"),
     (["aux=none,vicreg", "aux.vicreg.eps=1e-4,1e-3"], "give aux.vicreg.eps one value"),
     (["aux=none,[vicreg,sigreg]", "aux.sigreg.weight=0"], "aux.sigreg.weight=0: must be above 0"),
+    (["aux=none,[]"], "aux=none,[]: none and [] are one arm"),
+    (["aux=[vicreg,sigreg],['sigreg',vicreg]"], "['sigreg',vicreg] are one arm"),
+    (["sweep.results=/dev/null"], "sweep.results /dev/null: a file is there, a folder is needed"),
+    (["sweep.results=/dev/null/x"], "sweep.results /dev/null/x: /dev/null is a file, a folder is needed"),
 ])  # fmt: skip
 def test_bad_input_is_one_line_before_anything_is_trained(
     words: list[str], says: str, command: Command, tmp_path: Path

@@ -188,6 +188,7 @@ def test_the_command_of_a_run_makes_the_same_run(make_config: Callable[..., Conf
         assert run_id(found, "data") == run_id(config, "data"), line
         assert found["runs_dir"] == config["runs_dir"]
     assert command_lines([{"name": "of_nobody", "seed": 0}]) == [""]
+    assert command_lines([{**configs[0], "aux": {"of_their_own": {"weight": 1.0}}}]) == [""]
 
 
 def test_the_command_of_a_run_of_an_experiment_that_sweeps_by_itself_asks_for_one_run(

@@ -56,7 +56,7 @@ BAD = [
     (GRID, ["seeds=[]"], "seed and seeds are both empty"),
     (GRID, ["seeds=[1,1]"], "a value is there twice"),
     (GRID, ["seeds=[-3]"], "seeds=-3"),
-    (GRID, ["seeds=3"], "seeds: expected a list, as in seeds=[1,2]"),
+    (GRID, ["seeds=3"], "seeds: expected a list, as in seeds=[...]"),
     (GRID, ["batch_sizes=[]"], "batch_size and batch_sizes are both empty"),
     (GRID, ["batch_sizes=[0]"], "batch_sizes=0"),
     (ONE, ["batch_size=0"], "batch_size=0"),

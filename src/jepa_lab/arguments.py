@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import argparse
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from jepa_lab.errors import UserError
 
 
 class Parser(argparse.ArgumentParser):
-    """One whose errors are UserErrors: one line, without the usage."""
+    """One whose errors are UserErrors: one line, without the usage; no option may be shortened."""
+
+    def __init__(self, **given: Any) -> None:
+        super().__init__(allow_abbrev=False, **given)
 
     def error(self, message: str) -> NoReturn:
         raise UserError(message)

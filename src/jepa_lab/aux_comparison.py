@@ -99,6 +99,9 @@ def read_line(overrides: Sequence[Override]) -> Line:
         raise UserError(f"{latest['seed'].input_line}: no seed to report; give one or more, as seed=range(0,8)")
     if not arms:
         raise UserError(f"{latest['aux'].input_line}: no arm to compare; give one or more, as aux=none,vicreg")
+    alike = [(a, b) for i, b in enumerate(arms) for a in arms[:i] if _acting(a) == _acting(b)]
+    if alike:
+        raise UserError(f"aux={','.join(arms)}: {alike[0][0]} and {alike[0][1]} are one arm; leave one of them out")
     try:
         numbers = [int(seed) for seed in seeds]
     except ValueError:
@@ -115,6 +118,11 @@ def members(arm: str) -> list[str]:
     return [name.strip() for name in arm.strip("[]").split(",")]
 
 
+def _acting(arm: str) -> frozenset[str]:
+    """The losses of an arm, whatever their order and quotes."""
+    return frozenset(name.strip("'\"") for name in members(arm)) - {"", "none"}
+
+
 def _of_an_arm(key: str, value: str, arms: Sequence[str]) -> tuple[str, str]:
     """(arm, word) of a key as aux.vicreg.eps. UserError for an arm that is not compared."""
     name = key.split(".")[1]
@@ -127,6 +135,8 @@ def _of_an_arm(key: str, value: str, arms: Sequence[str]) -> tuple[str, str]:
 
 def plan_stages(line: Line, master: DictConfig, compose: Compose) -> Stages:
     """All jobs, composed and checked before the first starts. UserError for what cannot be compared."""
+    from jepa_lab.report.comparison_report import require_folder  # here: it imports numpy
+
     jobs = compose([line.job(arm, line.seeds[0]) for arm in line.arms])
     for job in jobs:
         rate = job.loss.get("lambda_rate")
@@ -143,6 +153,7 @@ def plan_stages(line: Line, master: DictConfig, compose: Compose) -> Stages:
             "on a seed that is reported"
         )
     _require_metric(configs[0], settings.metric)
+    require_folder(Path(master.sweep.results), "sweep.results")
     arms = [
         _untried(text, {f"aux.{name}.weight": options.weight for name, options in config.aux.items()}, settings)
         for text, config in zip(line.arms, configs, strict=True)

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import os
-import re
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import hydra
+import yaml
 from hydra.errors import CompactHydraException, HydraException
 from omegaconf.errors import OmegaConfBaseException
 
 from jepa_lab import job
+from jepa_lab.arm_words import check_stacked
 from jepa_lab.errors import UserError
 from jepa_lab.help import conf_dir, folder_of, groups_of, options_of
 from jepa_lab.job import one_job
@@ -48,6 +49,8 @@ def main(argv: list[str] | None = None) -> None:
         _fail(str(error))
     except (CompactHydraException, HydraException, OmegaConfBaseException) as error:
         _fail(one_line(error))
+    except yaml.YAMLError as error:  # of an option in a folder of the user's own
+        _fail(" ".join(str(error).split()))
     except ValueError as error:
         if job.codes:
             raise
@@ -76,22 +79,9 @@ def native_words(args: list[str]) -> list[str]:
     for line in lines:
         print(f"jepa_lab: {line}", file=sys.stderr)
     words = [f"+{a}" if a.startswith("experiment=") else a for a in words]
-    _check_stacked(words)
+    check_stacked(words)
     words = words_for_comparison(words)
     return flags + (_of_every_job(words) if flags else words)
-
-
-def _check_stacked(words: list[str]) -> None:
-    """UserError for arms stacked with themselves, or with none: of aux=[vicreg,vicreg] Hydra would keep one."""
-    for listed in (part for word in words if word.startswith("aux=") for part in re.findall(r"\[([^\]]*)\]", word)):
-        arms = [name.strip() for name in listed.split(",")]
-        twice = next((name for name in arms if arms.count(name) > 1), None)
-        if twice is not None:
-            raise UserError(f"aux=[{listed}]: {twice} is given twice; its keys are aux.{twice}.weight and the like")
-        if "none" in arms and len(arms) > 1:
-            raise UserError(
-                f"aux=[{listed}]: none is no loss that could be stacked; leave it out, or sweep aux=none,..."
-            )
 
 
 def _of_every_job(words: list[str]) -> list[str]:
@@ -118,8 +108,13 @@ def _show_sweep(sweep_dir: Path) -> list[int]:
     if Begin.report == "aux_comparison":
         from jepa_lab.report.aux_comparison import aux_comparison
 
-        print(aux_comparison(records, sweep_dir, Begin.results), flush=True)
-        return [r.code for r in records]
+        codes = [r.code for r in records]
+        try:
+            print(aux_comparison(records, sweep_dir, Begin.results), flush=True)
+        except UserError as error:
+            print(f"jepa_lab: {error}", file=sys.stderr)
+            codes.append(2)
+        return codes
     runs = list(dict.fromkeys(Path(r.run_dir) for r in records if r.run_dir))
     comparison = compare(runs)
     if comparison.rows:

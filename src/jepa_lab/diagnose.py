@@ -37,7 +37,6 @@ def main(argv: list[str] | None = None) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(
         prog="python -m jepa_lab.diagnose",
-        allow_abbrev=False,
         description="Says of a run (finished, running or killed) whether it collapsed, since when, on which evidence "
         "and what to try next; writes RUN_DIR/diagnosis.json. Of an .npz with z (n, d) or (n, v, d), and perhaps "
         "labels (n,) and codes, it judges the features.",

@@ -28,7 +28,6 @@ def main(argv: list[str] | None = None) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(
         prog="python -m jepa_lab.heatmaps",
-        allow_abbrev=False,
         description="Draws the runs of the linear BYOL toy below RUNS_DIR: maps over tau and alpha for each batch size "
         "with spread over seeds, diverged cells and theory, slices, singular values; and their numbers as CSV.",
     )

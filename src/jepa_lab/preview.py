@@ -43,6 +43,7 @@ def draw_preview(words: list[str], rows: int = 6, out: Path | None = None) -> Pa
     from omegaconf.errors import OmegaConfBaseException
 
     from jepa_lab import cli
+    from jepa_lab.arm_words import check_stacked
     from jepa_lab.build import build_views
     from jepa_lab.config import ArcConfig, ToyConfig, check_any
     from jepa_lab.help import conf_dir
@@ -50,6 +51,7 @@ def draw_preview(words: list[str], rows: int = 6, out: Path | None = None) -> Pa
     from jepa_lab.report.figures import save, views_figure
     from jepa_lab.report.outcome import example_views
 
+    check_stacked(words)
     named = any(word.lstrip("+").startswith("experiment=") for word in words)
     words = [f"+{w}" if w.startswith("experiment=") else w for w in words]
     try:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from claim_files import NOISE, six_seeds, verdict
+from claim_files import NOISE, claim, six_seeds, verdict, verdicts
 
 from comparison_runs import METRIC, make_run
 from jepa_lab.errors import UserError
@@ -133,4 +133,9 @@ def test_a_setting_that_does_not_exist_is_refused_with_the_nearest(tmp_path: Pat
 
 
 def test_the_keys_of_ones_own_arm_are_not_known_before_a_run_has_them(tmp_path: Path) -> None:
-    assert verdict(tmp_path, [], where={"aux.mine.sharpness": 2.0}).reason.startswith("not yet: ")
+    runs = "-m +experiment=better aux=mine"
+    (found,) = verdicts(tmp_path, [], claim(where={"aux.mine.sharpness": 2.0}, runs=runs))
+    assert found.reason.startswith("not yet: ")
+    for key in ("aux.mne.sharpness", "aux.mine", "aux.none.weight"):
+        with pytest.raises(UserError, match=f"better_helps: {re.escape(key)}: no such setting"):
+            verdicts(tmp_path, [], claim(where={key: 2.0}, runs=runs))

@@ -37,7 +37,6 @@ def main(argv: list[str] | None = None) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(
         prog="python -m jepa_lab.claims",
-        allow_abbrev=False,
         description="Judges claims (claims/*.yaml unless files are named) from finished runs, after running those that "
         "are missing. docs/claims.md has the format and the rules.",
     )
@@ -59,6 +58,10 @@ def _work(args: argparse.Namespace) -> list[str]:
 
     if args.out is not None and args.out.suffix not in (".md", ".json"):
         raise UserError(f"--out {args.out}: must end in .md or .json")
+    if args.list and (args.judge or args.out is not None or args.fill is not None):
+        raise UserError("--list tells and writes nothing; leave out --judge, --out and --fill")
+    if args.fill is not None and not args.fill.is_dir():
+        raise UserError(f"--fill {args.fill}: no such folder")
     claims = read_claims(args.files)
     folders = args.runs_dir or [Path("runs")]
     runs, notes = _runs(folders, must_exist=args.judge)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -203,11 +204,18 @@ def check_settings(claim: Claim, runs: Iterable[Run]) -> None:
     known = {"experiment", *DERIVED, *schema_keys(), *(f"aux.{arm}.{key}" for arm in arms for key in arms[arm])}
     wanted = [key for _, settings in claim.sides() for key in settings]
     for key in dict.fromkeys([*wanted, *claim.over]):
-        of_own_arm = key.startswith("aux.") and key.split(".")[1] not in arms and key.count(".") == 2
-        if key in known or of_own_arm or any(_has(run.config, key) for run in runs):
+        if key in known or _of_own_arm(key, claim) or any(_has(run.config, key) for run in runs):
             continue
         near = difflib.get_close_matches(key, sorted(known), 3, 0.5)
         raise UserError(f"{claim.place}: {key}: no such setting; nearest: {', '.join(near) or 'none'}")
+
+
+def _of_own_arm(key: str, claim: Claim) -> bool:
+    """Whether it is of a loss that is not of conf/, and that a line of the claim's runs names."""
+    group, _, rest = key.partition(".")
+    arm, _, inner = rest.partition(".")
+    named = any(re.search(rf"\b{re.escape(arm)}\b", line) for line in claim.runs)
+    return group == "aux" and bool(inner) and arm not in arm_keys() and arm != "none" and named
 
 
 def _has(config: Mapping[str, Any], key: str) -> bool:

@@ -89,6 +89,9 @@ def _class(key: str, path: Any) -> type[AuxOptions]:
         found = getattr(importlib.import_module(module), name, None)
     except ImportError as error:
         raise ValueError(f"{key}._target_={path}: {error}") from error
+    except Exception as error:  # whatever the user's own file does when it is read
+        told = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no reason given'}"
+        raise ValueError(f"{key}._target_={path}: {module} cannot be imported: {told}") from error
     if not (isinstance(found, type) and issubclass(found, AuxOptions)):
         raise ValueError(f"{key}._target_={path}: no class of options (a dataclass on jepa_lab.auxiliary.AuxOptions)")
     return found

@@ -8,7 +8,7 @@ import re
 from dataclasses import fields
 from typing import Any, TypeVar
 
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
 from jepa_lab.config.arc import ArcConfig
@@ -31,7 +31,16 @@ EXPECTED = {  # by what omegaconf says of a value of another type
     r"Value '(.*)' of type '.*' could not be converted to Integer": "a whole number",
     r"Value '(.*)' of type '.*' could not be converted to Float": "a number",
     r"Value '(.*)' is not a valid bool": "true or false",
+    r"Cannot convert '.*' to string: '(.*)'": "a text",
+    r"Incompatible value '(None)' for field of type 'int'": "a whole number",
+    r"Incompatible value '(None)' for field of type 'float'": "a number",
+    r"Incompatible value '(None)' for field of type 'bool'": "true or false",
+    r"Incompatible value '(None)' for field of type 'str'": "a text",
+    r"Invalid type assigned: (None)Type is not a subclass of int": "a whole number",
+    r"Invalid type assigned: (None)Type is not a subclass of float": "a number",
 }
+IN_YAML = {"None": "null", "True": "true", "False": "false"}
+PLAIN: dict[Any, str] = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
 
 
 def check(cfg: DictConfig | dict[str, Any]) -> Config:
@@ -72,6 +81,7 @@ def _checked(cfg: DictConfig | dict[str, Any], kind: type[C]) -> C:
             _require_mappings(cfg, ARC_GROUPS)
             _require_tier(cfg)
         merged = OmegaConf.merge(OmegaConf.structured(kind), cfg)
+        _refuse_nested(merged, "")
         missing = sorted(OmegaConf.missing_keys(merged))
         if "name" in missing:
             raise UserError("no experiment was named: add one, as in +experiment=teacherless_b (--help lists them)")
@@ -87,6 +97,22 @@ def _checked(cfg: DictConfig | dict[str, Any], kind: type[C]) -> C:
     if config.hardware.threads is None:
         config.hardware.threads = available_cores()
     return config
+
+
+def _refuse_nested(node: Any, key: str) -> None:
+    """UserError for a list in a list of numbers or texts: omegaconf lets it pass."""
+    if not isinstance(node, DictConfig | ListConfig) or node._is_none() or node._is_missing():
+        return
+    if isinstance(node, DictConfig):
+        for name in node:
+            _refuse_nested(node._get_node(name), f"{key}.{name!s}".lstrip("."))
+        return
+    expected = PLAIN.get(node._metadata.element_type)
+    for at in range(len(node)):
+        inner = node._get_node(at)
+        if expected and isinstance(inner, DictConfig | ListConfig):
+            raise UserError(f"{key}[{at}]={inner}: expected {expected}")
+        _refuse_nested(inner, f"{key}[{at}]")
 
 
 def _without_other_studies(cfg: DictConfig, names: set[str]) -> DictConfig:
@@ -137,11 +163,15 @@ def describe(error: OmegaConfBaseException) -> str:
             return f"{group}: {NO_GROUP[study]}"
         return f"{key}: no such key{unselected(key) or nearest(key.rsplit('.', 1)[-1], names)}"
     text = str(error).split("\n", 1)[0].strip()
-    if "is not a ListConfig" in text:
-        return f"{key}: expected a list, as in {key}=[1,2]"
+    if needed := re.match(r"field '(.*)' is not Optional", text):
+        return f"{needed[1]}=null: a value is needed"
+    if found := re.match(r"Merge error: \w+ is not a subclass of \w+\. value: (.*)", text):
+        return f"{found[1]}: one value for a group of keys; name the key, as in sweep.control=..."
+    if "is not a ListConfig" in text or "Cannot merge DictConfig with ListConfig" in text:
+        return f"{key}: expected a list, as in {key}=[...]"
     for pattern, expected in EXPECTED.items():
         if key and (found := re.match(pattern, text)):
-            return f"{key}={found[1]}: expected {expected}"
+            return f"{key}={IN_YAML.get(found[1], found[1])}: expected {expected}"
     return f"{key}: {text}" if key and key not in text else text
 
 
@@ -167,7 +197,10 @@ def nearest(name: str, candidates: list[str]) -> str:
 
 
 def _require_tier(cfg: DictConfig) -> None:
-    tiers = sorted(str(name) for name in cfg.dataset.get("tiers", {}))
+    given = cfg.dataset.get("tiers", {})
+    if not isinstance(given, DictConfig):
+        raise UserError(f"dataset.tiers={given}: expected the budget of each tier, as {{quick: {{epochs: 5}}}}")
+    tiers = sorted(str(name) for name in given)
     if str(cfg.tier.name) not in tiers:
         raise UserError(f"tier={cfg.tier.name}: dataset={cfg.dataset.name} has {', '.join(tiers)}")
 

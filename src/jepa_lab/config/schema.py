@@ -19,6 +19,8 @@ from jepa_lab.config.model import ModelConfig
 from jepa_lab.config.ranges import at_least, one_of, unset, within
 from jepa_lab.config.sweep import CHOOSING, SweepConfig
 
+MOST_SEED = 2**32 - 1  # what numpy takes
+
 
 @dataclass
 class EncoderConfig:
@@ -190,6 +192,8 @@ def validate_run(config: Any) -> None:
         config.optim.warmup = config.optim.warmup_epochs / config.dataset.epochs
     check_experiment_gates(config.experiment_gates)
     at_least("seed", config.seed, 0)
+    if config.seed > MOST_SEED:
+        raise ValueError(f"seed={config.seed}: must be at most {MOST_SEED}")
     at_least("max_wall_s", config.max_wall_s, 0.0, exclusive=True)
     if not config.runs_dir.strip():
         raise ValueError("runs_dir is empty: the folder where runs are kept")

@@ -21,7 +21,7 @@ LEFT_OUT = ("name", "study", "hardware", "logger", "monitor", "on_existing", "sw
 
 
 def arc_words(config: Mapping[str, Any]) -> list[str]:
-    """The overrides that compose to this configuration, not checked; [] if its experiment is unknown here."""
+    """The overrides that compose to this configuration, not checked; [] if its experiment or an arm is unknown here."""
     words = [f"+experiment={config.get('name')}"]
     plain = unchecked(words)
     if plain is None:
@@ -33,9 +33,11 @@ def arc_words(config: Mapping[str, Any]) -> list[str]:
             if tried is not None:
                 words, plain = [*words, f"{group}={option}"], tried
     if list(config.get("aux") or {}) != list(plain.get("aux") or {}):
-        tried = unchecked([*words, aux_word(config)])
-        if tried is not None:
-            words, plain = [*words, aux_word(config)], tried
+        words = [*words, aux_word(config)]
+        tried = unchecked(words)
+        if tried is None:  # a loss of somebody's own: a line without it would make another run
+            return []
+        plain = tried
     for group in NAMELESS:
         words, plain = _nearest(group, words, plain, config)
     derived = plain["target"]["tau"] is None and config.get("target", {}).get("name") == "ema"

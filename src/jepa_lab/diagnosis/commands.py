@@ -106,7 +106,7 @@ def _seeds(words: list[str], config: Mapping[str, Any]) -> list[str]:
 
 
 def own_words(config: Mapping[str, Any]) -> list[str]:
-    """The overrides that compose to this configuration; [] if its experiment is unknown here."""
+    """The overrides that compose to this configuration; [] if its experiment or one of its arms is unknown here."""
     if config.get("study") == "arc":
         exact = arc_words(config)
         return exact if composed(exact) is not None else []
@@ -124,9 +124,11 @@ def own_words(config: Mapping[str, Any]) -> list[str]:
     aux = config.get("aux")
     arms = list(aux) if isinstance(aux, Mapping) else []
     if arms != list(plain.get("aux") or {}):
-        tried = composed([*words, aux_word(config)])
-        if tried is not None:
-            words, plain = [*words, aux_word(config)], tried
+        words = [*words, aux_word(config)]
+        tried = composed(words)
+        if tried is None:  # a loss of somebody's own: a line without it would make another run
+            return []
+        plain = tried
     if value_of(config, "loss.form") not in (None, value_of(plain, "loss.form")):
         words, plain = _loss_group(words, plain, config)
     settled = dict(leaves(plain))

@@ -24,7 +24,6 @@ def main(argv: list[str] | None = None) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(
         prog="python -m jepa_lab.report",
-        allow_abbrev=False,
         description="Compares all runs below RUNS_DIR: arms ranked by a metric, with paired differences to a control. "
         "Writes experiment_comparison_results.json, comparison_summary.txt, report.html and the best weights of every "
         "run below trained_models/.",

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from jepa_lab.errors import UserError
 from jepa_lab.report.comparison import read_run
-from jepa_lab.report.comparison_report import RESULTS, Request, write_found
+from jepa_lab.report.comparison_report import RESULTS, CannotWrite, Request, write_found
 from jepa_lab.report.found import Found
 from jepa_lab.report.paired_text import is_accuracy, number_text
 from jepa_lab.report.ranking_text import metric_name
@@ -19,7 +19,8 @@ from jepa_lab.sweep.tuning import ArmTuning, Candidate, Tuning, read_tuning, wri
 def aux_comparison(records: Sequence[Record], sweep_dir: Path, results: Path) -> str:
     """Writes the report on the second stage's runs, and tuning.json beside it; the summary as text.
 
-    `records`: of all jobs of the sweep. Into `results`, or where that holds another comparison, beside it.
+    `records`: of all jobs of the sweep. Into `results`, or where that holds another comparison, beside it; CannotWrite
+    where neither can be.
     """
     tuning = read_tuning(sweep_dir)
     if tuning is None:
@@ -41,8 +42,10 @@ def aux_comparison(records: Sequence[Record], sweep_dir: Path, results: Path) ->
     try:
         if not runs:
             raise UserError("no run of the second stage has begun")
-        written = write_found(Found(runs, lost), out, request, tunings=[tuning])
+        written = write_found(Found(runs, lost), out, request, tunings=[tuning], option="sweep.results")
         paths = [*written.paths, write_tuning(out, tuning)]
+    except CannotWrite:
+        raise
     except UserError as error:
         return "\n".join([f"no comparison yet: {error}", *tuning_lines(tuning)])
     return "\n".join([written.text, "written:", *(f"  {path}" for path in paths)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,6 +23,10 @@ from jepa_lab.report.tuning_runs import is_tuning, tunings_of, without_tuning
 from jepa_lab.sweep.tuning import Tuning
 
 RESULTS, SUMMARY, PAGE = "experiment_comparison_results.json", "comparison_summary.txt", "report.html"
+
+
+class CannotWrite(UserError):
+    """The folder of results cannot be written."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +52,7 @@ class Written:
 def write_report(runs_dir: Path, out: Path, request: Request | None = None) -> Written:
     """Compares all runs below `runs_dir` and writes into `out`. UserError for what cannot be compared, and where
     `out` cannot be written."""
-    _require_folder(out)
+    require_folder(out, "--out")
     every = find_runs(runs_dir, out)
     found, told = without_tuning(every)
     request = request or Request()
@@ -63,13 +68,14 @@ def write_found(
     request: Request | None = None,
     about: Sequence[str] = (),
     tunings: Sequence[Tuning] = (),
+    option: str = "--out",
 ) -> Written:
     """The same of runs that were found; `tunings`: what chose their weights; `about`: lines on what else came before
-    them, for summary and page."""
+    them, for summary and page; `option`: what names the folder. CannotWrite where nothing can be written there."""
     from jepa_lab.report.aux_comparison import tuning_lines  # it ends a comparison with a call of this function
 
     request = request or Request()
-    _require_folder(out)
+    require_folder(out, option)
     rankings, notes = _rankings(found.runs, request, choose_metric(found.runs, request.metric))
     histories, unread = _histories(found.runs, rankings)
     try:
@@ -85,13 +91,18 @@ def write_found(
         title = f"{len(found.runs)} run{'s' * (len(found.runs) != 1)} compared on {datasets}"
         write_comparison_page(out / PAGE, data, text, title)
     except OSError as error:
-        raise UserError(f"--out {out}: cannot write {error.filename or out} ({error.strerror or error})") from None
+        raise CannotWrite(f"{option} {out}: cannot write {error.filename or out} ({error.strerror or error})") from None
     return Written(text, [out / name for name in (RESULTS, SUMMARY, PAGE)], rankings)
 
 
-def _require_folder(out: Path) -> None:
-    if out.exists() and not out.is_dir():
-        raise UserError(f"--out {out}: a file is there, a folder is needed")
+def require_folder(out: Path, option: str) -> None:
+    """CannotWrite where `out`, or what it would lie in, is no folder or takes no files."""
+    there = next(path for path in (out, *out.absolute().parents) if path.exists())
+    if not there.is_dir():
+        what = "a file is there" if there == out else f"{there} is a file"
+        raise CannotWrite(f"{option} {out}: {what}, a folder is needed")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise CannotWrite(f"{option} {out}: cannot write into {there}")
 
 
 def _rankings(runs: Sequence[Run], request: Request, usual: str) -> tuple[list[Ranking], list[str]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -92,7 +92,8 @@ class Begin(Callback):
     results = Path("comparison_results")
 
     def on_multirun_start(self, config: Any, **kwargs: Any) -> None:
-        Begin.sweep_dir, Begin.control = Path(config.hydra.sweep.dir), str(config.sweep.control or "")
-        Begin.report = str(config.sweep.get("report") or "")
-        Begin.results = Path(config.sweep.get("results") or Begin.results)
+        Begin.sweep_dir, own = Path(config.hydra.sweep.dir), config.sweep
+        if isinstance(own, Mapping):  # else the check of the jobs says what is wrong
+            Begin.control, Begin.report = str(own.get("control") or ""), str(own.get("report") or "")
+            Begin.results = Path(own.get("results") or Begin.results)
         shutil.rmtree(Begin.sweep_dir / "jobs", ignore_errors=True)
