@@ -189,6 +189,30 @@ def test_a_mistake_gets_one_line_and_code_2_and_writes_nothing(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+    ("text", "why"), [("def (:", "SyntaxError: invalid syntax"), ("1 / 0", "ZeroDivisionError: division by zero")]
+)
+def test_a_file_of_the_users_own_that_cannot_be_imported_gets_one_line(
+    text: str, why: str, command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "broken_loss.py").write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    code, _, err = command(A, "+aux.mine._target_=broken_loss.Options")
+    assert code == 2
+    assert err.startswith(f"jepa_lab: aux.mine._target_=broken_loss.Options: broken_loss cannot be imported: {why}")
+    assert err.count("\n") == 1
+
+
+def test_an_arm_of_the_users_own_that_is_no_yaml_gets_one_line(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "aux_loss").mkdir()
+    (tmp_path / "aux_loss" / "mine.yaml").write_text("# @package aux.mine\nstd: [\n")
+    code, _, err = command(A, "aux=mine", f"hydra.searchpath=[aux_loss://{tmp_path}]")
+    assert code == 2
+    assert err.startswith("jepa_lab: while parsing a flow node")
+    assert "mine.yaml" in err
+    assert err.count("\n") == 1
+
+
 def test_the_toy_has_no_arms(command: Command) -> None:
     code, _, err = command("+experiment=linear_byol", "aux=vicreg")
     assert code == 2
