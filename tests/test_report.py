@@ -191,6 +191,13 @@ def test_the_command_of_a_run_makes_the_same_run(make_config: Callable[..., Conf
     assert command_lines([{**configs[0], "aux": {"of_their_own": {"weight": 1.0}}}]) == [""]
 
 
+def test_more_seeds_are_proposed_with_all_that_makes_a_run_the_same_one(make_config: Callable[..., Config]) -> None:
+    made = make_config("hardware.threads=7", "seed=3")
+    first, _ = next_commands(asdict(made), [], Path("run"))
+    assert "hardware.threads=7" in shlex.split(first)
+    assert "seed=3,4,5" in shlex.split(first)  # the first of them is this run, and skipped
+
+
 def test_the_command_of_a_run_of_an_experiment_that_sweeps_by_itself_asks_for_one_run(
     make_config: Callable[..., Config],
 ) -> None:

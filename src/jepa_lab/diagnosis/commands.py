@@ -56,11 +56,11 @@ def next_commands(
     if not findings and state == "running":
         return []
     if not findings and of_arc(config):
-        return [_line(_seeds(words, config), "-m")]
+        return [_line(_seeds(going_on(config, words), config), "-m")]
     if not findings and _sweeps_by_itself(words[0]):
         return [evaluation]  # its seeds are those of its sweep
     if not findings:
-        return [_line(_seeds(words, config), "-m"), evaluation]
+        return [_line(_seeds(going_on(config, words), config), "-m"), evaluation]
     lines = _tried(words, config, findings)
     failing = any(finding.status not in NO_FAILURE for finding in findings)
     return [*lines, investigation] if of_arc(config) and failing else lines
