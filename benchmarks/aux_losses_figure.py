@@ -24,10 +24,11 @@ def draw(comparisons: Sequence[Comparison], path: Path) -> None:
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    figure, grid = plt.subplots(len(comparisons), 2, figsize=(11, 4.2 * len(comparisons)), squeeze=False)
+    heights = [max(2.6, 0.7 * len(_names(ranking, tuning))) for _, ranking, tuning, _ in comparisons]
+    figure, grid = plt.subplots(len(comparisons), 2, figsize=(11, sum(heights)), height_ratios=heights, squeeze=False)
+    names = sorted({name for _, ranking, tuning, _ in comparisons for name in _names(ranking, tuning)})
+    looks = {name: (COLOURS[i % len(COLOURS)], MARKS[i % len(MARKS)]) for i, name in enumerate(names)}
     for (left, right), (title, ranking, tuning, percent) in zip(grid, comparisons, strict=True):
-        names = _names(ranking, tuning)
-        looks = {name: (COLOURS[i % len(COLOURS)], MARKS[i % len(MARKS)]) for i, name in enumerate(names)}
         scale = 100 if percent else 1
         unit = ", %" if percent else ""
         _seeds(left, f"{title} on test{unit}", ranking, looks, scale)

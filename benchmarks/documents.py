@@ -22,10 +22,15 @@ def arguments(description: str) -> argparse.Namespace:
 
 
 def save_figure(figure: Any, path: Path, dpi: int) -> None:
-    """Writes a matplotlib figure as PNG; makes its folder."""
+    """Writes a matplotlib figure as PNG of 256 colours; makes its folder."""
+    from PIL import Image
+
     figure.tight_layout()
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=dpi)
+    with Image.open(path) as image:
+        few = image.convert("RGB").quantize(256, dither=Image.Dither.NONE)
+    few.save(path, optimize=True)
 
 
 def write_tables(tables: Mapping[str, str], out: Path | None) -> None:
