@@ -220,7 +220,7 @@ def measured_tuning(tuning: Tuning) -> Tuning:
 def chosen_text(tuning: Tuning) -> str:
     """'vicreg 0.316, sigreg 10 (at the end of what was tried), dino no weight'."""
     parts = [
-        f"{arm.arm} {'times ' * bool(arm.parts)}{arm.chosen.weight:g}{END * arm.at_the_end}"
+        f"{arm.arm} {'times ' * bool(arm.parts)}{arm.chosen.weight:g}{END * bool(arm.end)}"
         if arm.chosen else f"{arm.arm} no weight"
         for arm in tuning.arms
     ]  # fmt: skip

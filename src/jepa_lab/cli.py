@@ -14,7 +14,6 @@ from hydra.errors import CompactHydraException, HydraException
 from omegaconf.errors import OmegaConfBaseException
 
 from jepa_lab import job
-from jepa_lab.arm_words import check_stacked
 from jepa_lab.errors import UserError
 from jepa_lab.help import conf_dir, folder_of, groups_of, options_of
 from jepa_lab.job import one_job
@@ -71,6 +70,7 @@ def main(argv: list[str] | None = None) -> None:
 def native_words(args: list[str]) -> list[str]:
     """The command's words in today's spelling: older flag names translated, each with a line, flags to the front (Hydra
     wants them together), `experiment=x` as `+experiment=x`. UserError for words that contradict each other."""
+    from jepa_lab.config.arm_words import check_stacked
     from jepa_lab.config.old_names import translate
     from jepa_lab.sweep.comparison_words import words_for_comparison
 

@@ -43,9 +43,9 @@ def draw_preview(words: list[str], rows: int = 6, out: Path | None = None) -> Pa
     from omegaconf.errors import OmegaConfBaseException
 
     from jepa_lab import cli
-    from jepa_lab.arm_words import check_stacked
     from jepa_lab.build import build_views
     from jepa_lab.config import ArcConfig, ToyConfig, check_any
+    from jepa_lab.config.arm_words import check_stacked
     from jepa_lab.help import conf_dir
     from jepa_lab.plan import build_data
     from jepa_lab.report.figures import save, views_figure

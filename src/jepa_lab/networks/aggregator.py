@@ -24,16 +24,17 @@ def sincos_positions(length: int, dim: int) -> Tensor:
 class TokenAggregator(nn.Module):
     """Tokens (B, M, D) -> z_agg (B, D): the [AGG] token is prepended and read out after the last block.
 
-    `agg_token` (1, 1, D): what it is at first; `positions`: "none", "sincos" for any M, or "learned" for max_views.
+    `agg_token` (1, 1, D): what it is at first; `block`: makes one of `depth`; `positions`: "none", "sincos" for any M,
+    or "learned" for max_views.
     """
 
     def __init__(
-        self, agg_token: Tensor, blocks: Callable[[], nn.Module], depth: int, positions: str, max_views: int
+        self, agg_token: Tensor, block: Callable[[], nn.Module], depth: int, positions: str, max_views: int
     ) -> None:
         super().__init__()
         dim = agg_token.shape[-1]
         self.agg_token = nn.Parameter(agg_token)
-        self.blocks = nn.ModuleList(blocks() for _ in range(depth))
+        self.blocks = nn.ModuleList(block() for _ in range(depth))
         self.norm = nn.LayerNorm(dim)
         self.positions = positions
         self.position_code = nn.Parameter(torch.randn(1, max_views, dim) * 0.02) if positions == "learned" else None

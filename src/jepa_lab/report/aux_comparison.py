@@ -87,11 +87,9 @@ def _arm_line(arm: ArmTuning, metric: str) -> str:
     means = [candidate.mean for candidate in arm.candidates if candidate.mean is not None]
     unit = " points" if is_accuracy(metric) else ""
     spread = f"; {number_text(max(means) - min(means), metric)}{unit} between the best and the worst"
-    weights = [candidate.weight for candidate in arm.candidates]
-    edge = len(weights) > 1 and chosen.weight in (min(weights), max(weights))
     return (
         f"{arm.arm}: {arm.key}={chosen.weight:g} (by default {arm.default:g}); {figures}{spread * (len(means) > 1)}."
-        + " The chosen one is the last that was tried on its side: a better one may lie beyond." * edge
+        + " The chosen one is the last that was tried on its side: a better one may lie beyond." * bool(arm.end)
     )
 
 

@@ -77,10 +77,6 @@ class ArmTuning:
             return None
         return {min(weights): "lowest", max(weights): "highest"}.get(self.chosen.weight)
 
-    @property
-    def at_the_end(self) -> bool:
-        return self.end is not None
-
     def _distance(self, candidate: Candidate) -> float:
         return round(abs(math.log(candidate.weight / self.default)), 9)
 
@@ -148,7 +144,7 @@ def write_tuning(folder: Path, tuning: Tuning) -> Path:
 
     path = folder / FILE
     arms = [
-        {**asdict(arm), "chosen": arm.chosen.weight if arm.chosen else None, "at_the_end": arm.at_the_end,
+        {**asdict(arm), "chosen": arm.chosen.weight if arm.chosen else None, "at_the_end": bool(arm.end),
          "candidates": [{**asdict(c), "mean": c.mean, "collapsed_or_failed": c.bad} for c in arm.candidates]}
         for arm in tuning.arms
     ]  # fmt: skip
