@@ -26,13 +26,13 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from arc_plain import plain_object_slots, plain_patches, plain_published_slots
-from jepa_lab.data.arc.augment import FAMILIES, draw_transforms
-from jepa_lab.data.arc.examples import ABSENT, make_examples
-from jepa_lab.data.arc.loader import ArcLoader
-from jepa_lab.data.arc.task import ArcTask, Grid, Pair
-from jepa_lab.data.arc.tokenisers import make_tokeniser
-from jepa_lab.data.arc.tokens import AugmentOptions
-from jepa_lab.data.arc.transform import free_room
+from jepa_lab.studies.arc.data.augment import FAMILIES, draw_transforms
+from jepa_lab.studies.arc.data.examples import ABSENT, make_examples
+from jepa_lab.studies.arc.data.loader import ArcLoader
+from jepa_lab.studies.arc.data.task import ArcTask, Grid, Pair
+from jepa_lab.studies.arc.data.tokens.tokenisers import make_tokeniser
+from jepa_lab.studies.arc.data.tokens.tokens import AugmentOptions
+from jepa_lab.studies.arc.data.transform import free_room
 
 REPEATS = 5
 BATCH = 64

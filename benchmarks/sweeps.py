@@ -13,9 +13,9 @@ import time
 import torch
 from torchvision.transforms import functional as vision
 
-from jepa_lab.data.views import make_view_group
-from jepa_lab.evaluation.sweeps import analyse, encode_sweep
+from jepa_lab.data.views.build import make_view_group
 from jepa_lab.networks.encoders import build_encoder
+from jepa_lab.studies.seq_jepa.evaluation.factor_sweeps import analyse, encode_sweep
 
 PLAIN = 20  # anchors of the plain way; its time is scaled up
 

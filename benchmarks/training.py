@@ -19,14 +19,15 @@ from pathlib import Path
 import torch
 from hydra import compose, initialize_config_dir
 
-from jepa_lab import cli  # noqa: F401 - registers the resolvers
-from jepa_lab.build import build_module, build_views
-from jepa_lab.callbacks.gradients import gradient_statistics
-from jepa_lab.callbacks.seq_jepa_monitor import measure
-from jepa_lab.config import Config, check
-from jepa_lab.data.images import ImageSource
-from jepa_lab.help import conf_dir
+from jepa_lab.callbacks.logging import gradient_statistics
+from jepa_lab.cli import app as cli  # noqa: F401 - registers the resolvers
+from jepa_lab.config.check import check
+from jepa_lab.config.groups import conf_dir
+from jepa_lab.data.images.image_source import ImageSource
 from jepa_lab.networks.target import ema_update
+from jepa_lab.studies.seq_jepa.build import build_module, build_views
+from jepa_lab.studies.seq_jepa.config import Config
+from jepa_lab.studies.seq_jepa.monitor import measure
 
 CASES = [  # dataset, channels, size, batch, steps
     ("digits_rot", 1, 16, 64, 30),

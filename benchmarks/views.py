@@ -27,7 +27,7 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms as v1
 from torchvision.transforms import InterpolationMode, v2
 
-from jepa_lab.data.views import ViewGroup, make_view_group
+from jepa_lab.data.views.build import ViewGroup, make_view_group
 
 CASES = [("rotation", 3, 32), ("affine", 1, 28), ("affine", 3, 32), ("augment", 3, 32)]  # views, channels, size
 BATCHES = (256, 64)

@@ -13,7 +13,7 @@ import yaml
 
 from jepa_lab.ledger.parquet import ParquetLedger
 from jepa_lab.ledger.summary import summarise
-from jepa_lab.sweep.tuning import ArmTuning, Candidate, Trial, Tuning, write_tuning
+from jepa_lab.ledger.sweep_folder import ArmTuning, Candidate, Trial, Tuning, write_tuning
 
 METRIC = "test/probe/class_from_z_agg"
 STAGED = {

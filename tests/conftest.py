@@ -13,9 +13,11 @@ import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
-from jepa_lab import cli
-from jepa_lab.config import ArcConfig, Config, check, check_arc
-from jepa_lab.help import conf_dir
+from jepa_lab.cli import app as cli
+from jepa_lab.config.check import check, check_arc
+from jepa_lab.config.groups import conf_dir
+from jepa_lab.studies.arc.config import ArcConfig
+from jepa_lab.studies.seq_jepa.config import Config
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -28,9 +30,18 @@ def _same_random_stream() -> None:
 @pytest.fixture(autouse=True)
 def _no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Drawing takes most of a tiny run's time; tests/report and the module-wide runs of other tests draw for real."""
-    for name in ("draw_figures", "draw_early_warning", "draw_sweeps"):
-        monkeypatch.setattr(f"jepa_lab.report.outcome.{name}", lambda *args, **kwargs: None)
-    monkeypatch.setattr("jepa_lab.report.arc_outcome.save", lambda *args, **kwargs: None)
+    without_figures(monkeypatch)
+    monkeypatch.setattr("jepa_lab.studies.arc.outcome.save", lambda *args, **kwargs: None)
+
+
+def without_figures(patch: pytest.MonkeyPatch) -> None:
+    """Runs of seq-JEPA draw nothing."""
+    for place in (
+        "report.outcome.draw_figures",
+        "report.outcome.draw_early_warning",
+        "studies.seq_jepa.outcome.draw_sweeps",
+    ):
+        patch.setattr(f"jepa_lab.{place}", lambda *args, **kwargs: None)
 
 
 @pytest.fixture(scope="session")

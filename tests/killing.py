@@ -29,7 +29,7 @@ POINTS = [
 def start(folder: Path, overrides: list[str], point: str | None = None, nth: int = 1) -> BaseProcess:
     """A process that trains seq_jepa_baseline in `folder`; at the nth visit of `point` it kills itself with SIGKILL."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["jepa_lab.run", "conftest"])
+    context.set_forkserver_preload(["jepa_lab.training.run", "conftest"])
     process = context.Process(target=_train, args=(str(folder), overrides, point, nth))
     process.start()
     return process
@@ -38,7 +38,7 @@ def start(folder: Path, overrides: list[str], point: str | None = None, nth: int
 def start_command(folder: Path, words: list[str], group: bool = False) -> BaseProcess:
     """A process that runs `python -m jepa_lab words` in `folder`; as the leader of a `group` of its own on request."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["jepa_lab.run", "conftest"])
+    context.set_forkserver_preload(["jepa_lab.training.run", "conftest"])
     process = context.Process(target=_command, args=(str(folder), words, group))
     process.start()
     return process
@@ -87,7 +87,7 @@ def difference(a: Any, b: Any, where: str = "") -> str | None:
 def _command(folder: str, words: list[str], group: bool) -> None:
     import sys
 
-    from jepa_lab import cli
+    from jepa_lab.cli import app as cli
 
     if group:
         os.setpgid(0, 0)
@@ -110,7 +110,7 @@ def _silence() -> None:
 
 def _train(folder: str, overrides: list[str], point: str | None, nth: int) -> None:
     import conftest
-    from jepa_lab.run import train
+    from jepa_lab.training.run import train
 
     if point is not None:
         _kill_at(point, nth)
@@ -119,11 +119,11 @@ def _train(folder: str, overrides: list[str], point: str | None, nth: int) -> No
 
 
 def _kill_at(point: str, nth: int) -> None:
-    from jepa_lab import run
     from jepa_lab.callbacks import checkpoints, probes, target_ema
     from jepa_lab.ledger import atomic, segments
-    from jepa_lab.modules import seq_jepa
-    from jepa_lab.report import outcome
+    from jepa_lab.studies.seq_jepa import module as seq_jepa
+    from jepa_lab.studies.seq_jepa import outcome
+    from jepa_lab.training import run
 
     visits = 0
 

@@ -13,14 +13,15 @@ import pytorch_lightning as pl
 import torch
 
 from conftest import arc_maker
-from jepa_lab import build_arc
-from jepa_lab.config import ArcConfig
-from jepa_lab.help import conf_dir, options_of
-from jepa_lab.ledger import history_of
-from jepa_lab.plan import build_data
-from jepa_lab.preflight import Preflight
-from jepa_lab.run import RunResult, prepare, train
-from jepa_lab.studies import Parts, arc
+from jepa_lab.config.groups import conf_dir, options_of
+from jepa_lab.ledger.parquet import history_of
+from jepa_lab.studies.arc import build as build_arc
+from jepa_lab.studies.arc import study as arc
+from jepa_lab.studies.arc.config import ArcConfig
+from jepa_lab.training.plan import build_data
+from jepa_lab.training.preflight import Preflight
+from jepa_lab.training.run import RunResult, prepare, train
+from jepa_lab.training.study import Parts
 
 Make = Callable[..., ArcConfig]
 EXPERIMENTS = [name for name in options_of(conf_dir() / "experiment") if name.startswith("arc_")]
@@ -141,7 +142,7 @@ def test_every_experiment_builds_and_every_part_of_its_loss_has_a_finite_gradien
 def test_one_optimiser_step_moves_the_codebook_and_the_queue_once_whatever_else_is_encoded(
     accumulate: int, make_arc: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from jepa_lab.networks.vq import HardQuantizer
+    from jepa_lab.networks.vq.build import HardQuantizer
 
     moves = []
     taken_in = HardQuantizer.apply_statistics
@@ -160,7 +161,7 @@ def test_one_optimiser_step_moves_the_codebook_and_the_queue_once_whatever_else_
 
 
 def test_the_published_codebook_moves_fourteen_times_a_step(make_arc: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    from jepa_lab.networks.vq import HardQuantizer
+    from jepa_lab.networks.vq.build import HardQuantizer
 
     moved: list[int] = []
     taken_in = HardQuantizer.apply_statistics

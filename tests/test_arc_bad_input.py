@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from jepa_lab import diagnose, evaluate, preview
-from jepa_lab.config import ArcConfig
-from jepa_lab.run import train
+from jepa_lab.studies.arc.config import ArcConfig
+from jepa_lab.training.run import train
 
 Command = Callable[..., tuple[int, str, str]]
 ARC = "+experiment=arc_jepa"
@@ -136,7 +136,7 @@ def contents(folder: Path) -> dict[Path, bytes]:
 def test_a_mistake_gets_one_line_and_code_2_and_leaves_everything_as_it_was(
     words: list[str], line: str, command: Command, bad_files: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("jepa_lab.run._watched", lambda session: pytest.fail("was not refused"))
+    monkeypatch.setattr("jepa_lab.training.run._watched", lambda session: pytest.fail("was not refused"))
     before = contents(bad_files)
     code, _, err = command(*words)
     assert code == 2, err

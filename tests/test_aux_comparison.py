@@ -15,12 +15,14 @@ import yaml
 from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from jepa_lab import aux_comparison, cli
+import conftest
 from jepa_lab import check as check_command
-from jepa_lab.help import conf_dir
-from jepa_lab.modules.seq_jepa import SeqJEPA
-from jepa_lab.sweep import read_records
-from jepa_lab.sweep.comparison_words import words_for_comparison
+from jepa_lab.cli import app as cli
+from jepa_lab.cli.overrides import words_for_comparison
+from jepa_lab.config.groups import conf_dir
+from jepa_lab.ledger.sweep_folder import read_records
+from jepa_lab.studies.seq_jepa.module import SeqJEPA
+from jepa_lab.sweep import tuned_comparison as aux_comparison
 
 SMALL = ["tier=smoke", "dataset.epochs=1", "dataset.train_size=128", "dataset.val_size=64", "encoder.widths=[4,8]",
          "hardware.threads=1", "model.action_dim=8", "model.depth=1", "model.hidden=16", "probes.hidden=16",
@@ -80,8 +82,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str,
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.setattr("sys.argv", ["jepa_lab"])
-        for name in ("draw_figures", "draw_early_warning", "draw_sweeps"):
-            patch.setattr(f"jepa_lab.report.outcome.{name}", lambda *args, **kwargs: None)
+        conftest.without_figures(patch)
         seen = watch(patch)
         import contextlib
         import io
@@ -174,7 +175,7 @@ def test_results_that_cannot_be_written_at_the_end_are_no_success(
     folder, _, _ = whole
     monkeypatch.chdir(folder)
     full = MagicMock(side_effect=OSError("full"))
-    monkeypatch.setattr("jepa_lab.report.comparison_report.write_json", full)
+    monkeypatch.setattr("jepa_lab.report.comparison.report.write_json", full)
     code, out, err = command(*LINE, "seed=0,1")
     last = err.splitlines()[-1]
     assert (code, last) == (2, "jepa_lab: sweep.results comparison_results: cannot write comparison_results (full)")

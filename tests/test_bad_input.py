@@ -182,7 +182,7 @@ def test_a_mistake_gets_one_line_and_code_2_and_leaves_everything_as_it_was(
     words: list[str], line: str, command: Command, bad_files: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(bad_files)
-    monkeypatch.setattr("jepa_lab.run._watched", lambda session: pytest.fail("was not refused"))
+    monkeypatch.setattr("jepa_lab.training.run._watched", lambda session: pytest.fail("was not refused"))
     before = contents(bad_files)
     code, _, err = command(*words)
     assert code == 2, err

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from jepa_lab.help import conf_dir, first_comment, folder_of, groups_of, help_text, options_of
+from jepa_lab.cli.help import help_text
+from jepa_lab.config.groups import conf_dir, first_comment, folder_of, groups_of, options_of
 
 
 def test_help_names_every_experiment_and_option_with_its_line() -> None:

@@ -13,13 +13,13 @@ import pytest
 import pytorch_lightning as pl
 import torch
 
-from jepa_lab import build
-from jepa_lab.config import Config
 from jepa_lab.errors import RunBusy, UserError
-from jepa_lab.ledger import read_metrics
 from jepa_lab.ledger.lock import lock
+from jepa_lab.ledger.parquet import read_metrics
 from jepa_lab.ledger.run_dir import RunDir
-from jepa_lab.run import RunResult, train
+from jepa_lab.studies.seq_jepa import build
+from jepa_lab.studies.seq_jepa.config import Config
+from jepa_lab.training.run import RunResult, train
 from killing import difference, state_of
 
 Make = Callable[..., Config]

@@ -17,14 +17,14 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
+from gallery_histories import RUNS, Curves
 from jepa_lab import diagnose
-from jepa_lab.config import Config
 from jepa_lab.config.check import to_yaml
-from jepa_lab.diagnosis.commands import composed, own_words
-from jepa_lab.diagnosis.gallery_runs import RUNS, Curves
 from jepa_lab.diagnosis.remedies import resolved
-from jepa_lab.ledger import ParquetLedger
 from jepa_lab.ledger.identity import counted_part
+from jepa_lab.ledger.parquet import ParquetLedger
+from jepa_lab.report.own_command import composed, own_words
+from jepa_lab.studies.seq_jepa.config import Config
 
 NO_ACTIONS = "model.action_conditioning=false"
 CASES = {case.name: case for case in RUNS}

@@ -7,11 +7,11 @@ from collections.abc import Callable
 
 import pytest
 
-from jepa_lab.build import build_loaders
-from jepa_lab.config import Config
-from jepa_lab.help import conf_dir, options_of
-from jepa_lab.plan import build_data
-from jepa_lab.run import prepare, train
+from jepa_lab.config.groups import conf_dir, options_of
+from jepa_lab.studies.seq_jepa.build import build_loaders
+from jepa_lab.studies.seq_jepa.config import Config
+from jepa_lab.training.plan import build_data
+from jepa_lab.training.run import prepare, train
 
 ELSEWHERE = ("linear_byol", "arc_", "search_", "aux_comparison_simple")  # of another study, or the same as another
 EXPERIMENTS = [e for e in options_of(conf_dir() / "experiment") if not e.startswith(ELSEWHERE)]

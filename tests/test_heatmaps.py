@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from jepa_lab import heatmaps
-from jepa_lab.report.toy_figures import draw_heatmaps
+from jepa_lab.studies.linear_byol.figures.all import draw_heatmaps
 from toy_files import write_run
 
 W = "W_Fro_aligned"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from jepa_lab import check as check_command
-from jepa_lab import cli
+from jepa_lab.cli import app as cli
 
 SMALL = ["+experiment=teacherless_b", "tier=ladder", "dataset.epochs=1", "dataset.train_size=128",
          "dataset.val_size=64", "encoder.widths=[4,8]", "hardware.threads=1", "model.action_dim=8", "model.depth=1",

@@ -14,13 +14,13 @@ from typing import Any
 import pytest
 from hydra import compose, initialize_config_dir
 
-from jepa_lab import cli  # noqa: F401 - registers the resolvers
+from jepa_lab.cli import app as cli  # noqa: F401 - registers the resolvers
+from jepa_lab.config.groups import conf_dir
 from jepa_lab.errors import UserError
-from jepa_lab.help import conf_dir
 from jepa_lab.ledger.run_dir import RunDir
-from jepa_lab.processes import process_lives
-from jepa_lab.stop import Stop
-from jepa_lab.sweep import Record, read_records
+from jepa_lab.ledger.sweep_folder import Record, read_records
+from jepa_lab.process.alive import process_lives
+from jepa_lab.process.stop import Stop
 from jepa_lab.sweep.lines import NamedLines
 from jepa_lab.sweep.orders import Orders
 from jepa_lab.sweep.parallel import Jobs

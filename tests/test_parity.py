@@ -8,13 +8,13 @@ import pytest
 import torch
 from torch import nn
 
-from jepa_lab.callbacks.r_squared import RSquared
-from jepa_lab.config import Config
+from jepa_lab.callbacks.probes import RSquared
 from jepa_lab.errors import UserError
 from jepa_lab.networks.heads import ActionProjection
-from jepa_lab.networks.seq_jepa import SeqJEPANetwork
 from jepa_lab.networks.target import ema_update, make_ema_copy
-from jepa_lab.run import prepare, train
+from jepa_lab.studies.seq_jepa.config import Config
+from jepa_lab.studies.seq_jepa.network import SeqJEPANetwork
+from jepa_lab.training.run import prepare, train
 
 Make = Callable[..., Config]
 
@@ -106,6 +106,6 @@ def test_all_of_them_together_build_and_train(make_config: Make) -> None:
              "probes.leak_head=linear", "recipe=published_cosine"]  # fmt: skip
     config = make_config(*words, "dataset.epochs=1")
     assert train(config).state == "completed"
-    from jepa_lab.plan import build_data
+    from jepa_lab.training.plan import build_data
 
     assert prepare(config, build_data(config)).module.network.two_calls

@@ -13,19 +13,20 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from jepa_lab.config import Config
-from jepa_lab.data.view_group import ViewGroup
+from jepa_lab.config.groups import conf_dir, options_of
+from jepa_lab.data.views.view_group import ViewGroup
 from jepa_lab.errors import UserError
-from jepa_lab.help import conf_dir, options_of
-from jepa_lab.ledger import history_of
+from jepa_lab.ledger.parquet import history_of
 from jepa_lab.losses import RateLoss
-from jepa_lab.modules import seq_jepa
-from jepa_lab.modules.seq_jepa import SeqJEPA
-from jepa_lab.networks.seq_jepa import SeqJEPANetwork
 from jepa_lab.networks.target import make_ema_copy
-from jepa_lab.plan import build_data
-from jepa_lab.preflight import Preflight, run_preflight, sample
-from jepa_lab.run import RunResult, prepare, train
+from jepa_lab.studies.seq_jepa import module as seq_jepa
+from jepa_lab.studies.seq_jepa.config import Config
+from jepa_lab.studies.seq_jepa.module import SeqJEPA
+from jepa_lab.studies.seq_jepa.network import SeqJEPANetwork
+from jepa_lab.studies.seq_jepa.preflight import run_preflight, sample
+from jepa_lab.training.plan import build_data
+from jepa_lab.training.preflight import Preflight
+from jepa_lab.training.run import RunResult, prepare, train
 
 Make = Callable[..., Config]
 NAMES = ["warmup", "augmentation", "contexts", "target", "evaluation", "loss_terms", "save_and_load"]

@@ -11,9 +11,10 @@ import pytest
 
 from comparison_runs import make_run
 from jepa_lab import check as check_command
-from jepa_lab.record import count_parameters
-from jepa_lab.report.comparison_report import Request, write_report
-from jepa_lab.sweep.references import is_reference, reference_jobs, reference_words
+from jepa_lab.config.sweep import is_reference
+from jepa_lab.report.comparison.report import Request, write_report
+from jepa_lab.sweep.references import reference_jobs, reference_words
+from jepa_lab.training.record import count_parameters
 from test_aux_comparison import SMALL
 
 Command = Callable[..., tuple[int, str, str]]
@@ -135,8 +136,8 @@ def test_the_report_says_whether_the_networks_are_of_one_size(tmp_path: Path) ->
 
 
 def test_the_parts_of_a_model_are_counted_each_once(make_config: Callable[..., object]) -> None:
-    from jepa_lab.evaluation.loading import build_frozen
-    from jepa_lab.plan import build_data
+    from jepa_lab.studies.seq_jepa.evaluation.loading import build_frozen
+    from jepa_lab.training.plan import build_data
 
     config = make_config("target=ema", "loss.lambda_rate=0", "aux=vicreg", experiment="seq_jepa_baseline")
     module = build_frozen(config, build_data(config))  # type: ignore[arg-type]

@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from comparison_runs import METRIC, every_state, make_run
-from jepa_lab.config import Config
-from jepa_lab.diagnosis.commands import command_lines, composed, next_commands
 from jepa_lab.ledger.identity import run_id
 from jepa_lab.report.__main__ import main
+from jepa_lab.report.own_command import command_lines, composed, next_commands
+from jepa_lab.studies.seq_jepa.config import Config
 
 Command = Callable[..., tuple[int, str, str]]
 

@@ -14,15 +14,15 @@ import pytorch_lightning as pl
 import torch
 import yaml
 
-from jepa_lab import build
-from jepa_lab import run as run_module
-from jepa_lab.build import build_loaders, build_module, build_views
-from jepa_lab.config import Config
 from jepa_lab.errors import UserError
-from jepa_lab.ledger import history_of
-from jepa_lab.plan import build_data
+from jepa_lab.ledger.parquet import history_of
 from jepa_lab.report.outcome import command_line
-from jepa_lab.run import RunResult, train
+from jepa_lab.studies.seq_jepa import build
+from jepa_lab.studies.seq_jepa.build import build_loaders, build_module, build_views
+from jepa_lab.studies.seq_jepa.config import Config
+from jepa_lab.training import run as run_module
+from jepa_lab.training.plan import build_data
+from jepa_lab.training.run import RunResult, train
 
 Make = Callable[..., Config]
 
@@ -172,7 +172,7 @@ def test_an_exception_leaves_a_failed_state_and_the_ledger(
     def broken(*args: object) -> None:
         raise RuntimeError("no more")
 
-    monkeypatch.setattr("jepa_lab.modules.seq_jepa.SeqJEPA.training_step", broken)
+    monkeypatch.setattr("jepa_lab.studies.seq_jepa.module.SeqJEPA.training_step", broken)
     with pytest.raises(RuntimeError, match="no more"):
         train(make_config())
     (status,) = (json.loads(p.read_text()) for p in tmp_path.rglob("status.json"))

@@ -14,7 +14,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from jepa_lab import check as check_command
 from jepa_lab.errors import UserError
-from jepa_lab.sweep import Record, read_records
+from jepa_lab.ledger.sweep_folder import Record, read_records
 from jepa_lab.sweep.jobs import SweepEnded
 from jepa_lab.sweep.search import Plan, Trial, best_of, run_search, search_text
 from jepa_lab.sweep.space import Space, read_space

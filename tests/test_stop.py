@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from jepa_lab.config import Config
-from jepa_lab.run import train
-from jepa_lab.stop import Stop
+from jepa_lab.process.stop import Stop
+from jepa_lab.studies.seq_jepa.config import Config
+from jepa_lab.training.run import train
 from killing import OVERRIDES, difference, finish, start, state_of
 
 Make = Callable[..., Config]

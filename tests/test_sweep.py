@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from jepa_lab import check as check_command
-from jepa_lab.modules.seq_jepa import SeqJEPA
-from jepa_lab.sweep import read_records
+from jepa_lab.ledger.sweep_folder import read_records
+from jepa_lab.studies.seq_jepa.module import SeqJEPA
 from killing import difference, start_command, state_of
 
 SMALL = ["tier=smoke", "dataset.epochs=2", "dataset.train_size=128", "dataset.val_size=64", "encoder.widths=[4,8]",
@@ -175,7 +175,7 @@ def test_editing_conf_while_a_sweep_runs_changes_nothing_in_it(
 ) -> None:
     import shutil
 
-    from jepa_lab.help import conf_dir
+    from jepa_lab.config.groups import conf_dir
 
     shutil.copytree(conf_dir(), tmp_path / "conf")
     step, edited = SeqJEPA.training_step, tmp_path / "conf" / "experiment" / "teacherless_b.yaml"

@@ -17,10 +17,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from jepa_lab import check as check_command
-from jepa_lab import cli
-from jepa_lab.callbacks.toy_keeper import ToyKeeper
-from jepa_lab.ledger.toy_table import PUBLISHED, read_run
-from jepa_lab.modules.linear_byol import LinearBYOL
+from jepa_lab.cli import app as cli
+from jepa_lab.studies.linear_byol.checkpoints import ToyKeeper
+from jepa_lab.studies.linear_byol.module import LinearBYOL
+from jepa_lab.studies.linear_byol.table import PUBLISHED, read_run
 from killing import start_command
 
 TINY = ["d_latent=3", "d_obs=8", "epochs=40", "log_every=5", "hardware=cpu", "hardware.threads=1", "figures=false",
@@ -166,7 +166,7 @@ def test_killed_in_the_middle_it_ends_with_the_same_bits(
 
 def _die_at(nth: int, folder: Path) -> None:
     """In a process of its own: dies at its nth checkpoint, half written."""
-    from jepa_lab.callbacks import toy_keeper
+    from jepa_lab.studies.linear_byol import checkpoints as toy_keeper
 
     visits = 0
 

@@ -10,18 +10,10 @@ from pathlib import Path
 import pytest
 
 from comparison_runs import METRIC, make_run
-from jepa_lab.report.aux_comparison import aux_comparison, free_folder, tuning_lines
-from jepa_lab.sweep.records import Record
-from jepa_lab.sweep.tuning import (
-    ArmTuning,
-    Candidate,
-    Trial,
-    Tuning,
-    candidate_weights,
-    measured,
-    read_tuning,
-    write_tuning,
-)
+from jepa_lab.ledger.sweep_folder import ArmTuning, Candidate, Record, Trial, Tuning, read_tuning, write_tuning
+from jepa_lab.report.comparison.report import aux_comparison, free_folder
+from jepa_lab.report.comparison.tuning import tuning_lines
+from jepa_lab.sweep.tuning import candidate_weights, measured
 
 KEY = "val/probe/class_from_z_agg"
 Given = float | str | None  # a value, "x collapsed" as text, or None for a failed run

@@ -14,11 +14,11 @@ import pytest
 import wandb
 from wandb.proto import wandb_internal_pb2
 
-from jepa_lab import wandb_run
-from jepa_lab.config import Config
 from jepa_lab.errors import UserError
 from jepa_lab.ledger.run_dir import RunDir
-from jepa_lab.modules.seq_jepa import SeqJEPA
+from jepa_lab.studies.seq_jepa.config import Config
+from jepa_lab.studies.seq_jepa.module import SeqJEPA
+from jepa_lab.training import trainer as wandb_run
 
 LINE = ["-m", "+experiment=teacherless_b", "tier=smoke", "dataset.epochs=1", "dataset.train_size=128",
         "dataset.val_size=64", "encoder.widths=[4,8]", "hardware.threads=1", "model.action_dim=8", "model.depth=1",

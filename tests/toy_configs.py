@@ -7,8 +7,9 @@ from functools import cache
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
-from jepa_lab.config import ToyConfig, check_toy
-from jepa_lab.help import conf_dir
+from jepa_lab.config.check import check_toy
+from jepa_lab.config.groups import conf_dir
+from jepa_lab.studies.linear_byol.config import ToyConfig
 
 
 @cache

@@ -13,7 +13,7 @@ from hydra.core.object_type import ObjectType
 from hydra.plugins.config_source import ConfigResult
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 
-from jepa_lab.help import AUX_FOLDER, conf_dir
+from jepa_lab.config.groups import AUX_FOLDER, conf_dir
 
 GROUP, FOLDER = "aux", AUX_FOLDER
 

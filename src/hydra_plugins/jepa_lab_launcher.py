@@ -26,8 +26,9 @@ class SequentialLauncher(BasicLauncher):
     """
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        from jepa_lab.sweep import job_line, read_records
+        from jepa_lab.ledger.sweep_folder import read_records
         from jepa_lab.sweep.jobs import SweepEnded, announce
+        from jepa_lab.sweep.table import job_line
 
         setup_globals()
         assert self.config is not None
@@ -69,8 +70,8 @@ class CheckLauncher(SequentialLauncher):
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         from jepa_lab.errors import UserError
-        from jepa_lab.sweep import print_records, summary_line
         from jepa_lab.sweep.jobs import check_jobs, plan_jobs
+        from jepa_lab.sweep.table import print_records, summary_line
 
         setup_globals()
         assert self.config is not None
@@ -86,7 +87,7 @@ class CheckLauncher(SequentialLauncher):
 
 def ends_sweep(job: DictConfig) -> bool:
     """Whether the sweep goes no further after this job: it was asked to stop, or failed under sweep.fail_fast."""
-    from jepa_lab.sweep import read_records
+    from jepa_lab.ledger.sweep_folder import read_records
 
     mine = [r for r in read_records(Path(job.hydra.sweep.dir)) if r.job == job.hydra.job.num + 1]
     state = mine[0].state if mine else "failed"

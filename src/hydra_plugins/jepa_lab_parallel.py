@@ -120,7 +120,7 @@ class ParallelLauncher(Launcher):
         return options
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        from jepa_lab import job
+        from jepa_lab.cli import job
         from jepa_lab.sweep.jobs import SweepEnded, announce, compose_jobs
         from jepa_lab.sweep.orders import Orders
         from jepa_lab.sweep.parallel import UNFINISHED, Jobs

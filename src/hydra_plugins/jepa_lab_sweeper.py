@@ -23,8 +23,8 @@ class AuxComparisonSweeper(BasicSweeper):
     """`aux` and `seed` are what is compared and reported; the runs that choose the weights come before."""
 
     def sweep(self, arguments: list[str]) -> Any:
-        from jepa_lab.aux_comparison import check_stages, plan_stages, read_line, run_stages
         from jepa_lab.sweep.jobs import compose_jobs
+        from jepa_lab.sweep.tuned_comparison import check_stages, plan_stages, read_line, run_stages
 
         assert self.config is not None
         assert self.hydra_context is not None

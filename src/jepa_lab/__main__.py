@@ -4,12 +4,12 @@ import sys
 
 if __name__ == "__main__":
     if {"-h", "--help"} & set(sys.argv[1:]):
-        from jepa_lab.help import help_text
+        from jepa_lab.cli.help import help_text
 
         print(help_text())
     else:
         try:
-            from jepa_lab.cli import main
+            from jepa_lab.cli.app import main
 
             main()
         except KeyboardInterrupt:  # while it was still importing

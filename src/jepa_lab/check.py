@@ -19,7 +19,7 @@ def main(argv: list[str] | None = None) -> None:
     if {"-h", "--help"} & set(args):
         print(_USAGE)
         return
-    from jepa_lab import cli
+    from jepa_lab.cli import app as cli
 
     if any(a.startswith("hydra/sweeper=") for a in args):
         sweeper = next(a for a in args if a.startswith("hydra/sweeper="))

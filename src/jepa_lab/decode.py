@@ -7,12 +7,11 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jepa_lab.arguments import Parser, positive
 from jepa_lab.errors import UserError
-from jepa_lab.pipes import reader_may_leave
+from jepa_lab.process.command import Parser, positive, reader_may_leave
 
 if TYPE_CHECKING:
-    from jepa_lab.evaluation.decoding import Decoding
+    from jepa_lab.studies.seq_jepa.evaluation.decoding import Decoding
 
 TAPS = ("z", "z_hat", "z_agg")
 
@@ -39,11 +38,11 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def _decode(args: argparse.Namespace) -> None:
-    from jepa_lab.evaluation.decoding import decode_run
-    from jepa_lab.evaluation.loading import load_run
     from jepa_lab.ledger.atomic import write_json
     from jepa_lab.ledger.run_dir import writing_below
-    from jepa_lab.report.decoded_figure import draw_decoded
+    from jepa_lab.studies.seq_jepa.evaluation.decoding import decode_run
+    from jepa_lab.studies.seq_jepa.evaluation.figures import draw_decoded
+    from jepa_lab.studies.seq_jepa.evaluation.loading import load_run
 
     run = load_run(args.run_dir, args.checkpoint)
     found = decode_run(run, args.tap, args.steps, limit=args.limit)

@@ -10,9 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from jepa_lab.arguments import Parser
 from jepa_lab.errors import UserError
-from jepa_lab.pipes import reader_may_leave
+from jepa_lab.process.command import Parser, reader_may_leave
 
 OF_INVESTIGATION = ("max_runs", "max_hours", "seeds", "epochs", "out")  # options without effect otherwise
 
@@ -77,8 +76,8 @@ def _above_0(kind: Callable[[str], float]) -> Callable[[str], float]:
 
 def _investigate(args: argparse.Namespace) -> int:
     """The exit code of an investigation: 0 answered, 1 not repaired within the limits, 130 interrupted. UserError."""
-    from jepa_lab.diagnosis.investigation.investigate import investigate
-    from jepa_lab.diagnosis.investigation.runs import Limits
+    from jepa_lab.studies.arc.investigation.investigate import investigate
+    from jepa_lab.studies.arc.investigation.runs import Limits
 
     def say(line: str) -> None:
         print(line, file=sys.stderr if args.json else sys.stdout, flush=True)
@@ -112,9 +111,8 @@ def _is_file(path: Path) -> bool:
 
 
 def _run(path: Path, rules: str) -> tuple[str, dict[str, Any]]:
-    from jepa_lab.diagnosis.run_report import diagnose_run
-    from jepa_lab.diagnosis.text import diagnosis_text
     from jepa_lab.ledger.atomic import write_json
+    from jepa_lab.report.diagnosis import diagnose_run, diagnosis_text
 
     diagnosis = diagnose_run(path)
     content = diagnosis.to_dict()
@@ -131,7 +129,7 @@ def _run(path: Path, rules: str) -> tuple[str, dict[str, Any]]:
 def _features(path: Path, rules: str) -> tuple[str, dict[str, Any]]:
     from jepa_lab.diagnosis.npz import diagnose_npz
     from jepa_lab.diagnosis.published import published_rules
-    from jepa_lab.diagnosis.run_report import plain
+    from jepa_lab.report.diagnosis import plain
 
     verdict = diagnose_npz(path)
     evidence = {k.removeprefix("codebook/"): v for k, v in verdict.evidence.items()}

@@ -6,9 +6,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from jepa_lab.arguments import Parser, positive
 from jepa_lab.errors import UserError
-from jepa_lab.pipes import reader_may_leave
+from jepa_lab.process.command import Parser, positive, reader_may_leave
 
 ROWS = ("raw", "random", "supervised")
 
@@ -37,15 +36,14 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def _evaluate(args: argparse.Namespace) -> None:
-    from jepa_lab.evaluation.frozen import evaluate
-    from jepa_lab.evaluation.loading import load_run, rollout_of, views_of
-    from jepa_lab.evaluation.sweeps import sweep_factors
     from jepa_lab.ledger.atomic import write_json
     from jepa_lab.ledger.run_dir import writing_below
-    from jepa_lab.report.evaluation_figures import draw_evaluation, draw_map
-    from jepa_lab.report.evaluation_text import evaluation_text
-    from jepa_lab.report.rollout_figure import draw_rollout
-    from jepa_lab.report.sweep_figures import draw_sweeps
+    from jepa_lab.studies.seq_jepa.evaluation.factor_sweeps import sweep_factors
+    from jepa_lab.studies.seq_jepa.evaluation.figures import draw_evaluation, draw_map, draw_rollout
+    from jepa_lab.studies.seq_jepa.evaluation.frozen import evaluate
+    from jepa_lab.studies.seq_jepa.evaluation.loading import load_run, rollout_of, views_of
+    from jepa_lab.studies.seq_jepa.evaluation.sweep_figures import draw_sweeps
+    from jepa_lab.studies.seq_jepa.evaluation.text import evaluation_text
 
     run = load_run(args.run_dir, args.checkpoint)
     if run.config.model.positions == "learned":

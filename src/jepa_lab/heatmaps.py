@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from jepa_lab.arguments import Parser, positive
 from jepa_lab.errors import UserError
+from jepa_lab.process.command import Parser, positive
 
 MODES = ("same", "ratio", "logspace", "from_tau", "auto")
 
@@ -46,7 +46,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _draw(args: argparse.Namespace) -> None:
-    from jepa_lab.report.toy_figures import Request, draw_all
+    from jepa_lab.studies.linear_byol.figures.all import Request, draw_all
 
     if args.out.exists() and not args.out.is_dir():
         raise UserError(f"--out {args.out}: a file is there, a folder is needed")

@@ -42,14 +42,16 @@ def draw_preview(words: list[str], rows: int = 6, out: Path | None = None) -> Pa
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
 
-    from jepa_lab import cli
-    from jepa_lab.build import build_views
-    from jepa_lab.config import ArcConfig, ToyConfig, check_any
-    from jepa_lab.config.arm_words import check_stacked
-    from jepa_lab.help import conf_dir
-    from jepa_lab.plan import build_data
+    from jepa_lab.cli import app as cli
+    from jepa_lab.cli.overrides import check_stacked
+    from jepa_lab.config.check import check_any
+    from jepa_lab.config.groups import conf_dir
     from jepa_lab.report.figures import save, views_figure
-    from jepa_lab.report.outcome import example_views
+    from jepa_lab.studies.arc.config import ArcConfig
+    from jepa_lab.studies.linear_byol.config import ToyConfig
+    from jepa_lab.studies.seq_jepa.build import build_views
+    from jepa_lab.studies.seq_jepa.outcome import example_views
+    from jepa_lab.training.plan import build_data
 
     check_stacked(words)
     named = any(word.lstrip("+").startswith("experiment=") for word in words)
@@ -65,7 +67,7 @@ def draw_preview(words: list[str], rows: int = 6, out: Path | None = None) -> Pa
     if path.suffix.lower() != ".png":
         raise UserError(f"--out {path}: the name of a .png file")
     if isinstance(config, ArcConfig):
-        from jepa_lab.report.arc_preview import arc_preview
+        from jepa_lab.studies.arc.preview import arc_preview
 
         figure = arc_preview(config, rows)
     else:

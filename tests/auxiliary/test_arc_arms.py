@@ -8,23 +8,25 @@ from typing import Any
 import pytest
 import torch
 
-from jepa_lab import plan
 from jepa_lab.auxiliary import AuxInputs
 from jepa_lab.auxiliary.coding_rate import TapRateOptions
 from jepa_lab.auxiliary.dino import DinoHeads
-from jepa_lab.callbacks.gradients import gradient_statistics
-from jepa_lab.config import ArcConfig, Config
-from jepa_lab.diagnosis.arc_remedies import weight_of
-from jepa_lab.diagnosis.investigation.overlay import active_losses, without_losses
+from jepa_lab.callbacks.logging import gradient_statistics
+from jepa_lab.config.groups import conf_dir, folder_of, options_of
 from jepa_lab.errors import UserError
-from jepa_lab.help import conf_dir, folder_of, options_of
-from jepa_lab.ledger import history_of
+from jepa_lab.ledger.parquet import history_of
 from jepa_lab.losses import EmaCenter, variance_covariance
-from jepa_lab.modules.arc_jepa import ArcJEPA
-from jepa_lab.plan import build_data, identity
-from jepa_lab.record import count_parameters
-from jepa_lab.run import prepare, train
-from jepa_lab.studies import Parts, arc
+from jepa_lab.studies.arc import study as arc
+from jepa_lab.studies.arc.config import ArcConfig
+from jepa_lab.studies.arc.investigation.overlay import active_losses, without_losses
+from jepa_lab.studies.arc.module import ArcJEPA
+from jepa_lab.studies.arc.remedies import weight_of
+from jepa_lab.studies.seq_jepa.config import Config
+from jepa_lab.training import plan
+from jepa_lab.training.plan import build_data, identity
+from jepa_lab.training.record import count_parameters
+from jepa_lab.training.run import prepare, train
+from jepa_lab.training.study import Parts
 
 Make = Callable[..., ArcConfig]
 ARMS = [name for name in options_of(folder_of(conf_dir(), "aux")) if name != "none"]

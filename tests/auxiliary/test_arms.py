@@ -10,17 +10,17 @@ import torch
 
 from jepa_lab.auxiliary import Arm
 from jepa_lab.auxiliary.dino import DinoHeads
-from jepa_lab.callbacks.gradients import gradient_statistics
-from jepa_lab.config import Config
-from jepa_lab.help import conf_dir, folder_of, options_of
-from jepa_lab.ledger import history_of
+from jepa_lab.callbacks.logging import gradient_statistics
+from jepa_lab.config.groups import conf_dir, folder_of, options_of
+from jepa_lab.ledger.parquet import history_of
 from jepa_lab.losses import CenterPenalty, DinoLoss, sigreg, variance_covariance
-from jepa_lab.modules.seq_jepa import SeqJEPA
 from jepa_lab.networks.heads import projector
-from jepa_lab.plan import build_data
-from jepa_lab.preflight import run_preflight, sample
-from jepa_lab.record import count_parameters
-from jepa_lab.run import prepare, train
+from jepa_lab.studies.seq_jepa.config import Config
+from jepa_lab.studies.seq_jepa.module import SeqJEPA
+from jepa_lab.studies.seq_jepa.preflight import run_preflight, sample
+from jepa_lab.training.plan import build_data
+from jepa_lab.training.record import count_parameters
+from jepa_lab.training.run import prepare, train
 from killing import difference, state_of
 
 Make = Callable[..., Config]

@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from jepa_lab.callbacks.arc_monitor import prediction_values
+from jepa_lab.studies.arc.monitor import prediction_values
 
 
 def rows(n: int = 40, d: int = 12) -> dict[str, torch.Tensor]:

@@ -11,9 +11,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from jepa_lab.callbacks import CodebookLog
+from jepa_lab.callbacks.codebook_log import CodebookLog
 from jepa_lab.metrics import codebook_churn, perplexity, usage
-from jepa_lab.networks.vq import build_quantizer
+from jepa_lab.networks.vq.build import build_quantizer
 
 K, D = 16, 4
 

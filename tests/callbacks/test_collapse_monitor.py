@@ -17,10 +17,10 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from jepa_lab.callbacks import CollapseMonitor
 from jepa_lab.callbacks.collapse import MAX_ROWS, First, Tap, named_features
-from jepa_lab.callbacks.seq_jepa_monitor import EvaluationPass, measure
 from jepa_lab.losses import DinoLoss, best_constant_loss
 from jepa_lab.metrics import collapse_metrics, lidar, view_metrics
-from jepa_lab.modules.objective import Match, Objective
+from jepa_lab.studies.seq_jepa.monitor import EvaluationPass, measure
+from jepa_lab.studies.seq_jepa.objective import Match, Objective
 
 ROOT = Path(__file__).resolve().parents[2]
 

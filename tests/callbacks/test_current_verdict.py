@@ -11,15 +11,16 @@ from typing import Any
 import pytest
 import torch
 
-from jepa_lab import cli
-from jepa_lab import run as run_module
-from jepa_lab.callbacks import CurrentVerdict, verdict
-from jepa_lab.config import Config
+from jepa_lab.callbacks import verdict
+from jepa_lab.callbacks.verdict import CurrentVerdict
+from jepa_lab.cli import app as cli
 from jepa_lab.diagnosis import Verdict, judge
 from jepa_lab.diagnosis.verdict import STATUSES
 from jepa_lab.errors import UserError
-from jepa_lab.ledger import history_of
-from jepa_lab.run import RunResult, train
+from jepa_lab.ledger.parquet import history_of
+from jepa_lab.studies.seq_jepa.config import Config
+from jepa_lab.training import run as run_module
+from jepa_lab.training.run import RunResult, train
 
 Make = Callable[..., Config]
 EPOCHS = ["dataset.epochs=5", "monitor.every_epochs=1"]  # of four steps each

@@ -13,13 +13,13 @@ import torch
 from torch import Tensor
 
 from jepa_lab.callbacks import finite
-from jepa_lab.config import Config
-from jepa_lab.ledger import history_of
+from jepa_lab.ledger.parquet import history_of
 from jepa_lab.losses import LossTerms
-from jepa_lab.modules.objective import Objective
-from jepa_lab.modules.seq_jepa import SeqJEPA
-from jepa_lab.networks.seq_jepa import SeqJEPANetwork
-from jepa_lab.run import train
+from jepa_lab.studies.seq_jepa.config import Config
+from jepa_lab.studies.seq_jepa.module import SeqJEPA
+from jepa_lab.studies.seq_jepa.network import SeqJEPANetwork
+from jepa_lab.studies.seq_jepa.objective import Objective
+from jepa_lab.training.run import train
 
 Make = Callable[..., Config]
 EMA = "seq_jepa_baseline"
@@ -124,7 +124,7 @@ def test_a_skipped_step_changes_neither_weights_nor_optimiser_nor_target_nor_pro
             kept |= {f"o/{i}/{k}": v.clone() for i, s in optimiser.items() for k, v in s.items()}
             states.append(kept)
 
-    monkeypatch.setattr("jepa_lab.build.FiniteGuard", Watch)
+    monkeypatch.setattr("jepa_lab.training.frame.FiniteGuard", Watch)
     poison(monkeypatch, "everything", {3})
     train(make_config("diagnosis.on_nan=skip", experiment=EMA))
     before, after, later = states[2:5]

@@ -12,13 +12,14 @@ import pytest
 import pytorch_lightning as pl
 from hydra import compose, initialize_config_dir
 
-from jepa_lab import cli
 from jepa_lab.callbacks import Gates
-from jepa_lab.config import Config, check
+from jepa_lab.cli import app as cli
+from jepa_lab.config.check import check
 from jepa_lab.config.gates import GATES
+from jepa_lab.config.groups import conf_dir
 from jepa_lab.diagnosis.gates import evaluate_gates, gates_line
 from jepa_lab.errors import UserError
-from jepa_lab.help import conf_dir
+from jepa_lab.studies.seq_jepa.config import Config
 
 SMALL = ["+experiment=teacherless_b", "dataset=digits_affine", "tier=smoke", "dataset.epochs=1",
          "dataset.train_size=128", "dataset.val_size=64", "encoder.widths=[4,8]", "hardware.threads=1",
@@ -155,7 +156,7 @@ def test_tiers_and_experiments_have_the_published_gates(words: list[str], gates:
 
 
 def test_gates_do_not_belong_to_the_identity_of_a_run() -> None:
-    from jepa_lab.plan import identity
+    from jepa_lab.training.plan import identity
 
     assert identity(composed("+experiment=teacherless_b"), "x") == identity(
         composed("+experiment=teacherless_b", "gates.skill_min=0.5", "gates.strict=true"), "x"

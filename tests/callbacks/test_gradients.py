@@ -7,9 +7,9 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from jepa_lab.callbacks.gradients import gradient_statistics
-from jepa_lab.config import Config
-from jepa_lab.run import train
+from jepa_lab.callbacks.logging import gradient_statistics
+from jepa_lab.studies.seq_jepa.config import Config
+from jepa_lab.training.run import train
 
 Make = Callable[..., Config]
 

@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from jepa_lab import build
-from jepa_lab import run as run_module
-from jepa_lab.callbacks.probes import seq_jepa_probes
-from jepa_lab.callbacks.seq_jepa_monitor import measure
-from jepa_lab.config import Config
 from jepa_lab.metrics import effective_rank, within_share
 from jepa_lab.networks.heads import probe_head
-from jepa_lab.run import RunResult, train
+from jepa_lab.studies.seq_jepa import build
+from jepa_lab.studies.seq_jepa.config import Config
+from jepa_lab.studies.seq_jepa.monitor import measure
+from jepa_lab.studies.seq_jepa.probes import seq_jepa_probes
+from jepa_lab.training import run as run_module
+from jepa_lab.training.run import RunResult, train
 
 Make = Callable[..., Config]
 

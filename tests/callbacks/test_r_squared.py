@@ -2,7 +2,7 @@ import pytest
 import torch
 from sklearn.metrics import r2_score
 
-from jepa_lab.callbacks.r_squared import RSquared
+from jepa_lab.callbacks.probes import RSquared
 
 
 def test_it_equals_scikit_learns_mean_over_dimensions_whatever_the_batches() -> None:

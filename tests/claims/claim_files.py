@@ -9,7 +9,7 @@ import yaml
 
 from comparison_runs import METRIC, make_run
 from jepa_lab.claims import Verdict, judge_claims, read_claims
-from jepa_lab.report.comparison import Run, read_run
+from jepa_lab.ledger.finished_run import Run, read_run
 
 NOISE = (0.000, 0.004, -0.003, 0.002, -0.004, 0.001)
 BASIS: dict[str, Any] = {

@@ -14,8 +14,8 @@ from claim_files import claim, write
 from comparison_runs import METRIC, make_run
 from jepa_lab.claims import judge_claims, missing, read_claims
 from jepa_lab.claims.__main__ import main
+from jepa_lab.claims.documents import fill
 from jepa_lab.claims.missing import makers
-from jepa_lab.report.documents import fill
 
 
 @pytest.fixture
@@ -177,7 +177,7 @@ def test_a_line_makes_the_runs_that_its_words_name_and_none_that_they_contradict
 
 
 def test_the_numbers_in_the_evidence_are_those_of_the_runs(runs: Path, tmp_path: Path) -> None:
-    from jepa_lab.report.found import find_runs
+    from jepa_lab.report.comparison.find_runs import find_runs
 
     (found,) = judge_claims(read_claims([write(tmp_path / "mine.yaml", claim())]), find_runs(runs).runs)
     differences = [0.1 + 0.001 * seed for seed in range(6)]

@@ -11,7 +11,7 @@ from claim_files import NOISE, claim, six_seeds, verdict, verdicts
 
 from comparison_runs import METRIC, make_run
 from jepa_lab.errors import UserError
-from jepa_lab.report.comparison import Run, read_run
+from jepa_lab.ledger.finished_run import Run, read_run
 
 
 @pytest.fixture(scope="module")

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from hydra import compose, initialize_config_dir
 
-from jepa_lab import cli  # noqa: F401 - registers the resolvers
 from jepa_lab.claims import Claim, judge_claims, read_claims
 from jepa_lab.claims.reading import shipped
 from jepa_lab.claims.statistics import STATISTICS
-from jepa_lab.help import conf_dir
-from jepa_lab.ladder import checked_rungs
+from jepa_lab.cli import app as cli  # noqa: F401 - registers the resolvers
+from jepa_lab.config.groups import conf_dir
+from jepa_lab.sweep.ladder import checked_rungs
 
 ROOT = Path(__file__).resolve().parents[2]
 CLAIMS = read_claims()

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from comparison_runs import METRIC, make_run
-from jepa_lab.claims import toy_statistics as toy
 from jepa_lab.claims.statistics import STATISTICS, measure
 from jepa_lab.errors import UserError
-from jepa_lab.report.comparison import Run, read_run
+from jepa_lab.ledger.finished_run import Run, read_run
+from jepa_lab.studies.linear_byol import statistics as toy
 
 TAUS = (1e-4, 1e-3, 1e-2)
 RATES = tuple(10 ** (k / 2 - 5) for k in range(9))

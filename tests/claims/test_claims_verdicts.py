@@ -13,7 +13,7 @@ from claim_files import against, claim, six_seeds, verdict, verdicts
 from comparison_runs import METRIC, make_run
 from jepa_lab.claims.text import evidence
 from jepa_lab.errors import UserError
-from jepa_lab.report.comparison import Run, read_run
+from jepa_lab.ledger.finished_run import Run, read_run
 
 
 @pytest.fixture(scope="module")

@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from jepa_lab.config import ArcConfig, schema
-from jepa_lab.config.arc_dataset import ArcDatasetConfig, SyntheticConfig
-from jepa_lab.run import train
+from jepa_lab.config import schema
+from jepa_lab.studies.arc.config import ArcConfig
+from jepa_lab.studies.arc.dataset_config import ArcDatasetConfig, SyntheticConfig
+from jepa_lab.training.run import train
 
 PACKAGE = str(Path(schema.__file__).parents[1])
 NOT_READING = ("validate", "validate_run", "_validate_source", "_refuse_what_is_of_images")

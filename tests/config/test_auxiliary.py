@@ -10,13 +10,14 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
-from jepa_lab.config import Config, check, to_yaml
-from jepa_lab.diagnosis.commands import composed, own_words
+from jepa_lab.config.check import check, to_yaml
+from jepa_lab.config.groups import conf_dir, groups_of
 from jepa_lab.diagnosis.finding import Settings
 from jepa_lab.diagnosis.regularisers import regulariser_findings
 from jepa_lab.diagnosis.thresholds import Thresholds
-from jepa_lab.help import conf_dir, groups_of
 from jepa_lab.ledger.identity import run_id
+from jepa_lab.report.own_command import composed, own_words
+from jepa_lab.studies.seq_jepa.config import Config
 
 Make = Callable[..., Config]
 Command = Callable[..., tuple[int, str, str]]
@@ -180,7 +181,7 @@ MISTAKES = [
 def test_a_mistake_gets_one_line_and_code_2_and_writes_nothing(
     words: list[str], line: str, command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("jepa_lab.run._watched", lambda session: pytest.fail("was not refused"))
+    monkeypatch.setattr("jepa_lab.training.run._watched", lambda session: pytest.fail("was not refused"))
     code, _, err = command(A, *words)
     assert code == 2, err
     (said,) = err.strip().splitlines()

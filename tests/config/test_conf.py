@@ -4,11 +4,14 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
-from jepa_lab import cli  # noqa: F401 - registers the resolvers
-from jepa_lab.config import ArcConfig, Config, ToyConfig, check, check_any
+from jepa_lab.cli import app as cli  # noqa: F401 - registers the resolvers
+from jepa_lab.config.check import check, check_any
+from jepa_lab.config.groups import conf_dir, folder_of, groups_of, options_of
 from jepa_lab.errors import UserError
-from jepa_lab.help import conf_dir, folder_of, groups_of, options_of
-from jepa_lab.ladder import checked_rungs
+from jepa_lab.studies.arc.config import ArcConfig
+from jepa_lab.studies.linear_byol.config import ToyConfig
+from jepa_lab.studies.seq_jepa.config import Config
+from jepa_lab.sweep.ladder import checked_rungs
 
 OWN = {
     "npz": ["dataset.path=x"],

@@ -16,11 +16,14 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 from test_arc_keys_are_read import located as located_in_arc
 
-from jepa_lab.config import ArcConfig, Config, ToyConfig, check, check_toy, schema
-from jepa_lab.config.check import GROUPS
-from jepa_lab.help import AUX_FOLDER, conf_dir, folder_of, groups_of, options_of
-from jepa_lab.run import train
-from jepa_lab.toy import train_toy
+from jepa_lab.config import schema
+from jepa_lab.config.check import GROUPS, check, check_toy
+from jepa_lab.config.groups import AUX_FOLDER, conf_dir, folder_of, groups_of, options_of
+from jepa_lab.studies.arc.config import ArcConfig
+from jepa_lab.studies.linear_byol.config import ToyConfig
+from jepa_lab.studies.linear_byol.study import train_toy
+from jepa_lab.studies.seq_jepa.config import Config
+from jepa_lab.training.run import train
 
 PACKAGE = str(Path(schema.__file__).parents[1])
 NOT_READING = ("validate", "validate_run", "check", "__init__", "__eq__", "__repr__")

@@ -3,11 +3,12 @@
 import pytest
 from hydra import compose, initialize_config_dir
 
-from jepa_lab import cli
-from jepa_lab.config import Config, check, check_any
-from jepa_lab.config.old_names import translate
+from jepa_lab.cli import app as cli
+from jepa_lab.cli.overrides import translate
+from jepa_lab.config.check import check, check_any
+from jepa_lab.config.groups import conf_dir
 from jepa_lab.errors import UserError
-from jepa_lab.help import conf_dir
+from jepa_lab.studies.seq_jepa.config import Config
 
 SAME = [
     (["model.teacherless=true"], ["target=stopgrad"]),

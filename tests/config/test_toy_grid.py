@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 import toy_configs
-from jepa_lab.config import ToyConfig
-from jepa_lab.config.toy_grid import COMMAND, identity_keys, idle_axes, logspace, members
 from jepa_lab.ledger.identity import run_id
+from jepa_lab.studies.linear_byol.config import ToyConfig
+from jepa_lab.studies.linear_byol.grid import COMMAND, identity_keys, idle_axes, logspace, members
 
 
 def configure(*words: str, experiment: str = "linear_byol_sweep") -> ToyConfig:

@@ -7,7 +7,7 @@ import torchvision.transforms.functional as TF
 from torch.nn.functional import affine_grid, grid_sample
 from torchvision.transforms import InterpolationMode
 
-from jepa_lab.data.views import Affine, make_view_group
+from jepa_lab.data.views.build import Affine, make_view_group
 from jepa_lab.errors import UserError
 
 MEAN, STD = (0.3,), (0.2,)

@@ -5,10 +5,10 @@ import torch
 import torchvision.transforms.v2.functional as TF
 from torchvision.transforms import InterpolationMode, RandomResizedCrop
 
-from jepa_lab.data import augment as augment_module
-from jepa_lab.data.augment import Augment
-from jepa_lab.data.pixel_operations import ORDERS
-from jepa_lab.data.views import make_view_group
+from jepa_lab.data.views import augment as augment_module
+from jepa_lab.data.views.augment import Augment
+from jepa_lab.data.views.build import make_view_group
+from jepa_lab.data.views.pixel_operations import ORDERS
 from jepa_lab.errors import UserError
 
 NAMES = ("top", "left", "height", "width", "mirrored", "brightness", "contrast", "saturation", "hue")

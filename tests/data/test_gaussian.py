@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from jepa_lab.data.gaussian import CHUNK, GaussianViews, generator
+from jepa_lab.studies.linear_byol.data import CHUNK, GaussianViews, generator
 
 
 def views(seed: int = 1, **options: object) -> GaussianViews:

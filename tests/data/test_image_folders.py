@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from jepa_lab.data.images import load_splits
+from jepa_lab.data.images.image_source import load_splits
 from jepa_lab.errors import UserError
 
 

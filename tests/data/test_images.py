@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from jepa_lab.data.images import ImageSource, Splits, load_splits, measured_norm
+from jepa_lab.data.images.image_source import ImageSource, Splits, load_splits, measured_norm
 from jepa_lab.errors import UserError
 
 

@@ -1,6 +1,6 @@
 import torch
 
-from jepa_lab.data.images import ImageSource
+from jepa_lab.data.images.image_source import ImageSource
 from jepa_lab.data.loader import EpochLoader
 
 

@@ -7,13 +7,13 @@ import pytest
 import torch
 from PIL import Image
 
-from jepa_lab import cli  # noqa: F401 - registers the resolvers
-from jepa_lab.config import Config
-from jepa_lab.data.images import load_splits
-from jepa_lab.data.published_layouts import imagenet_with_maps, map_of, tiny_imagenet
+from jepa_lab.cli import app as cli  # noqa: F401 - registers the resolvers
+from jepa_lab.data.images.image_source import load_splits
+from jepa_lab.data.images.public_folders import imagenet_with_maps, map_of, tiny_imagenet
 from jepa_lab.errors import UserError
-from jepa_lab.plan import build_data
-from jepa_lab.run import train
+from jepa_lab.studies.seq_jepa.config import Config
+from jepa_lab.training.plan import build_data
+from jepa_lab.training.run import train
 
 WNIDS = ("n02", "n01", "n03")  # the order of wnids.txt is not the sorted one
 

@@ -6,13 +6,13 @@ import pytest
 import torch
 from PIL import Image
 
-from jepa_lab import cli  # noqa: F401 - registers the resolvers
-from jepa_lab.config import Config
-from jepa_lab.data.arrays import Arrays
-from jepa_lab.data.rendered_objects import read_rendered
+from jepa_lab.cli import app as cli  # noqa: F401 - registers the resolvers
+from jepa_lab.data.images.arrays import Arrays
+from jepa_lab.data.images.rendered_objects import read_rendered
 from jepa_lab.errors import UserError
-from jepa_lab.plan import build_data
-from jepa_lab.run import train
+from jepa_lab.studies.seq_jepa.config import Config
+from jepa_lab.training.plan import build_data
+from jepa_lab.training.run import train
 
 K = 6
 CLASSES = ("chair", "table")

@@ -2,9 +2,9 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
-from jepa_lab.data import view_group
-from jepa_lab.data.rendered_views import Rendered, absolute, compose, inverse, relative
-from jepa_lab.data.rotations_3d import between, from_euler
+from jepa_lab.data.views import view_group
+from jepa_lab.data.views.rendered_views import Rendered, absolute, compose, inverse, relative
+from jepa_lab.data.views.rotations_3d import between, from_euler
 from jepa_lab.errors import UserError
 
 K = 10

@@ -5,7 +5,7 @@ import pytest
 import torch
 import torchvision.transforms.functional as TF
 
-from jepa_lab.data.views import Rotation, make_view_group
+from jepa_lab.data.views.build import Rotation, make_view_group
 from jepa_lab.errors import UserError
 
 MEAN, STD = (0.1, 0.5, 0.9), (0.2, 0.25, 0.5)

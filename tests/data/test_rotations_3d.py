@@ -2,7 +2,7 @@ import numpy as np
 import torch
 from scipy.spatial.transform import Rotation
 
-from jepa_lab.data.rotations_3d import between, canonical, conjugate, from_euler, product
+from jepa_lab.data.views.rotations_3d import between, canonical, conjugate, from_euler, product
 
 
 def angles(n: int = 200) -> torch.Tensor:

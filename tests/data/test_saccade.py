@@ -7,16 +7,16 @@ import pytest
 import torch
 from torch import Tensor
 
-from jepa_lab.build import build_loaders, build_module, build_views
-from jepa_lab.config import Config
 from jepa_lab.data.draws import uniform
-from jepa_lab.data.images import ImageSource, load_splits
+from jepa_lab.data.images.image_source import ImageSource, load_splits
 from jepa_lab.data.loader import EpochLoader
-from jepa_lab.data.saccade import Saccade, fixate, inhibit
+from jepa_lab.data.views.saccade import Saccade, fixate, inhibit
 from jepa_lab.errors import UserError
-from jepa_lab.modules.seq_jepa import SeqJEPA
-from jepa_lab.plan import build_data
-from jepa_lab.run import train
+from jepa_lab.studies.seq_jepa.build import build_loaders, build_module, build_views
+from jepa_lab.studies.seq_jepa.config import Config
+from jepa_lab.studies.seq_jepa.module import SeqJEPA
+from jepa_lab.training.plan import build_data
+from jepa_lab.training.run import train
 
 MEAN, STD = (0.4, 0.5, 0.6), (0.2, 0.3, 0.4)
 KEY: dict[str, Any] = {"seed": 1, "split": "train", "epoch": 2}

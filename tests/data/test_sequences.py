@@ -1,6 +1,6 @@
 import torch
 
-from jepa_lab.data.sequences import SequenceBatch
+from jepa_lab.data.views.sequences import SequenceBatch
 
 
 def test_the_target_is_the_last_view_and_the_rest_is_observed() -> None:

@@ -3,8 +3,8 @@ from typing import Any
 import pytest
 import torch
 
-from jepa_lab.data import view_group
-from jepa_lab.data.views import VIEW_GROUPS, ViewGroup, make_view_group
+from jepa_lab.data.views import view_group
+from jepa_lab.data.views.build import VIEW_GROUPS, ViewGroup, make_view_group
 from jepa_lab.errors import UserError
 
 CASES: list[tuple[str, dict[str, Any]]] = [

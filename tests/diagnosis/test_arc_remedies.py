@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from jepa_lab.config import ArcConfig
-from jepa_lab.diagnosis.arc_remedies import arc_causes, arc_changes, codebook_defects, problem_defects
-from jepa_lab.diagnosis.commands import composed, next_commands
 from jepa_lab.diagnosis.finding import Finding
 from jepa_lab.diagnosis.rules import examine, judge
+from jepa_lab.report.own_command import composed, next_commands
+from jepa_lab.studies.arc.config import ArcConfig
+from jepa_lab.studies.arc.remedies import arc_causes, arc_changes, codebook_defects, problem_defects
 
 Make = Callable[..., ArcConfig]
 DEFECTS = [

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 import yaml
 
-from jepa_lab.config import ArcConfig
-from jepa_lab.diagnosis.arc_words import LEFT_OUT
-from jepa_lab.diagnosis.commands import composed, going_on, own_words
-from jepa_lab.nested import leaves
+from jepa_lab.config.tree import leaves
+from jepa_lab.report.own_arc_command import LEFT_OUT
+from jepa_lab.report.own_command import composed, going_on, own_words
+from jepa_lab.studies.arc.config import ArcConfig
 
 EXPERIMENTS: list[tuple[str, list[str]]] = [
     ("arc_jepa", []),

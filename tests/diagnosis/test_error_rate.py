@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "benchmarks"))
+sys.path.insert(0, str(ROOT / "studies_docs"))
 
 from error_rate_judged import DATA, Judged, Run, half, judged, load, save, verdict_of  # noqa: E402
 from error_rate_tables import brier, content, counts, wilson  # noqa: E402
 
-# of the held half; a rule that changes them is to be looked at, then `python benchmarks/error_rate.py report` run and
+# of the held half; a rule that changes them is to be looked at, then `python studies_docs/error_rate.py report` run and
 # the numbers here replaced
 PINNED = {
     "digits": {"good": 59, "failed": 21, "false_alarms": 25, "misses": 1, "silent": 0},
@@ -21,7 +21,7 @@ PINNED_OF_FEATURES = {
     "digits": {"good": 59, "failed": 21, "false_alarms": 8, "misses": 1, "silent": 0},
     "toy": {"good": 27, "failed": 40, "false_alarms": 0, "misses": 7, "silent": 0},
 }
-AGAIN = "the rules changed what they say: run `python benchmarks/error_rate.py report` and pin the new counts here"
+AGAIN = "the rules changed what they say: run `python studies_docs/error_rate.py report` and pin the new counts here"
 
 
 @pytest.fixture(scope="module")

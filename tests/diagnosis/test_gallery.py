@@ -2,9 +2,9 @@
 
 import pytest
 
+from gallery_features import FEATURES, FeatureCase
+from gallery_histories import RUNS, RunCase
 from jepa_lab.diagnosis import diagnose_features, examine, judge
-from jepa_lab.diagnosis.gallery import FEATURES, FeatureCase
-from jepa_lab.diagnosis.gallery_runs import RUNS, RunCase
 from jepa_lab.diagnosis.quantities import order_sentence, timeline
 from jepa_lab.diagnosis.verdict import STATUSES
 

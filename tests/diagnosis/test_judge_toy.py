@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from jepa_lab.diagnosis.linear_byol import judge_toy
+from jepa_lab.studies.linear_byol.diagnosis import judge_toy
 
 EPOCHS = [1.0 * i for i in range(1, 31)]
 FALLING = [math.exp(-i / 5) for i in range(30)]

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 import jepa_lab.diagnosis
+from gallery_histories import RUNS
 from jepa_lab.diagnosis import Thresholds, judge
-from jepa_lab.diagnosis.gallery_runs import RUNS
 from jepa_lab.diagnosis.thresholds import PREFIXES, distance, table
 
 SOURCES = "\n".join(p.read_text() for p in Path(jepa_lab.diagnosis.__file__).parent.rglob("*.py"))

@@ -12,11 +12,10 @@ import pytest
 import torch
 
 from jepa_lab import decode as command
-from jepa_lab.config import Config
-from jepa_lab.evaluation import decoding
-from jepa_lab.evaluation.decoder_fit import decode, image_r2, psnr, train_decoder
-from jepa_lab.networks.decoder import ConvDecoder
-from jepa_lab.run import train
+from jepa_lab.studies.seq_jepa.config import Config
+from jepa_lab.studies.seq_jepa.evaluation import decoding
+from jepa_lab.studies.seq_jepa.evaluation.decoder import ConvDecoder, decode, image_r2, psnr, train_decoder
+from jepa_lab.training.run import train
 
 Make = Callable[..., Config]
 
@@ -80,8 +79,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import conftest
 
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("draw_figures", "draw_early_warning", "draw_sweeps"):
-            patch.setattr(f"jepa_lab.report.outcome.{name}", lambda *args, **kwargs: None)
+        conftest.without_figures(patch)
         make = conftest.maker(tmp_path_factory.mktemp("run"))
         return train(make("dataset.epochs=1", "target=ema", experiment="seq_jepa_baseline")).run_dir
 

@@ -13,14 +13,14 @@ import pytest
 import torch
 
 from jepa_lab import evaluate as command
-from jepa_lab.config import Config
 from jepa_lab.errors import UserError
-from jepa_lab.evaluation.bootstrap import accuracy, r_squared, resampling_weights
-from jepa_lab.evaluation.equivariance import copy_error, linear_action_map_error, predictor_error
-from jepa_lab.evaluation.features import collect
-from jepa_lab.evaluation.loading import load_run, views_of
-from jepa_lab.evaluation.readouts import CLASSIFIERS, REGRESSIONS
-from jepa_lab.run import train
+from jepa_lab.studies.seq_jepa.config import Config
+from jepa_lab.studies.seq_jepa.evaluation.bootstrap import accuracy, r_squared, resampling_weights
+from jepa_lab.studies.seq_jepa.evaluation.equivariance import copy_error, linear_action_map_error, predictor_error
+from jepa_lab.studies.seq_jepa.evaluation.features import collect
+from jepa_lab.studies.seq_jepa.evaluation.loading import load_run, views_of
+from jepa_lab.studies.seq_jepa.evaluation.readouts import CLASSIFIERS, REGRESSIONS
+from jepa_lab.training.run import train
 
 Make = Callable[..., Config]
 RNG = np.random.default_rng(0)
@@ -244,7 +244,7 @@ def test_constant_pixels_are_no_features() -> None:
 def test_what_is_trained_on_four_views_is_evaluated_on_four_whatever_longer_aggregates_are_asked_for(
     make_config: Make,
 ) -> None:
-    from jepa_lab.evaluation.frozen import all_features
+    from jepa_lab.studies.seq_jepa.evaluation.frozen import all_features
 
     run = load_run(train(make_config("dataset=digits_aug", "dataset.action_norm=legacy_l2_views")).run_dir)
     short, long = (all_features(run.network, run, views, 60)["test"] for views in ([1, 3], [1, 3, 12]))

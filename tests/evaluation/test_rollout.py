@@ -14,15 +14,21 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from jepa_lab.config import Config
-from jepa_lab.data.images import ImageSource
-from jepa_lab.data.views import Rotation
-from jepa_lab.evaluation.loading import build_frozen, rollout_of, rollout_views
-from jepa_lab.evaluation.rollout import measure_rollout, reach, relative_error, roll_out, teacher_forced
+from jepa_lab.data.images.image_source import ImageSource
+from jepa_lab.data.views.build import Rotation
 from jepa_lab.ledger.identity import run_id
-from jepa_lab.modules.objective import Objective
-from jepa_lab.plan import build_data
-from jepa_lab.run import train
+from jepa_lab.studies.seq_jepa.config import Config
+from jepa_lab.studies.seq_jepa.evaluation.loading import build_frozen, rollout_of, rollout_views
+from jepa_lab.studies.seq_jepa.evaluation.rollout import (
+    measure_rollout,
+    reach,
+    relative_error,
+    roll_out,
+    teacher_forced,
+)
+from jepa_lab.studies.seq_jepa.objective import Objective
+from jepa_lab.training.plan import build_data
+from jepa_lab.training.run import train
 
 Make = Callable[..., Config]
 
@@ -180,7 +186,7 @@ def test_the_steps_asked_for_are_no_part_of_what_a_run_is(make_config: Make) -> 
 
 
 def test_an_evaluated_rollout_is_of_test_images_with_an_interval(make_config: Make) -> None:
-    from jepa_lab.evaluation.loading import LoadedRun
+    from jepa_lab.studies.seq_jepa.evaluation.loading import LoadedRun
 
     config, splits, module = small(make_config)
     found, why = rollout_of(LoadedRun(Path("run"), config, splits, module, 0, "completed"), 2, 40)

@@ -9,11 +9,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from jepa_lab.config import Config
-from jepa_lab.data.views import ViewGroup, make_view_group
-from jepa_lab.evaluation.sweeps import encode_sweep, sweep_factors
-from jepa_lab.report.sweep_figures import draw_sweeps
-from jepa_lab.run import train
+from jepa_lab.data.views.build import ViewGroup, make_view_group
+from jepa_lab.studies.seq_jepa.config import Config
+from jepa_lab.studies.seq_jepa.evaluation.factor_sweeps import encode_sweep, sweep_factors
+from jepa_lab.studies.seq_jepa.evaluation.sweep_figures import draw_sweeps
+from jepa_lab.training.run import train
 
 Make = Callable[..., Config]
 NORM = {"mean": (0.0,), "std": (1.0,)}
@@ -72,7 +72,7 @@ def test_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     images = torch.randint(0, 256, (7, 1, 12, 12), dtype=torch.uint8)
     sweep = views.sweeps()[0]
     whole = encode_sweep(lambda x: x.flatten(1), views, images, sweep)
-    monkeypatch.setattr("jepa_lab.evaluation.sweeps.BATCH", 1)
+    monkeypatch.setattr("jepa_lab.studies.seq_jepa.evaluation.factor_sweeps.BATCH", 1)
     assert torch.equal(whole, encode_sweep(lambda x: x.flatten(1), views, images, sweep))
     assert whole.shape == (7, len(sweep.values), 144)
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from jepa_lab.losses import relational, relational_published
-from jepa_lab.losses.relational import match
+from jepa_lab.studies.arc import relational
+from jepa_lab.studies.arc.relational import match, relational_published
 
 
 def objects(grids: int = 3, n: int = 5, h: int = 4, seed: int = 0) -> Tensor:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from jepa_lab.losses import (
+from jepa_lab.studies.arc.token_invariance import (
     invariance,
     published_color,
     published_symmetry,

@@ -6,7 +6,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from jepa_lab.data.gaussian import GaussianViews
 from jepa_lab.metrics.linear_theory import (
     balance,
     covariance_rank,
@@ -20,6 +19,7 @@ from jepa_lab.metrics.linear_theory import (
     readout_r2,
     stability_bound,
 )
+from jepa_lab.studies.linear_byol.data import GaussianViews
 
 DATA = GaussianViews.make(42, 10, 100, 0.5)
 BEST = DATA.A.mT

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 import torch
 
-from jepa_lab.callbacks.toy_rows import Blocks
-from jepa_lab.config import ToyConfig
-from jepa_lab.config.toy_grid import members
-from jepa_lab.data.gaussian import generator
-from jepa_lab.modules.auto_rates import FLOOR, ITERATIONS, auto_state, update_rates
-from jepa_lab.modules.linear_byol import Block, LinearBYOL
+from jepa_lab.studies.linear_byol.config import ToyConfig
+from jepa_lab.studies.linear_byol.data import generator
+from jepa_lab.studies.linear_byol.grid import members
+from jepa_lab.studies.linear_byol.module import Block, LinearBYOL
+from jepa_lab.studies.linear_byol.monitor import Blocks
+from jepa_lab.studies.linear_byol.rates import FLOOR, ITERATIONS, auto_state, update_rates
 from toy_configs import configure
 
 AUTO = ["lr_enc_mode=auto", "auto_alpha_c=0.4", "auto_beta_c=0.2", "batch_size=64", "epochs=300"]

@@ -11,13 +11,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from jepa_lab.callbacks.toy_rows import Blocks, ToyRows
-from jepa_lab.config import ToyConfig
-from jepa_lab.config.toy_grid import members
-from jepa_lab.data.gaussian import CHUNK
-from jepa_lab.diagnosis.linear_byol import judge_toy
 from jepa_lab.metrics.linear_theory import balance
-from jepa_lab.modules.linear_byol import Block, LinearBYOL, make_groups
+from jepa_lab.studies.linear_byol.config import ToyConfig
+from jepa_lab.studies.linear_byol.data import CHUNK
+from jepa_lab.studies.linear_byol.diagnosis import judge_toy
+from jepa_lab.studies.linear_byol.grid import members
+from jepa_lab.studies.linear_byol.module import Block, LinearBYOL, make_groups
+from jepa_lab.studies.linear_byol.monitor import Blocks, ToyRows
 from toy_configs import configure
 
 SMALL = ["d_latent=3", "d_obs=8", "batch_size=4", "epochs=40", "log_every=5", "mom_pred=0.9", "mom_enc=0.8"]

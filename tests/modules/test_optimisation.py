@@ -3,8 +3,8 @@ import torch
 from torch import nn
 
 from jepa_lab.config.schema import OptimConfig
-from jepa_lab.modules.optimisation import build_optimiser, learning_rate_factor, parameter_groups
 from jepa_lab.networks.aggregator import TransformerAggregator
+from jepa_lab.training.optimisation import build_optimiser, learning_rate_factor, parameter_groups
 
 
 def optim(**changes: object) -> OptimConfig:

@@ -8,12 +8,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from jepa_lab.build import build_loaders, build_module, build_views
-from jepa_lab.config import Config
-from jepa_lab.data.sequences import SequenceBatch
+from jepa_lab.data.views.sequences import SequenceBatch
 from jepa_lab.errors import UserError
-from jepa_lab.modules.seq_jepa import SeqJEPA
-from jepa_lab.plan import build_data
+from jepa_lab.studies.seq_jepa.build import build_loaders, build_module, build_views
+from jepa_lab.studies.seq_jepa.config import Config
+from jepa_lab.studies.seq_jepa.module import SeqJEPA
+from jepa_lab.training.plan import build_data
 
 Make = Callable[..., Config]
 RANDOM = "dataset.first_view=random"

@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from jepa_lab.data.arc.batch import DEMO_INPUT, DEMO_OUTPUT, FRAME, QUERY
 from jepa_lab.errors import UserError
-from jepa_lab.networks.arc_context import KINDS, ContextAggregator, Predictor, Projection, RoleMaps
+from jepa_lab.studies.arc.context import KINDS, ContextAggregator, Predictor, Projection, RoleMaps
+from jepa_lab.studies.arc.data.batch import DEMO_INPUT, DEMO_OUTPUT, FRAME, QUERY
 
 PLACES, WIDTH = 5, 8
 

@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from jepa_lab.data.arc.batch import NO_COLOR, GridTokens
 from jepa_lab.errors import UserError
-from jepa_lab.networks.arc_encoder import TokenEncoder, grid_vectors
 from jepa_lab.networks.masked_block import allowed_pairs
+from jepa_lab.studies.arc.data.batch import NO_COLOR, GridTokens
+from jepa_lab.studies.arc.encoder import TokenEncoder, grid_vectors
 
 
 def make_tokens(n: int = 3, places: int = 6, colors: int = 2, features: int = 5, live: int = 4) -> GridTokens:

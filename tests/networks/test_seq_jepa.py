@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from jepa_lab.errors import UserError
 from jepa_lab.networks.aggregator import TransformerAggregator, sincos_positions
 from jepa_lab.networks.heads import ActionProjection, mlp_predictor
-from jepa_lab.networks.seq_jepa import SeqJEPANetwork
+from jepa_lab.studies.seq_jepa.network import SeqJEPANetwork
 
 
 class Recorder(nn.Module):

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from jepa_lab.networks.vq import HardQuantizer, build_quantizer
-from jepa_lab.networks.vq_maths import nearest, squared_distances, straight_through
+from jepa_lab.networks.vq.build import HardQuantizer, build_quantizer
+from jepa_lab.networks.vq.maths import nearest, squared_distances, straight_through
 
 
 def hard(dim: int = 4, size: int = 8, **options: Any) -> HardQuantizer:

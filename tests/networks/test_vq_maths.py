@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from jepa_lab.networks.vq_maths import (
+from jepa_lab.networks.vq.maths import (
     averaged,
     averaged_as_published,
     code_statistics,
@@ -14,7 +14,7 @@ from jepa_lab.networks.vq_maths import (
     squared_distances,
     usage_deficit,
 )
-from jepa_lab.networks.vq_start import codes_at_centres, codes_at_tokens, spaced, uniform_codes
+from jepa_lab.networks.vq.start import codes_at_centres, codes_at_tokens, spaced, uniform_codes
 
 
 def rotation(d: int) -> Tensor:

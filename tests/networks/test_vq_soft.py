@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from jepa_lab.networks.vq import FiniteScalarQuantizer, GumbelQuantizer, build_quantizer
-from jepa_lab.networks.vq_maths import squared_distances, usage_deficit
+from jepa_lab.networks.vq.build import FiniteScalarQuantizer, GumbelQuantizer, build_quantizer
+from jepa_lab.networks.vq.maths import squared_distances, usage_deficit
 
 
 def gumbel(**options: object) -> GumbelQuantizer:

@@ -14,7 +14,7 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 from torch import Tensor
 
-from jepa_lab.networks.vq import Quantizer, build_quantizer
+from jepa_lab.networks.vq.build import Quantizer, build_quantizer
 
 PUBLISHED = {
     "init": "empty",

@@ -10,10 +10,9 @@ import pytest
 import torch
 
 from jepa_lab import preview
-from jepa_lab.build_arc import build_loaders, build_tokeniser
-from jepa_lab.config import ArcConfig
-from jepa_lab.plan import build_tasks
-from jepa_lab.report.arc_preview import arc_preview, grids_of
+from jepa_lab.studies.arc.build import build_loaders, build_tasks, build_tokeniser
+from jepa_lab.studies.arc.config import ArcConfig
+from jepa_lab.studies.arc.preview import arc_preview, grids_of
 
 Make = Callable[..., ArcConfig]
 

@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT / "benchmarks"))
+sys.path.insert(0, str(ROOT / "studies_docs"))
 
 import pytest  # noqa: E402
 
@@ -12,7 +12,7 @@ from aux_losses import tables  # noqa: E402
 from aux_losses_runs import SECTIONS, Section, read  # noqa: E402
 from comparison_runs import METRIC, STAGED, arm_of, both_stages, make_run  # noqa: E402
 from documents import fill  # noqa: E402
-from jepa_lab.sweep.tuning import ArmTuning, Candidate, Trial, Tuning, write_tuning  # noqa: E402
+from jepa_lab.ledger.sweep_folder import ArmTuning, Candidate, Trial, Tuning, write_tuning  # noqa: E402
 
 DIGITS, PLACE, BARE, CIFAR = SECTIONS[:4]
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from jepa_lab.report import Comparison, compare
+from jepa_lab.report.comparison.table import Comparison, compare
 
 Make = Callable[..., Path]
 TEST = {"test/probe/class_from_z_agg": 0.8432, "test/probe/action_from_z": 0.4567, "test/skill": 0.7}

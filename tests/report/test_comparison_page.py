@@ -8,8 +8,8 @@ import pytest
 
 from browser import Browser, find_chromium
 from comparison_runs import both_stages, every_state, make_run
-from jepa_lab.report.comparison_report import Request, write_found, write_report
-from jepa_lab.report.found import find_runs
+from jepa_lab.report.comparison.find_runs import find_runs
+from jepa_lab.report.comparison.report import Request, write_found, write_report
 
 CELLS = "[...document.querySelectorAll('#{table} tbody tr')].map(r => r.cells[{column}].textContent)"
 

@@ -4,7 +4,15 @@ from pathlib import Path
 import pytest
 
 from comparison_runs import make_run
-from jepa_lab.report.curves import POINTS, band, conflicts, gradient_norms, points_for, read_curves, shown_keys
+from jepa_lab.report.comparison.curves import (
+    POINTS,
+    band,
+    conflicts,
+    gradient_norms,
+    points_for,
+    read_curves,
+    shown_keys,
+)
 
 KEY = "val/skill"
 

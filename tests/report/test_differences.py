@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from jepa_lab.report.differences import differences, natural, setting_text
+from jepa_lab.report.comparison.differences import differences, natural, setting_text
 
 
 def config(settings: dict[str, Any]) -> dict[str, Any]:

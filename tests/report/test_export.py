@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from comparison_runs import METRIC, every_state, make_run
-from jepa_lab.report.export import export_models, result_rows
-from jepa_lab.report.found import find_runs
-from jepa_lab.report.ranking import Ranking, rank_runs
+from jepa_lab.report.comparison.export import export_models, result_rows
+from jepa_lab.report.comparison.find_runs import find_runs
+from jepa_lab.report.comparison.ranking import Ranking, rank_runs
 
 
 def ranked(root: Path, name: str = "") -> Ranking:

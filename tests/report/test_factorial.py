@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from jepa_lab.report import Comparison
-from jepa_lab.report.factorial import effects_text, main_effects
+from jepa_lab.report.comparison.factorial import effects_text, main_effects
+from jepa_lab.report.comparison.table import Comparison
 
 METRIC = "test/probe/class_from_z_agg"
 Row = dict[str, Any]

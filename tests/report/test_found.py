@@ -5,8 +5,8 @@ import yaml
 
 from comparison_runs import make_run
 from jepa_lab.errors import UserError
-from jepa_lab.report.comparison import Run
-from jepa_lab.report.found import aux_of, dataset_of, find_runs, groups, setting
+from jepa_lab.ledger.finished_run import Run
+from jepa_lab.report.comparison.find_runs import aux_of, dataset_of, find_runs, groups, setting
 
 
 def run(**config: object) -> Run:

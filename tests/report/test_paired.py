@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from jepa_lab.report import Comparison
-from jepa_lab.report.paired import PairedRow, arms, paired_dict, paired_table
-from jepa_lab.report.paired_text import WIDTH, paired_text
-from jepa_lab.report.statistics import holm, mean_interval, paired_difference
+from jepa_lab.report.comparison.arms import PairedRow, arms, paired_dict, paired_table
+from jepa_lab.report.comparison.paired_text import WIDTH, paired_text
+from jepa_lab.report.comparison.statistics import holm, mean_interval, paired_difference
+from jepa_lab.report.comparison.table import Comparison
 
 CLASS, ACTION, SKILL = "test/probe/class_from_z", "test/probe/relative_action_from_z", "test/skill"
 Row = dict[str, Any]

@@ -5,11 +5,18 @@ import pytest
 
 from comparison_runs import METRIC, arm_of, every_state, make_run
 from jepa_lab.errors import UserError
-from jepa_lab.report.found import find_runs
-from jepa_lab.report.paired import paired_table
-from jepa_lab.report.ranking import Ranking, choose_metric, direction_of, rank_runs
-from jepa_lab.report.ranking_text import grid, missing_lines, ranking_lines, seeds_for, summary_text, verdict_lines
-from jepa_lab.report.statistics import bootstrap_interval
+from jepa_lab.report.comparison.arms import paired_table
+from jepa_lab.report.comparison.find_runs import find_runs
+from jepa_lab.report.comparison.ranking import Ranking, choose_metric, direction_of, rank_runs
+from jepa_lab.report.comparison.ranking_text import (
+    grid,
+    missing_lines,
+    ranking_lines,
+    seeds_for,
+    summary_text,
+    verdict_lines,
+)
+from jepa_lab.report.comparison.statistics import bootstrap_interval
 
 
 def ranked(root: Path, control: str | None = None, direction: str = "max", keys: tuple[str, ...] = ()) -> Ranking:

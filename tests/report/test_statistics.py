@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import integrate, stats
 
-from jepa_lab.report.statistics import (
+from jepa_lab.report.comparison.statistics import (
     EXACT_UP_TO,
     PairedDifference,
     accuracy_sampling_sd,

@@ -10,12 +10,12 @@ import pyarrow.parquet as pq
 import pytest
 from matplotlib.colors import to_hex
 
-from jepa_lab.report.toy_cells import Cell, best_cell
-from jepa_lab.report.toy_dynamics import draw_run, run_figure, singular_values_figure
-from jepa_lab.report.toy_heatmaps import Heading, map_figure, short
-from jepa_lab.report.toy_runs import find_runs
-from jepa_lab.report.toy_slices import scatter_figure, slices_figure
-from jepa_lab.report.toy_theory import Theory
+from jepa_lab.studies.linear_byol.figures.cells import Cell, best_cell
+from jepa_lab.studies.linear_byol.figures.dynamics import draw_run, run_figure, singular_values_figure
+from jepa_lab.studies.linear_byol.figures.heatmaps import Heading, map_figure, short
+from jepa_lab.studies.linear_byol.figures.runs import find_runs
+from jepa_lab.studies.linear_byol.figures.slices import scatter_figure, slices_figure
+from jepa_lab.studies.linear_byol.figures.theory import Theory
 from toy_files import OPTIMUM, write_run
 
 W = "W_Fro_aligned"

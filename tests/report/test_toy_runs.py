@@ -9,9 +9,16 @@ import numpy as np
 import pytest
 
 from jepa_lab.errors import UserError
-from jepa_lab.report.toy_cells import best_cell, best_so_far, cells_at, choose_epoch, choose_metric, read_trace
-from jepa_lab.report.toy_runs import comparable, find_runs, in_batches, of_mode, population_twin, where
-from jepa_lab.report.toy_theory import Theory, paths, positions
+from jepa_lab.studies.linear_byol.figures.cells import (
+    best_cell,
+    best_so_far,
+    cells_at,
+    choose_epoch,
+    choose_metric,
+    read_trace,
+)
+from jepa_lab.studies.linear_byol.figures.runs import comparable, find_runs, in_batches, of_mode, population_twin, where
+from jepa_lab.studies.linear_byol.figures.theory import Theory, paths, positions
 from toy_files import write_run
 
 W = "W_Fro_aligned"

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from comparison_runs import STAGED, both_stages, make_run
-from jepa_lab.report.comparison_report import write_report
-from jepa_lab.report.found import find_runs, lost_jobs
-from jepa_lab.report.tuning_runs import tuning_data, tunings_of, without_tuning
-from jepa_lab.sweep.tuning import ArmTuning, Candidate, Trial, Tuning
+from jepa_lab.ledger.sweep_folder import ArmTuning, Candidate, Trial, Tuning
+from jepa_lab.report.comparison.find_runs import find_runs, lost_jobs
+from jepa_lab.report.comparison.report import write_report
+from jepa_lab.report.comparison.tuning import tuning_data, tunings_of, without_tuning
 
 KEY = "val/probe/class_from_z_agg"
 

@@ -8,10 +8,10 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from jepa_lab.callbacks.publish import publish
+from jepa_lab.callbacks.logging import publish
 from jepa_lab.metrics import code_norms, codebook_churn, dead_code_age, perplexity, usage
-from jepa_lab.networks.vq_base import Quantizer
-from jepa_lab.networks.vq_ranks import gathered, summed
+from jepa_lab.networks.vq.base import Quantizer
+from jepa_lab.networks.vq.distributed import gathered, summed
 
 CHURN_TOKENS = 2048
 

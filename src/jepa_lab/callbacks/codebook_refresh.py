@@ -8,10 +8,10 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from jepa_lab.callbacks.publish import publish
+from jepa_lab.callbacks.logging import publish
 from jepa_lab.errors import UserError
-from jepa_lab.networks.vq_base import Quantizer
-from jepa_lab.networks.vq_revival import (
+from jepa_lab.networks.vq.base import Quantizer
+from jepa_lab.networks.vq.revival import (
     Revival,
     long_unused,
     overwrite_as_published,

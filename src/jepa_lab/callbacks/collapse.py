@@ -12,7 +12,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from jepa_lab.callbacks.publish import publish
+from jepa_lab.callbacks.logging import publish
 from jepa_lab.diagnosis import Verdict, judge
 from jepa_lab.metrics import CollapseStatistics, view_metrics
 

@@ -9,7 +9,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
-from jepa_lab.callbacks.publish import publish
+from jepa_lab.callbacks.logging import publish
 from jepa_lab.errors import NonFinite
 
 IN_A_ROW = 25  # skipped steps after which the weights, not the batches, must be what is wrong

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import pytorch_lightning as pl
 import torch
@@ -14,86 +14,48 @@ from torch import Tensor, nn
 from torchmetrics import Metric
 from torchmetrics.classification import MulticlassAccuracy
 
-from jepa_lab.callbacks.publish import publish
-from jepa_lab.callbacks.r_squared import RSquared
-from jepa_lab.data.sequences import SequenceBatch
+from jepa_lab.callbacks.logging import publish
 from jepa_lab.networks.heads import probe_head
-from jepa_lab.networks.seq_jepa import Representations, SeqJEPANetwork
 
 
-@dataclass
+@dataclass(frozen=True)
 class Probe:
-    """A question to the representations: which features, which answer."""
+    """A question to the features of a batch: which of them to read, and the answer that the batch holds."""
 
     name: str
-    read: Callable[[Representations, Tensor], Tensor]  # (representations, z_agg_blind) -> (B, features)
-    answer: Callable[[SequenceBatch], Tensor]  # labels (B,), or (B, k) numbers
-    outputs: int
+    read: Callable[[Any], Tensor]  # features -> (B, width)
+    answer: Callable[[Any], Tensor]  # batch -> labels (B,), or (B, k) numbers
+    outputs: int  # classes, or k
     is_class: bool
+    linear: bool = False  # a linear head where the others are MLPs; a class is always read linearly
 
 
-def seq_jepa_probes(n_classes: int, action_dim: int, m: int) -> list[Probe]:
-    """The probes of a seq-JEPA with m observed views.
+class ProbeSource(Protocol):
+    """Where a study's probes read: the questions, and the features that answer them. Features are whatever the study's
+    own probes take."""
 
-    class_from_*: linear readouts of z_agg and of the first view's z. action_from_z: the relative action from view 1 to
-    view 2, from both encodings; action_from_z_agg the same from the aggregate, which is told it (a test of the wiring).
-    relative_action_from_z: between views 2 and 3, neither of which is the reference. view_from_z_agg: the observed
-    views' mean absolute action, from an aggregate whose action slots are zero. All action probes are MLPs of one width.
-    """
-    probes = [
-        Probe("action_from_z", lambda r, _: r.z[:, :2].flatten(1), lambda b: b.actions[:, 0], action_dim, False),
-        Probe("action_from_z_agg", lambda r, _: r.z_agg, lambda b: b.actions[:, 0], action_dim, False),
-        Probe("view_from_z_agg", lambda _, blind: blind, lambda b: b.absolute[:, :-1].mean(1), action_dim, False),
-    ]
-    if m < 2:
-        probes = probes[2:]
-    if m >= 3:
-        probes.append(
-            Probe(
-                "relative_action_from_z",
-                lambda r, _: r.z[:, 1:3].flatten(1),
-                lambda b: b.actions[:, 1],
-                action_dim,
-                False,
-            )
-        )
-    if n_classes > 1:
-        probes.append(Probe("class_from_z_agg", lambda r, _: r.z_agg, _labels, n_classes, True))
-        probes.append(Probe("class_from_z", lambda r, _: r.z[:, 0], _labels, n_classes, True))
-    return probes
+    def probes(self, module: Any) -> list[Probe]:
+        """The questions to this module."""
 
+    def sample(self, module: Any) -> Any:
+        """Features of one row, all zeros: they show how wide each probe's input is."""
 
-def _labels(batch: SequenceBatch) -> Tensor:
-    assert batch.labels is not None
-    return batch.labels
+    def of_training(self, module: Any) -> Any:
+        """Detached features of the module's last training batch."""
 
-
-@torch.no_grad()
-def clean_aggregates(
-    network: SeqJEPANetwork, reps: Representations, batch: SequenceBatch
-) -> tuple[Representations, Tensor]:
-    """The representations of a training step with z_agg aggregated anew in evaluation mode, and the blind aggregate.
-
-    So probes learn from aggregates without dropout, as they will be read, and the model's random stream and running
-    statistics are left alone.
-    """
-    readers = (network.aggregator, network.action_projection)
-    for module in readers:
-        module.eval()
-    z_agg, blind = network.aggregate(reps.z, batch.actions), network.aggregate_blind(reps.z)
-    for module in readers:
-        module.train()
-    return replace(reps, z_agg=z_agg.float()), blind.float()
+    def of_evaluation(self, module: Any) -> Any:
+        """Features of the module's last evaluation batch."""
 
 
 class OnlineProbes(pl.Callback):
     """Trains one head per probe with a single fused AdamW, one step per training batch, its rate falling to 0 along a
     cosine over `steps` batches; logs accuracies (0..1) and R² of every evaluation pass under `<prefix>/probe/<name>`.
-    `r2` "uniform" and `leak_head` "linear" are the public code's: see ProbesConfig.
+    `r2` "uniform" counts a dimension without variance as 0, as the public code does.
     """
 
     def __init__(
         self,
+        source: ProbeSource,
         *,
         lr: float,
         weight_decay: float,
@@ -101,15 +63,14 @@ class OnlineProbes(pl.Callback):
         steps: int,
         seed: int,
         r2: str = "masked",
-        leak_head: str = "matched",
     ) -> None:
+        self.source = source
         self.lr = lr
         self.weight_decay = weight_decay
         self.hidden = hidden
         self.steps = steps
         self.seed = seed
         self.r2 = r2
-        self.leak_head = leak_head
         self.step = 0
         self.probes: list[Probe] = []
         self.heads = nn.ModuleDict()
@@ -120,19 +81,13 @@ class OnlineProbes(pl.Callback):
     def on_fit_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
         if self._optimiser is not None:
             return
-        group = pl_module.group
-        self.probes = seq_jepa_probes(pl_module.n_classes, group.action_dim, group.n_views - 1)
-        network = pl_module.network
-        widths = {"z": network.encoder.dim, "z_agg": network.encoder.dim + network.action_projection.dim}
-        m = group.n_views - 1
-        sample = Representations(
-            torch.zeros(1, m, widths["z"]), torch.zeros(1, widths["z_agg"]), *[torch.zeros(1, widths["z"])] * 2
-        )
+        self.probes = self.source.probes(pl_module)
+        sample = self.source.sample(pl_module)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
             for probe in self.probes:
-                width = probe.read(sample, sample.z_agg).shape[1]
-                linear = probe.is_class or (probe.name == "action_from_z_agg" and self.leak_head == "linear")
+                width = probe.read(sample).shape[1]
+                linear = probe.is_class or probe.linear
                 self.heads[probe.name] = probe_head(width, probe.outputs, 0 if linear else self.hidden)
                 self.metrics[probe.name] = (
                     MulticlassAccuracy(probe.outputs, average="micro")
@@ -152,11 +107,11 @@ class OnlineProbes(pl.Callback):
             self.step += 1
             return
         batch = pl_module.batch
-        reps, blind = clean_aggregates(pl_module.network, pl_module.representations, batch)
+        features = self.source.of_training(pl_module)
         losses = []
         for probe in self.probes:
             answer = probe.answer(batch)
-            out = self.heads[probe.name](probe.read(reps, blind))
+            out = self.heads[probe.name](probe.read(features))
             losses.append(F.cross_entropy(out, answer) if probe.is_class else F.mse_loss(out, answer))
         assert self._optimiser is not None
         progress = min(self.step / max(self.steps, 1), 1.0)
@@ -174,9 +129,9 @@ class OnlineProbes(pl.Callback):
 
     @torch.no_grad()
     def on_validation_batch_end(self, trainer: pl.Trainer, pl_module: Any, *args: Any) -> None:
-        seen, batch = pl_module.evaluated, pl_module.batch
+        features, batch = self.source.of_evaluation(pl_module), pl_module.batch
         for probe in self.probes:
-            out = self.heads[probe.name](probe.read(seen.reps, seen.z_agg_blind))
+            out = self.heads[probe.name](probe.read(features))
             self.metrics[probe.name].update(out, probe.answer(batch))
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
@@ -192,3 +147,38 @@ class OnlineProbes(pl.Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self._restored = state_dict or None
+
+
+class RSquared(Metric):
+    """Mean over dimensions of 1 - SS_residual / SS_total, in float64; a dimension without variance is left out, or with
+    `constant_as_zero` counts as 0 (scikit-learn's mean, and the public code's).
+
+    update takes (n, k) predictions and targets. compute returns NaN if every dimension is constant.
+    """
+
+    full_state_update = False
+    count: Tensor
+    total: Tensor
+    squares: Tensor
+    residual: Tensor
+
+    def __init__(self, dims: int, constant_as_zero: bool = False) -> None:
+        super().__init__()
+        self.constant_as_zero = constant_as_zero
+        self.add_state("count", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
+        for name in ("total", "squares", "residual"):
+            self.add_state(name, torch.zeros(dims, dtype=torch.float64), dist_reduce_fx="sum")
+
+    def update(self, predicted: Tensor, target: Tensor) -> None:
+        predicted, target = predicted.double(), target.double()
+        self.count += len(target)
+        self.total += target.sum(0)
+        self.squares += target.square().sum(0)
+        self.residual += (target - predicted).square().sum(0)
+
+    def compute(self) -> Tensor:
+        spread = self.squares - self.total.square() / self.count
+        # below a deviation of 1e-5 a number varies by rounding only
+        varies = spread > torch.maximum(1e-9 * self.squares, 1e-10 * self.count)
+        values = 1.0 - self.residual[varies] / spread[varies]
+        return values.sum() / len(varies) if self.constant_as_zero else values.mean()

@@ -8,13 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jepa_lab.arguments import Parser
 from jepa_lab.errors import UserError
-from jepa_lab.pipes import reader_may_leave
+from jepa_lab.process.command import Parser, reader_may_leave
 
 if TYPE_CHECKING:
     from jepa_lab.claims.verdicts import Verdict
-    from jepa_lab.report.comparison import Run
+    from jepa_lab.ledger.finished_run import Run
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -90,7 +89,7 @@ def _work(args: argparse.Namespace) -> list[str]:
 
 def _runs(folders: Sequence[Path], must_exist: bool) -> tuple[list[Run], list[str]]:
     """The runs below all folders, and a line for each that cannot be read."""
-    from jepa_lab.report.found import find_runs
+    from jepa_lab.report.comparison.find_runs import find_runs
 
     runs, notes = [], []
     for folder in folders:
@@ -110,8 +109,8 @@ def _write(out: Path | None, pages: Path | None, verdicts: Sequence[Verdict]) ->
 
 def _write_files(out: Path | None, pages: Path | None, verdicts: Sequence[Verdict]) -> None:
     from jepa_lab.claims import text
+    from jepa_lab.claims.documents import fill
     from jepa_lab.ledger.atomic import write_atomic, write_json
-    from jepa_lab.report.documents import fill
 
     if out is not None:
         out.parent.mkdir(parents=True, exist_ok=True)

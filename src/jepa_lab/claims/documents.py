@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Hashable
 from pathlib import Path
 from typing import Any
@@ -31,3 +32,11 @@ def read_yaml(path: Path) -> Any:
         raise UserError(f"{path}: cannot be read: {error}") from None
     except (yaml.YAMLError, RecursionError, ValueError) as error:  # ValueError: of a date that there is not
         raise UserError(f"{path}: no YAML: {' '.join(str(error).split())}") from None
+
+
+def fill(document: str, name: str, content: str) -> str:
+    """The document with what stands between `<!-- name -->` and `<!-- end -->` replaced. UserError without the mark."""
+    pattern = re.compile(rf"(<!-- {re.escape(name)} -->\n).*?(\n<!-- end -->)", re.S)
+    if not pattern.search(document):
+        raise UserError(f"the document has no mark <!-- {name} -->, closed by <!-- end -->")
+    return pattern.sub(lambda match: f"{match[1]}\n{content}\n{match[2]}", document)

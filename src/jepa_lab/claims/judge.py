@@ -22,7 +22,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from jepa_lab.report.statistics import TIES, PairedDifference, non_inferior, paired_difference
+from jepa_lab.report.comparison.statistics import TIES, PairedDifference, non_inferior, paired_difference
 
 WORDS = ("confirmed", "refuted", "not shown", "not testable")
 LEVEL = 0.05

@@ -14,8 +14,8 @@ from jepa_lab.claims.claim import Settings
 from jepa_lab.claims.selection import fits, same
 from jepa_lab.claims.statistics import STATISTICS
 from jepa_lab.claims.verdicts import Verdict
-from jepa_lab.report.comparison import Run
-from jepa_lab.report.differences import setting_text
+from jepa_lab.ledger.finished_run import Run
+from jepa_lab.report.comparison.differences import setting_text
 
 
 @dataclass(frozen=True)

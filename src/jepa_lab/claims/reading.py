@@ -14,8 +14,8 @@ from typing import Any
 from jepa_lab.claims.claim import DIRECTIONS, TESTS, Claim
 from jepa_lab.claims.documents import read_yaml
 from jepa_lab.claims.statistics import STATISTICS, check_parameters
+from jepa_lab.config.groups import conf_dir
 from jepa_lab.errors import UserError
-from jepa_lab.help import conf_dir
 
 MOST_SEEDS = 10_000
 TOP = ("about", "defaults", "claims")

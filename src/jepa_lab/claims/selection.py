@@ -13,13 +13,13 @@ from typing import Any
 
 from jepa_lab.claims.claim import Claim, Settings
 from jepa_lab.claims.settings import arm_keys, default_of, schema_keys
+from jepa_lab.config.tree import leaves
 from jepa_lab.errors import UserError
+from jepa_lab.ledger.finished_run import Run
 from jepa_lab.ledger.identity import IGNORED
 from jepa_lab.ledger.run_dir import state_of
-from jepa_lab.nested import leaves
-from jepa_lab.report.comparison import Run
-from jepa_lab.report.differences import setting_text
-from jepa_lab.report.found import aux_of, dataset_of
+from jepa_lab.report.comparison.differences import setting_text
+from jepa_lab.report.comparison.find_runs import aux_of, dataset_of
 
 # of a run, but no part of the protocol it followed: where, how watched, and what follows from other settings
 NO_PROTOCOL = (*IGNORED, "seed", "run_id", "monitor", "dataset.tiers", "dataset.usual_first_view", "log_every",
@@ -70,7 +70,7 @@ def _readable(path: Path) -> bool:
 @cache
 def _judged(path: Path) -> str:
     from jepa_lab.diagnosis import judge
-    from jepa_lab.ledger import history_of
+    from jepa_lab.ledger.parquet import history_of
 
     return judge(history_of(path)).status
 
@@ -139,13 +139,6 @@ def differs_in(a: Chosen, b: Chosen, named: Iterable[str]) -> str | None:
             if first != second:
                 return f"{key} is {first} in the arm and {second} in the control; name it in where, or in the contrast"
     return None
-
-
-def diverged(run: Run, metric: str | None = None) -> bool:
-    """Whether its loss, or the metric, is not finite at the end; of the toy, whether its loss left all bounds."""
-    toy_status = (run.summary.get("verdict") or {}).get("status") if run.config.get("study") == "linear_byol" else None
-    last = run.last()
-    return toy_status == "diverged" or run.ended_in_nan() or (metric in last and not math.isfinite(last[metric]))
 
 
 def short_place(path: Path) -> str:

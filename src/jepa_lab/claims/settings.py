@@ -15,7 +15,9 @@ import yaml
 @cache
 def schema_keys() -> frozenset[str]:
     """Every key of every study, groups included."""
-    from jepa_lab.config import ArcConfig, Config, ToyConfig
+    from jepa_lab.studies.arc.config import ArcConfig
+    from jepa_lab.studies.linear_byol.config import ToyConfig
+    from jepa_lab.studies.seq_jepa.config import Config
 
     return frozenset(key for schema in (Config, ArcConfig, ToyConfig) for key in _keys(schema, ""))
 
@@ -33,7 +35,7 @@ def _keys(schema: Any, prefix: str) -> Iterator[str]:
 @cache
 def arm_keys() -> dict[str, frozenset[str]]:
     """{arm of conf/: the keys that it has}."""
-    from jepa_lab.help import conf_dir, folder_of
+    from jepa_lab.config.groups import conf_dir, folder_of
 
     files = folder_of(conf_dir(), "aux").glob("*.yaml")
     contents = {path.stem: yaml.safe_load(path.read_text(encoding="utf-8")) for path in files}
@@ -51,7 +53,9 @@ def default_of(study: str, key: str) -> Any:
 @cache
 def _defaults(study: str) -> dict[str, str]:
     """{dotted key: its default as JSON} of a study's configuration, where the schema has one."""
-    from jepa_lab.config import ArcConfig, Config, ToyConfig
+    from jepa_lab.studies.arc.config import ArcConfig
+    from jepa_lab.studies.linear_byol.config import ToyConfig
+    from jepa_lab.studies.seq_jepa.config import Config
 
     schema = {"arc": ArcConfig, "linear_byol": ToyConfig}.get(study, Config)
     return dict(_fields(schema, ""))

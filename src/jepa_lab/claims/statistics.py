@@ -9,10 +9,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from jepa_lab.claims import toy_statistics as toy
 from jepa_lab.errors import UserError
-from jepa_lab.ledger import history_of
-from jepa_lab.report.comparison import Run
+from jepa_lab.ledger.finished_run import Run
+from jepa_lab.ledger.parquet import history_of
+from jepa_lab.studies.linear_byol import statistics as toy
 
 Values = float | None  # None: not measured
 PARTS = ("codebook", "z", "z_agg", "z_hat", "z_target", "loss", "skill", "temperature")  # of what an ARC run logs
@@ -48,7 +48,7 @@ def change(runs: Sequence[Run], metric: str) -> Values:
 def first_to_fall(runs: Sequence[Run], part: str) -> Values:
     """1 where the quantity that left its range first belongs to `part` (of PARTS), else 0, also where none did; of ARC
     runs."""
-    from jepa_lab.diagnosis.investigation.run_verdict import run_verdict
+    from jepa_lab.studies.arc.investigation.run_verdict import run_verdict
 
     run = _only(runs)
     verdict = run_verdict(history_of(run.path), "completed", config=run.config)

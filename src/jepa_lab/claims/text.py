@@ -11,7 +11,7 @@ from jepa_lab.claims.claim import Claim
 from jepa_lab.claims.judge import WORDS
 from jepa_lab.claims.statistics import STATISTICS
 from jepa_lab.claims.verdicts import Verdict
-from jepa_lab.report.ranking_text import metric_name
+from jepa_lab.report.comparison.ranking_text import metric_name
 
 Number = Callable[[float], str]
 

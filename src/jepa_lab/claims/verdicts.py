@@ -10,11 +10,11 @@ from typing import Any
 
 from jepa_lab.claims.claim import Claim
 from jepa_lab.claims.judge import FEWEST, Judged, after_holm, judge
-from jepa_lab.claims.selection import Chosen, check_settings, choose, differs_in, diverged, short_place, version_of
+from jepa_lab.claims.selection import Chosen, check_settings, choose, differs_in, short_place, version_of
 from jepa_lab.claims.statistics import STATISTICS, has_metric, measure
 from jepa_lab.errors import UserError
-from jepa_lab.report.comparison import Run
-from jepa_lab.report.statistics import PairedDifference, holm
+from jepa_lab.ledger.finished_run import Run, diverged
+from jepa_lab.report.comparison.statistics import PairedDifference, holm
 
 
 @dataclass(frozen=True)

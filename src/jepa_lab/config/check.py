@@ -11,11 +11,11 @@ from typing import Any, TypeVar
 from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
-from jepa_lab.config.arc import ArcConfig
-from jepa_lab.config.schema import Config
-from jepa_lab.config.toy import ToyConfig
+from jepa_lab.config.groups import conf_dir, folder_of, options_of
 from jepa_lab.errors import UserError
-from jepa_lab.help import conf_dir, folder_of, options_of
+from jepa_lab.studies.arc.config import ArcConfig
+from jepa_lab.studies.linear_byol.config import ToyConfig
+from jepa_lab.studies.seq_jepa.config import Config
 
 C = TypeVar("C", Config, ToyConfig, ArcConfig)
 AnyConfig = Config | ToyConfig | ArcConfig

@@ -89,7 +89,7 @@ TIERS = ("smoke", "quick", "baseline", "remote", "paper")
 def check_experiment_gates(content: dict[str, Any]) -> None:
     """ValueError unless it is {dataset: {tier: {gate: limit}}} of tiers and gates that exist."""
     from jepa_lab.config.check import nearest
-    from jepa_lab.help import conf_dir, options_of
+    from jepa_lab.config.groups import conf_dir, options_of
 
     known = options_of(conf_dir() / "dataset") if content else []
     for dataset, tiers in content.items():

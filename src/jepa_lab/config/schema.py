@@ -12,27 +12,10 @@ from typing import Any
 
 from omegaconf import MISSING
 
-from jepa_lab.config.dataset import DatasetConfig
-from jepa_lab.config.gates import GatesConfig, check_experiment_gates
-from jepa_lab.config.loss import LossConfig
-from jepa_lab.config.model import ModelConfig
+from jepa_lab.config.gates import check_experiment_gates
 from jepa_lab.config.ranges import at_least, one_of, unset, within
-from jepa_lab.config.sweep import CHOOSING, SweepConfig
 
 MOST_SEED = 2**32 - 1  # what numpy takes
-
-
-@dataclass
-class EncoderConfig:
-    name: str = MISSING
-    widths: list[int] = field(default_factory=list)  # of resnet_small
-
-    def validate(self) -> None:
-        one_of("encoder.name", self.name, ["resnet18_cifar", "resnet18_imagenet", "resnet_small", "pixels"])
-        if self.name != "resnet_small":
-            unset("encoder.widths", self.widths or None, "only encoder=resnet_small has it")
-        elif not self.widths or min(self.widths) < 1:
-            raise ValueError(f"encoder.widths={self.widths}: one width above 0 for every block")
 
 
 @dataclass
@@ -95,22 +78,6 @@ class HardwareConfig:
 
 
 @dataclass
-class ProbesConfig:
-    lr: float = MISSING
-    weight_decay: float = MISSING
-    hidden: int = MISSING  # of the action probes (two-layer MLPs, all of this width)
-    r2: str = "masked"  # | uniform: a constant dimension counts as 0, as in the public code
-    leak_head: str = "matched"  # | linear: the readout of action_from_z_agg, as in the public code
-
-    def validate(self) -> None:
-        at_least("probes.lr", self.lr, 0.0, exclusive=True)
-        at_least("probes.weight_decay", self.weight_decay, 0.0)
-        at_least("probes.hidden", self.hidden, 1)
-        one_of("probes.r2", self.r2, ["masked", "uniform"])
-        one_of("probes.leak_head", self.leak_head, ["matched", "linear"])
-
-
-@dataclass
 class MonitorConfig:
     every_epochs: int | None = None  # null: about twenty validations a run
     log_every: int = 10  # optimiser steps between two training rows
@@ -159,12 +126,6 @@ class NamedConfig:
 
 
 @dataclass
-class RecipeConfig:
-    name: str = MISSING
-    lambda_rate: float = MISSING  # the weight that experiments with a rate term take
-
-
-@dataclass
 class PrecisionConfig:
     name: str = MISSING  # fp32 | bf16
 
@@ -200,52 +161,3 @@ def validate_run(config: Any) -> None:
     one_of("on_existing", config.on_existing, ["resume", "restart", "error"])
     config.preflight = "off" if config.preflight == "False" else config.preflight  # what a YAML file makes of off
     one_of("preflight", config.preflight, ["warn", "strict", "off"])
-
-
-@dataclass
-class Config:
-    name: str = MISSING
-    seed: int = MISSING
-    runs_dir: str = MISSING
-    on_existing: str = MISSING
-    preflight: str = "warn"  # warn | strict | off
-    max_wall_s: float | None = None
-    recipe: RecipeConfig = field(default_factory=RecipeConfig)
-    tier: NamedConfig = field(default_factory=NamedConfig)
-    expected: dict[str, Any] = field(default_factory=dict)  # recipe -> dataset -> key -> text, shown beside the result
-    model: ModelConfig = field(default_factory=ModelConfig)
-    encoder: EncoderConfig = field(default_factory=EncoderConfig)
-    target: TargetConfig = field(default_factory=TargetConfig)
-    loss: LossConfig = field(default_factory=LossConfig)
-    aux: dict[str, Any] = field(default_factory=dict)  # arm -> its keys; checked, the options that its loss reads
-    dataset: DatasetConfig = field(default_factory=DatasetConfig)
-    optim: OptimConfig = field(default_factory=OptimConfig)
-    precision: PrecisionConfig = field(default_factory=PrecisionConfig)
-    hardware: HardwareConfig = field(default_factory=HardwareConfig)
-    probes: ProbesConfig = field(default_factory=ProbesConfig)
-    monitor: MonitorConfig = field(default_factory=MonitorConfig)
-    diagnosis: DiagnosisConfig = field(default_factory=DiagnosisConfig)
-    sweep: SweepConfig = field(default_factory=SweepConfig)
-    gates: GatesConfig = field(default_factory=GatesConfig)
-    experiment_gates: dict[str, Any] = field(default_factory=dict)  # dataset -> tier -> gate: limit, over the tier's
-    logger: LoggerConfig = field(default_factory=LoggerConfig)
-
-    def validate(self) -> None:
-        validate_run(self)
-        one_of("monitor.best", self.monitor.best, CHOOSING)
-        if self.aux:
-            from jepa_lab.config.auxiliary import checked_arms  # here: it imports torch
-
-            self.aux, self.loss.lambda_rate = checked_arms(self.aux, self.loss.lambda_rate)
-        if self.loss.form != "cosine" and self.target.name == "shared":
-            raise ValueError(
-                f"loss.form={self.loss.form} and target=shared contradict: its teacher has no gradient; give "
-                "target=ema or target=stopgrad"
-            )
-        if self.loss.symmetric and self.dataset.first_view != "random":
-            raise ValueError(
-                "loss.symmetric=true and dataset.first_view=reference contradict: the target of the reversed sequence "
-                "would always be the upright image, and its actions could be ignored; give dataset.first_view=random"
-            )
-        if self.gates.subspace_overlap_max is not None and not self.monitor.subspace:
-            raise ValueError("gates.subspace_overlap_max is set, and monitor.subspace=false does not measure it")

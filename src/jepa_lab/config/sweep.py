@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from jepa_lab.config.ranges import at_least, one_of, unset
@@ -59,3 +60,11 @@ class SweepConfig:
                 "evaluate what it found on test once, afterwards"
             )
         self.tuning.validate()
+
+
+REFERENCES = {"random_init": "random encoder", "supervised": "supervised"}  # experiments that bound others: their names
+
+
+def is_reference(words: Sequence[str]) -> bool:
+    """Whether a job's words are those of a reference."""
+    return any(f"name={name}" in words for name in REFERENCES)

@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar
 import torch
 from torch import Tensor
 
-from jepa_lab.data.images import ImageSource
+from jepa_lab.data.images.image_source import ImageSource
 
 # split, index (B,), images (B, C, H, W) uint8, labels (B,), and the source's maps (B, ...) where it has some
 ImageBatch = tuple[str, Tensor, Tensor, Tensor | None] | tuple[str, Tensor, Tensor, Tensor | None, Tensor]

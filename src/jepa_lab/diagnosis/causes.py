@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from jepa_lab.diagnosis.arc_remedies import arc_causes, of_arc
 from jepa_lab.diagnosis.quantities import timeline, words
 from jepa_lab.diagnosis.remedies import value_of
 from jepa_lab.diagnosis.rules import Examination
+from jepa_lab.studies.arc.remedies import arc_causes, of_arc
 
 COLLAPSES = ("complete_collapse", "dimensional_collapse", "uniform_output")
 

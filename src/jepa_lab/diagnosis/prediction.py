@@ -9,11 +9,11 @@ from __future__ import annotations
 import math
 from statistics import median
 
-from jepa_lab.diagnosis.arc_remedies import answer_of_copying, of_arc
 from jepa_lab.diagnosis.finding import Finding, History, Points, Settings, finite, last_stretch, last_third
 from jepa_lab.diagnosis.remedies import value_of
 from jepa_lab.diagnosis.taps import last_of
 from jepa_lab.diagnosis.thresholds import Thresholds, distance
+from jepa_lab.studies.arc.remedies import answer_of_copying, of_arc
 
 MORE_TO_TELL = ("loss.rate_target=z_agg loss.lambda_rate=0.001", "dataset.epochs*3")
 

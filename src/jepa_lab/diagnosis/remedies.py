@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from jepa_lab.diagnosis.arc_remedies import arc_changes, of_arc
+from jepa_lab.config.tree import value_of as value_of
 from jepa_lab.diagnosis.finding import Finding
-from jepa_lab.diagnosis.values import value_of as value_of
+from jepa_lab.studies.arc.remedies import arc_changes, of_arc
 
 USUAL_LR = 1e-3  # of our recipes
 COLLAPSE = ("target=stopgrad", "target=ema", "loss.lambda_rate=0.001 loss.rate_normalise=rows", "optim.lr*0.3")

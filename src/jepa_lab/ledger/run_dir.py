@@ -16,7 +16,7 @@ from typing import Any
 from jepa_lab import RESULTS_VERSION, __version__
 from jepa_lab.errors import UserError
 from jepa_lab.ledger.atomic import write_atomic, write_json
-from jepa_lab.processes import process_exists
+from jepa_lab.process.alive import process_exists
 
 UNWRITABLE = (
     errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOENT, errno.ENOTDIR,

@@ -1,5 +1,1 @@
 """What a run looked like, and several beside each other: figures, tables, one HTML page. Reads files, never models."""
-
-from jepa_lab.report.comparison import Comparison, compare
-
-__all__ = ["Comparison", "compare"]

@@ -6,9 +6,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from jepa_lab.arguments import Parser
 from jepa_lab.errors import UserError
-from jepa_lab.pipes import reader_may_leave
+from jepa_lab.process.command import Parser, reader_may_leave
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -53,13 +52,13 @@ def _parser() -> argparse.ArgumentParser:
 def default_folder(results: Path) -> Path:
     """`results`, or beside it RESULTS_report where a sweep that chose weights has its own: its report and the weights
     of its runs are not replaced by those of others unless --out says so."""
-    from jepa_lab.sweep.tuning import FILE
+    from jepa_lab.ledger.sweep_folder import FILE
 
     return results.with_name(f"{results.name}_report") if (results / FILE).is_file() else results
 
 
 def _write(args: argparse.Namespace) -> None:
-    from jepa_lab.report.comparison_report import Request, write_report
+    from jepa_lab.report.comparison.report import Request, write_report
 
     request = Request(args.metric, args.direction, args.control, tuple(args.group_by), tuple(args.arm_key))
     written = write_report(args.runs_dir, args.out or default_folder(Path("comparison_results")), request)

@@ -7,41 +7,16 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-import numpy as np
-import torch
-
-from jepa_lab.config import ArcConfig, Config
-from jepa_lab.data.images import ImageSource
-from jepa_lab.data.views import ViewGroup
 from jepa_lab.diagnosis import Verdict
 from jepa_lab.diagnosis.gates import GateResult, gates_line
-from jepa_lab.evaluation.sweeps import Sweeps
-from jepa_lab.ledger import RunDir
 from jepa_lab.ledger.parquet import History
+from jepa_lab.ledger.run_dir import RunDir
 from jepa_lab.report.early_warning import draw_early_warning, first_violations
 from jepa_lab.report.figures import draw_figures
 from jepa_lab.report.run_page import write_run_page
-from jepa_lab.report.sweep_figures import draw_sweeps
 from jepa_lab.report.table import print_table, table_rows
-
-
-def show_outcome(
-    run: RunDir,
-    config: Config,
-    history: History,
-    verdict: Verdict,
-    gates: list[GateResult],
-    *,
-    group: ViewGroup,
-    source: ImageSource,
-    sweeps: Sweeps | None = None,
-) -> None:
-    """Draws the figures, writes report.html, prints the table, the verdict and where everything is."""
-    views, captions = example_views(group, source, config.seed)
-    expected = expected_texts(config.expected, config.recipe.name, config.dataset.name, config.tier.name)
-    if sweeps is not None:
-        draw_sweeps(sweeps, run.figures)
-    present(run, config, history, verdict, gates, expected, views=views, captions=captions)
+from jepa_lab.studies.arc.config import ArcConfig
+from jepa_lab.studies.seq_jepa.config import Config
 
 
 def present(
@@ -81,34 +56,6 @@ def expected_texts(expected: Mapping[str, Any], *names: str) -> dict[str, str]:
     return {str(key): f"expected {text}" for key, text in known.items()}
 
 
-def example_views(
-    group: ViewGroup, source: ImageSource, seed: int, n: int = 6, split: str = "val"
-) -> tuple[np.ndarray, list[list[str]]]:
-    """The views of the first n images, (n, V, C, H, W) in [0, 1], and a caption for each."""
-    index = torch.arange(min(n, len(source.images)))
-    maps = None if source.maps is None else source.maps[index]
-    batch = group(source.images[index], None, index, seed=seed, split=split, epoch=0, maps=maps)
-    mean, std = (torch.tensor(v).view(1, 1, -1, 1, 1) for v in (source.mean, source.std))
-    captions = [["start", *(_caption(group, a) for a in actions)] for actions in batch.actions]
-    return (batch.views * std + mean).clamp(0, 1).numpy(), captions
-
-
 def command_line() -> str:
     """The line that was typed."""
-    return " ".join(["python -m jepa_lab", *sys.argv[1:]]) if sys.argv[1:] else "jepa_lab.run.train(config)"
-
-
-def _caption(group: ViewGroup, action: torch.Tensor) -> str:
-    parts = []
-    for name, part in group.action_slices.items():
-        values = action[part]
-        if name == "rot" and len(values) == 2:
-            parts.append(f"{round(float(torch.atan2(values[0], values[1]).rad2deg())):+d}°")
-        elif name == "rot":
-            parts.append(f"{90 * int(values.argmax()):+d}°")
-        elif len(values) == 1:
-            parts.append(f"{name} {float(values[0]):+.2f}")
-        else:
-            numbers = [f"{float(value):+.2f}" for value in values]
-            parts += [name, *(" ".join(numbers[i : i + 2]) for i in range(0, len(numbers), 2))]
-    return "\n".join(parts)
+    return " ".join(["python -m jepa_lab", *sys.argv[1:]]) if sys.argv[1:] else "jepa_lab.training.run.train(config)"

@@ -9,6 +9,7 @@ from typing import Any, TextIO
 from rich.console import Console
 from rich.table import Table
 
+from jepa_lab.ledger.finished_run import last_values
 from jepa_lab.report.panels import tap_names
 
 SECTIONS = ("Loss", "Probes", "Prediction", "Retrieval", "Codebook", "Representation")
@@ -61,15 +62,6 @@ def table_rows(
     lines = [line for section in sections for line in _lines(section, last)]
     rows = [_row(last, expected or {}, *line) for line in lines]
     return [row for row in rows if row.training or row.validation or row.test]
-
-
-def last_values(source: Mapping[str, Any]) -> dict[str, float]:
-    """{key: last value}; None in a summary means that the value was not finite, and is NaN here."""
-    metrics = source["metrics"] if isinstance(source.get("metrics"), Mapping) else source
-    found = {
-        key: entry["last"] if isinstance(entry, Mapping) else entry[-1][1] for key, entry in metrics.items() if entry
-    }
-    return {key: math.nan if value is None else float(value) for key, value in found.items()}
 
 
 def plain_table(rows: Sequence[Row]) -> str:

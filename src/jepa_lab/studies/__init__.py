@@ -1,81 +1,16 @@
-"""What each study brings to a run: its objects, its metric, its outcome. `run.train` is the same for all of them."""
+"""The studies: what each brings to a run is in its folder, found by the study of its configuration."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from importlib import import_module
-from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
-import pytorch_lightning as pl
-
-from jepa_lab.build import Budget
-from jepa_lab.config import ArcConfig
-from jepa_lab.diagnosis import Verdict
-from jepa_lab.diagnosis.gates import GateResult
-from jepa_lab.ledger import ParquetLedger, RunDir
-from jepa_lab.ledger.parquet import History
-from jepa_lab.preflight import Preflight
-from jepa_lab.stop import Stop
-
-
-@dataclass(frozen=True)
-class Parts:
-    """What is built before anything is written, so that a configuration that cannot be built leaves nothing behind."""
-
-    loaders: dict[str, Any]  # train, val, test
-    budget: Budget
-    module: Any  # the LightningModule
-
-
-@dataclass(frozen=True)
-class Session:
-    """One run while it is at it. data: its images or tasks; checkpoint: what it goes on from; preflight: for
-    summary.json."""
-
-    config: Any
-    data: Any
-    parts: Parts
-    run: RunDir
-    stop: Stop
-    checkpoint: Path | None
-    preflight: dict[str, Any] | None
-
-
-class Study(Protocol):
-    """The functions of a study's module."""
-
-    def prepare(self, config: Any, data: Any) -> Parts:
-        """Builds loaders and module on seeded streams. UserError for sizes that do not fit."""
-
-    def preflight(self, config: Any, data: Any, parts: Parts) -> Preflight:
-        """Seconds of checks on what was built; changes nothing of it."""
-
-    def callbacks(self, session: Session, ledger: ParquetLedger) -> list[pl.Callback]:
-        """In the order they act, a Saver and a Gates among them."""
-
-    def best_key(self, config: Any, data: Any) -> str:
-        """The validation metric that chooses best.ckpt."""
-
-    def protocol(self, config: Any, data: Any) -> dict[str, Any]:
-        """What the figures of the run stand on."""
-
-    def remark(self, data: Any, parts: Parts) -> str | None:
-        """A line to say before training, or None."""
-
-    def show_outcome(
-        self,
-        session: Session,
-        history: History,
-        verdict: Verdict,
-        gates: list[GateResult],
-        callbacks: list[pl.Callback],
-    ) -> None:
-        """Draws the figures, writes the page, prints table and verdict."""
+if TYPE_CHECKING:
+    from jepa_lab.training.study import Study
 
 
 def study_of(config: Any) -> Study:
     """The study that a checked configuration belongs to."""
-    name = "arc" if isinstance(config, ArcConfig) else "seq_jepa"
-    study: Study = import_module(f"jepa_lab.studies.{name}")
+    name = "arc" if getattr(config, "study", None) == "arc" else "seq_jepa"
+    study: Study = import_module(f"jepa_lab.studies.{name}.study")
     return study

@@ -10,10 +10,14 @@ from typing import Any
 from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from jepa_lab.config import AnyConfig, ArcConfig, Config, ToyConfig
+from jepa_lab.config.check import AnyConfig
 from jepa_lab.errors import UserError
-from jepa_lab.ladder import checked_rungs
-from jepa_lab.sweep.records import Begin, Record, settings_of
+from jepa_lab.ledger.sweep_folder import Record, settings_of
+from jepa_lab.studies.arc.config import ArcConfig
+from jepa_lab.studies.linear_byol.config import ToyConfig
+from jepa_lab.studies.seq_jepa.config import Config
+from jepa_lab.sweep.ladder import checked_rungs
+from jepa_lab.sweep.records import Begin
 
 TO_DO = {"new": "to do", "restart": "to do", "resume": "to resume", "skip": "done"}
 
@@ -67,7 +71,7 @@ def plan_jobs(
     A job whose data cannot be used, or with `build` whose model cannot be built, is "refused" with the reason. Data
     that several jobs share are read once; of jobs that differ in their seed or the weights of arms one is built.
     """
-    from jepa_lab.plan import build_data, decide, describe, fingerprint, run_of
+    from jepa_lab.training.plan import build_data, decide, describe, fingerprint, run_of
 
     records: list[Record] = []
     data: dict[str, Any] = {}
@@ -80,7 +84,7 @@ def plan_jobs(
         records.append(record)
         try:
             if isinstance(config, ToyConfig):
-                from jepa_lab.toy_plan import plan_toy
+                from jepa_lab.studies.linear_byol.plan import plan_toy
 
                 plan = plan_toy(config)
                 record.run_id, record.run_dir = plan.home.run_id, str(plan.home.path)
@@ -104,7 +108,7 @@ def plan_jobs(
                 record.reason = f"{run.state()} before{f': {reason}' if reason else ''}"
             _note_twin(record, seen)
             if build and record.state in ("to do", "to resume"):
-                from jepa_lab.run import prepare
+                from jepa_lab.training.run import prepare
 
                 alike = _without_numbers(config)
                 if alike not in built:
@@ -123,7 +127,7 @@ def plan_jobs(
 def announce(jobs: Sequence[DictConfig], master: DictConfig) -> list[Record]:
     """Checks every job, shows the table of what there is to do, and writes a record of each. UserError for a wrong one,
     before any starts."""
-    from jepa_lab.sweep import print_records, summary_line
+    from jepa_lab.sweep.table import print_records, summary_line
 
     configs = check_jobs(jobs, master)
     Begin.control = str(jobs[0].sweep.control or "")  # the experiments' own, where they are what is swept

@@ -17,9 +17,9 @@ from uuid import uuid4
 
 from hydra.core.hydra_config import HydraConfig
 
-from jepa_lab.processes import process_lives
+from jepa_lab.ledger.sweep_folder import COMMAND, JOB
+from jepa_lab.process.alive import process_lives
 
-JOB, COMMAND = "JEPA_LAB_JOB", "JEPA_LAB_COMMAND"  # of hydra.job.env_set: the job's number, and whose it is
 LOOK_EVERY_S = 1.0  # a file system over a network would feel a look at every step
 
 

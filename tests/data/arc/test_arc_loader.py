@@ -5,12 +5,12 @@ import pytest
 import torch
 from arc_token_tasks import check_form, counting_task, real_tasks, same_batch, same_tokens, same_view
 
-from jepa_lab.data.arc.examples import ABSENT
-from jepa_lab.data.arc.loader import ArcLoader
-from jepa_lab.data.arc.slots import NAMES
-from jepa_lab.data.arc.task import ArcTask
-from jepa_lab.data.arc.tokenisers import make_tokeniser
-from jepa_lab.data.arc.tokens import AugmentOptions
+from jepa_lab.studies.arc.data.examples import ABSENT
+from jepa_lab.studies.arc.data.loader import ArcLoader
+from jepa_lab.studies.arc.data.task import ArcTask
+from jepa_lab.studies.arc.data.tokens.slots import NAMES
+from jepa_lab.studies.arc.data.tokens.tokenisers import make_tokeniser
+from jepa_lab.studies.arc.data.tokens.tokens import AugmentOptions
 
 ALL = AugmentOptions(palette=True, symmetry=True, translation=True)
 FAMILIES = ("color", "translation", "symmetry")

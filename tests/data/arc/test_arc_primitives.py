@@ -3,8 +3,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from jepa_lab.data.arc.primitives import PRIMITIVES, Undefined, apply_primitive, objects
-from jepa_lab.data.arc.rule_draws import OBJECTS, PUBLISHED, REPEATABLE
+from jepa_lab.studies.arc.data.synthetic.primitives import PRIMITIVES, Undefined, apply_primitive, objects
+from jepa_lab.studies.arc.data.synthetic.rule_draws import OBJECTS, PUBLISHED, REPEATABLE
 
 EMPTY, ONE, FULL = np.zeros((3, 3), np.uint8), np.full((1, 1), 4, np.uint8), np.full((30, 30), 4, np.uint8)
 

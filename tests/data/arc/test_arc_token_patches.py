@@ -4,7 +4,7 @@ import torch
 from arc_token_tasks import check_form, grid, noise_grids, real_grids, same_tokens
 
 from arc_plain import plain_patches
-from jepa_lab.data.arc.patches import Patches
+from jepa_lab.studies.arc.data.tokens.patches import Patches
 
 
 @pytest.mark.parametrize("patch", [1, 2, 3, 7, 30])

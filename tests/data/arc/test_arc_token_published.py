@@ -4,7 +4,7 @@ import torch
 from arc_token_tasks import check_form, grid, noise_grids, real_grids
 
 from arc_plain import plain_published_slots
-from jepa_lab.data.arc.published_slots import PublishedSlots
+from jepa_lab.studies.arc.data.tokens.published_slots import PublishedSlots
 
 
 @pytest.mark.parametrize("connectivity", [4, 8])

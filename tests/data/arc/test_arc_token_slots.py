@@ -4,8 +4,8 @@ import torch
 from arc_token_tasks import check_form, grid, noise_grids, real_grids, same_tokens
 
 from arc_plain import plain_object_slots
-from jepa_lab.data.arc.slots import NAMES, ObjectSlots
-from jepa_lab.data.arc.tokenisers import make_tokeniser
+from jepa_lab.studies.arc.data.tokens.slots import NAMES, ObjectSlots
+from jepa_lab.studies.arc.data.tokens.tokenisers import make_tokeniser
 
 TWO = grid("0000", "0110", "0010", "3000")  # an L of three cells, and one cell of another colour
 

@@ -3,8 +3,8 @@ import itertools
 import numpy as np
 import pytest
 
-from jepa_lab.data.arc.task import LARGEST
-from jepa_lab.data.arc.transform import (
+from jepa_lab.studies.arc.data.task import LARGEST
+from jepa_lab.studies.arc.data.transform import (
     SYMMETRIES,
     Transform,
     Transforms,

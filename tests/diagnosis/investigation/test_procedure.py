@@ -9,12 +9,12 @@ from typing import Any
 import mechanisms as m
 import pytest
 
-from jepa_lab.diagnosis.investigation.answers import answers, paragraph
-from jepa_lab.diagnosis.investigation.inquiry import BASE, Inquiry, Trial
-from jepa_lab.diagnosis.investigation.overlay import laid_over
-from jepa_lab.diagnosis.investigation.procedure import procedure
-from jepa_lab.diagnosis.investigation.run_verdict import run_verdict
-from jepa_lab.diagnosis.investigation.seeds import Ran, Result
+from jepa_lab.studies.arc.investigation.answers import answers, paragraph
+from jepa_lab.studies.arc.investigation.inquiry import BASE, Inquiry, Trial
+from jepa_lab.studies.arc.investigation.overlay import laid_over
+from jepa_lab.studies.arc.investigation.procedure import procedure
+from jepa_lab.studies.arc.investigation.run_verdict import run_verdict
+from jepa_lab.studies.arc.investigation.seeds import Ran, Result
 
 
 def judged(world: m.World, config: dict[str, Any], name: str, overlay: dict[str, Any]) -> Result:

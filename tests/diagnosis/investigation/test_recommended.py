@@ -8,11 +8,11 @@ from collections.abc import Callable
 import pytest
 import yaml
 
-from jepa_lab.config import Config
 from jepa_lab.config.check import to_yaml
-from jepa_lab.diagnosis.commands import composed
-from jepa_lab.diagnosis.investigation.overlay import brief, differences, laid_over
-from jepa_lab.diagnosis.investigation.recommended import command_of
+from jepa_lab.report.own_command import composed
+from jepa_lab.studies.arc.investigation.overlay import brief, differences, laid_over
+from jepa_lab.studies.arc.investigation.recommended import command_of
+from jepa_lab.studies.seq_jepa.config import Config
 
 
 def test_the_command_gives_the_runs_own_configuration_with_the_change(make_config: Callable[..., Config]) -> None:

@@ -9,10 +9,10 @@ from typing import Any
 import mechanisms as m
 import pytest
 
-from jepa_lab.diagnosis.gallery_runs import RUNS
-from jepa_lab.diagnosis.investigation.run_verdict import DEAD, RunVerdict, run_verdict
-from jepa_lab.diagnosis.investigation.series import slope
+from gallery_histories import RUNS
 from jepa_lab.diagnosis.thresholds import Thresholds
+from jepa_lab.studies.arc.investigation.run_verdict import DEAD, RunVerdict, run_verdict
+from jepa_lab.studies.arc.investigation.series import slope
 
 PUBLISHED_USAGE = {  # of 768 codes, every 200 microbatches, as the public project recorded them
     "no refresh": (136, 126, 114, 106, 87, 73, 67, 56, 45, 47, 34),

@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 
-from jepa_lab.config import ArcConfig, check_arc
-from jepa_lab.diagnosis.investigation import steps
-from jepa_lab.diagnosis.investigation.overlay import laid_over
-from jepa_lab.diagnosis.investigation.recommended import command_of
-from jepa_lab.plan import build_data
-from jepa_lab.run import prepare
+from jepa_lab.config.check import check_arc
+from jepa_lab.studies.arc.config import ArcConfig
+from jepa_lab.studies.arc.investigation import steps
+from jepa_lab.studies.arc.investigation.overlay import laid_over
+from jepa_lab.studies.arc.investigation.recommended import command_of
+from jepa_lab.training.plan import build_data
+from jepa_lab.training.run import prepare
 
 LISTED = (*steps.FIXES, *steps.CORRECTIONS, *steps.CONTEXTS, *steps.CALMER)
 STEPS = {s.name: s for s in (*LISTED, *(v for v in vars(steps).values() if isinstance(v, steps.Step)))}

@@ -1,0 +1,59 @@
+"""Stopper: ends the run with a checkpoint when it is asked to stop."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import Checkpoint, EarlyStopping
+
+from jepa_lab.callbacks.checkpoints import Saver
+from jepa_lab.errors import RunStopped
+from jepa_lab.process.stop import Stop
+
+
+class Stopper(Checkpoint):
+    """Raises RunStopped after a training step or a validation once `stop` has a reason, with `last.ckpt` written.
+
+    A Checkpoint so that Lightning keeps it behind every other callback; it has to stand behind the Saver. Every start
+    takes one step at least, however short `max_wall_s` is.
+    """
+
+    def __init__(self, stop: Stop, max_wall_s: float | None, saver: Saver) -> None:
+        self.stop = stop
+        self.max_wall_s = max_wall_s
+        self.saver = saver
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.stop.arm()
+
+    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.stop.arm()
+
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *args: Any) -> None:
+        reason = self.stop.reason(self.max_wall_s)
+        if reason is not None and self.saver.may_save(trainer):
+            self.saver.save(trainer)
+            raise RunStopped(reason)
+
+    def on_validation_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *args: Any) -> None:
+        reason = self.stop.reason()
+        if reason is not None and trainer.state.fn != "fit":
+            raise RunStopped(reason)
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        reason = self.stop.reason(self.max_wall_s)
+        if reason is not None and trainer.state.fn == "fit":
+            raise RunStopped(reason)  # the Saver has just saved
+
+
+class EarlyStop(EarlyStopping):
+    """Lightning's, on the primary validation loss; a run that goes on from the checkpoint at which it was due to stop
+    takes no further step."""
+
+    def __init__(self, patience: int, min_delta: float, monitor: str = "val/loss/prediction") -> None:
+        super().__init__(monitor=monitor, min_delta=min_delta, patience=patience, mode="min", check_finite=False)
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if self.wait_count >= self.patience:
+            trainer.should_stop = True

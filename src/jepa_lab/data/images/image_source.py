@@ -1,0 +1,140 @@
+"""Images in memory: one uint8 tensor per source and split, from named data sets or the user's own files."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from jepa_lab.data.images import own_images, public_images, rendered_objects
+from jepa_lab.data.images import public_folders as published_layouts
+from jepa_lab.data.images.arrays import Arrays
+from jepa_lab.errors import UserError
+
+PUBLISHED_NORM = {
+    "mnist": ((0.1307,), (0.3081,)),
+    "cifar10": ((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)),
+    "cifar100": ((0.5071, 0.4867, 0.4408), (0.2675, 0.2565, 0.2761)),
+    "tinyimagenet": ((0.4802, 0.4481, 0.3975), (0.2302, 0.2265, 0.2262)),
+    "stl10": ((0.4467, 0.4398, 0.4066), (0.2241, 0.2215, 0.2239)),
+    "3diebench": ((0.5016, 0.5037, 0.5060), (0.1030, 0.0999, 0.0969)),
+    "imagenet_maps": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+}
+
+OFFICIAL = ("mnist", "cifar10", "cifar100", "stl10")  # read by torchvision
+RESIZED = ("digits", "folder", "3diebench", "imagenet_maps")
+
+
+@dataclass(frozen=True)
+class ImageSource:
+    """images (N, C, H, W) uint8; labels (N,) int64 or None; n_classes 0 if unlabelled; mean and std per channel of
+    images scaled to [0, 1]: the published constants of a named set, else measured on the training images.
+
+    With latents the C channels are those of K renderings, one after another; mean and std are a rendering's."""
+
+    name: str
+    images: Tensor
+    labels: Tensor | None
+    n_classes: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    saliency: Tensor | None = None  # (N, H, W) float32 densities, where files gave some
+    latents: Tensor | None = None  # (N, K, 7) float32, what the K renderings of every object were made from
+
+    @property
+    def maps(self) -> Tensor | None:
+        """What the views look at beside the images (N, ...): saliency or latents."""
+        return self.latents if self.saliency is None else self.saliency
+
+    def fingerprint(self) -> str:
+        """Ten hex digits of the bytes, the shape, the labels, and the saliency or latents."""
+        digest = hashlib.blake2b(repr(tuple(self.images.shape)).encode(), digest_size=5)
+        digest.update(self.images.contiguous().numpy().data)
+        if self.labels is not None:
+            digest.update(self.labels.contiguous().numpy().data)
+        if self.maps is not None:
+            digest.update(self.maps.contiguous().numpy().data)
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class Splits:
+    """Recipes are chosen on val and reported on test."""
+
+    train: ImageSource
+    val: ImageSource
+    test: ImageSource
+
+
+def load_splits(
+    source: str,
+    *,
+    root: str | None = None,
+    path: str | None = None,
+    image_size: int | None = None,
+    train_size: int | None = None,
+    val_size: int | None = None,
+    split_seed: int = 0,
+    saliency_path: str | None = None,
+    with_maps: bool = True,
+) -> Splits:
+    """The three splits of digits, mnist, cifar10, cifar100, stl10, tinyimagenet, 3diebench, imagenet_maps (root), npz
+    (path) or folder (root).
+
+    image_size resizes digits (default 16), folders (32), 3diebench (128) and imagenet_maps (224). train_size and
+    val_size keep a subset drawn with split_seed, or all where there are fewer; of the two large sets nothing else is
+    read, and val_size limits their test split too. saliency_path: a folder with train.npy and test.npy, the maps of
+    the images of a set with official splits. with_maps: whether those of imagenet_maps are read.
+    UserError for data that is missing or broken.
+    """
+    budget: dict[str, Any] = {"train_size": train_size, "val_size": val_size, "seed": split_seed}
+    readers: dict[str, Callable[[], dict[str, Arrays]]] = {
+        "digits": lambda: public_images.digits(image_size or 16),
+        **{name: partial(public_images.torchvision_set, name, root or "data", saliency_path) for name in OFFICIAL},
+        "tinyimagenet": lambda: published_layouts.tiny_imagenet(root or "data"),
+        "3diebench": lambda: rendered_objects.read_rendered(root, image_size or 128, **budget),
+        "imagenet_maps": lambda: published_layouts.imagenet_with_maps(
+            root, image_size or 224, with_maps=with_maps, **budget
+        ),
+        "npz": lambda: own_images.npz(path, val_size),
+        "folder": lambda: own_images.folder(root, image_size or 32),
+    }
+    if source not in readers:
+        raise UserError(f"dataset.source={source}: no such source; one of {', '.join(readers)}")
+    if image_size is not None and source not in RESIZED:
+        raise UserError(
+            f"dataset.image_size={image_size}: source {source} keeps its own size; only {', '.join(RESIZED)} resize"
+        )
+    if saliency_path is not None and source not in OFFICIAL:
+        raise UserError(
+            f"dataset.saliency_path={saliency_path}: source {source} has no official splits that maps could belong to; "
+            f"only {', '.join(OFFICIAL)} read maps, others compute them (dataset.saliency=spectral)"
+        )
+    arrays = readers[source]()
+    train = arrays["train"].subset(train_size, split_seed)
+    val, test = arrays["val"].subset(val_size, split_seed), arrays["test"]
+    mean, std = PUBLISHED_NORM.get(source) or measured_norm(train.images)
+    labels = [a.labels for a in arrays.values() if a.labels is not None and len(a.labels)]
+    n_classes = 1 + max(int(x.max()) for x in labels) if labels else 0
+    base = ImageSource(source, train.images, train.labels, n_classes, mean, std, train.saliency, train.latents)
+    return Splits(
+        base,
+        *(
+            replace(base, images=part.images, labels=part.labels, saliency=part.saliency, latents=part.latents)
+            for part in (val, test)
+        ),
+    )
+
+
+def measured_norm(images: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation of every channel of (N, C, H, W) uint8 images scaled to [0, 1]; std at least 1e-3."""
+    counts = [torch.bincount(images[:, c].flatten().long(), minlength=256).double() for c in range(images.shape[1])]
+    values = torch.arange(256, dtype=torch.float64) / 255
+    mean = [float(k @ values / k.sum()) for k in counts]
+    std = [float((k @ (values - m).square() / k.sum()).sqrt()) for k, m in zip(counts, mean, strict=True)]
+    return tuple(mean), tuple(max(s, 1e-3) for s in std)

@@ -1,0 +1,195 @@
+"""Rotation, translation and scale of images, rendered in one resampling."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import grid_sample
+
+from jepa_lab.data.views.factor_sweeps import FactorSweep, angle_grid, make_sweep
+from jepa_lab.data.views.rotation import add_angles
+from jepa_lab.data.views.view_group import ViewGroup, choice, interval
+from jepa_lab.errors import UserError
+
+MODES = {
+    "multi": ("rot", "trans", "scale"),
+    "rot_only": ("rot",),
+    "trans_only": ("trans",),
+    "scale_only": ("scale",),
+}
+
+
+class Affine(ViewGroup):
+    """Rotation U(low, high) degrees, integer translation (uniform, ends included) and scale about the image centre.
+
+    Parameters (P = 4): theta in degrees, tx, ty in pixels, scale. They mean what they mean in torchvision's
+    `affine(image, angle=theta, translate=[tx, ty], scale=scale, shear=[0, 0])`: the output is the image scaled, then
+    rotated clockwise (!) by theta, then shifted right by tx and down by ty. With `padding="zeros"` the pixels equal
+    torchvision's on tensors; zeros are black, filled in before normalising. `"border"` and `"reflection"` continue
+    the image as torch's grid_sample does (reflection about the outer edge of the last pixel).
+
+    `mode` keeps the named factors at identity: rot_only, trans_only, scale_only; multi varies all. `scale_law` is
+    log_uniform or uniform.
+
+    Actions (A = 5): [sin t, cos t, tx / tmax, ty / tmax, ln s], tmax = max(|low|, |high|, 1) of the translation
+    range; a relative action codes the differences of the parameters the same way, the angle wrapped. Absent factors
+    keep their (constant) places. As published, this is not the relative transformation T_b T_a^-1: a translation is
+    not turned or scaled by the other factors. With `relative_action="group"` it is, coded the same way: what `compose`
+    and `inverse` then compose and invert are transformations of the plane.
+
+    The published pipeline resamples three times (scale with an antialiased resize of a padded canvas, rotate nearest,
+    translate) and crops to the canvas between; here each view is sampled once from the image, so it is sharper, loses
+    nothing that leaves the canvas on the way, and small scales are not antialiased. A view with identity parameters
+    is the image itself, bit for bit.
+    """
+
+    name = "affine"
+    param_dim = 4
+    action_dim = 5
+    draws_per_view = 4
+    identity = (0.0, 0.0, 0.0, 1.0)
+
+    def __init__(
+        self,
+        *,
+        mode: str = "multi",
+        rotation: Sequence[float] = (-75.0, 75.0),
+        translation: Sequence[int] = (-7, 7),
+        scale: Sequence[float] = (0.5, 1.0),
+        scale_law: str = "log_uniform",
+        interpolation: str = "bilinear",
+        padding: str = "zeros",
+        relative_action: str = "difference",
+        **options: Any,
+    ) -> None:
+        super().__init__(**options)
+        self.mode = choice("mode", mode, tuple(MODES))
+        self.rotation = interval("rotation", rotation)
+        low, high = interval("translation", translation)
+        if low != int(low) or high != int(high):
+            raise UserError(f"dataset.translation=[{low:g}, {high:g}]: whole pixels, such as [-7, 7]")
+        self.translation = (int(low), int(high))
+        self.scale = interval("scale", scale, above=0.0)
+        self.scale_law = choice("scale_law", scale_law, ("log_uniform", "uniform"))
+        self.interpolation = choice("interpolation", interpolation, ("bilinear", "nearest"))
+        self.padding = choice("padding", padding, ("zeros", "reflection", "border"))
+        self.relative_action = choice("relative_action", relative_action, ("difference", "group"))
+        self.translation_unit = float(max(abs(self.translation[0]), abs(self.translation[1]), 1))
+        self.action_slices = {
+            "rot": slice(0, 2),
+            "trans_x": slice(2, 3),
+            "trans_y": slice(3, 4),
+            "scale": slice(4, 5),
+        }
+
+    def sweeps(self) -> list[FactorSweep]:
+        """All four factors over their ranges, whether or not the mode draws them: 36 angles, every whole pixel, 11
+        scales, each with the identity among them."""
+        low, high = self.translation
+        pixels = torch.arange(low, high + 1, dtype=torch.float64)
+        scales = torch.linspace(math.log(self.scale[0]), math.log(self.scale[1]), 11, dtype=torch.float64).exp()
+        return [
+            make_sweep("rot", "degrees", angle_grid(*self.rotation), self.identity, 0, 2),
+            make_sweep("trans_x", "pixels", pixels, self.identity, 1, 1),
+            make_sweep("trans_y", "pixels", pixels, self.identity, 2, 1),
+            make_sweep("scale", "", scales, self.identity, 3, 1, zero=1.0),
+        ]
+
+    def parameters(self, u: Tensor, maps: Tensor | None = None) -> Tensor:
+        low, high = self.translation
+        theta = self.rotation[0] + u[..., 0] * (self.rotation[1] - self.rotation[0])
+        shift = low + torch.floor(u[..., 1:3] * (high - low + 1))
+        if self.scale_law == "uniform":
+            scale = self.scale[0] + u[..., 3] * (self.scale[1] - self.scale[0])
+        else:
+            scale = self.scale[0] * torch.exp(u[..., 3] * math.log(self.scale[1] / self.scale[0]))
+        params = torch.cat([theta[..., None], shift, scale[..., None]], dim=-1)
+        active = MODES[self.mode]
+        keep = torch.tensor(["rot" in active, "trans" in active, "trans" in active, "scale" in active])
+        return torch.where(keep.to(u.device), params, params.new_tensor(self.identity))
+
+    def render_into(self, views: Tensor, images: Tensor, params: Tensor, scale: Tensor, shift: Tensor) -> None:
+        """One inverse-mapped sampling of all views; see the class for what the parameters mean."""
+        b, c, h, w = images.shape
+        untouched = (params == params.new_tensor(self.identity)).all(-1)
+        start = int(untouched[:, 0].all())  # reference views need no sampling
+        source = images * scale
+        if start:
+            torch.add(source, shift, out=views[:, 0])
+        if start == params.shape[1]:
+            return
+        grid = sampling_grid(params[:, start:], h, w)
+        # Black is 0 in `source`, whose shift is still to come, so that zero padding is black and not the mean.
+        sampled = grid_sample(source, grid, self.interpolation, self.padding, align_corners=False)
+        torch.add(sampled.view(b, c, -1, h, w).transpose(1, 2), shift, out=views[:, start:])
+        sample, view = untouched[:, start:].nonzero(as_tuple=True)
+        views[sample, view + start] = source[sample] + shift
+
+    def absolute(self, params: Tensor) -> Tensor:
+        return self._code(params[..., :1], params[..., 1:3], params[..., 3:])
+
+    def relative(self, params_from: Tensor, params_to: Tensor) -> Tensor:
+        difference = params_to - params_from
+        if self.relative_action == "group":
+            ratio = params_to[..., 3:] / params_from[..., 3:]
+            moved = turned(difference[..., 0], params_from[..., 1:3]) * ratio
+            return self._code(difference[..., :1], params_to[..., 1:3] - moved, ratio)
+        return self._code(difference[..., :1], difference[..., 1:3], params_to[..., 3:] / params_from[..., 3:])
+
+    def inverse(self, actions: Tensor) -> Tensor:
+        back = actions * actions.new_tensor([-1.0, 1.0, -1.0, -1.0, -1.0])
+        if self.relative_action == "difference":
+            return back
+        shift = turned(angle_of(back), actions[..., 2:4]) * back[..., 4:].exp()
+        return torch.cat([back[..., :2], -shift, back[..., 4:]], dim=-1)
+
+    def compose(self, first: Tensor, then: Tensor) -> Tensor:
+        added = first[..., 2:] + then[..., 2:]
+        if self.relative_action == "group":
+            shift = turned(angle_of(then), first[..., 2:4]) * then[..., 4:].exp() + then[..., 2:4]
+            added = torch.cat([shift, added[..., 2:]], dim=-1)
+        return torch.cat([add_angles(first[..., :2], then[..., :2]), added], dim=-1)
+
+    def _code(self, theta: Tensor, shift: Tensor, ratio: Tensor) -> Tensor:
+        """(..., 5) from degrees (..., 1), pixels (..., 2) and a scale or ratio of scales (..., 1).
+
+        Sine and cosine wrap the angle. The logarithm is of a contiguous tensor: torch rounds another way without, and
+        a batch of one would differ from the same sample in a larger batch.
+        """
+        radians = torch.deg2rad(theta)
+        log_ratio = ratio.contiguous().log()
+        return torch.cat([radians.sin(), radians.cos(), shift / self.translation_unit, log_ratio], dim=-1)
+
+
+def turned(degrees: Tensor, shift: Tensor) -> Tensor:
+    """A shift (..., 2), x right and y down, turned clockwise by degrees (...), as the group turns images."""
+    radians = torch.deg2rad(degrees)
+    (x, y), cos, sin = shift.unbind(-1), radians.cos(), radians.sin()
+    return torch.stack([cos * x - sin * y, sin * x + cos * y], dim=-1)
+
+
+def angle_of(actions: Tensor) -> Tensor:
+    """The angle in degrees (...) that actions (..., 5) begin with, as sine and cosine."""
+    return torch.rad2deg(torch.atan2(actions[..., 0], actions[..., 1]))
+
+
+def sampling_grid(params: Tensor, h: int, w: int) -> Tensor:
+    """Where each output pixel is read from: params (B, V, 4) -> (B, V * H, W, 2) for grid_sample, align_corners=False.
+
+    x and y lie in planes of their own, which is the faster layout to write and to read. Pixel coordinates are centred
+    on the image; the inverse of `p -> s R(theta) p + t` is `p -> R(-theta) (p - t) / s` with y pointing down. The
+    matrices are made in float64, so the samples agree with torchvision's, which makes its own in Python floats.
+    """
+    theta, tx, ty, scale = params.double().unbind(-1)
+    radians = torch.deg2rad(theta)
+    cos, sin = radians.cos() / scale, radians.sin() / scale
+    of_x = torch.stack([cos * (2.0 / w), -sin * (2.0 / h)], dim=1).float().unsqueeze(-1)
+    of_y = torch.stack([sin * (2.0 / w), cos * (2.0 / h)], dim=1).float().unsqueeze(-1)
+    offset_x, offset_y = -(cos * tx + sin * ty) * (2.0 / w), (sin * tx - cos * ty) * (2.0 / h)
+    offset = torch.stack([offset_x, offset_y], dim=1).float().unsqueeze(-1)
+    x = torch.arange(w, device=params.device, dtype=torch.float32) - (w - 1) / 2
+    y = torch.arange(h, device=params.device, dtype=torch.float32) - (h - 1) / 2
+    planes = (of_x * x).unsqueeze(-2) + (of_y * y + offset).unsqueeze(-1)  # (B, 2, V, H, W)
+    return planes.flatten(2, 3).permute(0, 2, 3, 1)

@@ -1,0 +1,124 @@
+"""The files of one run, read from its folder: configuration, status and summary."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's: hundreds of runs are read ten times sooner
+
+
+@dataclass(frozen=True)
+class Run:
+    """The files of one run; `status` and `summary` are empty where there is none."""
+
+    path: Path
+    config: dict[str, Any]
+    status: dict[str, Any]
+    summary: dict[str, Any]
+
+    def last(self) -> dict[str, float]:
+        """{key: last value}, NaN where it was not finite."""
+        return last_values({"metrics": self.summary.get("metrics") or {}})
+
+    def ended_in_nan(self) -> bool:
+        losses = [value for key, value in self.last().items() if key.startswith("train/loss/")]
+        return bool(self.status.get("first_bad")) or not all(map(math.isfinite, losses))
+
+
+def read_run(path: Path) -> Run:
+    """The run in `path`. ValueError says in a few words what is missing or damaged."""
+    if not path.is_dir():
+        raise ValueError("no such folder")
+    if not (path / "config.yaml").is_file():
+        raise ValueError("no config.yaml")
+    run = Run(path, *(_read(path / name) for name in ("config.yaml", "status.json", "summary.json")))
+    try:
+        run.last()
+        _verdict(run.summary)
+    except (AttributeError, LookupError, TypeError, ValueError):
+        raise ValueError("summary.json is damaged") from None
+    return run
+
+
+def _read(path: Path) -> dict[str, Any]:
+    if not path.exists():
+        return {}
+    try:
+        text = path.read_text(encoding="utf-8")
+        content = yaml.load(text, LOADER) if path.suffix == ".yaml" else json.loads(text)
+    except (ValueError, yaml.YAMLError):
+        content = None
+    if not isinstance(content, dict):
+        raise ValueError(f"{path.name} is damaged")
+    return content
+
+
+def _verdict(summary: Mapping[str, Any]) -> str | None:
+    """Status, place and time as in diagnosis.Verdict.line, without the reasons."""
+    verdict = summary.get("verdict") or {}
+    place = f" of {verdict['tap']}" if verdict.get("tap") else ""
+    since = f" since step {verdict['since_step']}" if verdict.get("since_step") is not None else ""
+    return f"{verdict['status']}{place}{since}" if verdict.get("status") else None
+
+
+# what a control may differ in from the arms: how the first view of training is drawn, and where the images lie
+FREE = ("name", "usual_first_view", "first_view", "eval_first_view", "root", "path", "saliency_path", "tiers")
+
+
+def control_runs(runs: Sequence[Path], control: str) -> list[Path]:
+    """Completed runs of the experiment `control` beside these, of their seeds, data, budget, encoder and precision."""
+    configs = [_config(run) for run in runs]
+    wanted = {json.dumps(protocol_of(config), sort_keys=True) for config in configs if config}
+    found = []
+    for runs_dir in {run.parent.parent for run in runs}:
+        for path in sorted((runs_dir / control).glob("*/config.yaml")):
+            config = _config(path.parent)
+            if json.dumps(protocol_of(config), sort_keys=True) in wanted and _completed(path.parent):
+                found.append(path.parent)
+    return found
+
+
+def _config(run: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def protocol_of(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What a control has to share with the arms: seed, data, budget, encoder, probes, precision and threads."""
+    dataset = {k: v for k, v in (config.get("dataset") or {}).items() if k not in FREE}
+    parts = {key: config.get(key) for key in ("seed", "encoder", "precision", "probes", "recipe")}
+    threads = (config.get("hardware") or {}).get("threads")
+    return {**parts, "dataset": {"name": (config.get("dataset") or {}).get("name"), **dataset}, "threads": threads}
+
+
+def _completed(run: Path) -> bool:
+    try:
+        return bool(json.loads((run / "status.json").read_text(encoding="utf-8")).get("state") == "completed")
+    except (OSError, ValueError, AttributeError):
+        return False
+
+
+def diverged(run: Run, metric: str | None = None) -> bool:
+    """Whether its loss, or the metric, is not finite at the end; of the toy, whether its loss left all bounds."""
+    toy_status = (run.summary.get("verdict") or {}).get("status") if run.config.get("study") == "linear_byol" else None
+    last = run.last()
+    return toy_status == "diverged" or run.ended_in_nan() or (metric in last and not math.isfinite(last[metric]))
+
+
+def last_values(source: Mapping[str, Any]) -> dict[str, float]:
+    """{key: last value}; None in a summary means that the value was not finite, and is NaN here."""
+    metrics = source["metrics"] if isinstance(source.get("metrics"), Mapping) else source
+    found = {
+        key: entry["last"] if isinstance(entry, Mapping) else entry[-1][1] for key, entry in metrics.items() if entry
+    }
+    return {key: math.nan if value is None else float(value) for key, value in found.items()}

@@ -1,0 +1,76 @@
+"""GumbelQuantizer: a code is sampled by its nearness, and all codes get a gradient (Jang et al. 2017)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from jepa_lab.losses.terms import LossTerms
+from jepa_lab.networks.vq.distributed import summed, summed_with_gradient
+from jepa_lab.networks.vq.hard import Codebook
+from jepa_lab.networks.vq.maths import squared_distances, usage_deficit
+
+
+class GumbelQuantizer(Codebook):
+    """Straight-through samples of softmax((scale * -|x - e|^2 + Gumbel noise) / temperature) in training; the nearest
+    code in evaluation. `codes` are those that z is made of: in training, the samples.
+
+    temperature: (start, end), linear in the part of the run that set_progress gives, at its end once the share `until`
+    of the run is done; at first the start. The noise is of torch's global stream. One loss term, `usage` = ln K -
+    H(mean of softmax(scale * -|x - e|^2)), without noise, nats, 0 at uniform use, with a gradient (the public code took
+    H from counts, which have none). total = usage_weight * usage, 0 if not in_objective.
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        size: int,
+        *,
+        temperature: tuple[float, float] = (1.0, 0.1),
+        until: float = 1.0,
+        scale: float = 1.0,
+        usage_weight: float = 0.01,
+        in_objective: bool = True,
+        **common: object,
+    ) -> None:
+        super().__init__(dim, size, learned=True, **common)  # type: ignore[arg-type]
+        if min(temperature) <= 0.0 or scale <= 0.0:
+            raise ValueError(f"gumbel temperature and scale must be above 0, got {temperature} and {scale}")
+        if not 0.0 <= until <= 1.0:
+            raise ValueError(f"gumbel until must lie between 0 and 1, got {until}")
+        if usage_weight < 0.0:
+            raise ValueError(f"usage_weight must be 0 or more, got {usage_weight}")
+        self.schedule = (float(temperature[0]), float(temperature[1]))
+        self.temperature = self.schedule[0]
+        self.until = until
+        self.scale = scale
+        self.usage_weight = usage_weight
+        self.in_objective = in_objective
+
+    def set_progress(self, share: float) -> None:
+        start, end = self.schedule
+        done = 1.0 if share >= self.until else max(share, 0.0) / self.until
+        self.temperature = start * (1.0 - done) + end * done
+
+    def quantize(self, x: Tensor) -> tuple[Tensor, Tensor, LossTerms]:
+        vectors = self.vectors.to(x.dtype)
+        logits = -self.scale * squared_distances(x, vectors)
+        loss = self.loss(logits)
+        if not self.training:
+            codes = logits.argmax(dim=1)
+            return vectors[codes], codes, loss
+        noise = -torch.empty_like(logits).exponential_().log()
+        soft = torch.softmax((logits + noise) / self.temperature, dim=1)
+        codes = soft.argmax(dim=1)
+        hard = torch.zeros_like(soft).scatter_(1, codes.unsqueeze(1), 1.0)
+        return (hard + (soft - soft.detach())) @ vectors, codes, loss
+
+    def loss(self, logits: Tensor) -> LossTerms:
+        """Of the (n, K) logits of live tokens; in training, of those of all ranks. 0 without tokens."""
+        chosen, n = torch.softmax(logits, dim=1).sum(dim=0), torch.tensor(len(logits), device=logits.device)
+        if self.training:
+            chosen, n = summed_with_gradient(chosen), summed(n)
+        usage = usage_deficit(chosen.unsqueeze(0) / n) if int(n) else chosen.sum()
+        if not self.in_objective:
+            return LossTerms(logits.new_zeros(()), {"usage": usage.detach()})
+        return LossTerms(self.usage_weight * usage, {"usage": usage})

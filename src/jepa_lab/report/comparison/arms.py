@@ -1,0 +1,239 @@
+"""Arms of a comparison against a control, paired by seed: one row for each arm and metric."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import yaml
+
+from jepa_lab.report.comparison.differences import NOT_COLLAPSED, natural, setting_text
+from jepa_lab.report.comparison.statistics import (
+    MeanInterval,
+    PairedDifference,
+    SeedAndSample,
+    holm,
+    mean_interval,
+    non_inferior,
+    paired_difference,
+    seed_and_sample,
+)
+from jepa_lab.report.comparison.table import Comparison
+
+Row = Mapping[str, Any]
+MARGINS: Mapping[str, float] = {"accuracy": 0.02, "r2": 0.05}
+FEWEST = 3  # pairs below which nothing is called non-inferior: two that agree by chance would be
+KINDS = {"class_from": "accuracy", "action_from": "r2"}  # a part of the metric's key: its margin
+
+
+@dataclass(frozen=True)
+class Arm:
+    """Runs that agree in all `settings`; the seed is none. `text` names those settings that tell the arms apart."""
+
+    text: str
+    settings: dict[str, Any]
+    rows: list[Row]
+
+    def values(self, metric: str) -> dict[int, float]:
+        """{seed: value} of the completed runs that have the metric. ValueError if two have the same seed."""
+        found: dict[int, Row] = {}
+        for row in self.completed():
+            seed = -1 if row.get("seed") is None else int(row["seed"])  # no column: all runs have the same
+            if seed in found:
+                raise ValueError(f"{self.text}: {found[seed]['run']} and {row['run']} share a seed; leave one out")
+            found[seed] = row
+        return {seed: float(row[metric]) for seed, row in found.items() if row[metric] is not None}
+
+    def completed(self) -> list[Row]:
+        return [row for row in self.rows if row["state"] == "completed"]
+
+    def collapsed(self) -> int:
+        """How many of the completed; their values are in the means."""
+        return sum(bool(row["verdict"]) and row["verdict"].split()[0] not in NOT_COLLAPSED for row in self.completed())
+
+
+@dataclass(frozen=True)
+class PairedRow:
+    """An arm's `metric` over its own seeds (`mean`) and against the control over shared ones (`difference`).
+
+    `p_holm` is adjusted over the arms of this metric. `margin` and `non_inferiority` are None where the metric has no
+    margin, `difference` and what follows from it for the control and for fewer than 2 shared seeds. `others` counts
+    the runs that did not complete, by state: they are in no number here. `noise` of an accuracy, where the number of
+    images is known: over seeds, of one sample of images, and what seeds add.
+    """
+
+    arm: str
+    settings: dict[str, Any]
+    is_control: bool
+    metric: str
+    confidence: float
+    mean: MeanInterval
+    difference: PairedDifference | None
+    p_holm: float | None
+    margin: float | None
+    non_inferiority: str | None
+    completed: int
+    collapsed: int
+    others: dict[str, int]
+    noise: SeedAndSample | None = None
+
+
+def arms(rows: Sequence[Row]) -> list[Arm]:
+    """The arms among a comparison's rows, in their order. Settings are the keys before `run`."""
+    if not rows:
+        return []
+    settings, named = _settings(rows), telling_keys(rows)
+    groups: dict[tuple[Any, ...], list[Row]] = {}
+    for row in rows:
+        groups.setdefault(_values(row, settings), []).append(row)
+    return [Arm(_text(group[0], named), {key: group[0][key] for key in settings}, group) for group in groups.values()]
+
+
+def telling_keys(rows: Sequence[Row]) -> list[str]:
+    """The settings that tell the arms of a comparison's rows apart; those that follow from others are left out."""
+    named: list[str] = []
+    for key in _settings(rows) if rows else []:
+        if len({_values(row, [*named, key]) for row in rows}) > len({_values(row, named) for row in rows}):
+            named.append(key)
+    return named
+
+
+def parse_control(text: str) -> Mapping[str, Any] | str:
+    """The name of an experiment as it is, or `key=value key=value` as settings."""
+    if "=" not in text:
+        return text
+    return {key: yaml.safe_load(value) for key, _, value in (word.partition("=") for word in text.split())}
+
+
+def control_arm(found: Sequence[Arm], control: Mapping[str, Any] | str) -> Arm:
+    """The one arm of that experiment, of that text, or with those settings. ValueError if there is none or several."""
+    if isinstance(control, str):
+        matches = [arm for arm in found if control in (arm.settings.get("experiment"), arm.text)]
+        name = control
+    else:
+        matches = [
+            arm
+            for arm in found
+            if all(key in arm.settings and natural(arm.settings[key]) == natural(control[key]) for key in control)
+        ]
+        name = " ".join(f"{key}={setting_text(value)}" for key, value in control.items())
+    if len(matches) == 1:
+        return matches[0]
+    if matches:
+        raise ValueError(f"the control {name} is several arms: {_listed(matches)}; name it by its settings")
+    raise ValueError(f"no arm is the control {name}; the arms are: {_listed(found)}")
+
+
+def paired_table(
+    comparison: Comparison,
+    control: Mapping[str, Any] | str,
+    metrics: Sequence[str] | None = None,
+    margins: Mapping[str, float] = MARGINS,
+    confidence: float = 0.95,
+    n_images: int | None = None,
+) -> list[PairedRow]:
+    """A row for each metric (all, unless named) and arm, the control first.
+
+    `control`: the name of its experiment, or settings that only it has. `margins` of "accuracy" and "r2", as fractions.
+    `n_images`: that an accuracy was measured on. ValueError on an unknown metric, on a control that is no arm or
+    several, on two runs of an arm with the same seed.
+    """
+    columns = comparison.columns
+    known = columns[columns.index("state") + 1 : columns.index("verdict")]
+    unknown = [metric for metric in metrics or [] if metric not in known]
+    if unknown:
+        raise ValueError(f"no metric {', '.join(unknown)}; there are: {', '.join(known) or 'none'}")
+    found = arms(comparison.rows)
+    first = control_arm(found, control)
+    ordered = [first, *(arm for arm in found if arm is not first)]
+    return [row for metric in metrics or known for row in _rows(ordered, metric, margins, confidence, n_images)]
+
+
+def paired_dict(rows: Sequence[PairedRow]) -> dict[str, Any]:
+    """The rows for JSON: plain numbers, texts and None."""
+    return {"control": next((row.arm for row in rows if row.is_control), None), "rows": [asdict(row) for row in rows]}
+
+
+def _rows(
+    ordered: Sequence[Arm], metric: str, margins: Mapping[str, float], confidence: float, n_images: int | None
+) -> list[PairedRow]:
+    values = [arm.values(metric) for arm in ordered]
+    differences = [None, *(paired_difference(treatment, values[0], confidence) for treatment in values[1:])]
+    # by place, because a text is for reading
+    adjusted = holm({str(i): difference.p for i, difference in enumerate(differences) if difference is not None})
+    margin = next((margins.get(kind) for part, kind in KINDS.items() if part in metric), None)
+    return [
+        PairedRow(
+            arm=arm.text,
+            settings=arm.settings,
+            is_control=i == 0,
+            metric=metric,
+            confidence=confidence,
+            mean=mean_interval(values[i].values(), confidence),
+            difference=difference,
+            p_holm=adjusted.get(str(i)),
+            margin=margin,
+            non_inferiority=_non_inferiority(difference, margin),
+            completed=len(arm.completed()),
+            collapsed=arm.collapsed(),
+            others=dict(Counter(row["state"] for row in arm.rows if row["state"] != "completed")),
+            noise=_noise(metric, values[i].values(), n_images),
+        )
+        for i, (arm, difference) in enumerate(zip(ordered, differences, strict=True))
+    ]
+
+
+def _non_inferiority(difference: PairedDifference | None, margin: float | None) -> str | None:
+    if difference is None or margin is None:
+        return None
+    return non_inferior(difference, margin) if difference.n >= FEWEST else "too few seeds"
+
+
+def _noise(metric: str, values: Iterable[float], n_images: int | None) -> SeedAndSample | None:
+    found = [value for value in values if 0 <= value <= 1]
+    if n_images is None or len(found) < 2 or "class_from" not in metric:
+        return None
+    return seed_and_sample(found, n_images)
+
+
+def _settings(rows: Sequence[Row]) -> list[str]:
+    keys = list(rows[0])
+    return [key for key in keys[: keys.index("run")] if key != "seed"]
+
+
+def _values(row: Row, keys: Iterable[str]) -> tuple[Any, ...]:
+    return tuple(natural(row[key]) for key in keys)
+
+
+def _text(row: Row, named: Iterable[str]) -> str:
+    parts = (setting_text(row[key]) if key == "experiment" else f"{key}={setting_text(row[key])}" for key in named)
+    return " ".join(parts) or "all runs"
+
+
+def _listed(found: Iterable[Arm]) -> str:
+    return "; ".join(arm.text for arm in found) or "none"
+
+
+def short_names(found: Sequence[Arm]) -> dict[str, str]:
+    """{an arm's text: its experiment, and what tells it from other arms of that experiment}; the auxiliary loss where
+    only this tells the arms apart. Options of an auxiliary loss that an arm does not have are left out."""
+    named = telling_keys([row for arm in found for row in arm.rows])
+    if named == ["aux"]:
+        return {arm.text: setting_text(arm.settings["aux"]) for arm in found}
+    names = {arm.text: _short_name(arm, found, named) for arm in found}
+    return names if len(set(names.values())) == len(found) else {arm.text: arm.text for arm in found}
+
+
+def _short_name(arm: Arm, found: Sequence[Arm], named: Sequence[str]) -> str:
+    family, parts = list(found), []
+    if "experiment" in arm.settings:
+        family = [other for other in found if other.settings["experiment"] == arm.settings["experiment"]]
+        parts = [str(arm.settings["experiment"])]
+    for key in named:
+        value = arm.settings[key]
+        lacks = value is None and key.startswith("aux.")
+        if key != "experiment" and not lacks and len({natural(other.settings[key]) for other in family}) > 1:
+            parts.append(f"{key}={setting_text(value)}")
+    return " ".join(parts) or arm.text

@@ -1,0 +1,152 @@
+"""What a comparison leaves for other programs: experiment_comparison_results.json, and the weights of every run."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from jepa_lab.ledger.atomic import write_json
+from jepa_lab.report.comparison.find_runs import EXPORT, aux_of
+from jepa_lab.report.comparison.ranking import RankedArm, Ranking, relative
+from jepa_lab.report.comparison.ranking_text import missing_seeds
+
+MANIFEST = "written.json"  # below trained_models: what this program put there, and may take away again
+CHECKPOINTS = ("best.ckpt", "last.ckpt")
+
+
+def result_rows(rankings: Sequence[Ranking], models: dict[str, str], out: Path) -> list[dict[str, Any]]:
+    """A row for each arm, best first, then one for each reference, flagged. `models`: {run_dir: its weights below
+    `out`}, from `export_models`."""
+    rows = [_row(ranking, one, models, out) for ranking in rankings for one in ranking.arms]
+    bounds = [{**one.to_dict(g.metric), "group": g.name or None} for g in rankings for one in g.references]
+    return rows + bounds
+
+
+def export_models(rankings: Sequence[Ranking], out: Path) -> tuple[dict[str, str], list[str]]:
+    """Puts the weights and the configuration of every completed run into out/trained_models/<arm>/seed<k>/, as hard
+    links where the disk can, and takes away what an earlier call put there for runs that are gone.
+
+    Returns {run_dir: path of the weights, from `out`} and a line for each completed run without weights. OSError.
+    """
+    top = out / EXPORT
+    models: dict[str, str] = {}
+    notes: list[str] = []
+    written: list[str] = []
+    for ranking in rankings:
+        names = _folder_names([one.name for one in ranking.arms])
+        for one in ranking.arms:
+            for row in one.arm.completed():
+                source = Path(row["run_dir"])
+                parts = [_plain(ranking.name), names[one.name], f"seed{row['seed']}"]
+                target = top.joinpath(*filter(None, parts))
+                weights = next((name for name in CHECKPOINTS if (source / "checkpoints" / name).is_file()), None)
+                if weights is None:
+                    notes.append(f"{one.name}, seed {row['seed']}: completed, but has no {' or '.join(CHECKPOINTS)}")
+                for file in [source / "config.yaml", *([source / "checkpoints" / weights] if weights else [])]:
+                    _place(file, target / file.name)
+                    written.append(relative(target / file.name, top))
+                if weights is not None:
+                    models[row["run_dir"]] = relative(target / weights, out)
+    _take_away(top, set(written))
+    if written:
+        write_json(top / MANIFEST, written)
+    return models, notes
+
+
+def _row(ranking: Ranking, one: RankedArm, models: dict[str, str], out: Path) -> dict[str, Any]:
+    mean, difference = one.paired.mean, one.paired.difference
+    first = ranking.runs[one.arm.rows[0]["run_dir"]].config
+    around = None if mean.mean is None or mean.half_width is None else mean.half_width
+    values = one.arm.values(ranking.metric)
+    return {
+        "arm": one.name,
+        "group": ranking.name or None,
+        "rank": one.rank,
+        "metric": ranking.metric,
+        "direction": ranking.direction,
+        "control": ranking.control,
+        "is_control": one.paired.is_control,
+        "settings": one.arm.settings,
+        "seeds": sorted(values),
+        "values": {str(seed): values[seed] for seed in sorted(values)},
+        "n": mean.n,
+        "mean": mean.mean,
+        "sd": mean.sd,
+        "interval": None if around is None or mean.mean is None else [mean.mean - around, mean.mean + around],
+        "confidence": one.paired.confidence,
+        "difference": None if difference is None else difference.mean,
+        "difference_interval": None if one.bootstrap is None else list(one.bootstrap),
+        "difference_t_interval": None if difference is None else [difference.low, difference.high],
+        "pairs": 0 if difference is None else difference.n,
+        "p": None if difference is None else difference.p,
+        "p_holm": one.paired.p_holm,
+        "p_floor": None if difference is None else difference.p_floor,
+        "detectable": None if difference is None else difference.detectable,
+        "conclusion": one.conclusion,
+        "verdicts": one.verdicts,
+        "collapsed": one.paired.collapsed,
+        "mostly_collapsed": one.collapsed,
+        "completed": one.paired.completed,
+        "others": one.paired.others,
+        "missing_seeds": missing_seeds(ranking, one),
+        "best_run": _best(ranking, one, out),
+        "experiment": first.get("name"),
+        "aux_loss_type": aux_of(first),
+        "training_success": "FAILED" if one.best is None else "SUCCESS",
+        "best_checkpoint_jepa": None if one.best is None else models.get(one.best["run_dir"]),
+    }
+
+
+def _best(ranking: Ranking, one: RankedArm, out: Path) -> dict[str, Any] | None:
+    if one.best is None:
+        return None
+    path = relative(one.best["run_dir"], out)
+    return {"run": one.best["run"], "seed": one.best["seed"], "value": one.best[ranking.metric], "run_dir": path}
+
+
+def _place(source: Path, target: Path) -> None:
+    """A hard link: a run that goes on replaces its own file, and the link keeps the weights that were compared."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.unlink(missing_ok=True)
+    try:
+        os.link(source, target)
+    except OSError:  # another disk, or one without hard links
+        shutil.copy2(source, target)
+
+
+def _take_away(top: Path, written: set[str]) -> None:
+    try:
+        earlier = json.loads((top / MANIFEST).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return
+    for name in earlier if isinstance(earlier, list) else []:
+        path = top / str(name)
+        if str(name) in written or not path.resolve().is_relative_to(top.resolve()):
+            continue
+        path.unlink(missing_ok=True)
+        for folder in path.parents:
+            if folder == top or not folder.is_dir() or any(folder.iterdir()):
+                break
+            folder.rmdir()
+
+
+def _folder_names(names: Sequence[str]) -> dict[str, str]:
+    """{arm: a name for its folder}, each once."""
+    found: dict[str, str] = {}
+    for name in names:
+        plain = _plain(name) or "arm"
+        taken = {other.lower() for other in found.values()}  # some disks do not tell A from a
+        own, i = plain, 2
+        while own.lower() in taken:
+            own, i = f"{plain}_{i}", i + 1
+        found[name] = own
+    return found
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9._=+,-]+", "_", name).strip("._")[:100]

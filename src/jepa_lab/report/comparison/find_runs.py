@@ -1,0 +1,153 @@
+"""The runs below a folder: found, read, and told apart by the settings that a comparison asks for."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jepa_lab.config.tree import leaves
+from jepa_lab.errors import UserError
+from jepa_lab.ledger.finished_run import Run, read_run
+from jepa_lab.report.comparison.differences import natural, setting_text
+
+FILES = ("config.yaml", "status.json", "metrics.parquet", "summary.json")  # any of them makes a folder that of a run
+EXPORT = "trained_models"  # holds copies of configurations, which are no runs
+OWN = ("folder", "npz")  # sources whose images depend on where they lie
+
+
+@dataclass(frozen=True)
+class Found:
+    """`runs` that can be read, in the order of their paths, and (path, why) of those that cannot."""
+
+    runs: list[Run]
+    skipped: list[tuple[str, str]]
+
+
+def find_runs(runs_dir: Path, leave_out: Path | None = None) -> Found:
+    """All runs below `runs_dir`, itself included, but not below `leave_out`. UserError where there is none to read."""
+    if not runs_dir.is_dir():
+        raise UserError(f"{runs_dir}: no such folder; give one with runs below it, as runs/")
+    if not any(runs_dir.iterdir()):
+        raise UserError(f"{runs_dir}: the folder is empty; give one with runs below it, as runs/")
+    runs: list[Run] = []
+    skipped: list[tuple[str, str]] = []
+    for path in _folders(runs_dir, leave_out):
+        try:
+            runs.append(read_run(path))
+        except (OSError, ValueError) as error:
+            skipped.append((str(path), str(error)))
+    if not runs and skipped:
+        raise UserError(f"{runs_dir}: no run can be read; {skipped[0][0]}: {skipped[0][1]} ({len(skipped)} in all)")
+    if not runs:
+        raise UserError(f"{runs_dir}: no run in it; a run's folder holds {', '.join(FILES)}")
+    return Found(runs, skipped)
+
+
+def lost_jobs(runs_dir: Path, runs: Sequence[Run]) -> list[tuple[str, str]]:
+    """(job, why) of those that failed before they had a folder, as the sweeps below `runs_dir` remember them."""
+    from jepa_lab.ledger.sweep_folder import read_records  # imports Hydra
+
+    own = {run.status.get("run_id") for run in runs}
+    return [
+        (f"job {record.job} of sweep {jobs.parent.name}, {' '.join(record.words)}", f"failed: {record.reason}")
+        for jobs in sorted(runs_dir.glob("sweeps/*/jobs"))
+        for record in read_records(jobs.parent)
+        if record.state == "failed" and record.run_id not in own
+    ]
+
+
+def setting(config: Mapping[str, Any], key: str) -> Any:
+    """The value of a dotted key, of a group by its option's name, or of `experiment`, `dataset`, `aux`. KeyError."""
+    if key == "experiment":
+        return config.get("name")
+    if key == "dataset":
+        return dataset_of(config)
+    if key == "aux":
+        return aux_of(config)
+    flat = dict(leaves(config))
+    return flat[key] if key in flat else flat[f"{key}.name"]
+
+
+def dataset_of(config: Mapping[str, Any]) -> str:
+    """The name of the data; of one's own images with their place, which is all that tells them apart."""
+    dataset = config.get("dataset")
+    if not isinstance(dataset, Mapping):
+        return str(dataset or config.get("study") or "unknown")
+    name, source = str(dataset.get("name") or "unknown"), dataset.get("source") or dataset.get("name")
+    place = dataset.get("root") or dataset.get("path")
+    return f"{name} {place}" if source in OWN and place else name
+
+
+def aux_of(config: Mapping[str, Any]) -> str:
+    """The auxiliary losses as they are typed, `vicreg` or `vicreg+sigreg`; "none" without any."""
+    aux = config.get("aux")
+    if isinstance(aux, Mapping):
+        aux = aux["name"] if isinstance(aux.get("name"), str) else [k for k, v in aux.items() if isinstance(v, Mapping)]
+    if isinstance(aux, list | tuple):
+        return "+".join(map(str, aux)) or "none"
+    return str(aux or "none")
+
+
+def check_keys(runs: Sequence[Run], keys: Iterable[str], option: str) -> None:
+    """UserError for a key that no run has; names the nearest."""
+    for key in keys:
+        if not any(_has(run.config, key) for run in runs):
+            known = {"experiment", "dataset", "aux", *(k for run in runs for k, _ in leaves(run.config))}
+            near = difflib.get_close_matches(key, sorted(known), 3, 0.4)
+            advice = f"; nearest: {', '.join(near)}" if near else "; as experiment, aux or loss.lambda_rate"
+            raise UserError(f"{option} {key}: no run has this setting{advice}")
+
+
+def groups(runs: Sequence[Run], keys: Sequence[str]) -> dict[str, list[Run]]:
+    """{"key=value key=value": its runs}, by value; {"": runs} without keys. UserError for different datasets in one."""
+    check_keys(runs, keys, "--group-by")
+    by_values: dict[tuple[Any, ...], list[Run]] = {}
+    for run in runs:
+        by_values.setdefault(tuple(natural(value_or_none(run.config, key)) for key in keys), []).append(run)
+    found = {
+        " ".join(f"{key}={setting_text(value_or_none(members[0].config, key))}" for key in keys): members
+        for _, members in sorted(by_values.items(), key=lambda item: item[0])
+    }
+    for name, members in found.items():
+        datasets = Counter(dataset_of(run.config) for run in members)
+        if len(datasets) > 1:
+            listed = ", ".join(f"{dataset} ({count} run{'s' * (count > 1)})" for dataset, count in datasets.items())
+            where = f"{name}: " if name else ""
+            raise UserError(
+                f"{where}runs of {len(datasets)} datasets: {listed}; --group-by dataset compares them apart"
+            )
+    return found
+
+
+def value_or_none(config: Mapping[str, Any], key: str) -> Any:
+    """`setting`, None where the run has none."""
+    try:
+        return setting(config, key)
+    except KeyError:
+        return None
+
+
+def _has(config: Mapping[str, Any], key: str) -> bool:
+    try:
+        setting(config, key)
+    except KeyError:
+        return False
+    return True
+
+
+def _folders(top: Path, leave_out: Path | None) -> list[Path]:
+    """Folders of runs, sorted; nothing is looked for inside one, in hidden folders, or in what a report wrote."""
+    found: list[Path] = []
+    apart = leave_out.resolve() if leave_out else None
+    for place, names, files in os.walk(top):
+        if any(name in files for name in FILES):
+            found.append(Path(place))
+            names.clear()
+            continue
+        names[:] = [n for n in names if not n.startswith(".") and n != EXPORT and (Path(place) / n).resolve() != apart]
+    return sorted(found)

@@ -1,0 +1,251 @@
+"""What the comparison's page holds, as plain numbers and texts: the page draws, and computes nothing."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from jepa_lab.ledger.parquet import History
+from jepa_lab.ledger.sweep_folder import Tuning
+from jepa_lab.report.comparison.bounds import reference_lines
+from jepa_lab.report.comparison.curves import Band, band, conflicts, gradient_norms, points_for, shown_keys
+from jepa_lab.report.comparison.differences import NOT_COLLAPSED, differences, setting_text
+from jepa_lab.report.comparison.paired_text import is_accuracy
+from jepa_lab.report.comparison.ranking import BESIDE, RankedArm, Ranking, counterpart, relative
+from jepa_lab.report.comparison.ranking_text import grid, metric_name, missing_lines, verdict_lines
+from jepa_lab.report.comparison.text import HEADLINE
+from jepa_lab.report.comparison.tuning import tuning_data
+
+Json = dict[str, Any]
+SECTIONS = (
+    ("val/probe", "learning"),
+    ("val/skill", "learning"),
+    ("val/retrieval", "learning"),
+    ("val/codebook", "rank"),
+    ("train/loss", "learning"),
+    ("train/gradient", "gradients"),
+    ("val/z", "rank"),
+)
+FLOOR = -1.0  # of what a start may throw far below zero: R² and skill
+
+
+def page_data(
+    rankings: Sequence[Ranking],
+    histories: Mapping[str, History],
+    commands: Mapping[str, str],
+    out: Path,
+    notes: Sequence[str] = (),
+    about: Sequence[str] = (),
+    tunings: Sequence[Tuning] = (),
+) -> Json:
+    """Everything in the page. `histories` and `commands` by run_dir; `out` is where the page lies, for its links;
+    `tunings`: how the runs' weights were chosen; `about`: lines on what else came before them."""
+    return {
+        "groups": [_group(ranking, histories, commands, out) for ranking in rankings],
+        "notes": list(notes),
+        "about": list(about),
+        "tunings": [tuning_data(tuning) for tuning in tunings],
+    }
+
+
+def _group(ranking: Ranking, histories: Mapping[str, History], commands: Mapping[str, str], out: Path) -> Json:
+    ordered = sorted(range(len(ranking.arms)), key=lambda i: ranking.arms[i].name)
+    place = {ranking.arms[i].name: colour for colour, i in enumerate(ordered)}  # the same whatever the ranking is
+    return {
+        "name": ranking.name,
+        "metric": {
+            **_unit(ranking.metric),
+            "key": ranking.metric,
+            "name": metric_name(ranking.metric),
+            "direction": ranking.direction,
+        },
+        "verdict": verdict_lines(ranking),
+        "control": ranking.control,
+        "arms": [_arm(ranking, one, place[one.name]) for one in ranking.arms],
+        "references": reference_lines(ranking),
+        "parameters": ranking.parameters,
+        "grid": grid(ranking),
+        "missing": [*missing_lines(ranking), *ranking.notes],
+        "panels": _panels(ranking, histories),
+        "conflicts": _conflicts(ranking, histories),
+        "settings": _settings(ranking),
+        "columns": [
+            {**_unit(key), **_digits(key), "key": key, "name": _column_name(key, ranking.metric)}
+            for key in _beside(ranking)
+        ],
+        "rank_key": _rank_key(ranking),
+        "runs": [
+            _run(ranking, one, row, commands, out) for one in ranking.arms for row in sorted(one.arm.rows, key=_seed)
+        ],
+    }
+
+
+def _arm(ranking: Ranking, one: RankedArm, colour: int) -> Json:
+    mean, difference = one.paired.mean, one.paired.difference
+    values = one.arm.values(ranking.metric)
+    return {
+        "name": one.name,
+        "colour": colour,
+        "control": one.paired.is_control,
+        "rank": one.rank,
+        "n": mean.n,
+        "mean": exact(mean.mean),
+        "sd": exact(mean.sd),
+        "half": exact(mean.half_width),
+        "values": [[seed, exact(values[seed])] for seed in sorted(values)],
+        "difference": None if difference is None else exact(difference.mean),
+        "interval": None if one.bootstrap is None else [exact(x) for x in one.bootstrap],
+        "pairs": 0 if difference is None else difference.n,
+        "p": None if difference is None else short(difference.p),
+        "p_holm": short(one.paired.p_holm),
+        "detectable": None if difference is None else short(difference.detectable),
+        "conclusion": one.conclusion,
+        "collapsed": one.paired.collapsed,
+        "mostly_collapsed": one.collapsed,
+        "completed": one.paired.completed,
+        "others": one.paired.others,
+        "verdicts": one.verdicts,
+    }
+
+
+def _panels(ranking: Ranking, histories: Mapping[str, History]) -> list[Json]:
+    """A panel for each key. Bands are over completed runs; an arm without any shows what its others did, dashed."""
+    by_arm = {}
+    for one in ranking.arms:
+        rows = one.arm.completed() or one.arm.rows
+        by_arm[one.name] = [histories[row["run_dir"]] for row in rows if row["run_dir"] in histories]
+    keys = shown_keys([h for own in by_arm.values() for h in own], [counterpart(ranking.metric)])
+    points = points_for(len(by_arm), len(keys))
+    panels = []
+    for key in keys:
+        series = []
+        for i, one in enumerate(ranking.arms):
+            found = band(by_arm[one.name], key, points)
+            if found is not None and any(map(math.isfinite, found.mean)):
+                series.append({"arm": i, **_series(found), "partial": not one.arm.completed()})
+        if series:
+            panels.append({"key": key, "section": _section(key), **_unit(key), **_scale(key), "series": series})
+    return panels
+
+
+def _series(found: Band) -> Json:
+    content: Json = {"x": found.steps, "y": [short(v) for v in found.mean], "n": found.n}
+    if found.n > 1:
+        content |= {"lo": [short(v) for v in found.low], "hi": [short(v) for v in found.high]}
+    return content
+
+
+def _section(key: str) -> str:
+    return next((section for prefix, section in SECTIONS if key.startswith(prefix)), "learning")
+
+
+def _scale(key: str) -> Json:
+    """Ranks, scales and accuracies are read against zero; losses and gradients may take a logarithm."""
+    if "gradient_cosine" in key:
+        return {"limits": [-1, 1]}
+    if is_accuracy(key) or "effective_rank" in key or "feature_std" in key:
+        return {"from_zero": True}
+    if "train/gradient/" in key:
+        return {"may_log": True, "from_zero": True}
+    if "loss/" in key:
+        return {"may_log": True}
+    return {"floor": FLOOR} if "action_from" in key or key.endswith("skill") else {}
+
+
+def _unit(key: str) -> Json:
+    return {"percent": is_accuracy(key)}
+
+
+def _digits(key: str) -> Json:
+    return {"digits": 1} if "effective_rank" in key else {}
+
+
+def _conflicts(ranking: Ranking, histories: Mapping[str, History]) -> list[Json]:
+    """A row for each arm and term of its loss: mean gradient norm, its share of the sum, cosine, share of conflict."""
+    rows = []
+    for i, one in enumerate(ranking.arms):
+        own = [histories[row["run_dir"]] for row in one.arm.rows if row["run_dir"] in histories]
+        norms, cosines = gradient_norms(own), conflicts(own)
+        total = sum(norms.values())
+        for term, norm in norms.items():
+            cosine, against, looks = cosines.get(term, (None, None, 0))
+            share = norm / total if total > 0 else None
+            rows.append({
+                "arm": i, "term": term, "norm": short(norm), "share": short(share), "cosine": short(cosine),
+                "against": short(against), "looks": looks,
+            })  # fmt: skip
+    return rows
+
+
+def _settings(ranking: Ranking) -> Json:
+    """What differs between the configurations, seed apart: one column an arm, "2 values" where its runs differ."""
+    rows = [row for one in ranking.arms for row in one.arm.rows]
+    found = differences([ranking.runs[row["run_dir"]].config for row in rows])
+    keys = [key for key in found[0] if key != "seed"]
+    by_arm: list[list[str]] = []
+    start = 0
+    for one in ranking.arms:
+        own = found[start : start + len(one.arm.rows)]
+        start += len(one.arm.rows)
+        texts = [list(dict.fromkeys(setting_text(f[key]) for f in own)) for key in keys]
+        by_arm.append([text[0] if len(text) == 1 else " | ".join(text) for text in texts])
+    return {"keys": keys, "values": by_arm}
+
+
+def _beside(ranking: Ranking) -> list[str]:
+    columns = ranking.comparison.columns
+    return columns[columns.index("state") + 1 : columns.index("verdict")]
+
+
+def _column_name(key: str, metric: str) -> str:
+    """Without the split, where it is that of the metric."""
+    split, _, rest = key.partition("/")
+    name = HEADLINE[rest][0] if rest in HEADLINE else rest
+    return name if split == metric.partition("/")[0] else f"{name} ({split})"
+
+
+def _rank_key(ranking: Ranking) -> str | None:
+    """The effective rank that the scatter shows: of z_agg, else of z."""
+    wanted = [key for short_key in reversed(BESIDE[:2]) for key in _beside(ranking) if key.endswith(f"/{short_key}")]
+    return wanted[0] if wanted else None
+
+
+def _run(ranking: Ranking, one: RankedArm, row: Mapping[str, Any], commands: Mapping[str, str], out: Path) -> Json:
+    run = ranking.runs[row["run_dir"]]
+    verdict = str(row["verdict"] or "")
+    status = (run.summary.get("verdict") or {}).get("reasons") or []
+    return {
+        "arm": ranking.arms.index(one),
+        "seed": row["seed"],
+        "run": row["run"],
+        "state": row["state"],
+        "verdict": verdict,
+        "collapsed": bool(verdict) and verdict.split()[0] not in NOT_COLLAPSED,
+        "reason": str(row["reason"] or "; ".join(map(str, status[:2])))[:400],
+        "values": [
+            exact(row[key]) if row[key] is None or math.isfinite(row[key]) else "NaN" for key in _beside(ranking)
+        ],
+        "wall_s": short(run.summary.get("wall_s")),
+        "best": one.best is not None and one.best["run_dir"] == row["run_dir"],
+        "folder": relative(row["run_dir"], out),
+        "page": relative(run.path / "report.html", out) if (run.path / "report.html").is_file() else None,
+        "command": commands.get(row["run_dir"]),
+    }
+
+
+def short(value: Any) -> float | None:
+    """Four digits, enough to draw; None for what is not finite."""
+    if not isinstance(value, int | float) or not math.isfinite(value):
+        return None
+    return float(f"{value:.4g}")
+
+
+def exact(value: Any) -> float | None:
+    """Digits enough that a table rounds it as the summary does; None for what is not finite."""
+    return float(f"{value:.9g}") if isinstance(value, int | float) and math.isfinite(value) else None
+
+
+def _seed(row: Mapping[str, Any]) -> tuple[bool, int]:
+    return (row["seed"] is None, row["seed"] or 0)

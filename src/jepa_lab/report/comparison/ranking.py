@@ -1,0 +1,253 @@
+"""Arms in the order of a declared metric: means, paired differences to a control, and what they show."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from jepa_lab.errors import UserError
+from jepa_lab.ledger.finished_run import Run
+from jepa_lab.report.comparison.arms import Arm, PairedRow, arms, paired_table, short_names
+from jepa_lab.report.comparison.control import choose_control
+from jepa_lab.report.comparison.differences import differences
+from jepa_lab.report.comparison.find_runs import check_keys, value_or_none
+from jepa_lab.report.comparison.statistics import bootstrap_interval
+from jepa_lab.report.comparison.table import Comparison, compare_runs
+from jepa_lab.report.comparison.text import HEADLINE
+
+LEVEL = 0.05
+DEFAULTS = ("probe/class_from_z_agg", "skill")  # the first that was measured, on the test split or else on val
+LOWER_IS_BETTER = ("loss", "error", "within_share")  # in a metric's name
+HIGHER_IS_BETTER = ("class_from", "action_from", "skill", "_gain", "retrieval/")
+BESIDE = ("z/effective_rank", "z_agg/effective_rank", "z/feature_std", "z_agg/feature_std")
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class RankedArm:
+    """`rank` counts from 1, equal means share it, None without a mean. `collapsed`: more than half of the completed
+    runs did; such arms are ranked after the others. `conclusion`: control, better, worse, no difference shown, not
+    comparable (too few shared seeds) or no result. `best`: the run to take, by validation where it was measured there.
+    """
+
+    name: str
+    rank: int | None
+    arm: Arm
+    paired: PairedRow
+    bootstrap: tuple[float, float] | None
+    conclusion: str
+    collapsed: bool
+    verdicts: dict[str, int]
+    best: Row | None
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """One group of runs: its arms in their order. `notes`: what a reader has to know of how it came about."""
+
+    name: str
+    metric: str
+    direction: str
+    control: str
+    arms: list[RankedArm]
+    seeds: list[int]
+    comparison: Comparison
+    runs: dict[str, Run]  # by run_dir
+    notes: list[str]
+    references: list[Any] = field(default_factory=list)  # report/references.py: bounds without rank or test
+    parameters: list[str] = field(default_factory=list)  # lines on the networks' sizes
+
+
+def choose_metric(runs: Sequence[Run], wanted: str | None) -> str:
+    """The key to rank by. UserError for one that no run has measured, with the nearest that some have."""
+    known = {key for run in runs for key in run.last()}
+    if wanted is None:
+        for name in DEFAULTS:
+            for split in ("test", "val"):
+                if f"{split}/{name}" in known:
+                    return f"{split}/{name}"
+        some = sorted(key for key in known if key.startswith(("test/", "val/")))[:3]
+        as_these = ", as " * bool(some) + ", ".join(some)
+        raise UserError(f"no run has measured test/{DEFAULTS[0]}; name a metric with --metric{as_these}")
+    if wanted in known:
+        return wanted
+    near = difflib.get_close_matches(wanted, sorted(known), 3, 0.3)
+    near += [key for key in sorted(known) if key.endswith(f"/{wanted.split('/')[-1]}") and key not in near]
+    raise UserError(f"--metric {wanted}: no run has measured it; nearest: {', '.join(near[:4]) or 'none'}")
+
+
+def direction_of(metric: str) -> str:
+    """min for losses and errors, max for what is known to be better high. UserError for a metric that is neither, as a
+    rank or a scale."""
+    if any(word in metric for word in LOWER_IS_BETTER):
+        return "min"
+    if any(word in metric for word in HIGHER_IS_BETTER):
+        return "max"
+    raise UserError(f"--metric {metric}: neither high nor low is better by itself; add --direction max or min")
+
+
+def rank_runs(
+    runs: Sequence[Run], metric: str, direction: str, control: str | None, arm_keys: Sequence[str] = (), name: str = ""
+) -> Ranking:
+    """The arms of `runs`. UserError for a control that is no arm, and where no two arms have a seed in common."""
+    notes: list[str] = []
+    comparison = _comparison(runs, _metrics(runs, metric), arm_keys)
+    comparison = Comparison(comparison.columns, _without_copies(comparison.rows, runs, notes))
+    told = arms(comparison.rows)
+    names = short_names(told)
+    found = [replace(arm, text=names[arm.text]) for arm in told]
+    _one_run_a_seed(found, runs)
+    first = choose_control(found, names.get(control or "", control), runs, notes)
+    values = {arm.text: arm.values(metric) for arm in found}
+    _require_shared_seeds(values, first.text, metric, found)
+    table = {
+        names[row.arm]: replace(row, arm=names[row.arm]) for row in paired_table(comparison, first.settings, [metric])
+    }
+    sign = 1 if direction == "max" else -1
+    bare = [
+        RankedArm(
+            name=arm.text,
+            rank=None,
+            arm=arm,
+            paired=table[arm.text],
+            bootstrap=None if arm is first else bootstrap_interval(values[arm.text], values[first.text]),
+            conclusion=_conclusion(table[arm.text], sign),
+            collapsed=2 * arm.collapsed() > len(arm.completed()),
+            verdicts=dict(Counter(str(row["verdict"] or "none").split()[0] for row in arm.completed())),
+            best=_best(arm, metric, sign),
+        )
+        for arm in found
+    ]
+    seeds = sorted({row["seed"] for row in comparison.rows if row["seed"] is not None})
+    by_dir = {str(run.path): run for run in runs}
+    return Ranking(name, metric, direction, first.text, _ranked(bare, sign), seeds, comparison, by_dir, notes)
+
+
+def counterpart(metric: str) -> str:
+    """The same on validation."""
+    return "val/" + metric.removeprefix("test/") if metric.startswith("test/") else metric
+
+
+def _metrics(runs: Sequence[Run], metric: str) -> list[str]:
+    """The declared one first, then those that are told beside it."""
+    known = {key for run in runs for key in run.last()}
+    split = "test" if any(key.startswith("test/") for key in known) else "val"
+    beside = [counterpart(metric), *(f"{split}/{key}" for key in (*HEADLINE, *BESIDE))]
+    return list(dict.fromkeys([metric, *(key for key in beside if key in known)]))
+
+
+def _comparison(runs: Sequence[Run], metrics: Sequence[str], arm_keys: Sequence[str]) -> Comparison:
+    """With a seed in every row, and with `arm_keys` for settings where they are given."""
+    found = compare_runs(runs, metrics)
+    configs = {str(run.path): run.config for run in runs}
+    check_keys(runs, arm_keys, "--arm-key")
+    settings = list(arm_keys) or [key for key in found.columns[: found.columns.index("run")] if key != "seed"]
+    rest = found.columns[found.columns.index("run") :]
+    rows = []
+    for row in found.rows:
+        config = configs[row["run_dir"]]
+        seed = config.get("seed")
+        own = {key: value_or_none(config, key) if arm_keys else row[key] for key in settings}
+        others = {key: value for key, value in row.items() if key not in found.columns[: found.columns.index("run")]}
+        rows.append({**own, "seed": seed if isinstance(seed, int) else None, **others})
+    return Comparison([*settings, "seed", *rest], rows)
+
+
+def _without_copies(rows: Sequence[Row], runs: Sequence[Run], notes: list[str]) -> list[Row]:
+    """Without runs that repeat another's id: a folder that was copied. Completed ones stay before others."""
+    ids = {str(run.path): run.status.get("run_id") for run in runs}
+    kept: dict[Any, Row] = {}
+    for row in sorted(rows, key=lambda row: row["state"] != "completed"):
+        first = kept.setdefault(ids[row["run_dir"]] or row["run_dir"], row)
+        if first is not row:
+            notes.append(f"{row['run_dir']}: the same run as {first['run_dir']}; left out")
+    stays = {row["run_dir"] for row in kept.values()}
+    return [row for row in rows if row["run_dir"] in stays]
+
+
+def _one_run_a_seed(found: Sequence[Arm], runs: Sequence[Run]) -> None:
+    """UserError where an arm has two completed runs of one seed; says in what they differ."""
+    configs = {str(run.path): run.config for run in runs}
+    for arm in found:
+        by_seed: dict[Any, Row] = {}
+        for row in map(dict, arm.completed()):
+            other = by_seed.setdefault(row["seed"], row)
+            if other is row:
+                continue
+            differ = differences([configs[other["run_dir"]], configs[row["run_dir"]]])[0]
+            keys = [key for key in differ if key != "seed"]
+            advice = (
+                f"they differ in {', '.join(keys[:4])}: add --arm-key or --group-by {keys[0]}"
+                if keys
+                else "leave one out"
+            )
+            raise UserError(f"arm {arm.text}: {other['run']} and {row['run']} are both of seed {row['seed']}; {advice}")
+
+
+def _require_shared_seeds(values: dict[str, dict[int, float]], control: str, metric: str, found: Sequence[Arm]) -> None:
+    measured = {name: own for name, own in values.items() if any(map(math.isfinite, own.values()))}
+    if not measured:
+        states = Counter(row["state"] for arm in found for row in arm.rows)
+        listed = ", ".join(f"{count} {state}" for state, count in states.items())
+        raise UserError(f"no comparable seed: no completed run has a finite {metric} ({listed})")
+    others = [name for name in measured if name != control]
+    if (
+        len(measured) > 1
+        and control in measured
+        and not any(values[name].keys() & values[control].keys() for name in others)
+    ):
+        own, theirs = sorted(values[control]), sorted({seed for name in others for seed in values[name]})
+        raise UserError(
+            f"no comparable seed: the control {control} has {', '.join(map(str, own))}, the other arms "
+            f"{', '.join(map(str, theirs))}; run both on the same, or name another --control"
+        )
+
+
+def _conclusion(row: PairedRow, sign: int) -> str:
+    if row.is_control:
+        return "control"
+    if row.mean.mean is None:
+        return "no result"
+    if row.difference is None or row.p_holm is None:
+        return "not comparable"
+    if row.p_holm >= LEVEL:
+        return "no difference shown"
+    return "better" if sign * row.difference.mean > 0 else "worse"
+
+
+def _best(arm: Arm, metric: str, sign: int) -> Row | None:
+    """A run that did not collapse before one that did, then by the metric on validation if all have it."""
+    rows = [dict(row) for row in arm.completed() if row[metric] is not None and math.isfinite(row[metric])]
+    key = counterpart(metric)
+    if not all(key in row and row[key] is not None and math.isfinite(row[key]) for row in rows):
+        key = metric
+    healthy = [row for row in rows if not Arm("", {}, [row]).collapsed()] or rows
+    return max(healthy, key=lambda row: sign * float(row[key]), default=None)
+
+
+def _ranked(bare: Sequence[RankedArm], sign: int) -> list[RankedArm]:
+    def place(one: RankedArm) -> tuple[Any, ...]:
+        mean = one.paired.mean.mean
+        return (mean is None, one.collapsed, 0.0 if mean is None else -sign * mean)
+
+    ordered = sorted(bare, key=lambda one: (*place(one), one.name))
+    places = [place(one) for one in ordered]
+    return [
+        replace(one, rank=None if one.paired.mean.mean is None else places.index(own) + 1)
+        for one, own in zip(ordered, places, strict=True)
+    ]
+
+
+def relative(path: Path | str, start: Path) -> str:
+    """`path` as seen from the folder `start`, with forward slashes; the whole path on another drive."""
+    import os
+
+    try:
+        return Path(os.path.relpath(path, start)).as_posix()
+    except ValueError:
+        return Path(path).resolve().as_posix()

@@ -1,0 +1,196 @@
+"""A folder of runs becomes a folder of results: JSON, text, one page, and the best weights."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from jepa_lab.config.sweep import is_reference
+from jepa_lab.errors import UserError
+from jepa_lab.ledger.atomic import write_atomic, write_json
+from jepa_lab.ledger.finished_run import Run, read_run
+from jepa_lab.ledger.parquet import History
+from jepa_lab.ledger.sweep_folder import Record, Tuning, read_tuning, write_tuning
+from jepa_lab.report.comparison.bounds import split_references, with_references
+from jepa_lab.report.comparison.curves import read_curves
+from jepa_lab.report.comparison.export import export_models, result_rows
+from jepa_lab.report.comparison.find_runs import Found, dataset_of, find_runs, groups, lost_jobs
+from jepa_lab.report.comparison.page import write_comparison_page
+from jepa_lab.report.comparison.page_data import page_data
+from jepa_lab.report.comparison.ranking import Ranking, choose_metric, counterpart, direction_of, rank_runs
+from jepa_lab.report.comparison.ranking_text import summary_text
+from jepa_lab.report.comparison.tuning import is_tuning, tuning_lines, tunings_of, without_tuning
+
+RESULTS, SUMMARY, PAGE = "experiment_comparison_results.json", "comparison_summary.txt", "report.html"
+
+
+class CannotWrite(UserError):
+    """The folder of results cannot be written."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is compared. None: the default metric, the direction by its name, the usual control."""
+
+    metric: str | None = None
+    direction: str | None = None
+    control: str | None = None
+    group_by: Sequence[str] = ()
+    arm_keys: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Written:
+    """`text` is that of comparison_summary.txt; `paths` of the three files."""
+
+    text: str
+    paths: list[Path]
+    rankings: list[Ranking]
+
+
+def write_report(runs_dir: Path, out: Path, request: Request | None = None) -> Written:
+    """Compares all runs below `runs_dir` and writes into `out`. UserError for what cannot be compared, and where
+    `out` cannot be written."""
+    require_folder(out, "--out")
+    every = find_runs(runs_dir, out)
+    found, told = without_tuning(every)
+    request = request or Request()
+    if request.metric is None and all(map(is_tuning, found.runs)):  # nothing is chosen on test, nor looked at there
+        request = replace(request, metric=found.runs[0].config["sweep"]["tuning"].get("metric"))
+    found = Found(found.runs, [*found.skipped, *lost_jobs(runs_dir, every.runs)])
+    return write_found(found, out, request, told, tunings_of(every.runs, runs_dir))
+
+
+def write_found(
+    found: Found,
+    out: Path,
+    request: Request | None = None,
+    about: Sequence[str] = (),
+    tunings: Sequence[Tuning] = (),
+    option: str = "--out",
+) -> Written:
+    """The same of runs that were found; `tunings`: what chose their weights; `about`: lines on what else came before
+    them, for summary and page; `option`: what names the folder. CannotWrite where nothing can be written there."""
+    from jepa_lab.report.comparison.tuning import tuning_lines  # it ends a comparison with a call of this function
+
+    request = request or Request()
+    require_folder(out, option)
+    rankings, notes = _rankings(found.runs, request, choose_metric(found.runs, request.metric))
+    histories, unread = _histories(found.runs, rankings)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        models, without = export_models(rankings, out)
+        before = [*(line for tuning in tunings for line in tuning_lines(tuning)), *about]
+        text = summary_text(rankings, found.skipped, [*notes, *unread, *without], before)
+        told = [*(f"not a run: {path} ({why})" for path, why in found.skipped), *notes, *unread, *without]
+        data = page_data(rankings, histories, _commands(found.runs), out, told, about, tunings)
+        write_json(out / RESULTS, result_rows(rankings, models, out))
+        write_atomic(out / SUMMARY, text)
+        datasets = ", ".join(dict.fromkeys(dataset_of(run.config) for run in found.runs))
+        title = f"{len(found.runs)} run{'s' * (len(found.runs) != 1)} compared on {datasets}"
+        write_comparison_page(out / PAGE, data, text, title)
+    except OSError as error:
+        raise CannotWrite(f"{option} {out}: cannot write {error.filename or out} ({error.strerror or error})") from None
+    return Written(text, [out / name for name in (RESULTS, SUMMARY, PAGE)], rankings)
+
+
+def require_folder(out: Path, option: str) -> None:
+    """CannotWrite where `out`, or what it would lie in, is no folder or takes no files."""
+    there = next(path for path in (out, *out.absolute().parents) if path.exists())
+    if not there.is_dir():
+        what = "a file is there" if there == out else f"{there} is a file"
+        raise CannotWrite(f"{option} {out}: {what}, a folder is needed")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise CannotWrite(f"{option} {out}: cannot write into {there}")
+
+
+def _rankings(runs: Sequence[Run], request: Request, usual: str) -> tuple[list[Ranking], list[str]]:
+    """A ranking for each group, by the metric that is asked for, else by that of the group's study (`usual` where its
+    runs measured nothing), and a line for each that has none. UserError where no group has one."""
+    found: list[Ranking] = []
+    errors: list[str] = []
+    members = groups(runs, request.group_by)
+    for name, own in members.items():
+        try:
+            metric = request.metric or (choose_metric(own, None) if any(run.last() for run in own) else usual)
+            direction = request.direction or direction_of(metric)
+            ranked, bounds = split_references(own, request.control)
+            ranking = rank_runs(ranked, metric, direction, request.control, request.arm_keys, name)
+            found.append(with_references(ranking, bounds))
+        except UserError as error:
+            errors.append(f"{name}: {error}" if name else str(error))
+    if not found:
+        more = f" (and {len(errors) - 1} more groups)" if len(errors) > 1 else ""
+        raise UserError(f"{errors[0]}{more}")
+    return found, errors
+
+
+def _histories(runs: Sequence[Run], rankings: Sequence[Ranking]) -> tuple[dict[str, History], list[str]]:
+    histories: dict[str, History] = {}
+    metrics = list(dict.fromkeys(counterpart(ranking.metric) for ranking in rankings))
+    unread: list[str] = []
+    for run in runs:
+        history, why = read_curves(run.path, metrics)
+        if why is None:
+            histories[str(run.path)] = history
+        else:
+            unread.append(f"no curves of {run.path}: {why}")
+    return histories, unread
+
+
+def _commands(runs: Sequence[Run]) -> dict[str, str]:
+    from jepa_lab.report.own_command import command_lines
+
+    lines = command_lines([run.config for run in runs])
+    return {str(run.path): line for run, line in zip(runs, lines, strict=True) if line}
+
+
+def aux_comparison(records: Sequence[Record], sweep_dir: Path, results: Path) -> str:
+    """Writes the report on the second stage's runs, and tuning.json beside it; the summary as text.
+
+    `records`: of all jobs of the sweep. Into `results`, or where that holds another comparison, beside it; CannotWrite
+    where neither can be.
+    """
+    tuning = read_tuning(sweep_dir)
+    if tuning is None:
+        return "no comparison yet: its weights are not chosen; the same line goes on"
+    second = [record for record in records if seed_of(record) not in tuning.seeds]
+    runs, lost = [], []
+    for record in second:
+        try:
+            if record.run_dir is None:  # it failed before it had a folder
+                raise ValueError(f"{record.state}: {record.reason}" if record.reason else record.state)
+            runs.append(read_run(Path(record.run_dir)))
+        except (OSError, ValueError) as error:
+            words = " ".join(word for word in record.words if word.startswith(("aux=", "seed=", "name=")))
+            lost.append((f"job {record.job}, {words}", str(error)))
+    out = free_folder(results, tuning.sweep)
+    arms = [record for record in second if not is_reference(record.words)]
+    control = "none" if any("aux=none" in record.words for record in arms) else None
+    request = Request("test/" + tuning.metric.removeprefix("val/"), "max", control, arm_keys=("aux",))
+    try:
+        if not runs:
+            raise UserError("no run of the second stage has begun")
+        written = write_found(Found(runs, lost), out, request, tunings=[tuning], option="sweep.results")
+        paths = [*written.paths, write_tuning(out, tuning)]
+    except CannotWrite:
+        raise
+    except UserError as error:
+        return "\n".join([f"no comparison yet: {error}", *tuning_lines(tuning)])
+    return "\n".join([written.text, "written:", *(f"  {path}" for path in paths)])
+
+
+def free_folder(results: Path, sweep: str) -> Path:
+    """`results`, or beside it RESULTS_<sweep> where there are the results of something else."""
+    if not (results / RESULTS).exists():
+        return results
+    there = read_tuning(results)
+    return results if there is not None and there.sweep == sweep else results.with_name(f"{results.name}_{sweep}")
+
+
+def seed_of(record: Record) -> int | None:
+    """The seed among the words of a job."""
+    seeds = [word.partition("=")[2] for word in record.words if word.startswith("seed=")]
+    return int(seeds[-1]) if seeds else None

@@ -1,0 +1,116 @@
+"""The first stage of a comparison, as a report on a folder of runs finds it: runs that only chose weights, and what
+they gave."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from jepa_lab.ledger.finished_run import Run
+from jepa_lab.ledger.sweep_folder import FILE, ArmTuning, Candidate, Tuning, read_tuning
+from jepa_lab.report.comparison.find_runs import Found
+from jepa_lab.report.comparison.paired_text import is_accuracy, number_text
+from jepa_lab.report.comparison.ranking_text import metric_name
+
+STAGED = "aux_comparison"  # the value of sweep.report in runs of a comparison that tunes first
+
+
+def is_tuning(run: Run) -> bool:
+    """Whether the run chose a weight: its seed is one of those that its comparison tunes with."""
+    sweep = run.config.get("sweep") or {}
+    return sweep.get("report") == STAGED and run.config.get("seed") in ((sweep.get("tuning") or {}).get("seeds") or ())
+
+
+def without_tuning(found: Found) -> tuple[Found, list[str]]:
+    """Without the runs that chose weights, and a line that says so; all of them where there is nothing else yet."""
+    tuning = [run for run in found.runs if is_tuning(run)]
+    if not tuning:
+        return found, []
+    seeds = ", ".join(map(str, sorted({run.config["seed"] for run in tuning})))
+    runs = f"{len(tuning)} run{'s' * (len(tuning) > 1)} of seed{'s' * (',' in seeds)} {seeds}"
+    if len(tuning) == len(found.runs):
+        return found, [f"{runs}: they choose weights; the reported runs of this comparison have not begun"]
+    kept = [run for run in found.runs if not is_tuning(run)]
+    return Found(kept, found.skipped), [f"{runs} chose the weights and are in no number"]
+
+
+def tunings_of(runs: Sequence[Run], runs_dir: Path) -> list[Tuning]:
+    """What was tuned for these runs: of the sweeps below `runs_dir` those that had one of them try a weight."""
+    own = {run.status.get("run_id") for run in runs}
+    folders = [
+        path.parent for path in sorted({*runs_dir.glob(f"sweeps/*/{FILE}"), *runs_dir.glob(f"*/sweeps/*/{FILE}")})
+    ]
+    tunings = [tuning for tuning in map(read_tuning, folders) if tuning is not None]
+    return [
+        tuning
+        for tuning in tunings
+        if any(t.run_id in own for a in tuning.arms for c in a.candidates for t in c.trials)
+    ]
+
+
+def tuning_data(tuning: Tuning) -> dict[str, Any]:
+    """The tuning as the page holds it: for every arm its weights with what they gave, and where the chosen one lies."""
+    return {
+        "name": metric_name(tuning.metric),
+        "percent": is_accuracy(tuning.metric),
+        "seeds": list(tuning.seeds),
+        "arms": [_arm(arm) for arm in tuning.arms],
+    }
+
+
+def _arm(arm: ArmTuning) -> dict[str, Any]:
+    chosen = arm.chosen
+    return {
+        "arm": arm.arm,
+        "key": arm.key,
+        "default": arm.default,
+        "chosen": None if chosen is None else chosen.weight,
+        "end": arm.end,
+        "candidates": [
+            {
+                "weight": candidate.weight,
+                "mean": candidate.mean,
+                "values": [[trial.seed, trial.value] for trial in candidate.trials],
+                "bad": candidate.bad,
+                "n": len(candidate.trials),
+            }
+            for candidate in arm.candidates
+        ],
+    }
+
+
+def tuning_lines(tuning: Tuning) -> list[str]:
+    """What was tried for whom, then a line for each arm: the weight taken, and how much hung on it."""
+    if not tuning.arms:
+        return ["Tuning: no arm has a weight."]
+    weights, seeds = max(len(arm.candidates) for arm in tuning.arms), len(tuning.seeds)
+    head = (
+        f"Tuning: {weights} weight{'s' * (weights != 1)} for every arm but none, chosen by "
+        f"{metric_name(tuning.metric)} over seed{'s' * (seeds != 1)} {', '.join(map(str, tuning.seeds))}, reported "
+        "nowhere; weights with the fewest collapsed or failed runs first."
+    )
+    return [head, *(_arm_line(arm, tuning.metric) for arm in tuning.arms)]
+
+
+def _arm_line(arm: ArmTuning, metric: str) -> str:
+    figures = ", ".join(_figure(candidate, metric) for candidate in arm.candidates)
+    chosen = arm.chosen
+    if chosen is None:
+        whys = [trial.why for candidate in arm.candidates for trial in candidate.trials if trial.why]
+        return f"{arm.arm}: no weight could be chosen and the arm is not compared: {whys[0] if whys else 'no run'}."
+    means = [candidate.mean for candidate in arm.candidates if candidate.mean is not None]
+    unit = " points" if is_accuracy(metric) else ""
+    spread = f"; {number_text(max(means) - min(means), metric)}{unit} between the best and the worst"
+    return (
+        f"{arm.arm}: {arm.key}={chosen.weight:g} (by default {arm.default:g}); {figures}{spread * (len(means) > 1)}."
+        + " The chosen one is the last that was tried on its side: a better one may lie beyond." * bool(arm.end)
+    )
+
+
+def _figure(candidate: Candidate, metric: str) -> str:
+    """'0.1 gave 81.2 %', with the runs that collapsed or failed."""
+    mean = candidate.mean
+    value = "nothing" if mean is None else f"{number_text(mean, metric)}{' %' if is_accuracy(metric) else ''}"
+    bad = f" ({candidate.bad} of {len(candidate.trials)} collapsed or failed)" if candidate.bad else ""
+    return f"{candidate.weight:g} gave {value}{bad}"

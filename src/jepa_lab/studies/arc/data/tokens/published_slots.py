@@ -1,0 +1,114 @@
+"""Object tokens as the public project made them: 23 features, the colour an ordinal number, no shape."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from jepa_lab.studies.arc.data.batch import GridTokens
+from jepa_lab.studies.arc.data.task import COLORS, Grid
+from jepa_lab.studies.arc.data.tokens.cells import NOTHING, Cells, Ints, first_places
+from jepa_lab.studies.arc.data.tokens.objects import Objects, boxes_touch, foreground_key
+from jepa_lab.studies.arc.data.tokens.slots import check_slots, in_pieces
+
+
+class PublishedSlots:
+    """The largest `max_objects` objects of a grid, by area, equal ones in raster order of their first cells.
+
+    features, 23: area, perimeter, height, width, width / height, number of colours, most frequent colour (the raw
+    number; of equally frequent ones that which comes first in raster order), centroid y and x, the box's first row,
+    first column, last row and last column, then the cells of each colour in the object, the colours that it has one
+    after another (so not by colour). With normalize, areas, perimeter and counts are shares of the grid's cells, rows
+    of its height, columns of its width. `colors` is empty: (n, N, 0). What has no slot is lost, as published.
+    Perimeter: edges of the object's cells that are not shared by two of them. With respect_colors an object has one
+    colour, else all neighbours that are not background are one object. Source: the public tokeniser's rules,
+    restated.
+    """
+
+    n_colors = 0
+    n_features = 13 + COLORS
+
+    def __init__(
+        self, max_objects: int = 16, connectivity: int = 4, respect_colors: bool = True, normalize: bool = True
+    ) -> None:
+        check_slots(max_objects, connectivity)
+        for key, value in (("respect_colors", respect_colors), ("normalize", normalize)):
+            if not isinstance(value, bool):
+                raise ValueError(f"{key}: {value!r} is neither true nor false")
+        self.max_tokens = max_objects
+        self.connectivity = connectivity
+        self.respect_colors = respect_colors
+        self.normalize = normalize
+        self.fingerprint = (
+            f"published-1 objects={max_objects} connectivity={connectivity} respect_colors={respect_colors} "
+            f"normalize={normalize}"
+        )
+
+    def __call__(self, grids: Sequence[Grid]) -> GridTokens:
+        return in_pieces(self._tokens, grids)
+
+    def _tokens(self, grids: Sequence[Grid]) -> GridTokens:
+        cells, n, places = Cells.of(grids), len(grids), self.max_tokens
+        key = foreground_key(cells, np.zeros(n, dtype=np.int64), self.respect_colors)
+        objects = Objects.of(cells, key, self.connectivity)
+        (kept,) = np.nonzero(objects.rank < places)
+        at = (objects.grid[kept], objects.rank[kept])
+        mask = np.zeros((n, places), dtype=bool)
+        mask[at] = True
+        features = np.zeros((n, places, self.n_features), dtype=np.float32)
+        features[at] = self._features(cells, objects, kept)
+        boxes = np.zeros((4, n, places), dtype=np.int64)
+        boxes[(slice(None), *at)] = [side[kept] for side in (objects.top, objects.left, objects.bottom, objects.right)]
+        colors = np.zeros((n, places, 0), dtype=np.int64)
+        arrays = (colors, features, mask, boxes_touch(boxes, mask))
+        return GridTokens(*(torch.from_numpy(array) for array in arrays))
+
+    def places(self, grids: Sequence[Grid]) -> int:
+        """As many for all grids."""
+        return self.max_tokens
+
+    def _features(self, cells: Cells, objects: Objects, kept: Ints) -> np.ndarray:
+        """(k, 23): of the k objects that have a slot."""
+        m, area, runs = len(objects), objects.area, objects.runs
+        tall, wide = (side[objects.grid] if self.normalize else np.ones(m) for side in (cells.height, cells.width))
+        height, width = objects.bottom - objects.top + 1, objects.right - objects.left + 1
+        length = runs.right - runs.left + 1
+        y = np.bincount(objects.label, runs.row * length, minlength=m) / area
+        x = np.bincount(objects.label, (runs.left + runs.right) * length, minlength=m) / 2 / area
+        counts, present, dominant = _colors_of(cells, objects, self.respect_colors)
+        columns = [
+            area / (tall * wide),
+            objects.perimeter() / (tall * wide),
+            height / tall,
+            width / wide,
+            width / height,
+            present,
+            dominant,
+            y / tall,
+            x / wide,
+            objects.top / tall,
+            objects.left / wide,
+            objects.bottom / tall,
+            objects.right / wide,
+        ]
+        cells_of = counts[kept] / (tall * wide)[kept, None]
+        return np.concatenate([np.stack([column[kept] for column in columns], axis=1), cells_of], axis=1)
+
+
+def _colors_of(cells: Cells, objects: Objects, one_each: bool) -> tuple[np.ndarray, Ints, Ints]:
+    """Cells of each colour that an object has, those that it has first (m, 10), how many, and the most frequent one."""
+    m = len(objects)
+    if one_each:
+        counts = np.zeros((m, COLORS), dtype=np.int64)
+        counts[:, 0] = objects.area
+        return counts, np.ones(m, dtype=np.int64), cells.color[objects.cell]
+    (visible,) = np.nonzero(objects.runs.of_cell != NOTHING)
+    both = objects.label[objects.runs.of_cell[visible]] * COLORS + cells.color[visible]
+    counts = np.bincount(both, minlength=m * COLORS).reshape(m, COLORS)
+    seen = first_places(both, m * COLORS).reshape(m, COLORS)
+    frequent = counts == counts.max(1, keepdims=True)
+    dominant = np.argmin(np.where(frequent, seen, len(both) + 1), axis=1)
+    packed = np.take_along_axis(counts, np.argsort(counts == 0, axis=1, kind="stable"), axis=1)
+    return packed, (counts > 0).sum(1), dominant

@@ -1,0 +1,81 @@
+"""Runs: unbroken pieces of a row whose cells belong together, and which of them touch across rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.sparse import csr_matrix
+from scipy.sparse.csgraph import connected_components
+
+from jepa_lab.studies.arc.data.tokens.cells import NOTHING, Cells, Ints, first_places
+
+
+@dataclass(frozen=True)
+class Runs:
+    """The r runs of n grids, in the order of their first cells.
+
+    cell: (r,) index of the first cell; grid, row, left, right (inclusive): (r,). of_cell: (T,) the run of each cell,
+    NOTHING for those without. touching: (2, e) each two runs of neighbouring rows that touch, once: across an edge, or,
+    with connectivity 8, at a corner. above: indices of the cells whose neighbour below has the same key.
+    """
+
+    cell: Ints
+    grid: Ints
+    row: Ints
+    left: Ints
+    right: Ints
+    of_cell: Ints
+    touching: Ints
+    above: Ints
+
+    @staticmethod
+    def of(cells: Cells, key: Ints, connectivity: int) -> Runs:
+        """Of neighbours with the same `key` (T,); cells with key NOTHING have no run."""
+        inside = key != NOTHING
+        breaks = np.ones(len(cells) + 1, dtype=bool)
+        breaks[1:-1] = (key[1:] != key[:-1]) | (cells.col[1:] == 0)
+        starts, ends = inside & breaks[:-1], inside & breaks[1:]
+        (first,), (last,) = np.nonzero(starts), np.nonzero(ends)
+        of_cell = np.where(inside, np.cumsum(starts) - 1, NOTHING)
+        wide, tall = cells.width[cells.grid], cells.height[cells.grid]
+        (upper,) = np.nonzero(inside & (cells.row < tall - 1))
+        lower = upper + wide[upper]
+        above = upper[key[lower] == key[upper]]
+        below = above + wide[above]
+        meets = starts[above] | starts[below]  # the first column that two touching runs share
+        pairs = [np.stack([above[meets], below[meets]])]
+        if connectivity == 8:
+            pairs += [
+                _corners(upper, lower, key, ends, starts, cells, 1),
+                _corners(upper, lower, key, starts, ends, cells, -1),
+            ]
+        touching = of_cell[np.concatenate(pairs, axis=1)]
+        return Runs(
+            first, cells.grid[first], cells.row[first], cells.col[first], cells.col[last], of_cell, touching, above
+        )
+
+    def __len__(self) -> int:
+        return len(self.cell)
+
+    def components(self) -> tuple[Ints, int]:
+        """Number (r,) of each run's connected component, in the order of their first runs, and how many there are."""
+        n = len(self)
+        if not n:
+            return np.empty(0, dtype=np.int64), 0
+        graph = csr_matrix((np.ones(self.touching.shape[1], np.int8), tuple(self.touching)), shape=(n, n))
+        count, labels = connected_components(graph, directed=False)
+        rank = np.empty(count, dtype=np.int64)
+        rank[np.argsort(first_places(labels, count))] = np.arange(count)
+        return rank[labels], count
+
+
+def _corners(
+    upper: Ints, lower: Ints, key: Ints, of_upper: np.ndarray, of_lower: np.ndarray, cells: Cells, step: int
+) -> Ints:
+    """(2, e) cells that touch at a corner: those flagged `of_upper`, and `of_lower` a row below and `step` aside."""
+    col = cells.col[upper] + step
+    inside = (col >= 0) & (col < cells.width[cells.grid[upper]]) & of_upper[upper]
+    upper, aside = upper[inside], lower[inside] + step
+    touch = (key[aside] == key[upper]) & of_lower[aside]
+    return np.stack([upper[touch], aside[touch]])

@@ -1,0 +1,104 @@
+"""The tokens of a split's grids in an epoch: each task transformed once for it, and once more by each family."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from torch import Tensor
+
+from jepa_lab.studies.arc.data.augment import FAMILIES, draw_transforms, family_transform
+from jepa_lab.studies.arc.data.batch import GridTokens
+from jepa_lab.studies.arc.data.examples import Examples
+from jepa_lab.studies.arc.data.task import Grid
+from jepa_lab.studies.arc.data.tokens.tokenisers import Tokeniser
+from jepa_lab.studies.arc.data.transform import apply_many, free_room
+
+VIEW = "view"  # the grids as the example shows them; the other names are families of transforms
+
+
+@dataclass(frozen=True)
+class AugmentOptions:
+    """Which transforms a task is drawn for an epoch of training: colours, symmetries of the square, shifts."""
+
+    palette: bool = False
+    symmetry: bool = False
+    translation: bool = False
+
+    def any(self) -> bool:
+        return self.palette or self.symmetry or self.translation
+
+
+class TokenSource(Protocol):
+    """By view (VIEW and families), the tokens of the grids `numbers` (n,), sorted, in an epoch."""
+
+    def __call__(self, numbers: Tensor, epoch: int) -> dict[str, GridTokens]: ...
+
+
+class OnlineTokens:
+    """Transforms and tokenises the grids at the moment when they are asked for.
+
+    The transform of a task depends on (seed, split, epoch, task) alone and is the same for all its grids; a family's
+    comes on top of it. With neither augmentation nor families all epochs are alike.
+    """
+
+    def __init__(
+        self,
+        examples: Examples,
+        tokeniser: Tokeniser,
+        *,
+        split: str,
+        seed: int = 0,
+        augment: AugmentOptions | None = None,
+        families: Sequence[str] = (),
+    ) -> None:
+        for family in families:
+            if family not in FAMILIES:
+                raise ValueError(f"families: {family!r} is none of {', '.join(FAMILIES)}")
+        self.examples = examples
+        self.tokeniser = tokeniser
+        self.split = split
+        self.seed = seed
+        self.augment = augment if augment is not None and augment.any() else None
+        self.families = tuple(families)
+        self._owner = examples.owner.numpy()
+        self._room = _rooms(examples) if self.augment or self.families else None
+
+    def __call__(self, numbers: Tensor, epoch: int) -> dict[str, GridTokens]:
+        views = self.grids(numbers, epoch)
+        tokens, n = self.tokeniser([grid for view in views.values() for grid in view]), len(numbers)
+        return {view: tokens[i * n : (i + 1) * n] for i, view in enumerate(views)}
+
+    def grids(self, numbers: Tensor, epoch: int) -> dict[str, list[Grid]]:
+        """What is tokenised: the grids of these numbers under their task's transform, for the view and each family."""
+        grids = [self.examples.grids[i] for i in numbers.tolist()]
+        return {VIEW: grids} if self._room is None else self._transformed(grids, numbers, epoch)
+
+    def _transformed(self, grids: list[Grid], numbers: Tensor, epoch: int) -> dict[str, list[Grid]]:
+        assert self._room is not None
+        tasks, rows = np.unique(self._owner[numbers.numpy()], return_inverse=True)
+        room, backgrounds = self._room[tasks], np.zeros(len(tasks), dtype=np.int64)
+        if self.augment is not None:
+            use = {"palette": self.augment.palette, "symmetry": self.augment.symmetry}
+            use["translation"] = self.augment.translation
+            drawn = draw_transforms(tasks, room, seed=self.seed, split=self.split, epoch=epoch, **use)
+            grids = apply_many(grids, drawn, rows)
+            room, backgrounds = drawn.room_after(room), drawn.new_backgrounds()
+        views = {VIEW: grids}
+        for family in self.families:
+            drawn = family_transform(
+                family, tasks, room, seed=self.seed, split=self.split, epoch=epoch, backgrounds=backgrounds
+            )
+            views[family] = apply_many(grids, drawn, rows)
+        return views
+
+
+def _rooms(examples: Examples) -> np.ndarray:
+    """(tasks, 4): by how far all grids of each can be shifted."""
+    owner = examples.owner.tolist()
+    grids: list[list[Grid]] = [[] for _ in range(max(owner) + 1)]
+    for number, grid in zip(owner, examples.grids, strict=True):
+        grids[number].append(grid)
+    return np.stack([free_room(of_task) for of_task in grids])

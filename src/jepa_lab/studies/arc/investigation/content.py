@@ -1,0 +1,131 @@
+"""Everything that an investigation found, as plain data: investigation.json, and what the two reports are made from."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from jepa_lab.studies.arc.investigation.answers import answers, paragraph
+from jepa_lab.studies.arc.investigation.inquiry import Inquiry
+from jepa_lab.studies.arc.investigation.recommended import recommended
+from jepa_lab.studies.arc.investigation.run_verdict import RunVerdict
+from jepa_lab.studies.arc.investigation.seeds import Ran, Result
+from jepa_lab.studies.arc.investigation.steps import (
+    ALL_CORRECTIONS,
+    CALMER,
+    CONTEXTS,
+    CORRECTIONS,
+    FIXES,
+    FSQ,
+    INFO_NCE,
+    MINIMAL,
+    NO_VQ,
+    TEMPERATURE,
+    WELL_POSED,
+)
+
+STEPS = (NO_VQ, *FIXES, *CORRECTIONS, ALL_CORRECTIONS, FSQ, INFO_NCE, TEMPERATURE, MINIMAL, *CONTEXTS, *CALMER,
+         WELL_POSED)  # fmt: skip
+CODES = {step.name: step.code for step in STEPS} | {"base": "E0", "repaired": "R1", "repaired_no_vq": "R2"}
+
+
+def content_of(inquiry: Inquiry, given: Mapping[str, Any], folder: Path, seeds: int, epochs: int | None) -> Any:
+    """The investigation as nested dicts and lists. `given`: the failing run's own configuration; `folder`: its place;
+    epochs: of every run, None for those of the failing run."""
+    advice = recommended(inquiry, given)
+    return {
+        "run_dir": str(folder),
+        "experiment": str(given.get("name")),
+        "answer": paragraph(inquiry),
+        "found": inquiry.answered,
+        "scenario": inquiry.scenario or "unknown",
+        "cause": inquiry.cause,
+        "questions": [
+            {
+                "question": a.question,
+                "answer": a.answer,
+                "why": a.why,
+                "steps": list(a.steps),
+                "runs": [str(run.path) for step in a.steps for run in inquiry.results[step].runs],
+            }
+            for a in answers(inquiry)
+        ],
+        "recommended": None if advice is None else asdict(advice),
+        "seeds": seeds,
+        "epochs": epochs,
+        "steps": [_step(name, result) for name, result in inquiry.results.items()],
+        "trail": [asdict(entry) for entry in inquiry.trail],
+        "notes": list(inquiry.notes),
+        "stopped": inquiry.stopped,
+        "not_reached": list(inquiry.pending) if inquiry.repair is None else [],
+    }
+
+
+def _step(name: str, result: Result) -> dict[str, Any]:
+    names = sorted({key for run in result.runs for key in run.verdict.figures})
+    first = result.first
+    return {
+        "name": name,
+        "code": CODES.get(name, "E4"),
+        "overlay": dict(result.overlay),
+        "verdict": result.line(),
+        "good": result.good,
+        "error": result.error,
+        "figures": {key: {"median": result.figure(key), **_range(result, key)} for key in names},
+        "first": None if first is None else asdict(first),
+        "runs": [_run(run) for run in result.runs],
+    }
+
+
+def _range(result: Result, key: str) -> dict[str, float]:
+    low, high = result.spread(key)
+    return {"min": low, "max": high}
+
+
+def _run(run: Ran) -> dict[str, Any]:
+    verdict: RunVerdict = run.verdict
+    return {
+        "path": str(run.path),
+        "seed": run.seed,
+        "state": run.state,
+        "reused": run.reused,
+        "flags": sorted(verdict.flags),
+        "status": verdict.status,
+        "fired": [asdict(one) for one in verdict.fired],
+        "slopes": dict(verdict.slopes),
+    }
+
+
+def shown(figure: Mapping[str, float] | None, percent: bool = False) -> str:
+    """A figure of a step for a table: the median, and where seeds differ the least and largest; '' without one."""
+    if figure is None or not math.isfinite(figure["median"]):
+        return ""
+    texts = [_number(figure[key], percent) for key in ("median", "min", "max")]
+    return texts[0] if texts[1] == texts[2] else f"{texts[0]} ({texts[1]} to {texts[2]})"
+
+
+def _number(value: float, percent: bool) -> str:
+    return f"{100 * value:.1f} %" if percent else f"{value:.3g}"
+
+
+# heading, figure, whether it is shown in per cent
+COLUMNS = (
+    ("loss", "primary", False),
+    ("rank of context", "rank_context", False),
+    ("rank of target", "rank_target", False),
+    ("codes in use", "usage", True),
+    ("spikes", "spikes", False),
+)
+
+
+def order_of(step: Mapping[str, Any]) -> str:
+    """The order of events of a step's first run: 'VQ_COLLAPSE 250, EMB_COLLAPSE 700'; '' where nothing fired."""
+    fired = step["runs"][0]["fired"] if step["runs"] else []
+    seen: dict[str, int] = {}
+    for one in fired:
+        if one["step"] is not None:
+            seen.setdefault(one["flag"], one["step"])
+    return ", ".join(f"{flag} at {step}" for flag, step in seen.items())

@@ -1,0 +1,136 @@
+"""The investigation of a failing run, from its folder to the three files that answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jepa_lab.diagnosis.remedies import value_of
+from jepa_lab.errors import UserError
+from jepa_lab.ledger.atomic import write_atomic, write_json
+from jepa_lab.ledger.run_dir import state_of
+from jepa_lab.process.stop import Stop
+from jepa_lab.report.diagnosis import plain, read_config, read_json
+from jepa_lab.studies.arc.investigation.content import content_of
+from jepa_lab.studies.arc.investigation.inquiry import Inquiry, Trial
+from jepa_lab.studies.arc.investigation.overlay import laid_over
+from jepa_lab.studies.arc.investigation.procedure import procedure
+from jepa_lab.studies.arc.investigation.report_page import page
+from jepa_lab.studies.arc.investigation.report_text import markdown
+from jepa_lab.studies.arc.investigation.runs import Limits, OutOfBudget, Runs, Start, ordinary_run
+from jepa_lab.studies.arc.investigation.seeds import Result
+
+ANSWERED, UNREPAIRED, INTERRUPTED = 0, 1, 130
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """content: what investigation.json holds; files: the three reports; code: the exit code."""
+
+    content: dict[str, Any]
+    files: tuple[Path, ...]
+    code: int
+
+
+def investigate(
+    folder: Path,
+    limits: Limits | None = None,
+    out: Path | None = None,
+    start: Start = ordinary_run,
+    say: Callable[[str], None] = print,
+) -> Outcome:
+    """Runs the procedure from a failing run and writes its reports into `out` (the run's own folder by default).
+
+    Ends at the first repair, at a limit, or at a signal; the same call goes on, with every finished run found again.
+    UserError for a folder that is no run of the ARC study, one that is still at work, and data that cannot be used.
+    """
+    limits, stop = limits or Limits(), Stop()
+    folder = folder.resolve()
+    given = investigable(folder)
+    runs = Runs(_in_budget(given, limits.epochs), folder, limits, stop, start, say)
+    target = (out or folder).resolve()
+    _require_writable(target)
+    try:
+        inquiry = Inquiry(runs.base, runs.outset())
+    except OutOfBudget as error:
+        raise UserError(f"{error}: the failing run itself was to be run again first; the same line goes on") from None
+    if inquiry.outset.error:
+        raise UserError(f"the failing run could not be run again: {inquiry.outset.error}")
+    _require_complete(folder, inquiry.outset)
+    _drive(inquiry, runs)
+    content: dict[str, Any] = plain(content_of(inquiry, given, folder, limits.seeds, limits.epochs))
+    files = tuple(target / f"investigation.{kind}" for kind in ("md", "html", "json"))
+    try:
+        write_atomic(files[0], markdown(content))
+        write_atomic(files[1], page(content, runs.histories))
+        write_json(files[2], content)
+    except OSError as error:
+        raise UserError(f"--out {target}: cannot write there ({error.strerror or error})") from None
+    code = INTERRUPTED if stop.signal else ANSWERED if inquiry.answered else UNREPAIRED
+    return Outcome(content, files, code)
+
+
+def investigable(folder: Path) -> dict[str, Any]:
+    """The configuration of a run that can be investigated. UserError, in one line, for anything else."""
+    if not folder.is_dir():
+        raise UserError(f"{folder}: --investigate needs the folder of a run")
+    config = read_config(folder)
+    if not config:
+        raise UserError(f"{folder}: no config.yaml that can be read; give the folder of a run")
+    if config.get("study") != "arc":
+        known = "the linear BYOL toy" if config.get("study") == "linear_byol" else "seq-JEPA"
+        raise UserError(f"{folder}: a run of {known}; --investigate is for runs of the ARC study (+experiment=arc_...)")
+    if not (folder / "metrics.parquet").is_file():
+        raise UserError(f"{folder}: no metrics.parquet: nothing says how this run went")
+    if state_of(read_json(folder / "status.json")) == "running":
+        raise UserError(f"{folder}: the run is still at work; wait for its end")
+    return config
+
+
+def _require_complete(folder: Path, outset: Result) -> None:
+    """UserError for a run that was stopped or killed before anything had gone wrong in it."""
+    for run in outset.runs:
+        wrong = {f.flag for f in run.verdict.fired if f.quantity != "state"}
+        if run.path == folder and run.state in ("stopped", "killed") and not wrong - {"CLAMPED", "WEAK"}:
+            raise UserError(f"{folder}: the run was {run.state} and nothing was wrong so far; its own line goes on")
+
+
+def _require_writable(target: Path) -> None:
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+        probe = target / ".investigation.tmp"
+        probe.write_text("")
+        probe.unlink()
+    except OSError as error:
+        raise UserError(f"--out {target}: cannot write there ({error.strerror or error})") from None
+
+
+def _in_budget(given: dict[str, Any], epochs: int | None) -> dict[str, Any]:
+    """The configuration with another number of epochs, and what was derived from theirs to be derived again."""
+    if epochs is None or value_of(given, "dataset.epochs") == epochs:
+        return given
+    derived = {"dataset.epochs": epochs}
+    for key, source in (("target.tau", "target.memory"), ("monitor.every_epochs", "monitor.every_epochs")):
+        if value_of(given, source) is not None:
+            derived[key] = None  # type: ignore[assignment]
+    return laid_over(given, derived)
+
+
+def _drive(inquiry: Inquiry, runs: Runs) -> None:
+    """Gives the procedure the runs that it asks for, until it ends or may have no more."""
+    steps = procedure(inquiry)
+    trial: Trial | None = None
+    try:
+        trial = next(steps)
+        while True:
+            trial = steps.send(runs.of(trial))
+    except StopIteration:
+        return
+    except (OutOfBudget, KeyboardInterrupt) as error:
+        inquiry.stopped = str(error) or "interrupted"
+        if isinstance(error, KeyboardInterrupt):
+            runs.stop.signal = "SIGINT"
+        if trial is not None:
+            inquiry.pending.insert(0, trial.name)

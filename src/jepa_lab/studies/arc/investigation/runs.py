@@ -1,0 +1,188 @@
+"""The runs of an investigation: ordinary ones, beside the failing run, found again, continued or made."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from jepa_lab.diagnosis.remedies import value_of
+from jepa_lab.errors import RunBusy, UserError
+from jepa_lab.ledger.parquet import History, history_of
+from jepa_lab.process.stop import Stop
+from jepa_lab.report.diagnosis import read_config
+from jepa_lab.studies.arc.investigation.inquiry import BASE, Trial
+from jepa_lab.studies.arc.investigation.overlay import brief, laid_over
+from jepa_lab.studies.arc.investigation.run_verdict import run_verdict
+from jepa_lab.studies.arc.investigation.seeds import Ran, Result
+
+
+class OutOfBudget(Exception):
+    """No run may be started, or the one at work was stopped: its text says why. What was done is kept."""
+
+
+class FailedBefore(Exception):
+    """The run was made earlier and failed by itself: evidence, not to be made again."""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a run ended: its folder, its state, and whether it was there before."""
+
+    path: Path
+    state: str
+    reason: str | None = None
+    reused: bool = False
+
+
+@dataclass(frozen=True)
+class Limits:
+    """max_runs: runs made by one command, those found finished not counted; max_hours: of its wall time; seeds: runs of
+    each step; epochs: of each run (None: as the failing run)."""
+
+    max_runs: int | None = None
+    max_hours: float | None = None
+    seeds: int = 1
+    epochs: int | None = None
+
+
+# (configuration, stop, may_train) -> Ended; may_train() raises OutOfBudget before anything is made
+Start = Callable[[dict[str, Any], Stop, Callable[[], None]], Ended]
+
+
+def ordinary_run(config: dict[str, Any], stop: Stop, may_train: Callable[[], None]) -> Ended:
+    """Checks the configuration and trains it as `python -m jepa_lab` does; what the run prints goes to stderr.
+
+    A finished run is found again, an unfinished one goes on, one that failed by itself (a value that is not finite, a
+    verdict) is not made again. UserError for a configuration or data that cannot be used.
+    """
+    from omegaconf import OmegaConf
+
+    from jepa_lab.cli.job import trainer_of
+    from jepa_lab.config.check import check_any
+
+    checked = check_any(OmegaConf.create(config))
+    found: list[Any] = []
+
+    def opened(run: Any) -> None:
+        found.append(run)
+        complete = run.summary() is not None
+        if run.state() == "failed" and complete:
+            raise FailedBefore
+        if not (run.state() == "completed" and complete):
+            may_train()
+
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            result = trainer_of(checked)(checked, stop, opened, brief=True)
+    except FailedBefore:
+        (run,) = found
+        return Ended(run.path, "failed", (run.status() or {}).get("reason"), reused=True)
+    return Ended(result.run_dir, result.state, result.reason, result.state == "skipped")
+
+
+@dataclass
+class Runs:
+    """Makes the runs that a procedure asks for. base: the configuration that the overlays are laid over; folder: of the
+    failing run; say: where the progress is told, one line before and one after each step."""
+
+    base: Mapping[str, Any]
+    folder: Path
+    limits: Limits
+    stop: Stop = field(default_factory=Stop)
+    start: Start = ordinary_run
+    say: Callable[[str], None] = print
+    made: int = 0
+    histories: dict[Path, History] = field(default_factory=dict)
+
+    def of(self, trial: Trial) -> Result:
+        """The result of a step with all its seeds. OutOfBudget where a limit or a signal ends it; UserError for a busy
+        run, and where already the first step cannot be run."""
+        self.say(f"{trial.code:>3} {trial.name}: {trial.asks} ({brief(trial.overlay)})")
+        begun, runs = time.monotonic(), []
+        try:
+            for seed in self._seeds():
+                runs.append(self._one(trial, seed))
+        except (OutOfBudget, RunBusy):
+            raise
+        except UserError as error:
+            if trial.code in ("E0", "E1"):
+                raise
+            result = Result(trial.name, trial.overlay, tuple(runs), str(error))
+        except Exception as error:
+            logging.getLogger("jepa_lab").exception("the run of step %s failed", trial.name)
+            result = Result(trial.name, trial.overlay, tuple(runs), f"{type(error).__name__}: {error}")
+        else:
+            result = Result(trial.name, trial.overlay, tuple(runs))
+        reused = ", found finished" if runs and all(run.reused for run in runs) else ""
+        where = f" [{runs[0].path}{reused}; {time.monotonic() - begun:.0f} s]" if runs else ""
+        self.say(f"    -> {result.line()}{where}")
+        return result
+
+    def outset(self) -> Result:
+        """The failing run; with another budget or several seeds its configuration is run again, as step base."""
+        own = self._judged(self.folder, _state(self.folder), int(self.base.get("seed") or 0), reused=True)
+        short = self.limits.epochs not in (None, value_of(read_config(self.folder), "dataset.epochs"))
+        if not short and self.limits.seeds == 1:
+            return Result(BASE, {}, (own,))
+        again = Trial(BASE, "E0", "does it fail in this budget, whatever its seed?", {})
+        if short:
+            return self.of(again)
+        self.say(f" E0 {BASE}: {again.asks}")
+        others = [self._one(again, seed) for seed in self._seeds()[1:]]
+        result = Result(BASE, {}, (own, *others))
+        self.say(f"    -> {result.line()}")
+        return result
+
+    def _seeds(self) -> list[int]:
+        first = int(self.base.get("seed") or 0)
+        return [first + i for i in range(self.limits.seeds)]
+
+    def _one(self, trial: Trial, seed: int) -> Ran:
+        config = laid_over(self.base, trial.overlay)
+        name, parent = str(self.base.get("name")), self.folder.parent
+        config |= {
+            "name": f"{name}_{trial.name}",
+            "runs_dir": str(parent.parent if parent.name == name else parent),
+            "seed": seed,
+            "on_existing": "resume",
+            "max_wall_s": None if self.limits.max_hours is None else 3600 * self.limits.max_hours,
+            "preflight": "off" if config.get("preflight") == "off" else "warn",  # a refused run tells nothing
+        }
+        ended = self.start(config, self.stop, self._may_train)
+        if ended.state == "stopped":
+            raise OutOfBudget(f"step {trial.name} was stopped: {self._words(ended.reason)}")
+        return self._judged(ended.path, ended.state, seed, ended.reused)
+
+    def _may_train(self) -> None:
+        hours, runs = self.limits.max_hours, self.limits.max_runs
+        reason = self.stop.reason(None if hours is None else 3600 * hours)
+        if reason:
+            raise OutOfBudget(self._words(reason))
+        if runs is not None and self.made >= runs:
+            raise OutOfBudget(f"--max-runs {runs} reached")
+        self.made += 1
+
+    def _words(self, reason: str | None) -> str:
+        hours = self.limits.max_hours
+        limit = f"--max-hours {hours:g} reached" if hours is not None else ""
+        return limit if limit and str(reason).startswith("max_wall_s") else str(reason)
+
+    def _judged(self, path: Path, state: str, seed: int, reused: bool) -> Ran:
+        logged = (path / "metrics.parquet").is_file()
+        self.histories[path] = history_of(path) if logged else {}
+        verdict = run_verdict(self.histories[path], state, config=read_config(path))
+        return Ran(path, seed, state, verdict, reused)
+
+
+def _state(folder: Path) -> str:
+    from jepa_lab.ledger.run_dir import state_of
+    from jepa_lab.report.diagnosis import read_json
+
+    status = read_json(folder / "status.json")
+    return state_of(status) if status else "completed"  # metrics without a status: judged by what they say

@@ -1,0 +1,162 @@
+"""What the ARC JEPA minimises: the prediction and its weighted companions, every term by its name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from jepa_lab.auxiliary import Arm, Arms
+from jepa_lab.losses.info_nce import info_nce, negatives, same_task
+from jepa_lab.losses.sigreg import sigreg, sigreg_published
+from jepa_lab.losses.terms import LossTerms
+from jepa_lab.networks.queue import NegativeQueue
+from jepa_lab.networks.temperature import Temperature
+from jepa_lab.studies.arc.config import ArcLossConfig
+from jepa_lab.studies.arc.data.batch import ArcBatch, GridTokens
+from jepa_lab.studies.arc.network import ArcRepresentations, Encoded
+from jepa_lab.studies.arc.relational import relational, relational_published
+from jepa_lab.studies.arc.token_invariance import (
+    invariance,
+    published_color,
+    published_symmetry,
+    published_translation,
+    transform_generator,
+)
+
+
+@dataclass
+class ArcForward:
+    """What one pass gives the objective: the representations, the encoded context (B * G grids) and target (B)."""
+
+    reps: ArcRepresentations
+    context: Encoded
+    target: Encoded
+
+
+class ArcObjective(nn.Module):
+    """total = prediction + sigreg + relational + the codebook's own + invariance terms + the arms of `aux`, each times
+    its weight.
+
+    prediction: InfoNCE of z_hat against z_target with the queue's rows as further negatives, or ("l2") the squared
+    distance of the unit vectors, mean over dimensions. A term of weight 0 is not computed. The invariance terms come
+    from outside (`invariance_terms`), as they need passes of their own. An arm that bears the name of a term of weight
+    above 0 (loss.sigreg and aux.sigreg at another tap: both count) is called aux_<name> among the terms.
+    """
+
+    def __init__(
+        self, config: ArcLossConfig, dim: int, shared_target: bool, aux: Mapping[str, Arm] | None = None
+    ) -> None:
+        super().__init__()
+        self.config = config
+        taken = {"sigreg"} if config.sigreg.weight > 0 else set()
+        self.aux = Arms({f"aux_{name}" if name in taken else name: arm for name, arm in (aux or {}).items()})
+        self.queue = NegativeQueue(config.queue if config.form == "info_nce" else 0, dim)
+        t = config.temperature
+        learn = t.learn and config.form == "info_nce"
+        self.temperature = Temperature(t.init, t.min, t.max, learn=learn, bound=t.bound)
+        self.shared_target = shared_target
+        self.negatives = 0.0  # a query's, on average, in the last batch
+
+    def weights(self, progress: float = 1.0) -> dict[str, float]:
+        """{term: weight} of every term there may be, when that share of the run's steps is done; the codebook's weigh
+        themselves."""
+        c = self.config
+        weights = {"prediction": 1.0, "vq": 1.0, "sigreg": c.sigreg.weight, "relational": c.relational.weight}
+        weights["relational_self"] = c.relational.self_weight
+        weights |= {f"invariance_{name}": weight for name, weight in c.invariance.weights().items()}
+        return weights | self.aux.weights(progress)
+
+    def forward(
+        self,
+        out: ArcForward,
+        batch: ArcBatch,
+        step: int,
+        extra: dict[str, Tensor] | None = None,
+        progress: float = 1.0,
+    ) -> tuple[LossTerms, dict[str, Tensor]]:
+        """(total with all terms unweighted, the weighted parts that add up to the total). `step` optimiser steps are
+        done, the share `progress` of the run's."""
+        terms = {"prediction": self.prediction(out.reps, batch.task), **(extra or {})}
+        if self.config.form == "info_nce":
+            terms["info_nce"] = terms["prediction"]
+        if self.config.sigreg.weight > 0:
+            terms["sigreg"] = self.sigreg(out.reps, step)
+        if max(self.config.relational.weight, self.config.relational.self_weight) > 0:
+            terms |= self.relational(out, batch)
+        terms |= self.aux(out.reps.taps(batch.present), step)
+        known = self.weights(progress)
+        weighted = {
+            name: known[name] * term
+            for name, term in terms.items()
+            if name in self.aux or known.get(name, 0.0) > 0  # an arm's weight may rise from 0
+        }
+        book = out.context.loss
+        if book is not None:
+            terms |= book.terms
+            weighted["vq"] = book.total
+        return LossTerms(torch.stack(list(weighted.values())).sum(), terms), weighted
+
+    def prediction(self, reps: ArcRepresentations, task: Tensor) -> Tensor:
+        """The mean prediction loss of a batch; InfoNCE's also counts its negatives."""
+        if self.config.form == "l2":
+            return F.mse_loss(F.normalize(reps.z_hat.float(), dim=1), F.normalize(reps.z_target.float(), dim=1))
+        rows, tasks = self.queue.filled
+        exclude = same_task(task, tasks) if self.config.exclude_same_task else None
+        self.negatives = float(negatives(len(task), len(rows), exclude).float().mean())
+        return info_nce(reps.z_hat, reps.z_target, rows, self.temperature(), exclude=exclude).total
+
+    def sigreg(self, reps: ArcRepresentations, step: int) -> Tensor:
+        """Of the predictions, and of the targets where they have a gradient; published: of the predictions alone."""
+        c = self.config.sigreg
+        options = {"n_slices": c.n_slices, "t_max": c.t_max, "n_points": c.n_points}
+        if c.form == "published":
+            return sigreg_published(reps.z_hat, step, **options)  # type: ignore[arg-type]
+        branches = [reps.z_hat, reps.z_target] if self.shared_target else [reps.z_hat]
+        return torch.stack([sigreg(z, step, **options) for z in branches]).mean()  # type: ignore[arg-type]
+
+    def relational(self, out: ArcForward, batch: ArcBatch) -> dict[str, Tensor]:
+        """Of the query's objects and the target's; published: of every context grid's."""
+        b, g = batch.present.shape
+        tokens, masks = (x.unflatten(0, (b, g)) for x in (out.context.tokens, batch.view.context.mask))
+        target = batch.view.target
+        if self.config.relational.form == "normalised":
+            return relational(tokens[:, -1], out.target.tokens, masks[:, -1], target.mask).terms
+        near = batch.view.context.adjacency.unflatten(0, (b, g))
+        return relational_published(tokens, out.target.tokens, near, target.adjacency, masks, target.mask).terms
+
+    def transformed(self, batch: ArcBatch, family: str, seed: int, step: int) -> tuple[GridTokens, GridTokens]:
+        """Context and target of a batch after a transform of a family: the loader's, a true symmetry of the grids, or
+        the published one of their tokens, drawn for each of the two by itself."""
+        if self.config.invariance.form == "true":
+            view = batch.transformed[family]
+            return view.context, view.target
+        moved = []
+        for branch, tokens in (("context", batch.view.context), ("target", batch.view.target)):
+            source = transform_generator(seed, step, family, branch)
+            features = self._published(family, tokens, source)
+            moved.append(GridTokens(tokens.colors, features, tokens.mask, tokens.adjacency))
+        return moved[0], moved[1]
+
+    def _published(self, family: str, tokens: GridTokens, source: torch.Generator) -> Tensor:
+        if family == "translation":
+            return published_translation(tokens.features, tokens.mask, source, self.config.invariance.max_delta)
+        transform = published_color if family == "color" else published_symmetry
+        return transform(tokens.features, tokens.mask, source)
+
+    @staticmethod
+    def invariance_term(context: tuple[Tensor, Tensor], target: tuple[Tensor, Tensor]) -> Tensor:
+        """The distance of (as it is, transformed) vectors (B, h) of the context, plus that of the target's."""
+        return invariance(*context) + invariance(*target)
+
+    def end_step(self, skipped: bool) -> None:
+        """Takes the rows of an optimiser step into the queue, not those of one that is left out; moves what of the arms
+        moves once a step."""
+        if skipped:
+            self.queue.drop()
+        else:
+            self.queue.commit()
+        self.aux.end_step(skipped)

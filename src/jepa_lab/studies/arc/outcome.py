@@ -1,0 +1,75 @@
+"""What a run of the ARC JEPA leaves for its reader: table and verdict, figures, pictures of its examples, the page."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import ListedColormap
+from matplotlib.figure import Figure
+
+from jepa_lab.diagnosis import Verdict
+from jepa_lab.diagnosis.gates import GateResult
+from jepa_lab.ledger.parquet import History
+from jepa_lab.ledger.run_dir import RunDir
+from jepa_lab.report import axes
+from jepa_lab.report.figures import DPI, PAPER, save
+from jepa_lab.report.outcome import expected_texts, present
+from jepa_lab.studies.arc.config import ArcConfig
+from jepa_lab.studies.arc.data.batch import DEMO_INPUT, DEMO_OUTPUT, QUERY
+from jepa_lab.studies.arc.data.examples import ABSENT, Examples
+from jepa_lab.studies.arc.data.loader import ArcLoader
+
+# the colours of the ARC browser, 0 to 9
+COLORS = ("#000000", "#0074D9", "#FF4136", "#2ECC40", "#FFDC00", "#AAAAAA", "#F012BE", "#FF851B", "#7FDBFF", "#870C25")
+NAMES = {DEMO_INPUT: "input {}", DEMO_OUTPUT: "output {}", QUERY: "query"}
+SHOWN = 4  # examples, of tasks that follow each other
+
+
+def show_arc_outcome(
+    run: RunDir, config: ArcConfig, history: History, verdict: Verdict, gates: list[GateResult], val: ArcLoader
+) -> None:
+    """Draws the figures, writes report.html, prints the table, the verdict and where everything is."""
+    save(examples_figure(val.examples), run.figures / "examples.png")
+    expected = expected_texts(config.expected, config.dataset.name, config.tier.name)
+    present(run, config, history, verdict, gates, expected)
+
+
+def examples_figure(examples: Examples, shown: int = SHOWN) -> Figure:
+    """One row for an example: the grids of its context, then the target."""
+    tasks = examples.task.tolist()
+    rows = [i for i, task in enumerate(tasks) if i == 0 or task != tasks[i - 1]][:shown]
+    columns = len(examples.roles) + 1
+    figure = Figure(figsize=(1.35 * columns, 1.55 * len(rows)), dpi=DPI, facecolor=PAPER, layout="constrained")
+    FigureCanvasAgg(figure)
+    cells = figure.subplots(len(rows), columns, squeeze=False)
+    for row, example in enumerate(rows):
+        numbers = examples.context[example].tolist()
+        for place, number in enumerate(numbers):
+            grid = None if number == ABSENT else examples.grids[number]
+            draw_grid(cells[row, place], grid, name_of_place(examples, place))
+        draw_grid(cells[row, -1], examples.grids[int(examples.target[example])], "target")
+    return figure
+
+
+def name_of_place(examples: Examples, place: int) -> str:
+    """'input 1', 'query' or 'frame 2': what stands in a place of the context."""
+    return NAMES.get(int(examples.roles[place]), "frame {}").format(int(examples.pairs[place]) + 1)
+
+
+def draw_grid(ax: Any, grid: np.ndarray | None, name: str) -> None:
+    """A grid in the colours of the ARC browser, its name below; nothing for None."""
+    ax.set_xticks([])
+    ax.set_yticks([])
+    if grid is None:
+        ax.axis("off")
+        return
+    ax.imshow(grid, cmap=ListedColormap(COLORS), vmin=0, vmax=9, interpolation="nearest")
+    if max(grid.shape) <= 20:
+        for axis, size in ((ax.axvline, grid.shape[1]), (ax.axhline, grid.shape[0])):
+            for line in range(1, size):
+                axis(line - 0.5, color="#555555", linewidth=0.4)
+    for spine in ax.spines.values():
+        spine.set_color(axes.RULE)
+    ax.set_xlabel(name, fontsize=8, color=axes.INK, labelpad=3)

@@ -1,0 +1,76 @@
+"""A page of ARC examples as the model sees them: as they are, and as the first two epochs have them."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from typing import Any
+
+import torch
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from jepa_lab.report import axes
+from jepa_lab.report.figures import DPI, PAPER
+from jepa_lab.studies.arc.build import build_loaders, build_tasks, build_tokeniser
+from jepa_lab.studies.arc.config import ArcConfig
+from jepa_lab.studies.arc.data.examples import ABSENT
+from jepa_lab.studies.arc.data.loader import ArcLoader
+from jepa_lab.studies.arc.data.synthetic.synthetic import synthetic_tasks
+from jepa_lab.studies.arc.data.task import Grid
+from jepa_lab.studies.arc.outcome import draw_grid, name_of_place
+
+EPOCHS = (None, 0, 1)  # None: without augmentation
+NAMES = {None: "as it is", 0: "epoch 1", 1: "epoch 2"}
+TITLE = 110  # letters of a rule that fit beside the task's name
+
+
+def arc_preview(config: ArcConfig, rows: int) -> Figure:
+    """`rows` training examples of as many tasks, three lines of grids each: the context, then the target. Over a
+    generated task stands its rule. UserError for data that cannot be used."""
+    tasks = build_tasks(config)
+    plain = replace(config, dataset=replace(config.dataset, cache=None))
+    loader = build_loaders(plain, tasks, build_tokeniser(config.dataset))["train"]
+    rules = _rules(config)
+    numbers = loader.examples.task.tolist()
+    chosen = [i for i, number in enumerate(numbers) if i == 0 or number != numbers[i - 1]][:rows]
+    columns = len(loader.examples.roles) + 1
+    figure = Figure(figsize=(1.35 * columns + 0.3, 4.4 * len(chosen)), dpi=DPI, facecolor=PAPER, layout="constrained")
+    FigureCanvasAgg(figure)
+    parts = figure.subfigures(len(chosen), 1, squeeze=False)[:, 0]
+    for part, example in zip(parts, chosen, strict=True):
+        task = tasks.train[numbers[example]].task_id
+        rule = rules.get(task, "")
+        shown = rule if len(rule) <= TITLE else f"{rule[:TITLE]} ..."
+        part.suptitle(f"{task}: {shown}" if rule else task, fontsize=10, color=axes.INK)
+        cells = part.subplots(len(EPOCHS), columns, squeeze=False)
+        for line, epoch in enumerate(EPOCHS):
+            for place, grid in enumerate(grids_of(loader, example, epoch)):
+                name = "target" if place == columns - 1 else name_of_place(loader.examples, place)
+                draw_grid(cells[line, place], grid, f"{name}\n{NAMES[epoch]}" if place == columns - 1 else name)
+    return figure
+
+
+def grids_of(loader: ArcLoader, example: int, epoch: int | None) -> list[Grid | None]:
+    """The grids of a training example's context (None where there is none) and its target, as that epoch has them;
+    without an epoch, as they are in the task."""
+    examples, index = loader.examples, torch.tensor([example])
+    context = examples.context[index]
+    if epoch is not None:
+        context = examples.drawn_context(index, seed=loader.seed, split=loader.split, epoch=epoch)
+    wanted = [*context[0].tolist(), int(examples.target[example])]
+    numbers = sorted({number for number in wanted if number != ABSENT})
+    if epoch is None:
+        seen = [examples.grids[number] for number in numbers]
+    else:
+        seen = loader.grids_at(torch.tensor(numbers), epoch)
+    return [None if number == ABSENT else seen[numbers.index(number)] for number in wanted]
+
+
+def _rules(config: ArcConfig) -> dict[str, str]:
+    d = config.dataset
+    if d.synthetic is None:
+        return {}
+    limits = {"n_train": d.train_tasks, "n_val": d.val_tasks, "n_test": d.test_tasks}
+    options: dict[str, Any] = {**{key: n for key, n in limits.items() if n is not None}, **asdict(d.synthetic)}
+    made = synthetic_tasks(**options)
+    return {task: str(rule) for task, rule in made.rules.items()}

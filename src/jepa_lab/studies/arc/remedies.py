@@ -1,0 +1,123 @@
+"""What to try, and why it may have happened, for the statuses of an ARC run: from its own configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from jepa_lab.config.tree import value_of
+from jepa_lab.diagnosis.finding import Finding
+
+Config = Mapping[str, Any]
+SIGREG = "loss.sigreg.weight=0.1 loss.sigreg.form=reference"
+LONGER = ("optim.lr*3", "dataset.epochs*3")
+COLLAPSES = ("complete_collapse", "dimensional_collapse", "uniform_output")
+
+
+def of_arc(config: Config) -> bool:
+    """Whether the configuration is one of an ARC JEPA."""
+    return config.get("study") == "arc"
+
+
+def arc_changes(finding: Finding, config: Config) -> tuple[str, ...]:
+    """Changes in the words of `remedies`, the likeliest first."""
+    status = finding.status
+    if status == "codebook_collapse":
+        own = tuple(change for _, change in codebook_defects(config))
+        return (*own, "vq.enabled=false", "vq=fsq", *(("vq.size*0.5",) if value_of(config, "vq.size") else ()))
+    if status in COLLAPSES:
+        codebook = ("vq.enabled=false",) if value_of(config, "vq.enabled") else ()
+        averaged = () if value_of(config, "target.name") == "ema" else ("target=ema",)
+        return (*averaged, *(change for _, change in problem_defects(config)), *codebook, SIGREG, "optim.lr*0.3")
+    if status == "no_learning":
+        return (*(change for _, change in problem_defects(config)), *LONGER)
+    if status == "low_rank":
+        return (SIGREG,)
+    if status == "ignores_actions":
+        return ("model.roles=true", "model.context=attention", "dataset.epochs*3")
+    if status == "copy_shortcut":
+        return ("model.predictor=mlp", "dataset.epochs*3")
+    if status == "regulariser_dominated":
+        return (weight_of(finding.quantity, config), "optim.lr*0.3")
+    return finding.next
+
+
+def arc_causes(statuses: set[str], config: Config) -> list[str]:
+    """What in the configuration is known to lead to these, the likeliest first."""
+    found = [cause for cause, _ in codebook_defects(config)] if "codebook_collapse" in statuses else []
+    if statuses & {*COLLAPSES, "no_learning"}:
+        found += [cause for cause, _ in problem_defects(config)]
+    held = value_of(config, "loss.form") == "info_nce" or value_of(config, "loss.sigreg.weight")
+    if statuses & set(COLLAPSES) and value_of(config, "target.name") == "shared" and not held:
+        found.append(
+            "target=shared moves the targets to what is easy to predict: neither negatives nor SIGReg oppose it"
+        )
+    return found
+
+
+def codebook_defects(config: Config) -> list[tuple[str, str]]:
+    """(cause, change) of every setting of the codebook that is known to end in dead codes."""
+    vq = value_of(config, "vq") or {}
+    refresh = vq.get("refresh") or {}
+    if not vq.get("enabled") or vq.get("kind") != "hard":
+        return []
+    held = vq.get("in_objective") is not False
+    known = (
+        (vq.get("init") == "empty",
+         "vq.init=empty: counts begin at 0, so the first update throws codes far from the tokens", "vq.init=kmeans"),
+        (not held, "vq.in_objective=false: the commitment loss is not minimised, nothing draws tokens to codes",
+         "vq.in_objective=true vq.weight_on=commitment"),
+        (held and vq.get("weight_on") == "codebook" and vq.get("ema_decay") is not None,
+         "vq.weight_on=codebook: vq.commitment weighs a term that an averaged codebook does not have",
+         "vq.weight_on=commitment"),
+        (refresh.get("enabled") and refresh.get("rule") == "legacy_share",
+         "vq.refresh.rule=legacy_share: a code is dead below a share of all use, so live codes are overwritten",
+         "vq.refresh.rule=relative vq.refresh.cap=0.1"),
+        (vq.get("update") == "forward",
+         "vq.update=forward: the codebook moves at every forward pass, by transformed tokens too",
+         "vq.update=step vq.count_padding=false"),
+        (refresh.get("enabled") is False, "vq.refresh.enabled=false: a code that is dead stays dead",
+         "vq.refresh.enabled=true"),
+        (vq.get("share") is False and value_of(config, "target.name") == "ema",
+         "vq.share=false: the target has a codebook of its own, which drifts from the online one", "vq.share=true"),
+    )  # fmt: skip
+    return [(cause, change) for holds, cause, change in known if holds]
+
+
+def problem_defects(config: Config) -> list[tuple[str, str]]:
+    """(cause, change) of what makes the target impossible to predict, or the projection narrow."""
+    low, high = (value_of(config, f"loss.temperature.{key}") for key in ("min", "max"))
+    numbers = isinstance(low, int | float) and isinstance(high, int | float)
+    demos = "dataset.problem=demos model.roles=true"
+    if value_of(config, "dataset.synthetic.pairs") == [1, 0]:
+        demos += " dataset.synthetic.pairs=[3,1]"
+    known = (
+        (value_of(config, "dataset.problem") == "copies",
+         "dataset.problem=copies: nothing in the context tells the rule, so the target cannot be predicted", demos),
+        (value_of(config, "model.predictor") == "none",
+         "model.predictor=none: context and target have to have the same vector", "model.predictor=mlp"),
+        (value_of(config, "model.projection_form") == "relu_end",
+         "model.projection_form=relu_end: the vectors that are compared have no negative entries",
+         "model.projection_form=linear_end"),
+        (value_of(config, "loss.form") == "info_nce" and numbers and low >= 0.07 and high <= 0.2,
+         f"loss.temperature lies between {low} and {high}: a narrow range",
+         "loss.temperature.min=0.03 loss.temperature.max=0.3"),
+    )  # fmt: skip
+    return [(cause, change) for holds, cause, change in known if holds]
+
+
+def weight_of(quantity: str, config: Config) -> str:
+    """A tenth of the weight of the term whose gradient `quantity` is."""
+    name = quantity.rsplit("/", 1)[-1]
+    keys = {"sigreg": "loss.sigreg.weight", "relational": "loss.relational.weight", "vq": "vq.commitment",
+            "relational_self": "loss.relational.self_weight"}  # fmt: skip
+    key = keys.get(name, f"loss.invariance.{name.removeprefix('invariance_')}")
+    own = f"aux.{name.removeprefix('aux_')}.weight"
+    return next((f"{key}*0.1" for key in (key, own) if value_of(config, key)), "optim.lr*0.3")
+
+
+def answer_of_copying(config: Config) -> str:
+    """What a prediction that copies would give, in words."""
+    if not of_arc(config):
+        return "the last view"
+    return "the last frame" if value_of(config, "dataset.problem") == "frames" else "the query's own input"

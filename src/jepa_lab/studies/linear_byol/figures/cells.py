@@ -1,0 +1,238 @@
+"""The toy's numbers at one step: what each run had reached, and the seeds of a cell taken together.
+
+A run that diverged has no number: it is counted, never shown as its last good value.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from jepa_lab.errors import UserError
+from jepa_lab.studies.linear_byol.figures.runs import ToyRun
+
+ALWAYS = ("epoch", "lr_pred", "lr_enc", "Hmax", "loss")
+FLOOR = 1e-12  # below it a logarithm shows rounding; the published maps clip here too
+_HIGHER = ("readout_r2", "W_cos_left_min", "W_cos_right_min", "enc_cos_min", "enc_cos_mean")
+_LOWER = ("loss", "log10_", "W_rel", "W_Fro", "BA_err", "enc_proj", "enc_procrustes", "excess", "tracking", "balance")
+_NO_METRIC = frozenset({"epoch", "seed", "batch_size", "d_latent", "d_obs", "diverged_step"})
+
+
+@dataclass(frozen=True)
+class Trace:
+    """The rows of a run: `columns` (T,) each, and the step at which it diverged, infinite if it did not."""
+
+    run: ToyRun
+    columns: Mapping[str, np.ndarray]
+    diverged_step: float
+
+    @property
+    def steps(self) -> np.ndarray:
+        return self.columns["epoch"]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """The seeds of one cell at one step. `values`: one per seed that has a finite number and has not diverged.
+
+    `alpha`, `beta_used`, `hmax`: medians over those seeds (the rates in auto mode are live).
+    """
+
+    batch_size: int
+    beta: float | None
+    row: float
+    tau: float
+    values: tuple[float, ...]
+    n_seeds: int
+    n_diverged: int
+    alpha: float
+    beta_used: float
+    hmax: float
+
+    @property
+    def shown(self) -> bool:
+        """Whether the survivors speak for the cell: they are more than the diverged."""
+        return len(self.values) > 0 and len(self.values) > self.n_diverged
+
+    @property
+    def n_missing(self) -> int:
+        return self.n_seeds - self.n_diverged - len(self.values)
+
+    @property
+    def mean(self) -> float:
+        return float(np.mean(self.values)) if self.shown else math.nan
+
+    @property
+    def sd(self) -> float:
+        """Over seeds, n - 1; NaN for one seed."""
+        return float(np.std(self.values, ddof=1)) if self.shown and len(self.values) > 1 else math.nan
+
+    def quantile(self, q: float) -> float:
+        return float(np.quantile(self.values, q)) if self.shown else math.nan
+
+    def score(self, metric: str) -> float:
+        """Mean over seeds of log10 of the value (of the value itself for a linear metric); NaN if a seed diverged."""
+        if not self.shown or self.n_diverged:
+            return math.nan
+        values = np.asarray(self.values)
+        return float(np.mean(np.log10(np.maximum(values, FLOOR)) if is_log(metric) else values))
+
+
+def read_trace(run: ToyRun, metrics: Iterable[str]) -> Trace:
+    """The columns that the figures need, and no others. UserError for a file that cannot be read."""
+    wanted = dict.fromkeys((*ALWAYS, *metrics))
+    try:
+        file = pq.ParquetFile(run.path)
+        flags = [name for name in ("diverged", "diverged_step") if name in file.schema_arrow.names]
+        table = file.read(columns=[*(name for name in wanted if name in run.columns), *flags], use_threads=False)
+    except OSError as error:
+        raise UserError(f"{run.path}: {error.strerror or error}") from error
+    columns: dict[str, np.ndarray] = {name: table[name].to_numpy() for name in table.column_names}
+    for name, values in columns.items():
+        if name not in ("epoch", *flags):
+            columns[name] = values.astype(np.float64)
+    order = np.argsort(columns["epoch"], kind="stable")
+    if np.any(order[1:] < order[:-1]):
+        columns = {name: values[order] for name, values in columns.items()}
+    return Trace(run, columns, diverged_step(columns))
+
+
+def steps_logged(traces: Sequence[Trace]) -> list[int]:
+    """Every step that some run has a row of, or would have had it not diverged, ascending."""
+    logged = {int(step) for trace in traces for step in trace.steps}
+    for trace in traces:
+        every, last = trace.run.config.get("log_every"), trace.run.epochs
+        if math.isfinite(trace.diverged_step) and every and last:
+            logged.update(range(int(every), last + 1, int(every)), [last])
+    return sorted(logged)
+
+
+def choose_epoch(traces: Sequence[Trace], asked: int | None, use_last_valid: bool) -> int:
+    """The step that the figures show: the asked one, or the last logged.
+
+    UserError if it was never logged (unless the last valid row will do) or lies beyond the budget of some runs.
+    """
+    logged = steps_logged(traces)
+    epoch = logged[-1] if asked is None else asked
+    budgets = sorted({trace.run.epochs for trace in traces if trace.run.epochs})
+    if len(budgets) > 1 and epoch > budgets[0]:
+        counts = ", ".join(f"{b} ({sum(t.run.epochs == b for t in traces)} runs)" for b in budgets)
+        raise UserError(
+            f"--epoch {epoch}: not all runs go so far, their epochs are {counts}; "
+            f"add --where epochs={budgets[-1]} or --epoch {budgets[0]}"
+        )
+    if epoch < logged[0]:
+        raise UserError(f"--epoch {epoch}: the first row of these runs is step {logged[0]}")
+    if epoch not in logged and not use_last_valid:
+        nearest = sorted(sorted(logged, key=lambda step: (abs(step - epoch), step))[:3])
+        raise UserError(
+            f"--epoch {epoch}: never logged; nearest: {', '.join(map(str, nearest))} (or add --use-last-valid)"
+        )
+    return epoch
+
+
+def cells_at(traces: Sequence[Trace], metric: str, epoch: int, use_last_valid: bool = False) -> list[Cell]:
+    """One cell for each (batch_size, beta, row, tau), in that order; `metric` at `epoch`, or at the last row before it
+    where it is finite."""
+    groups: dict[tuple[Any, ...], list[Trace]] = {}
+    for trace in traces:
+        groups.setdefault(trace.run.cell, []).append(trace)
+    return [_cell(groups[key], metric, epoch, use_last_valid) for key in sorted(groups, key=_none_first)]
+
+
+def best_so_far(traces: Sequence[Trace], metric: str, epoch: int) -> list[Cell]:
+    """As `cells_at`, with each run's best row up to `epoch`; a diverged run has none."""
+    best = []
+    for trace in traces:
+        values = np.where(trace.steps <= epoch, _values(trace, metric), np.nan)
+        pick = np.full(len(values), np.nan)
+        if np.isfinite(values).any():
+            at = int(np.nanargmin(values))
+            pick[at] = values[at]
+        best.append(Trace(trace.run, {**trace.columns, metric: pick}, trace.diverged_step))
+    return cells_at(best, metric, epoch, use_last_valid=True)
+
+
+def best_cell(cells: Sequence[Cell], metric: str) -> Cell | None:
+    """The cell whose seeds all survived and whose score is best; None for a metric without a better direction."""
+    sign = direction(metric)
+    scored = [cell for cell in cells if sign and math.isfinite(cell.score(metric))]
+    return min(scored, key=lambda cell: -sign * cell.score(metric), default=None)
+
+
+def direction(metric: str) -> int:
+    """-1 where low is good, 1 where high is, 0 where neither: a rank or a curvature is no goal."""
+    if metric in _HIGHER:
+        return 1
+    return -1 if metric.startswith(_LOWER) else 0
+
+
+def is_log(metric: str) -> bool:
+    """Whether a map colours log10 of the metric: what is positive and spans decades."""
+    linear = ("log10_", "erank_", "balance", "epoch", "seed", "batch_size", "d_")
+    return metric not in _HIGHER and not metric.startswith(linear)
+
+
+def choose_metric(traces: Sequence[Trace], asked: str | None, defaults: Sequence[str], option: str) -> str | None:
+    """`asked`, or the first of `defaults` that has a number, or None. UserError naming the metrics for another."""
+    there = sorted({name for trace in traces for name in trace.run.columns} - _NO_METRIC)
+    if asked is not None and asked not in there:
+        raise UserError(f"{option} {asked}: no such column; there: {', '.join(there)}")
+    for name in (asked,) if asked is not None else defaults:
+        if any(np.isfinite(_values(trace, name)).any() for trace in traces):
+            return name
+    if asked is not None:
+        raise UserError(f"{option} {asked}: no run has a number in this column")
+    return None
+
+
+def diverged_step(columns: Mapping[str, np.ndarray]) -> float:
+    """The step at which a run with these columns (T,) diverged, by its flag or by its loss; infinite if it did not."""
+    steps = columns["epoch"]
+    if "diverged" in columns and columns["diverged"].astype(bool).any():
+        stated = columns["diverged_step"].max() if "diverged_step" in columns else -1
+        return float(stated if stated >= 0 else steps[columns["diverged"].astype(bool)][0])
+    if "loss" not in columns:
+        return math.inf
+    broken = ~np.isfinite(columns["loss"])
+    # a loss that was never there is no divergence, one that became infinite or NaN is, flagged or not
+    return float(steps[broken][0]) if broken.any() and not broken.all() else math.inf
+
+
+def _cell(traces: Sequence[Trace], metric: str, epoch: int, use_last_valid: bool) -> Cell:
+    run = traces[0].run
+    diverged = sum(trace.diverged_step <= epoch for trace in traces)
+    rows = [(t, at) for t in traces if (at := _row_at(t, metric, epoch, use_last_valid)) is not None]
+    values = tuple(float(t.columns[metric][at]) for t, at in rows)
+    live = {name: _median(float(_values(t, name)[at]) for t, at in rows) for name in ("lr_pred", "lr_enc", "Hmax")}
+    alpha = live["lr_pred"] if run.auto_alpha else run.row
+    beta = live["lr_enc"] if run.beta is None else run.beta
+    return Cell(
+        run.batch_size, run.beta, run.row, run.tau, values, len(traces), diverged, alpha, beta, live["Hmax"]
+    )  # fmt: skip
+
+
+def _row_at(trace: Trace, metric: str, epoch: int, use_last_valid: bool) -> int | None:
+    if trace.diverged_step <= epoch:
+        return None
+    fits = trace.steps <= epoch if use_last_valid else trace.steps == epoch
+    at = np.flatnonzero(fits & np.isfinite(_values(trace, metric)))
+    return int(at[-1]) if at.size else None
+
+
+def _values(trace: Trace, metric: str) -> np.ndarray:
+    return trace.columns.get(metric, np.full(len(trace.steps), np.nan))
+
+
+def _median(values: Iterable[float]) -> float:
+    finite = [value for value in values if math.isfinite(value)]
+    return float(np.median(finite)) if finite else math.nan
+
+
+def _none_first(key: tuple[Any, ...]) -> tuple[Any, ...]:
+    return tuple(-math.inf if part is None else part for part in key)

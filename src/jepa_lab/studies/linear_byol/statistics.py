@@ -1,0 +1,160 @@
+"""Statistics of the linear BYOL toy's grids: which rate is best, where steps diverge, what an automatic rule costs.
+
+A run that diverged has the value infinity: the worst. Rates are compared on logarithms.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from jepa_lab.errors import UserError
+from jepa_lab.ledger.finished_run import Run, diverged
+from jepa_lab.studies.linear_byol.table import NAME, read_run
+
+GRID = ("lr_pred", "lr_enc", "lr_pred_setting", "lr_enc_setting", "ema_m", "tau")
+MODES = (*GRID, "lr_enc_mode", "auto_rule", "auto_alpha_c", "auto_beta_c", "step_scale", "auto_refresh_every",
+         "auto_memory", "enc_over_pred", "beta_from_tau_c")  # fmt: skip
+FEWEST_RATES, FEWEST_POINTS = 5, 3  # of a grid that has a best row, and of what a slope goes through
+LEAST = 1e-16
+
+
+def best_rate(values: Mapping[float, float]) -> tuple[float, bool]:
+    """The rate with the lowest value, {rate: value}: between grid points by the parabola through the logarithms of the
+    three around it; and whether it is an end of the grid or stands beside a divergence, where there is no parabola."""
+    rates = sorted(values)
+    logs = [math.log10(max(values[rate], LEAST)) for rate in rates]
+    at = int(np.argmin(logs))
+    if at in (0, len(rates) - 1) or not (math.isfinite(logs[at + 1]) and math.isfinite(logs[at - 1])):
+        return rates[at], True
+    left, middle, right = logs[at - 1 : at + 2]
+    bend = left - 2 * middle + right
+    shift = 0.5 * (left - right) / bend if bend > 0 else 0.0
+    step = math.log10(rates[at + 1] / rates[at])
+    return float(10 ** (math.log10(rates[at]) + shift * step)), False
+
+
+def slope(points: Mapping[float, float]) -> float:
+    """Of log10 of the values over log10 of the keys, by least squares: 1 for y = c x, 0 for a constant."""
+    keys = sorted(points)
+    return float(np.polyfit(np.log10(keys), np.log10([points[key] for key in keys]), 1)[0])
+
+
+def geometric(values: Iterable[float]) -> float:
+    """The geometric mean; infinite if one value is, or without any."""
+    logs = [math.log10(max(value, LEAST)) if math.isfinite(value) else math.inf for value in values]
+    return float(10 ** np.mean(logs)) if logs and all(map(math.isfinite, logs)) else math.inf
+
+
+def edge(diverges: Mapping[float, bool]) -> float | None:
+    """The rate at which runs begin to diverge, {rate: whether it did}: the geometric middle of the lowest that does and
+    the one below it. None where none does, or the lowest."""
+    rates = sorted(diverges)
+    first = next((at for at, rate in enumerate(rates) if diverges[rate]), None)
+    return math.sqrt(rates[first - 1] * rates[first]) if first else None
+
+
+def curve(run: Run, metric: str) -> list[float] | None:
+    """How a metric (val/enc_proj_dist) of a toy run went; None for a run of another study or another metric."""
+    if not (run.path / NAME).is_file():
+        return None
+    columns, _ = read_run(run.path / NAME)
+    found = columns.get(metric.rpartition("/")[2])
+    return None if found is None else [float(value) for value in found]
+
+
+def slope_of_best_rate(runs: Sequence[Run], metric: str) -> float | None:
+    """Of log10 of the best alpha over log10 tau: 1 if alpha follows tau, 0 if it does not care."""
+    best = {tau: best_rate(rates)[0] for tau, rates in _by_tau(runs, "lr_pred", metric).items()}
+    return slope(best) if len(best) >= FEWEST_POINTS else None
+
+
+def best_rate_over_tau(runs: Sequence[Run], metric: str, tau: float) -> float | None:
+    """log10 of the best alpha over this tau."""
+    rates = _by_tau(runs, "lr_pred", metric).get(_round(float(tau)))
+    return None if rates is None else math.log10(best_rate(rates)[0] / float(tau))
+
+
+def rank_correlation(runs: Sequence[Run], setting: str, metric: str) -> float | None:
+    """Spearman's between a setting and the metric, the mean over taus."""
+    from scipy.stats import spearmanr
+
+    found = [
+        float(spearmanr(list(values), [min(v, 1e9) for v in values.values()]).statistic)
+        for values in _by_tau(runs, setting, metric, fewest=FEWEST_POINTS).values()
+    ]
+    return float(np.mean(found)) if found else None
+
+
+def over_best_fixed(runs: Sequence[Run], metrics: list[str], rule: str, c: float, scale: str) -> float | None:
+    """log10 of how far an automatic rule is behind the best fixed pair of rates, in the worst of the metrics.
+
+    For each metric the pair is the best of this seed at each tau; ratios are geometric means over taus."""
+    auto = {_tau(run): run for run in runs if _is_rule(run, rule, float(c), scale)}
+    fixed: dict[float, list[Run]] = {}
+    for run in runs:
+        if run.config["lr_enc_mode"] in ("same", "logspace") and _round(run.config["lr_enc"]) > 0:
+            fixed.setdefault(_tau(run), []).append(run)
+    taus = sorted(auto.keys() & fixed.keys())
+    if len(taus) < FEWEST_POINTS:
+        return None
+    worst = 0.0
+    for metric in metrics:
+        mine = geometric(last(auto[tau], metric) for tau in taus)
+        best = geometric(min(last(run, metric) for run in fixed[tau]) for tau in taus)
+        worst = max(worst, mine / best)
+    return math.log10(worst)
+
+
+def edge_over_bound(runs: Sequence[Run]) -> float | None:
+    """log10 of the alpha at which runs begin to diverge over 2 / H, H the largest eigenvalue at the optimum."""
+    diverges: dict[float, bool] = {}
+    for run in runs:
+        lost = math.isinf(last(run, "val/excess_loss"))
+        if diverges.setdefault(_round(run.config["lr_pred"]), lost) != lost:
+            raise UserError(f"runs of lr_pred {run.config['lr_pred']} that diverge and do not; name what parts them")
+    found = edge(diverges)
+    if found is None:
+        return None
+    config = runs[0].config
+    largest = float(config["spectrum_range"][1]) + float(config["sigma_n"]) ** 2
+    return math.log10(found * largest / 2)
+
+
+def last(run: Run, metric: str) -> float:
+    """The metric at the last step; infinite for a run that diverged."""
+    value = run.last().get(metric, math.nan)
+    return math.inf if diverged(run, metric) or not math.isfinite(value) else value
+
+
+def _by_tau(runs: Sequence[Run], key: str, metric: str, fewest: int = FEWEST_RATES) -> dict[float, dict[float, float]]:
+    """{tau: {setting: metric}} of the taus with enough values of the setting. UserError where runs differ in more."""
+    found: dict[float, dict[float, float]] = {}
+    for run in runs:
+        if not isinstance(run.config.get(key), int | float | str):
+            raise UserError(f"setting: {key}: no number of these runs; as lr_pred")
+        if metric in run.last():
+            cell = found.setdefault(_tau(run), {})
+            if _round(run.config[key]) in cell:
+                raise UserError(f"two runs of tau {_tau(run):g} and {key} {run.config[key]}; name what parts them")
+            cell[_round(run.config[key])] = last(run, metric)
+    return {tau: dict(sorted(rates.items())) for tau, rates in sorted(found.items()) if len(rates) >= fewest}
+
+
+def _is_rule(run: Run, rule: str, c: float, scale: str) -> bool:
+    config = run.config
+    wanted: tuple[Any, ...] = ("auto", rule, scale, _round(c))
+    found = (config["lr_enc_mode"], config["auto_rule"], config["step_scale"], _round(config["auto_alpha_c"] or 0.0))
+    return found == wanted
+
+
+def _tau(run: Run) -> float:
+    return _round(run.config["tau"])
+
+
+def _round(value: Any) -> float:
+    """Eight digits; YAML has 1e-05 as a text."""
+    return float(f"{float(value):.8g}")

@@ -1,0 +1,201 @@
+"""From a checked configuration to objects: data, views, network, module, callbacks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import nn
+
+from jepa_lab.auxiliary.coding_rate import CodingRateOptions
+from jepa_lab.callbacks import OnlineProbes
+from jepa_lab.data.images.image_source import ImageSource, Splits, load_splits
+from jepa_lab.data.loader import EpochLoader
+from jepa_lab.data.views.build import ViewGroup, make_view_group
+from jepa_lab.errors import UserError
+from jepa_lab.ledger.parquet import ParquetLedger
+from jepa_lab.ledger.run_dir import RunDir
+from jepa_lab.losses import DinoLoss, MismatchedSharpening, RateLoss
+from jepa_lab.networks.aggregator import MeanAggregator, TransformerAggregator
+from jepa_lab.networks.crate import CrateAggregator, CratePredictor
+from jepa_lab.networks.encoders import build_encoder
+from jepa_lab.networks.heads import ActionProjection, mlp_predictor
+from jepa_lab.networks.prototypes import PrototypeHead
+from jepa_lab.networks.target import make_ema_copy
+from jepa_lab.process.stop import Stop
+from jepa_lab.studies.seq_jepa.config import Config, LossConfig, ModelConfig
+from jepa_lab.studies.seq_jepa.factor_sweeps import FactorSweeps
+from jepa_lab.studies.seq_jepa.module import SeqJEPA
+from jepa_lab.studies.seq_jepa.monitor import SeqJEPAMonitor
+from jepa_lab.studies.seq_jepa.network import SeqJEPANetwork
+from jepa_lab.studies.seq_jepa.objective import Match, Objective
+from jepa_lab.studies.seq_jepa.probes import SeqJEPAProbes
+from jepa_lab.training.frame import Budget, build_arms, frame_callbacks, given
+
+
+def build_views(config: Config, source: ImageSource) -> ViewGroup:
+    """The view group with this source's normalisation."""
+    d = config.dataset
+    options = d.view_options()
+    if d.views == "saccade":
+        options["image_size"] = tuple(source.images.shape[2:])
+    if d.views == "augment":
+        options["image_size"] = source.images.shape[-1]
+    if d.views == "rendered":
+        options["renderings"] = given(source.latents).shape[1]
+    return make_view_group(
+        d.views, n_views=d.n_views, mean=source.mean, std=source.std, first_view=d.first_view, **options
+    )
+
+
+def build_loaders(config: Config, splits: Splits) -> dict[str, EpochLoader]:
+    """train (shuffled), val and test (in order) at the run's batch size."""
+    size = config.dataset.batch_size
+    return {
+        "train": EpochLoader(splits.train, size, split="train", seed=config.seed, shuffle=True),
+        "val": EpochLoader(splits.val, size, split="val"),
+        "test": EpochLoader(splits.test, size, split="test"),
+    }
+
+
+def build_module(config: Config, group: ViewGroup, source: ImageSource, steps: int) -> SeqJEPA:
+    """Network and objective under the LightningModule; the weights come from the global random stream."""
+    channels, size = len(source.mean), group.view_size(*source.images.shape[2:])[0]
+    encoder = build_encoder(
+        config.encoder.name, in_channels=channels, image_size=size, widths=tuple(config.encoder.widths)
+    )
+    model, loss = config.model, config.loss
+    dim = int(encoder.dim)  # type: ignore[arg-type]
+    width = dim + model.action_dim
+    network = SeqJEPANetwork(
+        encoder,
+        build_aggregator(model, width),
+        build_predictor(model, width, dim),
+        ActionProjection(group.action_dim, model.action_dim),
+        channels_last=config.hardware.channels_last and config.encoder.name != "pixels",
+        two_calls=model.action_bn == "two_calls",
+        conditioned=model.action_conditioning,
+    )
+    rate = None
+    if loss.lambda_rate > 0:
+        rate = RateLoss(loss.rate_target, loss.alpha, loss.rate_normalise, loss.rate_center, loss.rate_form)
+    classifier = nn.Linear(width, source.n_classes) if loss.supervised > 0 and source.n_classes > 1 else None
+    if loss.supervised > 0 and classifier is None:
+        raise UserError(
+            f"loss.supervised={loss.supervised}: the images of dataset={config.dataset.name} have no labels"
+        )
+    module = SeqJEPA(
+        network,
+        group,
+        Objective(
+            rate,
+            lambda_rate=loss.lambda_rate,
+            prediction=loss.prediction,
+            supervised=loss.supervised,
+            classifier=classifier,
+            match=build_match(loss, dim, averaged=config.target.name == "ema"),
+            aux=build_arms(config, {"z": dim, "z_agg": width, "z_hat": dim, "z_target": dim}),
+            rate_ramp=next((arm.ramp for arm in config.aux.values() if isinstance(arm, CodingRateOptions)), 0.0),
+        ),
+        target=config.target.name,
+        bn_buffers=config.target.bn_buffers,
+        optim=config.optim,
+        steps=steps,
+        seed=config.seed,
+        n_classes=source.n_classes,
+        symmetric=loss.symmetric,
+        eval_first_view=config.dataset.eval_first_view,
+    )
+    if config.hardware.compile:
+        network.encoder.compile()
+    return module
+
+
+def build_match(loss: LossConfig, dim: int, averaged: bool) -> Match | None:
+    """What takes the place of 1 - cos between z_hat and z_target (B, dim); `averaged`: the teacher has its own head."""
+    if loss.form == "cosine":
+        return None
+    temp, decay = given(loss.teacher_temp), given(loss.center_decay)
+    if loss.form == "sharpened":
+        return Match(MismatchedSharpening(dim, temp, decay))
+    student_head = None
+    if loss.form == "dino":
+        student_head = PrototypeHead(dim, given(loss.prototypes), given(loss.head_hidden), given(loss.bottleneck))
+    width = given(loss.prototypes) if student_head is not None else dim
+    return Match(
+        DinoLoss(width, given(loss.student_temp), temp, decay, hold=True),
+        student_head,
+        make_ema_copy(student_head) if student_head is not None and averaged else None,
+        (given(loss.teacher_temp_start), temp, given(loss.temp_warmup)),
+    )
+
+
+def build_aggregator(model: ModelConfig, width: int) -> nn.Module:
+    """Tokens (B, M, width) -> (B, width). UserError for heads that do not divide the width."""
+    shared: dict[str, Any] = {"depth": model.depth, "heads": model.heads, "positions": model.positions}
+    if model.aggregator == "transformer":
+        own: dict[str, Any] = {"ffn_ratio": model.ffn_ratio, "dropout": model.dropout, "norm_first": model.norm_first}
+        return TransformerAggregator(width, **shared, **own)
+    if model.aggregator == "crate":
+        return CrateAggregator(width, **shared, eta=given(model.eta), sparsity=given(model.sparsity))
+    return MeanAggregator()
+
+
+def build_predictor(model: ModelConfig, width: int, dim: int) -> nn.Module:
+    """concat(z_agg, action) (n, width + P) -> (n, dim)."""
+    if model.predictor == "mlp":
+        return mlp_predictor(width + model.action_dim, dim, given(model.hidden))
+    depth, heads = given(model.predictor_depth), given(model.predictor_heads)
+    sizes = {"eta": given(model.eta), "sparsity": given(model.sparsity)}
+    return CratePredictor(width, model.action_dim, dim, depth=depth, heads=heads, **sizes)
+
+
+def best_key(config: Config, n_classes: int) -> str:
+    """The validation metric that chooses best.ckpt."""
+    if config.monitor.best != "auto":
+        return config.monitor.best
+    return "val/probe/class_from_z_agg" if n_classes > 1 else "val/probe/action_from_z"
+
+
+def build_callbacks(
+    config: Config, budget: Budget, run: RunDir, ledger: ParquetLedger, val: ImageSource, stop: Stop
+) -> list[Any]:
+    """Those of every run around the readers of a seq-JEPA."""
+    probes, batches = config.probes, budget.batches * config.dataset.epochs
+    readers: list[Any] = [
+        OnlineProbes(
+            SeqJEPAProbes(probes.leak_head),
+            lr=probes.lr,
+            weight_decay=probes.weight_decay,
+            hidden=probes.hidden,
+            steps=batches,
+            seed=config.seed,
+            r2=probes.r2,
+        ),
+        SeqJEPAMonitor(subspace=config.monitor.subspace),
+    ]
+    actors: list[Any] = []
+    if config.monitor.sweep_anchors > 0:
+        actors.append(FactorSweeps(val.images[: config.monitor.sweep_anchors], config.monitor.sweep_every))
+    best = best_key(config, val.n_classes)
+    return frame_callbacks(config, budget, run, ledger, stop, best, actors, readers)
+
+
+def build_images(config: Config) -> Splits:
+    """The images of a seq-JEPA."""
+    d = config.dataset
+    splits = load_splits(
+        d.source,
+        root=d.root,
+        path=d.path,
+        image_size=d.image_size,
+        train_size=d.train_size,
+        val_size=d.val_size,
+        saliency_path=d.saliency_path,
+        with_maps=d.saliency == "file",
+    )
+    n = len(splits.train.images)
+    if n < d.batch_size:
+        raise UserError(f"dataset.batch_size={d.batch_size}: larger than the {n} training images")
+    if len(splits.val.images) < 2:
+        raise UserError(f"dataset.{'path' if d.path else 'root'}: fewer than 2 validation images; add images")
+    return splits

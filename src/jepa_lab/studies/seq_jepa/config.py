@@ -1,0 +1,219 @@
+"""The configuration of a seq-JEPA: what its runs have of their own, beside what all runs share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from omegaconf import MISSING
+
+from jepa_lab.config.gates import GatesConfig
+from jepa_lab.config.ranges import at_least, one_of, unset, within
+from jepa_lab.config.schema import (
+    DiagnosisConfig,
+    HardwareConfig,
+    LoggerConfig,
+    MonitorConfig,
+    NamedConfig,
+    OptimConfig,
+    PrecisionConfig,
+    TargetConfig,
+    validate_run,
+)
+from jepa_lab.config.sweep import CHOOSING, SweepConfig
+from jepa_lab.studies.seq_jepa.dataset_config import DatasetConfig
+
+
+@dataclass
+class EncoderConfig:
+    name: str = MISSING
+    widths: list[int] = field(default_factory=list)  # of resnet_small
+
+    def validate(self) -> None:
+        one_of("encoder.name", self.name, ["resnet18_cifar", "resnet18_imagenet", "resnet_small", "pixels"])
+        if self.name != "resnet_small":
+            unset("encoder.widths", self.widths or None, "only encoder=resnet_small has it")
+        elif not self.widths or min(self.widths) < 1:
+            raise ValueError(f"encoder.widths={self.widths}: one width above 0 for every block")
+
+
+@dataclass
+class ProbesConfig:
+    lr: float = MISSING
+    weight_decay: float = MISSING
+    hidden: int = MISSING  # of the action probes (two-layer MLPs, all of this width)
+    r2: str = "masked"  # | uniform: a constant dimension counts as 0, as in the public code
+    leak_head: str = "matched"  # | linear: the readout of action_from_z_agg, as in the public code
+
+    def validate(self) -> None:
+        at_least("probes.lr", self.lr, 0.0, exclusive=True)
+        at_least("probes.weight_decay", self.weight_decay, 0.0)
+        at_least("probes.hidden", self.hidden, 1)
+        one_of("probes.r2", self.r2, ["masked", "uniform"])
+        one_of("probes.leak_head", self.leak_head, ["matched", "linear"])
+
+
+@dataclass
+class RecipeConfig:
+    name: str = MISSING
+    lambda_rate: float = MISSING  # the weight that experiments with a rate term take
+
+
+@dataclass
+class LossConfig:
+    lambda_rate: float = MISSING  # weight of -R
+    alpha: Any = 1.0  # a number, or auto = d / eps^2 of unit rows, eps .5
+    rate_target: str = MISSING  # z_agg | z | both
+    rate_normalise: str = MISSING  # none | rows | trace
+    rate_center: bool = MISSING
+    rate_form: str = "logdet"  # logdet | simdino | mcr2
+    symmetric: bool = False  # also predict the first view from the last ones
+    form: str = "cosine"  # cosine | dino | dino_headless | sharpened
+    prototypes: int | None = None  # dino
+    head_hidden: int | None = None
+    bottleneck: int | None = None
+    student_temp: float | None = None  # dino, dino_headless
+    teacher_temp_start: float | None = None
+    temp_warmup: float | None = None  # share of the steps over which the teacher's temperature changes
+    teacher_temp: float | None = None  # dino, dino_headless, sharpened
+    center_decay: float | None = None
+    supervised: float = 0.0  # weight of a cross-entropy on z_agg: the ceiling, not a self-supervised method
+    prediction: float = 1.0  # weight of the prediction loss
+
+    def validate(self) -> None:
+        at_least("loss.lambda_rate", self.lambda_rate, 0.0)
+        at_least("loss.supervised", self.supervised, 0.0)
+        at_least("loss.prediction", self.prediction, 0.0)
+        if self.alpha != "auto":
+            if isinstance(self.alpha, bool) or not isinstance(self.alpha, (int, float)):
+                raise ValueError(f"loss.alpha={self.alpha}: a number above 0, or auto")
+            at_least("loss.alpha", self.alpha, 0.0, exclusive=True)
+            self.alpha = float(self.alpha)
+        one_of("loss.rate_target", self.rate_target, ["z_agg", "z", "both"])
+        one_of("loss.rate_normalise", self.rate_normalise, ["none", "rows", "trace"])
+        self._validate_form()
+        one_of("loss.rate_form", self.rate_form, ["logdet", "simdino", "mcr2"])
+
+    def _validate_form(self) -> None:
+        heads, temps = (
+            ("prototypes", "head_hidden", "bottleneck"),
+            ("student_temp", "teacher_temp_start", "temp_warmup"),
+        )
+        centre = ("teacher_temp", "center_decay")
+        reads = {
+            "cosine": (),
+            "dino": (*heads, *temps, *centre),
+            "dino_headless": (*temps, *centre),
+            "sharpened": centre,
+        }
+        one_of("loss.form", self.form, reads)
+        for key in (*heads, *temps, *centre):
+            if key not in reads[self.form]:
+                unset(f"loss.{key}", getattr(self, key), f"loss.form={self.form} does not have it")
+            elif getattr(self, key) is None:
+                raise ValueError(f"loss.{key} is missing: loss.form={self.form} needs it")
+        for key in heads:
+            at_least(f"loss.{key}", getattr(self, key), 2)
+        for key in ("student_temp", "teacher_temp_start", "teacher_temp"):
+            at_least(f"loss.{key}", getattr(self, key), 0.0, exclusive=True)
+        within("loss.temp_warmup", self.temp_warmup, 0.0, 1.0)
+        within("loss.center_decay", self.center_decay, 0.0, 1.0)
+
+
+@dataclass
+class ModelConfig:
+    name: str = MISSING  # seq_jepa
+    action_dim: int = MISSING  # width P of the action embedding
+    aggregator: str = MISSING  # transformer | crate | mean
+    predictor: str = MISSING  # mlp | crate
+    depth: int = MISSING  # blocks of the aggregator
+    heads: int = MISSING  # of the aggregator
+    positions: str = MISSING  # none | learned | sincos
+    action_conditioning: bool = True  # false: every action embedding is zero
+    action_bn: str = "single_call"  # | two_calls: the public code's two batch statistics a step
+    ffn_ratio: int | None = None  # transformer
+    dropout: float | None = None  # transformer
+    norm_first: bool | None = None  # transformer: pre-norm blocks; the published ones are post-norm
+    hidden: int | None = None  # of the mlp; 0 is a linear predictor
+    predictor_depth: int | None = None  # crate
+    predictor_heads: int | None = None
+    eta: float | None = None  # crate, both: step size of ISTA
+    sparsity: float | None = None  # crate, both: its threshold
+
+    def validate(self) -> None:
+        one_of("model.name", self.name, ["seq_jepa"])
+        one_of("model.positions", self.positions, ["none", "learned", "sincos"])
+        one_of("model.action_bn", self.action_bn, ["single_call", "two_calls"])
+        one_of("model.aggregator", self.aggregator, ["transformer", "crate", "mean"])
+        one_of("model.predictor", self.predictor, ["mlp", "crate"])
+        for key in ("action_dim", "depth", "heads", "ffn_ratio", "predictor_depth", "predictor_heads"):
+            at_least(f"model.{key}", getattr(self, key), 1)
+        at_least("model.hidden", self.hidden, 0)
+        within("model.dropout", self.dropout, 0.0, 0.9)
+        at_least("model.eta", self.eta, 0.0, exclusive=True)
+        at_least("model.sparsity", self.sparsity, 0.0)
+        readers = {
+            "ffn_ratio": self.aggregator == "transformer",
+            "dropout": self.aggregator == "transformer",
+            "norm_first": self.aggregator == "transformer",
+            "hidden": self.predictor == "mlp",
+            "predictor_depth": self.predictor == "crate",
+            "predictor_heads": self.predictor == "crate",
+            "eta": "crate" in (self.aggregator, self.predictor),
+            "sparsity": "crate" in (self.aggregator, self.predictor),
+        }
+        parts = f"model/aggregator={self.aggregator} with model/predictor={self.predictor}"
+        for key, is_read in readers.items():
+            if not is_read and self.aggregator != "mean":
+                unset(f"model.{key}", getattr(self, key), f"{parts} does not have it")
+            if is_read and getattr(self, key) is None:
+                raise ValueError(f"model.{key} is missing: {parts} needs it")
+
+
+@dataclass
+class Config:
+    name: str = MISSING
+    seed: int = MISSING
+    runs_dir: str = MISSING
+    on_existing: str = MISSING
+    preflight: str = "warn"  # warn | strict | off
+    max_wall_s: float | None = None
+    recipe: RecipeConfig = field(default_factory=RecipeConfig)
+    tier: NamedConfig = field(default_factory=NamedConfig)
+    expected: dict[str, Any] = field(default_factory=dict)  # recipe -> dataset -> key -> text, shown beside the result
+    model: ModelConfig = field(default_factory=ModelConfig)
+    encoder: EncoderConfig = field(default_factory=EncoderConfig)
+    target: TargetConfig = field(default_factory=TargetConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
+    aux: dict[str, Any] = field(default_factory=dict)  # arm -> its keys; checked, the options that its loss reads
+    dataset: DatasetConfig = field(default_factory=DatasetConfig)
+    optim: OptimConfig = field(default_factory=OptimConfig)
+    precision: PrecisionConfig = field(default_factory=PrecisionConfig)
+    hardware: HardwareConfig = field(default_factory=HardwareConfig)
+    probes: ProbesConfig = field(default_factory=ProbesConfig)
+    monitor: MonitorConfig = field(default_factory=MonitorConfig)
+    diagnosis: DiagnosisConfig = field(default_factory=DiagnosisConfig)
+    sweep: SweepConfig = field(default_factory=SweepConfig)
+    gates: GatesConfig = field(default_factory=GatesConfig)
+    experiment_gates: dict[str, Any] = field(default_factory=dict)  # dataset -> tier -> gate: limit, over the tier's
+    logger: LoggerConfig = field(default_factory=LoggerConfig)
+
+    def validate(self) -> None:
+        validate_run(self)
+        one_of("monitor.best", self.monitor.best, CHOOSING)
+        if self.aux:
+            from jepa_lab.auxiliary.options import checked_arms  # here: it imports torch
+
+            self.aux, self.loss.lambda_rate = checked_arms(self.aux, self.loss.lambda_rate)
+        if self.loss.form != "cosine" and self.target.name == "shared":
+            raise ValueError(
+                f"loss.form={self.loss.form} and target=shared contradict: its teacher has no gradient; give "
+                "target=ema or target=stopgrad"
+            )
+        if self.loss.symmetric and self.dataset.first_view != "random":
+            raise ValueError(
+                "loss.symmetric=true and dataset.first_view=reference contradict: the target of the reversed sequence "
+                "would always be the upright image, and its actions could be ignored; give dataset.first_view=random"
+            )
+        if self.gates.subspace_overlap_max is not None and not self.monitor.subspace:
+            raise ValueError("gates.subspace_overlap_max is set, and monitor.subspace=false does not measure it")

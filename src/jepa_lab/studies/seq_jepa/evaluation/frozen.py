@@ -1,0 +1,273 @@
+"""The frozen evaluation of a run: what a classifier, a regression and a metric find in its features, and in others'."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from jepa_lab.metrics import within_share
+from jepa_lab.studies.seq_jepa.evaluation.bootstrap import Estimate, accuracy, r_squared, resampling_weights
+from jepa_lab.studies.seq_jepa.evaluation.equivariance import copy_error, linear_action_map_error, predictor_error
+from jepa_lab.studies.seq_jepa.evaluation.features import Features, collect
+from jepa_lab.studies.seq_jepa.evaluation.loading import LoadedRun, build_network, load_run, raw_pixels, views_of
+from jepa_lab.studies.seq_jepa.evaluation.readouts import CLASSIFIERS, REGRESSIONS
+from jepa_lab.studies.seq_jepa.network import SeqJEPANetwork
+
+Read = Callable[[Features], torch.Tensor]
+RESAMPLES = 1000
+MOST_DRAWS = 4
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One figure of one row. `readout` linear, knn, mlp or "" for a metric; `views` the observed views, or None."""
+
+    row: str
+    question: str
+    readout: str
+    views: int | None
+    estimate: Estimate
+    detail: bool = False  # of one factor or one number of a question
+
+    def to_dict(self) -> dict[str, Any]:
+        named = {"row": self.row, "question": self.question, "readout": self.readout, "views": self.views,
+                 "detail": self.detail}  # fmt: skip
+        return {**named, **self.estimate.to_dict()}
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """protocol: what the figures stand on; figures: all of them; missing: rows that could not be had, and why."""
+
+    protocol: dict[str, Any]
+    figures: list[Figure]
+    missing: dict[str, str]
+
+    def to_dict(self) -> dict[str, Any]:
+        figures = [figure.to_dict() for figure in self.figures]
+        return {"protocol": self.protocol, "figures": figures, "missing": self.missing}
+
+
+def evaluate(run: LoadedRun, rows: Sequence[str], views: Sequence[int], limit: int) -> tuple[Evaluation, Features]:
+    """The evaluation, and the run's own features of the test images. The number of views that the run was trained on is
+    always among `views`."""
+    views = sorted({*views, run.config.dataset.n_views - 1})
+    networks: dict[str, SeqJEPANetwork] = {"this run": run.network}
+    missing: dict[str, str] = {}
+    if "raw" in rows:
+        networks["raw pixels"] = raw_pixels(run.config, run.splits)
+    if "random" in rows:
+        networks["random init"] = build_network(run.config, run.splits)
+    if "supervised" in rows:
+        found = supervised_run(run.path)
+        if found is None:
+            missing["supervised"] = (
+                "no finished run of the same data, encoder and seed: +experiment=supervised makes it"
+            )
+        else:
+            networks["supervised"] = load_run(found).network
+    figures: list[Figure] = []
+    factors = views_of(run.config, run.splits, 2).action_slices
+    own: Features | None = None
+    for name, network in networks.items():
+        features = all_features(network, run, views, limit)
+        figures += row_figures(name, features, views, factors)
+        own = features["test"] if own is None else own
+    assert own is not None
+    return Evaluation(protocol(run, views, limit), figures, missing), own
+
+
+def all_features(network: SeqJEPANetwork, run: LoadedRun, views: Sequence[int], limit: int) -> dict[str, Features]:
+    """{train, val, test: features}; `limit` images at most of each."""
+    trained_on = run.config.dataset.n_views - 1
+    seen = _features(network, run, [m for m in views if m <= trained_on], trained_on + 1, limit)
+    longer = [m for m in views if m > trained_on]
+    if longer:  # apart, since some views depend on how many there are: the last one may be drawn as the target
+        extra = _features(network, run, longer, max(longer) + 1, limit)
+        seen = {
+            split: replace(f, z_agg=f.z_agg | extra[split].z_agg, path=f.path | extra[split].path)
+            for split, f in seen.items()
+        }
+    return seen
+
+
+def _features(
+    network: SeqJEPANetwork, run: LoadedRun, views: Sequence[int], n_views: int, limit: int
+) -> dict[str, Features]:
+    group = views_of(run.config, run.splits, n_views)
+    return {
+        split: collect(
+            network,
+            group,
+            getattr(run.splits, split),
+            split=split,
+            seed=run.config.seed,
+            views=views,
+            trained_on=run.config.dataset.n_views - 1,
+            first_view=run.config.dataset.eval_first_view,
+            limit=limit,
+            draws=training_draws(run, limit) if split == "train" else 1,
+        )
+        for split in ("train", "val", "test")
+    }
+
+
+def training_draws(run: LoadedRun, limit: int) -> int:
+    """How often each training image is seen, in new views: few images are not few transformations."""
+    return max(1, min(MOST_DRAWS, limit // len(run.splits.train.images)))
+
+
+def row_figures(
+    row: str, features: dict[str, Features], views: Sequence[int], factors: Mapping[str, slice]
+) -> list[Figure]:
+    """Every figure of one network; `factors` are the slices of an action that belong to each."""
+    test = features["test"]
+    weights = resampling_weights(len(test.z), RESAMPLES)
+    figures: list[Figure] = []
+    if test.labels is not None:
+        figures += _class_figures(row, features, views, weights)
+    figures += _action_figures(row, features, factors, weights)
+    figures += _gap_figures(row, figures, test.trained_on)
+    return figures + _metric_figures(row, features, weights)
+
+
+def _class_figures(row: str, features: dict[str, Features], views: Sequence[int], weights: np.ndarray) -> list[Figure]:
+    labels = {split: f.labels.numpy() for split, f in features.items() if f.labels is not None}
+    inputs: list[tuple[str, int | None, dict[str, np.ndarray]]] = [
+        ("class from z", None, {s: f.z[:, 0].numpy() for s, f in features.items()})
+    ]
+    inputs += [("class from z_agg", m, {s: f.z_agg[m].numpy() for s, f in features.items()}) for m in views]
+    figures = []
+    for question, m, x in inputs:
+        for readout, fit in CLASSIFIERS.items():
+            found = fit(x["train"], labels["train"], x["val"], labels["val"], x["test"])
+            figures.append(Figure(row, question, readout, m, accuracy(found == labels["test"], weights)))
+    return figures
+
+
+def _action_figures(
+    row: str, features: dict[str, Features], factors: Mapping[str, slice], weights: np.ndarray
+) -> list[Figure]:
+    m = features["test"].trained_on
+    figures = []
+    for question, views, read, answer in action_questions(m, sorted(features["test"].z_agg)):
+        x = {split: read(f).numpy() for split, f in features.items()}
+        y = {split: answer(f).numpy().astype(np.float64) for split, f in features.items()}
+        for readout, fit in REGRESSIONS.items():
+            found = fit(x["train"], y["train"], x["val"], y["val"], x["test"])
+            mean, per_dim = r_squared(found, y["test"], weights)
+            if mean is None:
+                continue
+            figures.append(Figure(row, question, readout, views, mean))
+            if len(factors) > 1:
+                for name, part in factors.items():
+                    of_factor, _ = r_squared(found[:, part], y["test"][:, part], weights)
+                    if of_factor is not None:
+                        figures.append(Figure(row, f"{question}, {name}", readout, views, of_factor, detail=True))
+            if sum(d is not None for d in per_dim) > 1:
+                named = ((f"{question}, number {i}", d) for i, d in enumerate(per_dim) if d is not None)
+                figures += [Figure(row, name, readout, views, d, detail=True) for name, d in named]
+    return figures
+
+
+def action_questions(m: int, views: Sequence[int]) -> list[tuple[str, int, Read, Read]]:
+    """(question, observed views, features, answer) of a model trained on m observed views.
+
+    "view": a single view's own parameters; "path": the change from the first observed view to the last, which z_agg has
+    been told step by step and has to have summed (path integration).
+    """
+    asked: list[tuple[str, int, Read, Read]] = [
+        ("view from z", 1, lambda f: f.z[:, m], lambda f: f.absolute[:, m]),
+        ("view from z_agg, actions zeroed", m, lambda f: f.blind[m], lambda f: f.absolute[:, :m].mean(1)),
+    ]
+    if m >= 2:
+        asked += [
+            ("action from z", 2, lambda f: f.z[:, :2].flatten(1), lambda f: f.actions[:, 0]),
+            ("action from z_agg", m, lambda f: f.z_agg[m], lambda f: f.actions[:, 0]),
+        ]
+    if m >= 3:
+        asked.append(("relative action from z", 2, lambda f: f.z[:, 1:3].flatten(1), lambda f: f.actions[:, 1]))
+    for k in views:
+        if k >= 3:
+            asked.append((f"path of {k} views from z_agg", k, lambda f, k=k: f.z_agg[k], lambda f, k=k: f.path[k]))  # type: ignore[misc]
+    return asked
+
+
+def _gap_figures(row: str, figures: Sequence[Figure], trained_on: int) -> list[Figure]:
+    """The published gaps, between readouts of equal capacity: the class should be better read from z_agg, the action
+    from z."""
+    out = []
+    for name, more, less, readout in (
+        ("class gap (z_agg less z)", "class from z_agg", "class from z", "linear"),
+        ("action gap (z less z_agg)", "action from z", "action from z_agg", "mlp"),
+    ):
+        a = [f for f in figures if (f.question, f.readout) == (more, readout)]
+        a = [f for f in a if f.views == trained_on] or a
+        b = [f for f in figures if (f.question, f.readout) == (less, readout)]
+        if a and b:
+            value = a[-1].estimate.value - b[-1].estimate.value
+            out.append(Figure(row, name, readout, a[-1].views, Estimate(value, value, value)))
+    return out
+
+
+def _metric_figures(row: str, features: dict[str, Features], weights: np.ndarray) -> list[Figure]:
+    train, test = features["train"], features["test"]
+    m = test.trained_on
+
+    def over_images(question: str, measure: Any) -> Figure:
+        value = measure(torch.arange(len(test.z)))
+        drawn = [measure(torch.from_numpy(np.repeat(np.arange(len(w)), w.astype(int)))) for w in weights[:50]]
+        low, high = np.percentile(drawn, [2.5, 97.5])
+        return Figure(row, question, "", m, Estimate(value, float(low), float(high)))
+
+    pair = torch.stack([test.z_agg[m], test.again], dim=1)
+    upright_only = bool(torch.equal(test.z_agg[m], test.again))  # one observed view, always the reference
+    figures = [
+        over_images("within share of z", lambda i: float(within_share(test.z[i, : m + 1]))),
+    ]
+    if not upright_only:
+        figures.append(over_images("within share of z_agg", lambda i: float(within_share(pair[i]))))
+    if row in ("this run", "supervised"):
+        error = over_images("error of the predictor", lambda i: predictor_error(test.z_hat[i], test.z[i, m]))
+        figures.append(error)
+    figures.append(over_images("error of copying z", lambda i: copy_error(test.z[i, : m + 1])))
+    if test.z.shape[2] <= 1024:  # the map has d (A + 1) rows
+        value = linear_action_map_error(
+            train.z[:, : m + 1], train.actions[:, :m], test.z[:, : m + 1], test.actions[:, :m]
+        )
+        figures.append(Figure(row, "error of the best linear action map", "", m, Estimate(value, value, value)))
+    return figures
+
+
+def supervised_run(path: Path) -> Path | None:
+    """A finished run of experiment supervised beside this one, of the same data, encoder, budget and seed."""
+    from jepa_lab.ledger.finished_run import control_runs
+
+    found = control_runs([path], "supervised")
+    return found[0] if found else None
+
+
+def protocol(run: LoadedRun, views: Sequence[int], limit: int) -> dict[str, Any]:
+    """What the figures stand on."""
+    counts = {split: min(limit, len(getattr(run.splits, split).images)) for split in ("train", "val", "test")}
+    return {
+        "run": run.path.name,
+        "experiment": run.config.name,
+        "dataset": run.config.dataset.name,
+        "seed": run.config.seed,
+        "step": run.step,
+        "state": run.state,
+        "images": counts,
+        "training draws": training_draws(run, limit),
+        "views": f"fixed by (seed, split, image); trained on {run.config.dataset.n_views - 1} observed views, "
+        f"z_agg of {', '.join(map(str, views))}",
+        "features": "encoder and aggregator frozen, in evaluation mode; standardised by the training features",
+        "readouts": "linear classifier: logistic regression, strength chosen on val; knn: 20 neighbours by cosine; "
+        "linear regression: ridge by leave-one-out; mlp: one hidden layer of 256, the same for every input",
+        "intervals": f"95 % percentiles of {RESAMPLES} bootstrap samples of the test images (50 for metrics); one seed",
+    }

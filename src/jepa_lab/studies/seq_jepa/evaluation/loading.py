@@ -1,0 +1,159 @@
+"""A finished, stopped or killed run opened again: its configuration, its images, its network in evaluation mode."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytorch_lightning as pl
+import torch
+from omegaconf import OmegaConf
+
+from jepa_lab.config.check import check
+from jepa_lab.data.images.image_source import Splits
+from jepa_lab.data.views.build import ViewGroup
+from jepa_lab.errors import UserError
+from jepa_lab.studies.seq_jepa.build import build_module, build_views
+from jepa_lab.studies.seq_jepa.config import Config, EncoderConfig
+from jepa_lab.studies.seq_jepa.evaluation.rollout import Rollout, measure_rollout, reach
+from jepa_lab.studies.seq_jepa.module import SeqJEPA
+from jepa_lab.studies.seq_jepa.network import SeqJEPANetwork
+from jepa_lab.training.plan import build_data
+
+CHECKPOINTS = ("last", "best")
+
+
+@dataclass(frozen=True)
+class LoadedRun:
+    """config as the run resolved it; module with the weights of the checkpoint, frozen, in evaluation mode."""
+
+    path: Path
+    config: Config
+    splits: Splits
+    module: SeqJEPA
+    step: int
+    state: str  # of the run, as completed
+
+    @property
+    def network(self) -> SeqJEPANetwork:
+        """The online network."""
+        return self.module.network
+
+
+def load_run(path: Path, checkpoint: str = "last") -> LoadedRun:
+    """The run in a folder. UserError if there is none, it has no such checkpoint, or it is of another model."""
+    config = run_config(path)
+    file = path / "checkpoints" / f"{checkpoint}.ckpt"
+    if not file.is_file():
+        there = ", ".join(sorted(p.name for p in file.parent.glob("*.ckpt"))) or "none"
+        raise UserError(f"{path}: no checkpoints/{checkpoint}.ckpt (there is: {there})")
+    splits = build_data(config)
+    module = build_frozen(config, splits)
+    try:
+        state = torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises many kinds, with advice to load without a check
+        raise UserError(f"{file}: not a checkpoint that can be read") from error
+    try:
+        module.load_state_dict(state["state_dict"])
+    except Exception as error:  # torch raises many kinds for a broken or foreign file
+        reason = str(error).split("\n", 1)[0][:120]
+        raise UserError(f"{file}: not a checkpoint of this configuration ({reason})") from error
+    return LoadedRun(path, config, splits, module, int(state["global_step"]), run_state(path))
+
+
+def run_state(path: Path) -> str:
+    """completed, stopped, running, failed, killed or unknown."""
+    from jepa_lab.ledger.run_dir import state_of
+
+    try:
+        return state_of(json.loads((path / "status.json").read_text(encoding="utf-8")))
+    except (OSError, ValueError):
+        return "unknown"
+
+
+def run_config(path: Path) -> Config:
+    """The configuration in a run's folder, checked. UserError if there is none or it cannot be one of a seq-JEPA."""
+    file = path / "config.yaml"
+    if not file.is_file():
+        what = "a folder without config.yaml" if path.is_dir() else "no such folder"
+        raise UserError(f"{path}: {what}; give the folder of a run, as in runs/teacherless_b/<run_id>")
+    try:
+        stored = OmegaConf.load(file)
+        name = OmegaConf.select(stored, "model.name")
+    except Exception as error:
+        raise UserError(f"{file}: not a readable configuration") from error
+    if name != "seq_jepa":
+        other = f"model {name}" if name else f"study {OmegaConf.select(stored, 'study')}"
+        raise UserError(f"{path}: a run of {other}; only runs of seq_jepa can be evaluated")
+    if not OmegaConf.is_dict(stored):
+        raise UserError(f"{file}: not a configuration")
+    try:
+        return check(stored)  # type: ignore[arg-type]
+    except UserError as error:
+        raise UserError(f"{file}: {error}") from error
+
+
+def build_network(config: Config, splits: Splits) -> SeqJEPANetwork:
+    """The network as the run's seed initialised it, in evaluation mode, without gradients."""
+    return build_frozen(config, splits).network
+
+
+def build_frozen(config: Config, splits: Splits) -> SeqJEPA:
+    """The same with its target and its objective."""
+    pl.seed_everything(config.seed, verbose=False)
+    module = build_module(config, build_views(config, splits.train), splits.train, steps=1)
+    return module.eval().requires_grad_(False)
+
+
+def raw_pixels(config: Config, splits: Splits) -> SeqJEPANetwork:
+    """The network whose encoder passes pixels on and whose aggregate is the mean over the views."""
+    blank = dict.fromkeys(("ffn_ratio", "dropout", "norm_first", "eta", "sparsity"))
+    mean = replace(config.model, aggregator="mean", positions="none", **blank)  # type: ignore[arg-type]
+    if mean.predictor != "mlp":
+        mean = replace(mean, predictor="mlp", hidden=16, predictor_depth=None, predictor_heads=None)
+    return build_network(replace(config, encoder=EncoderConfig("pixels"), model=mean), splits)
+
+
+def views_of(config: Config, splits: Splits, n_views: int) -> ViewGroup:
+    """The run's views, with another number of them."""
+    return build_views(replace(config, dataset=replace(config.dataset, n_views=n_views, seq_len=None)), splits.train)
+
+
+def rollout_views(
+    config: Config, splits: Splits, network: SeqJEPANetwork, wanted: int
+) -> tuple[ViewGroup | None, str | None]:
+    """(the run's views with up to `wanted` beyond the observed ones, None if there can be none; why there are fewer)"""
+    observed = config.dataset.n_views - 1
+    most, why = reach(network, observed, wanted)
+    for steps in range(most, 0, -1):
+        try:
+            return views_of(config, splits, observed + steps), why
+        except UserError as error:  # no more renderings of an object
+            why = why or str(error)
+    return None, why
+
+
+def rollout_of(run: LoadedRun, wanted: int, limit: int) -> tuple[Rollout | None, str | None]:
+    """(the rollout of a run on its first `limit` test images, `wanted` steps ahead or as many as there can be; why it
+    is shorter)"""
+    config = run.config
+    group, why = rollout_views(config, run.splits, run.network, wanted)
+    if group is None:
+        return None, why
+    found = measure_rollout(
+        run.module,
+        group,
+        run.splits.test,
+        observed=config.dataset.n_views - 1,
+        split="frozen-test-0",
+        seed=config.seed,
+        first_view=config.dataset.eval_first_view,
+        limit=limit,
+        resamples=1000,
+    )
+    return found, why
+
+
+Encode = Callable[[torch.Tensor], torch.Tensor]

@@ -1,0 +1,169 @@
+"""SeqJEPAMonitor: the collapse monitor on every tap of seq-JEPA, and the label-free tests of its prediction."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from itertools import combinations
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+
+from jepa_lab.callbacks.collapse import MAX_ROWS, CollapseMonitor, First, Tap
+from jepa_lab.callbacks.logging import publish
+from jepa_lab.losses import skill
+from jepa_lab.metrics import (
+    Distributions,
+    coordinate_participation,
+    explained_variance,
+    factor_bases,
+    subspace_overlap,
+    view_metrics,
+)
+from jepa_lab.studies.seq_jepa.objective import Objective
+
+TAPS = ("z", "z_agg", "z_hat", "z_target", "input")
+LOSSES = ("loss", "loss_shuffled", "loss_copy")
+
+
+class SeqJEPAMonitor(CollapseMonitor):
+    """Reads the published features of an evaluation pass (clean, fixed views, evaluation mode) and logs
+
+    - `<prefix>/<tap>/<metric>` for the taps z (all observed views), z_agg, z_hat and z_target, the sample size n and
+      the width d among them; metrics over views of one image for z;
+    - `<prefix>/loss/prediction`, `/skill`, `/action_gain`, `/copy_gain`: the label-free tests of the prediction;
+    - `<prefix>/z_agg/within_share` from two aggregates of one image, each of its own views;
+    - for a DINO form `<prefix>/dino/<statistic>` of the teacher's distributions.
+
+    With `subspace` also how far the change of z from one view to the next lies in as many directions as the action has
+    numbers: `<prefix>/z/subspace_explained_variance` and `subspace_coordinate_participation`; with two factors or more
+    also the largest overlap of two factors' directions, `subspace_overlap`.
+    With prefix "reference" (before training) the raw input and the number of classes are added. Its own cost is counted
+    in seconds under `monitor/seconds`. The verdict is the run's, from its ledger.
+    """
+
+    def __init__(self, subspace: bool = False) -> None:
+        super().__init__(verbose=False)
+        self.subspace = subspace
+        self._pass: EvaluationPass | None = None
+
+    def on_validation_epoch_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        self._pass = EvaluationPass(pl_module.objective, self.subspace)
+
+    def on_validation_batch_end(self, trainer: pl.Trainer, pl_module: Any, outputs: Any, *args: Any) -> None:
+        assert self._pass is not None
+        start = time.perf_counter()
+        seen = pl_module.evaluated
+        rows = {name: getattr(seen.reps, name) for name in ("z", "z_agg", "z_hat", "z_target")}
+        rows |= {name: getattr(seen, name) for name in LOSSES}
+        if self.subspace:
+            rows["actions"] = pl_module.batch.actions
+        if pl_module.eval_prefix == "reference":
+            rows["input"] = pl_module.batch.target.flatten(1)
+        group = pl_module.group
+        upright = group.n_views == 2 and (pl_module.eval_first_view or group.first_view) == "reference"
+        if seen.z_agg_again is not None and not upright:  # else both are of the same image, and agree by themselves
+            rows["z_agg_pair"] = torch.stack([seen.reps.z_agg, seen.z_agg_again], dim=1)
+        self._pass.update(rows)
+        self.seconds += time.perf_counter() - start
+
+    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        assert self._pass is not None
+        start = time.perf_counter()
+        values = self._pass.values(pl_module.eval_prefix, pl_module.n_classes, pl_module.group.action_slices)
+        self._pass = None
+        publish(trainer, values)
+        self.seconds += time.perf_counter() - start
+        publish(trainer, {"monitor/seconds": self.seconds})
+
+    def on_fit_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        pass
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"seconds": self.seconds}
+
+
+class EvaluationPass:
+    """What one pass over the evaluation set has shown so far. Of every row it holds three losses; features only of the
+    first, as far as a metric needs rows."""
+
+    def __init__(self, objective: Objective | None = None, subspace: bool = False) -> None:
+        self.objective = Objective(None) if objective is None else objective
+        self._taps: dict[str, Tap] = {}
+        self._losses: dict[str, list[Tensor]] = {name: [] for name in LOSSES}
+        self._pairs = First(MAX_ROWS)
+        self._steps = {name: First(MAX_ROWS) for name in ("z", "actions")} if subspace else {}
+        self._answers: Tensor | None = None  # their sum
+        self._distributions = Distributions() if self.objective.gives_distributions else None
+
+    def update(self, rows: Mapping[str, Tensor]) -> None:
+        """Adds a batch: taps (n, d), z (n, M, d), per-sequence losses (n,), perhaps z_agg_pair (n, 2, d) and
+        actions."""
+        for tap in TAPS:
+            if tap in rows:
+                self._taps.setdefault(tap, Tap()).update(rows[tap])
+        for name, values in self._losses.items():
+            values.append(rows[name].detach())
+        if "z_agg_pair" in rows:
+            self._pairs.update(rows["z_agg_pair"])
+        for name, first in self._steps.items():
+            first.update(rows[name])
+        answers = self.objective.answers(rows["z_target"])
+        self._answers = answers.sum(dim=0) + (0 if self._answers is None else self._answers)
+        if self._distributions is not None:
+            self._distributions.update(answers)
+
+    def values(self, prefix: str, n_classes: int, factors: Mapping[str, slice] | None = None) -> dict[str, float]:
+        """{<prefix>/...: value} of all that was seen. A tap that is not finite gets a NaN rank and spread."""
+        out: dict[str, float] = {}
+        for tap, seen in self._taps.items():
+            out |= {f"{prefix}/{tap}/{name}": value for name, value in seen.values().items()}
+        pairs = self._pairs.all()
+        if pairs is not None and len(pairs) >= 2 and bool(torch.isfinite(pairs).all()):
+            out |= {f"{prefix}/z_agg/{name}": value for name, value in view_metrics(pairs).items()}
+        assert self._answers is not None
+        losses = {name: torch.cat(values) for name, values in self._losses.items()}
+        loss, shuffled, copied = (losses[name].mean() for name in LOSSES)
+        constant = self.objective.best_constant(self._answers / len(losses["loss"]))
+        out[f"{prefix}/loss/prediction"] = float(loss)
+        out[f"{prefix}/skill"] = float(skill(loss, constant))
+        out[f"{prefix}/action_gain"] = float(shuffled - loss)
+        out[f"{prefix}/copy_gain"] = float(copied - loss)
+        if self._distributions is not None:
+            out |= {f"{prefix}/dino/{name}": float(value) for name, value in self._distributions.values().items()}
+        z, actions = (first.all() for first in self._steps.values()) if self._steps else (None, None)
+        if z is not None and actions is not None:
+            out |= measure_subspace(z, actions, factors or {}, prefix)
+        if prefix == "reference":
+            out["reference/n_classes"] = float(n_classes)
+        return out
+
+
+def measure(
+    rows: Mapping[str, Tensor], prefix: str, n_classes: int, objective: Objective | None = None
+) -> dict[str, float]:
+    """The metrics of a pass of one batch; the prediction loss is 1 - cos without an objective."""
+    seen = EvaluationPass(objective)
+    seen.update(rows)
+    return seen.values(prefix, n_classes)
+
+
+def measure_subspace(z: Tensor, actions: Tensor, factors: Mapping[str, slice], prefix: str) -> dict[str, float]:
+    """The change from view to view, (n, M, d) -> (n (M - 1), d) differences, in as many top directions as the actions
+    (n, M, A) have numbers, and the largest overlap of two factors' directions; {} for M = 1 or features that are not
+    finite."""
+    k = actions.shape[-1]
+    delta = z.diff(dim=1).flatten(0, 1)[:MAX_ROWS].double()
+    if len(delta) < 2 or not bool(torch.isfinite(delta).all()):
+        return {}
+    bases = factor_bases(delta, actions[:, : z.shape[1] - 1].flatten(0, 1)[: len(delta)], factors)
+    overlaps = [float(subspace_overlap(a, b)) for a, b in combinations(bases.values(), 2)]
+    overlap = {f"{prefix}/z/subspace_overlap": max(overlaps)} if overlaps else {}
+    basis = torch.linalg.svd(delta - delta.mean(0), full_matrices=False).Vh[:k].T
+    return {
+        **overlap,
+        f"{prefix}/z/subspace_explained_variance": float(explained_variance(delta, k)),
+        f"{prefix}/z/subspace_coordinate_participation": float(coordinate_participation(basis)),
+    }

@@ -1,0 +1,247 @@
+"""The checks of the preflight: each returns a line, with the key that causes it, for everything that is wrong.
+
+None changes the module it is given: what has to be run is run on a copy, which is never compiled.
+"""
+
+from __future__ import annotations
+
+import copy
+import io
+import math
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from jepa_lab.auxiliary import SiteOptions
+from jepa_lab.callbacks.logging import gradient_statistics
+from jepa_lab.data.images.image_source import ImageSource, Splits
+from jepa_lab.data.loader import ImageBatch
+from jepa_lab.data.views.build import ViewGroup
+from jepa_lab.data.views.sequences import SequenceBatch
+from jepa_lab.networks.target import ema_update
+from jepa_lab.studies.seq_jepa.config import Config
+from jepa_lab.studies.seq_jepa.module import SeqJEPA
+from jepa_lab.training.frame import Budget, target_tau
+from jepa_lab.training.preflight import SAMPLES, NotApplicable, Preflight, run_check, streams_restored, warmup
+
+PAIR = 2  # samples where bits are compared: batch-norm needs two, and more would show nothing more
+LARGE = 96  # pixels: of larger images half as many go through the backward passes, for the sake of seconds
+
+
+def augmentation(config: Config, group: ViewGroup, images: ImageBatch) -> list[str]:
+    """The views of a sequence differ, wherever their parameters do, and so do two draws for the same images."""
+    one, other = (render(config, group, images, epoch) for epoch in (0, 1))
+    if not bool(torch.isfinite(one.views).all()):
+        return [f"views are not finite: {_of_views(config)}"]
+    differs = (one.views[:, 1:] != one.views[:, :1]).flatten(2).any(dim=2)  # (B, V - 1)
+    meant = (one.params[:, 1:] != one.params[:, :1]).any(dim=2)
+    if not bool(meant.any()):
+        return [f"the views of a sequence are all drawn alike: {_of_views(config)}"]
+    still = int((meant & ~differs).sum())
+    if still > int(meant.sum()) / 2:
+        return [f"{still} of {int(meant.sum())} transformed views are equal to the first: {_of_views(config)}"]
+    if torch.equal(one.views, other.views):
+        return [f"two epochs draw the same views: {_of_views(config)}"]
+    return []
+
+
+def contexts(config: Config, group: ViewGroup, images: ImageBatch) -> list[str]:
+    """The observed views are neither copies of each other in every sequence nor the same for all images, and
+    these differ."""
+    observed = render(config, group, images, 0).observed
+    found = []
+    if observed.shape[1] > 1 and torch.equal(observed, observed[:, :1].expand_as(observed)):
+        words = f"{_of_views(config)}, dataset.n_views={config.dataset.n_views}"
+        found.append(f"the observed views of every sequence are copies of one another: {words}")
+    pixels = images[2]
+    if any(torch.equal(part, part[:1].expand_as(part)) for part in (pixels, observed)):
+        d = config.dataset
+        place = f"dataset.path={d.path}" if d.path else f"dataset.root={d.root}" if d.root else f"dataset={d.name}"
+        found.append(f"{len(observed)} training images, or their observed views, are all the same: {place}")
+    return found
+
+
+def target(config: Config, module: SeqJEPA) -> list[str]:
+    """Every average starts equal to what it follows, and has no gradient."""
+    if not module.ema_pairs:
+        raise NotApplicable(f"target={config.target.name} has no average")
+    for average, online in module.ema_pairs:
+        followed = online.state_dict()
+        for name, value in average.state_dict().items():
+            if not torch.equal(value, followed[name]):
+                return [f"target={config.target.name}: {name} of the average differs from the online one at the start"]
+        if any(p.requires_grad for p in average.parameters()):
+            return [f"target={config.target.name}: the average would be trained by the optimiser too"]
+    return []
+
+
+@torch.no_grad()
+def evaluation(config: Config, module: SeqJEPA, images: ImageBatch) -> list[str]:
+    """An evaluation pass leaves every parameter and buffer as it was."""
+    module = copy.deepcopy(module).eval()
+    before = {name: value.clone() for name, value in _tensors(module)}
+    module.validation_step(module.on_after_batch_transfer(first(images), 0), 0)
+    moved = [name for name, value in _tensors(module) if not torch.equal(value, before[name])]
+    if not moved:
+        return []
+    more = f" and {len(moved) - 1} more" if len(moved) > 1 else ""
+    return [f"evaluation changes {moved[0]}{more}: {_owner(config, moved[0])}"]
+
+
+def loss_terms(config: Config, module: SeqJEPA, images: ImageBatch) -> list[str]:
+    """Every term that has a weight has a finite gradient that is not zero on the encoder."""
+    loss = config.loss
+    own = {"prediction": loss.prediction, "rate": loss.lambda_rate, "supervised": loss.supervised}
+    arms = {name: arm for name, arm in config.aux.items() if isinstance(arm, SiteOptions)}
+    weights = own | {name: arm.weight for name, arm in arms.items()}
+    if not any(weights.values()):
+        if config.optim.lr == 0:
+            raise NotApplicable("optim.lr=0")
+        more = "".join(f", aux.{name}.weight=0" for name in arms)
+        return [f"no loss term has a weight: loss.prediction=0, loss.lambda_rate=0, loss.supervised=0{more}"]
+    module = copy.deepcopy(module).train()
+    if not list(module.network.encoder.parameters()):
+        raise NotApplicable(f"encoder={config.encoder.name} has no parameters")
+    parameters = [p for p in module.network.encoder.parameters() if p.requires_grad]
+    if not parameters:
+        return [f"no parameter of the encoder is trained: encoder={config.encoder.name}"]
+    large = images[2].shape[-1] > LARGE
+    module.objective.end_ramps()
+    module.training_step(module.on_after_batch_transfer(first(images, 4) if large else images, 0), 0)
+    norms = gradient_statistics(module.weighted, parameters)
+    keys = {
+        "prediction": f"loss.prediction={loss.prediction:g} with loss.form={loss.form} and target={config.target.name}",
+        "rate": f"loss.lambda_rate={loss.lambda_rate:g} with loss.rate_target={loss.rate_target}",
+        "supervised": f"loss.supervised={loss.supervised:g}",
+        **{name: f"aux.{name}.weight={arm.weight:g} with aux.{name}.site={arm.where}" for name, arm in arms.items()},
+    }
+    found = []
+    for name in [name for name in {**weights, **module.weighted} if weights.get(name, 1.0) > 0]:
+        norm = norms.get(f"train/gradient/{name}")
+        if norm is not None and math.isfinite(norm) and norm > 0:
+            continue
+        wrong = (
+            "is not computed" if norm is None else "has no gradient" if norm == 0 else "has a gradient of NaN or inf"
+        )
+        found.append(f"loss term {name} {wrong}: {keys.get(name, f'loss.{name}')}")
+    return found
+
+
+def save_and_load(config: Config, module: SeqJEPA, images: ImageBatch, steps: int) -> list[str]:
+    """A step after saving and loading, in memory, gives the bits of the step without."""
+    few = first(images)
+    tau = target_tau(config, steps)
+    kept, loaded = copy.deepcopy(module).train(), copy.deepcopy(module).train()
+    optimisers = [m.configure_optimizers() for m in (kept, loaded)]
+    _step(config, kept, optimisers[0], few, tau)  # so that there is something in the optimiser
+    file = io.BytesIO()
+    torch.save([kept.state_dict(), *(part.state_dict() for part in _parts(optimisers[0]))], file)
+    file.seek(0)
+    of_module, *of_parts = torch.load(file, weights_only=True)
+    loaded.load_state_dict(of_module)
+    for part, state in zip(_parts(optimisers[1]), of_parts, strict=True):
+        part.load_state_dict(state)
+    stream = torch.get_rng_state()
+    for m, optimiser in ((kept, optimisers[0]), (loaded, optimisers[1])):
+        torch.set_rng_state(stream)
+        _step(config, m, optimiser, few, tau)
+    other = loaded.state_dict()
+    # by their bytes: NaN is equal to itself here
+    wrong = [name for name, value in kept.state_dict().items() if _bytes(value) != _bytes(other[name])]
+    if not wrong:
+        return []
+    more = f" and {len(wrong) - 1} more" if len(wrong) > 1 else ""
+    return [f"a step after saving and loading differs in {wrong[0]}{more}: {_owner(config, wrong[0])}"]
+
+
+def render(config: Config, group: ViewGroup, images: ImageBatch, epoch: int) -> SequenceBatch:
+    """The training views of an epoch."""
+    split, index, pixels, labels, *maps = images
+    return group(
+        pixels, labels, index, seed=config.seed, split=split, epoch=epoch,
+        maps=maps[0] if maps else group.maps(pixels),
+    )  # fmt: skip
+
+
+def first(images: ImageBatch, n: int = PAIR) -> ImageBatch:
+    """The first n images of a batch."""
+    split, *parts = images
+    cut: Any = (split, *(part if part is None else part[:n] for part in parts))
+    return cut
+
+
+def _step(config: Config, module: SeqJEPA, optimiser: dict[str, Any], images: ImageBatch, tau: float) -> None:
+    """What Lightning and the callbacks do at an optimiser step, the clipping aside."""
+    loss = module.training_step(module.on_after_batch_transfer(images, 0), 0)
+    optimiser["optimizer"].zero_grad()
+    loss.backward()
+    module.on_after_backward()
+    module.on_before_optimizer_step(optimiser["optimizer"])
+    optimiser["optimizer"].step()
+    optimiser["lr_scheduler"]["scheduler"].step()
+    for average, online in module.ema_pairs:
+        ema_update(average, online, tau, config.target.bn_buffers)
+
+
+def _parts(optimiser: dict[str, Any]) -> list[Any]:
+    return [optimiser["optimizer"], optimiser["lr_scheduler"]["scheduler"]]
+
+
+def _tensors(module: SeqJEPA) -> list[tuple[str, Tensor]]:
+    return [*module.named_parameters(), *module.named_buffers()]
+
+
+def _bytes(value: Tensor) -> bytes:
+    return value.detach().contiguous().numpy().tobytes()
+
+
+def _of_views(config: Config) -> str:
+    d = config.dataset
+    options = "".join(f" dataset.{key}={value}" for key, value in d.view_options().items())
+    return f"dataset.views={d.views} dataset.first_view={d.first_view}{options}"
+
+
+def _owner(config: Config, name: str) -> str:
+    """The key that chooses the part of the module in which a tensor lies."""
+    keys = {
+        "network.encoder": f"encoder={config.encoder.name}",
+        "network.aggregator": f"model.aggregator={config.model.aggregator}",
+        "network.predictor": f"model.predictor={config.model.predictor}",
+        "network.action_projection": f"model.action_bn={config.model.action_bn}",
+        "target_encoder": f"target={config.target.name} with target.bn_buffers={config.target.bn_buffers}",
+        **{f"objective.aux.{name}": f"aux={name}" for name in config.aux},
+        "objective": f"loss.form={config.loss.form}",
+    }
+    return next((text for prefix, text in keys.items() if name.startswith(prefix)), f"model={config.model.name}")
+
+
+def run_preflight(config: Config, splits: Splits, module: SeqJEPA, budget: Budget) -> Preflight:
+    """Runs every check on copies of the module, on a CPU in float32; random streams and the module stay as they are.
+
+    A check that raises has failed, and its line is the exception's: the run will show where.
+    """
+    start = time.perf_counter()
+    train, val = sample("train", splits.train), sample("val", splits.val)
+    ready: list[tuple[str, Callable[[], list[str]]]] = [
+        ("warmup", lambda: warmup(config)),
+        ("augmentation", lambda: augmentation(config, module.group, train)),
+        ("contexts", lambda: contexts(config, module.group, train)),
+        ("target", lambda: target(config, module)),
+        ("evaluation", lambda: evaluation(config, module, val)),
+        ("loss_terms", lambda: loss_terms(config, module, train)),
+        ("save_and_load", lambda: save_and_load(config, module, train, budget.steps)),
+    ]
+    with streams_restored():
+        done = tuple(run_check(name, check) for name, check in ready)
+    return Preflight(done, time.perf_counter() - start)
+
+
+def sample(split: str, source: ImageSource, n: int = SAMPLES) -> ImageBatch:
+    """A batch of n images (fewer where there are fewer), spread evenly over the source."""
+    index = torch.linspace(0, len(source.images) - 1, min(n, len(source.images))).long()
+    labels = None if source.labels is None else source.labels[index]
+    batch = (split, index, source.images[index], labels)
+    return batch if source.maps is None else (*batch, source.maps[index])

@@ -1,0 +1,43 @@
+"""Rollouts: how far ahead the prediction carries when it is fed back, once, after training."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytorch_lightning as pl
+
+from jepa_lab.callbacks.logging import publish
+from jepa_lab.data.images.image_source import ImageSource
+from jepa_lab.data.views.view_group import ViewGroup
+from jepa_lab.studies.seq_jepa.evaluation.rollout import Rollout, measure_rollout
+
+
+class Rollouts(pl.Callback):
+    """Logs `val/rollout/<k>`, k from 1 on, of the first `limit` images of `source`, the validation split: the
+    prediction loss k views ahead over the best constant's, see evaluation/rollout.py. `group` has one view for each of
+    the `observed` ones and each step. `result` holds what was measured.
+
+    It draws no random number, so that nothing else depends on whether it is there.
+    """
+
+    def __init__(self, source: ImageSource, group: ViewGroup, observed: int, limit: int = 256) -> None:
+        self.source = source
+        self.group = group
+        self.observed = observed
+        self.limit = limit
+        self.result: Rollout | None = None
+
+    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        if pl_module.eval_prefix != "test":  # the pass that follows training
+            return
+        self.result = measure_rollout(
+            pl_module,
+            self.group,
+            self.source,
+            observed=self.observed,
+            split="val",
+            seed=pl_module.seed,
+            first_view=pl_module.eval_first_view,
+            limit=self.limit,
+        )
+        publish(trainer, {f"val/rollout/{step.k}": step.rollout for step in self.result.steps})

@@ -1,0 +1,43 @@
+"""tier=ladder: the runs of several tiers in turn, each an ordinary one, up to the first whose gates fail."""
+
+from __future__ import annotations
+
+import copy
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from omegaconf import DictConfig, open_dict
+
+from jepa_lab.config.check import check_any
+
+RUNGS = ("smoke", "quick", "baseline")
+
+
+def checked_rungs(cfg: DictConfig) -> list[Any]:
+    """The checked configurations of a job: one, or for tier=ladder one for each rung. UserError if any is wrong."""
+    if "tier" not in cfg or not isinstance(cfg.tier, DictConfig) or cfg.tier.get("name") != "ladder":
+        return [check_any(cfg)]
+    rungs = []
+    for name in RUNGS:
+        rung = copy.deepcopy(cfg)
+        with open_dict(rung):
+            rung.tier.name = name
+        rungs.append(check_any(rung))
+    return rungs
+
+
+def climb(rungs: Sequence[Any], train: Callable[[Any], Any]) -> Any:
+    """Trains the configurations (of one study) in turn; ends with the first that does not complete or whose gates fail:
+    its result."""
+    for config in rungs:
+        if len(rungs) > 1:
+            print(f"\nladder: tier={config.tier.name}", file=sys.stderr, flush=True)
+        result = train(config)
+        if result.state in ("failed", "stopped"):
+            break
+        if not result.gates_passed:
+            if config is not rungs[-1]:
+                print(f"ladder: stopped at tier={config.tier.name}, whose gates failed", flush=True)
+            break
+    return result

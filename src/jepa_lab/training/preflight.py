@@ -1,0 +1,105 @@
+"""Preflight: on a few images, before training, whether what is configured can be trained at all."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from jepa_lab.errors import UserError
+from jepa_lab.studies.arc.config import ArcConfig
+from jepa_lab.studies.seq_jepa.config import Config
+
+SAMPLES = 8
+
+
+@dataclass(frozen=True)
+class Check:
+    """One check: `failures` has a line for each thing that is wrong, with the key that causes it; `skipped` says why
+    there was nothing to check."""
+
+    name: str
+    failures: tuple[str, ...] = ()
+    skipped: str | None = None
+
+
+@dataclass(frozen=True)
+class Preflight:
+    """What the checks found, and the seconds they took."""
+
+    checks: tuple[Check, ...]
+    seconds: float
+
+    @property
+    def failures(self) -> list[str]:
+        """Every line of every failed check."""
+        return [line for check in self.checks for line in check.failures]
+
+    def to_dict(self, mode: str) -> dict[str, Any]:
+        """For summary.json: {mode, seconds, failed, checks: {name: "passed", "not applicable: ..." or the lines}}."""
+        return {
+            "mode": mode,
+            "seconds": self.seconds,
+            "failed": [check.name for check in self.checks if check.failures],
+            "checks": {check.name: _told(check) for check in self.checks},
+        }
+
+    def require(self) -> None:
+        """UserError with the lines of all failed checks."""
+        if self.failures:
+            raise UserError(f"preflight: {'; '.join(self.failures)}")
+
+
+@contextmanager
+def streams_restored() -> Iterator[None]:
+    """Context: the random streams of torch (CPU), numpy and Python are afterwards where they were."""
+    of_numpy, of_python = np.random.get_state(), random.getstate()
+    try:
+        with torch.random.fork_rng(devices=[]):
+            yield
+    finally:
+        np.random.set_state(of_numpy)
+        random.setstate(of_python)
+
+
+def run_check(name: str, check: Callable[[], list[str]]) -> Check:
+    """What a check found; one that raises has failed."""
+    try:
+        return Check(name, tuple(check()))
+    except NotApplicable as reason:
+        return Check(name, skipped=str(reason))
+    except Exception as error:
+        text = str(error).split("\n", 1)[0]
+        return Check(name, (f"the check {name} could not be made: {type(error).__name__}: {text}",))
+
+
+def _told(check: Check) -> str | list[str]:
+    if check.skipped is not None:
+        return f"not applicable: {check.skipped}"
+    return list(check.failures) or "passed"
+
+
+WARMUP = 0.2  # of the run at most; a schedule with more of it hardly gets to its own learning rate
+
+
+class NotApplicable(Exception):
+    """There is nothing to check, and why."""
+
+
+def warmup(config: Config | ArcConfig) -> list[str]:
+    """The learning rate is at its height for most of the run."""
+    o = config.optim
+    if o.lr == 0:
+        raise NotApplicable("optim.lr=0")
+    if o.warmup <= WARMUP:
+        return []
+    key = f"optim.warmup={o.warmup:g}"
+    if o.warmup_epochs is not None:
+        key = f"optim.warmup_epochs={o.warmup_epochs:g} of dataset.epochs={config.dataset.epochs}"
+    share = "half" if o.warmup == 0.5 else "all" if o.warmup >= 1 else f"{100 * o.warmup:.0f} %"
+    return [f"{key}: {share} of the run is warm-up; at most {100 * WARMUP:.0f} % would be usual"]

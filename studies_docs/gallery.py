@@ -1,0 +1,129 @@
+"""What single metrics get wrong: python studies_docs/gallery.py [--out docs/diagnosis.md] [--seeds 3]
+
+Asks every rule on the gallery of features with known answers (`gallery_features`) one question: has it
+failed? Right is yes for the collapses and no for healthy and low_rank. Features that are not finite or too few are left
+out: no metric is asked about them. Writes the tables between `<!-- gallery -->` and `<!-- end -->` of the document.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from gallery_features import FEATURES, FeatureCase
+from gallery_histories import RUNS
+from jepa_lab.diagnosis import Verdict, diagnose_features, judge
+from jepa_lab.diagnosis.published import published_rules
+from jepa_lab.diagnosis.verdict import NO_FAILURE
+
+Rule = Callable[[dict[str, float]], bool]
+ASKED = [case for case in FEATURES if case.status not in ("diverged", "inconclusive")]
+# what is commonly taken for a collapse, of the metric alone
+RULES: dict[str, tuple[str, Rule]] = {
+    "rankme": ("below 5", lambda e: e["rankme"] < 5),
+    "effective_rank": ("below 5", lambda e: e["effective_rank"] < 5),
+    "effective_rank, strict": ("below 2", lambda e: e["effective_rank"] < 2),
+    "participation_ratio": ("below 5", lambda e: e["participation_ratio"] < 5),
+    "stable_rank": ("below 2", lambda e: e["stable_rank"] < 2),
+    "spectral_cliff": ("at most 5 directions", lambda e: e["spectral_cliff_r"] <= 5),
+    "feature_std": ("below 0.1", lambda e: e["feature_std"] < 0.1),
+    "feature_std_l2": ("below 0.1", lambda e: e["feature_std_l2"] < 0.1),
+    "mean_pairwise_cosine": ("above 0.9", lambda e: e["mean_pairwise_cosine"] > 0.9),
+    "eigenvalue_ratio": ("below 1e-4", lambda e: e["eigenvalue_ratio"] < 1e-4),
+    "uniformity": ("above -0.5", lambda e: e["uniformity"] > -0.5),
+    "codebook usage": ("below 5 %", lambda e: e.get("codebook/usage", 1.0) < 0.05),
+    "the published rules": ("any says collapsed", lambda e: _published(e)),
+}
+
+
+def _published(evidence: dict[str, float]) -> bool:
+    values = {name.removeprefix("codebook/"): value for name, value in evidence.items()}
+    return published_rules(values).status == "collapsed"
+
+
+def verdict_of(case: FeatureCase, seed: int) -> Verdict:
+    made = case.build(seed)
+    return diagnose_features(made.z, labels=made.labels, codes=made.codes, reference=made.reference)
+
+
+def says_failed(seed: int) -> dict[str, list[bool]]:
+    """{rule: its answer for every case}, ours last; a value that is not a number is no alarm."""
+    answers: dict[str, list[bool]] = {name: [] for name in [*RULES, "the verdict"]}
+    for case in ASKED:
+        verdict = verdict_of(case, seed)
+        evidence = {k: v for k, v in verdict.evidence.items() if not math.isnan(v)}
+        for name, (_, rule) in RULES.items():
+            answers[name].append(rule(evidence))
+        answers["the verdict"].append(verdict.status not in NO_FAILURE)
+    return answers
+
+
+def tables(seeds: int) -> str:
+    failed = [case.status not in NO_FAILURE for case in ASKED]
+    by_seed = [says_failed(seed) for seed in range(seeds)]
+    lines = [
+        f"{len(ASKED)} cases, {sum(failed)} of them failures; {seeds} seeds, wrong if any seed is.",
+        "",
+        "| rule | says failed | wrong | false alarms | missed |",
+        "|---|---|---|---|---|",
+    ]
+    wrong: dict[str, list[bool]] = {}
+    for name in by_seed[0]:
+        wrong[name] = [any(a[name][i] != truth for a in by_seed) for i, truth in enumerate(failed)]
+        alarms = sum(w and not truth for w, truth in zip(wrong[name], failed, strict=True))
+        limit = RULES[name][0] if name in RULES else "all of it together"
+        total = sum(wrong[name])
+        lines.append(f"| {name} | {limit} | **{total}** | {alarms} | {total - alarms} |")
+    lines += ["", *_matrix(wrong), "", _exact(seeds)]
+    return "\n".join(lines)
+
+
+def _matrix(wrong: dict[str, list[bool]]) -> list[str]:
+    """One row a case, a cross where the rule is wrong."""
+    names = list(wrong)
+    lines = [f"| case | right answer | {' | '.join(names)} |", f"|---|---|{'---|' * len(names)}"]
+    for i, case in enumerate(ASKED):
+        marks = " | ".join("✗" if wrong[name][i] else "" for name in names)
+        lines.append(f"| {case.name} | {case.status} | {marks} |")
+    return lines
+
+
+def _exact(seeds: int) -> str:
+    """How often the verdict names the very status, on features and on whole runs."""
+    right = sum(all(verdict_of(c, s).status == c.status for s in range(seeds)) for c in FEATURES)
+    runs = 0
+    for case in RUNS:
+        curves, config = case.build()
+        runs += judge(curves, config=config).status == case.status
+    return (
+        f"The verdict names the very status of {right} of {len(FEATURES)} sets of features and of {runs} of "
+        f"{len(RUNS)} runs (`gallery_runs`). The rules were written with this gallery at hand: it shows what they can "
+        "tell apart, not how often they are right on runs that nobody has seen."
+    )
+
+
+def replaced(document: str, content: str) -> str:
+    pattern = re.compile(r"(<!-- gallery -->\n).*?(\n<!-- end -->)", re.S)
+    if not pattern.search(document):
+        raise SystemExit("the document has no mark <!-- gallery -->")
+    return pattern.sub(lambda match: f"{match[1]}\n{content}\n{match[2]}", document, count=1)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, help="the document whose tables are replaced; without it they are printed")
+    parser.add_argument("--seeds", type=int, default=3)
+    args = parser.parse_args()
+    content = tables(args.seeds)
+    if args.out is None:
+        print(content)
+        return
+    args.out.write_text(replaced(args.out.read_text(encoding="utf-8"), content), encoding="utf-8")
+    print(f"written: {args.out}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,130 @@
+"""The tables of docs/recipes.md: python studies_docs/recipes.py {rate,optimiser,main,rows} [--seeds 3] [--jobs 2]
+[--out FILE]
+
+rate, optimiser: sweeps on the digits, judged on the validation images; rate chose what is in conf/recipe/tuned.yaml.
+main, rows: the chosen recipe, and beside it raw pixels, a random and a supervised network, on the test images, under
+the same probes. Every row is a set of ordinary runs in --runs-dir, so a second call computes only what is missing.
+Figures are means over seeds with the half-width of a 95 % t-interval.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import math
+import statistics
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+
+from scipy.stats import t as student_t
+
+B = "+experiment=teacherless_b"
+TABLES: dict[str, list[tuple[str, list[str]]]] = {
+    "rate": [
+        ("no rate", ["+experiment=seq_jepa_stopgrad"]),
+        *[
+            (f"{target}, {norm}, λ {weight}", [
+                B, f"loss.rate_target={target}", f"loss.rate_normalise={norm}", f"loss.lambda_rate={weight}",
+            ])
+            for target, norm in (("z", "none"), ("z", "rows"), ("both", "none"), ("z_agg", "rows"), ("z_agg", "none"))
+            for weight in ("0.0003", "0.001", "0.003", "0.01")
+        ],
+    ],
+    "optimiser": [
+        ("as in the recipe", [B]),
+        ("optim.lr 3e-4", [B, "optim.lr=3e-4"]),
+        ("optim.lr 3e-3", [B, "optim.lr=3e-3"]),
+        ("pre-norm blocks", [B, "model.norm_first=true"]),
+        ("no clipping", [B, "optim.clip=null"]),
+        ("constant learning rate", [B, "optim.schedule=constant"]),
+        ("no warm-up", [B, "optim.warmup=0"]),
+        ("weight decay 0.05", [B, "optim.weight_decay=0.05"]),
+        ("dropout 0", [B, "model.dropout=0"]),
+    ],
+    "main": [("B: stop-gradient and rate", [B])],
+    "rows": [
+        ("raw pixels", ["+experiment=raw_pixels"]),
+        ("random initialisation", ["+experiment=random_init"]),
+        ("shared target, no rate", [B, "target=shared", "loss.lambda_rate=0"]),
+        ("stop-gradient, no rate", ["+experiment=seq_jepa_stopgrad"]),
+        ("supervised", ["+experiment=supervised"]),
+    ],
+}  # fmt: skip
+COLUMNS = [
+    ("class from z_agg", "probe/class_from_z_agg", "{:.3f}"),
+    ("class from z", "probe/class_from_z", "{:.3f}"),
+    ("action R² from z", "probe/action_from_z", "{:.3f}"),
+    ("relative action R²", "probe/relative_action_from_z", "{:.3f}"),
+    ("skill", "skill", "{:.2f}"),
+    ("action gain", "action_gain", "{:.4f}"),
+    ("rank of z_agg", "z_agg/effective_rank", "{:.1f}"),
+    ("rank of z", "z/effective_rank", "{:.1f}"),
+]
+
+
+def one_run(overrides: list[str]) -> tuple[dict[str, float], str]:
+    """The last metrics and the verdict of one run, in a process of its own."""
+    from hydra import compose, initialize_config_dir
+
+    from jepa_lab.cli import app as cli  # noqa: F401 - registers the resolvers
+    from jepa_lab.config.check import check
+    from jepa_lab.config.groups import conf_dir
+    from jepa_lab.training.run import train
+
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        config = check(compose("config", overrides))
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        result = train(config)
+    return result.metrics, str(result.verdict["status"])
+
+
+def mean_and_interval(values: list[float], form: str) -> str:
+    """'mean ± half-width' of a 95 % interval; the mean alone for one value."""
+    mean = statistics.fmean(values)
+    if len(values) < 2:
+        return form.format(mean)
+    half = student_t.ppf(0.975, len(values) - 1) * statistics.stdev(values) / math.sqrt(len(values))
+    return f"{form.format(mean)} ± {form.format(half)}"
+
+
+def table(which: str, runs: dict[str, list[tuple[dict[str, float], str]]]) -> str:
+    """Markdown."""
+    split = "test" if which in ("main", "rows") else "val"
+    lines = ["| run | " + " | ".join(title for title, *_ in COLUMNS) + " | verdicts |"]
+    lines.append("|---" * (len(COLUMNS) + 2) + "|")
+    for name, results in runs.items():
+        cells = [
+            mean_and_interval([m.get(f"{split}/{key}", math.nan) for m, _ in results], form) for _, key, form in COLUMNS
+        ]
+        verdicts = sorted({v: sum(w == v for _, w in results) for _, v in results}.items())
+        lines.append(f"| {name} | " + " | ".join(cells) + " | " + ", ".join(f"{n} {v}" for v, n in verdicts) + " |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("table", choices=list(TABLES))
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--first-seed", type=int, default=0)
+    parser.add_argument("--jobs", type=int, default=2, help="runs at a time, one thread each")
+    parser.add_argument("--runs-dir", default="runs")
+    parser.add_argument("--out", type=Path, help="also write the table here")
+    parser.add_argument("overrides", nargs="*", help="applied to every run, as tier=baseline")
+    args = parser.parse_args()
+    common = ["hardware=cpu", "hardware.threads=1", f"runs_dir={args.runs_dir}", *args.overrides]
+    seeds = range(args.first_seed, args.first_seed + args.seeds)
+    with ProcessPoolExecutor(args.jobs, mp_context=get_context("spawn")) as pool:
+        jobs = {
+            name: [pool.submit(one_run, [*overrides, f"seed={seed}", *common]) for seed in seeds]
+            for name, overrides in TABLES[args.table]
+        }
+        text = table(args.table, {name: [job.result() for job in row] for name, row in jobs.items()})
+    print(text)
+    if args.out:
+        args.out.write_text(text + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
