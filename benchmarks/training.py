@@ -21,10 +21,10 @@ from hydra import compose, initialize_config_dir
 
 from jepa_lab.callbacks.logging import gradient_statistics
 from jepa_lab.cli import app as cli  # noqa: F401 - registers the resolvers
-from jepa_lab.config.check import check
 from jepa_lab.config.groups import conf_dir
 from jepa_lab.data.images.image_source import ImageSource
 from jepa_lab.networks.target import ema_update
+from jepa_lab.studies import checked
 from jepa_lab.studies.seq_jepa.build import build_module, build_views
 from jepa_lab.studies.seq_jepa.config import Config
 from jepa_lab.studies.seq_jepa.monitor import measure
@@ -38,7 +38,7 @@ CASES = [  # dataset, channels, size, batch, steps
 def configuration(dataset: str, precision: str) -> Config:
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
         overrides = ["+experiment=teacherless_a", f"dataset={dataset}", f"precision={precision}", "hardware=cpu"]
-        return check(compose("config", overrides))
+        return checked(compose("config", overrides))
 
 
 def timed(action: Callable[[], object]) -> tuple[float, object]:

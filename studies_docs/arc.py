@@ -18,13 +18,13 @@ from typing import Any
 
 from arc_runs import ARMS, BASE, CORRECTIONS, REAL, TRIED
 from documents import arguments, mean, save_figure, write_tables
-from jepa_lab.config.tree import leaves
+from jepa_lab.cli.compose import as_data
+from jepa_lab.config.tree import flatten
 from jepa_lab.diagnosis.finding import History
 from jepa_lab.ledger.identity import counted_part
 from jepa_lab.ledger.parquet import history_of
+from jepa_lab.ledger.read import read_yaml
 from jepa_lab.report.comparison.statistics import paired_difference
-from jepa_lab.report.diagnosis import read_config
-from jepa_lab.report.own_command import composed
 from jepa_lab.studies.arc.investigation.run_verdict import RunVerdict, run_verdict
 
 FAILING = next(iter(BASE))
@@ -68,10 +68,10 @@ class Arm:
 
 def read(runs_dir: Path) -> dict[str, Arm]:
     """The completed runs, by arm. SystemExit for two runs of one arm and seed."""
-    wanted = {name: _settings(composed([*words, "tier=quick"]) or {}) for name, words in ARMS.items()}
+    wanted = {name: _settings(as_data([*words, "tier=quick"]) or {}) for name, words in ARMS.items()}
     found: dict[str, Arm] = {}
     for path in sorted(runs_dir.glob("arc_*/*/summary.json")):
-        folder, config = path.parent, read_config(path.parent)
+        folder, config = path.parent, read_yaml(path.parent / "config.yaml")
         state = json.loads((folder / "status.json").read_text(encoding="utf-8"))["state"]
         name = _arm_of(_settings(config), config.get("name"), wanted)
         if state != "completed" or name is None:
@@ -87,7 +87,7 @@ def read(runs_dir: Path) -> dict[str, Arm]:
 
 
 def _settings(config: Mapping[str, Any]) -> dict[str, Any]:
-    return {k: v for k, v in leaves(counted_part(config)) if not k.startswith(NOT_OF_AN_ARM)}
+    return {k: v for k, v in flatten(counted_part(config)) if not k.startswith(NOT_OF_AN_ARM)}
 
 
 def _arm_of(run: Mapping[str, Any], experiment: Any, wanted: Mapping[str, Mapping[str, Any]]) -> str | None:

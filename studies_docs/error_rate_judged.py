@@ -13,9 +13,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from jepa_lab.config.statuses import NO_FAILURE
 from jepa_lab.diagnosis import Thresholds, Verdict, judge
 from jepa_lab.diagnosis.published import published_of_run, published_rules
-from jepa_lab.diagnosis.verdict import NO_FAILURE
 from jepa_lab.studies.linear_byol.diagnosis import ERRORS, SHOWN, judge_toy
 
 DATA = Path(__file__).resolve().parents[1] / "tests" / "diagnosis" / "error_rate.parquet"
@@ -65,9 +65,9 @@ class Run:
                 quantities["end/skill"] = whole["test/skill"][-1][1]  # held back, but not of the oracle
             config = {part: {k: config[part].get(k) for k in keys} for part, keys in SETTINGS.items()}
         else:
-            from jepa_lab.studies.linear_byol.diagnosis import read_toy
+            from jepa_lab.studies.linear_byol.table import read_run
 
-            columns, _ = read_toy(folder / "linear_byol.parquet")
+            columns, _ = read_run(folder / "linear_byol.parquet")
             steps = columns["epoch"]
             history = {k: list(zip(steps, map(float, columns[k]), strict=True)) for k in COLUMNS if k in columns}
             config = {k: config[k] for k in TOY_SETTINGS}

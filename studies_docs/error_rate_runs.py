@@ -21,18 +21,16 @@ from hydra import compose, initialize_config_dir
 
 from error_rate_oracle import digits_label, digits_quantities, toy_label, toy_quantities
 from jepa_lab.cli import app as cli  # noqa: F401 - registers the resolvers
-from jepa_lab.config.check import check, check_toy
 from jepa_lab.config.groups import conf_dir
 from jepa_lab.errors import UserError
 from jepa_lab.report import outcome
+from jepa_lab.studies import checked, find
 from jepa_lab.studies.linear_byol import outcome as toy_outcome
 from jepa_lab.studies.linear_byol.config import ToyConfig
 from jepa_lab.studies.linear_byol.module import LinearBYOL
-from jepa_lab.studies.linear_byol.study import train_toy
+from jepa_lab.studies.run import train
 from jepa_lab.studies.seq_jepa.config import Config
 from jepa_lab.studies.seq_jepa.evaluation.loading import build_network
-from jepa_lab.training.plan import build_data
-from jepa_lab.training.run import train
 
 NUMBER = 170  # runs of either study
 SEED = 7  # of the design
@@ -84,7 +82,7 @@ def design(study: str, runs_dir: Path) -> Iterator[tuple[int, Config | ToyConfig
             words = [*base, f"runs_dir={runs_dir}", *_words(study, drawn)]
             try:
                 composed = compose("config", words)
-                config = check(composed) if study == "digits" else check_toy(composed)
+                config = checked(composed)
             except UserError:
                 continue
             yield found, config
@@ -140,7 +138,7 @@ def _digits_run(config: Config) -> dict[str, Any]:
         return {**row, "oracle": "failed", "quantities": {}}
     if result.module is None:  # finished before, but not labelled: the same bits again
         return _digits_run(_restarted(config))
-    splits = build_data(config)
+    splits = find(config.study).planner.load(config)
     start = digits_quantities(build_network(config, splits), config, splits)
     end = digits_quantities(result.module.network.eval().requires_grad_(False), config, splits)
     return {**row, "oracle": digits_label(start, end), "quantities": _both(start, end)}
@@ -157,7 +155,7 @@ def _finite(metrics: dict[str, float]) -> bool:
 
 def _toy_run(config: ToyConfig) -> dict[str, Any]:
     config.on_existing = "restart"  # a second or so; its weights are needed
-    result = train_toy(config, brief=True)
+    result = train(config, brief=True)
     assert result.module is not None
     row = {"run_dir": str(result.run_dir), "config": asdict(result.module.members[0]), "state": result.state}
     start, end = toy_quantities(LinearBYOL(result.module.members)), toy_quantities(result.module)

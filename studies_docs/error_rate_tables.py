@@ -11,8 +11,8 @@ from pathlib import Path
 
 from error_rate_fit import fitted_confidence
 from error_rate_judged import OF_PREDICTION, Judged, Run, judged, verdict_of
+from jepa_lab.config.statuses import SEVERITY
 from jepa_lab.diagnosis import Thresholds
-from jepa_lab.diagnosis.verdict import SEVERITY
 
 BINS = (0.0, 0.5, 0.7, 0.9, 0.99, 1.01)
 PROBE_FALL = 0.1  # of the online probe below its best: what someone who watches it would notice

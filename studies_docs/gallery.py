@@ -15,9 +15,9 @@ from pathlib import Path
 
 from gallery_features import FEATURES, FeatureCase
 from gallery_histories import RUNS
+from jepa_lab.config.statuses import NO_FAILURE
 from jepa_lab.diagnosis import Verdict, diagnose_features, judge
 from jepa_lab.diagnosis.published import published_rules
-from jepa_lab.diagnosis.verdict import NO_FAILURE
 
 Rule = Callable[[dict[str, float]], bool]
 ASKED = [case for case in FEATURES if case.status not in ("diverged", "inconclusive")]

@@ -1,4 +1,4 @@
-"""What studies_docs/linear_byol.py reads: finished runs of the toy, by their settings, and intervals over their seeds."""
+"""What linear_byol.py reads: finished runs of the toy, by their settings, and intervals over their seeds."""
 
 from __future__ import annotations
 

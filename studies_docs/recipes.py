@@ -66,15 +66,10 @@ COLUMNS = [
 
 def one_run(overrides: list[str]) -> tuple[dict[str, float], str]:
     """The last metrics and the verdict of one run, in a process of its own."""
-    from hydra import compose, initialize_config_dir
+    from jepa_lab.cli.compose import checked
+    from jepa_lab.studies.run import train
 
-    from jepa_lab.cli import app as cli  # noqa: F401 - registers the resolvers
-    from jepa_lab.config.check import check
-    from jepa_lab.config.groups import conf_dir
-    from jepa_lab.training.run import train
-
-    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        config = check(compose("config", overrides))
+    config = checked(overrides)
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         result = train(config)
     return result.metrics, str(result.verdict["status"])

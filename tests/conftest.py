@@ -7,15 +7,15 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
-from omegaconf import DictConfig
 
 from jepa_lab.cli import app as cli
-from jepa_lab.config.check import check, check_arc
 from jepa_lab.config.groups import conf_dir
+from jepa_lab.studies import checked
 from jepa_lab.studies.arc.config import ArcConfig
 from jepa_lab.studies.seq_jepa.config import Config
 
@@ -59,37 +59,41 @@ def make_config(tmp_path: Path) -> Callable[..., Config]:
     return maker(tmp_path)
 
 
-def maker(tmp_path: Path, without: tuple[str, ...] = ()) -> Callable[..., Config]:
-    """What `make_config` is, for any folder; base overrides that begin with a word of `without` are left out."""
+def maker(folder: Path, without: tuple[str, ...] = ()) -> Callable[..., Config]:
+    """Does what `make_config` does, for any folder and without some of its overrides."""
 
     def make(*overrides: str, experiment: str = "teacherless_b") -> Config:
-        base = [
-            f"+experiment={experiment}",
-            "tier=smoke",
-            f"runs_dir={tmp_path / 'runs'}",
-            "hardware=cpu",
-            "hardware.threads=1",
-            "dataset.epochs=2",
-            "dataset.train_size=256",
-            "dataset.val_size=64",
-            "encoder.widths=[8,16]",
-            "model.action_dim=8",
-            "model.depth=1",
-            "model.hidden=32",
-            "probes.hidden=16",
-            "monitor.log_every=2",
-            "preflight=off",  # many tests count steps; tests/test_preflight.py has it on
-        ]
-        if "encoder=pixels" in overrides or experiment == "raw_pixels":
-            base = [b for b in base if not b.startswith("encoder.widths")]
-        if "model/predictor=crate" in overrides:
-            base = [b for b in base if not b.startswith("model.hidden")]
-        base = [b for b in base if not (without and b.startswith(without))]
-        with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-            cfg: DictConfig = compose("config", [*base, *overrides])
-        return check(copy.deepcopy(cfg))
+        return compose_checked(small_overrides(folder, *overrides, experiment=experiment, without=without))
 
     return make
+
+
+def small_overrides(
+    folder: Path, *overrides: str, experiment: str = "teacherless_b", without: tuple[str, ...] = ()
+) -> list[str]:
+    """The overrides of `make_config`; those of the base that begin with an entry of `without` are left out."""
+    base = [
+        f"+experiment={experiment}",
+        "tier=smoke",
+        f"runs_dir={folder / 'runs'}",
+        "hardware=cpu",
+        "hardware.threads=1",
+        "dataset.epochs=2",
+        "dataset.train_size=256",
+        "dataset.val_size=64",
+        "encoder.widths=[8,16]",
+        "model.action_dim=8",
+        "model.depth=1",
+        "model.hidden=32",
+        "probes.hidden=16",
+        "monitor.log_every=2",
+        "preflight=off",  # many tests count steps; tests/test_preflight.py has it on
+    ]
+    if "encoder=pixels" in overrides or experiment == "raw_pixels":
+        without = (*without, "encoder.widths")
+    if "model/predictor=crate" in overrides:
+        without = (*without, "model.hidden")
+    return [*(b for b in base if not (without and b.startswith(without))), *overrides]
 
 
 @pytest.fixture
@@ -98,38 +102,47 @@ def make_arc(tmp_path: Path) -> Callable[..., ArcConfig]:
     return arc_maker(tmp_path)
 
 
-def arc_maker(tmp_path: Path) -> Callable[..., ArcConfig]:
-    """What `make_arc` is, for any folder."""
+def arc_maker(folder: Path) -> Callable[..., ArcConfig]:
+    """Does what `make_arc` does, for any folder."""
 
     def make(*overrides: str, experiment: str = "arc_jepa") -> ArcConfig:
-        published = experiment not in ("arc_jepa", "arc_fsq", "arc_gumbel", "arc_lejepa")
-        base = [
-            f"+experiment={experiment}",
-            *([] if published else ["dataset=arc_synthetic"]),
-            "tier=smoke",
-            f"runs_dir={tmp_path / 'runs'}",
-            "hardware=cpu",
-            "hardware.threads=1",
-            "dataset.epochs=2",
-            "dataset.batch_size=8",
-            f"dataset.train_tasks={40 if published else 8}",
-            f"dataset.val_tasks={32 if published else 8}",
-            f"dataset.test_tasks={32 if published else 8}",
-            "model.width=16",
-            "model.heads=2",
-            "model.depth=1",
-            "model.hidden=16",
-            "model.projection=8",
-            "loss.queue=32",
-            *([] if experiment == "arc_fsq" else ["vq.size=8"]),
-            "monitor.log_every=1",
-            "preflight=off",
-        ]
-        with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-            cfg: DictConfig = compose("config", [*base, *overrides])
-        return check_arc(copy.deepcopy(cfg))
+        return compose_checked(small_arc_overrides(folder, *overrides, experiment=experiment))
 
     return make
+
+
+def small_arc_overrides(folder: Path, *overrides: str, experiment: str = "arc_jepa") -> list[str]:
+    """The overrides of `make_arc`."""
+    published = experiment not in ("arc_jepa", "arc_fsq", "arc_gumbel", "arc_lejepa")
+    return [
+        f"+experiment={experiment}",
+        *([] if published else ["dataset=arc_synthetic"]),
+        "tier=smoke",
+        f"runs_dir={folder / 'runs'}",
+        "hardware=cpu",
+        "hardware.threads=1",
+        "dataset.epochs=2",
+        "dataset.batch_size=8",
+        f"dataset.train_tasks={40 if published else 8}",
+        f"dataset.val_tasks={32 if published else 8}",
+        f"dataset.test_tasks={32 if published else 8}",
+        "model.width=16",
+        "model.heads=2",
+        "model.depth=1",
+        "model.hidden=16",
+        "model.projection=8",
+        "loss.queue=32",
+        *([] if experiment == "arc_fsq" else ["vq.size=8"]),
+        "monitor.log_every=1",
+        "preflight=off",
+        *overrides,
+    ]
+
+
+def compose_checked(overrides: list[str]) -> Any:
+    """The checked configuration of overrides."""
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        return checked(copy.deepcopy(compose("config", overrides)))
 
 
 @pytest.fixture

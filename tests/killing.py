@@ -29,7 +29,7 @@ POINTS = [
 def start(folder: Path, overrides: list[str], point: str | None = None, nth: int = 1) -> BaseProcess:
     """A process that trains seq_jepa_baseline in `folder`; at the nth visit of `point` it kills itself with SIGKILL."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["jepa_lab.training.run", "conftest"])
+    context.set_forkserver_preload(["jepa_lab.studies.seq_jepa.study", "conftest"])
     process = context.Process(target=_train, args=(str(folder), overrides, point, nth))
     process.start()
     return process
@@ -38,7 +38,7 @@ def start(folder: Path, overrides: list[str], point: str | None = None, nth: int
 def start_command(folder: Path, words: list[str], group: bool = False) -> BaseProcess:
     """A process that runs `python -m jepa_lab words` in `folder`; as the leader of a `group` of its own on request."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["jepa_lab.training.run", "conftest"])
+    context.set_forkserver_preload(["jepa_lab.studies.seq_jepa.study", "conftest"])
     process = context.Process(target=_command, args=(str(folder), words, group))
     process.start()
     return process
@@ -110,7 +110,7 @@ def _silence() -> None:
 
 def _train(folder: str, overrides: list[str], point: str | None, nth: int) -> None:
     import conftest
-    from jepa_lab.training.run import train
+    from jepa_lab.studies.run import train
 
     if point is not None:
         _kill_at(point, nth)
@@ -122,8 +122,8 @@ def _kill_at(point: str, nth: int) -> None:
     from jepa_lab.callbacks import checkpoints, probes, target_ema
     from jepa_lab.ledger import atomic, segments
     from jepa_lab.studies.seq_jepa import module as seq_jepa
-    from jepa_lab.studies.seq_jepa import outcome
-    from jepa_lab.training import run
+    from jepa_lab.studies.seq_jepa import study
+    from jepa_lab.training import trained_study
 
     visits = 0
 
@@ -170,6 +170,6 @@ def _kill_at(point: str, nth: int) -> None:
     elif point == "a write of the metrics":
         before(segments, "replace_file")
     elif point == "the figures":
-        before(outcome, "show_outcome")
+        before(study, "show_outcome")
     elif point == "the summary":
-        before(run, "write_summary")
+        before(trained_study, "write_summary")

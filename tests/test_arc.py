@@ -15,13 +15,14 @@ import torch
 from conftest import arc_maker
 from jepa_lab.config.groups import conf_dir, options_of
 from jepa_lab.ledger.parquet import history_of
-from jepa_lab.studies.arc import build as build_arc
-from jepa_lab.studies.arc import study as arc
+from jepa_lab.studies.arc import callbacks as callbacks_of_arc
 from jepa_lab.studies.arc.config import ArcConfig
-from jepa_lab.training.plan import build_data
+from jepa_lab.studies.arc.preflight import run_preflight
+from jepa_lab.studies.run import train
 from jepa_lab.training.preflight import Preflight
-from jepa_lab.training.run import RunResult, prepare, train
+from jepa_lab.training.run import RunResult
 from jepa_lab.training.study import Parts
+from study_parts import load_data, prepare
 
 Make = Callable[..., ArcConfig]
 EXPERIMENTS = [name for name in options_of(conf_dir() / "experiment") if name.startswith("arc_")]
@@ -47,7 +48,7 @@ class KilledError(Exception):
 
 
 def parts_of(config: ArcConfig) -> Parts:
-    return prepare(config, build_data(config))
+    return prepare(config, load_data(config))
 
 
 def weights(result: RunResult) -> dict[str, torch.Tensor]:
@@ -101,18 +102,18 @@ def test_a_run_that_is_killed_goes_on_with_the_same_bits(
 ) -> None:
     """Queue, temperature, codebook, target, schedule and the place in the epoch are in the checkpoint."""
     expected = train(arc_maker(tmp_path / "uninterrupted")(*extra, experiment=experiment))
-    make_callbacks = build_arc.build_callbacks
+    make_callbacks = callbacks_of_arc.build_callbacks
 
     class Kill(pl.Callback):
         def on_train_batch_start(self, trainer: pl.Trainer, *args: object) -> None:
             if trainer.global_step == at:
                 raise KilledError
 
-    monkeypatch.setattr(build_arc, "build_callbacks", lambda *a: [Kill(), *make_callbacks(*a)])
+    monkeypatch.setattr(callbacks_of_arc, "build_callbacks", lambda *a: [Kill(), *make_callbacks(*a)])
     config = make_arc(*extra, "monitor.save_every_s=0", experiment=experiment)
     with pytest.raises(KilledError):
         train(config)
-    monkeypatch.setattr(build_arc, "build_callbacks", make_callbacks)
+    monkeypatch.setattr(callbacks_of_arc, "build_callbacks", make_callbacks)
     resumed = train(config)
     assert resumed.resumed
     known = weights(expected)
@@ -213,7 +214,7 @@ def test_a_run_whose_primary_loss_does_not_get_better_stops_early_and_is_complet
 
 
 def preflight_of(config: ArcConfig) -> Preflight:
-    return arc.preflight(config, build_data(config), parts_of(config))
+    return run_preflight(config, parts_of(config))
 
 
 def test_the_preflight_passes_what_is_right_and_names_the_defects_of_the_sixth_run(make_arc: Make) -> None:

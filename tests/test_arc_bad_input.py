@@ -13,7 +13,7 @@ import pytest
 
 from jepa_lab import diagnose, evaluate, preview
 from jepa_lab.studies.arc.config import ArcConfig
-from jepa_lab.training.run import train
+from jepa_lab.studies.run import train
 
 Command = Callable[..., tuple[int, str, str]]
 ARC = "+experiment=arc_jepa"

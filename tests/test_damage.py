@@ -17,9 +17,10 @@ from jepa_lab.errors import RunBusy, UserError
 from jepa_lab.ledger.lock import lock
 from jepa_lab.ledger.parquet import read_metrics
 from jepa_lab.ledger.run_dir import RunDir
-from jepa_lab.studies.seq_jepa import build
+from jepa_lab.studies.run import train
+from jepa_lab.studies.seq_jepa import callbacks
 from jepa_lab.studies.seq_jepa.config import Config
-from jepa_lab.training.run import RunResult, train
+from jepa_lab.training.run import RunResult
 from killing import difference, state_of
 
 Make = Callable[..., Config]
@@ -144,8 +145,8 @@ class At(pl.Callback):
 
 
 def during_training(monkeypatch: pytest.MonkeyPatch, step: int, action: Callable[[], None]) -> None:
-    make_callbacks = build.build_callbacks
-    monkeypatch.setattr(build, "build_callbacks", lambda *a: [At(step, action), *make_callbacks(*a)])
+    make_callbacks = callbacks.build_callbacks
+    monkeypatch.setattr(callbacks, "build_callbacks", lambda *a: [At(step, action), *make_callbacks(*a)])
 
 
 @pytest.mark.parametrize("what", ["next.ckpt", "metrics.parquet", "status.json", "summary.json", "report.html"])

@@ -17,13 +17,14 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
+from conftest import small_overrides
 from gallery_histories import RUNS, Curves
 from jepa_lab import diagnose
-from jepa_lab.config.check import to_yaml
+from jepa_lab.cli.compose import as_data
 from jepa_lab.diagnosis.remedies import resolved
 from jepa_lab.ledger.identity import counted_part
+from jepa_lab.ledger.overrides import Overrides, write_overrides
 from jepa_lab.ledger.parquet import ParquetLedger
-from jepa_lab.report.own_command import composed, own_words
 from jepa_lab.studies.seq_jepa.config import Config
 
 NO_ACTIONS = "model.action_conditioning=false"
@@ -42,7 +43,8 @@ def folder(tmp_path: Path, make_config: Callable[..., Config]) -> Callable[..., 
             for step, value in points:
                 ledger.append(step, 0, {key: value})
         ledger.flush(force=True)
-        (path / "config.yaml").write_text(to_yaml(make_config(*overrides)))
+        (path / "config.yaml").write_text(make_config(*overrides).to_yaml())
+        write_overrides(path, Overrides(tuple(small_overrides(tmp_path, *overrides))))
         if state is not None:
             status = {"state": state, "experiment": "teacherless_b", "pid": pid, "host": platform.node()}
             (path / "status.json").write_text(json.dumps(status))
@@ -71,29 +73,25 @@ def test_a_collapsed_run_is_told_with_its_step_its_causes_and_commands_that_comp
     assert len(content["next"]) >= 2
     for command in content["next"]:
         words = shlex.split(command)[3:]
-        config = composed(words)
+        config = as_data(words)
         assert config is not None, command
         assert config["encoder"]["widths"] == [8, 16]  # the run's own settings, not the experiment's
-    assert composed(shlex.split(content["next"][0])[3:])["target"]["name"] == "stopgrad"  # type: ignore[index]
-
-
-def test_the_runs_own_command_composes_to_its_own_configuration(make_config: Callable[..., Config]) -> None:
-    config = make_config("target=ema", "loss=dino", "optim.lr=0.002", "dataset=digits_affine", "seed=7")
-    saved = yaml.safe_load(to_yaml(config))
-    again = composed(own_words(saved))
-    assert again is not None
-    for section in ("target", "loss", "optim", "model", "encoder", "seed", "probes"):
-        assert again[section] == saved[section], section
-    assert {k: v for k, v in again["dataset"].items() if k != "tiers"} == {
-        k: v for k, v in saved["dataset"].items() if k != "tiers"
-    }
+    assert as_data(shlex.split(content["next"][0])[3:])["target"]["name"] == "stopgrad"  # type: ignore[index]
 
 
 def test_an_experiment_that_is_unknown_here_gets_no_commands(
     folder: Callable[..., Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = folder(CASES["rank of z at 1"].build()[0])
-    (path / "config.yaml").write_text("name: of_another_time\n")
+    write_overrides(path, Overrides(("+experiment=of_another_time",)))
+    assert json.loads(told(capsys, path, "--json"))["next"] == []
+
+
+def test_a_run_that_keeps_no_command_line_gets_no_commands(
+    folder: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = folder(CASES["rank of z at 1"].build()[0])
+    (path / "overrides.yaml").unlink()
     assert json.loads(told(capsys, path, "--json"))["next"] == []
 
 
@@ -182,7 +180,7 @@ def test_a_killed_run_without_a_failure_is_told_to_go_on(
     curves, _ = CASES["one bad batch"].build()
     path = folder(curves, "hardware.threads=7", "monitor.gradients_every=9", state="stopped")
     (line,) = json.loads(told(capsys, path, "--json"))["next"]
-    again = composed([word for word in shlex.split(line) if "=" in word])
+    again = as_data([word for word in shlex.split(line) if "=" in word])
     assert again is not None
     config = yaml.safe_load((path / "config.yaml").read_text())
     assert counted_part(again) == counted_part(config)

@@ -8,10 +8,10 @@ from collections.abc import Callable
 import pytest
 
 from jepa_lab.config.groups import conf_dir, options_of
+from jepa_lab.studies.run import train
 from jepa_lab.studies.seq_jepa.build import build_loaders
 from jepa_lab.studies.seq_jepa.config import Config
-from jepa_lab.training.plan import build_data
-from jepa_lab.training.run import prepare, train
+from study_parts import load_data, prepare
 
 ELSEWHERE = ("linear_byol", "arc_", "search_", "aux_comparison_simple")  # of another study, or the same as another
 EXPERIMENTS = [e for e in options_of(conf_dir() / "experiment") if not e.startswith(ELSEWHERE)]
@@ -43,6 +43,6 @@ def test_every_experiment_builds_at_full_size(
 
     full = conftest.maker(conftest.ROOT, without=("encoder.", "model.", "dataset.", "tier", "probes."))
     config = full(f"dataset={dataset}", experiment=experiment)
-    splits = build_data(config)
+    splits = load_data(config)
     parts = prepare(config, splits)
     assert len(build_loaders(config, splits)["train"]) == parts.budget.batches > 2

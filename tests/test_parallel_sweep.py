@@ -20,9 +20,9 @@ from jepa_lab.errors import UserError
 from jepa_lab.ledger.run_dir import RunDir
 from jepa_lab.ledger.sweep_folder import Record, read_records
 from jepa_lab.process.alive import process_lives
-from jepa_lab.process.stop import Stop
+from jepa_lab.process.stop import StopRequest
 from jepa_lab.sweep.lines import NamedLines
-from jepa_lab.sweep.orders import Orders
+from jepa_lab.sweep.orders import SweepControl
 from jepa_lab.sweep.parallel import Jobs
 from killing import start_command
 
@@ -40,7 +40,7 @@ class Fakes:
     `pool` whether all that run beside it die with it, as in joblib."""
 
     def __init__(self, folder: Path, records: Sequence[Record], deaths: dict[int, int], at_once: int = 2) -> None:
-        self.orders, self.deaths, self.at_once = Orders.give(folder, time.monotonic()), dict(deaths), at_once
+        self.orders, self.deaths, self.at_once = SweepControl.give(folder, time.monotonic()), dict(deaths), at_once
         self.launches: list[list[int]] = []
         self.here: list[int] = []
         for record in records:
@@ -129,9 +129,9 @@ def test_a_signal_to_the_command_reaches_the_jobs_and_those_that_wait_do_not_sta
     def interrupted(places: Sequence[int]) -> None:
         whole(places[:1])
         os.kill(os.getpid(), signal.SIGTERM)
-        job = Orders(tmp_path, fakes.orders.token)  # another process reads the same files
+        job = SweepControl(tmp_path, fakes.orders.token)  # another process reads the same files
         assert job.stopped() == "SIGTERM received"
-        assert Stop(told=job.stopped).reason() == "SIGTERM received"
+        assert StopRequest(told=job.stopped).reason() == "SIGTERM received"
         whole(places[1:])
 
     before = signal.getsignal(signal.SIGTERM)
@@ -141,9 +141,9 @@ def test_a_signal_to_the_command_reaches_the_jobs_and_those_that_wait_do_not_sta
 
 
 def test_a_job_of_a_command_that_is_gone_or_replaced_is_not_wanted_any_more(tmp_path: Path) -> None:
-    first = Orders.give(tmp_path, time.monotonic())
+    first = SweepControl.give(tmp_path, time.monotonic())
     assert not first.obsolete()
-    second = Orders.give(tmp_path, time.monotonic())
+    second = SweepControl.give(tmp_path, time.monotonic())
     assert first.obsolete()
     assert not second.obsolete()
     command = tmp_path / "jobs" / "command"
@@ -155,9 +155,9 @@ def test_a_job_of_a_command_that_is_gone_or_replaced_is_not_wanted_any_more(tmp_
 
 
 def test_the_limit_on_time_counts_from_the_start_of_the_command(tmp_path: Path) -> None:
-    orders = Orders.give(tmp_path, time.monotonic() - 100)
-    assert Stop(orders.started()).reason(99) == "max_wall_s=99 reached"
-    assert Stop(orders.started()).reason(200) is None
+    orders = SweepControl.give(tmp_path, time.monotonic() - 100)
+    assert StopRequest(orders.started()).reason(99) == "max_wall_s=99 reached"
+    assert StopRequest(orders.started()).reason(200) is None
 
 
 def test_a_process_that_ended_and_was_not_waited_for_does_not_live() -> None:

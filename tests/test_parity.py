@@ -12,9 +12,10 @@ from jepa_lab.callbacks.probes import RSquared
 from jepa_lab.errors import UserError
 from jepa_lab.networks.heads import ActionProjection
 from jepa_lab.networks.target import ema_update, make_ema_copy
+from jepa_lab.studies.run import train
 from jepa_lab.studies.seq_jepa.config import Config
 from jepa_lab.studies.seq_jepa.network import SeqJEPANetwork
-from jepa_lab.training.run import prepare, train
+from study_parts import prepare
 
 Make = Callable[..., Config]
 
@@ -106,6 +107,6 @@ def test_all_of_them_together_build_and_train(make_config: Make) -> None:
              "probes.leak_head=linear", "recipe=published_cosine"]  # fmt: skip
     config = make_config(*words, "dataset.epochs=1")
     assert train(config).state == "completed"
-    from jepa_lab.training.plan import build_data
+    from study_parts import load_data
 
-    assert prepare(config, build_data(config)).module.network.two_calls
+    assert prepare(config, load_data(config)).module.network.two_calls

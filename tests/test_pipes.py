@@ -10,7 +10,9 @@ import sys
 def test_a_reader_that_leaves_ends_a_command_without_a_word() -> None:
     read, write = os.pipe()
     os.close(read)
-    code = "from jepa_lab.pipes import reader_may_leave\nwith reader_may_leave():\n    print('x' * 100_000)"
+    code = (
+        "from jepa_lab.process.command import ignore_broken_pipe\nwith ignore_broken_pipe():\n    print('x' * 100_000)"
+    )
     done = subprocess.run([sys.executable, "-c", code], stdout=write, stderr=subprocess.PIPE, text=True, check=False)
     os.close(write)
     assert (done.returncode, done.stderr) == (0, "")

@@ -19,21 +19,22 @@ from jepa_lab.errors import UserError
 from jepa_lab.ledger.parquet import history_of
 from jepa_lab.losses import RateLoss
 from jepa_lab.networks.target import make_ema_copy
+from jepa_lab.studies.run import train
 from jepa_lab.studies.seq_jepa import module as seq_jepa
 from jepa_lab.studies.seq_jepa.config import Config
 from jepa_lab.studies.seq_jepa.module import SeqJEPA
 from jepa_lab.studies.seq_jepa.network import SeqJEPANetwork
 from jepa_lab.studies.seq_jepa.preflight import run_preflight, sample
-from jepa_lab.training.plan import build_data
 from jepa_lab.training.preflight import Preflight
-from jepa_lab.training.run import RunResult, prepare, train
+from jepa_lab.training.run import RunResult
+from study_parts import load_data, prepare
 
 Make = Callable[..., Config]
 NAMES = ["warmup", "augmentation", "contexts", "target", "evaluation", "loss_terms", "save_and_load"]
 
 
 def preflight(config: Config) -> Preflight:
-    splits = build_data(config)
+    splits = load_data(config)
     parts = prepare(config, splits)
     return run_preflight(config, splits, parts.module, parts.budget)
 
@@ -89,7 +90,7 @@ def test_what_has_nothing_to_check_is_said_to_have_not(make_config: Make) -> Non
 
 
 def test_a_sample_is_spread_over_the_images_and_never_longer_than_they_are(make_config: Make) -> None:
-    source = build_data(make_config()).train
+    source = load_data(make_config()).train
     assert sample("train", source)[1].tolist() == [0, 36, 72, 109, 145, 182, 218, 255]
     assert sample("train", source, 1000)[1].tolist() == list(range(256))
 
@@ -108,7 +109,7 @@ def test_it_changes_no_bit_of_the_run(words: list[str], make_config: Make, tmp_p
 
 def test_module_and_random_streams_are_afterwards_as_before(make_config: Make) -> None:
     config = make_config("model.dropout=0.3", "target=ema", "loss=dino")
-    splits = build_data(config)
+    splits = load_data(config)
     parts = prepare(config, splits)
     before = {k: v.clone() for k, v in [*parts.module.named_parameters(), *parts.module.named_buffers()]}
     streams = torch.get_rng_state(), np.random.get_state()[1].tolist(), random.getstate()  # type: ignore[union-attr]

@@ -16,7 +16,8 @@ ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 DOCS = [README, *(p.read_text(encoding="utf-8") for p in sorted((ROOT / "docs").glob("*.md")))]
 COMMANDS = sorted(set(re.findall(r"python -m jepa_lab +([^#`\n]*experiment=[^#`\n]*)", "\n".join(DOCS))))
-COMMANDS = [c for c in COMMANDS if "searchpath" not in c]  # needs a folder: tests/auxiliary/test_adding_a_loss.py
+# those of a user's folder: tests/auxiliary/test_adding_a_loss.py, tests/test_extending.py
+COMMANDS = [c for c in COMMANDS if "searchpath" not in c and "--config-dir" not in c]
 if find_spec("hydra_plugins.hydra_optuna_sweeper") is None:
     COMMANDS = [c for c in COMMANDS if "hydra.sweeper.sampler" not in c]
 

@@ -137,10 +137,10 @@ def test_the_report_says_whether_the_networks_are_of_one_size(tmp_path: Path) ->
 
 def test_the_parts_of_a_model_are_counted_each_once(make_config: Callable[..., object]) -> None:
     from jepa_lab.studies.seq_jepa.evaluation.loading import build_frozen
-    from jepa_lab.training.plan import build_data
+    from study_parts import load_data
 
     config = make_config("target=ema", "loss.lambda_rate=0", "aux=vicreg", experiment="seq_jepa_baseline")
-    module = build_frozen(config, build_data(config))  # type: ignore[arg-type]
+    module = build_frozen(config, load_data(config))  # type: ignore[arg-type]
     counts = count_parameters(module)
     parts = {key: value for key, value in counts.items() if key not in ("trainable", "frozen")}
     assert parts["encoder"] == parts["target_encoder"] == sum(p.numel() for p in module.network.encoder.parameters())

@@ -13,9 +13,11 @@ from pathlib import Path
 import pytest
 
 from comparison_runs import METRIC, every_state, make_run
-from jepa_lab.ledger.identity import run_id
+from conftest import small_overrides
+from jepa_lab.diagnosis.remedies import Remedies
+from jepa_lab.ledger.overrides import ONE_RUN, Overrides, write_overrides
 from jepa_lab.report.__main__ import main
-from jepa_lab.report.own_command import command_lines, composed, next_commands
+from jepa_lab.report.next_commands import next_commands
 from jepa_lab.studies.seq_jepa.config import Config
 
 Command = Callable[..., tuple[int, str, str]]
@@ -177,34 +179,24 @@ def test_help_needs_no_torch() -> None:
     assert "--group-by" in done.stdout
 
 
-def test_the_command_of_a_run_makes_the_same_run(make_config: Callable[..., Config]) -> None:
-    made = [make_config("seed=3"), make_config("seed=0", "loss.lambda_rate=0.02", "precision=bf16")]
-    configs = [asdict(config) for config in made]
-    configs.append({**configs[0], "seed": 5})
-    lines = command_lines(configs)
-    for line, config in zip(lines, configs, strict=True):
-        found = composed(shlex.split(line)[3:])
-        assert found is not None
-        assert run_id(found, "data") == run_id(config, "data"), line
-        assert found["runs_dir"] == config["runs_dir"]
-    assert command_lines([{"name": "of_nobody", "seed": 0}]) == [""]
-    assert command_lines([{**configs[0], "aux": {"of_their_own": {"weight": 1.0}}}]) == [""]
+def offered(folder: Path, words: list[str], config: Config) -> list[str]:
+    """The next commands of a healthy run with these overrides."""
+    write_overrides(folder, Overrides(tuple(words)))
+    return next_commands(folder, asdict(config), [], "completed", Remedies(), lambda overrides: True)
 
 
-def test_more_seeds_are_proposed_with_all_that_makes_a_run_the_same_one(make_config: Callable[..., Config]) -> None:
-    made = make_config("hardware.threads=7", "seed=3")
-    first, _ = next_commands(asdict(made), [], Path("run"))
+def test_more_seeds_are_proposed_with_all_that_makes_a_run_the_same_one(
+    make_config: Callable[..., Config], tmp_path: Path
+) -> None:
+    words = small_overrides(tmp_path, "hardware.threads=7", "seed=3")
+    first, _ = offered(tmp_path, words, make_config("hardware.threads=7", "seed=3"))
     assert "hardware.threads=7" in shlex.split(first)
     assert "seed=3,4,5" in shlex.split(first)  # the first of them is this run, and skipped
 
 
-def test_the_command_of_a_run_of_an_experiment_that_sweeps_by_itself_asks_for_one_run(
-    make_config: Callable[..., Config],
+def test_a_run_of_an_experiment_that_sweeps_by_itself_is_not_repeated_with_more_seeds(
+    make_config: Callable[..., Config], tmp_path: Path
 ) -> None:
-    made = make_config("aux=vicreg", "aux.vicreg.weight=0.1", "seed=3", experiment="aux_comparison")
-    (line,) = command_lines([asdict(made)])
-    assert line.endswith(" hydra.mode=RUN")
-    assert next_commands(asdict(made), [], Path("run")) == ["python -m jepa_lab.evaluate run"]  # no -m: it would sweep
-    found = composed(shlex.split(line)[3:])
-    assert found is not None
-    assert run_id(found, "data") == run_id(asdict(made), "data")
+    words = small_overrides(tmp_path, "aux=vicreg", "seed=3", ONE_RUN, experiment="aux_comparison")
+    lines = offered(tmp_path, words, make_config("aux=vicreg", "seed=3", experiment="aux_comparison"))
+    assert lines == [f"python -m jepa_lab.evaluate {tmp_path}"]  # its seeds are those of its sweep

@@ -16,13 +16,14 @@ import yaml
 
 from jepa_lab.errors import UserError
 from jepa_lab.ledger.parquet import history_of
-from jepa_lab.report.outcome import command_line
-from jepa_lab.studies.seq_jepa import build
+from jepa_lab.report.outcome import FROM_PYTHON
+from jepa_lab.studies.run import train
+from jepa_lab.studies.seq_jepa import callbacks
 from jepa_lab.studies.seq_jepa.build import build_loaders, build_module, build_views
 from jepa_lab.studies.seq_jepa.config import Config
-from jepa_lab.training import run as run_module
-from jepa_lab.training.plan import build_data
-from jepa_lab.training.run import RunResult, train
+from jepa_lab.training import loggers
+from jepa_lab.training.run import RunResult
+from study_parts import load_data
 
 Make = Callable[..., Config]
 
@@ -148,18 +149,18 @@ def test_a_run_that_is_killed_goes_on_with_the_same_bits(
     """Saves at every optimiser step, dies at step `at` in the middle of an epoch of four batches, is started again."""
     other = make_config_at(tmp_path / "uninterrupted")
     expected = train(other(*extra, experiment=experiment))
-    make_callbacks = build.build_callbacks
+    make_callbacks = callbacks.build_callbacks
 
     class Kill(pl.Callback):
         def on_train_batch_start(self, trainer: pl.Trainer, *args: object) -> None:
             if trainer.global_step == at:
                 raise KilledError
 
-    monkeypatch.setattr(build, "build_callbacks", lambda *a: [Kill(), *make_callbacks(*a)])
+    monkeypatch.setattr(callbacks, "build_callbacks", lambda *a: [Kill(), *make_callbacks(*a)])
     config = make_config(*extra, "monitor.save_every_s=0", experiment=experiment)
     with pytest.raises(KilledError):
         train(config)
-    monkeypatch.setattr(build, "build_callbacks", make_callbacks)
+    monkeypatch.setattr(callbacks, "build_callbacks", make_callbacks)
     resumed = train(config)
     assert resumed.resumed
     assert all(torch.equal(v, weights(resumed)[k]) for k, v in weights(expected).items())
@@ -207,7 +208,7 @@ def test_gradient_through_both_branches_collapses_and_the_verdict_says_so(tmp_pa
 
 def test_a_frozen_network_stays_as_it_was_initialised(make_config: Make) -> None:
     config = make_config("dataset.epochs=1", experiment="random_init")
-    splits = build_data(config)
+    splits = load_data(config)
     pl.seed_everything(config.seed, verbose=False)
     start = build_module(config, build_views(config, splits.train), splits.train, 4)
     result = train(config)
@@ -244,7 +245,7 @@ def test_mnist_on_disk_trains(make_config: Make, data_folder: Path) -> None:
 def test_without_its_package_tensorboard_is_refused_before_anything_is_written(
     make_config: Make, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(run_module, "find_spec", lambda name: None)
+    monkeypatch.setattr(loggers, "find_spec", lambda name: None)
     with pytest.raises(UserError, match="pip install"):
         train(make_config("logger=tensorboard"))
     assert not list(tmp_path.rglob("*.yaml"))
@@ -280,7 +281,7 @@ def test_on_existing_error_refuses_and_restart_begins_anew(make_config: Make) ->
 
 def test_an_epoch_of_training_views_differs_from_the_next_and_validation_views_do_not(make_config: Make) -> None:
     config = make_config()
-    splits = build_data(config)
+    splits = load_data(config)
     module = build_module(config, build_views(config, splits.train), splits.train, 4)
     batch = next(iter(build_loaders(config, splits)["train"]))
     val = next(iter(build_loaders(config, splits)["val"]))
@@ -294,5 +295,5 @@ def test_an_epoch_of_training_views_differs_from_the_next_and_validation_views_d
     assert torch.equal(first_val.params, second_val.params)
 
 
-def test_command_line_is_part_of_the_page(finished: RunResult) -> None:
-    assert html.escape(command_line()) in (finished.run_dir / "report.html").read_text()
+def test_the_page_of_a_run_from_python_says_so(finished: RunResult) -> None:
+    assert html.escape(FROM_PYTHON) in (finished.run_dir / "report.html").read_text()

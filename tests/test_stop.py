@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from jepa_lab.process.stop import Stop
+from jepa_lab.process.stop import StopRequest
+from jepa_lab.studies.run import train
 from jepa_lab.studies.seq_jepa.config import Config
-from jepa_lab.training.run import train
 from killing import OVERRIDES, difference, finish, start, state_of
 
 Make = Callable[..., Config]
@@ -69,22 +69,22 @@ def test_a_signal_stops_cleanly_and_the_run_goes_on_with_the_same_bits(number: s
 
 
 def test_a_signal_during_the_pass_before_training_stops_too(make_config: Make, tmp_path: Path) -> None:
-    stop = Stop()
+    stop = StopRequest()
     stop.signal = "SIGTERM"
-    result = train(make_config(), stop)
+    result = train(make_config(), stop=stop)
     assert (result.state, status_in(tmp_path)["state"]) == ("stopped", "stopped")
     assert train(make_config()).state == "completed"
 
 
 def test_the_handlers_are_put_back() -> None:
     before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
-    with Stop().watching():
+    with StopRequest().watching():
         assert signal.getsignal(signal.SIGTERM) != before[0]
     assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == before
 
 
 def test_a_second_ctrl_c_does_not_wait() -> None:
-    stop = Stop()
+    stop = StopRequest()
     with stop.watching():
         os.kill(os.getpid(), signal.SIGINT)
         assert stop.reason() == "SIGINT received"

@@ -18,7 +18,7 @@ from jepa_lab.errors import UserError
 from jepa_lab.ledger.run_dir import RunDir
 from jepa_lab.studies.seq_jepa.config import Config
 from jepa_lab.studies.seq_jepa.module import SeqJEPA
-from jepa_lab.training import trainer as wandb_run
+from jepa_lab.training.loggers import begin_wandb, wandb_settings
 
 LINE = ["-m", "+experiment=teacherless_b", "tier=smoke", "dataset.epochs=1", "dataset.train_size=128",
         "dataset.val_size=64", "encoder.widths=[4,8]", "hardware.threads=1", "model.action_dim=8", "model.depth=1",
@@ -101,11 +101,11 @@ def test_a_sweep_is_a_group_of_offline_runs_that_end_as_their_jobs_did_and_keep_
 def test_the_job_type_is_the_arm_and_resuming_is_for_runs_online(make_config: Callable[..., Config]) -> None:
     config = make_config("logger=wandb", "aux=[vicreg,sigreg]", "loss.lambda_rate=0")
     run = RunDir("runs", "teacherless_b", "0123456789")
-    told = wandb_run.settings(config, run, None)
+    told = wandb_settings(config, run, None)
     assert (told["job_type"], told["mode"], told["resume"], told["id"]) == (
         "vicreg+sigreg", "offline", None, "0123456789",
     )  # fmt: skip
-    online = wandb_run.settings(make_config("logger=wandb", "logger.offline=false"), run, "a sweep")
+    online = wandb_settings(make_config("logger=wandb", "logger.offline=false"), run, "a sweep")
     assert (online["mode"], online["resume"], online["group"]) == ("online", "allow", "a sweep")
 
 
@@ -113,7 +113,7 @@ def test_w_and_b_that_is_disabled_on_the_machine_stays_so(
     make_config: Callable[..., Config], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WANDB_MODE", "disabled")
-    assert wandb_run.settings(make_config("logger=wandb"), RunDir("runs", "x", "y"), None)["mode"] == "disabled"
+    assert wandb_settings(make_config("logger=wandb"), RunDir("runs", "x", "y"), None)["mode"] == "disabled"
 
 
 def test_online_without_an_account_is_one_line(
@@ -125,4 +125,4 @@ def test_online_without_an_account_is_one_line(
     monkeypatch.setattr(wandb, "init", refusing)
     config = make_config("logger=wandb", "logger.offline=false")
     with pytest.raises(UserError, match=r"^logger.offline=false: W&B says: api_key not configured[^\n]*$"):
-        wandb_run.build_wandb_logger(config, RunDir(tmp_path, "x", "y"))
+        begin_wandb(config, RunDir(tmp_path, "x", "y"))

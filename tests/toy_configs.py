@@ -7,8 +7,8 @@ from functools import cache
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
-from jepa_lab.config.check import check_toy
 from jepa_lab.config.groups import conf_dir
+from jepa_lab.studies import checked
 from jepa_lab.studies.linear_byol.config import ToyConfig
 
 
@@ -23,4 +23,4 @@ def configure(*words: str, experiment: str = "linear_byol") -> ToyConfig:
     """Checked, with key=value words. UserError as the command line gives it."""
     merged = OmegaConf.merge(composed(experiment), OmegaConf.from_dotlist(list(words)))
     assert isinstance(merged, DictConfig)
-    return check_toy(merged)
+    return checked(merged)

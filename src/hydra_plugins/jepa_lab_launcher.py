@@ -28,6 +28,7 @@ class SequentialLauncher(BasicLauncher):
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         from jepa_lab.ledger.sweep_folder import read_records
         from jepa_lab.sweep.jobs import SweepEnded, announce
+        from jepa_lab.sweep.records import command_of
         from jepa_lab.sweep.table import job_line
 
         setup_globals()
@@ -36,7 +37,7 @@ class SequentialLauncher(BasicLauncher):
         assert self.task_function is not None
         configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
         jobs = self.compose(job_overrides, initial_job_idx)
-        records = announce(jobs, self.config)
+        records = announce(jobs, self.config, command_of(self.task_function))
         returns = []
         for index, job in enumerate(jobs):
             now = read_records(Path(self.config.hydra.sweep.dir))

@@ -120,18 +120,20 @@ class ParallelLauncher(Launcher):
         return options
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        from jepa_lab.cli import job
         from jepa_lab.sweep.jobs import SweepEnded, announce, compose_jobs
-        from jepa_lab.sweep.orders import Orders
+        from jepa_lab.sweep.orders import SweepControl
         from jepa_lab.sweep.parallel import UNFINISHED, Jobs
+        from jepa_lab.sweep.records import command_of
+        from jepa_lab.sweep.search import WORST
 
         setup_globals()
         configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
         logging.getLogger("hydra_plugins").setLevel(logging.WARNING)  # they list the jobs, as our table does
         jobs = compose_jobs(self.hydra_context, self.config, job_overrides, initial_job_idx)
-        records = announce(jobs, self.config)
+        command = command_of(self.task_function)
+        records = announce(jobs, self.config, command)
         self.warn_of_threads(jobs)
-        orders = Orders.give(Path(self.config.hydra.sweep.dir), job.stop.started if job.stop else 0.0)
+        orders = SweepControl.give(Path(self.config.hydra.sweep.dir), command.stop.started if command else 0.0)
 
         def elsewhere(places: Sequence[int]) -> None:
             if self.output:
@@ -151,7 +153,7 @@ class ParallelLauncher(Launcher):
         ended = Jobs(records, orders, elsewhere, here, self.local).run()
         if orders.stopped() is not None or any(record.state in UNFINISHED for record in ended):
             raise SweepEnded
-        worst = -job.WORST if "minimize" not in str(self.config.hydra.sweeper.get("direction")) else job.WORST
+        worst = -WORST if "minimize" not in str(self.config.hydra.sweeper.get("direction")) else WORST
         values = [worst if record.value is None else record.value for record in ended]
         return [JobReturn(overrides=list(words), status=JobStatus.COMPLETED, _return_value=value)
                 for words, value in zip(job_overrides, values, strict=True)]  # fmt: skip
@@ -163,11 +165,12 @@ class ParallelLauncher(Launcher):
     def warn_of_threads(self, jobs: Sequence[DictConfig]) -> None:
         """One line where the jobs would fight over the cores: how many threads a run has is part of what it is."""
         from jepa_lab.config.check import available_cores
+        from jepa_lab.studies import find
 
         cores = available_cores()
         n = min(self.at_once or 1, len(jobs))
         threads = max(int((job.get("hardware") or {}).get("threads") or cores) for job in jobs)
-        if n > 1 and n * threads > cores and jobs[0].get("study") != "linear_byol":
+        if n > 1 and n * threads > cores and not find(jobs[0].get("study")).config.single_threaded:
             print(
                 f"jepa_lab: {n} jobs at once with {threads} threads each on {cores} cores; give each its share with "
                 f"hardware.threads={max(cores // n, 1)} (other runs than those with {threads}: bits depend on it)",

@@ -60,6 +60,7 @@ class SearchSweeper(BasicSweeper):
 
     def sweep(self, arguments: list[str]) -> Any:
         from jepa_lab.sweep.jobs import check_jobs, compose_jobs
+        from jepa_lab.sweep.records import RunningSweep, command_of
         from jepa_lab.sweep.search import Plan, run_search
         from jepa_lab.sweep.space import read_space
 
@@ -74,6 +75,10 @@ class SearchSweeper(BasicSweeper):
         check_jobs(jobs, master)
         if getattr(launcher, "only_looks", False):
             return launcher.launch(space.outermost(), initial_job_idx=0)
+
+        command = command_of(getattr(launcher, "task_function", None))
+        if command is not None:
+            command.sweep = RunningSweep.of(master)
 
         def launch(words: Sequence[Sequence[str]], first: int) -> None:
             launcher.launch([list(job) for job in words], initial_job_idx=first)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 import tempfile
+
+from jepa_lab.errors import UserError
+from jepa_lab.process.command import arguments, run_command
 
 _USAGE = """\
 python -m jepa_lab.check +experiment=NAME [group=option ...] [key=value ...]    takes the line of a run or a sweep
@@ -15,24 +17,22 @@ Exit code 2 if a job could not run.
 
 def main(argv: list[str] | None = None) -> None:
     """The jobs of the command line `argv`, looked at and not run."""
-    args = sys.argv[1:] if argv is None else argv
+    run_command(lambda: _check(arguments(argv)))
+
+
+def _check(args: list[str]) -> None:
     if {"-h", "--help"} & set(args):
         print(_USAGE)
         return
-    from jepa_lab.cli import app as cli
+    sweeper = next((a for a in args if a.startswith("hydra/sweeper=")), None)
+    if sweeper is not None:
+        raise UserError(f"{sweeper}: chooses its jobs while it runs; check one of them, with a value for every key")
+    words = [a for a in args if a not in ("-m", "--multirun")]
+    words = [a for a in words if not a.startswith(("hydra/launcher=", "hydra.launcher."))]
+    from jepa_lab.cli.app import main as run  # start-up: Hydra
 
-    if any(a.startswith("hydra/sweeper=") for a in args):
-        sweeper = next(a for a in args if a.startswith("hydra/sweeper="))
-        print(
-            f"jepa_lab: {sweeper}: chooses its jobs while it runs; check one of them, with a value for every key",
-            file=sys.stderr,
-        )
-        raise SystemExit(2)
-    words = [
-        a for a in args if a not in ("-m", "--multirun") and not a.startswith(("hydra/launcher=", "hydra.launcher."))
-    ]
     with tempfile.TemporaryDirectory() as nowhere:
-        cli.main(["-m", *words, "hydra/launcher=check", f"hydra.sweep.dir={nowhere}"])
+        run(["-m", *words, "hydra/launcher=check", f"hydra.sweep.dir={nowhere}"])
 
 
 if __name__ == "__main__":

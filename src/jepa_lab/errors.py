@@ -1,4 +1,8 @@
-"""The ways a run ends that are no defect of this code."""
+"""The ways a run ends that are no defect of this code, and what a message suggests for a mistyped name."""
+
+import difflib
+import sys
+from collections.abc import Iterable
 
 
 class UserError(Exception):
@@ -24,3 +28,18 @@ class NonFinite(Exception):
         super().__init__(f"{term} is not finite at step {step}{detail}")
         self.term = term
         self.step = step
+
+
+def nearest(name: str, candidates: Iterable[str], most: int = 1) -> str:
+    """ "; did you mean 'a'?" for the closest candidates, `most` at the most; the list of all where it is short and none
+    is close; else ""."""
+    known = sorted(set(candidates))
+    close = difflib.get_close_matches(name, known, n=most, cutoff=0.5)
+    if close:
+        return f"; did you mean {' or '.join(map(repr, close))}?"
+    return f"; one of {', '.join(known)}" if 0 < len(known) <= 12 else ""
+
+
+def say(text: str, prefix: str = "jepa_lab: ") -> None:
+    """Prints one line to stderr."""
+    print(f"{prefix}{text}", file=sys.stderr, flush=True)

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
-from jepa_lab.errors import UserError
-from jepa_lab.process.command import Parser, positive, reader_may_leave
+from jepa_lab.process.command import Parser, add_config_dir, import_from, positive, run_command
 
 ROWS = ("raw", "random", "supervised")
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Evaluates the run in `argv`; exit code 2 with one line for what cannot be evaluated."""
+    """Evaluates the run in `argv`."""
     parser = Parser(
         prog="python -m jepa_lab.evaluate",
         description="Freezes a run's encoder and measures what its features hold: classes by linear and "
@@ -21,50 +19,21 @@ def main(argv: list[str] | None = None) -> None:
         "factor sweeps, rollouts of the prediction. Writes RUN_DIR/evaluation.json and figures.",
     )
     parser.add_argument("run_dir", type=Path, help="as in runs/teacherless_b/<run_id>")
+    add_config_dir(parser)
     parser.add_argument("--checkpoint", choices=("last", "best"), default="last")
     parser.add_argument("--views", type=_views, default=(1, 2, 3, 5), help="observed views of z_agg, as 1,2,3,5")
     parser.add_argument("--rows", type=_rows, default=ROWS, help=f"also evaluate: {','.join(ROWS)}, or none")
     parser.add_argument("--limit", type=_at_least_50, default=10_000, help="images of each split at most, 50 or more")
     parser.add_argument("--anchors", type=positive, default=1000, help="test images that go through the factor sweeps")
     parser.add_argument("--ahead", type=positive, default=5, help="steps of the latent rollout (%(default)s)")
-    try:
-        with reader_may_leave():
-            _evaluate(parser.parse_args(argv))
-    except UserError as error:
-        print(f"jepa_lab: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
+    run_command(lambda: _evaluate(parser.parse_args(argv)))
 
 
 def _evaluate(args: argparse.Namespace) -> None:
-    from jepa_lab.ledger.atomic import write_json
-    from jepa_lab.ledger.run_dir import writing_below
-    from jepa_lab.studies.seq_jepa.evaluation.factor_sweeps import sweep_factors
-    from jepa_lab.studies.seq_jepa.evaluation.figures import draw_evaluation, draw_map, draw_rollout
-    from jepa_lab.studies.seq_jepa.evaluation.frozen import evaluate
-    from jepa_lab.studies.seq_jepa.evaluation.loading import load_run, rollout_of, views_of
-    from jepa_lab.studies.seq_jepa.evaluation.sweep_figures import draw_sweeps
-    from jepa_lab.studies.seq_jepa.evaluation.text import evaluation_text
+    from jepa_lab.studies.seq_jepa.evaluation.command import evaluate_run  # start-up
 
-    run = load_run(args.run_dir, args.checkpoint)
-    if run.config.model.positions == "learned":
-        args.views = tuple(m for m in args.views if m <= 32)
-    found, features = evaluate(run, args.rows, args.views, args.limit)
-    group = views_of(run.config, run.splits, run.config.dataset.n_views)
-    sweeps = sweep_factors(run.network.encode, group, run.splits.test.images[: args.anchors])
-    content = {**found.to_dict(), "checkpoint": args.checkpoint}
-    content["sweeps"] = {"anchors": sweeps.anchors, "metrics": sweeps.metrics()}
-    rollout, why = rollout_of(run, args.ahead, args.limit)
-    content["rollout"] = {**(rollout.to_dict() if rollout else {}), "shortened": why}
-    print(evaluation_text(found, sweeps, rollout, why))
-    figures = args.run_dir / "figures"
-    with writing_below(args.run_dir):
-        write_json(args.run_dir / "evaluation.json", content)
-        draw_sweeps(sweeps, figures)
-        draw_evaluation(found, figures)
-        draw_map(features, group, figures)
-        if rollout is not None:
-            draw_rollout(rollout, figures)
-    print(f"\nwritten: {args.run_dir / 'evaluation.json'}\nfigures: {figures}")
+    import_from(args.config_dir)
+    evaluate_run(args)
 
 
 def _views(text: str) -> tuple[int, ...]:

@@ -2,30 +2,19 @@
 
 from __future__ import annotations
 
-import argparse
-import sys
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-from jepa_lab.errors import UserError
-from jepa_lab.process.command import Parser, positive
+from jepa_lab.process.command import Parser, arguments, positive, run_command
 
 MODES = ("same", "ratio", "logspace", "from_tau", "auto")
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Draws what `argv` asks for; exit code 2 with one line for what cannot be drawn."""
-    words = list(sys.argv[1:] if argv is None else argv)
-    try:
-        args = _parser().parse_args([_with_dashes(word) for word in words])
-        _draw(args)
-    except UserError as error:
-        print(f"jepa_lab: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
+    """Draws what `argv` asks for."""
+    run_command(lambda: _draw([_with_dashes(word) for word in arguments(argv)]))
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser() -> Parser:
     parser = Parser(
         prog="python -m jepa_lab.heatmaps",
         description="Draws the runs of the linear BYOL toy below RUNS_DIR: maps over tau and alpha for each batch size "
@@ -45,37 +34,11 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _draw(args: argparse.Namespace) -> None:
-    from jepa_lab.studies.linear_byol.figures.all import Request, draw_all
+def _draw(words: list[str]) -> None:
+    args = _parser().parse_args(words)
+    from jepa_lab.studies.linear_byol.figures.command import draw  # start-up
 
-    if args.out.exists() and not args.out.is_dir():
-        raise UserError(f"--out {args.out}: a file is there, a folder is needed")
-    request = Request(
-        args.metric, args.enc_metric, args.epoch, args.use_last_valid, args.lr_enc_mode, args.batches,
-        tuple(args.where), args.seed, args.scatter_best,
-    )  # fmt: skip
-    try:
-        drawn = draw_all(args.runs_dir, args.out, request)
-    except OSError as error:
-        raise UserError(f"{error.filename or args.out}: {error.strerror or error}") from error
-    for note in drawn.notes:
-        print(note)
-    print("best cells (lowest mean log10 over seeds, none diverged)" if drawn.best else "no best cell")
-    for row in drawn.best:
-        print(_best_line(row))
-    print("written:")
-    for path in drawn.paths:
-        print(f"  {path}")
-
-
-def _best_line(row: Mapping[str, Any]) -> str:
-    spread = f" ± {row['sd']:.2g}" if row["sd"] == row["sd"] else ""
-    rate = f"α {row['alpha']:.3g}" if row["c"] is None else f"c {row['c']:g} (α {row['alpha']:.3g})"
-    ratio = f", α_eff H/τ {row['alpha_eff_H_over_tau']:.3g}" if "alpha_eff_H_over_tau" in row else ""
-    return (
-        f"  {row['mode']:<9}batch {row['batch_size']:<6}{row['metric']:<20}{row['mean']:.4g}{spread} "
-        f"({row['n_seeds']} seeds) at τ {row['tau']:.3g}, {rate}, β {row['beta']:.3g}{ratio}"
-    )
+    draw(args)
 
 
 def _with_dashes(word: str) -> str:

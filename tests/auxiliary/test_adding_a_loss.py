@@ -13,8 +13,8 @@ import torch
 from jepa_lab.auxiliary import Arm
 from jepa_lab.errors import UserError
 from jepa_lab.ledger.parquet import history_of
+from jepa_lab.studies.run import train
 from jepa_lab.studies.seq_jepa.config import Config
-from jepa_lab.training.run import train
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "adding_a_loss.md"
 Make = Callable[..., Config]

@@ -16,24 +16,25 @@ from jepa_lab.config.groups import conf_dir, folder_of, options_of
 from jepa_lab.errors import UserError
 from jepa_lab.ledger.parquet import history_of
 from jepa_lab.losses import EmaCenter, variance_covariance
-from jepa_lab.studies.arc import study as arc
 from jepa_lab.studies.arc.config import ArcConfig
 from jepa_lab.studies.arc.investigation.overlay import active_losses, without_losses
 from jepa_lab.studies.arc.module import ArcJEPA
+from jepa_lab.studies.arc.preflight import run_preflight
 from jepa_lab.studies.arc.remedies import weight_of
+from jepa_lab.studies.run import train
 from jepa_lab.studies.seq_jepa.config import Config
 from jepa_lab.training import plan
-from jepa_lab.training.plan import build_data, identity
+from jepa_lab.training.plan import identity
 from jepa_lab.training.record import count_parameters
-from jepa_lab.training.run import prepare, train
 from jepa_lab.training.study import Parts
+from study_parts import load_data, prepare
 
 Make = Callable[..., ArcConfig]
 ARMS = [name for name in options_of(folder_of(conf_dir(), "aux")) if name != "none"]
 
 
 def parts_of(config: ArcConfig) -> Parts:
-    return prepare(config, build_data(config))
+    return prepare(config, load_data(config))
 
 
 def stepped(config: ArcConfig) -> ArcJEPA:
@@ -164,7 +165,7 @@ def test_a_run_without_arms_is_the_one_that_it_was_before_there_were_any(
     (["aux=coding_rate", "aux.coding_rate.site=[z_hat,z_target]"], r"site=\[z_hat,z_target\]: expected one of z,"),
     (["aux=coding_rate", "aux.coding_rate.alpha=0"], r"coding_rate\.alpha=0\.0: expected a number above 0, or auto"),
     (["aux=coding_rate", "aux.coding_rate.normalise=row"], r"aux\.coding_rate\.normalise=row"),
-    (["+aux.vq={weight: 1}"], r"aux\.vq: no name for an arm"),
+    (["+aux.vq={weight: 1}"], r"aux\.vq: no name for an auxiliary loss"),
 ])  # fmt: skip
 def test_a_mistake_gets_one_line(words: list[str], line: str, make_arc: Make) -> None:
     with pytest.raises(UserError, match=line):
@@ -185,7 +186,7 @@ def test_the_site_of_the_coding_rate_is_the_arc_jepas(make_config: Callable[...,
 
 def test_preflight_passes_every_arm(make_arc: Make) -> None:
     config = make_arc(f"aux=[{','.join(ARMS)}]", "aux.vicreg.ramp=1")
-    assert arc.preflight(config, build_data(config), parts_of(config)).failures == []
+    assert run_preflight(config, parts_of(config)).failures == []
 
 
 def test_a_diagnosis_knows_the_arms(make_arc: Make) -> None:

@@ -15,13 +15,13 @@ from jepa_lab.config.groups import conf_dir, folder_of, options_of
 from jepa_lab.ledger.parquet import history_of
 from jepa_lab.losses import CenterPenalty, DinoLoss, sigreg, variance_covariance
 from jepa_lab.networks.heads import projector
+from jepa_lab.studies.run import train
 from jepa_lab.studies.seq_jepa.config import Config
 from jepa_lab.studies.seq_jepa.module import SeqJEPA
 from jepa_lab.studies.seq_jepa.preflight import run_preflight, sample
-from jepa_lab.training.plan import build_data
 from jepa_lab.training.record import count_parameters
-from jepa_lab.training.run import prepare, train
 from killing import difference, state_of
+from study_parts import load_data, prepare
 
 Make = Callable[..., Config]
 ARMS = options_of(folder_of(conf_dir(), "aux"))
@@ -36,13 +36,13 @@ def make(make_config: Make) -> Make:
 
 
 def built(config: Config) -> SeqJEPA:
-    return prepare(config, build_data(config)).module
+    return prepare(config, load_data(config)).module
 
 
 def stepped(config: Config) -> SeqJEPA:
     """After a first training step, before its backward pass."""
     module = built(config).train()
-    images = sample("train", build_data(config).train)
+    images = sample("train", load_data(config).train)
     module.training_step(module.on_after_batch_transfer(images, 0), 0)
     return module
 
@@ -241,7 +241,7 @@ def test_stopped_and_started_again_it_ends_with_the_same_bits(make: Make, tmp_pa
                                    ["aux=vicreg", "target=stopgrad"], ["aux=dino", "precision=bf16"]])  # fmt: skip
 def test_preflight_passes_every_arm(words: list[str], make: Make) -> None:
     config = make(*words)
-    splits = build_data(config)
+    splits = load_data(config)
     parts = prepare(config, splits)
     assert run_preflight(config, splits, parts.module, parts.budget).failures == []
 
@@ -254,7 +254,7 @@ def test_preflight_names_the_arm_that_does_not_reach_the_encoder(make: Make, mon
 
     monkeypatch.setattr(Arm, "forward", detached)
     config = make("aux=vicreg")
-    splits = build_data(config)
+    splits = load_data(config)
     parts = prepare(config, splits)
     failures = run_preflight(config, splits, parts.module, parts.budget).failures
     assert failures == ["loss term vicreg has no gradient: aux.vicreg.weight=1 with aux.vicreg.site=[z_hat,z_target]"]

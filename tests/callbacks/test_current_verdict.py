@@ -5,22 +5,23 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from jepa_lab.callbacks import verdict
 from jepa_lab.callbacks.verdict import CurrentVerdict
 from jepa_lab.cli import app as cli
+from jepa_lab.config.statuses import STATUSES
 from jepa_lab.diagnosis import Verdict, judge
-from jepa_lab.diagnosis.verdict import STATUSES
 from jepa_lab.errors import UserError
 from jepa_lab.ledger.parquet import history_of
+from jepa_lab.studies.run import train
 from jepa_lab.studies.seq_jepa.config import Config
 from jepa_lab.training import run as run_module
-from jepa_lab.training.run import RunResult, train
+from jepa_lab.training.run import RunResult
 
 Make = Callable[..., Config]
 EPOCHS = ["dataset.epochs=5", "monitor.every_epochs=1"]  # of four steps each
@@ -30,12 +31,13 @@ STOP = "diagnosis.stop_on=[dimensional_collapse,diverged]"
 def give(monkeypatch: pytest.MonkeyPatch, statuses: Sequence[str]) -> None:
     """The verdicts of a run's validations, in turn; by their number in the history, so that a resumed run gets them."""
 
-    def judged(history: Mapping[str, Sequence[tuple[int, float]]], config: object = None) -> Verdict:
+    def judged(history: Mapping[str, Sequence[tuple[int, float]]]) -> Verdict:
         points = history["val/z_agg/effective_rank"]
         status = statuses[len(points) - 1]
         return Verdict(status, None if status == "healthy" else "z_agg", points[-1][0])
 
-    monkeypatch.setattr(verdict, "judge", judged)
+    init = CurrentVerdict.__init__
+    monkeypatch.setattr(CurrentVerdict, "__init__", lambda self, ledger, judge=None: init(self, ledger, judged))
 
 
 def steps_of(result: RunResult) -> list[int]:
@@ -74,6 +76,7 @@ def test_what_is_judged_is_the_whole_history_also_after_a_resume(
     make_config: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[dict[str, list[tuple[int, float]]]] = []
+    config = make_config(*EPOCHS, "max_wall_s=1e-9")
     end = CurrentVerdict.on_validation_end
 
     def watched(self: CurrentVerdict, trainer: Any, module: Any) -> None:
@@ -81,10 +84,10 @@ def test_what_is_judged_is_the_whole_history_also_after_a_resume(
         if trainer.state.fn == "fit":
             seen.append(self.ledger.history())
             assert self._history == seen[-1]
-            assert self.verdict == judge(seen[-1], config=self.config)
+            assert self.verdict == judge(seen[-1], config=asdict(config))
 
     monkeypatch.setattr(CurrentVerdict, "on_validation_end", watched)
-    while train(make_config(*EPOCHS, "max_wall_s=1e-9")).state == "stopped":
+    while train(config).state == "stopped":
         assert len(seen) < 50
     assert [len(history["val/skill"]) for history in seen] == [1, 2, 3, 4, 5]
 

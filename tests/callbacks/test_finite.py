@@ -15,11 +15,11 @@ from torch import Tensor
 from jepa_lab.callbacks import finite
 from jepa_lab.ledger.parquet import history_of
 from jepa_lab.losses import LossTerms
+from jepa_lab.studies.run import train
 from jepa_lab.studies.seq_jepa.config import Config
 from jepa_lab.studies.seq_jepa.module import SeqJEPA
 from jepa_lab.studies.seq_jepa.network import SeqJEPANetwork
 from jepa_lab.studies.seq_jepa.objective import Objective
-from jepa_lab.training.run import train
 
 Make = Callable[..., Config]
 EMA = "seq_jepa_baseline"

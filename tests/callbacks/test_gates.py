@@ -14,11 +14,11 @@ from hydra import compose, initialize_config_dir
 
 from jepa_lab.callbacks import Gates
 from jepa_lab.cli import app as cli
-from jepa_lab.config.check import check
 from jepa_lab.config.gates import GATES
 from jepa_lab.config.groups import conf_dir
 from jepa_lab.diagnosis.gates import evaluate_gates, gates_line
 from jepa_lab.errors import UserError
+from jepa_lab.studies import checked
 from jepa_lab.studies.seq_jepa.config import Config
 
 SMALL = ["+experiment=teacherless_b", "dataset=digits_affine", "tier=smoke", "dataset.epochs=1",
@@ -107,7 +107,7 @@ def _seed(path: Path) -> int:
 
 def composed(*words: str) -> Config:
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        return check(compose("config", list(words)))
+        return checked(compose("config", list(words)))
 
 
 @pytest.mark.parametrize(("word", "told"), [

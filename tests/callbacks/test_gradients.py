@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from jepa_lab.callbacks.logging import gradient_statistics
+from jepa_lab.studies.run import train
 from jepa_lab.studies.seq_jepa.config import Config
-from jepa_lab.training.run import train
 
 Make = Callable[..., Config]
 

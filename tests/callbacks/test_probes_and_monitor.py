@@ -11,12 +11,12 @@ import torch
 
 from jepa_lab.metrics import effective_rank, within_share
 from jepa_lab.networks.heads import probe_head
-from jepa_lab.studies.seq_jepa import build
+from jepa_lab.studies.run import train
+from jepa_lab.studies.seq_jepa import callbacks
 from jepa_lab.studies.seq_jepa.config import Config
 from jepa_lab.studies.seq_jepa.monitor import measure
 from jepa_lab.studies.seq_jepa.probes import seq_jepa_probes
-from jepa_lab.training import run as run_module
-from jepa_lab.training.run import RunResult, train
+from jepa_lab.training.run import RunResult
 
 Make = Callable[..., Config]
 
@@ -32,13 +32,13 @@ def test_leaving_a_reader_out_changes_no_bit_of_the_model(
 ) -> None:
     config = make_config("dataset.epochs=1")
     expected = weights(train(config))
-    make_callbacks = build.build_callbacks
+    make_callbacks = callbacks.build_callbacks
     monkeypatch.setattr(
-        build,
+        callbacks,
         "build_callbacks",
         lambda *args: [c for c in make_callbacks(*args) if type(c).__name__ != left_out],
     )
-    monkeypatch.setattr(run_module, "measured_cost", lambda callbacks: 0.0)
+    monkeypatch.setattr("jepa_lab.training.trained_study.measured_cost", lambda callbacks: 0.0)
     config.runs_dir = str(tmp_path / "without")
     got = weights(train(config))
     assert all(torch.equal(v, got[k]) for k, v in expected.items())

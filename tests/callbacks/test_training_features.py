@@ -12,8 +12,8 @@ from torch import nn
 
 from jepa_lab.callbacks.logging import TrainingFeatures
 from jepa_lab.metrics import effective_rank, feature_std_l2
+from jepa_lab.studies.run import train
 from jepa_lab.studies.seq_jepa.config import Config
-from jepa_lab.training.run import train
 
 Make = Callable[..., Config]
 

@@ -44,7 +44,7 @@ DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "claims.md"
         ({"family": 3}, "better_helps: family: 3: a text is needed"),
         ({"over": "seed"}, "better_helps: over: seed: a list is needed"),
         ({"not_testable": "no data"}, "better_helps: contrast: without effect beside not_testable"),
-        ({"contrast": None, "statistic": {"name": "gaps"}}, "statistic: gaps: no such statistic; there is gap"),
+        ({"contrast": None, "statistic": {"name": "gaps"}}, "statistic: gaps: no such statistic; did you mean 'gap'?"),
         ({"contrast": None, "statistic": {"name": "gap", "metric": "a"}}, "statistic: less: missing; gap needs it"),
         (
             {"contrast": None, "statistic": {"name": "change", "metric": "a", "tau": 1}},

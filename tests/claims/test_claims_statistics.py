@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from comparison_runs import METRIC, make_run
-from jepa_lab.claims.statistics import STATISTICS, measure
+from jepa_lab.claims.statistics import measure, statistics
 from jepa_lab.errors import UserError
 from jepa_lab.ledger.finished_run import Run, read_run
 from jepa_lab.studies.linear_byol import statistics as toy
@@ -138,13 +138,13 @@ def test_what_fell_first_is_the_quantity_that_left_its_range_first_and_nothing_w
         "val/z_agg/feature_std_l2": [(s, 0.5) for s in steps],
         "reference/z_agg/effective_rank": [(0, 6.0)],
     }
-    monkeypatch.setattr("jepa_lab.claims.statistics.history_of", lambda path: history)
+    monkeypatch.setattr("jepa_lab.studies.arc.statistics.history_of", lambda path: history)
     run = Run(Path("nowhere"), {}, {}, {})
     assert measure("first_to_fall", [run], {"part": "codebook"}) == first
     assert measure("first_to_fall", [run], {"part": "z_agg"}) == float(rank < 2)
 
 
 def test_every_statistic_that_reads_a_grid_says_along_which_settings() -> None:
-    gridded = {name for name, statistic in STATISTICS.items() if statistic.axes}
+    gridded = {name for name, statistic in statistics().items() if statistic.axes}
     assert gridded == {"slope_of_best_rate", "best_rate_over_tau", "rank_correlation", "over_best_fixed",
                        "edge_over_bound"}  # fmt: skip

@@ -15,7 +15,7 @@ import pytest
 from jepa_lab.config import schema
 from jepa_lab.studies.arc.config import ArcConfig
 from jepa_lab.studies.arc.dataset_config import ArcDatasetConfig, SyntheticConfig
-from jepa_lab.training.run import train
+from jepa_lab.studies.run import train
 
 PACKAGE = str(Path(schema.__file__).parents[1])
 NOT_READING = ("validate", "validate_run", "_validate_source", "_refuse_what_is_of_images")
@@ -23,7 +23,7 @@ NOT_READING = ("validate", "validate_run", "_validate_source", "_refuse_what_is_
 ELSEWHERE = {"dataset.tiers", "experiment_gates", "optim.warmup_epochs",
              "sweep.fail_fast", "sweep.control", "sweep.report", "sweep.results", "sweep.references", "sweep.objective",
              *(f"sweep.tuning.{key}" for key in ("weights", "span", "seeds", "metric"))}  # fmt: skip
-LABELS = {"study", "model.name", "hardware.name"}
+LABELS = {"model.name", "hardware.name"}
 # of the image models: the ARC JEPA refuses any value but the one that changes nothing
 REFUSED = {"monitor.subspace", "monitor.sweep_every", "monitor.sweep_anchors", "monitor.rollout_steps",
            "hardware.channels_last", "hardware.compile"}  # fmt: skip

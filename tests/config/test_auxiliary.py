@@ -10,13 +10,12 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
-from jepa_lab.config.check import check, to_yaml
 from jepa_lab.config.groups import conf_dir, groups_of
-from jepa_lab.diagnosis.finding import Settings
 from jepa_lab.diagnosis.regularisers import regulariser_findings
+from jepa_lab.diagnosis.settings import Settings
 from jepa_lab.diagnosis.thresholds import Thresholds
 from jepa_lab.ledger.identity import run_id
-from jepa_lab.report.own_command import composed, own_words
+from jepa_lab.studies import checked
 from jepa_lab.studies.seq_jepa.config import Config
 
 Make = Callable[..., Config]
@@ -82,7 +81,7 @@ def test_an_arm_on_the_control_has_no_coding_rate_beside_it(arm: str, make: Make
 ])  # fmt: skip
 def test_what_a_run_writes_down_gives_the_same_configuration_again(words: list[str], make: Make) -> None:
     config = make(*words)
-    again = check(OmegaConf.create(to_yaml(config)))  # type: ignore[arg-type]
+    again = checked(OmegaConf.create(config.to_yaml()))  # type: ignore[arg-type]
     assert again == config
     assert asdict(again) == asdict(config)
 
@@ -91,7 +90,7 @@ def test_a_run_of_an_arm_that_is_older_than_some_of_its_keys_is_read(make: Make)
     content = asdict(make("aux=coding_rate"))
     for key in ("site", "alpha", "normalise"):
         del content["aux"]["coding_rate"][key]
-    assert asdict(check(OmegaConf.create(content))) == asdict(make("aux=coding_rate"))
+    assert asdict(checked(OmegaConf.create(content))) == asdict(make("aux=coding_rate"))
 
 
 def test_every_key_of_an_arm_makes_another_run(make: Make) -> None:
@@ -104,17 +103,6 @@ def test_every_key_of_an_arm_makes_another_run(make: Make) -> None:
     found = [identity(), identity("aux=vicreg"), identity("aux=sigreg"), *(identity(*w) for w in words)]
     assert len(set(found)) == len(found)
     assert identity("aux=vicreg", "aux.vicreg.sim_coeff=1") == identity("aux=vicreg")
-
-
-def test_the_commands_that_a_diagnosis_gives_name_the_arms_and_their_changed_keys(make: Make) -> None:
-    config = asdict(make("aux=[vicreg,coding_rate]", "aux.vicreg.weight=0.5", "aux.coding_rate.weight=0.1"))
-    words = own_words(config)
-    assert {"aux=[vicreg,coding_rate]", "aux.vicreg.weight=0.5", "aux.coding_rate.weight=0.1"} <= set(words)
-    assert not [word for word in words if word.startswith("loss.lambda_rate")]
-    again = composed([*words, "aux.coding_rate.weight=0.01"])
-    assert again is not None
-    assert again["loss"]["lambda_rate"] == 0.01
-    assert again["aux"]["vicreg"]["weight"] == 0.5
 
 
 @pytest.mark.parametrize(("term", "config", "change"), [
@@ -171,8 +159,8 @@ MISTAKES = [
     (["aux=sigreg", "aux.sigreg.n_slices=0"], "aux.sigreg.n_slices=0: must be at least 1"),
     (["aux=coding_rate", "aux.coding_rate.weight=0.1", "loss.lambda_rate=0.2"],
      "aux.coding_rate.weight=0.1 and loss.lambda_rate=0.2 contradict"),
-    (["+aux.mine=3"], "aux.mine=3: expected the keys of an arm"),
-    (["+aux.rate.weight=3"], "aux.rate: no name for an arm"),
+    (["+aux.mine=3"], "aux.mine=3: expected the keys of an option"),
+    (["+aux.rate.weight=3"], "aux.rate: no name for an auxiliary loss"),
     (["+aux.mine.weight=3"], "aux.mine._target_=None: expected the class"),
 ]  # fmt: skip
 

@@ -5,9 +5,9 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
 from jepa_lab.cli import app as cli  # noqa: F401 - registers the resolvers
-from jepa_lab.config.check import check, check_any
 from jepa_lab.config.groups import conf_dir, folder_of, groups_of, options_of
 from jepa_lab.errors import UserError
+from jepa_lab.studies import checked
 from jepa_lab.studies.arc.config import ArcConfig
 from jepa_lab.studies.linear_byol.config import ToyConfig
 from jepa_lab.studies.seq_jepa.config import Config
@@ -56,7 +56,7 @@ ARCS = [name for name in options_of(conf_dir() / "experiment") if name.startswit
 @pytest.mark.parametrize("experiment", sorted(set(options_of(conf_dir() / "experiment")) - {*TOYS, *ARCS}))
 def test_every_experiment_is_valid_under_every_recipe_and_carries_its_name(experiment: str) -> None:
     for recipe in options_of(conf_dir() / "recipe"):
-        config = check(composed(f"+experiment={experiment}", f"recipe={recipe}"))
+        config = checked(composed(f"+experiment={experiment}", f"recipe={recipe}"))
         assert config.name == experiment
         assert config.recipe.name == recipe
 
@@ -64,14 +64,14 @@ def test_every_experiment_is_valid_under_every_recipe_and_carries_its_name(exper
 @pytest.mark.parametrize("experiment", ARCS)
 def test_every_experiment_of_the_arc_jepa_is_valid_and_carries_its_name(experiment: str) -> None:
     for tier in ("smoke", "quick", "baseline"):
-        config = check_any(composed(f"+experiment={experiment}", f"tier={tier}"))
+        config = checked(composed(f"+experiment={experiment}", f"tier={tier}"))
         assert isinstance(config, ArcConfig)
         assert config.name == experiment
 
 
 @pytest.mark.parametrize("experiment", TOYS)
 def test_every_experiment_of_the_toy_is_valid_and_carries_its_name(experiment: str) -> None:
-    config = check_any(composed(f"+experiment={experiment}"))
+    config = checked(composed(f"+experiment={experiment}"))
     assert isinstance(config, ToyConfig)
     assert config.name == experiment
 
@@ -80,13 +80,13 @@ def test_every_tier_named_by_a_dataset_exists() -> None:
     for dataset in options_of(conf_dir() / "dataset"):
         experiment = "arc_jepa" if of_arc("dataset", dataset) else "teacherless_b"
         extra = ["model.roles=false", *OWN.get(dataset, [])] if dataset == "arc_published" else OWN.get(dataset, [])
-        tiers = check_any(composed(f"+experiment={experiment}", f"dataset={dataset}", *extra)).dataset.tiers
+        tiers = checked(composed(f"+experiment={experiment}", f"dataset={dataset}", *extra)).dataset.tiers
         assert set(tiers) <= set(options_of(conf_dir() / "tier"))
         assert "quick" in tiers
 
 
 def test_the_cifar_experiment_has_the_published_architecture_and_budget() -> None:
-    config = check(composed("+experiment=teacherless_b", "dataset=cifar10_rot", "tier=quick"))
+    config = checked(composed("+experiment=teacherless_b", "dataset=cifar10_rot", "tier=quick"))
     assert (config.encoder.name, config.model.action_dim, config.model.depth) == ("resnet18_cifar", 128, 3)
     d = config.dataset
     assert (d.batch_size, d.epochs, d.train_size, d.val_size, d.n_views) == (64, 5, 5000, 1000, 4)
@@ -102,7 +102,7 @@ def test_the_augmentation_study_has_its_published_budgets_and_gates() -> None:
         ("remote", (128, 200, None, None), {**gates, "action_from_z_min": 0.1}),
         ("paper", (512, 2000, None, None), {}),
     ]:
-        config = check(composed("+experiment=seq_jepa_baseline", "dataset=cifar100_aug", f"tier={tier}"))
+        config = checked(composed("+experiment=seq_jepa_baseline", "dataset=cifar100_aug", f"tier={tier}"))
         d = config.dataset
         assert (d.batch_size, d.epochs, d.train_size, d.val_size) == budget
         assert (d.first_view, d.action_norm) == ("random", "fixed")
@@ -118,21 +118,21 @@ def test_the_augmentation_study_has_its_published_budgets_and_gates() -> None:
 )
 def test_action_norm_is_an_option_of_the_augmentations_alone(words: list[str], says: str) -> None:
     with pytest.raises(UserError, match=says):
-        check(composed("+experiment=teacherless_b", *words))
+        checked(composed("+experiment=teacherless_b", *words))
 
 
 def test_the_command_line_wins_over_a_datasets_own_encoder() -> None:
-    assert check(composed("+experiment=teacherless_b", "encoder=resnet18_cifar")).encoder.name == "resnet18_cifar"
+    assert checked(composed("+experiment=teacherless_b", "encoder=resnet18_cifar")).encoder.name == "resnet18_cifar"
 
 
 def test_seq_len_is_another_way_to_say_n_views() -> None:
-    assert check(composed("+experiment=teacherless_b", "dataset.seq_len=2")).dataset.n_views == 3
+    assert checked(composed("+experiment=teacherless_b", "dataset.seq_len=2")).dataset.n_views == 3
 
 
 def test_a_thread_count_is_written_down() -> None:
-    assert (check(composed("+experiment=teacherless_b")).hardware.threads or 0) >= 1
+    assert (checked(composed("+experiment=teacherless_b")).hardware.threads or 0) >= 1
 
 
 def test_a_tier_that_a_dataset_does_not_have_is_refused_in_one_line() -> None:
     with pytest.raises(UserError, match="paper"):
-        check(composed("+experiment=teacherless_b", "tier=paper"))
+        checked(composed("+experiment=teacherless_b", "tier=paper"))

@@ -17,13 +17,12 @@ from omegaconf import DictConfig, OmegaConf
 from test_arc_keys_are_read import located as located_in_arc
 
 from jepa_lab.config import schema
-from jepa_lab.config.check import GROUPS, check, check_toy
 from jepa_lab.config.groups import AUX_FOLDER, conf_dir, folder_of, groups_of, options_of
+from jepa_lab.studies import checked
 from jepa_lab.studies.arc.config import ArcConfig
 from jepa_lab.studies.linear_byol.config import ToyConfig
-from jepa_lab.studies.linear_byol.study import train_toy
+from jepa_lab.studies.run import train
 from jepa_lab.studies.seq_jepa.config import Config
-from jepa_lab.training.run import train
 
 PACKAGE = str(Path(schema.__file__).parents[1])
 NOT_READING = ("validate", "validate_run", "check", "__init__", "__eq__", "__repr__")
@@ -47,7 +46,7 @@ TOYS = [  # between them every key of the toy does something
     ["lr_enc=1e-3", "lr_pred_logspace=null", "enc_init=perturbed", "enc_init_scale=0.2", "seeds=[1]"],
 ]
 # says which option of a group was chosen, for people and for the identity of a run
-LABELS = {"model.name", "hardware.name", "study"}
+LABELS = {"model.name", "hardware.name"}
 PROJECTED = [f"aux.{arm}.proj_{which}_dim=8" for arm in ("barlow_twins", "sigreg") for which in ("hidden", "output")]
 CLASSES = "._target_"  # read before there is an object: it says which
 
@@ -61,7 +60,7 @@ def keys_of_conf() -> set[str]:
             path = f"{prefix}{key}"
             if path in ("defaults", "hydra") or path.startswith("expected") or path.endswith(".defaults"):
                 continue
-            if value is None and path in GROUPS:
+            if value is None and path in (*Config.groups, *ArcConfig.groups):
                 continue  # a study that has no such group says so
             if isinstance(value, dict) and value and path not in ("dataset.tiers", "experiment_gates"):
                 walk(value, f"{path}.")
@@ -99,7 +98,7 @@ def arms() -> dict[str, Any]:
     """The checked options of every arm of the group aux."""
     every = ",".join(name for name in options_of(folder_of(conf_dir(), "aux")) if name != "none")
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        return check(compose("config", ["+experiment=seq_jepa_baseline", f"aux=[{every}]"])).aux
+        return checked(compose("config", ["+experiment=seq_jepa_baseline", f"aux=[{every}]"])).aux
 
 
 def parts(config: Any) -> Iterator[Any]:
@@ -129,7 +128,7 @@ def test_every_key_in_conf_is_read(
     for words in TOYS:
         with initialize_config_dir(str(conf_dir()), version_base="1.3"):
             base = ["epochs=2", "figures=false", f"runs_dir={tmp_path}", "max_wall_s=600"]
-            train_toy(check_toy(compose("config", ["+experiment=linear_byol_sweep", *base, *words])))
+            train(checked(compose("config", ["+experiment=linear_byol_sweep", *base, *words])))
     kinds = {type(part).__name__: path for path, part in (*located(Config()), *located(ToyConfig()))}
     kinds |= {type(arm).__name__: f"aux.{name}." for name, arm in arms().items()}
     read = {f"{kinds[kind]}{name}" for kind, name in reads if kind in kinds}
@@ -166,7 +165,7 @@ def located(config: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
 def test_a_key_that_is_read_by_another_key_changes_it(word: str, changed: tuple[str, Any]) -> None:
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
         cfg: DictConfig = compose("config", ["+experiment=teacherless_b", word])
-    assert OmegaConf.select(OmegaConf.structured(check(cfg)), changed[0]) == changed[1]
+    assert OmegaConf.select(OmegaConf.structured(checked(cfg)), changed[0]) == changed[1]
     assert changed[0] in COMPOSED.values()
 
 

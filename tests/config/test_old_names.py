@@ -3,11 +3,10 @@
 import pytest
 from hydra import compose, initialize_config_dir
 
-from jepa_lab.cli import app as cli
-from jepa_lab.cli.overrides import translate
-from jepa_lab.config.check import check, check_any
+from jepa_lab.cli.overrides import overrides_for_hydra, translate
 from jepa_lab.config.groups import conf_dir
 from jepa_lab.errors import UserError
+from jepa_lab.studies import checked
 from jepa_lab.studies.seq_jepa.config import Config
 
 SAME = [
@@ -51,8 +50,8 @@ OF_ARC = [new for old, new in SAME if old[0].split("=")[0].split(".")[0] in (
 @pytest.mark.parametrize("words", OF_ARC, ids=lambda words: words[0])
 def test_what_a_name_of_the_arc_plan_becomes_is_a_key_of_its_experiments(words: list[str]) -> None:
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        changed = check_any(compose("config", ["+experiment=arc_sixth_run", *words]))
-        assert changed != check_any(compose("config", ["+experiment=arc_sixth_run"]))
+        changed = checked(compose("config", ["+experiment=arc_sixth_run", *words]))
+        assert changed != checked(compose("config", ["+experiment=arc_sixth_run"]))
 
 
 @pytest.mark.parametrize(("old", "new"), SAME, ids=[" ".join(old) for old, _ in SAME])
@@ -95,9 +94,9 @@ def test_a_flag_is_true_or_false() -> None:
 
 
 def composed(*words: str) -> Config:
-    native = cli.native_words(["+experiment=seq_jepa_baseline", *words])
+    native = overrides_for_hydra(["+experiment=seq_jepa_baseline", *words])
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        return check(compose("config", native))
+        return checked(compose("config", native))
 
 
 def test_a_published_line_composes_to_what_it_meant() -> None:

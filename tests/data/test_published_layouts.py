@@ -11,9 +11,9 @@ from jepa_lab.cli import app as cli  # noqa: F401 - registers the resolvers
 from jepa_lab.data.images.image_source import load_splits
 from jepa_lab.data.images.public_folders import imagenet_with_maps, map_of, tiny_imagenet
 from jepa_lab.errors import UserError
+from jepa_lab.studies.run import train
 from jepa_lab.studies.seq_jepa.config import Config
-from jepa_lab.training.plan import build_data
-from jepa_lab.training.run import train
+from study_parts import load_data
 
 WNIDS = ("n02", "n01", "n03")  # the order of wnids.txt is not the sorted one
 
@@ -194,7 +194,7 @@ def test_a_run_trains_on_images_with_maps(gazed: Path, make_config: Callable[...
 def test_the_maps_are_used_where_saliency_is_of_the_file(
     gazed: Path, make_config: Callable[..., Config], saliency: str
 ) -> None:
-    splits = build_data(make_config(*saccades(gazed), f"dataset.saliency={saliency}"))
+    splits = load_data(make_config(*saccades(gazed), f"dataset.saliency={saliency}"))
     assert (splits.val.saliency is not None) == (saliency == "file")
     assert splits.train.mean == (0.485, 0.456, 0.406)
 
@@ -211,5 +211,5 @@ def test_a_configuration_without_images_is_refused_in_one_line(
     make_config: Callable[..., Config], words: list[str], says: str
 ) -> None:
     with pytest.raises(UserError, match=says) as error:
-        build_data(make_config("dataset=imagenet_saccade", "encoder=resnet_small", *words))
+        load_data(make_config("dataset=imagenet_saccade", "encoder=resnet_small", *words))
     assert "\n" not in str(error.value)

@@ -10,9 +10,9 @@ from jepa_lab.cli import app as cli  # noqa: F401 - registers the resolvers
 from jepa_lab.data.images.arrays import Arrays
 from jepa_lab.data.images.rendered_objects import read_rendered
 from jepa_lab.errors import UserError
+from jepa_lab.studies.run import train
 from jepa_lab.studies.seq_jepa.config import Config
-from jepa_lab.training.plan import build_data
-from jepa_lab.training.run import train
+from study_parts import load_data
 
 K = 6
 CLASSES = ("chair", "table")
@@ -128,11 +128,11 @@ def test_a_run_trains_on_rendered_objects(
 
 
 def test_the_data_of_a_run_are_known_by_their_latents_too(objects: Path, make_config: Callable[..., Config]) -> None:
-    before = build_data(make_config(*words(objects)))
+    before = load_data(make_config(*words(objects)))
     assert before.train.mean == (0.5016, 0.5037, 0.5060)
     for name in NAMES:
         np.save(objects / name / "latent_3.npy", np.zeros(7))
-    assert build_data(make_config(*words(objects))).train.fingerprint() != before.train.fingerprint()
+    assert load_data(make_config(*words(objects))).train.fingerprint() != before.train.fingerprint()
 
 
 @pytest.mark.parametrize(

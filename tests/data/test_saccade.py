@@ -12,11 +12,11 @@ from jepa_lab.data.images.image_source import ImageSource, load_splits
 from jepa_lab.data.loader import EpochLoader
 from jepa_lab.data.views.saccade import Saccade, fixate, inhibit
 from jepa_lab.errors import UserError
+from jepa_lab.studies.run import train
 from jepa_lab.studies.seq_jepa.build import build_loaders, build_module, build_views
 from jepa_lab.studies.seq_jepa.config import Config
 from jepa_lab.studies.seq_jepa.module import SeqJEPA
-from jepa_lab.training.plan import build_data
-from jepa_lab.training.run import train
+from study_parts import load_data
 
 MEAN, STD = (0.4, 0.5, 0.6), (0.2, 0.3, 0.4)
 KEY: dict[str, Any] = {"seed": 1, "split": "train", "epoch": 2}
@@ -247,7 +247,7 @@ def test_a_run_that_was_stopped_goes_on_with_the_fixations_it_would_have_had(mak
 
 
 def prepared(config: Config) -> tuple[SeqJEPA, EpochLoader]:
-    splits = build_data(config)
+    splits = load_data(config)
     module = build_module(config, build_views(config, splits.train), splits.train, 4)
     return module, build_loaders(config, splits)["train"]
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from jepa_lab.data.views.saliency import as_density, load_saliency, spectral_residual
+from jepa_lab.data.images.saliency import as_density, load_saliency, spectral_residual
 from jepa_lab.errors import UserError
 
 

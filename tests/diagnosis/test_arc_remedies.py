@@ -10,13 +10,18 @@ from typing import Any
 
 import pytest
 
+from conftest import small_arc_overrides
+from jepa_lab.cli.compose import as_data
 from jepa_lab.diagnosis.finding import Finding
 from jepa_lab.diagnosis.rules import examine, judge
-from jepa_lab.report.own_command import composed, next_commands
+from jepa_lab.ledger.overrides import Overrides, write_overrides
+from jepa_lab.report.next_commands import next_commands
 from jepa_lab.studies.arc.config import ArcConfig
-from jepa_lab.studies.arc.remedies import arc_causes, arc_changes, codebook_defects, problem_defects
+from jepa_lab.studies.arc.remedies import ArcRemedies, codebook_defects, problem_defects
 
 Make = Callable[..., ArcConfig]
+REMEDIES = ArcRemedies()
+INVESTIGATE = "python -m jepa_lab.diagnose 'runs/a run' --investigate"
 DEFECTS = [
     (["vq.init=empty"], "vq.init=empty", "vq.init=kmeans"),
     (["vq.in_objective=false"], "vq.in_objective=false", "vq.in_objective=true vq.weight_on=commitment"),
@@ -40,19 +45,29 @@ def test_every_defect_of_a_codebook_has_its_own_cause_and_its_own_change(
 def test_a_codebook_without_a_known_defect_is_taken_away_replaced_or_made_smaller(make_arc: Make) -> None:
     config = asdict(make_arc())
     assert codebook_defects(config) == []
-    changes = arc_changes(Finding("codebook_collapse", "", 1.0), config)
+    changes = REMEDIES.changes(Finding("codebook_collapse", "", 1.0), config)
     assert changes == ("vq.enabled=false", "vq=fsq", "vq.size*0.5")
-    assert arc_causes({"codebook_collapse"}, config) == []
+    assert REMEDIES.causes({"codebook_collapse"}, config) == []
 
 
 def test_the_defects_of_the_sixth_run_are_all_named(make_arc: Make) -> None:
     config = asdict(make_arc(experiment="arc_sixth_run"))
-    assert [c.partition(":")[0] for c in arc_causes({"codebook_collapse", "no_learning"}, config)] == [
+    assert [c.partition(":")[0] for c in REMEDIES.causes({"codebook_collapse", "no_learning"}, config)] == [
         "vq.init=empty", "vq.in_objective=false", "vq.refresh.rule=legacy_share", "vq.update=forward", "vq.share=false",
         "dataset.problem=copies", "model.predictor=none", "model.projection_form=relu_end",
         "loss.temperature lies between 0.07 and 0.15",
     ]  # fmt: skip
     assert problem_defects(asdict(make_arc())) == []
+
+
+def offered(folder: Path, config: dict[str, Any], findings: list[Finding], experiment: str = "arc_jepa") -> list[str]:
+    """The next commands of a run that was started with the overrides of `make_arc`."""
+    write_overrides(folder, Overrides(tuple(small_arc_overrides(folder, experiment=experiment))))
+
+    def composes(overrides: Overrides) -> bool:
+        return as_data(overrides.words) is not None
+
+    return next_commands(folder, config, findings, "completed", REMEDIES, composes, INVESTIGATE)
 
 
 @pytest.mark.parametrize(("experiment", "statuses", "number"), [
@@ -63,25 +78,26 @@ def test_the_defects_of_the_sixth_run_are_all_named(make_arc: Make) -> None:
     ("arc_fsq", ["no_learning", "ignores_actions"], 3),
 ])  # fmt: skip
 def test_every_command_composes_and_the_last_line_starts_the_investigation(
-    experiment: str, statuses: list[str], number: int, make_arc: Make
+    experiment: str, statuses: list[str], number: int, make_arc: Make, tmp_path: Path
 ) -> None:
     config = asdict(make_arc(experiment=experiment))
-    *lines, last = next_commands(config, [Finding(status, "", 1.0) for status in statuses], Path("runs/a run"))
-    assert last == "python -m jepa_lab.diagnose 'runs/a run' --investigate"
+    findings = [Finding(status, "", 1.0) for status in statuses]
+    *lines, last = offered(tmp_path, config, findings, experiment)
+    assert last == INVESTIGATE
     assert len(lines) == number
     for line in lines:
         words = shlex.split(line)
         assert words[:3] == ["python", "-m", "jepa_lab"]
-        assert composed(words[3:]) is not None
+        assert as_data(words[3:]) is not None
         assert not any(word.startswith("loss.lambda_rate") for word in words)
 
 
-def test_a_run_that_does_not_fail_is_offered_more_seeds_and_no_investigation(make_arc: Make) -> None:
+def test_a_run_that_does_not_fail_is_offered_more_seeds_and_no_investigation(make_arc: Make, tmp_path: Path) -> None:
     config = asdict(make_arc())
-    (line,) = next_commands(config, [], Path("runs/x"))
+    (line,) = offered(tmp_path, config, [])
     assert "-m" in line.split()
     assert "seed=0,1,2" in line
-    (line,) = next_commands(config, [Finding("low_rank", "", 0.5)], Path("runs/x"))
+    (line,) = offered(tmp_path, config, [Finding("low_rank", "", 0.5)])
     assert "loss.sigreg.weight=0.1" in line
 
 
@@ -98,24 +114,24 @@ def history(**gains: float) -> dict[str, Any]:
 
 def test_a_prediction_that_does_not_use_its_demonstrations_is_said_so_in_words(make_arc: Make) -> None:
     config = asdict(make_arc())
-    verdict = judge(history(demo_gain=0.0, copy_gain=0.5), config=config)
+    verdict = judge(history(demo_gain=0.0, copy_gain=0.5), config=config, remedies=REMEDIES)
     assert verdict.status == "ignores_actions"
     assert verdict.reasons[0].startswith("the demonstrations of another task do as well")
     assert "dataset.epochs=6" in verdict.next
-    assert judge(history(demo_gain=0.5, copy_gain=0.5), config=config).status == "healthy"
+    assert judge(history(demo_gain=0.5, copy_gain=0.5), config=config, remedies=REMEDIES).status == "healthy"
 
 
 def test_a_copy_is_one_of_the_querys_input_and_of_frames_the_last_frame(make_arc: Make) -> None:
     config = asdict(make_arc())
-    told = judge(history(demo_gain=0.5, copy_gain=0.0), config=config)
+    told = judge(history(demo_gain=0.5, copy_gain=0.0), config=config, remedies=REMEDIES)
     assert told.status == "copy_shortcut"
     assert "a copy of the query's own input" in told.reasons[0]
     frames = asdict(make_arc("dataset.problem=frames"))
-    assert "a copy of the last frame" in judge(history(copy_gain=0.0), config=frames).reasons[0]
+    assert "a copy of the last frame" in judge(history(copy_gain=0.0), config=frames, remedies=REMEDIES).reasons[0]
     assert "a copy of the last view" in judge(history(copy_gain=0.0)).reasons[0]
 
 
 def test_no_learning_is_no_better_than_chance(make_arc: Make) -> None:
     points = history(demo_gain=0.5, copy_gain=0.5) | {"val/skill": [(10 * i, 0.0) for i in range(1, 7)]}
-    (reason, *_) = examine(points, config=asdict(make_arc())).verdict.reasons
+    (reason, *_) = examine(points, config=asdict(make_arc()), remedies=REMEDIES).verdict.reasons
     assert "no better than chance" in reason

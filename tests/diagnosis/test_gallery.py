@@ -4,9 +4,9 @@ import pytest
 
 from gallery_features import FEATURES, FeatureCase
 from gallery_histories import RUNS, RunCase
+from jepa_lab.config.statuses import STATUSES
 from jepa_lab.diagnosis import diagnose_features, examine, judge
 from jepa_lab.diagnosis.quantities import order_sentence, timeline
-from jepa_lab.diagnosis.verdict import STATUSES
 
 
 @pytest.mark.parametrize("case", FEATURES, ids=[c.name for c in FEATURES])

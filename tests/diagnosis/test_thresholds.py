@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-import jepa_lab.diagnosis
+import jepa_lab
 from gallery_histories import RUNS
 from jepa_lab.diagnosis import Thresholds, judge
 from jepa_lab.diagnosis.thresholds import PREFIXES, distance, table
 
-SOURCES = "\n".join(p.read_text() for p in Path(jepa_lab.diagnosis.__file__).parent.rglob("*.py"))
+SOURCES = "\n".join(p.read_text() for p in Path(jepa_lab.__file__).parent.rglob("*.py"))
 
 
 def entries() -> list[tuple[str, str, dict[str, object]]]:

@@ -6,8 +6,8 @@ from collections.abc import Callable
 import pytest
 import torch
 
+from jepa_lab.config.statuses import STATUSES
 from jepa_lab.diagnosis import Verdict, diagnose_features, judge
-from jepa_lab.diagnosis.verdict import STATUSES
 
 N, D = 500, 32
 

@@ -12,10 +12,10 @@ import pytest
 import torch
 
 from jepa_lab import decode as command
+from jepa_lab.studies.run import train
 from jepa_lab.studies.seq_jepa.config import Config
 from jepa_lab.studies.seq_jepa.evaluation import decoding
 from jepa_lab.studies.seq_jepa.evaluation.decoder import ConvDecoder, decode, image_r2, psnr, train_decoder
-from jepa_lab.training.run import train
 
 Make = Callable[..., Config]
 
@@ -111,7 +111,7 @@ def test_the_command_writes_a_row_for_every_latent_and_its_picture_again_and_aga
 @pytest.mark.parametrize(("damage", "says"), [
     (lambda p: shutil.rmtree(p), "no such folder"),
     (lambda p: shutil.rmtree(p / "checkpoints"), "no checkpoints/last.ckpt"),
-    (lambda p: (p / "config.yaml").write_text("model: {name: arc_jepa}\n"), "only runs of seq_jepa"),
+    (lambda p: (p / "config.yaml").write_text("study: arc\n"), "only runs of seq_jepa"),
 ])  # fmt: skip
 def test_what_cannot_be_decoded_gets_one_line(
     damage: Callable[[Path], None], says: str, finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -14,13 +14,13 @@ import torch
 
 from jepa_lab import evaluate as command
 from jepa_lab.errors import UserError
+from jepa_lab.studies.run import train
 from jepa_lab.studies.seq_jepa.config import Config
 from jepa_lab.studies.seq_jepa.evaluation.bootstrap import accuracy, r_squared, resampling_weights
 from jepa_lab.studies.seq_jepa.evaluation.equivariance import copy_error, linear_action_map_error, predictor_error
 from jepa_lab.studies.seq_jepa.evaluation.features import collect
 from jepa_lab.studies.seq_jepa.evaluation.loading import load_run, views_of
 from jepa_lab.studies.seq_jepa.evaluation.readouts import CLASSIFIERS, REGRESSIONS
-from jepa_lab.training.run import train
 
 Make = Callable[..., Config]
 RNG = np.random.default_rng(0)
@@ -173,7 +173,7 @@ def test_a_supervised_run_beside_it_becomes_a_row(make_config: Make, capsys: pyt
     (lambda p: (p / "config.yaml").unlink(), "a folder without config.yaml"),
     (lambda p: shutil.rmtree(p / "checkpoints"), "no checkpoints/last.ckpt"),
     (lambda p: (p / "checkpoints" / "last.ckpt").write_bytes(b"x" * 100), "not a checkpoint"),
-    (lambda p: (p / "config.yaml").write_text("model: {name: linear_byol}\n"), "a run of model linear_byol"),
+    (lambda p: (p / "config.yaml").write_text("study: linear_byol\n"), "a run of the study linear_byol"),
     (lambda p: (p / "config.yaml").write_text("a: [1\n"), "not a readable configuration"),
     (lambda p: (p / "config.yaml").write_text((p / "config.yaml").read_text().replace("depth: 1", "depth: 2")),
      "not a checkpoint of this configuration"),

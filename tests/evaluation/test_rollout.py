@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from jepa_lab.data.images.image_source import ImageSource
 from jepa_lab.data.views.build import Rotation
 from jepa_lab.ledger.identity import run_id
+from jepa_lab.studies.run import train
 from jepa_lab.studies.seq_jepa.config import Config
 from jepa_lab.studies.seq_jepa.evaluation.loading import build_frozen, rollout_of, rollout_views
 from jepa_lab.studies.seq_jepa.evaluation.rollout import (
@@ -27,8 +28,7 @@ from jepa_lab.studies.seq_jepa.evaluation.rollout import (
     teacher_forced,
 )
 from jepa_lab.studies.seq_jepa.objective import Objective
-from jepa_lab.training.plan import build_data
-from jepa_lab.training.run import train
+from study_parts import load_data
 
 Make = Callable[..., Config]
 
@@ -102,7 +102,7 @@ def test_targets_that_do_not_vary_say_nothing() -> None:
 
 def small(make: Make, *words: str) -> tuple[Config, Any, Any]:
     config = make(*words)
-    splits = build_data(config)
+    splits = load_data(config)
     return config, splits, build_frozen(config, splits)
 
 
@@ -161,8 +161,8 @@ def test_training_logs_it_once_and_nothing_else_changes(make_config: Make, tmp_p
 
 
 def test_the_verdict_notes_a_rollout_that_forgets_but_not_one_that_never_began() -> None:
-    from jepa_lab.diagnosis.finding import Settings
     from jepa_lab.diagnosis.prediction import prediction_findings
+    from jepa_lab.diagnosis.settings import Settings
     from jepa_lab.diagnosis.thresholds import Thresholds
 
     def notes(*errors: float) -> list[str]:

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from jepa_lab.data.views.build import ViewGroup, make_view_group
+from jepa_lab.studies.run import train
 from jepa_lab.studies.seq_jepa.config import Config
 from jepa_lab.studies.seq_jepa.evaluation.factor_sweeps import encode_sweep, sweep_factors
 from jepa_lab.studies.seq_jepa.evaluation.sweep_figures import draw_sweeps
-from jepa_lab.training.run import train
 
 Make = Callable[..., Config]
 NORM = {"mean": (0.0,), "std": (1.0,)}

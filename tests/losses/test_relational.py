@@ -6,8 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from jepa_lab.studies.arc import relational
-from jepa_lab.studies.arc.relational import match, relational_published
+from jepa_lab.studies.arc.relational import match, relational, relational_published
 
 
 def objects(grids: int = 3, n: int = 5, h: int = 4, seed: int = 0) -> Tensor:

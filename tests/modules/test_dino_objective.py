@@ -11,9 +11,9 @@ import torch
 from jepa_lab.errors import UserError
 from jepa_lab.ledger.parquet import history_of
 from jepa_lab.losses import DinoLoss, MismatchedSharpening
+from jepa_lab.studies.run import train
 from jepa_lab.studies.seq_jepa.config import Config
 from jepa_lab.studies.seq_jepa.objective import Match
-from jepa_lab.training.run import train
 from killing import difference, state_of
 
 Make = Callable[..., Config]

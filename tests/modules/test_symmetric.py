@@ -13,14 +13,14 @@ from jepa_lab.errors import UserError
 from jepa_lab.studies.seq_jepa.build import build_loaders, build_module, build_views
 from jepa_lab.studies.seq_jepa.config import Config
 from jepa_lab.studies.seq_jepa.module import SeqJEPA
-from jepa_lab.training.plan import build_data
+from study_parts import load_data
 
 Make = Callable[..., Config]
 RANDOM = "dataset.first_view=random"
 
 
 def module_and_batch(config: Config) -> tuple[SeqJEPA, SequenceBatch]:
-    splits = build_data(config)
+    splits = load_data(config)
     torch.manual_seed(0)
     module = build_module(config, build_views(config, splits.train), splits.train, 4)
     return module, module.on_after_batch_transfer(next(iter(build_loaders(config, splits)["train"])), 0)

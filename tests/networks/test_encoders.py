@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from jepa_lab.errors import UserError
-from jepa_lab.networks.encoders import build_encoder
+from jepa_lab.networks.encoders import build_encoder, channels_last_is_safe
 
 
 def count(module: torch.nn.Module) -> int:
@@ -36,3 +36,12 @@ def test_pixels_returns_the_image() -> None:
 def test_an_unknown_encoder_is_named_with_those_that_exist() -> None:
     with pytest.raises(UserError, match=r"resnet19.*resnet18_cifar"):
         build_encoder("resnet19", in_channels=3, image_size=32)
+
+
+@pytest.mark.parametrize(
+    ("widths", "safe"), [((8, 16), True), ((32, 64, 128), True), ((4, 8), False), ((8, 4, 8), False)]
+)
+def test_narrow_residual_networks_keep_away_from_the_kernel_that_writes_beyond_its_memory(
+    widths: tuple[int, ...], safe: bool
+) -> None:
+    assert channels_last_is_safe(build_encoder("resnet_small", in_channels=1, image_size=16, widths=widths)) is safe

@@ -10,9 +10,10 @@ import pytest
 import torch
 
 from jepa_lab import preview
-from jepa_lab.studies.arc.build import build_loaders, build_tasks, build_tokeniser
+from jepa_lab.studies.arc.build import build_loaders, build_tokeniser
 from jepa_lab.studies.arc.config import ArcConfig
 from jepa_lab.studies.arc.preview import arc_preview, grids_of
+from study_parts import load_data
 
 Make = Callable[..., ArcConfig]
 
@@ -20,7 +21,7 @@ Make = Callable[..., ArcConfig]
 def test_the_grids_that_are_drawn_are_those_that_the_model_gets(make_arc: Make) -> None:
     config = make_arc("dataset.tokeniser=patches")
     tokeniser = build_tokeniser(config.dataset)
-    loader = build_loaders(config, build_tasks(config), tokeniser)["train"]
+    loader = build_loaders(config, load_data(config), tokeniser)["train"]
     for epoch in (0, 1):
         drawn = [grid for grid in grids_of(loader, 0, epoch) if grid is not None]
         batch = loader.examples_at(epoch, 1)
@@ -32,7 +33,7 @@ def test_the_grids_that_are_drawn_are_those_that_the_model_gets(make_arc: Make) 
 
 def test_without_an_epoch_the_grids_are_the_tasks_own(make_arc: Make) -> None:
     config = make_arc()
-    tasks = build_tasks(config)
+    tasks = load_data(config)
     loader = build_loaders(config, tasks, build_tokeniser(config.dataset))["train"]
     grids = grids_of(loader, 0, None)
     assert np.array_equal(grids[-1], tasks.train[0].train[0].output)
@@ -62,4 +63,4 @@ def test_the_command_draws_a_png_and_refuses_the_toy(
     with pytest.raises(SystemExit) as end:
         preview.main(["+experiment=linear_byol"])
     assert end.value.code == 2
-    assert "the toy has no images or tasks" in capsys.readouterr().err
+    assert "the linear BYOL toy has no images or tasks" in capsys.readouterr().err

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from jepa_lab.cli import app as cli
+from jepa_lab.studies.run import train
 from jepa_lab.studies.seq_jepa.config import Config
-from jepa_lab.training.run import train
 
 SMALL = ["tier=smoke", "dataset.epochs=1", "dataset.train_size=128", "dataset.val_size=64", "encoder.widths=[4,8]",
          "hardware.threads=1", "model.action_dim=8", "model.depth=1", "model.hidden=16",

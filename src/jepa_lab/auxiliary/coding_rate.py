@@ -19,11 +19,13 @@ class CodingRateOptions(AuxOptions):
     """In a seq-JEPA its weight takes the place of loss.lambda_rate; where it acts and what it computes is in
     loss.rate_target, loss.alpha, loss.rate_normalise and their like. The other keys are an ARC JEPA's."""
 
+    regulariser: ClassVar[str] = "coding_rate"
+
     site: Any = None  # these three are younger than runs that are read back
     alpha: Any = None
     normalise: str | None = None
 
-    def refuse_site(self, key: str) -> None:
+    def refuse_tap(self, key: str) -> None:
         """ValueError for a key that a seq-JEPA has in its loss."""
         for name, other in OF_LOSS.items():
             value = getattr(self, name)

@@ -12,7 +12,8 @@ from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
-from jepa_lab.config.ranges import at_least, within
+from jepa_lab.config.auxiliary import AuxOptions
+from jepa_lab.config.ranges import at_least
 from jepa_lab.losses import LossTerms
 from jepa_lab.networks.heads import projector
 
@@ -61,25 +62,6 @@ class FunctionLoss(AuxLoss):
 
     def forward(self, inputs: AuxInputs) -> LossTerms:
         return self.function(inputs)
-
-
-@dataclass(kw_only=True)
-class AuxOptions:
-    """The keys that every arm has. `weight` times the loss is added to the total; it rises linearly from 0 over the
-    first `ramp` of the run's steps (0: constant)."""
-
-    _target_: str = ""
-    weight: float
-    ramp: float
-
-    def check(self, key: str) -> None:
-        """ValueError with the key (below `key`), the value and what would be right; may write derived values."""
-        at_least(f"{key}.weight", self.weight, 0.0)
-        within(f"{key}.ramp", self.ramp, 0.0, 1.0)
-
-    def weight_at(self, progress: float) -> float:
-        """The weight when that share of the run's steps is done."""
-        return self.weight if progress >= self.ramp else self.weight * progress / self.ramp
 
 
 @dataclass(kw_only=True)

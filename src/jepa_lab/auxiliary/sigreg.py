@@ -17,6 +17,7 @@ class SigregOptions(ProjectedOptions):
     n_slices: int
 
     takes_pair: ClassVar[bool] = False
+    regulariser: ClassVar[str] = "sigreg"
 
     def check(self, key: str) -> None:
         super().check(key)

@@ -7,6 +7,7 @@ import os
 import random
 import time
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +26,7 @@ class WholeFiles(TorchCheckpointIO):
     """Lightning's checkpoints, each written beside its place and renamed into it. OSError if the disk is full."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
-        buffer = io.BytesIO()
-        torch.save(checkpoint, buffer)
-        write_atomic(Path(path), buffer.getbuffer())
+        write_checkpoint(Path(path), checkpoint)
 
 
 class Saver(Checkpoint):
@@ -115,39 +114,61 @@ class Saver(Checkpoint):
             self.ledger.load_state_dict(state_dict["ledger"])
 
 
-def has_checkpoint(folder: Path) -> bool:
-    """Whether there is anything to go on from."""
-    return any((folder / f"{name}.ckpt").is_file() for name in ("last", "previous"))
+def write_checkpoint(path: Path, content: dict[str, Any]) -> None:
+    """Writes a checkpoint, whole or not at all. OSError if the disk is full."""
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    write_atomic(path, buffer.getbuffer())
 
 
-def usable_checkpoint(folder: Path, run_id: str) -> tuple[Path, str | None]:
-    """(last.ckpt, None), or (previous.ckpt, a warning) where the last one is missing or damaged.
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """What a checkpoint holds, on the CPU, the sum of every part checked; no code in it is executed. ValueError, in a
+    few words, for a damaged one."""
+    try:
+        with zipfile.ZipFile(path) as archive:  # torch.load reads what is in it without checking the sums
+            if archive.testzip() is not None:
+                raise ValueError("wrong checksum")
+        content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises many kinds for a broken file
+        raise ValueError(str(error).split("\n", 1)[0][:80] or type(error).__name__) from error
+    return content
 
-    Checks the sum of every part. UserError if neither can be read, or if it belongs to a run of
-    another configuration.
-    """
-    damaged = []
+
+def latest_checkpoint(
+    folder: Path, belongs: Callable[[dict[str, Any]], bool]
+) -> tuple[Path | None, dict[str, Any], list[str]]:
+    """(path, content, lines) of last.ckpt, or of the one before where it is missing, damaged or none that `belongs`;
+    (None, {}, lines) where neither will do. Each line says of a damaged one why."""
+    damaged: list[str] = []
     for name in ("last", "previous"):
         path = folder / f"{name}.ckpt"
         if not path.is_file():
             continue
         try:
-            with zipfile.ZipFile(path) as archive:  # torch.load reads what is in it without checking the sums
-                if archive.testzip() is not None:
-                    raise ValueError("wrong checksum")
-            state = torch.load(path, map_location="cpu", weights_only=True)
-            found = state["callbacks"]["Saver"]["run_id"]
-        except Exception as error:  # torch raises many kinds for a broken file
-            reason = str(error).split("\n", 1)[0][:80] or type(error).__name__
-            damaged.append(f"{name}.ckpt is damaged ({reason})")
-            continue
+            content = read_checkpoint(path)
+            if belongs(content):
+                return path, content, damaged
+        except (ValueError, LookupError, TypeError) as error:
+            damaged.append(f"{name}.ckpt is damaged ({error})")
+    return None, {}, damaged
+
+
+def usable_checkpoint(folder: Path, run_id: str) -> tuple[Path, str | None]:
+    """(last.ckpt, None), or (previous.ckpt, a warning) where the last one is missing or damaged. UserError if neither
+    can be read, or if it belongs to a run of another configuration."""
+
+    def belongs(state: dict[str, Any]) -> bool:
+        found = state["callbacks"]["Saver"]["run_id"]
         if found != run_id:
-            raise UserError(f"{path}: a checkpoint of another configuration (run {found}); on_existing=restart")
-        missing = name == "previous" and not damaged
-        return path, "last.ckpt is missing; going on from previous.ckpt" if missing else (
-            f"{damaged[0]}; going on from previous.ckpt" if damaged else None
-        )
-    raise UserError(f"{folder}: {' and '.join(damaged)}; on_existing=restart begins anew")
+            raise UserError(f"{folder}: a checkpoint of another configuration (run {found}); on_existing=restart")
+        return True
+
+    path, _, damaged = latest_checkpoint(folder, belongs)
+    if path is None:
+        raise UserError(f"{folder}: {' and '.join(damaged)}; on_existing=restart begins anew")
+    if path.name == "last.ckpt":
+        return path, None
+    return path, f"{damaged[0] if damaged else 'last.ckpt is missing'}; going on from previous.ckpt"
 
 
 class RandomState(pl.Callback):

@@ -8,7 +8,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from jepa_lab.callbacks.logging import publish
+from jepa_lab.callbacks.logging import log_metrics
 from jepa_lab.metrics import code_norms, codebook_churn, dead_code_age, perplexity, usage
 from jepa_lab.networks.vq.base import Quantizer
 from jepa_lab.networks.vq.distributed import gathered, summed
@@ -59,7 +59,7 @@ class CodebookLog(pl.Callback):
         full = self._windows(gathered(codes.unsqueeze(1)).squeeze(1).cpu(), vq.size)
         if full is not None:
             values = {**_use(full), **_state(vq), **self._churn(vq)}
-            publish(trainer, {f"train/codebook/{name}": value for name, value in values.items()})
+            log_metrics(trainer, {f"train/codebook/{name}": value for name, value in values.items()})
 
     def _windows(self, codes: Tensor, size: int) -> Tensor | None:
         """Adds (n,) codes; the (K,) counts of the last window that they have filled, if any."""
@@ -104,7 +104,7 @@ class CodebookLog(pl.Callback):
         counts = summed(counts)
         if int(counts.sum()):
             values = {**_use(counts), **_state(pl_module.vq)}
-            publish(trainer, {f"{pl_module.eval_prefix}/codebook/{name}": value for name, value in values.items()})
+            log_metrics(trainer, {f"{pl_module.eval_prefix}/codebook/{name}": value for name, value in values.items()})
 
     def state_dict(self) -> dict[str, Any]:
         return {"window_tokens": self.window_tokens, "counts": self._counts, "codebook": self._codebook}

@@ -8,7 +8,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from jepa_lab.callbacks.logging import publish
+from jepa_lab.callbacks.logging import log_metrics
 from jepa_lab.errors import UserError
 from jepa_lab.networks.vq.base import Quantizer
 from jepa_lab.networks.vq.revival import (
@@ -84,7 +84,7 @@ class CodebookRefresh(pl.Callback):
             if self._due(name, quantizer, step):
                 dead, event = self._refresh(name, quantizer, step)
                 _forget_moments(trainer, quantizer, event)
-                publish(trainer, _described(f"train/{name}", quantizer, len(dead), event))
+                log_metrics(trainer, _described(f"train/{name}", quantizer, len(dead), event))
 
     def _due(self, name: str, quantizer: Quantizer, step: int) -> bool:
         if self.rule != "legacy_share":

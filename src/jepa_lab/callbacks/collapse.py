@@ -12,7 +12,8 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from jepa_lab.callbacks.logging import publish
+from jepa_lab.callbacks.logging import log_metrics
+from jepa_lab.config.extensions import MetricOptions
 from jepa_lab.diagnosis import Verdict, judge
 from jepa_lab.metrics import CollapseStatistics, view_metrics
 
@@ -31,8 +32,11 @@ class CollapseMonitor(pl.Callback):
     another width than before.
     """
 
-    def __init__(self, prefix: str = "val", verbose: bool = True) -> None:
+    def __init__(
+        self, prefix: str = "val", verbose: bool = True, metrics: Mapping[str, MetricOptions] | None = None
+    ) -> None:
         self.prefix = prefix
+        self.metrics = metrics or {}
         self.verbose = verbose
         self.seconds = 0.0
         self.verdict: Verdict | None = None
@@ -59,7 +63,7 @@ class CollapseMonitor(pl.Callback):
         start = time.perf_counter()
         loader = f"/dataloader_idx_{dataloader_idx}" if dataloader_idx else ""
         for name, features in named_features(pl_module, outputs).items():
-            tap = self._taps.setdefault(name + loader, Tap())
+            tap = self._taps.setdefault(name + loader, self.new_tap(name))
             try:
                 tap.update(features)
             except ValueError as error:
@@ -75,7 +79,7 @@ class CollapseMonitor(pl.Callback):
         for key, value in values.items():
             self._history.setdefault(key, []).append((trainer.global_step, value))
         self.seconds += time.perf_counter() - start
-        publish(trainer, {**values, "monitor/seconds": self.seconds})
+        log_metrics(trainer, {**values, "monitor/seconds": self.seconds})
 
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         history = {f"val/{key.removeprefix(f'{self.prefix}/')}": points for key, points in self._history.items()}
@@ -83,6 +87,10 @@ class CollapseMonitor(pl.Callback):
         self.verdict = replace(judge(history, taps=taps), next=())  # what to try is said in this package's own keys
         if self.verbose and trainer.is_global_zero:
             print(self.verdict.line())
+
+    def new_tap(self, name: str) -> Tap:
+        """What measures the features of this name in one pass."""
+        return Tap({metric: options for metric, options in self.metrics.items() if name in options.taps})
 
     def state_dict(self) -> dict[str, Any]:
         return {"seconds": self.seconds, "history": self._history}
@@ -93,9 +101,12 @@ class CollapseMonitor(pl.Callback):
 
 
 class Tap:
-    """What is measured of one tap over an evaluation pass: statistics of all rows, views of the first images."""
+    """What is measured of one tap over an evaluation pass: statistics of all rows, views of the first images, and a
+    user's own `metrics` by name, of the first rows."""
 
-    def __init__(self) -> None:
+    def __init__(self, metrics: Mapping[str, MetricOptions] | None = None) -> None:
+        self.metrics = metrics or {}
+        self._rows = First(MAX_ROWS if self.metrics else 0)
         self.statistics = CollapseStatistics()
         self._views = First(MAX_ROWS // 2)
 
@@ -105,6 +116,7 @@ class Tap:
         if self.statistics.d not in (0, features.shape[-1]):
             raise ValueError(f"{self.statistics.d} dimensions before, now shape {tuple(features.shape)}")
         self.statistics.update(features.flatten(0, -2))
+        self._rows.update(features.flatten(0, -2))
         if features.ndim == 3 and features.shape[1] >= 2:
             self._views.update(features)
 
@@ -121,6 +133,9 @@ class Tap:
         views = self._views.all()
         if views is not None and len(views) >= 2:
             values |= view_metrics(views)
+        rows = self._rows.all()
+        if rows is not None:
+            values |= {name: float(options.measure(rows)) for name, options in self.metrics.items()}
         return {**{name: value for name, value in values.items() if math.isfinite(value)}, **size}
 
 

@@ -9,7 +9,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
-from jepa_lab.callbacks.logging import publish
+from jepa_lab.callbacks.logging import log_metrics
 from jepa_lab.errors import NonFinite
 
 IN_A_ROW = 25  # skipped steps after which the weights, not the batches, must be what is wrong
@@ -63,13 +63,13 @@ class FiniteGuard(pl.Callback):
         where = f", first in that of {_bad_gradient(pl_module)}" if bad == "train/grad_norm" else ""
         self._in_a_row += 1
         if not self.skip or self._in_a_row >= IN_A_ROW:
-            publish(trainer, {bad: value}, step=step)
+            log_metrics(trainer, {bad: value}, step=step)
             raise NonFinite(bad, step, where + (f", {self._in_a_row} steps in a row" if self.skip else ""))
         self.skipped += 1
         pl_module.skipped = True
         pl_module.grad_norm = None
         optimizer.zero_grad(set_to_none=True)
-        publish(trainer, {"train/skipped_steps": float(self.skipped)}, step=step)
+        log_metrics(trainer, {"train/skipped_steps": float(self.skipped)}, step=step)
 
     @torch.no_grad()
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, *args: Any) -> None:

@@ -15,7 +15,7 @@ from jepa_lab.metrics import feature_std_l2, parameter_drift
 from jepa_lab.metrics.spectrum import covariance_eigenvalues, exp_entropy
 
 
-class Cadence(pl.Callback):
+class EveryNSteps(pl.Callback):
     """`due` at the end of a training batch: at the first optimiser step and every `every` steps, once each under
     gradient accumulation, and not for a step that was skipped."""
 
@@ -35,7 +35,7 @@ class Cadence(pl.Callback):
         return (step % self.every == 0 or step == 1) and not pl_module.skipped
 
 
-def publish(trainer: pl.Trainer, metrics: dict[str, float], step: int | None = None) -> None:
+def log_metrics(trainer: pl.Trainer, metrics: dict[str, float], step: int | None = None) -> None:
     """Logs at the current optimiser step (or `step`) and epoch; also readable from `trainer.callback_metrics`."""
     at = trainer.global_step if step is None else step
     for logger in trainer.loggers:
@@ -43,7 +43,7 @@ def publish(trainer: pl.Trainer, metrics: dict[str, float], step: int | None = N
     trainer.callback_metrics.update({k: torch.tensor(v) for k, v in metrics.items()})
 
 
-class TrainingLog(Cadence):
+class TrainingLog(EveryNSteps):
     """Logs `train/loss/<term>`, `train/grad_norm` (before clipping) and `train/lr` at the first optimiser step and
     every `every` steps, and what the module's `training_statistics` tells of its last batch; a step that was skipped
     has no row."""
@@ -55,7 +55,7 @@ class TrainingLog(Cadence):
         values["train/grad_norm"] = float(pl_module.grad_norm)
         values |= {f"train/{name}": value for name, value in pl_module.training_statistics().items()}
         values["train/lr"] = float(trainer.optimizers[0].param_groups[0]["lr"])
-        publish(trainer, values)
+        log_metrics(trainer, values)
 
 
 class GradientStatistics(pl.Callback):
@@ -86,7 +86,7 @@ class GradientStatistics(pl.Callback):
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, *args: Any) -> None:
         if self._values and trainer.global_step == self._seen:
             if not pl_module.skipped:
-                publish(trainer, self._values)
+                log_metrics(trainer, self._values)
             self._values = {}
 
 
@@ -115,7 +115,7 @@ TAPS = ("z", "z_agg")
 ROWS = 256  # of a batch; a rank of few rows is bounded by them, and their number is logged with it
 
 
-class TrainingFeatures(Cadence):
+class TrainingFeatures(EveryNSteps):
     """Every `every` optimiser steps, and at the first, logs of the last batch's features, in training mode
 
     - `train/<tap>/feature_std_l2`, `/effective_rank` and `/n` for z (the first observed view) and z_agg, of at most 256
@@ -143,7 +143,7 @@ class TrainingFeatures(Cadence):
             online, average = (list(m.parameters()) for m in (pl_module.network.encoder, pl_module.target_encoder))
             values["train/target/drift"] = float(parameter_drift(online, average))
         if values:
-            publish(trainer, values)
+            log_metrics(trainer, values)
 
 
 class EpochLines(pl.Callback):

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torchmetrics import Metric
 from torchmetrics.classification import MulticlassAccuracy
 
-from jepa_lab.callbacks.logging import publish
+from jepa_lab.callbacks.logging import log_metrics
 from jepa_lab.networks.heads import probe_head
 
 
@@ -138,7 +138,7 @@ class OnlineProbes(pl.Callback):
         self.heads.train()
         if self.metrics:
             values = {f"{pl_module.eval_prefix}/probe/{k}": float(m.compute()) for k, m in self.metrics.items()}
-            publish(trainer, values)
+            log_metrics(trainer, values)
 
     def state_dict(self) -> dict[str, Any]:
         if self._optimiser is None:

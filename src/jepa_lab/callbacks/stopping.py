@@ -1,25 +1,34 @@
-"""Stopper: ends the run with a checkpoint when it is asked to stop."""
+"""The ends of a run before its budget: when it is asked to stop, and when its validation loss does not get better."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Checkpoint, EarlyStopping
 
-from jepa_lab.callbacks.checkpoints import Saver
 from jepa_lab.errors import RunStopped
-from jepa_lab.process.stop import Stop
+from jepa_lab.process.stop import StopRequest
 
 
-class Stopper(Checkpoint):
+class Savable(Protocol):
+    """What writes the checkpoints of a run."""
+
+    def may_save(self, trainer: pl.Trainer) -> bool:
+        """Whether a run would resume from here with the same bits."""
+
+    def save(self, trainer: pl.Trainer) -> None:
+        """Writes last.ckpt."""
+
+
+class StopOnRequest(Checkpoint):
     """Raises RunStopped after a training step or a validation once `stop` has a reason, with `last.ckpt` written.
 
-    A Checkpoint so that Lightning keeps it behind every other callback; it has to stand behind the Saver. Every start
+    A Checkpoint so that Lightning keeps it behind every other callback; it has to stand behind `saver`. Every start
     takes one step at least, however short `max_wall_s` is.
     """
 
-    def __init__(self, stop: Stop, max_wall_s: float | None, saver: Saver) -> None:
+    def __init__(self, stop: StopRequest, max_wall_s: float | None, saver: Savable) -> None:
         self.stop = stop
         self.max_wall_s = max_wall_s
         self.saver = saver

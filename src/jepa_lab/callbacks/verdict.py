@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection
 from typing import Any
 
 import pytorch_lightning as pl
@@ -19,12 +19,12 @@ class CurrentVerdict(pl.Callback):
     """`verdict` is that of the metrics logged so far, anew after every validation; `last` holds the status of each
     validation, with its step. Has to stand behind the callbacks that log a validation's metrics.
 
-    The history is read from the ledger as it grows; `config`, the run's, says what it does by design. A run that goes
+    The history is read from the ledger as it grows; `judge` gives the verdict. A run that goes
     on from a checkpoint is judged at its start.
     """
 
-    def __init__(self, ledger: ParquetLedger, config: Mapping[str, Any] | None = None) -> None:
-        self.ledger, self.config = ledger, config
+    def __init__(self, ledger: ParquetLedger, judge: Callable[[History], Verdict] = judge) -> None:
+        self.ledger, self.judge = ledger, judge
         self.verdict: Verdict | None = None
         self.last: list[tuple[int, str]] = []
         self._history: History = {}
@@ -40,13 +40,13 @@ class CurrentVerdict(pl.Callback):
         self._history, self._rows = {}, 0  # of a run that goes on the ledger was cut to its checkpoint just now
         self._read()
         if self.last:
-            self.verdict = judge(self._history, config=self.config)
+            self.verdict = self.judge(self._history)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if trainer.state.fn != "fit":
             return
         self._read()
-        self.verdict = judge(self._history, config=self.config)
+        self.verdict = self.judge(self._history)
         self.last = [*self.last, (trainer.global_step, self.verdict.status)][-IN_A_ROW:]
 
     def _read(self) -> None:
@@ -74,7 +74,7 @@ class StateBar(TQDMProgressBar):
         return {**super().get_metrics(trainer, pl_module), **({"state": state} if state else {})}
 
 
-class VerdictStop(Checkpoint):
+class StopOnVerdict(Checkpoint):
     """Raises StoppedByVerdict once two validations in a row gave a status of `stop_on` (any of them), the checkpoint
     being written: after the second one, and at the start of a run that goes on from there, before its first step. Not
     after the last validation, when there is nothing left to end.

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jepa_lab.errors import UserError
-from jepa_lab.process.command import Parser, reader_may_leave
+from jepa_lab.errors import UserError, say
+from jepa_lab.process.command import Parser, run_command
 
 if TYPE_CHECKING:
     from jepa_lab.claims.verdicts import Verdict
@@ -17,20 +16,15 @@ if TYPE_CHECKING:
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Exit code 2 with one line for claims that cannot be read, 1 where a line of runs failed."""
-    failed: list[str] = []
-    try:
-        with reader_may_leave():
-            failed = _work(_parser().parse_args(argv))
-    except UserError as error:
-        print(f"jepa_lab: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
-    except KeyboardInterrupt:
-        print("interrupted; the same line goes on", file=sys.stderr)
-        raise SystemExit(130) from None
+    """Exits with 1 where a line of runs failed."""
+    run_command(lambda: _claims(_parser().parse_args(argv)), "interrupted; the same line goes on")
+
+
+def _claims(args: argparse.Namespace) -> int:
+    failed = _work(args)
     if failed:
-        print(f"jepa_lab: failed: {'; '.join(failed)}", file=sys.stderr)
-        raise SystemExit(1)
+        say(f"failed: {'; '.join(failed)}")
+    return int(bool(failed))
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -22,6 +22,8 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from scipy.stats import t
+
 from jepa_lab.report.comparison.statistics import TIES, PairedDifference, non_inferior, paired_difference
 
 WORDS = ("confirmed", "refuted", "not shown", "not testable")
@@ -102,7 +104,6 @@ def _p_above(d: PairedDifference, bound: float) -> float:
     seeds that agree to the last digit are few seeds, and no certainty."""
     if d.sd == 0:
         return 0.5 if d.mean == bound else d.p_floor / 2 if d.mean > bound else 1 - d.p_floor / 2
-    from scipy.stats import t
 
     return float(t.sf((d.mean - bound) / (d.sd / math.sqrt(d.n)), d.n - 1))
 

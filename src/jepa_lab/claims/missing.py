@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import shlex
-import statistics
 import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 
 from jepa_lab.claims.claim import Settings
 from jepa_lab.claims.selection import fits, same
-from jepa_lab.claims.statistics import STATISTICS
+from jepa_lab.claims.statistics import statistics
 from jepa_lab.claims.verdicts import Verdict
 from jepa_lab.ledger.finished_run import Run
 from jepa_lab.report.comparison.differences import setting_text
@@ -43,7 +43,7 @@ def missing_lines(verdicts: Sequence[Verdict], runs: Sequence[Run]) -> list[Line
             job = str({key: setting_text(value) for key, value in sorted(sides[side].items())}), seed
             for line in makers(claim.runs, sides[side]):
                 jobs = wanted.setdefault(line, {})
-                gridded = claim.statistic and STATISTICS[claim.statistic].axes  # what it lacks, the command says
+                gridded = claim.statistic and statistics()[claim.statistic].axes  # what it lacks, the command says
                 if not gridded and maker.setdefault(job, line) == line:
                     jobs[job] = seconds[side]
     return [_line(words, list(jobs.values())) for words, jobs in wanted.items()]
@@ -111,7 +111,7 @@ def _seconds(settings: Settings, runs: Sequence[Run]) -> float | None:
         wanted = {key: settings[key] for key in settings if key in keys}
         times = [float(run.summary["wall_s"]) for run in runs if run.summary.get("wall_s") and fits(run, wanted)]
         if wanted and times:
-            return statistics.median(times)
+            return median(times)
     return None
 
 

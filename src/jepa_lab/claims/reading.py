@@ -13,7 +13,7 @@ from typing import Any
 
 from jepa_lab.claims.claim import DIRECTIONS, TESTS, Claim
 from jepa_lab.claims.documents import read_yaml
-from jepa_lab.claims.statistics import STATISTICS, check_parameters
+from jepa_lab.claims.statistics import check_parameters, statistics
 from jepa_lab.config.groups import conf_dir
 from jepa_lab.errors import UserError
 
@@ -189,7 +189,7 @@ def _number(value: Any, place: str) -> float:
 
 def _is_factor(given: Mapping[str, Any]) -> bool:
     """Whether the claim's numbers are factors, because its statistic is a logarithm."""
-    return "statistic" in given and STATISTICS[given["statistic"]["name"]].logarithm
+    return "statistic" in given and statistics()[given["statistic"]["name"]].logarithm
 
 
 def _reference(given: Mapping[str, Any], place: str) -> float:

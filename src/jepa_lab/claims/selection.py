@@ -13,10 +13,12 @@ from typing import Any
 
 from jepa_lab.claims.claim import Claim, Settings
 from jepa_lab.claims.settings import arm_keys, default_of, schema_keys
-from jepa_lab.config.tree import leaves
+from jepa_lab.config.tree import flatten
+from jepa_lab.diagnosis import judge
 from jepa_lab.errors import UserError
 from jepa_lab.ledger.finished_run import Run
 from jepa_lab.ledger.identity import IGNORED
+from jepa_lab.ledger.parquet import history_of
 from jepa_lab.ledger.run_dir import state_of
 from jepa_lab.report.comparison.differences import setting_text
 from jepa_lab.report.comparison.find_runs import aux_of, dataset_of
@@ -69,9 +71,6 @@ def _readable(path: Path) -> bool:
 
 @cache
 def _judged(path: Path) -> str:
-    from jepa_lab.diagnosis import judge
-    from jepa_lab.ledger.parquet import history_of
-
     return judge(history_of(path)).status
 
 
@@ -83,7 +82,7 @@ def value_of(config: Mapping[str, Any], key: str) -> Any:
     node: Any = config
     for part in key.split("."):
         if not isinstance(node, Mapping) or part not in node:
-            return default_of(str(config.get("study", "")), key)
+            return default_of(config.get("study"), key)
         node = node[part]
     return node["name"] if isinstance(node, Mapping) and "name" in node else node
 
@@ -169,7 +168,7 @@ def _settings_of(runs: Sequence[Run]) -> dict[str, set[str]]:
     """{setting: its values as texts}; keys that some runs are too old for count where they stand."""
     found: dict[str, set[str]] = {}
     for run in runs:
-        for key, value in leaves(run.config):
+        for key, value in flatten(run.config):
             if not any(f"{key}.".startswith(f"{prefix}.") for prefix in NO_PROTOCOL):
                 found.setdefault(key, set()).add(setting_text(_plain(value)))
     return found

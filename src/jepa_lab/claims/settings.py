@@ -11,15 +11,14 @@ from typing import Any
 
 import yaml
 
+from jepa_lab.config.groups import conf_dir, folder_of
+from jepa_lab.studies import find, studies
+
 
 @cache
 def schema_keys() -> frozenset[str]:
     """Every key of every study, groups included."""
-    from jepa_lab.studies.arc.config import ArcConfig
-    from jepa_lab.studies.linear_byol.config import ToyConfig
-    from jepa_lab.studies.seq_jepa.config import Config
-
-    return frozenset(key for schema in (Config, ArcConfig, ToyConfig) for key in _keys(schema, ""))
+    return frozenset(key for entry in studies().values() for key in _keys(entry.config, ""))
 
 
 def _keys(schema: Any, prefix: str) -> Iterator[str]:
@@ -35,14 +34,12 @@ def _keys(schema: Any, prefix: str) -> Iterator[str]:
 @cache
 def arm_keys() -> dict[str, frozenset[str]]:
     """{arm of conf/: the keys that it has}."""
-    from jepa_lab.config.groups import conf_dir, folder_of
-
     files = folder_of(conf_dir(), "aux").glob("*.yaml")
     contents = {path.stem: yaml.safe_load(path.read_text(encoding="utf-8")) for path in files}
     return {name: frozenset(content) for name, content in contents.items() if content}
 
 
-def default_of(study: str, key: str) -> Any:
+def default_of(study: str | None, key: str) -> Any:
     """Of a study's key. KeyError where the schema has none."""
     defaults = _defaults(study)
     if key not in defaults:
@@ -51,14 +48,9 @@ def default_of(study: str, key: str) -> Any:
 
 
 @cache
-def _defaults(study: str) -> dict[str, str]:
+def _defaults(study: str | None) -> dict[str, str]:
     """{dotted key: its default as JSON} of a study's configuration, where the schema has one."""
-    from jepa_lab.studies.arc.config import ArcConfig
-    from jepa_lab.studies.linear_byol.config import ToyConfig
-    from jepa_lab.studies.seq_jepa.config import Config
-
-    schema = {"arc": ArcConfig, "linear_byol": ToyConfig}.get(study, Config)
-    return dict(_fields(schema, ""))
+    return dict(_fields(find(study).config, ""))
 
 
 def _fields(schema: Any, prefix: str) -> Iterable[tuple[str, str]]:

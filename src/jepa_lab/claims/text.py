@@ -9,7 +9,7 @@ from typing import Any
 
 from jepa_lab.claims.claim import Claim
 from jepa_lab.claims.judge import WORDS
-from jepa_lab.claims.statistics import STATISTICS
+from jepa_lab.claims.statistics import statistics
 from jepa_lab.claims.verdicts import Verdict
 from jepa_lab.report.comparison.ranking_text import metric_name
 
@@ -82,12 +82,12 @@ def quantity(claim: Claim) -> str:
         return _name(str(claim.metric))
     told = {key: ", ".join(map(_name, value)) if isinstance(value, list) else _name(str(value))
             for key, value in claim.parameters.items()}  # fmt: skip
-    return STATISTICS[claim.statistic].told.format(**told)
+    return statistics()[claim.statistic].description.format(**told)
 
 
 def claimed(claim: Claim) -> str:
     """The claim as a condition on the number that is shown."""
-    factor = bool(claim.statistic and STATISTICS[claim.statistic].logarithm)
+    factor = bool(claim.statistic and statistics()[claim.statistic].logarithm)
     base, margin = claim.reference, claim.margin
     if claim.test == "equivalence":
         return f"within a factor {margin:g} of {base:g}" if factor else f"{base:g} ± {margin:g}"

@@ -11,7 +11,7 @@ from typing import Any
 from jepa_lab.claims.claim import Claim
 from jepa_lab.claims.judge import FEWEST, Judged, after_holm, judge
 from jepa_lab.claims.selection import Chosen, check_settings, choose, differs_in, short_place, version_of
-from jepa_lab.claims.statistics import STATISTICS, has_metric, measure
+from jepa_lab.claims.statistics import has_metric, measure, statistics, study_of
 from jepa_lab.errors import UserError
 from jepa_lab.ledger.finished_run import Run, diverged
 from jepa_lab.report.comparison.statistics import PairedDifference, holm
@@ -82,7 +82,7 @@ def _judge(claim: Claim, runs: Sequence[Run]) -> Verdict:
 
 
 def _sides(claim: Claim, runs: Sequence[Run]) -> list[_Side]:
-    axes = STATISTICS[claim.statistic].axes if claim.statistic else ()
+    axes = statistics()[claim.statistic].axes if claim.statistic else ()
     return [_side(name, claim, choose(runs, claim, settings, axes)) for name, settings in claim.sides()]
 
 
@@ -94,7 +94,7 @@ def _side(name: str, claim: Claim, chosen: Chosen) -> _Side:
         return _Side(name, chosen, values, gone)
     _require_metric(claim, chosen)
     for seed, own in chosen.runs.items():
-        lost = [] if claim.statistic and STATISTICS[claim.statistic].axes else [r for r in own if _is_lost(r, claim)]
+        lost = [] if claim.statistic and statistics()[claim.statistic].axes else [r for r in own if _is_lost(r, claim)]
         if claim.over and len(own) < cells:
             continue  # a mean over fewer settings than another seed's is none to compare
         if lost and claim.worst is None:
@@ -114,7 +114,7 @@ def _value(claim: Claim, runs: Sequence[Run]) -> float | None:
             raise UserError(f"{claim.place}: statistic: {error}") from None
         if value is None or math.isfinite(value) or claim.worst is None:
             return value
-        return math.log10(claim.worst) if STATISTICS[claim.statistic].logarithm else claim.worst
+        return math.log10(claim.worst) if statistics()[claim.statistic].logarithm else claim.worst
     assert claim.metric is not None
     found = [claim.worst if _is_lost(run, claim) else run.last().get(claim.metric) for run in runs]
     known = [value for value in found if value is not None]
@@ -129,7 +129,7 @@ def _of(claim: Claim, sides: Sequence[_Side], version: int | None) -> Verdict:
     clash = next((side for side in sides if side.chosen.clash), None)
     if clash is not None:
         return Verdict(claim, "not testable", f"{clash.name}: {clash.chosen.clash}")
-    logarithm = bool(claim.statistic and STATISTICS[claim.statistic].logarithm)
+    logarithm = bool(claim.statistic and statistics()[claim.statistic].logarithm)
     missing = tuple((s.name, seed) for s in sides for seed in claim.seeds if seed not in {*s.values, *s.gone})
     told: dict[str, Any] = {
         "values": {side.name: side.values for side in sides}, "missing": missing, "version": version,
@@ -184,7 +184,7 @@ def _not_finite(sides: Sequence[_Side]) -> str:
 def _require_metric(claim: Claim, chosen: Chosen) -> None:
     """UserError where runs fit and are of another study than the statistic reads, or none has measured the metric."""
     runs = chosen.all()
-    study = STATISTICS[claim.statistic].study if claim.statistic else None
+    study = study_of(claim.statistic) if claim.statistic else None
     other = next((run for run in runs if study is not None and run.config.get("study") != study), None)
     if other is not None:
         raise UserError(

@@ -5,6 +5,7 @@ Imports nothing but the standard library: it answers before Hydra or torch could
 
 from __future__ import annotations
 
+from jepa_lab.cli.verbs import VERBS
 from jepa_lab.config.groups import conf_dir, first_comment, folder_of, groups_of, options_of
 
 _USAGE = """\
@@ -13,17 +14,17 @@ jepa-lab trains joint-embedding predictive models and says at the end whether th
   python -m jepa_lab +experiment=NAME [group=option ...] [key=value ...]         one run
   python -m jepa_lab -m +experiment=NAME loss.lambda_rate=1e-3,1e-2 seed=0,1     every combination, one after another
   python -m jepa_lab +experiment=NAME --cfg job                                  print the configuration, run nothing
-  python -m jepa_lab.check [-m] +experiment=NAME ...                             list the jobs and their states, check
-                                                                                 data and keys, run nothing
 
 The same line typed again continues what was stopped or killed and skips what is finished.
+
+Other commands, each with --help: jepa-lab VERB ..., or python -m jepa_lab.VERB ...
 """
 
 
 def help_text() -> str:
     """Usage, experiments, groups and the keys people change most."""
     conf = conf_dir()
-    lines = [_USAGE]
+    lines = [_USAGE, *(f"  {verb:<20} {text}" for verb, text in VERBS.items()), ""]
     groups = [(f"{group}=", folder_of(conf, group)) for group in groups_of(conf) if group != "experiment"]
     for title, folder in [("Experiments (+experiment=)", conf / "experiment"), *groups]:
         lines.append(title)

@@ -1,6 +1,7 @@
 """One job of a command: in the command's own process, or in another one that a launcher started for it.
 
-A launcher pickles `one_job` by its name, so that its process imports this module, and with it the resolvers.
+A launcher pickles the task with its `Command`; the process that unpickles it imports this module, which registers the
+resolvers.
 """
 
 from __future__ import annotations
@@ -8,9 +9,12 @@ from __future__ import annotations
 import hashlib
 import logging
 import math
+import os
 import signal
 import sys
+from collections.abc import Sequence
 from contextlib import nullcontext
+from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
@@ -18,16 +22,32 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 import jepa_lab.config.gates  # noqa: F401 - registers its resolver
-from jepa_lab.errors import RunBusy, UserError
-from jepa_lab.ledger.sweep_folder import JOB, Record
-from jepa_lab.process.stop import Stop
+from jepa_lab.cli.overrides import SEARCHPATH, folder_paths, paths_of
+from jepa_lab.errors import RunBusy, UserError, say
+from jepa_lab.ledger.overrides import ONE_RUN, Overrides
+from jepa_lab.ledger.sweep_folder import JOB, Record, settings_of
+from jepa_lab.process.stop import StopRequest
+from jepa_lab.sweep.ladder import checked_rungs, climb
 from jepa_lab.sweep.lines import named_lines
-from jepa_lab.sweep.orders import Orders
+from jepa_lab.sweep.orders import SweepControl
+from jepa_lab.sweep.records import RunningSweep
 from jepa_lab.sweep.search import WORST
 
 GATE_FAILED = 3  # exit code under gates.strict
-stop: Stop | None = None  # of the command; None in a process that a launcher started
-codes: list[int] = []  # of the jobs that ran in this process
+
+
+class Command:
+    """What a command and its jobs share: the request to stop, the exit codes of the jobs that ran in this process, and
+    the sweep. In a process that a launcher started it is a new one, with `elsewhere` set."""
+
+    def __init__(self, started: float | None = None, elsewhere: bool = False) -> None:
+        self.stop = StopRequest(started)
+        self.codes: list[int] = []
+        self.sweep: RunningSweep | None = None
+        self.elsewhere = elsewhere
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Command, (None, True)
 
 
 def _sweep_id() -> str:
@@ -40,46 +60,50 @@ def _sweep_id() -> str:
 OmegaConf.register_new_resolver("sweep_id", _sweep_id, use_cache=True, replace=True)
 
 
-def one_job(cfg: DictConfig) -> float | None:
-    """Runs it; returns what a sweeper maximises (or minimises). Its end is kept in a record for main(), so that a sweep
-    goes on and Hydra prints nothing of its own."""
-    orders = Orders.of_this_job()
-    if orders is None:
-        return _recorded(cfg, stop)
-    elsewhere = stop is None
-    if elsewhere:
+def one_job(cfg: DictConfig, command: Command) -> float | None:
+    """Runs it; returns what a sweeper maximises (or minimises). Its end is kept in a record, so that a sweep goes on
+    and Hydra prints nothing of its own."""
+    hydra = HydraConfig.get()
+    if hydra.mode == RunMode.MULTIRUN and command.sweep is None and not command.elsewhere:
+        command.sweep = RunningSweep.of(OmegaConf.merge({"hydra": hydra}, cfg))
+    control = SweepControl.of_this_job()
+    if control is None:
+        return _recorded(cfg, command, command.stop)
+    if command.elsewhere:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process of a terminal: the command answers
-    own = Stop(orders.started(), orders.stopped) if elsewhere else stop
-    assert own is not None
-    if orders.obsolete() or orders.stopped() or own.reason(cfg.get("max_wall_s")):
+        command.stop = StopRequest(control.started(), control.stopped)
+    if control.obsolete() or control.stopped() or command.stop.reason(cfg.get("max_wall_s")):
         return worst()
-    number = HydraConfig.get().job.env_set[JOB]
-    with named_lines(f"[{number}] ") if elsewhere else nullcontext():
-        value = _recorded(cfg, own, elsewhere)
-    if own.signal:
-        orders.stop(f"{own.signal} received")  # by this process alone, or by all: the sweep ends
-    if cfg.sweep.fail_fast and codes[-1] in (1, 2) and not orders.obsolete():
-        orders.stop(f"job {number} failed, and sweep.fail_fast=true")
+    number = hydra.job.env_set[JOB]
+    with named_lines(f"[{number}] ") if command.elsewhere else nullcontext():
+        value = _recorded(cfg, command, command.stop)
+    if command.stop.signal:
+        control.stop(f"{command.stop.signal} received")  # by this process alone, or by all: the sweep ends
+    if cfg.sweep.fail_fast and command.codes[-1] in (1, 2) and not control.obsolete():
+        control.stop(f"job {number} failed, and sweep.fail_fast=true")
     return value
 
 
-def _recorded(cfg: DictConfig, stop: Stop | None, elsewhere: bool = False) -> float:
-    in_sweep = Record.of_this_job()
+def _recorded(cfg: DictConfig, command: Command, stop: StopRequest) -> float:
+    in_sweep = record_of_this_job()
     record = in_sweep or Record(0, [], "running")
     try:
-        from jepa_lab.sweep.ladder import checked_rungs, climb
-
         _refuse_words_of_sweeps()
+        import_from_config_dir()
         rungs = checked_rungs(cfg)
+        # start-up: torch and Lightning, once the configuration is known to be right
         from jepa_lab.diagnosis.gates import gates_line
-
-        train = trainer_of(rungs[0])
+        from jepa_lab.studies.run import train
 
         def opened(run: Any) -> None:
             record.run_id, record.run_dir = run.run_id, str(run.path)
             record.write()
 
-        result = climb(rungs, lambda config: train(config, stop, opened, brief=in_sweep is not None))
+        def trained(config: Any) -> Any:
+            own = own_overrides(config.tier.name if len(rungs) > 1 else None)
+            return train(config, stop=stop, opened=opened, brief=in_sweep is not None, overrides=own)
+
+        result = climb(rungs, trained)
         state = "resumed" if result.resumed and result.state == "completed" else result.state
         code, reason = int(state == "failed"), result.reason
         if state not in ("failed", "stopped") and not result.gates_passed:
@@ -89,24 +113,68 @@ def _recorded(cfg: DictConfig, stop: Stop | None, elsewhere: bool = False) -> fl
         record.close("done" if state == "completed" else state, reason, code)
     except RunBusy as error:
         record.close("running", str(error), code=0 if in_sweep else 2)
-        print(f"jepa_lab: {error}", file=sys.stderr)
+        say(str(error))
     except UserError as error:
         record.close("failed", str(error), code=2)
-        print(f"jepa_lab: {error}", file=sys.stderr)
+        say(str(error))
     except Exception as error:
         record.close("failed", f"{type(error).__name__}: {error}", code=1)
         logging.getLogger("jepa_lab").exception("the run failed")
     except BaseException:
         record.close("stopped", "interrupted", code=130)
-        if not elsewhere:
+        if not command.elsewhere:
             raise
     finally:
-        codes.append(record.code)
+        command.codes.append(record.code)
     return worst() if record.value is None else record.value
 
 
+def record_of_this_job() -> Record | None:
+    """The record of the job that runs, opened in its sweep's folder; None in a single run."""
+    hydra = HydraConfig.get()
+    if hydra.mode != RunMode.MULTIRUN:
+        return None
+    folder = Path(hydra.sweep.dir) / "jobs"
+    number = int(hydra.job.env_set.get(JOB) or int(hydra.job.num) + 1)
+    record = Record(number, settings_of(hydra.overrides.task), "running", pid=os.getpid(), folder=folder)
+    record.write()
+    return record
+
+
+def own_overrides(tier: str | None = None) -> Overrides:
+    """The command line that makes the job's run alone. `tier`: of one rung of a ladder."""
+    hydra = HydraConfig.get()
+    folder = config_dir_of_this_job()
+    words = [*settings_of(hydra.overrides.task), *_search_path(hydra.overrides.hydra, folder)]
+    flagged = "hydra.mode=MULTIRUN" in hydra.overrides.hydra  # what Hydra makes of -m
+    if ONE_RUN in sys.argv or (hydra.mode == RunMode.MULTIRUN and not flagged):
+        words.append(ONE_RUN)  # its experiment is a sweep by itself
+    overrides = Overrides(tuple(words), folder)
+    return overrides.but([f"tier={tier}"]) if tier else overrides
+
+
+def _search_path(words: Sequence[str], folder: str | None) -> list[str]:
+    """The search path as it was typed, without what --config-dir adds to it."""
+    added = [] if folder is None else folder_paths(folder)
+    kept = [path for word in words for path in paths_of(word) if path not in added]
+    return [f"{SEARCHPATH}[{','.join(kept)}]"] if kept else []
+
+
+def config_dir_of_this_job() -> str | None:
+    """The folder given as --config-dir, absolute; None without."""
+    sources = HydraConfig.get().runtime.config_sources
+    return next((str(s.path) for s in sources if s.provider == "command-line" and s.schema == "file"), None)
+
+
+def import_from_config_dir() -> None:
+    """Lets the Python files of a folder given as --config-dir be imported, as those of the current folder are."""
+    folder = config_dir_of_this_job()
+    if folder is not None and folder not in sys.path:
+        sys.path.append(folder)
+
+
 def _refuse_words_of_sweeps() -> None:
-    """UserError where a single run is told how a sweep is to be run: Hydra takes such words and forgets them."""
+    """UserError where a single run is told how a sweep is to be run: Hydra takes such overrides and forgets them."""
     hydra = HydraConfig.get()
     for word in hydra.overrides.hydra if hydra.mode != RunMode.MULTIRUN else ():
         if word.startswith(("hydra/launcher=", "hydra/sweeper=", "hydra.launcher.", "hydra.sweeper.")):
@@ -125,16 +193,3 @@ def worst() -> float:
     if HydraConfig.get().mode != RunMode.MULTIRUN:
         return -WORST
     return WORST if "minimize" in str(HydraConfig.get().sweeper.get("direction")) else -WORST
-
-
-def trainer_of(config: Any) -> Any:
-    """train(config, stop, opened, brief) of the configuration's study."""
-    from jepa_lab.studies.linear_byol.config import ToyConfig
-
-    if isinstance(config, ToyConfig):
-        from jepa_lab.studies.linear_byol.study import train_toy
-
-        return train_toy
-    from jepa_lab.training.run import train
-
-    return train

@@ -1,8 +1,10 @@
-"""Flag names of earlier public code, translated before Hydra sees them, each with a line that says the new one."""
+"""The overrides of a command line before Hydra reads them: older flag names translated, auxiliary losses and keys of
+single jobs in the form that Hydra takes."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -10,8 +12,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, QuotedString
 from hydra.errors import HydraException
 
-from jepa_lab.config.groups import conf_dir
-from jepa_lab.errors import UserError
+from jepa_lab.config.groups import AUX_FOLDER, conf_dir, keys_of
+from jepa_lab.errors import UserError, say
 
 TRUE, FALSE = ("true", "1", "yes", "on"), ("false", "0", "no", "off")
 RENAMED = {
@@ -34,6 +36,91 @@ RENAMED = {
     "patience": "early_stop.patience",
 }
 RATE_TARGETS = {"agg_out": "z_agg", "z_t": "z", "both": "both"}
+
+
+def overrides_for_hydra(args: Sequence[str]) -> list[str]:
+    """The arguments in today's spelling: older flag names translated, each with a line, flags to the front (Hydra wants
+    them together), `experiment=x` as `+experiment=x`. UserError for overrides that contradict each other."""
+    flags, words = _flags(args)
+    words, lines = translate(words)
+    for line in lines:
+        say(line)
+    words = [f"+{a}" if a.startswith("experiment=") else a for a in words]
+    check_stacked(words)
+    words = words_for_comparison(words)
+    multirun = any(flag in ("-m", "--multirun") for flag in flags)
+    words = _of_every_job(words) if multirun else words
+    return [*flags, *with_folder(words, config_dir(flags))]
+
+
+def _flags(args: Sequence[str]) -> tuple[list[str], list[str]]:
+    """(flags, with the value that follows --config-dir; everything else)."""
+    flags: list[str] = []
+    words: list[str] = []
+    rest = iter(args)
+    for word in rest:
+        if word in ("-m", "--multirun") or word.startswith("--config-dir="):
+            flags.append(word)
+        elif word in ("--config-dir", "-cd"):
+            flags += [word, *(value for value in [next(rest, None)] if value is not None)]
+        else:
+            words.append(word)
+    return flags, words
+
+
+SEARCHPATH = "hydra.searchpath="
+
+
+def with_folder(words: Sequence[str], folder: str | None, itself: bool = False) -> list[str]:
+    """The words with the auxiliary losses of a user's folder on Hydra's search path: --config-dir alone would not find
+    them, for their group's folder is not called aux. `itself`: with the folder too, where no --config-dir adds it."""
+    paths = [] if folder is None else folder_paths(folder, itself)
+    if not paths:
+        return list(words)
+    given = [path for word in words for path in paths_of(word)]
+    others = [word for word in words if not word.startswith(SEARCHPATH)]
+    return [*others, f"{SEARCHPATH}[{','.join(dict.fromkeys([*given, *paths]))}]"]
+
+
+def paths_of(word: str) -> list[str]:
+    """The entries of an override of Hydra's search path; none of another override."""
+    listed = word.removeprefix(SEARCHPATH).strip("[]").split(",") if word.startswith(SEARCHPATH) else []
+    return [path.strip() for path in listed if path.strip()]
+
+
+def folder_paths(folder: str, itself: bool = False) -> list[str]:
+    """The entries of Hydra's search path for a user's folder."""
+    place = Path(folder).absolute()
+    losses = [f"{AUX_FOLDER}://{place}"] if (place / AUX_FOLDER).is_dir() else []
+    return [*([f"file://{place}"] if itself else []), *losses]
+
+
+def config_dir(args: Sequence[str]) -> str | None:
+    """The folder given as --config-dir; None without."""
+    for at, word in enumerate(args):
+        if word in ("--config-dir", "-cd"):
+            return args[at + 1] if at + 1 < len(args) else None
+        if word.startswith("--config-dir="):
+            return word.partition("=")[2]
+    return None
+
+
+def _of_every_job(words: list[str]) -> list[str]:
+    """The overrides of a sweep over experiments, which Hydra reads once without any experiment: keys that only some
+    studies have do not exist there, so every key is written ++key. The check of each job refuses those it lacks."""
+    swept = [a.partition("=")[2] for a in words if a.startswith("+experiment=")]
+    if not any("," in value or "(" in value for value in swept):
+        return words
+    known = keys_of(conf_dir())
+    return [f"++{word}" if _is_key(word, known) else word for word in words]
+
+
+def _is_key(word: str, known: set[str]) -> bool:
+    """Whether an override sets a key that Hydra may not know yet: neither a group, nor its own, nor signed."""
+    key, equals, _ = word.partition("=")
+    if not equals or key[0] in "+~-" or "/" in key or key.startswith("hydra"):
+        return False
+    return "." in key or key not in known
 
 
 def translate(words: list[str]) -> tuple[list[str], list[str]]:

@@ -12,6 +12,9 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from jepa_lab.config.groups import conf_dir, options_of
+from jepa_lab.errors import nearest
+
 # gate -> what it reads: one metric, or the first less the second
 GATES: dict[str, tuple[str, ...]] = {
     "class_from_z_agg_min": ("val/probe/class_from_z_agg",),
@@ -65,8 +68,6 @@ class GatesConfig:
 def check_limit(key: str, name: str, limit: Any) -> None:
     """ValueError for a gate that does not exist, or a limit that its metric could never be measured against."""
     if name not in GATES:
-        from jepa_lab.config.check import nearest
-
         raise ValueError(f"{key}: no such gate{nearest(name, list(GATES))}")
     if isinstance(limit, bool) or not isinstance(limit, (int, float)) or not math.isfinite(limit):
         raise ValueError(f"{key}={limit}: a finite number, or null")
@@ -86,12 +87,10 @@ def check_limit(key: str, name: str, limit: Any) -> None:
 TIERS = ("smoke", "quick", "baseline", "remote", "paper")
 
 
-def check_experiment_gates(content: dict[str, Any]) -> None:
-    """ValueError unless it is {dataset: {tier: {gate: limit}}} of tiers and gates that exist."""
-    from jepa_lab.config.check import nearest
-    from jepa_lab.config.groups import conf_dir, options_of
-
-    known = options_of(conf_dir() / "dataset") if content else []
+def check_experiment_gates(content: dict[str, Any], own: str) -> None:
+    """ValueError unless it is {dataset: {tier: {gate: limit}}} of tiers and gates that exist; `own`: the name of the
+    run's data set, which may be a user's."""
+    known = [*options_of(conf_dir() / "dataset"), own] if content else []
     for dataset, tiers in content.items():
         if dataset not in known:
             raise ValueError(f"experiment_gates.{dataset}: no such data set{nearest(dataset, known)}")

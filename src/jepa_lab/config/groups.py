@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import yaml
+
 AUX_FOLDER = "aux_loss"  # of the group aux: Windows cannot check out a folder of that name
 
 
@@ -40,3 +42,9 @@ def groups_of(conf: Path) -> list[str]:
 def folder_of(conf: Path, group: str) -> Path:
     """The folder of a group's options, which bears its name, except that of `aux`."""
     return conf / (AUX_FOLDER if group == "aux" else group)
+
+
+def keys_of(conf: Path) -> set[str]:
+    """The keys at the top of every configuration: the groups, and what config.yaml sets itself."""
+    content = yaml.safe_load((conf / "config.yaml").read_text(encoding="utf-8"))
+    return {group.partition("/")[0] for group in groups_of(conf)} | {str(key) for key in content}

@@ -12,10 +12,8 @@ from typing import Any
 
 from omegaconf import MISSING
 
-from jepa_lab.config.gates import check_experiment_gates
 from jepa_lab.config.ranges import at_least, one_of, unset, within
-
-MOST_SEED = 2**32 - 1  # what numpy takes
+from jepa_lab.config.statuses import STATUSES
 
 
 @dataclass
@@ -92,6 +90,7 @@ class MonitorConfig:
     sweep_anchors: int = 64  # validation images that are taken through every factor of the views; 0: none
     sweep_every: int | None = None  # validations between two sweeps; null: after training only
     rollout_steps: int = 3  # after training: views that are predicted one after another; 0: none
+    metrics: dict[str, Any] = field(default_factory=dict)  # a user's own, by name
 
     def validate(self) -> None:
         at_least("monitor.save_every_s", self.save_every_s, 0.0)
@@ -108,16 +107,14 @@ class MonitorConfig:
 class DiagnosisConfig:
     on_nan: str = "stop"  # stop | skip
     stop_on: list[str] = field(default_factory=list)  # verdicts that end the run after two validations in a row
+    rules: dict[str, Any] = field(default_factory=dict)  # a user's own, by name
 
     def validate(self) -> None:
         one_of("diagnosis.on_nan", self.on_nan, ["stop", "skip"])
-        if self.stop_on:
-            from jepa_lab.diagnosis.verdict import STATUSES  # here: it imports torch
-
-            for status in self.stop_on:
-                if status not in STATUSES:
-                    given = ",".join(self.stop_on)
-                    raise ValueError(f"diagnosis.stop_on=[{given}]: {status} is none of {', '.join(STATUSES)}")
+        for status in self.stop_on:
+            if status not in STATUSES:
+                given = ",".join(self.stop_on)
+                raise ValueError(f"diagnosis.stop_on=[{given}]: {status} is none of {', '.join(STATUSES)}")
 
 
 @dataclass
@@ -141,23 +138,3 @@ class LoggerConfig:
 
     def validate(self) -> None:
         one_of("logger.name", self.name, ["none", "wandb", "tensorboard", "csv"])
-
-
-def validate_run(config: Any) -> None:
-    """What every run has: its parts, then its own keys. ValueError for the first that is wrong; works out the warm-up
-    where it is given in epochs."""
-    for part in vars(config).values():
-        if hasattr(part, "validate"):
-            part.validate()
-    if config.optim.warmup_epochs is not None:
-        config.optim.warmup = config.optim.warmup_epochs / config.dataset.epochs
-    check_experiment_gates(config.experiment_gates)
-    at_least("seed", config.seed, 0)
-    if config.seed > MOST_SEED:
-        raise ValueError(f"seed={config.seed}: must be at most {MOST_SEED}")
-    at_least("max_wall_s", config.max_wall_s, 0.0, exclusive=True)
-    if not config.runs_dir.strip():
-        raise ValueError("runs_dir is empty: the folder where runs are kept")
-    one_of("on_existing", config.on_existing, ["resume", "restart", "error"])
-    config.preflight = "off" if config.preflight == "False" else config.preflight  # what a YAML file makes of off
-    one_of("preflight", config.preflight, ["warn", "strict", "off"])

@@ -7,16 +7,6 @@ from dataclasses import dataclass, field
 
 from jepa_lab.config.ranges import at_least, one_of, unset
 
-PROBES = ("class_from_z_agg", "class_from_z", "action_from_z", "action_from_z_agg", "relative_action_from_z",
-          "view_from_z_agg")  # fmt: skip
-CHOOSING = [  # what may choose best.ckpt: higher is better
-    "auto",
-    *(f"val/probe/{name}" for name in PROBES),
-    *(f"val/{name}" for name in ("skill", "action_gain", "copy_gain")),
-    *(f"val/{tap}/{name}" for tap in ("z", "z_agg") for name in ("effective_rank", "rankme")),
-]
-CHOOSING_OF_ARC = ["auto", "val/skill", "val/retrieval/mrr", "val/retrieval/top1", "val/z_agg/effective_rank"]
-
 
 @dataclass
 class TuningConfig:
@@ -32,8 +22,6 @@ class TuningConfig:
         at_least("sweep.tuning.span", self.span, 1.0, exclusive=True)
         if not self.seeds:
             raise ValueError("sweep.tuning.seeds=[]: one seed or more to choose the weights with, as [1000,1001]")
-        known = [*CHOOSING[1:], *(key for key in CHOOSING_OF_ARC[1:] if key not in CHOOSING)]
-        one_of("sweep.tuning.metric", self.metric, known)  # which of them a study has, aux_comparison asks
 
 
 @dataclass

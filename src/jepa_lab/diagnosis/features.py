@@ -9,7 +9,7 @@ from torch import Tensor
 
 from jepa_lab.diagnosis.codebook import codebook_finding
 from jepa_lab.diagnosis.finding import Finding
-from jepa_lab.diagnosis.remedies import in_words
+from jepa_lab.diagnosis.remedies import Remedies, in_words
 from jepa_lab.diagnosis.taps import judge_tap, unused
 from jepa_lab.diagnosis.thresholds import Thresholds, distance
 from jepa_lab.diagnosis.verdict import Verdict
@@ -66,7 +66,7 @@ def diagnose_features(
         confidence=found.confidence,
         reasons=(first, *notes),
         evidence=evidence,
-        next=in_words(found, {}),
+        next=in_words(found, {}, Remedies()),
         per_tap=statuses,
     )
 

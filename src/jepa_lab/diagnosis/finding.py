@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 Points = Sequence[tuple[int, float]]
 History = Mapping[str, Points]
@@ -30,44 +29,6 @@ class Finding:
     def began(self) -> int | None:
         """The step of its first violation."""
         return self.since if self.first is None else self.first
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What a rule has to know of the configuration. `trained`: the weights move; `predicts`: the prediction is what is
-    trained; `actions`: the network is given them; `config`: all of it."""
-
-    known: bool = False
-    trained: bool = True
-    predicts: bool = True
-    actions: bool = True
-    negatives: int | None = None
-    config: Mapping[str, Any] = field(default_factory=dict)
-
-    @classmethod
-    def of(cls, config: Mapping[str, Any] | None) -> Settings:
-        """From a run's config.yaml, whatever of it there is."""
-        if not config:
-            return cls()
-
-        def get(section: str, key: str, default: Any) -> Any:
-            part = config.get(section)
-            value = part.get(key, default) if isinstance(part, Mapping) else default
-            return default if value is None else value
-
-        return cls(
-            known=True,
-            trained=get("optim", "lr", 1.0) != 0,  # of a file that was edited by hand it may be anything
-            predicts=get("loss", "prediction", 1.0) != 0,
-            actions=get("model", "action_conditioning", True) is not False,
-            negatives=negatives if isinstance(negatives := get("loss", "negatives", None), int) else None,
-            config=config,
-        )
-
-    @property
-    def judges_prediction(self) -> bool:
-        """Whether a bad prediction is this run's failure; a row to compare with does not train one."""
-        return self.trained and self.predicts
 
 
 def last_third(points: Points, at_least: int = 3) -> Points:

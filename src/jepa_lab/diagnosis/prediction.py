@@ -9,11 +9,11 @@ from __future__ import annotations
 import math
 from statistics import median
 
-from jepa_lab.diagnosis.finding import Finding, History, Points, Settings, finite, last_stretch, last_third
-from jepa_lab.diagnosis.remedies import value_of
+from jepa_lab.config.tree import value_of
+from jepa_lab.diagnosis.finding import Finding, History, Points, finite, last_stretch, last_third
+from jepa_lab.diagnosis.settings import Settings
 from jepa_lab.diagnosis.taps import last_of
 from jepa_lab.diagnosis.thresholds import Thresholds, distance
-from jepa_lab.studies.arc.remedies import answer_of_copying, of_arc
 
 MORE_TO_TELL = ("loss.rate_target=z_agg loss.lambda_rate=0.001", "dataset.epochs*3")
 
@@ -43,7 +43,7 @@ def _no_learning(history: History, t: Thresholds, settings: Settings) -> Finding
     if tail[-1][1] - tail[0][1] > t.rising:
         reason = f"skill {tail[-1][1]:.2f} against the best constant, still rising: too short a run to judge it"
         return Finding("note", reason, 0.5, quantity="val/skill")
-    worse = "chance" if of_arc(settings.config) else "a constant"
+    worse = settings.remedies.no_skill
     reason = f"skill {tail[-1][1]:.2g}: the prediction is no better than {worse}"
     since = last_stretch(skill, lambda v: v < t.no_skill)
     far = t.confidence((t.no_skill - best) / t.skill_fall)
@@ -141,7 +141,7 @@ def _demonstrations(history: History, t: Thresholds) -> Finding | None:
 
 def _copy(history: History, t: Thresholds, settings: Settings) -> Finding | None:
     """A prediction that is as good as the last view is that view. One that is worse has yet to learn."""
-    copied = answer_of_copying(settings.config)
+    copied = settings.remedies.copied(settings.config)
     shares = _shares(history, "val/copy_gain")
     if not shares or not _predicts(history, t):
         return None

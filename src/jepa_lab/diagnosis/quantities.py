@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-from jepa_lab.diagnosis.finding import Finding, History, Settings
+from jepa_lab.diagnosis.finding import Finding, History
 from jepa_lab.diagnosis.rules import Examination
+from jepa_lab.diagnosis.settings import Settings
 from jepa_lab.diagnosis.taps import last_of, least_rank
 from jepa_lab.diagnosis.thresholds import Thresholds
 

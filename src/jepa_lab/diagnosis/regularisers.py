@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from jepa_lab.diagnosis.finding import Finding, History, Points, Settings, fell, finite
+from jepa_lab.diagnosis.finding import Finding, History, Points, fell, finite
+from jepa_lab.diagnosis.settings import Settings
 from jepa_lab.diagnosis.thresholds import Thresholds, distance
 
 PROBES = ("val/probe/class_from_z_agg", "val/probe/class_from_z", "val/probe/relative_action_from_z")

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from jepa_lab.config.tree import value_of as value_of
+from jepa_lab.config.statuses import COLLAPSES
+from jepa_lab.config.tree import value_of
 from jepa_lab.diagnosis.finding import Finding
-from jepa_lab.studies.arc.remedies import arc_changes, of_arc
 
 USUAL_LR = 1e-3  # of our recipes
 COLLAPSE = ("target=stopgrad", "target=ema", "loss.lambda_rate=0.001 loss.rate_normalise=rows", "optim.lr*0.3")
@@ -23,16 +23,60 @@ CHANGES = {
 }
 
 
-def changes_for(finding: Finding, config: Mapping[str, Any]) -> tuple[str, ...]:
-    """The finding's own changes, or those of its status; of an ARC run those that its configuration asks for."""
-    if of_arc(config):
-        return arc_changes(finding, config)
-    return finding.next or CHANGES.get(finding.status, ())
+class Remedies:
+    """What a study knows of its own settings: what may have caused a finding, and what to change.
+
+    These are the ones of a seq-JEPA, whose keys the changes name. no_skill: what a prediction without skill equals.
+    """
+
+    no_skill = "a constant"
+
+    def changes(self, finding: Finding, config: Mapping[str, Any]) -> tuple[str, ...]:
+        """Changes to try, the likeliest first: the finding's own, or those of its status."""
+        return finding.next or CHANGES.get(finding.status, ())
+
+    def causes(self, statuses: set[str], config: Mapping[str, Any]) -> list[str]:
+        """What in the configuration is known to lead to these statuses, the likeliest first."""
+        rate, target = value_of(config, "loss.lambda_rate"), value_of(config, "target.name")
+        found = []
+        if statuses & set(COLLAPSES) and not rate and config:
+            if target == "shared":
+                found.append("target=shared moves the targets to what is easy to predict, and no rate term opposes it")
+            elif value_of(config, "loss.form") == "dino":
+                found.append("a DINO form without a rate term: centring and sharpening hold the prototypes, not z_agg")
+        found += causes_of_steps(statuses, config)
+        if "regulariser_dominated" in statuses and rate:
+            found.append(f"loss.lambda_rate={rate:g} outweighs the prediction")
+        if "ignores_actions" in statuses and config and value_of(config, "loss.rate_target") == "z":
+            found.append("the rate reads z alone: z_agg has no reason to keep what the actions tell")
+        if "no_learning" in statuses:
+            lr = value_of(config, "optim.lr")
+            if isinstance(lr, int | float) and 0 < lr < 1e-5:
+                found.append(f"optim.lr={lr:g} is too small to learn in this budget")
+        return found
+
+    def copied(self, config: Mapping[str, Any]) -> str:
+        """What a prediction that copies would give."""
+        return "the last view"
 
 
-def in_words(finding: Finding, config: Mapping[str, Any]) -> tuple[str, ...]:
+def causes_of_steps(statuses: set[str], config: Mapping[str, Any]) -> list[str]:
+    """What makes the steps of the optimiser too long."""
+    found = []
+    if statuses & {"diverged", "unstable"} and config:
+        if not value_of(config, "optim.clip"):
+            found.append("optim.clip is off: one bad batch moves the weights as far as it likes")
+        lr = value_of(config, "optim.lr")
+        if isinstance(lr, int | float) and lr > 3e-3:
+            found.append(f"optim.lr={lr:g} is above what any recipe here uses (0.001)")
+        if value_of(config, "optim.warmup") == 0:
+            found.append("optim.warmup=0: the first steps are taken at the full rate")
+    return found
+
+
+def in_words(finding: Finding, config: Mapping[str, Any], remedies: Remedies) -> tuple[str, ...]:
     """The changes as overrides, multiples worked out where the run's value is known; without what it has already."""
-    texts = [" ".join(resolved(change, config)) for change in changes_for(finding, config)]
+    texts = [" ".join(resolved(change, config)) for change in remedies.changes(finding, config)]
     return tuple(text for text in texts if text)
 
 

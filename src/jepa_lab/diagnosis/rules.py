@@ -7,15 +7,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from jepa_lab.config.statuses import LOST, SEVERITY
 from jepa_lab.diagnosis.codebook import codebook_finding
-from jepa_lab.diagnosis.finding import Finding, History, Settings, last_third
+from jepa_lab.diagnosis.finding import Finding, History, last_third
 from jepa_lab.diagnosis.prediction import prediction_findings
 from jepa_lab.diagnosis.regularisers import regulariser_findings
-from jepa_lab.diagnosis.remedies import in_words
+from jepa_lab.diagnosis.remedies import Remedies, in_words
+from jepa_lab.diagnosis.settings import Settings
 from jepa_lab.diagnosis.stability import diverged, exploding, unstable
 from jepa_lab.diagnosis.taps import JUDGED, findings_of_tap, last_of, unused
 from jepa_lab.diagnosis.thresholds import Thresholds
-from jepa_lab.diagnosis.verdict import COLLAPSES, SEVERITY, Verdict
+from jepa_lab.diagnosis.verdict import Verdict
+from jepa_lab.errors import UserError
 
 NAMES = ("effective_rank", "rankme", "feature_std_l2", "mean_pairwise_cosine", "spectral_cliff_r", "eigenvalue_ratio")
 RUN_KEYS = (
@@ -43,11 +46,14 @@ def judge(
     thresholds: Thresholds | None = None,
     config: Mapping[str, Any] | None = None,
     taps: Sequence[str] = JUDGED,
+    remedies: Remedies | None = None,
+    own_rules: Mapping[str, Any] | None = None,
 ) -> Verdict:
     """The verdict on a run from its metrics (`val/<tap>/<metric>`, `reference/...`, `train/loss/...`, `val/skill`,
     `train/skipped_steps`). `config`: the run's config.yaml; with it, what a row to compare with does by design is no
-    failure. `taps`: those that show it."""
-    return examine(history, thresholds, config, taps).verdict
+    failure. `taps`: those that show it; `remedies`: what its study knows of the settings; `own_rules`: a user's own by
+    name, each with `find(history, thresholds)`."""
+    return examine(history, thresholds, config, taps, remedies, own_rules).verdict
 
 
 def examine(
@@ -55,19 +61,22 @@ def examine(
     thresholds: Thresholds | None = None,
     config: Mapping[str, Any] | None = None,
     judged: Sequence[str] = JUDGED,
+    remedies: Remedies | None = None,
+    own_rules: Mapping[str, Any] | None = None,
 ) -> Examination:
     """The verdict with everything behind it."""
-    t, settings = thresholds or Thresholds(), Settings.of(config)
+    t, settings = thresholds or Thresholds(), Settings.of(config, remedies)
     taps = [tap for tap in judged if history.get(f"val/{tap}/effective_rank")]
     found, per_tap = _of_taps(history, taps, t)
     run_wide = [diverged(history, t), unstable(history, t), codebook_finding(history, t), *exploding(history, t)]
     found += [f for f in run_wide if f is not None]
     found += prediction_findings(history, t, settings) + regulariser_findings(history, t, settings)
+    found += _own_findings(own_rules or {}, history, t)
     notes = tuple(f for f in found if f.status == "note")
     failures = _ranked([f for f in found if f.status not in ("note", "healthy")])
     missing = _missing(history, taps, t)
     verdict = _verdict(history, taps, failures, found, per_tap, missing, settings)
-    said = () if verdict.status in COLLAPSES else tuple(f.reason for f in notes)
+    said = () if verdict.status in LOST else tuple(f.reason for f in notes)
     reasons = (*verdict.reasons, *said, *_skipped(history))
     return Examination(replace(verdict, reasons=reasons), tuple(failures), notes, missing)
 
@@ -89,6 +98,19 @@ def _of_taps(history: History, taps: Sequence[str], t: Thresholds) -> tuple[list
         first = next(f.since for f in findings if f.status == last.status)
         found.append(replace(last, since=since, first=first))
     return found, {f.tap: f.status for f in found if f.tap is not None}
+
+
+def _own_findings(rules: Mapping[str, Any], history: History, t: Thresholds) -> list[Finding]:
+    """What a user's own rules found. UserError for a status that no verdict has."""
+    found = []
+    for name, rule in rules.items():
+        finding = rule.find(history, t)
+        if finding is None:
+            continue
+        if finding.status not in (*SEVERITY, "note"):
+            raise UserError(f"diagnosis.rules.{name}: status {finding.status!r} is none of {', '.join(SEVERITY)}")
+        found.append(finding)
+    return found
 
 
 def _ranked(failures: list[Finding]) -> list[Finding]:
@@ -128,7 +150,7 @@ def _verdict(
             worst.confidence,
             (worst.reason,),
             evidence,
-            in_words(worst, settings.config),
+            in_words(worst, settings.config, settings.remedies),
             per_tap,
         )
     reasons = tuple(_healthy_reason(evidence, tap) for tap in taps if tap != "z_target") or ("nothing is wrong",)

@@ -5,39 +5,6 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-STATUSES = (
-    "healthy",
-    "low_rank",
-    "complete_collapse",
-    "dimensional_collapse",
-    "uniform_output",
-    "codebook_collapse",
-    "regulariser_dominated",
-    "ignores_actions",
-    "copy_shortcut",
-    "no_learning",
-    "unstable",
-    "diverged",
-    "inconclusive",
-)
-# from the worst: what is named where several hold. What makes the others follow comes first
-SEVERITY = (
-    "diverged",
-    "complete_collapse",
-    "dimensional_collapse",
-    "uniform_output",
-    "codebook_collapse",
-    "regulariser_dominated",
-    "no_learning",
-    "copy_shortcut",
-    "ignores_actions",
-    "unstable",
-    "low_rank",
-    "healthy",
-)
-COLLAPSES = ("diverged", "complete_collapse", "dimensional_collapse")  # what follows from them needs no note
-NO_FAILURE = ("healthy", "low_rank", "inconclusive")
-
 
 @dataclass(frozen=True)
 class Verdict:

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
+from jepa_lab.ledger.read import read_json, read_yaml, require_object
 
-LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's: hundreds of runs are read ten times sooner
+USUAL_STUDY = "seq_jepa"  # of runs that are older than the key
 
 
 @dataclass(frozen=True)
@@ -38,29 +38,17 @@ def read_run(path: Path) -> Run:
         raise ValueError("no such folder")
     if not (path / "config.yaml").is_file():
         raise ValueError("no config.yaml")
-    run = Run(path, *(_read(path / name) for name in ("config.yaml", "status.json", "summary.json")))
+    run = Run(path, *(require_object(path / name) for name in ("config.yaml", "status.json", "summary.json")))
+    run.config.setdefault("study", USUAL_STUDY)
     try:
         run.last()
-        _verdict(run.summary)
+        verdict_text(run.summary)
     except (AttributeError, LookupError, TypeError, ValueError):
         raise ValueError("summary.json is damaged") from None
     return run
 
 
-def _read(path: Path) -> dict[str, Any]:
-    if not path.exists():
-        return {}
-    try:
-        text = path.read_text(encoding="utf-8")
-        content = yaml.load(text, LOADER) if path.suffix == ".yaml" else json.loads(text)
-    except (ValueError, yaml.YAMLError):
-        content = None
-    if not isinstance(content, dict):
-        raise ValueError(f"{path.name} is damaged")
-    return content
-
-
-def _verdict(summary: Mapping[str, Any]) -> str | None:
+def verdict_text(summary: Mapping[str, Any]) -> str | None:
     """Status, place and time as in diagnosis.Verdict.line, without the reasons."""
     verdict = summary.get("verdict") or {}
     place = f" of {verdict['tap']}" if verdict.get("tap") else ""
@@ -74,23 +62,16 @@ FREE = ("name", "usual_first_view", "first_view", "eval_first_view", "root", "pa
 
 def control_runs(runs: Sequence[Path], control: str) -> list[Path]:
     """Completed runs of the experiment `control` beside these, of their seeds, data, budget, encoder and precision."""
-    configs = [_config(run) for run in runs]
+    configs = [read_yaml(run / "config.yaml") for run in runs]
     wanted = {json.dumps(protocol_of(config), sort_keys=True) for config in configs if config}
     found = []
     for runs_dir in {run.parent.parent for run in runs}:
         for path in sorted((runs_dir / control).glob("*/config.yaml")):
-            config = _config(path.parent)
-            if json.dumps(protocol_of(config), sort_keys=True) in wanted and _completed(path.parent):
+            config = read_yaml(path)
+            completed = read_json(path.with_name("status.json")).get("state") == "completed"
+            if completed and json.dumps(protocol_of(config), sort_keys=True) in wanted:
                 found.append(path.parent)
     return found
-
-
-def _config(run: Path) -> dict[str, Any]:
-    try:
-        content = yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError):
-        return {}
-    return content if isinstance(content, dict) else {}
 
 
 def protocol_of(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -101,18 +82,11 @@ def protocol_of(config: Mapping[str, Any]) -> dict[str, Any]:
     return {**parts, "dataset": {"name": (config.get("dataset") or {}).get("name"), **dataset}, "threads": threads}
 
 
-def _completed(run: Path) -> bool:
-    try:
-        return bool(json.loads((run / "status.json").read_text(encoding="utf-8")).get("state") == "completed")
-    except (OSError, ValueError, AttributeError):
-        return False
-
-
 def diverged(run: Run, metric: str | None = None) -> bool:
-    """Whether its loss, or the metric, is not finite at the end; of the toy, whether its loss left all bounds."""
-    toy_status = (run.summary.get("verdict") or {}).get("status") if run.config.get("study") == "linear_byol" else None
+    """Whether its verdict says so, or its loss or the metric is not finite at the end."""
+    status = (run.summary.get("verdict") or {}).get("status")
     last = run.last()
-    return toy_status == "diverged" or run.ended_in_nan() or (metric in last and not math.isfinite(last[metric]))
+    return status == "diverged" or run.ended_in_nan() or (metric in last and not math.isfinite(last[metric]))
 
 
 def last_values(source: Mapping[str, Any]) -> dict[str, float]:

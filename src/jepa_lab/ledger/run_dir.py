@@ -1,7 +1,6 @@
 """The folder of one run: where its files lie, and the state it is in."""
 
 import errno
-import json
 import os
 import platform
 import shutil
@@ -16,6 +15,7 @@ from typing import Any
 from jepa_lab import RESULTS_VERSION, __version__
 from jepa_lab.errors import UserError
 from jepa_lab.ledger.atomic import write_atomic, write_json
+from jepa_lab.ledger.read import read_json
 from jepa_lab.process.alive import process_exists
 
 UNWRITABLE = (
@@ -101,12 +101,8 @@ class RunDir:
 
     def summary(self) -> dict[str, Any] | None:
         """What summary.json says; None where there is none, or where it is broken."""
-        try:
-            summary = json.loads(self.summary_path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return None
-        whole = isinstance(summary, dict) and {"metrics", "verdict", "monitor"} <= summary.keys()
-        return summary if whole else None
+        summary = read_json(self.summary_path)
+        return summary if {"metrics", "verdict", "monitor"} <= summary.keys() else None
 
     def require_this_version(self, status: Mapping[str, Any]) -> None:
         """UserError where `status` says that another version of the results made the run."""
@@ -122,11 +118,12 @@ class RunDir:
 
     def status(self) -> dict[str, Any] | None:
         """What status.json says; None where there is none, or where it is not the JSON object that we write."""
-        try:
-            status = json.loads(self.status_path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return None
-        return status if isinstance(status, dict) else None
+        return read_json(self.status_path) or None
+
+
+def has_checkpoint(folder: Path) -> bool:
+    """Whether there is anything in a folder of checkpoints to resume from."""
+    return any((folder / f"{name}.ckpt").is_file() for name in ("last", "previous"))
 
 
 @contextmanager

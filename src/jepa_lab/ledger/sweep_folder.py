@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
+from jepa_lab.ledger.atomic import write_json
 
 STATES = ("done", "skipped", "resumed", "stopped", "running", "failed", "to do", "to resume", "refused")
 
@@ -36,23 +34,9 @@ class Record:
     value: float | None = None
     folder: Path | None = None  # of the sweep; None: kept in memory only
 
-    @classmethod
-    def of_this_job(cls) -> Record | None:
-        """The record of the job that runs, opened in its sweep's folder; None in a single run."""
-        hydra = HydraConfig.get()
-        if hydra.mode != RunMode.MULTIRUN:
-            return None
-        folder = Path(hydra.sweep.dir) / "jobs"
-        number = int(hydra.job.env_set.get(JOB) or int(hydra.job.num) + 1)
-        record = cls(number, settings_of(hydra.overrides.task), "running", pid=os.getpid(), folder=folder)
-        record.write()
-        return record
-
     def write(self) -> None:
         """Writes the file; OSError if that is impossible."""
         if self.folder is not None:
-            from jepa_lab.ledger.atomic import write_json
-
             self.folder.mkdir(parents=True, exist_ok=True)
             content = {k: v for k, v in asdict(self).items() if k != "folder"}
             write_json(self.folder / f"{self.job:04d}.json", content)
@@ -179,8 +163,6 @@ class Tuning:
 def write_tuning(folder: Path, tuning: Tuning) -> Path:
     """Writes tuning.json: for every arm the weight that was chosen, whether it is at the end of what was tried, and all
     candidates with their figures. OSError."""
-    from jepa_lab.ledger.atomic import write_json
-
     path = folder / FILE
     arms = [
         {**asdict(arm), "chosen": arm.chosen.weight if arm.chosen else None, "at_the_end": bool(arm.end),

@@ -78,6 +78,13 @@ class Pixels(nn.Module):
         return torch.flatten(images, start_dim=1)
 
 
+def channels_last_is_safe(encoder: nn.Module) -> bool:
+    """Whether the encoder may run in channels-last order on a CPU. False where a 1x1 convolution of stride 2 reads 2 to
+    7 channels: the gradient kernel of torch 2.14 writes beyond its memory there and the process aborts."""
+    convolutions = (m for m in encoder.modules() if isinstance(m, nn.Conv2d))
+    return not any(c.kernel_size == (1, 1) and c.stride == (2, 2) and 2 <= c.in_channels < 8 for c in convolutions)
+
+
 def build_encoder(name: str, *, in_channels: int, image_size: int, widths: Sequence[int] = ()) -> nn.Module:
     """The encoder of that name. Raises UserError for an unknown one."""
     builders: dict[str, Callable[[], nn.Module]] = {

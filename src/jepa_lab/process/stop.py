@@ -13,7 +13,7 @@ from typing import Any
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
-class Stop:
+class StopRequest:
     """Whether to stop, and why. `started` is the monotonic time from which `max_wall_s` counts: now by default; `told`
     returns a text once someone else wants it."""
 

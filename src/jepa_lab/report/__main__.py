@@ -3,21 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
-from jepa_lab.errors import UserError
-from jepa_lab.process.command import Parser, reader_may_leave
+from jepa_lab.process.command import Parser, run_command
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Compares what `argv` names; exit code 2 with one line for what cannot be compared."""
-    try:
-        with reader_may_leave():
-            _write(_parser().parse_args(argv))
-    except UserError as error:
-        print(f"jepa_lab: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
+    """Compares what `argv` names."""
+    run_command(lambda: _write(_parser().parse_args(argv)))
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-import json
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from jepa_lab.config.tree import value_of
 from jepa_lab.diagnosis.causes import causes
-from jepa_lab.diagnosis.finding import Finding, Settings
+from jepa_lab.diagnosis.finding import Finding
 from jepa_lab.diagnosis.published import Published, published_of_run
 from jepa_lab.diagnosis.quantities import Quantity, order_sentence, quantities, timeline
+from jepa_lab.diagnosis.remedies import Remedies
 from jepa_lab.diagnosis.rules import Examination, examine
+from jepa_lab.diagnosis.settings import Settings
 from jepa_lab.diagnosis.thresholds import Thresholds
-from jepa_lab.diagnosis.verdict import Verdict
 from jepa_lab.errors import UserError
-from jepa_lab.report.own_command import next_commands
-from jepa_lab.studies.linear_byol.table import NAME as TOY
+from jepa_lab.ledger.overrides import Overrides
+from jepa_lab.ledger.parquet import history_of
+from jepa_lab.ledger.read import finite_or_null, read_json, read_yaml
+from jepa_lab.ledger.run_dir import state_of
+from jepa_lab.report.next_commands import next_commands
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ class Diagnosis:
     causes: list[str]
     commands: list[str]
     published: Published
+    left_out: tuple[str, ...] = ()  # rules of the run's own, which are not applied to a folder
 
     def to_dict(self) -> dict[str, Any]:
         """For diagnosis.json; a number that is not finite is written as null."""
@@ -54,27 +56,27 @@ class Diagnosis:
             "notes": [f.reason for f in self.examination.notes],
             "missing": list(self.examination.missing),
             "next": self.commands,
+            "rules_left_out": list(self.left_out),
             "published": {"status": self.published.status, "reasons": list(self.published.reasons)},
         }
-        written: dict[str, Any] = plain(content)
+        written: dict[str, Any] = finite_or_null(content)
         return written
 
 
-def diagnose_run(path: Path) -> Diagnosis:
-    """Reads the folder and judges it. UserError for a folder that holds no metrics, or broken ones."""
-    from jepa_lab.ledger.parquet import history_of
-    from jepa_lab.ledger.run_dir import state_of
+Composes = Callable[[Overrides], bool]  # whether a command line composes to a configuration that is right
 
+
+def diagnose_run(path: Path, remedies: Remedies, composes: Composes, investigation: str | None = None) -> Diagnosis:
+    """Reads the folder and judges it, with what its study knows of the settings. `investigation`: the command that
+    investigates such a run. UserError for a folder that holds no metrics, or broken ones."""
     folder = path if path.is_dir() else path.parent
-    status, config = read_json(folder / "status.json"), read_config(folder)
-    if path.name == TOY or (not (folder / "metrics.parquet").is_file() and (folder / TOY).is_file()):
-        return _toy(folder, config, status)
+    status, config = read_json(folder / "status.json"), read_yaml(folder / "config.yaml")
     if not (folder / "metrics.parquet").is_file():
         raise UserError(f"{path}: no metrics.parquet; {_rather(folder)}")
     history = history_of(folder)
     t = Thresholds()
     state = state_of(status) if status else "unknown"
-    found = examine(history, t, config)
+    found = examine(history, t, config, remedies=remedies)
     events = timeline(found)
     return Diagnosis(
         folder,
@@ -84,86 +86,26 @@ def diagnose_run(path: Path) -> Diagnosis:
         found,
         events,
         order_sentence(events),
-        quantities(history, t, Settings.of(config)),
-        causes(found, config),
-        next_commands(config, found.failures, folder, state) if config else [],
+        quantities(history, t, Settings.of(config, remedies)),
+        causes(found, config, remedies),
+        next_commands(folder, config, found.failures, state, remedies, composes, investigation) if config else [],
         published_of_run(history),
+        tuple(value_of(config, "diagnosis.rules") or ()),
     )
 
 
 def _rather(folder: Path) -> str:
     """What to give instead of a folder that is no run's: the last one of those in it, if there are any."""
-    levels = ("*", "*/*")
-    runs = [
-        file.parent for level in levels for name in ("metrics.parquet", TOY) for file in folder.glob(f"{level}/{name}")
-    ]
+    runs = [file.parent for level in ("*", "*/*") for file in folder.glob(f"{level}/status.json")]
     if not runs:
         return "give the folder of a run, as in runs/teacherless_b/<run_id>"
     latest = max(runs, key=lambda run: run.stat().st_mtime)
     return f"it is no run but holds {len(runs)}; give one, as {latest}"
 
 
-def _toy(folder: Path, config: Mapping[str, Any], status: Mapping[str, Any]) -> Diagnosis:
-    from jepa_lab.ledger.run_dir import state_of
-    from jepa_lab.studies.linear_byol.diagnosis import judge_toy, read_toy
-
-    columns, meta = read_toy(folder / TOY)
-    verdict: Verdict = judge_toy(columns)
-    failures: tuple[Finding, ...] = ()
-    if verdict.status not in ("healthy", "inconclusive"):
-        failures = (Finding(verdict.status, verdict.reasons[0], verdict.confidence, verdict.tap, verdict.since_step),)
-    found = Examination(verdict, failures)
-    shown = [Quantity(key, value, None, "", None) for key, value in verdict.evidence.items()]
-    steps = columns.get("epoch") or [0]
-    name = str(config.get("name") or "linear_byol")
-    state = state_of(status) if status else str(meta.get("state", "unknown"))
-    return Diagnosis(
-        folder,
-        name,
-        state,
-        int(steps[-1]),
-        found,
-        timeline(found),
-        "",
-        shown,
-        [],
-        list(verdict.next),
-        Published("unknown", ()),
-    )
-
-
-def read_config(folder: Path) -> dict[str, Any]:
-    """config.yaml of a run; {} where there is none or it is broken."""
-    try:
-        content = yaml.load(
-            (folder / "config.yaml").read_text(encoding="utf-8"), getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-        )
-    except (OSError, yaml.YAMLError, UnicodeDecodeError):
-        return {}
-    return content if isinstance(content, dict) else {}
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object; {} where there is none or it is broken."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
-
-
 def _event(finding: Finding) -> dict[str, Any]:
     keys = ("status", "tap", "quantity", "reason", "confidence", "since")
     return {"step": finding.began, **{key: getattr(finding, key) for key in keys}}
-
-
-def plain(value: Any) -> Any:
-    """The same for JSON: a number that is not finite becomes null."""
-    if isinstance(value, Mapping):
-        return {k: plain(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(v) for v in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 UNFINISHED = {
@@ -185,6 +127,10 @@ def diagnosis_text(diagnosis: Diagnosis, rules: str = "ours") -> str:
     parts = [head, f"run:     {diagnosis.experiment}, {diagnosis.state}, step {diagnosis.step}"]
     if diagnosis.state in UNFINISHED:
         parts.append(UNFINISHED[diagnosis.state])
+    if diagnosis.left_out:
+        parts.append(
+            f"not applied: diagnosis.rules {', '.join(diagnosis.left_out)}; no code that a run names is run here"
+        )
     if diagnosis.events:
         lines = [
             f"  step {f.began:>7}  {f.status}{f' of {f.tap}' if f.tap else ''}: {f.reason}" for f in diagnosis.events

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import textwrap
 from bisect import bisect_right
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +59,7 @@ def draw_early_warning(
     return None if figure is None else save(figure, folder / "early_warning.png")
 
 
-def first_violations(history: History, config: Mapping[str, Any] | None = None) -> list[Violation]:
+def first_violations(history: History, judge: Callable[[Any], Verdict] = judge) -> list[Violation]:
     """When each verdict that is not a good one was first given for each representation, were the run judged after every
     validation by what was known then; in the order of the steps. A run that recovered keeps its marks. The verdict at
     the end is dated as it dates itself, where that is earlier than it could be known."""
@@ -68,7 +68,7 @@ def first_violations(history: History, config: Mapping[str, Any] | None = None) 
     found: dict[tuple[str, str | None], Violation] = {}
     verdict: Verdict | None = None
     for end in dict.fromkeys([*ends, last]):
-        verdict = judge(_until(history, end), config=config)
+        verdict = judge(_until(history, end))
         for status, tap in [(verdict.status, verdict.tap), *((s, t) for t, s in verdict.per_tap.items())]:
             if status not in FINE and (status, tap) not in found:
                 found[status, tap] = _violation(verdict, status, tap, end)

@@ -2,37 +2,38 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from jepa_lab.config.run_config import JepaConfig
 from jepa_lab.diagnosis import Verdict
 from jepa_lab.diagnosis.gates import GateResult, gates_line
+from jepa_lab.ledger.overrides import read_overrides
 from jepa_lab.ledger.parquet import History
 from jepa_lab.ledger.run_dir import RunDir
 from jepa_lab.report.early_warning import draw_early_warning, first_violations
 from jepa_lab.report.figures import draw_figures
 from jepa_lab.report.run_page import write_run_page
 from jepa_lab.report.table import print_table, table_rows
-from jepa_lab.studies.arc.config import ArcConfig
-from jepa_lab.studies.seq_jepa.config import Config
+
+FROM_PYTHON = "jepa_lab.studies.run.train(config)"  # of a run that no command line made
 
 
 def present(
     run: RunDir,
-    config: Config | ArcConfig,
+    config: JepaConfig,
     history: History,
     verdict: Verdict,
     gates: list[GateResult],
     expected: dict[str, str],
+    judge: Callable[[History], Verdict],
     **pictures: Any,
 ) -> None:
     """What the outcomes of all studies have: figures of the history (`pictures`: for draw_figures), report.html, the
     table, the verdict and where everything is. Pictures that a study draws itself have to be there."""
     title = f"{config.name}, {config.dataset.name}, seed {config.seed}"
     draw_figures(history, run.figures, title=title, verdict_line=verdict.line(), **pictures)
-    draw_early_warning(history, run.figures, title=title, find=lambda h: first_violations(h, asdict(config)))
+    draw_early_warning(history, run.figures, title=title, find=lambda h: first_violations(h, judge))
     rows = table_rows(history, expected=expected)
     page = write_run_page(
         run.path,
@@ -40,7 +41,7 @@ def present(
         verdict_line=verdict.line(),
         gates_line=gates_line(gates),
         table_rows=rows,
-        command=command_line(),
+        command=command_line(run),
         config_yaml=run.config_path.read_text(encoding="utf-8"),
     )
     print_table(rows)
@@ -56,6 +57,7 @@ def expected_texts(expected: Mapping[str, Any], *names: str) -> dict[str, str]:
     return {str(key): f"expected {text}" for key, text in known.items()}
 
 
-def command_line() -> str:
-    """The line that was typed."""
-    return " ".join(["python -m jepa_lab", *sys.argv[1:]]) if sys.argv[1:] else "jepa_lab.training.run.train(config)"
+def command_line(run: RunDir) -> str:
+    """The line that makes the run again."""
+    overrides = read_overrides(run.path)
+    return FROM_PYTHON if overrides is None else overrides.line()

@@ -1,16 +1,58 @@
-"""The studies: what each brings to a run is in its folder, found by the study of its configuration."""
+"""The studies, found by the name that a configuration carries.
+
+A study of somebody else's is an installed package with an entry point in the group `jepa_lab.studies`, which names its
+`StudyEntry`; docs/extending.md.
+"""
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from functools import cache
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
 
-if TYPE_CHECKING:
-    from jepa_lab.training.study import Study
+from omegaconf import DictConfig
+
+from jepa_lab.config.check import check
+from jepa_lab.errors import UserError, nearest
+from jepa_lab.ledger.finished_run import USUAL_STUDY
+from jepa_lab.ledger.read import read_yaml
+from jepa_lab.studies.arc import ENTRY as ARC
+from jepa_lab.studies.entry import StudyEntry
+from jepa_lab.studies.linear_byol import ENTRY as LINEAR_BYOL
+from jepa_lab.studies.seq_jepa import ENTRY as SEQ_JEPA
+
+BUILT_IN = (SEQ_JEPA, ARC, LINEAR_BYOL)
 
 
-def study_of(config: Any) -> Study:
-    """The study that a checked configuration belongs to."""
-    name = "arc" if getattr(config, "study", None) == "arc" else "seq_jepa"
-    study: Study = import_module(f"jepa_lab.studies.{name}.study")
-    return study
+@cache
+def studies() -> dict[str, StudyEntry]:
+    """Every study by its name, ours first."""
+    others = (point.load() for point in entry_points(group="jepa_lab.studies"))
+    return {entry.name: entry for entry in (*others, *BUILT_IN)}
+
+
+def find(name: Any) -> StudyEntry:
+    """The study of that name; the usual one for None. UserError for a name that none has."""
+    known = studies()
+    if name is None:
+        return known[USUAL_STUDY]
+    if name not in known:
+        raise UserError(f"study={name}: no such study{nearest(str(name), known)}")
+    return known[name]
+
+
+def checked(cfg: DictConfig | dict[str, Any]) -> Any:
+    """The configuration as its study types and checks it. UserError."""
+    kind = find(cfg.get("study")).config
+    return check(cfg, kind, [entry.config for entry in studies().values() if entry.config is not kind])
+
+
+def study_of_run(folder: Path) -> StudyEntry:
+    """The study of a run's folder: by its config.yaml, or where this is missing by the file that holds its numbers.
+    UserError for a study that is unknown here."""
+    config = read_yaml(folder / "config.yaml")
+    if config:
+        return find(config.get("study"))
+    by_table = (entry for entry in studies().values() if (folder / entry.table).is_file())
+    return next(by_table, studies()[USUAL_STUDY])

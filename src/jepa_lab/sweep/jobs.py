@@ -10,14 +10,13 @@ from typing import Any
 from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from jepa_lab.config.check import AnyConfig
+from jepa_lab.config.run_config import RunConfig
 from jepa_lab.errors import UserError
 from jepa_lab.ledger.sweep_folder import Record, settings_of
-from jepa_lab.studies.arc.config import ArcConfig
-from jepa_lab.studies.linear_byol.config import ToyConfig
-from jepa_lab.studies.seq_jepa.config import Config
+from jepa_lab.studies import find
 from jepa_lab.sweep.ladder import checked_rungs
-from jepa_lab.sweep.records import Begin
+from jepa_lab.sweep.records import RunningSweep
+from jepa_lab.sweep.table import print_records, summary_line
 
 TO_DO = {"new": "to do", "restart": "to do", "resume": "to resume", "skip": "done"}
 
@@ -39,7 +38,7 @@ def compose_jobs(
     return jobs
 
 
-def check_jobs(jobs: Sequence[DictConfig], master: DictConfig) -> list[AnyConfig]:
+def check_jobs(jobs: Sequence[DictConfig], master: DictConfig) -> list[RunConfig]:
     """The checked configuration of every job. UserError for the first that is wrong, before any job starts."""
     if not jobs:
         raise UserError("the sweep has no job: no experiment matches the pattern")
@@ -49,7 +48,7 @@ def check_jobs(jobs: Sequence[DictConfig], master: DictConfig) -> list[AnyConfig
                 raise UserError(
                     f"experiment={job.name}: sweeps by itself and would lose its sweep inside another; run it alone"
                 )
-    configs: list[AnyConfig] = []
+    configs: list[RunConfig] = []
     errors = []
     for job in jobs:
         try:
@@ -64,43 +63,25 @@ def check_jobs(jobs: Sequence[DictConfig], master: DictConfig) -> list[AnyConfig
 
 
 def plan_jobs(
-    jobs: Sequence[DictConfig], configs: Sequence[AnyConfig], build: bool = False
+    jobs: Sequence[DictConfig], configs: Sequence[RunConfig], build: bool = False
 ) -> tuple[list[Record], str]:
     """(a record of every job with its run and what there is to do, a text about the data). Touches nothing on disk.
 
     A job whose data cannot be used, or with `build` whose model cannot be built, is "refused" with the reason. Data
-    that several jobs share are read once; of jobs that differ in their seed or the weights of arms one is built.
+    that several jobs share are read once; of jobs that differ in their seed or the weights of auxiliary losses one is
+    built.
     """
-    from jepa_lab.training.plan import build_data, decide, describe, fingerprint, run_of
-
     records: list[Record] = []
-    data: dict[str, Any] = {}
-    prints: dict[str, str] = {}
-    built: dict[str, str | None] = {}  # why it cannot be
     seen: dict[str, int] = {}
-    texts: dict[str, str] = {}
+    shared = _SharedData()
     for job, config in zip(jobs, configs, strict=True):
         record = Record(int(job.hydra.job.num) + 1, settings_of(job.hydra.overrides.task), "to do")
         records.append(record)
         try:
-            if isinstance(config, ToyConfig):
-                from jepa_lab.studies.linear_byol.plan import plan_toy
-
-                plan = plan_toy(config)
-                record.run_id, record.run_dir = plan.home.run_id, str(plan.home.path)
-                record.state = TO_DO[plan.state()]
-                record.reason = f"{len(plan.runs)} runs, {len(plan.pending)} to train" if len(plan.runs) > 1 else None
-                texts[config.name] = "Gaussian views of the seed, drawn while training"
-                _note_twin(record, seen)
-                continue
-            key = repr({k: v for k, v in asdict(config.dataset).items() if k not in ("tiers", "epochs")})
-            if key not in prints:
-                data = {key: build_data(config)}  # one at a time in memory
-                prints[key] = fingerprint(data[key])
-                texts[config.dataset.name] = f"{config.dataset.name}: {describe(data[key])}"
-            run = run_of(config, prints[key])
+            plan = find(config.study).planner.plan(config, shared.fingerprint(config))
+            run = plan.home
             record.run_id, record.run_dir = run.run_id, str(run.path)
-            record.state = TO_DO[decide(run, config.on_existing)]
+            record.state, record.reason = TO_DO[plan.decide()], plan.note()
             if run.state() == "running":
                 record.state, record.reason = "running", _holder(run.status())
             elif run.state() in ("failed", "killed"):
@@ -108,29 +89,54 @@ def plan_jobs(
                 record.reason = f"{run.state()} before{f': {reason}' if reason else ''}"
             _note_twin(record, seen)
             if build and record.state in ("to do", "to resume"):
-                from jepa_lab.training.run import prepare
-
-                alike = _without_numbers(config)
-                if alike not in built:
-                    built[alike] = None
-                    try:
-                        prepare(config, data.get(key) or build_data(config))
-                    except UserError as error:
-                        built[alike] = str(error)
-                if built[alike]:
-                    raise UserError(str(built[alike]))
+                shared.require_buildable(config)
         except UserError as error:
             record.state, record.reason, record.code = "refused", str(error), 2
-    return records, "; ".join(texts.values())
+    return records, "; ".join(shared.texts.values())
 
 
-def announce(jobs: Sequence[DictConfig], master: DictConfig) -> list[Record]:
+class _SharedData:
+    """The data of several jobs, read once each and one at a time in memory; `texts` describes them."""
+
+    def __init__(self) -> None:
+        self.texts: dict[str, str] = {}
+        self._data: dict[str, Any] = {}
+        self._prints: dict[str, str] = {}
+        self._refusals: dict[str, str | None] = {}  # why what is built alike cannot be built
+
+    def fingerprint(self, config: RunConfig) -> str:
+        """The hash of the configuration's data. UserError where they cannot be used."""
+        planner, key = find(config.study).planner, self._key(config)
+        if key not in self._prints:
+            self._data = {key: planner.load(config)}
+            self._prints[key] = planner.fingerprint(self._data[key])
+            self.texts[key] = planner.describe(config, self._data[key])
+        return self._prints[key]
+
+    def require_buildable(self, config: RunConfig) -> None:
+        """UserError where the study cannot build what the configuration asks for."""
+        entry, alike = find(config.study), _without_numbers(config)
+        if alike not in self._refusals:
+            data = self._data.get(self._key(config)) or entry.planner.load(config)
+            self._refusals[alike] = None
+            try:
+                entry.study.prepare(config, data)
+            except UserError as error:
+                self._refusals[alike] = str(error)
+        if self._refusals[alike]:
+            raise UserError(str(self._refusals[alike]))
+
+    def _key(self, config: RunConfig) -> str:
+        return f"{config.study} {find(config.study).planner.data_key(config)}"
+
+
+def announce(jobs: Sequence[DictConfig], master: DictConfig, command: Any) -> list[Record]:
     """Checks every job, shows the table of what there is to do, and writes a record of each. UserError for a wrong one,
-    before any starts."""
-    from jepa_lab.sweep.table import print_records, summary_line
-
+    before any starts. `command`: which learns of the sweep; None where none did start it."""
     configs = check_jobs(jobs, master)
-    Begin.control = str(jobs[0].sweep.control or "")  # the experiments' own, where they are what is swept
+    if command is not None:
+        command.sweep = RunningSweep.of(master)
+        command.sweep.control = str(jobs[0].sweep.control or "")  # the experiments' own, where they are what is swept
     records, data = plan_jobs(jobs, configs)
     print_records(records)
     print(f"{summary_line(records)}\n{data}", flush=True)
@@ -148,10 +154,12 @@ def without_hydra(job: DictConfig) -> DictConfig:
     return plain
 
 
-def _without_numbers(config: Config | ArcConfig) -> str:
-    """The configuration without its seed, and of its arms' weights only whether they are 0: what is built alike."""
+def _without_numbers(config: RunConfig) -> str:
+    """The configuration without its seed, and of the weights of auxiliary losses only whether they are 0: what is built
+    alike."""
     content = {**asdict(config), "seed": None}
-    content["aux"] = {arm: {**keys, "weight": keys["weight"] > 0} for arm, keys in content["aux"].items()}
+    aux = content.get("aux") or {}
+    content["aux"] = {name: {**keys, "weight": keys["weight"] > 0} for name, keys in aux.items()}
     return repr(content)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from omegaconf import DictConfig, open_dict
 
-from jepa_lab.config.check import check_any
+from jepa_lab.studies import checked
 
 RUNGS = ("smoke", "quick", "baseline")
 
@@ -17,13 +17,13 @@ RUNGS = ("smoke", "quick", "baseline")
 def checked_rungs(cfg: DictConfig) -> list[Any]:
     """The checked configurations of a job: one, or for tier=ladder one for each rung. UserError if any is wrong."""
     if "tier" not in cfg or not isinstance(cfg.tier, DictConfig) or cfg.tier.get("name") != "ladder":
-        return [check_any(cfg)]
+        return [checked(cfg)]
     rungs = []
     for name in RUNGS:
         rung = copy.deepcopy(cfg)
         with open_dict(rung):
             rung.tier.name = name
-        rungs.append(check_any(rung))
+        rungs.append(checked(rung))
     return rungs
 
 

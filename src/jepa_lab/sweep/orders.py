@@ -5,7 +5,6 @@ Two small files in the sweep's folder, which every process and host of the sweep
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import time
@@ -17,6 +16,8 @@ from uuid import uuid4
 
 from hydra.core.hydra_config import HydraConfig
 
+from jepa_lab.ledger.atomic import write_atomic, write_json
+from jepa_lab.ledger.read import read_json
 from jepa_lab.ledger.sweep_folder import COMMAND, JOB
 from jepa_lab.process.alive import process_lives
 
@@ -24,7 +25,7 @@ LOOK_EVERY_S = 1.0  # a file system over a network would feel a look at every st
 
 
 @dataclass
-class Orders:
+class SweepControl:
     """folder: of the sweep; token: of the command that the job belongs to; look_every_s: at most so often is the file
     system asked."""
 
@@ -35,10 +36,8 @@ class Orders:
     _text: str | None = None
 
     @classmethod
-    def give(cls, sweep_dir: Path, started: float) -> Orders:
+    def give(cls, sweep_dir: Path, started: float) -> SweepControl:
         """Those of a command that began at the monotonic time `started`, and now starts jobs elsewhere. OSError."""
-        from jepa_lab.ledger.atomic import write_json
-
         orders = cls(sweep_dir, uuid4().hex, look_every_s=0.0)
         orders._command.parent.mkdir(parents=True, exist_ok=True)
         orders._stop.unlink(missing_ok=True)
@@ -48,7 +47,7 @@ class Orders:
         return orders
 
     @classmethod
-    def of_this_job(cls) -> Orders | None:
+    def of_this_job(cls) -> SweepControl | None:
         """Those for the job that runs; None in a single run, and where jobs run one after another in one process."""
         hydra = HydraConfig.get()
         token = hydra.job.env_set.get(COMMAND)
@@ -60,8 +59,6 @@ class Orders:
 
     def stop(self, reason: str) -> None:
         """Every job stops at its next step with a checkpoint, and none starts."""
-        from jepa_lab.ledger.atomic import write_atomic
-
         with suppress(OSError):
             write_atomic(self._stop, reason)
 
@@ -89,11 +86,7 @@ class Orders:
         return time.monotonic() - (time.time() - float(began) if isinstance(began, int | float) else 0.0)
 
     def _read(self) -> dict[str, Any]:
-        try:
-            content = json.loads(self._command.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return {}
-        return content if isinstance(content, dict) else {}
+        return read_json(self._command)
 
     @property
     def _command(self) -> Path:

@@ -12,7 +12,7 @@ from typing import Any
 from jepa_lab.errors import UserError
 from jepa_lab.ledger.sweep_folder import Record, read_records
 from jepa_lab.process.alive import process_lives
-from jepa_lab.sweep.orders import Orders
+from jepa_lab.sweep.orders import SweepControl
 
 Launch = Callable[[Sequence[int]], object]  # runs the jobs at these places to their ends, in other processes
 HERE = ("done", "refused")  # of the table at the start: nothing to train
@@ -31,7 +31,7 @@ class Jobs:
     def __init__(
         self,
         records: Sequence[Record],
-        orders: Orders,
+        orders: SweepControl,
         elsewhere: Launch,
         here: Callable[[int], Any],
         local: bool = True,

@@ -13,9 +13,8 @@ import yaml
 from omegaconf import DictConfig
 
 from jepa_lab.config.groups import conf_dir
-from jepa_lab.config.tree import leaves
+from jepa_lab.config.tree import flatten
 from jepa_lab.errors import UserError
-from jepa_lab.studies.seq_jepa.config import Config
 from jepa_lab.sweep.jobs import check_jobs
 
 Words = list[str]
@@ -27,7 +26,7 @@ def reference_words(name: str) -> Words:
     content = yaml.safe_load((conf_dir() / "experiment" / f"{name}.yaml").read_text(encoding="utf-8"))
     chosen = (entry for default in content.pop("defaults", []) for entry in default.items())
     groups = [f"{group.removeprefix('override /')}={option}" for group, option in chosen]
-    keys = ((f"++{key}" if "." in key else key, value) for key, value in leaves(content))  # not all are in conf/
+    keys = ((f"++{key}" if "." in key else key, value) for key, value in flatten(content))  # not all are in conf/
     return ["aux=none", *groups, *(f"{key}={value}" for key, value in keys)]
 
 
@@ -53,8 +52,8 @@ def plan_references(
     """The references that an arm's checked configuration asks for, composed and checked once. UserError for one that
     cannot run beside the arms."""
     names = list(config.sweep.references)
-    if names and not isinstance(config, Config):
-        raise UserError(f"sweep.references=[{','.join(names)}]: rows of the seq-JEPA; the ARC JEPA has none")
+    if names and not config.has_references:
+        raise UserError(f"sweep.references=[{','.join(names)}]: rows of the seq-JEPA; the {config.title} has none")
     if names:
         check_jobs(compose(reference_jobs(names, common, seed)), master)
     return names

@@ -15,11 +15,14 @@ from pathlib import Path
 from typing import Any
 
 from jepa_lab import config as _config  # noqa: F401 - registers its resolver
-from jepa_lab.errors import UserError
+from jepa_lab.errors import UserError, nearest
+from jepa_lab.ledger.atomic import write_json
+from jepa_lab.ledger.read import read_json
 from jepa_lab.ledger.sweep_folder import Record, read_records
 from jepa_lab.sweep.space import Settings, Space, settings_text
 
 FILE = "search.json"
+WORST = 1e6  # away from any metric, and finite: what a sweeper that looks for the best run is told of one that failed
 FINISHED = ("done", "resumed", "skipped")
 Launch = Callable[[Sequence[Sequence[str]], int], object]
 
@@ -166,8 +169,6 @@ def read_trials(sweep_dir: Path, plan: Plan) -> list[Trial]:
 
 def write_trials(sweep_dir: Path, plan: Plan, trials: Sequence[Trial]) -> None:
     """Writes search.json, the best trial in it. OSError."""
-    from jepa_lab.ledger.atomic import write_json
-
     best = best_of(trials, plan.direction)
     content = {**_head(plan), "best": asdict(best) if best else None, "trials": [asdict(t) for t in trials]}
     write_json(sweep_dir / FILE, content)
@@ -179,21 +180,16 @@ def _head(plan: Plan) -> dict[str, Any]:
 
 
 def _read(sweep_dir: Path) -> dict[str, Any] | None:
-    try:
-        content = json.loads((sweep_dir / FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return content if isinstance(content, dict) and "trials" in content else None
+    content = read_json(sweep_dir / FILE)
+    return content if "trials" in content else None
 
 
 def _require_metric(plan: Plan, records: Sequence[Record]) -> None:
     """UserError if a run was completed and does not have the metric: neither will the others."""
-    from jepa_lab.config.check import nearest
-
     for record in records:
         if record.state in FINISHED and record.value is None and record.run_dir:
-            summary = json.loads((Path(record.run_dir) / "summary.json").read_text(encoding="utf-8"))
-            known = [key for key in summary["metrics"] if key.startswith("val/")]
+            summary = read_json(Path(record.run_dir) / "summary.json")
+            known = [key for key in summary.get("metrics", ()) if key.startswith("val/")]
             close = nearest(plan.metric or "", known)
             raise UserError(f"sweep.objective={plan.metric or 'null'}: {record.run_dir} has no such value{close}")
 

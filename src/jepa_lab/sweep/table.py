@@ -7,6 +7,10 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TextIO
 
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
 from jepa_lab.ledger.sweep_folder import STATES, Record
 
 COLOURS = {
@@ -24,10 +28,6 @@ def print_records(records: Sequence[Record], file: TextIO | None = None) -> None
     file = file or sys.stdout
     rows = table_cells(records)
     if file.isatty():
-        from rich.console import Console
-        from rich.table import Table
-        from rich.text import Text
-
         table = Table(box=None, pad_edge=False, header_style="dim")
         for title in rows[0]:
             table.add_column(title)

@@ -8,15 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig
 
-from jepa_lab.config.check import nearest
 from jepa_lab.config.groups import conf_dir, folder_of, options_of
-from jepa_lab.config.ranges import one_of
-from jepa_lab.config.sweep import CHOOSING, CHOOSING_OF_ARC, TuningConfig
-from jepa_lab.errors import UserError
+from jepa_lab.config.sweep import TuningConfig
+from jepa_lab.errors import UserError, nearest
 from jepa_lab.ledger.sweep_folder import (
     FILE,
     ArmTuning,
@@ -27,8 +26,8 @@ from jepa_lab.ledger.sweep_folder import (
     read_tuning,
     write_tuning,
 )
-from jepa_lab.studies.arc.config import ArcConfig
-from jepa_lab.studies.seq_jepa.config import Config
+from jepa_lab.report.comparison.report import require_folder
+from jepa_lab.studies import find
 from jepa_lab.sweep.jobs import SweepEnded, check_jobs, plan_jobs
 from jepa_lab.sweep.references import plan_references, reference_jobs
 from jepa_lab.sweep.tuning import candidate_weights, measured
@@ -135,16 +134,14 @@ def _of_an_arm(key: str, value: str, arms: Sequence[str]) -> tuple[str, str]:
 
 def plan_stages(line: Line, master: DictConfig, compose: Compose) -> Stages:
     """All jobs, composed and checked before the first starts. UserError for what cannot be compared."""
-    from jepa_lab.report.comparison.report import require_folder  # here: it imports numpy
-
     jobs = compose([line.job(arm, line.seeds[0]) for arm in line.arms])
     for job in jobs:
         rate = job.loss.get("lambda_rate")
         if rate:
             raise UserError(f"loss.lambda_rate={rate:g}: must be 0 in every arm; the arm aux=coding_rate is this rate")
-    configs = [config for config in check_jobs(jobs, master) if isinstance(config, Config | ArcConfig)]
-    if len(configs) < len(jobs):
-        raise UserError(f"{jobs[0].name}: the linear BYOL toy has no group aux; give an experiment of a JEPA")
+    configs: list[Any] = check_jobs(jobs, master)
+    if not all(config.tests_arms for config in configs):
+        raise UserError(f"{jobs[0].name}: the {configs[0].title} has no group aux; give an experiment of a JEPA")
     settings = configs[0].sweep.tuning
     both = sorted({*settings.seeds} & {*line.seeds})
     if both:
@@ -237,20 +234,9 @@ def _untried(arm: str, weights: dict[str, float], settings: TuningConfig) -> Arm
     return ArmTuning(arm, key, own, tried, weights if len(weights) > 1 else {})
 
 
-def _require_metric(config: Config | ArcConfig, metric: str) -> None:
+def _require_metric(config: Any, metric: str) -> None:
     """UserError if runs of this study, with such images and views, will not measure it."""
-    try:
-        one_of("sweep.tuning.metric", metric, (CHOOSING if isinstance(config, Config) else CHOOSING_OF_ARC)[1:])
-    except ValueError as error:
-        raise UserError(str(error)) from error
-    if isinstance(config, ArcConfig):
-        return
-    from jepa_lab.studies.seq_jepa.build import build_views
-    from jepa_lab.studies.seq_jepa.measurable import missing
-    from jepa_lab.training.plan import build_data
-
-    splits = build_data(config)
-    reason = missing(metric, splits.train.n_classes, build_views(config, splits.train))
+    reason = find(config.study).study.unmeasured(config, metric)
     if reason:
         raise UserError(f"sweep.tuning.metric={metric}: not measured, {reason}")
 

@@ -6,6 +6,8 @@ import math
 from dataclasses import replace
 from pathlib import Path
 
+from jepa_lab.config.statuses import failed
+from jepa_lab.ledger.finished_run import read_run
 from jepa_lab.ledger.sweep_folder import ArmTuning, Candidate, Trial
 
 
@@ -25,9 +27,6 @@ def measured(arm: ArmTuning, metric: str) -> ArmTuning:
 
 
 def _read(trial: Trial, metric: str) -> Trial:
-    from jepa_lab.ledger.finished_run import read_run
-    from jepa_lab.report.comparison.differences import NOT_COLLAPSED
-
     bare = replace(trial, value=None, collapsed=False)
     try:
         run = read_run(Path(trial.run_dir))
@@ -40,4 +39,4 @@ def _read(trial: Trial, metric: str) -> Trial:
     status = str((run.summary.get("verdict") or {}).get("status") or "")
     if value is None or not math.isfinite(value):
         return replace(bare, why=f"no finite {metric}")
-    return replace(bare, value=value, collapsed=bool(status) and status not in NOT_COLLAPSED)
+    return replace(bare, value=value, collapsed=failed(status))

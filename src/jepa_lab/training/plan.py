@@ -1,90 +1,84 @@
-"""What a configuration would do, without doing it: its images, its run's id and folder, and what is to be done there.
+"""What a configuration would do, without doing it: its data, its run's folder, and what is left to do there.
 
 Imports torch but not Lightning, so that `jepa_lab.check` and a sweep's table answer soon.
 """
 
 from __future__ import annotations
 
-from typing import Any, overload
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any
 
-import yaml
-
-from jepa_lab.config.check import to_yaml
-from jepa_lab.data.images.image_source import Splits
+from jepa_lab.config.run_config import RunConfig
 from jepa_lab.errors import UserError
 from jepa_lab.ledger.identity import run_id
-from jepa_lab.ledger.run_dir import RunDir
-from jepa_lab.studies.arc.build import build_tasks
-from jepa_lab.studies.arc.config import ArcConfig
-from jepa_lab.studies.arc.data.task import TaskSplits
-from jepa_lab.studies.seq_jepa.build import build_images
-from jepa_lab.studies.seq_jepa.config import Config
-
-Data = Splits | TaskSplits
+from jepa_lab.ledger.run_dir import RunDir, has_checkpoint
 
 
-@overload
-def build_data(config: Config) -> Splits: ...
-@overload
-def build_data(config: ArcConfig) -> TaskSplits: ...
-@overload
-def build_data(config: Config | ArcConfig) -> Data: ...
-def build_data(config: Config | ArcConfig) -> Data:
-    """The images or tasks of the run. UserError if they are missing, broken or fewer than a batch."""
-    return build_tasks(config) if isinstance(config, ArcConfig) else build_images(config)
+@dataclass
+class RunPlan:
+    """One run: its configuration and its folder, of which nothing is touched."""
+
+    config: Any
+    home: RunDir
+
+    def decide(self) -> str:
+        """new, resume, restart or skip, from what the run's folder says. UserError for on_existing=error, and for a run
+        of another version of the results unless it is restarted."""
+        run, on_existing = self.home, self.config.on_existing
+        status = run.status()
+        checkpoint = has_checkpoint(run.checkpoints)
+        if status is None and not checkpoint:
+            return "new"
+        status = status or {}
+        if on_existing == "error":
+            raise UserError(f"{run.path}: this run exists ({run.state()}); on_existing=resume or restart goes on")
+        if on_existing == "restart":
+            return "restart"
+        run.require_this_version(status)
+        if status.get("state") == "completed" and run.summary() is not None:
+            return "skip"
+        return "resume" if checkpoint else "new"
+
+    def note(self) -> str | None:
+        """A remark for a table of jobs."""
+        return None
+
+    def config_yaml(self) -> str:
+        """config.yaml as it is written when the run starts."""
+        text: str = self.config.to_yaml()
+        return text
 
 
-def describe(data: Data) -> str:
-    """How much there is in each split."""
-    if isinstance(data, TaskSplits):
-        counts = [len(split) for split in (data.train, data.val, data.test)]
-        return "{:,} training, {:,} validation, {:,} test tasks".format(*counts)
-    counts = [len(s.images) for s in (data.train, data.val, data.test)]
-    classes = f"{data.train.n_classes} classes" if data.train.n_classes else "no labels"
-    return "{:,} training, {:,} validation, {:,} test images, {}".format(*counts, classes)
+class Planner(ABC):
+    """What the runs of a study would do."""
+
+    @abstractmethod
+    def load(self, config: Any) -> Any:
+        """The data of a run. UserError where they are missing, broken, or fewer than a batch."""
+
+    @abstractmethod
+    def data_key(self, config: Any) -> Any:
+        """Equal for configurations that read the same data."""
+
+    @abstractmethod
+    def describe(self, config: Any, data: Any) -> str:
+        """How much data there is, for the line below a table of jobs."""
+
+    @abstractmethod
+    def fingerprint(self, data: Any) -> str:
+        """A hash of the data, which belongs to the identity of a run."""
+
+    def plan(self, config: Any, fingerprint: str) -> RunPlan:
+        """The run of a checked configuration."""
+        return RunPlan(config, run_of(config, fingerprint))
 
 
-def fingerprint(splits: Data) -> str:
-    """Of the bytes of the images and labels, or of the tasks, of all three splits."""
-    if isinstance(splits, TaskSplits):
-        return splits.fingerprint()
-    return "-".join(s.fingerprint() for s in (splits.train, splits.val, splits.test))
-
-
-def identity(config: Config | ArcConfig, data: str) -> str:
+def identity(config: RunConfig, fingerprint: str) -> str:
     """The run's id: resolved configuration, the data's fingerprint, and the version of the results."""
-    settings = yaml.safe_load(to_yaml(config))
-    # the budget is resolved, data are known by their bytes
-    for key in ("tiers", "usual_first_view", "root", "path", "saliency_path", "cache"):
-        settings["dataset"].pop(key, None)
-    if not settings.get("aux"):
-        settings.pop("aux", None)  # a run without such a loss is the one that it was before there were any
-    rate = settings.get("aux", {}).get("coding_rate", {})
-    for key in [key for key, value in rate.items() if value is None]:
-        rate.pop(key)  # of the ARC JEPA: the arm of a seq-JEPA is the one that it was before it had these keys
-    return run_id(settings, data)
+    return run_id(config.counted(), fingerprint)
 
 
-def run_of(config: Config | ArcConfig, data: str) -> RunDir:
+def run_of(config: RunConfig, fingerprint: str) -> RunDir:
     """The folder of the run; nothing on disk is touched."""
-    return RunDir(config.runs_dir, config.name, identity(config, data))
-
-
-def decide(run: RunDir, on_existing: str) -> str:
-    """new, resume, restart or skip, from what the run's folder says.
-
-    UserError for on_existing=error, and for a run of another version of the results unless it is restarted.
-    """
-    status: dict[str, Any] | None = run.status()
-    checkpoint = any((run.checkpoints / f"{name}.ckpt").is_file() for name in ("last", "previous"))
-    if status is None and not checkpoint:
-        return "new"
-    status = status or {}
-    if on_existing == "error":
-        raise UserError(f"{run.path}: this run exists ({run.state()}); on_existing=resume or restart goes on")
-    if on_existing == "restart":
-        return "restart"
-    run.require_this_version(status)
-    if status.get("state") == "completed" and run.summary() is not None:
-        return "skip"
-    return "resume" if checkpoint else "new"
+    return RunDir(config.runs_dir, config.name, identity(config, fingerprint))

@@ -11,9 +11,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from jepa_lab.config.run_config import JepaConfig
 from jepa_lab.errors import UserError
-from jepa_lab.studies.arc.config import ArcConfig
-from jepa_lab.studies.seq_jepa.config import Config
 
 SAMPLES = 8
 
@@ -91,7 +90,7 @@ class NotApplicable(Exception):
     """There is nothing to check, and why."""
 
 
-def warmup(config: Config | ArcConfig) -> list[str]:
+def warmup(config: JepaConfig) -> list[str]:
     """The learning rate is at its height for most of the run."""
     o = config.optim
     if o.lr == 0:

@@ -8,16 +8,13 @@ import torch
 import yaml
 
 from jepa_lab.callbacks import CollapseMonitor
-from jepa_lab.config.check import to_yaml
-from jepa_lab.data.images.image_source import Splits
-from jepa_lab.studies.arc.config import ArcConfig
-from jepa_lab.studies.seq_jepa.config import Config
-from jepa_lab.training.frame import Budget, target_tau
+from jepa_lab.config.run_config import JepaConfig
+from jepa_lab.training.budget import Budget, target_tau
 
 
-def resolved_yaml(config: Config | ArcConfig, best: str, budget: Budget) -> str:
+def resolved_yaml(config: JepaConfig, best: str, budget: Budget) -> str:
     """config.yaml: every value of the run, those that were derived included, and the metric that chooses best.ckpt."""
-    data = yaml.safe_load(to_yaml(config))
+    data = yaml.safe_load(config.to_yaml())
     if config.target.name == "ema":
         data["target"]["tau"] = target_tau(config, budget.steps)
     data["monitor"]["best"] = best
@@ -28,18 +25,6 @@ def resolved_yaml(config: Config | ArcConfig, best: str, budget: Budget) -> str:
 def measured_cost(callbacks: list[Any]) -> float:
     """Seconds that the collapse monitor took beyond the evaluation passes it read."""
     return next(c.seconds for c in callbacks if isinstance(c, CollapseMonitor))
-
-
-def protocol(config: Config, splits: Splits) -> dict[str, Any]:
-    """What the figures of this run stand on."""
-    return {
-        "train_images": len(splits.train.images),
-        "val_images": len(splits.val.images),
-        "test_images": len(splits.test.images),
-        "checkpoint": "last",
-        "probes": "online: one step per training batch on detached features, fixed evaluation views",
-        "seed": config.seed,
-    }
 
 
 def count_parameters(module: torch.nn.Module) -> dict[str, int]:

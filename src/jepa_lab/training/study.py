@@ -1,19 +1,23 @@
-"""What a study brings to a run, and the parts and the session that a run hands it."""
+"""What a study brings to a run. `training.run.train` is the same for all of them."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Protocol
+from abc import abstractmethod
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from typing import Any
 
-import pytorch_lightning as pl
-
+from jepa_lab.config.run_config import RunConfig
 from jepa_lab.diagnosis import Verdict
 from jepa_lab.diagnosis.gates import GateResult
+from jepa_lab.diagnosis.remedies import Remedies
+from jepa_lab.errors import NonFinite, StoppedByVerdict
 from jepa_lab.ledger.parquet import History, ParquetLedger
 from jepa_lab.ledger.run_dir import RunDir
-from jepa_lab.process.stop import Stop
-from jepa_lab.training.frame import Budget
+from jepa_lab.process.stop import StopRequest
+from jepa_lab.training.budget import Budget
+from jepa_lab.training.loggers import Loggers
+from jepa_lab.training.plan import Planner
 from jepa_lab.training.preflight import Preflight
 
 
@@ -26,47 +30,103 @@ class Parts:
     module: Any  # the LightningModule
 
 
-@dataclass(frozen=True)
+@dataclass
 class Session:
-    """One run while it is at it. data: its images or tasks; checkpoint: what it goes on from; preflight: for
-    summary.json."""
+    """A run between its start and its end. `parts`: None where the study builds while it fits; `checkpoint`: what the
+    run resumes from; `preflight`: for summary.json; `ledger`: None where the study keeps its own table."""
 
-    config: Any
+    plan: Any  # a RunPlan, or a study's own kind of it
     data: Any
-    parts: Parts
-    run: RunDir
-    stop: Stop
-    checkpoint: Path | None
-    preflight: dict[str, Any] | None
+    parts: Any
+    stop: StopRequest
+    checkpoint: Any = None
+    preflight: dict[str, Any] | None = None
+    ledger: ParquetLedger | None = None
+    loggers: Loggers = field(default_factory=Loggers)
+    brief: bool = False
+
+    @property
+    def config(self) -> Any:
+        """The checked configuration."""
+        return self.plan.config
+
+    @property
+    def run(self) -> RunDir:
+        """The folder of the run, of a grid that of all its runs."""
+        return self.plan.home
 
 
-class Study(Protocol):
-    """The functions of a study's module."""
+@dataclass
+class Fit:
+    """What training left: metrics by key; seconds; the failure that ended it, if one did; the callbacks, whose results
+    the outcome shows."""
 
-    def prepare(self, config: Any, data: Any) -> Parts:
-        """Builds loaders and module on seeded streams. UserError for sizes that do not fit."""
+    history: History
+    wall_s: float
+    module: Any
+    failure: NonFinite | StoppedByVerdict | None = None
+    callbacks: list[Any] = field(default_factory=list)
+    gates: list[GateResult] = field(default_factory=list)
 
-    def preflight(self, config: Any, data: Any, parts: Parts) -> Preflight:
-        """Seconds of checks on what was built; changes nothing of it."""
 
-    def callbacks(self, session: Session, ledger: ParquetLedger) -> list[pl.Callback]:
-        """In the order they act, a Saver and a Gates among them."""
+class Study(Planner):
+    """A family of experiments. The methods are called in the order in which they stand."""
 
-    def best_key(self, config: Any, data: Any) -> str:
-        """The validation metric that chooses best.ckpt."""
+    remedies: Remedies = Remedies()
 
-    def protocol(self, config: Any, data: Any) -> dict[str, Any]:
-        """What the figures of the run stand on."""
+    def threads(self, config: RunConfig) -> int:
+        """Threads of torch."""
+        return config.hardware.threads or 1
 
-    def remark(self, data: Any, parts: Parts) -> str | None:
-        """A line to say before training, or None."""
+    def preview(self, config: Any, rows: int) -> Any:
+        """A figure of what the model would see, `rows` examples; None for a study without any."""
+        return None
 
-    def show_outcome(
-        self,
-        session: Session,
-        history: History,
-        verdict: Verdict,
-        gates: list[GateResult],
-        callbacks: list[pl.Callback],
-    ) -> None:
-        """Draws the figures, writes the page, prints table and verdict."""
+    def unmeasured(self, config: Any, metric: str) -> str:
+        """Why runs of this configuration will have no value of a validation metric; "" where they will."""
+        return ""
+
+    @abstractmethod
+    def prepare(self, config: Any, data: Any) -> Any:
+        """Builds on seeded streams what can be built before the run's folder is touched. UserError for sizes that do
+        not fit."""
+
+    def preflight(self, config: Any, data: Any, parts: Any) -> Preflight | None:
+        """Seconds of checks on what was built, which they do not change; None for a study without."""
+        return None
+
+    def checkpoint(self, plan: Any) -> Any:
+        """What an unfinished run resumes from; None where nothing can be used. UserError for a damaged one."""
+        return None
+
+    def open_ledger(self, run: RunDir, resumed: bool) -> ParquetLedger | None:
+        """Where the metrics of the run go."""
+        return None
+
+    def open_loggers(self, session: Session) -> AbstractContextManager[Loggers]:
+        """The loggers of the run, closed with the state that it deserves."""
+        return nullcontext(Loggers())
+
+    @abstractmethod
+    def config_yaml(self, session: Session) -> str:
+        """config.yaml of the run, every derived value written down."""
+
+    @abstractmethod
+    def fit(self, session: Session) -> Fit:
+        """Trains, or resumes, and evaluates. RunStopped where it was asked to stop."""
+
+    @abstractmethod
+    def judge(self, session: Session, fit: Fit) -> Verdict:
+        """The verdict on the run."""
+
+    @abstractmethod
+    def summarise(self, session: Session, fit: Fit, verdict: Verdict) -> dict[str, Any]:
+        """Writes summary.json and returns its content."""
+
+    @abstractmethod
+    def show_outcome(self, session: Session, fit: Fit, verdict: Verdict, summary: dict[str, Any]) -> None:
+        """Draws the figures, writes the page, prints the table, the verdict and where everything is."""
+
+    @abstractmethod
+    def show_finished(self, plan: Any, brief: bool) -> dict[str, Any]:
+        """Prints what a finished run came to and returns its summary; what a kill left undrawn is drawn."""

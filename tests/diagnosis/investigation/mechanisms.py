@@ -12,12 +12,13 @@ from typing import Any
 
 import yaml
 
-from jepa_lab.diagnosis.remedies import value_of
+from jepa_lab.config.tree import value_of
 from jepa_lab.ledger.identity import run_id
+from jepa_lab.ledger.overrides import Overrides, write_overrides
 from jepa_lab.ledger.parquet import ParquetLedger
 from jepa_lab.ledger.run_dir import RunDir
 from jepa_lab.ledger.summary import write_summary
-from jepa_lab.process.stop import Stop
+from jepa_lab.process.stop import StopRequest
 from jepa_lab.studies.arc.investigation.overlay import LOSSES, laid_over
 from jepa_lab.studies.arc.investigation.runs import Ended
 
@@ -212,7 +213,7 @@ class Trainer:
     asked: list[str] = field(default_factory=list)
     interrupt_at: str = ""
 
-    def __call__(self, config: dict[str, Any], stop: Stop, may_train: Callable[[], None]) -> Ended:
+    def __call__(self, config: dict[str, Any], stop: StopRequest, may_train: Callable[[], None]) -> Ended:
         assert config["on_existing"] == "resume"
         assert config["preflight"] != "strict"
         named = {key: value for key, value in config.items() if key not in ("runs_dir", "max_wall_s")}
@@ -251,4 +252,6 @@ def failing_run(runs: Path, trainer: Trainer, **overrides: Any) -> Path:
     """The folder of the run that is investigated, under runs/<name>/; keys with __ for a dot."""
     config = laid_over(copy.deepcopy(PUBLISHED), {k.replace("__", "."): v for k, v in overrides.items()})
     config["runs_dir"] = str(runs)
-    return trainer.write(RunDir(runs, config["name"], "abcdef0123"), config).path
+    folder = trainer.write(RunDir(runs, config["name"], "abcdef0123"), config).path
+    write_overrides(folder, Overrides(("+experiment=arc_sixth_run", "vq.size=64")))
+    return folder

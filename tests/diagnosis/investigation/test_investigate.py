@@ -13,11 +13,12 @@ import pytest
 import yaml
 
 from jepa_lab import diagnose
+from jepa_lab.cli.compose import as_data
 from jepa_lab.errors import RunBusy, UserError
 from jepa_lab.ledger.run_dir import RunDir
 from jepa_lab.studies.arc.investigation import investigate as module
 from jepa_lab.studies.arc.investigation.charts import thinned
-from jepa_lab.studies.arc.investigation.investigate import investigate
+from jepa_lab.studies.arc.investigation.investigate import investigate_run
 from jepa_lab.studies.arc.investigation.runs import Limits, Start
 
 
@@ -31,7 +32,7 @@ def silent(line: str) -> None:
 
 def test_the_three_files_hold_the_answer_its_evidence_and_the_command(tmp_path: Path) -> None:
     trainer = m.Trainer(m.initialisation)
-    outcome = investigate(run_of(trainer, tmp_path), None, tmp_path / "out", trainer, silent)
+    outcome = investigate_run(run_of(trainer, tmp_path), None, tmp_path / "out", trainer, silent, as_data)
     assert outcome.code == 0
     names = [file.name for file in outcome.files]
     assert names == ["investigation.md", "investigation.html", "investigation.json"]
@@ -55,7 +56,7 @@ def test_the_three_files_hold_the_answer_its_evidence_and_the_command(tmp_path: 
 def test_steps_are_ordinary_runs_beside_the_failing_one_under_names_of_their_own(tmp_path: Path) -> None:
     trainer = m.Trainer(m.only_refresh)
     folder = run_of(trainer, tmp_path)
-    investigate(folder, None, None, trainer, silent)
+    investigate_run(folder, None, None, trainer, silent)
     (made,) = (tmp_path / "runs" / "arc_sixth_run_no_vq").iterdir()
     config = yaml.safe_load((made / "config.yaml").read_text())
     assert config["vq"]["enabled"] is False
@@ -70,9 +71,9 @@ def test_steps_are_ordinary_runs_beside_the_failing_one_under_names_of_their_own
 def test_the_same_call_again_makes_no_run_and_comes_to_the_same_answer(tmp_path: Path) -> None:
     trainer = m.Trainer(m.initialisation)
     folder = run_of(trainer, tmp_path)
-    first = investigate(folder, None, None, trainer, silent)
+    first = investigate_run(folder, None, None, trainer, silent)
     made = list(trainer.asked)
-    again = investigate(folder, Limits(max_runs=1), None, trainer, silent)
+    again = investigate_run(folder, Limits(max_runs=1), None, trainer, silent)
     assert trainer.asked == made
     assert again.content["questions"] == first.content["questions"]
     assert all(run["reused"] for step in again.content["steps"] for run in step["runs"])
@@ -81,14 +82,14 @@ def test_the_same_call_again_makes_no_run_and_comes_to_the_same_answer(tmp_path:
 def test_a_limit_on_runs_stops_says_what_was_not_reached_and_the_same_call_goes_on(tmp_path: Path) -> None:
     trainer = m.Trainer(m.initialisation)
     folder = run_of(trainer, tmp_path)
-    outcome = investigate(folder, Limits(max_runs=3), None, trainer, silent)
+    outcome = investigate_run(folder, Limits(max_runs=3), None, trainer, silent)
     assert outcome.code == 1
     assert outcome.content["not_reached"][0] == "gentle_refresh"
     assert outcome.content["stopped"] == "--max-runs 3 reached"
     assert "vq.enabled=false" in outcome.content["answer"]  # what is stable so far
     rounds = 0
     while outcome.code == 1 and rounds < 5:
-        outcome = investigate(folder, Limits(max_runs=3), None, trainer, silent)
+        outcome = investigate_run(folder, Limits(max_runs=3), None, trainer, silent)
         rounds += 1
     assert outcome.code == 0
     assert len(trainer.asked) == len(set(trainer.asked)) == 7
@@ -96,7 +97,7 @@ def test_a_limit_on_runs_stops_says_what_was_not_reached_and_the_same_call_goes_
 
 def test_a_loss_that_was_found_first_is_not_called_the_only_one_before_the_others_were_asked(tmp_path: Path) -> None:
     trainer = m.Trainer(m.a_loss("sigreg"))
-    outcome = investigate(run_of(trainer, tmp_path), Limits(max_runs=4), None, trainer, silent)
+    outcome = investigate_run(run_of(trainer, tmp_path), Limits(max_runs=4), None, trainer, silent)
     assert trainer.asked == ["no_vq", "info_nce_only", "add_sigreg", "add_color"]
     answer = outcome.content["questions"][2]
     assert (answer["answer"], answer["why"]) == ("not reached", "--max-runs 4 reached; so far: sigreg")
@@ -105,7 +106,7 @@ def test_a_loss_that_was_found_first_is_not_called_the_only_one_before_the_other
 
 def test_a_limit_on_time_stops_before_the_next_run(tmp_path: Path) -> None:
     trainer = m.Trainer(m.initialisation)
-    outcome = investigate(run_of(trainer, tmp_path), Limits(max_hours=1e-9), None, trainer, silent)
+    outcome = investigate_run(run_of(trainer, tmp_path), Limits(max_hours=1e-9), None, trainer, silent)
     assert outcome.code == 1
     assert trainer.asked == []
     assert outcome.content["stopped"] == "--max-hours 1e-09 reached"
@@ -115,18 +116,18 @@ def test_a_limit_on_time_stops_before_the_next_run(tmp_path: Path) -> None:
 def test_an_interruption_keeps_what_was_done_and_the_same_call_goes_on(tmp_path: Path) -> None:
     trainer = m.Trainer(m.initialisation, interrupt_at="no_refresh")
     folder = run_of(trainer, tmp_path)
-    outcome = investigate(folder, None, None, trainer, silent)
+    outcome = investigate_run(folder, None, None, trainer, silent)
     assert outcome.code == 130
     assert trainer.asked == ["no_vq"]
     assert "SIGINT" in outcome.content["stopped"]
     assert outcome.content["not_reached"][0] == "no_refresh"
-    assert investigate(folder, None, None, trainer, silent).code == 0
+    assert investigate_run(folder, None, None, trainer, silent).code == 0
     assert trainer.asked.count("no_vq") == 1
 
 
 def test_what_nothing_repairs_ends_with_code_1_and_a_recommendation_that_is_called_no_repair(tmp_path: Path) -> None:
     trainer = m.Trainer(m.hopeless_codebook)
-    outcome = investigate(run_of(trainer, tmp_path), None, None, trainer, silent)
+    outcome = investigate_run(run_of(trainer, tmp_path), None, None, trainer, silent)
     assert outcome.code == 1
     assert outcome.content["recommended"]["whole"] is False
     assert "Stable, but no repair" in outcome.files[0].read_text()
@@ -134,7 +135,7 @@ def test_what_nothing_repairs_ends_with_code_1_and_a_recommendation_that_is_call
 
 def test_a_healthy_run_is_called_so_and_nothing_is_run(tmp_path: Path) -> None:
     trainer = m.Trainer(m.healthy)
-    outcome = investigate(run_of(trainer, tmp_path), None, None, trainer, silent)
+    outcome = investigate_run(run_of(trainer, tmp_path), None, None, trainer, silent)
     assert outcome.code == 0
     assert trainer.asked == []
     assert outcome.content["answer"].startswith("Nothing is wrong")
@@ -144,7 +145,7 @@ def test_a_healthy_run_is_called_so_and_nothing_is_run(tmp_path: Path) -> None:
 def test_a_step_that_raises_is_told_and_the_next_is_tried(tmp_path: Path) -> None:
     refuses = {"low_commitment": ValueError("broken"), "gentle_refresh": UserError("vq.refresh.interval: too long")}
     trainer = m.Trainer(m.initialisation, refuses=refuses)
-    outcome = investigate(run_of(trainer, tmp_path), None, None, trainer, silent)
+    outcome = investigate_run(run_of(trainer, tmp_path), None, None, trainer, silent)
     assert outcome.code == 0
     errors = {step["name"]: step["error"] for step in outcome.content["steps"] if step["error"]}
     assert errors == {"low_commitment": "ValueError: broken", "gentle_refresh": "vq.refresh.interval: too long"}
@@ -154,14 +155,14 @@ def test_a_first_step_that_is_refused_or_busy_is_the_callers_error(tmp_path: Pat
     refused = m.Trainer(m.initialisation, refuses={"no_vq": UserError("dataset.path=/gone: no such folder")})
     folder = run_of(refused, tmp_path)
     with pytest.raises(UserError, match="no such folder"):
-        investigate(folder, None, None, refused, silent)
+        investigate_run(folder, None, None, refused, silent)
     with pytest.raises(RunBusy):
-        investigate(folder, None, None, m.Trainer(m.initialisation, refuses={"no_vq": RunBusy("at work")}), silent)
+        investigate_run(folder, None, None, m.Trainer(m.initialisation, refuses={"no_vq": RunBusy("at work")}), silent)
 
 
 def test_with_seeds_the_majority_decides_and_the_spread_is_shown(tmp_path: Path) -> None:
     trainer = m.Trainer(m.only_refresh, seeds={2: m.hopeless})
-    outcome = investigate(run_of(trainer, tmp_path), Limits(seeds=3), None, trainer, silent)
+    outcome = investigate_run(run_of(trainer, tmp_path), Limits(seeds=3), None, trainer, silent)
     assert outcome.code == 0
     assert outcome.content["cause"] == "the refresh"
     assert trainer.asked == ["base", "base", *["no_vq"] * 3, *["no_refresh"] * 3]
@@ -174,7 +175,7 @@ def test_with_seeds_the_majority_decides_and_the_spread_is_shown(tmp_path: Path)
 
 def test_a_failure_of_one_seed_in_three_is_called_a_matter_of_the_seed(tmp_path: Path) -> None:
     trainer = m.Trainer(m.healthy, seeds={0: m.initialisation})
-    outcome = investigate(run_of(trainer, tmp_path), Limits(seeds=3), None, trainer, silent)
+    outcome = investigate_run(run_of(trainer, tmp_path), Limits(seeds=3), None, trainer, silent)
     assert outcome.content["scenario"] == "seed"
     assert "1 of its 3 seeds" in outcome.content["answer"]
     assert outcome.code == 1
@@ -182,7 +183,7 @@ def test_a_failure_of_one_seed_in_three_is_called_a_matter_of_the_seed(tmp_path:
 
 def test_another_budget_runs_the_failing_configuration_again_first(tmp_path: Path) -> None:
     trainer = m.Trainer(m.only_refresh)
-    outcome = investigate(run_of(trainer, tmp_path), Limits(epochs=5), None, trainer, silent)
+    outcome = investigate_run(run_of(trainer, tmp_path), Limits(epochs=5), None, trainer, silent)
     assert trainer.asked[0] == "base"
     (made,) = (tmp_path / "runs" / "arc_sixth_run_no_vq").iterdir()
     config = yaml.safe_load((made / "config.yaml").read_text())
@@ -194,7 +195,7 @@ def test_another_budget_runs_the_failing_configuration_again_first(tmp_path: Pat
 def test_a_run_that_broke_off_with_nan_is_evidence_and_is_not_made_again(tmp_path: Path) -> None:
     trainer = m.Trainer(m.learning_rate)
     folder = run_of(trainer, tmp_path)
-    outcome = investigate(folder, None, None, trainer, silent)
+    outcome = investigate_run(folder, None, None, trainer, silent)
     assert outcome.content["recommended"]["overlay"] == {"optim.lr": 0.0003}
     (step,) = [s for s in outcome.content["steps"] if s["name"] == "no_vq"]
     assert "CRASH" in step["verdict"]
@@ -221,7 +222,7 @@ class _Page(HTMLParser):
 
 def test_the_page_is_well_formed_fetches_nothing_and_draws_every_step(tmp_path: Path) -> None:
     trainer = m.Trainer(m.initialisation)
-    outcome = investigate(run_of(trainer, tmp_path), None, None, trainer, silent)
+    outcome = investigate_run(run_of(trainer, tmp_path), None, None, trainer, silent)
     html = outcome.files[1].read_text()
     page = _Page()
     page.feed(html)
@@ -237,7 +238,7 @@ def test_a_name_with_markup_is_text_on_the_page(tmp_path: Path) -> None:
     folder = run_of(trainer, tmp_path)
     config = yaml.safe_load((folder / "config.yaml").read_text()) | {"name": "<script>alert(1)</script>"}
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
-    html = investigate(folder, None, None, trainer, silent).files[1].read_text()
+    html = investigate_run(folder, None, None, trainer, silent).files[1].read_text()
     assert "<script>" not in html
     assert "&lt;script&gt;" in html
 
@@ -256,7 +257,7 @@ def test_runs_that_cannot_be_investigated_are_refused_in_one_line(tmp_path: Path
 
     def refusal(path: Path = folder) -> str:
         with pytest.raises(UserError) as error:
-            investigate(path, None, None, trainer, silent)
+            investigate_run(path, None, None, trainer, silent)
         assert "\n" not in str(error.value)
         return str(error.value)
 
@@ -266,13 +267,21 @@ def test_runs_that_cannot_be_investigated_are_refused_in_one_line(tmp_path: Path
     run.write_status("running")
     assert "still at work" in refusal()
     run.write_status("completed")
-    config = yaml.safe_load((folder / "config.yaml").read_text())
-    for study, words in ((None, "seq-JEPA"), ("linear_byol", "toy")):
-        (folder / "config.yaml").write_text(yaml.safe_dump({**config, "study": study}))
-        assert words in refusal()
-    (folder / "config.yaml").write_text(yaml.safe_dump(config))
     (folder / "metrics.parquet").unlink()
     assert "no metrics.parquet" in refusal()
+    assert trainer.asked == []
+
+
+@pytest.mark.parametrize(("study", "title"), [(None, "seq-JEPA"), ("linear_byol", "toy")])
+def test_a_run_of_another_study_is_refused(
+    study: str | None, title: str, tmp_path: Path, on_the_command_line: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trainer = m.Trainer(m.initialisation)
+    folder = run_of(trainer, tmp_path)
+    config = yaml.safe_load((folder / "config.yaml").read_text())
+    (folder / "config.yaml").write_text(yaml.safe_dump({**config, "study": study}))
+    assert on_the_command_line(trainer, folder, "--investigate") == 2
+    assert title in capsys.readouterr().err
     assert trainer.asked == []
 
 
@@ -281,7 +290,7 @@ def test_a_stopped_run_in_which_nothing_was_wrong_is_told_to_go_on(tmp_path: Pat
     folder = run_of(trainer, tmp_path)
     RunDir(folder.parent.parent, folder.parent.name, folder.name).write_status("stopped", "SIGINT received")
     with pytest.raises(UserError, match="nothing was wrong so far"):
-        investigate(folder, None, None, trainer, silent)
+        investigate_run(folder, None, None, trainer, silent)
 
 
 def test_a_folder_that_cannot_be_written_is_refused_before_any_run(tmp_path: Path) -> None:
@@ -289,7 +298,7 @@ def test_a_folder_that_cannot_be_written_is_refused_before_any_run(tmp_path: Pat
     folder = run_of(trainer, tmp_path)
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="--out"):
-        investigate(folder, None, tmp_path / "file" / "out", trainer, silent)
+        investigate_run(folder, None, tmp_path / "file" / "out", trainer, silent)
     assert trainer.asked == []
 
 
@@ -298,10 +307,12 @@ def on_the_command_line(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Exit code of `diagnose` whose runs a simulated trainer makes."""
 
     def call(trainer: Start, *words: object) -> int:
-        monkeypatch.setattr(module.investigate, "__defaults__", (None, None, trainer, print))
-        with pytest.raises(SystemExit) as end:
+        monkeypatch.setattr(module.investigate_run, "__defaults__", (None, None, trainer, print, as_data))
+        try:
             diagnose.main([str(word) for word in words])
-        return int(end.value.code or 0)
+        except SystemExit as end:
+            return int(end.code or 0)
+        return 0
 
     return call
 

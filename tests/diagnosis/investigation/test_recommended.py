@@ -4,36 +4,47 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import yaml
 
-from jepa_lab.config.check import to_yaml
-from jepa_lab.report.own_command import composed
+from conftest import small_overrides
+from jepa_lab.cli.compose import as_data
+from jepa_lab.ledger.overrides import Overrides
 from jepa_lab.studies.arc.investigation.overlay import brief, differences, laid_over
 from jepa_lab.studies.arc.investigation.recommended import command_of
 from jepa_lab.studies.seq_jepa.config import Config
 
 
-def test_the_command_gives_the_runs_own_configuration_with_the_change(make_config: Callable[..., Config]) -> None:
-    given = yaml.safe_load(to_yaml(make_config("target=ema", "seed=3")))
+def own(folder: Path, *words: str) -> Overrides:
+    return Overrides(tuple(small_overrides(folder, *words)))
+
+
+def test_the_command_gives_the_runs_own_configuration_with_the_change(
+    make_config: Callable[..., Config], tmp_path: Path
+) -> None:
+    given = yaml.safe_load(make_config("target=ema", "seed=3").to_yaml())
     overlay = {"optim.lr": 0.0003, "target.name": "stopgrad", "target.tau": None}
-    command, checked = command_of(given, overlay)
+    command, checked = command_of(given, own(tmp_path, "target=ema", "seed=3"), overlay, as_data)
     assert checked
-    built = composed(shlex.split(command)[3:])
+    built = as_data(shlex.split(command)[3:])
     assert built is not None
     assert differences(built, overlay) == {}
     assert built["seed"] == 3
     assert built["encoder"]["widths"] == given["encoder"]["widths"]
 
 
-def test_a_change_that_the_command_cannot_say_is_not_called_checked(make_config: Callable[..., Config]) -> None:
-    given = yaml.safe_load(to_yaml(make_config()))
-    assert not command_of(given, {"vq.init": "kmeans"})[1]
+def test_a_change_that_the_command_cannot_say_is_not_called_checked(
+    make_config: Callable[..., Config], tmp_path: Path
+) -> None:
+    given = yaml.safe_load(make_config().to_yaml())
+    assert not command_of(given, own(tmp_path), {"vq.init": "kmeans"}, as_data)[1]
 
 
-def test_an_unknown_experiment_gets_its_overlay_with_groups_named_as_groups() -> None:
-    command, checked = command_of({"name": "arc_of_tomorrow"}, {"precision.name": "fp32", "target.tau": None})
+def test_a_run_without_a_command_line_gets_its_experiment_with_groups_named_as_groups() -> None:
+    overlay = {"precision.name": "fp32", "target.tau": None}
+    command, checked = command_of({"name": "arc_of_tomorrow"}, None, overlay, as_data)
     assert command == "python -m jepa_lab +experiment=arc_of_tomorrow precision=fp32 target.tau=null"
     assert not checked
 

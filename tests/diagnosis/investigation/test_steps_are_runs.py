@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from jepa_lab.config.check import check_arc
+from conftest import small_arc_overrides
+from jepa_lab.cli.compose import as_data
+from jepa_lab.ledger.overrides import Overrides
+from jepa_lab.studies import checked
 from jepa_lab.studies.arc.config import ArcConfig
 from jepa_lab.studies.arc.investigation import steps
 from jepa_lab.studies.arc.investigation.overlay import laid_over
 from jepa_lab.studies.arc.investigation.recommended import command_of
-from jepa_lab.training.plan import build_data
-from jepa_lab.training.run import prepare
+from study_parts import load_data, prepare
 
 LISTED = (*steps.FIXES, *steps.CORRECTIONS, *steps.CONTEXTS, *steps.CALMER)
 STEPS = {s.name: s for s in (*LISTED, *(v for v in vars(steps).values() if isinstance(v, steps.Step)))}
@@ -33,16 +36,17 @@ def test_every_step_can_be_built(experiment: str, make_arc: Callable[..., ArcCon
     for step in STEPS.values():
         if step.blocked(given):
             continue
-        config = check_arc(laid_over(given, step.change(given)))
-        prepare(config, build_data(config))
+        config = checked(laid_over(given, step.change(given)))
+        prepare(config, load_data(config))
         asked += 1
     assert asked >= 6
 
 
 @pytest.mark.parametrize("name", ["all_corrections", "fsq", "minimal", "well_posed"])
 def test_a_change_of_the_sixth_run_is_recommended_with_a_command_that_gives_it(
-    name: str, make_arc: Callable[..., ArcConfig]
+    name: str, make_arc: Callable[..., ArcConfig], tmp_path: Path
 ) -> None:
     given = base(make_arc, "arc_sixth_run")
-    command, checked = command_of(given, STEPS[name].change(given))
+    own = Overrides(tuple(small_arc_overrides(tmp_path, experiment="arc_sixth_run")))
+    command, checked = command_of(given, own, STEPS[name].change(given), as_data)
     assert checked, command

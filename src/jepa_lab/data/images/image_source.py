@@ -13,7 +13,7 @@ from torch import Tensor
 
 from jepa_lab.data.images import own_images, public_images, rendered_objects
 from jepa_lab.data.images import public_folders as published_layouts
-from jepa_lab.data.images.arrays import Arrays
+from jepa_lab.data.images.arrays import Arrays, require_consistent
 from jepa_lab.errors import UserError
 
 PUBLISHED_NORM = {
@@ -72,7 +72,7 @@ class Splits:
 
 
 def load_splits(
-    source: str,
+    source: str | Callable[[], dict[str, Arrays]],
     *,
     root: str | None = None,
     path: str | None = None,
@@ -90,8 +90,13 @@ def load_splits(
     val_size keep a subset drawn with split_seed, or all where there are fewer; of the two large sets nothing else is
     read, and val_size limits their test split too. saliency_path: a folder with train.npy and test.npy, the maps of
     the images of a set with official splits. with_maps: whether those of imagenet_maps are read.
+    A function in the place of the name reads a user's own images: train, val and test.
     UserError for data that is missing or broken.
     """
+    if not isinstance(source, str):
+        own = source()
+        require_consistent(own, "dataset.source")
+        return _splits("own", own, train_size, val_size, split_seed)
     budget: dict[str, Any] = {"train_size": train_size, "val_size": val_size, "seed": split_seed}
     readers: dict[str, Callable[[], dict[str, Arrays]]] = {
         "digits": lambda: public_images.digits(image_size or 16),
@@ -115,13 +120,19 @@ def load_splits(
             f"dataset.saliency_path={saliency_path}: source {source} has no official splits that maps could belong to; "
             f"only {', '.join(OFFICIAL)} read maps, others compute them (dataset.saliency=spectral)"
         )
-    arrays = readers[source]()
+    return _splits(source, readers[source](), train_size, val_size, split_seed)
+
+
+def _splits(
+    name: str, arrays: dict[str, Arrays], train_size: int | None, val_size: int | None, split_seed: int
+) -> Splits:
+    """The splits at their budget, with the normalisation of the training images."""
     train = arrays["train"].subset(train_size, split_seed)
     val, test = arrays["val"].subset(val_size, split_seed), arrays["test"]
-    mean, std = PUBLISHED_NORM.get(source) or measured_norm(train.images)
+    mean, std = PUBLISHED_NORM.get(name) or measured_norm(train.images)
     labels = [a.labels for a in arrays.values() if a.labels is not None and len(a.labels)]
     n_classes = 1 + max(int(x.max()) for x in labels) if labels else 0
-    base = ImageSource(source, train.images, train.labels, n_classes, mean, std, train.saliency, train.latents)
+    base = ImageSource(name, train.images, train.labels, n_classes, mean, std, train.saliency, train.latents)
     return Splits(
         base,
         *(

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image, ImageOps
 
 from jepa_lab.data.images.arrays import Arrays, hold_out, require_consistent, split_by_hash
 from jepa_lab.errors import UserError
@@ -129,8 +130,6 @@ def image_files(top: Path) -> list[Path]:
 
 def read_image(path: Path, size: int, origin: str) -> torch.Tensor:
     """(3, size, size) uint8: shorter side resized, centre cropped, RGB. UserError for a file that is no image."""
-    from PIL import Image, ImageOps
-
     try:
         with Image.open(path) as image:
             fitted = ImageOps.fit(image.convert("RGB"), (size, size), Image.Resampling.BILINEAR)

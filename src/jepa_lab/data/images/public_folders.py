@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from torch import Tensor
 
 from jepa_lab.data.images.arrays import Arrays, held_out, hold_out, kept, require_memory
 from jepa_lab.data.images.own_images import image_files, read_image
-from jepa_lab.data.views.saliency import as_density, check_maps
+from jepa_lab.data.images.saliency import as_density, check_maps
 from jepa_lab.errors import UserError
 
 TINY_SIZE = 64
@@ -130,8 +131,6 @@ def _read_maps(files: Sequence[tuple[Path, int]], size: int, origin: str) -> Ten
 
 def _read_map(image: Path, size: int, origin: str) -> Tensor:
     """(1, size, size): the image's map, resized and cropped as the image is."""
-    from PIL import Image
-
     path = map_of(image)
     try:
         raw = np.load(path, allow_pickle=False)

@@ -11,9 +11,11 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from sklearn.datasets import load_digits
+from torchvision import datasets
 
 from jepa_lab.data.images.arrays import Arrays, hold_out, split_by_hash
-from jepa_lab.data.views.saliency import load_saliency
+from jepa_lab.data.images.saliency import load_saliency
 from jepa_lab.errors import UserError
 
 DIGITS_SPLIT = (1097, 340, 360)
@@ -30,8 +32,6 @@ def digits(image_size: int) -> dict[str, Arrays]:
 
     The 8x8 images of 0..16 are stretched to 0..255 and enlarged bilinearly to image_size before rounding.
     """
-    from sklearn.datasets import load_digits
-
     raw = load_digits()
     small = torch.from_numpy(raw.images).float().unsqueeze(1) * (255.0 / 16.0)
     large = F.interpolate(small, size=(image_size, image_size), mode="bilinear", align_corners=False)
@@ -59,8 +59,6 @@ def torchvision_set(name: str, root: str, saliency: str | None = None) -> dict[s
 
 
 def _read(name: str, root: str, train: bool) -> Arrays:
-    from torchvision import datasets
-
     kind: Any = {
         "mnist": partial(datasets.MNIST, train=train),
         "cifar10": partial(datasets.CIFAR10, train=train),

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from jepa_lab.data.views.saliency import spectral_residual
+from jepa_lab.data.images.saliency import spectral_residual
 from jepa_lab.data.views.view_group import ViewGroup, choice
 from jepa_lab.errors import UserError
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from jepa_lab.errors import UserError
-from jepa_lab.ledger.finished_run import Run, _config, control_runs
-from jepa_lab.report.comparison.arms import Arm, control_arm, parse_control
+from jepa_lab.ledger.finished_run import Run, control_runs
+from jepa_lab.ledger.read import read_json, read_yaml
+from jepa_lab.report.comparison.arms import Arm, arms, control_arm, paired_dict, paired_table, parse_control
 from jepa_lab.report.comparison.differences import setting_text
+from jepa_lab.report.comparison.factorial import effects_text, main_effects
+from jepa_lab.report.comparison.paired_text import paired_text
 from jepa_lab.report.comparison.table import Comparison, compare
 
 PLAIN = "seq_jepa_baseline"  # the experiment that others of seq-JEPA change in one thing
@@ -74,9 +76,6 @@ WITHOUT_PROBES = ("skill", "retrieval/mrr")  # of the ARC JEPA
 def paired_report(runs: Sequence[Path], control: str) -> tuple[str, dict[str, Any]]:
     """(text, the same for JSON): every arm's difference to the control, paired by seed. ("", {}) where no arm has two
     seeds; a text that says what is missing where there is no control."""
-    from jepa_lab.report.comparison.arms import parse_control
-    from jepa_lab.report.comparison.factorial import effects_text, main_effects
-
     own = compare(runs)
     if "seed" not in own.columns:
         return "", {}
@@ -94,10 +93,7 @@ def paired_report(runs: Sequence[Path], control: str) -> tuple[str, dict[str, An
 def _paired(
     runs: Sequence[Path], own: Comparison, control: str, wanted: Mapping[str, Any] | str
 ) -> tuple[str, dict[str, Any]]:
-    from jepa_lab.report.comparison.arms import arms, paired_dict, paired_table
-    from jepa_lab.report.comparison.paired_text import paired_text
-
-    names = {config.get("name") for config in map(_config, runs)}
+    names = {config.get("name") for config in (read_yaml(run / "config.yaml") for run in runs)}
     inside = not isinstance(wanted, str) or control in names
     beside = [] if inside else control_runs(runs, control)
     if not inside and not beside:
@@ -127,9 +123,7 @@ def _images(runs: Sequence[Path]) -> int | None:
     """How many test images the runs were measured on; None if that is unknown or differs."""
     counts = set()
     for run in runs:
-        try:
-            protocol = json.loads((run / "summary.json").read_text(encoding="utf-8")).get("protocol") or {}
+        protocol = read_json(run / "summary.json").get("protocol")
+        if isinstance(protocol, dict):
             counts.add(protocol.get("test_images"))
-        except (OSError, ValueError, AttributeError):
-            continue
     return counts.pop() if len(counts) == 1 else None

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from jepa_lab.config.tree import leaves
+from jepa_lab.config.tree import flatten
+from jepa_lab.ledger.identity import IGNORED
 
 Settings = Mapping[str, Any]  # dotted key: value
 
@@ -34,9 +35,7 @@ def differences(configs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     A column takes 2 values or more; null and absent are one, None. The name of a group's option stands under the
     group's name. Left out: where and how watched a run was, what follows from other keys, what another option lacks.
     """
-    from jepa_lab.ledger.identity import IGNORED  # its package imports pyarrow
-
-    settings = [{"aux.name": arms_text(config), **dict(leaves(config))} for config in configs]
+    settings = [{"aux.name": arms_text(config), **dict(flatten(config))} for config in configs]
     unseen = (*IGNORED, *UNSEEN)
     keys = dict.fromkeys(key for one in settings for key in one)
     shown = [

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jepa_lab.config.tree import leaves
+from jepa_lab.config.tree import flatten
 from jepa_lab.errors import UserError
 from jepa_lab.ledger.finished_run import Run, read_run
+from jepa_lab.ledger.sweep_folder import read_records
 from jepa_lab.report.comparison.differences import natural, setting_text
 
 FILES = ("config.yaml", "status.json", "metrics.parquet", "summary.json")  # any of them makes a folder that of a run
@@ -50,8 +51,6 @@ def find_runs(runs_dir: Path, leave_out: Path | None = None) -> Found:
 
 def lost_jobs(runs_dir: Path, runs: Sequence[Run]) -> list[tuple[str, str]]:
     """(job, why) of those that failed before they had a folder, as the sweeps below `runs_dir` remember them."""
-    from jepa_lab.ledger.sweep_folder import read_records  # imports Hydra
-
     own = {run.status.get("run_id") for run in runs}
     return [
         (f"job {record.job} of sweep {jobs.parent.name}, {' '.join(record.words)}", f"failed: {record.reason}")
@@ -69,7 +68,7 @@ def setting(config: Mapping[str, Any], key: str) -> Any:
         return dataset_of(config)
     if key == "aux":
         return aux_of(config)
-    flat = dict(leaves(config))
+    flat = dict(flatten(config))
     return flat[key] if key in flat else flat[f"{key}.name"]
 
 
@@ -97,7 +96,7 @@ def check_keys(runs: Sequence[Run], keys: Iterable[str], option: str) -> None:
     """UserError for a key that no run has; names the nearest."""
     for key in keys:
         if not any(_has(run.config, key) for run in runs):
-            known = {"experiment", "dataset", "aux", *(k for run in runs for k, _ in leaves(run.config))}
+            known = {"experiment", "dataset", "aux", *(k for run in runs for k, _ in flatten(run.config))}
             near = difflib.get_close_matches(key, sorted(known), 3, 0.4)
             advice = f"; nearest: {', '.join(near)}" if near else "; as experiment, aux or loss.lambda_rate"
             raise UserError(f"{option} {key}: no run has this setting{advice}")

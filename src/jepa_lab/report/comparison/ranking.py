@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -245,8 +246,6 @@ def _ranked(bare: Sequence[RankedArm], sign: int) -> list[RankedArm]:
 
 def relative(path: Path | str, start: Path) -> str:
     """`path` as seen from the folder `start`, with forward slashes; the whole path on another drive."""
-    import os
-
     try:
         return Path(os.path.relpath(path, start)).as_posix()
     except ValueError:

@@ -11,6 +11,7 @@ from jepa_lab.config.sweep import is_reference
 from jepa_lab.errors import UserError
 from jepa_lab.ledger.atomic import write_atomic, write_json
 from jepa_lab.ledger.finished_run import Run, read_run
+from jepa_lab.ledger.overrides import read_overrides
 from jepa_lab.ledger.parquet import History
 from jepa_lab.ledger.sweep_folder import Record, Tuning, read_tuning, write_tuning
 from jepa_lab.report.comparison.bounds import split_references, with_references
@@ -73,8 +74,6 @@ def write_found(
 ) -> Written:
     """The same of runs that were found; `tunings`: what chose their weights; `about`: lines on what else came before
     them, for summary and page; `option`: what names the folder. CannotWrite where nothing can be written there."""
-    from jepa_lab.report.comparison.tuning import tuning_lines  # it ends a comparison with a call of this function
-
     request = request or Request()
     require_folder(out, option)
     rankings, notes = _rankings(found.runs, request, choose_metric(found.runs, request.metric))
@@ -141,10 +140,9 @@ def _histories(runs: Sequence[Run], rankings: Sequence[Ranking]) -> tuple[dict[s
 
 
 def _commands(runs: Sequence[Run]) -> dict[str, str]:
-    from jepa_lab.report.own_command import command_lines
-
-    lines = command_lines([run.config for run in runs])
-    return {str(run.path): line for run, line in zip(runs, lines, strict=True) if line}
+    """The line that makes each run, of those that keep theirs."""
+    own = {str(run.path): read_overrides(run.path) for run in runs}
+    return {path: overrides.line() for path, overrides in own.items() if overrides is not None}
 
 
 def aux_comparison(records: Sequence[Record], sweep_dir: Path, results: Path) -> str:

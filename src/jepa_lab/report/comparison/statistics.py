@@ -5,6 +5,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import numpy as np
+from scipy.optimize import brentq
+from scipy.stats import nct, norm, permutation_test, t
+
 EXACT_UP_TO = 16  # seeds: 65,536 sign patterns
 RESAMPLES = 99_999
 TIES = 2.0**-21  # of the largest value: metrics come as float32, and what rounding parts is still a tie
@@ -89,9 +93,6 @@ def bootstrap_interval(
     too narrow by sqrt((n - 1) / n) and by the normal in place of t. It never leaves the range of the differences, so
     that with 3 seeds it is that range. The same numbers give the same interval: the draws are fixed.
     """
-    import numpy as np
-    from scipy.stats import norm
-
     seeds = sorted(seed for seed in treatment.keys() & control.keys() if _finite(treatment[seed], control[seed]))
     n = len(seeds)
     if n < 2:
@@ -129,7 +130,6 @@ def detectable_difference(sd: float, n: int, confidence: float = 0.95, power: fl
         raise ValueError(f"power must be between 1 - confidence and 1, got {power}")
     if n < 2 or not math.isfinite(sd):
         return math.inf
-    from scipy.optimize import brentq
 
     critical, upper = _critical(confidence, n), 1.0
     while _power(upper, n, critical) < power:
@@ -192,22 +192,17 @@ def _finite(*values: float) -> bool:
 def _critical(confidence: float, n: int) -> float:
     if not 0 < confidence < 1:
         raise ValueError(f"confidence must be between 0 and 1, got {confidence}")
-    from scipy.stats import t
 
     return float(t.ppf((1 + confidence) / 2, n - 1))
 
 
 def _power(ncp: float, n: int, critical: float) -> float:
-    from scipy.stats import nct
-
     # P(t < -critical) as an upper tail: nct.cdf is NaN in some far lower tails
     return float(nct.sf(critical, n - 1, ncp) + nct.sf(critical, n - 1, -ncp))
 
 
 def _sign_flip(differences: Sequence[float], tie: float) -> tuple[float, float]:
     """p and the smallest p possible; means within `tie` of the one observed are as extreme as it."""
-    import numpy as np
-    from scipy.stats import permutation_test
 
     def mean(sample: Any, axis: int) -> Any:
         return np.mean(sample, axis=axis)

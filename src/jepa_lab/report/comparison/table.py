@@ -13,7 +13,9 @@ from typing import Any, TextIO
 from rich.console import Console
 from rich.text import Text
 
-from jepa_lab.ledger.finished_run import Run, _verdict, read_run
+from jepa_lab.ledger.atomic import write_atomic, write_json
+from jepa_lab.ledger.finished_run import Run, read_run, verdict_text
+from jepa_lab.ledger.run_dir import state_of
 from jepa_lab.report.comparison.differences import SeedGroup, differences, natural, seed_groups
 from jepa_lab.report.comparison.text import HEADLINE, WITH_RETRIEVAL, below, plain_table, rich_table, shown_columns
 
@@ -57,8 +59,6 @@ class Comparison:
 
         In the JSON null is NaN, and what a run does not have is left out; in the CSV these are nan and an empty cell.
         """
-        from jepa_lab.ledger.atomic import write_atomic, write_json  # here, because its package imports pyarrow
-
         as_json, as_csv = Path(folder) / "comparison.json", Path(folder) / "comparison.csv"
         as_json.parent.mkdir(parents=True, exist_ok=True)
         content = {
@@ -124,15 +124,13 @@ def _headline_keys(runs: Sequence[Run]) -> list[str]:
 
 
 def _row(run: Run, metrics: Sequence[str]) -> dict[str, Any]:
-    from jepa_lab.ledger.run_dir import state_of  # here, because its package imports pyarrow
-
     last = run.last()
     missing = math.nan if run.summary and run.ended_in_nan() else None
     return {
         "run": str(run.status.get("run_id") or run.path.resolve().name),
         "state": state_of(run.status) if run.status else "unknown",
         **{key: last.get(key, missing) for key in metrics},
-        "verdict": _verdict(run.summary),
+        "verdict": verdict_text(run.summary),
         "reason": run.status.get("reason"),
         "first_bad": run.status.get("first_bad"),
         "run_dir": str(run.path),

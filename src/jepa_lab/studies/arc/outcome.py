@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,16 +11,13 @@ from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 
 from jepa_lab.diagnosis import Verdict
-from jepa_lab.diagnosis.gates import GateResult
 from jepa_lab.ledger.parquet import History
-from jepa_lab.ledger.run_dir import RunDir
 from jepa_lab.report import axes
 from jepa_lab.report.figures import DPI, PAPER, save
 from jepa_lab.report.outcome import expected_texts, present
-from jepa_lab.studies.arc.config import ArcConfig
 from jepa_lab.studies.arc.data.batch import DEMO_INPUT, DEMO_OUTPUT, QUERY
 from jepa_lab.studies.arc.data.examples import ABSENT, Examples
-from jepa_lab.studies.arc.data.loader import ArcLoader
+from jepa_lab.training.study import Fit, Session
 
 # the colours of the ARC browser, 0 to 9
 COLORS = ("#000000", "#0074D9", "#FF4136", "#2ECC40", "#FFDC00", "#AAAAAA", "#F012BE", "#FF851B", "#7FDBFF", "#870C25")
@@ -27,13 +25,12 @@ NAMES = {DEMO_INPUT: "input {}", DEMO_OUTPUT: "output {}", QUERY: "query"}
 SHOWN = 4  # examples, of tasks that follow each other
 
 
-def show_arc_outcome(
-    run: RunDir, config: ArcConfig, history: History, verdict: Verdict, gates: list[GateResult], val: ArcLoader
-) -> None:
+def show_outcome(session: Session, fit: Fit, verdict: Verdict, judge: Callable[[History], Verdict]) -> None:
     """Draws the figures, writes report.html, prints the table, the verdict and where everything is."""
-    save(examples_figure(val.examples), run.figures / "examples.png")
+    config, run = session.config, session.run
+    save(examples_figure(session.parts.loaders["val"].examples), run.figures / "examples.png")
     expected = expected_texts(config.expected, config.dataset.name, config.tier.name)
-    present(run, config, history, verdict, gates, expected)
+    present(run, config, fit.history, verdict, fit.gates, expected, judge)
 
 
 def examples_figure(examples: Examples, shown: int = SHOWN) -> Figure:

@@ -23,7 +23,7 @@ SAMPLES = 8
 TENFOLD = 10.0  # that the longest code may be longer than the tokens after one update
 
 
-def run_arc_preflight(config: ArcConfig, parts: Parts) -> Preflight:
+def run_preflight(config: ArcConfig, parts: Parts) -> Preflight:
     """Runs every check on copies of the module; random streams, loaders and the module stay as they are."""
     start = time.perf_counter()
     module, loaders = parts.module, parts.loaders

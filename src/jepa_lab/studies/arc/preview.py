@@ -11,13 +11,14 @@ from matplotlib.figure import Figure
 
 from jepa_lab.report import axes
 from jepa_lab.report.figures import DPI, PAPER
-from jepa_lab.studies.arc.build import build_loaders, build_tasks, build_tokeniser
+from jepa_lab.studies.arc.build import build_loaders, build_tokeniser
 from jepa_lab.studies.arc.config import ArcConfig
 from jepa_lab.studies.arc.data.examples import ABSENT
 from jepa_lab.studies.arc.data.loader import ArcLoader
 from jepa_lab.studies.arc.data.synthetic.synthetic import synthetic_tasks
 from jepa_lab.studies.arc.data.task import Grid
 from jepa_lab.studies.arc.outcome import draw_grid, name_of_place
+from jepa_lab.studies.arc.plan import PLANNER
 
 EPOCHS = (None, 0, 1)  # None: without augmentation
 NAMES = {None: "as it is", 0: "epoch 1", 1: "epoch 2"}
@@ -27,7 +28,7 @@ TITLE = 110  # letters of a rule that fit beside the task's name
 def arc_preview(config: ArcConfig, rows: int) -> Figure:
     """`rows` training examples of as many tasks, three lines of grids each: the context, then the target. Over a
     generated task stands its rule. UserError for data that cannot be used."""
-    tasks = build_tasks(config)
+    tasks = PLANNER.load(config)
     plain = replace(config, dataset=replace(config.dataset, cache=None))
     loader = build_loaders(plain, tasks, build_tokeniser(config.dataset))["train"]
     rules = _rules(config)

@@ -5,54 +5,55 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from jepa_lab.config.statuses import COLLAPSES
 from jepa_lab.config.tree import value_of
 from jepa_lab.diagnosis.finding import Finding
+from jepa_lab.diagnosis.remedies import Remedies, causes_of_steps
 
 Config = Mapping[str, Any]
 SIGREG = "loss.sigreg.weight=0.1 loss.sigreg.form=reference"
 LONGER = ("optim.lr*3", "dataset.epochs*3")
-COLLAPSES = ("complete_collapse", "dimensional_collapse", "uniform_output")
 
 
-def of_arc(config: Config) -> bool:
-    """Whether the configuration is one of an ARC JEPA."""
-    return config.get("study") == "arc"
+class ArcRemedies(Remedies):
+    """Causes and changes of an ARC run, from its own configuration."""
 
+    no_skill = "chance"
 
-def arc_changes(finding: Finding, config: Config) -> tuple[str, ...]:
-    """Changes in the words of `remedies`, the likeliest first."""
-    status = finding.status
-    if status == "codebook_collapse":
-        own = tuple(change for _, change in codebook_defects(config))
-        return (*own, "vq.enabled=false", "vq=fsq", *(("vq.size*0.5",) if value_of(config, "vq.size") else ()))
-    if status in COLLAPSES:
-        codebook = ("vq.enabled=false",) if value_of(config, "vq.enabled") else ()
-        averaged = () if value_of(config, "target.name") == "ema" else ("target=ema",)
-        return (*averaged, *(change for _, change in problem_defects(config)), *codebook, SIGREG, "optim.lr*0.3")
-    if status == "no_learning":
-        return (*(change for _, change in problem_defects(config)), *LONGER)
-    if status == "low_rank":
-        return (SIGREG,)
-    if status == "ignores_actions":
-        return ("model.roles=true", "model.context=attention", "dataset.epochs*3")
-    if status == "copy_shortcut":
-        return ("model.predictor=mlp", "dataset.epochs*3")
-    if status == "regulariser_dominated":
-        return (weight_of(finding.quantity, config), "optim.lr*0.3")
-    return finding.next
+    def changes(self, finding: Finding, config: Config) -> tuple[str, ...]:
+        status = finding.status
+        if status == "codebook_collapse":
+            own = tuple(change for _, change in codebook_defects(config))
+            return (*own, "vq.enabled=false", "vq=fsq", *(("vq.size*0.5",) if value_of(config, "vq.size") else ()))
+        if status in COLLAPSES:
+            codebook = ("vq.enabled=false",) if value_of(config, "vq.enabled") else ()
+            averaged = () if value_of(config, "target.name") == "ema" else ("target=ema",)
+            return (*averaged, *(change for _, change in problem_defects(config)), *codebook, SIGREG, "optim.lr*0.3")
+        if status == "no_learning":
+            return (*(change for _, change in problem_defects(config)), *LONGER)
+        if status == "low_rank":
+            return (SIGREG,)
+        if status == "ignores_actions":
+            return ("model.roles=true", "model.context=attention", "dataset.epochs*3")
+        if status == "copy_shortcut":
+            return ("model.predictor=mlp", "dataset.epochs*3")
+        if status == "regulariser_dominated":
+            return (weight_of(finding.quantity, config), "optim.lr*0.3")
+        return finding.next
 
+    def causes(self, statuses: set[str], config: Config) -> list[str]:
+        found = [cause for cause, _ in codebook_defects(config)] if "codebook_collapse" in statuses else []
+        if statuses & {*COLLAPSES, "no_learning"}:
+            found += [cause for cause, _ in problem_defects(config)]
+        held = value_of(config, "loss.form") == "info_nce" or value_of(config, "loss.sigreg.weight")
+        if statuses & set(COLLAPSES) and value_of(config, "target.name") == "shared" and not held:
+            found.append(
+                "target=shared moves the targets to what is easy to predict: neither negatives nor SIGReg oppose it"
+            )
+        return found + causes_of_steps(statuses, config)
 
-def arc_causes(statuses: set[str], config: Config) -> list[str]:
-    """What in the configuration is known to lead to these, the likeliest first."""
-    found = [cause for cause, _ in codebook_defects(config)] if "codebook_collapse" in statuses else []
-    if statuses & {*COLLAPSES, "no_learning"}:
-        found += [cause for cause, _ in problem_defects(config)]
-    held = value_of(config, "loss.form") == "info_nce" or value_of(config, "loss.sigreg.weight")
-    if statuses & set(COLLAPSES) and value_of(config, "target.name") == "shared" and not held:
-        found.append(
-            "target=shared moves the targets to what is easy to predict: neither negatives nor SIGReg oppose it"
-        )
-    return found
+    def copied(self, config: Config) -> str:
+        return "the last frame" if value_of(config, "dataset.problem") == "frames" else "the query's own input"
 
 
 def codebook_defects(config: Config) -> list[tuple[str, str]]:
@@ -114,10 +115,3 @@ def weight_of(quantity: str, config: Config) -> str:
     key = keys.get(name, f"loss.invariance.{name.removeprefix('invariance_')}")
     own = f"aux.{name.removeprefix('aux_')}.weight"
     return next((f"{key}*0.1" for key in (key, own) if value_of(config, key)), "optim.lr*0.3")
-
-
-def answer_of_copying(config: Config) -> str:
-    """What a prediction that copies would give, in words."""
-    if not of_arc(config):
-        return "the last view"
-    return "the last frame" if value_of(config, "dataset.problem") == "frames" else "the query's own input"

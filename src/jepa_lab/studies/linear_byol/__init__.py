@@ -1,0 +1,15 @@
+"""The linear BYOL toy: a population of runs in one program, measured against its closed form."""
+
+from jepa_lab.studies.entry import StudyEntry
+
+_HERE = "jepa_lab.studies.linear_byol"
+ENTRY = StudyEntry(
+    "linear_byol",
+    config_at=f"{_HERE}.config:ToyConfig",
+    planner_at=f"{_HERE}.plan:PLANNER",
+    study_at=f"{_HERE}.study:STUDY",
+    diagnose_at=f"{_HERE}.diagnosis:diagnose",
+    table="linear_byol.parquet",
+    history_at=f"{_HERE}.table:history_of",
+    statistics_at=f"{_HERE}.statistics:STATISTICS",
+)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from omegaconf import MISSING
 
 from jepa_lab.config.ranges import at_least, one_of, unset
-from jepa_lab.config.schema import HardwareConfig
-from jepa_lab.config.sweep import SweepConfig
+from jepa_lab.config.run_config import RunConfig
 
 LARGEST = 1e50  # of a variance or a standard deviation: squared, and times others, it stays finite
 SMALLEST_TAU = 1e-10  # float64 holds 1 - tau to 1e-16
@@ -19,12 +18,7 @@ MODES = ("same", "ratio", "logspace", "from_tau", "auto")
 
 
 @dataclass
-class ToyConfig:
-    study: str = MISSING
-    name: str = MISSING
-    runs_dir: str = MISSING
-    on_existing: str = MISSING
-    max_wall_s: float | None = None
+class ToyConfig(RunConfig):
     save_every_s: float = MISSING
     figures: bool = MISSING
     # the grid: a single value takes the place of its axis
@@ -72,26 +66,22 @@ class ToyConfig:
     population: bool = MISSING
     symmetric: bool = MISSING
     stop_gradient: bool = MISSING
-    hardware: HardwareConfig = field(default_factory=HardwareConfig)
-    sweep: SweepConfig = field(default_factory=SweepConfig)
+
+    title: ClassVar[str] = "linear BYOL toy"
+    single_threaded: ClassVar[bool] = True
+    lacks: ClassVar[str] = "the linear BYOL toy has no such group; its keys are top-level (--cfg job)"
 
     def validate(self) -> None:
-        """ValueError for the first key that is out of range or contradicts another."""
         if self.hardware.devices != 1:
             raise ValueError(
                 f"hardware.devices={self.hardware.devices}: the toy trains all of its runs on one device; give 1"
             )
         if self.hardware.compile:
             raise ValueError("hardware.compile=true: the toy has nothing to compile")
-        self.hardware.validate()
         unset("sweep.report", self.sweep.report, "only sweeps of the seq-JEPA experiments have it")
-        self.sweep.validate()
+        super().validate()
         self.enc_init = self.enc_init or ("pinv" if self.enc == "linear" else "random")
         self.lr_enc_mode = self.lr_enc_mode or ("same" if self.lr_enc is None else "logspace")
-        if not self.runs_dir.strip():
-            raise ValueError("runs_dir is empty: the folder where runs are kept")
-        one_of("on_existing", self.on_existing, ["resume", "restart", "error"])
-        at_least("max_wall_s", self.max_wall_s, 0.0, exclusive=True)
         at_least("save_every_s", self.save_every_s, 0.0)
         self._validate_run()
         self._validate_axes()

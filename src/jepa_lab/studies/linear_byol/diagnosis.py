@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from jepa_lab.diagnosis.finding import last_stretch, last_third
+from jepa_lab.diagnosis.finding import Finding, last_stretch, last_third
+from jepa_lab.diagnosis.published import Published
+from jepa_lab.diagnosis.quantities import Quantity, timeline
+from jepa_lab.diagnosis.rules import Examination
 from jepa_lab.diagnosis.thresholds import Thresholds, distance
 from jepa_lab.diagnosis.verdict import Verdict
-from jepa_lab.errors import UserError
+from jepa_lab.ledger.read import read_json, read_yaml
+from jepa_lab.ledger.run_dir import state_of
+from jepa_lab.report.diagnosis import Composes, Diagnosis
+from jepa_lab.studies.linear_byol.table import NAME, read_run
 
 Columns = Mapping[str, Any]  # (n,) each: lists, or arrays
 # what falls as the toy learns; the first that is there and finite is judged
@@ -165,29 +170,25 @@ def _slower(columns: Columns) -> tuple[str, ...]:
     return ("lr_pred and lr_enc a third of theirs",)
 
 
-def read_toy(path: Path) -> tuple[dict[str, list[Any]], dict[str, Any]]:
-    """The numeric columns of a toy's Parquet, and what its metadata say. UserError if it is missing or broken."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        with pq.ParquetFile(path) as file:
-            schema = file.schema_arrow
-            wanted = [
-                f.name
-                for f in schema
-                if pa.types.is_floating(f.type) or pa.types.is_integer(f.type) or pa.types.is_boolean(f.type)
-            ]
-            table = file.read(columns=wanted)
-            text = (schema.metadata or {}).get(b"jepa_lab", b"{}")
-    except (OSError, pa.ArrowException) as error:
-        raise UserError(f"{path}: not a readable file of the toy ({str(error).splitlines()[0]})") from None
-    columns = {name: table[name].to_pylist() for name in table.column_names}
-    columns = {name: [math.nan if v is None else v for v in values] for name, values in columns.items()}
-    if "epoch" not in columns:
-        raise UserError(f"{path}: no column epoch; it is not a file of the toy")
-    try:
-        meta = json.loads(text)
-    except ValueError:
-        meta = {}
-    return columns, meta if isinstance(meta, dict) else {}
+def diagnose(folder: Path, composes: Composes) -> Diagnosis:
+    """Reads the folder of one run and judges it. UserError for a folder without its table, or a broken one."""
+    config, status = read_yaml(folder / "config.yaml"), read_json(folder / "status.json")
+    columns, meta = read_run(folder / NAME)
+    verdict: Verdict = judge_toy(columns)
+    failures: tuple[Finding, ...] = ()
+    if verdict.status not in ("healthy", "inconclusive"):
+        failures = (Finding(verdict.status, verdict.reasons[0], verdict.confidence, verdict.tap, verdict.since_step),)
+    found = Examination(verdict, failures)
+    return Diagnosis(
+        folder,
+        str(config.get("name") or "linear_byol"),
+        state_of(status) if status else str(meta.get("state", "unknown")),
+        int(columns["epoch"][-1]) if len(columns["epoch"]) else 0,
+        found,
+        timeline(found),
+        "",
+        [Quantity(key, value, None, "", None) for key, value in verdict.evidence.items()],
+        [],
+        list(verdict.next),
+        Published("unknown", ()),
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections import Counter
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,14 @@ import pyarrow.parquet as pq
 from jepa_lab.diagnosis.verdict import Verdict
 from jepa_lab.ledger.atomic import write_json
 from jepa_lab.ledger.summary import write_summary
+from jepa_lab.report.outcome import command_line
+from jepa_lab.report.run_page import write_run_page
+from jepa_lab.report.table import Row, plain_table
 from jepa_lab.studies.linear_byol.diagnosis import judge_toy
+from jepa_lab.studies.linear_byol.figures.all import Request, draw_all
+from jepa_lab.studies.linear_byol.figures.dynamics import draw_run
 from jepa_lab.studies.linear_byol.plan import ToyPlan, ToyRun, yaml_of
-from jepa_lab.studies.linear_byol.table import NAME, write_run
+from jepa_lab.studies.linear_byol.table import NAME, history, write_run
 
 SHOWN = [  # column, name, format
     ("loss_population", "loss, infinite batch", ".4f"),
@@ -34,7 +40,6 @@ SHOWN = [  # column, name, format
     ("alpha_H_over_tau", "effective step x H / tau", ".3g"),
 ]
 THEORY = "theory.parquet"  # beside a single run's table: the same with an infinite batch
-NO_METRICS = ("epoch", "wall_s", "diverged", "diverged_step")
 
 
 def finish_run(run: ToyRun, columns: dict[str, np.ndarray]) -> None:
@@ -43,68 +48,77 @@ def finish_run(run: ToyRun, columns: dict[str, np.ndarray]) -> None:
     settings = run.settings()
     write_run(folder.path / NAME, columns, settings, "completed")
     folder.create(yaml_of(settings))
-    steps = columns["epoch"].tolist()
-    history = {
-        ("train/loss/total" if name == "loss" else f"val/{name}"): list(zip(steps, values.tolist(), strict=True))
-        for name, values in columns.items()
-        if values.ndim == 1 and name not in NO_METRICS
-    }
     wall = float(columns["wall_s"][~columns["diverged"]][-1:].sum())
-    write_summary(folder, history, judge_toy(columns).to_dict(), {"key": "val/readout_r2"}, {}, wall)
+    write_summary(folder, history(columns), judge_toy(columns).to_dict(), {"key": "val/readout_r2"}, {}, wall)
     folder.write_status("completed")
 
 
-def show_outcome(plan: ToyPlan, wall_s: float, brief: bool) -> dict[str, Any]:
-    """Prints what the configuration's runs came to, draws it, and returns the summary: the run's own, or that of the
-    grid, whose figures are medians over its runs."""
+def verdict_of(plan: ToyPlan) -> Verdict:
+    """The run's own verdict, or that of a grid: the status that most of its runs have, with how many have which."""
     summaries = [run.dir.summary() or {} for run in plan.runs]
-    summary = summaries[0] if len(plan.runs) == 1 else _of_grid(plan, summaries, wall_s)
-    if not brief:
-        print("\n".join(_table(summary, len(plan.runs))))
-    figures = _draw(plan) if plan.config.figures else []
-    print(f"\nverdict: {summary['verdict']['line']}\nrun:     {plan.home.path}", flush=True)
-    if figures:
-        print(f"figures: {plan.home.figures} ({len(figures)} files)", flush=True)
-    return summary
-
-
-def _of_grid(plan: ToyPlan, summaries: list[dict[str, Any]], wall_s: float) -> dict[str, Any]:
-    """Writes the grid's summary.json and returns it."""
+    if len(plan.runs) == 1:
+        content = summaries[0]["verdict"]
+        return Verdict(**{f.name: content[f.name] for f in fields(Verdict)})
     counts = Counter(str(s["verdict"]["status"]) for s in summaries)
-    told = ", ".join(f"{number} {status}" for status, number in counts.most_common())
-    status = counts.most_common(1)[0][0]
-    line = f"{len(summaries)} runs: {told}"
+    status, most = counts.most_common(1)[0]
+    return Verdict(status, confidence=most / len(summaries))
+
+
+def write_grid_summary(plan: ToyPlan, wall_s: float) -> dict[str, Any]:
+    """Returns the summary: the run's own, which is written, or that of the grid, whose figures are medians over its
+    runs and which is written here."""
+    summaries = [run.dir.summary() or {} for run in plan.runs]
+    if len(plan.runs) == 1:
+        return summaries[0]
+    counts = Counter(str(s["verdict"]["status"]) for s in summaries)
+    listed = ", ".join(f"{number} {status}" for status, number in counts.most_common())
     metrics: dict[str, dict[str, float]] = {}
     for key in summaries[0]["metrics"]:
         values = [s["metrics"][key]["last"] for s in summaries if s["metrics"].get(key, {}).get("last") is not None]
         if values:
-            middle = statistics.median(values)
-            metrics[key] = {"last": middle, "min": min(values), "max": max(values)}
-    verdict = {**Verdict(status, confidence=max(counts.values()) / len(summaries)).to_dict(), "line": line}
-    verdict["runs"] = dict(counts)
+            metrics[key] = {"last": statistics.median(values), "min": min(values), "max": max(values)}
+    verdict = {**verdict_of(plan).to_dict(), "line": f"{len(summaries)} runs: {listed}", "runs": dict(counts)}
     content = {"metrics": metrics, "verdict": verdict, "monitor": {"key": "val/readout_r2"}, "wall_s": wall_s}
     write_json(plan.home.summary_path, {**content, "runs": [run.run_id for run in plan.runs], "parameters": {}})
     return content
 
 
-def _table(summary: dict[str, Any], runs: int) -> list[str]:
-    """Name and last value; of a grid the median with the range."""
-    heads = "last" if runs == 1 else "median over the runs [lowest, highest]"
-    width = 2 + max(len(name) for _, name, _ in SHOWN)
-    lines = [f"{'':<{width}}{heads}"]
+def show_outcome(plan: ToyPlan, summary: dict[str, Any], brief: bool) -> None:
+    """Prints what the configuration's runs came to, draws it, and writes the page."""
+    home, rows = plan.home, table_of(summary, len(plan.runs))
+    if not brief and rows:
+        print(plain_table(rows))
+    figures = _draw(plan) if plan.config.figures else []
+    line = summary["verdict"]["line"]
+    page = write_run_page(
+        home.path,
+        title=f"{plan.config.name}, {len(plan.runs)} run{'s' * (len(plan.runs) > 1)}",
+        verdict_line=line,
+        table_rows=rows,
+        command=command_line(home),
+        config_yaml=home.config_path.read_text(encoding="utf-8"),
+    )
+    print(f"\nverdict: {line}\nrun:     {home.path}", flush=True)
+    if figures:
+        print(f"figures: {home.figures} ({len(figures)} files)", flush=True)
+    print(f"page:    {page}", flush=True)
+
+
+def table_of(summary: dict[str, Any], runs: int) -> list[Row]:
+    """Name and last value; of a grid the median with the range. [] where all have diverged."""
+    section = "At the last step" if runs == 1 else "Median over the runs, lowest to highest"
+    rows = []
     for column, name, form in SHOWN:
         found = summary["metrics"].get(f"val/{column}")
         if found and found["last"] is not None:
-            more = f"  [{found['min']:{form}}, {found['max']:{form}}]" if runs > 1 else ""
-            lines.append(f"{name:<{width}}{found['last']:{form}}{more}")
-    return lines if len(lines) > 1 else []  # all have diverged
+            value = f"{found['last']:{form}}"
+            span = f"{found['min']:{form}} to {found['max']:{form}}" if runs > 1 else ""
+            rows.append(Row(section, name, validation=value, reference=span))
+    return rows
 
 
 def _draw(plan: ToyPlan) -> list[Path]:
     """The page of a single run, with the theory where it was computed; the maps of a grid."""
-    from jepa_lab.studies.linear_byol.figures.all import Request, draw_all
-    from jepa_lab.studies.linear_byol.figures.dynamics import draw_run
-
     if len(plan.runs) == 1:
         table, theory = plan.home.path / NAME, plan.home.path / THEORY
         known = pq.read_table(theory) if theory.is_file() else None

@@ -8,9 +8,10 @@ from typing import Any
 
 from jepa_lab.errors import UserError
 from jepa_lab.ledger.identity import run_id
-from jepa_lab.ledger.run_dir import RunDir
+from jepa_lab.ledger.run_dir import RunDir, has_checkpoint
 from jepa_lab.studies.linear_byol.config import ToyConfig
 from jepa_lab.studies.linear_byol.grid import OWNED, identity_keys, members
+from jepa_lab.training.plan import Planner, RunPlan
 
 
 @dataclass(frozen=True)
@@ -39,38 +40,53 @@ class ToyRun:
 
 
 @dataclass
-class ToyPlan:
-    """`home`: the folder of the command, a single run's own or that of the grid; `pending`: what is to be trained."""
+class ToyPlan(RunPlan):
+    """`home`: the folder of the command, a single run's own or that of the grid; `pending`: what is to be trained, once
+    `decide` has looked."""
 
-    config: ToyConfig
-    runs: list[ToyRun]
-    home: RunDir
+    runs: list[ToyRun] = field(default_factory=list)
     pending: list[ToyRun] = field(default_factory=list)
 
-    def decide(self) -> list[ToyRun]:
-        """Fills `pending` by what the folders say and on_existing asks. UserError for on_existing=error where a run
-        exists, and for runs of another version of the results."""
-        how = self.config.on_existing
-        states = {run.run_id: run.dir.status() for run in self.runs}
-        existing = [run.dir.path for run in self.runs if states[run.run_id] is not None]
-        if self.home.status() is not None:
-            existing.append(self.home.path)
+    def decide(self) -> str:
+        """new, resume, restart or skip, from what the folders of all runs say; fills `pending`. UserError for
+        on_existing=error where a run exists, and for runs of another version of the results."""
+        how, started = self.config.on_existing, self.home.status() is not None
+        existing = [run.dir.path for run in self.runs if run.dir.status() is not None]
+        existing += [self.home.path] if started else []
         if how == "error" and existing:
             raise UserError(f"{existing[0]}: this run exists; on_existing=resume or restart goes on")
         self.pending = [run for run in self.runs if how == "restart" or not finished(run.dir)]
-        return self.pending
-
-    def state(self) -> str:
-        """new, resume, restart or skip, for a table of jobs."""
-        if not self.decide():
+        if not self.pending:
             return "skip"
-        if self.config.on_existing == "restart" and self.home.status() is not None:
+        if how == "restart" and started:
             return "restart"
-        return "resume" if (self.home.checkpoints / "last.ckpt").is_file() else "new"
+        return "resume" if has_checkpoint(self.home.checkpoints) else "new"
+
+    def note(self) -> str | None:
+        return f"{len(self.runs)} runs, {len(self.pending)} to train" if len(self.runs) > 1 else None
 
     def config_yaml(self) -> str:
-        """The configuration of the command; JSON values are YAML."""
-        return yaml_of({**asdict(self.config), "runs": len(self.runs)} if len(self.runs) > 1 else asdict(self.config))
+        settings = asdict(self.config)
+        return yaml_of({**settings, "runs": len(self.runs)} if len(self.runs) > 1 else settings)
+
+
+class ToyPlanner(Planner):
+    """The toy draws its data from the seed while it trains: there is nothing to read."""
+
+    def load(self, config: ToyConfig) -> None:
+        return None
+
+    def data_key(self, config: ToyConfig) -> Any:
+        return None
+
+    def describe(self, config: ToyConfig, data: None) -> str:
+        return "Gaussian views of the seed, drawn while training"
+
+    def fingerprint(self, data: None) -> str:
+        return ""
+
+    def plan(self, config: ToyConfig, fingerprint: str) -> ToyPlan:
+        return plan_toy(config)
 
 
 def plan_toy(config: ToyConfig) -> ToyPlan:
@@ -80,9 +96,9 @@ def plan_toy(config: ToyConfig) -> ToyPlan:
         identity = run_id(identity_keys(member), "")
         runs.append(ToyRun(member, identity, RunDir(config.runs_dir, config.name, identity)))
     if len(runs) == 1:
-        return ToyPlan(config, runs, runs[0].dir)
+        return ToyPlan(config, runs[0].dir, runs)
     grid = run_id({"runs": sorted(run.run_id for run in runs)}, "")
-    return ToyPlan(config, runs, RunDir(config.runs_dir, config.name, f"grid-{grid}"))
+    return ToyPlan(config, RunDir(config.runs_dir, config.name, f"grid-{grid}"), runs)
 
 
 def finished(run: RunDir) -> bool:
@@ -97,3 +113,6 @@ def finished(run: RunDir) -> bool:
 def yaml_of(settings: dict[str, Any]) -> str:
     """A line for each key; JSON values are YAML."""
     return "".join(f"{key}: {json.dumps(value)}\n" for key, value in settings.items())
+
+
+PLANNER = ToyPlanner()

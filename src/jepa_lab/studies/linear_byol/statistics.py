@@ -10,10 +10,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from scipy.stats import spearmanr
 
 from jepa_lab.errors import UserError
 from jepa_lab.ledger.finished_run import Run, diverged
-from jepa_lab.studies.linear_byol.table import NAME, read_run
+from jepa_lab.studies.statistic import Statistic
 
 GRID = ("lr_pred", "lr_enc", "lr_pred_setting", "lr_enc_setting", "ema_m", "tau")
 MODES = (*GRID, "lr_enc_mode", "auto_rule", "auto_alpha_c", "auto_beta_c", "step_scale", "auto_refresh_every",
@@ -57,15 +58,6 @@ def edge(diverges: Mapping[float, bool]) -> float | None:
     return math.sqrt(rates[first - 1] * rates[first]) if first else None
 
 
-def curve(run: Run, metric: str) -> list[float] | None:
-    """How a metric (val/enc_proj_dist) of a toy run went; None for a run of another study or another metric."""
-    if not (run.path / NAME).is_file():
-        return None
-    columns, _ = read_run(run.path / NAME)
-    found = columns.get(metric.rpartition("/")[2])
-    return None if found is None else [float(value) for value in found]
-
-
 def slope_of_best_rate(runs: Sequence[Run], metric: str) -> float | None:
     """Of log10 of the best alpha over log10 tau: 1 if alpha follows tau, 0 if it does not care."""
     best = {tau: best_rate(rates)[0] for tau, rates in _by_tau(runs, "lr_pred", metric).items()}
@@ -80,8 +72,6 @@ def best_rate_over_tau(runs: Sequence[Run], metric: str, tau: float) -> float | 
 
 def rank_correlation(runs: Sequence[Run], setting: str, metric: str) -> float | None:
     """Spearman's between a setting and the metric, the mean over taus."""
-    from scipy.stats import spearmanr
-
     found = [
         float(spearmanr(list(values), [min(v, 1e9) for v in values.values()]).statistic)
         for values in _by_tau(runs, setting, metric, fewest=FEWEST_POINTS).values()
@@ -158,3 +148,14 @@ def _tau(run: Run) -> float:
 def _round(value: Any) -> float:
     """Eight digits; YAML has 1e-05 as a text."""
     return float(f"{float(value):.8g}")
+
+
+STATISTICS = {
+    "slope_of_best_rate": Statistic(slope_of_best_rate, "slope of log best α over log τ by {metric}", GRID),
+    "best_rate_over_tau": Statistic(best_rate_over_tau, "best α / τ at τ = {tau} by {metric}", GRID, logarithm=True),
+    "rank_correlation": Statistic(rank_correlation, "rank correlation of {setting} with {metric}", GRID),
+    "over_best_fixed": Statistic(
+        over_best_fixed, "worst of {metrics} over that of the best fixed rates, {rule}, c = {c}", MODES, logarithm=True
+    ),
+    "edge_over_bound": Statistic(edge_over_bound, "α at which runs diverge over 2 / H", GRID, logarithm=True),
+}

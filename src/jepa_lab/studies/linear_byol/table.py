@@ -11,7 +11,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from jepa_lab.errors import UserError
 from jepa_lab.ledger.atomic import replace_file, temporary_beside
+from jepa_lab.ledger.parquet import History
 
 NAME = "linear_byol.parquet"
 PUBLISHED = (
@@ -24,6 +26,7 @@ SETTINGS = ("seed", "batch_size", "mom_pred", "mom_enc", "ema_m", "tau", "sigma_
             "enc", "pred", "lr_enc_mode", "enc_init", "auto_rule", "step_scale", "auto_alpha_c", "auto_beta_c",
             "enc_over_pred", "beta_from_tau_c", "population", "stop_gradient", "symmetric")  # fmt: skip
 TEXTS = ("run_id", "enc", "pred", "lr_enc_mode", "enc_init", "auto_rule", "step_scale")
+NO_METRICS = ("epoch", "wall_s", "diverged", "diverged_step", "lr", *SETTINGS)
 INTEGERS = ("epoch", "seed", "batch_size", "d_latent", "d_obs", "diverged_step")
 
 
@@ -51,18 +54,44 @@ def write_run(path: Path, rows: Mapping[str, np.ndarray], settings: Mapping[str,
 
 
 def read_run(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """(columns, metadata) as `write_run` takes them. OSError or pyarrow's ValueError if it cannot be read."""
-    table = pq.read_table(path)
+    """Returns (columns, metadata) as `write_run` takes them. UserError if it is missing or broken."""
+    try:
+        table = pq.read_table(path)
+    except (OSError, pa.ArrowException) as error:
+        raise UserError(f"{path}: not a readable file of the toy ({str(error).splitlines()[0]})") from None
+    if "epoch" not in table.column_names:
+        raise UserError(f"{path}: no column epoch; it is not a file of the toy")
     columns = {}
     for name in table.column_names:
         column = table[name].combine_chunks()
         nested = pa.types.is_list(column.type) or pa.types.is_fixed_size_list(column.type)
-        columns[name] = (
-            np.stack(column.to_numpy(zero_copy_only=False))
-            if nested and len(column)
-            else column.to_numpy(zero_copy_only=False)
-        )
-    return columns, json.loads((table.schema.metadata or {}).get(b"jepa_lab", b"{}"))
+        values = column.to_numpy(zero_copy_only=False)
+        columns[name] = np.stack(values) if nested and len(column) else values
+    return columns, _metadata(table.schema)
+
+
+def _metadata(schema: pa.Schema) -> dict[str, Any]:
+    """What `write_run` put beside the columns; {} where it is missing or damaged."""
+    try:
+        found = json.loads((schema.metadata or {}).get(b"jepa_lab", b"{}"))
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def history_of(folder: Path) -> History:
+    """(step, value) pairs of every metric of a run, by its name in the summary. UserError for a broken table."""
+    return history(read_run(folder / NAME)[0])
+
+
+def history(columns: Mapping[str, np.ndarray]) -> History:
+    """The same from the columns."""
+    steps = columns["epoch"].tolist()
+    return {
+        ("train/loss/total" if name == "loss" else f"val/{name}"): list(zip(steps, values.tolist(), strict=True))
+        for name, values in columns.items()
+        if values.ndim == 1 and values.dtype.kind in "fiub" and name not in NO_METRICS
+    }
 
 
 def _array(name: str, values: np.ndarray) -> pa.Array:

@@ -1,4 +1,4 @@
-"""From a checked configuration to objects: data, views, network, module, callbacks."""
+"""From a checked configuration to objects: data, views, network, module."""
 
 from __future__ import annotations
 
@@ -7,41 +7,39 @@ from typing import Any
 from torch import nn
 
 from jepa_lab.auxiliary.coding_rate import CodingRateOptions
-from jepa_lab.callbacks import OnlineProbes
-from jepa_lab.data.images.image_source import ImageSource, Splits, load_splits
+from jepa_lab.config.extensions import EncoderOptions, ViewOptions
+from jepa_lab.data.images.image_source import ImageSource, Splits
 from jepa_lab.data.loader import EpochLoader
 from jepa_lab.data.views.build import ViewGroup, make_view_group
 from jepa_lab.errors import UserError
-from jepa_lab.ledger.parquet import ParquetLedger
-from jepa_lab.ledger.run_dir import RunDir
 from jepa_lab.losses import DinoLoss, MismatchedSharpening, RateLoss
 from jepa_lab.networks.aggregator import MeanAggregator, TransformerAggregator
 from jepa_lab.networks.crate import CrateAggregator, CratePredictor
-from jepa_lab.networks.encoders import build_encoder
+from jepa_lab.networks.encoders import build_encoder, channels_last_is_safe
 from jepa_lab.networks.heads import ActionProjection, mlp_predictor
 from jepa_lab.networks.prototypes import PrototypeHead
 from jepa_lab.networks.target import make_ema_copy
-from jepa_lab.process.stop import Stop
 from jepa_lab.studies.seq_jepa.config import Config, LossConfig, ModelConfig
-from jepa_lab.studies.seq_jepa.factor_sweeps import FactorSweeps
 from jepa_lab.studies.seq_jepa.module import SeqJEPA
-from jepa_lab.studies.seq_jepa.monitor import SeqJEPAMonitor
 from jepa_lab.studies.seq_jepa.network import SeqJEPANetwork
 from jepa_lab.studies.seq_jepa.objective import Match, Objective
-from jepa_lab.studies.seq_jepa.probes import SeqJEPAProbes
-from jepa_lab.training.frame import Budget, build_arms, frame_callbacks, given
+from jepa_lab.training.budget import required
+from jepa_lab.training.frame import build_arms
 
 
 def build_views(config: Config, source: ImageSource) -> ViewGroup:
     """The view group with this source's normalisation."""
     d = config.dataset
+    if isinstance(d.views, ViewOptions):
+        own: ViewGroup = d.views.build(n_views=d.n_views, mean=source.mean, std=source.std, first_view=d.first_view)
+        return own
     options = d.view_options()
     if d.views == "saccade":
         options["image_size"] = tuple(source.images.shape[2:])
     if d.views == "augment":
         options["image_size"] = source.images.shape[-1]
     if d.views == "rendered":
-        options["renderings"] = given(source.latents).shape[1]
+        options["renderings"] = required(source.latents).shape[1]
     return make_view_group(
         d.views, n_views=d.n_views, mean=source.mean, std=source.std, first_view=d.first_view, **options
     )
@@ -60,9 +58,7 @@ def build_loaders(config: Config, splits: Splits) -> dict[str, EpochLoader]:
 def build_module(config: Config, group: ViewGroup, source: ImageSource, steps: int) -> SeqJEPA:
     """Network and objective under the LightningModule; the weights come from the global random stream."""
     channels, size = len(source.mean), group.view_size(*source.images.shape[2:])[0]
-    encoder = build_encoder(
-        config.encoder.name, in_channels=channels, image_size=size, widths=tuple(config.encoder.widths)
-    )
+    encoder = build_encoder_of(config, channels, size)
     model, loss = config.model, config.loss
     dim = int(encoder.dim)  # type: ignore[arg-type]
     width = dim + model.action_dim
@@ -71,7 +67,9 @@ def build_module(config: Config, group: ViewGroup, source: ImageSource, steps: i
         build_aggregator(model, width),
         build_predictor(model, width, dim),
         ActionProjection(group.action_dim, model.action_dim),
-        channels_last=config.hardware.channels_last and config.encoder.name != "pixels",
+        channels_last=config.hardware.channels_last
+        and config.encoder.name != "pixels"
+        and channels_last_is_safe(encoder),
         two_calls=model.action_bn == "two_calls",
         conditioned=model.action_conditioning,
     )
@@ -110,22 +108,38 @@ def build_module(config: Config, group: ViewGroup, source: ImageSource, steps: i
     return module
 
 
+def build_encoder_of(config: Config, channels: int, size: int) -> nn.Module:
+    """The encoder of images (n, channels, size, size): one of ours by its name, or a user's own. UserError for an own
+    one without a width."""
+    options: Any = config.encoder
+    if not isinstance(options, EncoderOptions):
+        return build_encoder(options.name, in_channels=channels, image_size=size, widths=tuple(options.widths))
+    encoder: nn.Module = options.build(channels, size)
+    if not isinstance(getattr(encoder, "dim", None), int):
+        raise UserError(
+            f"encoder={options.name}: the module that it builds needs an attribute dim, its number of features"
+        )
+    return encoder
+
+
 def build_match(loss: LossConfig, dim: int, averaged: bool) -> Match | None:
     """What takes the place of 1 - cos between z_hat and z_target (B, dim); `averaged`: the teacher has its own head."""
     if loss.form == "cosine":
         return None
-    temp, decay = given(loss.teacher_temp), given(loss.center_decay)
+    temp, decay = required(loss.teacher_temp), required(loss.center_decay)
     if loss.form == "sharpened":
         return Match(MismatchedSharpening(dim, temp, decay))
     student_head = None
     if loss.form == "dino":
-        student_head = PrototypeHead(dim, given(loss.prototypes), given(loss.head_hidden), given(loss.bottleneck))
-    width = given(loss.prototypes) if student_head is not None else dim
+        student_head = PrototypeHead(
+            dim, required(loss.prototypes), required(loss.head_hidden), required(loss.bottleneck)
+        )
+    width = required(loss.prototypes) if student_head is not None else dim
     return Match(
-        DinoLoss(width, given(loss.student_temp), temp, decay, hold=True),
+        DinoLoss(width, required(loss.student_temp), temp, decay, hold=True),
         student_head,
         make_ema_copy(student_head) if student_head is not None and averaged else None,
-        (given(loss.teacher_temp_start), temp, given(loss.temp_warmup)),
+        (required(loss.teacher_temp_start), temp, required(loss.temp_warmup)),
     )
 
 
@@ -136,16 +150,16 @@ def build_aggregator(model: ModelConfig, width: int) -> nn.Module:
         own: dict[str, Any] = {"ffn_ratio": model.ffn_ratio, "dropout": model.dropout, "norm_first": model.norm_first}
         return TransformerAggregator(width, **shared, **own)
     if model.aggregator == "crate":
-        return CrateAggregator(width, **shared, eta=given(model.eta), sparsity=given(model.sparsity))
+        return CrateAggregator(width, **shared, eta=required(model.eta), sparsity=required(model.sparsity))
     return MeanAggregator()
 
 
 def build_predictor(model: ModelConfig, width: int, dim: int) -> nn.Module:
     """concat(z_agg, action) (n, width + P) -> (n, dim)."""
     if model.predictor == "mlp":
-        return mlp_predictor(width + model.action_dim, dim, given(model.hidden))
-    depth, heads = given(model.predictor_depth), given(model.predictor_heads)
-    sizes = {"eta": given(model.eta), "sparsity": given(model.sparsity)}
+        return mlp_predictor(width + model.action_dim, dim, required(model.hidden))
+    depth, heads = required(model.predictor_depth), required(model.predictor_heads)
+    sizes = {"eta": required(model.eta), "sparsity": required(model.sparsity)}
     return CratePredictor(width, model.action_dim, dim, depth=depth, heads=heads, **sizes)
 
 
@@ -154,48 +168,3 @@ def best_key(config: Config, n_classes: int) -> str:
     if config.monitor.best != "auto":
         return config.monitor.best
     return "val/probe/class_from_z_agg" if n_classes > 1 else "val/probe/action_from_z"
-
-
-def build_callbacks(
-    config: Config, budget: Budget, run: RunDir, ledger: ParquetLedger, val: ImageSource, stop: Stop
-) -> list[Any]:
-    """Those of every run around the readers of a seq-JEPA."""
-    probes, batches = config.probes, budget.batches * config.dataset.epochs
-    readers: list[Any] = [
-        OnlineProbes(
-            SeqJEPAProbes(probes.leak_head),
-            lr=probes.lr,
-            weight_decay=probes.weight_decay,
-            hidden=probes.hidden,
-            steps=batches,
-            seed=config.seed,
-            r2=probes.r2,
-        ),
-        SeqJEPAMonitor(subspace=config.monitor.subspace),
-    ]
-    actors: list[Any] = []
-    if config.monitor.sweep_anchors > 0:
-        actors.append(FactorSweeps(val.images[: config.monitor.sweep_anchors], config.monitor.sweep_every))
-    best = best_key(config, val.n_classes)
-    return frame_callbacks(config, budget, run, ledger, stop, best, actors, readers)
-
-
-def build_images(config: Config) -> Splits:
-    """The images of a seq-JEPA."""
-    d = config.dataset
-    splits = load_splits(
-        d.source,
-        root=d.root,
-        path=d.path,
-        image_size=d.image_size,
-        train_size=d.train_size,
-        val_size=d.val_size,
-        saliency_path=d.saliency_path,
-        with_maps=d.saliency == "file",
-    )
-    n = len(splits.train.images)
-    if n < d.batch_size:
-        raise UserError(f"dataset.batch_size={d.batch_size}: larger than the {n} training images")
-    if len(splits.val.images) < 2:
-        raise UserError(f"dataset.{'path' if d.path else 'root'}: fewer than 2 validation images; add images")
-    return splits

@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from omegaconf import MISSING
 
-from jepa_lab.config.gates import GatesConfig
+from jepa_lab.config.auxiliary import checked_arms
+from jepa_lab.config.extensions import EncoderOptions, Options, SourceOptions, ViewOptions
 from jepa_lab.config.ranges import at_least, one_of, unset, within
-from jepa_lab.config.schema import (
-    DiagnosisConfig,
-    HardwareConfig,
-    LoggerConfig,
-    MonitorConfig,
-    NamedConfig,
-    OptimConfig,
-    PrecisionConfig,
-    TargetConfig,
-    validate_run,
-)
-from jepa_lab.config.sweep import CHOOSING, SweepConfig
+from jepa_lab.config.run_config import JepaConfig
 from jepa_lab.studies.seq_jepa.dataset_config import DatasetConfig
 
 
@@ -170,40 +161,47 @@ class ModelConfig:
                 raise ValueError(f"model.{key} is missing: {parts} needs it")
 
 
+PROBES = (
+    "class_from_z_agg",
+    "class_from_z",
+    "action_from_z",
+    "action_from_z_agg",
+    "relative_action_from_z",
+    "view_from_z_agg",
+)
+
+
 @dataclass
-class Config:
-    name: str = MISSING
-    seed: int = MISSING
-    runs_dir: str = MISSING
-    on_existing: str = MISSING
-    preflight: str = "warn"  # warn | strict | off
-    max_wall_s: float | None = None
+class Config(JepaConfig):
+    study: str = "seq_jepa"
     recipe: RecipeConfig = field(default_factory=RecipeConfig)
-    tier: NamedConfig = field(default_factory=NamedConfig)
-    expected: dict[str, Any] = field(default_factory=dict)  # recipe -> dataset -> key -> text, shown beside the result
     model: ModelConfig = field(default_factory=ModelConfig)
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
-    target: TargetConfig = field(default_factory=TargetConfig)
     loss: LossConfig = field(default_factory=LossConfig)
-    aux: dict[str, Any] = field(default_factory=dict)  # arm -> its keys; checked, the options that its loss reads
     dataset: DatasetConfig = field(default_factory=DatasetConfig)
-    optim: OptimConfig = field(default_factory=OptimConfig)
-    precision: PrecisionConfig = field(default_factory=PrecisionConfig)
-    hardware: HardwareConfig = field(default_factory=HardwareConfig)
     probes: ProbesConfig = field(default_factory=ProbesConfig)
-    monitor: MonitorConfig = field(default_factory=MonitorConfig)
-    diagnosis: DiagnosisConfig = field(default_factory=DiagnosisConfig)
-    sweep: SweepConfig = field(default_factory=SweepConfig)
-    gates: GatesConfig = field(default_factory=GatesConfig)
-    experiment_gates: dict[str, Any] = field(default_factory=dict)  # dataset -> tier -> gate: limit, over the tier's
-    logger: LoggerConfig = field(default_factory=LoggerConfig)
+
+    groups: ClassVar[tuple[str, ...]] = (
+        *("model", "encoder", "target", "loss", "dataset", "optim", "precision", "hardware", "tier", "logger"),
+    )
+    title: ClassVar[str] = "seq-JEPA"
+    lacks: ClassVar[str] = "the seq-JEPA has no such group"
+    has_references: ClassVar[bool] = True
+    slots: ClassVar[Mapping[str, type[Options]]] = {
+        **JepaConfig.slots,
+        "encoder": EncoderOptions,
+        "dataset.source": SourceOptions,
+        "dataset.views": ViewOptions,
+    }
+    choosing: ClassVar[tuple[str, ...]] = (
+        *(f"val/probe/{name}" for name in PROBES),
+        *(f"val/{name}" for name in ("skill", "action_gain", "copy_gain")),
+        *(f"val/{tap}/{name}" for tap in ("z", "z_agg") for name in ("effective_rank", "rankme")),
+    )
 
     def validate(self) -> None:
-        validate_run(self)
-        one_of("monitor.best", self.monitor.best, CHOOSING)
+        super().validate()
         if self.aux:
-            from jepa_lab.auxiliary.options import checked_arms  # here: it imports torch
-
             self.aux, self.loss.lambda_rate = checked_arms(self.aux, self.loss.lambda_rate)
         if self.loss.form != "cosine" and self.target.name == "shared":
             raise ValueError(
@@ -217,3 +215,8 @@ class Config:
             )
         if self.gates.subspace_overlap_max is not None and not self.monitor.subspace:
             raise ValueError("gates.subspace_overlap_max is set, and monitor.subspace=false does not measure it")
+
+    def counted(self) -> dict[str, Any]:
+        settings = super().counted()
+        del settings["study"]  # the runs of seq-JEPA are older than the key
+        return settings

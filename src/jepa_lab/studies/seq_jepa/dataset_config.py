@@ -7,6 +7,7 @@ from typing import Any
 
 from omegaconf import MISSING
 
+from jepa_lab.config.extensions import SourceOptions, ViewOptions
 from jepa_lab.config.gates import check_limit
 from jepa_lab.config.ranges import at_least, one_of, ordered_pair, unset
 
@@ -14,6 +15,7 @@ SOURCES = (
     *("digits", "mnist", "cifar10", "cifar100", "stl10", "tinyimagenet"),
     *("3diebench", "imagenet_maps", "npz", "folder"),
 )
+OWN = "own"
 NEEDS_ROOT = {
     "folder": "the folder with the images",
     "3diebench": "the folder of 3DIEBench, <class>/<object>/image_<k>.jpg and latent_<k>.npy, linked from "
@@ -35,8 +37,8 @@ class TierBudget:
 @dataclass
 class DatasetConfig:
     name: str = MISSING
-    source: str = MISSING  # one of SOURCES
-    views: str = MISSING  # rotation | affine | augment | saccade | rendered
+    source: Any = MISSING  # one of SOURCES, or options of a user's own
+    views: Any = MISSING  # rotation | affine | augment | saccade | rendered, or options of a user's own
     tiers: dict[str, TierBudget] = field(default_factory=dict)
     batch_size: int = MISSING
     epochs: int = MISSING
@@ -70,8 +72,12 @@ class DatasetConfig:
         for tier, budget in self.tiers.items():
             for name, limit in budget.gates.items():
                 check_limit(f"dataset.tiers.{tier}.gates.{name}", name, limit)
-        one_of("dataset.source", self.source, SOURCES)
-        one_of("dataset.views", self.views, ["rotation", "affine", "augment", "saccade", "rendered"])
+        if not isinstance(self.source, SourceOptions):
+            one_of("dataset.source", self.source, SOURCES)
+        if not isinstance(self.views, ViewOptions):
+            one_of("dataset.views", self.views, ["rotation", "affine", "augment", "saccade", "rendered"])
+        elif not self.views.has_reference:
+            self._refuse_reference(f"views of {type(self.views).__name__}")
         one_of("dataset.first_view", self.first_view, ["reference", "random"])
         one_of("dataset.eval_first_view", self.eval_first_view, [None, "reference", "random"])
         if self.seq_len is not None:
@@ -85,13 +91,13 @@ class DatasetConfig:
         for key in ("train_size", "val_size"):
             at_least(f"dataset.{key}", getattr(self, key), 2)
         at_least("dataset.image_size", self.image_size, 4)
-        if self.source == "npz" and not self.path:
+        if self.source_name == "npz" and not self.path:
             raise ValueError("dataset.path is missing: the .npz file with the images")
-        if self.source in NEEDS_ROOT and not self.root:
-            raise ValueError(f"dataset.root is missing: {NEEDS_ROOT[self.source]}")
-        if self.source != "npz":
+        if self.source_name in NEEDS_ROOT and not self.root:
+            raise ValueError(f"dataset.root is missing: {NEEDS_ROOT[self.source_name]}")
+        if self.source_name != "npz":
             unset("dataset.path", self.path, "only dataset=npz reads a file")
-        if self.source in ("npz", "digits"):
+        if self.source_name in ("npz", "digits", OWN):
             unset("dataset.root", self.root, f"dataset={self.name} reads no folder")
         for key in ("rotation", "translation", "scale"):
             ordered_pair(f"dataset.{key}", getattr(self, key))
@@ -116,7 +122,7 @@ class DatasetConfig:
             raise ValueError("dataset.fovea is missing: the side of a patch in pixels")
         at_least("dataset.fovea", self.fovea, 1)
         one_of("dataset.saliency", self.saliency, [None, "spectral", "file", "uniform"])
-        if self.source == "imagenet_maps":
+        if self.source_name == "imagenet_maps":
             unset("dataset.saliency_path", self.saliency_path, f"the maps of dataset={self.name} lie beside its images")
         elif self.saliency == "file" and not self.saliency_path:
             raise ValueError("dataset.saliency_path is missing: the folder with train.npy and test.npy")
@@ -124,7 +130,7 @@ class DatasetConfig:
             unset("dataset.saliency_path", self.saliency_path, "only dataset.saliency=file reads it")
 
     def _validate_rendered(self) -> None:
-        if (self.views == "rendered") != (self.source == "3diebench"):
+        if (self.views == "rendered") != (self.source_name == "3diebench"):
             raise ValueError(
                 f"dataset.views={self.views} and dataset.source={self.source}: rendered views are those of 3diebench, "
                 "and it has no others"
@@ -139,6 +145,11 @@ class DatasetConfig:
         for key in ("first_view", "eval_first_view"):
             if getattr(self, key) == "reference":
                 raise ValueError(f"dataset.{key}=reference: {what} have no reference view; give random")
+
+    @property
+    def source_name(self) -> str:
+        """The source as it is named, "own" for one of a user's own."""
+        return OWN if isinstance(self.source, SourceOptions) else self.source
 
     def view_options(self) -> dict[str, Any]:
         """The options of the view group that were given."""

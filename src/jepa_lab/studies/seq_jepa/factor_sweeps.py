@@ -9,7 +9,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from jepa_lab.callbacks.logging import publish
+from jepa_lab.callbacks.logging import log_metrics
 from jepa_lab.metrics.factors import projector, stability
 from jepa_lab.studies.seq_jepa.evaluation.factor_sweeps import Sweeps, sweep_factors
 
@@ -45,7 +45,7 @@ class FactorSweeps(pl.Callback):
         if self._step != trainer.global_step:
             self._step = trainer.global_step
             values = self.result.metrics() | (self._stabilities() if self.every is not None else {})
-            publish(trainer, {f"val/sweep/{name}": value for name, value in values.items()})
+            log_metrics(trainer, {f"val/sweep/{name}": value for name, value in values.items()})
         self.seconds += time.perf_counter() - start
 
     def _stabilities(self) -> dict[str, float]:

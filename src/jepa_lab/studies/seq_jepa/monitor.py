@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from itertools import combinations
 from typing import Any
 
@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from jepa_lab.callbacks.collapse import MAX_ROWS, CollapseMonitor, First, Tap
-from jepa_lab.callbacks.logging import publish
+from jepa_lab.callbacks.logging import log_metrics
+from jepa_lab.config.extensions import MetricOptions
 from jepa_lab.losses import skill
 from jepa_lab.metrics import (
     Distributions,
@@ -44,13 +45,13 @@ class SeqJEPAMonitor(CollapseMonitor):
     in seconds under `monitor/seconds`. The verdict is the run's, from its ledger.
     """
 
-    def __init__(self, subspace: bool = False) -> None:
-        super().__init__(verbose=False)
+    def __init__(self, subspace: bool = False, metrics: Mapping[str, MetricOptions] | None = None) -> None:
+        super().__init__(verbose=False, metrics=metrics)
         self.subspace = subspace
         self._pass: EvaluationPass | None = None
 
     def on_validation_epoch_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        self._pass = EvaluationPass(pl_module.objective, self.subspace)
+        self._pass = EvaluationPass(pl_module.objective, self.subspace, self.new_tap)
 
     def on_validation_batch_end(self, trainer: pl.Trainer, pl_module: Any, outputs: Any, *args: Any) -> None:
         assert self._pass is not None
@@ -74,9 +75,9 @@ class SeqJEPAMonitor(CollapseMonitor):
         start = time.perf_counter()
         values = self._pass.values(pl_module.eval_prefix, pl_module.n_classes, pl_module.group.action_slices)
         self._pass = None
-        publish(trainer, values)
+        log_metrics(trainer, values)
         self.seconds += time.perf_counter() - start
-        publish(trainer, {"monitor/seconds": self.seconds})
+        log_metrics(trainer, {"monitor/seconds": self.seconds})
 
     def on_fit_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         pass
@@ -89,7 +90,13 @@ class EvaluationPass:
     """What one pass over the evaluation set has shown so far. Of every row it holds three losses; features only of the
     first, as far as a metric needs rows."""
 
-    def __init__(self, objective: Objective | None = None, subspace: bool = False) -> None:
+    def __init__(
+        self,
+        objective: Objective | None = None,
+        subspace: bool = False,
+        new_tap: Callable[[str], Tap] = lambda name: Tap(),
+    ) -> None:
+        self.new_tap = new_tap
         self.objective = Objective(None) if objective is None else objective
         self._taps: dict[str, Tap] = {}
         self._losses: dict[str, list[Tensor]] = {name: [] for name in LOSSES}
@@ -103,7 +110,7 @@ class EvaluationPass:
         actions."""
         for tap in TAPS:
             if tap in rows:
-                self._taps.setdefault(tap, Tap()).update(rows[tap])
+                self._taps.setdefault(tap, self.new_tap(tap)).update(rows[tap])
         for name, values in self._losses.items():
             values.append(rows[name].detach())
         if "z_agg_pair" in rows:

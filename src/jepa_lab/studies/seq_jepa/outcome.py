@@ -2,38 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 
 from jepa_lab.data.images.image_source import ImageSource
 from jepa_lab.data.views.build import ViewGroup
 from jepa_lab.diagnosis import Verdict
-from jepa_lab.diagnosis.gates import GateResult
 from jepa_lab.ledger.parquet import History
-from jepa_lab.ledger.run_dir import RunDir
 from jepa_lab.report.outcome import expected_texts, present
-from jepa_lab.studies.seq_jepa.config import Config
 from jepa_lab.studies.seq_jepa.evaluation.factor_sweeps import Sweeps
 from jepa_lab.studies.seq_jepa.evaluation.sweep_figures import draw_sweeps
+from jepa_lab.training.study import Fit, Session
 
 
 def show_outcome(
-    run: RunDir,
-    config: Config,
-    history: History,
+    session: Session,
+    fit: Fit,
     verdict: Verdict,
-    gates: list[GateResult],
+    judge: Callable[[History], Verdict],
     *,
     group: ViewGroup,
     source: ImageSource,
     sweeps: Sweeps | None = None,
 ) -> None:
     """Draws the figures, writes report.html, prints the table, the verdict and where everything is."""
+    config, run = session.config, session.run
     views, captions = example_views(group, source, config.seed)
     expected = expected_texts(config.expected, config.recipe.name, config.dataset.name, config.tier.name)
     if sweeps is not None:
         draw_sweeps(sweeps, run.figures)
-    present(run, config, history, verdict, gates, expected, views=views, captions=captions)
+    present(run, config, fit.history, verdict, fit.gates, expected, judge, views=views, captions=captions)
 
 
 def example_views(

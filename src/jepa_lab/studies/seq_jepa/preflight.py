@@ -24,7 +24,7 @@ from jepa_lab.data.views.sequences import SequenceBatch
 from jepa_lab.networks.target import ema_update
 from jepa_lab.studies.seq_jepa.config import Config
 from jepa_lab.studies.seq_jepa.module import SeqJEPA
-from jepa_lab.training.frame import Budget, target_tau
+from jepa_lab.training.budget import Budget, target_tau
 from jepa_lab.training.preflight import SAMPLES, NotApplicable, Preflight, run_check, streams_restored, warmup
 
 PAIR = 2  # samples where bits are compared: batch-norm needs two, and more would show nothing more

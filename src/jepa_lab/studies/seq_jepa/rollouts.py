@@ -6,7 +6,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 
-from jepa_lab.callbacks.logging import publish
+from jepa_lab.callbacks.logging import log_metrics
 from jepa_lab.data.images.image_source import ImageSource
 from jepa_lab.data.views.view_group import ViewGroup
 from jepa_lab.studies.seq_jepa.evaluation.rollout import Rollout, measure_rollout
@@ -40,4 +40,4 @@ class Rollouts(pl.Callback):
             first_view=pl_module.eval_first_view,
             limit=self.limit,
         )
-        publish(trainer, {f"val/rollout/{step.k}": step.rollout for step in self.result.steps})
+        log_metrics(trainer, {f"val/rollout/{step.k}": step.rollout for step in self.result.steps})

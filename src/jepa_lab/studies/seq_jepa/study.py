@@ -2,81 +2,78 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 import pytorch_lightning as pl
+from matplotlib.figure import Figure
 
 from jepa_lab.data.images.image_source import Splits
 from jepa_lab.diagnosis import Verdict
-from jepa_lab.diagnosis.gates import GateResult
-from jepa_lab.ledger.parquet import History, ParquetLedger
-from jepa_lab.studies.seq_jepa import build, outcome
+from jepa_lab.report.figures import views_figure
+from jepa_lab.studies.seq_jepa import build, callbacks
 from jepa_lab.studies.seq_jepa.config import Config
-from jepa_lab.studies.seq_jepa.evaluation.loading import rollout_views
 from jepa_lab.studies.seq_jepa.factor_sweeps import FactorSweeps
-from jepa_lab.studies.seq_jepa.measurable import require_measurable
+from jepa_lab.studies.seq_jepa.metric_availability import missing, require_measurable
+from jepa_lab.studies.seq_jepa.outcome import example_views, show_outcome
+from jepa_lab.studies.seq_jepa.plan import SeqJEPAPlanner
 from jepa_lab.studies.seq_jepa.preflight import run_preflight
-from jepa_lab.studies.seq_jepa.rollouts import Rollouts
-from jepa_lab.training import record
-from jepa_lab.training.frame import build_budget
+from jepa_lab.training.budget import build_budget
 from jepa_lab.training.preflight import Preflight
-from jepa_lab.training.study import Parts, Session
+from jepa_lab.training.study import Fit, Parts, Session
+from jepa_lab.training.trained_study import TrainedStudy
 
 
-def prepare(config: Config, splits: Splits) -> Parts:
-    """UserError for sizes that do not fit, and for a metric that will not be measured."""
-    group = build.build_views(config, splits.train)
-    require_measurable(config, splits.train.n_classes, group)
-    pl.seed_everything(config.seed, verbose=False)
-    loaders: dict[str, Any] = {**build.build_loaders(config, splits)}
-    budget = build_budget(config, len(loaders["train"]))
-    module = build.build_module(config, group, splits.train, budget.steps)
-    return Parts(loaders, budget, module)
+class SeqJEPAStudy(SeqJEPAPlanner, TrainedStudy):
+    """What a seq-JEPA brings to a run."""
+
+    def preview(self, config: Config, rows: int) -> Figure:
+        images = self.load(config).train
+        group = build.build_views(config, images)
+        views, captions = example_views(group, images, config.seed, n=rows, split="train")
+        return views_figure(views, captions, rows=rows)
+
+    def unmeasured(self, config: Config, metric: str) -> str:
+        images = self.load(config).train
+        return missing(metric, images.n_classes, build.build_views(config, images))
+
+    def build(self, config: Config, data: Splits) -> Parts:
+        group = build.build_views(config, data.train)
+        require_measurable(config, data.train.n_classes, group)
+        pl.seed_everything(config.seed, verbose=False)
+        loaders: dict[str, Any] = {**build.build_loaders(config, data)}
+        budget = build_budget(config, len(loaders["train"]))
+        module = build.build_module(config, group, data.train, budget.steps)
+        return Parts(loaders, budget, module)
+
+    def preflight(self, config: Config, data: Splits, parts: Parts) -> Preflight:
+        return run_preflight(config, data, parts.module, parts.budget)
+
+    def build_callbacks(self, session: Session) -> list[Any]:
+        judge = self.judge_of(session.config)
+        best = self.best_key(session.config, session.data)
+        return callbacks.build_callbacks(session, best, judge)
+
+    def best_key(self, config: Config, data: Splits) -> str:
+        """The class probe, or without labels the action probe, unless the configuration names another."""
+        return build.best_key(config, data.train.n_classes)
+
+    def protocol(self, config: Config, data: Splits) -> dict[str, Any]:
+        return {
+            "train_images": len(data.train.images),
+            "val_images": len(data.val.images),
+            "test_images": len(data.test.images),
+            "checkpoint": "last",
+            "probes": "online: one step per training batch on detached features, fixed evaluation views",
+            "seed": config.seed,
+        }
+
+    def remark(self, data: Splits, parts: Parts) -> str | None:
+        return None if data.train.n_classes else "no labels: class probes are off"
+
+    def show_outcome(self, session: Session, fit: Fit, verdict: Verdict, summary: dict[str, Any]) -> None:
+        sweeps = next((c.result for c in fit.callbacks if isinstance(c, FactorSweeps)), None)
+        group, source = session.parts.module.group, session.data.val
+        show_outcome(session, fit, verdict, self.judge_of(session.config), group=group, source=source, sweeps=sweeps)
 
 
-def preflight(config: Config, splits: Splits, parts: Parts) -> Preflight:
-    """Of a few images through the network as initialised."""
-    return run_preflight(config, splits, parts.module, parts.budget)
-
-
-def callbacks(session: Session, ledger: ParquetLedger) -> list[Any]:
-    """In the order they act."""
-    s = session
-    others = build.build_callbacks(s.config, s.parts.budget, s.run, ledger, s.data.val, s.stop)
-    return [*_rollouts(s), *others]
-
-
-def _rollouts(session: Session) -> list[Any]:
-    """What looks further ahead after training; says why, where that is not as far as was asked for."""
-    config, wanted = session.config, session.config.monitor.rollout_steps
-    group, why = rollout_views(config, session.data, session.parts.module.network, wanted)
-    observed = config.dataset.n_views - 1
-    if why and session.checkpoint is None:
-        steps = 0 if group is None else group.n_views - observed
-        print(f"monitor.rollout_steps={wanted}: {steps} are measured; {why}", file=sys.stderr)
-    return [] if group is None else [Rollouts(session.data.val, group, observed)]
-
-
-def best_key(config: Config, splits: Splits) -> str:
-    """The class probe, or without labels the action probe, unless the configuration names another."""
-    return build.best_key(config, splits.train.n_classes)
-
-
-def protocol(config: Config, splits: Splits) -> dict[str, Any]:
-    """Images, checkpoint, probes and seed."""
-    return record.protocol(config, splits)
-
-
-def remark(splits: Splits, parts: Parts) -> str | None:
-    """That probes are off without labels."""
-    return None if splits.train.n_classes else "no labels: class probes are off"
-
-
-def show_outcome(
-    session: Session, history: History, verdict: Verdict, gates: list[GateResult], callbacks: list[Any]
-) -> None:
-    """Figures, page, table and verdict, with the sweeps through the factors."""
-    sweeps = next((c.result for c in callbacks if isinstance(c, FactorSweeps)), None)
-    run, config, group = session.run, session.config, session.parts.module.group
-    outcome.show_outcome(run, config, history, verdict, gates, group=group, source=session.data.val, sweeps=sweeps)
+STUDY = SeqJEPAStudy()

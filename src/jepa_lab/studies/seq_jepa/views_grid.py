@@ -85,7 +85,7 @@ def grid_figure(means: dict[Cell, dict[int, float]]) -> Figure:
 
 
 def _evaluate(path: Path) -> tuple[Cell, dict[int, float], float]:
-    run = load_run(path)
+    run = load_run(path, own_code=True)  # a run of this very sweep
     trained_on = run.config.dataset.n_views - 1
     group = views_of(run.config, run.splits, max(*LOOKED_AT, trained_on) + 1)
     seen = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from jepa_lab.diagnosis.remedies import value_of
+from jepa_lab.config.tree import value_of
 from jepa_lab.studies.arc.investigation.inquiry import BASE, Inquiry
 from jepa_lab.studies.arc.investigation.overlay import words
 from jepa_lab.studies.arc.investigation.steps import CONTEXTS, FIXES, NO_VQ, copied_contexts

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Generator
 
-from jepa_lab.diagnosis.remedies import value_of
+from jepa_lab.config.tree import value_of
 from jepa_lab.studies.arc.investigation.inquiry import Inquiry, Trial
 from jepa_lab.studies.arc.investigation.run_verdict import DEAD
 from jepa_lab.studies.arc.investigation.seeds import ORDER, Result

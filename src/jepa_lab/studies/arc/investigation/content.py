@@ -10,7 +10,7 @@ from typing import Any
 
 from jepa_lab.studies.arc.investigation.answers import answers, paragraph
 from jepa_lab.studies.arc.investigation.inquiry import Inquiry
-from jepa_lab.studies.arc.investigation.recommended import recommended
+from jepa_lab.studies.arc.investigation.recommended import Recommended
 from jepa_lab.studies.arc.investigation.run_verdict import RunVerdict
 from jepa_lab.studies.arc.investigation.seeds import Ran, Result
 from jepa_lab.studies.arc.investigation.steps import (
@@ -32,13 +32,12 @@ STEPS = (NO_VQ, *FIXES, *CORRECTIONS, ALL_CORRECTIONS, FSQ, INFO_NCE, TEMPERATUR
 CODES = {step.name: step.code for step in STEPS} | {"base": "E0", "repaired": "R1", "repaired_no_vq": "R2"}
 
 
-def content_of(inquiry: Inquiry, given: Mapping[str, Any], folder: Path, seeds: int, epochs: int | None) -> Any:
-    """The investigation as nested dicts and lists. `given`: the failing run's own configuration; `folder`: its place;
-    epochs: of every run, None for those of the failing run."""
-    advice = recommended(inquiry, given)
+def content_of(inquiry: Inquiry, folder: Path, seeds: int, epochs: int | None, advice: Recommended | None) -> Any:
+    """The investigation as nested dicts and lists. `folder`: of the failing run; `epochs`: of every run, None for those
+    of the failing run; `advice`: what to run next."""
     return {
         "run_dir": str(folder),
-        "experiment": str(given.get("name")),
+        "experiment": str(inquiry.base.get("name")),
         "answer": paragraph(inquiry),
         "found": inquiry.answered,
         "scenario": inquiry.scenario or "unknown",

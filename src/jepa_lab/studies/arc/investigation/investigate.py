@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jepa_lab.diagnosis.remedies import value_of
+from jepa_lab.config.extensions import require_no_own_code
+from jepa_lab.config.tree import value_of
 from jepa_lab.errors import UserError
 from jepa_lab.ledger.atomic import write_atomic, write_json
+from jepa_lab.ledger.overrides import read_overrides
+from jepa_lab.ledger.read import finite_or_null, read_json, read_yaml
 from jepa_lab.ledger.run_dir import state_of
-from jepa_lab.process.stop import Stop
-from jepa_lab.report.diagnosis import plain, read_config, read_json
+from jepa_lab.process.stop import StopRequest
 from jepa_lab.studies.arc.investigation.content import content_of
 from jepa_lab.studies.arc.investigation.inquiry import Inquiry, Trial
 from jepa_lab.studies.arc.investigation.overlay import laid_over
 from jepa_lab.studies.arc.investigation.procedure import procedure
+from jepa_lab.studies.arc.investigation.recommended import Compose, recommended
 from jepa_lab.studies.arc.investigation.report_page import page
 from jepa_lab.studies.arc.investigation.report_text import markdown
 from jepa_lab.studies.arc.investigation.runs import Limits, OutOfBudget, Runs, Start, ordinary_run
@@ -33,22 +37,44 @@ class Outcome:
     files: tuple[Path, ...]
     code: int
 
+    def text(self) -> str:
+        """What is printed at the end."""
+        content = self.content
+        lines = [f"\n{content['answer']}\n"]
+        lines += [f"{q['question']} {q['answer']}: {q['why']}" for q in content["questions"]]
+        if content["recommended"]:
+            lines.append(f"\nrecommended:\n  {content['recommended']['command']}")
+        if content["not_reached"]:
+            lines.append(f"\nnot reached: {', '.join(content['not_reached'])} ({content['stopped']})")
+        return "\n".join([*lines, "", *(f"written: {file}" for file in self.files)])
 
-def investigate(
+
+def investigate(args: argparse.Namespace, compose: Compose, say: Callable[[str], None]) -> Outcome:
+    """The investigation that the options of `jepa_lab.diagnose --investigate` ask for."""
+    if args.config_dir is None:
+        require_no_own_code(read_yaml(args.path / "config.yaml"), args.path)
+    limits = Limits(args.max_runs, args.max_hours, args.seeds or 1, args.epochs)
+    return investigate_run(args.path, limits, args.out, say=say, compose=compose)
+
+
+def investigate_run(
     folder: Path,
     limits: Limits | None = None,
     out: Path | None = None,
     start: Start = ordinary_run,
     say: Callable[[str], None] = print,
+    compose: Compose = lambda words, config_dir: None,
 ) -> Outcome:
     """Runs the procedure from a failing run and writes its reports into `out` (the run's own folder by default).
 
     Ends at the first repair, at a limit, or at a signal; the same call goes on, with every finished run found again.
-    UserError for a folder that is no run of the ARC study, one that is still at work, and data that cannot be used.
+    `compose`: the configuration of overrides, by which a recommended command is checked. UserError for a folder that is
+    no run of the ARC study, one that is still at work, and data that cannot be used.
     """
-    limits, stop = limits or Limits(), Stop()
+    limits, stop = limits or Limits(), StopRequest()
     folder = folder.resolve()
     given = investigable(folder)
+    own = read_overrides(folder)
     runs = Runs(_in_budget(given, limits.epochs), folder, limits, stop, start, say)
     target = (out or folder).resolve()
     _require_writable(target)
@@ -60,7 +86,8 @@ def investigate(
         raise UserError(f"the failing run could not be run again: {inquiry.outset.error}")
     _require_complete(folder, inquiry.outset)
     _drive(inquiry, runs)
-    content: dict[str, Any] = plain(content_of(inquiry, given, folder, limits.seeds, limits.epochs))
+    advice = recommended(inquiry, given, own, compose)
+    content: dict[str, Any] = finite_or_null(content_of(inquiry, folder, limits.seeds, limits.epochs, advice))
     files = tuple(target / f"investigation.{kind}" for kind in ("md", "html", "json"))
     try:
         write_atomic(files[0], markdown(content))
@@ -76,12 +103,9 @@ def investigable(folder: Path) -> dict[str, Any]:
     """The configuration of a run that can be investigated. UserError, in one line, for anything else."""
     if not folder.is_dir():
         raise UserError(f"{folder}: --investigate needs the folder of a run")
-    config = read_config(folder)
+    config = read_yaml(folder / "config.yaml")
     if not config:
         raise UserError(f"{folder}: no config.yaml that can be read; give the folder of a run")
-    if config.get("study") != "arc":
-        known = "the linear BYOL toy" if config.get("study") == "linear_byol" else "seq-JEPA"
-        raise UserError(f"{folder}: a run of {known}; --investigate is for runs of the ARC study (+experiment=arc_...)")
     if not (folder / "metrics.parquet").is_file():
         raise UserError(f"{folder}: no metrics.parquet: nothing says how this run went")
     if state_of(read_json(folder / "status.json")) == "running":

@@ -6,7 +6,7 @@ import copy
 from collections.abc import Mapping
 from typing import Any
 
-from jepa_lab.diagnosis.remedies import value_of
+from jepa_lab.config.tree import value_of
 
 Overlay = dict[str, Any]
 
@@ -60,7 +60,7 @@ def without_losses(config: Mapping[str, Any], names: list[str]) -> Overlay:
 
 def words(overlay: Mapping[str, Any]) -> str:
     """The overlay as it is written on a command line."""
-    return " ".join(f"{key}={_text(value)}" for key, value in overlay.items())
+    return " ".join(f"{key}={text_of(value)}" for key, value in overlay.items())
 
 
 def brief(overlay: Mapping[str, Any]) -> str:
@@ -72,7 +72,7 @@ def brief(overlay: Mapping[str, Any]) -> str:
     return f"{words(rest)} without {', '.join(off)}".strip()
 
 
-def _text(value: Any) -> str:
+def text_of(value: Any) -> str:
     if isinstance(value, bool) or value is None:
         return "null" if value is None else str(value).lower()
     return f"{value:g}" if isinstance(value, float) else str(value).replace(" ", "")

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from jepa_lab.diagnosis.remedies import value_of
-from jepa_lab.report.own_command import GROUPS, composed, own_words
+from jepa_lab.config.tree import value_of
+from jepa_lab.ledger.overrides import Overrides
 from jepa_lab.studies.arc.investigation.inquiry import Inquiry
-from jepa_lab.studies.arc.investigation.overlay import differences, laid_over, words
+from jepa_lab.studies.arc.investigation.overlay import differences, laid_over, text_of
 
 
 @dataclass(frozen=True)
@@ -25,25 +24,42 @@ class Recommended:
     checked: bool
 
 
-def recommended(inquiry: Inquiry, given: Mapping[str, Any]) -> Recommended | None:
+# the configuration of overrides as plain data, None where they do not compose
+Compose = Callable[[Sequence[str], str | None], dict[str, Any] | None]
+NAMED = ("tier", "dataset", "target", "precision")  # groups whose option is chosen by the key .name
+
+
+def recommended(
+    inquiry: Inquiry, given: Mapping[str, Any], own: Overrides | None, compose: Compose
+) -> Recommended | None:
     """What to run next, or None where nothing stable was found. `given`: the failing run's own configuration, whose
-    budget the command keeps."""
+    budget the command keeps; `own`: its command line, None where it keeps none."""
     result = inquiry.repair or inquiry.fallback
     if result is None:
         return None
-    command, checked = command_of(given, result.overlay)
+    command, checked = command_of(given, own, result.overlay, compose)
     return Recommended(result.name, inquiry.repair is not None, result.overlay, command, checked)
 
 
-def command_of(given: Mapping[str, Any], overlay: Mapping[str, Any]) -> tuple[str, bool]:
-    """(the command line of a configuration with an overlay, whether it composes to exactly that). Where the experiment
-    is unknown here, the experiment and the overlay as they stand."""
+def command_of(
+    given: Mapping[str, Any], own: Overrides | None, overlay: Mapping[str, Any], compose: Compose
+) -> tuple[str, bool]:
+    """Returns (the command line of the run with an overlay, whether it composes to exactly that). A run that keeps no
+    command line gets its experiment with the overlay."""
+    options = {f"{group}.name": group for group in NAMED}
+    if own is None:
+        return _with(Overrides((f"+experiment={given.get('name')}",)), overlay, options).line(), False
+    chosen = {options[key] for key in overlay if key in options}
+    # an option of a group may lack the keys that the overlay sets to null
+    shorter = {key: v for key, v in overlay.items() if v is not None or key.split(".")[0] not in chosen}
     wanted = laid_over(given, overlay)
-    exact = own_words(wanted)
-    if not exact:
-        options = {key: group for group, key in GROUPS.items()}
-        text = words({options.get(key, key): value for key, value in overlay.items()})
-        return f"python -m jepa_lab +experiment={shlex.quote(str(given.get('name')))} {text}".rstrip(), False
-    built = composed(exact)
-    kept = built is not None and not differences(built, {key: value_of(wanted, key) for key in overlay})
-    return " ".join(["python -m jepa_lab", *map(shlex.quote, exact)]), kept
+    for changes in (overlay, shorter):
+        line = _with(own, changes, options)
+        built = compose(line.words, line.config_dir)
+        if built is not None and not differences(built, {key: value_of(wanted, key) for key in overlay}):
+            return line.line(), True
+    return _with(own, overlay, options).line(), False
+
+
+def _with(own: Overrides, overlay: Mapping[str, Any], options: Mapping[str, str]) -> Overrides:
+    return own.but([f"{options.get(key, key)}={text_of(value)}" for key, value in overlay.items()])

@@ -11,15 +11,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from jepa_lab.diagnosis.remedies import value_of
+from omegaconf import OmegaConf
+
+from jepa_lab.config.check import check
+from jepa_lab.config.tree import value_of
 from jepa_lab.errors import RunBusy, UserError
 from jepa_lab.ledger.parquet import History, history_of
-from jepa_lab.process.stop import Stop
-from jepa_lab.report.diagnosis import read_config
+from jepa_lab.ledger.read import read_json, read_yaml
+from jepa_lab.ledger.run_dir import state_of
+from jepa_lab.process.stop import StopRequest
+from jepa_lab.studies.arc.config import ArcConfig
 from jepa_lab.studies.arc.investigation.inquiry import BASE, Trial
 from jepa_lab.studies.arc.investigation.overlay import brief, laid_over
 from jepa_lab.studies.arc.investigation.run_verdict import run_verdict
 from jepa_lab.studies.arc.investigation.seeds import Ran, Result
+from jepa_lab.studies.arc.study import STUDY
+from jepa_lab.training.run import train
 
 
 class OutOfBudget(Exception):
@@ -52,21 +59,16 @@ class Limits:
 
 
 # (configuration, stop, may_train) -> Ended; may_train() raises OutOfBudget before anything is made
-Start = Callable[[dict[str, Any], Stop, Callable[[], None]], Ended]
+Start = Callable[[dict[str, Any], StopRequest, Callable[[], None]], Ended]
 
 
-def ordinary_run(config: dict[str, Any], stop: Stop, may_train: Callable[[], None]) -> Ended:
+def ordinary_run(config: dict[str, Any], stop: StopRequest, may_train: Callable[[], None]) -> Ended:
     """Checks the configuration and trains it as `python -m jepa_lab` does; what the run prints goes to stderr.
 
     A finished run is found again, an unfinished one goes on, one that failed by itself (a value that is not finite, a
     verdict) is not made again. UserError for a configuration or data that cannot be used.
     """
-    from omegaconf import OmegaConf
-
-    from jepa_lab.cli.job import trainer_of
-    from jepa_lab.config.check import check_any
-
-    checked = check_any(OmegaConf.create(config))
+    checked = check(OmegaConf.create(config), ArcConfig)
     found: list[Any] = []
 
     def opened(run: Any) -> None:
@@ -79,7 +81,7 @@ def ordinary_run(config: dict[str, Any], stop: Stop, may_train: Callable[[], Non
 
     try:
         with contextlib.redirect_stdout(sys.stderr):
-            result = trainer_of(checked)(checked, stop, opened, brief=True)
+            result = train(STUDY, checked, stop, opened, brief=True)
     except FailedBefore:
         (run,) = found
         return Ended(run.path, "failed", (run.status() or {}).get("reason"), reused=True)
@@ -94,7 +96,7 @@ class Runs:
     base: Mapping[str, Any]
     folder: Path
     limits: Limits
-    stop: Stop = field(default_factory=Stop)
+    stop: StopRequest = field(default_factory=StopRequest)
     start: Start = ordinary_run
     say: Callable[[str], None] = print
     made: int = 0
@@ -127,7 +129,7 @@ class Runs:
     def outset(self) -> Result:
         """The failing run; with another budget or several seeds its configuration is run again, as step base."""
         own = self._judged(self.folder, _state(self.folder), int(self.base.get("seed") or 0), reused=True)
-        short = self.limits.epochs not in (None, value_of(read_config(self.folder), "dataset.epochs"))
+        short = self.limits.epochs not in (None, value_of(read_yaml(self.folder / "config.yaml"), "dataset.epochs"))
         if not short and self.limits.seeds == 1:
             return Result(BASE, {}, (own,))
         again = Trial(BASE, "E0", "does it fail in this budget, whatever its seed?", {})
@@ -176,13 +178,10 @@ class Runs:
     def _judged(self, path: Path, state: str, seed: int, reused: bool) -> Ran:
         logged = (path / "metrics.parquet").is_file()
         self.histories[path] = history_of(path) if logged else {}
-        verdict = run_verdict(self.histories[path], state, config=read_config(path))
+        verdict = run_verdict(self.histories[path], state, config=read_yaml(path / "config.yaml"))
         return Ran(path, seed, state, verdict, reused)
 
 
 def _state(folder: Path) -> str:
-    from jepa_lab.ledger.run_dir import state_of
-    from jepa_lab.report.diagnosis import read_json
-
     status = read_json(folder / "status.json")
     return state_of(status) if status else "completed"  # metrics without a status: judged by what they say

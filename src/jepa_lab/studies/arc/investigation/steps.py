@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from jepa_lab.diagnosis.remedies import value_of
+from jepa_lab.config.tree import value_of
 from jepa_lab.studies.arc.investigation.overlay import Overlay, active_losses, without_losses
 
 Base = Mapping[str, Any]

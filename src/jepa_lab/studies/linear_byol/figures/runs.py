@@ -16,7 +16,7 @@ from typing import Any, TypeGuard
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from jepa_lab.config.tree import leaves
+from jepa_lab.config.tree import flatten
 from jepa_lab.errors import UserError
 from jepa_lab.studies.linear_byol.config import MODES
 from jepa_lab.studies.linear_byol.table import NAME
@@ -196,7 +196,7 @@ def _open(path: Path) -> ToyRun:
     if file.metadata.num_rows == 0:
         raise ValueError("has no row yet")
     meta = json.loads(content)
-    config = dict(leaves(meta["config"]))
+    config = dict(flatten(meta["config"]))
     schema = file.schema_arrow
     missing = [key for key in ("lr_enc_mode", *_READ_ONLY_BY, "auto_alpha_c", *_READ_BY_AUTO) if key not in config]
     stored = [key for key in missing if key in schema.names]

@@ -10,6 +10,7 @@ import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
+from sklearn.manifold import TSNE
 from torch import Tensor
 
 from jepa_lab.data.views.build import ViewGroup
@@ -61,8 +62,6 @@ def draw_map(features: Features, group: ViewGroup, folder: Path) -> Path:
 
 def embed(z: Tensor) -> np.ndarray:
     """(n, 2): t-SNE of (n, d) features from a PCA start, the same every time."""
-    from sklearn.manifold import TSNE
-
     x = z.double().numpy()
     x = (x - x.mean(0)) / max(float(x.std()), 1e-12)
     perplexity = min(30.0, max(2.0, (len(x) - 1) / 3))

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from jepa_lab.ledger.finished_run import control_runs
 from jepa_lab.metrics import within_share
 from jepa_lab.studies.seq_jepa.evaluation.bootstrap import Estimate, accuracy, r_squared, resampling_weights
 from jepa_lab.studies.seq_jepa.evaluation.equivariance import copy_error, linear_action_map_error, predictor_error
@@ -70,7 +71,7 @@ def evaluate(run: LoadedRun, rows: Sequence[str], views: Sequence[int], limit: i
                 "no finished run of the same data, encoder and seed: +experiment=supervised makes it"
             )
         else:
-            networks["supervised"] = load_run(found).network
+            networks["supervised"] = load_run(found, own_code=run.own_code).network
     figures: list[Figure] = []
     factors = views_of(run.config, run.splits, 2).action_slices
     own: Features | None = None
@@ -246,8 +247,6 @@ def _metric_figures(row: str, features: dict[str, Features], weights: np.ndarray
 
 def supervised_run(path: Path) -> Path | None:
     """A finished run of experiment supervised beside this one, of the same data, encoder, budget and seed."""
-    from jepa_lab.ledger.finished_run import control_runs
-
     found = control_runs([path], "supervised")
     return found[0] if found else None
 

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytorch_lightning as pl
 import torch
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
+from jepa_lab.callbacks.checkpoints import read_checkpoint
 from jepa_lab.config.check import check
+from jepa_lab.config.extensions import require_no_own_code
 from jepa_lab.data.images.image_source import Splits
 from jepa_lab.data.views.build import ViewGroup
 from jepa_lab.errors import UserError
+from jepa_lab.ledger.read import read_json, read_yaml
+from jepa_lab.ledger.run_dir import state_of
 from jepa_lab.studies.seq_jepa.build import build_module, build_views
 from jepa_lab.studies.seq_jepa.config import Config, EncoderConfig
 from jepa_lab.studies.seq_jepa.evaluation.rollout import Rollout, measure_rollout, reach
 from jepa_lab.studies.seq_jepa.module import SeqJEPA
 from jepa_lab.studies.seq_jepa.network import SeqJEPANetwork
-from jepa_lab.training.plan import build_data
+from jepa_lab.studies.seq_jepa.plan import PLANNER
 
 CHECKPOINTS = ("last", "best")
 
@@ -35,6 +38,7 @@ class LoadedRun:
     module: SeqJEPA
     step: int
     state: str  # of the run, as completed
+    own_code: bool = False  # whether parts of a user's own could be imported
 
     @property
     def network(self) -> SeqJEPANetwork:
@@ -42,38 +46,30 @@ class LoadedRun:
         return self.module.network
 
 
-def load_run(path: Path, checkpoint: str = "last") -> LoadedRun:
-    """The run in a folder. UserError if there is none, it has no such checkpoint, or it is of another model."""
-    config = run_config(path)
+def load_run(path: Path, checkpoint: str = "last", own_code: bool = False) -> LoadedRun:
+    """The run in a folder. `own_code`: import parts of a user's own that its configuration names. UserError if there is
+    no run, it has no such checkpoint, or it is of another model."""
+    config = run_config(path, own_code)
     file = path / "checkpoints" / f"{checkpoint}.ckpt"
     if not file.is_file():
         there = ", ".join(sorted(p.name for p in file.parent.glob("*.ckpt"))) or "none"
         raise UserError(f"{path}: no checkpoints/{checkpoint}.ckpt (there is: {there})")
-    splits = build_data(config)
+    splits = PLANNER.load(config)
     module = build_frozen(config, splits)
     try:
-        state = torch.load(file, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises many kinds, with advice to load without a check
-        raise UserError(f"{file}: not a checkpoint that can be read") from error
+        state = read_checkpoint(file)
+    except ValueError as error:
+        raise UserError(f"{file}: not a checkpoint that can be read ({error})") from error
     try:
         module.load_state_dict(state["state_dict"])
     except Exception as error:  # torch raises many kinds for a broken or foreign file
         reason = str(error).split("\n", 1)[0][:120]
         raise UserError(f"{file}: not a checkpoint of this configuration ({reason})") from error
-    return LoadedRun(path, config, splits, module, int(state["global_step"]), run_state(path))
+    status = state_of(read_json(path / "status.json") or None)
+    return LoadedRun(path, config, splits, module, int(state["global_step"]), status, own_code)
 
 
-def run_state(path: Path) -> str:
-    """completed, stopped, running, failed, killed or unknown."""
-    from jepa_lab.ledger.run_dir import state_of
-
-    try:
-        return state_of(json.loads((path / "status.json").read_text(encoding="utf-8")))
-    except (OSError, ValueError):
-        return "unknown"
-
-
-def run_config(path: Path) -> Config:
+def run_config(path: Path, own_code: bool = False) -> Config:
     """The configuration in a run's folder, checked. UserError if there is none or it cannot be one of a seq-JEPA."""
     file = path / "config.yaml"
     if not file.is_file():
@@ -81,16 +77,17 @@ def run_config(path: Path) -> Config:
         raise UserError(f"{path}: {what}; give the folder of a run, as in runs/teacherless_b/<run_id>")
     try:
         stored = OmegaConf.load(file)
-        name = OmegaConf.select(stored, "model.name")
+        study = OmegaConf.select(stored, "study") or Config.study
     except Exception as error:
         raise UserError(f"{file}: not a readable configuration") from error
-    if name != "seq_jepa":
-        other = f"model {name}" if name else f"study {OmegaConf.select(stored, 'study')}"
-        raise UserError(f"{path}: a run of {other}; only runs of seq_jepa can be evaluated")
-    if not OmegaConf.is_dict(stored):
+    if study != Config.study:
+        raise UserError(f"{path}: a run of the study {study}; only runs of {Config.study} can be evaluated")
+    if not isinstance(stored, DictConfig):
         raise UserError(f"{file}: not a configuration")
+    if not own_code:
+        require_no_own_code(read_yaml(file), file)
     try:
-        return check(stored)  # type: ignore[arg-type]
+        return check(stored, Config)
     except UserError as error:
         raise UserError(f"{file}: {error}") from error
 

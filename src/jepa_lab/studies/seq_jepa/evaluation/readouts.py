@@ -10,6 +10,9 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from sklearn.linear_model import LogisticRegression, RidgeCV
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.neural_network import MLPRegressor
 
 STRENGTHS = (1e-3, 1e-2, 1e-1, 1.0)  # inverse regularisation of the linear classifier
 NEIGHBOURS = 20
@@ -20,8 +23,6 @@ def linear_classifier(
     train: np.ndarray, labels: np.ndarray, val: np.ndarray, val_labels: np.ndarray, test: np.ndarray
 ) -> np.ndarray:
     """Classes (n_test,) by multinomial logistic regression, its strength chosen on `val`."""
-    from sklearn.linear_model import LogisticRegression
-
     train, val, test = _standardised(train, val, test)
     best: tuple[float, Any] | None = None
     for strength in STRENGTHS:
@@ -39,8 +40,6 @@ def nearest_neighbours(
     train: np.ndarray, labels: np.ndarray, val: np.ndarray, val_labels: np.ndarray, test: np.ndarray
 ) -> np.ndarray:
     """Classes (n_test,) by a vote of the 20 most similar training features (cosine), weighted by nearness."""
-    from sklearn.neighbors import KNeighborsClassifier
-
     train, test = _standardised(train, test)
     k = min(NEIGHBOURS, len(train))
     model = KNeighborsClassifier(n_neighbors=k, metric="cosine", weights="distance").fit(train, labels)
@@ -51,8 +50,6 @@ def linear_regression(
     train: np.ndarray, target: np.ndarray, val: np.ndarray, val_target: np.ndarray, test: np.ndarray
 ) -> np.ndarray:
     """(n_test, k) by ridge regression, its strength chosen by leave-one-out on the training features."""
-    from sklearn.linear_model import RidgeCV
-
     train, test = _standardised(train, test)
     return _two_dims(RidgeCV(alphas=np.logspace(-2, 5, 15)).fit(train, target).predict(test))
 
@@ -61,8 +58,6 @@ def mlp_regression(
     train: np.ndarray, target: np.ndarray, val: np.ndarray, val_target: np.ndarray, test: np.ndarray
 ) -> np.ndarray:
     """(n_test, k) by an MLP with one hidden layer of 256, stopped early on a tenth of the training features."""
-    from sklearn.neural_network import MLPRegressor
-
     train, test = _standardised(train, test)
     scale = np.maximum(target.std(axis=0), 1e-9)
     model = MLPRegressor(

@@ -18,6 +18,7 @@ from torch import Tensor
 from jepa_lab.data.images.image_source import ImageSource
 from jepa_lab.data.views.view_group import ViewGroup
 from jepa_lab.losses import skill
+from jepa_lab.studies.seq_jepa.evaluation.bootstrap import resampling_weights
 from jepa_lab.studies.seq_jepa.module import SeqJEPA
 from jepa_lab.studies.seq_jepa.network import SeqJEPANetwork
 from jepa_lab.studies.seq_jepa.objective import Objective
@@ -126,8 +127,6 @@ def _step(place: int, rows: dict[str, Tensor], constant: float, resamples: int) 
     errors = {kind: relative_error(float(found[:, place].mean()), constant) for kind, found in rows.items()}
     low = high = errors["rollout"]
     if resamples:
-        from jepa_lab.studies.seq_jepa.evaluation.bootstrap import resampling_weights
-
         column = rows["rollout"][:, place]
         weights = torch.from_numpy(resampling_weights(len(column), resamples))
         ends = torch.quantile(weights @ column / len(column), torch.tensor([0.025, 0.975], dtype=torch.float64))

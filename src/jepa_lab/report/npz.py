@@ -7,7 +7,9 @@ import zlib
 from pathlib import Path
 
 import numpy as np
+import torch
 
+from jepa_lab.diagnosis.features import diagnose_features
 from jepa_lab.diagnosis.verdict import Verdict
 from jepa_lab.errors import UserError
 
@@ -33,10 +35,6 @@ def diagnose_npz(path: Path) -> Verdict:
         raise UserError(f"{path}: labels has shape {labels.shape}; ({len(z)},) is right, one for each row of z")
     if codes is not None:
         _check_codes(path, codes)
-    import torch
-
-    from jepa_lab.diagnosis.features import diagnose_features
-
     try:
         return diagnose_features(
             torch.as_tensor(z.astype(np.float32 if z.dtype in SINGLE else np.float64)),

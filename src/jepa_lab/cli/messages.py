@@ -1,0 +1,49 @@
+"""What is wrong with a command line, in one line, from the error that Hydra or omegaconf raised."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
+
+from jepa_lab.config.groups import conf_dir, folder_of, groups_of, keys_of, options_of
+from jepa_lab.config.messages import describe
+from jepa_lab.errors import UserError, nearest
+from jepa_lab.studies import find
+
+
+def one_line(error: BaseException) -> str:
+    """What is wrong, and what would be right."""
+    missing = getattr(error, "missing_cfg_file", None)
+    if missing:
+        group, _, option = str(missing).rpartition("/")
+        options = list(getattr(error, "options", None) or options_of(folder_of(conf_dir(), group)))
+        return f"{group}={option}: no such option{nearest(option, options)}"
+    for found in (error.__cause__, error):
+        if isinstance(found, OmegaConfBaseException):
+            return _group_of_another_study(found) or describe(found)
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    text = lines[0] if lines else type(error).__name__
+    override = getattr(error, "override", None)
+    if text.startswith("LexerNoViableAlt"):  # letters beyond ASCII, above all
+        key, _, value = text.partition(": ")[2].partition("=")
+        return f"{key}={value}: not readable as it stands; quote the value, as in '{key}=\"{value}\"'"
+    if "Could not override" in text and override is None:
+        unknown = text.split("'")[1] if "'" in text else text
+        return f"{unknown}: no such key or group{nearest(unknown.split('.')[0], groups_of(conf_dir()))}"
+    return f"{override}: {text}" if override and str(override) not in text else text
+
+
+def _group_of_another_study(error: OmegaConfBaseException) -> str:
+    """What is said of a key in a group that the experiment's study does not have; "" for any other error."""
+    parent = getattr(error, "parent_node", None)
+    key = str(getattr(error, "full_key", None) or getattr(error, "key", None) or "")
+    group = key.split(".")[0]
+    if not isinstance(error, (ConfigAttributeError, ConfigKeyError)) or parent is None:
+        return ""
+    try:
+        kind = find(parent._get_root().get("study")).config
+    except UserError:
+        return ""
+    others = keys_of(conf_dir()) - {own.name for own in fields(kind)}
+    return f"{group}: {kind.lacks}" if group in others else ""

@@ -1,0 +1,30 @@
+"""What `jepa_lab.preview` does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from jepa_lab.cli.compose import checked
+from jepa_lab.cli.overrides import check_stacked
+from jepa_lab.errors import UserError
+from jepa_lab.report.figures import save
+from jepa_lab.studies import find
+
+
+def draw_preview(words: list[str], rows: int = 6, out: Path | None = None, config_dir: str | None = None) -> Path:
+    """The PNG's path. UserError for keys, data or a folder that cannot be used."""
+    check_stacked(words)
+    named = any(word.lstrip("+").startswith("experiment=") for word in words)
+    words = [f"+{word}" if word.startswith("experiment=") else word for word in words]
+    config = checked(words if named else ["+experiment=teacherless_b", *words], config_dir)
+    name = getattr(getattr(config, "dataset", None), "name", config.name)
+    path = out or Path(f"preview_{name}.png")
+    if path.suffix.lower() != ".png":
+        raise UserError(f"--out {path}: the name of a .png file")
+    figure = find(config.study).study.preview(config, rows)
+    if figure is None:
+        raise UserError(f"{config.name}: the {config.title} has no images or tasks that could be drawn")
+    try:
+        return save(figure, path)
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror or error}") from error

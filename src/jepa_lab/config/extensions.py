@@ -1,0 +1,154 @@
+"""The parts of a run that a user adds: options of their own, a dataclass each, named by `_target_` in a YAML file.
+
+A slot is a key of the configuration that takes such options. Every key of the YAML but `_target_` is a field of the
+dataclass; it is checked as our own keys are. Nothing here imports torch. docs/extending.md shows each kind.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from jepa_lab.config.messages import describe
+from jepa_lab.config.tree import flatten
+from jepa_lab.errors import UserError
+
+PACKAGE = "jepa_lab."
+
+Kind = TypeVar("Kind", bound="Options")
+
+
+@dataclass(kw_only=True)
+class Options:
+    """What all kinds have. `_target_` names the class, as my_module.MyOptions."""
+
+    _target_: str = ""
+
+    def check(self, key: str) -> None:
+        """Raises ValueError with the key (below `key`), the value and what would be right; may write derived values."""
+
+
+@dataclass(kw_only=True)
+class EncoderOptions(Options):
+    """An image encoder, `encoder=`."""
+
+    name: str = "own"
+
+    def build(self, in_channels: int, image_size: int) -> Any:
+        """Returns a torch module (n, C, H, W) -> (n, d) with the attribute `dim` = d."""
+        raise NotImplementedError
+
+
+@dataclass(kw_only=True)
+class SourceOptions(Options):
+    """A source of images, `dataset.source`."""
+
+    def load(self) -> Any:
+        """Returns {"train": Arrays, "val": Arrays, "test": Arrays} (jepa_lab.data.images.arrays). UserError for images
+        that are missing or broken."""
+        raise NotImplementedError
+
+
+@dataclass(kw_only=True)
+class ViewOptions(Options):
+    """A group of views, `dataset.views`."""
+
+    has_reference: bool = True  # false: no view is the untouched image, so dataset.first_view=random
+
+    def build(self, *, n_views: int, mean: Any, std: Any, first_view: str) -> Any:
+        """Returns a jepa_lab.data.views.view_group.ViewGroup."""
+        raise NotImplementedError
+
+
+@dataclass(kw_only=True)
+class MetricOptions(Options):
+    """A number of a tap's features, logged as val/<tap>/<name> after every validation: `monitor.metrics.<name>`."""
+
+    taps: list[str] = field(default_factory=lambda: ["z", "z_agg"])
+
+    def measure(self, z: Any) -> float:
+        """Returns the number for features (n, d), at most the first 4,096 rows, finite."""
+        raise NotImplementedError
+
+
+@dataclass(kw_only=True)
+class RuleOptions(Options):
+    """A rule of the verdict, `diagnosis.rules.<name>`."""
+
+    def find(self, history: Mapping[str, Any], thresholds: Any) -> Any:
+        """Returns a jepa_lab.diagnosis.finding.Finding, or None where the rule does not hold. `history` has the points
+        (step, value) of every logged key."""
+        raise NotImplementedError
+
+
+@dataclass(kw_only=True)
+class CallbackOptions(Options):
+    """A Lightning callback, `callbacks.<name>`."""
+
+    def build(self) -> Any:
+        """Returns a pytorch_lightning.Callback."""
+        raise NotImplementedError
+
+
+def require_no_own_code(config: Mapping[str, Any], place: Path) -> None:
+    """UserError for a configuration read from `place` that names a class outside this package: to check it would import
+    code that a folder names."""
+    for key, target in own_code(config).items():
+        raise UserError(
+            f"{place}: {key}={target} is code of your own, which is not imported from a run's file; give its folder as "
+            "--config-dir"
+        )
+
+
+def own_code(config: Mapping[str, Any]) -> dict[str, Any]:
+    """{key: class} of the classes outside this package that a configuration names."""
+    named = {key: target for key, target in flatten(config) if key.rpartition(".")[2] == "_target_"}
+    return {key: target for key, target in named.items() if not str(target).startswith(PACKAGE)}
+
+
+def is_own(value: Any) -> bool:
+    """Whether a value of the configuration names options of a user's own."""
+    return isinstance(value, Mapping) and "_target_" in value
+
+
+def options_at(key: str, given: Any, base: type[Kind]) -> Kind:
+    """The options that `given` (a mapping with `_target_`, or options already) stands for, checked. ValueError for a
+    class that is missing or none of `base`, for a key that it does not have, and for a value out of range."""
+    if isinstance(given, Options):
+        given = vars(given)
+    if not isinstance(given, Mapping):
+        raise ValueError(f"{key}={given}: expected the keys of an option, as its YAML file gives them")
+    try:
+        kind = _class(key, given.get("_target_"), base)
+        options = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(kind), dict(given)))
+    except OmegaConfBaseException as error:
+        missing = getattr(error, "full_key", None) if "Structured config of type" in str(error) else None
+        text = f"{missing} is missing" if missing else describe(error)
+        raise ValueError(f"{key}.{text}") from error
+    assert isinstance(options, base)
+    options.check(key)
+    return options
+
+
+def _class(key: str, path: Any, base: type[Kind]) -> type[Kind]:
+    """The class of options at a dotted path. ValueError if there is none."""
+    module, _, name = str(path or "").rpartition(".")
+    if not module:
+        raise ValueError(f"{key}._target_={path}: expected the class of the options, as package.module.Options")
+    try:
+        found = getattr(importlib.import_module(module), name, None)
+    except ImportError as error:
+        raise ValueError(f"{key}._target_={path}: {error}") from error
+    except Exception as error:  # whatever the user's own file does when it is imported
+        told = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no reason given'}"
+        raise ValueError(f"{key}._target_={path}: {module} cannot be imported: {told}") from error
+    if not (isinstance(found, type) and issubclass(found, base)):
+        where = f"{base.__module__}.{base.__name__}"
+        raise ValueError(f"{key}._target_={path}: no class of options (a dataclass on {where})")
+    return found

@@ -1,0 +1,59 @@
+"""What is wrong with a configuration, in one line: the key, the value, and what would be right."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
+
+from jepa_lab.config.groups import conf_dir, folder_of, options_of
+from jepa_lab.errors import nearest
+
+EXPECTED = {  # by what omegaconf says of a value of another type
+    r"Value '(.*)' of type '.*' could not be converted to Integer": "a whole number",
+    r"Value '(.*)' of type '.*' could not be converted to Float": "a number",
+    r"Value '(.*)' is not a valid bool": "true or false",
+    r"Cannot convert '.*' to string: '(.*)'": "a text",
+    r"Incompatible value '(None)' for field of type 'int'": "a whole number",
+    r"Incompatible value '(None)' for field of type 'float'": "a number",
+    r"Incompatible value '(None)' for field of type 'bool'": "true or false",
+    r"Incompatible value '(None)' for field of type 'str'": "a text",
+    r"Invalid type assigned: (None)Type is not a subclass of int": "a whole number",
+    r"Invalid type assigned: (None)Type is not a subclass of float": "a number",
+}
+IN_YAML = {"None": "null", "True": "true", "False": "false"}
+PLAIN: dict[Any, str] = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
+
+
+def describe(error: OmegaConfBaseException) -> str:
+    """One line for an error of omegaconf: the key, and the nearest valid name if it is unknown."""
+    key = str(getattr(error, "full_key", None) or getattr(error, "key", None) or "")
+    if isinstance(error, (ConfigAttributeError, ConfigKeyError)):
+        parent = getattr(error, "parent_node", None)
+        names = [str(k) for k in parent] if parent is not None else []
+        return f"{key}: no such key{unselected(key) or nearest(key.rsplit('.', 1)[-1], names)}"
+    text = str(error).split("\n", 1)[0].strip()
+    if needed := re.match(r"field '(.*)' is not Optional", text):
+        return f"{needed[1]}=null: a value is needed"
+    if found := re.match(r"Merge error: \w+ is not a subclass of \w+\. value: (.*)", text):
+        return f"{found[1]}: one value for a group of keys; name the key, as in sweep.control=..."
+    if "is not a ListConfig" in text or "Cannot merge DictConfig with ListConfig" in text:
+        return f"{key}: expected a list, as in {key}=[...]"
+    for pattern, expected in EXPECTED.items():
+        if key and (found := re.match(pattern, text)):
+            return f"{key}={IN_YAML.get(found[1], found[1])}: expected {expected}"
+    return f"{key}: {text}" if key and key not in text else text
+
+
+def unselected(key: str) -> str:
+    """'; ...' for a key of an option of the group aux that exists and is not among the chosen ones, or of one that does
+    not exist; '' for any other key."""
+    group, _, rest = key.partition(".")
+    arm = rest.partition(".")[0]
+    if group != "aux" or "." in rest or not arm:
+        return ""
+    known = options_of(folder_of(conf_dir(), "aux"))
+    if arm in known:
+        return f", since {arm} is not selected; give aux={arm}, or aux=[...,{arm}] beside others"
+    return nearest(arm, known)

@@ -1,0 +1,130 @@
+"""What the configurations of all studies share: the keys of every run, and those of every model that is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, ClassVar
+
+import yaml
+from omegaconf import MISSING
+
+from jepa_lab.config.extensions import CallbackOptions, MetricOptions, Options, RuleOptions
+from jepa_lab.config.gates import GatesConfig, check_experiment_gates
+from jepa_lab.config.ranges import at_least, one_of
+from jepa_lab.config.schema import (
+    DiagnosisConfig,
+    HardwareConfig,
+    LoggerConfig,
+    MonitorConfig,
+    NamedConfig,
+    OptimConfig,
+    PrecisionConfig,
+    TargetConfig,
+)
+from jepa_lab.config.sweep import SweepConfig
+
+MOST_SEED = 2**32 - 1  # what numpy takes
+
+
+@dataclass
+class RunConfig:
+    """The keys of every run. A study's own configuration is a subclass, which says what else it has."""
+
+    study: str = MISSING
+    name: str = MISSING
+    runs_dir: str = MISSING
+    on_existing: str = MISSING
+    max_wall_s: float | None = None
+    hardware: HardwareConfig = field(default_factory=HardwareConfig)
+    sweep: SweepConfig = field(default_factory=SweepConfig)
+
+    groups: ClassVar[tuple[str, ...]] = ("hardware",)  # of conf/, that every run of the study has an option of
+    title: ClassVar[str] = "model"  # what its experiments train
+    lacks: ClassVar[str] = "this study has no such group"  # what a group of another study is answered
+    slots: ClassVar[Mapping[str, type[Options]]] = {}  # keys that take a user's own options; * stands for any name
+    single_threaded: ClassVar[bool] = False  # torch has one thread, whatever hardware.threads is
+    choosing: ClassVar[tuple[str, ...]] = ()  # validation metrics that may choose best.ckpt: higher is better
+    tests_arms: ClassVar[bool] = False  # its experiments take auxiliary losses, so they can be compared
+    has_references: ClassVar[bool] = False  # there are experiments that bound its arms: untrained, trained with labels
+
+    def validate(self) -> None:
+        """Raises ValueError for the first key that is out of range or contradicts another; may write derived values."""
+        for part in vars(self).values():
+            if hasattr(part, "validate"):
+                part.validate()
+        at_least("max_wall_s", self.max_wall_s, 0.0, exclusive=True)
+        if not self.runs_dir.strip():
+            raise ValueError("runs_dir is empty: the folder where runs are kept")
+        one_of("on_existing", self.on_existing, ["resume", "restart", "error"])
+
+    def to_yaml(self) -> str:
+        """The configuration as YAML, every derived value written down."""
+        return yaml.safe_dump(asdict(self), sort_keys=False, allow_unicode=True)
+
+    def counted(self) -> dict[str, Any]:
+        """The settings that make the run what it is, as plain data, before those of jepa_lab.ledger.identity.IGNORED
+        are left out."""
+        content: dict[str, Any] = yaml.safe_load(self.to_yaml())
+        return content
+
+
+@dataclass
+class JepaConfig(RunConfig):
+    """The keys of every run that trains a JEPA."""
+
+    seed: int = MISSING
+    preflight: str = "warn"  # warn | strict | off
+    tier: NamedConfig = field(default_factory=NamedConfig)
+    expected: dict[str, Any] = field(default_factory=dict)  # group options -> key -> text, shown beside the result
+    dataset: Any = None
+    aux: dict[str, Any] = field(default_factory=dict)  # name -> its keys; checked, the options that its loss reads
+    target: TargetConfig = field(default_factory=TargetConfig)
+    optim: OptimConfig = field(default_factory=OptimConfig)
+    precision: PrecisionConfig = field(default_factory=PrecisionConfig)
+    monitor: MonitorConfig = field(default_factory=MonitorConfig)
+    diagnosis: DiagnosisConfig = field(default_factory=DiagnosisConfig)
+    gates: GatesConfig = field(default_factory=GatesConfig)
+    experiment_gates: dict[str, Any] = field(default_factory=dict)  # dataset -> tier -> gate: limit, over the tier's
+    logger: LoggerConfig = field(default_factory=LoggerConfig)
+    callbacks: dict[str, Any] = field(default_factory=dict)  # a user's own, by name
+
+    slots: ClassVar[Mapping[str, type[Options]]] = {
+        "monitor.metrics.*": MetricOptions,
+        "diagnosis.rules.*": RuleOptions,
+        "callbacks.*": CallbackOptions,
+    }
+    tests_arms: ClassVar[bool] = True
+    taps: ClassVar[tuple[str, ...]] = ("z", "z_agg", "z_hat", "z_target")  # whose features a metric can measure
+
+    def validate(self) -> None:
+        super().validate()
+        for name, metric in self.monitor.metrics.items():
+            for tap in metric.taps:
+                one_of(f"monitor.metrics.{name}.taps", tap, self.taps)
+        if self.optim.warmup_epochs is not None:
+            self.optim.warmup = self.optim.warmup_epochs / self.dataset.epochs
+        check_experiment_gates(self.experiment_gates, str(self.dataset.name))
+        at_least("seed", self.seed, 0)
+        if self.seed > MOST_SEED:
+            raise ValueError(f"seed={self.seed}: must be at most {MOST_SEED}")
+        self.preflight = "off" if self.preflight == "False" else self.preflight  # what a YAML file makes of off
+        one_of("preflight", self.preflight, ["warn", "strict", "off"])
+        one_of("monitor.best", self.monitor.best, ["auto", *self.choosing])
+        if self.sweep.report == "aux_comparison":
+            one_of("sweep.tuning.metric", self.sweep.tuning.metric, self.choosing)
+
+    def counted(self) -> dict[str, Any]:
+        settings = super().counted()
+        # the budget is resolved, data are known by their bytes
+        for key in ("tiers", "usual_first_view", "root", "path", "saliency_path", "cache"):
+            settings["dataset"].pop(key, None)
+        # a run without these is the one that it was before they existed
+        for place, key in ((settings, "aux"), (settings, "callbacks"), (settings["monitor"], "metrics"),
+                           (settings["diagnosis"], "rules")):  # fmt: skip
+            if not place[key]:
+                del place[key]
+        rate = settings.get("aux", {}).get("coding_rate", {})
+        for key in [key for key, value in rate.items() if value is None]:
+            del rate[key]  # options that are younger than the runs without them
+        return settings

@@ -1,0 +1,36 @@
+"""The callbacks of an ARC JEPA's run, in the order they act."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+from jepa_lab.callbacks import CodebookRefresh
+from jepa_lab.callbacks.codebook_log import CodebookLog
+from jepa_lab.callbacks.stopping import EarlyStop
+from jepa_lab.diagnosis import Verdict
+from jepa_lab.ledger.parquet import History
+from jepa_lab.studies.arc.build import best_key
+from jepa_lab.studies.arc.monitor import ArcMonitor
+from jepa_lab.training.frame import frame_callbacks
+from jepa_lab.training.study import Session
+
+
+def build_callbacks(session: Session, judge: Callable[[History], Verdict]) -> list[Any]:
+    """Those of every run around the codebook's and the readers of an ARC JEPA."""
+    config, budget = session.config, session.parts.budget
+    actors: list[Any] = []
+    readers: list[Any] = [ArcMonitor(config.monitor.metrics)]
+    if config.vq.enabled:
+        readers.append(CodebookLog(config.vq.window_tokens))
+        if config.vq.refresh.enabled:
+            options = asdict(config.vq.refresh)
+            del options["enabled"]
+            if options["stale_after"] is None:
+                del options["stale_after"]
+            actors.append(CodebookRefresh(**options, steps=budget.steps, seed=config.seed))
+    callbacks = frame_callbacks(session, best_key(config), actors, readers, judge)
+    if config.early_stop.patience is not None:
+        callbacks.insert(len(callbacks) - 3, EarlyStop(config.early_stop.patience, config.early_stop.min_delta))
+    return callbacks

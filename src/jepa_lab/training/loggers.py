@@ -1,0 +1,102 @@
+"""The loggers of a run: our ledger always, one more on request, each closed at its end with the run's state."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import yaml
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger, WandbLogger
+
+from jepa_lab.config.run_config import JepaConfig
+from jepa_lab.errors import UserError
+from jepa_lab.ledger.logger import ParquetLogger
+from jepa_lab.ledger.parquet import ParquetLedger
+from jepa_lab.ledger.run_dir import RunDir
+
+
+@dataclass
+class Loggers:
+    """The Lightning loggers of a run. `failed`: set before they are closed."""
+
+    all: list[Any] = field(default_factory=list)
+    failed: bool = False
+
+    def log_figures(self, folder: Path) -> None:
+        """Hands the figures of the run's folder to the loggers that take pictures (W&B)."""
+        paths = sorted(folder.glob("*.png"))
+        for logger in self.all:
+            if paths and hasattr(logger, "log_image"):
+                logger.log_image("figures", [str(path) for path in paths], caption=[path.stem for path in paths])
+
+
+@contextmanager
+def open_loggers(config: JepaConfig, run: RunDir, ledger: ParquetLedger) -> Iterator[Loggers]:
+    """The loggers that the configuration asks for. A W&B run ends with them, failed where an exception ended it."""
+    found = Loggers([ParquetLogger(ledger, config.name, run.run_id)])
+    experiment = None
+    if config.logger.name == "wandb":
+        experiment = begin_wandb(config, run)
+        found.all.append(WandbLogger(experiment=experiment, save_dir=run.path))
+    elif config.logger.name == "tensorboard":
+        found.all.append(TensorBoardLogger(run.path, name="", version="tensorboard"))
+    elif config.logger.name == "csv":
+        found.all.append(CSVLogger(run.path, name="", version="csv"))
+    found.failed = True  # until the run says otherwise
+    try:
+        yield found
+    finally:
+        if experiment is not None:
+            experiment.finish(exit_code=int(found.failed))
+
+
+def require_logger(config: JepaConfig) -> None:
+    """UserError for a logger whose package is missing."""
+    if config.logger.name == "tensorboard" and find_spec("tensorboard") is None:
+        raise UserError("logger=tensorboard: the package is not installed; pip install 'jepa-lab[tensorboard]'")
+
+
+def wandb_settings(config: JepaConfig, run: RunDir, group: str | None) -> dict[str, Any]:
+    """What wandb.init is told. A run that is resumed has the id that it had: offline it writes another part into its
+    folder, and `wandb sync` joins the parts."""
+    disabled = os.environ.get("WANDB_MODE") == "disabled"  # the user's wish for the whole machine
+    return {
+        "name": f"{config.name}-{run.run_id}",
+        "id": run.run_id,
+        "project": config.logger.project,
+        "group": group,
+        "job_type": "+".join(config.aux) or config.name,
+        "dir": str(run.path.absolute()),  # its service is a process that may have begun in another folder
+        "mode": "disabled" if disabled else "offline" if config.logger.offline else "online",
+        "resume": None if config.logger.offline else "allow",
+        "config": yaml.safe_load(config.to_yaml()),
+        "reinit": "create_new",  # a run that the caller has open stays the caller's
+    }
+
+
+def sweep_name() -> str | None:
+    """The folder's name of the sweep that the job belongs to; None outside of one."""
+    if not HydraConfig.initialized() or HydraConfig.get().mode != RunMode.MULTIRUN:
+        return None
+    return Path(HydraConfig.get().sweep.dir).name
+
+
+def begin_wandb(config: JepaConfig, run: RunDir) -> Any:
+    """A W&B run of its own. UserError where an account is asked for and there is none."""
+    import wandb  # start-up: seconds that runs without it need not wait
+
+    try:
+        experiment = wandb.init(**wandb_settings(config, run, sweep_name()))
+    except (wandb.errors.UsageError, wandb.errors.CommError) as error:
+        text = str(error).strip().split("\n", 1)[0]
+        raise UserError(f"logger.offline={str(config.logger.offline).lower()}: W&B says: {text}") from None
+    experiment.define_metric("trainer/global_step")
+    experiment.define_metric("*", step_metric="trainer/global_step", step_sync=True)
+    return experiment

@@ -1,0 +1,149 @@
+"""A study whose runs are one module trained by Lightning: what its runs do beyond what the study itself brings."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from jepa_lab.callbacks import Gates
+from jepa_lab.callbacks.checkpoints import Saver, usable_checkpoint
+from jepa_lab.config.run_config import JepaConfig
+from jepa_lab.diagnosis import Verdict, judge
+from jepa_lab.diagnosis.gates import evaluate_gates, gates_dict, gates_line
+from jepa_lab.errors import NonFinite, StoppedByVerdict, say
+from jepa_lab.ledger.parquet import History, ParquetLedger
+from jepa_lab.ledger.run_dir import RunDir
+from jepa_lab.ledger.summary import finite_last, write_summary
+from jepa_lab.report.table import print_table, table_rows
+from jepa_lab.training.budget import target_tau
+from jepa_lab.training.loggers import Loggers, open_loggers, require_logger
+from jepa_lab.training.plan import RunPlan
+from jepa_lab.training.record import count_parameters, measured_cost, resolved_yaml
+from jepa_lab.training.study import Fit, Parts, Session, Study
+from jepa_lab.training.trainer import build_trainer
+
+
+class TrainedStudy(Study):
+    """Loaders, a module and callbacks come from the study; trainer, evaluation passes, summary and table from here."""
+
+    def prepare(self, config: JepaConfig, data: Any) -> Parts:
+        require_logger(config)
+        return self.build(config, data)
+
+    @abstractmethod
+    def build(self, config: Any, data: Any) -> Parts:
+        """Builds loaders and module on seeded streams. UserError for sizes that do not fit."""
+
+    @abstractmethod
+    def build_callbacks(self, session: Session) -> list[Any]:
+        """In the order they act, a Saver and a Gates among them."""
+
+    @abstractmethod
+    def best_key(self, config: Any, data: Any) -> str:
+        """The validation metric that chooses best.ckpt."""
+
+    @abstractmethod
+    def protocol(self, config: Any, data: Any) -> dict[str, Any]:
+        """What the figures of the run stand on."""
+
+    def remark(self, data: Any, parts: Parts) -> str | None:
+        """A line to say before training, or None."""
+        return None
+
+    def checkpoint(self, plan: RunPlan) -> Path:
+        path, warning = usable_checkpoint(plan.home.checkpoints, plan.home.run_id)
+        if warning:
+            say(f"{plan.home.path}: {warning}")
+        return path
+
+    def open_ledger(self, run: RunDir, resumed: bool) -> ParquetLedger:
+        return ParquetLedger.load(run.metrics_path) if resumed else ParquetLedger(run.metrics_path)
+
+    def open_loggers(self, session: Session) -> AbstractContextManager[Loggers]:
+        assert session.ledger is not None
+        return open_loggers(session.config, session.run, session.ledger)
+
+    def config_yaml(self, session: Session) -> str:
+        return resolved_yaml(session.config, self.best_key(session.config, session.data), session.parts.budget)
+
+    def fit(self, session: Session) -> Fit:
+        parts, checkpoint, ledger = session.parts, session.checkpoint, session.ledger
+        callbacks = self.build_callbacks(session)
+        trainer = build_trainer(session.config, parts.budget, session.run, session.loggers.all, callbacks)
+        remark = self.remark(session.data, parts)
+        if remark and checkpoint is None:
+            say(remark, prefix="")
+        failure: NonFinite | StoppedByVerdict | None = None
+        if checkpoint is None:
+            _evaluate(trainer, parts, "val", "reference")
+        parts.module.eval_prefix = "val"
+        try:
+            trainer.fit(
+                parts.module,
+                parts.loaders["train"],
+                parts.loaders["val"],
+                ckpt_path=checkpoint,
+                weights_only=True if checkpoint else None,
+            )
+        except (NonFinite, StoppedByVerdict) as error:
+            failure = error
+        else:
+            _evaluate(trainer, parts, "test", "test")
+        assert ledger is not None
+        wall = next(c.wall_s for c in callbacks if isinstance(c, Saver))
+        gates = next(c.results for c in callbacks if isinstance(c, Gates))
+        return Fit(ledger.history(), wall, parts.module, failure, callbacks, gates)
+
+    def judge(self, session: Session, fit: Fit) -> Verdict:
+        return self.judge_of(session.config)(fit.history)
+
+    def judge_of(self, config: JepaConfig) -> Callable[[History], Verdict]:
+        """What gives the verdict on the metrics of a run with this configuration."""
+        content, rules = asdict(config), config.diagnosis.rules
+        return lambda history: judge(history, config=content, remedies=self.remedies, own_rules=rules)
+
+    def summarise(self, session: Session, fit: Fit, verdict: Verdict) -> dict[str, Any]:
+        assert session.ledger is not None
+        session.ledger.fold()
+        cost, config = measured_cost(fit.callbacks), session.config
+        tau = target_tau(config, session.parts.budget.steps) if config.target.name == "ema" else None
+        write_summary(
+            session.run,
+            fit.history,
+            verdict.to_dict(),
+            monitor={
+                "key": self.best_key(config, session.data),
+                "seconds": cost,
+                "share": cost / max(fit.wall_s, 1e-9),
+            },
+            parameters=count_parameters(fit.module),
+            wall_s=fit.wall_s,
+            extra={"protocol": self.protocol(config, session.data), "tau": tau, "gates": gates_dict(fit.gates)}
+            | ({"preflight": session.preflight} if session.preflight else {}),
+        )
+        summary = session.run.summary()
+        assert summary is not None
+        return summary
+
+    def show_finished(self, plan: RunPlan, brief: bool) -> dict[str, Any]:
+        summary = plan.home.summary()
+        assert summary is not None
+        verdict = summary["verdict"]
+        gates = evaluate_gates(plan.config.gates.limits(), finite_last(summary))
+        if not brief:
+            print_table(table_rows(summary))
+        print(
+            f"\nfinished before, nothing to do: {plan.home.path}\n"
+            f"verdict: {verdict.get('line', verdict.get('status'))}\ngates:   {gates_line(gates)}",
+            flush=True,
+        )
+        return summary
+
+
+def _evaluate(trainer: Any, parts: Parts, split: str, prefix: str) -> None:
+    parts.module.eval_prefix = prefix
+    trainer.validate(parts.module, parts.loaders[split], verbose=False)
