@@ -11,7 +11,7 @@ from typing import Any
 from jepa_lab.errors import UserError
 from jepa_lab.ledger.finished_run import Run
 from jepa_lab.ledger.sweep_folder import Tuning
-from jepa_lab.report.comparison.find_runs import Found, dataset_of, find_runs, value_or_none
+from jepa_lab.report.comparison.find_runs import FoundRuns, dataset_of, find_runs, value_or_none
 from jepa_lab.report.comparison.ranking import Ranking, rank_runs
 from jepa_lab.report.comparison.tuning import STAGED, is_tuning, tunings_of
 
@@ -89,7 +89,7 @@ def read(runs_dir: Path, section: Section) -> Results:
         raise SystemExit(f"{section.name}: {error}") from None
 
 
-def _of(found: Found, section: Section) -> list[Run]:
+def _of(found: FoundRuns, section: Section) -> list[Run]:
     """Those of its data, and of several settings the one with the most runs: another target is another comparison."""
     own = [run for run in found.runs if STAGED in str(run.config.get("name"))]
     own = [run for run in own if section.dataset in (dataset_of(run.config), run.config.get("study"))]
@@ -101,7 +101,7 @@ def _of(found: Found, section: Section) -> list[Run]:
     return [run for run, setting in zip(own, settings, strict=True) if setting == usual[0][0]]
 
 
-def _references(found: Found, runs: Sequence[Run]) -> dict[str, list[Run]]:
+def _references(found: FoundRuns, runs: Sequence[Run]) -> dict[str, list[Run]]:
     """{name: its runs} of the seeds, data and budget of `runs`, whatever their target."""
     keys = [key for key in COMMON if key != "target"] + ["seed"]
     wanted = [tuple(str(value_or_none(run.config, key)) for key in keys) for run in runs]

@@ -35,8 +35,8 @@ def faults_table(runs: list[Run], runs_dir: Path) -> str:
     rows = []
     auto = select(runs, SWEEP, lr_enc_mode="auto", auto_rule="two_over_h", step_scale="published", auto_alpha_c=0.4,
                   batch_size=64)  # fmt: skip
-    averaged = [float(np.nanmean(run.columns["W_Fro_raw"])) for run in auto]
-    rows.append(["mode auto, last valid row: the mean over the trajectory", f"W_Fro_raw {factor(averaged)}",
+    has_ema_teacher = [float(np.nanmean(run.columns["W_Fro_raw"])) for run in auto]
+    rows.append(["mode auto, last valid row: the mean over the trajectory", f"W_Fro_raw {factor(has_ema_teacher)}",
                  f"{factor(run.last('W_Fro_raw') for run in auto)} at the last step"])  # fmt: skip
     found = cells(select(runs, SWEEP, lr_enc_mode="same", batch_size=64), "lr_pred", "tau")
     mine = [run for seeds in found.values() for run in seeds.values() if not run.diverged]

@@ -13,7 +13,7 @@ import yaml
 
 from jepa_lab.ledger.parquet import ParquetLedger
 from jepa_lab.ledger.summary import summarise
-from jepa_lab.ledger.sweep_folder import ArmTuning, Candidate, Trial, Tuning, write_tuning
+from jepa_lab.ledger.sweep_folder import ArmTuning, Candidate, Tuning, WeightTrial, write_tuning
 
 METRIC = "test/probe/class_from_z_agg"
 STAGED = {
@@ -123,7 +123,7 @@ def both_stages(runs: Path) -> Path:
             own = {**STAGED, "aux": arm_of(aux)}
             make_run(runs / aux, "aux_comparison", seed, 0.8, settings=own, run_id=f"{aux}-{seed}")
     tried = make_run(runs / "tried", "aux_comparison", 1000, 0.99, settings={**STAGED, "aux": arm_of("vicreg")})
-    trial = Trial(1000, "aux_comparison-1000", str(tried), 0.99)
+    trial = WeightTrial(1000, "aux_comparison-1000", str(tried), 0.99)
     arm = ArmTuning("vicreg", "aux.vicreg.weight", 1.0, [Candidate(1.0, [trial])])
     (runs / "sweeps" / "abc").mkdir(parents=True)
     write_tuning(runs / "sweeps" / "abc", Tuning("abc", "val/probe/class_from_z_agg", [1000], [arm]))

@@ -22,8 +22,8 @@ from gallery_histories import RUNS, Curves
 from jepa_lab import diagnose
 from jepa_lab.cli.compose import as_data
 from jepa_lab.diagnosis.remedies import resolved
+from jepa_lab.ledger.command_line import CommandLine, write_command_line
 from jepa_lab.ledger.identity import counted_part
-from jepa_lab.ledger.overrides import Overrides, write_overrides
 from jepa_lab.ledger.parquet import ParquetLedger
 from jepa_lab.studies.seq_jepa.config import Config
 
@@ -44,7 +44,7 @@ def folder(tmp_path: Path, make_config: Callable[..., Config]) -> Callable[..., 
                 ledger.append(step, 0, {key: value})
         ledger.flush(force=True)
         (path / "config.yaml").write_text(make_config(*overrides).to_yaml())
-        write_overrides(path, Overrides(tuple(small_overrides(tmp_path, *overrides))))
+        write_command_line(path, CommandLine(tuple(small_overrides(tmp_path, *overrides))))
         if state is not None:
             status = {"state": state, "experiment": "teacherless_b", "pid": pid, "host": platform.node()}
             (path / "status.json").write_text(json.dumps(status))
@@ -83,7 +83,7 @@ def test_an_experiment_that_is_unknown_here_gets_no_commands(
     folder: Callable[..., Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = folder(CASES["rank of z at 1"].build()[0])
-    write_overrides(path, Overrides(("+experiment=of_another_time",)))
+    write_command_line(path, CommandLine(("+experiment=of_another_time",)))
     assert json.loads(told(capsys, path, "--json"))["next"] == []
 
 

@@ -12,9 +12,9 @@ import pytest
 from comparison_runs import make_run
 from jepa_lab import check as check_command
 from jepa_lab.config.sweep import is_reference
-from jepa_lab.report.comparison.report import Request, write_report
+from jepa_lab.report.comparison.report import ReportRequest, write_report
 from jepa_lab.sweep.references import reference_jobs, reference_words
-from jepa_lab.training.record import count_parameters
+from jepa_lab.training.provenance import count_parameters
 from test_aux_comparison import SMALL
 
 Command = Callable[..., tuple[int, str, str]]
@@ -81,7 +81,7 @@ def runs(root: Path) -> Path:
 
 def test_the_report_sets_references_apart_and_no_p_value_counts_them(tmp_path: Path) -> None:
     folder = runs(tmp_path / "runs")
-    written = write_report(folder, tmp_path / "out", Request(control="none"))
+    written = write_report(folder, tmp_path / "out", ReportRequest(control="none"))
     (ranking,) = written.rankings
     assert [one.name for one in ranking.arms] == ["vicreg", "none"]
     assert [one.name for one in ranking.references] == ["random encoder", "supervised"]
@@ -101,10 +101,10 @@ def test_a_reference_of_another_budget_is_left_out_with_a_note_and_one_named_as_
 ) -> None:
     folder = runs(tmp_path / "runs")
     make_run(folder, "random_init", 9, 0.2, settings={"dataset.epochs": 400})
-    (ranking,) = write_report(folder, tmp_path / "out", Request(control="none")).rankings
+    (ranking,) = write_report(folder, tmp_path / "out", ReportRequest(control="none")).rankings
     assert ranking.references[0].mean.n == 6
     assert "random encoder: 1 run of other data, budget or network left out" in ranking.notes
-    (other,) = write_report(folder, tmp_path / "more", Request(control="supervised")).rankings
+    (other,) = write_report(folder, tmp_path / "more", ReportRequest(control="supervised")).rankings
     assert other.control == "supervised"
     assert [one.name for one in other.references] == ["random encoder"]
 

@@ -15,7 +15,7 @@ import pytest
 from comparison_runs import METRIC, every_state, make_run
 from conftest import small_overrides
 from jepa_lab.diagnosis.remedies import Remedies
-from jepa_lab.ledger.overrides import ONE_RUN, Overrides, write_overrides
+from jepa_lab.ledger.command_line import ONE_RUN, CommandLine, write_command_line
 from jepa_lab.report.__main__ import main
 from jepa_lab.report.next_commands import next_commands
 from jepa_lab.studies.seq_jepa.config import Config
@@ -181,7 +181,7 @@ def test_help_needs_no_torch() -> None:
 
 def offered(folder: Path, words: list[str], config: Config) -> list[str]:
     """The next commands of a healthy run with these overrides."""
-    write_overrides(folder, Overrides(tuple(words)))
+    write_command_line(folder, CommandLine(tuple(words)))
     return next_commands(folder, asdict(config), [], "completed", Remedies(), lambda overrides: True)
 
 

@@ -16,7 +16,7 @@ from jepa_lab import check as check_command
 from jepa_lab.errors import UserError
 from jepa_lab.ledger.sweep_folder import Record, read_records
 from jepa_lab.sweep.jobs import SweepEnded
-from jepa_lab.sweep.search import Plan, Trial, best_of, run_search, search_text
+from jepa_lab.sweep.search import Plan, SearchTrial, best_of, run_search, search_text
 from jepa_lab.sweep.space import Space, read_space
 
 pytest.importorskip("optuna", reason="the extra optuna is not installed")
@@ -130,8 +130,8 @@ def test_a_failed_trial_is_told_kept_from_being_the_best_and_run_again_by_the_sa
 
 def test_the_best_of_none_is_none_and_of_equal_ones_the_earliest() -> None:
     assert best_of([], "maximize") is None
-    assert best_of([Trial(0, {}, why="failed")], "maximize") is None
-    equal = [Trial(0, {}, 0.5), Trial(1, {}, 0.5), Trial(2, {}, 0.1)]
+    assert best_of([SearchTrial(0, {}, why="failed")], "maximize") is None
+    equal = [SearchTrial(0, {}, 0.5), SearchTrial(1, {}, 0.5), SearchTrial(2, {}, 0.1)]
     assert best_of(equal, "maximize") is equal[0]
     assert best_of(equal, "minimize") is equal[2]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from comparison_runs import METRIC, make_run
-from jepa_lab.ledger.sweep_folder import ArmTuning, Candidate, Record, Trial, Tuning, read_tuning, write_tuning
+from jepa_lab.ledger.sweep_folder import ArmTuning, Candidate, Record, Tuning, WeightTrial, read_tuning, write_tuning
 from jepa_lab.report.comparison.report import aux_comparison, free_folder
 from jepa_lab.report.comparison.tuning import tuning_lines
 from jepa_lab.sweep.tuning import candidate_weights, measured
@@ -19,10 +19,10 @@ KEY = "val/probe/class_from_z_agg"
 Given = float | str | None  # a value, "x collapsed" as text, or None for a failed run
 
 
-def trial(seed: int, given: Given) -> Trial:
+def trial(seed: int, given: Given) -> WeightTrial:
     if given is None:
-        return Trial(seed, f"r{seed}", "nowhere", why="failed: no luck")
-    return Trial(seed, f"r{seed}", "nowhere", float(given), collapsed=isinstance(given, str))
+        return WeightTrial(seed, f"r{seed}", "nowhere", why="failed: no luck")
+    return WeightTrial(seed, f"r{seed}", "nowhere", float(given), collapsed=isinstance(given, str))
 
 
 def arm(candidates: dict[float, Sequence[Given]], default: float = 1.0) -> ArmTuning:
@@ -96,7 +96,7 @@ def test_what_a_run_gave_is_read_from_its_folder(tmp_path: Path) -> None:
     make_run(tmp_path, "a", 3, None, state="failed", reason="no luck")
     make_run(tmp_path, "a", 4, 0.8, state="stopped")
     folders = [tmp_path / "a" / f"a-{seed}" for seed in range(6)]
-    bare = [Trial(seed, f"a-{seed}", str(path)) for seed, path in enumerate(folders)]
+    bare = [WeightTrial(seed, f"a-{seed}", str(path)) for seed, path in enumerate(folders)]
     found = measured(ArmTuning("a", "aux.a.weight", 1.0, [Candidate(1.0, bare)]), KEY).candidates[0].trials
     summary = json.loads((folders[0] / "summary.json").read_text())
     assert found[0].value == summary["metrics"][KEY]["last"]
@@ -119,7 +119,7 @@ def test_the_file_gives_back_what_was_written_and_a_damaged_one_nothing(tmp_path
 def test_a_choice_is_reused_for_the_same_runs_and_metric_only() -> None:
     one = Tuning("s", KEY, [0], [arm({0.1: [0.5]})])
     plan = Tuning(
-        "s", KEY, [0], [ArmTuning("vicreg", "aux.vicreg.weight", 1.0, [Candidate(0.1, [Trial(0, "r0", "")])])]
+        "s", KEY, [0], [ArmTuning("vicreg", "aux.vicreg.weight", 1.0, [Candidate(0.1, [WeightTrial(0, "r0", "")])])]
     )
     assert one.same_runs(plan)
     assert not one.same_runs(Tuning("s", "val/skill", [0], plan.arms))

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from jepa_lab.auxiliary import Arm
+from jepa_lab.auxiliary import AuxTerm
 from jepa_lab.errors import UserError
 from jepa_lab.ledger.parquet import history_of
 from jepa_lab.studies.run import train
@@ -52,7 +52,7 @@ def test_the_pages_two_files_are_a_loss_that_trains_beside_another(folder: str, 
 
 def test_it_computes_what_the_page_says(folder: str, make_config: Make) -> None:
     config = make_config("aux=even_scale", folder, experiment="seq_jepa_baseline")
-    arm = Arm(config.aux["even_scale"], {"z": 3}, averaged=False)
+    arm = AuxTerm(config.aux["even_scale"], {"z": 3}, has_ema_teacher=False)
     x = torch.randn(50, 2, 3)
     rows = x.reshape(100, 3)
     assert torch.allclose(arm({"z": x}, 0).total, (rows.std(dim=0) - 1).square().mean())

@@ -17,7 +17,7 @@ from jepa_lab.errors import UserError
 from jepa_lab.ledger.parquet import history_of
 from jepa_lab.losses import EmaCenter, variance_covariance
 from jepa_lab.studies.arc.config import ArcConfig
-from jepa_lab.studies.arc.investigation.overlay import active_losses, without_losses
+from jepa_lab.studies.arc.investigation.overrides import active_losses, without_losses
 from jepa_lab.studies.arc.module import ArcJEPA
 from jepa_lab.studies.arc.preflight import run_preflight
 from jepa_lab.studies.arc.remedies import weight_of
@@ -25,7 +25,7 @@ from jepa_lab.studies.run import train
 from jepa_lab.studies.seq_jepa.config import Config
 from jepa_lab.training import plan
 from jepa_lab.training.plan import identity
-from jepa_lab.training.record import count_parameters
+from jepa_lab.training.provenance import count_parameters
 from jepa_lab.training.study import Parts
 from study_parts import load_data, prepare
 

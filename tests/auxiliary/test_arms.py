@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from jepa_lab.auxiliary import Arm
+from jepa_lab.auxiliary import AuxTerm
 from jepa_lab.auxiliary.dino import DinoHeads
 from jepa_lab.callbacks.logging import gradient_statistics
 from jepa_lab.config.groups import conf_dir, folder_of, options_of
@@ -19,7 +19,7 @@ from jepa_lab.studies.run import train
 from jepa_lab.studies.seq_jepa.config import Config
 from jepa_lab.studies.seq_jepa.module import SeqJEPA
 from jepa_lab.studies.seq_jepa.preflight import run_preflight, sample
-from jepa_lab.training.record import count_parameters
+from jepa_lab.training.provenance import count_parameters
 from killing import difference, state_of
 from study_parts import load_data, prepare
 
@@ -52,7 +52,7 @@ def gradients(module: SeqJEPA) -> dict[str, float]:
     return {k.rpartition("/")[2]: v for k, v in norms.items() if k.startswith("train/gradient/")}
 
 
-def arm_of(module: SeqJEPA, name: str) -> Arm:
+def arm_of(module: SeqJEPA, name: str) -> AuxTerm:
     return dict(module.objective.arms())[name]
 
 
@@ -74,13 +74,13 @@ def test_at_the_pair_the_encoder_learns_through_z_hat_alone(
     target: str, make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[tuple[bool, bool]] = []
-    forward = Arm.forward
+    forward = AuxTerm.forward
 
-    def looking(self: Arm, taps: dict[str, torch.Tensor], step: int) -> object:
+    def looking(self: AuxTerm, taps: dict[str, torch.Tensor], step: int) -> object:
         seen.append((taps["z_hat"].requires_grad, taps["z_target"].requires_grad))
         return forward(self, taps, step)
 
-    monkeypatch.setattr(Arm, "forward", looking)
+    monkeypatch.setattr(AuxTerm, "forward", looking)
     stepped(make("aux=vicreg", f"target={target}"))
     assert seen == [(True, False)]
 
@@ -186,9 +186,9 @@ def test_sigreg_takes_other_directions_at_every_step(make: Make) -> None:
 
 
 def test_dinos_teacher_head_is_an_average_with_a_teacher_and_the_students_own_without(make: Make) -> None:
-    averaged = train(make("aux=dino", "target.memory=0.5")).module
-    assert averaged is not None
-    heads = arm_of(averaged, "dino").loss
+    has_ema_teacher = train(make("aux=dino", "target.memory=0.5")).module
+    assert has_ema_teacher is not None
+    heads = arm_of(has_ema_teacher, "dino").loss
     assert isinstance(heads, DinoHeads)
     assert heads.teacher_head is not None
     pairs = list(zip(heads.teacher_head.parameters(), heads.student_head.parameters(), strict=True))
@@ -247,12 +247,12 @@ def test_preflight_passes_every_arm(words: list[str], make: Make) -> None:
 
 
 def test_preflight_names_the_arm_that_does_not_reach_the_encoder(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    forward = Arm.forward
+    forward = AuxTerm.forward
 
-    def detached(self: Arm, taps: dict[str, torch.Tensor], step: int) -> object:
+    def detached(self: AuxTerm, taps: dict[str, torch.Tensor], step: int) -> object:
         return forward(self, {k: v.detach() for k, v in taps.items()}, step)
 
-    monkeypatch.setattr(Arm, "forward", detached)
+    monkeypatch.setattr(AuxTerm, "forward", detached)
     config = make("aux=vicreg")
     splits = load_data(config)
     parts = prepare(config, splits)

@@ -16,11 +16,11 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from jepa_lab.callbacks import CollapseMonitor
-from jepa_lab.callbacks.collapse import MAX_ROWS, First, Tap, named_features
-from jepa_lab.losses import DinoLoss, best_constant_loss
+from jepa_lab.callbacks.collapse import MAX_ROWS, FirstRows, TapStatistics, named_features
+from jepa_lab.losses import DinoLoss, constant_baseline_loss
 from jepa_lab.metrics import collapse_metrics, lidar, view_metrics
 from jepa_lab.studies.seq_jepa.monitor import EvaluationPass, measure
-from jepa_lab.studies.seq_jepa.objective import Match, Objective
+from jepa_lab.studies.seq_jepa.objective import Objective, PredictionLoss
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -143,7 +143,7 @@ def test_watching_changes_no_bit_of_what_is_trained() -> None:
 
 
 def test_the_first_rows_are_kept_and_no_more() -> None:
-    first = First(10)
+    first = FirstRows(10)
     assert first.all() is None
     z = torch.arange(24.0).reshape(12, 2)
     for rows in z.split(4):
@@ -154,7 +154,7 @@ def test_the_first_rows_are_kept_and_no_more() -> None:
 
 
 def test_a_tap_holds_a_bounded_number_of_rows_however_many_it_saw() -> None:
-    tap = Tap()
+    tap = TapStatistics()
     for _ in range(30):
         tap.update(torch.randn(500, 2, 4))
     held = sum(map(len, tap.statistics._waiting)) + 2 * len(tap._views.all())  # type: ignore[arg-type]
@@ -163,7 +163,7 @@ def test_a_tap_holds_a_bounded_number_of_rows_however_many_it_saw() -> None:
 
 
 def test_what_is_undefined_or_infinite_is_left_out() -> None:
-    tap = Tap()
+    tap = TapStatistics()
     tap.update(torch.ones(40, 2, 3))
     values = tap.values()
     assert not {"alpha_req", "condition_number", "mean_to_std_ratio"} & set(values)
@@ -187,12 +187,12 @@ def test_a_pass_in_batches_measures_what_one_batch_does() -> None:
     got, expected = seen.values("val", 10), measure(whole, "val", 10)
     assert got == pytest.approx(expected, rel=1e-9)
     assert got["val/z/lidar"] == pytest.approx(view_metrics(whole["z"])["lidar"], rel=1e-9)
-    loss, constant = float(whole["loss"].double().mean()), float(best_constant_loss(whole["z_target"]))
+    loss, constant = float(whole["loss"].double().mean()), float(constant_baseline_loss(whole["z_target"]))
     assert got["val/skill"] == pytest.approx(1 - loss / constant, rel=1e-5)
 
 
 def test_a_dino_form_has_its_prototypes_measured_over_the_whole_pass() -> None:
-    match = Match(DinoLoss(6, teacher_temp=0.1).eval())
+    match = PredictionLoss(DinoLoss(6, teacher_temp=0.1).eval())
     parts = batches(300)
     whole = torch.cat([part["z_target"] for part in parts])
     seen = EvaluationPass(Objective(None, match=match))
@@ -245,7 +245,7 @@ def test_a_second_fit_begins_anew() -> None:
     ],
 )
 def test_features_whose_shape_changes_are_named(look: Callable[[Tensor], Tensor], says: str) -> None:
-    tap = Tap()
+    tap = TapStatistics()
     tap.update(torch.stack([DATA, DATA], 1))
     with pytest.raises(ValueError, match=re.escape(says)):
         tap.update(look(DATA[:50]))

@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from comparison_runs import METRIC, make_run
-from jepa_lab.claims import Verdict, judge_claims, read_claims
+from jepa_lab.claims import Judgement, judge_claims, read_claims
 from jepa_lab.ledger.finished_run import Run, read_run
 
 NOISE = (0.000, 0.004, -0.003, 0.002, -0.004, 0.001)
@@ -33,11 +33,11 @@ def write(path: Path, *claims: dict[str, Any], **top: Any) -> Path:
     return path
 
 
-def verdicts(path: Path, runs: list[Run], *claims: dict[str, Any]) -> list[Verdict]:
+def verdicts(path: Path, runs: list[Run], *claims: dict[str, Any]) -> list[Judgement]:
     return judge_claims(read_claims([write(path / "claims.yaml", *claims)]), runs)
 
 
-def verdict(path: Path, runs: list[Run], **changes: Any) -> Verdict:
+def verdict(path: Path, runs: list[Run], **changes: Any) -> Judgement:
     (found,) = verdicts(path, runs, claim(**changes))
     return found
 

@@ -14,7 +14,7 @@ from conftest import small_arc_overrides
 from jepa_lab.cli.compose import as_data
 from jepa_lab.diagnosis.finding import Finding
 from jepa_lab.diagnosis.rules import examine, judge
-from jepa_lab.ledger.overrides import Overrides, write_overrides
+from jepa_lab.ledger.command_line import CommandLine, write_command_line
 from jepa_lab.report.next_commands import next_commands
 from jepa_lab.studies.arc.config import ArcConfig
 from jepa_lab.studies.arc.remedies import ArcRemedies, codebook_defects, problem_defects
@@ -62,10 +62,10 @@ def test_the_defects_of_the_sixth_run_are_all_named(make_arc: Make) -> None:
 
 def offered(folder: Path, config: dict[str, Any], findings: list[Finding], experiment: str = "arc_jepa") -> list[str]:
     """The next commands of a run that was started with the overrides of `make_arc`."""
-    write_overrides(folder, Overrides(tuple(small_arc_overrides(folder, experiment=experiment))))
+    write_command_line(folder, CommandLine(tuple(small_arc_overrides(folder, experiment=experiment))))
 
-    def composes(overrides: Overrides) -> bool:
-        return as_data(overrides.words) is not None
+    def composes(overrides: CommandLine) -> bool:
+        return as_data(overrides.overrides) is not None
 
     return next_commands(folder, config, findings, "completed", REMEDIES, composes, INVESTIGATE)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from jepa_lab.ledger.overrides import ONE_RUN, Overrides, read_overrides, write_overrides
+from jepa_lab.ledger.command_line import ONE_RUN, CommandLine, read_command_line, write_command_line
 
 Command = Callable[..., tuple[int, str, str]]
 SMALL = ["tier=smoke", "hardware=cpu", "hardware.threads=1", "dataset.epochs=1", "dataset.train_size=32",
@@ -30,11 +30,11 @@ def test_a_run_keeps_the_words_of_its_line_and_the_line_finds_the_run_again(comm
     assert command(*B, "seed=3", "on_existing=resume", "max_wall_s=900")[0] == 0
     ((run, words),) = kept().items()
     assert words == [*B, "seed=3", "on_existing=resume", "max_wall_s=900"]
-    own = read_overrides(run)
+    own = read_command_line(run)
     assert own is not None
-    assert own.words == (*B, "seed=3")  # how the command was run is no part of the run
-    assert own.line() in html.unescape((run / "report.html").read_text())
-    code, out, _ = command(*shlex.split(own.line())[3:])
+    assert own.overrides == (*B, "seed=3")  # how the command was run is no part of the run
+    assert own.text() in html.unescape((run / "report.html").read_text())
+    code, out, _ = command(*shlex.split(own.text())[3:])
     assert code == 0
     assert f"finished before, nothing to do: {run}" in out.replace(f"{Path.cwd()}/", "")
 
@@ -45,17 +45,15 @@ def test_a_run_keeps_the_words_of_its_line_and_the_line_finds_the_run_again(comm
     ["-m", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2", *B, "seed=0,1"],
 ], ids=["one after another", "a range", "several processes"])  # fmt: skip
 def test_a_run_of_a_sweep_keeps_the_line_of_this_run_alone(line: list[str], command: Command) -> None:
-    if "hydra/launcher=joblib" in line:  # workers of another test have its folder
-        pytest.importorskip("joblib.externals.loky").get_reusable_executor().shutdown(wait=True)
     assert command(*line)[0] == 0
     found = kept()
     assert sorted(word for words in found.values() for word in words if "seed" in word) == ["seed=0", "seed=1"]
     for run, words in found.items():
         assert set(B) < set(words)
-        own = read_overrides(run)
+        own = read_command_line(run)
         assert own is not None
-        assert own.line().startswith("python -m jepa_lab +experiment=teacherless_b ")
-        assert command(*own.words)[0] == 0
+        assert own.text().startswith("python -m jepa_lab +experiment=teacherless_b ")
+        assert command(*own.overrides)[0] == 0
     assert kept() == found
 
 
@@ -83,26 +81,28 @@ def test_one_run_of_an_experiment_that_sweeps_by_itself_says_so(command: Command
     assert command("+experiment=aux_comparison", "aux=vicreg", *SMALL, ONE_RUN)[0] == 0
     ((_, words),) = kept().items()
     assert ONE_RUN in words
-    assert Overrides(tuple(words)).sweeps_by_itself
+    assert CommandLine(tuple(words)).sweeps_by_itself
 
 
 def test_changes_take_the_place_of_their_key_and_a_group_takes_its_keys_along() -> None:
-    own = Overrides(("+experiment=x", "target=ema", "target.tau=0.9", "+aux.v.weight=1", "optim.lr=1"), "/home/me/mine")
-    assert own.but(["target=stopgrad", "aux.v.weight=2"]).words == (
+    own = CommandLine(
+        ("+experiment=x", "target=ema", "target.tau=0.9", "+aux.v.weight=1", "optim.lr=1"), "/home/me/mine"
+    )
+    assert own.changed(["target=stopgrad", "aux.v.weight=2"]).overrides == (
         "+experiment=x", "optim.lr=1", "target=stopgrad", "aux.v.weight=2",
     )  # fmt: skip
-    assert own.line("-m").startswith("python -m jepa_lab -m --config-dir /home/me/mine +experiment=x target=ema")
-    assert Overrides(("a=[1,2]", "b=c d")).line() == "python -m jepa_lab 'a=[1,2]' 'b=c d'"
+    assert own.text("-m").startswith("python -m jepa_lab -m --config-dir /home/me/mine +experiment=x target=ema")
+    assert CommandLine(("a=[1,2]", "b=c d")).text() == "python -m jepa_lab 'a=[1,2]' 'b=c d'"
 
 
 @pytest.mark.parametrize("text", ["", "[1]", "overrides: 3", "overrides: [1, 2]", "overrides: [a", "config_dir: x"])
 def test_a_damaged_file_is_as_none(text: str, tmp_path: Path) -> None:
     (tmp_path / "overrides.yaml").write_text(text)
-    assert read_overrides(tmp_path) is None
+    assert read_command_line(tmp_path) is None
 
 
 def test_what_is_written_is_read_again(tmp_path: Path) -> None:
-    overrides = Overrides(("+experiment=x", "dataset.path='für mich: a, b.npz'", "encoder.widths=[8]"), "/a b")
-    write_overrides(tmp_path, overrides)
-    assert read_overrides(tmp_path) == overrides
+    overrides = CommandLine(("+experiment=x", "dataset.path='für mich: a, b.npz'", "encoder.widths=[8]"), "/a b")
+    write_command_line(tmp_path, overrides)
+    assert read_command_line(tmp_path) == overrides
     assert re.search(r"^config_dir: /a b$", (tmp_path / "overrides.yaml").read_text(), re.MULTILINE)

@@ -7,8 +7,8 @@ import torch
 
 from jepa_lab.losses import (
     RateLoss,
-    best_constant_loss,
     coding_rate,
+    constant_baseline_loss,
     cosine_prediction,
     normalise_features,
     resolve_alpha,
@@ -83,4 +83,4 @@ def test_the_regulariser_refuses_a_wrong_choice_when_it_is_built(wrong: dict[str
 def test_the_best_constant_counts_short_rows_as_the_prediction_loss_does() -> None:
     z = torch.nn.functional.normalize(torch.randn(20, 4, dtype=torch.float64), dim=1) * 1e-9
     mean = torch.nn.functional.normalize(z.mean(0), dim=0).expand(20, 4)
-    assert float(best_constant_loss(z)) == pytest.approx(float(cosine_prediction(mean, z)))
+    assert float(constant_baseline_loss(z)) == pytest.approx(float(cosine_prediction(mean, z)))

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from jepa_lab.losses import best_constant_loss, cosine_prediction, skill
+from jepa_lab.losses import constant_baseline_loss, cosine_prediction, skill
 
 
 def test_it_is_one_minus_the_mean_cosine() -> None:
@@ -27,7 +27,7 @@ def test_gradient_reaches_both_sides_and_is_right() -> None:
 
 def test_no_constant_beats_the_closed_form_and_one_reaches_it() -> None:
     targets = torch.randn(200, 6) + torch.tensor([1.0, 0, 0, 0, 0, 0])
-    best = float(best_constant_loss(targets))
+    best = float(constant_baseline_loss(targets))
     tried = [float(cosine_prediction(torch.randn(6).expand(200, 6), targets)) for _ in range(200)]
     optimum = torch.nn.functional.normalize(targets, dim=1).mean(0).expand(200, 6)
     assert min(tried) > best
@@ -38,7 +38,7 @@ def test_skill_is_one_for_perfect_zero_for_the_constant_and_zero_where_nothing_v
     assert float(skill(0.0, 0.5)) == 1.0
     assert float(skill(0.5, 0.5)) == 0.0
     assert float(skill(1.0, 0.5)) == -1.0
-    assert float(skill(1e-9, best_constant_loss(torch.ones(8, 3)))) == 0.0
+    assert float(skill(1e-9, constant_baseline_loss(torch.ones(8, 3)))) == 0.0
 
 
 def test_unequal_shapes_are_refused() -> None:

@@ -13,7 +13,7 @@ from jepa_lab.ledger.parquet import history_of
 from jepa_lab.losses import DinoLoss, MismatchedSharpening
 from jepa_lab.studies.run import train
 from jepa_lab.studies.seq_jepa.config import Config
-from jepa_lab.studies.seq_jepa.objective import Match
+from jepa_lab.studies.seq_jepa.objective import PredictionLoss
 from killing import difference, state_of
 
 Make = Callable[..., Config]
@@ -100,7 +100,7 @@ def test_stopped_and_started_again_it_ends_with_the_same_bits(make_config: Make,
 
 
 def test_the_teachers_temperature_goes_from_start_to_end() -> None:
-    match = Match(DinoLoss(4), temps=(0.08, 0.04, 0.5))
+    match = PredictionLoss(DinoLoss(4), temps=(0.08, 0.04, 0.5))
     seen = []
     for progress in (0.0, 0.25, 0.5, 1.0):
         match(torch.randn(2, 4), torch.randn(2, 4), progress)
@@ -117,7 +117,7 @@ def test_a_shared_target_and_keys_of_another_form_are_refused(make_config: Make)
 
 
 def test_the_skill_of_dino_is_read_against_the_best_constant_distribution() -> None:
-    match = Match(DinoLoss(6, student_temp=0.1, teacher_temp=0.1).eval())
+    match = PredictionLoss(DinoLoss(6, student_temp=0.1, teacher_temp=0.1).eval())
     teacher = torch.randn(500, 6) * 0.1
     p = torch.softmax(teacher / 0.1, dim=1)
     best = (p.mean(0).log() * 0.1).expand(500, 6)
@@ -134,5 +134,5 @@ def test_the_skill_of_dino_is_read_against_the_best_constant_distribution() -> N
 
 def test_the_mean_of_the_rows_is_the_loss() -> None:
     for loss in (DinoLoss(6), MismatchedSharpening(6)):
-        match, a, b = Match(loss).eval(), torch.randn(9, 6), torch.randn(9, 6)
+        match, a, b = PredictionLoss(loss).eval(), torch.randn(9, 6), torch.randn(9, 6)
         assert torch.allclose(match.distance(a, b).mean(), match(a, b, 1.0).total)

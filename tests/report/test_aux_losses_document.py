@@ -12,7 +12,7 @@ from aux_losses import tables  # noqa: E402
 from aux_losses_runs import SECTIONS, Section, read  # noqa: E402
 from comparison_runs import METRIC, STAGED, arm_of, both_stages, make_run  # noqa: E402
 from documents import fill  # noqa: E402
-from jepa_lab.ledger.sweep_folder import ArmTuning, Candidate, Trial, Tuning, write_tuning  # noqa: E402
+from jepa_lab.ledger.sweep_folder import ArmTuning, Candidate, Tuning, WeightTrial, write_tuning  # noqa: E402
 
 DIGITS, PLACE, BARE, CIFAR = SECTIONS[:4]
 
@@ -74,7 +74,7 @@ def test_runs_of_another_setting_are_another_comparison(tmp_path: Path) -> None:
 
 def test_an_arm_that_was_tuned_in_a_sweep_of_its_own_is_in_the_table_of_weights(tmp_path: Path) -> None:
     runs = both_stages(tmp_path / "runs")
-    arm = ArmTuning("dino", "aux.dino.weight", 1.0, [Candidate(0.5, [Trial(1000, "dino-0", "", 0.7)])])
+    arm = ArmTuning("dino", "aux.dino.weight", 1.0, [Candidate(0.5, [WeightTrial(1000, "dino-0", "", 0.7)])])
     make_run(runs / "dino", "aux_comparison", 0, settings={**STAGED, "aux": arm_of("dino")}, run_id="dino-0")
     (runs / "sweeps" / "later").mkdir()
     write_tuning(runs / "sweeps" / "later", Tuning("later", METRIC, [1000], [arm]))

@@ -9,7 +9,7 @@ import pytest
 from browser import Browser, find_chromium
 from comparison_runs import both_stages, every_state, make_run
 from jepa_lab.report.comparison.find_runs import find_runs
-from jepa_lab.report.comparison.report import Request, write_found, write_report
+from jepa_lab.report.comparison.report import ReportRequest, write_found, write_report
 
 CELLS = "[...document.querySelectorAll('#{table} tbody tr')].map(r => r.cells[{column}].textContent)"
 
@@ -35,7 +35,7 @@ def two_groups(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for arm in ("a", f"b_{name}"):
             run_id = f"{name}-{arm}"
             make_run(root / "runs" / name, arm, 0, settings={"dataset.name": name}, run_id=run_id)
-    return write_report(root / "runs", root / "out", Request(group_by=("dataset",))).paths[-1]
+    return write_report(root / "runs", root / "out", ReportRequest(group_by=("dataset",))).paths[-1]
 
 
 @pytest.fixture

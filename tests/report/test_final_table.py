@@ -1,13 +1,14 @@
 import io
 import json
 import math
+import re
 from pathlib import Path
 
 import pytest
-from rich.console import Console
 
-from jepa_lab.ledger.summary import summarise, write_summary
-from jepa_lab.report.table import Row, final_table, plain_table, print_table, rich_table, table_rows
+from jepa_lab.ledger.parquet import last_values
+from jepa_lab.ledger.summary import summarise, summary_values, write_summary
+from jepa_lab.report.table import TableRow, plain_table, show_rows, table_rows
 
 HISTORY = {
     "train/loss/total": [(0, 9.0), (10, 1.25)],
@@ -24,14 +25,19 @@ HISTORY = {
 }
 
 
-def rows_by_name(**options) -> dict[str, Row]:  # type: ignore[no-untyped-def]
-    return {row.metric: row for row in table_rows(HISTORY, **options)}
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def rows_by_name(**options) -> dict[str, TableRow]:  # type: ignore[no-untyped-def]
+    return {row.metric: row for row in table_rows(last_values(HISTORY), **options)}
 
 
 def test_values_are_the_last_ones_in_the_units_of_their_kind() -> None:
     rows = rows_by_name()
-    assert rows["total"] == Row("Loss", "total", training="1.250", validation="1.500")
-    assert rows["class from z_agg"] == Row("Probes", "class from z_agg", validation="84.3 %", test="80.0 %")
+    assert rows["total"] == TableRow("Loss", "total", training="1.250", validation="1.500")
+    assert rows["class from z_agg"] == TableRow("Probes", "class from z_agg", validation="84.3 %", test="80.0 %")
     assert rows["relative action from z, R²"].validation == "0.457"
     assert rows["z  effective rank"].validation == "30.1 of 64"
     assert rows["z  effective rank"].reference == "12.0 at start"
@@ -52,10 +58,10 @@ def test_what_was_not_measured_has_no_row() -> None:
 
 
 def test_sections_are_chosen_and_ordered_by_the_caller() -> None:
-    rows = table_rows(HISTORY, ("Prediction", "Loss"))
+    rows = table_rows(last_values(HISTORY), ("Prediction", "Loss"))
     assert [row.section for row in rows] == ["Prediction", "Loss"]
     with pytest.raises(ValueError, match="Losses"):
-        table_rows(HISTORY, ("Losses",))
+        table_rows(last_values(HISTORY), ("Losses",))
 
 
 def test_an_expected_result_stands_beside_the_measured_one() -> None:
@@ -65,26 +71,26 @@ def test_an_expected_result_stands_beside_the_measured_one() -> None:
 
 
 def test_a_tap_that_only_the_test_split_measured_is_shown() -> None:
-    rows = table_rows({"test/z/effective_rank": [(1, 3.0)]})
-    assert rows == [Row("Representation", "z  effective rank", test="3.0")]
+    rows = table_rows({"test/z/effective_rank": 3.0})
+    assert rows == [TableRow("Representation", "z  effective rank", test="3.0")]
 
 
 def test_history_summary_and_summary_json_give_the_same_table(tmp_path: Path) -> None:
     path = write_summary(tmp_path, HISTORY, {}, {}, {}, 1.0)
-    expected = table_rows(HISTORY)
-    assert table_rows(summarise(HISTORY)) == expected
-    assert table_rows(json.loads(path.read_text())) == expected
+    expected = table_rows(last_values(HISTORY))
+    assert table_rows(summary_values({"metrics": summarise(HISTORY)})) == expected
+    assert table_rows(summary_values(json.loads(path.read_text()))) == expected
 
 
 @pytest.mark.parametrize(("value", "text"), [(math.nan, "NaN"), (math.inf, "inf"), (-math.inf, "-inf")])
 def test_a_value_that_is_not_finite_is_named_and_not_hidden(value: float, text: str) -> None:
-    history = {"val/z/effective_rank": [(0, value)], "val/z/d": [(0, math.nan)]}
-    assert table_rows(history)[0].validation == text
-    assert table_rows({"metrics": {"val/skill": {"last": None}}})[0].validation == "NaN"
+    assert table_rows({"val/z/effective_rank": value, "val/z/d": math.nan})[0].validation == text
+    summary = {"metrics": {"val/skill": {"last": None}}}
+    assert table_rows(summary_values(summary))[0].validation == "NaN"
 
 
 def test_plain_text_is_aligned_and_has_no_trailing_space_or_empty_column() -> None:
-    lines = final_table(HISTORY).splitlines()
+    lines = plain_table(table_rows(last_values(HISTORY))).splitlines()
     assert lines[0].split() == ["training", "validation", "test", "reference"]
     assert [line for line in lines if not line.startswith(" ")] == ["Loss", "Probes", "Prediction", "Representation"]
     assert all(line == line.rstrip() for line in lines)
@@ -92,13 +98,13 @@ def test_plain_text_is_aligned_and_has_no_trailing_space_or_empty_column() -> No
     total = next(line for line in lines if line.startswith("  total"))
     assert total[:end].endswith(" 1.500")
     assert total.rstrip() == total[:end]
-    assert "test" not in final_table({"val/skill": [(0, 0.5)]})
+    assert "test" not in plain_table(table_rows({"val/skill": 0.5}))
 
 
 def test_nothing_measured_is_an_empty_text() -> None:
-    assert final_table({}) == plain_table([]) == ""
+    assert plain_table(table_rows({})) == plain_table([]) == ""
     out = io.StringIO()
-    print_table([], out)
+    show_rows([], out)
     assert out.getvalue() == ""
 
 
@@ -106,20 +112,19 @@ def test_a_file_gets_plain_text_and_a_terminal_gets_colour(monkeypatch: pytest.M
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.delenv("NO_COLOR", raising=False)
 
-    class Terminal(io.StringIO):
-        def isatty(self) -> bool:
-            return True
-
-    rows = table_rows(HISTORY)
+    rows = table_rows(last_values(HISTORY))
     plain, terminal = io.StringIO(), Terminal()
-    print_table(rows, plain)
-    print_table(rows, terminal)
+    show_rows(rows, plain)
+    show_rows(rows, terminal)
     assert plain.getvalue() == plain_table(rows) + "\n"
     assert "\x1b[" in terminal.getvalue()
 
 
-def test_both_tables_hold_the_same_cells() -> None:
-    rows = table_rows(HISTORY, expected={"val/skill": "[0.6, 0.8]"})
-    out = io.StringIO()
-    Console(file=out, width=200).print(rich_table(rows))
-    assert out.getvalue().split() == plain_table(rows).split()
+def test_the_terminals_table_holds_the_same_cells(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("NO_COLOR", "1")
+    rows = table_rows(last_values(HISTORY), expected={"val/skill": "[0.6, 0.8]"})
+    terminal = Terminal()
+    show_rows(rows, terminal)
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", terminal.getvalue())
+    assert plain.split() == plain_table(rows).split()

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from jepa_lab.report.run_page import write_run_page
-from jepa_lab.report.table import Row
+from jepa_lab.report.table import TableRow
 
 ROWS = [
-    Row("Probes", "class from z_agg", validation="84.3 %", reference="expected <85 %>"),
-    Row("Prediction", "skill", validation="0.710"),
+    TableRow("Probes", "class from z_agg", validation="84.3 %", reference="expected <85 %>"),
+    TableRow("Prediction", "skill", validation="0.710"),
 ]
 PIXEL = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
@@ -34,7 +34,7 @@ class Reader(HTMLParser):
         assert self.open.pop() == tag
 
 
-def page(folder: Path, verdict: str = "healthy: all taps keep their rank", rows: list[Row] = ROWS) -> str:
+def page(folder: Path, verdict: str = "healthy: all taps keep their rank", rows: list[TableRow] = ROWS) -> str:
     path = write_run_page(
         folder,
         title="teacherless_b <seed 0>",

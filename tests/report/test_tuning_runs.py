@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from comparison_runs import STAGED, both_stages, make_run
-from jepa_lab.ledger.sweep_folder import ArmTuning, Candidate, Trial, Tuning
+from jepa_lab.ledger.sweep_folder import ArmTuning, Candidate, Tuning, WeightTrial
 from jepa_lab.report.comparison.find_runs import find_runs, lost_jobs
 from jepa_lab.report.comparison.report import write_report
 from jepa_lab.report.comparison.tuning import tuning_data, tunings_of, without_tuning
@@ -64,7 +64,7 @@ def test_a_tuning_of_other_runs_is_not_told(tmp_path: Path) -> None:
 def test_a_weight_lies_at_an_end_of_those_that_were_tried_or_inside(
     values: list[float | None], end: str | None
 ) -> None:
-    tried = [Candidate(10.0**i, [Trial(0, str(i), "", value)]) for i, value in enumerate(values)]
+    tried = [Candidate(10.0**i, [WeightTrial(0, str(i), "", value)]) for i, value in enumerate(values)]
     arm = ArmTuning("sigreg", "aux.sigreg.weight", 10.0, tried)
     assert arm.end == end
     (row,) = tuning_data(Tuning("s", KEY, [0], [arm]))["arms"]

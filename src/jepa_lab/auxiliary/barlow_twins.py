@@ -28,7 +28,7 @@ class BarlowTwinsOptions(ProjectedOptions):
             reason = f"without effect at {key}.site={self.site}, since one tap has no second term to weigh"
             unset(f"{key}.lambda_param", self.lambda_param, reason)
 
-    def build(self, dim: int, averaged: bool) -> AuxLoss:
+    def build(self, dim: int, has_ema_teacher: bool) -> AuxLoss:
         return FunctionLoss(self.of)
 
     def of(self, inputs: AuxInputs) -> LossTerms:

@@ -22,7 +22,7 @@ class CenterPenaltyOptions(SiteOptions):
         super().check(key)
         within(f"{key}.center_ema_decay", self.center_ema_decay, 0.0, 1.0)
 
-    def build(self, dim: int, averaged: bool) -> AuxLoss:
+    def build(self, dim: int, has_ema_teacher: bool) -> AuxLoss:
         return _Centered(CenterPenalty(dim, self.center_ema_decay, hold=True))
 
 

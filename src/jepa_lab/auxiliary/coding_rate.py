@@ -61,7 +61,7 @@ class TapRateOptions(SiteOptions):
         except (TypeError, ValueError):
             raise ValueError(f"{key}.alpha={self.alpha}: expected a number above 0, or auto") from None
 
-    def build(self, dim: int, averaged: bool) -> AuxLoss:
+    def build(self, dim: int, has_ema_teacher: bool) -> AuxLoss:
         return FunctionLoss(self.of)
 
     def of(self, inputs: AuxInputs) -> LossTerms:

@@ -105,7 +105,7 @@ class SiteOptions(AuxOptions):
         """What stands between the tap (of width `dim`) and the loss, and the width the loss then sees."""
         return None, dim
 
-    def build(self, dim: int, averaged: bool) -> AuxLoss:
+    def build(self, dim: int, has_ema_teacher: bool) -> AuxLoss:
         """The loss on rows of width `dim`. `averaged`: there is an EMA teacher, so a teacher's head is an average."""
         raise NotImplementedError
 

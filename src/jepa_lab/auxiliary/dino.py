@@ -36,10 +36,10 @@ class DinoOptions(SiteOptions):
             at_least(f"{key}.{name}", getattr(self, name), 0.0, exclusive=True)
         within(f"{key}.center_ema_decay", self.center_ema_decay, 0.0, 1.0)
 
-    def build(self, dim: int, averaged: bool) -> AuxLoss:
+    def build(self, dim: int, has_ema_teacher: bool) -> AuxLoss:
         head = PrototypeHead(dim, self.prototypes, self.head_hidden, self.bottleneck)
         loss = DinoLoss(self.prototypes, self.student_temp, self.teacher_temp, self.center_ema_decay, hold=True)
-        return DinoHeads(loss, head, make_ema_copy(head) if averaged else None)
+        return DinoHeads(loss, head, make_ema_copy(head) if has_ema_teacher else None)
 
 
 class DinoHeads(AuxLoss):

@@ -23,7 +23,7 @@ class SigregOptions(ProjectedOptions):
         super().check(key)
         at_least(f"{key}.n_slices", self.n_slices, 1)
 
-    def build(self, dim: int, averaged: bool) -> AuxLoss:
+    def build(self, dim: int, has_ema_teacher: bool) -> AuxLoss:
         return FunctionLoss(self.of)
 
     def of(self, inputs: AuxInputs) -> LossTerms:

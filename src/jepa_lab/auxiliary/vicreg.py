@@ -31,7 +31,7 @@ class VicregOptions(ProjectedOptions):
             reason = f"without effect at {key}.site={self.site}, since one tap has nothing to be similar to"
             unset(f"{key}.sim_coeff", self.sim_coeff, reason)
 
-    def build(self, dim: int, averaged: bool) -> AuxLoss:
+    def build(self, dim: int, has_ema_teacher: bool) -> AuxLoss:
         return FunctionLoss(self.of)
 
     def of(self, inputs: AuxInputs) -> LossTerms:

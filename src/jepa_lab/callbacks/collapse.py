@@ -40,7 +40,7 @@ class CollapseMonitor(pl.Callback):
         self.verbose = verbose
         self.seconds = 0.0
         self.verdict: Verdict | None = None
-        self._taps: dict[str, Tap] = {}
+        self._taps: dict[str, TapStatistics] = {}
         self._history: dict[str, list[tuple[int, float]]] = {}
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -88,9 +88,9 @@ class CollapseMonitor(pl.Callback):
         if self.verbose and trainer.is_global_zero:
             print(self.verdict.line())
 
-    def new_tap(self, name: str) -> Tap:
+    def new_tap(self, name: str) -> TapStatistics:
         """What measures the features of this name in one pass."""
-        return Tap({metric: options for metric, options in self.metrics.items() if name in options.taps})
+        return TapStatistics({metric: options for metric, options in self.metrics.items() if name in options.taps})
 
     def state_dict(self) -> dict[str, Any]:
         return {"seconds": self.seconds, "history": self._history}
@@ -100,15 +100,15 @@ class CollapseMonitor(pl.Callback):
         self._history = state_dict.get("history", {})
 
 
-class Tap:
+class TapStatistics:
     """What is measured of one tap over an evaluation pass: statistics of all rows, views of the first images, and a
     user's own `metrics` by name, of the first rows."""
 
     def __init__(self, metrics: Mapping[str, MetricOptions] | None = None) -> None:
         self.metrics = metrics or {}
-        self._rows = First(MAX_ROWS if self.metrics else 0)
+        self._rows = FirstRows(MAX_ROWS if self.metrics else 0)
         self.statistics = CollapseStatistics()
-        self._views = First(MAX_ROWS // 2)
+        self._views = FirstRows(MAX_ROWS // 2)
 
     def update(self, features: Tensor) -> None:
         """Adds (n, d) or (n, v, d) features. ValueError for another d, or another v of several, than before."""
@@ -139,7 +139,7 @@ class Tap:
         return {**{name: value for name, value in values.items() if math.isfinite(value)}, **size}
 
 
-class First:
+class FirstRows:
     """The first `limit` rows of what comes in batches."""
 
     def __init__(self, limit: int) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 import pytorch_lightning as pl
-from pytorch_lightning.callbacks import Checkpoint, EarlyStopping
+from pytorch_lightning import callbacks
+from pytorch_lightning.callbacks import Checkpoint
 
 from jepa_lab.errors import RunStopped
 from jepa_lab.process.stop import StopRequest
@@ -56,12 +57,17 @@ class StopOnRequest(Checkpoint):
             raise RunStopped(reason)  # the Saver has just saved
 
 
-class EarlyStop(EarlyStopping):
+class EarlyStopping(callbacks.EarlyStopping):
     """Lightning's, on the primary validation loss; a run that goes on from the checkpoint at which it was due to stop
     takes no further step."""
 
     def __init__(self, patience: int, min_delta: float, monitor: str = "val/loss/prediction") -> None:
         super().__init__(monitor=monitor, min_delta=min_delta, patience=patience, mode="min", check_finite=False)
+
+    @property
+    def state_key(self) -> str:
+        """The key of its state in a checkpoint, from when the class was called EarlyStop."""
+        return self._generate_state_key(monitor=self.monitor, mode=self.mode).replace("EarlyStopping", "EarlyStop")
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if self.wait_count >= self.patience:

@@ -3,6 +3,6 @@
 from jepa_lab.claims.claim import Claim
 from jepa_lab.claims.judge import WORDS
 from jepa_lab.claims.reading import read_claims
-from jepa_lab.claims.verdicts import Verdict, judge_claims
+from jepa_lab.claims.verdicts import Judgement, judge_claims
 
-__all__ = ["WORDS", "Claim", "Verdict", "judge_claims", "read_claims"]
+__all__ = ["WORDS", "Claim", "Judgement", "judge_claims", "read_claims"]

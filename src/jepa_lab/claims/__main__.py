@@ -11,7 +11,7 @@ from jepa_lab.errors import UserError, say
 from jepa_lab.process.command import Parser, run_command
 
 if TYPE_CHECKING:
-    from jepa_lab.claims.verdicts import Verdict
+    from jepa_lab.claims.verdicts import Judgement
     from jepa_lab.ledger.finished_run import Run
 
 
@@ -94,14 +94,14 @@ def _runs(folders: Sequence[Path], must_exist: bool) -> tuple[list[Run], list[st
     return runs, notes
 
 
-def _write(out: Path | None, pages: Path | None, verdicts: Sequence[Verdict]) -> None:
+def _write(out: Path | None, pages: Path | None, verdicts: Sequence[Judgement]) -> None:
     try:
         _write_files(out, pages, verdicts)
     except OSError as error:
         raise UserError(f"{error.filename2 or error.filename}: cannot be written: {error.strerror}") from None
 
 
-def _write_files(out: Path | None, pages: Path | None, verdicts: Sequence[Verdict]) -> None:
+def _write_files(out: Path | None, pages: Path | None, verdicts: Sequence[Judgement]) -> None:
     from jepa_lab.claims import text
     from jepa_lab.claims.documents import fill
     from jepa_lab.ledger.atomic import write_atomic, write_json

@@ -13,13 +13,13 @@ from statistics import median
 from jepa_lab.claims.claim import Settings
 from jepa_lab.claims.selection import fits, same
 from jepa_lab.claims.statistics import statistics
-from jepa_lab.claims.verdicts import Verdict
+from jepa_lab.claims.verdicts import Judgement
 from jepa_lab.ledger.finished_run import Run
 from jepa_lab.report.comparison.differences import setting_text
 
 
 @dataclass(frozen=True)
-class Line:
+class MissingLine:
     """A command line, after `python -m jepa_lab`, that claims wait for. `runs`: how many that are missing are known of;
     0 where it makes a grid. `seconds`: what they may take, by runs of the kind; None where there is none."""
 
@@ -28,7 +28,7 @@ class Line:
     seconds: float | None
 
 
-def missing_lines(verdicts: Sequence[Verdict], runs: Sequence[Run]) -> list[Line]:
+def missing_lines(verdicts: Sequence[Judgement], runs: Sequence[Run]) -> list[MissingLine]:
     """Each line once, in the order of the claims. A line that no claim waits for is left out, whatever the version of
     the code that made its runs."""
     wanted: dict[str, dict[tuple[str, int], float | None]] = {}
@@ -49,7 +49,7 @@ def missing_lines(verdicts: Sequence[Verdict], runs: Sequence[Run]) -> list[Line
     return [_line(words, list(jobs.values())) for words, jobs in wanted.items()]
 
 
-def told(lines: Sequence[Line]) -> str:
+def told(lines: Sequence[MissingLine]) -> str:
     """The lines with their numbers, and the sum below."""
     if not lines:
         return "all runs that the claims need are there"
@@ -64,7 +64,7 @@ def told(lines: Sequence[Line]) -> str:
     return "\n".join([head, *rows])
 
 
-def run_lines(lines: Sequence[Line], runs_dir: Path) -> list[str]:
+def run_lines(lines: Sequence[MissingLine], runs_dir: Path) -> list[str]:
     """Runs each line as it would be typed, one after another; returns those that failed. Runs that are finished are
     skipped by the command itself, unfinished ones go on."""
     failed = []
@@ -76,9 +76,9 @@ def run_lines(lines: Sequence[Line], runs_dir: Path) -> list[str]:
     return failed
 
 
-def _line(words: str, seconds: Sequence[float | None]) -> Line:
+def _line(words: str, seconds: Sequence[float | None]) -> MissingLine:
     known = [value for value in seconds if value is not None]
-    return Line(words, len(seconds), sum(known) * len(seconds) / len(known) if known else None)
+    return MissingLine(words, len(seconds), sum(known) * len(seconds) / len(known) if known else None)
 
 
 def makers(lines: Sequence[str], settings: Settings) -> list[str]:
@@ -115,7 +115,7 @@ def _seconds(settings: Settings, runs: Sequence[Run]) -> float | None:
     return None
 
 
-def _count(line: Line) -> str:
+def _count(line: MissingLine) -> str:
     if not line.runs:
         return "a grid"
     return f"{line.runs} run{'s' * (line.runs > 1)}" + ("" if line.seconds is None else f", {_minutes(line.seconds)}")

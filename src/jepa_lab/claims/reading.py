@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 import re
 import shlex
@@ -15,7 +14,7 @@ from jepa_lab.claims.claim import DIRECTIONS, TESTS, Claim
 from jepa_lab.claims.documents import read_yaml
 from jepa_lab.claims.statistics import check_parameters, statistics
 from jepa_lab.config.groups import conf_dir
-from jepa_lab.errors import UserError
+from jepa_lab.errors import UserError, nearest
 
 MOST_SEEDS = 10_000
 TOP = ("about", "defaults", "claims")
@@ -57,8 +56,7 @@ def _path(name: str) -> Path:
         return path
     if name in known:
         return known[name]
-    near = difflib.get_close_matches(path.stem, known, 1) or sorted(known)
-    raise UserError(f"{name}: no such file of claims; shipped are {', '.join(near)}")
+    raise UserError(f"{name}: no such file of claims{nearest(path.stem, known)}")
 
 
 def _read(path: Path) -> list[Claim]:
@@ -155,8 +153,7 @@ def _known(given: Any, keys: Iterable[str], place: str) -> None:
     known = list(keys)
     for key in given:
         if key not in known:
-            near = difflib.get_close_matches(str(key), known, 1, 0.5)
-            raise UserError(f"{place}: {key}: no such key; {'did you mean ' + near[0] if near else ', '.join(known)}")
+            raise UserError(f"{place}: {key}: no such key{nearest(str(key), known)}")
 
 
 def _settings(value: Any, place: str) -> dict[str, Any]:

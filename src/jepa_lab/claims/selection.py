@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,7 +14,7 @@ from jepa_lab.claims.claim import Claim, Settings
 from jepa_lab.claims.settings import arm_keys, default_of, schema_keys
 from jepa_lab.config.tree import flatten
 from jepa_lab.diagnosis import judge
-from jepa_lab.errors import UserError
+from jepa_lab.errors import UserError, nearest
 from jepa_lab.ledger.finished_run import Run
 from jepa_lab.ledger.identity import IGNORED
 from jepa_lab.ledger.parquet import history_of
@@ -198,8 +197,7 @@ def check_settings(claim: Claim, runs: Iterable[Run]) -> None:
     for key in dict.fromkeys([*wanted, *claim.over]):
         if key in known or _of_own_arm(key, claim) or any(_has(run.config, key) for run in runs):
             continue
-        near = difflib.get_close_matches(key, sorted(known), 3, 0.5)
-        raise UserError(f"{claim.place}: {key}: no such setting; nearest: {', '.join(near) or 'none'}")
+        raise UserError(f"{claim.place}: {key}: no such setting{nearest(key, known)}")
 
 
 def _of_own_arm(key: str, claim: Claim) -> bool:

@@ -10,13 +10,13 @@ from typing import Any
 from jepa_lab.claims.claim import Claim
 from jepa_lab.claims.judge import WORDS
 from jepa_lab.claims.statistics import statistics
-from jepa_lab.claims.verdicts import Verdict
+from jepa_lab.claims.verdicts import Judgement
 from jepa_lab.report.comparison.ranking_text import metric_name
 
 Number = Callable[[float], str]
 
 
-def table(verdicts: Sequence[Verdict]) -> str:
+def table(verdicts: Sequence[Judgement]) -> str:
     """Markdown: the claim, who said it, verdict, evidence; then how many of each."""
     lines = ["| claim | of | verdict | evidence |", "|---|---|---|---|"]
     for v in verdicts:
@@ -25,21 +25,21 @@ def table(verdicts: Sequence[Verdict]) -> str:
     return "\n".join([*lines, "", counted(verdicts)])
 
 
-def pages(verdicts: Sequence[Verdict]) -> str:
+def pages(verdicts: Sequence[Judgement]) -> str:
     """A table for each file of claims, below its name."""
     files = dict.fromkeys(v.claim.file for v in verdicts)
     blocks = [f"## {file}\n\n{table([v for v in verdicts if v.claim.file == file])}" for file in files]
     return "\n\n".join(["# Claims and verdicts", *blocks]) + "\n"
 
 
-def counted(verdicts: Sequence[Verdict]) -> str:
+def counted(verdicts: Sequence[Judgement]) -> str:
     """How many of the claims got which word."""
     found = Counter(v.word for v in verdicts)
     told = ", ".join(f"{found[word]} {word}" for word in WORDS if found[word])
     return f"{len(verdicts)} claim{'s' * (len(verdicts) != 1)}: {told}."
 
 
-def plain(verdicts: Sequence[Verdict]) -> str:
+def plain(verdicts: Sequence[Judgement]) -> str:
     """A line for each claim and one below with its evidence, for a terminal."""
     lines = []
     for v in verdicts:
@@ -47,7 +47,7 @@ def plain(verdicts: Sequence[Verdict]) -> str:
     return "\n".join([*lines, "", counted(verdicts)])
 
 
-def evidence(v: Verdict) -> str:
+def evidence(v: Judgement) -> str:
     """Effect, interval and number of seeds, what was claimed, what could have been found; or why there is no word."""
     d = v.difference
     if d is None:
@@ -96,12 +96,12 @@ def claimed(claim: Claim) -> str:
     return f"{claim.direction} {bound:g}"
 
 
-def as_data(verdicts: Sequence[Verdict]) -> dict[str, Any]:
+def as_data(verdicts: Sequence[Judgement]) -> dict[str, Any]:
     """For JSON: plain numbers, texts and None."""
     return {"claims": [_data(v) for v in verdicts], "counts": dict(Counter(v.word for v in verdicts))}
 
 
-def _data(v: Verdict) -> dict[str, Any]:
+def _data(v: Judgement) -> dict[str, Any]:
     claim, d = v.claim, v.difference
     return {
         "file": claim.file, "id": claim.id, "statement": claim.statement, "source": claim.source, "verdict": v.word,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -12,13 +11,13 @@ from jepa_lab.claims.claim import Claim
 from jepa_lab.claims.judge import FEWEST, Judged, after_holm, judge
 from jepa_lab.claims.selection import Chosen, check_settings, choose, differs_in, short_place, version_of
 from jepa_lab.claims.statistics import has_metric, measure, statistics, study_of
-from jepa_lab.errors import UserError
+from jepa_lab.errors import UserError, nearest
 from jepa_lab.ledger.finished_run import Run, diverged
 from jepa_lab.report.comparison.statistics import PairedDifference, holm
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Judgement:
     """`word`: confirmed, refuted, not shown, not testable; `alone`: the word before Holm over `family` claims.
     `reason`: why it is not testable. `difference`: arm less control, or value less reference; `values` by side, seed.
     `missing`: (side, seed) without a run that can be used; `version` of the results that the runs were made with."""
@@ -46,7 +45,7 @@ class _Side:
     gone: dict[int, str]  # seed: the run that diverged, where nothing says what it counts as
 
 
-def judge_claims(claims: Sequence[Claim], runs: Sequence[Run]) -> list[Verdict]:
+def judge_claims(claims: Sequence[Claim], runs: Sequence[Run]) -> list[Judgement]:
     """A verdict for each claim, in their order; p is adjusted over the claims of a family, where those
     without runs have p = 1.
 
@@ -66,9 +65,9 @@ def judge_claims(claims: Sequence[Claim], runs: Sequence[Run]) -> list[Verdict]:
     return verdicts
 
 
-def _judge(claim: Claim, runs: Sequence[Run]) -> Verdict:
+def _judge(claim: Claim, runs: Sequence[Run]) -> Judgement:
     if claim.not_testable is not None:
-        return Verdict(claim, "not testable", claim.not_testable)
+        return Judgement(claim, "not testable", claim.not_testable)
     by_version: dict[int | None, list[Run]] = {}
     for run in runs:
         by_version.setdefault(version_of(run), []).append(run)
@@ -125,10 +124,10 @@ def _is_lost(run: Run, claim: Claim) -> bool:
     return diverged(run, claim.metric)
 
 
-def _of(claim: Claim, sides: Sequence[_Side], version: int | None) -> Verdict:
+def _of(claim: Claim, sides: Sequence[_Side], version: int | None) -> Judgement:
     clash = next((side for side in sides if side.chosen.clash), None)
     if clash is not None:
-        return Verdict(claim, "not testable", f"{clash.name}: {clash.chosen.clash}")
+        return Judgement(claim, "not testable", f"{clash.name}: {clash.chosen.clash}")
     logarithm = bool(claim.statistic and statistics()[claim.statistic].logarithm)
     missing = tuple((s.name, seed) for s in sides for seed in claim.seeds if seed not in {*s.values, *s.gone})
     told: dict[str, Any] = {
@@ -137,19 +136,19 @@ def _of(claim: Claim, sides: Sequence[_Side], version: int | None) -> Verdict:
     }  # fmt: skip
     why = _why_not(claim, sides, missing)
     if why:
-        return Verdict(claim, "not testable", why, **told)
+        return Judgement(claim, "not testable", why, **told)
     reference, margin = claim.reference, claim.margin
     if logarithm:
         reference, margin = math.log10(reference), math.log10(margin)
     control = sides[1].values if len(sides) == 2 else dict.fromkeys(claim.seeds, reference)
     found = judge(sides[0].values, control, claim.test, claim.direction, margin)
     if found is None:
-        return Verdict(claim, "not testable", _not_finite(sides), **told)
+        return Judgement(claim, "not testable", _not_finite(sides), **told)
     return _judged(claim, found, told)
 
 
-def _judged(claim: Claim, found: Judged, told: Mapping[str, Any]) -> Verdict:
-    return Verdict(claim, found.word, alone=found.word, difference=found.difference, p=found.p, **told)
+def _judged(claim: Claim, found: Judged, told: Mapping[str, Any]) -> Judgement:
+    return Judgement(claim, found.word, alone=found.word, difference=found.difference, p=found.p, **told)
 
 
 def _why_not(claim: Claim, sides: Sequence[_Side], missing: Sequence[tuple[str, int]]) -> str:
@@ -196,8 +195,5 @@ def _require_metric(claim: Claim, chosen: Chosen) -> None:
     known = {key for run in runs for key in run.last()}
     for metric in wanted:
         if runs and metric is not None and metric not in known and not any(has_metric(run, metric) for run in runs):
-            near = difflib.get_close_matches(metric, sorted(known), 3, 0.3)
-            raise UserError(
-                f"{claim.place}: metric: {metric}: none of the {len(runs)} runs that fit has it; nearest: "
-                f"{', '.join(near) or 'none'}"
-            )
+            advice = nearest(metric, known, 3)
+            raise UserError(f"{claim.place}: metric: {metric}: none of the {len(runs)} runs that fit has it{advice}")

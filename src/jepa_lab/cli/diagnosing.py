@@ -9,7 +9,7 @@ from typing import Any
 
 from jepa_lab.errors import UserError, say
 from jepa_lab.ledger.atomic import write_json
-from jepa_lab.ledger.overrides import Overrides
+from jepa_lab.ledger.command_line import CommandLine
 from jepa_lab.report.diagnosis import diagnosis_text
 from jepa_lab.studies import study_of_run
 from jepa_lab.studies.entry import load
@@ -41,12 +41,12 @@ def run_report(folder: Path, rules: str) -> Report:
     return text, content
 
 
-def composes(overrides: Overrides) -> bool:
+def composes(line: CommandLine) -> bool:
     """Whether a command line composes to a configuration that is right. One that names code of a user's own is composed
     and not checked: that would import what a run's file names."""
     from jepa_lab.cli.compose import composes  # start-up: Hydra
 
-    return composes(overrides.words, overrides.config_dir)
+    return composes(line.overrides, line.config_dir)
 
 
 def investigate(args: argparse.Namespace) -> tuple[Report, int]:

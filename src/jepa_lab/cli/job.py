@@ -24,7 +24,7 @@ from omegaconf import DictConfig, OmegaConf
 import jepa_lab.config.gates  # noqa: F401 - registers its resolver
 from jepa_lab.cli.overrides import SEARCHPATH, folder_paths, paths_of
 from jepa_lab.errors import RunBusy, UserError, say
-from jepa_lab.ledger.overrides import ONE_RUN, Overrides
+from jepa_lab.ledger.command_line import ONE_RUN, CommandLine
 from jepa_lab.ledger.sweep_folder import JOB, Record, settings_of
 from jepa_lab.process.stop import StopRequest
 from jepa_lab.sweep.ladder import checked_rungs, climb
@@ -100,8 +100,8 @@ def _recorded(cfg: DictConfig, command: Command, stop: StopRequest) -> float:
             record.write()
 
         def trained(config: Any) -> Any:
-            own = own_overrides(config.tier.name if len(rungs) > 1 else None)
-            return train(config, stop=stop, opened=opened, brief=in_sweep is not None, overrides=own)
+            own = own_command_line(config.tier.name if len(rungs) > 1 else None)
+            return train(config, stop=stop, opened=opened, brief=in_sweep is not None, command_line=own)
 
         result = climb(rungs, trained)
         state = "resumed" if result.resumed and result.state == "completed" else result.state
@@ -141,7 +141,7 @@ def record_of_this_job() -> Record | None:
     return record
 
 
-def own_overrides(tier: str | None = None) -> Overrides:
+def own_command_line(tier: str | None = None) -> CommandLine:
     """The command line that makes the job's run alone. `tier`: of one rung of a ladder."""
     hydra = HydraConfig.get()
     folder = config_dir_of_this_job()
@@ -149,8 +149,8 @@ def own_overrides(tier: str | None = None) -> Overrides:
     flagged = "hydra.mode=MULTIRUN" in hydra.overrides.hydra  # what Hydra makes of -m
     if ONE_RUN in sys.argv or (hydra.mode == RunMode.MULTIRUN and not flagged):
         words.append(ONE_RUN)  # its experiment is a sweep by itself
-    overrides = Overrides(tuple(words), folder)
-    return overrides.but([f"tier={tier}"]) if tier else overrides
+    line = CommandLine(tuple(words), folder)
+    return line.changed([f"tier={tier}"]) if tier else line
 
 
 def _search_path(words: Sequence[str], folder: str | None) -> list[str]:

@@ -39,7 +39,7 @@ class AuxOptions(Options):
         """Raises ValueError for a key that says what the objective says already, where it has such a term."""
 
 
-def checked_arms(aux: Mapping[str, Any], lambda_rate: float) -> tuple[dict[str, AuxOptions], float]:
+def checked_aux(aux: Mapping[str, Any], lambda_rate: float) -> tuple[dict[str, AuxOptions], float]:
     """The options of every auxiliary loss beside an objective with a coding rate, and the weight of this rate that they
     make of `lambda_rate`.
 
@@ -61,7 +61,7 @@ def checked_arms(aux: Mapping[str, Any], lambda_rate: float) -> tuple[dict[str, 
     return arms, lambda_rate
 
 
-def checked_tap_arms(aux: Mapping[str, Any], terms: Sequence[str]) -> dict[str, AuxOptions]:
+def checked_tap_aux(aux: Mapping[str, Any], terms: Sequence[str]) -> dict[str, AuxOptions]:
     """The options of every auxiliary loss beside an objective with these terms, which has no coding rate of its own.
     ValueError as for `checked_arms`."""
     return {name: arm.at_tap(f"aux.{name}") for name, arm in _options(aux, terms).items()}

@@ -40,3 +40,8 @@ NO_FAILURE = ("healthy", "low_rank", "inconclusive")
 def failed(status: str) -> bool:
     """Whether a status is a failure; "" (no verdict) is none."""
     return bool(status) and status not in NO_FAILURE
+
+
+def status_in(line: str | None) -> str:
+    """The status that the line of a verdict begins with; "" without a verdict."""
+    return (line or "").partition(" ")[0]

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from jepa_lab.ledger.read import read_json, read_yaml, require_object
+from jepa_lab.ledger.summary import summary_values
 
 USUAL_STUDY = "seq_jepa"  # of runs that are older than the key
 
@@ -25,7 +26,7 @@ class Run:
 
     def last(self) -> dict[str, float]:
         """{key: last value}, NaN where it was not finite."""
-        return last_values({"metrics": self.summary.get("metrics") or {}})
+        return summary_values(self.summary)
 
     def ended_in_nan(self) -> bool:
         losses = [value for key, value in self.last().items() if key.startswith("train/loss/")]
@@ -87,12 +88,3 @@ def diverged(run: Run, metric: str | None = None) -> bool:
     status = (run.summary.get("verdict") or {}).get("status")
     last = run.last()
     return status == "diverged" or run.ended_in_nan() or (metric in last and not math.isfinite(last[metric]))
-
-
-def last_values(source: Mapping[str, Any]) -> dict[str, float]:
-    """{key: last value}; None in a summary means that the value was not finite, and is NaN here."""
-    metrics = source["metrics"] if isinstance(source.get("metrics"), Mapping) else source
-    found = {
-        key: entry["last"] if isinstance(entry, Mapping) else entry[-1][1] for key, entry in metrics.items() if entry
-    }
-    return {key: math.nan if value is None else float(value) for key, value in found.items()}

@@ -1,5 +1,6 @@
 """summary.json: every metric in five numbers, the verdict, and what the run cost."""
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,9 +22,15 @@ def summarise(history: Mapping[str, Sequence[tuple[int, float]]]) -> Summary:
     return {key: _extrema(points) for key, points in history.items() if points}
 
 
-def finite_last(summary: Mapping[str, Any]) -> dict[str, float]:
-    """{key: last value} of a summary.json, those that were not finite (null there) left out."""
-    return {key: value["last"] for key, value in summary["metrics"].items() if value["last"] is not None}
+def summary_values(summary: Mapping[str, Any]) -> dict[str, float]:
+    """{key: last value} of a summary.json; NaN for a value that was not finite (null there)."""
+    metrics = summary.get("metrics") or {}
+    return {key: math.nan if entry["last"] is None else float(entry["last"]) for key, entry in metrics.items()}
+
+
+def finite_values(summary: Mapping[str, Any]) -> dict[str, float]:
+    """The same without the values that were not finite."""
+    return {key: value for key, value in summary_values(summary).items() if math.isfinite(value)}
 
 
 def write_summary(

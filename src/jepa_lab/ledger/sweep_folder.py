@@ -70,7 +70,7 @@ FILE = "tuning.json"
 
 
 @dataclass(frozen=True)
-class Trial:
+class WeightTrial:
     """One tuning run. value: the metric's last one; None, with `why`, where the run did not complete or lacks it."""
 
     seed: int
@@ -86,7 +86,7 @@ class Candidate:
     """A weight and its runs, one a seed."""
 
     weight: float
-    trials: list[Trial]
+    trials: list[WeightTrial]
 
     @property
     def mean(self) -> float | None:
@@ -188,4 +188,4 @@ def read_tuning(folder: Path) -> Tuning | None:
 
 def _candidate(content: dict[str, Any]) -> Candidate:
     trials: Sequence[dict[str, Any]] = content["trials"]
-    return Candidate(content["weight"], [Trial(**t) for t in trials])
+    return Candidate(content["weight"], [WeightTrial(**t) for t in trials])

@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from jepa_lab.losses.rows import at_least_float32
+
 NORMALISE = ("none", "rows", "trace")
 
 
@@ -101,7 +103,7 @@ def simdino_expansion(z: Tensor, eps: float = 0.5) -> Tensor:
     """
     alpha = _alpha(z, eps)
     n, d = z.shape
-    return 0.5 * (d + n) / (d * n) * coding_rate(F.normalize(z.float() if z.element_size() < 4 else z, dim=1), alpha)
+    return 0.5 * (d + n) / (d * n) * coding_rate(F.normalize(at_least_float32(z), dim=1), alpha)
 
 
 def _alpha(z: Tensor, eps: float) -> float:

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from jepa_lab.losses.center import EmaCenter
+from jepa_lab.losses.rows import at_least_float32
 from jepa_lab.losses.terms import LossTerms
 
 
@@ -49,7 +50,7 @@ class DinoLoss(EmaCenter):
             shapes = f"{tuple(student.shape)} and {tuple(teacher.shape)}"
             raise ValueError(f"expected two (n, {len(self.center)}) tensors, got {shapes}")
         with torch.autocast(student.device.type, enabled=False):
-            student, teacher = _at_least_float32(student), _at_least_float32(teacher.detach())
+            student, teacher = at_least_float32(student), at_least_float32(teacher.detach())
             p = self.sharpen(teacher)
             cross_entropy = -(p * F.log_softmax(student / self.student_temp, dim=-1)).sum(-1).mean()
             entropy = torch.special.entr(p).sum(-1).mean()
@@ -61,7 +62,7 @@ class DinoLoss(EmaCenter):
 
     def sharpen(self, teacher: Tensor) -> Tensor:
         """The teacher's distributions, (n, dim) -> (n, dim), centred by what is known so far; no gradient."""
-        return torch.softmax((_at_least_float32(teacher.detach()) - self.center) / self.teacher_temp, dim=-1)
+        return torch.softmax((at_least_float32(teacher.detach()) - self.center) / self.teacher_temp, dim=-1)
 
 
 class MismatchedSharpening(nn.Module):
@@ -89,7 +90,3 @@ class MismatchedSharpening(nn.Module):
     def sharpen(self, z_target: Tensor) -> Tensor:
         """What z_hat is compared with, (n, dim); no gradient."""
         return torch.softmax((z_target.detach().float() - self.center) / self.temp, dim=-1)
-
-
-def _at_least_float32(x: Tensor) -> Tensor:
-    return x if x.dtype == torch.float64 else x.float()

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from jepa_lab.losses.rows import at_least_float32
 from jepa_lab.losses.terms import LossTerms
 
 
@@ -47,7 +48,7 @@ def info_nce_rows(
         raise ValueError(f"the temperature must be above 0, got {temperature}")
     keys = positive if queue is None else torch.cat([positive, queue.to(positive)])
     with torch.autocast(query.device.type, enabled=False):
-        cosine = F.normalize(_at_least_float32(query), dim=1) @ F.normalize(_at_least_float32(keys), dim=1).T
+        cosine = F.normalize(at_least_float32(query), dim=1) @ F.normalize(at_least_float32(keys), dim=1).T
         logits = cosine / temperature
         left_out = ~_is_negative(n, m, exclude, in_batch, query.device)
         left_out.diagonal().fill_(False)
@@ -90,7 +91,3 @@ def _sizes(query: Tensor, positive: Tensor, queue: Tensor | None) -> tuple[int, 
     if queue is not None and (queue.ndim != 2 or queue.shape[1] != query.shape[1]):
         raise ValueError(f"expected a queue of (m, {query.shape[1]}), got {tuple(queue.shape)}")
     return len(query), 0 if queue is None else len(queue)
-
-
-def _at_least_float32(x: Tensor) -> Tensor:
-    return x if x.dtype == torch.float64 else x.float()

@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from jepa_lab.losses.rows import at_least_float32
+
 
 def cosine_prediction(z_hat: Tensor, z_target: Tensor, eps: float = 1e-8) -> Tensor:
     """1 - mean cosine of (n, d) rows paired with (n, d) rows; scalar in [0, 2], computed in float32 or better.
@@ -18,11 +20,11 @@ def cosine_prediction(z_hat: Tensor, z_target: Tensor, eps: float = 1e-8) -> Ten
             f"expected two (n, d) tensors of one shape, got {tuple(z_hat.shape)} and {tuple(z_target.shape)}"
         )
     with torch.autocast(z_hat.device.type, enabled=False):
-        z_hat, z_target = _at_least_float32(z_hat), _at_least_float32(z_target)
+        z_hat, z_target = at_least_float32(z_hat), at_least_float32(z_target)
         return 1.0 - F.cosine_similarity(z_hat, z_target, dim=-1, eps=eps).mean()
 
 
-def best_constant_loss(z_target: Tensor, eps: float = 1e-8) -> Tensor:
+def constant_baseline_loss(z_target: Tensor, eps: float = 1e-8) -> Tensor:
     """The prediction loss of the best constant vector for these (n, d) targets: 1 - |mean of the normalised rows|.
 
     A float64 scalar. The mean cosine with a unit vector c is c'm, m the mean of the normalised rows, and is largest
@@ -44,10 +46,6 @@ def skill(loss: Tensor | float, constant_loss: Tensor | float) -> Tensor:
     """1 - loss / constant_loss: 1 is perfect, 0 no better than the best constant. 0 where the latter is below 1e-6."""
     loss, constant = _float64(loss), _float64(constant_loss)
     return torch.where(constant < 1e-6, torch.zeros_like(constant), 1.0 - loss / constant.clamp_min(1e-6))
-
-
-def _at_least_float32(x: Tensor) -> Tensor:
-    return x if x.dtype == torch.float64 else x.float()
 
 
 def _float64(x: Tensor | float) -> Tensor:

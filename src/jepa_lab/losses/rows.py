@@ -1,9 +1,14 @@
-"""What losses over a batch ask of it."""
+"""Checks and conversions of a batch of rows, shared by the losses."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
+
+
+def at_least_float32(x: Tensor) -> Tensor:
+    """The tensor in float32; float64 stays as it is."""
+    return x if x.dtype == torch.float64 else x.float()
 
 
 def paired_rows(x: Tensor, y: Tensor) -> None:
@@ -17,7 +22,7 @@ def several_rows(z: Tensor) -> Tensor:
     variance."""
     if z.ndim != 2 or len(z) < 2:
         raise ValueError(f"expected (n, d) features, n >= 2, got {tuple(z.shape)}")
-    return z if z.element_size() > 4 else z.float()
+    return at_least_float32(z)
 
 
 def off_diagonal_squares(matrix: Tensor) -> Tensor:

@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from jepa_lab.losses.rows import at_least_float32
+
 
 def epps_pulley(x: Tensor, t_max: float = 3.0, n_points: int = 17) -> Tensor:
     """(n, k) -> (k,), >= 0: n times the integral over [-t_max, t_max] of |phi(t) - e^(-t^2/2)|^2 e^(-t^2/2), phi the
@@ -22,7 +24,7 @@ def epps_pulley(x: Tensor, t_max: float = 3.0, n_points: int = 17) -> Tensor:
     if x.ndim != 2 or not len(x):
         raise ValueError(f"expected (n, k), n >= 1, got {tuple(x.shape)}")
     with torch.autocast(x.device.type, enabled=False):
-        x = _at_least_float32(x)
+        x = at_least_float32(x)
         t, weights = _knots(0.0, t_max, n_points, x)
         return len(x) * _distance(x, t) @ (2.0 * weights)
 
@@ -36,7 +38,7 @@ def sigreg(z: Tensor, step: int = 0, n_slices: int = 256, t_max: float = 3.0, n_
     """
     _check(z, n_slices)
     with torch.autocast(z.device.type, enabled=False):
-        z = _at_least_float32(z)
+        z = at_least_float32(z)
         return epps_pulley(z @ directions(z.shape[1], n_slices, step).to(z), t_max, n_points).mean()
 
 
@@ -48,7 +50,7 @@ def sigreg_published(z: Tensor, step: int = 0, n_slices: int = 128, t_max: float
     """
     _check(z, n_slices)
     with torch.autocast(z.device.type, enabled=False):
-        z = F.normalize(_at_least_float32(z), dim=1)
+        z = F.normalize(at_least_float32(z), dim=1)
         t, weights = _knots(-t_max, t_max, n_points, z)
         return (_distance(z @ directions(z.shape[1], n_slices, step).to(z), t) @ weights).mean()
 
@@ -81,7 +83,3 @@ def _check(z: Tensor, n_slices: int) -> None:
         raise ValueError(f"expected (n, d) features, n >= 1, got {tuple(z.shape)}")
     if n_slices < 1:
         raise ValueError(f"n_slices must be at least 1, got {n_slices}")
-
-
-def _at_least_float32(x: Tensor) -> Tensor:
-    return x if x.dtype == torch.float64 else x.float()

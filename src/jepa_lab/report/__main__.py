@@ -51,9 +51,9 @@ def default_folder(results: Path) -> Path:
 
 
 def _write(args: argparse.Namespace) -> None:
-    from jepa_lab.report.comparison.report import Request, write_report
+    from jepa_lab.report.comparison.report import ReportRequest, write_report
 
-    request = Request(args.metric, args.direction, args.control, tuple(args.group_by), tuple(args.arm_key))
+    request = ReportRequest(args.metric, args.direction, args.control, tuple(args.group_by), tuple(args.arm_key))
     written = write_report(args.runs_dir, args.out or default_folder(Path("comparison_results")), request)
     print(written.text)
     print("written:")

@@ -17,7 +17,7 @@ from jepa_lab.diagnosis.rules import Examination, examine
 from jepa_lab.diagnosis.settings import Settings
 from jepa_lab.diagnosis.thresholds import Thresholds
 from jepa_lab.errors import UserError
-from jepa_lab.ledger.overrides import Overrides
+from jepa_lab.ledger.command_line import CommandLine
 from jepa_lab.ledger.parquet import history_of
 from jepa_lab.ledger.read import finite_or_null, read_json, read_yaml
 from jepa_lab.ledger.run_dir import state_of
@@ -63,7 +63,7 @@ class Diagnosis:
         return written
 
 
-Composes = Callable[[Overrides], bool]  # whether a command line composes to a configuration that is right
+Composes = Callable[[CommandLine], bool]  # whether a command line composes to a configuration that is right
 
 
 def diagnose_run(path: Path, remedies: Remedies, composes: Composes, investigation: str | None = None) -> Diagnosis:

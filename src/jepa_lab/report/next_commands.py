@@ -10,7 +10,7 @@ from typing import Any
 from jepa_lab.config.statuses import failed
 from jepa_lab.diagnosis.finding import Finding
 from jepa_lab.diagnosis.remedies import Remedies, resolved
-from jepa_lab.ledger.overrides import Overrides, read_overrides
+from jepa_lab.ledger.command_line import CommandLine, read_command_line
 
 MOST = 4
 MORE_SEEDS = 3
@@ -22,7 +22,7 @@ def next_commands(
     findings: Sequence[Finding],
     state: str,
     remedies: Remedies,
-    composes: Callable[[Overrides], bool],
+    composes: Callable[[CommandLine], bool],
     investigation: str | None = None,
 ) -> list[str]:
     """Command lines to try, the likeliest first.
@@ -31,7 +31,7 @@ def next_commands(
     which resumes it. For a failing run its line with one change each, those that compose, and last the `investigation`
     where its study has one. Only those lines for a run that keeps no command line.
     """
-    own = read_overrides(run_dir)
+    own = read_command_line(run_dir)
     investigate = [investigation] if investigation and any(failed(finding.status) for finding in findings) else []
     if findings:
         lines = [] if own is None else _changed(own, config, findings, remedies, composes)
@@ -39,37 +39,37 @@ def next_commands(
     if state == "running":
         return []
     if state in ("killed", "stopped", "failed"):
-        return [] if own is None else [own.line()]
+        return [] if own is None else [own.text()]
     evaluation = [] if investigation else [f"python -m jepa_lab.evaluate {shlex.quote(str(run_dir))}"]
     if own is None or own.sweeps_by_itself:  # whose seeds are those of its sweep
         return evaluation
     return [more_seeds(own, config), *evaluation]
 
 
-def more_seeds(own: Overrides, config: Mapping[str, Any]) -> str:
+def more_seeds(own: CommandLine, config: Mapping[str, Any]) -> str:
     """The line that repeats the run with other seeds beside its own."""
     seed = config.get("seed")
     first = seed if isinstance(seed, int) else 0
-    return own.but([f"seed={','.join(str(first + i) for i in range(MORE_SEEDS))}"]).line("-m")
+    return own.changed([f"seed={','.join(str(first + i) for i in range(MORE_SEEDS))}"]).text("-m")
 
 
 def _changed(
-    own: Overrides,
+    own: CommandLine,
     config: Mapping[str, Any],
     findings: Sequence[Finding],
     remedies: Remedies,
-    composes: Callable[[Overrides], bool],
+    composes: Callable[[CommandLine], bool],
 ) -> list[str]:
     """The run's own line with one change each."""
     lines: list[str] = []
     for finding in findings:
         for change in remedies.changes(finding, config):
-            words = resolved(change, config)
-            if not words or any(" " in word for word in words):
+            overrides = resolved(change, config)
+            if not overrides or any(" " in override for override in overrides):
                 continue
-            changed = own.but(words)
-            if changed.line() not in lines and composes(changed):
-                lines.append(changed.line())
+            changed = own.changed(overrides)
+            if changed.text() not in lines and composes(changed):
+                lines.append(changed.text())
             if len(lines) == MOST:
                 return lines
     return lines

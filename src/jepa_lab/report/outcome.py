@@ -8,13 +8,13 @@ from typing import Any
 from jepa_lab.config.run_config import JepaConfig
 from jepa_lab.diagnosis import Verdict
 from jepa_lab.diagnosis.gates import GateResult, gates_line
-from jepa_lab.ledger.overrides import read_overrides
-from jepa_lab.ledger.parquet import History
+from jepa_lab.ledger.command_line import read_command_line
+from jepa_lab.ledger.parquet import History, last_values
 from jepa_lab.ledger.run_dir import RunDir
 from jepa_lab.report.early_warning import draw_early_warning, first_violations
 from jepa_lab.report.figures import draw_figures
 from jepa_lab.report.run_page import write_run_page
-from jepa_lab.report.table import print_table, table_rows
+from jepa_lab.report.table import show_rows, table_rows
 
 FROM_PYTHON = "jepa_lab.studies.run.train(config)"  # of a run that no command line made
 
@@ -34,7 +34,7 @@ def present(
     title = f"{config.name}, {config.dataset.name}, seed {config.seed}"
     draw_figures(history, run.figures, title=title, verdict_line=verdict.line(), **pictures)
     draw_early_warning(history, run.figures, title=title, find=lambda h: first_violations(h, judge))
-    rows = table_rows(history, expected=expected)
+    rows = table_rows(last_values(history), expected=expected)
     page = write_run_page(
         run.path,
         title=title,
@@ -44,7 +44,7 @@ def present(
         command=command_line(run),
         config_yaml=run.config_path.read_text(encoding="utf-8"),
     )
-    print_table(rows)
+    show_rows(rows)
     print(f"\nverdict: {verdict.line()}\ngates:   {gates_line(gates)}")
     print(f"run:     {run.path}\nfigures: {run.figures}\npage:    {page}", flush=True)
 
@@ -59,5 +59,5 @@ def expected_texts(expected: Mapping[str, Any], *names: str) -> dict[str, str]:
 
 def command_line(run: RunDir) -> str:
     """The line that makes the run again."""
-    overrides = read_overrides(run.path)
-    return FROM_PYTHON if overrides is None else overrides.line()
+    line = read_command_line(run.path)
+    return FROM_PYTHON if line is None else line.text()

@@ -6,7 +6,7 @@ from html import escape
 from pathlib import Path
 
 from jepa_lab.ledger.atomic import write_atomic
-from jepa_lab.report.table import COLUMNS, Row
+from jepa_lab.report.table import COLUMNS, TableRow
 
 FIGURES = (
     "overview",
@@ -29,7 +29,7 @@ def write_run_page(
     *,
     title: str,
     verdict_line: str,
-    table_rows: Sequence[Row],
+    table_rows: Sequence[TableRow],
     command: str,
     config_yaml: str,
     gates_line: str = "none",
@@ -70,7 +70,7 @@ def _tone(verdict_line: str) -> str:
     return "good" if status in GOOD else "note" if status in NOTE or not status else "bad"
 
 
-def _table(rows: Sequence[Row]) -> str:
+def _table(rows: Sequence[TableRow]) -> str:
     if not rows:
         return "<p>Nothing was measured.</p>"
     columns = [column for column in COLUMNS if any(getattr(row, column) for row in rows)]

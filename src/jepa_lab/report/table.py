@@ -1,16 +1,12 @@
 """The table at the end of a run: what was measured last, beside what it is read against."""
 
 import math
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TextIO
+from typing import TextIO
 
-from rich.console import Console
-from rich.table import Table
-
-from jepa_lab.ledger.finished_run import last_values
 from jepa_lab.report.panels import tap_names
+from jepa_lab.report.text_table import aligned, print_table
 
 SECTIONS = ("Loss", "Probes", "Prediction", "Retrieval", "Codebook", "Representation")
 COLUMNS = ("training", "validation", "test", "reference")
@@ -18,7 +14,7 @@ Format = Callable[[float], str]
 
 
 @dataclass(frozen=True)
-class Row:
+class TableRow:
     """One line of the table; values are texts ready to print, "" where nothing was measured."""
 
     section: str
@@ -29,28 +25,39 @@ class Row:
     reference: str = ""
 
 
-def final_table(source: Mapping[str, Any], sections: Sequence[str] = SECTIONS, **options: Any) -> str:
-    """The table as aligned plain text; "" if nothing was measured. See `table_rows` for the arguments."""
-    return plain_table(table_rows(source, sections, **options))
+def show_rows(rows: Sequence[TableRow], file: TextIO | None = None) -> None:
+    """Prints the table to `file` (standard output)."""
+    if rows:
+        heads, cells, right = _cells(rows)
+        styles = [["bold" if not any(line[1:]) else "", *[""] * (len(heads) - 1)] for line in cells]
+        print_table(heads, cells, right, styles, file)
 
 
-def print_table(rows: Sequence[Row], file: TextIO | None = None) -> None:
-    """Print to `file` (standard output): with rich on a terminal, as plain text elsewhere."""
-    file = file or sys.stdout
+def plain_table(rows: Sequence[TableRow]) -> str:
+    """The table as text, one section under the other; "" without rows."""
     if not rows:
-        return
-    if file.isatty():
-        Console(file=file).print(rich_table(rows))
-    else:
-        print(plain_table(rows), file=file)
+        return ""
+    heads, cells, right = _cells(rows)
+    return "\n".join(aligned([heads, *cells], right))
+
+
+def _cells(rows: Sequence[TableRow]) -> tuple[list[str], list[list[str]], range]:
+    """(heads, lines of cells, the columns that are flush right); a line of its own names each section."""
+    columns = [column for column in COLUMNS if any(getattr(row, column) for row in rows)]
+    lines: list[list[str]] = []
+    for before, row in zip([None, *rows], rows, strict=False):
+        if before is None or before.section != row.section:
+            lines.append([row.section, *[""] * len(columns)])
+        lines.append([f"  {row.metric}", *(getattr(row, column) for column in columns)])
+    return ["", *columns], lines, range(1, len(columns) + 1)
 
 
 def table_rows(
-    source: Mapping[str, Any],
+    last: Mapping[str, float],
     sections: Sequence[str] = SECTIONS,
     expected: Mapping[str, str] | None = None,
-) -> list[Row]:
-    """Rows of every metric that has a value. `source` is a history, the metrics of a summary, or a whole summary.json.
+) -> list[TableRow]:
+    """Rows of every metric that has a value. `last`: {key: last value}.
 
     `expected` maps a key (`val/...`) to a text for the last column, where ranks and scales have their value at start.
     ValueError on an unknown section.
@@ -58,39 +65,9 @@ def table_rows(
     unknown = set(sections).difference(SECTIONS)
     if unknown:
         raise ValueError(f"sections are {', '.join(SECTIONS)}; got {', '.join(sorted(unknown))}")
-    last = last_values(source)
     lines = [line for section in sections for line in _lines(section, last)]
     rows = [_row(last, expected or {}, *line) for line in lines]
     return [row for row in rows if row.training or row.validation or row.test]
-
-
-def plain_table(rows: Sequence[Row]) -> str:
-    """Aligned text without colours, one section under the other."""
-    columns = _columns(rows)
-    body = [[row.metric, *(getattr(row, column) for column in columns)] for row in rows]
-    widths = [max(map(len, cells)) for cells in zip(["metric", *columns], *body, strict=True)]
-    lines = [_aligned(["", *columns], widths)]
-    for index, (row, cells) in enumerate(zip(rows, body, strict=True)):
-        if index == 0 or row.section != rows[index - 1].section:
-            lines.append(row.section)
-        lines.append(_aligned(cells, widths))
-    return "\n".join(lines) if rows else ""
-
-
-def rich_table(rows: Sequence[Row]) -> Table:
-    """The same table for a terminal."""
-    columns = _columns(rows)
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    table.add_column("")
-    for column in columns:
-        table.add_column(
-            column, justify="left" if column == "reference" else "right", style="dim" * (column == "reference")
-        )
-    for index, row in enumerate(rows):
-        if index == 0 or row.section != rows[index - 1].section:
-            table.add_row(f"[bold]{row.section}[/bold]")
-        table.add_row(f"  {row.metric}", *(getattr(row, column) for column in columns))
-    return table
 
 
 def percent(value: float) -> str:
@@ -110,10 +87,10 @@ def one_decimal(value: float) -> str:
 
 
 # section, label, key without its split, format
-Line = tuple[str, str, str, Format]
+MetricLine = tuple[str, str, str, Format]
 
-LOSS: list[Line] = [("Loss", name, f"loss/{name}", four_digits) for name in ("total", "prediction", "rate")]
-PROBES: list[Line] = [
+LOSS: list[MetricLine] = [("Loss", name, f"loss/{name}", four_digits) for name in ("total", "prediction", "rate")]
+PROBES: list[MetricLine] = [
     ("Probes", "class from z_agg", "probe/class_from_z_agg", percent),
     ("Probes", "class from z", "probe/class_from_z", percent),
     ("Probes", "relative action from z, R²", "probe/relative_action_from_z", three_decimals),
@@ -122,18 +99,18 @@ PROBES: list[Line] = [
     ("Probes", "view from z_agg, R²", "probe/view_from_z_agg", three_decimals),
     ("Probes", "variance over views of z_agg / total", "z_agg/within_share", three_decimals),
 ]
-PREDICTION: list[Line] = [
+PREDICTION: list[MetricLine] = [
     ("Prediction", "skill", "skill", three_decimals),
     ("Prediction", "action gain", "action_gain", four_digits),
     ("Prediction", "demonstration gain", "demo_gain", four_digits),
     ("Prediction", "copy gain", "copy_gain", four_digits),
 ]
-RETRIEVAL: list[Line] = [
+RETRIEVAL: list[MetricLine] = [
     ("Retrieval", f"{of}, {metric}", f"retrieval/{key}{name}", show)
     for key, of in (("", "prediction"), ("no_predictor_", "without the predictor"), ("copy_", "a copy of the query"))
     for name, metric, show in (("top1", "top 1", percent), ("mrr", "mean reciprocal rank", three_decimals))
 ]
-CODEBOOK: list[Line] = [
+CODEBOOK: list[MetricLine] = [
     ("Codebook", "codes in use", "codebook/usage", percent),
     ("Codebook", "perplexity", "codebook/perplexity", one_decimal),
     ("Codebook", "steps since use, mean", "codebook/dead_code_age", one_decimal),
@@ -141,14 +118,14 @@ CODEBOOK: list[Line] = [
 ]
 
 
-def _lines(section: str, last: Mapping[str, float]) -> list[Line]:
+def _lines(section: str, last: Mapping[str, float]) -> list[MetricLine]:
     if section == "Representation":
         return _tap_lines(last)
     known = {"Loss": LOSS, "Probes": PROBES, "Prediction": PREDICTION, "Retrieval": RETRIEVAL, "Codebook": CODEBOOK}
     return known[section]
 
 
-def _tap_lines(last: Mapping[str, float]) -> list[Line]:
+def _tap_lines(last: Mapping[str, float]) -> list[MetricLine]:
     measured = [key.replace("test/", "val/", 1) for key in last]
     shown = [("effective_rank", "effective rank"), ("rankme", "RankMe"), ("feature_std_l2", "scale (feature std, L2)")]
     taps = dict.fromkeys(tap for metric, _ in shown for tap in tap_names(measured, metric))
@@ -166,11 +143,11 @@ def _tap_lines(last: Mapping[str, float]) -> list[Line]:
 
 def _row(
     last: Mapping[str, float], expected: Mapping[str, str], section: str, label: str, key: str, show: Format
-) -> Row:
+) -> TableRow:
     training, validation, test = (_cell(last, f"{split}/{key}", show) for split in ("train", "val", "test"))
     start = _cell(last, f"reference/{key}", show, dimension=False)
     notes = [f"{start} at start" if start else "", expected.get(f"val/{key}", "")]
-    return Row(section, label, training, validation, test, "; ".join(filter(None, notes)))
+    return TableRow(section, label, training, validation, test, "; ".join(filter(None, notes)))
 
 
 def _cell(last: Mapping[str, float], key: str, show: Format, dimension: bool = True) -> str:
@@ -181,12 +158,3 @@ def _cell(last: Mapping[str, float], key: str, show: Format, dimension: bool = T
     tap = key.split("/")[1]
     d = last.get(f"val/{tap}/d") if dimension and show is one_decimal else None
     return text if d is None or not math.isfinite(d) else f"{text} of {d:.0f}"
-
-
-def _columns(rows: Sequence[Row]) -> list[str]:
-    return [column for column in COLUMNS if any(getattr(row, column) for row in rows)]
-
-
-def _aligned(cells: Sequence[str], widths: Sequence[int]) -> str:
-    padded = [cell.rjust(width) for cell, width in zip(cells, widths, strict=True)]
-    return "  ".join(["  " + cells[0].ljust(widths[0]), *padded[1:]]).rstrip()

@@ -42,7 +42,7 @@ class Plan:
 
 
 @dataclass
-class Trial:
+class SearchTrial:
     """One setting of the axes. value: the mean of the metric over the seeds; None before, and with `why` for a trial
     that gave none."""
 
@@ -53,7 +53,7 @@ class Trial:
     runs: list[str] = field(default_factory=list)
 
 
-def run_search(plan: Plan, sweep_dir: Path, launch: Launch, anew: bool = False) -> list[Trial]:
+def run_search(plan: Plan, sweep_dir: Path, launch: Launch, anew: bool = False) -> list[SearchTrial]:
     """All trials; those of the log that gave a value are not run again, unless the search begins `anew`. UserError for
     a log of something else, and for a metric that the runs do not have. What stops the sweep passes through, with the
     log written."""
@@ -65,7 +65,7 @@ def run_search(plan: Plan, sweep_dir: Path, launch: Launch, anew: bool = False) 
         waiting = [t for t in trials if t.value is None and t.why is None][: plan.at_once]
         if not waiting:  # only then: what is proposed must not depend on where an earlier start was cut short
             for _ in range(min(plan.at_once, plan.trials - len(trials))):
-                trials.append(Trial(len(trials), propose(plan, trials)))
+                trials.append(SearchTrial(len(trials), propose(plan, trials)))
                 waiting.append(trials[-1])
         if not waiting:
             return trials
@@ -84,7 +84,7 @@ def run_search(plan: Plan, sweep_dir: Path, launch: Launch, anew: bool = False) 
         done += len(jobs)
 
 
-def tell(trial: Trial, records: Sequence[Record], seeds: int) -> None:
+def tell(trial: SearchTrial, records: Sequence[Record], seeds: int) -> None:
     """Takes what the trial's runs gave. A run that failed leaves it without a value; one that is to go on, open."""
     trial.runs = [r.run_dir for r in records if r.run_dir]
     if len(records) < seeds or any(r.state in ("to do", "to resume", "stopped") for r in records):
@@ -97,7 +97,7 @@ def tell(trial: Trial, records: Sequence[Record], seeds: int) -> None:
         trial.why = f"{bad.state}: {bad.reason}" if bad.reason else bad.state
 
 
-def propose(plan: Plan, trials: Sequence[Trial]) -> Settings:
+def propose(plan: Plan, trials: Sequence[SearchTrial]) -> Settings:
     """The settings of the next trial. UserError where Optuna is not installed."""
     try:
         import optuna
@@ -110,7 +110,7 @@ def propose(plan: Plan, trials: Sequence[Trial]) -> Settings:
         return _ask(optuna, plan, trials)
 
 
-def _ask(optuna: Any, plan: Plan, trials: Sequence[Trial]) -> Settings:
+def _ask(optuna: Any, plan: Plan, trials: Sequence[SearchTrial]) -> Settings:
     """The log told to a new study, then asked."""
     seed = plan.sampler * 100_003 + len(trials)  # a sampler of its own each, so that none has a past to be restored
     sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=plan.startup)
@@ -127,7 +127,7 @@ def _ask(optuna: Any, plan: Plan, trials: Sequence[Trial]) -> Settings:
     return {axis.key: axis.suggest(asked) for axis in plan.space.axes}
 
 
-def best_of(trials: Sequence[Trial], direction: str) -> Trial | None:
+def best_of(trials: Sequence[SearchTrial], direction: str) -> SearchTrial | None:
     """The earliest with the best value; None where no trial has one."""
     sign = -1.0 if direction == "minimize" else 1.0
     told = [t for t in trials if t.value is not None]
@@ -139,7 +139,7 @@ def search_text(sweep_dir: Path) -> str:
     content = _read(sweep_dir)
     if content is None:
         return ""
-    trials = [Trial(**t) for t in content["trials"]]
+    trials = [SearchTrial(**t) for t in content["trials"]]
     metric = content["metric"] or "the metric that chooses the best checkpoint"
     seeds = ", ".join(content["seeds"])
     lines = [f"search: {metric}, {content['direction']}d; seeds {seeds}"]
@@ -153,7 +153,7 @@ def search_text(sweep_dir: Path) -> str:
     return "\n".join([*lines, f"trials: {sweep_dir / FILE}"])
 
 
-def read_trials(sweep_dir: Path, plan: Plan) -> list[Trial]:
+def read_trials(sweep_dir: Path, plan: Plan) -> list[SearchTrial]:
     """The trials of an earlier start, none if there was none. UserError for those of another search."""
     content = _read(sweep_dir)
     if content is None:
@@ -164,10 +164,10 @@ def read_trials(sweep_dir: Path, plan: Plan) -> list[Trial]:
                 f"{sweep_dir / FILE}: of a search with another {key} ({content.get(key)}, not {value}); remove the "
                 "file to search anew, its finished runs are found again"
             )
-    return [Trial(**t) for t in content["trials"]]
+    return [SearchTrial(**t) for t in content["trials"]]
 
 
-def write_trials(sweep_dir: Path, plan: Plan, trials: Sequence[Trial]) -> None:
+def write_trials(sweep_dir: Path, plan: Plan, trials: Sequence[SearchTrial]) -> None:
     """Writes search.json, the best trial in it. OSError."""
     best = best_of(trials, plan.direction)
     content = {**_head(plan), "best": asdict(best) if best else None, "trials": [asdict(t) for t in trials]}

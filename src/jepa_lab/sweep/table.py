@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from collections.abc import Sequence
 from typing import TextIO
 
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
-
 from jepa_lab.ledger.sweep_folder import STATES, Record
+from jepa_lab.report.text_table import print_table
 
 COLOURS = {
     "done": "green",
@@ -25,20 +21,9 @@ COLOURS = {
 
 def print_records(records: Sequence[Record], file: TextIO | None = None) -> None:
     """One row per job: number, state, run, the settings in which the jobs differ, and what there is to say."""
-    file = file or sys.stdout
-    rows = table_cells(records)
-    if file.isatty():
-        table = Table(box=None, pad_edge=False, header_style="dim")
-        for title in rows[0]:
-            table.add_column(title)
-        for row in rows[1:]:
-            table.add_row(*(Text(cell, style=COLOURS.get(row[1], "")) for cell in row))
-        Console(file=file).print(table)
-        return
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    for row in rows:
-        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        print("  ".join(cells).rstrip(), file=file, flush=True)
+    heads, *rows = table_cells(records)
+    styles = [[COLOURS.get(row[1], "")] * len(heads) for row in rows]
+    print_table(heads, rows, styles=styles, file=file)
 
 
 def job_line(records: Sequence[Record], job: int) -> str:

@@ -20,8 +20,8 @@ from jepa_lab.ledger.sweep_folder import (
     FILE,
     ArmTuning,
     Candidate,
-    Trial,
     Tuning,
+    WeightTrial,
     read_records,
     read_tuning,
     write_tuning,
@@ -38,7 +38,7 @@ ENDED = ("done", "resumed", "skipped", "failed")
 
 
 @dataclass(frozen=True)
-class Line:
+class SweepLine:
     """What the command line asks for: arms (several that act together as [vicreg,sigreg]), the seeds to report, the
     words that all jobs share, and those of single arms, by the arm's name."""
 
@@ -58,7 +58,7 @@ class Line:
 class Stages:
     """The jobs of both stages; `tuning` knows its runs, not yet what they gave."""
 
-    line: Line
+    line: SweepLine
     master: DictConfig
     tuning: Tuning
     first: list[Words]
@@ -80,7 +80,7 @@ Compose = Callable[[Sequence[Sequence[str]]], list[DictConfig]]
 Launch = Callable[[Sequence[Sequence[str]], int], object]
 
 
-def read_line(overrides: Sequence[Override]) -> Line:
+def read_line(overrides: Sequence[Override]) -> SweepLine:
     """The parsed words of a command line, where a later one replaces an earlier one. UserError for no seed, and for a
     second thing that is swept."""
     latest = {override.get_key_element(): override for override in overrides}
@@ -109,7 +109,7 @@ def read_line(overrides: Sequence[Override]) -> Line:
     for key in [key for key in texts if key.lstrip("+").startswith("aux.")]:
         name, word = _of_an_arm(key.lstrip("+"), texts.pop(key)[0], arms)
         own.setdefault(name, []).append(word)
-    return Line(arms, numbers, [f"{key}={value}" for key, (value,) in texts.items()], own)
+    return SweepLine(arms, numbers, [f"{key}={value}" for key, (value,) in texts.items()], own)
 
 
 def members(arm: str) -> list[str]:
@@ -132,7 +132,7 @@ def _of_an_arm(key: str, value: str, arms: Sequence[str]) -> tuple[str, str]:
     return name, f"{key}={value}"
 
 
-def plan_stages(line: Line, master: DictConfig, compose: Compose) -> Stages:
+def plan_stages(line: SweepLine, master: DictConfig, compose: Compose) -> Stages:
     """All jobs, composed and checked before the first starts. UserError for what cannot be compared."""
     jobs = compose([line.job(arm, line.seeds[0]) for arm in line.arms])
     for job in jobs:
@@ -167,7 +167,7 @@ def plan_stages(line: Line, master: DictConfig, compose: Compose) -> Stages:
         for candidate in arm.candidates:
             for seed in dict.fromkeys(settings.seeds):
                 record = next(found)
-                candidate.trials.append(Trial(seed, record.run_id or "", record.run_dir or ""))
+                candidate.trials.append(WeightTrial(seed, record.run_id or "", record.run_dir or ""))
     sweep_dir = Path(master.hydra.sweep.dir)
     references = plan_references(configs[0], line.common, line.seeds[0], compose, master)
     return Stages(line, master, Tuning(sweep_dir.name, settings.metric, list(settings.seeds), arms), first, references)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from jepa_lab.config.statuses import failed
 from jepa_lab.ledger.finished_run import read_run
-from jepa_lab.ledger.sweep_folder import ArmTuning, Candidate, Trial
+from jepa_lab.ledger.sweep_folder import ArmTuning, Candidate, WeightTrial
 
 
 def candidate_weights(default: float, count: int, span: float) -> list[float]:
@@ -26,7 +26,7 @@ def measured(arm: ArmTuning, metric: str) -> ArmTuning:
     return replace(arm, candidates=candidates)
 
 
-def _read(trial: Trial, metric: str) -> Trial:
+def _read(trial: WeightTrial, metric: str) -> WeightTrial:
     bare = replace(trial, value=None, collapsed=False)
     try:
         run = read_run(Path(trial.run_dir))

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from jepa_lab.auxiliary import Arm, SiteOptions
+from jepa_lab.auxiliary import AuxTerm, SiteOptions
 from jepa_lab.callbacks import Gates, TargetEMA
 from jepa_lab.callbacks.checkpoints import RandomState, Saver
 from jepa_lab.callbacks.finite import FiniteGuard
@@ -23,7 +23,7 @@ from jepa_lab.training.budget import required, target_tau
 from jepa_lab.training.study import Session
 
 
-def build_arms(config: JepaConfig, widths: dict[str, int]) -> dict[str, Arm]:
+def build_aux_terms(config: JepaConfig, widths: dict[str, int]) -> dict[str, AuxTerm]:
     """The arms of the group aux that have a weight, on taps of these widths; the coding rate of a seq-JEPA is no module
     of its own. UserError for a site whose tap the network does not have.
 
@@ -37,7 +37,7 @@ def build_arms(config: JepaConfig, widths: dict[str, int]) -> dict[str, Arm]:
             if unknown:
                 raise UserError(f"aux.{name}.site={options.where}: {unknown[0]} is none of {', '.join(widths)}")
             with torch.random.fork_rng(devices=[]):
-                arms[name] = Arm(options, widths, averaged=config.target.name == "ema")
+                arms[name] = AuxTerm(options, widths, has_ema_teacher=config.target.name == "ema")
     return arms
 
 

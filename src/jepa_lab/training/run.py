@@ -14,12 +14,12 @@ from typing import Any
 from jepa_lab.config.run_config import RunConfig
 from jepa_lab.diagnosis.gates import GateResult, evaluate_gates
 from jepa_lab.errors import NonFinite, RunStopped, StoppedByVerdict
+from jepa_lab.ledger.command_line import CommandLine, write_command_line
 from jepa_lab.ledger.ending import record_exit_status
 from jepa_lab.ledger.lock import lock
-from jepa_lab.ledger.overrides import Overrides, write_overrides
 from jepa_lab.ledger.parquet import ParquetLedger, last_values
 from jepa_lab.ledger.run_dir import RunDir
-from jepa_lab.ledger.summary import finite_last
+from jepa_lab.ledger.summary import finite_values
 from jepa_lab.process.stop import StopRequest
 from jepa_lab.training.plan import RunPlan
 from jepa_lab.training.study import Session, Study
@@ -56,12 +56,12 @@ def train(
     stop: StopRequest | None = None,
     opened: Callable[[RunDir], None] | None = None,
     brief: bool = False,
-    overrides: Overrides | None = None,
+    command_line: CommandLine | None = None,
 ) -> RunResult:
     """Runs one configuration to its end, or resumes it, or reports it if it is finished (`brief`: in one line).
 
     `stop` says when to stop early; `opened` is called with the run's folder before anything else happens there;
-    `overrides` is the command line, which the run keeps. Raises UserError for data that cannot be used and for files
+    `command_line` is kept in the run's folder. Raises UserError for data that cannot be used and for files
     that cannot be written, RunBusy if another process is at the run; any other exception leaves status.json in state
     "failed", an interruption in state "stopped".
     """
@@ -82,13 +82,13 @@ def train(
             plan.home.clear()
         if action == "resume":
             session.checkpoint = study.checkpoint(plan)
-        return _watched(study, session, overrides)
+        return _watched(study, session, command_line)
 
 
 def _finished(study: Study, plan: RunPlan, brief: bool) -> RunResult:
     """The result of a finished run, from its summary, measured against the gates of this configuration."""
     summary = study.show_finished(plan, brief)
-    last = finite_last(summary)
+    last = finite_values(summary)
     limits = plan.config.gates.limits() if hasattr(plan.config, "gates") else {}
     gates = evaluate_gates(limits, last)
     return RunResult(plan.home.path, "skipped", last, summary["verdict"], last.get(summary["monitor"]["key"]),
@@ -109,7 +109,7 @@ def _preflight(study: Study, session: Session) -> dict[str, Any] | None:
     return found.to_dict(mode)
 
 
-def _watched(study: Study, session: Session, overrides: Overrides | None) -> RunResult:
+def _watched(study: Study, session: Session, command_line: CommandLine | None) -> RunResult:
     """The session with its state kept in status.json, however it ends."""
     run, resumed = session.run, session.checkpoint is not None
     session.ledger = study.open_ledger(run, resumed)
@@ -118,8 +118,8 @@ def _watched(study: Study, session: Session, overrides: Overrides | None) -> Run
         try:
             with record_exit_status(run, partial(_close_if_possible, session)):
                 run.write_status("running")
-                if overrides is not None:
-                    write_overrides(run.path, overrides)
+                if command_line is not None:
+                    write_command_line(run.path, command_line)
                 for name in OF_AN_EARLIER_STEP:
                     (run.path / name).unlink(missing_ok=True)
                 with study.open_loggers(session) as loggers:
@@ -146,7 +146,7 @@ def _run(study: Study, session: Session, resumed: bool) -> RunResult:
         session.ledger.fold()
     session.run.write_status(state, reason, bad)
     session.loggers.failed = state == "failed"
-    last = last_values(fit.history) if fit.history else finite_last(summary)
+    last = last_values(fit.history) if fit.history else finite_values(summary)
     return RunResult(session.run.path, state, last, summary["verdict"], last.get(summary["monitor"]["key"]), fit.module,
                      resumed, reason, fit.gates)  # fmt: skip
 

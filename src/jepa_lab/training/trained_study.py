@@ -17,12 +17,12 @@ from jepa_lab.diagnosis.gates import evaluate_gates, gates_dict, gates_line
 from jepa_lab.errors import NonFinite, StoppedByVerdict, say
 from jepa_lab.ledger.parquet import History, ParquetLedger
 from jepa_lab.ledger.run_dir import RunDir
-from jepa_lab.ledger.summary import finite_last, write_summary
-from jepa_lab.report.table import print_table, table_rows
+from jepa_lab.ledger.summary import finite_values, summary_values, write_summary
+from jepa_lab.report.table import show_rows, table_rows
 from jepa_lab.training.budget import target_tau
 from jepa_lab.training.loggers import Loggers, open_loggers, require_logger
 from jepa_lab.training.plan import RunPlan
-from jepa_lab.training.record import count_parameters, measured_cost, resolved_yaml
+from jepa_lab.training.provenance import count_parameters, measured_cost, resolved_yaml
 from jepa_lab.training.study import Fit, Parts, Session, Study
 from jepa_lab.training.trainer import build_trainer
 
@@ -133,9 +133,9 @@ class TrainedStudy(Study):
         summary = plan.home.summary()
         assert summary is not None
         verdict = summary["verdict"]
-        gates = evaluate_gates(plan.config.gates.limits(), finite_last(summary))
+        gates = evaluate_gates(plan.config.gates.limits(), finite_values(summary))
         if not brief:
-            print_table(table_rows(summary))
+            show_rows(table_rows(summary_values(summary)))
         print(
             f"\nfinished before, nothing to do: {plan.home.path}\n"
             f"verdict: {verdict.get('line', verdict.get('status'))}\ngates:   {gates_line(gates)}",

@@ -6,14 +6,14 @@ import pytest
 
 from jepa_lab.studies.arc.data.synthetic.primitives import Undefined
 from jepa_lab.studies.arc.data.synthetic.rule_draws import Scope, draw_rule
-from jepa_lab.studies.arc.data.synthetic.rules import Condition, Conditional, Repeat, Sequence, Step
+from jepa_lab.studies.arc.data.synthetic.rules import Condition, Conditional, Repeat, RuleStep, Sequence
 from jepa_lab.studies.arc.data.synthetic.scenes import SHAPES, draw_shape, noise_scene, object_scene
 from jepa_lab.studies.arc.data.transform import apply_symmetry
 
 ROW = np.array([[2, 0, 0, 0]], dtype=np.uint8)
-MOVE = Step("translate", (("dx", 1), ("dy", 0), ("fill", 0)))
-PAINT = Step("recolor", (("source", 2), ("target", 5)))
-RAY = Step("extend", (("color", 2), ("direction", "right")))
+MOVE = RuleStep("translate", (("dx", 1), ("dy", 0), ("fill", 0)))
+PAINT = RuleStep("recolor", (("source", 2), ("target", 5)))
+RAY = RuleStep("extend", (("color", 2), ("direction", "right")))
 
 
 def rows(states: list[np.ndarray]) -> list[list[int]]:
@@ -34,19 +34,19 @@ def test_a_repetition_counts_or_goes_on_until_nothing_changes() -> None:
 
 def test_a_repetition_that_never_rests_is_undefined() -> None:
     with pytest.raises(Undefined, match=r"mirror_y.* still changes the grid"):
-        Repeat(Step("mirror_y"), None).states(ROW)
+        Repeat(RuleStep("mirror_y"), None).states(ROW)
 
 
 def test_the_longest_way_through_a_grid_comes_to_rest() -> None:
     grid = np.zeros((30, 30), dtype=np.uint8)
     grid[0, 0] = 2
-    states = Repeat(Step("spread", (("color", 2),)), None).states(grid)
+    states = Repeat(RuleStep("spread", (("color", 2),)), None).states(grid)
     assert len(states) == 59
     assert (states[-1] == 2).all()
 
 
 def test_a_condition_chooses_the_branch() -> None:
-    rule = Conditional(Condition("has_color", (("color", 2),)), PAINT, Step("mirror_y"))
+    rule = Conditional(Condition("has_color", (("color", 2),)), PAINT, RuleStep("mirror_y"))
     assert rows(rule.states(ROW)) == [[2, 0, 0, 0], [5, 0, 0, 0]]
     assert rows(rule.states(ROW // 2)) == [[1, 0, 0, 0], [0, 0, 0, 1]]
 
@@ -59,7 +59,7 @@ def test_conditions_in_closed_form() -> None:
         Condition("is_red").holds(grid)
 
 
-@pytest.mark.parametrize(("phase", "kind"), [(1, Step), (2, Sequence), (3, Conditional), (4, Repeat)])
+@pytest.mark.parametrize(("phase", "kind"), [(1, RuleStep), (2, Sequence), (3, Conditional), (4, Repeat)])
 @pytest.mark.parametrize("colors", [(4,), (1, 2), (2, 5, 9)])
 def test_rules_of_a_phase_have_its_shape_and_colours_of_the_scope(
     phase: int, kind: type, colors: tuple[int, ...]

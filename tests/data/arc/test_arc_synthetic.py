@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jepa_lab.errors import UserError
-from jepa_lab.studies.arc.data.synthetic.rules import Conditional, Repeat, Sequence, Step
+from jepa_lab.studies.arc.data.synthetic.rules import Conditional, Repeat, RuleStep, Sequence
 from jepa_lab.studies.arc.data.synthetic.synthetic import SyntheticTasks, synthetic_splits, synthetic_tasks
 from jepa_lab.studies.arc.data.task import ArcTask
 from jepa_lab.studies.arc.data.task_splits import contents
@@ -67,7 +67,7 @@ def test_phases_come_in_their_shares_in_every_prefix() -> None:
     made = synthetic_tasks(n_train=20, n_val=4, n_test=1, phases={"atomic": 3, 4: 1})
     for n in (4, 8, 20):
         kinds = [type(made.rules[t.task_id]) for t in made.splits.train[:n]]
-        assert (kinds.count(Step), kinds.count(Repeat)) == (3 * n // 4, n // 4)
+        assert (kinds.count(RuleStep), kinds.count(Repeat)) == (3 * n // 4, n // 4)
     assert [t.task_id[-6:] for t in made.splits.val].count("phase4") == 1
 
 
@@ -138,7 +138,9 @@ def test_options_that_make_no_sense_are_one_line_that_names_the_key(options: dic
 
 
 def test_where_no_task_can_be_found_the_error_says_what_would_help(monkeypatch: pytest.MonkeyPatch) -> None:
-    blank = Step("keep_color", (("color", 9),))  # no input of the noise style has this colour: every output is empty
+    blank = RuleStep(
+        "keep_color", (("color", 9),)
+    )  # no input of the noise style has this colour: every output is empty
     monkeypatch.setattr("jepa_lab.studies.arc.data.synthetic.synthetic.draw_rule", lambda *args: blank)
     with pytest.raises(UserError, match=r"no new task of phase 2 after 500 rules .*, more colours or fewer tasks are"):
         synthetic_splits(n_train=1, n_val=0, n_test=0, style="noise", phases={2: 1})
@@ -146,14 +148,14 @@ def test_where_no_task_can_be_found_the_error_says_what_would_help(monkeypatch: 
 
 def test_a_task_whose_grids_are_there_already_is_not_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
     # of the 512 grids of 3x3 cells and one colour, mirror_x changes 448: among 290 draws some must come up twice
-    monkeypatch.setattr("jepa_lab.studies.arc.data.synthetic.synthetic.draw_rule", lambda *args: Step("mirror_x"))
+    monkeypatch.setattr("jepa_lab.studies.arc.data.synthetic.synthetic.draw_rule", lambda *args: RuleStep("mirror_x"))
     made = synthetic_splits(n_train=250, n_val=20, n_test=20, style="noise", sizes=(3, 3), colors=(2, 2), pairs=(1, 0))
     keys = [key for split in (made.train, made.val, made.test) for task in split for key in contents(task)]
     assert len(keys) == len(set(keys)) == 290
 
 
 def test_a_rule_that_gives_every_input_one_output_is_no_task(monkeypatch: pytest.MonkeyPatch) -> None:
-    paint = Step("threshold_gt", (("threshold", 9), ("low", 5), ("high", 5)))
+    paint = RuleStep("threshold_gt", (("threshold", 9), ("low", 5), ("high", 5)))
     monkeypatch.setattr("jepa_lab.studies.arc.data.synthetic.synthetic.draw_rule", lambda *args: paint)
     options: dict[str, Any] = {"n_val": 0, "n_test": 0, "phases": {1: 1}, "pairs": (2, 0)}
     assert len(synthetic_splits(n_train=1, **options).train) == 1  # of two sizes

@@ -13,13 +13,13 @@ from typing import Any
 import yaml
 
 from jepa_lab.config.tree import value_of
+from jepa_lab.ledger.command_line import CommandLine, write_command_line
 from jepa_lab.ledger.identity import run_id
-from jepa_lab.ledger.overrides import Overrides, write_overrides
 from jepa_lab.ledger.parquet import ParquetLedger
 from jepa_lab.ledger.run_dir import RunDir
 from jepa_lab.ledger.summary import write_summary
 from jepa_lab.process.stop import StopRequest
-from jepa_lab.studies.arc.investigation.overlay import LOSSES, laid_over
+from jepa_lab.studies.arc.investigation.overrides import LOSSES, overridden
 from jepa_lab.studies.arc.investigation.runs import Ended
 
 Config = Mapping[str, Any]
@@ -250,8 +250,8 @@ class Trainer:
 
 def failing_run(runs: Path, trainer: Trainer, **overrides: Any) -> Path:
     """The folder of the run that is investigated, under runs/<name>/; keys with __ for a dot."""
-    config = laid_over(copy.deepcopy(PUBLISHED), {k.replace("__", "."): v for k, v in overrides.items()})
+    config = overridden(copy.deepcopy(PUBLISHED), {k.replace("__", "."): v for k, v in overrides.items()})
     config["runs_dir"] = str(runs)
     folder = trainer.write(RunDir(runs, config["name"], "abcdef0123"), config).path
-    write_overrides(folder, Overrides(("+experiment=arc_sixth_run", "vq.size=64")))
+    write_command_line(folder, CommandLine(("+experiment=arc_sixth_run", "vq.size=64")))
     return folder

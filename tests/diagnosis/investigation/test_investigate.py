@@ -38,7 +38,7 @@ def test_the_three_files_hold_the_answer_its_evidence_and_the_command(tmp_path: 
     assert names == ["investigation.md", "investigation.html", "investigation.json"]
     content = json.loads(outcome.files[2].read_text())
     assert [q["answer"] for q in content["questions"]] == ["yes", "no, it amplifies", "none", "not testable"]
-    assert content["recommended"]["overlay"] == {"vq.init": "kmeans"}
+    assert content["recommended"]["overrides"] == {"vq.init": "kmeans"}
     words = content["recommended"]["command"].split()
     assert words[:4] == ["python", "-m", "jepa_lab", "+experiment=arc_sixth_run"]
     assert {"vq.init=kmeans", "vq.size=64"} <= set(words)  # the change, and what the failing run itself has otherwise
@@ -196,7 +196,7 @@ def test_a_run_that_broke_off_with_nan_is_evidence_and_is_not_made_again(tmp_pat
     trainer = m.Trainer(m.learning_rate)
     folder = run_of(trainer, tmp_path)
     outcome = investigate_run(folder, None, None, trainer, silent)
-    assert outcome.content["recommended"]["overlay"] == {"optim.lr": 0.0003}
+    assert outcome.content["recommended"]["overrides"] == {"optim.lr": 0.0003}
     (step,) = [s for s in outcome.content["steps"] if s["name"] == "no_vq"]
     assert "CRASH" in step["verdict"]
     assert step["runs"][0]["state"] == "failed"

@@ -14,8 +14,8 @@ import yaml
 from jepa_lab.errors import UserError
 from jepa_lab.process.stop import StopRequest
 from jepa_lab.studies.arc.config import ArcConfig
-from jepa_lab.studies.arc.investigation.inquiry import Trial
-from jepa_lab.studies.arc.investigation.runs import Limits, OutOfBudget, Runs, ordinary_run
+from jepa_lab.studies.arc.investigation.runs import InvestigationRuns, Limits, OutOfBudget, ordinary_run
+from jepa_lab.studies.arc.investigation.state import Intervention
 from jepa_lab.studies.run import train
 
 
@@ -39,8 +39,8 @@ def test_a_change_laid_over_a_runs_config_trains_is_found_again_and_costs_nothin
 ) -> None:
     folder, config = base
     capsys.readouterr()
-    runs = Runs(config, folder, Limits(max_runs=1), say=lambda line: None)
-    trial = Trial("low_lr", "O1", "is the learning rate too high?", {"optim.lr": 1e-4})
+    runs = InvestigationRuns(config, folder, Limits(max_runs=1), say=lambda line: None)
+    trial = Intervention("low_lr", "O1", "is the learning rate too high?", {"optim.lr": 1e-4})
     result = runs.of(trial)
     (run,) = result.runs
     assert capsys.readouterr().out == ""  # what a run prints goes to stderr
@@ -50,7 +50,7 @@ def test_a_change_laid_over_a_runs_config_trains_is_found_again_and_costs_nothin
     assert run.verdict.figures["primary"] > 0
     assert runs.of(trial).runs[0].reused
     with pytest.raises(OutOfBudget, match="--max-runs 1"):
-        runs.of(Trial("fresh", "O1", "?", {"optim.lr": 2e-4}))
+        runs.of(Intervention("fresh", "O1", "?", {"optim.lr": 2e-4}))
     assert not (folder.parent.parent / "arc_jepa_fresh").exists()
 
 

@@ -11,11 +11,11 @@ import pytest
 
 from conftest import small_arc_overrides
 from jepa_lab.cli.compose import as_data
-from jepa_lab.ledger.overrides import Overrides
+from jepa_lab.ledger.command_line import CommandLine
 from jepa_lab.studies import checked
 from jepa_lab.studies.arc.config import ArcConfig
 from jepa_lab.studies.arc.investigation import steps
-from jepa_lab.studies.arc.investigation.overlay import laid_over
+from jepa_lab.studies.arc.investigation.overrides import overridden
 from jepa_lab.studies.arc.investigation.recommended import command_of
 from study_parts import load_data, prepare
 
@@ -36,7 +36,7 @@ def test_every_step_can_be_built(experiment: str, make_arc: Callable[..., ArcCon
     for step in STEPS.values():
         if step.blocked(given):
             continue
-        config = checked(laid_over(given, step.change(given)))
+        config = checked(overridden(given, step.change(given)))
         prepare(config, load_data(config))
         asked += 1
     assert asked >= 6
@@ -47,6 +47,6 @@ def test_a_change_of_the_sixth_run_is_recommended_with_a_command_that_gives_it(
     name: str, make_arc: Callable[..., ArcConfig], tmp_path: Path
 ) -> None:
     given = base(make_arc, "arc_sixth_run")
-    own = Overrides(tuple(small_arc_overrides(tmp_path, experiment="arc_sixth_run")))
+    own = CommandLine(tuple(small_arc_overrides(tmp_path, experiment="arc_sixth_run")))
     command, checked = command_of(given, own, STEPS[name].change(given), as_data)
     assert checked, command

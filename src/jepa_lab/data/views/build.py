@@ -2,7 +2,6 @@
 
 import inspect
 from collections.abc import Sequence
-from difflib import get_close_matches
 from typing import Any
 
 from jepa_lab.data.views.affine import Affine
@@ -11,7 +10,7 @@ from jepa_lab.data.views.rendered_views import Rendered
 from jepa_lab.data.views.rotation import Rotation
 from jepa_lab.data.views.saccade import Saccade
 from jepa_lab.data.views.view_group import ViewGroup, choice
-from jepa_lab.errors import UserError
+from jepa_lab.errors import UserError, nearest
 
 __all__ = ["VIEW_GROUPS", "Affine", "Augment", "Rendered", "Rotation", "Saccade", "ViewGroup", "make_view_group"]
 
@@ -38,7 +37,5 @@ def make_view_group(
     known = [p.name for p in inspect.signature(group).parameters.values() if p.kind is p.KEYWORD_ONLY]
     for option in options:
         if option not in known:
-            near = get_close_matches(option, known, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"
-            raise UserError(f"dataset.{option}: no option of {kind} views ({hint})")
+            raise UserError(f"dataset.{option}: no option of {kind} views{nearest(option, known)}")
     return group(n_views=n_views, mean=mean, std=std, first_view=first_view, **options)

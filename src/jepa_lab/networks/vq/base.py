@@ -8,6 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from jepa_lab.losses.rows import at_least_float32
 from jepa_lab.losses.terms import LossTerms
 from jepa_lab.networks.vq.distributed import gathered, summed, world_size
 from jepa_lab.networks.vq.maths import code_statistics
@@ -95,12 +96,12 @@ class Quantizer(nn.Module):
                 f"{mask.dtype}"
             )
         with torch.autocast(x.device.type, enabled=False):
-            live = _at_least_float32(x[mask])
+            live = at_least_float32(x[mask])
             if self.training:
                 self.begin(live.detach())
             z_live, codes_live, loss = self.quantize(live)
             if self.training and (collect or self.update_at == "forward"):
-                self._record(live.detach(), codes_live, _at_least_float32(x[~mask].detach()))
+                self._record(live.detach(), codes_live, at_least_float32(x[~mask].detach()))
         z = x.new_zeros(x.shape).masked_scatter(mask.unsqueeze(-1), z_live.to(x.dtype))
         codes = torch.full(mask.shape, -1, dtype=torch.int64, device=x.device).masked_scatter(mask, codes_live)
         return Quantized(z, codes, loss)
@@ -169,7 +170,3 @@ class Quantizer(nn.Module):
         if not self.training or world_size() == 1:
             return max(float(n), 1.0)
         return max(float(summed(torch.tensor(float(n), device=self.counts.device))) / world_size(), 1.0)
-
-
-def _at_least_float32(x: Tensor) -> Tensor:
-    return x if x.dtype == torch.float64 else x.float()

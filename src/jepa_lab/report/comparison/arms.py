@@ -9,7 +9,8 @@ from typing import Any
 
 import yaml
 
-from jepa_lab.report.comparison.differences import NOT_COLLAPSED, natural, setting_text
+from jepa_lab.config.statuses import failed, status_in
+from jepa_lab.report.comparison.differences import natural, setting_text
 from jepa_lab.report.comparison.statistics import (
     MeanInterval,
     PairedDifference,
@@ -22,7 +23,7 @@ from jepa_lab.report.comparison.statistics import (
 )
 from jepa_lab.report.comparison.table import Comparison
 
-Row = Mapping[str, Any]
+RunRow = Mapping[str, Any]
 MARGINS: Mapping[str, float] = {"accuracy": 0.02, "r2": 0.05}
 FEWEST = 3  # pairs below which nothing is called non-inferior: two that agree by chance would be
 KINDS = {"class_from": "accuracy", "action_from": "r2"}  # a part of the metric's key: its margin
@@ -34,11 +35,11 @@ class Arm:
 
     text: str
     settings: dict[str, Any]
-    rows: list[Row]
+    rows: list[RunRow]
 
     def values(self, metric: str) -> dict[int, float]:
         """{seed: value} of the completed runs that have the metric. ValueError if two have the same seed."""
-        found: dict[int, Row] = {}
+        found: dict[int, RunRow] = {}
         for row in self.completed():
             seed = -1 if row.get("seed") is None else int(row["seed"])  # no column: all runs have the same
             if seed in found:
@@ -46,12 +47,12 @@ class Arm:
             found[seed] = row
         return {seed: float(row[metric]) for seed, row in found.items() if row[metric] is not None}
 
-    def completed(self) -> list[Row]:
+    def completed(self) -> list[RunRow]:
         return [row for row in self.rows if row["state"] == "completed"]
 
     def collapsed(self) -> int:
         """How many of the completed; their values are in the means."""
-        return sum(bool(row["verdict"]) and row["verdict"].split()[0] not in NOT_COLLAPSED for row in self.completed())
+        return sum(failed(status_in(row["verdict"])) for row in self.completed())
 
 
 @dataclass(frozen=True)
@@ -80,18 +81,18 @@ class PairedRow:
     noise: SeedAndSample | None = None
 
 
-def arms(rows: Sequence[Row]) -> list[Arm]:
+def arms(rows: Sequence[RunRow]) -> list[Arm]:
     """The arms among a comparison's rows, in their order. Settings are the keys before `run`."""
     if not rows:
         return []
     settings, named = _settings(rows), telling_keys(rows)
-    groups: dict[tuple[Any, ...], list[Row]] = {}
+    groups: dict[tuple[Any, ...], list[RunRow]] = {}
     for row in rows:
         groups.setdefault(_values(row, settings), []).append(row)
     return [Arm(_text(group[0], named), {key: group[0][key] for key in settings}, group) for group in groups.values()]
 
 
-def telling_keys(rows: Sequence[Row]) -> list[str]:
+def telling_keys(rows: Sequence[RunRow]) -> list[str]:
     """The settings that tell the arms of a comparison's rows apart; those that follow from others are left out."""
     named: list[str] = []
     for key in _settings(rows) if rows else []:
@@ -198,16 +199,16 @@ def _noise(metric: str, values: Iterable[float], n_images: int | None) -> SeedAn
     return seed_and_sample(found, n_images)
 
 
-def _settings(rows: Sequence[Row]) -> list[str]:
+def _settings(rows: Sequence[RunRow]) -> list[str]:
     keys = list(rows[0])
     return [key for key in keys[: keys.index("run")] if key != "seed"]
 
 
-def _values(row: Row, keys: Iterable[str]) -> tuple[Any, ...]:
+def _values(row: RunRow, keys: Iterable[str]) -> tuple[Any, ...]:
     return tuple(natural(row[key]) for key in keys)
 
 
-def _text(row: Row, named: Iterable[str]) -> str:
+def _text(row: RunRow, named: Iterable[str]) -> str:
     parts = (setting_text(row[key]) if key == "experiment" else f"{key}={setting_text(row[key])}" for key in named)
     return " ".join(parts) or "all runs"
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from jepa_lab.config.statuses import failed
 from jepa_lab.config.tree import flatten
 from jepa_lab.ledger.identity import IGNORED
 
@@ -26,7 +27,6 @@ FOLLOWS = {
     "target.tau": ("target.name", "target.memory", *BUDGET),
 }
 OF_TIER = ("batch_size", "epochs", "train_size", "val_size")
-NOT_COLLAPSED = ("healthy", "low_rank", "inconclusive")
 
 
 def differences(configs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -116,7 +116,7 @@ def _seed_group(group: Sequence[Mapping[str, Any]], settings: Sequence[str], met
         sd=sd,
         n=n,
         completed=len(completed),
-        collapsed=sum(status not in NOT_COLLAPSED for status in verdicts),
+        collapsed=sum(map(failed, verdicts)),
         others=dict(Counter(row["state"] for row in group if row["state"] != "completed")),
     )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from jepa_lab.config.tree import flatten
-from jepa_lab.errors import UserError
+from jepa_lab.errors import UserError, nearest
 from jepa_lab.ledger.finished_run import Run, read_run
 from jepa_lab.ledger.sweep_folder import read_records
 from jepa_lab.report.comparison.differences import natural, setting_text
@@ -22,14 +21,14 @@ OWN = ("folder", "npz")  # sources whose images depend on where they lie
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundRuns:
     """`runs` that can be read, in the order of their paths, and (path, why) of those that cannot."""
 
     runs: list[Run]
     skipped: list[tuple[str, str]]
 
 
-def find_runs(runs_dir: Path, leave_out: Path | None = None) -> Found:
+def find_runs(runs_dir: Path, leave_out: Path | None = None) -> FoundRuns:
     """All runs below `runs_dir`, itself included, but not below `leave_out`. UserError where there is none to read."""
     if not runs_dir.is_dir():
         raise UserError(f"{runs_dir}: no such folder; give one with runs below it, as runs/")
@@ -46,7 +45,7 @@ def find_runs(runs_dir: Path, leave_out: Path | None = None) -> Found:
         raise UserError(f"{runs_dir}: no run can be read; {skipped[0][0]}: {skipped[0][1]} ({len(skipped)} in all)")
     if not runs:
         raise UserError(f"{runs_dir}: no run in it; a run's folder holds {', '.join(FILES)}")
-    return Found(runs, skipped)
+    return FoundRuns(runs, skipped)
 
 
 def lost_jobs(runs_dir: Path, runs: Sequence[Run]) -> list[tuple[str, str]]:
@@ -97,8 +96,7 @@ def check_keys(runs: Sequence[Run], keys: Iterable[str], option: str) -> None:
     for key in keys:
         if not any(_has(run.config, key) for run in runs):
             known = {"experiment", "dataset", "aux", *(k for run in runs for k, _ in flatten(run.config))}
-            near = difflib.get_close_matches(key, sorted(known), 3, 0.4)
-            advice = f"; nearest: {', '.join(near)}" if near else "; as experiment, aux or loss.lambda_rate"
+            advice = nearest(key, known) or "; as experiment, aux or loss.lambda_rate"
             raise UserError(f"{option} {key}: no run has this setting{advice}")
 
 

@@ -7,11 +7,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from jepa_lab.config.statuses import failed, status_in
 from jepa_lab.ledger.parquet import History
 from jepa_lab.ledger.sweep_folder import Tuning
 from jepa_lab.report.comparison.bounds import reference_lines
 from jepa_lab.report.comparison.curves import Band, band, conflicts, gradient_norms, points_for, shown_keys
-from jepa_lab.report.comparison.differences import NOT_COLLAPSED, differences, setting_text
+from jepa_lab.report.comparison.differences import differences, setting_text
 from jepa_lab.report.comparison.paired_text import is_accuracy
 from jepa_lab.report.comparison.ranking import BESIDE, RankedArm, Ranking, counterpart, relative
 from jepa_lab.report.comparison.ranking_text import grid, metric_name, missing_lines, verdict_lines
@@ -222,7 +223,7 @@ def _run(ranking: Ranking, one: RankedArm, row: Mapping[str, Any], commands: Map
         "run": row["run"],
         "state": row["state"],
         "verdict": verdict,
-        "collapsed": bool(verdict) and verdict.split()[0] not in NOT_COLLAPSED,
+        "collapsed": failed(status_in(verdict)),
         "reason": str(row["reason"] or "; ".join(map(str, status[:2])))[:400],
         "values": [
             exact(row[key]) if row[key] is None or math.isfinite(row[key]) else "NaN" for key in _beside(ranking)

@@ -8,6 +8,7 @@ from jepa_lab.report.comparison.arms import PairedRow
 from jepa_lab.report.comparison.statistics import PairedDifference
 from jepa_lab.report.comparison.text import HEADLINE
 from jepa_lab.report.table import percent
+from jepa_lab.report.text_table import aligned
 
 WIDTH = 150
 CONTROL = " (control)"
@@ -40,14 +41,7 @@ def _about(rows: Sequence[PairedRow]) -> str:
 
 def _table(rows: Sequence[PairedRow], names: Mapping[str, str]) -> list[str]:
     cells = [HEADS, *(_cells(row, names[row.arm]) for row in rows)]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    lines = [
-        "  ".join(
-            cell.ljust(width) if head in LEFT else cell.rjust(width)
-            for cell, width, head in zip(line, widths, HEADS, strict=True)
-        ).rstrip()
-        for line in cells
-    ]
+    lines = aligned(cells, [at for at, head in enumerate(HEADS) if head not in LEFT])
     out: list[str] = []
     for i, row in enumerate(rows):
         if i == 0 or row.metric != rows[i - 1].metric:

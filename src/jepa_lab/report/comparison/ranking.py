@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 import os
 from collections import Counter
@@ -11,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from jepa_lab.errors import UserError
+from jepa_lab.errors import UserError, nearest
 from jepa_lab.ledger.finished_run import Run
 from jepa_lab.report.comparison.arms import Arm, PairedRow, arms, paired_table, short_names
 from jepa_lab.report.comparison.control import choose_control
@@ -26,7 +25,7 @@ DEFAULTS = ("probe/class_from_z_agg", "skill")  # the first that was measured, o
 LOWER_IS_BETTER = ("loss", "error", "within_share")  # in a metric's name
 HIGHER_IS_BETTER = ("class_from", "action_from", "skill", "_gain", "retrieval/")
 BESIDE = ("z/effective_rank", "z_agg/effective_rank", "z/feature_std", "z_agg/feature_std")
-Row = dict[str, Any]
+RunRow = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -44,7 +43,7 @@ class RankedArm:
     conclusion: str
     collapsed: bool
     verdicts: dict[str, int]
-    best: Row | None
+    best: RunRow | None
 
 
 @dataclass(frozen=True)
@@ -77,9 +76,8 @@ def choose_metric(runs: Sequence[Run], wanted: str | None) -> str:
         raise UserError(f"no run has measured test/{DEFAULTS[0]}; name a metric with --metric{as_these}")
     if wanted in known:
         return wanted
-    near = difflib.get_close_matches(wanted, sorted(known), 3, 0.3)
-    near += [key for key in sorted(known) if key.endswith(f"/{wanted.split('/')[-1]}") and key not in near]
-    raise UserError(f"--metric {wanted}: no run has measured it; nearest: {', '.join(near[:4]) or 'none'}")
+    same = [key for key in known if key.endswith(f"/{wanted.split('/')[-1]}")]  # of another split
+    raise UserError(f"--metric {wanted}: no run has measured it{nearest(wanted, same or known, 3)}")
 
 
 def direction_of(metric: str) -> str:
@@ -159,10 +157,10 @@ def _comparison(runs: Sequence[Run], metrics: Sequence[str], arm_keys: Sequence[
     return Comparison([*settings, "seed", *rest], rows)
 
 
-def _without_copies(rows: Sequence[Row], runs: Sequence[Run], notes: list[str]) -> list[Row]:
+def _without_copies(rows: Sequence[RunRow], runs: Sequence[Run], notes: list[str]) -> list[RunRow]:
     """Without runs that repeat another's id: a folder that was copied. Completed ones stay before others."""
     ids = {str(run.path): run.status.get("run_id") for run in runs}
-    kept: dict[Any, Row] = {}
+    kept: dict[Any, RunRow] = {}
     for row in sorted(rows, key=lambda row: row["state"] != "completed"):
         first = kept.setdefault(ids[row["run_dir"]] or row["run_dir"], row)
         if first is not row:
@@ -175,7 +173,7 @@ def _one_run_a_seed(found: Sequence[Arm], runs: Sequence[Run]) -> None:
     """UserError where an arm has two completed runs of one seed; says in what they differ."""
     configs = {str(run.path): run.config for run in runs}
     for arm in found:
-        by_seed: dict[Any, Row] = {}
+        by_seed: dict[Any, RunRow] = {}
         for row in map(dict, arm.completed()):
             other = by_seed.setdefault(row["seed"], row)
             if other is row:
@@ -221,7 +219,7 @@ def _conclusion(row: PairedRow, sign: int) -> str:
     return "better" if sign * row.difference.mean > 0 else "worse"
 
 
-def _best(arm: Arm, metric: str, sign: int) -> Row | None:
+def _best(arm: Arm, metric: str, sign: int) -> RunRow | None:
     """A run that did not collapse before one that did, then by the metric on validation if all have it."""
     rows = [dict(row) for row in arm.completed() if row[metric] is not None and math.isfinite(row[metric])]
     key = counterpart(metric)

@@ -9,6 +9,7 @@ from jepa_lab.report.comparison.bounds import reference_lines
 from jepa_lab.report.comparison.paired_text import is_accuracy, number_text, paired_text
 from jepa_lab.report.comparison.ranking import LEVEL, RankedArm, Ranking
 from jepa_lab.report.comparison.text import HEADLINE, REASON_WIDTH
+from jepa_lab.report.text_table import aligned
 
 WIDTH = 110
 MOST_NAMES = 6
@@ -86,7 +87,7 @@ def summary_text(
         bounds = [_wrapped(f"  {line}") for line in reference_lines(ranking)]
         blocks.append(["References: bounds, neither ranked nor tested", *bounds] if bounds else [])
         blocks.append([_wrapped(line) for line in ranking.parameters])
-        blocks.append(["Arm x seed", *_aligned(grid(ranking))])
+        blocks.append(["Arm x seed", *aligned(grid(ranking))])
         missing = [*missing_lines(ranking), *ranking.notes]
         blocks.append(["Missing, failed, left out", *(_wrapped(line) for line in missing)] if missing else [])
         if len(ranking.arms) > 1:
@@ -230,11 +231,6 @@ def _better(ranking: Ranking) -> str:
 
 def _control_first(ranking: Ranking) -> list[RankedArm]:
     return sorted(ranking.arms, key=lambda one: not one.paired.is_control)
-
-
-def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return ["  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows]
 
 
 def _wrapped(line: str) -> str:

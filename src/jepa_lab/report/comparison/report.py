@@ -10,14 +10,14 @@ from pathlib import Path
 from jepa_lab.config.sweep import is_reference
 from jepa_lab.errors import UserError
 from jepa_lab.ledger.atomic import write_atomic, write_json
+from jepa_lab.ledger.command_line import read_command_line
 from jepa_lab.ledger.finished_run import Run, read_run
-from jepa_lab.ledger.overrides import read_overrides
 from jepa_lab.ledger.parquet import History
 from jepa_lab.ledger.sweep_folder import Record, Tuning, read_tuning, write_tuning
 from jepa_lab.report.comparison.bounds import split_references, with_references
 from jepa_lab.report.comparison.curves import read_curves
 from jepa_lab.report.comparison.export import export_models, result_rows
-from jepa_lab.report.comparison.find_runs import Found, dataset_of, find_runs, groups, lost_jobs
+from jepa_lab.report.comparison.find_runs import FoundRuns, dataset_of, find_runs, groups, lost_jobs
 from jepa_lab.report.comparison.page import write_comparison_page
 from jepa_lab.report.comparison.page_data import page_data
 from jepa_lab.report.comparison.ranking import Ranking, choose_metric, counterpart, direction_of, rank_runs
@@ -32,7 +32,7 @@ class CannotWrite(UserError):
 
 
 @dataclass(frozen=True)
-class Request:
+class ReportRequest:
     """What is compared. None: the default metric, the direction by its name, the usual control."""
 
     metric: str | None = None
@@ -51,30 +51,30 @@ class Written:
     rankings: list[Ranking]
 
 
-def write_report(runs_dir: Path, out: Path, request: Request | None = None) -> Written:
+def write_report(runs_dir: Path, out: Path, request: ReportRequest | None = None) -> Written:
     """Compares all runs below `runs_dir` and writes into `out`. UserError for what cannot be compared, and where
     `out` cannot be written."""
     require_folder(out, "--out")
     every = find_runs(runs_dir, out)
     found, told = without_tuning(every)
-    request = request or Request()
+    request = request or ReportRequest()
     if request.metric is None and all(map(is_tuning, found.runs)):  # nothing is chosen on test, nor looked at there
         request = replace(request, metric=found.runs[0].config["sweep"]["tuning"].get("metric"))
-    found = Found(found.runs, [*found.skipped, *lost_jobs(runs_dir, every.runs)])
+    found = FoundRuns(found.runs, [*found.skipped, *lost_jobs(runs_dir, every.runs)])
     return write_found(found, out, request, told, tunings_of(every.runs, runs_dir))
 
 
 def write_found(
-    found: Found,
+    found: FoundRuns,
     out: Path,
-    request: Request | None = None,
+    request: ReportRequest | None = None,
     about: Sequence[str] = (),
     tunings: Sequence[Tuning] = (),
     option: str = "--out",
 ) -> Written:
     """The same of runs that were found; `tunings`: what chose their weights; `about`: lines on what else came before
     them, for summary and page; `option`: what names the folder. CannotWrite where nothing can be written there."""
-    request = request or Request()
+    request = request or ReportRequest()
     require_folder(out, option)
     rankings, notes = _rankings(found.runs, request, choose_metric(found.runs, request.metric))
     histories, unread = _histories(found.runs, rankings)
@@ -105,7 +105,7 @@ def require_folder(out: Path, option: str) -> None:
         raise CannotWrite(f"{option} {out}: cannot write into {there}")
 
 
-def _rankings(runs: Sequence[Run], request: Request, usual: str) -> tuple[list[Ranking], list[str]]:
+def _rankings(runs: Sequence[Run], request: ReportRequest, usual: str) -> tuple[list[Ranking], list[str]]:
     """A ranking for each group, by the metric that is asked for, else by that of the group's study (`usual` where its
     runs measured nothing), and a line for each that has none. UserError where no group has one."""
     found: list[Ranking] = []
@@ -141,8 +141,8 @@ def _histories(runs: Sequence[Run], rankings: Sequence[Ranking]) -> tuple[dict[s
 
 def _commands(runs: Sequence[Run]) -> dict[str, str]:
     """The line that makes each run, of those that keep theirs."""
-    own = {str(run.path): read_overrides(run.path) for run in runs}
-    return {path: overrides.line() for path, overrides in own.items() if overrides is not None}
+    own = {str(run.path): read_command_line(run.path) for run in runs}
+    return {path: line.text() for path, line in own.items() if line is not None}
 
 
 def aux_comparison(records: Sequence[Record], sweep_dir: Path, results: Path) -> str:
@@ -167,11 +167,11 @@ def aux_comparison(records: Sequence[Record], sweep_dir: Path, results: Path) ->
     out = free_folder(results, tuning.sweep)
     arms = [record for record in second if not is_reference(record.words)]
     control = "none" if any("aux=none" in record.words for record in arms) else None
-    request = Request("test/" + tuning.metric.removeprefix("val/"), "max", control, arm_keys=("aux",))
+    request = ReportRequest("test/" + tuning.metric.removeprefix("val/"), "max", control, arm_keys=("aux",))
     try:
         if not runs:
             raise UserError("no run of the second stage has begun")
-        written = write_found(Found(runs, lost), out, request, tunings=[tuning], option="sweep.results")
+        written = write_found(FoundRuns(runs, lost), out, request, tunings=[tuning], option="sweep.results")
         paths = [*written.paths, write_tuning(out, tuning)]
     except CannotWrite:
         raise

@@ -9,8 +9,10 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from jepa_lab.report.comparison.differences import NOT_COLLAPSED, SeedGroup, setting_text
+from jepa_lab.config.statuses import failed, status_in
+from jepa_lab.report.comparison.differences import SeedGroup, setting_text
 from jepa_lab.report.table import Format, one_decimal, percent, three_decimals
+from jepa_lab.report.text_table import aligned
 
 # key without its split: header, format
 HEADLINE: dict[str, tuple[str, Format]] = {
@@ -28,10 +30,10 @@ HEADLINE: dict[str, tuple[str, Format]] = {
 WITH_RETRIEVAL = ("z/effective_rank", "z_agg/effective_rank")  # told where there are no probes: of the ARC JEPA
 REASON_WIDTH = 120
 PAGE_WIDTH = 140  # of a table; settings that others decide go below a wider one
-Row = Mapping[str, Any]
+RunRow = Mapping[str, Any]
 
 
-def shown_columns(columns: Sequence[str], rows: Sequence[Row]) -> tuple[list[str], list[str]]:
+def shown_columns(columns: Sequence[str], rows: Sequence[RunRow]) -> tuple[list[str], list[str]]:
     """The columns to print, and the lines that tell the others.
 
     All of them, if that fits. Else a setting that has one value for each option on its left (a recipe's optimiser) is
@@ -54,26 +56,18 @@ def shown_columns(columns: Sequence[str], rows: Sequence[Row]) -> tuple[list[str
     return [column for column in columns if column not in hidden], list(lines)
 
 
-def plain_table(columns: Sequence[str], rows: Sequence[Row]) -> list[str]:
+def plain_table(columns: Sequence[str], rows: Sequence[RunRow]) -> list[str]:
     """Aligned lines without trailing blanks: two of headers (the split, the column), one a run."""
     if not rows:
         return ["no runs"]
     heads = [_header(column) for column in columns]
     cells = [[_cell(column, row) for column in columns] for row in rows]
     table = [[split for split, _ in heads], [name for _, name in heads], *cells]
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    right = [_is_number(column, rows) for column in columns]
-    lines = [
-        "  ".join(
-            cell.rjust(width) if flush else cell.ljust(width)
-            for cell, width, flush in zip(line, widths, right, strict=True)
-        ).rstrip()
-        for line in table
-    ]
+    lines = aligned(table, [at for at, column in enumerate(columns) if _is_number(column, rows)])
     return lines if lines[0] else lines[1:]
 
 
-def rich_table(columns: Sequence[str], rows: Sequence[Row], width: int) -> tuple[Table, int]:
+def rich_table(columns: Sequence[str], rows: Sequence[RunRow], width: int) -> tuple[Table, int]:
     """The same cells for a terminal, coloured, and the width they need: headers and verdicts fold, values never."""
     folded = max(map(len, plain_table(columns, rows))) > width
     heads = [_lines_of(*_header(column), folded) for column in columns]
@@ -92,7 +86,7 @@ def rich_table(columns: Sequence[str], rows: Sequence[Row], width: int) -> tuple
 
 
 def below(
-    columns: Sequence[str], rows: Iterable[Row], seeds: Sequence[SeedGroup], skipped: Iterable[tuple[str, str]]
+    columns: Sequence[str], rows: Iterable[RunRow], seeds: Sequence[SeedGroup], skipped: Iterable[tuple[str, str]]
 ) -> list[str]:
     """Means over seeds, why runs did not complete, what was no run: each after an empty line, if there is any.
 
@@ -117,7 +111,7 @@ def _lines_of(split: str, name: str, folded: bool) -> list[str]:
     return [split, *words] if split else words
 
 
-def _cell(column: str, row: Row) -> str:
+def _cell(column: str, row: RunRow) -> str:
     value = row[column]
     key = column.partition("/")[2]
     if key in HEADLINE:
@@ -129,18 +123,18 @@ def _metric(value: float, show: Format) -> str:
     return show(value) if math.isfinite(value) else str(value).replace("nan", "NaN")
 
 
-def _is_number(column: str, rows: Iterable[Row]) -> bool:
+def _is_number(column: str, rows: Iterable[RunRow]) -> bool:
     return all(row[column] is None or isinstance(row[column], int | float) for row in rows) and column != "verdict"
 
 
-def _style(column: str, row: Row) -> str:
+def _style(column: str, row: RunRow) -> str:
     if column == "verdict" and row["verdict"]:
-        status = row["verdict"].split()[0]
-        return "green" if status == "healthy" else "yellow" if status in NOT_COLLAPSED else "red"
+        status = status_in(row["verdict"])
+        return "green" if status == "healthy" else "red" if failed(status) else "yellow"
     return {"failed": "red", "stopped": "yellow"}.get(row["state"], "") if column == "state" else ""
 
 
-def _note(row: Row) -> str:
+def _note(row: RunRow) -> str:
     """Why a run ended as it did; "" if it says nothing. A long reason is cut: the files have it whole."""
     reason = textwrap.shorten(str(row["reason"] or ""), REASON_WIDTH, placeholder=" ...")
     bad = row["first_bad"] if isinstance(row["first_bad"], Mapping) else {}
@@ -156,11 +150,7 @@ def _seed_lines(seeds: Sequence[SeedGroup], columns: Sequence[str]) -> list[str]
     split, name = _header(seeds[0].metric)
     names = [_assigned([key for key in group.settings if key in columns], group.settings) for group in seeds]
     means = [_mean(group) for group in seeds]
-    wide, far = max(map(len, names)), max(map(len, means))
-    lines = [
-        "  ".join(filter(None, [name.ljust(wide), mean.rjust(far), _counts(group)])).rstrip()
-        for name, mean, group in zip(names, means, seeds, strict=True)
-    ]
+    lines = aligned(list(zip(names, means, map(_counts, seeds), strict=True)), right=[1])
     return [f"{name} on {split}, mean ± standard deviation over seeds:", *(f"  {line}" for line in lines)]
 
 
@@ -170,7 +160,7 @@ def _assigned(keys: Iterable[str], values: Mapping[str, Any]) -> str:
     )
 
 
-def _count(rows: Iterable[Row], *keys: str) -> int:
+def _count(rows: Iterable[RunRow], *keys: str) -> int:
     return len({tuple(setting_text(row[key]) for key in keys) for row in rows})
 
 

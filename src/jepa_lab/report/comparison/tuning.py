@@ -9,7 +9,7 @@ from typing import Any
 
 from jepa_lab.ledger.finished_run import Run
 from jepa_lab.ledger.sweep_folder import FILE, ArmTuning, Candidate, Tuning, read_tuning
-from jepa_lab.report.comparison.find_runs import Found
+from jepa_lab.report.comparison.find_runs import FoundRuns
 from jepa_lab.report.comparison.paired_text import is_accuracy, number_text
 from jepa_lab.report.comparison.ranking_text import metric_name
 
@@ -22,7 +22,7 @@ def is_tuning(run: Run) -> bool:
     return sweep.get("report") == STAGED and run.config.get("seed") in ((sweep.get("tuning") or {}).get("seeds") or ())
 
 
-def without_tuning(found: Found) -> tuple[Found, list[str]]:
+def without_tuning(found: FoundRuns) -> tuple[FoundRuns, list[str]]:
     """Without the runs that chose weights, and a line that says so; all of them where there is nothing else yet."""
     tuning = [run for run in found.runs if is_tuning(run)]
     if not tuning:
@@ -32,7 +32,7 @@ def without_tuning(found: Found) -> tuple[Found, list[str]]:
     if len(tuning) == len(found.runs):
         return found, [f"{runs}: they choose weights; the reported runs of this comparison have not begun"]
     kept = [run for run in found.runs if not is_tuning(run)]
-    return Found(kept, found.skipped), [f"{runs} chose the weights and are in no number"]
+    return FoundRuns(kept, found.skipped), [f"{runs} chose the weights and are in no number"]
 
 
 def tunings_of(runs: Sequence[Run], runs_dir: Path) -> list[Tuning]:

@@ -23,7 +23,7 @@ from jepa_lab.studies.arc.module import ArcJEPA
 from jepa_lab.studies.arc.network import ArcNetwork
 from jepa_lab.studies.arc.objective import ArcObjective
 from jepa_lab.training.budget import required
-from jepa_lab.training.frame import build_arms
+from jepa_lab.training.frame import build_aux_terms
 
 
 def build_tokeniser(d: ArcDatasetConfig) -> Tokeniser:
@@ -112,7 +112,7 @@ def build_module(config: ArcConfig, tokeniser: Tokeniser, places: int, steps: in
         side=config.vq.site == "side",
     )
     widths = {"z": m.width, "z_agg": m.width, "z_hat": m.projection, "z_target": m.projection}
-    arms = build_arms(config, widths)
+    arms = build_aux_terms(config, widths)
     objective = ArcObjective(config.loss, m.projection, shared_target=config.target.name == "shared", aux=arms)
     return ArcJEPA(network, objective, target=config.target.name, optim=config.optim, steps=steps, seed=config.seed)
 

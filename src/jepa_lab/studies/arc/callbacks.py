@@ -8,7 +8,7 @@ from typing import Any
 
 from jepa_lab.callbacks import CodebookRefresh
 from jepa_lab.callbacks.codebook_log import CodebookLog
-from jepa_lab.callbacks.stopping import EarlyStop
+from jepa_lab.callbacks.stopping import EarlyStopping
 from jepa_lab.diagnosis import Verdict
 from jepa_lab.ledger.parquet import History
 from jepa_lab.studies.arc.build import best_key
@@ -32,5 +32,5 @@ def build_callbacks(session: Session, judge: Callable[[History], Verdict]) -> li
             actors.append(CodebookRefresh(**options, steps=budget.steps, seed=config.seed))
     callbacks = frame_callbacks(session, best_key(config), actors, readers, judge)
     if config.early_stop.patience is not None:
-        callbacks.insert(len(callbacks) - 3, EarlyStop(config.early_stop.patience, config.early_stop.min_delta))
+        callbacks.insert(len(callbacks) - 3, EarlyStopping(config.early_stop.patience, config.early_stop.min_delta))
     return callbacks

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from jepa_lab.config.auxiliary import checked_tap_arms
+from jepa_lab.config.auxiliary import checked_tap_aux
 from jepa_lab.config.ranges import at_least, one_of, within
 from jepa_lab.config.run_config import JepaConfig
 from jepa_lab.studies.arc.dataset_config import ArcDatasetConfig
@@ -150,7 +150,7 @@ class ArcConfig(JepaConfig):
         if d.problem == "copies" and self.model.roles:
             raise ValueError("model.roles=true: copies of one grid have no roles; give model.roles=false")
         if self.aux:
-            self.aux = checked_tap_arms(self.aux, TERMS)
+            self.aux = checked_tap_aux(self.aux, TERMS)
             self._refuse_second_sigreg()
         self._refuse_what_is_of_images()
 

@@ -54,10 +54,10 @@ class ArcJEPA(OptimisedModule):
         self.network = network
         self.objective = objective
         self.target = target
-        averaged = target == "ema"
-        self.target_encoder = make_ema_copy(network.encoder) if averaged else None
-        self.target_projection = make_ema_copy(network.projection) if averaged else None
-        own = averaged and network.vq is not None and not network.vq.share
+        has_ema_teacher = target == "ema"
+        self.target_encoder = make_ema_copy(network.encoder) if has_ema_teacher else None
+        self.target_projection = make_ema_copy(network.projection) if has_ema_teacher else None
+        own = has_ema_teacher and network.vq is not None and not network.vq.share
         self.target_vq: Quantizer | None = network.vq.for_target() if own else None  # type: ignore[union-attr]
         self.seed = seed
         self.eval_prefix = "val"

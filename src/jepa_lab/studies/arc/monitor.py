@@ -10,7 +10,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from jepa_lab.callbacks.collapse import CollapseMonitor, Tap
+from jepa_lab.callbacks.collapse import CollapseMonitor, TapStatistics
 from jepa_lab.callbacks.logging import log_metrics
 from jepa_lab.config.extensions import MetricOptions
 from jepa_lab.losses.info_nce import chance, info_nce_rows, negatives, same_task
@@ -39,7 +39,7 @@ class ArcMonitor(CollapseMonitor):
 
     def __init__(self, metrics: Mapping[str, MetricOptions] | None = None) -> None:
         super().__init__(verbose=False, metrics=metrics)
-        self._seen: dict[str, Tap] = {}
+        self._seen: dict[str, TapStatistics] = {}
         self._rows: dict[str, list[Tensor]] = {}
 
     def on_validation_epoch_start(self, trainer: pl.Trainer, pl_module: Any) -> None:

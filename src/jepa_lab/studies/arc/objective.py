@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from jepa_lab.auxiliary import Arm, Arms
+from jepa_lab.auxiliary import AuxTerm, AuxTerms
 from jepa_lab.losses.info_nce import info_nce, negatives, same_task
 from jepa_lab.losses.sigreg import sigreg, sigreg_published
 from jepa_lab.losses.terms import LossTerms
@@ -48,12 +48,12 @@ class ArcObjective(nn.Module):
     """
 
     def __init__(
-        self, config: ArcLossConfig, dim: int, shared_target: bool, aux: Mapping[str, Arm] | None = None
+        self, config: ArcLossConfig, dim: int, shared_target: bool, aux: Mapping[str, AuxTerm] | None = None
     ) -> None:
         super().__init__()
         self.config = config
         taken = {"sigreg"} if config.sigreg.weight > 0 else set()
-        self.aux = Arms({f"aux_{name}" if name in taken else name: arm for name, arm in (aux or {}).items()})
+        self.aux = AuxTerms({f"aux_{name}" if name in taken else name: arm for name, arm in (aux or {}).items()})
         self.queue = NegativeQueue(config.queue if config.form == "info_nce" else 0, dim)
         t = config.temperature
         learn = t.learn and config.form == "info_nce"

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
+from jepa_lab.losses.rows import at_least_float32
 from jepa_lab.losses.terms import LossTerms
 
 
@@ -22,7 +23,7 @@ def relational(a: Tensor, b: Tensor, mask_a: Tensor, mask_b: Tensor) -> LossTerm
     """
     _check(a, b, mask_a, mask_b)
     with torch.autocast(a.device.type, enabled=False):
-        a, b = _at_least_float32(a), _at_least_float32(b)
+        a, b = at_least_float32(a), at_least_float32(b)
         rows_a, rows_b, matched = match(a, b, mask_a, mask_b)
         pairs = matched.unsqueeze(1) & matched.unsqueeze(2)
         pairs = pairs & ~torch.eye(pairs.shape[-1], dtype=torch.bool, device=pairs.device)
@@ -96,7 +97,7 @@ def _distances(x: Tensor) -> Tensor:
 
 
 def _touching(z: Tensor, adjacency: Tensor, mask: Tensor) -> Tensor:
-    z = _at_least_float32(z)
+    z = at_least_float32(z)
     both = mask.unsqueeze(-1) & mask.unsqueeze(-2) & adjacency.bool()
     return _distances(z).square() * both
 
@@ -110,7 +111,3 @@ def _check(a: Tensor, b: Tensor, mask_a: Tensor, mask_b: Tensor) -> None:
         raise ValueError(f"expected a (B, N, h) and b (B, M, h), got {tuple(a.shape)} and {tuple(b.shape)}")
     if mask_a.shape != a.shape[:2] or mask_b.shape != b.shape[:2]:
         raise ValueError(f"expected a mask per object, got {tuple(mask_a.shape)} and {tuple(mask_b.shape)}")
-
-
-def _at_least_float32(x: Tensor) -> Tensor:
-    return x if x.dtype == torch.float64 else x.float()

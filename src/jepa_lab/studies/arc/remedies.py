@@ -28,7 +28,13 @@ class ArcRemedies(Remedies):
         if status in COLLAPSES:
             codebook = ("vq.enabled=false",) if value_of(config, "vq.enabled") else ()
             averaged = () if value_of(config, "target.name") == "ema" else ("target=ema",)
-            return (*averaged, *(change for _, change in problem_defects(config)), *codebook, SIGREG, "optim.lr*0.3")
+            return (
+                *averaged,
+                *(change for _, change in problem_defects(config)),
+                *codebook,
+                SIGREG,
+                "optim.lr*0.3",
+            )
         if status == "no_learning":
             return (*(change for _, change in problem_defects(config)), *LONGER)
         if status == "low_rank":

@@ -14,6 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from jepa_lab.losses.rows import at_least_float32
+
 N_FEATURES = 23
 DOMINANT_COLOR = 6
 POSITIONS_Y, POSITIONS_X = [7, 9, 11], [8, 10, 12]  # centroid, min, max
@@ -27,7 +29,7 @@ def invariance(reference: Tensor, transformed: Tensor) -> Tensor:
         shapes = f"{tuple(reference.shape)} and {tuple(transformed.shape)}"
         raise ValueError(f"expected two (B, h) tensors of one shape, got {shapes}")
     with torch.autocast(reference.device.type, enabled=False):
-        return F.mse_loss(_at_least_float32(transformed), _at_least_float32(reference))
+        return F.mse_loss(at_least_float32(transformed), at_least_float32(reference))
 
 
 def transform_generator(seed: int, step: int, family: str, branch: str) -> torch.Generator:
@@ -86,7 +88,3 @@ def _check(features: Tensor, mask: Tensor) -> None:
     if features.ndim != 3 or features.shape[-1] != N_FEATURES or mask.shape != features.shape[:2]:
         shapes = f"{tuple(features.shape)} and {tuple(mask.shape)}"
         raise ValueError(f"expected the published features (n, N, {N_FEATURES}) and a mask (n, N), got {shapes}")
-
-
-def _at_least_float32(x: Tensor) -> Tensor:
-    return x if x.dtype == torch.float64 else x.float()

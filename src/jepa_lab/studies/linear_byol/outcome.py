@@ -16,9 +16,9 @@ from jepa_lab.ledger.atomic import write_json
 from jepa_lab.ledger.summary import write_summary
 from jepa_lab.report.outcome import command_line
 from jepa_lab.report.run_page import write_run_page
-from jepa_lab.report.table import Row, plain_table
+from jepa_lab.report.table import TableRow, plain_table
 from jepa_lab.studies.linear_byol.diagnosis import judge_toy
-from jepa_lab.studies.linear_byol.figures.all import Request, draw_all
+from jepa_lab.studies.linear_byol.figures.all import FigureRequest, draw_all
 from jepa_lab.studies.linear_byol.figures.dynamics import draw_run
 from jepa_lab.studies.linear_byol.plan import ToyPlan, ToyRun, yaml_of
 from jepa_lab.studies.linear_byol.table import NAME, history, write_run
@@ -104,7 +104,7 @@ def show_outcome(plan: ToyPlan, summary: dict[str, Any], brief: bool) -> None:
     print(f"page:    {page}", flush=True)
 
 
-def table_of(summary: dict[str, Any], runs: int) -> list[Row]:
+def table_of(summary: dict[str, Any], runs: int) -> list[TableRow]:
     """Name and last value; of a grid the median with the range. [] where all have diverged."""
     section = "At the last step" if runs == 1 else "Median over the runs, lowest to highest"
     rows = []
@@ -113,7 +113,7 @@ def table_of(summary: dict[str, Any], runs: int) -> list[Row]:
         if found and found["last"] is not None:
             value = f"{found['last']:{form}}"
             span = f"{found['min']:{form}} to {found['max']:{form}}" if runs > 1 else ""
-            rows.append(Row(section, name, validation=value, reference=span))
+            rows.append(TableRow(section, name, validation=value, reference=span))
     return rows
 
 
@@ -126,6 +126,6 @@ def _draw(plan: ToyPlan) -> list[Path]:
     drawn = draw_all(
         plan.home.path.parent,
         plan.home.figures,
-        Request(only=frozenset(run.run_id for run in plan.runs), dynamics=False),
+        FigureRequest(only=frozenset(run.run_id for run in plan.runs), dynamics=False),
     )
     return drawn.paths

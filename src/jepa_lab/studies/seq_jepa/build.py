@@ -22,9 +22,9 @@ from jepa_lab.networks.target import make_ema_copy
 from jepa_lab.studies.seq_jepa.config import Config, LossConfig, ModelConfig
 from jepa_lab.studies.seq_jepa.module import SeqJEPA
 from jepa_lab.studies.seq_jepa.network import SeqJEPANetwork
-from jepa_lab.studies.seq_jepa.objective import Match, Objective
+from jepa_lab.studies.seq_jepa.objective import Objective, PredictionLoss
 from jepa_lab.training.budget import required
-from jepa_lab.training.frame import build_arms
+from jepa_lab.training.frame import build_aux_terms
 
 
 def build_views(config: Config, source: ImageSource) -> ViewGroup:
@@ -90,8 +90,8 @@ def build_module(config: Config, group: ViewGroup, source: ImageSource, steps: i
             prediction=loss.prediction,
             supervised=loss.supervised,
             classifier=classifier,
-            match=build_match(loss, dim, averaged=config.target.name == "ema"),
-            aux=build_arms(config, {"z": dim, "z_agg": width, "z_hat": dim, "z_target": dim}),
+            match=build_prediction_loss(loss, dim, has_ema_teacher=config.target.name == "ema"),
+            aux=build_aux_terms(config, {"z": dim, "z_agg": width, "z_hat": dim, "z_target": dim}),
             rate_ramp=next((arm.ramp for arm in config.aux.values() if isinstance(arm, CodingRateOptions)), 0.0),
         ),
         target=config.target.name,
@@ -122,23 +122,23 @@ def build_encoder_of(config: Config, channels: int, size: int) -> nn.Module:
     return encoder
 
 
-def build_match(loss: LossConfig, dim: int, averaged: bool) -> Match | None:
+def build_prediction_loss(loss: LossConfig, dim: int, has_ema_teacher: bool) -> PredictionLoss | None:
     """What takes the place of 1 - cos between z_hat and z_target (B, dim); `averaged`: the teacher has its own head."""
     if loss.form == "cosine":
         return None
     temp, decay = required(loss.teacher_temp), required(loss.center_decay)
     if loss.form == "sharpened":
-        return Match(MismatchedSharpening(dim, temp, decay))
+        return PredictionLoss(MismatchedSharpening(dim, temp, decay))
     student_head = None
     if loss.form == "dino":
         student_head = PrototypeHead(
             dim, required(loss.prototypes), required(loss.head_hidden), required(loss.bottleneck)
         )
     width = required(loss.prototypes) if student_head is not None else dim
-    return Match(
+    return PredictionLoss(
         DinoLoss(width, required(loss.student_temp), temp, decay, hold=True),
         student_head,
-        make_ema_copy(student_head) if student_head is not None and averaged else None,
+        make_ema_copy(student_head) if student_head is not None and has_ema_teacher else None,
         (required(loss.teacher_temp_start), temp, required(loss.temp_warmup)),
     )
 

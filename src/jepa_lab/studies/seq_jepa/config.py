@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from omegaconf import MISSING
 
-from jepa_lab.config.auxiliary import checked_arms
+from jepa_lab.config.auxiliary import checked_aux
 from jepa_lab.config.extensions import EncoderOptions, Options, SourceOptions, ViewOptions
 from jepa_lab.config.ranges import at_least, one_of, unset, within
 from jepa_lab.config.run_config import JepaConfig
@@ -202,7 +202,7 @@ class Config(JepaConfig):
     def validate(self) -> None:
         super().validate()
         if self.aux:
-            self.aux, self.loss.lambda_rate = checked_arms(self.aux, self.loss.lambda_rate)
+            self.aux, self.loss.lambda_rate = checked_aux(self.aux, self.loss.lambda_rate)
         if self.loss.form != "cosine" and self.target.name == "shared":
             raise ValueError(
                 f"loss.form={self.loss.form} and target=shared contradict: its teacher has no gradient; give "

@@ -11,7 +11,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from jepa_lab.callbacks.collapse import MAX_ROWS, CollapseMonitor, First, Tap
+from jepa_lab.callbacks.collapse import MAX_ROWS, CollapseMonitor, FirstRows, TapStatistics
 from jepa_lab.callbacks.logging import log_metrics
 from jepa_lab.config.extensions import MetricOptions
 from jepa_lab.losses import skill
@@ -94,15 +94,15 @@ class EvaluationPass:
         self,
         objective: Objective | None = None,
         subspace: bool = False,
-        new_tap: Callable[[str], Tap] = lambda name: Tap(),
+        new_tap: Callable[[str], TapStatistics] = lambda name: TapStatistics(),
     ) -> None:
         self.new_tap = new_tap
         self.objective = Objective(None) if objective is None else objective
-        self._taps: dict[str, Tap] = {}
+        self._taps: dict[str, TapStatistics] = {}
         self._losses: dict[str, list[Tensor]] = {name: [] for name in LOSSES}
-        self._pairs = First(MAX_ROWS)
-        self._steps = {name: First(MAX_ROWS) for name in ("z", "actions")} if subspace else {}
-        self._answers: Tensor | None = None  # their sum
+        self._pairs = FirstRows(MAX_ROWS)
+        self._steps = {name: FirstRows(MAX_ROWS) for name in ("z", "actions")} if subspace else {}
+        self._baseline_rows: Tensor | None = None  # their sum
         self._distributions = Distributions() if self.objective.gives_distributions else None
 
     def update(self, rows: Mapping[str, Tensor]) -> None:
@@ -117,10 +117,10 @@ class EvaluationPass:
             self._pairs.update(rows["z_agg_pair"])
         for name, first in self._steps.items():
             first.update(rows[name])
-        answers = self.objective.answers(rows["z_target"])
-        self._answers = answers.sum(dim=0) + (0 if self._answers is None else self._answers)
+        baseline_rows = self.objective.baseline_rows(rows["z_target"])
+        self._baseline_rows = baseline_rows.sum(dim=0) + (0 if self._baseline_rows is None else self._baseline_rows)
         if self._distributions is not None:
-            self._distributions.update(answers)
+            self._distributions.update(baseline_rows)
 
     def values(self, prefix: str, n_classes: int, factors: Mapping[str, slice] | None = None) -> dict[str, float]:
         """{<prefix>/...: value} of all that was seen. A tap that is not finite gets a NaN rank and spread."""
@@ -130,10 +130,10 @@ class EvaluationPass:
         pairs = self._pairs.all()
         if pairs is not None and len(pairs) >= 2 and bool(torch.isfinite(pairs).all()):
             out |= {f"{prefix}/z_agg/{name}": value for name, value in view_metrics(pairs).items()}
-        assert self._answers is not None
+        assert self._baseline_rows is not None
         losses = {name: torch.cat(values) for name, values in self._losses.items()}
         loss, shuffled, copied = (losses[name].mean() for name in LOSSES)
-        constant = self.objective.best_constant(self._answers / len(losses["loss"]))
+        constant = self.objective.constant_baseline_loss(self._baseline_rows / len(losses["loss"]))
         out[f"{prefix}/loss/prediction"] = float(loss)
         out[f"{prefix}/skill"] = float(skill(loss, constant))
         out[f"{prefix}/action_gain"] = float(shuffled - loss)

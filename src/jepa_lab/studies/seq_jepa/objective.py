@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from jepa_lab.auxiliary import Arm, Arms
+from jepa_lab.auxiliary import AuxTerm, AuxTerms
 from jepa_lab.losses import (
     DinoLoss,
     LossTerms,
@@ -21,7 +21,7 @@ from jepa_lab.metrics import distribution_statistics, loss_over_ln_k
 from jepa_lab.studies.seq_jepa.network import Representations
 
 
-class Match(nn.Module):
+class PredictionLoss(nn.Module):
     """z_hat against z_target, (B, D) each, in a form other than 1 - cos: a loss over two heads, or over none.
 
     With `teacher_head` None the student's head is the teacher's too (a target without a teacher of its own). The
@@ -61,7 +61,7 @@ class Match(nn.Module):
         return -(self.probabilities(z_target) * log_q).sum(-1)
 
     @torch.no_grad()
-    def answers(self, z_target: Tensor) -> Tensor:
+    def baseline_rows(self, z_target: Tensor) -> Tensor:
         """(B, K) float64: rows whose mean decides the best constant answer, see Objective.answers."""
         if isinstance(self.loss, MismatchedSharpening):
             return target_directions(self.loss.sharpen(z_target))
@@ -70,9 +70,9 @@ class Match(nn.Module):
 
     def constant(self, z_target: Tensor) -> Tensor:
         """The least mean loss that one constant answer could have for these targets: for DINO H(mean p)."""
-        return self.best_constant(self.answers(z_target).mean(dim=0))
+        return self.constant_baseline_loss(self.baseline_rows(z_target).mean(dim=0))
 
-    def best_constant(self, mean: Tensor) -> Tensor:
+    def constant_baseline_loss(self, mean: Tensor) -> Tensor:
         """The same from the mean (K,) of the answers."""
         if isinstance(self.loss, DinoLoss):
             return torch.special.entr(mean).sum()
@@ -118,8 +118,8 @@ class Objective(nn.Module):
         prediction: float = 1.0,
         supervised: float = 0.0,
         classifier: nn.Linear | None = None,
-        match: Match | None = None,
-        aux: Mapping[str, Arm] | None = None,
+        match: PredictionLoss | None = None,
+        aux: Mapping[str, AuxTerm] | None = None,
         rate_ramp: float = 0.0,
     ) -> None:
         super().__init__()
@@ -129,10 +129,10 @@ class Objective(nn.Module):
         self.supervised = supervised
         self.classifier = classifier
         self.match = match
-        self.aux = Arms(dict(aux or {}))
+        self.aux = AuxTerms(dict(aux or {}))
         self.rate_ramp = rate_ramp
 
-    def arms(self) -> Iterator[tuple[str, Arm]]:
+    def arms(self) -> Iterator[tuple[str, AuxTerm]]:
         """The arms of the group aux, by name."""
         return self.aux.named()
 
@@ -170,14 +170,14 @@ class Objective(nn.Module):
         distance = row_distance if self.match is None else self.match.distance
         return distance(z_hat.detach(), z_target.detach())
 
-    def answers(self, z_target: Tensor) -> Tensor:
+    def baseline_rows(self, z_target: Tensor) -> Tensor:
         """(B, K) float64 of targets (B, D): rows whose mean holds all that the best constant answer depends on; unit
         vectors, or DINO's distributions."""
-        return target_directions(z_target.detach()) if self.match is None else self.match.answers(z_target)
+        return target_directions(z_target.detach()) if self.match is None else self.match.baseline_rows(z_target)
 
-    def best_constant(self, mean: Tensor) -> Tensor:
+    def constant_baseline_loss(self, mean: Tensor) -> Tensor:
         """The least mean prediction loss of one constant answer, from the mean (K,) of `answers`."""
-        return 1.0 - mean.norm() if self.match is None else self.match.best_constant(mean)
+        return 1.0 - mean.norm() if self.match is None else self.match.constant_baseline_loss(mean)
 
     @property
     def gives_distributions(self) -> bool:

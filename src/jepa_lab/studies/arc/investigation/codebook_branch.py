@@ -6,38 +6,38 @@ import math
 from collections.abc import Generator
 
 from jepa_lab.config.tree import value_of
-from jepa_lab.studies.arc.investigation.inquiry import Inquiry, Trial
+from jepa_lab.studies.arc.investigation.repeats import ORDER, Result
 from jepa_lab.studies.arc.investigation.run_verdict import DEAD
-from jepa_lab.studies.arc.investigation.seeds import ORDER, Result
+from jepa_lab.studies.arc.investigation.state import Intervention, Investigation
 from jepa_lab.studies.arc.investigation.steps import ALL_CORRECTIONS, CORRECTIONS, FIXES, FSQ
 
 
-def codebook_branch(inquiry: Inquiry, without: Result) -> Generator[Trial, Result, None]:
+def codebook_branch(investigation: Investigation, without: Result) -> Generator[Intervention, Result, None]:
     """Tries the fixes in the plan's order, then the corrections one by one, then all, then codes that are not learned;
     ends with the first that repairs the run. `without`: the result without a codebook."""
     for step in (*FIXES, *CORRECTIONS, ALL_CORRECTIONS, FSQ):
-        result = yield from inquiry.ask(step)
+        result = yield from investigation.ask(step)
         if step.name == "no_refresh":
-            _attribute(inquiry, result)
-        if result is None or result is inquiry.outset:
+            _attribute(investigation, result)
+        if result is None or result is investigation.outset:
             continue
         if step.name == "low_commitment":
-            _reaches(inquiry, result)
-        if repaired(result, without, inquiry):
-            inquiry.repair, inquiry.pending = result, []
-            inquiry.cause = step.blames
-            if inquiry.refresh == "amplifies":
-                inquiry.cause += ", which the refresh amplifies"
+            _reaches(investigation, result)
+        if repaired(result, without, investigation):
+            investigation.repair, investigation.pending = result, []
+            investigation.cause = step.blames
+            if investigation.refresh == "amplifies":
+                investigation.cause += ", which the refresh amplifies"
             return
-    inquiry.cause = "the codebook"
+    investigation.cause = "the codebook"
 
 
-def repaired(result: Result, without: Result, inquiry: Inquiry) -> bool:
+def repaired(result: Result, without: Result, investigation: Investigation) -> bool:
     """Stable, the codebook in use, and the primary loss close to that without a codebook; a run that is well but for
     its loss is noted."""
     if not result.good:
         return False
-    t = inquiry.thresholds
+    t = investigation.thresholds
     loss, aim, chance = result.figure("primary"), without.figure("primary"), without.figure("chance")
     slack = max(t.step_close * aim, t.chance * chance if math.isfinite(chance) else 0.0)
     if loss <= aim + slack:
@@ -45,26 +45,26 @@ def repaired(result: Result, without: Result, inquiry: Inquiry) -> bool:
     text = (
         f"{result.name} is stable with its codebook in use, but its loss {loss:.3g} is no match for {aim:.3g} without"
     )
-    inquiry.notes.append(f"{text} a codebook")
+    investigation.notes.append(f"{text} a codebook")
     return False
 
 
-def _attribute(inquiry: Inquiry, result: Result | None) -> None:
+def _attribute(investigation: Investigation, result: Result | None) -> None:
     """What the run without refresh says of the refresh (rule 1 of the plan)."""
-    outset = inquiry.outset
-    if result is outset or (result is None and value_of(inquiry.base, "vq.refresh.enabled") is False):
-        inquiry.refresh = "innocent"
+    outset = investigation.outset
+    if result is outset or (result is None and value_of(investigation.base, "vq.refresh.enabled") is False):
+        investigation.refresh = "innocent"
         text = "no: the run has none, and fails"
     elif result is None:
-        inquiry.refresh, text = "unknown", "not known: the run without it could not be made"
+        investigation.refresh, text = "unknown", "not known: the run without it could not be made"
     elif result.stable and result.alive:
-        inquiry.refresh, text = "alone", "yes: without it the run is stable and its codebook in use"
+        investigation.refresh, text = "alone", "yes: without it the run is stable and its codebook in use"
     elif (outset.spikes and not result.spikes) or (result.stable and not outset.stable):
         gone, stays = _words(outset.flags - result.flags), _words(result.flags & (outset.flags | DEAD))
-        inquiry.refresh, text = "amplifies", f"it amplifies: without it {gone} is gone, {stays} stays"
+        investigation.refresh, text = "amplifies", f"it amplifies: without it {gone} is gone, {stays} stays"
     else:
-        inquiry.refresh, text = "innocent", f"no: without it the run fails all the same ({result.line()})"
-    inquiry.tell("FA1", "what does that say of the refresh?", text, *((result.name,) if result else ()))
+        investigation.refresh, text = "innocent", f"no: without it the run fails all the same ({result.line()})"
+    investigation.tell("FA1", "what does that say of the refresh?", text, *((result.name,) if result else ()))
 
 
 def _words(flags: frozenset[str]) -> str:
@@ -72,15 +72,15 @@ def _words(flags: frozenset[str]) -> str:
     return " and ".join(flag for flag in ORDER if flag in flags and flag not in ("STABLE", "VQ_OK"))
 
 
-def _reaches(inquiry: Inquiry, result: Result) -> None:
+def _reaches(investigation: Investigation, result: Result) -> None:
     """Half of the commitment cost that changes nothing: is the loss in the objective at all?"""
-    t, outset = inquiry.thresholds, inquiry.outset
+    t, outset = investigation.thresholds, investigation.outset
     if result.flags != outset.flags or not all(
         math.isclose(result.figure(n), outset.figure(n), rel_tol=t.step_same) for n in ("primary", "usage")
     ):
         return
     gradient = outset.figure("commitment_gradient")
-    if value_of(inquiry.base, "vq.in_objective") is False:
+    if value_of(investigation.base, "vq.in_objective") is False:
         text = "no: vq.in_objective=false, so the cost is the weight of nothing"
     elif gradient <= 0:
         text = "no: train/gradient/commitment is 0 throughout"
@@ -88,7 +88,7 @@ def _reaches(inquiry: Inquiry, result: Result) -> None:
         text = "not known: vq.in_objective is set, and no train/gradient/commitment was logged"
     else:
         text = f"yes: its gradient reaches {gradient:.2g}; the cost simply does not matter here"
-    inquiry.tell("FA2", "half the commitment cost changed nothing: does that loss reach the objective?", text,
+    investigation.tell("FA2", "half the commitment cost changed nothing: does that loss reach the objective?", text,
                  outset.name, result.name)  # fmt: skip
     if text.startswith("no:"):
-        inquiry.notes.append(f"the commitment loss does not reach the objective ({text.removeprefix('no: ')})")
+        investigation.notes.append(f"the commitment loss does not reach the objective ({text.removeprefix('no: ')})")

@@ -12,19 +12,19 @@ from jepa_lab.config.extensions import require_no_own_code
 from jepa_lab.config.tree import value_of
 from jepa_lab.errors import UserError
 from jepa_lab.ledger.atomic import write_atomic, write_json
-from jepa_lab.ledger.overrides import read_overrides
+from jepa_lab.ledger.command_line import read_command_line
 from jepa_lab.ledger.read import finite_or_null, read_json, read_yaml
 from jepa_lab.ledger.run_dir import state_of
 from jepa_lab.process.stop import StopRequest
-from jepa_lab.studies.arc.investigation.content import content_of
-from jepa_lab.studies.arc.investigation.inquiry import Inquiry, Trial
-from jepa_lab.studies.arc.investigation.overlay import laid_over
-from jepa_lab.studies.arc.investigation.procedure import procedure
+from jepa_lab.studies.arc.investigation.decision_tree import decide
+from jepa_lab.studies.arc.investigation.overrides import overridden
 from jepa_lab.studies.arc.investigation.recommended import Compose, recommended
+from jepa_lab.studies.arc.investigation.repeats import Result
+from jepa_lab.studies.arc.investigation.report_data import content_of
 from jepa_lab.studies.arc.investigation.report_page import page
 from jepa_lab.studies.arc.investigation.report_text import markdown
-from jepa_lab.studies.arc.investigation.runs import Limits, OutOfBudget, Runs, Start, ordinary_run
-from jepa_lab.studies.arc.investigation.seeds import Result
+from jepa_lab.studies.arc.investigation.runs import InvestigationRuns, Limits, OutOfBudget, Start, ordinary_run
+from jepa_lab.studies.arc.investigation.state import Intervention, Investigation
 
 ANSWERED, UNREPAIRED, INTERRUPTED = 0, 1, 130
 
@@ -74,20 +74,20 @@ def investigate_run(
     limits, stop = limits or Limits(), StopRequest()
     folder = folder.resolve()
     given = investigable(folder)
-    own = read_overrides(folder)
-    runs = Runs(_in_budget(given, limits.epochs), folder, limits, stop, start, say)
+    own = read_command_line(folder)
+    runs = InvestigationRuns(_in_budget(given, limits.epochs), folder, limits, stop, start, say)
     target = (out or folder).resolve()
     _require_writable(target)
     try:
-        inquiry = Inquiry(runs.base, runs.outset())
+        investigation = Investigation(runs.base, runs.outset())
     except OutOfBudget as error:
         raise UserError(f"{error}: the failing run itself was to be run again first; the same line goes on") from None
-    if inquiry.outset.error:
-        raise UserError(f"the failing run could not be run again: {inquiry.outset.error}")
-    _require_complete(folder, inquiry.outset)
-    _drive(inquiry, runs)
-    advice = recommended(inquiry, given, own, compose)
-    content: dict[str, Any] = finite_or_null(content_of(inquiry, folder, limits.seeds, limits.epochs, advice))
+    if investigation.outset.error:
+        raise UserError(f"the failing run could not be run again: {investigation.outset.error}")
+    _require_complete(folder, investigation.outset)
+    _drive(investigation, runs)
+    advice = recommended(investigation, given, own, compose)
+    content: dict[str, Any] = finite_or_null(content_of(investigation, folder, limits.seeds, limits.epochs, advice))
     files = tuple(target / f"investigation.{kind}" for kind in ("md", "html", "json"))
     try:
         write_atomic(files[0], markdown(content))
@@ -95,7 +95,7 @@ def investigate_run(
         write_json(files[2], content)
     except OSError as error:
         raise UserError(f"--out {target}: cannot write there ({error.strerror or error})") from None
-    code = INTERRUPTED if stop.signal else ANSWERED if inquiry.answered else UNREPAIRED
+    code = INTERRUPTED if stop.signal else ANSWERED if investigation.answered else UNREPAIRED
     return Outcome(content, files, code)
 
 
@@ -139,13 +139,13 @@ def _in_budget(given: dict[str, Any], epochs: int | None) -> dict[str, Any]:
     for key, source in (("target.tau", "target.memory"), ("monitor.every_epochs", "monitor.every_epochs")):
         if value_of(given, source) is not None:
             derived[key] = None  # type: ignore[assignment]
-    return laid_over(given, derived)
+    return overridden(given, derived)
 
 
-def _drive(inquiry: Inquiry, runs: Runs) -> None:
+def _drive(investigation: Investigation, runs: InvestigationRuns) -> None:
     """Gives the procedure the runs that it asks for, until it ends or may have no more."""
-    steps = procedure(inquiry)
-    trial: Trial | None = None
+    steps = decide(investigation)
+    trial: Intervention | None = None
     try:
         trial = next(steps)
         while True:
@@ -153,8 +153,8 @@ def _drive(inquiry: Inquiry, runs: Runs) -> None:
     except StopIteration:
         return
     except (OutOfBudget, KeyboardInterrupt) as error:
-        inquiry.stopped = str(error) or "interrupted"
+        investigation.stopped = str(error) or "interrupted"
         if isinstance(error, KeyboardInterrupt):
             runs.stop.signal = "SIGINT"
         if trial is not None:
-            inquiry.pending.insert(0, trial.name)
+            investigation.pending.insert(0, trial.name)

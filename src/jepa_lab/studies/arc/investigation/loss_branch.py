@@ -6,10 +6,10 @@ from __future__ import annotations
 from collections.abc import Generator
 
 from jepa_lab.studies.arc.investigation.data_branch import data_branch
-from jepa_lab.studies.arc.investigation.inquiry import Inquiry, Trial
-from jepa_lab.studies.arc.investigation.overlay import Overlay, active_losses, without_losses
-from jepa_lab.studies.arc.investigation.restoring import restored
-from jepa_lab.studies.arc.investigation.seeds import Result
+from jepa_lab.studies.arc.investigation.overrides import Overrides, active_losses, without_losses
+from jepa_lab.studies.arc.investigation.repeats import Result
+from jepa_lab.studies.arc.investigation.restore import restored
+from jepa_lab.studies.arc.investigation.state import Intervention, Investigation
 from jepa_lab.studies.arc.investigation.steps import (
     CALMER,
     CONTEXTS,
@@ -21,61 +21,63 @@ from jepa_lab.studies.arc.investigation.steps import (
     shared_target,
 )
 
-Branch = Generator[Trial, Result, None]
+Branch = Generator[Intervention, Result, None]
 
 
-def loss_branch(inquiry: Inquiry) -> Branch:
+def loss_branch(investigation: Investigation) -> Branch:
     """Asks until a run is stable, names what made the difference, and puts back what is innocent."""
-    reduced = yield from inquiry.ask(INFO_NCE)
-    inquiry.losses_asked = reduced is not None
+    reduced = yield from investigation.ask(INFO_NCE)
+    investigation.losses_asked = reduced is not None
     if reduced is not None and reduced.good:
-        yield from _name_the_loss(inquiry, reduced)
+        yield from _name_the_loss(investigation, reduced)
         return
     if reduced is not None and reduced.stable and not reduced.learns:
-        inquiry.notes.append("with its auxiliary losses the run is not stable, without them it learns nothing")
-        yield from data_branch(inquiry, reduced)
+        investigation.notes.append("with its auxiliary losses the run is not stable, without them it learns nothing")
+        yield from data_branch(investigation, reduced)
         return
-    over = INFO_NCE.change(inquiry.base)
+    over = INFO_NCE.change(investigation.base)
     steps = (TEMPERATURE, MINIMAL, *CONTEXTS, *CALMER)
     for step in steps:
-        result = yield from inquiry.ask(step, over)
-        inquiry.contexts_asked |= step in CONTEXTS and result is not None
+        result = yield from investigation.ask(step, over)
+        investigation.contexts_asked |= step in CONTEXTS and result is not None
         if result is None or not result.good or result is reduced:
             continue
-        inquiry.cause = step.blames
-        inquiry.context = step.name.removesuffix("_context") if step in CONTEXTS else ""
-        change = shared_target(inquiry.base) if step is MINIMAL else step.change(inquiry.base)
-        yield from restored(inquiry, change, result)
+        investigation.cause = step.blames
+        investigation.context = step.name.removesuffix("_context") if step in CONTEXTS else ""
+        change = shared_target(investigation.base) if step is MINIMAL else step.change(investigation.base)
+        yield from restored(investigation, change, result)
         return
 
 
-def _name_the_loss(inquiry: Inquiry, reduced: Result) -> Branch:
+def _name_the_loss(investigation: Investigation, reduced: Result) -> Branch:
     """Adds the run's losses to the stable one: each alone, and where none breaks it one after another."""
-    active = active_losses(inquiry.base)
-    inquiry.pending = [f"add_{name}" for name in active] if len(active) > 1 else []
+    active = active_losses(investigation.base)
+    investigation.pending = [f"add_{name}" for name in active] if len(active) > 1 else []
     if len(active) == 1:
-        inquiry.guilty = active
+        investigation.guilty = active
     for name in active if len(active) > 1 else ():
-        result = yield from inquiry.ask(_adding(f"add_{name}", [name]))
+        result = yield from investigation.ask(_adding(f"add_{name}", [name]))
         if result is not None and not result.good:
-            inquiry.guilty.append(name)
-    if not inquiry.guilty:
+            investigation.guilty.append(name)
+    if not investigation.guilty:
         added: list[str] = active[:1]
         for name in active[1:-1]:  # all of them together is the run without a codebook, which fails
             added.append(name)
-            result = yield from inquiry.ask(_adding("add_" + "_".join(added), list(added)))
+            result = yield from investigation.ask(_adding("add_" + "_".join(added), list(added)))
             if result is not None and not result.good:
                 break
         else:
             added = active
-        inquiry.guilty = added[-1:]
-        inquiry.notes.append(f"no loss does it alone: {added[-1]} together with {', '.join(added[:-1]) or 'nothing'}")
-    inquiry.cause = f"the auxiliary loss {' and '.join(inquiry.guilty)}"
-    yield from restored(inquiry, without_losses(inquiry.base, inquiry.guilty), reduced)
+        investigation.guilty = added[-1:]
+        investigation.notes.append(
+            f"no loss does it alone: {added[-1]} together with {', '.join(added[:-1]) or 'nothing'}"
+        )
+    investigation.cause = f"the auxiliary loss {' and '.join(investigation.guilty)}"
+    yield from restored(investigation, without_losses(investigation.base, investigation.guilty), reduced)
 
 
 def _adding(name: str, added: list[str]) -> Step:
-    def change(base: Base) -> Overlay:
+    def change(base: Base) -> Overrides:
         off = [loss for loss in active_losses(base) if loss not in added]
         return {"vq.enabled": False, **without_losses(base, off)}
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from jepa_lab.config.tree import value_of
-from jepa_lab.ledger.overrides import Overrides
-from jepa_lab.studies.arc.investigation.inquiry import Inquiry
-from jepa_lab.studies.arc.investigation.overlay import differences, laid_over, text_of
+from jepa_lab.ledger.command_line import CommandLine
+from jepa_lab.studies.arc.investigation.overrides import differences, overridden, text_of
+from jepa_lab.studies.arc.investigation.state import Investigation
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Recommended:
 
     step: str
     whole: bool
-    overlay: Mapping[str, Any]
+    overrides: Mapping[str, Any]
     command: str
     checked: bool
 
@@ -30,36 +30,36 @@ NAMED = ("tier", "dataset", "target", "precision")  # groups whose option is cho
 
 
 def recommended(
-    inquiry: Inquiry, given: Mapping[str, Any], own: Overrides | None, compose: Compose
+    investigation: Investigation, given: Mapping[str, Any], own: CommandLine | None, compose: Compose
 ) -> Recommended | None:
     """What to run next, or None where nothing stable was found. `given`: the failing run's own configuration, whose
     budget the command keeps; `own`: its command line, None where it keeps none."""
-    result = inquiry.repair or inquiry.fallback
+    result = investigation.repair or investigation.fallback
     if result is None:
         return None
-    command, checked = command_of(given, own, result.overlay, compose)
-    return Recommended(result.name, inquiry.repair is not None, result.overlay, command, checked)
+    command, checked = command_of(given, own, result.overrides, compose)
+    return Recommended(result.name, investigation.repair is not None, result.overrides, command, checked)
 
 
 def command_of(
-    given: Mapping[str, Any], own: Overrides | None, overlay: Mapping[str, Any], compose: Compose
+    given: Mapping[str, Any], own: CommandLine | None, overrides: Mapping[str, Any], compose: Compose
 ) -> tuple[str, bool]:
     """Returns (the command line of the run with an overlay, whether it composes to exactly that). A run that keeps no
     command line gets its experiment with the overlay."""
     options = {f"{group}.name": group for group in NAMED}
     if own is None:
-        return _with(Overrides((f"+experiment={given.get('name')}",)), overlay, options).line(), False
-    chosen = {options[key] for key in overlay if key in options}
+        return _with(CommandLine((f"+experiment={given.get('name')}",)), overrides, options).text(), False
+    chosen = {options[key] for key in overrides if key in options}
     # an option of a group may lack the keys that the overlay sets to null
-    shorter = {key: v for key, v in overlay.items() if v is not None or key.split(".")[0] not in chosen}
-    wanted = laid_over(given, overlay)
-    for changes in (overlay, shorter):
+    shorter = {key: v for key, v in overrides.items() if v is not None or key.split(".")[0] not in chosen}
+    wanted = overridden(given, overrides)
+    for changes in (overrides, shorter):
         line = _with(own, changes, options)
-        built = compose(line.words, line.config_dir)
-        if built is not None and not differences(built, {key: value_of(wanted, key) for key in overlay}):
-            return line.line(), True
-    return _with(own, overlay, options).line(), False
+        built = compose(line.overrides, line.config_dir)
+        if built is not None and not differences(built, {key: value_of(wanted, key) for key in overrides}):
+            return line.text(), True
+    return _with(own, overrides, options).text(), False
 
 
-def _with(own: Overrides, overlay: Mapping[str, Any], options: Mapping[str, str]) -> Overrides:
-    return own.but([f"{options.get(key, key)}={text_of(value)}" for key, value in overlay.items()])
+def _with(own: CommandLine, overrides: Mapping[str, Any], options: Mapping[str, str]) -> CommandLine:
+    return own.changed([f"{options.get(key, key)}={text_of(value)}" for key, value in overrides.items()])

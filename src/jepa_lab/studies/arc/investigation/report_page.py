@@ -10,8 +10,8 @@ from typing import Any
 from jepa_lab.diagnosis.finding import History
 from jepa_lab.report.run_page import STYLE
 from jepa_lab.studies.arc.investigation.charts import charts_of, shared_scales
-from jepa_lab.studies.arc.investigation.content import COLUMNS, order_of, shown
-from jepa_lab.studies.arc.investigation.overlay import brief
+from jepa_lab.studies.arc.investigation.overrides import brief
+from jepa_lab.studies.arc.investigation.report_data import COLUMNS, order_of, shown
 from jepa_lab.studies.arc.investigation.report_text import not_reached, recommendation, seeds, trail
 
 
@@ -57,7 +57,7 @@ def _table(steps: list[dict[str, Any]]) -> str:
     heads = "".join(f"<th>{escape(name)}</th>" for name, _, _ in COLUMNS)
     lines = [f'<tr><th>step</th><th class="text">verdict</th>{heads}<th class="text">fired first</th></tr>']
     for step in steps:
-        change = brief(step["overlay"]) or "the failing run"
+        change = brief(step["overrides"]) or "the failing run"
         cells = "".join(f"<td>{escape(shown(step['figures'].get(key), pc))}</td>" for _, key, pc in COLUMNS)
         fired = f"{step['first']['flag']} at {step['first']['step']}" if step["first"] else ""
         tone = "good" if step["good"] else "bad"

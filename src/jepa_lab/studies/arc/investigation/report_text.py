@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from jepa_lab.studies.arc.investigation.content import COLUMNS, order_of, shown
-from jepa_lab.studies.arc.investigation.overlay import brief, words
+from jepa_lab.studies.arc.investigation.overrides import brief, words
+from jepa_lab.studies.arc.investigation.report_data import COLUMNS, order_of, shown
 
 
 def markdown(content: Mapping[str, Any]) -> str:
@@ -43,7 +43,7 @@ def recommendation(content: Mapping[str, Any]) -> str:
     advice = content["recommended"]
     kind = "The failing run with" if advice["whole"] else "Stable, but no repair: the failing run with"
     unchecked = "" if advice["checked"] else " The command was not composed here: check it with jepa_lab.check first."
-    return f"{kind} {words(advice['overlay'])}; step {advice['step']} shows it.{unchecked}"
+    return f"{kind} {words(advice['overrides'])}; step {advice['step']} shows it.{unchecked}"
 
 
 def trail(content: Mapping[str, Any]) -> list[tuple[str, str, str]]:
@@ -72,7 +72,7 @@ def _table(steps: list[dict[str, Any]]) -> str:
         figures = [shown(step["figures"].get(key), percent) for _, key, percent in COLUMNS]
         first = step["first"]
         fired = f"{first['flag']} at {first['step']}" if first else ""
-        cells = [f"{step['code']} {step['name']}", brief(step["overlay"]) or "the failing run", step["verdict"]]
+        cells = [f"{step['code']} {step['name']}", brief(step["overrides"]) or "the failing run", step["verdict"]]
         lines.append(f"| {' | '.join(cell.replace('|', '/') for cell in [*cells, *figures, fired])} |")
     return "\n".join(lines)
 

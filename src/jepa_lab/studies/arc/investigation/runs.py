@@ -21,10 +21,10 @@ from jepa_lab.ledger.read import read_json, read_yaml
 from jepa_lab.ledger.run_dir import state_of
 from jepa_lab.process.stop import StopRequest
 from jepa_lab.studies.arc.config import ArcConfig
-from jepa_lab.studies.arc.investigation.inquiry import BASE, Trial
-from jepa_lab.studies.arc.investigation.overlay import brief, laid_over
+from jepa_lab.studies.arc.investigation.overrides import brief, overridden
+from jepa_lab.studies.arc.investigation.repeats import Ran, Result
 from jepa_lab.studies.arc.investigation.run_verdict import run_verdict
-from jepa_lab.studies.arc.investigation.seeds import Ran, Result
+from jepa_lab.studies.arc.investigation.state import BASE, Intervention
 from jepa_lab.studies.arc.study import STUDY
 from jepa_lab.training.run import train
 
@@ -89,7 +89,7 @@ def ordinary_run(config: dict[str, Any], stop: StopRequest, may_train: Callable[
 
 
 @dataclass
-class Runs:
+class InvestigationRuns:
     """Makes the runs that a procedure asks for. base: the configuration that the overlays are laid over; folder: of the
     failing run; say: where the progress is told, one line before and one after each step."""
 
@@ -102,10 +102,10 @@ class Runs:
     made: int = 0
     histories: dict[Path, History] = field(default_factory=dict)
 
-    def of(self, trial: Trial) -> Result:
+    def of(self, trial: Intervention) -> Result:
         """The result of a step with all its seeds. OutOfBudget where a limit or a signal ends it; UserError for a busy
         run, and where already the first step cannot be run."""
-        self.say(f"{trial.code:>3} {trial.name}: {trial.asks} ({brief(trial.overlay)})")
+        self.say(f"{trial.code:>3} {trial.name}: {trial.asks} ({brief(trial.overrides)})")
         begun, runs = time.monotonic(), []
         try:
             for seed in self._seeds():
@@ -115,12 +115,12 @@ class Runs:
         except UserError as error:
             if trial.code in ("E0", "E1"):
                 raise
-            result = Result(trial.name, trial.overlay, tuple(runs), str(error))
+            result = Result(trial.name, trial.overrides, tuple(runs), str(error))
         except Exception as error:
             logging.getLogger("jepa_lab").exception("the run of step %s failed", trial.name)
-            result = Result(trial.name, trial.overlay, tuple(runs), f"{type(error).__name__}: {error}")
+            result = Result(trial.name, trial.overrides, tuple(runs), f"{type(error).__name__}: {error}")
         else:
-            result = Result(trial.name, trial.overlay, tuple(runs))
+            result = Result(trial.name, trial.overrides, tuple(runs))
         reused = ", found finished" if runs and all(run.reused for run in runs) else ""
         where = f" [{runs[0].path}{reused}; {time.monotonic() - begun:.0f} s]" if runs else ""
         self.say(f"    -> {result.line()}{where}")
@@ -132,7 +132,7 @@ class Runs:
         short = self.limits.epochs not in (None, value_of(read_yaml(self.folder / "config.yaml"), "dataset.epochs"))
         if not short and self.limits.seeds == 1:
             return Result(BASE, {}, (own,))
-        again = Trial(BASE, "E0", "does it fail in this budget, whatever its seed?", {})
+        again = Intervention(BASE, "E0", "does it fail in this budget, whatever its seed?", {})
         if short:
             return self.of(again)
         self.say(f" E0 {BASE}: {again.asks}")
@@ -145,8 +145,8 @@ class Runs:
         first = int(self.base.get("seed") or 0)
         return [first + i for i in range(self.limits.seeds)]
 
-    def _one(self, trial: Trial, seed: int) -> Ran:
-        config = laid_over(self.base, trial.overlay)
+    def _one(self, trial: Intervention, seed: int) -> Ran:
+        config = overridden(self.base, trial.overrides)
         name, parent = str(self.base.get("name")), self.folder.parent
         config |= {
             "name": f"{name}_{trial.name}",

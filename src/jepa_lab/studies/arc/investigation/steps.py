@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from jepa_lab.config.tree import value_of
-from jepa_lab.studies.arc.investigation.overlay import Overlay, active_losses, without_losses
+from jepa_lab.studies.arc.investigation.overrides import Overrides, active_losses, without_losses
 
 Base = Mapping[str, Any]
 
@@ -27,48 +27,48 @@ class Step:
     name: str
     code: str
     asks: str
-    change: Callable[[Base], Overlay]
+    change: Callable[[Base], Overrides]
     blames: str = ""
     blocked: Callable[[Base], str] = _nothing
 
 
-def fixed(**keys: Any) -> Callable[[Base], Overlay]:
+def fixed(**keys: Any) -> Callable[[Base], Overrides]:
     """The same overlay whatever the base; __ for a dot."""
     return lambda base: {key.replace("__", "."): value for key, value in keys.items()}
 
 
-def on(overlay: Mapping[str, Any]) -> Callable[[Base], Overlay]:
+def on(overrides: Mapping[str, Any]) -> Callable[[Base], Overrides]:
     """The overlay of fixed dotted keys."""
-    return lambda base: dict(overlay)
+    return lambda base: dict(overrides)
 
 
-def _half_commitment(base: Base) -> Overlay:
+def _half_commitment(base: Base) -> Overrides:
     value = value_of(base, "vq.commitment")
     return {"vq.commitment": value / 2} if isinstance(value, int | float) and value else {}
 
 
-def _third_of_lr(base: Base) -> Overlay:
+def _third_of_lr(base: Base) -> Overrides:
     value = value_of(base, "optim.lr")
     return {"optim.lr": float(f"{0.3 * value:.3g}")} if isinstance(value, int | float) else {}
 
 
-def _once_a_step(base: Base) -> Overlay:
+def _once_a_step(base: Base) -> Overrides:
     """One update an optimiser step; a published refresh, which counts forward passes, as often as before."""
-    overlay: Overlay = {"vq.update": "step", "vq.count_padding": False}
+    overrides: Overrides = {"vq.update": "step", "vq.count_padding": False}
     interval = value_of(base, "vq.refresh.interval")
     if value_of(base, "vq.update") == "forward" and isinstance(interval, int):
         families = sum(bool(value_of(base, f"loss.invariance.{name}")) for name in ("color", "translation", "symmetry"))
         passes = (1 + 2 * families) * (value_of(base, "optim.accumulate") or 1)
-        overlay["vq.refresh.interval"] = max(1, round(interval / passes))
-    return overlay
+        overrides["vq.refresh.interval"] = max(1, round(interval / passes))
+    return overrides
 
 
-def shared_target(base: Base) -> Overlay:
+def shared_target(base: Base) -> Overrides:
     """The target is the online encoder; what only an average of it has goes."""
     return {"target.name": "shared", **({"target.tau": None} if value_of(base, "target.tau") is not None else {})}
 
 
-def minimal(base: Base) -> Overlay:
+def minimal(base: Base) -> Overrides:
     """The plan's least: no codebook, no auxiliary loss, no average, a wide temperature."""
     return {"vq.enabled": False, **without_losses(base, active_losses(base)), **shared_target(base), **WIDE}
 
@@ -81,8 +81,8 @@ def _no_ema_codebook(base: Base) -> str:
 
 
 def _no_averages(base: Base) -> str:
-    averaged = value_of(base, "vq.ema_decay") is not None
-    return _no_ema_codebook(base) or ("" if averaged else "this codebook learns by gradient (vq.ema_decay=null)")
+    has_ema_teacher = value_of(base, "vq.ema_decay") is not None
+    return _no_ema_codebook(base) or ("" if has_ema_teacher else "this codebook learns by gradient (vq.ema_decay=null)")
 
 
 def _no_refresh(base: Base) -> str:
@@ -101,7 +101,7 @@ def copied_contexts(base: Base) -> str:
     return "the context grids are copies of one (dataset.problem=copies)" if problem == "copies" else ""
 
 
-def _well_posed(base: Base) -> Overlay:
+def _well_posed(base: Base) -> Overrides:
     """The problem and the network that make the target predictable, where the base has the published ones; with what
     these need: other demonstrations in every task, transforms of grids and not of the published features."""
     wanted = (
@@ -111,7 +111,7 @@ def _well_posed(base: Base) -> Overlay:
         ("model.predictor", "none", "mlp"),
         ("model.projection_form", "relu_end", "linear_end"),
     )
-    change: Overlay = {key: better for key, worse, better in wanted if value_of(base, key) == worse}
+    change: Overrides = {key: better for key, worse, better in wanted if value_of(base, key) == worse}
     if "dataset.problem" in change and value_of(base, "model.roles") is False:
         change["model.roles"] = True
     pairs = value_of(base, "dataset.synthetic.pairs")
@@ -120,7 +120,7 @@ def _well_posed(base: Base) -> Overlay:
     return change
 
 
-def _fsq(base: Base) -> Overlay:
+def _fsq(base: Base) -> Overrides:
     """Finite scalar quantisation, and none of what only learned codes have."""
     learned = ("size", "commitment", "ema_decay", "init", "weight_on", "update",
                "gumbel_start", "gumbel_end", "gumbel_share", "gumbel_scale", "usage_weight")  # fmt: skip
@@ -129,11 +129,11 @@ def _fsq(base: Base) -> Overlay:
     return {"vq.kind": "fsq", "vq.levels": [8, 5, 5], **off, **refresh}
 
 
-WIDE: Overlay = {"loss.temperature.min": 0.03, "loss.temperature.max": 0.30}
-OBJECTIVE: Overlay = {"vq.in_objective": True, "vq.weight_on": "commitment"}
-KMEANS: Overlay = {"vq.init": "kmeans"}
-SHARE: Overlay = {"vq.share": True}
-RELATIVE: Overlay = {"vq.refresh.rule": "relative", "vq.refresh.threshold": 0.1, "vq.refresh.cap": 0.1,
+WIDE: Overrides = {"loss.temperature.min": 0.03, "loss.temperature.max": 0.30}
+OBJECTIVE: Overrides = {"vq.in_objective": True, "vq.weight_on": "commitment"}
+KMEANS: Overrides = {"vq.init": "kmeans"}
+SHARE: Overrides = {"vq.share": True}
+RELATIVE: Overrides = {"vq.refresh.rule": "relative", "vq.refresh.threshold": 0.1, "vq.refresh.cap": 0.1,
                      "vq.refresh.interval": 20}  # fmt: skip
 
 NO_VQ = Step(
@@ -164,7 +164,7 @@ CORRECTIONS: tuple[Step, ...] = (
 )  # fmt: skip
 
 
-def _all_corrections(base: Base) -> Overlay:
+def _all_corrections(base: Base) -> Overrides:
     return {k: v for step in CORRECTIONS if not step.blocked(base) for k, v in step.change(base).items()}
 
 

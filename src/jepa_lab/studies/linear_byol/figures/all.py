@@ -29,7 +29,7 @@ from jepa_lab.studies.linear_byol.figures.cells import (
 from jepa_lab.studies.linear_byol.figures.dynamics import draw_run, singular_values_figure
 from jepa_lab.studies.linear_byol.figures.heatmaps import DPI, Heading, map_figure, settle, short
 from jepa_lab.studies.linear_byol.figures.runs import (
-    ToyRun,
+    ToyTable,
     comparable,
     find_runs,
     in_batches,
@@ -65,7 +65,7 @@ class Drawn:
 
 
 @dataclass(frozen=True)
-class Request:
+class FigureRequest:
     """What to draw. `metric`, `enc_metric`: columns, or None for the first of METRICS, ENC_METRICS with a number."""
 
     metric: str | None = None
@@ -90,13 +90,13 @@ def draw_heatmaps(
 
     One mode is drawn into `out`, several into `out`/<mode>. UserError, in one line, for what cannot be drawn.
     """
-    request = Request(
+    request = FigureRequest(
         metric, enc_metric, epoch, use_last_valid, lr_enc_mode, batches, tuple(filters), seed, scatter_best
     )  # fmt: skip
     return draw_all(Path(runs_dir), Path(out), request).paths
 
 
-def draw_all(runs_dir: Path, out: Path, request: Request) -> Drawn:
+def draw_all(runs_dir: Path, out: Path, request: FigureRequest) -> Drawn:
     """As `draw_heatmaps`, with the best cells and what was left out. Nothing is written unless all can be drawn."""
     found = find_runs(runs_dir)
     runs = [run for run in found.runs if request.only is None or run.run_id in request.only]
@@ -120,7 +120,7 @@ class _Plan:
     epoch: int
     seed: int
 
-    def draw(self, out: Path, request: Request, drawn: Drawn, everything: Sequence[ToyRun]) -> None:
+    def draw(self, out: Path, request: FigureRequest, drawn: Drawn, everything: Sequence[ToyTable]) -> None:
         for batch in sorted({trace.run.batch_size for trace in self.traces}):
             mine = [trace for trace in self.traces if trace.run.batch_size == batch]
             suffix = f"bs{batch}_epoch{self.epoch}"
@@ -149,7 +149,7 @@ class _Plan:
             theory = pq.read_table(twin.path) if twin is not None else None
             drawn.paths.append(draw_run(pq.read_table(run.path), out / f"dynamics_bs{batch}_{run.run_id}.png", theory))
 
-    def _typical(self, traces: Sequence[Trace], use_last_valid: bool) -> ToyRun:
+    def _typical(self, traces: Sequence[Trace], use_last_valid: bool) -> ToyTable:
         """The run whose page is drawn: in the best cell of the first metric where there is one, with the seed asked."""
         metric = self.metrics[0]
         best = best_cell(cells_at(traces, metric, self.epoch, use_last_valid), metric)
@@ -157,7 +157,7 @@ class _Plan:
         return next((run for run in runs if run.seed == self.seed), runs[0])
 
 
-def _plan(mode: str, runs: Sequence[ToyRun], request: Request, drawn: Drawn) -> _Plan:
+def _plan(mode: str, runs: Sequence[ToyTable], request: FigureRequest, drawn: Drawn) -> _Plan:
     once = comparable(runs)
     if len(once) < len(runs):
         drawn.notes.append(f"mode {mode}: {len(runs) - len(once)} repeats of runs with equal settings left out")

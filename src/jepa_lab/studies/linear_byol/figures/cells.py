@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from jepa_lab.errors import UserError
-from jepa_lab.studies.linear_byol.figures.runs import ToyRun
+from jepa_lab.studies.linear_byol.figures.runs import ToyTable
 
 ALWAYS = ("epoch", "lr_pred", "lr_enc", "Hmax", "loss")
 FLOOR = 1e-12  # below it a logarithm shows rounding; the published maps clip here too
@@ -27,7 +27,7 @@ _NO_METRIC = frozenset({"epoch", "seed", "batch_size", "d_latent", "d_obs", "div
 class Trace:
     """The rows of a run: `columns` (T,) each, and the step at which it diverged, infinite if it did not."""
 
-    run: ToyRun
+    run: ToyTable
     columns: Mapping[str, np.ndarray]
     diverged_step: float
 
@@ -83,7 +83,7 @@ class Cell:
         return float(np.mean(np.log10(np.maximum(values, FLOOR)) if is_log(metric) else values))
 
 
-def read_trace(run: ToyRun, metrics: Iterable[str]) -> Trace:
+def read_trace(run: ToyTable, metrics: Iterable[str]) -> Trace:
     """The columns that the figures need, and no others. UserError for a file that cannot be read."""
     wanted = dict.fromkeys((*ALWAYS, *metrics))
     try:

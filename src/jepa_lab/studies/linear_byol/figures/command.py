@@ -7,14 +7,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from jepa_lab.errors import UserError
-from jepa_lab.studies.linear_byol.figures.all import Request, draw_all
+from jepa_lab.studies.linear_byol.figures.all import FigureRequest, draw_all
 
 
 def draw(args: argparse.Namespace) -> None:
     """Draws the figures that the options ask for and prints what they show. UserError for what cannot be drawn."""
     if args.out.exists() and not args.out.is_dir():
         raise UserError(f"--out {args.out}: a file is there, a folder is needed")
-    request = Request(
+    request = FigureRequest(
         args.metric, args.enc_metric, args.epoch, args.use_last_valid, args.lr_enc_mode, args.batches,
         tuple(args.where), args.seed, args.scatter_best,
     )  # fmt: skip

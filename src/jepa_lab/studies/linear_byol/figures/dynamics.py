@@ -22,7 +22,7 @@ from jepa_lab.report.figures import PAPER, save
 from jepa_lab.report.panels import BLUE, GREEN, GREY, ORANGE, SKY, VERMILION
 from jepa_lab.studies.linear_byol.figures.cells import diverged_step
 from jepa_lab.studies.linear_byol.figures.heatmaps import DPI, INFINITE, Heading, settle, short
-from jepa_lab.studies.linear_byol.figures.runs import ToyRun
+from jepa_lab.studies.linear_byol.figures.runs import ToyTable
 
 MOST_PANELS = 6  # along each axis of the small multiples; a finer grid is thinned
 SPECTRAL_DECADES = 3  # of the small multiples' common axis: what lies lower is as good as zero
@@ -87,7 +87,7 @@ def run_figure(table: pa.Table, theory: pa.Table | None = None) -> Figure:
     return figure
 
 
-def singular_values_figure(runs: Sequence[ToyRun], heading: Heading, seed: int) -> Figure | None:
+def singular_values_figure(runs: Sequence[ToyTable], heading: Heading, seed: int) -> Figure | None:
     """Singular values of P (solid) and of P* (dashed) over steps, a small panel for each (tau, row) of one seed.
 
     A grid finer than 6 x 6 is thinned, evenly, ends kept, and of several betas the middle one is shown; the title
@@ -171,7 +171,7 @@ def _draw_spectra(ax: Any, spectra: tuple[np.ndarray, np.ndarray, np.ndarray, fl
         ax.text(broken, 0.8, f"step {broken:.0f} ", fontsize=6.5, ha="right", **place)
 
 
-def _read_spectra(run: ToyRun) -> tuple[np.ndarray, np.ndarray, np.ndarray, float] | None:
+def _read_spectra(run: ToyTable) -> tuple[np.ndarray, np.ndarray, np.ndarray, float] | None:
     """Steps (T,), singular values of P and of P* (T, d) each, the step of divergence; None without such columns."""
     try:
         file = pq.ParquetFile(run.path)

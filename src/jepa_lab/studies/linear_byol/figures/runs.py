@@ -39,7 +39,7 @@ _READ_BY_AUTO = ("auto_rule", "step_scale")
 
 
 @dataclass(frozen=True)
-class ToyRun:
+class ToyTable:
     """One file. `config`: its settings, nested keys joined by dots; `columns`: names of its numeric columns."""
 
     path: Path
@@ -98,14 +98,14 @@ class ToyRun:
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundToyRuns:
     """The runs of a folder, and (path, why) of the files that are none."""
 
-    runs: list[ToyRun]
+    runs: list[ToyTable]
     skipped: list[tuple[Path, str]] = field(default_factory=list)
 
 
-def find_runs(place: Path) -> Found:
+def find_runs(place: Path) -> FoundToyRuns:
     """Every run below `place`, or the one in the file `place`. UserError where there is none."""
     if not place.exists():
         raise UserError(f"{place}: no such folder")
@@ -122,10 +122,10 @@ def find_runs(place: Path) -> Found:
         raise UserError(
             f"{skipped[0][0]}: {skipped[0][1]}" + (f" (and {len(skipped) - 1} more)" if skipped[1:] else "")
         )
-    return Found(runs, skipped)
+    return FoundToyRuns(runs, skipped)
 
 
-def where(runs: Sequence[ToyRun], filters: Iterable[str]) -> list[ToyRun]:
+def where(runs: Sequence[ToyTable], filters: Iterable[str]) -> list[ToyTable]:
     """The runs with every `KEY=VALUE` of `filters`. UserError for a key or a value that no run has."""
     chosen = list(runs)
     for word in filters:
@@ -143,7 +143,7 @@ def where(runs: Sequence[ToyRun], filters: Iterable[str]) -> list[ToyRun]:
     return chosen
 
 
-def of_mode(runs: Sequence[ToyRun], mode: str | None) -> dict[str, list[ToyRun]]:
+def of_mode(runs: Sequence[ToyTable], mode: str | None) -> dict[str, list[ToyTable]]:
     """The runs by lr_enc_mode; only `mode` where one is asked for. UserError naming the modes if it is not there."""
     by_mode = {name: [run for run in runs if run.mode == name] for name in _mode_order(runs)}
     if mode is None:
@@ -153,7 +153,7 @@ def of_mode(runs: Sequence[ToyRun], mode: str | None) -> dict[str, list[ToyRun]]
     return {mode: by_mode[mode]}
 
 
-def in_batches(runs: Sequence[ToyRun], batches: Sequence[int] | None) -> list[ToyRun]:
+def in_batches(runs: Sequence[ToyTable], batches: Sequence[int] | None) -> list[ToyTable]:
     """The runs with these batch sizes, all for None. UserError naming those that are there if one is not."""
     there = sorted({run.batch_size for run in runs})
     absent = [size for size in batches or () if size not in there]
@@ -162,7 +162,7 @@ def in_batches(runs: Sequence[ToyRun], batches: Sequence[int] | None) -> list[To
     return [run for run in runs if batches is None or run.batch_size in batches]
 
 
-def comparable(runs: Sequence[ToyRun]) -> list[ToyRun]:
+def comparable(runs: Sequence[ToyTable]) -> list[ToyTable]:
     """The runs of one mode, each experiment once: a repeat with equal settings is left out, the longest one stays.
 
     UserError where the runs differ in what no axis of a figure shows: they must not be averaged.
@@ -171,13 +171,13 @@ def comparable(runs: Sequence[ToyRun]) -> list[ToyRun]:
         counts = _counts(runs, key)
         if len(counts) > 1 and not _determined(runs, key):
             _ask(runs, key)
-    longest: dict[tuple[Any, ...], ToyRun] = {}
+    longest: dict[tuple[Any, ...], ToyTable] = {}
     for run in sorted(runs, key=lambda run: (run.rows, run.state == "completed", run.run_id)):
         longest[(*run.cell, run.seed)] = run
     return sorted(longest.values(), key=lambda run: (run.batch_size, run.beta or 0.0, run.row, run.tau, run.seed))
 
 
-def population_twin(run: ToyRun, runs: Sequence[ToyRun]) -> ToyRun | None:
+def population_twin(run: ToyTable, runs: Sequence[ToyTable]) -> ToyTable | None:
     """The run of the deterministic population recursion with the settings of `run`, whatever its batch size."""
     ignored = {*_NEUTRAL, "population", "batch_size"}
     mine = {key: _text(value) for key, value in run.config.items() if key not in ignored}
@@ -188,7 +188,7 @@ def population_twin(run: ToyRun, runs: Sequence[ToyRun]) -> ToyRun | None:
     return None
 
 
-def _open(path: Path) -> ToyRun:
+def _open(path: Path) -> ToyTable:
     file = pq.ParquetFile(path)
     content = (file.schema_arrow.metadata or {}).get(b"jepa_lab")
     if content is None:
@@ -205,12 +205,12 @@ def _open(path: Path) -> ToyRun:
     if "lr_pred_setting" not in config and not config.get("auto_alpha_c"):
         config["lr_pred_setting"] = config["lr_pred"]
     numeric = frozenset(f.name for f in schema if pa.types.is_floating(f.type) or pa.types.is_integer(f.type))
-    run = ToyRun(path, str(meta["run_id"]), str(meta.get("state", "")), config, numeric, file.metadata.num_rows)
+    run = ToyTable(path, str(meta["run_id"]), str(meta.get("state", "")), config, numeric, file.metadata.num_rows)
     _ = run.mode, run.seed, run.tau, run.cell  # a missing key shows here, with its file
     return run
 
 
-def _ask(runs: Sequence[ToyRun], first: str) -> None:
+def _ask(runs: Sequence[ToyTable], first: str) -> None:
     differ = [k for k in _settings_that_count(runs) if len(_counts(runs, k)) > 1 and not _determined(runs, k)]
     shown = "; ".join(f"{key} is {', '.join(_counts(runs, key))}" for key in differ[:6])
     more = f"; and {len(differ) - 6} more" if len(differ) > 6 else ""
@@ -220,7 +220,7 @@ def _ask(runs: Sequence[ToyRun], first: str) -> None:
     )
 
 
-def _settings_that_count(runs: Sequence[ToyRun]) -> list[str]:
+def _settings_that_count(runs: Sequence[ToyTable]) -> list[str]:
     mode, automatic = runs[0].mode, any(run.auto_alpha for run in runs)
     keys = {key for run in runs for key in run.config}.difference(_AXES, _NEUTRAL)
     keys -= {key for key, reader in _READ_ONLY_BY.items() if mode != reader}
@@ -230,7 +230,7 @@ def _settings_that_count(runs: Sequence[ToyRun]) -> list[str]:
     return sorted(keys) + (["lr_pred_setting"] if len({run.auto_alpha for run in runs}) > 1 else [])
 
 
-def _determined(runs: Sequence[ToyRun], key: str) -> bool:
+def _determined(runs: Sequence[ToyTable], key: str) -> bool:
     """Whether an axis of the figures already tells the values of `key` apart."""
     if key == "auto_beta_c":
         axis = [run.row for run in runs]
@@ -241,7 +241,7 @@ def _determined(runs: Sequence[ToyRun], key: str) -> bool:
     return len(set(axis)) == len({(a, _text(_setting(run, key))) for a, run in zip(axis, runs, strict=True)})
 
 
-def _counts(runs: Sequence[ToyRun], key: str) -> list[str]:
+def _counts(runs: Sequence[ToyTable], key: str) -> list[str]:
     """Each value of a setting with its number of runs, as `0.9 (16 runs)`."""
     counts: dict[str, int] = {}
     for run in runs:
@@ -252,7 +252,7 @@ def _counts(runs: Sequence[ToyRun], key: str) -> list[str]:
     return [f"{text} ({n} run{'s' * (n > 1)})" for text, n in sorted(counts.items())]
 
 
-def _setting(run: ToyRun, key: str) -> Any:
+def _setting(run: ToyTable, key: str) -> Any:
     return run.tau if key == "tau" else run.config.get(key)
 
 
@@ -275,7 +275,7 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def _mode_order(runs: Sequence[ToyRun]) -> list[str]:
+def _mode_order(runs: Sequence[ToyTable]) -> list[str]:
     there = {run.mode for run in runs}
     return [mode for mode in MODES if mode in there] + sorted(there.difference(MODES))
 

@@ -6,6 +6,7 @@ import argparse
 
 from jepa_lab.ledger.atomic import write_json
 from jepa_lab.ledger.run_dir import writing_below
+from jepa_lab.report.text_table import aligned
 from jepa_lab.studies.seq_jepa.evaluation.decoding import Decoding, decode_run
 from jepa_lab.studies.seq_jepa.evaluation.factor_sweeps import sweep_factors
 from jepa_lab.studies.seq_jepa.evaluation.figures import draw_decoded, draw_evaluation, draw_map, draw_rollout
@@ -54,6 +55,4 @@ def decoded_text(found: Decoding) -> str:
     """Aligned: a line for each latent, then the protocol."""
     cells = [["latent", "network", "decoded as", "R²", "PSNR, dB"]]
     cells += [[row.tap, row.network, row.shows, f"{row.r2:.3f}", f"{row.psnr:.2f}"] for row in found.rows]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    lines = ["  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip() for line in cells]
-    return "\n".join([*lines, "", *(f"{key}: {value}" for key, value in found.protocol.items())])
+    return "\n".join([*aligned(cells), "", *(f"{key}: {value}" for key, value in found.protocol.items())])

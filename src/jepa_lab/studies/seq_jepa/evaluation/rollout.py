@@ -94,7 +94,7 @@ def measure_rollout(
     is in evaluation mode. Without `resamples` the interval is the value."""
     count, horizon = min(limit, len(source.images)), group.n_views - observed
     losses: dict[str, list[Tensor]] = {kind: [] for kind in KINDS}
-    answers: Tensor | None = None
+    baseline_rows: Tensor | None = None
     for index in torch.arange(count).split(BATCH):
         maps = None if source.maps is None else source.maps[index].to(module.device)
         batch = group(
@@ -110,10 +110,10 @@ def measure_rollout(
         }
         for kind, predictions in found.items():
             losses[kind].append(_distances(module.objective, predictions, targets).cpu())
-        own = torch.stack([module.objective.answers(targets[:, k]).sum(dim=0) for k in range(horizon)])
-        answers = own if answers is None else answers + own
-    assert answers is not None
-    constants = [float(module.objective.best_constant(total / count)) for total in answers]
+        own = torch.stack([module.objective.baseline_rows(targets[:, k]).sum(dim=0) for k in range(horizon)])
+        baseline_rows = own if baseline_rows is None else baseline_rows + own
+    assert baseline_rows is not None
+    constants = [float(module.objective.constant_baseline_loss(total / count)) for total in baseline_rows]
     rows = {kind: torch.cat(parts).double() for kind, parts in losses.items()}
     return Rollout(count, observed, [_step(k, rows, constants[k], resamples) for k in range(horizon)])
 

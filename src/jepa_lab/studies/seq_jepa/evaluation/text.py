@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from jepa_lab.report.text_table import aligned
 from jepa_lab.studies.seq_jepa.evaluation.bootstrap import Estimate
 from jepa_lab.studies.seq_jepa.evaluation.factor_sweeps import Sweeps
 from jepa_lab.studies.seq_jepa.evaluation.frozen import Evaluation
@@ -22,8 +23,7 @@ def evaluation_text(
     for (question, readout, views), by_row in table.items():
         name = f"{question}{f', {views} views' if question == 'class from z_agg' else ''}"
         cells.append([f"{name}{f', {readout}' if readout else ''}", *(_cell(by_row.get(row)) for row in rows)])
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    lines = ["  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip() for line in cells]
+    lines = aligned(cells)
     if sweeps.factors:
         lines += ["", f"factor sweeps, {sweeps.anchors} anchors of the test images"]
         lines += [

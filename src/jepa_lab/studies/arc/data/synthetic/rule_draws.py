@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-from jepa_lab.studies.arc.data.synthetic.rules import Condition, Conditional, Repeat, Rule, Sequence, Step
+from jepa_lab.studies.arc.data.synthetic.rules import Condition, Conditional, Repeat, Rule, RuleStep, Sequence
 
 ATOMIC, SEQUENTIAL, CONDITIONAL, REPEATED = 1, 2, 3, 4
 DIRECTIONS = ("down", "up", "left", "right")
@@ -146,6 +146,6 @@ def _conditional(rng: Random, scope: Scope, table: dict[str, _Draw]) -> Conditio
     return Conditional(Condition(name, params), then, otherwise)
 
 
-def _step(rng: Random, scope: Scope, table: dict[str, _Draw]) -> Step:
+def _step(rng: Random, scope: Scope, table: dict[str, _Draw]) -> RuleStep:
     name = rng.choice(list(table))
-    return Step(name, tuple(table[name](rng, scope).items()))
+    return RuleStep(name, tuple(table[name](rng, scope).items()))

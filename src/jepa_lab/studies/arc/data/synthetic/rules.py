@@ -14,7 +14,7 @@ MOST_REPETITIONS = 60  # of a step that is repeated until nothing changes; the l
 
 
 @dataclass(frozen=True)
-class Step:
+class RuleStep:
     """One primitive with its parameters, the same for every grid."""
 
     name: str
@@ -32,7 +32,7 @@ class Step:
 class Sequence:
     """Steps one after another."""
 
-    steps: tuple[Step, ...]
+    steps: tuple[RuleStep, ...]
 
     def states(self, grid: Grid) -> list[Grid]:
         """The grid and what it is after each step. Raises Undefined."""
@@ -72,8 +72,8 @@ class Conditional:
     """One step where a condition holds, another elsewhere."""
 
     condition: Condition
-    then: Step
-    otherwise: Step
+    then: RuleStep
+    otherwise: RuleStep
 
     def states(self, grid: Grid) -> list[Grid]:
         """The grid and what its branch makes of it. Raises Undefined."""
@@ -87,7 +87,7 @@ class Conditional:
 class Repeat:
     """A step some number of times, or (None) until nothing changes."""
 
-    step: Step
+    step: RuleStep
     times: int | None
 
     def states(self, grid: Grid) -> list[Grid]:
@@ -106,7 +106,7 @@ class Repeat:
         return f"{self.step}, {'until nothing changes' if self.times is None else f'{self.times} times'}"
 
 
-Rule = Step | Sequence | Conditional | Repeat
+Rule = RuleStep | Sequence | Conditional | Repeat
 
 
 def _call(name: str, params: tuple[tuple[str, Any], ...]) -> str:

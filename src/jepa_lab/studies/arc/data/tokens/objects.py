@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from jepa_lab.studies.arc.data.tokens.cells import NOTHING, Cells, Ints, first_places
-from jepa_lab.studies.arc.data.tokens.runs import Runs
+from jepa_lab.studies.arc.data.tokens.runs import RunLengths
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Objects:
     largest, equal ones in raster order of their first cells. count: (n,) objects of a grid.
     """
 
-    runs: Runs
+    runs: RunLengths
     label: Ints
     grid: Ints
     area: Ints
@@ -34,7 +34,7 @@ class Objects:
     @staticmethod
     def of(cells: Cells, key: Ints, connectivity: int) -> Objects:
         """Of the cells with a `key` (T,) other than NOTHING; neighbours of equal key are of one object."""
-        runs = Runs.of(cells, key, connectivity)
+        runs = RunLengths.of(cells, key, connectivity)
         label, m = runs.components()
         first = first_places(label, m)
         bottom, left, right = np.zeros(m, np.int64), np.full(m, np.iinfo(np.int64).max), np.zeros(m, np.int64)

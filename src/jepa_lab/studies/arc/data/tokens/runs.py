@@ -12,7 +12,7 @@ from jepa_lab.studies.arc.data.tokens.cells import NOTHING, Cells, Ints, first_p
 
 
 @dataclass(frozen=True)
-class Runs:
+class RunLengths:
     """The r runs of n grids, in the order of their first cells.
 
     cell: (r,) index of the first cell; grid, row, left, right (inclusive): (r,). of_cell: (T,) the run of each cell,
@@ -30,7 +30,7 @@ class Runs:
     above: Ints
 
     @staticmethod
-    def of(cells: Cells, key: Ints, connectivity: int) -> Runs:
+    def of(cells: Cells, key: Ints, connectivity: int) -> RunLengths:
         """Of neighbours with the same `key` (T,); cells with key NOTHING have no run."""
         inside = key != NOTHING
         breaks = np.ones(len(cells) + 1, dtype=bool)
@@ -51,7 +51,7 @@ class Runs:
                 _corners(upper, lower, key, starts, ends, cells, -1),
             ]
         touching = of_cell[np.concatenate(pairs, axis=1)]
-        return Runs(
+        return RunLengths(
             first, cells.grid[first], cells.row[first], cells.col[first], cells.col[last], of_cell, touching, above
         )
 

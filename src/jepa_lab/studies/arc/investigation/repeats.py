@@ -41,7 +41,7 @@ class Result:
     """The runs of one step and the overlay over the base that made them; error: why it could not be run, or ''."""
 
     name: str
-    overlay: Mapping[str, Any]
+    overrides: Mapping[str, Any]
     runs: tuple[Ran, ...] = ()
     error: str = ""
 

@@ -4,27 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Generator
 
-from jepa_lab.studies.arc.investigation.inquiry import Inquiry, Trial
-from jepa_lab.studies.arc.investigation.overlay import Overlay
-from jepa_lab.studies.arc.investigation.seeds import Result
+from jepa_lab.studies.arc.investigation.overrides import Overrides
+from jepa_lab.studies.arc.investigation.repeats import Result
+from jepa_lab.studies.arc.investigation.state import Intervention, Investigation
 from jepa_lab.studies.arc.investigation.steps import Step
 
 
-def restored(inquiry: Inquiry, change: Overlay, found: Result) -> Generator[Trial, Result, None]:
+def restored(investigation: Investigation, change: Overrides, found: Result) -> Generator[Intervention, Result, None]:
     """Tries the change alone in the whole run, then in the run without a codebook; the least that is good is the
     repair. `found`: the reduced run that is known to be good."""
-    inquiry.fallback = found
-    inquiry.pending = ["repaired", "repaired_no_vq"]
+    investigation.fallback = found
+    investigation.pending = ["repaired", "repaired_no_vq"]
     whole = Step("repaired", "R1", "is that change alone enough, with all else as it was?", lambda base: change)
-    result = yield from inquiry.ask(whole)
+    result = yield from investigation.ask(whole)
     if result is not None and result.good:
-        inquiry.repair, inquiry.pending = result, []
+        investigation.repair, investigation.pending = result, []
         return
     bare = Step("repaired_no_vq", "R2", "and without the codebook?", lambda base: {**change, "vq.enabled": False})
-    less = yield from inquiry.ask(bare)
-    inquiry.pending = []
-    inquiry.repair = less if less is not None and less.good else found
+    less = yield from investigation.ask(bare)
+    investigation.pending = []
+    investigation.repair = less if less is not None and less.good else found
     if less is not None and less.good and result is not None and less is not result:
-        inquiry.notes.append(
+        investigation.notes.append(
             "the codebook fails in its own right beside this: repair it next, starting from the run of step repaired"
         )

@@ -8,7 +8,7 @@ from typing import Any
 
 from jepa_lab.config.tree import value_of
 
-Overlay = dict[str, Any]
+Overrides = dict[str, Any]
 
 SIGREG, RELATIONAL = ("loss.sigreg.weight",), ("loss.relational.weight", "loss.relational.self_weight")
 LOSSES: Mapping[str, tuple[str, ...]] = {  # the auxiliary losses and the keys that switch each of them off
@@ -20,11 +20,11 @@ LOSSES: Mapping[str, tuple[str, ...]] = {  # the auxiliary losses and the keys t
 }
 
 
-def laid_over(config: Mapping[str, Any], overlay: Mapping[str, Any]) -> dict[str, Any]:
+def overridden(config: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
     """A copy of the configuration with the dotted keys set. ValueError where a key lies below something that has no
     keys."""
     changed = copy.deepcopy(dict(config))
-    for key, value in overlay.items():
+    for key, value in overrides.items():
         *parents, last = key.split(".")
         place = changed
         for part in parents:
@@ -37,9 +37,9 @@ def laid_over(config: Mapping[str, Any], overlay: Mapping[str, Any]) -> dict[str
     return changed
 
 
-def differences(config: Mapping[str, Any], overlay: Mapping[str, Any]) -> Overlay:
+def differences(config: Mapping[str, Any], overrides: Mapping[str, Any]) -> Overrides:
     """Those keys of the overlay that the configuration does not have already."""
-    return {key: value for key, value in overlay.items() if not _same(value_of(config, key), value)}
+    return {key: value for key, value in overrides.items() if not _same(value_of(config, key), value)}
 
 
 def losses_of(config: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
@@ -52,23 +52,23 @@ def active_losses(config: Mapping[str, Any]) -> list[str]:
     return [name for name, keys in losses_of(config).items() if any(value_of(config, key) for key in keys)]
 
 
-def without_losses(config: Mapping[str, Any], names: list[str]) -> Overlay:
+def without_losses(config: Mapping[str, Any], names: list[str]) -> Overrides:
     """The weights of these losses at 0, those that are not yet."""
     known = losses_of(config)
     return {key: 0.0 for name in names for key in known[name] if value_of(config, key)}
 
 
-def words(overlay: Mapping[str, Any]) -> str:
+def words(overrides: Mapping[str, Any]) -> str:
     """The overlay as it is written on a command line."""
-    return " ".join(f"{key}={text_of(value)}" for key, value in overlay.items())
+    return " ".join(f"{key}={text_of(value)}" for key, value in overrides.items())
 
 
-def brief(overlay: Mapping[str, Any]) -> str:
+def brief(overrides: Mapping[str, Any]) -> str:
     """The same for a table: several losses that are switched off are named, not their keys."""
-    off = [name for name, keys in LOSSES.items() if any(overlay.get(key) == 0.0 for key in keys)]
+    off = [name for name, keys in LOSSES.items() if any(overrides.get(key) == 0.0 for key in keys)]
     if len(off) < 2:
-        return words(overlay)
-    rest = {key: value for key, value in overlay.items() if not any(key in LOSSES[name] for name in off)}
+        return words(overrides)
+    rest = {key: value for key, value in overrides.items() if not any(key in LOSSES[name] for name in off)}
     return f"{words(rest)} without {', '.join(off)}".strip()
 
 

@@ -10,14 +10,14 @@ from jepa_lab.auxiliary.contract import AuxInputs, SiteOptions
 from jepa_lab.losses import LossTerms
 
 
-class Arms(nn.ModuleDict):
+class AuxTerms(nn.ModuleDict):
     """The arms by name; empty without any. Whatever objective they stand in has them weighted, called and told of its
     steps here."""
 
-    def named(self) -> Iterator[tuple[str, Arm]]:
+    def named(self) -> Iterator[tuple[str, AuxTerm]]:
         """(name, arm)."""
         for name, arm in self.items():
-            assert isinstance(arm, Arm)
+            assert isinstance(arm, AuxTerm)
             yield name, arm
 
     def weights(self, progress: float) -> dict[str, float]:
@@ -50,18 +50,18 @@ class Arms(nn.ModuleDict):
         return [pair for _, arm in self.named() for pair in arm.loss.ema_pairs]
 
 
-class Arm(nn.Module):
+class AuxTerm(nn.Module):
     """Reads the taps of its site, projects their rows, and gives what the loss says of them, without the weight.
 
     `widths`: of every tap; `averaged`: there is an EMA teacher. The rows of both taps of a pair go through one
     projector, in a call each.
     """
 
-    def __init__(self, options: SiteOptions, widths: Mapping[str, int], averaged: bool) -> None:
+    def __init__(self, options: SiteOptions, widths: Mapping[str, int], has_ema_teacher: bool) -> None:
         super().__init__()
         self.options = options
         self.projector, width = options.projector(widths[options.reads[0]])
-        self.loss = options.build(width, averaged)
+        self.loss = options.build(width, has_ema_teacher)
 
     def forward(self, taps: Mapping[str, Tensor], step: int) -> LossTerms:
         """taps by name, (..., d) each; leading dimensions are rows alike."""

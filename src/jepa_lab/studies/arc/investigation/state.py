@@ -7,24 +7,24 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from jepa_lab.diagnosis.thresholds import Thresholds
-from jepa_lab.studies.arc.investigation.overlay import Overlay, brief, differences
-from jepa_lab.studies.arc.investigation.seeds import Result
+from jepa_lab.studies.arc.investigation.overrides import Overrides, brief, differences
+from jepa_lab.studies.arc.investigation.repeats import Result
 from jepa_lab.studies.arc.investigation.steps import Step
 
 BASE = "base"
 
 
 @dataclass(frozen=True)
-class Trial:
+class Intervention:
     """A request for the runs of one step: the whole overlay over the base."""
 
     name: str
     code: str
     asks: str
-    overlay: Overlay
+    overrides: Overrides
 
 
-Asking = Generator[Trial, Result, Result | None]
+Asking = Generator[Intervention, Result, Result | None]
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Entry:
 
 
 @dataclass
-class Inquiry:
+class Investigation:
     """What is known so far.
 
     scenario: '' (not known), healthy, codebook (the plan's A), losses (its B), data, or seed (it fails with few)
@@ -80,15 +80,15 @@ class Inquiry:
         if why:
             self.tell(step.code, step.asks, f"not asked: {why}", skipped=True)
             return None
-        overlay = differences(self.base, {**(over or {}), **step.change(self.base)})
-        same = next((name for name, r in self.results.items() if r.overlay == overlay), None)
+        overrides = differences(self.base, {**(over or {}), **step.change(self.base)})
+        same = next((name for name, r in self.results.items() if r.overrides == overrides), None)
         if same is not None:
             what = "this run has it already" if same == BASE else f"the same as {same}"
             self.tell(step.code, step.asks, f"no run: {what} ({self.results[same].line()})", same, skipped=True)
             return self.results[same]
-        result = yield Trial(step.name, step.code, step.asks, overlay)
+        result = yield Intervention(step.name, step.code, step.asks, overrides)
         self.results[step.name] = result
-        self.tell(step.code, step.asks, f"{brief(overlay)}: {result.line()}", step.name)
+        self.tell(step.code, step.asks, f"{brief(overrides)}: {result.line()}", step.name)
         return None if result.error else result
 
     def tell(self, code: str, question: str, answer: str, *steps: str, skipped: bool = False) -> None:

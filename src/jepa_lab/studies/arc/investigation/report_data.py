@@ -8,11 +8,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from jepa_lab.studies.arc.investigation.answers import answers, paragraph
-from jepa_lab.studies.arc.investigation.inquiry import Inquiry
+from jepa_lab.studies.arc.investigation.questions import answers, paragraph
 from jepa_lab.studies.arc.investigation.recommended import Recommended
+from jepa_lab.studies.arc.investigation.repeats import Ran, Result
 from jepa_lab.studies.arc.investigation.run_verdict import RunVerdict
-from jepa_lab.studies.arc.investigation.seeds import Ran, Result
+from jepa_lab.studies.arc.investigation.state import Investigation
 from jepa_lab.studies.arc.investigation.steps import (
     ALL_CORRECTIONS,
     CALMER,
@@ -32,34 +32,36 @@ STEPS = (NO_VQ, *FIXES, *CORRECTIONS, ALL_CORRECTIONS, FSQ, INFO_NCE, TEMPERATUR
 CODES = {step.name: step.code for step in STEPS} | {"base": "E0", "repaired": "R1", "repaired_no_vq": "R2"}
 
 
-def content_of(inquiry: Inquiry, folder: Path, seeds: int, epochs: int | None, advice: Recommended | None) -> Any:
+def content_of(
+    investigation: Investigation, folder: Path, seeds: int, epochs: int | None, advice: Recommended | None
+) -> Any:
     """The investigation as nested dicts and lists. `folder`: of the failing run; `epochs`: of every run, None for those
     of the failing run; `advice`: what to run next."""
     return {
         "run_dir": str(folder),
-        "experiment": str(inquiry.base.get("name")),
-        "answer": paragraph(inquiry),
-        "found": inquiry.answered,
-        "scenario": inquiry.scenario or "unknown",
-        "cause": inquiry.cause,
+        "experiment": str(investigation.base.get("name")),
+        "answer": paragraph(investigation),
+        "found": investigation.answered,
+        "scenario": investigation.scenario or "unknown",
+        "cause": investigation.cause,
         "questions": [
             {
                 "question": a.question,
                 "answer": a.answer,
                 "why": a.why,
                 "steps": list(a.steps),
-                "runs": [str(run.path) for step in a.steps for run in inquiry.results[step].runs],
+                "runs": [str(run.path) for step in a.steps for run in investigation.results[step].runs],
             }
-            for a in answers(inquiry)
+            for a in answers(investigation)
         ],
         "recommended": None if advice is None else asdict(advice),
         "seeds": seeds,
         "epochs": epochs,
-        "steps": [_step(name, result) for name, result in inquiry.results.items()],
-        "trail": [asdict(entry) for entry in inquiry.trail],
-        "notes": list(inquiry.notes),
-        "stopped": inquiry.stopped,
-        "not_reached": list(inquiry.pending) if inquiry.repair is None else [],
+        "steps": [_step(name, result) for name, result in investigation.results.items()],
+        "trail": [asdict(entry) for entry in investigation.trail],
+        "notes": list(investigation.notes),
+        "stopped": investigation.stopped,
+        "not_reached": list(investigation.pending) if investigation.repair is None else [],
     }
 
 
@@ -69,7 +71,7 @@ def _step(name: str, result: Result) -> dict[str, Any]:
     return {
         "name": name,
         "code": CODES.get(name, "E4"),
-        "overlay": dict(result.overlay),
+        "overrides": dict(result.overrides),
         "verdict": result.line(),
         "good": result.good,
         "error": result.error,

@@ -12,46 +12,51 @@ from collections.abc import Generator
 
 from jepa_lab.studies.arc.investigation.codebook_branch import codebook_branch
 from jepa_lab.studies.arc.investigation.data_branch import data_branch
-from jepa_lab.studies.arc.investigation.inquiry import Inquiry, Trial
 from jepa_lab.studies.arc.investigation.loss_branch import loss_branch
+from jepa_lab.studies.arc.investigation.repeats import Result
 from jepa_lab.studies.arc.investigation.run_verdict import CLAMPED, CRASH, EMB_COLLAPSE, SPIKE
-from jepa_lab.studies.arc.investigation.seeds import Result
+from jepa_lab.studies.arc.investigation.state import Intervention, Investigation
 from jepa_lab.studies.arc.investigation.steps import CALMER, CONTEXTS, CORRECTIONS, FIXES, NO_VQ
 
-Procedure = Generator[Trial, Result, None]
+Decisions = Generator[Intervention, Result, None]
 
 
-def procedure(inquiry: Inquiry) -> Procedure:
+def decide(investigation: Investigation) -> Decisions:
     """Asks for runs until it finds a repair or has nothing left to ask; what it finds is in `inquiry`."""
-    outset = inquiry.outset
+    outset = investigation.outset
     if outset.good:
-        inquiry.scenario = "healthy" if all(run.verdict.good for run in outset.runs) else "seed"
-        inquiry.tell("E0", "does the run fail?", f"no: {outset.line()}", outset.name)
+        investigation.scenario = "healthy" if all(run.verdict.good for run in outset.runs) else "seed"
+        investigation.tell("E0", "does the run fail?", f"no: {outset.line()}", outset.name)
         return
-    inquiry.tell("E0", "does the run fail?", f"yes: {outset.line()}", outset.name)
+    investigation.tell("E0", "does the run fail?", f"yes: {outset.line()}", outset.name)
     if outset.has(CLAMPED):
-        inquiry.notes.append("the temperature of the run is on its bound in most steps, where it has no gradient")
-    inquiry.pending = [NO_VQ.name]
-    without = yield from inquiry.ask(NO_VQ)
+        investigation.notes.append("the temperature of the run is on its bound in most steps, where it has no gradient")
+    investigation.pending = [NO_VQ.name]
+    without = yield from investigation.ask(NO_VQ)
     if without is None:
-        inquiry.cause = "the run without its codebook could not be made, so nothing is known"
+        investigation.cause = "the run without its codebook could not be made, so nothing is known"
         return
     if not without.stable:
-        inquiry.scenario = "losses"
-        inquiry.pending = ["info_nce_only", "wide_temperature", "minimal", *(s.name for s in (*CONTEXTS, *CALMER))]
-        yield from loss_branch(inquiry)
+        investigation.scenario = "losses"
+        investigation.pending = [
+            "info_nce_only",
+            "wide_temperature",
+            "minimal",
+            *(s.name for s in (*CONTEXTS, *CALMER)),
+        ]
+        yield from loss_branch(investigation)
     elif not without.learns or (without.weak and not _to_repair(outset)):
-        yield from data_branch(inquiry, without)
+        yield from data_branch(investigation, without)
     else:
-        inquiry.scenario = "codebook"
-        inquiry.fallback = without
+        investigation.scenario = "codebook"
+        investigation.fallback = without
         if without.weak:
-            inquiry.notes.append(
+            investigation.notes.append(
                 f"without the codebook the context keeps {without.figure('rank_context'):.1f} directions: stable, but "
                 "limited by the data or the network"
             )
-        inquiry.pending = [*(s.name for s in (*FIXES, *CORRECTIONS)), "all_corrections", "fsq"]
-        yield from codebook_branch(inquiry, without)
+        investigation.pending = [*(s.name for s in (*FIXES, *CORRECTIONS)), "all_corrections", "fsq"]
+        yield from codebook_branch(investigation, without)
 
 
 def _to_repair(outset: Result) -> bool:

@@ -1,0 +1,67 @@
+"""The command line that makes one run. A run keeps it in overrides.yaml; "run this next" is printed from it."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from jepa_lab.ledger.atomic import write_atomic
+from jepa_lab.ledger.read import read_yaml
+
+NAME = "overrides.yaml"
+ONE_RUN = "hydra.mode=RUN"  # one run of an experiment that is a sweep by itself
+# overrides that say how a command is run, not which run it makes
+AROUND = ("on_existing=", "max_wall_s=", "sweep.", "hydra/", "hydra.launcher.", "hydra.sweeper.")
+
+
+@dataclass(frozen=True)
+class CommandLine:
+    """The overrides of one run, and the folder given as --config-dir as an absolute path."""
+
+    overrides: tuple[str, ...]
+    config_dir: str | None = None
+
+    def text(self, *flags: str) -> str:
+        """Returns the line as typed in a shell; flags such as -m come first."""
+        folder = ["--config-dir", self.config_dir] if self.config_dir else []
+        return " ".join(["python -m jepa_lab", *flags, *map(shlex.quote, [*folder, *self.overrides])])
+
+    def changed(self, changes: Sequence[str]) -> CommandLine:
+        """Replaces the overrides of the same keys. A changed group also drops the overrides of its own keys."""
+        keys = {key_of(change) for change in changes}
+        groups = tuple(f"{key}." for key in keys if "." not in key)
+        kept = [o for o in self.overrides if key_of(o) not in keys and not (groups and key_of(o).startswith(groups))]
+        return CommandLine((*kept, *changes), self.config_dir)
+
+    @property
+    def sweeps_by_itself(self) -> bool:
+        """Whether the experiment is a sweep, of which this is one run."""
+        return ONE_RUN in self.overrides
+
+
+def key_of(override: str) -> str:
+    """Returns the key of an override, without the signs that add or remove it."""
+    return override.partition("=")[0].lstrip("+~")
+
+
+def write_command_line(folder: Path, line: CommandLine) -> None:
+    """Writes overrides.yaml. OSError where that fails."""
+    content: dict[str, object] = {"overrides": list(line.overrides)}
+    if line.config_dir:
+        content["config_dir"] = line.config_dir
+    write_atomic(folder / NAME, yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
+
+
+def read_command_line(folder: Path) -> CommandLine | None:
+    """Returns the line that makes or resumes the run of a folder, without overrides that only say how to run a command.
+    None without a readable overrides.yaml: the run was started from Python, or by a version that wrote none."""
+    content = read_yaml(folder / NAME)
+    overrides, config_dir = content.get("overrides"), content.get("config_dir")
+    if not isinstance(overrides, list) or not all(isinstance(override, str) for override in overrides):
+        return None
+    kept = tuple(override for override in overrides if not override.lstrip("+").startswith(AROUND))
+    return CommandLine(kept, config_dir if isinstance(config_dir, str) else None)
