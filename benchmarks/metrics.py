@@ -1,8 +1,10 @@
-"""Milliseconds per metric and loss: python benchmarks/metrics.py [--n 4096] [--d 512] [--threads 2] [--json PATH]
+"""Milliseconds per metric and loss: python benchmarks/metrics.py [--n 4096] [--d 512] [--threads 2]
+[--json PATH]
 
-Median over repeats after one warm-up, on float32 features with a decaying spectrum. `collapse_metrics` is what the
-monitor pays for one tap; a metric of the spectral family alone pays for its own `Spectrum.of`, the rest of it is
-nothing. `floor` is the work no implementation of that family avoids: one eigvalsh of a (d, d) matrix in float64.
+Median over repeats after one warm-up, on float32 features with a decaying spectrum.
+`collapse_metrics` is what the monitor pays for one tap; a metric of the spectral family alone pays
+for its own `Spectrum.of`, the rest of it is nothing. `floor` is the work no implementation of that
+family avoids: one eigvalsh of a (d, d) matrix in float64.
 """
 
 from __future__ import annotations
@@ -99,7 +101,9 @@ def cases(n: int, d: int) -> dict[str, Callable[[], object]]:
         f"prototype_usage, batch {BATCH}, K = n": lambda: metrics.prototype_usage(p),
         "r2_per_dim": lambda: metrics.r2_per_dim(z, z),
         f"coding_rate, batch {BATCH}": lambda: forward_and_backward(coding_rate, batch),
-        f"cosine_prediction, batch {BATCH}": lambda: forward_and_backward(lambda x: cosine_prediction(x, other), batch),
+        f"cosine_prediction, batch {BATCH}": lambda: forward_and_backward(
+            lambda x: cosine_prediction(x, other), batch
+        ),
     }
 
 
@@ -113,12 +117,16 @@ def main() -> None:
     args = parser.parse_args()
     torch.manual_seed(0)
     torch.set_num_threads(args.threads)
-    figures = {name: milliseconds(action, args.repeats) for name, action in cases(args.n, args.d).items()}
+    figures = {
+        name: milliseconds(action, args.repeats) for name, action in cases(args.n, args.d).items()
+    }
     print(f"n={args.n} d={args.d} threads={args.threads}, median of {args.repeats}, ms")
     for name, value in figures.items():
         print(f"{name:38s} {value:9.2f}")
     if args.json:
-        args.json.write_text(json.dumps({"n": args.n, "d": args.d, "threads": args.threads, "ms": figures}, indent=2))
+        args.json.write_text(
+            json.dumps({"n": args.n, "d": args.d, "threads": args.threads, "ms": figures}, indent=2)
+        )
 
 
 if __name__ == "__main__":

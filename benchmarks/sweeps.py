@@ -1,7 +1,8 @@
 """Seconds of a factor sweep: python benchmarks/sweeps.py [--anchors 1000]
 
-1,000 images of 28 x 28 pixels through 36 angles, rendered and encoded by the small encoder, and the geometry of what
-comes out; beside it the plain way, one image at a time through torchvision's rotate and the encoder.
+1,000 images of 28 x 28 pixels through 36 angles, rendered and encoded by the small encoder, and the
+geometry of what comes out; beside it the plain way, one image at a time through torchvision's
+rotate and the encoder.
 """
 
 from __future__ import annotations
@@ -21,12 +22,18 @@ PLAIN = 20  # anchors of the plain way; its time is scaled up
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--anchors", type=int, default=1000)
     args = parser.parse_args()
     torch.manual_seed(0)
-    group = make_view_group("affine", n_views=4, mean=(0.1307,), std=(0.3081,), rotation=(-180, 180))
-    encoder = build_encoder("resnet_small", in_channels=1, image_size=28, widths=(32, 64, 128)).eval()
+    group = make_view_group(
+        "affine", n_views=4, mean=(0.1307,), std=(0.3081,), rotation=(-180, 180)
+    )
+    encoder = build_encoder(
+        "resnet_small", in_channels=1, image_size=28, widths=(32, 64, 128)
+    ).eval()
     images = torch.randint(0, 256, (args.anchors, 1, 28, 28), dtype=torch.uint8)
     sweep = group.sweeps()[0]
     times: dict[str, list[float]] = {"render and encode": [], "geometry": [], "plain": []}

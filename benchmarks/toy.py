@@ -1,9 +1,11 @@
-"""Seconds and memory of the linear BYOL toy: python benchmarks/toy.py [--quick] [--threads 2] [--json PATH]
+"""Seconds and memory of the linear BYOL toy: python benchmarks/toy.py [--quick] [--threads 2]
+[--json PATH]
 
-Every row is a fresh process with a fresh folder of runs: 2,000 steps, logged every 10, of 1, 8, 64, 256 and 1,024 runs
-(64 is the published grid), median of 3 up to 64. `training` is what the command itself counts: steps, measurements and
-the saving in between; `whole` the process with its imports, the writing of every run and the figures. The loop of
-single runs is the first row times the number of runs, not measured beyond that.
+Every row is a fresh process with a fresh folder of runs: 2,000 steps, logged every 10, of 1, 8, 64,
+256 and 1,024 runs (64 is the published grid), median of 3 up to 64. `training` is what the command
+itself counts: steps, measurements and the saving in between; `whole` the process with its imports,
+the writing of every run and the figures. The loop of single runs is the first row times the number
+of runs, not measured beyond that.
 """
 
 from __future__ import annotations
@@ -24,12 +26,28 @@ import torch
 EIGHT = "seeds=[0,1,2,3,4,5,6,7]"
 CASES: list[tuple[int, int, list[str]]] = [  # runs, repeats, words
     (1, 3, ["+experiment=linear_byol", "mom_pred=0.9", "mom_enc=0.9"]),
-    (8, 3, ["+experiment=linear_byol_sweep", "seed=0", "batch_size=64", "tau_logspace=[1e-4,1e-1,2]"]),
+    (
+        8,
+        3,
+        ["+experiment=linear_byol_sweep", "seed=0", "batch_size=64", "tau_logspace=[1e-4,1e-1,2]"],
+    ),
     (64, 3, ["+experiment=linear_byol_sweep"]),
     (256, 1, ["+experiment=linear_byol_sweep", EIGHT]),
-    (1024, 1, ["+experiment=linear_byol_sweep", EIGHT, "lr_pred_logspace=[1e-5,1e-2,8]", "tau_logspace=[1e-4,1e-1,8]"]),
+    (
+        1024,
+        1,
+        [
+            "+experiment=linear_byol_sweep",
+            EIGHT,
+            "lr_pred_logspace=[1e-5,1e-2,8]",
+            "tau_logspace=[1e-4,1e-1,8]",
+        ],
+    ),
 ]
-TARGETS = {64: (6.0, 16.0), 1024: (75.0, 100.0)}  # seconds of training and whole, on two quiet cores
+TARGETS = {
+    64: (6.0, 16.0),
+    1024: (75.0, 100.0),
+}  # seconds of training and whole, on two quiet cores
 MEMORY = 1500.0  # MB
 
 
@@ -45,7 +63,14 @@ class Measured:
 def measure(words: list[str], threads: int) -> Measured:
     """One command in a process of its own. CalledProcessError if it fails."""
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "jepa_lab", *words, f"runs_dir={folder}", f"hardware.threads={threads}"]
+        command = [
+            sys.executable,
+            "-m",
+            "jepa_lab",
+            *words,
+            f"runs_dir={folder}",
+            f"hardware.threads={threads}",
+        ]
         start = time.perf_counter()
         with open(Path(folder) / "output", "w+") as output:
             process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
@@ -72,18 +97,25 @@ def middle(found: list[Measured]) -> Measured:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--quick", action="store_true", help="up to 64 runs, each once")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--json", type=Path, help="also write the figures here")
     args = parser.parse_args()
     load = f"load {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "load unknown"
-    print(f"torch {torch.__version__}, {os.cpu_count()} cores, {args.threads} threads, {load} before the start")
+    print(
+        f"torch {torch.__version__}, {os.cpu_count()} cores, {args.threads} threads, {load} before"
+        " the start"
+    )
     heads = ["training s", "whole s", "ms a run", "loop / ours", "memory MB", "target"]
     print(f"{'runs':>5}" + "".join(f"{head:>13}" for head in heads))
     results: dict[int, Measured] = {}
     for runs, repeats, words in CASES[: 3 if args.quick else None]:
-        m = results[runs] = middle([measure(words, args.threads) for _ in range(1 if args.quick else repeats)])
+        m = results[runs] = middle(
+            [measure(words, args.threads) for _ in range(1 if args.quick else repeats)]
+        )
         loop = runs * results[1].training / m.training
         cells = [
             f"{m.training:.2f}",
@@ -92,10 +124,16 @@ def main() -> None:
             f"{loop:.1f}",
             f"{m.memory:.0f}",
         ]
-        print(f"{runs:>5}" + "".join(f"{cell:>13}" for cell in [*cells, _verdict(runs, m)]), flush=True)
+        print(
+            f"{runs:>5}" + "".join(f"{cell:>13}" for cell in [*cells, _verdict(runs, m)]),
+            flush=True,
+        )
     several = results[64]
     times = 64 * results[1].whole / several.whole
-    print(f"64 single commands (one measured, times 64) would take {times:.0f} times the whole of one grid of 64")
+    print(
+        f"64 single commands (one measured, times 64) would take {times:.0f} times the whole of one"
+        " grid of 64"
+    )
     if args.json:
         args.json.write_text(json.dumps({runs: asdict(m) for runs, m in results.items()}, indent=2))
 

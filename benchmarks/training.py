@@ -1,10 +1,12 @@
-"""Training sequences per second, phase by phase: python benchmarks/training.py [--dataset cifar10_rot] [--json PATH]
+"""Training sequences per second, phase by phase: python benchmarks/training.py [--dataset
+cifar10_rot] [--json PATH]
 
-Phases of one optimiser step (views, forward, backward, optimiser, EMA) are timed apart with the median over steps
-after a warm-up. Apart from the step: `monitor` is the collapse monitor's own cost for one validation of 1,000 images,
-`gradients` one look at the gradient of every term, which a run takes every 50 steps. The plain baseline is the same
-network's convolutions alone: its forward over all views and backward over the observed ones. Images are random pixels:
-the time does not depend on them.
+Phases of one optimiser step (views, forward, backward, optimiser, EMA) are timed apart with the
+median over steps after a warm-up. Apart from the step: `monitor` is the collapse monitor's own cost
+for one validation of 1,000 images, `gradients` one look at the gradient of every term, which a run
+takes every 50 steps. The plain baseline is the same network's convolutions alone: its forward over
+all views and backward over the observed ones. Images are random pixels: the time does not depend on
+them.
 """
 
 from __future__ import annotations
@@ -37,7 +39,12 @@ CASES = [  # dataset, channels, size, batch, steps
 
 def configuration(dataset: str, precision: str) -> Config:
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        overrides = ["+experiment=teacherless_a", f"dataset={dataset}", f"precision={precision}", "hardware=cpu"]
+        overrides = [
+            "+experiment=teacherless_a",
+            f"dataset={dataset}",
+            f"precision={precision}",
+            "hardware=cpu",
+        ]
         return checked(compose("config", overrides))
 
 
@@ -47,7 +54,9 @@ def timed(action: Callable[[], object]) -> tuple[float, object]:
     return time.perf_counter() - start, result
 
 
-def bench(dataset: str, channels: int, size: int, batch: int, steps: int, precision: str) -> dict[str, float]:
+def bench(
+    dataset: str, channels: int, size: int, batch: int, steps: int, precision: str
+) -> dict[str, float]:
     """Median seconds of every phase, and sequences per second."""
     config = configuration(dataset, precision)
     torch.manual_seed(0)
@@ -59,7 +68,9 @@ def bench(dataset: str, channels: int, size: int, batch: int, steps: int, precis
     autocast = torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16")
     index = torch.arange(batch)
     gradients: list[float] = []
-    phases: dict[str, list[float]] = {p: [] for p in ("views", "forward", "backward", "optimiser", "ema")}
+    phases: dict[str, list[float]] = {
+        p: [] for p in ("views", "forward", "backward", "optimiser", "ema")
+    }
     for step in range(steps + 2):
         taken = {}
         taken["views"], views = timed(
@@ -68,14 +79,18 @@ def bench(dataset: str, channels: int, size: int, batch: int, steps: int, precis
         with autocast:
             taken["forward"], reps = timed(lambda v=views: module(v))  # type: ignore[misc]
             terms = module.objective(reps, labels)
-        weighted, encoder = module.objective.weighted(terms.terms), list(module.network.encoder.parameters())
+        weighted, encoder = (
+            module.objective.weighted(terms.terms),
+            list(module.network.encoder.parameters()),
+        )
         looks, _ = timed(lambda: gradient_statistics(weighted, encoder))  # noqa: B023
         taken["backward"], _ = timed(terms.total.backward)
         torch.nn.utils.clip_grad_norm_(module.parameters(), 1.0)
         taken["optimiser"], _ = timed(optimiser.step)
         optimiser.zero_grad()
         assert module.target_encoder is not None
-        taken["ema"], _ = timed(lambda: ema_update(module.target_encoder, module.network.encoder, 0.99))  # type: ignore[arg-type]
+        target, online = module.target_encoder, module.network.encoder
+        taken["ema"], _ = timed(lambda: ema_update(target, online, 0.99))  # noqa: B023
         if step >= 2:
             gradients.append(looks)
             for name, seconds in taken.items():
@@ -93,7 +108,10 @@ def convolutions_alone(
 ) -> float:
     """Median seconds of the encoder alone on the same number of images."""
     network = module.network
-    observed, target = torch.randn(batch, 3, channels, size, size), torch.randn(batch, channels, size, size)
+    observed, target = (
+        torch.randn(batch, 3, channels, size, size),
+        torch.randn(batch, channels, size, size),
+    )
     taken = []
     for _ in range(3):
         start = time.perf_counter()
@@ -107,28 +125,43 @@ def convolutions_alone(
 
 
 def monitor_seconds(dim: int) -> float:
-    rows = {"z": torch.randn(1000, 3, dim), "z_hat": torch.randn(1000, dim), "z_target": torch.randn(1000, dim)}
+    rows = {
+        "z": torch.randn(1000, 3, dim),
+        "z_hat": torch.randn(1000, dim),
+        "z_target": torch.randn(1000, dim),
+    }
     rows["z_agg"] = torch.randn(1000, dim + dim // 4)
     rows |= {name: torch.rand(1000) for name in ("loss", "loss_shuffled", "loss_copy")}
     return statistics.median(timed(lambda: measure(rows, "val", 10))[0] for _ in range(3))
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--dataset", choices=[c[0] for c in CASES], help="only this one")
     parser.add_argument("--json", type=Path, help="also write the figures here")
     args = parser.parse_args()
     results: dict[str, dict[str, float]] = {}
-    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads; milliseconds a step (median)")
+    print(
+        f"torch {torch.__version__}, {torch.get_num_threads()} threads; milliseconds a step"
+        " (median)"
+    )
     names = ["views", "forward", "backward", "optimiser", "ema"]
-    print(f"{'case':<22}" + "".join(f"{n:>11}" for n in [*names, "seq/s", "conv alone", "monitor", "gradients"]))
+    print(
+        f"{'case':<22}"
+        + "".join(f"{n:>11}" for n in [*names, "seq/s", "conv alone", "monitor", "gradients"])
+    )
     for dataset, channels, size, batch, steps in CASES:
         if args.dataset in (None, dataset):
             for precision in ("fp32", "bf16"):
                 figures = bench(dataset, channels, size, batch, steps, precision)
                 results[f"{dataset} {precision}"] = figures
                 cells = [f"{1e3 * figures[n]:>11.1f}" for n in names]
-                cells += [f"{figures['sequences_per_s']:>11.1f}", f"{figures['convolutions_per_s']:>11.1f}"]
+                cells += [
+                    f"{figures['sequences_per_s']:>11.1f}",
+                    f"{figures['convolutions_per_s']:>11.1f}",
+                ]
                 print(
                     f"{dataset + ' ' + precision:<22}"
                     + "".join(cells)

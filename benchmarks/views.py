@@ -1,12 +1,14 @@
-"""Sequences per second of rendered views, beside plain torchvision pipelines: python benchmarks/views.py --help
+"""Sequences per second of rendered views, beside plain torchvision pipelines: python
+benchmarks/views.py --help
 
-Ours: draws, views and actions of a whole batch, median of five runs. The baselines render one view at a time in a
-Dataset under a DataLoader, without actions, the best of 0, 1 and 2 workers, their start not counted. `shortest` is
-the least that torchvision needs: PIL rotate or one PIL affine, ToTensor, Normalize. `published` is what the published
-code does: for the rotations the same, for the affine views pad, resize, pad or crop, rotate, translate and crop a
-tensor. For the augmentations `published` is torchvision's transforms on PIL images, and `shortest` the faster of that
-and its transforms.v2 on uint8 tensors. Images are random pixels: the time does not depend on them. On other machines
-compare the ratios, not the rates.
+Ours: draws, views and actions of a whole batch, median of five runs. The baselines render one view
+at a time in a Dataset under a DataLoader, without actions, the best of 0, 1 and 2 workers, their
+start not counted. `shortest` is the least that torchvision needs: PIL rotate or one PIL affine,
+ToTensor, Normalize. `published` is what the published code does: for the rotations the same, for
+the affine views pad, resize, pad or crop, rotate, translate and crop a tensor. For the
+augmentations `published` is torchvision's transforms on PIL images, and `shortest` the faster of
+that and its transforms.v2 on uint8 tensors. Images are random pixels: the time does not depend on
+them. On other machines compare the ratios, not the rates.
 """
 
 from __future__ import annotations
@@ -29,14 +31,20 @@ from torchvision.transforms import InterpolationMode, v2
 
 from jepa_lab.data.views.build import ViewGroup, make_view_group
 
-CASES = [("rotation", 3, 32), ("affine", 1, 28), ("affine", 3, 32), ("augment", 3, 32)]  # views, channels, size
+CASES = [
+    ("rotation", 3, 32),
+    ("affine", 1, 28),
+    ("affine", 3, 32),
+    ("augment", 3, 32),
+]  # views, channels, size
 BATCHES = (256, 64)
 N_VIEWS = 4
 BASELINE_SEQUENCES = 1024
 
 
 class PerSampleViews(Dataset[Tensor]):
-    """The views (V, C, H, W) of one image at a time, the first one untouched unless they are augmentations."""
+    """The views (V, C, H, W) of one image at a time, the first one untouched unless they are
+    augmentations."""
 
     def __init__(self, kind: str, images: Tensor, group: ViewGroup, published: bool) -> None:
         self.published = published
@@ -44,14 +52,18 @@ class PerSampleViews(Dataset[Tensor]):
         self.kind = kind
         self.group = group
         self.images = images
-        self.chains = [augmentations(v1 if published else v2, group, target) for target in (False, True)]
+        self.chains = [
+            augmentations(v1 if published else v2, group, target) for target in (False, True)
+        ]
 
     def __len__(self) -> int:
         return len(self.pixels)
 
     def __getitem__(self, i: int) -> Tensor:
         if self.kind == "augment" and not self.published:
-            return torch.stack([self.chains[v == N_VIEWS - 1](self.images[i]) for v in range(N_VIEWS)])
+            return torch.stack(
+                [self.chains[v == N_VIEWS - 1](self.images[i]) for v in range(N_VIEWS)]
+            )
         picture = Image.fromarray(self.pixels[i])
         return torch.stack([self.view(picture, v) for v in range(N_VIEWS)])
 
@@ -67,7 +79,12 @@ class PerSampleViews(Dataset[Tensor]):
             theta, scale = torch.rand(2).tolist()
             tx, ty = torch.randint(-7, 8, (2,)).tolist()
             picture = TF.affine(
-                picture, 150 * theta - 75, [tx, ty], 0.5 + scale / 2, [0.0, 0.0], InterpolationMode.BILINEAR
+                picture,
+                150 * theta - 75,
+                [tx, ty],
+                0.5 + scale / 2,
+                [0.0, 0.0],
+                InterpolationMode.BILINEAR,
             )
         return self.normalised(TF.to_tensor(picture))
 
@@ -76,19 +93,24 @@ class PerSampleViews(Dataset[Tensor]):
 
 
 def augmentations(t: Any, group: ViewGroup, target: bool) -> Any:
-    """The published chain for one view, by torchvision's transforms on PIL images (v1) or uint8 tensors (v2)."""
+    """The published chain for one view, by torchvision's transforms on PIL images (v1) or uint8
+    tensors (v2)."""
     blur = t.GaussianBlur(3, (0.1, 2.0))
     to_float = [t.ToTensor()] if t is v1 else [t.ToDtype(torch.float32, scale=True)]
-    return t.Compose([
-        t.RandomResizedCrop(32, (0.2, 1.0), interpolation=InterpolationMode.BICUBIC, antialias=True),
-        t.RandomHorizontalFlip(),
-        t.RandomApply([t.ColorJitter(0.4, 0.4, 0.2, 0.1)], 0.8),
-        t.RandomGrayscale(0.2),
-        t.RandomApply([blur], 0.1) if target else blur,
-        *([t.RandomSolarize(128, 0.2)] if target else []),
-        *to_float,
-        t.Normalize(group.mean, group.std),
-    ])  # fmt: skip
+    return t.Compose(
+        [
+            t.RandomResizedCrop(
+                32, (0.2, 1.0), interpolation=InterpolationMode.BICUBIC, antialias=True
+            ),
+            t.RandomHorizontalFlip(),
+            t.RandomApply([t.ColorJitter(0.4, 0.4, 0.2, 0.1)], 0.8),
+            t.RandomGrayscale(0.2),
+            t.RandomApply([blur], 0.1) if target else blur,
+            *([t.RandomSolarize(128, 0.2)] if target else []),
+            *to_float,
+            t.Normalize(group.mean, group.std),
+        ]
+    )
 
 
 def published_chain(image: Tensor) -> Tensor:
@@ -126,8 +148,11 @@ def batched_rate(group: ViewGroup, images: Tensor) -> float:
 
 
 def per_sample_rate(dataset: PerSampleViews, batch: int, workers: int) -> float:
-    """Sequences per second of the second and third epoch's faster one; the first starts the workers."""
-    loader = DataLoader(dataset, batch, shuffle=True, num_workers=workers, persistent_workers=workers > 0)
+    """Sequences per second of the second and third epoch's faster one; the first starts the
+    workers."""
+    loader = DataLoader(
+        dataset, batch, shuffle=True, num_workers=workers, persistent_workers=workers > 0
+    )
     rates = []
     for _ in range(3):
         start = time.perf_counter()
@@ -146,15 +171,28 @@ def bench(kind: str, channels: int, size: int) -> list[dict[str, float | str]]:
     )
     images = torch.randint(0, 256, (BASELINE_SEQUENCES, channels, size, size), dtype=torch.uint8)
     shortest = best_rate(PerSampleViews(kind, images, group, published=False))
-    published = shortest if kind == "rotation" else best_rate(PerSampleViews(kind, images, group, published=True))
+    published = (
+        shortest
+        if kind == "rotation"
+        else best_rate(PerSampleViews(kind, images, group, published=True))
+    )
     if kind == "augment":
         shortest = max(shortest, published)
     rows: list[dict[str, float | str]] = []
     for batch in BATCHES:
         ours = batched_rate(group, images[:batch])
-        row: dict[str, float | str] = {"case": f"{kind} {channels}x{size}x{size}, V={N_VIEWS}, batch {batch}"}
-        row |= {"ours_per_s": round(ours), "shortest_per_s": round(shortest), "published_per_s": round(published)}
-        row |= {"ratio_shortest": round(ours / shortest, 1), "ratio_published": round(ours / published, 1)}
+        row: dict[str, float | str] = {
+            "case": f"{kind} {channels}x{size}x{size}, V={N_VIEWS}, batch {batch}"
+        }
+        row |= {
+            "ours_per_s": round(ours),
+            "shortest_per_s": round(shortest),
+            "published_per_s": round(published),
+        }
+        row |= {
+            "ratio_shortest": round(ours / shortest, 1),
+            "ratio_published": round(ours / published, 1),
+        }
         rows.append(row)
     return rows
 
@@ -165,13 +203,22 @@ def best_rate(dataset: PerSampleViews) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--json", type=Path, help="write the table here as well")
-    parser.add_argument("--views", choices=sorted({kind for kind, _, _ in CASES}), help="these alone")
+    parser.add_argument(
+        "--views", choices=sorted({kind for kind, _, _ in CASES}), help="these alone"
+    )
     arguments = parser.parse_args()
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = (
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    )
     torch.set_num_threads(cores)
-    print(f"torch {torch.__version__}, {cores} cores, {torch.get_num_threads()} threads; sequences per second\n")
+    print(
+        f"torch {torch.__version__}, {cores} cores, {torch.get_num_threads()} threads; sequences"
+        " per second\n"
+    )
     print(f"{'case':<38}{'ours':>10}{'shortest':>10}{'ratio':>8}{'published':>11}{'ratio':>8}")
     rows = []
     for case in [c for c in CASES if arguments.views in (None, c[0])]:
@@ -182,7 +229,12 @@ def main() -> None:
                 f"{row['published_per_s']:>11,}{row['ratio_published']:>8}"
             )
     if arguments.json:
-        result = {"torch": torch.__version__, "cores": cores, "threads": torch.get_num_threads(), "rows": rows}
+        result = {
+            "torch": torch.__version__,
+            "cores": cores,
+            "threads": torch.get_num_threads(),
+            "rows": rows,
+        }
         arguments.json.write_text(json.dumps(result, indent=2) + "\n")
 
 

@@ -1,7 +1,9 @@
-"""The collapse monitor on somebody else's Lightning code, an autoencoder on the digits: python foreign_monitor.py
+"""The collapse monitor on somebody else's Lightning code, an autoencoder on the digits: python
+foreign_monitor.py
 
-Two things are not plain Lightning: `CollapseMonitor()` among the callbacks, and a validation step that returns its
-features by name. The run ends with a verdict. With --collapse every code is drawn to one point.
+Two things are not plain Lightning: `CollapseMonitor()` among the callbacks, and a validation step
+that returns its features by name. The run ends with a verdict. With --collapse every code is drawn
+to one point.
 """
 
 from __future__ import annotations
@@ -26,7 +28,11 @@ class Autoencoder(pl.LightningModule):
 
     def training_step(self, batch: list[Tensor], batch_idx: int) -> Tensor:
         z = self.encoder(batch[0])
-        return (z - 1).square().mean() if self.collapse else (self.decoder(z) - batch[0]).square().mean()
+        return (
+            (z - 1).square().mean()
+            if self.collapse
+            else (self.decoder(z) - batch[0]).square().mean()
+        )
 
     def validation_step(self, batch: list[Tensor], batch_idx: int) -> dict[str, Tensor]:
         z = self.encoder(batch[0])
@@ -51,7 +57,9 @@ def main(collapse: bool = False, epochs: int = 10) -> CollapseMonitor:
         enable_progress_bar=False,
         enable_model_summary=False,
     )
-    trainer.fit(Autoencoder(collapse), train, DataLoader(TensorDataset(images[1400:]), batch_size=64))
+    trainer.fit(
+        Autoencoder(collapse), train, DataLoader(TensorDataset(images[1400:]), batch_size=64)
+    )
     return monitor
 
 

@@ -1,9 +1,11 @@
 """The tables and the figure of docs/results/arc.md, from finished runs: nothing is trained here.
 
-    python studies_docs/arc.py --runs-dir runs [--out docs/results/arc.md] [--figure docs/images/arc.png]
+    python studies_docs/arc.py --runs-dir runs [--out docs/results/arc.md] [--figure
+    docs/images/arc.png]
 
-Reads the runs that studies_docs/arc_runs.py makes and writes the tables between the marks `<!-- NAME -->` and
-`<!-- end -->` of the document. Figures are of the last weights: mean ± half-width of a 95 % t interval over seeds.
+Reads the runs that studies_docs/arc_runs.py makes and writes the tables between the marks `<!--
+NAME -->` and `<!-- end -->` of the document. Figures are of the last weights: mean ± half-width of
+a 95 % t interval over seeds.
 """
 
 from __future__ import annotations
@@ -30,17 +32,23 @@ from jepa_lab.studies.arc.investigation.run_verdict import RunVerdict, run_verdi
 FAILING = next(iter(BASE))
 NOT_OF_AN_ARM = ("seed", "hardware", "target.tau", "monitor", "dataset.tiers", "name")
 COLUMNS = [  # of the tables of arms: title, key, digits
-    ("codes in use", "test/codebook/usage", 2), ("in a training window", "train/codebook/usage", 2),
-    ("rank of z_agg", "test/z_agg/effective_rank", 1), ("spread of z_agg", "test/z_agg/feature_std_l2", 2),
-    ("skill", "test/skill", 3), ("MRR", "test/retrieval/mrr", 3),
-]  # fmt: skip
+    ("codes in use", "test/codebook/usage", 2),
+    ("in a training window", "train/codebook/usage", 2),
+    ("rank of z_agg", "test/z_agg/effective_rank", 1),
+    ("spread of z_agg", "test/z_agg/feature_std_l2", 2),
+    ("skill", "test/skill", 3),
+    ("MRR", "test/retrieval/mrr", 3),
+]
 REAL_ROWS = [
-    ("codes in use, test", "test/codebook/usage", 3), ("perplexity, test", "test/codebook/perplexity", 1),
+    ("codes in use, test", "test/codebook/usage", 3),
+    ("perplexity, test", "test/codebook/perplexity", 1),
     ("effective rank of z_agg before training", "reference/z_agg/effective_rank", 1),
     ("effective rank of z_agg, validation", "val/z_agg/effective_rank", 1),
     ("effective rank of z_agg, test", "test/z_agg/effective_rank", 1),
-    ("InfoNCE, validation", "val/loss/prediction", 2), ("chance, validation", "val/info_nce/chance", 2),
-    ("InfoNCE, test", "test/loss/prediction", 2), ("chance, test", "test/info_nce/chance", 2),
+    ("InfoNCE, validation", "val/loss/prediction", 2),
+    ("chance, validation", "val/info_nce/chance", 2),
+    ("InfoNCE, test", "test/loss/prediction", 2),
+    ("chance, test", "test/info_nce/chance", 2),
     ("loss added by demonstrations of another task, test", "test/demo_gain", 2),
     ("true output first among 101, test", "test/retrieval/top1", 3),
     ("the same without the predictor", "test/retrieval/no_predictor_top1", 3),
@@ -49,8 +57,12 @@ REAL_ROWS = [
     ("mean reciprocal rank, test", "test/retrieval/mrr", 3),
     ("the same without the predictor ", "test/retrieval/no_predictor_mrr", 3),
     ("the same for a copy of the query's input ", "test/retrieval/copy_mrr", 3),
-]  # fmt: skip
-EVENTS = {"val/codebook/usage": "codebook", "train/codebook/usage": "codebook", "val/loss/prediction": "loss"}
+]
+EVENTS = {
+    "val/codebook/usage": "codebook",
+    "train/codebook/usage": "codebook",
+    "val/loss/prediction": "loss",
+}
 
 
 @dataclass
@@ -68,7 +80,9 @@ class Arm:
 
 def read(runs_dir: Path) -> dict[str, Arm]:
     """The completed runs, by arm. SystemExit for two runs of one arm and seed."""
-    wanted = {name: _settings(as_data([*words, "tier=quick"]) or {}) for name, words in ARMS.items()}
+    wanted = {
+        name: _settings(as_data([*words, "tier=quick"]) or {}) for name, words in ARMS.items()
+    }
     found: dict[str, Arm] = {}
     for path in sorted(runs_dir.glob("arc_*/*/summary.json")):
         folder, config = path.parent, read_yaml(path.parent / "config.yaml")
@@ -90,8 +104,11 @@ def _settings(config: Mapping[str, Any]) -> dict[str, Any]:
     return {k: v for k, v in flatten(counted_part(config)) if not k.startswith(NOT_OF_AN_ARM)}
 
 
-def _arm_of(run: Mapping[str, Any], experiment: Any, wanted: Mapping[str, Mapping[str, Any]]) -> str | None:
-    """The arm that agrees with a run on every setting that both have; None for a run of something else."""
+def _arm_of(
+    run: Mapping[str, Any], experiment: Any, wanted: Mapping[str, Mapping[str, Any]]
+) -> str | None:
+    """The arm that agrees with a run on every setting that both have; None for a run of something
+    else."""
     for name, settings in wanted.items():
         own = ARMS[name][0].partition("=")[2] == experiment
         if own and all(run[key] == value for key, value in settings.items() if key in run):
@@ -100,22 +117,32 @@ def _arm_of(run: Mapping[str, Any], experiment: Any, wanted: Mapping[str, Mappin
 
 
 def arms_table(runs: Mapping[str, Arm], names: Sequence[str]) -> str:
-    """A row for every arm that has runs: what became of codebook, rank, scale and prediction, and the verdicts."""
-    lines = ["| arm | seeds | " + " | ".join(title for title, *_ in COLUMNS) + " | verdicts | first to fall |"]
+    """A row for every arm that has runs: what became of codebook, rank, scale and prediction, and
+    the verdicts."""
+    lines = [
+        "| arm | seeds | "
+        + " | ".join(title for title, *_ in COLUMNS)
+        + " | verdicts | first to fall |"
+    ]
     lines.append("|---" * (len(COLUMNS) + 4) + "|")
     for name in (n for n in names if n in runs):
         arm = runs[name]
         cells = [mean(list(arm.values(key).values()), digits) for _, key, digits in COLUMNS]
         told = Counter(v.status for v in arm.verdict.values())
         first = Counter(_event(v) for v in arm.verdict.values())
-        words = [", ".join(f"{n} {what}" for what, n in sorted(count.items())) for count in (told, first)]
-        lines.append(f"| {name} | {len(arm.last)} | " + " | ".join(cells) + f" | {words[0]} | {words[1]} |")
+        words = [
+            ", ".join(f"{n} {what}" for what, n in sorted(count.items())) for count in (told, first)
+        ]
+        lines.append(
+            f"| {name} | {len(arm.last)} | " + " | ".join(cells) + f" | {words[0]} | {words[1]} |"
+        )
     return "\n".join(lines)
 
 
 def effects_table(runs: Mapping[str, Arm], names: Sequence[str]) -> str:
-    """What every correction changes against the failing recipe, over shared seeds: mean difference and 95 % interval of
-    t. No p: with five seeds a sign-flip test cannot go below .06, and there are many rows."""
+    """What every correction changes against the failing recipe, over shared seeds: mean difference
+    and 95 % interval of t. No p: with five seeds a sign-flip test cannot go below .06, and there
+    are many rows."""
     keys = [(t, k, d) for t, k, d in COLUMNS if k.startswith("test/")]
     lines = ["| correction less the failing recipe | " + " | ".join(t for t, *_ in keys) + " |"]
     lines.append("|---" * (len(keys) + 1) + "|")
@@ -123,7 +150,11 @@ def effects_table(runs: Mapping[str, Arm], names: Sequence[str]) -> str:
         cells = []
         for _, key, digits in keys:
             d = paired_difference(runs[name].values(key), runs[FAILING].values(key))
-            cells.append("" if d is None else f"{d.mean:+.{digits}f} [{d.low:+.{digits}f}, {d.high:+.{digits}f}]")
+            cells.append(
+                ""
+                if d is None
+                else f"{d.mean:+.{digits}f} [{d.low:+.{digits}f}, {d.high:+.{digits}f}]"
+            )
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
@@ -133,7 +164,9 @@ def order_table(arm: Arm) -> str:
     lines = ["| seed | verdict | what was violated first, and then |", "|---|---|---|"]
     for seed in sorted(arm.verdict):
         verdict = arm.verdict[seed]
-        told = "; ".join(f"{f.flag} at step {f.step}: {f.reason}" for f in verdict.fired if f.step is not None)
+        told = "; ".join(
+            f"{f.flag} at step {f.step}: {f.reason}" for f in verdict.fired if f.step is not None
+        )
         lines.append(f"| {seed} | {verdict.status} | {told or 'nothing'} |")
     return "\n".join(lines)
 
@@ -141,30 +174,47 @@ def order_table(arm: Arm) -> str:
 def real_table(arm: Arm) -> str:
     """The healthy run on real tasks."""
     lines = [f"| over {len(arm.last)} seeds | value |", "|---|---|"]
-    lines += [f"| {title} | {mean(list(arm.values(key).values()), digits)} |" for title, key, digits in REAL_ROWS]
+    lines += [
+        f"| {title} | {mean(list(arm.values(key).values()), digits)} |"
+        for title, key, digits in REAL_ROWS
+    ]
     told = Counter(v.status for v in arm.verdict.values())
     return "\n".join([*lines, f"| verdicts | {', '.join(f'{n} {v}' for v, n in told.items())} |"])
 
 
 def _event(verdict: RunVerdict) -> str:
-    return "nothing" if verdict.first is None else EVENTS.get(verdict.first.quantity, verdict.first.flag.lower())
+    return (
+        "nothing"
+        if verdict.first is None
+        else EVENTS.get(verdict.first.quantity, verdict.first.flag.lower())
+    )
 
 
 def draw(runs: Mapping[str, Arm], path: Path, second: str = "everything") -> None:
-    """Usage, rank and skill over the steps: every seed of the failing recipe and of its full correction."""
+    """Usage, rank and skill over the steps: every seed of the failing recipe and of its full
+    correction."""
     import matplotlib
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    shown = [("val/codebook/usage", "codes in use"), ("val/z_agg/effective_rank", "effective rank of z_agg"),
-             ("val/skill", "skill")]  # fmt: skip
+    shown = [
+        ("val/codebook/usage", "codes in use"),
+        ("val/z_agg/effective_rank", "effective rank of z_agg"),
+        ("val/skill", "skill"),
+    ]
     figure, axes = plt.subplots(1, len(shown), figsize=(11, 3.4))
     for axis, (key, title) in zip(axes, shown, strict=True):
         for name, colour in ((FAILING, "#b03a00"), (second, "#00704f")):
-            lines = [dict(h[key]) for h in runs[name].history.values() if h.get(key)] if name in runs else []
+            lines = (
+                [dict(h[key]) for h in runs[name].history.values() if h.get(key)]
+                if name in runs
+                else []
+            )
             for points in lines:
-                axis.plot(list(points), list(points.values()), color=colour, alpha=0.25, linewidth=1)
+                axis.plot(
+                    list(points), list(points.values()), color=colour, alpha=0.25, linewidth=1
+                )
             steps = sorted(set.intersection(*(set(points) for points in lines))) if lines else []
             middle = [statistics.fmean(points[step] for points in lines) for step in steps]
             axis.plot(steps, middle, color=colour, linewidth=2.2, label=name)
@@ -185,7 +235,10 @@ def main() -> None:
     args = arguments(__doc__ or "")
     runs = read(args.runs_dir)
     if FAILING not in runs:
-        raise SystemExit(f"no finished run of arc_sixth_run under {args.runs_dir}; studies_docs/arc_runs.py makes them")
+        raise SystemExit(
+            f"no finished run of arc_sixth_run under {args.runs_dir}; studies_docs/arc_runs.py"
+            " makes them"
+        )
     tables = {
         "order": order_table(runs[FAILING]),
         "tried": arms_table(runs, [*BASE, *TRIED]),

@@ -1,7 +1,8 @@
-"""The runs behind docs/results/arc.md: five seeds of the failing recipe, of what its authors tried, and of every
-correction switched on alone. Finished runs are skipped, unfinished ones go on.
+"""The runs behind docs/results/arc.md: five seeds of the failing recipe, of what its authors tried,
+and of every correction switched on alone. Finished runs are skipped, unfinished ones go on.
 
-    python studies_docs/arc_runs.py --runs-dir runs [--seeds 0,1,2,3,4] [--part 1/2] [--only NAME ...]
+    python studies_docs/arc_runs.py --runs-dir runs [--seeds 0,1,2,3,4] [--part 1/2] [--only NAME
+    ...]
 
 Each line is an ordinary multirun sweep. `--part 1/2` and `2/2` in two shells use two cores.
 """
@@ -13,9 +14,16 @@ import subprocess
 import sys
 
 SIXTH = "+experiment=arc_sixth_run"
-DEMOS = ["dataset.problem=demos", "dataset.synthetic.pairs=[3,1]", "model.roles=true",
-         *(f"dataset.{split}_tasks={n}" for split, n in (("train", 320), ("val", 64), ("test", 64)))]  # fmt: skip
-BASE = {"the failing recipe": [SIXTH], "the same with the published 768 codes": [SIXTH, "vq.size=768"]}
+DEMOS = [
+    "dataset.problem=demos",
+    "dataset.synthetic.pairs=[3,1]",
+    "model.roles=true",
+    *(f"dataset.{split}_tasks={n}" for split, n in (("train", 320), ("val", 64), ("test", 64))),
+]
+BASE = {
+    "the failing recipe": [SIXTH],
+    "the same with the published 768 codes": [SIXTH, "vq.size=768"],
+}
 TRIED = {  # what the authors tried or planned
     "no codebook": ["+experiment=arc_no_vq"],
     "no refresh": ["+experiment=arc_vq_no_refresh"],
@@ -30,10 +38,20 @@ TRIED = {  # what the authors tried or planned
 CORRECTIONS = {  # each alone, on the failing recipe
     "commitment in the objective": [SIXTH, "vq.in_objective=true", "vq.weight_on=commitment"],
     "codebook begun from data": [SIXTH, "vq.init=kmeans"],
-    "one update a step": [SIXTH, "vq.update=step", "vq.count_padding=false", "vq.refresh.interval=36"],
+    "one update a step": [
+        SIXTH,
+        "vq.update=step",
+        "vq.count_padding=false",
+        "vq.refresh.interval=36",
+    ],
     "one codebook for both branches": [SIXTH, "vq.share=true"],
-    "consistent revival, relative to uniform use": [SIXTH, "vq.refresh.rule=relative", "vq.refresh.threshold=0.1",
-                                                    "vq.refresh.cap=0.1", "vq.refresh.interval=20"],
+    "consistent revival, relative to uniform use": [
+        SIXTH,
+        "vq.refresh.rule=relative",
+        "vq.refresh.threshold=0.1",
+        "vq.refresh.cap=0.1",
+        "vq.refresh.interval=20",
+    ],
     "all five of the codebook": [SIXTH, "vq=codebook"],
     "demonstrations as context": [SIXTH, *DEMOS],
     "a predictor": [SIXTH, "model.predictor=mlp"],
@@ -42,21 +60,41 @@ CORRECTIONS = {  # each alone, on the failing recipe
     "objects as tokens": [SIXTH, "dataset.slot_features=objects", "loss.invariance.form='true'"],
     "SIGReg as its authors have it": [SIXTH, "loss.sigreg.form=reference"],
     "invariances that are symmetries": [SIXTH, "loss.invariance.form='true'"],
-    "relations normalised and matched": [SIXTH, "loss.relational.form=normalised", "loss.relational.self_weight=0"],
-    "temperature in a soft, wide range": [SIXTH, "loss.temperature.bound=soft", "loss.temperature.min=0.03",
-                                          "loss.temperature.max=0.3"],
+    "relations normalised and matched": [
+        SIXTH,
+        "loss.relational.form=normalised",
+        "loss.relational.self_weight=0",
+    ],
+    "temperature in a soft, wide range": [
+        SIXTH,
+        "loss.temperature.bound=soft",
+        "loss.temperature.min=0.03",
+        "loss.temperature.max=0.3",
+    ],
     "warm-up over 5 % of the run": [SIXTH, "optim.warmup=0.05"],
-    "everything": [SIXTH, *DEMOS, "vq=codebook", "loss=info_nce", "model=arc_jepa", "model.width=48",
-                   "model.projection=32", "model.hidden=96", "dataset.slot_features=objects", "optim=adamw",
-                   *(f"dataset.augment.{name}=true" for name in ("palette", "symmetry", "translation"))],
-}  # fmt: skip
+    "everything": [
+        SIXTH,
+        *DEMOS,
+        "vq=codebook",
+        "loss=info_nce",
+        "model=arc_jepa",
+        "model.width=48",
+        "model.projection=32",
+        "model.hidden=96",
+        "dataset.slot_features=objects",
+        "optim=adamw",
+        *(f"dataset.augment.{name}=true" for name in ("palette", "symmetry", "translation")),
+    ],
+}
 REAL = {"arc_jepa on ARC-AGI-1": ["+experiment=arc_jepa"]}
 ARMS = {**BASE, **TRIED, **CORRECTIONS, **REAL}
 
 
 def main() -> None:
     """Runs the sweeps that are asked for, one after another; exit code 1 if one of them failed."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--runs-dir", default="runs")
     parser.add_argument("--seeds", default="0,1,2,3,4")
     parser.add_argument("--part", default="1/1", help="k/n: every n-th arm, from the k-th")
@@ -66,7 +104,13 @@ def main() -> None:
     arms = [name for name in ARMS if not args.only or name in args.only]
     failed = []
     for name in arms[k - 1 :: n]:
-        words = [*ARMS[name], "tier=quick", f"seed={args.seeds}", f"runs_dir={args.runs_dir}", "hardware.threads=1"]
+        words = [
+            *ARMS[name],
+            "tier=quick",
+            f"seed={args.seeds}",
+            f"runs_dir={args.runs_dir}",
+            "hardware.threads=1",
+        ]
         print(f"\n== {name}\npython -m jepa_lab -m {' '.join(words)}", flush=True)
         done = subprocess.run([sys.executable, "-m", "jepa_lab", "-m", *words], check=False)
         if done.returncode:

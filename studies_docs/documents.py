@@ -14,9 +14,15 @@ from jepa_lab.report.comparison.statistics import mean_interval
 
 def arguments(description: str) -> argparse.Namespace:
     """--runs-dir, --out and --figure of a command that makes a document's tables."""
-    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--runs-dir", type=Path, default=Path("runs"))
-    parser.add_argument("--out", type=Path, help="the document whose tables are replaced; without it they are printed")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        help="the document whose tables are replaced; without it they are printed",
+    )
     parser.add_argument("--figure", type=Path)
     return parser.parse_args()
 
@@ -34,7 +40,8 @@ def save_figure(figure: Any, path: Path, dpi: int) -> None:
 
 
 def write_tables(tables: Mapping[str, str], out: Path | None) -> None:
-    """Puts every table between its marks in the document, or prints them all. SystemExit for a missing mark."""
+    """Puts every table between its marks in the document, or prints them all. SystemExit for a
+    missing mark."""
     if out is None:
         print("\n\n".join(tables.values()))
         return

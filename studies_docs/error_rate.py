@@ -1,12 +1,17 @@
-"""How often the verdict is wrong, measured on real runs that an oracle labels (`error_rate_oracle` says how).
+"""How often the verdict is wrong, measured on real runs that an oracle labels (`error_rate_oracle`
+says how).
 
-    python studies_docs/error_rate.py train digits|toy RUNS_DIR [--shard 0/2]   half an hour on two cores; resumable
-    python studies_docs/error_rate.py collect RUNS_DIR   their statistics into tests/diagnosis/error_rate.parquet
-    python studies_docs/error_rate.py fit                what the fit half would change in thresholds.yaml
-    python studies_docs/error_rate.py report             docs/diagnosis.md, from the Parquet and the rules as they are
+    python studies_docs/error_rate.py train digits|toy RUNS_DIR [--shard 0/2]   half an hour on two
+    cores; resumable
+    python studies_docs/error_rate.py collect RUNS_DIR   their statistics into
+    tests/diagnosis/error_rate.parquet
+    python studies_docs/error_rate.py fit                what the fit half would change in
+    thresholds.yaml
+    python studies_docs/error_rate.py report             docs/diagnosis.md, from the Parquet and the
+    rules as they are
 
-Half of the runs, by a hash of their name, is for fitting thresholds and the confidence; every figure of the document is
-of the other half.
+Half of the runs, by a hash of their name, is for fitting thresholds and the confidence; every
+figure of the document is of the other half.
 """
 
 from __future__ import annotations
@@ -40,7 +45,10 @@ def collect(runs_dir: Path) -> None:
             whole = judge(history_of(Path(row["run_dir"])), config=row["config"])
             changed += whole.status != verdict_of(run).status
     save(DATA, runs)
-    print(f"written: {DATA}, {len(runs)} runs, {DATA.stat().st_size / 1e6:.2f} MB; {changed} verdicts differ")
+    print(
+        f"written: {DATA}, {len(runs)} runs, {DATA.stat().st_size / 1e6:.2f} MB; {changed} verdicts"
+        " differ"
+    )
 
 
 def report() -> None:
@@ -49,13 +57,17 @@ def report() -> None:
     runs = judged(load(DATA))
     pattern = re.compile(r"(<!-- errors -->\n).*?(\n<!-- end -->)", re.S)
     text = DOCUMENT.read_text(encoding="utf-8")
-    DOCUMENT.write_text(pattern.sub(lambda m: f"{m[1]}\n{content(runs)}\n{m[2]}", text, count=1), encoding="utf-8")
+    DOCUMENT.write_text(
+        pattern.sub(lambda m: f"{m[1]}\n{content(runs)}\n{m[2]}", text, count=1), encoding="utf-8"
+    )
     draw(runs, FIGURE)
     print(f"written: {DOCUMENT}, {FIGURE}")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     commands = parser.add_subparsers(dest="command", required=True)
     train = commands.add_parser("train")
     train.add_argument("study", choices=["digits", "toy"])

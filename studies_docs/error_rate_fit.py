@@ -1,4 +1,5 @@
-"""What the fit half of the labelled runs says about thresholds and the confidence. Nothing here reads the held half."""
+"""What the fit half of the labelled runs says about thresholds and the confidence. Nothing here
+reads the held half."""
 
 from __future__ import annotations
 
@@ -40,27 +41,42 @@ NEEDED = 0.015  # of balanced accuracy, about two runs: by less a value is not c
 
 
 def fit(runs: Sequence[Run]) -> dict[str, Any]:
-    """The thresholds that a search, one at a time, would change, and then the confidence's slope and intercept."""
+    """The thresholds that a search, one at a time, would change, and then the confidence's slope
+    and intercept."""
     runs = [run for run in runs if run.half == "fit"]
     thresholds, changed = Thresholds(), {}
     start = best = balanced_accuracy(judged(runs, thresholds))
     for name, values in TRIED.items():
-        tried = {value: balanced_accuracy(judged(runs, thresholds.but(**{name: value}))) for value in values}
+        tried = {
+            value: balanced_accuracy(judged(runs, thresholds.but(**{name: value})))
+            for value in values
+        }
         value = max(tried, key=lambda v: tried[v])
         if tried[value] > best + NEEDED:
             thresholds, best = thresholds.but(**{name: value}), tried[value]
             changed[name] = {"value": value, "balanced_accuracy": best}
     slope, intercept = calibrated(judged(runs, thresholds.but(slope=1.0, intercept=0.0)))
-    return {"runs": len(runs), "before": start, "changed": changed, "slope": slope, "intercept": intercept}
+    return {
+        "runs": len(runs),
+        "before": start,
+        "changed": changed,
+        "slope": slope,
+        "intercept": intercept,
+    }
 
 
 def fitted_confidence(runs: Sequence[Run]) -> tuple[float, float]:
     """(slope, intercept) of the fit half, with the thresholds as they are."""
-    return calibrated(judged([run for run in runs if run.half == "fit"], Thresholds().but(slope=1.0, intercept=0.0)))
+    return calibrated(
+        judged(
+            [run for run in runs if run.half == "fit"], Thresholds().but(slope=1.0, intercept=0.0)
+        )
+    )
 
 
 def balanced_accuracy(found: Sequence[Judged]) -> float:
-    """The mean of the shares of failed and of good runs that are called so; inconclusive counts a half."""
+    """The mean of the shares of failed and of good runs that are called so; inconclusive counts a
+    half."""
     shares = []
     for label in ("failed", "good"):
         rights = [j.right for j in found if j.run.oracle == label]
@@ -69,10 +85,13 @@ def balanced_accuracy(found: Sequence[Judged]) -> float:
 
 
 def calibrated(found: Sequence[Judged]) -> tuple[float, float]:
-    """(slope, intercept) of the least log loss of the confidence, from verdicts made with slope 1 and intercept 0, on
-    a grid of tenths; certain ones (not finite) say nothing about it."""
-    known = [(_distance(j.verdict.confidence), float(bool(j.right))) for j in found
-             if j.weighed and j.verdict.confidence < 1.0]  # fmt: skip
+    """(slope, intercept) of the least log loss of the confidence, from verdicts made with slope 1
+    and intercept 0, on a grid of tenths; certain ones (not finite) say nothing about it."""
+    known = [
+        (_distance(j.verdict.confidence), float(bool(j.right)))
+        for j in found
+        if j.weighed and j.verdict.confidence < 1.0
+    ]
     x, right = (np.array(values) for values in zip(*known, strict=True))
     best = (math.inf, 0.0, 0.0)
     for slope in np.arange(0.0, 5.05, 0.1):

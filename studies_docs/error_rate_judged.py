@@ -1,4 +1,5 @@
-"""The statistics of the labelled runs, in and out of their Parquet, and the verdict on each from those alone."""
+"""The statistics of the labelled runs, in and out of their Parquet, and the verdict on each from
+those alone."""
 
 from __future__ import annotations
 
@@ -20,29 +21,70 @@ from jepa_lab.studies.linear_byol.diagnosis import ERRORS, SHOWN, judge_toy
 
 DATA = Path(__file__).resolve().parents[1] / "tests" / "diagnosis" / "error_rate.parquet"
 History = dict[str, list[tuple[int, float]]]
-# what diagnosis/prediction.py finds, of the targets and the prediction: features can be good all the same
+# what diagnosis/prediction.py finds, of the targets and the prediction: features can be good all
+# the same
 OF_PREDICTION = ("no_learning", "uniform_output", "copy_shortcut", "ignores_actions")
 POINTS = 26  # of a curve; the prediction loss, whose spikes are counted, is kept whole
 METRICS = (
-    "effective_rank", "rankme", "feature_std_l2", "mean_pairwise_cosine", "spectral_cliff_r", "eigenvalue_ratio",
-    "lidar", "n", "d", "top_share", "dead_share", "within_share",
-)  # fmt: skip
-WHOLE = ("train/loss/", "train/dino/", "train/gradient/", "train/grad_norm", "train/skipped_steps", "val/probe/class",
-         "val/probe/relative", "val/loss/", "val/skill", "val/action_gain", "val/copy_gain", "reference/n_classes",
-         "reference/skill", "reference/input/effective_rank")  # fmt: skip
-COLUMNS = tuple(dict.fromkeys(("diverged", "diverged_step", "d_latent", *SHOWN, "loss_population", *ERRORS)))
+    "effective_rank",
+    "rankme",
+    "feature_std_l2",
+    "mean_pairwise_cosine",
+    "spectral_cliff_r",
+    "eigenvalue_ratio",
+    "lidar",
+    "n",
+    "d",
+    "top_share",
+    "dead_share",
+    "within_share",
+)
+WHOLE = (
+    "train/loss/",
+    "train/dino/",
+    "train/gradient/",
+    "train/grad_norm",
+    "train/skipped_steps",
+    "val/probe/class",
+    "val/probe/relative",
+    "val/loss/",
+    "val/skill",
+    "val/action_gain",
+    "val/copy_gain",
+    "reference/n_classes",
+    "reference/skill",
+    "reference/input/effective_rank",
+)
+COLUMNS = tuple(
+    dict.fromkeys(("diverged", "diverged_step", "d_latent", *SHOWN, "loss_population", *ERRORS))
+)
 SETTINGS = {  # of the digits: what the rules read, and what was drawn
-    "optim": ("lr",), "loss": ("prediction", "negatives", "prototypes", "form", "lambda_rate"), "target": ("name",),
-    "model": ("action_conditioning", "predictor", "hidden"), "dataset": ("batch_size",),
-}  # fmt: skip
-TOY_SETTINGS = ("enc", "pred", "enc_init", "stop_gradient", "ema_m", "lr_pred", "lr_enc", "mom_pred", "batch_size",
-                "population", "sigma_n", "seed")  # fmt: skip
+    "optim": ("lr",),
+    "loss": ("prediction", "negatives", "prototypes", "form", "lambda_rate"),
+    "target": ("name",),
+    "model": ("action_conditioning", "predictor", "hidden"),
+    "dataset": ("batch_size",),
+}
+TOY_SETTINGS = (
+    "enc",
+    "pred",
+    "enc_init",
+    "stop_gradient",
+    "ema_m",
+    "lr_pred",
+    "lr_enc",
+    "mom_pred",
+    "batch_size",
+    "population",
+    "sigma_n",
+    "seed",
+)
 
 
 @dataclass(frozen=True)
 class Run:
-    """One labelled run. half: fit or held; oracle: failed, good or undecided, by `quantities`; history: of the toy its
-    columns by name, NaN where it has diverged."""
+    """One labelled run. half: fit or held; oracle: failed, good or undecided, by `quantities`;
+    history: of the toy its columns by name, NaN where it has diverged."""
 
     id: str
     study: str
@@ -62,16 +104,26 @@ class Run:
             whole = history_of(folder)
             history = {k: _thinned(k, p) for k, p in whole.items() if _kept(k)}
             if "test/skill" in whole:
-                quantities["end/skill"] = whole["test/skill"][-1][1]  # held back, but not of the oracle
-            config = {part: {k: config[part].get(k) for k in keys} for part, keys in SETTINGS.items()}
+                quantities["end/skill"] = whole["test/skill"][-1][
+                    1
+                ]  # held back, but not of the oracle
+            config = {
+                part: {k: config[part].get(k) for k in keys} for part, keys in SETTINGS.items()
+            }
         else:
             from jepa_lab.studies.linear_byol.table import read_run
 
             columns, _ = read_run(folder / "linear_byol.parquet")
             steps = columns["epoch"]
-            history = {k: list(zip(steps, map(float, columns[k]), strict=True)) for k in COLUMNS if k in columns}
+            history = {
+                k: list(zip(steps, map(float, columns[k]), strict=True))
+                for k in COLUMNS
+                if k in columns
+            }
             config = {k: config[k] for k in TOY_SETTINGS}
-        return cls(row["id"], row["study"], half(row["id"]), row["oracle"], config, quantities, history)
+        return cls(
+            row["id"], row["study"], half(row["id"]), row["oracle"], config, quantities, history
+        )
 
 
 def half(name: str) -> str:
@@ -81,15 +133,31 @@ def half(name: str) -> str:
 
 def save(path: Path, runs: Sequence[Run]) -> None:
     """One row a run, its history as a list of (key, steps, values), values as float32."""
-    columns: dict[str, Any] = {n: [getattr(r, n) for r in runs] for n in ("id", "study", "half", "oracle")}
-    columns |= {n: [json.dumps(_short(getattr(r, n))) for r in runs] for n in ("config", "quantities")}
+    columns: dict[str, Any] = {
+        n: [getattr(r, n) for r in runs] for n in ("id", "study", "half", "oracle")
+    }
+    columns |= {
+        n: [json.dumps(_short(getattr(r, n))) for r in runs] for n in ("config", "quantities")
+    }
     kind = pa.list_(
-        pa.struct([("key", pa.string()), ("steps", pa.list_(pa.int32())), ("values", pa.list_(pa.float32()))])
+        pa.struct(
+            [
+                ("key", pa.string()),
+                ("steps", pa.list_(pa.int32())),
+                ("values", pa.list_(pa.float32())),
+            ]
+        )
     )
     columns["history"] = pa.array(
-        [[{"key": k, "steps": [s for s, _ in p], "values": [v for _, v in p]} for k, p in sorted(r.history.items())]
-         for r in runs], kind,
-    )  # fmt: skip
+        [
+            [
+                {"key": k, "steps": [s for s, _ in p], "values": [v for _, v in p]}
+                for k, p in sorted(r.history.items())
+            ]
+            for r in runs
+        ],
+        kind,
+    )
     pq.write_table(pa.table(columns), path, compression="zstd", compression_level=19)
 
 
@@ -97,7 +165,9 @@ def load(path: Path) -> list[Run]:
     """What `save` wrote."""
     runs = []
     for row in pq.read_table(path).to_pylist():
-        history = {h["key"]: list(zip(h["steps"], h["values"], strict=True)) for h in row.pop("history")}
+        history = {
+            h["key"]: list(zip(h["steps"], h["values"], strict=True)) for h in row.pop("history")
+        }
         row |= {n: json.loads(row[n]) for n in ("config", "quantities")}
         runs.append(Run(**row, history=history))
     return runs
@@ -105,8 +175,8 @@ def load(path: Path) -> list[Run]:
 
 @dataclass(frozen=True)
 class Judged:
-    """A run with what the rules say of it. failure: None where the verdict is inconclusive; published: None where
-    those rules have nothing to read."""
+    """A run with what the rules say of it. failure: None where the verdict is inconclusive;
+    published: None where those rules have nothing to read."""
 
     run: Run
     verdict: Verdict
@@ -115,12 +185,18 @@ class Judged:
 
     @property
     def of_features(self) -> bool | None:
-        """Whether the verdict says that the features failed, as the oracle asks; not that the prediction did."""
-        return None if self.failure is None else self.failure and self.verdict.status not in OF_PREDICTION
+        """Whether the verdict says that the features failed, as the oracle asks; not that the
+        prediction did."""
+        return (
+            None
+            if self.failure is None
+            else self.failure and self.verdict.status not in OF_PREDICTION
+        )
 
     @property
     def weighed(self) -> bool:
-        """Whether its confidence can be held against the oracle: it says something of the features."""
+        """Whether its confidence can be held against the oracle: it says something of the
+        features."""
         return self.right is not None and self.verdict.status not in OF_PREDICTION
 
     @property
@@ -165,8 +241,12 @@ def _kept(key: str) -> bool:
     if key.startswith(WHOLE):
         return True
     parts = key.split("/")
-    return len(parts) == 3 and parts[0] in ("val", "reference") and parts[1] in ("z", "z_agg", "z_target") \
-        and parts[2] in METRICS  # fmt: skip
+    return (
+        len(parts) == 3
+        and parts[0] in ("val", "reference")
+        and parts[1] in ("z", "z_agg", "z_target")
+        and parts[2] in METRICS
+    )
 
 
 def _thinned(key: str, points: Sequence[tuple[int, float]]) -> list[tuple[int, float]]:

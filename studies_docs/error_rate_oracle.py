@@ -1,29 +1,34 @@
-"""The oracle of the measured error rate: what a run's features are worth, by data that no rule reads.
+"""The oracle of the measured error rate: what a run's features are worth, by data that no rule
+reads.
 
-It was written before the verdicts on these runs were compared with it. (Its first draft also asked for the
-identity of z; 22 labels, looked at without verdicts, showed that views a quarter-turn apart make that a share of equal
-pictures.) The question is whether what was learned is worse than what was there before training: on the test images,
-for the toy on samples of its own. Features are rows of length 1 with noise of 1e-3: what is smaller is lost to anyone
-who keeps them in half precision.
+It was written before the verdicts on these runs were compared with it. (Its first draft also asked
+for the identity of z; 22 labels, looked at without verdicts, showed that views a quarter-turn apart
+make that a share of equal pictures.) The question is whether what was learned is worse than what
+was there before training: on the test images, for the toy on samples of its own. Features are rows
+of length 1 with noise of 1e-3: what is smaller is lost to anyone who keeps them in half precision.
 
-- probe: accuracy of ridge regression (1e-3 of the mean eigenvalue) on features of the training images, on test images;
-  of the toy R² of the latents, fitted on one half of 2,048 samples and measured on the other.
-- identity: share of test images whose nearest row of z_agg (cosine) among those of all test images in other random
-  views is their own (z is meant to differ between views); of the toy among 512 samples the other noisy view's.
+- probe: accuracy of ridge regression (1e-3 of the mean eigenvalue) on features of the training
+  images, on test images; of the toy R² of the latents, fitted on one half of 2,048 samples and
+  measured on the other.
+- identity: share of test images whose nearest row of z_agg (cosine) among those of all test images
+  in other random views is their own (z is meant to differ between views); of the toy among 512
+  samples the other noisy view's.
 - cosine: mean over all pairs of test rows. variance: of z, over that at the start.
 
-Digits, start: the network as its seed initialises it. Every test image comes in three draws of views.
-- failed: a loss or feature that is not finite; or the probe of z or of z_agg below its start - 0.05; or identity below
-  half of the start's with a cosine above 0.98.
-- good: not failed, probe of z_agg at least start + 0.02 and of z at least start - 0.02, identity at least 0.8 of the
-  start's.
+Digits, start: the network as its seed initialises it. Every test image comes in three draws of
+views.
+- failed: a loss or feature that is not finite; or the probe of z or of z_agg below its start -
+  0.05; or identity below half of the start's with a cosine above 0.98.
+- good: not failed, probe of z_agg at least start + 0.02 and of z at least start - 0.02, identity at
+  least 0.8 of the start's.
 - else undecided, above all a run that left its features as they were: reported, not counted.
 
 Toy, start: its first weights.
-- failed: diverged or not finite; or probe below start - 0.05; or identity below half of the start's; or variance below
-  1e-3 of the start's.
-- good: not failed, identity at least 0.8 of the start's, and probe at least start + 0.02, or, where it started within
-  0.05 of the best linear read-out of the noisy view and so had nothing to gain, at least start - 0.02.
+- failed: diverged or not finite; or probe below start - 0.05; or identity below half of the
+  start's; or variance below 1e-3 of the start's.
+- good: not failed, identity at least 0.8 of the start's, and probe at least start + 0.02, or, where
+  it started within 0.05 of the best linear read-out of the noisy view and so had nothing to gain,
+  at least start - 0.02.
 - else undecided.
 """
 
@@ -48,7 +53,8 @@ DRAWS = 3
 
 
 def digits_quantities(network: SeqJEPANetwork, config: Config, splits: Any) -> dict[str, float]:
-    """probe, identity and cosine of z and z_agg on the test images; `finite`: 1 where all features are."""
+    """probe, identity and cosine of z and z_agg on the test images; `finite`: 1 where all features
+    are."""
     group, m = build_views(config, splits.train), config.dataset.n_views - 1
     settings: dict[str, Any] = {
         "seed": config.seed,
@@ -59,7 +65,10 @@ def digits_quantities(network: SeqJEPANetwork, config: Config, splits: Any) -> d
     }
     fit = collect(network, group, splits.train, split="train", **settings)
     test = collect(network, group, splits.test, split="test", **settings)
-    if not all(bool(torch.isfinite(x).all()) for x in (fit.z, fit.z_agg[m], test.z, test.z_agg[m], test.again)):
+    if not all(
+        bool(torch.isfinite(x).all())
+        for x in (fit.z, fit.z_agg[m], test.z, test.z_agg[m], test.again)
+    ):
         return {"finite": 0.0}
     pairs = zip(test.z_agg[m].chunk(DRAWS), test.again.chunk(DRAWS), strict=True)
     return {
@@ -85,11 +94,12 @@ def digits_label(start: dict[str, float], end: dict[str, float]) -> str:
 
 @torch.no_grad()
 def toy_quantities(module: LinearBYOL) -> dict[str, float]:
-    """probe, identity and variance of z on 2,048 samples of the evaluation stream; `best`: the probe of the noisy view
-    itself; `finite` 0 for a run that has diverged."""
+    """probe, identity and variance of z on 2,048 samples of the evaluation stream; `best`: the
+    probe of the noisy view itself; `finite` 0 for a run that has diverged."""
     enc = module.weights("enc")
     data = module.groups[0].data
-    own = replace(data, seed=data.seed + 1_000_000)  # the same A and spectrum, samples that no column was measured on
+    # the same A and spectrum, samples that no column was measured on
+    own = replace(data, seed=data.seed + 1_000_000)
     latents, x, x_plus = (v.double() for v in own.evaluation(2048))
     z, z_plus = (apply([w.data.double() for w in enc], v)[0] for v in (x, x_plus))
     if not bool(module.active.all()) or not bool(torch.isfinite(z).all()):
@@ -117,12 +127,15 @@ def toy_label(start: dict[str, float], end: dict[str, float]) -> str:
 def _noisy(rows: Tensor) -> Tensor:
     """Rows of length 1 with noise of NOISE of that length; the same for the same shape."""
     unit = torch.nn.functional.normalize(rows.double(), dim=1)
-    noise = torch.randn(unit.shape, generator=torch.Generator().manual_seed(len(rows)), dtype=torch.float64)
+    noise = torch.randn(
+        unit.shape, generator=torch.Generator().manual_seed(len(rows)), dtype=torch.float64
+    )
     return unit + NOISE / math.sqrt(unit.shape[1]) * noise
 
 
 def identity(rows: Tensor, again: Tensor) -> float:
-    """Share of the rows (n, d) whose nearest row of `again` (n, d), by cosine, has the same number."""
+    """Share of the rows (n, d) whose nearest row of `again` (n, d), by cosine, has the same
+    number."""
     other = torch.nn.functional.normalize(_noisy(again).flip(0), dim=1).flip(0)  # noise of its own
     nearest = (torch.nn.functional.normalize(_noisy(rows), dim=1) @ other.T).argmax(1)
     return float((nearest == torch.arange(len(rows))).double().mean())
@@ -138,7 +151,11 @@ def _ridge(train: Tensor, target: Tensor, rows: Tensor) -> Tensor:
     mean, middle = train.mean(0), target.mean(0)
     centred = train - mean
     moment = centred.T @ centred
-    moment += RIDGE * moment.diagonal().mean().clamp_min(1e-12) * torch.eye(len(moment), dtype=moment.dtype)
+    moment += (
+        RIDGE
+        * moment.diagonal().mean().clamp_min(1e-12)
+        * torch.eye(len(moment), dtype=moment.dtype)
+    )
     return (rows - mean) @ torch.linalg.solve(moment, centred.T @ (target - middle)) + middle
 
 
@@ -151,7 +168,9 @@ def _accuracy(train: Tensor, labels: Tensor, rows: Tensor, truth: Tensor) -> flo
 def _explained(z: Tensor, latents: Tensor) -> float:
     """R² over all latents, of the second half of the samples, by the first."""
     half, scale = len(z) // 2, float(z.square().sum(1).mean().sqrt().clamp_min(1e-30))
-    noise = torch.randn(z.shape, generator=torch.Generator().manual_seed(len(z)), dtype=torch.float64)
+    noise = torch.randn(
+        z.shape, generator=torch.Generator().manual_seed(len(z)), dtype=torch.float64
+    )
     z = z / scale + NOISE / math.sqrt(z.shape[1]) * noise
     truth = latents[half:]
     residual = truth - _ridge(z[:half], latents[:half], z[half:])

@@ -1,8 +1,9 @@
 """The runs behind the measured error rate, trained and labelled (`error_rate_oracle`).
 
 170 short runs on the digits and 170 of the toy, each drawn with a fixed seed from a product of
-settings; what contradicts itself is drawn again. The last 60 of the digits come from the rough corner of the product,
-no rate and high learning rates, half of them without clipping: the whole of it fails too seldom to measure a miss.
+settings; what contradicts itself is drawn again. The last 60 of the digits come from the rough
+corner of the product, no rate and high learning rates, half of them without clipping: the whole of
+it fails too seldom to measure a miss.
 """
 
 from __future__ import annotations
@@ -44,14 +45,31 @@ DIGITS: dict[str, Sequence[Any]] = {
     "dataset.batch_size": (32, 64, 128),
     "seed": tuple(range(1000)),
 }
-ROUGH = {**DIGITS, "optim.lr": (3e-3, 1e-2, 3e-2), "loss.lambda_rate": (0,), "optim.clip": (1.0, "null")}
+ROUGH = {
+    **DIGITS,
+    "optim.lr": (3e-3, 1e-2, 3e-2),
+    "loss.lambda_rate": (0,),
+    "optim.clip": (1.0, "null"),
+}
 ROUGH_FROM = 110  # the runs of the digits from this number on
 SHORT = (
-    "+experiment=seq_jepa_baseline", "tier=smoke", "hardware=cpu", "hardware.threads=1", "dataset.train_size=512",
-    "dataset.val_size=200", "encoder.widths=[16,32]", "model.action_dim=16", "model.depth=1", "probes.hidden=32",
-    "monitor.log_every=4", "monitor.gradients_every=8", "monitor.features_every=null", "monitor.sweep_anchors=0",
-    "monitor.every_epochs=2", "preflight=off",
-)  # fmt: skip
+    "+experiment=seq_jepa_baseline",
+    "tier=smoke",
+    "hardware=cpu",
+    "hardware.threads=1",
+    "dataset.train_size=512",
+    "dataset.val_size=200",
+    "encoder.widths=[16,32]",
+    "model.action_dim=16",
+    "model.depth=1",
+    "probes.hidden=32",
+    "monitor.log_every=4",
+    "monitor.gradients_every=8",
+    "monitor.features_every=null",
+    "monitor.sweep_anchors=0",
+    "monitor.every_epochs=2",
+    "preflight=off",
+)
 TOY: dict[str, Sequence[Any]] = {
     "enc": ("linear", "linear", "linear", "mlp"),
     "pred": ("linear", "linear", "none"),
@@ -66,19 +84,33 @@ TOY: dict[str, Sequence[Any]] = {
     "sigma_n": (0.5, 2.0),
     "seed": tuple(range(1000)),
 }
-SMALL = ("+experiment=linear_byol", "hardware=cpu", "hardware.threads=1", "figures=false", "epochs=2500",
-         "log_every=100", "d_obs=40", "d_latent=8", "hidden=32", "lr_enc_mode=ratio")  # fmt: skip
+SMALL = (
+    "+experiment=linear_byol",
+    "hardware=cpu",
+    "hardware.threads=1",
+    "figures=false",
+    "epochs=2500",
+    "log_every=100",
+    "d_obs=40",
+    "d_latent=8",
+    "hidden=32",
+    "lr_enc_mode=ratio",
+)
 
 
 def design(study: str, runs_dir: Path) -> Iterator[tuple[int, Config | ToyConfig]]:
-    """The runs of "digits" or "toy", by number. A draw that contradicts itself is replaced by the next."""
+    """The runs of "digits" or "toy", by number. A draw that contradicts itself is replaced by the
+    next."""
     axes, base = (DIGITS, SHORT) if study == "digits" else (TOY, SMALL)
     random = np.random.default_rng([SEED, len(study)])
     found = 0
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
         while found < NUMBER:
             rough = study == "digits" and found >= ROUGH_FROM
-            drawn = {k: values[int(random.integers(len(values)))] for k, values in (ROUGH if rough else axes).items()}
+            drawn = {
+                k: values[int(random.integers(len(values)))]
+                for k, values in (ROUGH if rough else axes).items()
+            }
             words = [*base, f"runs_dir={runs_dir}", *_words(study, drawn)]
             try:
                 composed = compose("config", words)
@@ -101,12 +133,15 @@ def _words(study: str, drawn: dict[str, Any]) -> list[str]:
 
 
 def _pairs(drawn: dict[str, Any]) -> list[str]:
-    return [f"{key}={str(value).lower() if isinstance(value, bool) else value}" for key, value in drawn.items()]
+    return [
+        f"{key}={str(value).lower() if isinstance(value, bool) else value}"
+        for key, value in drawn.items()
+    ]
 
 
 def train_all(study: str, runs_dir: Path, shard: tuple[int, int]) -> None:
-    """Trains and labels every run of this share that `results-*.jsonl` in `runs_dir` does not have; a killed call goes
-    on where it was."""
+    """Trains and labels every run of this share that `results-*.jsonl` in `runs_dir` does not have;
+    a killed call goes on where it was."""
     torch.set_num_threads(1)
     for name in ("draw_figures", "draw_early_warning", "draw_sweeps"):
         setattr(outcome, name, lambda *args, **kwargs: None)
@@ -118,21 +153,30 @@ def train_all(study: str, runs_dir: Path, shard: tuple[int, int]) -> None:
             continue
         begun = time.perf_counter()
         row = _digits_run(config) if isinstance(config, Config) else _toy_run(config)
-        row = {"id": f"{study}-{number}", "study": study, "wall_s": time.perf_counter() - begun, **row}
+        row = {
+            "id": f"{study}-{number}",
+            "study": study,
+            "wall_s": time.perf_counter() - begun,
+            **row,
+        }
         with (runs_dir / f"results-{study}-{shard[0]}.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
 
 
 def read_results(runs_dir: Path) -> list[dict[str, Any]]:
     """The rows of all shares, by study and number."""
-    rows = [json.loads(line) for path in sorted(runs_dir.glob("results-*.jsonl")) for line in path.open()]
+    rows = [
+        json.loads(line)
+        for path in sorted(runs_dir.glob("results-*.jsonl"))
+        for line in path.open()
+    ]
     return sorted(rows, key=lambda r: (r["study"], int(r["id"].split("-")[1])))
 
 
 def _digits_run(config: Config) -> dict[str, Any]:
     result = train(config, brief=True)
     if result.state == "stopped":
-        raise SystemExit(f"stopped ({result.reason}): the same line goes on from here")
+        raise SystemExit(f"stopped ({result.reason}): the same command resumes it")
     row = {"run_dir": str(result.run_dir), "config": asdict(config), "state": result.state}
     if result.state == "failed" or not _finite(result.metrics):
         return {**row, "oracle": "failed", "quantities": {}}
@@ -157,10 +201,17 @@ def _toy_run(config: ToyConfig) -> dict[str, Any]:
     config.on_existing = "restart"  # a second or so; its weights are needed
     result = train(config, brief=True)
     assert result.module is not None
-    row = {"run_dir": str(result.run_dir), "config": asdict(result.module.members[0]), "state": result.state}
+    row = {
+        "run_dir": str(result.run_dir),
+        "config": asdict(result.module.members[0]),
+        "state": result.state,
+    }
     start, end = toy_quantities(LinearBYOL(result.module.members)), toy_quantities(result.module)
     return {**row, "oracle": toy_label(start, end), "quantities": _both(start, end)}
 
 
 def _both(start: dict[str, float], end: dict[str, float]) -> dict[str, float]:
-    return {**{f"start/{k}": v for k, v in start.items()}, **{f"end/{k}": v for k, v in end.items()}}
+    return {
+        **{f"start/{k}": v for k, v in start.items()},
+        **{f"end/{k}": v for k, v in end.items()},
+    }

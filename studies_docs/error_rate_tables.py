@@ -1,4 +1,5 @@
-"""The measured error rate as text and picture: of the held half, which no threshold was fitted on."""
+"""The measured error rate as text and picture: of the held half, which no threshold was fitted on.
+The measured error rate as text and picture: of the held half, which no threshold was fitted on."""
 
 from __future__ import annotations
 
@@ -26,7 +27,9 @@ def wilson(count: int, n: int) -> tuple[float, float]:
         return 0.0, 1.0
     z, p = 1.959964, count / n
     middle, width = p + z * z / (2 * n), z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-    return max((middle - width) / (1 + z * z / n), 0.0), min((middle + width) / (1 + z * z / n), 1.0)
+    return max((middle - width) / (1 + z * z / n), 0.0), min(
+        (middle + width) / (1 + z * z / n), 1.0
+    )
 
 
 RULES: dict[str, Callable[[Judged], bool | None]] = {
@@ -37,8 +40,8 @@ RULES: dict[str, Callable[[Judged], bool | None]] = {
 
 
 def counts(found: Sequence[Judged], rule: str = "the verdict") -> dict[str, int]:
-    """Of labelled runs that were judged: good and failed ones, false alarms among the good and misses among the
-    failed, and those that were not judged (`silent`)."""
+    """Of labelled runs that were judged: good and failed ones, false alarms among the good and
+    misses among the failed, and those that were not judged (`silent`)."""
     result = Counter({"good": 0, "failed": 0, "false_alarms": 0, "misses": 0, "silent": 0})
     for j in found:
         answer = RULES[rule](j)
@@ -56,25 +59,38 @@ def counts(found: Sequence[Judged], rule: str = "the verdict") -> dict[str, int]
 def content(found: Sequence[Judged]) -> str:
     """The section of docs/diagnosis.md."""
     held = [j for j in found if j.run.half == "held"]
-    parts = [_intro(found, held), _rates(held), _statuses(held), _calibration(found, held), _lead(held)]
+    parts = [
+        _intro(found, held),
+        _rates(held),
+        _statuses(held),
+        _calibration(found, held),
+        _lead(held),
+    ]
     return "\n\n".join(parts)
 
 
 def _intro(found: Sequence[Judged], held: Sequence[Judged]) -> str:
     n = Counter((j.run.study, j.run.oracle) for j in held)
-    told = "; ".join(f"{study}: " + ", ".join(f"{n[study, label]} {label}" for label in LABELS) for study in STUDIES)
+    told = "; ".join(
+        f"{study}: " + ", ".join(f"{n[study, label]} {label}" for label in LABELS)
+        for study in STUDIES
+    )
     of = Counter(j.run.study for j in found)
     return (
-        f"{len(found)} short runs, {of['digits']} on the digits and {of['toy']} of the toy, drawn at random from a "
-        "product of settings, each labelled by an oracle on data that no rule reads (`studies_docs/error_rate_oracle.py` "
-        "has the rule, `error_rate_runs.py` the design). Thresholds and confidence were fitted on one half; the rest "
-        f"is of the other, {len(held)} runs ({told}). Undecided runs are not counted."
+        f"{len(found)} short runs, {of['digits']} on the digits and {of['toy']} of the toy, drawn"
+        " at random from a product of settings, each labelled by an oracle on data that no rule"
+        " reads (`studies_docs/error_rate_oracle.py` has the rule, `error_rate_runs.py` the"
+        " design). Thresholds and confidence were fitted on one half; the rest is of the other,"
+        f" {len(held)} runs ({told}). Undecided runs are not counted."
     )
 
 
 def _rates(held: Sequence[Judged]) -> str:
     lines = [
-        "| rules | runs | false alarms | missed | failed, called so | good, called so | no answer |",
+        (
+            "| rules | runs | false alarms | missed | failed, called so | good, called so | no"
+            " answer |"
+        ),
         "|" + "---|" * 7,
     ]
     for name in RULES:
@@ -90,20 +106,25 @@ def _rates(held: Sequence[Judged]) -> str:
 
 def _prediction(held: Sequence[Judged]) -> str:
     """Of the false alarms that speak of the prediction: whether test images agree."""
-    alarms = [j for j in held if j.run.oracle == "good" and j.failure and not j.of_features and j.run.study == "digits"]
+    alarms = [
+        j
+        for j in held
+        if j.run.oracle == "good" and j.failure and not j.of_features and j.run.study == "digits"
+    ]
     agree = sum(j.run.quantities.get("end/skill", 1.0) < 0.02 for j in alarms)
     left_out = ", ".join(f"`{status}`" for status in OF_PREDICTION)
     text = (
-        "In brackets the 95 % interval (Wilson). The oracle asks whether features got worse, and cannot see a "
-        f"prediction that is worth nothing; the rows *on the features* leave out {left_out}. On the toy the rules "
-        "read how well the latents can be read out, by exact moments where the oracle takes samples: its figures "
-        "flatter."
+        "In brackets the 95 % interval (Wilson). The oracle asks whether features got worse, and"
+        " cannot see a prediction that is worth nothing; the rows *on the features* leave out"
+        f" {left_out}. On the toy the rules read how well the latents can be read out, by exact"
+        " moments where the oracle takes samples: its figures flatter."
     )
     if not alarms:
         return text
     return (
-        f"{text} Of the {len(alarms)} false alarms on the digits that are one of these, {agree} have a skill below "
-        "0.02 on test images too: right about the prediction, while the features gained from what else trained them."
+        f"{text} Of the {len(alarms)} false alarms on the digits that are one of these, {agree}"
+        " have a skill below 0.02 on test images too: right about the prediction, while the"
+        " features gained from what else trained them."
     )
 
 
@@ -116,9 +137,15 @@ def _statuses(held: Sequence[Judged]) -> str:
     lines = ["| status | study | failed | good | undecided |", "|---|---|---|---|---|"]
     for status in (*SEVERITY, "inconclusive"):
         for study in STUDIES:
-            n = Counter(j.run.oracle for j in held if j.verdict.status == status and j.run.study == study)
+            n = Counter(
+                j.run.oracle for j in held if j.verdict.status == status and j.run.study == study
+            )
             if n:
-                lines.append(f"| `{status}` | {study} | " + " | ".join(str(n[label]) for label in LABELS) + " |")
+                lines.append(
+                    f"| `{status}` | {study} | "
+                    + " | ".join(str(n[label]) for label in LABELS)
+                    + " |"
+                )
     return "What the verdict called the runs of each label:\n\n" + "\n".join(lines)
 
 
@@ -130,13 +157,17 @@ def calibration(held: Sequence[Judged]) -> list[tuple[float, float, int, int]]:
         inside = [(c, r) for c, r in known if low <= c < high]
         if inside:
             right = sum(bool(r) for _, r in inside)
-            rows.append((statistics.mean(c for c, _ in inside), right / len(inside), len(inside), right))
+            rows.append(
+                (statistics.mean(c for c, _ in inside), right / len(inside), len(inside), right)
+            )
     return rows
 
 
 def brier(held: Sequence[Judged]) -> float:
     """Mean squared distance of the confidence to whether the verdict was right, 0 at best."""
-    return statistics.mean((j.verdict.confidence - float(bool(j.right))) ** 2 for j in held if j.weighed)
+    return statistics.mean(
+        (j.verdict.confidence - float(bool(j.right))) ** 2 for j in held if j.weighed
+    )
 
 
 def _calibration(found: Sequence[Judged], held: Sequence[Judged]) -> str:
@@ -148,16 +179,18 @@ def _calibration(found: Sequence[Judged], held: Sequence[Judged]) -> str:
         high = min(1.0, min(b for b in BINS if b > mean))
         lines.append(f"| {low:g} to {high:g} | {mean:.2f} | {_share(right, n)} |")
     text = (
-        f"**Confidence.** Brier score {brier(held):.3f} over the {sum(j.weighed for j in held)} verdicts that say "
-        "something of the features; those on the prediction are left out, the oracle cannot weigh them. The fit half "
-        f"asks for a = {intercept:g} and b = {slope:g}, which gives {brier(other):.3f} here."
+        f"**Confidence.** Brier score {brier(held):.3f} over the {sum(j.weighed for j in held)}"
+        " verdicts that say something of the features; those on the prediction are left out, the"
+        f" oracle cannot weigh them. The fit half asks for a = {intercept:g} and b = {slope:g},"
+        f" which gives {brier(other):.3f} here."
     )
     picture = "![Share of right verdicts over their confidence](images/error_rate.png)"
     return "\n".join([text, "", *lines, "", picture])
 
 
 def noticed(run: Run) -> int | None:
-    """The first step at which the online probe lay PROBE_FALL below its best so far; None if it never did."""
+    """The first step at which the online probe lay PROBE_FALL below its best so far; None if it
+    never did."""
     best = -math.inf
     for step, value in run.history.get("val/probe/class_from_z_agg", ()):
         best = max(best, value)
@@ -167,7 +200,8 @@ def noticed(run: Run) -> int | None:
 
 
 def warned(run: Run) -> int | None:
-    """The first validation from which on every verdict, each from what was logged until then, is a failure."""
+    """The first validation from which on every verdict, each from what was logged until then, is a
+    failure."""
     steps = [s for s, _ in run.history.get("val/z/effective_rank", ())]
     since = None
     for step in reversed(steps):
@@ -182,9 +216,9 @@ def _lead(held: Sequence[Judged]) -> str:
     seen = [(noticed(j.run), j) for j in caught]
     both = [(step, j) for step, j in seen if step is not None]
     text = (
-        f"**Lead.** Of the {len(caught)} failed runs on the digits that were called so, the online class probe fell by "
-        f"{PROBE_FALL} below its best in {len(both)}; in the others it never stood high enough to fall, and so few say "
-        "little about the lead."
+        f"**Lead.** Of the {len(caught)} failed runs on the digits that were called so, the online"
+        f" class probe fell by {PROBE_FALL} below its best in {len(both)}; in the others it never"
+        " stood high enough to fall, and so few say little about the lead."
     )
     told = []
     for name, when in (
@@ -195,8 +229,8 @@ def _lead(held: Sequence[Judged]) -> str:
         if leads:
             later = sum(lead < 0 for lead in leads)
             told.append(
-                f"{name} lies {statistics.median(leads):.0f} steps before that (median; {min(leads)} to {max(leads)}, "
-                f"later in {later} of {len(leads)})"
+                f"{name} lies {statistics.median(leads):.0f} steps before that (median;"
+                f" {min(leads)} to {max(leads)}, later in {later} of {len(leads)})"
             )
     return f"{text} {'; '.join(told)[:1].upper()}{'; '.join(told)[1:]}." if told else text
 
@@ -215,9 +249,19 @@ def draw(found: Sequence[Judged], path: Path) -> None:
         low, high = wilson(right, n)
         axes.plot([mean, mean], [low, high], color="C0", linewidth=1.5)
         axes.plot(mean, share, "o", color="C0", markersize=3 + math.sqrt(n))
-        axes.annotate(f"{n} runs", (mean, low), xytext=(-4, 2), textcoords="offset points", ha="right", fontsize=7)
+        axes.annotate(
+            f"{n} runs",
+            (mean, low),
+            xytext=(-4, 2),
+            textcoords="offset points",
+            ha="right",
+            fontsize=7,
+        )
     axes.set(
-        xlim=(0, 1.03), ylim=(0, 1.03), xlabel="confidence of the verdict", ylabel="share of verdicts that were right"
+        xlim=(0, 1.03),
+        ylim=(0, 1.03),
+        xlabel="confidence of the verdict",
+        ylabel="share of verdicts that were right",
     )
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, metadata={"Software": None})

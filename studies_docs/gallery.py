@@ -1,8 +1,10 @@
-"""What single metrics get wrong: python studies_docs/gallery.py [--out docs/diagnosis.md] [--seeds 3]
+"""What single metrics get wrong: python studies_docs/gallery.py [--out docs/diagnosis.md] [--seeds
+3]
 
-Asks every rule on the gallery of features with known answers (`gallery_features`) one question: has it
-failed? Right is yes for the collapses and no for healthy and low_rank. Features that are not finite or too few are left
-out: no metric is asked about them. Writes the tables between `<!-- gallery -->` and `<!-- end -->` of the document.
+Asks every rule on the gallery of features with known answers (`gallery_features`) one question: has
+it failed? Right is yes for the collapses and no for healthy and low_rank. Features that are not
+finite or too few are left out: no metric is asked about them. Writes the tables between `<!--
+gallery -->` and `<!-- end -->` of the document.
 """
 
 from __future__ import annotations
@@ -99,9 +101,10 @@ def _exact(seeds: int) -> str:
         curves, config = case.build()
         runs += judge(curves, config=config).status == case.status
     return (
-        f"The verdict names the very status of {right} of {len(FEATURES)} sets of features and of {runs} of "
-        f"{len(RUNS)} runs (`gallery_runs`). The rules were written with this gallery at hand: it shows what they can "
-        "tell apart, not how often they are right on runs that nobody has seen."
+        f"The verdict names the very status of {right} of {len(FEATURES)} sets of features and of"
+        f" {runs} of {len(RUNS)} runs (`gallery_runs`). The rules were written with this gallery at"
+        " hand: it shows what they can tell apart, not how often they are right on runs that"
+        " nobody has seen."
     )
 
 
@@ -113,8 +116,14 @@ def replaced(document: str, content: str) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, help="the document whose tables are replaced; without it they are printed")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        help="the document whose tables are replaced; without it they are printed",
+    )
     parser.add_argument("--seeds", type=int, default=3)
     args = parser.parse_args()
     content = tables(args.seeds)

@@ -1,4 +1,5 @@
-"""Features with a known answer: what a verdict has to tell apart. Seeded; see `gallery_runs` for whole runs.
+"""Features with a known answer: what a verdict has to tell apart. Seeded; see `gallery_runs` for
+whole runs.
 
 The answers were given from how the features were made, before any rule was asked.
 """
@@ -116,7 +117,11 @@ FEATURES: tuple[FeatureCase, ...] = tuple(
         ("on the sphere", H, lambda g: torch.nn.functional.normalize(normal(g), dim=1)),
         ("heavy tails", H, lambda g: normal(g) / normal(g, N, 1).abs().add(0.1)),
         ("binary codes", H, lambda g: normal(g).sign()),
-        ("sparse codes, 5 % active", H, lambda g: normal(g) * (torch.rand(N, D, generator=g) < 0.05)),
+        (
+            "sparse codes, 5 % active",
+            H,
+            lambda g: normal(g) * (torch.rand(N, D, generator=g) < 0.05),
+        ),
         ("every dimension twice", H, lambda g: normal(g, N, D // 2).repeat(1, 2)),
         ("a quarter of the units dead", H, lambda g: dead(g, 0.25)),
         ("one dimension 3 times the others", H, lambda g: exploding(g, 3.0)),
@@ -131,7 +136,11 @@ FEATURES: tuple[FeatureCase, ...] = tuple(
         ("rank 16 with noise", H, lambda g: of_rank(g, 16, 0.1)),
         ("rank 8 that was 64", L, lambda g: Features(of_rank(g, 8, 0.05), reference=normal(g))),
         ("power law, exponent 2.5", L, lambda g: power_law(g, 2.5)),
-        ("low rank, and low at the start", L, lambda g: Features(of_rank(g, 2, 0.2), reference=of_rank(g, 2, 0.2))),
+        (
+            "low rank, and low at the start",
+            L,
+            lambda g: Features(of_rank(g, 2, 0.2), reference=of_rank(g, 2, 0.2)),
+        ),
         ("rank 1", M, lambda g: of_rank(g, 1)),
         ("rank 1 with noise", M, lambda g: of_rank(g, 1, 0.02)),
         ("rank 2", M, lambda g: of_rank(g, 2)),
@@ -154,13 +163,29 @@ FEATURES: tuple[FeatureCase, ...] = tuple(
         ("constant with noise", K, lambda g: 1 + 1e-3 * normal(g)),
         ("constant, tiny, with noise", K, lambda g: 1e-6 * (1 + 1e-3 * normal(g))),
         ("mean 100 times the spread", K, lambda g: normal(g) + 100),
-        ("one direction of any length", K, lambda g: torch.rand(N, 1, generator=g).add(0.1) * normal(g, 1, D)),
+        (
+            "one direction of any length",
+            K,
+            lambda g: torch.rand(N, 1, generator=g).add(0.1) * normal(g, 1, D),
+        ),
         ("constant but for one row", K, outlier),
-        ("the same prototype for all", K, lambda g: softmax(20 * normal(g, 1, 32) + 1e-2 * normal(g, N, 32))),
+        (
+            "the same prototype for all",
+            K,
+            lambda g: softmax(20 * normal(g, 1, 32) + 1e-2 * normal(g, N, 32)),
+        ),
         ("uniform softmax", U, lambda g: softmax(torch.zeros(N, 32))),
         ("nearly uniform softmax", U, lambda g: softmax(0.1 * normal(g, N, 32))),
-        ("codebook of 1 % usage", C, lambda g: Features(normal(g), codes=codes_in_use(g, 10, 1000))),
-        ("one code for all", C, lambda g: Features(normal(g), codes=torch.zeros(N, dtype=torch.long))),
+        (
+            "codebook of 1 % usage",
+            C,
+            lambda g: Features(normal(g), codes=codes_in_use(g, 10, 1000)),
+        ),
+        (
+            "one code for all",
+            C,
+            lambda g: Features(normal(g), codes=torch.zeros(N, dtype=torch.long)),
+        ),
         ("one NaN", "diverged", lambda g: normal(g).index_fill(0, torch.tensor([7]), math.nan)),
         ("infinite", "diverged", lambda g: torch.full((N, D), math.inf)),
         ("ten rows", "inconclusive", lambda g: normal(g, 10, D)),

@@ -23,7 +23,11 @@ def same_rates(runs: list[Run], batch: int) -> dict[float, Rates]:
 def held_rates(runs: list[Run]) -> dict[float, dict[float, Rates]]:
     """{beta: {tau: {alpha: seeds}}} of the grid with rates of their own, batch 64."""
     found: dict[float, dict[float, Rates]] = {}
-    mine = [r for r in select(runs, SWEEP, lr_enc_mode="logspace", batch_size=64) if r.config["lr_enc"] > 0]
+    mine = [
+        r
+        for r in select(runs, SWEEP, lr_enc_mode="logspace", batch_size=64)
+        if r.config["lr_enc"] > 0
+    ]
     for (beta, tau, alpha), seeds in cells(mine, "lr_enc", "tau", "lr_pred").items():
         found.setdefault(beta, {}).setdefault(tau, {})[alpha] = seeds
     return found
@@ -32,7 +36,10 @@ def held_rates(runs: list[Run]) -> dict[float, dict[float, Rates]]:
 def best_rates(rates: Rates, metric: str) -> tuple[dict[int, float], int]:
     """{seed: its best alpha}, and how many lie at an end of what is stable."""
     seeds = set.intersection(*(set(found) for found in rates.values()))
-    found = {seed: best_rate({alpha: runs[seed] for alpha, runs in rates.items()}, metric) for seed in sorted(seeds)}
+    found = {
+        seed: best_rate({alpha: runs[seed] for alpha, runs in rates.items()}, metric)
+        for seed in sorted(seeds)
+    }
     return {seed: rate for seed, (rate, _) in found.items()}, sum(end for _, end in found.values())
 
 
@@ -47,7 +54,9 @@ def auto_cells(runs: list[Run]) -> dict[tuple[str, str, float], dict[float, Seed
     """{(rule, scale, c): {tau: seeds}} at batch 64."""
     found: dict[tuple[str, str, float], dict[float, Seeds]] = {}
     mine = select(runs, SWEEP, lr_enc_mode="auto", batch_size=64)
-    for (rule, scale, c, tau), seeds in cells(mine, "auto_rule", "step_scale", "auto_alpha_c", "tau").items():
+    for (rule, scale, c, tau), seeds in cells(
+        mine, "auto_rule", "step_scale", "auto_alpha_c", "tau"
+    ).items():
         found.setdefault((rule, scale, c), {})[tau] = seeds
     return found
 
@@ -56,7 +65,11 @@ def fixed_cells(runs: list[Run]) -> dict[float, dict[tuple[float, float], Seeds]
     """{tau: {(alpha, beta): seeds}} of every fixed pair of rates at batch 64."""
     found: dict[float, dict[tuple[float, float], Seeds]] = {}
     for mode in ("same", "logspace"):
-        mine = [r for r in select(runs, SWEEP, lr_enc_mode=mode, batch_size=64) if r.config["lr_enc"] > 0]
+        mine = [
+            r
+            for r in select(runs, SWEEP, lr_enc_mode=mode, batch_size=64)
+            if r.config["lr_enc"] > 0
+        ]
         for (tau, alpha, beta), seeds in cells(mine, "tau", "lr_pred", "lr_enc").items():
             found.setdefault(tau, {}).setdefault((alpha, beta), seeds)
     return found
@@ -64,7 +77,9 @@ def fixed_cells(runs: list[Run]) -> dict[float, dict[tuple[float, float], Seeds]
 
 def fixed_best(options: dict[tuple[float, float], Seeds], metric: str) -> Seeds:
     """The cell whose geometric mean over seeds is lowest."""
-    return min(options.values(), key=lambda seeds: geometric(run.last(metric) for run in seeds.values()))
+    return min(
+        options.values(), key=lambda seeds: geometric(run.last(metric) for run in seeds.values())
+    )
 
 
 def ratios(pairs: list[tuple[Seeds, Seeds]], metric: str) -> list[float]:

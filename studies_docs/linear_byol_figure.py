@@ -1,4 +1,5 @@
-"""The figure of docs/results/linear_byol.md: best alpha over tau, drift over beta, what is learned over steps."""
+"""The figure of docs/results/linear_byol.md: best alpha over tau, drift over beta, what is learned
+over steps."""
 
 from __future__ import annotations
 
@@ -36,8 +37,13 @@ def _best(ax: Any, runs: list[Run]) -> None:
         for tau in taus:
             by_rate = {alpha: seeds for (t, alpha), seeds in found.items() if t == tau}
             seeds = sorted(set.intersection(*(set(s) for s in by_rate.values())))
-            best = [best_rate({a: s[seed] for a, s in by_rate.items()}, "excess_loss")[0] for seed in seeds]
-            ax.plot([tau] * len(best), best, "o", color=colour, markersize=3.5, alpha=0.45, linewidth=0)
+            best = [
+                best_rate({a: s[seed] for a, s in by_rate.items()}, "excess_loss")[0]
+                for seed in seeds
+            ]
+            ax.plot(
+                [tau] * len(best), best, "o", color=colour, markersize=3.5, alpha=0.45, linewidth=0
+            )
             middle.append(geometric(best))
         ax.plot(taus, middle, "-", color=colour, linewidth=2, label=f"batch {batch}")
     line = np.array([1e-4, 1e-1])
@@ -48,25 +54,46 @@ def _best(ax: Any, runs: list[Run]) -> None:
 
 
 def _drift(ax: Any, runs: list[Run]) -> None:
-    found = cells(select(runs, SWEEP, lr_enc_mode="logspace", lr_pred=1e-3, batch_size=64), "tau", "lr_enc")
+    found = cells(
+        select(runs, SWEEP, lr_enc_mode="logspace", lr_pred=1e-3, batch_size=64), "tau", "lr_enc"
+    )
     taus = sorted({tau for tau, _ in found})
-    for tau, colour in zip(taus, colormaps["viridis"](np.linspace(0, 0.85, len(taus))), strict=True):
+    for tau, colour in zip(
+        taus, colormaps["viridis"](np.linspace(0, 0.85, len(taus))), strict=True
+    ):
         mine = {beta: seeds for (t, beta), seeds in found.items() if t == tau and beta > 0}
-        values = [geometric(r.last("BA_err_aligned") for r in seeds.values()) for seeds in mine.values()]
-        ax.plot(list(mine), values, "o-", color=colour, markersize=4, linewidth=1.8, label=f"τ {short(tau)}")
+        values = [
+            geometric(r.last("BA_err_aligned") for r in seeds.values()) for seeds in mine.values()
+        ]
+        ax.plot(
+            list(mine),
+            values,
+            "o-",
+            color=colour,
+            markersize=4,
+            linewidth=1.8,
+            label=f"τ {short(tau)}",
+        )
     _finish(ax, "|RᵀBA − I|", "β", "From the optimum: how far it drifts")
 
 
 def _learning(ax: Any, runs: list[Run]) -> None:
     mine = [
-        run for mode in ("same", "logspace") for run in select(runs, LEARN, lr_pred=1e-2, lr_enc_mode=mode, tau=0.01)
+        run
+        for mode in ("same", "logspace")
+        for run in select(runs, LEARN, lr_pred=1e-2, lr_enc_mode=mode, tau=0.01)
     ]
     found = cells(mine, "lr_enc")
     for (beta,), colour in zip(found, (BLUE, "#009E73", VERMILION), strict=False):
         for i, run in enumerate(found[beta,].values()):
             label = f"β {short(beta)}" if i == 0 else None
             ax.plot(
-                run.columns["epoch"], run.columns["enc_proj_dist"], color=colour, linewidth=1, alpha=0.8, label=label
+                run.columns["epoch"],
+                run.columns["enc_proj_dist"],
+                color=colour,
+                linewidth=1,
+                alpha=0.8,
+                label=label,
             )
     ax.axhline(2**0.5, color=GREY, linewidth=1.1, linestyle=":", label="√2")
     _finish(ax, "enc_proj_dist", "step", "From random weights: the row space")

@@ -1,4 +1,5 @@
-"""What linear_byol.py reads: finished runs of the toy, by their settings, and intervals over their seeds."""
+"""What linear_byol.py reads: finished runs of the toy, by their settings, and intervals over their
+seeds."""
 
 from __future__ import annotations
 
@@ -19,19 +20,43 @@ from jepa_lab.studies.linear_byol import statistics as toy_statistics
 SEEDS = 8  # of a cell; one with fewer is not shown
 EXPERIMENTS = ("linear_byol_sweep", "linear_byol_learn")
 PLAIN = {
-    "enc": "linear", "pred": "linear", "stop_gradient": True, "symmetric": False, "mom_pred": 0.9, "mom_enc": 0.9,
-    "d_latent": 10, "d_obs": 100, "sigma_n": 0.5, "spectrum": "lin", "orthonormal": True, "pred_init": "random",
-    "pred_update_every": 1, "enc_update_every": 1,
-}  # fmt: skip
-SWEEP = {**PLAIN, "name": "linear_byol_sweep", "enc_init": "pinv", "population": False, "epochs": 2000}
-LEARN = {**PLAIN, "name": "linear_byol_learn", "enc_init": "random", "population": True, "epochs": 20000}
+    "enc": "linear",
+    "pred": "linear",
+    "stop_gradient": True,
+    "symmetric": False,
+    "mom_pred": 0.9,
+    "mom_enc": 0.9,
+    "d_latent": 10,
+    "d_obs": 100,
+    "sigma_n": 0.5,
+    "spectrum": "lin",
+    "orthonormal": True,
+    "pred_init": "random",
+    "pred_update_every": 1,
+    "enc_update_every": 1,
+}
+SWEEP = {
+    **PLAIN,
+    "name": "linear_byol_sweep",
+    "enc_init": "pinv",
+    "population": False,
+    "epochs": 2000,
+}
+LEARN = {
+    **PLAIN,
+    "name": "linear_byol_learn",
+    "enc_init": "random",
+    "population": True,
+    "epochs": 20000,
+}
 Key = Callable[["Run"], tuple[Any, ...]]
 Seeds = dict[int, "Run"]
 
 
 @dataclass(frozen=True)
 class Run:
-    """One finished run: its settings, its first and its last row, and how each column went, (T,) or (T, d)."""
+    """One finished run: its settings, its first and its last row, and how each column went, (T,) or
+    (T, d)."""
 
     path: Path
     config: Mapping[str, Any]
@@ -49,12 +74,20 @@ class Run:
 def read(runs_dir: Path) -> list[Run]:
     """The completed runs of both experiments, in the order of their folders."""
     found = []
-    for path in sorted(p for name in EXPERIMENTS for p in runs_dir.glob(f"{name}/*/linear_byol.parquet")):
+    for path in sorted(
+        p for name in EXPERIMENTS for p in runs_dir.glob(f"{name}/*/linear_byol.parquet")
+    ):
         table = pq.read_table(path)
         meta = json.loads(table.schema.metadata[b"jepa_lab"])
         if meta["state"] == "completed":
-            plain = [f.name for f in table.schema if "list" not in str(f.type) and "string" not in str(f.type)]
-            found.append(Run(path, meta["config"], {name: table[name].to_numpy() for name in plain}))
+            plain = [
+                f.name
+                for f in table.schema
+                if "list" not in str(f.type) and "string" not in str(f.type)
+            ]
+            found.append(
+                Run(path, meta["config"], {name: table[name].to_numpy() for name in plain})
+            )
     if not found:
         raise SystemExit(f"{runs_dir}: no finished run of {' or '.join(EXPERIMENTS)}")
     return found
@@ -63,17 +96,23 @@ def read(runs_dir: Path) -> list[Run]:
 def select(runs: Iterable[Run], base: Mapping[str, Any], **settings: Any) -> list[Run]:
     """The runs with these settings; floats as their 8 digits."""
     wanted = {**base, **settings}
-    return [run for run in runs if all(_same(run.config.get(key), value) for key, value in wanted.items())]
+    return [
+        run
+        for run in runs
+        if all(_same(run.config.get(key), value) for key, value in wanted.items())
+    ]
 
 
 def cells(runs: Iterable[Run], *keys: str) -> dict[tuple[Any, ...], Seeds]:
-    """{values of the settings `keys`: {seed: run}} of the cells with SEEDS seeds or more, in ascending order."""
+    """{values of the settings `keys`: {seed: run}} of the cells with SEEDS seeds or more, in
+    ascending order."""
     found: dict[tuple[Any, ...], Seeds] = {}
     for run in runs:
         seeds = found.setdefault(tuple(_round(run.config[key]) for key in keys), {})
         if run.config["seed"] in seeds:
             raise SystemExit(
-                f"{run.path} and {seeds[run.config['seed']].path}: one cell and seed, told apart by nothing"
+                f"{run.path} and {seeds[run.config['seed']].path}: one cell and seed, told apart by"
+                " nothing"
             )
         seeds[run.config["seed"]] = run
     return dict(sorted((cell, seeds) for cell, seeds in found.items() if len(seeds) >= SEEDS))
@@ -99,7 +138,8 @@ def interval(values: Iterable[float], digits: str = ".3g") -> str:
 
 
 def factor(values: Iterable[float], digits: str = ".2g") -> str:
-    """Geometric mean [95 % t interval of the logarithm] over seeds; with the number of those that diverged."""
+    """Geometric mean [95 % t interval of the logarithm] over seeds; with the number of those that
+    diverged."""
     everything = list(values)
     logs = [math.log10(max(value, 1e-16)) for value in everything if math.isfinite(value)]
     gone = len(everything) - len(logs)
@@ -107,7 +147,9 @@ def factor(values: Iterable[float], digits: str = ".2g") -> str:
     found = mean_interval(logs)
     if 2 * gone > len(everything) or found.mean is None or found.half_width is None:
         return f"diverged, {gone} of {len(everything)}"
-    low, middle, high = (short(10 ** (found.mean + s * found.half_width), digits) for s in (-1, 0, 1))
+    low, middle, high = (
+        short(10 ** (found.mean + s * found.half_width), digits) for s in (-1, 0, 1)
+    )
     return f"{middle} [{low}, {high}]{note}"
 
 
@@ -125,7 +167,8 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def final_weights(runs_dir: Path, wanted: Iterable[Run]) -> dict[str, dict[str, torch.Tensor]]:
-    """{run id: {enc_0, pred_0, target_0}} from the checkpoints of the commands that trained the runs."""
+    """{run id: {enc_0, pred_0, target_0}} from the checkpoints of the commands that trained the
+    runs."""
     ids = {run.config["run_id"] for run in wanted}
     found: dict[str, dict[str, torch.Tensor]] = {}
     for path in sorted(runs_dir.glob("linear_byol_*/*/checkpoints/last.ckpt")):

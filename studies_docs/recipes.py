@@ -1,10 +1,11 @@
-"""The tables of docs/recipes.md: python studies_docs/recipes.py {rate,optimiser,main,rows} [--seeds 3] [--jobs 2]
-[--out FILE]
+"""The tables of docs/recipes.md: python studies_docs/recipes.py {rate,optimiser,main,rows} [--seeds
+3] [--jobs 2] [--out FILE]
 
-rate, optimiser: sweeps on the digits, judged on the validation images; rate chose what is in conf/recipe/tuned.yaml.
-main, rows: the chosen recipe, and beside it raw pixels, a random and a supervised network, on the test images, under
-the same probes. Every row is a set of ordinary runs in --runs-dir, so a second call computes only what is missing.
-Figures are means over seeds with the half-width of a 95 % t-interval.
+rate, optimiser: sweeps on the digits, judged on the validation images; rate chose what is in
+conf/recipe/tuned.yaml. main, rows: the chosen recipe, and beside it raw pixels, a random and a
+supervised network, on the test images, under the same probes. Every row is a set of ordinary runs
+in --runs-dir, so a second call computes only what is missing. Figures are means over seeds with the
+half-width of a 95 % t-interval.
 """
 
 from __future__ import annotations
@@ -25,10 +26,22 @@ TABLES: dict[str, list[tuple[str, list[str]]]] = {
     "rate": [
         ("no rate", ["+experiment=seq_jepa_stopgrad"]),
         *[
-            (f"{target}, {norm}, λ {weight}", [
-                B, f"loss.rate_target={target}", f"loss.rate_normalise={norm}", f"loss.lambda_rate={weight}",
-            ])
-            for target, norm in (("z", "none"), ("z", "rows"), ("both", "none"), ("z_agg", "rows"), ("z_agg", "none"))
+            (
+                f"{target}, {norm}, λ {weight}",
+                [
+                    B,
+                    f"loss.rate_target={target}",
+                    f"loss.rate_normalise={norm}",
+                    f"loss.lambda_rate={weight}",
+                ],
+            )
+            for target, norm in (
+                ("z", "none"),
+                ("z", "rows"),
+                ("both", "none"),
+                ("z_agg", "rows"),
+                ("z_agg", "none"),
+            )
             for weight in ("0.0003", "0.001", "0.003", "0.01")
         ],
     ],
@@ -51,7 +64,7 @@ TABLES: dict[str, list[tuple[str, list[str]]]] = {
         ("stop-gradient, no rate", ["+experiment=seq_jepa_stopgrad"]),
         ("supervised", ["+experiment=supervised"]),
     ],
-}  # fmt: skip
+}
 COLUMNS = [
     ("class from z_agg", "probe/class_from_z_agg", "{:.3f}"),
     ("class from z", "probe/class_from_z", "{:.3f}"),
@@ -91,15 +104,24 @@ def table(which: str, runs: dict[str, list[tuple[dict[str, float], str]]]) -> st
     lines.append("|---" * (len(COLUMNS) + 2) + "|")
     for name, results in runs.items():
         cells = [
-            mean_and_interval([m.get(f"{split}/{key}", math.nan) for m, _ in results], form) for _, key, form in COLUMNS
+            mean_and_interval([m.get(f"{split}/{key}", math.nan) for m, _ in results], form)
+            for _, key, form in COLUMNS
         ]
         verdicts = sorted({v: sum(w == v for _, w in results) for _, v in results}.items())
-        lines.append(f"| {name} | " + " | ".join(cells) + " | " + ", ".join(f"{n} {v}" for v, n in verdicts) + " |")
+        lines.append(
+            f"| {name} | "
+            + " | ".join(cells)
+            + " | "
+            + ", ".join(f"{n} {v}" for v, n in verdicts)
+            + " |"
+        )
     return "\n".join(lines)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("table", choices=list(TABLES))
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--first-seed", type=int, default=0)
@@ -115,7 +137,9 @@ def main() -> None:
             name: [pool.submit(one_run, [*overrides, f"seed={seed}", *common]) for seed in seeds]
             for name, overrides in TABLES[args.table]
         }
-        text = table(args.table, {name: [job.result() for job in row] for name, row in jobs.items()})
+        text = table(
+            args.table, {name: [job.result() for job in row] for name, row in jobs.items()}
+        )
     print(text)
     if args.out:
         args.out.write_text(text + "\n", encoding="utf-8")

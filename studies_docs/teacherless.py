@@ -1,10 +1,13 @@
-"""The tables and the figure of docs/results/teacherless.md, from finished runs: nothing is trained here.
+"""The tables and the figure of docs/results/teacherless.md, from finished runs: nothing is trained
+here.
 
-    python studies_docs/teacherless.py --runs-dir runs [--out docs/results/teacherless.md] [--figure docs/images/...png]
+    python studies_docs/teacherless.py --runs-dir runs [--out docs/results/teacherless.md] [--figure
+    docs/images/...png]
 
-Reads the summaries and ledgers of the experiments seq_jepa_*, teacherless_* and rate_factorial under --runs-dir (the
-document names the commands that make them), and writes the tables between the marks `<!-- NAME -->` and `<!-- end -->`
-of the document. Figures are of the test images and the last weights: mean ± half-width of a 95 % t interval over seeds.
+Reads the summaries and ledgers of the experiments seq_jepa_*, teacherless_* and rate_factorial
+under --runs-dir (the document names the commands that make them), and writes the tables between the
+marks `<!-- NAME -->` and `<!-- end -->` of the document. Figures are of the test images and the
+last weights: mean ± half-width of a 95 % t interval over seeds.
 """
 
 from __future__ import annotations
@@ -35,14 +38,24 @@ NAMES = {
     "teacherless_d": "D: DINO and rate",
     "teacherless_e": "E: CRATE aggregator and rate",
 }
-CLASS, ACTION, TURN = "test/probe/class_from_z_agg", "test/probe/action_from_z", "test/probe/relative_action_from_z"
+CLASS, ACTION, TURN = (
+    "test/probe/class_from_z_agg",
+    "test/probe/action_from_z",
+    "test/probe/relative_action_from_z",
+)
 COLUMNS = [
-    ("class from z_agg", CLASS, 3), ("class from z", "test/probe/class_from_z", 3), ("action R²", ACTION, 3),
-    ("relative action R²", TURN, 3), ("within share of z_agg", "test/z_agg/within_share", 3),
-    ("rank of z", "test/z/effective_rank", 1), ("rank of z_agg", "test/z_agg/effective_rank", 1),
-]  # fmt: skip
+    ("class from z_agg", CLASS, 3),
+    ("class from z", "test/probe/class_from_z", 3),
+    ("action R²", ACTION, 3),
+    ("relative action R²", TURN, 3),
+    ("within share of z_agg", "test/z_agg/within_share", 3),
+    ("rank of z", "test/z/effective_rank", 1),
+    ("rank of z_agg", "test/z_agg/effective_rank", 1),
+]
 MARGINS = {CLASS: 0.02, ACTION: 0.05, TURN: 0.05}
-Runs = dict[str, dict[int, tuple[dict[str, float], str, Path]]]  # arm -> seed -> (last metrics, verdict, folder)
+Runs = dict[
+    str, dict[int, tuple[dict[str, float], str, Path]]
+]  # arm -> seed -> (last metrics, verdict, folder)
 
 
 def label(config: dict[str, Any]) -> str:
@@ -52,14 +65,17 @@ def label(config: dict[str, Any]) -> str:
     if rated and loss["lambda_rate"] == 0:
         extra.append("no rate")
     if config["name"] == "teacherless_d" and loss["form"] != "dino":
-        extra.append({"dino_headless": "without heads", "sharpened": "the published mismatch"}[loss["form"]])
+        extra.append(
+            {"dino_headless": "without heads", "sharpened": "the published mismatch"}[loss["form"]]
+        )
     if config["name"] == "teacherless_c" and config["target"]["name"] != "ema":
         extra.append("stop-gradient")
     if config["name"] != "teacherless_c" and config["dataset"]["first_view"] == "random":
         extra.append("random first view")
     if config["name"] == "teacherless_e" and config["model"]["predictor"] == "crate":
         extra.append("predictor too")
-    return f"{name.removesuffix(' and rate') if 'no rate' in extra else name}{''.join(f', {e}' for e in extra)}"
+    name = name.removesuffix(" and rate") if "no rate" in extra else name
+    return ", ".join([name, *extra])
 
 
 def read(runs_dir: Path) -> Runs:
@@ -71,7 +87,9 @@ def read(runs_dir: Path) -> Runs:
         last = {k: v["last"] for k, v in summary["metrics"].items() if v["last"] is not None}
         seeds = found.setdefault(label(config), {})
         if config["seed"] in seeds:
-            raise SystemExit(f"{path.parent} and {seeds[config['seed']][2]}: two runs of one arm and seed")
+            raise SystemExit(
+                f"{path.parent} and {seeds[config['seed']][2]}: two runs of one arm and seed"
+            )
         seeds[config["seed"]] = (last, judge(history_of(path.parent)).status, path.parent)
     order = list(NAMES.values())
     return dict(sorted(found.items(), key=lambda item: (order.index(_base(item[0])), len(item[0]))))
@@ -81,7 +99,10 @@ def arms_table(runs: Runs) -> str:
     lines = ["| arm | seeds | " + " | ".join(title for title, *_ in COLUMNS) + " | verdicts |"]
     lines.append("|---" * (len(COLUMNS) + 3) + "|")
     for arm, seeds in runs.items():
-        cells = [mean([m[key] for m, *_ in seeds.values() if key in m], digits) for _, key, digits in COLUMNS]
+        cells = [
+            mean([m[key] for m, *_ in seeds.values() if key in m], digits)
+            for _, key, digits in COLUMNS
+        ]
         verdicts = Counter(v for _, v, _ in seeds.values())
         told = ", ".join(f"{n} {v}" for v, n in sorted(verdicts.items()))
         lines.append(f"| {arm} | {len(seeds)} | " + " | ".join(cells) + f" | {told} |")
@@ -89,26 +110,39 @@ def arms_table(runs: Runs) -> str:
 
 
 def paired_tables(runs: Runs, control: str = CONTROL) -> str:
-    """A table for each metric that has a margin: the difference to the control over shared seeds."""
+    """A table for each metric that has a margin: the difference to the control over shared seeds.
+    A table for each metric that has a margin: the difference to the control over shared seeds."""
     runs = {arm: seeds for arm, seeds in runs.items() if arm in NAMES.values()}
     blocks = []
     for title, key, digits in COLUMNS:
         if key not in MARGINS:
             continue
-        values = {arm: {s: m[key] for s, (m, *_) in seeds.items() if key in m} for arm, seeds in runs.items()}
-        found = {arm: paired_difference(v, values[control]) for arm, v in values.items() if arm != control}
+        values = {
+            arm: {s: m[key] for s, (m, *_) in seeds.items() if key in m}
+            for arm, seeds in runs.items()
+        }
+        found = {
+            arm: paired_difference(v, values[control])
+            for arm, v in values.items()
+            if arm != control
+        }
         known = {arm: d for arm, d in found.items() if d is not None}
         adjusted = holm({arm: d.p for arm, d in known.items()})
         lines = [
             f"{title}, margin {MARGINS[key]}:\n",
-            "| arm less the control | seeds | difference | p | p Holm | detectable | non-inferiority |",
+            (
+                "| arm less the control | seeds | difference | p | p Holm | detectable |"
+                " non-inferiority |"
+            ),
             "|---" * 7 + "|",
-        ]  # fmt: skip
+        ]
         for arm, d in known.items():
-            low, high, mean, det = (f"{x:+.{digits}f}" for x in (d.low, d.high, d.mean, d.detectable))
+            low, high, mean, det = (
+                f"{x:+.{digits}f}" for x in (d.low, d.high, d.mean, d.detectable)
+            )
             lines.append(
-                f"| {arm} | {d.n} | {mean} [{low}, {high}] | {_p(d.p)} | {_p(adjusted[arm])} | {det[1:]} | "
-                f"{non_inferior(d, MARGINS[key])} |"
+                f"| {arm} | {d.n} | {mean} [{low}, {high}] | {_p(d.p)} | {_p(adjusted[arm])} |"
+                f" {det[1:]} | {non_inferior(d, MARGINS[key])} |"
             )
         blocks.append("\n".join(lines))
     return "\n\n".join(blocks)
@@ -130,7 +164,10 @@ VARIANTS = [  # what is compared with what, beside the control
 def variants_table(runs: Runs) -> str:
     """Differences between arms that differ in one thing, over shared seeds."""
     keys = [(title, key) for title, key, _ in COLUMNS if key in MARGINS]
-    lines = ["| less | seeds | " + " | ".join(title for title, _ in keys) + " |", "|---" * (len(keys) + 2) + "|"]
+    lines = [
+        "| less | seeds | " + " | ".join(title for title, _ in keys) + " |",
+        "|---" * (len(keys) + 2) + "|",
+    ]
     for arm, other in VARIANTS:
         if arm not in runs or other not in runs:
             continue
@@ -145,8 +182,12 @@ def variants_table(runs: Runs) -> str:
 
 
 def gradient_table(runs: Runs) -> str:
-    """What every term does to the encoder: medians over the second half of training, then over seeds."""
-    lines = ["| arm | gradient of the prediction | of the rate | cosine between them |", "|---|---|---|---|"]
+    """What every term does to the encoder: medians over the second half of training, then over
+    seeds."""
+    lines = [
+        "| arm | gradient of the prediction | of the rate | cosine between them |",
+        "|---|---|---|---|",
+    ]
     for arm, seeds in runs.items():
         columns = ["train/gradient/prediction", "train/gradient/rate", "train/gradient_cosine/rate"]
         values: list[list[float]] = [[], [], []]
@@ -167,33 +208,48 @@ def factorial_tables(runs_dir: Path) -> str:
     comparison = compare(folders)
     cells: dict[tuple[str, str, float], dict[str, list[float]]] = {}
     for run in comparison.rows:
-        cell = cells.setdefault((run["target"], run["optim.schedule"], float(run["loss.lambda_rate"])), {})
+        cell = cells.setdefault(
+            (run["target"], run["optim.schedule"], float(run["loss.lambda_rate"])), {}
+        )
         for key in (CLASS, ACTION):
             cell.setdefault(key, []).append(run[key])
         cell.setdefault("bad", []).append(float("collapse" in run["verdict"]))
     rates = sorted({rate for *_, rate in cells})
     lines = []
     for title, key in (("class from z_agg", CLASS), ("action R²", ACTION)):
-        lines += [f"{title}:\n", "| target, schedule | " + " | ".join(f"λ {r:g}" for r in rates) + " |"]
+        lines += [
+            f"{title}:\n",
+            "| target, schedule | " + " | ".join(f"λ {r:g}" for r in rates) + " |",
+        ]
         lines.append("|---" * (len(rates) + 1) + "|")
         for target in ("ema", "stopgrad"):
             for schedule in ("constant", "cosine"):
                 row = [mean(cells[target, schedule, r][key], 3) for r in rates]
                 lines.append(f"| {target}, {schedule} | " + " | ".join(row) + " |")
         lines.append("")
-    lines += ["| effect, mean over all other settings, by seed | class from z_agg | action R² |", "|---|---|---|"]
+    lines += [
+        "| effect, mean over all other settings, by seed | class from z_agg | action R² |",
+        "|---|---|---|",
+    ]
     effects = main_effects(comparison, [CLASS, ACTION], {"optim.schedule": "constant"})
     told: dict[tuple[str, str, str], list[str]] = {}
     for e in effects:
         d = e.difference
-        told.setdefault((e.factor, e.level, e.base), []).append(f"{d.mean:+.3f} [{d.low:+.3f}, {d.high:+.3f}]")
-    lines += [f"| {f} {a} less {b} | " + " | ".join(texts) + " |" for (f, a, b), texts in told.items()]
+        told.setdefault((e.factor, e.level, e.base), []).append(
+            f"{d.mean:+.3f} [{d.low:+.3f}, {d.high:+.3f}]"
+        )
+    lines += [
+        f"| {f} {a} less {b} | " + " | ".join(texts) + " |" for (f, a, b), texts in told.items()
+    ]
     bad = sum(sum(cell["bad"]) for cell in cells.values())
-    return "\n".join([*lines, "", f"{len(comparison.rows)} runs, {bad:.0f} of them called collapsed."])
+    return "\n".join(
+        [*lines, "", f"{len(comparison.rows)} runs, {bad:.0f} of them called collapsed."]
+    )
 
 
 def draw(runs: Runs, path: Path) -> None:
-    """Every seed as a dot, the mean as a bar, the control's mean as a line: accuracy and relative action."""
+    """Every seed as a dot, the mean as a bar, the control's mean as a line: accuracy and relative
+    action."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -201,15 +257,25 @@ def draw(runs: Runs, path: Path) -> None:
 
     arms = [arm for arm in runs if arm in NAMES.values()]
     figure, axes = plt.subplots(1, 2, figsize=(11, 4.2), sharey=True)
-    for axis, (title, key) in zip(axes, (("class from z_agg", CLASS), ("relative action R²", TURN)), strict=True):
-        axis.axvline(statistics.fmean(m[key] for m, *_ in runs[CONTROL].values()), color="0.7", zorder=0)
+    for axis, (title, key) in zip(
+        axes, (("class from z_agg", CLASS), ("relative action R²", TURN)), strict=True
+    ):
+        axis.axvline(
+            statistics.fmean(m[key] for m, *_ in runs[CONTROL].values()), color="0.7", zorder=0
+        )
         for at, arm in enumerate(reversed(arms)):
             values = [m[key] for m, *_ in runs[arm].values()]
-            colour = "#b03a00" if any("collapse" in v for _, v, _ in runs[arm].values()) else "#00704f"
+            colour = (
+                "#b03a00" if any("collapse" in v for _, v, _ in runs[arm].values()) else "#00704f"
+            )
             axis.plot(values, [at] * len(values), "o", color=colour, alpha=0.45, markeredgewidth=0)
-            axis.plot([statistics.fmean(values)] * 2, [at - 0.3, at + 0.3], color=colour, linewidth=2)
+            axis.plot(
+                [statistics.fmean(values)] * 2, [at - 0.3, at + 0.3], color=colour, linewidth=2
+            )
         axis.set_xlabel(f"{title} on test")
-        axis.set_yticks(range(len(arms)), [arm.replace(" (control)", "\n(control)") for arm in reversed(arms)])
+        axis.set_yticks(
+            range(len(arms)), [arm.replace(" (control)", "\n(control)") for arm in reversed(arms)]
+        )
         for side in ("top", "right", "left"):
             axis.spines[side].set_visible(False)
         axis.tick_params(left=False)

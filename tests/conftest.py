@@ -29,7 +29,8 @@ def _same_random_stream() -> None:
 
 @pytest.fixture(autouse=True)
 def _no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Drawing takes most of a tiny run's time; tests/report and the module-wide runs of other tests draw for real."""
+    """Drawing takes most of a tiny run's time; tests/report and the module-wide runs of other tests
+    draw for real."""
     without_figures(monkeypatch)
     monkeypatch.setattr("jepa_lab.studies.arc.outcome.save", lambda *args, **kwargs: None)
 
@@ -55,7 +56,8 @@ def data_folder() -> Path:
 
 @pytest.fixture
 def make_config(tmp_path: Path) -> Callable[..., Config]:
-    """A checked configuration: digits, two epochs of four steps, a narrow network. More overrides as arguments."""
+    """A checked configuration: digits, two epochs of four steps, a narrow network. More overrides
+    as arguments."""
     return maker(tmp_path)
 
 
@@ -63,7 +65,9 @@ def maker(folder: Path, without: tuple[str, ...] = ()) -> Callable[..., Config]:
     """Does what `make_config` does, for any folder and without some of its overrides."""
 
     def make(*overrides: str, experiment: str = "teacherless_b") -> Config:
-        return compose_checked(small_overrides(folder, *overrides, experiment=experiment, without=without))
+        return compose_checked(
+            small_overrides(folder, *overrides, experiment=experiment, without=without)
+        )
 
     return make
 
@@ -71,7 +75,8 @@ def maker(folder: Path, without: tuple[str, ...] = ()) -> Callable[..., Config]:
 def small_overrides(
     folder: Path, *overrides: str, experiment: str = "teacherless_b", without: tuple[str, ...] = ()
 ) -> list[str]:
-    """The overrides of `make_config`; those of the base that begin with an entry of `without` are left out."""
+    """The overrides of `make_config`; those of the base that begin with an entry of `without` are
+    left out."""
     base = [
         f"+experiment={experiment}",
         "tier=smoke",
@@ -98,7 +103,8 @@ def small_overrides(
 
 @pytest.fixture
 def make_arc(tmp_path: Path) -> Callable[..., ArcConfig]:
-    """A checked configuration of an ARC JEPA: few generated tasks, two epochs of a few steps, a narrow network."""
+    """A checked configuration of an ARC JEPA: few generated tasks, two epochs of a few steps, a
+    narrow network."""
     return arc_maker(tmp_path)
 
 

@@ -1,4 +1,5 @@
-"""The house: which folders there are, that studies look alike, and where an import may stand inside a function.
+"""The house: which folders there are, that studies look alike, and where an import may stand inside
+a function.
 
 What may import what is the contract in pyproject.toml, which `make lint` checks.
 """
@@ -16,8 +17,9 @@ import jepa_lab
 PACKAGE = Path(jepa_lab.__file__).parent
 STUDIES = ("arc", "linear_byol", "seq_jepa")
 SHARED_FILES = {"__init__", "config", "diagnosis", "module", "monitor", "outcome", "plan", "study"}
-# where an import inside a function may stand, for start-up time: entry points, the command line, plugins that Hydra
-# imports at every start; and names of a package that are imported when they are asked for
+# where an import inside a function may stand, for start-up time: entry points, the command line,
+# plugins that Hydra imports at every start; and names of a package that are imported when they are
+# asked for
 MAY_BE_LATE = ("cli/", "claims/__main__.py", "report/__main__.py", "diagnosis/__init__.py")
 
 
@@ -40,15 +42,31 @@ def test_an_import_inside_a_function_stands_where_start_up_time_counts(path: Pat
     place = str(path.relative_to(PACKAGE.parent))
     inside = place.removeprefix("jepa_lab/")
     may = place.startswith("hydra_plugins/") or "/" not in inside or inside.startswith(MAY_BE_LATE)
-    assert may or not list(late_imports(path)), f"{place}: {[node.module for node in late_imports(path)]}"
+    assert may or not list(late_imports(path)), (
+        f"{place}: {[node.module for node in late_imports(path)]}"
+    )
 
 
 def test_the_folders_of_the_package_are_few() -> None:
     folders = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
     assert folders == {
-        "auxiliary", "callbacks", "claims", "cli", "config", "data", "diagnosis", "ledger", "losses", "metrics",
-        "networks", "process", "report", "studies", "sweep", "training",
-    }  # fmt: skip
+        "auxiliary",
+        "callbacks",
+        "claims",
+        "cli",
+        "config",
+        "data",
+        "diagnosis",
+        "ledger",
+        "losses",
+        "metrics",
+        "networks",
+        "process",
+        "report",
+        "studies",
+        "sweep",
+        "training",
+    }
 
 
 @pytest.mark.parametrize("study", STUDIES)
@@ -63,5 +81,7 @@ def test_entry_points_are_short() -> None:
 
 
 def test_no_file_is_longer_than_a_reader_takes_in() -> None:
-    lengths = {str(p.relative_to(PACKAGE)): len(p.read_text().splitlines()) for p in PACKAGE.rglob("*.py")}
+    lengths = {
+        str(p.relative_to(PACKAGE)): len(p.read_text().splitlines()) for p in PACKAGE.rglob("*.py")
+    }
     assert {name: lines for name, lines in lengths.items() if lines > 300} == {}

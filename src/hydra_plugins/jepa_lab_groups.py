@@ -1,6 +1,8 @@
-"""The group `aux`, whose files lie in a folder `aux_loss`: Windows cannot check out a folder called aux.
+"""The group `aux`, whose files lie in a folder `aux_loss`: Windows cannot check out a folder called
+aux.
 
-A folder of one's own with `aux_loss/mine.yaml` in it joins in by hydra.searchpath=[aux_loss://FOLDER].
+A folder of one's own with `aux_loss/mine.yaml` in it joins in by
+hydra.searchpath=[aux_loss://FOLDER].
 """
 
 from __future__ import annotations
@@ -39,7 +41,9 @@ class AuxFolder(FileConfigSource):
         return super().is_group(FOLDER)
 
     def is_group(self, config_path: str) -> bool:
-        return config_path == "" or (_is_ours(config_path) and super().is_group(_on_disk(config_path)))
+        return config_path == "" or (
+            _is_ours(config_path) and super().is_group(_on_disk(config_path))
+        )
 
     def is_config(self, config_path: str) -> bool:
         return _is_ours(config_path) and super().is_config(_on_disk(config_path))

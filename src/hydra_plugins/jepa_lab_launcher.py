@@ -1,6 +1,8 @@
-"""Hydra launchers of jepa-lab: one runs the jobs of a sweep one after another, one only looks at them.
+"""Hydra launchers of jepa-lab: one runs the jobs of a sweep one after another, one only looks at
+them.
 
-Hydra finds plugins in this namespace by importing it at every start, so nothing heavy is imported at the top.
+Hydra finds plugins in this namespace by importing it at every start, so nothing heavy is imported
+at the top.
 """
 
 from __future__ import annotations
@@ -16,16 +18,21 @@ from omegaconf import DictConfig
 
 for name, kind in (("sequential", "SequentialLauncher"), ("check", "CheckLauncher")):
     target = {"_target_": f"hydra_plugins.jepa_lab_launcher.{kind}"}
-    ConfigStore.instance().store(group="hydra/launcher", name=name, node=target, provider="jepa_lab")
+    ConfigStore.instance().store(
+        group="hydra/launcher", name=name, node=target, provider="jepa_lab"
+    )
 
 
 class SequentialLauncher(BasicLauncher):
-    """Composes and checks every job before the first one starts, shows the table of states, then runs them in turn.
+    """Composes and checks every job before the first one starts, shows the table of states, then
+    runs them in turn.
 
     Files of conf/ that are edited while the sweep runs change nothing in it.
     """
 
-    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+    def launch(
+        self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
+    ) -> Sequence[JobReturn]:
         from jepa_lab.ledger.sweep_folder import read_records
         from jepa_lab.sweep.jobs import SweepEnded, announce
         from jepa_lab.sweep.records import command_of
@@ -65,11 +72,14 @@ class SequentialLauncher(BasicLauncher):
 
 
 class CheckLauncher(SequentialLauncher):
-    """Lists the jobs with their runs and states, reads the data, builds every model, trains nothing."""
+    """Lists the jobs with their runs and states, reads the data, builds every model, trains
+    nothing."""
 
     only_looks = True  # a sweeper with several stages lists them all
 
-    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+    def launch(
+        self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
+    ) -> Sequence[JobReturn]:
         from jepa_lab.errors import UserError
         from jepa_lab.sweep.jobs import check_jobs, plan_jobs
         from jepa_lab.sweep.table import print_records, summary_line
@@ -82,12 +92,15 @@ class CheckLauncher(SequentialLauncher):
         print(f"{summary_line(records)}\n{data}".rstrip(), flush=True)
         refused = [r for r in records if r.state == "refused"]
         if refused:
-            raise UserError(f"{len(refused)} of {len(records)} jobs cannot run: {refused[0].reason}")
+            raise UserError(
+                f"{len(refused)} of {len(records)} jobs cannot run: {refused[0].reason}"
+            )
         return []
 
 
 def ends_sweep(job: DictConfig) -> bool:
-    """Whether the sweep goes no further after this job: it was asked to stop, or failed under sweep.fail_fast."""
+    """Whether the sweep goes no further after this job: it was asked to stop, or failed under
+    sweep.fail_fast."""
     from jepa_lab.ledger.sweep_folder import read_records
 
     mine = [r for r in read_records(Path(job.hydra.sweep.dir)) if r.job == job.hydra.job.num + 1]

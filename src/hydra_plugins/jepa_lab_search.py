@@ -1,8 +1,8 @@
 """Hydra sweeper `search`: an ask-and-tell loop around Optuna that goes on where it was cut short.
 
-Hydra's own `hydra/sweeper=optuna` stays what it is where its plugin is installed. It needs Optuna 2 (of 2022), whose
-storage in a file does not work with today's SQLAlchemy; without one it forgets, with one it counts its trials anew at
-every start.
+Hydra's own `hydra/sweeper=optuna` stays what it is where its plugin is installed. It needs Optuna 2
+(of 2022), whose storage in a file does not work with today's SQLAlchemy; without one it forgets,
+with one it counts its trials anew at every start.
 """
 
 from __future__ import annotations
@@ -38,11 +38,14 @@ class SearchOption(SearchPathPlugin):
 
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
         if find_spec(PLUGIN) is None:
-            ConfigStore.instance().store(group="hydra/sweeper", name="optuna", node=node, provider="jepa_lab")
+            ConfigStore.instance().store(
+                group="hydra/sweeper", name="optuna", node=node, provider="jepa_lab"
+            )
 
 
 class SearchSweeper(BasicSweeper):
-    """`seed` is run with all of its values in every trial; what else has an interval or several values is searched."""
+    """`seed` is run with all of its values in every trial; what else has an interval or several
+    values is searched."""
 
     def __init__(
         self,
@@ -87,15 +90,29 @@ class SearchSweeper(BasicSweeper):
         sweep_dir.mkdir(parents=True, exist_ok=True)
         OmegaConf.save(master, sweep_dir / "multirun.yaml")
         at_once = self.n_jobs or -(-(getattr(launcher, "at_once", None) or 1) // len(space.seeds))
-        plan = Plan(space, jobs[0].sweep.objective, self.direction, self.trials, at_once, self.sampler, self.startup)
+        plan = Plan(
+            space,
+            jobs[0].sweep.objective,
+            self.direction,
+            self.trials,
+            at_once,
+            self.sampler,
+            self.startup,
+        )
         return run_search(plan, sweep_dir, launch, anew=jobs[0].on_existing == "restart")
 
     def check_options(self) -> None:
         """UserError for one that is wrong."""
         from jepa_lab.errors import UserError
 
-        for key, value in (("n_trials", self.trials), ("n_jobs", self.n_jobs), ("startup_trials", self.startup)):
+        for key, value in (
+            ("n_trials", self.trials),
+            ("n_jobs", self.n_jobs),
+            ("startup_trials", self.startup),
+        ):
             if value is not None and (not isinstance(value, int) or value < 1):
                 raise UserError(f"hydra.sweeper.{key}={value}: expected a whole number from 1")
         if self.direction not in ("maximize", "minimize"):
-            raise UserError(f"hydra.sweeper.direction={self.direction}: expected maximize or minimize")
+            raise UserError(
+                f"hydra.sweeper.direction={self.direction}: expected maximize or minimize"
+            )

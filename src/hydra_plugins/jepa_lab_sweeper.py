@@ -1,4 +1,5 @@
-"""Hydra sweeper of the comparison of auxiliary losses: one sweep in two stages, whose second depends on the first."""
+"""Hydra sweeper of the comparison of auxiliary losses: one sweep in two stages, whose second
+depends on the first."""
 
 from __future__ import annotations
 
@@ -16,11 +17,14 @@ node = {
     "max_batch_size": None,
     "params": {"aux": "none", "seed": "0"},
 }
-ConfigStore.instance().store(group="hydra/sweeper", name="aux_comparison", node=node, provider="jepa_lab")
+ConfigStore.instance().store(
+    group="hydra/sweeper", name="aux_comparison", node=node, provider="jepa_lab"
+)
 
 
 class AuxComparisonSweeper(BasicSweeper):
-    """`aux` and `seed` are what is compared and reported; the runs that choose the weights come before."""
+    """`aux` and `seed` are what is compared and reported; the runs that choose the weights come
+    before."""
 
     def sweep(self, arguments: list[str]) -> Any:
         from jepa_lab.sweep.jobs import compose_jobs

@@ -1,4 +1,5 @@
-"""python -m jepa_lab, and `jepa-lab`: a run or a sweep, or with a verb one of the other commands."""
+"""python -m jepa_lab, and `jepa-lab`: a run or a sweep, or with a verb one of the other commands.
+python -m jepa_lab, and `jepa-lab`: a run or a sweep, or with a verb one of the other commands."""
 
 from __future__ import annotations
 

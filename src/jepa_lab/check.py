@@ -1,4 +1,5 @@
-"""python -m jepa_lab.check: what a command would do. Composes every job, lists them, checks data and keys."""
+"""python -m jepa_lab.check: what a command would do. Composes every job, lists them, checks data
+and keys."""
 
 from __future__ import annotations
 
@@ -8,9 +9,10 @@ from jepa_lab.errors import UserError
 from jepa_lab.process.command import arguments, run_command
 
 _USAGE = """\
-python -m jepa_lab.check +experiment=NAME [group=option ...] [key=value ...]    takes the line of a run or a sweep
+python -m jepa_lab.check +experiment=NAME [group=option ...] [key=value ...]
 
-Lists every job with its run's id and state, reads the data, builds the models; trains and writes nothing.
+Takes the line of a run or a sweep. Lists every job with its run's id and state, reads the data,
+builds the models; trains and writes nothing.
 Exit code 2 if a job could not run.
 """
 
@@ -26,7 +28,10 @@ def _check(args: list[str]) -> None:
         return
     sweeper = next((a for a in args if a.startswith("hydra/sweeper=")), None)
     if sweeper is not None:
-        raise UserError(f"{sweeper}: chooses its jobs while it runs; check one of them, with a value for every key")
+        raise UserError(
+            f"{sweeper}: chooses its jobs while it runs; check one of them, with a value for"
+            " every key"
+        )
     words = [a for a in args if a not in ("-m", "--multirun")]
     words = [a for a in words if not a.startswith(("hydra/launcher=", "hydra.launcher."))]
     from jepa_lab.cli.app import main as run  # start-up: Hydra

@@ -1,4 +1,5 @@
-"""python -m jepa_lab.decode RUN_DIR: images from a run's frozen latents, to look at what they keep."""
+"""python -m jepa_lab.decode RUN_DIR: images from a run's frozen latents, to look at what they
+keep."""
 
 from __future__ import annotations
 
@@ -14,16 +15,25 @@ def main(argv: list[str] | None = None) -> None:
     """Decodes the run in `argv`."""
     parser = Parser(
         prog="python -m jepa_lab.decode",
-        description="Trains small decoders on the frozen latents of a run's training views and reads test images with "
-        "them: the view from its z, the next view from its prediction z_hat, the first view from z_agg; beside them "
-        "the same from a random encoder. Writes RUN_DIR/decoded.json and RUN_DIR/figures/decoded.png.",
+        description=(
+            "Trains small decoders on the frozen latents of a run's training views and reads test"
+            " images with them: the view from its z, the next view from its prediction z_hat, the"
+            " first view from z_agg; beside them the same from a random encoder. Writes"
+            " RUN_DIR/decoded.json and RUN_DIR/figures/decoded.png."
+        ),
     )
     parser.add_argument("run_dir", type=Path, help="as in runs/teacherless_b/<run_id>")
     add_config_dir(parser)
     parser.add_argument("--checkpoint", choices=("last", "best"), default="last")
-    parser.add_argument("--tap", choices=TAPS, nargs="+", default=TAPS, help="latents to decode (all)")
-    parser.add_argument("--steps", type=positive, default=400, help="of a decoder's training (%(default)s)")
-    parser.add_argument("--limit", type=positive, default=2500, help="images of each split at most (%(default)s)")
+    parser.add_argument(
+        "--tap", choices=TAPS, nargs="+", default=TAPS, help="latents to decode (all)"
+    )
+    parser.add_argument(
+        "--steps", type=positive, default=400, help="of a decoder's training (%(default)s)"
+    )
+    parser.add_argument(
+        "--limit", type=positive, default=2500, help="images of each split at most (%(default)s)"
+    )
     run_command(lambda: _decode(parser.parse_args(argv)))
 
 

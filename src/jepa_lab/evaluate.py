@@ -14,18 +14,37 @@ def main(argv: list[str] | None = None) -> None:
     """Evaluates the run in `argv`."""
     parser = Parser(
         prog="python -m jepa_lab.evaluate",
-        description="Freezes a run's encoder and measures what its features hold: classes by linear and "
-        "nearest-neighbour readouts for several numbers of views, actions by regression, invariance, equivariance, "
-        "factor sweeps, rollouts of the prediction. Writes RUN_DIR/evaluation.json and figures.",
+        description=(
+            "Freezes a run's encoder and measures what its features hold: classes by linear and"
+            " nearest-neighbour readouts for several numbers of views, actions by regression,"
+            " invariance, equivariance, factor sweeps, rollouts of the prediction. Writes"
+            " RUN_DIR/evaluation.json and figures."
+        ),
     )
     parser.add_argument("run_dir", type=Path, help="as in runs/teacherless_b/<run_id>")
     add_config_dir(parser)
     parser.add_argument("--checkpoint", choices=("last", "best"), default="last")
-    parser.add_argument("--views", type=_views, default=(1, 2, 3, 5), help="observed views of z_agg, as 1,2,3,5")
-    parser.add_argument("--rows", type=_rows, default=ROWS, help=f"also evaluate: {','.join(ROWS)}, or none")
-    parser.add_argument("--limit", type=_at_least_50, default=10_000, help="images of each split at most, 50 or more")
-    parser.add_argument("--anchors", type=positive, default=1000, help="test images that go through the factor sweeps")
-    parser.add_argument("--ahead", type=positive, default=5, help="steps of the latent rollout (%(default)s)")
+    parser.add_argument(
+        "--views", type=_views, default=(1, 2, 3, 5), help="observed views of z_agg, as 1,2,3,5"
+    )
+    parser.add_argument(
+        "--rows", type=_rows, default=ROWS, help=f"also evaluate: {','.join(ROWS)}, or none"
+    )
+    parser.add_argument(
+        "--limit",
+        type=_at_least_50,
+        default=10_000,
+        help="images of each split at most, 50 or more",
+    )
+    parser.add_argument(
+        "--anchors",
+        type=positive,
+        default=1000,
+        help="test images that go through the factor sweeps",
+    )
+    parser.add_argument(
+        "--ahead", type=positive, default=5, help="steps of the latent rollout (%(default)s)"
+    )
     run_command(lambda: _evaluate(parser.parse_args(argv)))
 
 

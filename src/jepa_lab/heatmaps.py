@@ -17,20 +17,47 @@ def main(argv: list[str] | None = None) -> None:
 def _parser() -> Parser:
     parser = Parser(
         prog="python -m jepa_lab.heatmaps",
-        description="Draws the runs of the linear BYOL toy below RUNS_DIR: maps over tau and alpha for each batch size "
-        "with spread over seeds, diverged cells and theory, slices, singular values; and their numbers as CSV.",
+        description=(
+            "Draws the runs of the linear BYOL toy below RUNS_DIR: maps over tau and alpha for each"
+            " batch size with spread over seeds, diverged cells and theory, slices, singular"
+            " values; and their numbers as CSV."
+        ),
     )
-    parser.add_argument("runs_dir", type=Path, help="a folder with runs below it, or one linear_byol.parquet")
+    parser.add_argument(
+        "runs_dir", type=Path, help="a folder with runs below it, or one linear_byol.parquet"
+    )
     parser.add_argument("--metric", help="any numeric column (W_Fro_aligned)")
-    parser.add_argument("--enc-metric", help="another one (BA_err_aligned, else enc_proj_dist, enc_procrustes_fro)")
-    parser.add_argument("--epoch", type=positive, help="the step that the maps show (the last logged)")
-    parser.add_argument("--use-last-valid", action="store_true", help="else the last row before with a finite metric")
-    parser.add_argument("--lr-enc-mode", choices=MODES, help="one mode only (all, each into its own folder)")
-    parser.add_argument("--batches", type=positive, nargs="+", metavar="B", help="these batch sizes only")
-    parser.add_argument("--where", action="append", default=[], metavar="KEY=VALUE", help="only runs with this setting")
+    parser.add_argument(
+        "--enc-metric", help="another one (BA_err_aligned, else enc_proj_dist, enc_procrustes_fro)"
+    )
+    parser.add_argument(
+        "--epoch", type=positive, help="the step that the maps show (the last logged)"
+    )
+    parser.add_argument(
+        "--use-last-valid",
+        action="store_true",
+        help="else the last row before with a finite metric",
+    )
+    parser.add_argument(
+        "--lr-enc-mode", choices=MODES, help="one mode only (all, each into its own folder)"
+    )
+    parser.add_argument(
+        "--batches", type=positive, nargs="+", metavar="B", help="these batch sizes only"
+    )
+    parser.add_argument(
+        "--where",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="only runs with this setting",
+    )
     parser.add_argument("--seed", type=int, help="of the singular values (the lowest)")
-    parser.add_argument("--scatter-best", action="store_true", help="also draw the best row of each run")
-    parser.add_argument("--out", type=Path, default=Path("figs"), help="folder of the figures (figs)")
+    parser.add_argument(
+        "--scatter-best", action="store_true", help="also draw the best row of each run"
+    )
+    parser.add_argument(
+        "--out", type=Path, default=Path("figs"), help="folder of the figures (figs)"
+    )
     return parser
 
 

@@ -1,4 +1,5 @@
-"""python -m jepa_lab.preview dataset=...: what the model would see, rows of views with their actions, as a PNG."""
+"""python -m jepa_lab.preview dataset=...: what the model would see, rows of views with their
+actions, as a PNG."""
 
 from __future__ import annotations
 
@@ -11,8 +12,9 @@ MOST_ROWS = 64
 _USAGE = """\
 python -m jepa_lab.preview dataset=NAME [key=value ...] [--rows N] [--out FILE]
 
-Draws the views of N training images (6) with the action that leads to each, as epoch 0 of a run has them, into
-preview_NAME.png or FILE. With +experiment=arc_jepa: examples of N tasks (6), as they are and as two epochs have them.
+Draws the views of N training images (6) with the action that leads to each, as epoch 0 of a run has
+them, into preview_NAME.png or FILE. With +experiment=arc_jepa: examples of N tasks (6), as they are
+and as two epochs have them.
 Takes the keys of a run: dataset.n_views=5 dataset.mode=rot_only seed=1 ...
 """
 

@@ -1,4 +1,5 @@
-"""Windows of a fixed number of tokens: the same for every batch size, over accumulation and a resume."""
+"""Windows of a fixed number of tokens: the same for every batch size, over accumulation and a
+resume."""
 
 from __future__ import annotations
 
@@ -22,14 +23,18 @@ def stage(vq: Any = None) -> tuple[Any, Any]:
     vq = vq if vq is not None else build_quantizer("hard", D, K, init="uniform")
     trainer = SimpleNamespace(
         global_step=0, current_epoch=0, loggers=[], callback_metrics={}, sanity_checking=False
-    )  # fmt: skip
+    )
     return trainer, SimpleNamespace(vq=vq, skipped=False, codes=None, eval_prefix="val")
 
 
-def batch_end(callback: CodebookLog, trainer: Any, module: Any, codes: Tensor, step: int) -> dict[str, float]:
+def batch_end(
+    callback: CodebookLog, trainer: Any, module: Any, codes: Tensor, step: int
+) -> dict[str, float]:
     trainer.global_step, trainer.callback_metrics, module.codes = step, {}, codes
     callback.on_train_batch_end(trainer, module)
-    return {key.removeprefix("train/codebook/"): float(v) for key, v in trainer.callback_metrics.items()}
+    return {
+        key.removeprefix("train/codebook/"): float(v) for key, v in trainer.callback_metrics.items()
+    }
 
 
 def logged(codes: Tensor, batch: int, window: int) -> list[dict[str, float]]:
@@ -37,7 +42,10 @@ def logged(codes: Tensor, batch: int, window: int) -> list[dict[str, float]]:
     callback = CodebookLog(window)
     trainer, module = stage()
     callback.on_train_start(trainer, module)
-    told = [batch_end(callback, trainer, module, part, 1 + i) for i, part in enumerate(codes.split(batch))]
+    told = [
+        batch_end(callback, trainer, module, part, 1 + i)
+        for i, part in enumerate(codes.split(batch))
+    ]
     return [values for values in told if values]
 
 
@@ -68,7 +76,9 @@ def test_one_code_has_perplexity_one_and_uniform_use_k() -> None:
 
 
 def test_of_several_windows_in_a_step_the_last_is_logged_and_the_rest_is_kept() -> None:
-    codes = torch.cat([torch.zeros(32, dtype=torch.int64), torch.arange(32) % K, torch.full((31,), 3)])
+    codes = torch.cat(
+        [torch.zeros(32, dtype=torch.int64), torch.arange(32) % K, torch.full((31,), 3)]
+    )
     told = logged(torch.cat([codes, torch.tensor([3])]), len(codes), 32)
     assert [values["perplexity"] for values in told] == [pytest.approx(K), 1.0]
 
@@ -90,7 +100,9 @@ def test_accumulated_batches_are_one_step_and_a_skipped_one_is_not_counted() -> 
 
 def test_norms_and_ages_are_those_of_the_codebook() -> None:
     trainer, module = stage()
-    module.vq.revive(torch.arange(K), torch.arange(1.0, K + 1)[:, None] * torch.eye(D)[0], torch.ones(K))
+    module.vq.revive(
+        torch.arange(K), torch.arange(1.0, K + 1)[:, None] * torch.eye(D)[0], torch.ones(K)
+    )
     module.vq.age.copy_(torch.arange(K) * 2)
     callback = CodebookLog(4)
     callback.on_train_start(trainer, module)
@@ -171,19 +183,25 @@ def test_an_evaluation_counts_all_its_tokens_context_and_target_under_its_own_na
         module.eval_prefix = prefix
         for _ in range(2):  # a second pass begins anew
             callback.on_validation_epoch_start(trainer, module)
-            for codes, target in (([[0, 1, -1], [2, -1, -1]], [3, -1]), ([[0, -1, -1]] * 2, [0, -1])):
+            for codes, target in (
+                ([[0, 1, -1], [2, -1, -1]], [3, -1]),
+                ([[0, -1, -1]] * 2, [0, -1]),
+            ):
                 module.codes, module.target_codes = torch.tensor(codes), torch.tensor(target)
                 callback.on_validation_batch_end(trainer, module)
             callback.on_validation_epoch_end(trainer, module)
         values = trainer.callback_metrics
         counts = torch.tensor([4.0, 1.0, 1.0, 1.0])
         assert float(values[f"{prefix}/codebook/usage"]) == 4 / K
-        assert float(values[f"{prefix}/codebook/perplexity"]) == pytest.approx(float(perplexity(counts)))
+        assert float(values[f"{prefix}/codebook/perplexity"]) == pytest.approx(
+            float(perplexity(counts))
+        )
         assert float(values[f"{prefix}/codebook/n"]) == 7
         assert {key.split("/")[0] for key in values} == {prefix}
-        assert {f"{prefix}/codebook/{n}" for n in ("norm_median", "norm_min", "norm_max", "dead_code_age")} < set(
-            values
-        )
+        assert {
+            f"{prefix}/codebook/{n}"
+            for n in ("norm_median", "norm_min", "norm_max", "dead_code_age")
+        } < set(values)
 
 
 def test_without_a_codebook_or_a_token_nothing_is_logged() -> None:

@@ -1,4 +1,5 @@
-"""Revival of dead codes: who is dead, what they get, what is said of it; and the published rule beside it."""
+"""Revival of dead codes: who is dead, what they get, what is said of it; and the published rule
+beside it."""
 
 from __future__ import annotations
 
@@ -24,7 +25,9 @@ def book(**options: Any) -> Quantizer:
 
 def stage(vq: Any) -> tuple[Any, Any]:
     return (
-        SimpleNamespace(global_step=0, current_epoch=0, loggers=[], callback_metrics={}, optimizers=[]),
+        SimpleNamespace(
+            global_step=0, current_epoch=0, loggers=[], callback_metrics={}, optimizers=[]
+        ),
         SimpleNamespace(vq=vq, skipped=False),
     )
 
@@ -101,7 +104,9 @@ def test_dead_codes_come_back_at_tokens_and_keep_their_length_at_the_next_update
 
 
 @pytest.mark.parametrize("init", ["uniform", "empty"])
-def test_the_published_rule_overwrites_every_code_and_they_lose_their_length_at_the_next_update(init: str) -> None:
+def test_the_published_rule_overwrites_every_code_and_they_lose_their_length_at_the_next_update(
+    init: str,
+) -> None:
     vq = book(init=init, update="forward")
     x = 1.6 * torch.randn(2000, D)
     for _ in range(100):
@@ -120,7 +125,7 @@ def test_the_published_rule_overwrites_every_code_and_they_lose_their_length_at_
     assert after == pytest.approx(before / mean_count, rel=0.4)
 
 
-def test_the_published_rule_takes_the_tokens_with_the_largest_errors_in_turn_and_the_mean_count() -> None:
+def test_the_published_rule_takes_the_tokens_with_the_largest_errors_and_the_mean_count() -> None:
     vq = book(update="forward")
     x = torch.randn(50, D)
     train_step(vq, x)
@@ -152,7 +157,9 @@ def test_the_published_interval_counts_forwards_and_goes_on_until_something_is_d
     assert events == [None, 0.0, 0.0, float(K), None, float(K)]
 
 
-def test_a_cap_limits_an_event_to_the_most_dead_and_a_cool_down_keeps_them_out_of_the_next() -> None:
+def test_a_cap_limits_an_event_to_the_most_dead_and_a_cool_down_keeps_them_out_of_the_next() -> (
+    None
+):
     vq = lived_in()
     with torch.no_grad():
         vq.age[20:30] += 50
@@ -191,7 +198,10 @@ def test_it_acts_once_a_step_at_the_interval_after_the_ramp_and_not_on_skipped_s
 
 
 def test_revived_codes_get_the_mean_count_of_the_live_and_one_where_none_is_live() -> None:
-    for mean, counts in ((6.0, torch.cat([torch.tensor([4.0, 8.0]), torch.zeros(K - 2)])), (1.0, torch.zeros(K))):
+    for mean, counts in (
+        (6.0, torch.cat([torch.tensor([4.0, 8.0]), torch.zeros(K - 2)])),
+        (1.0, torch.zeros(K)),
+    ):
         vq = book()
         train_step(vq, clusters())
         vq.counts.copy_(counts)
@@ -199,7 +209,9 @@ def test_revived_codes_get_the_mean_count_of_the_live_and_one_where_none_is_live
         callback = CodebookRefresh(1, cap=1.0)
         callback.on_train_start(trainer, module)
         revived = counts == 0
-        assert end_step(callback, trainer, module, 1)["train/codebook/revived"] == int(revived.sum())
+        assert end_step(callback, trainer, module, 1)["train/codebook/revived"] == int(
+            revived.sum()
+        )
         assert torch.equal(vq.counts[revived], torch.full_like(vq.counts[revived], mean))
         assert torch.allclose(vq.sums[revived], mean * vq.codebook[revived])  # type: ignore[index]
 
@@ -216,17 +228,26 @@ def test_what_is_told_of_an_event_is_what_happened() -> None:
     assert told["train/codebook/revived_share"] == 0.5
     distance = (vq.codebook - before)[moved].norm(dim=1).mean()
     assert told["train/codebook/moved"] == pytest.approx(float(distance))
-    assert told["train/codebook/norm_before"] == pytest.approx(float(before[moved].norm(dim=1).mean()))
-    assert told["train/codebook/norm_after"] == pytest.approx(float(vq.codebook[moved].norm(dim=1).mean()))
+    assert told["train/codebook/norm_before"] == pytest.approx(
+        float(before[moved].norm(dim=1).mean())
+    )
+    assert told["train/codebook/norm_after"] == pytest.approx(
+        float(vq.codebook[moved].norm(dim=1).mean())
+    )
     vq.counts.fill_(1.0)
     assert end_step(callback, trainer, module, 2) == {
-        "train/codebook/dead_before": 0.0, "train/codebook/revived": 0.0, "train/codebook/revived_share": 0.0,
-    }  # fmt: skip
+        "train/codebook/dead_before": 0.0,
+        "train/codebook/revived": 0.0,
+        "train/codebook/revived_share": 0.0,
+    }
 
 
 @pytest.mark.parametrize("rule", ["relative", "legacy_share"])
 def test_an_event_after_a_resume_is_the_same_to_the_last_bit(rule: str) -> None:
-    vq, options = lived_in(), {"rule": rule, "cap": 0.2, "cool_down": 5, "threshold": 0.05, "seed": 3}
+    vq, options = (
+        lived_in(),
+        {"rule": rule, "cap": 0.2, "cool_down": 5, "threshold": 0.05, "seed": 3},
+    )
     trainer, module = stage(vq)
     callback = CodebookRefresh(2, **options)
     callback.on_train_start(trainer, module)
@@ -246,7 +267,9 @@ def test_an_event_after_a_resume_is_the_same_to_the_last_bit(rule: str) -> None:
         train_step(resumed, x)
         assert end_step(again, other_trainer, other, step) == first
     assert first
-    assert all(torch.equal(value, resumed.state_dict()[key]) for key, value in vq.state_dict().items())
+    assert all(
+        torch.equal(value, resumed.state_dict()[key]) for key, value in vq.state_dict().items()
+    )
 
 
 def test_a_codebook_by_gradient_is_revived_and_its_moments_forgotten() -> None:
@@ -297,13 +320,18 @@ def test_the_targets_own_codebook_is_refreshed_too_under_its_own_name() -> None:
         ({"rule": "legacy_share", "threshold": 2.0}, "vq.refresh.threshold=2.0"),
     ],
 )
-def test_a_wrong_option_is_named_with_what_would_be_right(options: dict[str, Any], message: str) -> None:
+def test_a_wrong_option_is_named_with_what_would_be_right(
+    options: dict[str, Any], message: str
+) -> None:
     with pytest.raises(UserError, match=message):
         CodebookRefresh(**options)
 
 
 def test_there_must_be_codes_to_revive() -> None:
-    for vq, message in ((None, "vq.enabled=false"), (build_quantizer("fsq", 4, levels=[3, 3]), "fsq")):
+    for vq, message in (
+        (None, "vq.enabled=false"),
+        (build_quantizer("fsq", 4, levels=[3, 3]), "fsq"),
+    ):
         trainer, module = stage(vq)
         with pytest.raises(UserError, match=message):
             CodebookRefresh().on_train_start(trainer, module)

@@ -1,4 +1,5 @@
-"""A codebook in Lightning's own loop: one update a step, evaluation that leaves it alone, a resume that is exact."""
+"""A codebook in Lightning's own loop: one update a step, evaluation that leaves it alone, a resume
+that is exact."""
 
 from __future__ import annotations
 
@@ -27,7 +28,8 @@ pytestmark = [
 
 
 class Quantised(pl.LightningModule):
-    """An encoder, a codebook and a decoder; `extra` further passes of the codebook are of augmented tokens."""
+    """An encoder, a codebook and a decoder; `extra` further passes of the codebook are of augmented
+    tokens."""
 
     def __init__(self, extra: int = 0, lr: float = 0.05, **options: Any) -> None:
         super().__init__()
@@ -53,7 +55,9 @@ class Quantised(pl.LightningModule):
 
     def validation_step(self, batch: list[Tensor], batch_idx: int) -> None:
         (x,) = batch
-        self.codes = self.vq(self.encoder(x), torch.ones(x.shape[:-1], dtype=torch.bool), collect=True).codes
+        self.codes = self.vq(
+            self.encoder(x), torch.ones(x.shape[:-1], dtype=torch.bool), collect=True
+        ).codes
 
     def on_before_optimizer_step(self, optimizer: Any) -> None:
         self.updates += 1
@@ -75,17 +79,33 @@ class Rows(pl.Callback):
 
 
 def fitted(
-    module: Quantised, data: Tensor, folder: Path, *, accumulate: int = 1, until: int = STEPS, ckpt: str | None = None,
-    validate: bool = False, callbacks: tuple[pl.Callback, ...] = (),
-) -> tuple[pl.Trainer, Rows]:  # fmt: skip
+    module: Quantised,
+    data: Tensor,
+    folder: Path,
+    *,
+    accumulate: int = 1,
+    until: int = STEPS,
+    ckpt: str | None = None,
+    validate: bool = False,
+    callbacks: tuple[pl.Callback, ...] = (),
+) -> tuple[pl.Trainer, Rows]:
     rows = Rows()
     trainer = pl.Trainer(
-        accelerator="cpu", max_steps=until, accumulate_grad_batches=accumulate, logger=False, callbacks=[
-            FiniteGuard(skip=True), *callbacks, rows, RandomState()
-        ], enable_progress_bar=False, enable_model_summary=False, enable_checkpointing=False,
-        default_root_dir=folder, num_sanity_val_steps=0, limit_val_batches=None if validate else 0,
-    )  # fmt: skip
-    own: Any = {"generator": torch.Generator()}  # each loader draws a seed, and would draw it from the global stream
+        accelerator="cpu",
+        max_steps=until,
+        accumulate_grad_batches=accumulate,
+        logger=False,
+        callbacks=[FiniteGuard(skip=True), *callbacks, rows, RandomState()],
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        enable_checkpointing=False,
+        default_root_dir=folder,
+        num_sanity_val_steps=0,
+        limit_val_batches=None if validate else 0,
+    )
+    own: Any = {
+        "generator": torch.Generator()
+    }  # each loader draws a seed, and would draw it from the global stream
     loader = DataLoader(TensorDataset(data), batch_size=ROWS // accumulate, **own)
     held_out = DataLoader(TensorDataset(5.0 + data[:ROWS]), batch_size=ROWS, **own)
     torch.manual_seed(9)  # of the noise; a checkpoint brings its own state
@@ -109,8 +129,11 @@ def same(a: nn.Module, b: nn.Module) -> bool:
 
 @pytest.mark.parametrize("accumulate", [1, 2, 4])
 @pytest.mark.parametrize("extra", [0, 6])
-def test_the_codebook_moves_once_an_optimiser_step(accumulate: int, extra: int, tmp_path: Path) -> None:
-    """lr 0, so that the tokens of a step do not depend on how its batches are cut: codebooks then have to be equal."""
+def test_the_codebook_moves_once_an_optimiser_step(
+    accumulate: int, extra: int, tmp_path: Path
+) -> None:
+    """lr 0, so that the tokens of a step do not depend on how its batches are cut: codebooks then
+    have to be equal."""
     plain, other = (start(lr=0.0, extra=n, init="uniform", ema_decay=0.8) for n in (0, extra))
     fitted(plain, tokens(), tmp_path)
     fitted(other, tokens(), tmp_path, accumulate=accumulate)
@@ -121,7 +144,9 @@ def test_the_codebook_moves_once_an_optimiser_step(accumulate: int, extra: int, 
     assert torch.equal(other.vq.age, plain.vq.age)
 
 
-@pytest.mark.parametrize("options", [{}, {"update": "forward", "init": "empty"}, {"kind": "gumbel"}], ids=str)
+@pytest.mark.parametrize(
+    "options", [{}, {"update": "forward", "init": "empty"}, {"kind": "gumbel"}], ids=str
+)
 def test_a_run_with_evaluations_is_the_run_without(options: dict[str, Any], tmp_path: Path) -> None:
     one, two = start(**options), start(**options)
     fitted(one, tokens(), tmp_path)
@@ -159,16 +184,29 @@ def test_stopped_and_resumed_is_uninterrupted_to_the_last_bit(
     whole = start(**options)
     _, rows = fitted(whole, tokens(), tmp_path, accumulate=accumulate, callbacks=callbacks())
     first, file = start(**options), tmp_path / "half.ckpt"
-    trainer, _ = fitted(first, tokens(), tmp_path, accumulate=accumulate, until=3, callbacks=callbacks())
+    trainer, _ = fitted(
+        first, tokens(), tmp_path, accumulate=accumulate, until=3, callbacks=callbacks()
+    )
     trainer.save_checkpoint(file)
     torch.manual_seed(77)
     second = Quantised(**options)
-    rest_of_epoch = tokens().roll(-3 * ROWS, dims=0)  # this loader cannot resume: it begins at its first row
-    _, rest = fitted(second, rest_of_epoch, tmp_path, accumulate=accumulate, ckpt=str(file), callbacks=callbacks())
+    # this loader cannot resume: it begins at its first row
+    rest_of_epoch = tokens().roll(-3 * ROWS, dims=0)
+    _, rest = fitted(
+        second,
+        rest_of_epoch,
+        tmp_path,
+        accumulate=accumulate,
+        ckpt=str(file),
+        callbacks=callbacks(),
+    )
     assert same(whole, second)
     if options.get("kind") != "fsq":
         assert any("train/codebook/moved" in values for values in rest.seen.values())
-    changed = {s: {k: v for k, v in values.items() if v != rows.seen[3].get(k)} for s, values in rows.seen.items()}
+    changed = {
+        s: {k: v for k, v in values.items() if v != rows.seen[3].get(k)}
+        for s, values in rows.seen.items()
+    }
     for step in (4, 5, 6):
         assert changed[step].items() <= rest.seen[step].items()
 
@@ -183,9 +221,14 @@ def test_a_batch_that_is_not_finite_leaves_no_trace_in_the_codebook(tmp_path: Pa
     class Look(pl.Callback):
         def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, *args: Any) -> None:
             if args[-1] in (5, 7):
-                seen[args[-1]] = (pl_module.vq.codebook.clone(), pl_module.vq.counts.clone(), pl_module.vq.age.clone())
+                seen[args[-1]] = (
+                    pl_module.vq.codebook.clone(),
+                    pl_module.vq.counts.clone(),
+                    pl_module.vq.age.clone(),
+                )
 
-    guarded = torch.where(torch.isnan(spoilt), torch.full_like(spoilt, torch.inf), spoilt)  # counts as live
+    # counts as live
+    guarded = torch.where(torch.isnan(spoilt), torch.full_like(spoilt, torch.inf), spoilt)
     fitted(module, guarded, tmp_path, accumulate=2, callbacks=(Look(),))
     assert all(torch.equal(a, b) for a, b in zip(seen[5], seen[7], strict=True))
     assert torch.isfinite(module.vq.codebook).all()

@@ -1,4 +1,5 @@
-"""CollapseMonitor on code that knows nothing of this package: it finds named features, measures and judges them."""
+"""CollapseMonitor on code that knows nothing of this package: it finds named features, measures and
+judges them."""
 
 from __future__ import annotations
 
@@ -6,7 +7,6 @@ import importlib.util
 import math
 import re
 from collections.abc import Callable
-from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
+from conftest import ROOT
 from jepa_lab.callbacks import CollapseMonitor
 from jepa_lab.callbacks.collapse import MAX_ROWS, FirstRows, TapStatistics, named_features
 from jepa_lab.losses import DinoLoss, constant_baseline_loss
@@ -22,12 +23,12 @@ from jepa_lab.metrics import collapse_metrics, lidar, view_metrics
 from jepa_lab.studies.seq_jepa.monitor import EvaluationPass, measure
 from jepa_lab.studies.seq_jepa.objective import Objective, PredictionLoss
 
-ROOT = Path(__file__).resolve().parents[2]
-
 
 @pytest.fixture(scope="module")
 def example() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("foreign_monitor", ROOT / "examples" / "foreign_monitor.py")
+    spec = importlib.util.spec_from_file_location(
+        "foreign_monitor", ROOT / "examples" / "foreign_monitor.py"
+    )
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -64,9 +65,14 @@ DATA = torch.randn(200, 6, generator=torch.Generator().manual_seed(0))
 def fit(module: Foreign, *callbacks: pl.Callback, epochs: int = 2) -> pl.Trainer:
     loader = DataLoader(TensorDataset(DATA), batch_size=64)
     trainer = pl.Trainer(
-        max_epochs=epochs, callbacks=list(callbacks), accelerator="cpu", logger=False, enable_checkpointing=False,
-        enable_progress_bar=False, enable_model_summary=False,
-    )  # fmt: skip
+        max_epochs=epochs,
+        callbacks=list(callbacks),
+        accelerator="cpu",
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
     trainer.fit(module, loader, loader)
     return trainer
 
@@ -98,7 +104,10 @@ def test_what_is_logged_is_what_the_functions_give_for_the_whole_set(attribute: 
 
 
 def test_views_of_an_image_get_the_metrics_of_views() -> None:
-    module, monitor = Foreign(lambda z: {"h": torch.stack([z, z + 0.1, 2 * z], dim=1)}), CollapseMonitor("test", False)
+    module, monitor = (
+        Foreign(lambda z: {"h": torch.stack([z, z + 0.1, 2 * z], dim=1)}),
+        CollapseMonitor("test", False),
+    )
     logged = fit(module, monitor).callback_metrics
     with torch.no_grad():
         z = module.encoder(DATA)
@@ -187,7 +196,10 @@ def test_a_pass_in_batches_measures_what_one_batch_does() -> None:
     got, expected = seen.values("val", 10), measure(whole, "val", 10)
     assert got == pytest.approx(expected, rel=1e-9)
     assert got["val/z/lidar"] == pytest.approx(view_metrics(whole["z"])["lidar"], rel=1e-9)
-    loss, constant = float(whole["loss"].double().mean()), float(constant_baseline_loss(whole["z_target"]))
+    loss, constant = (
+        float(whole["loss"].double().mean()),
+        float(constant_baseline_loss(whole["z_target"])),
+    )
     assert got["val/skill"] == pytest.approx(1 - loss / constant, rel=1e-5)
 
 
@@ -208,16 +220,27 @@ def test_a_dino_form_has_its_prototypes_measured_over_the_whole_pass() -> None:
 class Several(Foreign):
     """Two validation loaders."""
 
-    def validation_step(self, batch: list[Tensor], batch_idx: int, dataloader_idx: int = 0) -> object:
-        return {"z/deep": self.encoder(batch[0]) if dataloader_idx == 0 else torch.ones(len(batch[0]), 3)}
+    def validation_step(
+        self, batch: list[Tensor], batch_idx: int, dataloader_idx: int = 0
+    ) -> object:
+        return {
+            "z/deep": self.encoder(batch[0])
+            if dataloader_idx == 0
+            else torch.ones(len(batch[0]), 3)
+        }
 
 
 def fitted(module: pl.LightningModule, monitor: CollapseMonitor, loaders: int = 1) -> None:
     data = [DataLoader(TensorDataset(DATA), batch_size=50) for _ in range(loaders)]
     trainer = pl.Trainer(
-        max_epochs=2, callbacks=[monitor], accelerator="cpu", logger=False,
-        enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
-    )  # fmt: skip
+        max_epochs=2,
+        callbacks=[monitor],
+        accelerator="cpu",
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
     trainer.fit(module, data[0], data)
 
 
@@ -225,7 +248,10 @@ def test_the_loaders_of_a_validation_are_judged_apart_and_a_name_may_hold_a_slas
     monitor = CollapseMonitor(verbose=False)
     fitted(Several(), monitor, loaders=2)
     assert monitor.verdict is not None
-    assert monitor.verdict.per_tap == {"z/deep": "healthy", "z/deep/dataloader_idx_1": "complete_collapse"}
+    assert monitor.verdict.per_tap == {
+        "z/deep": "healthy",
+        "z/deep/dataloader_idx_1": "complete_collapse",
+    }
 
 
 def test_a_second_fit_begins_anew() -> None:
@@ -244,7 +270,9 @@ def test_a_second_fit_begins_anew() -> None:
         (lambda z: torch.stack([z] * 3, 1), "rows of shape (2, 6) before, now (3, 6)"),
     ],
 )
-def test_features_whose_shape_changes_are_named(look: Callable[[Tensor], Tensor], says: str) -> None:
+def test_features_whose_shape_changes_are_named(
+    look: Callable[[Tensor], Tensor], says: str
+) -> None:
     tap = TapStatistics()
     tap.update(torch.stack([DATA, DATA], 1))
     with pytest.raises(ValueError, match=re.escape(says)):

@@ -1,4 +1,5 @@
-"""The verdict while a run trains: shown after every validation, and by diagnosis.stop_on the end of the run."""
+"""The verdict while a run trains: shown after every validation, and by diagnosis.stop_on the end of
+the run."""
 
 from __future__ import annotations
 
@@ -29,7 +30,8 @@ STOP = "diagnosis.stop_on=[dimensional_collapse,diverged]"
 
 
 def give(monkeypatch: pytest.MonkeyPatch, statuses: Sequence[str]) -> None:
-    """The verdicts of a run's validations, in turn; by their number in the history, so that a resumed run gets them."""
+    """The verdicts of a run's validations, in turn; by their number in the history, so that a
+    resumed run gets them."""
 
     def judged(history: Mapping[str, Sequence[tuple[int, float]]]) -> Verdict:
         points = history["val/z_agg/effective_rank"]
@@ -37,7 +39,9 @@ def give(monkeypatch: pytest.MonkeyPatch, statuses: Sequence[str]) -> None:
         return Verdict(status, None if status == "healthy" else "z_agg", points[-1][0])
 
     init = CurrentVerdict.__init__
-    monkeypatch.setattr(CurrentVerdict, "__init__", lambda self, ledger, judge=None: init(self, ledger, judged))
+    monkeypatch.setattr(
+        CurrentVerdict, "__init__", lambda self, ledger, judge=None: init(self, ledger, judged)
+    )
 
 
 def steps_of(result: RunResult) -> list[int]:
@@ -45,7 +49,9 @@ def steps_of(result: RunResult) -> list[int]:
 
 
 def weights(result: RunResult) -> dict[str, torch.Tensor]:
-    return dict(torch.load(result.run_dir / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"])
+    return dict(
+        torch.load(result.run_dir / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+    )
 
 
 def test_every_line_of_a_validation_tells_the_state_and_the_last_one_is_the_verdict(
@@ -68,7 +74,13 @@ def test_the_state_names_the_representation(
     give(monkeypatch, ["healthy", "dimensional_collapse", "healthy", "healthy", "healthy"])
     train(make_config(*EPOCHS))
     lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("epoch ")]
-    assert ["  dimensional_collapse z_agg  " in line for line in lines] == [False, True, False, False, False]
+    assert ["  dimensional_collapse z_agg  " in line for line in lines] == [
+        False,
+        True,
+        False,
+        False,
+        False,
+    ]
     assert sum("  healthy  " in line for line in lines) == 4
 
 
@@ -95,17 +107,27 @@ def test_what_is_judged_is_the_whole_history_also_after_a_resume(
 def test_two_validations_in_a_row_end_the_run_as_failed_with_all_that_a_run_leaves(
     make_config: Make, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    give(monkeypatch, ["healthy", "dimensional_collapse", "dimensional_collapse", "healthy", "healthy"])
+    give(
+        monkeypatch,
+        ["healthy", "dimensional_collapse", "dimensional_collapse", "healthy", "healthy"],
+    )
     result = train(make_config(*EPOCHS, STOP))
     assert f"stopped: {result.reason}" in capsys.readouterr().out
     status = json.loads((result.run_dir / "status.json").read_text())
     summary = json.loads((result.run_dir / "summary.json").read_text())
     assert (result.state, status["state"]) == ("failed", "failed")
-    assert result.reason == status["reason"] == "diagnosis.stop_on: dimensional_collapse in z_agg since step 12"
+    assert (
+        result.reason
+        == status["reason"]
+        == "diagnosis.stop_on: dimensional_collapse in z_agg since step 12"
+    )
     assert status["first_bad"] is None
     assert summary["verdict"]["status"] == judge(history_of(result.run_dir)).status
     assert steps_of(result) == [4, 8, 12]
-    assert torch.load(result.run_dir / "checkpoints" / "last.ckpt", weights_only=True)["global_step"] == 12
+    assert (
+        torch.load(result.run_dir / "checkpoints" / "last.ckpt", weights_only=True)["global_step"]
+        == 12
+    )
     assert (result.run_dir / "report.html").is_file()
 
 
@@ -125,11 +147,26 @@ def test_the_same_line_takes_no_further_step_and_one_without_the_key_goes_on_wit
     assert all(torch.equal(value, weights(free)[key]) for key, value in weights(whole).items())
 
 
-@pytest.mark.parametrize("statuses", [
-    ["dimensional_collapse", "healthy", "dimensional_collapse", "healthy", "dimensional_collapse"],
-    ["complete_collapse", "low_rank", "complete_collapse", "inconclusive", "healthy"],
-    ["healthy", "healthy", "healthy", "dimensional_collapse", "dimensional_collapse"],  # nothing is left to end
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "statuses",
+    [
+        [
+            "dimensional_collapse",
+            "healthy",
+            "dimensional_collapse",
+            "healthy",
+            "dimensional_collapse",
+        ],
+        ["complete_collapse", "low_rank", "complete_collapse", "inconclusive", "healthy"],
+        [
+            "healthy",
+            "healthy",
+            "healthy",
+            "dimensional_collapse",
+            "dimensional_collapse",
+        ],  # nothing is left to end
+    ],
+)
 def test_a_single_validation_other_statuses_and_the_last_validation_end_nothing(
     statuses: list[str], make_config: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -138,7 +175,9 @@ def test_a_single_validation_other_statuses_and_the_last_validation_end_nothing(
     assert (result.state, steps_of(result)) == ("completed", [4, 8, 12, 16, 20])
 
 
-def test_two_different_statuses_of_the_list_end_the_run(make_config: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_different_statuses_of_the_list_end_the_run(
+    make_config: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
     give(monkeypatch, ["dimensional_collapse", "diverged", "healthy", "healthy", "healthy"])
     result = train(make_config(*EPOCHS, STOP))
     assert (result.state, steps_of(result)) == ("failed", [4, 8])
@@ -146,7 +185,9 @@ def test_two_different_statuses_of_the_list_end_the_run(make_config: Make, monke
     assert result.reason.startswith("diagnosis.stop_on: diverged in z_agg")
 
 
-def test_without_the_key_no_verdict_ends_a_run(make_config: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_key_no_verdict_ends_a_run(
+    make_config: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert make_config().diagnosis.stop_on == []
     give(monkeypatch, ["complete_collapse"] * 5)
     assert train(make_config(*EPOCHS)).state == "completed"
@@ -155,7 +196,9 @@ def test_without_the_key_no_verdict_ends_a_run(make_config: Make, monkeypatch: p
 def test_a_status_that_does_not_exist_is_refused_with_those_that_do(make_config: Make) -> None:
     with pytest.raises(UserError) as error:
         make_config("diagnosis.stop_on=[diverged,colapse]")
-    assert str(error.value) == (f"diagnosis.stop_on=[diverged,colapse]: colapse is none of {', '.join(STATUSES)}")
+    assert str(error.value) == (
+        f"diagnosis.stop_on=[diverged,colapse]: colapse is none of {', '.join(STATUSES)}"
+    )
     with pytest.raises(UserError, match=r"diagnosis\.stop_on"):
         make_config("diagnosis.stop_on=diverged")
 

@@ -1,4 +1,5 @@
-"""No step is taken on a loss or a gradient that is not finite: the run stops there, or leaves the step out."""
+"""No step is taken on a loss or a gradient that is not finite: the run stops there, or leaves the
+step out."""
 
 from __future__ import annotations
 
@@ -38,7 +39,8 @@ class _Poison(torch.autograd.Function):
 
 
 def poison(monkeypatch: pytest.MonkeyPatch, what: str, batches: set[int]) -> None:
-    """Makes the rate, the gradient, or (from the encoder on) everything NaN in these training batches, from 1."""
+    """Makes the rate, the gradient, or (from the encoder on) everything NaN in these training
+    batches, from 1."""
     count = 0
     objective, step, encode = Objective.forward, SeqJEPA.training_step, SeqJEPANetwork.encode
 
@@ -50,8 +52,12 @@ def poison(monkeypatch: pytest.MonkeyPatch, what: str, batches: set[int]) -> Non
     def terms(self: Any, *args: Any) -> LossTerms:
         found = objective(self, *args)
         if count in batches and what == "rate":
-            return LossTerms(found.total * math.nan, {**found.terms, "rate": found.terms["rate"] * math.nan})
-        total = _Poison.apply(found.total) if count in batches and what == "gradient" else found.total
+            return LossTerms(
+                found.total * math.nan, {**found.terms, "rate": found.terms["rate"] * math.nan}
+            )
+        total = (
+            _Poison.apply(found.total) if count in batches and what == "gradient" else found.total
+        )
         return LossTerms(total, found.terms)
 
     def encoded(self: Any, views: Tensor, *args: Any) -> Tensor:
@@ -67,9 +73,14 @@ def weights(path: Path) -> dict[str, Tensor]:
     return dict(torch.load(path, weights_only=True)["state_dict"])
 
 
-@pytest.mark.parametrize(("what", "term"), [
-    ("rate", "train/loss/rate"), ("gradient", "train/grad_norm"), ("everything", "train/loss/prediction"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("what", "term"),
+    [
+        ("rate", "train/loss/rate"),
+        ("gradient", "train/grad_norm"),
+        ("everything", "train/loss/prediction"),
+    ],
+)
 @pytest.mark.parametrize("accumulate", [1, 2])
 def test_the_run_fails_at_that_step_with_the_terms_name_and_its_last_good_checkpoint(
     what: str, term: str, accumulate: int, make_config: Make, monkeypatch: pytest.MonkeyPatch
@@ -88,7 +99,9 @@ def test_the_run_fails_at_that_step_with_the_terms_name_and_its_last_good_checkp
     assert all(bool(torch.isfinite(w).all()) for w in weights(last).values())
 
 
-def test_a_bad_gradient_names_the_first_parameter(make_config: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bad_gradient_names_the_first_parameter(
+    make_config: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
     poison(monkeypatch, "gradient", {2})
     assert "network." in (train(make_config()).reason or "")
 
@@ -103,9 +116,14 @@ def test_skipping_leaves_the_step_out_counts_it_and_says_so_in_the_verdict(
     assert result.metrics["train/skipped_steps"] == 2.0
     assert [step for step, _ in history_of(result.run_dir)["train/skipped_steps"]] == [2, 7]
     assert "2 of 8 optimiser steps were skipped" in result.verdict["line"]
-    assert all(bool(torch.isfinite(w).all()) for w in weights(result.run_dir / "checkpoints" / "last.ckpt").values())
     assert all(
-        math.isfinite(v) for k, v in result.metrics.items() if k.startswith(("val/probe", "test/probe", "val/z"))
+        bool(torch.isfinite(w).all())
+        for w in weights(result.run_dir / "checkpoints" / "last.ckpt").values()
+    )
+    assert all(
+        math.isfinite(v)
+        for k, v in result.metrics.items()
+        if k.startswith(("val/probe", "test/probe", "val/z"))
     )
 
 
@@ -133,7 +151,9 @@ def test_a_skipped_step_changes_neither_weights_nor_optimiser_nor_target_nor_pro
     assert not all(torch.equal(v, later[k]) for k, v in after.items())
 
 
-def test_without_a_bad_step_skipping_and_stopping_train_the_same_bits(make_config: Make, tmp_path: Path) -> None:
+def test_without_a_bad_step_skipping_and_stopping_train_the_same_bits(
+    make_config: Make, tmp_path: Path
+) -> None:
     import conftest
 
     stop = train(make_config())
@@ -142,7 +162,9 @@ def test_without_a_bad_step_skipping_and_stopping_train_the_same_bits(make_confi
     assert all(torch.equal(v, other[k]) for k, v in one.items())
 
 
-def test_a_run_that_skips_without_end_fails(make_config: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_that_skips_without_end_fails(
+    make_config: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(finite, "IN_A_ROW", 3)
     poison(monkeypatch, "rate", set(range(2, 99)))
     result = train(make_config("diagnosis.on_nan=skip"))
@@ -150,7 +172,9 @@ def test_a_run_that_skips_without_end_fails(make_config: Make, monkeypatch: pyte
     assert "train/loss/rate is not finite at step 4, 3 steps in a row" in (result.reason or "")
 
 
-def test_the_count_of_skipped_steps_survives_a_resume(make_config: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_count_of_skipped_steps_survives_a_resume(
+    make_config: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
     poison(monkeypatch, "rate", {1, 6})
     line = ("diagnosis.on_nan=skip", "monitor.save_every_s=0")
     first = train(make_config(*line, "max_wall_s=1e-9"))

@@ -1,4 +1,5 @@
-"""Gates: every one can fail a run, in the units of its metric; under gates.strict the exit code says so."""
+"""Gates: every one can fail a run, in the units of its metric; under gates.strict the exit code
+says so."""
 
 from __future__ import annotations
 
@@ -21,23 +22,46 @@ from jepa_lab.errors import UserError
 from jepa_lab.studies import checked
 from jepa_lab.studies.seq_jepa.config import Config
 
-SMALL = ["+experiment=teacherless_b", "dataset=digits_affine", "tier=smoke", "dataset.epochs=1",
-         "dataset.train_size=128", "dataset.val_size=64", "encoder.widths=[4,8]", "hardware.threads=1",
-         "model.action_dim=8", "model.depth=1", "model.hidden=16", "probes.hidden=16",
-         "monitor.subspace=true"]  # fmt: skip
+SMALL = [
+    "+experiment=teacherless_b",
+    "dataset=digits_affine",
+    "tier=smoke",
+    "dataset.epochs=1",
+    "dataset.train_size=128",
+    "dataset.val_size=64",
+    "encoder.widths=[4,8]",
+    "hardware.threads=1",
+    "model.action_dim=8",
+    "model.depth=1",
+    "model.hidden=16",
+    "probes.hidden=16",
+    "monitor.subspace=true",
+]
 WITHOUT = ["~dataset.tiers.smoke.gates"]  # the tier's own
 UNREACHABLE = {  # a limit that is allowed and that no run of one epoch meets
-    "class_from_z_agg_min": 1.0, "class_from_z_max": 0.0, "class_gap_min": 1.0, "action_from_z_min": 1.0,
-    "action_from_z_agg_max": -1e9, "action_gap_min": 1e9, "relative_action_from_z_min": 1.0,
-    "view_from_z_agg_max": -1e9, "loss_total_max": -1e9, "skill_min": 1.0, "z_agg_invariance_error_max": 0.0,
-    "z_agg_within_share_max": 0.0, "z_effective_rank_min": 1e6, "z_agg_effective_rank_min": 1e6,
+    "class_from_z_agg_min": 1.0,
+    "class_from_z_max": 0.0,
+    "class_gap_min": 1.0,
+    "action_from_z_min": 1.0,
+    "action_from_z_agg_max": -1e9,
+    "action_gap_min": 1e9,
+    "relative_action_from_z_min": 1.0,
+    "view_from_z_agg_max": -1e9,
+    "loss_total_max": -1e9,
+    "skill_min": 1.0,
+    "z_agg_invariance_error_max": 0.0,
+    "z_agg_within_share_max": 0.0,
+    "z_effective_rank_min": 1e6,
+    "z_agg_effective_rank_min": 1e6,
     "subspace_overlap_max": 0.0,
-}  # fmt: skip
+}
 
 
 @pytest.fixture
 def command(
-    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> Callable[..., tuple[int, str]]:
     monkeypatch.chdir(tmp_path_factory.getbasetemp())
 
@@ -56,7 +80,8 @@ def command(
 
 @pytest.mark.parametrize("gate", GATES)
 def test_every_gate_can_fail_a_run(gate: str, command: Callable[..., tuple[int, str]]) -> None:
-    """The first case trains; the others find the run finished and measure it against another gate."""
+    """The first case trains; the others find the run finished and measure it against another gate.
+    The first case trains; the others find the run finished and measure it against another gate."""
     limit = f"gates.{gate}={UNREACHABLE[gate]}"
     code, text = command(*WITHOUT, "gates.strict=true", limit)
     assert code == 3
@@ -71,7 +96,11 @@ def test_the_units_are_those_of_the_metrics_and_none_is_silently_ignored() -> No
     last = {key: 0.5 for keys in GATES.values() for key in keys}
     for gate, keys in GATES.items():
         at = 0.0 if len(keys) == 2 else 0.5
-        for limit, passes in ((at - 1e-6, gate.endswith("min")), (at, True), (at + 1e-6, gate.endswith("max"))):
+        for limit, passes in (
+            (at - 1e-6, gate.endswith("min")),
+            (at, True),
+            (at + 1e-6, gate.endswith("max")),
+        ):
             if limit < 1 and not gate.endswith("rank_min"):
                 assert evaluate_gates({gate: limit}, last)[0].passed is passes, (gate, limit)
 
@@ -86,8 +115,14 @@ def test_nan_and_a_metric_that_was_not_measured_never_pass() -> None:
             assert ("not measured" in gates_line(results)) is (value is None)
 
 
-def test_the_summary_holds_every_gate_and_the_page_says_them(command: Callable[..., tuple[int, str]]) -> None:
-    words = ["gates.class_from_z_agg_min=0.01", "gates.skill_min=0.999", "gates.z_effective_rank_min=1"]
+def test_the_summary_holds_every_gate_and_the_page_says_them(
+    command: Callable[..., tuple[int, str]],
+) -> None:
+    words = [
+        "gates.class_from_z_agg_min=0.01",
+        "gates.skill_min=0.999",
+        "gates.z_effective_rank_min=1",
+    ]
     code, text = command("seed=1", *words)
     assert code == 0
     assert "gates:   2 of 3 passed; failed: skill " in text
@@ -95,8 +130,10 @@ def test_the_summary_holds_every_gate_and_the_page_says_them(command: Callable[.
     gates = json.loads(path.read_text())["gates"]
     assert gates["passed"] is False
     assert {g["gate"]: g["passed"] for g in gates["results"]} == {
-        "class_from_z_agg_min": True, "skill_min": False, "z_effective_rank_min": True,
-    }  # fmt: skip
+        "class_from_z_agg_min": True,
+        "skill_min": False,
+        "z_effective_rank_min": True,
+    }
     assert gates["results"][0]["metrics"] == ["val/probe/class_from_z_agg"]
     assert "failed: skill" in (path.parent / "report.html").read_text()
 
@@ -110,21 +147,33 @@ def composed(*words: str) -> Config:
         return checked(compose("config", list(words)))
 
 
-@pytest.mark.parametrize(("word", "told"), [
-    ("gates.class_from_z_agg_min=30", "must lie between 0 and 1 \\(an accuracy, not percent\\)"),
-    ("gates.class_from_z_max=1.01", "must lie between 0 and 1"),
-    ("gates.class_gap_min=5", "between -1 and 1"),
-    ("gates.action_from_z_min=1.5", "cannot be above 1"),
-    ("gates.z_effective_rank_min=0", "at least 1"),
-    ("gates.skill_min=nan", "a finite number"),
-    ("gates.subspace_overlap_max=0.1", "monitor.subspace=false"),
-    ("+dataset.tiers.quick.gates.accuracy_min=0.1", "dataset.tiers.quick.gates.accuracy_min: no such gate"),
-    ("+experiment_gates.mnist_rot=3", "experiment_gates.mnist_rot=3: expected"),
-    ("+experiment_gates.digits_rot.quick=3", "experiment_gates.digits_rot.quick=3: expected"),
-    ("+experiment_gates.digits_rut.quick.skill_min=0", "did you mean .digits_rot"),
-    ("+experiment_gates.digits_rot.quik.skill_min=0", "quik: no such tier"),
-    ("+experiment_gates.mnist_rot.quick.class_from_z_agg_min=30", "experiment_gates.mnist_rot.quick.class_from"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("word", "told"),
+    [
+        (
+            "gates.class_from_z_agg_min=30",
+            "must lie between 0 and 1 \\(an accuracy, not percent\\)",
+        ),
+        ("gates.class_from_z_max=1.01", "must lie between 0 and 1"),
+        ("gates.class_gap_min=5", "between -1 and 1"),
+        ("gates.action_from_z_min=1.5", "cannot be above 1"),
+        ("gates.z_effective_rank_min=0", "at least 1"),
+        ("gates.skill_min=nan", "a finite number"),
+        ("gates.subspace_overlap_max=0.1", "monitor.subspace=false"),
+        (
+            "+dataset.tiers.quick.gates.accuracy_min=0.1",
+            "dataset.tiers.quick.gates.accuracy_min: no such gate",
+        ),
+        ("+experiment_gates.mnist_rot=3", "experiment_gates.mnist_rot=3: expected"),
+        ("+experiment_gates.digits_rot.quick=3", "experiment_gates.digits_rot.quick=3: expected"),
+        ("+experiment_gates.digits_rut.quick.skill_min=0", "did you mean .digits_rot"),
+        ("+experiment_gates.digits_rot.quik.skill_min=0", "quik: no such tier"),
+        (
+            "+experiment_gates.mnist_rot.quick.class_from_z_agg_min=30",
+            "experiment_gates.mnist_rot.quick.class_from",
+        ),
+    ],
+)
 def test_a_gate_that_could_never_be_met_is_refused(word: str, told: str) -> None:
     with pytest.raises(UserError, match=told):
         composed("+experiment=teacherless_b", word)
@@ -133,25 +182,61 @@ def test_a_gate_that_could_never_be_met_is_refused(word: str, told: str) -> None
 def test_strict_gates_on_what_will_not_be_measured_are_refused_before_training(
     command: Callable[..., tuple[int, str]],
 ) -> None:
-    code, text = command("seed=2", "gates.strict=true", "dataset.n_views=2", "gates.action_from_z_min=0.1")
+    code, text = command(
+        "seed=2", "gates.strict=true", "dataset.n_views=2", "gates.action_from_z_min=0.1"
+    )
     assert code == 2
     assert "gates.action_from_z_min=0.1: needs two observed views" in text
-    code, text = command("seed=2", "gates.strict=true", "dataset=digits_rot", "gates.subspace_overlap_max=0.1")
+    code, text = command(
+        "seed=2", "gates.strict=true", "dataset=digits_rot", "gates.subspace_overlap_max=0.1"
+    )
     assert code == 2
     assert "a single factor" in text
 
 
-@pytest.mark.parametrize(("words", "gates"), [
-    (["dataset=cifar10_rot", "tier=smoke"], {"class_from_z_agg_min": 0.12, "action_from_z_min": -0.3}),
-    (["dataset=cifar10_rot", "tier=quick"], {"class_from_z_agg_min": 0.20, "action_from_z_min": 0.0,
-     "class_gap_min": 0.0, "action_gap_min": 0.0, "z_effective_rank_min": 5, "z_agg_effective_rank_min": 5}),
-    (["dataset=cifar10_rot", "tier=baseline"], {"class_from_z_agg_min": 0.30, "action_from_z_min": 0.1,
-     "class_gap_min": 0.0, "action_gap_min": 0.0, "z_effective_rank_min": 10, "z_agg_effective_rank_min": 10}),
-    (["dataset=mnist_affine", "tier=baseline"], {"class_from_z_agg_min": 0.80, "action_from_z_min": 0.0}),
-    (["dataset=cifar10_rot", "tier=remote"], {}),
-    (["dataset=cifar10_rot", "tier=smoke", "gates.class_from_z_agg_min=null"], {"action_from_z_min": -0.3}),
-])  # fmt: skip
-def test_tiers_and_experiments_have_the_published_gates(words: list[str], gates: Mapping[str, float]) -> None:
+@pytest.mark.parametrize(
+    ("words", "gates"),
+    [
+        (
+            ["dataset=cifar10_rot", "tier=smoke"],
+            {"class_from_z_agg_min": 0.12, "action_from_z_min": -0.3},
+        ),
+        (
+            ["dataset=cifar10_rot", "tier=quick"],
+            {
+                "class_from_z_agg_min": 0.20,
+                "action_from_z_min": 0.0,
+                "class_gap_min": 0.0,
+                "action_gap_min": 0.0,
+                "z_effective_rank_min": 5,
+                "z_agg_effective_rank_min": 5,
+            },
+        ),
+        (
+            ["dataset=cifar10_rot", "tier=baseline"],
+            {
+                "class_from_z_agg_min": 0.30,
+                "action_from_z_min": 0.1,
+                "class_gap_min": 0.0,
+                "action_gap_min": 0.0,
+                "z_effective_rank_min": 10,
+                "z_agg_effective_rank_min": 10,
+            },
+        ),
+        (
+            ["dataset=mnist_affine", "tier=baseline"],
+            {"class_from_z_agg_min": 0.80, "action_from_z_min": 0.0},
+        ),
+        (["dataset=cifar10_rot", "tier=remote"], {}),
+        (
+            ["dataset=cifar10_rot", "tier=smoke", "gates.class_from_z_agg_min=null"],
+            {"action_from_z_min": -0.3},
+        ),
+    ],
+)
+def test_tiers_and_experiments_have_the_published_gates(
+    words: list[str], gates: Mapping[str, float]
+) -> None:
     assert composed("+experiment=teacherless_b", *words).gates.limits() == gates
 
 
@@ -173,9 +258,14 @@ class Foreign(pl.LightningModule):
 def test_without_our_ledger_it_reads_the_trainers_metrics() -> None:
     gates = Gates({"skill_min": 0.5})
     trainer = pl.Trainer(
-        max_steps=1, callbacks=[gates], logger=False, enable_checkpointing=False, enable_progress_bar=False,
-        enable_model_summary=False, accelerator="cpu",
-    )  # fmt: skip
+        max_steps=1,
+        callbacks=[gates],
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        accelerator="cpu",
+    )
     module = Foreign()
     module.configure_optimizers = lambda: None  # type: ignore[method-assign]
     trainer.fit(module, [0, 1])

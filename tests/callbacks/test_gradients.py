@@ -1,4 +1,5 @@
-"""The gradient of every term on the encoder: the numbers are right, and measuring them trains nothing else."""
+"""The gradient of every term on the encoder: the numbers are right, and measuring them trains
+nothing else."""
 
 from __future__ import annotations
 
@@ -19,11 +20,17 @@ def test_norms_and_cosines_are_those_of_the_gradients() -> None:
     v = torch.nn.Parameter(torch.tensor([3.0]))
     prediction = (w * torch.tensor([3.0, 4.0])).sum()  # gradient (3, 4, 0)
     rate = w[0] * 2 + v[0] * 1.5  # gradient (2, 0, 1.5)
-    values = gradient_statistics({"prediction": prediction, "rate": rate, "none": v.detach().sum()}, [w, v])
-    assert values == pytest.approx({
-        "train/gradient/prediction": 5.0, "train/gradient/rate": 2.5, "train/gradient/none": 0.0,
-        "train/gradient_cosine/rate": 6.0 / 12.5,
-    })  # fmt: skip
+    values = gradient_statistics(
+        {"prediction": prediction, "rate": rate, "none": v.detach().sum()}, [w, v]
+    )
+    assert values == pytest.approx(
+        {
+            "train/gradient/prediction": 5.0,
+            "train/gradient/rate": 2.5,
+            "train/gradient/none": 0.0,
+            "train/gradient_cosine/rate": 6.0 / 12.5,
+        }
+    )
 
 
 def test_opposite_terms_have_cosine_minus_one_whatever_their_weights() -> None:
@@ -46,7 +53,9 @@ def test_looking_changes_no_bit_of_what_is_trained(words: list[str], make_config
 
 
 @pytest.mark.parametrize("target", ["ema", "stopgrad", "shared"])
-def test_the_prediction_reaches_the_encoder_in_every_target_mode(target: str, make_config: Make) -> None:
+def test_the_prediction_reaches_the_encoder_in_every_target_mode(
+    target: str, make_config: Make
+) -> None:
     metrics = train(make_config(f"target={target}", "monitor.gradients_every=1")).metrics
     assert metrics["train/gradient/prediction"] > 0
     assert metrics["train/gradient/rate"] > 0
@@ -55,8 +64,15 @@ def test_the_prediction_reaches_the_encoder_in_every_target_mode(target: str, ma
 
 def test_the_norm_is_of_the_weighted_term(make_config: Make) -> None:
     one, ten = (
-        train(make_config(f"loss.lambda_rate={weight}", "monitor.gradients_every=1000", "dataset.epochs=1")).metrics
+        train(
+            make_config(
+                f"loss.lambda_rate={weight}", "monitor.gradients_every=1000", "dataset.epochs=1"
+            )
+        ).metrics
         for weight in (0.001, 0.01)
     )
-    assert ten["train/gradient/rate"] == pytest.approx(10 * one["train/gradient/rate"], rel=1e-3)  # at step 1
-    assert ten["train/gradient/prediction"] == pytest.approx(one["train/gradient/prediction"], rel=1e-6)
+    # at step 1
+    assert ten["train/gradient/rate"] == pytest.approx(10 * one["train/gradient/rate"], rel=1e-3)
+    assert ten["train/gradient/prediction"] == pytest.approx(
+        one["train/gradient/prediction"], rel=1e-6
+    )

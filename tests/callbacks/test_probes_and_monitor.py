@@ -84,7 +84,9 @@ def test_the_monitor_logs_gains_skill_ranks_and_shares_of_what_it_collected() ->
     assert out["val/action_gain"] == pytest.approx(0.3, abs=1e-6)
     assert out["val/copy_gain"] == pytest.approx(0.7, abs=1e-6)
     assert out["val/skill"] == pytest.approx(1 - 0.2 / float(constant), rel=1e-4)
-    assert out["val/z/effective_rank"] == pytest.approx(float(effective_rank(data["z"].flatten(0, 1))))
+    assert out["val/z/effective_rank"] == pytest.approx(
+        float(effective_rank(data["z"].flatten(0, 1)))
+    )
     assert (out["val/z/n"], out["val/z/d"], out["val/z_agg/n"]) == (240, 8, 80)
     assert out["val/z_agg/within_share"] == pytest.approx(float(within_share(data["z_agg_pair"])))
     assert "reference/n_classes" not in out

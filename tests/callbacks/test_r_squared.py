@@ -10,7 +10,9 @@ def test_it_equals_scikit_learns_mean_over_dimensions_whatever_the_batches() -> 
     metric = RSquared(3)
     for rows in torch.arange(100).split(17):
         metric.update((y + noise)[rows], y[rows])
-    assert float(metric.compute()) == pytest.approx(r2_score(y.numpy(), (y + noise).numpy()), abs=1e-5)
+    assert float(metric.compute()) == pytest.approx(
+        r2_score(y.numpy(), (y + noise).numpy()), abs=1e-5
+    )
 
 
 def test_a_constant_dimension_is_left_out_instead_of_counting_zero() -> None:

@@ -9,7 +9,9 @@ from jepa_lab.networks.target import make_ema_copy
 
 def test_the_target_moves_once_per_optimiser_step_also_under_accumulation() -> None:
     online = nn.Linear(2, 2)
-    module = SimpleNamespace(network=SimpleNamespace(encoder=online), target_encoder=make_ema_copy(online))
+    module = SimpleNamespace(
+        network=SimpleNamespace(encoder=online), target_encoder=make_ema_copy(online)
+    )
     callback, trainer = TargetEMA(0.5, "constant", 10), SimpleNamespace(global_step=0)
     start = module.target_encoder.weight.clone()
     with torch.no_grad():

@@ -1,4 +1,5 @@
-"""Features of training batches and the target's drift: the numbers are right, and looking trains nothing else."""
+"""Features of training batches and the target's drift: the numbers are right, and looking trains
+nothing else."""
 
 from __future__ import annotations
 
@@ -25,9 +26,11 @@ def module(z_agg: torch.Tensor, target: bool = True) -> SimpleNamespace:
         average.weight.copy_(torch.tensor([[3.0], [5.0]]))
     reps = SimpleNamespace(z=torch.randn(len(z_agg), 3, 5), z_agg=z_agg)
     return SimpleNamespace(
-        representations=reps, network=SimpleNamespace(encoder=online), target_encoder=average if target else None,
+        representations=reps,
+        network=SimpleNamespace(encoder=online),
+        target_encoder=average if target else None,
         skipped=False,
-    )  # fmt: skip
+    )
 
 
 def looked(pl_module: SimpleNamespace, step: int = 1, every: int = 10) -> dict[str, float]:
@@ -63,7 +66,9 @@ def test_nothing_is_logged_between_of_skipped_steps_and_of_what_is_not_finite() 
 
 
 @pytest.mark.parametrize("words", [["optim.accumulate=2"], ["model.dropout=0.3", "target=ema"]])
-def test_looking_changes_no_bit_of_what_is_trained(words: list[str], make_config: Make, tmp_path: Path) -> None:
+def test_looking_changes_no_bit_of_what_is_trained(
+    words: list[str], make_config: Make, tmp_path: Path
+) -> None:
     seen = train(make_config(*words, "monitor.features_every=1"))
     config = make_config(*words, "monitor.features_every=null")
     config.runs_dir = str(tmp_path / "without")  # to the ledger it is the same run

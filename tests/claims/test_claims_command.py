@@ -1,4 +1,5 @@
-"""python -m jepa_lab.claims: judges, lists, fills, writes, and runs what is missing as it would be typed."""
+"""python -m jepa_lab.claims: judges, lists, fills, writes, and runs what is missing as it would be
+typed."""
 
 from __future__ import annotations
 
@@ -9,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from claim_files import claim, write
 
+from claim_files import claim, write
 from comparison_runs import METRIC, make_run
 from jepa_lab.claims import judge_claims, missing, read_claims
 from jepa_lab.claims.__main__ import main
@@ -27,14 +28,21 @@ def runs(tmp_path: Path) -> Path:
 
 
 def untestable() -> dict[str, Any]:
-    return {"id": "no_data", "statement": "All | is well", "source": "a test", "not_testable": "no data"}
+    return {
+        "id": "no_data",
+        "statement": "All | is well",
+        "source": "a test",
+        "not_testable": "no data",
+    }
 
 
 def test_judging_tells_verdict_effect_and_what_is_missing_and_runs_nothing(
     runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(missing.subprocess, "run", lambda *a, **k: pytest.fail("ran something"))
-    path = write(tmp_path / "mine.yaml", claim(), claim(id="more", seeds="range(0,8)"), untestable())
+    path = write(
+        tmp_path / "mine.yaml", claim(), claim(id="more", seeds="range(0,8)"), untestable()
+    )
     main([str(path), "--judge", "--runs-dir", str(runs)])
     out = capsys.readouterr().out
     assert "confirmed    mine: better_helps: better is better" in out
@@ -45,11 +53,18 @@ def test_judging_tells_verdict_effect_and_what_is_missing_and_runs_nothing(
 
 
 def test_the_verdicts_are_written_as_strict_json_and_as_a_page(runs: Path, tmp_path: Path) -> None:
-    path = write(tmp_path / "mine.yaml", claim(), claim(id="same_without_spread", contrast={"arm": {"name": "plain"}}),
-                 untestable())  # fmt: skip
+    path = write(
+        tmp_path / "mine.yaml",
+        claim(),
+        claim(id="same_without_spread", contrast={"arm": {"name": "plain"}}),
+        untestable(),
+    )
     for name in ("claims.json", "claims.md"):
         main([str(path), "--judge", "--runs-dir", str(runs), "--out", str(tmp_path / "out" / name)])
-    content = json.loads((tmp_path / "out" / "claims.json").read_text(), parse_constant=lambda text: pytest.fail(text))
+    content = json.loads(
+        (tmp_path / "out" / "claims.json").read_text(),
+        parse_constant=lambda text: pytest.fail(text),
+    )
     first, _, last = content["claims"]
     assert (first["verdict"], first["n"], last["verdict"]) == ("confirmed", 6, "not testable")
     assert first["values"]["arm"]["5"] == pytest.approx(0.955)
@@ -82,20 +97,33 @@ def test_result_pages_are_filled_between_their_marks_and_nothing_else(
         (["nowhere.yaml"], "nowhere.yaml: no such file of claims"),
         (["{mine}", "--out", "claims.txt"], "--out claims.txt: must end in .md or .json"),
         (["{mine}", "--judge", "--runs-dir", "{tmp}/none"], "none: no such folder"),
-        (["{mine}", "--judge", "--runs-dir", "{runs}", "--out", "{tmp}/mine.md/x.md"], "mine.md: cannot be written: "),
+        (
+            ["{mine}", "--judge", "--runs-dir", "{runs}", "--out", "{tmp}/mine.md/x.md"],
+            "mine.md: cannot be written: ",
+        ),
         (["{mine}", "--fill"], "--fill: expected one argument"),
         (["{mine}", "--fill", "{tmp}/none"], "none: no such folder"),
         (["{mine}", "--list", "--out", "{tmp}/x.md"], "--list tells and writes nothing"),
         (["{mine}", "--jud"], "unrecognized arguments: --jud"),
-        (["{mine}", "--judge", "--runs-dir", "{runs}", "--fill", "{tmp}"], "mine.md: the document has no mark"),
-        (["{wrong}", "--judge", "--runs-dir", "{runs}"], "wrong: better_helps: metric: test/x: none of the 6 runs"),
+        (
+            ["{mine}", "--judge", "--runs-dir", "{runs}", "--fill", "{tmp}"],
+            "mine.md: the document has no mark",
+        ),
+        (
+            ["{wrong}", "--judge", "--runs-dir", "{runs}"],
+            "wrong: better_helps: metric: test/x: none of the 6 runs",
+        ),
     ],
 )
 def test_bad_input_gets_one_line_and_code_2(
     runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], message: str
 ) -> None:
-    places = {"mine": write(tmp_path / "mine.yaml", claim()), "tmp": tmp_path, "runs": runs,
-              "wrong": write(tmp_path / "wrong.yaml", claim(metric="test/x"))}  # fmt: skip
+    places = {
+        "mine": write(tmp_path / "mine.yaml", claim()),
+        "tmp": tmp_path,
+        "runs": runs,
+        "wrong": write(tmp_path / "wrong.yaml", claim(metric="test/x")),
+    }
     (tmp_path / "mine.md").write_text("no mark")
     with pytest.raises(SystemExit) as ended:
         main([word.format(**places) for word in words])
@@ -126,8 +154,12 @@ def test_lines_whose_runs_are_missing_are_run_once_each_and_then_judged(
     monkeypatch.setattr(missing.subprocess, "run", run)
     line = "-m 'seed=range(0,8)' +experiment=plain,better"
     there = claim(id="there", runs="+experiment=never_run")
-    path = write(tmp_path / "mine.yaml", claim(seeds="range(0,8)", runs=line),
-                 claim(id="again", seeds="range(0,8)", runs=line, margin=0.05), there)  # fmt: skip
+    path = write(
+        tmp_path / "mine.yaml",
+        claim(seeds="range(0,8)", runs=line),
+        claim(id="again", seeds="range(0,8)", runs=line, margin=0.05),
+        there,
+    )
     main([str(path), "--runs-dir", str(runs)])
     assert [list(words[1:]) for words in called] == [
         ["-m", "jepa_lab", "-m", "seed=range(0,8)", "+experiment=plain,better", f"runs_dir={runs}"]
@@ -159,27 +191,38 @@ def test_listing_before_there_are_any_runs_tells_every_claim_and_what_it_needs(
     path = write(tmp_path / "mine.yaml", claim(margin=0.02), untestable())
     main([str(path), "--list", "--runs-dir", str(tmp_path / "none")])
     out = capsys.readouterr().out
-    assert "mine: better_helps: better is better\n    class z_agg on test above 0.02, 6 seeds" in out
+    assert (
+        "mine: better_helps: better is better\n    class z_agg on test above 0.02, 6 seeds" in out
+    )
     assert "mine: no_data: All | is well\n    no data" in out
-    assert "missing: 12 runs of 1 line\n  12 runs: python -m jepa_lab -m +experiment=teacherless_b seed=0,1" in out
+    assert (
+        "missing: 12 runs of 1 line\n  12 runs: python -m jepa_lab -m +experiment=teacherless_b"
+        " seed=0,1" in out
+    )
 
 
 def test_a_line_makes_the_runs_that_its_words_name_and_none_that_they_contradict() -> None:
-    base, swept, other = "-m +experiment=a seed=0,1", "+experiment=a loss.sigreg.weight=0,0.5", "+experiment=b"
+    base, swept, other = (
+        "-m +experiment=a seed=0,1",
+        "+experiment=a loss.sigreg.weight=0,0.5",
+        "+experiment=b",
+    )
     lines = [base, swept, other]
     assert makers(lines, {"name": "a", "loss.sigreg.weight": 0.1}) == [base]
     assert makers(lines, {"name": "a", "loss.sigreg.weight": 0.5}) == [swept]
     assert makers(lines, {"name": "b"}) == [other]
-    assert makers(["target=ema +experiment=a", "target=shared +experiment=a"], {"target.name": "ema"}) == [
-        "target=ema +experiment=a"
-    ]
+    assert makers(
+        ["target=ema +experiment=a", "target=shared +experiment=a"], {"target.name": "ema"}
+    ) == ["target=ema +experiment=a"]
     assert makers(lines, {"name": "c"}) == lines
 
 
 def test_the_numbers_in_the_evidence_are_those_of_the_runs(runs: Path, tmp_path: Path) -> None:
     from jepa_lab.report.comparison.find_runs import find_runs
 
-    (found,) = judge_claims(read_claims([write(tmp_path / "mine.yaml", claim())]), find_runs(runs).runs)
+    (found,) = judge_claims(
+        read_claims([write(tmp_path / "mine.yaml", claim())]), find_runs(runs).runs
+    )
     differences = [0.1 + 0.001 * seed for seed in range(6)]
     assert found.difference is not None
     assert found.difference.mean == pytest.approx(math.fsum(differences) / 6)

@@ -1,4 +1,5 @@
-"""The rules that turn a paired difference into a word, on differences whose intervals are known in closed form."""
+"""The rules that turn a paired difference into a word, on differences whose intervals are known in
+closed form."""
 
 from __future__ import annotations
 
@@ -8,7 +9,8 @@ import pytest
 
 from jepa_lab.claims.judge import FEWEST, WORDS, Judged, after_holm, judge
 
-# of 4 seeds: t interval of +- 3.1824 (95 %) and 2.3534 (90 %) standard errors; sd of these offsets is exactly 1
+# of 4 seeds: t interval of +- 3.1824 (95 %) and 2.3534 (90 %) standard errors; sd of these offsets
+# is exactly 1
 OFFSETS = [-math.sqrt(1.5), 0.0, 0.0, math.sqrt(1.5)]
 T95, T90, ERROR = 3.182446305284263, 2.353363434801823, 0.5
 
@@ -24,14 +26,20 @@ def judged(mean: float, test: str, margin: float = 0.0, direction: str = "above"
     return found
 
 
-@pytest.mark.parametrize(("margin", "direction"), [(0.0, "above"), (0.3, "above"), (0.0, "below"), (0.3, "below")])
+@pytest.mark.parametrize(
+    ("margin", "direction"), [(0.0, "above"), (0.3, "above"), (0.0, "below"), (0.3, "below")]
+)
 def test_a_difference_is_confirmed_beyond_its_margin_refuted_short_of_it_and_else_not_shown(
     margin: float, direction: str
 ) -> None:
     sign = 1 if direction == "above" else -1
     half = T95 * ERROR
-    for distance, word in ((half + 1e-6, "confirmed"), (half - 1e-6, "not shown"), (-half + 1e-6, "not shown"),
-                           (-half - 1e-6, "refuted")):  # fmt: skip
+    for distance, word in (
+        (half + 1e-6, "confirmed"),
+        (half - 1e-6, "not shown"),
+        (-half + 1e-6, "not shown"),
+        (-half - 1e-6, "refuted"),
+    ):
         assert judged(sign * (margin + distance), "difference", margin, direction).word == word
 
 
@@ -44,13 +52,21 @@ def test_p_of_a_difference_is_that_of_the_two_sided_t_test_at_the_margin() -> No
 @pytest.mark.parametrize("direction", ["above", "below"])
 def test_non_inferiority_is_a_one_sided_test_at_minus_the_margin(direction: str) -> None:
     sign, half = (1 if direction == "above" else -1), T90 * ERROR
-    for d, word in ((-0.2 + half + 1e-6, "confirmed"), (-0.2 + half - 1e-6, "not shown"),
-                    (-0.2 - half + 1e-6, "not shown"), (-0.2 - half - 1e-6, "refuted")):  # fmt: skip
+    for d, word in (
+        (-0.2 + half + 1e-6, "confirmed"),
+        (-0.2 + half - 1e-6, "not shown"),
+        (-0.2 - half + 1e-6, "not shown"),
+        (-0.2 - half - 1e-6, "refuted"),
+    ):
         assert judged(sign * d, "non_inferiority", 0.2, direction).word == word
-    assert judged(sign * (-0.2 + half), "non_inferiority", 0.2, direction).p == pytest.approx(0.05, abs=1e-9)
+    assert judged(sign * (-0.2 + half), "non_inferiority", 0.2, direction).p == pytest.approx(
+        0.05, abs=1e-9
+    )
 
 
-def test_equivalence_needs_the_whole_interval_within_the_margin_and_is_refuted_wholly_outside() -> None:
+def test_equivalence_needs_the_whole_interval_within_the_margin_and_is_refuted_wholly_outside() -> (
+    None
+):
     half = T90 * ERROR
     assert judged(0.0, "equivalence", half + 1e-6).word == "confirmed"
     assert judged(0.0, "equivalence", half - 1e-6).word == "not shown"
@@ -80,7 +96,8 @@ def test_the_interval_that_is_shown_is_that_of_the_rule() -> None:
 
 
 def test_seeds_that_do_not_agree_in_sign_are_not_called_by_a_t_interval_alone() -> None:
-    # t leaves 0 far outside; five of six seeds agree, which the sign-flip test does not find rare enough
+    # t leaves 0 far outside; five of six seeds agree, which the sign-flip test does not find rare
+    # enough
     values = dict(enumerate([1.9, 2.0, -0.0001, 2.2, 2.2, 2.0]))
     found = judge(values, dict.fromkeys(values, 0.0), "difference", "above", 0.0)
     assert found is not None
@@ -89,20 +106,26 @@ def test_seeds_that_do_not_agree_in_sign_are_not_called_by_a_t_interval_alone() 
     assert (found.word, found.p) == ("not shown", found.difference.p)
 
 
-def test_with_few_seeds_all_of_one_sign_the_sign_flip_test_stands_at_its_floor_and_does_not_forbid() -> None:
-    found = judge({0: 1.0, 1: 1.1, 2: 0.9}, dict.fromkeys(range(3), 0.0), "difference", "above", 0.0)
+def test_with_few_seeds_of_one_sign_the_sign_flip_test_is_at_its_floor_and_decides_nothing() -> (
+    None
+):
+    found = judge(
+        {0: 1.0, 1: 1.1, 2: 0.9}, dict.fromkeys(range(3), 0.0), "difference", "above", 0.0
+    )
     assert found is not None
     assert found.difference.p == found.difference.p_floor == 0.25
     assert found.word == "confirmed"
 
 
-def test_seeds_that_agree_to_the_last_digit_are_as_sure_as_the_sign_flip_test_can_be_and_not_surer() -> None:
+def test_seeds_that_agree_to_the_last_digit_are_as_sure_as_the_sign_flip_test_can_be() -> None:
     same = dict.fromkeys(range(4), 1.0)
     zero = dict.fromkeys(range(4), 0.0)
     words = [judge(same, zero, "difference", "above", m) for m in (0.5, 1.0, 2.0)]
     assert [(w.word, w.p) for w in words if w] == [
-        ("confirmed", 2 / 2**4), ("not shown", 1.0), ("refuted", 2 / 2**4)
-    ]  # fmt: skip
+        ("confirmed", 2 / 2**4),
+        ("not shown", 1.0),
+        ("refuted", 2 / 2**4),
+    ]
 
 
 def test_what_only_rounding_parts_is_no_spread() -> None:

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from claim_files import claim, write
 
+from claim_files import claim, write
+from conftest import ROOT
 from jepa_lab.claims import read_claims
 from jepa_lab.errors import UserError
 
-DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "claims.md"
+DOCUMENT = ROOT / "docs" / "claims.md"
 
 
 @pytest.mark.parametrize(
@@ -28,8 +29,14 @@ DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "claims.md"
         ({"contrast": {"control": {"name": "a"}}}, "better_helps: contrast: arm missing"),
         ({"contrast": {"arm": "teacherless_b"}}, "contrast.arm: settings are needed"),
         ({"contrast": {"arm": {"seed": 1}}}, "contrast.arm: seed: seeds have a key of their own"),
-        ({"where": {"aux": {"vicreg": {}}}}, "where: aux: settings are written with dots, as aux.vicreg: ..."),
-        ({"test": "ttest"}, "better_helps: test: ttest: unknown; difference | non_inferiority | equivalence"),
+        (
+            {"where": {"aux": {"vicreg": {}}}},
+            "where: aux: settings are written with dots, as aux.vicreg: ...",
+        ),
+        (
+            {"test": "ttest"},
+            "better_helps: test: ttest: unknown; difference | non_inferiority | equivalence",
+        ),
         ({"direction": "up"}, "better_helps: direction: up: unknown; above | below"),
         ({"margin": -0.1}, "better_helps: margin: -0.1: must be at least 0"),
         ({"margin": "wide"}, "better_helps: margin: wide: a finite number is needed"),
@@ -38,29 +45,56 @@ DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "claims.md"
         ({"worst": float("nan")}, "better_helps: worst: nan: a finite number is needed"),
         ({"seeds": []}, "better_helps: seeds: []: one or more are needed, as range(0,8)"),
         ({"seeds": "range(4,4)"}, "better_helps: seeds: []: one or more are needed"),
-        ({"seeds": "range(0,1000000000)"}, "better_helps: seeds: range(0,1000000000): more than 10,000 seeds"),
+        (
+            {"seeds": "range(0,1000000000)"},
+            "better_helps: seeds: range(0,1000000000): more than 10,000 seeds",
+        ),
         ({"seeds": [0, "one"]}, "better_helps: seeds: [0, 'one']: one or more are needed"),
         ({"runs": None}, "better_helps: runs: the lines that make the runs are needed"),
         ({"family": 3}, "better_helps: family: 3: a text is needed"),
         ({"over": "seed"}, "better_helps: over: seed: a list is needed"),
         ({"not_testable": "no data"}, "better_helps: contrast: without effect beside not_testable"),
-        ({"contrast": None, "statistic": {"name": "gaps"}}, "statistic: gaps: no such statistic; did you mean 'gap'?"),
-        ({"contrast": None, "statistic": {"name": "gap", "metric": "a"}}, "statistic: less: missing; gap needs it"),
+        (
+            {"contrast": None, "statistic": {"name": "gaps"}},
+            "statistic: gaps: no such statistic; did you mean 'gap'?",
+        ),
+        (
+            {"contrast": None, "statistic": {"name": "gap", "metric": "a"}},
+            "statistic: less: missing; gap needs it",
+        ),
         (
             {"contrast": None, "statistic": {"name": "change", "metric": "a", "tau": 1}},
             "statistic: tau: change has no such parameter; metric",
         ),
-        ({"where": "quick"}, "better_helps: where: settings are needed, as {dataset.name: digits_rot"),
-        ({"runs": "-m 'seed=range(0,8)"}, "runs: -m 'seed=range(0,8): no closing quotation; close it"),
-        ({"contrast": None, "statistic": {"name": "gap", "metric": 3, "less": "a"}}, "metric: 3: a text is needed"),
         (
-            {"contrast": None, "statistic": {"name": "best_rate_over_tau", "metric": "a", "tau": 0}},
+            {"where": "quick"},
+            "better_helps: where: settings are needed, as {dataset.name: digits_rot",
+        ),
+        (
+            {"runs": "-m 'seed=range(0,8)"},
+            "runs: -m 'seed=range(0,8): no closing quotation; close it",
+        ),
+        (
+            {"contrast": None, "statistic": {"name": "gap", "metric": 3, "less": "a"}},
+            "metric: 3: a text is needed",
+        ),
+        (
+            {
+                "contrast": None,
+                "statistic": {"name": "best_rate_over_tau", "metric": "a", "tau": 0},
+            },
             "statistic: tau: 0: a number above 0 is needed",
         ),
         (
             {
                 "contrast": None,
-                "statistic": {"name": "over_best_fixed", "metrics": "a", "rule": "b", "c": 1, "scale": "d"},
+                "statistic": {
+                    "name": "over_best_fixed",
+                    "metrics": "a",
+                    "rule": "b",
+                    "c": 1,
+                    "scale": "d",
+                },
             },
             "statistic: metrics: a: a list of texts is needed",
         ),
@@ -73,7 +107,12 @@ DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "claims.md"
             "worst: 0: must be above 0, for the statistic is a factor",
         ),
         (
-            {"contrast": None, "statistic": {"name": "edge_over_bound"}, "test": "equivalence", "margin": 0.5},
+            {
+                "contrast": None,
+                "statistic": {"name": "edge_over_bound"},
+                "test": "equivalence",
+                "margin": 0.5,
+            },
             "margin: 0.5: must be a factor above 1",
         ),
         (
@@ -120,12 +159,18 @@ def test_an_id_is_given_once(tmp_path: Path) -> None:
 
 
 def test_a_study_without_a_file_is_refused_with_the_shipped_ones() -> None:
-    with pytest.raises(UserError, match=r"teacherles: no such file of claims; shipped are teacherless"):
+    with pytest.raises(
+        UserError, match=r"teacherles: no such file of claims; shipped are teacherless"
+    ):
         read_claims(["teacherles"])
 
 
 def test_defaults_hold_for_all_claims_and_a_claims_own_come_first(tmp_path: Path) -> None:
-    defaults = {"where": {"tier.name": "quick", "dataset": "digits_rot"}, "seeds": [1, 2, 3], "margin": 0.1}
+    defaults = {
+        "where": {"tier.name": "quick", "dataset": "digits_rot"},
+        "seeds": [1, 2, 3],
+        "margin": 0.1,
+    }
     own = claim(where={"tier.name": "smoke"}, seeds=None, margin=0.2)
     (found,) = read_claims([write(tmp_path / "mine.yaml", own, defaults=defaults)])
     assert found.where == {"tier.name": "smoke", "dataset": "digits_rot"}

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from claim_files import NOISE, claim, six_seeds, verdict, verdicts
 
+from claim_files import NOISE, claim, six_seeds, verdict, verdicts
 from comparison_runs import METRIC, make_run
 from jepa_lab.errors import UserError
 from jepa_lab.ledger.finished_run import Run, read_run
@@ -24,12 +24,22 @@ def test_runs_are_found_by_their_settings_whatever_their_folder_and_id(tmp_path:
     for seed in range(3):
         for rate, value in ((0.0, 0.7), (1e-2, 0.9)):
             where = tmp_path / f"folder_{rate}"
-            settings = {"loss.lambda_rate": rate, "target.name": "ema", "aux": {"vicreg": {"weight": 2.0}}}
+            settings = {
+                "loss.lambda_rate": rate,
+                "target.name": "ema",
+                "aux": {"vicreg": {"weight": 2.0}},
+            }
             runs.append(
-                read_run(make_run(where, "one_name", seed, value + 0.01 * seed * (1 + rate), settings=settings))
+                read_run(
+                    make_run(
+                        where, "one_name", seed, value + 0.01 * seed * (1 + rate), settings=settings
+                    )
+                )
             )
-    contrast = {"arm": {"target": "ema", "aux": "vicreg", "loss.lambda_rate": "1e-2"},
-                "control": {"aux.vicreg.weight": 2, "loss.lambda_rate": 0}}  # fmt: skip
+    contrast = {
+        "arm": {"target": "ema", "aux": "vicreg", "loss.lambda_rate": "1e-2"},
+        "control": {"aux.vicreg.weight": 2, "loss.lambda_rate": 0},
+    }
     assert verdict(tmp_path, runs, contrast=contrast, seeds=[0, 1, 2]).word == "confirmed"
 
 
@@ -45,39 +55,65 @@ def test_a_run_that_is_older_than_a_setting_has_its_default(tmp_path: Path) -> N
     assert len(verdict(tmp_path, runs, contrast=contrast, seeds=[0, 1, 2]).missing) == 3
 
 
-def test_runs_of_several_protocols_are_not_mixed_the_difference_is_named(tmp_path: Path, runs: list[Run]) -> None:
-    other = read_run(make_run(tmp_path, "better", 0, 0.5, settings={"dataset.name": "cifar10_rot"}, run_id="other"))
+def test_runs_of_several_protocols_are_not_mixed_the_difference_is_named(
+    tmp_path: Path, runs: list[Run]
+) -> None:
+    other = read_run(
+        make_run(
+            tmp_path, "better", 0, 0.5, settings={"dataset.name": "cifar10_rot"}, run_id="other"
+        )
+    )
     found = verdict(tmp_path, [*runs, other])
     assert found.word == "not testable"
-    assert found.reason == "arm: several protocols fit: dataset.name cifar10_rot | digits_rot: name one in where"
+    assert (
+        found.reason
+        == "arm: several protocols fit: dataset.name cifar10_rot | digits_rot: name one in where"
+    )
     assert verdict(tmp_path, [*runs, other], where={"dataset": "digits_rot"}).word == "confirmed"
 
 
-def test_seeds_of_another_setting_are_not_pooled_with_the_others_be_it_null_or_a_number(tmp_path: Path) -> None:
+def test_seeds_of_another_setting_are_not_pooled_with_the_others_be_it_null_or_a_number(
+    tmp_path: Path,
+) -> None:
     runs = []
     for seed in range(4):
         settings = {"optim.clip": None if seed < 2 else 1.0}
-        runs += [read_run(make_run(tmp_path, name, seed, 0.8, settings=settings)) for name in ("a", "b")]
+        runs += [
+            read_run(make_run(tmp_path, name, seed, 0.8, settings=settings)) for name in ("a", "b")
+        ]
     contrast = {"arm": {"name": "a"}, "control": {"name": "b"}}
     reason = verdict(tmp_path, runs, contrast=contrast, seeds=[0, 1, 2, 3]).reason
     assert reason == "arm: several protocols fit: optim.clip 1 | null: name one in where"
 
 
-def test_two_runs_of_one_seed_that_nothing_tells_apart_are_named(tmp_path: Path, runs: list[Run]) -> None:
+def test_two_runs_of_one_seed_that_nothing_tells_apart_are_named(
+    tmp_path: Path, runs: list[Run]
+) -> None:
     twin = make_run(tmp_path, "better", 0, 0.5, run_id="twin")
-    assert "better/better-0 and better/better-0 are both of seed 0" in verdict(tmp_path, [*runs, read_run(twin)]).reason
+    assert (
+        "better/better-0 and better/better-0 are both of seed 0"
+        in verdict(tmp_path, [*runs, read_run(twin)]).reason
+    )
     copy = make_run(tmp_path / "again", "better", 0, 0.9, run_id="better-0")
     assert verdict(tmp_path, [*runs, read_run(copy)]).word == "confirmed"
 
 
-def test_arm_and_control_of_different_data_are_not_compared_unless_the_contrast_says_so(tmp_path: Path) -> None:
+def test_arm_and_control_of_different_data_are_not_compared_unless_the_contrast_says_so(
+    tmp_path: Path,
+) -> None:
     runs = []
     for seed in range(3):
-        runs.append(read_run(make_run(tmp_path, "a", seed, 0.9 + NOISE[seed], settings={"dataset.epochs": 60})))
+        runs.append(
+            read_run(
+                make_run(tmp_path, "a", seed, 0.9 + NOISE[seed], settings={"dataset.epochs": 60})
+            )
+        )
         runs.append(read_run(make_run(tmp_path, "b", seed, 0.8, settings={"dataset.epochs": 20})))
     contrast: dict[str, Any] = {"arm": {"name": "a"}, "control": {"name": "b"}}
     found = verdict(tmp_path, runs, contrast=contrast, seeds=[0, 1, 2])
-    assert found.reason.startswith("different protocols: dataset.epochs is 60 in the arm and 20 in the control")
+    assert found.reason.startswith(
+        "different protocols: dataset.epochs is 60 in the arm and 20 in the control"
+    )
     contrast["arm"]["dataset.epochs"] = 60
     assert verdict(tmp_path, runs, contrast=contrast, seeds=[0, 1, 2]).word == "confirmed"
 
@@ -87,7 +123,11 @@ def test_versions_of_the_results_are_not_mixed_the_complete_one_is_judged(tmp_pa
     for version, seeds, value in ((1, range(3), 0.9), (2, range(2), 0.1)):
         for seed in seeds:
             for arm, more in (("a", value + NOISE[seed]), ("b", 0.5)):
-                run = read_run(make_run(tmp_path / str(version), arm, seed, more, run_id=f"{arm}{seed}-{version}"))
+                run = read_run(
+                    make_run(
+                        tmp_path / str(version), arm, seed, more, run_id=f"{arm}{seed}-{version}"
+                    )
+                )
                 run.status["versions"] = {"results_version": version}
                 runs.append(run)
     contrast = {"arm": {"name": "a"}, "control": {"name": "b"}}
@@ -106,29 +146,51 @@ def test_settings_that_are_averaged_over_give_one_value_a_seed(tmp_path: Path) -
                 run_id = f"{schedule}{rate}{seed}"
                 runs.append(
                     read_run(
-                        make_run(tmp_path / run_id, "f", seed, value + NOISE[seed], settings=settings, run_id=run_id)
+                        make_run(
+                            tmp_path / run_id,
+                            "f",
+                            seed,
+                            value + NOISE[seed],
+                            settings=settings,
+                            run_id=run_id,
+                        )
                     )
                 )
     contrast = {"arm": {"optim.schedule": "cosine"}, "control": {"optim.schedule": "constant"}}
     found = verdict(tmp_path, runs, contrast=contrast, seeds=[0, 1, 2], over=["loss.lambda_rate"])
     assert found.difference is not None
     assert found.difference.mean == pytest.approx(0.25)
-    assert verdict(tmp_path, runs, contrast=contrast, seeds=[0, 1, 2]).reason.startswith("arm: several protocols fit")
-    short = [run for run in runs if (run.config["seed"], run.config["loss"]["lambda_rate"]) != (1, 0.1)]
+    assert verdict(tmp_path, runs, contrast=contrast, seeds=[0, 1, 2]).reason.startswith(
+        "arm: several protocols fit"
+    )
+    short = [
+        run for run in runs if (run.config["seed"], run.config["loss"]["lambda_rate"]) != (1, 0.1)
+    ]
     left = verdict(tmp_path, short, contrast=contrast, seeds=[0, 1, 2], over=["loss.lambda_rate"])
-    assert left.reason == "not yet: 1 of 3 pairs missing"  # a mean over fewer settings is no value of that seed
+    # a mean over fewer settings is no value of that seed
+    assert left.reason == "not yet: 1 of 3 pairs missing"
 
 
-def test_a_metric_that_no_run_has_is_refused_with_the_nearest(tmp_path: Path, runs: list[Run]) -> None:
-    with pytest.raises(UserError, match=rf"claims: better_helps: metric: test/probe/class.*nearest: {METRIC}"):
+def test_a_metric_that_no_run_has_is_refused_with_the_nearest(
+    tmp_path: Path, runs: list[Run]
+) -> None:
+    with pytest.raises(
+        UserError, match=rf"claims: better_helps: metric: test/probe/class.*nearest: {METRIC}"
+    ):
         verdict(tmp_path, runs, metric="test/probe/class_from_zagg")
 
 
 @pytest.mark.parametrize(
-    ("key", "near"), [("loss.lambda", "loss.lambda_rate"), ("aux.vicreg.sim_coef", "aux.vicreg.sim_coeff")]
+    ("key", "near"),
+    [("loss.lambda", "loss.lambda_rate"), ("aux.vicreg.sim_coef", "aux.vicreg.sim_coeff")],
 )
-def test_a_setting_that_does_not_exist_is_refused_with_the_nearest(tmp_path: Path, key: str, near: str) -> None:
-    with pytest.raises(UserError, match=rf"claims: better_helps: {re.escape(key)}: no such setting.*{re.escape(near)}"):
+def test_a_setting_that_does_not_exist_is_refused_with_the_nearest(
+    tmp_path: Path, key: str, near: str
+) -> None:
+    with pytest.raises(
+        UserError,
+        match=rf"claims: better_helps: {re.escape(key)}: no such setting.*{re.escape(near)}",
+    ):
         verdict(tmp_path, [], where={key: 0.1})
 
 

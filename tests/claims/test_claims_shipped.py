@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 import shlex
-from pathlib import Path
 
 import pytest
 from hydra import compose, initialize_config_dir
 
+from conftest import ROOT
 from jepa_lab.claims import Claim, judge_claims, read_claims
 from jepa_lab.claims.reading import shipped
 from jepa_lab.claims.statistics import statistics
@@ -16,7 +16,6 @@ from jepa_lab.cli import app as cli  # noqa: F401 - registers the resolvers
 from jepa_lab.config.groups import conf_dir
 from jepa_lab.sweep.ladder import checked_rungs
 
-ROOT = Path(__file__).resolve().parents[2]
 CLAIMS = read_claims()
 TESTABLE = [claim for claim in CLAIMS if claim.not_testable is None]
 LINES = sorted({re.sub(r" ?'?seeds?=\S+", "", line) for claim in TESTABLE for line in claim.runs})
@@ -52,7 +51,9 @@ def test_a_claims_lines_name_its_seeds_and_experiments(claim: Claim) -> None:
         assert str(settings["name"]) in text
     if not text.startswith("-m +experiment=aux_comparison"):  # which has them in its file
         last = claim.seeds[-1]
-        assert re.search(rf"\b{last}\b|range\(0,{last + 1}\)", " ".join(re.findall(r"seeds?=\S+", text)))
+        assert re.search(
+            rf"\b{last}\b|range\(0,{last + 1}\)", " ".join(re.findall(r"seeds?=\S+", text))
+        )
 
 
 @pytest.mark.parametrize("page", ["teacherless", "linear_byol", "arc", "aux_losses"])

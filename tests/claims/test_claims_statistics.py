@@ -18,20 +18,36 @@ TAUS = (1e-4, 1e-3, 1e-2)
 RATES = tuple(10 ** (k / 2 - 5) for k in range(9))
 
 
-def toy_run(alpha: float, tau: float, value: float = 1.0, *, mode: str = "same", **config: Any) -> Run:
+def toy_run(
+    alpha: float, tau: float, value: float = 1.0, *, mode: str = "same", **config: Any
+) -> Run:
     """A finished run of the toy; one that diverged where the value is not finite."""
-    settings = {"study": "linear_byol", "lr_pred": alpha, "lr_enc": alpha, "tau": tau, "lr_enc_mode": mode,
-                "auto_rule": None, "step_scale": None, "auto_alpha_c": None, "sigma_n": 0.5,
-                "spectrum_range": [0.1, 100.0], **config}  # fmt: skip
+    settings = {
+        "study": "linear_byol",
+        "lr_pred": alpha,
+        "lr_enc": alpha,
+        "tau": tau,
+        "lr_enc_mode": mode,
+        "auto_rule": None,
+        "step_scale": None,
+        "auto_alpha_c": None,
+        "sigma_n": 0.5,
+        "spectrum_range": [0.1, 100.0],
+        **config,
+    }
     last = value if math.isfinite(value) else None
     metrics = {key: {"last": last} for key in ("val/excess_loss", "val/W_Fro_raw")}
     verdict = {"status": "healthy" if math.isfinite(value) else "diverged"}
-    return Run(Path("nowhere"), settings, {"state": "completed"}, {"metrics": metrics, "verdict": verdict})
+    return Run(
+        Path("nowhere"), settings, {"state": "completed"}, {"metrics": metrics, "verdict": verdict}
+    )
 
 
 def grid(power: float) -> list[Run]:
     """The loss is a parabola in log alpha, lowest at tau ** power / 10."""
-    return [toy_run(a, t, 10 ** (math.log10(a / (t**power / 10)) ** 2)) for t in TAUS for a in RATES]
+    return [
+        toy_run(a, t, 10 ** (math.log10(a / (t**power / 10)) ** 2)) for t in TAUS for a in RATES
+    ]
 
 
 @pytest.mark.parametrize("power", [0.0, 0.5, 1.0])
@@ -62,8 +78,16 @@ def test_the_best_rate_over_tau_is_the_logarithm_of_their_ratio() -> None:
 
 
 def test_a_grid_with_too_few_taus_or_rates_gives_no_slope() -> None:
-    assert toy.slope_of_best_rate([r for r in grid(1.0) if r.config["tau"] > 2e-4], "val/excess_loss") is None
-    assert toy.slope_of_best_rate([r for r in grid(1.0) if r.config["lr_pred"] < 5e-4], "val/excess_loss") is None
+    assert (
+        toy.slope_of_best_rate([r for r in grid(1.0) if r.config["tau"] > 2e-4], "val/excess_loss")
+        is None
+    )
+    assert (
+        toy.slope_of_best_rate(
+            [r for r in grid(1.0) if r.config["lr_pred"] < 5e-4], "val/excess_loss"
+        )
+        is None
+    )
 
 
 def test_two_runs_of_one_cell_are_refused() -> None:
@@ -80,15 +104,32 @@ def test_a_rank_correlation_is_one_for_any_rising_and_minus_one_for_any_falling_
 
 
 def test_a_run_that_diverged_has_the_highest_rank() -> None:
-    runs = [toy_run(a, t, v) for t in TAUS for a, v in zip(RATES[:3], (1.0, 2.0, math.inf), strict=True)]
+    runs = [
+        toy_run(a, t, v) for t in TAUS for a, v in zip(RATES[:3], (1.0, 2.0, math.inf), strict=True)
+    ]
     assert toy.rank_correlation(runs, "lr_enc", "val/excess_loss") == pytest.approx(1.0)
 
 
 def test_an_automatic_rule_is_held_against_the_best_fixed_pair_in_its_worst_metric() -> None:
-    fixed = [toy_run(a, t, v) for t in TAUS for a, v in zip(RATES[:3], (4.0, 2.0, 8.0), strict=True)]
-    auto = {"mode": "auto", "auto_rule": "two_over_h", "step_scale": "published", "auto_alpha_c": 0.4}
-    runs = [*fixed, *(toy_run(1.0, t, v, **auto) for t, v in zip(TAUS, (2.0, 20.0, 200.0), strict=True))]
-    asked = {"metrics": ["val/excess_loss", "val/W_Fro_raw"], "rule": "two_over_h", "c": 0.4, "scale": "published"}
+    fixed = [
+        toy_run(a, t, v) for t in TAUS for a, v in zip(RATES[:3], (4.0, 2.0, 8.0), strict=True)
+    ]
+    auto = {
+        "mode": "auto",
+        "auto_rule": "two_over_h",
+        "step_scale": "published",
+        "auto_alpha_c": 0.4,
+    }
+    runs = [
+        *fixed,
+        *(toy_run(1.0, t, v, **auto) for t, v in zip(TAUS, (2.0, 20.0, 200.0), strict=True)),
+    ]
+    asked = {
+        "metrics": ["val/excess_loss", "val/W_Fro_raw"],
+        "rule": "two_over_h",
+        "c": 0.4,
+        "scale": "published",
+    }
     assert toy.over_best_fixed(runs, **asked) == pytest.approx(1.0)
     assert toy.over_best_fixed(runs, **{**asked, "c": 4}) is None
     gone = [*fixed, *(toy_run(1.0, t, math.inf, **auto) for t in TAUS)]
@@ -104,7 +145,8 @@ def test_the_edge_is_the_geometric_middle_of_the_last_stable_and_the_first_diver
     runs = [toy_run(bound * k, 1e-3, 1.0 if k < 5 else math.inf) for k in (1, 2, 8)]
     assert toy.edge_over_bound(runs) == pytest.approx(math.log10(4))
     with pytest.raises(UserError, match="that diverge and do not; name what parts them"):
-        toy.edge_over_bound([*runs, toy_run(bound * 8, 1e-1)])  # of another tau, where that rate is stable
+        # of another tau, where that rate is stable
+        toy.edge_over_bound([*runs, toy_run(bound * 8, 1e-1)])
 
 
 def test_a_geometric_mean_scales_with_its_values_and_is_infinite_if_one_is() -> None:
@@ -116,7 +158,9 @@ def test_a_geometric_mean_scales_with_its_values_and_is_infinite_if_one_is() -> 
 
 def test_gap_and_change_read_the_run_itself(tmp_path: Path) -> None:
     run = read_run(make_run(tmp_path, "a", 0, 0.7, extra={"test/probe/class_from_z": 0.5}))
-    assert measure("gap", [run], {"metric": METRIC, "less": "test/probe/class_from_z"}) == pytest.approx(0.2)
+    assert measure(
+        "gap", [run], {"metric": METRIC, "less": "test/probe/class_from_z"}
+    ) == pytest.approx(0.2)
     assert measure("gap", [run], {"metric": METRIC, "less": "test/none"}) is None
     grown = 1 - math.exp(-100 / 30)
     found = measure("change", [run], {"metric": "val/z/effective_rank"})
@@ -124,7 +168,9 @@ def test_gap_and_change_read_the_run_itself(tmp_path: Path) -> None:
     assert measure("change", [run], {"metric": METRIC}) is None  # measured once
 
 
-@pytest.mark.parametrize(("codes", "rank", "first"), [(0.02, 6.0, 1.0), (0.6, 1.1, 0.0), (0.6, 6.0, 0.0)])
+@pytest.mark.parametrize(
+    ("codes", "rank", "first"), [(0.02, 6.0, 1.0), (0.6, 1.1, 0.0), (0.6, 6.0, 0.0)]
+)
 def test_what_fell_first_is_the_quantity_that_left_its_range_first_and_nothing_where_none_did(
     monkeypatch: pytest.MonkeyPatch, codes: float, rank: float, first: float
 ) -> None:
@@ -146,5 +192,10 @@ def test_what_fell_first_is_the_quantity_that_left_its_range_first_and_nothing_w
 
 def test_every_statistic_that_reads_a_grid_says_along_which_settings() -> None:
     gridded = {name for name, statistic in statistics().items() if statistic.axes}
-    assert gridded == {"slope_of_best_rate", "best_rate_over_tau", "rank_correlation", "over_best_fixed",
-                       "edge_over_bound"}  # fmt: skip
+    assert gridded == {
+        "slope_of_best_rate",
+        "best_rate_over_tau",
+        "rank_correlation",
+        "over_best_fixed",
+        "edge_over_bound",
+    }

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from claim_files import against, claim, six_seeds, verdict, verdicts
 
+from claim_files import against, claim, six_seeds, verdict, verdicts
 from comparison_runs import METRIC, make_run
 from jepa_lab.claims.text import evidence
 from jepa_lab.errors import UserError
@@ -44,11 +44,15 @@ def test_every_word_is_reached_by_the_runs_that_call_for_it(
     assert verdict(tmp_path, runs, **changes).word == word
 
 
-def test_effect_interval_and_pairs_are_told_with_what_was_claimed(tmp_path: Path, runs: list[Run]) -> None:
+def test_effect_interval_and_pairs_are_told_with_what_was_claimed(
+    tmp_path: Path, runs: list[Run]
+) -> None:
     text = evidence(verdict(tmp_path, runs, margin=0.01))
     assert text.startswith("class z_agg on test +0.1000 [+0.09")
     assert "6 pairs; claimed above 0.01; p by Holm < .001" in text
-    assert "would have been found with power .8" in evidence(verdict(tmp_path, runs, contrast=against("same")))
+    assert "would have been found with power .8" in evidence(
+        verdict(tmp_path, runs, contrast=against("same"))
+    )
     assert "collapsed" not in text
 
 
@@ -69,9 +73,14 @@ def test_a_pair_that_is_missing_leaves_the_claim_not_testable_and_says_how_many(
     assert found.missing == (("arm", 6), ("arm", 7), ("control", 6), ("control", 7))
 
 
-def test_runs_that_failed_were_killed_or_go_on_are_missing_and_named(tmp_path: Path, runs: list[Run]) -> None:
+def test_runs_that_failed_were_killed_or_go_on_are_missing_and_named(
+    tmp_path: Path, runs: list[Run]
+) -> None:
     (tmp_path / "runs").mkdir()
-    others = [make_run(tmp_path / "runs", "better", 6, None, state=state, run_id=state) for state in ("failed",)]
+    others = [
+        make_run(tmp_path / "runs", "better", 6, None, state=state, run_id=state)
+        for state in ("failed",)
+    ]
     make_run(tmp_path / "runs", "plain", 6, 0.8)
     found = verdict(tmp_path, [*runs, *map(read_run, others)], seeds="range(0,7)")
     assert found.reason == "not yet: 1 of 7 pairs missing; better/better-6 is failed"
@@ -83,7 +92,9 @@ def test_a_run_that_diverged_makes_its_pair_not_testable_unless_the_claim_says_w
     gone = read_run(make_run(tmp_path, "better", 6, float("nan")))
     more = [*runs, gone, read_run(make_run(tmp_path, "plain", 6, 0.8))]
     found = verdict(tmp_path, more, seeds="range(0,7)")
-    assert found.reason == "1 of 7 diverged (better/better-6); worst: says what such a run counts as"
+    assert (
+        found.reason == "1 of 7 diverged (better/better-6); worst: says what such a run counts as"
+    )
     counted = verdict(tmp_path, more, seeds="range(0,7)", worst=0.0)
     assert counted.values is not None
     assert counted.values["arm"][6] == 0.0
@@ -95,7 +106,9 @@ def test_fewer_than_three_seeds_are_not_judged(tmp_path: Path, runs: list[Run]) 
     assert (found.word, found.reason) == ("not testable", "2 seeds; 3 or more are needed")
 
 
-def test_p_is_adjusted_over_the_claims_of_the_file_and_takes_words_back(tmp_path: Path, runs: list[Run]) -> None:
+def test_p_is_adjusted_over_the_claims_of_the_file_and_takes_words_back(
+    tmp_path: Path, runs: list[Run]
+) -> None:
     weak = claim(id="weak", contrast=against("same"), margin=0.0057)
     (alone,) = verdicts(tmp_path, runs, weak)
     assert (alone.word, alone.p) == ("refuted", alone.p_holm)
@@ -108,8 +121,13 @@ def test_p_is_adjusted_over_the_claims_of_the_file_and_takes_words_back(tmp_path
     assert by_id["strong"].word == "confirmed"
 
 
-def test_what_is_not_testable_takes_no_part_in_the_adjustment(tmp_path: Path, runs: list[Run]) -> None:
-    for_no_run = [{"id": f"n{i}", "statement": "s", "source": "s", "not_testable": "no data"} for i in range(20)]
+def test_what_is_not_testable_takes_no_part_in_the_adjustment(
+    tmp_path: Path, runs: list[Run]
+) -> None:
+    for_no_run = [
+        {"id": f"n{i}", "statement": "s", "source": "s", "not_testable": "no data"}
+        for i in range(20)
+    ]
     found = verdicts(tmp_path, runs, claim(), *for_no_run)
     assert found[0].p_holm == found[0].p
     assert {v.word for v in found[1:]} == {"not testable"}
@@ -124,9 +142,13 @@ def test_a_claim_whose_runs_are_missing_counts_so_that_no_word_hangs_on_what_was
     assert {(v.word, v.p_holm) for v in found[1:]} == {("not testable", None)}
 
 
-def test_families_are_adjusted_apart_and_the_evidence_tells_over_how_many(tmp_path: Path, runs: list[Run]) -> None:
+def test_families_are_adjusted_apart_and_the_evidence_tells_over_how_many(
+    tmp_path: Path, runs: list[Run]
+) -> None:
     same = [claim(id=f"same_{i}", contrast=against("same"), family="other") for i in range(6)]
-    found = verdicts(tmp_path, runs, claim(family="own"), claim(id="second", family="own", margin=0.05), *same)
+    found = verdicts(
+        tmp_path, runs, claim(family="own"), claim(id="second", family="own", margin=0.05), *same
+    )
     assert found[0].p is not None
     assert found[1].p is not None
     assert found[0].p_holm == pytest.approx(2 * found[0].p)
@@ -139,34 +161,63 @@ def test_a_claim_on_a_logarithm_is_written_and_told_in_factors(tmp_path: Path) -
     runs = []
     for seed in range(4):
         for times in (1.0, 4.0, 16.0 + seed):  # of the bound 2 / 100.25; the last diverges
-            config = {"study": "linear_byol", "name": "toy", "seed": seed, "lr_pred": times * 2 / 100.25, "tau": 0.001,
-                      "lr_enc_mode": "logspace", "sigma_n": 0.5, "spectrum_range": [0.1, 100.0]}  # fmt: skip
+            config = {
+                "study": "linear_byol",
+                "name": "toy",
+                "seed": seed,
+                "lr_pred": times * 2 / 100.25,
+                "tau": 0.001,
+                "lr_enc_mode": "logspace",
+                "sigma_n": 0.5,
+                "spectrum_range": [0.1, 100.0],
+            }
             last = None if times > 10 else 1.0
             summary = {"metrics": {"val/excess_loss": {"last": last}}, "verdict": {"status": "x"}}
             path = tmp_path / f"{seed}-{times}"
             runs.append(Run(path, config, {"state": "completed", "run_id": path.name}, summary))
     statistic = {"name": "edge_over_bound", "of": {"name": "toy"}}
-    common: dict[str, Any] = {"contrast": None, "metric": None, "statistic": statistic, "seeds": [0, 1, 2, 3]}
+    common: dict[str, Any] = {
+        "contrast": None,
+        "metric": None,
+        "statistic": statistic,
+        "seeds": [0, 1, 2, 3],
+    }
     above = verdict(tmp_path, runs, **common, reference=4)
     assert above.difference is not None
-    assert above.difference.mean == pytest.approx(sum(math.log10(8 * math.sqrt(1 + s / 16) / 4) for s in range(4)) / 4)
+    assert above.difference.mean == pytest.approx(
+        sum(math.log10(8 * math.sqrt(1 + s / 16) / 4) for s in range(4)) / 4
+    )
     assert above.word == "confirmed"
     assert evidence(above).startswith("α at which runs diverge over 2 / H 8.4 [7.")
     assert "claimed above 4" in evidence(above)
     near = verdict(tmp_path, runs, **common, reference=1, test="equivalence", margin=2)
     assert near.word == "refuted"
     assert "claimed within a factor 2 of 1" in evidence(near)
-    assert verdict(tmp_path, runs, **common, reference=8, test="equivalence", margin=2).word == "confirmed"
+    assert (
+        verdict(tmp_path, runs, **common, reference=8, test="equivalence", margin=2).word
+        == "confirmed"
+    )
 
 
-def test_runs_that_are_arm_and_control_at_once_show_nothing(tmp_path: Path, runs: list[Run]) -> None:
-    found = verdict(tmp_path, runs, contrast={"arm": {"name": "better"}, "control": {"name": "better"}}, margin=0.02)
+def test_runs_that_are_arm_and_control_at_once_show_nothing(
+    tmp_path: Path, runs: list[Run]
+) -> None:
+    found = verdict(
+        tmp_path,
+        runs,
+        contrast={"arm": {"name": "better"}, "control": {"name": "better"}},
+        margin=0.02,
+    )
     assert found.word == "not testable"
-    assert re.fullmatch(r"better/[\w-]+ is in arm and control; name in the contrast what parts them", found.reason)
+    assert re.fullmatch(
+        r"better/[\w-]+ is in arm and control; name in the contrast what parts them", found.reason
+    )
 
 
 def test_a_ledger_that_cannot_be_read_leaves_its_own_pair_out_and_is_named(tmp_path: Path) -> None:
-    made = [make_run(tmp_path, name, seed, 0.8) for seed in range(6) for name in ("plain", "better")]
+    made = [
+        make_run(tmp_path, name, seed, 0.8) for seed in range(6) for name in ("plain", "better")
+    ]
     (made[0] / "metrics.parquet").write_text("no table")
     found = verdict(tmp_path, [read_run(path) for path in made])
     assert found.word == "not testable"
@@ -177,13 +228,25 @@ def test_a_ledger_that_cannot_be_read_leaves_its_own_pair_out_and_is_named(tmp_p
 @pytest.mark.parametrize(
     ("statistic", "words"),
     [
-        ({"name": "slope_of_best_rate", "metric": METRIC}, "reads runs with study=linear_byol, and better/"),
+        (
+            {"name": "slope_of_best_rate", "metric": METRIC},
+            "reads runs with study=linear_byol, and better/",
+        ),
         ({"name": "first_to_fall", "part": "codebook"}, "reads runs with study=arc, and better/"),
-        ({"name": "change", "metric": "val/skil"}, "metric: val/skil: none of the 6 runs that fit has it"),
+        (
+            {"name": "change", "metric": "val/skil"},
+            "metric: val/skil: none of the 6 runs that fit has it",
+        ),
     ],
 )
 def test_a_statistic_of_other_runs_or_of_what_none_measured_is_bad_input(
     tmp_path: Path, runs: list[Run], statistic: dict[str, Any], words: str
 ) -> None:
     with pytest.raises(UserError, match=re.escape(words)):
-        verdict(tmp_path, runs, contrast=None, metric=None, statistic={**statistic, "of": {"name": "better"}})
+        verdict(
+            tmp_path,
+            runs,
+            contrast=None,
+            metric=None,
+            statistic={**statistic, "of": {"name": "better"}},
+        )

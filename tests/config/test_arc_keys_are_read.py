@@ -19,23 +19,45 @@ from jepa_lab.studies.run import train
 
 PACKAGE = str(Path(schema.__file__).parents[1])
 NOT_READING = ("validate", "validate_run", "_validate_source", "_refuse_what_is_of_images")
-# read where the configuration is composed or checked, or by the command line; tests/config and tests/test_sweep.py
-ELSEWHERE = {"dataset.tiers", "experiment_gates", "optim.warmup_epochs",
-             "sweep.fail_fast", "sweep.control", "sweep.report", "sweep.results", "sweep.references", "sweep.objective",
-             *(f"sweep.tuning.{key}" for key in ("weights", "span", "seeds", "metric"))}  # fmt: skip
+# read where the configuration is composed or checked, or by the command line; tests/config and
+# tests/test_sweep.py
+ELSEWHERE = {
+    "dataset.tiers",
+    "experiment_gates",
+    "optim.warmup_epochs",
+    "sweep.fail_fast",
+    "sweep.control",
+    "sweep.report",
+    "sweep.results",
+    "sweep.references",
+    "sweep.objective",
+    *(f"sweep.tuning.{key}" for key in ("weights", "span", "seeds", "metric")),
+}
 LABELS = {"model.name", "hardware.name"}
 # of the image models: the ARC JEPA refuses any value but the one that changes nothing
-REFUSED = {"monitor.subspace", "monitor.sweep_every", "monitor.sweep_anchors", "monitor.rollout_steps",
-           "hardware.channels_last", "hardware.compile"}  # fmt: skip
+REFUSED = {
+    "monitor.subspace",
+    "monitor.sweep_every",
+    "monitor.sweep_anchors",
+    "monitor.rollout_steps",
+    "hardware.channels_last",
+    "hardware.compile",
+}
 RUNS: list[tuple[str, list[str]]] = [  # between them every key does something
-    ("arc_jepa", ["loss.invariance.color=0.1", "loss.relational.weight=0.1", "monitor.features_every=2"]),
-    ("arc_jepa", ["dataset.tokeniser=patches", "dataset.cache=cache", "dataset.variants=2", "vq.site=side"]),
+    (
+        "arc_jepa",
+        ["loss.invariance.color=0.1", "loss.relational.weight=0.1", "monitor.features_every=2"],
+    ),
+    (
+        "arc_jepa",
+        ["dataset.tokeniser=patches", "dataset.cache=cache", "dataset.variants=2", "vq.site=side"],
+    ),
     ("arc_jepa", ["dataset=arc_agi1", "early_stop.patience=2", "logger=wandb"]),
     ("arc_jepa", ["dataset=arc_json", "dataset.path=tasks", "dataset.test_tasks=null"]),
     ("arc_sixth_run", ["loss.sigreg.weight=0.1"]),
     ("arc_gumbel", ["dataset.problem=frames", "dataset.n_frames=2"]),
     ("arc_fsq", ["loss=lejepa", "target=shared"]),
-]  # fmt: skip
+]
 
 
 @pytest.fixture
@@ -58,10 +80,15 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> set[tuple[str, str]]:
 
 
 def handed_over(frame: Any, part: Any) -> Any:
-    """The frame of our code that gives this part, and not what it lies in, to a constructor as keywords (asdict)."""
+    """The frame of our code that gives this part, and not what it lies in, to a constructor as
+    keywords (asdict)."""
     while frame is not None and frame.f_code.co_filename == dataclasses.__file__:
         if frame.f_code.co_name == "asdict":
-            return frame.f_back if frame.f_locals.get("obj") is part and not isinstance(part, ArcConfig) else None
+            return (
+                frame.f_back
+                if frame.f_locals.get("obj") is part and not isinstance(part, ArcConfig)
+                else None
+            )
         frame = frame.f_back
     return None
 
@@ -79,7 +106,11 @@ def located(config: Any, prefix: str = "") -> Iterator[tuple[str, type]]:
 
 def keys() -> set[str]:
     """Every key of the configuration that is no group."""
-    found = {f"{prefix}{f.name}" for prefix, kind in located(ArcConfig()) for f in dataclasses.fields(kind)}
+    found = {
+        f"{prefix}{f.name}"
+        for prefix, kind in located(ArcConfig())
+        for f in dataclasses.fields(kind)
+    }
     return found - {prefix[:-1] for prefix, _ in located(ArcConfig())}
 
 
@@ -98,7 +129,9 @@ def in_a_folder_with_tasks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 @pytest.mark.usefixtures("in_a_folder_with_tasks")
-def test_every_key_of_the_arc_study_is_read(make_arc: Callable[..., ArcConfig], reads: set[tuple[str, str]]) -> None:
+def test_every_key_of_the_arc_study_is_read(
+    make_arc: Callable[..., ArcConfig], reads: set[tuple[str, str]]
+) -> None:
     for experiment, words in RUNS:
         short = ["dataset.epochs=1", "max_wall_s=600", "monitor.gradients_every=1"]
         train(make_arc(*short, *words, experiment=experiment))
@@ -106,14 +139,27 @@ def test_every_key_of_the_arc_study_is_read(make_arc: Callable[..., ArcConfig], 
     read = {f"{where[kind]}{name}" for kind, name in reads}
     unread = keys() - read - ELSEWHERE - LABELS - REFUSED
     assert not unread, " ".join(sorted(unread))
-    seen = (LABELS | ELSEWHERE | REFUSED) & read  # so a key that nothing reads is not among those that were seen
+    seen = (
+        LABELS | ELSEWHERE | REFUSED
+    ) & read  # so a key that nothing reads is not among those that were seen
     assert not seen, " ".join(sorted(seen))
 
 
-@pytest.mark.parametrize("word", ["monitor.subspace=true", "monitor.sweep_every=3", "monitor.sweep_anchors=3",
-                                  "monitor.rollout_steps=2", "hardware.channels_last=false", "hardware.compile=true",
-                                  "target.bn_buffers=own_running"])  # fmt: skip
-def test_a_key_of_the_image_models_is_refused_and_not_ignored(word: str, make_arc: Callable[..., ArcConfig]) -> None:
+@pytest.mark.parametrize(
+    "word",
+    [
+        "monitor.subspace=true",
+        "monitor.sweep_every=3",
+        "monitor.sweep_anchors=3",
+        "monitor.rollout_steps=2",
+        "hardware.channels_last=false",
+        "hardware.compile=true",
+        "target.bn_buffers=own_running",
+    ],
+)
+def test_a_key_of_the_image_models_is_refused_and_not_ignored(
+    word: str, make_arc: Callable[..., ArcConfig]
+) -> None:
     from jepa_lab.errors import UserError
 
     with pytest.raises(UserError, match=word.partition("=")[0]):

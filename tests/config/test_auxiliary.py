@@ -1,4 +1,5 @@
-"""The group aux: its folder, how arms are chosen and stacked, what a run keeps of them, and mistakes in one line."""
+"""The group aux: its folder, how arms are chosen and stacked, what a run keeps of them, and
+mistakes in one line."""
 
 from __future__ import annotations
 
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
+from conftest import ROOT
 from jepa_lab.config.groups import conf_dir, groups_of
 from jepa_lab.diagnosis.regularisers import regulariser_findings
 from jepa_lab.diagnosis.settings import Settings
@@ -21,7 +23,12 @@ from jepa_lab.studies.seq_jepa.config import Config
 Make = Callable[..., Config]
 Command = Callable[..., tuple[int, str, str]]
 A = "+experiment=seq_jepa_baseline"
-RESERVED = {"aux", "con", "nul", "prn"}  # no file or folder of these names, whatever its ending, exists on Windows
+RESERVED = {
+    "aux",
+    "con",
+    "nul",
+    "prn",
+}  # no file or folder of these names, whatever its ending, exists on Windows
 
 
 @pytest.fixture
@@ -30,7 +37,7 @@ def make(make_config: Make) -> Make:
 
 
 def test_no_file_has_a_name_that_windows_cannot_check_out() -> None:
-    for folder in (conf_dir(), Path(__file__).parents[1], Path(str(conf_dir().parent / "src"))):
+    for folder in (conf_dir(), ROOT / "tests", ROOT / "src"):
         assert not [p for p in folder.rglob("*") if p.name.split(".")[0].lower() in RESERVED]
     assert "aux" in groups_of(conf_dir())
     assert "aux_loss" not in groups_of(conf_dir())
@@ -57,8 +64,12 @@ def test_every_arm_states_where_it_acts(make: Make) -> None:
     aux = make("aux=[vicreg,barlow_twins,dino,center_penalty,sigreg]").aux
     pair = ["z_hat", "z_target"]
     assert {name: arm.site for name, arm in aux.items()} == {
-        "vicreg": pair, "barlow_twins": pair, "dino": pair, "center_penalty": "z", "sigreg": "z",
-    }  # fmt: skip
+        "vicreg": pair,
+        "barlow_twins": pair,
+        "dino": pair,
+        "center_penalty": "z",
+        "sigreg": "z",
+    }
     for site in ("z_agg", "[z_agg]"):
         assert make("aux=vicreg", f"aux.vicreg.site={site}").aux["vicreg"].site == "z_agg"
 
@@ -71,15 +82,24 @@ def test_the_coding_rates_weight_is_lambda_rate(make: Make) -> None:
     assert same.loss.lambda_rate == 0.02
 
 
-@pytest.mark.parametrize("arm", ["none", "vicreg", "barlow_twins", "dino", "sigreg", "center_penalty"])
+@pytest.mark.parametrize(
+    "arm", ["none", "vicreg", "barlow_twins", "dino", "sigreg", "center_penalty"]
+)
 def test_an_arm_on_the_control_has_no_coding_rate_beside_it(arm: str, make: Make) -> None:
     assert make(f"aux={arm}").loss.lambda_rate == 0.0
 
 
-@pytest.mark.parametrize("words", [
-    ["aux=vicreg"], ["aux=vicreg", "aux.vicreg.site=z"], ["aux=[dino,center_penalty,sigreg,barlow_twins,coding_rate]"],
-])  # fmt: skip
-def test_what_a_run_writes_down_gives_the_same_configuration_again(words: list[str], make: Make) -> None:
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["aux=vicreg"],
+        ["aux=vicreg", "aux.vicreg.site=z"],
+        ["aux=[dino,center_penalty,sigreg,barlow_twins,coding_rate]"],
+    ],
+)
+def test_what_a_run_writes_down_gives_the_same_configuration_again(
+    words: list[str], make: Make
+) -> None:
     config = make(*words)
     again = checked(OmegaConf.create(config.to_yaml()))  # type: ignore[arg-type]
     assert again == config
@@ -97,21 +117,41 @@ def test_every_key_of_an_arm_makes_another_run(make: Make) -> None:
     def identity(*words: str) -> str:
         return run_id(asdict(make(*words)), "")
 
-    words = [["aux=vicreg", f"aux.vicreg.{word}"] for word in (
-        "weight=2", "ramp=0.1", "site=z", "std_coeff=2", "cov_coeff=2", "sim_coeff=2", "eps=1e-3", "proj_output_dim=8",
-    )]  # fmt: skip
-    found = [identity(), identity("aux=vicreg"), identity("aux=sigreg"), *(identity(*w) for w in words)]
+    words = [
+        ["aux=vicreg", f"aux.vicreg.{word}"]
+        for word in (
+            "weight=2",
+            "ramp=0.1",
+            "site=z",
+            "std_coeff=2",
+            "cov_coeff=2",
+            "sim_coeff=2",
+            "eps=1e-3",
+            "proj_output_dim=8",
+        )
+    ]
+    found = [
+        identity(),
+        identity("aux=vicreg"),
+        identity("aux=sigreg"),
+        *(identity(*w) for w in words),
+    ]
     assert len(set(found)) == len(found)
     assert identity("aux=vicreg", "aux.vicreg.sim_coeff=1") == identity("aux=vicreg")
 
 
-@pytest.mark.parametrize(("term", "config", "change"), [
-    ("vicreg", {"aux": {"vicreg": {"weight": 1.0}}}, "aux.vicreg.weight*0.1"),
-    ("rate", {"aux": {"coding_rate": {"weight": 1.0}}}, "aux.coding_rate.weight*0.1"),
-    ("rate", {"aux": {}}, "loss.lambda_rate*0.1"),
-    ("supervised", {}, "optim.lr*0.3"),
-])  # fmt: skip
-def test_a_dominating_term_is_answered_with_its_own_weight(term: str, config: dict[str, Any], change: str) -> None:
+@pytest.mark.parametrize(
+    ("term", "config", "change"),
+    [
+        ("vicreg", {"aux": {"vicreg": {"weight": 1.0}}}, "aux.vicreg.weight*0.1"),
+        ("rate", {"aux": {"coding_rate": {"weight": 1.0}}}, "aux.coding_rate.weight*0.1"),
+        ("rate", {"aux": {}}, "loss.lambda_rate*0.1"),
+        ("supervised", {}, "optim.lr*0.3"),
+    ],
+)
+def test_a_dominating_term_is_answered_with_its_own_weight(
+    term: str, config: dict[str, Any], change: str
+) -> None:
     steps = range(0, 1000, 50)
     history = {
         "train/gradient/prediction": [(s, 0.01) for s in steps],
@@ -127,22 +167,42 @@ MISTAKES = [
     (["aux=vicrg"], "aux=vicrg: no such option; did you mean 'vicreg'?"),
     (["aux=[vicreg,sigrg]"], "aux=sigrg: no such option; did you mean 'sigreg'?"),
     (["aux.vicreg.weight=1"], "vicreg is not selected; give aux=vicreg"),
-    (["aux=sigreg", "aux.vicreg.weight=1"], "vicreg is not selected; give aux=vicreg, or aux=[...,vicreg]"),
+    (
+        ["aux=sigreg", "aux.vicreg.weight=1"],
+        "vicreg is not selected; give aux=vicreg, or aux=[...,vicreg]",
+    ),
     (["aux.vicrg.weight=1"], "did you mean 'vicreg'?"),
-    (["aux=vicreg", "aux.vicreg.sim_coef=2"], "aux.vicreg.sim_coef: no such key; did you mean 'sim_coeff'?"),
-    (["aux=vicreg", "+aux.vicreg.sim_coef=2"], "aux.vicreg.sim_coef: no such key; did you mean 'sim_coeff'?"),
-    (["aux=barlow_twins", "aux.barlow_twins.sim_coeff=2"], "aux.barlow_twins.sim_coeff: no such key"),
-    (["aux=vicreg", "aux.vicreg.site=z", "aux.vicreg.sim_coeff=25"],
-     "aux.vicreg.sim_coeff=25.0: without effect at aux.vicreg.site=z"),
-    (["aux=barlow_twins", "aux.barlow_twins.site=z_agg", "aux.barlow_twins.lambda_param=0.1"],
-     "aux.barlow_twins.lambda_param=0.1: without effect at aux.barlow_twins.site=z_agg"),
-    (["aux=vicreg", "aux.vicreg.site=w"],
-     "aux.vicreg.site=w: expected one of [z_hat,z_target], z, z_agg, z_hat"),
+    (
+        ["aux=vicreg", "aux.vicreg.sim_coef=2"],
+        "aux.vicreg.sim_coef: no such key; did you mean 'sim_coeff'?",
+    ),
+    (
+        ["aux=vicreg", "+aux.vicreg.sim_coef=2"],
+        "aux.vicreg.sim_coef: no such key; did you mean 'sim_coeff'?",
+    ),
+    (
+        ["aux=barlow_twins", "aux.barlow_twins.sim_coeff=2"],
+        "aux.barlow_twins.sim_coeff: no such key",
+    ),
+    (
+        ["aux=vicreg", "aux.vicreg.site=z", "aux.vicreg.sim_coeff=25"],
+        "aux.vicreg.sim_coeff=25.0: without effect at aux.vicreg.site=z",
+    ),
+    (
+        ["aux=barlow_twins", "aux.barlow_twins.site=z_agg", "aux.barlow_twins.lambda_param=0.1"],
+        "aux.barlow_twins.lambda_param=0.1: without effect at aux.barlow_twins.site=z_agg",
+    ),
+    (
+        ["aux=vicreg", "aux.vicreg.site=w"],
+        "aux.vicreg.site=w: expected one of [z_hat,z_target], z, z_agg, z_hat",
+    ),
     (["aux=vicreg", "aux.vicreg.site=z_target"], "aux.vicreg.site=z_target: expected one of"),
     (["aux=vicreg", "aux.vicreg.site=3"], "aux.vicreg.site=3: expected one of"),
     (["aux=vicreg", "aux.vicreg.site=null"], "aux.vicreg.site=null: expected one of"),
-    (["aux=sigreg", "aux.sigreg.site=[z_hat,z_target]"],
-     "aux.sigreg.site=[z_hat,z_target]: expected one of z, z_agg, z_hat"),
+    (
+        ["aux=sigreg", "aux.sigreg.site=[z_hat,z_target]"],
+        "aux.sigreg.site=[z_hat,z_target]: expected one of z, z_agg, z_hat",
+    ),
     (["aux=dino", "aux.dino.site=z"], "aux.dino.site=z: expected one of [z_hat,z_target]"),
     (["aux=vicreg", "aux.vicreg.weight=-1"], "aux.vicreg.weight=-1.0: must be at least 0"),
     (["aux=vicreg", "aux.vicreg.weight=nan"], "aux.vicreg.weight=nan"),
@@ -150,26 +210,41 @@ MISTAKES = [
     (["aux=vicreg", "aux.vicreg.ramp=2"], "aux.vicreg.ramp=2.0: must lie between 0 and 1"),
     (["aux=vicreg", "aux.vicreg.eps=0"], "aux.vicreg.eps=0.0: must be above 0"),
     (["aux=vicreg", "aux.vicreg.cov_coeff=-1"], "aux.vicreg.cov_coeff=-1.0: must be at least 0"),
-    (["aux=vicreg", "aux.vicreg.proj_output_dim=null"], "aux.vicreg.proj_output_dim=null: a projector has both"),
-    (["aux=vicreg", "aux.vicreg.proj_hidden_dim=0"], "aux.vicreg.proj_hidden_dim=0: must be at least 1"),
-    (["aux=barlow_twins", "aux.barlow_twins.scale_loss=0"], "aux.barlow_twins.scale_loss=0.0: must be above 0"),
+    (
+        ["aux=vicreg", "aux.vicreg.proj_output_dim=null"],
+        "aux.vicreg.proj_output_dim=null: a projector has both",
+    ),
+    (
+        ["aux=vicreg", "aux.vicreg.proj_hidden_dim=0"],
+        "aux.vicreg.proj_hidden_dim=0: must be at least 1",
+    ),
+    (
+        ["aux=barlow_twins", "aux.barlow_twins.scale_loss=0"],
+        "aux.barlow_twins.scale_loss=0.0: must be above 0",
+    ),
     (["aux=dino", "aux.dino.student_temp=0"], "aux.dino.student_temp=0.0: must be above 0"),
     (["aux=dino", "aux.dino.prototypes=1"], "aux.dino.prototypes=1: must be at least 2"),
     (["aux=center_penalty", "aux.center_penalty.center_ema_decay=2"], "must lie between 0 and 1"),
     (["aux=sigreg", "aux.sigreg.n_slices=0"], "aux.sigreg.n_slices=0: must be at least 1"),
-    (["aux=coding_rate", "aux.coding_rate.weight=0.1", "loss.lambda_rate=0.2"],
-     "aux.coding_rate.weight=0.1 and loss.lambda_rate=0.2 contradict"),
+    (
+        ["aux=coding_rate", "aux.coding_rate.weight=0.1", "loss.lambda_rate=0.2"],
+        "aux.coding_rate.weight=0.1 and loss.lambda_rate=0.2 contradict",
+    ),
     (["+aux.mine=3"], "aux.mine=3: expected the keys of an option"),
     (["+aux.rate.weight=3"], "aux.rate: no name for an auxiliary loss"),
     (["+aux.mine.weight=3"], "aux.mine._target_=None: expected the class"),
-]  # fmt: skip
+]
 
 
-@pytest.mark.parametrize(("words", "line"), MISTAKES, ids=[" ".join(words) for words, _ in MISTAKES])
+@pytest.mark.parametrize(
+    ("words", "line"), MISTAKES, ids=[" ".join(words) for words, _ in MISTAKES]
+)
 def test_a_mistake_gets_one_line_and_code_2_and_writes_nothing(
     words: list[str], line: str, command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("jepa_lab.training.run._watched", lambda session: pytest.fail("was not refused"))
+    monkeypatch.setattr(
+        "jepa_lab.training.run._watched", lambda session: pytest.fail("was not refused")
+    )
     code, _, err = command(A, *words)
     assert code == 2, err
     (said,) = err.strip().splitlines()
@@ -179,7 +254,8 @@ def test_a_mistake_gets_one_line_and_code_2_and_writes_nothing(
 
 
 @pytest.mark.parametrize(
-    ("text", "why"), [("def (:", "SyntaxError: invalid syntax"), ("1 / 0", "ZeroDivisionError: division by zero")]
+    ("text", "why"),
+    [("def (:", "SyntaxError: invalid syntax"), ("1 / 0", "ZeroDivisionError: division by zero")],
 )
 def test_a_file_of_the_users_own_that_cannot_be_imported_gets_one_line(
     text: str, why: str, command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -188,11 +264,15 @@ def test_a_file_of_the_users_own_that_cannot_be_imported_gets_one_line(
     monkeypatch.syspath_prepend(tmp_path)
     code, _, err = command(A, "+aux.mine._target_=broken_loss.Options")
     assert code == 2
-    assert err.startswith(f"jepa_lab: aux.mine._target_=broken_loss.Options: broken_loss cannot be imported: {why}")
+    assert err.startswith(
+        f"jepa_lab: aux.mine._target_=broken_loss.Options: broken_loss cannot be imported: {why}"
+    )
     assert err.count("\n") == 1
 
 
-def test_an_arm_of_the_users_own_that_is_no_yaml_gets_one_line(command: Command, tmp_path: Path) -> None:
+def test_an_arm_of_the_users_own_that_is_no_yaml_gets_one_line(
+    command: Command, tmp_path: Path
+) -> None:
     (tmp_path / "aux_loss").mkdir()
     (tmp_path / "aux_loss" / "mine.yaml").write_text("# @package aux.mine\nstd: [\n")
     code, _, err = command(A, "aux=mine", f"hydra.searchpath=[aux_loss://{tmp_path}]")

@@ -1,4 +1,5 @@
-"""No key of conf/ is ignored: a value that is set is read by the code, or changes another one that is."""
+"""No key of conf/ is ignored: a value that is set is read by the code, or changes another one that
+is."""
 
 from __future__ import annotations
 
@@ -41,13 +42,37 @@ BY_THE_COMMAND |= {"sweep.references", "sweep.objective"}
 BY_THE_COMMAND |= {f"sweep.tuning.{key}" for key in ("weights", "span", "seeds", "metric")}
 TOYS = [  # between them every key of the toy does something
     ["lr_enc_mode=ratio", "seed=1", "batch_size=4", "ema_m=0", "stop_gradient=false"],
-    ["lr_enc_mode=from_tau", "lr_pred=1e-3", "enc=mlp", "pred=mlp", "hidden=4", "seeds=[1]", "batch_sizes=[4]"],
-    ["lr_enc_mode=auto", "auto_c_logspace=[0.1,1,2]", "seeds=[1]", "population=true", "batch_size=4"],
-    ["lr_enc=1e-3", "lr_pred_logspace=null", "enc_init=perturbed", "enc_init_scale=0.2", "seeds=[1]"],
+    [
+        "lr_enc_mode=from_tau",
+        "lr_pred=1e-3",
+        "enc=mlp",
+        "pred=mlp",
+        "hidden=4",
+        "seeds=[1]",
+        "batch_sizes=[4]",
+    ],
+    [
+        "lr_enc_mode=auto",
+        "auto_c_logspace=[0.1,1,2]",
+        "seeds=[1]",
+        "population=true",
+        "batch_size=4",
+    ],
+    [
+        "lr_enc=1e-3",
+        "lr_pred_logspace=null",
+        "enc_init=perturbed",
+        "enc_init_scale=0.2",
+        "seeds=[1]",
+    ],
 ]
 # says which option of a group was chosen, for people and for the identity of a run
 LABELS = {"model.name", "hardware.name"}
-PROJECTED = [f"aux.{arm}.proj_{which}_dim=8" for arm in ("barlow_twins", "sigreg") for which in ("hidden", "output")]
+PROJECTED = [
+    f"aux.{arm}.proj_{which}_dim=8"
+    for arm in ("barlow_twins", "sigreg")
+    for which in ("hidden", "output")
+]
 CLASSES = "._target_"  # read before there is an object: it says which
 
 
@@ -58,11 +83,19 @@ def keys_of_conf() -> set[str]:
     def walk(node: Any, prefix: str) -> None:
         for key, value in node.items():
             path = f"{prefix}{key}"
-            if path in ("defaults", "hydra") or path.startswith("expected") or path.endswith(".defaults"):
+            if (
+                path in ("defaults", "hydra")
+                or path.startswith("expected")
+                or path.endswith(".defaults")
+            ):
                 continue
             if value is None and path in (*Config.groups, *ArcConfig.groups):
                 continue  # a study that has no such group says so
-            if isinstance(value, dict) and value and path not in ("dataset.tiers", "experiment_gates"):
+            if (
+                isinstance(value, dict)
+                and value
+                and path not in ("dataset.tiers", "experiment_gates")
+            ):
                 walk(value, f"{path}.")
             else:
                 found.add(path)
@@ -79,7 +112,8 @@ def keys_of_conf() -> set[str]:
 
 @pytest.fixture
 def reads(monkeypatch: pytest.MonkeyPatch) -> set[tuple[str, str]]:
-    """(class, field) of every field of the configuration that our code reads, the checks of the schema aside."""
+    """(class, field) of every field of the configuration that our code reads, the checks of the
+    schema aside."""
     seen: set[tuple[str, str]] = set()
 
     def recording(self: Any, name: str) -> Any:
@@ -114,7 +148,12 @@ def test_every_key_in_conf_is_read(
 ) -> None:
     images = np.random.default_rng(0).integers(0, 256, (300, 1, 12, 12), dtype=np.uint8)
     np.savez(tmp_path / "own.npz", images=images)
-    own = ["dataset=npz", f"dataset.path={tmp_path / 'own.npz'}", "encoder=resnet_small", "model=seq_jepa_small"]
+    own = [
+        "dataset=npz",
+        f"dataset.path={tmp_path / 'own.npz'}",
+        "encoder=resnet_small",
+        "model=seq_jepa_small",
+    ]
     short = ["dataset.epochs=1", "dataset.train_size=128", "max_wall_s=600"]
     for experiment, words in [
         ("seq_jepa_baseline", [f"aux=[{','.join(arms())}]", *PROJECTED]),
@@ -129,21 +168,32 @@ def test_every_key_in_conf_is_read(
         with initialize_config_dir(str(conf_dir()), version_base="1.3"):
             base = ["epochs=2", "figures=false", f"runs_dir={tmp_path}", "max_wall_s=600"]
             train(checked(compose("config", ["+experiment=linear_byol_sweep", *base, *words])))
-    kinds = {type(part).__name__: path for path, part in (*located(Config()), *located(ToyConfig()))}
+    kinds = {
+        type(part).__name__: path for path, part in (*located(Config()), *located(ToyConfig()))
+    }
     kinds |= {type(arm).__name__: f"aux.{name}." for name, arm in arms().items()}
     read = {f"{kinds[kind]}{name}" for kind, name in reads if kind in kinds}
-    of_arc = arc_keys() - {f"{path}{f.name}" for path, part in located(Config()) for f in dataclasses.fields(part)}
+    of_arc = arc_keys() - {
+        f"{path}{f.name}" for path, part in located(Config()) for f in dataclasses.fields(part)
+    }
     known = read | BY_THE_COMMAND | LABELS | COMPOSED.keys() | of_arc
     unread = {
-        key for key in keys_of_conf() - known if not key.endswith(CLASSES) and key.rpartition(".")[0] not in of_arc
+        key
+        for key in keys_of_conf() - known
+        if not key.endswith(CLASSES) and key.rpartition(".")[0] not in of_arc
     }  # of a mapping, whole
     assert not unread, " ".join(sorted(unread))
-    assert not (LABELS | BY_THE_COMMAND) & read  # so a key that nothing reads is not among those that were seen
+    # so a key that nothing reads is not among those that were seen
+    assert not (LABELS | BY_THE_COMMAND) & read
 
 
 def arc_keys() -> set[str]:
     """Those of the ARC study, every one of which test_arc_keys_are_read.py sees read."""
-    return {f"{path}{f.name}" for path, kind in located_in_arc(ArcConfig()) for f in dataclasses.fields(kind)}
+    return {
+        f"{path}{f.name}"
+        for path, kind in located_in_arc(ArcConfig())
+        for f in dataclasses.fields(kind)
+    }
 
 
 def located(config: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -154,14 +204,17 @@ def located(config: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
             yield from located(value, f"{prefix}{f.name}.")
 
 
-@pytest.mark.parametrize(("word", "changed"), [
-    ("recipe.lambda_rate=0.5", ("loss.lambda_rate", 0.5)),
-    ("dataset.tiers.quick.epochs=7", ("dataset.epochs", 7)),
-    ("dataset.seq_len=2", ("dataset.n_views", 3)),
-    ("dataset.usual_first_view=random", ("dataset.first_view", "random")),
-    ("optim.warmup_epochs=6", ("optim.warmup", 0.1)),
-    ("+experiment_gates.digits_rot.quick.class_gap_min=0.5", ("gates.class_gap_min", 0.5)),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("word", "changed"),
+    [
+        ("recipe.lambda_rate=0.5", ("loss.lambda_rate", 0.5)),
+        ("dataset.tiers.quick.epochs=7", ("dataset.epochs", 7)),
+        ("dataset.seq_len=2", ("dataset.n_views", 3)),
+        ("dataset.usual_first_view=random", ("dataset.first_view", "random")),
+        ("optim.warmup_epochs=6", ("optim.warmup", 0.1)),
+        ("+experiment_gates.digits_rot.quick.class_gap_min=0.5", ("gates.class_gap_min", 0.5)),
+    ],
+)
 def test_a_key_that_is_read_by_another_key_changes_it(word: str, changed: tuple[str, Any]) -> None:
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
         cfg: DictConfig = compose("config", ["+experiment=teacherless_b", word])
@@ -175,8 +228,12 @@ def test_every_key_of_the_schema_is_set_somewhere_in_conf_or_has_a_default() -> 
         for f in dataclasses.fields(part):
             has_default = f.default is not dataclasses.MISSING and f.default != "???"
             made = f.default_factory is not dataclasses.MISSING
-            assert has_default or made or f"{prefix}{f.name}" in known, f"{prefix}{f.name} is set nowhere"
+            assert has_default or made or f"{prefix}{f.name}" in known, (
+                f"{prefix}{f.name} is set nowhere"
+            )
 
 
 def test_options_share_their_keys_with_the_schema() -> None:
-    assert {"aux", "dataset", "encoder", "loss", "model", "optim", "target", "tier"} <= set(groups_of(conf_dir()))
+    assert {"aux", "dataset", "encoder", "loss", "model", "optim", "target", "tier"} <= set(
+        groups_of(conf_dir())
+    )

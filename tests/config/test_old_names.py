@@ -1,4 +1,5 @@
-"""Flag names of earlier public code are accepted, each with one line, and refused where they contradict."""
+"""Flag names of earlier public code are accepted, each with one line, and refused where they
+contradict."""
 
 import pytest
 from hydra import compose, initialize_config_dir
@@ -33,7 +34,10 @@ SAME = [
     (["vq_refresh_enabled=false"], ["vq.refresh.enabled=false"]),
     (["vq_refresh_interval=2000"], ["vq.refresh.interval=2000"]),
     (["vq_refresh_usage_threshold=0.01"], ["vq.refresh.threshold=0.01"]),
-    (["temperature_min=0.03", "temperature_max=0.3"], ["loss.temperature.min=0.03", "loss.temperature.max=0.3"]),
+    (
+        ["temperature_min=0.03", "temperature_max=0.3"],
+        ["loss.temperature.min=0.03", "loss.temperature.max=0.3"],
+    ),
     (["sigreg.weight=0"], ["loss.sigreg.weight=0"]),
     (["invariance.color_weight=0.2"], ["loss.invariance.color=0.2"]),
     (["invariance.translation_weight=0.1"], ["loss.invariance.translation=0.1"]),
@@ -42,9 +46,24 @@ SAME = [
     (["patience=20"], ["early_stop.patience=20"]),
 ]
 
-OF_ARC = [new for old, new in SAME if old[0].split("=")[0].split(".")[0] in (
-    "vq_enabled", "commitment_cost", "ema_decay", "vq_refresh_enabled", "vq_refresh_interval", "temperature_min",
-    "vq_refresh_usage_threshold", "sigreg", "invariance", "relational_loss", "patience")]  # fmt: skip
+OF_ARC = [
+    new
+    for old, new in SAME
+    if old[0].split("=")[0].split(".")[0]
+    in (
+        "vq_enabled",
+        "commitment_cost",
+        "ema_decay",
+        "vq_refresh_enabled",
+        "vq_refresh_interval",
+        "temperature_min",
+        "vq_refresh_usage_threshold",
+        "sigreg",
+        "invariance",
+        "relational_loss",
+        "patience",
+    )
+]
 
 
 @pytest.mark.parametrize("words", OF_ARC, ids=lambda words: words[0])
@@ -63,7 +82,9 @@ def test_an_old_flag_becomes_the_new_one_with_a_line_each(old: list[str], new: l
     assert all(any(line.startswith(w) for line in lines) for w in changed)
 
 
-@pytest.mark.parametrize("words", [["loss.rate_target=both"], ["loss.rate_target=z"], ["target=ema", "-m", "x"]])
+@pytest.mark.parametrize(
+    "words", [["loss.rate_target=both"], ["loss.rate_target=z"], ["target=ema", "-m", "x"]]
+)
 def test_what_is_spelled_as_today_stays_and_says_nothing(words: list[str]) -> None:
     assert translate(words) == (words, [])
 
@@ -100,8 +121,17 @@ def composed(*words: str) -> Config:
 
 
 def test_a_published_line_composes_to_what_it_meant() -> None:
-    config = composed("model.teacherless=true", "loss.rate_loss_enabled=true", "loss.rate_target=z_t", "seq_len=2",
-                      "eval.subspace_enabled=true")  # fmt: skip
-    assert (config.target.name, config.loss.rate_target, config.dataset.n_views) == ("stopgrad", "z", 3)
+    config = composed(
+        "model.teacherless=true",
+        "loss.rate_loss_enabled=true",
+        "loss.rate_target=z_t",
+        "seq_len=2",
+        "eval.subspace_enabled=true",
+    )
+    assert (config.target.name, config.loss.rate_target, config.dataset.n_views) == (
+        "stopgrad",
+        "z",
+        3,
+    )
     assert config.loss.lambda_rate == config.recipe.lambda_rate > 0
     assert config.monitor.subspace

@@ -28,7 +28,9 @@ def test_a_longer_draw_only_appends_slots() -> None:
     assert torch.equal(uniform(index, 9, **KEY)[:, :4], uniform(index, 4, **KEY))
 
 
-@pytest.mark.parametrize("change", [{"seed": 4}, {"epoch": 6}, {"split": "val"}, {"stream": "crops"}])
+@pytest.mark.parametrize(
+    "change", [{"seed": 4}, {"epoch": 6}, {"split": "val"}, {"stream": "crops"}]
+)
 def test_every_part_of_the_key_changes_the_numbers(change: dict[str, int | str]) -> None:
     index = torch.arange(N)
     a, b = uniform(index, 1, **KEY), uniform(index, 1, **{**KEY, **change})
@@ -60,9 +62,13 @@ def test_neighbouring_samples_slots_epochs_and_seeds_are_uncorrelated() -> None:
     u = uniform(index, 2, **KEY)
     assert abs(correlation(u[1:, 0], u[:-1, 0])) < bound
     assert abs(correlation(u[:, 0], u[:, 1])) < bound
-    by_epoch = torch.cat([uniform(torch.arange(20), 1, seed=0, split="train", epoch=e) for e in range(1000)])
+    by_epoch = torch.cat(
+        [uniform(torch.arange(20), 1, seed=0, split="train", epoch=e) for e in range(1000)]
+    )
     assert abs(correlation(by_epoch[20:], by_epoch[:-20])) < bound
-    by_seed = torch.cat([uniform(torch.arange(20), 1, seed=s, split="train", epoch=0) for s in range(1000)])
+    by_seed = torch.cat(
+        [uniform(torch.arange(20), 1, seed=s, split="train", epoch=0) for s in range(1000)]
+    )
     assert abs(correlation(by_seed[20:], by_seed[:-20])) < bound
 
 
@@ -74,10 +80,14 @@ def splitmix(z: int) -> int:
 
 def test_the_numbers_are_splitmix64_on_unsigned_integers_and_never_change() -> None:
     golden, samples = 0x9E3779B97F4A7C15, (0, 1, 2**62, -1)
-    key = int.from_bytes(hashlib.blake2b(repr((0, "train", 0, "views")).encode(), digest_size=8).digest(), "little")
+    key = int.from_bytes(
+        hashlib.blake2b(repr((0, "train", 0, "views")).encode(), digest_size=8).digest(), "little"
+    )
     drawn = uniform(torch.tensor(samples), 2, seed=0, split="train", epoch=0) * 2**24
     states = [splitmix((i * golden + key) % 2**64) for i in samples]
-    assert drawn.long().tolist() == [[splitmix((s + k * golden) % 2**64) >> 40 for k in (1, 2)] for s in states]
+    assert drawn.long().tolist() == [
+        [splitmix((s + k * golden) % 2**64) >> 40 for k in (1, 2)] for s in states
+    ]
     assert int(drawn[0, 0]) == 7013920
 
 

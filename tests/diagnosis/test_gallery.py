@@ -1,4 +1,5 @@
-"""The gallery: every case gets the right answer, whatever the seed, and the answers can be wrong."""
+"""The gallery: every case gets the right answer, whatever the seed, and the answers can be wrong.
+The gallery: every case gets the right answer, whatever the seed, and the answers can be wrong."""
 
 import pytest
 
@@ -13,7 +14,9 @@ from jepa_lab.diagnosis.quantities import order_sentence, timeline
 @pytest.mark.parametrize("seed", [0, 1])
 def test_features_get_their_status(case: FeatureCase, seed: int) -> None:
     made = case.build(seed)
-    verdict = diagnose_features(made.z, labels=made.labels, codes=made.codes, reference=made.reference)
+    verdict = diagnose_features(
+        made.z, labels=made.labels, codes=made.codes, reference=made.reference
+    )
     assert verdict.status == case.status, verdict.line()
     assert 0.0 <= verdict.confidence <= 1.0
 
@@ -45,6 +48,11 @@ def test_the_same_seed_makes_the_same_features() -> None:
 def test_the_timeline_says_what_fell_before_what() -> None:
     (case,) = [c for c in RUNS if c.name == "codebook before the rank before the loss"]
     curves, config = case.build()
-    curves["train/loss/prediction"] = [(s, v if s < 800 else 30.0) for s, v in curves["train/loss/prediction"]]
+    curves["train/loss/prediction"] = [
+        (s, v if s < 800 else 30.0) for s, v in curves["train/loss/prediction"]
+    ]
     found = examine(curves, config=config)
-    assert order_sentence(timeline(found)) == "codebook usage before the rank of z, the rank of z before the loss"
+    assert (
+        order_sentence(timeline(found))
+        == "codebook usage before the rank of z, the rank of z before the loss"
+    )

@@ -15,14 +15,23 @@ CASES: dict[str, tuple[Callable[[], torch.Tensor], str]] = {
     "one dimension": (lambda: torch.randn(N, 1), "healthy"),
     "two dimensions": (lambda: torch.randn(N, 2), "healthy"),
     "three dimensions": (lambda: torch.randn(N, 3), "healthy"),
-    "rank 1 of two dimensions": (lambda: torch.randn(N, 1) @ torch.randn(1, 2), "dimensional_collapse"),
+    "rank 1 of two dimensions": (
+        lambda: torch.randn(N, 1) @ torch.randn(1, 2),
+        "dimensional_collapse",
+    ),
     "mean ten times the spread": (lambda: torch.randn(N, D) + 10, "healthy"),
     "mean a hundred times the spread": (lambda: torch.randn(N, D) + 100, "complete_collapse"),
     "tiny": (lambda: 1e-20 * torch.randn(N, D), "healthy"),
     "power law": (lambda: torch.randn(N, D) * torch.arange(1, D + 1).float().pow(-0.5), "healthy"),
-    "steep power law": (lambda: torch.randn(N, D) * torch.arange(1, D + 1).float().pow(-1.25), "low_rank"),
+    "steep power law": (
+        lambda: torch.randn(N, D) * torch.arange(1, D + 1).float().pow(-1.25),
+        "low_rank",
+    ),
     "constant with noise": (lambda: 1 + 1e-3 * torch.randn(N, D), "complete_collapse"),
-    "one coordinate of either sign": (lambda: torch.eye(D)[:1] * torch.randn(N, 1).sign(), "dimensional_collapse"),
+    "one coordinate of either sign": (
+        lambda: torch.eye(D)[:1] * torch.randn(N, 1).sign(),
+        "dimensional_collapse",
+    ),
     "rank 2 with noise": (
         lambda: torch.randn(N, 2) @ torch.randn(2, D) + 1e-3 * torch.randn(N, D),
         "dimensional_collapse",
@@ -31,7 +40,10 @@ CASES: dict[str, tuple[Callable[[], torch.Tensor], str]] = {
         lambda: torch.randn(2, D)[torch.arange(N) % 2] + 1e-3 * torch.randn(N, D),
         "dimensional_collapse",
     ),
-    "ten wide clusters": (lambda: torch.randn(10, D)[torch.arange(N) % 10] + 0.5 * torch.randn(N, D), "healthy"),
+    "ten wide clusters": (
+        lambda: torch.randn(10, D)[torch.arange(N) % 10] + 0.5 * torch.randn(N, D),
+        "healthy",
+    ),
     "fewer rows than dimensions": (lambda: torch.randn(40, 512), "healthy"),
     "31 rows": (lambda: torch.randn(31, D), "inconclusive"),
     "one NaN": (lambda: torch.randn(N, D).index_fill(0, torch.tensor([7]), math.nan), "diverged"),
@@ -54,7 +66,13 @@ def test_a_low_rank_that_initialisation_had_already_is_a_note() -> None:
 
 
 def test_shared_targets_without_a_rate_are_a_collapse_though_the_spread_is_not_negligible() -> None:
-    now = {"effective_rank": 1.7, "feature_std_l2": 0.17, "mean_pairwise_cosine": 0.97, "n": 1000.0, "d": 160.0}
+    now = {
+        "effective_rank": 1.7,
+        "feature_std_l2": 0.17,
+        "mean_pairwise_cosine": 0.97,
+        "n": 1000.0,
+        "d": 160.0,
+    }
     found = judge_tap(now, {"effective_rank": 7.5}, Thresholds(), skill_fell=False)
     assert found.status == "dimensional_collapse"
     negligible = now | {"feature_std_l2": 0.01, "mean_pairwise_cosine": 0.9999}
@@ -68,13 +86,23 @@ def test_one_bad_batch_is_no_divergence(key: str) -> None:
     assert judge({key: [*calm, *((20 + i, 9.0) for i in range(3))]}).since_step == 20
 
 
-def test_a_cross_entropy_that_rises_with_its_targets_entropy_is_no_divergence_and_one_above_its_start_is() -> None:
-    """DINO starts at ln K, may pass through one-hot targets (a loss near 0), and rises again as they spread."""
+def test_a_cross_entropy_diverges_above_its_start_and_not_by_the_entropy_of_its_targets() -> None:
+    """DINO starts at ln K, may pass through one-hot targets (a loss near 0), and rises again as
+    they spread."""
     loss = [5.5, *[0.1] * 6, *[5.0] * 20]
-    spread = {key: list(enumerate(loss)) for key in ("train/loss/prediction", "train/loss/cross_entropy")}
+    spread = {
+        key: list(enumerate(loss)) for key in ("train/loss/prediction", "train/loss/cross_entropy")
+    }
     assert judge(spread).status == "inconclusive"
-    assert judge({"train/loss/prediction": spread["train/loss/prediction"]}).status == "inconclusive"  # below its start
-    low = [3.0, *[0.1] * 6, *[5.0] * 20]  # the run that was called diverged: its first value was low by chance
+    # below its start
+    assert (
+        judge({"train/loss/prediction": spread["train/loss/prediction"]}).status == "inconclusive"
+    )
+    low = [
+        3.0,
+        *[0.1] * 6,
+        *[5.0] * 20,
+    ]  # the run that was called diverged: its first value was low by chance
     risen = {key: list(enumerate(low)) for key in spread}
     assert judge(risen).status == "inconclusive"
     assert judge({"train/loss/prediction": risen["train/loss/prediction"]}).status == "diverged"
@@ -83,8 +111,13 @@ def test_a_cross_entropy_that_rises_with_its_targets_entropy_is_no_divergence_an
 
 
 def test_a_spike_that_came_back_does_not_date_a_later_divergence() -> None:
-    loss = [(s, 0.5) for s in range(10)] + [(10, 9.0), (11, 9.0)] + [(s, 0.5) for s in range(12, 20)]
-    assert judge({"train/loss/prediction": [*loss, *((s, 9.0) for s in range(20, 24))]}).since_step == 20
+    loss = (
+        [(s, 0.5) for s in range(10)] + [(10, 9.0), (11, 9.0)] + [(s, 0.5) for s in range(12, 20)]
+    )
+    assert (
+        judge({"train/loss/prediction": [*loss, *((s, 9.0) for s in range(20, 24))]}).since_step
+        == 20
+    )
 
 
 def test_a_total_that_falls_below_zero_is_not_read_as_a_ratio() -> None:
@@ -92,7 +125,11 @@ def test_a_total_that_falls_below_zero_is_not_read_as_a_ratio() -> None:
 
 
 def test_a_loss_that_was_tiny_may_rise_to_what_it_was_at_the_start() -> None:
-    loss = [(s, 0.8) for s in range(5)] + [(s, 0.001) for s in range(5, 15)] + [(s, 0.5) for s in range(15, 20)]
+    loss = (
+        [(s, 0.8) for s in range(5)]
+        + [(s, 0.001) for s in range(5, 15)]
+        + [(s, 0.5) for s in range(15, 20)]
+    )
     assert judge({"train/loss/prediction": loss}).status == "inconclusive"
 
 
@@ -102,15 +139,36 @@ def test_the_worst_tap_decides_and_every_tap_is_named() -> None:
         return {f"val/{name}/{k}": [(100, v)] for k, v in values.items()}
 
     verdict = judge(tap("z", 20.0) | tap("z_agg", 1.2))
-    assert (verdict.status, verdict.tap, verdict.since_step) == ("dimensional_collapse", "z_agg", 100)
+    assert (verdict.status, verdict.tap, verdict.since_step) == (
+        "dimensional_collapse",
+        "z_agg",
+        100,
+    )
     assert verdict.per_tap == {"z": "healthy", "z_agg": "dimensional_collapse"}
     assert verdict.evidence["val/z_agg/effective_rank"] == 1.2
 
 
-@pytest.mark.parametrize(("start", "now", "status"), [
-    (2.1, 1.23, "dimensional_collapse"),  # the run that was missed: a shared target at a class probe of 0.26
-    (2.1, 1.9, "low_rank"), (1.4, 1.3, "low_rank"), (7.5, 1.9, "dimensional_collapse"), (7.5, 7.0, "healthy"),
-])  # fmt: skip
-def test_a_tap_that_began_low_is_blamed_only_for_what_it_lost(start: float, now: float, status: str) -> None:
-    tap = {"effective_rank": now, "feature_std_l2": 0.17, "mean_pairwise_cosine": 0.96, "n": 1000.0, "d": 128.0}
-    assert judge_tap(tap, {"effective_rank": start}, Thresholds(), skill_fell=False).status == status
+@pytest.mark.parametrize(
+    ("start", "now", "status"),
+    [
+        # the run that was missed: a shared target at a class probe of 0.26
+        (2.1, 1.23, "dimensional_collapse"),
+        (2.1, 1.9, "low_rank"),
+        (1.4, 1.3, "low_rank"),
+        (7.5, 1.9, "dimensional_collapse"),
+        (7.5, 7.0, "healthy"),
+    ],
+)
+def test_a_tap_that_began_low_is_blamed_only_for_what_it_lost(
+    start: float, now: float, status: str
+) -> None:
+    tap = {
+        "effective_rank": now,
+        "feature_std_l2": 0.17,
+        "mean_pairwise_cosine": 0.96,
+        "n": 1000.0,
+        "d": 128.0,
+    }
+    assert (
+        judge_tap(tap, {"effective_rank": start}, Thresholds(), skill_fell=False).status == status
+    )

@@ -1,4 +1,5 @@
-"""thresholds.yaml: every limit has a reason and is read, and the confidence is what its docstring says."""
+"""thresholds.yaml: every limit has a reason and is read, and the confidence is what its docstring
+says."""
 
 import math
 import re
@@ -18,11 +19,19 @@ def entries() -> list[tuple[str, str, dict[str, object]]]:
     content = dict(table())
     roles = content.pop("roles")
     sections = {**content, **{f"roles.{name}": limits for name, limits in roles.items()}}
-    return [(section, name, entry) for section, limits in sections.items() for name, entry in limits.items()]
+    return [
+        (section, name, entry)
+        for section, limits in sections.items()
+        for name, entry in limits.items()
+    ]
 
 
-@pytest.mark.parametrize(("section", "name", "entry"), entries(), ids=[f"{s}.{n}" for s, n, _ in entries()])
-def test_every_threshold_has_a_reason_and_is_read(section: str, name: str, entry: dict[str, object]) -> None:
+@pytest.mark.parametrize(
+    ("section", "name", "entry"), entries(), ids=[f"{s}.{n}" for s, n, _ in entries()]
+)
+def test_every_threshold_has_a_reason_and_is_read(
+    section: str, name: str, entry: dict[str, object]
+) -> None:
     assert isinstance(entry["value"], int | float)
     assert len(str(entry["why"]).split()) >= 5
     prefix = PREFIXES.get(section, "")
@@ -45,7 +54,12 @@ def test_an_unknown_threshold_is_an_error_that_names_it() -> None:
 
 def test_a_changed_threshold_changes_the_verdict() -> None:
     (case,) = [c for c in RUNS if c.name == "rank of z at 1"]
-    assert judge(case.build()[0], Thresholds().but(rank=1.1, few_directions=1.1, class_share=0.0)).status != case.status
+    assert (
+        judge(
+            case.build()[0], Thresholds().but(rank=1.1, few_directions=1.1, class_share=0.0)
+        ).status
+        != case.status
+    )
 
 
 def test_confidence_is_a_half_on_the_threshold_and_grows_with_the_distance() -> None:

@@ -35,8 +35,16 @@ GALLERY: list[tuple[str, Callable[[], torch.Tensor], str]] = [
     ("on the sphere", lambda: torch.nn.functional.normalize(torch.randn(N, D), dim=1), "healthy"),
     ("constant", lambda: torch.ones(N, D), "complete_collapse"),
     ("zero", lambda: torch.zeros(N, D), "complete_collapse"),
-    ("constant with noise", lambda: torch.ones(N, D) + 1e-3 * torch.randn(N, D), "complete_collapse"),
-    ("one direction of any length", lambda: torch.rand(N, 1).add(0.1) * torch.randn(1, D), "complete_collapse"),
+    (
+        "constant with noise",
+        lambda: torch.ones(N, D) + 1e-3 * torch.randn(N, D),
+        "complete_collapse",
+    ),
+    (
+        "one direction of any length",
+        lambda: torch.rand(N, 1).add(0.1) * torch.randn(1, D),
+        "complete_collapse",
+    ),
     ("rank 1", lambda: low_rank(1), "dimensional_collapse"),
     ("rank 1 with noise", lambda: low_rank(1, 0.02), "dimensional_collapse"),
     ("rank 2", lambda: low_rank(2), "dimensional_collapse"),
@@ -108,7 +116,9 @@ def test_a_loss_that_is_not_finite_or_runs_away_is_a_divergence_and_dated() -> N
     data["train/loss/rate"] = [(10, -3.0), (20, math.nan), (30, math.nan)]
     assert (judge(data).status, judge(data).since_step) == ("diverged", 20)
     data = history([12, 12], [0.3, 0.3])
-    data["train/loss/prediction"] = [(i, 0.5 - 0.04 * i) for i in range(10)] + [(10 + i, 3.0 + i) for i in range(6)]
+    data["train/loss/prediction"] = [(i, 0.5 - 0.04 * i) for i in range(10)] + [
+        (10 + i, 3.0 + i) for i in range(6)
+    ]
     assert (judge(data).status, judge(data).since_step) == ("diverged", 10)
 
 

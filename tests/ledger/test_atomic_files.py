@@ -45,7 +45,9 @@ def test_the_temporary_file_lies_in_the_folder_of_the_target_and_is_hidden(tmp_p
     assert tmp != temporary_beside(tmp_path / "x.json")
 
 
-def test_the_content_is_synced_before_the_rename(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_content_is_synced_before_the_rename(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     calls: list[str] = []
     fsync, replace = os.fsync, os.replace
     monkeypatch.setattr(os, "fsync", lambda handle: (calls.append("fsync"), fsync(handle))[1])
@@ -57,16 +59,30 @@ def test_the_content_is_synced_before_the_rename(tmp_path: Path, monkeypatch: py
 
 
 def test_not_finite_numbers_become_null_at_any_depth(tmp_path: Path) -> None:
-    obj = {"a": float("nan"), "b": [1.5, float("inf"), {"c": np.float64("-inf")}], "d": np.array([1.0, np.nan])}
+    obj = {
+        "a": float("nan"),
+        "b": [1.5, float("inf"), {"c": np.float64("-inf")}],
+        "d": np.array([1.0, np.nan]),
+    }
     write_json(tmp_path / "x.json", obj)
-    assert strict((tmp_path / "x.json").read_text()) == {"a": None, "b": [1.5, None, {"c": None}], "d": [1.0, None]}
+    assert strict((tmp_path / "x.json").read_text()) == {
+        "a": None,
+        "b": [1.5, None, {"c": None}],
+        "d": [1.0, None],
+    }
 
 
 def test_json_keeps_the_order_of_keys_and_the_types_of_scalars(tmp_path: Path) -> None:
     obj = {"z": True, "a": np.int64(3), "m": Path("runs") / "x", "n": None, "t": (1, 2)}
     write_json(tmp_path / "x.json", obj)
     text = (tmp_path / "x.json").read_text()
-    assert list(json.loads(text).items()) == [("z", True), ("a", 3), ("m", "runs/x"), ("n", None), ("t", [1, 2])]
+    assert list(json.loads(text).items()) == [
+        ("z", True),
+        ("a", 3),
+        ("m", "runs/x"),
+        ("n", None),
+        ("t", [1, 2]),
+    ]
 
 
 def test_what_is_not_json_is_refused_and_nothing_is_written(tmp_path: Path) -> None:

@@ -1,7 +1,8 @@
-"""Runs that an earlier version of the code made are skipped, resumed, reported and diagnosed by this one.
+"""Runs that an earlier version of the code made are skipped, resumed, reported and diagnosed by
+this one.
 
-tests/fixtures/runs_of_results_version_2.zip holds four of its runs: two that were stopped and two that are finished,
-and, under `whole`, what the stopped ones came to where nothing stopped them.
+tests/fixtures/runs_of_results_version_2.zip holds four of its runs: two that were stopped and two
+that are finished, and, under `whole`, what the stopped ones came to where nothing stopped them.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from conftest import ROOT
 from jepa_lab import diagnose
 from jepa_lab.cli.compose import composed
 from jepa_lab.ledger.identity import RESULTS_VERSION
@@ -23,17 +25,18 @@ from jepa_lab.studies.linear_byol.table import history_of as history_of_toy
 from jepa_lab.sweep.ladder import checked_rungs
 
 Command = Callable[..., tuple[int, str, str]]
-FIXTURES = Path(__file__).parents[1] / "fixtures"
+FIXTURES = ROOT / "tests" / "fixtures"
 SMALL = "hardware=cpu hardware.threads=1 tier=smoke"
 SEQ_JEPA = (
-    f"+experiment=seq_jepa_baseline {SMALL} dataset.epochs=4 dataset.train_size=64 dataset.val_size=32 "
-    "dataset.batch_size=16 encoder.widths=[8] model=seq_jepa_small model.action_dim=8 model.depth=1 model.heads=2 "
-    "model.hidden=8 probes.hidden=8 monitor.log_every=2 monitor.save_every_s=0"
+    f"+experiment=seq_jepa_baseline {SMALL} dataset.epochs=4 dataset.train_size=64"
+    " dataset.val_size=32 dataset.batch_size=16 encoder.widths=[8] model=seq_jepa_small"
+    " model.action_dim=8 model.depth=1 model.heads=2 model.hidden=8 probes.hidden=8"
+    " monitor.log_every=2 monitor.save_every_s=0"
 )
 ARC = (
-    f"+experiment=arc_jepa {SMALL} dataset=arc_synthetic dataset.epochs=2 dataset.batch_size=8 dataset.train_tasks=8 "
-    "dataset.val_tasks=8 dataset.test_tasks=8 model.width=8 model.heads=2 model.depth=1 model.hidden=8 "
-    "model.projection=8 loss.queue=16 vq.size=8"
+    f"+experiment=arc_jepa {SMALL} dataset=arc_synthetic dataset.epochs=2 dataset.batch_size=8"
+    " dataset.train_tasks=8 dataset.val_tasks=8 dataset.test_tasks=8 model.width=8 model.heads=2"
+    " model.depth=1 model.hidden=8 model.projection=8 loss.queue=16 vq.size=8"
 )
 TOY = "+experiment=linear_byol d_obs=20 d_latent=3 figures=false"
 
@@ -46,9 +49,9 @@ def earlier(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize(("line", "run"), [
-    (ARC, "arc_jepa/9d97b8314e"), (f"{TOY} epochs=40", "linear_byol/beee797832"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("line", "run"), [(ARC, "arc_jepa/9d97b8314e"), (f"{TOY} epochs=40", "linear_byol/beee797832")]
+)
 def test_a_finished_run_is_skipped(line: str, run: str, earlier: Path, command: Command) -> None:
     before = (earlier / "runs" / run / "summary.json").read_bytes()
     code, out, _ = command(*line.split())
@@ -63,7 +66,9 @@ def test_a_stopped_run_of_the_seq_jepa_is_resumed_to_the_values_of_one_that_noth
     place = Path("seq_jepa_baseline/81827313d1")
     seen = history_of(earlier / "runs" / place)
     assert command(*SEQ_JEPA.split())[0] == 0
-    assert json.loads((earlier / "runs" / place / "status.json").read_text())["state"] == "completed"
+    assert (
+        json.loads((earlier / "runs" / place / "status.json").read_text())["state"] == "completed"
+    )
     agrees(history_of(earlier / "runs" / place), history_of(earlier / "whole" / place), seen)
 
 
@@ -73,24 +78,35 @@ def test_a_stopped_run_of_the_toy_is_resumed_to_the_values_of_one_that_nothing_s
     place = Path("linear_byol/70a8f50ba5")
     seen = history_of_toy(earlier / "runs" / place)
     assert command(*f"{TOY} epochs=4000 log_every=100".split())[0] == 0
-    agrees(history_of_toy(earlier / "runs" / place), history_of_toy(earlier / "whole" / place), seen)
+    agrees(
+        history_of_toy(earlier / "runs" / place), history_of_toy(earlier / "whole" / place), seen
+    )
 
 
 def agrees(found: dict, whole: dict, seen: dict) -> None:
-    """The same metrics at the same steps; equal up to the stop, close after it, where another machine may round."""
+    """The same metrics at the same steps; equal up to the stop, close after it, where another
+    machine may round."""
     assert seen
     for key in (key for key in whole if not key.startswith(("monitor/", "time/"))):
         assert [step for step, _ in found[key]] == [step for step, _ in whole[key]], key
         values = [value for _, value in found[key]]
         before = [value for _, value in seen.get(key, [])]
         assert values[: len(before)] == pytest.approx(before, nan_ok=True, rel=0), key
-        assert values == pytest.approx([value for _, value in whole[key]], nan_ok=True, rel=0.05, abs=0.02), key
+        assert values == pytest.approx(
+            [value for _, value in whole[key]], nan_ok=True, rel=0.05, abs=0.02
+        ), key
     assert any(len(found[key]) > len(points) for key, points in seen.items())
 
 
-@pytest.mark.parametrize("run", [
-    "arc_jepa/9d97b8314e", "linear_byol/beee797832", "linear_byol/70a8f50ba5", "seq_jepa_baseline/81827313d1",
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "run",
+    [
+        "arc_jepa/9d97b8314e",
+        "linear_byol/beee797832",
+        "linear_byol/70a8f50ba5",
+        "seq_jepa_baseline/81827313d1",
+    ],
+)
 def test_every_run_is_diagnosed(run: str, earlier: Path, command: Command) -> None:
     code, out, err = command(str(earlier / "runs" / run), main=diagnose.main)
     assert (code, err) == (0, "")
@@ -99,7 +115,9 @@ def test_every_run_is_diagnosed(run: str, earlier: Path, command: Command) -> No
 
 def test_the_runs_are_compared(earlier: Path, command: Command) -> None:
     assert command("runs/arc_jepa", main=report)[0] == 0
-    content = json.loads(Path("comparison_results", "experiment_comparison_results.json").read_text())
+    content = json.loads(
+        Path("comparison_results", "experiment_comparison_results.json").read_text()
+    )
     summary = json.loads(Path("runs/arc_jepa/9d97b8314e/summary.json").read_text())
     assert "9d97b8314e" in json.dumps(content)
     assert str(summary["metrics"]["test/skill"]["last"]) in json.dumps(content)
@@ -111,7 +129,9 @@ PARTS = 4
 @pytest.mark.parametrize("part", range(PARTS))
 def test_run_ids_are_those_of_the_results_version(part: int) -> None:
     """Code that moves changes no run id; a change of results raises RESULTS_VERSION."""
-    known = json.loads((FIXTURES / f"run_ids_of_results_version_{RESULTS_VERSION}.json").read_text())
+    known = json.loads(
+        (FIXTURES / f"run_ids_of_results_version_{RESULTS_VERSION}.json").read_text()
+    )
     assert len(known) > 80
     lines = list(known)[part::PARTS]
     assert {line: ids_of(line) for line in lines} == {line: known[line] for line in lines}

@@ -35,14 +35,22 @@ def test_the_file_has_the_published_columns_and_types(tmp_path: Path) -> None:
     assert ledger.flush(force=True)
     table = pq.read_table(tmp_path / "m.parquet")
     types = {field.name: str(field.type) for field in table.schema}
-    assert types == {"step": "int64", "epoch": "int64", "key": "string", "value": "double", "time": "double"}
+    assert types == {
+        "step": "int64",
+        "epoch": "int64",
+        "key": "string",
+        "value": "double",
+        "time": "double",
+    }
     assert list(types) == ["step", "epoch", "key", "value", "time"]
     assert table.num_rows == ledger.rows == 20
     assert table.slice(10, 1).select(["step", "epoch", "key", "value"]).to_pylist() == [
         {"step": 5, "epoch": 1, "key": "a", "value": 5.0}
     ]
     assert before <= table["time"][0].as_py() <= time.time()
-    assert pq.ParquetFile(tmp_path / "m.parquet").metadata.row_group(0).column(0).compression == "ZSTD"
+    assert (
+        pq.ParquetFile(tmp_path / "m.parquet").metadata.row_group(0).column(0).compression == "ZSTD"
+    )
 
 
 def test_history_is_the_same_from_memory_file_and_folder(tmp_path: Path) -> None:
@@ -104,7 +112,9 @@ def test_the_file_is_whole_at_every_moment_while_it_is_being_rewritten(tmp_path:
     assert len(set(seen)) > 3, "the reader has to see the file grow"
 
 
-def test_a_write_that_is_killed_half_way_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_write_that_is_killed_half_way_leaves_the_old_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "metrics.parquet"
     ledger = filled(path)
     ledger.flush(force=True)
@@ -114,7 +124,8 @@ def test_a_write_that_is_killed_half_way_leaves_the_old_file(tmp_path: Path, mon
 
     def half(_: pa.Table, tmp: Path, **__: object) -> None:
         tmp.write_bytes(b"PAR1 and then the power went")
-        monkeypatch.setattr(Path, "unlink", lambda *_, **__: None)  # a killed process does not tidy up
+        # a killed process does not tidy up
+        monkeypatch.setattr(Path, "unlink", lambda *_, **__: None)
         raise Killed
 
     monkeypatch.setattr(pq, "write_table", half)
@@ -130,7 +141,9 @@ def test_a_write_that_is_killed_half_way_leaves_the_old_file(tmp_path: Path, mon
     assert read_metrics(path).num_rows == 21
 
 
-def test_a_failed_write_is_made_up_for_by_the_next_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_write_is_made_up_for_by_the_next_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     ledger = filled(tmp_path / "m.parquet")
 
     def full(*_: object, **__: object) -> None:
@@ -219,7 +232,9 @@ def test_the_state_is_never_ahead_of_the_file(tmp_path: Path) -> None:
     assert read_metrics(tmp_path / "m.parquet").num_rows == 20
 
 
-def test_a_ledger_shorter_than_its_checkpoint_is_a_user_error_and_is_left_alone(tmp_path: Path) -> None:
+def test_a_ledger_shorter_than_its_checkpoint_is_a_user_error_and_is_left_alone(
+    tmp_path: Path,
+) -> None:
     path = tmp_path / "metrics.parquet"
     filled(path).flush(force=True)
     before = path.read_bytes()

@@ -11,7 +11,9 @@ from jepa_lab.ledger.parquet import ParquetLedger, read_metrics
 @pytest.fixture
 def logger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ParquetLogger:
     monkeypatch.setattr(rank_zero_only, "rank", 0, raising=False)
-    return ParquetLogger(ParquetLedger(tmp_path / "m.parquet", flush_s=1e9), "teacherless_b", "0123456789")
+    return ParquetLogger(
+        ParquetLedger(tmp_path / "m.parquet", flush_s=1e9), "teacherless_b", "0123456789"
+    )
 
 
 def test_the_key_epoch_becomes_the_column_and_the_dict_is_left_alone(logger: ParquetLogger) -> None:

@@ -17,7 +17,11 @@ def test_the_folder_is_runs_dir_experiment_run_id(tmp_path: Path) -> None:
     assert run.path == tmp_path / "runs" / "teacherless_b" / "0123456789"
     assert not (tmp_path / "runs").exists()
     run.create("seed: 0\n")
-    assert sorted(path.name for path in run.path.iterdir()) == ["checkpoints", "config.yaml", "figures"]
+    assert sorted(path.name for path in run.path.iterdir()) == [
+        "checkpoints",
+        "config.yaml",
+        "figures",
+    ]
     assert run.config_path.read_text() == "seed: 0\n"
     assert run.metrics_path.parent == run.summary_path.parent == run.path
 
@@ -37,10 +41,21 @@ def test_status_says_what_the_design_says(tmp_path: Path, state: str) -> None:
     run.write_status(state, reason="because")
     status = json.loads(run.status_path.read_text())
     assert status == run.status()
-    assert (status["state"], status["run_id"], status["experiment"], status["reason"]) == (state, "id", "e", "because")
+    assert (status["state"], status["run_id"], status["experiment"], status["reason"]) == (
+        state,
+        "id",
+        "e",
+        "because",
+    )
     assert status["pid"] == os.getpid()
     assert status["host"]
-    assert set(status["versions"]) == {"jepa_lab", "torch", "pytorch_lightning", "python", "results_version"}
+    assert set(status["versions"]) == {
+        "jepa_lab",
+        "torch",
+        "pytorch_lightning",
+        "python",
+        "results_version",
+    }
     assert status["versions"]["jepa_lab"] == __version__
     assert status["versions"]["results_version"] == RESULTS_VERSION
     assert status["versions"]["torch"] is not None
@@ -80,7 +95,9 @@ def test_a_file_in_the_way_is_a_user_error_of_one_line(tmp_path: Path, blocked: 
     assert blocked in str(caught.value)
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write anywhere")
+@pytest.mark.skipif(
+    not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write anywhere"
+)
 def test_a_folder_without_permission_is_a_user_error(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
     with pytest.raises(UserError, match="Permission"):
@@ -88,5 +105,8 @@ def test_a_folder_without_permission_is_a_user_error(tmp_path: Path) -> None:
 
 
 def test_reading_a_ledger_imports_neither_torch_nor_lightning() -> None:
-    code = "import sys, jepa_lab.ledger; assert not {'torch', 'pytorch_lightning', 'matplotlib'} & set(sys.modules)"
+    code = (
+        "import sys, jepa_lab.ledger; assert not {'torch', 'pytorch_lightning', 'matplotlib'} &"
+        " set(sys.modules)"
+    )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -22,7 +22,14 @@ CONFIG: dict[str, Any] = {
     "monitor": {"log_every": 10, "save_every_s": 60.0},
     "vq": {"size": 128, "window_tokens": 16384},
     "diagnosis": {"on_nan": "stop", "stop_on": []},
-    "hardware": {"name": "auto", "accelerator": "auto", "devices": 1, "strategy": "auto", "workers": 0, "threads": 2},
+    "hardware": {
+        "name": "auto",
+        "accelerator": "auto",
+        "devices": 1,
+        "strategy": "auto",
+        "workers": 0,
+        "threads": 2,
+    },
 }
 DATA = "digits-0123"
 
@@ -82,7 +89,10 @@ def test_the_name_is_ten_hex_digits_and_stable_between_processes() -> None:
 
 
 def test_the_name_does_not_drift_between_commits() -> None:
-    assert run_id({"seed": 0, "loss": {"lambda_rate": 0.001}}, "data", results_version=1) == "c3dbd069cf"
+    assert (
+        run_id({"seed": 0, "loss": {"lambda_rate": 0.001}}, "data", results_version=1)
+        == "c3dbd069cf"
+    )
 
 
 def test_the_configuration_is_left_as_it_was() -> None:
@@ -93,7 +103,16 @@ def test_the_configuration_is_left_as_it_was() -> None:
 
 def test_the_counted_part_holds_what_changes_results_and_nothing_else() -> None:
     counted = counted_part(CONFIG)
-    assert set(counted) == {"seed", "name", "loss", "precision", "monitor", "vq", "diagnosis", "hardware"}
+    assert set(counted) == {
+        "seed",
+        "name",
+        "loss",
+        "precision",
+        "monitor",
+        "vq",
+        "diagnosis",
+        "hardware",
+    }
     assert counted["vq"] == {"size": 128}
     assert counted["hardware"] == {"threads": 2}
 

@@ -10,7 +10,9 @@ from jepa_lab.ledger.summary import summarise, write_summary
 
 def test_the_five_numbers_of_a_metric() -> None:
     history = {"a": [(0, 3.0), (10, -1.0), (20, 5.0), (30, 2.0)]}
-    assert summarise(history) == {"a": {"last": 2.0, "min": -1.0, "max": 5.0, "min_step": 10, "max_step": 20}}
+    assert summarise(history) == {
+        "a": {"last": 2.0, "min": -1.0, "max": 5.0, "min_step": 10, "max_step": 20}
+    }
 
 
 def test_the_first_step_wins_a_tie() -> None:
@@ -42,7 +44,9 @@ def test_no_history_no_metrics() -> None:
 def test_summary_json_is_strict_and_complete(tmp_path: Path) -> None:
     run = RunDir(tmp_path, "e", "id").create("")
     history = {"a": [(0, 1.0), (1, math.nan)]}
-    path = write_summary(run, history, {"status": "healthy"}, {"key": "a"}, {"total": 7}, 1.5, {"devices": 1})
+    path = write_summary(
+        run, history, {"status": "healthy"}, {"key": "a"}, {"total": 7}, 1.5, {"devices": 1}
+    )
     assert path == run.summary_path
     assert "NaN" not in path.read_text()
     assert json.loads(path.read_text()) == {

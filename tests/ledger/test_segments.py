@@ -19,7 +19,10 @@ from jepa_lab.errors import UserError
 from jepa_lab.ledger import parquet, segments
 from jepa_lab.ledger.parquet import ParquetLedger, read_metrics
 
-OPERATIONS = ((pq, "write_table"), *((os, name) for name in ("mkdir", "fsync", "replace", "unlink", "rmdir")))
+OPERATIONS = (
+    (pq, "write_table"),
+    *((os, name) for name in ("mkdir", "fsync", "replace", "unlink", "rmdir")),
+)
 ACTIONS: dict[str, Callable[[ParquetLedger], object]] = {
     "segment": lambda ledger: add(ledger, 2),
     "longer_segment": lambda ledger: (add(ledger, 1), add(ledger, 1)),
@@ -27,7 +30,13 @@ ACTIONS: dict[str, Callable[[ParquetLedger], object]] = {
     "fold": lambda ledger: ledger.fold(),
     "truncate": lambda ledger: ledger.truncate(rows=43),
     "fresh": lambda ledger: add(ParquetLedger(ledger.path, flush_s=1e9), 3),
-    "fold_and_go_on": lambda ledger: (ledger.fold(), add(ledger, 2), add(ledger, 3), ledger.fold(), add(ledger, 1)),
+    "fold_and_go_on": lambda ledger: (
+        ledger.fold(),
+        add(ledger, 2),
+        add(ledger, 3),
+        ledger.fold(),
+        add(ledger, 1),
+    ),
 }
 
 
@@ -70,7 +79,8 @@ def contents(folder: Path) -> dict[Path, bytes]:
 
 
 def at_operation(patch: pytest.MonkeyPatch, nth: int, error: BaseException) -> list[str]:
-    """Raises `error` in place of the nth file operation, Killed also in place of all later ones. Lists them."""
+    """Raises `error` in place of the nth file operation, Killed also in place of all later ones.
+    Lists them."""
     done: list[str] = []
 
     def wrap(name: str, real: Callable[..., Any]) -> Callable[..., Any]:
@@ -98,24 +108,35 @@ def test_a_small_table_is_one_file_and_beyond_only_new_rows_are_written(tmp_path
     add(ledger, 2)
     add(ledger, 2)
     assert pq.read_table(ledger.path).num_rows == 19
-    assert [pq.read_table(tmp_path / ".metrics" / name).num_rows for name in names(tmp_path)] == [2, 2]
+    assert [pq.read_table(tmp_path / ".metrics" / name).num_rows for name in names(tmp_path)] == [
+        2,
+        2,
+    ]
     assert steps(tmp_path) == list(range(23))
     add(ledger, 1)
     assert pq.read_table(ledger.path).num_rows == 24, "5 rows are more than a quarter of 19"
     assert not (tmp_path / ".metrics").exists()
 
 
-def test_a_segment_grows_until_it_is_long_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_segment_grows_until_it_is_long_enough(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(parquet, "SEGMENT_ROWS", 4)
     ledger = ParquetLedger(tmp_path / "metrics.parquet", flush_s=1e9)
     add(ledger, 100)
     for _ in range(9):
         add(ledger, 1)
-    assert [pq.read_table(tmp_path / ".metrics" / name).num_rows for name in names(tmp_path)] == [4, 4, 1]
+    assert [pq.read_table(tmp_path / ".metrics" / name).num_rows for name in names(tmp_path)] == [
+        4,
+        4,
+        1,
+    ]
     assert steps(tmp_path) == list(range(109))
 
 
-def test_the_rows_written_in_all_are_linear_in_the_rows_logged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_rows_written_in_all_are_linear_in_the_rows_logged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(parquet, "SEGMENT_ROWS", 20)
     ledger = ParquetLedger(tmp_path / "metrics.parquet", flush_s=1e9)
     written: list[int] = []
@@ -125,19 +146,16 @@ def test_the_rows_written_in_all_are_linear_in_the_rows_logged(tmp_path: Path, m
         path.write_bytes(b"")
 
     monkeypatch.setattr(pq, "write_table", count)
-    monkeypatch.setattr(segments, "replace_file", os.replace)  # 4,000 times fsync takes half a minute
+    # 4,000 times fsync takes half a minute
+    monkeypatch.setattr(segments, "replace_file", os.replace)
     totals = {}
     for flush in range(1, 4001):
         ledger.append(flush, 0, dict.fromkeys("abcdefghij", 0.0))
         ledger.flush(force=True)
         totals[ledger.rows] = sum(written)
     assert len(written) == 4000
-    for rows in (
-        5_000,
-        10_000,
-        20_000,
-        40_000,
-    ):  # 1 + 1.5 in segments at this SEGMENT_ROWS, 1 / (1 - 1 / 1.25) in folds
+    # 1 + 1.5 in segments at this SEGMENT_ROWS, 1 / (1 - 1 / 1.25) in folds
+    for rows in (5_000, 10_000, 20_000, 40_000):
         assert rows < totals[rows] <= 7 * rows
 
 
@@ -186,7 +204,9 @@ def test_fold_leaves_one_file_that_holds_all_rows(tmp_path: Path) -> None:
     assert not ledger.fold()
 
 
-def test_no_number_is_used_twice_so_that_a_slow_reader_cannot_take_one_segment_for_another(tmp_path: Path) -> None:
+def test_no_number_is_used_twice_so_that_a_slow_reader_cannot_take_one_segment_for_another(
+    tmp_path: Path,
+) -> None:
     ledger = with_segments(tmp_path)
     ledger.fold()
     ledger.truncate(rows=45)
@@ -202,7 +222,9 @@ def test_fold_of_an_empty_ledger_touches_nothing(tmp_path: Path) -> None:
     assert contents(tmp_path) == before
 
 
-def test_the_first_write_of_a_fresh_ledger_removes_the_segments_of_an_earlier_run(tmp_path: Path) -> None:
+def test_the_first_write_of_a_fresh_ledger_removes_the_segments_of_an_earlier_run(
+    tmp_path: Path,
+) -> None:
     for rows in (1, 30):
         with_segments(tmp_path)
         fresh = ParquetLedger(tmp_path / "metrics.parquet", flush_s=1e9)
@@ -239,7 +261,11 @@ def test_a_kill_at_any_file_operation_leaves_every_row_once_and_in_order(
         resumed = ParquetLedger.load(ledger.path, flush_s=1e9)
         add(resumed, 1)
         resumed.fold()
-        assert pq.read_table(ledger.path)["step"].to_pylist() == steps(folder) == list(range(len(found[-1]) + 1))
+        assert (
+            pq.read_table(ledger.path)["step"].to_pylist()
+            == steps(folder)
+            == list(range(len(found[-1]) + 1))
+        )
         assert not (folder / ".metrics").exists()
     ACTIONS[action](model)
     lengths = [len(table) for table in found]
@@ -300,7 +326,9 @@ def test_a_full_disk_leaves_all_files_as_they_were(
     assert steps(tmp_path) == list(range(ledger.rows)) == list(range(46 + 2 * rows))
 
 
-@pytest.mark.parametrize("action", [action for action in ACTIONS if action not in ("truncate", "fresh")])
+@pytest.mark.parametrize(
+    "action", [action for action in ACTIONS if action not in ("truncate", "fresh")]
+)
 def test_a_reader_that_a_writer_overtakes_at_any_point_gets_all_earlier_rows_without_a_gap(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, action: str
 ) -> None:
@@ -322,7 +350,9 @@ def test_a_reader_that_a_writer_overtakes_at_any_point_gets_all_earlier_rows_wit
 
         with monkeypatch.context() as patch:
             for name in ("_numbers", "_read"):
-                patch.setattr(segments, name, overtaken(getattr(segments, name), ledger, calls, nth))
+                patch.setattr(
+                    segments, name, overtaken(getattr(segments, name), ledger, calls, nth)
+                )
             found = steps(ledger.path.parent)
         assert len(calls) >= nth
         assert found == list(range(len(found)))

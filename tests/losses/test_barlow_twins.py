@@ -1,4 +1,5 @@
-"""Barlow Twins and its single-batch part: the authors' code longhand, closed forms, invariances, degenerate batches."""
+"""Barlow Twins and its single-batch part: the authors' code longhand, closed forms, invariances,
+degenerate batches."""
 
 from __future__ import annotations
 
@@ -10,7 +11,8 @@ from jepa_lab.losses import barlow_twins, decorrelation
 
 
 def released(x: Tensor, y: Tensor, lambd: float, scale: float) -> Tensor:
-    """The loss of the authors' main.py: a batch norm without affine parameters, then the cross-correlation."""
+    """The loss of the authors' main.py: a batch norm without affine parameters, then the
+    cross-correlation."""
 
     def off_diagonal(m: Tensor) -> Tensor:
         n, _ = m.shape
@@ -31,16 +33,23 @@ def views(n: int = 12, d: int = 5) -> tuple[Tensor, Tensor]:
 @pytest.mark.parametrize(("lambda_param", "scale"), [(5e-3, 1.0), (0.0051, 0.024), (1.0, 1.0)])
 def test_it_is_the_released_code_in_value_and_gradient(lambda_param: float, scale: float) -> None:
     x, y = views()
-    ours, theirs = barlow_twins(x, y, lambda_param, scale).total, released(x, y, lambda_param, scale)
+    ours, theirs = (
+        barlow_twins(x, y, lambda_param, scale).total,
+        released(x, y, lambda_param, scale),
+    )
     assert torch.allclose(ours, theirs, rtol=1e-12)
-    for a, b in zip(torch.autograd.grad(ours, (x, y)), torch.autograd.grad(theirs, (x, y)), strict=True):
+    for a, b in zip(
+        torch.autograd.grad(ours, (x, y)), torch.autograd.grad(theirs, (x, y)), strict=True
+    ):
         assert torch.allclose(a, b, rtol=1e-9, atol=1e-13)
 
 
 def test_the_terms_are_unweighted_and_add_up() -> None:
     out = barlow_twins(*views(), lambda_param=0.5, scale_loss=3.0)
     assert list(out.terms) == ["on_diagonal", "off_diagonal"]
-    assert torch.allclose(out.total, 3.0 * (out.terms["on_diagonal"] + 0.5 * out.terms["off_diagonal"]))
+    assert torch.allclose(
+        out.total, 3.0 * (out.terms["on_diagonal"] + 0.5 * out.terms["off_diagonal"])
+    )
 
 
 def test_closed_forms_opposite_views_and_two_equal_features() -> None:
@@ -59,8 +68,10 @@ def test_invariances_scale_and_shift_of_every_feature_rows_reordered_and_views_e
     order, expected = torch.randperm(len(x)), barlow_twins(x, y).total
     scale = torch.rand(x.shape[1], dtype=torch.float64) * 5 + 1
     for other in (
-        barlow_twins(x * scale + 7.0, y), barlow_twins(x[order], y[order]), barlow_twins(y, x),
-    ):  # fmt: skip
+        barlow_twins(x * scale + 7.0, y),
+        barlow_twins(x[order], y[order]),
+        barlow_twins(y, x),
+    ):
         assert torch.allclose(other.total, expected, rtol=1e-4)
     assert not torch.allclose(barlow_twins(x, y[order]).total, expected, rtol=1e-2)
 
@@ -80,7 +91,9 @@ def test_the_single_batch_form_is_the_off_diagonal_of_two_equal_views() -> None:
 
 
 @pytest.mark.parametrize("shapes", [((1, 3), (1, 3)), ((4, 3), (4, 2)), ((4,), (4,))])
-def test_one_row_and_unequal_shapes_are_refused(shapes: tuple[tuple[int, ...], tuple[int, ...]]) -> None:
+def test_one_row_and_unequal_shapes_are_refused(
+    shapes: tuple[tuple[int, ...], tuple[int, ...]],
+) -> None:
     with pytest.raises(ValueError, match="expected"):
         barlow_twins(torch.zeros(shapes[0]), torch.zeros(shapes[1]))
     with pytest.raises(ValueError, match="n >= 2"):

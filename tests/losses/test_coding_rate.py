@@ -16,9 +16,13 @@ def longhand(z: torch.Tensor, alpha: float, center: bool = False) -> torch.Tenso
 
 @pytest.mark.parametrize("shape", [(24, 6), (6, 24), (7, 7), (1, 5)])
 @pytest.mark.parametrize("center", [False, True])
-def test_it_is_the_log_determinant_on_either_side_of_square(shape: tuple[int, int], center: bool) -> None:
+def test_it_is_the_log_determinant_on_either_side_of_square(
+    shape: tuple[int, int], center: bool
+) -> None:
     z = torch.randn(shape)
-    assert float(coding_rate(z, 2.0, center)) == pytest.approx(float(longhand(z, 2.0, center)), rel=1e-4, abs=1e-4)
+    assert float(coding_rate(z, 2.0, center)) == pytest.approx(
+        float(longhand(z, 2.0, center)), rel=1e-4, abs=1e-4
+    )
 
 
 def test_orthonormal_features_with_unit_covariance_have_rate_d_ln_2() -> None:
@@ -27,7 +31,11 @@ def test_orthonormal_features_with_unit_covariance_have_rate_d_ln_2() -> None:
 
 
 def test_one_direction_of_variance_v_has_rate_ln_1_plus_v() -> None:
-    z = torch.ones(N, 1, dtype=torch.float64) * math.sqrt(3.5) * torch.eye(D, dtype=torch.float64)[2]
+    z = (
+        torch.ones(N, 1, dtype=torch.float64)
+        * math.sqrt(3.5)
+        * torch.eye(D, dtype=torch.float64)[2]
+    )
     assert float(coding_rate(z)) == pytest.approx(math.log(4.5))
     assert float(coding_rate(z, center=True)) == pytest.approx(0.0, abs=1e-9)
 

@@ -1,4 +1,5 @@
-"""The coding rate where float32 ends: huge scales, values that are not finite, features about to collapse."""
+"""The coding rate where float32 ends: huge scales, values that are not finite, features about to
+collapse."""
 
 import math
 
@@ -29,7 +30,9 @@ def test_a_scale_that_float32_cannot_factorise_is_repeated_in_float64(scale: flo
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("value", [math.nan, math.inf])
-def test_the_rate_of_features_that_are_not_finite_is_nan_and_never_a_number(dtype: torch.dtype, value: float) -> None:
+def test_the_rate_of_features_that_are_not_finite_is_nan_and_never_a_number(
+    dtype: torch.dtype, value: float
+) -> None:
     for row, column in ((0, 0), (5, 3), (7, 5)):
         z = torch.randn(8, 6, dtype=dtype)
         z[row, column] = value
@@ -40,7 +43,9 @@ def test_the_rate_of_features_that_are_not_finite_is_nan_and_never_a_number(dtyp
 @pytest.mark.parametrize("center", [False, True])
 def test_the_gradient_through_the_normalisation_is_right(how: str, center: bool) -> None:
     z = torch.randn(7, 4, dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradcheck(lambda x: coding_rate(normalise_features(x, how, center), 2.0, center), (z,))
+    assert torch.autograd.gradcheck(
+        lambda x: coding_rate(normalise_features(x, how, center), 2.0, center), (z,)
+    )
 
 
 @pytest.mark.parametrize("how", ["none", "rows", "trace"])
@@ -63,7 +68,9 @@ def test_trace_normalisation_does_not_blow_rounding_up_to_a_rate() -> None:
 
 def test_centring_removes_what_a_common_mean_adds() -> None:
     z = torch.randn(200, 5, dtype=torch.float64)
-    assert float(coding_rate(z + 50, center=True)) == pytest.approx(float(coding_rate(z, center=True)))
+    assert float(coding_rate(z + 50, center=True)) == pytest.approx(
+        float(coding_rate(z, center=True))
+    )
     assert float(coding_rate(z + 50)) > float(coding_rate(z)) + 1
 
 
@@ -74,7 +81,9 @@ def test_auto_is_one_convention_for_every_normalisation_to_mean_square_norm_d() 
         assert float(RateLoss("z_agg", "auto", how)(unit, unit[:, None])) == pytest.approx(-mcr2)
 
 
-@pytest.mark.parametrize("wrong", [{"alpha": "automatic"}, {"alpha": -1.0}, {"normalise": "row"}, {"target": "z_t"}])
+@pytest.mark.parametrize(
+    "wrong", [{"alpha": "automatic"}, {"alpha": -1.0}, {"normalise": "row"}, {"target": "z_t"}]
+)
 def test_the_regulariser_refuses_a_wrong_choice_when_it_is_built(wrong: dict[str, str]) -> None:
     with pytest.raises(ValueError, match=str(next(iter(wrong.values())))):
         RateLoss(**wrong)  # type: ignore[arg-type]

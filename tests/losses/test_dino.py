@@ -1,4 +1,5 @@
-"""DINO's loss: closed forms, its minimum, the centre's arithmetic, and what its two collapses look like."""
+"""DINO's loss: closed forms, its minimum, the centre's arithmetic, and what its two collapses look
+like."""
 
 import math
 
@@ -15,7 +16,9 @@ def test_it_is_the_formula() -> None:
     loss = DinoLoss(5, student_temp=0.2, teacher_temp=0.5)
     loss.center.copy_(torch.randn(5))
     p = torch.softmax((teacher - loss.center) / 0.5, dim=1)
-    expected = torch.stack([-(p[i] * torch.log(torch.softmax(student[i] / 0.2, dim=0))).sum() for i in range(6)]).mean()
+    expected = torch.stack(
+        [-(p[i] * torch.log(torch.softmax(student[i] / 0.2, dim=0))).sum() for i in range(6)]
+    ).mean()
     out = loss(student, teacher)
     entropy = -(p * p.log()).sum(1).mean()
     assert torch.allclose(out.total, expected)
@@ -38,7 +41,8 @@ def test_it_is_least_where_both_distributions_are_equal() -> None:
     assert float(gradient.abs().max()) < 1e-12
     assert float(out.terms["kl"].detach()) == pytest.approx(0, abs=1e-12)
     assert all(
-        float(loss(best.detach() + 0.1 * torch.randn(3, 7), teacher).total) > float(out.total.detach())
+        float(loss(best.detach() + 0.1 * torch.randn(3, 7), teacher).total)
+        > float(out.total.detach())
         for _ in range(5)
     )
 
@@ -49,7 +53,9 @@ def test_gradient_reaches_the_student_alone_and_a_shift_of_its_logits_changes_no
     loss(student, teacher).total.backward()
     assert student.grad is not None
     assert teacher.grad is None
-    assert torch.allclose(loss(student + 3.0, teacher).total, loss(student, teacher).total, atol=1e-5)
+    assert torch.allclose(
+        loss(student + 3.0, teacher).total, loss(student, teacher).total, atol=1e-5
+    )
 
 
 def test_the_centre_is_used_first_then_moved_in_training_only() -> None:
@@ -129,7 +135,9 @@ def test_a_row_that_is_not_finite_never_moves_the_centre() -> None:
     assert torch.equal(loss.center, before)
 
 
-@pytest.mark.parametrize("options", [{"student_temp": 0.0}, {"teacher_temp": -1.0}, {"center_ema_decay": 1.5}])
+@pytest.mark.parametrize(
+    "options", [{"student_temp": 0.0}, {"teacher_temp": -1.0}, {"center_ema_decay": 1.5}]
+)
 def test_temperatures_and_decay_have_their_ranges(options: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="above 0"):
         DinoLoss(4, **options)

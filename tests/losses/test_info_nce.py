@@ -14,7 +14,9 @@ def rows(n: int, d: int = 6, seed: int = 0) -> Tensor:
     return torch.randn(n, d, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
 
 
-def longhand(query: Tensor, positive: Tensor, queue: Tensor, temperature: float, counted: Tensor) -> Tensor:
+def longhand(
+    query: Tensor, positive: Tensor, queue: Tensor, temperature: float, counted: Tensor
+) -> Tensor:
     """Row by row; counted (n, n + m): whether a column is a negative of a row."""
     keys, losses = torch.cat([positive, queue]), []
     for i in range(len(query)):
@@ -37,7 +39,9 @@ def test_value_and_gradient_are_those_of_the_formula_written_out(in_batch: bool)
     assert torch.equal(out.total, out.terms["info_nce"])
     inputs = (query, positive, queue)
     for got, wanted in zip(
-        torch.autograd.grad(out.total, inputs), torch.autograd.grad(expected.mean(), inputs), strict=True
+        torch.autograd.grad(out.total, inputs),
+        torch.autograd.grad(expected.mean(), inputs),
+        strict=True,
     ):
         assert torch.allclose(got, wanted)
 
@@ -47,14 +51,20 @@ def test_without_exclusion_it_is_cross_entropy_on_the_cosines() -> None:
     keys = F.normalize(torch.cat([positive, queue]))
     logits = F.normalize(query) @ keys.T / 0.2
     expected = F.cross_entropy(logits, torch.arange(5))
-    assert float(info_nce(query, positive, queue, 0.2).total) == pytest.approx(float(expected), rel=1e-12)
+    assert float(info_nce(query, positive, queue, 0.2).total) == pytest.approx(
+        float(expected), rel=1e-12
+    )
 
 
 def test_a_learned_temperature_gets_the_gradient_of_finite_differences() -> None:
     query, positive = rows(5), rows(5, seed=1)
     temperature = torch.tensor(0.4, dtype=torch.float64, requires_grad=True)
-    (gradient,) = torch.autograd.grad(info_nce(query, positive, temperature=temperature).total, temperature)
-    above, below = (float(info_nce(query, positive, temperature=0.4 + s).total) for s in (1e-5, -1e-5))
+    (gradient,) = torch.autograd.grad(
+        info_nce(query, positive, temperature=temperature).total, temperature
+    )
+    above, below = (
+        float(info_nce(query, positive, temperature=0.4 + s).total) for s in (1e-5, -1e-5)
+    )
     assert float(gradient) == pytest.approx((above - below) / 2e-5, rel=1e-6)
 
 
@@ -64,7 +74,8 @@ def test_equal_vectors_cost_chance_and_chance_is_ln_of_one_more_than_the_negativ
     assert count.tolist() == [13] * 4
     assert float(info_nce(same, same, queue).total) == pytest.approx(math.log(14))
     assert float(chance(count)) == pytest.approx(math.log(14))
-    assert float(chance(8703)) == pytest.approx(9.0715, abs=1e-4)  # the published runs: B = 512, a queue of 8192
+    # the published runs: B = 512, a queue of 8192
+    assert float(chance(8703)) == pytest.approx(9.0715, abs=1e-4)
     assert float(chance(torch.tensor([0, 1]))) == pytest.approx(math.log(2) / 2)
 
 

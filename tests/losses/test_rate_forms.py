@@ -16,7 +16,12 @@ def test_both_are_their_formulas(n: int, d: int, eps: float) -> None:
     mcr2 = 0.5 * torch.logdet(torch.eye(d, dtype=z.dtype) + d / (n * eps) * z.T @ z)
     assert torch.allclose(mcr2_rate(z, eps), mcr2)
     unit = z / z.norm(dim=1, keepdim=True)
-    expansion = 0.5 * torch.logdet(torch.eye(d, dtype=z.dtype) + d / (n * eps) * unit.T @ unit) * (d + n) / (d * n)
+    expansion = (
+        0.5
+        * torch.logdet(torch.eye(d, dtype=z.dtype) + d / (n * eps) * unit.T @ unit)
+        * (d + n)
+        / (d * n)
+    )
     assert torch.allclose(simdino_expansion(z, eps), expansion)
 
 
@@ -29,7 +34,10 @@ def test_of_an_orthonormal_set_they_are_known() -> None:
 
 
 def test_a_rotation_changes_neither_and_scale_only_the_one_that_does_not_normalise() -> None:
-    z, q = torch.randn(20, 5, dtype=torch.float64), torch.linalg.qr(torch.randn(5, 5, dtype=torch.float64)).Q
+    z, q = (
+        torch.randn(20, 5, dtype=torch.float64),
+        torch.linalg.qr(torch.randn(5, 5, dtype=torch.float64)).Q,
+    )
     for rate in (mcr2_rate, simdino_expansion):
         assert torch.allclose(rate(z @ q), rate(z))
     assert torch.allclose(simdino_expansion(3 * z), simdino_expansion(z))

@@ -1,4 +1,5 @@
-"""SIGReg: its integral longhand, the values that theory gives, and that descending it makes a cloud normal."""
+"""SIGReg: its integral longhand, the values that theory gives, and that descending it makes a cloud
+normal."""
 
 import math
 
@@ -108,7 +109,9 @@ def test_the_gradient_is_that_of_finite_differences() -> None:
 def test_the_published_form_hardly_moves_whatever_the_features(kind: str) -> None:
     d = 256
     z = normal(512, d)
-    z = {"sphere": z, "cone": z.relu(), "point": z[:1].expand(512, d), "line": z[:, :1] * z[:1]}[kind]
+    z = {"sphere": z, "cone": z.relu(), "point": z[:1].expand(512, d), "line": z[:, :1] * z[:1]}[
+        kind
+    ]
     assert 0.394 < float(sigreg_published(z, n_slices=1024)) < 0.406
     assert float(sigreg_published(1e3 * z)) == pytest.approx(float(sigreg_published(z)), rel=1e-4)
 
@@ -120,7 +123,9 @@ def test_the_published_form_is_the_unscaled_integral_over_both_sides() -> None:
     window = torch.exp(-t.square() / 2)
     phi = torch.exp(1j * slices[:, :, None] * t).mean(0)
     expected = torch.trapezoid((phi - window).abs().square() * window, t).mean()
-    assert float(sigreg_published(z, step=2, n_slices=5)) == pytest.approx(float(expected), rel=1e-12)
+    assert float(sigreg_published(z, step=2, n_slices=5)) == pytest.approx(
+        float(expected), rel=1e-12
+    )
 
 
 def test_half_precision_is_computed_in_float32_also_within_autocast() -> None:

@@ -1,4 +1,5 @@
-"""VICReg and its single-batch part: the authors' code longhand, closed forms, invariances, degenerate batches."""
+"""VICReg and its single-batch part: the authors' code longhand, closed forms, invariances,
+degenerate batches."""
 
 from __future__ import annotations
 
@@ -26,7 +27,9 @@ def released(x: Tensor, y: Tensor, sim_coeff: float, std_coeff: float, cov_coeff
     std_loss = torch.mean(F.relu(1 - std_x)) / 2 + torch.mean(F.relu(1 - std_y)) / 2
     cov_x = (x.T @ x) / (batch_size - 1)
     cov_y = (y.T @ y) / (batch_size - 1)
-    cov_loss = off_diagonal(cov_x).pow(2).sum().div(num_features) + off_diagonal(cov_y).pow(2).sum().div(num_features)
+    cov_loss = off_diagonal(cov_x).pow(2).sum().div(num_features) + off_diagonal(cov_y).pow(
+        2
+    ).sum().div(num_features)
     return sim_coeff * repr_loss + std_coeff * std_loss + cov_coeff * cov_loss
 
 
@@ -36,11 +39,15 @@ def views(n: int = 12, d: int = 5, scale: float = 0.7) -> tuple[Tensor, Tensor]:
 
 
 @pytest.mark.parametrize("coefficients", [(25.0, 25.0, 1.0), (1.0, 1.0, 0.8), (0.0, 2.0, 0.0)])
-def test_it_is_the_released_code_in_value_and_gradient(coefficients: tuple[float, float, float]) -> None:
+def test_it_is_the_released_code_in_value_and_gradient(
+    coefficients: tuple[float, float, float],
+) -> None:
     x, y = views()
     ours, theirs = vicreg(x, y, *coefficients).total, released(x, y, *coefficients)
     assert torch.allclose(ours, theirs, rtol=1e-12)
-    for a, b in zip(torch.autograd.grad(ours, (x, y)), torch.autograd.grad(theirs, (x, y)), strict=True):
+    for a, b in zip(
+        torch.autograd.grad(ours, (x, y)), torch.autograd.grad(theirs, (x, y)), strict=True
+    ):
         assert torch.allclose(a, b, rtol=1e-10, atol=1e-14)
 
 
@@ -99,8 +106,12 @@ def test_the_single_batch_form_is_what_two_equal_views_leave() -> None:
     assert list(one.terms) == ["std", "cov"]
 
 
-@pytest.mark.parametrize("shapes", [((1, 3), (1, 3)), ((4, 3), (4, 2)), ((4,), (4,)), ((4, 3), (5, 3))])
-def test_one_row_and_unequal_shapes_are_refused(shapes: tuple[tuple[int, ...], tuple[int, ...]]) -> None:
+@pytest.mark.parametrize(
+    "shapes", [((1, 3), (1, 3)), ((4, 3), (4, 2)), ((4,), (4,)), ((4, 3), (5, 3))]
+)
+def test_one_row_and_unequal_shapes_are_refused(
+    shapes: tuple[tuple[int, ...], tuple[int, ...]],
+) -> None:
     with pytest.raises(ValueError, match="expected"):
         vicreg(torch.zeros(shapes[0]), torch.zeros(shapes[1]))
 

@@ -45,7 +45,10 @@ def test_the_known_encoder_has_one_plane_a_circle_in_it_and_aligned_coordinates(
 def test_a_turned_feature_space_changes_everything_but_the_coordinates() -> None:
     turn = torch.linalg.qr(torch.randn(32, 32, dtype=torch.float64)).Q
     z = features().double()
-    before, after = factor_geometry(z, REFERENCE, 2, ANGLES)[0], factor_geometry(z @ turn, REFERENCE, 2, ANGLES)[0]
+    before, after = (
+        factor_geometry(z, REFERENCE, 2, ANGLES)[0],
+        factor_geometry(z @ turn, REFERENCE, 2, ANGLES)[0],
+    )
     for name in ("explained_variance", "effective_rank", "systematic_share", "circle_fit"):
         assert after[name] == pytest.approx(before[name], abs=1e-6)
     assert after["coordinate_participation"] > 5
@@ -67,14 +70,18 @@ def test_a_scrambled_encoder_fails_it() -> None:
 def test_a_rotation_orthogonal_to_a_translation_has_overlap_0_and_with_itself_1() -> None:
     rotation = factor_geometry(features(), REFERENCE, 2, ANGLES)[1]
     steps = torch.linspace(-1, 1, 15).view(1, 15, 1)
-    moved = torch.cat([torch.zeros(50, 15, 31), steps.expand(50, 15, 1)], dim=-1) + torch.randn(50, 1, 32)
+    moved = torch.cat([torch.zeros(50, 15, 31), steps.expand(50, 15, 1)], dim=-1) + torch.randn(
+        50, 1, 32
+    )
     translation = factor_geometry(moved, 7, 1)[1]
     assert float(subspace_overlap(rotation, translation)) == pytest.approx(0.0, abs=1e-9)
     assert float(subspace_overlap(rotation, rotation)) == pytest.approx(1.0)
 
 
 @pytest.mark.parametrize("turns", [1, -1])
-def test_the_circle_may_be_shifted_scaled_turned_and_mirrored_but_not_run_through_twice(turns: int) -> None:
+def test_the_circle_may_be_shifted_scaled_turned_and_mirrored_but_not_run_through_twice(
+    turns: int,
+) -> None:
     t = turns * ANGLES + 0.7
     points = 3 * torch.stack([t.cos(), t.sin()], dim=-1) + torch.tensor([5.0, -2.0])
     assert float(circle_fit(points, ANGLES)) == pytest.approx(1.0)
@@ -86,12 +93,15 @@ def test_harmonics_tell_one_period_from_two_whatever_the_planes() -> None:
     planes = torch.linalg.qr(torch.randn(20, 8, 2)).Q  # every anchor has its own
     for turns, at in ((1, 0), (2, 1)):
         circle = torch.stack([(turns * ANGLES).cos(), (turns * ANGLES).sin()], dim=-1).float()
-        shares = harmonic_shares(torch.einsum("sk,ndk->nsd", circle, planes) + torch.randn(20, 1, 8))
+        shares = harmonic_shares(
+            torch.einsum("sk,ndk->nsd", circle, planes) + torch.randn(20, 1, 8)
+        )
         assert float(shares[at]) == pytest.approx(1.0, abs=1e-6)
         assert float(shares.sum()) == pytest.approx(1.0)
     assert float(harmonic_shares(torch.randn(200, 36, 8))[0]) < 0.1
     noise = harmonic_shares(torch.randn(2000, 4, 8))
-    assert float(noise[0]) == pytest.approx(2 / 3, abs=0.02)  # of white noise: two of three degrees of freedom
+    # of white noise: two of three degrees of freedom
+    assert float(noise[0]) == pytest.approx(2 / 3, abs=0.02)
 
 
 def test_a_full_turn_leaves_its_end_out() -> None:
@@ -119,7 +129,8 @@ def test_what_does_not_move_has_neither_share_nor_fit() -> None:
 def test_stability_is_1_for_a_subspace_that_stays_and_0_for_one_that_left() -> None:
     basis = torch.eye(6, dtype=torch.float64)[:, :2]
     turn = torch.linalg.qr(torch.randn(2, 2, dtype=torch.float64)).Q
-    assert float(stability(projector(basis @ turn), basis)) == pytest.approx(1.0)  # another basis, the same subspace
+    # another basis, the same subspace
+    assert float(stability(projector(basis @ turn), basis)) == pytest.approx(1.0)
     assert float(stability(projector(torch.eye(6, dtype=torch.float64)[:, 2:4]), basis)) == 0.0
 
 
@@ -128,10 +139,15 @@ def test_top_directions_are_those_of_the_largest_variance() -> None:
     assert float(top_directions(delta, 1)[1].abs()) == pytest.approx(1.0, abs=1e-2)
 
 
-@pytest.mark.parametrize(("z", "reference", "k"), [
-    (torch.zeros(3, 4), 0, 1), (torch.zeros(3, 4, 2), 4, 1), (torch.zeros(3, 4, 2), 0, 3),
-    (torch.full((3, 4, 2), math.nan), 0, 1),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("z", "reference", "k"),
+    [
+        (torch.zeros(3, 4), 0, 1),
+        (torch.zeros(3, 4, 2), 4, 1),
+        (torch.zeros(3, 4, 2), 0, 3),
+        (torch.full((3, 4, 2), math.nan), 0, 1),
+    ],
+)
 def test_other_shapes_are_refused(z: Tensor, reference: int, k: int) -> None:
     with pytest.raises(ValueError):
         factor_geometry(z, reference, k)

@@ -1,4 +1,5 @@
-"""The toy's theory: the published figures at the optimum, closed forms, invariances, degenerate cases."""
+"""The toy's theory: the published figures at the optimum, closed forms, invariances, degenerate
+cases."""
 
 import math
 
@@ -31,7 +32,9 @@ def theory(B_o: Tensor = BEST, B_t: Tensor = BEST) -> tuple[Tensor, Tensor]:
 
 
 def rotation(d: int = 10, seed: int = 0) -> Tensor:
-    return torch.linalg.qr(torch.randn(d, d, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)).Q
+    return torch.linalg.qr(
+        torch.randn(d, d, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    ).Q
 
 
 def test_the_published_figures_at_the_optimum() -> None:
@@ -40,7 +43,9 @@ def test_the_published_figures_at_the_optimum() -> None:
     c = covariances(DATA.A, BEST, BEST, DATA.spectrum, 0.5)
     assert float(irreducible_loss(c)) == pytest.approx(0.4806, abs=5e-5)
     published = [0.2857, 0.9782, 0.9889, 0.9926, 0.9944, 0.9955, 0.9963, 0.9968, 0.9972, 0.9975]
-    torch.testing.assert_close(P, torch.diag(torch.tensor(published, dtype=torch.float64)), atol=5e-5, rtol=0)
+    torch.testing.assert_close(
+        P, torch.diag(torch.tensor(published, dtype=torch.float64)), atol=5e-5, rtol=0
+    )
     assert float(covariance_rank(c_oo)) == pytest.approx(7.82, abs=0.005)
     assert float(covariance_rank(P @ c_oo @ P.mT)) == pytest.approx(7.76, abs=0.005)
     assert stability_bound(100.25, 0.9, 10) == pytest.approx(0.1895, abs=5e-5)
@@ -87,7 +92,8 @@ def test_a_predictor_of_lower_rank_is_compared_in_the_directions_that_it_has() -
     P = torch.diag(torch.tensor([0.0, 2.0, 0.0], dtype=torch.float64))
     errors = predictor_errors(P, P_star)
     assert float(errors["W_rel_sv_err"]) == pytest.approx(1 / 3)  # 2 against the largest, 3
-    assert float(errors["W_cos_left_min"]) == pytest.approx(0)  # its direction is the second, theirs the first
+    # its direction is the second, theirs the first
+    assert float(errors["W_cos_left_min"]) == pytest.approx(0)
     assert float(errors["W_Fro_aligned"]) == pytest.approx(math.sqrt(1 + 4 + 1))
     same = predictor_errors(torch.diag(torch.tensor([3.0, 0.0, 0.0], dtype=torch.float64)), P_star)
     assert float(same["W_cos_right_min"]) == pytest.approx(1)
@@ -108,7 +114,11 @@ def test_scaling_is_no_rotation_and_does_not_move_the_row_space() -> None:
 
 
 def test_row_spaces_without_a_common_direction_are_as_far_as_can_be() -> None:
-    other = torch.linalg.qr(torch.cat([DATA.A, torch.randn(100, 10, dtype=torch.float64)], dim=1)).Q[:, 10:].mT
+    other = (
+        torch.linalg.qr(torch.cat([DATA.A, torch.randn(100, 10, dtype=torch.float64)], dim=1))
+        .Q[:, 10:]
+        .mT
+    )
     errors = encoder_errors(DATA.A, other)
     assert float(errors["enc_proj_dist"]) == pytest.approx(math.sqrt(20))  # 4.472
     assert float(errors["enc_cos_mean"]) == pytest.approx(0, abs=1e-12)
@@ -119,7 +129,9 @@ def test_read_out_is_free_of_scale_and_rotation_and_known_at_the_optimum() -> No
     expected = DATA.spectrum / (DATA.spectrum + 0.25)
     torch.testing.assert_close(share, (expected * DATA.spectrum).sum() / DATA.spectrum.sum())
     torch.testing.assert_close(mean_share, expected.mean())
-    torch.testing.assert_close(readout_r2(DATA.A, 1e-3 * rotation() @ BEST, DATA.spectrum, 0.5)[0], share)
+    torch.testing.assert_close(
+        readout_r2(DATA.A, 1e-3 * rotation() @ BEST, DATA.spectrum, 0.5)[0], share
+    )
     lost = BEST.clone()
     lost[-1] = 0
     assert float(readout_r2(DATA.A, lost, DATA.spectrum, 0.5)[0]) < float(share) - 0.15
@@ -138,9 +150,13 @@ def test_ranks_of_known_spectra() -> None:
     equal = torch.eye(5, dtype=torch.float64)
     one = torch.zeros(5, 5, dtype=torch.float64)
     one[0, 0] = 3
-    torch.testing.assert_close(covariance_rank(torch.stack([equal, one])), torch.tensor([5.0, 1.0]).double())
+    torch.testing.assert_close(
+        covariance_rank(torch.stack([equal, one])), torch.tensor([5.0, 1.0]).double()
+    )
     turned = rotation(5) @ torch.diag(torch.arange(1.0, 6.0).double()) @ rotation(5).mT
-    torch.testing.assert_close(covariance_rank(turned), covariance_rank(torch.diag(torch.arange(1.0, 6.0).double())))
+    torch.testing.assert_close(
+        covariance_rank(turned), covariance_rank(torch.diag(torch.arange(1.0, 6.0).double()))
+    )
 
 
 def test_all_is_batched_over_leading_dimensions() -> None:
@@ -155,11 +171,15 @@ def test_all_is_batched_over_leading_dimensions() -> None:
 def test_balance_moves_by_nothing_in_the_direction_of_the_gradient() -> None:
     P, B, E = torch.randn(4, 4).double(), torch.randn(4, 9).double(), torch.randn(4, 9).double()
     alpha, beta, dt = torch.tensor(0.3).double(), torch.tensor(0.7).double(), 1e-7
-    moved = balance(P - dt * alpha * E @ B.mT, B - dt * beta * P.mT @ E, alpha, beta) - balance(P, B, alpha, beta)
+    moved = balance(P - dt * alpha * E @ B.mT, B - dt * beta * P.mT @ E, alpha, beta) - balance(
+        P, B, alpha, beta
+    )
     assert float(moved.abs().max()) < 1e-10 < dt * float((P.mT @ E @ B.mT).abs().max())
 
 
-@pytest.mark.parametrize(("A", "B"), [(torch.zeros(5, 2), torch.zeros(2, 6)), (torch.zeros(5), torch.zeros(2, 5))])
+@pytest.mark.parametrize(
+    ("A", "B"), [(torch.zeros(5, 2), torch.zeros(2, 6)), (torch.zeros(5), torch.zeros(2, 5))]
+)
 def test_shapes_that_do_not_fit_are_refused(A: Tensor, B: Tensor) -> None:
     with pytest.raises(ValueError, match="expected A"):
         encoder_errors(A, B)

@@ -1,4 +1,5 @@
-"""Retrieval among outputs of other tasks: closed forms, invariance, and what equal vectors are worth."""
+"""Retrieval among outputs of other tasks: closed forms, invariance, and what equal vectors are
+worth."""
 
 from __future__ import annotations
 

@@ -32,7 +32,9 @@ def test_an_offset_ten_million_times_the_spread_changes_no_centred_rank(offset: 
     assert float(feature_std(z + offset)) == pytest.approx(float(feature_std(z)), rel=1e-6)
 
 
-@pytest.mark.parametrize("metric", [feature_std_l2, mean_pairwise_cosine, uniformity, effective_rank, rankme])
+@pytest.mark.parametrize(
+    "metric", [feature_std_l2, mean_pairwise_cosine, uniformity, effective_rank, rankme]
+)
 @pytest.mark.parametrize("scale", [1e-20, 1e20])
 def test_what_reads_directions_reads_the_same_at_any_scale(metric: object, scale: float) -> None:
     z = torch.randn(100, 8, dtype=torch.float64) + 0.5
@@ -59,7 +61,9 @@ def test_a_constant_that_is_no_binary_fraction_varies_not_at_all(value: float) -
 
 def test_views_that_are_equal_leave_lidar_the_effective_rank_of_the_images() -> None:
     image = torch.randn(50, 1, 8, dtype=torch.float64) * torch.arange(1, 9)
-    assert float(lidar(image.expand(50, 3, 8))) == pytest.approx(float(effective_rank(image[:, 0])), rel=1e-9)
+    assert float(lidar(image.expand(50, 3, 8))) == pytest.approx(
+        float(effective_rank(image[:, 0])), rel=1e-9
+    )
 
 
 def test_r2_of_a_target_with_a_large_mean_is_defined() -> None:
@@ -77,7 +81,9 @@ def test_r2_is_undefined_for_a_target_that_is_constant_but_for_its_float32_round
 def test_uniformity_in_blocks_is_the_formula_over_all_pairs() -> None:
     z = torch.randn(1500, 6, dtype=torch.float64)
     pairs = torch.pdist(torch.nn.functional.normalize(z, dim=1))
-    assert float(uniformity(z)) == pytest.approx(float((-2 * pairs.square()).exp().mean().log()), rel=1e-9)
+    assert float(uniformity(z)) == pytest.approx(
+        float((-2 * pairs.square()).exp().mean().log()), rel=1e-9
+    )
 
 
 def test_zero_rows_have_no_direction_and_no_effect_on_length_one() -> None:

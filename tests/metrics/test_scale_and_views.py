@@ -33,7 +33,9 @@ def test_feature_std_is_the_mean_of_the_columns_standard_deviations() -> None:
 
 def test_l2_spread_is_near_one_on_the_sphere_and_zero_for_one_direction() -> None:
     assert float(feature_std_l2(torch.randn(5000, 32))) == pytest.approx(1.0, abs=0.02)
-    assert float(feature_std_l2(torch.rand(50, 1) * torch.randn(1, 32))) == pytest.approx(0.0, abs=1e-6)
+    assert float(feature_std_l2(torch.rand(50, 1) * torch.randn(1, 32))) == pytest.approx(
+        0.0, abs=1e-6
+    )
     assert float(feature_std_l2(torch.randn(100, 8) * 1e-6)) > 0.5
 
 
@@ -137,6 +139,8 @@ def test_the_monitors_collection_names_everything_and_agrees_with_the_functions(
     values = collapse_metrics(z)
     assert values["n"] == 600
     assert values["feature_std_l2"] == pytest.approx(float(feature_std_l2(z)))
-    assert values["uniformity"] == pytest.approx(float(uniformity(z[torch.linspace(0, 599, 512).long()])))
+    assert values["uniformity"] == pytest.approx(
+        float(uniformity(z[torch.linspace(0, 599, 512).long()]))
+    )
     views = torch.randn(40, 3, 5)
     assert view_metrics(views)["lidar"] == pytest.approx(float(lidar(views)))

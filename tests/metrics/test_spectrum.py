@@ -57,7 +57,9 @@ def test_closed_forms_for_two_unequal_directions() -> None:
     assert float(condition_number(z)) == pytest.approx(3.0)
     root = math.sqrt(3)
     p = root / (root + 1)
-    assert float(rankme(z)) == pytest.approx(math.exp(-(p * math.log(p) + (1 - p) * math.log(1 - p))))
+    assert float(rankme(z)) == pytest.approx(
+        math.exp(-(p * math.log(p) + (1 - p) * math.log(1 - p)))
+    )
 
 
 @pytest.mark.parametrize("metric", FAMILY)
@@ -76,7 +78,9 @@ def test_the_centred_family_does_not_see_a_mean_and_rankme_does(metric: object) 
     assert float(rankme(z + 100)) < 1.5 < float(rankme(z))
 
 
-@pytest.mark.parametrize("constant", [torch.zeros(20, 4), torch.full((20, 4), 3.3), torch.full((3, 9), -1e4)])
+@pytest.mark.parametrize(
+    "constant", [torch.zeros(20, 4), torch.full((20, 4), 3.3), torch.full((3, 9), -1e4)]
+)
 def test_where_nothing_varies_every_metric_has_its_defined_value(constant: torch.Tensor) -> None:
     assert float(effective_rank(constant)) == 1.0
     assert float(participation_ratio(constant)) == 1.0
@@ -122,7 +126,11 @@ def test_isotropy_is_another_name_of_the_eigenvalue_ratio() -> None:
     assert isotropy is eigenvalue_ratio
 
 
-@pytest.mark.parametrize("bad", [torch.zeros(1, 4), torch.zeros(4), torch.zeros(2, 3, 4), torch.full((4, 4), math.nan)])
+@pytest.mark.parametrize(
+    "bad", [torch.zeros(1, 4), torch.zeros(4), torch.zeros(2, 3, 4), torch.full((4, 4), math.nan)]
+)
 def test_other_shapes_and_values_that_are_not_finite_are_refused(bad: torch.Tensor) -> None:
-    with pytest.raises(ValueError, match=str(tuple(bad.shape)).replace("(", r"\(").replace(")", r"\)")):
+    with pytest.raises(
+        ValueError, match=str(tuple(bad.shape)).replace("(", r"\(").replace(")", r"\)")
+    ):
         effective_rank(bad)

@@ -1,4 +1,5 @@
-"""Moments of rows in batches are those of all rows, however they were cut, and take no more room for more rows."""
+"""Moments of rows in batches are those of all rows, however they were cut, and take no more room
+for more rows."""
 
 import math
 
@@ -21,8 +22,12 @@ def close(a: torch.Tensor, b: torch.Tensor) -> bool:
 
 
 @pytest.mark.parametrize("mean", [0.0, 3.0, 1e4])
-@pytest.mark.parametrize("sizes", [[300], [1] * 300, [7] * 42 + [6], [1, 299], [150, 150], [290, 10]])
-def test_the_spectrum_does_not_depend_on_how_the_rows_were_cut(sizes: list[int], mean: float) -> None:
+@pytest.mark.parametrize(
+    "sizes", [[300], [1] * 300, [7] * 42 + [6], [1, 299], [150, 150], [290, 10]]
+)
+def test_the_spectrum_does_not_depend_on_how_the_rows_were_cut(
+    sizes: list[int], mean: float
+) -> None:
     z = torch.randn(300, 12, dtype=torch.float64) * torch.arange(1, 13) + mean
     got, expected = streamed(z, sizes).spectrum(), Spectrum.of(z)
     assert close(got.centred, expected.centred)
@@ -34,13 +39,19 @@ def test_the_spectrum_does_not_depend_on_how_the_rows_were_cut(sizes: list[int],
 
 def test_closed_form_of_three_points_in_two_batches() -> None:
     moments = streamed(torch.tensor([[0.0], [3.0], [6.0]]), [1, 2])
-    assert (float(moments.mean), float(moments.scatter), float(moments.variance)) == (3.0, 18.0, 6.0)
+    assert (float(moments.mean), float(moments.scatter), float(moments.variance)) == (
+        3.0,
+        18.0,
+        6.0,
+    )
 
 
 @pytest.mark.parametrize(("n", "d"), [(5, 40), (40, 40), (41, 40), (200, 40)])
 def test_fewer_rows_than_dimensions_give_the_same_spectrum_too(n: int, d: int) -> None:
     z = torch.randn(n, d)
-    spectrum = streamed(z, [2] + [3] * ((n - 2) // 3) + ([(n - 2) % 3] if (n - 2) % 3 else [])).spectrum()
+    spectrum = streamed(
+        z, [2] + [3] * ((n - 2) // 3) + ([(n - 2) % 3] if (n - 2) % 3 else [])
+    ).spectrum()
     assert len(spectrum.centred) == min(n - 1, d)
     assert close(spectrum.centred, Spectrum.of(z).centred)
     assert float(rankme(spectrum)) == pytest.approx(float(rankme(z)), rel=1e-9)
@@ -48,7 +59,9 @@ def test_fewer_rows_than_dimensions_give_the_same_spectrum_too(n: int, d: int) -
 
 @pytest.mark.parametrize("diagonal", [False, True])
 @pytest.mark.parametrize("sizes", [(100, 60), (3, 60), (100, 4), (3, 4)])
-def test_merging_two_equals_seeing_all_and_leaves_the_second_alone(sizes: tuple[int, int], diagonal: bool) -> None:
+def test_merging_two_equals_seeing_all_and_leaves_the_second_alone(
+    sizes: tuple[int, int], diagonal: bool
+) -> None:
     z = torch.randn(sum(sizes), 8) + 5
     one, two, whole = Moments(diagonal), Moments(diagonal), Moments(diagonal)
     one.update(z[: sizes[0]])
@@ -129,7 +142,8 @@ def test_beyond_a_chunk_all_rows_count_and_few_are_held() -> None:
         assert sum(map(len, statistics._waiting)) < CHUNK
     assert (statistics.n, statistics.d) == (len(z), 6)
     got, expected = statistics.values(), collapse_metrics(z)
-    assert got.pop("uniformity") != expected.pop("uniformity")  # of the first chunk, which has another spread
+    # of the first chunk, which has another spread
+    assert got.pop("uniformity") != expected.pop("uniformity")
     assert got == pytest.approx(expected, rel=1e-10, nan_ok=True)
 
 
@@ -147,7 +161,9 @@ def test_rows_that_are_not_finite_are_said_to_be_so() -> None:
 
 def test_alpha_req_of_streamed_rows_is_that_of_all() -> None:
     z = torch.randn(500, 80) * torch.arange(1, 81).float().rsqrt()
-    assert float(alpha_req(streamed(z, [100] * 5).spectrum())) == pytest.approx(float(alpha_req(z)), rel=1e-9)
+    assert float(alpha_req(streamed(z, [100] * 5).spectrum())) == pytest.approx(
+        float(alpha_req(z)), rel=1e-9
+    )
 
 
 @pytest.mark.parametrize("n", [5, 40])

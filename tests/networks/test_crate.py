@@ -65,9 +65,14 @@ def test_a_block_has_about_3_d_squared_parameters() -> None:
     assert n == 3 * 64 * 64 + 4 * 64
 
 
-@pytest.mark.parametrize(("positions", "is_set"), [("none", True), ("sincos", False), ("learned", False)])
+@pytest.mark.parametrize(
+    ("positions", "is_set"), [("none", True), ("sincos", False), ("learned", False)]
+)
 def test_without_positions_the_tokens_are_a_set(positions: str, is_set: bool) -> None:
-    aggregator, tokens = CrateAggregator(16, depth=2, heads=4, positions=positions), torch.randn(3, 5, 16)
+    aggregator, tokens = (
+        CrateAggregator(16, depth=2, heads=4, positions=positions),
+        torch.randn(3, 5, 16),
+    )
     aggregator.agg_token.data.normal_()
     same = torch.allclose(aggregator(tokens), aggregator(tokens[:, [3, 0, 4, 1, 2]]), atol=1e-5)
     assert same == is_set
@@ -102,5 +107,9 @@ def test_heads_that_do_not_divide_the_width_are_refused_with_the_key() -> None:
 def test_no_parameter_takes_the_whole_gradient_at_the_start() -> None:
     aggregator = CrateAggregator(64, depth=2, heads=4)
     aggregator(torch.randn(32, 3, 64)).square().sum(dim=-1).sqrt().sin().sum().backward()
-    squares = {n: float(p.grad.square().sum()) for n, p in aggregator.named_parameters() if p.grad is not None}
+    squares = {
+        n: float(p.grad.square().sum())
+        for n, p in aggregator.named_parameters()
+        if p.grad is not None
+    }
     assert squares["agg_token"] < 0.5 * sum(squares.values())

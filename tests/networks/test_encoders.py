@@ -9,28 +9,38 @@ def count(module: torch.nn.Module) -> int:
     return sum(p.numel() for p in module.parameters())
 
 
-@pytest.mark.parametrize(("name", "parameters"), [("resnet18_cifar", 11_168_832), ("resnet18_imagenet", 11_176_512)])
+@pytest.mark.parametrize(
+    ("name", "parameters"), [("resnet18_cifar", 11_168_832), ("resnet18_imagenet", 11_176_512)]
+)
 def test_resnet18_has_the_published_number_of_parameters(name: str, parameters: int) -> None:
     assert count(build_encoder(name, in_channels=3, image_size=32)) == parameters
 
 
 @pytest.mark.parametrize("name", ["resnet18_cifar", "resnet18_imagenet", "resnet_small", "pixels"])
 @pytest.mark.parametrize("channels", [1, 3])
-def test_every_encoder_gives_features_of_its_dim_for_grey_and_colour(name: str, channels: int) -> None:
+def test_every_encoder_gives_features_of_its_dim_for_grey_and_colour(
+    name: str, channels: int
+) -> None:
     encoder = build_encoder(name, in_channels=channels, image_size=16).eval()
     assert encoder(torch.randn(2, channels, 16, 16)).shape == (2, encoder.dim)
 
 
 def test_residual_branches_start_silent() -> None:
     for name in ("resnet18_cifar", "resnet_small"):
-        gains = [m.bn2.weight for m in build_encoder(name, in_channels=3, image_size=16).modules() if hasattr(m, "bn2")]
+        gains = [
+            m.bn2.weight
+            for m in build_encoder(name, in_channels=3, image_size=16).modules()
+            if hasattr(m, "bn2")
+        ]
         assert gains
         assert all(torch.all(g == 0) for g in gains)
 
 
 def test_pixels_returns_the_image() -> None:
     image = torch.randn(3, 2, 4, 4)
-    assert torch.equal(build_encoder("pixels", in_channels=2, image_size=4)(image), image.view(3, -1))
+    assert torch.equal(
+        build_encoder("pixels", in_channels=2, image_size=4)(image), image.view(3, -1)
+    )
 
 
 def test_an_unknown_encoder_is_named_with_those_that_exist() -> None:
@@ -39,9 +49,15 @@ def test_an_unknown_encoder_is_named_with_those_that_exist() -> None:
 
 
 @pytest.mark.parametrize(
-    ("widths", "safe"), [((8, 16), True), ((32, 64, 128), True), ((4, 8), False), ((8, 4, 8), False)]
+    ("widths", "safe"),
+    [((8, 16), True), ((32, 64, 128), True), ((4, 8), False), ((8, 4, 8), False)],
 )
 def test_narrow_residual_networks_keep_away_from_the_kernel_that_writes_beyond_its_memory(
     widths: tuple[int, ...], safe: bool
 ) -> None:
-    assert channels_last_is_safe(build_encoder("resnet_small", in_channels=1, image_size=16, widths=widths)) is safe
+    assert (
+        channels_last_is_safe(
+            build_encoder("resnet_small", in_channels=1, image_size=16, widths=widths)
+        )
+        is safe
+    )

@@ -17,7 +17,8 @@ def numbered(*tasks: int) -> tuple[Tensor, Tensor]:
 
 def contents(queue: NegativeQueue) -> set[int]:
     rows, tasks = queue.filled
-    assert torch.allclose(rows, numbered(*tasks.tolist())[0] / 5.0, atol=1e-6)  # each with its task, at length 1
+    # each with its task, at length 1
+    assert torch.allclose(rows, numbered(*tasks.tolist())[0] / 5.0, atol=1e-6)
     return set(tasks.tolist())
 
 

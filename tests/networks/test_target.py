@@ -15,7 +15,8 @@ def test_the_copy_starts_equal_and_takes_no_gradient() -> None:
     online = encoder()
     target = make_ema_copy(online)
     assert all(
-        torch.equal(a, b) for a, b in zip(online.state_dict().values(), target.state_dict().values(), strict=True)
+        torch.equal(a, b)
+        for a, b in zip(online.state_dict().values(), target.state_dict().values(), strict=True)
     )
     assert not any(p.requires_grad for p in target.parameters())
 
@@ -36,7 +37,7 @@ def test_the_update_interpolates_parameters_and_buffers_and_copies_integers() ->
             assert torch.equal(value, new)
 
 
-def test_in_training_the_target_normalises_by_the_batch_and_leaves_its_running_statistics_alone() -> None:
+def test_in_training_the_target_normalises_by_the_batch_and_keeps_its_running_statistics() -> None:
     target = make_ema_copy(encoder()).train()
     running = target[1].running_mean.clone()
     out = target(torch.randn(64, 3) * 5 + 2)

@@ -32,7 +32,9 @@ def test_soft_is_a_sigmoid_between_the_logs_of_the_bounds() -> None:
 
 
 @pytest.mark.parametrize(("init", "sign"), [(0.07, -1), (0.15, 1)])
-def test_soft_on_a_bound_starts_a_hair_inside_and_can_come_back_from_beyond(init: float, sign: int) -> None:
+def test_soft_on_a_bound_starts_a_hair_inside_and_can_come_back_from_beyond(
+    init: float, sign: int
+) -> None:
     temperature = Temperature(init, 0.07, 0.15)
     assert 0.07 < float(temperature().detach()) < 0.15
     assert float(temperature().detach()) == pytest.approx(init, rel=1e-3)
@@ -63,7 +65,9 @@ def test_soft_counts_as_clamped_within_one_percent_of_the_log_range() -> None:
     temperature, span = Temperature(0.1, 0.05, 0.5), math.log(10)
     for share, clamped in ((0.009, True), (0.011, False), (0.989, False), (0.991, True)):
         temperature.raw.data.fill_(math.log(share / (1 - share)))
-        assert float(temperature().detach()) == pytest.approx(0.05 * math.exp(share * span), rel=1e-4)
+        assert float(temperature().detach()) == pytest.approx(
+            0.05 * math.exp(share * span), rel=1e-4
+        )
         assert bool(temperature.clamped) == clamped
 
 
@@ -80,12 +84,20 @@ def test_a_fixed_temperature_does_not_learn_and_asks_for_no_bounds(bound: str) -
     [
         (0.1, 0.3, 0.3, "soft", r"temperature\.min=0\.3: .* loss\.temperature\.max=0\.3"),
         (0.1, 0.0, 0.3, "soft", r"temperature\.min=0\.0"),
-        (0.01, 0.03, 0.3, "soft", r"temperature\.init=0\.01: must lie between min=0\.03 and max=0\.3"),
+        (
+            0.01,
+            0.03,
+            0.3,
+            "soft",
+            r"temperature\.init=0\.01: must lie between min=0\.03 and max=0\.3",
+        ),
         (0.5, 0.03, 0.3, "clamp", r"temperature\.init=0\.5"),
         (0.0, 0.03, 0.3, "soft", "above 0"),
         (0.1, 0.03, 0.3, "hard", r"temperature\.bound=hard: one of soft, clamp"),
     ],
 )
-def test_bounds_that_cannot_be_are_told(init: float, low: float, high: float, bound: str, message: str) -> None:
+def test_bounds_that_cannot_be_are_told(
+    init: float, low: float, high: float, bound: str, message: str
+) -> None:
     with pytest.raises(UserError, match=message):
         Temperature(init, low, high, bound=bound)

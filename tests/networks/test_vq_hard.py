@@ -1,4 +1,5 @@
-"""The hard quantiser: its loss and gradients, the mask, and codes that are means of their members."""
+"""The hard quantiser: its loss and gradients, the mask, and codes that are means of their members.
+The hard quantiser: its loss and gradients, the mask, and codes that are means of their members."""
 
 from __future__ import annotations
 
@@ -90,7 +91,11 @@ def test_the_loss_is_beta_times_the_mean_square_over_live_tokens_and_dimensions(
     mask = torch.tensor([[True, True, False, True, False], [True, False, False, False, True]])
     out = quantizer(x, mask)
     live, chosen = x[mask], quantizer.codebook[out.codes[mask]]
-    longhand = sum(((t - c) ** 2).item() for r, s in zip(live, chosen, strict=True) for t, c in zip(r, s, strict=True))
+    longhand = sum(
+        ((t - c) ** 2).item()
+        for r, s in zip(live, chosen, strict=True)
+        for t, c in zip(r, s, strict=True)
+    )
     assert out.loss.terms["commitment"].item() == pytest.approx(longhand / (5 * 4), rel=1e-5)
     assert out.loss.total.item() == pytest.approx(0.25 * longhand / (5 * 4), rel=1e-5)
     assert set(out.loss.terms) == {"commitment"}
@@ -100,7 +105,9 @@ def test_the_loss_is_beta_times_the_mean_square_over_live_tokens_and_dimensions(
     assert torch.allclose(x.grad, expected, atol=1e-7)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(("weight_on", "on_tokens", "on_codes"), [("commitment", 0.3, 1.0), ("codebook", 1.0, 0.3)])
+@pytest.mark.parametrize(
+    ("weight_on", "on_tokens", "on_codes"), [("commitment", 0.3, 1.0), ("codebook", 1.0, 0.3)]
+)
 def test_a_codebook_by_gradient_has_both_terms_and_the_weight_where_it_is_said(
     weight_on: str, on_tokens: float, on_codes: float
 ) -> None:
@@ -116,7 +123,9 @@ def test_a_codebook_by_gradient_has_both_terms_and_the_weight_where_it_is_said(
 
 
 @pytest.mark.parametrize("decay", [0.99, None])
-def test_the_published_objective_reports_the_terms_and_gives_no_gradient(decay: float | None) -> None:
+def test_the_published_objective_reports_the_terms_and_gives_no_gradient(
+    decay: float | None,
+) -> None:
     quantizer, x = hard(in_objective=False, ema_decay=decay), torch.randn(10, 4, requires_grad=True)
     loss = quantizer(x, all_live(x)).loss
     assert float(loss.total) == 0
@@ -143,6 +152,9 @@ def test_a_wrong_option_is_named(options: dict[str, Any], word: str) -> None:
 
 def test_a_wrong_shape_is_shown() -> None:
     quantizer = hard()
-    for x, mask in [(torch.zeros(2, 3), torch.ones(2, dtype=torch.bool)), (torch.zeros(2, 4), torch.ones(2))]:
+    for x, mask in [
+        (torch.zeros(2, 3), torch.ones(2, dtype=torch.bool)),
+        (torch.zeros(2, 4), torch.ones(2)),
+    ]:
         with pytest.raises(ValueError, match="expected x"):
             quantizer(x, mask)

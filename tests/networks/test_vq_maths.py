@@ -53,12 +53,20 @@ def test_statistics_are_the_members_of_each_code() -> None:
 
 
 def test_an_averaged_code_is_its_sum_over_its_count_and_turns_with_the_tokens() -> None:
-    e, n = torch.randn(3, 5, dtype=torch.float64), torch.tensor([2.0, 1.0, 4.0], dtype=torch.float64)
-    new_n, new_m = torch.tensor([3.0, 0.0, 1.0], dtype=torch.float64), torch.randn(3, 5, dtype=torch.float64)
+    e, n = (
+        torch.randn(3, 5, dtype=torch.float64),
+        torch.tensor([2.0, 1.0, 4.0], dtype=torch.float64),
+    )
+    new_n, new_m = (
+        torch.tensor([3.0, 0.0, 1.0], dtype=torch.float64),
+        torch.randn(3, 5, dtype=torch.float64),
+    )
     new_m[1] = 0.0
     book, counts, sums = averaged(e, n, n[:, None] * e, new_n, new_m, 0.9)
     for k in (0, 2):
-        assert torch.allclose(book[k], (0.9 * n[k] * e[k] + 0.1 * new_m[k]) / (0.9 * n[k] + 0.1 * new_n[k]))
+        assert torch.allclose(
+            book[k], (0.9 * n[k] * e[k] + 0.1 * new_m[k]) / (0.9 * n[k] + 0.1 * new_n[k])
+        )
     assert torch.equal(book[1], e[1])
     assert torch.allclose(sums, counts[:, None] * book)
     turned = rotation(5)

@@ -42,7 +42,9 @@ def test_the_usage_term_is_that_of_the_soft_choices_and_has_a_gradient() -> None
     quantizer, x = gumbel(usage_weight=0.3), torch.randn(50, 4, requires_grad=True)
     loss = quantizer(x, all_live(x)).loss
     mean = torch.softmax(-(x[:, None] - quantizer.codebook).square().sum(-1), dim=1).mean(0)
-    assert loss.terms["usage"].item() == pytest.approx(math.log(8) + (mean * mean.log()).sum().item(), abs=1e-5)
+    assert loss.terms["usage"].item() == pytest.approx(
+        math.log(8) + (mean * mean.log()).sum().item(), abs=1e-5
+    )
     assert loss.total.item() == pytest.approx(0.3 * loss.terms["usage"].item())
     loss.total.backward()
     assert float(x.grad.abs().max()) > 0  # type: ignore[union-attr]
@@ -50,7 +52,10 @@ def test_the_usage_term_is_that_of_the_soft_choices_and_has_a_gradient() -> None
 
 
 def test_descending_the_usage_term_spreads_the_choices() -> None:
-    quantizer, x = gumbel(gumbel_scale=4.0), 0.1 * torch.randn(200, 4) + torch.tensor([1.0, 0.0, 0.0, 0.0])
+    quantizer, x = (
+        gumbel(gumbel_scale=4.0),
+        0.1 * torch.randn(200, 4) + torch.tensor([1.0, 0.0, 0.0, 0.0]),
+    )
     optimiser = torch.optim.Adam(quantizer.parameters(), lr=0.05)
     first = quantizer(x, all_live(x)).loss.terms["usage"].item()
     for _ in range(100):
@@ -104,7 +109,9 @@ def test_the_temperature_falls_linearly_with_the_share_of_the_run() -> None:
 
 
 @pytest.mark.parametrize(("until", "at_a_quarter"), [(0.5, 1.25), (0.25, 0.5), (0.0, 0.5)])
-def test_the_temperature_is_at_its_end_once_a_share_of_the_run_is_done(until: float, at_a_quarter: float) -> None:
+def test_the_temperature_is_at_its_end_once_a_share_of_the_run_is_done(
+    until: float, at_a_quarter: float
+) -> None:
     quantizer = gumbel(gumbel_temperature=(2.0, 0.5), gumbel_share=until)
     quantizer.set_progress(0.25)
     assert quantizer.temperature == at_a_quarter
@@ -134,7 +141,10 @@ def test_every_level_of_fsq_can_be_reached_and_none_beyond(levels: list[int]) ->
     rows = torch.cartesian_prod(*(column.unique() for column in values.T))
     assert quantizer.codes_of(rows).sort().values.tolist() == list(range(quantizer.size))
     grid = quantizer.values_of(torch.arange(quantizer.size))
-    assert all(torch.equal(column.unique(), line.unique()) for column, line in zip(values.T, grid.T, strict=True))
+    assert all(
+        torch.equal(column.unique(), line.unique())
+        for column, line in zip(values.T, grid.T, strict=True)
+    )
 
 
 def test_fsq_rounds_to_the_middle_at_zero_and_passes_the_gradient_of_the_bounding() -> None:

@@ -123,7 +123,9 @@ def test_a_copy_in_the_middle_of_a_step_goes_its_own_way(options: Options) -> No
     step(quantizer, *tokens())
     assert same(copied, before)
     copied.update()
-    assert not torch.equal(copied.age, quantizer.age) or not torch.equal(copied.counts, quantizer.counts)
+    assert not torch.equal(copied.age, quantizer.age) or not torch.equal(
+        copied.counts, quantizer.counts
+    )
 
 
 def test_a_shared_codebook_is_the_targets_own_and_another_is_a_frozen_copy() -> None:
@@ -157,14 +159,18 @@ def free_port() -> int:
         return int(s.getsockname()[1])
 
 
-def run_rank(rank: int, port: int, options: Options, batches: list[tuple[Tensor, Tensor]], queue: Any) -> None:
+def run_rank(
+    rank: int, port: int, options: Options, batches: list[tuple[Tensor, Tensor]], queue: Any
+) -> None:
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=2)
     quantizer, gradients = made(options), []
     for x, mask in batches:
         half = x.chunk(2)[rank].clone().requires_grad_()
         loss = quantizer(half, mask.chunk(2)[rank], collect=True).loss.total
-        gradients.append(torch.autograd.grad(loss, half)[0] if loss.requires_grad else torch.zeros_like(half))
+        gradients.append(
+            torch.autograd.grad(loss, half)[0] if loss.requires_grad else torch.zeros_like(half)
+        )
         quantizer.update()
     if rank == 1:
         state = {key: value.numpy() for key, value in quantizer.state_dict().items()}
@@ -184,7 +190,9 @@ def test_two_processes_on_half_batches_are_one_on_the_whole(name: str) -> None:
     context, port = mp.get_context("spawn"), free_port()
     queue = context.SimpleQueue()
     start: Callable[..., Any] = mp.start_processes
-    workers = start(run_rank, (port, options, batches, queue), nprocs=2, join=False, start_method="spawn")
+    workers = start(
+        run_rank, (port, options, batches, queue), nprocs=2, join=False, start_method="spawn"
+    )
     state, gradients, live = queue.get()
     while not workers.join():
         pass
@@ -192,11 +200,15 @@ def test_two_processes_on_half_batches_are_one_on_the_whole(name: str) -> None:
     for (x, mask), gradient in zip(batches, gradients, strict=True):
         x = x.clone().requires_grad_()
         loss = whole(x, mask, collect=True).loss.total
-        if loss.requires_grad:  # of a rank, before the gradients of the ranks are averaged: twice its part
+        # of a rank, before the gradients of the ranks are averaged: twice its part
+        if loss.requires_grad:
             expected = torch.autograd.grad(loss, x)[0].chunk(2)[1]
             assert torch.allclose(torch.from_numpy(gradient), 2.0 * expected, atol=1e-7)
         whole.update()
-    for key, value in whole.state_dict().items() if name != "gumbel" else ():  # whose samples are of each rank
-        assert torch.allclose(torch.from_numpy(state[key]).double(), value.double(), rtol=1e-5, atol=1e-6), key
+    # whose samples are of each rank
+    for key, value in whole.state_dict().items() if name != "gumbel" else ():
+        assert torch.allclose(
+            torch.from_numpy(state[key]).double(), value.double(), rtol=1e-5, atol=1e-6
+        ), key
     everything = (torch.from_numpy(live), whole.live_tokens(999))
     assert torch.equal(*(rows[rows[:, 0].argsort(stable=True)] for rows in everything))

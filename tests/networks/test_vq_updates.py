@@ -1,4 +1,5 @@
-"""How a codebook moves: means of members, one update a step, where codes begin; and the published ways beside them."""
+"""How a codebook moves: means of members, one update a step, where codes begin; and the published
+ways beside them."""
 
 from __future__ import annotations
 
@@ -48,7 +49,9 @@ def test_codes_converge_to_the_mean_of_their_members_at_the_rate_of_the_decay() 
 
 def test_a_code_without_members_keeps_its_vector_to_the_last_bit_for_ever() -> None:
     quantizer = hard(dim=2, size=3, ema_decay=0.5)
-    quantizer.revive(torch.arange(3), torch.tensor([[0.0, 0.0], [9.1, 0.3], [8.0, 8.0]]), torch.ones(3))
+    quantizer.revive(
+        torch.arange(3), torch.tensor([[0.0, 0.0], [9.1, 0.3], [8.0, 8.0]]), torch.ones(3)
+    )
     kept, x = quantizer.codebook[1:].clone(), torch.randn(50, 2) * 0.1
     for _ in range(200):  # 0.5 ** 200 is no float32 any more
         quantizer(x, all_live(x), collect=True)
@@ -70,7 +73,9 @@ def test_no_code_is_longer_than_the_tokens_and_codes_after_the_first_step() -> N
 
 def test_the_published_start_explodes_in_one_step() -> None:
     quantizer = hard(dim=384, size=768, init="empty", update="forward")
-    assert float(quantizer.codebook.norm(dim=1).median()) == pytest.approx(math.sqrt(384 / 3) / 768, rel=0.02)
+    assert float(quantizer.codebook.norm(dim=1).median()) == pytest.approx(
+        math.sqrt(384 / 3) / 768, rel=0.02
+    )
     x = torch.randn(2000, 384)
     unused = torch.ones(768, dtype=torch.bool)
     unused[quantizer(x, all_live(x)).codes.unique()] = False

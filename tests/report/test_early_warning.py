@@ -1,4 +1,5 @@
-"""The page of early warnings: what has data is drawn, and every first violation is marked where it began."""
+"""The page of early warnings: what has data is drawn, and every first violation is marked where it
+began."""
 
 from __future__ import annotations
 
@@ -17,17 +18,31 @@ STEPS = range(10, 90, 10)
 Points = list[tuple[int, float]]
 
 
-def history(rank: list[float], spread: list[float] | None = None, loss: list[float] | None = None) -> dict[str, Points]:
+def history(
+    rank: list[float], spread: list[float] | None = None, loss: list[float] | None = None
+) -> dict[str, Points]:
     """Eight validations of z and z_agg at width 64; `rank` and `spread` are those of z_agg."""
-    found: dict[str, Points] = {"train/loss/prediction": list(zip(range(5, 85, 5), loss or [0.5] * 16, strict=True))}
+    found: dict[str, Points] = {
+        "train/loss/prediction": list(zip(range(5, 85, 5), loss or [0.5] * 16, strict=True))
+    }
     for tap, ranks, spreads in (("z", [20.0] * 8, [0.5] * 8), ("z_agg", rank, spread or [0.5] * 8)):
         columns = {
-            "effective_rank": ranks, "rankme": [2 * r for r in ranks], "participation_ratio": ranks,
-            "feature_std_l2": spreads, "mean_pairwise_cosine": [1 - s**2 for s in spreads],
-            "n": [200.0] * 8, "d": [64.0] * 8,
-        }  # fmt: skip
-        found |= {f"val/{tap}/{name}": list(zip(STEPS, values, strict=True)) for name, values in columns.items()}
-        found |= {f"reference/{tap}/{name}": [(0, 12.0 if "rank" in name else 0.4)] for name in list(columns)[:5]}
+            "effective_rank": ranks,
+            "rankme": [2 * r for r in ranks],
+            "participation_ratio": ranks,
+            "feature_std_l2": spreads,
+            "mean_pairwise_cosine": [1 - s**2 for s in spreads],
+            "n": [200.0] * 8,
+            "d": [64.0] * 8,
+        }
+        found |= {
+            f"val/{tap}/{name}": list(zip(STEPS, values, strict=True))
+            for name, values in columns.items()
+        }
+        found |= {
+            f"reference/{tap}/{name}": [(0, 12.0 if "rank" in name else 0.4)]
+            for name in list(columns)[:5]
+        }
     return found
 
 
@@ -63,7 +78,8 @@ def test_the_first_violation_of_each_kind_is_at_the_validation_where_it_began() 
 
 
 def test_the_last_verdict_has_the_step_that_it_gives_itself() -> None:
-    skill = list(zip(STEPS, [-2, -1.6, -1.2, -0.9, -0.6, -0.3, -0.3, -0.3], strict=True))  # too soon to judge at first
+    # too soon to judge at first
+    skill = list(zip(STEPS, [-2, -1.6, -1.2, -0.9, -0.6, -0.3, -0.3, -0.3], strict=True))
     information = [(step, 0.01 if 30 < step <= 60 else 1.5) for step in range(5, 85, 5)]
     entropy = [(step, 2.0) for step in range(5, 85, 5)]
     dino = {"train/dino/mutual_information": information, "train/dino/entropy_of_mean": entropy}
@@ -85,7 +101,9 @@ def test_scale_and_loss_have_marks_of_their_own() -> None:
     found = {quantity: step for step, quantity, _ in first_violations(GONE)}
     assert found["z_agg/feature_std_l2"] == 70
     assert found["loss"] == 80
-    assert [step for step, _, _ in first_violations(GONE)] == sorted(step for step, _, _ in first_violations(GONE))
+    assert [step for step, _, _ in first_violations(GONE)] == sorted(
+        step for step, _, _ in first_violations(GONE)
+    )
 
 
 def test_what_is_not_logged_has_no_violation_and_no_page(tmp_path: Path) -> None:
@@ -94,22 +112,38 @@ def test_what_is_not_logged_has_no_violation_and_no_page(tmp_path: Path) -> None
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize(("keys", "gone"), [
-    (("train/loss", "val/loss"), "Prediction loss"),
-    (("val/z_agg/effective", "val/z_agg/rankme", "val/z_agg/participation"), "Rank of z_agg (64 dimensions)"),
-    (("val/z/feature", "val/z/mean", "val/z_agg/feature", "val/z_agg/mean"), "Scale"),
-])  # fmt: skip
-def test_a_panel_without_data_is_left_out_and_the_others_stay(keys: tuple[str, ...], gone: str) -> None:
+@pytest.mark.parametrize(
+    ("keys", "gone"),
+    [
+        (("train/loss", "val/loss"), "Prediction loss"),
+        (
+            ("val/z_agg/effective", "val/z_agg/rankme", "val/z_agg/participation"),
+            "Rank of z_agg (64 dimensions)",
+        ),
+        (("val/z/feature", "val/z/mean", "val/z_agg/feature", "val/z_agg/mean"), "Scale"),
+    ],
+)
+def test_a_panel_without_data_is_left_out_and_the_others_stay(
+    keys: tuple[str, ...], gone: str
+) -> None:
     every = titles(early_warning_figure(HEALTHY, []))
-    assert every == ["Prediction loss", "Rank of z (64 dimensions)", "Rank of z_agg (64 dimensions)", "Scale"]
+    assert every == [
+        "Prediction loss",
+        "Rank of z (64 dimensions)",
+        "Rank of z_agg (64 dimensions)",
+        "Scale",
+    ]
     less = {key: points for key, points in HEALTHY.items() if not key.startswith(keys)}
     assert titles(early_warning_figure(less, [])) == [title for title in every if title != gone]
 
 
 def test_probes_and_codebook_come_with_their_keys() -> None:
     more: History = {
-        **HEALTHY, "val/skill": [(10, 0.5)], "val/codebook/usage": [(10, 0.9)], "val/codebook/perplexity": [(10, 40.0)]
-    }  # fmt: skip
+        **HEALTHY,
+        "val/skill": [(10, 0.5)],
+        "val/codebook/usage": [(10, 0.9)],
+        "val/codebook/perplexity": [(10, 40.0)],
+    }
     assert titles(early_warning_figure(more, []))[4:] == [
         "Probes and prediction",
         "Codebook usage",
@@ -122,7 +156,9 @@ def test_each_violation_is_a_line_in_every_panel_and_a_sentence_in_the_head() ->
     figure = early_warning_figure(COLLAPSED, marks)
     assert figure is not None
     for ax in figure.axes:
-        upright = [float(line.get_xdata()[0]) for line in ax.lines if list(line.get_ydata()) == [0, 1]]  # type: ignore[index,arg-type]
+        upright = [
+            float(line.get_xdata()[0]) for line in ax.lines if list(line.get_ydata()) == [0, 1]
+        ]  # type: ignore[index,arg-type]
         assert {20.0, 60.0} <= set(upright)
         assert {"1", "2"} <= {text.get_text() for text in ax.texts}
     assert "1  step 20: rank of z fell\n2  step 60: loss is not finite" in head(figure)
@@ -138,7 +174,9 @@ def test_marks_too_close_for_two_numbers_share_one() -> None:
 
 def test_another_judge_can_take_the_place_of_ours(tmp_path: Path) -> None:
     asked: list[History] = []
-    path = draw_early_warning(HEALTHY, tmp_path, find=lambda given: asked.append(given) or [(30, "loss", "a spike")])  # type: ignore[func-returns-value]
+    path = draw_early_warning(
+        HEALTHY, tmp_path, find=lambda given: asked.append(given) or [(30, "loss", "a spike")]
+    )  # type: ignore[func-returns-value]
     assert asked == [HEALTHY]
     assert path is not None
     assert path.read_bytes().startswith(b"\x89PNG")

@@ -37,7 +37,9 @@ def rows_by_name(**options) -> dict[str, TableRow]:  # type: ignore[no-untyped-d
 def test_values_are_the_last_ones_in_the_units_of_their_kind() -> None:
     rows = rows_by_name()
     assert rows["total"] == TableRow("Loss", "total", training="1.250", validation="1.500")
-    assert rows["class from z_agg"] == TableRow("Probes", "class from z_agg", validation="84.3 %", test="80.0 %")
+    assert rows["class from z_agg"] == TableRow(
+        "Probes", "class from z_agg", validation="84.3 %", test="80.0 %"
+    )
     assert rows["relative action from z, R²"].validation == "0.457"
     assert rows["z  effective rank"].validation == "30.1 of 64"
     assert rows["z  effective rank"].reference == "12.0 at start"
@@ -65,7 +67,9 @@ def test_sections_are_chosen_and_ordered_by_the_caller() -> None:
 
 
 def test_an_expected_result_stands_beside_the_measured_one() -> None:
-    rows = rows_by_name(expected={"val/probe/class_from_z_agg": "expected 85 ± 2 %", "val/z/effective_rank": "> 20"})
+    rows = rows_by_name(
+        expected={"val/probe/class_from_z_agg": "expected 85 ± 2 %", "val/z/effective_rank": "> 20"}
+    )
     assert rows["class from z_agg"].reference == "expected 85 ± 2 %"
     assert rows["z  effective rank"].reference == "12.0 at start; > 20"
 
@@ -82,7 +86,9 @@ def test_history_summary_and_summary_json_give_the_same_table(tmp_path: Path) ->
     assert table_rows(summary_values(json.loads(path.read_text()))) == expected
 
 
-@pytest.mark.parametrize(("value", "text"), [(math.nan, "NaN"), (math.inf, "inf"), (-math.inf, "-inf")])
+@pytest.mark.parametrize(
+    ("value", "text"), [(math.nan, "NaN"), (math.inf, "inf"), (-math.inf, "-inf")]
+)
 def test_a_value_that_is_not_finite_is_named_and_not_hidden(value: float, text: str) -> None:
     assert table_rows({"val/z/effective_rank": value, "val/z/d": math.nan})[0].validation == text
     summary = {"metrics": {"val/skill": {"last": None}}}
@@ -92,7 +98,12 @@ def test_a_value_that_is_not_finite_is_named_and_not_hidden(value: float, text: 
 def test_plain_text_is_aligned_and_has_no_trailing_space_or_empty_column() -> None:
     lines = plain_table(table_rows(last_values(HISTORY))).splitlines()
     assert lines[0].split() == ["training", "validation", "test", "reference"]
-    assert [line for line in lines if not line.startswith(" ")] == ["Loss", "Probes", "Prediction", "Representation"]
+    assert [line for line in lines if not line.startswith(" ")] == [
+        "Loss",
+        "Probes",
+        "Prediction",
+        "Representation",
+    ]
     assert all(line == line.rstrip() for line in lines)
     end = lines[0].index("validation") + len("validation")
     total = next(line for line in lines if line.startswith("  total"))

@@ -14,11 +14,21 @@ STEPS = range(0, 100, 10)
 
 
 def full_history() -> dict[str, list[tuple[int, float]]]:
-    keys = [f"{split}/loss/{term}" for split in ("train", "val") for term in ("total", "prediction", "rate")]
+    keys = [
+        f"{split}/loss/{term}"
+        for split in ("train", "val")
+        for term in ("total", "prediction", "rate")
+    ]
     keys += [f"val/probe/{name}" for name in ("class_from_z_agg", "class_from_z", "action_from_z")]
-    keys += ["val/probe/relative_action_from_z", "val/probe/action_from_z_agg", "val/probe/view_from_z_agg"]
+    keys += [
+        "val/probe/relative_action_from_z",
+        "val/probe/action_from_z_agg",
+        "val/probe/view_from_z_agg",
+    ]
     keys += ["val/skill", "val/action_gain", "val/copy_gain", "val/z_agg/within_share"]
-    history = {key: [(step, 0.1 + index + step / 200) for step in STEPS] for index, key in enumerate(keys)}
+    history = {
+        key: [(step, 0.1 + index + step / 200) for step in STEPS] for index, key in enumerate(keys)
+    }
     for index, tap in enumerate(TAPS):
         for metric in ("effective_rank", "rankme", "participation_ratio", "feature_std_l2"):
             history[f"val/{tap}/{metric}"] = [(step, 1 + index + step / 50) for step in STEPS]
@@ -52,7 +62,9 @@ def test_every_figure_is_written_as_a_png_with_an_image_in_it(tmp_path: Path) ->
         captions=[["+10", "+20"]] * 2,
     )
     assert list(written) == ["overview", "loss", "probes", "ranks", "spectrum", "views"]
-    assert {path.name for path in (tmp_path / "figures").iterdir()} == {f"{name}.png" for name in written}
+    assert {path.name for path in (tmp_path / "figures").iterdir()} == {
+        f"{name}.png" for name in written
+    }
     for path in written.values():
         assert path.read_bytes().startswith(b"\x89PNG\r\n")
         assert path.stat().st_size > 5_000
@@ -66,7 +78,11 @@ def test_an_empty_history_draws_nothing(tmp_path: Path) -> None:
 
 def test_the_panels_of_a_full_history() -> None:
     history = full_history()
-    assert titles(figures.loss_figure(history)) == ["Prediction loss", "Total loss", "Rate term -R(Z)"]
+    assert titles(figures.loss_figure(history)) == [
+        "Prediction loss",
+        "Total loss",
+        "Rate term -R(Z)",
+    ]
     assert titles(figures.probes_figure(history)) == [
         "Class probes",
         "Action probes",
@@ -90,14 +106,23 @@ def test_the_panels_of_a_full_history() -> None:
 def test_a_missing_key_leaves_its_panel_out_and_the_others_in(prefix, make, gone) -> None:  # type: ignore[no-untyped-def]
     history = full_history()
     before = titles(make(history))
-    kept = {key: points for key, points in history.items() if not key.startswith(tuple(prefix.split("|")))}
+    kept = {
+        key: points
+        for key, points in history.items()
+        if not key.startswith(tuple(prefix.split("|")))
+    }
     assert titles(make(kept)) == [title for title in before if title != gone]
 
 
 @pytest.mark.parametrize("key", sorted(full_history()))
 def test_any_single_metric_alone_is_drawn_without_an_empty_panel(key: str) -> None:
     history = {key: [(5, 1.0)]}
-    for make in (figures.loss_figure, figures.probes_figure, figures.ranks_figure, figures.overview_figure):
+    for make in (
+        figures.loss_figure,
+        figures.probes_figure,
+        figures.ranks_figure,
+        figures.overview_figure,
+    ):
         figure = make(history)
         for ax in figure.axes if figure is not None else []:
             assert any(len(line.get_xdata()) for line in ax.lines)
@@ -129,9 +154,13 @@ def test_a_single_point_is_drawn_as_a_marker() -> None:
 
 def test_the_level_at_initialisation_is_a_dashed_line_in_the_colour_of_its_tap() -> None:
     ax = axes_of(figures.ranks_figure(full_history()), "Effective rank")
-    levels = {line.get_ydata()[0]: line for line in ax.lines if line.is_dashed() and len(line.get_ydata())}
+    levels = {
+        line.get_ydata()[0]: line for line in ax.lines if line.is_dashed() and len(line.get_ydata())
+    }
     assert sorted(levels) == [7.5, 8.5, 9.5, 10.5]
-    assert [levels[7.5 + index].get_color() for index in range(4)] == [tap_color(tap, TAPS) for tap in TAPS]
+    assert [levels[7.5 + index].get_color() for index in range(4)] == [
+        tap_color(tap, TAPS) for tap in TAPS
+    ]
     assert labels(ax) == ["z (64)", "z_agg (64)", "z_hat (64)", "z_target (64)", "at start"]
 
 
@@ -170,9 +199,13 @@ def test_a_run_that_diverged_is_drawn_up_to_there_and_marked() -> None:
     assert any(list(line.get_xdata()) == [50, 50] for line in ax.lines)
 
 
-@pytest.mark.parametrize("values", [[math.nan], [math.inf, -math.inf], [0.0, 0.0], [-7.0], [1e38, 1.0]])
+@pytest.mark.parametrize(
+    "values", [[math.nan], [math.inf, -math.inf], [0.0, 0.0], [-7.0], [1e38, 1.0]]
+)
 @pytest.mark.parametrize("key", ["train/loss/prediction", "val/skill", "val/z/feature_std_l2"])
-def test_odd_values_are_drawn_with_a_range_that_runs_upwards(key: str, values: list[float], tmp_path: Path) -> None:
+def test_odd_values_are_drawn_with_a_range_that_runs_upwards(
+    key: str, values: list[float], tmp_path: Path
+) -> None:
     for path in figures.draw_figures({key: list(enumerate(values))}, tmp_path).values():
         assert path.stat().st_size > 1_000
     for make in (figures.loss_figure, figures.probes_figure, figures.ranks_figure):
@@ -183,7 +216,9 @@ def test_odd_values_are_drawn_with_a_range_that_runs_upwards(key: str, values: l
 
 
 def test_a_loss_over_decades_gets_a_log_axis() -> None:
-    ax = axes_of(figures.loss_figure({"train/loss/prediction": [(0, 1000.0), (1, 0.01)]}), "Prediction")
+    ax = axes_of(
+        figures.loss_figure({"train/loss/prediction": [(0, 1000.0), (1, 0.01)]}), "Prediction"
+    )
     assert ax.get_yscale() == "log"
 
 

@@ -34,7 +34,9 @@ class Reader(HTMLParser):
         assert self.open.pop() == tag
 
 
-def page(folder: Path, verdict: str = "healthy: all taps keep their rank", rows: list[TableRow] = ROWS) -> str:
+def page(
+    folder: Path, verdict: str = "healthy: all taps keep their rank", rows: list[TableRow] = ROWS
+) -> str:
     path = write_run_page(
         folder,
         title="teacherless_b <seed 0>",
@@ -68,7 +70,15 @@ def test_the_page_needs_nothing_from_outside(tmp_path: Path) -> None:
 
 def test_verdict_table_figures_command_configuration_in_this_order(tmp_path: Path) -> None:
     html = page(with_figures(tmp_path, "loss"))
-    marks = ["all taps keep", "84.3 %", "0.710", "<img", "glob(teacherless_?)", "<details>", "lambda_rate"]
+    marks = [
+        "all taps keep",
+        "84.3 %",
+        "0.710",
+        "<img",
+        "glob(teacherless_?)",
+        "<details>",
+        "lambda_rate",
+    ]
     places = [html.index(mark, html.index("<body>")) for mark in marks]
     assert places == sorted(places)
 

@@ -25,7 +25,10 @@ class BarlowTwinsOptions(ProjectedOptions):
         if self.paired:
             self.lambda_param = LAMBDA_PARAM if self.lambda_param is None else self.lambda_param
         else:
-            reason = f"without effect at {key}.site={self.site}, since one tap has no second term to weigh"
+            reason = (
+                f"without effect at {key}.site={self.site}, since one tap has no second term to"
+                " weigh"
+            )
             unset(f"{key}.lambda_param", self.lambda_param, reason)
 
     def build(self, dim: int, has_ema_teacher: bool) -> AuxLoss:

@@ -1,7 +1,8 @@
-"""The contract of an auxiliary loss: what it may be told (options), what it reads (inputs), what it is (a module).
+"""The contract of an auxiliary loss: what it may be told (options), what it reads (inputs), what it
+is (a module).
 
-A loss is a dataclass of options with `build`, named by `_target_` in its file of conf/aux_loss. Nothing else has to
-know of it; docs/adding_a_loss.md shows one.
+A loss is a dataclass of options with `build`, named by `_target_` in its file of conf/aux_loss.
+Nothing else has to know of it; docs/adding_a_loss.md shows one.
 """
 
 from __future__ import annotations
@@ -25,11 +26,12 @@ PAIR = ("z_hat", "z_target")
 class AuxInputs:
     """What an auxiliary loss reads at a step.
 
-    taps: what the network publishes, by name: z (B, M, D), z_agg (B, Da), z_hat and z_target (B, D); z_target without
-    gradient unless target=shared. Of an ARC JEPA, as its metrics call them: z (n, h), a row for each grid of a context,
-    z_agg (B, h), of the whole context, z_hat and z_target (B, p). x (n, d): the rows of the site's tap (of its first),
-    projected where the arm has a projector; y (n, d): those of z_target, row by row, or None at a single tap. step:
-    optimiser steps done.
+    taps: what the network publishes, by name: z (B, M, D), z_agg (B, Da), z_hat and z_target (B,
+    D); z_target without gradient unless target=shared. Of an ARC JEPA, as its metrics call them: z
+    (n, h), a row for each grid of a context, z_agg (B, h), of the whole context, z_hat and z_target
+    (B, p). x (n, d): the rows of the site's tap (of its first), projected where the arm has a
+    projector; y (n, d): those of z_target, row by row, or None at a single tap. step: optimiser
+    steps done.
     """
 
     taps: Mapping[str, Tensor]
@@ -39,7 +41,8 @@ class AuxInputs:
 
 
 class AuxLoss(nn.Module):
-    """forward(inputs) -> LossTerms. State that moves once per optimiser step moves in `end_step`."""
+    """forward(inputs) -> LossTerms. State that moves once per optimiser step moves in `end_step`.
+    forward(inputs) -> LossTerms. State that moves once per optimiser step moves in `end_step`."""
 
     def forward(self, inputs: AuxInputs) -> LossTerms:
         raise NotImplementedError
@@ -102,11 +105,13 @@ class SiteOptions(AuxOptions):
         return len(self.reads) == 2
 
     def projector(self, dim: int) -> tuple[nn.Module | None, int]:
-        """What stands between the tap (of width `dim`) and the loss, and the width the loss then sees."""
+        """What stands between the tap (of width `dim`) and the loss, and the width the loss then
+        sees."""
         return None, dim
 
     def build(self, dim: int, has_ema_teacher: bool) -> AuxLoss:
-        """The loss on rows of width `dim`. `averaged`: there is an EMA teacher, so a teacher's head is an average."""
+        """The loss on rows of width `dim`. `averaged`: there is an EMA teacher, so a teacher's head
+        is an average."""
         raise NotImplementedError
 
 
@@ -123,7 +128,9 @@ class ProjectedOptions(SiteOptions):
             at_least(f"{key}.{name}", getattr(self, name), 1)
         if (self.proj_hidden_dim is None) != (self.proj_output_dim is None):
             missing = "proj_hidden_dim" if self.proj_hidden_dim is None else "proj_output_dim"
-            raise ValueError(f"{key}.{missing}=null: a projector has both widths, or neither for none")
+            raise ValueError(
+                f"{key}.{missing}=null: a projector has both widths, or neither for none"
+            )
 
     def projector(self, dim: int) -> tuple[nn.Module | None, int]:
         if self.proj_hidden_dim is None or self.proj_output_dim is None:

@@ -38,15 +38,19 @@ class DinoOptions(SiteOptions):
 
     def build(self, dim: int, has_ema_teacher: bool) -> AuxLoss:
         head = PrototypeHead(dim, self.prototypes, self.head_hidden, self.bottleneck)
-        loss = DinoLoss(self.prototypes, self.student_temp, self.teacher_temp, self.center_ema_decay, hold=True)
+        loss = DinoLoss(
+            self.prototypes, self.student_temp, self.teacher_temp, self.center_ema_decay, hold=True
+        )
         return DinoHeads(loss, head, make_ema_copy(head) if has_ema_teacher else None)
 
 
 class DinoHeads(AuxLoss):
-    """x to the student's distribution, y to the teacher's; without an average of its own the teacher has the student's
-    head, without gradient."""
+    """x to the student's distribution, y to the teacher's; without an average of its own the
+    teacher has the student's head, without gradient."""
 
-    def __init__(self, loss: DinoLoss, student_head: nn.Module, teacher_head: nn.Module | None) -> None:
+    def __init__(
+        self, loss: DinoLoss, student_head: nn.Module, teacher_head: nn.Module | None
+    ) -> None:
         super().__init__()
         self.loss = loss
         self.student_head = student_head

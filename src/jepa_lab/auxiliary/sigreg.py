@@ -12,7 +12,8 @@ from jepa_lab.losses import LossTerms, sigreg
 
 @dataclass(kw_only=True)
 class SigregOptions(ProjectedOptions):
-    """`n_slices`: random directions in which a tap is compared with N(0, 1), other ones at every step."""
+    """`n_slices`: random directions in which a tap is compared with N(0, 1), other ones at every
+    step."""
 
     n_slices: int
 

@@ -11,8 +11,8 @@ from jepa_lab.losses import LossTerms
 
 
 class AuxTerms(nn.ModuleDict):
-    """The arms by name; empty without any. Whatever objective they stand in has them weighted, called and told of its
-    steps here."""
+    """The arms by name; empty without any. Whatever objective they stand in has them weighted,
+    called and told of its steps here."""
 
     def named(self) -> Iterator[tuple[str, AuxTerm]]:
         """(name, arm)."""
@@ -25,8 +25,8 @@ class AuxTerms(nn.ModuleDict):
         return {name: arm.options.weight_at(progress) for name, arm in self.named()}
 
     def forward(self, taps: Mapping[str, Tensor], step: int) -> dict[str, Tensor]:
-        """Of taps by name, (..., d) each, unweighted: the loss of every arm under its name, its terms under
-        <arm>_<term>."""
+        """Of taps by name, (..., d) each, unweighted: the loss of every arm under its name, its
+        terms under <arm>_<term>."""
         terms = {}
         for name, arm in self.named():
             out = arm(taps, step)
@@ -51,13 +51,16 @@ class AuxTerms(nn.ModuleDict):
 
 
 class AuxTerm(nn.Module):
-    """Reads the taps of its site, projects their rows, and gives what the loss says of them, without the weight.
+    """Reads the taps of its site, projects their rows, and gives what the loss says of them,
+    without the weight.
 
-    `widths`: of every tap; `averaged`: there is an EMA teacher. The rows of both taps of a pair go through one
-    projector, in a call each.
+    `widths`: of every tap; `averaged`: there is an EMA teacher. The rows of both taps of a pair go
+    through one projector, in a call each.
     """
 
-    def __init__(self, options: SiteOptions, widths: Mapping[str, int], has_ema_teacher: bool) -> None:
+    def __init__(
+        self, options: SiteOptions, widths: Mapping[str, int], has_ema_teacher: bool
+    ) -> None:
         super().__init__()
         self.options = options
         self.projector, width = options.projector(widths[options.reads[0]])

@@ -13,7 +13,8 @@ SIM_COEFF = 1.0  # where null is said of the pair
 
 @dataclass(kw_only=True)
 class VicregOptions(ProjectedOptions):
-    """VICReg of the pair; of one tap the variance-covariance regulariser, which has no sim_coeff."""
+    """VICReg of the pair; of one tap the variance-covariance regulariser, which has no sim_coeff.
+    VICReg of the pair; of one tap the variance-covariance regulariser, which has no sim_coeff."""
 
     sim_coeff: float | None
     std_coeff: float
@@ -28,7 +29,10 @@ class VicregOptions(ProjectedOptions):
         if self.paired:
             self.sim_coeff = SIM_COEFF if self.sim_coeff is None else self.sim_coeff
         else:
-            reason = f"without effect at {key}.site={self.site}, since one tap has nothing to be similar to"
+            reason = (
+                f"without effect at {key}.site={self.site}, since one tap has nothing to be"
+                " similar to"
+            )
             unset(f"{key}.sim_coeff", self.sim_coeff, reason)
 
     def build(self, dim: int, has_ema_teacher: bool) -> AuxLoss:

@@ -1,4 +1,5 @@
-"""Checkpoints from which a run goes on with the same bits: last.ckpt, the one before it, and best.ckpt."""
+"""Checkpoints from which a run goes on with the same bits: last.ckpt, the one before it, and
+best.ckpt."""
 
 from __future__ import annotations
 
@@ -23,19 +24,24 @@ from jepa_lab.ledger.parquet import ParquetLedger
 
 
 class WholeFiles(TorchCheckpointIO):
-    """Lightning's checkpoints, each written beside its place and renamed into it. OSError if the disk is full."""
+    """Lightning's checkpoints, each written beside its place and renamed into it. OSError if the
+    disk is full."""
 
-    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None
+    ) -> None:
         write_checkpoint(Path(path), checkpoint)
 
 
 class Saver(Checkpoint):
-    """Writes `last.ckpt` after every validation and, in between, every `every_s` seconds; `best.ckpt` is the one with
-    the highest value of `monitor`, `previous.ckpt` the last.ckpt before. All appear whole or not at all.
+    """Writes `last.ckpt` after every validation and, in between, every `every_s` seconds;
+    `best.ckpt` is the one with the highest value of `monitor`, `previous.ckpt` the last.ckpt
+    before. All appear whole or not at all.
 
-    Never saves on the last batch of an epoch (a validation may follow, and a run resumed from there would skip it) nor
-    between the batches of one accumulated step (pending gradients are in no checkpoint). The checkpoint holds the run's
-    id, its time so far and, with `ledger`, how many rows of metrics belong to it.
+    Never saves on the last batch of an epoch (a validation may follow, and a run resumed from there
+    would skip it) nor between the batches of one accumulated step (pending gradients are in no
+    checkpoint). The checkpoint holds the run's id, its time so far and, with `ledger`, how many
+    rows of metrics belong to it.
     """
 
     def __init__(
@@ -60,13 +66,16 @@ class Saver(Checkpoint):
 
     @property
     def wall_s(self) -> float:
-        """Seconds that the run has taken, those of the sessions before the last checkpoint included."""
+        """Seconds that the run has taken, those of the sessions before the last checkpoint
+        included."""
         return self._earlier_s + time.monotonic() - self._started_at
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._last_step = trainer.global_step
 
-    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *args: Any) -> None:
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, *args: Any
+    ) -> None:
         self._stepped = trainer.global_step != self._last_step
         self._last_step = trainer.global_step
         if time.monotonic() - self._saved_at >= self.every_s and self.may_save(trainer):
@@ -82,11 +91,13 @@ class Saver(Checkpoint):
         self.save(trainer, best=better)
 
     def may_save(self, trainer: pl.Trainer) -> bool:
-        """Whether a run would go on from here with the same bits (asked at the end of a training batch)."""
+        """Whether a run would go on from here with the same bits (asked at the end of a training
+        batch)."""
         return self._stepped and not trainer.is_last_batch and not trainer.should_stop
 
     def save(self, trainer: pl.Trainer, best: bool = False) -> None:
-        """Writes last.ckpt unless it is of this step already, and keeps the one before; with `best` also best.ckpt."""
+        """Writes last.ckpt unless it is of this step already, and keeps the one before; with `best`
+        also best.ckpt."""
         last, new = self.folder / "last.ckpt", self.folder / "next.ckpt"
         if self._saved_step == trainer.global_step and not trainer.validating:
             return
@@ -122,10 +133,12 @@ def write_checkpoint(path: Path, content: dict[str, Any]) -> None:
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """What a checkpoint holds, on the CPU, the sum of every part checked; no code in it is executed. ValueError, in a
-    few words, for a damaged one."""
+    """What a checkpoint holds, on the CPU, the sum of every part checked; no code in it is
+    executed. ValueError, in a few words, for a damaged one."""
     try:
-        with zipfile.ZipFile(path) as archive:  # torch.load reads what is in it without checking the sums
+        with zipfile.ZipFile(
+            path
+        ) as archive:  # torch.load reads what is in it without checking the sums
             if archive.testzip() is not None:
                 raise ValueError("wrong checksum")
         content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
@@ -137,8 +150,9 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 def latest_checkpoint(
     folder: Path, belongs: Callable[[dict[str, Any]], bool]
 ) -> tuple[Path | None, dict[str, Any], list[str]]:
-    """(path, content, lines) of last.ckpt, or of the one before where it is missing, damaged or none that `belongs`;
-    (None, {}, lines) where neither will do. Each line says of a damaged one why."""
+    """(path, content, lines) of last.ckpt, or of the one before where it is missing, damaged or
+    none that `belongs`; (None, {}, lines) where neither will do. Each line says of a damaged one
+    why."""
     damaged: list[str] = []
     for name in ("last", "previous"):
         path = folder / f"{name}.ckpt"
@@ -154,13 +168,16 @@ def latest_checkpoint(
 
 
 def usable_checkpoint(folder: Path, run_id: str) -> tuple[Path, str | None]:
-    """(last.ckpt, None), or (previous.ckpt, a warning) where the last one is missing or damaged. UserError if neither
-    can be read, or if it belongs to a run of another configuration."""
+    """(last.ckpt, None), or (previous.ckpt, a warning) where the last one is missing or damaged.
+    UserError if neither can be read, or if it belongs to a run of another configuration."""
 
     def belongs(state: dict[str, Any]) -> bool:
         found = state["callbacks"]["Saver"]["run_id"]
         if found != run_id:
-            raise UserError(f"{folder}: a checkpoint of another configuration (run {found}); on_existing=restart")
+            raise UserError(
+                f"{folder}: a checkpoint of another configuration (run {found});"
+                " on_existing=restart"
+            )
         return True
 
     path, _, damaged = latest_checkpoint(folder, belongs)
@@ -168,11 +185,12 @@ def usable_checkpoint(folder: Path, run_id: str) -> tuple[Path, str | None]:
         raise UserError(f"{folder}: {' and '.join(damaged)}; on_existing=restart begins anew")
     if path.name == "last.ckpt":
         return path, None
-    return path, f"{damaged[0] if damaged else 'last.ckpt is missing'}; going on from previous.ckpt"
+    return path, f"{damaged[0] if damaged else 'last.ckpt is missing'}; resuming from previous.ckpt"
 
 
 class RandomState(pl.Callback):
-    """Keeps the random streams of torch, numpy and Python in checkpoints and puts them back before the first batch."""
+    """Keeps the random streams of torch, numpy and Python in checkpoints and puts them back before
+    the first batch."""
 
     def __init__(self) -> None:
         self._restored: dict[str, Any] | None = None

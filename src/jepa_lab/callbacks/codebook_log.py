@@ -1,4 +1,5 @@
-"""CodebookLog: how the codes are used, in windows of training tokens and over every evaluation pass."""
+"""CodebookLog: how the codes are used, in windows of training tokens and over every evaluation
+pass."""
 
 from __future__ import annotations
 
@@ -17,17 +18,19 @@ CHURN_TOKENS = 2048
 
 
 class CodebookLog(pl.Callback):
-    """Logs `train/codebook/<name>` whenever `window_tokens` live tokens have been quantised, so that windows of runs
-    with other batch sizes compare, and `<eval_prefix>/codebook/<name>` after every evaluation pass.
+    """Logs `train/codebook/<name>` whenever `window_tokens` live tokens have been quantised, so
+    that windows of runs with other batch sizes compare, and `<eval_prefix>/codebook/<name>` after
+    every evaluation pass.
 
-    Counts `pl_module.codes`, int64 of any shape with -1 where there is no token (in training those of the context; in
-    evaluation `pl_module.target_codes` too, where the module has them), of all ranks. Names: usage, perplexity (of the
-    window, or the pass), n (its tokens), dead_code_age (mean optimiser steps since codes were last used in training),
-    norm_median, norm_min, norm_max, and for windows churn: the share of the last step's tokens that have another code
-    than they would have had at the end of the window before (not for the first window, nor for codes that are fixed).
-    A window closes at the end of an optimiser step, exactly at `window_tokens`: what is left begins the next; where
-    one step fills several, the last is logged. Steps that were skipped are not counted. ValueError for a window below
-    1.
+    Counts `pl_module.codes`, int64 of any shape with -1 where there is no token (in training those
+    of the context; in evaluation `pl_module.target_codes` too, where the module has them), of all
+    ranks. Names: usage, perplexity (of the window, or the pass), n (its tokens), dead_code_age
+    (mean optimiser steps since codes were last used in training), norm_median, norm_min, norm_max,
+    and for windows churn: the share of the last step's tokens that have another code than they
+    would have had at the end of the window before (not for the first window, nor for codes that are
+    fixed). A window closes at the end of an optimiser step, exactly at `window_tokens`: what is
+    left begins the next; where one step fills several, the last is logged. Steps that were skipped
+    are not counted. ValueError for a window below 1.
     """
 
     def __init__(self, window_tokens: int = 65536) -> None:
@@ -35,7 +38,9 @@ class CodebookLog(pl.Callback):
             raise ValueError(f"a window has at least one token, got {window_tokens}")
         self.window_tokens = window_tokens
         self._last_step = 0
-        self._step_codes: list[Tensor] = []  # of the batches of this optimiser step: in no checkpoint
+        self._step_codes: list[
+            Tensor
+        ] = []  # of the batches of this optimiser step: in no checkpoint
         self._counts: Tensor | None = None  # (K,) of the window so far
         self._codebook: Tensor | None = None  # (K, d) at the end of the window before
         self._evaluated: Tensor | None = None
@@ -59,7 +64,9 @@ class CodebookLog(pl.Callback):
         full = self._windows(gathered(codes.unsqueeze(1)).squeeze(1).cpu(), vq.size)
         if full is not None:
             values = {**_use(full), **_state(vq), **self._churn(vq)}
-            log_metrics(trainer, {f"train/codebook/{name}": value for name, value in values.items()})
+            log_metrics(
+                trainer, {f"train/codebook/{name}": value for name, value in values.items()}
+            )
 
     def _windows(self, codes: Tensor, size: int) -> Tensor | None:
         """Adds (n,) codes; the (K,) counts of the last window that they have filled, if any."""
@@ -79,7 +86,11 @@ class CodebookLog(pl.Callback):
             return {}
         tokens, now = vq.live_tokens(CHURN_TOKENS).cpu(), vq.codebook.detach().cpu().clone()
         before, self._codebook = self._codebook, now
-        if before is None or not len(tokens) or not bool(torch.isfinite(tokens).all() & torch.isfinite(now).all()):
+        if (
+            before is None
+            or not len(tokens)
+            or not bool(torch.isfinite(tokens).all() & torch.isfinite(now).all())
+        ):
             return {}
         return {"churn": float(codebook_churn(tokens, before, now))}
 
@@ -104,10 +115,20 @@ class CodebookLog(pl.Callback):
         counts = summed(counts)
         if int(counts.sum()):
             values = {**_use(counts), **_state(pl_module.vq)}
-            log_metrics(trainer, {f"{pl_module.eval_prefix}/codebook/{name}": value for name, value in values.items()})
+            log_metrics(
+                trainer,
+                {
+                    f"{pl_module.eval_prefix}/codebook/{name}": value
+                    for name, value in values.items()
+                },
+            )
 
     def state_dict(self) -> dict[str, Any]:
-        return {"window_tokens": self.window_tokens, "counts": self._counts, "codebook": self._codebook}
+        return {
+            "window_tokens": self.window_tokens,
+            "counts": self._counts,
+            "codebook": self._codebook,
+        }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         if state_dict["window_tokens"] == self.window_tokens:  # else a window begins anew
@@ -120,7 +141,11 @@ def _live(codes: Tensor) -> Tensor:
 
 
 def _use(counts: Tensor) -> dict[str, float]:
-    return {"usage": float(usage(counts)), "perplexity": float(perplexity(counts)), "n": float(counts.sum())}
+    return {
+        "usage": float(usage(counts)),
+        "perplexity": float(perplexity(counts)),
+        "n": float(counts.sum()),
+    }
 
 
 def _state(vq: Quantizer) -> dict[str, float]:

@@ -24,19 +24,22 @@ RULES = ("relative", "staleness", "legacy_share")
 
 
 class CodebookRefresh(pl.Callback):
-    """Revives dead codes of `pl_module.vq` (and of `pl_module.target_vq`, where the target has a codebook of its own)
-    every `interval` optimiser steps; not on a step that was skipped, nor in the first share `ramp` of the `steps`.
+    """Revives dead codes of `pl_module.vq` (and of `pl_module.target_vq`, where the target has a
+    codebook of its own) every `interval` optimiser steps; not on a step that was skipped, nor in
+    the first share `ramp` of the `steps`.
 
-    rule "relative": dead is a code whose share of the moving counts is below threshold / K; "staleness": one that no
-    token chose for `stale_after` steps. At most the share `cap` of K (one code at least) comes back per event, the most
-    dead first, and none that came back less than `cool_down` steps ago; see revive_at_tokens. "legacy_share": all whose
-    share is at most `threshold` itself are overwritten as published (see overwrite_as_published), without cap and
-    cool-down; where the codebook is updated at every forward, the interval counts training forwards, and it begins anew
-    only when something was dead. Draws depend on (seed, step) alone.
+    rule "relative": dead is a code whose share of the moving counts is below threshold / K;
+    "staleness": one that no token chose for `stale_after` steps. At most the share `cap` of K (one
+    code at least) comes back per event, the most dead first, and none that came back less than
+    `cool_down` steps ago; see revive_at_tokens. "legacy_share": all whose share is at most
+    `threshold` itself are overwritten as published (see overwrite_as_published), without cap and
+    cool-down; where the codebook is updated at every forward, the interval counts training
+    forwards, and it begins anew only when something was dead. Draws depend on (seed, step) alone.
 
-    Publishes of every event train/codebook/dead_before (codes), /revived (codes), /revived_share (of K), and where
-    there were any /moved (mean distance), /norm_before and /norm_after (means over them); the target's own codebook
-    under train/codebook_target. UserError for a value out of range, no codebook, or one that has nothing to revive.
+    Publishes of every event train/codebook/dead_before (codes), /revived (codes), /revived_share
+    (of K), and where there were any /moved (mean distance), /norm_before and /norm_after (means
+    over them); the target's own codebook under train/codebook_target. UserError for a value out of
+    range, no codebook, or one that has nothing to revive.
     """
 
     def __init__(
@@ -71,7 +74,9 @@ class CodebookRefresh(pl.Callback):
         if getattr(pl_module, "vq", None) is None:
             raise UserError("vq.refresh.enabled=true without a codebook (vq.enabled=false)")
         if not pl_module.vq.revivable:
-            raise UserError("vq.refresh.enabled=true with vq.kind=fsq: its codes are fixed, none can be revived")
+            raise UserError(
+                "vq.refresh.enabled=true with vq.kind=fsq: its codes are fixed, none can be revived"
+            )
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, *args: Any) -> None:
         step = trainer.global_step
@@ -103,9 +108,13 @@ class CodebookRefresh(pl.Callback):
             return dead, event
         by_share = self.rule == "relative"
         dead = (
-            rarely_used(quantizer.counts, self.threshold) if by_share else long_unused(quantizer.age, self.stale_after)
+            rarely_used(quantizer.counts, self.threshold)
+            if by_share
+            else long_unused(quantizer.age, self.stale_after)
         )
-        revived_at = self._revived_at.setdefault(name, torch.full((quantizer.size,), -1, dtype=torch.int64))
+        revived_at = self._revived_at.setdefault(
+            name, torch.full((quantizer.size,), -1, dtype=torch.int64)
+        )
         at = revived_at[dead.cpu()]
         rested = ((at < 0) | (step - at >= self.cool_down)).to(dead.device)
         chosen = dead[rested][: max(1, int(self.cap * quantizer.size))]
@@ -120,23 +129,34 @@ class CodebookRefresh(pl.Callback):
         return dead, event
 
     def state_dict(self) -> dict[str, Any]:
-        return {"since": dict(self._since), "revived_at": {k: v.clone() for k, v in self._revived_at.items()}}
+        return {
+            "since": dict(self._since),
+            "revived_at": {k: v.clone() for k, v in self._revived_at.items()},
+        }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self._since = dict(state_dict["since"])
-        self._revived_at = {name: steps.clone().cpu() for name, steps in state_dict["revived_at"].items()}
+        self._revived_at = {
+            name: steps.clone().cpu() for name, steps in state_dict["revived_at"].items()
+        }
 
 
 def check_refresh(
-    interval: int, threshold: float, rule: str, stale_after: int, cap: float, cool_down: int, ramp: float
+    interval: int,
+    threshold: float,
+    rule: str,
+    stale_after: int,
+    cap: float,
+    cool_down: int,
+    ramp: float,
 ) -> None:
     """UserError that names the first value out of range, and what would be right."""
     if rule not in RULES:
         raise UserError(f"vq.refresh.rule={rule}: one of {', '.join(RULES)}")
     if rule == "relative" and not 0.0 < threshold < 1.0:
         raise UserError(
-            f"vq.refresh.threshold={threshold}: above 0 and below 1, as it is relative to uniform use for every "
-            "codebook and dataset; at 1 a uniformly used code is dead"
+            f"vq.refresh.threshold={threshold}: above 0 and below 1, as it is relative to uniform"
+            " use for every codebook and dataset; at 1 a uniformly used code is dead"
         )
     if rule == "legacy_share" and not 0.0 <= threshold <= 1.0:
         raise UserError(f"vq.refresh.threshold={threshold}: a share of all tokens, from 0 to 1")
@@ -154,11 +174,14 @@ def check_refresh(
 def _codebooks(pl_module: Any) -> list[tuple[str, Quantizer]]:
     own = getattr(pl_module, "target_vq", None)
     books = [("codebook", pl_module.vq)]
-    return [*books, ("codebook_target", own)] if own is not None and own is not pl_module.vq else books
+    return (
+        [*books, ("codebook_target", own)] if own is not None and own is not pl_module.vq else books
+    )
 
 
 def _forget_moments(trainer: pl.Trainer, quantizer: Quantizer, event: Revival | None) -> None:
-    """A code that is somewhere else has no use for the optimiser's averages of its old gradients."""
+    """A code that is somewhere else has no use for the optimiser's averages of its old gradients.
+    A code that is somewhere else has no use for the optimiser's averages of its old gradients."""
     if event is None:
         return
     for optimiser in trainer.optimizers:
@@ -168,9 +191,15 @@ def _forget_moments(trainer: pl.Trainer, quantizer: Quantizer, event: Revival | 
                     value[event.codes] = 0.0
 
 
-def _described(prefix: str, quantizer: Quantizer, dead: int, event: Revival | None) -> dict[str, float]:
+def _described(
+    prefix: str, quantizer: Quantizer, dead: int, event: Revival | None
+) -> dict[str, float]:
     revived = 0 if event is None else len(event.codes)
-    values = {"dead_before": float(dead), "revived": float(revived), "revived_share": revived / quantizer.size}
+    values = {
+        "dead_before": float(dead),
+        "revived": float(revived),
+        "revived_share": revived / quantizer.size,
+    }
     if event is not None:
         values["moved"] = float((event.after - event.before).norm(dim=1).mean())
         values["norm_before"] = float(event.before.norm(dim=1).mean())

@@ -1,4 +1,5 @@
-"""CollapseMonitor: rank, scale and agreement of named features of any LightningModule, and the verdict on them."""
+"""CollapseMonitor: rank, scale and agreement of named features of any LightningModule, and the
+verdict on them."""
 
 from __future__ import annotations
 
@@ -21,19 +22,24 @@ MAX_ROWS = 4096  # that are held of a tap where rows themselves are needed
 
 
 class CollapseMonitor(pl.Callback):
-    """Logs `<prefix>/<tap>/<metric>` of every named feature after each validation, n and d among them.
+    """Logs `<prefix>/<tap>/<metric>` of every named feature after each validation, n and d among
+    them.
 
-    The features are a mapping {name: (n, d) or (n, v, d) of v views of one image} that the module has as attribute
-    `features` or returns from `validation_step`; entries of other shapes, as a loss, are left alone. Ranks and scales
-    are of all rows of this process's pass; metrics over views of the first 2048 images. Features of a second validation
-    loader are taps of their own, `<tap>/dataloader_idx_1` as Lightning has it. `verdict` is the diagnosis of all of
-    them at the end of `fit` (also printed, unless `verbose` is false), None before; a new `fit` begins anew. The cost
-    is counted in seconds under `monitor/seconds`. ValueError where a validation step offers no features, or ones of
-    another width than before.
+    The features are a mapping {name: (n, d) or (n, v, d) of v views of one image} that the module
+    has as attribute `features` or returns from `validation_step`; entries of other shapes, as a
+    loss, are left alone. Ranks and scales are of all rows of this process's pass; metrics over
+    views of the first 2048 images. Features of a second validation loader are taps of their own,
+    `<tap>/dataloader_idx_1` as Lightning has it. `verdict` is the diagnosis of all of them at the
+    end of `fit` (also printed, unless `verbose` is false), None before; a new `fit` begins anew.
+    The cost is counted in seconds under `monitor/seconds`. ValueError where a validation step
+    offers no features, or ones of another width than before.
     """
 
     def __init__(
-        self, prefix: str = "val", verbose: bool = True, metrics: Mapping[str, MetricOptions] | None = None
+        self,
+        prefix: str = "val",
+        verbose: bool = True,
+        metrics: Mapping[str, MetricOptions] | None = None,
     ) -> None:
         self.prefix = prefix
         self.metrics = metrics or {}
@@ -44,7 +50,8 @@ class CollapseMonitor(pl.Callback):
         self._history: dict[str, list[tuple[int, float]]] = {}
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Forgets what an earlier `fit` has shown; of a run that goes on everything is from before this step."""
+        """Forgets what an earlier `fit` has shown; of a run that goes on everything is from before
+        this step."""
         for points in self._history.values():
             points[:] = [(step, value) for step, value in points if step <= trainer.global_step]
 
@@ -74,7 +81,11 @@ class CollapseMonitor(pl.Callback):
         if trainer.sanity_checking:
             return
         start = time.perf_counter()
-        values = {f"{self.prefix}/{tap}/{k}": v for tap, seen in self._taps.items() for k, v in seen.values().items()}
+        values = {
+            f"{self.prefix}/{tap}/{k}": v
+            for tap, seen in self._taps.items()
+            for k, v in seen.values().items()
+        }
         self._taps = {}
         for key, value in values.items():
             self._history.setdefault(key, []).append((trainer.global_step, value))
@@ -82,15 +93,21 @@ class CollapseMonitor(pl.Callback):
         log_metrics(trainer, {**values, "monitor/seconds": self.seconds})
 
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        history = {f"val/{key.removeprefix(f'{self.prefix}/')}": points for key, points in self._history.items()}
+        history = {
+            f"val/{key.removeprefix(f'{self.prefix}/')}": points
+            for key, points in self._history.items()
+        }
         taps = tuple(dict.fromkeys(key.removeprefix("val/").rpartition("/")[0] for key in history))
-        self.verdict = replace(judge(history, taps=taps), next=())  # what to try is said in this package's own keys
+        # what to try is said in this package's own keys
+        self.verdict = replace(judge(history, taps=taps), next=())
         if self.verbose and trainer.is_global_zero:
             print(self.verdict.line())
 
     def new_tap(self, name: str) -> TapStatistics:
         """What measures the features of this name in one pass."""
-        return TapStatistics({metric: options for metric, options in self.metrics.items() if name in options.taps})
+        return TapStatistics(
+            {metric: options for metric, options in self.metrics.items() if name in options.taps}
+        )
 
     def state_dict(self) -> dict[str, Any]:
         return {"seconds": self.seconds, "history": self._history}
@@ -101,8 +118,8 @@ class CollapseMonitor(pl.Callback):
 
 
 class TapStatistics:
-    """What is measured of one tap over an evaluation pass: statistics of all rows, views of the first images, and a
-    user's own `metrics` by name, of the first rows."""
+    """What is measured of one tap over an evaluation pass: statistics of all rows, views of the
+    first images, and a user's own `metrics` by name, of the first rows."""
 
     def __init__(self, metrics: Mapping[str, MetricOptions] | None = None) -> None:
         self.metrics = metrics or {}
@@ -111,19 +128,22 @@ class TapStatistics:
         self._views = FirstRows(MAX_ROWS // 2)
 
     def update(self, features: Tensor) -> None:
-        """Adds (n, d) or (n, v, d) features. ValueError for another d, or another v of several, than before."""
+        """Adds (n, d) or (n, v, d) features. ValueError for another d, or another v of several,
+        than before."""
         features = features.detach()
         if self.statistics.d not in (0, features.shape[-1]):
-            raise ValueError(f"{self.statistics.d} dimensions before, now shape {tuple(features.shape)}")
+            raise ValueError(
+                f"{self.statistics.d} dimensions before, now shape {tuple(features.shape)}"
+            )
         self.statistics.update(features.flatten(0, -2))
         self._rows.update(features.flatten(0, -2))
         if features.ndim == 3 and features.shape[1] >= 2:
             self._views.update(features)
 
     def values(self) -> dict[str, float]:
-        """By name, n and d included. Where the features are not finite a NaN rank and spread; of a single row n and d
-        alone; what is undefined (alpha_req of few points) or infinite (a condition number, whose eigenvalue_ratio is 0)
-        is left out."""
+        """By name, n and d included. Where the features are not finite a NaN rank and spread; of a
+        single row n and d alone; what is undefined (alpha_req of few points) or infinite (a
+        condition number, whose eigenvalue_ratio is 0) is left out."""
         size = {"n": float(self.statistics.n), "d": float(self.statistics.d)}
         if self.statistics.n < 2:
             return size
@@ -150,7 +170,10 @@ class FirstRows:
     def update(self, rows: Tensor) -> None:
         """Keeps what there is room for. ValueError for rows of another shape than before."""
         if self._kept and rows.shape[1:] != self._kept[0].shape[1:]:
-            raise ValueError(f"rows of shape {tuple(self._kept[0].shape[1:])} before, now {tuple(rows.shape[1:])}")
+            raise ValueError(
+                f"rows of shape {tuple(self._kept[0].shape[1:])} before, now"
+                f" {tuple(rows.shape[1:])}"
+            )
         if self._n < self.limit:
             self._kept.append(rows[: self.limit - self._n].detach().clone())
             self._n += len(self._kept[-1])
@@ -161,7 +184,8 @@ class FirstRows:
 
 
 def named_features(module: pl.LightningModule, outputs: Any) -> dict[str, Tensor]:
-    """The tensors (n, d) and (n, v, d) of `module.features` if that is a mapping, else of a validation step's outputs.
+    """The tensors (n, d) and (n, v, d) of `module.features` if that is a mapping, else of a
+    validation step's outputs.
 
     ValueError that says what to return where there are none.
     """
@@ -173,7 +197,8 @@ def named_features(module: pl.LightningModule, outputs: Any) -> dict[str, Tensor
             found[str(name)] = value
     if not found:
         raise ValueError(
-            "CollapseMonitor found no features: validation_step has to return {name: (n, d) or (n, v, d) tensor}, or "
-            f"the module to have such a mapping as `features`; {type(module).__name__} gave {type(offered).__name__}"
+            "CollapseMonitor found no features: validation_step has to return {name: (n, d) or"
+            " (n, v, d) tensor}, or the module to have such a mapping as `features`;"
+            f" {type(module).__name__} gave {type(offered).__name__}"
         )
     return found

@@ -16,14 +16,14 @@ IN_A_ROW = 25  # skipped steps after which the weights, not the batches, must be
 
 
 class FiniteGuard(pl.Callback):
-    """Looks at every loss term and at the gradient's norm before every optimiser step; has to stand before callbacks
-    that learn from a training batch.
+    """Looks at every loss term and at the gradient's norm before every optimiser step; has to stand
+    before callbacks that learn from a training batch.
 
-    With `skip` false raises NonFinite with the name of the first bad term; the weights are those before the step. With
-    `skip` true drops the gradients of the step (all its accumulated batches) and puts the module's buffers back, so
-    that weights, optimiser and running statistics stay as they were; counts under `train/skipped_steps`; raises after
-    25 skipped steps in a row. Publishes `grad_norm` (before clipping), `finite` (this batch) and `skipped` (this step)
-    on the module.
+    With `skip` false raises NonFinite with the name of the first bad term; the weights are those
+    before the step. With `skip` true drops the gradients of the step (all its accumulated batches)
+    and puts the module's buffers back, so that weights, optimiser and running statistics stay as
+    they were; counts under `train/skipped_steps`; raises after 25 skipped steps in a row. Publishes
+    `grad_norm` (before clipping), `finite` (this batch) and `skipped` (this step) on the module.
     """
 
     def __init__(self, skip: bool = False) -> None:
@@ -54,7 +54,11 @@ class FiniteGuard(pl.Callback):
         values = torch.cat([*self._terms, pl_module.grad_norm.float().reshape(1)]).tolist()
         names = [f"train/loss/{name}" for name in self._names] + ["train/grad_norm"]
         self._names, self._terms = [], []
-        found = [(name, value) for name, value in zip(names, values, strict=True) if not math.isfinite(value)]
+        found = [
+            (name, value)
+            for name, value in zip(names, values, strict=True)
+            if not math.isfinite(value)
+        ]
         if not found:
             self._in_a_row = 0
             return
@@ -64,7 +68,9 @@ class FiniteGuard(pl.Callback):
         self._in_a_row += 1
         if not self.skip or self._in_a_row >= IN_A_ROW:
             log_metrics(trainer, {bad: value}, step=step)
-            raise NonFinite(bad, step, where + (f", {self._in_a_row} steps in a row" if self.skip else ""))
+            raise NonFinite(
+                bad, step, where + (f", {self._in_a_row} steps in a row" if self.skip else "")
+            )
         self.skipped += 1
         pl_module.skipped = True
         pl_module.grad_norm = None
@@ -86,5 +92,9 @@ class FiniteGuard(pl.Callback):
 
 
 def _bad_gradient(module: nn.Module) -> str:
-    bad = (n for n, p in module.named_parameters() if p.grad is not None and not bool(torch.isfinite(p.grad).all()))
+    bad = (
+        n
+        for n, p in module.named_parameters()
+        if p.grad is not None and not bool(torch.isfinite(p.grad).all())
+    )
     return next(bad, "their norm")

@@ -16,8 +16,8 @@ from jepa_lab.metrics.spectrum import covariance_eigenvalues, exp_entropy
 
 
 class EveryNSteps(pl.Callback):
-    """`due` at the end of a training batch: at the first optimiser step and every `every` steps, once each under
-    gradient accumulation, and not for a step that was skipped."""
+    """`due` at the end of a training batch: at the first optimiser step and every `every` steps,
+    once each under gradient accumulation, and not for a step that was skipped."""
 
     def __init__(self, every: int) -> None:
         self.every = every
@@ -36,7 +36,8 @@ class EveryNSteps(pl.Callback):
 
 
 def log_metrics(trainer: pl.Trainer, metrics: dict[str, float], step: int | None = None) -> None:
-    """Logs at the current optimiser step (or `step`) and epoch; also readable from `trainer.callback_metrics`."""
+    """Logs at the current optimiser step (or `step`) and epoch; also readable from
+    `trainer.callback_metrics`."""
     at = trainer.global_step if step is None else step
     for logger in trainer.loggers:
         logger.log_metrics(metrics={**metrics, "epoch": trainer.current_epoch}, step=at)
@@ -44,29 +45,33 @@ def log_metrics(trainer: pl.Trainer, metrics: dict[str, float], step: int | None
 
 
 class TrainingLog(EveryNSteps):
-    """Logs `train/loss/<term>`, `train/grad_norm` (before clipping) and `train/lr` at the first optimiser step and
-    every `every` steps, and what the module's `training_statistics` tells of its last batch; a step that was skipped
-    has no row."""
+    """Logs `train/loss/<term>`, `train/grad_norm` (before clipping) and `train/lr` at the first
+    optimiser step and every `every` steps, and what the module's `training_statistics` tells of its
+    last batch; a step that was skipped has no row."""
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, *args: Any) -> None:
         if not self.due(trainer, pl_module):
             return
         values = {f"train/loss/{name}": float(value) for name, value in pl_module.terms.items()}
         values["train/grad_norm"] = float(pl_module.grad_norm)
-        values |= {f"train/{name}": value for name, value in pl_module.training_statistics().items()}
+        values |= {
+            f"train/{name}": value for name, value in pl_module.training_statistics().items()
+        }
         values["train/lr"] = float(trainer.optimizers[0].param_groups[0]["lr"])
         log_metrics(trainer, values)
 
 
 class GradientStatistics(pl.Callback):
-    """Every `every` optimiser steps, and at the first, logs of each weighted term that the module publishes as
-    `weighted`
+    """Every `every` optimiser steps, and at the first, logs of each weighted term that the module
+    publishes as `weighted`
 
-    - `train/gradient/<term>`: the norm of its gradient on the encoder's parameters (0: it does nothing there);
-    - `train/gradient_cosine/<term>`: the cosine with the prediction's gradient, in [-1, 1]; left out where either is 0.
+    - `train/gradient/<term>`: the norm of its gradient on the encoder's parameters (0: it does
+      nothing there);
+    - `train/gradient_cosine/<term>`: the cosine with the prediction's gradient, in [-1, 1]; left
+      out where either is 0.
 
-    Under gradient accumulation of the step's first batch. One more backward pass per term, at those steps only; what
-    is trained does not change.
+    Under gradient accumulation of the step's first batch. One more backward pass per term, at those
+    steps only; what is trained does not change.
     """
 
     def __init__(self, every: int) -> None:
@@ -93,21 +98,28 @@ class GradientStatistics(pl.Callback):
 def gradient_statistics(
     terms: dict[str, Tensor], parameters: list[torch.nn.Parameter], reference: str = "prediction"
 ) -> dict[str, float]:
-    """{train/gradient/<term>: norm, train/gradient_cosine/<term>: cosine with the reference's} of scalar terms; their
-    graphs are kept. A term without a path to the parameters has norm 0."""
+    """{train/gradient/<term>: norm, train/gradient_cosine/<term>: cosine with the reference's} of
+    scalar terms; their graphs are kept. A term without a path to the parameters has norm 0."""
     flat: dict[str, Tensor] = {}
     for name, term in terms.items():
         grads: list[Tensor | None] = [None] * len(parameters)
         if term.requires_grad:
-            grads = list(torch.autograd.grad(term, parameters, retain_graph=True, allow_unused=True))
-        pieces = [(torch.zeros_like(p) if g is None else g).flatten() for g, p in zip(grads, parameters, strict=True)]
+            grads = list(
+                torch.autograd.grad(term, parameters, retain_graph=True, allow_unused=True)
+            )
+        pieces = [
+            (torch.zeros_like(p) if g is None else g).flatten()
+            for g, p in zip(grads, parameters, strict=True)
+        ]
         flat[name] = torch.cat(pieces).double()
     norms = {name: float(gradient.norm()) for name, gradient in flat.items()}
     values = {f"train/gradient/{name}": norm for name, norm in norms.items()}
     for name, gradient in flat.items():
         if name != reference and norms.get(reference, 0.0) > 0 and norms[name] > 0:
             cosine = float(gradient @ flat[reference]) / (norms[name] * norms[reference])
-            values[f"train/gradient_cosine/{name}"] = min(max(cosine, -1.0), 1.0) if cosine == cosine else cosine
+            values[f"train/gradient_cosine/{name}"] = (
+                min(max(cosine, -1.0), 1.0) if cosine == cosine else cosine
+            )
     return values
 
 
@@ -116,12 +128,13 @@ ROWS = 256  # of a batch; a rank of few rows is bounded by them, and their numbe
 
 
 class TrainingFeatures(EveryNSteps):
-    """Every `every` optimiser steps, and at the first, logs of the last batch's features, in training mode
+    """Every `every` optimiser steps, and at the first, logs of the last batch's features, in
+    training mode
 
-    - `train/<tap>/feature_std_l2`, `/effective_rank` and `/n` for z (the first observed view) and z_agg, of at most 256
-      rows: the rank is at most n - 1, and not comparable to one of another n;
-    - `train/target/drift` where the target is averaged: the distance of its parameters from the encoder's, after the
-      step, in lengths of the encoder.
+    - `train/<tap>/feature_std_l2`, `/effective_rank` and `/n` for z (the first observed view) and
+      z_agg, of at most 256 rows: the rank is at most n - 1, and not comparable to one of another n;
+    - `train/target/drift` where the target is averaged: the distance of its parameters from the
+      encoder's, after the step, in lengths of the encoder.
 
     Reads only. A batch whose features are not finite has no row, nor has a step that was skipped.
     """
@@ -137,19 +150,23 @@ class TrainingFeatures(EveryNSteps):
             features = (features[:, 0] if features.ndim == 3 else features)[:ROWS].cpu()
             if len(features) >= 2 and bool(torch.isfinite(features).all()):
                 values[f"train/{tap}/feature_std_l2"] = float(feature_std_l2(features))
-                values[f"train/{tap}/effective_rank"] = float(exp_entropy(covariance_eigenvalues(features)))
+                values[f"train/{tap}/effective_rank"] = float(
+                    exp_entropy(covariance_eigenvalues(features))
+                )
                 values[f"train/{tap}/n"] = float(len(features))
         if pl_module.target_encoder is not None:
-            online, average = (list(m.parameters()) for m in (pl_module.network.encoder, pl_module.target_encoder))
+            online, average = (
+                list(m.parameters()) for m in (pl_module.network.encoder, pl_module.target_encoder)
+            )
             values["train/target/drift"] = float(parameter_drift(online, average))
         if values:
             log_metrics(trainer, values)
 
 
 class EpochLines(pl.Callback):
-    """Prints one line per validation: epoch, loss, what the study has of probes, skill, retrieval and
-    codes in use, the rank, the state of the run as `state`
-    tells it, time used and time left."""
+    """Prints one line per validation: epoch, loss, what the study has of probes, skill, retrieval
+    and codes in use, the rank, the state of the run as `state` tells it, time used and time left.
+    """
 
     def __init__(self, epochs: int, state: Callable[[], str | None] = lambda: None) -> None:
         self.epochs = epochs

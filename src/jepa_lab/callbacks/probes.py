@@ -20,7 +20,8 @@ from jepa_lab.networks.heads import probe_head
 
 @dataclass(frozen=True)
 class Probe:
-    """A question to the features of a batch: which of them to read, and the answer that the batch holds."""
+    """A question to the features of a batch: which of them to read, and the answer that the batch
+    holds."""
 
     name: str
     read: Callable[[Any], Tensor]  # features -> (B, width)
@@ -31,8 +32,8 @@ class Probe:
 
 
 class ProbeSource(Protocol):
-    """Where a study's probes read: the questions, and the features that answer them. Features are whatever the study's
-    own probes take."""
+    """Where a study's probes read: the questions, and the features that answer them. Features are
+    whatever the study's own probes take."""
 
     def probes(self, module: Any) -> list[Probe]:
         """The questions to this module."""
@@ -48,9 +49,10 @@ class ProbeSource(Protocol):
 
 
 class OnlineProbes(pl.Callback):
-    """Trains one head per probe with a single fused AdamW, one step per training batch, its rate falling to 0 along a
-    cosine over `steps` batches; logs accuracies (0..1) and R² of every evaluation pass under `<prefix>/probe/<name>`.
-    `r2` "uniform" counts a dimension without variance as 0, as the public code does.
+    """Trains one head per probe with a single fused AdamW, one step per training batch, its rate
+    falling to 0 along a cosine over `steps` batches; logs accuracies (0..1) and R² of every
+    evaluation pass under `<prefix>/probe/<name>`. `r2` "uniform" counts a dimension without
+    variance as 0, as the public code does.
     """
 
     def __init__(
@@ -88,7 +90,9 @@ class OnlineProbes(pl.Callback):
             for probe in self.probes:
                 width = probe.read(sample).shape[1]
                 linear = probe.is_class or probe.linear
-                self.heads[probe.name] = probe_head(width, probe.outputs, 0 if linear else self.hidden)
+                self.heads[probe.name] = probe_head(
+                    width, probe.outputs, 0 if linear else self.hidden
+                )
                 self.metrics[probe.name] = (
                     MulticlassAccuracy(probe.outputs, average="micro")
                     if probe.is_class
@@ -96,7 +100,9 @@ class OnlineProbes(pl.Callback):
                 ).to(pl_module.device)
         self.heads.to(pl_module.device)
         decay = self.weight_decay
-        self._optimiser = torch.optim.AdamW(self.heads.parameters(), lr=self.lr, weight_decay=decay, fused=True)
+        self._optimiser = torch.optim.AdamW(
+            self.heads.parameters(), lr=self.lr, weight_decay=decay, fused=True
+        )
         if self._restored is not None:
             self.heads.load_state_dict(self._restored["heads"])
             self._optimiser.load_state_dict(self._restored["optimiser"])
@@ -112,7 +118,9 @@ class OnlineProbes(pl.Callback):
         for probe in self.probes:
             answer = probe.answer(batch)
             out = self.heads[probe.name](probe.read(features))
-            losses.append(F.cross_entropy(out, answer) if probe.is_class else F.mse_loss(out, answer))
+            losses.append(
+                F.cross_entropy(out, answer) if probe.is_class else F.mse_loss(out, answer)
+            )
         assert self._optimiser is not None
         progress = min(self.step / max(self.steps, 1), 1.0)
         for parameters in self._optimiser.param_groups:
@@ -137,21 +145,29 @@ class OnlineProbes(pl.Callback):
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         self.heads.train()
         if self.metrics:
-            values = {f"{pl_module.eval_prefix}/probe/{k}": float(m.compute()) for k, m in self.metrics.items()}
+            values = {
+                f"{pl_module.eval_prefix}/probe/{k}": float(m.compute())
+                for k, m in self.metrics.items()
+            }
             log_metrics(trainer, values)
 
     def state_dict(self) -> dict[str, Any]:
         if self._optimiser is None:
             return {}
-        return {"heads": self.heads.state_dict(), "optimiser": self._optimiser.state_dict(), "step": self.step}
+        return {
+            "heads": self.heads.state_dict(),
+            "optimiser": self._optimiser.state_dict(),
+            "step": self.step,
+        }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self._restored = state_dict or None
 
 
 class RSquared(Metric):
-    """Mean over dimensions of 1 - SS_residual / SS_total, in float64; a dimension without variance is left out, or with
-    `constant_as_zero` counts as 0 (scikit-learn's mean, and the public code's).
+    """Mean over dimensions of 1 - SS_residual / SS_total, in float64; a dimension without variance
+    is left out, or with `constant_as_zero` counts as 0 (scikit-learn's mean, and the public
+    code's).
 
     update takes (n, k) predictions and targets. compute returns NaN if every dimension is constant.
     """

@@ -1,4 +1,5 @@
-"""The ends of a run before its budget: when it is asked to stop, and when its validation loss does not get better."""
+"""The ends of a run before its budget: when it is asked to stop, and when its validation loss does
+not get better."""
 
 from __future__ import annotations
 
@@ -23,10 +24,11 @@ class Savable(Protocol):
 
 
 class StopOnRequest(Checkpoint):
-    """Raises RunStopped after a training step or a validation once `stop` has a reason, with `last.ckpt` written.
+    """Raises RunStopped after a training step or a validation once `stop` has a reason, with
+    `last.ckpt` written.
 
-    A Checkpoint so that Lightning keeps it behind every other callback; it has to stand behind `saver`. Every start
-    takes one step at least, however short `max_wall_s` is.
+    A Checkpoint so that Lightning keeps it behind every other callback; it has to stand behind
+    `saver`. Every start takes one step at least, however short `max_wall_s` is.
     """
 
     def __init__(self, stop: StopRequest, max_wall_s: float | None, saver: Savable) -> None:
@@ -40,13 +42,17 @@ class StopOnRequest(Checkpoint):
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self.stop.arm()
 
-    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *args: Any) -> None:
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, *args: Any
+    ) -> None:
         reason = self.stop.reason(self.max_wall_s)
         if reason is not None and self.saver.may_save(trainer):
             self.saver.save(trainer)
             raise RunStopped(reason)
 
-    def on_validation_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *args: Any) -> None:
+    def on_validation_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, *args: Any
+    ) -> None:
         reason = self.stop.reason()
         if reason is not None and trainer.state.fn != "fit":
             raise RunStopped(reason)
@@ -58,16 +64,22 @@ class StopOnRequest(Checkpoint):
 
 
 class EarlyStopping(callbacks.EarlyStopping):
-    """Lightning's, on the primary validation loss; a run that goes on from the checkpoint at which it was due to stop
-    takes no further step."""
+    """Lightning's, on the primary validation loss; a run that goes on from the checkpoint at which
+    it was due to stop takes no further step."""
 
-    def __init__(self, patience: int, min_delta: float, monitor: str = "val/loss/prediction") -> None:
-        super().__init__(monitor=monitor, min_delta=min_delta, patience=patience, mode="min", check_finite=False)
+    def __init__(
+        self, patience: int, min_delta: float, monitor: str = "val/loss/prediction"
+    ) -> None:
+        super().__init__(
+            monitor=monitor, min_delta=min_delta, patience=patience, mode="min", check_finite=False
+        )
 
     @property
     def state_key(self) -> str:
         """The key of its state in a checkpoint, from when the class was called EarlyStop."""
-        return self._generate_state_key(monitor=self.monitor, mode=self.mode).replace("EarlyStopping", "EarlyStop")
+        return self._generate_state_key(monitor=self.monitor, mode=self.mode).replace(
+            "EarlyStopping", "EarlyStop"
+        )
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if self.wait_count >= self.patience:

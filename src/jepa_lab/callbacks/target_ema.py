@@ -10,8 +10,9 @@ from jepa_lab.networks.target import ema_update, tau_at
 
 
 class TargetEMA(pl.Callback):
-    """Updates every average of `pl_module.ema_pairs` (by default `target_encoder` from `network.encoder`) once per
-    optimiser step, also under gradient accumulation. tau is constant or rises to 1 along half a cosine over `steps`.
+    """Updates every average of `pl_module.ema_pairs` (by default `target_encoder` from
+    `network.encoder`) once per optimiser step, also under gradient accumulation. tau is constant or
+    rises to 1 along half a cosine over `steps`.
     """
 
     def __init__(self, tau: float, schedule: str, steps: int, buffers: str = "averaged") -> None:
@@ -31,5 +32,7 @@ class TargetEMA(pl.Callback):
         if getattr(pl_module, "skipped", False):
             return
         tau = tau_at(trainer.global_step - 1, self.steps, self.tau, self.schedule)
-        for average, online in getattr(pl_module, "ema_pairs", [(pl_module.target_encoder, pl_module.network.encoder)]):
+        for average, online in getattr(
+            pl_module, "ema_pairs", [(pl_module.target_encoder, pl_module.network.encoder)]
+        ):
             ema_update(average, online, tau, self.buffers)

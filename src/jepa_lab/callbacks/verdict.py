@@ -1,4 +1,5 @@
-"""The verdict while a run trains: CurrentVerdict reads it after every validation, VerdictStop may end the run by it."""
+"""The verdict while a run trains: CurrentVerdict reads it after every validation, VerdictStop may
+end the run by it."""
 
 from __future__ import annotations
 
@@ -16,11 +17,12 @@ IN_A_ROW = 2  # validations: one may be an accident of a high learning rate
 
 
 class CurrentVerdict(pl.Callback):
-    """`verdict` is that of the metrics logged so far, anew after every validation; `last` holds the status of each
-    validation, with its step. Has to stand behind the callbacks that log a validation's metrics.
+    """`verdict` is that of the metrics logged so far, anew after every validation; `last` holds the
+    status of each validation, with its step. Has to stand behind the callbacks that log a
+    validation's metrics.
 
-    The history is read from the ledger as it grows; `judge` gives the verdict. A run that goes
-    on from a checkpoint is judged at its start.
+    The history is read from the ledger as it grows; `judge` gives the verdict. A run that goes on
+    from a checkpoint is judged at its start.
     """
 
     def __init__(self, ledger: ParquetLedger, judge: Callable[[History], Verdict] = judge) -> None:
@@ -31,13 +33,17 @@ class CurrentVerdict(pl.Callback):
         self._rows = 0
 
     def text(self) -> str | None:
-        """The status and its representation, as in `dimensional_collapse z_agg`; None before the first validation."""
+        """The status and its representation, as in `dimensional_collapse z_agg`; None before the
+        first validation."""
         if self.verdict is None:
             return None
-        return f"{self.verdict.status} {self.verdict.tap}" if self.verdict.tap else self.verdict.status
+        return (
+            f"{self.verdict.status} {self.verdict.tap}" if self.verdict.tap else self.verdict.status
+        )
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._history, self._rows = {}, 0  # of a run that goes on the ledger was cut to its checkpoint just now
+        # of a run that goes on the ledger was cut to its checkpoint just now
+        self._history, self._rows = ({}, 0)
         self._read()
         if self.last:
             self.verdict = self.judge(self._history)
@@ -75,11 +81,13 @@ class StateBar(TQDMProgressBar):
 
 
 class StopOnVerdict(Checkpoint):
-    """Raises StoppedByVerdict once two validations in a row gave a status of `stop_on` (any of them), the checkpoint
-    being written: after the second one, and at the start of a run that goes on from there, before its first step. Not
-    after the last validation, when there is nothing left to end.
+    """Raises StoppedByVerdict once two validations in a row gave a status of `stop_on` (any of
+    them), the checkpoint being written: after the second one, and at the start of a run that goes
+    on from there, before its first step. Not after the last validation, when there is nothing left
+    to end.
 
-    A Checkpoint so that Lightning keeps it behind every other callback; it has to stand behind the Saver.
+    A Checkpoint so that Lightning keeps it behind every other callback; it has to stand behind the
+    Saver.
     """
 
     def __init__(self, stop_on: Collection[str], current: CurrentVerdict) -> None:
@@ -96,7 +104,11 @@ class StopOnVerdict(Checkpoint):
 
     def _stop_if_due(self) -> None:
         verdict, last = self.current.verdict, self.current.last
-        if verdict is None or len(last) < IN_A_ROW or not all(status in self.stop_on for _, status in last):
+        if (
+            verdict is None
+            or len(last) < IN_A_ROW
+            or not all(status in self.stop_on for _, status in last)
+        ):
             return
         place = f" in {verdict.tap}" if verdict.tap else ""
         since = last[0][0] if verdict.since_step is None else verdict.since_step

@@ -1,4 +1,5 @@
-"""Conclusions as data: claims in YAML, judged from finished runs by rules that are written down. See docs/claims.md."""
+"""Conclusions as data: claims in YAML, judged from finished runs by rules that are written down.
+See docs/claims.md."""
 
 from jepa_lab.claims.claim import Claim
 from jepa_lab.claims.judge import WORDS

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jepa_lab.errors import UserError, say
-from jepa_lab.process.command import Parser, run_command
+from jepa_lab.process.command import RESUMES, Parser, run_command
 
 if TYPE_CHECKING:
     from jepa_lab.claims.verdicts import Judgement
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def main(argv: list[str] | None = None) -> None:
     """Exits with 1 where a line of runs failed."""
-    run_command(lambda: _claims(_parser().parse_args(argv)), "interrupted; the same line goes on")
+    run_command(lambda: _claims(_parser().parse_args(argv)), RESUMES)
 
 
 def _claims(args: argparse.Namespace) -> int:
@@ -30,16 +30,29 @@ def _claims(args: argparse.Namespace) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(
         prog="python -m jepa_lab.claims",
-        description="Judges claims (claims/*.yaml unless files are named) from finished runs, after running those that "
-        "are missing. docs/claims.md has the format and the rules.",
+        description=(
+            "Judges claims (claims/*.yaml unless files are named) from finished runs, after running"
+            " those that are missing. docs/claims.md has the format and the rules."
+        ),
     )
-    parser.add_argument("files", nargs="*", metavar="FILE", help="a file of claims, or the name of a shipped one")
-    parser.add_argument("--runs-dir", type=Path, action="append", metavar="FOLDER",
-                        help="where runs are (runs); given several times, new ones go to the first")  # fmt: skip
+    parser.add_argument(
+        "files", nargs="*", metavar="FILE", help="a file of claims, or the name of a shipped one"
+    )
+    parser.add_argument(
+        "--runs-dir",
+        type=Path,
+        action="append",
+        metavar="FOLDER",
+        help="where runs are (runs); given several times, new ones go to the first",
+    )
     parser.add_argument("--judge", action="store_true", help="judge what is there, run nothing")
-    parser.add_argument("--list", action="store_true", help="tell the claims and what is missing, run nothing")
+    parser.add_argument(
+        "--list", action="store_true", help="tell the claims and what is missing, run nothing"
+    )
     parser.add_argument("--out", type=Path, metavar="FILE", help="write the verdicts: .md or .json")
-    parser.add_argument("--fill", type=Path, metavar="FOLDER", help="fill the mark <!-- claims --> of its STUDY.md")
+    parser.add_argument(
+        "--fill", type=Path, metavar="FOLDER", help="fill the mark <!-- claims --> of its STUDY.md"
+    )
     return parser
 
 
@@ -62,7 +75,10 @@ def _work(args: argparse.Namespace) -> list[str]:
     lines = missing_lines(verdicts, runs)
     if args.list:
         for claim in claims:
-            how = claim.not_testable or f"{text.quantity(claim)} {text.claimed(claim)}, {len(claim.seeds)} seeds"
+            how = (
+                claim.not_testable
+                or f"{text.quantity(claim)} {text.claimed(claim)}, {len(claim.seeds)} seeds"
+            )
             print(f"{claim.place}: {claim.statement}\n    {how}")
         print(f"\n{told(lines)}")
         return []
@@ -98,7 +114,9 @@ def _write(out: Path | None, pages: Path | None, verdicts: Sequence[Judgement]) 
     try:
         _write_files(out, pages, verdicts)
     except OSError as error:
-        raise UserError(f"{error.filename2 or error.filename}: cannot be written: {error.strerror}") from None
+        raise UserError(
+            f"{error.filename2 or error.filename}: cannot be written: {error.strerror}"
+        ) from None
 
 
 def _write_files(out: Path | None, pages: Path | None, verdicts: Sequence[Judgement]) -> None:

@@ -13,13 +13,15 @@ DIRECTIONS = ("above", "below")
 
 @dataclass(frozen=True)
 class Claim:
-    """One conclusion, by id in its file. Either `not_testable` says why no run can decide it, or there is a quantity
-    with one value a seed: `metric` of the runs that `arm` selects less that of `control` (less `reference` without
-    one), or `statistic` of the runs that `arm` selects less `reference`.
+    """One conclusion, by id in its file. Either `not_testable` says why no run can decide it, or
+    there is a quantity with one value a seed: `metric` of the runs that `arm` selects less that of
+    `control` (less `reference` without one), or `statistic` of the runs that `arm` selects less
+    `reference`.
 
-    `where`: settings that all these runs have. `over`: settings over whose values a seed's runs are averaged. `worst`:
-    what a run that diverged counts as. `runs`: the command lines, after `python -m jepa_lab`, that make the runs.
-    `family`: of the claims that are read together, over which p is adjusted; "" for the rest of the file.
+    `where`: settings that all these runs have. `over`: settings over whose values a seed's runs are
+    averaged. `worst`: what a run that diverged counts as. `runs`: the command lines, after `python
+    -m jepa_lab`, that make the runs. `family`: of the claims that are read together, over which p
+    is adjusted; "" for the rest of the file.
     """
 
     file: str
@@ -49,7 +51,8 @@ class Claim:
         return f"{self.file}: {self.id}"
 
     def sides(self) -> list[tuple[str, Settings]]:
-        """(name, settings) of what has to be selected: the arm, and the control where there is one."""
+        """(name, settings) of what has to be selected: the arm, and the control where there is
+        one."""
         found: list[tuple[str, Settings]] = [("arm", {**self.where, **self.arm})]
         if self.control is not None:
             found.append(("control", {**self.where, **self.control}))

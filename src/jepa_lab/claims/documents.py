@@ -1,4 +1,5 @@
-"""YAML files of claims as plain data; a key that is given twice is an error, where YAML takes the last one silently."""
+"""YAML files of claims as plain data; a key that is given twice is an error, where YAML takes the
+last one silently."""
 
 from __future__ import annotations
 
@@ -19,7 +20,9 @@ class _Once(yaml.SafeLoader):
             if key.value == "<<" or not isinstance(key.value, str):
                 continue
             if key.value in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"{key.value} is given twice", key.start_mark)
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"{key.value} is given twice", key.start_mark
+                )
             seen.add(key.value)
         return super().construct_mapping(node, deep)
 
@@ -30,12 +33,17 @@ def read_yaml(path: Path) -> Any:
         return yaml.load(path.read_text(encoding="utf-8"), Loader=_Once)
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: cannot be read: {error}") from None
-    except (yaml.YAMLError, RecursionError, ValueError) as error:  # ValueError: of a date that there is not
+    except (
+        yaml.YAMLError,
+        RecursionError,
+        ValueError,
+    ) as error:  # ValueError: of a date that there is not
         raise UserError(f"{path}: no YAML: {' '.join(str(error).split())}") from None
 
 
 def fill(document: str, name: str, content: str) -> str:
-    """The document with what stands between `<!-- name -->` and `<!-- end -->` replaced. UserError without the mark."""
+    """The document with what stands between `<!-- name -->` and `<!-- end -->` replaced. UserError
+    without the mark."""
     pattern = re.compile(rf"(<!-- {re.escape(name)} -->\n).*?(\n<!-- end -->)", re.S)
     if not pattern.search(document):
         raise UserError(f"the document has no mark <!-- {name} -->, closed by <!-- end -->")

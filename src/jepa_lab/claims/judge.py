@@ -1,19 +1,24 @@
 """The rules: from a paired difference to a word.
 
-Signs are turned so that the claim is always "above": for direction below, treatment and control change sign. d is the
-difference (arm less control; value less reference), m the margin.
+Signs are turned so that the claim is always "above": for direction below, treatment and control
+change sign. d is the difference (arm less control; value less reference), m the margin.
 
-difference       d > m.   confirmed: the 95 % t interval of d lies above m; refuted: it lies below m, so that an effect
-                 as claimed is excluded. Both need the sign-flip test of d - m at .05, or at the least that it can give
-                 with so few seeds (2 / 2^n), so that neither word hangs on normality alone.
-non_inferiority  d > -m.  confirmed: the 90 % interval lies above -m; refuted: it lies below -m (one-sided, 5 % each).
-equivalence      |d| < m. confirmed: the 90 % interval lies between -m and m (two one-sided tests); refuted: outside.
+difference       d > m.   confirmed: the 95 % t interval of d lies above m; refuted: it lies below
+m, so that an effect
+                 as claimed is excluded. Both need the sign-flip test of d - m at .05, or at the
+                 least that it can give with so few seeds (2 / 2^n), so that neither word hangs on
+                 normality alone.
+non_inferiority  d > -m.  confirmed: the 90 % interval lies above -m; refuted: it lies below -m
+(one-sided, 5 % each).
+equivalence      |d| < m. confirmed: the 90 % interval lies between -m and m (two one-sided tests);
+refuted: outside.
 not shown        otherwise; an end on its bound is otherwise.
 
-Then p, that of the t test behind the word, is adjusted by Holm over the claims of the family that can be tested (1
-where runs are missing, so that no word depends on which others were run): above .05 the word is "not shown" too. The
-sign-flip p is not what is adjusted: with 8 seeds it is .008 at least, and seven claims in a family would leave nothing
-that could ever be shown. Below FEWEST pairs nothing is judged.
+Then p, that of the t test behind the word, is adjusted by Holm over the claims of the family that
+can be tested (1 where runs are missing, so that no word depends on which others were run): above
+.05 the word is "not shown" too. The sign-flip p is not what is adjusted: with 8 seeds it is .008 at
+least, and seven claims in a family would leave nothing that could ever be shown. Below FEWEST pairs
+nothing is judged.
 """
 
 from __future__ import annotations
@@ -24,7 +29,12 @@ from dataclasses import dataclass
 
 from scipy.stats import t
 
-from jepa_lab.report.comparison.statistics import TIES, PairedDifference, non_inferior, paired_difference
+from jepa_lab.report.comparison.statistics import (
+    TIES,
+    PairedDifference,
+    non_inferior,
+    paired_difference,
+)
 
 WORDS = ("confirmed", "refuted", "not shown", "not testable")
 LEVEL = 0.05
@@ -33,8 +43,8 @@ FEWEST = 3  # pairs: two that agree by chance would do
 
 @dataclass(frozen=True)
 class Judged:
-    """`word` before Holm, `p` of the test behind it; `difference` with its interval at the confidence of the rule, as
-    it was measured (arm less control), for whatever direction."""
+    """`word` before Holm, `p` of the test behind it; `difference` with its interval at the
+    confidence of the rule, as it was measured (arm less control), for whatever direction."""
 
     word: str
     p: float
@@ -42,15 +52,22 @@ class Judged:
 
 
 def judge(
-    treatment: Mapping[int, float], control: Mapping[int, float], test: str, direction: str, margin: float
+    treatment: Mapping[int, float],
+    control: Mapping[int, float],
+    test: str,
+    direction: str,
+    margin: float,
 ) -> Judged | None:
-    """The rules above on {seed: value} of both sides; None with fewer than FEWEST pairs that are finite."""
+    """The rules above on {seed: value} of both sides; None with fewer than FEWEST pairs that are
+    finite."""
     treatment, control = _without_rounding(treatment, control)
     shown = paired_difference(treatment, control, 0.95 if test == "difference" else 0.9)
     if shown is None or shown.n < FEWEST:
         return None
     sign = 1.0 if direction == "above" or test == "equivalence" else -1.0
-    arm, other = ({seed: sign * value for seed, value in side.items()} for side in (treatment, control))
+    arm, other = (
+        {seed: sign * value for seed, value in side.items()} for side in (treatment, control)
+    )
     if test == "difference":
         word, p = _difference(arm, {seed: value + margin for seed, value in other.items()})
     elif test == "non_inferiority":
@@ -63,9 +80,13 @@ def judge(
 def _without_rounding(
     treatment: Mapping[int, float], control: Mapping[int, float]
 ) -> tuple[Mapping[int, float], Mapping[int, float]]:
-    """Both sides as they are; where only rounding parts the differences, their mean and 0: a spread of 1e-17 would
-    otherwise pass for certainty."""
-    seeds = [s for s in treatment.keys() & control.keys() if math.isfinite(treatment[s]) and math.isfinite(control[s])]
+    """Both sides as they are; where only rounding parts the differences, their mean and 0: a spread
+    of 1e-17 would otherwise pass for certainty."""
+    seeds = [
+        s
+        for s in treatment.keys() & control.keys()
+        if math.isfinite(treatment[s]) and math.isfinite(control[s])
+    ]
     differences = [treatment[seed] - control[seed] for seed in seeds]
     largest = max((abs(side[seed]) for side in (treatment, control) for seed in seeds), default=0.0)
     if not seeds or max(differences) - min(differences) > TIES * largest:
@@ -87,21 +108,29 @@ def _difference(arm: Mapping[int, float], moved: Mapping[int, float]) -> tuple[s
 
 
 def _non_inferiority(d: PairedDifference, margin: float) -> tuple[str, float]:
-    word = {"non-inferior": "confirmed", "inferior": "refuted"}.get(non_inferior(d, margin), "not shown")
+    word = {"non-inferior": "confirmed", "inferior": "refuted"}.get(
+        non_inferior(d, margin), "not shown"
+    )
     return word, min(_p_above(d, -margin), _p_below(d, -margin))
 
 
 def _equivalence(d: PairedDifference, turned: PairedDifference, margin: float) -> tuple[str, float]:
     sides = non_inferior(d, margin), non_inferior(turned, margin)
-    word = "refuted" if "inferior" in sides else "confirmed" if set(sides) == {"non-inferior"} else "not shown"
+    word = (
+        "refuted"
+        if "inferior" in sides
+        else "confirmed"
+        if set(sides) == {"non-inferior"}
+        else "not shown"
+    )
     if abs(d.mean) <= margin:
         return word, max(_p_above(d, -margin), _p_below(d, margin))
     return word, min(_p_below(d, -margin), _p_above(d, margin))
 
 
 def _p_above(d: PairedDifference, bound: float) -> float:
-    """One-sided p of the paired t test for a true difference above `bound`. Without spread that of the sign-flip test:
-    seeds that agree to the last digit are few seeds, and no certainty."""
+    """One-sided p of the paired t test for a true difference above `bound`. Without spread that of
+    the sign-flip test: seeds that agree to the last digit are few seeds, and no certainty."""
     if d.sd == 0:
         return 0.5 if d.mean == bound else d.p_floor / 2 if d.mean > bound else 1 - d.p_floor / 2
 

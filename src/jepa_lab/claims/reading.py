@@ -1,4 +1,5 @@
-"""Claims from their YAML: every key checked, each mistake told in one line with what would be right."""
+"""Claims from their YAML: every key checked, each mistake told in one line with what would be
+right."""
 
 from __future__ import annotations
 
@@ -42,11 +43,14 @@ def shipped() -> list[Path]:
 
 
 def read_claims(files: Sequence[Path | str] = ()) -> list[Claim]:
-    """The claims of the files (names of shipped ones without folder and ending; all of these unless any is named), in
-    their order. UserError names file, claim, key and what would be right."""
+    """The claims of the files (names of shipped ones without folder and ending; all of these unless
+    any is named), in their order. UserError names file, claim, key and what would be right."""
     paths = [_path(str(name)) for name in files] or shipped()
     if not paths:
-        raise UserError(f"{conf_dir().parent / 'claims'}: no claims there; name files of claims, as my_claims.yaml")
+        raise UserError(
+            f"{conf_dir().parent / 'claims'}: no claims there; name files of claims, as"
+            " my_claims.yaml"
+        )
     return [claim for path in dict.fromkeys(paths) for claim in _read(path)]
 
 
@@ -61,8 +65,15 @@ def _path(name: str) -> Path:
 
 def _read(path: Path) -> list[Claim]:
     content = read_yaml(path)
-    if not isinstance(content, dict) or not isinstance(content.get("claims"), list) or not content["claims"]:
-        raise UserError(f"{path}: key claims: a list of claims is needed, as `claims: [{{id: ..., statement: ...}}]`")
+    if (
+        not isinstance(content, dict)
+        or not isinstance(content.get("claims"), list)
+        or not content["claims"]
+    ):
+        raise UserError(
+            f"{path}: key claims: a list of claims is needed, as `claims: [{{id: ..., statement:"
+            " ...}]`"
+        )
     _known(content, TOP, f"{path}")
     defaults = content.get("defaults") or {}
     _known(defaults, SHARED, f"{path}: defaults")
@@ -92,7 +103,10 @@ def _claim(file: str, entry: Any, defaults: Mapping[str, Any], place: str) -> Cl
     if "not_testable" in entry:
         return replace(basis, not_testable=_reason(entry, place))
     if ("contrast" in entry) == ("statistic" in entry):
-        raise UserError(f"{place}: contrast: give either contrast, or statistic, or not_testable with the reason")
+        raise UserError(
+            f"{place}: contrast: give either contrast, or statistic, or not_testable with the"
+            " reason"
+        )
     return replace(
         basis,
         **_quantity(given, place),
@@ -116,7 +130,9 @@ def _reason(entry: Mapping[str, Any], place: str) -> str:
         raise UserError(f"{place}: not_testable: the reason is needed, as a text")
     for key in ("contrast", "statistic", "metric", "runs", "seeds"):
         if key in entry:
-            raise UserError(f"{place}: {key}: without effect beside not_testable; leave one of them out")
+            raise UserError(
+                f"{place}: {key}: without effect beside not_testable; leave one of them out"
+            )
     return " ".join(reason.split())
 
 
@@ -125,22 +141,31 @@ def _quantity(given: Mapping[str, Any], place: str) -> dict[str, Any]:
     if "contrast" in given:
         contrast = given["contrast"]
         if not isinstance(contrast, dict) or "arm" not in contrast:
-            raise UserError(f"{place}: contrast: arm missing; as {{arm: {{name: teacherless_b}}, control: {{...}}}}")
+            raise UserError(
+                f"{place}: contrast: arm missing; as {{arm: {{name: teacherless_b}}, control:"
+                " {...}}"
+            )
         _known(contrast, ("arm", "control"), f"{place}: contrast")
         metric = given.get("metric")
         if not isinstance(metric, str):
             raise UserError(f"{place}: metric: missing; as test/probe/class_from_z_agg")
         control = contrast.get("control")
         if control is not None and "reference" in given:
-            raise UserError(f"{place}: reference: without effect beside a control; leave one of them out")
+            raise UserError(
+                f"{place}: reference: without effect beside a control; leave one of them out"
+            )
         return {
             "arm": _settings(contrast["arm"], f"{place}: contrast.arm"),
-            "control": None if control is None else _settings(control, f"{place}: contrast.control"),
+            "control": (
+                None if control is None else _settings(control, f"{place}: contrast.control")
+            ),
             "metric": metric,
         }
     statistic = given["statistic"]
     if not isinstance(statistic, dict) or not isinstance(statistic.get("name"), str):
-        raise UserError(f"{place}: statistic: name missing; as {{name: gap, of: {{name: teacherless_a}}, ...}}")
+        raise UserError(
+            f"{place}: statistic: name missing; as {{name: gap, of: {{name: teacherless_a}}, ...}}"
+        )
     parameters = {key: value for key, value in statistic.items() if key not in ("name", "of")}
     check_parameters(statistic["name"], parameters, f"{place}: statistic")
     of = _settings(statistic.get("of") or {}, f"{place}: statistic.of")
@@ -158,11 +183,16 @@ def _known(given: Any, keys: Iterable[str], place: str) -> None:
 
 def _settings(value: Any, place: str) -> dict[str, Any]:
     if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
-        raise UserError(f"{place}: settings are needed, as {{dataset.name: digits_rot, loss.lambda_rate: 0.003}}")
+        raise UserError(
+            f"{place}: settings are needed, as {{dataset.name: digits_rot, loss.lambda_rate:"
+            " 0.003}"
+        )
     for key, setting in value.items():
         if isinstance(setting, dict):
             inner = next(iter(setting), "key")
-            raise UserError(f"{place}: {key}: settings are written with dots, as {key}.{inner}: ...")
+            raise UserError(
+                f"{place}: {key}: settings are written with dots, as {key}.{inner}: ..."
+            )
     if "seed" in value:
         raise UserError(f"{place}: seed: seeds have a key of their own, as seeds: range(0,8)")
     return value
@@ -190,9 +220,14 @@ def _is_factor(given: Mapping[str, Any]) -> bool:
 
 
 def _reference(given: Mapping[str, Any], place: str) -> float:
-    reference = _number(given.get("reference", 1.0 if _is_factor(given) else 0.0), f"{place}: reference")
+    reference = _number(
+        given.get("reference", 1.0 if _is_factor(given) else 0.0), f"{place}: reference"
+    )
     if _is_factor(given) and reference <= 0:
-        raise UserError(f"{place}: reference: {reference:g}: must be above 0, for the statistic is a factor; as 1")
+        raise UserError(
+            f"{place}: reference: {reference:g}: must be above 0, for the statistic is a factor;"
+            " as 1"
+        )
     return reference
 
 
@@ -201,7 +236,9 @@ def _worst(given: Mapping[str, Any], place: str) -> float | None:
         return None
     worst = _number(given["worst"], f"{place}: worst")
     if _is_factor(given) and worst <= 0:
-        raise UserError(f"{place}: worst: {worst:g}: must be above 0, for the statistic is a factor; as 100")
+        raise UserError(
+            f"{place}: worst: {worst:g}: must be above 0, for the statistic is a factor; as 100"
+        )
     return worst
 
 
@@ -220,21 +257,30 @@ def _margin(given: Mapping[str, Any], place: str) -> float:
 
 
 def _seeds(value: Any, place: str) -> tuple[int, ...]:
-    if isinstance(value, str) and (found := re.fullmatch(r"range\((\d+),\s*(\d+)\)", value.strip())):
+    if isinstance(value, str) and (
+        found := re.fullmatch(r"range\((\d+),\s*(\d+)\)", value.strip())
+    ):
         first, end = int(found[1]), int(found[2])
         if end - first > MOST_SEEDS:
             raise UserError(f"{place}: seeds: {value}: more than {MOST_SEEDS:,} seeds")
         value = list(range(first, end))
     if not isinstance(value, list) or not value or not all(type(seed) is int for seed in value):
-        raise UserError(f"{place}: seeds: {value}: one or more are needed, as range(0,8) or [0, 1, 2]")
+        raise UserError(
+            f"{place}: seeds: {value}: one or more are needed, as range(0,8) or [0, 1, 2]"
+        )
     return tuple(dict.fromkeys(value))
 
 
 def _runs(value: Any, place: str) -> tuple[str, ...]:
     lines = [value] if isinstance(value, str) else value
-    if not isinstance(lines, list) or not lines or not all(isinstance(line, str) and line.strip() for line in lines):
+    if (
+        not isinstance(lines, list)
+        or not lines
+        or not all(isinstance(line, str) and line.strip() for line in lines)
+    ):
         raise UserError(
-            f"{place}: runs: the lines that make the runs are needed, as -m +experiment=teacherless_b seed=0,1,2"
+            f"{place}: runs: the lines that make the runs are needed, as -m"
+            " +experiment=teacherless_b seed=0,1,2"
         )
     for line in lines:
         try:
@@ -246,7 +292,10 @@ def _runs(value: Any, place: str) -> tuple[str, ...]:
 
 def _family(value: Any, place: str) -> str:
     if not isinstance(value, str):
-        raise UserError(f"{place}: family: {value}: a text is needed, which the claims that are read together share")
+        raise UserError(
+            f"{place}: family: {value}: a text is needed, which the claims that are read together"
+            " share"
+        )
     return value
 
 

@@ -1,4 +1,5 @@
-"""The runs that a claim is about: chosen by their settings among all that are there, never mixing protocols."""
+"""The runs that a claim is about: chosen by their settings among all that are there, never mixing
+protocols."""
 
 from __future__ import annotations
 
@@ -22,18 +23,42 @@ from jepa_lab.ledger.run_dir import state_of
 from jepa_lab.report.comparison.differences import setting_text
 from jepa_lab.report.comparison.find_runs import aux_of, dataset_of
 
-# of a run, but no part of the protocol it followed: where, how watched, and what follows from other settings
-NO_PROTOCOL = (*IGNORED, "seed", "run_id", "monitor", "dataset.tiers", "dataset.usual_first_view", "log_every",
-               "recipe.lambda_rate", "hardware", "target.tau", "name", "study")  # fmt: skip
+# of a run, but no part of the protocol it followed: where, how watched, and what follows from other
+# settings
+NO_PROTOCOL = (
+    *IGNORED,
+    "seed",
+    "run_id",
+    "monitor",
+    "dataset.tiers",
+    "dataset.usual_first_view",
+    "log_every",
+    "recipe.lambda_rate",
+    "hardware",
+    "target.tau",
+    "name",
+    "study",
+)
 # what both sides of a contrast share unless the contrast names it
-SHARED = ("dataset", "tier", "encoder", "precision", "probes", "recipe", "epochs", "batch_size", "population")
+SHARED = (
+    "dataset",
+    "tier",
+    "encoder",
+    "precision",
+    "probes",
+    "recipe",
+    "epochs",
+    "batch_size",
+    "population",
+)
 DERIVED = ("tau", "lr_pred_setting", "lr_enc_setting")  # what the toy writes beside its settings
 DIGITS = 8
 
 
 @dataclass(frozen=True)
 class Chosen:
-    """Completed runs by seed (several only where `over` or a grid parts them), and (seed, why, path) of the others."""
+    """Completed runs by seed (several only where `over` or a grid parts them), and (seed, why,
+    path) of the others."""
 
     runs: dict[int, list[Run]] = field(default_factory=dict)
     unusable: list[tuple[int, str, str]] = field(default_factory=list)
@@ -54,7 +79,8 @@ def version_of(run: Run) -> int | None:
 
 
 def status_of(run: Run) -> str | None:
-    """The verdict on the run by today's rules, from its ledger; of one without a ledger, what its summary says."""
+    """The verdict on the run by today's rules, from its ledger; of one without a ledger, what its
+    summary says."""
     if (run.path / "metrics.parquet").is_file():
         return _judged(run.path)
     return (run.summary.get("verdict") or {}).get("status")
@@ -74,10 +100,12 @@ def _judged(path: Path) -> str:
 
 
 def value_of(config: Mapping[str, Any], key: str) -> Any:
-    """The setting `key` of a run: dotted, of a group by its option's name, `experiment`, `dataset` or `aux`. Of a run
-    that is older than the key, its default. KeyError where there is neither."""
+    """The setting `key` of a run: dotted, of a group by its option's name, `experiment`, `dataset`
+    or `aux`. Of a run that is older than the key, its default. KeyError where there is neither."""
     if key in ("experiment", "dataset", "aux"):
-        return {"experiment": lambda c: c.get("name"), "dataset": dataset_of, "aux": aux_of}[key](config)
+        return {"experiment": lambda c: c.get("name"), "dataset": dataset_of, "aux": aux_of}[key](
+            config
+        )
     node: Any = config
     for part in key.split("."):
         if not isinstance(node, Mapping) or part not in node:
@@ -102,9 +130,11 @@ def same(value: Any, wanted: Any) -> bool:
     return bool(_plain(value) == _plain(wanted))
 
 
-def choose(runs: Iterable[Run], claim: Claim, settings: Settings, axes: Sequence[str] = ()) -> Chosen:
-    """The runs with these settings and the claim's seeds, copies of a run once. `axes`: settings that a statistic
-    reads itself, so that runs may differ in them."""
+def choose(
+    runs: Iterable[Run], claim: Claim, settings: Settings, axes: Sequence[str] = ()
+) -> Chosen:
+    """The runs with these settings and the claim's seeds, copies of a run once. `axes`: settings
+    that a statistic reads itself, so that runs may differ in them."""
     free = (*claim.over, *axes)
     found: dict[int, dict[str, Run]] = {}
     unusable: list[tuple[int, str, str]] = []
@@ -118,16 +148,23 @@ def choose(runs: Iterable[Run], claim: Claim, settings: Settings, axes: Sequence
             continue
         if not _readable(run.path):
             unusable.append(
-                (seed, "damaged (metrics.parquet); on_existing=restart makes it anew", short_place(run.path))
+                (
+                    seed,
+                    "damaged (metrics.parquet); on_existing=restart makes it anew",
+                    short_place(run.path),
+                )
             )
             continue
         found.setdefault(seed, {}).setdefault(str(run.status.get("run_id") or run.path), run)
     chosen = {seed: list(by_id.values()) for seed, by_id in sorted(found.items())}
-    return Chosen(chosen, unusable, _clash([run for own in chosen.values() for run in own], chosen, free))
+    return Chosen(
+        chosen, unusable, _clash([run for own in chosen.values() for run in own], chosen, free)
+    )
 
 
 def differs_in(a: Chosen, b: Chosen, named: Iterable[str]) -> str | None:
-    """A setting of the protocol in which both sides differ though the contrast does not name it; None without."""
+    """A setting of the protocol in which both sides differ though the contrast does not name it;
+    None without."""
     left, right = (_settings_of(chosen.all()[:1]) for chosen in (a, b))
     named = [*named, *(key.removesuffix(".name") for key in named)]
     for key in left.keys() & right.keys():
@@ -135,7 +172,10 @@ def differs_in(a: Chosen, b: Chosen, named: Iterable[str]) -> str | None:
         if shared and not any(f"{key}.".startswith(f"{prefix}.") for prefix in named):
             first, second = left[key].copy().pop(), right[key].copy().pop()
             if first != second:
-                return f"{key} is {first} in the arm and {second} in the control; name it in where, or in the contrast"
+                return (
+                    f"{key} is {first} in the arm and {second} in the control; name it in where, or"
+                    " in the contrast"
+                )
     return None
 
 
@@ -144,27 +184,36 @@ def short_place(path: Path) -> str:
     return f"{path.parent.name}/{path.name}"
 
 
-def _clash(runs: Sequence[Run], by_seed: Mapping[int, Sequence[Run]], free: Sequence[str]) -> str | None:
-    """One line where runs of several protocols fit: in which settings they differ, or that two are alike."""
+def _clash(
+    runs: Sequence[Run], by_seed: Mapping[int, Sequence[Run]], free: Sequence[str]
+) -> str | None:
+    """One line where runs of several protocols fit: in which settings they differ, or that two are
+    alike."""
     varying = {
         key: values
         for key, values in _settings_of(runs).items()
         if len(values) > 1 and not any(f"{key}.".startswith(f"{axis}.") for axis in _names(free))
     }
     if varying:
-        told = "; ".join(f"{key} {' | '.join(sorted(values))}" for key, values in list(varying.items())[:3])
+        told = "; ".join(
+            f"{key} {' | '.join(sorted(values))}" for key, values in list(varying.items())[:3]
+        )
         return f"several protocols fit: {told}: name one in where"
     if free:
         return None
     for seed, own in by_seed.items():
         if len(own) > 1:
             first, second = (short_place(run.path) for run in own[:2])
-            return f"{first} and {second} are both of seed {seed}, told apart by nothing: leave one out"
+            return (
+                f"{first} and {second} are both of seed {seed}, told apart by nothing: leave"
+                " one out"
+            )
     return None
 
 
 def _settings_of(runs: Sequence[Run]) -> dict[str, set[str]]:
-    """{setting: its values as texts}; keys that some runs are too old for count where they stand."""
+    """{setting: its values as texts}; keys that some runs are too old for count where they stand.
+    {setting: its values as texts}; keys that some runs are too old for count where they stand."""
     found: dict[str, set[str]] = {}
     for run in runs:
         for key, value in flatten(run.config):
@@ -190,9 +239,15 @@ def _plain(value: Any) -> Any:
 
 
 def check_settings(claim: Claim, runs: Iterable[Run]) -> None:
-    """UserError for a setting that neither a study's configuration nor a run has; names the nearest."""
+    """UserError for a setting that neither a study's configuration nor a run has; names the
+    nearest."""
     arms = arm_keys()
-    known = {"experiment", *DERIVED, *schema_keys(), *(f"aux.{arm}.{key}" for arm in arms for key in arms[arm])}
+    known = {
+        "experiment",
+        *DERIVED,
+        *schema_keys(),
+        *(f"aux.{arm}.{key}" for arm in arms for key in arms[arm]),
+    }
     wanted = [key for _, settings in claim.sides() for key in settings]
     for key in dict.fromkeys([*wanted, *claim.over]):
         if key in known or _of_own_arm(key, claim) or any(_has(run.config, key) for run in runs):

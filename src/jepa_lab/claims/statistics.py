@@ -1,4 +1,5 @@
-"""Named statistics of a claim: one value for each seed, from the runs of that seed and nothing else."""
+"""Named statistics of a claim: one value for each seed, from the runs of that seed and nothing
+else."""
 
 from __future__ import annotations
 
@@ -37,7 +38,9 @@ OF_ANY_STUDY = {
 @cache
 def statistics() -> dict[str, Statistic]:
     """Every statistic by its name."""
-    return OF_ANY_STUDY | {name: one for entry in studies().values() for name, one in entry.statistics.items()}
+    return OF_ANY_STUDY | {
+        name: one for entry in studies().values() for name, one in entry.statistics.items()
+    }
 
 
 def study_of(name: str) -> str | None:
@@ -46,7 +49,8 @@ def study_of(name: str) -> str | None:
 
 
 def check_parameters(name: str, parameters: Mapping[str, Any], place: str) -> None:
-    """UserError for a statistic that does not exist, for a parameter that it lacks, that is missing or of no use."""
+    """UserError for a statistic that does not exist, for a parameter that it lacks, that is missing
+    or of no use."""
     if name not in statistics():
         others = nearest(name, statistics()) or f"; there is {', '.join(sorted(statistics()))}"
         raise UserError(f"{place}: {name}: no such statistic{others}")
@@ -54,7 +58,9 @@ def check_parameters(name: str, parameters: Mapping[str, Any], place: str) -> No
     known = [p for p in inspect.signature(function).parameters.values() if p.name != "runs"]
     for key in parameters:
         if key not in [p.name for p in known]:
-            raise UserError(f"{place}: {key}: {name} has no such parameter; {', '.join(p.name for p in known)}")
+            raise UserError(
+                f"{place}: {key}: {name} has no such parameter; {', '.join(p.name for p in known)}"
+            )
     kinds = typing.get_type_hints(function)
     for parameter in known:
         if parameter.default is parameter.empty and parameter.name not in parameters:
@@ -63,8 +69,8 @@ def check_parameters(name: str, parameters: Mapping[str, Any], place: str) -> No
 
 
 def _check_kind(value: Any, kind: Any, place: str) -> None:
-    """UserError for a value that is not of the kind of its parameter: a text, one of some texts, a number above 0, or
-    a list of texts."""
+    """UserError for a value that is not of the kind of its parameter: a text, one of some texts, a
+    number above 0, or a list of texts."""
     if typing.get_origin(kind) is typing.Literal:
         if value not in typing.get_args(kind):
             raise UserError(f"{place}: {value}: unknown; {' | '.join(typing.get_args(kind))}")
@@ -74,7 +80,9 @@ def _check_kind(value: Any, kind: Any, place: str) -> None:
     elif kind is float:
         right, needed = _above_0(value), "a number above 0"
     else:
-        right = isinstance(value, list) and value != [] and all(isinstance(item, str) for item in value)
+        right = (
+            isinstance(value, list) and value != [] and all(isinstance(item, str) for item in value)
+        )
         needed = "a list of texts"
     if not right:
         raise UserError(f"{place}: {value}: {needed} is needed")
@@ -90,7 +98,9 @@ def _above_0(value: Any) -> bool:
 def has_metric(run: Run, metric: str) -> bool:
     """Whether the run has measured it at any time."""
     entry = find(run.config.get("study"))
-    return metric in run.last() or ((run.path / entry.table).is_file() and metric in entry.history(run.path))
+    return metric in run.last() or (
+        (run.path / entry.table).is_file() and metric in entry.history(run.path)
+    )
 
 
 def measure(name: str, runs: Sequence[Run], parameters: Mapping[str, Any]) -> Value:

@@ -1,4 +1,5 @@
-"""Verdicts for readers: one row a claim with what its word rests on, as a table, and as plain data."""
+"""Verdicts for readers: one row a claim with what its word rests on, as a table, and as plain
+data."""
 
 from __future__ import annotations
 
@@ -28,7 +29,9 @@ def table(verdicts: Sequence[Judgement]) -> str:
 def pages(verdicts: Sequence[Judgement]) -> str:
     """A table for each file of claims, below its name."""
     files = dict.fromkeys(v.claim.file for v in verdicts)
-    blocks = [f"## {file}\n\n{table([v for v in verdicts if v.claim.file == file])}" for file in files]
+    blocks = [
+        f"## {file}\n\n{table([v for v in verdicts if v.claim.file == file])}" for file in files
+    ]
     return "\n\n".join(["# Claims and verdicts", *blocks]) + "\n"
 
 
@@ -43,12 +46,16 @@ def plain(verdicts: Sequence[Judgement]) -> str:
     """A line for each claim and one below with its evidence, for a terminal."""
     lines = []
     for v in verdicts:
-        lines += [f"{v.word:<13}{v.claim.file}: {v.claim.id}: {v.claim.statement}", f"{'':13}{evidence(v)}"]
+        lines += [
+            f"{v.word:<13}{v.claim.file}: {v.claim.id}: {v.claim.statement}",
+            f"{'':13}{evidence(v)}",
+        ]
     return "\n".join([*lines, "", counted(verdicts)])
 
 
 def evidence(v: Judgement) -> str:
-    """Effect, interval and number of seeds, what was claimed, what could have been found; or why there is no word."""
+    """Effect, interval and number of seeds, what was claimed, what could have been found; or why
+    there is no word."""
     d = v.difference
     if d is None:
         return v.reason
@@ -56,11 +63,16 @@ def evidence(v: Judgement) -> str:
     at = 0.0
     if v.claim.control is None:
         at = math.log10(v.claim.reference) if v.logarithm else v.claim.reference
-    shown: Number = number if v.claim.control is None else lambda x: f"{'+' if x >= 0 else ''}{number(x)}"
+    shown: Number = (
+        number if v.claim.control is None else lambda x: f"{'+' if x >= 0 else ''}{number(x)}"
+    )
     interval = "" if d.confidence == 0.95 else f" ({100 * d.confidence:.0f} %)"
     count = f"{d.n} {'seeds' if v.claim.control is None else 'pairs'}"
     parts = [
-        f"{quantity(v.claim)} {shown(d.mean + at)} [{shown(d.low + at)}, {shown(d.high + at)}]{interval}, {count}",
+        (
+            f"{quantity(v.claim)} {shown(d.mean + at)} [{shown(d.low + at)},"
+            f" {shown(d.high + at)}]{interval}, {count}"
+        ),
         f"claimed {claimed(v.claim)}",
     ]
     if v.p_holm is not None:
@@ -69,7 +81,9 @@ def evidence(v: Judgement) -> str:
         parts.append(f"{alone}p by Holm{over} {_p(v.p_holm)}")
     if v.alone == "not shown" and v.claim.test == "difference" and d.detectable > 0:
         found = 10**d.detectable if v.logarithm else d.detectable
-        parts.append(f"{'a factor of ' * v.logarithm}{_short(found)} would have been found with power .8")
+        parts.append(
+            f"{'a factor of ' * v.logarithm}{_short(found)} would have been found with power .8"
+        )
     collapsed = [f"{n} of the {side}'s" for side, n in (v.collapsed or {}).items() if n]
     if collapsed:
         parts.append(f"collapsed: {', '.join(collapsed)} runs")
@@ -80,8 +94,10 @@ def quantity(claim: Claim) -> str:
     """What was measured, in words."""
     if claim.statistic is None:
         return _name(str(claim.metric))
-    told = {key: ", ".join(map(_name, value)) if isinstance(value, list) else _name(str(value))
-            for key, value in claim.parameters.items()}  # fmt: skip
+    told = {
+        key: ", ".join(map(_name, value)) if isinstance(value, list) else _name(str(value))
+        for key, value in claim.parameters.items()
+    }
     return statistics()[claim.statistic].description.format(**told)
 
 
@@ -98,31 +114,53 @@ def claimed(claim: Claim) -> str:
 
 def as_data(verdicts: Sequence[Judgement]) -> dict[str, Any]:
     """For JSON: plain numbers, texts and None."""
-    return {"claims": [_data(v) for v in verdicts], "counts": dict(Counter(v.word for v in verdicts))}
+    return {
+        "claims": [_data(v) for v in verdicts],
+        "counts": dict(Counter(v.word for v in verdicts)),
+    }
 
 
 def _data(v: Judgement) -> dict[str, Any]:
     claim, d = v.claim, v.difference
     return {
-        "file": claim.file, "id": claim.id, "statement": claim.statement, "source": claim.source, "verdict": v.word,
-        "reason": v.reason or None, "evidence": evidence(v),
+        "file": claim.file,
+        "id": claim.id,
+        "statement": claim.statement,
+        "source": claim.source,
+        "verdict": v.word,
+        "reason": v.reason or None,
+        "evidence": evidence(v),
         "verdict_alone": v.alone or None,
-        "test": None if claim.not_testable else claim.test, "direction": claim.direction, "margin": claim.margin,
-        "metric": claim.metric, "statistic": claim.statistic, "reference": claim.reference,
+        "test": None if claim.not_testable else claim.test,
+        "direction": claim.direction,
+        "margin": claim.margin,
+        "metric": claim.metric,
+        "statistic": claim.statistic,
+        "reference": claim.reference,
         "unit": "log10" if v.logarithm else None,
-        "n": None if d is None else d.n, "effect": None if d is None else d.mean,
-        "interval": None if d is None else [d.low, d.high], "confidence": None if d is None else d.confidence,
-        "p": v.p, "p_holm": v.p_holm, "family": claim.family or None, "family_size": v.family or None,
+        "n": None if d is None else d.n,
+        "effect": None if d is None else d.mean,
+        "interval": None if d is None else [d.low, d.high],
+        "confidence": None if d is None else d.confidence,
+        "p": v.p,
+        "p_holm": v.p_holm,
+        "family": claim.family or None,
+        "family_size": v.family or None,
         "p_sign_flip": None if d is None else d.p,
         "detectable": None if d is None else d.detectable,
-        "values": {side: {str(seed): x for seed, x in own.items()} for side, own in (v.values or {}).items()},
+        "values": {
+            side: {str(seed): x for seed, x in own.items()}
+            for side, own in (v.values or {}).items()
+        },
         "missing": [{"side": side, "seed": seed} for side, seed in v.missing],
-        "collapsed": dict(v.collapsed or {}), "results_version": v.version,
-    }  # fmt: skip
+        "collapsed": dict(v.collapsed or {}),
+        "results_version": v.version,
+    }
 
 
 def _number(width: float, logarithm: bool) -> Number:
-    """Writes numbers to the second digit of an interval's width; logarithms as the factors they are."""
+    """Writes numbers to the second digit of an interval's width; logarithms as the factors they
+    are."""
     if logarithm:
         return lambda x: _short(10**x)
     decimals = 3 if width <= 0 else min(max(1 - math.floor(math.log10(width)), 0), 4)
@@ -138,7 +176,8 @@ def _short(value: float) -> str:
 
 
 def _name(metric: str) -> str:
-    """A metric's name; of one that has none its key, without a split that says nothing (the toy's)."""
+    """A metric's name; of one that has none its key, without a split that says nothing (the
+    toy's)."""
     name = metric_name(metric)
     return metric.removeprefix("val/") if name == metric and metric.count("/") == 1 else name
 

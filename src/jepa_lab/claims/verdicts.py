@@ -1,4 +1,5 @@
-"""Claims judged from the runs that are there: values by seed, the rule, Holm over the file, and what was missing."""
+"""Claims judged from the runs that are there: values by seed, the rule, Holm over the file, and
+what was missing."""
 
 from __future__ import annotations
 
@@ -9,7 +10,14 @@ from typing import Any
 
 from jepa_lab.claims.claim import Claim
 from jepa_lab.claims.judge import FEWEST, Judged, after_holm, judge
-from jepa_lab.claims.selection import Chosen, check_settings, choose, differs_in, short_place, version_of
+from jepa_lab.claims.selection import (
+    Chosen,
+    check_settings,
+    choose,
+    differs_in,
+    short_place,
+    version_of,
+)
 from jepa_lab.claims.statistics import has_metric, measure, statistics, study_of
 from jepa_lab.errors import UserError, nearest
 from jepa_lab.ledger.finished_run import Run, diverged
@@ -18,9 +26,10 @@ from jepa_lab.report.comparison.statistics import PairedDifference, holm
 
 @dataclass(frozen=True)
 class Judgement:
-    """`word`: confirmed, refuted, not shown, not testable; `alone`: the word before Holm over `family` claims.
-    `reason`: why it is not testable. `difference`: arm less control, or value less reference; `values` by side, seed.
-    `missing`: (side, seed) without a run that can be used; `version` of the results that the runs were made with."""
+    """`word`: confirmed, refuted, not shown, not testable; `alone`: the word before Holm over
+    `family` claims. `reason`: why it is not testable. `difference`: arm less control, or value less
+    reference; `values` by side, seed. `missing`: (side, seed) without a run that can be used;
+    `version` of the results that the runs were made with."""
 
     claim: Claim
     word: str
@@ -46,17 +55,20 @@ class _Side:
 
 
 def judge_claims(claims: Sequence[Claim], runs: Sequence[Run]) -> list[Judgement]:
-    """A verdict for each claim, in their order; p is adjusted over the claims of a family, where those
-    without runs have p = 1.
+    """A verdict for each claim, in their order; p is adjusted over the claims of a family, where
+    those without runs have p = 1.
 
-    UserError for a setting that does not exist, and for a metric that none of the runs that fit has measured."""
+    UserError for a setting that does not exist, and for a metric that none of the runs that fit has
+    measured."""
     for claim in claims:
         check_settings(claim, runs)
     verdicts = [_judge(claim, runs) for claim in claims]
     families = [None if claim.not_testable else (claim.file, claim.family) for claim in claims]
     for family in dict.fromkeys(found for found in families if found):
         own = {i: v for i, v in enumerate(verdicts) if families[i] == family}
-        for i, adjusted in holm({str(i): 1.0 if v.p is None else v.p for i, v in own.items()}).items():
+        for i, adjusted in holm(
+            {str(i): 1.0 if v.p is None else v.p for i, v in own.items()}
+        ).items():
             verdict = verdicts[int(i)]
             if verdict.p is None:
                 continue
@@ -77,12 +89,18 @@ def _judge(claim: Claim, runs: Sequence[Run]) -> Judgement:
         pairs = len(set.intersection(*(set(side.values) | set(side.gone) for side in sides)))
         if best is None or (pairs, version or 0) >= best[:2]:
             best = (pairs, version or 0, sides)
-    return _of(claim, best[2], best[1] or None) if best is not None else _of(claim, _sides(claim, []), None)
+    return (
+        _of(claim, best[2], best[1] or None)
+        if best is not None
+        else _of(claim, _sides(claim, []), None)
+    )
 
 
 def _sides(claim: Claim, runs: Sequence[Run]) -> list[_Side]:
     axes = statistics()[claim.statistic].axes if claim.statistic else ()
-    return [_side(name, claim, choose(runs, claim, settings, axes)) for name, settings in claim.sides()]
+    return [
+        _side(name, claim, choose(runs, claim, settings, axes)) for name, settings in claim.sides()
+    ]
 
 
 def _side(name: str, claim: Claim, chosen: Chosen) -> _Side:
@@ -93,7 +111,11 @@ def _side(name: str, claim: Claim, chosen: Chosen) -> _Side:
         return _Side(name, chosen, values, gone)
     _require_metric(claim, chosen)
     for seed, own in chosen.runs.items():
-        lost = [] if claim.statistic and statistics()[claim.statistic].axes else [r for r in own if _is_lost(r, claim)]
+        lost = (
+            []
+            if claim.statistic and statistics()[claim.statistic].axes
+            else [r for r in own if _is_lost(r, claim)]
+        )
         if claim.over and len(own) < cells:
             continue  # a mean over fewer settings than another seed's is none to compare
         if lost and claim.worst is None:
@@ -129,11 +151,16 @@ def _of(claim: Claim, sides: Sequence[_Side], version: int | None) -> Judgement:
     if clash is not None:
         return Judgement(claim, "not testable", f"{clash.name}: {clash.chosen.clash}")
     logarithm = bool(claim.statistic and statistics()[claim.statistic].logarithm)
-    missing = tuple((s.name, seed) for s in sides for seed in claim.seeds if seed not in {*s.values, *s.gone})
+    missing = tuple(
+        (s.name, seed) for s in sides for seed in claim.seeds if seed not in {*s.values, *s.gone}
+    )
     told: dict[str, Any] = {
-        "values": {side.name: side.values for side in sides}, "missing": missing, "version": version,
-        "collapsed": {side.name: side.chosen.collapsed() for side in sides}, "logarithm": logarithm,
-    }  # fmt: skip
+        "values": {side.name: side.values for side in sides},
+        "missing": missing,
+        "version": version,
+        "collapsed": {side.name: side.chosen.collapsed() for side in sides},
+        "logarithm": logarithm,
+    }
     why = _why_not(claim, sides, missing)
     if why:
         return Judgement(claim, "not testable", why, **told)
@@ -148,7 +175,9 @@ def _of(claim: Claim, sides: Sequence[_Side], version: int | None) -> Judgement:
 
 
 def _judged(claim: Claim, found: Judged, told: Mapping[str, Any]) -> Judgement:
-    return Judgement(claim, found.word, alone=found.word, difference=found.difference, p=found.p, **told)
+    return Judgement(
+        claim, found.word, alone=found.word, difference=found.difference, p=found.p, **told
+    )
 
 
 def _why_not(claim: Claim, sides: Sequence[_Side], missing: Sequence[tuple[str, int]]) -> str:
@@ -159,7 +188,11 @@ def _why_not(claim: Claim, sides: Sequence[_Side], missing: Sequence[tuple[str, 
         absent = len({seed for _, seed in missing})
         what = "pairs" if len(sides) == 2 else "seeds"
         bad = [(seed, state, path) for side in sides for seed, state, path in side.chosen.unusable]
-        note = f"; {bad[0][2]} is {bad[0][1]}" + f" (and {len(bad) - 1} more)" * (len(bad) > 1) if bad else ""
+        note = (
+            f"; {bad[0][2]} is {bad[0][1]}" + f" (and {len(bad) - 1} more)" * (len(bad) > 1)
+            if bad
+            else ""
+        )
         return f"not yet: {absent} of {n} {what} missing{note}"
     gone = [(side.name, seed, path) for side in sides for seed, path in side.gone.items()]
     if gone:
@@ -167,24 +200,36 @@ def _why_not(claim: Claim, sides: Sequence[_Side], missing: Sequence[tuple[str, 
         return f"{pairs} of {n} diverged ({gone[0][2]}); worst: says what such a run counts as"
     if len(sides) == 2:
         assert claim.control is not None
-        both = {run.path for run in sides[0].chosen.all()} & {run.path for run in sides[1].chosen.all()}
+        both = {run.path for run in sides[0].chosen.all()} & {
+            run.path for run in sides[1].chosen.all()
+        }
         if both:
-            return f"{short_place(min(both))} is in arm and control; name in the contrast what parts them"
-        odd = differs_in(sides[0].chosen, sides[1].chosen, [*claim.arm, *claim.control, *claim.over])
+            return (
+                f"{short_place(min(both))} is in arm and control; name in the contrast what parts"
+                " them"
+            )
+        odd = differs_in(
+            sides[0].chosen, sides[1].chosen, [*claim.arm, *claim.control, *claim.over]
+        )
         return "" if odd is None else f"different protocols: {odd}"
     return ""
 
 
 def _not_finite(sides: Sequence[_Side]) -> str:
-    seeds = sorted({seed for side in sides for seed, value in side.values.items() if not math.isfinite(value)})
+    seeds = sorted(
+        {seed for side in sides for seed, value in side.values.items() if not math.isfinite(value)}
+    )
     return f"no finite value of seed {', '.join(map(str, seeds))}"
 
 
 def _require_metric(claim: Claim, chosen: Chosen) -> None:
-    """UserError where runs fit and are of another study than the statistic reads, or none has measured the metric."""
+    """UserError where runs fit and are of another study than the statistic reads, or none has
+    measured the metric."""
     runs = chosen.all()
     study = study_of(claim.statistic) if claim.statistic else None
-    other = next((run for run in runs if study is not None and run.config.get("study") != study), None)
+    other = next(
+        (run for run in runs if study is not None and run.config.get("study") != study), None
+    )
     if other is not None:
         raise UserError(
             f"{claim.place}: statistic: {claim.statistic}: reads runs with study={study}, and "
@@ -194,6 +239,14 @@ def _require_metric(claim: Claim, chosen: Chosen) -> None:
     wanted += claim.parameters.get("metrics", [])
     known = {key for run in runs for key in run.last()}
     for metric in wanted:
-        if runs and metric is not None and metric not in known and not any(has_metric(run, metric) for run in runs):
+        if (
+            runs
+            and metric is not None
+            and metric not in known
+            and not any(has_metric(run, metric) for run in runs)
+        ):
             advice = nearest(metric, known, 3)
-            raise UserError(f"{claim.place}: metric: {metric}: none of the {len(runs)} runs that fit has it{advice}")
+            raise UserError(
+                f"{claim.place}: metric: {metric}: none of the {len(runs)} runs that fit has"
+                f" it{advice}"
+            )

@@ -1,4 +1,5 @@
-"""The command line: compose with Hydra, run every job, turn the user's mistakes into one line and code 2."""
+"""The command line: compose with Hydra, run every job, turn the user's mistakes into one line and
+code 2."""
 
 from __future__ import annotations
 

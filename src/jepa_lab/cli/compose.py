@@ -37,8 +37,8 @@ def checked(words: Sequence[str], config_dir: str | None = None) -> Any:
 
 
 def composes(words: Sequence[str], config_dir: str | None = None) -> bool:
-    """Whether overrides from a file compose to a configuration that is right. No code of a user's own is imported: with
-    such code the overrides only have to compose."""
+    """Whether overrides from a file compose to a configuration that is right. No code of a user's
+    own is imported: with such code the overrides only have to compose."""
     try:
         cfg = composed(words, config_dir)
         if not own_code(cast("dict[str, Any]", OmegaConf.to_container(cfg, resolve=False))):
@@ -49,7 +49,8 @@ def composes(words: Sequence[str], config_dir: str | None = None) -> bool:
 
 
 def as_data(words: Sequence[str], config_dir: str | None = None) -> dict[str, Any] | None:
-    """The same as plain data; None for overrides that do not compose, or not to a configuration that is right."""
+    """The same as plain data; None for overrides that do not compose, or not to a configuration
+    that is right."""
     try:
         return asdict(checked(words, config_dir))
     except UserError:

@@ -1,4 +1,5 @@
-"""What `jepa_lab.diagnose` does: the report on features, on a run, or on an investigation of one."""
+"""What `jepa_lab.diagnose` does: the report on features, on a run, or on an investigation of one.
+What `jepa_lab.diagnose` does: the report on features, on a run, or on an investigation of one."""
 
 from __future__ import annotations
 
@@ -18,7 +19,8 @@ Report = tuple[str, dict[str, Any]]  # as text, and as plain data
 
 
 def report_on(path: Path, rules: str) -> Report:
-    """The report on a run's folder, a table in it, or a file of features. UserError for anything else."""
+    """The report on a run's folder, a table in it, or a file of features. UserError for anything
+    else."""
     if not path.exists():
         raise UserError(f"{path}: no such file or folder; give a run's folder or an .npz")
     if path.is_file() and path.suffix != ".parquet":
@@ -29,7 +31,8 @@ def report_on(path: Path, rules: str) -> Report:
 
 
 def run_report(folder: Path, rules: str) -> Report:
-    """The report on a run, also written into its folder as diagnosis.json where that is possible."""
+    """The report on a run, also written into its folder as diagnosis.json where that is possible.
+    The report on a run, also written into its folder as diagnosis.json where that is possible."""
     diagnosis = load(study_of_run(folder).diagnose_at)(folder, composes)
     content, target = diagnosis.to_dict(), diagnosis.path / "diagnosis.json"
     text = diagnosis_text(diagnosis, rules)
@@ -42,19 +45,21 @@ def run_report(folder: Path, rules: str) -> Report:
 
 
 def composes(line: CommandLine) -> bool:
-    """Whether a command line composes to a configuration that is right. One that names code of a user's own is composed
-    and not checked: that would import what a run's file names."""
+    """Whether a command line composes to a configuration that is right. One that names code of a
+    user's own is composed and not checked: that would import what a run's file names."""
     from jepa_lab.cli.compose import composes  # start-up: Hydra
 
     return composes(line.overrides, line.config_dir)
 
 
 def investigate(args: argparse.Namespace) -> tuple[Report, int]:
-    """The report of an investigation and its exit code: 0 answered, 1 not repaired within the limits, 130 interrupted.
-    UserError for a run whose study has none."""
+    """The report of an investigation and its exit code: 0 answered, 1 not repaired within the
+    limits, 130 interrupted. UserError for a run whose study has none."""
     entry = study_of_run(args.path)
     if not entry.investigate_at:
-        raise UserError(f"{args.path}: a run of the {entry.config.title}, whose study has no --investigate")
+        raise UserError(
+            f"{args.path}: a run of the {entry.config.title}, whose study has no --investigate"
+        )
 
     def tell(line: str) -> None:
         print(line, file=sys.stderr if args.json else sys.stdout, flush=True)

@@ -1,4 +1,5 @@
-"""--help: the experiments and the groups with a line each, read from the first comment of every file in conf/.
+"""--help: the experiments and the groups with a line each, read from the first comment of every
+file in conf/.
 
 Imports nothing but the standard library: it answers before Hydra or torch could.
 """
@@ -9,11 +10,12 @@ from jepa_lab.cli.verbs import VERBS
 from jepa_lab.config.groups import conf_dir, first_comment, folder_of, groups_of, options_of
 
 _USAGE = """\
-jepa-lab trains joint-embedding predictive models and says at the end whether the representation collapsed.
+jepa-lab trains joint-embedding predictive models and says at the end whether the representation
+collapsed.
 
-  python -m jepa_lab +experiment=NAME [group=option ...] [key=value ...]         one run
-  python -m jepa_lab -m +experiment=NAME loss.lambda_rate=1e-3,1e-2 seed=0,1     every combination, one after another
-  python -m jepa_lab +experiment=NAME --cfg job                                  print the configuration, run nothing
+  python -m jepa_lab +experiment=NAME [group=option ...] [key=value ...]      one run
+  python -m jepa_lab -m +experiment=NAME loss.lambda_rate=1e-3,1e-2 seed=0,1  every combination
+  python -m jepa_lab +experiment=NAME --cfg job             print the configuration, run nothing
 
 The same line typed again continues what was stopped or killed and skips what is finished.
 
@@ -25,10 +27,14 @@ def help_text() -> str:
     """Usage, experiments, groups and the keys people change most."""
     conf = conf_dir()
     lines = [_USAGE, *(f"  {verb:<20} {text}" for verb, text in VERBS.items()), ""]
-    groups = [(f"{group}=", folder_of(conf, group)) for group in groups_of(conf) if group != "experiment"]
+    groups = [
+        (f"{group}=", folder_of(conf, group)) for group in groups_of(conf) if group != "experiment"
+    ]
     for title, folder in [("Experiments (+experiment=)", conf / "experiment"), *groups]:
         lines.append(title)
-        lines += [f"  {name:<20} {first_comment(folder / f'{name}.yaml')}" for name in options_of(folder)]
+        lines += [
+            f"  {name:<20} {first_comment(folder / f'{name}.yaml')}" for name in options_of(folder)
+        ]
         lines.append("")
     lines.append("Keys most often changed")
     lines += [f"  {key:<24} {text}" for key, text in _KEYS]
@@ -45,10 +51,22 @@ _KEYS = [
     ("optim.lr", "highest learning rate"),
     ("runs_dir", "where runs are kept"),
     ("on_existing", "resume (default), restart or error"),
-    ("max_wall_s", "seconds after which the command stops with a checkpoint; the same line goes on"),
+    (
+        "max_wall_s",
+        "seconds after which the command stops with a checkpoint; the same command resumes it",
+    ),
     ("sweep.fail_fast", "true: a sweep ends at its first failed job"),
-    ("hydra/launcher", "joblib, submitit_local or submitit_slurm: the jobs of a sweep in parallel (docs/sweeps.md)"),
-    ("hydra/sweeper", "search: settings proposed by Optuna from what the earlier ones gave (docs/sweeps.md)"),
+    (
+        "hydra/launcher",
+        (
+            "joblib, submitit_local or submitit_slurm: the jobs of a sweep in parallel"
+            " (docs/sweeps.md)"
+        ),
+    ),
+    (
+        "hydra/sweeper",
+        "search: settings proposed by Optuna from what the earlier ones gave (docs/sweeps.md)",
+    ),
     ("gates.strict", "true: exit code 3 where a gate of the tier fails"),
     ("diagnosis.on_nan", "stop (default) or skip, at a loss or gradient that is not finite"),
 ]

@@ -1,7 +1,8 @@
-"""One job of a command: in the command's own process, or in another one that a launcher started for it.
+"""One job of a command: in the command's own process, or in another one that a launcher started for
+it.
 
-A launcher pickles the task with its `Command`; the process that unpickles it imports this module, which registers the
-resolvers.
+A launcher pickles the task with its `Command`; the process that unpickles it imports this module,
+which registers the resolvers.
 """
 
 from __future__ import annotations
@@ -37,8 +38,9 @@ GATE_FAILED = 3  # exit code under gates.strict
 
 
 class Command:
-    """What a command and its jobs share: the request to stop, the exit codes of the jobs that ran in this process, and
-    the sweep. In a process that a launcher started it is a new one, with `elsewhere` set."""
+    """What a command and its jobs share: the request to stop, the exit codes of the jobs that ran
+    in this process, and the sweep. In a process that a launcher started it is a new one, with
+    `elsewhere` set."""
 
     def __init__(self, started: float | None = None, elsewhere: bool = False) -> None:
         self.stop = StopRequest(started)
@@ -51,7 +53,8 @@ class Command:
 
 
 def _sweep_id() -> str:
-    """The same for the same sweep, however long it may take, wherever it runs, whatever is done with what exists."""
+    """The same for the same sweep, however long it may take, wherever it runs, whatever is done
+    with what exists."""
     other = ("-", "hydra", "max_wall_s=", "sweep.", "on_existing=")
     words = sorted(a for a in sys.argv[1:] if not a.startswith(other))
     return hashlib.blake2b("\n".join(words).encode(), digest_size=5).hexdigest()
@@ -61,8 +64,8 @@ OmegaConf.register_new_resolver("sweep_id", _sweep_id, use_cache=True, replace=T
 
 
 def one_job(cfg: DictConfig, command: Command) -> float | None:
-    """Runs it; returns what a sweeper maximises (or minimises). Its end is kept in a record, so that a sweep goes on
-    and Hydra prints nothing of its own."""
+    """Runs it; returns what a sweeper maximises (or minimises). Its end is kept in a record, so
+    that a sweep goes on and Hydra prints nothing of its own."""
     hydra = HydraConfig.get()
     if hydra.mode == RunMode.MULTIRUN and command.sweep is None and not command.elsewhere:
         command.sweep = RunningSweep.of(OmegaConf.merge({"hydra": hydra}, cfg))
@@ -70,7 +73,8 @@ def one_job(cfg: DictConfig, command: Command) -> float | None:
     if control is None:
         return _recorded(cfg, command, command.stop)
     if command.elsewhere:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process of a terminal: the command answers
+        # Ctrl-C reaches every process of a terminal: the command answers
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
         command.stop = StopRequest(control.started(), control.stopped)
     if control.obsolete() or control.stopped() or command.stop.reason(cfg.get("max_wall_s")):
         return worst()
@@ -78,7 +82,8 @@ def one_job(cfg: DictConfig, command: Command) -> float | None:
     with named_lines(f"[{number}] ") if command.elsewhere else nullcontext():
         value = _recorded(cfg, command, command.stop)
     if command.stop.signal:
-        control.stop(f"{command.stop.signal} received")  # by this process alone, or by all: the sweep ends
+        # by this process alone, or by all: the sweep ends
+        control.stop(f"{command.stop.signal} received")
     if cfg.sweep.fail_fast and command.codes[-1] in (1, 2) and not control.obsolete():
         control.stop(f"job {number} failed, and sweep.fail_fast=true")
     return value
@@ -101,13 +106,18 @@ def _recorded(cfg: DictConfig, command: Command, stop: StopRequest) -> float:
 
         def trained(config: Any) -> Any:
             own = own_command_line(config.tier.name if len(rungs) > 1 else None)
-            return train(config, stop=stop, opened=opened, brief=in_sweep is not None, command_line=own)
+            return train(
+                config, stop=stop, opened=opened, brief=in_sweep is not None, command_line=own
+            )
 
         result = climb(rungs, trained)
         state = "resumed" if result.resumed and result.state == "completed" else result.state
         code, reason = int(state == "failed"), result.reason
         if state not in ("failed", "stopped") and not result.gates_passed:
-            code, reason = GATE_FAILED if rungs[0].gates.strict else 0, f"gates: {gates_line(result.gates)}"
+            code, reason = (
+                GATE_FAILED if rungs[0].gates.strict else 0,
+                f"gates: {gates_line(result.gates)}",
+            )
         if state in ("completed", "resumed", "skipped"):
             record.value = objective(result, rungs[0].sweep.objective)
         record.close("done" if state == "completed" else state, reason, code)
@@ -136,7 +146,9 @@ def record_of_this_job() -> Record | None:
         return None
     folder = Path(hydra.sweep.dir) / "jobs"
     number = int(hydra.job.env_set.get(JOB) or int(hydra.job.num) + 1)
-    record = Record(number, settings_of(hydra.overrides.task), "running", pid=os.getpid(), folder=folder)
+    record = Record(
+        number, settings_of(hydra.overrides.task), "running", pid=os.getpid(), folder=folder
+    )
     record.write()
     return record
 
@@ -163,27 +175,33 @@ def _search_path(words: Sequence[str], folder: str | None) -> list[str]:
 def config_dir_of_this_job() -> str | None:
     """The folder given as --config-dir, absolute; None without."""
     sources = HydraConfig.get().runtime.config_sources
-    return next((str(s.path) for s in sources if s.provider == "command-line" and s.schema == "file"), None)
+    return next(
+        (str(s.path) for s in sources if s.provider == "command-line" and s.schema == "file"), None
+    )
 
 
 def import_from_config_dir() -> None:
-    """Lets the Python files of a folder given as --config-dir be imported, as those of the current folder are."""
+    """Lets the Python files of a folder given as --config-dir be imported, as those of the current
+    folder are."""
     folder = config_dir_of_this_job()
     if folder is not None and folder not in sys.path:
         sys.path.append(folder)
 
 
 def _refuse_words_of_sweeps() -> None:
-    """UserError where a single run is told how a sweep is to be run: Hydra takes such overrides and forgets them."""
+    """UserError where a single run is told how a sweep is to be run: Hydra takes such overrides and
+    forgets them."""
     hydra = HydraConfig.get()
     for word in hydra.overrides.hydra if hydra.mode != RunMode.MULTIRUN else ():
-        if word.startswith(("hydra/launcher=", "hydra/sweeper=", "hydra.launcher.", "hydra.sweeper.")):
+        if word.startswith(
+            ("hydra/launcher=", "hydra/sweeper=", "hydra.launcher.", "hydra.sweeper.")
+        ):
             raise UserError(f"{word}: says how a sweep is run, and this is one run; add -m")
 
 
 def objective(result: Any, key: str | None) -> float | None:
-    """The last value of a completed run's metric `key`, or of the one that chooses its best checkpoint; None where the
-    run has none that is finite."""
+    """The last value of a completed run's metric `key`, or of the one that chooses its best
+    checkpoint; None where the run has none that is finite."""
     value = result.monitored if key is None else result.metrics.get(key)
     return value if value is not None and math.isfinite(value) else None
 

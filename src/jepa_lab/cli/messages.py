@@ -27,15 +27,21 @@ def one_line(error: BaseException) -> str:
     override = getattr(error, "override", None)
     if text.startswith("LexerNoViableAlt"):  # letters beyond ASCII, above all
         key, _, value = text.partition(": ")[2].partition("=")
-        return f"{key}={value}: not readable as it stands; quote the value, as in '{key}=\"{value}\"'"
+        return (
+            f"{key}={value}: not readable as it stands; quote the value, as in '{key}=\"{value}\"'"
+        )
     if "Could not override" in text and override is None:
         unknown = text.split("'")[1] if "'" in text else text
-        return f"{unknown}: no such key or group{nearest(unknown.split('.')[0], groups_of(conf_dir()))}"
+        return (
+            f"{unknown}: no such key or"
+            f" group{nearest(unknown.split('.')[0], groups_of(conf_dir()))}"
+        )
     return f"{override}: {text}" if override and str(override) not in text else text
 
 
 def _group_of_another_study(error: OmegaConfBaseException) -> str:
-    """What is said of a key in a group that the experiment's study does not have; "" for any other error."""
+    """What is said of a key in a group that the experiment's study does not have; "" for any other
+    error."""
     parent = getattr(error, "parent_node", None)
     key = str(getattr(error, "full_key", None) or getattr(error, "key", None) or "")
     group = key.split(".")[0]

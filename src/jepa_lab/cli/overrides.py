@@ -1,5 +1,5 @@
-"""The overrides of a command line before Hydra reads them: older flag names translated, auxiliary losses and keys of
-single jobs in the form that Hydra takes."""
+"""The overrides of a command line before Hydra reads them: older flag names translated, auxiliary
+losses and keys of single jobs in the form that Hydra takes."""
 
 from __future__ import annotations
 
@@ -39,8 +39,9 @@ RATE_TARGETS = {"agg_out": "z_agg", "z_t": "z", "both": "both"}
 
 
 def overrides_for_hydra(args: Sequence[str]) -> list[str]:
-    """The arguments in today's spelling: older flag names translated, each with a line, flags to the front (Hydra wants
-    them together), `experiment=x` as `+experiment=x`. UserError for overrides that contradict each other."""
+    """The arguments in today's spelling: older flag names translated, each with a line, flags to
+    the front (Hydra wants them together), `experiment=x` as `+experiment=x`. UserError for
+    overrides that contradict each other."""
     flags, words = _flags(args)
     words, lines = translate(words)
     for line in lines:
@@ -72,8 +73,9 @@ SEARCHPATH = "hydra.searchpath="
 
 
 def with_folder(words: Sequence[str], folder: str | None, itself: bool = False) -> list[str]:
-    """The words with the auxiliary losses of a user's folder on Hydra's search path: --config-dir alone would not find
-    them, for their group's folder is not called aux. `itself`: with the folder too, where no --config-dir adds it."""
+    """The words with the auxiliary losses of a user's folder on Hydra's search path: --config-dir
+    alone would not find them, for their group's folder is not called aux. `itself`: with the folder
+    too, where no --config-dir adds it."""
     paths = [] if folder is None else folder_paths(folder, itself)
     if not paths:
         return list(words)
@@ -84,7 +86,9 @@ def with_folder(words: Sequence[str], folder: str | None, itself: bool = False) 
 
 def paths_of(word: str) -> list[str]:
     """The entries of an override of Hydra's search path; none of another override."""
-    listed = word.removeprefix(SEARCHPATH).strip("[]").split(",") if word.startswith(SEARCHPATH) else []
+    listed = (
+        word.removeprefix(SEARCHPATH).strip("[]").split(",") if word.startswith(SEARCHPATH) else []
+    )
     return [path.strip() for path in listed if path.strip()]
 
 
@@ -106,8 +110,9 @@ def config_dir(args: Sequence[str]) -> str | None:
 
 
 def _of_every_job(words: list[str]) -> list[str]:
-    """The overrides of a sweep over experiments, which Hydra reads once without any experiment: keys that only some
-    studies have do not exist there, so every key is written ++key. The check of each job refuses those it lacks."""
+    """The overrides of a sweep over experiments, which Hydra reads once without any experiment:
+    keys that only some studies have do not exist there, so every key is written ++key. The check of
+    each job refuses those it lacks."""
     swept = [a.partition("=")[2] for a in words if a.startswith("+experiment=")]
     if not any("," in value or "(" in value for value in swept):
         return words
@@ -116,7 +121,8 @@ def _of_every_job(words: list[str]) -> list[str]:
 
 
 def _is_key(word: str, known: set[str]) -> bool:
-    """Whether an override sets a key that Hydra may not know yet: neither a group, nor its own, nor signed."""
+    """Whether an override sets a key that Hydra may not know yet: neither a group, nor its own, nor
+    signed."""
     key, equals, _ = word.partition("=")
     if not equals or key[0] in "+~-" or "/" in key or key.startswith("hydra"):
         return False
@@ -124,9 +130,11 @@ def _is_key(word: str, known: set[str]) -> bool:
 
 
 def translate(words: list[str]) -> tuple[list[str], list[str]]:
-    """(today's words, one line for each that changed). A word may be a sweep, `model.teacherless=true,false`.
+    """(today's words, one line for each that changed). A word may be a sweep,
+    `model.teacherless=true,false`.
 
-    UserError for an old flag whose value is none, and for flags that contradict each other or their new names.
+    UserError for an old flag whose value is none, and for flags that contradict each other or their
+    new names.
     """
     new: list[str] = []
     lines: list[str] = []
@@ -165,7 +173,10 @@ def _rate_enabled(word: str, flags: list[bool], given: dict[str, list[str]]) -> 
     if weights is None:
         return "loss.lambda_rate=" + ",".join("${recipe.lambda_rate}" if f else "0" for f in flags)
     if len(flags) > 1 or any((_number(weight) != 0) != flags[0] for weight in weights):
-        raise UserError(f"{word} and loss.lambda_rate={','.join(weights)} contradict; give loss.lambda_rate alone")
+        raise UserError(
+            f"{word} and loss.lambda_rate={','.join(weights)} contradict; give loss.lambda_rate"
+            " alone"
+        )
     return f"loss.lambda_rate={','.join(weights)}"
 
 
@@ -176,8 +187,13 @@ def _native(word: str, key: str, values: list[str], given: dict[str, list[str]])
 
 
 def _require_one_meaning(ema: list[str], teacherless: list[str]) -> None:
-    flags = [_flag("model.ema", v) for v in ema], [_flag("model.teacherless", v) for v in teacherless]
-    if flags[0] != [not f for f in flags[1]] and (len(ema) > 1 or len(teacherless) > 1 or all(map(all, flags))):
+    flags = (
+        [_flag("model.ema", v) for v in ema],
+        [_flag("model.teacherless", v) for v in teacherless],
+    )
+    if flags[0] != [not f for f in flags[1]] and (
+        len(ema) > 1 or len(teacherless) > 1 or all(map(all, flags))
+    ):
         both = f"model.ema={','.join(ema)} and model.teacherless={','.join(teacherless)}"
         raise UserError(f"{both} contradict; give target=ema or target=stopgrad")
 
@@ -204,7 +220,8 @@ def _values(word: str) -> list[str]:
 
 
 def check_stacked(words: Sequence[str]) -> None:
-    """UserError for arms stacked with themselves, with none, or in lists of lists. What Hydra cannot read it says."""
+    """UserError for arms stacked with themselves, with none, or in lists of lists. What Hydra
+    cannot read it says."""
     for word in words:
         if not word.lstrip("+").startswith("aux="):
             continue
@@ -225,7 +242,9 @@ def _check(arms: list[Any]) -> None:
         raise UserError(f"{listed}: none is no loss that could be stacked; leave it out")
     twice = next((arm for arm in arms if arms.count(arm) > 1), None)
     if twice is not None:
-        raise UserError(f"{listed}: {twice} is given twice; its keys are aux.{twice}.weight and the like")
+        raise UserError(
+            f"{listed}: {twice} is given twice; its keys are aux.{twice}.weight and the like"
+        )
 
 
 def _plain(arm: Any) -> Any:
@@ -236,31 +255,39 @@ SWEEPER = "aux_comparison"
 
 
 def words_for_comparison(words: Sequence[str]) -> list[str]:
-    """`aux.vicreg.eps=1e-3` of a comparison as ++aux.vicreg.eps=1e-3: Hydra reads the line once without any arm, where
-    that key does not exist. The jobs that have the arm get it as it was written, and are checked. Other lines stay."""
+    """`aux.vicreg.eps=1e-3` of a comparison as ++aux.vicreg.eps=1e-3: Hydra reads the line once
+    without any arm, where that key does not exist. The jobs that have the arm get it as it was
+    written, and are checked. Other lines stay."""
     if not is_comparison(words):
         return list(words)
     return [f"++{word}" if word.startswith("aux.") and "=" in word else word for word in words]
 
 
 def is_comparison(words: Sequence[str]) -> bool:
-    """Whether the line names the sweeper of the comparison, or an experiment of conf/ that does; not one single run of
-    it (hydra.mode=RUN)."""
+    """Whether the line names the sweeper of the comparison, or an experiment of conf/ that does;
+    not one single run of it (hydra.mode=RUN)."""
     if "hydra.mode=RUN" in words:
         return False
     if f"hydra/sweeper={SWEEPER}" in words:
         return True
-    return any(_compares(word.partition("=")[2]) for word in words if word.startswith("+experiment="))
+    return any(
+        _compares(word.partition("=")[2]) for word in words if word.startswith("+experiment=")
+    )
 
 
 def _compares(experiment: str) -> bool:
     try:
-        content = yaml.safe_load((conf_dir() / "experiment" / f"{experiment}.yaml").read_text(encoding="utf-8"))
+        content = yaml.safe_load(
+            (conf_dir() / "experiment" / f"{experiment}.yaml").read_text(encoding="utf-8")
+        )
     except (OSError, ValueError, yaml.YAMLError):
         return False  # Hydra will say what is wrong with it
     defaults = content.get("defaults", []) if isinstance(content, dict) else []
     return any(
-        entry.get("override /hydra/sweeper") == SWEEPER if isinstance(entry, dict)
-        else entry != "_self_" and _compares(str(entry))
+        (
+            entry.get("override /hydra/sweeper") == SWEEPER
+            if isinstance(entry, dict)
+            else entry != "_self_" and _compares(str(entry))
+        )
         for entry in defaults
-    )  # fmt: skip
+    )

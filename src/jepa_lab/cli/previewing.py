@@ -11,7 +11,9 @@ from jepa_lab.report.figures import save
 from jepa_lab.studies import find
 
 
-def draw_preview(words: list[str], rows: int = 6, out: Path | None = None, config_dir: str | None = None) -> Path:
+def draw_preview(
+    words: list[str], rows: int = 6, out: Path | None = None, config_dir: str | None = None
+) -> Path:
     """The PNG's path. UserError for keys, data or a folder that cannot be used."""
     check_stacked(words)
     named = any(word.lstrip("+").startswith("experiment=") for word in words)
@@ -23,7 +25,9 @@ def draw_preview(words: list[str], rows: int = 6, out: Path | None = None, confi
         raise UserError(f"--out {path}: the name of a .png file")
     figure = find(config.study).study.preview(config, rows)
     if figure is None:
-        raise UserError(f"{config.name}: the {config.title} has no images or tasks that could be drawn")
+        raise UserError(
+            f"{config.name}: the {config.title} has no images or tasks that could be drawn"
+        )
     try:
         return save(figure, path)
     except OSError as error:

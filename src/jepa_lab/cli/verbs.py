@@ -21,5 +21,9 @@ def run_verb(verb: str, args: list[str]) -> None:
     """Runs the command of a verb."""
     module = f"jepa_lab.{verb}"
     package = find_spec(module)
-    place = f"{module}.__main__" if package is not None and package.submodule_search_locations else module
+    place = (
+        f"{module}.__main__"
+        if package is not None and package.submodule_search_locations
+        else module
+    )
     import_module(place).main(args)

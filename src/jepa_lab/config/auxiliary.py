@@ -1,4 +1,5 @@
-"""The auxiliary losses of a configuration, the group `aux`: from mappings of keys to the options that they read."""
+"""The auxiliary losses of a configuration, the group `aux`: from mappings of keys to the options
+that they read."""
 
 from __future__ import annotations
 
@@ -15,8 +16,8 @@ TERMS_OF_A_SEQ_JEPA = ("prediction", "rate", "supervised", "total")
 
 @dataclass(kw_only=True)
 class AuxOptions(Options):
-    """The keys that every auxiliary loss has. `weight` times the loss is added to the total; it rises linearly from 0
-    over the first `ramp` of the run's steps (0: constant)."""
+    """The keys that every auxiliary loss has. `weight` times the loss is added to the total; it
+    rises linearly from 0 over the first `ramp` of the run's steps (0: constant)."""
 
     weight: float
     ramp: float
@@ -32,19 +33,21 @@ class AuxOptions(Options):
         return self.weight if progress >= self.ramp else self.weight * progress / self.ramp
 
     def at_tap(self, key: str) -> AuxOptions:
-        """The options of the same loss on a tap, where the objective has no such term of its own."""
+        """The options of the same loss on a tap, where the objective has no such term of its own.
+        The options of the same loss on a tap, where the objective has no such term of its own."""
         return self
 
     def refuse_tap(self, key: str) -> None:
-        """Raises ValueError for a key that says what the objective says already, where it has such a term."""
+        """Raises ValueError for a key that says what the objective says already, where it has such
+        a term."""
 
 
 def checked_aux(aux: Mapping[str, Any], lambda_rate: float) -> tuple[dict[str, AuxOptions], float]:
-    """The options of every auxiliary loss beside an objective with a coding rate, and the weight of this rate that they
-    make of `lambda_rate`.
+    """The options of every auxiliary loss beside an objective with a coding rate, and the weight of
+    this rate that they make of `lambda_rate`.
 
-    ValueError for a name that no auxiliary loss can have, keys that the loss does not have, values out of range, and
-    two weights of the coding rate that contradict each other.
+    ValueError for a name that no auxiliary loss can have, keys that the loss does not have, values
+    out of range, and two weights of the coding rate that contradict each other.
     """
     arms = _options(aux, TERMS_OF_A_SEQ_JEPA)
     rates = {name: arm for name, arm in arms.items() if arm.regulariser == "coding_rate"}
@@ -54,16 +57,16 @@ def checked_aux(aux: Mapping[str, Any], lambda_rate: float) -> tuple[dict[str, A
         arm.refuse_tap(f"aux.{name}")
         if arm.weight and lambda_rate and arm.weight != lambda_rate:
             raise ValueError(
-                f"aux.{name}.weight={arm.weight:g} and loss.lambda_rate={lambda_rate:g} contradict: both weigh the one "
-                f"coding rate; give aux.{name}.weight alone"
+                f"aux.{name}.weight={arm.weight:g} and loss.lambda_rate={lambda_rate:g} contradict:"
+                f" both weigh the one coding rate; give aux.{name}.weight alone"
             )
         lambda_rate = arm.weight or lambda_rate
     return arms, lambda_rate
 
 
 def checked_tap_aux(aux: Mapping[str, Any], terms: Sequence[str]) -> dict[str, AuxOptions]:
-    """The options of every auxiliary loss beside an objective with these terms, which has no coding rate of its own.
-    ValueError as for `checked_arms`."""
+    """The options of every auxiliary loss beside an objective with these terms, which has no coding
+    rate of its own. ValueError as for `checked_arms`."""
     return {name: arm.at_tap(f"aux.{name}") for name, arm in _options(aux, terms).items()}
 
 

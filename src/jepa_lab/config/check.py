@@ -1,4 +1,5 @@
-"""From the composed configuration to a typed one, or to one line that says what is wrong with it."""
+"""From the composed configuration to a typed one, or to one line that says what is wrong with it.
+From the composed configuration to a typed one, or to one line that says what is wrong with it."""
 
 from __future__ import annotations
 
@@ -17,14 +18,18 @@ from jepa_lab.config.run_config import RunConfig
 from jepa_lab.errors import UserError
 
 C = TypeVar("C", bound=RunConfig)
-FOREIGN = 3  # unknown keys of a group's option from which it is another study's, not a mistyped one of ours
+# unknown keys of a group's option from which it is another study's, not a mistyped one of ours
+FOREIGN = 3
 
 
-def check(cfg: DictConfig | dict[str, Any], kind: type[C], others: Sequence[type[RunConfig]] = ()) -> C:
-    """The configuration as `kind`, types and ranges checked and the thread count written in. UserError.
+def check(
+    cfg: DictConfig | dict[str, Any], kind: type[C], others: Sequence[type[RunConfig]] = ()
+) -> C:
+    """The configuration as `kind`, types and ranges checked and the thread count written in.
+    UserError.
 
-    A group of another study, which the experiment leaves empty, may not be filled. `others`: the configurations of the
-    other studies, by which an option of theirs is recognised.
+    A group of another study, which the experiment leaves empty, may not be filled. `others`: the
+    configurations of the other studies, by which an option of theirs is recognised.
     """
     try:
         cfg = OmegaConf.create(cfg)
@@ -35,7 +40,10 @@ def check(cfg: DictConfig | dict[str, Any], kind: type[C], others: Sequence[type
         _refuse_nested(merged, "")
         missing = sorted(OmegaConf.missing_keys(merged))
         if "name" in missing:
-            raise UserError("no experiment was named: add one, as in +experiment=teacherless_b (--help lists them)")
+            raise UserError(
+                "no experiment was named: add one, as in +experiment=teacherless_b (--help lists"
+                " them)"
+            )
         if missing:
             raise UserError(f"{missing[0]} is missing: it has no default")
         config = OmegaConf.to_object(merged)
@@ -54,12 +62,14 @@ def check(cfg: DictConfig | dict[str, Any], kind: type[C], others: Sequence[type
 
 def available_cores() -> int:
     """The cores that this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
+    return (
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
+    )
 
 
 def _without_other_groups(cfg: DictConfig, kind: type[C]) -> DictConfig:
-    """The configuration without the keys that the study does not have and its experiments leave empty. UserError for
-    one that was filled again."""
+    """The configuration without the keys that the study does not have and its experiments leave
+    empty. UserError for one that was filled again."""
     names = {f.name for f in fields(kind)}
     with open_dict(cfg):
         for key in [str(k) for k in cfg if str(k) not in names]:
@@ -75,17 +85,30 @@ def _require_groups(cfg: DictConfig, kind: type[C], others: Sequence[type[RunCon
         if name not in cfg:
             raise UserError(f"{name}: the group is missing from the configuration")
         if not isinstance(cfg[name], DictConfig):
-            raise UserError(f"{name}={cfg[name]}: expected an option of the group {name} (--help lists them)")
+            raise UserError(
+                f"{name}={cfg[name]}: expected an option of the group {name} (--help lists them)"
+            )
         keys = set(map(str, cfg[name]))
         if len(keys - _keys_of_group(kind, name, keys)) >= FOREIGN and not is_own(cfg[name]):
-            owner = next((o.title for o in others if keys <= _keys_of_group(o, name, set())), "another study")
-            option = f"{name}={cfg[name].get('name')}" if cfg[name].get("name") else f"the option of the group {name}"
-            raise UserError(f"{option} is one of the {owner}, and this experiment trains the {kind.title} (see --help)")
+            owner = next(
+                (o.title for o in others if keys <= _keys_of_group(o, name, set())), "another study"
+            )
+            option = (
+                f"{name}={cfg[name].get('name')}"
+                if cfg[name].get("name")
+                else f"the option of the group {name}"
+            )
+            raise UserError(
+                f"{option} is one of the {owner}, and this experiment trains the {kind.title} (see"
+                " --help)"
+            )
     if "tier" not in kind.groups:
         return
     given = cfg.dataset.get("tiers", {})
     if not isinstance(given, DictConfig):
-        raise UserError(f"dataset.tiers={given}: expected the budget of each tier, as {{quick: {{epochs: 5}}}}")
+        raise UserError(
+            f"dataset.tiers={given}: expected the budget of each tier, as {{quick: {{epochs: 5}}}}"
+        )
     tiers = sorted(str(name) for name in given)
     if str(cfg.tier.name) not in tiers:
         raise UserError(f"tier={cfg.tier.name}: dataset={cfg.dataset.name} has {', '.join(tiers)}")
@@ -98,8 +121,8 @@ def _keys_of_group(kind: type[RunConfig], name: str, default: set[str]) -> set[s
 
 
 def _take_own(cfg: DictConfig, kind: type[C]) -> Iterator[tuple[str, Any]]:
-    """(dotted key, checked options) of what stands in the study's slots. In the place of a single part its name is
-    left, of one among several nothing."""
+    """(dotted key, checked options) of what stands in the study's slots. In the place of a single
+    part its name is left, of one among several nothing."""
     for slot, base in kind.slots.items():
         for key in _filled(cfg, slot):
             given = OmegaConf.to_container(OmegaConf.select(cfg, key), resolve=True)

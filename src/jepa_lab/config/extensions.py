@@ -1,7 +1,9 @@
-"""The parts of a run that a user adds: options of their own, a dataclass each, named by `_target_` in a YAML file.
+"""The parts of a run that a user adds: options of their own, a dataclass each, named by `_target_`
+in a YAML file.
 
-A slot is a key of the configuration that takes such options. Every key of the YAML but `_target_` is a field of the
-dataclass; it is checked as our own keys are. Nothing here imports torch. docs/extending.md shows each kind.
+A slot is a key of the configuration that takes such options. Every key of the YAML but `_target_`
+is a field of the dataclass; it is checked as our own keys are. Nothing here imports torch.
+docs/extending.md shows each kind.
 """
 
 from __future__ import annotations
@@ -31,7 +33,8 @@ class Options:
     _target_: str = ""
 
     def check(self, key: str) -> None:
-        """Raises ValueError with the key (below `key`), the value and what would be right; may write derived values."""
+        """Raises ValueError with the key (below `key`), the value and what would be right; may
+        write derived values."""
 
 
 @dataclass(kw_only=True)
@@ -50,8 +53,8 @@ class SourceOptions(Options):
     """A source of images, `dataset.source`."""
 
     def load(self) -> Any:
-        """Returns {"train": Arrays, "val": Arrays, "test": Arrays} (jepa_lab.data.images.arrays). UserError for images
-        that are missing or broken."""
+        """Returns {"train": Arrays, "val": Arrays, "test": Arrays} (jepa_lab.data.images.arrays).
+        UserError for images that are missing or broken."""
         raise NotImplementedError
 
 
@@ -59,7 +62,9 @@ class SourceOptions(Options):
 class ViewOptions(Options):
     """A group of views, `dataset.views`."""
 
-    has_reference: bool = True  # false: no view is the untouched image, so dataset.first_view=random
+    has_reference: bool = (
+        True  # false: no view is the untouched image, so dataset.first_view=random
+    )
 
     def build(self, *, n_views: int, mean: Any, std: Any, first_view: str) -> Any:
         """Returns a jepa_lab.data.views.view_group.ViewGroup."""
@@ -68,7 +73,8 @@ class ViewOptions(Options):
 
 @dataclass(kw_only=True)
 class MetricOptions(Options):
-    """A number of a tap's features, logged as val/<tap>/<name> after every validation: `monitor.metrics.<name>`."""
+    """A number of a tap's features, logged as val/<tap>/<name> after every validation:
+    `monitor.metrics.<name>`."""
 
     taps: list[str] = field(default_factory=lambda: ["z", "z_agg"])
 
@@ -82,8 +88,8 @@ class RuleOptions(Options):
     """A rule of the verdict, `diagnosis.rules.<name>`."""
 
     def find(self, history: Mapping[str, Any], thresholds: Any) -> Any:
-        """Returns a jepa_lab.diagnosis.finding.Finding, or None where the rule does not hold. `history` has the points
-        (step, value) of every logged key."""
+        """Returns a jepa_lab.diagnosis.finding.Finding, or None where the rule does not hold.
+        `history` has the points (step, value) of every logged key."""
         raise NotImplementedError
 
 
@@ -97,12 +103,12 @@ class CallbackOptions(Options):
 
 
 def require_no_own_code(config: Mapping[str, Any], place: Path) -> None:
-    """UserError for a configuration read from `place` that names a class outside this package: to check it would import
-    code that a folder names."""
+    """UserError for a configuration read from `place` that names a class outside this package: to
+    check it would import code that a folder names."""
     for key, target in own_code(config).items():
         raise UserError(
-            f"{place}: {key}={target} is code of your own, which is not imported from a run's file; give its folder as "
-            "--config-dir"
+            f"{place}: {key}={target} is code of your own, which is not imported from a run's file;"
+            " give its folder as --config-dir"
         )
 
 
@@ -118,17 +124,22 @@ def is_own(value: Any) -> bool:
 
 
 def options_at(key: str, given: Any, base: type[Kind]) -> Kind:
-    """The options that `given` (a mapping with `_target_`, or options already) stands for, checked. ValueError for a
-    class that is missing or none of `base`, for a key that it does not have, and for a value out of range."""
+    """The options that `given` (a mapping with `_target_`, or options already) stands for, checked.
+    ValueError for a class that is missing or none of `base`, for a key that it does not have, and
+    for a value out of range."""
     if isinstance(given, Options):
         given = vars(given)
     if not isinstance(given, Mapping):
-        raise ValueError(f"{key}={given}: expected the keys of an option, as its YAML file gives them")
+        raise ValueError(
+            f"{key}={given}: expected the keys of an option, as its YAML file gives them"
+        )
     try:
         kind = _class(key, given.get("_target_"), base)
         options = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(kind), dict(given)))
     except OmegaConfBaseException as error:
-        missing = getattr(error, "full_key", None) if "Structured config of type" in str(error) else None
+        missing = (
+            getattr(error, "full_key", None) if "Structured config of type" in str(error) else None
+        )
         text = f"{missing} is missing" if missing else describe(error)
         raise ValueError(f"{key}.{text}") from error
     assert isinstance(options, base)
@@ -140,13 +151,18 @@ def _class(key: str, path: Any, base: type[Kind]) -> type[Kind]:
     """The class of options at a dotted path. ValueError if there is none."""
     module, _, name = str(path or "").rpartition(".")
     if not module:
-        raise ValueError(f"{key}._target_={path}: expected the class of the options, as package.module.Options")
+        raise ValueError(
+            f"{key}._target_={path}: expected the class of the options, as package.module.Options"
+        )
     try:
         found = getattr(importlib.import_module(module), name, None)
     except ImportError as error:
         raise ValueError(f"{key}._target_={path}: {error}") from error
     except Exception as error:  # whatever the user's own file does when it is imported
-        told = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no reason given'}"
+        told = (
+            f"{type(error).__name__}:"
+            f" {str(error).splitlines()[0] if str(error) else 'no reason given'}"
+        )
         raise ValueError(f"{key}._target_={path}: {module} cannot be imported: {told}") from error
     if not (isinstance(found, type) and issubclass(found, base)):
         where = f"{base.__module__}.{base.__name__}"

@@ -1,6 +1,8 @@
-"""The dataclass behind `gates`: what the last epoch of a run has to reach, null for what it need not.
+"""The dataclass behind `gates`: what the last epoch of a run has to reach, null for what it need
+not.
 
-A gate is the name of a metric, or of a difference of two, with _min or _max; units are the metric's own.
+A gate is the name of a metric, or of a difference of two, with _min or _max; units are the metric's
+own.
 """
 
 from __future__ import annotations
@@ -33,8 +35,18 @@ GATES: dict[str, tuple[str, ...]] = {
     "z_agg_effective_rank_min": ("val/z_agg/effective_rank",),
     "subspace_overlap_max": ("val/z/subspace_overlap",),
 }
-SHARES = ("class_from_z_agg_min", "class_from_z_max", "z_agg_within_share_max", "subspace_overlap_max")
-R_SQUARED = ("action_from_z_min", "action_from_z_agg_max", "relative_action_from_z_min", "view_from_z_agg_max")
+SHARES = (
+    "class_from_z_agg_min",
+    "class_from_z_max",
+    "z_agg_within_share_max",
+    "subspace_overlap_max",
+)
+R_SQUARED = (
+    "action_from_z_min",
+    "action_from_z_agg_max",
+    "relative_action_from_z_min",
+    "view_from_z_agg_max",
+)
 
 
 @dataclass
@@ -54,7 +66,9 @@ class GatesConfig:
     z_agg_within_share_max: float | None = None
     z_effective_rank_min: float | None = None
     z_agg_effective_rank_min: float | None = None
-    subspace_overlap_max: float | None = None  # needs monitor.subspace, and views of several factors
+    subspace_overlap_max: float | None = (
+        None  # needs monitor.subspace, and views of several factors
+    )
 
     def validate(self) -> None:
         for name, limit in self.limits().items():
@@ -62,11 +76,14 @@ class GatesConfig:
 
     def limits(self) -> dict[str, float]:
         """{gate: limit} of those that are set."""
-        return {name: float(getattr(self, name)) for name in GATES if getattr(self, name) is not None}
+        return {
+            name: float(getattr(self, name)) for name in GATES if getattr(self, name) is not None
+        }
 
 
 def check_limit(key: str, name: str, limit: Any) -> None:
-    """ValueError for a gate that does not exist, or a limit that its metric could never be measured against."""
+    """ValueError for a gate that does not exist, or a limit that its metric could never be measured
+    against."""
     if name not in GATES:
         raise ValueError(f"{key}: no such gate{nearest(name, list(GATES))}")
     if isinstance(limit, bool) or not isinstance(limit, (int, float)) or not math.isfinite(limit):
@@ -75,7 +92,9 @@ def check_limit(key: str, name: str, limit: Any) -> None:
         what = "an accuracy" if name.startswith("class") else "a share"
         raise ValueError(f"{key}={limit:g}: must lie between 0 and 1 ({what}, not percent)")
     if name == "class_gap_min" and not -1 <= limit <= 1:
-        raise ValueError(f"{key}={limit:g}: must lie between -1 and 1 (accuracies, not percent points)")
+        raise ValueError(
+            f"{key}={limit:g}: must lie between -1 and 1 (accuracies, not percent points)"
+        )
     if name in (*R_SQUARED, "skill_min") and limit > 1:
         raise ValueError(f"{key}={limit:g}: cannot be above 1, which is perfect")
     if name.endswith("effective_rank_min") and limit < 1:
@@ -88,12 +107,14 @@ TIERS = ("smoke", "quick", "baseline", "remote", "paper")
 
 
 def check_experiment_gates(content: dict[str, Any], own: str) -> None:
-    """ValueError unless it is {dataset: {tier: {gate: limit}}} of tiers and gates that exist; `own`: the name of the
-    run's data set, which may be a user's."""
+    """ValueError unless it is {dataset: {tier: {gate: limit}}} of tiers and gates that exist;
+    `own`: the name of the run's data set, which may be a user's."""
     known = [*options_of(conf_dir() / "dataset"), own] if content else []
     for dataset, tiers in content.items():
         if dataset not in known:
-            raise ValueError(f"experiment_gates.{dataset}: no such data set{nearest(dataset, known)}")
+            raise ValueError(
+                f"experiment_gates.{dataset}: no such data set{nearest(dataset, known)}"
+            )
         key = f"experiment_gates.{dataset}"
         if not isinstance(tiers, dict):
             raise ValueError(f"{key}={tiers}: expected tier: {{gate: limit}}")
@@ -107,9 +128,12 @@ def check_experiment_gates(content: dict[str, Any], own: str) -> None:
 
 
 def _gate(name: str, *, _root_: DictConfig) -> Any:
-    """The limit of a gate where the command line gives none: the experiment's own, or the tier's."""
+    """The limit of a gate where the command line gives none: the experiment's own, or the tier's.
+    The limit of a gate where the command line gives none: the experiment's own, or the tier's."""
     tier, dataset = _root_.tier.name, _root_.dataset
-    own = OmegaConf.select(_root_, f"experiment_gates.{dataset.name}.{tier}", throw_on_resolution_failure=False)
+    own = OmegaConf.select(
+        _root_, f"experiment_gates.{dataset.name}.{tier}", throw_on_resolution_failure=False
+    )
     general = OmegaConf.select(dataset, f"tiers.{tier}.gates") or {}
     return own[name] if isinstance(own, DictConfig) and name in own else general.get(name)
 

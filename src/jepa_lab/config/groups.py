@@ -34,8 +34,11 @@ def options_of(folder: Path) -> list[str]:
 
 
 def groups_of(conf: Path) -> list[str]:
-    """The groups, as they are written on the command line; one within another is `model/aggregator`."""
-    folders = (p.relative_to(conf).as_posix() for p in conf.rglob("*") if p.is_dir() and options_of(p))
+    """The groups, as they are written on the command line; one within another is
+    `model/aggregator`."""
+    folders = (
+        p.relative_to(conf).as_posix() for p in conf.rglob("*") if p.is_dir() and options_of(p)
+    )
     return sorted("aux" if folder == AUX_FOLDER else folder for folder in folders)
 
 

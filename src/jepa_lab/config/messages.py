@@ -23,7 +23,12 @@ EXPECTED = {  # by what omegaconf says of a value of another type
     r"Invalid type assigned: (None)Type is not a subclass of float": "a number",
 }
 IN_YAML = {"None": "null", "True": "true", "False": "false"}
-PLAIN: dict[Any, str] = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
+PLAIN: dict[Any, str] = {
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    str: "a text",
+}
 
 
 def describe(error: OmegaConfBaseException) -> str:
@@ -47,8 +52,8 @@ def describe(error: OmegaConfBaseException) -> str:
 
 
 def unselected(key: str) -> str:
-    """'; ...' for a key of an option of the group aux that exists and is not among the chosen ones, or of one that does
-    not exist; '' for any other key."""
+    """'; ...' for a key of an option of the group aux that exists and is not among the chosen ones,
+    or of one that does not exist; '' for any other key."""
     group, _, rest = key.partition(".")
     arm = rest.partition(".")[0]
     if group != "aux" or "." in rest or not arm:

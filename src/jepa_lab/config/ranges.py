@@ -16,7 +16,9 @@ def one_of(key: str, value: Any, allowed: Iterable[Any]) -> None:
 
 def at_least(key: str, value: float | None, low: float, exclusive: bool = False) -> None:
     """A finite value not below (or, exclusive, above) `low`; None passes."""
-    if value is not None and not (math.isfinite(value) and (value > low if exclusive else value >= low)):
+    if value is not None and not (
+        math.isfinite(value) and (value > low if exclusive else value >= low)
+    ):
         raise ValueError(f"{key}={value}: must be {'above' if exclusive else 'at least'} {low:g}")
 
 
@@ -28,7 +30,9 @@ def within(key: str, value: float | None, low: float, high: float) -> None:
 
 def ordered_pair(key: str, value: list[Any] | None) -> None:
     """[lowest, highest], finite; None passes."""
-    if value is not None and not (len(value) == 2 and all(map(math.isfinite, value)) and value[0] <= value[1]):
+    if value is not None and not (
+        len(value) == 2 and all(map(math.isfinite, value)) and value[0] <= value[1]
+    ):
         raise ValueError(f"{key}={value}: expected [lowest, highest]")
 
 

@@ -1,4 +1,5 @@
-"""What the configurations of all studies share: the keys of every run, and those of every model that is trained."""
+"""What the configurations of all studies share: the keys of every run, and those of every model
+that is trained."""
 
 from __future__ import annotations
 
@@ -29,7 +30,8 @@ MOST_SEED = 2**32 - 1  # what numpy takes
 
 @dataclass
 class RunConfig:
-    """The keys of every run. A study's own configuration is a subclass, which says what else it has."""
+    """The keys of every run. A study's own configuration is a subclass, which says what else it
+    has."""
 
     study: str = MISSING
     name: str = MISSING
@@ -39,17 +41,29 @@ class RunConfig:
     hardware: HardwareConfig = field(default_factory=HardwareConfig)
     sweep: SweepConfig = field(default_factory=SweepConfig)
 
-    groups: ClassVar[tuple[str, ...]] = ("hardware",)  # of conf/, that every run of the study has an option of
+    # of conf/, that every run of the study has an option of
+    groups: ClassVar[tuple[str, ...]] = ("hardware",)
     title: ClassVar[str] = "model"  # what its experiments train
-    lacks: ClassVar[str] = "this study has no such group"  # what a group of another study is answered
-    slots: ClassVar[Mapping[str, type[Options]]] = {}  # keys that take a user's own options; * stands for any name
+    lacks: ClassVar[str] = (
+        "this study has no such group"  # what a group of another study is answered
+    )
+    slots: ClassVar[
+        Mapping[str, type[Options]]
+    ] = {}  # keys that take a user's own options; * stands for any name
     single_threaded: ClassVar[bool] = False  # torch has one thread, whatever hardware.threads is
-    choosing: ClassVar[tuple[str, ...]] = ()  # validation metrics that may choose best.ckpt: higher is better
-    tests_arms: ClassVar[bool] = False  # its experiments take auxiliary losses, so they can be compared
-    has_references: ClassVar[bool] = False  # there are experiments that bound its arms: untrained, trained with labels
+    choosing: ClassVar[
+        tuple[str, ...]
+    ] = ()  # validation metrics that may choose best.ckpt: higher is better
+    tests_arms: ClassVar[bool] = (
+        False  # its experiments take auxiliary losses, so they can be compared
+    )
+    has_references: ClassVar[bool] = (
+        False  # there are experiments that bound its arms: untrained, trained with labels
+    )
 
     def validate(self) -> None:
-        """Raises ValueError for the first key that is out of range or contradicts another; may write derived values."""
+        """Raises ValueError for the first key that is out of range or contradicts another; may
+        write derived values."""
         for part in vars(self).values():
             if hasattr(part, "validate"):
                 part.validate()
@@ -63,8 +77,8 @@ class RunConfig:
         return yaml.safe_dump(asdict(self), sort_keys=False, allow_unicode=True)
 
     def counted(self) -> dict[str, Any]:
-        """The settings that make the run what it is, as plain data, before those of jepa_lab.ledger.identity.IGNORED
-        are left out."""
+        """The settings that make the run what it is, as plain data, before those of
+        jepa_lab.ledger.identity.IGNORED are left out."""
         content: dict[str, Any] = yaml.safe_load(self.to_yaml())
         return content
 
@@ -76,16 +90,19 @@ class JepaConfig(RunConfig):
     seed: int = MISSING
     preflight: str = "warn"  # warn | strict | off
     tier: NamedConfig = field(default_factory=NamedConfig)
-    expected: dict[str, Any] = field(default_factory=dict)  # group options -> key -> text, shown beside the result
+    # group options -> key -> text, shown beside the result
+    expected: dict[str, Any] = field(default_factory=dict)
     dataset: Any = None
-    aux: dict[str, Any] = field(default_factory=dict)  # name -> its keys; checked, the options that its loss reads
+    # name -> its keys; checked, the options that its loss reads
+    aux: dict[str, Any] = field(default_factory=dict)
     target: TargetConfig = field(default_factory=TargetConfig)
     optim: OptimConfig = field(default_factory=OptimConfig)
     precision: PrecisionConfig = field(default_factory=PrecisionConfig)
     monitor: MonitorConfig = field(default_factory=MonitorConfig)
     diagnosis: DiagnosisConfig = field(default_factory=DiagnosisConfig)
     gates: GatesConfig = field(default_factory=GatesConfig)
-    experiment_gates: dict[str, Any] = field(default_factory=dict)  # dataset -> tier -> gate: limit, over the tier's
+    # dataset -> tier -> gate: limit, over the tier's
+    experiment_gates: dict[str, Any] = field(default_factory=dict)
     logger: LoggerConfig = field(default_factory=LoggerConfig)
     callbacks: dict[str, Any] = field(default_factory=dict)  # a user's own, by name
 
@@ -95,7 +112,8 @@ class JepaConfig(RunConfig):
         "callbacks.*": CallbackOptions,
     }
     tests_arms: ClassVar[bool] = True
-    taps: ClassVar[tuple[str, ...]] = ("z", "z_agg", "z_hat", "z_target")  # whose features a metric can measure
+    # whose features a metric can measure
+    taps: ClassVar[tuple[str, ...]] = ("z", "z_agg", "z_hat", "z_target")
 
     def validate(self) -> None:
         super().validate()
@@ -108,7 +126,8 @@ class JepaConfig(RunConfig):
         at_least("seed", self.seed, 0)
         if self.seed > MOST_SEED:
             raise ValueError(f"seed={self.seed}: must be at most {MOST_SEED}")
-        self.preflight = "off" if self.preflight == "False" else self.preflight  # what a YAML file makes of off
+        # what a YAML file makes of off
+        self.preflight = "off" if self.preflight == "False" else self.preflight
         one_of("preflight", self.preflight, ["warn", "strict", "off"])
         one_of("monitor.best", self.monitor.best, ["auto", *self.choosing])
         if self.sweep.report == "aux_comparison":
@@ -120,8 +139,12 @@ class JepaConfig(RunConfig):
         for key in ("tiers", "usual_first_view", "root", "path", "saliency_path", "cache"):
             settings["dataset"].pop(key, None)
         # a run without these is the one that it was before they existed
-        for place, key in ((settings, "aux"), (settings, "callbacks"), (settings["monitor"], "metrics"),
-                           (settings["diagnosis"], "rules")):  # fmt: skip
+        for place, key in (
+            (settings, "aux"),
+            (settings, "callbacks"),
+            (settings["monitor"], "metrics"),
+            (settings["diagnosis"], "rules"),
+        ):
             if not place[key]:
                 del place[key]
         rate = settings.get("aux", {}).get("coding_rate", {})

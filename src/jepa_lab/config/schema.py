@@ -1,7 +1,7 @@
 """The dataclasses behind conf/. Defaults live in conf/; here are types, ranges and meanings.
 
-`validate` raises ValueError with the key, the value and what would be right; types and unknown keys are refused by
-omegaconf when a configuration is merged into these.
+`validate` raises ValueError with the key, the value and what would be right; types and unknown keys
+are refused by omegaconf when a configuration is merged into these.
 """
 
 from __future__ import annotations
@@ -22,14 +22,18 @@ class TargetConfig:
     tau: float | None = None  # null: from memory
     memory: float = 0.05  # 1 / (1 - tau) as a share of the run's steps
     schedule: str = "constant"  # constant | cosine (to 1)
-    bn_buffers: str = "averaged"  # | copied | own_running: of the target's batch-norm, see networks/target.py
+    bn_buffers: str = (
+        "averaged"  # | copied | own_running: of the target's batch-norm, see networks/target.py
+    )
 
     def validate(self) -> None:
         one_of("target.name", self.name, ["ema", "stopgrad", "shared"])
         one_of("target.schedule", self.schedule, ["constant", "cosine"])
         one_of("target.bn_buffers", self.bn_buffers, ["averaged", "copied", "own_running"])
         if self.bn_buffers == "copied" and self.name != "ema":
-            raise ValueError(f"target.bn_buffers=copied: target={self.name} has no second set of buffers")
+            raise ValueError(
+                f"target.bn_buffers=copied: target={self.name} has no second set of buffers"
+            )
         if self.name != "ema":
             unset("target.tau", self.tau, "only target=ema has it")
         within("target.tau", self.tau, 0.0, 1.0)
@@ -79,15 +83,21 @@ class HardwareConfig:
 class MonitorConfig:
     every_epochs: int | None = None  # null: about twenty validations a run
     log_every: int = 10  # optimiser steps between two training rows
-    gradients_every: int | None = 50  # optimiser steps between two looks at every term's gradient; null: never
-    features_every: int | None = 50  # optimiser steps between two looks at a training batch's features; null: never
-    best: str = (
-        "auto"  # the key that chooses checkpoints/best.ckpt; auto: class_from_z_agg, or without labels the action probe
+    gradients_every: int | None = (
+        50  # optimiser steps between two looks at every term's gradient; null: never
     )
+    features_every: int | None = (
+        50  # optimiser steps between two looks at a training batch's features; null: never
+    )
+    # the key that chooses checkpoints/best.ckpt; auto: class_from_z_agg, or without labels the
+    # action probe
+    best: str = "auto"
 
     save_every_s: float = 60.0
     subspace: bool = False
-    sweep_anchors: int = 64  # validation images that are taken through every factor of the views; 0: none
+    sweep_anchors: int = (
+        64  # validation images that are taken through every factor of the views; 0: none
+    )
     sweep_every: int | None = None  # validations between two sweeps; null: after training only
     rollout_steps: int = 3  # after training: views that are predicted one after another; 0: none
     metrics: dict[str, Any] = field(default_factory=dict)  # a user's own, by name
@@ -106,7 +116,8 @@ class MonitorConfig:
 @dataclass
 class DiagnosisConfig:
     on_nan: str = "stop"  # stop | skip
-    stop_on: list[str] = field(default_factory=list)  # verdicts that end the run after two validations in a row
+    # verdicts that end the run after two validations in a row
+    stop_on: list[str] = field(default_factory=list)
     rules: dict[str, Any] = field(default_factory=dict)  # a user's own, by name
 
     def validate(self) -> None:
@@ -114,7 +125,9 @@ class DiagnosisConfig:
         for status in self.stop_on:
             if status not in STATUSES:
                 given = ",".join(self.stop_on)
-                raise ValueError(f"diagnosis.stop_on=[{given}]: {status} is none of {', '.join(STATUSES)}")
+                raise ValueError(
+                    f"diagnosis.stop_on=[{given}]: {status} is none of {', '.join(STATUSES)}"
+                )
 
 
 @dataclass

@@ -1,4 +1,5 @@
-"""The statuses of a verdict, and the families that rules, reports and configurations know them by."""
+"""The statuses of a verdict, and the families that rules, reports and configurations know them by.
+The statuses of a verdict, and the families that rules, reports and configurations know them by."""
 
 STATUSES = (
     "healthy",

@@ -1,4 +1,5 @@
-"""The keys `sweep`: what is made of the jobs of a sweep, and how a comparison chooses its weights."""
+"""The keys `sweep`: what is made of the jobs of a sweep, and how a comparison chooses its weights.
+The keys `sweep`: what is made of the jobs of a sweep, and how a comparison chooses its weights."""
 
 from __future__ import annotations
 
@@ -21,17 +22,24 @@ class TuningConfig:
         at_least("sweep.tuning.weights", self.weights, 1)
         at_least("sweep.tuning.span", self.span, 1.0, exclusive=True)
         if not self.seeds:
-            raise ValueError("sweep.tuning.seeds=[]: one seed or more to choose the weights with, as [1000,1001]")
+            raise ValueError(
+                "sweep.tuning.seeds=[]: one seed or more to choose the weights with, as [1000,1001]"
+            )
 
 
 @dataclass
 class SweepConfig:
     fail_fast: bool = False
     control: str | None = None  # name of an experiment, or settings as key=value key=value
-    report: str | None = None  # views_grid, aux_comparison: what is made of the sweep's runs at its end
+    report: str | None = (
+        None  # views_grid, aux_comparison: what is made of the sweep's runs at its end
+    )
     results: str = "comparison_results"  # the folder that aux_comparison writes
-    references: list[str] = field(default_factory=list)  # of aux_comparison: random_init, supervised, beside the arms
-    objective: str | None = None  # the metric that a searching sweeper is told; null: the one that chooses best.ckpt
+    # of aux_comparison: random_init, supervised, beside the arms
+    references: list[str] = field(default_factory=list)
+    objective: str | None = (
+        None  # the metric that a searching sweeper is told; null: the one that chooses best.ckpt
+    )
     tuning: TuningConfig = field(default_factory=TuningConfig)
 
     def validate(self) -> None:
@@ -40,17 +48,22 @@ class SweepConfig:
             one_of("sweep.references", name, ["random_init", "supervised"])
         if self.references and self.report != "aux_comparison":
             unset(
-                "sweep.references", ",".join(self.references), "only a comparison has them, +experiment=aux_comparison"
+                "sweep.references",
+                ",".join(self.references),
+                "only a comparison has them, +experiment=aux_comparison",
             )
         if self.objective is not None and not self.objective.startswith("val/"):
             raise ValueError(
-                f"sweep.objective={self.objective}: a search chooses on validation, as val/probe/class_from_z_agg; "
-                "evaluate what it found on test once, afterwards"
+                f"sweep.objective={self.objective}: a search chooses on validation, as"
+                " val/probe/class_from_z_agg; evaluate what it found on test once, afterwards"
             )
         self.tuning.validate()
 
 
-REFERENCES = {"random_init": "random encoder", "supervised": "supervised"}  # experiments that bound others: their names
+REFERENCES = {
+    "random_init": "random encoder",
+    "supervised": "supervised",
+}  # experiments that bound others: their names
 
 
 def is_reference(words: Sequence[str]) -> bool:

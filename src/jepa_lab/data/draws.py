@@ -10,17 +10,23 @@ _MIX_1 = 0xBF58476D1CE4E5B9
 _MIX_2 = 0x94D049BB133111EB
 
 
-def uniform(index: Tensor, n: int, *, seed: int, split: str, epoch: int, stream: str = "views") -> Tensor:
-    """n uniform numbers in [0, 1) for every sample of a batch: (B,) int64 -> (B, n) float32 on the same device.
+def uniform(
+    index: Tensor, n: int, *, seed: int, split: str, epoch: int, stream: str = "views"
+) -> Tensor:
+    """n uniform numbers in [0, 1) for every sample of a batch: (B,) int64 -> (B, n) float32 on the
+    same device.
 
-    Each number is a hash of (seed, split, epoch, stream, sample index, slot), so it is the same for any batch
-    composition, order, number of workers and device, and after a resume. Slots are `offset` to `offset + n - 1`. 24
-    random bits each, so `floor(u * k)` is uniform for a power of two k and uniform to within k / 2^24 otherwise.
-    Source: the finaliser and increment of splitmix64 (Steele, Lea and Flood 2014), one generator per (key, index),
-    its starting state itself hashed. Raises ValueError unless index is a vector of int64.
+    Each number is a hash of (seed, split, epoch, stream, sample index, slot), so it is the same for
+    any batch composition, order, number of workers and device, and after a resume. Slots are
+    `offset` to `offset + n - 1`. 24 random bits each, so `floor(u * k)` is uniform for a power of
+    two k and uniform to within k / 2^24 otherwise. Source: the finaliser and increment of
+    splitmix64 (Steele, Lea and Flood 2014), one generator per (key, index), its starting state
+    itself hashed. Raises ValueError unless index is a vector of int64.
     """
     if index.ndim != 1 or index.dtype != torch.int64:
-        raise ValueError(f"index must be a vector of int64, got shape {tuple(index.shape)} of {index.dtype}")
+        raise ValueError(
+            f"index must be a vector of int64, got shape {tuple(index.shape)} of {index.dtype}"
+        )
     state = _mix(index * _signed(_GOLDEN) + _key(seed, split, epoch, stream))
     slots = torch.arange(1, n + 1, device=index.device) * _signed(_GOLDEN)
     bits = _shift(_mix(state[:, None] + slots), 40)
@@ -33,7 +39,8 @@ def _key(seed: int, split: str, epoch: int, stream: str) -> int:
 
 
 def _mix(x: Tensor) -> Tensor:
-    """The finaliser of splitmix64 on int64 tensors, which wrap around like the unsigned integers it was written for."""
+    """The finaliser of splitmix64 on int64 tensors, which wrap around like the unsigned integers it
+    was written for."""
     x = (x ^ _shift(x, 30)) * _signed(_MIX_1)
     x = (x ^ _shift(x, 27)) * _signed(_MIX_2)
     return x ^ _shift(x, 31)

@@ -1,4 +1,5 @@
-"""Batches of what is held in memory, in an order that depends on (seed, epoch) alone and can be resumed anywhere."""
+"""Batches of what is held in memory, in an order that depends on (seed, epoch) alone and can be
+resumed anywhere."""
 
 from __future__ import annotations
 
@@ -10,22 +11,29 @@ from torch import Tensor
 
 from jepa_lab.data.images.image_source import ImageSource
 
-# split, index (B,), images (B, C, H, W) uint8, labels (B,), and the source's maps (B, ...) where it has some
-ImageBatch = tuple[str, Tensor, Tensor, Tensor | None] | tuple[str, Tensor, Tensor, Tensor | None, Tensor]
+# split, index (B,), images (B, C, H, W) uint8, labels (B,), and the source's maps (B, ...) where it
+# has some
+ImageBatch = (
+    tuple[str, Tensor, Tensor, Tensor | None] | tuple[str, Tensor, Tensor, Tensor | None, Tensor]
+)
 
 
 Batch = TypeVar("Batch")
 
 
 class EpochBatches(Generic[Batch]):
-    """Iterates over n samples in batches, which subclasses make; Lightning drives its epoch and stores its position.
+    """Iterates over n samples in batches, which subclasses make; Lightning drives its epoch and
+    stores its position.
 
-    Training order is a permutation drawn from (seed, epoch), the last short batch left out (its batch-norm statistics
-    would be another distribution's). Evaluation order is the source's, every sample once. `__iter__` is a generator on
-    purpose: its body starts after Lightning has told the epoch.
+    Training order is a permutation drawn from (seed, epoch), the last short batch left out (its
+    batch-norm statistics would be another distribution's). Evaluation order is the source's, every
+    sample once. `__iter__` is a generator on purpose: its body starts after Lightning has told the
+    epoch.
     """
 
-    def __init__(self, n: int, batch_size: int, *, split: str, seed: int = 0, shuffle: bool = False) -> None:
+    def __init__(
+        self, n: int, batch_size: int, *, split: str, seed: int = 0, shuffle: bool = False
+    ) -> None:
         self.n = n
         self.batch_size = batch_size
         self.split = split
@@ -65,7 +73,10 @@ class EpochBatches(Generic[Batch]):
 
     def state_dict(self) -> dict[str, Any]:
         """Position within the epoch: batches that were consumed."""
-        return {"epoch": self.epoch + self._position // len(self), "position": self._position % len(self)}
+        return {
+            "epoch": self.epoch + self._position // len(self),
+            "position": self._position % len(self),
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.epoch, self._skip = state["epoch"], state["position"]
@@ -75,7 +86,13 @@ class EpochLoader(EpochBatches[ImageBatch]):
     """Batches of an ImageSource."""
 
     def __init__(
-        self, source: ImageSource, batch_size: int, *, split: str, seed: int = 0, shuffle: bool = False
+        self,
+        source: ImageSource,
+        batch_size: int,
+        *,
+        split: str,
+        seed: int = 0,
+        shuffle: bool = False,
     ) -> None:
         super().__init__(len(source.images), batch_size, split=split, seed=seed, shuffle=shuffle)
         self.source = source

@@ -13,7 +13,8 @@ __all__ = ["Examination", "Thresholds", "Verdict", "diagnose_features", "examine
 
 
 def __getattr__(name: str) -> Any:
-    """`diagnose_features` on demand: it needs torch, and a verdict from a ledger should not wait for that."""
+    """`diagnose_features` on demand: it needs torch, and a verdict from a ledger should not wait
+    for that."""
     if name == "diagnose_features":
         from jepa_lab.diagnosis.features import diagnose_features
 

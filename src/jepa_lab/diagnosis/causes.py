@@ -1,4 +1,5 @@
-"""Why it may have happened: what the evidence began with, and what in the configuration is known to do this."""
+"""Why it may have happened: what the evidence began with, and what in the configuration is known to
+do this."""
 
 from __future__ import annotations
 
@@ -19,6 +20,9 @@ def causes(examination: Examination, config: Mapping[str, Any], remedies: Remedi
     events = timeline(examination)
     if len({e.began for e in events}) > 1:
         first = events[0]
-        found.append(f"it began with {words(first)} at step {first.began} ({first.reason}); the others came after")
+        found.append(
+            f"it began with {words(first)} at step {first.began} ({first.reason}); the others came"
+            " after"
+        )
     rest = [f.reason for f in examination.failures[:3] if not found or f.tap is None]
     return found + [reason for reason in rest if not any(reason in cause for cause in found)]

@@ -10,8 +10,8 @@ from jepa_lab.diagnosis.thresholds import Thresholds, distance
 
 
 def codebook_finding(history: History, thresholds: Thresholds) -> Finding | None:
-    """The codebook's status from val/codebook/usage and perplexity (train/codebook where nothing validates it); None
-    without them. A low usage that is no collapse is a note."""
+    """The codebook's status from val/codebook/usage and perplexity (train/codebook where nothing
+    validates it); None without them. A low usage that is no collapse is a note."""
     t = thresholds.of("codebook")
     usage, name = codebook_series(history, "usage")
     perplexity, other = codebook_series(history, "perplexity")
@@ -28,22 +28,36 @@ def codebook_finding(history: History, thresholds: Thresholds) -> Finding | None
         return _collapse(text, since, t.confidence(distance(last, t.usage)), name)
     drops = _drops(usage)
     if drops >= t.drops and last < t.slow_death * usage[0][1] and last < 2 * t.usage_note:
-        text = f"usage fell {drops} times in a row, to {100 * last:.0f} % from {100 * usage[0][1]:.0f} %: a slow death"
+        text = (
+            f"usage fell {drops} times in a row, to {100 * last:.0f} % from {100 * usage[0][1]:.0f}"
+            " %: a slow death"
+        )
         since = usage[-drops][0]
-        return _collapse(text, since, t.confidence(distance(last, t.slow_death * usage[0][1])), name)
+        return _collapse(
+            text, since, t.confidence(distance(last, t.slow_death * usage[0][1])), name
+        )
     age = last_of(history, "val/codebook/").get("dead_code_age", 0.0)
     if last < t.usage_note:
-        old = f", the others unused for {age:.0f} steps on average" if age > t.age * usage[-1][0] else ""
-        return Finding("note", f"{100 * last:.0f} % of the codes in use{old}", 0.5, "codebook", quantity=name)
+        old = (
+            f", the others unused for {age:.0f} steps on average"
+            if age > t.age * usage[-1][0]
+            else ""
+        )
+        return Finding(
+            "note", f"{100 * last:.0f} % of the codes in use{old}", 0.5, "codebook", quantity=name
+        )
     return None
 
 
 def _collapse(text: str, since: int | None, confidence: float, quantity: str) -> Finding:
-    return Finding("codebook_collapse", text, confidence, "codebook", since, quantity, ("optim.lr*0.3",))
+    return Finding(
+        "codebook_collapse", text, confidence, "codebook", since, quantity, ("optim.lr*0.3",)
+    )
 
 
 def codebook_series(history: History, name: str) -> tuple[Points, str]:
-    """The finite values of val/codebook/<name>, of train/codebook where nothing validates it, and their key."""
+    """The finite values of val/codebook/<name>, of train/codebook where nothing validates it, and
+    their key."""
     for where in ("val", "train"):
         key = f"{where}/codebook/{name}"
         if history.get(key):

@@ -16,19 +16,27 @@ from jepa_lab.diagnosis.verdict import Verdict
 from jepa_lab.metrics import collapse_metrics, perplexity, usage
 
 NEIGHBOURS = 2000  # rows for the nearest neighbours: all pairs are looked at
-SQUARABLE = 120  # powers of ten: beyond it a sum of squares, and its square, is infinite or 0 in float64
+SQUARABLE = (
+    120  # powers of ten: beyond it a sum of squares, and its square, is infinite or 0 in float64
+)
 DEAD = 1e-3  # of the median std of the dimensions: below it one has died
 
 
 def diagnose_features(
-    z: Tensor, *, labels: Tensor | None = None, codes: Tensor | None = None, reference: Tensor | None = None
+    z: Tensor,
+    *,
+    labels: Tensor | None = None,
+    codes: Tensor | None = None,
+    reference: Tensor | None = None,
 ) -> Verdict:
-    """The verdict on (n, d) features, or (n, v, d) of v views; `reference`: the same tap at initialisation.
+    """The verdict on (n, d) features, or (n, v, d) of v views; `reference`: the same tap at
+    initialisation.
 
-    labels: (n,) or one per row, whole numbers, -1 for unknown: how well the nearest neighbour tells them apart counts.
-    codes: the index of the chosen code per row or token, any shape, K being the largest index + 1; or how often each of
-    the K codes was chosen, (K,) in floating point, where the last ones may be dead. Features that are not finite are
-    "diverged", fewer than 32 rows "inconclusive". ValueError for another shape.
+    labels: (n,) or one per row, whole numbers, -1 for unknown: how well the nearest neighbour tells
+    them apart counts. codes: the index of the chosen code per row or token, any shape, K being the
+    largest index + 1; or how often each of the K codes was chosen, (K,) in floating point, where
+    the last ones may be dead. Features that are not finite are "diverged", fewer than 32 rows
+    "inconclusive". ValueError for another shape.
     """
     if z.ndim not in (2, 3):
         raise ValueError(f"expected features (n, d) or (n, v, d), got {tuple(z.shape)}")
@@ -39,27 +47,39 @@ def diagnose_features(
         return Verdict("diverged", "z", confidence=1.0, reasons=("features are not finite",))
     largest = float(z.abs().max()) if z.numel() else 1.0
     if z.dtype == torch.float64 and largest > 0 and abs(math.log10(largest)) > SQUARABLE:
-        raise ValueError(f"z has a largest value of {largest:.2g}, whose square float64 cannot hold; rescale it")
+        raise ValueError(
+            f"z has a largest value of {largest:.2g}, whose square float64 cannot hold; rescale it"
+        )
     labels = _per_row(labels, len(z), views)
     if len(z) < t.samples:
         return Verdict("inconclusive", "z", reasons=(f"{len(z)} rows; {t.samples:.0f} are needed",))
     now = {**collapse_metrics(z), "d": float(z.shape[1]), **coordinate_shares(z)}
     start = {} if reference is None else collapse_metrics(reference.flatten(0, -2))
-    apart = (
-        {} if labels is None else separability(z[::views], labels[::views])
-    )  # another view of an image tells nothing
+    # another view of an image tells nothing
+    apart = {} if labels is None else separability(z[::views], labels[::views])
     book = {} if codes is None else code_counts(codes)
     found = uniform_rows(z, t) or judge_tap(now, start, t, skill_fell=False)
     found, notes = _with_labels(found, apart, t)
     notes += [text for text in [unused(now, t)] if text]
     broken = codebook_finding({f"val/codebook/{k}": [(0, v)] for k, v in book.items()}, t)
-    if broken is not None and broken.status == "codebook_collapse" and found.status in ("healthy", "low_rank"):
+    if (
+        broken is not None
+        and broken.status == "codebook_collapse"
+        and found.status in ("healthy", "low_rank")
+    ):
         found = broken
     elif broken is not None:
         notes.append(broken.reason)
-    first = found.reason or f"effective rank {now['effective_rank']:.1f}, spread {now['feature_std_l2']:.2f}"
+    first = (
+        found.reason
+        or f"effective rank {now['effective_rank']:.1f}, spread {now['feature_std_l2']:.2f}"
+    )
     evidence = {**now, **apart, **{f"codebook/{k}": v for k, v in book.items()}}
-    statuses = {"z": found.status} if found.tap != "codebook" else {"z": "healthy", "codebook": found.status}
+    statuses = (
+        {"z": found.status}
+        if found.tap != "codebook"
+        else {"z": "healthy", "codebook": found.status}
+    )
     return Verdict(
         found.status,
         found.tap or "z",
@@ -72,7 +92,8 @@ def diagnose_features(
 
 
 def coordinate_shares(z: Tensor) -> dict[str, float]:
-    """top_share: of the variance in the largest coordinate; dead_share: of coordinates without any to speak of."""
+    """top_share: of the variance in the largest coordinate; dead_share: of coordinates without any
+    to speak of."""
     variance = z.double().var(dim=0, unbiased=False)
     total, middle = float(variance.sum()), float(variance.sqrt().quantile(0.9))
     if total == 0:
@@ -82,30 +103,42 @@ def coordinate_shares(z: Tensor) -> dict[str, float]:
 
 
 def separability(z: Tensor, labels: Tensor) -> dict[str, float]:
-    """Leave-one-out accuracy of the nearest neighbour by cosine on centred rows, and what chance would give; {} with
-    fewer than two classes, or where no two rows share one. At most 2,000 rows, evenly spaced."""
+    """Leave-one-out accuracy of the nearest neighbour by cosine on centred rows, and what chance
+    would give; {} with fewer than two classes, or where no two rows share one. At most 2,000 rows,
+    evenly spaced."""
     rows = (labels >= 0).nonzero().flatten()
-    rows = rows[torch.linspace(0, len(rows) - 1, min(len(rows), NEIGHBOURS)).long()] if len(rows) else rows
+    rows = (
+        rows[torch.linspace(0, len(rows) - 1, min(len(rows), NEIGHBOURS)).long()]
+        if len(rows)
+        else rows
+    )
     if len(rows) < 32 or len(labels[rows].unique()) < 2:
         return {}
     x, y = z[rows].double(), labels[rows]
     x = torch.nn.functional.normalize(x - x.mean(dim=0), dim=1)
     similar = (x @ x.T).fill_diagonal_(-math.inf)
     counts = torch.unique(y, return_counts=True)[1].double()
-    chance = float((counts * (counts - 1)).sum()) / (len(y) * (len(y) - 1))  # of another row to be of the same class
+    # of another row to be of the same class
+    chance = float((counts * (counts - 1)).sum()) / (len(y) * (len(y) - 1))
     accuracy = float((y[similar.argmax(dim=1)] == y).double().mean())
     return {"neighbour_accuracy": accuracy, "chance": chance} if chance > 0 else {}
 
 
 def code_counts(codes: Tensor) -> dict[str, float]:
-    """usage and perplexity of code indices, K the largest index + 1; of (K,) floating-point counts as they are."""
+    """usage and perplexity of code indices, K the largest index + 1; of (K,) floating-point counts
+    as they are."""
     codes = codes.flatten()
     counts = codes if codes.is_floating_point() else torch.bincount(codes.long())
-    return {"usage": float(usage(counts)), "perplexity": float(perplexity(counts)), "size": float(len(counts))}
+    return {
+        "usage": float(usage(counts)),
+        "perplexity": float(perplexity(counts)),
+        "size": float(len(counts)),
+    }
 
 
 def uniform_rows(z: Tensor, t: Thresholds) -> Finding | None:
-    """Rows that are distributions, each of them uniform: the output says nothing; None for other features."""
+    """Rows that are distributions, each of them uniform: the output says nothing; None for other
+    features."""
     if z.shape[1] < 2 or float(z.min()) < 0 or float((z.double().sum(1) - 1).abs().max()) > 1e-3:
         return None
     most = math.log(z.shape[1])
@@ -117,15 +150,31 @@ def uniform_rows(z: Tensor, t: Thresholds) -> Finding | None:
     return Finding("uniform_output", reason, far, quantity="entropy")
 
 
-def _with_labels(found: Finding, apart: dict[str, float], t: Thresholds) -> tuple[Finding, list[str]]:
-    """Labels that the nearest neighbour cannot tell apart are evidence beside a low rank, else a note."""
+def _with_labels(
+    found: Finding, apart: dict[str, float], t: Thresholds
+) -> tuple[Finding, list[str]]:
+    """Labels that the nearest neighbour cannot tell apart are evidence beside a low rank, else a
+    note."""
     if not apart:
         return found, []
     ratio = apart["neighbour_accuracy"] / apart["chance"]
-    text = f"nearest-neighbour accuracy {apart['neighbour_accuracy']:.2f}, chance {apart['chance']:.2f}"
+    text = (
+        f"nearest-neighbour accuracy {apart['neighbour_accuracy']:.2f}, chance"
+        f" {apart['chance']:.2f}"
+    )
     if ratio < t.separability and found.status == "low_rank":
-        return Finding("dimensional_collapse", f"{found.reason}; {text}", found.confidence, quantity=found.quantity), []
-    return found, [text if ratio >= t.separability else f"{text}: the features do not tell the labels apart"]
+        return (
+            Finding(
+                "dimensional_collapse",
+                f"{found.reason}; {text}",
+                found.confidence,
+                quantity=found.quantity,
+            ),
+            [],
+        )
+    return found, [
+        text if ratio >= t.separability else f"{text}: the features do not tell the labels apart"
+    ]
 
 
 def _per_row(labels: Tensor | None, n: int, views: int) -> Tensor | None:

@@ -12,9 +12,9 @@ History = Mapping[str, Points]
 
 @dataclass(frozen=True)
 class Finding:
-    """A status of a tap (None: of the run), why, its confidence in [0, 1], the step it began (None: unknown), and the
-    quantity it was read from. Of a note, which is no failure, the status is "note". next: changes to try, in the words
-    of `remedies`."""
+    """A status of a tap (None: of the run), why, its confidence in [0, 1], the step it began (None:
+    unknown), and the quantity it was read from. Of a note, which is no failure, the status is
+    "note". next: changes to try, in the words of `remedies`."""
 
     status: str
     reason: str
@@ -37,7 +37,8 @@ def last_third(points: Points, at_least: int = 3) -> Points:
 
 
 def last_stretch(points: Points, holds: Callable[[float], bool]) -> int | None:
-    """The first step of the unbroken stretch at the end in which it holds; None if it does not at the end."""
+    """The first step of the unbroken stretch at the end in which it holds; None if it does not at
+    the end."""
     since = None
     for step, value in reversed(points):
         if not holds(value):
@@ -58,4 +59,6 @@ def best_so_far(points: Points) -> float:
 
 def fell(points: Points, by: float) -> bool:
     """Whether the last value lies more than `by` below the best one."""
-    return bool(points) and math.isfinite(points[-1][1]) and points[-1][1] < best_so_far(points) - by
+    return (
+        bool(points) and math.isfinite(points[-1][1]) and points[-1][1] < best_so_far(points) - by
+    )

@@ -12,7 +12,8 @@ from jepa_lab.config.gates import GATES, check_limit
 
 @dataclass(frozen=True)
 class GateResult:
-    """One gate: its limit, and the value that was measured against it (None: the run does not measure it)."""
+    """One gate: its limit, and the value that was measured against it (None: the run does not
+    measure it)."""
 
     gate: str
     limit: float
@@ -28,11 +29,15 @@ class GateResult:
     def line(self) -> str:
         measured = "not measured" if self.value is None else f"{self.value:.4g}"
         side = "at least" if self.gate.endswith("_min") else "at most"
-        return f"{self.gate.removesuffix('_min').removesuffix('_max')} {measured}, {side} {self.limit:g}"
+        return (
+            f"{self.gate.removesuffix('_min').removesuffix('_max')} {measured}, {side}"
+            f" {self.limit:g}"
+        )
 
 
 def evaluate_gates(limits: Mapping[str, float], last: Mapping[str, float]) -> list[GateResult]:
-    """A result for each {gate: limit}, from the last value of every metric. ValueError for an unknown gate."""
+    """A result for each {gate: limit}, from the last value of every metric. ValueError for an
+    unknown gate."""
     results = []
     for gate, limit in limits.items():
         check_limit(gate, gate, limit)
@@ -46,9 +51,16 @@ def evaluate_gates(limits: Mapping[str, float], last: Mapping[str, float]) -> li
 
 
 def gates_dict(results: list[GateResult]) -> dict[str, Any]:
-    """For summary.json: whether all passed (None without gates), and each with its metrics, limit and value."""
+    """For summary.json: whether all passed (None without gates), and each with its metrics, limit
+    and value."""
     rows = [
-        {"gate": r.gate, "metrics": list(GATES[r.gate]), "limit": r.limit, "value": r.value, "passed": r.passed}
+        {
+            "gate": r.gate,
+            "metrics": list(GATES[r.gate]),
+            "limit": r.limit,
+            "value": r.value,
+            "passed": r.passed,
+        }
         for r in results
     ]
     return {"passed": all(r.passed for r in results) if results else None, "results": rows}
@@ -60,4 +72,6 @@ def gates_line(results: list[GateResult]) -> str:
         return "none"
     failed = [r.line() for r in results if not r.passed]
     passed = len(results) - len(failed)
-    return f"{passed} of {len(results)} passed" + (f"; failed: {'; '.join(failed)}" if failed else "")
+    return f"{passed} of {len(results)} passed" + (
+        f"; failed: {'; '.join(failed)}" if failed else ""
+    )

@@ -1,7 +1,8 @@
-"""Label-free tests of the prediction: does it learn, does it use its actions, is it more than a copy?
+"""Label-free tests of the prediction: does it learn, does it use its actions, is it more than a
+copy?
 
-Rank and probes cannot see a model that ignores its actions. A row to compare with (raw pixels, untrained, supervised,
-without actions) fails them by design: its findings are notes.
+Rank and probes cannot see a model that ignores its actions. A row to compare with (raw pixels,
+untrained, supervised, without actions) fails them by design: its findings are notes.
 """
 
 from __future__ import annotations
@@ -23,13 +24,18 @@ def prediction_findings(history: History, t: Thresholds, settings: Settings) -> 
     if not settings.judges_prediction:
         what = "nothing is trained" if not settings.trained else "the prediction is not trained"
         return [Finding("note", f"{what} here: skill and gains say nothing", 1.0)]
-    rules = (_uniform(history, t, settings), _no_learning(history, t, settings), _actions(history, t, settings))
+    rules = (
+        _uniform(history, t, settings),
+        _no_learning(history, t, settings),
+        _actions(history, t, settings),
+    )
     given = (_demonstrations(history, t), _copy(history, t, settings), _rollout(history, t))
     return [f for f in (*rules, *given) if f is not None]
 
 
 def _no_learning(history: History, t: Thresholds, settings: Settings) -> Finding | None:
-    """InfoNCE at ln(1 + negatives), DINO's mutual information at 0, or a skill at 0 that does not rise."""
+    """InfoNCE at ln(1 + negatives), DINO's mutual information at 0, or a skill at 0 that does not
+    rise."""
     at_chance = _info_nce(history, t, settings) or _dino(history, t)
     if at_chance is not None:
         return at_chance
@@ -41,7 +47,10 @@ def _no_learning(history: History, t: Thresholds, settings: Settings) -> Finding
     if best >= t.no_skill:
         return None
     if tail[-1][1] - tail[0][1] > t.rising:
-        reason = f"skill {tail[-1][1]:.2f} against the best constant, still rising: too short a run to judge it"
+        reason = (
+            f"skill {tail[-1][1]:.2f} against the best constant, still rising: too short a run to"
+            " judge it"
+        )
         return Finding("note", reason, 0.5, quantity="val/skill")
     worse = settings.remedies.no_skill
     reason = f"skill {tail[-1][1]:.2g}: the prediction is no better than {worse}"
@@ -64,11 +73,14 @@ def _info_nce(history: History, t: Thresholds, settings: Settings) -> Finding | 
     reason = f"InfoNCE {tail:.2f} stays at chance, ln(1 + {negatives:.0f}) = {chance:.2f}"
     near = 1 - tail / chance
     far = t.confidence(1.0 - max(near, 0.0) / t.chance)
-    return Finding("no_learning", reason, far, since=since, quantity="train/loss/info_nce", next=_learn())
+    return Finding(
+        "no_learning", reason, far, since=since, quantity="train/loss/info_nce", next=_learn()
+    )
 
 
 def _dino(history: History, t: Thresholds) -> Finding | None:
-    """The mutual information of image and prototype is 0 in both kinds of collapse: all uniform, or all the same."""
+    """The mutual information of image and prototype is 0 in both kinds of collapse: all uniform, or
+    all the same."""
     information = finite(history.get("train/dino/mutual_information", ()))
     entropy = finite(history.get("train/dino/entropy_of_mean", ()))
     skill = history.get("val/skill", ())
@@ -81,24 +93,43 @@ def _dino(history: History, t: Thresholds) -> Finding | None:
     since = last_stretch(information, lambda v: v < limit)
     reason = f"mutual information of image and prototype {tail:.2f} nats: the targets say nothing"
     key = "train/dino/mutual_information"
-    return Finding("no_learning", reason, t.confidence(distance(tail, limit)), since=since, quantity=key, next=_learn())
+    return Finding(
+        "no_learning",
+        reason,
+        t.confidence(distance(tail, limit)),
+        since=since,
+        quantity=key,
+        next=_learn(),
+    )
 
 
 def _uniform(history: History, t: Thresholds, settings: Settings) -> Finding | None:
-    """Targets that are the uniform distribution for every image: the entropy of each is the largest there is."""
+    """Targets that are the uniform distribution for every image: the entropy of each is the largest
+    there is."""
     each = finite(history.get("train/dino/mean_entropy", ()))
     mean = finite(history.get("train/dino/entropy_of_mean", ()))
     if len(each) < 10 or not mean:
         return None
     prototypes = value_of(settings.config, "loss.prototypes")
-    most = math.log(prototypes) if isinstance(prototypes, int) and prototypes > 1 else max(v for _, v in mean)
+    most = (
+        math.log(prototypes)
+        if isinstance(prototypes, int) and prototypes > 1
+        else max(v for _, v in mean)
+    )
     tail = median(v for _, v in last_third(each))
     if tail < t.uniform_entropy * most or most < math.log(2):
         return None
     since = last_stretch(each, lambda v: v >= t.uniform_entropy * most)
     reason = f"every target is uniform: entropy {tail:.2f} of {most:.2f} nats"
     far = t.confidence(distance(1 - t.uniform_entropy, max(1 - tail / most, 0.0), 1e-4))
-    return Finding("uniform_output", reason, far, since=since, quantity="train/dino/mean_entropy", next=_learn())
+    return Finding(
+        "uniform_output",
+        reason,
+        far,
+        since=since,
+        quantity="train/dino/mean_entropy",
+        next=_learn(),
+    )
 
 
 def _actions(history: History, t: Thresholds, settings: Settings) -> Finding | None:
@@ -106,7 +137,9 @@ def _actions(history: History, t: Thresholds, settings: Settings) -> Finding | N
     if not shares or not _predicts(history, t):
         return None
     if not settings.actions:
-        return Finding("note", "the network is not given its actions (model.action_conditioning=false)", 1.0)
+        return Finding(
+            "note", "the network is not given its actions (model.action_conditioning=false)", 1.0
+        )
     most = max(abs(v) for _, v in last_third(shares))
     text = f"true actions instead of shuffled ones change the loss by {100 * most:.2g} %"
     if most < t.action_gain and len(shares) >= t.validations:
@@ -114,7 +147,12 @@ def _actions(history: History, t: Thresholds, settings: Settings) -> Finding | N
         unsure = "" if settings.known else " (by design where model.action_conditioning=false)"
         far = t.confidence(distance(most, t.action_gain))
         return Finding(
-            "ignores_actions", text + unsure, far, since=since, quantity="val/action_gain", next=MORE_TO_TELL
+            "ignores_actions",
+            text + unsure,
+            far,
+            since=since,
+            quantity="val/action_gain",
+            next=MORE_TO_TELL,
         )
     if shares[-1][1] < t.action_note:
         text = f"the prediction hardly uses its actions: {text}"
@@ -130,17 +168,28 @@ def _demonstrations(history: History, t: Thresholds) -> Finding | None:
     most = max(abs(v) for _, v in last_third(shares))
     key = "val/demo_gain"
     if most < t.action_gain and len(shares) >= t.validations:
-        text = f"the demonstrations of another task do as well: {100 * most:.2g} % of the loss apart"
+        text = (
+            f"the demonstrations of another task do as well: {100 * most:.2g} % of the loss apart"
+        )
         since = last_stretch(shares, lambda v: abs(v) < t.action_gain)
-        return Finding("ignores_actions", text, t.confidence(distance(most, t.action_gain)), since=since, quantity=key)
+        return Finding(
+            "ignores_actions",
+            text,
+            t.confidence(distance(most, t.action_gain)),
+            since=since,
+            quantity=key,
+        )
     if shares[-1][1] < t.action_note:
         text = "the demonstrations of another task change the loss by"
-        return Finding("note", f"{text} {100 * shares[-1][1]:.2g} %: hardly used", 0.5, quantity=key)
+        return Finding(
+            "note", f"{text} {100 * shares[-1][1]:.2g} %: hardly used", 0.5, quantity=key
+        )
     return None
 
 
 def _copy(history: History, t: Thresholds, settings: Settings) -> Finding | None:
-    """A prediction that is as good as the last view is that view. One that is worse has yet to learn."""
+    """A prediction that is as good as the last view is that view. One that is worse has yet to
+    learn."""
     copied = settings.remedies.copied(settings.config)
     shares = _shares(history, "val/copy_gain")
     if not shares or not _predicts(history, t):
@@ -164,13 +213,20 @@ def _rollout(history: History, t: Thresholds) -> Finding | None:
     lost = sorted(k for k, v in last.items() if v >= t.rollout_growth)
     if not lost or not last or min(last) in lost:
         return None
-    return Finding("note", f"a rollout of {lost[0]} steps is no better than a constant", 0.5, quantity="val/rollout")
+    return Finding(
+        "note",
+        f"a rollout of {lost[0]} steps is no better than a constant",
+        0.5,
+        quantity="val/rollout",
+    )
 
 
 def _shares(history: History, key: str) -> Points:
     """The gain as a share of the prediction loss of the same validation."""
     losses = dict(history.get("val/loss/prediction", ()))
-    points = [(s, v / max(losses[s], 1e-9)) for s, v in history.get(key, ()) if losses.get(s, 0.0) > 0]
+    points = [
+        (s, v / max(losses[s], 1e-9)) for s, v in history.get(key, ()) if losses.get(s, 0.0) > 0
+    ]
     return finite(points)
 
 

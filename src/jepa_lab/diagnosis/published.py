@@ -1,5 +1,6 @@
-"""The older published thresholds, as a rule set of their own, to be shown beside ours. They contradict each other (see
-docs/diagnosis.md): what is here is their first version, with its middle band called "warning".
+"""The older published thresholds, as a rule set of their own, to be shown beside ours. They
+contradict each other (see docs/diagnosis.md): what is here is their first version, with its middle
+band called "warning".
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ WARM_UP = 3  # validations before spikes count
 
 @dataclass(frozen=True)
 class Published:
-    """status: healthy, warning, collapsed or unknown; one sentence for each quantity that was there."""
+    """status: healthy, warning, collapsed or unknown; one sentence for each quantity that was
+    there."""
 
     status: str
     reasons: tuple[str, ...]
@@ -28,7 +30,8 @@ class Published:
 
 
 def published_rules(values: Mapping[str, float]) -> Published:
-    """The published verdict from effective_rank, eigenvalue_ratio (called isotropy there) and usage of one tap."""
+    """The published verdict from effective_rank, eigenvalue_ratio (called isotropy there) and usage
+    of one tap."""
     found = []
     for name, (low, high) in LIMITS.items():
         value = values.get(name, math.nan)
@@ -43,10 +46,13 @@ def published_rules(values: Mapping[str, float]) -> Published:
 
 
 def published_of_run(history: History) -> Published:
-    """The worst published verdict over z, z_agg and the codebook at the last validation, spikes of the loss counted."""
+    """The worst published verdict over z, z_agg and the codebook at the last validation, spikes of
+    the loss counted."""
     results = []
     for tap in ("z", "z_agg", "codebook"):
-        values = {n: history[f"val/{tap}/{n}"][-1][1] for n in LIMITS if history.get(f"val/{tap}/{n}")}
+        values = {
+            n: history[f"val/{tap}/{n}"][-1][1] for n in LIMITS if history.get(f"val/{tap}/{n}")
+        }
         result = published_rules(values)
         results.append(Published(result.status, tuple(f"{tap} {text}" for text in result.reasons)))
     best, spikes = math.inf, 0
@@ -54,7 +60,11 @@ def published_of_run(history: History) -> Published:
         spikes += i >= WARM_UP and value > SPIKE * best
         best = min(best, value)
     if spikes:
-        results.append(Published("warning", (f"{spikes} validation losses over {SPIKE} times the best so far",)))
+        results.append(
+            Published(
+                "warning", (f"{spikes} validation losses over {SPIKE} times the best so far",)
+            )
+        )
     reasons = tuple(text for r in results for text in r.reasons)
     for band in ("collapsed", "warning", "healthy"):
         if any(r.status == band for r in results):

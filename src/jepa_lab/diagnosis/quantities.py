@@ -39,8 +39,9 @@ class Quantity:
 
 
 def quantities(history: History, t: Thresholds, settings: Settings | None = None) -> list[Quantity]:
-    """Of every tap, the prediction, the probes and the codebook, the last value. `settings`: what the run does by
-    design; a prediction that it does not train, or actions that it does not get, have no healthy range."""
+    """Of every tap, the prediction, the probes and the codebook, the last value. `settings`: what
+    the run does by design; a prediction that it does not train, or actions that it does not get,
+    have no healthy range."""
     settings = settings or Settings()
     rows = []
     for tap in ("z", "z_agg", "z_target"):
@@ -51,32 +52,65 @@ def quantities(history: History, t: Thresholds, settings: Settings | None = None
         possible = min(now.get("n", math.inf) - 1, now.get("d", math.inf))
         floor = least_rank(history, tap, possible, limits)
         of = f" of {possible:.0f}" if math.isfinite(possible) else ""
-        rows += _row(f"{tap} effective rank", now, start, "effective_rank", floor, f"{floor:.2g} or more{of}")
-        rows += _row(f"{tap} spread", now, start, "feature_std_l2", limits.spread, f"{limits.spread:g} or more")
+        rows += _row(
+            f"{tap} effective rank", now, start, "effective_rank", floor, f"{floor:.2g} or more{of}"
+        )
+        rows += _row(
+            f"{tap} spread",
+            now,
+            start,
+            "feature_std_l2",
+            limits.spread,
+            f"{limits.spread:g} or more",
+        )
         if "lidar" in limits.values:
-            rows += _row(f"{tap} LiDAR", now, start, "lidar", limits.lidar, f"{limits.lidar:g} or more")
+            rows += _row(
+                f"{tap} LiDAR", now, start, "lidar", limits.lidar, f"{limits.lidar:g} or more"
+            )
     last = last_of(history, "val/")
     start = last_of(history, "reference/")
     judged = settings.judges_prediction
-    of_prediction = _row("skill", last, start, "skill", t.no_skill, f"{t.no_skill:g} or more; 1 is perfect")
+    of_prediction = _row(
+        "skill", last, start, "skill", t.no_skill, f"{t.no_skill:g} or more; 1 is perfect"
+    )
     rows += of_prediction if judged else map(_unjudged, of_prediction)
     loss = last.get("loss/prediction", 0.0)
     if loss > 0:
-        for name, limit in (("action_gain", t.action_gain), ("demo_gain", t.action_gain), ("copy_gain", t.copy_gain)):
+        for name, limit in (
+            ("action_gain", t.action_gain),
+            ("demo_gain", t.action_gain),
+            ("copy_gain", t.copy_gain),
+        ):
             words = f"above {100 * limit:g} %"
             shares = {name: last[name] / loss} if name in last else {}
-            row = _row(f"{name.replace('_', ' ')}, share of the loss", shares, {}, name, limit, words)
+            row = _row(
+                f"{name.replace('_', ' ')}, share of the loss", shares, {}, name, limit, words
+            )
             by_design = not judged or (name == "action_gain" and not settings.actions)
             rows += map(_unjudged, row) if by_design else row
-    first = {"top1": last.get("retrieval/top1", math.nan), "copy": last.get("retrieval/copy_top1", math.nan)}
+    first = {
+        "top1": last.get("retrieval/top1", math.nan),
+        "copy": last.get("retrieval/copy_top1", math.nan),
+    }
     if math.isfinite(first["top1"]):
-        rows += _row("true output first among 101", first, {}, "top1", first["copy"], "above that of a copy")
-    rows += [Quantity(k.removeprefix("probe/"), v, None, "", None) for k, v in sorted(last.items()) if "probe/" in k]
+        rows += _row(
+            "true output first among 101", first, {}, "top1", first["copy"], "above that of a copy"
+        )
+    rows += [
+        Quantity(k.removeprefix("probe/"), v, None, "", None)
+        for k, v in sorted(last.items())
+        if "probe/" in k
+    ]
     book = t.of("codebook")
     used = f"{book.usage_note:g} or more, collapsed below {book.usage:g}"
     rows += _row("codebook usage", last, {}, "codebook/usage", book.usage_note, used)
     rows += _row(
-        "codebook perplexity", last, {}, "codebook/perplexity", book.perplexity, f"{book.perplexity:g} or more"
+        "codebook perplexity",
+        last,
+        {},
+        "codebook/perplexity",
+        book.perplexity,
+        f"{book.perplexity:g} or more",
     )
     return rows
 
@@ -100,7 +134,8 @@ def timeline(examination: Examination) -> list[Finding]:
 
 
 def order_sentence(events: list[Finding]) -> str:
-    """'codebook usage before the rank of z, the rank of z before the loss'; '' for fewer than two steps."""
+    """'codebook usage before the rank of z, the rank of z before the loss'; '' for fewer than two
+    steps."""
     names: list[str] = []
     steps: list[int] = []
     for event in events:

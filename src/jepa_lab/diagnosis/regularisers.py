@@ -1,4 +1,5 @@
-"""Whether a regulariser runs the show, or does nothing: from the gradient of every term on the encoder."""
+"""Whether a regulariser runs the show, or does nothing: from the gradient of every term on the
+encoder."""
 
 from __future__ import annotations
 
@@ -8,7 +9,11 @@ from jepa_lab.diagnosis.finding import Finding, History, Points, fell, finite
 from jepa_lab.diagnosis.settings import Settings
 from jepa_lab.diagnosis.thresholds import Thresholds, distance
 
-PROBES = ("val/probe/class_from_z_agg", "val/probe/class_from_z", "val/probe/relative_action_from_z")
+PROBES = (
+    "val/probe/class_from_z_agg",
+    "val/probe/class_from_z",
+    "val/probe/relative_action_from_z",
+)
 
 
 def regulariser_findings(history: History, t: Thresholds, settings: Settings) -> list[Finding]:
@@ -19,11 +24,20 @@ def regulariser_findings(history: History, t: Thresholds, settings: Settings) ->
         name = key.removeprefix("train/gradient/")
         if name == key or name == "prediction" or not prediction:
             continue
-        ratios = [(s, v / max(prediction[s], 1e-12)) for s, v in finite(history[key]) if s in prediction]
+        ratios = [
+            (s, v / max(prediction[s], 1e-12)) for s, v in finite(history[key]) if s in prediction
+        ]
         if not ratios or not settings.judges_prediction:
             continue
         if max(v for _, v in ratios) < t.inert:
-            found.append(Finding("note", f"{name} has no gradient on the encoder: it does nothing", 0.9, quantity=key))
+            found.append(
+                Finding(
+                    "note",
+                    f"{name} has no gradient on the encoder: it does nothing",
+                    0.9,
+                    quantity=key,
+                )
+            )
             continue
         dominant = _dominant(name, key, ratios, history, t, _weaker(name, settings))
         if dominant is not None:
@@ -33,7 +47,8 @@ def regulariser_findings(history: History, t: Thresholds, settings: Settings) ->
 
 
 def _weaker(name: str, settings: Settings) -> str:
-    """The change that makes a term weaker: a tenth of its weight, where the configuration has one for it."""
+    """The change that makes a term weaker: a tenth of its weight, where the configuration has one
+    for it."""
     aux = settings.config.get("aux")
     arm = "coding_rate" if name == "rate" else name
     if isinstance(aux, Mapping) and arm in aux:
@@ -41,8 +56,11 @@ def _weaker(name: str, settings: Settings) -> str:
     return "loss.lambda_rate*0.1" if name == "rate" else "optim.lr*0.3"
 
 
-def _dominant(name: str, key: str, ratios: Points, history: History, t: Thresholds, weaker: str) -> Finding | None:
-    """Stronger than the prediction for long. A failure where rank rose while skill or a probe fell, else a note."""
+def _dominant(
+    name: str, key: str, ratios: Points, history: History, t: Thresholds, weaker: str
+) -> Finding | None:
+    """Stronger than the prediction for long. A failure where rank rose while skill or a probe fell,
+    else a note."""
     above = [(s, v) for s, v in ratios if v > t.dominance]
     if len(above) < t.dominance_share * len(ratios):
         return None
@@ -54,7 +72,12 @@ def _dominant(name: str, key: str, ratios: Points, history: History, t: Threshol
     what, since = cost
     far = t.confidence(distance(max(worst, t.dominance), t.dominance))
     return Finding(
-        "regulariser_dominated", f"{text}, rank rose and {what} fell", far, since=since, quantity=key, next=(weaker,)
+        "regulariser_dominated",
+        f"{text}, rank rose and {what} fell",
+        far,
+        since=since,
+        quantity=key,
+        next=(weaker,),
     )
 
 
@@ -65,7 +88,10 @@ def _cost(history: History, t: Thresholds) -> tuple[str, int] | None:
         if len(points) < t.validations or not fell(points, by):
             continue
         peak = max(points, key=lambda p: p[1])[0]
-        if any(_rose(history.get(f"val/{tap}/effective_rank", ()), peak, t.rank_rise) for tap in ("z", "z_agg")):
+        if any(
+            _rose(history.get(f"val/{tap}/effective_rank", ()), peak, t.rank_rise)
+            for tap in ("z", "z_agg")
+        ):
             return key.removeprefix("val/"), peak
     return None
 
@@ -76,7 +102,8 @@ def _rose(ranks: Points, since: int, factor: float) -> bool:
 
 
 def _clamped(history: History, t: Thresholds) -> Finding | None:
-    """A learned temperature that stopped at the end of its range: train/temperature, or the logged share of steps."""
+    """A learned temperature that stopped at the end of its range: train/temperature, or the logged
+    share of steps."""
     share = history.get("train/temperature_clamped")
     points = finite(history.get("train/temperature", ()))
     if share:
@@ -90,4 +117,6 @@ def _clamped(history: History, t: Thresholds) -> Finding | None:
     if value <= t.clamped:
         return None
     text = f"the temperature is on its clamp in {100 * value:.0f} % of the logged steps"
-    return Finding("note", text, t.confidence(distance(value, t.clamped)), quantity="train/temperature")
+    return Finding(
+        "note", text, t.confidence(distance(value, t.clamped)), quantity="train/temperature"
+    )

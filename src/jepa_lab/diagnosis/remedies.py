@@ -1,4 +1,5 @@
-"""What to try next: changes of the configuration for a finding, as words or as the run's own command.
+"""What to try next: changes of the configuration for a finding, as words or as the run's own
+command.
 
 A change is an override (`optim.clip=1`), or `key*factor` for a multiple of what the run had.
 """
@@ -13,7 +14,12 @@ from jepa_lab.config.tree import value_of
 from jepa_lab.diagnosis.finding import Finding
 
 USUAL_LR = 1e-3  # of our recipes
-COLLAPSE = ("target=stopgrad", "target=ema", "loss.lambda_rate=0.001 loss.rate_normalise=rows", "optim.lr*0.3")
+COLLAPSE = (
+    "target=stopgrad",
+    "target=ema",
+    "loss.lambda_rate=0.001 loss.rate_normalise=rows",
+    "optim.lr*0.3",
+)
 CHANGES = {
     "complete_collapse": COLLAPSE,
     "dimensional_collapse": COLLAPSE,
@@ -26,7 +32,8 @@ CHANGES = {
 class Remedies:
     """What a study knows of its own settings: what may have caused a finding, and what to change.
 
-    These are the ones of a seq-JEPA, whose keys the changes name. no_skill: what a prediction without skill equals.
+    These are the ones of a seq-JEPA, whose keys the changes name. no_skill: what a prediction
+    without skill equals.
     """
 
     no_skill = "a constant"
@@ -41,14 +48,22 @@ class Remedies:
         found = []
         if statuses & set(COLLAPSES) and not rate and config:
             if target == "shared":
-                found.append("target=shared moves the targets to what is easy to predict, and no rate term opposes it")
+                found.append(
+                    "target=shared moves the targets to what is easy to predict, and no rate term"
+                    " opposes it"
+                )
             elif value_of(config, "loss.form") == "dino":
-                found.append("a DINO form without a rate term: centring and sharpening hold the prototypes, not z_agg")
+                found.append(
+                    "a DINO form without a rate term: centring and sharpening hold the prototypes,"
+                    " not z_agg"
+                )
         found += causes_of_steps(statuses, config)
         if "regulariser_dominated" in statuses and rate:
             found.append(f"loss.lambda_rate={rate:g} outweighs the prediction")
         if "ignores_actions" in statuses and config and value_of(config, "loss.rate_target") == "z":
-            found.append("the rate reads z alone: z_agg has no reason to keep what the actions tell")
+            found.append(
+                "the rate reads z alone: z_agg has no reason to keep what the actions tell"
+            )
         if "no_learning" in statuses:
             lr = value_of(config, "optim.lr")
             if isinstance(lr, int | float) and 0 < lr < 1e-5:
@@ -75,7 +90,8 @@ def causes_of_steps(statuses: set[str], config: Mapping[str, Any]) -> list[str]:
 
 
 def in_words(finding: Finding, config: Mapping[str, Any], remedies: Remedies) -> tuple[str, ...]:
-    """The changes as overrides, multiples worked out where the run's value is known; without what it has already."""
+    """The changes as overrides, multiples worked out where the run's value is known; without what
+    it has already."""
     texts = [" ".join(resolved(change, config)) for change in remedies.changes(finding, config)]
     return tuple(text for text in texts if text)
 
@@ -88,10 +104,17 @@ def resolved(change: str, config: Mapping[str, Any]) -> list[str]:
             key, _, factor = word.partition("*")
             value = value_of(config, key)
             number = isinstance(value, int | float) and not isinstance(value, bool) and bool(value)
-            if number and key == "optim.lr" and float(factor) < 1 and value * float(factor) > USUAL_LR:
+            if (
+                number
+                and key == "optim.lr"
+                and float(factor) < 1
+                and value * float(factor) > USUAL_LR
+            ):
                 words.append(f"{key}={USUAL_LR:g}")  # a third of far too much is too much as well
                 continue
-            words.append(f"{key}={_times(value, float(factor))}" if number else f"{key} times {factor}")
+            words.append(
+                f"{key}={_times(value, float(factor))}" if number else f"{key} times {factor}"
+            )
             continue
         key, _, text = word.partition("=")
         value = value_of(config, key)

@@ -1,4 +1,5 @@
-"""From evidence to a verdict: every rule is asked, the worst that holds is named, the others stand behind it."""
+"""From evidence to a verdict: every rule is asked, the worst that holds is named, the others stand
+behind it."""
 
 from __future__ import annotations
 
@@ -20,7 +21,14 @@ from jepa_lab.diagnosis.thresholds import Thresholds
 from jepa_lab.diagnosis.verdict import Verdict
 from jepa_lab.errors import UserError
 
-NAMES = ("effective_rank", "rankme", "feature_std_l2", "mean_pairwise_cosine", "spectral_cliff_r", "eigenvalue_ratio")
+NAMES = (
+    "effective_rank",
+    "rankme",
+    "feature_std_l2",
+    "mean_pairwise_cosine",
+    "spectral_cliff_r",
+    "eigenvalue_ratio",
+)
 RUN_KEYS = (
     "val/skill",
     "val/action_gain",
@@ -33,7 +41,8 @@ RUN_KEYS = (
 
 @dataclass(frozen=True)
 class Examination:
-    """The verdict, and all it was chosen from: failures, the worst first; notes; what was missing to say more."""
+    """The verdict, and all it was chosen from: failures, the worst first; notes; what was missing
+    to say more."""
 
     verdict: Verdict
     failures: tuple[Finding, ...] = ()
@@ -49,10 +58,11 @@ def judge(
     remedies: Remedies | None = None,
     own_rules: Mapping[str, Any] | None = None,
 ) -> Verdict:
-    """The verdict on a run from its metrics (`val/<tap>/<metric>`, `reference/...`, `train/loss/...`, `val/skill`,
-    `train/skipped_steps`). `config`: the run's config.yaml; with it, what a row to compare with does by design is no
-    failure. `taps`: those that show it; `remedies`: what its study knows of the settings; `own_rules`: a user's own by
-    name, each with `find(history, thresholds)`."""
+    """The verdict on a run from its metrics (`val/<tap>/<metric>`, `reference/...`,
+    `train/loss/...`, `val/skill`, `train/skipped_steps`). `config`: the run's config.yaml; with it,
+    what a row to compare with does by design is no failure. `taps`: those that show it; `remedies`:
+    what its study knows of the settings; `own_rules`: a user's own by name, each with
+    `find(history, thresholds)`."""
     return examine(history, thresholds, config, taps, remedies, own_rules).verdict
 
 
@@ -68,7 +78,12 @@ def examine(
     t, settings = thresholds or Thresholds(), Settings.of(config, remedies)
     taps = [tap for tap in judged if history.get(f"val/{tap}/effective_rank")]
     found, per_tap = _of_taps(history, taps, t)
-    run_wide = [diverged(history, t), unstable(history, t), codebook_finding(history, t), *exploding(history, t)]
+    run_wide = [
+        diverged(history, t),
+        unstable(history, t),
+        codebook_finding(history, t),
+        *exploding(history, t),
+    ]
     found += [f for f in run_wide if f is not None]
     found += prediction_findings(history, t, settings) + regulariser_findings(history, t, settings)
     found += _own_findings(own_rules or {}, history, t)
@@ -81,8 +96,11 @@ def examine(
     return Examination(replace(verdict, reasons=reasons), tuple(failures), notes, missing)
 
 
-def _of_taps(history: History, taps: Sequence[str], t: Thresholds) -> tuple[list[Finding], dict[str, str]]:
-    """The last finding of every tap, dated by the start of its unbroken stretch, and the status of each."""
+def _of_taps(
+    history: History, taps: Sequence[str], t: Thresholds
+) -> tuple[list[Finding], dict[str, str]]:
+    """The last finding of every tap, dated by the start of its unbroken stretch, and the status of
+    each."""
     found = []
     for tap in taps:
         findings = findings_of_tap(history, tap, t)
@@ -108,14 +126,21 @@ def _own_findings(rules: Mapping[str, Any], history: History, t: Thresholds) -> 
         if finding is None:
             continue
         if finding.status not in (*SEVERITY, "note"):
-            raise UserError(f"diagnosis.rules.{name}: status {finding.status!r} is none of {', '.join(SEVERITY)}")
+            raise UserError(
+                f"diagnosis.rules.{name}: status {finding.status!r} is none of"
+                f" {', '.join(SEVERITY)}"
+            )
         found.append(finding)
     return found
 
 
 def _ranked(failures: list[Finding]) -> list[Finding]:
-    """The worst first; a codebook that died before the rank fell comes before it: the rank followed."""
-    ranked = sorted(failures, key=lambda f: (SEVERITY.index(f.status), JUDGED.index(f.tap) if f.tap in JUDGED else 9))
+    """The worst first; a codebook that died before the rank fell comes before it: the rank
+    followed."""
+    ranked = sorted(
+        failures,
+        key=lambda f: (SEVERITY.index(f.status), JUDGED.index(f.tap) if f.tap in JUDGED else 9),
+    )
     codebook = next((f for f in ranked if f.status == "codebook_collapse"), None)
     followers = ("complete_collapse", "dimensional_collapse", "uniform_output")
     if codebook is not None and ranked[0].status in followers and _before(codebook, ranked[0]):
@@ -153,16 +178,26 @@ def _verdict(
             in_words(worst, settings.config, settings.remedies),
             per_tap,
         )
-    reasons = tuple(_healthy_reason(evidence, tap) for tap in taps if tap != "z_target") or ("nothing is wrong",)
+    reasons = tuple(_healthy_reason(evidence, tap) for tap in taps if tap != "z_target") or (
+        "nothing is wrong",
+    )
     strength = min((f.confidence for f in found if f.tap in taps), default=0.5)
-    return Verdict("healthy", confidence=strength, reasons=reasons, evidence=evidence, per_tap=per_tap)
+    return Verdict(
+        "healthy", confidence=strength, reasons=reasons, evidence=evidence, per_tap=per_tap
+    )
 
 
 def _missing(history: History, taps: Sequence[str], t: Thresholds) -> tuple[str, ...]:
     """What would be needed to judge the representations."""
     if not taps:
-        return () if history.get("val/codebook/usage") else ("no validation of the representations was logged",)
-    n = min(history[f"val/{tap}/n"][-1][1] if history.get(f"val/{tap}/n") else math.inf for tap in taps)
+        return (
+            ()
+            if history.get("val/codebook/usage")
+            else ("no validation of the representations was logged",)
+        )
+    n = min(
+        history[f"val/{tap}/n"][-1][1] if history.get(f"val/{tap}/n") else math.inf for tap in taps
+    )
     return (f"{n:.0f} validation samples; {t.samples:.0f} are needed",) if n < t.samples else ()
 
 
@@ -170,12 +205,24 @@ def _skipped(history: History) -> tuple[str, ...]:
     skipped = history.get("train/skipped_steps")
     if not skipped:
         return ()
-    steps = max(step for key, points in history.items() if key.startswith("train/") for step, _ in points[-1:])
-    return (f"{skipped[-1][1]:.0f} of {steps} optimiser steps were skipped, their loss or gradient not finite",)
+    steps = max(
+        step
+        for key, points in history.items()
+        if key.startswith("train/")
+        for step, _ in points[-1:]
+    )
+    return (
+        (
+            f"{skipped[-1][1]:.0f} of {steps} optimiser steps were skipped, their loss or gradient"
+            " not finite"
+        ),
+    )
 
 
 def _evidence(history: History, taps: Sequence[str]) -> dict[str, float]:
-    keys = [f"{where}/{tap}/{name}" for where in ("val", "reference") for tap in taps for name in NAMES]
+    keys = [
+        f"{where}/{tap}/{name}" for where in ("val", "reference") for tap in taps for name in NAMES
+    ]
     keys += [*RUN_KEYS, *(f"val/codebook/{name}" for name in ("usage", "perplexity"))]
     keys += [key for key in history if key.startswith(("val/probe/", "train/gradient/"))]
     evidence = {key: history[key][-1][1] for key in keys if history.get(key)}

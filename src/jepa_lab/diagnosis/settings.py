@@ -11,8 +11,9 @@ from jepa_lab.diagnosis.remedies import Remedies
 
 @dataclass(frozen=True)
 class Settings:
-    """`trained`: the weights move; `predicts`: the prediction is what is trained; `actions`: the network is given them;
-    `config`: all of it; `remedies`: what the run's study knows of its settings."""
+    """`trained`: the weights move; `predicts`: the prediction is what is trained; `actions`: the
+    network is given them; `config`: all of it; `remedies`: what the run's study knows of its
+    settings."""
 
     known: bool = False
     trained: bool = True
@@ -36,7 +37,8 @@ class Settings:
         negatives = get("loss", "negatives", None)
         return cls(
             known=True,
-            trained=get("optim", "lr", 1.0) != 0,  # of a file that was edited by hand it may be anything
+            trained=get("optim", "lr", 1.0)
+            != 0,  # of a file that was edited by hand it may be anything
             predicts=get("loss", "prediction", 1.0) != 0,
             actions=get("model", "action_conditioning", True) is not False,
             negatives=negatives if isinstance(negatives, int) else None,
@@ -46,5 +48,6 @@ class Settings:
 
     @property
     def judges_prediction(self) -> bool:
-        """Whether a bad prediction is this run's failure; a row to compare with does not train one."""
+        """Whether a bad prediction is this run's failure; a row to compare with does not train
+        one."""
         return self.trained and self.predicts

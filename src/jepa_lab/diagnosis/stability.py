@@ -1,4 +1,5 @@
-"""What the curves of the losses say: not finite, running away, spikes, auxiliary terms that explode."""
+"""What the curves of the losses say: not finite, running away, spikes, auxiliary terms that
+explode."""
 
 from __future__ import annotations
 
@@ -11,8 +12,18 @@ from jepa_lab.diagnosis.thresholds import Thresholds, distance
 
 CALMER = ("optim.lr*0.3", "optim.clip=1")
 # of a loss that is a match: their rise is no explosion, the rate is meant to grow
-NO_AUXILIARY = ("prediction", "info_nce", "total", "rate", "cross_entropy", "teacher_entropy", "kl", "supervised")
-OF_CODEBOOK = dict.fromkeys(("commitment", "codebook", "usage"), "vq")  # terms that are weighed as one
+NO_AUXILIARY = (
+    "prediction",
+    "info_nce",
+    "total",
+    "rate",
+    "cross_entropy",
+    "teacher_entropy",
+    "kl",
+    "supervised",
+)
+# terms that are weighed as one
+OF_CODEBOOK = dict.fromkeys(("commitment", "codebook", "usage"), "vq")
 WINDOW = 7  # logged losses to either side of a spike
 
 
@@ -20,12 +31,15 @@ def diverged(history: History, t: Thresholds) -> Finding | None:
     """A loss or gradient that is not finite, or a loss that ends far above its best."""
     for key in sorted(history):
         if key.startswith(("train/loss/", "val/loss/", "train/grad_norm")):
-            if math.isfinite(sum(value for _, value in history[key])):  # the quick way: one such value spoils the sum
+            # the quick way: one such value spoils the sum
+            if math.isfinite(sum(value for _, value in history[key])):
                 continue
             broken = [step for step, value in history[key] if not math.isfinite(value)]
             if broken:
                 since = last_stretch(history[key], lambda v: not math.isfinite(v)) or broken[0]
-                return Finding("diverged", f"{key} is not finite", 1.0, since=since, quantity=key, next=CALMER)
+                return Finding(
+                    "diverged", f"{key} is not finite", 1.0, since=since, quantity=key, next=CALMER
+                )
     name, loss = _loss(history)
     if len(loss) < 10 or min(v for _, v in loss) < 0:  # a total with a rate term has no ratio
         return None
@@ -39,11 +53,14 @@ def diverged(history: History, t: Thresholds) -> Finding | None:
         return None
     reason = f"{name} {loss[-1][1]:.3g}, {best:.3g} at best"
     far = t.confidence(distance(loss[-1][1], limit))
-    return Finding("diverged", reason, far, since=last_stretch(high, bool), quantity=name, next=CALMER)
+    return Finding(
+        "diverged", reason, far, since=last_stretch(high, bool), quantity=name, next=CALMER
+    )
 
 
 def unstable(history: History, t: Thresholds) -> Finding | None:
-    """Spikes of the loss: far above what came before and what follows, once by much or several times by less."""
+    """Spikes of the loss: far above what came before and what follows, once by much or several
+    times by less."""
     name, loss = _loss(history)
     if _moving(history) or len(loss) < 3 * WINDOW or not all(math.isfinite(v) for _, v in loss):
         return None
@@ -55,9 +72,12 @@ def unstable(history: History, t: Thresholds) -> Finding | None:
     count = f"{len(spikes)} spike{'s' * (len(spikes) > 1)} of {name}"
     reason = f"{count}, the worst {worst:.1f} times its surroundings at step {step}"
     far = max(
-        distance(worst, t.spike_once) if big else 0.0, distance(len(spikes), t.spikes) * (len(spikes) >= t.spikes)
+        distance(worst, t.spike_once) if big else 0.0,
+        distance(len(spikes), t.spikes) * (len(spikes) >= t.spikes),
     )
-    return Finding("unstable", reason, t.confidence(far), since=spikes[0][0], quantity=name, next=CALMER)
+    return Finding(
+        "unstable", reason, t.confidence(far), since=spikes[0][0], quantity=name, next=CALMER
+    )
 
 
 def _spikes(loss: Points, t: Thresholds) -> list[tuple[int, float]]:
@@ -82,13 +102,18 @@ def _spikes(loss: Points, t: Thresholds) -> list[tuple[int, float]]:
 
 
 def exploding(history: History, t: Thresholds) -> list[Finding]:
-    """An auxiliary term of the loss that ends far above its least value and above its start, and is no trifle of the
-    loss, where its share is logged."""
+    """An auxiliary term of the loss that ends far above its least value and above its start, and is
+    no trifle of the loss, where its share is logged."""
     found = []
     for key in sorted(history):
         name = key.removeprefix("train/loss/")
         points = history[key]
-        if name == key or name in NO_AUXILIARY or len(points) < 10 or min(v for _, v in points) <= 0:
+        if (
+            name == key
+            or name in NO_AUXILIARY
+            or len(points) < 10
+            or min(v for _, v in points) <= 0
+        ):
             continue
         share = history.get(f"train/share/{OF_CODEBOOK.get(name, name)}")
         if share and share[-1][1] < t.explosion_share:
@@ -109,5 +134,6 @@ def _loss(history: History) -> tuple[str, Points]:
 
 
 def _moving(history: History) -> bool:
-    """A cross-entropy follows the entropy of its targets: small where they are one-hot, it rises as they spread."""
+    """A cross-entropy follows the entropy of its targets: small where they are one-hot, it rises as
+    they spread."""
     return bool(history.get("train/loss/cross_entropy"))

@@ -1,5 +1,6 @@
-"""Collapse of one representation: at one moment, and over a run. No single quantity decides: a centred rank calls a
-constant with noise healthy, a spread calls rank 1 healthy, RankMe calls a large mean a collapse.
+"""Collapse of one representation: at one moment, and over a run. No single quantity decides: a
+centred rank calls a constant with noise healthy, a spread calls rank 1 healthy, RankMe calls a
+large mean a collapse.
 """
 
 from __future__ import annotations
@@ -16,13 +17,18 @@ JUDGED = ("z", "z_agg", "z_target")
 COLLAPSED = ("diverged", "complete_collapse", "dimensional_collapse")
 
 
-def judge_tap(now: Mapping[str, float], reference: Mapping[str, float], t: Thresholds, *, skill_fell: bool) -> Finding:
-    """The status of one tap from its metrics (effective_rank, feature_std_l2, mean_pairwise_cosine, spectral_cliff_r,
-    n, d, lidar, top_share) and those it had at initialisation, as far as they are known."""
+def judge_tap(
+    now: Mapping[str, float], reference: Mapping[str, float], t: Thresholds, *, skill_fell: bool
+) -> Finding:
+    """The status of one tap from its metrics (effective_rank, feature_std_l2, mean_pairwise_cosine,
+    spectral_cliff_r, n, d, lidar, top_share) and those it had at initialisation, as far as they are
+    known."""
     found = _complete(now, t) or _by_rank(now, reference, t, skill_fell)
     concentrated = now.get("top_share", 0.0) >= t.top_share and now.get("d", 0.0) >= 4
     if concentrated and found.status in ("dimensional_collapse", "low_rank"):
-        reason = f"{found.reason}; one coordinate holds {100 * now['top_share']:.1f} % of the variance"
+        reason = (
+            f"{found.reason}; one coordinate holds {100 * now['top_share']:.1f} % of the variance"
+        )
         return Finding("dimensional_collapse", reason, found.confidence, quantity="top_share")
     return found
 
@@ -33,7 +39,9 @@ def unused(now: Mapping[str, float], t: Thresholds) -> str:
     return f"{100 * share:.0f} % of the dimensions hardly vary" if share > t.dead_share else ""
 
 
-def _by_rank(now: Mapping[str, float], reference: Mapping[str, float], t: Thresholds, skill_fell: bool) -> Finding:
+def _by_rank(
+    now: Mapping[str, float], reference: Mapping[str, float], t: Thresholds, skill_fell: bool
+) -> Finding:
     rank, start = now["effective_rank"], reference.get("effective_rank", math.inf)
     possible = min(now.get("n", math.inf) - 1, now.get("d", math.inf))
     of = f" of {possible:.0f}" if math.isfinite(possible) else ""
@@ -44,34 +52,51 @@ def _by_rank(now: Mapping[str, float], reference: Mapping[str, float], t: Thresh
     if rank < floor:
         lost = rank - 1 < t.rank_fall * (start - 1)  # of the directions beyond the first
         if start >= t.rank_reference or (lost and math.isfinite(start)):
-            return Finding("dimensional_collapse", text, t.confidence(far), quantity="effective_rank")
-        return Finding("low_rank", f"{text}, low from the start", t.confidence(far), quantity="effective_rank")
+            return Finding(
+                "dimensional_collapse", text, t.confidence(far), quantity="effective_rank"
+            )
+        return Finding(
+            "low_rank", f"{text}, low from the start", t.confidence(far), quantity="effective_rank"
+        )
     cliff = now.get("spectral_cliff_r", math.inf)
     edge = max(2.0, t.cliff_share * possible) if math.isfinite(possible) else 2.0
     if cliff <= edge and cliff < possible and reference.get("spectral_cliff_r", math.inf) > edge:
         held = f"{cliff:.0f}{of} directions hold all the variance"
         return Finding(
-            "dimensional_collapse", held, t.confidence(distance(cliff, edge + 1)), quantity="spectral_cliff_r"
+            "dimensional_collapse",
+            held,
+            t.confidence(distance(cliff, edge + 1)),
+            quantity="spectral_cliff_r",
         )
     if math.isfinite(start) and rank < t.rank_fall * start:
         text += ", and the skill fell" if skill_fell else ""
         status = "dimensional_collapse" if skill_fell else "low_rank"
-        return Finding(status, text, t.confidence(distance(rank, t.rank_fall * start)), quantity="effective_rank")
+        return Finding(
+            status,
+            text,
+            t.confidence(distance(rank, t.rank_fall * start)),
+            quantity="effective_rank",
+        )
     if start < t.rank_reference and rank < min(t.rank_reference, t.flat * start, possible / 2):
         far = t.confidence(distance(rank, t.rank_reference))
         return Finding("low_rank", f"{text}, low from the start", far, quantity="effective_rank")
     few = min(max(t.few_directions, t.cliff_share * possible), possible / 2)
     if not math.isfinite(start) and math.isfinite(possible) and rank < few:
         text = f"effective rank {rank:.1f}{of}, without a cliff"
-        return Finding("low_rank", text, t.confidence(distance(rank, few)), quantity="effective_rank")
+        return Finding(
+            "low_rank", text, t.confidence(distance(rank, few)), quantity="effective_rank"
+        )
     return Finding("healthy", "", t.confidence(min(far, distance(now["feature_std_l2"], t.spread))))
 
 
 def _complete(now: Mapping[str, float], t: Thresholds) -> Finding | None:
     spread = now["feature_std_l2"]
     alike = now.get("mean_pairwise_cosine", 1.0) > t.cosine or spread == 0  # zeros have no cosine
-    one_direction = "mean_pairwise_cosine" in now and now["effective_rank"] < t.rank and now.get("d", 0.0) > 2
-    if not alike or (spread >= t.spread and not one_direction):  # a lone outlier makes the spread, and the rank 1
+    one_direction = (
+        "mean_pairwise_cosine" in now and now["effective_rank"] < t.rank and now.get("d", 0.0) > 2
+    )
+    # a lone outlier makes the spread, and the rank 1
+    if not alike or (spread >= t.spread and not one_direction):
         return None
     text = f"spread {spread:.3g} of an even 1, all features alike"
     far = t.confidence(distance(min(spread, t.spread), t.spread))
@@ -79,7 +104,8 @@ def _complete(now: Mapping[str, float], t: Thresholds) -> Finding | None:
 
 
 def findings_of_tap(history: History, tap: str, thresholds: Thresholds) -> list[Finding]:
-    """A finding, with its step in `since`, of every validation, in order; of steps validated twice the last counts."""
+    """A finding, with its step in `since`, of every validation, in order; of steps validated twice
+    the last counts."""
     t = thresholds.of(tap)
     series, start = series_of(history, f"val/{tap}/"), last_of(history, f"reference/{tap}/")
     skills = dict(history.get("val/skill", ()))
@@ -88,7 +114,9 @@ def findings_of_tap(history: History, tap: str, thresholds: Thresholds) -> list[
         skill = skills.get(step, math.nan)
         best = max(best, skill) if math.isfinite(skill) else best
         now = {name: points[step] for name, points in series.items() if step in points}
-        if not all(math.isfinite(now.get(k, math.nan)) for k in ("effective_rank", "feature_std_l2")):
+        if not all(
+            math.isfinite(now.get(k, math.nan)) for k in ("effective_rank", "feature_std_l2")
+        ):
             finding = Finding("diverged", "features are not finite", 1.0, quantity="effective_rank")
         else:
             finding = judge_tap(now, start, t, skill_fell=skill < best - t.skill_fall)
@@ -100,8 +128,9 @@ def findings_of_tap(history: History, tap: str, thresholds: Thresholds) -> list[
 def _by_absolute_facts(
     found: Finding, now: Mapping[str, float], history: History, tap: str, step: int, t: Thresholds
 ) -> Finding:
-    """The same, or a collapse that a low reference would hide: the rank stays below what the classes or the input
-    need, or it is under half of its own best in this run and down to a few directions."""
+    """The same, or a collapse that a low reference would hide: the rank stays below what the
+    classes or the input need, or it is under half of its own best in this run and down to a few
+    directions."""
     if found.status in COLLAPSED or tap == "z_target":
         return found
     ranks = [p for p in history[f"val/{tap}/effective_rank"] if p[0] <= step]
@@ -112,35 +141,52 @@ def _by_absolute_facts(
     if rank < t.rank_fall * best and rank < t.few_directions:
         text = f"effective rank {rank:.1f}, {best:.1f} at best"
         return Finding(
-            "dimensional_collapse", text, t.confidence(distance(rank, t.rank_fall * best)), quantity="effective_rank"
+            "dimensional_collapse",
+            text,
+            t.confidence(distance(rank, t.rank_fall * best)),
+            quantity="effective_rank",
         )
     floor, why = _needed(history, t)
     rises = rank > t.flat * last_third(ranks)[0][1]
     if rank < floor and not rises and not _learning(history, step, t):
         text = f"effective rank {rank:.1f} for {why}, and it does not rise"
         return Finding(
-            "dimensional_collapse", text, t.confidence(distance(rank - 1, floor - 1, 0.01)), quantity="effective_rank"
+            "dimensional_collapse",
+            text,
+            t.confidence(distance(rank - 1, floor - 1, 0.01)),
+            quantity="effective_rank",
         )
     lidar = now.get("lidar", math.inf)
     if "lidar" in t.values and lidar < t.lidar:
         text = f"LiDAR {lidar:.2f}: one direction tells images apart"
-        return Finding("low_rank", text, t.confidence(distance(lidar - 1, t.lidar - 1, 0.01)), quantity="lidar")
+        return Finding(
+            "low_rank", text, t.confidence(distance(lidar - 1, t.lidar - 1, 0.01)), quantity="lidar"
+        )
     return found
 
 
 def _learning(history: History, step: int, t: Thresholds) -> bool:
-    """Whether the prediction has yet to become better than a constant, and is on its way: too early to blame a rank
-    that was low from the start."""
+    """Whether the prediction has yet to become better than a constant, and is on its way: too early
+    to blame a rank that was low from the start."""
     skill = [p for p in history.get("val/skill", ()) if p[0] <= step]
-    return bool(skill) and skill[-1][1] < t.some_skill and skill[-1][1] > last_third(skill)[0][1] + t.rising
+    return (
+        bool(skill)
+        and skill[-1][1] < t.some_skill
+        and skill[-1][1] > last_third(skill)[0][1] + t.rising
+    )
 
 
 def _needed(history: History, t: Thresholds) -> tuple[float, str]:
-    """The least rank that what is known of the data asks for, and the words for it; 0 where nothing is known."""
+    """The least rank that what is known of the data asks for, and the words for it; 0 where nothing
+    is known."""
     last = last_of(history, "reference/")
     classes, inputs = last.get("n_classes", 0.0), last.get("input/effective_rank", math.inf)
     if classes < 2:
-        return (t.input_share * inputs, f"an input of rank {inputs:.0f}") if inputs < 1e3 and inputs < 8 else (0.0, "")
+        return (
+            (t.input_share * inputs, f"an input of rank {inputs:.0f}")
+            if inputs < 1e3 and inputs < 8
+            else (0.0, "")
+        )
     floor = min(t.class_share * classes, t.few_directions, t.input_share * inputs)
     return floor, f"{classes:.0f} classes"
 
@@ -156,9 +202,15 @@ def least_rank(history: History, tap: str, possible: float, t: Thresholds) -> fl
 
 def series_of(history: History, prefix: str) -> dict[str, dict[int, float]]:
     """{metric: {step: value}} of the keys directly below a prefix."""
-    return {key.removeprefix(prefix): dict(points) for key, points in history.items() if key.startswith(prefix)}
+    return {
+        key.removeprefix(prefix): dict(points)
+        for key, points in history.items()
+        if key.startswith(prefix)
+    }
 
 
 def last_of(history: History, prefix: str) -> dict[str, float]:
     """{rest of the key: last value} of the keys below a prefix."""
-    return {k.removeprefix(prefix): p[-1][1] for k, p in history.items() if k.startswith(prefix) and p}
+    return {
+        k.removeprefix(prefix): p[-1][1] for k, p in history.items() if k.startswith(prefix) and p
+    }

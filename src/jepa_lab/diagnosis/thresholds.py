@@ -1,4 +1,5 @@
-"""The thresholds of the verdict, read from thresholds.yaml beside this file: one value and one reason each."""
+"""The thresholds of the verdict, read from thresholds.yaml beside this file: one value and one
+reason each."""
 
 from __future__ import annotations
 
@@ -34,12 +35,15 @@ def _named(section: str) -> list[tuple[str, Any]]:
 
 
 def _roles() -> dict[str, dict[str, float]]:
-    return {r: {n: float(e["value"]) for n, e in names.items()} for r, names in table()["roles"].items()}
+    return {
+        r: {n: float(e["value"]) for n, e in names.items()} for r, names in table()["roles"].items()
+    }
 
 
 @dataclass(frozen=True)
 class Thresholds:
-    """The limits by name, `t.rank`; `t.of("z_agg")` are those of a tap's role. AttributeError for an unknown name."""
+    """The limits by name, `t.rank`; `t.of("z_agg")` are those of a tap's role. AttributeError for
+    an unknown name."""
 
     values: Mapping[str, float] = field(default_factory=_shared)
     roles: Mapping[str, Mapping[str, float]] = field(default_factory=_roles)
@@ -47,7 +51,9 @@ class Thresholds:
     def __getattr__(self, name: str) -> float:
         values: Mapping[str, float] = self.__dict__.get("values", {})
         if name not in values:
-            raise AttributeError(f"no threshold {name!r}; thresholds.yaml has {', '.join(sorted(values))}")
+            raise AttributeError(
+                f"no threshold {name!r}; thresholds.yaml has {', '.join(sorted(values))}"
+            )
         return values[name]
 
     def of(self, tap: str) -> Thresholds:
@@ -59,15 +65,21 @@ class Thresholds:
         known = set(self.values).union(*self.roles.values())
         for name in changes.keys() - known:
             raise AttributeError(f"no threshold {name!r}")
-        roles = {r: {**v, **{n: x for n, x in changes.items() if n in v}} for r, v in self.roles.items()}
-        return Thresholds({**self.values, **{n: x for n, x in changes.items() if n in self.values}}, roles)
+        roles = {
+            r: {**v, **{n: x for n, x in changes.items() if n in v}} for r, v in self.roles.items()
+        }
+        return Thresholds(
+            {**self.values, **{n: x for n, x in changes.items() if n in self.values}}, roles
+        )
 
     def confidence(self, distance: float) -> float:
-        """1 / (1 + exp(-(intercept + slope * distance))): 0.5 on the threshold; an infinite distance is certain."""
+        """1 / (1 + exp(-(intercept + slope * distance))): 0.5 on the threshold; an infinite
+        distance is certain."""
         exponent = self.intercept + self.slope * distance
         return 1.0 / (1.0 + math.exp(-min(max(exponent, -700.0), 700.0)))
 
 
 def distance(value: float, threshold: float, floor: float = 1e-6) -> float:
-    """How many factors of e lie between two quantities of one sign, at least 0; both count as `floor` at least."""
+    """How many factors of e lie between two quantities of one sign, at least 0; both count as
+    `floor` at least."""
     return abs(math.log(max(value, floor) / max(threshold, floor)))

@@ -1,1 +1,2 @@
-"""The run's folder: metrics in Parquet, identity, state, summary. `ledger.logger` imports Lightning: kept apart."""
+"""The run's folder: metrics in Parquet, identity, state, summary. `ledger.logger` imports
+Lightning: kept apart."""

@@ -10,12 +10,14 @@ from uuid import uuid4
 
 
 def temporary_beside(path: Path) -> Path:
-    """A name in the folder of `path` that no other writer uses; `.NAME.*.tmp` finds what a kill left behind."""
+    """A name in the folder of `path` that no other writer uses; `.NAME.*.tmp` finds what a kill
+    left behind."""
     return path.with_name(f".{path.name}.{os.getpid()}-{uuid4().hex[:8]}.tmp")
 
 
 def replace_file(tmp: Path, path: Path) -> None:
-    """Put the finished file `tmp` in the place of `path`, durably. On OSError the old file stays and `tmp` goes."""
+    """Put the finished file `tmp` in the place of `path`, durably. On OSError the old file stays
+    and `tmp` goes."""
     try:
         with open(tmp, "rb+") as file:
             os.fsync(file.fileno())
@@ -27,7 +29,8 @@ def replace_file(tmp: Path, path: Path) -> None:
 
 
 def write_atomic(path: Path, content: bytes | memoryview | str) -> None:
-    """Write `content` (text as UTF-8) to `path`; a reader sees the old file or the new one, never a part of one."""
+    """Write `content` (text as UTF-8) to `path`; a reader sees the old file or the new one, never a
+    part of one."""
     path = Path(path)
     tmp = temporary_beside(path)
     try:
@@ -41,7 +44,8 @@ def write_atomic(path: Path, content: bytes | memoryview | str) -> None:
 
 
 def write_json(path: Path, obj: Any) -> None:
-    """Write `obj` as strict JSON, keys in their order; NaN and infinities become null, which every reader accepts."""
+    """Write `obj` as strict JSON, keys in their order; NaN and infinities become null, which every
+    reader accepts."""
     write_atomic(path, json.dumps(_plain(obj), indent=2, allow_nan=False) + "\n")
 
 
@@ -60,7 +64,8 @@ def _plain(obj: Any) -> Any:
 
 def sync_folder(folder: Path) -> None:
     """Make the renames in `folder` durable."""
-    # makes the rename itself survive a power cut; a folder cannot be opened on Windows, and need not be there
+    # makes the rename itself survive a power cut; a folder cannot be opened on Windows, and need
+    # not be there
     if os.name == "posix":
         handle = os.open(folder, os.O_RDONLY)
         try:

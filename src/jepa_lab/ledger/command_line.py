@@ -1,4 +1,5 @@
-"""The command line that makes one run. A run keeps it in overrides.yaml; "run this next" is printed from it."""
+"""The command line that makes one run. A run keeps it in overrides.yaml; "run this next" is printed
+from it."""
 
 from __future__ import annotations
 
@@ -28,13 +29,20 @@ class CommandLine:
     def text(self, *flags: str) -> str:
         """Returns the line as typed in a shell; flags such as -m come first."""
         folder = ["--config-dir", self.config_dir] if self.config_dir else []
-        return " ".join(["python -m jepa_lab", *flags, *map(shlex.quote, [*folder, *self.overrides])])
+        return " ".join(
+            ["python -m jepa_lab", *flags, *map(shlex.quote, [*folder, *self.overrides])]
+        )
 
     def changed(self, changes: Sequence[str]) -> CommandLine:
-        """Replaces the overrides of the same keys. A changed group also drops the overrides of its own keys."""
+        """Replaces the overrides of the same keys. A changed group also drops the overrides of its
+        own keys."""
         keys = {key_of(change) for change in changes}
         groups = tuple(f"{key}." for key in keys if "." not in key)
-        kept = [o for o in self.overrides if key_of(o) not in keys and not (groups and key_of(o).startswith(groups))]
+        kept = [
+            o
+            for o in self.overrides
+            if key_of(o) not in keys and not (groups and key_of(o).startswith(groups))
+        ]
         return CommandLine((*kept, *changes), self.config_dir)
 
     @property
@@ -57,11 +65,14 @@ def write_command_line(folder: Path, line: CommandLine) -> None:
 
 
 def read_command_line(folder: Path) -> CommandLine | None:
-    """Returns the line that makes or resumes the run of a folder, without overrides that only say how to run a command.
-    None without a readable overrides.yaml: the run was started from Python, or by a version that wrote none."""
+    """Returns the line that makes or resumes the run of a folder, without overrides that only say
+    how to run a command. None without a readable overrides.yaml: the run was started from Python,
+    or by a version that wrote none."""
     content = read_yaml(folder / NAME)
     overrides, config_dir = content.get("overrides"), content.get("config_dir")
-    if not isinstance(overrides, list) or not all(isinstance(override, str) for override in overrides):
+    if not isinstance(overrides, list) or not all(
+        isinstance(override, str) for override in overrides
+    ):
         return None
     kept = tuple(override for override in overrides if not override.lstrip("+").startswith(AROUND))
     return CommandLine(kept, config_dir if isinstance(config_dir, str) else None)

@@ -11,8 +11,9 @@ from jepa_lab.ledger.run_dir import UNWRITABLE, RunDir
 
 @contextmanager
 def record_exit_status(run: RunDir, note: Callable[[str, str], None]) -> Iterator[None]:
-    """Calls note(state, reason) for an interruption ("stopped") or any exception ("failed"), which goes on; a file that
-    cannot be written becomes a UserError. RunStopped is the caller's: it is no failure."""
+    """Calls note(state, reason) for an interruption ("stopped") or any exception ("failed"), which
+    goes on; a file that cannot be written becomes a UserError. RunStopped is the caller's: it is no
+    failure."""
     try:
         yield
     except RunStopped:

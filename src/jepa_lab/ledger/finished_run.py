@@ -39,7 +39,10 @@ def read_run(path: Path) -> Run:
         raise ValueError("no such folder")
     if not (path / "config.yaml").is_file():
         raise ValueError("no config.yaml")
-    run = Run(path, *(require_object(path / name) for name in ("config.yaml", "status.json", "summary.json")))
+    run = Run(
+        path,
+        *(require_object(path / name) for name in ("config.yaml", "status.json", "summary.json")),
+    )
     run.config.setdefault("study", USUAL_STUDY)
     try:
         run.last()
@@ -57,12 +60,23 @@ def verdict_text(summary: Mapping[str, Any]) -> str | None:
     return f"{verdict['status']}{place}{since}" if verdict.get("status") else None
 
 
-# what a control may differ in from the arms: how the first view of training is drawn, and where the images lie
-FREE = ("name", "usual_first_view", "first_view", "eval_first_view", "root", "path", "saliency_path", "tiers")
+# what a control may differ in from the arms: how the first view of training is drawn, and where the
+# images lie
+FREE = (
+    "name",
+    "usual_first_view",
+    "first_view",
+    "eval_first_view",
+    "root",
+    "path",
+    "saliency_path",
+    "tiers",
+)
 
 
 def control_runs(runs: Sequence[Path], control: str) -> list[Path]:
-    """Completed runs of the experiment `control` beside these, of their seeds, data, budget, encoder and precision."""
+    """Completed runs of the experiment `control` beside these, of their seeds, data, budget,
+    encoder and precision."""
     configs = [read_yaml(run / "config.yaml") for run in runs]
     wanted = {json.dumps(protocol_of(config), sort_keys=True) for config in configs if config}
     found = []
@@ -76,15 +90,24 @@ def control_runs(runs: Sequence[Path], control: str) -> list[Path]:
 
 
 def protocol_of(config: Mapping[str, Any]) -> dict[str, Any]:
-    """What a control has to share with the arms: seed, data, budget, encoder, probes, precision and threads."""
+    """What a control has to share with the arms: seed, data, budget, encoder, probes, precision and
+    threads."""
     dataset = {k: v for k, v in (config.get("dataset") or {}).items() if k not in FREE}
     parts = {key: config.get(key) for key in ("seed", "encoder", "precision", "probes", "recipe")}
     threads = (config.get("hardware") or {}).get("threads")
-    return {**parts, "dataset": {"name": (config.get("dataset") or {}).get("name"), **dataset}, "threads": threads}
+    return {
+        **parts,
+        "dataset": {"name": (config.get("dataset") or {}).get("name"), **dataset},
+        "threads": threads,
+    }
 
 
 def diverged(run: Run, metric: str | None = None) -> bool:
     """Whether its verdict says so, or its loss or the metric is not finite at the end."""
     status = (run.summary.get("verdict") or {}).get("status")
     last = run.last()
-    return status == "diverged" or run.ended_in_nan() or (metric in last and not math.isfinite(last[metric]))
+    return (
+        status == "diverged"
+        or run.ended_in_nan()
+        or (metric in last and not math.isfinite(last[metric]))
+    )

@@ -1,4 +1,5 @@
-"""What makes two runs the same: a short hash of the resolved configuration, the data and the version of the maths."""
+"""What makes two runs the same: a short hash of the resolved configuration, the data and the
+version of the maths."""
 
 import json
 from collections.abc import Mapping
@@ -8,8 +9,8 @@ from typing import Any
 
 from jepa_lab import RESULTS_VERSION
 
-# Where a run is written, on which device, how it is watched, what it is hoped to give: none changes what is computed.
-# `precision` and `hardware.threads` change bits and are therefore not here.
+# Where a run is written, on which device, how it is watched, what it is hoped to give: none changes
+# what is computed. `precision` and `hardware.threads` change bits and are therefore not here.
 IGNORED = (
     "hydra",
     "runs_dir",
@@ -37,13 +38,21 @@ IGNORED = (
 )
 
 
-def run_id(config: Mapping[str, Any], data_fingerprint: str, results_version: int = RESULTS_VERSION) -> str:
-    """Ten hex digits that name the run: same configuration (minus `IGNORED`), same data, same version, same name.
+def run_id(
+    config: Mapping[str, Any], data_fingerprint: str, results_version: int = RESULTS_VERSION
+) -> str:
+    """Ten hex digits that name the run: same configuration (minus `IGNORED`), same data, same
+    version, same name.
 
-    `config` is the resolved configuration as plain dicts, lists, scalars and paths (TypeError on anything else); the
-    order of keys does not matter. Numbers hash by their JSON text: 1e-3 and 0.001 agree, 1 and 1.0 do not.
+    `config` is the resolved configuration as plain dicts, lists, scalars and paths (TypeError on
+    anything else); the order of keys does not matter. Numbers hash by their JSON text: 1e-3 and
+    0.001 agree, 1 and 1.0 do not.
     """
-    counted = {"config": counted_part(config), "data": data_fingerprint, "results_version": results_version}
+    counted = {
+        "config": counted_part(config),
+        "data": data_fingerprint,
+        "results_version": results_version,
+    }
     text = json.dumps(counted, sort_keys=True, separators=(",", ":"))
     return blake2b(text.encode(), digest_size=5).hexdigest()
 
@@ -54,7 +63,11 @@ def counted_part(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _without(node: Mapping[str, Any], prefix: str) -> dict[str, Any]:
-    counted = ((f"{prefix}{key}", str(key), value) for key, value in node.items() if f"{prefix}{key}" not in IGNORED)
+    counted = (
+        (f"{prefix}{key}", str(key), value)
+        for key, value in node.items()
+        if f"{prefix}{key}" not in IGNORED
+    )
     return {key: _plain(value, path) for path, key, value in counted}
 
 

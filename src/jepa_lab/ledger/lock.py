@@ -18,7 +18,8 @@ LOCK = ".lock"
 def lock(run: RunDir) -> Iterator[None]:
     """Holds the run's folder, which must exist. RunBusy if another process holds it.
 
-    On a file system that cannot lock, the process named in status.json decides: alive on this host, it holds the run.
+    On a file system that cannot lock, the process named in status.json decides: alive on this host,
+    it holds the run.
     """
     holder = FileLock(run.path / LOCK, timeout=0)
     try:
@@ -26,7 +27,11 @@ def lock(run: RunDir) -> Iterator[None]:
     except Timeout:
         raise _busy(run) from None
     except (NotImplementedError, OSError) as error:
-        if isinstance(error, OSError) and error.errno not in (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS):
+        if isinstance(error, OSError) and error.errno not in (
+            errno.ENOLCK,
+            errno.ENOTSUP,
+            errno.ENOSYS,
+        ):
             raise run.unwritable(error) from None
         if run.state() == "running":
             raise _busy(run) from None
@@ -38,5 +43,9 @@ def lock(run: RunDir) -> Iterator[None]:
 
 def _busy(run: RunDir) -> RunBusy:
     status = run.status() or {}
-    who = f"process {status.get('pid')} on {status.get('host')}" if status.get("state") == "running" else "a process"
+    who = (
+        f"process {status.get('pid')} on {status.get('host')}"
+        if status.get("state") == "running"
+        else "a process"
+    )
     return RunBusy(f"{run.path}: {who} is at this run; wait for it, or give another runs_dir")

@@ -1,4 +1,5 @@
-"""The Lightning logger over the ledger. Kept apart: importing Lightning takes seconds, and readers do not need it."""
+"""The Lightning logger over the ledger. Kept apart: importing Lightning takes seconds, and readers
+do not need it."""
 
 from argparse import Namespace
 from collections.abc import Mapping
@@ -11,7 +12,8 @@ from jepa_lab.ledger.parquet import ParquetLedger
 
 
 class ParquetLogger(Logger):
-    """Hands what Lightning logs to a `ParquetLedger`, on rank 0 only; the key `epoch` becomes the column."""
+    """Hands what Lightning logs to a `ParquetLedger`, on rank 0 only; the key `epoch` becomes the
+    column."""
 
     def __init__(self, ledger: ParquetLedger, name: str = "", version: str = "") -> None:
         super().__init__()
@@ -30,12 +32,15 @@ class ParquetLogger(Logger):
         return self._version
 
     @rank_zero_only
-    def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
+    def log_hyperparams(
+        self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any
+    ) -> None:
         """Nothing: the run's config.yaml already has them."""
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """Append `metrics`; without a step or an epoch the last one seen counts. Lightning passes both by keyword."""
+        """Append `metrics`; without a step or an epoch the last one seen counts. Lightning passes
+        both by keyword."""
         values = dict(metrics)
         self._epoch = int(values.pop("epoch", self._epoch))
         self._step = self._step if step is None else step

@@ -1,4 +1,5 @@
-"""The metrics of a run as one long Parquet table (step, epoch, key, value, time) that is readable at any moment."""
+"""The metrics of a run as one long Parquet table (step, epoch, key, value, time) that is readable
+at any moment."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -12,22 +13,30 @@ from jepa_lab.ledger.segments import SCHEMA, clear_segments, read_stored, write_
 
 History = dict[str, list[tuple[int, float]]]
 
-SMALL_ROWS = 100_000  # below it a write takes some 20 ms, and the file is complete by itself after each
-FOLD_SHARE = 1 / 4  # rows outside the file, over those in it: it grows by this much from one fold to the next
-SEGMENT_ROWS = 5_000  # a shorter segment is written again, longer: a week at few rows a flush is not 20,000 files
+SMALL_ROWS = (
+    100_000  # below it a write takes some 20 ms, and the file is complete by itself after each
+)
+# rows outside the file, over those in it: it grows by this much from one fold to the next
+FOLD_SHARE = 1 / 4
+# a shorter segment is written again, longer: a week at few rows a flush is not 20,000 files
+SEGMENT_ROWS = 5_000
 
 
 class ParquetLedger:
-    """Collects metrics and writes them `flush_s` seconds after the last write, all in time linear in their number.
+    """Collects metrics and writes them `flush_s` seconds after the last write, all in time linear
+    in their number.
 
-    A small table is rewritten whole, atomically. Beyond SMALL_ROWS only new rows are written, as segments beside `path`
-    (see `segments`), which are folded into it at sizes that grow geometrically, and by `fold` when the run ends;
-    `read_metrics` reads both. A kill loses the rows since the last write; a checkpoint calls `state_dict`, which
-    writes. Rows whose write failed stay in memory for the next. Starts empty, and its first write replaces what an
-    earlier run left at `path`, segments included: `load` continues it.
+    A small table is rewritten whole, atomically. Beyond SMALL_ROWS only new rows are written, as
+    segments beside `path` (see `segments`), which are folded into it at sizes that grow
+    geometrically, and by `fold` when the run ends; `read_metrics` reads both. A kill loses the rows
+    since the last write; a checkpoint calls `state_dict`, which writes. Rows whose write failed
+    stay in memory for the next. Starts empty, and its first write replaces what an earlier run left
+    at `path`, segments included: `load` continues it.
     """
 
-    def __init__(self, path: Path, flush_s: float = 5.0, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, path: Path, flush_s: float = 5.0, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self.path = Path(path)
         self.flush_s = flush_s
         self._clock = clock
@@ -36,11 +45,14 @@ class ParquetLedger:
         self._unwritten = False
         self._next_write = clock() + flush_s
         self._folded = 0
-        self._parts: list[int] | None = None  # rows of the file and of each segment; None: the next write is whole
+        self._parts: list[int] | None = (
+            None  # rows of the file and of each segment; None: the next write is whole
+        )
 
     @classmethod
     def load(cls, path: Path, flush_s: float = 5.0) -> "ParquetLedger":
-        """A ledger that continues the file at `path`; an empty one where there is none yet. UserError if unreadable."""
+        """A ledger that continues the file at `path`; an empty one where there is none yet.
+        UserError if unreadable."""
         ledger = cls(path, flush_s)
         if ledger.path.exists():
             table, ledger._folded, ledger._parts = read_stored(ledger.path)
@@ -53,7 +65,8 @@ class ParquetLedger:
         return sum(table.num_rows for table in self._tables) + len(self._keys)
 
     def append(self, step: int, epoch: int, metrics: Mapping[str, float]) -> None:
-        """Add one row per metric; NaN and infinities are kept. Writes when a write is due: OSError if that fails."""
+        """Add one row per metric; NaN and infinities are kept. Writes when a write is due: OSError
+        if that fails."""
         values = [float(value) for value in metrics.values()]
         self._steps += [int(step)] * len(values)
         self._epochs += [int(epoch)] * len(values)
@@ -64,18 +77,24 @@ class ParquetLedger:
         self.flush()
 
     def flush(self, force: bool = False) -> bool:
-        """Write the new rows if a write is due, or at once with `force`; True if they were written."""
+        """Write the new rows if a write is due, or at once with `force`; True if they were
+        written."""
         if not self._unwritten or (self._clock() < self._next_write and not force):
             return False
         table, parts = self.table(), self._parts
-        if parts is None or table.num_rows < SMALL_ROWS or table.num_rows > (1 + FOLD_SHARE) * parts[0]:
+        if (
+            parts is None
+            or table.num_rows < SMALL_ROWS
+            or table.num_rows > (1 + FOLD_SHARE) * parts[0]
+        ):
             self._write_whole(table)
         else:
             self._write_segment(table, parts)
         return True
 
     def fold(self) -> bool:
-        """Bring all rows into the file itself and remove the segments; True if the file was written."""
+        """Bring all rows into the file itself and remove the segments; True if the file was
+        written."""
         if not self._unwritten and (self._parts is None or len(self._parts) == 1):
             if self._parts is not None:
                 clear_segments(self.path, self._folded)
@@ -84,10 +103,11 @@ class ParquetLedger:
         return True
 
     def truncate(self, step: int | None = None, *, rows: int | None = None) -> int:
-        """Drop what was logged after a checkpoint: rows with a step above `step`, or all but the first `rows`.
+        """Drop what was logged after a checkpoint: rows with a step above `step`, or all but the
+        first `rows`.
 
-        `rows` is the exact one: validation after a checkpoint logs under the same step. Folds what is left into the
-        file and returns how many rows went.
+        `rows` is the exact one: validation after a checkpoint logs under the same step. Folds what
+        is left into the file and returns how many rows went.
         """
         before, table = self.rows, self.table()
         if step is not None:
@@ -101,12 +121,14 @@ class ParquetLedger:
         return dropped
 
     def state_dict(self) -> dict[str, int]:
-        """What a checkpoint has to remember: the number of rows. Writes first, so that the disk holds them."""
+        """What a checkpoint has to remember: the number of rows. Writes first, so that the disk
+        holds them."""
         self.flush(force=True)
         return {"rows": self.rows}
 
     def load_state_dict(self, state: Mapping[str, int]) -> None:
-        """Cut the ledger to the rows it had when `state` was taken. UserError if it has fewer; nothing is cut then."""
+        """Cut the ledger to the rows it had when `state` was taken. UserError if it has fewer;
+        nothing is cut then."""
         if self.rows < state["rows"]:
             raise UserError(
                 f"{self.path}: {self.rows} rows found, {state['rows']} expected by the checkpoint; "
@@ -118,10 +140,14 @@ class ParquetLedger:
         """All rows in the order of logging, as on disk."""
         if self._keys:
             columns = (self._steps, self._epochs, self._keys, self._values, self._times)
-            arrays = [pa.array(column, type=field.type) for column, field in zip(columns, SCHEMA, strict=True)]
+            arrays = [
+                pa.array(column, type=field.type)
+                for column, field in zip(columns, SCHEMA, strict=True)
+            ]
             self._tables.append(pa.Table.from_arrays(arrays, schema=SCHEMA))
             self._clear_buffer()
-        # each at least twice as long as the next: few tables, and a row is copied a logarithmic number of times
+        # each at least twice as long as the next: few tables, and a row is copied a logarithmic
+        # number of times
         while len(self._tables) > 1 and self._tables[-2].num_rows < 2 * self._tables[-1].num_rows:
             self._tables[-2:] = [pa.concat_tables(self._tables[-2:]).combine_chunks()]
         return pa.concat_tables(self._tables) if self._tables else SCHEMA.empty_table()
@@ -138,7 +164,8 @@ class ParquetLedger:
         self._times: list[float] = []
 
     def _write_whole(self, table: pa.Table) -> None:
-        self._parts = None  # until it has worked: an error may come after the rename, and then the file holds more
+        # until it has worked: an error may come after the rename, and then the file holds more
+        self._parts = None
         self._folded = write_whole(self.path, table, self._folded)
         self._wrote([table.num_rows])
         clear_segments(self.path, self._folded)
@@ -155,7 +182,8 @@ class ParquetLedger:
 
 
 def read_metrics(path: Path) -> pa.Table:
-    """The whole table of a `metrics.parquet` and its segments, or of the run's folder that holds them.
+    """The whole table of a `metrics.parquet` and its segments, or of the run's folder that holds
+    them.
 
     Safe while a run writes to it. UserError if missing or broken.
     """
@@ -169,7 +197,8 @@ def last_values(history: Mapping[str, Sequence[tuple[int, float]]]) -> dict[str,
 
 
 def history_of(source: Path | pa.Table) -> History:
-    """(step, value) pairs of every key, in the order of logging, from a file, a run's folder or a table."""
+    """(step, value) pairs of every key, in the order of logging, from a file, a run's folder or a
+    table."""
     table = source if isinstance(source, pa.Table) else read_metrics(source)
     if table.num_rows == 0:
         return {}

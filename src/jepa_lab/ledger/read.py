@@ -1,4 +1,5 @@
-"""Reading the small files of a folder that may be missing, half-written by another program, or damaged."""
+"""Reading the small files of a folder that may be missing, half-written by another program, or
+damaged."""
 
 from __future__ import annotations
 
@@ -10,7 +11,8 @@ from typing import Any
 
 import yaml
 
-LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's: hundreds of runs are read ten times sooner
+# libyaml's: hundreds of runs are read ten times sooner
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -19,12 +21,14 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """A YAML mapping, read without executing anything in it; {} where there is none or it is damaged."""
+    """A YAML mapping, read without executing anything in it; {} where there is none or it is
+    damaged."""
     return _object(path) or {}
 
 
 def require_object(path: Path) -> dict[str, Any]:
-    """The same; {} where there is no file. ValueError where it is damaged, OSError where it cannot be read."""
+    """The same; {} where there is no file. ValueError where it is damaged, OSError where it cannot
+    be read."""
     if not path.exists():
         return {}
     content = _content(path)

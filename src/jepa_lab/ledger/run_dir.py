@@ -19,9 +19,16 @@ from jepa_lab.ledger.read import read_json
 from jepa_lab.process.alive import process_exists
 
 UNWRITABLE = (
-    errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOENT, errno.ENOTDIR,
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EFBIG,
+    errno.EROFS,
+    errno.EACCES,
+    errno.EPERM,
+    errno.ENOENT,
+    errno.ENOTDIR,
     errno.EIO,
-)  # fmt: skip
+)
 STATES = ("running", "completed", "stopped", "failed")
 
 
@@ -50,7 +57,8 @@ class RunDir:
         return self
 
     def create(self, config_yaml_text: str) -> "RunDir":
-        """Make the folders and write config.yaml; what a killed writer left half-done goes. UserError if impossible."""
+        """Make the folders and write config.yaml; what a killed writer left half-done goes.
+        UserError if impossible."""
         self.make()
         try:
             for leftover in self.path.rglob(".*.tmp"):
@@ -74,10 +82,16 @@ class RunDir:
     def unwritable(self, error: OSError) -> UserError:
         """The one line for a file that could not be written."""
         place = error.filename2 or error.filename or self.path
-        return UserError(f"runs_dir={self.runs_dir}: cannot write {place} ({error.strerror or error}){_advice(error)}")
+        return UserError(
+            f"runs_dir={self.runs_dir}: cannot write {place}"
+            f" ({error.strerror or error}){_advice(error)}"
+        )
 
-    def write_status(self, state: str, reason: str | None = None, first_bad: dict[str, Any] | None = None) -> None:
-        """Write status.json. `started` is the first start and survives a resume; `finished` is null while it runs.
+    def write_status(
+        self, state: str, reason: str | None = None, first_bad: dict[str, Any] | None = None
+    ) -> None:
+        """Write status.json. `started` is the first start and survives a resume; `finished` is null
+        while it runs.
 
         `first_bad` is {"term": ..., "step": ...} of what was not finite.
         """
@@ -109,15 +123,18 @@ class RunDir:
         version = (status.get("versions") or {}).get("results_version")
         if version not in (None, RESULTS_VERSION):
             raise UserError(
-                f"{self.path}: made by results version {version}, this is {RESULTS_VERSION}; on_existing=restart"
+                f"{self.path}: made by results version {version}, this is {RESULTS_VERSION};"
+                " on_existing=restart"
             )
 
     def state(self) -> str:
-        """new, running, killed (says running, but its process is gone), stopped, failed or completed."""
+        """new, running, killed (says running, but its process is gone), stopped, failed or
+        completed."""
         return state_of(self.status())
 
     def status(self) -> dict[str, Any] | None:
-        """What status.json says; None where there is none, or where it is not the JSON object that we write."""
+        """What status.json says; None where there is none, or where it is not the JSON object that
+        we write."""
         return read_json(self.status_path) or None
 
 
@@ -155,13 +172,16 @@ def _alive(pid: Any, host: Any) -> bool:
 
 def _advice(error: OSError) -> str:
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        return "; what was written is intact: make room, and the same line goes on"
+        return "; what was written is intact: make room, and the same command resumes it"
     return "; give a folder that can be written to"
 
 
 def versions() -> dict[str, Any]:
-    """Versions of what computed the run, read from the installed metadata without importing anything heavy."""
-    installed = {name: _installed(name.replace("_", "-")) for name in ("torch", "pytorch_lightning")}
+    """Versions of what computed the run, read from the installed metadata without importing
+    anything heavy."""
+    installed = {
+        name: _installed(name.replace("_", "-")) for name in ("torch", "pytorch_lightning")
+    }
     return {
         "jepa_lab": __version__,
         **installed,

@@ -1,7 +1,9 @@
-"""How the metrics lie on disk: one Parquet file and, beside a large one, numbered segments of the rows that follow.
+"""How the metrics lie on disk: one Parquet file and, beside a large one, numbered segments of the
+rows that follow.
 
-The file's metadata say up to which number it holds the segments; those are leftovers, which no reader counts. So the
-one rename that puts a new file in place also takes its segments out of the count: a row is there once, never twice.
+The file's metadata say up to which number it holds the segments; those are leftovers, which no
+reader counts. So the one rename that puts a new file in place also takes its segments out of the
+count: a row is there once, never twice.
 """
 
 from contextlib import suppress
@@ -15,13 +17,22 @@ from jepa_lab.errors import UserError
 from jepa_lab.ledger.atomic import replace_file, sync_folder, temporary_beside
 
 SCHEMA = pa.schema(
-    [("step", pa.int64()), ("epoch", pa.int64()), ("key", pa.string()), ("value", pa.float64()), ("time", pa.float64())]
+    [
+        ("step", pa.int64()),
+        ("epoch", pa.int64()),
+        ("key", pa.string()),
+        ("value", pa.float64()),
+        ("time", pa.float64()),
+    ]
 )
-FOLDED = b"jepa_lab.folded"  # in the metadata of the file: the number of the last segment that it holds
+FOLDED = (  # in the metadata of the file: the number of the last segment that it holds
+    b"jepa_lab.folded"
+)
 
 
 class Stored(NamedTuple):
-    """All rows on disk in order, the last segment the file holds, and the rows of the file and of each segment after.
+    """All rows on disk in order, the last segment the file holds, and the rows of the file and of
+    each segment after.
 
     The segments in `parts[1:]` have the numbers folded + 1, folded + 2, ...
     """
@@ -32,15 +43,18 @@ class Stored(NamedTuple):
 
 
 def segments_folder(path: Path) -> Path:
-    """The hidden folder beside `path` for its segments: `.metrics` for `metrics.parquet`. It need not exist."""
+    """The hidden folder beside `path` for its segments: `.metrics` for `metrics.parquet`. It need
+    not exist."""
     return path.with_name(f".{path.stem}")
 
 
 def write_whole(path: Path, table: pa.Table, folded: int = 0) -> int:
-    """Write all rows to `path`; returns the number up to which segments no longer count, `folded` at least.
+    """Write all rows to `path`; returns the number up to which segments no longer count, `folded`
+    at least.
 
-    That is the highest number there is, whoever wrote it: nothing is left to be mixed in. Does not remove them (see
-    `clear_segments`). OSError leaves the rows on disk as they were, or has come after the rename.
+    That is the highest number there is, whoever wrote it: nothing is left to be mixed in. Does not
+    remove them (see `clear_segments`). OSError leaves the rows on disk as they were, or has come
+    after the rename.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     folded = max([folded, *_numbers(path)])
@@ -49,7 +63,8 @@ def write_whole(path: Path, table: pa.Table, folded: int = 0) -> int:
 
 
 def write_segment(path: Path, number: int, table: pa.Table) -> None:
-    """Write segment `number` of `path`, in the place of an earlier one of that number. OSError as in `write_whole`."""
+    """Write segment `number` of `path`, in the place of an earlier one of that number. OSError as
+    in `write_whole`."""
     folder = segments_folder(path)
     if not folder.is_dir():
         folder.mkdir(parents=True)
@@ -58,9 +73,11 @@ def write_segment(path: Path, number: int, table: pa.Table) -> None:
 
 
 def clear_segments(path: Path, folded: int) -> None:
-    """Remove the segments up to number `folded`, what killed writers left, and the folder if that empties it.
+    """Remove the segments up to number `folded`, what killed writers left, and the folder if that
+    empties it.
 
-    What cannot be removed stays, without an error: no reader counts it, and the next fold tries again.
+    What cannot be removed stays, without an error: no reader counts it, and the next fold tries
+    again.
     """
     folder = segments_folder(path)
     with suppress(OSError):
@@ -72,26 +89,37 @@ def clear_segments(path: Path, folded: int) -> None:
 
 
 def read_stored(path: Path) -> Stored:
-    """The rows of `path` and of its segments; at least those that were there when the call began, and no gap.
+    """The rows of `path` and of its segments; at least those that were there when the call began,
+    and no gap.
 
-    Safe while a writer is at it. UserError if the file is missing, if anything is broken or if a segment is missing.
+    Safe while a writer is at it. UserError if the file is missing, if anything is broken or if a
+    segment is missing.
     """
     before: tuple[int, list[int]] | None = None
     while True:
-        # listed first: what the file does not hold when it is read afterwards is then in the list, or newer than both
+        # listed first: what the file does not hold when it is read afterwards is then in the list,
+        # or newer than both
         numbers = _numbers(path)
         try:
             main, folded = _read(path)
         except FileNotFoundError:
-            raise UserError(f"{path}: no such metrics file; give a run's folder or its metrics.parquet") from None
+            raise UserError(
+                f"{path}: no such metrics file; give a run's folder or its metrics.parquet"
+            ) from None
         live = [number for number in numbers if number > folded]
-        with suppress(FileNotFoundError):  # folded in between: the file has changed, so read it again
+        # folded in between: the file has changed, so read it again
+        with suppress(FileNotFoundError):
             if live == list(range(folded + 1, folded + 1 + len(live))):
                 tables = [main, *(_read(_segment(path, number))[0] for number in live)]
-                return Stored(pa.concat_tables(tables), folded, [table.num_rows for table in tables])
+                return Stored(
+                    pa.concat_tables(tables), folded, [table.num_rows for table in tables]
+                )
         missing = [n for n in range(folded + 1, max(live)) if not _segment(path, n).is_file()]
-        if missing and before == (folded, live):  # nothing has changed: it is not a fold that took the segment
-            raise UserError(f"{_segment(path, missing[0])}: missing, and rows follow it; restart the run")
+        # nothing has changed: it is not a fold that took the segment
+        if missing and before == (folded, live):
+            raise UserError(
+                f"{_segment(path, missing[0])}: missing, and rows follow it; restart the run"
+            )
         before = folded, live
 
 
@@ -118,7 +146,8 @@ def _write(path: Path, table: pa.Table) -> None:
 
 
 def _read(path: Path) -> tuple[pa.Table, int]:
-    """The rows of one file, and the number in its metadata: 0 if there is none. FileNotFoundError passes."""
+    """The rows of one file, and the number in its metadata: 0 if there is none. FileNotFoundError
+    passes."""
     try:
         with pq.ParquetFile(path) as file:
             folded = int((file.metadata.metadata or {}).get(FOLDED, b"0"))
@@ -128,5 +157,6 @@ def _read(path: Path) -> tuple[pa.Table, int]:
     except (pa.ArrowException, KeyError, ValueError, OSError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise UserError(
-            f"{path}: not a readable metrics file ({reason}); on_existing=restart makes the run again"
+            f"{path}: not a readable metrics file ({reason}); on_existing=restart makes the run"
+            " again"
         ) from error

@@ -16,8 +16,8 @@ Summary = dict[str, dict[str, float | int | None]]
 def summarise(history: Mapping[str, Sequence[tuple[int, float]]]) -> Summary:
     """{key: {last, min, max, min_step, max_step}} of every key that has values.
 
-    `last` is the last value as logged, NaN included: a run that ended in NaN must not look well. The extrema skip NaN,
-    are None if nothing else was logged, and give the first step on a tie.
+    `last` is the last value as logged, NaN included: a run that ended in NaN must not look well.
+    The extrema skip NaN, are None if nothing else was logged, and give the first step on a tie.
     """
     return {key: _extrema(points) for key, points in history.items() if points}
 
@@ -25,7 +25,10 @@ def summarise(history: Mapping[str, Sequence[tuple[int, float]]]) -> Summary:
 def summary_values(summary: Mapping[str, Any]) -> dict[str, float]:
     """{key: last value} of a summary.json; NaN for a value that was not finite (null there)."""
     metrics = summary.get("metrics") or {}
-    return {key: math.nan if entry["last"] is None else float(entry["last"]) for key, entry in metrics.items()}
+    return {
+        key: math.nan if entry["last"] is None else float(entry["last"])
+        for key, entry in metrics.items()
+    }
 
 
 def finite_values(summary: Mapping[str, Any]) -> dict[str, float]:
@@ -42,7 +45,8 @@ def write_summary(
     wall_s: float,
     extra: Mapping[str, Any] | None = None,
 ) -> Path:
-    """Write RUN_DIR/summary.json, return its path. `extra` adds top-level keys; ValueError if it would replace one."""
+    """Write RUN_DIR/summary.json, return its path. `extra` adds top-level keys; ValueError if it
+    would replace one."""
     summary: dict[str, Any] = {
         "metrics": summarise(history),
         "verdict": verdict,

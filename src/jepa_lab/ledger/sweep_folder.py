@@ -11,16 +11,27 @@ from typing import Any
 
 from jepa_lab.ledger.atomic import write_json
 
-STATES = ("done", "skipped", "resumed", "stopped", "running", "failed", "to do", "to resume", "refused")
+STATES = (
+    "done",
+    "skipped",
+    "resumed",
+    "stopped",
+    "running",
+    "failed",
+    "to do",
+    "to resume",
+    "refused",
+)
 
 
 @dataclass
 class Record:
     """One job, counted from 1.
 
-    state: done, resumed (done, from a checkpoint on), skipped (finished before), running (by another process, or when
-    it was killed), stopped, failed, or as it was planned; code: what a single run of it would exit with; pid: of the
-    process that ran it; value: what the job returned to the sweeper.
+    state: done, resumed (done, from a checkpoint on), skipped (finished before), running (by
+    another process, or when it was killed), stopped, failed, or as it was planned; code: what a
+    single run of it would exit with; pid: of the process that ran it; value: what the job returned
+    to the sweeper.
     """
 
     job: int
@@ -63,7 +74,8 @@ def read_records(sweep_dir: Path) -> list[Record]:
     return sorted(records, key=lambda r: r.job)
 
 
-JOB, COMMAND = "JEPA_LAB_JOB", "JEPA_LAB_COMMAND"  # of hydra.job.env_set: the job's number, and whose it is
+# of hydra.job.env_set: the job's number, and whose it is
+JOB, COMMAND = ("JEPA_LAB_JOB", "JEPA_LAB_COMMAND")
 
 
 FILE = "tuning.json"
@@ -71,7 +83,8 @@ FILE = "tuning.json"
 
 @dataclass(frozen=True)
 class WeightTrial:
-    """One tuning run. value: the metric's last one; None, with `why`, where the run did not complete or lacks it."""
+    """One tuning run. value: the metric's last one; None, with `why`, where the run did not
+    complete or lacks it."""
 
     seed: int
     run_id: str
@@ -102,9 +115,11 @@ class Candidate:
 
 @dataclass(frozen=True)
 class ArmTuning:
-    """An arm, the key of its weight, the weight that stands in the middle of those tried, and what was tried.
+    """An arm, the key of its weight, the weight that stands in the middle of those tried, and what
+    was tried.
 
-    Of several arms that act together one factor of all their weights is tried: `parts` has these, by their keys.
+    Of several arms that act together one factor of all their weights is tried: `parts` has these,
+    by their keys.
     """
 
     arm: str
@@ -120,14 +135,19 @@ class ArmTuning:
 
     @property
     def chosen(self) -> Candidate | None:
-        """The candidate with the fewest runs that collapsed or failed; of those the highest mean; of equal ones the
-        nearest to the arm's own weight. None where no run gave a value."""
-        usable = [(c.bad, -c.mean, self._distance(c), c.weight, c) for c in self.candidates if c.mean is not None]
+        """The candidate with the fewest runs that collapsed or failed; of those the highest mean;
+        of equal ones the nearest to the arm's own weight. None where no run gave a value."""
+        usable = [
+            (c.bad, -c.mean, self._distance(c), c.weight, c)
+            for c in self.candidates
+            if c.mean is not None
+        ]
         return min(usable, key=lambda one: one[:-1])[-1] if usable else None
 
     @property
     def end(self) -> str | None:
-        """ "lowest" or "highest" where the chosen weight is the last of several that was tried on its side, so that a
+        """ "lowest" or "highest" where the chosen weight is the last of several that was tried on
+         its side, so that a
         better one may lie beyond; None inside, or alone."""
         weights = [c.weight for c in self.candidates]
         if self.chosen is None or len(weights) < 2:
@@ -150,25 +170,38 @@ class Tuning:
     @property
     def settled(self) -> bool:
         """Whether every run gave a value, so that another start could only find the same."""
-        return all(t.value is not None for arm in self.arms for c in arm.candidates for t in c.trials)
+        return all(
+            t.value is not None for arm in self.arms for c in arm.candidates for t in c.trials
+        )
 
     def same_runs(self, other: Tuning) -> bool:
         """Whether both are of the same runs, compared by the same metric."""
         return (self.sweep, self.metric, self._runs()) == (other.sweep, other.metric, other._runs())
 
     def _runs(self) -> dict[tuple[str, float, int], str]:
-        return {(a.arm, c.weight, t.seed): t.run_id for a in self.arms for c in a.candidates for t in c.trials}
+        return {
+            (a.arm, c.weight, t.seed): t.run_id
+            for a in self.arms
+            for c in a.candidates
+            for t in c.trials
+        }
 
 
 def write_tuning(folder: Path, tuning: Tuning) -> Path:
-    """Writes tuning.json: for every arm the weight that was chosen, whether it is at the end of what was tried, and all
-    candidates with their figures. OSError."""
+    """Writes tuning.json: for every arm the weight that was chosen, whether it is at the end of
+    what was tried, and all candidates with their figures. OSError."""
     path = folder / FILE
     arms = [
-        {**asdict(arm), "chosen": arm.chosen.weight if arm.chosen else None, "at_the_end": bool(arm.end),
-         "candidates": [{**asdict(c), "mean": c.mean, "collapsed_or_failed": c.bad} for c in arm.candidates]}
+        {
+            **asdict(arm),
+            "chosen": arm.chosen.weight if arm.chosen else None,
+            "at_the_end": bool(arm.end),
+            "candidates": [
+                {**asdict(c), "mean": c.mean, "collapsed_or_failed": c.bad} for c in arm.candidates
+            ],
+        }
         for arm in tuning.arms
-    ]  # fmt: skip
+    ]
     write_json(path, {**asdict(tuning), "arms": arms})
     return path
 
@@ -178,7 +211,13 @@ def read_tuning(folder: Path) -> Tuning | None:
     try:
         content = json.loads((folder / FILE).read_text(encoding="utf-8"))
         arms = [
-            ArmTuning(a["arm"], a["key"], a["default"], [_candidate(c) for c in a["candidates"]], a.get("parts", {}))
+            ArmTuning(
+                a["arm"],
+                a["key"],
+                a["default"],
+                [_candidate(c) for c in a["candidates"]],
+                a.get("parts", {}),
+            )
             for a in content["arms"]
         ]
         return Tuning(content["sweep"], content["metric"], list(content["seeds"]), arms)

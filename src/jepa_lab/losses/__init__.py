@@ -13,7 +13,12 @@ from jepa_lab.losses.coding_rate import (
 )
 from jepa_lab.losses.dino import DinoLoss, MismatchedSharpening
 from jepa_lab.losses.info_nce import chance, info_nce, info_nce_rows, negatives, same_task
-from jepa_lab.losses.prediction import constant_baseline_loss, cosine_prediction, skill, target_directions
+from jepa_lab.losses.prediction import (
+    constant_baseline_loss,
+    cosine_prediction,
+    skill,
+    target_directions,
+)
 from jepa_lab.losses.sigreg import epps_pulley, sigreg, sigreg_published
 from jepa_lab.losses.terms import LossTerms, mean_terms
 from jepa_lab.losses.vicreg import variance_covariance, vicreg

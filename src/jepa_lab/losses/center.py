@@ -7,10 +7,11 @@ from torch import Tensor, nn
 
 
 class EmaCenter(nn.Module):
-    """Base of losses with a buffer `center` (dim,), 0 at first: used, then moved towards the mean of the rows seen.
+    """Base of losses with a buffer `center` (dim,), 0 at first: used, then moved towards the mean
+    of the rows seen.
 
-    With `hold` set, `collect` only gathers rows, and `update_center` moves it: once per optimiser step, however many
-    batches or directions the step had. Without, every collected batch moves it.
+    With `hold` set, `collect` only gathers rows, and `update_center` moves it: once per optimiser
+    step, however many batches or directions the step had. Without, every collected batch moves it.
     """
 
     center: Tensor
@@ -22,7 +23,8 @@ class EmaCenter(nn.Module):
         self.center_ema_decay = center_ema_decay
         self.hold = hold
         self.register_buffer("center", torch.zeros(dim))
-        # of the rows since the last update. No buffer: FiniteGuard puts buffers back, and would revive what was dropped
+        # of the rows since the last update. No buffer: FiniteGuard puts buffers back, and would
+        # revive what was dropped
         self._sum: Tensor | None = None
         self._rows = 0
 
@@ -36,8 +38,8 @@ class EmaCenter(nn.Module):
 
     @torch.no_grad()
     def update_center(self) -> None:
-        """center <- decay * center + (1 - decay) * mean of the rows since the last update; nothing without rows, nor
-        where the mean is not finite."""
+        """center <- decay * center + (1 - decay) * mean of the rows since the last update; nothing
+        without rows, nor where the mean is not finite."""
         if self._sum is not None:
             moved = self.center.lerp(self._sum / self._rows, 1.0 - self.center_ema_decay)
             self.center.copy_(torch.where(torch.isfinite(moved), moved, self.center))
@@ -48,7 +50,8 @@ class EmaCenter(nn.Module):
         self._sum, self._rows = None, 0
 
     def end_step(self, skipped: bool) -> None:
-        """Moves the centre by the rows of the optimiser step; not by those of one that is left out."""
+        """Moves the centre by the rows of the optimiser step; not by those of one that is left
+        out."""
         if skipped:
             self.forget()
         self.update_center()

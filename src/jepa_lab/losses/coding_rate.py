@@ -1,7 +1,9 @@
-"""The coding rate R(Z) = logdet(I + alpha Z'Z / n): how many nats the features need, and the regulariser -R.
+"""The coding rate R(Z) = logdet(I + alpha Z'Z / n): how many nats the features need, and the
+regulariser -R.
 
-Ma et al. 2007; Yu et al. 2020 (MCR2, arXiv:2006.08558), whose R is half of this. Unnormalised, R grows without bound
-with the scale of Z, so a model can buy rate by scale alone; `normalise_features` fixes the scale first.
+Ma et al. 2007; Yu et al. 2020 (MCR2, arXiv:2006.08558), whose R is half of this. Unnormalised, R
+grows without bound with the scale of Z, so a model can buy rate by scale alone;
+`normalise_features` fixes the scale first.
 """
 
 from __future__ import annotations
@@ -18,11 +20,13 @@ NORMALISE = ("none", "rows", "trace")
 
 
 def coding_rate(z: Tensor, alpha: float = 1.0, center: bool = False) -> Tensor:
-    """R of (n, d) features in nats, >= 0: a differentiable scalar in float32, or float64 for float64 features.
+    """R of (n, d) features in nats, >= 0: a differentiable scalar in float32, or float64 for
+    float64 features.
 
-    By Cholesky of the smaller of I + alpha Z'Z/n (d, d) and I + alpha ZZ'/n (n, n), which have one determinant; again
-    in float64 should rounding make that fail. `center` subtracts the batch mean. Computed outside autocast. NaN for
-    features that are not finite: a diverged run shows as such. ValueError for another rank, n = 0 or alpha <= 0.
+    By Cholesky of the smaller of I + alpha Z'Z/n (d, d) and I + alpha ZZ'/n (n, n), which have one
+    determinant; again in float64 should rounding make that fail. `center` subtracts the batch mean.
+    Computed outside autocast. NaN for features that are not finite: a diverged run shows as such.
+    ValueError for another rank, n = 0 or alpha <= 0.
     """
     if z.ndim != 2 or len(z) < 1:
         raise ValueError(f"expected (n, d) features, n >= 1, got {tuple(z.shape)}")
@@ -39,22 +43,27 @@ def coding_rate(z: Tensor, alpha: float = 1.0, center: bool = False) -> Tensor:
 
 
 def _log_determinant(z: Tensor, alpha: float) -> tuple[Tensor, Tensor]:
-    """logdet(I + alpha Z'Z/n) and whether the factorisation failed: then it is NaN, never a part of the diagonal."""
+    """logdet(I + alpha Z'Z/n) and whether the factorisation failed: then it is NaN, never a part of
+    the diagonal."""
     n, d = z.shape
     z = z * math.sqrt(alpha / n)
     gram = z @ z.T if n < d else z.T @ z
-    factor, info = torch.linalg.cholesky_ex(gram + torch.eye(len(gram), dtype=z.dtype, device=z.device))
+    factor, info = torch.linalg.cholesky_ex(
+        gram + torch.eye(len(gram), dtype=z.dtype, device=z.device)
+    )
     failed = info != 0
     rate = 2.0 * factor.diagonal().log().sum()
     return torch.where(failed, torch.full_like(rate, math.nan), rate), failed
 
 
 def normalise_features(z: Tensor, how: str, center: bool = False) -> Tensor:
-    """(n, d) features at a fixed scale: mean squared norm d, as independent unit-variance features would have.
+    """(n, d) features at a fixed scale: mean squared norm d, as independent unit-variance features
+    would have.
 
-    none: as they are; rows: every row to norm sqrt(d); trace: the whole matrix by one number so that trace(Z'Z/n) = d,
-    after subtracting the mean where `center` is set. A zero row or matrix stays zero; variation below 1e-6 of the
-    features' own length is rounding and is not blown up. Float32, or float64 for float64 features.
+    none: as they are; rows: every row to norm sqrt(d); trace: the whole matrix by one number so
+    that trace(Z'Z/n) = d, after subtracting the mean where `center` is set. A zero row or matrix
+    stays zero; variation below 1e-6 of the features' own length is rounding and is not blown up.
+    Float32, or float64 for float64 features.
     """
     if z.ndim != 2 or len(z) < 1:
         raise ValueError(f"expected (n, d) features, n >= 1, got {tuple(z.shape)}")
@@ -74,9 +83,10 @@ def normalise_features(z: Tensor, how: str, center: bool = False) -> Tensor:
 def resolve_alpha(alpha: float | str, d: int, how: str = "none", eps: float = 0.5) -> float:
     """alpha as a number. "auto" is MCR2's d / eps^2, which is meant for unit rows.
 
-    rows, trace: the features already carry mean squared norm d, so there it is 1 / eps^2, the same R as d / eps^2 of
-    unit rows. none: d / eps^2 on the features as they come; right if the network itself gives them norm 1. A number is
-    taken as it is: alpha = 1 is the natural scale of normalised features. ValueError for anything else.
+    rows, trace: the features already carry mean squared norm d, so there it is 1 / eps^2, the same
+    R as d / eps^2 of unit rows. none: d / eps^2 on the features as they come; right if the network
+    itself gives them norm 1. A number is taken as it is: alpha = 1 is the natural scale of
+    normalised features. ValueError for anything else.
     """
     if how not in NORMALISE:
         raise ValueError(f"normalise is one of {', '.join(NORMALISE)}, got {how!r}")
@@ -89,7 +99,8 @@ def resolve_alpha(alpha: float | str, d: int, how: str = "none", eps: float = 0.
 
 
 def mcr2_rate(z: Tensor, eps: float = 0.5) -> Tensor:
-    """1/2 logdet(I + d / (n eps) Z'Z) of (n, d) features, as they come. Scalar >= 0, differentiable, float32 or better.
+    """1/2 logdet(I + d / (n eps) Z'Z) of (n, d) features, as they come. Scalar >= 0,
+    differentiable, float32 or better.
 
     ValueError for another rank or eps <= 0.
     """
@@ -119,11 +130,13 @@ FORMS = ("logdet", "mcr2", "simdino")
 
 
 class RateLoss(nn.Module):
-    """-R of z_agg, of all observed z, or of both (their sum): the coding-rate regulariser without its weight.
+    """-R of z_agg, of all observed z, or of both (their sum): the coding-rate regulariser without
+    its weight.
 
-    `target`: z_agg | z | both; `alpha`, `normalise`: see resolve_alpha and normalise_features; `center` subtracts the
-    mean over the batch. `form`: logdet is R; mcr2 and simdino are the released codes' (eps .5, alpha not read; simdino
-    brings rows to length 1 itself). ValueError for an unknown choice.
+    `target`: z_agg | z | both; `alpha`, `normalise`: see resolve_alpha and normalise_features;
+    `center` subtracts the mean over the batch. `form`: logdet is R; mcr2 and simdino are the
+    released codes' (eps .5, alpha not read; simdino brings rows to length 1 itself). ValueError for
+    an unknown choice.
     """
 
     def __init__(
@@ -158,6 +171,8 @@ class RateLoss(nn.Module):
     def _rate(self, z: Tensor) -> Tensor:
         z = normalise_features(z, self.normalise, self.center)
         if self.form == "logdet":
-            return coding_rate(z, resolve_alpha(self.alpha, z.shape[1], self.normalise), self.center)
+            return coding_rate(
+                z, resolve_alpha(self.alpha, z.shape[1], self.normalise), self.center
+            )
         z = z - z.mean(dim=0) if self.center else z
         return mcr2_rate(z) if self.form == "mcr2" else simdino_expansion(z)

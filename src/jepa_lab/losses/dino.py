@@ -1,6 +1,8 @@
-"""DINO (Caron et al. 2021, arXiv:2104.14294): a student's distribution over prototypes is drawn to a teacher's.
+"""DINO (Caron et al. 2021, arXiv:2104.14294): a student's distribution over prototypes is drawn to
+a teacher's.
 
-The teacher is centred and sharpened: centring alone would make it uniform, sharpening alone one-hot.
+The teacher is centred and sharpened: centring alone would make it uniform, sharpening alone
+one-hot.
 """
 
 from __future__ import annotations
@@ -15,13 +17,14 @@ from jepa_lab.losses.terms import LossTerms
 
 
 class DinoLoss(EmaCenter):
-    """(student (n, dim), teacher (n, dim)) -> cross-entropy of softmax(student / student_temp) under the teacher's
-    softmax((teacher - center) / teacher_temp), which gets no gradient; terms cross_entropy, teacher_entropy and kl.
+    """(student (n, dim), teacher (n, dim)) -> cross-entropy of softmax(student / student_temp)
+    under the teacher's softmax((teacher - center) / teacher_temp), which gets no gradient; terms
+    cross_entropy, teacher_entropy and kl.
 
-    The buffer `center` (dim,) starts at 0; it is used first and then moved towards the mean of the teacher's rows, in
-    training mode only. With `hold` set, forward only collects rows, and `update_center` moves it: once per optimiser
-    step, however many batches or directions the step had. Float32 or better, outside autocast. ValueError for other
-    shapes.
+    The buffer `center` (dim,) starts at 0; it is used first and then moved towards the mean of the
+    teacher's rows, in training mode only. With `hold` set, forward only collects rows, and
+    `update_center` moves it: once per optimiser step, however many batches or directions the step
+    had. Float32 or better, outside autocast. ValueError for other shapes.
     """
 
     def __init__(
@@ -57,19 +60,27 @@ class DinoLoss(EmaCenter):
         self.teacher_probabilities = p
         if self.training:
             self.collect(teacher)
-        terms = {"cross_entropy": cross_entropy, "teacher_entropy": entropy, "kl": cross_entropy - entropy}
+        terms = {
+            "cross_entropy": cross_entropy,
+            "teacher_entropy": entropy,
+            "kl": cross_entropy - entropy,
+        }
         return LossTerms(cross_entropy, terms)
 
     def sharpen(self, teacher: Tensor) -> Tensor:
-        """The teacher's distributions, (n, dim) -> (n, dim), centred by what is known so far; no gradient."""
-        return torch.softmax((at_least_float32(teacher.detach()) - self.center) / self.teacher_temp, dim=-1)
+        """The teacher's distributions, (n, dim) -> (n, dim), centred by what is known so far; no
+        gradient."""
+        return torch.softmax(
+            (at_least_float32(teacher.detach()) - self.center) / self.teacher_temp, dim=-1
+        )
 
 
 class MismatchedSharpening(nn.Module):
-    """The published "sharpening", kept to reproduce its numbers: 1 - cos(z_hat, softmax((z_target - center) / temp)).
+    """The published "sharpening", kept to reproduce its numbers: 1 - cos(z_hat, softmax((z_target -
+    center) / temp)).
 
-    An unconstrained vector is compared with a nearly one-hot, non-negative one. The centre is moved before it is used.
-    (n, dim) each; terms: prediction.
+    An unconstrained vector is compared with a nearly one-hot, non-negative one. The centre is moved
+    before it is used. (n, dim) each; terms: prediction.
     """
 
     center: Tensor
@@ -85,7 +96,9 @@ class MismatchedSharpening(nn.Module):
         if self.training:
             with torch.no_grad():
                 self.center.lerp_(z_target.mean(dim=0), 1.0 - self.center_ema_decay)
-        return LossTerms(1.0 - F.cosine_similarity(z_hat, self.sharpen(z_target), dim=-1).mean(), {})
+        return LossTerms(
+            1.0 - F.cosine_similarity(z_hat, self.sharpen(z_target), dim=-1).mean(), {}
+        )
 
     def sharpen(self, z_target: Tensor) -> Tensor:
         """What z_hat is compared with, (n, dim); no gradient."""

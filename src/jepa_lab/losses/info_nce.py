@@ -1,7 +1,9 @@
-"""InfoNCE (van den Oord et al. 2018, arXiv:1807.03748): tell the positive of a query from the negatives.
+"""InfoNCE (van den Oord et al. 2018, arXiv:1807.03748): tell the positive of a query from the
+negatives.
 
-Negatives are the other positives of the batch and, as in MoCo (He et al. 2020, arXiv:1911.05722), a queue of earlier
-ones. These are pure functions of one set of rows: with several ranks, gather rows (and their tasks) before.
+Negatives are the other positives of the batch and, as in MoCo (He et al. 2020, arXiv:1911.05722), a
+queue of earlier ones. These are pure functions of one set of rows: with several ranks, gather rows
+(and their tasks) before.
 """
 
 from __future__ import annotations
@@ -22,7 +24,8 @@ def info_nce(
     in_batch: bool = True,
     exclude: Tensor | None = None,
 ) -> LossTerms:
-    """The mean of `info_nce_rows`, a scalar >= 0; terms: info_nce. How many negatives there were: `negatives`."""
+    """The mean of `info_nce_rows`, a scalar >= 0; terms: info_nce. How many negatives there were:
+    `negatives`."""
     loss = info_nce_rows(query, positive, queue, temperature, in_batch, exclude).mean()
     return LossTerms(loss, {"info_nce": loss})
 
@@ -35,20 +38,25 @@ def info_nce_rows(
     in_batch: bool = True,
     exclude: Tensor | None = None,
 ) -> Tensor:
-    """query, positive (n, d), queue (m, d) -> (n,): -ln softmax of cosine / temperature at a query's own positive.
+    """query, positive (n, d), queue (m, d) -> (n,): -ln softmax of cosine / temperature at a
+    query's own positive.
 
-    The other n - 1 positives (`in_batch`) and the queue's m rows are the negatives, except where `exclude` (n, n + m)
-    is True; its first diagonal is not read: a positive is always there. Rows are normalised inside. Without a negative
-    the loss is 0, and so is its gradient. Float32 or better, outside autocast. No gradient is stopped here: targets
-    that should not learn arrive detached. ValueError for other shapes, n = 0, an exclude that is not bool and a
-    temperature (a number) <= 0.
+    The other n - 1 positives (`in_batch`) and the queue's m rows are the negatives, except where
+    `exclude` (n, n + m) is True; its first diagonal is not read: a positive is always there. Rows
+    are normalised inside. Without a negative the loss is 0, and so is its gradient. Float32 or
+    better, outside autocast. No gradient is stopped here: targets that should not learn arrive
+    detached. ValueError for other shapes, n = 0, an exclude that is not bool and a temperature (a
+    number) <= 0.
     """
     n, m = _sizes(query, positive, queue)
     if not isinstance(temperature, Tensor) and not temperature > 0:
         raise ValueError(f"the temperature must be above 0, got {temperature}")
     keys = positive if queue is None else torch.cat([positive, queue.to(positive)])
     with torch.autocast(query.device.type, enabled=False):
-        cosine = F.normalize(at_least_float32(query), dim=1) @ F.normalize(at_least_float32(keys), dim=1).T
+        cosine = (
+            F.normalize(at_least_float32(query), dim=1)
+            @ F.normalize(at_least_float32(keys), dim=1).T
+        )
         logits = cosine / temperature
         left_out = ~_is_negative(n, m, exclude, in_batch, query.device)
         left_out.diagonal().fill_(False)
@@ -57,27 +65,34 @@ def info_nce_rows(
 
 
 def negatives(n: int, m: int = 0, exclude: Tensor | None = None, in_batch: bool = True) -> Tensor:
-    """The number of negatives of each of n queries with m rows in the queue, as `info_nce` counts them: (n,) int64."""
-    return _is_negative(n, m, exclude, in_batch, exclude.device if exclude is not None else None).sum(dim=1)
+    """The number of negatives of each of n queries with m rows in the queue, as `info_nce` counts
+    them: (n,) int64."""
+    return _is_negative(
+        n, m, exclude, in_batch, exclude.device if exclude is not None else None
+    ).sum(dim=1)
 
 
 def chance(negatives: Tensor | float) -> Tensor:
-    """The loss of a model that cannot tell a positive from a negative, ln(1 + negatives); of a tensor the mean over its
-    entries. A 0-d float64 tensor."""
+    """The loss of a model that cannot tell a positive from a negative, ln(1 + negatives); of a
+    tensor the mean over its entries. A 0-d float64 tensor."""
     return torch.log1p(torch.as_tensor(negatives).cpu().double()).mean()
 
 
 def same_task(tasks: Tensor, queue_tasks: Tensor | None = None) -> Tensor:
-    """tasks (n,), queue_tasks (m,) -> (n, n + m) bool, what `exclude` takes so that nothing of a query's own task is
-    among its negatives."""
+    """tasks (n,), queue_tasks (m,) -> (n, n + m) bool, what `exclude` takes so that nothing of a
+    query's own task is among its negatives."""
     keys = tasks if queue_tasks is None else torch.cat([tasks, queue_tasks.to(tasks)])
     return tasks.unsqueeze(1) == keys
 
 
-def _is_negative(n: int, m: int, exclude: Tensor | None, in_batch: bool, device: torch.device | None) -> Tensor:
+def _is_negative(
+    n: int, m: int, exclude: Tensor | None, in_batch: bool, device: torch.device | None
+) -> Tensor:
     """(n, n + m) bool; the positives, on the first diagonal, are none."""
     if exclude is not None and (exclude.shape != (n, n + m) or exclude.dtype != torch.bool):
-        raise ValueError(f"exclude must be ({n}, {n + m}) bool, got {tuple(exclude.shape)} {exclude.dtype}")
+        raise ValueError(
+            f"exclude must be ({n}, {n + m}) bool, got {tuple(exclude.shape)} {exclude.dtype}"
+        )
     kept = torch.ones(n, n + m, dtype=torch.bool, device=device) if exclude is None else ~exclude
     if not in_batch:
         kept[:, :n] = False
@@ -87,7 +102,10 @@ def _is_negative(n: int, m: int, exclude: Tensor | None, in_batch: bool, device:
 
 def _sizes(query: Tensor, positive: Tensor, queue: Tensor | None) -> tuple[int, int]:
     if query.ndim != 2 or query.shape != positive.shape or not len(query):
-        raise ValueError(f"expected two (n, d) tensors, n >= 1, got {tuple(query.shape)} and {tuple(positive.shape)}")
+        raise ValueError(
+            f"expected two (n, d) tensors, n >= 1, got {tuple(query.shape)} and"
+            f" {tuple(positive.shape)}"
+        )
     if queue is not None and (queue.ndim != 2 or queue.shape[1] != query.shape[1]):
         raise ValueError(f"expected a queue of (m, {query.shape[1]}), got {tuple(queue.shape)}")
     return len(query), 0 if queue is None else len(queue)

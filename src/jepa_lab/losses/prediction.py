@@ -10,14 +10,16 @@ from jepa_lab.losses.rows import at_least_float32
 
 
 def cosine_prediction(z_hat: Tensor, z_target: Tensor, eps: float = 1e-8) -> Tensor:
-    """1 - mean cosine of (n, d) rows paired with (n, d) rows; scalar in [0, 2], computed in float32 or better.
+    """1 - mean cosine of (n, d) rows paired with (n, d) rows; scalar in [0, 2], computed in float32
+    or better.
 
-    A row shorter than eps counts as of that length. No gradient is stopped here: a target that should not learn arrives
-    detached. ValueError for unequal shapes.
+    A row shorter than eps counts as of that length. No gradient is stopped here: a target that
+    should not learn arrives detached. ValueError for unequal shapes.
     """
     if z_hat.shape != z_target.shape or z_hat.ndim != 2:
         raise ValueError(
-            f"expected two (n, d) tensors of one shape, got {tuple(z_hat.shape)} and {tuple(z_target.shape)}"
+            f"expected two (n, d) tensors of one shape, got {tuple(z_hat.shape)} and"
+            f" {tuple(z_target.shape)}"
         )
     with torch.autocast(z_hat.device.type, enabled=False):
         z_hat, z_target = at_least_float32(z_hat), at_least_float32(z_target)
@@ -25,27 +27,33 @@ def cosine_prediction(z_hat: Tensor, z_target: Tensor, eps: float = 1e-8) -> Ten
 
 
 def constant_baseline_loss(z_target: Tensor, eps: float = 1e-8) -> Tensor:
-    """The prediction loss of the best constant vector for these (n, d) targets: 1 - |mean of the normalised rows|.
+    """The prediction loss of the best constant vector for these (n, d) targets: 1 - |mean of the
+    normalised rows|.
 
-    A float64 scalar. The mean cosine with a unit vector c is c'm, m the mean of the normalised rows, and is largest
-    along m. 0 where all targets point the same way: then there is nothing to predict. eps as in cosine_prediction.
+    A float64 scalar. The mean cosine with a unit vector c is c'm, m the mean of the normalised
+    rows, and is largest along m. 0 where all targets point the same way: then there is nothing to
+    predict. eps as in cosine_prediction.
     """
     return 1.0 - target_directions(z_target, eps).mean(dim=0).norm()
 
 
 def target_directions(z_target: Tensor, eps: float = 1e-8) -> Tensor:
-    """The (n, d) targets at length 1 in float64, whose mean decides the best constant vector. ValueError for another
-    rank."""
+    """The (n, d) targets at length 1 in float64, whose mean decides the best constant vector.
+    ValueError for another rank."""
     if z_target.ndim != 2:
         raise ValueError(f"expected (n, d), got {tuple(z_target.shape)}")
-    z_target = z_target.cpu() if z_target.device.type == "mps" else z_target  # that device has no float64
+    # that device has no float64
+    z_target = z_target.cpu() if z_target.device.type == "mps" else z_target
     return F.normalize(z_target.double(), dim=-1, eps=eps)
 
 
 def skill(loss: Tensor | float, constant_loss: Tensor | float) -> Tensor:
-    """1 - loss / constant_loss: 1 is perfect, 0 no better than the best constant. 0 where the latter is below 1e-6."""
+    """1 - loss / constant_loss: 1 is perfect, 0 no better than the best constant. 0 where the
+    latter is below 1e-6."""
     loss, constant = _float64(loss), _float64(constant_loss)
-    return torch.where(constant < 1e-6, torch.zeros_like(constant), 1.0 - loss / constant.clamp_min(1e-6))
+    return torch.where(
+        constant < 1e-6, torch.zeros_like(constant), 1.0 - loss / constant.clamp_min(1e-6)
+    )
 
 
 def _float64(x: Tensor | float) -> Tensor:

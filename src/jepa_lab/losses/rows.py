@@ -14,17 +14,20 @@ def at_least_float32(x: Tensor) -> Tensor:
 def paired_rows(x: Tensor, y: Tensor) -> None:
     """ValueError unless both are (n, d) of one shape."""
     if x.shape != y.shape or x.ndim != 2:
-        raise ValueError(f"expected two (n, d) tensors of one shape, got {tuple(x.shape)} and {tuple(y.shape)}")
+        raise ValueError(
+            f"expected two (n, d) tensors of one shape, got {tuple(x.shape)} and {tuple(y.shape)}"
+        )
 
 
 def several_rows(z: Tensor) -> Tensor:
-    """The features in float32, or float64 as they are. ValueError unless they are (n, d) with n >= 2: one row has no
-    variance."""
+    """The features in float32, or float64 as they are. ValueError unless they are (n, d) with n >=
+    2: one row has no variance."""
     if z.ndim != 2 or len(z) < 2:
         raise ValueError(f"expected (n, d) features, n >= 2, got {tuple(z.shape)}")
     return at_least_float32(z)
 
 
 def off_diagonal_squares(matrix: Tensor) -> Tensor:
-    """The sum of squares of a (d, d) matrix off its diagonal; never below 0, as a difference of two sums could be."""
+    """The sum of squares of a (d, d) matrix off its diagonal; never below 0, as a difference of two
+    sums could be."""
     return (matrix - torch.diag(matrix.diagonal())).square().sum()

@@ -16,6 +16,8 @@ class LossTerms(NamedTuple):
 
 def mean_terms(*losses: LossTerms) -> LossTerms:
     """The mean of losses with the same terms, total and parts."""
-    terms = {name: sum(loss.terms[name] for loss in losses) / len(losses) for name in losses[0].terms}
+    terms = {
+        name: sum(loss.terms[name] for loss in losses) / len(losses) for name in losses[0].terms
+    }
     total = sum(loss.total for loss in losses) / len(losses)
     return LossTerms(total, terms)  # type: ignore[arg-type]

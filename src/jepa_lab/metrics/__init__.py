@@ -43,7 +43,12 @@ from jepa_lab.metrics.spectrum import (
     stable_rank,
 )
 from jepa_lab.metrics.streaming import Moments
-from jepa_lab.metrics.subspace import coordinate_participation, explained_variance, factor_bases, subspace_overlap
+from jepa_lab.metrics.subspace import (
+    coordinate_participation,
+    explained_variance,
+    factor_bases,
+    subspace_overlap,
+)
 
 __all__ = [
     "CollapseStatistics",

@@ -12,16 +12,18 @@ BLOCK = 1024  # rows whose distances to all others are held at once
 
 
 def alignment(x: Tensor, y: Tensor) -> Tensor:
-    """Mean squared distance of paired, L2-normalised rows (Wang & Isola 2020) of two (n, d), in [0, 4]: 0 is perfect,
-    2 what unrelated directions have."""
+    """Mean squared distance of paired, L2-normalised rows (Wang & Isola 2020) of two (n, d), in [0,
+    4]: 0 is perfect, 2 what unrelated directions have."""
     x, y = _paired(x, y)
     return (unit_rows(x) - unit_rows(y)).square().sum(dim=1).mean()
 
 
 def uniformity(z: Tensor) -> Tensor:
-    """log mean exp(-2 |x - y|^2) over pairs of different L2-normalised rows of (n, d) (Wang & Isola 2020), in [-8, 0].
+    """log mean exp(-2 |x - y|^2) over pairs of different L2-normalised rows of (n, d) (Wang & Isola
+    2020), in [-8, 0].
 
-    0 for a constant direction; lower is more uniform. All n (n - 1) / 2 pairs, a block of rows at a time.
+    0 for a constant direction; lower is more uniform. All n (n - 1) / 2 pairs, a block of rows at a
+    time.
     """
     z = unit_rows(check_features(z))
     n, squares = len(z), z.square().sum(dim=1)
@@ -33,7 +35,8 @@ def uniformity(z: Tensor) -> Tensor:
 
 
 def within_share(z: Tensor) -> Tensor:
-    """Variance over the views of an image / total variance of (n, v, d), in [0, 1]: 0 invariant, 1 views are all.
+    """Variance over the views of an image / total variance of (n, v, d), in [0, 1]: 0 invariant, 1
+    views are all.
 
     0 where nothing varies.
     """
@@ -44,20 +47,25 @@ def within_share(z: Tensor) -> Tensor:
 
 
 def invariance_error(base: Tensor, transformed: Tensor) -> Tensor:
-    """mean |t - b|^2 / mean |b|^2 of paired (n, d) rows, as published. A large mean hides any change: within_share does
-    not have that fault. 0 where neither differs from zero, infinite where only the base is zero."""
+    """mean |t - b|^2 / mean |b|^2 of paired (n, d) rows, as published. A large mean hides any
+    change: within_share does not have that fault. 0 where neither differs from zero, infinite where
+    only the base is zero."""
     base, transformed = _paired(base, transformed)
     change = (transformed - base).square().sum(dim=1).mean()
-    return change / base.square().sum(dim=1).mean() if float(change) > 0 else torch.zeros_like(change)
+    return (
+        change / base.square().sum(dim=1).mean() if float(change) > 0 else torch.zeros_like(change)
+    )
 
 
 def lidar(z: Tensor, delta: float = 1e-4) -> Tensor:
-    """LiDAR (Thilak et al. 2023) of (n, v, d): exp of the entropy of the eigenvalues of S_w^-1/2 S_b S_w^-1/2, in
-    [1, min(n - 1, d)]: how many directions tell images apart beyond what views change.
+    """LiDAR (Thilak et al. 2023) of (n, v, d): exp of the entropy of the eigenvalues of S_w^-1/2
+    S_b S_w^-1/2, in [1, min(n - 1, d)]: how many directions tell images apart beyond what views
+    change.
 
-    S_b is the covariance of the images' means (n - 1), S_w of the views about them (n (v - 1)) plus delta * tr(S_w)/d
-    on the diagonal. 1 where the images' means do not vary; without variation between views S_w is the identity, and
-    LiDAR the effective rank of the means. ValueError unless delta > 0.
+    S_b is the covariance of the images' means (n - 1), S_w of the views about them (n (v - 1)) plus
+    delta * tr(S_w)/d on the diagonal. 1 where the images' means do not vary; without variation
+    between views S_w is the identity, and LiDAR the effective rank of the means. ValueError unless
+    delta > 0.
     """
     if delta <= 0:
         raise ValueError(f"delta must be above 0, got {delta}")
@@ -69,11 +77,15 @@ def lidar(z: Tensor, delta: float = 1e-4) -> Tensor:
     if float(scale) <= 0:
         return exp_entropy(covariance_eigenvalues(means))
     s_w = s_w / scale + delta * torch.eye(d, dtype=z.dtype, device=z.device)
-    whitened = torch.linalg.solve_triangular(torch.linalg.cholesky(s_w), centred(means).T, upper=False)
+    whitened = torch.linalg.solve_triangular(
+        torch.linalg.cholesky(s_w), centred(means).T, upper=False
+    )
     return exp_entropy(covariance_eigenvalues(whitened.T))
 
 
 def _paired(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     if x.shape != y.shape:
-        raise ValueError(f"expected two tensors of one shape, got {tuple(x.shape)} and {tuple(y.shape)}")
+        raise ValueError(
+            f"expected two tensors of one shape, got {tuple(x.shape)} and {tuple(y.shape)}"
+        )
     return check_features(x), check_features(y)

@@ -1,4 +1,5 @@
-"""How a codebook of K codes is used: how many, how evenly, since when not, how stably, and how well it fits."""
+"""How a codebook of K codes is used: how many, how evenly, since when not, how stably, and how well
+it fits."""
 
 from __future__ import annotations
 
@@ -10,7 +11,8 @@ from jepa_lab.metrics.spectrum import exp_entropy
 
 
 def perplexity(counts: Tensor) -> Tensor:
-    """exp of the entropy of (K,) counts, in [1, K]: the number of codes in even use. 1 where nothing was counted."""
+    """exp of the entropy of (K,) counts, in [1, K]: the number of codes in even use. 1 where
+    nothing was counted."""
     return exp_entropy(_counts(counts))
 
 
@@ -20,43 +22,61 @@ def usage(counts: Tensor) -> Tensor:
 
 
 def dead_code_age(last_used: Tensor, step: int) -> Tensor:
-    """Mean number of steps since the codes were last chosen, of (K,) steps `last_used` at or before `step`, >= 0; a
-    code that never was counts from the start (last_used 0). 0 where all were chosen in this step. ValueError for a
-    step in the future."""
+    """Mean number of steps since the codes were last chosen, of (K,) steps `last_used` at or before
+    `step`, >= 0; a code that never was counts from the start (last_used 0). 0 where all were chosen
+    in this step. ValueError for a step in the future."""
     last_used = _counts(last_used)
     if float(last_used.max()) > step:
-        raise ValueError(f"step must be {float(last_used.max()):.0f} or later, as the codes were used then, got {step}")
+        raise ValueError(
+            f"step must be {float(last_used.max()):.0f} or later, as the codes were used then, got"
+            f" {step}"
+        )
     return (step - last_used).mean()
 
 
 def code_norms(codes: Tensor) -> dict[str, Tensor]:
-    """Lengths of (K, d) codes: `mean`, `median` (the lower of two), `min`, `max`, `spread`: the largest / the median
-    one (1 for equal lengths; 0 where all are 0, infinite where half are). Codes whose length runs away are chosen no
-    more."""
+    """Lengths of (K, d) codes: `mean`, `median` (the lower of two), `min`, `max`, `spread`: the
+    largest / the median one (1 for equal lengths; 0 where all are 0, infinite where half are).
+    Codes whose length runs away are chosen no more."""
     if codes.ndim != 2 or codes.shape[0] < 1 or codes.shape[1] < 1:
         raise ValueError(f"expected codes (K, d), got {tuple(codes.shape)}")
     norms = check_finite(codes).norm(dim=1)
     spread = norms.max() / norms.median() if float(norms.max()) > 0 else torch.zeros_like(norms[0])
-    return {"mean": norms.mean(), "median": norms.median(), "min": norms.min(), "max": norms.max(), "spread": spread}
+    return {
+        "mean": norms.mean(),
+        "median": norms.median(),
+        "min": norms.min(),
+        "max": norms.max(),
+        "spread": spread,
+    }
 
 
 def assignment_churn(codes_before: Tensor, codes_after: Tensor) -> Tensor:
-    """Share of the same inputs whose code index has changed between two moments, two (n,) of integers, in [0, 1].
+    """Share of the same inputs whose code index has changed between two moments, two (n,) of
+    integers, in [0, 1].
 
     ValueError for unequal shapes, no inputs, or indices that are no integers.
     """
     before, after = codes_before.detach(), codes_after.detach()
     if before.shape != after.shape or before.ndim != 1 or not len(before):
-        raise ValueError(f"expected two (n,) of code indices, got {tuple(before.shape)} and {tuple(after.shape)}")
+        raise ValueError(
+            f"expected two (n,) of code indices, got {tuple(before.shape)} and {tuple(after.shape)}"
+        )
     if before.is_floating_point() or after.is_floating_point():
         raise ValueError(f"code indices are integers, got {before.dtype} and {after.dtype}")
     return (before != after).cpu().to(torch.float64).mean()
 
 
 def codebook_churn(z: Tensor, before: Tensor, after: Tensor) -> Tensor:
-    """Share of (n, d) inputs whose nearest code has another index in the (K, d) codebook `after` than in `before`, in
-    [0, 1]. ValueError for codebooks of unequal shapes, another d, or no inputs."""
-    if before.ndim != 2 or before.shape != after.shape or z.ndim != 2 or z.shape[1] != before.shape[1]:
+    """Share of (n, d) inputs whose nearest code has another index in the (K, d) codebook `after`
+    than in `before`, in [0, 1]. ValueError for codebooks of unequal shapes, another d, or no
+    inputs."""
+    if (
+        before.ndim != 2
+        or before.shape != after.shape
+        or z.ndim != 2
+        or z.shape[1] != before.shape[1]
+    ):
         shapes = f"{tuple(z.shape)}, {tuple(before.shape)} and {tuple(after.shape)}"
         raise ValueError(f"expected inputs (n, d) and two codebooks (K, d), got {shapes}")
     z, *books = (check_finite(part) for part in (z, before, after))
@@ -64,11 +84,14 @@ def codebook_churn(z: Tensor, before: Tensor, after: Tensor) -> Tensor:
 
 
 def quantisation_error(z: Tensor, q: Tensor) -> Tensor:
-    """mean |z - q|^2 / total variance of z (divided by n), of (n, d) inputs and the codes that stand for them, >= 0: 0
-    exact, 1 as bad as their mean. 0 where q is z, infinite where only z does not vary. ValueError for unequal shapes.
+    """mean |z - q|^2 / total variance of z (divided by n), of (n, d) inputs and the codes that
+    stand for them, >= 0: 0 exact, 1 as bad as their mean. 0 where q is z, infinite where only z
+    does not vary. ValueError for unequal shapes.
     """
     if z.shape != q.shape:
-        raise ValueError(f"expected two (n, d) of one shape, got {tuple(z.shape)} and {tuple(q.shape)}")
+        raise ValueError(
+            f"expected two (n, d) of one shape, got {tuple(z.shape)} and {tuple(q.shape)}"
+        )
     z, q = check_features(z), check_features(q)
     error, variance = (z - q).square().sum(), centred(z).square().sum()
     return error / variance if float(error) > 0 else torch.zeros_like(error)

@@ -1,4 +1,5 @@
-"""What the collapse monitor measures of one tap: the families of this package, sharing their decompositions."""
+"""What the collapse monitor measures of one tap: the families of this package, sharing their
+decompositions."""
 
 from __future__ import annotations
 
@@ -12,13 +13,16 @@ from jepa_lab.metrics.streaming import Moments
 from jepa_lab.metrics.subspace import explained_variance
 
 UNIFORMITY_ROWS = 512  # it looks at all pairs
-CHUNK = 4096  # rows that are joined before they are folded into the moments: one product instead of many
+# rows that are joined before they are folded into the moments: one product instead of many
+CHUNK = 4096
 
 
 def collapse_metrics(z: Tensor) -> dict[str, float]:
-    """Rank, scale and agreement of (n, d) features by name; n among them, since every rank depends on it.
+    """Rank, scale and agreement of (n, d) features by name; n among them, since every rank depends
+    on it.
 
-    uniformity is of at most 512 rows, evenly spaced over the sample. ValueError unless n >= 2 and all are finite.
+    uniformity is of at most 512 rows, evenly spaced over the sample. ValueError unless n >= 2 and
+    all are finite.
     """
     statistics = CollapseStatistics()
     statistics._fold(spectrum.check_features(z))
@@ -26,11 +30,14 @@ def collapse_metrics(z: Tensor) -> dict[str, float]:
 
 
 class CollapseStatistics:
-    """collapse_metrics of rows that arrive in batches. Memory is the moments', d^2, and that of 4096 rows at most; of
-    more than those, uniformity sees 512 from the first 4096. How the rows were cut into batches changes nothing."""
+    """collapse_metrics of rows that arrive in batches. Memory is the moments', d^2, and that of
+    4096 rows at most; of more than those, uniformity sees 512 from the first 4096. How the rows
+    were cut into batches changes nothing."""
 
     def __init__(self) -> None:
-        self.finite = True  # whether all rows so far were; once they were not, nothing more is taken in
+        self.finite = (
+            True  # whether all rows so far were; once they were not, nothing more is taken in
+        )
         self._waiting: list[Tensor] = []
         self._moments = Moments()
         self._directions = Moments(diagonal=True)  # of the rows at length 1
@@ -56,7 +63,8 @@ class CollapseStatistics:
             self._take(rows[:CHUNK])
 
     def values(self) -> dict[str, float]:
-        """By name; of rows that were not finite only effective_rank and feature_std_l2, as NaN. ValueError for n < 2.
+        """By name; of rows that were not finite only effective_rank and feature_std_l2, as NaN.
+        ValueError for n < 2.
 
         alpha_req may be NaN; condition_number and mean_to_std_ratio infinite.
         """
@@ -71,7 +79,8 @@ class CollapseStatistics:
         n, d = moments.n, moments.d
         decomposed = moments.spectrum()
         r, share = spectrum.spectral_cliff(decomposed)
-        together = directions.mean.square().sum() * n  # |sum of unit rows|^2 / n; the rows' own lengths are the other
+        # |sum of unit rows|^2 / n; the rows' own lengths are the other
+        together = directions.mean.square().sum() * n
         lengths = directions.scatter.sum() + together
         values: dict[str, Tensor | float] = {
             "rankme": spectrum.rankme(decomposed),
@@ -117,7 +126,8 @@ class CollapseStatistics:
 
 
 def view_metrics(z: Tensor) -> dict[str, float]:
-    """within_share and lidar of (n, v, d) features, v >= 2; alignment and invariance_error of the first two views."""
+    """within_share and lidar of (n, v, d) features, v >= 2; alignment and invariance_error of the
+    first two views."""
     z = spectrum.check_features(z, dims=3)
     values = {
         "within_share": within_share(z),

@@ -1,4 +1,5 @@
-"""How variance is spread over coordinates: dead ones, an exploding one, ones that repeat each other, a large mean.
+"""How variance is spread over coordinates: dead ones, an exploding one, ones that repeat each
+other, a large mean.
 
 Of (n, d) features, n >= 2, or of their Moments; a rank looks at directions and sees none of these.
 """
@@ -11,7 +12,8 @@ from torch import Tensor
 from jepa_lab.metrics.scale import check_features
 from jepa_lab.metrics.streaming import Moments
 
-DEAD = 1e-2  # of the root mean square over coordinates: a standard deviation below is a dead coordinate
+# of the root mean square over coordinates: a standard deviation below is a dead coordinate
+DEAD = 1e-2
 
 
 def feature_std_min(z: Tensor | Moments) -> Tensor:
@@ -21,9 +23,11 @@ def feature_std_min(z: Tensor | Moments) -> Tensor:
 
 
 def dead_share(z: Tensor | Moments) -> Tensor:
-    """Share of the dimensions whose standard deviation is below 1e-2 of their root mean square, in [0, 1].
+    """Share of the dimensions whose standard deviation is below 1e-2 of their root mean square, in
+    [0, 1].
 
-    1 where nothing varies; no scale enters. One exploding dimension makes the others dead, beside it they are.
+    1 where nothing varies; no scale enters. One exploding dimension makes the others dead, beside
+    it they are.
     """
     variance = _moments(z).variance
     if float(variance.max()) <= 0:
@@ -32,27 +36,35 @@ def dead_share(z: Tensor | Moments) -> Tensor:
 
 
 def top_share(z: Tensor | Moments) -> Tensor:
-    """Share of the variance that the largest single dimension holds, in [1/d, 1]; 1 where nothing varies.
+    """Share of the variance that the largest single dimension holds, in [1/d, 1]; 1 where nothing
+    varies.
 
-    The share of the largest direction, whichever way it points, is explained_variance(z, 1) and at least as large.
+    The share of the largest direction, whichever way it points, is explained_variance(z, 1) and at
+    least as large.
     """
     variance = _moments(z).variance
-    return variance.max() / variance.sum() if float(variance.max()) > 0 else torch.ones_like(variance[0])
+    return (
+        variance.max() / variance.sum()
+        if float(variance.max()) > 0
+        else torch.ones_like(variance[0])
+    )
 
 
 def mean_to_std_ratio(z: Tensor | Moments) -> Tensor:
-    """Length of the mean / root of the total variance (divided by n): how large what all rows share is beside what
-    differs. 0 for centred features and zeros, infinite for a constant that is not 0."""
+    """Length of the mean / root of the total variance (divided by n): how large what all rows share
+    is beside what differs. 0 for centred features and zeros, infinite for a constant that is not 0.
+    """
     moments = _moments(z)
     length = moments.mean.norm()
     return length / moments.variance.sum().sqrt() if float(length) > 0 else torch.zeros_like(length)
 
 
 def off_diagonal_correlation(z: Tensor | Moments) -> Tensor:
-    """Mean |correlation| over pairs of different dimensions that vary, in [0, 1]: 1 if each repeats every other.
+    """Mean |correlation| over pairs of different dimensions that vary, in [0, 1]: 1 if each repeats
+    every other.
 
-    Independent dimensions have about sqrt(2 / (pi n)), not 0. 0 where fewer than two dimensions vary. ValueError for
-    moments of which only the diagonal is known.
+    Independent dimensions have about sqrt(2 / (pi n)), not 0. 0 where fewer than two dimensions
+    vary. ValueError for moments of which only the diagonal is known.
     """
     moments = _moments(z)
     if moments.diagonal:

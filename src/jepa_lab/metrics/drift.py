@@ -10,14 +10,15 @@ from torch import Tensor
 
 
 def drift(student: Tensor, teacher: Tensor) -> Tensor:
-    """|teacher - student| / |student| of two tensors of one shape, features or parameters alike, >= 0: the teacher's
-    distance in lengths of the student. 0 where they are equal, infinite where only the student is 0. ValueError for
-    unequal shapes."""
+    """|teacher - student| / |student| of two tensors of one shape, features or parameters alike, >=
+    0: the teacher's distance in lengths of the student. 0 where they are equal, infinite where only
+    the student is 0. ValueError for unequal shapes."""
     return parameter_drift([student], [teacher])
 
 
 def parameter_drift(student: Sequence[Tensor], teacher: Sequence[Tensor]) -> Tensor:
-    """The same of two lists of tensors, each taken as one vector. ValueError for lists that do not pair."""
+    """The same of two lists of tensors, each taken as one vector. ValueError for lists that do not
+    pair."""
     shapes = [[tuple(x.shape) for x in tensors] for tensors in (student, teacher)]
     if shapes[0] != shapes[1] or not student:
         raise ValueError(f"expected tensors of the same shapes, got {shapes[0]} and {shapes[1]}")

@@ -1,8 +1,10 @@
-"""The linear BYOL toy in closed form: what the optimum is, and how far from it a predictor and an encoder are.
+"""The linear BYOL toy in closed form: what the optimum is, and how far from it a predictor and an
+encoder are.
 
-Two views of one latent z ~ N(0, diag(spectrum)): x = A z + e and x' = A z + e', noise of variance sigma^2 in every
-coordinate. The online encoder sees x, the target x'; the predictor P maps B_o x to B_t x'. All float64, batched over
-leading dimensions that broadcast: A (..., D, d), B_o and B_t (..., d, D), P (..., d, d), spectrum (d,), sigma a std.
+Two views of one latent z ~ N(0, diag(spectrum)): x = A z + e and x' = A z + e', noise of variance
+sigma^2 in every coordinate. The online encoder sees x, the target x'; the predictor P maps B_o x to
+B_t x'. All float64, batched over leading dimensions that broadcast: A (..., D, d), B_o and B_t
+(..., d, D), P (..., d, d), spectrum (d,), sigma a std.
 """
 
 from __future__ import annotations
@@ -13,7 +15,8 @@ import torch
 from torch import Tensor
 
 RANK_SHARE = 1e-8  # of the largest singular value: a smaller one counts as none
-PINV_SHARE = 1e-12  # of the largest eigenvalue of a covariance: what a smaller one would divide by is rounding
+# of the largest eigenvalue of a covariance: what a smaller one would divide by is rounding
+PINV_SHARE = 1e-12
 COLLAPSED = 1e-12  # total variance below which nothing varies
 
 
@@ -38,8 +41,11 @@ def covariances(A: Tensor, B_o: Tensor, B_t: Tensor, spectrum: Tensor, sigma: fl
     )
 
 
-def optimal_predictor(A: Tensor, B_o: Tensor, B_t: Tensor, spectrum: Tensor, sigma: float) -> Tensor:
-    """P* = C_to C_oo^-1 (..., d, d), the Wiener filter; with the pseudo-inverse where C_oo is singular."""
+def optimal_predictor(
+    A: Tensor, B_o: Tensor, B_t: Tensor, spectrum: Tensor, sigma: float
+) -> Tensor:
+    """P* = C_to C_oo^-1 (..., d, d), the Wiener filter; with the pseudo-inverse where C_oo is
+    singular."""
     return wiener(covariances(A, B_o, B_t, spectrum, sigma))
 
 
@@ -49,12 +55,14 @@ def wiener(c: Covariances) -> Tensor:
 
 
 def curvature(A: Tensor, B_o: Tensor, spectrum: Tensor, sigma: float) -> Tensor:
-    """H_max (...): the largest eigenvalue of C_oo. The loss, a mean over d outputs, curves by 2 H_max / d in P."""
+    """H_max (...): the largest eigenvalue of C_oo. The loss, a mean over d outputs, curves by 2
+    H_max / d in P."""
     return torch.linalg.eigvalsh(covariances(A, B_o, B_o, spectrum, sigma).oo)[..., -1]
 
 
 def stability_bound(h_max: Tensor | float, momentum: Tensor | float, d: int) -> Tensor | float:
-    """The learning rate of P above which heavy-ball descent diverges with a frozen encoder: d (1 + mu) / H_max.
+    """The learning rate of P above which heavy-ball descent diverges with a frozen encoder: d (1 +
+    mu) / H_max.
 
     From alpha < 2 (1 + mu) / lambda_max of the Hessian (Polyak 1964), which is 2 H_max / d.
     """
@@ -71,12 +79,14 @@ def population_loss(c: Covariances, P: Tensor) -> Tensor:
 def irreducible_loss(c: Covariances, P_star: Tensor | None = None) -> Tensor:
     """The population loss of P* (...), the least that these encoders allow."""
     P_star = wiener(c) if P_star is None else P_star
-    return ((_trace(c.tt) - (P_star * c.to).sum((-1, -2))) / c.tt.shape[-1]).clamp_min(0)  # below is rounding
+    # below is rounding
+    return ((_trace(c.tt) - (P_star * c.to).sum((-1, -2))) / c.tt.shape[-1]).clamp_min(0)
 
 
 def readout_r2(A: Tensor, B_o: Tensor, spectrum: Tensor, sigma: float) -> tuple[Tensor, Tensor]:
-    """R² of the best linear read-out of the latents from B_o x: of their whole variance (...), and the mean over them
-    (...). Free of scale and rotation of B_o; at the optimum spectrum / (spectrum + sigma^2) for each latent."""
+    """R² of the best linear read-out of the latents from B_o x: of their whole variance (...), and
+    the mean over them (...). Free of scale and rotation of B_o; at the optimum spectrum / (spectrum
+    + sigma^2) for each latent."""
     c = covariances(A, B_o, B_o, spectrum, sigma)
     A, B_o, spectrum = _double(A, B_o, spectrum)
     cross = spectrum[:, None] * (B_o @ A).mT  # E[z z_o']
@@ -88,10 +98,11 @@ def readout_r2(A: Tensor, B_o: Tensor, spectrum: Tensor, sigma: float) -> tuple[
 def predictor_errors(
     P: Tensor, P_star: Tensor, singular_values: tuple[Tensor, Tensor] | None = None
 ) -> dict[str, Tensor]:
-    """How far P (..., d, d) is from P*, each (...): W_Fro_raw = |P - P*|_F; W_Fro_aligned = |s(P) - s(P*)|_2, what is
-    left of it after the best rotations on both sides, never above the raw one (Mirsky 1960); both as log10;
-    W_rel_sv_err, their singular values relative to those of P*; W_cos_left_min and W_cos_right_min, the smallest cosine
-    between their singular spaces, 1 for full rank. `singular_values` of the two where they are known."""
+    """How far P (..., d, d) is from P*, each (...): W_Fro_raw = |P - P*|_F; W_Fro_aligned = |s(P) -
+    s(P*)|_2, what is left of it after the best rotations on both sides, never above the raw one
+    (Mirsky 1960); both as log10; W_rel_sv_err, their singular values relative to those of P*;
+    W_cos_left_min and W_cos_right_min, the smallest cosine between their singular spaces, 1 for
+    full rank. `singular_values` of the two where they are known."""
     P, P_star = _double(P, P_star)
     s, s_star = singular_values or (torch.linalg.svdvals(P), torch.linalg.svdvals(P_star))
     rank = torch.minimum(_rank(s), _rank(s_star))
@@ -113,9 +124,10 @@ def predictor_errors(
 
 
 def encoder_errors(A: Tensor, B_o: Tensor) -> dict[str, Tensor]:
-    """How far B_o (..., d, D) is from A^+, each (...): BA_err_raw = |B_o A - I|_F; BA_err_aligned and
-    enc_procrustes_fro = |R'B_o - A^+|_F after the best rotation R of the code; log10_BA_err_aligned; enc_proj_dist, of
-    the projectors onto their row spaces, at most sqrt(2 d); enc_cos_min and enc_cos_mean, of the principal angles."""
+    """How far B_o (..., d, D) is from A^+, each (...): BA_err_raw = |B_o A - I|_F; BA_err_aligned
+    and enc_procrustes_fro = |R'B_o - A^+|_F after the best rotation R of the code;
+    log10_BA_err_aligned; enc_proj_dist, of the projectors onto their row spaces, at most sqrt(2 d);
+    enc_cos_min and enc_cos_mean, of the principal angles."""
     _check(A, B_o, None)
     A, B_o = _double(A, B_o)
     inverse = torch.linalg.pinv(A)
@@ -126,7 +138,8 @@ def encoder_errors(A: Tensor, B_o: Tensor) -> dict[str, Tensor]:
     cosines = torch.linalg.svdvals(cross).clamp(0, 1)
     one = torch.eye(A.shape[-1], dtype=A.dtype, device=A.device)
     aligned = (rotated @ A - one).flatten(-2).norm(dim=-1)
-    outside = true_rows - rows @ cross  # of the norm of the sines, without the rounding of 1 - cos^2
+    # of the norm of the sines, without the rounding of 1 - cos^2
+    outside = true_rows - rows @ cross
     return {
         "enc_cos_min": cosines.amin(-1),
         "enc_cos_mean": cosines.mean(-1),
@@ -139,9 +152,11 @@ def encoder_errors(A: Tensor, B_o: Tensor) -> dict[str, Tensor]:
 
 
 def covariance_rank(covariance: Tensor, floor: float = COLLAPSED) -> Tensor:
-    """Effective rank (...) of a covariance (..., d, d): exp of the entropy of its normalised eigenvalues, in [1, d].
+    """Effective rank (...) of a covariance (..., d, d): exp of the entropy of its normalised
+    eigenvalues, in [1, d].
 
-    1.0 where the total variance is below `floor`: nothing varies, and rounding has a rank of its own.
+    1.0 where the total variance is below `floor`: nothing varies, and rounding has a rank of its
+    own.
     """
     values = torch.linalg.eigvalsh(covariance.double()).clamp_min(0)
     total = values.sum(-1)
@@ -151,8 +166,9 @@ def covariance_rank(covariance: Tensor, floor: float = COLLAPSED) -> Tensor:
 
 
 def balance(P: Tensor, B_o: Tensor, alpha: Tensor, beta: Tensor) -> Tensor:
-    """B_o B_o' / beta - P'P / alpha (..., d, d), which gradient flow conserves for any target and any data: each half
-    moves by -(P'E B_o' + B_o E'P) for the residual moment E. alpha and beta (...)."""
+    """B_o B_o' / beta - P'P / alpha (..., d, d), which gradient flow conserves for any target and
+    any data: each half moves by -(P'E B_o' + B_o E'P) for the residual moment E. alpha and beta
+    (...)."""
     P, B_o = _double(P, B_o)
     return B_o @ B_o.mT / beta[..., None, None] - P.mT @ P / alpha[..., None, None]
 
@@ -164,9 +180,8 @@ def _singular_space_cosines(P: Tensor, P_star: Tensor, rank: Tensor) -> tuple[Te
     kept = (torch.arange(P.shape[-1], device=P.device) < rank[..., None]).double()
     cosines = []
     for a, b in ((u, u_star), (vh.mT, vh_star.mT)):
-        cross = (a * kept[..., None, :]).mT @ (b * kept[..., None, :]) + torch.diag_embed(
-            1 - kept
-        )  # the rest: cosine 1
+        # the rest: cosine 1
+        cross = (a * kept[..., None, :]).mT @ (b * kept[..., None, :]) + torch.diag_embed(1 - kept)
         cosines.append(torch.linalg.svdvals(cross).clamp(0, 1).amin(-1))
     return cosines[0], cosines[1]
 
@@ -185,8 +200,12 @@ def _double(*tensors: Tensor) -> list[Tensor]:
 
 def _check(A: Tensor, B: Tensor, spectrum: Tensor | None) -> None:
     if A.ndim < 2 or B.ndim < 2 or A.shape[-2:] != B.shape[-2:][::-1]:
-        raise ValueError(f"expected A (..., D, d) and B (..., d, D), got {tuple(A.shape)} and {tuple(B.shape)}")
+        raise ValueError(
+            f"expected A (..., D, d) and B (..., d, D), got {tuple(A.shape)} and {tuple(B.shape)}"
+        )
     if spectrum is not None and spectrum.shape != A.shape[-1:]:
-        raise ValueError(f"expected a spectrum of {A.shape[-1]} variances, got {tuple(spectrum.shape)}")
+        raise ValueError(
+            f"expected a spectrum of {A.shape[-1]} variances, got {tuple(spectrum.shape)}"
+        )
     if not (bool(torch.isfinite(A).all()) and bool(torch.isfinite(B).all())):
         raise ValueError("A and B must be finite")

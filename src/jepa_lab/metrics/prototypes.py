@@ -1,4 +1,5 @@
-"""Distributions over K prototypes, as DINO's teacher and student give them: how sure, how different, how many used."""
+"""Distributions over K prototypes, as DINO's teacher and student give them: how sure, how
+different, how many used."""
 
 from __future__ import annotations
 
@@ -9,21 +10,26 @@ from torch import Tensor
 
 
 def teacher_entropy(p: Tensor) -> Tensor:
-    """Mean entropy of rows of probabilities (n, K) in nats, in [0, ln K]: 0 one-hot, ln K uniform."""
+    """Mean entropy of rows of probabilities (n, K) in nats, in [0, ln K]: 0 one-hot, ln K uniform.
+    Mean entropy of rows of probabilities (n, K) in nats, in [0, ln K]: 0 one-hot, ln K uniform."""
     return torch.special.entr(_probabilities(p)).sum(dim=-1).mean()
 
 
 def kl(p: Tensor, q: Tensor) -> Tensor:
-    """Mean KL(p | q) of paired rows (n, K) in nats, >= 0; infinite where q is 0 and p is not. DINO's loss is this plus
-    the teacher's entropy: only this part can be learnt. ValueError for unequal shapes."""
+    """Mean KL(p | q) of paired rows (n, K) in nats, >= 0; infinite where q is 0 and p is not.
+    DINO's loss is this plus the teacher's entropy: only this part can be learnt. ValueError for
+    unequal shapes."""
     if p.shape != q.shape:
-        raise ValueError(f"expected two (n, K) of one shape, got {tuple(p.shape)} and {tuple(q.shape)}")
+        raise ValueError(
+            f"expected two (n, K) of one shape, got {tuple(p.shape)} and {tuple(q.shape)}"
+        )
     p, q = _probabilities(p), _probabilities(q)
     return (torch.xlogy(p, p) - torch.xlogy(p, q)).sum(dim=-1).mean().clamp_min(0.0)
 
 
 def prototype_usage(p: Tensor) -> Tensor:
-    """Share of the K columns of (n, K) probabilities that are some row's largest, in [1/K, min(n, K) / K]."""
+    """Share of the K columns of (n, K) probabilities that are some row's largest, in [1/K, min(n,
+    K) / K]."""
     p = _probabilities(p)
     used = torch.zeros(p.shape[1], dtype=p.dtype, device=p.device)
     used[p.argmax(dim=-1)] = 1.0
@@ -31,18 +37,19 @@ def prototype_usage(p: Tensor) -> Tensor:
 
 
 def loss_over_ln_k(loss: Tensor | float, k: int) -> Tensor:
-    """A cross-entropy in nats / ln k: 1 is a student that says nothing (uniform). ValueError for k < 2."""
+    """A cross-entropy in nats / ln k: 1 is a student that says nothing (uniform). ValueError for k
+    < 2."""
     if k < 2:
         raise ValueError(f"k must be at least 2, got {k}")
     return torch.as_tensor(float(loss), dtype=torch.float64) / math.log(k)
 
 
 def distribution_statistics(p: Tensor) -> dict[str, Tensor]:
-    """Of rows of probabilities (n, K): mean_entropy, entropy_of_mean, mutual_information = their difference, in nats,
-    and prototype_usage.
+    """Of rows of probabilities (n, K): mean_entropy, entropy_of_mean, mutual_information = their
+    difference, in nats, and prototype_usage.
 
-    The mutual information is 0 in both kinds of DINO's collapse, all rows uniform and all rows the same; ln K if the
-    rows are certain and spread evenly. ValueError for another rank.
+    The mutual information is 0 in both kinds of DINO's collapse, all rows uniform and all rows the
+    same; ln K if the rows are certain and spread evenly. ValueError for another rank.
     """
     statistics = Distributions()
     statistics.update(p)
@@ -50,7 +57,8 @@ def distribution_statistics(p: Tensor) -> dict[str, Tensor]:
 
 
 class Distributions:
-    """distribution_statistics of rows that arrive in batches; memory does not grow with their number."""
+    """distribution_statistics of rows that arrive in batches; memory does not grow with their
+    number."""
 
     def __init__(self) -> None:
         self.n = 0
@@ -62,9 +70,15 @@ class Distributions:
         """Adds rows of probabilities (n, K). ValueError for another rank or K."""
         p = _probabilities(p)
         if self._sum is None or self._used is None or self._entropy is None:
-            self._entropy, self._sum, self._used = p.new_zeros(()), p.new_zeros(p.shape[1]), p.new_zeros(p.shape[1])
+            self._entropy, self._sum, self._used = (
+                p.new_zeros(()),
+                p.new_zeros(p.shape[1]),
+                p.new_zeros(p.shape[1]),
+            )
         if p.shape[1] != len(self._sum):
-            raise ValueError(f"expected probabilities over {len(self._sum)} prototypes, got {tuple(p.shape)}")
+            raise ValueError(
+                f"expected probabilities over {len(self._sum)} prototypes, got {tuple(p.shape)}"
+            )
         self.n += len(p)
         self._entropy = self._entropy + torch.special.entr(p).sum()
         self._sum += p.sum(dim=0)

@@ -11,16 +11,22 @@ from jepa_lab.metrics.scale import centred, check_features
 
 
 def r2_per_dim(y: Tensor, y_hat: Tensor) -> Tensor:
-    """1 - SS_residual / SS_total of (n, d) targets and predictions -> (d,) float64: 1 perfect, 0 the mean's.
+    """1 - SS_residual / SS_total of (n, d) targets and predictions -> (d,) float64: 1 perfect, 0
+    the mean's.
 
-    NaN where the target has no variance beyond four roundings of its own dtype: undefined there. A mean over dimensions
-    is the caller's (`nanmean`). ValueError for unequal shapes, n < 2, or values that are not finite.
+    NaN where the target has no variance beyond four roundings of its own dtype: undefined there. A
+    mean over dimensions is the caller's (`nanmean`). ValueError for unequal shapes, n < 2, or
+    values that are not finite.
     """
     if y.shape != y_hat.shape:
-        raise ValueError(f"expected two (n, d) of one shape, got {tuple(y.shape)} and {tuple(y_hat.shape)}")
+        raise ValueError(
+            f"expected two (n, d) of one shape, got {tuple(y.shape)} and {tuple(y_hat.shape)}"
+        )
     eps = torch.finfo(y.dtype).eps if y.is_floating_point() else 0.0
     y, y_hat = check_features(y), check_features(y_hat)
     spread = centred(y).square().sum(dim=0)
     varies = spread > (4.0 * eps) ** 2 * y.square().sum(dim=0)
-    score = 1.0 - (y - y_hat).square().sum(dim=0) / torch.where(varies, spread, torch.ones_like(spread))
+    score = 1.0 - (y - y_hat).square().sum(dim=0) / torch.where(
+        varies, spread, torch.ones_like(spread)
+    )
     return torch.where(varies, score, torch.full_like(score, math.nan))

@@ -11,26 +11,33 @@ SEED = 0  # of the candidates: the same at every validation, and for every model
 
 
 def candidates(tasks: Tensor, number: int = CANDIDATES, seed: int = SEED) -> Tensor:
-    """tasks (n,) int64 -> (n, m) int64: for every row m rows of other tasks, m = `number`, or as many as the row with
-    the fewest has. Drawn without replacement from `seed` alone. ValueError where a row has no row of another task."""
+    """tasks (n,) int64 -> (n, m) int64: for every row m rows of other tasks, m = `number`, or as
+    many as the row with the fewest has. Drawn without replacement from `seed` alone. ValueError
+    where a row has no row of another task."""
     if tasks.ndim != 1 or not len(tasks):
         raise ValueError(f"expected tasks (n,), n >= 1, got {tuple(tasks.shape)}")
     other = (tasks.unsqueeze(1) != tasks).cpu()
     m = min(number, int(other.sum(dim=1).min()))
     if m == 0:
         raise ValueError("all rows are of one task: there is nothing to rank the true target among")
-    keys = torch.rand(other.shape, generator=torch.Generator().manual_seed(seed)).masked_fill(~other, 2.0)
+    keys = torch.rand(other.shape, generator=torch.Generator().manual_seed(seed)).masked_fill(
+        ~other, 2.0
+    )
     return keys.argsort(dim=1)[:, :m]
 
 
 def ranks(query: Tensor, target: Tensor, rows: Tensor) -> Tensor:
-    """query, target (n, d), rows (n, m) from `candidates` -> (n,) float64 in [1, m + 1]: the place of a row's own
-    target by cosine among the m others; the mean place of those of the same cosine, so that equal vectors win nothing.
+    """query, target (n, d), rows (n, m) from `candidates` -> (n,) float64 in [1, m + 1]: the place
+    of a row's own target by cosine among the m others; the mean place of those of the same cosine,
+    so that equal vectors win nothing.
 
     ValueError for unequal shapes.
     """
     if query.shape != target.shape or len(rows) != len(query):
-        raise ValueError(f"expected query and target of one shape, got {tuple(query.shape)} and {tuple(target.shape)}")
+        raise ValueError(
+            f"expected query and target of one shape, got {tuple(query.shape)} and"
+            f" {tuple(target.shape)}"
+        )
     q, t = (F.normalize(x.detach().double().cpu(), dim=1) for x in (query, target))
     cosine = q @ t.T
     own = cosine.diagonal().unsqueeze(1)
@@ -40,7 +47,8 @@ def ranks(query: Tensor, target: Tensor, rows: Tensor) -> Tensor:
 
 
 def retrieval(query: Tensor, target: Tensor, rows: Tensor) -> dict[str, Tensor]:
-    """{top1, mrr} of `ranks`: the share of first places (a place that is shared counts for none), and the mean of 1 /
-    place; 0-d float64. By chance 1 / (m + 1), and the harmonic number of m + 1 over m + 1."""
+    """{top1, mrr} of `ranks`: the share of first places (a place that is shared counts for none),
+    and the mean of 1 / place; 0-d float64. By chance 1 / (m + 1), and the harmonic number of m + 1
+    over m + 1."""
     places = ranks(query, target, rows)
     return {"top1": (places == 1.0).double().mean(), "mrr": places.reciprocal().mean()}

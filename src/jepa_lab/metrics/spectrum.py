@@ -1,7 +1,8 @@
 """Rank from spectra. One decomposition of the centred features serves the whole family.
 
-(n, d) features have at most m = min(n - 1, d) centred eigenvalues that can differ from 0; everything here is about
-those m. All computed in float64, from the smaller of the (n, n) and (d, d) Gram sides.
+(n, d) features have at most m = min(n - 1, d) centred eigenvalues that can differ from 0;
+everything here is about those m. All computed in float64, from the smaller of the (n, n) and (d, d)
+Gram sides.
 """
 
 from __future__ import annotations
@@ -14,15 +15,16 @@ from torch import Tensor
 
 from jepa_lab.metrics.scale import centred, check_features
 
-ROUNDING = (
-    1e-14  # of the trace: an eigenvalue of a Gram matrix below this is the decomposition's own noise, counted as 0
-)
+# of the trace: an eigenvalue of a Gram matrix below this is the decomposition's own noise, counted
+# as 0
+ROUNDING = 1e-14
 
 
 @dataclass(frozen=True)
 class Spectrum:
-    """centred: the min(n - 1, d) possible eigenvalues of the covariance (divided by n), descending; uncentred: the
-    min(n, d) singular values of the features, descending; n, d: their shape; mean (d,). All float64, rounding as 0."""
+    """centred: the min(n - 1, d) possible eigenvalues of the covariance (divided by n), descending;
+    uncentred: the min(n, d) singular values of the features, descending; n, d: their shape; mean
+    (d,). All float64, rounding as 0."""
 
     centred: Tensor
     uncentred: Tensor
@@ -34,8 +36,9 @@ class Spectrum:
     def of(z: Tensor) -> Spectrum:
         """Of (n, d) features, n >= 2. ValueError for another shape or values that are not finite.
 
-        One Gram matrix, to which the mean adds rank one (two on the (n, n) side), and two eigenvalue problems without
-        vectors: updating the one's solution to the other's would need the vectors, which cost more.
+        One Gram matrix, to which the mean adds rank one (two on the (n, n) side), and two
+        eigenvalue problems without vectors: updating the one's solution to the other's would need
+        the vectors, which cost more.
         """
         z = check_features(z)
         n, d = z.shape
@@ -48,7 +51,8 @@ class Spectrum:
 
     @staticmethod
     def of_scatter(scatter: Tensor, mean: Tensor, n: int) -> Spectrum:
-        """Of n rows, known by the sum of the outer products of their deviations (d, d) and their mean (d,)."""
+        """Of n rows, known by the sum of the outer products of their deviations (d, d) and their
+        mean (d,)."""
         d = len(mean)
         centred_values = _eigenvalues(scatter)[: min(n - 1, d)] / n
         uncentred_values = _eigenvalues(scatter + n * torch.outer(mean, mean))[: min(n, d)].sqrt()
@@ -63,7 +67,8 @@ def covariance_eigenvalues(z: Tensor) -> Tensor:
 
 
 def rankme(z: Tensor | Spectrum) -> Tensor:
-    """exp of the entropy of the normalised uncentred singular values (Garrido et al. 2023), in [1, min(n, d)].
+    """exp of the entropy of the normalised uncentred singular values (Garrido et al. 2023), in [1,
+    min(n, d)].
 
     Near 1 for a large common mean, however well the rest is spread. 1 for a zero matrix.
     """
@@ -71,7 +76,8 @@ def rankme(z: Tensor | Spectrum) -> Tensor:
 
 
 def effective_rank(z: Tensor | Spectrum) -> Tensor:
-    """exp of the entropy of the normalised covariance eigenvalues (Roy & Vetterli 2007), in [1, min(n - 1, d)].
+    """exp of the entropy of the normalised covariance eigenvalues (Roy & Vetterli 2007), in [1,
+    min(n - 1, d)].
 
     1.0 where nothing varies. Blind to scale: a constant with a little noise has full rank.
     """
@@ -79,22 +85,26 @@ def effective_rank(z: Tensor | Spectrum) -> Tensor:
 
 
 def participation_ratio(z: Tensor | Spectrum) -> Tensor:
-    """(sum l)^2 / sum l^2 of the covariance eigenvalues, in [1, min(n - 1, d)]; 1 where nothing varies."""
+    """(sum l)^2 / sum l^2 of the covariance eigenvalues, in [1, min(n - 1, d)]; 1 where nothing
+    varies."""
     values = _relative(_spectrum(z))
     return 1.0 / values.square().sum() if float(values[0]) > 0 else torch.ones_like(values[0])
 
 
 def stable_rank(z: Tensor | Spectrum) -> Tensor:
-    """sum l / largest l of the covariance eigenvalues, in [1, min(n - 1, d)]; 1 where nothing varies."""
+    """sum l / largest l of the covariance eigenvalues, in [1, min(n - 1, d)]; 1 where nothing
+    varies."""
     values = _relative(_spectrum(z))
     return 1.0 / values[0] if float(values[0]) > 0 else torch.ones_like(values[0])
 
 
-nesum = stable_rank  # the normalised eigenvalue sum of He & Ozay 2022, sum_i l_i / l_1, is the same quantity
+# the normalised eigenvalue sum of He & Ozay 2022, sum_i l_i / l_1, is the same quantity
+nesum = stable_rank
 
 
 def eigenvalue_ratio(z: Tensor | Spectrum) -> Tensor:
-    """Smallest / largest of the min(n - 1, d) possible covariance eigenvalues, in [0, 1]; 0 where nothing varies."""
+    """Smallest / largest of the min(n - 1, d) possible covariance eigenvalues, in [0, 1]; 0 where
+    nothing varies."""
     values = _spectrum(z).centred
     return values[-1] / values[0] if float(values[0]) > 0 else torch.zeros_like(values[0])
 
@@ -103,12 +113,14 @@ isotropy = eigenvalue_ratio
 
 
 def condition_number(z: Tensor | Spectrum) -> Tensor:
-    """Largest / smallest possible covariance eigenvalue, >= 1; infinite where a direction is empty."""
+    """Largest / smallest possible covariance eigenvalue, >= 1; infinite where a direction is
+    empty."""
     return 1.0 / eigenvalue_ratio(z)
 
 
 def spectral_cliff(z: Tensor | Spectrum) -> tuple[int, float]:
-    """(r, share): the smallest r whose top directions hold all but 1e-4 of the variance, and the share they hold.
+    """(r, share): the smallest r whose top directions hold all but 1e-4 of the variance, and the
+    share they hold.
 
     (0, 1.0) where nothing varies.
     """
@@ -121,9 +133,9 @@ def spectral_cliff(z: Tensor | Spectrum) -> tuple[int, float]:
 
 
 def alpha_req(z: Tensor | Spectrum, rank_range: tuple[int, int] | None = None) -> Tensor:
-    """Decay exponent a of eigenvalue ~ rank^-a (Agrawal et al. 2022): minus the least-squares slope of ln eigenvalue on
-    ln rank, over ranks first..last (from 1, inclusive), by default 11..min(n, d)/2. NaN below 10 positive points.
-    ValueError unless 1 <= first <= last."""
+    """Decay exponent a of eigenvalue ~ rank^-a (Agrawal et al. 2022): minus the least-squares slope
+    of ln eigenvalue on ln rank, over ranks first..last (from 1, inclusive), by default 11..min(n,
+    d)/2. NaN below 10 positive points. ValueError unless 1 <= first <= last."""
     spectrum = _spectrum(z)
     first, last = rank_range or (11, min(spectrum.n, spectrum.d) // 2)
     if rank_range is not None and not 1 <= first <= last:
@@ -138,7 +150,8 @@ def alpha_req(z: Tensor | Spectrum, rank_range: tuple[int, int] | None = None) -
 
 
 def exp_entropy(values: Tensor) -> Tensor:
-    """exp of the entropy of (m,) weights >= 0, normalised to sum 1; in [1, m], and 1 where all are 0."""
+    """exp of the entropy of (m,) weights >= 0, normalised to sum 1; in [1, m], and 1 where all are
+    0."""
     total = values.sum()
     if float(total) <= 0:
         return torch.ones_like(total)
@@ -151,7 +164,8 @@ def _spectrum(z: Tensor | Spectrum) -> Spectrum:
 
 
 def _relative(spectrum: Spectrum) -> Tensor:
-    """The covariance eigenvalues at sum 1: their squares neither overflow nor vanish. Zeros where nothing varies."""
+    """The covariance eigenvalues at sum 1: their squares neither overflow nor vanish. Zeros where
+    nothing varies."""
     total = spectrum.centred.sum()
     return spectrum.centred / total if float(total) > 0 else spectrum.centred
 

@@ -1,4 +1,5 @@
-"""Mean and covariance of features that arrive in batches: memory does not grow with the number of rows."""
+"""Mean and covariance of features that arrive in batches: memory does not grow with the number of
+rows."""
 
 from __future__ import annotations
 
@@ -10,11 +11,13 @@ from jepa_lab.metrics.spectrum import Spectrum
 
 
 class Moments:
-    """Count `n`, `mean` (d,) and `scatter` of all rows seen: the sum of outer products of deviations from the mean.
+    """Count `n`, `mean` (d,) and `scatter` of all rows seen: the sum of outer products of
+    deviations from the mean.
 
-    Float64, each batch about its own mean and then joined (Chan, Golub & LeVeque 1983), so that a large common mean
-    costs no digits. Holds 8 d^2 bytes (32 MiB at d = 2048), as rows until there are more rows than dimensions. With
-    `diagonal` scatter is (d,), the sums of squares alone, and memory 16 d bytes.
+    Float64, each batch about its own mean and then joined (Chan, Golub & LeVeque 1983), so that a
+    large common mean costs no digits. Holds 8 d^2 bytes (32 MiB at d = 2048), as rows until there
+    are more rows than dimensions. With `diagonal` scatter is (d,), the sums of squares alone, and
+    memory 16 d bytes.
     """
 
     def __init__(self, diagonal: bool = False) -> None:
@@ -22,23 +25,31 @@ class Moments:
         self.diagonal = diagonal
         self._mean: Tensor | None = None
         self._scatter: Tensor | None = None
-        self._rows: list[Tensor] = []  # not yet in the scatter: the smaller description while n <= d
+        self._rows: list[
+            Tensor
+        ] = []  # not yet in the scatter: the smaller description while n <= d
 
     def update(self, z: Tensor) -> None:
-        """Adds (n, d) rows, n >= 1. ValueError for another shape or width, or values that are not finite."""
+        """Adds (n, d) rows, n >= 1. ValueError for another shape or width, or values that are not
+        finite."""
         z = _rows(z)
         if self.n and z.shape[1] != self.d:
-            raise ValueError(f"expected rows of {self.d} dimensions as before, got {tuple(z.shape)}")
+            raise ValueError(
+                f"expected rows of {self.d} dimensions as before, got {tuple(z.shape)}"
+            )
         self._rows.append(z)
         self.n += len(z)
         if self.diagonal or self._scatter is not None or self.n > z.shape[1]:
             self._fold()
 
     def merge(self, other: Moments) -> None:
-        """Adds all that `other` has seen, which stays as it is. ValueError for another width or kind."""
+        """Adds all that `other` has seen, which stays as it is. ValueError for another width or
+        kind."""
         if other.diagonal != self.diagonal or (self.n and other.n and other.d != self.d):
             kinds = [f"{'diagonal ' if m.diagonal else ''}{m.d}" for m in (self, other)]
-            raise ValueError(f"expected moments of one kind and width, got {kinds[0]} and {kinds[1]}")
+            raise ValueError(
+                f"expected moments of one kind and width, got {kinds[0]} and {kinds[1]}"
+            )
         for rows in other._rows:
             self.update(rows)
         if other._mean is not None and other._scatter is not None:
@@ -58,7 +69,8 @@ class Moments:
 
     @property
     def scatter(self) -> Tensor:
-        """(d, d), or (d,) if diagonal: n times the biased covariance. ValueError before the first row."""
+        """(d, d), or (d,) if diagonal: n times the biased covariance. ValueError before the first
+        row."""
         return self._parts(self.diagonal)[1]
 
     @property
@@ -68,22 +80,28 @@ class Moments:
         return scatter.clamp_min(0.0) / self.n
 
     def spectrum(self) -> Spectrum:
-        """What Spectrum.of gives for all the rows. ValueError for fewer than 2 rows, or if diagonal."""
+        """What Spectrum.of gives for all the rows. ValueError for fewer than 2 rows, or if
+        diagonal."""
         if self.diagonal or self.n < 2:
             raise ValueError(
-                f"a spectrum needs two rows and a full scatter, got n = {self.n}, diagonal {self.diagonal}"
+                f"a spectrum needs two rows and a full scatter, got n = {self.n}, diagonal"
+                f" {self.diagonal}"
             )
         if self._scatter is None:
             return Spectrum.of(torch.cat(self._rows))
         return Spectrum.of_scatter(self.scatter, self.mean, self.n)
 
     def _parts(self, diagonal: bool) -> tuple[Tensor, Tensor]:
-        """The mean, and the scatter or its diagonal, which of held rows costs n d instead of n d^2."""
+        """The mean, and the scatter or its diagonal, which of held rows costs n d instead of n
+        d^2."""
         if self._mean is None or self._scatter is None:
             if not self._rows:
                 raise ValueError("no rows were seen")
             return _mean_and_scatter(torch.cat(self._rows), diagonal)[1:]
-        return self._mean, self._scatter.diagonal() if diagonal and not self.diagonal else self._scatter
+        return (
+            self._mean,
+            self._scatter.diagonal() if diagonal and not self.diagonal else self._scatter,
+        )
 
     def _fold(self) -> None:
         if self._rows:
@@ -105,7 +123,8 @@ class Moments:
 
 
 def _mean_and_scatter(z: Tensor, diagonal: bool) -> tuple[int, Tensor, Tensor]:
-    """The mean is taken about the first row: that of a constant is the constant itself, to the last bit."""
+    """The mean is taken about the first row: that of a constant is the constant itself, to the last
+    bit."""
     mean = z[0] + (z - z[0]).mean(dim=0)
     rows = centred(z)
     return len(z), mean, rows.square().sum(dim=0) if diagonal else rows.T @ rows

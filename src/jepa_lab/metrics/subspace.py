@@ -1,4 +1,5 @@
-"""The directions in which features change: how much variance a few hold, how they lie, how two sets overlap."""
+"""The directions in which features change: how much variance a few hold, how they lie, how two sets
+overlap."""
 
 from __future__ import annotations
 
@@ -13,7 +14,8 @@ ORTHONORMAL = 1e-3  # largest entry of |B'B - I|: a basis computed in float32 or
 
 
 def explained_variance(delta: Tensor | Spectrum, k: int) -> Tensor:
-    """Share of the centred variance of (n, d) differences that their top k directions hold, in [0, 1].
+    """Share of the centred variance of (n, d) differences that their top k directions hold, in [0,
+    1].
 
     1 for differences of rank k; 1 where nothing varies. ValueError for k < 1.
     """
@@ -25,9 +27,8 @@ def explained_variance(delta: Tensor | Spectrum, k: int) -> Tensor:
 
 
 def coordinate_participation(basis: Tensor) -> Tensor:
-    """(sum e)^2 / sum e^2 with e_j the energy of coordinate j in a basis (d, k): k if it is aligned with k
-    coordinates, d
-    if it is spread over all. ValueError for a basis of zeros."""
+    """(sum e)^2 / sum e^2 with e_j the energy of coordinate j in a basis (d, k): k if it is aligned
+    with k coordinates, d if it is spread over all. ValueError for a basis of zeros."""
     energy = _basis(basis).square().sum(dim=1)
     if float(energy.sum()) <= 0:
         raise ValueError(f"the basis {tuple(basis.shape)} is zero")
@@ -36,7 +37,8 @@ def coordinate_participation(basis: Tensor) -> Tensor:
 
 
 def subspace_overlap(a: Tensor, b: Tensor) -> Tensor:
-    """|a'b|_F^2 / min(ka, kb) of two orthonormal bases (d, ka), (d, kb), in [0, 1]: 1 for a subspace and itself.
+    """|a'b|_F^2 / min(ka, kb) of two orthonormal bases (d, ka), (d, kb), in [0, 1]: 1 for a
+    subspace and itself.
 
     ValueError for bases of unequal d or columns that are not orthonormal.
     """
@@ -51,19 +53,26 @@ def subspace_overlap(a: Tensor, b: Tensor) -> Tensor:
 
 
 def factor_bases(delta: Tensor, actions: Tensor, factors: Mapping[str, slice]) -> dict[str, Tensor]:
-    """{factor: orthonormal (d, k)}: the directions in which features change with each factor of the action.
+    """{factor: orthonormal (d, k)}: the directions in which features change with each factor of the
+    action.
 
-    The least-squares map of (n, A) actions onto (n, d) differences, both centred, split by the factors' slices; so
-    factors that change together in one step are told apart. A factor of which nothing varies is left out, as is a
-    number of it that does not. ValueError for unequal n.
+    The least-squares map of (n, A) actions onto (n, d) differences, both centred, split by the
+    factors' slices; so factors that change together in one step are told apart. A factor of which
+    nothing varies is left out, as is a number of it that does not. ValueError for unequal n.
     """
     if delta.ndim != 2 or actions.ndim != 2 or len(delta) != len(actions):
-        raise ValueError(f"expected (n, d) and (n, A), got {tuple(delta.shape)} and {tuple(actions.shape)}")
+        raise ValueError(
+            f"expected (n, d) and (n, A), got {tuple(delta.shape)} and {tuple(actions.shape)}"
+        )
     delta, actions = delta.double(), actions.double()
     delta, actions = delta - delta.mean(0), actions - actions.mean(0)
     varies = actions.square().mean(0) > 1e-12
-    weights = torch.zeros(actions.shape[1], delta.shape[1], dtype=torch.float64, device=delta.device)
-    weights[varies] = torch.linalg.lstsq(actions[:, varies], delta, driver="gelsd" if delta.is_cpu else None).solution
+    weights = torch.zeros(
+        actions.shape[1], delta.shape[1], dtype=torch.float64, device=delta.device
+    )
+    weights[varies] = torch.linalg.lstsq(
+        actions[:, varies], delta, driver="gelsd" if delta.is_cpu else None
+    ).solution
     bases = {}
     for name, part in factors.items():
         kept = weights[part][varies[part]]

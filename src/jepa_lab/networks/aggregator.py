@@ -22,14 +22,20 @@ def sincos_positions(length: int, dim: int) -> Tensor:
 
 
 class TokenAggregator(nn.Module):
-    """Tokens (B, M, D) -> z_agg (B, D): the [AGG] token is prepended and read out after the last block.
+    """Tokens (B, M, D) -> z_agg (B, D): the [AGG] token is prepended and read out after the last
+    block.
 
-    `agg_token` (1, 1, D): what it is at first; `block`: makes one of `depth`; `positions`: "none", "sincos" for any M,
-    or "learned" for max_views.
+    `agg_token` (1, 1, D): what it is at first; `block`: makes one of `depth`; `positions`: "none",
+    "sincos" for any M, or "learned" for max_views.
     """
 
     def __init__(
-        self, agg_token: Tensor, block: Callable[[], nn.Module], depth: int, positions: str, max_views: int
+        self,
+        agg_token: Tensor,
+        block: Callable[[], nn.Module],
+        depth: int,
+        positions: str,
+        max_views: int,
     ) -> None:
         super().__init__()
         dim = agg_token.shape[-1]
@@ -37,13 +43,17 @@ class TokenAggregator(nn.Module):
         self.blocks = nn.ModuleList(block() for _ in range(depth))
         self.norm = nn.LayerNorm(dim)
         self.positions = positions
-        self.position_code = nn.Parameter(torch.randn(1, max_views, dim) * 0.02) if positions == "learned" else None
+        self.position_code = (
+            nn.Parameter(torch.randn(1, max_views, dim) * 0.02) if positions == "learned" else None
+        )
 
     def forward(self, tokens: Tensor) -> Tensor:
         b, m, d = tokens.shape
         if self.position_code is not None:
             if m > self.position_code.shape[1]:
-                raise ValueError(f"{m} views, but learned positions for {self.position_code.shape[1]}")
+                raise ValueError(
+                    f"{m} views, but learned positions for {self.position_code.shape[1]}"
+                )
             tokens = tokens + self.position_code[:, :m]
         elif self.positions == "sincos":
             tokens = tokens + sincos_positions(m, d).to(tokens)
@@ -56,9 +66,9 @@ class TokenAggregator(nn.Module):
 class TransformerAggregator(TokenAggregator):
     """The transformer's blocks over a learnable [AGG] token.
 
-    Without positions (as published) the tokens are a set: only the action embeddings and the zero slot of the last
-    token tell their order, so any M is accepted at any time. Blocks are post-norm (as published) or pre-norm, with ReLU
-    and a feed-forward width of ffn_ratio * D.
+    Without positions (as published) the tokens are a set: only the action embeddings and the zero
+    slot of the last token tell their order, so any M is accepted at any time. Blocks are post-norm
+    (as published) or pre-norm, with ReLU and a feed-forward width of ffn_ratio * D.
     """
 
     def __init__(
@@ -74,11 +84,19 @@ class TransformerAggregator(TokenAggregator):
         max_views: int = 32,
     ) -> None:
         if dim % heads:
-            raise UserError(f"model.heads={heads}: the token width {dim} (encoder + action) is not a multiple of it")
+            raise UserError(
+                f"model.heads={heads}: the token width {dim} (encoder + action) is not a multiple"
+                " of it"
+            )
 
         def block() -> nn.Module:
             return nn.TransformerEncoderLayer(
-                dim, heads, ffn_ratio * dim, dropout=dropout, batch_first=True, norm_first=norm_first
+                dim,
+                heads,
+                ffn_ratio * dim,
+                dropout=dropout,
+                batch_first=True,
+                norm_first=norm_first,
             )
 
         super().__init__(torch.zeros(1, 1, dim), block, depth, positions, max_views)

@@ -1,8 +1,10 @@
-"""CRATE (Yu et al. 2023, arXiv:2306.01129): attention that compresses, then a step towards a sparse code.
+"""CRATE (Yu et al. 2023, arXiv:2306.01129): attention that compresses, then a step towards a sparse
+code.
 
-A block takes tokens x to x' = x + W_o concat_h[softmax(U_h U_h' / sqrt(d_h)) U_h], U the heads of one projection of
-LayerNorm(x) (queries, keys and values are the same), and then to ReLU(y + eta D'(y - D y) - eta lambda) with
-y = LayerNorm(x') and a square dictionary D: one ISTA step, without a residual around it.
+A block takes tokens x to x' = x + W_o concat_h[softmax(U_h U_h' / sqrt(d_h)) U_h], U the heads of
+one projection of LayerNorm(x) (queries, keys and values are the same), and then to ReLU(y + eta
+D'(y - D y) - eta lambda) with y = LayerNorm(x') and a square dictionary D: one ISTA step, without a
+residual around it.
 """
 
 from __future__ import annotations
@@ -16,12 +18,15 @@ from jepa_lab.networks.aggregator import TokenAggregator
 
 
 class SubspaceAttention(nn.Module):
-    """MSSA: tokens (B, N, D) -> (B, N, D), the residual left to the block. UserError unless heads divides D."""
+    """MSSA: tokens (B, N, D) -> (B, N, D), the residual left to the block. UserError unless heads
+    divides D."""
 
     def __init__(self, dim: int, heads: int, key: str = "model.heads") -> None:
         super().__init__()
         if dim % heads:
-            raise UserError(f"{key}={heads}: the token width {dim} (encoder + action) is not a multiple of it")
+            raise UserError(
+                f"{key}={heads}: the token width {dim} (encoder + action) is not a multiple of it"
+            )
         self.heads = heads
         self.subspaces = nn.Linear(dim, dim, bias=False)
         self.out = nn.Linear(dim, dim, bias=False)
@@ -34,7 +39,8 @@ class SubspaceAttention(nn.Module):
 
 
 class SparseStep(nn.Module):
-    """One ISTA step for 0.5 |x - D z|^2 + sparsity |z|_1, z >= 0, from z = x: (..., D) -> (..., D), none below 0.
+    """One ISTA step for 0.5 |x - D z|^2 + sparsity |z|_1, z >= 0, from z = x: (..., D) -> (..., D),
+    none below 0.
 
     `zero_share` is the share of zeros in the last output, a detached scalar.
     """
@@ -54,9 +60,12 @@ class SparseStep(nn.Module):
 
 
 class CrateBlock(nn.Module):
-    """Tokens (B, N, D) -> (B, N, D): subspace attention with a residual, then a sparse step without one."""
+    """Tokens (B, N, D) -> (B, N, D): subspace attention with a residual, then a sparse step without
+    one."""
 
-    def __init__(self, dim: int, heads: int, eta: float, sparsity: float, key: str = "model.heads") -> None:
+    def __init__(
+        self, dim: int, heads: int, eta: float, sparsity: float, key: str = "model.heads"
+    ) -> None:
         super().__init__()
         self.attention_norm = nn.LayerNorm(dim)
         self.attention = SubspaceAttention(dim, heads, key)
@@ -82,14 +91,17 @@ class CrateAggregator(TokenAggregator):
         positions: str = "sincos",
         max_views: int = 32,
     ) -> None:
-        # not zero: the first LayerNorm would multiply its gradient by 300, and clipping would still all others
+        # not zero: the first LayerNorm would multiply its gradient by 300, and clipping would still
+        # all others
         agg_token = torch.randn(1, 1, dim)
-        super().__init__(agg_token, lambda: CrateBlock(dim, heads, eta, sparsity), depth, positions, max_views)
+        super().__init__(
+            agg_token, lambda: CrateBlock(dim, heads, eta, sparsity), depth, positions, max_views
+        )
 
 
 class CratePredictor(nn.Module):
-    """concat(z_agg, action embedding) (n, Da + P) -> z_hat (n, out_dim): CRATE blocks over the two tokens [z_agg, a map
-    of the embedding to Da], the first one read out linearly."""
+    """concat(z_agg, action embedding) (n, Da + P) -> z_hat (n, out_dim): CRATE blocks over the two
+    tokens [z_agg, a map of the embedding to Da], the first one read out linearly."""
 
     def __init__(
         self,
@@ -106,7 +118,9 @@ class CratePredictor(nn.Module):
         self.widths = [aggregate_dim, action_dim]
         self.widen = nn.Linear(action_dim, aggregate_dim)
         key = "model.predictor_heads"
-        self.blocks = nn.ModuleList(CrateBlock(aggregate_dim, heads, eta, sparsity, key) for _ in range(depth))
+        self.blocks = nn.ModuleList(
+            CrateBlock(aggregate_dim, heads, eta, sparsity, key) for _ in range(depth)
+        )
         self.out = nn.Linear(aggregate_dim, out_dim)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -120,4 +134,6 @@ class CratePredictor(nn.Module):
 def zero_shares(module: nn.Module) -> dict[str, Tensor]:
     """{name of the step within `module`: share of zeros in its last output}."""
     steps = ((name, part) for name, part in module.named_modules() if isinstance(part, SparseStep))
-    return {name.replace(".step", ""): s.zero_share for name, s in steps if s.zero_share is not None}
+    return {
+        name.replace(".step", ""): s.zero_share for name, s in steps if s.zero_share is not None
+    }

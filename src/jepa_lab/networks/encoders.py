@@ -1,4 +1,5 @@
-"""Image encoders: (n, C, H, W) float images -> (n, d) features. Every encoder carries its width as `.dim`."""
+"""Image encoders: (n, C, H, W) float images -> (n, d) features. Every encoder carries its width as
+`.dim`."""
 
 from __future__ import annotations
 
@@ -12,11 +13,12 @@ from jepa_lab.errors import UserError
 
 
 class ResNet18(nn.Module):
-    """torchvision's ResNet-18 without its classifier: 512 globally averaged features (He et al. 2016).
+    """torchvision's ResNet-18 without its classifier: 512 globally averaged features (He et al.
+    2016).
 
-    stem "cifar" is a 3x3 stride-1 convolution without max-pooling (11,168,832 parameters for 3 channels), for images of
-    about 32 pixels; stem "imagenet" is the original 7x7 stride 2 with max-pooling (11,176,512). The last batch-norm
-    gain of every block starts at 0.
+    stem "cifar" is a 3x3 stride-1 convolution without max-pooling (11,168,832 parameters for 3
+    channels), for images of about 32 pixels; stem "imagenet" is the original 7x7 stride 2 with
+    max-pooling (11,176,512). The last batch-norm gain of every block starts at 0.
     """
 
     dim = 512
@@ -37,7 +39,8 @@ class ResNet18(nn.Module):
 
 
 class ResNetSmall(nn.Module):
-    """A residual network for images of 8 to 32 pixels on two cores: one block per width, each halving the resolution.
+    """A residual network for images of 8 to 32 pixels on two cores: one block per width, each
+    halving the resolution.
 
     widths (32, 64, 128) gives 128 features; the first width also is the width of the stem.
     """
@@ -47,7 +50,9 @@ class ResNetSmall(nn.Module):
         blocks: list[nn.Module] = []
         previous = widths[0]
         for width in widths:
-            shortcut = nn.Sequential(nn.Conv2d(previous, width, 1, stride=2, bias=False), nn.BatchNorm2d(width))
+            shortcut = nn.Sequential(
+                nn.Conv2d(previous, width, 1, stride=2, bias=False), nn.BatchNorm2d(width)
+            )
             blocks.append(BasicBlock(previous, width, stride=2, downsample=shortcut))
             previous = width
         self.stem = nn.Sequential(
@@ -79,13 +84,19 @@ class Pixels(nn.Module):
 
 
 def channels_last_is_safe(encoder: nn.Module) -> bool:
-    """Whether the encoder may run in channels-last order on a CPU. False where a 1x1 convolution of stride 2 reads 2 to
-    7 channels: the gradient kernel of torch 2.14 writes beyond its memory there and the process aborts."""
+    """Whether the encoder may run in channels-last order on a CPU. False where a 1x1 convolution of
+    stride 2 reads 2 to 7 channels: the gradient kernel of torch 2.14 writes beyond its memory there
+    and the process aborts."""
     convolutions = (m for m in encoder.modules() if isinstance(m, nn.Conv2d))
-    return not any(c.kernel_size == (1, 1) and c.stride == (2, 2) and 2 <= c.in_channels < 8 for c in convolutions)
+    return not any(
+        c.kernel_size == (1, 1) and c.stride == (2, 2) and 2 <= c.in_channels < 8
+        for c in convolutions
+    )
 
 
-def build_encoder(name: str, *, in_channels: int, image_size: int, widths: Sequence[int] = ()) -> nn.Module:
+def build_encoder(
+    name: str, *, in_channels: int, image_size: int, widths: Sequence[int] = ()
+) -> nn.Module:
     """The encoder of that name. Raises UserError for an unknown one."""
     builders: dict[str, Callable[[], nn.Module]] = {
         "resnet18_cifar": lambda: ResNet18(in_channels, "cifar"),

@@ -10,10 +10,11 @@ from jepa_lab.errors import UserError
 
 
 def allowed_pairs(live: Tensor, adjacency: Tensor | None = None) -> Tensor:
-    """live (n, N) bool, adjacency (n, N, N) bool -> (n, 1, N, N) bool: whether place i may attend to place j.
+    """live (n, N) bool, adjacency (n, N, N) bool -> (n, 1, N, N) bool: whether place i may attend
+    to place j.
 
-    Live places attend to themselves and to their live neighbours, without an adjacency to all live ones; the others to
-    themselves alone, so that no row is empty: a softmax over nothing is NaN.
+    Live places attend to themselves and to their live neighbours, without an adjacency to all live
+    ones; the others to themselves alone, so that no row is empty: a softmax over nothing is NaN.
     """
     pairs = live.unsqueeze(2) & live.unsqueeze(1)
     if adjacency is not None:
@@ -22,9 +23,11 @@ def allowed_pairs(live: Tensor, adjacency: Tensor | None = None) -> Tensor:
 
 
 class MaskedBlock(nn.Module):
-    """(x (n, N, width), allowed (n, 1, N, N) bool) -> (n, N, width): attention, then a feed-forward of twice the width.
+    """(x (n, N, width), allowed (n, 1, N, N) bool) -> (n, N, width): attention, then a feed-forward
+    of twice the width.
 
-    Dropout on the attention weights and on both residual branches. UserError where heads do not divide the width.
+    Dropout on the attention weights and on both residual branches. UserError where heads do not
+    divide the width.
     """
 
     def __init__(self, width: int, heads: int, dropout: float = 0.0) -> None:
@@ -37,7 +40,9 @@ class MaskedBlock(nn.Module):
         self.qkv = nn.Linear(width, 3 * width)
         self.out = nn.Linear(width, width)
         self.ffn_norm = nn.LayerNorm(width)
-        self.ffn = nn.Sequential(nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width))
+        self.ffn = nn.Sequential(
+            nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width)
+        )
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor, allowed: Tensor) -> Tensor:

@@ -8,17 +8,24 @@ from torch import Tensor, nn
 
 
 class PrototypeHead(nn.Module):
-    """(n, in_dim) -> (n, prototypes): two GELU layers, a bottleneck brought to length 1, and its cosine with every
-    prototype (Caron et al. 2021, whose prototypes have a fixed length too)."""
+    """(n, in_dim) -> (n, prototypes): two GELU layers, a bottleneck brought to length 1, and its
+    cosine with every prototype (Caron et al. 2021, whose prototypes have a fixed length too)."""
 
-    def __init__(self, in_dim: int, prototypes: int, hidden: int = 256, bottleneck: int = 64) -> None:
+    def __init__(
+        self, in_dim: int, prototypes: int, hidden: int = 256, bottleneck: int = 64
+    ) -> None:
         super().__init__()
         self.layers = nn.Sequential(
-            nn.Linear(in_dim, hidden), nn.GELU(), nn.Linear(hidden, hidden), nn.GELU(), nn.Linear(hidden, bottleneck)
+            nn.Linear(in_dim, hidden),
+            nn.GELU(),
+            nn.Linear(hidden, hidden),
+            nn.GELU(),
+            nn.Linear(hidden, bottleneck),
         )
         self.prototypes = nn.Parameter(torch.randn(prototypes, bottleneck))
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.layers(x)
-        with torch.autocast(x.device.type, enabled=False):  # a bfloat16 cosine over a temperature of 0.04 is coarse
+        # a bfloat16 cosine over a temperature of 0.04 is coarse
+        with torch.autocast(x.device.type, enabled=False):
             return F.linear(F.normalize(x.float(), dim=-1), F.normalize(self.prototypes, dim=-1))

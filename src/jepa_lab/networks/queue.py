@@ -1,4 +1,5 @@
-"""The negatives of earlier steps (MoCo, He et al. 2020, arXiv:1911.05722): a ring of target projections."""
+"""The negatives of earlier steps (MoCo, He et al. 2020, arXiv:1911.05722): a ring of target
+projections."""
 
 from __future__ import annotations
 
@@ -12,10 +13,11 @@ from torch import Tensor, nn
 class NegativeQueue(nn.Module):
     """The last `size` rows that were committed, at length 1 in float32, and the task of each.
 
-    `stage` collects the rows of a micro-batch, `commit` takes them in after the optimiser step, `drop` forgets them
-    where that was skipped: what is in the queue always comes from steps that happened. All of it but the staged rows
-    is in the state dict (no checkpoint falls within a step). With several ranks, stage gathered rows, the same on all.
-    size 0 is a queue that stays empty. ValueError for a size below 0, dim < 1 and rows of other shapes.
+    `stage` collects the rows of a micro-batch, `commit` takes them in after the optimiser step,
+    `drop` forgets them where that was skipped: what is in the queue always comes from steps that
+    happened. All of it but the staged rows is in the state dict (no checkpoint falls within a
+    step). With several ranks, stage gathered rows, the same on all. size 0 is a queue that stays
+    empty. ValueError for a size below 0, dim < 1 and rows of other shapes.
     """
 
     rows: Tensor
@@ -24,11 +26,14 @@ class NegativeQueue(nn.Module):
     def __init__(self, size: int, dim: int) -> None:
         super().__init__()
         if size < 0 or dim < 1:
-            raise ValueError(f"the queue's size must be at least 0 and its dim at least 1, got {size} and {dim}")
+            raise ValueError(
+                f"the queue's size must be at least 0 and its dim at least 1, got {size} and {dim}"
+            )
         self.size = size
         self.register_buffer("rows", torch.zeros(size, dim))
         self.register_buffer("tasks", torch.full((size,), -1, dtype=torch.int64))
-        # Numbers, not buffers: reading a buffer would make the host wait for the device at every step.
+        # Numbers, not buffers: reading a buffer would make the host wait for the device at every
+        # step.
         self._next = 0
         self._count = 0
         self._staged: list[tuple[Tensor, Tensor]] = []
@@ -46,14 +51,19 @@ class NegativeQueue(nn.Module):
         """Keeps (n, dim) rows and their (n,) int64 tasks for the next commit."""
         if rows.ndim != 2 or rows.shape[1] != self.rows.shape[1] or tasks.shape != rows.shape[:1]:
             shapes = f"{tuple(rows.shape)} and {tuple(tasks.shape)}"
-            raise ValueError(f"expected rows (n, {self.rows.shape[1]}) and tasks (n,), got {shapes}")
+            raise ValueError(
+                f"expected rows (n, {self.rows.shape[1]}) and tasks (n,), got {shapes}"
+            )
         self._staged.append((F.normalize(rows.detach().float(), dim=1), tasks.detach().clone()))
 
     @torch.no_grad()
     def commit(self) -> None:
-        """Takes in what is staged, in order, over the oldest rows. After the backward pass, which still reads them."""
+        """Takes in what is staged, in order, over the oldest rows. After the backward pass, which
+        still reads them."""
         if self._staged and self.size:
-            rows, tasks = (torch.cat(parts)[-self.size :] for parts in zip(*self._staged, strict=True))
+            rows, tasks = (
+                torch.cat(parts)[-self.size :] for parts in zip(*self._staged, strict=True)
+            )
             places = (torch.arange(len(rows), device=self.rows.device) + self._next) % self.size
             self.rows[places] = rows.to(self.rows)
             self.tasks[places] = tasks.to(self.tasks)

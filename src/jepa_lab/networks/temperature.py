@@ -17,15 +17,21 @@ AT_A_BOUND = 1e-2  # of the log range
 class Temperature(nn.Module):
     """() -> the temperature, a 0-d float32 tensor between `min` and `max`.
 
-    bound "soft": ln tau = ln min + ln(max / min) * sigmoid(raw). It starts, and in training stays, a thousandth of the
-    log range away from either bound, where there still is a gradient to come back by. "clamp":
-    clamp(exp(raw), min, max), as published: outside of the bounds the gradient is zero, and a temperature that left
-    them is stuck. Not to `learn`, it is init, whatever the bounds.
-    UserError for min >= max, an init outside of them, and a bound of another name.
+    bound "soft": ln tau = ln min + ln(max / min) * sigmoid(raw). It starts, and in training stays,
+    a thousandth of the log range away from either bound, where there still is a gradient to come
+    back by. "clamp": clamp(exp(raw), min, max), as published: outside of the bounds the gradient is
+    zero, and a temperature that left them is stuck. Not to `learn`, it is init, whatever the
+    bounds. UserError for min >= max, an init outside of them, and a bound of another name.
     """
 
     def __init__(
-        self, init: float, min: float = 0.03, max: float = 0.3, *, learn: bool = True, bound: str = "soft"
+        self,
+        init: float,
+        min: float = 0.03,
+        max: float = 0.3,
+        *,
+        learn: bool = True,
+        bound: str = "soft",
     ) -> None:
         super().__init__()
         if bound not in BOUNDS:
@@ -33,9 +39,13 @@ class Temperature(nn.Module):
         if not 0 < init < math.inf:
             raise UserError(f"loss.temperature.init={init}: must be above 0")
         if learn and not 0 < min < max < math.inf:
-            raise UserError(f"loss.temperature.min={min}: must be above 0 and below loss.temperature.max={max}")
+            raise UserError(
+                f"loss.temperature.min={min}: must be above 0 and below loss.temperature.max={max}"
+            )
         if learn and not min <= init <= max:
-            raise UserError(f"loss.temperature.init={init}: must lie between min={min} and max={max}")
+            raise UserError(
+                f"loss.temperature.init={init}: must lie between min={min} and max={max}"
+            )
         self.bound = bound if learn else "none"
         self.min, self.max = min, max
         if bound == "soft" and learn:
@@ -47,7 +57,8 @@ class Temperature(nn.Module):
 
     def forward(self) -> Tensor:
         if self.bound == "soft" and self.training:
-            with torch.no_grad():  # a sigmoid's own gradient vanishes: in float32 it is 0 from 17 on
+            # a sigmoid's own gradient vanishes: in float32 it is 0 from 17 on
+            with torch.no_grad():
                 self.raw.clamp_(_logit(HAIR), _logit(1 - HAIR))
         raw = self.raw.float()
         if self.bound == "soft":
@@ -56,8 +67,8 @@ class Temperature(nn.Module):
 
     @property
     def clamped(self) -> Tensor:
-        """Whether it stands at a bound, a 0-d bool tensor; soft: within 1 % of the log range of one. Never, if it is
-        not learned."""
+        """Whether it stands at a bound, a 0-d bool tensor; soft: within 1 % of the log range of
+        one. Never, if it is not learned."""
         with torch.no_grad():
             if self.bound == "soft":
                 share = torch.sigmoid(self.raw.float())

@@ -1,4 +1,5 @@
-"""The frame that all commands share: a parser whose errors are one line, exit codes, interruptions, broken pipes."""
+"""The frame that all commands share: a parser whose errors are one line, exit codes, interruptions,
+broken pipes."""
 
 from __future__ import annotations
 
@@ -14,10 +15,12 @@ from typing import Any, NoReturn
 from jepa_lab.errors import UserError, say
 
 USER_ERROR, INTERRUPTED = 2, 130
+RESUMES = "interrupted: the same command resumes it"
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose errors are UserErrors: one line, without the usage; no option may be shortened."""
+    """A parser whose errors are UserErrors: one line, without the usage; no option may be
+    shortened."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(allow_abbrev=False, **options)
@@ -27,8 +30,9 @@ class Parser(argparse.ArgumentParser):
 
 
 def run_command(work: Callable[[], int | None], interrupted: str = "interrupted") -> None:
-    """Does the work of a command and exits with its code, 0 for None. A UserError is one line and code 2, Ctrl-C the
-    line `interrupted` and code 130; a reader that closes the pipe ends the command without a word."""
+    """Does the work of a command and exits with its code, 0 for None. A UserError is one line and
+    code 2, Ctrl-C the line `interrupted` and code 130; a reader that closes the pipe ends the
+    command without a word."""
     code = None
     try:
         with ignore_broken_pipe():
@@ -56,12 +60,16 @@ def ignore_broken_pipe() -> Iterator[None]:
 def add_config_dir(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:
     """Adds the option that names a user's own folder."""
     parser.add_argument(
-        "--config-dir", type=Path, metavar="FOLDER", help="of a run with parts of your own: where their code lies"
+        "--config-dir",
+        type=Path,
+        metavar="FOLDER",
+        help="of a run with parts of your own: where their code lies",
     )
 
 
 def import_from(folder: Path | None) -> None:
-    """Lets the Python files of a user's folder be imported. UserError where there is no such folder."""
+    """Lets the Python files of a user's folder be imported. UserError where there is no such
+    folder."""
     if folder is None:
         return
     if not folder.is_dir():
@@ -84,7 +92,9 @@ def number_above_0(kind: Callable[[str], float]) -> Callable[[str], float]:
         except ValueError:
             value = math.nan
         if not 0 < value < math.inf:
-            raise argparse.ArgumentTypeError(f"{text}: a {'whole ' if kind is int else ''}number above 0")
+            raise argparse.ArgumentTypeError(
+                f"{text}: a {'whole ' if kind is int else ''}number above 0"
+            )
         return value
 
     return read

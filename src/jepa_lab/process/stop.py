@@ -1,4 +1,5 @@
-"""Being asked to stop: Ctrl-C, SIGTERM, or a limit on wall-clock time. The run answers at its next safe moment."""
+"""Being asked to stop: Ctrl-C, SIGTERM, or a limit on wall-clock time. The run answers at its next
+safe moment."""
 
 from __future__ import annotations
 
@@ -14,10 +15,12 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class StopRequest:
-    """Whether to stop, and why. `started` is the monotonic time from which `max_wall_s` counts: now by default; `told`
-    returns a text once someone else wants it."""
+    """Whether to stop, and why. `started` is the monotonic time from which `max_wall_s` counts: now
+    by default; `told` returns a text once someone else wants it."""
 
-    def __init__(self, started: float | None = None, told: Callable[[], str | None] | None = None) -> None:
+    def __init__(
+        self, started: float | None = None, told: Callable[[], str | None] | None = None
+    ) -> None:
         self.started = time.monotonic() if started is None else started
         self.signal: str | None = None
         self.told = told
@@ -35,7 +38,8 @@ class StopRequest:
 
     @contextmanager
     def watching(self) -> Iterator[None]:
-        """Signals are noted instead of killing, and kill again afterwards. Nothing changes outside the main thread."""
+        """Signals are noted instead of killing, and kill again afterwards. Nothing changes outside
+        the main thread."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return

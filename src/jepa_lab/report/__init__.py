@@ -1,1 +1,2 @@
-"""What a run looked like, and several beside each other: figures, tables, one HTML page. Reads files, never models."""
+"""What a run looked like, and several beside each other: figures, tables, one HTML page. Reads
+files, never models."""

@@ -1,4 +1,5 @@
-"""How a panel is drawn: lines, levels at the start, a legend that covers nothing, a range that shows the rest."""
+"""How a panel is drawn: lines, levels at the start, a legend that covers nothing, a range that
+shows the rest."""
 
 import math
 from collections.abc import Sequence
@@ -16,10 +17,11 @@ BROKEN: dict[str, Any] = {"color": INK, "linestyle": ":", "linewidth": 1.2}
 
 
 def draw_panel(ax: Axes, panel: Panel, last_step: float, legend_rows: int, width: int = 58) -> None:
-    """Draw `panel` into `ax`: title, legend under it and outside the lines, labelled axes, steps from 0 to `last_step`.
+    """Draw `panel` into `ax`: title, legend under it and outside the lines, labelled axes, steps
+    from 0 to `last_step`.
 
-    `legend_rows` is the room kept for legends, so that the titles of neighbours stand on one line; `width` is that of
-    the panel in characters of the legend.
+    `legend_rows` is the room kept for legends, so that the titles of neighbours stand on one line;
+    `width` is that of the panel in characters of the legend.
     """
     for series in panel.series:
         _draw_series(ax, series)
@@ -56,7 +58,8 @@ def style_axes(ax: Axes, unit: str) -> None:
 
 
 def head(ax: Axes, title: str, rows: int, width: int = 58) -> None:
-    """The title, and below it the legend, both above the axes: no line is covered. `width` in characters."""
+    """The title, and below it the legend, both above the axes: no line is covered. `width` in
+    characters."""
     _, labels = ax.get_legend_handles_labels()
     if labels:
         ax.legend(
@@ -109,7 +112,10 @@ def _marks(panel: Panel) -> dict[str, dict[str, Any]]:
 
 
 def _first_broken(panel: Panel) -> float | None:
-    return min((step for s in panel.series for step, value in s.points if not math.isfinite(value)), default=None)
+    return min(
+        (step for s in panel.series for step, value in s.points if not math.isfinite(value)),
+        default=None,
+    )
 
 
 def _set_range(ax: Axes, panel: Panel) -> None:

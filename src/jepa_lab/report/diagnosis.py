@@ -1,4 +1,5 @@
-"""The diagnosis of a run's folder, from its files alone and without torch: finished, running or killed."""
+"""The diagnosis of a run's folder, from its files alone and without torch: finished, running or
+killed."""
 
 from __future__ import annotations
 
@@ -26,7 +27,8 @@ from jepa_lab.report.next_commands import next_commands
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """Everything that is printed and written. state: as RunDir.state; step: the last that was logged."""
+    """Everything that is printed and written. state: as RunDir.state; step: the last that was
+    logged."""
 
     path: Path
     experiment: str
@@ -63,12 +65,17 @@ class Diagnosis:
         return written
 
 
-Composes = Callable[[CommandLine], bool]  # whether a command line composes to a configuration that is right
+Composes = Callable[
+    [CommandLine], bool
+]  # whether a command line composes to a configuration that is right
 
 
-def diagnose_run(path: Path, remedies: Remedies, composes: Composes, investigation: str | None = None) -> Diagnosis:
-    """Reads the folder and judges it, with what its study knows of the settings. `investigation`: the command that
-    investigates such a run. UserError for a folder that holds no metrics, or broken ones."""
+def diagnose_run(
+    path: Path, remedies: Remedies, composes: Composes, investigation: str | None = None
+) -> Diagnosis:
+    """Reads the folder and judges it, with what its study knows of the settings. `investigation`:
+    the command that investigates such a run. UserError for a folder that holds no metrics, or
+    broken ones."""
     folder = path if path.is_dir() else path.parent
     status, config = read_json(folder / "status.json"), read_yaml(folder / "config.yaml")
     if not (folder / "metrics.parquet").is_file():
@@ -88,14 +95,19 @@ def diagnose_run(path: Path, remedies: Remedies, composes: Composes, investigati
         order_sentence(events),
         quantities(history, t, Settings.of(config, remedies)),
         causes(found, config, remedies),
-        next_commands(folder, config, found.failures, state, remedies, composes, investigation) if config else [],
+        (
+            next_commands(folder, config, found.failures, state, remedies, composes, investigation)
+            if config
+            else []
+        ),
         published_of_run(history),
         tuple(value_of(config, "diagnosis.rules") or ()),
     )
 
 
 def _rather(folder: Path) -> str:
-    """What to give instead of a folder that is no run's: the last one of those in it, if there are any."""
+    """What to give instead of a folder that is no run's: the last one of those in it, if there are
+    any."""
     runs = [file.parent for level in ("*", "*/*") for file in folder.glob(f"{level}/status.json")]
     if not runs:
         return "give the folder of a run, as in runs/teacherless_b/<run_id>"
@@ -129,11 +141,13 @@ def diagnosis_text(diagnosis: Diagnosis, rules: str = "ours") -> str:
         parts.append(UNFINISHED[diagnosis.state])
     if diagnosis.left_out:
         parts.append(
-            f"not applied: diagnosis.rules {', '.join(diagnosis.left_out)}; no code that a run names is run here"
+            f"not applied: diagnosis.rules {', '.join(diagnosis.left_out)}; no code that a run"
+            " names is run here"
         )
     if diagnosis.events:
         lines = [
-            f"  step {f.began:>7}  {f.status}{f' of {f.tap}' if f.tap else ''}: {f.reason}" for f in diagnosis.events
+            f"  step {f.began:>7}  {f.status}{f' of {f.tap}' if f.tap else ''}: {f.reason}"
+            for f in diagnosis.events
         ]
         parts.append("\n".join(["", "first violations", *lines]))
         if diagnosis.order:
@@ -142,7 +156,13 @@ def diagnosis_text(diagnosis: Diagnosis, rules: str = "ours") -> str:
         parts.append("\n".join(["", "quantities", *_table(diagnosis.quantities)]))
     if diagnosis.causes:
         parts.append(
-            "\n".join(["", "causes, the likeliest first", *(f"  {i}. {c}" for i, c in enumerate(diagnosis.causes, 1))])
+            "\n".join(
+                [
+                    "",
+                    "causes, the likeliest first",
+                    *(f"  {i}. {c}" for i, c in enumerate(diagnosis.causes, 1)),
+                ]
+            )
         )
     if diagnosis.commands:
         parts.append("\n".join(["", "next", *(f"  {line}" for line in diagnosis.commands)]))
@@ -155,5 +175,7 @@ def _table(rows: Sequence[Quantity]) -> list[str]:
     for row in rows:
         mark = {True: " ", False: "!", None: " "}[row.inside]
         start = "" if row.start is None else f"(start {row.start:.3g})"
-        lines.append(f"{mark} {row.name:<{names}}  {row.value:>9.3g}  {start:<15} {row.range}".rstrip())
+        lines.append(
+            f"{mark} {row.name:<{names}}  {row.value:>9.3g}  {start:<15} {row.range}".rstrip()
+        )
     return lines

@@ -1,6 +1,8 @@
-"""One page on when a run went wrong: loss, ranks, scale, probes and codebook over the same steps, violations marked.
+"""One page on when a run went wrong: loss, ranks, scale, probes and codebook over the same steps,
+violations marked.
 
-`first_violations` is the only part that knows of verdicts; whatever returns such a list can take its place.
+`first_violations` is the only part that knows of verdicts; whatever returns such a list can take
+its place.
 """
 
 from __future__ import annotations
@@ -20,7 +22,9 @@ from jepa_lab.report import axes, panels
 from jepa_lab.report.figures import DPI, PAPER, save
 from jepa_lab.report.panels import History, Panel, Series
 
-Violation = tuple[int, str, str]  # optimiser step, the quantity as <tap>/<metric> or loss, what is wrong in words
+Violation = tuple[
+    int, str, str
+]  # optimiser step, the quantity as <tap>/<metric> or loss, what is wrong in words
 
 FINE = ("healthy", "inconclusive")
 TAPS = ("z", "z_agg")
@@ -54,22 +58,29 @@ def draw_early_warning(
     title: str = "",
     find: Callable[[History], Sequence[Violation]] | None = None,
 ) -> Path | None:
-    """Write folder/early_warning.png; None, and no file, where no panel has data. `find` replaces first_violations."""
+    """Write folder/early_warning.png; None, and no file, where no panel has data. `find` replaces
+    first_violations."""
     figure = early_warning_figure(history, (find or first_violations)(history), title=title)
     return None if figure is None else save(figure, folder / "early_warning.png")
 
 
 def first_violations(history: History, judge: Callable[[Any], Verdict] = judge) -> list[Violation]:
-    """When each verdict that is not a good one was first given for each representation, were the run judged after every
-    validation by what was known then; in the order of the steps. A run that recovered keeps its marks. The verdict at
-    the end is dated as it dates itself, where that is earlier than it could be known."""
-    ends = sorted({step for key, points in history.items() if key.startswith("val/") for step, _ in points})
+    """When each verdict that is not a good one was first given for each representation, were the
+    run judged after every validation by what was known then; in the order of the steps. A run that
+    recovered keeps its marks. The verdict at the end is dated as it dates itself, where that is
+    earlier than it could be known."""
+    ends = sorted(
+        {step for key, points in history.items() if key.startswith("val/") for step, _ in points}
+    )
     last = max((points[-1][0] for points in history.values() if points), default=0)
     found: dict[tuple[str, str | None], Violation] = {}
     verdict: Verdict | None = None
     for end in dict.fromkeys([*ends, last]):
         verdict = judge(_until(history, end))
-        for status, tap in [(verdict.status, verdict.tap), *((s, t) for t, s in verdict.per_tap.items())]:
+        for status, tap in [
+            (verdict.status, verdict.tap),
+            *((s, t) for t, s in verdict.per_tap.items()),
+        ]:
             if status not in FINE and (status, tap) not in found:
                 found[status, tap] = _violation(verdict, status, tap, end)
     own = None if verdict is None else (verdict.status, verdict.tap)
@@ -78,13 +89,18 @@ def first_violations(history: History, judge: Callable[[Any], Verdict] = judge) 
     return sorted(found.values())
 
 
-def early_warning_figure(history: History, violations: Sequence[Violation], *, title: str = "") -> Figure | None:
-    """The panels that have data in one column on the same steps; each violation is a line through all of them, with a
-    number that the head explains. None without data."""
+def early_warning_figure(
+    history: History, violations: Sequence[Violation], *, title: str = ""
+) -> Figure | None:
+    """The panels that have data in one column on the same steps; each violation is a line through
+    all of them, with a number that the head explains. None without data."""
     shown = [(quantities, panel) for quantities, panel in _panels(history) if panel.series]
     if not shown:
         return None
-    notes = [textwrap.wrap(f"{n}  step {step:,}: {text}", 105) for n, (step, _, text) in enumerate(violations, start=1)]
+    notes = [
+        textwrap.wrap(f"{n}  step {step:,}: {text}", 105)
+        for n, (step, _, text) in enumerate(violations, start=1)
+    ]
     lines = [line for note in notes for line in note] or ["no violation at any validation"]
     band = 0.36 * bool(title) + 0.19 * len(lines) + 0.16  # inches
     height = HEIGHT * len(shown) + band + 0.3
@@ -99,7 +115,9 @@ def early_warning_figure(history: History, violations: Sequence[Violation], *, t
         axes.draw_panel(ax, panel, last_step, axes.legend_rows(panel, LEGEND), LEGEND)
         for step, quantity, _ in violations:
             own = quantity in quantities
-            ax.axvline(step, linewidth=1.6 if own else 0.8, linestyle="-" if own else (0, (1, 2)), **MARK)
+            ax.axvline(
+                step, linewidth=1.6 if own else 0.8, linestyle="-" if own else (0, (1, 2)), **MARK
+            )
         _number(ax, [step for step, _, _ in violations], last_step)
         if row < len(shown) - 1:
             ax.set_xlabel("")
@@ -107,7 +125,9 @@ def early_warning_figure(history: History, violations: Sequence[Violation], *, t
     top = 1 - 0.1 / height
     figure.text(0.012, top, title, fontsize=13, fontweight="bold", color=axes.INK, va="top")
     below = top - 0.34 * bool(title) / height
-    figure.text(0.012, below, "\n".join(lines), fontsize=9, color=axes.INK, va="top", linespacing=1.35)
+    figure.text(
+        0.012, below, "\n".join(lines), fontsize=9, color=axes.INK, va="top", linespacing=1.35
+    )
     return figure
 
 
@@ -115,15 +135,36 @@ def _panels(history: History) -> list[tuple[set[str], Panel]]:
     """Every panel, with or without data, and the quantities whose violations belong to it."""
     found = [({"loss"}, panels.prediction_panel(history))]
     for tap in TAPS:
-        ranks = {f"{tap}/{metric}" for metric in ("effective_rank", "rankme", "participation_ratio")}
+        ranks = {
+            f"{tap}/{metric}" for metric in ("effective_rank", "rankme", "participation_ratio")
+        }
         found.append((ranks, _rank_panel(history, tap)))
     spread = [_referred(history, tap, metric, label, color) for tap, metric, label, color in SCALES]
-    scale = Panel("Scale", "1 = spread evenly", [s for s in spread if s is not None], (-1.0, 1.5), zero_line=True)
+    scale = Panel(
+        "Scale",
+        "1 = spread evenly",
+        [s for s in spread if s is not None],
+        (-1.0, 1.5),
+        zero_line=True,
+    )
     found.append(({f"{tap}/{metric}" for tap, metric, _, _ in SCALES}, scale))
-    probes = Panel("Probes and prediction", "R², skill, share", panels.lines(history, PROBES), (-0.25, 1.0), True)
+    probes = Panel(
+        "Probes and prediction",
+        "R², skill, share",
+        panels.lines(history, PROBES),
+        (-0.25, 1.0),
+        True,
+    )
     found.append((set(), probes))
-    found.append(({"codebook/usage"}, panels.tap_panel(history, "usage", "Codebook usage", "share of codes")))
-    found.append(({"codebook/perplexity"}, panels.tap_panel(history, "perplexity", "Codebook perplexity", "codes")))
+    found.append(
+        ({"codebook/usage"}, panels.tap_panel(history, "usage", "Codebook usage", "share of codes"))
+    )
+    found.append(
+        (
+            {"codebook/perplexity"},
+            panels.tap_panel(history, "perplexity", "Codebook perplexity", "codes"),
+        )
+    )
     return found
 
 
@@ -142,11 +183,14 @@ def _referred(history: History, tap: str, metric: str, label: str, color: str) -
 
 
 def _number(ax: Axes, steps: Sequence[int], last_step: int) -> None:
-    """The numbers of the marks, in room made for them at the upper end of their lines; those of marks too close for two
-    share a place."""
+    """The numbers of the marks, in room made for them at the upper end of their lines; those of
+    marks too close for two share a place."""
     low, high = ax.get_ylim()
     if steps:
-        ax.set_ylim(low, high * (high / low) ** 0.14 if ax.get_yscale() == "log" else high + 0.14 * (high - low))
+        ax.set_ylim(
+            low,
+            high * (high / low) ** 0.14 if ax.get_yscale() == "log" else high + 0.14 * (high - low),
+        )
     groups: list[list[int]] = []
     for number, step in enumerate(steps, start=1):
         if groups and step - steps[groups[-1][0] - 1] <= NEAR * last_step:
@@ -157,21 +201,35 @@ def _number(ax: Axes, steps: Sequence[int], last_step: int) -> None:
         text = str(group[0]) if len(group) == 1 else f"{group[0]}-{group[-1]}"
         box = {"boxstyle": "round,pad=0.15", "facecolor": PAPER, "edgecolor": "none", "alpha": 0.85}
         ax.text(
-            steps[group[0] - 1], 0.97, text, transform=ax.get_xaxis_transform(), ha="center", va="top", fontsize=7.5,
-            fontweight="bold", color=MARK["color"], bbox=box, zorder=4,
-        )  # fmt: skip
+            steps[group[0] - 1],
+            0.97,
+            text,
+            transform=ax.get_xaxis_transform(),
+            ha="center",
+            va="top",
+            fontsize=7.5,
+            fontweight="bold",
+            color=MARK["color"],
+            bbox=box,
+            zorder=4,
+        )
 
 
 def _violation(verdict: Verdict, status: str, tap: str | None, end: int) -> Violation:
     headline = (status, tap) == (verdict.status, verdict.tap)
     since = verdict.since_step if headline and verdict.since_step is not None else end
     place = f" of {tap}" if tap else ""
-    text = f"{status}{place}" + (f": {'; '.join(verdict.reasons)}" if headline and verdict.reasons else "")
+    text = f"{status}{place}" + (
+        f": {'; '.join(verdict.reasons)}" if headline and verdict.reasons else ""
+    )
     metric = "feature_std_l2" if status == "complete_collapse" else "effective_rank"
     return since, f"{tap}/{metric}" if tap else "loss", text
 
 
 def _until(history: History, end: int) -> dict[str, Sequence[tuple[int, float]]]:
     """What was logged up to that step, which every key's points are ordered by."""
-    cut = {key: points[: bisect_right(points, end, key=lambda point: point[0])] for key, points in history.items()}
+    cut = {
+        key: points[: bisect_right(points, end, key=lambda point: point[0])]
+        for key, points in history.items()
+    }
     return {key: points for key, points in cut.items() if points}

@@ -11,8 +11,8 @@ from jepa_lab.report.npz import diagnose_npz
 
 
 def features_report(path: Path, rules: str) -> tuple[str, dict[str, Any]]:
-    """(text, the same as plain data); with rules="published" the older thresholds are shown too. UserError for a file
-    that holds no features."""
+    """(text, the same as plain data); with rules="published" the older thresholds are shown too.
+    UserError for a file that holds no features."""
     verdict = diagnose_npz(path)
     evidence = {k.removeprefix("codebook/"): v for k, v in verdict.evidence.items()}
     published = published_rules(evidence)
@@ -24,7 +24,11 @@ def features_report(path: Path, rules: str) -> tuple[str, dict[str, Any]]:
     lines = [f"verdict: {verdict.line()}", f"confidence: {verdict.confidence:.2f}"]
     if rules == "published":
         lines.append(f"published rules: {published.line()}")
-    lines += ["", "quantities", *(f"  {name:<24} {value:.4g}" for name, value in verdict.evidence.items())]
+    lines += [
+        "",
+        "quantities",
+        *(f"  {name:<24} {value:.4g}" for name, value in verdict.evidence.items()),
+    ]
     if verdict.next:
         lines += ["", "to try", *(f"  {change}" for change in verdict.next)]
     plain: dict[str, Any] = finite_or_null(content)

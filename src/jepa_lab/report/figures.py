@@ -31,7 +31,8 @@ def draw_figures(
     views: np.ndarray | None = None,
     captions: Sequence[Sequence[str]] | None = None,
 ) -> dict[str, Path]:
-    """Write the figures that `history` has data for into `folder`; {name without ending: path} of those written."""
+    """Write the figures that `history` has data for into `folder`; {name without ending: path} of
+    those written."""
     figures = {
         "overview": overview_figure(history, title=title, verdict_line=verdict_line),
         "loss": loss_figure(history),
@@ -40,7 +41,11 @@ def draw_figures(
         "spectrum": spectrum_figure(spectra) if spectra else None,
         "views": views_figure(views, captions) if views is not None else None,
     }
-    return {name: save(figure, folder / f"{name}.png") for name, figure in figures.items() if figure is not None}
+    return {
+        name: save(figure, folder / f"{name}.png")
+        for name, figure in figures.items()
+        if figure is not None
+    }
 
 
 def save(figure: Figure, path: Path, dpi: int = DPI) -> Path:
@@ -53,19 +58,33 @@ def save(figure: Figure, path: Path, dpi: int = DPI) -> Path:
 
 
 def loss_figure(history: History) -> Figure | None:
-    """Prediction loss, total loss where it differs, coding rate and further terms, each on its own axes."""
-    shown = [panels.prediction_panel, panels.total_panel, panels.rate_panel, panels.other_terms_panel]
+    """Prediction loss, total loss where it differs, coding rate and further terms, each on its own
+    axes."""
+    shown = [
+        panels.prediction_panel,
+        panels.total_panel,
+        panels.rate_panel,
+        panels.other_terms_panel,
+    ]
     return _grid(_filled(history, shown), columns=2)
 
 
 def probes_figure(history: History) -> Figure | None:
-    """Class accuracy, action R², prediction skill and what the predictor loses without its inputs."""
-    shown = [panels.class_panel, panels.action_panel, panels.retrieval_panel, panels.skill_panel, panels.gain_panel]
+    """Class accuracy, action R², prediction skill and what the predictor loses without its inputs.
+    Class accuracy, action R², prediction skill and what the predictor loses without its inputs."""
+    shown = [
+        panels.class_panel,
+        panels.action_panel,
+        panels.retrieval_panel,
+        panels.skill_panel,
+        panels.gain_panel,
+    ]
     return _grid(_filled(history, shown), columns=2)
 
 
 def ranks_figure(history: History) -> Figure | None:
-    """Three ranks and the scale of every tap against their levels at initialisation; invariance; the codebook's use."""
+    """Three ranks and the scale of every tap against their levels at initialisation; invariance;
+    the codebook's use."""
     shown = [panels.tap_panel(history, metric, title, unit) for metric, title, unit in RANKS]
     shown += [panels.within_panel(history)]
     shown += [panels.tap_panel(history, "perplexity", "Codebook perplexity", "codes")]
@@ -76,7 +95,11 @@ RANKS = (
     ("effective_rank", "Effective rank (centred)", "dimensions"),
     ("rankme", "RankMe (uncentred)", "dimensions"),
     ("participation_ratio", "Participation ratio", "dimensions"),
-    ("feature_std_l2", "Scale: std of L2-normalised features × √d", "1 = spread evenly, 0 = constant"),
+    (
+        "feature_std_l2",
+        "Scale: std of L2-normalised features × √d",
+        "1 = spread evenly, 0 = constant",
+    ),
 )
 
 
@@ -85,7 +108,9 @@ def overview_figure(history: History, *, title: str = "", verdict_line: str = ""
     learning = [panels.prediction_panel, panels.rate_panel, panels.class_panel, panels.action_panel]
     learning += [panels.retrieval_panel, panels.usage_panel]
     skill = _filled(history, [panels.skill_panel])
-    collapse = [panel for index in (0, 3) if (panel := panels.tap_panel(history, *RANKS[index])).series]
+    collapse = [
+        panel for index in (0, 3) if (panel := panels.tap_panel(history, *RANKS[index])).series
+    ]
     shown = _filled(history, learning)
     # six panels fit a page; the skill is the one that probes.png can show instead
     shown += (skill if len(shown) + len(collapse) < 6 else []) + collapse
@@ -102,12 +127,15 @@ def overview_figure(history: History, *, title: str = "", verdict_line: str = ""
     top = 1 - 0.12 / height
     figure.text(0.012, top, title, fontsize=15, fontweight="bold", color=axes.INK, va="top")
     below = top - 0.36 * bool(title) / height
-    figure.text(0.012, below, "\n".join(lines), fontsize=10.5, color=axes.INK, va="top", linespacing=1.4)
+    figure.text(
+        0.012, below, "\n".join(lines), fontsize=10.5, color=axes.INK, va="top", linespacing=1.4
+    )
     return figure
 
 
 def spectrum_figure(spectra: Mapping[str, Sequence[float]]) -> Figure | None:
-    """Eigenvalues of every tap over the largest one, falling, on a log axis; `reference/<tap>` is drawn dashed."""
+    """Eigenvalues of every tap over the largest one, falling, on a log axis; `reference/<tap>` is
+    drawn dashed."""
     figure = Figure(figsize=(6.4, 4.0), dpi=DPI, facecolor=PAPER, layout="constrained")
     FigureCanvasAgg(figure)
     ax = figure.add_subplot()
@@ -126,10 +154,14 @@ def spectrum_figure(spectra: Mapping[str, Sequence[float]]) -> Figure | None:
     return figure
 
 
-def views_figure(views: np.ndarray, captions: Sequence[Sequence[str]] | None = None, rows: int = 6) -> Figure:
-    """The first `rows` sequences, one per row, every view with its caption. `views` (B, V, C, H, W) in [0, 1].
+def views_figure(
+    views: np.ndarray, captions: Sequence[Sequence[str]] | None = None, rows: int = 6
+) -> Figure:
+    """The first `rows` sequences, one per row, every view with its caption. `views` (B, V, C, H, W)
+    in [0, 1].
 
-    `captions`: per sequence one text per view, or one per action (V - 1), which then stands under the view it leads to.
+    `captions`: per sequence one text per view, or one per action (V - 1), which then stands under
+    the view it leads to.
     """
     views = np.asarray(views, dtype=np.float32)
     if views.ndim != 5:
@@ -138,7 +170,10 @@ def views_figure(views: np.ndarray, captions: Sequence[Sequence[str]] | None = N
     count, length = shown.shape[:2]
     lines = max((1 + text.count("\n") for texts in captions or () for text in texts), default=1)
     figure = Figure(
-        figsize=(1.1 * length, (1.2 + 0.15 * lines) * count + 0.1), dpi=DPI, facecolor=PAPER, layout="constrained"
+        figsize=(1.1 * length, (1.2 + 0.15 * lines) * count + 0.1),
+        dpi=DPI,
+        facecolor=PAPER,
+        layout="constrained",
     )
     FigureCanvasAgg(figure)
     cells = figure.subplots(count, length, squeeze=False)

@@ -27,12 +27,17 @@ def next_commands(
 ) -> list[str]:
     """Command lines to try, the likeliest first.
 
-    For a run without failures more seeds and the frozen evaluation, or where it has not come to its end its own line,
-    which resumes it. For a failing run its line with one change each, those that compose, and last the `investigation`
-    where its study has one. Only those lines for a run that keeps no command line.
+    For a run without failures more seeds and the frozen evaluation, or where it has not come to its
+    end its own line, which resumes it. For a failing run its line with one change each, those that
+    compose, and last the `investigation` where its study has one. Only those lines for a run that
+    keeps no command line.
     """
     own = read_command_line(run_dir)
-    investigate = [investigation] if investigation and any(failed(finding.status) for finding in findings) else []
+    investigate = (
+        [investigation]
+        if investigation and any(failed(finding.status) for finding in findings)
+        else []
+    )
     if findings:
         lines = [] if own is None else _changed(own, config, findings, remedies, composes)
         return [*lines, *investigate]
@@ -40,7 +45,9 @@ def next_commands(
         return []
     if state in ("killed", "stopped", "failed"):
         return [] if own is None else [own.text()]
-    evaluation = [] if investigation else [f"python -m jepa_lab.evaluate {shlex.quote(str(run_dir))}"]
+    evaluation = (
+        [] if investigation else [f"python -m jepa_lab.evaluate {shlex.quote(str(run_dir))}"]
+    )
     if own is None or own.sweeps_by_itself:  # whose seeds are those of its sweep
         return evaluation
     return [more_seeds(own, config), *evaluation]

@@ -1,4 +1,5 @@
-"""Features from a file that any training code can write: an .npz with z, and perhaps labels and codes."""
+"""Features from a file that any training code can write: an .npz with z, and perhaps labels and
+codes."""
 
 from __future__ import annotations
 
@@ -13,13 +14,14 @@ from jepa_lab.diagnosis.features import diagnose_features
 from jepa_lab.diagnosis.verdict import Verdict
 from jepa_lab.errors import UserError
 
-SINGLE = ("float32", "float16", "int8", "uint8", "int16", "uint16")  # that float32 holds without loss
+# that float32 holds without loss
+SINGLE = ("float32", "float16", "int8", "uint8", "int16", "uint16")
 CODES = 2**24  # the largest codebook that is counted: a larger index is a mistake
 
 
 def diagnose_npz(path: Path) -> Verdict:
-    """The verdict on `z`, (n, d) or (n, v, d), with `labels` (n,) and `codes` where they are there. UserError, naming
-    the file and the array, for what cannot be read or does not fit."""
+    """The verdict on `z`, (n, d) or (n, v, d), with `labels` (n,) and `codes` where they are there.
+    UserError, naming the file and the array, for what cannot be read or does not fit."""
     arrays = _read(path)
     if "z" not in arrays:
         raise UserError(f"{path}: no array z; it has {', '.join(sorted(arrays)) or 'none'}")
@@ -30,9 +32,13 @@ def diagnose_npz(path: Path) -> Verdict:
         raise UserError(f"{path}: z holds {z.dtype}; floating-point numbers are right")
     if z.dtype.kind == "f" and not np.isfinite(z).all():
         bad = int(np.size(z) - np.isfinite(z).sum())
-        raise UserError(f"{path}: z has {bad} of {z.size} values that are not finite; features must be numbers")
+        raise UserError(
+            f"{path}: z has {bad} of {z.size} values that are not finite; features must be numbers"
+        )
     if labels is not None and (labels.ndim != 1 or len(labels) != len(z)):
-        raise UserError(f"{path}: labels has shape {labels.shape}; ({len(z)},) is right, one for each row of z")
+        raise UserError(
+            f"{path}: labels has shape {labels.shape}; ({len(z)},) is right, one for each row of z"
+        )
     if codes is not None:
         _check_codes(path, codes)
     try:
@@ -46,7 +52,8 @@ def diagnose_npz(path: Path) -> Verdict:
 
 
 def _numbered(labels: np.ndarray) -> np.ndarray:
-    """The labels as numbers from 0, names being as good as numbers; -1 where unknown: a number that is -1 or NaN."""
+    """The labels as numbers from 0, names being as good as numbers; -1 where unknown: a number that
+    is -1 or NaN."""
     numbers: np.ndarray = np.unique(labels, return_inverse=True)[1]
     if labels.dtype.kind in "if":
         numbers[(labels == -1) | np.isnan(labels)] = -1
@@ -57,7 +64,9 @@ def _check_codes(path: Path, codes: np.ndarray) -> None:
     if codes.dtype.kind not in "iu":
         raise UserError(f"{path}: codes holds {codes.dtype}; whole numbers from 0 are right")
     if codes.size == 0:
-        raise UserError(f"{path}: codes has shape {codes.shape}; one index for each row or token is right")
+        raise UserError(
+            f"{path}: codes has shape {codes.shape}; one index for each row or token is right"
+        )
     least, most = int(codes.min()), int(codes.max())
     if least < 0 or most >= CODES:
         wrong = least if least < 0 else most
@@ -68,8 +77,8 @@ def _read(path: Path) -> dict[str, np.ndarray]:
     """The arrays that are asked for, and the others' names with none of their content."""
     if not zipfile.is_zipfile(path):
         raise UserError(
-            f"{path}: not a readable .npz, as np.savez(path, z=z) writes it; of a run give the folder, as in "
-            "runs/teacherless_b/<run_id>"
+            f"{path}: not a readable .npz, as np.savez(path, z=z) writes it; of a run give the"
+            " folder, as in runs/teacherless_b/<run_id>"
         )
     name = ""
     try:
@@ -80,6 +89,8 @@ def _read(path: Path) -> dict[str, np.ndarray]:
             return found
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, KeyError) as error:
         if "allow_pickle" in str(error):
-            raise UserError(f"{path}: {name} holds Python objects; an array of numbers is right") from None
+            raise UserError(
+                f"{path}: {name} holds Python objects; an array of numbers is right"
+            ) from None
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise UserError(f"{path}: not a readable .npz ({reason})") from None

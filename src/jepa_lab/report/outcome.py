@@ -1,4 +1,5 @@
-"""What a run leaves for its reader: table and verdict on the terminal, figures and page in its folder."""
+"""What a run leaves for its reader: table and verdict on the terminal, figures and page in its
+folder."""
 
 from __future__ import annotations
 
@@ -29,8 +30,9 @@ def present(
     judge: Callable[[History], Verdict],
     **pictures: Any,
 ) -> None:
-    """What the outcomes of all studies have: figures of the history (`pictures`: for draw_figures), report.html, the
-    table, the verdict and where everything is. Pictures that a study draws itself have to be there."""
+    """What the outcomes of all studies have: figures of the history (`pictures`: for draw_figures),
+    report.html, the table, the verdict and where everything is. Pictures that a study draws itself
+    have to be there."""
     title = f"{config.name}, {config.dataset.name}, seed {config.seed}"
     draw_figures(history, run.figures, title=title, verdict_line=verdict.line(), **pictures)
     draw_early_warning(history, run.figures, title=title, find=lambda h: first_violations(h, judge))
@@ -50,7 +52,8 @@ def present(
 
 
 def expected_texts(expected: Mapping[str, Any], *names: str) -> dict[str, str]:
-    """{key: text} of what an experiment is known to give, for these options of its groups in turn."""
+    """{key: text} of what an experiment is known to give, for these options of its groups in turn.
+    {key: text} of what an experiment is known to give, for these options of its groups in turn."""
     known: Any = expected
     for name in names:
         known = known.get(name) or {}

@@ -1,4 +1,5 @@
-"""What the panels of a run's figures show: which keys, under which name, in which colour and unit."""
+"""What the panels of a run's figures show: which keys, under which name, in which colour and unit.
+What the panels of a run's figures show: which keys, under which name, in which colour and unit."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -22,7 +23,8 @@ TAPS = ("z", "z_agg", "z_hat", "z_target")
 
 @dataclass(frozen=True)
 class Series:
-    """One line: (step, value) points; `faint` for training values beside validation, `reference` for a dashed level."""
+    """One line: (step, value) points; `faint` for training values beside validation, `reference`
+    for a dashed level."""
 
     label: str
     points: Sequence[tuple[int, float]]
@@ -33,7 +35,8 @@ class Series:
 
 @dataclass(frozen=True)
 class Panel:
-    """One pair of axes. `limits` clips the y range from outside, so that one wild value does not flatten the rest."""
+    """One pair of axes. `limits` clips the y range from outside, so that one wild value does not
+    flatten the rest."""
 
     title: str
     unit: str
@@ -61,9 +64,12 @@ def prediction_panel(history: History) -> Panel:
 def total_panel(history: History) -> Panel:
     """The total loss; empty where it is the prediction loss again."""
     same = all(
-        history.get(f"{split}/loss/total") == history.get(f"{split}/loss/prediction") for split in ("train", "val")
+        history.get(f"{split}/loss/total") == history.get(f"{split}/loss/prediction")
+        for split in ("train", "val")
     )
-    return Panel("Total loss", "loss") if same else loss_panel(history, "total", "Total loss", "loss")
+    return (
+        Panel("Total loss", "loss") if same else loss_panel(history, "total", "Total loss", "loss")
+    )
 
 
 def rate_panel(history: History) -> Panel:
@@ -73,17 +79,28 @@ def rate_panel(history: History) -> Panel:
 def other_terms_panel(history: History) -> Panel:
     """Every further term of the training loss, without its weight."""
     known = {f"train/loss/{term}" for term in ("total", "prediction", "rate")}
-    keys = [key for key in sorted(history) if key.startswith("train/loss/") and key not in known][: len(CYCLE)]
-    named = ((key, key.removeprefix("train/loss/"), color) for key, color in zip(keys, CYCLE, strict=False))
+    keys = [key for key in sorted(history) if key.startswith("train/loss/") and key not in known][
+        : len(CYCLE)
+    ]
+    named = (
+        (key, key.removeprefix("train/loss/"), color)
+        for key, color in zip(keys, CYCLE, strict=False)
+    )
     return Panel("Regulariser terms, training", "unweighted", lines(history, named))
 
 
 def class_panel(history: History) -> Panel:
     """Linear probes of the class, in percent."""
     series = lines(
-        history, [("val/probe/class_from_z_agg", "from z_agg", VERMILION), ("val/probe/class_from_z", "from z", BLUE)]
+        history,
+        [
+            ("val/probe/class_from_z_agg", "from z_agg", VERMILION),
+            ("val/probe/class_from_z", "from z", BLUE),
+        ],
     )
-    percent = [Series(s.label, [(step, 100 * value) for step, value in s.points], s.color) for s in series]
+    percent = [
+        Series(s.label, [(step, 100 * value) for step, value in s.points], s.color) for s in series
+    ]
     return Panel("Class probes", "accuracy, %", percent, limits=(0.0, 100.0))
 
 
@@ -95,12 +112,24 @@ def action_panel(history: History) -> Panel:
         ("val/probe/view_from_z_agg", "view, z_agg", VERMILION),
         ("val/probe/action_from_z_agg", "wiring, z_agg", GREY),
     ]
-    return Panel("Action probes", "R²  (1 is perfect)", lines(history, named), limits=(-0.25, 1.0), zero_line=True)
+    return Panel(
+        "Action probes",
+        "R²  (1 is perfect)",
+        lines(history, named),
+        limits=(-0.25, 1.0),
+        zero_line=True,
+    )
 
 
 def skill_panel(history: History) -> Panel:
     named = [("val/skill", "1 − L / L(best constant)", BLUE)]
-    return Panel("Prediction skill", "skill  (1 is perfect)", lines(history, named), limits=(-0.5, 1.0), zero_line=True)
+    return Panel(
+        "Prediction skill",
+        "skill  (1 is perfect)",
+        lines(history, named),
+        limits=(-0.5, 1.0),
+        zero_line=True,
+    )
 
 
 def gain_panel(history: History) -> Panel:
@@ -109,22 +138,28 @@ def gain_panel(history: History) -> Panel:
         ("val/demo_gain", "demonstrations of another task", PURPLE),
         ("val/copy_gain", "copy of the last view or the query", ORANGE),
     ]
-    return Panel("Gain over a wrong input", "loss − model's loss", lines(history, named), zero_line=True)
+    return Panel(
+        "Gain over a wrong input", "loss − model's loss", lines(history, named), zero_line=True
+    )
 
 
 def retrieval_panel(history: History) -> Panel:
-    """How often the true output comes first among 101, in percent, with the answers it is read against."""
+    """How often the true output comes first among 101, in percent, with the answers it is read
+    against."""
     named = [
         ("val/retrieval/top1", "prediction", BLUE),
         ("val/retrieval/no_predictor_top1", "without the predictor", ORANGE),
         ("val/retrieval/copy_top1", "copy of the query", GREY),
     ]
-    percent = [Series(s.label, [(n, 100 * v) for n, v in s.points], s.color) for s in lines(history, named)]
+    percent = [
+        Series(s.label, [(n, 100 * v) for n, v in s.points], s.color) for s in lines(history, named)
+    ]
     return Panel("True output first among 101", "of the queries, %", percent, limits=(0.0, 100.0))
 
 
 def usage_panel(history: History) -> Panel:
-    """Share of the codes in use: on the whole validation set, and in training windows of a fixed number of tokens."""
+    """Share of the codes in use: on the whole validation set, and in training windows of a fixed
+    number of tokens."""
     val, train = history.get("val/codebook/usage"), history.get("train/codebook/usage")
     series = [Series("training window", train, SKY, faint=True)] if train else []
     series += [Series("validation", val, BLUE)] if val else []
@@ -133,7 +168,9 @@ def usage_panel(history: History) -> Panel:
 
 def within_panel(history: History) -> Panel:
     named = [("val/z_agg/within_share", "z_agg, views of one image / total", VERMILION)]
-    return Panel("Variance over views", "share  (0 is invariant)", lines(history, named), limits=(0.0, 1.0))
+    return Panel(
+        "Variance over views", "share  (0 is invariant)", lines(history, named), limits=(0.0, 1.0)
+    )
 
 
 def tap_panel(history: History, metric: str, title: str, unit: str) -> Panel:
@@ -152,7 +189,8 @@ def tap_panel(history: History, metric: str, title: str, unit: str) -> Panel:
 
 
 def tap_names(keys: Iterable[str], metric: str) -> list[str]:
-    """Taps with `val/<tap>/<metric>` among `keys`: the four of the model first, then the others by name."""
+    """Taps with `val/<tap>/<metric>` among `keys`: the four of the model first, then the others by
+    name."""
     found = {
         key.split("/")[1]
         for key in keys
@@ -164,7 +202,11 @@ def tap_names(keys: Iterable[str], metric: str) -> list[str]:
 def tap_color(tap: str, taps: Sequence[str]) -> str:
     """The colour of a tap: the same one in every figure for the four of the model."""
     others = [name for name in taps if name not in TAPS]
-    return CYCLE[TAPS.index(tap)] if tap in TAPS else CYCLE[(len(TAPS) + others.index(tap)) % len(CYCLE)]
+    return (
+        CYCLE[TAPS.index(tap)]
+        if tap in TAPS
+        else CYCLE[(len(TAPS) + others.index(tap)) % len(CYCLE)]
+    )
 
 
 def last_value(history: History, key: str) -> float | None:

@@ -42,7 +42,8 @@ def plain_table(rows: Sequence[TableRow]) -> str:
 
 
 def _cells(rows: Sequence[TableRow]) -> tuple[list[str], list[list[str]], range]:
-    """(heads, lines of cells, the columns that are flush right); a line of its own names each section."""
+    """(heads, lines of cells, the columns that are flush right); a line of its own names each
+    section."""
     columns = [column for column in COLUMNS if any(getattr(row, column) for row in rows)]
     lines: list[list[str]] = []
     for before, row in zip([None, *rows], rows, strict=False):
@@ -59,8 +60,8 @@ def table_rows(
 ) -> list[TableRow]:
     """Rows of every metric that has a value. `last`: {key: last value}.
 
-    `expected` maps a key (`val/...`) to a text for the last column, where ranks and scales have their value at start.
-    ValueError on an unknown section.
+    `expected` maps a key (`val/...`) to a text for the last column, where ranks and scales have
+    their value at start. ValueError on an unknown section.
     """
     unknown = set(sections).difference(SECTIONS)
     if unknown:
@@ -89,7 +90,9 @@ def one_decimal(value: float) -> str:
 # section, label, key without its split, format
 MetricLine = tuple[str, str, str, Format]
 
-LOSS: list[MetricLine] = [("Loss", name, f"loss/{name}", four_digits) for name in ("total", "prediction", "rate")]
+LOSS: list[MetricLine] = [
+    ("Loss", name, f"loss/{name}", four_digits) for name in ("total", "prediction", "rate")
+]
 PROBES: list[MetricLine] = [
     ("Probes", "class from z_agg", "probe/class_from_z_agg", percent),
     ("Probes", "class from z", "probe/class_from_z", percent),
@@ -107,8 +110,15 @@ PREDICTION: list[MetricLine] = [
 ]
 RETRIEVAL: list[MetricLine] = [
     ("Retrieval", f"{of}, {metric}", f"retrieval/{key}{name}", show)
-    for key, of in (("", "prediction"), ("no_predictor_", "without the predictor"), ("copy_", "a copy of the query"))
-    for name, metric, show in (("top1", "top 1", percent), ("mrr", "mean reciprocal rank", three_decimals))
+    for key, of in (
+        ("", "prediction"),
+        ("no_predictor_", "without the predictor"),
+        ("copy_", "a copy of the query"),
+    )
+    for name, metric, show in (
+        ("top1", "top 1", percent),
+        ("mrr", "mean reciprocal rank", three_decimals),
+    )
 ]
 CODEBOOK: list[MetricLine] = [
     ("Codebook", "codes in use", "codebook/usage", percent),
@@ -121,13 +131,23 @@ CODEBOOK: list[MetricLine] = [
 def _lines(section: str, last: Mapping[str, float]) -> list[MetricLine]:
     if section == "Representation":
         return _tap_lines(last)
-    known = {"Loss": LOSS, "Probes": PROBES, "Prediction": PREDICTION, "Retrieval": RETRIEVAL, "Codebook": CODEBOOK}
+    known = {
+        "Loss": LOSS,
+        "Probes": PROBES,
+        "Prediction": PREDICTION,
+        "Retrieval": RETRIEVAL,
+        "Codebook": CODEBOOK,
+    }
     return known[section]
 
 
 def _tap_lines(last: Mapping[str, float]) -> list[MetricLine]:
     measured = [key.replace("test/", "val/", 1) for key in last]
-    shown = [("effective_rank", "effective rank"), ("rankme", "RankMe"), ("feature_std_l2", "scale (feature std, L2)")]
+    shown = [
+        ("effective_rank", "effective rank"),
+        ("rankme", "RankMe"),
+        ("feature_std_l2", "scale (feature std, L2)"),
+    ]
     taps = dict.fromkeys(tap for metric, _ in shown for tap in tap_names(measured, metric))
     return [
         (
@@ -142,9 +162,16 @@ def _tap_lines(last: Mapping[str, float]) -> list[MetricLine]:
 
 
 def _row(
-    last: Mapping[str, float], expected: Mapping[str, str], section: str, label: str, key: str, show: Format
+    last: Mapping[str, float],
+    expected: Mapping[str, str],
+    section: str,
+    label: str,
+    key: str,
+    show: Format,
 ) -> TableRow:
-    training, validation, test = (_cell(last, f"{split}/{key}", show) for split in ("train", "val", "test"))
+    training, validation, test = (
+        _cell(last, f"{split}/{key}", show) for split in ("train", "val", "test")
+    )
     start = _cell(last, f"reference/{key}", show, dimension=False)
     notes = [f"{start} at start" if start else "", expected.get(f"val/{key}", "")]
     return TableRow(section, label, training, validation, test, "; ".join(filter(None, notes)))

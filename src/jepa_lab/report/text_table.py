@@ -14,7 +14,8 @@ Cells = Sequence[str]
 
 
 def aligned(rows: Sequence[Cells], right: Container[int] = ()) -> list[str]:
-    """The rows as lines with columns of equal width, two blanks apart; the columns `right` are flush right."""
+    """The rows as lines with columns of equal width, two blanks apart; the columns `right` are
+    flush right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [
         "  ".join(

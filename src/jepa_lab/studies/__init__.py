@@ -1,7 +1,7 @@
 """The studies, found by the name that a configuration carries.
 
-A study of somebody else's is an installed package with an entry point in the group `jepa_lab.studies`, which names its
-`StudyEntry`; docs/extending.md.
+A study of somebody else's is an installed package with an entry point in the group
+`jepa_lab.studies`, which names its `StudyEntry`; docs/extending.md.
 """
 
 from __future__ import annotations
@@ -45,12 +45,14 @@ def find(name: Any) -> StudyEntry:
 def checked(cfg: DictConfig | dict[str, Any]) -> Any:
     """The configuration as its study types and checks it. UserError."""
     kind = find(cfg.get("study")).config
-    return check(cfg, kind, [entry.config for entry in studies().values() if entry.config is not kind])
+    return check(
+        cfg, kind, [entry.config for entry in studies().values() if entry.config is not kind]
+    )
 
 
 def study_of_run(folder: Path) -> StudyEntry:
-    """The study of a run's folder: by its config.yaml, or where this is missing by the file that holds its numbers.
-    UserError for a study that is unknown here."""
+    """The study of a run's folder: by its config.yaml, or where this is missing by the file that
+    holds its numbers. UserError for a study that is unknown here."""
     config = read_yaml(folder / "config.yaml")
     if config:
         return find(config.get("study"))

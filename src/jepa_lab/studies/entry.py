@@ -1,4 +1,5 @@
-"""Where the parts of a study lie. Each is imported when it is asked for: some import torch, some Lightning too."""
+"""Where the parts of a study lie. Each is imported when it is asked for: some import torch, some
+Lightning too."""
 
 from __future__ import annotations
 
@@ -19,11 +20,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class StudyEntry:
-    """The places, as package.module:name, of a study's configuration class, planner, study and reader of diagnoses.
+    """The places, as package.module:name, of a study's configuration class, planner, study and
+    reader of diagnoses.
 
-    table: the file in a run's folder that holds its numbers; history: what reads it; statistics: those that claims
-    can be about, besides the ones of every study; reports: by the name in sweep.report, what a sweep of the study ends
-    with; investigate: what `jepa_lab.diagnose --investigate` calls. "" where the study has none.
+    table: the file in a run's folder that holds its numbers; history: what reads it; statistics:
+    those that claims can be about, besides the ones of every study; reports: by the name in
+    sweep.report, what a sweep of the study ends with; investigate: what `jepa_lab.diagnose
+    --investigate` calls. "" where the study has none.
     """
 
     name: str
@@ -56,7 +59,8 @@ class StudyEntry:
         return found
 
     def history(self, folder: Path) -> History:
-        """{metric: (step, value) pairs} of a run's folder. UserError for a table that cannot be read."""
+        """{metric: (step, value) pairs} of a run's folder. UserError for a table that cannot be
+        read."""
         found: History = load(self.history_at)(folder)
         return found
 

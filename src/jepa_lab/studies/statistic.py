@@ -14,8 +14,9 @@ Value = float | None  # None: not measured
 class Statistic:
     """A figure `of(runs of one seed, **parameters)`.
 
-    description: what it is, with its parameters in braces; axes: settings in which these runs may differ, for the
-    statistic reads them; logarithm: the value is a log10, so a claim's reference and margin are factors.
+    description: what it is, with its parameters in braces; axes: settings in which these runs may
+    differ, for the statistic reads them; logarithm: the value is a log10, so a claim's reference
+    and margin are factors.
     """
 
     of: Callable[..., Value]

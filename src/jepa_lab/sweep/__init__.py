@@ -1,1 +1,2 @@
-"""Sweeps that finish: every job composed and checked before the first starts, its state kept in a file."""
+"""Sweeps that finish: every job composed and checked before the first starts, its state kept in a
+file."""

@@ -26,7 +26,10 @@ class SweepEnded(BaseException):
 
 
 def compose_jobs(
-    context: HydraContext, master: DictConfig, job_overrides: Sequence[Sequence[str]], first: int = 0
+    context: HydraContext,
+    master: DictConfig,
+    job_overrides: Sequence[Sequence[str]],
+    first: int = 0,
 ) -> list[DictConfig]:
     """The configuration of every job, its number in it, counted from `first`."""
     jobs = []
@@ -39,14 +42,16 @@ def compose_jobs(
 
 
 def check_jobs(jobs: Sequence[DictConfig], master: DictConfig) -> list[RunConfig]:
-    """The checked configuration of every job. UserError for the first that is wrong, before any job starts."""
+    """The checked configuration of every job. UserError for the first that is wrong, before any job
+    starts."""
     if not jobs:
         raise UserError("the sweep has no job: no experiment matches the pattern")
     if not master.hydra.sweeper.get("params"):
         for job in jobs:
             if job.hydra.sweeper.get("params"):
                 raise UserError(
-                    f"experiment={job.name}: sweeps by itself and would lose its sweep inside another; run it alone"
+                    f"experiment={job.name}: sweeps by itself and would lose its sweep inside"
+                    " another; run it alone"
                 )
     configs: list[RunConfig] = []
     errors = []
@@ -65,11 +70,12 @@ def check_jobs(jobs: Sequence[DictConfig], master: DictConfig) -> list[RunConfig
 def plan_jobs(
     jobs: Sequence[DictConfig], configs: Sequence[RunConfig], build: bool = False
 ) -> tuple[list[Record], str]:
-    """(a record of every job with its run and what there is to do, a text about the data). Touches nothing on disk.
+    """(a record of every job with its run and what there is to do, a text about the data). Touches
+    nothing on disk.
 
-    A job whose data cannot be used, or with `build` whose model cannot be built, is "refused" with the reason. Data
-    that several jobs share are read once; of jobs that differ in their seed or the weights of auxiliary losses one is
-    built.
+    A job whose data cannot be used, or with `build` whose model cannot be built, is "refused" with
+    the reason. Data that several jobs share are read once; of jobs that differ in their seed or the
+    weights of auxiliary losses one is built.
     """
     records: list[Record] = []
     seen: dict[str, int] = {}
@@ -96,7 +102,8 @@ def plan_jobs(
 
 
 class _SharedData:
-    """The data of several jobs, read once each and one at a time in memory; `texts` describes them."""
+    """The data of several jobs, read once each and one at a time in memory; `texts` describes
+    them."""
 
     def __init__(self) -> None:
         self.texts: dict[str, str] = {}
@@ -131,12 +138,14 @@ class _SharedData:
 
 
 def announce(jobs: Sequence[DictConfig], master: DictConfig, command: Any) -> list[Record]:
-    """Checks every job, shows the table of what there is to do, and writes a record of each. UserError for a wrong one,
-    before any starts. `command`: which learns of the sweep; None where none did start it."""
+    """Checks every job, shows the table of what there is to do, and writes a record of each.
+    UserError for a wrong one, before any starts. `command`: which learns of the sweep; None where
+    none did start it."""
     configs = check_jobs(jobs, master)
     if command is not None:
         command.sweep = RunningSweep.of(master)
-        command.sweep.control = str(jobs[0].sweep.control or "")  # the experiments' own, where they are what is swept
+        # the experiments' own, where they are what is swept
+        command.sweep.control = str(jobs[0].sweep.control or "")
     records, data = plan_jobs(jobs, configs)
     print_records(records)
     print(f"{summary_line(records)}\n{data}", flush=True)
@@ -155,8 +164,8 @@ def without_hydra(job: DictConfig) -> DictConfig:
 
 
 def _without_numbers(config: RunConfig) -> str:
-    """The configuration without its seed, and of the weights of auxiliary losses only whether they are 0: what is built
-    alike."""
+    """The configuration without its seed, and of the weights of auxiliary losses only whether they
+    are 0: what is built alike."""
     content = {**asdict(config), "seed": None}
     aux = content.get("aux") or {}
     content["aux"] = {name: {**keys, "weight": keys["weight"] > 0} for name, keys in aux.items()}

@@ -1,4 +1,5 @@
-"""tier=ladder: the runs of several tiers in turn, each an ordinary one, up to the first whose gates fail."""
+"""tier=ladder: the runs of several tiers in turn, each an ordinary one, up to the first whose gates
+fail."""
 
 from __future__ import annotations
 
@@ -15,8 +16,13 @@ RUNGS = ("smoke", "quick", "baseline")
 
 
 def checked_rungs(cfg: DictConfig) -> list[Any]:
-    """The checked configurations of a job: one, or for tier=ladder one for each rung. UserError if any is wrong."""
-    if "tier" not in cfg or not isinstance(cfg.tier, DictConfig) or cfg.tier.get("name") != "ladder":
+    """The checked configurations of a job: one, or for tier=ladder one for each rung. UserError if
+    any is wrong."""
+    if (
+        "tier" not in cfg
+        or not isinstance(cfg.tier, DictConfig)
+        or cfg.tier.get("name") != "ladder"
+    ):
         return [checked(cfg)]
     rungs = []
     for name in RUNGS:
@@ -28,8 +34,8 @@ def checked_rungs(cfg: DictConfig) -> list[Any]:
 
 
 def climb(rungs: Sequence[Any], train: Callable[[Any], Any]) -> Any:
-    """Trains the configurations (of one study) in turn; ends with the first that does not complete or whose gates fail:
-    its result."""
+    """Trains the configurations (of one study) in turn; ends with the first that does not complete
+    or whose gates fail: its result."""
     for config in rungs:
         if len(rungs) > 1:
             print(f"\nladder: tier={config.tier.name}", file=sys.stderr, flush=True)

@@ -10,7 +10,8 @@ from typing import TextIO
 
 
 class NamedLines(io.TextIOBase):
-    """Writes whole lines to `stream`, `name` before each. It is no terminal, so nothing draws bars into it."""
+    """Writes whole lines to `stream`, `name` before each. It is no terminal, so nothing draws bars
+    into it."""
 
     def __init__(self, stream: TextIO, name: str) -> None:
         self.stream, self.name, self.rest = stream, name, ""

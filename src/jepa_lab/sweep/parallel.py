@@ -1,4 +1,5 @@
-"""The jobs of a sweep in other processes: a finished one is not started, and a death costs no job but its own."""
+"""The jobs of a sweep in other processes: a finished one is not started, and a death costs no job
+but its own."""
 
 from __future__ import annotations
 
@@ -14,7 +15,9 @@ from jepa_lab.ledger.sweep_folder import Record, read_records
 from jepa_lab.process.alive import process_lives
 from jepa_lab.sweep.orders import SweepControl
 
-Launch = Callable[[Sequence[int]], object]  # runs the jobs at these places to their ends, in other processes
+Launch = Callable[
+    [Sequence[int]], object
+]  # runs the jobs at these places to their ends, in other processes
 HERE = ("done", "refused")  # of the table at the start: nothing to train
 UNFINISHED = ("to do", "to resume", "stopped")
 POLL_S = 0.5
@@ -23,9 +26,9 @@ POLL_S = 0.5
 class Jobs:
     """The jobs of one launch, by their places in it.
 
-    `elsewhere` starts some in other processes and returns when all have ended, or raises when one of its processes
-    died; `here` runs one in this process. `records`: as planned. `local`: the processes are this machine's; of others
-    nothing is known but their records.
+    `elsewhere` starts some in other processes and returns when all have ended, or raises when one
+    of its processes died; `here` runs one in this process. `records`: as planned. `local`: the
+    processes are this machine's; of others nothing is known but their records.
     """
 
     def __init__(
@@ -40,13 +43,19 @@ class Jobs:
         self.elsewhere, self.here = elsewhere, here
 
     def run(self) -> list[Record]:
-        """What became of them, in their order. A job whose process died is failed; the others are run to their ends.
+        """What became of them, in their order. A job whose process died is failed; the others are
+        run to their ends.
 
-        Those that are finished, or that another job of the sweep is the same run as, need no process of their own.
+        Those that are finished, or that another job of the sweep is the same run as, need no
+        process of their own.
         """
         places = range(len(self.records))
         first = [i for i in places if self.records[i].state in HERE]
-        last = [i for i in places if i not in first and (self._twin(i) or self.records[i].state == "running")]
+        last = [
+            i
+            for i in places
+            if i not in first and (self._twin(i) or self.records[i].state == "running")
+        ]
         with self._stopping():
             self._run_here(first)
             self._run_elsewhere([i for i in places if i not in (*first, *last)])
@@ -64,20 +73,22 @@ class Jobs:
                 self.here(i)
 
     def _run_elsewhere(self, places: Sequence[int]) -> None:
-        """All at once; after a death those that ran then one by one, so that the next death is its own job's, then the
-        rest."""
+        """All at once; after a death those that ran then one by one, so that the next death is its
+        own job's, then the rest."""
         if not places or self.orders.stopped() is not None:
             return
         try:
             self.elsewhere(places)
             error: Exception | None = None
-        except Exception as raised:  # of joblib or submitit: what it is says little, so the records decide
+        except (
+            Exception
+        ) as raised:  # of joblib or submitit: what it is says little, so the records decide
             error = raised
         if not self.local:
             if error is not None and self.orders.stopped() is None:
                 raise UserError(
-                    f"a job of the cluster left no result ({first_line(error)}); the others go on in the queue, and "
-                    "the same line later goes on with what is then there"
+                    f"a job of the cluster left no result ({first_line(error)}); the others go on"
+                    " in the queue, and the same command, typed later, reports on what is there"
                 )
             return
         self._settle(places)
@@ -91,10 +102,15 @@ class Jobs:
         if len(places) == 1:
             self._close(places[0], "failed", f"its process died: {first_line(error)}", code=1)
             return
-        print(f"jepa_lab: a process of the sweep died ({first_line(error)}); its jobs go on", file=sys.stderr)
+        print(
+            f"jepa_lab: a process of the sweep died ({first_line(error)}); its jobs go on",
+            file=sys.stderr,
+        )
         for i in running:
             self._run_elsewhere([i])
-        waiting = [i for i in places if i not in running and self.now()[i].state in ("to do", "to resume")]
+        waiting = [
+            i for i in places if i not in running and self.now()[i].state in ("to do", "to resume")
+        ]
         if len(waiting) == len(places):  # none has even begun: all would die so again
             for i in waiting:
                 self._close(i, "failed", f"its process died: {first_line(error)}", code=1)
@@ -102,8 +118,11 @@ class Jobs:
             self._run_elsewhere(waiting)
 
     def _settle(self, places: Sequence[int]) -> None:
-        """Waits for processes that outlive the launcher's interest in them, as those of submitit do."""
-        while any(r.state == "running" and process_lives(r.pid) for r in (self.now()[i] for i in places)):
+        """Waits for processes that outlive the launcher's interest in them, as those of submitit
+        do."""
+        while any(
+            r.state == "running" and process_lives(r.pid) for r in (self.now()[i] for i in places)
+        ):
             time.sleep(POLL_S)
 
     def _begun(self, place: int) -> bool:
@@ -121,13 +140,17 @@ class Jobs:
 
     @contextmanager
     def _stopping(self) -> Iterator[None]:
-        """Ctrl-C and SIGTERM stop the jobs with their checkpoints; Ctrl-C again ends them at once."""
+        """Ctrl-C and SIGTERM stop the jobs with their checkpoints; Ctrl-C again ends them at once.
+        Ctrl-C and SIGTERM stop the jobs with their checkpoints; Ctrl-C again ends them at once."""
 
         def note(number: int, frame: Any) -> None:
             if self.orders.stopped() is not None and number == signal.SIGINT:
                 raise KeyboardInterrupt
             self.orders.stop(f"{signal.Signals(number).name} received")
-            print("\nstopping all jobs at their next step, with a checkpoint (Ctrl-C again: at once)", file=sys.stderr)
+            print(
+                "\nstopping all jobs at their next step, with a checkpoint (Ctrl-C again: at once)",
+                file=sys.stderr,
+            )
 
         before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
         try:

@@ -1,7 +1,9 @@
-"""Rows that bound a comparison: the same network, data, budget, views and probes, untrained or trained with labels.
+"""Rows that bound a comparison: the same network, data, budget, views and probes, untrained or
+trained with labels.
 
-They are jobs beside the arms, on the reported seeds, under the settings of their own experiments; nothing is tuned for
-them and no arm is tested against them. A run that `+experiment=random_init` made is the same run.
+They are jobs beside the arms, on the reported seeds, under the settings of their own experiments;
+nothing is tuned for them and no arm is tested against them. A run that `+experiment=random_init`
+made is the same run.
 """
 
 from __future__ import annotations
@@ -21,23 +23,28 @@ Words = list[str]
 
 
 def reference_words(name: str) -> Words:
-    """The settings of conf/experiment/NAME.yaml as words of a command line, its name and no auxiliary loss among
-    them."""
-    content = yaml.safe_load((conf_dir() / "experiment" / f"{name}.yaml").read_text(encoding="utf-8"))
+    """The settings of conf/experiment/NAME.yaml as words of a command line, its name and no
+    auxiliary loss among them."""
+    content = yaml.safe_load(
+        (conf_dir() / "experiment" / f"{name}.yaml").read_text(encoding="utf-8")
+    )
     chosen = (entry for default in content.pop("defaults", []) for entry in default.items())
     groups = [f"{group.removeprefix('override /')}={option}" for group, option in chosen]
-    keys = ((f"++{key}" if "." in key else key, value) for key, value in flatten(content))  # not all are in conf/
+    # not all are in conf/
+    keys = ((f"++{key}" if "." in key else key, value) for key, value in flatten(content))
     return ["aux=none", *groups, *(f"{key}={value}" for key, value in keys)]
 
 
 def reference_jobs(names: Sequence[str], common: Sequence[str], seed: int) -> list[Words]:
-    """A job for each reference: the words that all arms share, but for what the reference settles itself, that of the
-    groups it chooses included."""
+    """A job for each reference: the words that all arms share, but for what the reference settles
+    itself, that of the groups it chooses included."""
     jobs = []
     for name in names:
         own = reference_words(name)
         settled = {word.partition("=")[0].lstrip("+") for word in own}
-        kept = [word for word in common if not _settles(settled, word.partition("=")[0].lstrip("+"))]
+        kept = [
+            word for word in common if not _settles(settled, word.partition("=")[0].lstrip("+"))
+        ]
         jobs.append([*kept, *own, f"seed={seed}"])
     return jobs
 
@@ -49,11 +56,14 @@ def plan_references(
     compose: Callable[[list[Words]], list[DictConfig]],
     master: DictConfig,
 ) -> list[str]:
-    """The references that an arm's checked configuration asks for, composed and checked once. UserError for one that
-    cannot run beside the arms."""
+    """The references that an arm's checked configuration asks for, composed and checked once.
+    UserError for one that cannot run beside the arms."""
     names = list(config.sweep.references)
     if names and not config.has_references:
-        raise UserError(f"sweep.references=[{','.join(names)}]: rows of the seq-JEPA; the {config.title} has none")
+        raise UserError(
+            f"sweep.references=[{','.join(names)}]: rows of the seq-JEPA; the {config.title} has"
+            " none"
+        )
     if names:
         check_jobs(compose(reference_jobs(names, common, seed)), master)
     return names

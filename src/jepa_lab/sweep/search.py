@@ -1,7 +1,9 @@
-"""hydra/sweeper=search: settings proposed by Optuna from what the earlier ones gave on validation; its log goes on.
+"""hydra/sweeper=search: settings proposed by Optuna from what the earlier ones gave on validation;
+its log goes on.
 
-A proposal depends on the log, its number and the sampler's seed alone, so that a search that was cut short and goes on
-proposes what it would have proposed. Works with Optuna from 2.10, which Hydra's own sweeper needs, to today's.
+A proposal depends on the log, its number and the sampler's seed alone, so that a search that was
+cut short and goes on proposes what it would have proposed. Works with Optuna from 2.10, which
+Hydra's own sweeper needs, to today's.
 """
 
 from __future__ import annotations
@@ -22,15 +24,18 @@ from jepa_lab.ledger.sweep_folder import Record, read_records
 from jepa_lab.sweep.space import Settings, Space, settings_text
 
 FILE = "search.json"
-WORST = 1e6  # away from any metric, and finite: what a sweeper that looks for the best run is told of one that failed
+# away from any metric, and finite: what a sweeper that looks for the best run is told of one that
+# failed
+WORST = 1e6
 FINISHED = ("done", "resumed", "skipped")
 Launch = Callable[[Sequence[Sequence[str]], int], object]
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What to search: `trials` of them, `at_once` proposed together, for the best value of `metric` (None: of the one
-    that chooses the best checkpoint); `sampler`: its seed; `startup`: trials drawn at random first."""
+    """What to search: `trials` of them, `at_once` proposed together, for the best value of `metric`
+    (None: of the one that chooses the best checkpoint); `sampler`: its seed; `startup`: trials
+    drawn at random first."""
 
     space: Space
     metric: str | None
@@ -43,8 +48,8 @@ class Plan:
 
 @dataclass
 class SearchTrial:
-    """One setting of the axes. value: the mean of the metric over the seeds; None before, and with `why` for a trial
-    that gave none."""
+    """One setting of the axes. value: the mean of the metric over the seeds; None before, and with
+    `why` for a trial that gave none."""
 
     number: int
     settings: Settings
@@ -53,17 +58,20 @@ class SearchTrial:
     runs: list[str] = field(default_factory=list)
 
 
-def run_search(plan: Plan, sweep_dir: Path, launch: Launch, anew: bool = False) -> list[SearchTrial]:
-    """All trials; those of the log that gave a value are not run again, unless the search begins `anew`. UserError for
-    a log of something else, and for a metric that the runs do not have. What stops the sweep passes through, with the
-    log written."""
+def run_search(
+    plan: Plan, sweep_dir: Path, launch: Launch, anew: bool = False
+) -> list[SearchTrial]:
+    """All trials; those of the log that gave a value are not run again, unless the search begins
+    `anew`. UserError for a log of something else, and for a metric that the runs do not have. What
+    stops the sweep passes through, with the log written."""
     trials = [] if anew else read_trials(sweep_dir, plan)
     for trial in trials:
         trial.why = None
     done = 0
     while True:
         waiting = [t for t in trials if t.value is None and t.why is None][: plan.at_once]
-        if not waiting:  # only then: what is proposed must not depend on where an earlier start was cut short
+        # only then: what is proposed must not depend on where an earlier start was cut short
+        if not waiting:
             for _ in range(min(plan.at_once, plan.trials - len(trials))):
                 trials.append(SearchTrial(len(trials), propose(plan, trials)))
                 waiting.append(trials[-1])
@@ -85,7 +93,8 @@ def run_search(plan: Plan, sweep_dir: Path, launch: Launch, anew: bool = False) 
 
 
 def tell(trial: SearchTrial, records: Sequence[Record], seeds: int) -> None:
-    """Takes what the trial's runs gave. A run that failed leaves it without a value; one that is to go on, open."""
+    """Takes what the trial's runs gave. A run that failed leaves it without a value; one that is to
+    go on, open."""
     trial.runs = [r.run_dir for r in records if r.run_dir]
     if len(records) < seeds or any(r.state in ("to do", "to resume", "stopped") for r in records):
         return
@@ -102,17 +111,22 @@ def propose(plan: Plan, trials: Sequence[SearchTrial]) -> Settings:
     try:
         import optuna
     except ImportError:
-        raise UserError('hydra/sweeper=search: Optuna is not installed; pip install "jepa-lab[optuna]"') from None
+        raise UserError(
+            'hydra/sweeper=search: Optuna is not installed; pip install "jepa-lab[optuna]"'
+        ) from None
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    logging.getLogger("alembic").setLevel(logging.WARNING)  # of Optuna's storages: each of its plugins has a line
+    # of Optuna's storages: each of its plugins has a line
+    logging.getLogger("alembic").setLevel(logging.WARNING)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Optuna 2 calls parts of itself experimental that are there still
+        # Optuna 2 calls parts of itself experimental that are there still
+        warnings.simplefilter("ignore")
         return _ask(optuna, plan, trials)
 
 
 def _ask(optuna: Any, plan: Plan, trials: Sequence[SearchTrial]) -> Settings:
     """The log told to a new study, then asked."""
-    seed = plan.sampler * 100_003 + len(trials)  # a sampler of its own each, so that none has a past to be restored
+    # a sampler of its own each, so that none has a past to be restored
+    seed = plan.sampler * 100_003 + len(trials)
     sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=plan.startup)
     study = optuna.create_study(direction=plan.direction, sampler=sampler)
     worst = WORST if plan.direction == "minimize" else -WORST
@@ -121,7 +135,8 @@ def _ask(optuna: Any, plan: Plan, trials: Sequence[SearchTrial]) -> Settings:
         asked = study.ask()
         for axis in plan.space.axes:
             axis.suggest(asked)
-        if trial.value is not None or trial.why is not None:  # others run beside the one that is proposed
+        # others run beside the one that is proposed
+        if trial.value is not None or trial.why is not None:
             study.tell(asked, worst if trial.value is None else trial.value)
     asked = study.ask()
     return {axis.key: axis.suggest(asked) for axis in plan.space.axes}
@@ -135,7 +150,8 @@ def best_of(trials: Sequence[SearchTrial], direction: str) -> SearchTrial | None
 
 
 def search_text(sweep_dir: Path) -> str:
-    """The search of the folder as text: every trial, then the best with its words; "" where there is none."""
+    """The search of the folder as text: every trial, then the best with its words; "" where there
+    is none."""
     content = _read(sweep_dir)
     if content is None:
         return ""
@@ -148,21 +164,22 @@ def search_text(sweep_dir: Path) -> str:
         lines.append(f"  trial {t.number + 1:>3}  {settings_text(t.settings)}  {value}")
     best = best_of(trials, content["direction"])
     if best is None:
-        return "\n".join([*lines, "no trial has a value yet; the same line goes on"])
+        return "\n".join([*lines, "no trial has a value yet; the same command resumes it"])
     lines.append(f"best: trial {best.number + 1}, {best.value:.5g}: {settings_text(best.settings)}")
     return "\n".join([*lines, f"trials: {sweep_dir / FILE}"])
 
 
 def read_trials(sweep_dir: Path, plan: Plan) -> list[SearchTrial]:
-    """The trials of an earlier start, none if there was none. UserError for those of another search."""
+    """The trials of an earlier start, none if there was none. UserError for those of another
+    search."""
     content = _read(sweep_dir)
     if content is None:
         return []
     for key, value in _head(plan).items():
         if content.get(key) != value:
             raise UserError(
-                f"{sweep_dir / FILE}: of a search with another {key} ({content.get(key)}, not {value}); remove the "
-                "file to search anew, its finished runs are found again"
+                f"{sweep_dir / FILE}: of a search with another {key} ({content.get(key)}, not"
+                f" {value}); remove the file to search anew, its finished runs are found again"
             )
     return [SearchTrial(**t) for t in content["trials"]]
 
@@ -170,13 +187,22 @@ def read_trials(sweep_dir: Path, plan: Plan) -> list[SearchTrial]:
 def write_trials(sweep_dir: Path, plan: Plan, trials: Sequence[SearchTrial]) -> None:
     """Writes search.json, the best trial in it. OSError."""
     best = best_of(trials, plan.direction)
-    content = {**_head(plan), "best": asdict(best) if best else None, "trials": [asdict(t) for t in trials]}
+    content = {
+        **_head(plan),
+        "best": asdict(best) if best else None,
+        "trials": [asdict(t) for t in trials],
+    }
     write_json(sweep_dir / FILE, content)
 
 
 def _head(plan: Plan) -> dict[str, Any]:
     axes = json.loads(json.dumps([asdict(axis) for axis in plan.space.axes]))
-    return {"metric": plan.metric, "direction": plan.direction, "seeds": list(plan.space.seeds), "space": axes}
+    return {
+        "metric": plan.metric,
+        "direction": plan.direction,
+        "seeds": list(plan.space.seeds),
+        "space": axes,
+    }
 
 
 def _read(sweep_dir: Path) -> dict[str, Any] | None:
@@ -191,7 +217,12 @@ def _require_metric(plan: Plan, records: Sequence[Record]) -> None:
             summary = read_json(Path(record.run_dir) / "summary.json")
             known = [key for key in summary.get("metrics", ()) if key.startswith("val/")]
             close = nearest(plan.metric or "", known)
-            raise UserError(f"sweep.objective={plan.metric or 'null'}: {record.run_dir} has no such value{close}")
+            raise UserError(
+                f"sweep.objective={plan.metric or 'null'}: {record.run_dir} has no such"
+                f" value{close}"
+            )
 
 
-WORST = 1e6  # away from any metric, and finite: what a sweeper that looks for the best run is told of one that failed
+# away from any metric, and finite: what a sweeper that looks for the best run is told of one that
+# failed
+WORST = 1e6

@@ -17,7 +17,8 @@ EXAMPLE = "'loss.lambda_rate=tag(log,interval(1e-4,1e-1))'"
 
 @dataclass(frozen=True)
 class Axis:
-    """One key: whole or real numbers from low to high, on a logarithmic scale or not, or one of `choices`."""
+    """One key: whole or real numbers from low to high, on a logarithmic scale or not, or one of
+    `choices`."""
 
     key: str
     low: float | None = None
@@ -27,7 +28,8 @@ class Axis:
     choices: tuple[str, ...] = ()
 
     def suggest(self, trial: Any) -> Value:
-        """What an Optuna trial takes for it; real numbers in four digits, as they are to be read and typed again."""
+        """What an Optuna trial takes for it; real numbers in four digits, as they are to be read
+        and typed again."""
         if self.choices:
             return str(trial.suggest_categorical(self.key, list(self.choices)))
         assert self.low is not None
@@ -56,22 +58,31 @@ class Space:
 
     def words(self, settings: Mapping[str, Value], seed: str) -> list[str]:
         """The job of these settings with this seed."""
-        return [*self.common, *(f"{key}={value}" for key, value in settings.items()), f"seed={seed}"]
+        return [
+            *self.common,
+            *(f"{key}={value}" for key, value in settings.items()),
+            f"seed={seed}",
+        ]
 
     def outermost(self) -> list[list[str]]:
         """Jobs that have every end of every axis between them, with the first seed."""
         ends = [axis.ends() for axis in self.axes]
         return [
-            self.words({a.key: values[min(i, len(values) - 1)] for a, values in zip(self.axes, ends, strict=True)},
-                       self.seeds[0])
+            self.words(
+                {
+                    a.key: values[min(i, len(values) - 1)]
+                    for a, values in zip(self.axes, ends, strict=True)
+                },
+                self.seeds[0],
+            )
             for i in range(max(map(len, ends)))
-        ]  # fmt: skip
+        ]
 
 
 def read_space(overrides: Sequence[Override]) -> Space:
-    """Of the parsed words, where a later one replaces an earlier one. All values of `seed` belong to every trial; what
-    else is swept is searched: interval(...), int(interval(...)), tag(log,...) of them, or a list. UserError where
-    nothing is."""
+    """Of the parsed words, where a later one replaces an earlier one. All values of `seed` belong
+    to every trial; what else is swept is searched: interval(...), int(interval(...)), tag(log,...)
+    of them, or a list. UserError where nothing is."""
     latest = {override.get_key_element(): override for override in overrides}
     seeds, axes, common = ["0"], [], []
     for key, override in latest.items():
@@ -80,7 +91,11 @@ def read_space(overrides: Sequence[Override]) -> Space:
             axes.append(_axis(key, override, value))
         elif key == "seed":
             swept = override.is_sweep_override()
-            seeds = list(override.sweep_string_iterator()) if swept else [override.get_value_element_as_str()]
+            seeds = (
+                list(override.sweep_string_iterator())
+                if swept
+                else [override.get_value_element_as_str()]
+            )
         elif override.is_sweep_override():
             axes.append(Axis(key, choices=tuple(dict.fromkeys(override.sweep_string_iterator()))))
         else:
@@ -88,7 +103,9 @@ def read_space(overrides: Sequence[Override]) -> Space:
     if not seeds:
         raise UserError(f"{latest['seed'].input_line}: no seed; give one or more, as seed=0,1")
     if not axes:
-        raise UserError(f"hydra/sweeper=search: nothing to search; give a key a range, as {EXAMPLE}")
+        raise UserError(
+            f"hydra/sweeper=search: nothing to search; give a key a range, as {EXAMPLE}"
+        )
     return Space(tuple(axes), tuple(dict.fromkeys(seeds)), tuple(common))
 
 
@@ -97,7 +114,9 @@ def _axis(key: str, override: Override, value: IntervalSweep) -> Axis:
     if low is None or high is None or not low < high:
         raise UserError(f"{override.input_line}: an interval goes from a number to a larger one")
     if key == "seed":
-        raise UserError(f"{override.input_line}: seeds are not searched; give those of every trial, as seed=0,1")
+        raise UserError(
+            f"{override.input_line}: seeds are not searched; give those of every trial, as seed=0,1"
+        )
     log = "log" in value.tags
     if log and not low > 0:
         raise UserError(f"{override.input_line}: a logarithmic interval begins above 0")

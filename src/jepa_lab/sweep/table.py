@@ -20,7 +20,8 @@ COLOURS = {
 
 
 def print_records(records: Sequence[Record], file: TextIO | None = None) -> None:
-    """One row per job: number, state, run, the settings in which the jobs differ, and what there is to say."""
+    """One row per job: number, state, run, the settings in which the jobs differ, and what there is
+    to say."""
     heads, *rows = table_cells(records)
     styles = [[COLOURS.get(row[1], "")] * len(heads) for row in rows]
     print_table(heads, rows, styles=styles, file=file)
@@ -35,7 +36,11 @@ def job_line(records: Sequence[Record], job: int) -> str:
 
 def table_cells(records: Sequence[Record]) -> list[tuple[str, ...]]:
     """The header and one row of texts per record."""
-    common = set(records[0].words).intersection(*(r.words for r in records)) if len(records) > 1 else set()
+    common = (
+        set(records[0].words).intersection(*(r.words for r in records))
+        if len(records) > 1
+        else set()
+    )
     rows: list[tuple[str, ...]] = [("job", "state", "run", "settings", "")]
     for r in records:
         words = [word for word in r.words if word not in common]

@@ -1,6 +1,8 @@
-"""+experiment=aux_comparison: weights chosen on validation with seeds of their own, then fresh seeds with them.
+"""+experiment=aux_comparison: weights chosen on validation with seeds of their own, then fresh
+seeds with them.
 
-Both stages are ordinary jobs of an ordinary sweep; what was chosen is kept in tuning.json of the sweep's folder.
+Both stages are ordinary jobs of an ordinary sweep; what was chosen is kept in tuning.json of the
+sweep's folder.
 """
 
 from __future__ import annotations
@@ -39,8 +41,8 @@ ENDED = ("done", "resumed", "skipped", "failed")
 
 @dataclass(frozen=True)
 class SweepLine:
-    """What the command line asks for: arms (several that act together as [vicreg,sigreg]), the seeds to report, the
-    words that all jobs share, and those of single arms, by the arm's name."""
+    """What the command line asks for: arms (several that act together as [vicreg,sigreg]), the
+    seeds to report, the words that all jobs share, and those of single arms, by the arm's name."""
 
     arms: list[str]
     seeds: list[int]
@@ -50,7 +52,12 @@ class SweepLine:
     def job(self, arm: str, seed: int, weights: Sequence[str] = ()) -> Words:
         """The words of a job. Those of `weights` take the place of the line's own."""
         said = {word.partition("=")[0] for word in weights}
-        own = [w for name in members(arm) for w in self.own.get(name, []) if w.partition("=")[0] not in said]
+        own = [
+            w
+            for name in members(arm)
+            for w in self.own.get(name, [])
+            if w.partition("=")[0] not in said
+        ]
         return [*self.common, f"aux={arm}", f"seed={seed}", *own, *weights]
 
 
@@ -65,13 +72,20 @@ class Stages:
     references: list[str] = field(default_factory=list)  # bounds beside the reported arms
 
     def second(self, tuning: Tuning, by_default: bool = False) -> list[Words]:
-        """The reported jobs with the chosen weights, seed by seed, so that a sweep that is cut short still has pairs.
-        Without an arm that has no weight; it has its own `by_default`."""
-        weights = {arm.arm: arm.chosen.weight if arm.chosen else arm.default * by_default for arm in tuning.arms}
+        """The reported jobs with the chosen weights, seed by seed, so that a sweep that is cut
+        short still has pairs. Without an arm that has no weight; it has its own `by_default`."""
+        weights = {
+            arm.arm: arm.chosen.weight if arm.chosen else arm.default * by_default
+            for arm in tuning.arms
+        }
         words = {arm.arm: arm.words(weights[arm.arm]) for arm in tuning.arms}
         jobs = []
         for seed in self.line.seeds:
-            jobs += [self.line.job(arm, seed, words.get(arm, ())) for arm in self.line.arms if weights.get(arm, True)]
+            jobs += [
+                self.line.job(arm, seed, words.get(arm, ()))
+                for arm in self.line.arms
+                if weights.get(arm, True)
+            ]
             jobs += reference_jobs(self.references, self.line.common, seed)
         return jobs
 
@@ -81,26 +95,37 @@ Launch = Callable[[Sequence[Sequence[str]], int], object]
 
 
 def read_line(overrides: Sequence[Override]) -> SweepLine:
-    """The parsed words of a command line, where a later one replaces an earlier one. UserError for no seed, and for a
-    second thing that is swept."""
+    """The parsed words of a command line, where a later one replaces an earlier one. UserError for
+    no seed, and for a second thing that is swept."""
     latest = {override.get_key_element(): override for override in overrides}
     texts: dict[str, list[str]] = {}
     for key, override in latest.items():
         swept = override.is_sweep_override()
-        texts[key] = list(override.sweep_string_iterator()) if swept else [override.get_value_element_as_str()]
+        texts[key] = (
+            list(override.sweep_string_iterator())
+            if swept
+            else [override.get_value_element_as_str()]
+        )
         if swept and key not in ("aux", "seed"):
             raise UserError(
-                f"{_as_typed(override)}: a comparison sweeps aux and seed, on one setting of everything else; "
-                f"give {key.lstrip('+')} one value"
+                f"{_as_typed(override)}: a comparison sweeps aux and seed, on one setting of"
+                f" everything else; give {key.lstrip('+')} one value"
             )
     arms, seeds = (list(dict.fromkeys(texts.pop(key, []))) for key in ("aux", "seed"))
     if not seeds:
-        raise UserError(f"{latest['seed'].input_line}: no seed to report; give one or more, as seed=range(0,8)")
+        raise UserError(
+            f"{latest['seed'].input_line}: no seed to report; give one or more, as seed=range(0,8)"
+        )
     if not arms:
-        raise UserError(f"{latest['aux'].input_line}: no arm to compare; give one or more, as aux=none,vicreg")
+        raise UserError(
+            f"{latest['aux'].input_line}: no arm to compare; give one or more, as aux=none,vicreg"
+        )
     alike = [(a, b) for i, b in enumerate(arms) for a in arms[:i] if _acting(a) == _acting(b)]
     if alike:
-        raise UserError(f"aux={','.join(arms)}: {alike[0][0]} and {alike[0][1]} are one arm; leave one of them out")
+        raise UserError(
+            f"aux={','.join(arms)}: {alike[0][0]} and {alike[0][1]} are one arm; leave one of"
+            " them out"
+        )
     try:
         numbers = [int(seed) for seed in seeds]
     except ValueError:
@@ -127,39 +152,55 @@ def _of_an_arm(key: str, value: str, arms: Sequence[str]) -> tuple[str, str]:
     name = key.split(".")[1]
     if not any(name in members(arm) for arm in arms):
         if name not in options_of(folder_of(conf_dir(), "aux")):
-            raise UserError(f"{key}: no such key{nearest(name, [m for arm in arms for m in members(arm)])}")
-        raise UserError(f"{key}={value}: {name} is not among the arms; give aux={','.join([*arms, name])}")
+            raise UserError(
+                f"{key}: no such key{nearest(name, [m for arm in arms for m in members(arm)])}"
+            )
+        raise UserError(
+            f"{key}={value}: {name} is not among the arms; give aux={','.join([*arms, name])}"
+        )
     return name, f"{key}={value}"
 
 
 def plan_stages(line: SweepLine, master: DictConfig, compose: Compose) -> Stages:
-    """All jobs, composed and checked before the first starts. UserError for what cannot be compared."""
+    """All jobs, composed and checked before the first starts. UserError for what cannot be
+    compared."""
     jobs = compose([line.job(arm, line.seeds[0]) for arm in line.arms])
     for job in jobs:
         rate = job.loss.get("lambda_rate")
         if rate:
-            raise UserError(f"loss.lambda_rate={rate:g}: must be 0 in every arm; the arm aux=coding_rate is this rate")
+            raise UserError(
+                f"loss.lambda_rate={rate:g}: must be 0 in every arm; the arm aux=coding_rate is"
+                " this rate"
+            )
     configs: list[Any] = check_jobs(jobs, master)
     if not all(config.tests_arms for config in configs):
-        raise UserError(f"{jobs[0].name}: the {configs[0].title} has no group aux; give an experiment of a JEPA")
+        raise UserError(
+            f"{jobs[0].name}: the {configs[0].title} has no group aux; give an experiment of a JEPA"
+        )
     settings = configs[0].sweep.tuning
     both = sorted({*settings.seeds} & {*line.seeds})
     if both:
         raise UserError(
-            f"sweep.tuning.seeds={_list(settings.seeds)}: seed {both[0]} is reported too; a weight must not be chosen "
-            "on a seed that is reported"
+            f"sweep.tuning.seeds={_list(settings.seeds)}: seed {both[0]} is reported too; a weight"
+            " must not be chosen on a seed that is reported"
         )
     _require_metric(configs[0], settings.metric)
     require_folder(Path(master.sweep.results), "sweep.results")
     arms = [
-        _untried(text, {f"aux.{name}.weight": options.weight for name, options in config.aux.items()}, settings)
+        _untried(
+            text,
+            {f"aux.{name}.weight": options.weight for name, options in config.aux.items()},
+            settings,
+        )
         for text, config in zip(line.arms, configs, strict=True)
         if config.aux
     ]
     first = [
         line.job(arm.arm, seed, arm.words(c.weight))
-        for arm in arms for c in arm.candidates for seed in dict.fromkeys(settings.seeds)
-    ]  # fmt: skip
+        for arm in arms
+        for c in arm.candidates
+        for seed in dict.fromkeys(settings.seeds)
+    ]
     jobs = compose(first)
     records, _ = plan_jobs(jobs, check_jobs(jobs, master)) if jobs else ([], "")
     found = iter(records)
@@ -167,10 +208,18 @@ def plan_stages(line: SweepLine, master: DictConfig, compose: Compose) -> Stages
         for candidate in arm.candidates:
             for seed in dict.fromkeys(settings.seeds):
                 record = next(found)
-                candidate.trials.append(WeightTrial(seed, record.run_id or "", record.run_dir or ""))
+                candidate.trials.append(
+                    WeightTrial(seed, record.run_id or "", record.run_dir or "")
+                )
     sweep_dir = Path(master.hydra.sweep.dir)
     references = plan_references(configs[0], line.common, line.seeds[0], compose, master)
-    return Stages(line, master, Tuning(sweep_dir.name, settings.metric, list(settings.seeds), arms), first, references)
+    return Stages(
+        line,
+        master,
+        Tuning(sweep_dir.name, settings.metric, list(settings.seeds), arms),
+        first,
+        references,
+    )
 
 
 def run_stages(stages: Stages, launch: Launch) -> None:
@@ -183,7 +232,11 @@ def run_stages(stages: Stages, launch: Launch) -> None:
         print(f"weights as chosen before: {chosen_text(tuning)} ({sweep_dir / FILE})", flush=True)
     else:
         if stages.first:
-            print(f"first stage: {len(stages.first)} jobs choose the weights by {stages.tuning.metric}", flush=True)
+            print(
+                f"first stage: {len(stages.first)} jobs choose the weights by"
+                f" {stages.tuning.metric}",
+                flush=True,
+            )
             launch(stages.first, 0)
             done = len(stages.first)
         records = read_records(sweep_dir)
@@ -204,33 +257,49 @@ def check_stages(stages: Stages, launch: Launch) -> None:
         launch(stages.first, 0)
     tuning = measured_tuning(stages.tuning)
     open_yet = [arm.arm for arm in tuning.arms if arm.chosen is None]
-    own = f"; those of {', '.join(open_yet)} are still to be chosen, and shown as they are by default" * bool(open_yet)
+    own = (
+        f"; those of {', '.join(open_yet)} are still to be chosen, and shown as they are by default"
+        * bool(open_yet)
+    )
     print(f"\nsecond stage, with the chosen weights{own}", flush=True)
     launch(stages.second(tuning, by_default=True), len(stages.first))
 
 
 def measured_tuning(tuning: Tuning) -> Tuning:
     """The same with what the runs on disk gave."""
-    return Tuning(tuning.sweep, tuning.metric, tuning.seeds, [measured(arm, tuning.metric) for arm in tuning.arms])
+    return Tuning(
+        tuning.sweep,
+        tuning.metric,
+        tuning.seeds,
+        [measured(arm, tuning.metric) for arm in tuning.arms],
+    )
 
 
 def chosen_text(tuning: Tuning) -> str:
     """'vicreg 0.316, sigreg 10 (at the end of what was tried), dino no weight'."""
     parts = [
-        f"{arm.arm} {'times ' * bool(arm.parts)}{arm.chosen.weight:g}{END * bool(arm.end)}"
-        if arm.chosen else f"{arm.arm} no weight"
+        (
+            f"{arm.arm} {'times ' * bool(arm.parts)}{arm.chosen.weight:g}{END * bool(arm.end)}"
+            if arm.chosen
+            else f"{arm.arm} no weight"
+        )
         for arm in tuning.arms
-    ]  # fmt: skip
+    ]
     return ", ".join(parts) or "no arm has a weight"
 
 
 def _untried(arm: str, weights: dict[str, float], settings: TuningConfig) -> ArmTuning:
-    """The weights to try, or of several losses that act together the factors of all their weights."""
+    """The weights to try, or of several losses that act together the factors of all their weights.
+    The weights to try, or of several losses that act together the factors of all their weights."""
     for key, weight in weights.items():
         if not weight > 0:
-            raise UserError(f"{key}={weight:g}: must be above 0; the weights to try are spaced around it")
+            raise UserError(
+                f"{key}={weight:g}: must be above 0; the weights to try are spaced around it"
+            )
     key, own = next(iter(weights.items())) if len(weights) == 1 else ("factor of all weights", 1.0)
-    tried = [Candidate(weight, []) for weight in candidate_weights(own, settings.weights, settings.span)]
+    tried = [
+        Candidate(weight, []) for weight in candidate_weights(own, settings.weights, settings.span)
+    ]
     return ArmTuning(arm, key, own, tried, weights if len(weights) > 1 else {})
 
 

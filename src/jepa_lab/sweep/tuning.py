@@ -1,4 +1,5 @@
-"""The weight of every arm of a comparison, chosen on validation: what was tried, what came of it, what was taken."""
+"""The weight of every arm of a comparison, chosen on validation: what was tried, what came of it,
+what was taken."""
 
 from __future__ import annotations
 
@@ -12,8 +13,8 @@ from jepa_lab.ledger.sweep_folder import ArmTuning, Candidate, WeightTrial
 
 
 def candidate_weights(default: float, count: int, span: float) -> list[float]:
-    """`count` weights above 0, log-spaced, with `default` in the middle and the last `span` times the first; in three
-    digits. The default alone for a count of 1."""
+    """`count` weights above 0, log-spaced, with `default` in the middle and the last `span` times
+    the first; in three digits. The default alone for a count of 1."""
     if count == 1:
         return [default]
     steps = [-0.5 + i / (count - 1) for i in range(count)]

@@ -30,7 +30,8 @@ def build_budget(config: JepaConfig, batches: int) -> Budget:
     )
     if epochs % every:
         raise UserError(
-            f"monitor.every_epochs={every}: {epochs} epochs are no multiple of it; the last would go unseen"
+            f"monitor.every_epochs={every}: {epochs} epochs are no multiple of it; the last would"
+            " go unseen"
         )
     return Budget(batches, epochs * math.ceil(batches / config.optim.accumulate), every)
 

@@ -1,4 +1,5 @@
-"""What the runs of all studies are built around: budget, auxiliary arms, and callbacks in the order they act."""
+"""What the runs of all studies are built around: budget, auxiliary arms, and callbacks in the order
+they act."""
 
 from __future__ import annotations
 
@@ -24,35 +25,49 @@ from jepa_lab.training.study import Session
 
 
 def build_aux_terms(config: JepaConfig, widths: dict[str, int]) -> dict[str, AuxTerm]:
-    """The arms of the group aux that have a weight, on taps of these widths; the coding rate of a seq-JEPA is no module
-    of its own. UserError for a site whose tap the network does not have.
+    """The arms of the group aux that have a weight, on taps of these widths; the coding rate of a
+    seq-JEPA is no module of its own. UserError for a site whose tap the network does not have.
 
-    Every arm's heads are drawn from a stream of their own: the network and what is drawn after it are the same
-    whatever the arms.
+    Every arm's heads are drawn from a stream of their own: the network and what is drawn after it
+    are the same whatever the arms.
     """
     arms = {}
     for name, options in config.aux.items():
         if isinstance(options, SiteOptions) and options.weight > 0:
             unknown = [tap for tap in options.reads if tap not in widths]
             if unknown:
-                raise UserError(f"aux.{name}.site={options.where}: {unknown[0]} is none of {', '.join(widths)}")
+                raise UserError(
+                    f"aux.{name}.site={options.where}: {unknown[0]} is none of {', '.join(widths)}"
+                )
             with torch.random.fork_rng(devices=[]):
                 arms[name] = AuxTerm(options, widths, has_ema_teacher=config.target.name == "ema")
     return arms
 
 
 def frame_callbacks(
-    session: Session, best: str, actors: list[Any], readers: list[Any], judge: Callable[[History], Verdict]
+    session: Session,
+    best: str,
+    actors: list[Any],
+    readers: list[Any],
+    judge: Callable[[History], Verdict],
 ) -> list[Any]:
-    """In the order they act: the guard, the target, what else acts on the model, a user's own, then readers, then the
-    checkpoint (Lightning keeps it last). `best`: the metric that chooses best.ckpt; `judge`: the verdict so far."""
+    """In the order they act: the guard, the target, what else acts on the model, a user's own, then
+    readers, then the checkpoint (Lightning keeps it last). `best`: the metric that chooses
+    best.ckpt; `judge`: the verdict so far."""
     config, budget, ledger = session.config, session.parts.budget, required(session.ledger)
     callbacks: list[Any] = [FiniteGuard(skip=config.diagnosis.on_nan == "skip")]
     if config.target.name == "ema":
         callbacks.append(
-            TargetEMA(target_tau(config, budget.steps), config.target.schedule, budget.steps, config.target.bn_buffers)
+            TargetEMA(
+                target_tau(config, budget.steps),
+                config.target.schedule,
+                budget.steps,
+                config.target.bn_buffers,
+            )
         )
-    saver = Saver(session.run.checkpoints, best, ledger, config.monitor.save_every_s, session.run.run_id)
+    saver = Saver(
+        session.run.checkpoints, best, ledger, config.monitor.save_every_s, session.run.run_id
+    )
     current = CurrentVerdict(ledger, judge)
     callbacks += [*actors, *(options.build() for options in config.callbacks.values())]
     if config.monitor.gradients_every is not None:

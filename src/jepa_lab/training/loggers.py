@@ -1,4 +1,5 @@
-"""The loggers of a run: our ledger always, one more on request, each closed at its end with the run's state."""
+"""The loggers of a run: our ledger always, one more on request, each closed at its end with the
+run's state."""
 
 from __future__ import annotations
 
@@ -34,12 +35,15 @@ class Loggers:
         paths = sorted(folder.glob("*.png"))
         for logger in self.all:
             if paths and hasattr(logger, "log_image"):
-                logger.log_image("figures", [str(path) for path in paths], caption=[path.stem for path in paths])
+                logger.log_image(
+                    "figures", [str(path) for path in paths], caption=[path.stem for path in paths]
+                )
 
 
 @contextmanager
 def open_loggers(config: JepaConfig, run: RunDir, ledger: ParquetLedger) -> Iterator[Loggers]:
-    """The loggers that the configuration asks for. A W&B run ends with them, failed where an exception ended it."""
+    """The loggers that the configuration asks for. A W&B run ends with them, failed where an
+    exception ended it."""
     found = Loggers([ParquetLogger(ledger, config.name, run.run_id)])
     experiment = None
     if config.logger.name == "wandb":
@@ -60,12 +64,14 @@ def open_loggers(config: JepaConfig, run: RunDir, ledger: ParquetLedger) -> Iter
 def require_logger(config: JepaConfig) -> None:
     """UserError for a logger whose package is missing."""
     if config.logger.name == "tensorboard" and find_spec("tensorboard") is None:
-        raise UserError("logger=tensorboard: the package is not installed; pip install 'jepa-lab[tensorboard]'")
+        raise UserError(
+            "logger=tensorboard: the package is not installed; pip install 'jepa-lab[tensorboard]'"
+        )
 
 
 def wandb_settings(config: JepaConfig, run: RunDir, group: str | None) -> dict[str, Any]:
-    """What wandb.init is told. A run that is resumed has the id that it had: offline it writes another part into its
-    folder, and `wandb sync` joins the parts."""
+    """What wandb.init is told. A run that is resumed has the id that it had: offline it writes
+    another part into its folder, and `wandb sync` joins the parts."""
     disabled = os.environ.get("WANDB_MODE") == "disabled"  # the user's wish for the whole machine
     return {
         "name": f"{config.name}-{run.run_id}",
@@ -73,7 +79,8 @@ def wandb_settings(config: JepaConfig, run: RunDir, group: str | None) -> dict[s
         "project": config.logger.project,
         "group": group,
         "job_type": "+".join(config.aux) or config.name,
-        "dir": str(run.path.absolute()),  # its service is a process that may have begun in another folder
+        # its service is a process that may have begun in another folder
+        "dir": str(run.path.absolute()),
         "mode": "disabled" if disabled else "offline" if config.logger.offline else "online",
         "resume": None if config.logger.offline else "allow",
         "config": yaml.safe_load(config.to_yaml()),
@@ -96,7 +103,9 @@ def begin_wandb(config: JepaConfig, run: RunDir) -> Any:
         experiment = wandb.init(**wandb_settings(config, run, sweep_name()))
     except (wandb.errors.UsageError, wandb.errors.CommError) as error:
         text = str(error).strip().split("\n", 1)[0]
-        raise UserError(f"logger.offline={str(config.logger.offline).lower()}: W&B says: {text}") from None
+        raise UserError(
+            f"logger.offline={str(config.logger.offline).lower()}: W&B says: {text}"
+        ) from None
     experiment.define_metric("trainer/global_step")
     experiment.define_metric("*", step_metric="trainer/global_step", step_sync=True)
     return experiment

@@ -1,4 +1,5 @@
-"""The optimiser's parameter groups, the learning rate of every step, and the module that has both."""
+"""The optimiser's parameter groups, the learning rate of every step, and the module that has both.
+The optimiser's parameter groups, the learning rate of every step, and the module that has both."""
 
 from __future__ import annotations
 
@@ -20,7 +21,10 @@ def parameter_groups(module: nn.Module, weight_decay: float) -> list[dict[str, o
         if parameter.requires_grad:
             exempt = parameter.ndim < 2 or name.endswith(("agg_token", "position_code"))
             (plain if exempt else decayed).append(parameter)
-    groups = [{"params": decayed, "weight_decay": weight_decay}, {"params": plain, "weight_decay": 0.0}]
+    groups = [
+        {"params": decayed, "weight_decay": weight_decay},
+        {"params": plain, "weight_decay": 0.0},
+    ]
     return [g for g in groups if g["params"]]
 
 
@@ -31,7 +35,8 @@ def build_optimiser(module: nn.Module, optim: OptimConfig) -> torch.optim.Optimi
 
 
 def learning_rate_factor(step: int, steps: int, optim: OptimConfig) -> float:
-    """lr at an optimiser step as a share of the highest: linear warm-up (never 0), then constant or half a cosine."""
+    """lr at an optimiser step as a share of the highest: linear warm-up (never 0), then constant or
+    half a cosine."""
     warmup = round(optim.warmup * steps)
     if step < warmup:
         return (step + 1) / warmup
@@ -42,8 +47,9 @@ def learning_rate_factor(step: int, steps: int, optim: OptimConfig) -> float:
 
 
 class OptimisedModule(pl.LightningModule):
-    """A module with one optimiser over `steps` optimiser steps, and what FiniteGuard tells it: `finite`, whether the
-    losses of this batch are; `skipped`, whether this optimiser step is; `grad_norm`, before clipping.
+    """A module with one optimiser over `steps` optimiser steps, and what FiniteGuard tells it:
+    `finite`, whether the losses of this batch are; `skipped`, whether this optimiser step is;
+    `grad_norm`, before clipping.
 
     `weighted` holds, until the backward pass, the parts of the loss with their graph.
     """
@@ -61,7 +67,8 @@ class OptimisedModule(pl.LightningModule):
         self.weighted = {}
 
     def configure_gradient_clipping(self, *args: Any, **kwargs: Any) -> None:
-        """By the norm over all gradients; here, since Lightning does not clip for a fused optimiser under autocast."""
+        """By the norm over all gradients; here, since Lightning does not clip for a fused optimiser
+        under autocast."""
         if self.optim.clip is not None and self.grad_norm is not None:
             torch.nn.utils.clip_grads_with_norm_(self.parameters(), self.optim.clip, self.grad_norm)
 

@@ -1,4 +1,5 @@
-"""What a configuration would do, without doing it: its data, its run's folder, and what is left to do there.
+"""What a configuration would do, without doing it: its data, its run's folder, and what is left to
+do there.
 
 Imports torch but not Lightning, so that `jepa_lab.check` and a sweep's table answer soon.
 """
@@ -23,8 +24,9 @@ class RunPlan:
     home: RunDir
 
     def decide(self) -> str:
-        """new, resume, restart or skip, from what the run's folder says. UserError for on_existing=error, and for a run
-        of another version of the results unless it is restarted."""
+        """new, resume, restart or skip, from what the run's folder says. UserError for
+        on_existing=error, and for a run of another version of the results unless it is restarted.
+        """
         run, on_existing = self.home, self.config.on_existing
         status = run.status()
         checkpoint = has_checkpoint(run.checkpoints)
@@ -32,7 +34,10 @@ class RunPlan:
             return "new"
         status = status or {}
         if on_existing == "error":
-            raise UserError(f"{run.path}: this run exists ({run.state()}); on_existing=resume or restart goes on")
+            raise UserError(
+                f"{run.path}: this run exists ({run.state()}); give on_existing=resume or"
+                " on_existing=restart"
+            )
         if on_existing == "restart":
             return "restart"
         run.require_this_version(status)
@@ -75,7 +80,8 @@ class Planner(ABC):
 
 
 def identity(config: RunConfig, fingerprint: str) -> str:
-    """The run's id: resolved configuration, the data's fingerprint, and the version of the results."""
+    """The run's id: resolved configuration, the data's fingerprint, and the version of the
+    results."""
     return run_id(config.counted(), fingerprint)
 
 

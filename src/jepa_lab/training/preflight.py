@@ -19,8 +19,8 @@ SAMPLES = 8
 
 @dataclass(frozen=True)
 class Check:
-    """One check: `failures` has a line for each thing that is wrong, with the key that causes it; `skipped` says why
-    there was nothing to check."""
+    """One check: `failures` has a line for each thing that is wrong, with the key that causes it;
+    `skipped` says why there was nothing to check."""
 
     name: str
     failures: tuple[str, ...] = ()
@@ -40,7 +40,8 @@ class Preflight:
         return [line for check in self.checks for line in check.failures]
 
     def to_dict(self, mode: str) -> dict[str, Any]:
-        """For summary.json: {mode, seconds, failed, checks: {name: "passed", "not applicable: ..." or the lines}}."""
+        """For summary.json: {mode, seconds, failed, checks: {name: "passed", "not applicable: ..."
+        or the lines}}."""
         return {
             "mode": mode,
             "seconds": self.seconds,
@@ -56,7 +57,8 @@ class Preflight:
 
 @contextmanager
 def streams_restored() -> Iterator[None]:
-    """Context: the random streams of torch (CPU), numpy and Python are afterwards where they were."""
+    """Context: the random streams of torch (CPU), numpy and Python are afterwards where they were.
+    Context: the random streams of torch (CPU), numpy and Python are afterwards where they were."""
     of_numpy, of_python = np.random.get_state(), random.getstate()
     try:
         with torch.random.fork_rng(devices=[]):

@@ -1,4 +1,5 @@
-"""What a run writes about itself: the configuration with all that was derived, and what its figures stand on."""
+"""What a run writes about itself: the configuration with all that was derived, and what its figures
+stand on."""
 
 from __future__ import annotations
 
@@ -13,7 +14,8 @@ from jepa_lab.training.budget import Budget, target_tau
 
 
 def resolved_yaml(config: JepaConfig, best: str, budget: Budget) -> str:
-    """config.yaml: every value of the run, those that were derived included, and the metric that chooses best.ckpt."""
+    """config.yaml: every value of the run, those that were derived included, and the metric that
+    chooses best.ckpt."""
     data = yaml.safe_load(config.to_yaml())
     if config.target.name == "ema":
         data["target"]["tau"] = target_tau(config, budget.steps)
@@ -28,8 +30,9 @@ def measured_cost(callbacks: list[Any]) -> float:
 
 
 def count_parameters(module: torch.nn.Module) -> dict[str, int]:
-    """Trainable and frozen parameters, and those of every part that has any: encoder, aggregator, predictor and the
-    rest of the network, target_encoder, aux.<arm> and what else the objective owns."""
+    """Trainable and frozen parameters, and those of every part that has any: encoder, aggregator,
+    predictor and the rest of the network, target_encoder, aux.<arm> and what else the objective
+    owns."""
     trainable = sum(p.numel() for p in module.parameters() if p.requires_grad)
     total = sum(p.numel() for p in module.parameters())
     parts: dict[str, int] = {}
@@ -37,6 +40,9 @@ def count_parameters(module: torch.nn.Module) -> dict[str, int]:
         inner = child.named_children() if owner in ("network", "objective") else [(owner, child)]
         for name, part in inner:
             arms = part.named_children() if name == "aux" else [("", part)]
-            sizes = {f"{name}.{arm}".rstrip("."): sum(p.numel() for p in m.parameters()) for arm, m in arms}
+            sizes = {
+                f"{name}.{arm}".rstrip("."): sum(p.numel() for p in m.parameters())
+                for arm, m in arms
+            }
             parts |= {key: size for key, size in sizes.items() if size}
     return {"trainable": trainable, "frozen": total - trainable, **parts}

@@ -25,14 +25,16 @@ from jepa_lab.training.plan import RunPlan
 from jepa_lab.training.study import Session, Study
 from jepa_lab.training.trainer import prepare_process
 
-OF_AN_EARLIER_STEP = ("evaluation.json", "decoded.json")  # what other commands found out about the run
+# what other commands found out about the run
+OF_AN_EARLIER_STEP = ("evaluation.json", "decoded.json")
 
 
 @dataclass
 class RunResult:
-    """How a run ended. state: completed, failed, stopped, or skipped (it was finished before); resumed: it went on
-    from a checkpoint; metrics: the last value of every key; monitored: the metric that chooses checkpoints; gates: what
-    the last epoch was measured against; module: the LightningModule of a run that was trained here."""
+    """How a run ended. state: completed, failed, stopped, or skipped (it was finished before);
+    resumed: it went on from a checkpoint; metrics: the last value of every key; monitored: the
+    metric that chooses checkpoints; gates: what the last epoch was measured against; module: the
+    LightningModule of a run that was trained here."""
 
     run_dir: Path
     state: str
@@ -58,12 +60,13 @@ def train(
     brief: bool = False,
     command_line: CommandLine | None = None,
 ) -> RunResult:
-    """Runs one configuration to its end, or resumes it, or reports it if it is finished (`brief`: in one line).
+    """Runs one configuration to its end, or resumes it, or reports it if it is finished (`brief`:
+    in one line).
 
-    `stop` says when to stop early; `opened` is called with the run's folder before anything else happens there;
-    `command_line` is kept in the run's folder. Raises UserError for data that cannot be used and for files
-    that cannot be written, RunBusy if another process is at the run; any other exception leaves status.json in state
-    "failed", an interruption in state "stopped".
+    `stop` says when to stop early; `opened` is called with the run's folder before anything else
+    happens there; `command_line` is kept in the run's folder. Raises UserError for data that cannot
+    be used and for files that cannot be written, RunBusy if another process is at the run; any
+    other exception leaves status.json in state "failed", an interruption in state "stopped".
     """
     prepare_process(config, study.threads(config))
     data = study.load(config)
@@ -86,18 +89,25 @@ def train(
 
 
 def _finished(study: Study, plan: RunPlan, brief: bool) -> RunResult:
-    """The result of a finished run, from its summary, measured against the gates of this configuration."""
+    """The result of a finished run, from its summary, measured against the gates of this
+    configuration."""
     summary = study.show_finished(plan, brief)
     last = finite_values(summary)
     limits = plan.config.gates.limits() if hasattr(plan.config, "gates") else {}
     gates = evaluate_gates(limits, last)
-    return RunResult(plan.home.path, "skipped", last, summary["verdict"], last.get(summary["monitor"]["key"]),
-                     gates=gates)  # fmt: skip
+    return RunResult(
+        plan.home.path,
+        "skipped",
+        last,
+        summary["verdict"],
+        last.get(summary["monitor"]["key"]),
+        gates=gates,
+    )
 
 
 def _preflight(study: Study, session: Session) -> dict[str, Any] | None:
-    """The preflight of the network as initialised; a resumed run has the same again. UserError under preflight=strict
-    if a check failed."""
+    """The preflight of the network as initialised; a resumed run has the same again. UserError
+    under preflight=strict if a check failed."""
     mode = getattr(session.config, "preflight", "off")
     found = None if mode == "off" else study.preflight(session.config, session.data, session.parts)
     if found is None:
@@ -127,7 +137,9 @@ def _watched(study: Study, session: Session, command_line: CommandLine | None) -
                     return _run(study, session, resumed)
         except RunStopped as stopped:
             _close_if_possible(session, "stopped", str(stopped))
-            print(f"stopped ({stopped}): the same line goes on from here\nrun:     {run.path}", flush=True)
+            print(
+                f"stopped ({stopped}): the same command resumes it\nrun:     {run.path}", flush=True
+            )
             last = {} if session.ledger is None else last_values(session.ledger.history())
             return RunResult(run.path, "stopped", last, {}, resumed=resumed, reason=str(stopped))
 
@@ -138,17 +150,30 @@ def _run(study: Study, session: Session, resumed: bool) -> RunResult:
     summary = study.summarise(session, fit, verdict)
     study.show_outcome(session, fit, verdict, summary)
     if isinstance(fit.failure, StoppedByVerdict):
-        print(f"stopped: {fit.failure}; the same line without it goes on from here", flush=True)
+        print(f"stopped: {fit.failure}; the same command without it resumes the run", flush=True)
     session.loggers.log_figures(session.run.figures)
     state, reason = ("failed", str(fit.failure)) if fit.failure else ("completed", None)
-    bad = {"term": fit.failure.term, "step": fit.failure.step} if isinstance(fit.failure, NonFinite) else None
+    bad = (
+        {"term": fit.failure.term, "step": fit.failure.step}
+        if isinstance(fit.failure, NonFinite)
+        else None
+    )
     if session.ledger is not None:
         session.ledger.fold()
     session.run.write_status(state, reason, bad)
     session.loggers.failed = state == "failed"
     last = last_values(fit.history) if fit.history else finite_values(summary)
-    return RunResult(session.run.path, state, last, summary["verdict"], last.get(summary["monitor"]["key"]), fit.module,
-                     resumed, reason, fit.gates)  # fmt: skip
+    return RunResult(
+        session.run.path,
+        state,
+        last,
+        summary["verdict"],
+        last.get(summary["monitor"]["key"]),
+        fit.module,
+        resumed,
+        reason,
+        fit.gates,
+    )
 
 
 @contextmanager

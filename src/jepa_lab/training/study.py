@@ -23,7 +23,8 @@ from jepa_lab.training.preflight import Preflight
 
 @dataclass(frozen=True)
 class Parts:
-    """What is built before anything is written, so that a configuration that cannot be built leaves nothing behind."""
+    """What is built before anything is written, so that a configuration that cannot be built leaves
+    nothing behind."""
 
     loaders: dict[str, Any]  # train, val, test
     budget: Budget
@@ -32,8 +33,9 @@ class Parts:
 
 @dataclass
 class Session:
-    """A run between its start and its end. `parts`: None where the study builds while it fits; `checkpoint`: what the
-    run resumes from; `preflight`: for summary.json; `ledger`: None where the study keeps its own table."""
+    """A run between its start and its end. `parts`: None where the study builds while it fits;
+    `checkpoint`: what the run resumes from; `preflight`: for summary.json; `ledger`: None where the
+    study keeps its own table."""
 
     plan: Any  # a RunPlan, or a study's own kind of it
     data: Any
@@ -58,8 +60,8 @@ class Session:
 
 @dataclass
 class Fit:
-    """What training left: metrics by key; seconds; the failure that ended it, if one did; the callbacks, whose results
-    the outcome shows."""
+    """What training left: metrics by key; seconds; the failure that ended it, if one did; the
+    callbacks, whose results the outcome shows."""
 
     history: History
     wall_s: float
@@ -83,20 +85,23 @@ class Study(Planner):
         return None
 
     def unmeasured(self, config: Any, metric: str) -> str:
-        """Why runs of this configuration will have no value of a validation metric; "" where they will."""
+        """Why runs of this configuration will have no value of a validation metric; "" where they
+        will."""
         return ""
 
     @abstractmethod
     def prepare(self, config: Any, data: Any) -> Any:
-        """Builds on seeded streams what can be built before the run's folder is touched. UserError for sizes that do
-        not fit."""
+        """Builds on seeded streams what can be built before the run's folder is touched. UserError
+        for sizes that do not fit."""
 
     def preflight(self, config: Any, data: Any, parts: Any) -> Preflight | None:
-        """Seconds of checks on what was built, which they do not change; None for a study without."""
+        """Seconds of checks on what was built, which they do not change; None for a study without.
+        Seconds of checks on what was built, which they do not change; None for a study without."""
         return None
 
     def checkpoint(self, plan: Any) -> Any:
-        """What an unfinished run resumes from; None where nothing can be used. UserError for a damaged one."""
+        """What an unfinished run resumes from; None where nothing can be used. UserError for a
+        damaged one."""
         return None
 
     def open_ledger(self, run: RunDir, resumed: bool) -> ParquetLedger | None:
@@ -124,9 +129,13 @@ class Study(Planner):
         """Writes summary.json and returns its content."""
 
     @abstractmethod
-    def show_outcome(self, session: Session, fit: Fit, verdict: Verdict, summary: dict[str, Any]) -> None:
-        """Draws the figures, writes the page, prints the table, the verdict and where everything is."""
+    def show_outcome(
+        self, session: Session, fit: Fit, verdict: Verdict, summary: dict[str, Any]
+    ) -> None:
+        """Draws the figures, writes the page, prints the table, the verdict and where everything
+        is."""
 
     @abstractmethod
     def show_finished(self, plan: Any, brief: bool) -> dict[str, Any]:
-        """Prints what a finished run came to and returns its summary; what a kill left undrawn is drawn."""
+        """Prints what a finished run came to and returns its summary; what a kill left undrawn is
+        drawn."""

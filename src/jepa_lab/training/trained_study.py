@@ -1,4 +1,5 @@
-"""A study whose runs are one module trained by Lightning: what its runs do beyond what the study itself brings."""
+"""A study whose runs are one module trained by Lightning: what its runs do beyond what the study
+itself brings."""
 
 from __future__ import annotations
 
@@ -28,7 +29,8 @@ from jepa_lab.training.trainer import build_trainer
 
 
 class TrainedStudy(Study):
-    """Loaders, a module and callbacks come from the study; trainer, evaluation passes, summary and table from here."""
+    """Loaders, a module and callbacks come from the study; trainer, evaluation passes, summary and
+    table from here."""
 
     def prepare(self, config: JepaConfig, data: Any) -> Parts:
         require_logger(config)
@@ -68,12 +70,16 @@ class TrainedStudy(Study):
         return open_loggers(session.config, session.run, session.ledger)
 
     def config_yaml(self, session: Session) -> str:
-        return resolved_yaml(session.config, self.best_key(session.config, session.data), session.parts.budget)
+        return resolved_yaml(
+            session.config, self.best_key(session.config, session.data), session.parts.budget
+        )
 
     def fit(self, session: Session) -> Fit:
         parts, checkpoint, ledger = session.parts, session.checkpoint, session.ledger
         callbacks = self.build_callbacks(session)
-        trainer = build_trainer(session.config, parts.budget, session.run, session.loggers.all, callbacks)
+        trainer = build_trainer(
+            session.config, parts.budget, session.run, session.loggers.all, callbacks
+        )
         remark = self.remark(session.data, parts)
         if remark and checkpoint is None:
             say(remark, prefix="")
@@ -104,13 +110,17 @@ class TrainedStudy(Study):
     def judge_of(self, config: JepaConfig) -> Callable[[History], Verdict]:
         """What gives the verdict on the metrics of a run with this configuration."""
         content, rules = asdict(config), config.diagnosis.rules
-        return lambda history: judge(history, config=content, remedies=self.remedies, own_rules=rules)
+        return lambda history: judge(
+            history, config=content, remedies=self.remedies, own_rules=rules
+        )
 
     def summarise(self, session: Session, fit: Fit, verdict: Verdict) -> dict[str, Any]:
         assert session.ledger is not None
         session.ledger.fold()
         cost, config = measured_cost(fit.callbacks), session.config
-        tau = target_tau(config, session.parts.budget.steps) if config.target.name == "ema" else None
+        tau = (
+            target_tau(config, session.parts.budget.steps) if config.target.name == "ema" else None
+        )
         write_summary(
             session.run,
             fit.history,
@@ -122,7 +132,11 @@ class TrainedStudy(Study):
             },
             parameters=count_parameters(fit.module),
             wall_s=fit.wall_s,
-            extra={"protocol": self.protocol(config, session.data), "tau": tau, "gates": gates_dict(fit.gates)}
+            extra={
+                "protocol": self.protocol(config, session.data),
+                "tau": tau,
+                "gates": gates_dict(fit.gates),
+            }
             | ({"preflight": session.preflight} if session.preflight else {}),
         )
         summary = session.run.summary()

@@ -42,12 +42,14 @@ def build_trainer(
 
 
 def prepare_process(config: RunConfig, threads: int) -> None:
-    """Sets the number of threads and silences what a user cannot act on. UserError for an accelerator that is not
-    there."""
+    """Sets the number of threads and silences what a user cannot act on. UserError for an
+    accelerator that is not there."""
     quiet()
     torch.set_num_threads(threads)
     if config.hardware.accelerator == "gpu" and not torch.cuda.is_available():
-        raise UserError("hardware.accelerator=gpu: no accelerator is visible to torch; use hardware=auto or cpu")
+        raise UserError(
+            "hardware.accelerator=gpu: no accelerator is visible to torch; use hardware=auto or cpu"
+        )
 
 
 def quiet() -> None:

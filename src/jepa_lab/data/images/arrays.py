@@ -15,8 +15,9 @@ MOST_BYTES = 24e9  # that the images of a source may take
 
 @dataclass(frozen=True)
 class Arrays:
-    """images (N, C, H, W) uint8; labels (N,) int64, or None for unlabelled images; saliency (N, H, W) float32 densities
-    where files gave some; latents (N, K, 7) float32 of objects whose K renderings are the images' channels."""
+    """images (N, C, H, W) uint8; labels (N,) int64, or None for unlabelled images; saliency (N, H,
+    W) float32 densities where files gave some; latents (N, K, 7) float32 of objects whose K
+    renderings are the images' channels."""
 
     images: Tensor
     labels: Tensor | None
@@ -25,28 +26,36 @@ class Arrays:
 
     def take(self, index: Tensor) -> Arrays:
         """The samples at these positions."""
-        others = (None if x is None else x[index] for x in (self.labels, self.saliency, self.latents))
+        others = (
+            None if x is None else x[index] for x in (self.labels, self.saliency, self.latents)
+        )
         return Arrays(self.images[index], *others)
 
     def subset(self, size: int | None, seed: int) -> Arrays:
-        """`size` samples drawn without replacement, in their old order; all of them for None or where there are fewer
-        (a tier's budget that a user's own few images cannot fill)."""
+        """`size` samples drawn without replacement, in their old order; all of them for None or
+        where there are fewer (a tier's budget that a user's own few images cannot fill)."""
         n = len(self.images)
         return self if size is None or size >= n else self.take(kept(n, size, seed))
 
 
 def split_by_hash(arrays: Arrays, sizes: tuple[int, int, int]) -> dict[str, Arrays]:
-    """train, val and test of these sizes, by a hash of every image's bytes: independent of the order of the files.
+    """train, val and test of these sizes, by a hash of every image's bytes: independent of the
+    order of the files.
 
-    Images with the same bytes are neighbours in the ranking; where a cut would part them it moves to keep them
-    together.
+    Images with the same bytes are neighbours in the ranking; where a cut would part them it moves
+    to keep them together.
     """
-    keys = [hashlib.blake2b(image.numpy().tobytes(), digest_size=16).digest() for image in arrays.images]
+    keys = [
+        hashlib.blake2b(image.numpy().tobytes(), digest_size=16).digest() for image in arrays.images
+    ]
     order = sorted(range(len(keys)), key=lambda i: (keys[i], i))
     first, second = sizes[0], sizes[0] + sizes[1]
     cuts = [_unparted(order, keys, first), _unparted(order, keys, second)]
     parts = {"train": order[: cuts[0]], "val": order[cuts[0] : cuts[1]], "test": order[cuts[1] :]}
-    return {name: arrays.take(torch.tensor(sorted(part), dtype=torch.long)) for name, part in parts.items()}
+    return {
+        name: arrays.take(torch.tensor(sorted(part), dtype=torch.long))
+        for name, part in parts.items()
+    }
 
 
 def hold_out(arrays: Arrays, size: int, seed: int = 0) -> tuple[Arrays, Arrays]:
@@ -56,25 +65,28 @@ def hold_out(arrays: Arrays, size: int, seed: int = 0) -> tuple[Arrays, Arrays]:
 
 
 def held_out(n: int, size: int, seed: int = 0) -> tuple[Tensor, Tensor]:
-    """The positions of (the rest, `size`) of n samples, in their old order, drawn from a fixed seed."""
+    """The positions of (the rest, `size`) of n samples, in their old order, drawn from a fixed
+    seed."""
     order = torch.randperm(n, generator=torch.Generator().manual_seed(seed))
     return order[size:].sort().values, order[:size].sort().values
 
 
 def kept(n: int, size: int | None, seed: int) -> Tensor:
-    """The positions of `size` of n samples, in their old order; of all of them for None or where there are fewer."""
+    """The positions of `size` of n samples, in their old order; of all of them for None or where
+    there are fewer."""
     if size is None or size >= n:
         return torch.arange(n)
     return torch.randperm(n, generator=torch.Generator().manual_seed(seed))[:size].sort().values
 
 
 def require_memory(n: int, each: int, origin: str, size: int) -> None:
-    """UserError where n samples of `each` bytes, read at `size` pixels, would take more than MOST_BYTES of memory."""
+    """UserError where n samples of `each` bytes, read at `size` pixels, would take more than
+    MOST_BYTES of memory."""
     if n * each > MOST_BYTES:
         raise UserError(
-            f"{origin}: {n} samples at {size} pixels take {n * each / 1e9:.1f} GB of memory, more than the "
-            f"{MOST_BYTES / 1e9:.0f} GB allowed; lower dataset.train_size (and dataset.val_size, which limits val and "
-            "test) or dataset.image_size"
+            f"{origin}: {n} samples at {size} pixels take {n * each / 1e9:.1f} GB of memory, more"
+            f" than the {MOST_BYTES / 1e9:.0f} GB allowed; lower dataset.train_size (and"
+            " dataset.val_size, which limits val and test) or dataset.image_size"
         )
 
 
@@ -82,7 +94,10 @@ def require_consistent(arrays: dict[str, Arrays], origin: str) -> None:
     """UserError unless every split has images, all of one shape, and all or none are labelled."""
     shapes = {tuple(a.images.shape[1:]) for a in arrays.values()}
     if len(shapes) > 1:
-        raise UserError(f"{origin}: images of several shapes, {' and '.join(map(str, sorted(shapes)))}; one is needed")
+        raise UserError(
+            f"{origin}: images of several shapes, {' and '.join(map(str, sorted(shapes)))}; one is"
+            " needed"
+        )
     for name, part in arrays.items():
         if len(part.images) == 0:
             raise UserError(f"{origin}: no {name} images; add some")

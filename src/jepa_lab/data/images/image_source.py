@@ -1,4 +1,5 @@
-"""Images in memory: one uint8 tensor per source and split, from named data sets or the user's own files."""
+"""Images in memory: one uint8 tensor per source and split, from named data sets or the user's own
+files."""
 
 from __future__ import annotations
 
@@ -32,10 +33,12 @@ RESIZED = ("digits", "folder", "3diebench", "imagenet_maps")
 
 @dataclass(frozen=True)
 class ImageSource:
-    """images (N, C, H, W) uint8; labels (N,) int64 or None; n_classes 0 if unlabelled; mean and std per channel of
-    images scaled to [0, 1]: the published constants of a named set, else measured on the training images.
+    """images (N, C, H, W) uint8; labels (N,) int64 or None; n_classes 0 if unlabelled; mean and std
+    per channel of images scaled to [0, 1]: the published constants of a named set, else measured on
+    the training images.
 
-    With latents the C channels are those of K renderings, one after another; mean and std are a rendering's."""
+    With latents the C channels are those of K renderings, one after another; mean and std are a
+    rendering's."""
 
     name: str
     images: Tensor
@@ -44,7 +47,9 @@ class ImageSource:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     saliency: Tensor | None = None  # (N, H, W) float32 densities, where files gave some
-    latents: Tensor | None = None  # (N, K, 7) float32, what the K renderings of every object were made from
+    latents: Tensor | None = (
+        None  # (N, K, 7) float32, what the K renderings of every object were made from
+    )
 
     @property
     def maps(self) -> Tensor | None:
@@ -83,15 +88,16 @@ def load_splits(
     saliency_path: str | None = None,
     with_maps: bool = True,
 ) -> Splits:
-    """The three splits of digits, mnist, cifar10, cifar100, stl10, tinyimagenet, 3diebench, imagenet_maps (root), npz
-    (path) or folder (root).
+    """The three splits of digits, mnist, cifar10, cifar100, stl10, tinyimagenet, 3diebench,
+    imagenet_maps (root), npz (path) or folder (root).
 
-    image_size resizes digits (default 16), folders (32), 3diebench (128) and imagenet_maps (224). train_size and
-    val_size keep a subset drawn with split_seed, or all where there are fewer; of the two large sets nothing else is
-    read, and val_size limits their test split too. saliency_path: a folder with train.npy and test.npy, the maps of
-    the images of a set with official splits. with_maps: whether those of imagenet_maps are read.
-    A function in the place of the name reads a user's own images: train, val and test.
-    UserError for data that is missing or broken.
+    image_size resizes digits (default 16), folders (32), 3diebench (128) and imagenet_maps (224).
+    train_size and val_size keep a subset drawn with split_seed, or all where there are fewer; of
+    the two large sets nothing else is read, and val_size limits their test split too.
+    saliency_path: a folder with train.npy and test.npy, the maps of the images of a set with
+    official splits. with_maps: whether those of imagenet_maps are read. A function in the place of
+    the name reads a user's own images: train, val and test. UserError for data that is missing or
+    broken.
     """
     if not isinstance(source, str):
         own = source()
@@ -100,7 +106,10 @@ def load_splits(
     budget: dict[str, Any] = {"train_size": train_size, "val_size": val_size, "seed": split_seed}
     readers: dict[str, Callable[[], dict[str, Arrays]]] = {
         "digits": lambda: public_images.digits(image_size or 16),
-        **{name: partial(public_images.torchvision_set, name, root or "data", saliency_path) for name in OFFICIAL},
+        **{
+            name: partial(public_images.torchvision_set, name, root or "data", saliency_path)
+            for name in OFFICIAL
+        },
         "tinyimagenet": lambda: published_layouts.tiny_imagenet(root or "data"),
         "3diebench": lambda: rendered_objects.read_rendered(root, image_size or 128, **budget),
         "imagenet_maps": lambda: published_layouts.imagenet_with_maps(
@@ -113,18 +122,24 @@ def load_splits(
         raise UserError(f"dataset.source={source}: no such source; one of {', '.join(readers)}")
     if image_size is not None and source not in RESIZED:
         raise UserError(
-            f"dataset.image_size={image_size}: source {source} keeps its own size; only {', '.join(RESIZED)} resize"
+            f"dataset.image_size={image_size}: source {source} keeps its own size; only"
+            f" {', '.join(RESIZED)} resize"
         )
     if saliency_path is not None and source not in OFFICIAL:
         raise UserError(
-            f"dataset.saliency_path={saliency_path}: source {source} has no official splits that maps could belong to; "
-            f"only {', '.join(OFFICIAL)} read maps, others compute them (dataset.saliency=spectral)"
+            f"dataset.saliency_path={saliency_path}: source {source} has no official splits that"
+            f" maps could belong to; only {', '.join(OFFICIAL)} read maps, others compute them"
+            " (dataset.saliency=spectral)"
         )
     return _splits(source, readers[source](), train_size, val_size, split_seed)
 
 
 def _splits(
-    name: str, arrays: dict[str, Arrays], train_size: int | None, val_size: int | None, split_seed: int
+    name: str,
+    arrays: dict[str, Arrays],
+    train_size: int | None,
+    val_size: int | None,
+    split_seed: int,
 ) -> Splits:
     """The splits at their budget, with the normalisation of the training images."""
     train = arrays["train"].subset(train_size, split_seed)
@@ -132,20 +147,35 @@ def _splits(
     mean, std = PUBLISHED_NORM.get(name) or measured_norm(train.images)
     labels = [a.labels for a in arrays.values() if a.labels is not None and len(a.labels)]
     n_classes = 1 + max(int(x.max()) for x in labels) if labels else 0
-    base = ImageSource(name, train.images, train.labels, n_classes, mean, std, train.saliency, train.latents)
+    base = ImageSource(
+        name, train.images, train.labels, n_classes, mean, std, train.saliency, train.latents
+    )
     return Splits(
         base,
         *(
-            replace(base, images=part.images, labels=part.labels, saliency=part.saliency, latents=part.latents)
+            replace(
+                base,
+                images=part.images,
+                labels=part.labels,
+                saliency=part.saliency,
+                latents=part.latents,
+            )
             for part in (val, test)
         ),
     )
 
 
 def measured_norm(images: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation of every channel of (N, C, H, W) uint8 images scaled to [0, 1]; std at least 1e-3."""
-    counts = [torch.bincount(images[:, c].flatten().long(), minlength=256).double() for c in range(images.shape[1])]
+    """Mean and standard deviation of every channel of (N, C, H, W) uint8 images scaled to [0, 1];
+    std at least 1e-3."""
+    counts = [
+        torch.bincount(images[:, c].flatten().long(), minlength=256).double()
+        for c in range(images.shape[1])
+    ]
     values = torch.arange(256, dtype=torch.float64) / 255
     mean = [float(k @ values / k.sum()) for k in counts]
-    std = [float((k @ (values - m).square() / k.sum()).sqrt()) for k, m in zip(counts, mean, strict=True)]
+    std = [
+        float((k @ (values - m).square() / k.sum()).sqrt())
+        for k, m in zip(counts, mean, strict=True)
+    ]
     return tuple(mean), tuple(max(s, 1e-3) for s in std)

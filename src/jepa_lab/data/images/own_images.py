@@ -19,10 +19,9 @@ SPLIT_NAMES = ("train", "val", "test")
 
 
 def npz(path: str | None, val_size: int | None) -> dict[str, Arrays]:
-    """`images` (N, C, H, W), (N, H, W, C) or (N, H, W) uint8 with optional `labels` (N,), divided 80/10/10 by a hash;
-    or `train_images`, `test_images` and optionally `val_images`, each with its `_labels`; without `val_images`,
-    val_size
-    training images (a tenth by default) are held out."""
+    """`images` (N, C, H, W), (N, H, W, C) or (N, H, W) uint8 with optional `labels` (N,), divided
+    80/10/10 by a hash; or `train_images`, `test_images` and optionally `val_images`, each with its
+    `_labels`; without `val_images`, val_size training images (a tenth by default) are held out."""
     origin = f"dataset.path={path}"
     content = _open_npz(path, origin)
     if "images" in content:
@@ -30,22 +29,30 @@ def npz(path: str | None, val_size: int | None) -> dict[str, Arrays]:
         n = len(every.images)
         parts = split_by_hash(every, (n - 2 * (n // 10), n // 10, n // 10))
     elif "train_images" in content and "test_images" in content:
-        parts = {name: _arrays(content, f"{name}_", origin) for name in SPLIT_NAMES if f"{name}_images" in content}
+        parts = {
+            name: _arrays(content, f"{name}_", origin)
+            for name in SPLIT_NAMES
+            if f"{name}_images" in content
+        }
         if "val" not in parts:
             n = len(parts["train"].images)
-            parts["train"], parts["val"] = hold_out(parts["train"], min(val_size or n // 10, n // 2))
+            parts["train"], parts["val"] = hold_out(
+                parts["train"], min(val_size or n // 10, n // 2)
+            )
     else:
         found = ", ".join(sorted(content)) or "nothing"
-        raise UserError(f"{origin}: expected the array images, or train_images and test_images; found {found}")
+        raise UserError(
+            f"{origin}: expected the array images, or train_images and test_images; found {found}"
+        )
     require_consistent(parts, origin)
     _same_classes(parts, origin)
     return parts
 
 
 def folder(root: str | None, image_size: int) -> dict[str, Arrays]:
-    """Image files in class sub-folders (labelled) or directly in root (unlabelled), divided 80/10/10 by a hash; or
-    train/,
-    val/ and test/ sub-folders of either form. Shorter side resized to image_size, centre cropped, RGB."""
+    """Image files in class sub-folders (labelled) or directly in root (unlabelled), divided
+    80/10/10 by a hash; or train/, val/ and test/ sub-folders of either form. Shorter side resized
+    to image_size, centre cropped, RGB."""
     origin = f"dataset.root={root}"
     top = Path(root or "")
     if not top.is_dir():
@@ -75,7 +82,9 @@ def _open_npz(path: str | None, origin: str) -> dict[str, np.ndarray]:
             return {key: file[key] for key in file.files}
     except (OSError, ValueError, EOFError, TypeError, zipfile.BadZipFile, zlib.error) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(f"{origin}: not a readable .npz ({reason}); write it with numpy.savez") from error
+        raise UserError(
+            f"{origin}: not a readable .npz ({reason}); write it with numpy.savez"
+        ) from error
 
 
 def _arrays(content: dict[str, np.ndarray], prefix: str, origin: str) -> Arrays:
@@ -85,22 +94,33 @@ def _arrays(content: dict[str, np.ndarray], prefix: str, origin: str) -> Arrays:
     if images.ndim == 3:
         images = images[:, None]
     if images.ndim != 4:
-        raise UserError(f"{origin}: {prefix}images have shape {images.shape}; (N, C, H, W), (N, H, W, C) or (N, H, W)")
+        raise UserError(
+            f"{origin}: {prefix}images have shape {images.shape}; (N, C, H, W), (N, H, W, C) or (N,"
+            " H, W)"
+        )
     if images.shape[1] not in (1, 3) and images.shape[3] in (1, 3):
         images = images.transpose(0, 3, 1, 2)
     if images.shape[1] not in (1, 3):
-        raise UserError(f"{origin}: {prefix}images have shape {images.shape}; 1 or 3 channels are needed")
+        raise UserError(
+            f"{origin}: {prefix}images have shape {images.shape}; 1 or 3 channels are needed"
+        )
     if images.shape[2] != images.shape[3]:
-        raise UserError(f"{origin}: {prefix}images are {images.shape[2]}x{images.shape[3]}; square images are needed")
+        raise UserError(
+            f"{origin}: {prefix}images are {images.shape[2]}x{images.shape[3]}; square images are"
+            " needed"
+        )
     labels: Any = content.get(f"{prefix}labels")
     if labels is not None:
         if labels.shape != (len(images),) or labels.dtype.kind not in "iu":
             shape = f"{labels.dtype} {labels.shape}"
             raise UserError(
-                f"{origin}: {prefix}labels are {shape}; ({len(images)},) integers are needed, one per image"
+                f"{origin}: {prefix}labels are {shape}; ({len(images)},) integers are needed, one"
+                " per image"
             )
         if len(labels) and int(labels.min()) < 0:
-            raise UserError(f"{origin}: {prefix}labels go down to {labels.min()}; classes count from 0")
+            raise UserError(
+                f"{origin}: {prefix}labels go down to {labels.min()}; classes count from 0"
+            )
         labels = torch.from_numpy(labels.astype(np.int64))
     return Arrays(torch.from_numpy(np.ascontiguousarray(images)), labels)
 
@@ -112,7 +132,9 @@ def _classes(top: Path) -> list[str]:
 def _read_folder(top: Path, classes: list[str], image_size: int, origin: str) -> Arrays:
     unknown = set(_classes(top)) - set(classes)
     if unknown:
-        raise UserError(f"{origin}: class folder {sorted(unknown)[0]} is in {top.name}/ but not in train/")
+        raise UserError(
+            f"{origin}: class folder {sorted(unknown)[0]} is in {top.name}/ but not in train/"
+        )
     files = [(p, label) for label, name in enumerate(classes) for p in image_files(top / name)]
     if not classes:
         files = [(p, -1) for p in image_files(top)]
@@ -125,11 +147,16 @@ def _read_folder(top: Path, classes: list[str], image_size: int, origin: str) ->
 
 def image_files(top: Path) -> list[Path]:
     """The image files of a folder, sorted; none where there is no folder."""
-    return sorted(p for p in top.glob("*") if p.suffix.lower() in IMAGE_ENDINGS) if top.is_dir() else []
+    return (
+        sorted(p for p in top.glob("*") if p.suffix.lower() in IMAGE_ENDINGS)
+        if top.is_dir()
+        else []
+    )
 
 
 def read_image(path: Path, size: int, origin: str) -> torch.Tensor:
-    """(3, size, size) uint8: shorter side resized, centre cropped, RGB. UserError for a file that is no image."""
+    """(3, size, size) uint8: shorter side resized, centre cropped, RGB. UserError for a file that
+    is no image."""
     try:
         with Image.open(path) as image:
             fitted = ImageOps.fit(image.convert("RGB"), (size, size), Image.Resampling.BILINEAR)
@@ -141,4 +168,7 @@ def read_image(path: Path, size: int, origin: str) -> torch.Tensor:
 def _same_classes(parts: dict[str, Arrays], origin: str) -> None:
     train = parts["train"].labels
     if train is not None and len(train.unique()) < 2:
-        raise UserError(f"{origin}: all training images are of one class; label several, or leave the labels out")
+        raise UserError(
+            f"{origin}: all training images are of one class; label several, or leave the"
+            " labels out"
+        )

@@ -1,4 +1,5 @@
-"""Image sets in the folders that their authors publish: TinyImageNet, and ImageNet with a saliency map per image."""
+"""Image sets in the folders that their authors publish: TinyImageNet, and ImageNet with a saliency
+map per image."""
 
 from __future__ import annotations
 
@@ -21,19 +22,33 @@ MAP_SUFFIX = "-sal.npy"
 
 
 def tiny_imagenet(root: str) -> dict[str, Arrays]:
-    """TinyImageNet, 64 pixels: a fixed tenth of the training images validates, the official validation set tests (the
-    official test set has no labels). Classes count in the order of wnids.txt.
+    """TinyImageNet, 64 pixels: a fixed tenth of the training images validates, the official
+    validation set tests (the official test set has no labels). Classes count in the order of
+    wnids.txt.
 
-    Layout: wnids.txt, train/<wnid>/images/*.JPEG, val/images/* and val/val_annotations.txt, in root or in its folder
-    tiny-imagenet-200. UserError for what is missing, unreadable or not annotated.
+    Layout: wnids.txt, train/<wnid>/images/*.JPEG, val/images/* and val/val_annotations.txt, in root
+    or in its folder tiny-imagenet-200. UserError for what is missing, unreadable or not annotated.
     """
     origin = f"dataset.root={root}"
-    top = next((p for p in (Path(root) / "tiny-imagenet-200", Path(root)) if (p / "wnids.txt").is_file()), None)
+    top = next(
+        (p for p in (Path(root) / "tiny-imagenet-200", Path(root)) if (p / "wnids.txt").is_file()),
+        None,
+    )
     if top is None:
-        layout = "tiny-imagenet-200/ with wnids.txt, train/<wnid>/images/ and val/val_annotations.txt"
-        raise UserError(f"{origin}: no TinyImageNet there; unpack tiny-imagenet-200.zip into it ({layout})")
-    classes = {name: i for i, name in enumerate((top / "wnids.txt").read_text(encoding="utf-8").split())}
-    train = [(p, label) for name, label in classes.items() for p in image_files(top / "train" / name / "images")]
+        layout = (
+            "tiny-imagenet-200/ with wnids.txt, train/<wnid>/images/ and val/val_annotations.txt"
+        )
+        raise UserError(
+            f"{origin}: no TinyImageNet there; unpack tiny-imagenet-200.zip into it ({layout})"
+        )
+    classes = {
+        name: i for i, name in enumerate((top / "wnids.txt").read_text(encoding="utf-8").split())
+    }
+    train = [
+        (p, label)
+        for name, label in classes.items()
+        for p in image_files(top / "train" / name / "images")
+    ]
     test = [(p, classes[name]) for p, name in _annotated(top / "val", classes, origin)]
     for part, files in (("train", train), ("val", test)):
         if not files:
@@ -51,28 +66,34 @@ def imagenet_with_maps(
     seed: int = 0,
     with_maps: bool = True,
 ) -> dict[str, Arrays]:
-    """Images of train/<wnid>/ and val/<wnid>/ with the density <name>-sal.npy (H, W) beside each, at the image's own
-    resolution: a fixed tenth of train validates, the official validation set tests. Classes count in sorted order.
+    """Images of train/<wnid>/ and val/<wnid>/ with the density <name>-sal.npy (H, W) beside each,
+    at the image's own resolution: a fixed tenth of train validates, the official validation set
+    tests. Classes count in sorted order.
 
-    Image and map alike: shorter side resized to `size`, centre cropped; the map then sums to 1. Everything that is
-    kept is held in memory (size 224: 350 kB an image): train_size images drawn with `seed`, and val_size of val and of
-    test; nothing else is read. with_maps=False reads images alone. UserError that names the first image without a map,
-    or with a map of another size, or one that is no density, and for more than memory holds.
+    Image and map alike: shorter side resized to `size`, centre cropped; the map then sums to 1.
+    Everything that is kept is held in memory (size 224: 350 kB an image): train_size images drawn
+    with `seed`, and val_size of val and of test; nothing else is read. with_maps=False reads images
+    alone. UserError that names the first image without a map, or with a map of another size, or one
+    that is no density, and for more than memory holds.
     """
     origin = f"dataset.root={root}"
     top = Path(root or "")
     classes = sorted(p.name for p in (top / "train").glob("*") if p.is_dir())
     if not classes:
         raise UserError(
-            f"{origin}: no class folder in {top / 'train'}; expected train/<wnid>/*.JPEG and val/<wnid>/*.JPEG of "
-            f"ImageNet (image-net.org) with <name>{MAP_SUFFIX} beside each"
+            f"{origin}: no class folder in {top / 'train'}; expected train/<wnid>/*.JPEG and"
+            f" val/<wnid>/*.JPEG of ImageNet (image-net.org) with <name>{MAP_SUFFIX} beside each"
         )
-    unknown = sorted(p.name for p in (top / "val").glob("*") if p.is_dir() and p.name not in classes)
+    unknown = sorted(
+        p.name for p in (top / "val").glob("*") if p.is_dir() and p.name not in classes
+    )
     if unknown:
         raise UserError(f"{origin}: class folder {unknown[0]} is in val/ but not in train/")
     files = {}
     for part in ("train", "val"):
-        files[part] = [(p, label) for label, name in enumerate(classes) for p in image_files(top / part / name)]
+        files[part] = [
+            (p, label) for label, name in enumerate(classes) for p in image_files(top / part / name)
+        ]
         if not files[part]:
             raise UserError(f"{origin}: no image in {top / part}; add some")
     rest, val = held_out(len(files["train"]), len(files["train"]) // 10)
@@ -81,15 +102,24 @@ def imagenet_with_maps(
         "val": ([files["train"][i] for i in val.tolist()], val_size),
         "test": (files["val"], val_size),
     }
-    parts = {name: [rows[i] for i in kept(len(rows), n, seed).tolist()] for name, (rows, n) in divided.items()}
-    require_memory(sum(map(len, parts.values())), (7 if with_maps else 3) * size * size, origin, size)
+    parts = {
+        name: [rows[i] for i in kept(len(rows), n, seed).tolist()]
+        for name, (rows, n) in divided.items()
+    }
+    require_memory(
+        sum(map(len, parts.values())), (7 if with_maps else 3) * size * size, origin, size
+    )
     for path, _ in (row for rows in parts.values() for row in rows if with_maps):
         if not map_of(path).is_file():
-            raise UserError(f"{origin}: {path} has no saliency map; {map_of(path).name} should lie beside it")
+            raise UserError(
+                f"{origin}: {path} has no saliency map; {map_of(path).name} should lie beside it"
+            )
     read = {}
     for name, rows in parts.items():
         images = _read(rows, size, origin)
-        read[name] = Arrays(images.images, images.labels, _read_maps(rows, size, origin) if with_maps else None)
+        read[name] = Arrays(
+            images.images, images.labels, _read_maps(rows, size, origin) if with_maps else None
+        )
     return read
 
 
@@ -135,18 +165,24 @@ def _read_map(image: Path, size: int, origin: str) -> Tensor:
     try:
         raw = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
-        raise UserError(f"{origin}: {path} is not a readable .npy; write it with numpy.save") from error
+        raise UserError(
+            f"{origin}: {path} is not a readable .npy; write it with numpy.save"
+        ) from error
     try:
         with Image.open(image) as opened:
             w, h = opened.size
     except Exception as error:  # PIL raises many kinds for a broken file
         raise UserError(f"{origin}: {image} is not a readable image; mend or remove it") from error
     if raw.dtype.kind not in "fiu" or raw.squeeze().shape != (h, w):
-        raise UserError(f"{origin}: the map of {image} is {raw.dtype} {raw.shape}; its image is {h}x{w}")
+        raise UserError(
+            f"{origin}: the map of {image} is {raw.dtype} {raw.shape}; its image is {h}x{w}"
+        )
     density = torch.from_numpy(raw.reshape(1, h, w).astype(np.float32))
     check_maps(density, [str(image)], origin)
     side = min(h, w)
     top, left = (h - side) // 2, (w - side) // 2
     square = density[:, top : top + side, left : left + side]
-    resized = F.interpolate(square[None], size=(size, size), mode="bilinear", antialias=True, align_corners=False)
+    resized = F.interpolate(
+        square[None], size=(size, size), mode="bilinear", antialias=True, align_corners=False
+    )
     return resized[0].clamp_min(0.0)

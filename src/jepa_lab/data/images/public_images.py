@@ -1,4 +1,5 @@
-"""Named data sets: scikit-learn's digits, which ship with it, and MNIST, CIFAR and STL-10 by torchvision."""
+"""Named data sets: scikit-learn's digits, which ship with it, and MNIST, CIFAR and STL-10 by
+torchvision."""
 
 from __future__ import annotations
 
@@ -21,20 +22,32 @@ from jepa_lab.errors import UserError
 DIGITS_SPLIT = (1097, 340, 360)
 LAYOUTS = {  # where each set is had, and what root then holds
     "mnist": "yann.lecun.com/exdb/mnist: MNIST/raw/train-images-idx3-ubyte and the three beside it",
-    "cifar10": "www.cs.toronto.edu/~kriz/cifar.html, the python version: cifar-10-batches-py/data_batch_1 ...",
-    "cifar100": "www.cs.toronto.edu/~kriz/cifar.html, the python version: cifar-100-python/train and test",
-    "stl10": "cs.stanford.edu/~acoates/stl10: stl10_binary/train_X.bin, train_y.bin, test_X.bin, test_y.bin, ...",
+    "cifar10": (
+        "www.cs.toronto.edu/~kriz/cifar.html, the python version:"
+        " cifar-10-batches-py/data_batch_1 ..."
+    ),
+    "cifar100": (
+        "www.cs.toronto.edu/~kriz/cifar.html, the python version: cifar-100-python/train and test"
+    ),
+    "stl10": (
+        "cs.stanford.edu/~acoates/stl10: stl10_binary/train_X.bin, train_y.bin, test_X.bin,"
+        " test_y.bin, ..."
+    ),
 }
 
 
 def digits(image_size: int) -> dict[str, Arrays]:
-    """scikit-learn's 1,797 handwritten digits: 1,097 to train, 340 to validate, 360 to test, fixed by a hash of each.
+    """scikit-learn's 1,797 handwritten digits: 1,097 to train, 340 to validate, 360 to test, fixed
+    by a hash of each.
 
-    The 8x8 images of 0..16 are stretched to 0..255 and enlarged bilinearly to image_size before rounding.
+    The 8x8 images of 0..16 are stretched to 0..255 and enlarged bilinearly to image_size before
+    rounding.
     """
     raw = load_digits()
     small = torch.from_numpy(raw.images).float().unsqueeze(1) * (255.0 / 16.0)
-    large = F.interpolate(small, size=(image_size, image_size), mode="bilinear", align_corners=False)
+    large = F.interpolate(
+        small, size=(image_size, image_size), mode="bilinear", align_corners=False
+    )
     images = large.round().clamp(0, 255).to(torch.uint8)
     keyed = Arrays(small.round().to(torch.uint8), torch.arange(len(small)))
     parts = split_by_hash(keyed, DIGITS_SPLIT)
@@ -43,16 +56,20 @@ def digits(image_size: int) -> dict[str, Arrays]:
 
 
 def torchvision_set(name: str, root: str, saliency: str | None = None) -> dict[str, Arrays]:
-    """MNIST, CIFAR-10, CIFAR-100 or STL-10 (its labelled images): a fixed tenth of the training images validates, the
-    official test set tests. `saliency`: a folder with train.npy and test.npy, see load_saliency.
+    """MNIST, CIFAR-10, CIFAR-100 or STL-10 (its labelled images): a fixed tenth of the training
+    images validates, the official test set tests. `saliency`: a folder with train.npy and test.npy,
+    see load_saliency.
 
-    Downloads into root, with a progress bar, what is not there. UserError if it is not there and cannot be had.
+    Downloads into root, with a progress bar, what is not there. UserError if it is not there and
+    cannot be had.
     """
     parts = {part: _read(name, root, train=part == "train") for part in ("train", "test")}
     if saliency is not None:
         for part, arrays in parts.items():
             n, size = len(arrays.images), (arrays.images.shape[2], arrays.images.shape[3])
-            maps = load_saliency(Path(saliency) / f"{part}.npy", n, size, f"dataset.saliency_path={saliency}")
+            maps = load_saliency(
+                Path(saliency) / f"{part}.npy", n, size, f"dataset.saliency_path={saliency}"
+            )
             parts[part] = replace(arrays, saliency=maps)
     rest, val = hold_out(parts["train"], len(parts["train"].images) // 10)
     return {"train": rest, "val": val, "test": parts["test"]}
@@ -72,7 +89,8 @@ def _read(name: str, root: str, train: bool) -> Arrays:
     except Exception as error:  # torchvision does not check the content of files that are there
         files = Path(root).resolve()
         raise UserError(
-            f"dataset.root={root}: the files of {name} in {files} are broken; remove or replace them"
+            f"dataset.root={root}: the files of {name} in {files} are broken; remove or replace"
+            " them"
         ) from error
     pixels = torch.as_tensor(np.asarray(data.data))
     if pixels.ndim == 3:
@@ -87,9 +105,15 @@ def _download(kind: Any, name: str, root: str) -> Any:
     print(f"{name}: not in {Path(root).resolve()}, downloading", file=sys.stderr)
     try:
         return kind(root, download=True)
-    except Exception as error:  # torchvision raises RuntimeError, URLError, OSError, ... for one cause
+    except (
+        Exception
+    ) as error:  # torchvision raises RuntimeError, URLError, OSError, ... for one cause
         reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
-        advice = f"put the files there by hand ({LAYOUTS[name]}), or name the folder that has them with dataset.root="
+        advice = (
+            f"put the files there by hand ({LAYOUTS[name]}), or name the folder that has them with"
+            " dataset.root="
+        )
         raise UserError(
-            f"dataset.root={root}: {name} is not there and cannot be downloaded ({reason}); {advice}"
+            f"dataset.root={root}: {name} is not there and cannot be downloaded ({reason});"
+            f" {advice}"
         ) from error

@@ -20,17 +20,22 @@ WHERE = "3DIEBench is linked from github.com/facebookresearch/SIE"
 
 
 def read_rendered(
-    root: str | None, size: int = 128, *, train_size: int | None = None, val_size: int | None = None, seed: int = 0
+    root: str | None,
+    size: int = 128,
+    *,
+    train_size: int | None = None,
+    val_size: int | None = None,
+    seed: int = 0,
 ) -> dict[str, Arrays]:
-    """train, val and test of 3DIEBench: images (N, K * 3, size, size) uint8 hold the K renderings of an object one
-    after another, latents (N, K, 7) what they were made from. Only what is kept is read: train_size objects drawn
-    with `seed`, and val_size of val and of test.
+    """train, val and test of 3DIEBench: images (N, K * 3, size, size) uint8 hold the K renderings
+    of an object one after another, latents (N, K, 7) what they were made from. Only what is kept is
+    read: train_size objects drawn with `seed`, and val_size of val and of test.
 
-    By train_images.npy and val_images.npy (relative folders of objects) where they are in root, the official
-    validation objects test and a tenth of the others, by a hash of their folder, validates; else every object is
-    divided by that hash, 80/10/10. Classes count in the sorted order of their folders; K is what the first object has.
-    UserError that names the first file that is missing, broken or no vector of 7 finite latents, and for more than
-    memory holds.
+    By train_images.npy and val_images.npy (relative folders of objects) where they are in root, the
+    official validation objects test and a tenth of the others, by a hash of their folder,
+    validates; else every object is divided by that hash, 80/10/10. Classes count in the sorted
+    order of their folders; K is what the first object has. UserError that names the first file that
+    is missing, broken or no vector of 7 finite latents, and for more than memory holds.
     """
     origin, top = f"dataset.root={root}", Path(root or "")
     if not top.is_dir():
@@ -45,7 +50,10 @@ def read_rendered(
         chosen[part] = [sorted(names)[i] for i in kept(len(names), limits[part], seed).tolist()]
     n_views = _count(top / chosen["train"][0], origin)
     require_memory(sum(map(len, chosen.values())), n_views * 3 * size * size, origin, size)
-    latents = {part: torch.stack([_latents(top / o, n_views, origin) for o in names]) for part, names in chosen.items()}
+    latents = {
+        part: torch.stack([_latents(top / o, n_views, origin) for o in names])
+        for part, names in chosen.items()
+    }
     return {
         part: Arrays(
             _images([top / name for name in names], n_views, size, origin),
@@ -70,7 +78,11 @@ def _divided(top: Path, origin: str) -> dict[str, list[str]]:
 
 def _count(folder: Path, origin: str) -> int:
     """K, by the highest number of a file of an object."""
-    found = [p.stem.rpartition("_")[2] for kind in ("image_*.jpg", "latent_*.npy") for p in folder.glob(kind)]
+    found = [
+        p.stem.rpartition("_")[2]
+        for kind in ("image_*.jpg", "latent_*.npy")
+        for p in folder.glob(kind)
+    ]
     numbers = [int(n) for n in found if n.isdigit()]
     if not numbers:
         raise UserError(f"{origin}: no renderings in {folder}; expected {LAYOUT} ({WHERE})")
@@ -91,8 +103,13 @@ def _listed(path: Path, origin: str) -> list[str] | None:
     try:
         names = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
-        raise UserError(f"{origin}: {path} is no list of folders; write it with numpy.save") from error
-    return [(name.decode() if isinstance(name, bytes) else str(name)).strip("/") for name in names.ravel().tolist()]
+        raise UserError(
+            f"{origin}: {path} is no list of folders; write it with numpy.save"
+        ) from error
+    return [
+        (name.decode() if isinstance(name, bytes) else str(name)).strip("/")
+        for name in names.ravel().tolist()
+    ]
 
 
 def _by_hash(names: Sequence[str]) -> list[str]:
@@ -105,12 +122,17 @@ def _latents(folder: Path, n_views: int, origin: str) -> Tensor:
         path = folder / f"latent_{k}.npy"
         for needed in (path, folder / f"image_{k}.jpg"):
             if not needed.is_file():
-                raise UserError(f"{origin}: {needed} is missing; every object has {n_views} views with latents")
+                raise UserError(
+                    f"{origin}: {needed} is missing; every object has {n_views} views with latents"
+                )
         try:
             row = np.load(path, allow_pickle=False).ravel()
         except (OSError, ValueError, EOFError) as error:
             raise UserError(f"{origin}: {path} is not a readable .npy") from error
         if row.shape != (N_LATENTS,) or row.dtype.kind not in "fiu" or not np.isfinite(row).all():
-            raise UserError(f"{origin}: {path} holds {row.dtype} {row.shape}; {N_LATENTS} finite latents are needed")
+            raise UserError(
+                f"{origin}: {path} holds {row.dtype} {row.shape}; {N_LATENTS} finite latents are"
+                " needed"
+            )
         rows.append(torch.from_numpy(row.astype(np.float32)))
     return torch.stack(rows)

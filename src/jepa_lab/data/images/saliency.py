@@ -1,4 +1,5 @@
-"""Where an image draws the eye: densities over its pixels, computed from the image or read from files."""
+"""Where an image draws the eye: densities over its pixels, computed from the image or read from
+files."""
 
 from __future__ import annotations
 
@@ -18,17 +19,20 @@ QUIET = 1e-3  # amplitudes below this (pixels in 0..255) count as absent: their 
 
 @torch.no_grad()
 def spectral_residual(images: Tensor) -> Tensor:
-    """The saliency density of images (N, C, H, W) uint8 by the spectral residual: (N, H, W) float32, each >= 0 with
-    sum 1.
+    """The saliency density of images (N, C, H, W) uint8 by the spectral residual: (N, H, W)
+    float32, each >= 0 with sum 1.
 
-    The log-amplitude of the grey image's spectrum less its 3x3 mean, back in space with the image's own phase,
-    squared and blurred. Done at 64 pixels for larger images, which are reduced by area. An image of one grey gives
-    the uniform density. Computed in float64, so that a map does not depend on which images are beside it.
-    Source: Hou and Zhang, "Saliency Detection: A Spectral Residual Approach", CVPR 2007; the blur is their code's.
-    Raises ValueError for another dtype or rank.
+    The log-amplitude of the grey image's spectrum less its 3x3 mean, back in space with the image's
+    own phase, squared and blurred. Done at 64 pixels for larger images, which are reduced by area.
+    An image of one grey gives the uniform density. Computed in float64, so that a map does not
+    depend on which images are beside it. Source: Hou and Zhang, "Saliency Detection: A Spectral
+    Residual Approach", CVPR 2007; the blur is their code's. Raises ValueError for another dtype or
+    rank.
     """
     if images.dtype != torch.uint8 or images.ndim != 4:
-        raise ValueError(f"images must be uint8 (N, C, H, W), got {images.dtype} {tuple(images.shape)}")
+        raise ValueError(
+            f"images must be uint8 (N, C, H, W), got {images.dtype} {tuple(images.shape)}"
+        )
     n, _, h, w = images.shape
     if n == 0:
         return torch.zeros(n, h, w, device=images.device)
@@ -48,7 +52,8 @@ def spectral_residual(images: Tensor) -> Tensor:
 
 
 def as_density(maps: Tensor) -> Tensor:
-    """Maps (N, H, W) >= 0 scaled to sum 1 each, float32; one that is zero everywhere becomes uniform."""
+    """Maps (N, H, W) >= 0 scaled to sum 1 each, float32; one that is zero everywhere becomes
+    uniform."""
     maps = maps.double()
     total = maps.sum((1, 2), keepdim=True)
     uniform = 1.0 / max(maps[0].numel() if len(maps) else 1, 1)
@@ -56,31 +61,49 @@ def as_density(maps: Tensor) -> Tensor:
 
 
 def load_saliency(path: Path, n: int, size: tuple[int, int], origin: str) -> Tensor:
-    """The maps of n images of (H, W) pixels from a .npy of (N, H, W) or (N, 1, H, W) densities: (n, H, W) float32,
-    each of sum 1, in the order of the images. UserError that names the first image whose map is missing, of another
-    size, negative, not finite or zero everywhere."""
+    """The maps of n images of (H, W) pixels from a .npy of (N, H, W) or (N, 1, H, W) densities: (n,
+    H, W) float32, each of sum 1, in the order of the images. UserError that names the first image
+    whose map is missing, of another size, negative, not finite or zero everywhere."""
     if not path.is_file():
-        raise UserError(f"{origin}: no file {path}; a .npy of densities (N, {size[0]}, {size[1]}), one map per image")
+        raise UserError(
+            f"{origin}: no file {path}; a .npy of densities (N, {size[0]}, {size[1]}), one map per"
+            " image"
+        )
     try:
         maps = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
-        raise UserError(f"{origin}: {path} is not a readable .npy; write it with numpy.save") from error
-    if maps.dtype.kind not in "fiu" or maps.ndim not in (3, 4) or (maps.ndim == 4 and maps.shape[1] != 1):
-        raise UserError(f"{origin}: {path} holds {maps.dtype} {maps.shape}; densities (N, H, W) are needed")
+        raise UserError(
+            f"{origin}: {path} is not a readable .npy; write it with numpy.save"
+        ) from error
+    if (
+        maps.dtype.kind not in "fiu"
+        or maps.ndim not in (3, 4)
+        or (maps.ndim == 4 and maps.shape[1] != 1)
+    ):
+        raise UserError(
+            f"{origin}: {path} holds {maps.dtype} {maps.shape}; densities (N, H, W) are needed"
+        )
     if maps.shape[-2:] != size:
         found = f"{maps.shape[-2]}x{maps.shape[-1]}"
-        raise UserError(f"{origin}: the map of image 0 in {path} is {found}, its image {size[0]}x{size[1]}")
+        raise UserError(
+            f"{origin}: the map of image 0 in {path} is {found}, its image {size[0]}x{size[1]}"
+        )
     if len(maps) < n:
-        raise UserError(f"{origin}: image {len(maps)} has no map, {path} holds {len(maps)} maps for {n} images")
+        raise UserError(
+            f"{origin}: image {len(maps)} has no map, {path} holds {len(maps)} maps for {n} images"
+        )
     if len(maps) > n:
-        raise UserError(f"{origin}: {path} holds {len(maps)} maps for {n} images; they do not belong together")
+        raise UserError(
+            f"{origin}: {path} holds {len(maps)} maps for {n} images; they do not belong together"
+        )
     tensor = torch.from_numpy(maps.reshape(n, *size).astype(np.float32))
     check_maps(tensor, None, f"{origin}: {path}")
     return as_density(tensor)
 
 
 def check_maps(maps: Tensor, names: list[str] | None, origin: str) -> None:
-    """UserError that names the first of the maps (N, H, W) that is negative, not finite or zero everywhere."""
+    """UserError that names the first of the maps (N, H, W) that is negative, not finite or zero
+    everywhere."""
     flat = maps.flatten(1)
     faults = {
         "has values that are not finite": ~torch.isfinite(flat).all(1),
@@ -105,5 +128,7 @@ def _mean_of_nine(x: Tensor) -> Tensor:
 def _blur(n: int, like: Tensor) -> Tensor:
     """The matrix (n, n) of a Gaussian blur along one side, its rows of sum 1 at the borders too."""
     at = torch.arange(n, dtype=like.dtype, device=like.device)
-    weights = torch.exp(-0.5 * ((at[:, None] - at) / (SMOOTHING * min(1.0, n / WORKING_SIZE))).square())
+    weights = torch.exp(
+        -0.5 * ((at[:, None] - at) / (SMOOTHING * min(1.0, n / WORKING_SIZE))).square()
+    )
     return weights / weights.sum(1, keepdim=True)

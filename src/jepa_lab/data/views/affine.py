@@ -22,27 +22,31 @@ MODES = {
 
 
 class Affine(ViewGroup):
-    """Rotation U(low, high) degrees, integer translation (uniform, ends included) and scale about the image centre.
+    """Rotation U(low, high) degrees, integer translation (uniform, ends included) and scale about
+    the image centre.
 
-    Parameters (P = 4): theta in degrees, tx, ty in pixels, scale. They mean what they mean in torchvision's
-    `affine(image, angle=theta, translate=[tx, ty], scale=scale, shear=[0, 0])`: the output is the image scaled, then
-    rotated clockwise (!) by theta, then shifted right by tx and down by ty. With `padding="zeros"` the pixels equal
-    torchvision's on tensors; zeros are black, filled in before normalising. `"border"` and `"reflection"` continue
-    the image as torch's grid_sample does (reflection about the outer edge of the last pixel).
+    Parameters (P = 4): theta in degrees, tx, ty in pixels, scale. They mean what they mean in
+    torchvision's `affine(image, angle=theta, translate=[tx, ty], scale=scale, shear=[0, 0])`: the
+    output is the image scaled, then rotated clockwise (!) by theta, then shifted right by tx and
+    down by ty. With `padding="zeros"` the pixels equal torchvision's on tensors; zeros are black,
+    filled in before normalising. `"border"` and `"reflection"` continue the image as torch's
+    grid_sample does (reflection about the outer edge of the last pixel).
 
-    `mode` keeps the named factors at identity: rot_only, trans_only, scale_only; multi varies all. `scale_law` is
-    log_uniform or uniform.
+    `mode` keeps the named factors at identity: rot_only, trans_only, scale_only; multi varies all.
+    `scale_law` is log_uniform or uniform.
 
-    Actions (A = 5): [sin t, cos t, tx / tmax, ty / tmax, ln s], tmax = max(|low|, |high|, 1) of the translation
-    range; a relative action codes the differences of the parameters the same way, the angle wrapped. Absent factors
-    keep their (constant) places. As published, this is not the relative transformation T_b T_a^-1: a translation is
-    not turned or scaled by the other factors. With `relative_action="group"` it is, coded the same way: what `compose`
-    and `inverse` then compose and invert are transformations of the plane.
+    Actions (A = 5): [sin t, cos t, tx / tmax, ty / tmax, ln s], tmax = max(|low|, |high|, 1) of the
+    translation range; a relative action codes the differences of the parameters the same way, the
+    angle wrapped. Absent factors keep their (constant) places. As published, this is not the
+    relative transformation T_b T_a^-1: a translation is not turned or scaled by the other factors.
+    With `relative_action="group"` it is, coded the same way: what `compose` and `inverse` then
+    compose and invert are transformations of the plane.
 
-    The published pipeline resamples three times (scale with an antialiased resize of a padded canvas, rotate nearest,
-    translate) and crops to the canvas between; here each view is sampled once from the image, so it is sharper, loses
-    nothing that leaves the canvas on the way, and small scales are not antialiased. A view with identity parameters
-    is the image itself, bit for bit.
+    The published pipeline resamples three times (scale with an antialiased resize of a padded
+    canvas, rotate nearest, translate) and crops to the canvas between; here each view is sampled
+    once from the image, so it is sharper, loses nothing that leaves the canvas on the way, and
+    small scales are not antialiased. A view with identity parameters is the image itself, bit for
+    bit.
     """
 
     name = "affine"
@@ -69,7 +73,9 @@ class Affine(ViewGroup):
         self.rotation = interval("rotation", rotation)
         low, high = interval("translation", translation)
         if low != int(low) or high != int(high):
-            raise UserError(f"dataset.translation=[{low:g}, {high:g}]: whole pixels, such as [-7, 7]")
+            raise UserError(
+                f"dataset.translation=[{low:g}, {high:g}]: whole pixels, such as [-7, 7]"
+            )
         self.translation = (int(low), int(high))
         self.scale = interval("scale", scale, above=0.0)
         self.scale_law = choice("scale_law", scale_law, ("log_uniform", "uniform"))
@@ -85,11 +91,13 @@ class Affine(ViewGroup):
         }
 
     def sweeps(self) -> list[FactorSweep]:
-        """All four factors over their ranges, whether or not the mode draws them: 36 angles, every whole pixel, 11
-        scales, each with the identity among them."""
+        """All four factors over their ranges, whether or not the mode draws them: 36 angles, every
+        whole pixel, 11 scales, each with the identity among them."""
         low, high = self.translation
         pixels = torch.arange(low, high + 1, dtype=torch.float64)
-        scales = torch.linspace(math.log(self.scale[0]), math.log(self.scale[1]), 11, dtype=torch.float64).exp()
+        scales = torch.linspace(
+            math.log(self.scale[0]), math.log(self.scale[1]), 11, dtype=torch.float64
+        ).exp()
         return [
             make_sweep("rot", "degrees", angle_grid(*self.rotation), self.identity, 0, 2),
             make_sweep("trans_x", "pixels", pixels, self.identity, 1, 1),
@@ -107,10 +115,14 @@ class Affine(ViewGroup):
             scale = self.scale[0] * torch.exp(u[..., 3] * math.log(self.scale[1] / self.scale[0]))
         params = torch.cat([theta[..., None], shift, scale[..., None]], dim=-1)
         active = MODES[self.mode]
-        keep = torch.tensor(["rot" in active, "trans" in active, "trans" in active, "scale" in active])
+        keep = torch.tensor(
+            ["rot" in active, "trans" in active, "trans" in active, "scale" in active]
+        )
         return torch.where(keep.to(u.device), params, params.new_tensor(self.identity))
 
-    def render_into(self, views: Tensor, images: Tensor, params: Tensor, scale: Tensor, shift: Tensor) -> None:
+    def render_into(
+        self, views: Tensor, images: Tensor, params: Tensor, scale: Tensor, shift: Tensor
+    ) -> None:
         """One inverse-mapped sampling of all views; see the class for what the parameters mean."""
         b, c, h, w = images.shape
         untouched = (params == params.new_tensor(self.identity)).all(-1)
@@ -121,7 +133,8 @@ class Affine(ViewGroup):
         if start == params.shape[1]:
             return
         grid = sampling_grid(params[:, start:], h, w)
-        # Black is 0 in `source`, whose shift is still to come, so that zero padding is black and not the mean.
+        # Black is 0 in `source`, whose shift is still to come, so that zero padding is black and
+        # not the mean.
         sampled = grid_sample(source, grid, self.interpolation, self.padding, align_corners=False)
         torch.add(sampled.view(b, c, -1, h, w).transpose(1, 2), shift, out=views[:, start:])
         sample, view = untouched[:, start:].nonzero(as_tuple=True)
@@ -136,7 +149,9 @@ class Affine(ViewGroup):
             ratio = params_to[..., 3:] / params_from[..., 3:]
             moved = turned(difference[..., 0], params_from[..., 1:3]) * ratio
             return self._code(difference[..., :1], params_to[..., 1:3] - moved, ratio)
-        return self._code(difference[..., :1], difference[..., 1:3], params_to[..., 3:] / params_from[..., 3:])
+        return self._code(
+            difference[..., :1], difference[..., 1:3], params_to[..., 3:] / params_from[..., 3:]
+        )
 
     def inverse(self, actions: Tensor) -> Tensor:
         back = actions * actions.new_tensor([-1.0, 1.0, -1.0, -1.0, -1.0])
@@ -155,16 +170,19 @@ class Affine(ViewGroup):
     def _code(self, theta: Tensor, shift: Tensor, ratio: Tensor) -> Tensor:
         """(..., 5) from degrees (..., 1), pixels (..., 2) and a scale or ratio of scales (..., 1).
 
-        Sine and cosine wrap the angle. The logarithm is of a contiguous tensor: torch rounds another way without, and
-        a batch of one would differ from the same sample in a larger batch.
+        Sine and cosine wrap the angle. The logarithm is of a contiguous tensor: torch rounds
+        another way without, and a batch of one would differ from the same sample in a larger batch.
         """
         radians = torch.deg2rad(theta)
         log_ratio = ratio.contiguous().log()
-        return torch.cat([radians.sin(), radians.cos(), shift / self.translation_unit, log_ratio], dim=-1)
+        return torch.cat(
+            [radians.sin(), radians.cos(), shift / self.translation_unit, log_ratio], dim=-1
+        )
 
 
 def turned(degrees: Tensor, shift: Tensor) -> Tensor:
-    """A shift (..., 2), x right and y down, turned clockwise by degrees (...), as the group turns images."""
+    """A shift (..., 2), x right and y down, turned clockwise by degrees (...), as the group turns
+    images."""
     radians = torch.deg2rad(degrees)
     (x, y), cos, sin = shift.unbind(-1), radians.cos(), radians.sin()
     return torch.stack([cos * x - sin * y, sin * x + cos * y], dim=-1)
@@ -176,11 +194,13 @@ def angle_of(actions: Tensor) -> Tensor:
 
 
 def sampling_grid(params: Tensor, h: int, w: int) -> Tensor:
-    """Where each output pixel is read from: params (B, V, 4) -> (B, V * H, W, 2) for grid_sample, align_corners=False.
+    """Where each output pixel is read from: params (B, V, 4) -> (B, V * H, W, 2) for grid_sample,
+    align_corners=False.
 
-    x and y lie in planes of their own, which is the faster layout to write and to read. Pixel coordinates are centred
-    on the image; the inverse of `p -> s R(theta) p + t` is `p -> R(-theta) (p - t) / s` with y pointing down. The
-    matrices are made in float64, so the samples agree with torchvision's, which makes its own in Python floats.
+    x and y lie in planes of their own, which is the faster layout to write and to read. Pixel
+    coordinates are centred on the image; the inverse of `p -> s R(theta) p + t` is `p -> R(-theta)
+    (p - t) / s` with y pointing down. The matrices are made in float64, so the samples agree with
+    torchvision's, which makes its own in Python floats.
     """
     theta, tx, ty, scale = params.double().unbind(-1)
     radians = torch.deg2rad(theta)

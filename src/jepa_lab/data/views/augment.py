@@ -1,4 +1,5 @@
-"""The augmentations of self-supervised learning: crop, flip, colour jitter, grey, blur, solarise."""
+"""The augmentations of self-supervised learning: crop, flip, colour jitter, grey, blur, solarise.
+The augmentations of self-supervised learning: crop, flip, colour jitter, grey, blur, solarise."""
 
 import math
 from typing import Any
@@ -21,24 +22,29 @@ TABLE_BYTES = 1 << 26  # crop weights are looked up while they all fit into this
 class Augment(ViewGroup):
     """The augmentations of seq-JEPA on CIFAR-100, for square images of one or three channels.
 
-    Per view, in this order: random resized crop (area 0.2 to 1 of the image, log-uniform ratio 3/4 to 4/3, the first
-    of ten tries that fits, as torchvision draws it; bicubic, as PIL and torchvision with antialias=True resample),
-    mirrored with probability 0.5; colour jitter with probability 0.8 (brightness and contrast 0.6 to 1.4, saturation
-    0.8 to 1.2, hue -0.1 to 0.1, in random order); grey with probability 0.2; Gaussian blur (kernel 3 for 32 pixels, 7
-    for 64, never below 3; sigma 0.1 to 2) with probability 1, of the target 0.1; solarise at 128 with probability 0,
-    of the target 0.2. The target is the last of the n_views views. Its draws beyond these two do not depend on that.
+    Per view, in this order: random resized crop (area 0.2 to 1 of the image, log-uniform ratio 3/4
+    to 4/3, the first of ten tries that fits, as torchvision draws it; bicubic, as PIL and
+    torchvision with antialias=True resample), mirrored with probability 0.5; colour jitter with
+    probability 0.8 (brightness and contrast 0.6 to 1.4, saturation 0.8 to 1.2, hue -0.1 to 0.1, in
+    random order); grey with probability 0.2; Gaussian blur (kernel 3 for 32 pixels, 7 for 64, never
+    below 3; sigma 0.1 to 2) with probability 1, of the target 0.1; solarise at 128 with probability
+    0, of the target 0.2. The target is the last of the n_views views. Its draws beyond these two do
+    not depend on that.
 
-    Parameters (P = 13): top, left, height and width of the crop in pixels, mirrored (0 or 1), factors of brightness,
-    contrast and saturation, shift of hue in turns, order of the four (0 to 23, into pixel_operations.ORDERS), grey (0
-    or 1), sigma (0: no blur), solarised (0 or 1). On one channel saturation, hue and grey do nothing. Pixels are not
-    rounded to 8 bits between the operations.
+    Parameters (P = 13): top, left, height and width of the crop in pixels, mirrored (0 or 1),
+    factors of brightness, contrast and saturation, shift of hue in turns, order of the four (0 to
+    23, into pixel_operations.ORDERS), grey (0 or 1), sigma (0: no blur), solarised (0 or 1). On one
+    channel saturation, hue and grey do nothing. Pixels are not rounded to 8 bits between the
+    operations.
 
-    Actions (A = 9): [top, left, height, width], [brightness, contrast, saturation, hue], [sigma]; a relative action is
-    the difference. Mirroring, order, grey and solarising are in no action. `action_norm` says in which units:
-    "fixed": crop / image_size, factors - 1, hue, sigma / 2. "none": as in the parameters. "legacy_l2_views", as
-    published: each column divided by its L2 norm over the V views of the sequence, the target among them. So every
-    action, those between observed views too, tells of the target's own parameters, and its scale depends on V: for
-    comparison with published runs alone. `absolute` and `relative`, which see no whole sequence, are then as in "none".
+    Actions (A = 9): [top, left, height, width], [brightness, contrast, saturation, hue], [sigma]; a
+    relative action is the difference. Mirroring, order, grey and solarising are in no action.
+    `action_norm` says in which units: "fixed": crop / image_size, factors - 1, hue, sigma / 2.
+    "none": as in the parameters. "legacy_l2_views", as published: each column divided by its L2
+    norm over the V views of the sequence, the target among them. So every action, those between
+    observed views too, tells of the target's own parameters, and its scale depends on V: for
+    comparison with published runs alone. `absolute` and `relative`, which see no whole sequence,
+    are then as in "none".
     """
 
     name = "augment"
@@ -49,7 +55,9 @@ class Augment(ViewGroup):
     def __init__(self, *, image_size: int = 32, action_norm: str = "fixed", **options: Any) -> None:
         super().__init__(**options)
         if len(self.mean) not in (1, 3):
-            raise UserError(f"dataset.views=augment: needs images of 1 or 3 channels, not {len(self.mean)}")
+            raise UserError(
+                f"dataset.views=augment: needs images of 1 or 3 channels, not {len(self.mean)}"
+            )
         self.image_size = image_size
         self.action_norm = choice("action_norm", action_norm, ("fixed", "legacy_l2_views", "none"))
         self.kernel = 2 * max(1, round((image_size - 10) / 20)) + 1
@@ -58,12 +66,28 @@ class Augment(ViewGroup):
 
     @property
     def identity(self) -> tuple[float, ...]:
-        return (0.0, 0.0, self.image_size, self.image_size, 0.0, 1.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+        return (
+            0.0,
+            0.0,
+            self.image_size,
+            self.image_size,
+            0.0,
+            1.0,
+            1.0,
+            1.0,
+            0.0,
+            0.0,
+            0.0,
+            0.0,
+            0.0,
+        )
 
     def parameters(self, u: Tensor, maps: Tensor | None = None) -> Tensor:
         """u is (..., V, draws_per_view): the last view is drawn as the target."""
         area, ratio = u[..., :TRIES].contiguous(), u[..., TRIES : 2 * TRIES].contiguous()
-        top, left, mirror, jittered, *factors, order, grey, blurred, sigma, solarised = u[..., 2 * TRIES :].unbind(-1)
+        top, left, mirror, jittered, *factors, order, grey, blurred, sigma, solarised = u[
+            ..., 2 * TRIES :
+        ].unbind(-1)
         height, width = self._crop_size(area, ratio)
         neutral = u.new_tensor([1.0, 1.0, 1.0, 0.0])
         colour = neutral + (2.0 * torch.stack(factors, -1) - 1.0) * u.new_tensor(JITTER)
@@ -85,22 +109,32 @@ class Augment(ViewGroup):
         return torch.stack([c.to(u.dtype) for c in columns], dim=-1)
 
     def _crop_size(self, area: Tensor, ratio: Tensor) -> tuple[Tensor, Tensor]:
-        """Height and width (...,) of the first of the tries (..., TRIES) that fits, or of the whole image."""
+        """Height and width (...,) of the first of the tries (..., TRIES) that fits, or of the whole
+        image."""
         size = self.image_size
         area = size**2 * (SCALE[0] + area * (SCALE[1] - SCALE[0]))
         low, high = (math.log(r) for r in RATIO)
         half = torch.exp(0.5 * (low + ratio * (high - low)))
-        width, height = (torch.round(v).clamp_(min=1.0) for v in (area.sqrt() * half, area.sqrt() / half))
+        width, height = (
+            torch.round(v).clamp_(min=1.0) for v in (area.sqrt() * half, area.sqrt() / half)
+        )
         fits = (width <= size) & (height <= size)
         first = fits.to(torch.uint8).argmax(-1, keepdim=True)
-        sides = (torch.where(fits, side, float(size)).gather(-1, first)[..., 0] for side in (height, width))
+        sides = (
+            torch.where(fits, side, float(size)).gather(-1, first)[..., 0]
+            for side in (height, width)
+        )
         return next(sides), next(sides)
 
-    def render_into(self, views: Tensor, images: Tensor, params: Tensor, scale: Tensor, shift: Tensor) -> None:
+    def render_into(
+        self, views: Tensor, images: Tensor, params: Tensor, scale: Tensor, shift: Tensor
+    ) -> None:
         """One operation after the other, each on all the views that need it."""
         b, _, h, w = images.shape
         if h != self.image_size or w != self.image_size:
-            raise ValueError(f"images must be square, {self.image_size} wide, got {tuple(images.shape)}")
+            raise ValueError(
+                f"images must be square, {self.image_size} wide, got {tuple(images.shape)}"
+            )
         if not views.numel():
             return
         p = params.flatten(0, 1)
@@ -113,10 +147,15 @@ class Augment(ViewGroup):
             pixels.blur(planes, p[:, 11], self.kernel)
             pixels.on_some(planes, p[:, 12] > 0, pixels.solarise)
         for channel, plane in enumerate(planes):
-            torch.add(plane.mul_(scale[channel]).view(b, -1, h, w), shift[channel], out=views[:, :, channel])
+            torch.add(
+                plane.mul_(scale[channel]).view(b, -1, h, w),
+                shift[channel],
+                out=views[:, :, channel],
+            )
 
     def _weights(self, start: Tensor, length: Tensor, mirrored: Tensor) -> Tensor:
-        """crop_weights (N, S, S), looked up in a table of all (mirrored, length, start) unless that is too large."""
+        """crop_weights (N, S, S), looked up in a table of all (mirrored, length, start) unless that
+        is too large."""
         size = self.image_size
         if 8 * size**4 > TABLE_BYTES:
             return pixels.crop_weights(start, length, size, mirrored)
@@ -126,7 +165,9 @@ class Augment(ViewGroup):
             )
             inside = starts + lengths <= size
             table = torch.zeros(2, size, size, size, size)
-            table[inside] = pixels.crop_weights(starts[inside], lengths[inside], size, mirror[inside] > 0)
+            table[inside] = pixels.crop_weights(
+                starts[inside], lengths[inside], size, mirror[inside] > 0
+            )
             self._tables[start.device] = table.view(-1, size * size).to(start.device)
         row = (mirrored * size + length.long() - 1) * size + start.long()
         return self._tables[start.device].index_select(0, row).view(-1, size, size)

@@ -12,7 +12,16 @@ from jepa_lab.data.views.saccade import Saccade
 from jepa_lab.data.views.view_group import ViewGroup, choice
 from jepa_lab.errors import UserError, nearest
 
-__all__ = ["VIEW_GROUPS", "Affine", "Augment", "Rendered", "Rotation", "Saccade", "ViewGroup", "make_view_group"]
+__all__ = [
+    "VIEW_GROUPS",
+    "Affine",
+    "Augment",
+    "Rendered",
+    "Rotation",
+    "Saccade",
+    "ViewGroup",
+    "make_view_group",
+]
 
 VIEW_GROUPS: dict[str, type[ViewGroup]] = {
     "rotation": Rotation,
@@ -32,9 +41,12 @@ def make_view_group(
     first_view: str = "reference",
     **options: Any,
 ) -> ViewGroup:
-    """The view group `kind` of VIEW_GROUPS with its options. UserError for an unknown kind, option or value."""
+    """The view group `kind` of VIEW_GROUPS with its options. UserError for an unknown kind, option
+    or value."""
     group = VIEW_GROUPS[choice("views", kind, tuple(VIEW_GROUPS))]
-    known = [p.name for p in inspect.signature(group).parameters.values() if p.kind is p.KEYWORD_ONLY]
+    known = [
+        p.name for p in inspect.signature(group).parameters.values() if p.kind is p.KEYWORD_ONLY
+    ]
     for option in options:
         if option not in known:
             raise UserError(f"dataset.{option}: no option of {kind} views{nearest(option, known)}")

@@ -11,9 +11,11 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class FactorSweep:
-    """values (s,) of the factor in `unit`, rising; params (s, P) that give them; `reference` the identity's place.
+    """values (s,) of the factor in `unit`, rising; params (s, P) that give them; `reference` the
+    identity's place.
 
-    `k`: the dimensions that the factor's change should take. `angles` (s,) in radians for a factor that is an angle.
+    `k`: the dimensions that the factor's change should take. `angles` (s,) in radians for a factor
+    that is an angle.
     """
 
     factor: str
@@ -26,10 +28,17 @@ class FactorSweep:
 
 
 def make_sweep(
-    factor: str, unit: str, values: Tensor, identity: tuple[float, ...], columns: int, k: int, *, zero: float = 0.0
+    factor: str,
+    unit: str,
+    values: Tensor,
+    identity: tuple[float, ...],
+    columns: int,
+    k: int,
+    *,
+    zero: float = 0.0,
 ) -> FactorSweep:
-    """The sweep of one parameter (column `columns`), the identity's value `zero` put among the values. In degrees and
-    with k = 2 the factor is an angle."""
+    """The sweep of one parameter (column `columns`), the identity's value `zero` put among the
+    values. In degrees and with k = 2 the factor is an angle."""
     values = torch.cat([values.double(), torch.tensor([zero], dtype=torch.float64)])
     values = torch.unique((values * 1e9).round() / 1e9)  # sorted
     reference = int((values - zero).abs().argmin())
@@ -40,7 +49,8 @@ def make_sweep(
 
 
 def angle_grid(low: float, high: float, steps: int = 36) -> Tensor:
-    """`steps` angles of a full turn, its end left out since it is its beginning; or of a part, ends included."""
+    """`steps` angles of a full turn, its end left out since it is its beginning; or of a part, ends
+    included."""
     if high - low >= 360:
         return low + (high - low) * torch.arange(steps, dtype=torch.float64) / steps
     return torch.linspace(low, high, steps + 1, dtype=torch.float64)

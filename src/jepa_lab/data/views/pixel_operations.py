@@ -1,9 +1,10 @@
-"""Crop, colour and blur of many views at once: planes (C, N, H, W) of pixels in 0..255, float32, changed in place.
+"""Crop, colour and blur of many views at once: planes (C, N, H, W) of pixels in 0..255, float32,
+changed in place.
 
-Every view has its own factors (N,). A factor that changes nothing leaves a view as it is, bit for bit. The pixels
-equal those of torchvision.transforms.v2.functional on uint8 images to 2 of 255: torchvision rounds after every
-operation, these never do. Colour operations see 3 planes as red, green and blue; on a single plane saturation, hue
-and grey do nothing.
+Every view has its own factors (N,). A factor that changes nothing leaves a view as it is, bit for
+bit. The pixels equal those of torchvision.transforms.v2.functional on uint8 images to 2 of 255:
+torchvision rounds after every operation, these never do. Colour operations see 3 planes as red,
+green and blue; on a single plane saturation, hue and grey do nothing.
 """
 
 from collections.abc import Callable
@@ -17,11 +18,13 @@ ORDERS = tuple(permutations(("brightness", "contrast", "saturation", "hue")))
 
 
 def crop_weights(start: Tensor, length: Tensor, size: int, mirrored: Tensor) -> Tensor:
-    """What each of `size` output pixels takes from each of `size` input pixels of a line: (N, size, size) float32.
+    """What each of `size` output pixels takes from each of `size` input pixels of a line: (N, size,
+    size) float32.
 
-    The line's part from `start` on, `length` pixels long, is enlarged to `size` by cubic interpolation with a = -0.5,
-    as torchvision does with antialias=True and PIL always does; taps outside of the part are left out and the others
-    sum to 1. `mirrored` (N,) bool turns the output around. Enlarging alone: length <= size.
+    The line's part from `start` on, `length` pixels long, is enlarged to `size` by cubic
+    interpolation with a = -0.5, as torchvision does with antialias=True and PIL always does; taps
+    outside of the part are left out and the others sum to 1. `mirrored` (N,) bool turns the output
+    around. Enlarging alone: length <= size.
     """
     pixel = torch.arange(size, device=start.device, dtype=torch.float32)
     output = torch.where(mirrored[:, None], size - 1 - pixel, pixel)
@@ -29,20 +32,28 @@ def crop_weights(start: Tensor, length: Tensor, size: int, mirrored: Tensor) -> 
     source = (pixel - start[:, None])[:, None]  # within the part
     distance = (source - centre[:, :, None]).abs_()
     near, far = distance.clamp(max=1.0), distance.clamp_(1.0, 2.0)
-    weights = ((1.5 * near - 2.5) * near * near + 1.0) + (((2.5 - 0.5 * far) * far - 4.0) * far + 2.0)
+    weights = ((1.5 * near - 2.5) * near * near + 1.0) + (
+        ((2.5 - 0.5 * far) * far - 4.0) * far + 2.0
+    )
     weights *= (source >= 0) & (source < length[:, None, None])
     return weights.div_(weights.sum(-1, keepdim=True))
 
 
 def crop(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-    """Planes (C, B * V, S, S) of images (B, C, S, S) under crop weights (B * V, S, S) of the rows and the columns.
+    """Planes (C, B * V, S, S) of images (B, C, S, S) under crop weights (B * V, S, S) of the rows
+    and the columns.
 
     As in PIL, the columns come first, and what overshoots 0..255 is cut after each of the two.
     """
     b, c, size, _ = images.shape
     n = len(rows)
-    turned = images.permute(0, 3, 1, 2).to(torch.float32, memory_format=torch.contiguous_format)  # (B, W, C, H)
-    lines = torch.bmm(columns.view(b, -1, size), turned.view(b, size, -1)).clamp_(0.0, 255.0).view(n, size, c, size)
+    # (B, W, C, H)
+    turned = images.permute(0, 3, 1, 2).to(torch.float32, memory_format=torch.contiguous_format)
+    lines = (
+        torch.bmm(columns.view(b, -1, size), turned.view(b, size, -1))
+        .clamp_(0.0, 255.0)
+        .view(n, size, c, size)
+    )
     planes = torch.empty(c, n, size, size, device=images.device)
     for channel, plane in enumerate(planes):
         torch.bmm(rows, lines[:, :, channel].transpose(1, 2), out=plane)
@@ -50,21 +61,27 @@ def crop(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
 
 
 def jitter(planes: Tensor, factors: Tensor, order: Tensor) -> None:
-    """Brightness, contrast, saturation and hue by factors (N, 4), in the order of each view: (N,) into ORDERS."""
+    """Brightness, contrast, saturation and hue by factors (N, 4), in the order of each view: (N,)
+    into ORDERS."""
     if len(planes) == 1:
-        factors = factors * factors.new_tensor([1.0, 1.0, 0.0, 0.0]) + factors.new_tensor([0.0, 0.0, 1.0, 0.0])
+        factors = factors * factors.new_tensor([1.0, 1.0, 0.0, 0.0]) + factors.new_tensor(
+            [0.0, 0.0, 1.0, 0.0]
+        )
     blends = [[name for name in names if name != "hue"] for names in ORDERS]
     position = torch.tensor([names.index("hue") for names in ORDERS], device=order.device)[order]
     position = torch.where(factors[:, 3] == 0, -1, position)
     for step in range(4):
         on_some(planes, position == step, _shift_hue, factors[:, 3])
         if step < 3:
-            kinds = torch.tensor([("brightness", "contrast", "saturation").index(b[step]) for b in blends])
+            kinds = torch.tensor(
+                [("brightness", "contrast", "saturation").index(b[step]) for b in blends]
+            )
             _blend(planes, factors, kinds.to(order.device)[order])
 
 
 def _blend(planes: Tensor, factors: Tensor, kind: Tensor) -> None:
-    """One of three blends for each view, kind (N,): 0 with black, 1 with the mean of its grey image, 2 with its grey.
+    """One of three blends for each view, kind (N,): 0 with black, 1 with the mean of its grey
+    image, 2 with its grey.
 
     All of them are `f x + g grey + m mean(grey)`, cut to 0..255.
     """
@@ -78,7 +95,8 @@ def _blend(planes: Tensor, factors: Tensor, kind: Tensor) -> None:
 
 
 def grey_of(planes: Tensor) -> Tensor:
-    """The luma (N, H, W) of ITU-R 601 as torchvision rounds its weights; of a single plane, the plane."""
+    """The luma (N, H, W) of ITU-R 601 as torchvision rounds its weights; of a single plane, the
+    plane."""
     if len(planes) == 1:
         return planes[0]
     return (planes[0] * GREY[0]).add_(planes[1], alpha=GREY[1]).add_(planes[2], alpha=GREY[2])
@@ -92,9 +110,10 @@ def to_grey(planes: Tensor) -> None:
 def _shift_hue(planes: Tensor, shift: Tensor) -> None:
     """Adds shift (N,), in turns, to the hue in HSV; value and saturation stay.
 
-    With h in sixths of a turn, lowest channel m and spread c, red is m + c clamp(|h - 3| - 1, 0, 1), and green and
-    blue are m + c clamp(2 - |h - 2|, 0, 1) and m + c clamp(2 - |h - 4|, 0, 1). Back: (red, green, blue) = m + c (R, G,
-    B) has h = 1 + G + B - R where green is above blue, else the negative of that; no case for each highest channel.
+    With h in sixths of a turn, lowest channel m and spread c, red is m + c clamp(|h - 3| - 1, 0,
+    1), and green and blue are m + c clamp(2 - |h - 2|, 0, 1) and m + c clamp(2 - |h - 4|, 0, 1).
+    Back: (red, green, blue) = m + c (R, G, B) has h = 1 + G + B - R where green is above blue, else
+    the negative of that; no case for each highest channel.
     """
     red, green, blue = planes
     lowest = torch.minimum(red, green).clamp_(max=blue)
@@ -108,9 +127,11 @@ def _shift_hue(planes: Tensor, shift: Tensor) -> None:
 
 
 def blur(planes: Tensor, sigma: Tensor, kernel: int) -> None:
-    """Gaussian blur of odd width `kernel` and standard deviation sigma (N,), reflected at the borders; none where 0.
+    """Gaussian blur of odd width `kernel` and standard deviation sigma (N,), reflected at the
+    borders; none where 0.
 
-    A product with one square matrix for each view from the left (rows) and its transpose from the right (columns).
+    A product with one square matrix for each view from the left (rows) and its transpose from the
+    right (columns).
     """
     if not bool((sigma > 0).any()):
         return
@@ -134,7 +155,9 @@ def solarise(planes: Tensor) -> None:
     torch.minimum(planes, 255.0 - planes, out=planes)
 
 
-def on_some(planes: Tensor, chosen: Tensor, operation: Callable[..., None], *values: Tensor) -> None:
+def on_some(
+    planes: Tensor, chosen: Tensor, operation: Callable[..., None], *values: Tensor
+) -> None:
     """The operation on the views `chosen` (N,) bool alone, each with its `values` (N,)."""
     where = chosen.nonzero()[:, 0]
     if len(where) == len(chosen):

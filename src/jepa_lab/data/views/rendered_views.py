@@ -14,17 +14,22 @@ from jepa_lab.errors import UserError
 
 HUES = (3, 6)  # of the floor and of the spot
 LATENT_TYPES = {"rot": 4, "color": 2, "rotcolor": 6}  # the width of an action
-NO_REFERENCE = "dataset.first_view=reference: renderings have no reference view; give dataset.first_view=random"
+NO_REFERENCE = (
+    "dataset.first_view=reference: renderings have no reference view; give"
+    " dataset.first_view=random"
+)
 
 
 class Rendered(ViewGroup):
-    """Distinct renderings of an object, out of the `renderings` (K) that an image holds as its K * C channels.
+    """Distinct renderings of an object, out of the `renderings` (K) that an image holds as its K *
+    C channels.
 
-    `latent_type`: what an action tells: "rot", the canonical quaternion of R1^-1 R2 (A = 4), "color", the differences
-    of the hues of floor and spot (A = 2), or "rotcolor", both (A = 6). Parameters (P = 8): the rendering's number and
-    its 7 latents; the maps of a batch are the latents (B, K, 7) of all its renderings. There is no reference view.
-    Source: Garrido, Najman and LeCun, "Self-supervised learning of Split Invariant Equivariant representations", ICML
-    2023, for the data; the sign of their quaternions was left open.
+    `latent_type`: what an action tells: "rot", the canonical quaternion of R1^-1 R2 (A = 4),
+    "color", the differences of the hues of floor and spot (A = 2), or "rotcolor", both (A = 6).
+    Parameters (P = 8): the rendering's number and its 7 latents; the maps of a batch are the
+    latents (B, K, 7) of all its renderings. There is no reference view. Source: Garrido, Najman and
+    LeCun, "Self-supervised learning of Split Invariant Equivariant representations", ICML 2023, for
+    the data; the sign of their quaternions was left open.
     """
 
     name = "rendered"
@@ -37,12 +42,16 @@ class Rendered(ViewGroup):
             raise UserError(NO_REFERENCE)
         if self.n_views > renderings:
             raise UserError(
-                f"dataset.n_views={self.n_views}: must not exceed {renderings}, the renderings of an object"
+                f"dataset.n_views={self.n_views}: must not exceed {renderings}, the renderings of"
+                " an object"
             )
         self.renderings = int(renderings)
         self.latent_type = choice("latent_type", latent_type, tuple(LATENT_TYPES))
         self.action_dim = LATENT_TYPES[latent_type]
-        widths = {"quaternion": 4 if "rot" in latent_type else 0, "hues": 2 if "color" in latent_type else 0}
+        widths = {
+            "quaternion": 4 if "rot" in latent_type else 0,
+            "hues": 2 if "color" in latent_type else 0,
+        }
         start = widths["quaternion"]
         slices = {"quaternion": slice(0, start), "hues": slice(start, start + widths["hues"])}
         self.action_slices = {name: slices[name] for name, width in widths.items() if width}
@@ -56,14 +65,19 @@ class Rendered(ViewGroup):
         raise ValueError("rendered views need the latents of the renderings")
 
     def parameters(self, u: Tensor, maps: Tensor | None = None) -> Tensor:
-        """(B, V, 8) from uniform numbers (B, V, 1) and latents (B, K, 7): view v takes one of the K - v renderings
-        that the views before it left, each as likely. The loops are over views alone."""
+        """(B, V, 8) from uniform numbers (B, V, 1) and latents (B, K, 7): view v takes one of the K
+        - v renderings that the views before it left, each as likely. The loops are over views
+        alone."""
         if maps is None or tuple(maps.shape) != (len(u), self.renderings, N_LATENTS):
             shape = None if maps is None else tuple(maps.shape)
-            raise ValueError(f"latents must be ({len(u)}, {self.renderings}, {N_LATENTS}), got {shape}")
+            raise ValueError(
+                f"latents must be ({len(u)}, {self.renderings}, {N_LATENTS}), got {shape}"
+            )
         chosen: list[Tensor] = []
         for v in range(u.shape[1]):
-            number = (u[:, v, 0].double() * (self.renderings - v)).long()  # among those left, in order
+            number = (
+                u[:, v, 0].double() * (self.renderings - v)
+            ).long()  # among those left, in order
             for taken in torch.stack(chosen, 1).sort(dim=1).values.unbind(1) if chosen else ():
                 number = number + (number >= taken)
             chosen.append(number)
@@ -71,7 +85,9 @@ class Rendered(ViewGroup):
         latents = maps.gather(1, rendering[:, :, None].expand(-1, -1, N_LATENTS))
         return torch.cat([rendering[:, :, None].to(latents.dtype), latents], dim=-1)
 
-    def render_into(self, views: Tensor, images: Tensor, params: Tensor, scale: Tensor, shift: Tensor) -> None:
+    def render_into(
+        self, views: Tensor, images: Tensor, params: Tensor, scale: Tensor, shift: Tensor
+    ) -> None:
         """A gather of the renderings' channels."""
         held = images.unflatten(1, (self.renderings, len(self.mean)))
         sample = torch.arange(len(images), device=images.device)[:, None]
@@ -91,23 +107,27 @@ class Rendered(ViewGroup):
 
 
 def absolute(latents: Tensor, latent_type: str) -> Tensor:
-    """The code (..., A) of latents (..., 7): rot is the canonical quaternion (A = 4), color the hues of floor and spot
-    (A = 2), rotcolor both (A = 6). Raises ValueError for another type or width."""
+    """The code (..., A) of latents (..., 7): rot is the canonical quaternion (A = 4), color the
+    hues of floor and spot (A = 2), rotcolor both (A = 6). Raises ValueError for another type or
+    width."""
     if latent_type not in LATENT_TYPES or latents.shape[-1] != N_LATENTS:
         raise ValueError(
-            f"latents (..., 7) of type {', '.join(LATENT_TYPES)}; got {latent_type} {tuple(latents.shape)}"
+            f"latents (..., 7) of type {', '.join(LATENT_TYPES)}; got {latent_type}"
+            f" {tuple(latents.shape)}"
         )
     parts = {"rot": from_euler(latents[..., :3]), "color": latents[..., list(HUES)]}
     return torch.cat([part for name, part in parts.items() if name in latent_type], dim=-1)
 
 
 def relative(latents_from: Tensor, latents_to: Tensor, latent_type: str) -> Tensor:
-    """The action (..., A) from one view's latents to another's: R1^-1 R2, and the differences of the hues."""
+    """The action (..., A) from one view's latents to another's: R1^-1 R2, and the differences of
+    the hues."""
     return _combine(absolute(latents_from, latent_type), absolute(latents_to, latent_type), -1)
 
 
 def inverse(actions: Tensor) -> Tensor:
-    """`inverse(relative(a, b)) == relative(b, a)`, (..., A) each; the width says which type they are."""
+    """`inverse(relative(a, b)) == relative(b, a)`, (..., A) each; the width says which type they
+    are."""
     rot = _rotation_width(actions)
     turned = [conjugate(actions[..., :4])] if rot else []
     return torch.cat([*turned, -actions[..., rot:]], dim=-1)

@@ -15,12 +15,12 @@ N_ROTATIONS = 4
 
 
 class Rotation(ViewGroup):
-    """Multiples of 90 degrees, i.i.d. uniform with replacement; counter-clockwise is positive (torch.rot90, PIL,
-    torchvision's rotate).
+    """Multiples of 90 degrees, i.i.d. uniform with replacement; counter-clockwise is positive
+    (torch.rot90, PIL, torchvision's rotate).
 
-    Parameters: the number of quarter-turns, 0..3 (P = 1, float32). `action_code="sincos"`: [sin, cos] of the angle (A
-    = 2; of the difference for a relative action). `"one_hot"`: one of 0, 90, 180, 270 degrees (A = 4; of the wrapped
-    difference).
+    Parameters: the number of quarter-turns, 0..3 (P = 1, float32). `action_code="sincos"`: [sin,
+    cos] of the angle (A = 2; of the difference for a relative action). `"one_hot"`: one of 0, 90,
+    180, 270 degrees (A = 4; of the wrapped difference).
     """
 
     name = "rotation"
@@ -36,13 +36,20 @@ class Rotation(ViewGroup):
 
     def sweeps(self) -> list[FactorSweep]:
         turns = make_sweep("rot", "quarter-turns", torch.arange(4.0), self.identity, 0, 2)
-        return [replace(turns, unit="degrees", values=turns.values * 90, angles=turns.values * (math.pi / 2))]
+        return [
+            replace(
+                turns, unit="degrees", values=turns.values * 90, angles=turns.values * (math.pi / 2)
+            )
+        ]
 
     def parameters(self, u: Tensor, maps: Tensor | None = None) -> Tensor:
         return torch.floor(u * N_ROTATIONS)
 
-    def render_into(self, views: Tensor, images: Tensor, params: Tensor, scale: Tensor, shift: Tensor) -> None:
-        """All four rotations of every image once, then each view is a copy of one of them; images must be square."""
+    def render_into(
+        self, views: Tensor, images: Tensor, params: Tensor, scale: Tensor, shift: Tensor
+    ) -> None:
+        """All four rotations of every image once, then each view is a copy of one of them; images
+        must be square."""
         b, c, h, w = images.shape
         if h != w:
             raise ValueError(f"quarter-turns need square images, got {tuple(images.shape)}")
@@ -78,7 +85,9 @@ class Rotation(ViewGroup):
     def _code(self, turns: Tensor) -> Tensor:
         if self.action_code == "one_hot":
             return one_hot(turns, N_ROTATIONS).float()
-        table = torch.tensor([[0.0, 1.0], [1.0, 0.0], [0.0, -1.0], [-1.0, 0.0]], device=turns.device)
+        table = torch.tensor(
+            [[0.0, 1.0], [1.0, 0.0], [0.0, -1.0], [-1.0, 0.0]], device=turns.device
+        )
         return table[turns]
 
 

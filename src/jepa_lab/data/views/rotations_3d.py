@@ -1,4 +1,5 @@
-"""Rotations in space as unit quaternions (x, y, z, w), one for each rotation: of q and -q, the one with w >= 0."""
+"""Rotations in space as unit quaternions (x, y, z, w), one for each rotation: of q and -q, the one
+with w >= 0."""
 
 from __future__ import annotations
 
@@ -7,15 +8,16 @@ from torch import Tensor
 
 
 def canonical(q: Tensor) -> Tensor:
-    """Of q and -q (..., 4) the one whose first component that is not 0, in the order w, x, y, z, is above 0."""
+    """Of q and -q (..., 4) the one whose first component that is not 0, in the order w, x, y, z, is
+    above 0."""
     signs = torch.sign(q[..., [3, 0, 1, 2]])
     weights = q.new_tensor([8.0, 4.0, 2.0, 1.0])
     return torch.where((signs * weights).sum(-1, keepdim=True) < 0, -q, q)
 
 
 def from_euler(angles: Tensor) -> Tensor:
-    """The canonical quaternion (..., 4) of extrinsic rotations about x, then y, then z by angles (..., 3) in radians:
-    scipy's Rotation.from_euler("xyz", angles)."""
+    """The canonical quaternion (..., 4) of extrinsic rotations about x, then y, then z by angles
+    (..., 3) in radians: scipy's Rotation.from_euler("xyz", angles)."""
     half = angles / 2
     (sx, sy, sz), (cx, cy, cz) = half.sin().unbind(-1), half.cos().unbind(-1)
     x = sx * cy * cz - cx * sy * sz

@@ -15,16 +15,19 @@ FLOOR = 1e-16  # what inhibition leaves of every cell, so that the densities nev
 
 
 class Saccade(ViewGroup):
-    """Square patches of fovea x fovea pixels around fixations that are drawn one after another from a density.
+    """Square patches of fovea x fovea pixels around fixations that are drawn one after another from
+    a density.
 
-    `saliency`: where fixations fall: "spectral" (the spectral residual of the image), "file" (maps that come with the
-    images) or "uniform". With `inhibition` the square |d row|, |d col| <= fovea / 2 around a fixation is not visited
-    again (inhibition of return) while the density has mass elsewhere. There is no reference view.
+    `saliency`: where fixations fall: "spectral" (the spectral residual of the image), "file" (maps
+    that come with the images) or "uniform". With `inhibition` the square |d row|, |d col| <= fovea
+    / 2 around a fixation is not visited again (inhibition of return) while the density has mass
+    elsewhere. There is no reference view.
 
-    Parameters (P = 2): the fixated pixel's row and column. The patch holds the rows row - fovea // 2 to row - fovea
-    // 2 + fovea - 1, and columns likewise: slices of the image, black beyond its border. Actions (A = 2): differences
-    of the positions in units of the image's height and width. The public code cut its patches at the transposed place.
-    `image_size` (H, W) is that of all images. Source: seq-JEPA, predictive learning across saccades.
+    Parameters (P = 2): the fixated pixel's row and column. The patch holds the rows row - fovea //
+    2 to row - fovea // 2 + fovea - 1, and columns likewise: slices of the image, black beyond its
+    border. Actions (A = 2): differences of the positions in units of the image's height and width.
+    The public code cut its patches at the transposed place. `image_size` (H, W) is that of all
+    images. Source: seq-JEPA, predictive learning across saccades.
     """
 
     name = "saccade"
@@ -46,7 +49,9 @@ class Saccade(ViewGroup):
             raise UserError(NO_REFERENCE)
         h, w = image_size
         if not 1 <= fovea <= min(h, w):
-            raise UserError(f"dataset.fovea={fovea}: must lie between 1 and {min(h, w)}, the side of the images")
+            raise UserError(
+                f"dataset.fovea={fovea}: must lie between 1 and {min(h, w)}, the side of the images"
+            )
         self.image_size = (int(h), int(w))
         self.fovea = int(fovea)
         self.saliency = choice("saliency", saliency, ("spectral", "file", "uniform"))
@@ -61,20 +66,26 @@ class Saccade(ViewGroup):
         return self.fovea, self.fovea
 
     def maps(self, images: Tensor) -> Tensor:
-        """The densities (B, H, W) of images that bring none. Raises ValueError if they should have (saliency file)."""
+        """The densities (B, H, W) of images that bring none. Raises ValueError if they should have
+        (saliency file)."""
         if self.saliency == "file":
             raise ValueError("saliency=file needs the maps of the images")
         if self.saliency == "uniform":
             h, w = self.image_size
-            return torch.full((1, h, w), 1.0 / (h * w), device=images.device).expand(len(images), h, w)
+            return torch.full((1, h, w), 1.0 / (h * w), device=images.device).expand(
+                len(images), h, w
+            )
         return spectral_residual(images)
 
     def parameters(self, u: Tensor, maps: Tensor | None = None) -> Tensor:
-        """Fixations (B, V, 2) from uniform numbers (B, V, 1) by the inverse of the cumulative densities of maps (B, H,
-        W). The loop is over views alone."""
+        """Fixations (B, V, 2) from uniform numbers (B, V, 1) by the inverse of the cumulative
+        densities of maps (B, H, W). The loop is over views alone."""
         if maps is None or tuple(maps.shape[1:]) != self.image_size or len(maps) != len(u):
             h, w = self.image_size
-            raise ValueError(f"maps must be ({len(u)}, {h}, {w}), got {None if maps is None else tuple(maps.shape)}")
+            raise ValueError(
+                f"maps must be ({len(u)}, {h}, {w}), got"
+                f" {None if maps is None else tuple(maps.shape)}"
+            )
         mass, fixations = maps.double(), []
         for v in range(u.shape[1]):
             fixations.append(fixate(mass, u[:, v, 0]))
@@ -82,13 +93,16 @@ class Saccade(ViewGroup):
                 mass = inhibit(mass, fixations[-1], self.fovea / 2)
         return torch.stack(fixations, dim=1).float()
 
-    def render_into(self, views: Tensor, images: Tensor, params: Tensor, scale: Tensor, shift: Tensor) -> None:
+    def render_into(
+        self, views: Tensor, images: Tensor, params: Tensor, scale: Tensor, shift: Tensor
+    ) -> None:
         """Every patch is one window of the padded images: a gather, no resampling."""
         if tuple(images.shape[2:]) != self.image_size:
             raise ValueError(f"images must be {self.image_size}, got {tuple(images.shape)}")
         before, after = self.fovea // 2, self.fovea - self.fovea // 2 - 1
         padded = F.pad(images, (before, after, before, after))
-        windows = padded.unfold(2, self.fovea, 1).unfold(3, self.fovea, 1)  # (B, C, H, W, fovea, fovea), a view
+        # (B, C, H, W, fovea, fovea), a view
+        windows = padded.unfold(2, self.fovea, 1).unfold(3, self.fovea, 1)
         row, column = params.round().long().unbind(-1)
         sample = torch.arange(len(images), device=images.device)[:, None]
         torch.mul(windows[sample, :, row, column], scale, out=views).add_(shift)
@@ -106,13 +120,17 @@ class Saccade(ViewGroup):
         return first + then
 
 
-NO_REFERENCE = "dataset.first_view=reference: saccades have no reference view; give dataset.first_view=random"
+NO_REFERENCE = (
+    "dataset.first_view=reference: saccades have no reference view; give dataset.first_view=random"
+)
 
 
 def fixate(mass: Tensor, u: Tensor) -> Tensor:
-    """One cell (row, column), (B, 2) int64, of every density (B, H, W) by the inverse of its running sum at u (B,).
+    """One cell (row, column), (B, 2) int64, of every density (B, H, W) by the inverse of its
+    running sum at u (B,).
 
-    u has 24 bits; half a step is added, so that u = 0 does not fall on a cell with no more than the floor.
+    u has 24 bits; half a step is added, so that u = 0 does not fall on a cell with no more than the
+    floor.
     """
     total = mass.flatten(1).double().cumsum(1)
     at = (u.double() + 2.0**-25)[:, None] * total[:, -1:]
@@ -121,7 +139,8 @@ def fixate(mass: Tensor, u: Tensor) -> Tensor:
 
 
 def inhibit(mass: Tensor, fixation: Tensor, radius: float) -> Tensor:
-    """The densities (B, H, W) without the square |d row|, |d column| <= radius around (B, 2) fixations, sum 1 again.
+    """The densities (B, H, W) without the square |d row|, |d column| <= radius around (B, 2)
+    fixations, sum 1 again.
 
     1e-16 is added to every cell before: densities with no mass elsewhere become uniform."""
     rows = torch.arange(mass.shape[1], device=mass.device)

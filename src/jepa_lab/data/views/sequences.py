@@ -9,9 +9,10 @@ from torch import Tensor
 class SequenceBatch:
     """Views of the same images, and the transformations that lead from one view to the next.
 
-    views: (B, V, C, H, W) float32, normalised. actions: (B, V-1, A), relative, from view i to view i+1. params: (B,
-    V, P), absolute parameters in their own units. absolute: (B, V, A), the absolute parameters in the action code.
-    labels: (B,) int64, or None for unlabelled images. index: (B,) int64, the position of each image in its source.
+    views: (B, V, C, H, W) float32, normalised. actions: (B, V-1, A), relative, from view i to view
+    i+1. params: (B, V, P), absolute parameters in their own units. absolute: (B, V, A), the
+    absolute parameters in the action code. labels: (B,) int64, or None for unlabelled images.
+    index: (B,) int64, the position of each image in its source.
     """
 
     views: Tensor

@@ -17,11 +17,13 @@ CHUNK_VALUES = 1 << 19  # values of views rendered at a time on a CPU: 2 MiB
 
 
 class ViewGroup(ABC):
-    """Draws transformation parameters and renders V views of every image of a batch at once, on the images' device.
+    """Draws transformation parameters and renders V views of every image of a batch at once, on the
+    images' device.
 
-    An action is the code of the change from one view to another; `absolute` codes a view's own parameters in the same
-    units. `first_view="reference"` makes the first view the untouched image; `"random"` draws it like the others.
-    Subclasses name the dimensions and write the abstract parts; nothing loops over samples.
+    An action is the code of the change from one view to another; `absolute` codes a view's own
+    parameters in the same units. `first_view="reference"` makes the first view the untouched image;
+    `"random"` draws it like the others. Subclasses name the dimensions and write the abstract
+    parts; nothing loops over samples.
     """
 
     name: str
@@ -32,14 +34,23 @@ class ViewGroup(ABC):
     renderings: int = 1  # of an image, whose channels are theirs one after another
 
     def __init__(
-        self, *, n_views: int, mean: Sequence[float], std: Sequence[float], first_view: str = "reference"
+        self,
+        *,
+        n_views: int,
+        mean: Sequence[float],
+        std: Sequence[float],
+        first_view: str = "reference",
     ) -> None:
         if n_views < 2:
-            raise UserError(f"dataset.n_views={n_views}: a sequence needs at least 2 views (one observed, one target)")
+            raise UserError(
+                f"dataset.n_views={n_views}: a sequence needs at least 2 views (one observed, one"
+                " target)"
+            )
         choice("first_view", first_view, FIRST_VIEWS)
         if len(mean) != len(std) or not len(mean) or any(s <= 0 for s in std):
             raise UserError(
-                f"dataset mean/std: one value per channel and std above 0, got mean={list(mean)} std={list(std)}"
+                f"dataset mean/std: one value per channel and std above 0, got mean={list(mean)}"
+                f" std={list(std)}"
             )
         self.n_views = n_views
         self.first_view = first_view
@@ -54,12 +65,15 @@ class ViewGroup(ABC):
 
     @abstractmethod
     def parameters(self, u: Tensor, maps: Tensor | None = None) -> Tensor:
-        """Uniform numbers (..., V, draws_per_view) in [0, 1) to parameters (..., V, P); the last view is the target.
-        Only groups with maps read them."""
+        """Uniform numbers (..., V, draws_per_view) in [0, 1) to parameters (..., V, P); the last
+        view is the target. Only groups with maps read them."""
 
     @abstractmethod
-    def render_into(self, views: Tensor, images: Tensor, params: Tensor, scale: Tensor, shift: Tensor) -> None:
-        """Fills views (B, V, C, H, W) with uint8 images under params (B, V, P), as `pixel * scale + shift`."""
+    def render_into(
+        self, views: Tensor, images: Tensor, params: Tensor, scale: Tensor, shift: Tensor
+    ) -> None:
+        """Fills views (B, V, C, H, W) with uint8 images under params (B, V, P), as `pixel * scale +
+        shift`."""
 
     @abstractmethod
     def absolute(self, params: Tensor) -> Tensor:
@@ -75,7 +89,8 @@ class ViewGroup(ABC):
 
     @abstractmethod
     def compose(self, first: Tensor, then: Tensor) -> Tensor:
-        """One action for two in a row: `compose(relative(a, b), relative(b, c)) == relative(a, c)`, all (..., A)."""
+        """One action for two in a row: `compose(relative(a, b), relative(b, c)) == relative(a, c)`,
+        all (..., A)."""
 
     def absolutes_of(self, params: Tensor) -> Tensor:
         """The action codes (B, V, A) of all views of sequences, params (B, V, P)."""
@@ -86,7 +101,8 @@ class ViewGroup(ABC):
         return self.relative(params[:, :-1], params[:, 1:])
 
     def sweeps(self) -> list[FactorSweep]:
-        """One factor at a time on a grid that contains the identity; [] for views without such factors."""
+        """One factor at a time on a grid that contains the identity; [] for views without such
+        factors."""
         return []
 
     def view_size(self, h: int, w: int) -> tuple[int, int]:
@@ -94,7 +110,8 @@ class ViewGroup(ABC):
         return h, w
 
     def maps(self, images: Tensor) -> Tensor | None:
-        """What `draw` has to know of images (B, C, H, W) that bring no maps of their own; None for most groups."""
+        """What `draw` has to know of images (B, C, H, W) that bring no maps of their own; None for
+        most groups."""
         return None
 
     def draw(
@@ -107,12 +124,13 @@ class ViewGroup(ABC):
         first_view: str | None = None,
         maps: Tensor | None = None,
     ) -> Tensor:
-        """Parameters (B, V, P) of the samples `index` (B,) int64; `first_view` stands in for the group's own; `maps`
-        (B, ...): the densities (B, H, W) of groups that look at the images, or the latents of renderings.
+        """Parameters (B, V, P) of the samples `index` (B,) int64; `first_view` stands in for the
+        group's own; `maps` (B, ...): the densities (B, H, W) of groups that look at the images, or
+        the latents of renderings.
 
-        Outside "train" the epoch is left out: evaluation views stay the same. View v of a sample gets the same
-        parameters whatever V is (but for what a group draws otherwise for the target), and whether or not the first
-        view is the reference.
+        Outside "train" the epoch is left out: evaluation views stay the same. View v of a sample
+        gets the same parameters whatever V is (but for what a group draws otherwise for the
+        target), and whether or not the first view is the reference.
         """
         epoch = epoch if split == "train" else 0
         u = uniform(index, self.n_views * self.draws_per_view, seed=seed, split=split, epoch=epoch)
@@ -133,10 +151,12 @@ class ViewGroup(ABC):
         first_view: str | None = None,
         maps: Tensor | None = None,
     ) -> SequenceBatch:
-        """The sequences of a batch of uint8 images (B, C, H, W), which stand at positions `index` (B,) of a source;
-        `maps` (B, ...): what came with them, saliency densities or latents."""
+        """The sequences of a batch of uint8 images (B, C, H, W), which stand at positions `index`
+        (B,) of a source; `maps` (B, ...): what came with them, saliency densities or latents."""
         maps = self.maps(images) if maps is None else maps
-        params = self.draw(index, seed=seed, split=split, epoch=epoch, first_view=first_view, maps=maps)
+        params = self.draw(
+            index, seed=seed, split=split, epoch=epoch, first_view=first_view, maps=maps
+        )
         return SequenceBatch(
             views=self.render(images, params),
             actions=self.actions_of(params),
@@ -147,7 +167,8 @@ class ViewGroup(ABC):
         )
 
     def reverse(self, batch: SequenceBatch) -> SequenceBatch:
-        """The same views in the other order, every action the way back: the first view becomes the target."""
+        """The same views in the other order, every action the way back: the first view becomes the
+        target."""
         return SequenceBatch(
             views=batch.views.flip(1),
             actions=self.inverse(batch.actions).flip(1),
@@ -158,28 +179,38 @@ class ViewGroup(ABC):
         )
 
     def render(self, images: Tensor, params: Tensor) -> Tensor:
-        """Views (B, V, C, H, W), float32 and normalised, of uint8 images (B, C, H, W) under params (B, V, P).
+        """Views (B, V, C, H, W), float32 and normalised, of uint8 images (B, C, H, W) under params
+        (B, V, P).
 
-        V need not be n_views. On a CPU the batch goes through in chunks whose intermediate results stay in the cache;
-        the values are the same. Raises ValueError for another dtype or shape.
+        V need not be n_views. On a CPU the batch goes through in chunks whose intermediate results
+        stay in the cache; the values are the same. Raises ValueError for another dtype or shape.
         """
         n_channels, b = len(self.mean), len(images)
         held = n_channels * self.renderings
         if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] != held:
-            raise ValueError(f"images must be uint8 (B, {held}, H, W), got {images.dtype} {tuple(images.shape)}")
+            raise ValueError(
+                f"images must be uint8 (B, {held}, H, W), got {images.dtype} {tuple(images.shape)}"
+            )
         if params.ndim != 3 or len(params) != b or params.shape[2] != self.param_dim:
-            raise ValueError(f"params must be ({b}, V, {self.param_dim}), got {tuple(params.shape)}")
+            raise ValueError(
+                f"params must be ({b}, V, {self.param_dim}), got {tuple(params.shape)}"
+            )
         scale, shift = self._normaliser(images.device)
         size = self.view_size(images.shape[2], images.shape[3])
         views = torch.empty(b, params.shape[1], n_channels, *size, device=images.device)
-        step = max(1, CHUNK_VALUES * b // max(1, views.numel())) if images.device.type == "cpu" else max(1, b)
+        step = (
+            max(1, CHUNK_VALUES * b // max(1, views.numel()))
+            if images.device.type == "cpu"
+            else max(1, b)
+        )
         for start in range(0, b, step):
             chunk = slice(start, start + step)
             self.render_into(views[chunk], images[chunk], params[chunk], scale, shift)
         return views
 
     def _normaliser(self, device: torch.device) -> tuple[Tensor, Tensor]:
-        """(scale, shift), (C, 1, 1) each: `pixel * scale + shift` is the normalised value of a uint8 pixel."""
+        """(scale, shift), (C, 1, 1) each: `pixel * scale + shift` is the normalised value of a
+        uint8 pixel."""
         if device not in self._constants:
             mean, std = torch.tensor([self.mean, self.std], dtype=torch.float64).view(2, -1, 1, 1)
             scale, shift = 1.0 / (255.0 * std), -mean / std
@@ -190,11 +221,15 @@ class ViewGroup(ABC):
 def choice(option: str, value: Any, allowed: Sequence[Any]) -> Any:
     """The value, if it is one of those allowed; else a UserError that lists them."""
     if value not in allowed:
-        raise UserError(f"dataset.{option}={value}: must be one of {', '.join(str(a) for a in allowed)}")
+        raise UserError(
+            f"dataset.{option}={value}: must be one of {', '.join(str(a) for a in allowed)}"
+        )
     return value
 
 
-def interval(option: str, value: Sequence[float], *, above: float = -float("inf")) -> tuple[float, float]:
+def interval(
+    option: str, value: Sequence[float], *, above: float = -float("inf")
+) -> tuple[float, float]:
     """(low, high) of a two-element range with above < low <= high; else a UserError."""
     try:
         low, high = (float(v) for v in value)
@@ -202,5 +237,7 @@ def interval(option: str, value: Sequence[float], *, above: float = -float("inf"
         raise UserError(f"dataset.{option}={value}: must be two numbers, [low, high]") from None
     if not above < low <= high < float("inf"):
         bound = "" if above == -float("inf") else f" and low above {above:g}"
-        raise UserError(f"dataset.{option}=[{low:g}, {high:g}]: needs finite numbers, low <= high{bound}")
+        raise UserError(
+            f"dataset.{option}=[{low:g}, {high:g}]: needs finite numbers, low <= high{bound}"
+        )
     return low, high

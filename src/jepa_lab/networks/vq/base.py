@@ -1,4 +1,5 @@
-"""Quantizer: what all codebooks share: the mask, the statistics of an optimiser step, and revival."""
+"""Quantizer: what all codebooks share: the mask, the statistics of an optimiser step, and revival.
+Quantizer: what all codebooks share: the mask, the statistics of an optimiser step, and revival."""
 
 from __future__ import annotations
 
@@ -19,7 +20,8 @@ COUNT_DECAY = 0.99  # of the counts of codes where nothing else says so
 
 
 class Quantized(NamedTuple):
-    """z (..., d): the codes of x, 0 where masked. codes (...) int64, -1 where masked. loss: see the quantizer."""
+    """z (..., d): the codes of x, 0 where masked. codes (...) int64, -1 where masked. loss: see the
+    quantizer."""
 
     z: Tensor
     codes: Tensor
@@ -27,18 +29,22 @@ class Quantized(NamedTuple):
 
 
 class Quantizer(nn.Module):
-    """`quantizer(x (..., d), mask (...) bool, collect=False) -> Quantized`, mask True where there is a token.
+    """`quantizer(x (..., d), mask (...) bool, collect=False) -> Quantized`, mask True where there
+    is a token.
 
-    Float32 or better inside, outside autocast; z has the dtype of x. Masked places get zeros back and take part in no
-    loss and, unless `count_padding`, in no statistic. The statistics of training forwards with `collect` (the clean
-    context pass, once a batch) are added up, and `update` applies them once per optimiser step, summed over ranks;
-    `forget` drops them, for a step that is left out; `end_step(skipped)` is the one or the other. With update "forward"
-    every training forward is counted, whatever `collect` says. In evaluation mode nothing changes, whatever the options
-    (the public ARC code kept training its codebook on validation batches, as it validated in training mode).
+    Float32 or better inside, outside autocast; z has the dtype of x. Masked places get zeros back
+    and take part in no loss and, unless `count_padding`, in no statistic. The statistics of
+    training forwards with `collect` (the clean context pass, once a batch) are added up, and
+    `update` applies them once per optimiser step, summed over ranks; `forget` drops them, for a
+    step that is left out; `end_step(skipped)` is the one or the other. With update "forward" every
+    training forward is counted, whatever `collect` says. In evaluation mode nothing changes,
+    whatever the options (the public ARC code kept training its codebook on validation batches, as
+    it validated in training mode).
 
-    Buffers: counts (K,), the moving average of members a step; age (K,) int64, optimiser steps since a code was last
-    used; forwards, the training forwards counted so far. `tokens` of the last step are no part of a checkpoint: revival
-    follows the update within one step. Deepcopy safe. ValueError for shapes that do not fit.
+    Buffers: counts (K,), the moving average of members a step; age (K,) int64, optimiser steps
+    since a code was last used; forwards, the training forwards counted so far. `tokens` of the last
+    step are no part of a checkpoint: revival follows the update within one step. Deepcopy safe.
+    ValueError for shapes that do not fit.
     """
 
     counts: Tensor
@@ -46,10 +52,21 @@ class Quantizer(nn.Module):
     forwards: Tensor
     revivable = True
 
-    def __init__(self, dim: int, size: int, *, update: str = "step", count_padding: bool = False, seed: int = 0):
+    def __init__(
+        self,
+        dim: int,
+        size: int,
+        *,
+        update: str = "step",
+        count_padding: bool = False,
+        seed: int = 0,
+    ):
         super().__init__()
         if dim < 1 or size < 1:
-            raise ValueError(f"a codebook needs at least one code of one dimension, got size {size} and dim {dim}")
+            raise ValueError(
+                f"a codebook needs at least one code of one dimension, got size {size} and dim"
+                f" {dim}"
+            )
         if update not in ("step", "forward"):
             raise ValueError(f"update must be step or forward, got {update!r}")
         self.dim = dim
@@ -92,8 +109,8 @@ class Quantizer(nn.Module):
     def forward(self, x: Tensor, mask: Tensor, *, collect: bool = False) -> Quantized:
         if x.shape[:-1] != mask.shape or x.shape[-1] != self.dim or mask.dtype != torch.bool:
             raise ValueError(
-                f"expected x (..., {self.dim}) and a bool mask (...), got {tuple(x.shape)} and {tuple(mask.shape)} "
-                f"{mask.dtype}"
+                f"expected x (..., {self.dim}) and a bool mask (...), got {tuple(x.shape)} and"
+                f" {tuple(mask.shape)} {mask.dtype}"
             )
         with torch.autocast(x.device.type, enabled=False):
             live = at_least_float32(x[mask])
@@ -103,7 +120,9 @@ class Quantizer(nn.Module):
             if self.training and (collect or self.update_at == "forward"):
                 self._record(live.detach(), codes_live, at_least_float32(x[~mask].detach()))
         z = x.new_zeros(x.shape).masked_scatter(mask.unsqueeze(-1), z_live.to(x.dtype))
-        codes = torch.full(mask.shape, -1, dtype=torch.int64, device=x.device).masked_scatter(mask, codes_live)
+        codes = torch.full(mask.shape, -1, dtype=torch.int64, device=x.device).masked_scatter(
+            mask, codes_live
+        )
         return Quantized(z, codes, loss)
 
     @torch.no_grad()
@@ -120,8 +139,9 @@ class Quantizer(nn.Module):
 
     @torch.no_grad()
     def update(self) -> None:
-        """Once per optimiser step: the statistics since the last update move counts, codes and ages. Nothing where
-        none were collected, nor, of counts and codes, where they are not finite."""
+        """Once per optimiser step: the statistics since the last update move counts, codes and
+        ages. Nothing where none were collected, nor, of counts and codes, where they are not
+        finite."""
         if self._pending is None:
             return
         counts, sums = (summed(part) for part in self._pending)
@@ -144,15 +164,18 @@ class Quantizer(nn.Module):
             self.apply_statistics(counts, sums)
 
     def live_tokens(self, n: int) -> Tensor:
-        """(<= n, d): counted tokens of the last optimiser step, of all ranks, evenly spaced; (0, d) before the first
-        step. A collective call under torch.distributed."""
+        """(<= n, d): counted tokens of the last optimiser step, of all ranks, evenly spaced; (0, d)
+        before the first step. A collective call under torch.distributed."""
         tokens = self._tokens if self._tokens is not None else self.counts.new_zeros(0, self.dim)
         return spaced(gathered(tokens), n)
 
     @torch.no_grad()
-    def revive(self, codes: Tensor, vectors: Tensor, counts: Tensor, sums: Tensor | None = None) -> None:
-        """Gives the (m,) codes new (m, d) vectors and (m,) counts; sums (m, d) are vectors * counts unless given, so
-        that the next update starts from the same vectors. Ages begin anew. ValueError where codes cannot be set."""
+    def revive(
+        self, codes: Tensor, vectors: Tensor, counts: Tensor, sums: Tensor | None = None
+    ) -> None:
+        """Gives the (m,) codes new (m, d) vectors and (m,) counts; sums (m, d) are vectors * counts
+        unless given, so that the next update starts from the same vectors. Ages begin anew.
+        ValueError where codes cannot be set."""
         if not self.revivable:
             raise ValueError(f"{type(self).__name__} has no codes that could be revived")
         self.codebook[codes] = vectors.to(self.codebook.dtype)
@@ -160,13 +183,16 @@ class Quantizer(nn.Module):
         self.age[codes] = 0
 
     def for_target(self) -> Quantizer:
-        """The quantizer of the target branch: this one where it is shared, else a frozen-weight copy with statistics
-        of its own (two codebooks that drift apart: the published behaviour)."""
+        """The quantizer of the target branch: this one where it is shared, else a frozen-weight
+        copy with statistics of its own (two codebooks that drift apart: the published behaviour).
+        """
         return self if self.share else copy.deepcopy(self).requires_grad_(False)
 
     def tokens_in_all(self, n: int) -> float:
-        """The mean over ranks of the n tokens of this one: divided by it, a sum over tokens is the mean over all ranks'
-        tokens once gradients are averaged. At least 1."""
+        """The mean over ranks of the n tokens of this one: divided by it, a sum over tokens is the
+        mean over all ranks' tokens once gradients are averaged. At least 1."""
         if not self.training or world_size() == 1:
             return max(float(n), 1.0)
-        return max(float(summed(torch.tensor(float(n), device=self.counts.device))) / world_size(), 1.0)
+        return max(
+            float(summed(torch.tensor(float(n), device=self.counts.device))) / world_size(), 1.0
+        )

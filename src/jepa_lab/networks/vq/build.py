@@ -1,4 +1,5 @@
-"""Vector quantisation: one interface for a hard codebook, Gumbel samples and finite scalar quantisation."""
+"""Vector quantisation: one interface for a hard codebook, Gumbel samples and finite scalar
+quantisation."""
 
 from __future__ import annotations
 
@@ -44,23 +45,37 @@ def build_quantizer(
 ) -> Quantizer:
     """The quantizer of `kind` hard, gumbel or fsq; what a kind has no use for is not read.
 
-    hard reads commitment, ema_decay, weight_on; gumbel gumbel_* and usage_weight; both size, init and in_objective; fsq
-    levels, whose product is its size. All read update, count_padding, share (see Quantizer.for_target) and seed. The
-    published behaviour is init "empty" (its counts and its formula), in_objective False, weight_on "codebook", update
-    "forward", count_padding and not share. ValueError for an unknown kind or a value out of range.
+    hard reads commitment, ema_decay, weight_on; gumbel gumbel_* and usage_weight; both size, init
+    and in_objective; fsq levels, whose product is its size. All read update, count_padding, share
+    (see Quantizer.for_target) and seed. The published behaviour is init "empty" (its counts and its
+    formula), in_objective False, weight_on "codebook", update "forward", count_padding and not
+    share. ValueError for an unknown kind or a value out of range.
     """
     common: dict[str, object] = {"update": update, "count_padding": count_padding, "seed": seed}
     quantizer: Quantizer
     if kind == "hard":
         quantizer = HardQuantizer(
-            dim, size, commitment=commitment, ema_decay=ema_decay, in_objective=in_objective, weight_on=weight_on,
-            init=init, **common,  # type: ignore[arg-type]
-        )  # fmt: skip
+            dim,
+            size,
+            commitment=commitment,
+            ema_decay=ema_decay,
+            in_objective=in_objective,
+            weight_on=weight_on,
+            init=init,
+            **common,  # type: ignore[arg-type]
+        )
     elif kind == "gumbel":
         quantizer = GumbelQuantizer(
-            dim, size, temperature=gumbel_temperature, until=gumbel_share, scale=gumbel_scale,
-            usage_weight=usage_weight, in_objective=in_objective, init=init, **common,
-        )  # fmt: skip
+            dim,
+            size,
+            temperature=gumbel_temperature,
+            until=gumbel_share,
+            scale=gumbel_scale,
+            usage_weight=usage_weight,
+            in_objective=in_objective,
+            init=init,
+            **common,
+        )
     elif kind == "fsq":
         if levels is None:
             raise ValueError("kind fsq needs levels, a list as [8, 6, 5] for 240 codes")

@@ -1,4 +1,5 @@
-"""What a codebook must know of the other ranks. Without torch.distributed everything here gives its input back."""
+"""What a codebook must know of the other ranks. Without torch.distributed everything here gives its
+input back."""
 
 from __future__ import annotations
 
@@ -15,7 +16,8 @@ def world_size() -> int:
 
 
 def summed(x: Tensor) -> Tensor:
-    """The sum over ranks of a tensor of one shape on all of them; without gradient. x itself on one rank."""
+    """The sum over ranks of a tensor of one shape on all of them; without gradient. x itself on one
+    rank."""
     if world_size() == 1:
         return x
     total = x.detach().clone()
@@ -24,8 +26,9 @@ def summed(x: Tensor) -> Tensor:
 
 
 def summed_with_gradient(x: Tensor) -> Tensor:
-    """`summed`, differentiable: its gradient is summed over ranks too, so that a loss of it which all ranks compute has
-    the gradient of one process once the gradients of the ranks are averaged."""
+    """`summed`, differentiable: its gradient is summed over ranks too, so that a loss of it which
+    all ranks compute has the gradient of one process once the gradients of the ranks are averaged.
+    """
     return x if world_size() == 1 else _Sum.apply(x)
 
 

@@ -1,4 +1,5 @@
-"""FiniteScalarQuantizer: a few bounded numbers, each rounded to a few levels (Mentzer et al., arXiv:2309.15505)."""
+"""FiniteScalarQuantizer: a few bounded numbers, each rounded to a few levels (Mentzer et al.,
+arXiv:2309.15505)."""
 
 from __future__ import annotations
 
@@ -16,10 +17,12 @@ MARGIN = 1e-3  # keeps the outermost levels of a rounded tanh within reach
 
 
 class FiniteScalarQuantizer(Quantizer):
-    """x (n, d) -> m numbers (a linear map), bounded and rounded to levels[i] values each -> z (n, d) (a linear map).
+    """x (n, d) -> m numbers (a linear map), bounded and rounded to levels[i] values each -> z (n,
+    d) (a linear map).
 
-    There is no codebook to learn, none to revive and no loss: K = the product of the levels, and a code is the number
-    whose digits are the levels, the first the fastest (mixed radix). `codebook` lists what z can be, at present.
+    There is no codebook to learn, none to revive and no loss: K = the product of the levels, and a
+    code is the number whose digits are the levels, the first the fastest (mixed radix). `codebook`
+    lists what z can be, at present.
     """
 
     levels: Tensor
@@ -28,7 +31,9 @@ class FiniteScalarQuantizer(Quantizer):
 
     def __init__(self, dim: int, levels: Sequence[int], **common: object) -> None:
         if not levels or min(levels) < 2:
-            raise ValueError(f"levels must be two or more for each of one or more dimensions, got {list(levels)}")
+            raise ValueError(
+                f"levels must be two or more for each of one or more dimensions, got {list(levels)}"
+            )
         super().__init__(dim, math.prod(levels), **common)  # type: ignore[arg-type]
         self.register_buffer("levels", torch.tensor(list(levels)), persistent=False)
         digits = [math.prod(levels[:i]) for i in range(len(levels))]
@@ -45,10 +50,15 @@ class FiniteScalarQuantizer(Quantizer):
 
     def quantize(self, x: Tensor) -> tuple[Tensor, Tensor, LossTerms]:
         values = self.rounded(self.project_in(x))
-        return self.project_out(values), self.codes_of(values.detach()), LossTerms(x.sum() * 0.0, {})
+        return (
+            self.project_out(values),
+            self.codes_of(values.detach()),
+            LossTerms(x.sum() * 0.0, {}),
+        )
 
     def rounded(self, y: Tensor) -> Tensor:
-        """(n, m) -> (n, m) in [-1, 1], levels[i] values in column i, evenly spaced; gradient of the bounding alone."""
+        """(n, m) -> (n, m) in [-1, 1], levels[i] values in column i, evenly spaced; gradient of the
+        bounding alone."""
         half = (self.levels - 1).to(y.dtype) * (1.0 + MARGIN) / 2.0
         offset = torch.where(self.levels % 2 == 0, 0.5, 0.0).to(y.dtype)
         bounded = torch.tanh(y + torch.atanh(offset / half)) * half - offset

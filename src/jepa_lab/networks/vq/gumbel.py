@@ -1,4 +1,5 @@
-"""GumbelQuantizer: a code is sampled by its nearness, and all codes get a gradient (Jang et al. 2017)."""
+"""GumbelQuantizer: a code is sampled by its nearness, and all codes get a gradient (Jang et al.
+2017)."""
 
 from __future__ import annotations
 
@@ -12,13 +13,15 @@ from jepa_lab.networks.vq.maths import squared_distances, usage_deficit
 
 
 class GumbelQuantizer(Codebook):
-    """Straight-through samples of softmax((scale * -|x - e|^2 + Gumbel noise) / temperature) in training; the nearest
-    code in evaluation. `codes` are those that z is made of: in training, the samples.
+    """Straight-through samples of softmax((scale * -|x - e|^2 + Gumbel noise) / temperature) in
+    training; the nearest code in evaluation. `codes` are those that z is made of: in training, the
+    samples.
 
-    temperature: (start, end), linear in the part of the run that set_progress gives, at its end once the share `until`
-    of the run is done; at first the start. The noise is of torch's global stream. One loss term, `usage` = ln K -
-    H(mean of softmax(scale * -|x - e|^2)), without noise, nats, 0 at uniform use, with a gradient (the public code took
-    H from counts, which have none). total = usage_weight * usage, 0 if not in_objective.
+    temperature: (start, end), linear in the part of the run that set_progress gives, at its end
+    once the share `until` of the run is done; at first the start. The noise is of torch's global
+    stream. One loss term, `usage` = ln K - H(mean of softmax(scale * -|x - e|^2)), without noise,
+    nats, 0 at uniform use, with a gradient (the public code took H from counts, which have none).
+    total = usage_weight * usage, 0 if not in_objective.
     """
 
     def __init__(
@@ -35,7 +38,9 @@ class GumbelQuantizer(Codebook):
     ) -> None:
         super().__init__(dim, size, learned=True, **common)  # type: ignore[arg-type]
         if min(temperature) <= 0.0 or scale <= 0.0:
-            raise ValueError(f"gumbel temperature and scale must be above 0, got {temperature} and {scale}")
+            raise ValueError(
+                f"gumbel temperature and scale must be above 0, got {temperature} and {scale}"
+            )
         if not 0.0 <= until <= 1.0:
             raise ValueError(f"gumbel until must lie between 0 and 1, got {until}")
         if usage_weight < 0.0:
@@ -66,8 +71,12 @@ class GumbelQuantizer(Codebook):
         return (hard + (soft - soft.detach())) @ vectors, codes, loss
 
     def loss(self, logits: Tensor) -> LossTerms:
-        """Of the (n, K) logits of live tokens; in training, of those of all ranks. 0 without tokens."""
-        chosen, n = torch.softmax(logits, dim=1).sum(dim=0), torch.tensor(len(logits), device=logits.device)
+        """Of the (n, K) logits of live tokens; in training, of those of all ranks. 0 without
+        tokens."""
+        chosen, n = (
+            torch.softmax(logits, dim=1).sum(dim=0),
+            torch.tensor(len(logits), device=logits.device),
+        )
         if self.training:
             chosen, n = summed_with_gradient(chosen), summed(n)
         usage = usage_deficit(chosen.unsqueeze(0) / n) if int(n) else chosen.sum()

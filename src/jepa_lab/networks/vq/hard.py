@@ -1,4 +1,5 @@
-"""HardQuantizer: every token becomes its nearest code (van den Oord et al. 2017, arXiv:1711.00937)."""
+"""HardQuantizer: every token becomes its nearest code (van den Oord et al. 2017,
+arXiv:1711.00937)."""
 
 from __future__ import annotations
 
@@ -15,19 +16,28 @@ STARTS = ("kmeans", "data", "uniform", "empty")
 
 
 class Codebook(Quantizer):
-    """A quantizer that has its (K, d) vectors as a tensor, `vectors`: a parameter if `learned`, else a buffer.
+    """A quantizer that has its (K, d) vectors as a tensor, `vectors`: a parameter if `learned`,
+    else a buffer.
 
-    init "kmeans" and "data": from the live tokens of the first training forward (of all ranks), once; what is known of
-    it, `initialized`, is a buffer. Until then codes are standard normal, so that a look before training sees a
-    codebook. "uniform": U(-1/K, 1/K). All begin with counts 1. "empty": the same vectors with counts 0 and sums that
-    are the vectors, as published. Draws come from `seed`, not from the global stream.
+    init "kmeans" and "data": from the live tokens of the first training forward (of all ranks),
+    once; what is known of it, `initialized`, is a buffer. Until then codes are standard normal, so
+    that a look before training sees a codebook. "uniform": U(-1/K, 1/K). All begin with counts 1.
+    "empty": the same vectors with counts 0 and sums that are the vectors, as published. Draws come
+    from `seed`, not from the global stream.
     """
 
     vectors: Tensor
     initialized: Tensor
 
     def __init__(
-        self, dim: int, size: int, *, init: str = "kmeans", learned: bool = False, seed: int = 0, **common: object
+        self,
+        dim: int,
+        size: int,
+        *,
+        init: str = "kmeans",
+        learned: bool = False,
+        seed: int = 0,
+        **common: object,
     ) -> None:
         super().__init__(dim, size, seed=seed, **common)  # type: ignore[arg-type]
         if init not in STARTS:
@@ -35,7 +45,11 @@ class Codebook(Quantizer):
         self.init = init
         source = torch.Generator().manual_seed(seed)
         from_data = init in ("kmeans", "data")
-        vectors = torch.randn(size, dim, generator=source) if from_data else uniform_codes(size, dim, source)
+        vectors = (
+            torch.randn(size, dim, generator=source)
+            if from_data
+            else uniform_codes(size, dim, source)
+        )
         if learned:
             self.vectors = nn.Parameter(vectors)
         else:
@@ -61,9 +75,11 @@ class Codebook(Quantizer):
 
     @torch.no_grad()
     def initialise(self, tokens: Tensor) -> None:
-        """Puts the codes at (n, d) tokens (init "data") or at their centres, with counts 1; other inits at centres too.
+        """Puts the codes at (n, d) tokens (init "data") or at their centres, with counts 1; other
+        inits at centres too.
 
-        Called by the first training forward; call it to have a codebook before. ValueError without tokens.
+        Called by the first training forward; call it to have a codebook before. ValueError without
+        tokens.
         """
         source = torch.Generator().manual_seed(self.seed)
         start = codes_at_tokens if self.init == "data" else codes_at_centres
@@ -74,16 +90,18 @@ class Codebook(Quantizer):
 
 
 class HardQuantizer(Codebook):
-    """Nearest codes with a straight-through gradient; loss terms, means over live tokens and d, unweighted:
+    """Nearest codes with a straight-through gradient; loss terms, means over live tokens and d,
+    unweighted:
 
     - commitment: (x - sg(e))^2, draws the tokens to their codes;
-    - codebook: (sg(x) - e)^2, draws the codes to their tokens; only where the codebook is trained by gradient
-      (ema_decay None).
+    - codebook: (sg(x) - e)^2, draws the codes to their tokens; only where the codebook is trained
+      by gradient (ema_decay None).
 
-    total = commitment_weight * commitment + codebook; with weight_on "codebook" the weight is on that term instead (the
-    published misplacement); with in_objective False it is 0 and the terms are reported without a gradient (the
-    published objective). With ema_decay the codes are means of their members: see vq_maths.averaged, and for init
-    "empty" averaged_as_published. In training, means are over all ranks' tokens once gradients are averaged.
+    total = commitment_weight * commitment + codebook; with weight_on "codebook" the weight is on
+    that term instead (the published misplacement); with in_objective False it is 0 and the terms
+    are reported without a gradient (the published objective). With ema_decay the codes are means of
+    their members: see vq_maths.averaged, and for init "empty" averaged_as_published. In training,
+    means are over all ranks' tokens once gradients are averaged.
     """
 
     sums: Tensor
@@ -103,7 +121,9 @@ class HardQuantizer(Codebook):
     ) -> None:
         super().__init__(dim, size, init=init, learned=ema_decay is None, seed=seed, **common)
         if ema_decay is not None and not 0.0 <= ema_decay < 1.0:
-            raise ValueError(f"ema_decay must be in [0, 1), or null for a codebook by gradient, got {ema_decay}")
+            raise ValueError(
+                f"ema_decay must be in [0, 1), or null for a codebook by gradient, got {ema_decay}"
+            )
         if weight_on not in ("commitment", "codebook"):
             raise ValueError(f"weight_on must be commitment or codebook, got {weight_on!r}")
         if commitment < 0.0:
@@ -130,7 +150,9 @@ class HardQuantizer(Codebook):
             weights["codebook"] = self.commitment if self.weight_on == "codebook" else 1.0
         if not self.in_objective:
             return LossTerms(x.new_zeros(()), {name: term.detach() for name, term in terms.items()})
-        return LossTerms(torch.stack([weights[name] * term for name, term in terms.items()]).sum(), terms)
+        return LossTerms(
+            torch.stack([weights[name] * term for name, term in terms.items()]).sum(), terms
+        )
 
     def apply_statistics(self, counts: Tensor, sums: Tensor) -> None:
         if self.ema_decay is None:
@@ -144,8 +166,12 @@ class HardQuantizer(Codebook):
         for kept, moved in zip((self.vectors, self.counts, self.sums), after, strict=True):
             kept.copy_(moved)
 
-    def revive(self, codes: Tensor, vectors: Tensor, counts: Tensor, sums: Tensor | None = None) -> None:
+    def revive(
+        self, codes: Tensor, vectors: Tensor, counts: Tensor, sums: Tensor | None = None
+    ) -> None:
         super().revive(codes, vectors, counts)
         if self.ema_decay is not None:
             with torch.no_grad():
-                self.sums[codes] = (vectors * counts.unsqueeze(1) if sums is None else sums).to(self.sums.dtype)
+                self.sums[codes] = (vectors * counts.unsqueeze(1) if sums is None else sums).to(
+                    self.sums.dtype
+                )

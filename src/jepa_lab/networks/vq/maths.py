@@ -1,4 +1,5 @@
-"""The arithmetic of a codebook as pure functions of tensors: distances, statistics of a batch, moving averages."""
+"""The arithmetic of a codebook as pure functions of tensors: distances, statistics of a batch,
+moving averages."""
 
 from __future__ import annotations
 
@@ -11,22 +12,28 @@ PUBLISHED_EPSILON = 1e-5
 def squared_distances(x: Tensor, codebook: Tensor) -> Tensor:
     """(n, d), (K, d) -> (n, K): |x|^2 - 2 x.e + |e|^2, at least 0.
 
-    One matrix product instead of (n, K, d) differences. In float32 the absolute error is about 1e-7 (|x|^2 + |e|^2):
-    codes whose squared distances from x differ by less than that may change places. Float64 input stays float64.
+    One matrix product instead of (n, K, d) differences. In float32 the absolute error is about 1e-7
+    (|x|^2 + |e|^2): codes whose squared distances from x differ by less than that may change
+    places. Float64 input stays float64.
     """
     if x.ndim != 2 or codebook.ndim != 2 or x.shape[1] != codebook.shape[1]:
-        raise ValueError(f"expected (n, d) and (K, d), got {tuple(x.shape)} and {tuple(codebook.shape)}")
+        raise ValueError(
+            f"expected (n, d) and (K, d), got {tuple(x.shape)} and {tuple(codebook.shape)}"
+        )
     squares = x.square().sum(dim=1, keepdim=True) + codebook.square().sum(dim=1)
     return torch.addmm(squares, x, codebook.T, alpha=-2.0).clamp_min(0.0)
 
 
 def nearest(x: Tensor, codebook: Tensor) -> Tensor:
-    """(n,) int64: the nearest of the (K, d) codes to each of the (n, d) rows, the first of equal ones; no gradient.
+    """(n,) int64: the nearest of the (K, d) codes to each of the (n, d) rows, the first of equal
+    ones; no gradient.
 
     |x|^2 is the same for all codes and left out; the precision is that of squared_distances.
     """
     if x.ndim != 2 or codebook.ndim != 2 or x.shape[1] != codebook.shape[1]:
-        raise ValueError(f"expected (n, d) and (K, d), got {tuple(x.shape)} and {tuple(codebook.shape)}")
+        raise ValueError(
+            f"expected (n, d) and (K, d), got {tuple(x.shape)} and {tuple(codebook.shape)}"
+        )
     x, codebook = x.detach(), codebook.detach()
     return torch.addmm(codebook.square().sum(dim=1), x, codebook.T, alpha=-2.0).argmin(dim=1)
 
@@ -37,19 +44,27 @@ def straight_through(x: Tensor, quantised: Tensor) -> Tensor:
 
 
 def code_statistics(x: Tensor, codes: Tensor, size: int) -> tuple[Tensor, Tensor]:
-    """counts (K,) and sums (K, d) of the (n, d) rows that each of `size` codes has as members; no gradient."""
+    """counts (K,) and sums (K, d) of the (n, d) rows that each of `size` codes has as members; no
+    gradient."""
     counts = torch.bincount(codes, minlength=size).to(x.dtype)
     return counts, x.new_zeros(size, x.shape[1]).index_add_(0, codes, x.detach())
 
 
 def averaged(
-    codebook: Tensor, counts: Tensor, sums: Tensor, new_counts: Tensor, new_sums: Tensor, decay: float
+    codebook: Tensor,
+    counts: Tensor,
+    sums: Tensor,
+    new_counts: Tensor,
+    new_sums: Tensor,
+    decay: float,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """(codebook, counts, sums) after one step: counts and sums are moving averages, a code is its sum / its count.
+    """(codebook, counts, sums) after one step: counts and sums are moving averages, a code is its
+    sum / its count.
 
-    A code that has members in this step has a count of at least 1 - decay, so that no smoothing is needed and the code
-    is a weighted mean of its members. A code without members keeps its vector exactly, and its statistics fade
-    together. counts (K,), sums and codebook (K, d). After van den Oord et al. 2017, appendix A.1.
+    A code that has members in this step has a count of at least 1 - decay, so that no smoothing is
+    needed and the code is a weighted mean of its members. A code without members keeps its vector
+    exactly, and its statistics fade together. counts (K,), sums and codebook (K, d). After van den
+    Oord et al. 2017, appendix A.1.
     """
     counts = decay * counts + (1.0 - decay) * new_counts
     sums = decay * sums + (1.0 - decay) * new_sums
@@ -61,10 +76,11 @@ def averaged(
 def averaged_as_published(
     counts: Tensor, sums: Tensor, new_counts: Tensor, new_sums: Tensor, decay: float
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The same as the public ARC code has it: e = m / [(n + eps) / (N + K eps) N], N = sum of n, eps 1e-5.
+    """The same as the public ARC code has it: e = m / [(n + eps) / (N + K eps) N], N = sum of n,
+    eps 1e-5.
 
-    From n = 0 and m = e, a code without members in the first step grows by about decay / eps; one that loses its
-    members shrinks to the origin as soon as n is comparable to eps.
+    From n = 0 and m = e, a code without members in the first step grows by about decay / eps; one
+    that loses its members shrinks to the origin as soon as n is comparable to eps.
     """
     counts = decay * counts + (1.0 - decay) * new_counts
     sums = decay * sums + (1.0 - decay) * new_sums
@@ -74,7 +90,8 @@ def averaged_as_published(
 
 
 def usage_deficit(probabilities: Tensor) -> Tensor:
-    """ln K - H(mean of the (n, K) rows), nats, in [0, ln K]: 0 where all codes are used alike; differentiable."""
+    """ln K - H(mean of the (n, K) rows), nats, in [0, ln K]: 0 where all codes are used alike;
+    differentiable."""
     if probabilities.ndim != 2 or not len(probabilities):
         raise ValueError(f"expected probabilities (n, K), n >= 1, got {tuple(probabilities.shape)}")
     mean = probabilities.mean(dim=0)

@@ -22,13 +22,16 @@ class Revival(NamedTuple):
 
 
 def rarely_used(counts: Tensor, threshold: float) -> Tensor:
-    """Indices of the (K,) counts whose share is below threshold / K, the least used first; all where all are 0.
+    """Indices of the (K,) counts whose share is below threshold / K, the least used first; all
+    where all are 0.
 
-    Relative to uniform use, so that a threshold means the same for every K. ValueError unless 0 < threshold < 1: at 1 a
-    code in uniform use would be dead.
+    Relative to uniform use, so that a threshold means the same for every K. ValueError unless 0 <
+    threshold < 1: at 1 a code in uniform use would be dead.
     """
     if not 0.0 < threshold < 1.0:
-        raise ValueError(f"a threshold relative to uniform use lies between 0 and 1, got {threshold}")
+        raise ValueError(
+            f"a threshold relative to uniform use lies between 0 and 1, got {threshold}"
+        )
     shares = counts / counts.sum().clamp_min(torch.finfo(counts.dtype).tiny)
     order = shares.argsort(stable=True)
     return order[shares[order] < threshold / len(counts)]
@@ -41,19 +44,22 @@ def long_unused(age: Tensor, after: int) -> Tensor:
 
 
 def small_mass(counts: Tensor, threshold: float) -> Tensor:
-    """Indices of the (K,) counts whose share of all is at most the threshold, in order: the published rule. A threshold
-    of 1/K or more makes codes in uniform use dead."""
+    """Indices of the (K,) counts whose share of all is at most the threshold, in order: the
+    published rule. A threshold of 1/K or more makes codes in uniform use dead."""
     shares = counts / counts.sum().clamp_min(torch.finfo(counts.dtype).tiny)
     return torch.nonzero(shares <= threshold).flatten()
 
 
 @torch.no_grad()
-def revive_at_tokens(quantizer: Quantizer, codes: Tensor, live: Tensor, source: torch.Generator) -> Revival | None:
-    """Puts the (m,) codes at random tokens of the last step, plus noise of 1% of their spread; None without tokens.
+def revive_at_tokens(
+    quantizer: Quantizer, codes: Tensor, live: Tensor, source: torch.Generator
+) -> Revival | None:
+    """Puts the (m,) codes at random tokens of the last step, plus noise of 1% of their spread; None
+    without tokens.
 
-    live: (K,) bool, the codes that are not dead. Each code gets their mean count (1 if there is none), so that it is
-    neither dead at once nor heavier than they are, and the sum that belongs to it, so that it keeps its length at the
-    next update.
+    live: (K,) bool, the codes that are not dead. Each code gets their mean count (1 if there is
+    none), so that it is neither dead at once nor heavier than they are, and the sum that belongs to
+    it, so that it keeps its length at the next update.
     """
     tokens = quantizer.live_tokens(MAX_TOKENS)
     if not len(tokens) or not bool(torch.isfinite(tokens).all()):
@@ -61,7 +67,10 @@ def revive_at_tokens(quantizer: Quantizer, codes: Tensor, live: Tensor, source: 
     order = torch.randperm(len(tokens), generator=source).to(tokens.device)
     noise = torch.randn(len(codes), quantizer.dim, generator=source).to(tokens)
     spread = (tokens - tokens.mean(dim=0)).square().mean().sqrt()
-    vectors = tokens[order[torch.arange(len(codes), device=tokens.device) % len(tokens)]] + NOISE * spread * noise
+    vectors = (
+        tokens[order[torch.arange(len(codes), device=tokens.device) % len(tokens)]]
+        + NOISE * spread * noise
+    )
     counts = quantizer.counts[live]
     count = float(counts.mean()) if len(counts) else 0.0
     before = quantizer.codebook[codes].clone()
@@ -71,10 +80,11 @@ def revive_at_tokens(quantizer: Quantizer, codes: Tensor, live: Tensor, source: 
 
 @torch.no_grad()
 def overwrite_as_published(quantizer: Quantizer, codes: Tensor) -> Revival | None:
-    """Puts the (m,) codes at the tokens with the largest quantisation errors, in turn; None without tokens.
+    """Puts the (m,) codes at the tokens with the largest quantisation errors, in turn; None without
+    tokens.
 
-    The count becomes the mean count, at least 1, but the sum becomes the vector itself, so that the next update divides
-    the vector by about that count: the published inconsistency.
+    The count becomes the mean count, at least 1, but the sum becomes the vector itself, so that the
+    next update divides the vector by about that count: the published inconsistency.
     """
     tokens = quantizer.live_tokens(MAX_TOKENS)
     if not len(tokens):

@@ -1,4 +1,5 @@
-"""Where the codes of a codebook begin: at small random vectors, at tokens, or at the centres of tokens."""
+"""Where the codes of a codebook begin: at small random vectors, at tokens, or at the centres of
+tokens."""
 
 from __future__ import annotations
 
@@ -20,8 +21,8 @@ def uniform_codes(size: int, d: int, source: torch.Generator) -> Tensor:
 
 
 def codes_at_tokens(tokens: Tensor, size: int, source: torch.Generator) -> Tensor:
-    """(size, d): different rows of the (n, d) tokens in a random order; where there are more codes than tokens the
-    rest are random tokens with a little noise, and a warning says so."""
+    """(size, d): different rows of the (n, d) tokens in a random order; where there are more codes
+    than tokens the rest are random tokens with a little noise, and a warning says so."""
     _say_if_few(tokens, size)
     order = torch.randperm(len(tokens), generator=source)[:size].to(tokens.device)
     return torch.cat([tokens[order], _near_tokens(tokens, size - len(order), source)])
@@ -30,8 +31,9 @@ def codes_at_tokens(tokens: Tensor, size: int, source: torch.Generator) -> Tenso
 def codes_at_centres(tokens: Tensor, size: int, source: torch.Generator) -> Tensor:
     """(size, d): k-means++ (Arthur & Vassilvitskii 2007) and ten Lloyd steps over (n, d) tokens.
 
-    Looks at 32 tokens a code, evenly spaced. A centre without members stays. Where there are fewer different tokens
-    than codes the rest are random tokens with a little noise; fewer tokens than codes are said in a warning.
+    Looks at 32 tokens a code, evenly spaced. A centre without members stays. Where there are fewer
+    different tokens than codes the rest are random tokens with a little noise; fewer tokens than
+    codes are said in a warning.
     """
     _say_if_few(tokens, size)
     tokens = spaced(tokens, ROWS_PER_CODE * size)
@@ -39,7 +41,9 @@ def codes_at_centres(tokens: Tensor, size: int, source: torch.Generator) -> Tens
     centres = torch.cat([centres, _near_tokens(tokens, size - len(centres), source)])
     for _ in range(LLOYD_STEPS):
         counts, sums = code_statistics(tokens, nearest(tokens, centres), size)
-        centres = torch.where(counts.unsqueeze(1) > 0, sums / counts.clamp_min(1.0).unsqueeze(1), centres)
+        centres = torch.where(
+            counts.unsqueeze(1) > 0, sums / counts.clamp_min(1.0).unsqueeze(1), centres
+        )
     return centres
 
 
@@ -51,8 +55,8 @@ def spaced(rows: Tensor, n: int) -> Tensor:
 
 
 def _spread_seeds(tokens: Tensor, size: int, source: torch.Generator) -> Tensor:
-    """k-means++: each further seed is a token, drawn with its squared distance from the nearest seed as weight; stops
-    early where every token is a seed."""
+    """k-means++: each further seed is a token, drawn with its squared distance from the nearest
+    seed as weight; stops early where every token is a seed."""
     first = int(torch.randint(len(tokens), (1,), generator=source))
     chosen, squares = [first], tokens.square().sum(dim=1)
     distance = _from_token(tokens, squares, first)
@@ -68,7 +72,8 @@ def _spread_seeds(tokens: Tensor, size: int, source: torch.Generator) -> Tensor:
 
 
 def _from_token(tokens: Tensor, squares: Tensor, at: int) -> Tensor:
-    """(n,) squared distances from one token by one product; what is within its rounding is 0, a copy of the token."""
+    """(n,) squared distances from one token by one product; what is within its rounding is 0, a
+    copy of the token."""
     distance = squares - 2.0 * (tokens @ tokens[at]) + squares[at]
     return torch.where(distance > 1e-5 * (squares + squares[at]), distance, 0.0)
 
@@ -85,7 +90,8 @@ def _say_if_few(tokens: Tensor, size: int) -> None:
         raise ValueError("codes cannot begin at tokens: there are none")
     if len(tokens) < size:
         warnings.warn(
-            f"a codebook of {size} codes begins with {len(tokens)} live tokens: the other codes are copies of them "
-            "with a little noise; a smaller codebook or a larger batch would be right",
+            f"a codebook of {size} codes begins with {len(tokens)} live tokens: the other codes are"
+            " copies of them with a little noise; a smaller codebook or a larger batch would be"
+            " right",
             stacklevel=4,
         )

@@ -31,19 +31,25 @@ KINDS = {"class_from": "accuracy", "action_from": "r2"}  # a part of the metric'
 
 @dataclass(frozen=True)
 class Arm:
-    """Runs that agree in all `settings`; the seed is none. `text` names those settings that tell the arms apart."""
+    """Runs that agree in all `settings`; the seed is none. `text` names those settings that tell
+    the arms apart."""
 
     text: str
     settings: dict[str, Any]
     rows: list[RunRow]
 
     def values(self, metric: str) -> dict[int, float]:
-        """{seed: value} of the completed runs that have the metric. ValueError if two have the same seed."""
+        """{seed: value} of the completed runs that have the metric. ValueError if two have the same
+        seed."""
         found: dict[int, RunRow] = {}
         for row in self.completed():
-            seed = -1 if row.get("seed") is None else int(row["seed"])  # no column: all runs have the same
+            # no column: all runs have the same
+            seed = -1 if row.get("seed") is None else int(row["seed"])
             if seed in found:
-                raise ValueError(f"{self.text}: {found[seed]['run']} and {row['run']} share a seed; leave one out")
+                raise ValueError(
+                    f"{self.text}: {found[seed]['run']} and {row['run']} share a seed; leave"
+                    " one out"
+                )
             found[seed] = row
         return {seed: float(row[metric]) for seed, row in found.items() if row[metric] is not None}
 
@@ -57,12 +63,14 @@ class Arm:
 
 @dataclass(frozen=True)
 class PairedRow:
-    """An arm's `metric` over its own seeds (`mean`) and against the control over shared ones (`difference`).
+    """An arm's `metric` over its own seeds (`mean`) and against the control over shared ones
+    (`difference`).
 
-    `p_holm` is adjusted over the arms of this metric. `margin` and `non_inferiority` are None where the metric has no
-    margin, `difference` and what follows from it for the control and for fewer than 2 shared seeds. `others` counts
-    the runs that did not complete, by state: they are in no number here. `noise` of an accuracy, where the number of
-    images is known: over seeds, of one sample of images, and what seeds add.
+    `p_holm` is adjusted over the arms of this metric. `margin` and `non_inferiority` are None where
+    the metric has no margin, `difference` and what follows from it for the control and for fewer
+    than 2 shared seeds. `others` counts the runs that did not complete, by state: they are in no
+    number here. `noise` of an accuracy, where the number of images is known: over seeds, of one
+    sample of images, and what seeds add.
     """
 
     arm: str
@@ -89,14 +97,20 @@ def arms(rows: Sequence[RunRow]) -> list[Arm]:
     groups: dict[tuple[Any, ...], list[RunRow]] = {}
     for row in rows:
         groups.setdefault(_values(row, settings), []).append(row)
-    return [Arm(_text(group[0], named), {key: group[0][key] for key in settings}, group) for group in groups.values()]
+    return [
+        Arm(_text(group[0], named), {key: group[0][key] for key in settings}, group)
+        for group in groups.values()
+    ]
 
 
 def telling_keys(rows: Sequence[RunRow]) -> list[str]:
-    """The settings that tell the arms of a comparison's rows apart; those that follow from others are left out."""
+    """The settings that tell the arms of a comparison's rows apart; those that follow from others
+    are left out."""
     named: list[str] = []
     for key in _settings(rows) if rows else []:
-        if len({_values(row, [*named, key]) for row in rows}) > len({_values(row, named) for row in rows}):
+        if len({_values(row, [*named, key]) for row in rows}) > len(
+            {_values(row, named) for row in rows}
+        ):
             named.append(key)
     return named
 
@@ -105,11 +119,15 @@ def parse_control(text: str) -> Mapping[str, Any] | str:
     """The name of an experiment as it is, or `key=value key=value` as settings."""
     if "=" not in text:
         return text
-    return {key: yaml.safe_load(value) for key, _, value in (word.partition("=") for word in text.split())}
+    return {
+        key: yaml.safe_load(value)
+        for key, _, value in (word.partition("=") for word in text.split())
+    }
 
 
 def control_arm(found: Sequence[Arm], control: Mapping[str, Any] | str) -> Arm:
-    """The one arm of that experiment, of that text, or with those settings. ValueError if there is none or several."""
+    """The one arm of that experiment, of that text, or with those settings. ValueError if there is
+    none or several."""
     if isinstance(control, str):
         matches = [arm for arm in found if control in (arm.settings.get("experiment"), arm.text)]
         name = control
@@ -117,13 +135,18 @@ def control_arm(found: Sequence[Arm], control: Mapping[str, Any] | str) -> Arm:
         matches = [
             arm
             for arm in found
-            if all(key in arm.settings and natural(arm.settings[key]) == natural(control[key]) for key in control)
+            if all(
+                key in arm.settings and natural(arm.settings[key]) == natural(control[key])
+                for key in control
+            )
         ]
         name = " ".join(f"{key}={setting_text(value)}" for key, value in control.items())
     if len(matches) == 1:
         return matches[0]
     if matches:
-        raise ValueError(f"the control {name} is several arms: {_listed(matches)}; name it by its settings")
+        raise ValueError(
+            f"the control {name} is several arms: {_listed(matches)}; name it by its settings"
+        )
     raise ValueError(f"no arm is the control {name}; the arms are: {_listed(found)}")
 
 
@@ -137,9 +160,9 @@ def paired_table(
 ) -> list[PairedRow]:
     """A row for each metric (all, unless named) and arm, the control first.
 
-    `control`: the name of its experiment, or settings that only it has. `margins` of "accuracy" and "r2", as fractions.
-    `n_images`: that an accuracy was measured on. ValueError on an unknown metric, on a control that is no arm or
-    several, on two runs of an arm with the same seed.
+    `control`: the name of its experiment, or settings that only it has. `margins` of "accuracy" and
+    "r2", as fractions. `n_images`: that an accuracy was measured on. ValueError on an unknown
+    metric, on a control that is no arm or several, on two runs of an arm with the same seed.
     """
     columns = comparison.columns
     known = columns[columns.index("state") + 1 : columns.index("verdict")]
@@ -149,21 +172,37 @@ def paired_table(
     found = arms(comparison.rows)
     first = control_arm(found, control)
     ordered = [first, *(arm for arm in found if arm is not first)]
-    return [row for metric in metrics or known for row in _rows(ordered, metric, margins, confidence, n_images)]
+    return [
+        row
+        for metric in metrics or known
+        for row in _rows(ordered, metric, margins, confidence, n_images)
+    ]
 
 
 def paired_dict(rows: Sequence[PairedRow]) -> dict[str, Any]:
     """The rows for JSON: plain numbers, texts and None."""
-    return {"control": next((row.arm for row in rows if row.is_control), None), "rows": [asdict(row) for row in rows]}
+    return {
+        "control": next((row.arm for row in rows if row.is_control), None),
+        "rows": [asdict(row) for row in rows],
+    }
 
 
 def _rows(
-    ordered: Sequence[Arm], metric: str, margins: Mapping[str, float], confidence: float, n_images: int | None
+    ordered: Sequence[Arm],
+    metric: str,
+    margins: Mapping[str, float],
+    confidence: float,
+    n_images: int | None,
 ) -> list[PairedRow]:
     values = [arm.values(metric) for arm in ordered]
-    differences = [None, *(paired_difference(treatment, values[0], confidence) for treatment in values[1:])]
+    differences = [
+        None,
+        *(paired_difference(treatment, values[0], confidence) for treatment in values[1:]),
+    ]
     # by place, because a text is for reading
-    adjusted = holm({str(i): difference.p for i, difference in enumerate(differences) if difference is not None})
+    adjusted = holm(
+        {str(i): difference.p for i, difference in enumerate(differences) if difference is not None}
+    )
     margin = next((margins.get(kind) for part, kind in KINDS.items() if part in metric), None)
     return [
         PairedRow(
@@ -209,7 +248,10 @@ def _values(row: RunRow, keys: Iterable[str]) -> tuple[Any, ...]:
 
 
 def _text(row: RunRow, named: Iterable[str]) -> str:
-    parts = (setting_text(row[key]) if key == "experiment" else f"{key}={setting_text(row[key])}" for key in named)
+    parts = (
+        setting_text(row[key]) if key == "experiment" else f"{key}={setting_text(row[key])}"
+        for key in named
+    )
     return " ".join(parts) or "all runs"
 
 
@@ -218,23 +260,32 @@ def _listed(found: Iterable[Arm]) -> str:
 
 
 def short_names(found: Sequence[Arm]) -> dict[str, str]:
-    """{an arm's text: its experiment, and what tells it from other arms of that experiment}; the auxiliary loss where
-    only this tells the arms apart. Options of an auxiliary loss that an arm does not have are left out."""
+    """{an arm's text: its experiment, and what tells it from other arms of that experiment}; the
+    auxiliary loss where only this tells the arms apart. Options of an auxiliary loss that an arm
+    does not have are left out."""
     named = telling_keys([row for arm in found for row in arm.rows])
     if named == ["aux"]:
         return {arm.text: setting_text(arm.settings["aux"]) for arm in found}
     names = {arm.text: _short_name(arm, found, named) for arm in found}
-    return names if len(set(names.values())) == len(found) else {arm.text: arm.text for arm in found}
+    return (
+        names if len(set(names.values())) == len(found) else {arm.text: arm.text for arm in found}
+    )
 
 
 def _short_name(arm: Arm, found: Sequence[Arm], named: Sequence[str]) -> str:
     family, parts = list(found), []
     if "experiment" in arm.settings:
-        family = [other for other in found if other.settings["experiment"] == arm.settings["experiment"]]
+        family = [
+            other for other in found if other.settings["experiment"] == arm.settings["experiment"]
+        ]
         parts = [str(arm.settings["experiment"])]
     for key in named:
         value = arm.settings[key]
         lacks = value is None and key.startswith("aux.")
-        if key != "experiment" and not lacks and len({natural(other.settings[key]) for other in family}) > 1:
+        if (
+            key != "experiment"
+            and not lacks
+            and len({natural(other.settings[key]) for other in family}) > 1
+        ):
             parts.append(f"{key}={setting_text(value)}")
     return " ".join(parts) or arm.text

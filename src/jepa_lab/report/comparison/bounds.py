@@ -1,4 +1,5 @@
-"""Rows that bound a ranking: the same network untrained, or trained with labels. They have no rank and no test."""
+"""Rows that bound a ranking: the same network untrained, or trained with labels. They have no rank
+and no test."""
 
 from __future__ import annotations
 
@@ -20,9 +21,9 @@ SHARED = ("encoder", "aggregator", "predictor", "action_projection")  # of every
 
 @dataclass(frozen=True)
 class Reference:
-    """`name` as people call it, the `experiment` that makes it; `values` {seed: metric} of its completed runs; the
-    mean difference to the control and its bootstrap interval, over shared seeds, for information; `states` counts the
-    `runs`, whose folders are named."""
+    """`name` as people call it, the `experiment` that makes it; `values` {seed: metric} of its
+    completed runs; the mean difference to the control and its bootstrap interval, over shared
+    seeds, for information; `states` counts the `runs`, whose folders are named."""
 
     name: str
     experiment: str
@@ -58,26 +59,38 @@ class Reference:
 
 
 def split_references(runs: Sequence[Run], control: str | None) -> tuple[list[Run], list[Run]]:
-    """(arms, references): by the experiment's name. A reference that is named as the control is an arm; where there is
-    nothing else all are."""
-    apart = [run for run in runs if run.config.get("name") in REFERENCES and run.config.get("name") != control]
+    """(arms, references): by the experiment's name. A reference that is named as the control is an
+    arm; where there is nothing else all are."""
+    apart = [
+        run
+        for run in runs
+        if run.config.get("name") in REFERENCES and run.config.get("name") != control
+    ]
     rest = [run for run in runs if run not in apart]
     return (rest, apart) if rest else (list(runs), [])
 
 
 def with_references(ranking: Ranking, runs: Sequence[Run]) -> Ranking:
-    """The ranking with those of `runs` that are of the same data, network, budget and probes as one of its arms; a
-    note on each of the others."""
+    """The ranking with those of `runs` that are of the same data, network, budget and probes as one
+    of its arms; a note on each of the others."""
     kinds = {_kind(run) for run in ranking.runs.values()}
     notes, found = list(ranking.notes), []
     for experiment, name in REFERENCES.items():
         own = [run for run in runs if run.config.get("name") == experiment]
         matched = [run for run in own if _kind(run) in kinds]
         if len(matched) < len(own):
-            notes.append(f"{name}: {_counted(len(own) - len(matched))} of other data, budget or network left out")
+            notes.append(
+                f"{name}: {_counted(len(own) - len(matched))} of other data, budget or network"
+                " left out"
+            )
         if matched:
             found.append(_reference(ranking, name, experiment, matched))
-    return replace(ranking, notes=notes, references=found, parameters=parameter_lines([*ranking.runs.values(), *runs]))
+    return replace(
+        ranking,
+        notes=notes,
+        references=found,
+        parameters=parameter_lines([*ranking.runs.values(), *runs]),
+    )
 
 
 def reference_lines(ranking: Ranking) -> list[str]:
@@ -86,7 +99,8 @@ def reference_lines(ranking: Ranking) -> list[str]:
 
 
 def parameter_lines(runs: Iterable[Run]) -> list[str]:
-    """Whether all networks are of one size, and what arms own beside them. [] where no run wrote its parts down."""
+    """Whether all networks are of one size, and what arms own beside them. [] where no run wrote
+    its parts down."""
     sizes: dict[str, set[int]] = {}
     for run in runs:
         parts = run.summary.get("parameters") or {}
@@ -98,8 +112,15 @@ def parameter_lines(runs: Iterable[Run]) -> list[str]:
     if shared:
         told = "; ".join(f"{key.replace('_', ' ')} {_size(sizes[key])}" for key in shared)
         equal = all(len(sizes[key]) == 1 for key in shared)
-        lines.append(f"Parameters {'of every arm and reference' if equal else 'differ between runs'}: {told}.")
-    own = [f"{key.removeprefix('aux.')} {_size(sizes[key])}" for key in sorted(sizes) if key.startswith("aux.")]
+        lines.append(
+            f"Parameters {'of every arm and reference' if equal else 'differ between runs'}:"
+            f" {told}."
+        )
+    own = [
+        f"{key.removeprefix('aux.')} {_size(sizes[key])}"
+        for key in sorted(sizes)
+        if key.startswith("aux.")
+    ]
     return [*lines, *([f"Heads that arms own beside it: {'; '.join(own)}."] if own else [])]
 
 
@@ -109,13 +130,23 @@ def _reference(ranking: Ranking, name: str, experiment: str, runs: Sequence[Run]
         seed, value = run.config.get("seed"), run.last().get(ranking.metric)
         if run.status.get("state") == "completed" and isinstance(seed, int) and value is not None:
             values.setdefault(seed, value)
-    control = next((one.arm.values(ranking.metric) for one in ranking.arms if one.paired.is_control), {})
+    control = next(
+        (one.arm.values(ranking.metric) for one in ranking.arms if one.paired.is_control), {}
+    )
     shared = sorted(values.keys() & control.keys())
     difference = mean_interval([values[seed] - control[seed] for seed in shared]).mean
     states = dict(Counter(str(run.status.get("state")) for run in runs))
     interval = bootstrap_interval(values, control)
-    return Reference(name, experiment, values, mean_interval(values.values()), difference, interval, states,
-                     [run.path.name for run in runs])  # fmt: skip
+    return Reference(
+        name,
+        experiment,
+        values,
+        mean_interval(values.values()),
+        difference,
+        interval,
+        states,
+        [run.path.name for run in runs],
+    )
 
 
 def _line(ranking: Ranking, one: Reference) -> str:
@@ -127,7 +158,10 @@ def _line(ranking: Ranking, one: Reference) -> str:
     line = f"{one.name}: {value}, {mean.n} seed{'s' * (mean.n != 1)}"
     if one.difference is not None and one.interval is not None:
         low, high = (number_text(x, metric) for x in one.interval)
-        line += f"; {number_text(one.difference, metric)} [{low}, {high}] to the control {ranking.control}"
+        line += (
+            f"; {number_text(one.difference, metric)} [{low}, {high}] to the control"
+            f" {ranking.control}"
+        )
     left_out = {state: count for state, count in one.states.items() if state != "completed"}
     return line + (f"; {_states(left_out)}" if left_out else "")
 

@@ -10,7 +10,14 @@ from typing import Any
 from jepa_lab.errors import UserError
 from jepa_lab.ledger.finished_run import Run, control_runs
 from jepa_lab.ledger.read import read_json, read_yaml
-from jepa_lab.report.comparison.arms import Arm, arms, control_arm, paired_dict, paired_table, parse_control
+from jepa_lab.report.comparison.arms import (
+    Arm,
+    arms,
+    control_arm,
+    paired_dict,
+    paired_table,
+    parse_control,
+)
 from jepa_lab.report.comparison.differences import setting_text
 from jepa_lab.report.comparison.factorial import effects_text, main_effects
 from jepa_lab.report.comparison.paired_text import paired_text
@@ -19,16 +26,22 @@ from jepa_lab.report.comparison.table import Comparison, compare
 PLAIN = "seq_jepa_baseline"  # the experiment that others of seq-JEPA change in one thing
 
 
-def choose_control(found: Sequence[Arm], wanted: str | None, runs: Sequence[Run], notes: list[str]) -> Arm:
-    """`wanted`, which is an arm, an experiment, a value or settings; without it the usual control of the runs.
+def choose_control(
+    found: Sequence[Arm], wanted: str | None, runs: Sequence[Run], notes: list[str]
+) -> Arm:
+    """`wanted`, which is an arm, an experiment, a value or settings; without it the usual control
+    of the runs.
 
-    Among the arms of one experiment the usual one has no auxiliary loss; among several experiments it is the control
-    that they name, then the plain experiment, then the only one without an auxiliary loss; else the first with results.
-    What a reader has to know of the choice is added to `notes`. UserError for one that is no arm, with the arms.
+    Among the arms of one experiment the usual one has no auxiliary loss; among several experiments
+    it is the control that they name, then the plain experiment, then the only one without an
+    auxiliary loss; else the first with results. What a reader has to know of the choice is added to
+    `notes`. UserError for one that is no arm, with the arms.
     """
     if wanted is not None:
         for arm in found:
-            if wanted == arm.text or [wanted] == [setting_text(value) for value in arm.settings.values()]:
+            if wanted == arm.text or [wanted] == [
+                setting_text(value) for value in arm.settings.values()
+            ]:
                 return arm
         try:
             return control_arm(found, parse_control(wanted))
@@ -38,16 +51,22 @@ def choose_control(found: Sequence[Arm], wanted: str | None, runs: Sequence[Run]
         if matches:
             if len(matches) > 1:
                 chosen = matches[0].text
-                notes.append(f"{len(matches)} arms are {name}: {chosen} is the control; --control names another")
+                notes.append(
+                    f"{len(matches)} arms are {name}: {chosen} is the control; --control names"
+                    " another"
+                )
             return matches[0]
     first = next((arm for arm in found if arm.completed()), found[0])
     if len(found) > 1:
-        notes.append(f"no control was named: {first.text} stands in, as the first; --control names another")
+        notes.append(
+            f"no control was named: {first.text} stands in, as the first; --control names another"
+        )
     return first
 
 
 def _usual(found: Sequence[Arm], runs: Sequence[Run]) -> Iterator[tuple[str, list[Arm]]]:
-    """What the control may be, the likeliest first, and the arms that are it; those with results before others."""
+    """What the control may be, the likeliest first, and the arms that are it; those with results
+    before others."""
     ordered = sorted(found, key=lambda arm: not arm.completed())
     without = [arm for arm in ordered if "none" in (arm.text, arm.settings.get("aux"))]
     one_experiment = len({str(run.config.get("name")) for run in runs}) < 2
@@ -74,8 +93,8 @@ WITHOUT_PROBES = ("skill", "retrieval/mrr")  # of the ARC JEPA
 
 
 def paired_report(runs: Sequence[Path], control: str) -> tuple[str, dict[str, Any]]:
-    """(text, the same for JSON): every arm's difference to the control, paired by seed. ("", {}) where no arm has two
-    seeds; a text that says what is missing where there is no control."""
+    """(text, the same for JSON): every arm's difference to the control, paired by seed. ("", {})
+    where no arm has two seeds; a text that says what is missing where there is no control."""
     own = compare(runs)
     if "seed" not in own.columns:
         return "", {}
@@ -98,16 +117,23 @@ def _paired(
     beside = [] if inside else control_runs(runs, control)
     if not inside and not beside:
         return (
-            f"no runs of the control {control} with these data, budget and seeds: the same line with "
-            f"+experiment={control} makes them, and the same sweep again then ends with the paired differences"
-        ), {}
+            (
+                f"no runs of the control {control} with these data, budget and seeds: the same line"
+                f" with +experiment={control} makes them, and the same sweep again then ends with"
+                " the paired differences"
+            ),
+            {},
+        )
     comparison = compare([*runs, *beside]) if beside else own
     if len(arms(comparison.rows)) < 2:
         return "", {}
     try:
         rows = paired_table(comparison, wanted, _metrics(comparison), n_images=_images(runs))
     except ValueError as error:
-        return f"no paired differences: {error} (sweep.control='key=value key=value' names another)", {}
+        return (
+            f"no paired differences: {error} (sweep.control='key=value key=value' names another)",
+            {},
+        )
     return paired_text(rows), paired_dict(rows)
 
 

@@ -1,4 +1,5 @@
-"""Learning curves of arms: the mean over seeds, the lowest and the highest of them, at few enough steps to draw."""
+"""Learning curves of arms: the mean over seeds, the lowest and the highest of them, at few enough
+steps to draw."""
 
 from __future__ import annotations
 
@@ -32,7 +33,8 @@ MOST_OPEN = 16  # of each: the terms of five losses
 
 @dataclass(frozen=True)
 class Band:
-    """`mean` over the `n` seeds at `steps`, `low` and `high` of them; NaN where a seed was not finite."""
+    """`mean` over the `n` seeds at `steps`, `low` and `high` of them; NaN where a seed was not
+    finite."""
 
     steps: list[int]
     mean: list[float]
@@ -49,22 +51,30 @@ def read_curves(path: Path, extra: Iterable[str] = ()) -> tuple[History, str | N
         return {}, str(error)
     wanted = {*FIXED, *extra}
     history = history_of(table)
-    return {key: points for key, points in history.items() if key in wanted or key.startswith(OPEN)}, None
+    return {
+        key: points for key, points in history.items() if key in wanted or key.startswith(OPEN)
+    }, None
 
 
 def shown_keys(histories: Iterable[History], extra: Sequence[str] = ()) -> list[str]:
-    """The keys that some history has, the first of each open family; in the order in which they are drawn."""
+    """The keys that some history has, the first of each open family; in the order in which they are
+    drawn."""
     known = {key for history in histories for key in history}
     keys = [key for key in dict.fromkeys([*extra, *FIXED]) if key in known]
     for prefix in OPEN:
-        keys += sorted((key for key in known if key.startswith(prefix)), key=_loss_order)[:MOST_OPEN]
+        keys += sorted((key for key in known if key.startswith(prefix)), key=_loss_order)[
+            :MOST_OPEN
+        ]
     return list(dict.fromkeys(keys))
 
 
 def band(histories: Sequence[History], key: str, points: int = POINTS) -> Band | None:
-    """Over the histories that have `key`; None if none has. Steps are those that were logged, between the latest first
-    one and the earliest last one, every so many of them; a run that lacks a step is interpolated between its own."""
-    curves = [np.asarray(history[key], dtype=np.float64) for history in histories if history.get(key)]
+    """Over the histories that have `key`; None if none has. Steps are those that were logged,
+    between the latest first one and the earliest last one, every so many of them; a run that lacks
+    a step is interpolated between its own."""
+    curves = [
+        np.asarray(history[key], dtype=np.float64) for history in histories if history.get(key)
+    ]
     if not curves:
         return None
     start, end = max(curve[0, 0] for curve in curves), min(curve[-1, 0] for curve in curves)
@@ -72,7 +82,9 @@ def band(histories: Sequence[History], key: str, points: int = POINTS) -> Band |
     logged = logged[(logged >= start) & (logged <= end)]
     if not len(logged):
         return None
-    steps = logged[np.unique(np.linspace(0, len(logged) - 1, min(points, len(logged))).round().astype(int))]
+    steps = logged[
+        np.unique(np.linspace(0, len(logged) - 1, min(points, len(logged))).round().astype(int))
+    ]
     values = np.stack([np.interp(steps, *_unique_steps(curve)) for curve in curves])
     values = np.where(np.isfinite(values), values, np.nan)
     return Band(
@@ -85,25 +97,38 @@ def band(histories: Sequence[History], key: str, points: int = POINTS) -> Band |
 
 
 def points_for(arms: int, keys: int) -> int:
-    """Points of a curve, so that the page stays small: POINTS, fewer for many curves, 20 at least."""
+    """Points of a curve, so that the page stays small: POINTS, fewer for many curves, 20 at least.
+    Points of a curve, so that the page stays small: POINTS, fewer for many curves, 20 at least."""
     return max(20, min(POINTS, MOST_NUMBERS // max(1, 4 * arms * keys)))
 
 
 def conflicts(histories: Sequence[History]) -> dict[str, tuple[float, float, int]]:
-    """{term: (mean cosine with the prediction's gradient, share of looks where it is negative, looks)} over runs."""
+    """{term: (mean cosine with the prediction's gradient, share of looks where it is negative,
+    looks)} over runs."""
     found: dict[str, tuple[float, float, int]] = {}
     for key in shown_keys(histories):
         if key.startswith("train/gradient_cosine/"):
-            values = [v for history in histories for _, v in history.get(key, []) if math.isfinite(v)]
+            values = [
+                v for history in histories for _, v in history.get(key, []) if math.isfinite(v)
+            ]
             if values:
                 term = key.rpartition("/")[2]
-                found[term] = (sum(values) / len(values), sum(v < 0 for v in values) / len(values), len(values))
+                found[term] = (
+                    sum(values) / len(values),
+                    sum(v < 0 for v in values) / len(values),
+                    len(values),
+                )
     return found
 
 
-def gradient_norms(histories: Sequence[Mapping[str, Sequence[tuple[int, float]]]]) -> dict[str, float]:
-    """{term: mean norm of its gradient on the encoder} over the looks of all runs that were finite."""
-    keys = sorted({key for history in histories for key in history if key.startswith("train/gradient/")})
+def gradient_norms(
+    histories: Sequence[Mapping[str, Sequence[tuple[int, float]]]],
+) -> dict[str, float]:
+    """{term: mean norm of its gradient on the encoder} over the looks of all runs that were
+    finite."""
+    keys = sorted(
+        {key for history in histories for key in history if key.startswith("train/gradient/")}
+    )
     values = {k: [v for h in histories for _, v in h.get(k, []) if math.isfinite(v)] for k in keys}
     return {key.rpartition("/")[2]: sum(own) / len(own) for key, own in values.items() if own}
 

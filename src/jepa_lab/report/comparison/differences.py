@@ -1,4 +1,5 @@
-"""What differs between runs: the settings that a reader has to know, and the runs that differ by their seed only."""
+"""What differs between runs: the settings that a reader has to know, and the runs that differ by
+their seed only."""
 
 import json
 import math
@@ -15,7 +16,13 @@ Settings = Mapping[str, Any]  # dotted key: value
 
 # beside ledger.identity.IGNORED: what acts through other keys only
 UNSEEN = ("dataset.tiers", "recipe.lambda_rate")
-BUDGET = ("dataset.name", "dataset.train_size", "dataset.batch_size", "dataset.epochs", "optim.accumulate")
+BUDGET = (
+    "dataset.name",
+    "dataset.train_size",
+    "dataset.batch_size",
+    "dataset.epochs",
+    "optim.accumulate",
+)
 # a key that is left out where those on the right decide it: the run filled it in
 FOLLOWS = {
     "dataset.source": ("dataset.name",),
@@ -30,10 +37,12 @@ OF_TIER = ("batch_size", "epochs", "train_size", "val_size")
 
 
 def differences(configs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """One {column: value} for each configuration, all with the same columns: `experiment`, dotted keys, `seed` last.
+    """One {column: value} for each configuration, all with the same columns: `experiment`, dotted
+    keys, `seed` last.
 
-    A column takes 2 values or more; null and absent are one, None. The name of a group's option stands under the
-    group's name. Left out: where and how watched a run was, what follows from other keys, what another option lacks.
+    A column takes 2 values or more; null and absent are one, None. The name of a group's option
+    stands under the group's name. Left out: where and how watched a run was, what follows from
+    other keys, what another option lacks.
     """
     settings = [{"aux.name": arms_text(config), **dict(flatten(config))} for config in configs]
     unseen = (*IGNORED, *UNSEEN)
@@ -59,7 +68,9 @@ def arms_text(config: Mapping[str, Any]) -> str:
 
 def setting_text(value: Any) -> str:
     """As it would be typed: 0.001, 1e-05, true, null, [32,64]."""
-    return value if isinstance(value, str) else json.dumps(value, separators=(",", ":"), default=str)
+    return (
+        value if isinstance(value, str) else json.dumps(value, separators=(",", ":"), default=str)
+    )
 
 
 def natural(value: Any) -> tuple[Any, ...]:
@@ -75,8 +86,9 @@ def natural(value: Any) -> tuple[Any, ...]:
 
 @dataclass(frozen=True)
 class SeedGroup:
-    """Runs with equal settings and 2 or more seeds. mean and sd (sample) are over the `n` completed runs that have the
-    metric, None if there are too few; `collapsed` counts among the completed; `others` counts the other states.
+    """Runs with equal settings and 2 or more seeds. mean and sd (sample) are over the `n` completed
+    runs that have the metric, None if there are too few; `collapsed` counts among the completed;
+    `others` counts the other states.
     """
 
     settings: dict[str, Any]
@@ -89,8 +101,11 @@ class SeedGroup:
     others: dict[str, int]
 
 
-def seed_groups(rows: Iterable[Mapping[str, Any]], settings: Sequence[str], metric: str) -> list[SeedGroup]:
-    """The groups of `rows` that agree in all of `settings` but the seed, in their order; those with one seed not."""
+def seed_groups(
+    rows: Iterable[Mapping[str, Any]], settings: Sequence[str], metric: str
+) -> list[SeedGroup]:
+    """The groups of `rows` that agree in all of `settings` but the seed, in their order; those with
+    one seed not."""
     groups: dict[str, list[Mapping[str, Any]]] = {}
     for row in rows:
         groups.setdefault(_same([row[key] for key in settings if key != "seed"]), []).append(row)
@@ -101,13 +116,19 @@ def seed_groups(rows: Iterable[Mapping[str, Any]], settings: Sequence[str], metr
     ]
 
 
-def _seed_group(group: Sequence[Mapping[str, Any]], settings: Sequence[str], metric: str) -> SeedGroup:
+def _seed_group(
+    group: Sequence[Mapping[str, Any]], settings: Sequence[str], metric: str
+) -> SeedGroup:
     completed = [row for row in group if row["state"] == "completed"]
     values = [row[metric] for row in completed if row[metric] is not None]
     n = len(values)
     mean = sum(values) / n if n else None
     # statistics.stdev would raise on an infinity
-    sd = math.sqrt(sum((value - mean) ** 2 for value in values) / (n - 1)) if mean is not None and n > 1 else None
+    sd = (
+        math.sqrt(sum((value - mean) ** 2 for value in values) / (n - 1))
+        if mean is not None and n > 1
+        else None
+    )
     verdicts = [row["verdict"].split()[0] for row in completed if row["verdict"]]
     return SeedGroup(
         settings={key: group[0][key] for key in settings},
@@ -146,7 +167,8 @@ def _follows(settings: Sequence[Settings], key: str) -> bool:
 
 
 def _belongs_to_option(settings: Sequence[Settings], key: str) -> bool:
-    """Whether `key` differs only because runs took another option of its group, which has no such key."""
+    """Whether `key` differs only because runs took another option of its group, which has no such
+    key."""
     option = f"{key.split('.')[0]}.name"
     if key == option or _count(settings, option) < _count(settings, option, key):
         return False

@@ -1,4 +1,5 @@
-"""What a comparison leaves for other programs: experiment_comparison_results.json, and the weights of every run."""
+"""What a comparison leaves for other programs: experiment_comparison_results.json, and the weights
+of every run."""
 
 from __future__ import annotations
 
@@ -15,23 +16,31 @@ from jepa_lab.report.comparison.find_runs import EXPORT, aux_of
 from jepa_lab.report.comparison.ranking import RankedArm, Ranking, relative
 from jepa_lab.report.comparison.ranking_text import missing_seeds
 
-MANIFEST = "written.json"  # below trained_models: what this program put there, and may take away again
+MANIFEST = (  # below trained_models: what this program put there, and may take away again
+    "written.json"
+)
 CHECKPOINTS = ("best.ckpt", "last.ckpt")
 
 
-def result_rows(rankings: Sequence[Ranking], models: dict[str, str], out: Path) -> list[dict[str, Any]]:
-    """A row for each arm, best first, then one for each reference, flagged. `models`: {run_dir: its weights below
-    `out`}, from `export_models`."""
+def result_rows(
+    rankings: Sequence[Ranking], models: dict[str, str], out: Path
+) -> list[dict[str, Any]]:
+    """A row for each arm, best first, then one for each reference, flagged. `models`: {run_dir: its
+    weights below `out`}, from `export_models`."""
     rows = [_row(ranking, one, models, out) for ranking in rankings for one in ranking.arms]
-    bounds = [{**one.to_dict(g.metric), "group": g.name or None} for g in rankings for one in g.references]
+    bounds = [
+        {**one.to_dict(g.metric), "group": g.name or None} for g in rankings for one in g.references
+    ]
     return rows + bounds
 
 
 def export_models(rankings: Sequence[Ranking], out: Path) -> tuple[dict[str, str], list[str]]:
-    """Puts the weights and the configuration of every completed run into out/trained_models/<arm>/seed<k>/, as hard
-    links where the disk can, and takes away what an earlier call put there for runs that are gone.
+    """Puts the weights and the configuration of every completed run into
+    out/trained_models/<arm>/seed<k>/, as hard links where the disk can, and takes away what an
+    earlier call put there for runs that are gone.
 
-    Returns {run_dir: path of the weights, from `out`} and a line for each completed run without weights. OSError.
+    Returns {run_dir: path of the weights, from `out`} and a line for each completed run without
+    weights. OSError.
     """
     top = out / EXPORT
     models: dict[str, str] = {}
@@ -44,10 +53,19 @@ def export_models(rankings: Sequence[Ranking], out: Path) -> tuple[dict[str, str
                 source = Path(row["run_dir"])
                 parts = [_plain(ranking.name), names[one.name], f"seed{row['seed']}"]
                 target = top.joinpath(*filter(None, parts))
-                weights = next((name for name in CHECKPOINTS if (source / "checkpoints" / name).is_file()), None)
+                weights = next(
+                    (name for name in CHECKPOINTS if (source / "checkpoints" / name).is_file()),
+                    None,
+                )
                 if weights is None:
-                    notes.append(f"{one.name}, seed {row['seed']}: completed, but has no {' or '.join(CHECKPOINTS)}")
-                for file in [source / "config.yaml", *([source / "checkpoints" / weights] if weights else [])]:
+                    notes.append(
+                        f"{one.name}, seed {row['seed']}: completed, but has no"
+                        f" {' or '.join(CHECKPOINTS)}"
+                    )
+                for file in [
+                    source / "config.yaml",
+                    *([source / "checkpoints" / weights] if weights else []),
+                ]:
                     _place(file, target / file.name)
                     written.append(relative(target / file.name, top))
                 if weights is not None:
@@ -77,7 +95,11 @@ def _row(ranking: Ranking, one: RankedArm, models: dict[str, str], out: Path) ->
         "n": mean.n,
         "mean": mean.mean,
         "sd": mean.sd,
-        "interval": None if around is None or mean.mean is None else [mean.mean - around, mean.mean + around],
+        "interval": (
+            None
+            if around is None or mean.mean is None
+            else [mean.mean - around, mean.mean + around]
+        ),
         "confidence": one.paired.confidence,
         "difference": None if difference is None else difference.mean,
         "difference_interval": None if one.bootstrap is None else list(one.bootstrap),
@@ -106,11 +128,17 @@ def _best(ranking: Ranking, one: RankedArm, out: Path) -> dict[str, Any] | None:
     if one.best is None:
         return None
     path = relative(one.best["run_dir"], out)
-    return {"run": one.best["run"], "seed": one.best["seed"], "value": one.best[ranking.metric], "run_dir": path}
+    return {
+        "run": one.best["run"],
+        "seed": one.best["seed"],
+        "value": one.best[ranking.metric],
+        "run_dir": path,
+    }
 
 
 def _place(source: Path, target: Path) -> None:
-    """A hard link: a run that goes on replaces its own file, and the link keeps the weights that were compared."""
+    """A hard link: a run that goes on replaces its own file, and the link keeps the weights that
+    were compared."""
     target.parent.mkdir(parents=True, exist_ok=True)
     target.unlink(missing_ok=True)
     try:

@@ -16,8 +16,9 @@ from jepa_lab.report.comparison.table import Comparison
 
 @dataclass(frozen=True)
 class Effect:
-    """`level` of `factor` less its `base` level, a difference of means over all `cells` combinations of the other
-    factors, paired by seed. `p_holm` is adjusted over the effects of this metric."""
+    """`level` of `factor` less its `base` level, a difference of means over all `cells`
+    combinations of the other factors, paired by seed. `p_holm` is adjusted over the effects of this
+    metric."""
 
     factor: str
     level: str
@@ -28,10 +29,14 @@ class Effect:
     p_holm: float
 
 
-def main_effects(comparison: Comparison, metrics: Sequence[str], base: Mapping[str, Any] | None = None) -> list[Effect]:
-    """The effects of every level of every factor; [] unless the arms are all combinations of two factors or more.
+def main_effects(
+    comparison: Comparison, metrics: Sequence[str], base: Mapping[str, Any] | None = None
+) -> list[Effect]:
+    """The effects of every level of every factor; [] unless the arms are all combinations of two
+    factors or more.
 
-    A seed counts that has the metric in every arm. `base` names levels to measure against (else the lowest).
+    A seed counts that has the metric in every arm. `base` names levels to measure against (else the
+    lowest).
     """
     found, factors = arms(comparison.rows), telling_keys(comparison.rows)
     levels = {f: sorted({natural(arm.settings[f]) for arm in found}) for f in factors}
@@ -40,13 +45,22 @@ def main_effects(comparison: Comparison, metrics: Sequence[str], base: Mapping[s
         return []
     effects = []
     for metric in metrics:
-        rows = _of_metric(cells, factors, levels, metric, {k: natural(v) for k, v in (base or {}).items()})
+        rows = _of_metric(
+            cells, factors, levels, metric, {k: natural(v) for k, v in (base or {}).items()}
+        )
         adjusted = holm({str(i): d.p for i, (*_, d) in enumerate(rows)})
         effects += [
-            Effect(f, _text(found, f, level), _text(found, f, first), metric, len(cells) // len(levels[f]), d,
-                   adjusted[str(i)])
+            Effect(
+                f,
+                _text(found, f, level),
+                _text(found, f, first),
+                metric,
+                len(cells) // len(levels[f]),
+                d,
+                adjusted[str(i)],
+            )
             for i, (f, level, first, d) in enumerate(rows)
-        ]  # fmt: skip
+        ]
     return effects
 
 
@@ -55,8 +69,9 @@ def effects_text(effects: Sequence[Effect]) -> str:
     if not effects:
         return ""
     lines = [
-        "main effects: a level less the first, mean over all combinations of the other settings, paired by seed, with "
-        "its 95 % t interval,\n  p of the two-sided sign-flip test, and the same by Holm"
+        "main effects: a level less the first, mean over all combinations of the other settings,"
+        " paired by seed, with its 95 % t interval,\n  p of the two-sided sign-flip test, and the"
+        " same by Holm"
     ]
     for metric in dict.fromkeys(e.metric for e in effects):
         lines += ["", metric]
@@ -66,8 +81,8 @@ def effects_text(effects: Sequence[Effect]) -> str:
             d = e.difference
             low, high, mean = (number_text(x, metric) for x in (d.low, d.high, d.mean))
             lines.append(
-                f"  {name.ljust(max(map(len, names)))}  {mean} [{low}, {high}]  p {d.p:.3f}  Holm {e.p_holm:.3f}  "
-                f"{d.n} seeds, {e.cells} combinations"
+                f"  {name.ljust(max(map(len, names)))}  {mean} [{low}, {high}]  p {d.p:.3f}  Holm"
+                f" {e.p_holm:.3f}  {d.n} seeds, {e.cells} combinations"
             )
     return "\n".join(lines)
 
@@ -96,4 +111,8 @@ def _of_metric(
 
 
 def _text(found: Sequence[Arm], factor: str, level: Any) -> str:
-    return next(setting_text(arm.settings[factor]) for arm in found if natural(arm.settings[factor]) == level)
+    return next(
+        setting_text(arm.settings[factor])
+        for arm in found
+        if natural(arm.settings[factor]) == level
+    )

@@ -1,4 +1,5 @@
-"""The runs below a folder: found, read, and told apart by the settings that a comparison asks for."""
+"""The runs below a folder: found, read, and told apart by the settings that a comparison asks for.
+The runs below a folder: found, read, and told apart by the settings that a comparison asks for."""
 
 from __future__ import annotations
 
@@ -15,21 +16,24 @@ from jepa_lab.ledger.finished_run import Run, read_run
 from jepa_lab.ledger.sweep_folder import read_records
 from jepa_lab.report.comparison.differences import natural, setting_text
 
-FILES = ("config.yaml", "status.json", "metrics.parquet", "summary.json")  # any of them makes a folder that of a run
+# any of them makes a folder that of a run
+FILES = ("config.yaml", "status.json", "metrics.parquet", "summary.json")
 EXPORT = "trained_models"  # holds copies of configurations, which are no runs
 OWN = ("folder", "npz")  # sources whose images depend on where they lie
 
 
 @dataclass(frozen=True)
 class FoundRuns:
-    """`runs` that can be read, in the order of their paths, and (path, why) of those that cannot."""
+    """`runs` that can be read, in the order of their paths, and (path, why) of those that cannot.
+    `runs` that can be read, in the order of their paths, and (path, why) of those that cannot."""
 
     runs: list[Run]
     skipped: list[tuple[str, str]]
 
 
 def find_runs(runs_dir: Path, leave_out: Path | None = None) -> FoundRuns:
-    """All runs below `runs_dir`, itself included, but not below `leave_out`. UserError where there is none to read."""
+    """All runs below `runs_dir`, itself included, but not below `leave_out`. UserError where there
+    is none to read."""
     if not runs_dir.is_dir():
         raise UserError(f"{runs_dir}: no such folder; give one with runs below it, as runs/")
     if not any(runs_dir.iterdir()):
@@ -42,17 +46,24 @@ def find_runs(runs_dir: Path, leave_out: Path | None = None) -> FoundRuns:
         except (OSError, ValueError) as error:
             skipped.append((str(path), str(error)))
     if not runs and skipped:
-        raise UserError(f"{runs_dir}: no run can be read; {skipped[0][0]}: {skipped[0][1]} ({len(skipped)} in all)")
+        raise UserError(
+            f"{runs_dir}: no run can be read; {skipped[0][0]}: {skipped[0][1]} ({len(skipped)} in"
+            " all)"
+        )
     if not runs:
         raise UserError(f"{runs_dir}: no run in it; a run's folder holds {', '.join(FILES)}")
     return FoundRuns(runs, skipped)
 
 
 def lost_jobs(runs_dir: Path, runs: Sequence[Run]) -> list[tuple[str, str]]:
-    """(job, why) of those that failed before they had a folder, as the sweeps below `runs_dir` remember them."""
+    """(job, why) of those that failed before they had a folder, as the sweeps below `runs_dir`
+    remember them."""
     own = {run.status.get("run_id") for run in runs}
     return [
-        (f"job {record.job} of sweep {jobs.parent.name}, {' '.join(record.words)}", f"failed: {record.reason}")
+        (
+            f"job {record.job} of sweep {jobs.parent.name}, {' '.join(record.words)}",
+            f"failed: {record.reason}",
+        )
         for jobs in sorted(runs_dir.glob("sweeps/*/jobs"))
         for record in read_records(jobs.parent)
         if record.state == "failed" and record.run_id not in own
@@ -60,7 +71,8 @@ def lost_jobs(runs_dir: Path, runs: Sequence[Run]) -> list[tuple[str, str]]:
 
 
 def setting(config: Mapping[str, Any], key: str) -> Any:
-    """The value of a dotted key, of a group by its option's name, or of `experiment`, `dataset`, `aux`. KeyError."""
+    """The value of a dotted key, of a group by its option's name, or of `experiment`, `dataset`,
+    `aux`. KeyError."""
     if key == "experiment":
         return config.get("name")
     if key == "dataset":
@@ -72,11 +84,15 @@ def setting(config: Mapping[str, Any], key: str) -> Any:
 
 
 def dataset_of(config: Mapping[str, Any]) -> str:
-    """The name of the data; of one's own images with their place, which is all that tells them apart."""
+    """The name of the data; of one's own images with their place, which is all that tells them
+    apart."""
     dataset = config.get("dataset")
     if not isinstance(dataset, Mapping):
         return str(dataset or config.get("study") or "unknown")
-    name, source = str(dataset.get("name") or "unknown"), dataset.get("source") or dataset.get("name")
+    name, source = (
+        str(dataset.get("name") or "unknown"),
+        dataset.get("source") or dataset.get("name"),
+    )
     place = dataset.get("root") or dataset.get("path")
     return f"{name} {place}" if source in OWN and place else name
 
@@ -85,7 +101,11 @@ def aux_of(config: Mapping[str, Any]) -> str:
     """The auxiliary losses as they are typed, `vicreg` or `vicreg+sigreg`; "none" without any."""
     aux = config.get("aux")
     if isinstance(aux, Mapping):
-        aux = aux["name"] if isinstance(aux.get("name"), str) else [k for k, v in aux.items() if isinstance(v, Mapping)]
+        aux = (
+            aux["name"]
+            if isinstance(aux.get("name"), str)
+            else [k for k, v in aux.items() if isinstance(v, Mapping)]
+        )
     if isinstance(aux, list | tuple):
         return "+".join(map(str, aux)) or "none"
     return str(aux or "none")
@@ -95,28 +115,41 @@ def check_keys(runs: Sequence[Run], keys: Iterable[str], option: str) -> None:
     """UserError for a key that no run has; names the nearest."""
     for key in keys:
         if not any(_has(run.config, key) for run in runs):
-            known = {"experiment", "dataset", "aux", *(k for run in runs for k, _ in flatten(run.config))}
+            known = {
+                "experiment",
+                "dataset",
+                "aux",
+                *(k for run in runs for k, _ in flatten(run.config)),
+            }
             advice = nearest(key, known) or "; as experiment, aux or loss.lambda_rate"
             raise UserError(f"{option} {key}: no run has this setting{advice}")
 
 
 def groups(runs: Sequence[Run], keys: Sequence[str]) -> dict[str, list[Run]]:
-    """{"key=value key=value": its runs}, by value; {"": runs} without keys. UserError for different datasets in one."""
+    """{"key=value key=value": its runs}, by value; {"": runs} without keys. UserError for different
+    datasets in one."""
     check_keys(runs, keys, "--group-by")
     by_values: dict[tuple[Any, ...], list[Run]] = {}
     for run in runs:
-        by_values.setdefault(tuple(natural(value_or_none(run.config, key)) for key in keys), []).append(run)
+        by_values.setdefault(
+            tuple(natural(value_or_none(run.config, key)) for key in keys), []
+        ).append(run)
     found = {
-        " ".join(f"{key}={setting_text(value_or_none(members[0].config, key))}" for key in keys): members
+        " ".join(
+            f"{key}={setting_text(value_or_none(members[0].config, key))}" for key in keys
+        ): members
         for _, members in sorted(by_values.items(), key=lambda item: item[0])
     }
     for name, members in found.items():
         datasets = Counter(dataset_of(run.config) for run in members)
         if len(datasets) > 1:
-            listed = ", ".join(f"{dataset} ({count} run{'s' * (count > 1)})" for dataset, count in datasets.items())
+            listed = ", ".join(
+                f"{dataset} ({count} run{'s' * (count > 1)})" for dataset, count in datasets.items()
+            )
             where = f"{name}: " if name else ""
             raise UserError(
-                f"{where}runs of {len(datasets)} datasets: {listed}; --group-by dataset compares them apart"
+                f"{where}runs of {len(datasets)} datasets: {listed}; --group-by dataset compares"
+                " them apart"
             )
     return found
 
@@ -138,7 +171,8 @@ def _has(config: Mapping[str, Any], key: str) -> bool:
 
 
 def _folders(top: Path, leave_out: Path | None) -> list[Path]:
-    """Folders of runs, sorted; nothing is looked for inside one, in hidden folders, or in what a report wrote."""
+    """Folders of runs, sorted; nothing is looked for inside one, in hidden folders, or in what a
+    report wrote."""
     found: list[Path] = []
     apart = leave_out.resolve() if leave_out else None
     for place, names, files in os.walk(top):
@@ -146,5 +180,9 @@ def _folders(top: Path, leave_out: Path | None) -> list[Path]:
             found.append(Path(place))
             names.clear()
             continue
-        names[:] = [n for n in names if not n.startswith(".") and n != EXPORT and (Path(place) / n).resolve() != apart]
+        names[:] = [
+            n
+            for n in names
+            if not n.startswith(".") and n != EXPORT and (Path(place) / n).resolve() != apart
+        ]
     return sorted(found)

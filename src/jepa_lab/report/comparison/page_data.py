@@ -1,4 +1,5 @@
-"""What the comparison's page holds, as plain numbers and texts: the page draws, and computes nothing."""
+"""What the comparison's page holds, as plain numbers and texts: the page draws, and computes
+nothing."""
 
 from __future__ import annotations
 
@@ -11,7 +12,14 @@ from jepa_lab.config.statuses import failed, status_in
 from jepa_lab.ledger.parquet import History
 from jepa_lab.ledger.sweep_folder import Tuning
 from jepa_lab.report.comparison.bounds import reference_lines
-from jepa_lab.report.comparison.curves import Band, band, conflicts, gradient_norms, points_for, shown_keys
+from jepa_lab.report.comparison.curves import (
+    Band,
+    band,
+    conflicts,
+    gradient_norms,
+    points_for,
+    shown_keys,
+)
 from jepa_lab.report.comparison.differences import differences, setting_text
 from jepa_lab.report.comparison.paired_text import is_accuracy
 from jepa_lab.report.comparison.ranking import BESIDE, RankedArm, Ranking, counterpart, relative
@@ -41,8 +49,9 @@ def page_data(
     about: Sequence[str] = (),
     tunings: Sequence[Tuning] = (),
 ) -> Json:
-    """Everything in the page. `histories` and `commands` by run_dir; `out` is where the page lies, for its links;
-    `tunings`: how the runs' weights were chosen; `about`: lines on what else came before them."""
+    """Everything in the page. `histories` and `commands` by run_dir; `out` is where the page lies,
+    for its links; `tunings`: how the runs' weights were chosen; `about`: lines on what else came
+    before them."""
     return {
         "groups": [_group(ranking, histories, commands, out) for ranking in rankings],
         "notes": list(notes),
@@ -51,9 +60,13 @@ def page_data(
     }
 
 
-def _group(ranking: Ranking, histories: Mapping[str, History], commands: Mapping[str, str], out: Path) -> Json:
+def _group(
+    ranking: Ranking, histories: Mapping[str, History], commands: Mapping[str, str], out: Path
+) -> Json:
     ordered = sorted(range(len(ranking.arms)), key=lambda i: ranking.arms[i].name)
-    place = {ranking.arms[i].name: colour for colour, i in enumerate(ordered)}  # the same whatever the ranking is
+    place = {
+        ranking.arms[i].name: colour for colour, i in enumerate(ordered)
+    }  # the same whatever the ranking is
     return {
         "name": ranking.name,
         "metric": {
@@ -78,7 +91,9 @@ def _group(ranking: Ranking, histories: Mapping[str, History], commands: Mapping
         ],
         "rank_key": _rank_key(ranking),
         "runs": [
-            _run(ranking, one, row, commands, out) for one in ranking.arms for row in sorted(one.arm.rows, key=_seed)
+            _run(ranking, one, row, commands, out)
+            for one in ranking.arms
+            for row in sorted(one.arm.rows, key=_seed)
         ],
     }
 
@@ -112,11 +127,14 @@ def _arm(ranking: Ranking, one: RankedArm, colour: int) -> Json:
 
 
 def _panels(ranking: Ranking, histories: Mapping[str, History]) -> list[Json]:
-    """A panel for each key. Bands are over completed runs; an arm without any shows what its others did, dashed."""
+    """A panel for each key. Bands are over completed runs; an arm without any shows what its others
+    did, dashed."""
     by_arm = {}
     for one in ranking.arms:
         rows = one.arm.completed() or one.arm.rows
-        by_arm[one.name] = [histories[row["run_dir"]] for row in rows if row["run_dir"] in histories]
+        by_arm[one.name] = [
+            histories[row["run_dir"]] for row in rows if row["run_dir"] in histories
+        ]
     keys = shown_keys([h for own in by_arm.values() for h in own], [counterpart(ranking.metric)])
     points = points_for(len(by_arm), len(keys))
     panels = []
@@ -127,7 +145,15 @@ def _panels(ranking: Ranking, histories: Mapping[str, History]) -> list[Json]:
             if found is not None and any(map(math.isfinite, found.mean)):
                 series.append({"arm": i, **_series(found), "partial": not one.arm.completed()})
         if series:
-            panels.append({"key": key, "section": _section(key), **_unit(key), **_scale(key), "series": series})
+            panels.append(
+                {
+                    "key": key,
+                    "section": _section(key),
+                    **_unit(key),
+                    **_scale(key),
+                    "series": series,
+                }
+            )
     return panels
 
 
@@ -143,7 +169,8 @@ def _section(key: str) -> str:
 
 
 def _scale(key: str) -> Json:
-    """Ranks, scales and accuracies are read against zero; losses and gradients may take a logarithm."""
+    """Ranks, scales and accuracies are read against zero; losses and gradients may take a
+    logarithm."""
     if "gradient_cosine" in key:
         return {"limits": [-1, 1]}
     if is_accuracy(key) or "effective_rank" in key or "feature_std" in key:
@@ -164,7 +191,8 @@ def _digits(key: str) -> Json:
 
 
 def _conflicts(ranking: Ranking, histories: Mapping[str, History]) -> list[Json]:
-    """A row for each arm and term of its loss: mean gradient norm, its share of the sum, cosine, share of conflict."""
+    """A row for each arm and term of its loss: mean gradient norm, its share of the sum, cosine,
+    share of conflict."""
     rows = []
     for i, one in enumerate(ranking.arms):
         own = [histories[row["run_dir"]] for row in one.arm.rows if row["run_dir"] in histories]
@@ -173,15 +201,23 @@ def _conflicts(ranking: Ranking, histories: Mapping[str, History]) -> list[Json]
         for term, norm in norms.items():
             cosine, against, looks = cosines.get(term, (None, None, 0))
             share = norm / total if total > 0 else None
-            rows.append({
-                "arm": i, "term": term, "norm": short(norm), "share": short(share), "cosine": short(cosine),
-                "against": short(against), "looks": looks,
-            })  # fmt: skip
+            rows.append(
+                {
+                    "arm": i,
+                    "term": term,
+                    "norm": short(norm),
+                    "share": short(share),
+                    "cosine": short(cosine),
+                    "against": short(against),
+                    "looks": looks,
+                }
+            )
     return rows
 
 
 def _settings(ranking: Ranking) -> Json:
-    """What differs between the configurations, seed apart: one column an arm, "2 values" where its runs differ."""
+    """What differs between the configurations, seed apart: one column an arm, "2 values" where its
+    runs differ."""
     rows = [row for one in ranking.arms for row in one.arm.rows]
     found = differences([ranking.runs[row["run_dir"]].config for row in rows])
     keys = [key for key in found[0] if key != "seed"]
@@ -209,11 +245,18 @@ def _column_name(key: str, metric: str) -> str:
 
 def _rank_key(ranking: Ranking) -> str | None:
     """The effective rank that the scatter shows: of z_agg, else of z."""
-    wanted = [key for short_key in reversed(BESIDE[:2]) for key in _beside(ranking) if key.endswith(f"/{short_key}")]
+    wanted = [
+        key
+        for short_key in reversed(BESIDE[:2])
+        for key in _beside(ranking)
+        if key.endswith(f"/{short_key}")
+    ]
     return wanted[0] if wanted else None
 
 
-def _run(ranking: Ranking, one: RankedArm, row: Mapping[str, Any], commands: Mapping[str, str], out: Path) -> Json:
+def _run(
+    ranking: Ranking, one: RankedArm, row: Mapping[str, Any], commands: Mapping[str, str], out: Path
+) -> Json:
     run = ranking.runs[row["run_dir"]]
     verdict = str(row["verdict"] or "")
     status = (run.summary.get("verdict") or {}).get("reasons") or []
@@ -226,12 +269,15 @@ def _run(ranking: Ranking, one: RankedArm, row: Mapping[str, Any], commands: Map
         "collapsed": failed(status_in(verdict)),
         "reason": str(row["reason"] or "; ".join(map(str, status[:2])))[:400],
         "values": [
-            exact(row[key]) if row[key] is None or math.isfinite(row[key]) else "NaN" for key in _beside(ranking)
+            exact(row[key]) if row[key] is None or math.isfinite(row[key]) else "NaN"
+            for key in _beside(ranking)
         ],
         "wall_s": short(run.summary.get("wall_s")),
         "best": one.best is not None and one.best["run_dir"] == row["run_dir"],
         "folder": relative(row["run_dir"], out),
-        "page": relative(run.path / "report.html", out) if (run.path / "report.html").is_file() else None,
+        "page": relative(run.path / "report.html", out)
+        if (run.path / "report.html").is_file()
+        else None,
         "command": commands.get(row["run_dir"]),
     }
 
@@ -245,7 +291,9 @@ def short(value: Any) -> float | None:
 
 def exact(value: Any) -> float | None:
     """Digits enough that a table rounds it as the summary does; None for what is not finite."""
-    return float(f"{value:.9g}") if isinstance(value, int | float) and math.isfinite(value) else None
+    return (
+        float(f"{value:.9g}") if isinstance(value, int | float) and math.isfinite(value) else None
+    )
 
 
 def _seed(row: Mapping[str, Any]) -> tuple[bool, int]:

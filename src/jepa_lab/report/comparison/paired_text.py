@@ -1,4 +1,5 @@
-"""How paired rows are printed: a block for each metric, and below it what the numbers leave out or cannot say."""
+"""How paired rows are printed: a block for each metric, and below it what the numbers leave out or
+cannot say."""
 
 import math
 import textwrap
@@ -12,12 +13,24 @@ from jepa_lab.report.text_table import aligned
 
 WIDTH = 150
 CONTROL = " (control)"
-HEADS = ["arm", "n", "mean", "pairs", "difference", "p", "p Holm", "detectable", "non-inferiority", "collapsed"]
+HEADS = [
+    "arm",
+    "n",
+    "mean",
+    "pairs",
+    "difference",
+    "p",
+    "p Holm",
+    "detectable",
+    "non-inferiority",
+    "collapsed",
+]
 LEFT = ("arm", "non-inferiority")
 
 
 def paired_text(rows: Sequence[PairedRow]) -> str:
-    """Aligned, at most 150 columns; accuracies in percent points. Arms too long for that are numbered, told first."""
+    """Aligned, at most 150 columns; accuracies in percent points. Arms too long for that are
+    numbered, told first."""
     if not rows:
         return "no arms"
     names = {row.arm: row.arm + CONTROL * row.is_control for row in rows}
@@ -26,16 +39,23 @@ def paired_text(rows: Sequence[PairedRow]) -> str:
         legend = [_wrapped(f"arm {i}: {name}") for i, name in enumerate(names.values())]
         names = {arm: f"arm {i}" for i, arm in enumerate(names)}
         table = _table(rows, names)
-    blocks = [[_about(rows)], legend, table, _noise(rows, names), _floors(rows), _left_out(rows, names)]
+    blocks = [
+        [_about(rows)],
+        legend,
+        table,
+        _noise(rows, names),
+        _floors(rows),
+        _left_out(rows, names),
+    ]
     return "\n\n".join("\n".join(block) for block in blocks if block)
 
 
 def _about(rows: Sequence[PairedRow]) -> str:
     return _wrapped(
-        "arms against the control, paired by seed: mean ± half of its t interval, mean difference and its t interval "
-        f"({100 * rows[0].confidence:g} %), p of the two-sided sign-flip test, the same by Holm over the arms of a "
-        "metric, the true difference that a paired t test would detect with power 0.8, non-inferiority by the margin "
-        "(one-sided, 5 %)"
+        "arms against the control, paired by seed: mean ± half of its t interval, mean difference"
+        f" and its t interval ({100 * rows[0].confidence:g} %), p of the two-sided sign-flip test,"
+        " the same by Holm over the arms of a metric, the true difference that a paired t test"
+        " would detect with power 0.8, non-inferiority by the margin (one-sided, 5 %)"
     )
 
 
@@ -66,10 +86,21 @@ def _cells(row: PairedRow, name: str) -> list[str]:
     start, d = [name, str(row.mean.n), mean], row.difference
     if d is None:
         return [*start, "" if row.is_control else "<2", *[""] * 5, collapsed]
-    low, high, middle, detectable = (number_text(x, row.metric) for x in (d.low, d.high, d.mean, d.detectable))
+    low, high, middle, detectable = (
+        number_text(x, row.metric) for x in (d.low, d.high, d.mean, d.detectable)
+    )
     p_holm = "" if row.p_holm is None else _p(row.p_holm)
     difference = f"{middle} [{low}, {high}]"
-    return [*start, str(d.n), difference, _p(d.p), p_holm, detectable, row.non_inferiority or "", collapsed]
+    return [
+        *start,
+        str(d.n),
+        difference,
+        _p(d.p),
+        p_holm,
+        detectable,
+        row.non_inferiority or "",
+        collapsed,
+    ]
 
 
 def is_accuracy(metric: str) -> bool:
@@ -79,7 +110,8 @@ def is_accuracy(metric: str) -> bool:
 
 
 def number_text(value: float, metric: str) -> str:
-    """A value of the metric as it is shown: accuracies in percent points, others with three decimals."""
+    """A value of the metric as it is shown: accuracies in percent points, others with three
+    decimals."""
     if not math.isfinite(value):
         return str(value)
     text = f"{100 * value:.1f}" if is_accuracy(metric) else f"{value:.3f}"
@@ -98,30 +130,37 @@ def _floors(rows: Sequence[PairedRow]) -> list[str]:
             found.setdefault(row.metric, []).append(row.difference)
     floors = {d.n: d.p_floor for differences in found.values() for d in differences}
     lines = [f"with {n} pairs p is never below {floor:.3g}" for n, floor in sorted(floors.items())]
-    best = [min(1.0, len(differences) * min(d.p_floor for d in differences)) for differences in found.values()]
+    best = [
+        min(1.0, len(differences) * min(d.p_floor for d in differences))
+        for differences in found.values()
+    ]
     return [*lines, f"the smallest p Holm is never below {min(best):.3g}"] if best else []
 
 
 def _noise(rows: Sequence[PairedRow], names: Mapping[str, str]) -> list[str]:
-    """Seed noise apart from that of the sample of images, which the means share and the differences do not."""
+    """Seed noise apart from that of the sample of images, which the means share and the differences
+    do not."""
     lines: list[str] = []
     for metric in dict.fromkeys(row.metric for row in rows if row.noise):
         parts = [
-            f"{names[row.arm].removesuffix(CONTROL)} {', '.join(number_text(x, metric) for x in row.noise)}"
+            f"{names[row.arm].removesuffix(CONTROL)}"
+            f" {', '.join(number_text(x, metric) for x in row.noise)}"
             for row in rows
             if row.metric == metric and row.noise
         ]
         heading = _heading(next(row for row in rows if row.metric == metric)).split(",")[0]
         lines.append(
             _wrapped(
-                f"{heading}, sd over seeds, of one sample of as many images, and left for seeds: {'; '.join(parts)}"
+                f"{heading}, sd over seeds, of one sample of as many images, and left for seeds:"
+                f" {'; '.join(parts)}"
             )
         )
     return lines
 
 
 def _left_out(rows: Sequence[PairedRow], names: Mapping[str, str]) -> list[str]:
-    """What is in no mean or no difference: a line for each arm, or arm and metric, that it concerns."""
+    """What is in no mean or no difference: a line for each arm, or arm and metric, that it
+    concerns."""
     lines: dict[str, None] = {}
     for row in rows:
         if row.others:
@@ -136,7 +175,10 @@ def _left_out(rows: Sequence[PairedRow], names: Mapping[str, str]) -> list[str]:
         ]
         if any(parts):
             lines[
-                _wrapped(f"{names[row.arm]}, {_heading(row).split(',')[0]}, left out: {'; '.join(filter(None, parts))}")
+                _wrapped(
+                    f"{names[row.arm]}, {_heading(row).split(',')[0]}, left out:"
+                    f" {'; '.join(filter(None, parts))}"
+                )
             ] = None
     return list(lines)
 

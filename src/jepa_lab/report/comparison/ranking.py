@@ -1,4 +1,5 @@
-"""Arms in the order of a declared metric: means, paired differences to a control, and what they show."""
+"""Arms in the order of a declared metric: means, paired differences to a control, and what they
+show."""
 
 from __future__ import annotations
 
@@ -21,7 +22,8 @@ from jepa_lab.report.comparison.table import Comparison, compare_runs
 from jepa_lab.report.comparison.text import HEADLINE
 
 LEVEL = 0.05
-DEFAULTS = ("probe/class_from_z_agg", "skill")  # the first that was measured, on the test split or else on val
+# the first that was measured, on the test split or else on val
+DEFAULTS = ("probe/class_from_z_agg", "skill")
 LOWER_IS_BETTER = ("loss", "error", "within_share")  # in a metric's name
 HIGHER_IS_BETTER = ("class_from", "action_from", "skill", "_gain", "retrieval/")
 BESIDE = ("z/effective_rank", "z_agg/effective_rank", "z/feature_std", "z_agg/feature_std")
@@ -30,9 +32,10 @@ RunRow = dict[str, Any]
 
 @dataclass(frozen=True)
 class RankedArm:
-    """`rank` counts from 1, equal means share it, None without a mean. `collapsed`: more than half of the completed
-    runs did; such arms are ranked after the others. `conclusion`: control, better, worse, no difference shown, not
-    comparable (too few shared seeds) or no result. `best`: the run to take, by validation where it was measured there.
+    """`rank` counts from 1, equal means share it, None without a mean. `collapsed`: more than half
+    of the completed runs did; such arms are ranked after the others. `conclusion`: control, better,
+    worse, no difference shown, not comparable (too few shared seeds) or no result. `best`: the run
+    to take, by validation where it was measured there.
     """
 
     name: str
@@ -48,7 +51,8 @@ class RankedArm:
 
 @dataclass(frozen=True)
 class Ranking:
-    """One group of runs: its arms in their order. `notes`: what a reader has to know of how it came about."""
+    """One group of runs: its arms in their order. `notes`: what a reader has to know of how it came
+    about."""
 
     name: str
     metric: str
@@ -59,12 +63,14 @@ class Ranking:
     comparison: Comparison
     runs: dict[str, Run]  # by run_dir
     notes: list[str]
-    references: list[Any] = field(default_factory=list)  # report/references.py: bounds without rank or test
+    # report/references.py: bounds without rank or test
+    references: list[Any] = field(default_factory=list)
     parameters: list[str] = field(default_factory=list)  # lines on the networks' sizes
 
 
 def choose_metric(runs: Sequence[Run], wanted: str | None) -> str:
-    """The key to rank by. UserError for one that no run has measured, with the nearest that some have."""
+    """The key to rank by. UserError for one that no run has measured, with the nearest that some
+    have."""
     known = {key for run in runs for key in run.last()}
     if wanted is None:
         for name in DEFAULTS:
@@ -73,7 +79,9 @@ def choose_metric(runs: Sequence[Run], wanted: str | None) -> str:
                     return f"{split}/{name}"
         some = sorted(key for key in known if key.startswith(("test/", "val/")))[:3]
         as_these = ", as " * bool(some) + ", ".join(some)
-        raise UserError(f"no run has measured test/{DEFAULTS[0]}; name a metric with --metric{as_these}")
+        raise UserError(
+            f"no run has measured test/{DEFAULTS[0]}; name a metric with --metric{as_these}"
+        )
     if wanted in known:
         return wanted
     same = [key for key in known if key.endswith(f"/{wanted.split('/')[-1]}")]  # of another split
@@ -81,19 +89,27 @@ def choose_metric(runs: Sequence[Run], wanted: str | None) -> str:
 
 
 def direction_of(metric: str) -> str:
-    """min for losses and errors, max for what is known to be better high. UserError for a metric that is neither, as a
-    rank or a scale."""
+    """min for losses and errors, max for what is known to be better high. UserError for a metric
+    that is neither, as a rank or a scale."""
     if any(word in metric for word in LOWER_IS_BETTER):
         return "min"
     if any(word in metric for word in HIGHER_IS_BETTER):
         return "max"
-    raise UserError(f"--metric {metric}: neither high nor low is better by itself; add --direction max or min")
+    raise UserError(
+        f"--metric {metric}: neither high nor low is better by itself; add --direction max or min"
+    )
 
 
 def rank_runs(
-    runs: Sequence[Run], metric: str, direction: str, control: str | None, arm_keys: Sequence[str] = (), name: str = ""
+    runs: Sequence[Run],
+    metric: str,
+    direction: str,
+    control: str | None,
+    arm_keys: Sequence[str] = (),
+    name: str = "",
 ) -> Ranking:
-    """The arms of `runs`. UserError for a control that is no arm, and where no two arms have a seed in common."""
+    """The arms of `runs`. UserError for a control that is no arm, and where no two arms have a seed
+    in common."""
     notes: list[str] = []
     comparison = _comparison(runs, _metrics(runs, metric), arm_keys)
     comparison = Comparison(comparison.columns, _without_copies(comparison.rows, runs, notes))
@@ -105,7 +121,8 @@ def rank_runs(
     values = {arm.text: arm.values(metric) for arm in found}
     _require_shared_seeds(values, first.text, metric, found)
     table = {
-        names[row.arm]: replace(row, arm=names[row.arm]) for row in paired_table(comparison, first.settings, [metric])
+        names[row.arm]: replace(row, arm=names[row.arm])
+        for row in paired_table(comparison, first.settings, [metric])
     }
     sign = 1 if direction == "max" else -1
     bare = [
@@ -114,17 +131,23 @@ def rank_runs(
             rank=None,
             arm=arm,
             paired=table[arm.text],
-            bootstrap=None if arm is first else bootstrap_interval(values[arm.text], values[first.text]),
+            bootstrap=(
+                None if arm is first else bootstrap_interval(values[arm.text], values[first.text])
+            ),
             conclusion=_conclusion(table[arm.text], sign),
             collapsed=2 * arm.collapsed() > len(arm.completed()),
-            verdicts=dict(Counter(str(row["verdict"] or "none").split()[0] for row in arm.completed())),
+            verdicts=dict(
+                Counter(str(row["verdict"] or "none").split()[0] for row in arm.completed())
+            ),
             best=_best(arm, metric, sign),
         )
         for arm in found
     ]
     seeds = sorted({row["seed"] for row in comparison.rows if row["seed"] is not None})
     by_dir = {str(run.path): run for run in runs}
-    return Ranking(name, metric, direction, first.text, _ranked(bare, sign), seeds, comparison, by_dir, notes)
+    return Ranking(
+        name, metric, direction, first.text, _ranked(bare, sign), seeds, comparison, by_dir, notes
+    )
 
 
 def counterpart(metric: str) -> str:
@@ -145,20 +168,27 @@ def _comparison(runs: Sequence[Run], metrics: Sequence[str], arm_keys: Sequence[
     found = compare_runs(runs, metrics)
     configs = {str(run.path): run.config for run in runs}
     check_keys(runs, arm_keys, "--arm-key")
-    settings = list(arm_keys) or [key for key in found.columns[: found.columns.index("run")] if key != "seed"]
+    settings = list(arm_keys) or [
+        key for key in found.columns[: found.columns.index("run")] if key != "seed"
+    ]
     rest = found.columns[found.columns.index("run") :]
     rows = []
     for row in found.rows:
         config = configs[row["run_dir"]]
         seed = config.get("seed")
         own = {key: value_or_none(config, key) if arm_keys else row[key] for key in settings}
-        others = {key: value for key, value in row.items() if key not in found.columns[: found.columns.index("run")]}
+        others = {
+            key: value
+            for key, value in row.items()
+            if key not in found.columns[: found.columns.index("run")]
+        }
         rows.append({**own, "seed": seed if isinstance(seed, int) else None, **others})
     return Comparison([*settings, "seed", *rest], rows)
 
 
 def _without_copies(rows: Sequence[RunRow], runs: Sequence[Run], notes: list[str]) -> list[RunRow]:
-    """Without runs that repeat another's id: a folder that was copied. Completed ones stay before others."""
+    """Without runs that repeat another's id: a folder that was copied. Completed ones stay before
+    others."""
     ids = {str(run.path): run.status.get("run_id") for run in runs}
     kept: dict[Any, RunRow] = {}
     for row in sorted(rows, key=lambda row: row["state"] != "completed"):
@@ -185,10 +215,15 @@ def _one_run_a_seed(found: Sequence[Arm], runs: Sequence[Run]) -> None:
                 if keys
                 else "leave one out"
             )
-            raise UserError(f"arm {arm.text}: {other['run']} and {row['run']} are both of seed {row['seed']}; {advice}")
+            raise UserError(
+                f"arm {arm.text}: {other['run']} and {row['run']} are both of seed {row['seed']};"
+                f" {advice}"
+            )
 
 
-def _require_shared_seeds(values: dict[str, dict[int, float]], control: str, metric: str, found: Sequence[Arm]) -> None:
+def _require_shared_seeds(
+    values: dict[str, dict[int, float]], control: str, metric: str, found: Sequence[Arm]
+) -> None:
     measured = {name: own for name, own in values.items() if any(map(math.isfinite, own.values()))}
     if not measured:
         states = Counter(row["state"] for arm in found for row in arm.rows)
@@ -200,10 +235,13 @@ def _require_shared_seeds(values: dict[str, dict[int, float]], control: str, met
         and control in measured
         and not any(values[name].keys() & values[control].keys() for name in others)
     ):
-        own, theirs = sorted(values[control]), sorted({seed for name in others for seed in values[name]})
+        own, theirs = (
+            sorted(values[control]),
+            sorted({seed for name in others for seed in values[name]}),
+        )
         raise UserError(
-            f"no comparable seed: the control {control} has {', '.join(map(str, own))}, the other arms "
-            f"{', '.join(map(str, theirs))}; run both on the same, or name another --control"
+            f"no comparable seed: the control {control} has {', '.join(map(str, own))}, the other"
+            f" arms {', '.join(map(str, theirs))}; run both on the same, or name another --control"
         )
 
 
@@ -220,8 +258,13 @@ def _conclusion(row: PairedRow, sign: int) -> str:
 
 
 def _best(arm: Arm, metric: str, sign: int) -> RunRow | None:
-    """A run that did not collapse before one that did, then by the metric on validation if all have it."""
-    rows = [dict(row) for row in arm.completed() if row[metric] is not None and math.isfinite(row[metric])]
+    """A run that did not collapse before one that did, then by the metric on validation if all have
+    it."""
+    rows = [
+        dict(row)
+        for row in arm.completed()
+        if row[metric] is not None and math.isfinite(row[metric])
+    ]
     key = counterpart(metric)
     if not all(key in row and row[key] is not None and math.isfinite(row[key]) for row in rows):
         key = metric
@@ -243,7 +286,8 @@ def _ranked(bare: Sequence[RankedArm], sign: int) -> list[RankedArm]:
 
 
 def relative(path: Path | str, start: Path) -> str:
-    """`path` as seen from the folder `start`, with forward slashes; the whole path on another drive."""
+    """`path` as seen from the folder `start`, with forward slashes; the whole path on another
+    drive."""
     try:
         return Path(os.path.relpath(path, start)).as_posix()
     except ValueError:

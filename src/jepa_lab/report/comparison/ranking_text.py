@@ -1,4 +1,5 @@
-"""What a ranking says, in plain words: first what is shown and what is not, then the order, then what is missing."""
+"""What a ranking says, in plain words: first what is shown and what is not, then the order, then
+what is missing."""
 
 from __future__ import annotations
 
@@ -22,10 +23,14 @@ def metric_name(metric: str) -> str:
 
 
 def verdict_lines(ranking: Ranking) -> list[str]:
-    """The sentences at the top of the page: what was shown, who is first, what so few seeds can show."""
+    """The sentences at the top of the page: what was shown, who is first, what so few seeds can
+    show."""
     ranked = [one for one in ranking.arms if one.rank is not None]
     if len(ranked) < 2:
-        return [_first(ranking, ranked[0]), "Only one arm has results: there is nothing to compare it with."]
+        return [
+            _first(ranking, ranked[0]),
+            "Only one arm has results: there is nothing to compare it with.",
+        ]
     return [_shown(ranking), _first(ranking, ranked[0]), *_limits(ranking), *_warnings(ranking)]
 
 
@@ -59,13 +64,16 @@ def missing_seeds(ranking: Ranking, one: RankedArm) -> list[int]:
 
 
 def grid(ranking: Ranking) -> list[list[str]]:
-    """Arm x seed: a header of seeds, then for each arm its name and what became of each seed, "missing" in a hole."""
+    """Arm x seed: a header of seeds, then for each arm its name and what became of each seed,
+    "missing" in a hole."""
     rows = [["arm", *(str(seed) for seed in ranking.seeds)]]
     for one in ranking.arms:
         cells = []
         for seed in ranking.seeds:
             states = {str(row["state"]) for row in one.arm.rows if row["seed"] == seed}
-            cells.append("completed" if "completed" in states else "/".join(sorted(states)) or "missing")
+            cells.append(
+                "completed" if "completed" in states else "/".join(sorted(states)) or "missing"
+            )
         rows.append([one.name, *cells])
     return rows
 
@@ -82,16 +90,25 @@ def summary_text(
         if ranking.name:
             blocks.append([ranking.name, "=" * len(ranking.name)])
         blocks.append([_wrapped(line) for line in verdict_lines(ranking)])
-        blocks.append([f"Ranking by {metric_name(ranking.metric)} ({_better(ranking)}), control: {ranking.control}"])
+        blocks.append(
+            [
+                f"Ranking by {metric_name(ranking.metric)} ({_better(ranking)}), control:"
+                f" {ranking.control}"
+            ]
+        )
         blocks[-1] += [_wrapped(line) for line in ranking_lines(ranking)]
         bounds = [_wrapped(f"  {line}") for line in reference_lines(ranking)]
         blocks.append(["References: bounds, neither ranked nor tested", *bounds] if bounds else [])
         blocks.append([_wrapped(line) for line in ranking.parameters])
         blocks.append(["Arm x seed", *aligned(grid(ranking))])
         missing = [*missing_lines(ranking), *ranking.notes]
-        blocks.append(["Missing, failed, left out", *(_wrapped(line) for line in missing)] if missing else [])
+        blocks.append(
+            ["Missing, failed, left out", *(_wrapped(line) for line in missing)] if missing else []
+        )
         if len(ranking.arms) > 1:
-            blocks.append(["Statistics", paired_text([one.paired for one in _control_first(ranking)])])
+            blocks.append(
+                ["Statistics", paired_text([one.paired for one in _control_first(ranking)])]
+            )
     blocks.append([_wrapped(line) for line in about])
     blocks.append([f"not a run: {path} ({why})" for path, why in skipped] + list(notes))
     return "\n\n".join("\n".join(block) for block in blocks if block) + "\n"
@@ -102,7 +119,9 @@ def p_text(p: float) -> str:
 
 
 def _shown(ranking: Ranking) -> str:
-    names = {one.name: one.name + " (most of its runs collapsed)" * one.collapsed for one in ranking.arms}
+    names = {
+        one.name: one.name + " (most of its runs collapsed)" * one.collapsed for one in ranking.arms
+    }
     better = [names[one.name] for one in ranking.arms if one.conclusion == "better"]
     worse = [names[one.name] for one in ranking.arms if one.conclusion == "worse"]
     same = [names[one.name] for one in ranking.arms if one.conclusion == "no difference shown"]
@@ -134,8 +153,8 @@ def _first(ranking: Ranking, one: RankedArm) -> str:
     among = " of the arms that did not collapse" if apart and not one.collapsed else ""
     collapsed = " Most of its runs collapsed." if one.collapsed else ""
     return (
-        f"{one.name} has the {extreme} mean {metric_name(ranking.metric)}{among}: {_mean(one, ranking.metric)} over "
-        f"{_seeds(one.paired.mean.n)}.{collapsed}"
+        f"{one.name} has the {extreme} mean {metric_name(ranking.metric)}{among}:"
+        f" {_mean(one, ranking.metric)} over {_seeds(one.paired.mean.n)}.{collapsed}"
     )
 
 
@@ -148,14 +167,15 @@ def _limits(ranking: Ranking) -> list[str]:
         return []
     few = max(difference.n for difference in found)
     return [
-        f"With {_seeds(few)} and {len(found)} comparison{'s' * (len(found) > 1)} p cannot go below {least:.2g}: "
-        f"no difference, however large, can be shown at {LEVEL}. {seeds_for(len(found))} seeds can."
+        f"With {_seeds(few)} and {len(found)} comparison{'s' * (len(found) > 1)} p cannot go below"
+        f" {least:.2g}: no difference, however large, can be shown at {LEVEL}."
+        f" {seeds_for(len(found))} seeds can."
     ]
 
 
 def seeds_for(comparisons: int) -> int:
-    """The fewest shared seeds with which a two-sided sign-flip test, whose p is 2/2^n at least, can fall below LEVEL
-    after Holm over so many comparisons: 8 seeds do for up to 6."""
+    """The fewest shared seeds with which a two-sided sign-flip test, whose p is 2/2^n at least, can
+    fall below LEVEL after Holm over so many comparisons: 8 seeds do for up to 6."""
     n = 1
     while comparisons * 2 / 2**n >= LEVEL:
         n += 1
@@ -167,14 +187,21 @@ def _warnings(ranking: Ranking) -> list[str]:
     collapsed = sum(one.paired.collapsed for one in ranking.arms)
     completed = sum(one.paired.completed for one in ranking.arms)
     if collapsed:
-        lines.append(f"{collapsed} of {completed} completed runs collapsed or did not learn; see their verdicts.")
+        lines.append(
+            f"{collapsed} of {completed} completed runs collapsed or did not learn; see their"
+            " verdicts."
+        )
     left_out = [
         f"{one.name} seed {row['seed']} {row['state']}"
-        for one in ranking.arms for row in one.arm.rows if row["state"] != "completed"
-    ]  # fmt: skip
+        for one in ranking.arms
+        for row in one.arm.rows
+        if row["state"] != "completed"
+    ]
     if left_out:
         runs = (
-            "1 run did not complete and is" if len(left_out) == 1 else f"{len(left_out)} runs did not complete and are"
+            "1 run did not complete and is"
+            if len(left_out) == 1
+            else f"{len(left_out)} runs did not complete and are"
         )
         lines.append(f"{runs} in no number: {_names(left_out)}.")
     holes = [
@@ -183,7 +210,10 @@ def _warnings(ranking: Ranking) -> list[str]:
         if (missing := missing_seeds(ranking, one))
     ]
     if holes:
-        lines.append(f"Without a run: {'; '.join(holes[:MOST_NAMES])}{' and more' * (len(holes) > MOST_NAMES)}.")
+        lines.append(
+            "Without a run:"
+            f" {'; '.join(holes[:MOST_NAMES])}{' and more' * (len(holes) > MOST_NAMES)}."
+        )
     return lines
 
 
@@ -194,11 +224,15 @@ def _arm_line(ranking: Ranking, one: RankedArm) -> str:
     parts = [f"{place}. {one.name}: {_mean(one, ranking.metric)}, {_seeds(one.paired.mean.n)}"]
     if one.paired.is_control:
         parts.append("the control")
-    elif one.paired.difference is not None and one.bootstrap is not None and one.paired.p_holm is not None:
+    elif (
+        one.paired.difference is not None
+        and one.bootstrap is not None
+        and one.paired.p_holm is not None
+    ):
         low, high = (number_text(x, ranking.metric) for x in one.bootstrap)
         parts.append(
-            f"{one.conclusion}: {signed(one.paired.difference.mean, ranking.metric)} [{low}, {high}], "
-            f"{p_text(one.paired.p_holm)} (Holm)"
+            f"{one.conclusion}: {signed(one.paired.difference.mean, ranking.metric)} [{low},"
+            f" {high}], {p_text(one.paired.p_holm)} (Holm)"
         )
     else:
         parts.append(one.conclusion)
@@ -235,5 +269,7 @@ def _control_first(ranking: Ranking) -> list[RankedArm]:
 
 def _wrapped(line: str) -> str:
     return "\n".join(
-        textwrap.wrap(line, WIDTH, subsequent_indent="     ", break_on_hyphens=False, break_long_words=False)
+        textwrap.wrap(
+            line, WIDTH, subsequent_indent="     ", break_on_hyphens=False, break_long_words=False
+        )
     )

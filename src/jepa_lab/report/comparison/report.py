@@ -20,11 +20,21 @@ from jepa_lab.report.comparison.export import export_models, result_rows
 from jepa_lab.report.comparison.find_runs import FoundRuns, dataset_of, find_runs, groups, lost_jobs
 from jepa_lab.report.comparison.page import write_comparison_page
 from jepa_lab.report.comparison.page_data import page_data
-from jepa_lab.report.comparison.ranking import Ranking, choose_metric, counterpart, direction_of, rank_runs
+from jepa_lab.report.comparison.ranking import (
+    Ranking,
+    choose_metric,
+    counterpart,
+    direction_of,
+    rank_runs,
+)
 from jepa_lab.report.comparison.ranking_text import summary_text
 from jepa_lab.report.comparison.tuning import is_tuning, tuning_lines, tunings_of, without_tuning
 
-RESULTS, SUMMARY, PAGE = "experiment_comparison_results.json", "comparison_summary.txt", "report.html"
+RESULTS, SUMMARY, PAGE = (
+    "experiment_comparison_results.json",
+    "comparison_summary.txt",
+    "report.html",
+)
 
 
 class CannotWrite(UserError):
@@ -52,13 +62,14 @@ class Written:
 
 
 def write_report(runs_dir: Path, out: Path, request: ReportRequest | None = None) -> Written:
-    """Compares all runs below `runs_dir` and writes into `out`. UserError for what cannot be compared, and where
-    `out` cannot be written."""
+    """Compares all runs below `runs_dir` and writes into `out`. UserError for what cannot be
+    compared, and where `out` cannot be written."""
     require_folder(out, "--out")
     every = find_runs(runs_dir, out)
     found, told = without_tuning(every)
     request = request or ReportRequest()
-    if request.metric is None and all(map(is_tuning, found.runs)):  # nothing is chosen on test, nor looked at there
+    # nothing is chosen on test, nor looked at there
+    if request.metric is None and all(map(is_tuning, found.runs)):
         request = replace(request, metric=found.runs[0].config["sweep"]["tuning"].get("metric"))
     found = FoundRuns(found.runs, [*found.skipped, *lost_jobs(runs_dir, every.runs)])
     return write_found(found, out, request, told, tunings_of(every.runs, runs_dir))
@@ -72,8 +83,9 @@ def write_found(
     tunings: Sequence[Tuning] = (),
     option: str = "--out",
 ) -> Written:
-    """The same of runs that were found; `tunings`: what chose their weights; `about`: lines on what else came before
-    them, for summary and page; `option`: what names the folder. CannotWrite where nothing can be written there."""
+    """The same of runs that were found; `tunings`: what chose their weights; `about`: lines on what
+    else came before them, for summary and page; `option`: what names the folder. CannotWrite where
+    nothing can be written there."""
     request = request or ReportRequest()
     require_folder(out, option)
     rankings, notes = _rankings(found.runs, request, choose_metric(found.runs, request.metric))
@@ -83,7 +95,12 @@ def write_found(
         models, without = export_models(rankings, out)
         before = [*(line for tuning in tunings for line in tuning_lines(tuning)), *about]
         text = summary_text(rankings, found.skipped, [*notes, *unread, *without], before)
-        told = [*(f"not a run: {path} ({why})" for path, why in found.skipped), *notes, *unread, *without]
+        told = [
+            *(f"not a run: {path} ({why})" for path, why in found.skipped),
+            *notes,
+            *unread,
+            *without,
+        ]
         data = page_data(rankings, histories, _commands(found.runs), out, told, about, tunings)
         write_json(out / RESULTS, result_rows(rankings, models, out))
         write_atomic(out / SUMMARY, text)
@@ -91,7 +108,9 @@ def write_found(
         title = f"{len(found.runs)} run{'s' * (len(found.runs) != 1)} compared on {datasets}"
         write_comparison_page(out / PAGE, data, text, title)
     except OSError as error:
-        raise CannotWrite(f"{option} {out}: cannot write {error.filename or out} ({error.strerror or error})") from None
+        raise CannotWrite(
+            f"{option} {out}: cannot write {error.filename or out} ({error.strerror or error})"
+        ) from None
     return Written(text, [out / name for name in (RESULTS, SUMMARY, PAGE)], rankings)
 
 
@@ -105,15 +124,20 @@ def require_folder(out: Path, option: str) -> None:
         raise CannotWrite(f"{option} {out}: cannot write into {there}")
 
 
-def _rankings(runs: Sequence[Run], request: ReportRequest, usual: str) -> tuple[list[Ranking], list[str]]:
-    """A ranking for each group, by the metric that is asked for, else by that of the group's study (`usual` where its
-    runs measured nothing), and a line for each that has none. UserError where no group has one."""
+def _rankings(
+    runs: Sequence[Run], request: ReportRequest, usual: str
+) -> tuple[list[Ranking], list[str]]:
+    """A ranking for each group, by the metric that is asked for, else by that of the group's study
+    (`usual` where its runs measured nothing), and a line for each that has none. UserError where no
+    group has one."""
     found: list[Ranking] = []
     errors: list[str] = []
     members = groups(runs, request.group_by)
     for name, own in members.items():
         try:
-            metric = request.metric or (choose_metric(own, None) if any(run.last() for run in own) else usual)
+            metric = request.metric or (
+                choose_metric(own, None) if any(run.last() for run in own) else usual
+            )
             direction = request.direction or direction_of(metric)
             ranked, bounds = split_references(own, request.control)
             ranking = rank_runs(ranked, metric, direction, request.control, request.arm_keys, name)
@@ -126,7 +150,9 @@ def _rankings(runs: Sequence[Run], request: ReportRequest, usual: str) -> tuple[
     return found, errors
 
 
-def _histories(runs: Sequence[Run], rankings: Sequence[Ranking]) -> tuple[dict[str, History], list[str]]:
+def _histories(
+    runs: Sequence[Run], rankings: Sequence[Ranking]
+) -> tuple[dict[str, History], list[str]]:
     histories: dict[str, History] = {}
     metrics = list(dict.fromkeys(counterpart(ranking.metric) for ranking in rankings))
     unread: list[str] = []
@@ -148,30 +174,38 @@ def _commands(runs: Sequence[Run]) -> dict[str, str]:
 def aux_comparison(records: Sequence[Record], sweep_dir: Path, results: Path) -> str:
     """Writes the report on the second stage's runs, and tuning.json beside it; the summary as text.
 
-    `records`: of all jobs of the sweep. Into `results`, or where that holds another comparison, beside it; CannotWrite
-    where neither can be.
+    `records`: of all jobs of the sweep. Into `results`, or where that holds another comparison,
+    beside it; CannotWrite where neither can be.
     """
     tuning = read_tuning(sweep_dir)
     if tuning is None:
-        return "no comparison yet: its weights are not chosen; the same line goes on"
+        return "no comparison yet: its weights are not chosen; the same command resumes it"
     second = [record for record in records if seed_of(record) not in tuning.seeds]
     runs, lost = [], []
     for record in second:
         try:
             if record.run_dir is None:  # it failed before it had a folder
-                raise ValueError(f"{record.state}: {record.reason}" if record.reason else record.state)
+                raise ValueError(
+                    f"{record.state}: {record.reason}" if record.reason else record.state
+                )
             runs.append(read_run(Path(record.run_dir)))
         except (OSError, ValueError) as error:
-            words = " ".join(word for word in record.words if word.startswith(("aux=", "seed=", "name=")))
+            words = " ".join(
+                word for word in record.words if word.startswith(("aux=", "seed=", "name="))
+            )
             lost.append((f"job {record.job}, {words}", str(error)))
     out = free_folder(results, tuning.sweep)
     arms = [record for record in second if not is_reference(record.words)]
     control = "none" if any("aux=none" in record.words for record in arms) else None
-    request = ReportRequest("test/" + tuning.metric.removeprefix("val/"), "max", control, arm_keys=("aux",))
+    request = ReportRequest(
+        "test/" + tuning.metric.removeprefix("val/"), "max", control, arm_keys=("aux",)
+    )
     try:
         if not runs:
             raise UserError("no run of the second stage has begun")
-        written = write_found(FoundRuns(runs, lost), out, request, tunings=[tuning], option="sweep.results")
+        written = write_found(
+            FoundRuns(runs, lost), out, request, tunings=[tuning], option="sweep.results"
+        )
         paths = [*written.paths, write_tuning(out, tuning)]
     except CannotWrite:
         raise
@@ -185,7 +219,11 @@ def free_folder(results: Path, sweep: str) -> Path:
     if not (results / RESULTS).exists():
         return results
     there = read_tuning(results)
-    return results if there is not None and there.sweep == sweep else results.with_name(f"{results.name}_{sweep}")
+    return (
+        results
+        if there is not None and there.sweep == sweep
+        else results.with_name(f"{results.name}_{sweep}")
+    )
 
 
 def seed_of(record: Record) -> int | None:

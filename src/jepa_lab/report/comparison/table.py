@@ -1,4 +1,5 @@
-"""Runs beside each other: what differs between them, the headline metrics, the verdict. From files alone."""
+"""Runs beside each other: what differs between them, the headline metrics, the verdict. From files
+alone."""
 
 import csv
 import io
@@ -17,17 +18,25 @@ from jepa_lab.ledger.atomic import write_atomic, write_json
 from jepa_lab.ledger.finished_run import Run, read_run, verdict_text
 from jepa_lab.ledger.run_dir import state_of
 from jepa_lab.report.comparison.differences import SeedGroup, differences, natural, seed_groups
-from jepa_lab.report.comparison.text import HEADLINE, WITH_RETRIEVAL, below, plain_table, rich_table, shown_columns
+from jepa_lab.report.comparison.text import (
+    HEADLINE,
+    WITH_RETRIEVAL,
+    below,
+    plain_table,
+    rich_table,
+    shown_columns,
+)
 
 NOTES = ("reason", "first_bad", "run_dir")  # what a row has beside its columns
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """One row a run. `columns`: the settings that differ, `run`, `state`, the metrics by their full key, `verdict`.
+    """One row a run. `columns`: the settings that differ, `run`, `state`, the metrics by their full
+    key, `verdict`.
 
-    `rows` have a value for each column, None where there is none, and for `NOTES`. `skipped`: (path, why) of the
-    folders that could not be read as a run.
+    `rows` have a value for each column, None where there is none, and for `NOTES`. `skipped`:
+    (path, why) of the folders that could not be read as a run.
     """
 
     columns: list[str]
@@ -49,21 +58,26 @@ class Comparison:
         console = Console(file=file)
         columns, told = shown_columns(self.columns, self.rows)
         table, needed = rich_table(columns, self.rows, console.width)
-        console.width = max(console.width, needed)  # a terminal still narrower wraps the lines, and loses nothing
+        # a terminal still narrower wraps the lines, and loses nothing
+        console.width = max(console.width, needed)
         console.print(table)
         for line in self._below(columns, told):
             console.print(Text(line), soft_wrap=True)
 
     def write(self, folder: Path | str) -> tuple[Path, Path]:
-        """Write comparison.json and comparison.csv into `folder`, made if need be; returns their paths.
+        """Write comparison.json and comparison.csv into `folder`, made if need be; returns their
+        paths.
 
-        In the JSON null is NaN, and what a run does not have is left out; in the CSV these are nan and an empty cell.
+        In the JSON null is NaN, and what a run does not have is left out; in the CSV these are nan
+        and an empty cell.
         """
         as_json, as_csv = Path(folder) / "comparison.json", Path(folder) / "comparison.csv"
         as_json.parent.mkdir(parents=True, exist_ok=True)
         content = {
             "columns": self.columns,
-            "rows": [{key: value for key, value in row.items() if value is not None} for row in self.rows],
+            "rows": [
+                {key: value for key, value in row.items() if value is not None} for row in self.rows
+            ],
             "seeds": [asdict(group) for group in self.seeds],
             "skipped": [{"path": path, "why": why} for path, why in self.skipped],
         }
@@ -72,7 +86,11 @@ class Comparison:
         return as_json, as_csv
 
     def _below(self, columns: Sequence[str], told: Sequence[str]) -> list[str]:
-        return [*([""] if told else []), *told, *below(columns, self.rows, self.seeds, self.skipped)]
+        return [
+            *([""] if told else []),
+            *told,
+            *below(columns, self.rows, self.seeds, self.skipped),
+        ]
 
     def _csv(self) -> str:
         out = io.StringIO()
@@ -81,15 +99,18 @@ class Comparison:
         writer.writerow(columns)
         for row in self.rows:
             cells = (row[column] for column in columns)
-            writer.writerow([json.dumps(cell) if isinstance(cell, list | dict) else cell for cell in cells])
+            writer.writerow(
+                [json.dumps(cell) if isinstance(cell, list | dict) else cell for cell in cells]
+            )
         return out.getvalue()
 
 
 def compare(run_dirs: Iterable[Path | str]) -> Comparison:
-    """The runs in `run_dirs`, in the order of the settings that differ. What is no run is named in it, never raised.
+    """The runs in `run_dirs`, in the order of the settings that differ. What is no run is named in
+    it, never raised.
 
-    Metrics are those on test, or on validation where no run has any on test. A run with a summary that ended in NaN
-    has NaN where it was not measured; a run without a summary has nothing.
+    Metrics are those on test, or on validation where no run has any on test. A run with a summary
+    that ended in NaN has NaN where it was not measured; a run without a summary has nothing.
     """
     runs: list[Run] = []
     skipped: list[tuple[str, str]] = []
@@ -102,9 +123,12 @@ def compare(run_dirs: Iterable[Path | str]) -> Comparison:
 
 
 def compare_runs(
-    runs: Sequence[Run], metrics: Sequence[str] | None = None, skipped: Sequence[tuple[str, str]] = ()
+    runs: Sequence[Run],
+    metrics: Sequence[str] | None = None,
+    skipped: Sequence[tuple[str, str]] = (),
 ) -> Comparison:
-    """As `compare`, of runs that were read already; `metrics` are full keys, the headline ones unless named."""
+    """As `compare`, of runs that were read already; `metrics` are full keys, the headline ones
+    unless named."""
     if not runs:
         return Comparison(["run", "state", "verdict"], [], [], list(skipped))
     differing = differences([run.config for run in runs])
@@ -119,7 +143,10 @@ def _headline_keys(runs: Sequence[Run]) -> list[str]:
     measured = {key for run in runs for key in run.last()}
     retrieves = any(key.endswith("/retrieval/top1") for key in measured)
     told = [key for key in HEADLINE if retrieves or key not in WITH_RETRIEVAL]
-    found = ([f"{split}/{key}" for key in told if f"{split}/{key}" in measured] for split in ("test", "val"))
+    found = (
+        [f"{split}/{key}" for key in told if f"{split}/{key}" in measured]
+        for split in ("test", "val")
+    )
     return next(filter(None, found), [])
 
 

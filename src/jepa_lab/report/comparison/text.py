@@ -27,7 +27,8 @@ HEADLINE: dict[str, tuple[str, Format]] = {
     "z/effective_rank": ("rank z", one_decimal),
     "z_agg/effective_rank": ("rank z_agg", one_decimal),
 }
-WITH_RETRIEVAL = ("z/effective_rank", "z_agg/effective_rank")  # told where there are no probes: of the ARC JEPA
+# told where there are no probes: of the ARC JEPA
+WITH_RETRIEVAL = ("z/effective_rank", "z_agg/effective_rank")
 REASON_WIDTH = 120
 PAGE_WIDTH = 140  # of a table; settings that others decide go below a wider one
 RunRow = Mapping[str, Any]
@@ -36,21 +37,27 @@ RunRow = Mapping[str, Any]
 def shown_columns(columns: Sequence[str], rows: Sequence[RunRow]) -> tuple[list[str], list[str]]:
     """The columns to print, and the lines that tell the others.
 
-    All of them, if that fits. Else a setting that has one value for each option on its left (a recipe's optimiser) is
-    told once below the table instead of in every row.
+    All of them, if that fits. Else a setting that has one value for each option on its left (a
+    recipe's optimiser) is told once below the table instead of in every row.
     """
     if max(map(len, plain_table(columns, rows))) <= PAGE_WIDTH:
         return list(columns), []
     settings = [key for key in columns[: columns.index("run")] if key != "seed"]
     told: dict[str, list[str]] = {}
     for index, key in enumerate(settings):
-        options = [left for left in settings[:index] if all(isinstance(row[left], str) for row in rows)]
+        options = [
+            left for left in settings[:index] if all(isinstance(row[left], str) for row in rows)
+        ]
         free = [left for left in options if not any(left in keys for keys in told.values())]
-        leader = next((left for left in free if _count(rows, left) == _count(rows, left, key)), None)
+        leader = next(
+            (left for left in free if _count(rows, left) == _count(rows, left, key)), None
+        )
         if leader is not None:
             told.setdefault(leader, []).append(key)
     lines = {
-        f"{_assigned([leader], row)}: {_assigned(keys, row)}": None for leader, keys in told.items() for row in rows
+        f"{_assigned([leader], row)}: {_assigned(keys, row)}": None
+        for leader, keys in told.items()
+        for row in rows
     }
     hidden = {key for keys in told.values() for key in keys}
     return [column for column in columns if column not in hidden], list(lines)
@@ -68,7 +75,8 @@ def plain_table(columns: Sequence[str], rows: Sequence[RunRow]) -> list[str]:
 
 
 def rich_table(columns: Sequence[str], rows: Sequence[RunRow], width: int) -> tuple[Table, int]:
-    """The same cells for a terminal, coloured, and the width they need: headers and verdicts fold, values never."""
+    """The same cells for a terminal, coloured, and the width they need: headers and verdicts fold,
+    values never."""
     folded = max(map(len, plain_table(columns, rows))) > width
     heads = [_lines_of(*_header(column), folded) for column in columns]
     tall = max(map(len, heads))
@@ -79,16 +87,22 @@ def rich_table(columns: Sequence[str], rows: Sequence[RunRow], width: int) -> tu
         needed += 2 + max(map(len, [*head, *(" ".join(cells).split() if last else cells)]))
         header = Text("\n".join([""] * (tall - len(head)) + head))
         right = _is_number(column, rows)
-        table.add_column(header, justify="right" if right else "left", no_wrap=not last, overflow="fold")
+        table.add_column(
+            header, justify="right" if right else "left", no_wrap=not last, overflow="fold"
+        )
     for row in rows:
         table.add_row(*(Text(_cell(column, row), style=_style(column, row)) for column in columns))
     return table, needed
 
 
 def below(
-    columns: Sequence[str], rows: Iterable[RunRow], seeds: Sequence[SeedGroup], skipped: Iterable[tuple[str, str]]
+    columns: Sequence[str],
+    rows: Iterable[RunRow],
+    seeds: Sequence[SeedGroup],
+    skipped: Iterable[tuple[str, str]],
 ) -> list[str]:
-    """Means over seeds, why runs did not complete, what was no run: each after an empty line, if there is any.
+    """Means over seeds, why runs did not complete, what was no run: each after an empty line, if
+    there is any.
 
     A group of seeds is named by those of its settings that are in `columns`.
     """
@@ -124,7 +138,10 @@ def _metric(value: float, show: Format) -> str:
 
 
 def _is_number(column: str, rows: Iterable[RunRow]) -> bool:
-    return all(row[column] is None or isinstance(row[column], int | float) for row in rows) and column != "verdict"
+    return (
+        all(row[column] is None or isinstance(row[column], int | float) for row in rows)
+        and column != "verdict"
+    )
 
 
 def _style(column: str, row: RunRow) -> str:
@@ -135,7 +152,8 @@ def _style(column: str, row: RunRow) -> str:
 
 
 def _note(row: RunRow) -> str:
-    """Why a run ended as it did; "" if it says nothing. A long reason is cut: the files have it whole."""
+    """Why a run ended as it did; "" if it says nothing. A long reason is cut: the files have it
+    whole."""
     reason = textwrap.shorten(str(row["reason"] or ""), REASON_WIDTH, placeholder=" ...")
     bad = row["first_bad"] if isinstance(row["first_bad"], Mapping) else {}
     known = not bad or (str(bad.get("term")) in reason and f"step {bad.get('step')}" in reason)
@@ -148,15 +166,22 @@ def _seed_lines(seeds: Sequence[SeedGroup], columns: Sequence[str]) -> list[str]
     if not seeds:
         return []
     split, name = _header(seeds[0].metric)
-    names = [_assigned([key for key in group.settings if key in columns], group.settings) for group in seeds]
+    names = [
+        _assigned([key for key in group.settings if key in columns], group.settings)
+        for group in seeds
+    ]
     means = [_mean(group) for group in seeds]
     lines = aligned(list(zip(names, means, map(_counts, seeds), strict=True)), right=[1])
-    return [f"{name} on {split}, mean ± standard deviation over seeds:", *(f"  {line}" for line in lines)]
+    return [
+        f"{name} on {split}, mean ± standard deviation over seeds:",
+        *(f"  {line}" for line in lines),
+    ]
 
 
 def _assigned(keys: Iterable[str], values: Mapping[str, Any]) -> str:
     return " ".join(
-        setting_text(values[key]) if key == "experiment" else f"{key}={setting_text(values[key])}" for key in keys
+        setting_text(values[key]) if key == "experiment" else f"{key}={setting_text(values[key])}"
+        for key in keys
     )
 
 

@@ -1,5 +1,5 @@
-"""The first stage of a comparison, as a report on a folder of runs finds it: runs that only chose weights, and what
-they gave."""
+"""The first stage of a comparison, as a report on a folder of runs finds it: runs that only chose
+weights, and what they gave."""
 
 from __future__ import annotations
 
@@ -19,27 +19,36 @@ STAGED = "aux_comparison"  # the value of sweep.report in runs of a comparison t
 def is_tuning(run: Run) -> bool:
     """Whether the run chose a weight: its seed is one of those that its comparison tunes with."""
     sweep = run.config.get("sweep") or {}
-    return sweep.get("report") == STAGED and run.config.get("seed") in ((sweep.get("tuning") or {}).get("seeds") or ())
+    return sweep.get("report") == STAGED and run.config.get("seed") in (
+        (sweep.get("tuning") or {}).get("seeds") or ()
+    )
 
 
 def without_tuning(found: FoundRuns) -> tuple[FoundRuns, list[str]]:
-    """Without the runs that chose weights, and a line that says so; all of them where there is nothing else yet."""
+    """Without the runs that chose weights, and a line that says so; all of them where there is
+    nothing else yet."""
     tuning = [run for run in found.runs if is_tuning(run)]
     if not tuning:
         return found, []
     seeds = ", ".join(map(str, sorted({run.config["seed"] for run in tuning})))
     runs = f"{len(tuning)} run{'s' * (len(tuning) > 1)} of seed{'s' * (',' in seeds)} {seeds}"
     if len(tuning) == len(found.runs):
-        return found, [f"{runs}: they choose weights; the reported runs of this comparison have not begun"]
+        return found, [
+            f"{runs}: they choose weights; the reported runs of this comparison have not begun"
+        ]
     kept = [run for run in found.runs if not is_tuning(run)]
     return FoundRuns(kept, found.skipped), [f"{runs} chose the weights and are in no number"]
 
 
 def tunings_of(runs: Sequence[Run], runs_dir: Path) -> list[Tuning]:
-    """What was tuned for these runs: of the sweeps below `runs_dir` those that had one of them try a weight."""
+    """What was tuned for these runs: of the sweeps below `runs_dir` those that had one of them try
+    a weight."""
     own = {run.status.get("run_id") for run in runs}
     folders = [
-        path.parent for path in sorted({*runs_dir.glob(f"sweeps/*/{FILE}"), *runs_dir.glob(f"*/sweeps/*/{FILE}")})
+        path.parent
+        for path in sorted(
+            {*runs_dir.glob(f"sweeps/*/{FILE}"), *runs_dir.glob(f"*/sweeps/*/{FILE}")}
+        )
     ]
     tunings = [tuning for tuning in map(read_tuning, folders) if tuning is not None]
     return [
@@ -50,7 +59,8 @@ def tunings_of(runs: Sequence[Run], runs_dir: Path) -> list[Tuning]:
 
 
 def tuning_data(tuning: Tuning) -> dict[str, Any]:
-    """The tuning as the page holds it: for every arm its weights with what they gave, and where the chosen one lies."""
+    """The tuning as the page holds it: for every arm its weights with what they gave, and where the
+    chosen one lies."""
     return {
         "name": metric_name(tuning.metric),
         "percent": is_accuracy(tuning.metric),
@@ -81,14 +91,16 @@ def _arm(arm: ArmTuning) -> dict[str, Any]:
 
 
 def tuning_lines(tuning: Tuning) -> list[str]:
-    """What was tried for whom, then a line for each arm: the weight taken, and how much hung on it."""
+    """What was tried for whom, then a line for each arm: the weight taken, and how much hung on
+    it."""
     if not tuning.arms:
         return ["Tuning: no arm has a weight."]
     weights, seeds = max(len(arm.candidates) for arm in tuning.arms), len(tuning.seeds)
     head = (
-        f"Tuning: {weights} weight{'s' * (weights != 1)} for every arm but none, chosen by "
-        f"{metric_name(tuning.metric)} over seed{'s' * (seeds != 1)} {', '.join(map(str, tuning.seeds))}, reported "
-        "nowhere; weights with the fewest collapsed or failed runs first."
+        f"Tuning: {weights} weight{'s' * (weights != 1)} for every arm but none, chosen by"
+        f" {metric_name(tuning.metric)} over seed{'s' * (seeds != 1)}"
+        f" {', '.join(map(str, tuning.seeds))}, reported nowhere; weights with the fewest collapsed"
+        " or failed runs first."
     )
     return [head, *(_arm_line(arm, tuning.metric) for arm in tuning.arms)]
 
@@ -97,20 +109,37 @@ def _arm_line(arm: ArmTuning, metric: str) -> str:
     figures = ", ".join(_figure(candidate, metric) for candidate in arm.candidates)
     chosen = arm.chosen
     if chosen is None:
-        whys = [trial.why for candidate in arm.candidates for trial in candidate.trials if trial.why]
-        return f"{arm.arm}: no weight could be chosen and the arm is not compared: {whys[0] if whys else 'no run'}."
+        whys = [
+            trial.why for candidate in arm.candidates for trial in candidate.trials if trial.why
+        ]
+        return (
+            f"{arm.arm}: no weight could be chosen and the arm is not compared:"
+            f" {whys[0] if whys else 'no run'}."
+        )
     means = [candidate.mean for candidate in arm.candidates if candidate.mean is not None]
     unit = " points" if is_accuracy(metric) else ""
-    spread = f"; {number_text(max(means) - min(means), metric)}{unit} between the best and the worst"
+    spread = (
+        f"; {number_text(max(means) - min(means), metric)}{unit} between the best and the worst"
+    )
     return (
-        f"{arm.arm}: {arm.key}={chosen.weight:g} (by default {arm.default:g}); {figures}{spread * (len(means) > 1)}."
-        + " The chosen one is the last that was tried on its side: a better one may lie beyond." * bool(arm.end)
+        f"{arm.arm}: {arm.key}={chosen.weight:g} (by default {arm.default:g});"
+        f" {figures}{spread * (len(means) > 1)}."
+        + " The chosen one is the last that was tried on its side: a better one may lie beyond."
+        * bool(arm.end)
     )
 
 
 def _figure(candidate: Candidate, metric: str) -> str:
     """'0.1 gave 81.2 %', with the runs that collapsed or failed."""
     mean = candidate.mean
-    value = "nothing" if mean is None else f"{number_text(mean, metric)}{' %' if is_accuracy(metric) else ''}"
-    bad = f" ({candidate.bad} of {len(candidate.trials)} collapsed or failed)" if candidate.bad else ""
+    value = (
+        "nothing"
+        if mean is None
+        else f"{number_text(mean, metric)}{' %' if is_accuracy(metric) else ''}"
+    )
+    bad = (
+        f" ({candidate.bad} of {len(candidate.trials)} collapsed or failed)"
+        if candidate.bad
+        else ""
+    )
     return f"{candidate.weight:g} gave {value}{bad}"

@@ -1,4 +1,5 @@
-"""Tasks of the Abstraction and Reasoning Corpus: the ARC JEPA, its codebook, and the investigation of a collapse."""
+"""Tasks of the Abstraction and Reasoning Corpus: the ARC JEPA, its codebook, and the investigation
+of a collapse."""
 
 from jepa_lab.studies.entry import StudyEntry
 

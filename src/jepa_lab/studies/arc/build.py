@@ -31,13 +31,18 @@ def build_tokeniser(d: ArcDatasetConfig) -> Tokeniser:
     if d.tokeniser == "patches":
         return make_tokeniser("patches", patch=d.patch)
     return make_tokeniser(
-        "slots", slot_features=d.slot_features, max_objects=d.max_objects, connectivity=d.connectivity
+        "slots",
+        slot_features=d.slot_features,
+        max_objects=d.max_objects,
+        connectivity=d.connectivity,
     )
 
 
-def build_loaders(config: ArcConfig, tasks: TaskSplits, tokeniser: Tokeniser) -> dict[str, ArcLoader]:
-    """train (shuffled and augmented), val and test (as they are, in order). UserError for what cannot be asked of these
-    tasks, and for a cache of something else."""
+def build_loaders(
+    config: ArcConfig, tasks: TaskSplits, tokeniser: Tokeniser
+) -> dict[str, ArcLoader]:
+    """train (shuffled and augmented), val and test (as they are, in order). UserError for what
+    cannot be asked of these tasks, and for a cache of something else."""
     d, families = config.dataset, config.loss.invariance
     common: dict[str, Any] = {
         "problem": d.problem,
@@ -52,12 +57,18 @@ def build_loaders(config: ArcConfig, tasks: TaskSplits, tokeniser: Tokeniser) ->
     try:
         return {
             "train": ArcLoader(
-                tasks.train, tokeniser, split="train", shuffle=True, augment=augment, families=asked,
-                variants=d.variants, **common,
+                tasks.train,
+                tokeniser,
+                split="train",
+                shuffle=True,
+                augment=augment,
+                families=asked,
+                variants=d.variants,
+                **common,
             ),
             "val": ArcLoader(tasks.val, tokeniser, split="val", **common),
             "test": ArcLoader(tasks.test, tokeniser, split="test", **common),
-        }  # fmt: skip
+        }
     except ValueError as error:
         raise UserError(f"dataset.{error}") from error
 
@@ -66,7 +77,11 @@ def build_quantizer_of(config: VQConfig, width: int, seed: int) -> Quantizer | N
     """The codebook; None where it is not enabled."""
     if not config.enabled:
         return None
-    common: dict[str, Any] = {"in_objective": config.in_objective, "count_padding": config.count_padding, "seed": seed}
+    common: dict[str, Any] = {
+        "in_objective": config.in_objective,
+        "count_padding": config.count_padding,
+        "seed": seed,
+    }
     if config.kind == "fsq":
         return build_quantizer("fsq", width, levels=required(config.levels), **common)
     if config.kind == "gumbel":
@@ -97,11 +112,18 @@ def build_quantizer_of(config: VQConfig, width: int, seed: int) -> Quantizer | N
 
 
 def build_module(config: ArcConfig, tokeniser: Tokeniser, places: int, steps: int) -> ArcJEPA:
-    """Network and objective under the LightningModule, for contexts of `places` grids; the weights come from the global
-    random stream."""
+    """Network and objective under the LightningModule, for contexts of `places` grids; the weights
+    come from the global random stream."""
     m = config.model
     encoder = TokenEncoder(
-        tokeniser.n_features, tokeniser.n_colors, m.width, m.depth, m.heads, m.dropout, m.attention, m.final_norm
+        tokeniser.n_features,
+        tokeniser.n_colors,
+        m.width,
+        m.depth,
+        m.heads,
+        m.dropout,
+        m.attention,
+        m.final_norm,
     )
     network = ArcNetwork(
         encoder,
@@ -113,12 +135,22 @@ def build_module(config: ArcConfig, tokeniser: Tokeniser, places: int, steps: in
     )
     widths = {"z": m.width, "z_agg": m.width, "z_hat": m.projection, "z_target": m.projection}
     arms = build_aux_terms(config, widths)
-    objective = ArcObjective(config.loss, m.projection, shared_target=config.target.name == "shared", aux=arms)
-    return ArcJEPA(network, objective, target=config.target.name, optim=config.optim, steps=steps, seed=config.seed)
+    objective = ArcObjective(
+        config.loss, m.projection, shared_target=config.target.name == "shared", aux=arms
+    )
+    return ArcJEPA(
+        network,
+        objective,
+        target=config.target.name,
+        optim=config.optim,
+        steps=steps,
+        seed=config.seed,
+    )
 
 
 def require_tokens(config: ArcConfig, loader: ArcLoader) -> None:
-    """UserError for a codebook that has more codes than an epoch has tokens. Looks at no more of them than it needs."""
+    """UserError for a codebook that has more codes than an epoch has tokens. Looks at no more of
+    them than it needs."""
     size = config.vq.size
     if not config.vq.enabled or size is None:
         return
@@ -127,14 +159,15 @@ def require_tokens(config: ArcConfig, loader: ArcLoader) -> None:
         tokens = int(loader.examples_at(0, looked_at).view.context.mask.sum())
         if tokens < size and looked_at >= loader.n:
             raise UserError(
-                f"vq.size={size}: more codes than the {tokens} tokens of an epoch of {len(loader.examples)} examples; "
-                "give fewer codes or more tasks"
+                f"vq.size={size}: more codes than the {tokens} tokens of an epoch of"
+                f" {len(loader.examples)} examples; give fewer codes or more tasks"
             )
         looked_at *= 4
 
 
 def begin_codebook(module: ArcJEPA, loader: ArcLoader) -> None:
-    """Puts a codebook that begins from data at the tokens of a first batch, so that a look before training sees it."""
+    """Puts a codebook that begins from data at the tokens of a first batch, so that a look before
+    training sees it."""
     book = module.vq
     if not isinstance(book, Codebook) or bool(book.initialized):
         return
@@ -149,5 +182,6 @@ def begin_codebook(module: ArcJEPA, loader: ArcLoader) -> None:
 
 
 def best_key(config: ArcConfig) -> str:
-    """The validation metric that chooses best.ckpt: the skill, which rises as the primary loss falls."""
+    """The validation metric that chooses best.ckpt: the skill, which rises as the primary loss
+    falls."""
     return "val/skill" if config.monitor.best == "auto" else config.monitor.best

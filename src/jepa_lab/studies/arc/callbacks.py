@@ -32,5 +32,8 @@ def build_callbacks(session: Session, judge: Callable[[History], Verdict]) -> li
             actors.append(CodebookRefresh(**options, steps=budget.steps, seed=config.seed))
     callbacks = frame_callbacks(session, best_key(config), actors, readers, judge)
     if config.early_stop.patience is not None:
-        callbacks.insert(len(callbacks) - 3, EarlyStopping(config.early_stop.patience, config.early_stop.min_delta))
+        callbacks.insert(
+            len(callbacks) - 3,
+            EarlyStopping(config.early_stop.patience, config.early_stop.min_delta),
+        )
     return callbacks

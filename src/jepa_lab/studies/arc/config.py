@@ -36,7 +36,10 @@ class TemperatureConfig:
     def validate(self) -> None:
         at_least("loss.temperature.min", self.min, 0.0, exclusive=True)
         if self.min >= self.max:
-            raise ValueError(f"loss.temperature.min={self.min:g}: must be below loss.temperature.max={self.max:g}")
+            raise ValueError(
+                f"loss.temperature.min={self.min:g}: must be below"
+                f" loss.temperature.max={self.max:g}"
+            )
         within("loss.temperature.init", self.init, self.min, self.max)
         one_of("loss.temperature.bound", self.bound, ["soft", "clamp"])
 
@@ -61,7 +64,8 @@ class SigregConfig:
 
 @dataclass
 class InvarianceConfig:
-    """Weights of the terms that ask for the same vectors after a transform of all grids of an example."""
+    """Weights of the terms that ask for the same vectors after a transform of all grids of an
+    example."""
 
     color: float = 0.0
     translation: float = 0.0
@@ -92,7 +96,8 @@ class RelationalConfig:
         one_of("loss.relational.form", self.form, ["normalised", "published"])
         if self.form == "normalised" and self.self_weight:
             raise ValueError(
-                f"loss.relational.self_weight={self.self_weight:g}: only loss.relational.form=published has it"
+                f"loss.relational.self_weight={self.self_weight:g}: only"
+                " loss.relational.form=published has it"
             )
 
 
@@ -118,7 +123,17 @@ OF_IMAGES = (
     *(("hardware", key) for key in ("channels_last", "compile")),
 )
 TERMS = (  # of the objective: no auxiliary loss may bear their names
-    *("prediction", "info_nce", "total", "vq", "commitment", "codebook", "usage", "relational", "relational_self"),
+    *(
+        "prediction",
+        "info_nce",
+        "total",
+        "vq",
+        "commitment",
+        "codebook",
+        "usage",
+        "relational",
+        "relational_self",
+    ),
     *(f"invariance_{family}" for family in FAMILIES),
 )
 
@@ -132,7 +147,18 @@ class ArcConfig(JepaConfig):
     early_stop: EarlyStopConfig = field(default_factory=EarlyStopConfig)
 
     groups: ClassVar[tuple[str, ...]] = (
-        *("model", "vq", "target", "loss", "dataset", "optim", "precision", "hardware", "tier", "logger"),
+        *(
+            "model",
+            "vq",
+            "target",
+            "loss",
+            "dataset",
+            "optim",
+            "precision",
+            "hardware",
+            "tier",
+            "logger",
+        ),
     )
     title: ClassVar[str] = "ARC JEPA"
     lacks: ClassVar[str] = "the ARC JEPA has no such group"
@@ -142,13 +168,23 @@ class ArcConfig(JepaConfig):
 
     def validate(self) -> None:
         super().validate()
-        d, published = self.dataset, self.dataset.slot_features == "published" and self.dataset.tokeniser == "slots"
-        if self.loss.invariance.form == "published" and self.loss.invariance.weights() and not published:
+        d, published = (
+            self.dataset,
+            self.dataset.slot_features == "published" and self.dataset.tokeniser == "slots",
+        )
+        if (
+            self.loss.invariance.form == "published"
+            and self.loss.invariance.weights()
+            and not published
+        ):
             raise ValueError(
-                "loss.invariance.form=published needs dataset.slot_features=published: it moves those numbers"
+                "loss.invariance.form=published needs dataset.slot_features=published: it moves"
+                " those numbers"
             )
         if d.problem == "copies" and self.model.roles:
-            raise ValueError("model.roles=true: copies of one grid have no roles; give model.roles=false")
+            raise ValueError(
+                "model.roles=true: copies of one grid have no roles; give model.roles=false"
+            )
         if self.aux:
             self.aux = checked_tap_aux(self.aux, TERMS)
             self._refuse_second_sigreg()
@@ -157,11 +193,13 @@ class ArcConfig(JepaConfig):
     def _refuse_second_sigreg(self) -> None:
         own = self.loss.sigreg.weight
         for name, arm in self.aux.items():
-            same = arm.regulariser == "sigreg" and arm.site == "z_hat" and arm.proj_output_dim is None
+            same = (
+                arm.regulariser == "sigreg" and arm.site == "z_hat" and arm.proj_output_dim is None
+            )
             if same and arm.weight > 0 and own > 0:
                 raise ValueError(
-                    f"aux.{name}.site=z_hat and loss.sigreg.weight={own:g} are SIGReg of one tap; give one of them, or "
-                    "another site"
+                    f"aux.{name}.site=z_hat and loss.sigreg.weight={own:g} are SIGReg of one tap;"
+                    " give one of them, or another site"
                 )
 
     def _refuse_what_is_of_images(self) -> None:
@@ -171,6 +209,10 @@ class ArcConfig(JepaConfig):
             value = getattr(part, key)
             if value != getattr(type(part), key):  # the default
                 given = f"{group}.{key}={str(value).lower()}"
-                raise ValueError(f"{given}: of the models of images; the ARC JEPA has no use for it")
+                raise ValueError(
+                    f"{given}: of the models of images; the ARC JEPA has no use for it"
+                )
         if self.target.bn_buffers == "own_running":
-            raise ValueError("target.bn_buffers=own_running: of the public seq-JEPA; here averaged or copied")
+            raise ValueError(
+                "target.bn_buffers=own_running: of the public seq-JEPA; here averaged or copied"
+            )

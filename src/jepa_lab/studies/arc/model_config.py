@@ -18,8 +18,11 @@ class ArcModelConfig:
     dropout: float = 0.0  # of the blocks
     attention: str = "adjacency"  # | full: between all tokens of a grid
     final_norm: bool = True  # false: the scale of the tokens is free, as published
-    context: str = "attention"  # | mean | last | learned | gru: how the grids of a context become one vector
-    roles: bool = True  # false: the aggregation is not told which grid is an input, an output, the query; as published
+    context: str = (
+        "attention"  # | mean | last | learned | gru: how the grids of a context become one vector
+    )
+    # false: the aggregation is not told which grid is an input, an output, the query; as published
+    roles: bool = True
     predictor: str = "mlp"  # | none, as published
     hidden: int = MISSING  # of the predictor
     projection: int = MISSING  # dimensions that are compared
@@ -41,7 +44,9 @@ class ArcModelConfig:
 @dataclass
 class RefreshConfig:
     enabled: bool = True
-    interval: int = 20  # optimiser steps (with vq.update=forward: training forwards) between two looks
+    interval: int = (
+        20  # optimiser steps (with vq.update=forward: training forwards) between two looks
+    )
     threshold: float = 0.1  # of uniform use; rule=legacy_share: of all use
     rule: str = "relative"  # | staleness | legacy_share
     stale_after: int | None = None  # staleness: optimiser steps without use
@@ -55,17 +60,29 @@ class RefreshConfig:
         at_least("vq.refresh.cool_down", self.cool_down, 0)
         at_least("vq.refresh.threshold", self.threshold, 0.0)
         if self.rule != "staleness" and self.threshold >= 1:
-            what = "a share of all use" if self.rule == "legacy_share" else "relative to uniform use"
-            raise ValueError(f"vq.refresh.threshold={self.threshold:g}: below 1; it is {what}, at 1 every code is dead")
+            what = (
+                "a share of all use" if self.rule == "legacy_share" else "relative to uniform use"
+            )
+            raise ValueError(
+                f"vq.refresh.threshold={self.threshold:g}: below 1; it is {what}, at 1 every code"
+                " is dead"
+            )
         at_least("vq.refresh.cap", self.cap, 0.0, exclusive=True)
         within("vq.refresh.cap", self.cap, 0.0, 1.0)
         within("vq.refresh.ramp", self.ramp, 0.0, 1.0)
         if self.rule == "staleness":
             if self.stale_after is None:
-                raise ValueError("vq.refresh.stale_after is missing: the steps after which an unused code is dead")
+                raise ValueError(
+                    "vq.refresh.stale_after is missing: the steps after which an unused code is"
+                    " dead"
+                )
             at_least("vq.refresh.stale_after", self.stale_after, 1)
         else:
-            unset("vq.refresh.stale_after", self.stale_after, f"vq.refresh.rule={self.rule} does not have it")
+            unset(
+                "vq.refresh.stale_after",
+                self.stale_after,
+                f"vq.refresh.rule={self.rule} does not have it",
+            )
 
 
 @dataclass
@@ -79,14 +96,20 @@ class VQConfig:
     init: str | None = None  # kmeans | data | uniform | empty
     in_objective: bool = True  # false: the loss of the codebook is not minimised, as published
     weight_on: str | None = None  # commitment | codebook: the term that commitment weighs
-    update: str | None = None  # step | forward: the codebook's average moves once a step, or at every forward pass
+    update: str | None = (
+        None  # step | forward: the codebook's average moves once a step, or at every forward pass
+    )
     count_padding: bool = False  # true: empty places count as tokens, as published
     share: bool = True  # false: the target has a codebook of its own, as published
     levels: list[int] | None = None  # fsq
-    gumbel_start: float | None = None  # gumbel: temperature at the start, and from `gumbel_share` of the run on
+    gumbel_start: float | None = (
+        None  # gumbel: temperature at the start, and from `gumbel_share` of the run on
+    )
     gumbel_end: float | None = None
     gumbel_share: float | None = None
-    gumbel_scale: float | None = None  # gumbel: of the squared distances; null: 1 / model.width (1, as published)
+    gumbel_scale: float | None = (
+        None  # gumbel: of the squared distances; null: 1 / model.width (1, as published)
+    )
     usage_weight: float | None = None  # gumbel: of ln K - H(mean assignment)
     window_tokens: int = 16384  # of a look at the codes in use while training
     refresh: RefreshConfig = field(default_factory=RefreshConfig)
@@ -124,6 +147,9 @@ class VQConfig:
             one_of("vq.weight_on", self.weight_on, ["commitment", "codebook"])
             one_of("vq.update", self.update, ["step", "forward"])
         if self.kind != "hard" and self.refresh.enabled:
-            raise ValueError(f"vq.refresh.enabled=true: codes of vq.kind={self.kind} cannot be revived; give false")
+            raise ValueError(
+                f"vq.refresh.enabled=true: codes of vq.kind={self.kind} cannot be revived; give"
+                " false"
+            )
         if self.refresh.enabled:
             self.refresh.validate(self.size or 2)

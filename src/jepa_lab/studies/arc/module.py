@@ -1,4 +1,5 @@
-"""ArcJEPA: the LightningModule that predicts the output of an ARC query from demonstrations, in a latent space."""
+"""ArcJEPA: the LightningModule that predicts the output of an ARC query from demonstrations, in a
+latent space."""
 
 from __future__ import annotations
 
@@ -20,9 +21,10 @@ from jepa_lab.training.optimisation import OptimisedModule
 
 @dataclass
 class ArcEvaluated:
-    """Of a validation batch, float32: the representations, and in the space of z_target (B, p) what other answers would
-    be. copied: the query's own input; unpredicted: the context without the predictor; blind: with the demonstrations of
-    another example (None where a context has none). task (B,), number of the task."""
+    """Of a validation batch, float32: the representations, and in the space of z_target (B, p) what
+    other answers would be. copied: the query's own input; unpredicted: the context without the
+    predictor; blind: with the demonstrations of another example (None where a context has none).
+    task (B,), number of the task."""
 
     reps: ArcRepresentations
     present: Tensor
@@ -33,11 +35,13 @@ class ArcEvaluated:
 
 
 class ArcJEPA(OptimisedModule):
-    """Trains the network on the objective; one batch is a batch of examples, each a context and its target.
+    """Trains the network on the objective; one batch is a batch of examples, each a context and its
+    target.
 
-    Callbacks read `representations`, `terms`, `weighted` and `codes` after a training step, `batch` after any step,
-    `evaluated` and `codes` after a validation step. The codebook and the queue move once per optimiser step, in
-    `optimizer_step`. `eval_prefix` names the keys of an evaluation pass: reference, val or test.
+    Callbacks read `representations`, `terms`, `weighted` and `codes` after a training step, `batch`
+    after any step, `evaluated` and `codes` after a validation step. The codebook and the queue move
+    once per optimiser step, in `optimizer_step`. `eval_prefix` names the keys of an evaluation
+    pass: reference, val or test.
     """
 
     def __init__(
@@ -63,9 +67,13 @@ class ArcJEPA(OptimisedModule):
         self.eval_prefix = "val"
         self.representations: ArcRepresentations | None = None
         self.terms: dict[str, Tensor] = {}
-        self.shares: dict[str, Tensor] = {}  # of the total, of every weighted part of the last batch
+        self.shares: dict[
+            str, Tensor
+        ] = {}  # of the total, of every weighted part of the last batch
         self.batch: ArcBatch | None = None
-        self.codes: Tensor | None = None  # of the last batch's context grids, -1 where there is no token
+        self.codes: Tensor | None = (
+            None  # of the last batch's context grids, -1 where there is no token
+        )
         self.target_codes: Tensor | None = None  # the same of its target grids
         self.evaluated: ArcEvaluated | None = None
 
@@ -90,8 +98,8 @@ class ArcJEPA(OptimisedModule):
         return ArcForward(ArcRepresentations(z, z_agg, z_hat, z_target), context, target)
 
     def encode_target(self, tokens: GridTokens) -> tuple[Encoded, Tensor]:
-        """Grids -> (encoded, z_target (n, p)), with gradient only for target "shared". The codebook is the online one,
-        which does not learn from it, unless it is not shared."""
+        """Grids -> (encoded, z_target (n, p)), with gradient only for target "shared". The codebook
+        is the online one, which does not learn from it, unless it is not shared."""
         network = self.network
         if self.target == "shared":
             encoded = network.encode(tokens)
@@ -99,7 +107,9 @@ class ArcJEPA(OptimisedModule):
         with torch.no_grad():
             if self.target_encoder is not None and self.target_projection is not None:
                 own = self.target_vq
-                encoded = network.encode(tokens, collect=own is not None, encoder=self.target_encoder, vq=own)
+                encoded = network.encode(
+                    tokens, collect=own is not None, encoder=self.target_encoder, vq=own
+                )
                 return encoded, self.target_projection(encoded.vectors)
             with batch_statistics_only(network.projection) if self.training else nullcontext():
                 encoded = network.encode(tokens)
@@ -112,22 +122,31 @@ class ArcJEPA(OptimisedModule):
                 book.set_progress(step / max(self.steps, 1))
         out = self(batch, collect=True)
         families = self.objective.config.invariance.weights()
-        extra = {f"invariance_{family}": self._invariance(family, batch, out, step) for family in families}
+        extra = {
+            f"invariance_{family}": self._invariance(family, batch, out, step)
+            for family in families
+        }
         loss, self.weighted = self.objective(out, batch, step, extra, step / max(self.steps, 1))
         self.objective.queue.stage(out.reps.z_target, batch.task)
         self.batch, self.representations = batch, out.reps.detach()
         self.codes, self.target_codes = out.context.codes, out.target.codes
-        self.terms = {"total": loss.total.detach(), **{k: v.detach() for k, v in loss.terms.items()}}
+        self.terms = {
+            "total": loss.total.detach(),
+            **{k: v.detach() for k, v in loss.terms.items()},
+        }
         self.shares = {k: v.detach() / loss.total.detach() for k, v in self.weighted.items()}
         return loss.total
 
     def _invariance(self, family: str, batch: ArcBatch, out: ArcForward, step: int) -> Tensor:
-        """Of the example and itself transformed, both through the online encoder but for the target as it is."""
+        """Of the example and itself transformed, both through the online encoder but for the target
+        as it is."""
         context, target = self.objective.transformed(batch, family, self.seed, step)
         z = self.network.encode(context).vectors.unflatten(0, tuple(batch.present.shape))
         moved = self.network.aggregate(z, batch.present, batch.roles, batch.pairs)
         of_target = self.network.encode(target).vectors
-        return self.objective.invariance_term((out.reps.z_agg, moved), (out.target.vectors, of_target))
+        return self.objective.invariance_term(
+            (out.reps.z_agg, moved), (out.target.vectors, of_target)
+        )
 
     def validation_step(self, batch: ArcBatch, batch_idx: int) -> None:
         out = self(batch)
@@ -138,11 +157,17 @@ class ArcJEPA(OptimisedModule):
         unpredicted = self.network.projection(out.reps.z_agg)
         self.batch, self.codes, self.target_codes = batch, out.context.codes, out.target.codes
         self.evaluated = ArcEvaluated(
-            out.reps.detach(), batch.present, copied.float(), unpredicted.float(), self._blind(out, batch), batch.task
+            out.reps.detach(),
+            batch.present,
+            copied.float(),
+            unpredicted.float(),
+            self._blind(out, batch),
+            batch.task,
         )
 
     def _blind(self, out: ArcForward, batch: ArcBatch) -> Tensor | None:
-        """z_hat (B, p) with the demonstrations of the example half a batch away, of another task as a rule."""
+        """z_hat (B, p) with the demonstrations of the example half a batch away, of another task as
+        a rule."""
         demo = batch.present & ((batch.roles == DEMO_INPUT) | (batch.roles == DEMO_OUTPUT))
         if not bool(demo.any()) or len(demo) < 2:
             return None
@@ -154,8 +179,8 @@ class ArcJEPA(OptimisedModule):
         return self.network.predict(z_agg).float()
 
     def training_statistics(self) -> dict[str, float]:
-        """Of the last batch: the share of every part of the loss, the temperature, whether it stands at a bound, and a
-        query's negatives."""
+        """Of the last batch: the share of every part of the loss, the temperature, whether it
+        stands at a bound, and a query's negatives."""
         values = {f"share/{name}": float(share) for name, share in self.shares.items()}
         if self.objective.config.form == "info_nce":
             values["temperature"] = float(self.objective.temperature().detach())
@@ -177,5 +202,8 @@ class ArcJEPA(OptimisedModule):
         pairs = self.objective.aux.ema_pairs
         if self.target_encoder is None or self.target_projection is None:
             return pairs
-        own = [(self.target_encoder, self.network.encoder), (self.target_projection, self.network.projection)]
+        own = [
+            (self.target_encoder, self.network.encoder),
+            (self.target_projection, self.network.projection),
+        ]
         return [*own, *pairs]

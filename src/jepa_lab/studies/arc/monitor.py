@@ -1,4 +1,5 @@
-"""ArcMonitor: the collapse monitor on every tap of the ARC JEPA, and what its prediction is worth."""
+"""ArcMonitor: the collapse monitor on every tap of the ARC JEPA, and what its prediction is worth.
+ArcMonitor: the collapse monitor on every tap of the ARC JEPA, and what its prediction is worth."""
 
 from __future__ import annotations
 
@@ -24,17 +25,19 @@ MOST = 2048  # rows that the prediction is measured on
 class ArcMonitor(CollapseMonitor):
     """Reads the features of an evaluation pass (clean grids, evaluation mode) and logs
 
-    - `<prefix>/<tap>/<metric>` for z (all present context grids), z_agg, z_hat and z_target, n and d among them;
-    - `<prefix>/loss/prediction`: InfoNCE of every row against the targets of all other tasks in the set (the first 2048
-      rows; neither batch nor queue matters), at the temperature of the moment; `/info_nce/chance`, the loss of a model
-      that knows nothing; `/skill` = 1 - loss / chance;
-    - `<prefix>/demo_gain`, `/copy_gain`: by how much that loss grows with demonstrations of another example, and with
-      the query's own input as the answer;
-    - `<prefix>/retrieval/{top1,mrr}`: the true output among 100 outputs of other tasks; with `copy_` for the query's
-      input and `no_predictor_` for the context without the predictor as the answer; `candidates`, how many there were.
+    - `<prefix>/<tap>/<metric>` for z (all present context grids), z_agg, z_hat and z_target, n and
+      d among them;
+    - `<prefix>/loss/prediction`: InfoNCE of every row against the targets of all other tasks in the
+      set (the first 2048 rows; neither batch nor queue matters), at the temperature of the moment;
+      `/info_nce/chance`, the loss of a model that knows nothing; `/skill` = 1 - loss / chance;
+    - `<prefix>/demo_gain`, `/copy_gain`: by how much that loss grows with demonstrations of another
+      example, and with the query's own input as the answer;
+    - `<prefix>/retrieval/{top1,mrr}`: the true output among 100 outputs of other tasks; with
+      `copy_` for the query's input and `no_predictor_` for the context without the predictor as the
+      answer; `candidates`, how many there were.
 
-    Where the rows are all of one task, nothing of the prediction is logged. The cost is counted in seconds under
-    `monitor/seconds`; the verdict is the run's, from its ledger.
+    Where the rows are all of one task, nothing of the prediction is logged. The cost is counted in
+    seconds under `monitor/seconds`; the verdict is the run's, from its ledger.
     """
 
     def __init__(self, metrics: Mapping[str, MetricOptions] | None = None) -> None:
@@ -45,7 +48,9 @@ class ArcMonitor(CollapseMonitor):
     def on_validation_epoch_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
         self._seen, self._rows = {tap: self.new_tap(tap) for tap in TAPS}, {}
 
-    def on_validation_batch_end(self, trainer: pl.Trainer, pl_module: Any, outputs: Any, *args: Any) -> None:
+    def on_validation_batch_end(
+        self, trainer: pl.Trainer, pl_module: Any, outputs: Any, *args: Any
+    ) -> None:
         start = time.perf_counter()
         seen: ArcEvaluated = pl_module.evaluated
         for tap in TAPS:
@@ -62,7 +67,9 @@ class ArcMonitor(CollapseMonitor):
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         start = time.perf_counter()
         prefix = pl_module.eval_prefix
-        values = {f"{tap}/{k}": v for tap, seen in self._seen.items() for k, v in seen.values().items()}
+        values = {
+            f"{tap}/{k}": v for tap, seen in self._seen.items() for k, v in seen.values().items()
+        }
         rows = {name: torch.cat(parts)[:MOST] for name, parts in self._rows.items()}
         self._seen, self._rows = {}, {}
         with torch.no_grad():
@@ -80,8 +87,8 @@ class ArcMonitor(CollapseMonitor):
 
 
 def prediction_values(rows: dict[str, Tensor], temperature: float) -> dict[str, float]:
-    """What the prediction is worth, from z_hat, z_target, copied, unpredicted, perhaps blind (n, p) and task (n,), see
-    ArcMonitor; {} where all rows are of one task."""
+    """What the prediction is worth, from z_hat, z_target, copied, unpredicted, perhaps blind (n, p)
+    and task (n,), see ArcMonitor; {} where all rows are of one task."""
     task = rows["task"]
     if len(torch.unique(task)) < 2:
         return {}

@@ -1,4 +1,5 @@
-"""The network of the ARC JEPA: grids to vectors, a context to a prediction, a target to what is predicted."""
+"""The network of the ARC JEPA: grids to vectors, a context to a prediction, a target to what is
+predicted."""
 
 from __future__ import annotations
 
@@ -14,8 +15,8 @@ from jepa_lab.studies.arc.encoder import TokenEncoder, grid_vectors
 
 @dataclass
 class ArcRepresentations:
-    """z (B, G, h), the vector of every context grid; z_agg (B, h), of the whole context; z_hat and z_target (B, p), the
-    prediction and what it is compared with."""
+    """z (B, G, h), the vector of every context grid; z_agg (B, h), of the whole context; z_hat and
+    z_target (B, p), the prediction and what it is compared with."""
 
     z: Tensor
     z_agg: Tensor
@@ -27,15 +28,15 @@ class ArcRepresentations:
         return ArcRepresentations(*(getattr(self, f.name).detach().float() for f in fields(self)))
 
     def taps(self, present: Tensor) -> dict[str, Tensor]:
-        """By name, as an auxiliary loss reads them: z (n, h), the vectors of the grids that are `present` (B, G) in
-        some context; the others as they are."""
+        """By name, as an auxiliary loss reads them: z (n, h), the vectors of the grids that are
+        `present` (B, G) in some context; the others as they are."""
         return {**vars(self), "z": self.z[present]}
 
 
 @dataclass
 class Encoded:
-    """Of n grids with N places: tokens (n, N, h) after the codebook, vectors (n, h), codes (n, N) int64 with -1 where
-    there is no token (None without a codebook), and the codebook's loss."""
+    """Of n grids with N places: tokens (n, N, h) after the codebook, vectors (n, h), codes (n, N)
+    int64 with -1 where there is no token (None without a codebook), and the codebook's loss."""
 
     tokens: Tensor
     vectors: Tensor
@@ -44,9 +45,11 @@ class Encoded:
 
 
 class ArcNetwork(nn.Module):
-    """encoder and codebook: grid -> vector; context: vectors of a context -> one; predictor; projection -> (B, p).
+    """encoder and codebook: grid -> vector; context: vectors of a context -> one; predictor;
+    projection -> (B, p).
 
-    `side`: the codes are made beside the path to the prediction, which then sees the tokens as they are.
+    `side`: the codes are made beside the path to the prediction, which then sees the tokens as they
+    are.
     """
 
     def __init__(
@@ -73,8 +76,8 @@ class ArcNetwork(nn.Module):
         encoder: nn.Module | None = None,
         vq: Quantizer | None = None,
     ) -> Encoded:
-        """Vectors of grids, with another encoder and codebook where they are given. `collect`: the codebook learns from
-        these tokens."""
+        """Vectors of grids, with another encoder and codebook where they are given. `collect`: the
+        codebook learns from these tokens."""
         z = (encoder or self.encoder)(tokens)
         book = vq or self.vq
         if book is None:

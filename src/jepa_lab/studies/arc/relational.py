@@ -1,4 +1,5 @@
-"""Relational loss: the objects of two grids should stand to each other alike, whatever their order and scale."""
+"""Relational loss: the objects of two grids should stand to each other alike, whatever their order
+and scale."""
 
 from __future__ import annotations
 
@@ -12,14 +13,16 @@ from jepa_lab.losses.terms import LossTerms
 
 
 def relational(a: Tensor, b: Tensor, mask_a: Tensor, mask_b: Tensor) -> LossTerms:
-    """Object embeddings a (B, N, h) and b (B, M, h), masks (B, N) and (B, M) bool -> scalar >= 0; term relational.
+    """Object embeddings a (B, N, h) and b (B, M, h), masks (B, N) and (B, M) bool -> scalar >= 0;
+    term relational.
 
-    The objects of each pair of grids are matched one to one (`match`, no gradient), as many as the poorer grid has. The
-    distances between the matched objects of a grid, divided by their mean, are compared with those of the other grid:
-    the mean square of the differences over pairs of objects, then over grids with at least 2 matched objects (0 where
-    there is none; and 2 objects alone, one distance, always agree). 0 for equal relations; indifferent to the order of
-    objects and to the scale of either side. No gradient is stopped here but in the matching. Float32 or better, outside
-    autocast. ValueError for other shapes.
+    The objects of each pair of grids are matched one to one (`match`, no gradient), as many as the
+    poorer grid has. The distances between the matched objects of a grid, divided by their mean, are
+    compared with those of the other grid: the mean square of the differences over pairs of objects,
+    then over grids with at least 2 matched objects (0 where there is none; and 2 objects alone, one
+    distance, always agree). 0 for equal relations; indifferent to the order of objects and to the
+    scale of either side. No gradient is stopped here but in the matching. Float32 or better,
+    outside autocast. ValueError for other shapes.
     """
     _check(a, b, mask_a, mask_b)
     with torch.autocast(a.device.type, enabled=False):
@@ -36,10 +39,12 @@ def relational(a: Tensor, b: Tensor, mask_a: Tensor, mask_b: Tensor) -> LossTerm
 
 @torch.no_grad()
 def match(a: Tensor, b: Tensor, mask_a: Tensor, mask_b: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The one-to-one matching of least total cosine distance: rows of a, rows of b, both (B, K) int64 with
-    K = min(N, M), and whether there is such a pair, (B, K) bool. Hungarian algorithm, on the CPU."""
+    """The one-to-one matching of least total cosine distance: rows of a, rows of b, both (B, K)
+    int64 with K = min(N, M), and whether there is such a pair, (B, K) bool. Hungarian algorithm, on
+    the CPU."""
     cosine = F.normalize(a.float(), dim=-1) @ F.normalize(b.float(), dim=-1).transpose(1, 2)
-    gain = torch.nan_to_num(cosine).cpu().numpy()  # a diverged run gives a NaN loss, not an error in here
+    # a diverged run gives a NaN loss, not an error in here
+    gain = torch.nan_to_num(cosine).cpu().numpy()
     live_a, live_b = mask_a.cpu().numpy(), mask_b.cpu().numpy()
     size = len(a), min(a.shape[1], b.shape[1])
     rows_a, rows_b = torch.zeros(size, dtype=torch.int64), torch.zeros(size, dtype=torch.int64)
@@ -47,7 +52,10 @@ def match(a: Tensor, b: Tensor, mask_a: Tensor, mask_b: Tensor) -> tuple[Tensor,
     for g in range(len(a)):
         of_a, of_b = live_a[g].nonzero()[0], live_b[g].nonzero()[0]
         i, j = linear_sum_assignment(gain[g][of_a][:, of_b], maximize=True)
-        rows_a[g, : len(i)], rows_b[g, : len(j)] = torch.from_numpy(of_a[i]), torch.from_numpy(of_b[j])
+        rows_a[g, : len(i)], rows_b[g, : len(j)] = (
+            torch.from_numpy(of_a[i]),
+            torch.from_numpy(of_b[j]),
+        )
         matched[g, : len(i)] = True
     return rows_a.to(a.device), rows_b.to(a.device), matched.to(a.device)
 
@@ -60,13 +68,14 @@ def relational_published(
     context_mask: Tensor,
     target_mask: Tensor,
 ) -> LossTerms:
-    """The form of the public ARC code, kept to reproduce its numbers. Terms, each with weight 1 in the total:
-    relational, the mean square of (mean over the context's grids of R) - R of the target; relational_self, of R of a
-    context grid - that mean. R_ij = |z_i - z_j|^2 where i and j touch, else 0.
+    """The form of the public ARC code, kept to reproduce its numbers. Terms, each with weight 1 in
+    the total: relational, the mean square of (mean over the context's grids of R) - R of the
+    target; relational_self, of R of a context grid - that mean. R_ij = |z_i - z_j|^2 where i and j
+    touch, else 0.
 
-    context (B, G, N, h), target (B, N, h); adjacency (B, G, N, N), (B, N, N); masks (B, G, N), (B, N). Objects are
-    paired by index, which is their rank by area; means are over all N^2 entries, zeros too; it grows with the fourth
-    power of the embeddings' scale. ValueError for other shapes.
+    context (B, G, N, h), target (B, N, h); adjacency (B, G, N, N), (B, N, N); masks (B, G, N), (B,
+    N). Objects are paired by index, which is their rank by area; means are over all N^2 entries,
+    zeros too; it grows with the fourth power of the embeddings' scale. ValueError for other shapes.
     """
     if context.ndim != 4 or target.shape != (context.shape[0], *context.shape[2:]):
         shapes = f"{tuple(context.shape)} and {tuple(target.shape)}"
@@ -85,14 +94,15 @@ def _relations(x: Tensor, pairs: Tensor) -> Tensor:
     distance = _distances(x)
     number = pairs.sum(dim=(1, 2)).clamp_min(1)
     mean = (distance * pairs).sum(dim=(1, 2)) / number
-    # Differences below 1e-6 of the embeddings' own length are rounding: they are not blown up to relations.
+    # Differences below 1e-6 of the embeddings' own length are rounding: they are not blown up to
+    # relations.
     floor = 1e-6 * x.detach().norm(dim=-1).amax(dim=1)
     return distance / torch.maximum(mean, floor).clamp_min(1e-30)[:, None, None]
 
 
 def _distances(x: Tensor) -> Tensor:
-    """(..., K, h) -> (..., K, K). Without the matrix product of long lists, which rounds small distances away; the
-    gradient at distance 0 is 0."""
+    """(..., K, h) -> (..., K, K). Without the matrix product of long lists, which rounds small
+    distances away; the gradient at distance 0 is 0."""
     return torch.cdist(x, x, compute_mode="donot_use_mm_for_euclid_dist")
 
 
@@ -108,6 +118,10 @@ def _take(x: Tensor, rows: Tensor) -> Tensor:
 
 def _check(a: Tensor, b: Tensor, mask_a: Tensor, mask_b: Tensor) -> None:
     if a.ndim != 3 or b.ndim != 3 or (len(a), a.shape[2]) != (len(b), b.shape[2]):
-        raise ValueError(f"expected a (B, N, h) and b (B, M, h), got {tuple(a.shape)} and {tuple(b.shape)}")
+        raise ValueError(
+            f"expected a (B, N, h) and b (B, M, h), got {tuple(a.shape)} and {tuple(b.shape)}"
+        )
     if mask_a.shape != a.shape[:2] or mask_b.shape != b.shape[:2]:
-        raise ValueError(f"expected a mask per object, got {tuple(mask_a.shape)} and {tuple(mask_b.shape)}")
+        raise ValueError(
+            f"expected a mask per object, got {tuple(mask_a.shape)} and {tuple(mask_b.shape)}"
+        )

@@ -1,4 +1,5 @@
-"""What to try, and why it may have happened, for the statuses of an ARC run: from its own configuration."""
+"""What to try, and why it may have happened, for the statuses of an ARC run: from its own
+configuration."""
 
 from __future__ import annotations
 
@@ -24,7 +25,12 @@ class ArcRemedies(Remedies):
         status = finding.status
         if status == "codebook_collapse":
             own = tuple(change for _, change in codebook_defects(config))
-            return (*own, "vq.enabled=false", "vq=fsq", *(("vq.size*0.5",) if value_of(config, "vq.size") else ()))
+            return (
+                *own,
+                "vq.enabled=false",
+                "vq=fsq",
+                *(("vq.size*0.5",) if value_of(config, "vq.size") else ()),
+            )
         if status in COLLAPSES:
             codebook = ("vq.enabled=false",) if value_of(config, "vq.enabled") else ()
             averaged = () if value_of(config, "target.name") == "ema" else ("target=ema",)
@@ -48,18 +54,27 @@ class ArcRemedies(Remedies):
         return finding.next
 
     def causes(self, statuses: set[str], config: Config) -> list[str]:
-        found = [cause for cause, _ in codebook_defects(config)] if "codebook_collapse" in statuses else []
+        found = (
+            [cause for cause, _ in codebook_defects(config)]
+            if "codebook_collapse" in statuses
+            else []
+        )
         if statuses & {*COLLAPSES, "no_learning"}:
             found += [cause for cause, _ in problem_defects(config)]
         held = value_of(config, "loss.form") == "info_nce" or value_of(config, "loss.sigreg.weight")
         if statuses & set(COLLAPSES) and value_of(config, "target.name") == "shared" and not held:
             found.append(
-                "target=shared moves the targets to what is easy to predict: neither negatives nor SIGReg oppose it"
+                "target=shared moves the targets to what is easy to predict: neither negatives nor"
+                " SIGReg oppose it"
             )
         return found + causes_of_steps(statuses, config)
 
     def copied(self, config: Config) -> str:
-        return "the last frame" if value_of(config, "dataset.problem") == "frames" else "the query's own input"
+        return (
+            "the last frame"
+            if value_of(config, "dataset.problem") == "frames"
+            else "the query's own input"
+        )
 
 
 def codebook_defects(config: Config) -> list[tuple[str, str]]:
@@ -70,24 +85,60 @@ def codebook_defects(config: Config) -> list[tuple[str, str]]:
         return []
     held = vq.get("in_objective") is not False
     known = (
-        (vq.get("init") == "empty",
-         "vq.init=empty: counts begin at 0, so the first update throws codes far from the tokens", "vq.init=kmeans"),
-        (not held, "vq.in_objective=false: the commitment loss is not minimised, nothing draws tokens to codes",
-         "vq.in_objective=true vq.weight_on=commitment"),
-        (held and vq.get("weight_on") == "codebook" and vq.get("ema_decay") is not None,
-         "vq.weight_on=codebook: vq.commitment weighs a term that an averaged codebook does not have",
-         "vq.weight_on=commitment"),
-        (refresh.get("enabled") and refresh.get("rule") == "legacy_share",
-         "vq.refresh.rule=legacy_share: a code is dead below a share of all use, so live codes are overwritten",
-         "vq.refresh.rule=relative vq.refresh.cap=0.1"),
-        (vq.get("update") == "forward",
-         "vq.update=forward: the codebook moves at every forward pass, by transformed tokens too",
-         "vq.update=step vq.count_padding=false"),
-        (refresh.get("enabled") is False, "vq.refresh.enabled=false: a code that is dead stays dead",
-         "vq.refresh.enabled=true"),
-        (vq.get("share") is False and value_of(config, "target.name") == "ema",
-         "vq.share=false: the target has a codebook of its own, which drifts from the online one", "vq.share=true"),
-    )  # fmt: skip
+        (
+            vq.get("init") == "empty",
+            (
+                "vq.init=empty: counts begin at 0, so the first update throws codes far from the"
+                " tokens"
+            ),
+            "vq.init=kmeans",
+        ),
+        (
+            not held,
+            (
+                "vq.in_objective=false: the commitment loss is not minimised, nothing draws tokens"
+                " to codes"
+            ),
+            "vq.in_objective=true vq.weight_on=commitment",
+        ),
+        (
+            held and vq.get("weight_on") == "codebook" and vq.get("ema_decay") is not None,
+            (
+                "vq.weight_on=codebook: vq.commitment weighs a term that an averaged codebook does"
+                " not have"
+            ),
+            "vq.weight_on=commitment",
+        ),
+        (
+            refresh.get("enabled") and refresh.get("rule") == "legacy_share",
+            (
+                "vq.refresh.rule=legacy_share: a code is dead below a share of all use, so live"
+                " codes are overwritten"
+            ),
+            "vq.refresh.rule=relative vq.refresh.cap=0.1",
+        ),
+        (
+            vq.get("update") == "forward",
+            (
+                "vq.update=forward: the codebook moves at every forward pass, by transformed"
+                " tokens too"
+            ),
+            "vq.update=step vq.count_padding=false",
+        ),
+        (
+            refresh.get("enabled") is False,
+            "vq.refresh.enabled=false: a code that is dead stays dead",
+            "vq.refresh.enabled=true",
+        ),
+        (
+            vq.get("share") is False and value_of(config, "target.name") == "ema",
+            (
+                "vq.share=false: the target has a codebook of its own, which drifts from the"
+                " online one"
+            ),
+            "vq.share=true",
+        ),
+    )
     return [(cause, change) for holds, cause, change in known if holds]
 
 
@@ -99,25 +150,45 @@ def problem_defects(config: Config) -> list[tuple[str, str]]:
     if value_of(config, "dataset.synthetic.pairs") == [1, 0]:
         demos += " dataset.synthetic.pairs=[3,1]"
     known = (
-        (value_of(config, "dataset.problem") == "copies",
-         "dataset.problem=copies: nothing in the context tells the rule, so the target cannot be predicted", demos),
-        (value_of(config, "model.predictor") == "none",
-         "model.predictor=none: context and target have to have the same vector", "model.predictor=mlp"),
-        (value_of(config, "model.projection_form") == "relu_end",
-         "model.projection_form=relu_end: the vectors that are compared have no negative entries",
-         "model.projection_form=linear_end"),
-        (value_of(config, "loss.form") == "info_nce" and numbers and low >= 0.07 and high <= 0.2,
-         f"loss.temperature lies between {low} and {high}: a narrow range",
-         "loss.temperature.min=0.03 loss.temperature.max=0.3"),
-    )  # fmt: skip
+        (
+            value_of(config, "dataset.problem") == "copies",
+            (
+                "dataset.problem=copies: nothing in the context tells the rule, so the target"
+                " cannot be predicted"
+            ),
+            demos,
+        ),
+        (
+            value_of(config, "model.predictor") == "none",
+            "model.predictor=none: context and target have to have the same vector",
+            "model.predictor=mlp",
+        ),
+        (
+            value_of(config, "model.projection_form") == "relu_end",
+            (
+                "model.projection_form=relu_end: the vectors that are compared have no negative"
+                " entries"
+            ),
+            "model.projection_form=linear_end",
+        ),
+        (
+            value_of(config, "loss.form") == "info_nce" and numbers and low >= 0.07 and high <= 0.2,
+            f"loss.temperature lies between {low} and {high}: a narrow range",
+            "loss.temperature.min=0.03 loss.temperature.max=0.3",
+        ),
+    )
     return [(cause, change) for holds, cause, change in known if holds]
 
 
 def weight_of(quantity: str, config: Config) -> str:
     """A tenth of the weight of the term whose gradient `quantity` is."""
     name = quantity.rsplit("/", 1)[-1]
-    keys = {"sigreg": "loss.sigreg.weight", "relational": "loss.relational.weight", "vq": "vq.commitment",
-            "relational_self": "loss.relational.self_weight"}  # fmt: skip
+    keys = {
+        "sigreg": "loss.sigreg.weight",
+        "relational": "loss.relational.weight",
+        "vq": "vq.commitment",
+        "relational_self": "loss.relational.self_weight",
+    }
     key = keys.get(name, f"loss.invariance.{name.removeprefix('invariance_')}")
     own = f"aux.{name.removeprefix('aux_')}.weight"
     return next((f"{key}*0.1" for key in (key, own) if value_of(config, key)), "optim.lr*0.3")

@@ -38,7 +38,9 @@ class ArcStudy(ArcPlanner, TrainedStudy):
         loaders: dict[str, Any] = {**build.build_loaders(config, data, tokeniser)}
         build.require_tokens(config, loaders["train"])
         budget = build_budget(config, len(loaders["train"]))
-        module = build.build_module(config, tokeniser, len(loaders["train"].examples.roles), budget.steps)
+        module = build.build_module(
+            config, tokeniser, len(loaders["train"].examples.roles), budget.steps
+        )
         build.begin_codebook(module, loaders["train"])
         return Parts(loaders, budget, module)
 
@@ -64,9 +66,14 @@ class ArcStudy(ArcPlanner, TrainedStudy):
 
     def remark(self, data: TaskSplits, parts: Parts) -> str | None:
         """What of the tasks is no example."""
-        return "; ".join(filter(None, (loader.examples.note for loader in parts.loaders.values()))) or None
+        return (
+            "; ".join(filter(None, (loader.examples.note for loader in parts.loaders.values())))
+            or None
+        )
 
-    def show_outcome(self, session: Session, fit: Fit, verdict: Verdict, summary: dict[str, Any]) -> None:
+    def show_outcome(
+        self, session: Session, fit: Fit, verdict: Verdict, summary: dict[str, Any]
+    ) -> None:
         show_outcome(session, fit, verdict, self.judge_of(session.config))
 
 

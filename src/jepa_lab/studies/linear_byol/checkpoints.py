@@ -19,11 +19,18 @@ from jepa_lab.studies.linear_byol.monitor import ToyRows
 
 
 class ToySaver(pl.Callback):
-    """Every `every_s` seconds calls `flush`, which writes the runs' tables, and writes `last.ckpt`. Ends the training
-    where every run has diverged. Stands behind ToyRows. `ids` name the population's runs."""
+    """Every `every_s` seconds calls `flush`, which writes the runs' tables, and writes `last.ckpt`.
+    Ends the training where every run has diverged. Stands behind ToyRows. `ids` name the
+    population's runs."""
 
     def __init__(
-        self, folder: Path, ids: list[str], rows: ToyRows, flush: Callable[[], None], every_s: float, epochs: int
+        self,
+        folder: Path,
+        ids: list[str],
+        rows: ToyRows,
+        flush: Callable[[], None],
+        every_s: float,
+        epochs: int,
     ) -> None:
         self.folder, self.ids, self.rows, self.flush = folder, ids, rows, flush
         self.every_s, self.epochs = every_s, epochs
@@ -31,7 +38,12 @@ class ToySaver(pl.Callback):
         self._saved_at = time.monotonic()
 
     def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Block, batch_idx: int
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Block,
+        batch_idx: int,
     ) -> None:
         assert isinstance(pl_module, LinearBYOL)
         self._last_step = batch.last
@@ -53,7 +65,9 @@ class ToySaver(pl.Callback):
         """The same of a module that is not being trained."""
         self.flush()
         last, new = self.folder / "last.ckpt", self.folder / "next.ckpt"
-        write_checkpoint(new, {"ids": self.ids, "state": module.state_dict(), "rows": self.rows.state()})
+        write_checkpoint(
+            new, {"ids": self.ids, "state": module.state_dict(), "rows": self.rows.state()}
+        )
         if last.exists():
             os.replace(last, self.folder / "previous.ckpt")
         os.replace(new, last)
@@ -80,7 +94,12 @@ class ToyProgress(pl.Callback):
         )
 
     def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Block, batch_idx: int
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Block,
+        batch_idx: int,
     ) -> None:
         assert isinstance(pl_module, LinearBYOL)
         gone = int((~pl_module.active).sum())
@@ -93,19 +112,23 @@ class ToyProgress(pl.Callback):
             used = self.rows.wall_s
             left = used / batch.last * (self.epochs - batch.last)
             more = f"  {gone} diverged" if gone else ""
-            say(f"step {batch.last}/{self.epochs}{more}  {used:.0f} s, {left:.0f} s left", prefix="")
+            say(
+                f"step {batch.last}/{self.epochs}{more}  {used:.0f} s, {left:.0f} s left", prefix=""
+            )
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._bar.close()
 
-    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+    def on_exception(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
+    ) -> None:
         if self._bar is not None:
             self._bar.close()
 
 
 def load_checkpoint(folder: Path, wanted: set[str]) -> dict[str, Any] | None:
-    """The last checkpoint that holds all the `wanted` runs, or the one before it with a warning where the last is
-    damaged; None where there is none."""
+    """The last checkpoint that holds all the `wanted` runs, or the one before it with a warning
+    where the last is damaged; None where there is none."""
     path, content, damaged = latest_checkpoint(folder, lambda found: wanted <= set(found["ids"]))
     for line in damaged:
         say(f"{folder}: {line}, left out")

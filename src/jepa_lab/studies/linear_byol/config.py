@@ -1,4 +1,5 @@
-"""The keys of the linear BYOL toy: as published, top-level, with their ranges and what contradicts what."""
+"""The keys of the linear BYOL toy: as published, top-level, with their ranges and what contradicts
+what."""
 
 from __future__ import annotations
 
@@ -69,12 +70,15 @@ class ToyConfig(RunConfig):
 
     title: ClassVar[str] = "linear BYOL toy"
     single_threaded: ClassVar[bool] = True
-    lacks: ClassVar[str] = "the linear BYOL toy has no such group; its keys are top-level (--cfg job)"
+    lacks: ClassVar[str] = (
+        "the linear BYOL toy has no such group; its keys are top-level (--cfg job)"
+    )
 
     def validate(self) -> None:
         if self.hardware.devices != 1:
             raise ValueError(
-                f"hardware.devices={self.hardware.devices}: the toy trains all of its runs on one device; give 1"
+                f"hardware.devices={self.hardware.devices}: the toy trains all of its runs on one"
+                " device; give 1"
             )
         if self.hardware.compile:
             raise ValueError("hardware.compile=true: the toy has nothing to compile")
@@ -88,22 +92,36 @@ class ToyConfig(RunConfig):
         self._validate_rates()
 
     def _validate_run(self) -> None:
-        for key in ("epochs", "log_every", "d_latent", "hidden", "pred_update_every", "enc_update_every"):
+        for key in (
+            "epochs",
+            "log_every",
+            "d_latent",
+            "hidden",
+            "pred_update_every",
+            "enc_update_every",
+        ):
             at_least(key, getattr(self, key), 1)
         at_least("eval_size", self.eval_size, 2)
         at_least("auto_refresh_every", self.auto_refresh_every, 1)
         at_least("auto_memory", self.auto_memory, 1)
         if self.d_latent > self.d_obs:
             raise ValueError(
-                f"d_latent={self.d_latent}: more latents than d_obs={self.d_obs} observations cannot be read from them"
+                f"d_latent={self.d_latent}: more latents than d_obs={self.d_obs} observations"
+                " cannot be read from them"
             )
         at_least("sigma_n", self.sigma_n, 0.0)
         if self.sigma_n > LARGEST:
-            raise ValueError(f"sigma_n={self.sigma_n}: must be at most {LARGEST:g}, or its moments overflow")
-        one_of("spectrum", self.spectrum, ["lin", "log"])
-        if len(self.spectrum_range) != 2 or not 0 < self.spectrum_range[0] <= self.spectrum_range[1] <= LARGEST:
             raise ValueError(
-                f"spectrum_range={self.spectrum_range}: expected [lowest, highest], above 0 and at most {LARGEST:g}"
+                f"sigma_n={self.sigma_n}: must be at most {LARGEST:g}, or its moments overflow"
+            )
+        one_of("spectrum", self.spectrum, ["lin", "log"])
+        if (
+            len(self.spectrum_range) != 2
+            or not 0 < self.spectrum_range[0] <= self.spectrum_range[1] <= LARGEST
+        ):
+            raise ValueError(
+                f"spectrum_range={self.spectrum_range}: expected [lowest, highest], above 0 and at"
+                f" most {LARGEST:g}"
             )
         one_of("enc", self.enc, ["linear", "mlp"])
         one_of("pred", self.pred, ["linear", "mlp", "none"])
@@ -111,32 +129,46 @@ class ToyConfig(RunConfig):
         one_of("pred_init", self.pred_init, ["random", "identity", "zero", "optimal"])
         moves = self.enc_init in ("random", "perturbed")
         if not moves:
-            unset("enc_init_scale", self.enc_init_scale, "only enc_init=random and enc_init=perturbed have it")
+            unset(
+                "enc_init_scale",
+                self.enc_init_scale,
+                "only enc_init=random and enc_init=perturbed have it",
+            )
         at_least("enc_init_scale", self.enc_init_scale, 0.0)
         if self.enc == "mlp" and self.enc_init != "random":
-            raise ValueError(f"enc_init={self.enc_init}: enc=mlp has no such start; give enc_init=random")
+            raise ValueError(
+                f"enc_init={self.enc_init}: enc=mlp has no such start; give enc_init=random"
+            )
         if self.enc == "mlp":
-            unset("enc_init_scale", self.enc_init_scale, "enc=mlp starts as torch's linear layers do")
+            unset(
+                "enc_init_scale", self.enc_init_scale, "enc=mlp starts as torch's linear layers do"
+            )
         if self.pred != "linear" and self.pred_init != "random":
-            raise ValueError(f"pred_init={self.pred_init}: only pred=linear has it, and pred={self.pred}")
+            raise ValueError(
+                f"pred_init={self.pred_init}: only pred=linear has it, and pred={self.pred}"
+            )
         if self.pred_init == "optimal" and self.enc != "linear":
             raise ValueError("pred_init=optimal: enc=mlp has no closed form; give pred_init=random")
         for key in ("mom_pred", "mom_enc"):
             if not 0 <= getattr(self, key) < 1:
                 raise ValueError(f"{key}={getattr(self, key)}: must be at least 0 and below 1")
-        if self.population and (self.enc, self.pred) not in (("linear", "linear"), ("linear", "none")):
+        if self.population and (self.enc, self.pred) not in (
+            ("linear", "linear"),
+            ("linear", "none"),
+        ):
             raise ValueError(
-                f"population=true: enc={self.enc} pred={self.pred} have no exact moments; give enc=linear pred=linear"
+                f"population=true: enc={self.enc} pred={self.pred} have no exact moments; give"
+                " enc=linear pred=linear"
             )
         if self.population and self.batch_size is None and len(self.batch_sizes) > 1:
             raise ValueError(
-                f"population=true and batch_sizes={self.batch_sizes} contradict: an infinite batch has no size; "
-                "give one for the tables, as in batch_size=64"
+                f"population=true and batch_sizes={self.batch_sizes} contradict: an infinite batch"
+                " has no size; give one for the tables, as in batch_size=64"
             )
         if not self.stop_gradient and self.ema_m != 0:
             raise ValueError(
-                f"stop_gradient=false and ema_m={self.ema_m} contradict: the gradient can only enter a target that is "
-                "the online encoder itself; give ema_m=0"
+                f"stop_gradient=false and ema_m={self.ema_m} contradict: the gradient can only"
+                " enter a target that is the online encoder itself; give ema_m=0"
             )
 
     def _validate_axes(self) -> None:
@@ -154,17 +186,23 @@ class ToyConfig(RunConfig):
             if len(set(values)) != len(values):
                 raise ValueError(f"{axis}={values}: a value is there twice")
         if self.ema_m is not None and not 0 <= self.ema_m < 1:
-            raise ValueError(f"ema_m={self.ema_m}: tau = 1 - ema_m = {1 - self.ema_m:.6g} lies outside (0, 1]")
+            raise ValueError(
+                f"ema_m={self.ema_m}: tau = 1 - ema_m = {1 - self.ema_m:.6g} lies outside (0, 1]"
+            )
         if self.ema_m is None and self.tau_logspace is None:
             raise ValueError("ema_m and tau_logspace are both empty: give one of them")
         for key in ("lr_pred_logspace", "tau_logspace", "lr_enc_logspace", "auto_c_logspace"):
             _logspace(key, getattr(self, key))
         if self.ema_m is None and self.tau_logspace is not None and max(self.tau_logspace[:2]) > 1:
             raise ValueError(f"tau_logspace={self.tau_logspace}: tau lies outside (0, 1]")
-        if self.ema_m is None and self.tau_logspace is not None and min(self.tau_logspace[:2]) < SMALLEST_TAU:
+        if (
+            self.ema_m is None
+            and self.tau_logspace is not None
+            and min(self.tau_logspace[:2]) < SMALLEST_TAU
+        ):
             raise ValueError(
-                f"tau_logspace={self.tau_logspace}: ema_m = 1 - tau cannot hold a tau below {SMALLEST_TAU:g}; "
-                "give a higher end"
+                f"tau_logspace={self.tau_logspace}: ema_m = 1 - tau cannot hold a tau below"
+                f" {SMALLEST_TAU:g}; give a higher end"
             )
 
     def _validate_rates(self) -> None:
@@ -180,23 +218,31 @@ class ToyConfig(RunConfig):
             for key in ("lr_pred", "lr_enc"):
                 if getattr(self, key) is not None:
                     raise ValueError(
-                        f"{key}={getattr(self, key)} and lr_enc_mode=auto contradict: auto sets both rates from "
-                        "auto_alpha_c and auto_beta_c; take one away"
+                        f"{key}={getattr(self, key)} and lr_enc_mode=auto contradict: auto sets"
+                        " both rates from auto_alpha_c and auto_beta_c; take one away"
                     )
         else:
-            unset("auto_c_logspace", self.auto_c_logspace, f"only lr_enc_mode=auto has it, and lr_enc_mode={mode}")
+            unset(
+                "auto_c_logspace",
+                self.auto_c_logspace,
+                f"only lr_enc_mode=auto has it, and lr_enc_mode={mode}",
+            )
             if self.lr_pred is None and self.lr_pred_logspace is None:
                 self.lr_pred = self.lr
         if mode in ("same", "ratio", "from_tau") and self.lr_enc is not None:
             raise ValueError(
-                f"lr_enc={self.lr_enc} and lr_enc_mode={mode} contradict: this mode sets the encoder's rate itself; "
-                "give lr_enc_mode=logspace, which takes lr_enc as it is"
+                f"lr_enc={self.lr_enc} and lr_enc_mode={mode} contradict: this mode sets the"
+                " encoder's rate itself; give lr_enc_mode=logspace, which takes lr_enc as it is"
             )
         for key, owner in (("enc_over_pred", "ratio"), ("beta_from_tau_c", "from_tau")):
             if mode == owner and getattr(self, key) is None:
-                raise ValueError(f"lr_enc_mode={owner} needs its constant: give {key}, as in {key}=0.4")
+                raise ValueError(
+                    f"lr_enc_mode={owner} needs its constant: give {key}, as in {key}=0.4"
+                )
         if mode == "logspace" and self.lr_enc is None and self.lr_enc_logspace is None:
-            raise ValueError("lr_enc_mode=logspace needs lr_enc or lr_enc_logspace=[lowest, highest, number]")
+            raise ValueError(
+                "lr_enc_mode=logspace needs lr_enc or lr_enc_logspace=[lowest, highest, number]"
+            )
 
 
 def _logspace(key: str, value: list[Any] | None) -> None:
@@ -210,4 +256,7 @@ def _logspace(key: str, value: list[Any] | None) -> None:
     if number != int(number) or not 1 <= number <= MOST_VALUES:
         raise ValueError(f"{key}={value}: the third is the number of values, 1 to {MOST_VALUES}")
     if low == high and number > 1:
-        raise ValueError(f"{key}={value}: {number:g} values from {low:g} to {high:g} are one; give different ends")
+        raise ValueError(
+            f"{key}={value}: {number:g} values from {low:g} to {high:g} are one; give different"
+            " ends"
+        )

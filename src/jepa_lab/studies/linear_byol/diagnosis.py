@@ -1,4 +1,5 @@
-"""The verdict on a run of the toy, from the columns of its Parquet file (one row per logged step)."""
+"""The verdict on a run of the toy, from the columns of its Parquet file (one row per logged step).
+The verdict on a run of the toy, from the columns of its Parquet file (one row per logged step)."""
 
 from __future__ import annotations
 
@@ -21,29 +22,52 @@ from jepa_lab.studies.linear_byol.table import NAME, read_run
 Columns = Mapping[str, Any]  # (n,) each: lists, or arrays
 # what falls as the toy learns; the first that is there and finite is judged
 ERRORS = ("excess_loss", "W_Fro_aligned", "enc_proj_dist", "BA_err_aligned")
-SHOWN = ("loss", "excess_loss", "loss_share", "erank_encoded", "variance", "readout_r2", "alpha_bound", "lr_pred")
+SHOWN = (
+    "loss",
+    "excess_loss",
+    "loss_share",
+    "erank_encoded",
+    "variance",
+    "readout_r2",
+    "alpha_bound",
+    "lr_pred",
+)
 
 
 def judge_toy(columns: Columns, thresholds: Thresholds | None = None) -> Verdict:
-    """diverged, complete_collapse (the variance is gone), dimensional_collapse (erank_encoded at 1 of more, low_rank
-    where the read-out of the latents did not suffer; or a rank and a read-out below those at the start), no_learning
-    (no error fell and none was small, the prediction is no better than a constant, or the read-out fell while the rank
-    did not), healthy; inconclusive with few rows. Columns may be missing."""
+    """diverged, complete_collapse (the variance is gone), dimensional_collapse (erank_encoded at 1
+    of more, low_rank where the read-out of the latents did not suffer; or a rank and a read-out
+    below those at the start), no_learning (no error fell and none was small, the prediction is no
+    better than a constant, or the read-out fell while the rank did not), healthy; inconclusive with
+    few rows. Columns may be missing."""
     t = thresholds or Thresholds()
-    columns = {name: values.tolist() if hasattr(values, "tolist") else values for name, values in columns.items()}
+    columns = {
+        name: values.tolist() if hasattr(values, "tolist") else values
+        for name, values in columns.items()
+    }
     steps = [int(s) for s in columns.get("epoch", ())]
     evidence = {
-        name: float(columns[name][-1]) for name in SHOWN if columns.get(name) is not None and len(columns[name])
+        name: float(columns[name][-1])
+        for name in SHOWN
+        if columns.get(name) is not None and len(columns[name])
     }
     evidence = {name: value for name, value in evidence.items() if math.isfinite(value)}
     diverged = _diverged(columns, steps)
     if diverged is not None:
-        return Verdict("diverged", None, diverged[0], 1.0, (diverged[1],), evidence, _slower(columns))
+        return Verdict(
+            "diverged", None, diverged[0], 1.0, (diverged[1],), evidence, _slower(columns)
+        )
     if len(steps) < t.toy_rows:
         return Verdict(
-            "inconclusive", reasons=(f"{len(steps)} logged steps; {t.toy_rows:.0f} are needed",), evidence=evidence
+            "inconclusive",
+            reasons=(f"{len(steps)} logged steps; {t.toy_rows:.0f} are needed",),
+            evidence=evidence,
         )
-    last = {name: columns[name][-1] for name in ("variance", "loss_population") if len(columns.get(name, ()))}
+    last = {
+        name: columns[name][-1]
+        for name in ("variance", "loss_population")
+        if len(columns.get(name, ()))
+    }
     unknown = [name for name, value in last.items() if value is None or not math.isfinite(value)]
     if unknown:
         reasons = (f"{' and '.join(unknown)} could not be measured at step {steps[-1]}",)
@@ -58,23 +82,34 @@ def judge_toy(columns: Columns, thresholds: Thresholds | None = None) -> Verdict
             since, reason, far = found
             read = _column(columns, steps, "readout_r2")
             if status == "dimensional_collapse" and read and read[-1][1] >= read[0][1]:
-                status, reason = "low_rank", f"{reason}, and the latents are read out better: {read[-1][1]:.3f}"
-            return Verdict(status, "z", since, t.confidence(far), (reason,), evidence, _slower(columns))
+                status, reason = (
+                    "low_rank",
+                    f"{reason}, and the latents are read out better: {read[-1][1]:.3f}",
+                )
+            return Verdict(
+                status, "z", since, t.confidence(far), (reason,), evidence, _slower(columns)
+            )
     return _learning(columns, evidence, t)
 
 
 def _diverged(columns: Columns, steps: Sequence[int]) -> tuple[int | None, str] | None:
     if any(bool(flag) for flag in columns.get("diverged", ())):
         known = [int(s) for s in columns.get("diverged_step", ()) if s >= 0]
-        return known[-1] if known else (steps[-1] if steps else None), "its weights grew without bound"
+        return (
+            known[-1] if known else (steps[-1] if steps else None)
+        ), "its weights grew without bound"
     for name in ("loss", "loss_population"):
-        broken = [s for s, v in zip(steps, columns.get(name, ()), strict=False) if not math.isfinite(v)]
+        broken = [
+            s for s, v in zip(steps, columns.get(name, ()), strict=False) if not math.isfinite(v)
+        ]
         if broken and any(math.isfinite(v) for v in columns[name]):
             return broken[0], f"{name} is not finite"
     return None
 
 
-def _gone(columns: Columns, steps: Sequence[int], t: Thresholds) -> tuple[int | None, str, float] | None:
+def _gone(
+    columns: Columns, steps: Sequence[int], t: Thresholds
+) -> tuple[int | None, str, float] | None:
     variance = _column(columns, steps, "variance")
     if not variance or variance[0][1] <= 0:
         return None
@@ -86,17 +121,26 @@ def _gone(columns: Columns, steps: Sequence[int], t: Thresholds) -> tuple[int | 
     return last_stretch(variance, lambda v: v < limit), reason, distance(last, limit, 1e-12)
 
 
-def _flat(columns: Columns, steps: Sequence[int], t: Thresholds) -> tuple[int | None, str, float] | None:
+def _flat(
+    columns: Columns, steps: Sequence[int], t: Thresholds
+) -> tuple[int | None, str, float] | None:
     rank, width = _column(columns, steps, "erank_encoded"), columns.get("d_latent")
     floor = t.toy_rank if not width or width[-1] >= 3 else 1.0
     if not rank or rank[-1][1] >= floor:
         return None
     reason = f"effective rank {rank[-1][1]:.2f} ({rank[0][1]:.1f} at the first step)"
-    return last_stretch(rank, lambda v: v < floor), reason, distance(rank[-1][1] - 1, floor - 1, 0.01)
+    return (
+        last_stretch(rank, lambda v: v < floor),
+        reason,
+        distance(rank[-1][1] - 1, floor - 1, 0.01),
+    )
 
 
-def _lost(columns: Columns, steps: Sequence[int], t: Thresholds) -> tuple[int | None, str, float] | None:
-    """Latents that can be read less well than from the first weights: noise in their place, variance and rank kept."""
+def _lost(
+    columns: Columns, steps: Sequence[int], t: Thresholds
+) -> tuple[int | None, str, float] | None:
+    """Latents that can be read less well than from the first weights: noise in their place,
+    variance and rank kept."""
     readout = _column(columns, steps, "readout_r2")
     if not readout or readout[0][1] - readout[-1][1] <= t.toy_readout_fall:
         return None
@@ -111,14 +155,24 @@ def _how_lost(columns: Columns, steps: Sequence[int]) -> str:
     return "dimensional_collapse" if rank and rank[-1][1] < rank[0][1] else "no_learning"
 
 
-def _no_skill(columns: Columns, steps: Sequence[int], t: Thresholds) -> tuple[int | None, str, float] | None:
-    """A loss near the target's own variance: the excess loss may well have fallen, with the scale of the target."""
+def _no_skill(
+    columns: Columns, steps: Sequence[int], t: Thresholds
+) -> tuple[int | None, str, float] | None:
+    """A loss near the target's own variance: the excess loss may well have fallen, with the scale
+    of the target."""
     share = _column(columns, steps, "loss_share")
     least = min((v for _, v in last_third(share)), default=0.0)
     if least <= t.toy_loss_share or last_third(share)[0][1] - share[-1][1] > t.rising:
         return None
-    reason = f"the loss is {share[-1][1]:.2f} of the target's variance: the prediction is no better than a constant"
-    return last_stretch(share, lambda v: v > t.toy_loss_share), reason, distance(least, t.toy_loss_share)
+    reason = (
+        f"the loss is {share[-1][1]:.2f} of the target's variance: the prediction is no better than"
+        " a constant"
+    )
+    return (
+        last_stretch(share, lambda v: v > t.toy_loss_share),
+        reason,
+        distance(least, t.toy_loss_share),
+    )
 
 
 def _learning(columns: Columns, evidence: dict[str, float], t: Thresholds) -> Verdict:
@@ -130,7 +184,9 @@ def _learning(columns: Columns, evidence: dict[str, float], t: Thresholds) -> Ve
         first, last = points[0][1], min(v for _, v in points[-3:])
         evidence = {**evidence, name: points[-1][1]}
         loss = _column(columns, steps, "loss_population") or _column(columns, steps, "loss")
-        at_optimum = name == "excess_loss" and bool(loss) and last <= t.toy_solved * abs(loss[-1][1])
+        at_optimum = (
+            name == "excess_loss" and bool(loss) and last <= t.toy_solved * abs(loss[-1][1])
+        )
         text = f"{name} {first:.3g} at first, {last:.3g} at the end"
         if last > t.toy_improvement * first and not at_optimum:
             far = t.confidence(distance(last, t.toy_improvement * first))
@@ -140,7 +196,14 @@ def _learning(columns: Columns, evidence: dict[str, float], t: Thresholds) -> Ve
         reasons = (text,) if rank is None else (text, f"effective rank {rank:.1f}")
         improved = [] if at_optimum else [distance(last, t.toy_improvement * first, 1e-12)]
         far = t.confidence(min([*improved, *_margins(columns, steps, t)], default=0.0))
-        return Verdict("healthy", "z", confidence=far, reasons=reasons, evidence=evidence, per_tap={"z": "healthy"})
+        return Verdict(
+            "healthy",
+            "z",
+            confidence=far,
+            reasons=reasons,
+            evidence=evidence,
+            per_tap={"z": "healthy"},
+        )
     missing = f"none of {', '.join(ERRORS)} was logged: what it learned cannot be told"
     return Verdict("inconclusive", reasons=(missing,), evidence=evidence)
 
@@ -148,17 +211,26 @@ def _learning(columns: Columns, evidence: dict[str, float], t: Thresholds) -> Ve
 def _margins(columns: Columns, steps: Sequence[int], t: Thresholds) -> list[float]:
     """How far a healthy run lies from each limit that it might have crossed."""
     rank, variance, readout, share = (
-        _column(columns, steps, name) for name in ("erank_encoded", "variance", "readout_r2", "loss_share")
+        _column(columns, steps, name)
+        for name in ("erank_encoded", "variance", "readout_r2", "loss_share")
     )
     found = [distance(rank[-1][1] - 1, t.toy_rank - 1, 0.01)] if rank else []
     found += [distance(variance[-1][1], t.toy_variance * variance[0][1], 1e-12)] if variance else []
-    found += [distance(max(readout[0][1] - readout[-1][1], 0.0), t.toy_readout_fall, 1e-3)] if readout else []
+    found += (
+        [distance(max(readout[0][1] - readout[-1][1], 0.0), t.toy_readout_fall, 1e-3)]
+        if readout
+        else []
+    )
     return found + ([distance(share[-1][1], t.toy_loss_share)] if share else [])
 
 
 def _column(columns: Columns, steps: Sequence[int], name: str) -> list[tuple[int, float]]:
     values = columns.get(name, ())
-    return [(s, float(v)) for s, v in zip(steps, values, strict=False) if v is not None and math.isfinite(v)]
+    return [
+        (s, float(v))
+        for s, v in zip(steps, values, strict=False)
+        if v is not None and math.isfinite(v)
+    ]
 
 
 def _slower(columns: Columns) -> tuple[str, ...]:
@@ -171,13 +243,22 @@ def _slower(columns: Columns) -> tuple[str, ...]:
 
 
 def diagnose(folder: Path, composes: Composes) -> Diagnosis:
-    """Reads the folder of one run and judges it. UserError for a folder without its table, or a broken one."""
+    """Reads the folder of one run and judges it. UserError for a folder without its table, or a
+    broken one."""
     config, status = read_yaml(folder / "config.yaml"), read_json(folder / "status.json")
     columns, meta = read_run(folder / NAME)
     verdict: Verdict = judge_toy(columns)
     failures: tuple[Finding, ...] = ()
     if verdict.status not in ("healthy", "inconclusive"):
-        failures = (Finding(verdict.status, verdict.reasons[0], verdict.confidence, verdict.tap, verdict.since_step),)
+        failures = (
+            Finding(
+                verdict.status,
+                verdict.reasons[0],
+                verdict.confidence,
+                verdict.tap,
+                verdict.since_step,
+            ),
+        )
     found = Examination(verdict, failures)
     return Diagnosis(
         folder,

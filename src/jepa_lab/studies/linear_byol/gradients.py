@@ -1,7 +1,9 @@
-"""Gradients of the BYOL toy for R runs at once: in closed form where all is linear, by autograd otherwise.
+"""Gradients of the BYOL toy for R runs at once: in closed form where all is linear, by autograd
+otherwise.
 
-Every parameter has a leading axis R; runs share the batch and nothing else. The loss is the mean over batch and
-outputs of (p - z_t)^2 with p = P(B_o x), z_t = B_t x'; the gradient stops at z_t unless told otherwise.
+Every parameter has a leading axis R; runs share the batch and nothing else. The loss is the mean
+over batch and outputs of (p - z_t)^2 with p = P(B_o x), z_t = B_t x'; the gradient stops at z_t
+unless told otherwise.
 """
 
 from __future__ import annotations
@@ -12,11 +14,14 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-Weights = Sequence[Tensor]  # linear: (R, out, in); mlp: (R, hidden, in), (R, hidden), (R, out, hidden); none: ()
+Weights = Sequence[
+    Tensor
+]  # linear: (R, out, in); mlp: (R, hidden, in), (R, hidden), (R, out, hidden); none: ()
 
 
 class Gradients(NamedTuple):
-    """loss (R,), of encoder and predictor parameters in their order, and the online code's second moment (R, d, d)."""
+    """loss (R,), of encoder and predictor parameters in their order, and the online code's second
+    moment (R, d, d)."""
 
     loss: Tensor
     enc: list[Tensor]
@@ -25,7 +30,8 @@ class Gradients(NamedTuple):
 
 
 def apply(weights: Weights, x: Tensor) -> Tensor:
-    """The map of every run on x (B, in), shared, or (R, B, in), its own -> (R, B, out). No weights: x as it is."""
+    """The map of every run on x (B, in), shared, or (R, B, in), its own -> (R, B, out). No weights:
+    x as it is."""
     if not weights:
         return x
     if len(weights) == 1:
@@ -35,12 +41,20 @@ def apply(weights: Weights, x: Tensor) -> Tensor:
 
 
 def closed_form(
-    P: Tensor | None, B_o: Tensor, B_t: Tensor, x: Tensor, x_plus: Tensor, *, stop_gradient: bool, moment: bool
+    P: Tensor | None,
+    B_o: Tensor,
+    B_t: Tensor,
+    x: Tensor,
+    x_plus: Tensor,
+    *,
+    stop_gradient: bool,
+    moment: bool,
 ) -> Gradients:
     """For linear maps: P (R, d, d) or None (no predictor), B_o and B_t (R, d, D), views (B, D).
 
-    dP = 2/(B d) E'Z_o and dB_o = 2/(B d) (E P)'X for the residuals E = Z_o P' - Z_t (B, d); without the stop, where the
-    target is the online encoder itself, less 2/(B d) E'X'. `moment`: also Z_o'Z_o / B.
+    dP = 2/(B d) E'Z_o and dB_o = 2/(B d) (E P)'X for the residuals E = Z_o P' - Z_t (B, d); without
+    the stop, where the target is the online encoder itself, less 2/(B d) E'X'. `moment`: also
+    Z_o'Z_o / B.
     """
     scale = 2.0 / (len(x) * B_o.shape[1])
     z_o, z_t = _linear(B_o, x), _linear(B_t, x_plus)
@@ -67,14 +81,20 @@ def exact(
     stop_gradient: bool,
     moment: bool,
 ) -> Gradients:
-    """The same over an infinite batch: A (D, d), spectrum (d,). In no step more than (d, D) times (D, d)."""
+    """The same over an infinite batch: A (D, d), spectrum (d,). In no step more than (d, D) times
+    (D, d)."""
     d, noise = B_o.shape[1], sigma**2
-    signal_o, signal_t = _linear(A, B_o.flatten(0, 1), shared=True), _linear(A, B_t.flatten(0, 1), shared=True)
+    signal_o, signal_t = (
+        _linear(A, B_o.flatten(0, 1), shared=True),
+        _linear(A, B_t.flatten(0, 1), shared=True),
+    )
     signal_o, signal_t = signal_o.view(-1, d, d), signal_t.view(-1, d, d)
     c_oo = (signal_o * spectrum) @ signal_o.mT + noise * torch.bmm(B_o, B_o.mT)
     c_to = (signal_t * spectrum) @ signal_o.mT
     c_tt = (signal_t * spectrum) @ signal_t.mT + noise * torch.bmm(B_t, B_t.mT)
-    predictor = torch.eye(d, dtype=B_o.dtype, device=B_o.device).expand(len(B_o), d, d) if P is None else P
+    predictor = (
+        torch.eye(d, dtype=B_o.dtype, device=B_o.device).expand(len(B_o), d, d) if P is None else P
+    )
     off = torch.baddbmm(c_to, predictor, c_oo, beta=-1)  # P C_oo - C_to: E[e z_o']
     trace = (c_tt.diagonal(dim1=1, dim2=2).sum(1) + ((off - c_to) * predictor).sum((1, 2))) / d
     e_x = (predictor @ signal_o - signal_t) * spectrum @ A.mT + noise * predictor @ B_o  # E[e x']
@@ -83,7 +103,9 @@ def exact(
         e_x_plus = (predictor @ signal_o - signal_t) * spectrum @ A.mT - noise * B_t
         enc = enc - e_x_plus
     scale = 2.0 / d
-    return Gradients(trace, [enc * scale], [] if P is None else [off * scale], c_oo if moment else None)
+    return Gradients(
+        trace, [enc * scale], [] if P is None else [off * scale], c_oo if moment else None
+    )
 
 
 def autograd(
@@ -114,8 +136,8 @@ def autograd(
 
 
 def _linear(weight: Tensor, x: Tensor, shared: bool = False) -> Tensor:
-    """(R, out, in) on (B, in) or (R, B, in) -> (R, B, out), one matrix product where x is shared; `shared`: one
-    weight (in, out) for all rows."""
+    """(R, out, in) on (B, in) or (R, B, in) -> (R, B, out), one matrix product where x is shared;
+    `shared`: one weight (in, out) for all rows."""
     if shared:
         return x @ weight
     if x.ndim == 3:
@@ -125,6 +147,7 @@ def _linear(weight: Tensor, x: Tensor, shared: bool = False) -> Tensor:
 
 
 def _outer(rows: Tensor, x: Tensor) -> Tensor:
-    """Sum over the batch of rows (R, B, out) times x (B, in) -> (R, out, in), as one matrix product."""
+    """Sum over the batch of rows (R, B, out) times x (B, in) -> (R, out, in), as one matrix
+    product."""
     runs, batch, out = rows.shape
     return (rows.permute(0, 2, 1).reshape(runs * out, batch) @ x).view(runs, out, -1)

@@ -10,9 +10,25 @@ import numpy as np
 
 from jepa_lab.studies.linear_byol.config import ToyConfig
 
-AXES = ("seeds", "batch_sizes", "lr_pred_logspace", "tau_logspace", "lr_enc_logspace", "auto_c_logspace")
+AXES = (
+    "seeds",
+    "batch_sizes",
+    "lr_pred_logspace",
+    "tau_logspace",
+    "lr_enc_logspace",
+    "auto_c_logspace",
+)
 # of the command, not of its runs: threads take whole groups, and change no bit
-COMMAND = ("runs_dir", "on_existing", "max_wall_s", "save_every_s", "figures", "sweep", "hardware", "lr")
+COMMAND = (
+    "runs_dir",
+    "on_existing",
+    "max_wall_s",
+    "save_every_s",
+    "figures",
+    "sweep",
+    "hardware",
+    "lr",
+)
 OWNED = {  # keys that act in one mode only: elsewhere they make no other run
     "enc_over_pred": "ratio",
     "beta_from_tau_c": "from_tau",
@@ -26,10 +42,12 @@ OWNED = {  # keys that act in one mode only: elsewhere they make no other run
 
 
 def members(config: ToyConfig) -> list[ToyConfig]:
-    """The configuration of every single run, no axis left in it; lr_enc is the rate used, but in auto mode.
+    """The configuration of every single run, no axis left in it; lr_enc is the rate used, but in
+    auto mode.
 
-    Seeds vary slowest, then batch sizes, encoder rates of their own, predictor rates (or the constants of auto mode),
-    and tau. Runs that would be the same are one: in auto mode the axis of predictor rates folds away.
+    Seeds vary slowest, then batch sizes, encoder rates of their own, predictor rates (or the
+    constants of auto mode), and tau. Runs that would be the same are one: in auto mode the axis of
+    predictor rates folds away.
     """
     auto = config.lr_enc_mode == "auto"
     seeds = config.seeds if config.seed is None else [config.seed]
@@ -40,11 +58,15 @@ def members(config: ToyConfig) -> list[ToyConfig]:
     betas: list[Any] = [None]
     if config.lr_enc_mode == "logspace":
         betas = _axis(config.lr_enc, config.lr_enc_logspace)
-    return [_single(config, *values) for values in itertools.product(seeds, sizes, betas, alphas, scales, taus)]
+    return [
+        _single(config, *values)
+        for values in itertools.product(seeds, sizes, betas, alphas, scales, taus)
+    ]
 
 
 def idle_axes(config: ToyConfig) -> list[str]:
-    """A line for every axis that a single value keeps from acting: the user may have meant either."""
+    """A line for every axis that a single value keeps from acting: the user may have meant either.
+    A line for every axis that a single value keeps from acting: the user may have meant either."""
     pairs = [
         ("seed", "seeds"),
         ("batch_size", "batch_sizes"),
@@ -61,7 +83,8 @@ def idle_axes(config: ToyConfig) -> list[str]:
 
 
 def identity_keys(member: ToyConfig) -> dict[str, Any]:
-    """The settings that make this run another one than the next: nothing of the grid, nothing without effect."""
+    """The settings that make this run another one than the next: nothing of the grid, nothing
+    without effect."""
     settings = dataclasses.asdict(member)
     without = {key for key, mode in OWNED.items() if mode != member.lr_enc_mode}
     if member.enc == "linear" and member.pred in ("linear", "none"):
@@ -74,10 +97,13 @@ def identity_keys(member: ToyConfig) -> dict[str, Any]:
 
 
 def logspace(axis: list[float] | None) -> list[float]:
-    """[lowest, highest, number] as that many values, evenly spaced in their logarithm, to 12 digits."""
+    """[lowest, highest, number] as that many values, evenly spaced in their logarithm, to 12
+    digits."""
     assert axis is not None
     low, high, number = axis
-    return [float(f"{value:.12g}") for value in np.logspace(np.log10(low), np.log10(high), int(number))]
+    return [
+        float(f"{value:.12g}") for value in np.logspace(np.log10(low), np.log10(high), int(number))
+    ]
 
 
 def _axis(value: float | None, axis: list[float] | None) -> list[float]:
@@ -85,11 +111,19 @@ def _axis(value: float | None, axis: list[float] | None) -> list[float]:
 
 
 def _single(
-    config: ToyConfig, seed: int, size: int, beta: float | None, alpha: float | None, scale: float | None, tau: float
+    config: ToyConfig,
+    seed: int,
+    size: int,
+    beta: float | None,
+    alpha: float | None,
+    scale: float | None,
+    tau: float,
 ) -> ToyConfig:
     rates = {
         "same": alpha,
-        "ratio": None if alpha is None or config.enc_over_pred is None else config.enc_over_pred * alpha,
+        "ratio": (
+            None if alpha is None or config.enc_over_pred is None else config.enc_over_pred * alpha
+        ),
         "logspace": beta,
         "from_tau": None if config.beta_from_tau_c is None else config.beta_from_tau_c * tau,
         "auto": None,

@@ -1,4 +1,5 @@
-"""What is measured of a LinearBYOL population at a logged step: its own moments against the closed form."""
+"""What is measured of a LinearBYOL population at a logged step: its own moments against the closed
+form."""
 
 from __future__ import annotations
 
@@ -25,13 +26,16 @@ RIDGE = 1e-8  # of the mean variance of z_o, in the regressions on a sample
 
 
 def measure(module: LinearBYOL) -> dict[str, Tensor]:
-    """{column: (R,)}, and the singular values sv_pred and sv_optimal (R, d), on the CPU in float64; NaN for runs that
-    have diverged. Linear maps by their exact moments, an MLP on the evaluation set of its seed."""
+    """{column: (R,)}, and the singular values sv_pred and sv_optimal (R, d), on the CPU in float64;
+    NaN for runs that have diverged. Linear maps by their exact moments, an MLP on the evaluation
+    set of its seed."""
     found = module.each_group(lambda group: _of_group(module, group))
     out: dict[str, Tensor] = {}
     for runs, values in found:
         for name, value in values.items():
-            nothing = torch.full((len(module.members), *value.shape[1:]), torch.nan, dtype=torch.float64)
+            nothing = torch.full(
+                (len(module.members), *value.shape[1:]), torch.nan, dtype=torch.float64
+            )
             out.setdefault(name, nothing)[runs] = value.double().cpu()
     return out
 
@@ -56,7 +60,11 @@ def _linear(module: LinearBYOL, group: Group, runs: Tensor) -> dict[str, Tensor]
         "tracking_gap": (B_o - B_t).flatten(1).norm(dim=1),
     }
     predictor = module.weights("pred")
-    P = predictor[0].data[runs] if predictor else torch.eye(B_o.shape[1]).to(B_o).expand(len(B_o), -1, -1)
+    P = (
+        predictor[0].data[runs]
+        if predictor
+        else torch.eye(B_o.shape[1]).to(B_o).expand(len(B_o), -1, -1)
+    )
     values |= _of_moments(c, P, wiener(c), bool(predictor))
     begun = getattr(module, "balance_start", None)
     if begun is not None:
@@ -67,7 +75,8 @@ def _linear(module: LinearBYOL, group: Group, runs: Tensor) -> dict[str, Tensor]
 
 
 def _of_moments(c: Covariances, P: Tensor, P_star: Tensor, predictor: bool) -> dict[str, Tensor]:
-    """From the second moments of the branches: losses, ranks, curvature, and the predictor against P*."""
+    """From the second moments of the branches: losses, ranks, curvature, and the predictor against
+    P*."""
     loss, least = population_loss(c, P), irreducible_loss(c, P_star)
     values_of = torch.linalg.svdvals(P), torch.linalg.svdvals(P_star)
     values = {
@@ -87,9 +96,11 @@ def _of_moments(c: Covariances, P: Tensor, P_star: Tensor, predictor: bool) -> d
 
 
 def _sampled(module: LinearBYOL, group: Group, runs: Tensor) -> dict[str, Tensor]:
-    """On the evaluation set: ridge regression of z_t on z_o in place of P*, the best linear read-out of the latents,
-    and for a linear part what is exact."""
-    enc, pred, target = ([w.data[runs] for w in module.weights(part)] for part in ("enc", "pred", "target"))
+    """On the evaluation set: ridge regression of z_t on z_o in place of P*, the best linear
+    read-out of the latents, and for a linear part what is exact."""
+    enc, pred, target = (
+        [w.data[runs] for w in module.weights(part)] for part in ("enc", "pred", "target")
+    )
     latents, x, x_plus = (v.to(enc[0]) for v in group.data.evaluation(module.shared.eval_size))
     z_o, z_t = apply(enc, x), apply(target, x_plus)
     p = apply(pred, z_o)
@@ -104,13 +115,14 @@ def _sampled(module: LinearBYOL, group: Group, runs: Tensor) -> dict[str, Tensor
     values |= {
         "loss_population": loss,
         "excess_loss": loss - values["loss_star"],
-        "loss_share": loss / (z_t - z_t.mean(1, keepdim=True)).square().mean((1, 2)).clamp_min(1e-300),
+        "loss_share": loss
+        / (z_t - z_t.mean(1, keepdim=True)).square().mean((1, 2)).clamp_min(1e-300),
         "erank_encoded": covariance_rank(centred_z.mT @ centred_z / n),
         "erank_pred": covariance_rank(centred_p.mT @ centred_p / n),
         "variance": centred_z.square().sum((1, 2)) / n,
-        "tracking_gap": torch.stack([(a - b).flatten(1).norm(dim=1) for a, b in zip(enc, target, strict=True)]).norm(
-            dim=0
-        ),
+        "tracking_gap": torch.stack(
+            [(a - b).flatten(1).norm(dim=1) for a, b in zip(enc, target, strict=True)]
+        ).norm(dim=0),
     }
     values["readout_r2"], values["readout_r2_mean"] = _sample_readout(latents, centred_z)
     if len(enc) == 1:
@@ -119,11 +131,14 @@ def _sampled(module: LinearBYOL, group: Group, runs: Tensor) -> dict[str, Tensor
 
 
 def _sample_readout(latents: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
-    """R² of the latents (n, d) regressed on centred codes (R, n, d), of the whole variance and its mean; (R,) each."""
+    """R² of the latents (n, d) regressed on centred codes (R, n, d), of the whole variance and its
+    mean; (R,) each."""
     y = latents - latents.mean(0)
     moment = z.mT @ z
     ridge = RIDGE * moment.diagonal(dim1=1, dim2=2).mean(1) + 1e-300
-    weights = torch.linalg.solve(moment + torch.diag_embed(ridge[:, None].expand(-1, z.shape[-1])), z.mT @ y)
+    weights = torch.linalg.solve(
+        moment + torch.diag_embed(ridge[:, None].expand(-1, z.shape[-1])), z.mT @ y
+    )
     residual, total = (y - z @ weights).square().sum(1), y.square().sum(0)
     return 1 - residual.sum(1) / total.sum(), (1 - residual / total).mean(1)
 

@@ -1,7 +1,8 @@
 """LinearBYOL: R runs of the linear BYOL toy as one LightningModule; a single run is R = 1.
 
-A training batch is a Block, some steps of all runs. Runs that share seed and batch size form a group, which sees the
-same data in one matrix product; a group's steps are taken together, so that its weights stay in the cache.
+A training batch is a Block, some steps of all runs. Runs that share seed and batch size form a
+group, which sees the same data in one matrix product; a group's steps are taken together, so that
+its weights stay in the cache.
 """
 
 from __future__ import annotations
@@ -24,10 +25,22 @@ from jepa_lab.studies.linear_byol.rates import State, auto_state, update_rates
 from jepa_lab.studies.linear_byol.start import start_encoder, start_predictor
 
 T = TypeVar("T")
-DIVERGED = 1e4  # times the first step's loss or the target's power: no transient of a stable run comes near
+# times the first step's loss or the target's power: no transient of a stable run comes near
+DIVERGED = 1e4
 POWER_SAMPLES = 256
-LARGEST = 1e60  # of a weight: beyond it the measures overflow, and the next step's loss has left all bounds
-RATES = ("lr_pred", "lr_enc", "mom_pred", "mom_enc", "pred_update_every", "enc_update_every", "tau", "c_pred", "c_enc")
+# of a weight: beyond it the measures overflow, and the next step's loss has left all bounds
+LARGEST = 1e60
+RATES = (
+    "lr_pred",
+    "lr_enc",
+    "mom_pred",
+    "mom_enc",
+    "pred_update_every",
+    "enc_update_every",
+    "tau",
+    "c_pred",
+    "c_enc",
+)
 
 
 class Block(NamedTuple):
@@ -47,12 +60,13 @@ class Group:
 
 
 class LinearBYOL(pl.LightningModule):
-    """Parameters (R, ...): `enc_0` the encoder (R, d, D), `pred_0` the predictor (R, d, d), for an MLP also _1 and _2.
-    Buffers (R, ...): `target_*`, the velocities, the rates in use, `loss` of the last step, `diverged_step` (-1: not).
+    """Parameters (R, ...): `enc_0` the encoder (R, d, D), `pred_0` the predictor (R, d, d), for an
+    MLP also _1 and _2. Buffers (R, ...): `target_*`, the velocities, the rates in use, `loss` of
+    the last step, `diverged_step` (-1: not).
 
-    `members` are single runs that agree in all but seed, batch size, rates, momenta and update periods, those of one
-    seed and batch size beside each other. `by_autograd`: not the closed-form gradients where there are any; `threads`:
-    how many groups are worked on at a time.
+    `members` are single runs that agree in all but seed, batch size, rates, momenta and update
+    periods, those of one seed and batch size beside each other. `by_autograd`: not the closed-form
+    gradients where there are any; `threads`: how many groups are worked on at a time.
     """
 
     enc_0: Tensor
@@ -66,7 +80,9 @@ class LinearBYOL(pl.LightningModule):
     h_x: Tensor
     diverged_step: Tensor
 
-    def __init__(self, members: Sequence[ToyConfig], by_autograd: bool = False, threads: int = 1) -> None:
+    def __init__(
+        self, members: Sequence[ToyConfig], by_autograd: bool = False, threads: int = 1
+    ) -> None:
         super().__init__()
         self.threads, self._pool = threads, None
         self.automatic_optimization = False
@@ -80,11 +96,22 @@ class LinearBYOL(pl.LightningModule):
         self._chunks: dict[int, tuple[int, tuple[Tensor, Tensor]]] = {}
         self._start_weights()
         self._start_rates()
-        self._hold("loss", torch.full((len(members),), math.nan, dtype=torch.float64), in_state=False)
-        self._hold("loss_scale", torch.cat([self._target_power(group) for group in self.groups]), in_state=False)
+        self._hold(
+            "loss", torch.full((len(members),), math.nan, dtype=torch.float64), in_state=False
+        )
+        self._hold(
+            "loss_scale",
+            torch.cat([self._target_power(group) for group in self.groups]),
+            in_state=False,
+        )
         self._hold("diverged_step", torch.full((len(members),), -1), in_state=False)
         self._hold("step", torch.tensor(0), in_state=False)
-        if self.linear and self.shared.pred == "linear" and not self.auto and bool((self.lr_pred * self.lr_enc).all()):
+        if (
+            self.linear
+            and self.shared.pred == "linear"
+            and not self.auto
+            and bool((self.lr_pred * self.lr_enc).all())
+        ):
             start = balance(self.pred_0.data, self.enc_0.data, self.lr_pred, self.lr_enc)
             self._hold("balance_start", start, in_state=False)
 
@@ -107,12 +134,14 @@ class LinearBYOL(pl.LightningModule):
         self.step.fill_(block.last)
 
     def each_group(self, work: Callable[[Group], T]) -> list[T]:
-        """work(group) for every group, in threads of their own: groups share nothing, and one thread each leaves the
-        bits as they are."""
+        """work(group) for every group, in threads of their own: groups share nothing, and one
+        thread each leaves the bits as they are."""
         if len(self.groups) == 1 or self.threads == 1 or self.step.is_cuda:
             return [work(group) for group in self.groups]
         if self._pool is None:
-            self._pool = ThreadPoolExecutor(self.threads, initializer=torch.set_num_threads, initargs=(1,))
+            self._pool = ThreadPoolExecutor(
+                self.threads, initializer=torch.set_num_threads, initargs=(1,)
+            )
         return list(self._pool.map(work, self.groups))
 
     @torch.no_grad()
@@ -123,10 +152,16 @@ class LinearBYOL(pl.LightningModule):
             return
         whole = len(runs) == group.runs.stop - group.runs.start
         index = group.runs if whole else runs
-        s: State = {name: getattr(self, name).data[index] for name in self._names}  # views where none is left out
-        losses = torch.empty(block.last - block.first + 1, len(runs), dtype=torch.float64, device=self.step.device)
+        s: State = {
+            name: getattr(self, name).data[index] for name in self._names
+        }  # views where none is left out
+        losses = torch.empty(
+            block.last - block.first + 1, len(runs), dtype=torch.float64, device=self.step.device
+        )
         A, spectrum = group.data.A.to(losses), group.data.spectrum.to(losses)
-        for step, (x, x_plus) in zip(range(block.first, block.last + 1), self._views(group, block), strict=True):
+        for step, (x, x_plus) in zip(
+            range(block.first, block.last + 1), self._views(group, block), strict=True
+        ):
             grads = self._gradients(s, x, x_plus, A, spectrum)
             if self.auto:
                 assert grads.moment is not None
@@ -138,32 +173,45 @@ class LinearBYOL(pl.LightningModule):
                 getattr(self, name).data[index] = value
         self._watch(runs, losses, block.first)
 
-    def _gradients(self, s: State, x: Tensor, x_plus: Tensor, A: Tensor, spectrum: Tensor) -> Gradients:
+    def _gradients(
+        self, s: State, x: Tensor, x_plus: Tensor, A: Tensor, spectrum: Tensor
+    ) -> Gradients:
         enc, pred, target = (_weights(s, part) for part in ("enc", "pred", "target"))
         stop, P = self.shared.stop_gradient, pred[0] if pred else None
         if self.shared.population:
             sigma = self.shared.sigma_n
-            return exact(P, enc[0], target[0], A, spectrum, sigma, stop_gradient=stop, moment=self.auto)
+            return exact(
+                P, enc[0], target[0], A, spectrum, sigma, stop_gradient=stop, moment=self.auto
+            )
         if self.by_autograd:
             return autograd(enc, pred, target, x, x_plus, stop_gradient=stop, moment=self.auto)
         return closed_form(P, enc[0], target[0], x, x_plus, stop_gradient=stop, moment=self.auto)
 
     def _views(self, group: Group, block: Block) -> Iterator[tuple[Tensor, Tensor]]:
-        """The batch of every step of the block; for a symmetric loss each view in both roles; empty ones where the
-        moments are exact."""
+        """The batch of every step of the block; for a symmetric loss each view in both roles; empty
+        ones where the moments are exact."""
         device = self.step.device
         for step in range(block.first - 1, block.last):
             if self.shared.population:
                 yield torch.empty(0), torch.empty(0)
                 continue
-            x, x_plus = (views[step % CHUNK].to(device) for views in self._chunk(group, step // CHUNK))
-            yield (torch.cat([x, x_plus]), torch.cat([x_plus, x])) if self.shared.symmetric else (x, x_plus)
+            x, x_plus = (
+                views[step % CHUNK].to(device) for views in self._chunk(group, step // CHUNK)
+            )
+            yield (
+                (torch.cat([x, x_plus]), torch.cat([x_plus, x]))
+                if self.shared.symmetric
+                else (x, x_plus)
+            )
 
     def _chunk(self, group: Group, number: int) -> tuple[Tensor, Tensor]:
         """A stretch of the group's stream, kept until the next is asked for."""
         kept = self._chunks.get(group.runs.start)
         if kept is None or kept[0] != number:
-            kept = self._chunks[group.runs.start] = (number, group.data.batches(group.batch_size, number))
+            kept = self._chunks[group.runs.start] = (
+                number,
+                group.data.batches(group.batch_size, number),
+            )
         return kept[1]
 
     def _watch(self, runs: Tensor, losses: Tensor, first: int) -> None:
@@ -183,12 +231,14 @@ class LinearBYOL(pl.LightningModule):
     def bounded(self, runs: Tensor) -> Tensor:
         """(len(runs),) bool: those whose weights are finite and small enough to be measured."""
         weights = [w for part in ("enc", "pred") for w in self.weights(part)]
-        return torch.stack([w.data[runs].flatten(1).abs().amax(1) <= LARGEST for w in weights]).all(0)
+        return torch.stack([w.data[runs].flatten(1).abs().amax(1) <= LARGEST for w in weights]).all(
+            0
+        )
 
     @torch.no_grad()
     def _target_power(self, group: Group) -> Tensor:
-        """The mean square of the target's outputs at the start (runs,): a first batch may fit by chance, of size 1
-        with one latent above all."""
+        """The mean square of the target's outputs at the start (runs,): a first batch may fit by
+        chance, of size 1 with one latent above all."""
         target, data = [w[group.runs] for w in self.weights("target")], group.data
         if self.shared.enc == "linear":
             c = covariances(data.A, target[0], target[0], data.spectrum, data.sigma)
@@ -199,9 +249,13 @@ class LinearBYOL(pl.LightningModule):
         parts: dict[str, list[list[Tensor]]] = {"enc": [], "pred": []}
         for run, member in enumerate(self.members):
             data = next(g.data for g in self.groups if g.runs.start <= run < g.runs.stop)
-            enc = start_encoder(str(member.enc_init), member.enc, member.hidden, data, member.enc_init_scale)
+            enc = start_encoder(
+                str(member.enc_init), member.enc, member.hidden, data, member.enc_init_scale
+            )
             parts["enc"].append(enc)
-            parts["pred"].append(start_predictor(member.pred_init, member.pred, member.hidden, data, enc))
+            parts["pred"].append(
+                start_predictor(member.pred_init, member.pred, member.hidden, data, enc)
+            )
         for part, runs in parts.items():
             for i, tensors in enumerate(zip(*runs, strict=True)):
                 value = torch.stack(tensors)
@@ -215,14 +269,18 @@ class LinearBYOL(pl.LightningModule):
             values = [_rate(member, name) for member in self.members]
             self._hold(name, torch.tensor(values, dtype=torch.float64))
         if self.auto:
-            for name, value in auto_state([int(m.seed or 0) for m in self.members], self.shared.d_latent).items():
+            for name, value in auto_state(
+                [int(m.seed or 0) for m in self.members], self.shared.d_latent
+            ).items():
                 self._hold(name, value)
             for group in self.groups if self.linear else ():
                 # its eigenvalues are those of A spectrum A'
                 gram = group.data.A.mT @ group.data.A * group.data.spectrum
                 self.h_x[group.runs] = torch.linalg.eigvals(gram).real.max() + group.data.sigma**2
 
-    def _hold(self, name: str, value: Tensor, parameter: bool = False, in_state: bool = True) -> None:
+    def _hold(
+        self, name: str, value: Tensor, parameter: bool = False, in_state: bool = True
+    ) -> None:
         """Registers a tensor; `in_state`: (R, ...), read or written in a training step."""
         if parameter:
             setattr(self, name, nn.Parameter(value, requires_grad=False))  # stepped by hand
@@ -233,8 +291,9 @@ class LinearBYOL(pl.LightningModule):
 
 
 def descend(s: State, grads: Gradients, step: int | None) -> None:
-    """One step of momentum descent, v <- mu v + g, w <- w - lr v, for the parts whose update is due (`step` None: all
-    are; a gradient that is not due is lost), then the target's moving average, in place."""
+    """One step of momentum descent, v <- mu v + g, w <- w - lr v, for the parts whose update is due
+    (`step` None: all are; a gradient that is not due is lost), then the target's moving average, in
+    place."""
     for part, gradients in (("enc", grads.enc), ("pred", grads.pred)):
         lr, momentum = s[f"lr_{part}"], s[f"mom_{part}"]
         due = None if step is None else (step % s[f"{part}_update_every"] == 0)
@@ -246,7 +305,9 @@ def descend(s: State, grads: Gradients, step: int | None) -> None:
                 weight.addcmul_(velocity, lr.view(shape), value=-1)
             else:
                 now = due.view(shape)
-                velocity.copy_(torch.where(now, velocity * momentum.view(shape) + gradient, velocity))
+                velocity.copy_(
+                    torch.where(now, velocity * momentum.view(shape) + gradient, velocity)
+                )
                 weight.addcmul_(velocity, torch.where(now, lr.view(shape), 0.0), value=-1)
     for i, weight in enumerate(_weights(s, "enc")):
         s[f"target_{i}"].lerp_(weight, s["tau"].view(-1, *(1 for _ in weight.shape[1:])))
@@ -262,7 +323,13 @@ def make_groups(members: Sequence[ToyConfig]) -> list[Group]:
             continue
         span = (m.spectrum_range[0], m.spectrum_range[1])
         data = GaussianViews.make(
-            int(m.seed or 0), m.d_latent, m.d_obs, m.sigma_n, m.spectrum, span, orthonormal=m.orthonormal
+            int(m.seed or 0),
+            m.d_latent,
+            m.d_obs,
+            m.sigma_n,
+            m.spectrum,
+            span,
+            orthonormal=m.orthonormal,
         )
         groups.append(Group(slice(start, i), int(m.batch_size or 0), data))
         start = i
@@ -274,7 +341,8 @@ def _weights(s: State, part: str) -> list[Tensor]:
 
 
 def _rate(member: ToyConfig, name: str) -> float:
-    """The value of a run's rate or period; `c_*` are the constants of auto mode, which sets lr_* itself."""
+    """The value of a run's rate or period; `c_*` are the constants of auto mode, which sets lr_*
+    itself."""
     if name == "tau":
         return 1 - float(member.ema_m or 0.0)
     key = {"c_pred": "auto_alpha_c", "c_enc": "auto_beta_c"}.get(name, name)

@@ -1,4 +1,5 @@
-"""ToyRows: what is measured of every run of a LinearBYOL population at the logged steps, kept until it is written."""
+"""ToyRows: what is measured of every run of a LinearBYOL population at the logged steps, kept until
+it is written."""
 
 from __future__ import annotations
 
@@ -18,12 +19,21 @@ MAX_BLOCK = 100  # steps: a request to stop is heard at the end of a block
 
 
 class Blocks:
-    """The steps `first` to `epochs`, cut behind every step that is logged: the first, the multiples, the last."""
+    """The steps `first` to `epochs`, cut behind every step that is logged: the first, the
+    multiples, the last."""
 
     def __init__(self, first: int, epochs: int, log_every: int) -> None:
-        ends = {1, epochs, *range(log_every, epochs + 1, log_every), *range(MAX_BLOCK, epochs + 1, MAX_BLOCK)}
+        ends = {
+            1,
+            epochs,
+            *range(log_every, epochs + 1, log_every),
+            *range(MAX_BLOCK, epochs + 1, MAX_BLOCK),
+        }
         last = sorted(end for end in ends if end >= first)
-        self._blocks = [Block(start, end) for start, end in zip([first, *(e + 1 for e in last)], last, strict=False)]
+        self._blocks = [
+            Block(start, end)
+            for start, end in zip([first, *(e + 1 for e in last)], last, strict=False)
+        ]
 
     def __iter__(self) -> Iterator[Block]:
         return iter(self._blocks)
@@ -33,7 +43,8 @@ class Blocks:
 
 
 class ToyRows(pl.Callback):
-    """A row of every run at every logged step: the first, the multiples of `log_every`, the last."""
+    """A row of every run at every logged step: the first, the multiples of `log_every`, the last.
+    A row of every run at every logged step: the first, the multiples of `log_every`, the last."""
 
     def __init__(self, log_every: int, epochs: int) -> None:
         self.log_every, self.epochs = log_every, epochs
@@ -52,7 +63,12 @@ class ToyRows(pl.Callback):
         self._started_at = time.monotonic() - (self._wall_s[-1] if self._wall_s else 0.0)
 
     def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Block, batch_idx: int
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Block,
+        batch_idx: int,
     ) -> None:
         assert isinstance(pl_module, LinearBYOL)
         self.take(pl_module, batch.last)
@@ -74,12 +90,18 @@ class ToyRows(pl.Callback):
         found = []
         for run, at in enumerate(module.diverged_step.tolist()):
             n = len(steps) if at < 0 else int((steps < at).sum())
-            columns = {"epoch": steps[:n], "wall_s": walls[:n], **{k: v[:n, run] for k, v in tables.items()}}
+            columns = {
+                "epoch": steps[:n],
+                "wall_s": walls[:n],
+                **{k: v[:n, run] for k, v in tables.items()},
+            }
             if at >= 0:
                 columns = {k: np.concatenate([v, _missing(v)]) for k, v in columns.items()}
                 columns["epoch"][n], columns["loss"][n] = at, float(module.loss[run])
             diverged = np.arange(len(columns["epoch"])) >= n
-            found.append({**columns, "diverged": diverged, "diverged_step": np.full(len(diverged), at)})
+            found.append(
+                {**columns, "diverged": diverged, "diverged_step": np.full(len(diverged), at)}
+            )
         return found
 
     def state(self) -> dict[str, Any]:
@@ -90,19 +112,32 @@ class ToyRows(pl.Callback):
         """Goes on from `state`."""
         self._steps, self._wall_s = list(state["steps"]), list(state["wall_s"])
         tables = state["tables"]
-        self._rows = [{name: table[i] for name, table in tables.items()} for i in range(len(self._steps))]
+        self._rows = [
+            {name: table[i] for name, table in tables.items()} for i in range(len(self._steps))
+        ]
 
     def _tables(self) -> dict[str, Tensor]:
-        """{column: (steps, R)}, singular values (steps, R, d); a column that a row lacks is NaN there."""
+        """{column: (steps, R)}, singular values (steps, R, d); a column that a row lacks is NaN
+        there."""
         shapes = {name: value.shape for row in self._rows for name, value in row.items()}
-        nan = {name: torch.full(shape, torch.nan, dtype=torch.float64) for name, shape in shapes.items()}
+        nan = {
+            name: torch.full(shape, torch.nan, dtype=torch.float64)
+            for name, shape in shapes.items()
+        }
         if self._stacked[0] != len(self._rows):
-            tables = {name: torch.stack([row.get(name, nan[name]) for row in self._rows]) for name in shapes}
+            tables = {
+                name: torch.stack([row.get(name, nan[name]) for row in self._rows])
+                for name in shapes
+            }
             # rows become views of the tables: a population of a thousand is not held twice
-            self._rows = [{name: table[i] for name, table in tables.items()} for i in range(len(self._rows))]
+            self._rows = [
+                {name: table[i] for name, table in tables.items()} for i in range(len(self._rows))
+            ]
             self._stacked = (len(self._rows), tables)
         return self._stacked[1]
 
 
 def _missing(values: np.ndarray) -> np.ndarray:
-    return np.full((1, *values.shape[1:]), 0 if values.dtype == np.int64 else np.nan, dtype=values.dtype)
+    return np.full(
+        (1, *values.shape[1:]), 0 if values.dtype == np.int64 else np.nan, dtype=values.dtype
+    )

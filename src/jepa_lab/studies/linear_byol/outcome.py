@@ -1,4 +1,5 @@
-"""What a toy's command ends with: the files of every run, the summary of the grid, the verdict, the figures."""
+"""What a toy's command ends with: the files of every run, the summary of the grid, the verdict, the
+figures."""
 
 from __future__ import annotations
 
@@ -43,18 +44,22 @@ THEORY = "theory.parquet"  # beside a single run's table: the same with an infin
 
 
 def finish_run(run: ToyRun, columns: dict[str, np.ndarray]) -> None:
-    """Writes the run's table, configuration, summary and, last, its status: from then on it is finished."""
+    """Writes the run's table, configuration, summary and, last, its status: from then on it is
+    finished."""
     folder = run.dir.make()
     settings = run.settings()
     write_run(folder.path / NAME, columns, settings, "completed")
     folder.create(yaml_of(settings))
     wall = float(columns["wall_s"][~columns["diverged"]][-1:].sum())
-    write_summary(folder, history(columns), judge_toy(columns).to_dict(), {"key": "val/readout_r2"}, {}, wall)
+    write_summary(
+        folder, history(columns), judge_toy(columns).to_dict(), {"key": "val/readout_r2"}, {}, wall
+    )
     folder.write_status("completed")
 
 
 def verdict_of(plan: ToyPlan) -> Verdict:
-    """The run's own verdict, or that of a grid: the status that most of its runs have, with how many have which."""
+    """The run's own verdict, or that of a grid: the status that most of its runs have, with how
+    many have which."""
     summaries = [run.dir.summary() or {} for run in plan.runs]
     if len(plan.runs) == 1:
         content = summaries[0]["verdict"]
@@ -65,8 +70,8 @@ def verdict_of(plan: ToyPlan) -> Verdict:
 
 
 def write_grid_summary(plan: ToyPlan, wall_s: float) -> dict[str, Any]:
-    """Returns the summary: the run's own, which is written, or that of the grid, whose figures are medians over its
-    runs and which is written here."""
+    """Returns the summary: the run's own, which is written, or that of the grid, whose figures are
+    medians over its runs and which is written here."""
     summaries = [run.dir.summary() or {} for run in plan.runs]
     if len(plan.runs) == 1:
         return summaries[0]
@@ -74,12 +79,32 @@ def write_grid_summary(plan: ToyPlan, wall_s: float) -> dict[str, Any]:
     listed = ", ".join(f"{number} {status}" for status, number in counts.most_common())
     metrics: dict[str, dict[str, float]] = {}
     for key in summaries[0]["metrics"]:
-        values = [s["metrics"][key]["last"] for s in summaries if s["metrics"].get(key, {}).get("last") is not None]
+        values = [
+            s["metrics"][key]["last"]
+            for s in summaries
+            if s["metrics"].get(key, {}).get("last") is not None
+        ]
         if values:
-            metrics[key] = {"last": statistics.median(values), "min": min(values), "max": max(values)}
-    verdict = {**verdict_of(plan).to_dict(), "line": f"{len(summaries)} runs: {listed}", "runs": dict(counts)}
-    content = {"metrics": metrics, "verdict": verdict, "monitor": {"key": "val/readout_r2"}, "wall_s": wall_s}
-    write_json(plan.home.summary_path, {**content, "runs": [run.run_id for run in plan.runs], "parameters": {}})
+            metrics[key] = {
+                "last": statistics.median(values),
+                "min": min(values),
+                "max": max(values),
+            }
+    verdict = {
+        **verdict_of(plan).to_dict(),
+        "line": f"{len(summaries)} runs: {listed}",
+        "runs": dict(counts),
+    }
+    content = {
+        "metrics": metrics,
+        "verdict": verdict,
+        "monitor": {"key": "val/readout_r2"},
+        "wall_s": wall_s,
+    }
+    write_json(
+        plan.home.summary_path,
+        {**content, "runs": [run.run_id for run in plan.runs], "parameters": {}},
+    )
     return content
 
 

@@ -1,4 +1,5 @@
-"""The runs of a toy's configuration, their folders, and which of them are still to be trained. Imports no torch."""
+"""The runs of a toy's configuration, their folders, and which of them are still to be trained.
+Imports no torch."""
 
 from __future__ import annotations
 
@@ -23,11 +24,13 @@ class ToyRun:
     dir: RunDir
 
     def settings(self) -> dict[str, Any]:
-        """Every setting of the run, flat: None for constants of another mode; `lr_pred_setting` and `lr_enc_setting`
-        as set, None in auto mode; tau and the id."""
+        """Every setting of the run, flat: None for constants of another mode; `lr_pred_setting` and
+        `lr_enc_setting` as set, None in auto mode; tau and the id."""
         known = identity_keys(self.config)
         flat = {
-            k: v for k, v in asdict(self.config).items() if k in known or k in ("lr_enc", "batch_size", "symmetric")
+            k: v
+            for k, v in asdict(self.config).items()
+            if k in known or k in ("lr_enc", "batch_size", "symmetric")
         }
         return {
             **flat,
@@ -41,20 +44,23 @@ class ToyRun:
 
 @dataclass
 class ToyPlan(RunPlan):
-    """`home`: the folder of the command, a single run's own or that of the grid; `pending`: what is to be trained, once
-    `decide` has looked."""
+    """`home`: the folder of the command, a single run's own or that of the grid; `pending`: what is
+    to be trained, once `decide` has looked."""
 
     runs: list[ToyRun] = field(default_factory=list)
     pending: list[ToyRun] = field(default_factory=list)
 
     def decide(self) -> str:
-        """new, resume, restart or skip, from what the folders of all runs say; fills `pending`. UserError for
-        on_existing=error where a run exists, and for runs of another version of the results."""
+        """new, resume, restart or skip, from what the folders of all runs say; fills `pending`.
+        UserError for on_existing=error where a run exists, and for runs of another version of the
+        results."""
         how, started = self.config.on_existing, self.home.status() is not None
         existing = [run.dir.path for run in self.runs if run.dir.status() is not None]
         existing += [self.home.path] if started else []
         if how == "error" and existing:
-            raise UserError(f"{existing[0]}: this run exists; on_existing=resume or restart goes on")
+            raise UserError(
+                f"{existing[0]}: this run exists; give on_existing=resume or on_existing=restart"
+            )
         self.pending = [run for run in self.runs if how == "restart" or not finished(run.dir)]
         if not self.pending:
             return "skip"
@@ -63,7 +69,9 @@ class ToyPlan(RunPlan):
         return "resume" if has_checkpoint(self.home.checkpoints) else "new"
 
     def note(self) -> str | None:
-        return f"{len(self.runs)} runs, {len(self.pending)} to train" if len(self.runs) > 1 else None
+        return (
+            f"{len(self.runs)} runs, {len(self.pending)} to train" if len(self.runs) > 1 else None
+        )
 
     def config_yaml(self) -> str:
         settings = asdict(self.config)

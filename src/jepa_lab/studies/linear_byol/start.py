@@ -1,4 +1,5 @@
-"""Where the toy's encoders and predictors start, by the seed: (out, in) matrices, or an MLP's three parts."""
+"""Where the toy's encoders and predictors start, by the seed: (out, in) matrices, or an MLP's three
+parts."""
 
 from __future__ import annotations
 
@@ -9,10 +10,13 @@ from jepa_lab.metrics.linear_theory import optimal_predictor
 from jepa_lab.studies.linear_byol.data import GaussianViews, generator
 
 
-def start_encoder(kind: str, shape: str, hidden: int, data: GaussianViews, scale: float | None) -> list[Tensor]:
-    """The encoder D -> d of the data's seed. shape linear: pinv is A^+, the optimum; perturbed adds normal noise of
-    `scale` (0.1) / sqrt(D); rotated turns the code at random; random is torch's uniform start times `scale` (1). shape
-    mlp: torch's start of its two layers, the second without a bias."""
+def start_encoder(
+    kind: str, shape: str, hidden: int, data: GaussianViews, scale: float | None
+) -> list[Tensor]:
+    """The encoder D -> d of the data's seed. shape linear: pinv is A^+, the optimum; perturbed adds
+    normal noise of `scale` (0.1) / sqrt(D); rotated turns the code at random; random is torch's
+    uniform start times `scale` (1). shape mlp: torch's start of its two layers, the second without
+    a bias."""
     d_obs, d = data.A.shape
     source = generator("encoder", data.seed)
     if shape == "mlp":
@@ -28,9 +32,11 @@ def start_encoder(kind: str, shape: str, hidden: int, data: GaussianViews, scale
     return [best]
 
 
-def start_predictor(kind: str, shape: str, hidden: int, data: GaussianViews, enc: list[Tensor]) -> list[Tensor]:
-    """The predictor d -> d of the data's seed; none: no weights. random is torch's uniform start, optimal the P* of the
-    encoder `enc`."""
+def start_predictor(
+    kind: str, shape: str, hidden: int, data: GaussianViews, enc: list[Tensor]
+) -> list[Tensor]:
+    """The predictor d -> d of the data's seed; none: no weights. random is torch's uniform start,
+    optimal the P* of the encoder `enc`."""
     d = data.A.shape[1]
     source = generator("predictor", data.seed)
     if shape == "none":

@@ -1,4 +1,5 @@
-"""Statistics of the linear BYOL toy's grids: which rate is best, where steps diverge, what an automatic rule costs.
+"""Statistics of the linear BYOL toy's grids: which rate is best, where steps diverge, what an
+automatic rule costs.
 
 A run that diverged has the value infinity: the worst. Rates are compared on logarithms.
 """
@@ -17,19 +18,33 @@ from jepa_lab.ledger.finished_run import Run, diverged
 from jepa_lab.studies.statistic import Statistic
 
 GRID = ("lr_pred", "lr_enc", "lr_pred_setting", "lr_enc_setting", "ema_m", "tau")
-MODES = (*GRID, "lr_enc_mode", "auto_rule", "auto_alpha_c", "auto_beta_c", "step_scale", "auto_refresh_every",
-         "auto_memory", "enc_over_pred", "beta_from_tau_c")  # fmt: skip
-FEWEST_RATES, FEWEST_POINTS = 5, 3  # of a grid that has a best row, and of what a slope goes through
+MODES = (
+    *GRID,
+    "lr_enc_mode",
+    "auto_rule",
+    "auto_alpha_c",
+    "auto_beta_c",
+    "step_scale",
+    "auto_refresh_every",
+    "auto_memory",
+    "enc_over_pred",
+    "beta_from_tau_c",
+)
+# of a grid that has a best row, and of what a slope goes through
+FEWEST_RATES, FEWEST_POINTS = (5, 3)
 LEAST = 1e-16
 
 
 def best_rate(values: Mapping[float, float]) -> tuple[float, bool]:
-    """The rate with the lowest value, {rate: value}: between grid points by the parabola through the logarithms of the
-    three around it; and whether it is an end of the grid or stands beside a divergence, where there is no parabola."""
+    """The rate with the lowest value, {rate: value}: between grid points by the parabola through
+    the logarithms of the three around it; and whether it is an end of the grid or stands beside a
+    divergence, where there is no parabola."""
     rates = sorted(values)
     logs = [math.log10(max(values[rate], LEAST)) for rate in rates]
     at = int(np.argmin(logs))
-    if at in (0, len(rates) - 1) or not (math.isfinite(logs[at + 1]) and math.isfinite(logs[at - 1])):
+    if at in (0, len(rates) - 1) or not (
+        math.isfinite(logs[at + 1]) and math.isfinite(logs[at - 1])
+    ):
         return rates[at], True
     left, middle, right = logs[at - 1 : at + 2]
     bend = left - 2 * middle + right
@@ -39,7 +54,8 @@ def best_rate(values: Mapping[float, float]) -> tuple[float, bool]:
 
 
 def slope(points: Mapping[float, float]) -> float:
-    """Of log10 of the values over log10 of the keys, by least squares: 1 for y = c x, 0 for a constant."""
+    """Of log10 of the values over log10 of the keys, by least squares: 1 for y = c x, 0 for a
+    constant."""
     keys = sorted(points)
     return float(np.polyfit(np.log10(keys), np.log10([points[key] for key in keys]), 1)[0])
 
@@ -51,8 +67,8 @@ def geometric(values: Iterable[float]) -> float:
 
 
 def edge(diverges: Mapping[float, bool]) -> float | None:
-    """The rate at which runs begin to diverge, {rate: whether it did}: the geometric middle of the lowest that does and
-    the one below it. None where none does, or the lowest."""
+    """The rate at which runs begin to diverge, {rate: whether it did}: the geometric middle of the
+    lowest that does and the one below it. None where none does, or the lowest."""
     rates = sorted(diverges)
     first = next((at for at, rate in enumerate(rates) if diverges[rate]), None)
     return math.sqrt(rates[first - 1] * rates[first]) if first else None
@@ -79,10 +95,14 @@ def rank_correlation(runs: Sequence[Run], setting: str, metric: str) -> float | 
     return float(np.mean(found)) if found else None
 
 
-def over_best_fixed(runs: Sequence[Run], metrics: list[str], rule: str, c: float, scale: str) -> float | None:
-    """log10 of how far an automatic rule is behind the best fixed pair of rates, in the worst of the metrics.
+def over_best_fixed(
+    runs: Sequence[Run], metrics: list[str], rule: str, c: float, scale: str
+) -> float | None:
+    """log10 of how far an automatic rule is behind the best fixed pair of rates, in the worst of
+    the metrics.
 
-    For each metric the pair is the best of this seed at each tau; ratios are geometric means over taus."""
+    For each metric the pair is the best of this seed at each tau; ratios are geometric means over
+    taus."""
     auto = {_tau(run): run for run in runs if _is_rule(run, rule, float(c), scale)}
     fixed: dict[float, list[Run]] = {}
     for run in runs:
@@ -100,12 +120,16 @@ def over_best_fixed(runs: Sequence[Run], metrics: list[str], rule: str, c: float
 
 
 def edge_over_bound(runs: Sequence[Run]) -> float | None:
-    """log10 of the alpha at which runs begin to diverge over 2 / H, H the largest eigenvalue at the optimum."""
+    """log10 of the alpha at which runs begin to diverge over 2 / H, H the largest eigenvalue at the
+    optimum."""
     diverges: dict[float, bool] = {}
     for run in runs:
         lost = math.isinf(last(run, "val/excess_loss"))
         if diverges.setdefault(_round(run.config["lr_pred"]), lost) != lost:
-            raise UserError(f"runs of lr_pred {run.config['lr_pred']} that diverge and do not; name what parts them")
+            raise UserError(
+                f"runs of lr_pred {run.config['lr_pred']} that diverge and do not; name what parts"
+                " them"
+            )
     found = edge(diverges)
     if found is None:
         return None
@@ -120,8 +144,11 @@ def last(run: Run, metric: str) -> float:
     return math.inf if diverged(run, metric) or not math.isfinite(value) else value
 
 
-def _by_tau(runs: Sequence[Run], key: str, metric: str, fewest: int = FEWEST_RATES) -> dict[float, dict[float, float]]:
-    """{tau: {setting: metric}} of the taus with enough values of the setting. UserError where runs differ in more."""
+def _by_tau(
+    runs: Sequence[Run], key: str, metric: str, fewest: int = FEWEST_RATES
+) -> dict[float, dict[float, float]]:
+    """{tau: {setting: metric}} of the taus with enough values of the setting. UserError where runs
+    differ in more."""
     found: dict[float, dict[float, float]] = {}
     for run in runs:
         if not isinstance(run.config.get(key), int | float | str):
@@ -129,15 +156,27 @@ def _by_tau(runs: Sequence[Run], key: str, metric: str, fewest: int = FEWEST_RAT
         if metric in run.last():
             cell = found.setdefault(_tau(run), {})
             if _round(run.config[key]) in cell:
-                raise UserError(f"two runs of tau {_tau(run):g} and {key} {run.config[key]}; name what parts them")
+                raise UserError(
+                    f"two runs of tau {_tau(run):g} and {key} {run.config[key]}; name what parts"
+                    " them"
+                )
             cell[_round(run.config[key])] = last(run, metric)
-    return {tau: dict(sorted(rates.items())) for tau, rates in sorted(found.items()) if len(rates) >= fewest}
+    return {
+        tau: dict(sorted(rates.items()))
+        for tau, rates in sorted(found.items())
+        if len(rates) >= fewest
+    }
 
 
 def _is_rule(run: Run, rule: str, c: float, scale: str) -> bool:
     config = run.config
     wanted: tuple[Any, ...] = ("auto", rule, scale, _round(c))
-    found = (config["lr_enc_mode"], config["auto_rule"], config["step_scale"], _round(config["auto_alpha_c"] or 0.0))
+    found = (
+        config["lr_enc_mode"],
+        config["auto_rule"],
+        config["step_scale"],
+        _round(config["auto_alpha_c"] or 0.0),
+    )
     return found == wanted
 
 
@@ -151,11 +190,22 @@ def _round(value: Any) -> float:
 
 
 STATISTICS = {
-    "slope_of_best_rate": Statistic(slope_of_best_rate, "slope of log best α over log τ by {metric}", GRID),
-    "best_rate_over_tau": Statistic(best_rate_over_tau, "best α / τ at τ = {tau} by {metric}", GRID, logarithm=True),
-    "rank_correlation": Statistic(rank_correlation, "rank correlation of {setting} with {metric}", GRID),
-    "over_best_fixed": Statistic(
-        over_best_fixed, "worst of {metrics} over that of the best fixed rates, {rule}, c = {c}", MODES, logarithm=True
+    "slope_of_best_rate": Statistic(
+        slope_of_best_rate, "slope of log best α over log τ by {metric}", GRID
     ),
-    "edge_over_bound": Statistic(edge_over_bound, "α at which runs diverge over 2 / H", GRID, logarithm=True),
+    "best_rate_over_tau": Statistic(
+        best_rate_over_tau, "best α / τ at τ = {tau} by {metric}", GRID, logarithm=True
+    ),
+    "rank_correlation": Statistic(
+        rank_correlation, "rank correlation of {setting} with {metric}", GRID
+    ),
+    "over_best_fixed": Statistic(
+        over_best_fixed,
+        "worst of {metrics} over that of the best fixed rates, {rule}, c = {c}",
+        MODES,
+        logarithm=True,
+    ),
+    "edge_over_bound": Statistic(
+        edge_over_bound, "α at which runs diverge over 2 / H", GRID, logarithm=True
+    ),
 }

@@ -26,14 +26,16 @@ from jepa_lab.training.study import Fit, Session, Study
 
 
 class ToyStudy(ToyPlanner, Study):
-    """A population of runs. Finished runs are kept, whichever grid made them; the others train together."""
+    """A population of runs. Finished runs are kept, whichever grid made them; the others train
+    together."""
 
     def threads(self, config: RunConfig) -> int:
         """One: the matrices are small, and threads take whole groups of runs."""
         return 1
 
     def prepare(self, config: ToyConfig, data: None) -> None:
-        """Names the axes that a single value keeps from acting; the population is built when it is known."""
+        """Names the axes that a single value keeps from acting; the population is built when it is
+        known."""
         for line in idle_axes(config):
             say(line)
 
@@ -48,13 +50,20 @@ class ToyStudy(ToyPlanner, Study):
         assert isinstance(plan, ToyPlan)
         if session.checkpoint is not None:
             runs = {run.run_id: run for run in plan.runs}
-            plan.pending = [runs[name] for name in session.checkpoint["ids"]]  # in the order of its tensors
+            plan.pending = [
+                runs[name] for name in session.checkpoint["ids"]
+            ]  # in the order of its tensors
         for run in plan.pending:  # made again: from its first flush such a run is unfinished
             run.dir.summary_path.unlink(missing_ok=True)
         module, rows = _train(session, plan)
         for run, columns in zip(plan.pending, rows.columns(module), strict=True):
             outcome.finish_run(run, columns)
-        if len(plan.runs) == 1 and plan.config.figures and module.linear and not plan.config.population:
+        if (
+            len(plan.runs) == 1
+            and plan.config.figures
+            and module.linear
+            and not plan.config.population
+        ):
             _write_theory(plan.pending[0])
         return Fit({}, rows.wall_s, module)
 
@@ -64,12 +73,15 @@ class ToyStudy(ToyPlanner, Study):
     def summarise(self, session: Session, fit: Fit, verdict: Verdict) -> dict[str, Any]:
         return outcome.write_grid_summary(session.plan, fit.wall_s)
 
-    def show_outcome(self, session: Session, fit: Fit, verdict: Verdict, summary: dict[str, Any]) -> None:
+    def show_outcome(
+        self, session: Session, fit: Fit, verdict: Verdict, summary: dict[str, Any]
+    ) -> None:
         outcome.show_outcome(session.plan, summary, session.brief)
 
     def show_finished(self, plan: ToyPlan, brief: bool) -> dict[str, Any]:
         home, summary = plan.home, plan.home.summary()
-        if summary is None or (home.status() or {}).get("state") != "completed":  # killed while it was drawn
+        # killed while it was drawn
+        if summary is None or (home.status() or {}).get("state") != "completed":
             with lock(home.make()):
                 home.create(plan.config_yaml())
                 summary = outcome.write_grid_summary(plan, 0.0)
@@ -120,7 +132,8 @@ def _train(session: Session, plan: ToyPlan) -> tuple[LinearBYOL, ToyRows]:
 
 
 def _write_theory(run: ToyRun) -> None:
-    """The deterministic recursion of the same run, an infinite batch in place of samples, beside its table."""
+    """The deterministic recursion of the same run, an infinite batch in place of samples, beside
+    its table."""
     module = LinearBYOL([dataclasses.replace(run.config, population=True)])
     rows = ToyRows(run.config.log_every, run.config.epochs)
     for block in Blocks(1, run.config.epochs, run.config.log_every):

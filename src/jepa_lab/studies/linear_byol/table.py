@@ -1,4 +1,5 @@
-"""linear_byol.parquet: the rows of one run of the toy, the published columns first, its configuration in the file."""
+"""linear_byol.parquet: the rows of one run of the toy, the published columns first, its
+configuration in the file."""
 
 from __future__ import annotations
 
@@ -17,23 +18,72 @@ from jepa_lab.ledger.parquet import History
 
 NAME = "linear_byol.parquet"
 PUBLISHED = (
-    "epoch", "seed", "batch_size", "lr_pred", "lr_enc", "mom_pred", "mom_enc", "lr", "ema_m", "tau", "sigma_n",
-    "d_latent", "d_obs", "loss", "Hmax", "wall_s", "W_rel_sv_err", "W_Fro_raw", "W_Fro_aligned", "W_cos_left_min",
-    "W_cos_right_min", "enc_cos_min", "enc_cos_mean", "enc_proj_dist", "BA_err_raw", "BA_err_aligned",
-    "enc_procrustes_fro", "erank_encoded", "erank_pred",
-)  # fmt: skip
-SETTINGS = ("seed", "batch_size", "mom_pred", "mom_enc", "ema_m", "tau", "sigma_n", "d_latent", "d_obs", "run_id",
-            "enc", "pred", "lr_enc_mode", "enc_init", "auto_rule", "step_scale", "auto_alpha_c", "auto_beta_c",
-            "enc_over_pred", "beta_from_tau_c", "population", "stop_gradient", "symmetric")  # fmt: skip
+    "epoch",
+    "seed",
+    "batch_size",
+    "lr_pred",
+    "lr_enc",
+    "mom_pred",
+    "mom_enc",
+    "lr",
+    "ema_m",
+    "tau",
+    "sigma_n",
+    "d_latent",
+    "d_obs",
+    "loss",
+    "Hmax",
+    "wall_s",
+    "W_rel_sv_err",
+    "W_Fro_raw",
+    "W_Fro_aligned",
+    "W_cos_left_min",
+    "W_cos_right_min",
+    "enc_cos_min",
+    "enc_cos_mean",
+    "enc_proj_dist",
+    "BA_err_raw",
+    "BA_err_aligned",
+    "enc_procrustes_fro",
+    "erank_encoded",
+    "erank_pred",
+)
+SETTINGS = (
+    "seed",
+    "batch_size",
+    "mom_pred",
+    "mom_enc",
+    "ema_m",
+    "tau",
+    "sigma_n",
+    "d_latent",
+    "d_obs",
+    "run_id",
+    "enc",
+    "pred",
+    "lr_enc_mode",
+    "enc_init",
+    "auto_rule",
+    "step_scale",
+    "auto_alpha_c",
+    "auto_beta_c",
+    "enc_over_pred",
+    "beta_from_tau_c",
+    "population",
+    "stop_gradient",
+    "symmetric",
+)
 TEXTS = ("run_id", "enc", "pred", "lr_enc_mode", "enc_init", "auto_rule", "step_scale")
 NO_METRICS = ("epoch", "wall_s", "diverged", "diverged_step", "lr", *SETTINGS)
 INTEGERS = ("epoch", "seed", "batch_size", "d_latent", "d_obs", "diverged_step")
 
 
-def write_run(path: Path, rows: Mapping[str, np.ndarray], settings: Mapping[str, Any], state: str) -> None:
-    """Writes the table of one run, whole or not at all. `rows`: columns (n,), singular values (n, d); `settings`: the
-    run's configuration, in the file's metadata under "jepa_lab" and, for `SETTINGS`, in columns. OSError if
-    the file cannot be written."""
+def write_run(
+    path: Path, rows: Mapping[str, np.ndarray], settings: Mapping[str, Any], state: str
+) -> None:
+    """Writes the table of one run, whole or not at all. `rows`: columns (n,), singular values (n,
+    d); `settings`: the run's configuration, in the file's metadata under "jepa_lab" and, for
+    `SETTINGS`, in columns. OSError if the file cannot be written."""
     n = len(rows["epoch"])
     columns: dict[str, pa.Array] = {name: _array(name, values) for name, values in rows.items()}
     columns["lr"] = columns["lr_pred"]
@@ -41,7 +91,9 @@ def write_run(path: Path, rows: Mapping[str, np.ndarray], settings: Mapping[str,
         value = settings.get(name)
         columns[name] = pa.repeat(_scalar(name, value), n)
     order = [name for name in PUBLISHED if name in columns]
-    table = pa.table({name: columns[name] for name in [*order, *(c for c in columns if c not in order)]})
+    table = pa.table(
+        {name: columns[name] for name in [*order, *(c for c in columns if c not in order)]}
+    )
     meta = {"run_id": settings["run_id"], "state": state, "config": dict(settings)}
     table = table.replace_schema_metadata({"jepa_lab": json.dumps(meta)})
     tmp = temporary_beside(path)
@@ -54,11 +106,14 @@ def write_run(path: Path, rows: Mapping[str, np.ndarray], settings: Mapping[str,
 
 
 def read_run(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """Returns (columns, metadata) as `write_run` takes them. UserError if it is missing or broken."""
+    """Returns (columns, metadata) as `write_run` takes them. UserError if it is missing or broken.
+    Returns (columns, metadata) as `write_run` takes them. UserError if it is missing or broken."""
     try:
         table = pq.read_table(path)
     except (OSError, pa.ArrowException) as error:
-        raise UserError(f"{path}: not a readable file of the toy ({str(error).splitlines()[0]})") from None
+        raise UserError(
+            f"{path}: not a readable file of the toy ({str(error).splitlines()[0]})"
+        ) from None
     if "epoch" not in table.column_names:
         raise UserError(f"{path}: no column epoch; it is not a file of the toy")
     columns = {}
@@ -80,7 +135,8 @@ def _metadata(schema: pa.Schema) -> dict[str, Any]:
 
 
 def history_of(folder: Path) -> History:
-    """(step, value) pairs of every metric of a run, by its name in the summary. UserError for a broken table."""
+    """(step, value) pairs of every metric of a run, by its name in the summary. UserError for a
+    broken table."""
     return history(read_run(folder / NAME)[0])
 
 
@@ -88,7 +144,9 @@ def history(columns: Mapping[str, np.ndarray]) -> History:
     """The same from the columns."""
     steps = columns["epoch"].tolist()
     return {
-        ("train/loss/total" if name == "loss" else f"val/{name}"): list(zip(steps, values.tolist(), strict=True))
+        ("train/loss/total" if name == "loss" else f"val/{name}"): list(
+            zip(steps, values.tolist(), strict=True)
+        )
         for name, values in columns.items()
         if values.ndim == 1 and values.dtype.kind in "fiub" and name not in NO_METRICS
     }

@@ -31,7 +31,9 @@ def build_views(config: Config, source: ImageSource) -> ViewGroup:
     """The view group with this source's normalisation."""
     d = config.dataset
     if isinstance(d.views, ViewOptions):
-        own: ViewGroup = d.views.build(n_views=d.n_views, mean=source.mean, std=source.std, first_view=d.first_view)
+        own: ViewGroup = d.views.build(
+            n_views=d.n_views, mean=source.mean, std=source.std, first_view=d.first_view
+        )
         return own
     options = d.view_options()
     if d.views == "saccade":
@@ -41,7 +43,12 @@ def build_views(config: Config, source: ImageSource) -> ViewGroup:
     if d.views == "rendered":
         options["renderings"] = required(source.latents).shape[1]
     return make_view_group(
-        d.views, n_views=d.n_views, mean=source.mean, std=source.std, first_view=d.first_view, **options
+        d.views,
+        n_views=d.n_views,
+        mean=source.mean,
+        std=source.std,
+        first_view=d.first_view,
+        **options,
     )
 
 
@@ -56,7 +63,8 @@ def build_loaders(config: Config, splits: Splits) -> dict[str, EpochLoader]:
 
 
 def build_module(config: Config, group: ViewGroup, source: ImageSource, steps: int) -> SeqJEPA:
-    """Network and objective under the LightningModule; the weights come from the global random stream."""
+    """Network and objective under the LightningModule; the weights come from the global random
+    stream."""
     channels, size = len(source.mean), group.view_size(*source.images.shape[2:])[0]
     encoder = build_encoder_of(config, channels, size)
     model, loss = config.model, config.loss
@@ -75,11 +83,16 @@ def build_module(config: Config, group: ViewGroup, source: ImageSource, steps: i
     )
     rate = None
     if loss.lambda_rate > 0:
-        rate = RateLoss(loss.rate_target, loss.alpha, loss.rate_normalise, loss.rate_center, loss.rate_form)
-    classifier = nn.Linear(width, source.n_classes) if loss.supervised > 0 and source.n_classes > 1 else None
+        rate = RateLoss(
+            loss.rate_target, loss.alpha, loss.rate_normalise, loss.rate_center, loss.rate_form
+        )
+    classifier = (
+        nn.Linear(width, source.n_classes) if loss.supervised > 0 and source.n_classes > 1 else None
+    )
     if loss.supervised > 0 and classifier is None:
         raise UserError(
-            f"loss.supervised={loss.supervised}: the images of dataset={config.dataset.name} have no labels"
+            f"loss.supervised={loss.supervised}: the images of dataset={config.dataset.name} have"
+            " no labels"
         )
     module = SeqJEPA(
         network,
@@ -92,7 +105,9 @@ def build_module(config: Config, group: ViewGroup, source: ImageSource, steps: i
             classifier=classifier,
             match=build_prediction_loss(loss, dim, has_ema_teacher=config.target.name == "ema"),
             aux=build_aux_terms(config, {"z": dim, "z_agg": width, "z_hat": dim, "z_target": dim}),
-            rate_ramp=next((arm.ramp for arm in config.aux.values() if isinstance(arm, CodingRateOptions)), 0.0),
+            rate_ramp=next(
+                (arm.ramp for arm in config.aux.values() if isinstance(arm, CodingRateOptions)), 0.0
+            ),
         ),
         target=config.target.name,
         bn_buffers=config.target.bn_buffers,
@@ -109,21 +124,27 @@ def build_module(config: Config, group: ViewGroup, source: ImageSource, steps: i
 
 
 def build_encoder_of(config: Config, channels: int, size: int) -> nn.Module:
-    """The encoder of images (n, channels, size, size): one of ours by its name, or a user's own. UserError for an own
-    one without a width."""
+    """The encoder of images (n, channels, size, size): one of ours by its name, or a user's own.
+    UserError for an own one without a width."""
     options: Any = config.encoder
     if not isinstance(options, EncoderOptions):
-        return build_encoder(options.name, in_channels=channels, image_size=size, widths=tuple(options.widths))
+        return build_encoder(
+            options.name, in_channels=channels, image_size=size, widths=tuple(options.widths)
+        )
     encoder: nn.Module = options.build(channels, size)
     if not isinstance(getattr(encoder, "dim", None), int):
         raise UserError(
-            f"encoder={options.name}: the module that it builds needs an attribute dim, its number of features"
+            f"encoder={options.name}: the module that it builds needs an attribute dim, its number"
+            " of features"
         )
     return encoder
 
 
-def build_prediction_loss(loss: LossConfig, dim: int, has_ema_teacher: bool) -> PredictionLoss | None:
-    """What takes the place of 1 - cos between z_hat and z_target (B, dim); `averaged`: the teacher has its own head."""
+def build_prediction_loss(
+    loss: LossConfig, dim: int, has_ema_teacher: bool
+) -> PredictionLoss | None:
+    """What takes the place of 1 - cos between z_hat and z_target (B, dim); `averaged`: the teacher
+    has its own head."""
     if loss.form == "cosine":
         return None
     temp, decay = required(loss.teacher_temp), required(loss.center_decay)
@@ -145,12 +166,22 @@ def build_prediction_loss(loss: LossConfig, dim: int, has_ema_teacher: bool) -> 
 
 def build_aggregator(model: ModelConfig, width: int) -> nn.Module:
     """Tokens (B, M, width) -> (B, width). UserError for heads that do not divide the width."""
-    shared: dict[str, Any] = {"depth": model.depth, "heads": model.heads, "positions": model.positions}
+    shared: dict[str, Any] = {
+        "depth": model.depth,
+        "heads": model.heads,
+        "positions": model.positions,
+    }
     if model.aggregator == "transformer":
-        own: dict[str, Any] = {"ffn_ratio": model.ffn_ratio, "dropout": model.dropout, "norm_first": model.norm_first}
+        own: dict[str, Any] = {
+            "ffn_ratio": model.ffn_ratio,
+            "dropout": model.dropout,
+            "norm_first": model.norm_first,
+        }
         return TransformerAggregator(width, **shared, **own)
     if model.aggregator == "crate":
-        return CrateAggregator(width, **shared, eta=required(model.eta), sparsity=required(model.sparsity))
+        return CrateAggregator(
+            width, **shared, eta=required(model.eta), sparsity=required(model.sparsity)
+        )
     return MeanAggregator()
 
 

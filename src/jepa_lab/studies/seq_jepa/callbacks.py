@@ -36,12 +36,15 @@ def build_callbacks(session: Session, best: str, judge: Callable[[History], Verd
     ]
     actors: list[Any] = []
     if config.monitor.sweep_anchors > 0:
-        actors.append(FactorSweeps(val.images[: config.monitor.sweep_anchors], config.monitor.sweep_every))
+        actors.append(
+            FactorSweeps(val.images[: config.monitor.sweep_anchors], config.monitor.sweep_every)
+        )
     return [*_rollouts(session), *frame_callbacks(session, best, actors, readers, judge)]
 
 
 def _rollouts(session: Session) -> list[Any]:
-    """What looks further ahead after training; says why, where that is not as far as was asked for."""
+    """What looks further ahead after training; says why, where that is not as far as was asked
+    for."""
     config, wanted = session.config, session.config.monitor.rollout_steps
     group, why = rollout_views(config, session.data, session.parts.module.network, wanted)
     observed = config.dataset.n_views - 1

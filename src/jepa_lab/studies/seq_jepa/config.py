@@ -21,7 +21,11 @@ class EncoderConfig:
     widths: list[int] = field(default_factory=list)  # of resnet_small
 
     def validate(self) -> None:
-        one_of("encoder.name", self.name, ["resnet18_cifar", "resnet18_imagenet", "resnet_small", "pixels"])
+        one_of(
+            "encoder.name",
+            self.name,
+            ["resnet18_cifar", "resnet18_imagenet", "resnet_small", "pixels"],
+        )
         if self.name != "resnet_small":
             unset("encoder.widths", self.widths or None, "only encoder=resnet_small has it")
         elif not self.widths or min(self.widths) < 1:
@@ -65,10 +69,14 @@ class LossConfig:
     bottleneck: int | None = None
     student_temp: float | None = None  # dino, dino_headless
     teacher_temp_start: float | None = None
-    temp_warmup: float | None = None  # share of the steps over which the teacher's temperature changes
+    temp_warmup: float | None = (
+        None  # share of the steps over which the teacher's temperature changes
+    )
     teacher_temp: float | None = None  # dino, dino_headless, sharpened
     center_decay: float | None = None
-    supervised: float = 0.0  # weight of a cross-entropy on z_agg: the ceiling, not a self-supervised method
+    supervised: float = (
+        0.0  # weight of a cross-entropy on z_agg: the ceiling, not a self-supervised method
+    )
     prediction: float = 1.0  # weight of the prediction loss
 
     def validate(self) -> None:
@@ -137,7 +145,14 @@ class ModelConfig:
         one_of("model.action_bn", self.action_bn, ["single_call", "two_calls"])
         one_of("model.aggregator", self.aggregator, ["transformer", "crate", "mean"])
         one_of("model.predictor", self.predictor, ["mlp", "crate"])
-        for key in ("action_dim", "depth", "heads", "ffn_ratio", "predictor_depth", "predictor_heads"):
+        for key in (
+            "action_dim",
+            "depth",
+            "heads",
+            "ffn_ratio",
+            "predictor_depth",
+            "predictor_heads",
+        ):
             at_least(f"model.{key}", getattr(self, key), 1)
         at_least("model.hidden", self.hidden, 0)
         within("model.dropout", self.dropout, 0.0, 0.9)
@@ -182,7 +197,18 @@ class Config(JepaConfig):
     probes: ProbesConfig = field(default_factory=ProbesConfig)
 
     groups: ClassVar[tuple[str, ...]] = (
-        *("model", "encoder", "target", "loss", "dataset", "optim", "precision", "hardware", "tier", "logger"),
+        *(
+            "model",
+            "encoder",
+            "target",
+            "loss",
+            "dataset",
+            "optim",
+            "precision",
+            "hardware",
+            "tier",
+            "logger",
+        ),
     )
     title: ClassVar[str] = "seq-JEPA"
     lacks: ClassVar[str] = "the seq-JEPA has no such group"
@@ -205,16 +231,19 @@ class Config(JepaConfig):
             self.aux, self.loss.lambda_rate = checked_aux(self.aux, self.loss.lambda_rate)
         if self.loss.form != "cosine" and self.target.name == "shared":
             raise ValueError(
-                f"loss.form={self.loss.form} and target=shared contradict: its teacher has no gradient; give "
-                "target=ema or target=stopgrad"
+                f"loss.form={self.loss.form} and target=shared contradict: its teacher has no"
+                " gradient; give target=ema or target=stopgrad"
             )
         if self.loss.symmetric and self.dataset.first_view != "random":
             raise ValueError(
-                "loss.symmetric=true and dataset.first_view=reference contradict: the target of the reversed sequence "
-                "would always be the upright image, and its actions could be ignored; give dataset.first_view=random"
+                "loss.symmetric=true and dataset.first_view=reference contradict: the target of the"
+                " reversed sequence would always be the upright image, and its actions could be"
+                " ignored; give dataset.first_view=random"
             )
         if self.gates.subspace_overlap_max is not None and not self.monitor.subspace:
-            raise ValueError("gates.subspace_overlap_max is set, and monitor.subspace=false does not measure it")
+            raise ValueError(
+                "gates.subspace_overlap_max is set, and monitor.subspace=false does not measure it"
+            )
 
     def counted(self) -> dict[str, Any]:
         settings = super().counted()

@@ -18,10 +18,14 @@ SOURCES = (
 OWN = "own"
 NEEDS_ROOT = {
     "folder": "the folder with the images",
-    "3diebench": "the folder of 3DIEBench, <class>/<object>/image_<k>.jpg and latent_<k>.npy, linked from "
-    "github.com/facebookresearch/SIE",
-    "imagenet_maps": "the folder of ImageNet (image-net.org), train/<wnid>/*.JPEG and val/<wnid>/*.JPEG with "
-    "<name>-sal.npy beside each",
+    "3diebench": (
+        "the folder of 3DIEBench, <class>/<object>/image_<k>.jpg and latent_<k>.npy, linked from "
+        "github.com/facebookresearch/SIE"
+    ),
+    "imagenet_maps": (
+        "the folder of ImageNet (image-net.org), train/<wnid>/*.JPEG and val/<wnid>/*.JPEG with "
+        "<name>-sal.npy beside each"
+    ),
 }
 
 
@@ -31,14 +35,17 @@ class TierBudget:
     epochs: int = MISSING
     train_size: int | None = None  # null: every image
     val_size: int | None = None
-    gates: dict[str, float] = field(default_factory=dict)  # what the last epoch should reach, see config/gates.py
+    # what the last epoch should reach, see config/gates.py
+    gates: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass
 class DatasetConfig:
     name: str = MISSING
     source: Any = MISSING  # one of SOURCES, or options of a user's own
-    views: Any = MISSING  # rotation | affine | augment | saccade | rendered, or options of a user's own
+    views: Any = (
+        MISSING  # rotation | affine | augment | saccade | rendered, or options of a user's own
+    )
     tiers: dict[str, TierBudget] = field(default_factory=dict)
     batch_size: int = MISSING
     epochs: int = MISSING
@@ -60,7 +67,9 @@ class DatasetConfig:
     scale_law: str | None = None  # log_uniform | uniform
     interpolation: str | None = None  # bilinear | nearest
     padding: str | None = None  # zeros | reflection | border
-    relative_action: str | None = None  # affine: difference (of the parameters, as published) | group (T_b T_a^-1)
+    relative_action: str | None = (
+        None  # affine: difference (of the parameters, as published) | group (T_b T_a^-1)
+    )
     fovea: int | None = None  # saccade: side of a patch, in pixels
     saliency: str | None = None  # saccade: spectral | file | uniform
     saliency_path: str | None = None  # the folder with train.npy and test.npy of saliency=file
@@ -75,7 +84,11 @@ class DatasetConfig:
         if not isinstance(self.source, SourceOptions):
             one_of("dataset.source", self.source, SOURCES)
         if not isinstance(self.views, ViewOptions):
-            one_of("dataset.views", self.views, ["rotation", "affine", "augment", "saccade", "rendered"])
+            one_of(
+                "dataset.views",
+                self.views,
+                ["rotation", "affine", "augment", "saccade", "rendered"],
+            )
         elif not self.views.has_reference:
             self._refuse_reference(f"views of {type(self.views).__name__}")
         one_of("dataset.first_view", self.first_view, ["reference", "random"])
@@ -103,7 +116,11 @@ class DatasetConfig:
             ordered_pair(f"dataset.{key}", getattr(self, key))
         one_of("dataset.action_norm", self.action_norm, [None, "fixed", "legacy_l2_views", "none"])
         if self.views != "augment":
-            unset("dataset.action_norm", self.action_norm, f"dataset.views={self.views} have no such option")
+            unset(
+                "dataset.action_norm",
+                self.action_norm,
+                f"dataset.views={self.views} have no such option",
+            )
         if self.scale is not None and min(self.scale) <= 0:
             raise ValueError(f"dataset.scale={self.scale}: must be above 0")
 
@@ -114,7 +131,9 @@ class DatasetConfig:
         if self.views != "saccade":
             for key in ("fovea", "saliency", "saliency_path", "inhibition"):
                 unset(
-                    f"dataset.{key}", getattr(self, key), f"only saccades have it, dataset={self.name} has {self.views}"
+                    f"dataset.{key}",
+                    getattr(self, key),
+                    f"only saccades have it, dataset={self.name} has {self.views}",
                 )
             return
         self._refuse_reference("saccades")
@@ -123,20 +142,32 @@ class DatasetConfig:
         at_least("dataset.fovea", self.fovea, 1)
         one_of("dataset.saliency", self.saliency, [None, "spectral", "file", "uniform"])
         if self.source_name == "imagenet_maps":
-            unset("dataset.saliency_path", self.saliency_path, f"the maps of dataset={self.name} lie beside its images")
+            unset(
+                "dataset.saliency_path",
+                self.saliency_path,
+                f"the maps of dataset={self.name} lie beside its images",
+            )
         elif self.saliency == "file" and not self.saliency_path:
-            raise ValueError("dataset.saliency_path is missing: the folder with train.npy and test.npy")
+            raise ValueError(
+                "dataset.saliency_path is missing: the folder with train.npy and test.npy"
+            )
         if self.saliency != "file":
-            unset("dataset.saliency_path", self.saliency_path, "only dataset.saliency=file reads it")
+            unset(
+                "dataset.saliency_path", self.saliency_path, "only dataset.saliency=file reads it"
+            )
 
     def _validate_rendered(self) -> None:
         if (self.views == "rendered") != (self.source_name == "3diebench"):
             raise ValueError(
-                f"dataset.views={self.views} and dataset.source={self.source}: rendered views are those of 3diebench, "
-                "and it has no others"
+                f"dataset.views={self.views} and dataset.source={self.source}: rendered views are"
+                " those of 3diebench, and it has no others"
             )
         if self.views != "rendered":
-            unset("dataset.latent_type", self.latent_type, f"dataset.views={self.views} have no such option")
+            unset(
+                "dataset.latent_type",
+                self.latent_type,
+                f"dataset.views={self.views} have no such option",
+            )
             return
         self._refuse_reference("renderings")
         one_of("dataset.latent_type", self.latent_type, ["rot", "color", "rotcolor"])
@@ -144,7 +175,9 @@ class DatasetConfig:
     def _refuse_reference(self, what: str) -> None:
         for key in ("first_view", "eval_first_view"):
             if getattr(self, key) == "reference":
-                raise ValueError(f"dataset.{key}=reference: {what} have no reference view; give random")
+                raise ValueError(
+                    f"dataset.{key}=reference: {what} have no reference view; give random"
+                )
 
     @property
     def source_name(self) -> str:
@@ -153,7 +186,15 @@ class DatasetConfig:
 
     def view_options(self) -> dict[str, Any]:
         """The options of the view group that were given."""
-        affine = ("mode", "rotation", "translation", "scale", "scale_law", "interpolation", "padding")
+        affine = (
+            "mode",
+            "rotation",
+            "translation",
+            "scale",
+            "scale_law",
+            "interpolation",
+            "padding",
+        )
         keys = (
             "action_code",
             *affine,

@@ -9,5 +9,6 @@ from jepa_lab.report.diagnosis import Composes, Diagnosis, diagnose_run
 
 
 def diagnose(folder: Path, composes: Composes) -> Diagnosis:
-    """Reads the folder and judges it. UserError for a folder that holds no metrics, or broken ones."""
+    """Reads the folder and judges it. UserError for a folder that holds no metrics, or broken
+    ones."""
     return diagnose_run(folder, Remedies(), composes)

@@ -1,4 +1,5 @@
-"""FactorSweeps: how the encoder's features move when one factor of the views does, at the end and while training."""
+"""FactorSweeps: how the encoder's features move when one factor of the views does, at the end and
+while training."""
 
 from __future__ import annotations
 
@@ -17,9 +18,10 @@ MEMORY = 0.9  # of the mean projector that stability is read against
 
 
 class FactorSweeps(pl.Callback):
-    """Logs `val/sweep/<factor>/<metric>` and `val/sweep/overlap/<f>-<g>` of the anchors `images` (n, C, H, W) uint8:
-    after training, and with `every` after every so many validations too; then also `val/sweep/<factor>/stability`,
-    against the running mean of the earlier projectors (0.9 of it kept each time).
+    """Logs `val/sweep/<factor>/<metric>` and `val/sweep/overlap/<f>-<g>` of the anchors `images`
+    (n, C, H, W) uint8: after training, and with `every` after every so many validations too; then
+    also `val/sweep/<factor>/stability`, against the running mean of the earlier projectors (0.9 of
+    it kept each time).
 
     `result` holds the last sweeps, for figures. Views without factors are left alone.
     """
@@ -37,11 +39,15 @@ class FactorSweeps(pl.Callback):
         prefix = pl_module.eval_prefix
         if prefix == "val":
             self._validations += 1
-        due = prefix == "test" or (prefix == "val" and self.every is not None and self._validations % self.every == 0)
+        due = prefix == "test" or (
+            prefix == "val" and self.every is not None and self._validations % self.every == 0
+        )
         if not due or not pl_module.group.sweeps():
             return
         start = time.perf_counter()
-        self.result = sweep_factors(pl_module.network.encode, pl_module.group, self.images.to(pl_module.device))
+        self.result = sweep_factors(
+            pl_module.network.encode, pl_module.group, self.images.to(pl_module.device)
+        )
         if self._step != trainer.global_step:
             self._step = trainer.global_step
             values = self.result.metrics() | (self._stabilities() if self.every is not None else {})
@@ -59,7 +65,11 @@ class FactorSweeps(pl.Callback):
         return values
 
     def state_dict(self) -> dict[str, Any]:
-        state = {"projectors": self._projectors, "validations": self._validations, "step": self._step}
+        state = {
+            "projectors": self._projectors,
+            "validations": self._validations,
+            "step": self._step,
+        }
         return state | {"seconds": self.seconds}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:

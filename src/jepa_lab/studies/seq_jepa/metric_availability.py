@@ -10,7 +10,8 @@ from jepa_lab.studies.seq_jepa.config import Config
 
 
 def require_measurable(config: Config, n_classes: int, group: ViewGroup) -> None:
-    """UserError if the metric that chooses checkpoints, or with gates.strict a gate, will have no value."""
+    """UserError if the metric that chooses checkpoints, or with gates.strict a gate, will have no
+    value."""
     best = best_key(config, n_classes)
     reason = missing(best, n_classes, group)
     if reason:

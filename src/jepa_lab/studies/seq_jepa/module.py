@@ -29,23 +29,27 @@ class Evaluated:
 
     reps: Representations
     z_agg_blind: Tensor  # (B, Da): the aggregate with every action slot zero
-    loss: Tensor  # the prediction loss, 1 - cos(z_hat, z_target) unless the objective has another form
+    # the prediction loss, 1 - cos(z_hat, z_target) unless the objective has another form
+    loss: Tensor
     loss_shuffled: Tensor  # the same with another sequence's actions
     loss_copy: Tensor  # the same with the last observed view's encoding as prediction
-    z_agg_again: Tensor | None  # (B, Da): the aggregate of other views of the same images, for the first images only
+    # (B, Da): the aggregate of other views of the same images, for the first images only
+    z_agg_again: Tensor | None
 
 
 class SeqJEPA(OptimisedModule):
     """The training step of seq-JEPA.
 
-    Args: network; group renders views; target is "ema" (a frozen average, updated by the callback TargetEMA),
-    "stopgrad" (the encoder itself, without gradient) or "shared" (with gradient); steps is the run's number of
-    optimiser steps. symmetric: the loss is the mean of this sequence's and the reversed one's (a second pass, the first
-    view its target, every action inverted). eval_first_view: of evaluation passes, by default the group's own.
-    bn_buffers "own_running": target views move running statistics, of the averaged encoder or, without one, the online.
+    Args: network; group renders views; target is "ema" (a frozen average, updated by the callback
+    TargetEMA), "stopgrad" (the encoder itself, without gradient) or "shared" (with gradient); steps
+    is the run's number of optimiser steps. symmetric: the loss is the mean of this sequence's and
+    the reversed one's (a second pass, the first view its target, every action inverted).
+    eval_first_view: of evaluation passes, by default the group's own. bn_buffers "own_running":
+    target views move running statistics, of the averaged encoder or, without one, the online.
 
-    Callbacks read `representations` and `terms` (detached) after a training step, `batch` after any step, `evaluated`
-    after a validation step. `eval_prefix` names the keys of an evaluation pass: reference, val or test.
+    Callbacks read `representations` and `terms` (detached) after a training step, `batch` after any
+    step, `evaluated` after a validation step. `eval_prefix` names the keys of an evaluation pass:
+    reference, val or test.
     """
 
     def __init__(
@@ -68,7 +72,9 @@ class SeqJEPA(OptimisedModule):
         self.objective = objective
         self.target = target
         self.own_running = bn_buffers == "own_running"
-        self.target_encoder = make_ema_copy(network.encoder, self.own_running) if target == "ema" else None
+        self.target_encoder = (
+            make_ema_copy(network.encoder, self.own_running) if target == "ema" else None
+        )
         self.group = group
         self.seed = seed
         self.n_classes = n_classes
@@ -87,10 +93,14 @@ class SeqJEPA(OptimisedModule):
         split, index, images, labels, *maps = batch
         common: Any = {"seed": self.seed, "maps": maps[0] if maps else self.group.maps(images)}
         if split == "train":
-            return self.group(images, labels, index, split=split, epoch=self.current_epoch, **common)
+            return self.group(
+                images, labels, index, split=split, epoch=self.current_epoch, **common
+            )
         fixed: Any = {"epoch": 0, "first_view": self.eval_first_view, **common}
         again = int(index[0]) < SECOND_LOOKS
-        self._second_look = self.group(images, labels, index, split=f"{split}-again", **fixed) if again else None
+        self._second_look = (
+            self.group(images, labels, index, split=f"{split}-again", **fixed) if again else None
+        )
         return self.group(images, labels, index, split=split, **fixed)
 
     def forward(self, batch: SequenceBatch) -> Representations:
@@ -114,10 +124,15 @@ class SeqJEPA(OptimisedModule):
         done = step / self.steps
         loss = self.objective(reps, batch.labels, done, step)
         if self.symmetric:
-            loss = mean_terms(loss, self.objective(self(self.group.reverse(batch)), batch.labels, done, step))
+            loss = mean_terms(
+                loss, self.objective(self(self.group.reverse(batch)), batch.labels, done, step)
+            )
         self.batch, self.representations = batch, reps.detach()
         self.weighted = self.objective.weighted(loss.terms, done)
-        self.terms = {"total": loss.total.detach(), **{k: v.detach() for k, v in loss.terms.items()}}
+        self.terms = {
+            "total": loss.total.detach(),
+            **{k: v.detach() for k, v in loss.terms.items()},
+        }
         return loss.total
 
     def validation_step(self, batch: SequenceBatch, batch_idx: int) -> None:
@@ -127,7 +142,9 @@ class SeqJEPA(OptimisedModule):
         blind = self.network.aggregate_blind(reps.z)
         again = self._second_look
         z_agg_again = (
-            None if again is None else self.network.predict(self.network.encode(again.observed), again.actions)[0]
+            None
+            if again is None
+            else self.network.predict(self.network.encode(again.observed), again.actions)[0]
         )
         self.batch = batch
         self.evaluated = Evaluated(
@@ -140,14 +157,17 @@ class SeqJEPA(OptimisedModule):
         )
 
     def training_statistics(self) -> dict[str, float]:
-        """Of the last batch: of CRATE blocks `sparsity/<part>/<block>`, the share of zeros after the sparse step; of a
-        DINO form `dino/<statistic>`, see Match.statistics."""
+        """Of the last batch: of CRATE blocks `sparsity/<part>/<block>`, the share of zeros after
+        the sparse step; of a DINO form `dino/<statistic>`, see Match.statistics."""
         values: dict[str, float] = {}
         for part in ("aggregator", "predictor"):
             shares = zero_shares(getattr(self.network, part))
             values |= {f"sparsity/{part}/{name}": float(share) for name, share in shares.items()}
         if self.objective.match is not None:
-            values |= {f"dino/{name}": value for name, value in self.objective.match.statistics(self.terms).items()}
+            values |= {
+                f"dino/{name}": value
+                for name, value in self.objective.match.statistics(self.terms).items()
+            }
         return values
 
     def on_before_optimizer_step(self, optimizer: Any) -> None:

@@ -1,4 +1,5 @@
-"""SeqJEPAMonitor: the collapse monitor on every tap of seq-JEPA, and the label-free tests of its prediction."""
+"""SeqJEPAMonitor: the collapse monitor on every tap of seq-JEPA, and the label-free tests of its
+prediction."""
 
 from __future__ import annotations
 
@@ -30,22 +31,27 @@ LOSSES = ("loss", "loss_shuffled", "loss_copy")
 
 
 class SeqJEPAMonitor(CollapseMonitor):
-    """Reads the published features of an evaluation pass (clean, fixed views, evaluation mode) and logs
+    """Reads the published features of an evaluation pass (clean, fixed views, evaluation mode) and
+    logs
 
-    - `<prefix>/<tap>/<metric>` for the taps z (all observed views), z_agg, z_hat and z_target, the sample size n and
-      the width d among them; metrics over views of one image for z;
-    - `<prefix>/loss/prediction`, `/skill`, `/action_gain`, `/copy_gain`: the label-free tests of the prediction;
+    - `<prefix>/<tap>/<metric>` for the taps z (all observed views), z_agg, z_hat and z_target, the
+      sample size n and the width d among them; metrics over views of one image for z;
+    - `<prefix>/loss/prediction`, `/skill`, `/action_gain`, `/copy_gain`: the label-free tests of
+      the prediction;
     - `<prefix>/z_agg/within_share` from two aggregates of one image, each of its own views;
     - for a DINO form `<prefix>/dino/<statistic>` of the teacher's distributions.
 
-    With `subspace` also how far the change of z from one view to the next lies in as many directions as the action has
-    numbers: `<prefix>/z/subspace_explained_variance` and `subspace_coordinate_participation`; with two factors or more
-    also the largest overlap of two factors' directions, `subspace_overlap`.
-    With prefix "reference" (before training) the raw input and the number of classes are added. Its own cost is counted
-    in seconds under `monitor/seconds`. The verdict is the run's, from its ledger.
+    With `subspace` also how far the change of z from one view to the next lies in as many
+    directions as the action has numbers: `<prefix>/z/subspace_explained_variance` and
+    `subspace_coordinate_participation`; with two factors or more also the largest overlap of two
+    factors' directions, `subspace_overlap`. With prefix "reference" (before training) the raw input
+    and the number of classes are added. Its own cost is counted in seconds under `monitor/seconds`.
+    The verdict is the run's, from its ledger.
     """
 
-    def __init__(self, subspace: bool = False, metrics: Mapping[str, MetricOptions] | None = None) -> None:
+    def __init__(
+        self, subspace: bool = False, metrics: Mapping[str, MetricOptions] | None = None
+    ) -> None:
         super().__init__(verbose=False, metrics=metrics)
         self.subspace = subspace
         self._pass: EvaluationPass | None = None
@@ -53,7 +59,9 @@ class SeqJEPAMonitor(CollapseMonitor):
     def on_validation_epoch_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
         self._pass = EvaluationPass(pl_module.objective, self.subspace, self.new_tap)
 
-    def on_validation_batch_end(self, trainer: pl.Trainer, pl_module: Any, outputs: Any, *args: Any) -> None:
+    def on_validation_batch_end(
+        self, trainer: pl.Trainer, pl_module: Any, outputs: Any, *args: Any
+    ) -> None:
         assert self._pass is not None
         start = time.perf_counter()
         seen = pl_module.evaluated
@@ -64,8 +72,11 @@ class SeqJEPAMonitor(CollapseMonitor):
         if pl_module.eval_prefix == "reference":
             rows["input"] = pl_module.batch.target.flatten(1)
         group = pl_module.group
-        upright = group.n_views == 2 and (pl_module.eval_first_view or group.first_view) == "reference"
-        if seen.z_agg_again is not None and not upright:  # else both are of the same image, and agree by themselves
+        upright = (
+            group.n_views == 2 and (pl_module.eval_first_view or group.first_view) == "reference"
+        )
+        # else both are of the same image, and agree by themselves
+        if seen.z_agg_again is not None and not upright:
             rows["z_agg_pair"] = torch.stack([seen.reps.z_agg, seen.z_agg_again], dim=1)
         self._pass.update(rows)
         self.seconds += time.perf_counter() - start
@@ -73,7 +84,9 @@ class SeqJEPAMonitor(CollapseMonitor):
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         assert self._pass is not None
         start = time.perf_counter()
-        values = self._pass.values(pl_module.eval_prefix, pl_module.n_classes, pl_module.group.action_slices)
+        values = self._pass.values(
+            pl_module.eval_prefix, pl_module.n_classes, pl_module.group.action_slices
+        )
         self._pass = None
         log_metrics(trainer, values)
         self.seconds += time.perf_counter() - start
@@ -87,8 +100,8 @@ class SeqJEPAMonitor(CollapseMonitor):
 
 
 class EvaluationPass:
-    """What one pass over the evaluation set has shown so far. Of every row it holds three losses; features only of the
-    first, as far as a metric needs rows."""
+    """What one pass over the evaluation set has shown so far. Of every row it holds three losses;
+    features only of the first, as far as a metric needs rows."""
 
     def __init__(
         self,
@@ -106,8 +119,8 @@ class EvaluationPass:
         self._distributions = Distributions() if self.objective.gives_distributions else None
 
     def update(self, rows: Mapping[str, Tensor]) -> None:
-        """Adds a batch: taps (n, d), z (n, M, d), per-sequence losses (n,), perhaps z_agg_pair (n, 2, d) and
-        actions."""
+        """Adds a batch: taps (n, d), z (n, M, d), per-sequence losses (n,), perhaps z_agg_pair (n,
+        2, d) and actions."""
         for tap in TAPS:
             if tap in rows:
                 self._taps.setdefault(tap, self.new_tap(tap)).update(rows[tap])
@@ -118,12 +131,17 @@ class EvaluationPass:
         for name, first in self._steps.items():
             first.update(rows[name])
         baseline_rows = self.objective.baseline_rows(rows["z_target"])
-        self._baseline_rows = baseline_rows.sum(dim=0) + (0 if self._baseline_rows is None else self._baseline_rows)
+        self._baseline_rows = baseline_rows.sum(dim=0) + (
+            0 if self._baseline_rows is None else self._baseline_rows
+        )
         if self._distributions is not None:
             self._distributions.update(baseline_rows)
 
-    def values(self, prefix: str, n_classes: int, factors: Mapping[str, slice] | None = None) -> dict[str, float]:
-        """{<prefix>/...: value} of all that was seen. A tap that is not finite gets a NaN rank and spread."""
+    def values(
+        self, prefix: str, n_classes: int, factors: Mapping[str, slice] | None = None
+    ) -> dict[str, float]:
+        """{<prefix>/...: value} of all that was seen. A tap that is not finite gets a NaN rank and
+        spread."""
         out: dict[str, float] = {}
         for tap, seen in self._taps.items():
             out |= {f"{prefix}/{tap}/{name}": value for name, value in seen.values().items()}
@@ -139,8 +157,13 @@ class EvaluationPass:
         out[f"{prefix}/action_gain"] = float(shuffled - loss)
         out[f"{prefix}/copy_gain"] = float(copied - loss)
         if self._distributions is not None:
-            out |= {f"{prefix}/dino/{name}": float(value) for name, value in self._distributions.values().items()}
-        z, actions = (first.all() for first in self._steps.values()) if self._steps else (None, None)
+            out |= {
+                f"{prefix}/dino/{name}": float(value)
+                for name, value in self._distributions.values().items()
+            }
+        z, actions = (
+            (first.all() for first in self._steps.values()) if self._steps else (None, None)
+        )
         if z is not None and actions is not None:
             out |= measure_subspace(z, actions, factors or {}, prefix)
         if prefix == "reference":
@@ -157,10 +180,12 @@ def measure(
     return seen.values(prefix, n_classes)
 
 
-def measure_subspace(z: Tensor, actions: Tensor, factors: Mapping[str, slice], prefix: str) -> dict[str, float]:
-    """The change from view to view, (n, M, d) -> (n (M - 1), d) differences, in as many top directions as the actions
-    (n, M, A) have numbers, and the largest overlap of two factors' directions; {} for M = 1 or features that are not
-    finite."""
+def measure_subspace(
+    z: Tensor, actions: Tensor, factors: Mapping[str, slice], prefix: str
+) -> dict[str, float]:
+    """The change from view to view, (n, M, d) -> (n (M - 1), d) differences, in as many top
+    directions as the actions (n, M, A) have numbers, and the largest overlap of two factors'
+    directions; {} for M = 1 or features that are not finite."""
     k = actions.shape[-1]
     delta = z.diff(dim=1).flatten(0, 1)[:MAX_ROWS].double()
     if len(delta) < 2 or not bool(torch.isfinite(delta).all()):

@@ -1,4 +1,5 @@
-"""seq-JEPA (arXiv:2505.03176): encode views, aggregate them with their actions, predict the next one."""
+"""seq-JEPA (arXiv:2505.03176): encode views, aggregate them with their actions, predict the next
+one."""
 
 from __future__ import annotations
 
@@ -14,8 +15,9 @@ from jepa_lab.networks.heads import ActionProjection
 class Representations:
     """What a step publishes. B sequences of M observed views and one target view.
 
-    z: (B, M, D) encodings of the observed views (should be equivariant); z_agg: (B, Da) aggregate (should be
-    invariant); z_hat: (B, D) prediction of the target view's encoding; z_target: (B, D) that encoding.
+    z: (B, M, D) encodings of the observed views (should be equivariant); z_agg: (B, Da) aggregate
+    (should be invariant); z_hat: (B, D) prediction of the target view's encoding; z_target: (B, D)
+    that encoding.
     """
 
     z: Tensor
@@ -25,16 +27,19 @@ class Representations:
 
     def detach(self) -> Representations:
         """The same values, cut off from the graph, as float32."""
-        return Representations(*(t.detach().float() for t in (self.z, self.z_agg, self.z_hat, self.z_target)))
+        return Representations(
+            *(t.detach().float() for t in (self.z, self.z_agg, self.z_hat, self.z_target))
+        )
 
 
 class SeqJEPANetwork(nn.Module):
     """The online network. Its encoder alone is shared with (or copied into) the target branch.
 
-    Token i is concat(z_i, e_i), e_i the embedded relative action from view i to view i + 1. The last observed token's
-    action slot is zero: the action towards the target view goes to the predictor only. With `two_calls`, as in the
-    public code, that action is embedded by a call of its own before all of them are: two sets of batch statistics.
-    Not `conditioned`, every action embedding is zero.
+    Token i is concat(z_i, e_i), e_i the embedded relative action from view i to view i + 1. The
+    last observed token's action slot is zero: the action towards the target view goes to the
+    predictor only. With `two_calls`, as in the public code, that action is embedded by a call of
+    its own before all of them are: two sets of batch statistics. Not `conditioned`, every action
+    embedding is zero.
     """
 
     def __init__(
@@ -60,7 +65,8 @@ class SeqJEPANetwork(nn.Module):
             self.encoder.to(memory_format=torch.channels_last)
 
     def encode(self, views: Tensor, encoder: nn.Module | None = None) -> Tensor:
-        """Images (..., C, H, W) -> features (..., D) in one encoder call, by the online encoder unless one is given."""
+        """Images (..., C, H, W) -> features (..., D) in one encoder call, by the online encoder
+        unless one is given."""
         flat = views.reshape(-1, *views.shape[-3:])
         if self.channels_last:
             flat = flat.contiguous(memory_format=torch.channels_last)
@@ -68,7 +74,8 @@ class SeqJEPANetwork(nn.Module):
         return features.view(*views.shape[:-3], -1)
 
     def tokens(self, z: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, M, D) and relative actions (B, M, A) -> tokens (B, M, D + P) and the predictor's embedding (B, P)."""
+        """(B, M, D) and relative actions (B, M, A) -> tokens (B, M, D + P) and the predictor's
+        embedding (B, P)."""
         if not self.conditioned:
             nothing = z.new_zeros(*z.shape[:-1], self.action_projection.dim)
             return torch.cat([z, nothing], dim=-1), nothing[:, -1]
@@ -84,8 +91,11 @@ class SeqJEPANetwork(nn.Module):
         return self.aggregator(self.tokens(z, actions)[0])
 
     def aggregate_blind(self, z: Tensor) -> Tensor:
-        """z (B, M, D) -> (B, D + P) with every action slot zero: it can know of views only by looking."""
-        return self.aggregator(torch.cat([z, z.new_zeros(*z.shape[:-1], self.action_projection.dim)], dim=-1))
+        """z (B, M, D) -> (B, D + P) with every action slot zero: it can know of views only by
+        looking."""
+        return self.aggregator(
+            torch.cat([z, z.new_zeros(*z.shape[:-1], self.action_projection.dim)], dim=-1)
+        )
 
     def predict(self, z: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
         """z (B, M, D), relative actions (B, M, A) -> z_agg (B, D + P) and z_hat (B, D)."""

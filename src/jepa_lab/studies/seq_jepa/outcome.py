@@ -1,4 +1,5 @@
-"""What a run of seq-JEPA leaves for its reader: pictures of its views and sweeps beside what all runs have."""
+"""What a run of seq-JEPA leaves for its reader: pictures of its views and sweeps beside what all
+runs have."""
 
 from __future__ import annotations
 
@@ -27,13 +28,26 @@ def show_outcome(
     source: ImageSource,
     sweeps: Sweeps | None = None,
 ) -> None:
-    """Draws the figures, writes report.html, prints the table, the verdict and where everything is."""
+    """Draws the figures, writes report.html, prints the table, the verdict and where everything
+    is."""
     config, run = session.config, session.run
     views, captions = example_views(group, source, config.seed)
-    expected = expected_texts(config.expected, config.recipe.name, config.dataset.name, config.tier.name)
+    expected = expected_texts(
+        config.expected, config.recipe.name, config.dataset.name, config.tier.name
+    )
     if sweeps is not None:
         draw_sweeps(sweeps, run.figures)
-    present(run, config, fit.history, verdict, fit.gates, expected, judge, views=views, captions=captions)
+    present(
+        run,
+        config,
+        fit.history,
+        verdict,
+        fit.gates,
+        expected,
+        judge,
+        views=views,
+        captions=captions,
+    )
 
 
 def example_views(

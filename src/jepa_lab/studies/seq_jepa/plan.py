@@ -28,18 +28,27 @@ class SeqJEPAPlanner(Planner):
         )
         n = len(splits.train.images)
         if n < d.batch_size:
-            raise UserError(f"dataset.batch_size={d.batch_size}: larger than the {n} training images")
+            raise UserError(
+                f"dataset.batch_size={d.batch_size}: larger than the {n} training images"
+            )
         if len(splits.val.images) < 2:
-            raise UserError(f"dataset.{'path' if d.path else 'root'}: fewer than 2 validation images; add images")
+            raise UserError(
+                f"dataset.{'path' if d.path else 'root'}: fewer than 2 validation images; add"
+                " images"
+            )
         return splits
 
     def data_key(self, config: Config) -> Any:
-        return repr({k: v for k, v in asdict(config.dataset).items() if k not in ("tiers", "epochs")})
+        return repr(
+            {k: v for k, v in asdict(config.dataset).items() if k not in ("tiers", "epochs")}
+        )
 
     def describe(self, config: Config, data: Splits) -> str:
         counts = [len(s.images) for s in (data.train, data.val, data.test)]
         classes = f"{data.train.n_classes} classes" if data.train.n_classes else "no labels"
-        return "{}: {:,} training, {:,} validation, {:,} test images, {}".format(config.dataset.name, *counts, classes)
+        return "{}: {:,} training, {:,} validation, {:,} test images, {}".format(
+            config.dataset.name, *counts, classes
+        )
 
     def fingerprint(self, data: Splits) -> str:
         return "-".join(s.fingerprint() for s in (data.train, data.val, data.test))

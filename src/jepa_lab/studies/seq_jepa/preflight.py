@@ -1,4 +1,5 @@
-"""The checks of the preflight: each returns a line, with the key that causes it, for everything that is wrong.
+"""The checks of the preflight: each returns a line, with the key that causes it, for everything
+that is wrong.
 
 None changes the module it is given: what has to be run is run on a copy, which is never compiled.
 """
@@ -25,14 +26,23 @@ from jepa_lab.networks.target import ema_update
 from jepa_lab.studies.seq_jepa.config import Config
 from jepa_lab.studies.seq_jepa.module import SeqJEPA
 from jepa_lab.training.budget import Budget, target_tau
-from jepa_lab.training.preflight import SAMPLES, NotApplicable, Preflight, run_check, streams_restored, warmup
+from jepa_lab.training.preflight import (
+    SAMPLES,
+    NotApplicable,
+    Preflight,
+    run_check,
+    streams_restored,
+    warmup,
+)
 
 PAIR = 2  # samples where bits are compared: batch-norm needs two, and more would show nothing more
-LARGE = 96  # pixels: of larger images half as many go through the backward passes, for the sake of seconds
+# pixels: of larger images half as many go through the backward passes, for the sake of seconds
+LARGE = 96
 
 
 def augmentation(config: Config, group: ViewGroup, images: ImageBatch) -> list[str]:
-    """The views of a sequence differ, wherever their parameters do, and so do two draws for the same images."""
+    """The views of a sequence differ, wherever their parameters do, and so do two draws for the
+    same images."""
     one, other = (render(config, group, images, epoch) for epoch in (0, 1))
     if not bool(torch.isfinite(one.views).all()):
         return [f"views are not finite: {_of_views(config)}"]
@@ -42,15 +52,18 @@ def augmentation(config: Config, group: ViewGroup, images: ImageBatch) -> list[s
         return [f"the views of a sequence are all drawn alike: {_of_views(config)}"]
     still = int((meant & ~differs).sum())
     if still > int(meant.sum()) / 2:
-        return [f"{still} of {int(meant.sum())} transformed views are equal to the first: {_of_views(config)}"]
+        return [
+            f"{still} of {int(meant.sum())} transformed views are equal to the first:"
+            f" {_of_views(config)}"
+        ]
     if torch.equal(one.views, other.views):
         return [f"two epochs draw the same views: {_of_views(config)}"]
     return []
 
 
 def contexts(config: Config, group: ViewGroup, images: ImageBatch) -> list[str]:
-    """The observed views are neither copies of each other in every sequence nor the same for all images, and
-    these differ."""
+    """The observed views are neither copies of each other in every sequence nor the same for all
+    images, and these differ."""
     observed = render(config, group, images, 0).observed
     found = []
     if observed.shape[1] > 1 and torch.equal(observed, observed[:, :1].expand_as(observed)):
@@ -59,8 +72,16 @@ def contexts(config: Config, group: ViewGroup, images: ImageBatch) -> list[str]:
     pixels = images[2]
     if any(torch.equal(part, part[:1].expand_as(part)) for part in (pixels, observed)):
         d = config.dataset
-        place = f"dataset.path={d.path}" if d.path else f"dataset.root={d.root}" if d.root else f"dataset={d.name}"
-        found.append(f"{len(observed)} training images, or their observed views, are all the same: {place}")
+        place = (
+            f"dataset.path={d.path}"
+            if d.path
+            else f"dataset.root={d.root}"
+            if d.root
+            else f"dataset={d.name}"
+        )
+        found.append(
+            f"{len(observed)} training images, or their observed views, are all the same: {place}"
+        )
     return found
 
 
@@ -72,9 +93,14 @@ def target(config: Config, module: SeqJEPA) -> list[str]:
         followed = online.state_dict()
         for name, value in average.state_dict().items():
             if not torch.equal(value, followed[name]):
-                return [f"target={config.target.name}: {name} of the average differs from the online one at the start"]
+                return [
+                    f"target={config.target.name}: {name} of the average differs from the online"
+                    " one at the start"
+                ]
         if any(p.requires_grad for p in average.parameters()):
-            return [f"target={config.target.name}: the average would be trained by the optimiser too"]
+            return [
+                f"target={config.target.name}: the average would be trained by the optimiser too"
+            ]
     return []
 
 
@@ -101,7 +127,10 @@ def loss_terms(config: Config, module: SeqJEPA, images: ImageBatch) -> list[str]
         if config.optim.lr == 0:
             raise NotApplicable("optim.lr=0")
         more = "".join(f", aux.{name}.weight=0" for name in arms)
-        return [f"no loss term has a weight: loss.prediction=0, loss.lambda_rate=0, loss.supervised=0{more}"]
+        return [
+            "no loss term has a weight: loss.prediction=0, loss.lambda_rate=0,"
+            f" loss.supervised=0{more}"
+        ]
     module = copy.deepcopy(module).train()
     if not list(module.network.encoder.parameters()):
         raise NotApplicable(f"encoder={config.encoder.name} has no parameters")
@@ -110,13 +139,21 @@ def loss_terms(config: Config, module: SeqJEPA, images: ImageBatch) -> list[str]
         return [f"no parameter of the encoder is trained: encoder={config.encoder.name}"]
     large = images[2].shape[-1] > LARGE
     module.objective.end_ramps()
-    module.training_step(module.on_after_batch_transfer(first(images, 4) if large else images, 0), 0)
+    module.training_step(
+        module.on_after_batch_transfer(first(images, 4) if large else images, 0), 0
+    )
     norms = gradient_statistics(module.weighted, parameters)
     keys = {
-        "prediction": f"loss.prediction={loss.prediction:g} with loss.form={loss.form} and target={config.target.name}",
+        "prediction": (
+            f"loss.prediction={loss.prediction:g} with loss.form={loss.form} and"
+            f" target={config.target.name}"
+        ),
         "rate": f"loss.lambda_rate={loss.lambda_rate:g} with loss.rate_target={loss.rate_target}",
         "supervised": f"loss.supervised={loss.supervised:g}",
-        **{name: f"aux.{name}.weight={arm.weight:g} with aux.{name}.site={arm.where}" for name, arm in arms.items()},
+        **{
+            name: f"aux.{name}.weight={arm.weight:g} with aux.{name}.site={arm.where}"
+            for name, arm in arms.items()
+        },
     }
     found = []
     for name in [name for name in {**weights, **module.weighted} if weights.get(name, 1.0) > 0]:
@@ -124,7 +161,11 @@ def loss_terms(config: Config, module: SeqJEPA, images: ImageBatch) -> list[str]
         if norm is not None and math.isfinite(norm) and norm > 0:
             continue
         wrong = (
-            "is not computed" if norm is None else "has no gradient" if norm == 0 else "has a gradient of NaN or inf"
+            "is not computed"
+            if norm is None
+            else "has no gradient"
+            if norm == 0
+            else "has a gradient of NaN or inf"
         )
         found.append(f"loss term {name} {wrong}: {keys.get(name, f'loss.{name}')}")
     return found
@@ -150,20 +191,29 @@ def save_and_load(config: Config, module: SeqJEPA, images: ImageBatch, steps: in
         _step(config, m, optimiser, few, tau)
     other = loaded.state_dict()
     # by their bytes: NaN is equal to itself here
-    wrong = [name for name, value in kept.state_dict().items() if _bytes(value) != _bytes(other[name])]
+    wrong = [
+        name for name, value in kept.state_dict().items() if _bytes(value) != _bytes(other[name])
+    ]
     if not wrong:
         return []
     more = f" and {len(wrong) - 1} more" if len(wrong) > 1 else ""
-    return [f"a step after saving and loading differs in {wrong[0]}{more}: {_owner(config, wrong[0])}"]
+    return [
+        f"a step after saving and loading differs in {wrong[0]}{more}: {_owner(config, wrong[0])}"
+    ]
 
 
 def render(config: Config, group: ViewGroup, images: ImageBatch, epoch: int) -> SequenceBatch:
     """The training views of an epoch."""
     split, index, pixels, labels, *maps = images
     return group(
-        pixels, labels, index, seed=config.seed, split=split, epoch=epoch,
+        pixels,
+        labels,
+        index,
+        seed=config.seed,
+        split=split,
+        epoch=epoch,
         maps=maps[0] if maps else group.maps(pixels),
-    )  # fmt: skip
+    )
 
 
 def first(images: ImageBatch, n: int = PAIR) -> ImageBatch:
@@ -173,7 +223,9 @@ def first(images: ImageBatch, n: int = PAIR) -> ImageBatch:
     return cut
 
 
-def _step(config: Config, module: SeqJEPA, optimiser: dict[str, Any], images: ImageBatch, tau: float) -> None:
+def _step(
+    config: Config, module: SeqJEPA, optimiser: dict[str, Any], images: ImageBatch, tau: float
+) -> None:
     """What Lightning and the callbacks do at an optimiser step, the clipping aside."""
     loss = module.training_step(module.on_after_batch_transfer(images, 0), 0)
     optimiser["optimizer"].zero_grad()
@@ -211,15 +263,21 @@ def _owner(config: Config, name: str) -> str:
         "network.aggregator": f"model.aggregator={config.model.aggregator}",
         "network.predictor": f"model.predictor={config.model.predictor}",
         "network.action_projection": f"model.action_bn={config.model.action_bn}",
-        "target_encoder": f"target={config.target.name} with target.bn_buffers={config.target.bn_buffers}",
+        "target_encoder": (
+            f"target={config.target.name} with target.bn_buffers={config.target.bn_buffers}"
+        ),
         **{f"objective.aux.{name}": f"aux={name}" for name in config.aux},
         "objective": f"loss.form={config.loss.form}",
     }
-    return next((text for prefix, text in keys.items() if name.startswith(prefix)), f"model={config.model.name}")
+    return next(
+        (text for prefix, text in keys.items() if name.startswith(prefix)),
+        f"model={config.model.name}",
+    )
 
 
 def run_preflight(config: Config, splits: Splits, module: SeqJEPA, budget: Budget) -> Preflight:
-    """Runs every check on copies of the module, on a CPU in float32; random streams and the module stay as they are.
+    """Runs every check on copies of the module, on a CPU in float32; random streams and the module
+    stay as they are.
 
     A check that raises has failed, and its line is the exception's: the run will show where.
     """

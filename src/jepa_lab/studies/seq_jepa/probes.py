@@ -14,7 +14,8 @@ from jepa_lab.studies.seq_jepa.network import Representations, SeqJEPANetwork
 
 
 class ProbeFeatures(NamedTuple):
-    """What the probes of a seq-JEPA read: its representations, and z_agg (B, Da) with all action slots zero."""
+    """What the probes of a seq-JEPA read: its representations, and z_agg (B, Da) with all action
+    slots zero."""
 
     reps: Representations
     blind: Tensor
@@ -22,7 +23,8 @@ class ProbeFeatures(NamedTuple):
 
 @dataclass(frozen=True)
 class SeqJEPAProbes:
-    """The source of a seq-JEPA's probes. `leak_head` "linear": a linear action_from_z_agg, as in the public code."""
+    """The source of a seq-JEPA's probes. `leak_head` "linear": a linear action_from_z_agg, as in
+    the public code."""
 
     leak_head: str = "matched"
 
@@ -37,12 +39,16 @@ class SeqJEPAProbes:
         """One row of zeros."""
         network, m = module.network, module.group.n_views - 1
         z, z_agg = network.encoder.dim, network.encoder.dim + network.action_projection.dim
-        reps = Representations(torch.zeros(1, m, z), torch.zeros(1, z_agg), *[torch.zeros(1, z)] * 2)
+        reps = Representations(
+            torch.zeros(1, m, z), torch.zeros(1, z_agg), *[torch.zeros(1, z)] * 2
+        )
         return ProbeFeatures(reps, reps.z_agg)
 
     def of_training(self, module: Any) -> ProbeFeatures:
         """Of the last training batch, aggregated in evaluation mode."""
-        return ProbeFeatures(*clean_aggregates(module.network, module.representations, module.batch))
+        return ProbeFeatures(
+            *clean_aggregates(module.network, module.representations, module.batch)
+        )
 
     def of_evaluation(self, module: Any) -> ProbeFeatures:
         """Of the last evaluation batch."""
@@ -52,10 +58,11 @@ class SeqJEPAProbes:
 def seq_jepa_probes(n_classes: int, action_dim: int, m: int) -> list[Probe]:
     """The probes of a seq-JEPA with m observed views.
 
-    class_from_*: linear readouts of z_agg and of the first view's z. action_from_z: the relative action from view 1 to
-    view 2, from both encodings; action_from_z_agg the same from the aggregate, which is told it (a test of the wiring).
-    relative_action_from_z: between views 2 and 3, neither of which is the reference. view_from_z_agg: the observed
-    views' mean absolute action, from an aggregate whose action slots are zero. All action probes are MLPs of one width.
+    class_from_*: linear readouts of z_agg and of the first view's z. action_from_z: the relative
+    action from view 1 to view 2, from both encodings; action_from_z_agg the same from the
+    aggregate, which is told it (a test of the wiring). relative_action_from_z: between views 2 and
+    3, neither of which is the reference. view_from_z_agg: the observed views' mean absolute action,
+    from an aggregate whose action slots are zero. All action probes are MLPs of one width.
     """
     probes = []
     if m >= 2:
@@ -68,8 +75,24 @@ def seq_jepa_probes(n_classes: int, action_dim: int, m: int) -> list[Probe]:
                 False,
             )
         )
-        probes.append(Probe("action_from_z_agg", lambda f: f.reps.z_agg, lambda b: b.actions[:, 0], action_dim, False))
-    probes.append(Probe("view_from_z_agg", lambda f: f.blind, lambda b: b.absolute[:, :-1].mean(1), action_dim, False))
+        probes.append(
+            Probe(
+                "action_from_z_agg",
+                lambda f: f.reps.z_agg,
+                lambda b: b.actions[:, 0],
+                action_dim,
+                False,
+            )
+        )
+    probes.append(
+        Probe(
+            "view_from_z_agg",
+            lambda f: f.blind,
+            lambda b: b.absolute[:, :-1].mean(1),
+            action_dim,
+            False,
+        )
+    )
     if m >= 3:
         probes.append(
             Probe(
@@ -95,10 +118,11 @@ def _labels(batch: SequenceBatch) -> Tensor:
 def clean_aggregates(
     network: SeqJEPANetwork, reps: Representations, batch: SequenceBatch
 ) -> tuple[Representations, Tensor]:
-    """The representations of a training step with z_agg aggregated anew in evaluation mode, and the blind aggregate.
+    """The representations of a training step with z_agg aggregated anew in evaluation mode, and the
+    blind aggregate.
 
-    So probes learn from aggregates without dropout, as they will be read, and the model's random stream and running
-    statistics are left alone.
+    So probes learn from aggregates without dropout, as they will be read, and the model's random
+    stream and running statistics are left alone.
     """
     readers = (network.aggregator, network.action_projection)
     for module in readers:

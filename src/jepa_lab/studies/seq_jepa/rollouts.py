@@ -13,14 +13,17 @@ from jepa_lab.studies.seq_jepa.evaluation.rollout import Rollout, measure_rollou
 
 
 class Rollouts(pl.Callback):
-    """Logs `val/rollout/<k>`, k from 1 on, of the first `limit` images of `source`, the validation split: the
-    prediction loss k views ahead over the best constant's, see evaluation/rollout.py. `group` has one view for each of
-    the `observed` ones and each step. `result` holds what was measured.
+    """Logs `val/rollout/<k>`, k from 1 on, of the first `limit` images of `source`, the validation
+    split: the prediction loss k views ahead over the best constant's, see evaluation/rollout.py.
+    `group` has one view for each of the `observed` ones and each step. `result` holds what was
+    measured.
 
     It draws no random number, so that nothing else depends on whether it is there.
     """
 
-    def __init__(self, source: ImageSource, group: ViewGroup, observed: int, limit: int = 256) -> None:
+    def __init__(
+        self, source: ImageSource, group: ViewGroup, observed: int, limit: int = 256
+    ) -> None:
         self.source = source
         self.group = group
         self.observed = observed

@@ -54,7 +54,8 @@ class SeqJEPAStudy(SeqJEPAPlanner, TrainedStudy):
         return callbacks.build_callbacks(session, best, judge)
 
     def best_key(self, config: Config, data: Splits) -> str:
-        """The class probe, or without labels the action probe, unless the configuration names another."""
+        """The class probe, or without labels the action probe, unless the configuration names
+        another."""
         return build.best_key(config, data.train.n_classes)
 
     def protocol(self, config: Config, data: Splits) -> dict[str, Any]:
@@ -63,17 +64,29 @@ class SeqJEPAStudy(SeqJEPAPlanner, TrainedStudy):
             "val_images": len(data.val.images),
             "test_images": len(data.test.images),
             "checkpoint": "last",
-            "probes": "online: one step per training batch on detached features, fixed evaluation views",
+            "probes": (
+                "online: one step per training batch on detached features, fixed evaluation views"
+            ),
             "seed": config.seed,
         }
 
     def remark(self, data: Splits, parts: Parts) -> str | None:
         return None if data.train.n_classes else "no labels: class probes are off"
 
-    def show_outcome(self, session: Session, fit: Fit, verdict: Verdict, summary: dict[str, Any]) -> None:
+    def show_outcome(
+        self, session: Session, fit: Fit, verdict: Verdict, summary: dict[str, Any]
+    ) -> None:
         sweeps = next((c.result for c in fit.callbacks if isinstance(c, FactorSweeps)), None)
         group, source = session.parts.module.group, session.data.val
-        show_outcome(session, fit, verdict, self.judge_of(session.config), group=group, source=source, sweeps=sweeps)
+        show_outcome(
+            session,
+            fit,
+            verdict,
+            self.judge_of(session.config),
+            group=group,
+            source=source,
+            sweeps=sweeps,
+        )
 
 
 STUDY = SeqJEPAStudy()

@@ -1,4 +1,5 @@
-"""The grid of views: accuracy by the number of views trained on and the number looked at, with and without actions."""
+"""The grid of views: accuracy by the number of views trained on and the number looked at, with and
+without actions."""
 
 from __future__ import annotations
 
@@ -23,10 +24,11 @@ Cell = tuple[bool, int]  # whether the model knows its actions, observed views i
 
 
 def views_grid(runs: Sequence[Path], folder: Path) -> str:
-    """Evaluates the runs, writes views_grid.json and views_grid.png into `folder`; the table as text.
+    """Evaluates the runs, writes views_grid.json and views_grid.png into `folder`; the table as
+    text.
 
-    A linear classifier on frozen z_agg of 1, 2, 4 and 8 views, on test, mean over seeds; and the R² of the relative
-    action from a pair of z. Runs that cannot be opened are named.
+    A linear classifier on frozen z_agg of 1, 2, 4 and 8 views, on test, mean over seeds; and the R²
+    of the relative action from a pair of z. Runs that cannot be opened are named.
     """
     accuracies: dict[Cell, dict[int, list[float]]] = {}
     actions: dict[Cell, list[float]] = {}
@@ -42,20 +44,36 @@ def views_grid(runs: Sequence[Path], folder: Path) -> str:
         actions.setdefault(cell, []).append(r2)
     if not accuracies:
         return "\n".join(["no run for the grid of views", *skipped])
-    means = {cell: {m: float(np.mean(v)) for m, v in row.items()} for cell, row in accuracies.items()}
+    means = {
+        cell: {m: float(np.mean(v)) for m, v in row.items()} for cell, row in accuracies.items()
+    }
     rows = [
-        {"action_conditioning": cell[0], "trained_on": cell[1], "accuracy": means[cell], "seeds": len(actions[cell]),
-         "relative_action_r2": float(np.mean(actions[cell]))}
+        {
+            "action_conditioning": cell[0],
+            "trained_on": cell[1],
+            "accuracy": means[cell],
+            "seeds": len(actions[cell]),
+            "relative_action_r2": float(np.mean(actions[cell])),
+        }
         for cell in sorted(means)
-    ]  # fmt: skip
+    ]
     write_json(folder / "views_grid.json", {"rows": rows, "skipped": skipped})
     save(grid_figure(means), folder / "views_grid.png")
-    head = "grid of views: accuracy of a linear classifier on frozen z_agg (test), R² of the relative action from z"
-    lines = [f"{'actions':<9}{'trained on':<12}" + "".join(f"{f'at {m}':>8}" for m in LOOKED_AT) + "      R²  seeds"]
+    head = (
+        "grid of views: accuracy of a linear classifier on frozen z_agg (test), R² of the relative"
+        " action from z"
+    )
+    lines = [
+        f"{'actions':<9}{'trained on':<12}"
+        + "".join(f"{f'at {m}':>8}" for m in LOOKED_AT)
+        + "      R²  seeds"
+    ]
     for cell in sorted(means, reverse=True):
         cells = "".join(f"{means[cell][m]:>8.3f}" for m in LOOKED_AT)
         known = "known" if cell[0] else "hidden"
-        lines.append(f"{known:<9}{cell[1]:<12}{cells}{np.mean(actions[cell]):>8.3f}  {len(actions[cell])}")
+        lines.append(
+            f"{known:<9}{cell[1]:<12}{cells}{np.mean(actions[cell]):>8.3f}  {len(actions[cell])}"
+        )
     return "\n".join([head, *lines, *skipped, f"figure: {folder / 'views_grid.png'}"])
 
 
@@ -63,13 +81,17 @@ def grid_figure(means: dict[Cell, dict[int, float]]) -> Figure:
     """A heat map for models that know their actions and one for those that do not, on one scale."""
     kinds = sorted({known for known, _ in means}, reverse=True)
     values = [100 * v for row in means.values() for v in row.values()]
-    figure = Figure(figsize=(4.4 * len(kinds) + 0.6, 3.9), dpi=DPI, facecolor=PAPER, layout="constrained")
+    figure = Figure(
+        figsize=(4.4 * len(kinds) + 0.6, 3.9), dpi=DPI, facecolor=PAPER, layout="constrained"
+    )
     FigureCanvasAgg(figure)
     for place, known in enumerate(kinds):
         trained = sorted(m for k, m in means if k is known)
         grid = 100 * np.array([[means[known, m][looked] for m in trained] for looked in LOOKED_AT])
         ax = figure.add_subplot(1, len(kinds), place + 1)
-        image = ax.imshow(grid, cmap="cividis", vmin=min(values), vmax=max(values), origin="lower", aspect="auto")
+        image = ax.imshow(
+            grid, cmap="cividis", vmin=min(values), vmax=max(values), origin="lower", aspect="auto"
+        )
         middle = (min(values) + max(values)) / 2
         for i, row in enumerate(grid):
             for j, value in enumerate(row):
@@ -79,7 +101,12 @@ def grid_figure(means: dict[Cell, dict[int, float]]) -> Figure:
         ax.set_yticks(range(len(LOOKED_AT)), [str(m) for m in LOOKED_AT])
         ax.set_xlabel("observed views in training", fontsize=8.5, color=axes.INK)
         ax.set_ylabel("views that z_agg is made of", fontsize=8.5, color=axes.INK)
-        ax.set_title(f"Actions {'known' if known else 'hidden'}: accuracy, %", fontsize=10, color=axes.INK, loc="left")
+        ax.set_title(
+            f"Actions {'known' if known else 'hidden'}: accuracy, %",
+            fontsize=10,
+            color=axes.INK,
+            loc="left",
+        )
     figure.colorbar(image, ax=figure.axes, fraction=0.046, pad=0.02)
     return figure
 
@@ -90,11 +117,18 @@ def _evaluate(path: Path) -> tuple[Cell, dict[int, float], float]:
     group = views_of(run.config, run.splits, max(*LOOKED_AT, trained_on) + 1)
     seen = {
         split: collect(
-            run.network, group, getattr(run.splits, split), split=split, seed=run.config.seed, views=LOOKED_AT,
-            trained_on=trained_on, first_view=run.config.dataset.eval_first_view, limit=LIMIT,
+            run.network,
+            group,
+            getattr(run.splits, split),
+            split=split,
+            seed=run.config.seed,
+            views=LOOKED_AT,
+            trained_on=trained_on,
+            first_view=run.config.dataset.eval_first_view,
+            limit=LIMIT,
         )
         for split in ("train", "val", "test")
-    }  # fmt: skip
+    }
     train, val, test = seen["train"], seen["val"], seen["test"]
     if train.labels is None or val.labels is None or test.labels is None:
         raise UserError(f"{path}: the images have no labels")
@@ -102,7 +136,9 @@ def _evaluate(path: Path) -> tuple[Cell, dict[int, float], float]:
     found = {}
     for m in LOOKED_AT:
         x = [f.z_agg[m].numpy() for f in (train, val, test)]
-        found[m] = float((linear_classifier(x[0], labels[0], x[1], labels[1], x[2]) == labels[2]).mean())
+        found[m] = float(
+            (linear_classifier(x[0], labels[0], x[1], labels[1], x[2]) == labels[2]).mean()
+        )
     x = [f.z[:, 1:3].flatten(1).numpy() for f in (train, val, test)]
     y = [f.actions[:, 1].numpy().astype(np.float64) for f in (train, val, test)]
     predicted = mlp_regression(x[0], y[0], x[1], y[1], x[2])

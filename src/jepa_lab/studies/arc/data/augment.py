@@ -1,4 +1,5 @@
-"""One transform for a task and an epoch, the same for all its grids: drawn from what it is for, never from when."""
+"""One transform for a task and an epoch, the same for all its grids: drawn from what it is for,
+never from when."""
 
 from __future__ import annotations
 
@@ -28,10 +29,11 @@ def draw_transforms(
 ) -> Transforms:
     """One transform for each of the tasks (B,) int64, their numbers in the split.
 
-    Room (B, 4) int64 is `free_room` of all the grids of each, and bounds its shift; a task without room stays.
-    Palette: a uniform permutation of the colours 1 to 9, of all ten with palette_background. Symmetry: one of the 8.
-    Translation: uniform among the shifts of at most `radius` cells a way that push no cell out. Each family has its
-    own stream, so leaving one out changes no other; the draws depend on (seed, split, epoch, task number) alone.
+    Room (B, 4) int64 is `free_room` of all the grids of each, and bounds its shift; a task without
+    room stays. Palette: a uniform permutation of the colours 1 to 9, of all ten with
+    palette_background. Symmetry: one of the 8. Translation: uniform among the shifts of at most
+    `radius` cells a way that push no cell out. Each family has its own stream, so leaving one out
+    changes no other; the draws depend on (seed, split, epoch, task number) alone.
     """
     n = len(tasks)
     result = _identities(np.zeros(n, dtype=np.int64))
@@ -59,16 +61,19 @@ def family_transform(
     backgrounds: np.ndarray | None = None,
     radius: int = RADIUS,
 ) -> Transforms:
-    """A second transform of one family alone, for terms that compare a grid with its transform; never the identity
-    where that can be avoided.
+    """A second transform of one family alone, for terms that compare a grid with its transform;
+    never the identity where that can be avoided.
 
-    Color: all colours but the background move, in one cycle of nine. Symmetry: one of the 7 others. Translation: one
-    of the shifts that room (B, 4) allows, other than none; a task without room stays. Room and backgrounds (B,)
-    (default 0) are those of the grids that this is applied to: `Transforms.room_after` and `new_backgrounds` of a first
-    transform. The stream is not that of `draw_transforms`. ValueError for an unknown family.
+    Color: all colours but the background move, in one cycle of nine. Symmetry: one of the 7 others.
+    Translation: one of the shifts that room (B, 4) allows, other than none; a task without room
+    stays. Room and backgrounds (B,) (default 0) are those of the grids that this is applied to:
+    `Transforms.room_after` and `new_backgrounds` of a first transform. The stream is not that of
+    `draw_transforms`. ValueError for an unknown family.
     """
     n = len(tasks)
-    result = _identities(np.zeros(n, dtype=np.int64) if backgrounds is None else np.asarray(backgrounds, np.int64))
+    result = _identities(
+        np.zeros(n, dtype=np.int64) if backgrounds is None else np.asarray(backgrounds, np.int64)
+    )
     draw = _Draws(tasks, seed, split, epoch, "arc_family")
     if family == "color":
         result.palettes[:] = _cycles(draw("color", COLORS - 1), result.backgrounds)
@@ -78,7 +83,8 @@ def family_transform(
         low, high = _bounds(_checked(room, n), radius)
         width = high[:, 1] - low[:, 1] + 1
         total = (high[:, 0] - low[:, 0] + 1) * width
-        none = -low[:, 0] * width - low[:, 1]  # where (0, 0) is among the allowed shifts, row by row
+        # where (0, 0) is among the allowed shifts, row by row
+        none = -low[:, 0] * width - low[:, 1]
         number = (draw("translation", 1)[:, 0] * (total - 1)).astype(np.int64)
         number = np.where(total > 1, number + (number >= none), none)
         result.shifts[:] = low + np.stack([number // width, number % width], axis=1)
@@ -102,7 +108,9 @@ class _Draws:
 def _identities(backgrounds: np.ndarray) -> Transforms:
     n = len(backgrounds)
     palettes = np.tile(np.arange(COLORS, dtype=np.uint8), (n, 1))
-    return Transforms(palettes, np.zeros(n, dtype=np.int64), np.zeros((n, 2), dtype=np.int64), backgrounds)
+    return Transforms(
+        palettes, np.zeros(n, dtype=np.int64), np.zeros((n, 2), dtype=np.int64), backgrounds
+    )
 
 
 def _bounds(room: np.ndarray, radius: int) -> tuple[np.ndarray, np.ndarray]:
@@ -112,7 +120,8 @@ def _bounds(room: np.ndarray, radius: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _cycles(u: np.ndarray, backgrounds: np.ndarray) -> np.ndarray:
-    """(B, 9) uniform numbers -> (B, 10) palettes: each colour but the background goes to the next in a drawn order."""
+    """(B, 9) uniform numbers -> (B, 10) palettes: each colour but the background goes to the next
+    in a drawn order."""
     n = len(u)
     others = np.tile(np.arange(1, COLORS), (n, 1))
     others[others == backgrounds[:, None]] = 0  # the nine colours that are not the background

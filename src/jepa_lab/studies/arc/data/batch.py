@@ -16,9 +16,10 @@ NO_COLOR = 10  # in GridTokens.colors: outside of the grid
 class GridTokens:
     """Tokens of n grids, N places each.
 
-    colors: (n, N, C) int64 in 0..10, the colours a token holds (slots: 1; patches of p x p cells: p * p; 10 is none).
-    features: (n, N, F) float32. mask: (n, N) bool, whether there is a token. adjacency: (n, N, N) bool, symmetric,
-    without loops. Places without a token hold zeros (colours: 10).
+    colors: (n, N, C) int64 in 0..10, the colours a token holds (slots: 1; patches of p x p cells: p
+    * p; 10 is none). features: (n, N, F) float32. mask: (n, N) bool, whether there is a token.
+    adjacency: (n, N, N) bool, symmetric, without loops. Places without a token hold zeros (colours:
+    10).
     """
 
     colors: Tensor
@@ -39,7 +40,9 @@ class GridTokens:
     @staticmethod
     def cat(parts: list[GridTokens]) -> GridTokens:
         """The grids of all parts, one after another."""
-        return GridTokens(*(torch.cat([getattr(p, f.name) for p in parts]) for f in fields(GridTokens)))
+        return GridTokens(
+            *(torch.cat([getattr(p, f.name) for p in parts]) for f in fields(GridTokens))
+        )
 
 
 @dataclass
@@ -58,11 +61,12 @@ class ArcView:
 class ArcBatch:
     """B examples with G context grids each.
 
-    view: their tokens. transformed: by family (color, translation, symmetry), the same examples after one transform of
-    that family for all grids of an example. present: (B, G) bool, whether there is such a context grid (else it has no
-    tokens). roles: (B, G) int64, DEMO_INPUT, DEMO_OUTPUT, QUERY or FRAME. pairs: (B, G) int64, the number of the
-    demonstration (the query has that after the last) or the position of the frame. task: (B,) int64, the number of the
-    task in its split. index: (B,) int64, the number of the example in its split.
+    view: their tokens. transformed: by family (color, translation, symmetry), the same examples
+    after one transform of that family for all grids of an example. present: (B, G) bool, whether
+    there is such a context grid (else it has no tokens). roles: (B, G) int64, DEMO_INPUT,
+    DEMO_OUTPUT, QUERY or FRAME. pairs: (B, G) int64, the number of the demonstration (the query has
+    that after the last) or the position of the frame. task: (B,) int64, the number of the task in
+    its split. index: (B,) int64, the number of the example in its split.
     """
 
     split: str

@@ -1,4 +1,5 @@
-"""Tokens on disk: one file for a split, whole or not there, checked against what it was made with."""
+"""Tokens on disk: one file for a split, whole or not there, checked against what it was made with.
+Tokens on disk: one file for a split, whole or not there, checked against what it was made with."""
 
 from __future__ import annotations
 
@@ -23,10 +24,12 @@ _CHUNK = 256  # grids tokenised at a time
 
 
 class CachedTokens:
-    """A TokenSource that reads the tokens of `variants` epochs, for every view, from a file mapped into memory.
+    """A TokenSource that reads the tokens of `variants` epochs, for every view, from a file mapped
+    into memory.
 
-    The file: MAGIC, the length of the header (8 digits and a line's end), the header as JSON, then a record for every
-    variant, view and grid. What it gives is bit for bit what its OnlineTokens gives for the epochs 0 to variants - 1.
+    The file: MAGIC, the length of the header (8 digits and a line's end), the header as JSON, then
+    a record for every variant, view and grid. What it gives is bit for bit what its OnlineTokens
+    gives for the epochs 0 to variants - 1.
     """
 
     def __init__(self, online: OnlineTokens, records: np.ndarray) -> None:
@@ -37,7 +40,8 @@ class CachedTokens:
     def of(path: Path, online: OnlineTokens, variants: int) -> CachedTokens:
         """From the file `path`, which is made where there is none.
 
-        Raises ValueError, one line, where the file is no such cache, is cut short, or was made for something else.
+        Raises ValueError, one line, where the file is no such cache, is cut short, or was made for
+        something else.
         """
         expected = _header(online, variants)
         if not path.exists():
@@ -47,14 +51,21 @@ class CachedTokens:
         kind, shape = _record(expected), (variants, 1 + len(online.families), expected["grids"])
         size, needed = path.stat().st_size, start + kind.itemsize * int(np.prod(shape))
         if size != needed:
-            raise ValueError(f"cache {path}: {size} bytes, not the {needed} that its header tells of; delete that file")
+            raise ValueError(
+                f"cache {path}: {size} bytes, not the {needed} that its header tells of; delete"
+                " that file"
+            )
         return CachedTokens(online, np.memmap(path, kind, mode="r", offset=start, shape=shape))
 
     def __call__(self, numbers: Tensor, epoch: int) -> dict[str, GridTokens]:
         wanted = numbers.numpy()
-        places = self.online.tokeniser.places([self.online.examples.grids[i] for i in wanted.tolist()])
+        places = self.online.tokeniser.places(
+            [self.online.examples.grids[i] for i in wanted.tolist()]
+        )
         views = (VIEW, *self.online.families)
-        return {view: _tokens(self.records[epoch, i, wanted], places) for i, view in enumerate(views)}
+        return {
+            view: _tokens(self.records[epoch, i, wanted], places) for i, view in enumerate(views)
+        }
 
 
 def _header(online: OnlineTokens, variants: int) -> dict[str, Any]:
@@ -78,19 +89,24 @@ def _header(online: OnlineTokens, variants: int) -> dict[str, Any]:
 def _fingerprint(examples: Examples) -> str:
     digest = hashlib.blake2b(digest_size=12)
     for owner, grid in zip(examples.owner.tolist(), examples.grids, strict=True):
-        digest.update(f"{owner} {grid.shape};".encode() + np.ascontiguousarray(grid, dtype=np.uint8).tobytes())
+        digest.update(
+            f"{owner} {grid.shape};".encode() + np.ascontiguousarray(grid, dtype=np.uint8).tobytes()
+        )
     return digest.hexdigest()
 
 
 def _record(header: dict[str, Any]) -> np.dtype[Any]:
-    """The tokens of a grid in one view and variant; yes-or-no values are packed, eight to a byte."""
+    """The tokens of a grid in one view and variant; yes-or-no values are packed, eight to a byte.
+    The tokens of a grid in one view and variant; yes-or-no values are packed, eight to a byte."""
     n = header["places"]
-    return np.dtype([
-        ("features", "<f4", (n, header["features"])),
-        ("colors", "u1", (n, header["colors"])),
-        ("mask", "u1", (-(-n // 8),)),
-        ("adjacency", "u1", (-(-n * n // 8),)),
-    ])  # fmt: skip
+    return np.dtype(
+        [
+            ("features", "<f4", (n, header["features"])),
+            ("colors", "u1", (n, header["colors"])),
+            ("mask", "u1", (-(-n // 8),)),
+            ("adjacency", "u1", (-(-n * n // 8),)),
+        ]
+    )
 
 
 def _write(path: Path, header: dict[str, Any], online: OnlineTokens, variants: int) -> None:
@@ -123,7 +139,9 @@ def _check(path: Path, expected: dict[str, Any]) -> int:
     try:
         header = json.loads(text)
     except ValueError:
-        raise ValueError(f"cache {path}: no cache of ARC tokens, or cut short; delete that file") from None
+        raise ValueError(
+            f"cache {path}: no cache of ARC tokens, or cut short; delete that file"
+        ) from None
     for key, value in expected.items():
         if header.get(key) != value:
             raise ValueError(

@@ -1,4 +1,5 @@
-"""Prediction problems made of tasks: which grids are the context of an example and which is its target."""
+"""Prediction problems made of tasks: which grids are the context of an example and which is its
+target."""
 
 from __future__ import annotations
 
@@ -20,11 +21,11 @@ ABSENT = -1  # in place of a grid's number: there is none
 class Examples:
     """E examples over the n grids of a split.
 
-    grids: the n grids, owner (n,) the number of the task that each is of. roles, pairs: (G,) of the context's places,
-    see ArcBatch. context: (E, G) numbers of grids, ABSENT where there is none. target, task: (E,). candidates: (E, M)
-    the inputs of all demonstrations that an example may have (an output has the number after its input's), from the
-    first to the last of its task, then ABSENT; None for problems without demonstrations. note: what was left out, or
-    empty.
+    grids: the n grids, owner (n,) the number of the task that each is of. roles, pairs: (G,) of the
+    context's places, see ArcBatch. context: (E, G) numbers of grids, ABSENT where there is none.
+    target, task: (E,). candidates: (E, M) the inputs of all demonstrations that an example may have
+    (an output has the number after its input's), from the first to the last of its task, then
+    ABSENT; None for problems without demonstrations. note: what was left out, or empty.
     """
 
     grids: tuple[Grid, ...]
@@ -41,29 +42,39 @@ class Examples:
         return len(self.target)
 
     def drawn_context(self, index: Tensor, *, seed: int, split: str, epoch: int) -> Tensor:
-        """Context (B, G) of the examples `index` (B,) in an epoch of training: where a task has more demonstrations
-        than places, which of them depends on (seed, split, epoch, example). They keep their order."""
+        """Context (B, G) of the examples `index` (B,) in an epoch of training: where a task has
+        more demonstrations than places, which of them depends on (seed, split, epoch, example).
+        They keep their order."""
         context = self.context[index]
         n_demos = (context.shape[1] - 1) // 2
         if self.candidates is None or self.candidates.shape[1] <= n_demos:
             return context
         candidates = self.candidates[index]
-        keys = uniform(index, candidates.shape[1], seed=seed, split=split, epoch=epoch, stream="demos")
+        keys = uniform(
+            index, candidates.shape[1], seed=seed, split=split, epoch=epoch, stream="demos"
+        )
         keys = keys.masked_fill(candidates == ABSENT, 2.0)  # above all numbers that are drawn
         chosen = keys.argsort(dim=1, stable=True)[:, :n_demos].sort(1).values
         return _with_demos(candidates.gather(1, chosen), context[:, -1])
 
 
 def make_examples(
-    tasks: Sequence[ArcTask], problem: str = "demos", *, n_demos: int = 3, n_frames: int = 3, split: str = "train"
+    tasks: Sequence[ArcTask],
+    problem: str = "demos",
+    *,
+    n_demos: int = 3,
+    n_frames: int = 3,
+    split: str = "train",
 ) -> Examples:
     """The examples of all tasks, in their order.
 
-    demos: every pair with an output is the query once; its context are up to n_demos other demonstrations (the first
-    ones; see drawn_context), the query's input in the last place, absent places before it; its target the query's
-    output. Queries without another demonstration are left out: nothing tells their rule. frames: windows of n_frames
-    states, the target is the next one. copies: n_frames times a pair's input, the target is its output, as published.
-    Raises ValueError, one line, for a problem or a number that cannot be, and where a split has no example.
+    demos: every pair with an output is the query once; its context are up to n_demos other
+    demonstrations (the first ones; see drawn_context), the query's input in the last place, absent
+    places before it; its target the query's output. Queries without another demonstration are left
+    out: nothing tells their rule. frames: windows of n_frames states, the target is the next one.
+    copies: n_frames times a pair's input, the target is its output, as published. Raises
+    ValueError, one line, for a problem or a number that cannot be, and where a split has no
+    example.
     """
     if problem not in PROBLEMS:
         raise ValueError(f"problem: {problem!r} is none of {', '.join(PROBLEMS)}")
@@ -72,7 +83,9 @@ def make_examples(
             raise ValueError(f"{key}: {value!r} is not a whole number from 1")
     if problem == "demos":
         return _demos(tasks, n_demos, split)
-    return _frames(tasks, n_frames, split) if problem == "frames" else _copies(tasks, n_frames, split)
+    return (
+        _frames(tasks, n_frames, split) if problem == "frames" else _copies(tasks, n_frames, split)
+    )
 
 
 def _demos(tasks: Sequence[ArcTask], n_demos: int, split: str) -> Examples:
@@ -86,7 +99,9 @@ def _demos(tasks: Sequence[ArcTask], n_demos: int, split: str) -> Examples:
         demonstrations = inputs[: sum(_has_output(pair) for pair in task.train)]
         start += 2 * len(inputs)
         for query_input in inputs:
-            rest = [demonstration for demonstration in demonstrations if demonstration != query_input]
+            rest = [
+                demonstration for demonstration in demonstrations if demonstration != query_input
+            ]
             if rest:
                 queries.append(query_input)
                 numbers.append(number)
@@ -95,7 +110,8 @@ def _demos(tasks: Sequence[ArcTask], n_demos: int, split: str) -> Examples:
                 alone += 1
     if not queries:
         raise ValueError(
-            f"problem demos: none of the {len(tasks)} {split} tasks has a pair with an output and another demonstration"
+            f"problem demos: none of the {len(tasks)} {split} tasks has a pair with an output and"
+            " another demonstration"
         )
     widest = max(n_demos, *map(len, others))
     candidates = torch.tensor([rest + [ABSENT] * (widest - len(rest)) for rest in others])
@@ -109,7 +125,9 @@ def _demos(tasks: Sequence[ArcTask], n_demos: int, split: str) -> Examples:
         target=query + 1,
         task=torch.tensor(numbers),
         candidates=candidates,
-        note=f"{alone} {split} pairs have no other demonstration and are no example" if alone else "",
+        note=(
+            f"{alone} {split} pairs have no other demonstration and are no example" if alone else ""
+        ),
     )
 
 
@@ -128,7 +146,9 @@ def _frames(tasks: Sequence[ArcTask], n_frames: int, split: str) -> Examples:
     for number, task in enumerate(tasks):
         for sequence in task.frames:
             count = len(sequence) - n_frames
-            windows += [list(range(len(grids) + i, len(grids) + i + n_frames + 1)) for i in range(count)]
+            windows += [
+                list(range(len(grids) + i, len(grids) + i + n_frames + 1)) for i in range(count)
+            ]
             numbers += [number] * count
             grids += sequence
             owner += [number] * len(sequence)
@@ -136,11 +156,14 @@ def _frames(tasks: Sequence[ArcTask], n_frames: int, split: str) -> Examples:
             short += count < 1
     if not windows:
         raise ValueError(
-            f"problem frames: none of the {sequences} frame sequences of the {len(tasks)} {split} tasks has "
-            f"{n_frames + 1} states (n_frames={n_frames} and the next one)"
+            f"problem frames: none of the {sequences} frame sequences of the {len(tasks)} {split}"
+            f" tasks has {n_frames + 1} states (n_frames={n_frames} and the next one)"
         )
     table = torch.tensor(windows)
-    note = f"{short} of {sequences} {split} frame sequences have fewer than {n_frames + 1} states and no example"
+    note = (
+        f"{short} of {sequences} {split} frame sequences have fewer than {n_frames + 1} states and"
+        " no example"
+    )
     return Examples(
         tuple(grids),
         torch.tensor(owner),
@@ -155,7 +178,9 @@ def _frames(tasks: Sequence[ArcTask], n_frames: int, split: str) -> Examples:
 def _copies(tasks: Sequence[ArcTask], n_frames: int, split: str) -> Examples:
     grids, owner = _pair_grids(tasks)
     if not grids:
-        raise ValueError(f"problem copies: none of the {len(tasks)} {split} tasks has a pair with an output")
+        raise ValueError(
+            f"problem copies: none of the {len(tasks)} {split} tasks has a pair with an output"
+        )
     inputs = torch.arange(0, len(grids), 2)
     return Examples(
         grids,
@@ -177,10 +202,19 @@ def _pairs(task: ArcTask) -> list[Pair]:
 
 
 def _has_output(pair: Pair) -> bool:
-    return pair.output is not None and pair.output.size > 0  # the test outputs of a competition are withheld
+    # the test outputs of a competition are withheld
+    return pair.output is not None and pair.output.size > 0
 
 
 def _pair_grids(tasks: Sequence[ArcTask]) -> tuple[tuple[Grid, ...], Tensor]:
-    """Inputs and outputs of all pairs with an output, one after another, and the number of their task."""
-    grids = [(number, grid) for number, t in enumerate(tasks) for p in _pairs(t) for grid in (p.input, p.output)]
-    return tuple(grid for _, grid in grids), torch.tensor([number for number, _ in grids], dtype=torch.int64)
+    """Inputs and outputs of all pairs with an output, one after another, and the number of their
+    task."""
+    grids = [
+        (number, grid)
+        for number, t in enumerate(tasks)
+        for p in _pairs(t)
+        for grid in (p.input, p.output)
+    ]
+    return tuple(grid for _, grid in grids), torch.tensor(
+        [number for number, _ in grids], dtype=torch.int64
+    )

@@ -1,4 +1,5 @@
-"""Batches of ARC examples, tokenised, in an order that depends on (seed, epoch) alone and can be resumed anywhere."""
+"""Batches of ARC examples, tokenised, in an order that depends on (seed, epoch) alone and can be
+resumed anywhere."""
 
 from __future__ import annotations
 
@@ -19,13 +20,15 @@ from jepa_lab.studies.arc.data.tokens.tokens import VIEW, AugmentOptions, Online
 
 
 class ArcLoader(EpochBatches[ArcBatch]):
-    """ArcBatches of a split's tasks, see make_examples for the problems and EpochBatches for order and resuming.
+    """ArcBatches of a split's tasks, see make_examples for the problems and EpochBatches for order
+    and resuming.
 
-    shuffle is training: tasks are augmented by `augment`, and which demonstrations an example has is drawn.
-    Evaluation takes the grids as they are, and the transforms of `families`, where they are asked for, of epoch 0.
-    variants: epoch e has the transforms of epoch e mod variants; null: of its own. cache: a folder in which the
-    tokens of all variants are kept, made at the first use (then variants is needed, unless nothing is transformed). A
-    batch depends on its examples and the epoch alone. Raises ValueError, one line, for what cannot be.
+    shuffle is training: tasks are augmented by `augment`, and which demonstrations an example has
+    is drawn. Evaluation takes the grids as they are, and the transforms of `families`, where they
+    are asked for, of epoch 0. variants: epoch e has the transforms of epoch e mod variants; null:
+    of its own. cache: a folder in which the tokens of all variants are kept, made at the first use
+    (then variants is needed, unless nothing is transformed). A batch depends on its examples and
+    the epoch alone. Raises ValueError, one line, for what cannot be.
     """
 
     def __init__(
@@ -45,23 +48,34 @@ class ArcLoader(EpochBatches[ArcBatch]):
         variants: int | None = None,
         cache: Path | str | None = None,
     ) -> None:
-        self.examples = make_examples(tasks, problem, n_demos=n_demos, n_frames=n_frames, split=split)
+        self.examples = make_examples(
+            tasks, problem, n_demos=n_demos, n_frames=n_frames, split=split
+        )
         super().__init__(len(self.examples), batch_size, split=split, seed=seed, shuffle=shuffle)
         if not len(self):
             raise ValueError(
-                f"batch_size: {batch_size} is more than the {self.n} {split} examples of problem {problem}"
+                f"batch_size: {batch_size} is more than the {self.n} {split} examples of problem"
+                f" {problem}"
             )
         online = OnlineTokens(
-            self.examples, tokeniser, split=split, seed=seed, augment=augment if shuffle else None, families=families
+            self.examples,
+            tokeniser,
+            split=split,
+            seed=seed,
+            augment=augment if shuffle else None,
+            families=families,
         )
         self.variants = _checked(variants, online, shuffle, cache)
         self._online = online
         self.tokens: TokenSource = online
         if cache is not None:
-            self.tokens = CachedTokens.of(Path(cache) / f"{split}.tokens", online, self.variants or 1)
+            self.tokens = CachedTokens.of(
+                Path(cache) / f"{split}.tokens", online, self.variants or 1
+            )
 
     def examples_at(self, epoch: int, n: int) -> ArcBatch:
-        """The first n examples (all, if there are fewer) as that epoch has them; the loader's own place stays."""
+        """The first n examples (all, if there are fewer) as that epoch has them; the loader's own
+        place stays."""
         other = copy.copy(self)
         other.epoch = epoch
         return other._batch(torch.arange(min(n, self.n)))
@@ -76,7 +90,9 @@ class ArcLoader(EpochBatches[ArcBatch]):
         examples, size = self.examples, len(index)
         context = examples.context[index]
         if self.shuffle:
-            context = examples.drawn_context(index, seed=self.seed, split=self.split, epoch=self.epoch)
+            context = examples.drawn_context(
+                index, seed=self.seed, split=self.split, epoch=self.epoch
+            )
         wanted = torch.cat([context.flatten(), examples.target[index]])
         present = wanted != ABSENT
         numbers = wanted[present].unique()
@@ -112,7 +128,9 @@ def _blank(tokens: GridTokens) -> GridTokens:
     )
 
 
-def _checked(variants: int | None, online: OnlineTokens, shuffle: bool, cache: Path | str | None) -> int | None:
+def _checked(
+    variants: int | None, online: OnlineTokens, shuffle: bool, cache: Path | str | None
+) -> int | None:
     """How many variants there are: 1 where all epochs are alike."""
     if variants is not None and not (isinstance(variants, int) and variants >= 1):
         raise ValueError(f"variants: {variants!r} is not a whole number from 1")
@@ -120,6 +138,7 @@ def _checked(variants: int | None, online: OnlineTokens, shuffle: bool, cache: P
         return 1
     if variants is None and cache is not None:
         raise ValueError(
-            "variants: a cache holds a number of them for each task; say how many (8, say) or leave cache out"
+            "variants: a cache holds a number of them for each task; say how many (8, say) or leave"
+            " cache out"
         )
     return variants

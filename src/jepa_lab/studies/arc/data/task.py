@@ -24,8 +24,9 @@ class Pair:
 
 @dataclass(frozen=True)
 class ArcTask:
-    """Demonstrations and test pairs of one rule; `frames` are sequences of states that lead from an input to its output
-    in steps, each of 2 grids or more, where they are known (synthetic tasks, recorded sequences)."""
+    """Demonstrations and test pairs of one rule; `frames` are sequences of states that lead from an
+    input to its output in steps, each of 2 grids or more, where they are known (synthetic tasks,
+    recorded sequences)."""
 
     task_id: str
     train: tuple[Pair, ...] = ()
@@ -54,7 +55,8 @@ class TaskSplits:
         for split in (self.train, self.val, self.test):
             digest.update(f"split {len(split)};".encode())
             for task in split:
-                digest.update(f"{task.task_id} {len(task.train)} {len(task.test)} {len(task.frames)};".encode())
+                pairs = f"{len(task.train)} {len(task.test)} {len(task.frames)}"
+                digest.update(f"{task.task_id} {pairs};".encode())
                 for grid in task.grids():
                     digest.update(str(grid.shape).encode() + np.ascontiguousarray(grid).tobytes())
         return digest.hexdigest()

@@ -1,4 +1,5 @@
-"""Which task goes to which split: by task, by a hash of its id, and never one pair in two splits."""
+"""Which task goes to which split: by task, by a hash of its id, and never one pair in two splits.
+Which task goes to which split: by task, by a hash of its id, and never one pair in two splits."""
 
 from __future__ import annotations
 
@@ -9,16 +10,24 @@ from jepa_lab.errors import UserError
 from jepa_lab.studies.arc.data.task import ArcTask, TaskSplits
 
 
-def hold_out_tasks(tasks: Iterable[ArcTask], share: float, seed: int) -> tuple[list[ArcTask], list[ArcTask]]:
-    """(the rest, round(share * n) tasks), both sorted by id: those whose hash of (seed, id) is lowest.
+def hold_out_tasks(
+    tasks: Iterable[ArcTask], share: float, seed: int
+) -> tuple[list[ArcTask], list[ArcTask]]:
+    """(the rest, round(share * n) tasks), both sorted by id: those whose hash of (seed, id) is
+    lowest.
 
-    So the choice depends on no order of files. Where share is above 0 and below 1, either side of two tasks or more
-    gets one. UserError unless 0 <= share <= 1.
+    So the choice depends on no order of files. Where share is above 0 and below 1, either side of
+    two tasks or more gets one. UserError unless 0 <= share <= 1.
     """
     if not 0 <= share <= 1:
-        raise UserError(f"dataset.val_share={share}: the share of the tasks that is held out, from 0 to 1")
+        raise UserError(
+            f"dataset.val_share={share}: the share of the tasks that is held out, from 0 to 1"
+        )
     by_id = sorted(tasks, key=lambda task: task.task_id)
-    ranked = sorted(by_id, key=lambda task: hashlib.blake2b(f"{seed}/{task.task_id}".encode(), digest_size=8).digest())
+    ranked = sorted(
+        by_id,
+        key=lambda task: hashlib.blake2b(f"{seed}/{task.task_id}".encode(), digest_size=8).digest(),
+    )
     size = round(share * len(by_id))
     if 0 < share < 1 and len(by_id) > 1:
         size = min(max(size, 1), len(by_id) - 1)
@@ -37,10 +46,15 @@ def split_tasks(
 ) -> tuple[TaskSplits, list[str]]:
     """The three splits and the ids that were left out of one because they hold a pair of another.
 
-    A task that holds a pair or a sequence of a test task is in neither train nor val; one that holds one of a val task
-    is not in train. The limits then keep the first tasks of a split. UserError for a limit below 1.
+    A task that holds a pair or a sequence of a test task is in neither train nor val; one that
+    holds one of a val task is not in train. The limits then keep the first tasks of a split.
+    UserError for a limit below 1.
     """
-    for name, limit in (("train_tasks", train_tasks), ("val_tasks", val_tasks), ("test_tasks", test_tasks)):
+    for name, limit in (
+        ("train_tasks", train_tasks),
+        ("val_tasks", val_tasks),
+        ("test_tasks", test_tasks),
+    ):
         if limit is not None and limit < 1:
             raise UserError(f"dataset.{name}={limit}: at least 1, or null for all")
     kept_test = list(test)
@@ -48,14 +62,19 @@ def split_tasks(
     kept_val, dropped = _unseen(val, seen)
     seen |= _contents(kept_val)
     kept_train, more = _unseen(train, seen)
-    splits = TaskSplits(tuple(kept_train[:train_tasks]), tuple(kept_val[:val_tasks]), tuple(kept_test[:test_tasks]))
+    splits = TaskSplits(
+        tuple(kept_train[:train_tasks]), tuple(kept_val[:val_tasks]), tuple(kept_test[:test_tasks])
+    )
     return splits, dropped + more
 
 
 def contents(task: ArcTask) -> list[bytes]:
-    """What may not be in two splits: one key for each pair and each sequence, the same for the same cells."""
+    """What may not be in two splits: one key for each pair and each sequence, the same for the same
+    cells."""
     pairs = [(pair.input, pair.output) for pair in (*task.train, *task.test)]
-    return [b"".join(bytes(g.shape) + g.tobytes() for g in grids) for grids in (*pairs, *task.frames)]
+    return [
+        b"".join(bytes(g.shape) + g.tobytes() for g in grids) for grids in (*pairs, *task.frames)
+    ]
 
 
 def _contents(tasks: Iterable[ArcTask]) -> set[bytes]:

@@ -1,4 +1,5 @@
-"""Transforms of grids that lose nothing: a permutation of the colours, a symmetry of the square, a shift."""
+"""Transforms of grids that lose nothing: a permutation of the colours, a symmetry of the square, a
+shift."""
 
 from __future__ import annotations
 
@@ -10,18 +11,21 @@ import numpy as np
 from jepa_lab.studies.arc.data.task import COLORS, LARGEST, Grid
 
 SYMMETRIES = 8
-# Symmetry s: transpose where s >= 4, then s % 4 quarter turns counter-clockwise. As a matrix on (down, right):
+# Symmetry s: transpose where s >= 4, then s % 4 quarter turns counter-clockwise. As a matrix on
+# (down, right):
 _TURNS = [np.linalg.matrix_power(np.array([[0, -1], [1, 0]]), turns) for turns in range(4)]
 MATRICES = np.stack([*_TURNS, *(turn @ np.array([[0, 1], [1, 0]]) for turn in _TURNS)])
 _NUMBERS = {matrix.tobytes(): number for number, matrix in enumerate(MATRICES)}
-# Room is (top, bottom, left, right); a quarter turn counter-clockwise brings the right side to the top
+# Room is (top, bottom, left, right); a quarter turn counter-clockwise brings the right side to the
+# top
 _TURNED_ROOM = [3, 2, 0, 1]
 
 
 @dataclass(frozen=True)
 class Transform:
-    """First the colours (palette (10,): the new colour of each), then the symmetry 0..7, then the shift (down, right)
-    in cells. `background` is the colour of empty cells in the grids that it is applied to."""
+    """First the colours (palette (10,): the new colour of each), then the symmetry 0..7, then the
+    shift (down, right) in cells. `background` is the colour of empty cells in the grids that it is
+    applied to."""
 
     palette: tuple[int, ...] = tuple(range(COLORS))
     symmetry: int = 0
@@ -29,8 +33,8 @@ class Transform:
     background: int = 0
 
     def apply(self, grid: Grid) -> Grid:
-        """(H, W) -> (H, W), or (W, H) where the symmetry swaps the sides. ValueError where the shift would push a cell
-        that is no background out of the grid."""
+        """(H, W) -> (H, W), or (W, H) where the symmetry swaps the sides. ValueError where the
+        shift would push a cell that is no background out of the grid."""
         turned = apply_symmetry(np.array(self.palette, dtype=np.uint8)[grid], self.symmetry)
         return shift_grid(turned, self.shift, self.palette[self.background])
 
@@ -41,7 +45,12 @@ class Transform:
             palette[new] = old
         back = MATRICES[self.symmetry].T
         dy, dx = -(back @ np.array(self.shift))
-        return Transform(tuple(palette), _NUMBERS[_bytes(back)], (int(dy), int(dx)), self.palette[self.background])
+        return Transform(
+            tuple(palette),
+            _NUMBERS[_bytes(back)],
+            (int(dy), int(dx)),
+            self.palette[self.background],
+        )
 
     def compose(self, first: Transform) -> Transform:
         """`first`, then this one: compose(first).apply(grid) is apply(first.apply(grid)).
@@ -50,7 +59,8 @@ class Transform:
         """
         if self.background != first.palette[first.background]:
             raise ValueError(
-                f"background {first.background} becomes {first.palette[first.background]}, not {self.background}"
+                f"background {first.background} becomes {first.palette[first.background]}, not"
+                f" {self.background}"
             )
         matrix = MATRICES[self.symmetry]
         dy, dx = matrix @ np.array(first.shift) + np.array(self.shift)
@@ -64,7 +74,8 @@ class Transform:
 
 @dataclass(frozen=True)
 class Transforms:
-    """B transforms. palettes: (B, 10) uint8; symmetries: (B,); shifts: (B, 2); backgrounds: (B,), all int64."""
+    """B transforms. palettes: (B, 10) uint8; symmetries: (B,); shifts: (B, 2); backgrounds: (B,),
+    all int64."""
 
     palettes: np.ndarray
     symmetries: np.ndarray
@@ -76,7 +87,9 @@ class Transforms:
 
     def __getitem__(self, row: int) -> Transform:
         palette, (dy, dx) = self.palettes[row].tolist(), self.shifts[row].tolist()
-        return Transform(tuple(palette), int(self.symmetries[row]), (dy, dx), int(self.backgrounds[row]))
+        return Transform(
+            tuple(palette), int(self.symmetries[row]), (dy, dx), int(self.backgrounds[row])
+        )
 
     def new_backgrounds(self) -> np.ndarray:
         """(B,) int64: the colour that empty cells have afterwards."""
@@ -89,11 +102,16 @@ class Transforms:
         return moved + np.stack([dy, -dy, dx, -dx], axis=1)
 
 
-def apply_many(grids: Sequence[Grid], transforms: Transforms, rows: Sequence[int] | np.ndarray) -> list[Grid]:
-    """What `transforms[rows[i]].apply(grids[i])` gives, for all grids at once. ValueError as there."""
+def apply_many(
+    grids: Sequence[Grid], transforms: Transforms, rows: Sequence[int] | np.ndarray
+) -> list[Grid]:
+    """What `transforms[rows[i]].apply(grids[i])` gives, for all grids at once. ValueError as
+    there."""
     owner = np.asarray(rows, dtype=np.int64)
     if len(owner) != len(grids):
-        raise ValueError(f"{len(grids)} grids, but {len(owner)} rows; one row for each grid is needed")
+        raise ValueError(
+            f"{len(grids)} grids, but {len(owner)} rows; one row for each grid is needed"
+        )
     if not len(grids):
         return []
     sizes = np.array([grid.size for grid in grids])
@@ -111,8 +129,8 @@ def apply_many(grids: Sequence[Grid], transforms: Transforms, rows: Sequence[int
 
 
 def apply_symmetry(grid: Grid, symmetry: int) -> Grid:
-    """One of the 8 symmetries of the square: transposed where it is 4 or above, then symmetry % 4 quarter turns
-    counter-clockwise. A contiguous array."""
+    """One of the 8 symmetries of the square: transposed where it is 4 or above, then symmetry % 4
+    quarter turns counter-clockwise. A contiguous array."""
     if symmetry >= 4:
         grid = grid.T
     turns = symmetry % 4
@@ -126,8 +144,8 @@ def apply_symmetry(grid: Grid, symmetry: int) -> Grid:
 
 
 def shift_grid(grid: Grid, shift: tuple[int, int], fill: int) -> Grid:
-    """The content moved (down, right), `fill` where nothing comes from. ValueError where a cell that is not `fill`
-    would leave."""
+    """The content moved (down, right), `fill` where nothing comes from. ValueError where a cell
+    that is not `fill` would leave."""
     dy, dx = shift
     if dy == 0 and dx == 0:
         return grid
@@ -141,7 +159,8 @@ def shift_grid(grid: Grid, shift: tuple[int, int], fill: int) -> Grid:
 
 
 def free_room(grids: Iterable[Grid], background: int = 0) -> np.ndarray:
-    """(4,) int64: by how many cells the content of all these grids can move up, down, left and right at once.
+    """(4,) int64: by how many cells the content of all these grids can move up, down, left and
+    right at once.
 
     Grids of background alone set no limit; without any other, LARGEST.
     """
@@ -151,7 +170,9 @@ def free_room(grids: Iterable[Grid], background: int = 0) -> np.ndarray:
         rows, columns = np.flatnonzero(content.any(axis=1)), np.flatnonzero(content.any(axis=0))
         if len(rows):
             height, width = grid.shape
-            room = np.minimum(room, (rows[0], height - 1 - rows[-1], columns[0], width - 1 - columns[-1]))
+            room = np.minimum(
+                room, (rows[0], height - 1 - rows[-1], columns[0], width - 1 - columns[-1])
+            )
     return room
 
 

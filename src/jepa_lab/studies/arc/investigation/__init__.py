@@ -1,1 +1,2 @@
-"""diagnose --investigate: from a failing run of the ARC study to what made it fail, by runs that change one thing."""
+"""diagnose --investigate: from a failing run of the ARC study to what made it fail, by runs that
+change one thing."""

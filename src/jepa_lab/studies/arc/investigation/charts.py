@@ -1,5 +1,6 @@
-"""Small curves of a step's runs as inline SVG: codes in use and the context's rank over steps, on scales that all steps
-of an investigation share, with the first violation marked. Colours come from the page's style."""
+"""Small curves of a step's runs as inline SVG: codes in use and the context's rank over steps, on
+scales that all steps of an investigation share, with the first violation marked. Colours come from
+the page's style."""
 
 from __future__ import annotations
 
@@ -17,8 +18,11 @@ WIDTH, HEIGHT, LEFT, TOP, BOTTOM = 320, 96, 34, 18, 16
 MOST_POINTS = 200
 
 
-def charts_of(step: Mapping[str, Any], histories: Mapping[Path, History], top_rank: float, steps: int) -> str:
-    """The two panels of a step; '' where its runs logged neither. top_rank, steps: the ends of the shared scales."""
+def charts_of(
+    step: Mapping[str, Any], histories: Mapping[Path, History], top_rank: float, steps: int
+) -> str:
+    """The two panels of a step; '' where its runs logged neither. top_rank, steps: the ends of the
+    shared scales."""
     found = [histories[Path(run["path"])] for run in step["runs"] if Path(run["path"]) in histories]
     usage = [codebook_series(history, "usage")[0] for history in found]
     ranks = [rank_points(history) for history in found]
@@ -26,7 +30,14 @@ def charts_of(step: Mapping[str, Any], histories: Mapping[Path, History], top_ra
     label = step["first"]["flag"] if step["first"] else ""
     panels = [
         _panel(
-            "codes in use", "usage", [[(s, 100 * v) for s, v in p] for p in usage], 100.0, steps, first, label, " %"
+            "codes in use",
+            "usage",
+            [[(s, 100 * v) for s, v in p] for p in usage],
+            100.0,
+            steps,
+            first,
+            label,
+            " %",
         ),
         _panel("rank of the context", "rank", ranks, top_rank, steps, first, label, ""),
     ]
@@ -42,11 +53,20 @@ def shared_scales(histories: Mapping[Path, History]) -> tuple[float, int]:
     """(largest rank, last step) over all runs, at least 2 and 1."""
     points = [p for history in histories.values() for p in rank_points(history)]
     usage = [p for history in histories.values() for p in codebook_series(history, "usage")[0]]
-    return max((v for _, v in points), default=2.0), max((s for s, _ in (*points, *usage)), default=1)
+    return max((v for _, v in points), default=2.0), max(
+        (s for s, _ in (*points, *usage)), default=1
+    )
 
 
 def _panel(
-    title: str, kind: str, series: Sequence[Points], top: float, steps: int, first: int | None, label: str, unit: str
+    title: str,
+    kind: str,
+    series: Sequence[Points],
+    top: float,
+    steps: int,
+    first: int | None,
+    label: str,
+    unit: str,
 ) -> str:
     shown = [thinned(points) for points in series if points]
     if not shown:
@@ -57,19 +77,31 @@ def _panel(
     for value in (0.0, top):
         y = _y(value, top)
         parts.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH}" y1="{y:.1f}" y2="{y:.1f}"/>')
-        parts.append(f'<text class="tick" x="{LEFT - 5}" y="{y + 3.5:.1f}" text-anchor="end">{value:.3g}</text>')
-    parts.append(f'<text class="tick" x="{WIDTH}" y="{HEIGHT - 3}" text-anchor="end">step {steps}</text>')
+        parts.append(
+            f'<text class="tick" x="{LEFT - 5}" y="{y + 3.5:.1f}"'
+            f' text-anchor="end">{value:.3g}</text>'
+        )
+    parts.append(
+        f'<text class="tick" x="{WIDTH}" y="{HEIGHT - 3}" text-anchor="end">step {steps}</text>'
+    )
     if first is not None:
         x = _x(first, steps)
         anchor, at = ("end", x - 4) if x > 0.6 * WIDTH else ("start", x + 4)
-        parts.append(f'<line class="event" x1="{x:.1f}" x2="{x:.1f}" y1="{TOP}" y2="{HEIGHT - BOTTOM}"/>')
-        parts.append(f'<text class="event" x="{at:.1f}" y="{HEIGHT - 3}" text-anchor="{anchor}">{escape(label)}</text>')
+        parts.append(
+            f'<line class="event" x1="{x:.1f}" x2="{x:.1f}" y1="{TOP}" y2="{HEIGHT - BOTTOM}"/>'
+        )
+        parts.append(
+            f'<text class="event" x="{at:.1f}" y="{HEIGHT - 3}"'
+            f' text-anchor="{anchor}">{escape(label)}</text>'
+        )
     for points in shown:
         path = " ".join(f"{_x(step, steps):.1f},{_y(value, top):.1f}" for step, value in points)
         parts.append(f'<polyline class="{kind}" points="{path}"/>')
     words = f"{title} over {steps} steps, {last} at the end"
-    return (f'<svg role="img" aria-label="{escape(words)}" viewBox="0 0 {WIDTH + 4} {HEIGHT}">'
-            f'{"".join(parts)}</svg>')  # fmt: skip
+    return (
+        f'<svg role="img" aria-label="{escape(words)}" viewBox="0 0 {WIDTH + 4} {HEIGHT}">'
+        f"{''.join(parts)}</svg>"
+    )
 
 
 def thinned(points: Points) -> Points:

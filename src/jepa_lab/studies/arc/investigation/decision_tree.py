@@ -1,9 +1,11 @@
-"""The decision procedure: remove the codebook first, and by what that gives look into the codebook, the losses or the
-data. Pure logic: it asks for runs and is sent their results, so that it can be tested without training.
+"""The decision procedure: remove the codebook first, and by what that gives look into the codebook,
+the losses or the data. Pure logic: it asks for runs and is sent their results, so that it can be
+tested without training.
 
-Where it says more than the published plan: a rank that stays low without the codebook ends it with a verdict on the
-data only if there is nothing else to repair; a repair found with the codebook and the losses removed is tried with them
-back in place, so that what is recommended leaves out no more than it has to.
+Where it says more than the published plan: a rank that stays low without the codebook ends it with
+a verdict on the data only if there is nothing else to repair; a repair found with the codebook and
+the losses removed is tried with them back in place, so that what is recommended leaves out no more
+than it has to.
 """
 
 from __future__ import annotations
@@ -22,15 +24,20 @@ Decisions = Generator[Intervention, Result, None]
 
 
 def decide(investigation: Investigation) -> Decisions:
-    """Asks for runs until it finds a repair or has nothing left to ask; what it finds is in `inquiry`."""
+    """Asks for runs until it finds a repair or has nothing left to ask; what it finds is in
+    `inquiry`."""
     outset = investigation.outset
     if outset.good:
-        investigation.scenario = "healthy" if all(run.verdict.good for run in outset.runs) else "seed"
+        investigation.scenario = (
+            "healthy" if all(run.verdict.good for run in outset.runs) else "seed"
+        )
         investigation.tell("E0", "does the run fail?", f"no: {outset.line()}", outset.name)
         return
     investigation.tell("E0", "does the run fail?", f"yes: {outset.line()}", outset.name)
     if outset.has(CLAMPED):
-        investigation.notes.append("the temperature of the run is on its bound in most steps, where it has no gradient")
+        investigation.notes.append(
+            "the temperature of the run is on its bound in most steps, where it has no gradient"
+        )
     investigation.pending = [NO_VQ.name]
     without = yield from investigation.ask(NO_VQ)
     if without is None:
@@ -52,10 +59,14 @@ def decide(investigation: Investigation) -> Decisions:
         investigation.fallback = without
         if without.weak:
             investigation.notes.append(
-                f"without the codebook the context keeps {without.figure('rank_context'):.1f} directions: stable, but "
-                "limited by the data or the network"
+                f"without the codebook the context keeps {without.figure('rank_context'):.1f}"
+                " directions: stable, but limited by the data or the network"
             )
-        investigation.pending = [*(s.name for s in (*FIXES, *CORRECTIONS)), "all_corrections", "fsq"]
+        investigation.pending = [
+            *(s.name for s in (*FIXES, *CORRECTIONS)),
+            "all_corrections",
+            "fsq",
+        ]
         yield from codebook_branch(investigation, without)
 
 

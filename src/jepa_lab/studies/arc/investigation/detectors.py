@@ -1,4 +1,5 @@
-"""The detectors of an investigation, each a property of a run with the step at which it was first violated."""
+"""The detectors of an investigation, each a property of a run with the step at which it was first
+violated."""
 
 from __future__ import annotations
 
@@ -10,18 +11,32 @@ from jepa_lab.diagnosis.codebook import codebook_finding, codebook_series
 from jepa_lab.diagnosis.finding import History, Points, finite, last_stretch
 from jepa_lab.diagnosis.stability import NO_AUXILIARY
 from jepa_lab.diagnosis.thresholds import Thresholds
-from jepa_lab.studies.arc.investigation.series import context_tap, last_steps, least, primary, settled, slope
+from jepa_lab.studies.arc.investigation.series import (
+    context_tap,
+    last_steps,
+    least,
+    primary,
+    settled,
+    slope,
+)
 
 CRASH, SPIKE, EMB_COLLAPSE, INCONCLUSIVE = "CRASH", "SPIKE", "EMB_COLLAPSE", "INCONCLUSIVE"
 VQ_COLLAPSE, VQ_SLOW_DEATH, NO_LEARNING = "VQ_COLLAPSE", "VQ_SLOW_DEATH", "NO_LEARNING"
-AUX_EXPLOSION, CLAMPED, LOSS_RISES, RANK_FALLS = "AUX_EXPLOSION", "CLAMPED", "LOSS_RISES", "RANK_FALLS"
+AUX_EXPLOSION, CLAMPED, LOSS_RISES, RANK_FALLS = (
+    "AUX_EXPLOSION",
+    "CLAMPED",
+    "LOSS_RISES",
+    "RANK_FALLS",
+)
 COMPLETE = ("completed", "skipped", "resumed")
-OF_THE_CODEBOOK = ("commitment", "codebook")  # judged by its usage; they grow with a healthy encoder's spread
+# judged by its usage; they grow with a healthy encoder's spread
+OF_THE_CODEBOOK = ("commitment", "codebook")
 
 
 @dataclass(frozen=True)
 class Fired:
-    """A flag, the step of its first violation (None: not known), why, and the metric it was read from."""
+    """A flag, the step of its first violation (None: not known), why, and the metric it was read
+    from."""
 
     flag: str
     step: int | None
@@ -30,7 +45,8 @@ class Fired:
 
 
 def crash(history: History, state: str) -> Fired | None:
-    """The run did not come to its end. What was not finite is found by the ordinary verdict (`diverged`)."""
+    """The run did not come to its end. What was not finite is found by the ordinary verdict
+    (`diverged`)."""
     if state in COMPLETE:
         return None
     step = last_steps(history)
@@ -43,7 +59,10 @@ def incomplete(history: History, state: str) -> Fired | None:
         name
         for name, points in (
             ("val/loss/prediction", primary(history)),
-            (f"val/{context_tap(history)}/effective_rank", history.get(f"val/{context_tap(history)}/effective_rank")),
+            (
+                f"val/{context_tap(history)}/effective_rank",
+                history.get(f"val/{context_tap(history)}/effective_rank"),
+            ),
         )
         if not points
     ]
@@ -53,8 +72,8 @@ def incomplete(history: History, state: str) -> Fired | None:
 
 
 def spikes_of(history: History, t: Thresholds) -> list[tuple[int, float, float]]:
-    """(step, value, best before it) of every primary validation loss far above the best so far; a loss that stays
-    there is one spike."""
+    """(step, value, best before it) of every primary validation loss far above the best so far; a
+    loss that stays there is one spike."""
     found, best, inside = [], math.inf, False
     for index, (step, value) in enumerate(finite(primary(history))):
         above = value > t.step_spike * max(best, t.loss_floor) or value > best + t.step_spike_nats
@@ -66,13 +85,19 @@ def spikes_of(history: History, t: Thresholds) -> list[tuple[int, float, float]]
 
 
 def spike(history: History, t: Thresholds) -> Fired | None:
-    """The primary validation loss jumped. The ordinary `unstable` looks for spikes of the training loss instead."""
+    """The primary validation loss jumped. The ordinary `unstable` looks for spikes of the training
+    loss instead."""
     found = spikes_of(history, t)
     if not found:
         return None
     step, value, best = found[0]
     more = f", {len(found)} times" if len(found) > 1 else ""
-    return Fired(SPIKE, step, f"validation loss {value:.3g} after {best:.3g} at best{more}", "val/loss/prediction")
+    return Fired(
+        SPIKE,
+        step,
+        f"validation loss {value:.3g} after {best:.3g} at best{more}",
+        "val/loss/prediction",
+    )
 
 
 def embedding(history: History, t: Thresholds) -> Fired | None:
@@ -84,12 +109,15 @@ def embedding(history: History, t: Thresholds) -> Fired | None:
         if tail and all(v < limit for _, v in tail):
             words = "effective rank" if name == "effective_rank" else "spread"
             since = last_stretch(points, lambda v, limit=limit: v < limit)  # type: ignore[misc]
-            return Fired(EMB_COLLAPSE, since, f"{words} of {tap} {tail[-1][1]:.2f}", f"val/{tap}/{name}")
+            return Fired(
+                EMB_COLLAPSE, since, f"{words} of {tap} {tail[-1][1]:.2f}", f"val/{tap}/{name}"
+            )
     return None
 
 
 def codebook(history: History, t: Thresholds) -> Fired | None:
-    """The codebook died: at once, or slowly. The ordinary verdict's finding, and two published signs beyond it."""
+    """The codebook died: at once, or slowly. The ordinary verdict's finding, and two published
+    signs beyond it."""
     usage, key = codebook_series(history, "usage")
     found = codebook_finding(history, t)
     fell = _death(usage, t)
@@ -103,12 +131,19 @@ def codebook(history: History, t: Thresholds) -> Fired | None:
         text = f"{100 * last:.1f} % of the codes in use, and falling"
         return Fired(VQ_COLLAPSE, last_stretch(usage, lambda v: v < t.step_usage), text, key)
     if fell is not None:
-        return Fired(VQ_SLOW_DEATH, fell, f"usage fell to {100 * last:.0f} % from {100 * first:.0f} %", key)
-    return Fired(VQ_SLOW_DEATH, found.began, found.reason, key) if collapsed and found is not None else None
+        return Fired(
+            VQ_SLOW_DEATH, fell, f"usage fell to {100 * last:.0f} % from {100 * first:.0f} %", key
+        )
+    return (
+        Fired(VQ_SLOW_DEATH, found.began, found.reason, key)
+        if collapsed and found is not None
+        else None
+    )
 
 
 def _death(usage: Points, t: Thresholds) -> int | None:
-    """The step of the last of the first three falls in a row, of a usage that ends below 60 % of its first."""
+    """The step of the last of the first three falls in a row, of a usage that ends below 60 % of
+    its first."""
     if not usage or usage[-1][1] >= t.step_dead * usage[0][1]:
         return None
     falls = 0
@@ -120,17 +155,24 @@ def _death(usage: Points, t: Thresholds) -> int | None:
 
 
 def no_learning(history: History, t: Thresholds) -> Fired | None:
-    """The primary loss ends at chance: val/skill = 1 - loss / chance below 2 %, whatever else was logged."""
+    """The primary loss ends at chance: val/skill = 1 - loss / chance below 2 %, whatever else was
+    logged."""
     chance, loss = settled(history.get("val/info_nce/chance", ())), primary(history)
     end = settled(loss)
     if not end >= (1 - t.chance) * chance:  # NaN: not known
         return None
     since = last_stretch(finite(loss), lambda v: v >= (1 - t.chance) * chance)
-    return Fired(NO_LEARNING, since, f"validation loss {end:.3g}, chance is {chance:.3g}", "val/loss/prediction")
+    return Fired(
+        NO_LEARNING,
+        since,
+        f"validation loss {end:.3g}, chance is {chance:.3g}",
+        "val/loss/prediction",
+    )
 
 
 def explosions(history: History, t: Thresholds) -> list[Fired]:
-    """Auxiliary terms that end at twice their least value and more than 5 % of the total, all at the last points."""
+    """Auxiliary terms that end at twice their least value and more than 5 % of the total, all at
+    the last points."""
     found = []
     for key in sorted(history):
         name = key.removeprefix("train/loss/")
@@ -141,11 +183,23 @@ def explosions(history: History, t: Thresholds) -> list[Fired]:
         for step, value in points:
             low = min(low, value)
             over.append(
-                (step, float(low > 0 and value > t.step_explosion * low and shares.get(step, 0) > t.step_share))
+                (
+                    step,
+                    float(
+                        low > 0
+                        and value > t.step_explosion * low
+                        and shares.get(step, 0) > t.step_share
+                    ),
+                )
             )
-        if len(over) >= t.loss_points and all(is_over for _, is_over in over[-int(t.loss_points) :]):
+        if len(over) >= t.loss_points and all(
+            is_over for _, is_over in over[-int(t.loss_points) :]
+        ):
             share = 100 * shares[points[-1][0]]
-            text = f"{name} rose to {points[-1][1]:.3g} from {least(points):.3g}, {share:.0f} % of the loss"
+            text = (
+                f"{name} rose to {points[-1][1]:.3g} from {least(points):.3g}, {share:.0f} % of the"
+                " loss"
+            )
             found.append(Fired(AUX_EXPLOSION, last_stretch(over, bool), text, key))
     return found
 
@@ -155,8 +209,15 @@ def rising_loss(history: History, t: Thresholds) -> Fired | None:
     end, best = settled(primary(history)), least(primary(history))
     if not end > t.step_rising * max(best, t.loss_floor):
         return None
-    since = last_stretch(finite(primary(history)), lambda v: v > t.step_rising * max(best, t.loss_floor))
-    return Fired(LOSS_RISES, since, f"validation loss ends at {end:.3g}, {best:.3g} at best", "val/loss/prediction")
+    since = last_stretch(
+        finite(primary(history)), lambda v: v > t.step_rising * max(best, t.loss_floor)
+    )
+    return Fired(
+        LOSS_RISES,
+        since,
+        f"validation loss ends at {end:.3g}, {best:.3g} at best",
+        "val/loss/prediction",
+    )
 
 
 def falling_rank(history: History, t: Thresholds) -> Fired | None:
@@ -166,5 +227,7 @@ def falling_rank(history: History, t: Thresholds) -> Fired | None:
     if not ranks or settled(ranks) >= t.step_rank_kept * ranks[0][1]:
         return None
     since = last_stretch(ranks, lambda v: v < t.step_rank_kept * ranks[0][1])
-    text = f"effective rank of {tap} {settled(ranks):.1f}, {ranks[0][1]:.1f} at the first validation"
+    text = (
+        f"effective rank of {tap} {settled(ranks):.1f}, {ranks[0][1]:.1f} at the first validation"
+    )
     return Fired(RANK_FALLS, since, text, f"val/{tap}/effective_rank")

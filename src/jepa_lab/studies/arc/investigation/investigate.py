@@ -23,7 +23,13 @@ from jepa_lab.studies.arc.investigation.repeats import Result
 from jepa_lab.studies.arc.investigation.report_data import content_of
 from jepa_lab.studies.arc.investigation.report_page import page
 from jepa_lab.studies.arc.investigation.report_text import markdown
-from jepa_lab.studies.arc.investigation.runs import InvestigationRuns, Limits, OutOfBudget, Start, ordinary_run
+from jepa_lab.studies.arc.investigation.runs import (
+    InvestigationRuns,
+    Limits,
+    OutOfBudget,
+    Start,
+    ordinary_run,
+)
 from jepa_lab.studies.arc.investigation.state import Intervention, Investigation
 
 ANSWERED, UNREPAIRED, INTERRUPTED = 0, 1, 130
@@ -45,7 +51,9 @@ class Outcome:
         if content["recommended"]:
             lines.append(f"\nrecommended:\n  {content['recommended']['command']}")
         if content["not_reached"]:
-            lines.append(f"\nnot reached: {', '.join(content['not_reached'])} ({content['stopped']})")
+            lines.append(
+                f"\nnot reached: {', '.join(content['not_reached'])} ({content['stopped']})"
+            )
         return "\n".join([*lines, "", *(f"written: {file}" for file in self.files)])
 
 
@@ -65,11 +73,13 @@ def investigate_run(
     say: Callable[[str], None] = print,
     compose: Compose = lambda words, config_dir: None,
 ) -> Outcome:
-    """Runs the procedure from a failing run and writes its reports into `out` (the run's own folder by default).
+    """Runs the procedure from a failing run and writes its reports into `out` (the run's own folder
+    by default).
 
-    Ends at the first repair, at a limit, or at a signal; the same call goes on, with every finished run found again.
-    `compose`: the configuration of overrides, by which a recommended command is checked. UserError for a folder that is
-    no run of the ARC study, one that is still at work, and data that cannot be used.
+    Ends at the first repair, at a limit, or at a signal; the same call goes on, with every finished
+    run found again. `compose`: the configuration of overrides, by which a recommended command is
+    checked. UserError for a folder that is no run of the ARC study, one that is still at work, and
+    data that cannot be used.
     """
     limits, stop = limits or Limits(), StopRequest()
     folder = folder.resolve()
@@ -81,13 +91,18 @@ def investigate_run(
     try:
         investigation = Investigation(runs.base, runs.outset())
     except OutOfBudget as error:
-        raise UserError(f"{error}: the failing run itself was to be run again first; the same line goes on") from None
+        raise UserError(
+            f"{error}: the failing run itself was to be run again first; the same command resumes"
+            " it"
+        ) from None
     if investigation.outset.error:
         raise UserError(f"the failing run could not be run again: {investigation.outset.error}")
     _require_complete(folder, investigation.outset)
     _drive(investigation, runs)
     advice = recommended(investigation, given, own, compose)
-    content: dict[str, Any] = finite_or_null(content_of(investigation, folder, limits.seeds, limits.epochs, advice))
+    content: dict[str, Any] = finite_or_null(
+        content_of(investigation, folder, limits.seeds, limits.epochs, advice)
+    )
     files = tuple(target / f"investigation.{kind}" for kind in ("md", "html", "json"))
     try:
         write_atomic(files[0], markdown(content))
@@ -100,7 +115,8 @@ def investigate_run(
 
 
 def investigable(folder: Path) -> dict[str, Any]:
-    """The configuration of a run that can be investigated. UserError, in one line, for anything else."""
+    """The configuration of a run that can be investigated. UserError, in one line, for anything
+    else."""
     if not folder.is_dir():
         raise UserError(f"{folder}: --investigate needs the folder of a run")
     config = read_yaml(folder / "config.yaml")
@@ -117,8 +133,15 @@ def _require_complete(folder: Path, outset: Result) -> None:
     """UserError for a run that was stopped or killed before anything had gone wrong in it."""
     for run in outset.runs:
         wrong = {f.flag for f in run.verdict.fired if f.quantity != "state"}
-        if run.path == folder and run.state in ("stopped", "killed") and not wrong - {"CLAMPED", "WEAK"}:
-            raise UserError(f"{folder}: the run was {run.state} and nothing was wrong so far; its own line goes on")
+        if (
+            run.path == folder
+            and run.state in ("stopped", "killed")
+            and not wrong - {"CLAMPED", "WEAK"}
+        ):
+            raise UserError(
+                f"{folder}: the run was {run.state} and nothing was wrong so far; its own"
+                " command resumes it"
+            )
 
 
 def _require_writable(target: Path) -> None:
@@ -132,11 +155,15 @@ def _require_writable(target: Path) -> None:
 
 
 def _in_budget(given: dict[str, Any], epochs: int | None) -> dict[str, Any]:
-    """The configuration with another number of epochs, and what was derived from theirs to be derived again."""
+    """The configuration with another number of epochs, and what was derived from theirs to be
+    derived again."""
     if epochs is None or value_of(given, "dataset.epochs") == epochs:
         return given
     derived = {"dataset.epochs": epochs}
-    for key, source in (("target.tau", "target.memory"), ("monitor.every_epochs", "monitor.every_epochs")):
+    for key, source in (
+        ("target.tau", "target.memory"),
+        ("monitor.every_epochs", "monitor.every_epochs"),
+    ):
         if value_of(given, source) is not None:
             derived[key] = None  # type: ignore[assignment]
     return overridden(given, derived)

@@ -1,5 +1,6 @@
-"""The run fails without its codebook too (the plan's scenario B): a loss, the temperature, the target, the context, or
-the optimiser. Every step is laid over the run with the codebook and the auxiliary losses off."""
+"""The run fails without its codebook too (the plan's scenario B): a loss, the temperature, the
+target, the context, or the optimiser. Every step is laid over the run with the codebook and the
+auxiliary losses off."""
 
 from __future__ import annotations
 
@@ -25,14 +26,17 @@ Branch = Generator[Intervention, Result, None]
 
 
 def loss_branch(investigation: Investigation) -> Branch:
-    """Asks until a run is stable, names what made the difference, and puts back what is innocent."""
+    """Asks until a run is stable, names what made the difference, and puts back what is innocent.
+    Asks until a run is stable, names what made the difference, and puts back what is innocent."""
     reduced = yield from investigation.ask(INFO_NCE)
     investigation.losses_asked = reduced is not None
     if reduced is not None and reduced.good:
         yield from _name_the_loss(investigation, reduced)
         return
     if reduced is not None and reduced.stable and not reduced.learns:
-        investigation.notes.append("with its auxiliary losses the run is not stable, without them it learns nothing")
+        investigation.notes.append(
+            "with its auxiliary losses the run is not stable, without them it learns nothing"
+        )
         yield from data_branch(investigation, reduced)
         return
     over = INFO_NCE.change(investigation.base)
@@ -44,13 +48,18 @@ def loss_branch(investigation: Investigation) -> Branch:
             continue
         investigation.cause = step.blames
         investigation.context = step.name.removesuffix("_context") if step in CONTEXTS else ""
-        change = shared_target(investigation.base) if step is MINIMAL else step.change(investigation.base)
+        change = (
+            shared_target(investigation.base)
+            if step is MINIMAL
+            else step.change(investigation.base)
+        )
         yield from restored(investigation, change, result)
         return
 
 
 def _name_the_loss(investigation: Investigation, reduced: Result) -> Branch:
-    """Adds the run's losses to the stable one: each alone, and where none breaks it one after another."""
+    """Adds the run's losses to the stable one: each alone, and where none breaks it one after
+    another."""
     active = active_losses(investigation.base)
     investigation.pending = [f"add_{name}" for name in active] if len(active) > 1 else []
     if len(active) == 1:
@@ -73,7 +82,9 @@ def _name_the_loss(investigation: Investigation, reduced: Result) -> Branch:
             f"no loss does it alone: {added[-1]} together with {', '.join(added[:-1]) or 'nothing'}"
         )
     investigation.cause = f"the auxiliary loss {' and '.join(investigation.guilty)}"
-    yield from restored(investigation, without_losses(investigation.base, investigation.guilty), reduced)
+    yield from restored(
+        investigation, without_losses(investigation.base, investigation.guilty), reduced
+    )
 
 
 def _adding(name: str, added: list[str]) -> Step:

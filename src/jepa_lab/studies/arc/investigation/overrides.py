@@ -1,4 +1,5 @@
-"""Changes of a configuration as dotted keys: laid over it, and what of them differs from what it has already."""
+"""Changes of a configuration as dotted keys: laid over it, and what of them differs from what it
+has already."""
 
 from __future__ import annotations
 
@@ -10,8 +11,13 @@ from jepa_lab.config.tree import value_of
 
 Overrides = dict[str, Any]
 
-SIGREG, RELATIONAL = ("loss.sigreg.weight",), ("loss.relational.weight", "loss.relational.self_weight")
-LOSSES: Mapping[str, tuple[str, ...]] = {  # the auxiliary losses and the keys that switch each of them off
+SIGREG, RELATIONAL = (
+    ("loss.sigreg.weight",),
+    ("loss.relational.weight", "loss.relational.self_weight"),
+)
+LOSSES: Mapping[
+    str, tuple[str, ...]
+] = {  # the auxiliary losses and the keys that switch each of them off
     "sigreg": SIGREG,
     "color": ("loss.invariance.color",),
     "translation": ("loss.invariance.translation",),
@@ -21,8 +27,8 @@ LOSSES: Mapping[str, tuple[str, ...]] = {  # the auxiliary losses and the keys t
 
 
 def overridden(config: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
-    """A copy of the configuration with the dotted keys set. ValueError where a key lies below something that has no
-    keys."""
+    """A copy of the configuration with the dotted keys set. ValueError where a key lies below
+    something that has no keys."""
     changed = copy.deepcopy(dict(config))
     for key, value in overrides.items():
         *parents, last = key.split(".")
@@ -32,14 +38,18 @@ def overridden(config: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[
                 place[part] = {}
             place = place[part]
             if not isinstance(place, dict):
-                raise ValueError(f"{key}={value}: {part} is {place!r} in this configuration, not a group")
+                raise ValueError(
+                    f"{key}={value}: {part} is {place!r} in this configuration, not a group"
+                )
         place[last] = value
     return changed
 
 
 def differences(config: Mapping[str, Any], overrides: Mapping[str, Any]) -> Overrides:
     """Those keys of the overlay that the configuration does not have already."""
-    return {key: value for key, value in overrides.items() if not _same(value_of(config, key), value)}
+    return {
+        key: value for key, value in overrides.items() if not _same(value_of(config, key), value)
+    }
 
 
 def losses_of(config: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
@@ -49,7 +59,11 @@ def losses_of(config: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
 
 def active_losses(config: Mapping[str, Any]) -> list[str]:
     """The auxiliary losses whose weight is not 0."""
-    return [name for name, keys in losses_of(config).items() if any(value_of(config, key) for key in keys)]
+    return [
+        name
+        for name, keys in losses_of(config).items()
+        if any(value_of(config, key) for key in keys)
+    ]
 
 
 def without_losses(config: Mapping[str, Any], names: list[str]) -> Overrides:
@@ -68,7 +82,11 @@ def brief(overrides: Mapping[str, Any]) -> str:
     off = [name for name, keys in LOSSES.items() if any(overrides.get(key) == 0.0 for key in keys)]
     if len(off) < 2:
         return words(overrides)
-    rest = {key: value for key, value in overrides.items() if not any(key in LOSSES[name] for name in off)}
+    rest = {
+        key: value
+        for key, value in overrides.items()
+        if not any(key in LOSSES[name] for name in off)
+    }
     return f"{words(rest)} without {', '.join(off)}".strip()
 
 

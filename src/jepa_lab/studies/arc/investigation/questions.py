@@ -1,4 +1,5 @@
-"""The four questions of the plan, and the answer in plain words, read from the state of an investigation."""
+"""The four questions of the plan, and the answer in plain words, read from the state of an
+investigation."""
 
 from __future__ import annotations
 
@@ -24,7 +25,12 @@ class Answer:
 
 def answers(investigation: Investigation) -> list[Answer]:
     """The answers to the four questions, in the plan's order."""
-    return [_codebook(investigation), _refresh(investigation), _losses(investigation), _context(investigation)]
+    return [
+        _codebook(investigation),
+        _refresh(investigation),
+        _losses(investigation),
+        _context(investigation),
+    ]
 
 
 def _codebook(investigation: Investigation) -> Answer:
@@ -33,26 +39,52 @@ def _codebook(investigation: Investigation) -> Answer:
         return Answer(question, NOT_ASKED, "the run does not fail", (BASE,))
     result = investigation.results.get(NO_VQ.name)
     if value_of(investigation.base, "vq.enabled") is False:
-        return Answer(question, "no", f"the run has no codebook and fails: {investigation.outset.line()}", (BASE,))
+        return Answer(
+            question,
+            "no",
+            f"the run has no codebook and fails: {investigation.outset.line()}",
+            (BASE,),
+        )
     if result is None:
-        return Answer(question, NOT_REACHED, investigation.stopped or "the run without it was not made")
+        return Answer(
+            question, NOT_REACHED, investigation.stopped or "the run without it was not made"
+        )
     if result.error:
         return Answer(question, "not known", result.line(), (NO_VQ.name,))
     steps = (NO_VQ.name, BASE)
     if not result.stable:
         return Answer(question, "no", f"without it: {result.line()}", steps)
     if not result.learns:
-        return Answer(question, "yes, but nothing is learned", f"without it: {result.line()}", steps)
-    return Answer(question, "yes", f"without it: {result.line()}; with it: {investigation.outset.line()}", steps)
+        return Answer(
+            question, "yes, but nothing is learned", f"without it: {result.line()}", steps
+        )
+    return Answer(
+        question,
+        "yes",
+        f"without it: {result.line()}; with it: {investigation.outset.line()}",
+        steps,
+    )
 
 
 def _refresh(investigation: Investigation) -> Answer:
     question = "Is it the refresh of dead codes?"
     step = FIXES[0].name
     if investigation.refresh:
-        short = {"alone": "yes", "amplifies": "no, it amplifies", "innocent": "no", "unknown": "not known"}
-        said = next(e for e in investigation.trail if e.question == "what does that say of the refresh?")
-        return Answer(question, short[investigation.refresh], said.answer.partition(": ")[2] or said.answer, said.steps)
+        short = {
+            "alone": "yes",
+            "amplifies": "no, it amplifies",
+            "innocent": "no",
+            "unknown": "not known",
+        }
+        said = next(
+            e for e in investigation.trail if e.question == "what does that say of the refresh?"
+        )
+        return Answer(
+            question,
+            short[investigation.refresh],
+            said.answer.partition(": ")[2] or said.answer,
+            said.steps,
+        )
     if investigation.scenario == "codebook":
         return Answer(question, NOT_REACHED, investigation.stopped or f"{step} was not run")
     return Answer(question, *_elsewhere(investigation))
@@ -62,20 +94,39 @@ def _losses(investigation: Investigation) -> Answer:
     question = "Which auxiliary loss is it?"
     if any(name.startswith("add_") for name in investigation.pending):
         so_far = f"so far: {', '.join(investigation.guilty) or 'none'}"
-        return Answer(question, NOT_REACHED, f"{investigation.stopped}; {so_far}", ("info_nce_only",))
+        return Answer(
+            question, NOT_REACHED, f"{investigation.stopped}; {so_far}", ("info_nce_only",)
+        )
     if investigation.guilty:
-        steps = tuple(n for n in investigation.results if n.startswith("add_")) or ("info_nce_only", "no_vq")
+        steps = tuple(n for n in investigation.results if n.startswith("add_")) or (
+            "info_nce_only",
+            "no_vq",
+        )
         kept = [n for n in steps if n in investigation.results]
         alone = "" if len(investigation.guilty) > 1 else ", and the others do not"
-        return Answer(question, " and ".join(investigation.guilty), f"it breaks a run that is stable without it{alone}",
-                      tuple(kept))  # fmt: skip
+        return Answer(
+            question,
+            " and ".join(investigation.guilty),
+            f"it breaks a run that is stable without it{alone}",
+            tuple(kept),
+        )
     if investigation.scenario == "codebook":
-        return Answer(question, "none", "with all of them and without the codebook the run is stable", (NO_VQ.name,))
-    if investigation.losses_asked and investigation.results.get("info_nce_only", investigation.outset).good:
+        return Answer(
+            question,
+            "none",
+            "with all of them and without the codebook the run is stable",
+            (NO_VQ.name,),
+        )
+    if (
+        investigation.losses_asked
+        and investigation.results.get("info_nce_only", investigation.outset).good
+    ):
         return Answer(question, NOT_REACHED, investigation.stopped)
     if investigation.losses_asked:
         steps = tuple(n for n in ("info_nce_only",) if n in investigation.results) or (BASE,)
-        return Answer(question, "none", f"without any: {investigation.results[steps[0]].line()}", steps)
+        return Answer(
+            question, "none", f"without any: {investigation.results[steps[0]].line()}", steps
+        )
     if investigation.scenario == "losses":
         return Answer(question, NOT_REACHED, investigation.stopped)
     return Answer(question, *_elsewhere(investigation))
@@ -88,16 +139,28 @@ def _context(investigation: Investigation) -> Answer:
         return Answer(question, NOT_TESTABLE, f"{why}: any pooling gives the same vector")
     steps = tuple(s.name for s in CONTEXTS if s.name in investigation.results)
     if investigation.context:
-        return Answer(question, "yes", f"with model.context={investigation.context} the run is stable", steps)
+        return Answer(
+            question, "yes", f"with model.context={investigation.context} the run is stable", steps
+        )
     if investigation.contexts_asked and not investigation.pending:
         return Answer(question, "no", "with none of them the run is stable", steps)
     if investigation.scenario == "codebook":
         kind = value_of(investigation.base, "model.context")
-        return Answer(question, "no", f"with model.context={kind} and without the codebook the run is stable",
-                      (NO_VQ.name,))  # fmt: skip
-    if investigation.scenario == "losses" and (investigation.guilty or investigation.repair is not None):
-        return Answer(question, "no", f"the run is stable with its own: {investigation.cause}",
-                      (investigation.repair.name,) if investigation.repair else ())  # fmt: skip
+        return Answer(
+            question,
+            "no",
+            f"with model.context={kind} and without the codebook the run is stable",
+            (NO_VQ.name,),
+        )
+    if investigation.scenario == "losses" and (
+        investigation.guilty or investigation.repair is not None
+    ):
+        return Answer(
+            question,
+            "no",
+            f"the run is stable with its own: {investigation.cause}",
+            (investigation.repair.name,) if investigation.repair else (),
+        )
     if investigation.scenario == "losses":
         return Answer(question, NOT_REACHED, investigation.stopped)
     return Answer(question, *_elsewhere(investigation))
@@ -109,7 +172,10 @@ def _elsewhere(investigation: Investigation) -> tuple[str, str]:
     if investigation.scenario == "losses":
         return NOT_ASKED, "the run fails without its codebook too"
     if investigation.scenario == "data":
-        return NOT_ASKED, "no matter of stability: without the codebook the run is stable and learns too little"
+        return (
+            NOT_ASKED,
+            "no matter of stability: without the codebook the run is stable and learns too little",
+        )
     return NOT_REACHED, investigation.stopped or "the run without the codebook was not made"
 
 
@@ -128,7 +194,9 @@ IN_WORDS = {
 
 
 def _failure(investigation: Investigation) -> str:
-    flags = investigation.outset.flags - ({"RANK_FALLS"} if investigation.outset.has("EMB_COLLAPSE") else set())
+    flags = investigation.outset.flags - (
+        {"RANK_FALLS"} if investigation.outset.has("EMB_COLLAPSE") else set()
+    )
     first = investigation.outset.first
     texts = [text for flag, text in IN_WORDS.items() if flag in flags]
     what = ", ".join(texts) or investigation.outset.line()
@@ -144,27 +212,42 @@ def paragraph(investigation: Investigation) -> str:
     outset = investigation.outset
     if investigation.scenario == "healthy":
         return (
-            f"Nothing is wrong with this run ({outset.line()}): there is nothing to investigate, and no run was made."
+            f"Nothing is wrong with this run ({outset.line()}): there is nothing to investigate,"
+            " and no run was made."
         )
     if investigation.scenario == "seed":
         bad = sum(not run.verdict.good for run in outset.runs)
         return (
-            f"The run fails with {bad} of its {len(outset.runs)} seeds only: most of its runs are well, so there is no "
-            "defect of the configuration to find. Give more seeds."
+            f"The run fails with {bad} of its {len(outset.runs)} seeds only: most of its runs are"
+            " well, so there is no defect of the configuration to find. Give more seeds."
         )
     says = [f"The run fails: {_failure(investigation)}."]
     if investigation.cause:
-        says.append(f"Guilty: {investigation.cause}." if investigation.scenario else f"{investigation.cause}.")
+        says.append(
+            f"Guilty: {investigation.cause}."
+            if investigation.scenario
+            else f"{investigation.cause}."
+        )
     if investigation.repair is not None:
-        says.append(f"Repaired by {words(investigation.repair.overrides)} (step {investigation.repair.name}).")
+        says.append(
+            f"Repaired by {words(investigation.repair.overrides)} (step"
+            f" {investigation.repair.name})."
+        )
         if investigation.repair.has("WEAK"):
-            says.append("Its context keeps few directions: stable, but limited by the data or the network.")
+            says.append(
+                "Its context keeps few directions: stable, but limited by the data or the network."
+            )
     elif investigation.stopped:
-        says.append(f"It ended early ({investigation.stopped}); the same line goes on.")
+        says.append(f"It ended early ({investigation.stopped}); the same command resumes it.")
     elif investigation.scenario == "data":
         says.append("This is no matter of stability: no change of codebook or losses will help.")
     else:
-        says.append(f"Nothing that was tried repairs it ({len(investigation.results) - 1} changes).")
+        says.append(
+            f"Nothing that was tried repairs it ({len(investigation.results) - 1} changes)."
+        )
     if investigation.repair is None and investigation.fallback is not None:
-        says.append(f"Stable, with less: {words(investigation.fallback.overrides)} (step {investigation.fallback.name}).")
+        says.append(
+            f"Stable, with less: {words(investigation.fallback.overrides)} (step"
+            f" {investigation.fallback.name})."
+        )
     return " ".join(says)

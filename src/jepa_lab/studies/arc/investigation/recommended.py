@@ -14,8 +14,9 @@ from jepa_lab.studies.arc.investigation.state import Investigation
 
 @dataclass(frozen=True)
 class Recommended:
-    """step: whose runs show it; whole: it repairs the run, else it is stable but leaves something out; overlay: over
-    the failing run; checked: the command was composed, and gives this configuration."""
+    """step: whose runs show it; whole: it repairs the run, else it is stable but leaves something
+    out; overlay: over the failing run; checked: the command was composed, and gives this
+    configuration."""
 
     step: str
     whole: bool
@@ -30,36 +31,55 @@ NAMED = ("tier", "dataset", "target", "precision")  # groups whose option is cho
 
 
 def recommended(
-    investigation: Investigation, given: Mapping[str, Any], own: CommandLine | None, compose: Compose
+    investigation: Investigation,
+    given: Mapping[str, Any],
+    own: CommandLine | None,
+    compose: Compose,
 ) -> Recommended | None:
-    """What to run next, or None where nothing stable was found. `given`: the failing run's own configuration, whose
-    budget the command keeps; `own`: its command line, None where it keeps none."""
+    """What to run next, or None where nothing stable was found. `given`: the failing run's own
+    configuration, whose budget the command keeps; `own`: its command line, None where it keeps
+    none."""
     result = investigation.repair or investigation.fallback
     if result is None:
         return None
     command, checked = command_of(given, own, result.overrides, compose)
-    return Recommended(result.name, investigation.repair is not None, result.overrides, command, checked)
+    return Recommended(
+        result.name, investigation.repair is not None, result.overrides, command, checked
+    )
 
 
 def command_of(
-    given: Mapping[str, Any], own: CommandLine | None, overrides: Mapping[str, Any], compose: Compose
+    given: Mapping[str, Any],
+    own: CommandLine | None,
+    overrides: Mapping[str, Any],
+    compose: Compose,
 ) -> tuple[str, bool]:
-    """Returns (the command line of the run with an overlay, whether it composes to exactly that). A run that keeps no
-    command line gets its experiment with the overlay."""
+    """Returns (the command line of the run with an overlay, whether it composes to exactly that). A
+    run that keeps no command line gets its experiment with the overlay."""
     options = {f"{group}.name": group for group in NAMED}
     if own is None:
-        return _with(CommandLine((f"+experiment={given.get('name')}",)), overrides, options).text(), False
+        return _with(
+            CommandLine((f"+experiment={given.get('name')}",)), overrides, options
+        ).text(), False
     chosen = {options[key] for key in overrides if key in options}
     # an option of a group may lack the keys that the overlay sets to null
-    shorter = {key: v for key, v in overrides.items() if v is not None or key.split(".")[0] not in chosen}
+    shorter = {
+        key: v for key, v in overrides.items() if v is not None or key.split(".")[0] not in chosen
+    }
     wanted = overridden(given, overrides)
     for changes in (overrides, shorter):
         line = _with(own, changes, options)
         built = compose(line.overrides, line.config_dir)
-        if built is not None and not differences(built, {key: value_of(wanted, key) for key in overrides}):
+        if built is not None and not differences(
+            built, {key: value_of(wanted, key) for key in overrides}
+        ):
             return line.text(), True
     return _with(own, overrides, options).text(), False
 
 
-def _with(own: CommandLine, overrides: Mapping[str, Any], options: Mapping[str, str]) -> CommandLine:
-    return own.changed([f"{options.get(key, key)}={text_of(value)}" for key, value in overrides.items()])
+def _with(
+    own: CommandLine, overrides: Mapping[str, Any], options: Mapping[str, str]
+) -> CommandLine:
+    return own.changed(
+        [f"{options.get(key, key)}={text_of(value)}" for key, value in overrides.items()]
+    )

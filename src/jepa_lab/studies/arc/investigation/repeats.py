@@ -1,4 +1,5 @@
-"""What a step of an investigation gave: one run or several that differ in their seed, and what most of them show."""
+"""What a step of an investigation gave: one run or several that differ in their seed, and what most
+of them show."""
 
 from __future__ import annotations
 
@@ -21,13 +22,28 @@ from jepa_lab.studies.arc.investigation.run_verdict import (
     RunVerdict,
 )
 
-ORDER = ("CRASH", "EMB_COLLAPSE", "SPIKE", "AUX_EXPLOSION", "LOSS_RISES", "RANK_FALLS", "INCONCLUSIVE", "VQ_COLLAPSE",
-         "VQ_SLOW_DEATH", "NO_LEARNING", "CLAMPED", "WEAK", "STABLE", "VQ_OK")  # fmt: skip
+ORDER = (
+    "CRASH",
+    "EMB_COLLAPSE",
+    "SPIKE",
+    "AUX_EXPLOSION",
+    "LOSS_RISES",
+    "RANK_FALLS",
+    "INCONCLUSIVE",
+    "VQ_COLLAPSE",
+    "VQ_SLOW_DEATH",
+    "NO_LEARNING",
+    "CLAMPED",
+    "WEAK",
+    "STABLE",
+    "VQ_OK",
+)
 
 
 @dataclass(frozen=True)
 class Ran:
-    """One run: its folder, seed, state as in status.json, and verdict; reused: it was finished before."""
+    """One run: its folder, seed, state as in status.json, and verdict; reused: it was finished
+    before."""
 
     path: Path
     seed: int
@@ -38,7 +54,8 @@ class Ran:
 
 @dataclass(frozen=True)
 class Result:
-    """The runs of one step and the overlay over the base that made them; error: why it could not be run, or ''."""
+    """The runs of one step and the overlay over the base that made them; error: why it could not be
+    run, or ''."""
 
     name: str
     overrides: Mapping[str, Any]
@@ -52,8 +69,8 @@ class Result:
         return frozenset(flag for flag, count in counts.items() if 2 * count > len(self.runs))
 
     def has(self, *flags: str) -> bool:
-        """Whether any of these holds in more than half of the runs, together: a codebook that dies slowly in one and at
-        once in another is dead in both."""
+        """Whether any of these holds in more than half of the runs, together: a codebook that dies
+        slowly in one and at once in another is dead in both."""
         return self._most(lambda v: bool(v.flags & set(flags)))
 
     @property
@@ -83,7 +100,8 @@ class Result:
 
     @property
     def good(self) -> bool:
-        """More than half of the runs are stable, with their codebook in use and better than chance, each in itself."""
+        """More than half of the runs are stable, with their codebook in use and better than chance,
+        each in itself."""
         return self._most(lambda v: v.good)
 
     def figure(self, name: str) -> float:

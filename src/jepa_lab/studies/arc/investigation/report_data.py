@@ -1,4 +1,5 @@
-"""Everything that an investigation found, as plain data: investigation.json, and what the two reports are made from."""
+"""Everything that an investigation found, as plain data: investigation.json, and what the two
+reports are made from."""
 
 from __future__ import annotations
 
@@ -27,16 +28,35 @@ from jepa_lab.studies.arc.investigation.steps import (
     WELL_POSED,
 )
 
-STEPS = (NO_VQ, *FIXES, *CORRECTIONS, ALL_CORRECTIONS, FSQ, INFO_NCE, TEMPERATURE, MINIMAL, *CONTEXTS, *CALMER,
-         WELL_POSED)  # fmt: skip
-CODES = {step.name: step.code for step in STEPS} | {"base": "E0", "repaired": "R1", "repaired_no_vq": "R2"}
+STEPS = (
+    NO_VQ,
+    *FIXES,
+    *CORRECTIONS,
+    ALL_CORRECTIONS,
+    FSQ,
+    INFO_NCE,
+    TEMPERATURE,
+    MINIMAL,
+    *CONTEXTS,
+    *CALMER,
+    WELL_POSED,
+)
+CODES = {step.name: step.code for step in STEPS} | {
+    "base": "E0",
+    "repaired": "R1",
+    "repaired_no_vq": "R2",
+}
 
 
 def content_of(
-    investigation: Investigation, folder: Path, seeds: int, epochs: int | None, advice: Recommended | None
+    investigation: Investigation,
+    folder: Path,
+    seeds: int,
+    epochs: int | None,
+    advice: Recommended | None,
 ) -> Any:
-    """The investigation as nested dicts and lists. `folder`: of the failing run; `epochs`: of every run, None for those
-    of the failing run; `advice`: what to run next."""
+    """The investigation as nested dicts and lists. `folder`: of the failing run; `epochs`: of every
+    run, None for those of the failing run; `advice`: what to run next."""
     return {
         "run_dir": str(folder),
         "experiment": str(investigation.base.get("name")),
@@ -50,7 +70,9 @@ def content_of(
                 "answer": a.answer,
                 "why": a.why,
                 "steps": list(a.steps),
-                "runs": [str(run.path) for step in a.steps for run in investigation.results[step].runs],
+                "runs": [
+                    str(run.path) for step in a.steps for run in investigation.results[step].runs
+                ],
             }
             for a in answers(investigation)
         ],
@@ -101,7 +123,8 @@ def _run(run: Ran) -> dict[str, Any]:
 
 
 def shown(figure: Mapping[str, float] | None, percent: bool = False) -> str:
-    """A figure of a step for a table: the median, and where seeds differ the least and largest; '' without one."""
+    """A figure of a step for a table: the median, and where seeds differ the least and largest; ''
+    without one."""
     if figure is None or not math.isfinite(figure["median"]):
         return ""
     texts = [_number(figure[key], percent) for key in ("median", "min", "max")]
@@ -123,7 +146,8 @@ COLUMNS = (
 
 
 def order_of(step: Mapping[str, Any]) -> str:
-    """The order of events of a step's first run: 'VQ_COLLAPSE 250, EMB_COLLAPSE 700'; '' where nothing fired."""
+    """The order of events of a step's first run: 'VQ_COLLAPSE 250, EMB_COLLAPSE 700'; '' where
+    nothing fired."""
     fired = step["runs"][0]["fired"] if step["runs"] else []
     seen: dict[str, int] = {}
     for one in fired:

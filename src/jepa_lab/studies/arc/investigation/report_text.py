@@ -1,4 +1,5 @@
-"""investigation.md: the answer first, then the four questions, what to run, the steps, and how it went."""
+"""investigation.md: the answer first, then the four questions, what to run, the steps, and how it
+went."""
 
 from __future__ import annotations
 
@@ -14,9 +15,16 @@ def markdown(content: Mapping[str, Any]) -> str:
     parts = [f"# Investigation of {content['experiment']}", content["answer"], _seeds(content)]
     parts += ["## The four questions", _questions(content)]
     if content["recommended"]:
-        parts += ["## Recommended", recommendation(content), f"```\n{content['recommended']['command']}\n```"]
+        parts += [
+            "## Recommended",
+            recommendation(content),
+            f"```\n{content['recommended']['command']}\n```",
+        ]
     parts += ["## Steps", _table(content["steps"]), "## Order of events", _events(content["steps"])]
-    parts += ["## How it went", "\n".join(f"- {code} {question} {answer}" for code, question, answer in trail(content))]
+    parts += [
+        "## How it went",
+        "\n".join(f"- {code} {question} {answer}" for code, question, answer in trail(content)),
+    ]
     if content["notes"]:
         parts += ["## Notes", "\n".join(f"- {note}" for note in content["notes"])]
     if content["not_reached"]:
@@ -34,15 +42,27 @@ def seeds(content: Mapping[str, Any]) -> str:
     n, epochs = content["seeds"], content["epochs"]
     budget = f" Every run has {epochs} epochs." if epochs is not None else ""
     if n == 1:
-        return f"One seed: a step stands on one run, chance is not told from effect (--seeds 3 does).{budget}"
-    return f"{n} seeds: a property holds for a step if it does in most of its runs; ranges are over seeds.{budget}"
+        return (
+            "One seed: a step stands on one run, chance is not told from effect (--seeds 3"
+            f" does).{budget}"
+        )
+    return (
+        f"{n} seeds: a property holds for a step if it does in most of its runs; ranges are over"
+        f" seeds.{budget}"
+    )
 
 
 def recommendation(content: Mapping[str, Any]) -> str:
     """What the recommended configuration is, and what it stands on."""
     advice = content["recommended"]
-    kind = "The failing run with" if advice["whole"] else "Stable, but no repair: the failing run with"
-    unchecked = "" if advice["checked"] else " The command was not composed here: check it with jepa_lab.check first."
+    kind = (
+        "The failing run with" if advice["whole"] else "Stable, but no repair: the failing run with"
+    )
+    unchecked = (
+        ""
+        if advice["checked"]
+        else " The command was not composed here: check it with jepa_lab.check first."
+    )
     return f"{kind} {words(advice['overrides'])}; step {advice['step']} shows it.{unchecked}"
 
 
@@ -66,14 +86,24 @@ def _questions(content: Mapping[str, Any]) -> str:
 
 
 def _table(steps: list[dict[str, Any]]) -> str:
-    lines = ["| step | changes | verdict | " + " | ".join(name for name, _, _ in COLUMNS) + " | fired first |",
-             "|---" * (len(COLUMNS) + 4) + "|"]  # fmt: skip
+    lines = [
+        "| step | changes | verdict | "
+        + " | ".join(name for name, _, _ in COLUMNS)
+        + " | fired first |",
+        "|---" * (len(COLUMNS) + 4) + "|",
+    ]
     for step in steps:
         figures = [shown(step["figures"].get(key), percent) for _, key, percent in COLUMNS]
         first = step["first"]
         fired = f"{first['flag']} at {first['step']}" if first else ""
-        cells = [f"{step['code']} {step['name']}", brief(step["overrides"]) or "the failing run", step["verdict"]]
-        lines.append(f"| {' | '.join(cell.replace('|', '/') for cell in [*cells, *figures, fired])} |")
+        cells = [
+            f"{step['code']} {step['name']}",
+            brief(step["overrides"]) or "the failing run",
+            step["verdict"],
+        ]
+        lines.append(
+            f"| {' | '.join(cell.replace('|', '/') for cell in [*cells, *figures, fired])} |"
+        )
     return "\n".join(lines)
 
 
@@ -87,6 +117,8 @@ def _runs(steps: list[dict[str, Any]]) -> str:
     for step in steps:
         for run in step["runs"]:
             reused = ", found finished" if run["reused"] and step["name"] != "base" else ""
-            lines.append(f"- {step['name']}, seed {run['seed']}: `{run['path']}` ({run['state']}{reused}; "
-                         f"verdict {run['status']})")  # fmt: skip
+            lines.append(
+                f"- {step['name']}, seed {run['seed']}: `{run['path']}` ({run['state']}{reused}; "
+                f"verdict {run['status']})"
+            )
     return "\n".join(lines)

@@ -1,10 +1,12 @@
-"""The verdict on a run of an investigation: which properties hold, since when, and which came first.
+"""The verdict on a run of an investigation: which properties hold, since when, and which came
+first.
 
-Every failure of `diagnosis.rules.examine` that is about stability, the embedding or the codebook is one here, so a run
-that the verdict calls collapsed, diverged or unstable is never STABLE. The other way they can differ, because the
-published plan asks for more: one spike of the validation loss, an auxiliary term that doubled, a context rank below 2
-that was low from the start (there a note, low_rank), usage under 10 % and falling, a slow death whose last usage rose
-again, and a loss or rank that ends worse than it was.
+Every failure of `diagnosis.rules.examine` that is about stability, the embedding or the codebook is
+one here, so a run that the verdict calls collapsed, diverged or unstable is never STABLE. The other
+way they can differ, because the published plan asks for more: one spike of the validation loss, an
+auxiliary term that doubled, a context rank below 2 that was low from the start (there a note,
+low_rank), usage under 10 % and falling, a slow death whose last usage rose again, and a loss or
+rank that ends worse than it was.
 """
 
 from __future__ import annotations
@@ -39,7 +41,14 @@ from jepa_lab.studies.arc.investigation.detectors import (
     spike,
     spikes_of,
 )
-from jepa_lab.studies.arc.investigation.series import context_tap, last_steps, least, primary, settled, slope
+from jepa_lab.studies.arc.investigation.series import (
+    context_tap,
+    last_steps,
+    least,
+    primary,
+    settled,
+    slope,
+)
 
 STABLE, VQ_OK, WEAK = "STABLE", "VQ_OK", "WEAK"
 DEAD = frozenset({VQ_COLLAPSE, VQ_SLOW_DEATH})
@@ -56,9 +65,10 @@ OF_STATUS = {
 
 @dataclass(frozen=True)
 class RunVerdict:
-    """flags: what holds; fired: why and since when, by flag, the first first; status: of the ordinary verdict;
-    figures: last values by name (`primary`, `chance`, `rank_context`, `rank_target`, `usage`, ...; of loss and rank the
-    median of the last three validations); slopes: per 1,000 steps over the last half."""
+    """flags: what holds; fired: why and since when, by flag, the first first; status: of the
+    ordinary verdict; figures: last values by name (`primary`, `chance`, `rank_context`,
+    `rank_target`, `usage`, ...; of loss and rank the median of the last three validations); slopes:
+    per 1,000 steps over the last half."""
 
     flags: frozenset[str]
     fired: tuple[Fired, ...]
@@ -79,11 +89,16 @@ class RunVerdict:
 
 
 def run_verdict(
-    history: History, state: str, thresholds: Thresholds | None = None, config: Mapping[str, Any] | None = None
+    history: History,
+    state: str,
+    thresholds: Thresholds | None = None,
+    config: Mapping[str, Any] | None = None,
 ) -> RunVerdict:
-    """The verdict on a run's history; `state` as in status.json (`skipped` and `resumed` count as completed).
+    """The verdict on a run's history; `state` as in status.json (`skipped` and `resumed` count as
+    completed).
 
-    Never raises for missing metrics: a completed run without a primary validation loss or a rank is INCONCLUSIVE.
+    Never raises for missing metrics: a completed run without a primary validation loss or a rank is
+    INCONCLUSIVE.
     """
     t = thresholds or Thresholds()
     examination = examine(history, t, config)
@@ -116,11 +131,14 @@ def run_verdict(
         "usage": slope(history.get("val/codebook/usage", ())),
     }
     known = {k: v for k, v in slopes.items() if math.isfinite(v)}
-    return RunVerdict(frozenset(flags), fired, examination.verdict.status, _figures(history, t), known)
+    return RunVerdict(
+        frozenset(flags), fired, examination.verdict.status, _figures(history, t), known
+    )
 
 
 def _of_the_verdict(examination: Examination) -> list[Fired]:
-    """What the ordinary rules found, in the words of this verdict; the codebook's is said by `codebook`."""
+    """What the ordinary rules found, in the words of this verdict; the codebook's is said by
+    `codebook`."""
     found = []
     for finding in examination.failures:
         flag = OF_STATUS.get(finding.status, "")
@@ -134,7 +152,8 @@ def _of_the_verdict(examination: Examination) -> list[Fired]:
 
 
 def _by_step(fired: list[Fired]) -> tuple[Fired, ...]:
-    """One of each flag and quantity, the earliest; in the order of their steps, without a step last."""
+    """One of each flag and quantity, the earliest; in the order of their steps, without a step
+    last."""
     first: dict[tuple[str, str], Fired] = {}
     for one in sorted(fired, key=lambda f: math.inf if f.step is None else f.step):
         first.setdefault((one.flag, one.quantity), one)
@@ -145,12 +164,17 @@ def _weak(history: History, t: Thresholds) -> Fired | None:
     rank = settled(history.get(f"val/{context_tap(history)}/effective_rank", ()))
     if not t.step_rank <= rank < t.step_weak:
         return None
-    return Fired(WEAK, None, f"context effective rank {rank:.1f}, below {t.step_weak:g}", "effective_rank")
+    return Fired(
+        WEAK, None, f"context effective rank {rank:.1f}, below {t.step_weak:g}", "effective_rank"
+    )
 
 
 def _figures(history: History, t: Thresholds) -> dict[str, float]:
     tap = context_tap(history)
-    ranks, targets = history.get(f"val/{tap}/effective_rank", ()), history.get("val/z_target/effective_rank", ())
+    ranks, targets = (
+        history.get(f"val/{tap}/effective_rank", ()),
+        history.get("val/z_target/effective_rank", ()),
+    )
     usage = history.get("val/codebook/usage") or history.get("train/codebook/usage") or ()
     perplexity = history.get("val/codebook/perplexity") or ()
     norms = [v for _, v in history.get("train/grad_norm", ()) if math.isfinite(v)]
@@ -173,5 +197,20 @@ def _figures(history: History, t: Thresholds) -> dict[str, float]:
     return {name: value for name, value in figures.items() if math.isfinite(value)}
 
 
-__all__ = ["AUX_EXPLOSION", "CLAMPED", "CRASH", "DEAD", "EMB_COLLAPSE", "INCONCLUSIVE", "NO_LEARNING", "SPIKE",
-           "STABLE", "VQ_COLLAPSE", "VQ_OK", "VQ_SLOW_DEATH", "WEAK", "RunVerdict", "run_verdict"]  # fmt: skip
+__all__ = [
+    "AUX_EXPLOSION",
+    "CLAMPED",
+    "CRASH",
+    "DEAD",
+    "EMB_COLLAPSE",
+    "INCONCLUSIVE",
+    "NO_LEARNING",
+    "SPIKE",
+    "STABLE",
+    "VQ_COLLAPSE",
+    "VQ_OK",
+    "VQ_SLOW_DEATH",
+    "WEAK",
+    "RunVerdict",
+    "run_verdict",
+]

@@ -1,4 +1,5 @@
-"""The runs of an investigation: ordinary ones, beside the failing run, found again, continued or made."""
+"""The runs of an investigation: ordinary ones, beside the failing run, found again, continued or
+made."""
 
 from __future__ import annotations
 
@@ -30,7 +31,8 @@ from jepa_lab.training.run import train
 
 
 class OutOfBudget(Exception):
-    """No run may be started, or the one at work was stopped: its text says why. What was done is kept."""
+    """No run may be started, or the one at work was stopped: its text says why. What was done is
+    kept."""
 
 
 class FailedBefore(Exception):
@@ -49,8 +51,8 @@ class Ended:
 
 @dataclass(frozen=True)
 class Limits:
-    """max_runs: runs made by one command, those found finished not counted; max_hours: of its wall time; seeds: runs of
-    each step; epochs: of each run (None: as the failing run)."""
+    """max_runs: runs made by one command, those found finished not counted; max_hours: of its wall
+    time; seeds: runs of each step; epochs: of each run (None: as the failing run)."""
 
     max_runs: int | None = None
     max_hours: float | None = None
@@ -63,10 +65,12 @@ Start = Callable[[dict[str, Any], StopRequest, Callable[[], None]], Ended]
 
 
 def ordinary_run(config: dict[str, Any], stop: StopRequest, may_train: Callable[[], None]) -> Ended:
-    """Checks the configuration and trains it as `python -m jepa_lab` does; what the run prints goes to stderr.
+    """Checks the configuration and trains it as `python -m jepa_lab` does; what the run prints goes
+    to stderr.
 
-    A finished run is found again, an unfinished one goes on, one that failed by itself (a value that is not finite, a
-    verdict) is not made again. UserError for a configuration or data that cannot be used.
+    A finished run is found again, an unfinished one goes on, one that failed by itself (a value
+    that is not finite, a verdict) is not made again. UserError for a configuration or data that
+    cannot be used.
     """
     checked = check(OmegaConf.create(config), ArcConfig)
     found: list[Any] = []
@@ -90,8 +94,9 @@ def ordinary_run(config: dict[str, Any], stop: StopRequest, may_train: Callable[
 
 @dataclass
 class InvestigationRuns:
-    """Makes the runs that a procedure asks for. base: the configuration that the overlays are laid over; folder: of the
-    failing run; say: where the progress is told, one line before and one after each step."""
+    """Makes the runs that a procedure asks for. base: the configuration that the overlays are laid
+    over; folder: of the failing run; say: where the progress is told, one line before and one after
+    each step."""
 
     base: Mapping[str, Any]
     folder: Path
@@ -103,8 +108,8 @@ class InvestigationRuns:
     histories: dict[Path, History] = field(default_factory=dict)
 
     def of(self, trial: Intervention) -> Result:
-        """The result of a step with all its seeds. OutOfBudget where a limit or a signal ends it; UserError for a busy
-        run, and where already the first step cannot be run."""
+        """The result of a step with all its seeds. OutOfBudget where a limit or a signal ends it;
+        UserError for a busy run, and where already the first step cannot be run."""
         self.say(f"{trial.code:>3} {trial.name}: {trial.asks} ({brief(trial.overrides)})")
         begun, runs = time.monotonic(), []
         try:
@@ -118,7 +123,9 @@ class InvestigationRuns:
             result = Result(trial.name, trial.overrides, tuple(runs), str(error))
         except Exception as error:
             logging.getLogger("jepa_lab").exception("the run of step %s failed", trial.name)
-            result = Result(trial.name, trial.overrides, tuple(runs), f"{type(error).__name__}: {error}")
+            result = Result(
+                trial.name, trial.overrides, tuple(runs), f"{type(error).__name__}: {error}"
+            )
         else:
             result = Result(trial.name, trial.overrides, tuple(runs))
         reused = ", found finished" if runs and all(run.reused for run in runs) else ""
@@ -127,9 +134,15 @@ class InvestigationRuns:
         return result
 
     def outset(self) -> Result:
-        """The failing run; with another budget or several seeds its configuration is run again, as step base."""
-        own = self._judged(self.folder, _state(self.folder), int(self.base.get("seed") or 0), reused=True)
-        short = self.limits.epochs not in (None, value_of(read_yaml(self.folder / "config.yaml"), "dataset.epochs"))
+        """The failing run; with another budget or several seeds its configuration is run again, as
+        step base."""
+        own = self._judged(
+            self.folder, _state(self.folder), int(self.base.get("seed") or 0), reused=True
+        )
+        short = self.limits.epochs not in (
+            None,
+            value_of(read_yaml(self.folder / "config.yaml"), "dataset.epochs"),
+        )
         if not short and self.limits.seeds == 1:
             return Result(BASE, {}, (own,))
         again = Intervention(BASE, "E0", "does it fail in this budget, whatever its seed?", {})
@@ -154,7 +167,9 @@ class InvestigationRuns:
             "seed": seed,
             "on_existing": "resume",
             "max_wall_s": None if self.limits.max_hours is None else 3600 * self.limits.max_hours,
-            "preflight": "off" if config.get("preflight") == "off" else "warn",  # a refused run tells nothing
+            "preflight": "off"
+            if config.get("preflight") == "off"
+            else "warn",  # a refused run tells nothing
         }
         ended = self.start(config, self.stop, self._may_train)
         if ended.state == "stopped":
@@ -184,4 +199,5 @@ class InvestigationRuns:
 
 def _state(folder: Path) -> str:
     status = read_json(folder / "status.json")
-    return state_of(status) if status else "completed"  # metrics without a status: judged by what they say
+    # metrics without a status: judged by what they say
+    return state_of(status) if status else "completed"

@@ -1,4 +1,5 @@
-"""What the detectors read from a history: the primary loss, the context's tap, slopes and settled values."""
+"""What the detectors read from a history: the primary loss, the context's tap, slopes and settled
+values."""
 
 from __future__ import annotations
 
@@ -18,8 +19,11 @@ def primary(history: History) -> Points:
 
 
 def context_tap(history: History) -> str:
-    """The tap that stands for the context: the aggregate, or its projection where that is all there is."""
-    return next((tap for tap in ("z_agg", "z_hat") if history.get(f"val/{tap}/effective_rank")), "z_agg")
+    """The tap that stands for the context: the aggregate, or its projection where that is all there
+    is."""
+    return next(
+        (tap for tap in ("z_agg", "z_hat") if history.get(f"val/{tap}/effective_rank")), "z_agg"
+    )
 
 
 def settled(points: Points) -> float:
@@ -34,7 +38,8 @@ def least(points: Points) -> float:
 
 
 def slope(points: Points) -> float:
-    """Least-squares slope over the last half of the points, per 1,000 steps; NaN for fewer than three points."""
+    """Least-squares slope over the last half of the points, per 1,000 steps; NaN for fewer than
+    three points."""
     half = finite(points)[-max(3, math.ceil(len(points) / 2)) :]
     if len(half) < 3 or half[0][0] == half[-1][0]:
         return math.nan

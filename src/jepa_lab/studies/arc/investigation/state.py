@@ -1,4 +1,5 @@
-"""The state of an investigation: what was asked, what came back, and what it stands on. No training, no files."""
+"""The state of an investigation: what was asked, what came back, and what it stands on. No
+training, no files."""
 
 from __future__ import annotations
 
@@ -42,12 +43,12 @@ class Entry:
 class Investigation:
     """What is known so far.
 
-    scenario: '' (not known), healthy, codebook (the plan's A), losses (its B), data, or seed (it fails with few)
-    cause: what is guilty, in words
+    scenario: '' (not known), healthy, codebook (the plan's A), losses (its B), data, or seed (it
+    fails with few) cause: what is guilty, in words
     refresh: '' (not asked), alone, amplifies, innocent or unknown
-    guilty: the auxiliary losses; context: the aggregation that repaired
-    repair: the step whose runs are good; fallback: one that is stable but lacks something
-    pending: steps of the branch that were not asked yet; stopped: why it ended early
+    guilty: the auxiliary losses; context: the aggregation that repaired repair: the step whose runs
+    are good; fallback: one that is stable but lacks something pending: steps of the branch that
+    were not asked yet; stopped: why it ended early
     """
 
     base: Mapping[str, Any]
@@ -72,8 +73,8 @@ class Investigation:
         self.results.setdefault(BASE, self.outset)
 
     def ask(self, step: Step, over: Mapping[str, Any] | None = None) -> Asking:
-        """Asks for the runs of a step laid over `over`; None where it cannot be asked or run, the result of an earlier
-        step (the base among them) where it would change nothing else."""
+        """Asks for the runs of a step laid over `over`; None where it cannot be asked or run, the
+        result of an earlier step (the base among them) where it would change nothing else."""
         if step.name in self.pending:
             self.pending.remove(step.name)
         why = step.blocked(self.base)
@@ -84,14 +85,22 @@ class Investigation:
         same = next((name for name, r in self.results.items() if r.overrides == overrides), None)
         if same is not None:
             what = "this run has it already" if same == BASE else f"the same as {same}"
-            self.tell(step.code, step.asks, f"no run: {what} ({self.results[same].line()})", same, skipped=True)
+            self.tell(
+                step.code,
+                step.asks,
+                f"no run: {what} ({self.results[same].line()})",
+                same,
+                skipped=True,
+            )
             return self.results[same]
         result = yield Intervention(step.name, step.code, step.asks, overrides)
         self.results[step.name] = result
         self.tell(step.code, step.asks, f"{brief(overrides)}: {result.line()}", step.name)
         return None if result.error else result
 
-    def tell(self, code: str, question: str, answer: str, *steps: str, skipped: bool = False) -> None:
+    def tell(
+        self, code: str, question: str, answer: str, *steps: str, skipped: bool = False
+    ) -> None:
         """Adds a line to the trail."""
         self.trail.append(Entry(code, question, answer, steps, skipped))
 

@@ -1,6 +1,8 @@
-"""The experiments of an investigation as data: what each changes in the failing run, and what it asks by that.
+"""The experiments of an investigation as data: what each changes in the failing run, and what it
+asks by that.
 
-Sources: the public project's plan (E1 to FB3) and the corrections that it never tried. Keys are those of the ARC study.
+Sources: the public project's plan (E1 to FB3) and the corrections that it never tried. Keys are
+those of the ARC study.
 """
 
 from __future__ import annotations
@@ -21,8 +23,8 @@ def _nothing(base: Base) -> str:
 
 @dataclass(frozen=True)
 class Step:
-    """One experiment. code: as in the plan; change: its overlay on a base; blames: what is guilty if it repairs;
-    blocked: why it cannot be asked of this base, or ''."""
+    """One experiment. code: as in the plan; change: its overlay on a base; blames: what is guilty
+    if it repairs; blocked: why it cannot be asked of this base, or ''."""
 
     name: str
     code: str
@@ -53,11 +55,15 @@ def _third_of_lr(base: Base) -> Overrides:
 
 
 def _once_a_step(base: Base) -> Overrides:
-    """One update an optimiser step; a published refresh, which counts forward passes, as often as before."""
+    """One update an optimiser step; a published refresh, which counts forward passes, as often as
+    before."""
     overrides: Overrides = {"vq.update": "step", "vq.count_padding": False}
     interval = value_of(base, "vq.refresh.interval")
     if value_of(base, "vq.update") == "forward" and isinstance(interval, int):
-        families = sum(bool(value_of(base, f"loss.invariance.{name}")) for name in ("color", "translation", "symmetry"))
+        families = sum(
+            bool(value_of(base, f"loss.invariance.{name}"))
+            for name in ("color", "translation", "symmetry")
+        )
         passes = (1 + 2 * families) * (value_of(base, "optim.accumulate") or 1)
         overrides["vq.refresh.interval"] = max(1, round(interval / passes))
     return overrides
@@ -65,12 +71,20 @@ def _once_a_step(base: Base) -> Overrides:
 
 def shared_target(base: Base) -> Overrides:
     """The target is the online encoder; what only an average of it has goes."""
-    return {"target.name": "shared", **({"target.tau": None} if value_of(base, "target.tau") is not None else {})}
+    return {
+        "target.name": "shared",
+        **({"target.tau": None} if value_of(base, "target.tau") is not None else {}),
+    }
 
 
 def minimal(base: Base) -> Overrides:
     """The plan's least: no codebook, no auxiliary loss, no average, a wide temperature."""
-    return {"vq.enabled": False, **without_losses(base, active_losses(base)), **shared_target(base), **WIDE}
+    return {
+        "vq.enabled": False,
+        **without_losses(base, active_losses(base)),
+        **shared_target(base),
+        **WIDE,
+    }
 
 
 def _no_ema_codebook(base: Base) -> str:
@@ -82,12 +96,16 @@ def _no_ema_codebook(base: Base) -> str:
 
 def _no_averages(base: Base) -> str:
     has_ema_teacher = value_of(base, "vq.ema_decay") is not None
-    return _no_ema_codebook(base) or ("" if has_ema_teacher else "this codebook learns by gradient (vq.ema_decay=null)")
+    return _no_ema_codebook(base) or (
+        "" if has_ema_teacher else "this codebook learns by gradient (vq.ema_decay=null)"
+    )
 
 
 def _no_refresh(base: Base) -> str:
     refreshed = value_of(base, "vq.refresh.enabled") is not False
-    return _no_ema_codebook(base) or ("" if refreshed else "the refresh is off in this run (vq.refresh.enabled=false)")
+    return _no_ema_codebook(base) or (
+        "" if refreshed else "the refresh is off in this run (vq.refresh.enabled=false)"
+    )
 
 
 def _no_second(base: Base) -> str:
@@ -96,14 +114,20 @@ def _no_second(base: Base) -> str:
 
 
 def copied_contexts(base: Base) -> str:
-    """Why the aggregation of contexts cannot be tested: copies of one grid give one vector, however they are pooled."""
+    """Why the aggregation of contexts cannot be tested: copies of one grid give one vector, however
+    they are pooled."""
     problem = value_of(base, "dataset.problem")
-    return "the context grids are copies of one (dataset.problem=copies)" if problem == "copies" else ""
+    return (
+        "the context grids are copies of one (dataset.problem=copies)"
+        if problem == "copies"
+        else ""
+    )
 
 
 def _well_posed(base: Base) -> Overrides:
-    """The problem and the network that make the target predictable, where the base has the published ones; with what
-    these need: other demonstrations in every task, transforms of grids and not of the published features."""
+    """The problem and the network that make the target predictable, where the base has the
+    published ones; with what these need: other demonstrations in every task, transforms of grids
+    and not of the published features."""
     wanted = (
         ("dataset.problem", "copies", "demos"),
         ("dataset.slot_features", "published", "objects"),
@@ -111,7 +135,9 @@ def _well_posed(base: Base) -> Overrides:
         ("model.predictor", "none", "mlp"),
         ("model.projection_form", "relu_end", "linear_end"),
     )
-    change: Overrides = {key: better for key, worse, better in wanted if value_of(base, key) == worse}
+    change: Overrides = {
+        key: better for key, worse, better in wanted if value_of(base, key) == worse
+    }
     if "dataset.problem" in change and value_of(base, "model.roles") is False:
         change["model.roles"] = True
     pairs = value_of(base, "dataset.synthetic.pairs")
@@ -122,8 +148,19 @@ def _well_posed(base: Base) -> Overrides:
 
 def _fsq(base: Base) -> Overrides:
     """Finite scalar quantisation, and none of what only learned codes have."""
-    learned = ("size", "commitment", "ema_decay", "init", "weight_on", "update",
-               "gumbel_start", "gumbel_end", "gumbel_share", "gumbel_scale", "usage_weight")  # fmt: skip
+    learned = (
+        "size",
+        "commitment",
+        "ema_decay",
+        "init",
+        "weight_on",
+        "update",
+        "gumbel_start",
+        "gumbel_end",
+        "gumbel_share",
+        "gumbel_scale",
+        "usage_weight",
+    )
     off = {f"vq.{key}": None for key in learned if value_of(base, f"vq.{key}") is not None}
     refresh = {} if value_of(base, "vq.refresh.enabled") is False else {"vq.refresh.enabled": False}
     return {"vq.kind": "fsq", "vq.levels": [8, 5, 5], **off, **refresh}
@@ -133,63 +170,158 @@ WIDE: Overrides = {"loss.temperature.min": 0.03, "loss.temperature.max": 0.30}
 OBJECTIVE: Overrides = {"vq.in_objective": True, "vq.weight_on": "commitment"}
 KMEANS: Overrides = {"vq.init": "kmeans"}
 SHARE: Overrides = {"vq.share": True}
-RELATIVE: Overrides = {"vq.refresh.rule": "relative", "vq.refresh.threshold": 0.1, "vq.refresh.cap": 0.1,
-                     "vq.refresh.interval": 20}  # fmt: skip
+RELATIVE: Overrides = {
+    "vq.refresh.rule": "relative",
+    "vq.refresh.threshold": 0.1,
+    "vq.refresh.cap": 0.1,
+    "vq.refresh.interval": 20,
+}
 
 NO_VQ = Step(
-    "no_vq", "E1", "does the run become stable without the codebook?", fixed(vq__enabled=False), "the codebook"
+    "no_vq",
+    "E1",
+    "does the run become stable without the codebook?",
+    fixed(vq__enabled=False),
+    "the codebook",
 )
 FIXES: tuple[Step, ...] = (
-    Step("no_refresh", "FA1", "is it the refresh of dead codes?", fixed(vq__refresh__enabled=False),
-         "the refresh", _no_refresh),
-    Step("low_commitment", "FA2", "is the commitment cost too high?", _half_commitment, "the commitment cost",
-         _no_ema_codebook),
-    Step("gentle_refresh", "FA3", "is the refresh too frequent and too eager?",
-         on({"vq.refresh.interval": 2000, "vq.refresh.threshold": 0.01}), "the refresh's interval and threshold",
-         _no_refresh),
-    Step("gradient_codebook", "FA4", "are the codebook's moving averages too slow?", on({"vq.ema_decay": None}),
-         "the codebook's moving averages", _no_averages),
-)  # fmt: skip
+    Step(
+        "no_refresh",
+        "FA1",
+        "is it the refresh of dead codes?",
+        fixed(vq__refresh__enabled=False),
+        "the refresh",
+        _no_refresh,
+    ),
+    Step(
+        "low_commitment",
+        "FA2",
+        "is the commitment cost too high?",
+        _half_commitment,
+        "the commitment cost",
+        _no_ema_codebook,
+    ),
+    Step(
+        "gentle_refresh",
+        "FA3",
+        "is the refresh too frequent and too eager?",
+        on({"vq.refresh.interval": 2000, "vq.refresh.threshold": 0.01}),
+        "the refresh's interval and threshold",
+        _no_refresh,
+    ),
+    Step(
+        "gradient_codebook",
+        "FA4",
+        "are the codebook's moving averages too slow?",
+        on({"vq.ema_decay": None}),
+        "the codebook's moving averages",
+        _no_averages,
+    ),
+)
 CORRECTIONS: tuple[Step, ...] = (
-    Step("in_objective", "C1", "does the encoder have to be held to its codes?", on(OBJECTIVE),
-         "a commitment loss that is not in the objective, or weighs the wrong term", _no_ema_codebook),
-    Step("kmeans_init", "C2", "is it the codebook's initialisation?", on(KMEANS),
-         "the codebook's initialisation", _no_ema_codebook),
-    Step("update_per_step", "C3", "is it what the codebook is updated from, and how often?", _once_a_step,
-         "the codebook's update at every forward pass, padding counted", _no_averages),
-    Step("one_codebook", "C4", "do two codebooks drift apart?", on(SHARE),
-         "a codebook of the target's own", _no_second),
-    Step("relative_refresh", "C5", "does the refresh overwrite live codes?", on(RELATIVE),
-         "a refresh that judges codes by their share of all tokens", _no_refresh),
-)  # fmt: skip
+    Step(
+        "in_objective",
+        "C1",
+        "does the encoder have to be held to its codes?",
+        on(OBJECTIVE),
+        "a commitment loss that is not in the objective, or weighs the wrong term",
+        _no_ema_codebook,
+    ),
+    Step(
+        "kmeans_init",
+        "C2",
+        "is it the codebook's initialisation?",
+        on(KMEANS),
+        "the codebook's initialisation",
+        _no_ema_codebook,
+    ),
+    Step(
+        "update_per_step",
+        "C3",
+        "is it what the codebook is updated from, and how often?",
+        _once_a_step,
+        "the codebook's update at every forward pass, padding counted",
+        _no_averages,
+    ),
+    Step(
+        "one_codebook",
+        "C4",
+        "do two codebooks drift apart?",
+        on(SHARE),
+        "a codebook of the target's own",
+        _no_second,
+    ),
+    Step(
+        "relative_refresh",
+        "C5",
+        "does the refresh overwrite live codes?",
+        on(RELATIVE),
+        "a refresh that judges codes by their share of all tokens",
+        _no_refresh,
+    ),
+)
 
 
 def _all_corrections(base: Base) -> Overrides:
-    return {k: v for step in CORRECTIONS if not step.blocked(base) for k, v in step.change(base).items()}
+    return {
+        k: v for step in CORRECTIONS if not step.blocked(base) for k, v in step.change(base).items()
+    }
 
 
-ALL_CORRECTIONS = Step("all_corrections", "C6", "do all corrections together repair it?", _all_corrections,
-                       "several defects of the codebook at once")  # fmt: skip
-FSQ = Step("fsq", "C7", "does a codebook without learned codes work?", _fsq, "learned codes as such",
-           lambda base: "it has none (vq.kind=fsq)" if value_of(base, "vq.kind") == "fsq" else "")  # fmt: skip
+ALL_CORRECTIONS = Step(
+    "all_corrections",
+    "C6",
+    "do all corrections together repair it?",
+    _all_corrections,
+    "several defects of the codebook at once",
+)
+FSQ = Step(
+    "fsq",
+    "C7",
+    "does a codebook without learned codes work?",
+    _fsq,
+    "learned codes as such",
+    lambda base: "it has none (vq.kind=fsq)" if value_of(base, "vq.kind") == "fsq" else "",
+)
 
-INFO_NCE = Step("info_nce_only", "FB1", "is it an auxiliary loss?",
-                lambda base: {"vq.enabled": False, **without_losses(base, active_losses(base))},
-                "an auxiliary loss")  # fmt: skip
-TEMPERATURE = Step("wide_temperature", "FB2", "is it the range of the temperature?", on(WIDE),
-                   "the range of the temperature",
-                   lambda base: "the loss has no temperature (loss.form=l2)"
-                   if value_of(base, "loss.form") == "l2" else "")  # fmt: skip
+INFO_NCE = Step(
+    "info_nce_only",
+    "FB1",
+    "is it an auxiliary loss?",
+    lambda base: {"vq.enabled": False, **without_losses(base, active_losses(base))},
+    "an auxiliary loss",
+)
+TEMPERATURE = Step(
+    "wide_temperature",
+    "FB2",
+    "is it the range of the temperature?",
+    on(WIDE),
+    "the range of the temperature",
+    lambda base: (
+        "the loss has no temperature (loss.form=l2)" if value_of(base, "loss.form") == "l2" else ""
+    ),
+)
 MINIMAL = Step("minimal", "E2", "is the least of all stable?", minimal, "the target branch")
 CONTEXTS = tuple(
-    Step(f"{kind}_context", "FB3", f"does {kind} aggregation of the contexts help?", on({"model.context": kind}),
-         "the aggregation of the contexts", copied_contexts)
+    Step(
+        f"{kind}_context",
+        "FB3",
+        f"does {kind} aggregation of the contexts help?",
+        on({"model.context": kind}),
+        "the aggregation of the contexts",
+        copied_contexts,
+    )
     for kind in ("last", "learned", "attention", "gru")
-)  # fmt: skip
+)
 CALMER = (
     Step("low_lr", "O1", "is the learning rate too high?", _third_of_lr, "the learning rate"),
     Step("fp32", "O2", "is it the precision?", on({"precision.name": "fp32"}), "reduced precision"),
 )
-WELL_POSED = Step("well_posed", "D1", "does a problem that can be solved help?", _well_posed,
-                  "the data and the architecture: a target that the context does not determine",
-                  lambda base: "" if _well_posed(base) else "it is that problem already")  # fmt: skip
+WELL_POSED = Step(
+    "well_posed",
+    "D1",
+    "does a problem that can be solved help?",
+    _well_posed,
+    "the data and the architecture: a target that the context does not determine",
+    lambda base: "" if _well_posed(base) else "it is that problem already",
+)

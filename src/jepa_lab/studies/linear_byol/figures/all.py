@@ -57,7 +57,8 @@ _NAMES = {
 
 @dataclass
 class Drawn:
-    """`paths` of all files in the order of writing, `best` cells as rows, `notes`: what was left out and why."""
+    """`paths` of all files in the order of writing, `best` cells as rows, `notes`: what was left
+    out and why."""
 
     paths: list[Path] = field(default_factory=list)
     best: list[dict[str, Any]] = field(default_factory=list)
@@ -66,7 +67,8 @@ class Drawn:
 
 @dataclass(frozen=True)
 class FigureRequest:
-    """What to draw. `metric`, `enc_metric`: columns, or None for the first of METRICS, ENC_METRICS with a number."""
+    """What to draw. `metric`, `enc_metric`: columns, or None for the first of METRICS, ENC_METRICS
+    with a number."""
 
     metric: str | None = None
     enc_metric: str | None = None
@@ -82,22 +84,41 @@ class FigureRequest:
 
 
 def draw_heatmaps(
-    runs_dir: Path, out: Path, metric: str | None = None, enc_metric: str | None = None, epoch: int | None = None,
-    use_last_valid: bool = False, lr_enc_mode: str | None = None, batches: Sequence[int] | None = None,
-    filters: Sequence[str] = (), seed: int | None = None, scatter_best: bool = False,
-) -> list[Path]:  # fmt: skip
-    """Writes maps, slices, singular values, their numbers as CSV and best_cells.csv/.json; the paths of all of them.
+    runs_dir: Path,
+    out: Path,
+    metric: str | None = None,
+    enc_metric: str | None = None,
+    epoch: int | None = None,
+    use_last_valid: bool = False,
+    lr_enc_mode: str | None = None,
+    batches: Sequence[int] | None = None,
+    filters: Sequence[str] = (),
+    seed: int | None = None,
+    scatter_best: bool = False,
+) -> list[Path]:
+    """Writes maps, slices, singular values, their numbers as CSV and best_cells.csv/.json; the
+    paths of all of them.
 
-    One mode is drawn into `out`, several into `out`/<mode>. UserError, in one line, for what cannot be drawn.
+    One mode is drawn into `out`, several into `out`/<mode>. UserError, in one line, for what cannot
+    be drawn.
     """
     request = FigureRequest(
-        metric, enc_metric, epoch, use_last_valid, lr_enc_mode, batches, tuple(filters), seed, scatter_best
-    )  # fmt: skip
+        metric,
+        enc_metric,
+        epoch,
+        use_last_valid,
+        lr_enc_mode,
+        batches,
+        tuple(filters),
+        seed,
+        scatter_best,
+    )
     return draw_all(Path(runs_dir), Path(out), request).paths
 
 
 def draw_all(runs_dir: Path, out: Path, request: FigureRequest) -> Drawn:
-    """As `draw_heatmaps`, with the best cells and what was left out. Nothing is written unless all can be drawn."""
+    """As `draw_heatmaps`, with the best cells and what was left out. Nothing is written unless all
+    can be drawn."""
     found = find_runs(runs_dir)
     runs = [run for run in found.runs if request.only is None or run.run_id in request.only]
     runs = where(runs, request.filters)
@@ -120,7 +141,9 @@ class _Plan:
     epoch: int
     seed: int
 
-    def draw(self, out: Path, request: FigureRequest, drawn: Drawn, everything: Sequence[ToyTable]) -> None:
+    def draw(
+        self, out: Path, request: FigureRequest, drawn: Drawn, everything: Sequence[ToyTable]
+    ) -> None:
         for batch in sorted({trace.run.batch_size for trace in self.traces}):
             mine = [trace for trace in self.traces if trace.run.batch_size == batch]
             suffix = f"bs{batch}_epoch{self.epoch}"
@@ -129,16 +152,22 @@ class _Plan:
                 cells = cells_at(mine, metric, self.epoch, request.use_last_valid)
                 best = best_cell(cells, metric)
                 figure = map_figure(cells, metric, heading, best, _NAMES.get(metric, ""))
-                drawn.paths += _write(figure, cells, heading.rows, out / f"heatmap_{metric}_{suffix}.png")
+                drawn.paths += _write(
+                    figure, cells, heading.rows, out / f"heatmap_{metric}_{suffix}.png"
+                )
                 drawn.best += [_best_row(heading, metric, best)] if best else []
                 if metric == "loss":
                     name = out / f"slices_loss_vs_alpha_{suffix}.png"
-                    drawn.paths += _write(slices_figure(cells, metric, heading), cells, heading.rows, name)
+                    drawn.paths += _write(
+                        slices_figure(cells, metric, heading), cells, heading.rows, name
+                    )
             if request.scatter_best:
                 metric = self.metrics[0]
                 cells = best_so_far(mine, metric, self.epoch)
                 name = out / f"scatter_best_{metric}_bs{batch}.png"
-                drawn.paths += _write(scatter_figure(cells, metric, heading), cells, heading.rows, name)
+                drawn.paths += _write(
+                    scatter_figure(cells, metric, heading), cells, heading.rows, name
+                )
             values = singular_values_figure([trace.run for trace in mine], heading, self.seed)
             if values is not None:
                 drawn.paths.append(save(values, out / f"singular_values_bs{batch}.png", DPI))
@@ -147,20 +176,31 @@ class _Plan:
             run = self._typical(mine, request.use_last_valid)
             twin = population_twin(run, everything)
             theory = pq.read_table(twin.path) if twin is not None else None
-            drawn.paths.append(draw_run(pq.read_table(run.path), out / f"dynamics_bs{batch}_{run.run_id}.png", theory))
+            drawn.paths.append(
+                draw_run(
+                    pq.read_table(run.path), out / f"dynamics_bs{batch}_{run.run_id}.png", theory
+                )
+            )
 
     def _typical(self, traces: Sequence[Trace], use_last_valid: bool) -> ToyTable:
-        """The run whose page is drawn: in the best cell of the first metric where there is one, with the seed asked."""
+        """The run whose page is drawn: in the best cell of the first metric where there is one,
+        with the seed asked."""
         metric = self.metrics[0]
         best = best_cell(cells_at(traces, metric, self.epoch, use_last_valid), metric)
-        runs = [t.run for t in traces if best is None or t.run.cell == (best.batch_size, best.beta, best.row, best.tau)]
+        runs = [
+            t.run
+            for t in traces
+            if best is None or t.run.cell == (best.batch_size, best.beta, best.row, best.tau)
+        ]
         return next((run for run in runs if run.seed == self.seed), runs[0])
 
 
 def _plan(mode: str, runs: Sequence[ToyTable], request: FigureRequest, drawn: Drawn) -> _Plan:
     once = comparable(runs)
     if len(once) < len(runs):
-        drawn.notes.append(f"mode {mode}: {len(runs) - len(once)} repeats of runs with equal settings left out")
+        drawn.notes.append(
+            f"mode {mode}: {len(runs) - len(once)} repeats of runs with equal settings left out"
+        )
     asked = [name for name in (request.metric, request.enc_metric) if name is not None]
     traces = [read_trace(run, (*METRICS, *ENC_METRICS, *ALWAYS, *asked)) for run in once]
     chosen = [
@@ -171,7 +211,11 @@ def _plan(mode: str, runs: Sequence[ToyTable], request: FigureRequest, drawn: Dr
     epoch = choose_epoch(traces, request.epoch, request.use_last_valid)
     short_of = [t for t in traces if t.steps[-1] < epoch and not math.isfinite(t.diverged_step)]
     if short_of:
-        what = "shown at their last row" if request.use_last_valid else "without a value there (add --use-last-valid)"
+        what = (
+            "shown at their last row"
+            if request.use_last_valid
+            else "without a value there (add --use-last-valid)"
+        )
         drawn.notes.append(f"mode {mode}: {len(short_of)} runs end before step {epoch}: {what}")
     seeds = sorted({run.seed for run in once})
     if request.seed is not None and request.seed not in seeds:
@@ -180,35 +224,60 @@ def _plan(mode: str, runs: Sequence[ToyTable], request: FigureRequest, drawn: Dr
     return _Plan(mode, traces, metrics, epoch, seeds[0] if request.seed is None else request.seed)
 
 
-def _heading(mode: str, batch: int, epoch: int, traces: Sequence[Trace], use_last_valid: bool) -> Heading:
+def _heading(
+    mode: str, batch: int, epoch: int, traces: Sequence[Trace], use_last_valid: bool
+) -> Heading:
     run = traces[0].run
     momenta = [run.config.get(name) for name in ("mom_pred", "mom_enc")]
     settings = f"momenta {' and '.join('?' if m is None else f'{m:g}' for m in momenta)}"
     constants = {"ratio": "enc_over_pred", "from_tau": "beta_from_tau_c", "auto": "auto_beta_c"}
     name = constants.get(mode)
-    if name is not None and len({t.run.config.get(name) for t in traces}) == 1 and run.config.get(name) is not None:
+    if (
+        name is not None
+        and len({t.run.config.get(name) for t in traces}) == 1
+        and run.config.get(name) is not None
+    ):
         settings += f", {name} {run.config[name]:g}"
     # each run at its own last row, and what blew up has no curvature
-    curvatures = [cell.hmax for cell in cells_at(traces, "Hmax", epoch, use_last_valid) if math.isfinite(cell.hmax)]
+    curvatures = [
+        cell.hmax
+        for cell in cells_at(traces, "Hmax", epoch, use_last_valid)
+        if math.isfinite(cell.hmax)
+    ]
     theory = None
     if not run.auto_alpha and curvatures and momenta[0] is not None and run.config.get("d_latent"):
-        theory = Theory(int(run.config["d_latent"]), float(momenta[0]), float(np.median(curvatures)))
+        theory = Theory(
+            int(run.config["d_latent"]), float(momenta[0]), float(np.median(curvatures))
+        )
         settings += f", H {short(theory.curvature)}"
     infinite = all(t.run.config.get("population") for t in traces)
-    return Heading(mode, batch, epoch, "c" if run.auto_alpha else "alpha", settings, theory, infinite)
+    return Heading(
+        mode, batch, epoch, "c" if run.auto_alpha else "alpha", settings, theory, infinite
+    )
 
 
 def _write(figure: Any, cells: Sequence[Cell], rows: str, path: Path) -> list[Path]:
-    """The picture, and beside it the numbers that it shows: a cell whose seeds mostly diverged has none."""
+    """The picture, and beside it the numbers that it shows: a cell whose seeds mostly diverged has
+    none."""
     lines = [
         {
-            "batch_size": cell.batch_size, "tau": cell.tau, rows: cell.row, "beta": cell.beta_used,
-            "n_seeds": cell.n_seeds, "n_diverged": cell.n_diverged, "mean": cell.mean, "sd": cell.sd,
-            "median": cell.quantile(0.5), "min": cell.quantile(0), "max": cell.quantile(1),
-            "n_missing": cell.n_missing, "alpha_used": cell.alpha, "Hmax": cell.hmax,
+            "batch_size": cell.batch_size,
+            "tau": cell.tau,
+            rows: cell.row,
+            "beta": cell.beta_used,
+            "n_seeds": cell.n_seeds,
+            "n_diverged": cell.n_diverged,
+            "mean": cell.mean,
+            "sd": cell.sd,
+            "median": cell.quantile(0.5),
+            "min": cell.quantile(0),
+            "max": cell.quantile(1),
+            "n_missing": cell.n_missing,
+            "alpha_used": cell.alpha,
+            "Hmax": cell.hmax,
         }
         for cell in cells
-    ]  # fmt: skip
+    ]
     save(settle(figure), path, DPI)
     numbers = path.with_suffix(".csv")
     write_atomic(numbers, _csv(lines))
@@ -217,10 +286,20 @@ def _write(figure: Any, cells: Sequence[Cell], rows: str, path: Path) -> list[Pa
 
 def _best_row(heading: Heading, metric: str, cell: Cell) -> dict[str, Any]:
     row = {
-        "mode": heading.mode, "batch_size": cell.batch_size, "metric": metric, "epoch": heading.epoch, "tau": cell.tau,
-        "c": cell.row if heading.rows == "c" else None, "alpha": cell.alpha, "beta": cell.beta_used,
-        "n_seeds": cell.n_seeds, "mean": cell.mean, "sd": cell.sd, "score": cell.score(metric), "Hmax": cell.hmax,
-    }  # fmt: skip
+        "mode": heading.mode,
+        "batch_size": cell.batch_size,
+        "metric": metric,
+        "epoch": heading.epoch,
+        "tau": cell.tau,
+        "c": cell.row if heading.rows == "c" else None,
+        "alpha": cell.alpha,
+        "beta": cell.beta_used,
+        "n_seeds": cell.n_seeds,
+        "mean": cell.mean,
+        "sd": cell.sd,
+        "score": cell.score(metric),
+        "Hmax": cell.hmax,
+    }
     if heading.theory is not None and cell.tau > 0:
         effective = heading.theory.effective(cell.alpha)
         row |= {
@@ -234,7 +313,12 @@ def _best_row(heading: Heading, metric: str, cell: Cell) -> dict[str, Any]:
 def _write_best(rows: Sequence[dict[str, Any]], out: Path) -> list[Path]:
     table, text = out / "best_cells.csv", out / "best_cells.json"
     out.mkdir(parents=True, exist_ok=True)
-    names = list(dict.fromkeys(name for row in rows for name in row)) or ["mode", "batch_size", "metric", "epoch"]
+    names = list(dict.fromkeys(name for row in rows for name in row)) or [
+        "mode",
+        "batch_size",
+        "metric",
+        "epoch",
+    ]
     write_atomic(table, _csv([{name: row.get(name) for name in names} for row in rows], names))
     write_json(text, {"score": "mean over seeds of log10, no seed diverged", "best": list(rows)})
     return [table, text]
@@ -247,5 +331,10 @@ def _csv(rows: Sequence[dict[str, Any]], names: Sequence[str] = ()) -> str:
     names = list(names or rows[0])
     writer.writerow(names)
     for row in rows:
-        writer.writerow(["" if v is None or (isinstance(v, float) and math.isnan(v)) else v for v in row.values()])
+        writer.writerow(
+            [
+                "" if v is None or (isinstance(v, float) and math.isnan(v)) else v
+                for v in row.values()
+            ]
+        )
     return content.getvalue()

@@ -19,13 +19,25 @@ from jepa_lab.studies.linear_byol.figures.runs import ToyTable
 ALWAYS = ("epoch", "lr_pred", "lr_enc", "Hmax", "loss")
 FLOOR = 1e-12  # below it a logarithm shows rounding; the published maps clip here too
 _HIGHER = ("readout_r2", "W_cos_left_min", "W_cos_right_min", "enc_cos_min", "enc_cos_mean")
-_LOWER = ("loss", "log10_", "W_rel", "W_Fro", "BA_err", "enc_proj", "enc_procrustes", "excess", "tracking", "balance")
+_LOWER = (
+    "loss",
+    "log10_",
+    "W_rel",
+    "W_Fro",
+    "BA_err",
+    "enc_proj",
+    "enc_procrustes",
+    "excess",
+    "tracking",
+    "balance",
+)
 _NO_METRIC = frozenset({"epoch", "seed", "batch_size", "d_latent", "d_obs", "diverged_step"})
 
 
 @dataclass(frozen=True)
 class Trace:
-    """The rows of a run: `columns` (T,) each, and the step at which it diverged, infinite if it did not."""
+    """The rows of a run: `columns` (T,) each, and the step at which it diverged, infinite if it did
+    not."""
 
     run: ToyTable
     columns: Mapping[str, np.ndarray]
@@ -38,7 +50,8 @@ class Trace:
 
 @dataclass(frozen=True)
 class Cell:
-    """The seeds of one cell at one step. `values`: one per seed that has a finite number and has not diverged.
+    """The seeds of one cell at one step. `values`: one per seed that has a finite number and has
+    not diverged.
 
     `alpha`, `beta_used`, `hmax`: medians over those seeds (the rates in auto mode are live).
     """
@@ -70,13 +83,16 @@ class Cell:
     @property
     def sd(self) -> float:
         """Over seeds, n - 1; NaN for one seed."""
-        return float(np.std(self.values, ddof=1)) if self.shown and len(self.values) > 1 else math.nan
+        return (
+            float(np.std(self.values, ddof=1)) if self.shown and len(self.values) > 1 else math.nan
+        )
 
     def quantile(self, q: float) -> float:
         return float(np.quantile(self.values, q)) if self.shown else math.nan
 
     def score(self, metric: str) -> float:
-        """Mean over seeds of log10 of the value (of the value itself for a linear metric); NaN if a seed diverged."""
+        """Mean over seeds of log10 of the value (of the value itself for a linear metric); NaN if a
+        seed diverged."""
         if not self.shown or self.n_diverged:
             return math.nan
         values = np.asarray(self.values)
@@ -84,12 +100,15 @@ class Cell:
 
 
 def read_trace(run: ToyTable, metrics: Iterable[str]) -> Trace:
-    """The columns that the figures need, and no others. UserError for a file that cannot be read."""
+    """The columns that the figures need, and no others. UserError for a file that cannot be read.
+    The columns that the figures need, and no others. UserError for a file that cannot be read."""
     wanted = dict.fromkeys((*ALWAYS, *metrics))
     try:
         file = pq.ParquetFile(run.path)
         flags = [name for name in ("diverged", "diverged_step") if name in file.schema_arrow.names]
-        table = file.read(columns=[*(name for name in wanted if name in run.columns), *flags], use_threads=False)
+        table = file.read(
+            columns=[*(name for name in wanted if name in run.columns), *flags], use_threads=False
+        )
     except OSError as error:
         raise UserError(f"{run.path}: {error.strerror or error}") from error
     columns: dict[str, np.ndarray] = {name: table[name].to_numpy() for name in table.column_names}
@@ -115,7 +134,8 @@ def steps_logged(traces: Sequence[Trace]) -> list[int]:
 def choose_epoch(traces: Sequence[Trace], asked: int | None, use_last_valid: bool) -> int:
     """The step that the figures show: the asked one, or the last logged.
 
-    UserError if it was never logged (unless the last valid row will do) or lies beyond the budget of some runs.
+    UserError if it was never logged (unless the last valid row will do) or lies beyond the budget
+    of some runs.
     """
     logged = steps_logged(traces)
     epoch = logged[-1] if asked is None else asked
@@ -131,18 +151,23 @@ def choose_epoch(traces: Sequence[Trace], asked: int | None, use_last_valid: boo
     if epoch not in logged and not use_last_valid:
         nearest = sorted(sorted(logged, key=lambda step: (abs(step - epoch), step))[:3])
         raise UserError(
-            f"--epoch {epoch}: never logged; nearest: {', '.join(map(str, nearest))} (or add --use-last-valid)"
+            f"--epoch {epoch}: never logged; nearest: {', '.join(map(str, nearest))} (or add"
+            " --use-last-valid)"
         )
     return epoch
 
 
-def cells_at(traces: Sequence[Trace], metric: str, epoch: int, use_last_valid: bool = False) -> list[Cell]:
-    """One cell for each (batch_size, beta, row, tau), in that order; `metric` at `epoch`, or at the last row before it
-    where it is finite."""
+def cells_at(
+    traces: Sequence[Trace], metric: str, epoch: int, use_last_valid: bool = False
+) -> list[Cell]:
+    """One cell for each (batch_size, beta, row, tau), in that order; `metric` at `epoch`, or at the
+    last row before it where it is finite."""
     groups: dict[tuple[Any, ...], list[Trace]] = {}
     for trace in traces:
         groups.setdefault(trace.run.cell, []).append(trace)
-    return [_cell(groups[key], metric, epoch, use_last_valid) for key in sorted(groups, key=_none_first)]
+    return [
+        _cell(groups[key], metric, epoch, use_last_valid) for key in sorted(groups, key=_none_first)
+    ]
 
 
 def best_so_far(traces: Sequence[Trace], metric: str, epoch: int) -> list[Cell]:
@@ -159,7 +184,8 @@ def best_so_far(traces: Sequence[Trace], metric: str, epoch: int) -> list[Cell]:
 
 
 def best_cell(cells: Sequence[Cell], metric: str) -> Cell | None:
-    """The cell whose seeds all survived and whose score is best; None for a metric without a better direction."""
+    """The cell whose seeds all survived and whose score is best; None for a metric without a better
+    direction."""
     sign = direction(metric)
     scored = [cell for cell in cells if sign and math.isfinite(cell.score(metric))]
     return min(scored, key=lambda cell: -sign * cell.score(metric), default=None)
@@ -178,8 +204,11 @@ def is_log(metric: str) -> bool:
     return metric not in _HIGHER and not metric.startswith(linear)
 
 
-def choose_metric(traces: Sequence[Trace], asked: str | None, defaults: Sequence[str], option: str) -> str | None:
-    """`asked`, or the first of `defaults` that has a number, or None. UserError naming the metrics for another."""
+def choose_metric(
+    traces: Sequence[Trace], asked: str | None, defaults: Sequence[str], option: str
+) -> str | None:
+    """`asked`, or the first of `defaults` that has a number, or None. UserError naming the metrics
+    for another."""
     there = sorted({name for trace in traces for name in trace.run.columns} - _NO_METRIC)
     if asked is not None and asked not in there:
         raise UserError(f"{option} {asked}: no such column; there: {', '.join(there)}")
@@ -192,7 +221,8 @@ def choose_metric(traces: Sequence[Trace], asked: str | None, defaults: Sequence
 
 
 def diverged_step(columns: Mapping[str, np.ndarray]) -> float:
-    """The step at which a run with these columns (T,) diverged, by its flag or by its loss; infinite if it did not."""
+    """The step at which a run with these columns (T,) diverged, by its flag or by its loss;
+    infinite if it did not."""
     steps = columns["epoch"]
     if "diverged" in columns and columns["diverged"].astype(bool).any():
         stated = columns["diverged_step"].max() if "diverged_step" in columns else -1
@@ -200,21 +230,36 @@ def diverged_step(columns: Mapping[str, np.ndarray]) -> float:
     if "loss" not in columns:
         return math.inf
     broken = ~np.isfinite(columns["loss"])
-    # a loss that was never there is no divergence, one that became infinite or NaN is, flagged or not
+    # a loss that was never there is no divergence, one that became infinite or NaN is, flagged or
+    # not
     return float(steps[broken][0]) if broken.any() and not broken.all() else math.inf
 
 
 def _cell(traces: Sequence[Trace], metric: str, epoch: int, use_last_valid: bool) -> Cell:
     run = traces[0].run
     diverged = sum(trace.diverged_step <= epoch for trace in traces)
-    rows = [(t, at) for t in traces if (at := _row_at(t, metric, epoch, use_last_valid)) is not None]
+    rows = [
+        (t, at) for t in traces if (at := _row_at(t, metric, epoch, use_last_valid)) is not None
+    ]
     values = tuple(float(t.columns[metric][at]) for t, at in rows)
-    live = {name: _median(float(_values(t, name)[at]) for t, at in rows) for name in ("lr_pred", "lr_enc", "Hmax")}
+    live = {
+        name: _median(float(_values(t, name)[at]) for t, at in rows)
+        for name in ("lr_pred", "lr_enc", "Hmax")
+    }
     alpha = live["lr_pred"] if run.auto_alpha else run.row
     beta = live["lr_enc"] if run.beta is None else run.beta
     return Cell(
-        run.batch_size, run.beta, run.row, run.tau, values, len(traces), diverged, alpha, beta, live["Hmax"]
-    )  # fmt: skip
+        run.batch_size,
+        run.beta,
+        run.row,
+        run.tau,
+        values,
+        len(traces),
+        diverged,
+        alpha,
+        beta,
+        live["Hmax"],
+    )
 
 
 def _row_at(trace: Trace, metric: str, epoch: int, use_last_valid: bool) -> int | None:

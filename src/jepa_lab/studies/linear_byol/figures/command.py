@@ -11,20 +11,30 @@ from jepa_lab.studies.linear_byol.figures.all import FigureRequest, draw_all
 
 
 def draw(args: argparse.Namespace) -> None:
-    """Draws the figures that the options ask for and prints what they show. UserError for what cannot be drawn."""
+    """Draws the figures that the options ask for and prints what they show. UserError for what
+    cannot be drawn."""
     if args.out.exists() and not args.out.is_dir():
         raise UserError(f"--out {args.out}: a file is there, a folder is needed")
     request = FigureRequest(
-        args.metric, args.enc_metric, args.epoch, args.use_last_valid, args.lr_enc_mode, args.batches,
-        tuple(args.where), args.seed, args.scatter_best,
-    )  # fmt: skip
+        args.metric,
+        args.enc_metric,
+        args.epoch,
+        args.use_last_valid,
+        args.lr_enc_mode,
+        args.batches,
+        tuple(args.where),
+        args.seed,
+        args.scatter_best,
+    )
     try:
         drawn = draw_all(args.runs_dir, args.out, request)
     except OSError as error:
         raise UserError(f"{error.filename or args.out}: {error.strerror or error}") from error
     for note in drawn.notes:
         print(note)
-    print("best cells (lowest mean log10 over seeds, none diverged)" if drawn.best else "no best cell")
+    print(
+        "best cells (lowest mean log10 over seeds, none diverged)" if drawn.best else "no best cell"
+    )
     for row in drawn.best:
         print(_best_line(row))
     print("written:")
@@ -35,8 +45,11 @@ def draw(args: argparse.Namespace) -> None:
 def _best_line(row: Mapping[str, Any]) -> str:
     spread = f" ± {row['sd']:.2g}" if row["sd"] == row["sd"] else ""
     rate = f"α {row['alpha']:.3g}" if row["c"] is None else f"c {row['c']:g} (α {row['alpha']:.3g})"
-    ratio = f", α_eff H/τ {row['alpha_eff_H_over_tau']:.3g}" if "alpha_eff_H_over_tau" in row else ""
+    ratio = (
+        f", α_eff H/τ {row['alpha_eff_H_over_tau']:.3g}" if "alpha_eff_H_over_tau" in row else ""
+    )
     return (
-        f"  {row['mode']:<9}batch {row['batch_size']:<6}{row['metric']:<20}{row['mean']:.4g}{spread} "
-        f"({row['n_seeds']} seeds) at τ {row['tau']:.3g}, {rate}, β {row['beta']:.3g}{ratio}"
+        f"  {row['mode']:<9}batch"
+        f" {row['batch_size']:<6}{row['metric']:<20}{row['mean']:.4g}{spread} ({row['n_seeds']}"
+        f" seeds) at τ {row['tau']:.3g}, {rate}, β {row['beta']:.3g}{ratio}"
     )

@@ -1,4 +1,5 @@
-"""The toy over time: singular values of the predictor on their way to the optimum's, and all of one run on a page."""
+"""The toy over time: singular values of the predictor on their way to the optimum's, and all of one
+run on a page."""
 
 from __future__ import annotations
 
@@ -26,38 +27,72 @@ from jepa_lab.studies.linear_byol.figures.runs import ToyTable
 
 MOST_PANELS = 6  # along each axis of the small multiples; a finer grid is thinned
 SPECTRAL_DECADES = 3  # of the small multiples' common axis: what lies lower is as good as zero
-LEAST_R2, LEAST_SPAN = -0.25, 1e-3  # of an axis that is not logarithmic; a difference of 1e-6 is not drawn as one
+# of an axis that is not logarithmic; a difference of 1e-6 is not drawn as one
+LEAST_R2, LEAST_SPAN = (-0.25, 1e-3)
 _DASHED = (0, (4, 2))
 
 # title, unit, {column: (label, colour)}, whether only positive numbers make sense
 _PAGE: tuple[tuple[str, str, dict[str, tuple[str, str]], bool], ...] = (
-    ("Loss", "mean over d", {"loss": ("minibatch", SKY), "loss_population": ("population", BLUE),
-                             "loss_star": ("irreducible", GREY)}, True),
-    ("Predictor: distance to P*", "Frobenius", {"W_Fro_raw": ("raw", BLUE),
-                                                "W_Fro_aligned": ("aligned", VERMILION)}, True),
+    (
+        "Loss",
+        "mean over d",
+        {
+            "loss": ("minibatch", SKY),
+            "loss_population": ("population", BLUE),
+            "loss_star": ("irreducible", GREY),
+        },
+        True,
+    ),
+    (
+        "Predictor: distance to P*",
+        "Frobenius",
+        {"W_Fro_raw": ("raw", BLUE), "W_Fro_aligned": ("aligned", VERMILION)},
+        True,
+    ),
     ("Encoder: distance to A⁺", "Frobenius", {"BA_err_aligned": ("|RᵀBA − I|", VERMILION)}, True),
-    ("Read-out of the latent", "R²  (1 is perfect)", {"readout_r2": ("linear, from B x", BLUE)}, False),
+    (
+        "Read-out of the latent",
+        "R²  (1 is perfect)",
+        {"readout_r2": ("linear, from B x", BLUE)},
+        False,
+    ),
     ("Tracking gap", "|B − B_target|", {"tracking_gap": ("online to target", GREEN)}, True),
-    ("Effective ranks", "directions", {"erank_encoded": ("encoded", BLUE), "erank_pred": ("predicted", VERMILION)},
-     False),
+    (
+        "Effective ranks",
+        "directions",
+        {"erank_encoded": ("encoded", BLUE), "erank_pred": ("predicted", VERMILION)},
+        False,
+    ),
     ("Curvature", "largest eigenvalue", {"Hmax": ("H", BLUE)}, True),
-    ("Step times curvature", "lr × H", {"lr_pred*Hmax": ("α H", BLUE), "lr_enc*Hmax": ("β H", ORANGE)}, True),
-)  # fmt: skip
+    (
+        "Step times curvature",
+        "lr × H",
+        {"lr_pred*Hmax": ("α H", BLUE), "lr_enc*Hmax": ("β H", ORANGE)},
+        True,
+    ),
+)
 
 
 def draw_run(table: pa.Table, path: Path, theory: pa.Table | None = None) -> Path:
-    """One run's page as PNG at `path`: what its table has columns for; `theory`, the table of the deterministic
-    population recursion with the same settings, dashed over it. ValueError for a table without rows or `epoch`."""
+    """One run's page as PNG at `path`: what its table has columns for; `theory`, the table of the
+    deterministic population recursion with the same settings, dashed over it. ValueError for a
+    table without rows or `epoch`."""
     return save(settle(run_figure(table, theory)), path, DPI)
 
 
 def run_figure(table: pa.Table, theory: pa.Table | None = None) -> Figure:
     """The figure of `draw_run`."""
     columns, dashed = _columns(table), _columns(theory) if theory is not None else {}
-    filled = [panel for panel in _PAGE if any(np.isfinite(_values(columns, name)).any() for name in panel[2])]
+    filled = [
+        panel
+        for panel in _PAGE
+        if any(np.isfinite(_values(columns, name)).any() for name in panel[2])
+    ]
     across = min(4, len(filled))
     down = math.ceil(len(filled) / across)
-    figure = Figure(figsize=(3.9 * across, 3.0 * down + 0.7), dpi=DPI, facecolor=PAPER, layout="constrained")
+    figure = Figure(
+        figsize=(3.9 * across, 3.0 * down + 0.7), dpi=DPI, facecolor=PAPER, layout="constrained"
+    )
     FigureCanvasAgg(figure)
     broken = diverged_step(columns)
     for place, (title, unit, series, positive) in enumerate(filled):
@@ -66,7 +101,16 @@ def run_figure(table: pa.Table, theory: pa.Table | None = None) -> Figure:
             # the first line wider: where two agree both are seen
             width = 1.0 if name == "loss" else (2.4, 1.3, 1.3)[place_in]
             _draw_column(ax, columns, name, positive, color=colour, label=label, linewidth=width)
-            _draw_column(ax, dashed, name, positive, color=axes.INK, linewidth=1.1, linestyle=_DASHED, zorder=4)
+            _draw_column(
+                ax,
+                dashed,
+                name,
+                positive,
+                color=axes.INK,
+                linewidth=1.1,
+                linestyle=_DASHED,
+                zorder=4,
+            )
         shown = [_values(source, name) for source in (columns, dashed) for name in series]
         if title == "Step times curvature":
             bound = columns["d_latent"][:1] * (1 + columns["mom_pred"][:1])
@@ -88,17 +132,20 @@ def run_figure(table: pa.Table, theory: pa.Table | None = None) -> Figure:
 
 
 def singular_values_figure(runs: Sequence[ToyTable], heading: Heading, seed: int) -> Figure | None:
-    """Singular values of P (solid) and of P* (dashed) over steps, a small panel for each (tau, row) of one seed.
+    """Singular values of P (solid) and of P* (dashed) over steps, a small panel for each (tau, row)
+    of one seed.
 
-    A grid finer than 6 x 6 is thinned, evenly, ends kept, and of several betas the middle one is shown; the title
-    says so. None where no run has a linear predictor.
+    A grid finer than 6 x 6 is thinned, evenly, ends kept, and of several betas the middle one is
+    shown; the title says so. None where no run has a linear predictor.
     """
     betas = sorted({run.beta for run in runs}, key=lambda beta: beta or 0.0)
     beta = betas[(len(betas) - 1) // 2]
     mine = {(run.row, run.tau): run for run in runs if run.beta == beta and run.seed == seed}
     all_rows, all_taus = sorted({row for row, _ in mine}), sorted({tau for _, tau in mine})
     rows, taus = _thinned(all_rows), _thinned(all_taus)
-    shown = {key: _read_spectra(run) for key, run in mine.items() if key[0] in rows and key[1] in taus}
+    shown = {
+        key: _read_spectra(run) for key, run in mine.items() if key[0] in rows and key[1] in taus
+    }
     spectra = {key: found for key, found in shown.items() if found is not None}
     if not spectra:
         return None
@@ -119,31 +166,61 @@ def singular_values_figure(runs: Sequence[ToyTable], heading: Heading, seed: int
             ax = panels[down, across]
             _draw_spectra(ax, spectra.get((row, tau)))
             ax.set_title(f"τ {short(tau)}" if down == 0 else "", fontsize=8.5, color=axes.INK)
-            ax.set_ylabel(f"{heading.rows.replace('alpha', 'α')} {short(row)}" if across == 0 else "", fontsize=8.5)
+            ax.set_ylabel(
+                f"{heading.rows.replace('alpha', 'α')} {short(row)}" if across == 0 else "",
+                fontsize=8.5,
+            )
     notes = [f"seed {seed}"]
-    notes += [f"β = {short(beta)}, one of {len(betas)}"] if beta is not None and len(betas) > 1 else []
+    notes += (
+        [f"β = {short(beta)}, one of {len(betas)}"] if beta is not None and len(betas) > 1 else []
+    )
     thin = len(rows) * len(taus) < len(all_rows) * len(all_taus)
-    notes += [f"{len(rows)} x {len(taus)} of {len(all_rows)} x {len(all_taus)} cells"] if thin else []
-    title = f"Singular values of P over steps\nmode {heading.mode}, {heading.batch}, {', '.join(notes)}"
+    notes += (
+        [f"{len(rows)} x {len(taus)} of {len(all_rows)} x {len(all_taus)} cells"] if thin else []
+    )
+    title = (
+        f"Singular values of P over steps\nmode {heading.mode}, {heading.batch}, {', '.join(notes)}"
+    )
     figure.suptitle(
-        title, x=0.12 / wide, y=1 - 0.1 / high, ha="left", va="top", fontsize=10.5, color=axes.INK, linespacing=1.4
+        title,
+        x=0.12 / wide,
+        y=1 - 0.1 / high,
+        ha="left",
+        va="top",
+        fontsize=10.5,
+        color=axes.INK,
+        linespacing=1.4,
     )
     handles = [
-        Line2D([], [], color=BLUE, linewidth=1.4, label="P, from its largest (dark) to its smallest"),
-        Line2D([], [], color=axes.INK, linewidth=1, linestyle=_DASHED, label="P*, at the current encoders"),
+        Line2D(
+            [], [], color=BLUE, linewidth=1.4, label="P, from its largest (dark) to its smallest"
+        ),
+        Line2D(
+            [],
+            [],
+            color=axes.INK,
+            linewidth=1,
+            linestyle=_DASHED,
+            label="P*, at the current encoders",
+        ),
         Line2D([], [], color=VERMILION, marker="x", linewidth=0, label="diverged"),
     ]
     figure.text(0.5, 0.36 / high, "step", ha="center", fontsize=9, color=axes.INK)
     figure.legend(
-        handles=handles[: 2 + any(math.isfinite(s[3]) for s in spectra.values())], loc="lower center",
-        ncols=3, fontsize=8.5, frameon=False,
-    )  # fmt: skip
+        handles=handles[: 2 + any(math.isfinite(s[3]) for s in spectra.values())],
+        loc="lower center",
+        ncols=3,
+        fontsize=8.5,
+        frameon=False,
+    )
     return figure
 
 
-def _spectral_range(spectra: Iterable[tuple[np.ndarray, np.ndarray, np.ndarray, float]]) -> tuple[float, float]:
-    """A logarithmic axis from the smallest singular value to the largest of P* (P may diverge), of at most
-    SPECTRAL_DECADES."""
+def _spectral_range(
+    spectra: Iterable[tuple[np.ndarray, np.ndarray, np.ndarray, float]],
+) -> tuple[float, float]:
+    """A logarithmic axis from the smallest singular value to the largest of P* (P may diverge), of
+    at most SPECTRAL_DECADES."""
     found = list(spectra)
     optima = np.concatenate([optimum.ravel() for _, _, optimum, _ in found])
     everything = np.concatenate([optima, *(values.ravel() for _, values, _, _ in found)])
@@ -152,16 +229,29 @@ def _spectral_range(spectra: Iterable[tuple[np.ndarray, np.ndarray, np.ndarray, 
     return max(float(least) / 1.5, top / 10**SPECTRAL_DECADES), top
 
 
-def _draw_spectra(ax: Any, spectra: tuple[np.ndarray, np.ndarray, np.ndarray, float] | None) -> None:
+def _draw_spectra(
+    ax: Any, spectra: tuple[np.ndarray, np.ndarray, np.ndarray, float] | None
+) -> None:
     ax.tick_params(labelsize=7, length=2, color=GREY)
     for spine in ax.spines.values():
         spine.set_color(axes.RULE)
     if spectra is None:
-        ax.text(0.5, 0.5, "no run", transform=ax.transAxes, ha="center", va="center", fontsize=8, color=GREY)
+        ax.text(
+            0.5,
+            0.5,
+            "no run",
+            transform=ax.transAxes,
+            ha="center",
+            va="center",
+            fontsize=8,
+            color=GREY,
+        )
         return
     steps, values, optimum, broken = spectra
     lines = ax.plot(steps, values, linewidth=1.0)
-    for line, colour in zip(lines, colormaps["viridis"](np.linspace(0, 0.85, len(lines))), strict=True):
+    for line, colour in zip(
+        lines, colormaps["viridis"](np.linspace(0, 0.85, len(lines))), strict=True
+    ):
         line.set_color(colour)
     ax.plot(steps, optimum, color=axes.INK, linewidth=0.7, linestyle=_DASHED)
     if math.isfinite(broken):
@@ -172,22 +262,29 @@ def _draw_spectra(ax: Any, spectra: tuple[np.ndarray, np.ndarray, np.ndarray, fl
 
 
 def _read_spectra(run: ToyTable) -> tuple[np.ndarray, np.ndarray, np.ndarray, float] | None:
-    """Steps (T,), singular values of P and of P* (T, d) each, the step of divergence; None without such columns."""
+    """Steps (T,), singular values of P and of P* (T, d) each, the step of divergence; None without
+    such columns."""
     try:
         file = pq.ParquetFile(run.path)
         names = file.schema_arrow.names
         if not {"sv_pred", "sv_optimal"} <= set(names):
             return None
         flags = [name for name in ("diverged", "diverged_step") if name in names]
-        table = file.read(columns=["epoch", "loss", "sv_pred", "sv_optimal", *flags], use_threads=False)
+        table = file.read(
+            columns=["epoch", "loss", "sv_pred", "sv_optimal", *flags], use_threads=False
+        )
     except OSError as error:
         raise UserError(f"{run.path}: {error.strerror or error}") from error
-    rows = [(p or [], o or []) for p, o in zip(*(table[n].to_pylist() for n in ("sv_pred", "sv_optimal")), strict=True)]
+    rows = [
+        (p or [], o or [])
+        for p, o in zip(*(table[n].to_pylist() for n in ("sv_pred", "sv_optimal")), strict=True)
+    ]
     d = max((len(p) for p, _ in rows), default=0)
     if d == 0:
         return None
     values, optimum = (
-        np.array([_padded(row[side], d) for row in rows], dtype=np.float64).reshape(len(rows), d) for side in (0, 1)
+        np.array([_padded(row[side], d) for row in rows], dtype=np.float64).reshape(len(rows), d)
+        for side in (0, 1)
     )
     if not np.isfinite(values).any():
         return None
@@ -202,12 +299,15 @@ def _padded(row: Sequence[float | None], d: int) -> list[float]:
 def _columns(table: pa.Table) -> dict[str, np.ndarray]:
     if table.num_rows == 0 or "epoch" not in table.column_names:
         raise ValueError(
-            f"a run's table has a column epoch and rows, got {table.num_rows} rows of {table.column_names}"
+            f"a run's table has a column epoch and rows, got {table.num_rows} rows of"
+            f" {table.column_names}"
         )
     plain = [
         field.name
         for field in table.schema
-        if pa.types.is_floating(field.type) or pa.types.is_integer(field.type) or pa.types.is_boolean(field.type)
+        if pa.types.is_floating(field.type)
+        or pa.types.is_integer(field.type)
+        or pa.types.is_boolean(field.type)
     ]
     columns = {name: table[name].to_numpy().astype(np.float64) for name in plain}
     for rate in ("lr_pred", "lr_enc"):
@@ -220,7 +320,9 @@ def _values(columns: Mapping[str, np.ndarray], name: str) -> np.ndarray:
     return columns.get(name, np.full(1, np.nan))
 
 
-def _draw_column(ax: Any, columns: Mapping[str, np.ndarray], name: str, positive: bool, **style: Any) -> None:
+def _draw_column(
+    ax: Any, columns: Mapping[str, np.ndarray], name: str, positive: bool, **style: Any
+) -> None:
     values = _values(columns, name)
     drawn = np.where(np.isfinite(values) & ((values > 0) | (not positive)), values, np.nan)
     if not np.isfinite(drawn).any():
@@ -230,17 +332,21 @@ def _draw_column(ax: Any, columns: Mapping[str, np.ndarray], name: str, positive
 
 
 def _log_steps(ax: Any) -> None:
-    """A logarithmic axis of steps, without minor ticks: those of a page took a third of its drawing."""
+    """A logarithmic axis of steps, without minor ticks: those of a page took a third of its
+    drawing."""
     ax.set_xscale("log")
     ax.xaxis.set_minor_locator(NullLocator())
 
 
 def _range(ax: Any, values: Sequence[np.ndarray], positive: bool) -> None:
-    """Room for all `values`, the theory's and a bound included; logarithmic for what spans a decade."""
+    """Room for all `values`, the theory's and a bound included; logarithmic for what spans a
+    decade."""
     shown = np.concatenate([v[np.isfinite(v) & ((v > 0) | (not positive))] for v in values])
     if not shown.size:  # a frozen or dead run: a logarithmic axis without data cannot be drawn
         ax.set_xlim(0.9, 1.1)
-        ax.text(0.5, 0.5, "nothing above 0", transform=ax.transAxes, ha="center", color=GREY, fontsize=8)
+        ax.text(
+            0.5, 0.5, "nothing above 0", transform=ax.transAxes, ha="center", color=GREY, fontsize=8
+        )
         return
     low, high = float(shown.min()), float(shown.max())
     if positive and high > 10 * low:
@@ -258,14 +364,24 @@ def _range(ax: Any, values: Sequence[np.ndarray], positive: bool) -> None:
 
 
 def _run_title(table: pa.Table, columns: Mapping[str, np.ndarray]) -> str:
-    names = [name for name in ("run_id", "lr_enc_mode", "enc", "pred") if name in table.column_names]
+    names = [
+        name for name in ("run_id", "lr_enc_mode", "enc", "pred") if name in table.column_names
+    ]
     words = {name: table[name][0].as_py() for name in names}
     infinite = "population" in table.column_names and bool(table["population"][0].as_py())
-    numbers = [INFINITE if infinite and label == "batch" else f"{label} {short(float(columns[name][0]))}"
-               for name, label in (
-        ("seed", "seed"), ("batch_size", "batch"), ("tau", "τ"), ("lr_pred", "α"), ("lr_enc", "β"),
-        ("mom_pred", "μ"), ("mom_enc", "μ_enc"),
-    ) if name in columns]  # fmt: skip
+    numbers = [
+        INFINITE if infinite and label == "batch" else f"{label} {short(float(columns[name][0]))}"
+        for name, label in (
+            ("seed", "seed"),
+            ("batch_size", "batch"),
+            ("tau", "τ"),
+            ("lr_pred", "α"),
+            ("lr_enc", "β"),
+            ("mom_pred", "μ"),
+            ("mom_enc", "μ_enc"),
+        )
+        if name in columns
+    ]
     mode = f"mode {words['lr_enc_mode']}" if "lr_enc_mode" in words else ""
     first = " · ".join(part for part in (f"run {words.get('run_id', '')}".strip(), mode) if part)
     return f"{first}\n{', '.join(numbers)}"
@@ -274,4 +390,7 @@ def _run_title(table: pa.Table, columns: Mapping[str, np.ndarray]) -> str:
 def _thinned(values: Sequence[float]) -> list[float]:
     if len(values) <= MOST_PANELS:
         return list(values)
-    return [values[i] for i in np.unique(np.linspace(0, len(values) - 1, MOST_PANELS).round().astype(int))]
+    return [
+        values[i]
+        for i in np.unique(np.linspace(0, len(values) - 1, MOST_PANELS).round().astype(int))
+    ]

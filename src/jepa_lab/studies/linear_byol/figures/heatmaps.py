@@ -1,4 +1,5 @@
-"""The toy's heat maps: a metric over tau and alpha, its spread over seeds, divergence hatched, theory as lines."""
+"""The toy's heat maps: a metric over tau and alpha, its spread over seeds, divergence hatched,
+theory as lines."""
 
 from __future__ import annotations
 
@@ -31,7 +32,8 @@ _STYLES: tuple[Any, ...] = ("-", (0, (1, 1.3)), (0, (5, 2)))
 
 @dataclass(frozen=True)
 class Heading:
-    """What a figure says of its runs. `rows`: alpha or c, what the vertical axis is; `settings`: momenta and so on."""
+    """What a figure says of its runs. `rows`: alpha or c, what the vertical axis is; `settings`:
+    momenta and so on."""
 
     mode: str
     batch_size: int
@@ -53,10 +55,14 @@ class Heading:
         return f"{first}\n{rest}"
 
 
-def map_figure(cells: Sequence[Cell], metric: str, heading: Heading, best: Cell | None, what: str = "") -> Figure:
-    """One panel for each beta (one in all but the logspace mode), cells at (tau, row), one colour scale.
+def map_figure(
+    cells: Sequence[Cell], metric: str, heading: Heading, best: Cell | None, what: str = ""
+) -> Figure:
+    """One panel for each beta (one in all but the logspace mode), cells at (tau, row), one colour
+    scale.
 
-    `best` gets a frame. A grid of one row gets a line plot under its cells: one row says little by colour alone.
+    `best` gets a frame. A grid of one row gets a line plot under its cells: one row says little by
+    colour alone.
     """
     betas = sorted({cell.beta for cell in cells}, key=lambda beta: beta or 0.0)
     taus, rows = sorted({cell.tau for cell in cells}), sorted({cell.row for cell in cells})
@@ -76,7 +82,9 @@ def map_figure(cells: Sequence[Cell], metric: str, heading: Heading, best: Cell 
             ax.set_title(f"β = {short(beta)}", loc="left", fontsize=9.5, color=axes.INK)
     if flat:
         _draw_row(panels[0], panels[1], cells, metric, heading)
-    figure.colorbar(colours, ax=panels, label=_colour_label(metric), pad=0.02, fraction=0.05, aspect=26)
+    figure.colorbar(
+        colours, ax=panels, label=_colour_label(metric), pad=0.02, fraction=0.05, aspect=26
+    )
     title = heading.lines(what or metric, cells)
     figure.suptitle(title, x=0.015, ha="left", fontsize=10.5, color=axes.INK, linespacing=1.4)
     handles = _legend(cells, best, heading.theory is not None, beyond)
@@ -94,7 +102,8 @@ def map_figure(cells: Sequence[Cell], metric: str, heading: Heading, best: Cell 
 
 
 def settle(figure: Figure) -> Figure:
-    """The figure laid out for good: savefig would draw it once to find the layout and once to draw it."""
+    """The figure laid out for good: savefig would draw it once to find the layout and once to draw
+    it."""
     engine = figure.get_layout_engine()
     if engine is not None:
         engine.execute(figure)
@@ -111,14 +120,22 @@ def short(value: float) -> str:
 
 
 def colour_value(mean: float, metric: str) -> float:
-    """What the colour shows: log10 of the mean, clipped below as the published maps, or the mean of a linear metric."""
+    """What the colour shows: log10 of the mean, clipped below as the published maps, or the mean of
+    a linear metric."""
     return math.log10(max(mean, FLOOR)) if is_log(metric) and math.isfinite(mean) else mean
 
 
 def _draw_cells(
-    ax: Any, cells: Sequence[Cell], metric: str, colours: ScalarMappable, taus: Sequence[float],
-    rows: Sequence[float], best: Cell | None, width: float, show_alpha: bool,
-) -> None:  # fmt: skip
+    ax: Any,
+    cells: Sequence[Cell],
+    metric: str,
+    colours: ScalarMappable,
+    taus: Sequence[float],
+    rows: Sequence[float],
+    best: Cell | None,
+    width: float,
+    show_alpha: bool,
+) -> None:
     grid = np.full((len(rows), len(taus)), np.nan)
     # a line of text is about seven signs of 0.6 em: it must fit its cell
     size = float(np.clip(72 * width / (7.5 * 0.62), 3.5, 8.5))
@@ -128,10 +145,14 @@ def _draw_cells(
         face = colours.to_rgba(grid[y, x]) if cell.shown else (DEAD if cell.n_diverged else EMPTY)
         ink = "k" if not cell.shown or _luminance(face) > 0.45 else "w"
         if not cell.shown:
-            ax.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, facecolor=face, linewidth=0, zorder=1.1))
+            ax.add_patch(
+                Rectangle((x - 0.5, y - 0.5), 1, 1, facecolor=face, linewidth=0, zorder=1.1)
+            )
         if cell.n_diverged:
             hatch = "//" if cell.shown else "xxx"
-            patch = Rectangle((x - 0.5, y - 0.5), 1, 1, fill=False, hatch=hatch, linewidth=0, zorder=1.2)
+            patch = Rectangle(
+                (x - 0.5, y - 0.5), 1, 1, fill=False, hatch=hatch, linewidth=0, zorder=1.2
+            )
             patch.set_edgecolor(ink if cell.shown else GREY)
             patch.set_alpha(0.45)
             ax.add_patch(patch)
@@ -139,18 +160,41 @@ def _draw_cells(
             # the lines of the theory pass behind the numbers
             box = {"facecolor": face, "edgecolor": "none", "pad": 0.8, "alpha": 0.9}
             ax.text(
-                x, y, _cell_text(cell, show_alpha), ha="center", va="center", fontsize=size, color=ink, zorder=5,
-                linespacing=1.15, bbox=box,
-            )  # fmt: skip
+                x,
+                y,
+                _cell_text(cell, show_alpha),
+                ha="center",
+                va="center",
+                fontsize=size,
+                color=ink,
+                zorder=5,
+                linespacing=1.15,
+                bbox=box,
+            )
     shown = np.ma.masked_invalid(grid)
     ax.imshow(shown, cmap=colours.cmap, norm=colours.norm, origin="lower", aspect="auto", zorder=1)
-    ax.vlines(np.arange(len(taus) - 1) + 0.5, -0.5, len(rows) - 0.5, color=PAPER, linewidth=0.8, zorder=2)
-    ax.hlines(np.arange(len(rows) - 1) + 0.5, -0.5, len(taus) - 0.5, color=PAPER, linewidth=0.8, zorder=2)
+    ax.vlines(
+        np.arange(len(taus) - 1) + 0.5, -0.5, len(rows) - 0.5, color=PAPER, linewidth=0.8, zorder=2
+    )
+    ax.hlines(
+        np.arange(len(rows) - 1) + 0.5, -0.5, len(taus) - 0.5, color=PAPER, linewidth=0.8, zorder=2
+    )
     if best is not None and best in cells:
         corner = (taus.index(best.tau) - 0.47, rows.index(best.row) - 0.47)
-        ax.add_patch(Rectangle(corner, 0.94, 0.94, fill=False, edgecolor=PAPER, linewidth=5, zorder=5.5))
         ax.add_patch(
-            Rectangle(corner, 0.94, 0.94, fill=False, edgecolor=VERMILION, linewidth=2.6, zorder=6, gid="best")
+            Rectangle(corner, 0.94, 0.94, fill=False, edgecolor=PAPER, linewidth=5, zorder=5.5)
+        )
+        ax.add_patch(
+            Rectangle(
+                corner,
+                0.94,
+                0.94,
+                fill=False,
+                edgecolor=VERMILION,
+                linewidth=2.6,
+                zorder=6,
+                gid="best",
+            )
         )
 
 
@@ -169,7 +213,9 @@ def _cell_text(cell: Cell, show_alpha: bool) -> str:
     return "\n".join(lines)
 
 
-def _draw_theory(ax: Any, theory: Theory, taus: Sequence[float], rows: Sequence[float]) -> list[str]:
+def _draw_theory(
+    ax: Any, theory: Theory, taus: Sequence[float], rows: Sequence[float]
+) -> list[str]:
     """Draws the lines; the labels of those that lie beyond the grid."""
     beyond = []
     for (label, path), style in zip(paths(theory, taus, rows).items(), _STYLES, strict=False):
@@ -184,15 +230,36 @@ def _draw_theory(ax: Any, theory: Theory, taus: Sequence[float], rows: Sequence[
 
 
 def _draw_row(above: Any, ax: Any, cells: Sequence[Cell], metric: str, heading: Heading) -> None:
-    """The one row of a map as a line under it: every seed a dot, the mean joined, a cross where the seeds diverged."""
+    """The one row of a map as a line under it: every seed a dot, the mean joined, a cross where the
+    seeds diverged."""
     for at, cell in enumerate(cells):
         if cell.shown:
             dots = cell.values
-            ax.plot([at] * len(dots), dots, "o", color=GREY, markersize=4, alpha=0.8, linewidth=0, zorder=2)
+            ax.plot(
+                [at] * len(dots),
+                dots,
+                "o",
+                color=GREY,
+                markersize=4,
+                alpha=0.8,
+                linewidth=0,
+                zorder=2,
+            )
         elif cell.n_diverged:
-            ax.plot(at, 0.94, "X", color=VERMILION, markersize=8, transform=ax.get_xaxis_transform())
+            ax.plot(
+                at, 0.94, "X", color=VERMILION, markersize=8, transform=ax.get_xaxis_transform()
+            )
     means = [cell.mean for cell in cells]
-    ax.plot(range(len(cells)), means, "-", color=BLUE, linewidth=1.8, marker="_", markersize=14, zorder=3)
+    ax.plot(
+        range(len(cells)),
+        means,
+        "-",
+        color=BLUE,
+        linewidth=1.8,
+        marker="_",
+        markersize=14,
+        zorder=3,
+    )
     low = min((value for cell in cells if cell.shown for value in cell.values), default=0.0)
     if is_log(metric) and low > 0:
         ax.set_yscale("log")
@@ -202,7 +269,11 @@ def _draw_row(above: Any, ax: Any, cells: Sequence[Cell], metric: str, heading: 
     automatic = heading.rows == "c"
     names = [short(cell.tau) + (f"\nα {short(cell.alpha)}" if automatic else "") for cell in cells]
     ax.set_xticks(range(len(cells)), names, fontsize=8, color=axes.INK)
-    ax.set_xlabel("τ = 1 − m" + (", below it the median α used" if automatic else ""), fontsize=9, color=axes.INK)
+    ax.set_xlabel(
+        "τ = 1 − m" + (", below it the median α used" if automatic else ""),
+        fontsize=9,
+        color=axes.INK,
+    )
     above.set_xticks(range(len(cells)), [""] * len(cells))
     above.set_xlabel("")
     above.set_ylabel("c" if automatic else "α", fontsize=9, color=axes.INK)
@@ -217,7 +288,8 @@ def _label_axes(ax: Any, taus: Sequence[float], rows: Sequence[float], heading: 
 
 
 def facets(n: int, flat: bool = False) -> tuple[Figure, list[Any], int]:
-    """A figure with `n` panels (8 x 6 in for one), its panels and their columns; `flat`: a strip and a panel below."""
+    """A figure with `n` panels (8 x 6 in for one), its panels and their columns; `flat`: a strip
+    and a panel below."""
     columns = n if n <= 3 else 2 if n == 4 else 3
     down = math.ceil(n / columns)
     size = (8.0, 6.0) if n == 1 else (5.0 * columns + 0.8, 4.3 * down + 1.2)
@@ -231,19 +303,45 @@ def facets(n: int, flat: bool = False) -> tuple[Figure, list[Any], int]:
     return figure, found[:n], columns
 
 
-def _legend(cells: Sequence[Cell], best: Cell | None, theory: bool, beyond: Sequence[str]) -> list[Any]:
+def _legend(
+    cells: Sequence[Cell], best: Cell | None, theory: bool, beyond: Sequence[str]
+) -> list[Any]:
     handles: list[Any] = []
     if theory:
-        for label, style in zip(("α_eff = τ", "α_eff H = τ", "stability: α = d(1+μ)/H"), _STYLES, strict=True):
+        for label, style in zip(
+            ("α_eff = τ", "α_eff H = τ", "stability: α = d(1+μ)/H"), _STYLES, strict=True
+        ):
             note = " (beyond the grid)" if label in beyond else ""
-            handles.append(Line2D([], [], color="k", linewidth=1.6, linestyle=style, label=label + note))
+            handles.append(
+                Line2D([], [], color="k", linewidth=1.6, linestyle=style, label=label + note)
+            )
         handles[0].set_label(f"{handles[0].get_label()}, with α_eff = 2α / d(1−μ)")
     if best is not None:
-        handles.append(Patch(facecolor="none", edgecolor=VERMILION, linewidth=2, label="best, no seed diverged"))
+        handles.append(
+            Patch(
+                facecolor="none", edgecolor=VERMILION, linewidth=2, label="best, no seed diverged"
+            )
+        )
     if any(cell.n_diverged and not cell.shown for cell in cells):
-        handles.append(Patch(facecolor=DEAD, edgecolor=GREY, hatch="xxx", linewidth=0, label="most seeds diverged"))
+        handles.append(
+            Patch(
+                facecolor=DEAD,
+                edgecolor=GREY,
+                hatch="xxx",
+                linewidth=0,
+                label="most seeds diverged",
+            )
+        )
     if any(cell.n_diverged and cell.shown for cell in cells):
-        handles.append(Patch(facecolor="none", edgecolor=GREY, hatch="//", linewidth=0, label="some seeds diverged"))
+        handles.append(
+            Patch(
+                facecolor="none",
+                edgecolor=GREY,
+                hatch="//",
+                linewidth=0,
+                label="some seeds diverged",
+            )
+        )
     return handles
 
 

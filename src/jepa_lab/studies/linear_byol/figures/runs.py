@@ -1,7 +1,8 @@
-"""The linear BYOL toy's runs: their files, what was set in each, and which of them may stand in one figure.
+"""The linear BYOL toy's runs: their files, what was set in each, and which of them may stand in one
+figure.
 
-Reads the files' metadata only. A run is known by its settings, never by a live learning rate: in auto mode the rate
-changes from row to row, and grouping by it would average a trajectory.
+Reads the files' metadata only. A run is known by its settings, never by a live learning rate: in
+auto mode the rate changes from row to row, and grouping by it would average a trajectory.
 """
 
 from __future__ import annotations
@@ -22,7 +23,17 @@ from jepa_lab.studies.linear_byol.config import MODES
 from jepa_lab.studies.linear_byol.table import NAME
 
 # the axes of the figures, and what changes no number of a run
-_AXES = ("lr_pred_setting", "lr_enc_setting", "lr_pred", "lr_enc", "lr", "ema_m", "tau", "seed", "batch_size")
+_AXES = (
+    "lr_pred_setting",
+    "lr_enc_setting",
+    "lr_pred",
+    "lr_enc",
+    "lr",
+    "ema_m",
+    "tau",
+    "seed",
+    "batch_size",
+)
 _NEUTRAL = (
     "lr_enc_mode",
     "auto_alpha_c",
@@ -40,7 +51,8 @@ _READ_BY_AUTO = ("auto_rule", "step_scale")
 
 @dataclass(frozen=True)
 class ToyTable:
-    """One file. `config`: its settings, nested keys joined by dots; `columns`: names of its numeric columns."""
+    """One file. `config`: its settings, nested keys joined by dots; `columns`: names of its numeric
+    columns."""
 
     path: Path
     run_id: str
@@ -74,15 +86,19 @@ class ToyTable:
 
     @property
     def row(self) -> float:
-        """Where the run stands on a figure's vertical axis: alpha as set, or the constant c of an automatic alpha."""
-        value = self.config.get("auto_alpha_c") if self.auto_alpha else self.config["lr_pred_setting"]
+        """Where the run stands on a figure's vertical axis: alpha as set, or the constant c of an
+        automatic alpha."""
+        value = (
+            self.config.get("auto_alpha_c") if self.auto_alpha else self.config["lr_pred_setting"]
+        )
         if not _is_number(value):
             raise ValueError("its metadata has neither lr_pred_setting nor auto_alpha_c")
         return _rounded(value)
 
     @property
     def beta(self) -> float | None:
-        """The encoder's rate where it is an axis of its own (logspace), else None: other settings then give it."""
+        """The encoder's rate where it is an axis of its own (logspace), else None: other settings
+        then give it."""
         value = self.config.get("lr_enc_setting")
         return _rounded(value) if self.mode == "logspace" and _is_number(value) else None
 
@@ -120,13 +136,15 @@ def find_runs(place: Path) -> FoundToyRuns:
             skipped.append((path, _why(error)))
     if not runs:
         raise UserError(
-            f"{skipped[0][0]}: {skipped[0][1]}" + (f" (and {len(skipped) - 1} more)" if skipped[1:] else "")
+            f"{skipped[0][0]}: {skipped[0][1]}"
+            + (f" (and {len(skipped) - 1} more)" if skipped[1:] else "")
         )
     return FoundToyRuns(runs, skipped)
 
 
 def where(runs: Sequence[ToyTable], filters: Iterable[str]) -> list[ToyTable]:
-    """The runs with every `KEY=VALUE` of `filters`. UserError for a key or a value that no run has."""
+    """The runs with every `KEY=VALUE` of `filters`. UserError for a key or a value that no run
+    has."""
     chosen = list(runs)
     for word in filters:
         key, equals, text = word.partition("=")
@@ -134,7 +152,9 @@ def where(runs: Sequence[ToyTable], filters: Iterable[str]) -> list[ToyTable]:
             raise UserError(f"--where {word}: KEY=VALUE, as mom_pred=0.9")
         known = sorted({name for run in chosen for name in (*run.config, "tau")})
         if key not in known:
-            raise UserError(f"--where {word}: no run has the setting {key}; there are {', '.join(known)}")
+            raise UserError(
+                f"--where {word}: no run has the setting {key}; there are {', '.join(known)}"
+            )
         fits = [run for run in chosen if _same(_setting(run, key), text)]
         if not fits:
             there = ", ".join(_counts(chosen, key))
@@ -144,7 +164,8 @@ def where(runs: Sequence[ToyTable], filters: Iterable[str]) -> list[ToyTable]:
 
 
 def of_mode(runs: Sequence[ToyTable], mode: str | None) -> dict[str, list[ToyTable]]:
-    """The runs by lr_enc_mode; only `mode` where one is asked for. UserError naming the modes if it is not there."""
+    """The runs by lr_enc_mode; only `mode` where one is asked for. UserError naming the modes if it
+    is not there."""
     by_mode = {name: [run for run in runs if run.mode == name] for name in _mode_order(runs)}
     if mode is None:
         return by_mode
@@ -154,7 +175,8 @@ def of_mode(runs: Sequence[ToyTable], mode: str | None) -> dict[str, list[ToyTab
 
 
 def in_batches(runs: Sequence[ToyTable], batches: Sequence[int] | None) -> list[ToyTable]:
-    """The runs with these batch sizes, all for None. UserError naming those that are there if one is not."""
+    """The runs with these batch sizes, all for None. UserError naming those that are there if one
+    is not."""
     there = sorted({run.batch_size for run in runs})
     absent = [size for size in batches or () if size not in there]
     if absent:
@@ -163,7 +185,8 @@ def in_batches(runs: Sequence[ToyTable], batches: Sequence[int] | None) -> list[
 
 
 def comparable(runs: Sequence[ToyTable]) -> list[ToyTable]:
-    """The runs of one mode, each experiment once: a repeat with equal settings is left out, the longest one stays.
+    """The runs of one mode, each experiment once: a repeat with equal settings is left out, the
+    longest one stays.
 
     UserError where the runs differ in what no axis of a figure shows: they must not be averaged.
     """
@@ -174,11 +197,15 @@ def comparable(runs: Sequence[ToyTable]) -> list[ToyTable]:
     longest: dict[tuple[Any, ...], ToyTable] = {}
     for run in sorted(runs, key=lambda run: (run.rows, run.state == "completed", run.run_id)):
         longest[(*run.cell, run.seed)] = run
-    return sorted(longest.values(), key=lambda run: (run.batch_size, run.beta or 0.0, run.row, run.tau, run.seed))
+    return sorted(
+        longest.values(),
+        key=lambda run: (run.batch_size, run.beta or 0.0, run.row, run.tau, run.seed),
+    )
 
 
 def population_twin(run: ToyTable, runs: Sequence[ToyTable]) -> ToyTable | None:
-    """The run of the deterministic population recursion with the settings of `run`, whatever its batch size."""
+    """The run of the deterministic population recursion with the settings of `run`, whatever its
+    batch size."""
     ignored = {*_NEUTRAL, "population", "batch_size"}
     mine = {key: _text(value) for key, value in run.config.items() if key not in ignored}
     for other in runs:
@@ -198,25 +225,45 @@ def _open(path: Path) -> ToyTable:
     meta = json.loads(content)
     config = dict(flatten(meta["config"]))
     schema = file.schema_arrow
-    missing = [key for key in ("lr_enc_mode", *_READ_ONLY_BY, "auto_alpha_c", *_READ_BY_AUTO) if key not in config]
+    missing = [
+        key
+        for key in ("lr_enc_mode", *_READ_ONLY_BY, "auto_alpha_c", *_READ_BY_AUTO)
+        if key not in config
+    ]
     stored = [key for key in missing if key in schema.names]
     if stored:
-        config.update(file.read_row_group(0, columns=stored, use_threads=False).slice(0, 1).to_pylist()[0])
+        config.update(
+            file.read_row_group(0, columns=stored, use_threads=False).slice(0, 1).to_pylist()[0]
+        )
     if "lr_pred_setting" not in config and not config.get("auto_alpha_c"):
         config["lr_pred_setting"] = config["lr_pred"]
-    numeric = frozenset(f.name for f in schema if pa.types.is_floating(f.type) or pa.types.is_integer(f.type))
-    run = ToyTable(path, str(meta["run_id"]), str(meta.get("state", "")), config, numeric, file.metadata.num_rows)
+    numeric = frozenset(
+        f.name for f in schema if pa.types.is_floating(f.type) or pa.types.is_integer(f.type)
+    )
+    run = ToyTable(
+        path,
+        str(meta["run_id"]),
+        str(meta.get("state", "")),
+        config,
+        numeric,
+        file.metadata.num_rows,
+    )
     _ = run.mode, run.seed, run.tau, run.cell  # a missing key shows here, with its file
     return run
 
 
 def _ask(runs: Sequence[ToyTable], first: str) -> None:
-    differ = [k for k in _settings_that_count(runs) if len(_counts(runs, k)) > 1 and not _determined(runs, k)]
+    differ = [
+        k
+        for k in _settings_that_count(runs)
+        if len(_counts(runs, k)) > 1 and not _determined(runs, k)
+    ]
     shown = "; ".join(f"{key} is {', '.join(_counts(runs, key))}" for key in differ[:6])
     more = f"; and {len(differ) - 6} more" if len(differ) > 6 else ""
     value = _text(_setting(runs[0], first))
     raise UserError(
-        f"the runs of mode {runs[0].mode} differ in what no axis shows: {shown}{more}; add --where {first}={value}"
+        f"the runs of mode {runs[0].mode} differ in what no axis shows: {shown}{more}; add --where"
+        f" {first}={value}"
     )
 
 
@@ -238,7 +285,9 @@ def _determined(runs: Sequence[ToyTable], key: str) -> bool:
         axis = [float(run.seed) for run in runs]
     else:
         return False
-    return len(set(axis)) == len({(a, _text(_setting(run, key))) for a, run in zip(axis, runs, strict=True)})
+    return len(set(axis)) == len(
+        {(a, _text(_setting(run, key))) for a, run in zip(axis, runs, strict=True)}
+    )
 
 
 def _counts(runs: Sequence[ToyTable], key: str) -> list[str]:

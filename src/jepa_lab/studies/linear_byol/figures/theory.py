@@ -1,6 +1,8 @@
-"""Where the toy's theory says something happens, as lines over a map whose cells stand evenly on log axes.
+"""Where the toy's theory says something happens, as lines over a map whose cells stand evenly on
+log axes.
 
-The loss is a mean over d, so the step that the predictor feels is alpha_eff = alpha (2/d) / (1 - mu), not alpha.
+The loss is a mean over d, so the step that the predictor feels is alpha_eff = alpha (2/d) / (1 -
+mu), not alpha.
 """
 
 from __future__ import annotations
@@ -14,7 +16,8 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Theory:
-    """What the lines need: d of the latent, the momentum mu of the predictor, the curvature H (median Hmax)."""
+    """What the lines need: d of the latent, the momentum mu of the predictor, the curvature H
+    (median Hmax)."""
 
     d: int
     momentum: float
@@ -26,11 +29,13 @@ class Theory:
 
     @property
     def bound(self) -> float:
-        """The largest alpha at which the predictor's heavy-ball descent is stable, encoder held: d (1 + mu) / H."""
+        """The largest alpha at which the predictor's heavy-ball descent is stable, encoder held: d
+        (1 + mu) / H."""
         return self.d * (1 + self.momentum) / self.curvature
 
     def lines(self, tau: np.ndarray) -> dict[str, np.ndarray]:
-        """{label: alpha at each tau}: the predictor as fast as the target, its stiffest mode as fast, the bound."""
+        """{label: alpha at each tau}: the predictor as fast as the target, its stiffest mode as
+        fast, the bound."""
         as_fast = tau * (1 - self.momentum) * self.d / 2
         return {
             "α_eff = τ": as_fast,
@@ -40,8 +45,9 @@ class Theory:
 
 
 def positions(grid: Sequence[float], values: np.ndarray) -> np.ndarray:
-    """Where `values` lie on an axis whose cells 0, 1, ... stand at `grid` (ascending): linear in the logarithm between
-    two cells, continued at the ends; one decade a cell for a grid of one. NaN without a positive grid value."""
+    """Where `values` lie on an axis whose cells 0, 1, ... stand at `grid` (ascending): linear in
+    the logarithm between two cells, continued at the ends; one decade a cell for a grid of one. NaN
+    without a positive grid value."""
     at = np.array([i for i, value in enumerate(grid) if value > 0], dtype=np.float64)
     if not at.size:
         return np.full(len(values), np.nan)
@@ -57,7 +63,8 @@ def positions(grid: Sequence[float], values: np.ndarray) -> np.ndarray:
 def paths(
     theory: Theory, taus: Sequence[float], alphas: Sequence[float]
 ) -> dict[str, tuple[np.ndarray, np.ndarray] | None]:
-    """{label: (x, y)} of every line in cell coordinates, NaN where it leaves the grid; None where all of it does."""
+    """{label: (x, y)} of every line in cell coordinates, NaN where it leaves the grid; None where
+    all of it does."""
     positive = [tau for tau in taus if tau > 0]
     if not positive or not math.isfinite(theory.curvature) or theory.curvature <= 0:
         return {}

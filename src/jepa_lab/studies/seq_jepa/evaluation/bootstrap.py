@@ -1,4 +1,5 @@
-"""Bootstrap intervals over the samples of a test set: how much of a figure is the luck of these images."""
+"""Bootstrap intervals over the samples of a test set: how much of a figure is the luck of these
+images."""
 
 from __future__ import annotations
 
@@ -9,7 +10,8 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Estimate:
-    """A figure on the test images and its percentile interval over resampled images (not over seeds)."""
+    """A figure on the test images and its percentile interval over resampled images (not over
+    seeds)."""
 
     value: float
     low: float
@@ -20,8 +22,13 @@ class Estimate:
 
 
 def resampling_weights(n: int, resamples: int = 1000, seed: int = 0) -> np.ndarray:
-    """(resamples, n): how often each of n samples is drawn, with replacement, n times; rows sum to n."""
-    return np.random.default_rng(seed).multinomial(n, np.full(n, 1.0 / n), size=resamples).astype(np.float64)
+    """(resamples, n): how often each of n samples is drawn, with replacement, n times; rows sum to
+    n."""
+    return (
+        np.random.default_rng(seed)
+        .multinomial(n, np.full(n, 1.0 / n), size=resamples)
+        .astype(np.float64)
+    )
 
 
 def accuracy(correct: np.ndarray, weights: np.ndarray, confidence: float = 0.95) -> Estimate:
@@ -33,9 +40,12 @@ def accuracy(correct: np.ndarray, weights: np.ndarray, confidence: float = 0.95)
 def r_squared(
     predicted: np.ndarray, target: np.ndarray, weights: np.ndarray, confidence: float = 0.95
 ) -> tuple[Estimate | None, list[Estimate | None]]:
-    """(mean over the dimensions that vary, one for each dimension) of 1 - SS_residual / SS_total; None for a dimension
-    that is constant. predicted, target (n, k)."""
-    predicted, target = np.asarray(predicted, dtype=np.float64), np.asarray(target, dtype=np.float64)
+    """(mean over the dimensions that vary, one for each dimension) of 1 - SS_residual / SS_total;
+    None for a dimension that is constant. predicted, target (n, k)."""
+    predicted, target = (
+        np.asarray(predicted, dtype=np.float64),
+        np.asarray(target, dtype=np.float64),
+    )
     every = np.concatenate([np.ones((1, len(target))), weights])  # the sample itself first
     residual = every @ (target - predicted) ** 2
     centred = target - target.mean(axis=0)
@@ -46,7 +56,10 @@ def r_squared(
         return None, [None] * target.shape[1]
     with np.errstate(divide="ignore", invalid="ignore"):
         values = 1.0 - residual / spread
-    per_dim = [_estimate(values[0, i], values[1:, i], confidence) if v else None for i, v in enumerate(varies)]
+    per_dim = [
+        _estimate(values[0, i], values[1:, i], confidence) if v else None
+        for i, v in enumerate(varies)
+    ]
     mean = values[:, varies].mean(axis=1)
     return _estimate(mean[0], mean[1:], confidence), per_dim
 

@@ -9,7 +9,12 @@ from jepa_lab.ledger.run_dir import writing_below
 from jepa_lab.report.text_table import aligned
 from jepa_lab.studies.seq_jepa.evaluation.decoding import Decoding, decode_run
 from jepa_lab.studies.seq_jepa.evaluation.factor_sweeps import sweep_factors
-from jepa_lab.studies.seq_jepa.evaluation.figures import draw_decoded, draw_evaluation, draw_map, draw_rollout
+from jepa_lab.studies.seq_jepa.evaluation.figures import (
+    draw_decoded,
+    draw_evaluation,
+    draw_map,
+    draw_rollout,
+)
 from jepa_lab.studies.seq_jepa.evaluation.frozen import evaluate
 from jepa_lab.studies.seq_jepa.evaluation.loading import load_run, rollout_of, views_of
 from jepa_lab.studies.seq_jepa.evaluation.sweep_figures import draw_sweeps
@@ -17,7 +22,8 @@ from jepa_lab.studies.seq_jepa.evaluation.text import evaluation_text
 
 
 def evaluate_run(args: argparse.Namespace) -> None:
-    """Evaluates the run and writes evaluation.json and the figures. UserError for what cannot be evaluated."""
+    """Evaluates the run and writes evaluation.json and the figures. UserError for what cannot be
+    evaluated."""
     run = load_run(args.run_dir, args.checkpoint, own_code=args.config_dir is not None)
     if run.config.model.positions == "learned":
         args.views = tuple(m for m in args.views if m <= 32)
@@ -41,12 +47,15 @@ def evaluate_run(args: argparse.Namespace) -> None:
 
 
 def decode(args: argparse.Namespace) -> None:
-    """Decodes the run and writes decoded.json and the picture. UserError for what cannot be decoded."""
+    """Decodes the run and writes decoded.json and the picture. UserError for what cannot be
+    decoded."""
     run = load_run(args.run_dir, args.checkpoint, own_code=args.config_dir is not None)
     found = decode_run(run, args.tap, args.steps, limit=args.limit)
     print(decoded_text(found))
     with writing_below(args.run_dir):
-        write_json(args.run_dir / "decoded.json", {**found.to_dict(), "checkpoint": args.checkpoint})
+        write_json(
+            args.run_dir / "decoded.json", {**found.to_dict(), "checkpoint": args.checkpoint}
+        )
         picture = draw_decoded(found, args.run_dir / "figures")
     print(f"\nwritten: {args.run_dir / 'decoded.json'}\nfigure:  {picture}")
 
@@ -54,5 +63,9 @@ def decode(args: argparse.Namespace) -> None:
 def decoded_text(found: Decoding) -> str:
     """Aligned: a line for each latent, then the protocol."""
     cells = [["latent", "network", "decoded as", "R²", "PSNR, dB"]]
-    cells += [[row.tap, row.network, row.shows, f"{row.r2:.3f}", f"{row.psnr:.2f}"] for row in found.rows]
-    return "\n".join([*aligned(cells), "", *(f"{key}: {value}" for key, value in found.protocol.items())])
+    cells += [
+        [row.tap, row.network, row.shows, f"{row.r2:.3f}", f"{row.psnr:.2f}"] for row in found.rows
+    ]
+    return "\n".join(
+        [*aligned(cells), "", *(f"{key}: {value}" for key, value in found.protocol.items())]
+    )

@@ -13,18 +13,21 @@ SMALLEST = 4  # pixels a side of the first feature map, or a little more
 
 
 class ConvDecoder(nn.Module):
-    """Latents (n, dim) -> images (n, channels, size, size), unbounded: a linear layer to a map of about 4 x 4, then
-    convolutions each of which turns channels into twice the resolution (Shi et al. 2016, arXiv:1609.05158), half as
-    wide each time; what is too large is cut to `size`.
+    """Latents (n, dim) -> images (n, channels, size, size), unbounded: a linear layer to a map of
+    about 4 x 4, then convolutions each of which turns channels into twice the resolution (Shi et
+    al. 2016, arXiv:1609.05158), half as wide each time; what is too large is cut to `size`.
 
-    Latents are first brought to length 1, then standardised by `mean` and `std` (dim,): the prediction loss leaves
-    their length free, and a decoder that read it could not read predictions. A dimension without spread is left out.
+    Latents are first brought to length 1, then standardised by `mean` and `std` (dim,): the
+    prediction loss leaves their length free, and a decoder that read it could not read predictions.
+    A dimension without spread is left out.
     """
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, dim: int, channels: int, size: int, *, width: int = 48, narrowest: int = 12) -> None:
+    def __init__(
+        self, dim: int, channels: int, size: int, *, width: int = 48, narrowest: int = 12
+    ) -> None:
         super().__init__()
         doublings = max(0, math.ceil(math.log2(size / SMALLEST)))
         self.size, self.start = size, math.ceil(size / 2**doublings)
@@ -35,7 +38,11 @@ class ConvDecoder(nn.Module):
         layers: list[nn.Module] = []
         for before, after in pairwise(widths):
             factor = 2 if doublings else 1
-            layers += [nn.ReLU(), nn.Conv2d(before, after * factor**2, 3, padding=1), nn.PixelShuffle(factor)]
+            layers += [
+                nn.ReLU(),
+                nn.Conv2d(before, after * factor**2, 3, padding=1),
+                nn.PixelShuffle(factor),
+            ]
         self.layers = nn.Sequential(*layers)
 
     def standardise(self, z: Tensor) -> None:
@@ -55,8 +62,8 @@ BATCH, RATE = 128, 3e-3
 
 
 def train_decoder(z: Tensor, images: Tensor, *, seed: int, steps: int) -> ConvDecoder:
-    """A decoder of latents (n, d) to images (n, C, s, s), trained on the squared error: Adam, its rate falling along
-    half a cosine. The same for the same seed; no other random stream moves."""
+    """A decoder of latents (n, d) to images (n, C, s, s), trained on the squared error: Adam, its
+    rate falling along half a cosine. The same for the same seed; no other random stream moves."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         decoder = ConvDecoder(z.shape[1], images.shape[1], images.shape[-1])
@@ -82,14 +89,15 @@ def decode(decoder: ConvDecoder, z: Tensor) -> Tensor:
 
 
 def psnr(decoded: Tensor, images: Tensor) -> float:
-    """10 log10(1 / mean squared error) dB, brightness in [0, 1], the error over all images; inf where it is 0."""
+    """10 log10(1 / mean squared error) dB, brightness in [0, 1], the error over all images; inf
+    where it is 0."""
     error = float((decoded.double() - images.double()).square().mean())
     return math.inf if error == 0 else -10 * math.log10(error)
 
 
 def image_r2(decoded: Tensor, images: Tensor) -> float:
-    """1 - error / variance about the mean image, both summed over pixels; 1 is perfect, 0 the mean image; NaN where
-    the images do not vary."""
+    """1 - error / variance about the mean image, both summed over pixels; 1 is perfect, 0 the mean
+    image; NaN where the images do not vary."""
     x = images.double()
     spread = float((x - x.mean(dim=0)).square().sum())
     return 1 - float((decoded.double() - x).square().sum()) / spread if spread > 0 else math.nan

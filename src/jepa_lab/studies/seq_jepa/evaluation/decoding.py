@@ -1,4 +1,5 @@
-"""What latents keep, as a decoder reads it: trained on frozen latents of training views, measured on test images."""
+"""What latents keep, as a decoder reads it: trained on frozen latents of training views, measured
+on test images."""
 
 from __future__ import annotations
 
@@ -13,7 +14,14 @@ from torch import Tensor
 from jepa_lab.data.images.image_source import ImageSource
 from jepa_lab.data.views.sequences import SequenceBatch
 from jepa_lab.data.views.view_group import ViewGroup
-from jepa_lab.studies.seq_jepa.evaluation.decoder import BATCH, ConvDecoder, decode, image_r2, psnr, train_decoder
+from jepa_lab.studies.seq_jepa.evaluation.decoder import (
+    BATCH,
+    ConvDecoder,
+    decode,
+    image_r2,
+    psnr,
+    train_decoder,
+)
 from jepa_lab.studies.seq_jepa.evaluation.loading import LoadedRun, build_frozen, views_of
 from jepa_lab.studies.seq_jepa.module import SeqJEPA
 
@@ -26,9 +34,9 @@ SEEN, NEXT, FIRST = "last view seen", "next view", "first view"
 
 @dataclass(frozen=True)
 class Bank:
-    """Latents and images in [0, 1] of n sequences, on the CPU. z (n, M, d) and its views (n, M, C, s, s), the same by
-    the encoder that makes the targets, z_as_target (n, M, d); z_target and z_hat (n, d) and the next view (n, C, s, s);
-    z_agg (n, Da)."""
+    """Latents and images in [0, 1] of n sequences, on the CPU. z (n, M, d) and its views (n, M, C,
+    s, s), the same by the encoder that makes the targets, z_as_target (n, M, d); z_target and z_hat
+    (n, d) and the next view (n, C, s, s); z_agg (n, Da)."""
 
     z: Tensor
     views: Tensor
@@ -41,8 +49,9 @@ class Bank:
 
 @dataclass(frozen=True)
 class Decoded:
-    """What was decoded from the test images' latents `tap` of a `network`, as a picture of which view. psnr in dB, of
-    the mean squared error over all test images; r2 = 1 - error / variance about the test images' mean image."""
+    """What was decoded from the test images' latents `tap` of a `network`, as a picture of which
+    view. psnr in dB, of the mean squared error over all test images; r2 = 1 - error / variance
+    about the test images' mean image."""
 
     tap: str
     network: str
@@ -53,7 +62,13 @@ class Decoded:
 
     def to_dict(self) -> dict[str, Any]:
         """Without the images."""
-        return {"tap": self.tap, "network": self.network, "shows": self.shows, "psnr": self.psnr, "r2": self.r2}
+        return {
+            "tap": self.tap,
+            "network": self.network,
+            "shows": self.shows,
+            "psnr": self.psnr,
+            "r2": self.r2,
+        }
 
 
 @dataclass(frozen=True)
@@ -68,10 +83,14 @@ class Decoding:
         return {"protocol": self.protocol, "taps": [row.to_dict() for row in self.rows]}
 
 
-def decode_run(run: LoadedRun, taps: Sequence[str], steps: int, *, limit: int = 2500, shown: int = 8) -> Decoding:
-    """Trains the decoders that `taps` need on `limit` sequences at most and reads as many test images; `shown` of them,
-    evenly spaced, are kept to look at."""
-    device = torch.device("cuda" if run.config.hardware.accelerator != "cpu" and torch.cuda.is_available() else "cpu")
+def decode_run(
+    run: LoadedRun, taps: Sequence[str], steps: int, *, limit: int = 2500, shown: int = 8
+) -> Decoding:
+    """Trains the decoders that `taps` need on `limit` sequences at most and reads as many test
+    images; `shown` of them, evenly spaced, are kept to look at."""
+    device = torch.device(
+        "cuda" if run.config.hardware.accelerator != "cpu" and torch.cuda.is_available() else "cpu"
+    )
     train, test = banks(run, run.module.to(device), limit)
     places = torch.linspace(0, len(test.z) - 1, min(shown, len(test.z))).round().long()
     reader = Reader(run.config.seed, steps, device, places)
@@ -81,8 +100,16 @@ def decode_run(run: LoadedRun, taps: Sequence[str], steps: int, *, limit: int = 
     own: ConvDecoder | None = None
     if "z" in taps:
         views = train.views.flatten(0, 1)
-        own = reader.both("z", SEEN, train.z.flatten(0, 1), views, test.z[:, -1], test.views[:, -1],
-                          start[0].z.flatten(0, 1), start[1].z[:, -1])  # fmt: skip
+        own = reader.both(
+            "z",
+            SEEN,
+            train.z.flatten(0, 1),
+            views,
+            test.z[:, -1],
+            test.views[:, -1],
+            start[0].z.flatten(0, 1),
+            start[1].z[:, -1],
+        )
         reader.mean_image(SEEN, train.views[:, -1], test.views[:, -1])
     if "z_hat" in taps:
         if own is None or not shared:
@@ -92,10 +119,22 @@ def decode_run(run: LoadedRun, taps: Sequence[str], steps: int, *, limit: int = 
         reader.read(COPY, THIS, NEXT, own, test.z_as_target[:, -1], test.target)
         reader.mean_image(NEXT, train.target, test.target)
     if "z_agg" in taps:
-        reader.both("z_agg", FIRST, train.z_agg, train.views[:, 0], test.z_agg, test.views[:, 0],
-                    start[0].z_agg, start[1].z_agg)  # fmt: skip
+        reader.both(
+            "z_agg",
+            FIRST,
+            train.z_agg,
+            train.views[:, 0],
+            test.z_agg,
+            test.views[:, 0],
+            start[0].z_agg,
+            start[1].z_agg,
+        )
         reader.mean_image(FIRST, train.views[:, 0], test.views[:, 0])
-    originals = {SEEN: test.views[places, -1], NEXT: test.target[places], FIRST: test.views[places, 0]}
+    originals = {
+        SEEN: test.views[places, -1],
+        NEXT: test.target[places],
+        FIRST: test.views[places, 0],
+    }
     about = {
         "steps": steps,
         "batch": BATCH,
@@ -109,7 +148,8 @@ def decode_run(run: LoadedRun, taps: Sequence[str], steps: int, *, limit: int = 
 
 
 class Reader:
-    """Trains decoders and reads latents with them; `rows` is what was read so far, `parameters` the decoders' sizes."""
+    """Trains decoders and reads latents with them; `rows` is what was read so far, `parameters` the
+    decoders' sizes."""
 
     def __init__(self, seed: int, steps: int, device: torch.device, places: Tensor) -> None:
         self.seed, self.steps, self.device, self.places = seed, steps, device, places
@@ -118,12 +158,17 @@ class Reader:
 
     def fit(self, latents: Tensor, images: Tensor) -> ConvDecoder:
         """A decoder of its own seeded stream."""
-        decoder = train_decoder(latents.to(self.device), images.to(self.device), seed=self.seed, steps=self.steps)
+        decoder = train_decoder(
+            latents.to(self.device), images.to(self.device), seed=self.seed, steps=self.steps
+        )
         self.parameters.append(sum(p.numel() for p in decoder.parameters()))
         return decoder
 
-    def read(self, tap: str, network: str, shows: str, decoder: ConvDecoder, z: Tensor, images: Tensor) -> None:
-        """Adds a row: latents (n, d) of a network, decoded, against the images of the view that they should show."""
+    def read(
+        self, tap: str, network: str, shows: str, decoder: ConvDecoder, z: Tensor, images: Tensor
+    ) -> None:
+        """Adds a row: latents (n, d) of a network, decoded, against the images of the view that
+        they should show."""
         self._row(tap, network, shows, decode(decoder, z.to(self.device)), images)
 
     def mean_image(self, shows: str, of_training: Tensor, images: Tensor) -> None:
@@ -131,11 +176,18 @@ class Reader:
         self._row(MEAN, "none", shows, of_training.mean(dim=0).expand_as(images), images)
 
     def both(
-        self, tap: str, shows: str, z: Tensor, x: Tensor, z_test: Tensor, x_test: Tensor, start: Tensor,
+        self,
+        tap: str,
+        shows: str,
+        z: Tensor,
+        x: Tensor,
+        z_test: Tensor,
+        x_test: Tensor,
+        start: Tensor,
         start_test: Tensor,
-    ) -> ConvDecoder:  # fmt: skip
-        """Adds the rows of a tap and of the same of the network as initialised; returns the first one's decoder. `z`,
-        `start` and `x` are of training."""
+    ) -> ConvDecoder:
+        """Adds the rows of a tap and of the same of the network as initialised; returns the first
+        one's decoder. `z`, `start` and `x` are of training."""
         decoder = self.fit(z, x)
         self.read(tap, THIS, shows, decoder, z_test, x_test)
         self.read(tap, RANDOM, shows, self.fit(start, x), start_test, x_test)
@@ -143,17 +195,26 @@ class Reader:
 
     def _row(self, tap: str, network: str, shows: str, found: Tensor, images: Tensor) -> None:
         shown = found[self.places]
-        self.rows.append(Decoded(tap, network, shows, psnr(found, images), image_r2(found, images), shown))
+        self.rows.append(
+            Decoded(tap, network, shows, psnr(found, images), image_r2(found, images), shown)
+        )
 
 
 def banks(run: LoadedRun, module: SeqJEPA, limit: int) -> tuple[Bank, Bank]:
-    """(of `limit` sequences of training images at most, in new views each time one comes; of `limit` test images)."""
+    """(of `limit` sequences of training images at most, in new views each time one comes; of
+    `limit` test images)."""
     group = views_of(run.config, run.splits, run.config.dataset.n_views)
     train, test = run.splits.train, run.splits.test
     draws = max(1, min(MOST_DRAWS, limit // len(train.images)))
     names = [f"decode-train-{draw}" for draw in range(draws)]
     return (
-        _joined([part for name in names for part in _encoded(run, module, group, train, name, limit // draws)]),
+        _joined(
+            [
+                part
+                for name in names
+                for part in _encoded(run, module, group, train, name, limit // draws)
+            ]
+        ),
         _joined(_encoded(run, module, group, test, "frozen-test-0", limit)),
     )
 
@@ -166,27 +227,41 @@ def _encoded(
     for index in torch.arange(min(limit, len(source.images))).split(BATCH):
         maps = None if source.maps is None else source.maps[index].to(module.device)
         batch: SequenceBatch = group(
-            source.images[index].to(module.device), None, index.to(module.device), seed=run.config.seed, split=split,
-            epoch=0, first_view=run.config.dataset.eval_first_view, maps=maps,
-        )  # fmt: skip
+            source.images[index].to(module.device),
+            None,
+            index.to(module.device),
+            seed=run.config.seed,
+            split=split,
+            epoch=0,
+            first_view=run.config.dataset.eval_first_view,
+            maps=maps,
+        )
         reps, images = module(batch), pixels(batch.views, group)
         again = (
-            reps.z if module.target_encoder is None else module.network.encode(batch.observed, module.target_encoder)
+            reps.z
+            if module.target_encoder is None
+            else module.network.encode(batch.observed, module.target_encoder)
         )
         z, again, z_agg, z_hat, z_target = (
-            latent.float().cpu() for latent in (reps.z, again, reps.z_agg, reps.z_hat, reps.z_target)
+            latent.float().cpu()
+            for latent in (reps.z, again, reps.z_agg, reps.z_hat, reps.z_target)
         )
         parts.append(Bank(z, images[:, :-1], again, z_agg, z_hat, z_target, images[:, -1]))
     return parts
 
 
 def _joined(parts: Sequence[Bank]) -> Bank:
-    return Bank(*(torch.cat([getattr(part, name) for part in parts]) for name in Bank.__dataclass_fields__))
+    return Bank(
+        *(torch.cat([getattr(part, name) for part in parts]) for name in Bank.__dataclass_fields__)
+    )
 
 
 def pixels(views: Tensor, group: ViewGroup) -> Tensor:
-    """Normalised views (n, V, C, H, W) as brightnesses in [0, 1] on the CPU, at most 64 pixels a side."""
-    mean, std = (torch.tensor(x, device=views.device).view(-1, 1, 1) for x in (group.mean, group.std))
+    """Normalised views (n, V, C, H, W) as brightnesses in [0, 1] on the CPU, at most 64 pixels a
+    side."""
+    mean, std = (
+        torch.tensor(x, device=views.device).view(-1, 1, 1) for x in (group.mean, group.std)
+    )
     flat = (views * std + mean).flatten(0, 1)
     if flat.shape[-1] > MOST_PIXELS:
         flat = F.adaptive_avg_pool2d(flat, MOST_PIXELS)
@@ -201,8 +276,13 @@ def _protocol(run: LoadedRun) -> dict[str, Any]:
         "seed": run.config.seed,
         "step": run.step,
         "state": run.state,
-        "decoder": "convolutional, one for each space, trained on frozen latents of training images' views; latents "
-        "at length 1, standardised",
+        "decoder": (
+            "convolutional, one for each space, trained on frozen latents of training images'"
+            " views; latents at length 1, standardised"
+        ),
         "z_hat": "by the decoder of the space that it is to match, never trained on a prediction",
-        RANDOM: "the same network as initialised, its latents read by a decoder of their own, trained as long",
+        RANDOM: (
+            "the same network as initialised, its latents read by a decoder of their own, trained"
+            " as long"
+        ),
     }

@@ -1,6 +1,8 @@
-"""How well the change of z is a function of the action: the predictor's error, and that of the best linear map.
+"""How well the change of z is a function of the action: the predictor's error, and that of the best
+linear map.
 
-On rows of length 1, since the cosine loss leaves lengths free. 0 is perfect; 1 is the error of the mean.
+On rows of length 1, since the cosine loss leaves lengths free. 0 is perfect; 1 is the error of the
+mean.
 """
 
 from __future__ import annotations
@@ -13,28 +15,36 @@ RIDGE = 1e-3  # of the features' mean square
 
 
 def relative_error(predicted: Tensor, target: Tensor) -> float:
-    """mean |p - t|^2 / mean |t - mean t|^2 of (n, d) rows; infinite where the target does not vary but is missed."""
+    """mean |p - t|^2 / mean |t - mean t|^2 of (n, d) rows; infinite where the target does not vary
+    but is missed."""
     error = (predicted.double() - target.double()).square().sum(dim=1).mean()
     spread = (target.double() - target.double().mean(dim=0)).square().sum(dim=1).mean()
-    return float(error / spread) if float(spread) > 0 else (0.0 if float(error) == 0 else float("inf"))
+    return (
+        float(error / spread) if float(spread) > 0 else (0.0 if float(error) == 0 else float("inf"))
+    )
 
 
 def predictor_error(z_hat: Tensor, z_target: Tensor) -> float:
-    """relative_error of the predictions against the encodings of the same views, (n, d) each, rows of length 1."""
+    """relative_error of the predictions against the encodings of the same views, (n, d) each, rows
+    of length 1."""
     return relative_error(F.normalize(z_hat, dim=1), F.normalize(z_target, dim=1))
 
 
 def copy_error(z: Tensor) -> float:
-    """relative_error of a view's encoding as the prediction of the next one's, of (n, v, d) rows of length 1."""
+    """relative_error of a view's encoding as the prediction of the next one's, of (n, v, d) rows of
+    length 1."""
     z = F.normalize(z, dim=-1)
     return relative_error(z[:, :-1].flatten(0, 1), z[:, 1:].flatten(0, 1))
 
 
-def linear_action_map_error(train: Tensor, actions: Tensor, test: Tensor, test_actions: Tensor) -> float:
-    """relative_error on `test` of the map z' = W_0 z + sum_j a_j W_j z + B a + b, the best one (ridge) on `train`.
+def linear_action_map_error(
+    train: Tensor, actions: Tensor, test: Tensor, test_actions: Tensor
+) -> float:
+    """relative_error on `test` of the map z' = W_0 z + sum_j a_j W_j z + B a + b, the best one
+    (ridge) on `train`.
 
-    train, test (n, v, d), actions (n, v - 1, A) from view to view. Small for features on which an action acts as one
-    linear map does, whatever the image: equivariance in the strict sense.
+    train, test (n, v, d), actions (n, v - 1, A) from view to view. Small for features on which an
+    action acts as one linear map does, whatever the image: equivariance in the strict sense.
     """
     x, y = _pairs(train, actions)
     gram = x.T @ x

@@ -1,4 +1,5 @@
-"""Factor sweeps of an encoder: N anchors through one factor at a time, and the geometry of how features move."""
+"""Factor sweeps of an encoder: N anchors through one factor at a time, and the geometry of how
+features move."""
 
 from __future__ import annotations
 
@@ -19,8 +20,9 @@ BATCH = 1024  # views that are encoded at a time
 
 @dataclass(frozen=True)
 class SweepResult:
-    """What one factor's sweep gave: `values` by name, the basis (d, k) of its directions, the eigenvalues of Delta z
-    over their sum (falling), and `curves` (anchors, s, 2): the first anchors in the factor's own plane."""
+    """What one factor's sweep gave: `values` by name, the basis (d, k) of its directions, the
+    eigenvalues of Delta z over their sum (falling), and `curves` (anchors, s, 2): the first anchors
+    in the factor's own plane."""
 
     sweep: FactorSweep
     values: dict[str, float]
@@ -32,7 +34,8 @@ class SweepResult:
 
 @dataclass(frozen=True)
 class Sweeps:
-    """All factors of a view group, and how far their directions overlap (1: the same, 0: orthogonal)."""
+    """All factors of a view group, and how far their directions overlap (1: the same, 0:
+    orthogonal)."""
 
     anchors: int
     factors: dict[str, SweepResult]
@@ -40,24 +43,36 @@ class Sweeps:
 
     def metrics(self) -> dict[str, float]:
         """{<factor>/<metric>: value, overlap/<f>-<g>: value}."""
-        out = {f"{name}/{key}": value for name, result in self.factors.items() for key, value in result.values.items()}
+        out = {
+            f"{name}/{key}": value
+            for name, result in self.factors.items()
+            for key, value in result.values.items()
+        }
         return {**out, **{f"overlap/{f}-{g}": value for (f, g), value in self.overlap.items()}}
 
 
 @torch.no_grad()
-def sweep_factors(encode: Callable[[Tensor], Tensor], group: ViewGroup, images: Tensor, *, kept: int = 8) -> Sweeps:
-    """The sweeps of the group's factors for an encoder (B, C, H, W) -> (B, d) and uint8 images (n, C, H, W), the
-    anchors. `kept` anchors keep their curves."""
+def sweep_factors(
+    encode: Callable[[Tensor], Tensor], group: ViewGroup, images: Tensor, *, kept: int = 8
+) -> Sweeps:
+    """The sweeps of the group's factors for an encoder (B, C, H, W) -> (B, d) and uint8 images (n,
+    C, H, W), the anchors. `kept` anchors keep their curves."""
     factors = {}
     for sweep in group.sweeps():
         z = encode_sweep(encode, group, images, sweep)
         factors[sweep.factor] = analyse(sweep, z, kept)
-    overlap = {(f, g): float(subspace_overlap(factors[f].basis, factors[g].basis)) for f, g in combinations(factors, 2)}
+    overlap = {
+        (f, g): float(subspace_overlap(factors[f].basis, factors[g].basis))
+        for f, g in combinations(factors, 2)
+    }
     return Sweeps(len(images), factors, overlap)
 
 
-def encode_sweep(encode: Callable[[Tensor], Tensor], group: ViewGroup, images: Tensor, sweep: FactorSweep) -> Tensor:
-    """(n, s, d) float32 on the CPU: every anchor at every value of the factor, a chunk of anchors at a time."""
+def encode_sweep(
+    encode: Callable[[Tensor], Tensor], group: ViewGroup, images: Tensor, sweep: FactorSweep
+) -> Tensor:
+    """(n, s, d) float32 on the CPU: every anchor at every value of the factor, a chunk of anchors
+    at a time."""
     steps = len(sweep.values)
     params = sweep.params.to(images.device)
     parts = []

@@ -1,4 +1,5 @@
-"""Features of frozen networks, computed once: encodings of many views, aggregates of few and many of them."""
+"""Features of frozen networks, computed once: encodings of many views, aggregates of few and many
+of them."""
 
 from __future__ import annotations
 
@@ -21,10 +22,11 @@ BATCH = 256
 class Features:
     """Of n images, each in V views, all float32 on the CPU.
 
-    z (n, V, d) of every view; z_agg {m: (n, Da)} of the first m views with the actions between them; blind {m: (n,
-    Da)} the same with every action slot zero; again (n, Da) the aggregate of `trained_on` other views; z_hat (n, d) the
-    prediction of view `trained_on` + 1; path {m: (n, A)} the action from the first view to the m-th; actions (n, V - 1,
-    A), absolute (n, V, A); labels (n,) or None.
+    z (n, V, d) of every view; z_agg {m: (n, Da)} of the first m views with the actions between
+    them; blind {m: (n, Da)} the same with every action slot zero; again (n, Da) the aggregate of
+    `trained_on` other views; z_hat (n, d) the prediction of view `trained_on` + 1; path {m: (n, A)}
+    the action from the first view to the m-th; actions (n, V - 1, A), absolute (n, V, A); labels
+    (n,) or None.
     """
 
     z: Tensor
@@ -53,9 +55,10 @@ def collect(
     limit: int | None = None,
     draws: int = 1,
 ) -> Features:
-    """Features of the first `limit` images of a source. `views`: the numbers m of observed views that z_agg is made
-    of; the group has to have more than the largest. The views are fixed by (seed, split, draw, image); with `draws`
-    every image comes that often, each time in other views."""
+    """Features of the first `limit` images of a source. `views`: the numbers m of observed views
+    that z_agg is made of; the group has to have more than the largest. The views are fixed by
+    (seed, split, draw, image); with `draws` every image comes that often, each time in other views.
+    """
     count = len(source.images) if limit is None else min(limit, len(source.images))
     device = next(iter(network.buffers()), next(iter(network.parameters()))).device
     parts: list[Features] = []
@@ -63,17 +66,29 @@ def collect(
         labels = None if source.labels is None else source.labels[index]
         maps = None if source.maps is None else source.maps[index].to(device)
         batch, other = (
-            group(source.images[index].to(device), labels, index.to(device), seed=seed, split=name, epoch=0,
-                  first_view=first_view, maps=maps)
+            group(
+                source.images[index].to(device),
+                labels,
+                index.to(device),
+                seed=seed,
+                split=name,
+                epoch=0,
+                first_view=first_view,
+                maps=maps,
+            )
             for name in (f"frozen-{split}-{draw}", f"frozen-{split}-{draw}-again")
-        )  # fmt: skip
+        )
         path = {m: group.relative(batch.params[:, 0], batch.params[:, m - 1]).cpu() for m in views}
         parts.append(_features(network, batch, other, path, trained_on))
     return _joined(parts)
 
 
 def _features(
-    network: SeqJEPANetwork, batch: SequenceBatch, other: SequenceBatch, path: dict[int, Tensor], trained_on: int
+    network: SeqJEPANetwork,
+    batch: SequenceBatch,
+    other: SequenceBatch,
+    path: dict[int, Tensor],
+    trained_on: int,
 ) -> Features:
     z = network.encode(batch.views)
     z_agg = {m: network.aggregate(z[:, :m], batch.actions[:, :m]) for m in path}
@@ -97,7 +112,11 @@ def _features(
 
 def _joined(parts: list[Features]) -> Features:
     first = parts[0]
-    labels = None if first.labels is None else torch.cat([p.labels for p in parts if p.labels is not None])
+    labels = (
+        None
+        if first.labels is None
+        else torch.cat([p.labels for p in parts if p.labels is not None])
+    )
     return Features(
         torch.cat([p.z for p in parts]),
         {m: torch.cat([p.z_agg[m] for p in parts]) for m in first.z_agg},

@@ -1,4 +1,5 @@
-"""Pictures of the frozen evaluation: accuracy by number of views, R² of every question, a map of z and z_agg."""
+"""Pictures of the frozen evaluation: accuracy by number of views, R² of every question, a map of z
+and z_agg."""
 
 from __future__ import annotations
 
@@ -29,17 +30,26 @@ STYLES = {"linear": "-", "knn": (0, (4, 2))}
 def draw_evaluation(found: Evaluation, folder: Path) -> Path:
     """Write evaluation.png: one panel of accuracies (with labels), one of R²."""
     classes = [f for f in found.figures if f.question == "class from z_agg"]
-    actions = [f for f in found.figures if f.readout == "mlp" and not f.detail and "gap" not in f.question]
+    actions = [
+        f for f in found.figures if f.readout == "mlp" and not f.detail and "gap" not in f.question
+    ]
     rows = list(dict.fromkeys(f.row for f in found.figures))
-    panels = [draw for draw, figures in ((_draw_classes, classes), (_draw_actions, actions)) if figures]
+    panels = [
+        draw for draw, figures in ((_draw_classes, classes), (_draw_actions, actions)) if figures
+    ]
     figure = _figure(6.0 * len(panels), 4.6)
     for place, draw in enumerate(panels):
-        draw(figure.add_subplot(1, len(panels), place + 1), classes if draw is _draw_classes else actions, rows)
+        draw(
+            figure.add_subplot(1, len(panels), place + 1),
+            classes if draw is _draw_classes else actions,
+            rows,
+        )
     return save(figure, folder / "evaluation.png")
 
 
 def draw_map(features: Features, group: ViewGroup, folder: Path) -> Path:
-    """Write feature_map.png: t-SNE of z (a random view of each image) and of z_agg, coloured by class and by action."""
+    """Write feature_map.png: t-SNE of z (a random view of each image) and of z_agg, coloured by
+    class and by action."""
     n = min(POINTS, len(features.z))
     view = torch.arange(n) % features.z.shape[1]
     spread = features.z[torch.arange(n), view]
@@ -49,14 +59,23 @@ def draw_map(features: Features, group: ViewGroup, folder: Path) -> Path:
     of_view, of_last = features.absolute[torch.arange(n), view], features.absolute[:n, m - 1]
     figure = _figure(9.6, 8.6 if features.labels is not None else 4.6)
     rows = 2 if features.labels is not None else 1
-    for row, (title, points, action) in enumerate((("z", embed(spread), of_view), ("z_agg", embed(agg), of_last))):
+    for row, (title, points, action) in enumerate(
+        (("z", embed(spread), of_view), ("z_agg", embed(agg), of_last))
+    ):
         place = 1 + (row if rows == 1 else 2 * row)
         if features.labels is not None:
             ax = figure.add_subplot(rows, 2, place)
             _scatter(figure, ax, points, features.labels[:n].numpy(), f"{title}, by class", "tab10")
             place += 1
         value, label, colours = _scalar(action[:, part], name)
-        _scatter(figure, figure.add_subplot(rows, 2, place), points, value, f"{title}, by {label}", colours)
+        _scatter(
+            figure,
+            figure.add_subplot(rows, 2, place),
+            points,
+            value,
+            f"{title}, by {label}",
+            colours,
+        )
     return save(figure, folder / "feature_map.png")
 
 
@@ -66,18 +85,34 @@ def embed(z: Tensor) -> np.ndarray:
     x = (x - x.mean(0)) / max(float(x.std()), 1e-12)
     perplexity = min(30.0, max(2.0, (len(x) - 1) / 3))
     method = "barnes_hut" if len(x) > 50 else "exact"
-    noise = np.random.default_rng(0).normal(scale=1e-4, size=x.shape)  # features that coincide have no neighbours
-    return np.asarray(TSNE(perplexity=perplexity, init="pca", random_state=0, method=method).fit_transform(x + noise))
+    # features that coincide have no neighbours
+    noise = np.random.default_rng(0).normal(scale=1e-4, size=x.shape)
+    return np.asarray(
+        TSNE(perplexity=perplexity, init="pca", random_state=0, method=method).fit_transform(
+            x + noise
+        )
+    )
 
 
 def _draw_classes(ax: Any, figures: list[Any], rows: list[str]) -> None:
     for row, color in zip(rows, CYCLE, strict=False):
         for readout, style in STYLES.items():
-            points = [f for f in figures if f.row == row and f.readout == readout and f.views is not None]
+            points = [
+                f for f in figures if f.row == row and f.readout == readout and f.views is not None
+            ]
             if points:
                 x, y = [f.views for f in points], np.array([f.estimate.value for f in points])
                 label = f"{row}, {readout}"
-                ax.plot(x, y, linestyle=style, color=color, marker="o", markersize=4, linewidth=1.6, label=label)
+                ax.plot(
+                    x,
+                    y,
+                    linestyle=style,
+                    color=color,
+                    marker="o",
+                    markersize=4,
+                    linewidth=1.6,
+                    label=label,
+                )
                 low, high = ([getattr(f.estimate, end) for f in points] for end in ("low", "high"))
                 ax.fill_between(x, low, high, color=color, alpha=0.12, linewidth=0)
     ax.set_xticks(sorted({f.views for f in figures if f.views is not None}))
@@ -97,7 +132,14 @@ def _draw_actions(ax: Any, figures: list[Any], rows: list[str]) -> None:
                 error = [[max(e.value - e.low, 0)], [max(e.high - e.value, 0)]]
                 shown = {"label": row} if place == 0 else {}
                 ax.barh(
-                    y, e.value, height * 0.9, color=color, xerr=error, ecolor=axes.INK, error_kw={"lw": 0.8}, **shown
+                    y,
+                    e.value,
+                    height * 0.9,
+                    color=color,
+                    xerr=error,
+                    ecolor=axes.INK,
+                    error_kw={"lw": 0.8},
+                    **shown,
                 )
     ax.set_yticks(range(len(questions)), questions)
     ax.invert_yaxis()
@@ -112,9 +154,20 @@ def _head(ax: Any, title: str) -> None:
     axes.head(ax, title, rows=-(-len(labels) // axes.legend_columns(labels, 60)), width=60)
 
 
-def _scatter(figure: Figure, ax: Any, points: np.ndarray, value: np.ndarray, title: str, colours: str) -> None:
+def _scatter(
+    figure: Figure, ax: Any, points: np.ndarray, value: np.ndarray, title: str, colours: str
+) -> None:
     ends = (-180, 180) if colours.startswith("twilight") else (None, None)
-    dots = ax.scatter(points[:, 0], points[:, 1], c=value, cmap=colours, s=9, linewidths=0, vmin=ends[0], vmax=ends[1])
+    dots = ax.scatter(
+        points[:, 0],
+        points[:, 1],
+        c=value,
+        cmap=colours,
+        s=9,
+        linewidths=0,
+        vmin=ends[0],
+        vmax=ends[1],
+    )
     ax.set_xticks([])
     ax.set_yticks([])
     for spine in ax.spines.values():
@@ -124,11 +177,20 @@ def _scatter(figure: Figure, ax: Any, points: np.ndarray, value: np.ndarray, tit
 
 
 def _scalar(action: Tensor, name: str) -> tuple[np.ndarray, str, str]:
-    """One number of a factor's code to colour by: the angle of a sine and cosine, else its first number."""
+    """One number of a factor's code to colour by: the angle of a sine and cosine, else its first
+    number."""
     if name == "rot" and action.shape[1] == 2:
-        return torch.atan2(action[:, 0], action[:, 1]).rad2deg().numpy(), "angle, degrees", "twilight_shifted"
+        return (
+            torch.atan2(action[:, 0], action[:, 1]).rad2deg().numpy(),
+            "angle, degrees",
+            "twilight_shifted",
+        )
     if name == "rot" and action.shape[1] == 4:
-        return ((90 * action.argmax(1) + 90) % 360 - 90).numpy(), "angle, degrees", "twilight_shifted"
+        return (
+            ((90 * action.argmax(1) + 90) % 360 - 90).numpy(),
+            "angle, degrees",
+            "twilight_shifted",
+        )
     return action[:, 0].numpy(), name, "viridis"
 
 
@@ -140,7 +202,11 @@ def _figure(width: float, height: float) -> Figure:
 
 LINES: tuple[tuple[str, str, dict[str, Any]], ...] = (  # kind, name, how it is drawn
     ("rollout", "rollout: predictions fed back", {"color": CYCLE[0], "linewidth": 2.0}),
-    ("teacher_forced", "one step from the true views", {"color": CYCLE[1], "linewidth": 1.5, "linestyle": (0, (4, 2))}),
+    (
+        "teacher_forced",
+        "one step from the true views",
+        {"color": CYCLE[1], "linewidth": 1.5, "linestyle": (0, (4, 2))},
+    ),
     ("copy", "copy of the last view seen", {"color": CYCLE[2], "linewidth": 1.5}),
 )
 
@@ -152,29 +218,43 @@ def draw_rollout(found: Rollout, folder: Path) -> Path:
     ax = figure.add_subplot()
     steps = [step.k for step in found.steps]
     for kind, name, style in LINES:
-        ax.plot(steps, [getattr(s, kind) for s in found.steps], marker="o", markersize=4, label=name, **style)
+        ax.plot(
+            steps,
+            [getattr(s, kind) for s in found.steps],
+            marker="o",
+            markersize=4,
+            label=name,
+            **style,
+        )
     low, high = [s.low for s in found.steps], [s.high for s in found.steps]
     ax.fill_between(steps, low, high, color=CYCLE[0], alpha=0.15, linewidth=0)
     ax.axhline(1.0, color=GREY, linewidth=1.2, linestyle=":", label="best constant: knows nothing")
     axes.style_axes(ax, "prediction loss / that of the best constant")
     ax.set_ylim(0.0, max(1.05, ax.get_ylim()[1]))
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-    ax.set_xlabel(f"views ahead of the {found.observed} that were seen", fontsize=8.5, color=axes.INK)
+    ax.set_xlabel(
+        f"views ahead of the {found.observed} that were seen", fontsize=8.5, color=axes.INK
+    )
     axes.head(ax, f"Latent rollout, {found.images} test images", rows=2, width=70)
     return save(figure, folder / "rollout.png")
 
 
-CELL, LABEL, GAP = 0.78, 2.3, 0.16  # inches: of an image, of the labels on the left, between two views
+# inches: of an image, of the labels on the left, between two views
+CELL, LABEL, GAP = (0.78, 2.3, 0.16)
 NAMES = {"z_target": "z of that view", "z_hat": "z_hat, its prediction"}
 LEFT_OUT = (MEAN, COPY)  # in the file, not in the picture
 
 
 def draw_decoded(found: Decoding, folder: Path) -> Path:
-    """Write decoded.png: for each view that was decoded the images themselves, then what was read from latents."""
+    """Write decoded.png: for each view that was decoded the images themselves, then what was read
+    from latents."""
     blocks = []
     for view in dict.fromkeys(row.shows for row in found.rows):
         rows = [row for row in found.rows if row.shows == view and row.tap not in LEFT_OUT]
-        blocks.append([(view, "", found.originals[view])] + [(_name(row), _score(row), row.images) for row in rows])
+        blocks.append(
+            [(view, "", found.originals[view])]
+            + [(_name(row), _score(row), row.images) for row in rows]
+        )
     columns = len(blocks[0][0][2])
     lines, top = sum(map(len, blocks)), 0.62
     height = top + lines * CELL + (len(blocks) - 1) * GAP + 0.1
@@ -182,9 +262,23 @@ def draw_decoded(found: Decoding, folder: Path) -> Path:
     figure = Figure(figsize=(width, height), dpi=DPI, facecolor=PAPER)
     FigureCanvasAgg(figure)
     p = found.protocol
-    title = f"{p['experiment']} on {p['dataset']}, run {p['run']}: what a decoder reads back, test images"
-    figure.text(0.1 / width, 1 - 0.2 / height, title, fontsize=10, fontweight="bold", color=axes.INK, va="center")
-    note = "R² is 0 for the mean image and 1 for the image itself; a random encoder keeps much of a small image too"
+    title = (
+        f"{p['experiment']} on {p['dataset']}, run {p['run']}: what a decoder reads back, test"
+        " images"
+    )
+    figure.text(
+        0.1 / width,
+        1 - 0.2 / height,
+        title,
+        fontsize=10,
+        fontweight="bold",
+        color=axes.INK,
+        va="center",
+    )
+    note = (
+        "R² is 0 for the mean image and 1 for the image itself; a random encoder keeps much of a"
+        " small image too"
+    )
     figure.text(0.1 / width, 1 - 0.42 / height, note, fontsize=8, color=GREY, va="center")
     y = height - top
     for block in blocks:
@@ -192,12 +286,25 @@ def draw_decoded(found: Decoding, folder: Path) -> Path:
             y -= CELL
             middle = (y + CELL / 2) / height
             weight = "normal" if score else "bold"
-            figure.text(0.1 / width, middle + 0.07 / height * bool(score), name, fontsize=9, fontweight=weight,
-                        color=axes.INK, va="center")  # fmt: skip
-            figure.text(0.1 / width, middle - 0.12 / height, score, fontsize=8, color=GREY, va="center")
+            figure.text(
+                0.1 / width,
+                middle + 0.07 / height * bool(score),
+                name,
+                fontsize=9,
+                fontweight=weight,
+                color=axes.INK,
+                va="center",
+            )
+            figure.text(
+                0.1 / width, middle - 0.12 / height, score, fontsize=8, color=GREY, va="center"
+            )
             for column, image in enumerate(images):
                 place = (LABEL + column * CELL, y + 0.02, CELL - 0.04, CELL - 0.04)
-                _show(figure, (place[0] / width, place[1] / height, place[2] / width, place[3] / height), image)
+                _show(
+                    figure,
+                    (place[0] / width, place[1] / height, place[2] / width, place[3] / height),
+                    image,
+                )
         y -= GAP
     return save(figure, folder / "decoded.png")
 
@@ -213,5 +320,11 @@ def _score(row: Decoded) -> str:
 
 def _show(figure: Figure, place: tuple[float, float, float, float], image: Tensor) -> None:
     ax: Any = figure.add_axes(place)
-    ax.imshow(image.permute(1, 2, 0).squeeze(-1).numpy(), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+    ax.imshow(
+        image.permute(1, 2, 0).squeeze(-1).numpy(),
+        cmap="gray",
+        vmin=0,
+        vmax=1,
+        interpolation="nearest",
+    )
     ax.set_axis_off()

@@ -1,4 +1,5 @@
-"""The frozen evaluation of a run: what a classifier, a regression and a metric find in its features, and in others'."""
+"""The frozen evaluation of a run: what a classifier, a regression and a metric find in its
+features, and in others'."""
 
 from __future__ import annotations
 
@@ -12,10 +13,25 @@ import torch
 
 from jepa_lab.ledger.finished_run import control_runs
 from jepa_lab.metrics import within_share
-from jepa_lab.studies.seq_jepa.evaluation.bootstrap import Estimate, accuracy, r_squared, resampling_weights
-from jepa_lab.studies.seq_jepa.evaluation.equivariance import copy_error, linear_action_map_error, predictor_error
+from jepa_lab.studies.seq_jepa.evaluation.bootstrap import (
+    Estimate,
+    accuracy,
+    r_squared,
+    resampling_weights,
+)
+from jepa_lab.studies.seq_jepa.evaluation.equivariance import (
+    copy_error,
+    linear_action_map_error,
+    predictor_error,
+)
 from jepa_lab.studies.seq_jepa.evaluation.features import Features, collect
-from jepa_lab.studies.seq_jepa.evaluation.loading import LoadedRun, build_network, load_run, raw_pixels, views_of
+from jepa_lab.studies.seq_jepa.evaluation.loading import (
+    LoadedRun,
+    build_network,
+    load_run,
+    raw_pixels,
+    views_of,
+)
 from jepa_lab.studies.seq_jepa.evaluation.readouts import CLASSIFIERS, REGRESSIONS
 from jepa_lab.studies.seq_jepa.network import SeqJEPANetwork
 
@@ -26,7 +42,8 @@ MOST_DRAWS = 4
 
 @dataclass(frozen=True)
 class Figure:
-    """One figure of one row. `readout` linear, knn, mlp or "" for a metric; `views` the observed views, or None."""
+    """One figure of one row. `readout` linear, knn, mlp or "" for a metric; `views` the observed
+    views, or None."""
 
     row: str
     question: str
@@ -36,14 +53,20 @@ class Figure:
     detail: bool = False  # of one factor or one number of a question
 
     def to_dict(self) -> dict[str, Any]:
-        named = {"row": self.row, "question": self.question, "readout": self.readout, "views": self.views,
-                 "detail": self.detail}  # fmt: skip
+        named = {
+            "row": self.row,
+            "question": self.question,
+            "readout": self.readout,
+            "views": self.views,
+            "detail": self.detail,
+        }
         return {**named, **self.estimate.to_dict()}
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """protocol: what the figures stand on; figures: all of them; missing: rows that could not be had, and why."""
+    """protocol: what the figures stand on; figures: all of them; missing: rows that could not be
+    had, and why."""
 
     protocol: dict[str, Any]
     figures: list[Figure]
@@ -54,9 +77,11 @@ class Evaluation:
         return {"protocol": self.protocol, "figures": figures, "missing": self.missing}
 
 
-def evaluate(run: LoadedRun, rows: Sequence[str], views: Sequence[int], limit: int) -> tuple[Evaluation, Features]:
-    """The evaluation, and the run's own features of the test images. The number of views that the run was trained on is
-    always among `views`."""
+def evaluate(
+    run: LoadedRun, rows: Sequence[str], views: Sequence[int], limit: int
+) -> tuple[Evaluation, Features]:
+    """The evaluation, and the run's own features of the test images. The number of views that the
+    run was trained on is always among `views`."""
     views = sorted({*views, run.config.dataset.n_views - 1})
     networks: dict[str, SeqJEPANetwork] = {"this run": run.network}
     missing: dict[str, str] = {}
@@ -68,7 +93,8 @@ def evaluate(run: LoadedRun, rows: Sequence[str], views: Sequence[int], limit: i
         found = supervised_run(run.path)
         if found is None:
             missing["supervised"] = (
-                "no finished run of the same data, encoder and seed: +experiment=supervised makes it"
+                "no finished run of the same data, encoder and seed: +experiment=supervised"
+                " makes it"
             )
         else:
             networks["supervised"] = load_run(found, own_code=run.own_code).network
@@ -83,12 +109,15 @@ def evaluate(run: LoadedRun, rows: Sequence[str], views: Sequence[int], limit: i
     return Evaluation(protocol(run, views, limit), figures, missing), own
 
 
-def all_features(network: SeqJEPANetwork, run: LoadedRun, views: Sequence[int], limit: int) -> dict[str, Features]:
+def all_features(
+    network: SeqJEPANetwork, run: LoadedRun, views: Sequence[int], limit: int
+) -> dict[str, Features]:
     """{train, val, test: features}; `limit` images at most of each."""
     trained_on = run.config.dataset.n_views - 1
     seen = _features(network, run, [m for m in views if m <= trained_on], trained_on + 1, limit)
     longer = [m for m in views if m > trained_on]
-    if longer:  # apart, since some views depend on how many there are: the last one may be drawn as the target
+    # apart, since some views depend on how many there are: the last one may be drawn as the target
+    if longer:
         extra = _features(network, run, longer, max(longer) + 1, limit)
         seen = {
             split: replace(f, z_agg=f.z_agg | extra[split].z_agg, path=f.path | extra[split].path)
@@ -119,7 +148,8 @@ def _features(
 
 
 def training_draws(run: LoadedRun, limit: int) -> int:
-    """How often each training image is seen, in new views: few images are not few transformations."""
+    """How often each training image is seen, in new views: few images are not few transformations.
+    How often each training image is seen, in new views: few images are not few transformations."""
     return max(1, min(MOST_DRAWS, limit // len(run.splits.train.images)))
 
 
@@ -137,17 +167,23 @@ def row_figures(
     return figures + _metric_figures(row, features, weights)
 
 
-def _class_figures(row: str, features: dict[str, Features], views: Sequence[int], weights: np.ndarray) -> list[Figure]:
+def _class_figures(
+    row: str, features: dict[str, Features], views: Sequence[int], weights: np.ndarray
+) -> list[Figure]:
     labels = {split: f.labels.numpy() for split, f in features.items() if f.labels is not None}
     inputs: list[tuple[str, int | None, dict[str, np.ndarray]]] = [
         ("class from z", None, {s: f.z[:, 0].numpy() for s, f in features.items()})
     ]
-    inputs += [("class from z_agg", m, {s: f.z_agg[m].numpy() for s, f in features.items()}) for m in views]
+    inputs += [
+        ("class from z_agg", m, {s: f.z_agg[m].numpy() for s, f in features.items()}) for m in views
+    ]
     figures = []
     for question, m, x in inputs:
         for readout, fit in CLASSIFIERS.items():
             found = fit(x["train"], labels["train"], x["val"], labels["val"], x["test"])
-            figures.append(Figure(row, question, readout, m, accuracy(found == labels["test"], weights)))
+            figures.append(
+                Figure(row, question, readout, m, accuracy(found == labels["test"], weights))
+            )
     return figures
 
 
@@ -169,9 +205,15 @@ def _action_figures(
                 for name, part in factors.items():
                     of_factor, _ = r_squared(found[:, part], y["test"][:, part], weights)
                     if of_factor is not None:
-                        figures.append(Figure(row, f"{question}, {name}", readout, views, of_factor, detail=True))
+                        figures.append(
+                            Figure(
+                                row, f"{question}, {name}", readout, views, of_factor, detail=True
+                            )
+                        )
             if sum(d is not None for d in per_dim) > 1:
-                named = ((f"{question}, number {i}", d) for i, d in enumerate(per_dim) if d is not None)
+                named = (
+                    (f"{question}, number {i}", d) for i, d in enumerate(per_dim) if d is not None
+                )
                 figures += [Figure(row, name, readout, views, d, detail=True) for name, d in named]
     return figures
 
@@ -179,12 +221,17 @@ def _action_figures(
 def action_questions(m: int, views: Sequence[int]) -> list[tuple[str, int, Read, Read]]:
     """(question, observed views, features, answer) of a model trained on m observed views.
 
-    "view": a single view's own parameters; "path": the change from the first observed view to the last, which z_agg has
-    been told step by step and has to have summed (path integration).
+    "view": a single view's own parameters; "path": the change from the first observed view to the
+    last, which z_agg has been told step by step and has to have summed (path integration).
     """
     asked: list[tuple[str, int, Read, Read]] = [
         ("view from z", 1, lambda f: f.z[:, m], lambda f: f.absolute[:, m]),
-        ("view from z_agg, actions zeroed", m, lambda f: f.blind[m], lambda f: f.absolute[:, :m].mean(1)),
+        (
+            "view from z_agg, actions zeroed",
+            m,
+            lambda f: f.blind[m],
+            lambda f: f.absolute[:, :m].mean(1),
+        ),
     ]
     if m >= 2:
         asked += [
@@ -192,16 +239,18 @@ def action_questions(m: int, views: Sequence[int]) -> list[tuple[str, int, Read,
             ("action from z_agg", m, lambda f: f.z_agg[m], lambda f: f.actions[:, 0]),
         ]
     if m >= 3:
-        asked.append(("relative action from z", 2, lambda f: f.z[:, 1:3].flatten(1), lambda f: f.actions[:, 1]))
-    for k in views:
-        if k >= 3:
-            asked.append((f"path of {k} views from z_agg", k, lambda f, k=k: f.z_agg[k], lambda f, k=k: f.path[k]))  # type: ignore[misc]
-    return asked
+        name = "relative action from z"
+        asked.append((name, 2, lambda f: f.z[:, 1:3].flatten(1), lambda f: f.actions[:, 1]))
+    return asked + [_path(k) for k in views if k >= 3]
+
+
+def _path(k: int) -> tuple[str, int, Read, Read]:
+    return f"path of {k} views from z_agg", k, lambda f: f.z_agg[k], lambda f: f.path[k]
 
 
 def _gap_figures(row: str, figures: Sequence[Figure], trained_on: int) -> list[Figure]:
-    """The published gaps, between readouts of equal capacity: the class should be better read from z_agg, the action
-    from z."""
+    """The published gaps, between readouts of equal capacity: the class should be better read from
+    z_agg, the action from z."""
     out = []
     for name, more, less, readout in (
         ("class gap (z_agg less z)", "class from z_agg", "class from z", "linear"),
@@ -222,38 +271,48 @@ def _metric_figures(row: str, features: dict[str, Features], weights: np.ndarray
 
     def over_images(question: str, measure: Any) -> Figure:
         value = measure(torch.arange(len(test.z)))
-        drawn = [measure(torch.from_numpy(np.repeat(np.arange(len(w)), w.astype(int)))) for w in weights[:50]]
+        drawn = [
+            measure(torch.from_numpy(np.repeat(np.arange(len(w)), w.astype(int))))
+            for w in weights[:50]
+        ]
         low, high = np.percentile(drawn, [2.5, 97.5])
         return Figure(row, question, "", m, Estimate(value, float(low), float(high)))
 
     pair = torch.stack([test.z_agg[m], test.again], dim=1)
-    upright_only = bool(torch.equal(test.z_agg[m], test.again))  # one observed view, always the reference
-    figures = [
-        over_images("within share of z", lambda i: float(within_share(test.z[i, : m + 1]))),
-    ]
+    # one observed view, always the reference
+    upright_only = bool(torch.equal(test.z_agg[m], test.again))
+    figures = [over_images("within share of z", lambda i: float(within_share(test.z[i, : m + 1])))]
     if not upright_only:
         figures.append(over_images("within share of z_agg", lambda i: float(within_share(pair[i]))))
     if row in ("this run", "supervised"):
-        error = over_images("error of the predictor", lambda i: predictor_error(test.z_hat[i], test.z[i, m]))
+        error = over_images(
+            "error of the predictor", lambda i: predictor_error(test.z_hat[i], test.z[i, m])
+        )
         figures.append(error)
     figures.append(over_images("error of copying z", lambda i: copy_error(test.z[i, : m + 1])))
     if test.z.shape[2] <= 1024:  # the map has d (A + 1) rows
         value = linear_action_map_error(
             train.z[:, : m + 1], train.actions[:, :m], test.z[:, : m + 1], test.actions[:, :m]
         )
-        figures.append(Figure(row, "error of the best linear action map", "", m, Estimate(value, value, value)))
+        figures.append(
+            Figure(row, "error of the best linear action map", "", m, Estimate(value, value, value))
+        )
     return figures
 
 
 def supervised_run(path: Path) -> Path | None:
-    """A finished run of experiment supervised beside this one, of the same data, encoder, budget and seed."""
+    """A finished run of experiment supervised beside this one, of the same data, encoder, budget
+    and seed."""
     found = control_runs([path], "supervised")
     return found[0] if found else None
 
 
 def protocol(run: LoadedRun, views: Sequence[int], limit: int) -> dict[str, Any]:
     """What the figures stand on."""
-    counts = {split: min(limit, len(getattr(run.splits, split).images)) for split in ("train", "val", "test")}
+    counts = {
+        split: min(limit, len(getattr(run.splits, split).images))
+        for split in ("train", "val", "test")
+    }
     return {
         "run": run.path.name,
         "experiment": run.config.name,
@@ -263,10 +322,21 @@ def protocol(run: LoadedRun, views: Sequence[int], limit: int) -> dict[str, Any]
         "state": run.state,
         "images": counts,
         "training draws": training_draws(run, limit),
-        "views": f"fixed by (seed, split, image); trained on {run.config.dataset.n_views - 1} observed views, "
-        f"z_agg of {', '.join(map(str, views))}",
-        "features": "encoder and aggregator frozen, in evaluation mode; standardised by the training features",
-        "readouts": "linear classifier: logistic regression, strength chosen on val; knn: 20 neighbours by cosine; "
-        "linear regression: ridge by leave-one-out; mlp: one hidden layer of 256, the same for every input",
-        "intervals": f"95 % percentiles of {RESAMPLES} bootstrap samples of the test images (50 for metrics); one seed",
+        "views": (
+            f"fixed by (seed, split, image); trained on {run.config.dataset.n_views - 1} observed"
+            f" views, z_agg of {', '.join(map(str, views))}"
+        ),
+        "features": (
+            "encoder and aggregator frozen, in evaluation mode; standardised by the training"
+            " features"
+        ),
+        "readouts": (
+            "linear classifier: logistic regression, strength chosen on val; knn: 20 neighbours by"
+            " cosine; linear regression: ridge by leave-one-out; mlp: one hidden layer of 256, the"
+            " same for every input"
+        ),
+        "intervals": (
+            f"95 % percentiles of {RESAMPLES} bootstrap samples of the test images (50 for"
+            " metrics); one seed"
+        ),
     }

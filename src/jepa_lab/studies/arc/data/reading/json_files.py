@@ -1,4 +1,5 @@
-"""One file of tasks: plain or gzip, one task, many tasks, or a JSON Lines manifest of the published record shapes."""
+"""One file of tasks: plain or gzip, one task, many tasks, or a JSON Lines manifest of the published
+record shapes."""
 
 from __future__ import annotations
 
@@ -16,8 +17,8 @@ from jepa_lab.studies.arc.data.task import ArcTask
 
 GZIP = b"\x1f\x8b"
 SHAPES = (
-    '{"train": [...], "test": [...]} (one task), {"task id": {"train": ..., "test": ...}} (many), or JSON Lines '
-    "records with context and target, input and output, or frames"
+    '{"train": [...], "test": [...]} (one task), {"task id": {"train": ..., "test": ...}} (many),'
+    " or JSON Lines records with context and target, input and output, or frames"
 )
 
 
@@ -30,7 +31,8 @@ class TaskFile:
 
 
 def read_task_file(path: Path) -> TaskFile:
-    """Every task of a file. UserError, naming the file and the line or task, for anything that is none."""
+    """Every task of a file. UserError, naming the file and the line or task, for anything that is
+    none."""
     text = _text(path)
     if not text.strip():
         raise UserError(f"{path}: the file is empty; it should hold {SHAPES}")
@@ -39,11 +41,14 @@ def read_task_file(path: Path) -> TaskFile:
     except json.JSONDecodeError as error:
         if not _is_json_lines(text, error):
             raise UserError(
-                f"{path}: no JSON ({error.msg} in line {error.lineno}, column {error.colno}); mend or remove the file"
+                f"{path}: no JSON ({error.msg} in line {error.lineno}, column {error.colno}); mend"
+                " or remove the file"
             ) from error
         return _read_manifest(_lines(text), path)
     except RecursionError as error:
-        raise UserError(f"{path}: brackets nested far too deep for a task; it should hold {SHAPES}") from error
+        raise UserError(
+            f"{path}: brackets nested far too deep for a task; it should hold {SHAPES}"
+        ) from error
     if is_record(content):
         return _read_manifest([(1, text)], path)
     return _read_tasks(content, path)
@@ -72,7 +77,9 @@ def _read_manifest(lines: list[tuple[int, str]], path: Path) -> TaskFile:
         try:
             record = _decode(line, where)
         except json.JSONDecodeError as error:
-            raise UserError(f"{where}: no JSON ({error.msg}, column {error.colno}); one record a line") from error
+            raise UserError(
+                f"{where}: no JSON ({error.msg}, column {error.colno}); one record a line"
+            ) from error
         except RecursionError as error:
             raise UserError(f"{where}: brackets nested far too deep for a record") from error
         records.add(record, number, where)
@@ -92,7 +99,8 @@ def _parses(text: str) -> bool:
 
 
 def _is_json_lines(text: str, error: json.JSONDecodeError) -> bool:
-    """Whether the text is meant as one JSON value a line: its first value ends with its first line."""
+    """Whether the text is meant as one JSON value a line: its first value ends with its first
+    line."""
     number, first = _lines(text)[0]
     return error.msg == "Extra data" and error.lineno > number and _parses(first)
 
@@ -102,13 +110,16 @@ def _is_task(content: Any) -> bool:
 
 
 def _decode(text: str, where: str) -> Any:
-    """As json.loads, but a name that an object holds twice is an error unless both values are equal."""
+    """As json.loads, but a name that an object holds twice is an error unless both values are
+    equal."""
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         content: dict[str, Any] = {}
         for name, value in pairs:
             if content.setdefault(name, value) != value:
-                raise UserError(f"{where}: {name!r} is there twice with different content; rename or remove one")
+                raise UserError(
+                    f"{where}: {name!r} is there twice with different content; rename or remove one"
+                )
         return content
 
     return json.loads(text, object_pairs_hook=unique)
@@ -124,7 +135,9 @@ def _text(path: Path) -> str:
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise UserError(f"{path}: a broken gzip file ({error}); pack it again") from error
     except UnicodeDecodeError as error:
-        raise UserError(f"{path}: no UTF-8 text (byte {error.start}); JSON or gzipped JSON is needed") from error
+        raise UserError(
+            f"{path}: no UTF-8 text (byte {error.start}); JSON or gzipped JSON is needed"
+        ) from error
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from error
 

@@ -15,7 +15,9 @@ SHAPES = "context and target, input and output, or frames"
 def is_record(content: Any) -> bool:
     """Whether a decoded value is of one of the three shapes."""
     return isinstance(content, dict) and (
-        "frames" in content or {"context", "target"} <= content.keys() or {"input", "output"} <= content.keys()
+        "frames" in content
+        or {"context", "target"} <= content.keys()
+        or {"input", "output"} <= content.keys()
     )
 
 
@@ -26,11 +28,13 @@ class _Part:
 
 
 class Records:
-    """Joins records of the same task: metadata.task_id, else the record's own task_id or id, else its line.
+    """Joins records of the same task: metadata.task_id, else the record's own task_id or id, else
+    its line.
 
-    Tested in the published order: context (a grid or several) and target (a grid, or several, of which the first
-    counts); input and output; frames. Pairs become demonstrations, sequences of three grids or more become frames: a
-    context of one grid and its target is a pair. Records that are repeated as they are count once.
+    Tested in the published order: context (a grid or several) and target (a grid, or several, of
+    which the first counts); input and output; frames. Pairs become demonstrations, sequences of
+    three grids or more become frames: a context of one grid and its target is a pair. Records that
+    are repeated as they are count once.
     """
 
     def __init__(self, stem: str) -> None:
@@ -41,7 +45,11 @@ class Records:
     def add(self, record: Any, line: int, where: str) -> None:
         """Reads one record. UserError, beginning with `where`, for a mistake in it."""
         if not is_record(record):
-            keys = f" (it has {', '.join(map(str, record)) or 'nothing'})" if isinstance(record, dict) else ""
+            keys = (
+                f" (it has {', '.join(map(str, record)) or 'nothing'})"
+                if isinstance(record, dict)
+                else ""
+            )
             raise UserError(f"{where}: a record of unknown shape{keys}; it should have {SHAPES}")
         task_id = self._task_id(record, line, where)
         if self._is_repeated(record, where):
@@ -56,22 +64,30 @@ class Records:
 
     def tasks(self) -> list[ArcTask]:
         """All tasks, in the order of their first record."""
-        return [ArcTask(name, tuple(p.pairs), (), tuple(p.frames)) for name, p in self._parts.items()]
+        return [
+            ArcTask(name, tuple(p.pairs), (), tuple(p.frames)) for name, p in self._parts.items()
+        ]
 
     def _is_repeated(self, record: dict[str, Any], where: str) -> bool:
         name = record.get("id")
         if name is None or name == (record.get("metadata") or {}).get("task_id"):
             return False  # the name of the task, which all its records may carry
-        content = {key: record.get(key) for key in ("context", "target", "input", "output", "frames")}
+        content = {
+            key: record.get(key) for key in ("context", "target", "input", "output", "frames")
+        }
         first, known = self._ids.setdefault(str(name), (where, content))
         if known is not content and known != content:
-            raise UserError(f"{where}: id {name} has other grids than in {first}; rename or remove one")
+            raise UserError(
+                f"{where}: id {name} has other grids than in {first}; rename or remove one"
+            )
         return known is not content
 
     def _task_id(self, record: dict[str, Any], line: int, where: str) -> str:
         metadata = record.get("metadata") or {}
         if not isinstance(metadata, dict):
-            raise UserError(f'{where}: metadata is no mapping; {{"task_id": "..."}} or nothing is needed')
+            raise UserError(
+                f'{where}: metadata is no mapping; {{"task_id": "..."}} or nothing is needed'
+            )
         for name in (metadata.get("task_id"), record.get("task_id"), record.get("id")):
             if name is not None:
                 return str(name)
@@ -82,12 +98,19 @@ def _sequence(record: dict[str, Any], where: str) -> tuple[Grid, ...]:
     if "context" in record and "target" in record:
         target = record["target"]
         target = target[0] if _is_list_of_grids(target) else target
-        return (*_grids(record["context"], f"{where} context"), read_grid(target, f"{where} target"))
+        return (
+            *_grids(record["context"], f"{where} context"),
+            read_grid(target, f"{where} target"),
+        )
     if "input" in record and "output" in record:
-        return read_grid(record["input"], f"{where} input"), read_grid(record["output"], f"{where} output")
+        return read_grid(record["input"], f"{where} input"), read_grid(
+            record["output"], f"{where} output"
+        )
     frames = _grids(record["frames"], f"{where} frames")
     if len(frames) < 2:
-        raise UserError(f"{where} frames: {len(frames)} grid; at least 2 are needed to predict one from another")
+        raise UserError(
+            f"{where} frames: {len(frames)} grid; at least 2 are needed to predict one from another"
+        )
     return frames
 
 

@@ -1,4 +1,5 @@
-"""The user's own tasks: a folder of ARC JSON files, one file of many tasks, or a JSON Lines manifest; gzip or not."""
+"""The user's own tasks: a folder of ARC JSON files, one file of many tasks, or a JSON Lines
+manifest; gzip or not."""
 
 from __future__ import annotations
 
@@ -23,15 +24,19 @@ def json_splits(
 ) -> TaskSplits:
     """Tasks of a file or folder by split, each sorted by id.
 
-    A folder with evaluation/ gives its tasks to test, and those of training/ (else of the folder itself) to train and
-    val. Anything else is divided by task: val_share to test, val_share to val. The limits cut after the division.
-    What had to be left out (test pairs without an output, tasks that are in two splits) is said in one line on stderr.
-    UserError for every mistake in the files, naming the file and the line or task.
+    A folder with evaluation/ gives its tasks to test, and those of training/ (else of the folder
+    itself) to train and val. Anything else is divided by task: val_share to test, val_share to val.
+    The limits cut after the division. What had to be left out (test pairs without an output, tasks
+    that are in two splits) is said in one line on stderr. UserError for every mistake in the files,
+    naming the file and the line or task.
     """
     origin = f"dataset.path={path}"
     top = Path(path or "")
     if not path or not top.exists():
-        raise UserError(f"{origin}: no such file or folder; give a folder of ARC JSON files, a JSON file or a manifest")
+        raise UserError(
+            f"{origin}: no such file or folder; give a folder of ARC JSON files, a JSON file or a"
+            " manifest"
+        )
     if top.is_dir() and (top / "evaluation").is_dir():
         training = top / "training" if (top / "training").is_dir() else top
         pool, test = _read([training], origin), _read([top / "evaluation"], origin)
@@ -45,11 +50,13 @@ def json_splits(
         # val_share of all the tasks, not of the rest
         val_share = min(1.0, val_share / (1 - val_share)) if val_share < 1 else 1.0
     train, val = hold_out_tasks(pool, val_share, split_seed + 1)
-    splits, dropped = split_tasks(train, val, test, train_tasks=train_tasks, val_tasks=val_tasks, test_tasks=test_tasks)
+    splits, dropped = split_tasks(
+        train, val, test, train_tasks=train_tasks, val_tasks=val_tasks, test_tasks=test_tasks
+    )
     if dropped:
         print(
-            f"{origin}: {len(dropped)} tasks left out of train or val, they hold a pair of another split: "
-            f"{_some(dropped)}",
+            f"{origin}: {len(dropped)} tasks left out of train or val, they hold a pair of another"
+            f" split: {_some(dropped)}",
             file=sys.stderr,
         )
     return splits
@@ -68,12 +75,13 @@ def _read(places: list[Path], origin: str) -> list[ArcTask]:
             name = origins.setdefault(task.task_id, path.name)
             if first is not task and contents(first) != contents(task):
                 raise UserError(
-                    f"{origin}: task {task.task_id} is in {name} and in {path.name} with different grids; "
-                    "rename or remove one"
+                    f"{origin}: task {task.task_id} is in {name} and in {path.name} with different"
+                    " grids; rename or remove one"
                 )
     if without:
         print(
-            f"{origin}: test pairs without an output left out in {len(without)} tasks: {_some(without)}",
+            f"{origin}: test pairs without an output left out in {len(without)} tasks:"
+            f" {_some(without)}",
             file=sys.stderr,
         )
     return [tasks[name] for name in sorted(tasks)]
@@ -84,23 +92,29 @@ def _files(place: Path, origin: str) -> list[Path]:
         return [place]
     files = sorted(p for p in place.iterdir() if p.is_file() and p.name.lower().endswith(ENDINGS))
     if not files:
-        raise UserError(f"{origin}: no task in {place}; files that end in {', '.join(ENDINGS)} are needed there")
+        raise UserError(
+            f"{origin}: no task in {place}; files that end in {', '.join(ENDINGS)} are needed there"
+        )
     return files
 
 
 def _require_distinct(pool: list[ArcTask], test: list[ArcTask], origin: str) -> None:
-    """The same task on both sides is left out of one with a line; two tasks of one name are a mistake."""
+    """The same task on both sides is left out of one with a line; two tasks of one name are a
+    mistake."""
     evaluation = {task.task_id: contents(task) for task in test}
     for task in pool:
         if task.task_id in evaluation and evaluation[task.task_id] != contents(task):
             raise UserError(
-                f"{origin}: task {task.task_id} is in training and in evaluation with different grids; rename one"
+                f"{origin}: task {task.task_id} is in training and in evaluation with different"
+                " grids; rename one"
             )
 
 
 def _require_at_least(n: int, tasks: list[ArcTask], origin: str) -> None:
     if len(tasks) < n:
-        raise UserError(f"{origin}: {len(tasks)} tasks; at least {n} are needed for train, val and test")
+        raise UserError(
+            f"{origin}: {len(tasks)} tasks; at least {n} are needed for train, val and test"
+        )
 
 
 def _some(names: list[str]) -> str:

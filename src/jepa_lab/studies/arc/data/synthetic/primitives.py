@@ -1,7 +1,9 @@
-"""What a synthetic rule is made of: functions from grid to grid, with parameters that hold for every grid of a task.
+"""What a synthetic rule is made of: functions from grid to grid, with parameters that hold for
+every grid of a task.
 
-The ten of the published generator are mirror_x, mirror_y, rotate90, translate, recolor, invert_palette, threshold_gt,
-flood_fill, extract_shape and merge_touching; the others work on objects. Colour 0 is the background.
+The ten of the published generator are mirror_x, mirror_y, rotate90, translate, recolor,
+invert_palette, threshold_gt, flood_fill, extract_shape and merge_touching; the others work on
+objects. Colour 0 is the background.
 """
 
 from __future__ import annotations
@@ -15,7 +17,12 @@ from scipy import ndimage
 from jepa_lab.studies.arc.data.task import LARGEST, Grid
 
 EIGHT = np.ones((3, 3), dtype=bool)
-TURNS = {"down": 0, "left": 1, "up": 2, "right": 3}  # counter-clockwise quarter turns that make it point down
+TURNS = {
+    "down": 0,
+    "left": 1,
+    "up": 2,
+    "right": 3,
+}  # counter-clockwise quarter turns that make it point down
 
 
 class Undefined(ValueError):
@@ -53,7 +60,8 @@ def recolor(grid: Grid, source: int, target: int) -> Grid:
 
 
 def invert_palette(grid: Grid) -> Grid:
-    """The colours present, background included, in ascending order become the same in descending order."""
+    """The colours present, background included, in ascending order become the same in descending
+    order."""
     colors, places = np.unique(grid, return_inverse=True)
     return colors[::-1][places].reshape(grid.shape)
 
@@ -64,7 +72,8 @@ def threshold_gt(grid: Grid, threshold: int, low: int, high: int) -> Grid:
 
 
 def flood_fill(grid: Grid, y: int, x: int, fill: int) -> Grid:
-    """The 4-connected region of one colour around (y, x) becomes `fill`. Undefined where the grid has no such cell."""
+    """The 4-connected region of one colour around (y, x) becomes `fill`. Undefined where the grid
+    has no such cell."""
     if y >= grid.shape[0] or x >= grid.shape[1]:
         raise Undefined(f"no cell {y}, {x} in a grid of {grid.shape}")
     labels, _ = ndimage.label(grid == grid[y, x])
@@ -72,8 +81,9 @@ def flood_fill(grid: Grid, y: int, x: int, fill: int) -> Grid:
 
 
 def extract_shape(grid: Grid, which: str, color: int = 0) -> Grid:
-    """One object cut out with its bounding box, the rest of the box empty: the `largest`, the `smallest`, or the only
-    one of a `color`. (The published one starts at a coordinate, which means another object in every input.)"""
+    """One object cut out with its bounding box, the rest of the box empty: the `largest`, the
+    `smallest`, or the only one of a `color`. (The published one starts at a coordinate, which means
+    another object in every input.)"""
     mask = _object(grid, which, color)
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     box = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
@@ -83,7 +93,9 @@ def extract_shape(grid: Grid, which: str, color: int = 0) -> Grid:
 def merge_touching(grid: Grid, value_a: int, value_b: int, target: int) -> Grid:
     """Cells of either colour that touch the other, corners too, become `target`."""
     a, b = grid == value_a, grid == value_b
-    return np.where((a & spread_mask(b, eight=True)) | (b & spread_mask(a, eight=True)), np.uint8(target), grid)
+    return np.where(
+        (a & spread_mask(b, eight=True)) | (b & spread_mask(a, eight=True)), np.uint8(target), grid
+    )
 
 
 def gravity(grid: Grid, direction: str) -> Grid:
@@ -94,7 +106,8 @@ def gravity(grid: Grid, direction: str) -> Grid:
 
 
 def fall(grid: Grid, direction: str) -> Grid:
-    """Every cell with a gap somewhere below it moves by one: repeated until nothing changes, it is gravity."""
+    """Every cell with a gap somewhere below it moves by one: repeated until nothing changes, it is
+    gravity."""
     turned = np.rot90(grid, TURNS[direction])
     empty = turned == 0
     gaps_below = np.cumsum(empty[::-1], axis=0)[::-1] - empty
@@ -113,7 +126,8 @@ def extend(grid: Grid, color: int, direction: str) -> Grid:
 
 
 def spread(grid: Grid, color: int) -> Grid:
-    """Empty cells beside a cell of the colour take it: repeated until nothing changes, it floods."""
+    """Empty cells beside a cell of the colour take it: repeated until nothing changes, it floods.
+    Empty cells beside a cell of the colour take it: repeated until nothing changes, it floods."""
     return np.where((grid == 0) & spread_mask(grid == color), np.uint8(color), grid)
 
 
@@ -132,7 +146,10 @@ def hollow(grid: Grid) -> Grid:
     inner = np.zeros(grid.shape, dtype=bool)
     core = grid[1:-1, 1:-1]
     inner[1:-1, 1:-1] = (
-        (core == grid[:-2, 1:-1]) & (core == grid[2:, 1:-1]) & (core == grid[1:-1, :-2]) & (core == grid[1:-1, 2:])
+        (core == grid[:-2, 1:-1])
+        & (core == grid[2:, 1:-1])
+        & (core == grid[1:-1, :-2])
+        & (core == grid[1:-1, 2:])
     )
     return np.where(inner, np.uint8(0), grid)
 
@@ -175,7 +192,8 @@ def border(grid: Grid, color: int) -> Grid:
 
 
 def append_mirror(grid: Grid, direction: str) -> Grid:
-    """The grid and its mirror image beside (`right`) or below (`down`) it. Undefined above 30 cells."""
+    """The grid and its mirror image beside (`right`) or below (`down`) it. Undefined above 30
+    cells."""
     if direction == "down":
         return _within_limits(np.concatenate([grid, grid[::-1]], axis=0))
     return _within_limits(np.concatenate([grid, grid[:, ::-1]], axis=1))
@@ -187,8 +205,8 @@ def scale_up(grid: Grid, k: int) -> Grid:
 
 
 def spread_mask(mask: np.ndarray, eight: bool = False, outside: bool = False) -> np.ndarray:
-    """(H, W) bool: cells beside a cell of the mask (`eight`: corners too), itself not counted; `outside` is what the
-    cells around the grid are."""
+    """(H, W) bool: cells beside a cell of the mask (`eight`: corners too), itself not counted;
+    `outside` is what the cells around the grid are."""
     height, width = mask.shape
     wide = np.full((height + 2, width + 2), outside)
     wide[1:-1, 1:-1] = mask
@@ -210,8 +228,29 @@ def objects(grid: Grid) -> list[np.ndarray]:
 PRIMITIVES: dict[str, Callable[..., Grid]] = {
     function.__name__: function
     for function in (
-        *(mirror_x, mirror_y, rotate90, translate, recolor, invert_palette, threshold_gt, flood_fill, extract_shape),
-        *(merge_touching, gravity, fall, extend, spread, outline, peel, hollow, fill_holes, keep_object),
+        *(
+            mirror_x,
+            mirror_y,
+            rotate90,
+            translate,
+            recolor,
+            invert_palette,
+            threshold_gt,
+            flood_fill,
+            extract_shape,
+        ),
+        *(
+            merge_touching,
+            gravity,
+            fall,
+            extend,
+            spread,
+            outline,
+            peel,
+            hollow,
+            fill_holes,
+            keep_object,
+        ),
         *(recolor_object, keep_color, crop_to_content, border, append_mirror, scale_up),
     )
 }

@@ -7,7 +7,14 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-from jepa_lab.studies.arc.data.synthetic.rules import Condition, Conditional, Repeat, Rule, RuleStep, Sequence
+from jepa_lab.studies.arc.data.synthetic.rules import (
+    Condition,
+    Conditional,
+    Repeat,
+    Rule,
+    RuleStep,
+    Sequence,
+)
 
 ATOMIC, SEQUENTIAL, CONDITIONAL, REPEATED = 1, 2, 3, 4
 DIRECTIONS = ("down", "up", "left", "right")
@@ -15,7 +22,8 @@ DIRECTIONS = ("down", "up", "left", "right")
 
 @dataclass(frozen=True)
 class Scope:
-    """What parameters are drawn from: a task's colours without the background, the smallest side of its inputs."""
+    """What parameters are drawn from: a task's colours without the background, the smallest side of
+    its inputs."""
 
     colors: tuple[int, ...]
     side: int
@@ -47,7 +55,11 @@ def _threshold(rng: Random, scope: Scope) -> Params:
 
 
 def _cell(rng: Random, scope: Scope) -> Params:
-    return {"y": rng.randrange(scope.side), "x": rng.randrange(scope.side), "fill": rng.choice(scope.colors)}
+    return {
+        "y": rng.randrange(scope.side),
+        "x": rng.randrange(scope.side),
+        "fill": rng.choice(scope.colors),
+    }
 
 
 def _merge(rng: Random, scope: Scope) -> Params:
@@ -57,7 +69,11 @@ def _merge(rng: Random, scope: Scope) -> Params:
 
 def _which(rng: Random, scope: Scope) -> Params:
     which = rng.choice(("largest", "smallest", "color"))
-    return {"which": which, "color": rng.choice(scope.colors)} if which == "color" else {"which": which}
+    return (
+        {"which": which, "color": rng.choice(scope.colors)}
+        if which == "color"
+        else {"which": which}
+    )
 
 
 def _which_target(rng: Random, scope: Scope) -> Params:
@@ -104,7 +120,8 @@ OBJECTS: dict[str, _Draw] = {
     "append_mirror": lambda rng, scope: {"direction": rng.choice(("right", "down"))},
     "scale_up": lambda rng, scope: {"k": rng.randint(2, 3)},
 }
-# Steps of which a second and third time still do something; those that come to rest may run until then
+# Steps of which a second and third time still do something; those that come to rest may run until
+# then
 REPEATABLE: dict[str, _Draw] = {
     "translate": _one_cell,
     "outline": _color,
@@ -117,7 +134,8 @@ SETTLING = ("fall", "extend", "spread")
 
 
 def draw_rule(rng: Random, phase: int, scope: Scope, style: str = "objects") -> Rule:
-    """A rule of a phase: 1 one step, 2 two or three, 3 a condition with two branches, 4 a repetition.
+    """A rule of a phase: 1 one step, 2 two or three, 3 a condition with two branches, 4 a
+    repetition.
 
     Style `noise` draws from the published ten primitives alone, phase 4 excepted.
     """

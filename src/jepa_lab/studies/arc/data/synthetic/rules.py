@@ -10,7 +10,9 @@ import numpy as np
 from jepa_lab.studies.arc.data.synthetic.primitives import Undefined, apply_primitive, objects
 from jepa_lab.studies.arc.data.task import Grid
 
-MOST_REPETITIONS = 60  # of a step that is repeated until nothing changes; the longest way in a grid is 58
+MOST_REPETITIONS = (
+    60  # of a step that is repeated until nothing changes; the longest way in a grid is 58
+)
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,9 @@ class Condition:
             return len(objects(grid)) > params["n"]
         if self.name == "taller_than_wide":
             return grid.shape[0] > grid.shape[1]
-        raise ValueError(f"no condition {self.name!r}; there are has_color, more_objects_than, taller_than_wide")
+        raise ValueError(
+            f"no condition {self.name!r}; there are has_color, more_objects_than, taller_than_wide"
+        )
 
     def __str__(self) -> str:
         return _call(self.name, self.params)
@@ -91,7 +95,8 @@ class Repeat:
     times: int | None
 
     def states(self, grid: Grid) -> list[Grid]:
-        """The grid and what it is after each repetition. Raises Undefined, also where it never comes to rest."""
+        """The grid and what it is after each repetition. Raises Undefined, also where it never
+        comes to rest."""
         found = [grid]
         for _ in range(MOST_REPETITIONS if self.times is None else self.times):
             after = self.step.states(found[-1])[-1]
@@ -103,7 +108,10 @@ class Repeat:
         return found
 
     def __str__(self) -> str:
-        return f"{self.step}, {'until nothing changes' if self.times is None else f'{self.times} times'}"
+        return (
+            f"{self.step},"
+            f" {'until nothing changes' if self.times is None else f'{self.times} times'}"
+        )
 
 
 Rule = RuleStep | Sequence | Conditional | Repeat

@@ -17,8 +17,8 @@ SHAPES = ("rectangle", "line", "corner", "tee", "box", "blob")
 
 
 def object_scene(rng: Random, height: int, width: int, colors: Sequence[int]) -> Grid:
-    """(height, width): one object or more (as many as fit of 2 to 8, by area), each of one colour, with an empty cell
-    or more between any two."""
+    """(height, width): one object or more (as many as fit of 2 to 8, by area), each of one colour,
+    with an empty cell or more between any two."""
     grid = np.zeros((height, width), dtype=np.uint8)
     for _ in range(rng.randint(2, max(2, min(MOST_OBJECTS, height * width // CELLS_EACH)))):
         mask = draw_shape(rng, rng.choice(SHAPES), min(5, height), min(5, width))
@@ -33,16 +33,17 @@ def object_scene(rng: Random, height: int, width: int, colors: Sequence[int]) ->
 
 
 def noise_scene(rng: Random, height: int, width: int, colors: Sequence[int], fill: float) -> Grid:
-    """(height, width): each cell with probability `fill` a uniform one of the colours and the background, else the
-    background; as published."""
+    """(height, width): each cell with probability `fill` a uniform one of the colours and the
+    background, else the background; as published."""
     palette = (0, *colors)
     cells = [rng.choice(palette) if rng.random() < fill else 0 for _ in range(height * width)]
     return np.array(cells, dtype=np.uint8).reshape(height, width)
 
 
 def draw_shape(rng: Random, name: str, height: int, width: int) -> np.ndarray:
-    """A bool mask of at most (height, width) cells that fills its bounding box: rectangle, line, corner (an L), tee,
-    box (hollow, 3 to 5 cells a side), blob (up to 7 cells, connected). A rectangle where there is no space for it."""
+    """A bool mask of at most (height, width) cells that fills its bounding box: rectangle, line,
+    corner (an L), tee, box (hollow, 3 to 5 cells a side), blob (up to 7 cells, connected). A
+    rectangle where there is no space for it."""
     if min(height, width) < 3 and name != "line":
         name = "rectangle"
     if name == "line":
@@ -58,7 +59,8 @@ def draw_shape(rng: Random, name: str, height: int, width: int) -> np.ndarray:
         mask[[0, -1]] = mask[:, [0, -1]] = True
         return mask
     side = min(mask.shape)
-    mask = np.zeros((side, side if side % 2 else side - 1), dtype=bool)  # a middle column, and room for either turn
+    # a middle column, and room for either turn
+    mask = np.zeros((side, side if side % 2 else side - 1), dtype=bool)
     mask[0] = True
     mask[:, mask.shape[1] // 2 if name == "tee" else 0] = True
     return apply_symmetry(mask, rng.randrange(8))

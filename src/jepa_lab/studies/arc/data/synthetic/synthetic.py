@@ -15,7 +15,11 @@ from jepa_lab.studies.arc.data.synthetic.primitives import Undefined
 from jepa_lab.studies.arc.data.synthetic.rule_draws import Scope, draw_rule
 from jepa_lab.studies.arc.data.synthetic.rules import Conditional, Repeat, Rule
 from jepa_lab.studies.arc.data.synthetic.scenes import noise_scene, object_scene
-from jepa_lab.studies.arc.data.synthetic.synthetic_options import SyntheticOptions, checked_options, phase_sequence
+from jepa_lab.studies.arc.data.synthetic.synthetic_options import (
+    SyntheticOptions,
+    checked_options,
+    phase_sequence,
+)
 from jepa_lab.studies.arc.data.task import LARGEST, ArcTask, Grid, Pair, TaskSplits
 from jepa_lab.studies.arc.data.task_splits import contents
 
@@ -50,16 +54,18 @@ def synthetic_tasks(
 ) -> SyntheticTasks:
     """Tasks of one rule each; ids say split, number and phase.
 
-    sizes: cells a side of the inputs, drawn for each. colors: how many, the background counted, drawn for each task.
-    pairs: demonstrations and test pairs of a task. phases: a share or a number for each phase (1 or `atomic`, 2
-    `sequential`, 3 `conditional`, 4 `repeated`), spread evenly, so that any prefix has them too; default 3:3:2:2.
-    style: `objects`, or `noise` of density `fill` with the published primitives and the colours 1 to n - 1.
+    sizes: cells a side of the inputs, drawn for each. colors: how many, the background counted,
+    drawn for each task. pairs: demonstrations and test pairs of a task. phases: a share or a number
+    for each phase (1 or `atomic`, 2 `sequential`, 3 `conditional`, 4 `repeated`), spread evenly, so
+    that any prefix has them too; default 3:3:2:2. style: `objects`, or `noise` of density `fill`
+    with the published primitives and the colours 1 to n - 1.
 
-    Every step of a rule changes every grid of its task, no output is empty, the outputs of a task are not all equal,
-    the demonstrations of a condition show both branches (where there are two of them), and no two tasks share a pair.
-    `frames` are the states of every input where there are three different ones or more (phases 2 and 4). Task k of a
-    split depends on the seed and on the tasks before it: a larger n only appends. The same parameter-free rule can
-    stand in two splits, on other grids. UserError for options that no task can be made with.
+    Every step of a rule changes every grid of its task, no output is empty, the outputs of a task
+    are not all equal, the demonstrations of a condition show both branches (where there are two of
+    them), and no two tasks share a pair. `frames` are the states of every input where there are
+    three different ones or more (phases 2 and 4). Task k of a split depends on the seed and on the
+    tasks before it: a larger n only appends. The same parameter-free rule can stand in two splits,
+    on other grids. UserError for options that no task can be made with.
     """
     options = checked_options(sizes, colors, pairs, style, fill, seed)
     order = phase_sequence(phases)
@@ -86,7 +92,11 @@ def _make_task(
     task_id = f"synthetic-{split}-{number:06d}-phase{phase}"
     for _ in range(RULES_TRIED):
         n_colors = rng.randint(*options.colors) - 1
-        chosen = range(1, n_colors + 1) if options.style == "noise" else rng.sample(range(1, 10), n_colors)
+        chosen = (
+            range(1, n_colors + 1)
+            if options.style == "noise"
+            else rng.sample(range(1, 10), n_colors)
+        )
         scope = Scope(tuple(chosen), options.sizes[0])
         rule = draw_rule(rng, phase, scope, options.style)
         sequences = _sequences(rng, rule, scope, options)
@@ -96,13 +106,17 @@ def _make_task(
         if seen.isdisjoint(contents(task)):
             return task, rule
     raise UserError(
-        f"dataset.synthetic: no new task of phase {phase} after {RULES_TRIED} rules (sizes {options.sizes}, colors "
-        f"{options.colors}, style {options.style}); larger grids, more colours or fewer tasks are needed"
+        f"dataset.synthetic: no new task of phase {phase} after {RULES_TRIED} rules (sizes"
+        f" {options.sizes}, colors {options.colors}, style {options.style}); larger grids, more"
+        " colours or fewer tasks are needed"
     )
 
 
-def _sequences(rng: Random, rule: Rule, scope: Scope, options: SyntheticOptions) -> list[list[Grid]] | None:
-    """The states of each input on its way through the rule; None where the rule suits too few inputs."""
+def _sequences(
+    rng: Random, rule: Rule, scope: Scope, options: SyntheticOptions
+) -> list[list[Grid]] | None:
+    """The states of each input on its way through the rule; None where the rule suits too few
+    inputs."""
     demos, tests = options.pairs
     found: list[list[Grid]] = []
     inputs: set[tuple[tuple[int, ...], bytes]] = set()
@@ -133,7 +147,8 @@ def _input(rng: Random, scope: Scope, options: SyntheticOptions) -> Grid:
 
 
 def _misses_a_branch(rule: Rule, grid: Grid, found: list[list[Grid]], demos: int) -> bool:
-    """Whether this grid, as the last demonstration, would leave a branch of the condition without one."""
+    """Whether this grid, as the last demonstration, would leave a branch of the condition without
+    one."""
     if not isinstance(rule, Conditional) or demos < 2 or len(found) != demos - 1:
         return False
     return {rule.condition.holds(states[0]) for states in found} == {rule.condition.holds(grid)}

@@ -29,23 +29,38 @@ class SyntheticOptions:
 
 
 def checked_options(
-    sizes: Sequence[int], colors: Sequence[int], pairs: Sequence[int], style: str, fill: float, seed: int
+    sizes: Sequence[int],
+    colors: Sequence[int],
+    pairs: Sequence[int],
+    style: str,
+    fill: float,
+    seed: int,
 ) -> SyntheticOptions:
     """The same, checked. UserError, naming the key, for what no task can be made with."""
     if style not in STYLES:
         raise UserError(f"{HERE}.style={style}: there are {' and '.join(STYLES)}")
     if not 0 < fill <= 1:
-        raise UserError(f"{HERE}.fill={fill}: the share of cells with a colour, above 0 and at most 1")
+        raise UserError(
+            f"{HERE}.fill={fill}: the share of cells with a colour, above 0 and at most 1"
+        )
     two = _two_numbers(pairs, "pairs")
     if min(two) < 0 or sum(two) < 1:
-        raise UserError(f"{HERE}.pairs={list(two)}: numbers of demonstrations and test pairs, one pair or more")
+        raise UserError(
+            f"{HERE}.pairs={list(two)}: numbers of demonstrations and test pairs, one pair or more"
+        )
     return SyntheticOptions(
-        _range(sizes, "sizes", SMALLEST, LARGEST), _range(colors, "colors", 2, COLORS), two, style, float(fill), seed
+        _range(sizes, "sizes", SMALLEST, LARGEST),
+        _range(colors, "colors", 2, COLORS),
+        two,
+        style,
+        float(fill),
+        seed,
     )
 
 
 def phase_sequence(phases: Mapping[Any, float] | None) -> Callable[[], Iterator[int]]:
-    """What gives the phases of tasks 0, 1, 2, ... in these shares, as even as possible in every prefix."""
+    """What gives the phases of tasks 0, 1, 2, ... in these shares, as even as possible in every
+    prefix."""
     shares = SHARES if phases is None else _shares(phases)
     total = sum(shares.values())
 
@@ -66,9 +81,17 @@ def _shares(phases: Mapping[Any, float]) -> dict[int, float]:
     for name, share in phases.items():
         number = PHASES.get(str(name), int(name) if str(name).isdecimal() else 0)
         if number not in PHASES.values():
-            raise UserError(f"{HERE}.phases.{name}: no such phase; there are 1 to 4 or {', '.join(PHASES)}")
-        if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share < float("inf"):
-            raise UserError(f"{HERE}.phases.{name}={share}: a share or a number of tasks, 0 or more")
+            raise UserError(
+                f"{HERE}.phases.{name}: no such phase; there are 1 to 4 or {', '.join(PHASES)}"
+            )
+        if (
+            isinstance(share, bool)
+            or not isinstance(share, int | float)
+            or not 0 <= share < float("inf")
+        ):
+            raise UserError(
+                f"{HERE}.phases.{name}={share}: a share or a number of tasks, 0 or more"
+            )
         if share > 0:
             shares[number] = shares.get(number, 0.0) + float(share)
     if not shares:
@@ -79,7 +102,9 @@ def _shares(phases: Mapping[Any, float]) -> dict[int, float]:
 def _range(values: Sequence[int], name: str, least: int, most: int) -> tuple[int, int]:
     low, high = _two_numbers(values, name)
     if not least <= low <= high <= most:
-        raise UserError(f"{HERE}.{name}={[low, high]}: the least and the most, from {least} to {most}")
+        raise UserError(
+            f"{HERE}.{name}={[low, high]}: the least and the most, from {least} to {most}"
+        )
     return low, high
 
 

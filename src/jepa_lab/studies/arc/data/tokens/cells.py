@@ -15,7 +15,8 @@ NOTHING = -1  # the key or label of cells that belong to nothing
 
 @dataclass(frozen=True)
 class Cells:
-    """The T cells of n grids, grid after grid, row after row: color, grid (which one), row, col: (T,).
+    """The T cells of n grids, grid after grid, row after row: color, grid (which one), row, col:
+    (T,).
 
     height, width: (n,) of the grids. The cell below cell i, if there is one, is i + width[grid[i]].
     """
@@ -33,7 +34,8 @@ class Cells:
         height, width = np.array([grid.shape for grid in grids], dtype=np.int64).reshape(-1, 2).T
         lines = np.repeat(np.arange(len(grids)), height)  # the grid of every row
         wide = width[lines]
-        line = np.repeat(np.arange(len(lines)), wide)  # the row, counted through all grids, of every cell
+        # the row, counted through all grids, of every cell
+        line = np.repeat(np.arange(len(lines)), wide)
         col = np.arange(len(line)) - (np.cumsum(wide) - wide)[line]
         row = (np.arange(len(lines)) - (np.cumsum(height) - height)[lines])[line]
         color = np.concatenate([g.reshape(-1) for g in grids]) if len(grids) else np.empty(0)
@@ -46,5 +48,7 @@ class Cells:
 def first_places(labels: Ints, count: int) -> Ints:
     """Where each label 0 to count - 1 stands first; len(labels) where it never does."""
     first = np.full(count, len(labels), dtype=np.int64)
-    first[labels[::-1]] = np.arange(len(labels))[::-1]  # of several assignments to one place, the last one stays
+    first[labels[::-1]] = np.arange(len(labels))[
+        ::-1
+    ]  # of several assignments to one place, the last one stays
     return first

@@ -15,9 +15,9 @@ from jepa_lab.studies.arc.data.tokens.cells import Cells, Ints
 class Patches:
     """Patches of `patch` x `patch` cells, from the grid's upper left corner, row by row.
 
-    colors: the cells of the patch (10 outside of the grid). features: row and column of the patch as a share of the
-    largest grid's side, and the share of its cells inside of the grid. Neighbours by edge or corner are adjacent. As
-    many places as the largest grid of the call needs.
+    colors: the cells of the patch (10 outside of the grid). features: row and column of the patch
+    as a share of the largest grid's side, and the share of its cells inside of the grid. Neighbours
+    by edge or corner are adjacent. As many places as the largest grid of the call needs.
     """
 
     n_features = 3
@@ -41,7 +41,9 @@ class Patches:
         mask = np.arange(places) < needed[:, None]
         row, col = np.divmod(np.arange(places), np.maximum(across, 1)[:, None])
         inside = (colors != NO_COLOR).mean(2)
-        features = np.stack([row * p / LARGEST, col * p / LARGEST, inside], axis=2) * mask[:, :, None]
+        features = (
+            np.stack([row * p / LARGEST, col * p / LARGEST, inside], axis=2) * mask[:, :, None]
+        )
         return GridTokens(
             torch.from_numpy(colors),
             torch.from_numpy(features.astype(np.float32)),
@@ -51,7 +53,15 @@ class Patches:
 
     def places(self, grids: Sequence[Grid]) -> int:
         """Patches of the largest grid."""
-        return max([1, *(-(-grid.shape[0] // self.patch) * -(-grid.shape[1] // self.patch) for grid in grids)])
+        return max(
+            [
+                1,
+                *(
+                    -(-grid.shape[0] // self.patch) * -(-grid.shape[1] // self.patch)
+                    for grid in grids
+                ),
+            ]
+        )
 
 
 def _adjacency(across: Ints, needed: Ints, places: int) -> np.ndarray:
@@ -59,7 +69,9 @@ def _adjacency(across: Ints, needed: Ints, places: int) -> np.ndarray:
     shapes, which = np.unique(np.stack([across, needed], axis=1), axis=0, return_inverse=True)
     row, col = np.divmod(np.arange(places), np.maximum(shapes[:, :1], 1))
     mask = np.arange(places) < shapes[:, 1:]
-    near = (abs(row[:, :, None] - row[:, None, :]) <= 1) & (abs(col[:, :, None] - col[:, None, :]) <= 1)
+    near = (abs(row[:, :, None] - row[:, None, :]) <= 1) & (
+        abs(col[:, :, None] - col[:, None, :]) <= 1
+    )
     near &= mask[:, :, None] & mask[:, None, :]
     diagonal = np.arange(places)
     near[:, diagonal, diagonal] = False

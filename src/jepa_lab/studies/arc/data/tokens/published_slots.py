@@ -1,4 +1,5 @@
-"""Object tokens as the public project made them: 23 features, the colour an ordinal number, no shape."""
+"""Object tokens as the public project made them: 23 features, the colour an ordinal number, no
+shape."""
 
 from __future__ import annotations
 
@@ -15,23 +16,29 @@ from jepa_lab.studies.arc.data.tokens.slots import check_slots, in_pieces
 
 
 class PublishedSlots:
-    """The largest `max_objects` objects of a grid, by area, equal ones in raster order of their first cells.
+    """The largest `max_objects` objects of a grid, by area, equal ones in raster order of their
+    first cells.
 
-    features, 23: area, perimeter, height, width, width / height, number of colours, most frequent colour (the raw
-    number; of equally frequent ones that which comes first in raster order), centroid y and x, the box's first row,
-    first column, last row and last column, then the cells of each colour in the object, the colours that it has one
-    after another (so not by colour). With normalize, areas, perimeter and counts are shares of the grid's cells, rows
-    of its height, columns of its width. `colors` is empty: (n, N, 0). What has no slot is lost, as published.
-    Perimeter: edges of the object's cells that are not shared by two of them. With respect_colors an object has one
-    colour, else all neighbours that are not background are one object. Source: the public tokeniser's rules,
-    restated.
+    features, 23: area, perimeter, height, width, width / height, number of colours, most frequent
+    colour (the raw number; of equally frequent ones that which comes first in raster order),
+    centroid y and x, the box's first row, first column, last row and last column, then the cells of
+    each colour in the object, the colours that it has one after another (so not by colour). With
+    normalize, areas, perimeter and counts are shares of the grid's cells, rows of its height,
+    columns of its width. `colors` is empty: (n, N, 0). What has no slot is lost, as published.
+    Perimeter: edges of the object's cells that are not shared by two of them. With respect_colors
+    an object has one colour, else all neighbours that are not background are one object. Source:
+    the public tokeniser's rules, restated.
     """
 
     n_colors = 0
     n_features = 13 + COLORS
 
     def __init__(
-        self, max_objects: int = 16, connectivity: int = 4, respect_colors: bool = True, normalize: bool = True
+        self,
+        max_objects: int = 16,
+        connectivity: int = 4,
+        respect_colors: bool = True,
+        normalize: bool = True,
     ) -> None:
         check_slots(max_objects, connectivity)
         for key, value in (("respect_colors", respect_colors), ("normalize", normalize)):
@@ -42,8 +49,8 @@ class PublishedSlots:
         self.respect_colors = respect_colors
         self.normalize = normalize
         self.fingerprint = (
-            f"published-1 objects={max_objects} connectivity={connectivity} respect_colors={respect_colors} "
-            f"normalize={normalize}"
+            f"published-1 objects={max_objects} connectivity={connectivity}"
+            f" respect_colors={respect_colors} normalize={normalize}"
         )
 
     def __call__(self, grids: Sequence[Grid]) -> GridTokens:
@@ -60,7 +67,9 @@ class PublishedSlots:
         features = np.zeros((n, places, self.n_features), dtype=np.float32)
         features[at] = self._features(cells, objects, kept)
         boxes = np.zeros((4, n, places), dtype=np.int64)
-        boxes[(slice(None), *at)] = [side[kept] for side in (objects.top, objects.left, objects.bottom, objects.right)]
+        boxes[(slice(None), *at)] = [
+            side[kept] for side in (objects.top, objects.left, objects.bottom, objects.right)
+        ]
         colors = np.zeros((n, places, 0), dtype=np.int64)
         arrays = (colors, features, mask, boxes_touch(boxes, mask))
         return GridTokens(*(torch.from_numpy(array) for array in arrays))
@@ -72,7 +81,10 @@ class PublishedSlots:
     def _features(self, cells: Cells, objects: Objects, kept: Ints) -> np.ndarray:
         """(k, 23): of the k objects that have a slot."""
         m, area, runs = len(objects), objects.area, objects.runs
-        tall, wide = (side[objects.grid] if self.normalize else np.ones(m) for side in (cells.height, cells.width))
+        tall, wide = (
+            side[objects.grid] if self.normalize else np.ones(m)
+            for side in (cells.height, cells.width)
+        )
         height, width = objects.bottom - objects.top + 1, objects.right - objects.left + 1
         length = runs.right - runs.left + 1
         y = np.bincount(objects.label, runs.row * length, minlength=m) / area
@@ -94,11 +106,14 @@ class PublishedSlots:
             objects.right / wide,
         ]
         cells_of = counts[kept] / (tall * wide)[kept, None]
-        return np.concatenate([np.stack([column[kept] for column in columns], axis=1), cells_of], axis=1)
+        return np.concatenate(
+            [np.stack([column[kept] for column in columns], axis=1), cells_of], axis=1
+        )
 
 
 def _colors_of(cells: Cells, objects: Objects, one_each: bool) -> tuple[np.ndarray, Ints, Ints]:
-    """Cells of each colour that an object has, those that it has first (m, 10), how many, and the most frequent one."""
+    """Cells of each colour that an object has, those that it has first (m, 10), how many, and the
+    most frequent one."""
     m = len(objects)
     if one_each:
         counts = np.zeros((m, COLORS), dtype=np.int64)

@@ -1,4 +1,5 @@
-"""Runs: unbroken pieces of a row whose cells belong together, and which of them touch across rows."""
+"""Runs: unbroken pieces of a row whose cells belong together, and which of them touch across rows.
+Runs: unbroken pieces of a row whose cells belong together, and which of them touch across rows."""
 
 from __future__ import annotations
 
@@ -15,9 +16,10 @@ from jepa_lab.studies.arc.data.tokens.cells import NOTHING, Cells, Ints, first_p
 class RunLengths:
     """The r runs of n grids, in the order of their first cells.
 
-    cell: (r,) index of the first cell; grid, row, left, right (inclusive): (r,). of_cell: (T,) the run of each cell,
-    NOTHING for those without. touching: (2, e) each two runs of neighbouring rows that touch, once: across an edge, or,
-    with connectivity 8, at a corner. above: indices of the cells whose neighbour below has the same key.
+    cell: (r,) index of the first cell; grid, row, left, right (inclusive): (r,). of_cell: (T,) the
+    run of each cell, NOTHING for those without. touching: (2, e) each two runs of neighbouring rows
+    that touch, once: across an edge, or, with connectivity 8, at a corner. above: indices of the
+    cells whose neighbour below has the same key.
     """
 
     cell: Ints
@@ -52,18 +54,28 @@ class RunLengths:
             ]
         touching = of_cell[np.concatenate(pairs, axis=1)]
         return RunLengths(
-            first, cells.grid[first], cells.row[first], cells.col[first], cells.col[last], of_cell, touching, above
+            first,
+            cells.grid[first],
+            cells.row[first],
+            cells.col[first],
+            cells.col[last],
+            of_cell,
+            touching,
+            above,
         )
 
     def __len__(self) -> int:
         return len(self.cell)
 
     def components(self) -> tuple[Ints, int]:
-        """Number (r,) of each run's connected component, in the order of their first runs, and how many there are."""
+        """Number (r,) of each run's connected component, in the order of their first runs, and how
+        many there are."""
         n = len(self)
         if not n:
             return np.empty(0, dtype=np.int64), 0
-        graph = csr_matrix((np.ones(self.touching.shape[1], np.int8), tuple(self.touching)), shape=(n, n))
+        graph = csr_matrix(
+            (np.ones(self.touching.shape[1], np.int8), tuple(self.touching)), shape=(n, n)
+        )
         count, labels = connected_components(graph, directed=False)
         rank = np.empty(count, dtype=np.int64)
         rank[np.argsort(first_places(labels, count))] = np.arange(count)
@@ -71,9 +83,16 @@ class RunLengths:
 
 
 def _corners(
-    upper: Ints, lower: Ints, key: Ints, of_upper: np.ndarray, of_lower: np.ndarray, cells: Cells, step: int
+    upper: Ints,
+    lower: Ints,
+    key: Ints,
+    of_upper: np.ndarray,
+    of_lower: np.ndarray,
+    cells: Cells,
+    step: int,
 ) -> Ints:
-    """(2, e) cells that touch at a corner: those flagged `of_upper`, and `of_lower` a row below and `step` aside."""
+    """(2, e) cells that touch at a corner: those flagged `of_upper`, and `of_lower` a row below and
+    `step` aside."""
     col = cells.col[upper] + step
     inside = (col >= 0) & (col < cells.width[cells.grid[upper]]) & of_upper[upper]
     upper, aside = upper[inside], lower[inside] + step

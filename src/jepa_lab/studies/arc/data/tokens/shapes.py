@@ -12,8 +12,8 @@ SIDE = 5
 
 
 def _covered() -> np.ndarray:
-    """(length, cells, part): what the first `cells` cells of a side of `length`, stretched to SIDE units, cover of each
-    of its SIDE unit parts."""
+    """(length, cells, part): what the first `cells` cells of a side of `length`, stretched to SIDE
+    units, cover of each of its SIDE unit parts."""
     length, cells, part = np.ogrid[: LARGEST + 1, : LARGEST + 1, :SIDE]
     return np.clip(cells * SIDE / np.maximum(length, 1) - part, 0.0, 1.0)
 
@@ -21,11 +21,13 @@ def _covered() -> np.ndarray:
 _COVERED = _covered()
 
 
-def drawings(label: Ints, count: int, row: Ints, height: Ints, left: Ints, right: Ints, width: Ints) -> np.ndarray:
+def drawings(
+    label: Ints, count: int, row: Ints, height: Ints, left: Ints, right: Ints, width: Ints
+) -> np.ndarray:
     """(count, SIDE * SIDE), row by row, in 0..1: what the runs (r,) of each label cover of its box.
 
-    row, left and right (inclusive) are within the box, height and width its sides, all (r,). Runs that follow each
-    other in a row of a box are summed up first.
+    row, left and right (inclusive) are within the box, height and width its sides, all (r,). Runs
+    that follow each other in a row of a box are summed up first.
     """
     if not len(label):
         return np.zeros((count, SIDE * SIDE))
@@ -40,7 +42,8 @@ def drawings(label: Ints, count: int, row: Ints, height: Ints, left: Ints, right
 
 
 def totals(values: np.ndarray, labels: Ints, count: int) -> np.ndarray:
-    """Sums (count, F) of the rows of values (T, F) that share a label, each in the order of its rows."""
+    """Sums (count, F) of the rows of values (T, F) that share a label, each in the order of its
+    rows."""
     order = np.argsort(labels, kind="stable")
     starts = np.concatenate([[0], np.cumsum(np.bincount(labels, minlength=count))])
     return csr_matrix((np.ones(len(labels)), order, starts), shape=(count, len(labels))) @ values

@@ -1,4 +1,5 @@
-"""Tokens of objects: the grid itself, then its largest objects, each with its colour, place, size and shape."""
+"""Tokens of objects: the grid itself, then its largest objects, each with its colour, place, size
+and shape."""
 
 from __future__ import annotations
 
@@ -16,44 +17,67 @@ from jepa_lab.studies.arc.data.tokens.shapes import SIDE, drawings
 _PIECE = 256  # grids
 _LARGEST_LOG = float(np.log1p(LARGEST * LARGEST))
 OF_GRID = ("is_grid", "background_share", "log_objects", "slotted_share", "log_unslotted")
-BOX = ("log_area", "height", "width", "centroid_y", "centroid_x", "top", "left", "relative_y", "relative_x")
+BOX = (
+    "log_area",
+    "height",
+    "width",
+    "centroid_y",
+    "centroid_x",
+    "top",
+    "left",
+    "relative_y",
+    "relative_x",
+)
 SHAPE = ("density", "at_top", "at_left", "at_bottom", "at_right", "log_holes")
 NAMES = OF_GRID + BOX + SHAPE + tuple(f"shape_{i}_{j}" for i in range(SIDE) for j in range(SIDE))
 
 
 class ObjectSlots:
-    """Place 0 is the grid, the others its largest objects: connected cells of one colour that is not the background's.
+    """Place 0 is the grid, the others its largest objects: connected cells of one colour that is
+    not the background's.
 
-    Objects come by area from the largest, equal ones in raster order. `colors` holds the object's colour, for the grid
-    its background's. The features NAMES of an object: logarithms of area and holes, box and centroid in units of the
-    largest grid's side, the centroid also as a share of its own grid, the share of its box that it fills, the borders
-    of the grid that it touches, and how much of each of 5 x 5 equal parts of its box it covers. The grid has the same
-    features as the object made of all its visible cells in the box of the whole grid (holes apart), and OF_GRID: the
-    share of the background, the number of objects, and what the slots do not hold: the share of the visible cells that
-    has a slot and the number of objects without one. Boxes without a free cell between them are adjacent, and the grid
-    is to all.
+    Objects come by area from the largest, equal ones in raster order. `colors` holds the object's
+    colour, for the grid its background's. The features NAMES of an object: logarithms of area and
+    holes, box and centroid in units of the largest grid's side, the centroid also as a share of its
+    own grid, the share of its box that it fills, the borders of the grid that it touches, and how
+    much of each of 5 x 5 equal parts of its box it covers. The grid has the same features as the
+    object made of all its visible cells in the box of the whole grid (holes apart), and OF_GRID:
+    the share of the background, the number of objects, and what the slots do not hold: the share of
+    the visible cells that has a slot and the number of objects without one. Boxes without a free
+    cell between them are adjacent, and the grid is to all.
 
-    background: a colour, or `majority` for each grid's most frequent one (of equally frequent ones the first).
+    background: a colour, or `majority` for each grid's most frequent one (of equally frequent ones
+    the first).
     """
 
     n_colors = 1
     n_features = len(NAMES)
 
-    def __init__(self, max_objects: int = 16, connectivity: int = 4, background: int | str = 0) -> None:
+    def __init__(
+        self, max_objects: int = 16, connectivity: int = 4, background: int | str = 0
+    ) -> None:
         check_slots(max_objects, connectivity, smallest=2)
-        if background != "majority" and not (isinstance(background, int) and 0 <= background < COLORS):
-            raise ValueError(f"background: {background!r} is neither a colour from 0 to 9 nor majority")
+        if background != "majority" and not (
+            isinstance(background, int) and 0 <= background < COLORS
+        ):
+            raise ValueError(
+                f"background: {background!r} is neither a colour from 0 to 9 nor majority"
+            )
         self.max_tokens = max_objects
         self.connectivity = connectivity
         self.background = background
-        self.fingerprint = f"slots-1 objects={max_objects} connectivity={connectivity} background={background}"
+        self.fingerprint = (
+            f"slots-1 objects={max_objects} connectivity={connectivity} background={background}"
+        )
 
     def __call__(self, grids: Sequence[Grid]) -> GridTokens:
         return in_pieces(self._tokens, grids)
 
     def _tokens(self, grids: Sequence[Grid]) -> GridTokens:
         cells, n, places = Cells.of(grids), len(grids), self.max_tokens
-        ground = _majority(cells) if self.background == "majority" else np.full(n, int(self.background))
+        ground = (
+            _majority(cells) if self.background == "majority" else np.full(n, int(self.background))
+        )
         objects = Objects.of(cells, foreground_key(cells, ground), self.connectivity)
         (kept,) = np.nonzero(objects.rank < places - 1)
         at = (objects.grid[kept], objects.rank[kept] + 1)
@@ -68,10 +92,14 @@ class ObjectSlots:
         features[:, 0] = _grid_features(cells, objects, kept) * real[:, None]
         features[at] = _object_features(cells, objects, kept)
         boxes = np.zeros((4, n, places), dtype=np.int64)
-        boxes[(slice(None), *at)] = [side[kept] for side in (objects.top, objects.left, objects.bottom, objects.right)]
+        boxes[(slice(None), *at)] = [
+            side[kept] for side in (objects.top, objects.left, objects.bottom, objects.right)
+        ]
         boxes[2:, :, 0] = LARGEST  # the grid's box holds all others
         adjacency = boxes_touch(boxes, mask)
-        return GridTokens(*(torch.from_numpy(array) for array in (colors, features, mask, adjacency)))
+        return GridTokens(
+            *(torch.from_numpy(array) for array in (colors, features, mask, adjacency))
+        )
 
     def places(self, grids: Sequence[Grid]) -> int:
         """As many for all grids."""
@@ -79,16 +107,22 @@ class ObjectSlots:
 
 
 def in_pieces(tokens: Callable[[Sequence[Grid]], GridTokens], grids: Sequence[Grid]) -> GridTokens:
-    """The same tokens, some hundred grids at a time: the arrays over their cells then stay in the processor's cache."""
+    """The same tokens, some hundred grids at a time: the arrays over their cells then stay in the
+    processor's cache."""
     if len(grids) <= _PIECE:
         return tokens(grids)
-    return GridTokens.cat([tokens(grids[start : start + _PIECE]) for start in range(0, len(grids), _PIECE)])
+    return GridTokens.cat(
+        [tokens(grids[start : start + _PIECE]) for start in range(0, len(grids), _PIECE)]
+    )
 
 
 def check_slots(max_objects: int, connectivity: int, smallest: int = 1) -> None:
     """Raise ValueError, one line, for numbers that no slots can have."""
     if not (isinstance(max_objects, int) and smallest <= max_objects <= LARGEST * LARGEST + 1):
-        raise ValueError(f"max_objects: {max_objects!r} is not a whole number from {smallest} to {LARGEST**2 + 1}")
+        raise ValueError(
+            f"max_objects: {max_objects!r} is not a whole number from {smallest} to"
+            f" {LARGEST**2 + 1}"
+        )
     if connectivity not in (4, 8):
         raise ValueError(f"connectivity: {connectivity!r} is neither 4 nor 8")
 
@@ -110,7 +144,12 @@ def _grid_features(cells: Cells, objects: Objects, kept: Ints) -> np.ndarray:
     slotted = np.bincount(objects.grid[kept], objects.area[kept], minlength=n)
     unslotted = objects.count - np.bincount(objects.grid[kept], minlength=n)
     y, x = _centroids(runs.row, runs.left, runs.right, grid, visible)
-    edges = [runs.row == 0, runs.left == 0, runs.row == height[grid] - 1, runs.right == width[grid] - 1]
+    edges = [
+        runs.row == 0,
+        runs.left == 0,
+        runs.row == height[grid] - 1,
+        runs.right == width[grid] - 1,
+    ]
     columns = [
         np.ones(n),
         1 - visible / size,
@@ -137,14 +176,20 @@ def _grid_features(cells: Cells, objects: Objects, kept: Ints) -> np.ndarray:
 def _object_features(cells: Cells, objects: Objects, kept: Ints) -> np.ndarray:
     """(k, F): of the k objects that have a slot."""
     k, grid, area = len(kept), objects.grid[kept], objects.area[kept]
-    top, left, bottom, right = (side[kept] for side in (objects.top, objects.left, objects.bottom, objects.right))
+    top, left, bottom, right = (
+        side[kept] for side in (objects.top, objects.left, objects.bottom, objects.right)
+    )
     height, width = bottom - top + 1, right - left + 1
     tall, wide = cells.height[grid], cells.width[grid]
     number = np.full(len(objects), NOTHING)
     number[kept] = np.arange(k)
     (chosen,) = np.nonzero(number[objects.label] != NOTHING)
     label = number[objects.label[chosen]]
-    row, start, end = objects.runs.row[chosen], objects.runs.left[chosen], objects.runs.right[chosen]
+    row, start, end = (
+        objects.runs.row[chosen],
+        objects.runs.left[chosen],
+        objects.runs.right[chosen],
+    )
     y, x = _centroids(row, start, end, label, area)
     columns = [
         *np.zeros((len(OF_GRID), k)),
@@ -165,12 +210,17 @@ def _object_features(cells: Cells, objects: Objects, kept: Ints) -> np.ndarray:
         np.log1p(objects.holes()[kept]),
     ]
     corner = left[label]
-    drawn = drawings(label, k, row - top[label], height[label], start - corner, end - corner, width[label])
+    drawn = drawings(
+        label, k, row - top[label], height[label], start - corner, end - corner, width[label]
+    )
     return np.concatenate([np.stack(columns, axis=1), drawn], axis=1)
 
 
-def _centroids(row: Ints, left: Ints, right: Ints, label: Ints, area: Ints) -> tuple[np.ndarray, np.ndarray]:
-    """Of the runs (r,) of each label, from the grid's upper left corner to the cells' middles, in cells; 0 of none."""
+def _centroids(
+    row: Ints, left: Ints, right: Ints, label: Ints, area: Ints
+) -> tuple[np.ndarray, np.ndarray]:
+    """Of the runs (r,) of each label, from the grid's upper left corner to the cells' middles, in
+    cells; 0 of none."""
     cells, m = right - left + 1, len(area)
     y = np.bincount(label, (row + 0.5) * cells, minlength=m)
     x = np.bincount(label, (left + right + 1) * cells, minlength=m) / 2

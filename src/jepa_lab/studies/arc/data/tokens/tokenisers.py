@@ -14,7 +14,8 @@ from jepa_lab.studies.arc.data.tokens.slots import ObjectSlots
 
 
 class Tokeniser(Protocol):
-    """Turns n grids into GridTokens, each grid alone: the tokens of one do not depend on the others of the call."""
+    """Turns n grids into GridTokens, each grid alone: the tokens of one do not depend on the others
+    of the call."""
 
     fingerprint: str  # its kind and options, and so what its tokens mean
     n_colors: int  # colours a token holds
@@ -36,9 +37,11 @@ KINDS: dict[tuple[str, str | None], Callable[..., Tokeniser]] = {
 
 
 def make_tokeniser(name: str, **options: Any) -> Tokeniser:
-    """`slots` (with slot_features=objects, the default, or published) or `patches`, with the options of that kind.
+    """`slots` (with slot_features=objects, the default, or published) or `patches`, with the
+    options of that kind.
 
-    Raises ValueError, one line, for a name or an option that it does not know, or a value that cannot be.
+    Raises ValueError, one line, for a name or an option that it does not know, or a value that
+    cannot be.
     """
     names = sorted({kind for kind, _ in KINDS})
     if name not in names:

@@ -1,4 +1,5 @@
-"""The tokens of a split's grids in an epoch: each task transformed once for it, and once more by each family."""
+"""The tokens of a split's grids in an epoch: each task transformed once for it, and once more by
+each family."""
 
 from __future__ import annotations
 
@@ -21,7 +22,8 @@ VIEW = "view"  # the grids as the example shows them; the other names are famili
 
 @dataclass(frozen=True)
 class AugmentOptions:
-    """Which transforms a task is drawn for an epoch of training: colours, symmetries of the square, shifts."""
+    """Which transforms a task is drawn for an epoch of training: colours, symmetries of the square,
+    shifts."""
 
     palette: bool = False
     symmetry: bool = False
@@ -40,8 +42,9 @@ class TokenSource(Protocol):
 class OnlineTokens:
     """Transforms and tokenises the grids at the moment when they are asked for.
 
-    The transform of a task depends on (seed, split, epoch, task) alone and is the same for all its grids; a family's
-    comes on top of it. With neither augmentation nor families all epochs are alike.
+    The transform of a task depends on (seed, split, epoch, task) alone and is the same for all its
+    grids; a family's comes on top of it. With neither augmentation nor families all epochs are
+    alike.
     """
 
     def __init__(
@@ -72,7 +75,8 @@ class OnlineTokens:
         return {view: tokens[i * n : (i + 1) * n] for i, view in enumerate(views)}
 
     def grids(self, numbers: Tensor, epoch: int) -> dict[str, list[Grid]]:
-        """What is tokenised: the grids of these numbers under their task's transform, for the view and each family."""
+        """What is tokenised: the grids of these numbers under their task's transform, for the view
+        and each family."""
         grids = [self.examples.grids[i] for i in numbers.tolist()]
         return {VIEW: grids} if self._room is None else self._transformed(grids, numbers, epoch)
 
@@ -83,13 +87,21 @@ class OnlineTokens:
         if self.augment is not None:
             use = {"palette": self.augment.palette, "symmetry": self.augment.symmetry}
             use["translation"] = self.augment.translation
-            drawn = draw_transforms(tasks, room, seed=self.seed, split=self.split, epoch=epoch, **use)
+            drawn = draw_transforms(
+                tasks, room, seed=self.seed, split=self.split, epoch=epoch, **use
+            )
             grids = apply_many(grids, drawn, rows)
             room, backgrounds = drawn.room_after(room), drawn.new_backgrounds()
         views = {VIEW: grids}
         for family in self.families:
             drawn = family_transform(
-                family, tasks, room, seed=self.seed, split=self.split, epoch=epoch, backgrounds=backgrounds
+                family,
+                tasks,
+                room,
+                seed=self.seed,
+                split=self.split,
+                epoch=epoch,
+                backgrounds=backgrounds,
             )
             views[family] = apply_many(grids, drawn, rows)
         return views

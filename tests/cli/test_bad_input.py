@@ -1,0 +1,242 @@
+"""Bad input, as a user meets it through the command line: one clear line, exit code 2, nothing
+written over."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+Command = Callable[..., tuple[int, str, str]]
+B = "+experiment=teacherless_b"
+NPZ, FOLDER = [B, "dataset=npz"], [B, "dataset=folder"]
+BAD = [
+    (
+        ["+experiment=teacherles_b"],
+        "experiment=teacherles_b: no such option; did you mean 'teacherless_b'?",
+    ),
+    (
+        ["experiment=teacherles_b"],
+        "experiment=teacherles_b: no such option; did you mean 'teacherless_b'?",
+    ),
+    ([B, "target=emaa"], "target=emaa: no such option; did you mean 'ema'?"),
+    ([B, "loss.lamda_rate=1"], "did you mean 'lambda_rate'?"),
+    ([B, "+loss.lamda_rate=1"], "did you mean 'lambda_rate'?"),
+    ([B, "tarjet=ema"], "did you mean 'target'?"),
+    ([B, "loss.lambda_rate=-1"], "loss.lambda_rate=-1"),
+    ([B, "loss.lambda_rate=abc"], "loss.lambda_rate=abc: expected a number"),
+    ([B, "seed="], "seed=: expected a whole number"),
+    ([B, "loss.alpha=0"], "loss.alpha=0"),
+    ([B, "loss.rate_target=w"], "loss.rate_target=w: expected one of z_agg, z, both"),
+    ([B, "dataset.n_views=1"], "dataset.n_views=1: must be at least 2"),
+    ([B, "dataset.batch_size=0"], "dataset.batch_size=0"),
+    ([B, "dataset.batch_size=5000"], "dataset.batch_size=5000: larger than the 1097 training"),
+    ([B, "dataset.epochs=1.5"], "dataset.epochs=1.5: expected a whole number"),
+    ([B, "dataset.seq_len=2", "dataset.n_views=5"], "contradict"),
+    ([B, "dataset=npz"], "dataset.path is missing"),
+    ([B, "dataset=folder"], "dataset.root is missing"),
+    ([B, "dataset=npz", "dataset.path=/nowhere.npz"], "/nowhere.npz"),
+    ([B, "monitor.every_epochs=7"], "monitor.every_epochs=7"),
+    ([B, "model.heads=7"], "model.heads=7"),
+    ([B, "seed=0,1"], "seed"),
+    ([B, "x=[1"], "x=[1"),
+    ([B, "~encoder"], "encoder: the group is missing"),
+    ([B, "loss=none"], "loss=none"),
+    (["-m", "+experiment=glob(nothing_*)"], "the sweep has no job"),
+    ([B, "tier=paper"], "tier=paper: dataset=digits_rot has baseline, quick, smoke"),
+    ([B, "dataset.translation=[1,2]"], "dataset.translation"),
+    ([B, "dataset=digits_affine", "dataset.mode=spin"], "dataset.mode=spin: must be one of"),
+    ([B, "dataset.action_code=angle"], "dataset.action_code=angle: must be one of"),
+    ([B, "hardware=gpu"], "hardware.accelerator=gpu: no accelerator"),
+    ([], "no experiment was named"),
+    # contradictions
+    ([B, "model.ema=true", "target=stopgrad"], "model.ema=true and target=stopgrad contradict"),
+    (
+        [B, "model.ema=true", "model.teacherless=true"],
+        "model.ema=true and model.teacherless=true contradict",
+    ),
+    ([B, "loss.rate_loss_enabled=false", "loss.lambda_rate=0.1"], "contradict"),
+    ([B, "+target.tau=0.99"], "target.tau=0.99: only target=ema has it"),
+    ([B, "dataset.path=mine.npz"], "dataset.path=mine.npz: only dataset=npz reads a file"),
+    ([B, "dataset.root=mine"], "dataset.root=mine: dataset=digits_rot reads no folder"),
+    (
+        [B, "encoder=resnet18_cifar", "+encoder.widths=[8]"],
+        "encoder.widths=[8]: only encoder=resnet_small has it",
+    ),
+    ([B, "aux=[vicreg,vicreg]"], "aux=[vicreg,vicreg]: vicreg is given twice"),
+    (
+        ["-m", B, "aux=none,[none, vicreg]"],
+        "aux=[none,vicreg]: none is no loss that could be stacked",
+    ),
+    ([B, 'aux=[vicreg,"vicreg"]'], "aux=[vicreg,vicreg]: vicreg is given twice"),
+    ([B, "+aux=[vicreg,[sigreg]]"], "arms stand in one list, as aux=[vicreg,sigreg]"),
+    # types and ranges
+    ([B, "encoder.widths=[8,[16]]"], "encoder.widths[1]=[16]: expected a whole number"),
+    ([B, "encoder.widths={a:1}"], "encoder.widths: expected a list, as in encoder.widths=[...]"),
+    ([B, "encoder.widths=[null]"], "encoder.widths[0]=null: expected a whole number"),
+    ([B, "diagnosis.stop_on=[[x]]"], "diagnosis.stop_on[0]=['x']: expected a text"),
+    ([B, "dataset.tiers=3"], "dataset.tiers=3: expected the budget of each tier"),
+    ([B, "seed=null"], "seed=null: expected a whole number"),
+    ([B, "optim.lr=null"], "optim.lr=null: expected a number"),
+    ([B, "gates.strict=null"], "gates.strict=null: expected true or false"),
+    ([B, "runs_dir=[a]"], "runs_dir=['a']: expected a text"),
+    ([B, "seed=99999999999"], "seed=99999999999: must be at most 4294967295"),
+    (["-m", B, "sweep=null"], "sweep=null: a value is needed"),
+    ([B, "sweep.tuning=3"], "3: one value for a group of keys"),
+    ([B, "model.ema=perhaps"], "model.ema=perhaps: expected true or false"),
+    ([B, "seed=-1"], "seed=-1: must be at least 0"),
+    ([B, "seed=1.5"], "seed"),
+    ([B, "max_wall_s=0"], "max_wall_s=0.0: must be above 0"),
+    ([B, "max_wall_s=soon"], "max_wall_s"),
+    ([B, "diagnosis.on_nan=ignore"], "diagnosis.on_nan=ignore: expected one of stop, skip"),
+    ([B, "sweep.fail_fast=maybe"], "sweep.fail_fast=maybe: expected true or false"),
+    ([B, "on_existing=overwrite"], "on_existing=overwrite: expected one of resume, restart, error"),
+    ([B, "optim.lr=nan"], "optim.lr=nan"),
+    ([B, "optim.lr=inf"], "optim.lr=inf"),
+    ([B, "loss.lambda_rate=nan"], "loss.lambda_rate=nan"),
+    ([B, "loss.alpha=nan"], "loss.alpha=nan"),
+    ([B, "loss.alpha=big"], "loss.alpha=big: a number above 0, or auto"),
+    ([B, "optim.warmup=2"], "optim.warmup=2.0: must lie between 0 and 1"),
+    ([B, "optim.clip=0"], "optim.clip=0.0: must be above 0"),
+    ([B, "optim.accumulate=0"], "optim.accumulate=0"),
+    ([B, "model.dropout=1"], "model.dropout=1.0"),
+    ([B, "model.depth=0"], "model.depth=0"),
+    ([B, "encoder.widths=[]"], "encoder.widths=[]"),
+    ([B, "encoder.widths=[8,0]"], "encoder.widths=[8, 0]"),
+    ([B, "target=ema", "target.tau=1.5"], "target.tau=1.5"),
+    ([B, "dataset.train_size=1"], "dataset.train_size=1"),
+    ([B, "monitor.save_every_s=-1"], "monitor.save_every_s=-1.0"),
+    ([B, "monitor.best=val/nothing"], "monitor.best=val/nothing"),
+    ([B, "probes.lr=0"], "probes.lr=0.0"),
+    ([B, "hardware.threads=0"], "hardware.threads=0"),
+    ([B, "hardware.devices=2"], "hardware.devices=2"),
+    ([B, "dataset=digits_affine", "dataset.scale=[0,1]"], "dataset.scale"),
+    ([B, "dataset=digits_affine", "dataset.rotation=[10,-10]"], "dataset.rotation"),
+    ([B, "dataset=digits_affine", "dataset.rotation=[10]"], "dataset.rotation"),
+    ([B, "runs_dir="], "runs_dir is empty"),
+    ([B, "loss.rate_target=agg"], "loss.rate_target=agg: expected one of z_agg, z, both"),
+    ([B, "precision=fp8"], "precision=fp8: no such option"),
+    ([B, "hydra/launcher=jobib", "-m"], "hydra/launcher=jobib: no such option"),
+    # data: the files are made by bad_files
+    ([*FOLDER, "dataset.root=missing"], "dataset.root=missing: no such folder"),
+    ([*FOLDER, "dataset.root=empty"], "dataset.root=empty: no image in"),
+    ([*FOLDER, "dataset.root=broken"], "is not a readable image; mend or remove it"),
+    ([*FOLDER, "dataset.root=one_class"], "all training images are of one class"),
+    ([*FOLDER, "dataset.root=a_file"], "dataset.root=a_file: no such folder"),
+    ([*NPZ, "dataset.path=missing.npz"], "dataset.path=missing.npz: no such file"),
+    ([*NPZ, "dataset.path=corrupt.npz"], "dataset.path=corrupt.npz: not a readable .npz"),
+    ([*NPZ, "dataset.path=truncated.npz"], "dataset.path=truncated.npz: not a readable .npz"),
+    (
+        [*NPZ, "dataset.path=nothing.npz"],
+        "expected the array images, or train_images and test_images; found nothing",
+    ),
+    ([*NPZ, "dataset.path=no_images.npz"], "dataset.path=no_images.npz: no train images"),
+    ([*NPZ, "dataset.path=floats.npz"], "images are float32; uint8 (0..255) is needed"),
+    (
+        [*NPZ, "dataset.path=labels.npz"],
+        "labels are int64 (7,); (40,) integers are needed, one per image",
+    ),
+    ([*NPZ, "dataset.path=text.npz"], "labels are <U1 (40,)"),
+    ([*NPZ, "dataset.path=one_class.npz"], "all training images are of one class"),
+    ([*NPZ, "dataset.path=sizes.npz"], "images of several shapes"),
+    ([*NPZ, "dataset.path=ragged.npz"], "dataset.path=ragged.npz: not a readable .npz"),
+    ([*NPZ, "dataset.path=oblong.npz"], "square images are needed"),
+    ([*NPZ, "dataset.path=flat.npz"], "images have shape (40, 64)"),
+    ([*NPZ, "dataset.path=few.npz"], "dataset.path=few.npz: no val images; add some"),
+    (
+        [*NPZ, "dataset.path=whole.npz", "monitor.best=val/probe/class_from_z"],
+        "the images have no labels",
+    ),
+    (
+        [B, "monitor.best=val/probe/relative_action_from_z", "dataset.n_views=3"],
+        "dataset.n_views of 4 or more",
+    ),
+]
+
+
+@pytest.fixture
+def bad_files(tmp_path: Path) -> Path:
+    folder = tmp_path / "work"
+    rng = np.random.default_rng(0)
+
+    def images(*shape: int) -> np.ndarray:
+        return rng.integers(0, 256, shape, dtype=np.uint8)
+
+    def picture(path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(images(8, 8, 3)).save(path)
+
+    (folder / "empty").mkdir(parents=True)
+    for i in range(30):
+        picture(folder / "one_class" / "cat" / f"{i}.png")
+        picture(folder / "broken" / f"{i}.png")
+    (folder / "broken" / "7.png").write_bytes(b"no image")
+    (folder / "a_file").write_text("mine")
+    good = images(40, 1, 8, 8)
+    ragged = np.empty(2, dtype=object)
+    ragged[:] = [images(8, 8), images(9, 9)]
+    for name, arrays in {
+        "nothing": {},
+        "no_images": {"images": images(0, 1, 8, 8)},
+        "floats": {"images": good.astype(np.float32)},
+        "labels": {"images": good, "labels": np.zeros(7, dtype=np.int64)},
+        "text": {"images": good, "labels": np.array(["a", "b"] * 20)},
+        "one_class": {"images": good, "labels": np.zeros(40, dtype=np.int64)},
+        "sizes": {"train_images": good, "test_images": images(40, 1, 9, 9)},
+        "ragged": {"images": ragged},
+        "oblong": {"images": images(40, 1, 8, 9)},
+        "flat": {"images": images(40, 64)},
+        "few": {"images": images(6, 1, 8, 8)},
+        "whole": {"images": images(400, 3, 16, 16)},
+    }.items():
+        np.savez(folder / f"{name}.npz", **arrays)  # type: ignore[arg-type]
+    (folder / "corrupt.npz").write_bytes(b"PK but no archive")
+    (folder / "truncated.npz").write_bytes((folder / "whole.npz").read_bytes()[:5000])
+    return folder
+
+
+def contents(folder: Path) -> dict[Path, bytes]:
+    return {
+        p: p.read_bytes() for p in folder.rglob("*") if p.is_file() and p.name != "multirun.yaml"
+    }
+
+
+@pytest.mark.parametrize(
+    ("words", "line"), BAD, ids=[" ".join(words) or "nothing" for words, _ in BAD]
+)
+def test_a_mistake_gets_one_line_and_code_2_and_leaves_everything_as_it_was(
+    words: list[str], line: str, command: Command, bad_files: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(bad_files)
+    monkeypatch.setattr(
+        "jepa_lab.training.run._watched", lambda session: pytest.fail("was not refused")
+    )
+    before = contents(bad_files)
+    code, _, err = command(*words)
+    assert code == 2, err
+    own = [
+        text for text in err.strip().splitlines() if " is now " not in text
+    ]  # translated flags have their own line
+    assert len(own) == 1, err
+    assert own[0].startswith("jepa_lab: ")
+    assert line in own[0]
+    assert contents(bad_files) == before
+
+
+def test_there_are_enough_of_them() -> None:
+    assert len({" ".join(words) for words, _ in BAD}) == len(BAD) >= 80
+
+
+@pytest.mark.parametrize("flags", [[], ["-m"]], ids=["run", "sweep"])
+def test_a_runs_dir_that_is_a_file_or_cannot_be_made_gets_one_line(
+    flags: list[str], command: Command, tmp_path: Path
+) -> None:
+    (tmp_path / "runs").write_text("mine")
+    for place in (tmp_path / "runs", "/proc/nowhere"):
+        code, _, err = command(*flags, B, "tier=smoke", f"runs_dir={place}")
+        assert (code, len(err.strip().splitlines())) == (2, 1), err
+        assert str(place) in err
+    assert (tmp_path / "runs").read_text() == "mine"

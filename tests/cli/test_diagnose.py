@@ -1,0 +1,365 @@
+"""python -m jepa_lab.diagnose: on finished, running and killed runs, the toy, features, and what is
+none of these."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+from conftest import small_overrides
+from gallery_histories import RUNS, Curves
+from jepa_lab import diagnose
+from jepa_lab.cli.compose import as_data
+from jepa_lab.diagnosis.remedies import resolved
+from jepa_lab.ledger.command_line import CommandLine, write_command_line
+from jepa_lab.ledger.identity import counted_part
+from jepa_lab.ledger.parquet import ParquetLedger
+from jepa_lab.studies.seq_jepa.config import Config
+
+NO_ACTIONS = "model.action_conditioning=false"
+CASES = {case.name: case for case in RUNS}
+
+
+@pytest.fixture
+def folder(tmp_path: Path, make_config: Callable[..., Config]) -> Callable[..., Path]:
+    """A run's folder from curves; state as in status.json, None for none; overrides of its
+    configuration."""
+
+    def make(
+        curves: Curves, *overrides: str, state: str | None = "completed", pid: int | None = None
+    ) -> Path:
+        path = tmp_path / "run"
+        path.mkdir()
+        ledger = ParquetLedger(path / "metrics.parquet")
+        for key, points in curves.items():
+            for step, value in points:
+                ledger.append(step, 0, {key: value})
+        ledger.flush(force=True)
+        (path / "config.yaml").write_text(make_config(*overrides).to_yaml())
+        write_command_line(path, CommandLine(tuple(small_overrides(tmp_path, *overrides))))
+        if state is not None:
+            status = {
+                "state": state,
+                "experiment": "teacherless_b",
+                "pid": pid,
+                "host": platform.node(),
+            }
+            (path / "status.json").write_text(json.dumps(status))
+        return path
+
+    return make
+
+
+def told(capsys: pytest.CaptureFixture[str], *args: object) -> str:
+    diagnose.main([str(a) for a in args])
+    return capsys.readouterr().out
+
+
+def test_a_collapsed_run_is_told_with_its_step_its_causes_and_commands_that_compose(
+    folder: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    curves, _ = CASES["rank of z at 1"].build()
+    path = folder(curves, "target=shared", "loss.lambda_rate=0", "optim.lr=0.002")
+    text = told(capsys, path)
+    assert text.startswith("verdict: dimensional_collapse of z since step 450")
+    assert "target=shared moves the targets" in text
+    content = json.loads((path / "diagnosis.json").read_text())
+    assert content["verdict"]["status"] == "dimensional_collapse"
+    assert content["timeline"][0]["step"] == 450
+    assert content["published"]["status"] == "collapsed"
+    assert len(content["next"]) >= 2
+    for command in content["next"]:
+        words = shlex.split(command)[3:]
+        config = as_data(words)
+        assert config is not None, command
+        assert config["encoder"]["widths"] == [
+            8,
+            16,
+        ]  # the run's own settings, not the experiment's
+    assert as_data(shlex.split(content["next"][0])[3:])["target"]["name"] == "stopgrad"  # type: ignore[index]
+
+
+def test_an_experiment_that_is_unknown_here_gets_no_commands(
+    folder: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = folder(CASES["rank of z at 1"].build()[0])
+    write_command_line(path, CommandLine(("+experiment=of_another_time",)))
+    assert json.loads(told(capsys, path, "--json"))["next"] == []
+
+
+def test_a_run_that_keeps_no_command_line_gets_no_commands(
+    folder: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = folder(CASES["rank of z at 1"].build()[0])
+    (path / "overrides.yaml").unlink()
+    assert json.loads(told(capsys, path, "--json"))["next"] == []
+
+
+@pytest.mark.parametrize(
+    ("state", "pid", "says"),
+    [
+        ("running", os.getpid(), "still running"),
+        ("running", 2**22 + 1, "was killed"),
+        ("stopped", None, "was stopped"),
+        ("completed", None, "completed, step 1000"),
+        (None, None, "unknown, step 1000"),
+    ],
+    ids=["running", "killed", "stopped", "completed", "unknown"],
+)
+def test_a_run_is_judged_whatever_its_state_and_the_state_is_told(
+    folder: Callable[..., Path],
+    capsys: pytest.CaptureFixture[str],
+    state: str | None,
+    pid: int | None,
+    says: str,
+) -> None:
+    text = told(capsys, folder(CASES["rank grows"].build()[0], state=state, pid=pid))
+    assert text.startswith("verdict: healthy")
+    assert says in text
+
+
+def test_published_rules_are_shown_beside_ours(
+    folder: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = folder(CASES["spread gone, rank high"].build()[0])
+    first, second, *_ = told(capsys, path, "--rules", "published").splitlines()
+    assert first.startswith("published rules: healthy")  # a rank of 40, all of it noise
+    assert second.startswith("ours:            complete_collapse")
+
+
+def test_a_run_without_its_config_is_judged_and_unsure_of_its_design(
+    folder: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = folder(CASES["ignored actions"].build()[0])
+    (path / "config.yaml").unlink()
+    assert "by design where model.action_conditioning=false" in told(capsys, path)
+
+
+def test_no_torch_is_imported_for_a_run(folder: Callable[..., Path]) -> None:
+    path = folder(CASES["rank grows"].build()[0])
+    code = (
+        f"import sys; from jepa_lab import diagnose; diagnose.main([{str(path)!r}]); assert 'torch'"
+        " not in sys.modules"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def toy(path: Path, **columns: list[float]) -> Path:
+    path.mkdir()
+    n = len(next(iter(columns.values())))
+    table = pa.table({"epoch": list(range(1, n + 1)), **columns, "run_id": ["a"] * n})
+    metadata = {b"jepa_lab": json.dumps({"state": "completed"}).encode()}
+    pq.write_table(table.replace_schema_metadata(metadata), path / "linear_byol.parquet")
+    return path
+
+
+def test_a_run_of_the_toy_is_judged_from_its_own_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    falling = [1.0 / (1 + i) for i in range(30)]
+    path = toy(tmp_path / "toy", excess_loss=falling, erank_encoded=[8.0] * 30, variance=[8.0] * 30)
+    assert told(capsys, path).startswith("verdict: healthy of z: excess_loss 1 at first")
+    assert json.loads((path / "diagnosis.json").read_text())["state"] == "completed"
+
+
+def test_what_a_run_does_by_design_has_no_healthy_range(
+    folder: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    curves, _ = CASES["one bad batch"].build()
+    path = folder(
+        {**curves, "val/action_gain": [(s, 0.0) for s, _ in curves["val/skill"]]}, NO_ACTIONS
+    )
+    rows = {row["name"]: row for row in json.loads(told(capsys, path, "--json"))["quantities"]}
+    assert rows["action gain, share of the loss"]["inside"] is None
+    assert rows["skill"]["inside"] is True
+
+
+@pytest.mark.parametrize(
+    "text", ["name: 3", "name: [1]", "seed: abc", "optim: {lr: abc}", "loss: [1]"]
+)
+def test_a_configuration_that_was_spoilt_by_hand_does_not_hide_the_verdict(
+    text: str, folder: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    curves, _ = CASES["one bad batch"].build()
+    path = folder(curves)
+    (path / "config.yaml").write_text(text)
+    assert told(capsys, path).startswith("verdict: healthy")
+
+
+def test_a_killed_run_without_a_failure_is_told_to_go_on(
+    folder: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    curves, _ = CASES["one bad batch"].build()
+    path = folder(curves, "hardware.threads=7", "monitor.gradients_every=9", state="stopped")
+    (line,) = json.loads(told(capsys, path, "--json"))["next"]
+    again = as_data([word for word in shlex.split(line) if "=" in word])
+    assert again is not None
+    config = yaml.safe_load((path / "config.yaml").read_text())
+    assert counted_part(again) == counted_part(config)
+    config["monitor"] |= {"best": "val/skill", "every_epochs": 1}  # as a run writes what it derived
+    (path / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
+    assert json.loads(told(capsys, path, "--json"))["next"] == [line]
+
+
+def test_a_learning_rate_far_too_high_is_answered_by_the_usual_one() -> None:
+    assert resolved("optim.lr*0.3", {"optim": {"lr": 1e3}}) == ["optim.lr=0.001"]
+    assert resolved("optim.lr*0.3", {"optim": {"lr": 1e-3}}) == ["optim.lr=0.0003"]
+
+
+def test_a_folder_of_runs_names_one_of_them(
+    folder: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = folder(CASES["one bad batch"].build()[0])
+    with pytest.raises(SystemExit):
+        diagnose.main([str(path.parent)])
+    assert f"it is no run but holds 1; give one, as {path}" in capsys.readouterr().err
+
+
+def test_a_reader_that_has_enough_is_no_error(folder: Callable[..., Path]) -> None:
+    path = folder(CASES["one bad batch"].build()[0])
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [sys.executable, "-m", "jepa_lab.diagnose", str(path)],
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    os.close(writer)
+    assert done.stderr == ""
+
+
+def npz(path: Path, **arrays: np.ndarray) -> Path:
+    np.savez(path, **arrays)  # type: ignore[arg-type]
+    return path
+
+
+def test_features_of_other_code_are_judged(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rng = np.random.default_rng(0)
+    z, labels = rng.normal(size=(200, 32)), np.array(list("abcd") * 50)
+    healthy = told(capsys, npz(tmp_path / "a.npz", z=z, labels=labels, codes=np.arange(200)))
+    assert healthy.startswith("verdict: healthy of z")
+    assert "the features do not tell the labels apart" in healthy
+    views = rng.normal(size=(100, 2, 1)) @ rng.normal(size=(1, 32))
+    content = json.loads(
+        told(capsys, npz(tmp_path / "b.npz", z=views), "--json", "--rules", "published")
+    )
+    assert content["verdict"]["status"] == "dimensional_collapse"
+    assert content["published"]["status"] == "collapsed"
+
+
+def test_labels_that_are_unknown_or_all_different_are_no_evidence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rng = np.random.default_rng(0)
+    z = rng.normal(size=(200, 64)) * np.arange(1, 65) ** -1.2
+    known = np.arange(200) % 2 == 0
+    for labels in (np.arange(200), np.full(200, -1), np.full(200, np.nan), np.where(known, 3, -1)):
+        text = told(capsys, npz(tmp_path / "a.npz", z=z, labels=labels))
+        assert text.startswith("verdict: low_rank of z")
+        assert "nearest-neighbour" not in text
+
+
+def test_what_else_a_file_holds_is_left_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rng = np.random.default_rng(0)
+    path = npz(tmp_path / "a.npz", z=rng.normal(size=(200, 32)), names=np.array([None] * 200))
+    assert told(capsys, path).startswith("verdict: healthy of z")
+
+
+RNG = np.random.default_rng(0)
+Z = RNG.normal(size=(50, 8))
+
+
+@pytest.mark.parametrize(
+    ("arrays", "says"),
+    [
+        ({"x": Z}, "no array z; it has x"),
+        ({"z": Z[0]}, r"z has shape (8,); (n, d) or (n, v, d) are right"),
+        ({"z": np.where(Z > 2, np.nan, Z)}, "values that are not finite"),
+        ({"z": Z.astype(str)}, "floating-point numbers are right"),
+        ({"z": Z, "labels": np.arange(49)}, "labels has shape (49,); (50,) is right"),
+        ({"z": Z, "codes": Z}, "codes holds float64; whole numbers from 0 are right"),
+        ({"z": Z, "codes": np.array([-1, 2])}, "codes holds -1; indices from 0"),
+        ({"z": Z, "codes": np.array([0, 10**12])}, "codes holds 1000000000000; indices from 0"),
+        ({"z": Z, "codes": np.zeros(0, int)}, "codes has shape (0,)"),
+        (
+            {"z": Z, "labels": np.array([None] * 50)},
+            "labels holds Python objects; an array of numbers is right",
+        ),
+        ({"z": Z * 1e200}, "whose square float64 cannot hold"),
+        ({"z": Z * 1e-200}, "whose square float64 cannot hold"),
+    ],
+)
+def test_a_file_that_does_not_fit_is_one_line(
+    arrays: dict[str, np.ndarray], says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = npz(tmp_path / "features.npz", **arrays)
+    with pytest.raises(SystemExit) as stopped:
+        diagnose.main([str(path)])
+    error = capsys.readouterr().err
+    assert stopped.value.code == 2
+    assert error.startswith(f"jepa_lab: {path}: ")
+    assert says in error
+    assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("nothing", None, "no such file or folder"),
+        ("folder", b"", "no metrics.parquet"),
+        ("text.npz", b"not a zip", "not a readable .npz"),
+        ("notes.txt", b"words", "not a readable .npz"),
+    ],
+)
+def test_a_path_that_cannot_be_judged_is_one_line(
+    name: str, content: bytes | None, says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / name
+    if name == "folder":
+        path.mkdir()
+    elif content is not None:
+        path.write_bytes(content)
+    with pytest.raises(SystemExit) as stopped:
+        diagnose.main([str(path)])
+    error = capsys.readouterr().err
+    assert (stopped.value.code, error.count("\n")) == (2, 1)
+    assert says in error
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--jason"], "jepa_lab: unrecognized arguments: --jason\n"),
+        (["--seeds", "3"], "jepa_lab: --seeds belongs to --investigate\n"),
+        (
+            ["--investigate", "--max-runs", "0"],
+            "jepa_lab: argument --max-runs: 0: a whole number above 0\n",
+        ),
+    ],
+)
+def test_a_mistyped_option_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], said: str
+) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        diagnose.main([str(tmp_path), *words])
+    assert (stopped.value.code, capsys.readouterr().err) == (2, said)

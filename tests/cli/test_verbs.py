@@ -1,0 +1,53 @@
+"""jepa-lab VERB: each of the other commands under one name, and the version."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import jepa_lab
+from jepa_lab.__main__ import main
+from jepa_lab.cli.verbs import VERBS
+
+PACKAGE = Path(jepa_lab.__file__).parent
+
+
+def test_every_command_of_the_package_is_a_verb() -> None:
+    files = {path.stem for path in PACKAGE.glob("*.py")} - {"__init__", "__main__", "errors"}
+    folders = {path.parent.name for path in PACKAGE.glob("*/__main__.py")}
+    assert files | folders == set(VERBS)
+
+
+@pytest.mark.parametrize("verb", sorted(set(VERBS) - {"check", "preview"}))
+def test_a_verb_is_the_command_of_its_module(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        main([verb, "--help"])
+    assert not end.value.code
+    assert capsys.readouterr().out.startswith(f"usage: python -m jepa_lab.{verb} ")
+
+
+def test_verbs_take_what_follows_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(["diagnose", str(tmp_path / "nothing")])
+    assert end.value.code == 2
+    assert "no such file or folder" in capsys.readouterr().err
+    main(["check", "+experiment=linear_byol", f"runs_dir={tmp_path}"])
+    assert "1 job" in capsys.readouterr().out
+
+
+def test_the_version_is_ours_and_torch_is_not_imported_for_it() -> None:
+    code = (
+        "import sys; from jepa_lab.__main__ import main; main(['--version']); assert 'hydra' not in"
+        " sys.modules"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == f"jepa-lab {jepa_lab.__version__}\n"
+
+
+def test_the_help_names_every_verb(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["--help"])
+    out = capsys.readouterr().out
+    assert all(verb in out for verb in VERBS)

@@ -1,0 +1,255 @@
+"""python -m jepa_lab.report: what it writes, and the one line for what it cannot compare."""
+
+import json
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from comparison_runs import METRIC, every_state, make_run
+from conftest import small_overrides
+from jepa_lab.diagnosis.remedies import Remedies
+from jepa_lab.ledger.command_line import ONE_RUN, CommandLine, write_command_line
+from jepa_lab.report.__main__ import main
+from jepa_lab.report.next_commands import next_commands
+from jepa_lab.studies.seq_jepa.config import Config
+
+Command = Callable[..., tuple[int, str, str]]
+
+
+def page_data(page: Path) -> dict:
+    """What the page holds as JSON."""
+
+    class Reader(HTMLParser):
+        inside, text = False, ""
+
+        def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+            self.inside = dict(attrs).get("id") == "data"
+
+        def handle_data(self, data: str) -> None:
+            self.text += data if self.inside else ""
+
+    reader = Reader()
+    reader.feed(page.read_text(encoding="utf-8"))
+    return json.loads(reader.text, parse_constant=pytest.fail)
+
+
+def test_a_folder_of_runs_in_every_state_becomes_a_folder_of_results(
+    tmp_path: Path, command: Command
+) -> None:
+    every_state(tmp_path / "runs")
+    code, out, err = command("runs", main=main)
+    assert (code, err) == (0, "")
+    results = tmp_path / "comparison_results"
+    names = [
+        "comparison_summary.txt",
+        "experiment_comparison_results.json",
+        "report.html",
+        "trained_models",
+    ]
+    assert sorted(path.name for path in results.iterdir()) == names
+    assert out.startswith((results / "comparison_summary.txt").read_text())
+    rows = json.loads((results / names[1]).read_text(), parse_constant=pytest.fail)
+    assert [row["arm"] for row in rows] == [
+        "better",
+        "seq_jepa_baseline",
+        "partial",
+        "collapsed",
+        "never",
+    ]
+    assert "damaged-0 (config.yaml is damaged)" in out
+    data = page_data(results / "report.html")
+    (group,) = data["groups"]
+    assert [arm["name"] for arm in group["arms"]] == [row["arm"] for row in rows]
+    assert len(group["runs"]) == 24
+    links = {run["run"]: run["folder"] for run in group["runs"]}
+    assert links["better-0"] == "../runs/better/better-0"
+    assert (results / links["better-0"] / "config.yaml").is_file()
+
+
+def test_a_report_inside_the_folder_of_runs_does_not_compare_itself_the_second_time(
+    tmp_path: Path, command: Command
+) -> None:
+    make_run(tmp_path / "runs", "a", 0)
+    for _ in range(2):
+        assert command("runs", "--out", "runs/results", main=main)[0] == 0
+        assert len(page_data(tmp_path / "runs/results/report.html")["groups"][0]["runs"]) == 1
+
+
+def test_the_results_of_a_sweep_that_chose_weights_are_not_replaced_unless_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    make_run(tmp_path / "runs", "plain", 0, 0.8)
+    main(["runs"])
+    assert Path("comparison_results/report.html").is_file()
+    Path("comparison_results/tuning.json").write_text("{}")
+    before = {path: path.stat().st_mtime_ns for path in Path("comparison_results").rglob("*")}
+    main(["runs"])
+    assert "comparison_results_report/report.html" in capsys.readouterr().out
+    assert {
+        path: path.stat().st_mtime_ns for path in Path("comparison_results").rglob("*")
+    } == before
+
+
+def test_datasets_are_compared_apart_when_asked(tmp_path: Path, command: Command) -> None:
+    for name, value in {"digits_rot": 0.9, "cifar10_rot": 0.4}.items():
+        for arm in ("seq_jepa_baseline", "b"):
+            for seed in range(2):
+                run_id = f"{name}-{arm}-{seed}"
+                make_run(
+                    tmp_path / "runs" / name,
+                    arm,
+                    seed,
+                    value,
+                    settings={"dataset.name": name},
+                    run_id=run_id,
+                )
+    code, _, err = command("runs", main=main)
+    assert code == 2
+    assert (
+        "2 datasets: cifar10_rot (4 runs), digits_rot (4 runs); --group-by dataset compares them"
+        " apart" in err
+    )
+    code, out, _ = command("runs", "--group-by", "dataset", main=main)
+    assert code == 0
+    assert out.index("dataset=cifar10_rot\n====") < out.index("dataset=digits_rot\n====")
+    data = page_data(tmp_path / "comparison_results/report.html")
+    assert [[len(g["arms"]), g["arms"][0]["mean"]] for g in data["groups"]] == [[2, 0.4], [2, 0.9]]
+    assert (
+        tmp_path / "comparison_results/trained_models/dataset=digits_rot/b/seed1/best.ckpt"
+    ).is_file()
+
+
+def test_every_group_is_ranked_by_the_metric_of_its_study(tmp_path: Path, command: Command) -> None:
+    arc = {"dataset.name": "arc_agi1", "study": "arc"}
+    for arm, value in (("a", 0.9), ("b", 0.8)):
+        make_run(tmp_path / "runs", arm, 0, value)
+        path = (
+            make_run(tmp_path / "runs" / "arc", arm, 0, value, settings=arc, run_id=f"arc_{arm}")
+            / "summary.json"
+        )
+        path.write_text(
+            path.read_text()
+            .replace("test/probe/class_from_z_agg", "test/skill")
+            .replace("val/probe/", "x/")
+        )
+    code, out, _ = command("runs", "--group-by", "dataset", main=main)
+    assert code == 0
+    assert "Ranking by skill on test" in out
+    assert "Ranking by class z_agg on test" in out
+    groups = page_data(tmp_path / "comparison_results/report.html")["groups"]
+    assert [g["metric"]["key"] for g in groups] == ["test/skill", "test/probe/class_from_z_agg"]
+
+
+def test_a_group_that_cannot_be_compared_is_told_and_the_others_are(
+    tmp_path: Path, command: Command
+) -> None:
+    make_run(tmp_path / "runs", "a", 0, settings={"tier.name": "quick"})
+    make_run(tmp_path / "runs", "b", 0, None, state="failed", settings={"tier.name": "smoke"})
+    code, out, _ = command("runs", "--group-by", "tier", main=main)
+    assert code == 0
+    assert "tier=smoke: no comparable seed: no completed run has a finite" in out
+
+
+def test_the_metric_and_the_direction_are_those_that_were_asked_for(
+    tmp_path: Path, command: Command
+) -> None:
+    make_run(tmp_path / "runs", "a", 0)
+    make_run(tmp_path / "runs", "b", 0, extra={"train/loss/total": 9.0})
+    for words, first in (((), "a"), (("--direction", "max"), "b")):
+        code, out, _ = command("runs", "--metric", "train/loss/total", *words, main=main)
+        assert code == 0
+        assert re.search(rf"1\. {first}: ", out)
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["gone"], "gone: no such folder"),
+        (["empty"], "empty: the folder is empty"),
+        (["other"], "other: no run in it"),
+        (
+            ["runs", "--metric", "test/probe/class_from_zagg"],
+            f"no run has measured it; nearest: {METRIC}",
+        ),
+        (["runs", "--control", "nobody"], "--control nobody: no arm is the control nobody"),
+        (
+            ["runs", "--metric", "val/z/effective_rank"],
+            "neither high nor low is better by itself; add --direction",
+        ),
+        (["runs", "--arm-key", "loss.x"], "--arm-key loss.x: no run has this setting"),
+        (
+            ["runs", "--group-by", "datasett"],
+            "--group-by datasett: no run has this setting; nearest: dataset",
+        ),
+        (["runs", "--direction", "up"], "argument --direction: invalid choice: 'up'"),
+        (["runs", "--out", "notes.txt"], "--out notes.txt: a file is there"),
+        ([], "the following arguments are required: RUNS_DIR"),
+        (["failed"], "no comparable seed: no completed run"),
+        (["apart"], "no comparable seed: the control seq_jepa_baseline has 0, the other arms 1"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(
+    tmp_path: Path, command: Command, words: list[str], line: str
+) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "other").mkdir()
+    for place in ("notes.txt", "other/notes.txt"):
+        (tmp_path / place).write_text("")
+    make_run(tmp_path / "runs", "a", 0)
+    make_run(tmp_path / "runs", "b", 0)
+    make_run(
+        tmp_path / "failed", "a", 0, None, state="failed", extra={METRIC: 0.1}, reason="broken"
+    )
+    make_run(tmp_path / "failed", "b", 0, 0.5, state="stopped")
+    make_run(tmp_path / "apart", "seq_jepa_baseline", 0)
+    make_run(tmp_path / "apart", "b", 1)
+    code, out, err = command(*words, main=main)
+    assert (code, out) == (2, "")
+    assert line in err
+    assert err.count("\n") == 1
+    assert not (tmp_path / "comparison_results").exists()
+
+
+def test_help_needs_no_torch() -> None:
+    code = (
+        "import sys\nfrom jepa_lab.report.__main__ import main\n"
+        "try: main(['--help'])\nexcept SystemExit: pass\n"
+        "assert not {'torch', 'matplotlib', 'pyarrow'} & set(sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "--group-by" in done.stdout
+
+
+def offered(folder: Path, words: list[str], config: Config) -> list[str]:
+    """The next commands of a healthy run with these overrides."""
+    write_command_line(folder, CommandLine(tuple(words)))
+    return next_commands(
+        folder, asdict(config), [], "completed", Remedies(), lambda overrides: True
+    )
+
+
+def test_more_seeds_are_proposed_with_all_that_makes_a_run_the_same_one(
+    make_config: Callable[..., Config], tmp_path: Path
+) -> None:
+    words = small_overrides(tmp_path, "hardware.threads=7", "seed=3")
+    first, _ = offered(tmp_path, words, make_config("hardware.threads=7", "seed=3"))
+    assert "hardware.threads=7" in shlex.split(first)
+    assert "seed=3,4,5" in shlex.split(first)  # the first of them is this run, and skipped
+
+
+def test_a_run_of_an_experiment_that_sweeps_by_itself_is_not_repeated_with_more_seeds(
+    make_config: Callable[..., Config], tmp_path: Path
+) -> None:
+    words = small_overrides(tmp_path, "aux=vicreg", "seed=3", ONE_RUN, experiment="aux_comparison")
+    lines = offered(
+        tmp_path, words, make_config("aux=vicreg", "seed=3", experiment="aux_comparison")
+    )
+    assert lines == [f"python -m jepa_lab.evaluate {tmp_path}"]  # its seeds are those of its sweep

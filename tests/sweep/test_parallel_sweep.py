@@ -1,0 +1,362 @@
+"""Sweeps in several processes: what fails, dies or is killed costs nothing but itself, and the same
+line goes on."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hydra import compose, initialize_config_dir
+
+from jepa_lab.cli import app as cli  # noqa: F401 - registers the resolvers
+from jepa_lab.config.groups import conf_dir
+from jepa_lab.errors import UserError
+from jepa_lab.ledger.run_dir import RunDir
+from jepa_lab.ledger.sweep_folder import Record, read_records
+from jepa_lab.process.alive import process_lives
+from jepa_lab.process.stop import StopRequest
+from jepa_lab.sweep.lines import NamedLines
+from jepa_lab.sweep.orders import SweepControl
+from jepa_lab.sweep.parallel import Jobs
+from killing import start_command
+
+Command = Callable[..., tuple[int, str, str]]
+TOY = ["-m", "+experiment=linear_byol", "figures=false"]
+DEAD = 2**22 + 1  # above any process id
+
+
+def needs(plugin: str) -> pytest.MarkDecorator:
+    return pytest.mark.skipif(
+        importlib.util.find_spec(plugin) is None, reason=f"{plugin} is not installed"
+    )
+
+
+class Fakes:
+    """Jobs whose processes are functions: `deaths` says how often the process of a job dies before
+    it is through, and `pool` whether all that run beside it die with it, as in joblib."""
+
+    def __init__(
+        self, folder: Path, records: Sequence[Record], deaths: dict[int, int], at_once: int = 2
+    ) -> None:
+        self.orders, self.deaths, self.at_once = (
+            SweepControl.give(folder, time.monotonic()),
+            dict(deaths),
+            at_once,
+        )
+        self.launches: list[list[int]] = []
+        self.here: list[int] = []
+        for record in records:
+            record.folder = folder / "jobs"
+            record.write()
+        self.jobs = Jobs(records, self.orders, self.elsewhere, self.in_this_process)
+
+    def elsewhere(self, places: Sequence[int]) -> None:
+        self.launches.append([p + 1 for p in places])
+        for start in range(0, len(places), self.at_once):
+            pool = places[start : start + self.at_once]
+            if self.orders.stopped():
+                return
+            doomed = [p for p in pool if self.deaths.get(p + 1, 0) > 0]
+            for place in pool:
+                self.record(place, "running" if doomed else "done", DEAD)
+            if doomed:
+                for place in doomed:
+                    self.deaths[place + 1] -= 1
+                raise RuntimeError("a worker was terminated\nand more")
+
+    def in_this_process(self, place: int) -> None:
+        self.here.append(place + 1)
+        self.record(place, "skipped", os.getpid())
+
+    def record(self, place: int, state: str, pid: int) -> None:
+        record = self.jobs.now()[place]
+        record.folder, record.pid = self.orders.folder / "jobs", pid
+        record.close(state)
+
+    def run(self) -> list[str]:
+        return [record.state for record in self.jobs.run()]
+
+
+def to_do(n: int) -> list[Record]:
+    return [
+        Record(i + 1, [f"seed={i}"], "to do", run_id=str(i), run_dir=f"runs/x/{i}")
+        for i in range(n)
+    ]
+
+
+def test_a_process_that_dies_fails_its_job_alone_and_the_others_are_run(tmp_path: Path) -> None:
+    fakes = Fakes(tmp_path, to_do(6), deaths={3: 99})
+    assert fakes.run() == ["done", "done", "failed", "done", "done", "done"]
+    assert fakes.launches == [[1, 2, 3, 4, 5, 6], [3], [4], [5, 6]]
+    (failed,) = [r for r in read_records(tmp_path) if r.state == "failed"]
+    assert failed.code == 1
+    assert failed.reason == "its process died: RuntimeError: a worker was terminated"
+
+
+def test_a_job_whose_process_died_once_is_run_again(tmp_path: Path) -> None:
+    assert Fakes(tmp_path, to_do(3), deaths={1: 1}).run() == ["done"] * 3
+
+
+def test_where_no_process_can_begin_all_jobs_fail_instead_of_starting_for_ever(
+    tmp_path: Path,
+) -> None:
+    fakes = Fakes(tmp_path, to_do(2), deaths={})
+
+    def broken(places: Sequence[int]) -> None:
+        fakes.launches.append(list(places))
+        raise OSError("no sbatch")
+
+    fakes.jobs.elsewhere = broken
+    assert fakes.run() == ["failed", "failed"]
+    assert len(fakes.launches) == 1
+
+
+def test_on_a_cluster_nothing_is_put_into_the_queue_twice(tmp_path: Path) -> None:
+    fakes = Fakes(tmp_path, to_do(3), deaths={2: 1})
+    fakes.jobs.local = False
+    with pytest.raises(UserError, match="a job of the cluster left no result"):
+        fakes.run()
+    assert fakes.launches == [[1, 2, 3]]
+
+
+def test_finished_jobs_and_twins_of_others_get_no_process(tmp_path: Path) -> None:
+    records = to_do(4)
+    records[0].state = "done"
+    records[3].run_dir = records[1].run_dir
+    fakes = Fakes(tmp_path, records, deaths={})
+    assert fakes.run() == ["skipped", "done", "done", "skipped"]
+    assert fakes.launches == [[2, 3]]
+    assert fakes.here == [1, 4]
+
+
+def test_a_signal_to_the_command_reaches_the_jobs_and_those_that_wait_do_not_start(
+    tmp_path: Path,
+) -> None:
+    fakes = Fakes(tmp_path, to_do(3), deaths={}, at_once=1)
+    whole = fakes.elsewhere
+
+    def interrupted(places: Sequence[int]) -> None:
+        whole(places[:1])
+        os.kill(os.getpid(), signal.SIGTERM)
+        job = SweepControl(tmp_path, fakes.orders.token)  # another process reads the same files
+        assert job.stopped() == "SIGTERM received"
+        assert StopRequest(told=job.stopped).reason() == "SIGTERM received"
+        whole(places[1:])
+
+    before = signal.getsignal(signal.SIGTERM)
+    fakes.jobs.elsewhere = interrupted
+    assert fakes.run() == ["done", "to do", "to do"]
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_a_job_of_a_command_that_is_gone_or_replaced_is_not_wanted_any_more(tmp_path: Path) -> None:
+    first = SweepControl.give(tmp_path, time.monotonic())
+    assert not first.obsolete()
+    second = SweepControl.give(tmp_path, time.monotonic())
+    assert first.obsolete()
+    assert not second.obsolete()
+    command = tmp_path / "jobs" / "command"
+    text = command.read_text()
+    command.write_text(text.replace(str(os.getpid()), str(DEAD)))
+    assert second.obsolete()
+    command.write_text(
+        text.replace(str(os.getpid()), str(DEAD)).replace('"host": "', '"host": "another-')
+    )
+    assert not second.obsolete()  # in the queue of a cluster: nothing is known of the command
+
+
+def test_the_limit_on_time_counts_from_the_start_of_the_command(tmp_path: Path) -> None:
+    orders = SweepControl.give(tmp_path, time.monotonic() - 100)
+    assert StopRequest(orders.started()).reason(99) == "max_wall_s=99 reached"
+    assert StopRequest(orders.started()).reason(200) is None
+
+
+def test_a_process_that_ended_and_was_not_waited_for_does_not_live() -> None:
+    assert process_lives(os.getpid())
+    assert not process_lives(DEAD)
+    assert not process_lives(None)
+    child = os.fork()
+    if child == 0:
+        os._exit(0)
+    os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
+    try:
+        assert not process_lives(child)
+    finally:
+        os.waitpid(child, 0)
+
+
+def test_every_line_of_a_job_bears_its_number(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = NamedLines(sys.stdout, "[3] ")
+    lines.write("one\ntw")
+    lines.write("o\n\nrest")
+    lines.end()
+    assert capsys.readouterr().out == "[3] one\n[3] two\n\n[3] rest\n"
+    assert not lines.isatty()
+
+
+def composed(*words: str) -> Any:
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        return compose("config", ["+experiment=linear_byol", *words], return_hydra_config=True)
+
+
+@pytest.mark.parametrize("name", ["joblib", "submitit_local", "submitit_slurm"])
+def test_every_launcher_composes_with_the_options_of_its_plugin(name: str) -> None:
+    launcher = composed(f"hydra/launcher={name}").hydra.launcher
+    plugin = "hydra_joblib_launcher" if name == "joblib" else "hydra_submitit_launcher"
+    assert launcher._target_.startswith("hydra_plugins.jepa_lab_parallel.")
+    if importlib.util.find_spec("hydra_plugins") and importlib.util.find_spec(
+        f"hydra_plugins.{plugin}"
+    ):
+        config = importlib.import_module(f"hydra_plugins.{plugin}.config")
+        kind = {
+            "joblib": "JobLibLauncherConf",
+            "submitit_local": "LocalQueueConf",
+            "submitit_slurm": "SlurmQueueConf",
+        }
+        assert set(launcher) - {"n_jobs"} == set(
+            getattr(config, kind[name]).__dataclass_fields__
+        ) - {"n_jobs"}
+
+
+def test_a_slurm_job_goes_back_into_the_queue_when_its_time_is_over() -> None:
+    launcher = composed(
+        "hydra/launcher=submitit_slurm", "hydra.launcher.partition=gpu"
+    ).hydra.launcher
+    assert launcher.partition == "gpu"
+    assert launcher.max_num_timeout > 0
+    assert launcher.signal_delay_s < 60 * launcher.timeout_min
+
+
+@pytest.mark.parametrize(
+    ("launcher", "extra"), [("joblib", "joblib"), ("submitit_slurm", "submitit")]
+)
+def test_a_launcher_that_is_not_installed_says_what_to_install(
+    launcher: str, extra: str, command: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setitem(sys.modules, extra, None)
+    code, _, err = command(*TOY, "seed=0,1", f"hydra/launcher={launcher}")
+    assert code == 2
+    assert (
+        err
+        == f'jepa_lab: hydra/launcher={launcher}: not installed; pip install "jepa-lab[{extra}]"\n'
+    )
+    assert not list(tmp_path.rglob("status.json"))
+
+
+@needs("submitit")
+def test_a_machine_without_slurm_is_told_before_anything_is_announced(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "")
+    code, out, err = command(*TOY, "seed=0,1", "hydra/launcher=submitit_slurm")
+    assert (code, out) == (2, "")
+    assert err.startswith("jepa_lab: hydra/launcher=submitit_slurm: no Slurm here (no srun)")
+
+
+@needs("joblib")
+@pytest.mark.parametrize("n", ["0", "two", "true"])
+def test_a_wrong_number_of_jobs_is_one_line(n: str, command: Command) -> None:
+    code, _, err = command(*TOY, "seed=0,1", "hydra/launcher=joblib", f"hydra.launcher.n_jobs={n}")
+    assert code == 2
+    assert err.startswith("jepa_lab: hydra.launcher.n_jobs=")
+    assert len(err.splitlines()) == 1
+
+
+@needs("joblib")
+def test_a_wrong_job_refuses_a_parallel_sweep_before_any_starts(
+    command: Command, tmp_path: Path
+) -> None:
+    code, _, err = command(*TOY, "sigma_n=0.1,-1", "hydra/launcher=joblib")
+    assert code == 2
+    assert err.startswith("jepa_lab: sigma_n=-1")
+    assert not list(tmp_path.rglob("status.json"))
+
+
+def states(folder: Path) -> dict[str, dict[str, Any]]:
+    runs = [p.parent for p in folder.glob("runs/linear_byol/*/status.json")]
+    return {
+        run.name: RunDir(folder / "runs", "linear_byol", run.name).status() or {} for run in runs
+    }
+
+
+@needs("joblib")
+@pytest.mark.slow
+def test_killed_and_started_again_nothing_is_lost_or_run_twice_and_a_failure_stays_alone(
+    command: Command, tmp_path: Path
+) -> None:
+    line = [
+        *TOY,
+        "epochs=2000",
+        "seed=range(0,6)",
+        "hydra/launcher=joblib",
+        "hydra.launcher.n_jobs=2",
+    ]
+    folder = tmp_path / "sweep"
+    folder.mkdir()
+    process = start_command(folder, line, group=True)
+    deadline = time.monotonic() + 240
+    while time.monotonic() < deadline and not done_of(folder):
+        time.sleep(0.02)
+    os.killpg(process.pid or 0, signal.SIGKILL)
+    process.join()
+    before = {
+        run: (folder / "runs" / "linear_byol" / run / "summary.json").stat().st_mtime_ns
+        for run in done_of(folder)
+    }
+    started = {run: status["started"] for run, status in states(folder).items()}
+    assert 1 <= len(before) < 6
+    untouched = next(r for r in read_records(sweep_of(folder)) if r.state == "to do")
+    assert untouched.run_dir is not None
+    (folder / untouched.run_dir).write_text("a file in the place of the run's folder")
+
+    os.chdir(folder)
+    code, out, _ = command(*line)
+    assert code == 2
+    assert f"{len(before)} skipped" in out
+    assert "1 failed" in out
+    ended = {r.job: r for r in read_records(sweep_of(folder))}
+    assert ended[untouched.job].state == "failed"
+    assert f"cannot write {untouched.run_dir}" in str(ended[untouched.job].reason)
+    assert sorted(r.state for r in ended.values() if r.run_id in before) == ["skipped"] * len(
+        before
+    )
+    assert len(done_of(folder)) == 5
+    assert untouched.run_id not in done_of(folder)
+    for run, mtime in before.items():
+        assert (folder / "runs" / "linear_byol" / run / "summary.json").stat().st_mtime_ns == mtime
+    assert (
+        started.items()
+        <= {run: status["started"] for run, status in states(folder).items()}.items()
+    )
+    assert f"comparison: runs/sweeps/{sweep_of(folder).name}/comparison.csv" in out
+
+
+def done_of(folder: Path) -> set[str]:
+    return {run for run, status in states(folder).items() if status.get("state") == "completed"}
+
+
+def sweep_of(folder: Path) -> Path:
+    (sweep,) = folder.glob("runs/sweeps/*")
+    return sweep
+
+
+@needs("submitit")
+@pytest.mark.slow
+def test_submitit_runs_jobs_on_this_machine_and_leaves_finished_ones_alone(
+    command: Command, tmp_path: Path
+) -> None:
+    line = [*TOY, "epochs=20", "hydra/launcher=submitit_local"]
+    command("+experiment=linear_byol", "figures=false", "epochs=20", "seed=0")
+    code, out, _ = command(*line, "seed=0,1,2")
+    assert code == 0
+    assert [r.state for r in read_records(sweep_of(tmp_path))] == ["skipped", "done", "done"]
+    assert len(list(tmp_path.glob("runs/sweeps/*/.submitit/*/*_log.out"))) == 2
+    assert "output of the jobs: runs/sweeps/" in out
+    assert len(done_of(tmp_path)) == 3

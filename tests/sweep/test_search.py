@@ -1,0 +1,293 @@
+"""The search for settings: proposals that depend on the log alone, seeds that are averaged, and a
+line that goes on."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
+
+from jepa_lab import check as check_command
+from jepa_lab.errors import UserError
+from jepa_lab.ledger.sweep_folder import Record, read_records
+from jepa_lab.sweep.jobs import SweepEnded
+from jepa_lab.sweep.search import Plan, SearchTrial, best_of, run_search, search_text
+from jepa_lab.sweep.space import Space, read_space
+
+pytest.importorskip("optuna", reason="the extra optuna is not installed")
+Command = Callable[..., tuple[int, str, str]]
+RATE = "loss.lambda_rate=tag(log,interval(1e-4,1e-1))"
+
+
+def space_of(*words: str) -> Space:
+    return read_space(OverridesParser.create().parse_overrides(list(words)))
+
+
+class Machine:
+    """Jobs whose value is -(log10(rate) + 2)^2 + seed/100: best at 0.01. Records as the jobs of a
+    sweep write them."""
+
+    def __init__(
+        self,
+        folder: Path,
+        fail: Callable[[int], bool] = lambda job: False,
+        stop_at: int | None = None,
+    ) -> None:
+        self.folder, self.fail, self.stop_at = folder, fail, stop_at
+        self.jobs: list[dict[str, str]] = []
+
+    def launch(self, jobs: Sequence[Sequence[str]], first: int) -> None:
+        for number, words in enumerate(jobs, first + 1):
+            record = Record(number, list(words), "to do", folder=self.folder / "jobs")
+            if self.stop_at is not None and len(self.jobs) >= self.stop_at:
+                record.close("stopped", "SIGTERM received")
+                raise SweepEnded
+            settings = dict(word.split("=") for word in words)
+            self.jobs.append(settings)
+            rate, seed = float(settings["loss.lambda_rate"]), int(settings["seed"])
+            record.value = -((math.log10(rate) + 2) ** 2) + seed / 100
+            record.run_dir = f"runs/x/{rate:g}-{seed}"
+            if self.fail(number):
+                record.value = None
+                record.close("failed", "no luck", 1)
+            else:
+                record.close("done")
+
+
+def plan(*words: str, **options: Any) -> Plan:
+    return Plan(space_of(*(words or (RATE,))), None, **options)
+
+
+def test_the_search_comes_nearer_than_chance_to_the_best_rate(tmp_path: Path) -> None:
+    trials = run_search(plan(trials=20), tmp_path, Machine(tmp_path).launch)
+    best = best_of(trials, "maximize")
+    assert best is not None
+    assert abs(math.log10(float(best.settings["loss.lambda_rate"])) + 2) < 0.1
+    distances = [abs(math.log10(float(t.settings["loss.lambda_rate"])) + 2) for t in trials]
+    # drawn at random between 1e-4 and 1e-1, they are 1 decade away on average
+    assert sum(distances[10:]) < 0.6 * 10 * 1.0
+    assert all(1e-4 <= float(t.settings["loss.lambda_rate"]) <= 1e-1 for t in trials)
+
+
+def test_minimising_looks_at_the_other_end(tmp_path: Path) -> None:
+    best = best_of(
+        run_search(plan(trials=15, direction="minimize"), tmp_path, Machine(tmp_path).launch),
+        "minimize",
+    )
+    assert best is not None
+    assert float(best.settings["loss.lambda_rate"]) < 3e-4
+
+
+@pytest.mark.parametrize("at_once", [1, 3])
+def test_cut_short_and_started_again_it_proposes_the_same_and_runs_no_finished_trial_twice(
+    at_once: int, tmp_path: Path
+) -> None:
+    whole, cut, again = (Machine(tmp_path / name) for name in ("whole", "cut", "cut"))
+    cut.stop_at = 4 * at_once + at_once // 2  # in the middle of three that are proposed together
+    for machine in (whole, cut):
+        machine.folder.mkdir()
+    expected = run_search(
+        plan(trials=4 * at_once + 6, at_once=at_once), tmp_path / "whole", whole.launch
+    )
+    with pytest.raises(SweepEnded):
+        run_search(plan(trials=4 * at_once + 6, at_once=at_once), tmp_path / "cut", cut.launch)
+    (tmp_path / "cut" / "jobs").rename(tmp_path / "cut" / "earlier")
+    trials = run_search(
+        plan(trials=4 * at_once + 6, at_once=at_once), tmp_path / "cut", again.launch
+    )
+    assert [t.settings for t in trials] == [t.settings for t in expected]
+    assert cut.jobs + again.jobs == whole.jobs
+
+
+def test_more_trials_go_on_with_those_that_there_are(tmp_path: Path) -> None:
+    first = run_search(plan(trials=3), tmp_path, Machine(tmp_path).launch)
+    machine = Machine(tmp_path)
+    assert run_search(plan(trials=5), tmp_path, machine.launch)[:3] == first
+    assert len(machine.jobs) == 2
+
+
+def test_begun_anew_it_asks_every_trial_again(tmp_path: Path) -> None:
+    first = run_search(plan(trials=3), tmp_path, Machine(tmp_path).launch)
+    machine = Machine(tmp_path)
+    assert run_search(plan(trials=3), tmp_path, machine.launch, anew=True) == first
+    assert len(machine.jobs) == 3
+
+
+def test_a_trial_is_the_mean_over_its_seeds(tmp_path: Path) -> None:
+    machine = Machine(tmp_path)
+    (trial,) = run_search(plan(RATE, "seed=10,20", trials=1), tmp_path, machine.launch)
+    rate = float(trial.settings["loss.lambda_rate"])
+    assert trial.value == pytest.approx(-((math.log10(rate) + 2) ** 2) + 0.15)
+    assert [job["seed"] for job in machine.jobs] == ["10", "20"]
+    assert len({job["loss.lambda_rate"] for job in machine.jobs}) == 1
+
+
+def test_a_failed_trial_is_told_kept_from_being_the_best_and_run_again_by_the_same_line(
+    tmp_path: Path,
+) -> None:
+    trials = run_search(
+        plan(trials=4), tmp_path, Machine(tmp_path, fail=lambda job: job == 2).launch
+    )
+    assert [t.why for t in trials] == [None, "failed: no luck", None, None]
+    assert "trial   2" in search_text(tmp_path)
+    assert "failed: no luck" in search_text(tmp_path)
+    machine = Machine(tmp_path)
+    again = run_search(plan(trials=4), tmp_path, machine.launch)
+    assert [job["loss.lambda_rate"] for job in machine.jobs] == [
+        str(trials[1].settings["loss.lambda_rate"])
+    ]
+    assert all(t.value is not None for t in again)
+
+
+def test_the_best_of_none_is_none_and_of_equal_ones_the_earliest() -> None:
+    assert best_of([], "maximize") is None
+    assert best_of([SearchTrial(0, {}, why="failed")], "maximize") is None
+    equal = [SearchTrial(0, {}, 0.5), SearchTrial(1, {}, 0.5), SearchTrial(2, {}, 0.1)]
+    assert best_of(equal, "maximize") is equal[0]
+    assert best_of(equal, "minimize") is equal[2]
+
+
+def test_lists_are_choices_and_whole_intervals_whole_numbers(tmp_path: Path) -> None:
+    space = space_of("target=ema,stopgrad", "dataset.n_views=int(interval(2,6))", "tier=smoke")
+    assert [axis.ends() for axis in space.axes] == [["ema", "stopgrad"], [2, 6]]
+    assert space.common == ("tier=smoke",)
+    assert space.outermost() == [
+        ["tier=smoke", "target=ema", "dataset.n_views=2", "seed=0"],
+        ["tier=smoke", "target=stopgrad", "dataset.n_views=6", "seed=0"],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["seed=0,1"], "hydra/sweeper=search: nothing to search"),
+        (["loss.lambda_rate=interval(1,1)"], "an interval goes from a number to a larger one"),
+        (["loss.lambda_rate=tag(log,interval(0,1))"], "a logarithmic interval begins above 0"),
+        (["seed=interval(0,9)"], "seeds are not searched"),
+        ([RATE, "seed=range(0,0)"], "no seed"),
+    ],
+)
+def test_a_space_that_cannot_be_searched_is_one_line(words: list[str], says: str) -> None:
+    with pytest.raises(UserError, match=says):
+        space_of(*words)
+
+
+def test_the_log_of_another_search_is_not_continued(tmp_path: Path) -> None:
+    run_search(plan(trials=1), tmp_path, Machine(tmp_path).launch)
+    with pytest.raises(UserError, match="of a search with another direction"):
+        run_search(plan(trials=1, direction="minimize"), tmp_path, Machine(tmp_path).launch)
+
+
+LINE = ["-m", "+experiment=linear_byol", "figures=false", "epochs=20", "sigma_n=interval(0.05,0.5)"]
+OURS = [*LINE, "hydra/sweeper=search"]
+
+
+def test_from_the_command_line_it_ends_with_the_best_trial_and_goes_on(
+    command: Command, tmp_path: Path
+) -> None:
+    code, out, _ = command(*OURS, "hydra.sweeper.n_trials=2")
+    assert code == 0
+    (path,) = tmp_path.glob("runs/sweeps/*/search.json")
+    trials = json.loads(path.read_text())["trials"]
+    for trial in trials:
+        summary = json.loads((tmp_path / trial["runs"][0] / "summary.json").read_text())
+        assert trial["value"] == summary["metrics"]["val/readout_r2"]["last"]
+    best = max(trials, key=lambda t: float(t["value"]))
+    assert f"best: trial {best['number'] + 1}" in out
+    before = {p: p.stat().st_mtime_ns for p in tmp_path.glob("runs/linear_byol/*/*")}
+    code, out, _ = command(*OURS, "hydra.sweeper.n_trials=3")
+    assert code == 0
+    assert "1 job: 1 done" in out
+    assert {p: p.stat().st_mtime_ns for p in before} == before
+    assert len(json.loads(path.read_text())["trials"]) == 3
+    code, out, _ = command(*OURS, "hydra.sweeper.n_trials=3")
+    assert code == 0
+    assert "best: trial" in out
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (
+            ["sweep.objective=test/readout_r2"],
+            "sweep.objective=test/readout_r2: a search chooses on validation",
+        ),
+        (["sweep.objective=val/readout_r3"], "has no such value; did you mean 'val/readout_r2'?"),
+        (["hydra.sweeper.n_trials=0"], "hydra.sweeper.n_trials=0: expected a whole number from 1"),
+        (
+            ["hydra.sweeper.direction=up"],
+            "hydra.sweeper.direction=up: expected maximize or minimize",
+        ),
+        (["sigma_n=interval(-1.0,0.5)"], "sigma_n=-1"),
+    ],
+)
+def test_bad_input_is_one_line(words: list[str], says: str, command: Command) -> None:
+    code, _, err = command(*OURS, "hydra.sweeper.n_trials=2", *words)
+    lines = [line for line in err.splitlines() if line.startswith("jepa_lab:")]
+    assert code == 2
+    assert len(lines) == 1
+    assert says in lines[0]
+
+
+@pytest.mark.parametrize("word", ["hydra/sweeper=search", "hydra/launcher=sequential"])
+def test_one_run_that_is_told_how_to_sweep_asks_for_the_flag(
+    word: str, command: Command, tmp_path: Path
+) -> None:
+    code, _, err = command("+experiment=linear_byol", word)
+    assert code == 2
+    assert f"jepa_lab: {word}: says how a sweep is run, and this is one run; add -m" in err
+    assert not list(tmp_path.glob("runs/*/*"))
+
+
+def test_check_lists_the_ends_of_the_space_and_trains_nothing(
+    command: Command, tmp_path: Path
+) -> None:
+    code, out, _ = command(
+        "+experiment=search_rate", "tier=smoke", "encoder.widths=[4,8]", main=check_command.main
+    )
+    assert code == 0
+    assert "2 jobs: 2 to do" in out
+    assert "loss.lambda_rate=0.0001" in out
+    assert "loss.lambda_rate=0.1" in out
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("hydra_plugins.hydra_optuna_sweeper") is None,
+    reason="hydra-optuna-sweeper is missing",
+)
+def test_hydras_own_optuna_sweeper_gets_the_objective_and_the_same_line_trains_nothing_again(
+    command: Command, tmp_path: Path
+) -> None:
+    line = [
+        *LINE,
+        "hydra/sweeper=optuna",
+        "hydra.sweeper.direction=maximize",
+        "hydra.sweeper.n_trials=2",
+        "hydra.sweeper.n_jobs=1",
+        "hydra.sweeper.sampler.seed=1",
+    ]
+    assert command(*line)[0] == 0
+    (path,) = tmp_path.glob("runs/sweeps/*/optimization_results.yaml")
+    values = [r.value for r in read_records(path.parent)]
+    assert f"best_value: {max(v for v in values if v is not None)}" in path.read_text()
+    assert command(*line)[0] == 0
+    assert [r.state for r in read_records(path.parent)] == ["skipped", "skipped"]
+
+
+def test_without_hydras_plugin_the_sweeper_optuna_is_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    from hydra.core.config_store import ConfigStore
+
+    from hydra_plugins import jepa_lab_search
+
+    options = ConfigStore.instance().repo.setdefault("hydra", {}).setdefault("sweeper", {})
+    monkeypatch.setitem(options, "optuna.yaml", options.get("optuna.yaml"))
+    monkeypatch.setattr(jepa_lab_search, "find_spec", lambda name: None)
+    jepa_lab_search.SearchOption().manipulate_search_path(None)  # type: ignore[arg-type]
+    assert options["optuna.yaml"].node["_target_"] == "hydra_plugins.jepa_lab_search.SearchSweeper"

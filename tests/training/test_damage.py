@@ -1,0 +1,248 @@
+"""Files that are damaged, missing, another's, or cannot be written: what was there stays, and the
+user is told."""
+
+from __future__ import annotations
+
+import errno
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytorch_lightning as pl
+import torch
+
+from jepa_lab.errors import RunBusy, UserError
+from jepa_lab.ledger.lock import lock
+from jepa_lab.ledger.parquet import read_metrics
+from jepa_lab.ledger.run_dir import RunDir
+from jepa_lab.studies.run import train
+from jepa_lab.studies.seq_jepa import callbacks
+from jepa_lab.studies.seq_jepa.config import Config
+from jepa_lab.training.run import RunResult
+from killing import difference, state_of
+
+Make = Callable[..., Config]
+OFTEN = "monitor.save_every_s=0"
+
+
+@pytest.fixture
+def expected(tmp_path: Path) -> RunResult:
+    import conftest
+
+    return train(conftest.maker(tmp_path / "uninterrupted")(OFTEN))
+
+
+def stopped_at(make_config: Make, step: int) -> Path:
+    """The folder of a run that stopped in the middle of an epoch, after `step` steps."""
+    for _ in range(step):
+        result = train(make_config(OFTEN, "max_wall_s=1e-9"))
+        assert result.state == "stopped"
+    return result.run_dir
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-2000])
+
+
+def empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def flip_a_bit(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 3] ^= 1
+    path.write_bytes(bytes(content))
+
+
+@pytest.mark.parametrize(
+    "damage", [cut, empty, flip_a_bit, Path.unlink], ids=["cut", "empty", "one bit", "missing"]
+)
+def test_a_damaged_last_checkpoint_falls_back_to_the_one_before_with_a_warning(
+    damage: Callable[[Path], None],
+    make_config: Make,
+    expected: RunResult,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    folder = stopped_at(make_config, 3)
+    damage(folder / "checkpoints" / "last.ckpt")
+    capsys.readouterr()
+    result = train(make_config(OFTEN))
+    warning = capsys.readouterr().err.splitlines()[0]
+    assert "resuming from previous.ckpt" in warning
+    assert "last.ckpt is " in warning
+    assert result.resumed
+    assert difference(state_of(result.run_dir), state_of(expected.run_dir)) is None
+
+
+def test_two_damaged_checkpoints_are_refused_and_left_as_they_are(make_config: Make) -> None:
+    folder = stopped_at(make_config, 2)
+    for name in ("last", "previous"):
+        cut(folder / "checkpoints" / f"{name}.ckpt")
+    before = {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+    with pytest.raises(
+        UserError, match=r"last\.ckpt is damaged .* previous\.ckpt is damaged .*on_existing=restart"
+    ):
+        train(make_config(OFTEN))
+    assert {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()} == before
+    assert train(make_config(OFTEN, "on_existing=restart")).state == "completed"
+
+
+def test_a_checkpoint_of_another_configuration_is_refused(make_config: Make) -> None:
+    other = train(make_config("seed=1"))
+    folder = stopped_at(make_config, 1)
+    shutil.copy(other.run_dir / "checkpoints" / "last.ckpt", folder / "checkpoints" / "last.ckpt")
+    with pytest.raises(
+        UserError, match=f"a checkpoint of another configuration .run {other.run_dir.name}"
+    ):
+        train(make_config(OFTEN))
+
+
+def test_a_ledger_with_fewer_rows_than_its_checkpoint_is_refused(make_config: Make) -> None:
+    folder = stopped_at(make_config, 3)
+    (folder / "metrics.parquet").unlink()
+    with pytest.raises(UserError, match=r"metrics\.parquet.*on_existing=restart"):
+        train(make_config(OFTEN))
+
+
+def test_a_lost_or_broken_status_does_not_lose_the_run(
+    make_config: Make, expected: RunResult
+) -> None:
+    folder = stopped_at(make_config, 2)
+    (folder / "status.json").write_text("{")
+    result = train(make_config(OFTEN))
+    assert result.resumed
+    assert difference(state_of(result.run_dir), state_of(expected.run_dir)) is None
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"metrics": {}}'])
+def test_a_finished_run_with_a_broken_summary_gets_it_again_from_its_checkpoint(
+    content: str, make_config: Make
+) -> None:
+    first = train(make_config())
+    summary = json.loads((first.run_dir / "summary.json").read_text())
+    (first.run_dir / "summary.json").write_text(content)
+    again = train(make_config())
+    assert (again.state, again.resumed) == ("completed", True)
+    mended = json.loads((first.run_dir / "summary.json").read_text())
+    changing = {"monitor/seconds"}
+    assert {k: v for k, v in mended["metrics"].items() if k not in changing} == {
+        k: v for k, v in summary["metrics"].items() if k not in changing
+    }
+    assert mended["verdict"] == summary["verdict"]
+
+
+def test_two_processes_cannot_be_at_one_run(make_config: Make) -> None:
+    folder = stopped_at(make_config, 1)
+    before = (folder / "status.json").read_bytes()
+    with (
+        lock(RunDir(folder.parents[1], folder.parent.name, folder.name)),
+        pytest.raises(RunBusy, match="at this run"),
+    ):
+        train(make_config(OFTEN))
+    assert (folder / "status.json").read_bytes() == before
+    assert train(make_config(OFTEN)).state == "completed"
+
+
+class At(pl.Callback):
+    """Does something once, before the batch after `step` optimiser steps."""
+
+    def __init__(self, step: int, action: Callable[[], None]) -> None:
+        self.step = step
+        self.action: Callable[[], None] | None = action
+
+    def on_train_batch_start(self, trainer: pl.Trainer, *args: Any) -> None:
+        if trainer.global_step == self.step and self.action is not None:
+            action, self.action = self.action, None
+            action()
+
+
+def during_training(monkeypatch: pytest.MonkeyPatch, step: int, action: Callable[[], None]) -> None:
+    make_callbacks = callbacks.build_callbacks
+    monkeypatch.setattr(
+        callbacks, "build_callbacks", lambda *a: [At(step, action), *make_callbacks(*a)]
+    )
+
+
+@pytest.mark.parametrize(
+    "what", ["next.ckpt", "metrics.parquet", "status.json", "summary.json", "report.html"]
+)
+def test_a_full_disk_ends_the_run_with_one_line_and_everything_there_intact(
+    what: str,
+    make_config: Make,
+    expected: RunResult,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    """From the third step on, writing this file fails as it does on a full disk; then there is room
+    again."""
+    write = Path.write_bytes
+
+    def full() -> None:
+        def fail(tmp: Path, *args: Any) -> int:
+            if what in tmp.name:
+                write(tmp, b"half")
+                raise OSError(errno.ENOSPC, "No space left on device", str(tmp))
+            return write(tmp, *args)
+
+        def fail_table(table: Any, path: Any, **kwargs: Any) -> None:
+            fail(Path(path), b"")
+
+        monkeypatch.setattr(Path, "write_bytes", fail)
+        if what == "metrics.parquet":
+            monkeypatch.setattr("pyarrow.parquet.write_table", fail_table)
+
+    with monkeypatch.context() as patch:
+        monkeypatch = patch
+        during_training(patch, 3, full)
+        with pytest.raises(
+            UserError,
+            match=rf"cannot write .*{what}.*No space left on device.*the same command resumes it",
+        ):
+            train(make_config(OFTEN))
+    (folder,) = (p.parent for p in tmp_path.glob("runs/*/*/config.yaml"))
+    assert read_metrics(folder).num_rows > 0
+    assert torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["global_step"] >= 3
+    assert not list(folder.rglob("*.tmp"))
+    if what != "status.json":
+        status = json.loads((folder / "status.json").read_text())
+        assert status["state"] == "failed"
+        assert "No space left" in status["reason"]
+    result = train(make_config(OFTEN))
+    assert result.resumed
+    assert difference(state_of(result.run_dir), state_of(expected.run_dir)) is None
+
+
+def test_a_folder_that_vanishes_ends_the_run_with_one_line(
+    make_config: Make, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    during_training(monkeypatch, 3, lambda: shutil.rmtree(tmp_path / "runs"))
+    with pytest.raises(UserError, match=r"cannot write .*No such file or directory"):
+        train(make_config(OFTEN))
+
+
+def test_lost_permissions_end_the_run_with_one_line_and_the_files_intact(
+    make_config: Make, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Refused by os.replace: a superuser, as in a container, would be let through by chmod."""
+    import os
+
+    replace = os.replace
+
+    def refuse() -> None:
+        def refused(source: Any, target: Any) -> None:
+            raise PermissionError(errno.EACCES, "Permission denied", str(target))
+
+        monkeypatch.setattr(os, "replace", refused)
+
+    during_training(monkeypatch, 3, refuse)
+    with pytest.raises(
+        UserError, match=r"cannot write .*Permission denied.*give a folder that can be written to"
+    ):
+        train(make_config(OFTEN))
+    monkeypatch.setattr(os, "replace", replace)
+    (folder,) = (p.parent for p in tmp_path.glob("runs/*/*/config.yaml"))
+    assert torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)["global_step"] == 3
+    assert read_metrics(folder).num_rows > 0
