@@ -4,7 +4,7 @@ says how).
     python studies_docs/error_rate.py train digits|toy RUNS_DIR [--shard 0/2]   half an hour on two
     cores; resumable
     python studies_docs/error_rate.py collect RUNS_DIR   their statistics into
-    tests/diagnosis/error_rate.parquet
+    tests/studies_docs/error_rate.parquet
     python studies_docs/error_rate.py fit                what the fit half would change in
     thresholds.yaml
     python studies_docs/error_rate.py report             docs/diagnosis.md, from the Parquet and the

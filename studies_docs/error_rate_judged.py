@@ -19,7 +19,7 @@ from jepa_lab.diagnosis import Thresholds, Verdict, judge
 from jepa_lab.diagnosis.published import published_of_run, published_rules
 from jepa_lab.studies.linear_byol.diagnosis import ERRORS, SHOWN, judge_toy
 
-DATA = Path(__file__).resolve().parents[1] / "tests" / "diagnosis" / "error_rate.parquet"
+DATA = Path(__file__).resolve().parents[1] / "tests" / "studies_docs" / "error_rate.parquet"
 History = dict[str, list[tuple[int, float]]]
 # what diagnosis/prediction.py finds, of the targets and the prediction: features can be good all
 # the same

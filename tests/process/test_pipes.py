@@ -1,4 +1,4 @@
-"""Commands whose reader has left the pipe."""
+"""Commands whose output pipe is closed by the reader."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 
-def test_a_reader_that_leaves_ends_a_command_without_a_word() -> None:
+def test_command_ends_quietly_if_the_reader_closes_the_pipe() -> None:
     read, write = os.pipe()
     os.close(read)
     code = (

@@ -147,7 +147,7 @@ def test_a_signal_to_the_command_reaches_the_jobs_and_those_that_wait_do_not_sta
         os.kill(os.getpid(), signal.SIGTERM)
         job = SweepControl(tmp_path, fakes.orders.token)  # another process reads the same files
         assert job.stopped() == "SIGTERM received"
-        assert StopRequest(told=job.stopped).reason() == "SIGTERM received"
+        assert StopRequest(external_reason=job.stopped).reason() == "SIGTERM received"
         whole(places[1:])
 
     before = signal.getsignal(signal.SIGTERM)

@@ -1,4 +1,4 @@
-"""Losses: pure functions of features, and thin modules over them."""
+"""Losses: pure functions of features, and modules that wrap them."""
 
 from jepa_lab.losses.barlow_twins import barlow_twins, decorrelation
 from jepa_lab.losses.center import EmaCenter

@@ -1,5 +1,5 @@
-"""Barlow Twins (Zbontar et al. 2021, arXiv:2103.03230), as in the authors' released code, and what
-is left of it where there is only one batch."""
+"""Barlow Twins (Zbontar et al. 2021, arXiv:2103.03230) as in the authors' released code, and its
+decorrelation term for a single batch."""
 
 from __future__ import annotations
 
@@ -9,18 +9,19 @@ from torch import Tensor
 from jepa_lab.losses.rows import off_diagonal_squares, paired_rows, several_rows
 from jepa_lab.losses.terms import LossTerms
 
-EPS = 1e-5  # of the authors' batch norm
+EPS = 1e-5  # the epsilon of the authors' batch norm
 
 
 def barlow_twins(
     x: Tensor, y: Tensor, lambda_param: float = 5e-3, scale_loss: float = 1.0
 ) -> LossTerms:
-    """scale_loss (sum_i (C_ii - 1)^2 + lambda_param sum_{i != j} C_ij^2) of paired rows (n, d), n
-    >= 2; C is their cross-correlation. Terms on_diagonal and off_diagonal, unweighted.
+    """Returns the Barlow Twins loss of paired rows (n, d), n >= 2.
 
-    Features are normalised as by a batch norm: biased variance, eps 1e-5. So a constant feature
-    correlates with nothing and costs 1 on the diagonal. Float32 or better, outside autocast.
-    ValueError for other shapes.
+    The total is scale_loss (sum_i (C_ii - 1)^2 + lambda_param sum_{i != j} C_ij^2), where C is the
+    cross-correlation of x and y. The terms on_diagonal and off_diagonal are the two sums,
+    unweighted. Features are normalised as by a batch norm: biased variance, eps 1e-5. A constant
+    feature therefore correlates with nothing and costs 1 on the diagonal. Computed in float32 or
+    better, outside autocast. Raises ValueError for other shapes.
     """
     paired_rows(x, y)
     with torch.autocast(x.device.type, enabled=False):
@@ -32,12 +33,12 @@ def barlow_twins(
 
 
 def decorrelation(z: Tensor, scale_loss: float = 1.0) -> LossTerms:
-    """scale_loss times the sum of squared correlations between different features of one batch (n,
-    d), n >= 2: what is left of Barlow Twins, since a batch always agrees with itself. Term
-    off_diagonal.
+    """Returns the decorrelation term of Barlow Twins for one batch (n, d), n >= 2.
 
-    Nothing in it keeps features from being constant: those cost nothing. ValueError for n < 2 or
-    another rank.
+    The total is scale_loss times the sum of squared correlations between different features. The
+    on-diagonal term is missing, since a batch always agrees with itself. Its only term is
+    off_diagonal. Constant features cost nothing, so it does not prevent them. Raises ValueError for
+    n < 2 or another rank.
     """
     with torch.autocast(z.device.type, enabled=False):
         z = _standardised(z)

@@ -1,4 +1,4 @@
-"""A running mean of features that a loss reads, and that moves once per optimiser step."""
+"""A running mean of features for losses that need one. It moves once per optimiser step."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from torch import Tensor, nn
 
 
 class EmaCenter(nn.Module):
-    """Base of losses with a buffer `center` (dim,), 0 at first: used, then moved towards the mean
-    of the rows seen.
+    """Base class of losses with a buffer `center` (dim,), a running mean of rows that starts at 0.
 
-    With `hold` set, `collect` only gathers rows, and `update_center` moves it: once per optimiser
-    step, however many batches or directions the step had. Without, every collected batch moves it.
+    A batch is compared with the centre first, and then moves it. With `hold`, `collect` only
+    gathers rows, and `update_center` moves the centre once per optimiser step, however many batches
+    or directions the step had. Without `hold`, every collected batch moves the centre.
     """
 
     center: Tensor
@@ -23,13 +23,13 @@ class EmaCenter(nn.Module):
         self.center_ema_decay = center_ema_decay
         self.hold = hold
         self.register_buffer("center", torch.zeros(dim))
-        # of the rows since the last update. No buffer: FiniteGuard puts buffers back, and would
-        # revive what was dropped
+        # The sum of the rows since the last update. It is not a buffer, since FiniteGuard restores
+        # buffers and would bring dropped rows back.
         self._sum: Tensor | None = None
         self._rows = 0
 
     def collect(self, rows: Tensor) -> None:
-        """Rows (n, dim) that the centre is to move towards."""
+        """Adds rows (n, dim) to the mean that the centre moves towards."""
         total = rows.detach().sum(dim=0).to(self.center.dtype)
         self._sum = total if self._sum is None else self._sum + total
         self._rows += len(rows)
@@ -38,20 +38,21 @@ class EmaCenter(nn.Module):
 
     @torch.no_grad()
     def update_center(self) -> None:
-        """center <- decay * center + (1 - decay) * mean of the rows since the last update; nothing
-        without rows, nor where the mean is not finite."""
+        """Sets center to decay * center + (1 - decay) * mean of the rows since the last update.
+
+        The centre stays as it is without rows, and where the mean is not finite.
+        """
         if self._sum is not None:
             moved = self.center.lerp(self._sum / self._rows, 1.0 - self.center_ema_decay)
             self.center.copy_(torch.where(torch.isfinite(moved), moved, self.center))
         self.forget()
 
     def forget(self) -> None:
-        """Drops the rows collected since the last update, as for a step that is left out."""
+        """Drops the rows collected since the last update, for a skipped optimiser step."""
         self._sum, self._rows = None, 0
 
     def end_step(self, skipped: bool) -> None:
-        """Moves the centre by the rows of the optimiser step; not by those of one that is left
-        out."""
+        """Moves the centre by the rows of the optimiser step. A skipped step drops them."""
         if skipped:
             self.forget()
         self.update_center()

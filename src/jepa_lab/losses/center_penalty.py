@@ -1,4 +1,4 @@
-"""The squared distance of a batch's mean to its own running average, which one public code calls
+"""The squared distance of a batch's mean to its own running average. One public code calls it
 "DINO"."""
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from jepa_lab.losses.terms import LossTerms
 
 
 class CenterPenalty(EmaCenter):
-    """(n, dim) features, n >= 2 -> sum_j (mean_j - center_j)^2, no terms of its own.
+    """Maps features (n, dim), n >= 2, to sum_j (mean_j - center_j)^2. It has no terms.
 
-    It rewards a collapse rather than prevent one: a constant embedding reaches 0 as soon as the
-    centre has followed. There is neither softmax nor temperature nor teacher in it: DINO is
-    DinoLoss. ValueError for other shapes.
+    It rewards collapse instead of preventing it: a constant embedding reaches 0 as soon as the
+    centre has followed. It has no softmax, no temperature and no teacher. DINO itself is DinoLoss.
+    Raises ValueError for other shapes.
     """
 
     def forward(self, z: Tensor) -> LossTerms:
@@ -24,7 +24,7 @@ class CenterPenalty(EmaCenter):
             raise ValueError(f"expected (n, {len(self.center)}) features, got {tuple(z.shape)}")
         with torch.autocast(z.device.type, enabled=False):
             z = several_rows(z)
-            # a copy: the buffer moves before backward
+            # a copy, since the buffer moves before the backward pass
             penalty = (z.mean(dim=0) - self.center.clone()).square().sum()
         if self.training:
             self.collect(z)

@@ -1,9 +1,8 @@
-"""The coding rate R(Z) = logdet(I + alpha Z'Z / n): how many nats the features need, and the
-regulariser -R.
+"""The coding rate R(Z) = logdet(I + alpha Z'Z / n), in nats, and the regulariser -R.
 
-Ma et al. 2007; Yu et al. 2020 (MCR2, arXiv:2006.08558), whose R is half of this. Unnormalised, R
-grows without bound with the scale of Z, so a model can buy rate by scale alone;
-`normalise_features` fixes the scale first.
+Sources: Ma et al. 2007; Yu et al. 2020 (MCR2, arXiv:2006.08558), whose R is half of this. Without
+normalisation R grows without bound with the scale of Z, so a model can raise the rate by scale
+alone. `normalise_features` fixes the scale first.
 """
 
 from __future__ import annotations
@@ -20,13 +19,14 @@ NORMALISE = ("none", "rows", "trace")
 
 
 def coding_rate(z: Tensor, alpha: float = 1.0, center: bool = False) -> Tensor:
-    """R of (n, d) features in nats, >= 0: a differentiable scalar in float32, or float64 for
-    float64 features.
+    """Returns R of features (n, d) in nats, >= 0, differentiable; float64 for float64 features,
+    else float32.
 
-    By Cholesky of the smaller of I + alpha Z'Z/n (d, d) and I + alpha ZZ'/n (n, n), which have one
-    determinant; again in float64 should rounding make that fail. `center` subtracts the batch mean.
-    Computed outside autocast. NaN for features that are not finite: a diverged run shows as such.
-    ValueError for another rank, n = 0 or alpha <= 0.
+    It takes the Cholesky factor of the smaller of I + alpha Z'Z/n (d, d) and I + alpha ZZ'/n
+    (n, n), which have the same determinant. If rounding makes this fail, it is repeated in float64.
+    `center` subtracts the batch mean. Computed outside autocast. It is NaN for features that are
+    not finite, so that a diverged run shows. Raises ValueError for another rank, n = 0 or
+    alpha <= 0.
     """
     if z.ndim != 2 or len(z) < 1:
         raise ValueError(f"expected (n, d) features, n >= 1, got {tuple(z.shape)}")
@@ -43,8 +43,10 @@ def coding_rate(z: Tensor, alpha: float = 1.0, center: bool = False) -> Tensor:
 
 
 def _log_determinant(z: Tensor, alpha: float) -> tuple[Tensor, Tensor]:
-    """logdet(I + alpha Z'Z/n) and whether the factorisation failed: then it is NaN, never a part of
-    the diagonal."""
+    """Returns logdet(I + alpha Z'Z/n) and whether its factorisation failed.
+
+    After a failure the value is NaN, never computed from a part of the diagonal.
+    """
     n, d = z.shape
     z = z * math.sqrt(alpha / n)
     gram = z @ z.T if n < d else z.T @ z
@@ -57,13 +59,16 @@ def _log_determinant(z: Tensor, alpha: float) -> tuple[Tensor, Tensor]:
 
 
 def normalise_features(z: Tensor, how: str, center: bool = False) -> Tensor:
-    """(n, d) features at a fixed scale: mean squared norm d, as independent unit-variance features
-    would have.
+    """Returns features (n, d) at a fixed scale: mean squared norm d, as for independent
+    unit-variance features.
 
-    none: as they are; rows: every row to norm sqrt(d); trace: the whole matrix by one number so
-    that trace(Z'Z/n) = d, after subtracting the mean where `center` is set. A zero row or matrix
-    stays zero; variation below 1e-6 of the features' own length is rounding and is not blown up.
-    Float32, or float64 for float64 features.
+    - how="none" leaves them as they are.
+    - how="rows" scales every row to norm sqrt(d).
+    - how="trace" scales the whole matrix by one number so that trace(Z'Z/n) = d. With `center` the
+      mean is subtracted first. Variation below 1e-6 of the features' own length is rounding, and is
+      not scaled up.
+
+    A zero row or matrix stays zero. The result is float64 for float64 features, else float32.
     """
     if z.ndim != 2 or len(z) < 1:
         raise ValueError(f"expected (n, d) features, n >= 1, got {tuple(z.shape)}")
@@ -81,12 +86,13 @@ def normalise_features(z: Tensor, how: str, center: bool = False) -> Tensor:
 
 
 def resolve_alpha(alpha: float | str, d: int, how: str = "none", eps: float = 0.5) -> float:
-    """alpha as a number. "auto" is MCR2's d / eps^2, which is meant for unit rows.
+    """Returns alpha as a number. "auto" is MCR2's d / eps^2, which is meant for rows of norm 1.
 
-    rows, trace: the features already carry mean squared norm d, so there it is 1 / eps^2, the same
-    R as d / eps^2 of unit rows. none: d / eps^2 on the features as they come; right if the network
-    itself gives them norm 1. A number is taken as it is: alpha = 1 is the natural scale of
-    normalised features. ValueError for anything else.
+    For how="rows" and "trace" the features already have mean squared norm d, so "auto" is
+    1 / eps^2: R is the same as with d / eps^2 and rows of norm 1. For how="none", "auto" is
+    d / eps^2 for the features as they are. This is right if the network itself gives them norm 1. A
+    number is used as it is: alpha = 1 is the natural scale of normalised features. Raises
+    ValueError for anything else.
     """
     if how not in NORMALISE:
         raise ValueError(f"normalise is one of {', '.join(NORMALISE)}, got {how!r}")
@@ -99,18 +105,18 @@ def resolve_alpha(alpha: float | str, d: int, how: str = "none", eps: float = 0.
 
 
 def mcr2_rate(z: Tensor, eps: float = 0.5) -> Tensor:
-    """1/2 logdet(I + d / (n eps) Z'Z) of (n, d) features, as they come. Scalar >= 0,
-    differentiable, float32 or better.
+    """Returns 1/2 logdet(I + d / (n eps) Z'Z) of features (n, d) as they are.
 
-    ValueError for another rank or eps <= 0.
+    It is a differentiable scalar >= 0 in float32 or better. Raises ValueError for another rank or
+    eps <= 0.
     """
     return 0.5 * coding_rate(z, alpha=_alpha(z, eps))
 
 
 def simdino_expansion(z: Tensor, eps: float = 0.5) -> Tensor:
-    """(d + n) / (d n) times mcr2_rate of (n, d) features with their rows brought to length 1.
+    """Returns (d + n) / (d n) times mcr2_rate of features (n, d) with rows scaled to norm 1.
 
-    ValueError for another rank or eps <= 0.
+    Raises ValueError for another rank or eps <= 0.
     """
     alpha = _alpha(z, eps)
     n, d = z.shape
@@ -130,13 +136,13 @@ FORMS = ("logdet", "mcr2", "simdino")
 
 
 class RateLoss(nn.Module):
-    """-R of z_agg, of all observed z, or of both (their sum): the coding-rate regulariser without
-    its weight.
+    """The coding-rate regulariser -R without its weight.
 
-    `target`: z_agg | z | both; `alpha`, `normalise`: see resolve_alpha and normalise_features;
-    `center` subtracts the mean over the batch. `form`: logdet is R; mcr2 and simdino are the
-    released codes' (eps .5, alpha not read; simdino brings rows to length 1 itself). ValueError for
-    an unknown choice.
+    `target` selects the features: z_agg, all observed z, or both (the sum of the two). `alpha` and
+    `normalise` are explained in resolve_alpha and normalise_features. `center` subtracts the mean
+    over the batch. `form` logdet is R; mcr2 and simdino are the forms of the released codes, with
+    eps .5. They ignore `alpha`, and simdino scales rows to norm 1 itself. Raises ValueError for an
+    unknown choice.
     """
 
     def __init__(
@@ -152,7 +158,7 @@ class RateLoss(nn.Module):
             raise ValueError(f"target is one of {', '.join(TARGETS)}, got {target!r}")
         if form not in FORMS:
             raise ValueError(f"form is one of {', '.join(FORMS)}, got {form!r}")
-        resolve_alpha(alpha, 1, normalise)  # raises here rather than in the first step
+        resolve_alpha(alpha, 1, normalise)  # raises now rather than in the first step
         self.target = target
         self.alpha = alpha
         self.normalise = normalise
@@ -160,7 +166,8 @@ class RateLoss(nn.Module):
         self.form = form
 
     def forward(self, z_agg: Tensor, z: Tensor) -> Tensor:
-        """z_agg (B, Da), z (B, M, D) -> scalar. The B * M views of z are rows of one matrix."""
+        """Maps z_agg (B, Da) and z (B, M, D) to a scalar. The B * M views of z are the rows of one
+        matrix."""
         loss = z_agg.new_zeros((), dtype=torch.float32)
         if self.target in ("z_agg", "both"):
             loss = loss - self._rate(z_agg)

@@ -1,7 +1,7 @@
-"""DINO (Caron et al. 2021, arXiv:2104.14294): a student's distribution over prototypes is drawn to
-a teacher's.
+"""DINO (Caron et al. 2021, arXiv:2104.14294): pulls a student's distribution over prototypes
+towards a teacher's.
 
-The teacher is centred and sharpened: centring alone would make it uniform, sharpening alone
+The teacher is centred and sharpened. Centring alone would make it uniform, sharpening alone
 one-hot.
 """
 
@@ -17,14 +17,13 @@ from jepa_lab.losses.terms import LossTerms
 
 
 class DinoLoss(EmaCenter):
-    """(student (n, dim), teacher (n, dim)) -> cross-entropy of softmax(student / student_temp)
-    under the teacher's softmax((teacher - center) / teacher_temp), which gets no gradient; terms
-    cross_entropy, teacher_entropy and kl.
+    """Maps student (n, dim) and teacher (n, dim) to the cross-entropy between their distributions.
 
-    The buffer `center` (dim,) starts at 0; it is used first and then moved towards the mean of the
-    teacher's rows, in training mode only. With `hold` set, forward only collects rows, and
-    `update_center` moves it: once per optimiser step, however many batches or directions the step
-    had. Float32 or better, outside autocast. ValueError for other shapes.
+    The student's distribution is softmax(student / student_temp). The teacher's is
+    softmax((teacher - center) / teacher_temp) and gets no gradient. The terms are cross_entropy,
+    teacher_entropy and kl. In training mode the buffer `center` (dim,) moves towards the mean of
+    the teacher's rows after it was used; for `hold` see EmaCenter. Computed in float32 or better,
+    outside autocast. Raises ValueError for other shapes.
     """
 
     def __init__(
@@ -68,7 +67,7 @@ class DinoLoss(EmaCenter):
         return LossTerms(cross_entropy, terms)
 
     def sharpen(self, teacher: Tensor) -> Tensor:
-        """The teacher's distributions, (n, dim) -> (n, dim), centred by what is known so far; no
+        """Returns the teacher's distributions (n, dim), centred by the present centre, without
         gradient."""
         return torch.softmax(
             (at_least_float32(teacher.detach()) - self.center) / self.teacher_temp, dim=-1
@@ -76,11 +75,11 @@ class DinoLoss(EmaCenter):
 
 
 class MismatchedSharpening(nn.Module):
-    """The published "sharpening", kept to reproduce its numbers: 1 - cos(z_hat, softmax((z_target -
-    center) / temp)).
+    """The published "sharpening", kept to reproduce its numbers: 1 - cos(z_hat,
+    softmax((z_target - center) / temp)).
 
-    An unconstrained vector is compared with a nearly one-hot, non-negative one. The centre is moved
-    before it is used. (n, dim) each; terms: prediction.
+    It compares an unconstrained vector with a nearly one-hot, non-negative one. The centre is moved
+    before it is used. Both inputs are (n, dim). It has no terms.
     """
 
     center: Tensor
@@ -101,5 +100,5 @@ class MismatchedSharpening(nn.Module):
         )
 
     def sharpen(self, z_target: Tensor) -> Tensor:
-        """What z_hat is compared with, (n, dim); no gradient."""
+        """Returns the vectors (n, dim) that z_hat is compared with, without gradient."""
         return torch.softmax((z_target.detach().float() - self.center) / self.temp, dim=-1)

@@ -1,9 +1,9 @@
-"""InfoNCE (van den Oord et al. 2018, arXiv:1807.03748): tell the positive of a query from the
-negatives.
+"""InfoNCE (van den Oord et al. 2018, arXiv:1807.03748): classifies the positive of a query among
+its negatives.
 
 Negatives are the other positives of the batch and, as in MoCo (He et al. 2020, arXiv:1911.05722), a
-queue of earlier ones. These are pure functions of one set of rows: with several ranks, gather rows
-(and their tasks) before.
+queue of earlier ones. These are pure functions of one set of rows: with several ranks, rows and
+their tasks are gathered first.
 """
 
 from __future__ import annotations
@@ -24,8 +24,7 @@ def info_nce(
     in_batch: bool = True,
     exclude: Tensor | None = None,
 ) -> LossTerms:
-    """The mean of `info_nce_rows`, a scalar >= 0; terms: info_nce. How many negatives there were:
-    `negatives`."""
+    """Returns the mean of `info_nce_rows`, a scalar >= 0, also as its term info_nce."""
     loss = info_nce_rows(query, positive, queue, temperature, in_batch, exclude).mean()
     return LossTerms(loss, {"info_nce": loss})
 
@@ -38,15 +37,15 @@ def info_nce_rows(
     in_batch: bool = True,
     exclude: Tensor | None = None,
 ) -> Tensor:
-    """query, positive (n, d), queue (m, d) -> (n,): -ln softmax of cosine / temperature at a
-    query's own positive.
+    """Returns -ln softmax of cosine / temperature at each query's own positive, (n,).
 
-    The other n - 1 positives (`in_batch`) and the queue's m rows are the negatives, except where
-    `exclude` (n, n + m) is True; its first diagonal is not read: a positive is always there. Rows
-    are normalised inside. Without a negative the loss is 0, and so is its gradient. Float32 or
-    better, outside autocast. No gradient is stopped here: targets that should not learn arrive
-    detached. ValueError for other shapes, n = 0, an exclude that is not bool and a temperature (a
-    number) <= 0.
+    query and positive are (n, d), queue is (m, d). The negatives are the other n - 1 positives (if
+    `in_batch`) and the m rows of the queue, except where `exclude` (n, n + m) is True. The first
+    diagonal of `exclude` is ignored, since a query's own positive always takes part. Rows are
+    normalised here. Without a negative the loss and its gradient are 0. Computed in float32 or
+    better, outside autocast. No gradient is stopped here: a caller detaches targets that must not
+    learn. Raises ValueError for other shapes, n = 0, an `exclude` that is not bool, and a
+    number <= 0 as temperature.
     """
     n, m = _sizes(query, positive, queue)
     if not isinstance(temperature, Tensor) and not temperature > 0:
@@ -65,22 +64,27 @@ def info_nce_rows(
 
 
 def negatives(n: int, m: int = 0, exclude: Tensor | None = None, in_batch: bool = True) -> Tensor:
-    """The number of negatives of each of n queries with m rows in the queue, as `info_nce` counts
-    them: (n,) int64."""
+    """Returns the number of negatives of each of n queries, (n,) int64, for a queue of m rows."""
     return _is_negative(
         n, m, exclude, in_batch, exclude.device if exclude is not None else None
     ).sum(dim=1)
 
 
 def chance(negatives: Tensor | float) -> Tensor:
-    """The loss of a model that cannot tell a positive from a negative, ln(1 + negatives); of a
-    tensor the mean over its entries. A 0-d float64 tensor."""
+    """Returns ln(1 + negatives), the loss of a model that cannot distinguish a positive from a
+    negative.
+
+    For a tensor it is the mean over its entries. A 0-d float64 tensor.
+    """
     return torch.log1p(torch.as_tensor(negatives).cpu().double()).mean()
 
 
 def same_task(tasks: Tensor, queue_tasks: Tensor | None = None) -> Tensor:
-    """tasks (n,), queue_tasks (m,) -> (n, n + m) bool, what `exclude` takes so that nothing of a
-    query's own task is among its negatives."""
+    """Maps tasks (n,) and queue_tasks (m,) to a bool mask (n, n + m) of keys of the query's own
+    task.
+
+    As `exclude` it removes all rows of a query's task from its negatives.
+    """
     keys = tasks if queue_tasks is None else torch.cat([tasks, queue_tasks.to(tasks)])
     return tasks.unsqueeze(1) == keys
 
@@ -88,7 +92,8 @@ def same_task(tasks: Tensor, queue_tasks: Tensor | None = None) -> Tensor:
 def _is_negative(
     n: int, m: int, exclude: Tensor | None, in_batch: bool, device: torch.device | None
 ) -> Tensor:
-    """(n, n + m) bool; the positives, on the first diagonal, are none."""
+    """Returns a bool mask (n, n + m) of negatives. It is False on the first diagonal, the
+    positives."""
     if exclude is not None and (exclude.shape != (n, n + m) or exclude.dtype != torch.bool):
         raise ValueError(
             f"exclude must be ({n}, {n + m}) bool, got {tuple(exclude.shape)} {exclude.dtype}"

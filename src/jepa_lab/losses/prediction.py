@@ -1,4 +1,4 @@
-"""The prediction loss, and how much better it is than predicting nothing in particular."""
+"""The prediction loss, and its skill relative to the best constant prediction."""
 
 from __future__ import annotations
 
@@ -10,11 +10,10 @@ from jepa_lab.losses.rows import at_least_float32
 
 
 def cosine_prediction(z_hat: Tensor, z_target: Tensor, eps: float = 1e-8) -> Tensor:
-    """1 - mean cosine of (n, d) rows paired with (n, d) rows; scalar in [0, 2], computed in float32
-    or better.
+    """Returns 1 - mean cosine of paired rows (n, d): a scalar in [0, 2], in float32 or better.
 
-    A row shorter than eps counts as of that length. No gradient is stopped here: a target that
-    should not learn arrives detached. ValueError for unequal shapes.
+    A row shorter than eps counts as a row of length eps. No gradient is stopped here: a caller
+    detaches targets that must not learn. Raises ValueError for unequal shapes.
     """
     if z_hat.shape != z_target.shape or z_hat.ndim != 2:
         raise ValueError(
@@ -27,29 +26,33 @@ def cosine_prediction(z_hat: Tensor, z_target: Tensor, eps: float = 1e-8) -> Ten
 
 
 def constant_baseline_loss(z_target: Tensor, eps: float = 1e-8) -> Tensor:
-    """The prediction loss of the best constant vector for these (n, d) targets: 1 - |mean of the
-    normalised rows|.
+    """Returns the prediction loss of the best constant vector for targets (n, d), a float64 scalar.
 
-    A float64 scalar. The mean cosine with a unit vector c is c'm, m the mean of the normalised
-    rows, and is largest along m. 0 where all targets point the same way: then there is nothing to
-    predict. eps as in cosine_prediction.
+    It is 1 - |m|, where m is the mean of the normalised rows: the mean cosine with a unit vector c
+    is c'm, which is largest along m. It is 0 where all targets point the same way, so that nothing
+    is left to predict. eps is as in cosine_prediction.
     """
     return 1.0 - target_directions(z_target, eps).mean(dim=0).norm()
 
 
 def target_directions(z_target: Tensor, eps: float = 1e-8) -> Tensor:
-    """The (n, d) targets at length 1 in float64, whose mean decides the best constant vector.
-    ValueError for another rank."""
+    """Returns the (n, d) targets at length 1 in float64; the best constant vector points along
+    their mean.
+
+    Raises ValueError for another rank.
+    """
     if z_target.ndim != 2:
         raise ValueError(f"expected (n, d), got {tuple(z_target.shape)}")
-    # that device has no float64
+    # MPS devices have no float64
     z_target = z_target.cpu() if z_target.device.type == "mps" else z_target
     return F.normalize(z_target.double(), dim=-1, eps=eps)
 
 
 def skill(loss: Tensor | float, constant_loss: Tensor | float) -> Tensor:
-    """1 - loss / constant_loss: 1 is perfect, 0 no better than the best constant. 0 where the
-    latter is below 1e-6."""
+    """Returns 1 - loss / constant_loss: 1 is perfect, 0 is no better than the best constant.
+
+    It is 0 where constant_loss is below 1e-6.
+    """
     loss, constant = _float64(loss), _float64(constant_loss)
     return torch.where(
         constant < 1e-6, torch.zeros_like(constant), 1.0 - loss / constant.clamp_min(1e-6)

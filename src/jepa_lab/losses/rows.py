@@ -7,12 +7,12 @@ from torch import Tensor
 
 
 def at_least_float32(x: Tensor) -> Tensor:
-    """The tensor in float32; float64 stays as it is."""
+    """Returns the tensor in float32. A float64 tensor stays as it is."""
     return x if x.dtype == torch.float64 else x.float()
 
 
 def paired_rows(x: Tensor, y: Tensor) -> None:
-    """ValueError unless both are (n, d) of one shape."""
+    """Raises ValueError unless x and y are (n, d) of one shape."""
     if x.shape != y.shape or x.ndim != 2:
         raise ValueError(
             f"expected two (n, d) tensors of one shape, got {tuple(x.shape)} and {tuple(y.shape)}"
@@ -20,14 +20,18 @@ def paired_rows(x: Tensor, y: Tensor) -> None:
 
 
 def several_rows(z: Tensor) -> Tensor:
-    """The features in float32, or float64 as they are. ValueError unless they are (n, d) with n >=
-    2: one row has no variance."""
+    """Returns the features in float32, or unchanged if they are float64.
+
+    Raises ValueError unless they are (n, d) with n >= 2, since one row has no variance.
+    """
     if z.ndim != 2 or len(z) < 2:
         raise ValueError(f"expected (n, d) features, n >= 2, got {tuple(z.shape)}")
     return at_least_float32(z)
 
 
 def off_diagonal_squares(matrix: Tensor) -> Tensor:
-    """The sum of squares of a (d, d) matrix off its diagonal; never below 0, as a difference of two
-    sums could be."""
+    """Returns the sum of squares of a (d, d) matrix off its diagonal.
+
+    It is never below 0, as a difference of two sums could be.
+    """
     return (matrix - torch.diag(matrix.diagonal())).square().sum()

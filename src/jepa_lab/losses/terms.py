@@ -1,4 +1,4 @@
-"""What every loss returns."""
+"""The value of a loss and of its terms."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ from torch import Tensor
 
 
 class LossTerms(NamedTuple):
-    """total: scalar to minimise; terms: its parts as unweighted scalars, by name."""
+    """The value of a loss: `total` is the scalar to minimise. `terms` maps names to its parts,
+    which are unweighted scalars."""
 
     total: Tensor
     terms: dict[str, Tensor]
 
 
 def mean_terms(*losses: LossTerms) -> LossTerms:
-    """The mean of losses with the same terms, total and parts."""
+    """Returns the mean of losses with the same terms, of the total and of each term."""
     terms = {
         name: sum(loss.terms[name] for loss in losses) / len(losses) for name in losses[0].terms
     }

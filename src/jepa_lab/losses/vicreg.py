@@ -1,5 +1,5 @@
-"""VICReg (Bardes, Ponce, LeCun 2022, arXiv:2105.04906), as in the authors' released code, and what
-is left of it where there is only one batch."""
+"""VICReg (Bardes, Ponce, LeCun 2022, arXiv:2105.04906) as in the authors' released code, and its
+variance and covariance terms for a single batch."""
 
 from __future__ import annotations
 
@@ -19,13 +19,16 @@ def vicreg(
     cov_coeff: float = 1.0,
     eps: float = 1e-4,
 ) -> LossTerms:
-    """Invariance, variance and covariance of paired rows (n, d); n >= 2. Terms sim, std, cov,
+    """Returns the VICReg loss of paired rows (n, d), n >= 2, with its terms sim, std and cov,
     unweighted.
 
-    sim: the mean over n and d of (x - y)^2. std: the mean of both views' v = mean_j relu(1 -
-    sqrt(var_j + eps)), the variance unbiased: 0 where every feature varies by 1 or more. cov: the
-    sum of both views' squared off-diagonal covariances / d, over n - 1. Float32 or better, outside
-    autocast. ValueError for other shapes.
+    - sim is the mean over n and d of (x - y)^2.
+    - std is the mean over both views of v = mean_j relu(1 - sqrt(var_j + eps)), with the unbiased
+      variance. It is 0 where every feature varies by 1 or more.
+    - cov is the sum over both views of the squared off-diagonal covariances / d, with divisor
+      n - 1.
+
+    Computed in float32 or better, outside autocast. Raises ValueError for other shapes.
     """
     paired_rows(x, y)
     with torch.autocast(x.device.type, enabled=False):
@@ -41,11 +44,11 @@ def vicreg(
 def variance_covariance(
     z: Tensor, std_coeff: float = 25.0, cov_coeff: float = 1.0, eps: float = 1e-4
 ) -> LossTerms:
-    """The variance-covariance regulariser of one batch (n, d): VICReg without its invariance, which
-    takes two views.
+    """Returns the variance-covariance regulariser of one batch (n, d).
 
-    Terms std and cov of this batch, as in vicreg. Least, 0, for uncorrelated features that vary by
-    1 or more. ValueError for n < 2 or another rank.
+    It is VICReg without the invariance term, which needs two views. Its terms std and cov are those
+    of vicreg for this batch alone. Its minimum 0 is reached by uncorrelated features that vary by 1
+    or more. Raises ValueError for n < 2 or another rank.
     """
     with torch.autocast(z.device.type, enabled=False):
         z = several_rows(z)

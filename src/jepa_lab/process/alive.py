@@ -1,5 +1,7 @@
-"""Whether a process of this host is there. Light: the command line reads it before anything heavy
-is imported."""
+"""Checks whether a process of this host is running.
+
+Imports only the standard library, since the command line needs these checks early.
+"""
 
 import os
 from contextlib import suppress
@@ -8,7 +10,7 @@ from typing import Any
 
 
 def process_exists(pid: int) -> bool:
-    """Whether this host has it, one that has ended and was not waited for included."""
+    """Returns whether this host has the process. A zombie (ended, but not waited for) counts."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -19,13 +21,11 @@ def process_exists(pid: int) -> bool:
 
 
 def process_lives(pid: Any) -> bool:
-    """Whether the process exists on this host; one that has ended and was not waited for does not.
-    Whether the process exists on this host; one that has ended and was not waited for does not."""
+    """Returns whether the process is running on this host. A zombie (ended, but not waited for)
+    does not count."""
     if not isinstance(pid, int) or pid < 1:
         return False
     with suppress(OSError, IndexError):
-        return (
-            Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0]
-            not in "ZX"
-        )
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
+        return stat.rpartition(")")[2].split()[0] not in "ZX"
     return process_exists(pid)

@@ -1,5 +1,5 @@
-"""The frame that all commands share: a parser whose errors are one line, exit codes, interruptions,
-broken pipes."""
+"""Code that all commands share: a parser with one-line errors, exit codes, and the handling of
+interruptions and broken pipes."""
 
 from __future__ import annotations
 
@@ -8,19 +8,21 @@ import math
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 from jepa_lab.errors import UserError, say
 
 USER_ERROR, INTERRUPTED = 2, 130
 RESUMES = "interrupted: the same command resumes it"
 
+Number = TypeVar("Number", int, float)
+
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose errors are UserErrors: one line, without the usage; no option may be
-    shortened."""
+    """A parser that raises UserError for a wrong command line, without the usage text. Options
+    must not be abbreviated."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(allow_abbrev=False, **options)
@@ -30,9 +32,11 @@ class Parser(argparse.ArgumentParser):
 
 
 def run_command(work: Callable[[], int | None], interrupted: str = "interrupted") -> None:
-    """Does the work of a command and exits with its code, 0 for None. A UserError is one line and
-    code 2, Ctrl-C the line `interrupted` and code 130; a reader that closes the pipe ends the
-    command without a word."""
+    """Runs a command and exits with the code that `work` returns, 0 for None.
+
+    A UserError is printed as one line and exits with code 2. Ctrl-C prints `interrupted` and exits
+    with code 130. If the reader closes the pipe, the command ends quietly.
+    """
     code = None
     try:
         with ignore_broken_pipe():
@@ -49,7 +53,7 @@ def run_command(work: Callable[[], int | None], interrupted: str = "interrupted"
 
 @contextmanager
 def ignore_broken_pipe() -> Iterator[None]:
-    """Ends quietly where the reader of a pipe has closed it, as `| head` does."""
+    """Ends quietly if the reader closes the pipe, as `| head` does."""
     try:
         yield
         sys.stdout.flush()
@@ -58,18 +62,18 @@ def ignore_broken_pipe() -> Iterator[None]:
 
 
 def add_config_dir(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:
-    """Adds the option that names a user's own folder."""
+    """Adds the option `--config-dir`, the folder of user-defined code."""
     parser.add_argument(
         "--config-dir",
         type=Path,
         metavar="FOLDER",
-        help="of a run with parts of your own: where their code lies",
+        help="the folder of the run's user-defined code",
     )
 
 
 def import_from(folder: Path | None) -> None:
-    """Lets the Python files of a user's folder be imported. UserError where there is no such
-    folder."""
+    """Makes the Python files of a user's folder importable. Raises UserError if the folder is
+    missing."""
     if folder is None:
         return
     if not folder.is_dir():
@@ -79,33 +83,24 @@ def import_from(folder: Path | None) -> None:
 
 
 def arguments(argv: Sequence[str] | None) -> list[str]:
-    """The arguments of a command: those given, else the process's own."""
+    """Returns `argv`, or the arguments of this process if it is None."""
     return list(sys.argv[1:] if argv is None else argv)
 
 
-def number_above_0(kind: Callable[[str], float]) -> Callable[[str], float]:
-    """The type of an option that takes a finite number of this kind above 0."""
+def number_above_0(kind: Callable[[str], Number]) -> Callable[[str], Number]:
+    """Returns the argparse type of a finite number above 0; `kind` is int or float. The type
+    raises ArgumentTypeError for any other text."""
 
-    def read(text: str) -> float:
-        try:
+    def read(text: str) -> Number:
+        value: Number | None = None
+        with suppress(ValueError):
             value = kind(text)
-        except ValueError:
-            value = math.nan
-        if not 0 < value < math.inf:
-            raise argparse.ArgumentTypeError(
-                f"{text}: a {'whole ' if kind is int else ''}number above 0"
-            )
+        if value is None or not 0 < value < math.inf:
+            whole = "whole " if kind is int else ""
+            raise argparse.ArgumentTypeError(f"{text}: expected a {whole}number above 0")
         return value
 
     return read
 
 
-def positive(text: str) -> int:
-    """A whole number above 0. ArgumentTypeError for anything else."""
-    try:
-        value = int(text)
-    except ValueError:
-        value = 0
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number above 0")
-    return value
+positive = number_above_0(int)

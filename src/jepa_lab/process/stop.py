@@ -1,4 +1,4 @@
-"""Being asked to stop: Ctrl-C, SIGTERM, or a limit on wall-clock time. The run answers at its next
+"""Requests to stop a run: Ctrl-C, SIGTERM, or a limit on wall-clock time. The run stops at its next
 safe moment."""
 
 from __future__ import annotations
@@ -15,31 +15,34 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class StopRequest:
-    """Whether to stop, and why. `started` is the monotonic time from which `max_wall_s` counts: now
-    by default; `told` returns a text once someone else wants it."""
+    """Decides whether a run should stop, and why.
+
+    `started` is the monotonic time from which `max_wall_s` counts, by default now.
+    `external_reason` returns a text once something outside this process requests the stop.
+    """
 
     def __init__(
-        self, started: float | None = None, told: Callable[[], str | None] | None = None
+        self, started: float | None = None, external_reason: Callable[[], str | None] | None = None
     ) -> None:
         self.started = time.monotonic() if started is None else started
         self.signal: str | None = None
-        self.told = told
+        self.external_reason = external_reason
 
     def reason(self, max_wall_s: float | None = None) -> str | None:
-        """A text if the run should stop, else None."""
+        """Returns a text if the run should stop, else None."""
         if self.signal is not None:
             return f"{self.signal} received"
-        told = self.told() if self.told is not None else None
-        if told is not None:
-            return told
+        external = self.external_reason() if self.external_reason is not None else None
+        if external is not None:
+            return external
         if max_wall_s is not None and time.monotonic() - self.started >= max_wall_s:
             return f"max_wall_s={max_wall_s:g} reached"
         return None
 
     @contextmanager
     def watching(self) -> Iterator[None]:
-        """Signals are noted instead of killing, and kill again afterwards. Nothing changes outside
-        the main thread."""
+        """Records signals instead of being killed by them, until the context ends. Does nothing
+        outside the main thread."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
@@ -52,7 +55,8 @@ class StopRequest:
                 signal.signal(number, handler)
 
     def arm(self) -> None:
-        """Takes the signals (again: Lightning replaces the handlers when it starts a loop)."""
+        """Installs the signal handlers. Also called later, since Lightning replaces the handlers
+        when it starts a loop."""
         if threading.current_thread() is threading.main_thread():
             for number in SIGNALS:
                 signal.signal(number, self._note)
@@ -61,5 +65,5 @@ class StopRequest:
         if self.signal is not None and number == signal.SIGINT:
             raise KeyboardInterrupt
         self.signal = signal.Signals(number).name
-        # not print(): a signal may arrive inside a write to the same stream
+        # print() is unsafe here: the signal may have interrupted a write to the same stream
         os.write(2, b"\nstopping at the next step, with a checkpoint (Ctrl-C again: at once)\n")

@@ -245,7 +245,7 @@ def test_what_is_no_example_is_said_before_training(command: Command, bad_files:
     _, _, err = command(
         *JSON, "dataset.path=good", *SMALL, "dataset.val_share=0.2", "dataset.split_seed=1"
     )
-    assert "have no other demonstration and are no example" in err
+    assert "have no other demonstration and are omitted" in err
 
 
 def test_other_commands_say_in_one_line_what_they_cannot_do_with_an_arc_run(

@@ -71,7 +71,7 @@ def test_a_task_with_few_demonstrations_shows_all_of_them_in_training() -> None:
 def test_queries_without_another_demonstration_are_left_out_and_counted() -> None:
     examples = make_examples([counting_task("one", 1, 1), counting_task("two", 2, 0)], split="val")
     assert examples.task.tolist() == [0, 1, 1]
-    assert examples.note == "1 val pairs have no other demonstration and are no example"
+    assert examples.note == "1 val pairs have no other demonstration and are omitted"
 
 
 def test_a_pair_without_an_output_is_no_query() -> None:
@@ -90,7 +90,7 @@ def test_frames_are_windows_with_the_next_state_as_target() -> None:
     assert examples.task.tolist() == [0, 0, 1]
     assert examples.roles.tolist() == [FRAME] * 3
     assert examples.pairs.tolist() == [0, 1, 2]
-    assert examples.note == "1 of 3 train frame sequences have fewer than 4 states and no example"
+    assert examples.note == "1 of 3 train frame sequences have fewer than 4 states and are omitted"
 
 
 def test_copies_repeat_the_input_of_a_pair() -> None:

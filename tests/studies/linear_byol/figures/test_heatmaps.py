@@ -177,7 +177,7 @@ def test_unfinished_runs_are_said(tmp_path: Path, capsys: pytest.CaptureFixture[
         (["--metric", "W_Fro"], "--metric W_Fro: no such column; there:"),
         (["--enc-metric", "no"], "--enc-metric no: no such column"),
         (["--epoch", "170"], "never logged; nearest: 1, 100, 200"),
-        (["--epoch", "0"], "is no whole number above 0"),
+        (["--epoch", "0"], "0: expected a whole number above 0"),
         (["--epoch", "999"], "never logged"),
         (["--lr-enc-mode", "auto"], "--lr-enc-mode auto: not in these runs; there: same"),
         (["--lr-enc-mode", "fast"], "invalid choice: 'fast'"),

@@ -1,1 +1,2 @@
-"""ARC: tasks and their grids, synthetic ones, augmentation, tokenisers, examples and batches."""
+"""ARC tasks and their grids: reading, synthetic tasks, augmentation, tokenisers, examples,
+batches."""

@@ -1,5 +1,7 @@
-"""One transform for a task and an epoch, the same for all its grids: drawn from what it is for,
-never from when."""
+"""Random transforms of ARC tasks: one per task and epoch, the same for all grids of the task.
+
+The draws depend on the seed, the split, the epoch and the task alone, not on the order of calls.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,7 @@ from jepa_lab.studies.arc.data.task import COLORS
 from jepa_lab.studies.arc.data.transform import SYMMETRIES, Transforms, turn_room
 
 FAMILIES = ("color", "translation", "symmetry")
-RADIUS = 3  # cells, of a drawn shift
+RADIUS = 3  # largest random shift, in cells
 
 
 def draw_transforms(
@@ -27,13 +29,15 @@ def draw_transforms(
     palette_background: bool = False,
     radius: int = RADIUS,
 ) -> Transforms:
-    """One transform for each of the tasks (B,) int64, their numbers in the split.
+    """Draws one transform for each task number in `tasks` (B,) int64.
 
-    Room (B, 4) int64 is `free_room` of all the grids of each, and bounds its shift; a task without
-    room stays. Palette: a uniform permutation of the colours 1 to 9, of all ten with
-    palette_background. Symmetry: one of the 8. Translation: uniform among the shifts of at most
-    `radius` cells a way that push no cell out. Each family has its own stream, so leaving one out
-    changes no other; the draws depend on (seed, split, epoch, task number) alone.
+    `room` (B, 4) int64 is the `free_room` of all grids of each task. It bounds the shift, so a task
+    without room is not shifted.
+
+    palette: a uniform permutation of the colours 1 to 9, or of all ten with `palette_background`.
+    symmetry: one of the 8 symmetries of the square. translation: uniform among the shifts of at
+    most `radius` cells per direction that push no cell out of a grid. Each family has its own
+    random stream, so disabling one family does not change the others.
     """
     n = len(tasks)
     result = _identities(np.zeros(n, dtype=np.int64))
@@ -61,14 +65,16 @@ def family_transform(
     backgrounds: np.ndarray | None = None,
     radius: int = RADIUS,
 ) -> Transforms:
-    """A second transform of one family alone, for terms that compare a grid with its transform;
-    never the identity where that can be avoided.
+    """Draws a second transform of one family, for losses that compare a grid with its transform.
 
-    Color: all colours but the background move, in one cycle of nine. Symmetry: one of the 7 others.
-    Translation: one of the shifts that room (B, 4) allows, other than none; a task without room
-    stays. Room and backgrounds (B,) (default 0) are those of the grids that this is applied to:
-    `Transforms.room_after` and `new_backgrounds` of a first transform. The stream is not that of
-    `draw_transforms`. ValueError for an unknown family.
+    It is the identity only if the family allows nothing else.
+
+    color: all colours except the background are permuted in one cycle of nine. symmetry: one of the
+    7 symmetries other than the identity. translation: a non-zero shift within `room` (B, 4) and
+    `radius`; a task without room is not shifted. If the grids already went through a first
+    transform, `room` and `backgrounds` (B,) (default 0) are its `Transforms.room_after` and
+    `new_backgrounds`. The random stream differs from that of `draw_transforms`. Raises ValueError
+    for an unknown family.
     """
     n = len(tasks)
     result = _identities(
@@ -83,7 +89,7 @@ def family_transform(
         low, high = _bounds(_checked(room, n), radius)
         width = high[:, 1] - low[:, 1] + 1
         total = (high[:, 0] - low[:, 0] + 1) * width
-        # where (0, 0) is among the allowed shifts, row by row
+        # the index of the shift (0, 0) among the allowed shifts, counted row by row
         none = -low[:, 0] * width - low[:, 1]
         number = (draw("translation", 1)[:, 0] * (total - 1)).astype(np.int64)
         number = np.where(total > 1, number + (number >= none), none)
@@ -100,9 +106,9 @@ class _Draws:
         self._stream = stream
 
     def __call__(self, family: str, n: int) -> np.ndarray:
-        """(B, n) float64 in [0, 1)."""
-        drawn = uniform(self._index, n, stream=f"{self._stream}/{family}", **self._key)  # type: ignore[arg-type]
-        return drawn.numpy().astype(np.float64)
+        """Returns uniform numbers (B, n) float64 in [0, 1)."""
+        numbers = uniform(self._index, n, stream=f"{self._stream}/{family}", **self._key)  # type: ignore[arg-type]
+        return numbers.numpy().astype(np.float64)
 
 
 def _identities(backgrounds: np.ndarray) -> Transforms:
@@ -114,17 +120,19 @@ def _identities(backgrounds: np.ndarray) -> Transforms:
 
 
 def _bounds(room: np.ndarray, radius: int) -> tuple[np.ndarray, np.ndarray]:
-    """The lowest and the highest (down, right) shift, each (B, 2)."""
+    """Returns the lowest and the highest shift (down, right), each (B, 2)."""
     allowed = np.minimum(room, radius)
     return -allowed[:, [0, 2]], allowed[:, [1, 3]]
 
 
 def _cycles(u: np.ndarray, backgrounds: np.ndarray) -> np.ndarray:
-    """(B, 9) uniform numbers -> (B, 10) palettes: each colour but the background goes to the next
-    in a drawn order."""
+    """Returns palettes (B, 10) from uniform numbers (B, 9).
+
+    Each colour except the background is mapped to the next one in a random order.
+    """
     n = len(u)
     others = np.tile(np.arange(1, COLORS), (n, 1))
-    others[others == backgrounds[:, None]] = 0  # the nine colours that are not the background
+    others[others == backgrounds[:, None]] = 0  # now the nine colours other than the background
     order = np.take_along_axis(others, np.argsort(u, axis=1, kind="stable"), axis=1)
     palettes = np.tile(np.arange(COLORS, dtype=np.uint8), (n, 1))
     np.put_along_axis(palettes, order, np.roll(order, -1, axis=1).astype(np.uint8), axis=1)

@@ -1,5 +1,4 @@
-"""Tokens on disk: one file for a split, whole or not there, checked against what it was made with.
-Tokens on disk: one file for a split, whole or not there, checked against what it was made with."""
+"""Token cache on disk: one file per split, written atomically and checked when it is read."""
 
 from __future__ import annotations
 
@@ -19,17 +18,16 @@ from jepa_lab.studies.arc.data.examples import Examples
 from jepa_lab.studies.arc.data.tokens.tokens import VIEW, OnlineTokens
 
 MAGIC = b"jepa-lab ARC tokens\n"
-VERSION = 1  # of the file's layout; a tokeniser's own version is in its fingerprint
-_CHUNK = 256  # grids tokenised at a time
+VERSION = 1  # of the file layout; the version of a tokeniser is part of its fingerprint
+_CHUNK = 256  # grids tokenised per call
 
 
 class CachedTokens:
-    """A TokenSource that reads the tokens of `variants` epochs, for every view, from a file mapped
-    into memory.
+    """A TokenSource that reads tokens from a memory-mapped file.
 
-    The file: MAGIC, the length of the header (8 digits and a line's end), the header as JSON, then
-    a record for every variant, view and grid. What it gives is bit for bit what its OnlineTokens
-    gives for the epochs 0 to variants - 1.
+    The file holds every view of `variants` epochs. Its layout: MAGIC, the length of the header (8
+    digits and a newline), the header as JSON, then one record per variant, view and grid. The
+    tokens are bit for bit those of the OnlineTokens for the epochs 0 to variants - 1.
     """
 
     def __init__(self, online: OnlineTokens, records: np.ndarray) -> None:
@@ -38,10 +36,10 @@ class CachedTokens:
 
     @staticmethod
     def of(path: Path, online: OnlineTokens, variants: int) -> CachedTokens:
-        """From the file `path`, which is made where there is none.
+        """Opens the cache at `path`; writes it first if the file does not exist.
 
-        Raises ValueError, one line, where the file is no such cache, is cut short, or was made for
-        something else.
+        Raises ValueError if the file is not a token cache, is truncated, or was made for other data
+        or options.
         """
         expected = _header(online, variants)
         if not path.exists():
@@ -52,8 +50,7 @@ class CachedTokens:
         size, needed = path.stat().st_size, start + kind.itemsize * int(np.prod(shape))
         if size != needed:
             raise ValueError(
-                f"cache {path}: {size} bytes, not the {needed} that its header tells of; delete"
-                " that file"
+                f"cache {path}: {size} bytes, but its header requires {needed}; delete that file"
             )
         return CachedTokens(online, np.memmap(path, kind, mode="r", offset=start, shape=shape))
 
@@ -96,8 +93,10 @@ def _fingerprint(examples: Examples) -> str:
 
 
 def _record(header: dict[str, Any]) -> np.dtype[Any]:
-    """The tokens of a grid in one view and variant; yes-or-no values are packed, eight to a byte.
-    The tokens of a grid in one view and variant; yes-or-no values are packed, eight to a byte."""
+    """Returns the record type: the tokens of one grid in one view and variant.
+
+    Booleans are packed, eight per byte.
+    """
     n = header["places"]
     return np.dtype(
         [
@@ -131,7 +130,7 @@ def _write(path: Path, header: dict[str, Any], online: OnlineTokens, variants: i
 
 
 def _check(path: Path, expected: dict[str, Any]) -> int:
-    """Where the records start. ValueError unless the file's header is the expected one."""
+    """Returns the offset of the records. Raises ValueError unless the header is as expected."""
     with open(path, "rb") as file:
         first, length = file.read(len(MAGIC)), file.read(9)
         text = file.read(int(length)) if first == MAGIC and length.strip().isdigit() else b""
@@ -140,7 +139,7 @@ def _check(path: Path, expected: dict[str, Any]) -> int:
         header = json.loads(text)
     except ValueError:
         raise ValueError(
-            f"cache {path}: no cache of ARC tokens, or cut short; delete that file"
+            f"cache {path}: not a cache of ARC tokens, or truncated; delete that file"
         ) from None
     for key, value in expected.items():
         if header.get(key) != value:

@@ -1,5 +1,4 @@
-"""Prediction problems made of tasks: which grids are the context of an example and which is its
-target."""
+"""Prediction problems made from tasks: the context grids and the target grid of each example."""
 
 from __future__ import annotations
 
@@ -14,18 +13,18 @@ from jepa_lab.studies.arc.data.batch import DEMO_INPUT, DEMO_OUTPUT, FRAME, QUER
 from jepa_lab.studies.arc.data.task import ArcTask, Grid, Pair
 
 PROBLEMS = ("demos", "frames", "copies")
-ABSENT = -1  # in place of a grid's number: there is none
+ABSENT = -1  # a grid number: no grid in this place
 
 
 @dataclass(frozen=True)
 class Examples:
     """E examples over the n grids of a split.
 
-    grids: the n grids, owner (n,) the number of the task that each is of. roles, pairs: (G,) of the
-    context's places, see ArcBatch. context: (E, G) numbers of grids, ABSENT where there is none.
-    target, task: (E,). candidates: (E, M) the inputs of all demonstrations that an example may have
-    (an output has the number after its input's), from the first to the last of its task, then
-    ABSENT; None for problems without demonstrations. note: what was left out, or empty.
+    grids: the n grids. owner: (n,) the task number of each grid. roles, pairs: (G,) of the context
+    places, see ArcBatch. context: (E, G) grid numbers, ABSENT where there is no grid. target, task:
+    (E,). candidates: (E, M) the inputs of all demonstrations that an example may use, in the order
+    of its task, padded with ABSENT; None for problems without demonstrations. The output of a
+    demonstration has the grid number after its input. note: a message about omitted data, or empty.
     """
 
     grids: tuple[Grid, ...]
@@ -42,9 +41,11 @@ class Examples:
         return len(self.target)
 
     def drawn_context(self, index: Tensor, *, seed: int, split: str, epoch: int) -> Tensor:
-        """Context (B, G) of the examples `index` (B,) in an epoch of training: where a task has
-        more demonstrations than places, which of them depends on (seed, split, epoch, example).
-        They keep their order."""
+        """Returns the context (B, G) of the examples `index` (B,) in a training epoch.
+
+        If a task has more demonstrations than places, the choice depends on (seed, split, epoch,
+        example). The chosen demonstrations keep their order.
+        """
         context = self.context[index]
         n_demos = (context.shape[1] - 1) // 2
         if self.candidates is None or self.candidates.shape[1] <= n_demos:
@@ -53,7 +54,7 @@ class Examples:
         keys = uniform(
             index, candidates.shape[1], seed=seed, split=split, epoch=epoch, stream="demos"
         )
-        keys = keys.masked_fill(candidates == ABSENT, 2.0)  # above all numbers that are drawn
+        keys = keys.masked_fill(candidates == ABSENT, 2.0)  # above every random number
         chosen = keys.argsort(dim=1, stable=True)[:, :n_demos].sort(1).values
         return _with_demos(candidates.gather(1, chosen), context[:, -1])
 
@@ -66,15 +67,17 @@ def make_examples(
     n_frames: int = 3,
     split: str = "train",
 ) -> Examples:
-    """The examples of all tasks, in their order.
+    """Builds the examples of all tasks, in the order of the tasks.
 
-    demos: every pair with an output is the query once; its context are up to n_demos other
-    demonstrations (the first ones; see drawn_context), the query's input in the last place, absent
-    places before it; its target the query's output. Queries without another demonstration are left
-    out: nothing tells their rule. frames: windows of n_frames states, the target is the next one.
-    copies: n_frames times a pair's input, the target is its output, as published. Raises
-    ValueError, one line, for a problem or a number that cannot be, and where a split has no
-    example.
+    demos: every pair with an output is the query once. Its context is up to `n_demos` other
+    demonstrations (the first ones; see drawn_context) and, in the last place, the query's input;
+    missing demonstrations leave the places before the query absent. The target is the query's
+    output. Queries without another demonstration are omitted because nothing determines their rule.
+
+    frames: windows of `n_frames` states, the target is the next state. copies: `n_frames` copies of
+    a pair's input, the target is its output, as published.
+
+    Raises ValueError for an unknown problem, an invalid number, or a split without an example.
     """
     if problem not in PROBLEMS:
         raise ValueError(f"problem: {problem!r} is none of {', '.join(PROBLEMS)}")
@@ -126,13 +129,13 @@ def _demos(tasks: Sequence[ArcTask], n_demos: int, split: str) -> Examples:
         task=torch.tensor(numbers),
         candidates=candidates,
         note=(
-            f"{alone} {split} pairs have no other demonstration and are no example" if alone else ""
+            f"{alone} {split} pairs have no other demonstration and are omitted" if alone else ""
         ),
     )
 
 
 def _with_demos(inputs: Tensor, query: Tensor) -> Tensor:
-    """(B, 2 n + 1): the inputs (B, n) with their outputs, then the query (B,)."""
+    """Returns (B, 2 n + 1): the inputs (B, n) with their outputs, then the query (B,)."""
     outputs = torch.where(inputs == ABSENT, ABSENT, inputs + 1)
     return torch.cat([torch.stack([inputs, outputs], dim=2).flatten(1), query[:, None]], dim=1)
 
@@ -162,7 +165,7 @@ def _frames(tasks: Sequence[ArcTask], n_frames: int, split: str) -> Examples:
     table = torch.tensor(windows)
     note = (
         f"{short} of {sequences} {split} frame sequences have fewer than {n_frames + 1} states and"
-        " no example"
+        " are omitted"
     )
     return Examples(
         tuple(grids),
@@ -197,18 +200,17 @@ def _frame_places(n_frames: int) -> tuple[Tensor, Tensor]:
 
 
 def _pairs(task: ArcTask) -> list[Pair]:
-    """Those with an output, demonstrations first."""
+    """Returns the pairs with an output, demonstrations first."""
     return [pair for pair in (*task.train, *task.test) if _has_output(pair)]
 
 
 def _has_output(pair: Pair) -> bool:
-    # the test outputs of a competition are withheld
+    # competition sets withhold the test outputs
     return pair.output is not None and pair.output.size > 0
 
 
 def _pair_grids(tasks: Sequence[ArcTask]) -> tuple[tuple[Grid, ...], Tensor]:
-    """Inputs and outputs of all pairs with an output, one after another, and the number of their
-    task."""
+    """Returns inputs and outputs of all pairs with an output, and the task number of each grid."""
     grids = [
         (number, grid)
         for number, t in enumerate(tasks)

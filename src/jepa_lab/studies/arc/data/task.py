@@ -16,7 +16,7 @@ Grid = np.ndarray  # (H, W) uint8, colours 0 to 9, sides of 1 to 30
 
 @dataclass(frozen=True)
 class Pair:
-    """An input grid and the output that the rule makes of it."""
+    """An input grid and its output under the rule of the task."""
 
     input: Grid
     output: Grid
@@ -24,9 +24,11 @@ class Pair:
 
 @dataclass(frozen=True)
 class ArcTask:
-    """Demonstrations and test pairs of one rule; `frames` are sequences of states that lead from an
-    input to its output in steps, each of 2 grids or more, where they are known (synthetic tasks,
-    recorded sequences)."""
+    """Demonstrations and test pairs of one rule.
+
+    `frames`: sequences of at least 2 grids, the states from an input to its output. They are known
+    for synthetic tasks and recorded sequences only.
+    """
 
     task_id: str
     train: tuple[Pair, ...] = ()
@@ -34,7 +36,7 @@ class ArcTask:
     frames: tuple[tuple[Grid, ...], ...] = ()
 
     def grids(self) -> Iterator[Grid]:
-        """All grids in a fixed order."""
+        """Yields all grids in a fixed order."""
         for pair in (*self.train, *self.test):
             yield from (pair.input, pair.output)
         for sequence in self.frames:
@@ -43,14 +45,14 @@ class ArcTask:
 
 @dataclass(frozen=True)
 class TaskSplits:
-    """Tasks by split; no task is in two of them."""
+    """Tasks by split; no task is in two splits."""
 
     train: tuple[ArcTask, ...]
     val: tuple[ArcTask, ...]
     test: tuple[ArcTask, ...]
 
     def fingerprint(self) -> str:
-        """Of the ids and grids of all three splits."""
+        """Returns a hash of the ids and grids of all three splits."""
         digest = hashlib.blake2b(digest_size=12)
         for split in (self.train, self.val, self.test):
             digest.update(f"split {len(split)};".encode())

@@ -1,5 +1,4 @@
-"""Which task goes to which split: by task, by a hash of its id, and never one pair in two splits.
-Which task goes to which split: by task, by a hash of its id, and never one pair in two splits."""
+"""Assigns tasks to splits by a hash of their ids; no pair is in two splits."""
 
 from __future__ import annotations
 
@@ -13,11 +12,11 @@ from jepa_lab.studies.arc.data.task import ArcTask, TaskSplits
 def hold_out_tasks(
     tasks: Iterable[ArcTask], share: float, seed: int
 ) -> tuple[list[ArcTask], list[ArcTask]]:
-    """(the rest, round(share * n) tasks), both sorted by id: those whose hash of (seed, id) is
-    lowest.
+    """Holds out round(share * n) tasks: those with the lowest hash of (seed, id).
 
-    So the choice depends on no order of files. Where share is above 0 and below 1, either side of
-    two tasks or more gets one. UserError unless 0 <= share <= 1.
+    Returns (remaining tasks, held-out tasks), both sorted by id. The choice does not depend on the
+    order of files. If share is strictly between 0 and 1 and there are at least two tasks, neither
+    list is empty. Raises UserError unless 0 <= share <= 1.
     """
     if not 0 <= share <= 1:
         raise UserError(
@@ -44,11 +43,11 @@ def split_tasks(
     val_tasks: int | None = None,
     test_tasks: int | None = None,
 ) -> tuple[TaskSplits, list[str]]:
-    """The three splits and the ids that were left out of one because they hold a pair of another.
+    """Returns the splits without overlaps, and the ids of the tasks dropped for an overlap.
 
-    A task that holds a pair or a sequence of a test task is in neither train nor val; one that
-    holds one of a val task is not in train. The limits then keep the first tasks of a split.
-    UserError for a limit below 1.
+    A task that shares a pair or a sequence with a test task is dropped from train and val; a task
+    that shares one with a val task is dropped from train. The limits then keep the first tasks of a
+    split. Raises UserError for a limit below 1.
     """
     for name, limit in (
         ("train_tasks", train_tasks),
@@ -69,8 +68,10 @@ def split_tasks(
 
 
 def contents(task: ArcTask) -> list[bytes]:
-    """What may not be in two splits: one key for each pair and each sequence, the same for the same
-    cells."""
+    """Returns one key for each pair and each sequence, equal for equal cells.
+
+    No key may occur in two splits.
+    """
     pairs = [(pair.input, pair.output) for pair in (*task.train, *task.test)]
     return [
         b"".join(bytes(g.shape) + g.tobytes() for g in grids) for grids in (*pairs, *task.frames)

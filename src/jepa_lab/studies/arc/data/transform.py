@@ -1,5 +1,4 @@
-"""Transforms of grids that lose nothing: a permutation of the colours, a symmetry of the square, a
-shift."""
+"""Invertible transforms of grids: a colour permutation, a symmetry of the square, a shift."""
 
 from __future__ import annotations
 
@@ -11,8 +10,8 @@ import numpy as np
 from jepa_lab.studies.arc.data.task import COLORS, LARGEST, Grid
 
 SYMMETRIES = 8
-# Symmetry s: transpose where s >= 4, then s % 4 quarter turns counter-clockwise. As a matrix on
-# (down, right):
+# Symmetry s: transpose if s >= 4, then s % 4 quarter turns counter-clockwise. Each is a matrix on
+# (down, right).
 _TURNS = [np.linalg.matrix_power(np.array([[0, -1], [1, 0]]), turns) for turns in range(4)]
 MATRICES = np.stack([*_TURNS, *(turn @ np.array([[0, 1], [1, 0]]) for turn in _TURNS)])
 _NUMBERS = {matrix.tobytes(): number for number, matrix in enumerate(MATRICES)}
@@ -23,9 +22,11 @@ _TURNED_ROOM = [3, 2, 0, 1]
 
 @dataclass(frozen=True)
 class Transform:
-    """First the colours (palette (10,): the new colour of each), then the symmetry 0..7, then the
-    shift (down, right) in cells. `background` is the colour of empty cells in the grids that it is
-    applied to."""
+    """A colour permutation, then a symmetry (0 to 7), then a shift (down, right) in cells.
+
+    `palette` (10,) maps each colour to its new colour. `background` is the colour of empty cells in
+    the grids before the transform.
+    """
 
     palette: tuple[int, ...] = tuple(range(COLORS))
     symmetry: int = 0
@@ -33,13 +34,15 @@ class Transform:
     background: int = 0
 
     def apply(self, grid: Grid) -> Grid:
-        """(H, W) -> (H, W), or (W, H) where the symmetry swaps the sides. ValueError where the
-        shift would push a cell that is no background out of the grid."""
+        """Transforms a grid (H, W) into (H, W), or (W, H) if the symmetry swaps the sides.
+
+        Raises ValueError if the shift would push a non-background cell out of the grid.
+        """
         turned = apply_symmetry(np.array(self.palette, dtype=np.uint8)[grid], self.symmetry)
         return shift_grid(turned, self.shift, self.palette[self.background])
 
     def inverse(self) -> Transform:
-        """What undoes it: inverse().apply(apply(grid)) is the grid."""
+        """Returns the inverse: inverse().apply(apply(grid)) equals the grid."""
         palette = [0] * COLORS
         for old, new in enumerate(self.palette):
             palette[new] = old
@@ -53,9 +56,10 @@ class Transform:
         )
 
     def compose(self, first: Transform) -> Transform:
-        """`first`, then this one: compose(first).apply(grid) is apply(first.apply(grid)).
+        """Returns `first`, then this transform: compose(first).apply(x) = apply(first.apply(x)).
 
-        ValueError unless this one's background is what `first` makes of its own.
+        Raises ValueError unless this transform's background is the colour to which `first` maps its
+        own.
         """
         if self.background != first.palette[first.background]:
             raise ValueError(
@@ -74,8 +78,10 @@ class Transform:
 
 @dataclass(frozen=True)
 class Transforms:
-    """B transforms. palettes: (B, 10) uint8; symmetries: (B,); shifts: (B, 2); backgrounds: (B,),
-    all int64."""
+    """B transforms. palettes: (B, 10) uint8; symmetries: (B,); shifts: (B, 2); backgrounds: (B,).
+
+    All but the palettes are int64.
+    """
 
     palettes: np.ndarray
     symmetries: np.ndarray
@@ -92,11 +98,11 @@ class Transforms:
         )
 
     def new_backgrounds(self) -> np.ndarray:
-        """(B,) int64: the colour that empty cells have afterwards."""
+        """Returns the colour (B,) int64 of empty cells after the transform."""
         return self.palettes[np.arange(len(self)), self.backgrounds].astype(np.int64)
 
     def room_after(self, room: np.ndarray) -> np.ndarray:
-        """(B, 4) room of the grids before -> after."""
+        """Returns the free room (B, 4) after the transforms, from the room (B, 4) before them."""
         moved = turn_room(room, self.symmetries)
         dy, dx = self.shifts.T
         return moved + np.stack([dy, -dy, dx, -dx], axis=1)
@@ -105,8 +111,10 @@ class Transforms:
 def apply_many(
     grids: Sequence[Grid], transforms: Transforms, rows: Sequence[int] | np.ndarray
 ) -> list[Grid]:
-    """What `transforms[rows[i]].apply(grids[i])` gives, for all grids at once. ValueError as
-    there."""
+    """Applies `transforms[rows[i]]` to `grids[i]` for all grids at once.
+
+    Raises ValueError as `Transform.apply` does.
+    """
     owner = np.asarray(rows, dtype=np.int64)
     if len(owner) != len(grids):
         raise ValueError(
@@ -129,8 +137,11 @@ def apply_many(
 
 
 def apply_symmetry(grid: Grid, symmetry: int) -> Grid:
-    """One of the 8 symmetries of the square: transposed where it is 4 or above, then symmetry % 4
-    quarter turns counter-clockwise. A contiguous array."""
+    """Applies one of the 8 symmetries of the square; returns a contiguous array.
+
+    The grid is transposed if symmetry >= 4, then rotated by symmetry % 4 quarter turns
+    counter-clockwise.
+    """
     if symmetry >= 4:
         grid = grid.T
     turns = symmetry % 4
@@ -144,8 +155,10 @@ def apply_symmetry(grid: Grid, symmetry: int) -> Grid:
 
 
 def shift_grid(grid: Grid, shift: tuple[int, int], fill: int) -> Grid:
-    """The content moved (down, right), `fill` where nothing comes from. ValueError where a cell
-    that is not `fill` would leave."""
+    """Moves the content by (down, right) cells and fills the gap with `fill`.
+
+    Raises ValueError if a cell other than `fill` would leave the grid.
+    """
     dy, dx = shift
     if dy == 0 and dx == 0:
         return grid
@@ -159,10 +172,9 @@ def shift_grid(grid: Grid, shift: tuple[int, int], fill: int) -> Grid:
 
 
 def free_room(grids: Iterable[Grid], background: int = 0) -> np.ndarray:
-    """(4,) int64: by how many cells the content of all these grids can move up, down, left and
-    right at once.
+    """Returns by how many cells all these grids can be shifted (up, down, left, right), (4,) int64.
 
-    Grids of background alone set no limit; without any other, LARGEST.
+    Grids that are all background set no limit; if there are no others, the room is LARGEST.
     """
     room = np.full(4, LARGEST)
     for grid in grids:
@@ -177,7 +189,7 @@ def free_room(grids: Iterable[Grid], background: int = 0) -> np.ndarray:
 
 
 def turn_room(room: np.ndarray, symmetries: np.ndarray) -> np.ndarray:
-    """(B, 4) room of grids -> that after their symmetries (B,)."""
+    """Returns the room (B, 4) of grids after their symmetries (B,), from the room before."""
     turned = np.where((symmetries >= 4)[:, None], room[:, [2, 3, 0, 1]], room)
     for turns in (1, 2, 3):
         turned = np.where((symmetries % 4 >= turns)[:, None], turned[:, _TURNED_ROOM], turned)
