@@ -1,5 +1,5 @@
-"""Plain tokenisers of one ARC grid, loops over its cells: what the vectorised ones are tested and
-timed against."""
+"""Plain tokenisers of one ARC grid, written as loops over its cells. The vectorised tokenisers are
+tested against them and timed against them."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ NEIGHBOURS = {4: EDGES, 8: [*EDGES, (-1, -1), (-1, 1), (1, -1), (1, 1)]}
 
 @dataclass
 class PlainObject:
-    """Cells of an object, in the order in which they were found, with its box (inclusive) and its
-    colours."""
+    """The cells of an object, in the order in which they were found, with its box (ends included)
+    and its colours."""
 
     cells: list[tuple[int, int]] = field(default_factory=list)
     colors: Counter[int] = field(default_factory=Counter)
 
     def close(self, grid: list[list[int]]) -> PlainObject:
-        """Take the colours in raster order, and the box."""
+        """Counts the colours in raster order, and computes the box."""
         self.cells.sort()
         for row, col in self.cells:
             self.colors[grid[row][col]] += 1
@@ -38,7 +38,7 @@ def plain_objects(
     connectivity: int = 4,
     respect_colors: bool = True,
 ) -> list[PlainObject]:
-    """Connected components, the largest first, equal ones in raster order."""
+    """Returns the connected components, largest first, equal ones in raster order."""
     height, width = len(grid), len(grid[0])
     seen = [[False] * width for _ in range(height)]
     objects = []
@@ -67,7 +67,7 @@ def plain_objects(
 
 
 def touching(one: PlainObject, other: PlainObject) -> bool:
-    """Whether no free row and no free column lies between the boxes."""
+    """Returns whether no free row and no free column lies between the boxes."""
     apart = one.bottom + 1 < other.top or other.bottom + 1 < one.top
     return not (apart or one.right + 1 < other.left or other.right + 1 < one.left)
 
@@ -80,7 +80,7 @@ def plain_published_slots(
     respect_colors: bool = True,
     normalize: bool = True,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The 23 published features of the largest objects, mask and adjacency."""
+    """Returns the 23 published features of the largest objects, their mask and their adjacency."""
     grid = array.tolist()
     tall, wide = (len(grid), len(grid[0])) if normalize else (1, 1)
     objects = plain_objects(grid, connectivity=connectivity, respect_colors=respect_colors)[
@@ -119,8 +119,8 @@ def plain_published_slots(
 def plain_object_slots(
     array: np.ndarray, *, max_objects: int = 16, connectivity: int = 4
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """The tokens of jepa_lab's slots with black as the background, mask, adjacency and the colours
-    (N,)."""
+    """Returns the tokens of jepa_lab's slots with black as the background, their mask, adjacency
+    and colours (N,)."""
     grid = array.tolist()
     objects = plain_objects(grid, connectivity=connectivity)
     kept = objects[: max_objects - 1]
@@ -199,8 +199,11 @@ def _object_token(grid: list[list[int]], found: PlainObject, connectivity: int) 
 
 
 def plain_holes(found: PlainObject, connectivity: int) -> int:
-    """Parts of what is not the object that do not reach the outside; joined at corners too where
-    the object is not."""
+    """Returns the number of holes: parts outside the object that do not reach the outside of its
+    box.
+
+    With connectivity 4 the parts are connected across corners too, with 8 across edges only.
+    """
     inside = set(found.cells)
     rows, cols = range(found.top - 1, found.bottom + 2), range(found.left - 1, found.right + 2)
     free = {(row, col) for row in rows for col in cols} - inside
@@ -220,7 +223,7 @@ def plain_holes(found: PlainObject, connectivity: int) -> int:
 def _drawing(
     cells: list[tuple[int, int]], top: int, left: int, height: int, width: int
 ) -> list[float]:
-    """How much of each of 5 x 5 equal parts of the box the cells cover."""
+    """Returns the area that the cells cover in each of 5 x 5 equal parts of the box."""
     drawing = [[0.0] * 5 for _ in range(5)]
     for row, col in cells:
         y, x = (row - top) * 5 / height, (col - left) * 5 / width
@@ -241,8 +244,8 @@ def _log(count: int) -> float:
 def plain_patches(
     array: np.ndarray, *, patch: int = 3
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """The tokens of jepa_lab's patches, places for the largest grid: features, mask, adjacency,
-    colours."""
+    """Returns the tokens of jepa_lab's patches, with places for the largest grid: features, mask,
+    adjacency, colours."""
     grid, side = array.tolist(), -(-30 // patch)
     features = np.zeros((side * side, 3), dtype=np.float32)
     mask = np.zeros(side * side, dtype=bool)

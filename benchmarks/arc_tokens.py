@@ -1,13 +1,15 @@
-"""ARC tasks tokenised and examples made per second, beside plain Python: python
-benchmarks/arc_tokens.py --help
+"""Measures ARC tasks tokenised and examples made per second, compared with plain Python.
 
-Ours: all grids of BATCH tasks in one call; and the whole ArcLoader over one epoch: order,
-demonstrations, one transform for each task, tokens, batches; the same with the three families of
-transforms; and from a cache on disk. Plain: one grid after another by loops over its cells and
-objects (benchmarks/arc_plain.py; the same tokens to 1e-6, which the tests check), in a Dataset
-under a DataLoader without workers for the examples. One process and one thread on both sides;
-medians of REPEATS runs that take turns, ratios of each turn's two rates. Real tasks: ARC-AGI-1,
-training. On other machines compare the ratios, not the rates.
+    python benchmarks/arc_tokens.py [--json PATH]
+
+Ours: all grids of BATCH tasks are tokenised in one call. The whole ArcLoader runs over one epoch:
+order, demonstrations, one transform for each task, tokens, batches. It is also timed with the three
+families of transforms, and with a cache on disk. Plain: one grid after another is tokenised by
+loops over its cells and objects (benchmarks/arc_plain.py, equal to 1e-6, which the tests check).
+Its examples come from a Dataset and a DataLoader without workers. Both sides use one process and
+one thread. Values are medians of REPEATS alternating runs, and ratios are taken within each pair of
+runs. The tasks are the training set of ARC-AGI-1. On other machines compare the ratios, not the
+rates.
 """
 
 from __future__ import annotations
@@ -48,8 +50,8 @@ CASES: list[tuple[str, str, dict[str, Any], Plain]] = [
 
 
 class PlainExamples(Dataset[list[Tensor]]):
-    """One example at a time: draw its demonstrations, transform and tokenise its grids one by one.
-    One example at a time: draw its demonstrations, transform and tokenise its grids one by one."""
+    """Makes one example at a time: draws its demonstrations, then transforms and tokenises its
+    grids one by one."""
 
     def __init__(self, tasks: list[ArcTask], plain: Plain, families: int) -> None:
         self.examples = make_examples(tasks)
@@ -70,7 +72,7 @@ class PlainExamples(Dataset[list[Tensor]]):
             self.examples.grids[n] for n in (*context, int(self.examples.target[i])) if n != ABSENT
         ]
         tokens: list[tuple[np.ndarray, ...]] = []
-        for view in range(self.views):  # a family's transform costs what the first one does
+        for view in range(self.views):  # a family's transform costs as much as the first one
             drawn = draw_transforms(
                 task, self.rooms[task], seed=view, split="train", epoch=self.epoch
             )[0]
@@ -84,7 +86,7 @@ class PlainExamples(Dataset[list[Tensor]]):
 
 
 def real_tasks() -> list[ArcTask]:
-    """ARC-AGI-1, training: 400."""
+    """Returns the 400 training tasks of ARC-AGI-1."""
 
     def pairs(of: Any) -> tuple[Pair, ...]:
         return tuple(Pair(*(np.asarray(side, dtype=np.uint8) for side in pair)) for pair in of)
@@ -96,13 +98,13 @@ def real_tasks() -> list[ArcTask]:
 
 
 def rate(work: Callable[[], int]) -> float:
-    """Things done in a second."""
+    """Returns the items processed per second. `work` returns their number."""
     start = time.perf_counter()
     return work() / (time.perf_counter() - start)
 
 
 def compare(ours: Callable[[], int], plain: Callable[[], int]) -> dict[str, float]:
-    """Medians of both rates and of their ratio, after one run of ours that does not count."""
+    """Returns the medians of both rates and of their ratio, after a warm-up run of `ours`."""
     ours()
     rates = [(rate(ours), rate(plain)) for _ in range(REPEATS)]
     ratio = statistics.median(fast / slow for fast, slow in rates)
@@ -117,7 +119,8 @@ def compare(ours: Callable[[], int], plain: Callable[[], int]) -> dict[str, floa
 def bench_tokens(
     tasks: list[ArcTask], name: str, options: dict[str, Any], plain: Plain
 ) -> dict[str, float]:
-    """Tasks tokenised per second; the plain one does a spread sample of the same tasks."""
+    """Returns the tasks tokenised per second. The plain side uses an evenly spaced sample of the
+    same tasks."""
     tokeniser = make_tokeniser(name, **options)
     sample = tasks[:: len(tasks) // PLAIN_TASKS][:PLAIN_TASKS]
 
@@ -138,8 +141,8 @@ def bench_tokens(
 def bench_loader(
     tasks: list[ArcTask], loader: ArcLoader, plain: Plain, families: int
 ) -> dict[str, float]:
-    """Training examples per second; the plain one does those of a spread sample of the same tasks.
-    Training examples per second; the plain one does those of a spread sample of the same tasks."""
+    """Returns the training examples per second. The plain side uses an evenly spaced sample of the
+    same tasks."""
     sample = tasks[:: len(tasks) // PLAIN_TASKS][:PLAIN_TASKS]
     dataset = PlainExamples(sample, plain, families)
     epochs = iter(range(1_000_000))
@@ -161,7 +164,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--json", type=Path, help="write the table here as well")
+    parser.add_argument("--json", type=Path, help="also write the table to this file")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     tasks = real_tasks()

@@ -1,10 +1,11 @@
-"""Milliseconds per metric and loss: python benchmarks/metrics.py [--n 4096] [--d 512] [--threads 2]
-[--json PATH]
+"""Measures milliseconds for each metric and loss.
 
-Median over repeats after one warm-up, on float32 features with a decaying spectrum.
-`collapse_metrics` is what the monitor pays for one tap; a metric of the spectral family alone pays
-for its own `Spectrum.of`, the rest of it is nothing. `floor` is the work no implementation of that
-family avoids: one eigvalsh of a (d, d) matrix in float64.
+    python benchmarks/metrics.py [--n 4096] [--d 512] [--threads 2] [--json PATH]
+
+Values are medians over repeats after one warm-up, on float32 features with a decaying spectrum.
+`collapse_metrics` is the monitor's cost for one tap. A single metric of the spectral family costs
+its own `Spectrum.of`, and almost nothing beyond it. `floor` is the work that every implementation
+of that family needs: one eigvalsh of a (d, d) matrix in float64.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ def streamed(z: Tensor) -> metrics.Moments:
 
 
 def cases(n: int, d: int) -> dict[str, Callable[[], object]]:
-    """What is timed, by name."""
+    """Returns the timed functions by name."""
     z = torch.randn(n, d) * torch.arange(1, d + 1).float().rsqrt() + 0.5
     views = torch.randn(n // 4, 1, d) + torch.randn(n // 4, 4, d)
     square = torch.cov(z.double().T)
@@ -113,7 +114,7 @@ def main() -> None:
     parser.add_argument("--d", type=int, default=512)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--json", type=Path, help="write the figures there as well")
+    parser.add_argument("--json", type=Path, help="also write the values to this file")
     args = parser.parse_args()
     torch.manual_seed(0)
     torch.set_num_threads(args.threads)

@@ -1,8 +1,10 @@
-"""Seconds of a factor sweep: python benchmarks/sweeps.py [--anchors 1000]
+"""Measures the seconds of a factor sweep.
 
-1,000 images of 28 x 28 pixels through 36 angles, rendered and encoded by the small encoder, and the
-geometry of what comes out; beside it the plain way, one image at a time through torchvision's
-rotate and the encoder.
+    python benchmarks/sweeps.py [--anchors 1000]
+
+1,000 images of 28 x 28 pixels are rendered at 36 angles and encoded by the small encoder, and the
+geometry of the features is analysed. The plain way renders one image at a time with torchvision's
+rotate before the encoder.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from jepa_lab.data.views.build import make_view_group
 from jepa_lab.networks.encoders import build_encoder
 from jepa_lab.studies.seq_jepa.evaluation.factor_sweeps import analyse, encode_sweep
 
-PLAIN = 20  # anchors of the plain way; its time is scaled up
+PLAIN = 20  # anchors of the plain way; its time is extrapolated to all anchors
 
 
 def main() -> None:

@@ -1,11 +1,12 @@
-"""Seconds and memory of the linear BYOL toy: python benchmarks/toy.py [--quick] [--threads 2]
-[--json PATH]
+"""Measures seconds and memory of the linear BYOL toy.
+
+    python benchmarks/toy.py [--quick] [--threads 2] [--json PATH]
 
 Every row is a fresh process with a fresh folder of runs: 2,000 steps, logged every 10, of 1, 8, 64,
-256 and 1,024 runs (64 is the published grid), median of 3 up to 64. `training` is what the command
-itself counts: steps, measurements and the saving in between; `whole` the process with its imports,
-the writing of every run and the figures. The loop of single runs is the first row times the number
-of runs, not measured beyond that.
+256 and 1,024 runs (64 is the published grid), median of 3 up to 64. `training` is the time that the
+command itself reports: steps, measurements and checkpoints in between. `whole` is the time of the
+process, including imports, the files of every run and the figures. The time of a loop of single
+runs is the first row times the number of runs. It is not measured for more runs.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from pathlib import Path
 import torch
 
 EIGHT = "seeds=[0,1,2,3,4,5,6,7]"
-CASES: list[tuple[int, int, list[str]]] = [  # runs, repeats, words
+CASES: list[tuple[int, int, list[str]]] = [  # runs, repeats, overrides
     (1, 3, ["+experiment=linear_byol", "mom_pred=0.9", "mom_enc=0.9"]),
     (
         8,
@@ -44,30 +45,28 @@ CASES: list[tuple[int, int, list[str]]] = [  # runs, repeats, words
         ],
     ),
 ]
-TARGETS = {
-    64: (6.0, 16.0),
-    1024: (75.0, 100.0),
-}  # seconds of training and whole, on two quiet cores
+# runs -> seconds of training and of the whole process, on two idle cores
+TARGETS = {64: (6.0, 16.0), 1024: (75.0, 100.0)}
 MEMORY = 1500.0  # MB
 
 
 @dataclass(frozen=True)
 class Measured:
-    """Seconds in the process, seconds of training in it, its largest resident memory in MB."""
+    """Seconds of the process, seconds of training in it, and its largest resident memory in MB."""
 
     whole: float
     training: float
     memory: float
 
 
-def measure(words: list[str], threads: int) -> Measured:
-    """One command in a process of its own. CalledProcessError if it fails."""
+def measure(overrides: list[str], threads: int) -> Measured:
+    """Runs one command in its own process. Raises CalledProcessError if it fails."""
     with tempfile.TemporaryDirectory() as folder:
         command = [
             sys.executable,
             "-m",
             "jepa_lab",
-            *words,
+            *overrides,
             f"runs_dir={folder}",
             f"hardware.threads={threads}",
         ]
@@ -88,7 +87,7 @@ def measure(words: list[str], threads: int) -> Measured:
 
 
 def middle(found: list[Measured]) -> Measured:
-    """The median of each, the largest memory."""
+    """Returns the median of each time, and the largest memory."""
     return Measured(
         statistics.median(m.whole for m in found),
         statistics.median(m.training for m in found),
@@ -102,7 +101,7 @@ def main() -> None:
     )
     parser.add_argument("--quick", action="store_true", help="up to 64 runs, each once")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--json", type=Path, help="also write the figures here")
+    parser.add_argument("--json", type=Path, help="also write the values to this file")
     args = parser.parse_args()
     load = f"load {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "load unknown"
     print(
@@ -112,9 +111,9 @@ def main() -> None:
     heads = ["training s", "whole s", "ms a run", "loop / ours", "memory MB", "target"]
     print(f"{'runs':>5}" + "".join(f"{head:>13}" for head in heads))
     results: dict[int, Measured] = {}
-    for runs, repeats, words in CASES[: 3 if args.quick else None]:
+    for runs, repeats, overrides in CASES[: 3 if args.quick else None]:
         m = results[runs] = middle(
-            [measure(words, args.threads) for _ in range(1 if args.quick else repeats)]
+            [measure(overrides, args.threads) for _ in range(1 if args.quick else repeats)]
         )
         loop = runs * results[1].training / m.training
         cells = [

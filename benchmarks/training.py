@@ -1,12 +1,13 @@
-"""Training sequences per second, phase by phase: python benchmarks/training.py [--dataset
-cifar10_rot] [--json PATH]
+"""Measures training sequences per second, phase by phase.
 
-Phases of one optimiser step (views, forward, backward, optimiser, EMA) are timed apart with the
-median over steps after a warm-up. Apart from the step: `monitor` is the collapse monitor's own cost
-for one validation of 1,000 images, `gradients` one look at the gradient of every term, which a run
-takes every 50 steps. The plain baseline is the same network's convolutions alone: its forward over
-all views and backward over the observed ones. Images are random pixels: the time does not depend on
-them.
+    python benchmarks/training.py [--dataset cifar10_rot] [--json PATH]
+
+The phases of one optimiser step (views, forward, backward, optimiser, EMA) are timed separately, as
+medians over steps after a warm-up. `monitor` and `gradients` are not part of the step. `monitor` is
+the collapse monitor's own cost for one validation of 1,000 images. `gradients` is one measurement
+of the gradient of every term, which a run takes every 50 steps. The plain baseline is the
+convolutions of the same network alone: their forward pass over all views and their backward pass
+over the observed ones. Images are random pixels, because the time does not depend on them.
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ def timed(action: Callable[[], object]) -> tuple[float, object]:
 def bench(
     dataset: str, channels: int, size: int, batch: int, steps: int, precision: str
 ) -> dict[str, float]:
-    """Median seconds of every phase, and sequences per second."""
+    """Returns median seconds of every phase, and sequences per second."""
     config = configuration(dataset, precision)
     torch.manual_seed(0)
     images = torch.randint(0, 256, (batch, channels, size, size), dtype=torch.uint8)
@@ -106,7 +107,7 @@ def bench(
 def convolutions_alone(
     module: torch.nn.Module, batch: int, channels: int, size: int, autocast: torch.autocast
 ) -> float:
-    """Median seconds of the encoder alone on the same number of images."""
+    """Returns median seconds of the encoder alone on the same number of images."""
     network = module.network
     observed, target = (
         torch.randn(batch, 3, channels, size, size),
@@ -139,8 +140,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--dataset", choices=[c[0] for c in CASES], help="only this one")
-    parser.add_argument("--json", type=Path, help="also write the figures here")
+    parser.add_argument(
+        "--dataset", choices=[c[0] for c in CASES], help="measure only this dataset"
+    )
+    parser.add_argument("--json", type=Path, help="also write the values to this file")
     args = parser.parse_args()
     results: dict[str, dict[str, float]] = {}
     print(

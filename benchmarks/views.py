@@ -1,14 +1,15 @@
-"""Sequences per second of rendered views, beside plain torchvision pipelines: python
-benchmarks/views.py --help
+"""Measures sequences of rendered views per second, compared with plain torchvision pipelines.
+
+    python benchmarks/views.py [--views KIND] [--json PATH]
 
 Ours: draws, views and actions of a whole batch, median of five runs. The baselines render one view
-at a time in a Dataset under a DataLoader, without actions, the best of 0, 1 and 2 workers, their
-start not counted. `shortest` is the least that torchvision needs: PIL rotate or one PIL affine,
-ToTensor, Normalize. `published` is what the published code does: for the rotations the same, for
-the affine views pad, resize, pad or crop, rotate, translate and crop a tensor. For the
-augmentations `published` is torchvision's transforms on PIL images, and `shortest` the faster of
-that and its transforms.v2 on uint8 tensors. Images are random pixels: the time does not depend on
-them. On other machines compare the ratios, not the rates.
+at a time in a Dataset under a DataLoader, without actions, with the best of 0, 1 and 2 workers. The
+start of the workers does not count. `shortest` is the least that torchvision needs: PIL rotate or
+one PIL affine, ToTensor, Normalize. `published` does the same as the published code. For rotations
+it equals `shortest`. For affine views it pads, resizes, pads or crops, rotates, translates and
+crops a tensor. For augmentations it uses torchvision's transforms on PIL images, and `shortest` is
+the faster of it and transforms.v2 on uint8 tensors. Images are random pixels, because the time does
+not depend on them. On other machines compare the ratios, not the rates.
 """
 
 from __future__ import annotations
@@ -31,20 +32,20 @@ from torchvision.transforms import InterpolationMode, v2
 
 from jepa_lab.data.views.build import ViewGroup, make_view_group
 
-CASES = [
+CASES = [  # views, channels, size
     ("rotation", 3, 32),
     ("affine", 1, 28),
     ("affine", 3, 32),
     ("augment", 3, 32),
-]  # views, channels, size
+]
 BATCHES = (256, 64)
 N_VIEWS = 4
 BASELINE_SEQUENCES = 1024
 
 
 class PerSampleViews(Dataset[Tensor]):
-    """The views (V, C, H, W) of one image at a time, the first one untouched unless they are
-    augmentations."""
+    """Renders the views (V, C, H, W) of one image at a time. The first view is untouched, except
+    for augmentations."""
 
     def __init__(self, kind: str, images: Tensor, group: ViewGroup, published: bool) -> None:
         self.published = published
@@ -93,8 +94,8 @@ class PerSampleViews(Dataset[Tensor]):
 
 
 def augmentations(t: Any, group: ViewGroup, target: bool) -> Any:
-    """The published chain for one view, by torchvision's transforms on PIL images (v1) or uint8
-    tensors (v2)."""
+    """Returns the published chain of transforms for one view, as torchvision transforms of PIL
+    images (v1) or uint8 tensors (v2)."""
     blur = t.GaussianBlur(3, (0.1, 2.0))
     to_float = [t.ToTensor()] if t is v1 else [t.ToDtype(torch.float32, scale=True)]
     return t.Compose(
@@ -114,7 +115,7 @@ def augmentations(t: Any, group: ViewGroup, target: bool) -> Any:
 
 
 def published_chain(image: Tensor) -> Tensor:
-    """Scale on a padded canvas, rotate, translate, crop: three resamplings of (C, H, W)."""
+    """Scales on a padded canvas, rotates and translates: three resamplings of (C, H, W)."""
     size = image.shape[-1]
     canvas = size + 12
     theta, scale = torch.rand(2).tolist()
@@ -128,7 +129,7 @@ def published_chain(image: Tensor) -> Tensor:
 
 
 def batched_rate(group: ViewGroup, images: Tensor) -> float:
-    """Sequences per second, the median of five runs of about half a second each."""
+    """Returns sequences per second, the median of five runs of about half a second each."""
     index = torch.arange(len(images))
 
     def step(epoch: int) -> None:
@@ -148,8 +149,8 @@ def batched_rate(group: ViewGroup, images: Tensor) -> float:
 
 
 def per_sample_rate(dataset: PerSampleViews, batch: int, workers: int) -> float:
-    """Sequences per second of the second and third epoch's faster one; the first starts the
-    workers."""
+    """Returns sequences per second of the faster of the second and third epoch. The first epoch
+    starts the workers."""
     loader = DataLoader(
         dataset, batch, shuffle=True, num_workers=workers, persistent_workers=workers > 0
     )
@@ -163,7 +164,7 @@ def per_sample_rate(dataset: PerSampleViews, batch: int, workers: int) -> float:
 
 
 def bench(kind: str, channels: int, size: int) -> list[dict[str, float | str]]:
-    """One row for each batch size."""
+    """Returns one row for each batch size."""
     torch.manual_seed(0)
     first_view = "random" if kind == "augment" else "reference"
     group = make_view_group(
@@ -198,7 +199,7 @@ def bench(kind: str, channels: int, size: int) -> list[dict[str, float | str]]:
 
 
 def best_rate(dataset: PerSampleViews) -> float:
-    """Of the DataLoader with its best number of workers."""
+    """Returns the rate of the DataLoader with its best number of workers."""
     return max(per_sample_rate(dataset, BATCHES[0], workers) for workers in (0, 1, 2))
 
 
@@ -206,9 +207,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--json", type=Path, help="write the table here as well")
+    parser.add_argument("--json", type=Path, help="also write the table to this file")
     parser.add_argument(
-        "--views", choices=sorted({kind for kind, _, _ in CASES}), help="these alone"
+        "--views", choices=sorted({kind for kind, _, _ in CASES}), help="measure only these views"
     )
     arguments = parser.parse_args()
     cores = (

@@ -1,9 +1,10 @@
-"""The collapse monitor on somebody else's Lightning code, an autoencoder on the digits: python
-foreign_monitor.py
+"""Uses the collapse monitor in foreign Lightning code, an autoencoder on the digits.
 
-Two things are not plain Lightning: `CollapseMonitor()` among the callbacks, and a validation step
-that returns its features by name. The run ends with a verdict. With --collapse every code is drawn
-to one point.
+    python foreign_monitor.py [--collapse]
+
+Two parts are not plain Lightning: `CollapseMonitor()` among the callbacks, and a validation step
+that returns its features by name. The run ends with a verdict. With --collapse every code is
+trained towards the same point.
 """
 
 from __future__ import annotations
@@ -43,7 +44,8 @@ class Autoencoder(pl.LightningModule):
 
 
 def main(collapse: bool = False, epochs: int = 10) -> CollapseMonitor:
-    """Trains, prints the verdict; returns the monitor, which has it too."""
+    """Trains the autoencoder and prints the verdict. Returns the monitor, which keeps
+    the verdict."""
     pl.seed_everything(0, verbose=False)
     images = torch.from_numpy(load_digits().data).float() / 16
     train = DataLoader(TensorDataset(images[:1400]), batch_size=64, shuffle=True)

@@ -1,11 +1,11 @@
-"""The tables and the figure of docs/results/arc.md, from finished runs: nothing is trained here.
+"""Writes the tables and the figure of docs/results/arc.md from finished runs. Trains nothing.
 
-    python studies_docs/arc.py --runs-dir runs [--out docs/results/arc.md] [--figure
-    docs/images/arc.png]
+    python studies_docs/arc.py --runs-dir runs [--out docs/results/arc.md]
+                               [--figure docs/images/arc.png]
 
-Reads the runs that studies_docs/arc_runs.py makes and writes the tables between the marks `<!--
-NAME -->` and `<!-- end -->` of the document. Figures are of the last weights: mean ± half-width of
-a 95 % t interval over seeds.
+Reads the runs of studies_docs/arc_runs.py, and writes the tables between the marks `<!-- NAME -->`
+and `<!-- end -->` of the document. Values are those of the last weights: mean ± half-width of a 95
+% t interval over seeds.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from jepa_lab.studies.arc.investigation.run_verdict import RunVerdict, run_verdi
 
 FAILING = next(iter(BASE))
 NOT_OF_AN_ARM = ("seed", "hardware", "target.tau", "monitor", "dataset.tiers", "name")
-COLUMNS = [  # of the tables of arms: title, key, digits
+COLUMNS = [  # columns of the tables of arms: title, key, digits
     ("codes in use", "test/codebook/usage", 2),
     ("in a training window", "train/codebook/usage", 2),
     ("rank of z_agg", "test/z_agg/effective_rank", 1),
@@ -67,21 +67,23 @@ EVENTS = {
 
 @dataclass
 class Arm:
-    """The finished runs of an arm by seed."""
+    """The finished runs of an arm. Each field maps a seed to its last metrics, its history or its
+    verdict."""
 
     last: dict[int, dict[str, float]] = field(default_factory=dict)
     history: dict[int, History] = field(default_factory=dict)
     verdict: dict[int, RunVerdict] = field(default_factory=dict)
 
     def values(self, key: str) -> dict[int, float]:
-        """{seed: last value} where it was measured."""
+        """Returns {seed: last value} for the seeds with a value."""
         return {seed: last[key] for seed, last in self.last.items() if key in last}
 
 
 def read(runs_dir: Path) -> dict[str, Arm]:
-    """The completed runs, by arm. SystemExit for two runs of one arm and seed."""
+    """Returns the completed runs by arm. Raises SystemExit for two runs of one arm and seed."""
     wanted = {
-        name: _settings(as_data([*words, "tier=quick"]) or {}) for name, words in ARMS.items()
+        name: _settings(as_data([*overrides, "tier=quick"]) or {})
+        for name, overrides in ARMS.items()
     }
     found: dict[str, Arm] = {}
     for path in sorted(runs_dir.glob("arc_*/*/summary.json")):
@@ -107,8 +109,7 @@ def _settings(config: Mapping[str, Any]) -> dict[str, Any]:
 def _arm_of(
     run: Mapping[str, Any], experiment: Any, wanted: Mapping[str, Mapping[str, Any]]
 ) -> str | None:
-    """The arm that agrees with a run on every setting that both have; None for a run of something
-    else."""
+    """Returns the arm that agrees with a run in every setting that both have, or None."""
     for name, settings in wanted.items():
         own = ARMS[name][0].partition("=")[2] == experiment
         if own and all(run[key] == value for key, value in settings.items() if key in run):
@@ -117,8 +118,8 @@ def _arm_of(
 
 
 def arms_table(runs: Mapping[str, Arm], names: Sequence[str]) -> str:
-    """A row for every arm that has runs: what became of codebook, rank, scale and prediction, and
-    the verdicts."""
+    """Returns a table with a row for every arm that has runs: codebook, rank, spread, prediction
+    and verdicts."""
     lines = [
         "| arm | seeds | "
         + " | ".join(title for title, *_ in COLUMNS)
@@ -128,21 +129,25 @@ def arms_table(runs: Mapping[str, Arm], names: Sequence[str]) -> str:
     for name in (n for n in names if n in runs):
         arm = runs[name]
         cells = [mean(list(arm.values(key).values()), digits) for _, key, digits in COLUMNS]
-        told = Counter(v.status for v in arm.verdict.values())
+        statuses = Counter(v.status for v in arm.verdict.values())
         first = Counter(_event(v) for v in arm.verdict.values())
-        words = [
-            ", ".join(f"{n} {what}" for what, n in sorted(count.items())) for count in (told, first)
-        ]
+        verdicts, events = (
+            ", ".join(f"{n} {what}" for what, n in sorted(count.items()))
+            for count in (statuses, first)
+        )
         lines.append(
-            f"| {name} | {len(arm.last)} | " + " | ".join(cells) + f" | {words[0]} | {words[1]} |"
+            f"| {name} | {len(arm.last)} | " + " | ".join(cells) + f" | {verdicts} | {events} |"
         )
     return "\n".join(lines)
 
 
 def effects_table(runs: Mapping[str, Arm], names: Sequence[str]) -> str:
-    """What every correction changes against the failing recipe, over shared seeds: mean difference
-    and 95 % interval of t. No p: with five seeds a sign-flip test cannot go below .06, and there
-    are many rows."""
+    """Returns the change that every correction makes to the failing recipe, over shared seeds: mean
+    difference and 95 % t interval.
+
+    There is no p value. With five seeds a sign-flip test cannot go below .06, and there are many
+    rows.
+    """
     keys = [(t, k, d) for t, k, d in COLUMNS if k.startswith("test/")]
     lines = ["| correction less the failing recipe | " + " | ".join(t for t, *_ in keys) + " |"]
     lines.append("|---" * (len(keys) + 1) + "|")
@@ -160,26 +165,28 @@ def effects_table(runs: Mapping[str, Arm], names: Sequence[str]) -> str:
 
 
 def order_table(arm: Arm) -> str:
-    """For every seed of an arm the first violations, in their order."""
+    """Returns the first violations of every seed of an arm, in their order."""
     lines = ["| seed | verdict | what was violated first, and then |", "|---|---|---|"]
     for seed in sorted(arm.verdict):
         verdict = arm.verdict[seed]
-        told = "; ".join(
+        violations = "; ".join(
             f"{f.flag} at step {f.step}: {f.reason}" for f in verdict.fired if f.step is not None
         )
-        lines.append(f"| {seed} | {verdict.status} | {told or 'nothing'} |")
+        lines.append(f"| {seed} | {verdict.status} | {violations or 'nothing'} |")
     return "\n".join(lines)
 
 
 def real_table(arm: Arm) -> str:
-    """The healthy run on real tasks."""
+    """Returns the table of the healthy run on real tasks."""
     lines = [f"| over {len(arm.last)} seeds | value |", "|---|---|"]
     lines += [
         f"| {title} | {mean(list(arm.values(key).values()), digits)} |"
         for title, key, digits in REAL_ROWS
     ]
-    told = Counter(v.status for v in arm.verdict.values())
-    return "\n".join([*lines, f"| verdicts | {', '.join(f'{n} {v}' for v, n in told.items())} |"])
+    statuses = Counter(v.status for v in arm.verdict.values())
+    return "\n".join(
+        [*lines, f"| verdicts | {', '.join(f'{n} {v}' for v, n in statuses.items())} |"]
+    )
 
 
 def _event(verdict: RunVerdict) -> str:
@@ -191,8 +198,8 @@ def _event(verdict: RunVerdict) -> str:
 
 
 def draw(runs: Mapping[str, Arm], path: Path, second: str = "everything") -> None:
-    """Usage, rank and skill over the steps: every seed of the failing recipe and of its full
-    correction."""
+    """Draws usage, rank and skill over the steps, for every seed of the failing recipe and of the
+    arm `second`."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -236,8 +243,8 @@ def main() -> None:
     runs = read(args.runs_dir)
     if FAILING not in runs:
         raise SystemExit(
-            f"no finished run of arc_sixth_run under {args.runs_dir}; studies_docs/arc_runs.py"
-            " makes them"
+            f"no finished run of arc_sixth_run under {args.runs_dir}; train them with"
+            " studies_docs/arc_runs.py"
         )
     tables = {
         "order": order_table(runs[FAILING]),

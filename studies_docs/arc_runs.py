@@ -1,10 +1,11 @@
-"""The runs behind docs/results/arc.md: five seeds of the failing recipe, of what its authors tried,
-and of every correction switched on alone. Finished runs are skipped, unfinished ones go on.
+"""Trains the runs of docs/results/arc.md: five seeds of the failing recipe, of the changes that its
+authors tried, and of every correction on its own. Finished runs are skipped, unfinished runs are
+resumed.
 
-    python studies_docs/arc_runs.py --runs-dir runs [--seeds 0,1,2,3,4] [--part 1/2] [--only NAME
-    ...]
+    python studies_docs/arc_runs.py --runs-dir runs [--seeds 0,1,2,3,4] [--part 1/2]
+                                    [--only NAME ...]
 
-Each line is an ordinary multirun sweep. `--part 1/2` and `2/2` in two shells use two cores.
+Each arm is an ordinary multirun sweep. `--part 1/2` and `2/2` in two shells use two cores.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ BASE = {
     "the failing recipe": [SIXTH],
     "the same with the published 768 codes": [SIXTH, "vq.size=768"],
 }
-TRIED = {  # what the authors tried or planned
+TRIED = {  # changes that the authors tried or planned
     "no codebook": ["+experiment=arc_no_vq"],
     "no refresh": ["+experiment=arc_vq_no_refresh"],
     "commitment .3 to .15": ["+experiment=arc_vq_low_commitment"],
@@ -35,7 +36,7 @@ TRIED = {  # what the authors tried or planned
     "the minimum": ["+experiment=arc_minimal"],
     "wide temperature": ["+experiment=arc_wide_temperature"],
 }
-CORRECTIONS = {  # each alone, on the failing recipe
+CORRECTIONS = {  # each on its own, applied to the failing recipe
     "commitment in the objective": [SIXTH, "vq.in_objective=true", "vq.weight_on=commitment"],
     "codebook begun from data": [SIXTH, "vq.init=kmeans"],
     "one update a step": [
@@ -91,28 +92,28 @@ ARMS = {**BASE, **TRIED, **CORRECTIONS, **REAL}
 
 
 def main() -> None:
-    """Runs the sweeps that are asked for, one after another; exit code 1 if one of them failed."""
+    """Runs the requested sweeps one after another. The exit code is 1 if one of them failed."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--runs-dir", default="runs")
     parser.add_argument("--seeds", default="0,1,2,3,4")
-    parser.add_argument("--part", default="1/1", help="k/n: every n-th arm, from the k-th")
+    parser.add_argument("--part", default="1/1", help="k/n: every n-th arm, starting with the k-th")
     parser.add_argument("--only", nargs="*", help="names of arms")
     args = parser.parse_args()
     k, n = map(int, args.part.split("/"))
     arms = [name for name in ARMS if not args.only or name in args.only]
     failed = []
     for name in arms[k - 1 :: n]:
-        words = [
+        overrides = [
             *ARMS[name],
             "tier=quick",
             f"seed={args.seeds}",
             f"runs_dir={args.runs_dir}",
             "hardware.threads=1",
         ]
-        print(f"\n== {name}\npython -m jepa_lab -m {' '.join(words)}", flush=True)
-        done = subprocess.run([sys.executable, "-m", "jepa_lab", "-m", *words], check=False)
+        print(f"\n== {name}\npython -m jepa_lab -m {' '.join(overrides)}", flush=True)
+        done = subprocess.run([sys.executable, "-m", "jepa_lab", "-m", *overrides], check=False)
         if done.returncode:
             failed.append(name)
     if failed:

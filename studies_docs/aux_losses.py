@@ -1,13 +1,13 @@
-"""The tables and the figure of docs/results/aux_losses.md, from finished runs: nothing is trained
-here.
+"""Writes the tables and the figure of docs/results/aux_losses.md from finished runs. Trains
+nothing.
 
-    python studies_docs/aux_losses.py --runs-dir runs [--out docs/results/aux_losses.md] [--figure
-    docs/images/...png]
+    python studies_docs/aux_losses.py --runs-dir runs [--out docs/results/aux_losses.md]
+                                      [--figure docs/images/...png]
 
-Reads the runs of aux_comparison and arc_aux_comparison under --runs-dir (the document names the
-commands that make them), each dataset by itself, and writes the tables between the marks `<!-- NAME
--->` and `<!-- end -->` of the document. Runs that chose a weight are in the table of weights and in
-no other. A section without runs says so.
+Reads the runs of aux_comparison and arc_aux_comparison under --runs-dir (the document lists the
+commands that train them), each dataset separately. Writes the tables between the marks `<!-- NAME
+-->` and `<!-- end -->` of the document. Runs that served to choose a weight are only in the table
+of weights. A section without runs says so.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ BESIDE = [
 
 
 def tables(results: Results) -> dict[str, str]:
-    """{mark: content} of a section."""
+    """Returns {mark: content} of a section."""
     name, ranking = results.section.name, results.ranking
     if ranking is None:
         nothing = (
@@ -47,9 +47,12 @@ def tables(results: Results) -> dict[str, str]:
             if results.runs
             else "No run of this comparison is there."
         )
-        told = {"runs": nothing, **dict.fromkeys(("verdict", "ranking", "beside", "gradients"), "")}
+        contents = {
+            "runs": nothing,
+            **dict.fromkeys(("verdict", "ranking", "beside", "gradients"), ""),
+        }
     else:
-        told = {
+        contents = {
             "runs": runs_line(results, ranking),
             "verdict": "\n".join(
                 f"- {line}" for line in [*verdict_lines(ranking), *missing_lines(ranking)]
@@ -60,12 +63,12 @@ def tables(results: Results) -> dict[str, str]:
         }
     return {
         f"{name}-{mark}": text
-        for mark, text in {**told, "tuning": tuning_table(results.tuning)}.items()
+        for mark, text in {**contents, "tuning": tuning_table(results.tuning)}.items()
     }
 
 
 def runs_line(results: Results, ranking: Ranking) -> str:
-    """How many runs, of what budget, on which weights."""
+    """Returns the number of runs, their budget and their weights as one line."""
     reported = [ranking.runs[row["run_dir"]] for one in ranking.arms for row in one.arm.rows]
     config, walls = (
         reported[0].config,
@@ -101,8 +104,8 @@ def runs_line(results: Results, ranking: Ranking) -> str:
 
 
 def ranking_table(ranking: Ranking, tuning: Tuning | None) -> str:
-    """An arm a row: mean ± half of a t interval, the paired difference to the control, what it
-    shows."""
+    """Returns a table with a row for each arm: mean ± half-width of a t interval, the paired
+    difference to the control, and the conclusion."""
     weights = (
         {arm.arm: f"{arm.chosen.weight:g}" for arm in tuning.arms if arm.chosen} if tuning else {}
     )
@@ -125,7 +128,7 @@ def ranking_table(ranking: Ranking, tuning: Tuning | None) -> str:
         difference = (
             "" if d is None or boot is None else f"{d.mean:+.3f} [{boot[0]:+.3f}, {boot[1]:+.3f}]"
         )
-        told = {**one.verdicts, **one.paired.others}
+        verdicts = {**one.verdicts, **one.paired.others}
         rows.append(
             [
                 "–" if one.rank is None else str(one.rank),
@@ -138,15 +141,15 @@ def ranking_table(ranking: Ranking, tuning: Tuning | None) -> str:
                 _p(one.paired.p_holm),
                 f"{d.detectable:.3f}" if d else "",
                 one.conclusion,
-                ", ".join(f"{n} {verdict}" for verdict, n in sorted(told.items())),
+                ", ".join(f"{n} {verdict}" for verdict, n in sorted(verdicts.items())),
             ]
         )
     return markdown(heads, rows)
 
 
 def beside_table(results: Results, ranking: Ranking) -> str:
-    """The other figures of the same runs, those that were measured; below them the networks that
-    bound the arms."""
+    """Returns the other metrics of the same runs, as far as they were measured. The last rows are
+    the reference networks."""
     known = {
         key for one in ranking.arms for row in one.arm.rows for key in row if row[key] is not None
     }
@@ -168,7 +171,8 @@ def beside_table(results: Results, ranking: Ranking) -> str:
 
 
 def tuning_table(tuning: Tuning | None) -> str:
-    """An arm a row: what every weight gave on validation, the one that was taken in bold."""
+    """Returns a table with a row for each arm: the validation value of every weight, the chosen one
+    in bold."""
     if tuning is None:
         return "No weight has been chosen."
     heads = ["arm", "weight: validation", "taken", "at an end of those tried", "best less worst"]
@@ -191,8 +195,8 @@ def tuning_table(tuning: Tuning | None) -> str:
 
 
 def gradient_table(ranking: Ranking) -> str:
-    """What every arm's loss does to the encoder: medians over the second half of training, then
-    over seeds."""
+    """Returns the gradients that every arm's loss sends to the encoder: medians over the second
+    half of training, then averaged over seeds."""
     heads = [
         "arm",
         "prediction",
@@ -220,15 +224,18 @@ def gradient_table(ranking: Ranking) -> str:
 
 
 def _terms(ranking: Ranking, one: RankedArm) -> list[str]:
-    """The names under which the arm's loss may be logged: coding_rate is also the suite's one
-    rate."""
+    """Returns the names under which the arm's loss may be logged. The coding rate is also logged as
+    the seq-JEPA's own rate."""
     aux = ranking.runs[one.arm.rows[0]["run_dir"]].config.get("aux") or {}
     return [*aux, *(["rate"] if "coding_rate" in aux else [])]
 
 
 def _pull(run_dir: str, terms: Sequence[str]) -> list[float | None]:
-    """Gradient norms of prediction and term, the term's share of their sum in percent, cosine,
-    percent of looks with a negative one; each over the second half of training."""
+    """Returns the gradient norms of prediction and term, the term's share of their sum in percent,
+    their cosine, and the percentage of measurements with a negative cosine.
+
+    Each is taken over the second half of training.
+    """
     history = history_of(Path(run_dir))
     term = next((name for name in terms if history.get(f"train/gradient/{name}")), "")
     prediction, own, cosine = (

@@ -1,5 +1,5 @@
-"""The figure of docs/results/aux_losses.md: every seed of every arm, and what each weight gave on
-validation."""
+"""The figure of docs/results/aux_losses.md: every seed of every arm, and the validation value of
+each weight."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ from jepa_lab.report.comparison.ranking import Ranking
 
 COLOURS = ["#0072b2", "#c2500a", "#00855f", "#b0568f", "#b07d00", "#6f5bd0", "#7a7a7a"]
 MARKS = "so^Dv<>"
-Comparison = tuple[
-    str, Ranking | None, Tuning | None, bool
-]  # title, ..., whether the metric is an accuracy
+# title, ranking, tuning, whether the metric is an accuracy
+Comparison = tuple[str, Ranking | None, Tuning | None, bool]
 
 
 def draw(comparisons: Sequence[Comparison], path: Path) -> None:
-    """A row for each comparison. Left: seeds as marks, hollow where the run collapsed, their mean
-    as a bar, its 95 % t interval as a band. Right: the mean over the tuning seeds against the
-    weight, a ring around the one that was taken.
+    """Draws a row for each comparison.
+
+    Left: seeds as marks (hollow if the run collapsed), their mean as a bar, its 95 % t interval as
+    a band. Right: the mean over the tuning seeds against the weight, with a ring around the chosen
+    weight.
     """
     import matplotlib
 
@@ -110,7 +111,7 @@ def _weights(
         tried = [(c.weight, scale * c.mean, c.bad) for c in arm.candidates if c.mean is not None]
         colour, mark = looks[arm.arm]
         axis.plot([w for w, *_ in tried], [m for _, m, _ in tried], color=colour, linewidth=1.6)
-        # of the legend
+        # the entry in the legend
         axis.plot([], [], mark, linestyle="-", color=colour, markersize=5.5, label=arm.arm)
         for c in arm.candidates:
             values = [scale * trial.value for trial in c.trials if trial.value is not None]

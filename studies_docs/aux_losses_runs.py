@@ -1,5 +1,5 @@
-"""The runs of docs/results/aux_losses.md: each comparison by itself, with what chose its weights
-and what bounds it."""
+"""The runs of docs/results/aux_losses.md: each comparison with the runs that chose its weights and
+its reference runs."""
 
 from __future__ import annotations
 
@@ -17,34 +17,38 @@ from jepa_lab.report.comparison.ranking import Ranking, rank_runs
 from jepa_lab.report.comparison.tuning import STAGED, is_tuning, tunings_of
 
 ACCURACY, SKILL = "test/probe/class_from_z_agg", "test/skill"
-# equal in all runs of a section
+# keys that are equal in all runs of a section
 COMMON = ("dataset", "tier", "target", "dataset.epochs", "dataset.train_size")
-# where losses are moved to, and the one that acts there unasked
+# the place to which losses are moved, and the loss that acts there by default
 MOVED, OF_Z_AGG = ("z_agg", "coding_rate")
 REFERENCES = {"random_init": "random encoder", "supervised": "supervised"}
 
 
 def in_place(name: str, own: Mapping[str, Any]) -> bool:
-    """An arm of the comparison stands where it stands without being told; only claims ask for
-    center_penalty."""
+    """Whether a loss of the comparison acts at its default place. center_penalty is excluded,
+    because only claims use it."""
     return own.get("site") != MOVED and name != "center_penalty"
 
 
 def moved(name: str, own: Mapping[str, Any]) -> bool:
-    """It was moved to the aggregate, and is as it was otherwise."""
+    """Whether the loss acts on the aggregate instead, and is unchanged otherwise."""
     return own.get("site") == MOVED and not moved_bare(name, own)
 
 
 def moved_bare(name: str, own: Mapping[str, Any]) -> bool:
-    """It is VICReg, the only one that comes with a projector, on the aggregate and without it."""
+    """Whether the loss is VICReg, the only one with a projector by default, on the aggregate and
+    without its projector."""
     return name == "vicreg" and own.get("site") == MOVED and own.get("proj_output_dim") is None
 
 
 @dataclass(frozen=True)
 class Section:
-    """A comparison of the document: its marks begin with `name`; `dataset` and `metric` are those
-    of its runs, and `arms` holds for all of their losses, but for the coding rate, which has one
-    place of its own, z_agg."""
+    """A comparison of the document. Its marks begin with `name`. `dataset` and `metric` are those
+    of its runs.
+
+    `arms` is true for all losses of its runs. The coding rate is exempt, because it always acts on
+    z_agg.
+    """
 
     name: str
     dataset: str
@@ -53,7 +57,7 @@ class Section:
     arms: Callable[[str, Mapping[str, Any]], bool] = in_place
 
     def has(self, run: Run) -> bool:
-        """Whether the losses of the run are of this section; a run without any is."""
+        """Whether all losses of the run belong to this section. True for a run without losses."""
         return all(
             self.arms(name, own)
             for name, own in (run.config.get("aux") or {}).items()
@@ -78,8 +82,12 @@ SECTIONS = [
 
 @dataclass(frozen=True)
 class Results:
-    """What a section has: the ranking of its reported runs, None without any, the tuning, None
-    before it ended, and runs of the same data and budget that bound it, by their name."""
+    """The results of a section.
+
+    `ranking` ranks the reported runs and is None without any. `tuning` is None before the tuning
+    has finished. `references` maps a name to reference runs with the same data and budget. `why`
+    says why there is no ranking.
+    """
 
     section: Section
     runs: list[Run]
@@ -90,7 +98,8 @@ class Results:
 
 
 def read(runs_dir: Path, section: Section) -> Results:
-    """The runs of the section. SystemExit where two runs are of one arm and seed."""
+    """Returns the results of the section. Raises SystemExit if two runs have the same
+    arm and seed."""
     found = find_runs(runs_dir)
     every = _of(found, section)
     runs = [run for run in every if not is_tuning(run)]
@@ -114,8 +123,8 @@ def read(runs_dir: Path, section: Section) -> Results:
 
 
 def _of(found: FoundRuns, section: Section) -> list[Run]:
-    """Those of its data, and of several settings the one with the most runs: another target is
-    another comparison."""
+    """Returns the runs of the section's data. If there are several settings, only the runs of the
+    most frequent one are returned, because another target is another comparison."""
     own = [run for run in found.runs if STAGED in str(run.config.get("name"))]
     own = [
         run for run in own if section.dataset in (dataset_of(run.config), run.config.get("study"))
@@ -124,19 +133,20 @@ def _of(found: FoundRuns, section: Section) -> list[Run]:
     if section.arms is not in_place and not any(
         set(run.config.get("aux") or {}) - {OF_Z_AGG} for run in own
     ):
-        return []  # nothing was moved
+        return []  # no loss was moved
     settings = [tuple(str(value_or_none(run.config, key)) for key in COMMON) for run in own]
     usual = Counter(settings).most_common(1)
     return [run for run, setting in zip(own, settings, strict=True) if setting == usual[0][0]]
 
 
 def _references(found: FoundRuns, runs: Sequence[Run]) -> dict[str, list[Run]]:
-    """{name: its runs} of the seeds, data and budget of `runs`, whatever their target."""
+    """Returns {name: runs} of the reference runs with the seeds, data and budget of `runs`, at any
+    target."""
     keys = [key for key in COMMON if key != "target"] + ["seed"]
     wanted = [tuple(str(value_or_none(run.config, key)) for key in keys) for run in runs]
     return {
-        told: own
-        for name, told in REFERENCES.items()
+        title: own
+        for name, title in REFERENCES.items()
         if (
             own := [
                 run
@@ -149,7 +159,7 @@ def _references(found: FoundRuns, runs: Sequence[Run]) -> dict[str, list[Run]]:
 
 
 def _own(tuning: Tuning, every: Sequence[Run]) -> Tuning:
-    """The arms of it that runs of the section were tried for."""
+    """Returns the tuning without the arms for which no run of the section was tried."""
     ids = {run.status.get("run_id") for run in every}
     return replace(
         tuning,
@@ -160,8 +170,8 @@ def _own(tuning: Tuning, every: Sequence[Run]) -> Tuning:
 
 
 def _merged(found: Sequence[Tuning], runs: Sequence[Run]) -> Tuning | None:
-    """The arms of all tunings in one; of an arm that was tuned twice the one whose weights were
-    reported more."""
+    """Returns the arms of all tunings as one tuning. Of an arm that was tuned twice, the tuning
+    whose weight has more reported runs is kept."""
     ordered = sorted(found, key=lambda one: _agreeing(one, runs))
     arms = {arm.arm: arm for one in ordered for arm in one.arms}
     return (
@@ -172,7 +182,7 @@ def _merged(found: Sequence[Tuning], runs: Sequence[Run]) -> Tuning | None:
 
 
 def _agreeing(tuning: Tuning, runs: Sequence[Run]) -> int:
-    """How many of the reported runs have the weight that this tuning chose."""
+    """Returns the number of losses in the reported runs with the weight that this tuning chose."""
     chosen = {arm.arm: arm.chosen.weight for arm in tuning.arms if arm.chosen}
     arms = [
         (name, own.get("weight"))

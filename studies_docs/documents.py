@@ -1,4 +1,4 @@
-"""Tables in documents: what stands between `<!-- NAME -->` and `<!-- end -->` is replaced."""
+"""Replaces tables in documents: the text between `<!-- NAME -->` and `<!-- end -->`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from jepa_lab.report.comparison.statistics import mean_interval
 
 
 def arguments(description: str) -> argparse.Namespace:
-    """--runs-dir, --out and --figure of a command that makes a document's tables."""
+    """Parses --runs-dir, --out and --figure for a command that writes a document's tables."""
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -21,14 +21,14 @@ def arguments(description: str) -> argparse.Namespace:
     parser.add_argument(
         "--out",
         type=Path,
-        help="the document whose tables are replaced; without it they are printed",
+        help="the document whose tables are replaced; by default the tables are printed",
     )
     parser.add_argument("--figure", type=Path)
     return parser.parse_args()
 
 
 def save_figure(figure: Any, path: Path, dpi: int) -> None:
-    """Writes a matplotlib figure as PNG of 256 colours; makes its folder."""
+    """Writes a matplotlib figure as a PNG with 256 colours. Creates its folder."""
     from PIL import Image
 
     figure.tight_layout()
@@ -40,8 +40,8 @@ def save_figure(figure: Any, path: Path, dpi: int) -> None:
 
 
 def write_tables(tables: Mapping[str, str], out: Path | None) -> None:
-    """Puts every table between its marks in the document, or prints them all. SystemExit for a
-    missing mark."""
+    """Writes every table between its marks in the document `out`, or prints all tables if it is
+    None. Raises SystemExit for a missing mark."""
     if out is None:
         print("\n\n".join(tables.values()))
         return
@@ -49,7 +49,8 @@ def write_tables(tables: Mapping[str, str], out: Path | None) -> None:
 
 
 def filled(document: str, tables: Mapping[str, str]) -> str:
-    """The document with every table between its marks. SystemExit for a missing mark."""
+    """Returns the document with every table between its marks. Raises SystemExit for a missing
+    mark."""
     try:
         for name, content in tables.items():
             document = fill(document, name, content)
@@ -59,7 +60,7 @@ def filled(document: str, tables: Mapping[str, str]) -> str:
 
 
 def mean(values: list[float], digits: int) -> str:
-    """Mean ± half-width of a 95 % interval of t over seeds; "" without values."""
+    """Returns mean ± half-width of a 95 % t interval over seeds, or "" without values."""
     found = mean_interval(values)
     if found.mean is None:
         return ""

@@ -1,17 +1,17 @@
-"""How often the verdict is wrong, measured on real runs that an oracle labels (`error_rate_oracle`
-says how).
+"""Measures how often the verdict is wrong, on real runs that an oracle labels (see
+`error_rate_oracle`).
 
-    python studies_docs/error_rate.py train digits|toy RUNS_DIR [--shard 0/2]   half an hour on two
-    cores; resumable
-    python studies_docs/error_rate.py collect RUNS_DIR   their statistics into
-    tests/studies_docs/error_rate.parquet
-    python studies_docs/error_rate.py fit                what the fit half would change in
-    thresholds.yaml
-    python studies_docs/error_rate.py report             docs/diagnosis.md, from the Parquet and the
-    rules as they are
+    python studies_docs/error_rate.py train digits|toy RUNS_DIR [--shard 0/2]
+        trains the runs: half an hour on two cores; can be resumed
+    python studies_docs/error_rate.py collect RUNS_DIR
+        writes their statistics to tests/studies_docs/error_rate.parquet
+    python studies_docs/error_rate.py fit
+        prints the changes to thresholds.yaml that the fit half suggests
+    python studies_docs/error_rate.py report
+        writes docs/diagnosis.md from the Parquet file and the current rules
 
-Half of the runs, by a hash of their name, is for fitting thresholds and the confidence; every
-figure of the document is of the other half.
+Half of the runs, by a hash of their name, serve to fit thresholds and the confidence. Every number
+in the document comes from the other half.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ FIGURE = ROOT / "docs" / "images" / "error_rate.png"
 
 
 def collect(runs_dir: Path) -> None:
-    """Writes the Parquet, and says how many verdicts changed by what it leaves out."""
+    """Writes the Parquet file, and prints how many verdicts change because of the metrics that it
+    omits."""
     from error_rate_runs import read_results
     from jepa_lab.diagnosis import judge
     from jepa_lab.ledger.parquet import history_of
@@ -52,6 +53,7 @@ def collect(runs_dir: Path) -> None:
 
 
 def report() -> None:
+    """Writes the section of docs/diagnosis.md and its figure."""
     from error_rate_tables import content, draw
 
     runs = judged(load(DATA))

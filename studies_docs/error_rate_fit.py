@@ -1,5 +1,5 @@
-"""What the fit half of the labelled runs says about thresholds and the confidence. Nothing here
-reads the held half."""
+"""Fits thresholds and the confidence to the fit half of the labelled runs. Never reads the held
+half."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 from error_rate_judged import Judged, Run, judged
 from jepa_lab.diagnosis import Thresholds
 
-# values around those of thresholds.yaml, asked one threshold at a time
+# values around those of thresholds.yaml, tried one threshold at a time
 TRIED: dict[str, tuple[float, ...]] = {
     "spread": (0.02, 0.03, 0.05, 0.07, 0.1),
     "cosine": (0.98, 0.99, 0.995, 0.998),
@@ -37,12 +37,12 @@ TRIED: dict[str, tuple[float, ...]] = {
     "toy_readout_fall": (0.03, 0.05, 0.1),
     "toy_solved": (1e-4, 1e-3, 1e-2),
 }
-NEEDED = 0.015  # of balanced accuracy, about two runs: by less a value is not changed
+NEEDED = 0.015  # gain in balanced accuracy, about two runs, that is needed to change a value
 
 
 def fit(runs: Sequence[Run]) -> dict[str, Any]:
-    """The thresholds that a search, one at a time, would change, and then the confidence's slope
-    and intercept."""
+    """Returns the thresholds that a search, one at a time, would change, and then the confidence's
+    slope and intercept."""
     runs = [run for run in runs if run.half == "fit"]
     thresholds, changed = Thresholds(), {}
     start = best = balanced_accuracy(judged(runs, thresholds))
@@ -66,7 +66,7 @@ def fit(runs: Sequence[Run]) -> dict[str, Any]:
 
 
 def fitted_confidence(runs: Sequence[Run]) -> tuple[float, float]:
-    """(slope, intercept) of the fit half, with the thresholds as they are."""
+    """Returns (slope, intercept) fitted to the fit half, with the current thresholds."""
     return calibrated(
         judged(
             [run for run in runs if run.half == "fit"], Thresholds().but(slope=1.0, intercept=0.0)
@@ -75,8 +75,8 @@ def fitted_confidence(runs: Sequence[Run]) -> tuple[float, float]:
 
 
 def balanced_accuracy(found: Sequence[Judged]) -> float:
-    """The mean of the shares of failed and of good runs that are called so; inconclusive counts a
-    half."""
+    """Returns the mean of two shares: failed runs that are called failed, and good runs that are
+    called good. An inconclusive verdict counts one half."""
     shares = []
     for label in ("failed", "good"):
         rights = [j.right for j in found if j.run.oracle == label]
@@ -85,8 +85,12 @@ def balanced_accuracy(found: Sequence[Judged]) -> float:
 
 
 def calibrated(found: Sequence[Judged]) -> tuple[float, float]:
-    """(slope, intercept) of the least log loss of the confidence, from verdicts made with slope 1
-    and intercept 0, on a grid of tenths; certain ones (not finite) say nothing about it."""
+    """Returns the (slope, intercept) with the least log loss of the confidence, on a grid of
+    tenths.
+
+    `found` holds verdicts made with slope 1 and intercept 0. Verdicts with confidence 1 are left
+    out, because their distance is infinite.
+    """
     known = [
         (_distance(j.verdict.confidence), float(bool(j.right)))
         for j in found
@@ -103,4 +107,5 @@ def calibrated(found: Sequence[Judged]) -> tuple[float, float]:
 
 
 def _distance(confidence: float) -> float:
+    """Returns the log odds of the confidence."""
     return math.log(confidence / (1 - confidence)) if confidence > 0 else 0.0

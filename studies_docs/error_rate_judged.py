@@ -1,5 +1,5 @@
-"""The statistics of the labelled runs, in and out of their Parquet, and the verdict on each from
-those alone."""
+"""The statistics of the labelled runs, written to and read from their Parquet file, and the verdict
+on each run from those alone."""
 
 from __future__ import annotations
 
@@ -21,10 +21,11 @@ from jepa_lab.studies.linear_byol.diagnosis import ERRORS, SHOWN, judge_toy
 
 DATA = Path(__file__).resolve().parents[1] / "tests" / "studies_docs" / "error_rate.parquet"
 History = dict[str, list[tuple[int, float]]]
-# what diagnosis/prediction.py finds, of the targets and the prediction: features can be good all
-# the same
+# findings of diagnosis/prediction.py about targets and prediction: features can still be good
 OF_PREDICTION = ("no_learning", "uniform_output", "copy_shortcut", "ignores_actions")
-POINTS = 26  # of a curve; the prediction loss, whose spikes are counted, is kept whole
+POINTS = (
+    26  # most points of a curve; the prediction loss is complete, because its spikes are counted
+)
 METRICS = (
     "effective_rank",
     "rankme",
@@ -58,7 +59,7 @@ WHOLE = (
 COLUMNS = tuple(
     dict.fromkeys(("diverged", "diverged_step", "d_latent", *SHOWN, "loss_population", *ERRORS))
 )
-SETTINGS = {  # of the digits: what the rules read, and what was drawn
+SETTINGS = {  # keys of the digits that the rules read or that were drawn
     "optim": ("lr",),
     "loss": ("prediction", "negatives", "prototypes", "form", "lambda_rate"),
     "target": ("name",),
@@ -83,8 +84,11 @@ TOY_SETTINGS = (
 
 @dataclass(frozen=True)
 class Run:
-    """One labelled run. half: fit or held; oracle: failed, good or undecided, by `quantities`;
-    history: of the toy its columns by name, NaN where it has diverged."""
+    """A labelled run.
+
+    `half` is fit or held. `oracle` is failed, good or undecided, according to `quantities`.
+    `history` of the toy maps its columns by name, with NaN after divergence.
+    """
 
     id: str
     study: str
@@ -96,7 +100,7 @@ class Run:
 
     @classmethod
     def of(cls, row: Mapping[str, Any]) -> Run:
-        """From a row of the training's results and the run's folder."""
+        """Builds a run from a row of the training's results and from the run's folder."""
         config, folder, quantities = row["config"], Path(row["run_dir"]), dict(row["quantities"])
         if row["study"] == "digits":
             from jepa_lab.ledger.parquet import history_of
@@ -104,9 +108,8 @@ class Run:
             whole = history_of(folder)
             history = {k: _thinned(k, p) for k, p in whole.items() if _kept(k)}
             if "test/skill" in whole:
-                quantities["end/skill"] = whole["test/skill"][-1][
-                    1
-                ]  # held back, but not of the oracle
+                # on test images, but not used by the oracle
+                quantities["end/skill"] = whole["test/skill"][-1][1]
             config = {
                 part: {k: config[part].get(k) for k in keys} for part, keys in SETTINGS.items()
             }
@@ -127,12 +130,13 @@ class Run:
 
 
 def half(name: str) -> str:
-    """fit or held, by a hash of the run's name."""
+    """Returns fit or held, by a hash of the run's name."""
     return ("fit", "held")[sha256(f"half of {name}".encode()).digest()[0] % 2]
 
 
 def save(path: Path, runs: Sequence[Run]) -> None:
-    """One row a run, its history as a list of (key, steps, values), values as float32."""
+    """Writes one row for each run. Its history is a list of (key, steps, values), with values in
+    float32."""
     columns: dict[str, Any] = {
         n: [getattr(r, n) for r in runs] for n in ("id", "study", "half", "oracle")
     }
@@ -162,7 +166,7 @@ def save(path: Path, runs: Sequence[Run]) -> None:
 
 
 def load(path: Path) -> list[Run]:
-    """What `save` wrote."""
+    """Reads the runs that `save` wrote."""
     runs = []
     for row in pq.read_table(path).to_pylist():
         history = {
@@ -175,8 +179,8 @@ def load(path: Path) -> list[Run]:
 
 @dataclass(frozen=True)
 class Judged:
-    """A run with what the rules say of it. failure: None where the verdict is inconclusive;
-    published: None where those rules have nothing to read."""
+    """A run with the verdict of the rules. `failure` is None if the verdict is inconclusive.
+    `published` is None if the published rules have nothing to read."""
 
     run: Run
     verdict: Verdict
@@ -185,8 +189,8 @@ class Judged:
 
     @property
     def of_features(self) -> bool | None:
-        """Whether the verdict says that the features failed, as the oracle asks; not that the
-        prediction did."""
+        """Whether the verdict says that the features failed, which the oracle decides too. A failed
+        prediction alone does not count."""
         return (
             None
             if self.failure is None
@@ -195,20 +199,20 @@ class Judged:
 
     @property
     def weighed(self) -> bool:
-        """Whether its confidence can be held against the oracle: it says something of the
+        """Whether the oracle can check the confidence, because the verdict is about the
         features."""
         return self.right is not None and self.verdict.status not in OF_PREDICTION
 
     @property
     def right(self) -> bool | None:
-        """Whether the verdict agrees with the oracle; None where either does not say."""
+        """Whether the verdict agrees with the oracle. None if one of them does not decide."""
         if self.failure is None or self.run.oracle == "undecided":
             return None
         return self.failure == (self.run.oracle == "failed")
 
 
 def judged(runs: Sequence[Run], thresholds: Thresholds | None = None) -> list[Judged]:
-    """Every run with its verdict."""
+    """Returns every run with its verdict."""
     found = []
     for run in runs:
         verdict = verdict_of(run, thresholds)
@@ -218,7 +222,7 @@ def judged(runs: Sequence[Run], thresholds: Thresholds | None = None) -> list[Ju
 
 
 def verdict_of(run: Run, thresholds: Thresholds | None = None, until: float = math.inf) -> Verdict:
-    """The verdict from the run's history, as it stood at step `until`."""
+    """Returns the verdict from the run's history up to step `until`."""
     history = {k: [p for p in points if p[0] <= until] for k, points in run.history.items()}
     history = {k: points for k, points in history.items() if points}
     if run.study == "digits":
@@ -250,7 +254,7 @@ def _kept(key: str) -> bool:
 
 
 def _thinned(key: str, points: Sequence[tuple[int, float]]) -> list[tuple[int, float]]:
-    """At most POINTS of them, the first and the last among them."""
+    """Returns at most POINTS of the points, including the first and the last."""
     if key == "train/loss/prediction" or len(points) <= POINTS:
         return list(points)
     chosen = sorted({round(i * (len(points) - 1) / (POINTS - 1)) for i in range(POINTS)})

@@ -1,35 +1,37 @@
-"""The oracle of the measured error rate: what a run's features are worth, by data that no rule
-reads.
+"""The oracle of the measured error rate: it labels a run's features by data that no rule reads.
 
-It was written before the verdicts on these runs were compared with it. (Its first draft also asked
-for the identity of z; 22 labels, looked at without verdicts, showed that views a quarter-turn apart
-make that a share of equal pictures.) The question is whether what was learned is worse than what
-was there before training: on the test images, for the toy on samples of its own. Features are rows
-of length 1 with noise of 1e-3: what is smaller is lost to anyone who keeps them in half precision.
+It was written before the verdicts on these runs were compared with it. (Its first draft also used
+the identity of z. 22 labels, inspected without verdicts, showed that views a quarter-turn apart
+make this a share of equal pictures.) The oracle decides whether the learned features are worse than
+those before training. It uses the test images, and for the toy samples of its own. Features are
+rows of length 1 with noise of 1e-3, because smaller differences are lost to anyone who stores
+features in half precision.
 
-- probe: accuracy of ridge regression (1e-3 of the mean eigenvalue) on features of the training
-  images, on test images; of the toy R² of the latents, fitted on one half of 2,048 samples and
-  measured on the other.
-- identity: share of test images whose nearest row of z_agg (cosine) among those of all test images
-  in other random views is their own (z is meant to differ between views); of the toy among 512
-  samples the other noisy view's.
-- cosine: mean over all pairs of test rows. variance: of z, over that at the start.
+- probe: accuracy of ridge regression (1e-3 of the mean eigenvalue), fitted on features of the
+  training images and measured on test images. For the toy, R² of the latents, fitted on one half of
+  2,048 samples and measured on the other.
+- identity: share of test images whose nearest row of z_agg (by cosine), among the rows of all test
+  images in other random views, is their own. (z is meant to differ between views.) For the toy, the
+  share among 512 samples, with the other noisy view.
+- cosine: mean over all pairs of test rows.
+- variance: of z, relative to the start.
 
-Digits, start: the network as its seed initialises it. Every test image comes in three draws of
-views.
-- failed: a loss or feature that is not finite; or the probe of z or of z_agg below its start -
-  0.05; or identity below half of the start's with a cosine above 0.98.
-- good: not failed, probe of z_agg at least start + 0.02 and of z at least start - 0.02, identity at
-  least 0.8 of the start's.
-- else undecided, above all a run that left its features as they were: reported, not counted.
+Digits. The start is the network as its seed initialises it. Every test image is used in three draws
+of views.
+- failed: a loss or feature is not finite; or the probe of z or of z_agg is below its start - 0.05;
+  or identity is below half of the start's with a cosine above 0.98.
+- good: not failed, probe of z_agg at least start + 0.02, probe of z at least start - 0.02, and
+  identity at least 0.8 of the start's.
+- undecided: all others, above all runs that left their features unchanged. They are reported, not
+  counted.
 
-Toy, start: its first weights.
+Toy. The start is its initial weights.
 - failed: diverged or not finite; or probe below start - 0.05; or identity below half of the
   start's; or variance below 1e-3 of the start's.
-- good: not failed, identity at least 0.8 of the start's, and probe at least start + 0.02, or, where
-  it started within 0.05 of the best linear read-out of the noisy view and so had nothing to gain,
-  at least start - 0.02.
-- else undecided.
+- good: not failed, identity at least 0.8 of the start's, and probe at least start + 0.02. If the
+  start is within 0.05 of the best linear read-out of the noisy view, there is nothing to gain, and
+  a probe of at least start - 0.02 is enough.
+- undecided: all others.
 """
 
 from __future__ import annotations
@@ -53,8 +55,8 @@ DRAWS = 3
 
 
 def digits_quantities(network: SeqJEPANetwork, config: Config, splits: Any) -> dict[str, float]:
-    """probe, identity and cosine of z and z_agg on the test images; `finite`: 1 where all features
-    are."""
+    """Returns probe, identity and cosine of z and z_agg on the test images. `finite` is 1 if all
+    features are finite, else 0."""
     group, m = build_views(config, splits.train), config.dataset.n_views - 1
     settings: dict[str, Any] = {
         "seed": config.seed,
@@ -82,7 +84,7 @@ def digits_quantities(network: SeqJEPANetwork, config: Config, splits: Any) -> d
 
 
 def digits_label(start: dict[str, float], end: dict[str, float]) -> str:
-    """failed, good or undecided, by the rule in this file's first lines."""
+    """Returns failed, good or undecided, by the rule in this module's docstring."""
     if not end["finite"]:
         return "failed"
     gain, gain_z = (end[f"{tap}/probe"] - start[f"{tap}/probe"] for tap in ("z_agg", "z"))
@@ -94,11 +96,13 @@ def digits_label(start: dict[str, float], end: dict[str, float]) -> str:
 
 @torch.no_grad()
 def toy_quantities(module: LinearBYOL) -> dict[str, float]:
-    """probe, identity and variance of z on 2,048 samples of the evaluation stream; `best`: the
-    probe of the noisy view itself; `finite` 0 for a run that has diverged."""
+    """Returns probe, identity and variance of z on 2,048 samples of the evaluation stream.
+
+    `best` is the probe of the noisy view itself. `finite` is 0 for a diverged run.
+    """
     enc = module.weights("enc")
     data = module.groups[0].data
-    # the same A and spectrum, samples that no column was measured on
+    # the same A and spectrum, but samples on which no column was measured
     own = replace(data, seed=data.seed + 1_000_000)
     latents, x, x_plus = (v.double() for v in own.evaluation(2048))
     z, z_plus = (apply([w.data.double() for w in enc], v)[0] for v in (x, x_plus))
@@ -114,7 +118,7 @@ def toy_quantities(module: LinearBYOL) -> dict[str, float]:
 
 
 def toy_label(start: dict[str, float], end: dict[str, float]) -> str:
-    """failed, good or undecided, by the rule in this file's first lines."""
+    """Returns failed, good or undecided, by the rule in this module's docstring."""
     if not end["finite"]:
         return "failed"
     gain, share = end["probe"] - start["probe"], end["identity"] / max(start["identity"], 1e-9)
@@ -125,7 +129,8 @@ def toy_label(start: dict[str, float], end: dict[str, float]) -> str:
 
 
 def _noisy(rows: Tensor) -> Tensor:
-    """Rows of length 1 with noise of NOISE of that length; the same for the same shape."""
+    """Returns rows of length 1 plus noise of length NOISE. The noise is the same for rows of the
+    same shape."""
     unit = torch.nn.functional.normalize(rows.double(), dim=1)
     noise = torch.randn(
         unit.shape, generator=torch.Generator().manual_seed(len(rows)), dtype=torch.float64
@@ -134,9 +139,10 @@ def _noisy(rows: Tensor) -> Tensor:
 
 
 def identity(rows: Tensor, again: Tensor) -> float:
-    """Share of the rows (n, d) whose nearest row of `again` (n, d), by cosine, has the same
-    number."""
-    other = torch.nn.functional.normalize(_noisy(again).flip(0), dim=1).flip(0)  # noise of its own
+    """Returns the share of the rows (n, d) whose nearest row of `again` (n, d), by cosine, has the
+    same index."""
+    # the two flips cancel: row i of `rows` and of `again` get the same noise
+    other = torch.nn.functional.normalize(_noisy(again).flip(0), dim=1).flip(0)
     nearest = (torch.nn.functional.normalize(_noisy(rows), dim=1) @ other.T).argmax(1)
     return float((nearest == torch.arange(len(rows))).double().mean())
 
@@ -161,12 +167,12 @@ def _ridge(train: Tensor, target: Tensor, rows: Tensor) -> Tensor:
 
 def _accuracy(train: Tensor, labels: Tensor, rows: Tensor, truth: Tensor) -> float:
     target = torch.nn.functional.one_hot(labels, 10).double()
-    said = _ridge(_noisy(train), target, _noisy(rows)).argmax(1)
-    return float((said == truth).double().mean())
+    predicted = _ridge(_noisy(train), target, _noisy(rows)).argmax(1)
+    return float((predicted == truth).double().mean())
 
 
 def _explained(z: Tensor, latents: Tensor) -> float:
-    """R² over all latents, of the second half of the samples, by the first."""
+    """Returns R² over all latents on the second half of the samples, fitted on the first half."""
     half, scale = len(z) // 2, float(z.square().sum(1).mean().sqrt().clamp_min(1e-30))
     noise = torch.randn(
         z.shape, generator=torch.Generator().manual_seed(len(z)), dtype=torch.float64

@@ -1,9 +1,9 @@
-"""The runs behind the measured error rate, trained and labelled (`error_rate_oracle`).
+"""Trains and labels the runs of the measured error rate (see `error_rate_oracle`).
 
-170 short runs on the digits and 170 of the toy, each drawn with a fixed seed from a product of
-settings; what contradicts itself is drawn again. The last 60 of the digits come from the rough
-corner of the product, no rate and high learning rates, half of them without clipping: the whole of
-it fails too seldom to measure a miss.
+There are 170 short runs on the digits and 170 of the toy, each drawn with a fixed seed from a
+product of settings. Contradictory settings are drawn again. The last 60 runs of the digits come
+from the rough corner of the product: no rate and high learning rates, half of them without
+clipping. The whole product fails too seldom to measure a miss.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ from jepa_lab.studies.seq_jepa.config import Config
 from jepa_lab.studies.seq_jepa.evaluation.loading import build_network
 
 NUMBER = 170  # runs of either study
-SEED = 7  # of the design
+SEED = 7  # seed of the draws
 EPOCHS = {32: 16, 64: 24, 128: 32}  # 256, 192 and 128 steps of 512 images
 DIGITS: dict[str, Sequence[Any]] = {
-    "target": ("ema", "stopgrad", "shared", "shared"),  # so that a third or so should fail
+    "target": ("ema", "stopgrad", "shared", "shared"),  # about a third of these should fail
     "model/predictor": ("mlp_small", "mlp_small", "mlp", "crate"),
     "loss": ("prediction", "prediction", "prediction", "dino", "dino_headless", "sharpened"),
     "optim.lr": (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2),
@@ -51,7 +51,7 @@ ROUGH = {
     "loss.lambda_rate": (0,),
     "optim.clip": (1.0, "null"),
 }
-ROUGH_FROM = 110  # the runs of the digits from this number on
+ROUGH_FROM = 110  # number of the first run of the digits that is drawn from ROUGH
 SHORT = (
     "+experiment=seq_jepa_baseline",
     "tier=smoke",
@@ -99,8 +99,8 @@ SMALL = (
 
 
 def design(study: str, runs_dir: Path) -> Iterator[tuple[int, Config | ToyConfig]]:
-    """The runs of "digits" or "toy", by number. A draw that contradicts itself is replaced by the
-    next."""
+    """Yields the runs of "digits" or "toy" with their numbers. A draw with contradictory settings
+    is replaced by the next."""
     axes, base = (DIGITS, SHORT) if study == "digits" else (TOY, SMALL)
     random = np.random.default_rng([SEED, len(study)])
     found = 0
@@ -111,9 +111,9 @@ def design(study: str, runs_dir: Path) -> Iterator[tuple[int, Config | ToyConfig
                 k: values[int(random.integers(len(values)))]
                 for k, values in (ROUGH if rough else axes).items()
             }
-            words = [*base, f"runs_dir={runs_dir}", *_words(study, drawn)]
+            overrides = [*base, f"runs_dir={runs_dir}", *_overrides(study, drawn)]
             try:
-                composed = compose("config", words)
+                composed = compose("config", overrides)
                 config = checked(composed)
             except UserError:
                 continue
@@ -121,7 +121,7 @@ def design(study: str, runs_dir: Path) -> Iterator[tuple[int, Config | ToyConfig
             found += 1
 
 
-def _words(study: str, drawn: dict[str, Any]) -> list[str]:
+def _overrides(study: str, drawn: dict[str, Any]) -> list[str]:
     if study == "digits":
         return [*_pairs(drawn), f"dataset.epochs={EPOCHS[drawn['dataset.batch_size']]}"]
     if not drawn["stop_gradient"]:
@@ -140,12 +140,12 @@ def _pairs(drawn: dict[str, Any]) -> list[str]:
 
 
 def train_all(study: str, runs_dir: Path, shard: tuple[int, int]) -> None:
-    """Trains and labels every run of this share that `results-*.jsonl` in `runs_dir` does not have;
-    a killed call goes on where it was."""
+    """Trains and labels every run of this share that `results-*.jsonl` in `runs_dir` lacks. After a
+    kill, the same call resumes."""
     torch.set_num_threads(1)
     for name in ("draw_figures", "draw_early_warning", "draw_sweeps"):
         setattr(outcome, name, lambda *args, **kwargs: None)
-    setattr(toy_outcome, "_draw", lambda plan: [])  # noqa: B010 - figures of 170 runs that nobody looks at
+    setattr(toy_outcome, "_draw", lambda plan: [])  # noqa: B010 - no figures for 170 runs
     runs_dir.mkdir(parents=True, exist_ok=True)
     done = {row["id"] for row in read_results(runs_dir)}
     for number, config in design(study, runs_dir):
@@ -164,7 +164,7 @@ def train_all(study: str, runs_dir: Path, shard: tuple[int, int]) -> None:
 
 
 def read_results(runs_dir: Path) -> list[dict[str, Any]]:
-    """The rows of all shares, by study and number."""
+    """Returns the rows of all shares, sorted by study and number."""
     rows = [
         json.loads(line)
         for path in sorted(runs_dir.glob("results-*.jsonl"))
@@ -180,7 +180,9 @@ def _digits_run(config: Config) -> dict[str, Any]:
     row = {"run_dir": str(result.run_dir), "config": asdict(config), "state": result.state}
     if result.state == "failed" or not _finite(result.metrics):
         return {**row, "oracle": "failed", "quantities": {}}
-    if result.module is None:  # finished before, but not labelled: the same bits again
+    if (
+        result.module is None
+    ):  # finished before, but not labelled: train it again, with the same result
         return _digits_run(_restarted(config))
     splits = find(config.study).planner.load(config)
     start = digits_quantities(build_network(config, splits), config, splits)
@@ -198,7 +200,7 @@ def _finite(metrics: dict[str, float]) -> bool:
 
 
 def _toy_run(config: ToyConfig) -> dict[str, Any]:
-    config.on_existing = "restart"  # a second or so; its weights are needed
+    config.on_existing = "restart"  # training takes about a second, and its weights are needed
     result = train(config, brief=True)
     assert result.module is not None
     row = {

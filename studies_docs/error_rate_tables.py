@@ -1,5 +1,5 @@
-"""The measured error rate as text and picture: of the held half, which no threshold was fitted on.
-The measured error rate as text and picture: of the held half, which no threshold was fitted on."""
+"""The measured error rate as text and figure, computed from the held half, on which no threshold
+was fitted."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from jepa_lab.config.statuses import SEVERITY
 from jepa_lab.diagnosis import Thresholds
 
 BINS = (0.0, 0.5, 0.7, 0.9, 0.99, 1.01)
-PROBE_FALL = 0.1  # of the online probe below its best: what someone who watches it would notice
+PROBE_FALL = 0.1  # fall of the online probe below its best that an observer would notice
 LABELS = ("failed", "good", "undecided")
 STUDIES = ("digits", "toy")
 
 
 def wilson(count: int, n: int) -> tuple[float, float]:
-    """The 95 % interval of a share of n; (0, 1) for n = 0."""
+    """Returns the 95 % interval of a share of n. (0, 1) for n = 0."""
     if n == 0:
         return 0.0, 1.0
     z, p = 1.959964, count / n
@@ -40,8 +40,8 @@ RULES: dict[str, Callable[[Judged], bool | None]] = {
 
 
 def counts(found: Sequence[Judged], rule: str = "the verdict") -> dict[str, int]:
-    """Of labelled runs that were judged: good and failed ones, false alarms among the good and
-    misses among the failed, and those that were not judged (`silent`)."""
+    """Returns the numbers of good and failed runs that were judged, of false alarms among the good
+    and of misses among the failed runs. `silent` counts labelled runs that were not judged."""
     result = Counter({"good": 0, "failed": 0, "false_alarms": 0, "misses": 0, "silent": 0})
     for j in found:
         answer = RULES[rule](j)
@@ -57,7 +57,7 @@ def counts(found: Sequence[Judged], rule: str = "the verdict") -> dict[str, int]
 
 
 def content(found: Sequence[Judged]) -> str:
-    """The section of docs/diagnosis.md."""
+    """Returns the section of docs/diagnosis.md."""
     held = [j for j in found if j.run.half == "held"]
     parts = [
         _intro(found, held),
@@ -105,7 +105,8 @@ def _rates(held: Sequence[Judged]) -> str:
 
 
 def _prediction(held: Sequence[Judged]) -> str:
-    """Of the false alarms that speak of the prediction: whether test images agree."""
+    """Returns the text on false alarms about the prediction: whether the test images
+    confirm them."""
     alarms = [
         j
         for j in held
@@ -150,7 +151,7 @@ def _statuses(held: Sequence[Judged]) -> str:
 
 
 def calibration(held: Sequence[Judged]) -> list[tuple[float, float, int, int]]:
-    """(mean confidence, share right, number, number right) of every bin that has runs."""
+    """Returns (mean confidence, share right, number, number right) of every bin that has runs."""
     known = [(j.verdict.confidence, j.right) for j in held if j.weighed]
     rows = []
     for low, high in pairwise(BINS):
@@ -164,7 +165,8 @@ def calibration(held: Sequence[Judged]) -> list[tuple[float, float, int, int]]:
 
 
 def brier(held: Sequence[Judged]) -> float:
-    """Mean squared distance of the confidence to whether the verdict was right, 0 at best."""
+    """Returns the mean squared difference between the confidence and whether the verdict was right.
+    0 is best."""
     return statistics.mean(
         (j.verdict.confidence - float(bool(j.right))) ** 2 for j in held if j.weighed
     )
@@ -189,8 +191,8 @@ def _calibration(found: Sequence[Judged], held: Sequence[Judged]) -> str:
 
 
 def noticed(run: Run) -> int | None:
-    """The first step at which the online probe lay PROBE_FALL below its best so far; None if it
-    never did."""
+    """Returns the first step at which the online probe was PROBE_FALL below its best so far, or
+    None."""
     best = -math.inf
     for step, value in run.history.get("val/probe/class_from_z_agg", ()):
         best = max(best, value)
@@ -200,8 +202,8 @@ def noticed(run: Run) -> int | None:
 
 
 def warned(run: Run) -> int | None:
-    """The first validation from which on every verdict, each from what was logged until then, is a
-    failure."""
+    """Returns the first validation step from which every verdict, based on the history up to then,
+    is a failure. None if the last verdict is not a failure."""
     steps = [s for s, _ in run.history.get("val/z/effective_rank", ())]
     since = None
     for step in reversed(steps):
@@ -236,7 +238,7 @@ def _lead(held: Sequence[Judged]) -> str:
 
 
 def draw(found: Sequence[Judged], path: Path) -> None:
-    """The share right over the confidence, with intervals, on the held half."""
+    """Draws the share of right verdicts over the confidence, with intervals, on the held half."""
     import matplotlib
 
     matplotlib.use("Agg")

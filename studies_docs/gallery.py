@@ -1,10 +1,11 @@
-"""What single metrics get wrong: python studies_docs/gallery.py [--out docs/diagnosis.md] [--seeds
-3]
+"""Measures the errors of single metrics on features with known answers.
 
-Asks every rule on the gallery of features with known answers (`gallery_features`) one question: has
-it failed? Right is yes for the collapses and no for healthy and low_rank. Features that are not
-finite or too few are left out: no metric is asked about them. Writes the tables between `<!--
-gallery -->` and `<!-- end -->` of the document.
+    python studies_docs/gallery.py [--out docs/diagnosis.md] [--seeds 3]
+
+Every rule decides for each case of the gallery (`gallery_features`) whether it failed. The right
+answer is yes for the collapses and no for healthy and low_rank. Features that are not finite or too
+few are left out, because no metric is meant for them. Writes the tables between `<!-- gallery -->`
+and `<!-- end -->` of the document.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from jepa_lab.diagnosis.published import published_rules
 
 Rule = Callable[[dict[str, float]], bool]
 ASKED = [case for case in FEATURES if case.status not in ("diverged", "inconclusive")]
-# what is commonly taken for a collapse, of the metric alone
+# common criteria of a collapse, each based on a single metric
 RULES: dict[str, tuple[str, Rule]] = {
     "rankme": ("below 5", lambda e: e["rankme"] < 5),
     "effective_rank": ("below 5", lambda e: e["effective_rank"] < 5),
@@ -52,7 +53,8 @@ def verdict_of(case: FeatureCase, seed: int) -> Verdict:
 
 
 def says_failed(seed: int) -> dict[str, list[bool]]:
-    """{rule: its answer for every case}, ours last; a value that is not a number is no alarm."""
+    """Returns {rule: its answer for every case}, with the verdict of jepa_lab last. A value that is
+    not a number counts as no alarm."""
     answers: dict[str, list[bool]] = {name: [] for name in [*RULES, "the verdict"]}
     for case in ASKED:
         verdict = verdict_of(case, seed)
@@ -84,7 +86,7 @@ def tables(seeds: int) -> str:
 
 
 def _matrix(wrong: dict[str, list[bool]]) -> list[str]:
-    """One row a case, a cross where the rule is wrong."""
+    """Returns one row for each case, with a cross where the rule is wrong."""
     names = list(wrong)
     lines = [f"| case | right answer | {' | '.join(names)} |", f"|---|---|{'---|' * len(names)}"]
     for i, case in enumerate(ASKED):
@@ -94,7 +96,8 @@ def _matrix(wrong: dict[str, list[bool]]) -> list[str]:
 
 
 def _exact(seeds: int) -> str:
-    """How often the verdict names the very status, on features and on whole runs."""
+    """Returns a sentence on how often the verdict has exactly the right status, on features and on
+    whole runs."""
     right = sum(all(verdict_of(c, s).status == c.status for s in range(seeds)) for c in FEATURES)
     runs = 0
     for case in RUNS:
@@ -102,9 +105,9 @@ def _exact(seeds: int) -> str:
         runs += judge(curves, config=config).status == case.status
     return (
         f"The verdict names the very status of {right} of {len(FEATURES)} sets of features and of"
-        f" {runs} of {len(RUNS)} runs (`gallery_runs`). The rules were written with this gallery at"
-        " hand: it shows what they can tell apart, not how often they are right on runs that"
-        " nobody has seen."
+        f" {runs} of {len(RUNS)} runs (`gallery_histories`). The rules were written with this"
+        " gallery at hand: it shows what they can tell apart, not how often they are right on"
+        " runs that nobody has seen."
     )
 
 
@@ -122,7 +125,7 @@ def main() -> None:
     parser.add_argument(
         "--out",
         type=Path,
-        help="the document whose tables are replaced; without it they are printed",
+        help="the document whose tables are replaced; by default the tables are printed",
     )
     parser.add_argument("--seeds", type=int, default=3)
     args = parser.parse_args()

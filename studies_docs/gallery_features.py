@@ -1,7 +1,7 @@
-"""Features with a known answer: what a verdict has to tell apart. Seeded; see `gallery_runs` for
-whole runs.
+"""Features with a known answer, which a verdict must distinguish. They are seeded.
+`gallery_histories` has whole runs.
 
-The answers were given from how the features were made, before any rule was asked.
+The answers follow from how the features were made, and were fixed before any rule was applied.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ N, D = 512, 64
 
 @dataclass(frozen=True)
 class Features:
-    """What `diagnose_features` is given."""
+    """The arguments of `diagnose_features`."""
 
     z: Tensor
     labels: Tensor | None = None
@@ -28,14 +28,14 @@ class Features:
 
 @dataclass(frozen=True)
 class FeatureCase:
-    """A name, the right status, and how the features are made."""
+    """A name, the right status, and the function that makes the features."""
 
     name: str
     status: str
     make: Callable[[Generator], Features | Tensor]
 
     def build(self, seed: int = 0) -> Features:
-        """The same for the same seed."""
+        """Returns the features of this seed."""
         made = self.make(Generator().manual_seed(seed))
         return made if isinstance(made, Features) else Features(made)
 
@@ -45,7 +45,7 @@ def normal(g: Generator, *shape: int) -> Tensor:
 
 
 def power_law(g: Generator, exponent: float, n: int = N, d: int = D) -> Tensor:
-    """Eigenvalues i^-exponent, in random directions."""
+    """Returns features with eigenvalues i^-exponent, in random directions."""
     turned = torch.linalg.qr(normal(g, d, d))[0]
     return (normal(g, n, d) * torch.arange(1, d + 1).float().pow(-exponent / 2)) @ turned
 

@@ -1,5 +1,5 @@
-"""Histories with a known answer: the curves of runs that went well, or wrong in a known way. No
-torch, no randomness but a seeded one."""
+"""Histories with a known answer: the curves of runs that went well, or wrong in a known way.
+Imports no torch, and its random numbers are seeded."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ LOGGED = [10 * (i + 1) for i in range(100)]  # training losses
 
 @dataclass(frozen=True)
 class RunCase:
-    """A name, the right status and tap, the step it began (None: not asked), and the curves with
-    their settings."""
+    """A name, the right status and tap, the step at which the failure began (None: not checked),
+    and the function that makes the curves with their settings."""
 
     name: str
     status: str
@@ -35,7 +35,7 @@ def line(start: float, end: float, n: int = 20) -> list[float]:
 
 
 def loss(end: float = 0.2, start: float = 1.0, seed: int = 0) -> list[float]:
-    """A falling loss with the noise of mini-batches."""
+    """Returns a falling loss with the noise of mini-batches."""
     noise = random.Random(seed)
     return [
         (end + (start - end) * math.exp(-i / 15)) * (1 + 0.05 * noise.gauss(0, 1))
@@ -56,8 +56,8 @@ def run(
     n: float = 500.0,
     **more: Sequence[float] | float,
 ) -> Curves:
-    """A run of 1,000 steps with 20 validations. Keys of `more` have __ for /; 100 values are
-    training's."""
+    """Returns a run of 1,000 steps with 20 validations. Keys of `more` have __ for /. Lists of 100
+    values are training metrics."""
     skills = line(0.1, 0.6) if skill is None else skill
     out: Curves = {}
     for tap, ranks in (("z", z), ("z_agg", z_agg)):
@@ -87,7 +87,7 @@ def at(steps: Sequence[int], values: Sequence[float] | float) -> list[tuple[int,
 
 
 def then(before: float, after: float, at_index: int, n: int = 20) -> list[float]:
-    """One value up to an index, another from there."""
+    """Returns `before` up to an index and `after` from there on."""
     return [before] * at_index + [after] * (n - at_index)
 
 
@@ -127,7 +127,7 @@ def without(curves: Curves, prefix: str) -> Curves:
     return {k: v for k, v in curves.items() if not k.startswith(prefix)}
 
 
-CROSS = [5.5, *[0.1] * 9, *line(0.1, 5.0, 90)]  # one-hot targets that spread
+CROSS = [5.5, *[0.1] * 9, *line(0.1, 5.0, 90)]  # the targets change from one-hot to spread
 PROTOTYPES = {"loss": {"prototypes": 256}}
 OFF = {"model": {"action_conditioning": False}}
 UNTRAINED = {"optim": {"lr": 0.0}}

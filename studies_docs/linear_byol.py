@@ -1,12 +1,12 @@
-"""The tables and the figure of docs/results/linear_byol.md, from finished runs: nothing is trained
-here.
+"""Writes the tables and the figure of docs/results/linear_byol.md from finished runs. Trains
+nothing.
 
-    python studies_docs/linear_byol.py --runs-dir runs [--out docs/results/linear_byol.md] [--figure
-    docs/images/...png]
+    python studies_docs/linear_byol.py --runs-dir runs [--out docs/results/linear_byol.md]
+                                       [--figure docs/images/...png]
 
 Reads the Parquet files and last checkpoints of linear_byol_sweep and linear_byol_learn under
---runs-dir (the document names the commands that make them), and writes the tables between the marks
-`<!-- NAME -->` and `<!-- end -->` of the document; its verdicts are claims (python -m
+--runs-dir (the document lists the commands that train them). Writes the tables between the marks
+`<!-- NAME -->` and `<!-- end -->` of the document. The document's verdicts are claims (python -m
 jepa_lab.claims). Only cells with 8 seeds count. Means of rates and errors are geometric, ± are 95 %
 t intervals over seeds.
 """
@@ -50,14 +50,13 @@ from linear_byol_runs import (
     table,
 )
 
-VARIANCE = (
-    503.0  # of z at the optimum, summed over its coordinates: 500.5 of the latents and d sigma^2
-)
+# variance of z at the optimum, summed over its coordinates: 500.5 of the latents and d sigma^2
+VARIANCE = 503.0
 H_START = 100.25  # largest eigenvalue of C_oo at the optimum, where all these runs begin
 
 
 def predictor_table(runs: list[Run], batches: tuple[int, ...] = (32, 64)) -> str:
-    """Best alpha of every tau, batch size and metric, with the slope."""
+    """Returns the best alpha for every tau, batch size and metric, with the slope."""
     rows = []
     for batch in batches:
         by_tau = same_rates(runs, batch)
@@ -85,7 +84,7 @@ def predictor_table(runs: list[Run], batches: tuple[int, ...] = (32, 64)) -> str
 
 
 def held_table(runs: list[Run]) -> str:
-    """Best alpha by excess loss for each beta and tau, with the slope."""
+    """Returns the best alpha by excess loss for each beta and tau, with the slope."""
     rows = []
     for beta, by_tau in held_rates(runs).items():
         best = [factor(best_rates(rates, "excess_loss")[0].values()) for rates in by_tau.values()]
@@ -95,7 +94,7 @@ def held_table(runs: list[Run]) -> str:
 
 
 def encoder_table(runs: list[Run]) -> str:
-    """BA_err_aligned and enc_proj_dist over beta and tau, alpha = 1e-3."""
+    """Returns BA_err_aligned and enc_proj_dist over beta and tau, at alpha = 1e-3."""
     found = cells(
         select(runs, SWEEP, lr_enc_mode="logspace", lr_pred=1e-3, batch_size=64), "lr_enc", "tau"
     )
@@ -113,7 +112,7 @@ def encoder_table(runs: list[Run]) -> str:
 
 
 def learn_table(runs: list[Run]) -> str:
-    """From random weights, over beta and tau, alpha = .01."""
+    """Returns metrics of runs from random weights over beta and tau, at alpha = .01."""
     rows = []
     mine = [
         run
@@ -146,7 +145,8 @@ def learn_table(runs: list[Run]) -> str:
 
 
 def space_table(runs: list[Run]) -> str:
-    """Claim (e): rates (alpha = beta) and steps against how much of A^+ is found."""
+    """Returns the table of claim (e): the part of A^+ that is found, over rates (alpha = beta) and
+    steps."""
     rows = []
     mine = [
         run
@@ -185,8 +185,8 @@ def space_table(runs: list[Run]) -> str:
 
 
 def auto_table(runs: list[Run]) -> str:
-    """Each automatic rule over all taus, and its factor to the best fixed pair of rates at the same
-    tau."""
+    """Returns each automatic rule over all taus, with its ratio to the best fixed pair of rates at
+    the same tau."""
     fixed, rows = fixed_cells(runs), []
     for (rule, scale, c), by_tau in auto_cells(runs).items():
         taus = [tau for tau in by_tau if tau in fixed]
@@ -205,7 +205,7 @@ def auto_table(runs: list[Run]) -> str:
 
 
 def fixed_table(runs: list[Run]) -> str:
-    """What the best fixed pair is, for each metric and tau."""
+    """Returns the best fixed pair of rates for each metric and tau."""
     rows = []
     for tau, options in fixed_cells(runs).items():
         for metric in AUTO_METRICS:
@@ -226,8 +226,8 @@ def fixed_table(runs: list[Run]) -> str:
 
 
 def stability_rows(runs: list[Run]) -> list[list[str]]:
-    """The highest stable and the lowest diverging alpha with the encoder held, over seeds, beside
-    the theory."""
+    """Returns the highest stable and the lowest diverging alpha with a fixed encoder, over seeds,
+    next to the theory."""
     rows = []
     base = {k: v for k, v in PLAIN.items() if k != "mom_pred"}
     held = select(
@@ -264,7 +264,7 @@ def stability_rows(runs: list[Run]) -> list[list[str]]:
 
 
 def stability_table(rows: list[list[str]]) -> str:
-    """The table of `stability_rows`."""
+    """Returns the table of `stability_rows`."""
     head = [
         "batch",
         "μ",
@@ -277,7 +277,7 @@ def stability_table(rows: list[list[str]]) -> str:
     return table(head, rows)
 
 
-COLLAPSE = [  # what, settings
+COLLAPSE = [  # name, settings
     ("EMA target, predictor", {"stop_gradient": True, "pred": "linear", "tau": 0.01}),
     (
         "stop-gradient, no EMA (τ = 1), predictor",
@@ -291,7 +291,8 @@ COLLAPSE = [  # what, settings
 
 
 def collapse_table(runs: list[Run]) -> str:
-    """From random weights with exact moments, alpha = beta = .01."""
+    """Returns the outcome of training from random weights with exact moments, at alpha = beta =
+    .01."""
     rows = []
     for name, settings in COLLAPSE:
         for seeds in cells(

@@ -1,4 +1,5 @@
-"""The grids of the toy as cells of seeds: rates by tau, automatic rules, the best fixed pair."""
+"""The grids of the toy as cells of seeds: rates by tau, automatic rules, and the best fixed pair of
+rates."""
 
 from __future__ import annotations
 
@@ -11,7 +12,7 @@ Rates = dict[float, Seeds]  # {alpha: {seed: run}}
 
 
 def same_rates(runs: list[Run], batch: int) -> dict[float, Rates]:
-    """{tau: {alpha: seeds}} of mode same."""
+    """Returns {tau: {alpha: seeds}} of mode same, for taus with at least 5 rates."""
     found: dict[float, Rates] = {}
     for (tau, alpha), seeds in cells(
         select(runs, SWEEP, lr_enc_mode="same", batch_size=batch), "tau", "lr_pred"
@@ -21,7 +22,7 @@ def same_rates(runs: list[Run], batch: int) -> dict[float, Rates]:
 
 
 def held_rates(runs: list[Run]) -> dict[float, dict[float, Rates]]:
-    """{beta: {tau: {alpha: seeds}}} of the grid with rates of their own, batch 64."""
+    """Returns {beta: {tau: {alpha: seeds}}} of mode logspace at batch 64."""
     found: dict[float, dict[float, Rates]] = {}
     mine = [
         r
@@ -34,7 +35,8 @@ def held_rates(runs: list[Run]) -> dict[float, dict[float, Rates]]:
 
 
 def best_rates(rates: Rates, metric: str) -> tuple[dict[int, float], int]:
-    """{seed: its best alpha}, and how many lie at an end of what is stable."""
+    """Returns {seed: its best alpha}, and the number of seeds whose best alpha is at an end of the
+    stable range."""
     seeds = set.intersection(*(set(found) for found in rates.values()))
     found = {
         seed: best_rate({alpha: runs[seed] for alpha, runs in rates.items()}, metric)
@@ -44,14 +46,15 @@ def best_rates(rates: Rates, metric: str) -> tuple[dict[int, float], int]:
 
 
 def slopes(by_tau: dict[float, Rates], metric: str) -> list[float]:
-    """Of log10 of the best alpha over log10 tau, per seed: 1 if alpha follows tau."""
+    """Returns the slope of log10 of the best alpha over log10 tau for each seed: 1 if alpha is
+    proportional to tau."""
     best = {tau: best_rates(rates, metric)[0] for tau, rates in by_tau.items()}
     seeds = set.intersection(*(set(found) for found in best.values()))
     return [slope({tau: rates[seed] for tau, rates in best.items()}) for seed in sorted(seeds)]
 
 
 def auto_cells(runs: list[Run]) -> dict[tuple[str, str, float], dict[float, Seeds]]:
-    """{(rule, scale, c): {tau: seeds}} at batch 64."""
+    """Returns {(rule, scale, c): {tau: seeds}} at batch 64."""
     found: dict[tuple[str, str, float], dict[float, Seeds]] = {}
     mine = select(runs, SWEEP, lr_enc_mode="auto", batch_size=64)
     for (rule, scale, c, tau), seeds in cells(
@@ -62,7 +65,7 @@ def auto_cells(runs: list[Run]) -> dict[tuple[str, str, float], dict[float, Seed
 
 
 def fixed_cells(runs: list[Run]) -> dict[float, dict[tuple[float, float], Seeds]]:
-    """{tau: {(alpha, beta): seeds}} of every fixed pair of rates at batch 64."""
+    """Returns {tau: {(alpha, beta): seeds}} of every fixed pair of rates at batch 64."""
     found: dict[float, dict[tuple[float, float], Seeds]] = {}
     for mode in ("same", "logspace"):
         mine = [
@@ -76,19 +79,20 @@ def fixed_cells(runs: list[Run]) -> dict[float, dict[tuple[float, float], Seeds]
 
 
 def fixed_best(options: dict[tuple[float, float], Seeds], metric: str) -> Seeds:
-    """The cell whose geometric mean over seeds is lowest."""
+    """Returns the cell with the lowest geometric mean over seeds."""
     return min(
         options.values(), key=lambda seeds: geometric(run.last(metric) for run in seeds.values())
     )
 
 
 def ratios(pairs: list[tuple[Seeds, Seeds]], metric: str) -> list[float]:
-    """A ratio for each seed, of the geometric means over taus."""
+    """Returns the ratio of the geometric means over taus, first to second of each pair, for each
+    seed."""
     auto, best = (over_taus([pair[side] for pair in pairs], metric) for side in (0, 1))
     return [auto[seed] / best[seed] for seed in sorted(auto.keys() & best.keys())]
 
 
 def over_taus(by_tau: list[Seeds], metric: str) -> dict[int, float]:
-    """{seed: geometric mean over taus}."""
+    """Returns {seed: geometric mean over taus}."""
     seeds = set.intersection(*(set(cell) for cell in by_tau))
     return {seed: geometric(cell[seed].last(metric) for cell in by_tau) for seed in seeds}

@@ -1,4 +1,4 @@
-"""What the public analysis would have shown of our runs: the faults of its metrics, on the same
+"""The faults of the public analysis: the values that its metrics would have given for the same
 weights."""
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ from linear_byol_runs import (
 
 
 def published_aligned(P: Tensor, P_star: Tensor) -> float:
-    """|R_t'P R_o - P*| with R_t = U*U', R_o = V*V', the transposes as in the public code."""
+    """Returns |R_t'P R_o - P*| with R_t = U*U', R_o = V*V', the transposes as in the
+    public code."""
     u, _, vh = torch.linalg.svd(P)
     u_star, _, vh_star = torch.linalg.svd(P_star)
     left, right = u_star @ u.mT, vh_star.mT @ vh
@@ -35,14 +36,15 @@ def published_aligned(P: Tensor, P_star: Tensor) -> float:
 
 
 def published_rank(covariance: Tensor) -> float:
-    """Its effective rank: every eigenvalue lifted to 1e-12, and 1e-12 in the denominator."""
+    """Returns the effective rank as in the public code: every eigenvalue is raised to at least
+    1e-12, and 1e-12 is added to the denominator."""
     values = torch.linalg.eigvalsh(covariance).clamp_min(1e-12)
     share = values / (values.sum() + 1e-12)
     return math.exp(-float((share * share.log()).sum()))
 
 
 def faults_table(runs: list[Run], runs_dir: Path) -> str:
-    """Each fault: what the public analysis gives, what it should."""
+    """Returns a row for each fault: the value of the public analysis, and the right value."""
     rows = []
     auto = select(
         runs,
@@ -53,11 +55,11 @@ def faults_table(runs: list[Run], runs_dir: Path) -> str:
         auto_alpha_c=0.4,
         batch_size=64,
     )
-    has_ema_teacher = [float(np.nanmean(run.columns["W_Fro_raw"])) for run in auto]
+    averaged = [float(np.nanmean(run.columns["W_Fro_raw"])) for run in auto]
     rows.append(
         [
             "mode auto, last valid row: the mean over the trajectory",
-            f"W_Fro_raw {factor(has_ema_teacher)}",
+            f"W_Fro_raw {factor(averaged)}",
             f"{factor(run.last('W_Fro_raw') for run in auto)} at the last step",
         ]
     )
@@ -91,11 +93,11 @@ def faults_table(runs: list[Run], runs_dir: Path) -> str:
             ]
         )
     gone = select(runs, {**LEARN, "stop_gradient": False, "pred": "none", "tau": 1.0}, lr_pred=1e-2)
-    held_ = final_weights(runs_dir, gone)
+    collapsed = final_weights(runs_dir, gone)
     shown = []
     for run in gone:
-        if run.config["run_id"] in held_:
-            data, B = _data(run), held_[run.config["run_id"]]["enc_0"]
+        if run.config["run_id"] in collapsed:
+            data, B = _data(run), collapsed[run.config["run_id"]]["enc_0"]
             shown.append(published_rank(covariances(data.A, B, B, data.spectrum, data.sigma).oo))
     if shown:
         variance = max(run.last("variance") for run in gone)

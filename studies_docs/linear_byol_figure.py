@@ -1,4 +1,4 @@
-"""The figure of docs/results/linear_byol.md: best alpha over tau, drift over beta, what is learned
+"""The figure of docs/results/linear_byol.md: best alpha over tau, drift over beta, and learning
 over steps."""
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from linear_byol_runs import LEARN, SWEEP, Run, best_rate, cells, select, short
 
 
 def draw(runs: list[Run], path: Path) -> Path:
-    """Writes the PNG."""
+    """Writes the figure as PNG and returns its path."""
     figure = Figure(figsize=(12.6, 3.9), dpi=100, facecolor=PAPER, layout="constrained")
     FigureCanvasAgg(figure)
     left, middle, right = figure.subplots(1, 3)

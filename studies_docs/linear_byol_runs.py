@@ -1,5 +1,5 @@
-"""What linear_byol.py reads: finished runs of the toy, by their settings, and intervals over their
-seeds."""
+"""Reads finished runs of the toy for linear_byol.py, selects them by their settings, and computes
+intervals over their seeds."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import torch
 from jepa_lab.report.comparison.statistics import mean_interval
 from jepa_lab.studies.linear_byol import statistics as toy_statistics
 
-SEEDS = 8  # of a cell; one with fewer is not shown
+SEEDS = 8  # a cell with fewer seeds is not shown
 EXPERIMENTS = ("linear_byol_sweep", "linear_byol_learn")
 PLAIN = {
     "enc": "linear",
@@ -55,15 +55,14 @@ Seeds = dict[int, "Run"]
 
 @dataclass(frozen=True)
 class Run:
-    """One finished run: its settings, its first and its last row, and how each column went, (T,) or
-    (T, d)."""
+    """One finished run: its settings and the history of each column, (T,)."""
 
     path: Path
     config: Mapping[str, Any]
     columns: Mapping[str, np.ndarray]
 
     def last(self, metric: str) -> float:
-        """The metric at the last step; infinite for a run that diverged."""
+        """Returns the metric at the last step, infinite for a diverged run."""
         return math.inf if self.diverged else float(self.columns[metric][-1])
 
     @property
@@ -72,7 +71,8 @@ class Run:
 
 
 def read(runs_dir: Path) -> list[Run]:
-    """The completed runs of both experiments, in the order of their folders."""
+    """Returns the completed runs of both experiments, in the order of their folders. Raises
+    SystemExit if there are none."""
     found = []
     for path in sorted(
         p for name in EXPERIMENTS for p in runs_dir.glob(f"{name}/*/linear_byol.parquet")
@@ -94,7 +94,7 @@ def read(runs_dir: Path) -> list[Run]:
 
 
 def select(runs: Iterable[Run], base: Mapping[str, Any], **settings: Any) -> list[Run]:
-    """The runs with these settings; floats as their 8 digits."""
+    """Returns the runs with these settings. Floats are compared to 8 digits."""
     wanted = {**base, **settings}
     return [
         run
@@ -104,32 +104,35 @@ def select(runs: Iterable[Run], base: Mapping[str, Any], **settings: Any) -> lis
 
 
 def cells(runs: Iterable[Run], *keys: str) -> dict[tuple[Any, ...], Seeds]:
-    """{values of the settings `keys`: {seed: run}} of the cells with SEEDS seeds or more, in
-    ascending order."""
+    """Returns {values of the settings `keys`: {seed: run}} of the cells with at least SEEDS seeds,
+    in ascending order.
+
+    Raises SystemExit if two runs have the same cell and seed.
+    """
     found: dict[tuple[Any, ...], Seeds] = {}
     for run in runs:
         seeds = found.setdefault(tuple(_round(run.config[key]) for key in keys), {})
         if run.config["seed"] in seeds:
             raise SystemExit(
-                f"{run.path} and {seeds[run.config['seed']].path}: one cell and seed, told apart by"
-                " nothing"
+                f"{run.path} and {seeds[run.config['seed']].path}: two runs of one cell and seed"
             )
         seeds[run.config["seed"]] = run
     return dict(sorted((cell, seeds) for cell, seeds in found.items() if len(seeds) >= SEEDS))
 
 
 def effective(alpha: float, momentum: float = 0.9, d: int = 10) -> float:
-    """The step that is taken in the end: the mean over d gives 2 / d, the momentum 1 / (1 - mu)."""
+    """Returns the effective step: the mean over d contributes 2 / d, the momentum 1 / (1 - mu)."""
     return alpha * (2 / d) / (1 - momentum)
 
 
 def best_rate(by_rate: Mapping[float, Run], metric: str) -> tuple[float, bool]:
-    """The rate with the lowest metric, and whether it is an end, as claims find it."""
+    """Returns the rate with the lowest metric, and whether it is at an end of the grid, as the
+    claims compute it."""
     return toy_statistics.best_rate({rate: run.last(metric) for rate, run in by_rate.items()})
 
 
 def interval(values: Iterable[float], digits: str = ".3g") -> str:
-    """Mean [95 % t interval] over seeds."""
+    """Returns mean [95 % t interval] over seeds."""
     found = mean_interval(values)
     if found.mean is None or found.half_width is None:
         return "none"
@@ -138,8 +141,8 @@ def interval(values: Iterable[float], digits: str = ".3g") -> str:
 
 
 def factor(values: Iterable[float], digits: str = ".2g") -> str:
-    """Geometric mean [95 % t interval of the logarithm] over seeds; with the number of those that
-    diverged."""
+    """Returns the geometric mean [95 % t interval of the logarithm] over seeds, with the number of
+    seeds that diverged."""
     everything = list(values)
     logs = [math.log10(max(value, 1e-16)) for value in everything if math.isfinite(value)]
     gone = len(everything) - len(logs)
@@ -154,7 +157,7 @@ def factor(values: Iterable[float], digits: str = ".2g") -> str:
 
 
 def short(value: float, digits: str = ".2g") -> str:
-    """0.00012 as 1.2e-4, without the zeros of an exponent; 120 as 120."""
+    """Formats 0.00012 as 1.2e-4, without the zeros of an exponent, and 120 as 120."""
     if value == 0 or not math.isfinite(value) or 1e-3 <= abs(value) < 1e4:
         return f"{float(f'{value:{digits}}'):g}"
     mantissa, exponent = f"{value:.1e}".split("e")
@@ -167,8 +170,8 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def final_weights(runs_dir: Path, wanted: Iterable[Run]) -> dict[str, dict[str, torch.Tensor]]:
-    """{run id: {enc_0, pred_0, target_0}} from the checkpoints of the commands that trained the
-    runs."""
+    """Returns {run id: {enc_0, pred_0, target_0}} from the checkpoints of the commands that trained
+    the runs."""
     ids = {run.config["run_id"] for run in wanted}
     found: dict[str, dict[str, torch.Tensor]] = {}
     for path in sorted(runs_dir.glob("linear_byol_*/*/checkpoints/last.ckpt")):

@@ -1,11 +1,12 @@
-"""The tables of docs/recipes.md: python studies_docs/recipes.py {rate,optimiser,main,rows} [--seeds
-3] [--jobs 2] [--out FILE]
+"""Writes the tables of docs/recipes.md.
 
-rate, optimiser: sweeps on the digits, judged on the validation images; rate chose what is in
-conf/recipe/tuned.yaml. main, rows: the chosen recipe, and beside it raw pixels, a random and a
-supervised network, on the test images, under the same probes. Every row is a set of ordinary runs
-in --runs-dir, so a second call computes only what is missing. Figures are means over seeds with the
-half-width of a 95 % t-interval.
+    python studies_docs/recipes.py {rate,optimiser,main,rows} [--seeds 3] [--jobs 2] [--out FILE]
+
+rate and optimiser are sweeps on the digits, judged on the validation images. rate chose the values
+in conf/recipe/tuned.yaml. main and rows compare the chosen recipe with raw pixels, a random network
+and a supervised network, on the test images and with the same probes. Every row is a set of
+ordinary runs in --runs-dir, so that a second call computes only missing runs. Values are means over
+seeds with the half-width of a 95 % t interval.
 """
 
 from __future__ import annotations
@@ -78,7 +79,8 @@ COLUMNS = [
 
 
 def one_run(overrides: list[str]) -> tuple[dict[str, float], str]:
-    """The last metrics and the verdict of one run, in a process of its own."""
+    """Returns the last metrics and the verdict of one run. Meant to be called in its
+    own process."""
     from jepa_lab.cli.compose import checked
     from jepa_lab.studies.run import train
 
@@ -89,7 +91,7 @@ def one_run(overrides: list[str]) -> tuple[dict[str, float], str]:
 
 
 def mean_and_interval(values: list[float], form: str) -> str:
-    """'mean ± half-width' of a 95 % interval; the mean alone for one value."""
+    """Returns 'mean ± half-width' of a 95 % interval, or the mean alone for one value."""
     mean = statistics.fmean(values)
     if len(values) < 2:
         return form.format(mean)
@@ -98,7 +100,7 @@ def mean_and_interval(values: list[float], form: str) -> str:
 
 
 def table(which: str, runs: dict[str, list[tuple[dict[str, float], str]]]) -> str:
-    """Markdown."""
+    """Returns the table as Markdown."""
     split = "test" if which in ("main", "rows") else "val"
     lines = ["| run | " + " | ".join(title for title, *_ in COLUMNS) + " | verdicts |"]
     lines.append("|---" * (len(COLUMNS) + 2) + "|")
@@ -128,7 +130,7 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=2, help="runs at a time, one thread each")
     parser.add_argument("--runs-dir", default="runs")
     parser.add_argument("--out", type=Path, help="also write the table here")
-    parser.add_argument("overrides", nargs="*", help="applied to every run, as tier=baseline")
+    parser.add_argument("overrides", nargs="*", help="applied to every run, as in tier=baseline")
     args = parser.parse_args()
     common = ["hardware=cpu", "hardware.threads=1", f"runs_dir={args.runs_dir}", *args.overrides]
     seeds = range(args.first_seed, args.first_seed + args.seeds)

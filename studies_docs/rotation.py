@@ -1,11 +1,12 @@
-"""The table of docs/results/rotation.md: how z moves when an image is turned through a full circle.
+"""Writes the table of docs/results/rotation.md: the path of z while an image turns through a full
+circle.
 
-    python studies_docs/rotation.py RUN_DIR [RUN_DIR ...] [--anchors 1000] [--out FILE] [--figures
-    FOLDER]
+    python studies_docs/rotation.py RUN_DIR [RUN_DIR ...] [--anchors 1000] [--out FILE]
+                                    [--figures FOLDER]
 
-The runs are finished ones on affine views over the full circle; beside them the raw pixels and the
-first run's network before training. Every row is a factor sweep of the same test images at 36
-angles. The figures are those of the runs.
+The runs are finished runs on affine views over the full circle. They are compared with raw pixels
+and with the first run's network before training. Every row is a factor sweep of the same test
+images at 36 angles. --figures also draws the figures of every row.
 """
 
 from __future__ import annotations

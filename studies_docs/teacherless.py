@@ -1,13 +1,13 @@
-"""The tables and the figure of docs/results/teacherless.md, from finished runs: nothing is trained
-here.
+"""Writes the tables and the figure of docs/results/teacherless.md from finished runs. Trains
+nothing.
 
-    python studies_docs/teacherless.py --runs-dir runs [--out docs/results/teacherless.md] [--figure
-    docs/images/...png]
+    python studies_docs/teacherless.py --runs-dir runs [--out docs/results/teacherless.md]
+                                       [--figure docs/images/...png]
 
 Reads the summaries and ledgers of the experiments seq_jepa_*, teacherless_* and rate_factorial
-under --runs-dir (the document names the commands that make them), and writes the tables between the
-marks `<!-- NAME -->` and `<!-- end -->` of the document. Figures are of the test images and the
-last weights: mean ± half-width of a 95 % t interval over seeds.
+under --runs-dir (the document lists the commands that train them). Writes the tables between the
+marks `<!-- NAME -->` and `<!-- end -->` of the document. Values are those of the test images and
+the last weights: mean ± half-width of a 95 % t interval over seeds.
 """
 
 from __future__ import annotations
@@ -53,13 +53,12 @@ COLUMNS = [
     ("rank of z_agg", "test/z_agg/effective_rank", 1),
 ]
 MARGINS = {CLASS: 0.02, ACTION: 0.05, TURN: 0.05}
-Runs = dict[
-    str, dict[int, tuple[dict[str, float], str, Path]]
-]  # arm -> seed -> (last metrics, verdict, folder)
+# arm -> seed -> (last metrics, verdict, folder)
+Runs = dict[str, dict[int, tuple[dict[str, float], str, Path]]]
 
 
 def label(config: dict[str, Any]) -> str:
-    """The arm of a run: its experiment, and what it was given beside it."""
+    """Returns the arm of a run: its experiment and the settings that differ from it."""
     name, loss, extra = NAMES[config["name"]], config["loss"], []
     rated = config["name"].startswith("teacherless")
     if rated and loss["lambda_rate"] == 0:
@@ -79,7 +78,8 @@ def label(config: dict[str, Any]) -> str:
 
 
 def read(runs_dir: Path) -> Runs:
-    """The completed runs of the arms."""
+    """Returns the completed runs of the arms. Raises SystemExit for two runs of one arm
+    and seed."""
     found: Runs = {}
     for path in sorted(p for name in NAMES for p in runs_dir.glob(f"{name}/*/summary.json")):
         config = yaml.safe_load((path.parent / "config.yaml").read_text(encoding="utf-8"))
@@ -104,14 +104,14 @@ def arms_table(runs: Runs) -> str:
             for _, key, digits in COLUMNS
         ]
         verdicts = Counter(v for _, v, _ in seeds.values())
-        told = ", ".join(f"{n} {v}" for v, n in sorted(verdicts.items()))
-        lines.append(f"| {arm} | {len(seeds)} | " + " | ".join(cells) + f" | {told} |")
+        counted = ", ".join(f"{n} {v}" for v, n in sorted(verdicts.items()))
+        lines.append(f"| {arm} | {len(seeds)} | " + " | ".join(cells) + f" | {counted} |")
     return "\n".join(lines)
 
 
 def paired_tables(runs: Runs, control: str = CONTROL) -> str:
-    """A table for each metric that has a margin: the difference to the control over shared seeds.
-    A table for each metric that has a margin: the difference to the control over shared seeds."""
+    """Returns a table for each metric that has a margin: the difference to the control over shared
+    seeds."""
     runs = {arm: seeds for arm, seeds in runs.items() if arm in NAMES.values()}
     blocks = []
     for title, key, digits in COLUMNS:
@@ -148,7 +148,7 @@ def paired_tables(runs: Runs, control: str = CONTROL) -> str:
     return "\n\n".join(blocks)
 
 
-VARIANTS = [  # what is compared with what, beside the control
+VARIANTS = [  # pairs of arms that are compared, in addition to the control
     ("B: stop-gradient and rate", "A: EMA teacher and rate"),
     ("A: EMA teacher and rate, random first view", "A: EMA teacher and rate"),
     ("C: both directions", "A: EMA teacher and rate, random first view"),
@@ -162,7 +162,7 @@ VARIANTS = [  # what is compared with what, beside the control
 
 
 def variants_table(runs: Runs) -> str:
-    """Differences between arms that differ in one thing, over shared seeds."""
+    """Returns the differences between arms that differ in one setting, over shared seeds."""
     keys = [(title, key) for title, key, _ in COLUMNS if key in MARGINS]
     lines = [
         "| less | seeds | " + " | ".join(title for title, _ in keys) + " |",
@@ -182,8 +182,8 @@ def variants_table(runs: Runs) -> str:
 
 
 def gradient_table(runs: Runs) -> str:
-    """What every term does to the encoder: medians over the second half of training, then over
-    seeds."""
+    """Returns the gradients that every term sends to the encoder: medians over the second half of
+    training, then averaged over seeds."""
     lines = [
         "| arm | gradient of the prediction | of the rate | cosine between them |",
         "|---|---|---|---|",
@@ -203,7 +203,7 @@ def gradient_table(runs: Runs) -> str:
 
 
 def factorial_tables(runs_dir: Path) -> str:
-    """Means of the cells, then the main effects, of rate_factorial."""
+    """Returns the means of the cells, then the main effects, of rate_factorial."""
     folders = [p.parent for p in sorted(runs_dir.glob("rate_factorial/*/summary.json"))]
     comparison = compare(folders)
     cells: dict[tuple[str, str, float], dict[str, list[float]]] = {}
@@ -232,14 +232,15 @@ def factorial_tables(runs_dir: Path) -> str:
         "|---|---|---|",
     ]
     effects = main_effects(comparison, [CLASS, ACTION], {"optim.schedule": "constant"})
-    told: dict[tuple[str, str, str], list[str]] = {}
+    differences: dict[tuple[str, str, str], list[str]] = {}
     for e in effects:
         d = e.difference
-        told.setdefault((e.factor, e.level, e.base), []).append(
+        differences.setdefault((e.factor, e.level, e.base), []).append(
             f"{d.mean:+.3f} [{d.low:+.3f}, {d.high:+.3f}]"
         )
     lines += [
-        f"| {f} {a} less {b} | " + " | ".join(texts) + " |" for (f, a, b), texts in told.items()
+        f"| {f} {a} less {b} | " + " | ".join(texts) + " |"
+        for (f, a, b), texts in differences.items()
     ]
     bad = sum(sum(cell["bad"]) for cell in cells.values())
     return "\n".join(
@@ -248,8 +249,8 @@ def factorial_tables(runs_dir: Path) -> str:
 
 
 def draw(runs: Runs, path: Path) -> None:
-    """Every seed as a dot, the mean as a bar, the control's mean as a line: accuracy and relative
-    action."""
+    """Draws accuracy and relative action R²: every seed as a dot, the mean as a bar, and the
+    control's mean as a line."""
     import matplotlib
 
     matplotlib.use("Agg")

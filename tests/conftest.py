@@ -1,4 +1,4 @@
-"""Shared by all tests: a small configuration, composed once, and quiet two-thread torch."""
+"""Fixtures of all tests: small configurations, composed once, and runs without figures."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ def _same_random_stream() -> None:
 
 @pytest.fixture(autouse=True)
 def _no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Drawing takes most of a tiny run's time; tests/report and the module-wide runs of other tests
-    draw for real."""
+    """Switches figures off, since they take most of the time of a tiny run. tests/report and some
+    module-scoped runs draw them."""
     without_figures(monkeypatch)
     monkeypatch.setattr("jepa_lab.studies.arc.outcome.save", lambda *args, **kwargs: None)
 
 
 def without_figures(patch: pytest.MonkeyPatch) -> None:
-    """Runs of seq-JEPA draw nothing."""
+    """Makes runs of seq-JEPA draw no figures."""
     for place in (
         "report.outcome.draw_figures",
         "report.outcome.draw_early_warning",
@@ -47,7 +47,8 @@ def without_figures(patch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session")
 def data_folder() -> Path:
-    """Real images beside the checkout; tests that need them are skipped without."""
+    """The folder with real images beside the checkout. Tests that need it are skipped without
+    it."""
     folder = (ROOT / os.environ.get("JEPA_LAB_DATA", "../shared/data")).resolve()
     if not folder.is_dir():
         pytest.skip("no folder with MNIST and CIFAR-10 images (JEPA_LAB_DATA)")
@@ -56,13 +57,14 @@ def data_folder() -> Path:
 
 @pytest.fixture
 def make_config(tmp_path: Path) -> Callable[..., Config]:
-    """A checked configuration: digits, two epochs of four steps, a narrow network. More overrides
-    as arguments."""
+    """Makes checked configurations: digits, two epochs of four steps, a narrow network, plus the
+    overrides passed."""
     return maker(tmp_path)
 
 
 def maker(folder: Path, without: tuple[str, ...] = ()) -> Callable[..., Config]:
-    """Does what `make_config` does, for any folder and without some of its overrides."""
+    """Returns the function of `make_config` for any folder, without base overrides that start with
+    an entry of `without`."""
 
     def make(*overrides: str, experiment: str = "teacherless_b") -> Config:
         return compose_checked(
@@ -75,8 +77,8 @@ def maker(folder: Path, without: tuple[str, ...] = ()) -> Callable[..., Config]:
 def small_overrides(
     folder: Path, *overrides: str, experiment: str = "teacherless_b", without: tuple[str, ...] = ()
 ) -> list[str]:
-    """The overrides of `make_config`; those of the base that begin with an entry of `without` are
-    left out."""
+    """Returns the overrides of `make_config`, without base overrides that start with an entry of
+    `without`."""
     base = [
         f"+experiment={experiment}",
         "tier=smoke",
@@ -92,7 +94,7 @@ def small_overrides(
         "model.hidden=32",
         "probes.hidden=16",
         "monitor.log_every=2",
-        "preflight=off",  # many tests count steps; tests/test_preflight.py has it on
+        "preflight=off",  # most tests skip it; tests/studies/seq_jepa/test_preflight.py does not
     ]
     if "encoder=pixels" in overrides or experiment == "raw_pixels":
         without = (*without, "encoder.widths")
@@ -103,13 +105,13 @@ def small_overrides(
 
 @pytest.fixture
 def make_arc(tmp_path: Path) -> Callable[..., ArcConfig]:
-    """A checked configuration of an ARC JEPA: few generated tasks, two epochs of a few steps, a
-    narrow network."""
+    """Makes checked configurations of an ARC JEPA: few generated tasks, two epochs of a few steps,
+    a narrow network."""
     return arc_maker(tmp_path)
 
 
 def arc_maker(folder: Path) -> Callable[..., ArcConfig]:
-    """Does what `make_arc` does, for any folder."""
+    """Returns the function of `make_arc` for any folder."""
 
     def make(*overrides: str, experiment: str = "arc_jepa") -> ArcConfig:
         return compose_checked(small_arc_overrides(folder, *overrides, experiment=experiment))
@@ -118,7 +120,7 @@ def arc_maker(folder: Path) -> Callable[..., ArcConfig]:
 
 
 def small_arc_overrides(folder: Path, *overrides: str, experiment: str = "arc_jepa") -> list[str]:
-    """The overrides of `make_arc`."""
+    """Returns the overrides of `make_arc`."""
     published = experiment not in ("arc_jepa", "arc_fsq", "arc_gumbel", "arc_lejepa")
     return [
         f"+experiment={experiment}",
@@ -146,7 +148,7 @@ def small_arc_overrides(folder: Path, *overrides: str, experiment: str = "arc_je
 
 
 def compose_checked(overrides: list[str]) -> Any:
-    """The checked configuration of overrides."""
+    """Returns the checked configuration of the overrides."""
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
         return checked(copy.deepcopy(compose("config", overrides)))
 
@@ -155,14 +157,14 @@ def compose_checked(overrides: list[str]) -> Any:
 def command(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Callable[..., tuple[int, str, str]]:
-    """(exit code, stdout, stderr) of a command line in an empty folder."""
+    """Runs a command line in an empty folder and returns (exit code, stdout, stderr)."""
     monkeypatch.chdir(tmp_path)
 
-    def run(*words: str, main: Callable[[list[str]], None] = cli.main) -> tuple[int, str, str]:
+    def run(*args: str, main: Callable[[list[str]], None] = cli.main) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["jepa_lab"])
         code = 0
         try:
-            main(list(words))
+            main(list(args))
         except SystemExit as end:
             code = int(end.code or 0)
         out, err = capsys.readouterr()

@@ -1,7 +1,7 @@
-"""The house: which folders there are, that studies look alike, and where an import may stand inside
-a function.
+"""The layout of the package: its folders, the files of every study, and the places of imports
+inside functions.
 
-What may import what is the contract in pyproject.toml, which `make lint` checks.
+The allowed imports between folders are the contract in pyproject.toml, which `make lint` checks.
 """
 
 from __future__ import annotations
@@ -17,9 +17,8 @@ import jepa_lab
 PACKAGE = Path(jepa_lab.__file__).parent
 STUDIES = ("arc", "linear_byol", "seq_jepa")
 SHARED_FILES = {"__init__", "config", "diagnosis", "module", "monitor", "outcome", "plan", "study"}
-# where an import inside a function may stand, for start-up time: entry points, the command line,
-# plugins that Hydra imports at every start; and names of a package that are imported when they are
-# asked for
+# Imports inside functions are allowed for a fast start: in entry points, the command line and the
+# plugins that Hydra imports at every start, and for names that a package imports on first use.
 MAY_BE_LATE = ("cli/", "claims/__main__.py", "report/__main__.py", "diagnosis/__init__.py")
 
 
@@ -28,7 +27,7 @@ def sources() -> list[Path]:
 
 
 def late_imports(path: Path) -> Iterator[ast.ImportFrom]:
-    """The imports of this package inside functions."""
+    """Yields the imports of this package inside functions."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     for function in ast.walk(tree):
         if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
@@ -38,7 +37,7 @@ def late_imports(path: Path) -> Iterator[ast.ImportFrom]:
 
 
 @pytest.mark.parametrize("path", sources(), ids=lambda path: str(path.relative_to(PACKAGE.parent)))
-def test_an_import_inside_a_function_stands_where_start_up_time_counts(path: Path) -> None:
+def test_imports_inside_functions_are_only_where_start_up_time_matters(path: Path) -> None:
     place = str(path.relative_to(PACKAGE.parent))
     inside = place.removeprefix("jepa_lab/")
     may = place.startswith("hydra_plugins/") or "/" not in inside or inside.startswith(MAY_BE_LATE)
@@ -47,7 +46,7 @@ def test_an_import_inside_a_function_stands_where_start_up_time_counts(path: Pat
     )
 
 
-def test_the_folders_of_the_package_are_few() -> None:
+def test_the_package_has_only_the_listed_folders() -> None:
     folders = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
     assert folders == {
         "auxiliary",
@@ -80,7 +79,7 @@ def test_entry_points_are_short() -> None:
     assert {name for name, lines in lengths.items() if lines > 70} == set()
 
 
-def test_no_file_is_longer_than_a_reader_takes_in() -> None:
+def test_no_file_has_more_than_300_lines() -> None:
     lengths = {
         str(p.relative_to(PACKAGE)): len(p.read_text().splitlines()) for p in PACKAGE.rglob("*.py")
     }

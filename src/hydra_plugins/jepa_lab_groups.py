@@ -1,7 +1,7 @@
-"""The group `aux`, whose files lie in a folder `aux_loss`: Windows cannot check out a folder called
-aux.
+"""Provides the group `aux` from files in a folder `aux_loss`, since Windows cannot check out a
+folder called aux.
 
-A folder of one's own with `aux_loss/mine.yaml` in it joins in by
+A user-defined folder with `aux_loss/mine.yaml` in it is added by
 hydra.searchpath=[aux_loss://FOLDER].
 """
 
@@ -28,7 +28,7 @@ class AuxGroup(SearchPathPlugin):
 
 
 class AuxFolder(FileConfigSource):
-    """FOLDER/aux_loss, seen as the group `aux`, and nothing else of FOLDER."""
+    """Maps FOLDER/aux_loss to the group `aux`. Nothing else of FOLDER is visible."""
 
     @staticmethod
     def scheme() -> str:

@@ -1,8 +1,7 @@
-"""Hydra launchers of jepa-lab: one runs the jobs of a sweep one after another, one only looks at
+"""Hydra launchers of jepa-lab: one runs the jobs of a sweep one after another, one only checks
 them.
 
-Hydra finds plugins in this namespace by importing it at every start, so nothing heavy is imported
-at the top.
+Hydra imports all plugins of this namespace at every start, so nothing heavy is imported at the top.
 """
 
 from __future__ import annotations
@@ -24,10 +23,10 @@ for name, kind in (("sequential", "SequentialLauncher"), ("check", "CheckLaunche
 
 
 class SequentialLauncher(BasicLauncher):
-    """Composes and checks every job before the first one starts, shows the table of states, then
-    runs them in turn.
+    """Composes and checks every job before the first one starts, prints the table of states, and
+    runs the jobs one after another.
 
-    Files of conf/ that are edited while the sweep runs change nothing in it.
+    Files of conf/ that are edited while the sweep runs do not change it.
     """
 
     def launch(
@@ -63,7 +62,7 @@ class SequentialLauncher(BasicLauncher):
         return returns
 
     def compose(self, job_overrides: Sequence[Sequence[str]], first: int) -> list[DictConfig]:
-        """The configuration of every job, its number in it."""
+        """Returns the configuration of every job, with its number."""
         from jepa_lab.sweep.jobs import compose_jobs
 
         assert self.config is not None
@@ -72,10 +71,10 @@ class SequentialLauncher(BasicLauncher):
 
 
 class CheckLauncher(SequentialLauncher):
-    """Lists the jobs with their runs and states, reads the data, builds every model, trains
+    """Lists the jobs with their runs and states, reads the data and builds every model. Trains
     nothing."""
 
-    only_looks = True  # a sweeper with several stages lists them all
+    only_looks = True  # makes a sweeper list its jobs instead of running them
 
     def launch(
         self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
@@ -99,7 +98,7 @@ class CheckLauncher(SequentialLauncher):
 
 
 def ends_sweep(job: DictConfig) -> bool:
-    """Whether the sweep goes no further after this job: it was asked to stop, or failed under
+    """Returns whether the sweep ends after this job: it was asked to stop, or it failed under
     sweep.fail_fast."""
     from jepa_lab.ledger.sweep_folder import read_records
 

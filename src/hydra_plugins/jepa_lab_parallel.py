@@ -1,8 +1,8 @@
-"""Hydra's own launchers that run jobs in parallel, with what a sweep of ours needs around them.
+"""Hydra's own launchers for parallel jobs, extended for the sweeps of jepa-lab.
 
 `hydra/launcher=joblib`, `submitit_local` and `submitit_slurm` start processes through the plugins
-of these names. Here every job is checked before any starts, finished ones are not started, and what
-becomes of them is recorded.
+of these names. Every job is checked before any starts, finished jobs are not started, and the
+outcomes are recorded.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from omegaconf import DictConfig
 
 WEEK = 7 * 24 * 60
 QUEUE: dict[str, Any] = {
-    # the output of every job, and what was sent to it
+    # the output of every job, and the pickled task
     "submitit_folder": "${hydra.sweep.dir}/.submitit/%j",
     "timeout_min": WEEK,
     "cpus_per_task": None,
@@ -40,13 +40,13 @@ QUEUE: dict[str, Any] = {
 OPTIONS: dict[str, dict[str, Any]] = {
     "joblib": {
         "_target_": "hydra_plugins.jepa_lab_parallel.JoblibLauncher",
-        "n_jobs": 2,  # at once; -1: one for each core
+        "n_jobs": 2,  # jobs at once; -1: one per core
         "backend": None,
         "prefer": "processes",
         "require": None,
         "verbose": 0,
         "timeout": None,
-        # a job that no worker has begun is easily left out when the sweep stops
+        # jobs that no worker holds yet are skipped when the sweep stops
         "pre_dispatch": "n_jobs",
         "batch_size": 1,
         "temp_folder": None,
@@ -55,7 +55,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     },
     "submitit_local": {
         "_target_": "hydra_plugins.jepa_lab_parallel.SubmititLocalLauncher",
-        "n_jobs": 2,  # at once; the plugin by itself starts all
+        "n_jobs": 2,  # jobs at once; the plugin alone would start all of them
         **QUEUE,
     },
     "submitit_slurm": {
@@ -82,17 +82,20 @@ OPTIONS: dict[str, dict[str, Any]] = {
             )
         ),
         "signal_delay_s": 120,
-        # put into the queue again when its time is over: it goes on from its checkpoint
+        # how often a job is requeued at its time limit; it resumes from its checkpoint
         "max_num_timeout": 20,
         "additional_parameters": {},
-        "array_parallelism": 16,  # at once
+        "array_parallelism": 16,  # jobs at once
     },
 }
 
 
 class ParallelOptions(SearchPathPlugin):
-    """Puts our options in the place of the plugins' own. Hydra reads all plugins first, in an order
-    that depends on how they are installed, and calls this before it looks for the first option."""
+    """Replaces the options of the plugins with ours.
+
+    Hydra reads all plugins first, in an order that depends on their installation. It calls this
+    class before it looks up the first option.
+    """
 
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
         for name, node in OPTIONS.items():
@@ -102,9 +105,14 @@ class ParallelOptions(SearchPathPlugin):
 
 
 class ParallelLauncher(Launcher):
-    """`module` and `plugin`: the launcher that starts the processes; `extra`: of this package,
-    installs it; `at_once`: how many jobs run at a time, None where others decide that; `output`:
-    where in the sweep's folder the jobs write what they would print, "" for jobs that print here.
+    """A launcher that starts processes through a plugin.
+
+    - `module` and `plugin` name the launcher that starts the processes.
+    - `extra` is the extra of this package that installs it.
+    - `at_once` is the number of jobs at a time. None if the plugin decides.
+    - `output` is the folder, relative to the sweep's folder, for the output of the jobs. "" if they
+      print to this terminal.
+    - `local` is true if the processes are on this machine.
     """
 
     module = plugin = extra = output = ""
@@ -132,7 +140,7 @@ class ParallelLauncher(Launcher):
         self.inner.setup(hydra_context=hydra_context, task_function=task_function, config=config)
 
     def of_plugin(self, options: dict[str, Any]) -> dict[str, Any]:
-        """The options that the plugin takes. UserError for one that is wrong."""
+        """Returns the options that the plugin takes. Raises UserError for an invalid one."""
         from jepa_lab.errors import UserError
 
         n = options.get("n_jobs")
@@ -159,13 +167,13 @@ class ParallelLauncher(Launcher):
 
         setup_globals()
         configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
-        # they list the jobs, as our table does
+        # the plugins list the jobs, which our table already does
         logging.getLogger("hydra_plugins").setLevel(logging.WARNING)
         jobs = compose_jobs(self.hydra_context, self.config, job_overrides, initial_job_idx)
         command = command_of(self.task_function)
         records = announce(jobs, self.config, command)
         self.warn_of_threads(jobs)
-        orders = SweepControl.give(
+        orders = SweepControl.create(
             Path(self.config.hydra.sweep.dir), command.stop.started if command else 0.0
         )
 
@@ -176,7 +184,7 @@ class ParallelLauncher(Launcher):
                     flush=True,
                 )
             self.start(
-                [[*job_overrides[i], *orders.words(records[i].job)] for i in places],
+                [[*job_overrides[i], *orders.overrides(records[i].job)] for i in places],
                 initial_job_idx,
             )
 
@@ -198,18 +206,20 @@ class ParallelLauncher(Launcher):
         )
         values = [worst if record.value is None else record.value for record in ended]
         return [
-            JobReturn(overrides=list(words), status=JobStatus.COMPLETED, _return_value=value)
-            for words, value in zip(job_overrides, values, strict=True)
+            JobReturn(overrides=list(overrides), status=JobStatus.COMPLETED, _return_value=value)
+            for overrides, value in zip(job_overrides, values, strict=True)
         ]
 
     def start(self, job_overrides: Sequence[Sequence[str]], first: int) -> None:
-        """Runs the jobs to their ends, each in a process of the plugin; raises if one of them
+        """Runs the jobs to their ends, each in a process of the plugin. Raises if a process
         died."""
         self.inner.launch(job_overrides, initial_job_idx=first)
 
     def warn_of_threads(self, jobs: Sequence[DictConfig]) -> None:
-        """One line where the jobs would fight over the cores: how many threads a run has is part of
-        what it is."""
+        """Prints a warning if the jobs need more threads than there are cores.
+
+        The number of threads is not reduced here, since it is part of a run's identity.
+        """
         from jepa_lab.config.check import available_cores
         from jepa_lab.studies import find
 
@@ -218,21 +228,21 @@ class ParallelLauncher(Launcher):
         threads = max(int((job.get("hardware") or {}).get("threads") or cores) for job in jobs)
         if n > 1 and n * threads > cores and not find(jobs[0].get("study")).config.single_threaded:
             print(
-                f"jepa_lab: {n} jobs at once with {threads} threads each on {cores} cores; give"
-                f" each its share with hardware.threads={max(cores // n, 1)} (other runs than those"
-                f" with {threads}: bits depend on it)",
+                f"jepa_lab: {n} jobs at once with {threads} threads each on {cores} cores; for full"
+                f" speed set hardware.threads={max(cores // n, 1)} (this makes other runs than"
+                f" {threads} threads, since rounding depends on the number)",
                 file=sys.stderr,
             )
 
 
 class JoblibLauncher(ParallelLauncher):
-    """Worker processes on this machine, each for one job after another."""
+    """Worker processes on this machine. Each one runs several jobs one after another."""
 
     module, plugin, extra = "hydra_joblib_launcher.joblib_launcher", "JoblibLauncher", "joblib"
 
 
 class SubmititLocalLauncher(ParallelLauncher):
-    """A process on this machine for every job."""
+    """One process on this machine for every job."""
 
     module, plugin, extra = "hydra_submitit_launcher.submitit_launcher", "LocalLauncher", "submitit"
     output = ".submitit"
@@ -242,7 +252,7 @@ class SubmititLocalLauncher(ParallelLauncher):
 
     def start(self, job_overrides: Sequence[Sequence[str]], first: int) -> None:
         with ThreadPoolExecutor(self.at_once) as pool:
-            waiting = [pool.submit(self.inner.launch, [words], first) for words in job_overrides]
+            waiting = [pool.submit(self.inner.launch, [job], first) for job in job_overrides]
             errors = [done.exception() for done in as_completed(waiting)]
         for error in errors:
             if error is not None:
@@ -250,7 +260,7 @@ class SubmititLocalLauncher(ParallelLauncher):
 
 
 class SubmititSlurmLauncher(ParallelLauncher):
-    """Jobs in the queue of a Slurm cluster, as one array. The command waits for them all."""
+    """Jobs in the queue of a Slurm cluster, as one array. The command waits for all of them."""
 
     module, plugin, extra = "hydra_submitit_launcher.submitit_launcher", "SlurmLauncher", "submitit"
     output = ".submitit"
@@ -259,9 +269,10 @@ class SubmititSlurmLauncher(ParallelLauncher):
     def of_plugin(self, options: dict[str, Any]) -> dict[str, Any]:
         from jepa_lab.errors import UserError
 
-        if shutil.which("srun") is None:  # what submitit looks for, after the jobs were announced
+        # submitit checks this too, but only after the jobs are announced
+        if shutil.which("srun") is None:
             raise UserError(
-                "hydra/launcher=submitit_slurm: no Slurm here (no srun); submitit_local runs the"
-                " jobs here"
+                "hydra/launcher=submitit_slurm: no Slurm here (no srun); use submitit_local to run"
+                " the jobs on this machine"
             )
         return super().of_plugin(options)

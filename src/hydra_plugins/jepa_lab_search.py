@@ -1,8 +1,8 @@
-"""Hydra sweeper `search`: an ask-and-tell loop around Optuna that goes on where it was cut short.
+"""Hydra sweeper `search`: an ask-and-tell loop around Optuna that resumes where it was interrupted.
 
-Hydra's own `hydra/sweeper=optuna` stays what it is where its plugin is installed. It needs Optuna 2
-(of 2022), whose storage in a file does not work with today's SQLAlchemy; without one it forgets,
-with one it counts its trials anew at every start.
+Where its plugin is installed, Hydra's own `hydra/sweeper=optuna` stays unchanged. It needs Optuna 2
+(of 2022), whose file storage does not work with current SQLAlchemy. Without a storage it loses its
+trials, and with one it counts them anew at every start.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ node = {
     "_target_": "hydra_plugins.jepa_lab_search.SearchSweeper",
     "n_trials": 20,
     "direction": "maximize",
-    "n_jobs": None,  # trials proposed together; null: as many as the launcher runs at a time
-    "startup_trials": 5,  # drawn at random before the sampler takes over
+    "n_jobs": None,  # trials proposed together; null: enough to fill the launcher's parallel jobs
+    "startup_trials": 5,  # trials drawn at random before the sampler takes over
     "sampler_seed": 0,
     "max_batch_size": None,
     "params": {},
@@ -34,7 +34,8 @@ PLUGIN = "hydra_plugins.hydra_optuna_sweeper"
 
 
 class SearchOption(SearchPathPlugin):
-    """Where Hydra's own plugin is not installed, `hydra/sweeper=optuna` is this one."""
+    """Makes `hydra/sweeper=optuna` an alias of this sweeper if Hydra's own plugin is not
+    installed."""
 
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
         if find_spec(PLUGIN) is None:
@@ -44,8 +45,8 @@ class SearchOption(SearchPathPlugin):
 
 
 class SearchSweeper(BasicSweeper):
-    """`seed` is run with all of its values in every trial; what else has an interval or several
-    values is searched."""
+    """Runs all values of `seed` in every trial. Searches every other key that has an interval or
+    several values."""
 
     def __init__(
         self,
@@ -83,8 +84,8 @@ class SearchSweeper(BasicSweeper):
         if command is not None:
             command.sweep = RunningSweep.of(master)
 
-        def launch(words: Sequence[Sequence[str]], first: int) -> None:
-            launcher.launch([list(job) for job in words], initial_job_idx=first)
+        def launch(jobs: Sequence[Sequence[str]], first: int) -> None:
+            launcher.launch([list(job) for job in jobs], initial_job_idx=first)
 
         sweep_dir = Path(master.hydra.sweep.dir)
         sweep_dir.mkdir(parents=True, exist_ok=True)
@@ -102,7 +103,7 @@ class SearchSweeper(BasicSweeper):
         return run_search(plan, sweep_dir, launch, anew=jobs[0].on_existing == "restart")
 
     def check_options(self) -> None:
-        """UserError for one that is wrong."""
+        """Raises UserError for an invalid option."""
         from jepa_lab.errors import UserError
 
         for key, value in (

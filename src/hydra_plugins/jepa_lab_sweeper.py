@@ -1,5 +1,5 @@
-"""Hydra sweeper of the comparison of auxiliary losses: one sweep in two stages, whose second
-depends on the first."""
+"""Hydra sweeper of the comparison of auxiliary losses: one sweep in two stages, where the second
+stage depends on the first."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ ConfigStore.instance().store(
 
 
 class AuxComparisonSweeper(BasicSweeper):
-    """`aux` and `seed` are what is compared and reported; the runs that choose the weights come
-    before."""
+    """Compares the values of `aux` on all values of `seed`. Runs that choose the weights come
+    first."""
 
     def sweep(self, arguments: list[str]) -> Any:
         from jepa_lab.sweep.jobs import compose_jobs

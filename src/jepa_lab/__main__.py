@@ -1,5 +1,5 @@
-"""python -m jepa_lab, and `jepa-lab`: a run or a sweep, or with a verb one of the other commands.
-python -m jepa_lab, and `jepa-lab`: a run or a sweep, or with a verb one of the other commands."""
+"""Entry point of `python -m jepa_lab` and `jepa-lab`: trains a run or a sweep, or runs the command
+of a verb."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from jepa_lab.process.command import INTERRUPTED, arguments, run_command
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Entry point of both."""
+    """Runs the command line `argv`. None means the arguments of the process."""
     args = arguments(argv)
     if args and args[0] in VERBS:
         run_verb(args[0], args[1:])
@@ -31,7 +31,7 @@ def _run(args: list[str]) -> None:
         from jepa_lab.cli.app import main as run  # start-up: Hydra
 
         run(args)
-    except KeyboardInterrupt:  # while it was still importing
+    except KeyboardInterrupt:  # during the imports
         say("interrupted", prefix="")
         sys.exit(INTERRUPTED)
 

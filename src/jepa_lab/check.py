@@ -1,5 +1,5 @@
-"""python -m jepa_lab.check: what a command would do. Composes every job, lists them, checks data
-and keys."""
+"""python -m jepa_lab.check: shows what a command would do. It composes every job, lists the jobs,
+and checks data and keys."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ from jepa_lab.process.command import arguments, run_command
 _USAGE = """\
 python -m jepa_lab.check +experiment=NAME [group=option ...] [key=value ...]
 
-Takes the line of a run or a sweep. Lists every job with its run's id and state, reads the data,
-builds the models; trains and writes nothing.
+Takes the arguments of a run or a sweep. Lists every job with the id and state of its run, reads the
+data and builds the models. Trains and writes nothing. With --config-dir FOLDER it also finds
+user-defined parts.
 Exit code 2 if a job could not run.
 """
 
 
 def main(argv: list[str] | None = None) -> None:
-    """The jobs of the command line `argv`, looked at and not run."""
+    """Lists and checks the jobs of the command line `argv` without running them."""
     run_command(lambda: _check(arguments(argv)))
 
 
@@ -29,15 +30,15 @@ def _check(args: list[str]) -> None:
     sweeper = next((a for a in args if a.startswith("hydra/sweeper=")), None)
     if sweeper is not None:
         raise UserError(
-            f"{sweeper}: chooses its jobs while it runs; check one of them, with a value for"
+            f"{sweeper}: chooses its jobs while it runs; check a single job, with one value for"
             " every key"
         )
-    words = [a for a in args if a not in ("-m", "--multirun")]
-    words = [a for a in words if not a.startswith(("hydra/launcher=", "hydra.launcher."))]
+    overrides = [a for a in args if a not in ("-m", "--multirun")]
+    overrides = [a for a in overrides if not a.startswith(("hydra/launcher=", "hydra.launcher."))]
     from jepa_lab.cli.app import main as run  # start-up: Hydra
 
     with tempfile.TemporaryDirectory() as nowhere:
-        run(["-m", *words, "hydra/launcher=check", f"hydra.sweep.dir={nowhere}"])
+        run(["-m", *overrides, "hydra/launcher=check", f"hydra.sweep.dir={nowhere}"])
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
-"""python -m jepa_lab.decode RUN_DIR: images from a run's frozen latents, to look at what they
-keep."""
+"""python -m jepa_lab.decode RUN_DIR: decodes images from a run's frozen latents, to show what the
+latents keep."""
 
 from __future__ import annotations
 
@@ -12,27 +12,30 @@ TAPS = ("z", "z_hat", "z_agg")
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Decodes the run in `argv`."""
+    """Decodes the latents of the run in `argv`."""
     parser = Parser(
         prog="python -m jepa_lab.decode",
         description=(
-            "Trains small decoders on the frozen latents of a run's training views and reads test"
-            " images with them: the view from its z, the next view from its prediction z_hat, the"
-            " first view from z_agg; beside them the same from a random encoder. Writes"
+            "Trains small decoders on the frozen latents of a run's training views and decodes test"
+            " images: the view from its z, the next view from its prediction z_hat, the first view"
+            " from z_agg. Does the same with a random encoder for comparison. Writes"
             " RUN_DIR/decoded.json and RUN_DIR/figures/decoded.png."
         ),
     )
-    parser.add_argument("run_dir", type=Path, help="as in runs/teacherless_b/<run_id>")
+    parser.add_argument("run_dir", type=Path, help="for example runs/teacherless_b/<run_id>")
     add_config_dir(parser)
     parser.add_argument("--checkpoint", choices=("last", "best"), default="last")
     parser.add_argument(
         "--tap", choices=TAPS, nargs="+", default=TAPS, help="latents to decode (all)"
     )
     parser.add_argument(
-        "--steps", type=positive, default=400, help="of a decoder's training (%(default)s)"
+        "--steps", type=positive, default=400, help="training steps of each decoder (%(default)s)"
     )
     parser.add_argument(
-        "--limit", type=positive, default=2500, help="images of each split at most (%(default)s)"
+        "--limit",
+        type=positive,
+        default=2500,
+        help="maximum number of images of each split (%(default)s)",
     )
     run_command(lambda: _decode(parser.parse_args(argv)))
 

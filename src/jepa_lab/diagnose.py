@@ -1,5 +1,5 @@
-"""python -m jepa_lab.diagnose RUN_DIR | features.npz: the verdict, what it stands on, and what to
-try next."""
+"""python -m jepa_lab.diagnose RUN_DIR | features.npz: prints the verdict, its evidence and the next
+commands to try."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from jepa_lab.process.command import (
     run_command,
 )
 
-# options without effect otherwise
+# options that have an effect only with --investigate
 OF_INVESTIGATION = ("max_runs", "max_hours", "seeds", "epochs", "config_dir", "out")
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Diagnoses what `argv` names."""
+    """Diagnoses the run or the features in `argv`."""
     run_command(lambda: _diagnose(_parser().parse_args(argv)), RESUMES)
 
 
@@ -30,53 +30,58 @@ def _parser() -> Parser:
     parser = Parser(
         prog="python -m jepa_lab.diagnose",
         description=(
-            "Says of a run (finished, running or killed) whether it collapsed, since when, on which"
-            " evidence and what to try next; writes RUN_DIR/diagnosis.json. Of an .npz with z (n,"
-            " d) or (n, v, d), and perhaps labels (n,) and codes, it judges the features."
+            "Reports whether a run (finished, running or killed) collapsed, since when, the"
+            " evidence, and what to try next. Writes RUN_DIR/diagnosis.json. For an .npz file with"
+            " z (n, d) or (n, v, d), and optionally labels (n,) and codes, it judges the features."
         ),
     )
     parser.add_argument(
-        "path", type=Path, help="a run's folder, as in runs/teacherless_b/<run_id>, or features.npz"
+        "path",
+        type=Path,
+        help="a run's folder, for example runs/teacherless_b/<run_id>, or features.npz",
     )
     parser.add_argument(
-        "--json", action="store_true", help="print what diagnosis.json holds instead of text"
+        "--json", action="store_true", help="print the content of diagnosis.json instead of text"
     )
     parser.add_argument(
         "--rules",
         choices=("ours", "published"),
         default="ours",
-        help="also show the older thresholds",
+        help="published: also show the older thresholds",
     )
     of = parser.add_argument_group(
         "investigation",
-        "of a failing run of the ARC study: runs that change one thing each, up to the first"
-        " repair; the same command resumes it. Exit code 0: answered, 1: not repaired within the"
-        " limits",
+        "for a failing run of the ARC study: makes runs that change one setting each, until one of"
+        " them repairs the failure. The same command resumes an investigation. Exit code 0:"
+        " answered, 1: not repaired within the limits",
     )
     of.add_argument(
         "--investigate",
         action="store_true",
-        help="make those runs and write investigation.{md,html,json}",
+        help="make these runs and write investigation.{md,html,json}",
     )
     whole, real = number_above_0(int), number_above_0(float)
     of.add_argument(
         "--max-runs",
         type=whole,
         metavar="N",
-        help="make at most N runs; finished ones do not count",
+        help="make at most N runs; finished runs do not count",
     )
     of.add_argument(
-        "--max-hours", type=real, metavar="H", help="stop after H hours, also within a run"
+        "--max-hours", type=real, metavar="H", help="stop after H hours, even during a run"
     )
     of.add_argument(
-        "--seeds", type=whole, metavar="K", help="make every run K times; what most show holds (1)"
+        "--seeds",
+        type=whole,
+        metavar="K",
+        help="make every run with K seeds; the majority decides (1)",
     )
     of.add_argument(
-        "--epochs", type=whole, metavar="N", help="of every run; as the failing run by default"
+        "--epochs", type=whole, metavar="N", help="epochs of every run; default: as the failing run"
     )
     add_config_dir(of)
     of.add_argument(
-        "--out", type=Path, metavar="FOLDER", help="where to write; the run's folder by default"
+        "--out", type=Path, metavar="FOLDER", help="where to write; default: the run's folder"
     )
     return parser
 

@@ -1,5 +1,4 @@
-"""The ways a run ends that are no defect of this code, and what a message suggests for a mistyped
-name."""
+"""Exceptions for the expected ends of a run, and suggestions for mistyped names."""
 
 import difflib
 import sys
@@ -7,26 +6,26 @@ from collections.abc import Iterable
 
 
 class UserError(Exception):
-    """A mistake in the input. The command line prints its text as one line and exits with code 2.
-    A mistake in the input. The command line prints its text as one line and exits with code 2."""
+    """A mistake in the input. The command line prints its text as one line and exits with code
+    2."""
 
 
 class RunBusy(UserError):
-    """Another process is at this run."""
+    """Another process is working on the run."""
 
 
 class RunStopped(Exception):
-    """The run was asked to stop; its checkpoint is written, the same command resumes it from it."""
+    """The run was asked to stop. Its checkpoint is written, and the same command resumes it."""
 
 
 class StoppedByVerdict(Exception):
-    """The verdict on the run is one of diagnosis.stop_on: its text says which, where and since
-    when."""
+    """The verdict on the run is listed in diagnosis.stop_on. The text names the verdict, its place
+    and its step."""
 
 
 class NonFinite(Exception):
-    """A loss term or a gradient is NaN or infinite: which, and at which optimiser step. The weights
-    are still good."""
+    """A loss term or a gradient is NaN or infinite. `term` names it, and `step` is the optimiser
+    step. The weights are still good."""
 
     def __init__(self, term: str, step: int, detail: str = "") -> None:
         super().__init__(f"{term} is not finite at step {step}{detail}")
@@ -35,9 +34,11 @@ class NonFinite(Exception):
 
 
 def nearest(name: str, candidates: Iterable[str], most: int = 1) -> str:
-    """ "; did you mean 'a'?" for the closest candidates, `most` at the most; the list of all where
-     it is short and none
-    is close; else ""."""
+    """Returns the end of a message that suggests names close to `name`, at most `most` of them.
+
+    It is "; did you mean 'a'?" if candidates are close. If none is close, it lists all candidates
+    if there are at most 12. Otherwise it is "".
+    """
     known = sorted(set(candidates))
     close = difflib.get_close_matches(name, known, n=most, cutoff=0.5)
     if close:

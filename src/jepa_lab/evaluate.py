@@ -1,4 +1,4 @@
-"""python -m jepa_lab.evaluate RUN_DIR: the frozen evaluation of a run."""
+"""python -m jepa_lab.evaluate RUN_DIR: evaluates the frozen encoder of a run."""
 
 from __future__ import annotations
 
@@ -15,17 +15,20 @@ def main(argv: list[str] | None = None) -> None:
     parser = Parser(
         prog="python -m jepa_lab.evaluate",
         description=(
-            "Freezes a run's encoder and measures what its features hold: classes by linear and"
+            "Freezes a run's encoder and measures what its features contain: classes by linear and"
             " nearest-neighbour readouts for several numbers of views, actions by regression,"
-            " invariance, equivariance, factor sweeps, rollouts of the prediction. Writes"
+            " invariance, equivariance, factor sweeps and rollouts of the prediction. Writes"
             " RUN_DIR/evaluation.json and figures."
         ),
     )
-    parser.add_argument("run_dir", type=Path, help="as in runs/teacherless_b/<run_id>")
+    parser.add_argument("run_dir", type=Path, help="for example runs/teacherless_b/<run_id>")
     add_config_dir(parser)
     parser.add_argument("--checkpoint", choices=("last", "best"), default="last")
     parser.add_argument(
-        "--views", type=_views, default=(1, 2, 3, 5), help="observed views of z_agg, as 1,2,3,5"
+        "--views",
+        type=_views,
+        default=(1, 2, 3, 5),
+        help="numbers of views behind z_agg, as 1,2,3,5",
     )
     parser.add_argument(
         "--rows", type=_rows, default=ROWS, help=f"also evaluate: {','.join(ROWS)}, or none"
@@ -34,16 +37,16 @@ def main(argv: list[str] | None = None) -> None:
         "--limit",
         type=_at_least_50,
         default=10_000,
-        help="images of each split at most, 50 or more",
+        help="maximum number of images of each split, at least 50",
     )
     parser.add_argument(
-        "--anchors",
+        "--anchors", type=positive, default=1000, help="number of test images in the factor sweeps"
+    )
+    parser.add_argument(
+        "--ahead",
         type=positive,
-        default=1000,
-        help="test images that go through the factor sweeps",
-    )
-    parser.add_argument(
-        "--ahead", type=positive, default=5, help="steps of the latent rollout (%(default)s)"
+        default=5,
+        help="steps of the rollout in latent space (%(default)s)",
     )
     run_command(lambda: _evaluate(parser.parse_args(argv)))
 
@@ -56,21 +59,21 @@ def _evaluate(args: argparse.Namespace) -> None:
 
 
 def _views(text: str) -> tuple[int, ...]:
-    return tuple(sorted({positive(word) for word in text.split(",")}))
+    return tuple(sorted({positive(number) for number in text.split(",")}))
 
 
 def _rows(text: str) -> tuple[str, ...]:
-    words = [] if text == "none" else text.split(",")
-    for word in words:
-        if word not in ROWS:
-            raise argparse.ArgumentTypeError(f"{word!r} is none of {', '.join(ROWS)}")
-    return tuple(words)
+    names = [] if text == "none" else text.split(",")
+    for name in names:
+        if name not in ROWS:
+            raise argparse.ArgumentTypeError(f"{name!r} is none of {', '.join(ROWS)}")
+    return tuple(names)
 
 
 def _at_least_50(text: str) -> int:
     value = positive(text)
     if value < 50:
-        raise argparse.ArgumentTypeError(f"{text}: fewer than 50 images say nothing")
+        raise argparse.ArgumentTypeError(f"{text}: must be at least 50 images")
     return value
 
 

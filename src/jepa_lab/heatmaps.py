@@ -1,4 +1,4 @@
-"""python -m jepa_lab.heatmaps RUNS_DIR: the figures of the linear BYOL toy."""
+"""python -m jepa_lab.heatmaps RUNS_DIR: draws the figures of the linear BYOL toy."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ MODES = ("same", "ratio", "logspace", "from_tau", "auto")
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Draws what `argv` asks for."""
-    run_command(lambda: _draw([_with_dashes(word) for word in arguments(argv)]))
+    """Draws the figures that `argv` selects."""
+    run_command(lambda: _draw([_with_dashes(arg) for arg in arguments(argv)]))
 
 
 def _parser() -> Parser:
@@ -19,30 +19,32 @@ def _parser() -> Parser:
         prog="python -m jepa_lab.heatmaps",
         description=(
             "Draws the runs of the linear BYOL toy below RUNS_DIR: maps over tau and alpha for each"
-            " batch size with spread over seeds, diverged cells and theory, slices, singular"
-            " values; and their numbers as CSV."
+            " batch size with the spread over seeds, diverged cells and theory; slices; singular"
+            " values. Writes the numbers as CSV."
         ),
     )
     parser.add_argument(
         "runs_dir", type=Path, help="a folder with runs below it, or one linear_byol.parquet"
     )
-    parser.add_argument("--metric", help="any numeric column (W_Fro_aligned)")
+    parser.add_argument("--metric", help="any numeric column (default: W_Fro_aligned)")
     parser.add_argument(
-        "--enc-metric", help="another one (BA_err_aligned, else enc_proj_dist, enc_procrustes_fro)"
+        "--enc-metric",
+        help="a second numeric column (default: the first available of BA_err_aligned,"
+        " enc_proj_dist, enc_procrustes_fro)",
     )
     parser.add_argument(
-        "--epoch", type=positive, help="the step that the maps show (the last logged)"
+        "--epoch", type=positive, help="the step that the maps show (default: the last logged)"
     )
     parser.add_argument(
         "--use-last-valid",
         action="store_true",
-        help="else the last row before with a finite metric",
+        help="if the metric is not finite there, use the last earlier row where it is",
     )
     parser.add_argument(
-        "--lr-enc-mode", choices=MODES, help="one mode only (all, each into its own folder)"
+        "--lr-enc-mode", choices=MODES, help="one mode only (default: all, one folder each)"
     )
     parser.add_argument(
-        "--batches", type=positive, nargs="+", metavar="B", help="these batch sizes only"
+        "--batches", type=positive, nargs="+", metavar="B", help="only these batch sizes"
     )
     parser.add_argument(
         "--where",
@@ -51,7 +53,9 @@ def _parser() -> Parser:
         metavar="KEY=VALUE",
         help="only runs with this setting",
     )
-    parser.add_argument("--seed", type=int, help="of the singular values (the lowest)")
+    parser.add_argument(
+        "--seed", type=int, help="seed of the singular values (default: the lowest)"
+    )
     parser.add_argument(
         "--scatter-best", action="store_true", help="also draw the best row of each run"
     )
@@ -61,16 +65,16 @@ def _parser() -> Parser:
     return parser
 
 
-def _draw(words: list[str]) -> None:
-    args = _parser().parse_args(words)
+def _draw(argv: list[str]) -> None:
+    args = _parser().parse_args(argv)
     from jepa_lab.studies.linear_byol.figures.command import draw  # start-up
 
     draw(args)
 
 
-def _with_dashes(word: str) -> str:
-    """--lr_enc_mode as --lr-enc-mode; the value after = stays."""
-    name, equals, value = word.partition("=")
+def _with_dashes(arg: str) -> str:
+    """Returns --lr_enc_mode as --lr-enc-mode. A value after = stays as it is."""
+    name, equals, value = arg.partition("=")
     return (name.replace("_", "-") if name.startswith("--") else name) + equals + value
 
 

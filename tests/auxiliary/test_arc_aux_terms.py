@@ -1,5 +1,4 @@
-"""The arms of the group aux in an ARC JEPA: what they read, what they train, what a run without
-them stays."""
+"""Auxiliary losses in an ARC JEPA: inputs, training, and runs without them."""
 
 from __future__ import annotations
 
@@ -31,7 +30,7 @@ from jepa_lab.training.study import Parts
 from study_parts import load_data, prepare
 
 Make = Callable[..., ArcConfig]
-ARMS = [name for name in options_of(folder_of(conf_dir(), "aux")) if name != "none"]
+LOSSES = [name for name in options_of(folder_of(conf_dir(), "aux")) if name != "none"]
 
 
 def parts_of(config: ArcConfig) -> Parts:
@@ -39,7 +38,7 @@ def parts_of(config: ArcConfig) -> Parts:
 
 
 def stepped(config: ArcConfig) -> ArcJEPA:
-    """After a first training step, before its backward pass."""
+    """Returns the module after a first training step, before its backward pass."""
     parts = parts_of(config)
     module: ArcJEPA = parts.module.train()
     module.training_step(next(iter(parts.loaders["train"])), 0)
@@ -52,24 +51,22 @@ def gradients(module: ArcJEPA) -> dict[str, float]:
 
 
 @pytest.mark.parametrize("target", ["ema", "shared"])
-def test_the_encoder_has_a_gradient_from_the_prediction_and_from_every_arm(
-    target: str, make_arc: Make
-) -> None:
+def test_the_encoder_has_a_gradient_from_every_term(target: str, make_arc: Make) -> None:
     assert gradients(stepped(make_arc("aux=none", f"target={target}"))).keys() == {
         "prediction",
         "vq",
     }
-    norms = gradients(stepped(make_arc(f"aux=[{','.join(ARMS)}]", f"target={target}")))
-    assert norms.keys() == {"prediction", "vq", *ARMS}
+    norms = gradients(stepped(make_arc(f"aux=[{','.join(LOSSES)}]", f"target={target}")))
+    assert norms.keys() == {"prediction", "vq", *LOSSES}
     assert all(norm > 0 for norm in norms.values())
 
 
-def test_the_tap_z_is_a_row_for_every_grid_that_is_there(make_arc: Make) -> None:
+def test_the_tap_z_has_a_row_for_every_grid_that_is_present(make_arc: Make) -> None:
     module = stepped(make_arc("aux=vicreg", "aux.vicreg.site=z", "dataset.n_demos=5"))
     assert module.batch is not None
     assert module.representations is not None
     present = module.batch.present
-    assert not present.all()  # else the test shows nothing
+    assert not present.all()  # otherwise the test would check nothing
     projector = dict(module.objective.aux.named())["vicreg"].projector
     assert projector is not None
     rows = projector(module.representations.z[present])
@@ -78,7 +75,7 @@ def test_the_tap_z_is_a_row_for_every_grid_that_is_there(make_arc: Make) -> None
     )
 
 
-def test_arms_are_trained_logged_averaged_saved_and_counted_and_centres_move_once_a_step(
+def test_aux_terms_are_trained_logged_saved_and_counted(
     make_arc: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     moves: list[int] = []
@@ -86,7 +83,7 @@ def test_arms_are_trained_logged_averaged_saved_and_counted_and_centres_move_onc
     monkeypatch.setattr(
         EmaCenter, "update_center", lambda self: (moves.append(self._rows), update(self))[1]
     )
-    words = (
+    overrides = (
         "aux=[vicreg,dino]",
         "aux.vicreg.weight=0.5",
         "optim.accumulate=2",
@@ -95,10 +92,10 @@ def test_arms_are_trained_logged_averaged_saved_and_counted_and_centres_move_onc
     )
     start = {
         k: v.clone()
-        for k, v in parts_of(make_arc(*words)).module.state_dict().items()
+        for k, v in parts_of(make_arc(*overrides)).module.state_dict().items()
         if torch.is_tensor(v)
     }
-    result = train(make_arc(*words))
+    result = train(make_arc(*overrides))
     module = result.module
     assert module is not None
     steps = module.trainer.global_step
@@ -115,12 +112,14 @@ def test_arms_are_trained_logged_averaged_saved_and_counted_and_centres_move_onc
     assert any("teacher_head" in k for k in names)
     for name in names:
         assert not torch.equal(saved[name], start[name]), name
-    arms = dict(module.objective.aux.named())
-    heads = arms["dino"].loss
+    terms_by_name = dict(module.objective.aux.named())
+    heads = terms_by_name["dino"].loss
     assert isinstance(heads, DinoHeads)
     assert heads.teacher_head is not None
     assert not any(p.requires_grad for p in heads.teacher_head.parameters())
-    own = sum(p.numel() for arm in arms.values() for p in arm.parameters() if p.requires_grad)
+    own = sum(
+        p.numel() for term in terms_by_name.values() for p in term.parameters() if p.requires_grad
+    )
     plain = count_parameters(parts_of(make_arc("dataset.train_tasks=32")).module)["trainable"]
     assert count_parameters(module)["trainable"] == plain + own
     history = history_of(result.run_dir)
@@ -149,11 +148,11 @@ def test_arms_are_trained_logged_averaged_saved_and_counted_and_centres_move_onc
         assert history[f"train/gradient_cosine/{name}"]
 
 
-def test_whatever_the_arms_the_network_starts_alike(make_arc: Make) -> None:
+def test_aux_terms_do_not_change_the_initial_network(make_arc: Make) -> None:
     plain = parts_of(make_arc()).module.state_dict()
-    armed = parts_of(make_arc("aux=[vicreg,dino,sigreg]")).module.state_dict()
+    with_aux = parts_of(make_arc("aux=[vicreg,dino,sigreg]")).module.state_dict()
     tensors = {k: v for k, v in plain.items() if torch.is_tensor(v)}
-    assert all(torch.equal(armed[k], v) for k, v in tensors.items())
+    assert all(torch.equal(with_aux[k], v) for k, v in tensors.items())
 
 
 def test_a_weight_rises_over_its_ramp(make_arc: Make) -> None:
@@ -163,7 +162,7 @@ def test_a_weight_rises_over_its_ramp(make_arc: Make) -> None:
     )
 
 
-def test_sigreg_of_the_loss_and_of_an_arm_at_another_tap_both_count(make_arc: Make) -> None:
+def test_sigreg_of_the_loss_and_of_aux_at_another_tap_add_up(make_arc: Make) -> None:
     module = stepped(make_arc("aux=sigreg", "loss.sigreg.weight=0.1"))
     assert {"sigreg", "aux_sigreg"} <= module.weighted.keys()
     total = sum(float(part.detach()) for part in module.weighted.values())
@@ -183,7 +182,7 @@ def rate(x: torch.Tensor, **keys: Any) -> torch.Tensor:
     return options.of(AuxInputs({}, x, None, 0)).total
 
 
-def test_the_coding_rate_of_a_tap_is_minus_the_log_determinant_whatever_the_scale() -> None:
+def test_the_coding_rate_of_a_tap_is_minus_the_log_determinant() -> None:
     x = torch.randn(20, 6, dtype=torch.float64)
     unit = x / x.norm(dim=1, keepdim=True)
     longhand = -torch.logdet(torch.eye(6, dtype=torch.float64) + 6 / 0.5**2 / 20 * unit.T @ unit)
@@ -198,11 +197,13 @@ def test_the_coding_rate_of_a_tap_is_minus_the_log_determinant_whatever_the_scal
     )
 
 
-def test_a_run_without_arms_is_the_one_that_it_was_before_there_were_any(
+def test_a_run_without_aux_terms_keeps_its_identity(
     make_arc: Make, make_config: Callable[..., Config], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seen: list[Mapping[str, Any]] = []
-    monkeypatch.setattr(plan, "run_id", lambda settings, data: seen.append(settings) or "x")
+    settings_of_runs: list[Mapping[str, Any]] = []
+    monkeypatch.setattr(
+        plan, "run_id", lambda settings, data: settings_of_runs.append(settings) or "x"
+    )
     for config in (
         make_arc(),
         make_arc("aux=none"),
@@ -210,21 +211,21 @@ def test_a_run_without_arms_is_the_one_that_it_was_before_there_were_any(
         make_config("aux=coding_rate"),
     ):
         identity(config, "data")
-    assert seen[0] == seen[1]
-    assert "aux" not in seen[0]
+    assert settings_of_runs[0] == settings_of_runs[1]
+    assert "aux" not in settings_of_runs[0]
     assert (
-        seen[2]["aux"]["coding_rate"].items()
+        settings_of_runs[2]["aux"]["coding_rate"].items()
         >= {"site": "z_hat", "alpha": "auto", "normalise": "rows"}.items()
     )
-    assert seen[3]["aux"]["coding_rate"].keys() == {
+    assert settings_of_runs[3]["aux"]["coding_rate"].keys() == {
         "_target_",
         "weight",
         "ramp",
-    }  # as before it had a site
+    }  # as in runs from before the key `site`
 
 
 @pytest.mark.parametrize(
-    ("words", "line"),
+    ("overrides", "message"),
     [
         (
             ["aux=vicreg", "aux.vicreg.site=tokens"],
@@ -239,39 +240,39 @@ def test_a_run_without_arms_is_the_one_that_it_was_before_there_were_any(
             r"coding_rate\.alpha=0\.0: expected a number above 0, or auto",
         ),
         (["aux=coding_rate", "aux.coding_rate.normalise=row"], r"aux\.coding_rate\.normalise=row"),
-        (["+aux.vq={weight: 1}"], r"aux\.vq: no name for an auxiliary loss"),
+        (["+aux.vq={weight: 1}"], r"aux\.vq: not a name for an auxiliary loss"),
     ],
 )
-def test_a_mistake_gets_one_line(words: list[str], line: str, make_arc: Make) -> None:
-    with pytest.raises(UserError, match=line):
-        make_arc(*words)
-
-
-def test_a_tap_that_the_network_does_not_have_gets_one_line(
-    make_arc: Make, monkeypatch: pytest.MonkeyPatch
+def test_a_wrong_value_raises_a_user_error(
+    overrides: list[str], message: str, make_arc: Make
 ) -> None:
+    with pytest.raises(UserError, match=message):
+        make_arc(*overrides)
+
+
+def test_a_missing_tap_raises_a_user_error(make_arc: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     config = make_arc("aux=sigreg")
-    config.aux["sigreg"].site = "tokens"  # as a loss of one's own may say
+    config.aux["sigreg"].site = "tokens"  # as a user-defined loss may set
     with pytest.raises(
         UserError, match=r"aux\.sigreg\.site=tokens: tokens is none of z, z_agg, z_hat, z_target"
     ):
         parts_of(config)
 
 
-def test_the_site_of_the_coding_rate_is_the_arc_jepas(make_config: Callable[..., Config]) -> None:
+def test_a_seq_jepa_rejects_the_site_of_the_coding_rate(make_config: Callable[..., Config]) -> None:
     with pytest.raises(
         UserError,
-        match=r"aux\.coding_rate\.site=z: of the ARC JEPA; a seq-JEPA has loss\.rate_target",
+        match=r"aux\.coding_rate\.site=z: only for the ARC JEPA; a seq-JEPA has loss\.rate_target",
     ):
         make_config("aux=coding_rate", "aux.coding_rate.site=z", experiment="seq_jepa_baseline")
 
 
-def test_preflight_passes_every_arm(make_arc: Make) -> None:
-    config = make_arc(f"aux=[{','.join(ARMS)}]", "aux.vicreg.ramp=1")
+def test_preflight_passes_every_aux_term(make_arc: Make) -> None:
+    config = make_arc(f"aux=[{','.join(LOSSES)}]", "aux.vicreg.ramp=1")
     assert run_preflight(config, parts_of(config)).failures == []
 
 
-def test_a_diagnosis_knows_the_arms(make_arc: Make) -> None:
+def test_the_diagnosis_includes_aux_terms(make_arc: Make) -> None:
     config = {
         "loss": {"sigreg": {"weight": 0.1}},
         "aux": {"vicreg": {"weight": 2.0}, "dino": {"weight": 0.0}},

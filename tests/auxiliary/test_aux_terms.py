@@ -1,5 +1,4 @@
-"""The arms of the group aux in training: gradients, projectors, weights, heads, and resuming with
-the same bits."""
+"""Auxiliary losses in training: gradients, projectors, weights, heads, and resumed runs."""
 
 from __future__ import annotations
 
@@ -21,19 +20,19 @@ from jepa_lab.studies.seq_jepa.config import Config
 from jepa_lab.studies.seq_jepa.module import SeqJEPA
 from jepa_lab.studies.seq_jepa.preflight import run_preflight, sample
 from jepa_lab.training.provenance import count_parameters
-from killing import difference, state_of
+from killed_runs import difference, state_of
 from study_parts import load_data, prepare
 
 Make = Callable[..., Config]
-ARMS = options_of(folder_of(conf_dir(), "aux"))
-MODULES = sorted(set(ARMS) - {"none", "coding_rate"})
+LOSSES = options_of(folder_of(conf_dir(), "aux"))
+MODULES = sorted(set(LOSSES) - {"none", "coding_rate"})
 PUBLISHED = {"none", "vicreg", "barlow_twins", "dino", "coding_rate", "sigreg", "center_penalty"}
 CONTROL = "seq_jepa_baseline"
 
 
 @pytest.fixture
 def make(make_config: Make) -> Make:
-    return lambda *words: make_config(*words, experiment=CONTROL)
+    return lambda *overrides: make_config(*overrides, experiment=CONTROL)
 
 
 def built(config: Config) -> SeqJEPA:
@@ -41,7 +40,7 @@ def built(config: Config) -> SeqJEPA:
 
 
 def stepped(config: Config) -> SeqJEPA:
-    """After a first training step, before its backward pass."""
+    """Returns the module after a first training step, before its backward pass."""
     module = built(config).train()
     images = sample("train", load_data(config).train)
     module.training_step(module.on_after_batch_transfer(images, 0), 0)
@@ -53,17 +52,17 @@ def gradients(module: SeqJEPA) -> dict[str, float]:
     return {k.rpartition("/")[2]: v for k, v in norms.items() if k.startswith("train/gradient/")}
 
 
-def arm_of(module: SeqJEPA, name: str) -> AuxTerm:
+def term_of(module: SeqJEPA, name: str) -> AuxTerm:
     return dict(module.objective.arms())[name]
 
 
-def test_every_arm_that_was_published_and_every_new_one_is_an_option() -> None:
-    assert set(ARMS) == PUBLISHED
+def test_the_aux_options_are_the_published_ones() -> None:
+    assert set(LOSSES) == PUBLISHED
 
 
 @pytest.mark.parametrize("target", ["ema", "stopgrad", "shared"])
-@pytest.mark.parametrize("name", ARMS)
-def test_the_encoder_has_a_gradient_from_the_prediction_and_from_the_arm(
+@pytest.mark.parametrize("name", LOSSES)
+def test_the_encoder_has_a_gradient_from_the_prediction_and_the_aux_term(
     name: str, target: str, make: Make
 ) -> None:
     norms = gradients(stepped(make(f"aux={name}", f"target={target}")))
@@ -75,40 +74,40 @@ def test_the_encoder_has_a_gradient_from_the_prediction_and_from_the_arm(
 
 
 @pytest.mark.parametrize("target", ["ema", "stopgrad"])
-def test_at_the_pair_the_encoder_learns_through_z_hat_alone(
+def test_at_the_pair_only_z_hat_has_a_gradient(
     target: str, make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[tuple[bool, bool]] = []
     forward = AuxTerm.forward
 
-    def looking(self: AuxTerm, taps: dict[str, torch.Tensor], step: int) -> object:
+    def recorded(self: AuxTerm, taps: dict[str, torch.Tensor], step: int) -> object:
         seen.append((taps["z_hat"].requires_grad, taps["z_target"].requires_grad))
         return forward(self, taps, step)
 
-    monkeypatch.setattr(AuxTerm, "forward", looking)
+    monkeypatch.setattr(AuxTerm, "forward", recorded)
     stepped(make("aux=vicreg", f"target={target}"))
     assert seen == [(True, False)]
 
 
 @pytest.mark.parametrize("name", ["vicreg", "barlow_twins", "sigreg"])
 @pytest.mark.parametrize("site", ["z", "z_agg", "z_hat"])
-def test_at_a_single_tap_they_run_and_reach_the_encoder(name: str, site: str, make: Make) -> None:
+def test_losses_of_a_single_tap_reach_the_encoder(name: str, site: str, make: Make) -> None:
     norms = gradients(stepped(make(f"aux={name}", f"aux.{name}.site={site}")))
     assert norms[name] > 0
 
 
-def test_a_single_tap_is_rows_of_all_its_views_through_the_projector(make: Make) -> None:
+def test_the_rows_of_a_tap_are_all_its_views_after_the_projector(make: Make) -> None:
     module = stepped(make("aux=vicreg", "aux.vicreg.site=z"))
-    arm, reps = arm_of(module, "vicreg"), module.representations
+    term, reps = term_of(module, "vicreg"), module.representations
     assert reps is not None
-    assert arm.projector is not None
-    rows = arm.projector(reps.z.reshape(-1, reps.z.shape[-1]))
+    assert term.projector is not None
+    rows = term.projector(reps.z.reshape(-1, reps.z.shape[-1]))
     expected = variance_covariance(rows, 1.0, 0.8, 1e-4)
     assert module.terms.keys() == {"total", "prediction", "vicreg", "vicreg_std", "vicreg_cov"}
     assert torch.allclose(module.terms["vicreg"], expected.total, rtol=1e-4)
 
 
-def test_the_projector_is_trained_checkpointed_and_counted(make: Make) -> None:
+def test_the_projector_is_trained_saved_and_counted(make: Make) -> None:
     config = make("aux=vicreg", "target=stopgrad")
     start = {k: v.clone() for k, v in built(config).state_dict().items()}
     result = train(config)
@@ -122,14 +121,14 @@ def test_the_projector_is_trained_checkpointed_and_counted(make: Make) -> None:
     for name in weights:
         assert not torch.equal(result.module.state_dict()[name], start[name]), name
         assert torch.equal(saved[name], result.module.state_dict()[name])
-    own = sum(p.numel() for p in arm_of(result.module, "vicreg").parameters())
+    own = sum(p.numel() for p in term_of(result.module, "vicreg").parameters())
     without = count_parameters(built(make("target=stopgrad")))["trainable"]
     assert count_parameters(result.module)["trainable"] == without + own
     assert sum(p.numel() for p in projector(64, 256, 256).parameters()) == 149_248  # as published
 
 
 @pytest.mark.parametrize("name", MODULES)
-def test_whatever_the_arm_the_network_starts_alike_and_the_random_stream_stands_alike(
+def test_an_aux_term_changes_neither_the_initial_network_nor_the_random_stream(
     name: str, make: Make
 ) -> None:
     plain, plain_stream = built(make()), torch.get_rng_state()
@@ -139,15 +138,15 @@ def test_whatever_the_arm_the_network_starts_alike_and_the_random_stream_stands_
         assert torch.equal(module.state_dict()[k], v), k
 
 
-def test_a_term_is_logged_under_its_arms_name_and_the_total_is_the_weighted_sum(make: Make) -> None:
-    arms = ["vicreg", "barlow_twins", "dino", "sigreg", "center_penalty", "coding_rate"]
-    words = [
-        f"aux=[{','.join(arms)}]",
+def test_terms_are_logged_by_name_and_the_total_is_their_weighted_sum(make: Make) -> None:
+    losses = ["vicreg", "barlow_twins", "dino", "sigreg", "center_penalty", "coding_rate"]
+    overrides = [
+        f"aux=[{','.join(losses)}]",
         "aux.vicreg.weight=0.5",
         "aux.sigreg.weight=2",
         "aux.coding_rate.weight=0.01",
     ]
-    history = history_of(train(make(*words)).run_dir)
+    history = history_of(train(make(*overrides)).run_dir)
     last = {
         k.removeprefix("train/loss/"): v[-1][1]
         for k, v in history.items()
@@ -163,7 +162,7 @@ def test_a_term_is_logged_under_its_arms_name_and_the_total_is_the_weighted_sum(
         "dino_teacher_entropy",
         "dino_kl",
     }
-    assert last.keys() == {"total", "prediction", "rate", *own, *arms} - {"coding_rate"}
+    assert last.keys() == {"total", "prediction", "rate", *own, *losses} - {"coding_rate"}
     weights = {
         "prediction": 1.0,
         "vicreg": 0.5,
@@ -198,7 +197,7 @@ def test_a_weight_rises_linearly_over_its_ramp_and_then_stays(make: Make) -> Non
     assert [w["rate"] for w in seen] == pytest.approx([0.0, 1.5, 3.0, 3.0, 3.0])
 
 
-def test_a_ramp_is_what_the_run_is_trained_with(make: Make) -> None:
+def test_a_run_is_trained_with_the_ramp(make: Make) -> None:
     history = history_of(
         train(make("aux=vicreg", "aux.vicreg.ramp=1", "monitor.log_every=1")).run_dir
     )
@@ -210,46 +209,46 @@ def test_a_ramp_is_what_the_run_is_trained_with(make: Make) -> None:
         assert added == pytest.approx(i / 8 * rows["vicreg"][step], rel=1e-4, abs=1e-6)
 
 
-def test_an_arm_of_weight_0_is_not_there(make: Make) -> None:
+def test_an_aux_term_of_weight_0_is_not_built(make: Make) -> None:
     module = built(make("aux=vicreg", "aux.vicreg.weight=0"))
     assert dict(module.objective.arms()) == {}
     assert not [name for name in module.state_dict() if "aux" in name]
 
 
-def test_the_coding_rate_arm_is_the_object_of_lambda_rate_bit_for_bit(make: Make) -> None:
-    arm = train(make("aux=coding_rate", "aux.coding_rate.weight=0.01")).module
-    flag = train(make("loss.lambda_rate=0.01")).module
-    assert arm is not None
-    assert flag is not None
-    assert all(torch.equal(v, flag.state_dict()[k]) for k, v in arm.state_dict().items())
+def test_aux_coding_rate_trains_exactly_as_lambda_rate(make: Make) -> None:
+    with_aux = train(make("aux=coding_rate", "aux.coding_rate.weight=0.01")).module
+    with_lambda = train(make("loss.lambda_rate=0.01")).module
+    assert with_aux is not None
+    assert with_lambda is not None
+    assert all(
+        torch.equal(v, with_lambda.state_dict()[k]) for k, v in with_aux.state_dict().items()
+    )
 
 
-def test_sigreg_takes_other_directions_at_every_step(make: Make) -> None:
-    arm = arm_of(built(make("aux=sigreg", "aux.sigreg.n_slices=3")), "sigreg")
+def test_sigreg_uses_new_directions_at_every_step(make: Make) -> None:
+    term = term_of(built(make("aux=sigreg", "aux.sigreg.n_slices=3")), "sigreg")
     z = torch.randn(20, 4, 16)
-    assert torch.equal(arm({"z": z}, 7).total, sigreg(z.flatten(0, 1), 7, 3))
-    assert not torch.equal(arm({"z": z}, 7).total, arm({"z": z}, 8).total)
+    assert torch.equal(term({"z": z}, 7).total, sigreg(z.flatten(0, 1), 7, 3))
+    assert not torch.equal(term({"z": z}, 7).total, term({"z": z}, 8).total)
 
 
-def test_dinos_teacher_head_is_an_average_with_a_teacher_and_the_students_own_without(
-    make: Make,
-) -> None:
+def test_the_dino_teacher_head_is_an_average_if_an_ema_teacher_exists(make: Make) -> None:
     has_ema_teacher = train(make("aux=dino", "target.memory=0.5")).module
     assert has_ema_teacher is not None
-    heads = arm_of(has_ema_teacher, "dino").loss
+    heads = term_of(has_ema_teacher, "dino").loss
     assert isinstance(heads, DinoHeads)
     assert heads.teacher_head is not None
     pairs = list(zip(heads.teacher_head.parameters(), heads.student_head.parameters(), strict=True))
     assert all(not teacher.requires_grad for teacher, _ in pairs)
     assert any(not torch.equal(teacher, student) for teacher, student in pairs)
-    initial = arm_of(built(make("aux=dino", "target.memory=0.5")), "dino").loss
+    initial = term_of(built(make("aux=dino", "target.memory=0.5")), "dino").loss
     assert isinstance(initial, DinoHeads)
     assert initial.teacher_head is not None
     began = list(initial.teacher_head.parameters())
     assert any(
         not torch.equal(teacher, before) for (teacher, _), before in zip(pairs, began, strict=True)
     )
-    shared = arm_of(built(make("aux=dino", "target=stopgrad")), "dino").loss
+    shared = term_of(built(make("aux=dino", "target=stopgrad")), "dino").loss
     assert isinstance(shared, DinoHeads)
     assert shared.teacher_head is None
 
@@ -258,7 +257,7 @@ def test_dinos_teacher_head_is_an_average_with_a_teacher_and_the_students_own_wi
     ("name", "kind", "rows"), [("dino", DinoLoss, 64), ("center_penalty", CenterPenalty, 3 * 64)]
 )
 @pytest.mark.parametrize(
-    ("words", "passes"),
+    ("overrides", "passes"),
     [
         ((), 1),
         (("optim.accumulate=2",), 2),
@@ -269,7 +268,7 @@ def test_a_centre_moves_once_per_optimiser_step(
     name: str,
     kind: type[CenterPenalty],
     rows: int,
-    words: tuple[str, ...],
+    overrides: tuple[str, ...],
     passes: int,
     make: Make,
     monkeypatch: pytest.MonkeyPatch,
@@ -282,40 +281,44 @@ def test_a_centre_moves_once_per_optimiser_step(
         update(self)
 
     monkeypatch.setattr(kind, "update_center", counted)
-    module = train(make(f"aux={name}", *words)).module
+    module = train(make(f"aux={name}", *overrides)).module
     assert module is not None
     assert moves == [passes * rows] * module.trainer.global_step
 
 
-def test_stopped_and_started_again_it_ends_with_the_same_bits(make: Make, tmp_path: Path) -> None:
+def test_a_resumed_run_ends_with_exactly_the_same_state(make: Make, tmp_path: Path) -> None:
     import conftest
 
-    line = ("aux=[vicreg,dino,center_penalty,sigreg]", "aux.vicreg.ramp=0.7", "optim.accumulate=2")
-    expected = train(conftest.maker(tmp_path / "whole")(*line, experiment=CONTROL))
+    overrides = (
+        "aux=[vicreg,dino,center_penalty,sigreg]",
+        "aux.vicreg.ramp=0.7",
+        "optim.accumulate=2",
+    )
+    expected = train(conftest.maker(tmp_path / "whole")(*overrides, experiment=CONTROL))
     for _ in range(2):
-        assert train(make(*line, "max_wall_s=1e-9")).state == "stopped"
-    resumed = train(make(*line))
+        assert train(make(*overrides, "max_wall_s=1e-9")).state == "stopped"
+    resumed = train(make(*overrides))
     assert resumed.resumed
     assert difference(state_of(resumed.run_dir), state_of(expected.run_dir)) is None
 
 
 @pytest.mark.parametrize(
-    "words",
+    "overrides",
     [
-        *[[f"aux={name}"] for name in ARMS],
+        *[[f"aux={name}"] for name in LOSSES],
         ["aux=[vicreg,sigreg]", "aux.vicreg.ramp=1"],
         ["aux=vicreg", "target=stopgrad"],
         ["aux=dino", "precision=bf16"],
     ],
 )
-def test_preflight_passes_every_arm(words: list[str], make: Make) -> None:
-    config = make(*words)
+def test_preflight_passes_every_aux_term(overrides: list[str], make: Make) -> None:
+    config = make(*overrides)
     splits = load_data(config)
     parts = prepare(config, splits)
     assert run_preflight(config, splits, parts.module, parts.budget).failures == []
 
 
-def test_preflight_names_the_arm_that_does_not_reach_the_encoder(
+def test_preflight_names_the_aux_term_that_does_not_reach_the_encoder(
     make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     forward = AuxTerm.forward

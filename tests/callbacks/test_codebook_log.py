@@ -1,4 +1,4 @@
-"""Windows of a fixed number of tokens: the same for every batch size, over accumulation and a
+"""CodebookLog: windows of a fixed number of tokens do not depend on batch size, accumulation and
 resume."""
 
 from __future__ import annotations
@@ -38,15 +38,15 @@ def batch_end(
 
 
 def logged(codes: Tensor, batch: int, window: int) -> list[dict[str, float]]:
-    """What is logged of the (n,) codes in steps of `batch` places."""
+    """Returns the values logged for the (n,) codes in steps of `batch` places."""
     callback = CodebookLog(window)
     trainer, module = stage()
     callback.on_train_start(trainer, module)
-    told = [
+    metrics = [
         batch_end(callback, trainer, module, part, 1 + i)
         for i, part in enumerate(codes.split(batch))
     ]
-    return [values for values in told if values]
+    return [values for values in metrics if values]
 
 
 def with_holes(n: int) -> Tensor:
@@ -54,36 +54,36 @@ def with_holes(n: int) -> Tensor:
     return torch.where(torch.rand(n) < 0.3, -1, codes)
 
 
-def test_a_window_is_that_many_live_tokens_whatever_the_batch_size() -> None:
+def test_a_window_holds_the_same_number_of_live_tokens_for_every_batch_size() -> None:
     codes = with_holes(1200)
     live = codes[codes >= 0]
     windows = [live[i : i + 200] for i in range(0, len(live) - 199, 200)]
     for batch in (1, 40, 190):
-        told = logged(codes, batch, window=200)
-        assert len(told) == len(windows) == 4
-        for values, window in zip(told, windows, strict=True):
+        metrics = logged(codes, batch, window=200)
+        assert len(metrics) == len(windows) == 4
+        for values, window in zip(metrics, windows, strict=True):
             counts = torch.bincount(window, minlength=K)
             assert values["n"] == 200
             assert values["usage"] == pytest.approx(float(usage(counts)))
             assert values["perplexity"] == pytest.approx(float(perplexity(counts)), rel=1e-6)
 
 
-def test_one_code_has_perplexity_one_and_uniform_use_k() -> None:
+def test_one_code_has_perplexity_one_and_uniform_use_has_perplexity_k() -> None:
     one = logged(torch.zeros(32, dtype=torch.int64), 32, 32)[0]
     assert (one["usage"], one["perplexity"]) == (1 / K, 1.0)
     even = logged(torch.arange(32) % K, 32, 32)[0]
     assert (even["usage"], even["perplexity"]) == (1.0, pytest.approx(K))
 
 
-def test_of_several_windows_in_a_step_the_last_is_logged_and_the_rest_is_kept() -> None:
+def test_a_step_logs_its_last_full_window_and_keeps_the_remaining_tokens() -> None:
     codes = torch.cat(
         [torch.zeros(32, dtype=torch.int64), torch.arange(32) % K, torch.full((31,), 3)]
     )
-    told = logged(torch.cat([codes, torch.tensor([3])]), len(codes), 32)
-    assert [values["perplexity"] for values in told] == [pytest.approx(K), 1.0]
+    metrics = logged(torch.cat([codes, torch.tensor([3])]), len(codes), 32)
+    assert [values["perplexity"] for values in metrics] == [pytest.approx(K), 1.0]
 
 
-def test_accumulated_batches_are_one_step_and_a_skipped_one_is_not_counted() -> None:
+def test_accumulated_batches_are_one_step_and_skipped_steps_are_not_counted() -> None:
     callback = CodebookLog(8)
     trainer, module = stage()
     callback.on_train_start(trainer, module)
@@ -106,30 +106,30 @@ def test_norms_and_ages_are_those_of_the_codebook() -> None:
     module.vq.age.copy_(torch.arange(K) * 2)
     callback = CodebookLog(4)
     callback.on_train_start(trainer, module)
-    told = batch_end(callback, trainer, module, torch.arange(4), 1)
-    assert (told["norm_min"], told["norm_median"], told["norm_max"]) == (1.0, 8.0, 16.0)
-    assert told["dead_code_age"] == 15.0
-    assert "churn" not in told
+    metrics = batch_end(callback, trainer, module, torch.arange(4), 1)
+    assert (metrics["norm_min"], metrics["norm_median"], metrics["norm_max"]) == (1.0, 8.0, 16.0)
+    assert metrics["dead_code_age"] == 15.0
+    assert "churn" not in metrics
     module.vq.vectors[0] = math.inf
-    told = batch_end(callback, trainer, module, torch.arange(4), 2)
-    assert "norm_max" not in told
-    assert told["n"] == 4
+    metrics = batch_end(callback, trainer, module, torch.arange(4), 2)
+    assert "norm_max" not in metrics
+    assert metrics["n"] == 4
 
 
-def test_churn_is_of_the_last_tokens_between_the_ends_of_two_windows() -> None:
+def test_churn_compares_the_codebooks_at_the_ends_of_two_windows() -> None:
     trainer, module = stage()
     callback, x = CodebookLog(64), 2.0 * torch.randn(64, D)
     callback.on_train_start(trainer, module)
-    told, books = [], []
+    metrics, books = [], []
     for step in (1, 2, 3):
         out = module.vq(x, torch.ones(64, dtype=torch.bool), collect=step != 3)
         module.vq.update()
-        told.append(batch_end(callback, trainer, module, out.codes, step))
+        metrics.append(batch_end(callback, trainer, module, out.codes, step))
         books.append(module.vq.codebook.clone())
-    assert "churn" not in told[0]
-    assert told[1]["churn"] == pytest.approx(float(codebook_churn(x, books[0], books[1])))
-    assert told[1]["churn"] > 0
-    assert told[2]["churn"] == 0.0
+    assert "churn" not in metrics[0]
+    assert metrics[1]["churn"] == pytest.approx(float(codebook_churn(x, books[0], books[1])))
+    assert metrics[1]["churn"] > 0
+    assert metrics[2]["churn"] == 0.0
 
 
 def test_fixed_codes_have_no_churn() -> None:
@@ -137,13 +137,13 @@ def test_fixed_codes_have_no_churn() -> None:
     callback = CodebookLog(4)
     callback.on_train_start(trainer, module)
     for step in (1, 2):
-        told = batch_end(callback, trainer, module, torch.arange(4), step)
-        assert told["usage"] == 0.25
-        assert "churn" not in told
+        metrics = batch_end(callback, trainer, module, torch.arange(4), step)
+        assert metrics["usage"] == 0.25
+        assert "churn" not in metrics
 
 
-def test_a_half_filled_window_goes_on_after_a_resume() -> None:
-    codes, told = with_holes(400), {}
+def test_a_resumed_run_continues_a_half_filled_window() -> None:
+    codes, metrics = with_holes(400), {}
     for resume in (False, True):
         torch.manual_seed(3)
         callback, x = CodebookLog(64), torch.randn(50, D)
@@ -159,12 +159,12 @@ def test_a_half_filled_window_goes_on_after_a_resume() -> None:
             module.vq(x + step, torch.ones(50, dtype=torch.bool), collect=True)
             module.vq.update()
             rows.append(batch_end(callback, trainer, module, part, step))
-        told[resume] = rows
-    assert told[True] == told[False]
-    assert sum("churn" in row for row in told[True]) >= 3
+        metrics[resume] = rows
+    assert metrics[True] == metrics[False]
+    assert sum("churn" in row for row in metrics[True]) >= 3
 
 
-def test_another_window_in_the_resumed_run_begins_anew() -> None:
+def test_a_resumed_run_with_another_window_size_starts_a_new_window() -> None:
     callback = CodebookLog(10)
     trainer, module = stage()
     callback.on_train_start(trainer, module)
@@ -176,12 +176,12 @@ def test_another_window_in_the_resumed_run_begins_anew() -> None:
     assert batch_end(other, trainer, module, torch.arange(1), 3)["n"] == 4
 
 
-def test_an_evaluation_counts_all_its_tokens_context_and_target_under_its_own_name() -> None:
+def test_an_evaluation_logs_all_context_and_target_tokens_under_its_own_prefix() -> None:
     for prefix in ("reference", "val", "test"):
         callback = CodebookLog(4)
         trainer, module = stage()
         module.eval_prefix = prefix
-        for _ in range(2):  # a second pass begins anew
+        for _ in range(2):  # the second pass starts from 0
             callback.on_validation_epoch_start(trainer, module)
             for codes, target in (
                 ([[0, 1, -1], [2, -1, -1]], [3, -1]),
@@ -204,7 +204,7 @@ def test_an_evaluation_counts_all_its_tokens_context_and_target_under_its_own_na
         } < set(values)
 
 
-def test_without_a_codebook_or_a_token_nothing_is_logged() -> None:
+def test_nothing_is_logged_without_a_codebook_or_without_tokens() -> None:
     callback = CodebookLog(4)
     trainer, module = stage()
     callback.on_train_start(trainer, module)

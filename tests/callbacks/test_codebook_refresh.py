@@ -1,5 +1,5 @@
-"""Revival of dead codes: who is dead, what they get, what is said of it; and the published rule
-beside it."""
+"""Revival of dead codes: selection, new vectors and logged values, for our rules and the published
+one."""
 
 from __future__ import annotations
 
@@ -33,7 +33,8 @@ def stage(vq: Any) -> tuple[Any, Any]:
 
 
 def clusters(n: int = 512) -> Tensor:
-    """Tokens around eight points: most of 128 codes at random places are nearest to none."""
+    """Returns tokens around eight points. Most of 128 randomly placed codes are the nearest code of
+    none."""
     return 4.0 * torch.eye(D)[torch.arange(n) % 8] + 0.1 * torch.randn(n, D)
 
 
@@ -50,7 +51,7 @@ def end_step(callback: CodebookRefresh, trainer: Any, module: Any, step: int) ->
 
 
 def lived_in(**options: Any) -> Quantizer:
-    """A codebook whose dead codes are known: only the first 8 get tokens for 300 steps."""
+    """Returns a codebook with known dead codes: only the first 8 get tokens for 300 steps."""
     vq = book(**options)
     vq.revive(torch.arange(K), 100.0 + torch.randn(K, D), torch.ones(K))
     vq.revive(torch.arange(8), 4.0 * torch.eye(D)[:8], torch.ones(8))
@@ -59,7 +60,7 @@ def lived_in(**options: Any) -> Quantizer:
     return vq
 
 
-def test_dead_by_share_is_relative_to_uniform_use_and_sorted() -> None:
+def test_rarely_used_codes_are_relative_to_uniform_use_and_sorted() -> None:
     counts = torch.tensor([10.0, 0.2, 0.0, 10.0])
     assert rarely_used(counts, 0.1).tolist() == [2, 1]
     assert torch.equal(rarely_used(1e-6 * counts, 0.1), rarely_used(counts, 0.1))
@@ -70,25 +71,25 @@ def test_dead_by_share_is_relative_to_uniform_use_and_sorted() -> None:
             rarely_used(counts, threshold)
 
 
-def test_dead_by_age_is_at_the_age_and_the_oldest_first() -> None:
+def test_long_unused_codes_have_at_least_the_age_and_are_sorted_oldest_first() -> None:
     assert long_unused(torch.tensor([5, 0, 9, 4]), 5).tolist() == [2, 0]
     assert long_unused(torch.zeros(3), 1).tolist() == []
 
 
-def test_the_published_share_calls_codes_in_uniform_use_dead() -> None:
+def test_with_the_published_share_uniformly_used_codes_are_dead() -> None:
     assert len(small_mass(torch.ones(128), 0.05)) == 128
     assert len(small_mass(torch.ones(128), 0.001)) == 0
 
 
 @pytest.mark.parametrize("rule", ["relative", "staleness"])
-def test_dead_codes_come_back_at_tokens_and_keep_their_length_at_the_next_update(rule: str) -> None:
+def test_revived_codes_are_at_tokens_and_keep_their_norm_at_the_next_update(rule: str) -> None:
     vq = lived_in()
     trainer, module = stage(vq)
     callback = CodebookRefresh(1, rule=rule, cap=1.0)
     callback.on_train_start(trainer, module)
     before = vq.codebook.clone()
-    told = end_step(callback, trainer, module, 1)
-    assert told["train/codebook/dead_before"] == told["train/codebook/revived"] == K - 8
+    metrics = end_step(callback, trainer, module, 1)
+    assert metrics["train/codebook/dead_before"] == metrics["train/codebook/revived"] == K - 8
     assert torch.equal(vq.codebook[:8], before[:8])
     nearest_token = torch.cdist(vq.codebook[8:], vq.live_tokens(10**6)).amin(1)
     assert float(nearest_token.max()) < 0.01 * 1.1 * 2 * D**0.5
@@ -100,13 +101,11 @@ def test_dead_codes_come_back_at_tokens_and_keep_their_length_at_the_next_update
     idle[codes] = False
     assert 0 < int(idle.sum()) < K
     assert torch.equal(vq.codebook[idle], after[idle])
-    assert len(codes.unique()) > 64  # where only 8 were in use
+    assert len(codes.unique()) > 64  # only 8 were in use before
 
 
 @pytest.mark.parametrize("init", ["uniform", "empty"])
-def test_the_published_rule_overwrites_every_code_and_they_lose_their_length_at_the_next_update(
-    init: str,
-) -> None:
+def test_the_published_rule_overwrites_all_codes_which_shrink_at_the_next_update(init: str) -> None:
     vq = book(init=init, update="forward")
     x = 1.6 * torch.randn(2000, D)
     for _ in range(100):
@@ -115,8 +114,8 @@ def test_the_published_rule_overwrites_every_code_and_they_lose_their_length_at_
     callback = CodebookRefresh(100, threshold=0.05, rule="legacy_share")
     callback.on_train_start(trainer, module)
     mean_count = float(vq.counts.mean())
-    told = end_step(callback, trainer, module, 1)
-    assert told["train/codebook/dead_before"] == told["train/codebook/revived"] == K
+    metrics = end_step(callback, trainer, module, 1)
+    assert metrics["train/codebook/dead_before"] == metrics["train/codebook/revived"] == K
     before = float(vq.codebook.norm(dim=1).median())
     assert mean_count > 5
     train_step(vq, x)
@@ -125,7 +124,7 @@ def test_the_published_rule_overwrites_every_code_and_they_lose_their_length_at_
     assert after == pytest.approx(before / mean_count, rel=0.4)
 
 
-def test_the_published_rule_takes_the_tokens_with_the_largest_errors_and_the_mean_count() -> None:
+def test_the_published_rule_uses_tokens_with_the_largest_errors_and_the_mean_count() -> None:
     vq = book(update="forward")
     x = torch.randn(50, D)
     train_step(vq, x)
@@ -141,14 +140,14 @@ def test_the_published_rule_takes_the_tokens_with_the_largest_errors_and_the_mea
     assert torch.allclose(vq.counts, torch.full((K,), mean_count))
 
 
-def test_the_published_interval_counts_forwards_and_goes_on_until_something_is_dead() -> None:
+def test_the_published_interval_counts_forwards_and_restarts_only_with_dead_codes() -> None:
     vq = book(update="forward")
     trainer, module = stage(vq)
     callback = CodebookRefresh(14, threshold=0.0, rule="legacy_share")
     callback.on_train_start(trainer, module)
     events = []
     for step in range(1, 7):
-        for _ in range(7):  # seven forwards a step, whatever they are for
+        for _ in range(7):  # seven forward passes a step
             vq(clusters(), torch.ones(512, dtype=torch.bool))
         vq.update()
         if step == 4:
@@ -157,9 +156,7 @@ def test_the_published_interval_counts_forwards_and_goes_on_until_something_is_d
     assert events == [None, 0.0, 0.0, float(K), None, float(K)]
 
 
-def test_a_cap_limits_an_event_to_the_most_dead_and_a_cool_down_keeps_them_out_of_the_next() -> (
-    None
-):
+def test_cap_selects_the_longest_unused_codes_and_cool_down_excludes_revived_ones() -> None:
     vq = lived_in()
     with torch.no_grad():
         vq.age[20:30] += 50
@@ -170,7 +167,7 @@ def test_a_cap_limits_an_event_to_the_most_dead_and_a_cool_down_keeps_them_out_o
     assert end_step(callback, trainer, module, 1)["train/codebook/revived"] == 10
     moved = (vq.codebook != before).any(1).nonzero().flatten().tolist()
     assert moved == list(range(20, 30))
-    vq.age[20:30] += 900  # the most dead again, at once
+    vq.age[20:30] += 900  # at once the longest unused again
     before = vq.codebook.clone()
     end_step(callback, trainer, module, 2)
     moved = (vq.codebook != before).any(1).nonzero().flatten().tolist()
@@ -182,7 +179,7 @@ def test_a_cap_limits_an_event_to_the_most_dead_and_a_cool_down_keeps_them_out_o
     assert (vq.codebook != before).any(1).nonzero().flatten().tolist() == list(range(20, 30))
 
 
-def test_it_acts_once_a_step_at_the_interval_after_the_ramp_and_not_on_skipped_steps() -> None:
+def test_refresh_runs_at_the_interval_after_the_ramp_and_not_on_skipped_steps() -> None:
     vq = lived_in()
     trainer, module = stage(vq)
     callback = CodebookRefresh(2, rule="staleness", stale_after=1, cap=0.01, ramp=0.3, steps=10)
@@ -190,14 +187,14 @@ def test_it_acts_once_a_step_at_the_interval_after_the_ramp_and_not_on_skipped_s
     acted = []
     for step in range(1, 11):
         module.skipped = step == 6
-        told = end_step(callback, trainer, module, step)
+        metrics = end_step(callback, trainer, module, step)
         assert not end_step(callback, trainer, module, step)
-        if told:
+        if metrics:
             acted.append(step)
     assert acted == [4, 8, 10]
 
 
-def test_revived_codes_get_the_mean_count_of_the_live_and_one_where_none_is_live() -> None:
+def test_revived_codes_get_the_mean_count_of_live_codes_or_one_without_live_codes() -> None:
     for mean, counts in (
         (6.0, torch.cat([torch.tensor([4.0, 8.0]), torch.zeros(K - 2)])),
         (1.0, torch.zeros(K)),
@@ -216,22 +213,22 @@ def test_revived_codes_get_the_mean_count_of_the_live_and_one_where_none_is_live
         assert torch.allclose(vq.sums[revived], mean * vq.codebook[revived])  # type: ignore[index]
 
 
-def test_what_is_told_of_an_event_is_what_happened() -> None:
+def test_logged_values_of_an_event_match_the_changes_of_the_codebook() -> None:
     vq = lived_in()
     trainer, module = stage(vq)
     callback = CodebookRefresh(1, cap=0.5)
     callback.on_train_start(trainer, module)
     before = vq.codebook.clone()
-    told = end_step(callback, trainer, module, 1)
+    metrics = end_step(callback, trainer, module, 1)
     moved = (vq.codebook != before).any(1)
-    assert told["train/codebook/revived"] == int(moved.sum()) == 64
-    assert told["train/codebook/revived_share"] == 0.5
+    assert metrics["train/codebook/revived"] == int(moved.sum()) == 64
+    assert metrics["train/codebook/revived_share"] == 0.5
     distance = (vq.codebook - before)[moved].norm(dim=1).mean()
-    assert told["train/codebook/moved"] == pytest.approx(float(distance))
-    assert told["train/codebook/norm_before"] == pytest.approx(
+    assert metrics["train/codebook/moved"] == pytest.approx(float(distance))
+    assert metrics["train/codebook/norm_before"] == pytest.approx(
         float(before[moved].norm(dim=1).mean())
     )
-    assert told["train/codebook/norm_after"] == pytest.approx(
+    assert metrics["train/codebook/norm_after"] == pytest.approx(
         float(vq.codebook[moved].norm(dim=1).mean())
     )
     vq.counts.fill_(1.0)
@@ -243,7 +240,7 @@ def test_what_is_told_of_an_event_is_what_happened() -> None:
 
 
 @pytest.mark.parametrize("rule", ["relative", "legacy_share"])
-def test_an_event_after_a_resume_is_the_same_to_the_last_bit(rule: str) -> None:
+def test_an_event_after_a_resume_has_identical_bits(rule: str) -> None:
     vq, options = (
         lived_in(),
         {"rule": rule, "cap": 0.2, "cool_down": 5, "threshold": 0.05, "seed": 3},
@@ -253,7 +250,7 @@ def test_an_event_after_a_resume_is_the_same_to_the_last_bit(rule: str) -> None:
     callback.on_train_start(trainer, module)
     end_step(callback, trainer, module, 2)
     resumed = copy.deepcopy(vq)
-    resumed._tokens = None  # no part of a checkpoint
+    resumed._tokens = None  # not part of a checkpoint
     again, (other_trainer, other) = CodebookRefresh(2, **options), stage(resumed)
     again.load_state_dict(callback.state_dict())
     other_trainer.global_step = 2
@@ -272,7 +269,7 @@ def test_an_event_after_a_resume_is_the_same_to_the_last_bit(rule: str) -> None:
     )
 
 
-def test_a_codebook_by_gradient_is_revived_and_its_moments_forgotten() -> None:
+def test_reviving_a_codebook_trained_by_gradient_clears_the_optimiser_moments() -> None:
     vq = book(ema_decay=None)
     optimiser = torch.optim.Adam(vq.parameters(), lr=0.01)
     for _ in range(100):
@@ -294,14 +291,14 @@ def test_a_codebook_by_gradient_is_revived_and_its_moments_forgotten() -> None:
     assert float(torch.cdist(vq.codebook[moved].detach(), vq.live_tokens(9999)).amin(1).max()) < 0.1
 
 
-def test_the_targets_own_codebook_is_refreshed_too_under_its_own_name() -> None:
+def test_the_targets_own_codebook_is_refreshed_and_logged_under_its_own_name() -> None:
     vq = lived_in(share=False)
     trainer, module = stage(vq)
     module.target_vq = vq.for_target()
     callback = CodebookRefresh(1)
     callback.on_train_start(trainer, module)
-    told = end_step(callback, trainer, module, 1)
-    assert told["train/codebook_target/revived"] == told["train/codebook/revived"] == 12
+    metrics = end_step(callback, trainer, module, 1)
+    assert metrics["train/codebook_target/revived"] == metrics["train/codebook/revived"] == 12
     module.target_vq = vq
     assert "train/codebook_target/revived" not in end_step(callback, trainer, module, 2)
 
@@ -320,14 +317,14 @@ def test_the_targets_own_codebook_is_refreshed_too_under_its_own_name() -> None:
         ({"rule": "legacy_share", "threshold": 2.0}, "vq.refresh.threshold=2.0"),
     ],
 )
-def test_a_wrong_option_is_named_with_what_would_be_right(
+def test_a_wrong_option_is_reported_with_the_allowed_range(
     options: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(UserError, match=message):
         CodebookRefresh(**options)
 
 
-def test_there_must_be_codes_to_revive() -> None:
+def test_refresh_without_revivable_codes_is_an_error() -> None:
     for vq, message in (
         (None, "vq.enabled=false"),
         (build_quantizer("fsq", 4, levels=[3, 3]), "fsq"),

@@ -1,5 +1,5 @@
-"""A codebook in Lightning's own loop: one update a step, evaluation that leaves it alone, a resume
-that is exact."""
+"""A codebook in Lightning's own loop: one update per step, no change in evaluation, an exact
+resume."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ pytestmark = [
 
 
 class Quantised(pl.LightningModule):
-    """An encoder, a codebook and a decoder; `extra` further passes of the codebook are of augmented
-    tokens."""
+    """An encoder, a codebook and a decoder. `extra` is the number of further passes of the
+    codebook, over augmented tokens."""
 
     def __init__(self, extra: int = 0, lr: float = 0.05, **options: Any) -> None:
         super().__init__()
@@ -68,7 +68,7 @@ class Quantised(pl.LightningModule):
 
 
 class Rows(pl.Callback):
-    """The last published codebook metrics of every step."""
+    """Keeps the last codebook metrics of every step."""
 
     def __init__(self) -> None:
         self.seen: dict[int, dict[str, float]] = {}
@@ -105,10 +105,10 @@ def fitted(
     )
     own: Any = {
         "generator": torch.Generator()
-    }  # each loader draws a seed, and would draw it from the global stream
+    }  # each loader would otherwise draw a seed from the global stream
     loader = DataLoader(TensorDataset(data), batch_size=ROWS // accumulate, **own)
     held_out = DataLoader(TensorDataset(5.0 + data[:ROWS]), batch_size=ROWS, **own)
-    torch.manual_seed(9)  # of the noise; a checkpoint brings its own state
+    torch.manual_seed(9)  # for the noise; a checkpoint restores its own state
     trainer.fit(module, loader, held_out if validate else None, ckpt_path=ckpt)
     return trainer, rows
 
@@ -129,11 +129,10 @@ def same(a: nn.Module, b: nn.Module) -> bool:
 
 @pytest.mark.parametrize("accumulate", [1, 2, 4])
 @pytest.mark.parametrize("extra", [0, 6])
-def test_the_codebook_moves_once_an_optimiser_step(
+def test_the_codebook_moves_once_per_optimiser_step(
     accumulate: int, extra: int, tmp_path: Path
 ) -> None:
-    """lr 0, so that the tokens of a step do not depend on how its batches are cut: codebooks then
-    have to be equal."""
+    """With lr 0 the tokens of a step do not depend on its batches, so codebooks must be equal."""
     plain, other = (start(lr=0.0, extra=n, init="uniform", ema_decay=0.8) for n in (0, extra))
     fitted(plain, tokens(), tmp_path)
     fitted(other, tokens(), tmp_path, accumulate=accumulate)
@@ -147,7 +146,7 @@ def test_the_codebook_moves_once_an_optimiser_step(
 @pytest.mark.parametrize(
     "options", [{}, {"update": "forward", "init": "empty"}, {"kind": "gumbel"}], ids=str
 )
-def test_a_run_with_evaluations_is_the_run_without(options: dict[str, Any], tmp_path: Path) -> None:
+def test_evaluations_do_not_change_the_run(options: dict[str, Any], tmp_path: Path) -> None:
     one, two = start(**options), start(**options)
     fitted(one, tokens(), tmp_path)
     trainer, _ = fitted(two, tokens(), tmp_path, validate=True, callbacks=(CodebookLog(100),))
@@ -167,7 +166,7 @@ def test_a_run_with_evaluations_is_the_run_without(options: dict[str, Any], tmp_
     ids=str,
 )
 @pytest.mark.parametrize("accumulate", [1, 2])
-def test_stopped_and_resumed_is_uninterrupted_to_the_last_bit(
+def test_a_stopped_and_resumed_run_equals_an_uninterrupted_one_bit_for_bit(
     options: dict[str, Any], accumulate: int, tmp_path: Path
 ) -> None:
     legacy = options.get("update") == "forward"
@@ -190,7 +189,7 @@ def test_stopped_and_resumed_is_uninterrupted_to_the_last_bit(
     trainer.save_checkpoint(file)
     torch.manual_seed(77)
     second = Quantised(**options)
-    # this loader cannot resume: it begins at its first row
+    # this loader cannot resume: it restarts at its first row
     rest_of_epoch = tokens().roll(-3 * ROWS, dims=0)
     _, rest = fitted(
         second,
@@ -211,8 +210,8 @@ def test_stopped_and_resumed_is_uninterrupted_to_the_last_bit(
         assert changed[step].items() <= rest.seen[step].items()
 
 
-def test_a_batch_that_is_not_finite_leaves_no_trace_in_the_codebook(tmp_path: Path) -> None:
-    """Of two accumulated batches the second is spoilt: neither counts."""
+def test_a_batch_that_is_not_finite_does_not_change_the_codebook(tmp_path: Path) -> None:
+    """If the second of two accumulated batches is not finite, neither counts."""
     data, half = tokens(), ROWS // 2
     spoilt = data.clone()
     spoilt[3 * ROWS + half : 4 * ROWS] = torch.nan

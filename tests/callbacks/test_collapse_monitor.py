@@ -1,5 +1,4 @@
-"""CollapseMonitor on code that knows nothing of this package: it finds named features, measures and
-judges them."""
+"""CollapseMonitor on foreign code: it finds named features, measures them and prints a verdict."""
 
 from __future__ import annotations
 
@@ -37,7 +36,7 @@ def example() -> ModuleType:
 
 
 class Foreign(pl.LightningModule):
-    """Shows what `look` makes of its encoding, as a return value or as an attribute."""
+    """A module that offers the result of `look` as a return value or as an attribute."""
 
     def __init__(self, look: object = None, attribute: bool = False) -> None:
         super().__init__()
@@ -77,7 +76,7 @@ def fit(module: Foreign, *callbacks: pl.Callback, epochs: int = 2) -> pl.Trainer
     return trainer
 
 
-def test_the_example_prints_a_healthy_verdict_and_with_collapse_says_so(
+def test_the_example_prints_a_healthy_verdict_and_reports_a_collapse(
     example: ModuleType, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monitor = example.main(epochs=4)
@@ -90,7 +89,7 @@ def test_the_example_prints_a_healthy_verdict_and_with_collapse_says_so(
 
 
 @pytest.mark.parametrize("attribute", [False, True])
-def test_what_is_logged_is_what_the_functions_give_for_the_whole_set(attribute: bool) -> None:
+def test_logged_values_equal_the_metric_functions_on_the_whole_set(attribute: bool) -> None:
     module, monitor = Foreign(attribute=attribute), CollapseMonitor(verbose=False)
     logged = fit(module, monitor).callback_metrics
     with torch.no_grad():
@@ -103,7 +102,7 @@ def test_what_is_logged_is_what_the_functions_give_for_the_whole_set(attribute: 
     assert float(logged["monitor/seconds"]) > 0
 
 
-def test_views_of_an_image_get_the_metrics_of_views() -> None:
+def test_features_of_several_views_get_the_metrics_of_views() -> None:
     module, monitor = (
         Foreign(lambda z: {"h": torch.stack([z, z + 0.1, 2 * z], dim=1)}),
         CollapseMonitor("test", False),
@@ -130,18 +129,20 @@ def test_features_that_are_not_finite_and_too_few_rows_have_their_own_verdicts()
 
 
 @pytest.mark.parametrize("look", [lambda z: None, lambda z: z, lambda z: {"loss": z.mean()}])
-def test_a_step_without_features_says_what_to_return(look: object) -> None:
-    with pytest.raises(ValueError, match=r"validation_step has to return \{name: .* Foreign gave"):
+def test_the_error_for_missing_features_explains_what_to_return(look: object) -> None:
+    with pytest.raises(
+        ValueError, match=r"validation_step has to return \{name: .* Foreign returned"
+    ):
         fit(Foreign(look), CollapseMonitor())
 
 
-def test_an_attribute_named_features_that_is_no_mapping_is_not_taken_for_one() -> None:
+def test_an_attribute_features_that_is_not_a_mapping_is_ignored() -> None:
     module = Foreign()
     module.features = nn.Linear(2, 2)
     assert list(named_features(module, {"z": torch.zeros(3, 2)})) == ["z"]
 
 
-def test_watching_changes_no_bit_of_what_is_trained() -> None:
+def test_the_monitor_changes_no_bit_of_the_training() -> None:
     states = []
     for callbacks in ((), (CollapseMonitor(verbose=False),)):
         torch.manual_seed(3)
@@ -151,7 +152,7 @@ def test_watching_changes_no_bit_of_what_is_trained() -> None:
     assert all(torch.equal(value, states[1][key]) for key, value in states[0].items())
 
 
-def test_the_first_rows_are_kept_and_no_more() -> None:
+def test_first_rows_keeps_the_first_rows_up_to_its_limit() -> None:
     first = FirstRows(10)
     assert first.all() is None
     z = torch.arange(24.0).reshape(12, 2)
@@ -162,7 +163,7 @@ def test_the_first_rows_are_kept_and_no_more() -> None:
     assert torch.equal(kept, z[:10])
 
 
-def test_a_tap_holds_a_bounded_number_of_rows_however_many_it_saw() -> None:
+def test_a_tap_keeps_a_bounded_number_of_rows() -> None:
     tap = TapStatistics()
     for _ in range(30):
         tap.update(torch.randn(500, 2, 4))
@@ -171,7 +172,7 @@ def test_a_tap_holds_a_bounded_number_of_rows_however_many_it_saw() -> None:
     assert tap.values()["n"] == 30000
 
 
-def test_what_is_undefined_or_infinite_is_left_out() -> None:
+def test_undefined_or_infinite_values_are_left_out() -> None:
     tap = TapStatistics()
     tap.update(torch.ones(40, 2, 3))
     values = tap.values()
@@ -187,7 +188,7 @@ def batches(n: int) -> list[dict[str, Tensor]]:
     return [{k: v[i : i + 70] for k, v in rows.items()} for i in range(0, n, 70)]
 
 
-def test_a_pass_in_batches_measures_what_one_batch_does() -> None:
+def test_a_pass_in_batches_gives_the_same_values_as_one_batch() -> None:
     parts = batches(300)
     whole = {k: torch.cat([part[k] for part in parts]) for k in parts[0]}
     seen = EvaluationPass()
@@ -203,7 +204,7 @@ def test_a_pass_in_batches_measures_what_one_batch_does() -> None:
     assert got["val/skill"] == pytest.approx(1 - loss / constant, rel=1e-5)
 
 
-def test_a_dino_form_has_its_prototypes_measured_over_the_whole_pass() -> None:
+def test_prototypes_of_a_dino_form_are_measured_over_the_whole_pass() -> None:
     match = PredictionLoss(DinoLoss(6, teacher_temp=0.1).eval())
     parts = batches(300)
     whole = torch.cat([part["z_target"] for part in parts])
@@ -218,7 +219,7 @@ def test_a_dino_form_has_its_prototypes_measured_over_the_whole_pass() -> None:
 
 
 class Several(Foreign):
-    """Two validation loaders."""
+    """A module with two validation loaders."""
 
     def validation_step(
         self, batch: list[Tensor], batch_idx: int, dataloader_idx: int = 0
@@ -244,7 +245,7 @@ def fitted(module: pl.LightningModule, monitor: CollapseMonitor, loaders: int = 
     trainer.fit(module, data[0], data)
 
 
-def test_the_loaders_of_a_validation_are_judged_apart_and_a_name_may_hold_a_slash() -> None:
+def test_each_validation_loader_has_its_own_taps_and_names_may_contain_a_slash() -> None:
     monitor = CollapseMonitor(verbose=False)
     fitted(Several(), monitor, loaders=2)
     assert monitor.verdict is not None
@@ -254,7 +255,7 @@ def test_the_loaders_of_a_validation_are_judged_apart_and_a_name_may_hold_a_slas
     }
 
 
-def test_a_second_fit_begins_anew() -> None:
+def test_a_second_fit_starts_a_new_history() -> None:
     monitor = CollapseMonitor(verbose=False)
     fitted(Foreign(lambda z: {"z": torch.ones_like(z)}), monitor)
     assert monitor.verdict is not None
@@ -264,16 +265,16 @@ def test_a_second_fit_begins_anew() -> None:
 
 
 @pytest.mark.parametrize(
-    ("look", "says"),
+    ("look", "message"),
     [
         (lambda z: z[:, :3], "6 dimensions before, now shape (50, 3)"),
         (lambda z: torch.stack([z] * 3, 1), "rows of shape (2, 6) before, now (3, 6)"),
     ],
 )
-def test_features_whose_shape_changes_are_named(
-    look: Callable[[Tensor], Tensor], says: str
+def test_features_whose_shape_changes_are_reported_by_name(
+    look: Callable[[Tensor], Tensor], message: str
 ) -> None:
     tap = TapStatistics()
     tap.update(torch.stack([DATA, DATA], 1))
-    with pytest.raises(ValueError, match=re.escape(says)):
+    with pytest.raises(ValueError, match=re.escape(message)):
         tap.update(look(DATA[:50]))

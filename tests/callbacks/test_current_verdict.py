@@ -1,4 +1,4 @@
-"""The verdict while a run trains: shown after every validation, and by diagnosis.stop_on the end of
+"""The verdict during training: it is printed after every validation, and diagnosis.stop_on may end
 the run."""
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from jepa_lab.training import run as run_module
 from jepa_lab.training.run import RunResult
 
 Make = Callable[..., Config]
-EPOCHS = ["dataset.epochs=5", "monitor.every_epochs=1"]  # of four steps each
+EPOCHS = ["dataset.epochs=5", "monitor.every_epochs=1"]  # four steps each
 STOP = "diagnosis.stop_on=[dimensional_collapse,diverged]"
 
 
 def give(monkeypatch: pytest.MonkeyPatch, statuses: Sequence[str]) -> None:
-    """The verdicts of a run's validations, in turn; by their number in the history, so that a
-    resumed run gets them."""
+    """Replaces the verdicts of successive validations. The number of validations in the history
+    selects the status, so a resumed run gets the right one."""
 
     def judged(history: Mapping[str, Sequence[tuple[int, float]]]) -> Verdict:
         points = history["val/z_agg/effective_rank"]
@@ -54,7 +54,7 @@ def weights(result: RunResult) -> dict[str, torch.Tensor]:
     )
 
 
-def test_every_line_of_a_validation_tells_the_state_and_the_last_one_is_the_verdict(
+def test_every_validation_line_has_the_state_and_the_last_state_is_the_verdict(
     make_config: Make, capsys: pytest.CaptureFixture[str]
 ) -> None:
     result = train(make_config(*EPOCHS))
@@ -84,7 +84,7 @@ def test_the_state_names_the_representation(
     assert sum("  healthy  " in line for line in lines) == 4
 
 
-def test_what_is_judged_is_the_whole_history_also_after_a_resume(
+def test_the_verdict_uses_the_whole_history_also_after_a_resume(
     make_config: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[dict[str, list[tuple[int, float]]]] = []
@@ -104,7 +104,7 @@ def test_what_is_judged_is_the_whole_history_also_after_a_resume(
     assert [len(history["val/skill"]) for history in seen] == [1, 2, 3, 4, 5]
 
 
-def test_two_validations_in_a_row_end_the_run_as_failed_with_all_that_a_run_leaves(
+def test_two_validations_in_a_row_end_the_run_as_failed_with_complete_outputs(
     make_config: Make, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     give(
@@ -131,7 +131,7 @@ def test_two_validations_in_a_row_end_the_run_as_failed_with_all_that_a_run_leav
     assert (result.run_dir / "report.html").is_file()
 
 
-def test_the_same_line_takes_no_further_step_and_one_without_the_key_goes_on_with_the_same_bits(
+def test_a_stopped_run_takes_no_further_step_and_resumes_exactly_without_the_key(
     make_config: Make, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     import conftest
@@ -164,10 +164,10 @@ def test_the_same_line_takes_no_further_step_and_one_without_the_key_goes_on_wit
             "healthy",
             "dimensional_collapse",
             "dimensional_collapse",
-        ],  # nothing is left to end
+        ],  # the second bad validation is the last one
     ],
 )
-def test_a_single_validation_other_statuses_and_the_last_validation_end_nothing(
+def test_one_validation_other_statuses_or_the_last_validation_end_no_run(
     statuses: list[str], make_config: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     give(monkeypatch, statuses)
@@ -193,7 +193,7 @@ def test_without_the_key_no_verdict_ends_a_run(
     assert train(make_config(*EPOCHS)).state == "completed"
 
 
-def test_a_status_that_does_not_exist_is_refused_with_those_that_do(make_config: Make) -> None:
+def test_an_unknown_status_is_refused_with_a_list_of_the_known_ones(make_config: Make) -> None:
     with pytest.raises(UserError) as error:
         make_config("diagnosis.stop_on=[diverged,colapse]")
     assert str(error.value) == (
@@ -203,7 +203,9 @@ def test_a_status_that_does_not_exist_is_refused_with_those_that_do(make_config:
         make_config("diagnosis.stop_on=diverged")
 
 
-def test_the_command_exits_with_code_1(make_config: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_stopped_by_its_verdict_exits_with_code_1(
+    make_config: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
     give(monkeypatch, ["dimensional_collapse"] * 5)
     config = make_config(*EPOCHS, STOP)
     monkeypatch.setattr(run_module, "train", lambda *args, **kwargs: train(config))

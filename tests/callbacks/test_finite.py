@@ -1,5 +1,4 @@
-"""No step is taken on a loss or a gradient that is not finite: the run stops there, or leaves the
-step out."""
+"""A loss or gradient that is not finite never leads to a step: the run stops, or skips the step."""
 
 from __future__ import annotations
 
@@ -27,7 +26,7 @@ EMA = "seq_jepa_baseline"
 
 
 class _Poison(torch.autograd.Function):
-    """The value itself forward, NaN backward."""
+    """Passes the value forward and NaN backward."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
@@ -39,8 +38,8 @@ class _Poison(torch.autograd.Function):
 
 
 def poison(monkeypatch: pytest.MonkeyPatch, what: str, batches: set[int]) -> None:
-    """Makes the rate, the gradient, or (from the encoder on) everything NaN in these training
-    batches, from 1."""
+    """Makes the rate, the gradient, or everything after the encoder NaN in these training batches,
+    counted from 1."""
     count = 0
     objective, step, encode = Objective.forward, SeqJEPA.training_step, SeqJEPANetwork.encode
 
@@ -82,7 +81,7 @@ def weights(path: Path) -> dict[str, Tensor]:
     ],
 )
 @pytest.mark.parametrize("accumulate", [1, 2])
-def test_the_run_fails_at_that_step_with_the_terms_name_and_its_last_good_checkpoint(
+def test_a_bad_step_fails_the_run_with_the_name_of_the_term_and_a_good_checkpoint(
     what: str, term: str, accumulate: int, make_config: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     poison(monkeypatch, what, {3 * accumulate})  # the last batch of the third step
@@ -107,7 +106,7 @@ def test_a_bad_gradient_names_the_first_parameter(
 
 
 @pytest.mark.parametrize("what", ["rate", "gradient", "everything"])
-def test_skipping_leaves_the_step_out_counts_it_and_says_so_in_the_verdict(
+def test_skipped_steps_are_counted_and_reported_in_the_verdict(
     what: str, make_config: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     poison(monkeypatch, what, {2, 7})
@@ -151,7 +150,7 @@ def test_a_skipped_step_changes_neither_weights_nor_optimiser_nor_target_nor_pro
     assert not all(torch.equal(v, later[k]) for k, v in after.items())
 
 
-def test_without_a_bad_step_skipping_and_stopping_train_the_same_bits(
+def test_without_a_bad_step_skip_and_stop_train_identical_bits(
     make_config: Make, tmp_path: Path
 ) -> None:
     import conftest
@@ -162,7 +161,7 @@ def test_without_a_bad_step_skipping_and_stopping_train_the_same_bits(
     assert all(torch.equal(v, other[k]) for k, v in one.items())
 
 
-def test_a_run_that_skips_without_end_fails(
+def test_a_run_that_skips_too_many_steps_in_a_row_fails(
     make_config: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(finite, "IN_A_ROW", 3)

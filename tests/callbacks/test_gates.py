@@ -1,5 +1,5 @@
-"""Gates: every one can fail a run, in the units of its metric; under gates.strict the exit code
-says so."""
+"""Gates: each can fail a run, in the units of its metric. gates.strict turns this into an exit
+code."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ SMALL = [
     "probes.hidden=16",
     "monitor.subspace=true",
 ]
-WITHOUT = ["~dataset.tiers.smoke.gates"]  # the tier's own
-UNREACHABLE = {  # a limit that is allowed and that no run of one epoch meets
+WITHOUT = ["~dataset.tiers.smoke.gates"]  # removes the gates of the tier
+UNREACHABLE = {  # an allowed limit that no run of one epoch reaches
     "class_from_z_agg_min": 1.0,
     "class_from_z_max": 0.0,
     "class_gap_min": 1.0,
@@ -65,11 +65,11 @@ def command(
 ) -> Callable[..., tuple[int, str]]:
     monkeypatch.chdir(tmp_path_factory.getbasetemp())
 
-    def run(*words: str) -> tuple[int, str]:
+    def run(*overrides: str) -> tuple[int, str]:
         monkeypatch.setattr(sys, "argv", ["jepa_lab"])
         code = 0
         try:
-            cli.main([*SMALL, *words])
+            cli.main([*SMALL, *overrides])
         except SystemExit as end:
             code = int(end.code or 0)
         out, err = capsys.readouterr()
@@ -80,18 +80,17 @@ def command(
 
 @pytest.mark.parametrize("gate", GATES)
 def test_every_gate_can_fail_a_run(gate: str, command: Callable[..., tuple[int, str]]) -> None:
-    """The first case trains; the others find the run finished and measure it against another gate.
-    The first case trains; the others find the run finished and measure it against another gate."""
+    """The first case trains. The others find the finished run and apply another gate to it."""
     limit = f"gates.{gate}={UNREACHABLE[gate]}"
     code, text = command(*WITHOUT, "gates.strict=true", limit)
     assert code == 3
     assert f"failed: {gate[:-4]} " in text
     assert "not measured" not in text
-    assert command(*WITHOUT, limit)[0] == 0  # not strict: said, and no more
+    assert command(*WITHOUT, limit)[0] == 0  # not strict: printed only
     assert command(*WITHOUT, "gates.strict=true", "gates.class_from_z_agg_min=0")[0] == 0
 
 
-def test_the_units_are_those_of_the_metrics_and_none_is_silently_ignored() -> None:
+def test_gates_use_the_units_of_their_metrics_and_none_is_ignored() -> None:
     assert UNREACHABLE.keys() == GATES.keys()
     last = {key: 0.5 for keys in GATES.values() for key in keys}
     for gate, keys in GATES.items():
@@ -105,7 +104,7 @@ def test_the_units_are_those_of_the_metrics_and_none_is_silently_ignored() -> No
                 assert evaluate_gates({gate: limit}, last)[0].passed is passes, (gate, limit)
 
 
-def test_nan_and_a_metric_that_was_not_measured_never_pass() -> None:
+def test_nan_and_unmeasured_metrics_never_pass() -> None:
     for limits in ({"skill_min": -1e9}, {"loss_total_max": 1e9}, {"action_gap_min": -1e9}):
         (gate,) = limits
         for value in (math.nan, None):
@@ -115,15 +114,13 @@ def test_nan_and_a_metric_that_was_not_measured_never_pass() -> None:
             assert ("not measured" in gates_line(results)) is (value is None)
 
 
-def test_the_summary_holds_every_gate_and_the_page_says_them(
-    command: Callable[..., tuple[int, str]],
-) -> None:
-    words = [
+def test_summary_and_page_show_every_gate(command: Callable[..., tuple[int, str]]) -> None:
+    overrides = [
         "gates.class_from_z_agg_min=0.01",
         "gates.skill_min=0.999",
         "gates.z_effective_rank_min=1",
     ]
-    code, text = command("seed=1", *words)
+    code, text = command("seed=1", *overrides)
     assert code == 0
     assert "gates:   2 of 3 passed; failed: skill " in text
     (path,) = [p for p in Path("runs").glob("*/*/summary.json") if _seed(p) == 1]
@@ -142,13 +139,13 @@ def _seed(path: Path) -> int:
     return int(json.loads(path.read_text())["protocol"]["seed"])
 
 
-def composed(*words: str) -> Config:
+def composed(*overrides: str) -> Config:
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        return checked(compose("config", list(words)))
+        return checked(compose("config", list(overrides)))
 
 
 @pytest.mark.parametrize(
-    ("word", "told"),
+    ("override", "message"),
     [
         (
             "gates.class_from_z_agg_min=30",
@@ -174,12 +171,12 @@ def composed(*words: str) -> Config:
         ),
     ],
 )
-def test_a_gate_that_could_never_be_met_is_refused(word: str, told: str) -> None:
-    with pytest.raises(UserError, match=told):
-        composed("+experiment=teacherless_b", word)
+def test_a_gate_that_can_never_pass_is_refused(override: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        composed("+experiment=teacherless_b", override)
 
 
-def test_strict_gates_on_what_will_not_be_measured_are_refused_before_training(
+def test_strict_gates_on_unmeasured_metrics_are_refused_before_training(
     command: Callable[..., tuple[int, str]],
 ) -> None:
     code, text = command(
@@ -195,7 +192,7 @@ def test_strict_gates_on_what_will_not_be_measured_are_refused_before_training(
 
 
 @pytest.mark.parametrize(
-    ("words", "gates"),
+    ("overrides", "gates"),
     [
         (
             ["dataset=cifar10_rot", "tier=smoke"],
@@ -235,9 +232,9 @@ def test_strict_gates_on_what_will_not_be_measured_are_refused_before_training(
     ],
 )
 def test_tiers_and_experiments_have_the_published_gates(
-    words: list[str], gates: Mapping[str, float]
+    overrides: list[str], gates: Mapping[str, float]
 ) -> None:
-    assert composed("+experiment=teacherless_b", *words).gates.limits() == gates
+    assert composed("+experiment=teacherless_b", *overrides).gates.limits() == gates
 
 
 def test_gates_do_not_belong_to_the_identity_of_a_run() -> None:
@@ -249,13 +246,13 @@ def test_gates_do_not_belong_to_the_identity_of_a_run() -> None:
 
 
 class Foreign(pl.LightningModule):
-    """Somebody's module, without our ledger."""
+    """A module outside this package, without our ledger."""
 
     def training_step(self, batch: object, index: int) -> None:
         self.log("val/skill", 0.25)
 
 
-def test_without_our_ledger_it_reads_the_trainers_metrics() -> None:
+def test_gates_read_the_trainers_metrics_without_our_ledger() -> None:
     gates = Gates({"skill_min": 0.5})
     trainer = pl.Trainer(
         max_steps=1,

@@ -1,5 +1,5 @@
-"""The gradient of every term on the encoder: the numbers are right, and measuring them trains
-nothing else."""
+"""Gradients of every term on the encoder: the numbers are right, and measuring them does not change
+training."""
 
 from __future__ import annotations
 
@@ -40,10 +40,14 @@ def test_opposite_terms_have_cosine_minus_one_whatever_their_weights() -> None:
     assert values["train/gradient_cosine/rate"] == pytest.approx(-1.0)
 
 
-@pytest.mark.parametrize("words", [[], ["optim.accumulate=2"], ["model.dropout=0.3", "target=ema"]])
-def test_looking_changes_no_bit_of_what_is_trained(words: list[str], make_config: Make) -> None:
-    looked = train(make_config(*words, "monitor.gradients_every=1"))
-    plain = train(make_config(*words, "monitor.gradients_every=null"))
+@pytest.mark.parametrize(
+    "overrides", [[], ["optim.accumulate=2"], ["model.dropout=0.3", "target=ema"]]
+)
+def test_measuring_gradients_changes_no_bit_of_the_training(
+    overrides: list[str], make_config: Make
+) -> None:
+    looked = train(make_config(*overrides, "monitor.gradients_every=1"))
+    plain = train(make_config(*overrides, "monitor.gradients_every=null"))
     assert looked.module is not None
     assert plain.module is not None
     other = plain.module.state_dict()
@@ -62,7 +66,7 @@ def test_the_prediction_reaches_the_encoder_in_every_target_mode(
     assert -1 <= metrics["train/gradient_cosine/rate"] <= 1
 
 
-def test_the_norm_is_of_the_weighted_term(make_config: Make) -> None:
+def test_the_norm_is_that_of_the_weighted_term(make_config: Make) -> None:
     one, ten = (
         train(
             make_config(

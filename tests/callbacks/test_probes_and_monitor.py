@@ -1,4 +1,4 @@
-"""The readers read and change nothing; what they log is what they say."""
+"""Callbacks that read change nothing, and log the right values."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def weights(result: RunResult) -> dict[str, torch.Tensor]:
 
 
 @pytest.mark.parametrize("left_out", ["OnlineProbes", "SeqJEPAMonitor", "EpochLines"])
-def test_leaving_a_reader_out_changes_no_bit_of_the_model(
+def test_removing_a_reading_callback_changes_no_bit_of_the_model(
     left_out: str, make_config: Make, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     config = make_config("dataset.epochs=1")
@@ -54,7 +54,7 @@ def test_probes_depend_on_labels_and_on_the_number_of_views() -> None:
     assert names(0, 1) == {"view_from_z_agg"}
 
 
-def test_a_probe_is_indifferent_to_the_scale_and_offset_of_what_it_reads() -> None:
+def test_a_probe_does_not_depend_on_scale_and_offset_of_its_features() -> None:
     torch.manual_seed(0)
     one = probe_head(6, 3, hidden=8)
     torch.manual_seed(0)
@@ -77,7 +77,7 @@ def rows(n: int = 80, m: int = 3, d: int = 8) -> dict[str, torch.Tensor]:
     }
 
 
-def test_the_monitor_logs_gains_skill_ranks_and_shares_of_what_it_collected() -> None:
+def test_the_monitor_logs_gains_skill_ranks_and_shares() -> None:
     data = rows()
     out = measure(data, "val", 10)
     constant = 1 - torch.nn.functional.normalize(data["z_target"].double(), dim=1).mean(0).norm()
@@ -92,7 +92,7 @@ def test_the_monitor_logs_gains_skill_ranks_and_shares_of_what_it_collected() ->
     assert "reference/n_classes" not in out
 
 
-def test_a_tap_that_is_not_finite_is_logged_as_such_and_the_others_are_measured() -> None:
+def test_a_tap_that_is_not_finite_has_a_nan_rank_and_the_others_are_measured() -> None:
     data = rows()
     data["z_agg"] = torch.full_like(data["z_agg"], math.nan)
     out = measure(data, "val", 10)
@@ -100,5 +100,5 @@ def test_a_tap_that_is_not_finite_is_logged_as_such_and_the_others_are_measured(
     assert math.isfinite(out["val/z/effective_rank"])
 
 
-def test_the_reference_pass_knows_the_number_of_classes() -> None:
+def test_the_reference_pass_logs_the_number_of_classes() -> None:
     assert measure(rows(), "reference", 7)["reference/n_classes"] == 7

@@ -5,7 +5,7 @@ from sklearn.metrics import r2_score
 from jepa_lab.callbacks.probes import RSquared
 
 
-def test_it_equals_scikit_learns_mean_over_dimensions_whatever_the_batches() -> None:
+def test_r_squared_equals_scikit_learns_mean_over_dimensions_for_any_batches() -> None:
     y, noise = torch.randn(100, 3) * 4 + 100, torch.randn(100, 3)
     metric = RSquared(3)
     for rows in torch.arange(100).split(17):
@@ -29,7 +29,7 @@ def test_predicting_the_mean_scores_zero() -> None:
     assert float(metric.compute()) == pytest.approx(0.0, abs=1e-6)
 
 
-def test_nothing_but_constants_is_undefined() -> None:
+def test_r_squared_of_constants_is_undefined() -> None:
     metric = RSquared(1)
     metric.update(torch.zeros(5, 1), torch.ones(5, 1))
     assert torch.isnan(metric.compute())

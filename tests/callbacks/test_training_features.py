@@ -1,5 +1,5 @@
-"""Features of training batches and the target's drift: the numbers are right, and looking trains
-nothing else."""
+"""Features of training batches and the target's drift: the numbers are right, and measuring them
+does not change training."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def looked(pl_module: SimpleNamespace, step: int = 1, every: int = 10) -> dict[s
     return {name: float(value) for name, value in trainer.callback_metrics.items()}
 
 
-def test_what_is_logged_is_what_the_functions_give() -> None:
+def test_logged_values_equal_the_metric_functions() -> None:
     pl_module = module(torch.randn(40, 6))
     values, reps = looked(pl_module), pl_module.representations
     assert values["train/z_agg/effective_rank"] == pytest.approx(float(effective_rank(reps.z_agg)))
@@ -51,11 +51,11 @@ def test_what_is_logged_is_what_the_functions_give() -> None:
     assert (values["train/z/n"], values["train/z_agg/n"]) == (40, 40)
 
 
-def test_large_batches_are_read_in_part_and_say_so() -> None:
+def test_large_batches_are_truncated_and_their_n_is_logged() -> None:
     assert looked(module(torch.randn(1000, 6)))["train/z_agg/n"] == 256
 
 
-def test_nothing_is_logged_between_of_skipped_steps_and_of_what_is_not_finite() -> None:
+def test_steps_in_between_skipped_steps_and_taps_that_are_not_finite_are_not_logged() -> None:
     assert looked(module(torch.randn(9, 4)), step=7) == {}
     assert looked(module(torch.randn(9, 4)), step=20) != {}
     skipped = module(torch.randn(9, 4))
@@ -65,13 +65,13 @@ def test_nothing_is_logged_between_of_skipped_steps_and_of_what_is_not_finite() 
     assert set(broken) == {"train/z/feature_std_l2", "train/z/effective_rank", "train/z/n"}
 
 
-@pytest.mark.parametrize("words", [["optim.accumulate=2"], ["model.dropout=0.3", "target=ema"]])
-def test_looking_changes_no_bit_of_what_is_trained(
-    words: list[str], make_config: Make, tmp_path: Path
+@pytest.mark.parametrize("overrides", [["optim.accumulate=2"], ["model.dropout=0.3", "target=ema"]])
+def test_measuring_features_changes_no_bit_of_the_training(
+    overrides: list[str], make_config: Make, tmp_path: Path
 ) -> None:
-    seen = train(make_config(*words, "monitor.features_every=1"))
-    config = make_config(*words, "monitor.features_every=null")
-    config.runs_dir = str(tmp_path / "without")  # to the ledger it is the same run
+    seen = train(make_config(*overrides, "monitor.features_every=1"))
+    config = make_config(*overrides, "monitor.features_every=null")
+    config.runs_dir = str(tmp_path / "without")  # the ledger would otherwise find the same run
     plain = train(config)
     assert seen.module is not None
     assert plain.module is not None
@@ -79,4 +79,4 @@ def test_looking_changes_no_bit_of_what_is_trained(
     assert all(torch.equal(value, other[key]) for key, value in seen.module.state_dict().items())
     assert "train/z_agg/effective_rank" in seen.metrics
     assert "train/z_agg/effective_rank" not in plain.metrics
-    assert ("train/target/drift" in seen.metrics) is ("target=ema" in words)
+    assert ("train/target/drift" in seen.metrics) is ("target=ema" in overrides)

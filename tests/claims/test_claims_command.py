@@ -1,5 +1,4 @@
-"""python -m jepa_lab.claims: judges, lists, fills, writes, and runs what is missing as it would be
-typed."""
+"""python -m jepa_lab.claims: judging, listing, filling pages, writing, and running missing runs."""
 
 from __future__ import annotations
 
@@ -36,7 +35,7 @@ def untestable() -> dict[str, Any]:
     }
 
 
-def test_judging_tells_verdict_effect_and_what_is_missing_and_runs_nothing(
+def test_judging_prints_verdicts_and_missing_runs_and_runs_nothing(
     runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(missing.subprocess, "run", lambda *a, **k: pytest.fail("ran something"))
@@ -49,10 +48,11 @@ def test_judging_tells_verdict_effect_and_what_is_missing_and_runs_nothing(
     assert "class z_agg on test +0.10" in out
     assert "not yet: 2 of 8 pairs missing" in out
     assert "3 claims: 1 confirmed, 2 not testable." in out
-    assert "missing: 4 runs of 1 line, about 50 s by runs of the kind" in out  # of 10 to 15 s each
+    # the runs took 10 to 15 s each
+    assert "missing: 4 runs of 1 command, about 50 s by the time of similar runs" in out
 
 
-def test_the_verdicts_are_written_as_strict_json_and_as_a_page(runs: Path, tmp_path: Path) -> None:
+def test_verdicts_are_written_as_strict_json_and_as_markdown(runs: Path, tmp_path: Path) -> None:
     path = write(
         tmp_path / "mine.yaml",
         claim(),
@@ -75,7 +75,7 @@ def test_the_verdicts_are_written_as_strict_json_and_as_a_page(runs: Path, tmp_p
     assert "| All \\| is well | a test | not testable | no data |" in page
 
 
-def test_result_pages_are_filled_between_their_marks_and_nothing_else(
+def test_fill_replaces_only_the_text_between_the_marks(
     runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pages = tmp_path / "pages"
@@ -92,7 +92,7 @@ def test_result_pages_are_filled_between_their_marks_and_nothing_else(
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("arguments", "message"),
     [
         (["nowhere.yaml"], "nowhere.yaml: no such file of claims"),
         (["{mine}", "--out", "claims.txt"], "--out claims.txt: must end in .md or .json"),
@@ -103,7 +103,7 @@ def test_result_pages_are_filled_between_their_marks_and_nothing_else(
         ),
         (["{mine}", "--fill"], "--fill: expected one argument"),
         (["{mine}", "--fill", "{tmp}/none"], "none: no such folder"),
-        (["{mine}", "--list", "--out", "{tmp}/x.md"], "--list tells and writes nothing"),
+        (["{mine}", "--list", "--out", "{tmp}/x.md"], "--list only prints"),
         (["{mine}", "--jud"], "unrecognized arguments: --jud"),
         (
             ["{mine}", "--judge", "--runs-dir", "{runs}", "--fill", "{tmp}"],
@@ -115,8 +115,12 @@ def test_result_pages_are_filled_between_their_marks_and_nothing_else(
         ),
     ],
 )
-def test_bad_input_gets_one_line_and_code_2(
-    runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], message: str
+def test_bad_input_is_one_line_and_exit_code_2(
+    runs: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    message: str,
 ) -> None:
     places = {
         "mine": write(tmp_path / "mine.yaml", claim()),
@@ -126,7 +130,7 @@ def test_bad_input_gets_one_line_and_code_2(
     }
     (tmp_path / "mine.md").write_text("no mark")
     with pytest.raises(SystemExit) as ended:
-        main([word.format(**places) for word in words])
+        main([argument.format(**places) for argument in arguments])
     assert ended.value.code == 2
     err = capsys.readouterr().err
     assert message in err
@@ -134,11 +138,12 @@ def test_bad_input_gets_one_line_and_code_2(
 
 
 def pretend(tmp_path: Path, code: int = 0) -> tuple[list[Sequence[str]], Callable[..., Any]]:
-    """What subprocess.run was called with, and a stand-in that makes the runs of seeds 6 and 7."""
+    """Returns the recorded calls of subprocess.run, and its stand-in, which makes the runs of seeds
+    6 and 7."""
     called: list[Sequence[str]] = []
 
-    def run(words: Sequence[str], check: bool) -> Any:
-        called.append(words)
+    def run(command: Sequence[str], check: bool) -> Any:
+        called.append(command)
         for seed in (6, 7):
             make_run(tmp_path / "runs", "plain", seed, 0.8)
             make_run(tmp_path / "runs", "better", seed, 0.9)
@@ -147,7 +152,7 @@ def pretend(tmp_path: Path, code: int = 0) -> tuple[list[Sequence[str]], Callabl
     return called, run
 
 
-def test_lines_whose_runs_are_missing_are_run_once_each_and_then_judged(
+def test_each_command_with_missing_runs_is_run_once_before_judging(
     runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     called, run = pretend(tmp_path)
@@ -161,17 +166,17 @@ def test_lines_whose_runs_are_missing_are_run_once_each_and_then_judged(
         there,
     )
     main([str(path), "--runs-dir", str(runs)])
-    assert [list(words[1:]) for words in called] == [
+    assert [list(command[1:]) for command in called] == [
         ["-m", "jepa_lab", "-m", "seed=range(0,8)", "+experiment=plain,better", f"runs_dir={runs}"]
     ]
     out = capsys.readouterr().out
-    assert "missing: 4 runs of 1 line" in out
+    assert "missing: 4 runs of 1 command" in out
     assert "3 claims: 3 confirmed." in out
     main([str(path), "--runs-dir", str(runs)])
-    assert len(called) == 1  # all are there
+    assert len(called) == 1  # nothing is missing any more
 
 
-def test_a_line_that_fails_is_named_and_the_rest_is_judged(
+def test_a_failed_command_is_reported_and_the_claims_are_judged(
     runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, run = pretend(tmp_path, code=1)
@@ -185,7 +190,7 @@ def test_a_line_that_fails_is_named_and_the_rest_is_judged(
     assert "1 claim: 1 confirmed." in captured.out
 
 
-def test_listing_before_there_are_any_runs_tells_every_claim_and_what_it_needs(
+def test_list_without_runs_prints_every_claim_and_its_missing_runs(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = write(tmp_path / "mine.yaml", claim(margin=0.02), untestable())
@@ -196,12 +201,12 @@ def test_listing_before_there_are_any_runs_tells_every_claim_and_what_it_needs(
     )
     assert "mine: no_data: All | is well\n    no data" in out
     assert (
-        "missing: 12 runs of 1 line\n  12 runs: python -m jepa_lab -m +experiment=teacherless_b"
+        "missing: 12 runs of 1 command\n  12 runs: python -m jepa_lab -m +experiment=teacherless_b"
         " seed=0,1" in out
     )
 
 
-def test_a_line_makes_the_runs_that_its_words_name_and_none_that_they_contradict() -> None:
+def test_a_command_makes_the_runs_that_its_overrides_name_and_do_not_contradict() -> None:
     base, swept, other = (
         "-m +experiment=a seed=0,1",
         "+experiment=a loss.sigreg.weight=0,0.5",
@@ -217,7 +222,7 @@ def test_a_line_makes_the_runs_that_its_words_name_and_none_that_they_contradict
     assert makers(lines, {"name": "c"}) == lines
 
 
-def test_the_numbers_in_the_evidence_are_those_of_the_runs(runs: Path, tmp_path: Path) -> None:
+def test_the_difference_is_computed_from_the_values_of_the_runs(runs: Path, tmp_path: Path) -> None:
     from jepa_lab.report.comparison.find_runs import find_runs
 
     (found,) = judge_claims(

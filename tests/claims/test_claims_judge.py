@@ -1,5 +1,4 @@
-"""The rules that turn a paired difference into a word, on differences whose intervals are known in
-closed form."""
+"""The rules that judge a paired difference, on differences with intervals in closed form."""
 
 from __future__ import annotations
 
@@ -9,14 +8,14 @@ import pytest
 
 from jepa_lab.claims.judge import FEWEST, WORDS, Judged, after_holm, judge
 
-# of 4 seeds: t interval of +- 3.1824 (95 %) and 2.3534 (90 %) standard errors; sd of these offsets
-# is exactly 1
+# The t interval of 4 seeds is +- 3.1824 (95 %) and 2.3534 (90 %) standard errors. The sd of these
+# offsets is exactly 1.
 OFFSETS = [-math.sqrt(1.5), 0.0, 0.0, math.sqrt(1.5)]
 T95, T90, ERROR = 3.182446305284263, 2.353363434801823, 0.5
 
 
 def around(mean: float) -> dict[int, float]:
-    """Four differences with this mean and a standard error of 1/2."""
+    """Returns four differences with this mean and a standard error of 1/2."""
     return {seed: mean + offset for seed, offset in enumerate(OFFSETS)}
 
 
@@ -29,7 +28,7 @@ def judged(mean: float, test: str, margin: float = 0.0, direction: str = "above"
 @pytest.mark.parametrize(
     ("margin", "direction"), [(0.0, "above"), (0.3, "above"), (0.0, "below"), (0.3, "below")]
 )
-def test_a_difference_is_confirmed_beyond_its_margin_refuted_short_of_it_and_else_not_shown(
+def test_a_difference_is_judged_by_its_interval_and_the_margin(
     margin: float, direction: str
 ) -> None:
     sign = 1 if direction == "above" else -1
@@ -43,7 +42,7 @@ def test_a_difference_is_confirmed_beyond_its_margin_refuted_short_of_it_and_els
         assert judged(sign * (margin + distance), "difference", margin, direction).word == word
 
 
-def test_p_of_a_difference_is_that_of_the_two_sided_t_test_at_the_margin() -> None:
+def test_p_of_a_difference_is_that_of_a_two_sided_t_test_at_the_margin() -> None:
     assert judged(0.3 + T95 * ERROR, "difference", 0.3).p == pytest.approx(0.05, abs=1e-9)
     assert judged(0.3 - T95 * ERROR, "difference", 0.3).p == pytest.approx(0.05, abs=1e-9)
     assert judged(0.3, "difference", 0.3).p == pytest.approx(1.0)
@@ -64,9 +63,7 @@ def test_non_inferiority_is_a_one_sided_test_at_minus_the_margin(direction: str)
     )
 
 
-def test_equivalence_needs_the_whole_interval_within_the_margin_and_is_refuted_wholly_outside() -> (
-    None
-):
+def test_equivalence_is_judged_by_an_interval_inside_or_outside_the_margins() -> None:
     half = T90 * ERROR
     assert judged(0.0, "equivalence", half + 1e-6).word == "confirmed"
     assert judged(0.0, "equivalence", half - 1e-6).word == "not shown"
@@ -78,7 +75,7 @@ def test_equivalence_needs_the_whole_interval_within_the_margin_and_is_refuted_w
     assert judged(2 + half, "equivalence", 2.0).p == pytest.approx(0.05, abs=1e-9)
 
 
-def test_turning_treatment_and_control_round_turns_the_direction_round() -> None:
+def test_swapping_treatment_and_control_is_the_same_as_the_other_direction() -> None:
     zero = dict.fromkeys(range(4), 0.0)
     for mean in (-3.0, -0.4, 0.7, 3.0):
         above = judge(around(mean), zero, "difference", "above", 0.1)
@@ -89,15 +86,14 @@ def test_turning_treatment_and_control_round_turns_the_direction_round() -> None
         assert above.difference.mean == pytest.approx(-below.difference.mean)
 
 
-def test_the_interval_that_is_shown_is_that_of_the_rule() -> None:
+def test_the_reported_interval_has_the_confidence_of_the_rule() -> None:
     for test, t in (("difference", T95), ("non_inferiority", T90), ("equivalence", T90)):
         d = judged(1.0, test, 0.1).difference
         assert (d.low, d.high) == (pytest.approx(1 - t * ERROR), pytest.approx(1 + t * ERROR))
 
 
-def test_seeds_that_do_not_agree_in_sign_are_not_called_by_a_t_interval_alone() -> None:
-    # t leaves 0 far outside; five of six seeds agree, which the sign-flip test does not find rare
-    # enough
+def test_a_t_interval_alone_confirms_nothing_if_seeds_differ_in_sign() -> None:
+    # 0 is far outside the t interval, but only five of six seeds have the same sign
     values = dict(enumerate([1.9, 2.0, -0.0001, 2.2, 2.2, 2.0]))
     found = judge(values, dict.fromkeys(values, 0.0), "difference", "above", 0.0)
     assert found is not None
@@ -106,9 +102,7 @@ def test_seeds_that_do_not_agree_in_sign_are_not_called_by_a_t_interval_alone() 
     assert (found.word, found.p) == ("not shown", found.difference.p)
 
 
-def test_with_few_seeds_of_one_sign_the_sign_flip_test_is_at_its_floor_and_decides_nothing() -> (
-    None
-):
+def test_the_smallest_possible_sign_flip_p_of_few_seeds_blocks_no_verdict() -> None:
     found = judge(
         {0: 1.0, 1: 1.1, 2: 0.9}, dict.fromkeys(range(3), 0.0), "difference", "above", 0.0
     )
@@ -117,7 +111,7 @@ def test_with_few_seeds_of_one_sign_the_sign_flip_test_is_at_its_floor_and_decid
     assert found.word == "confirmed"
 
 
-def test_seeds_that_agree_to_the_last_digit_are_as_sure_as_the_sign_flip_test_can_be() -> None:
+def test_equal_differences_have_the_smallest_p_of_the_sign_flip_test() -> None:
     same = dict.fromkeys(range(4), 1.0)
     zero = dict.fromkeys(range(4), 0.0)
     words = [judge(same, zero, "difference", "above", m) for m in (0.5, 1.0, 2.0)]
@@ -128,7 +122,7 @@ def test_seeds_that_agree_to_the_last_digit_are_as_sure_as_the_sign_flip_test_ca
     ]
 
 
-def test_what_only_rounding_parts_is_no_spread() -> None:
+def test_differences_that_vary_by_rounding_have_no_spread() -> None:
     control = {0: 0.1, 1: 0.3, 2: 0.7, 3: 1.9}
     arm = {seed: value + 0.1 for seed, value in control.items()}
     assert len({arm[seed] - control[seed] for seed in control}) > 1
@@ -146,7 +140,7 @@ def test_fewer_than_three_finite_pairs_are_not_judged() -> None:
     assert judge({0: 1.0, 1: 2.0, 2: math.inf}, zero, "difference", "above", 0.0) is None
 
 
-def test_holm_takes_a_word_back_above_the_level_and_only_there() -> None:
+def test_holm_revokes_a_verdict_only_above_the_level() -> None:
     for word in WORDS[:2]:
         assert after_holm(word, 0.05) == word
         assert after_holm(word, 0.0500001) == "not shown"

@@ -1,4 +1,4 @@
-"""Files of claims: what they may say, and the one line that a mistake gets."""
+"""Files of claims: their format, and the line of each error."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ DOCUMENT = ROOT / "docs" / "claims.md"
 
 
 @pytest.mark.parametrize(
-    ("changes", "words"),
+    ("changes", "message"),
     [
-        ({"metrik": "x"}, "better_helps: metrik: no such key; did you mean metric"),
+        ({"metrik": "x"}, "better_helps: metrik: no such key; did you mean 'metric'?"),
         ({"statement": None}, "better_helps: statement: missing"),
         ({"source": " "}, "better_helps: source: missing"),
         ({"id": None}, "claim 1: id: missing"),
-        ({"metric": None}, "better_helps: metric: missing; as test/probe/class_from_z_agg"),
-        ({"contrast": None}, "better_helps: contrast: give either contrast, or statistic"),
-        ({"statistic": {"name": "gap"}}, "better_helps: contrast: give either"),
+        ({"metric": None}, "better_helps: metric: missing; e.g. test/probe/class_from_z_agg"),
+        ({"contrast": None}, "better_helps: contrast: exactly one of contrast, statistic"),
+        ({"statistic": {"name": "gap"}}, "better_helps: contrast: exactly one of"),
         ({"contrast": {"control": {"name": "a"}}}, "better_helps: contrast: arm missing"),
         ({"contrast": {"arm": "teacherless_b"}}, "contrast.arm: settings are needed"),
-        ({"contrast": {"arm": {"seed": 1}}}, "contrast.arm: seed: seeds have a key of their own"),
+        ({"contrast": {"arm": {"seed": 1}}}, "contrast.arm: seed: seeds have their own key"),
         (
             {"where": {"aux": {"vicreg": {}}}},
-            "where: aux: settings are written with dots, as aux.vicreg: ...",
+            "where: aux: settings are written with dots, e.g. aux.vicreg: ...",
         ),
         (
             {"test": "ttest"},
@@ -43,14 +43,14 @@ DOCUMENT = ROOT / "docs" / "claims.md"
         ({"test": "equivalence"}, "better_helps: margin: 0: must be above 0 for equivalence"),
         ({"reference": 1}, "better_helps: reference: without effect beside a control"),
         ({"worst": float("nan")}, "better_helps: worst: nan: a finite number is needed"),
-        ({"seeds": []}, "better_helps: seeds: []: one or more are needed, as range(0,8)"),
+        ({"seeds": []}, "better_helps: seeds: []: one or more are needed, e.g. range(0,8)"),
         ({"seeds": "range(4,4)"}, "better_helps: seeds: []: one or more are needed"),
         (
             {"seeds": "range(0,1000000000)"},
             "better_helps: seeds: range(0,1000000000): more than 10,000 seeds",
         ),
         ({"seeds": [0, "one"]}, "better_helps: seeds: [0, 'one']: one or more are needed"),
-        ({"runs": None}, "better_helps: runs: the lines that make the runs are needed"),
+        ({"runs": None}, "better_helps: runs: the command lines that make the runs are needed"),
         ({"family": 3}, "better_helps: family: 3: a text is needed"),
         ({"over": "seed"}, "better_helps: over: seed: a list is needed"),
         ({"not_testable": "no data"}, "better_helps: contrast: without effect beside not_testable"),
@@ -68,7 +68,7 @@ DOCUMENT = ROOT / "docs" / "claims.md"
         ),
         (
             {"where": "quick"},
-            "better_helps: where: settings are needed, as {dataset.name: digits_rot",
+            "better_helps: where: settings are needed, e.g. {dataset.name: digits_rot",
         ),
         (
             {"runs": "-m 'seed=range(0,8)"},
@@ -104,7 +104,7 @@ DOCUMENT = ROOT / "docs" / "claims.md"
         ),
         (
             {"contrast": None, "statistic": {"name": "edge_over_bound"}, "worst": 0},
-            "worst: 0: must be above 0, for the statistic is a factor",
+            "worst: 0: must be above 0, since the statistic is a factor",
         ),
         (
             {
@@ -117,55 +117,57 @@ DOCUMENT = ROOT / "docs" / "claims.md"
         ),
         (
             {"contrast": None, "statistic": {"name": "edge_over_bound"}, "reference": 0},
-            "reference: 0: must be above 0, for the statistic is a factor",
+            "reference: 0: must be above 0, since the statistic is a factor",
         ),
     ],
 )
-def test_a_mistake_in_a_claim_gets_one_line_with_file_claim_key_and_what_is_right(
-    tmp_path: Path, changes: dict[str, Any], words: str
+def test_an_error_is_one_line_with_file_claim_key_and_a_correction(
+    tmp_path: Path, changes: dict[str, Any], message: str
 ) -> None:
     path = write(tmp_path / "mine.yaml", claim(**changes))
     with pytest.raises(UserError) as error:
         read_claims([path])
     assert str(error.value).startswith(f"{path}: ")
-    assert words in str(error.value)
+    assert message in str(error.value)
     assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize(
-    ("text", "words"),
+    ("text", "message"),
     [
         ("claims: [", "no YAML"),
         ("- id: a", "key claims: a list of claims is needed"),
         ("claims: []", "key claims: a list of claims is needed"),
         ("claims: [a]", "claim 1: a mapping is needed"),
-        ("clams: []\nclaims: [{}]", "clams: no such key; did you mean claims"),
+        ("clams: []\nclaims: [{}]", "clams: no such key; did you mean 'claims'?"),
         ("defaults: {id: x}\nclaims: [{}]", "defaults: id: no such key"),
         ("defaults: {where: a}\nclaims: [{id: x}]", "where: settings are needed"),
         ("claims:\n- id: a\n  margin: 0.1\n  margin: 0.5\n", "margin is given twice in"),
     ],
 )
-def test_a_file_that_holds_no_claims_gets_one_line(tmp_path: Path, text: str, words: str) -> None:
+def test_a_file_without_claims_is_one_line_of_error(
+    tmp_path: Path, text: str, message: str
+) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text(text)
-    with pytest.raises(UserError, match=re.escape(words)) as error:
+    with pytest.raises(UserError, match=re.escape(message)) as error:
         read_claims([path])
     assert str(error.value).startswith(str(path))
 
 
-def test_an_id_is_given_once(tmp_path: Path) -> None:
+def test_a_repeated_id_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="better_helps: id: given twice"):
         read_claims([write(tmp_path / "mine.yaml", claim(), claim())])
 
 
-def test_a_study_without_a_file_is_refused_with_the_shipped_ones() -> None:
+def test_an_unknown_file_is_an_error_with_the_shipped_files() -> None:
     with pytest.raises(
-        UserError, match=r"teacherles: no such file of claims; shipped are teacherless"
+        UserError, match=r"teacherles: no such file of claims; did you mean 'teacherless'"
     ):
         read_claims(["teacherles"])
 
 
-def test_defaults_hold_for_all_claims_and_a_claims_own_come_first(tmp_path: Path) -> None:
+def test_a_claim_overrides_the_defaults_of_its_file(tmp_path: Path) -> None:
     defaults = {
         "where": {"tier.name": "quick", "dataset": "digits_rot"},
         "seeds": [1, 2, 3],
@@ -180,7 +182,7 @@ def test_defaults_hold_for_all_claims_and_a_claims_own_come_first(tmp_path: Path
     assert control[1]["name"] == "plain"
 
 
-def test_the_claim_in_the_document_has_twelve_lines_or_so_and_is_one(tmp_path: Path) -> None:
+def test_the_example_in_the_document_is_a_valid_claim(tmp_path: Path) -> None:
     (text,) = re.findall(r"```yaml\n(.*?)```", DOCUMENT.read_text(encoding="utf-8"), re.S)
     path = tmp_path / "my_claims.yaml"
     path.write_text(text)

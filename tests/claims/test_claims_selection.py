@@ -1,4 +1,4 @@
-"""Runs are chosen by their settings, and protocols are never mixed."""
+"""The selection of runs by their settings; protocols are never mixed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> list[Run]:
     return six_seeds(tmp_path_factory.mktemp("runs"))
 
 
-def test_runs_are_found_by_their_settings_whatever_their_folder_and_id(tmp_path: Path) -> None:
+def test_runs_are_selected_by_settings_and_not_by_folder_or_id(tmp_path: Path) -> None:
     runs = []
     for seed in range(3):
         for rate, value in ((0.0, 0.7), (1e-2, 0.9)):
@@ -43,7 +43,7 @@ def test_runs_are_found_by_their_settings_whatever_their_folder_and_id(tmp_path:
     assert verdict(tmp_path, runs, contrast=contrast, seeds=[0, 1, 2]).word == "confirmed"
 
 
-def test_a_run_that_is_older_than_a_setting_has_its_default(tmp_path: Path) -> None:
+def test_a_run_older_than_a_setting_has_its_default(tmp_path: Path) -> None:
     runs = [
         read_run(make_run(tmp_path, name, seed, value + 0.001 * seed**2))
         for seed in range(3)
@@ -55,9 +55,7 @@ def test_a_run_that_is_older_than_a_setting_has_its_default(tmp_path: Path) -> N
     assert len(verdict(tmp_path, runs, contrast=contrast, seeds=[0, 1, 2]).missing) == 3
 
 
-def test_runs_of_several_protocols_are_not_mixed_the_difference_is_named(
-    tmp_path: Path, runs: list[Run]
-) -> None:
+def test_runs_of_several_protocols_are_not_mixed(tmp_path: Path, runs: list[Run]) -> None:
     other = read_run(
         make_run(
             tmp_path, "better", 0, 0.5, settings={"dataset.name": "cifar10_rot"}, run_id="other"
@@ -72,9 +70,7 @@ def test_runs_of_several_protocols_are_not_mixed_the_difference_is_named(
     assert verdict(tmp_path, [*runs, other], where={"dataset": "digits_rot"}).word == "confirmed"
 
 
-def test_seeds_of_another_setting_are_not_pooled_with_the_others_be_it_null_or_a_number(
-    tmp_path: Path,
-) -> None:
+def test_seeds_with_different_settings_are_not_pooled(tmp_path: Path) -> None:
     runs = []
     for seed in range(4):
         settings = {"optim.clip": None if seed < 2 else 1.0}
@@ -86,7 +82,7 @@ def test_seeds_of_another_setting_are_not_pooled_with_the_others_be_it_null_or_a
     assert reason == "arm: several protocols fit: optim.clip 1 | null: name one in where"
 
 
-def test_two_runs_of_one_seed_that_nothing_tells_apart_are_named(
+def test_two_equal_runs_of_one_seed_are_reported_and_a_copy_is_ignored(
     tmp_path: Path, runs: list[Run]
 ) -> None:
     twin = make_run(tmp_path, "better", 0, 0.5, run_id="twin")
@@ -98,9 +94,7 @@ def test_two_runs_of_one_seed_that_nothing_tells_apart_are_named(
     assert verdict(tmp_path, [*runs, read_run(copy)]).word == "confirmed"
 
 
-def test_arm_and_control_of_different_data_are_not_compared_unless_the_contrast_says_so(
-    tmp_path: Path,
-) -> None:
+def test_different_protocols_are_compared_only_if_the_contrast_names_them(tmp_path: Path) -> None:
     runs = []
     for seed in range(3):
         runs.append(
@@ -118,7 +112,7 @@ def test_arm_and_control_of_different_data_are_not_compared_unless_the_contrast_
     assert verdict(tmp_path, runs, contrast=contrast, seeds=[0, 1, 2]).word == "confirmed"
 
 
-def test_versions_of_the_results_are_not_mixed_the_complete_one_is_judged(tmp_path: Path) -> None:
+def test_versions_are_not_mixed_and_the_most_complete_one_is_judged(tmp_path: Path) -> None:
     runs = []
     for version, seeds, value in ((1, range(3), 0.9), (2, range(2), 0.1)):
         for seed in seeds:
@@ -137,7 +131,7 @@ def test_versions_of_the_results_are_not_mixed_the_complete_one_is_judged(tmp_pa
     assert found.difference.mean == pytest.approx(0.4, abs=0.01)
 
 
-def test_settings_that_are_averaged_over_give_one_value_a_seed(tmp_path: Path) -> None:
+def test_settings_that_are_averaged_have_one_value_for_each_seed(tmp_path: Path) -> None:
     runs = []
     for seed in range(3):
         for rate in (0.0, 0.1):
@@ -167,15 +161,15 @@ def test_settings_that_are_averaged_over_give_one_value_a_seed(tmp_path: Path) -
         run for run in runs if (run.config["seed"], run.config["loss"]["lambda_rate"]) != (1, 0.1)
     ]
     left = verdict(tmp_path, short, contrast=contrast, seeds=[0, 1, 2], over=["loss.lambda_rate"])
-    # a mean over fewer settings is no value of that seed
+    # a mean over fewer settings does not count as the value of the seed
     assert left.reason == "not yet: 1 of 3 pairs missing"
 
 
-def test_a_metric_that_no_run_has_is_refused_with_the_nearest(
+def test_an_unmeasured_metric_is_an_error_with_the_nearest_metric(
     tmp_path: Path, runs: list[Run]
 ) -> None:
     with pytest.raises(
-        UserError, match=rf"claims: better_helps: metric: test/probe/class.*nearest: {METRIC}"
+        UserError, match=rf"claims: better_helps: metric: test/probe/class.*did you mean '{METRIC}'"
     ):
         verdict(tmp_path, runs, metric="test/probe/class_from_zagg")
 
@@ -184,7 +178,7 @@ def test_a_metric_that_no_run_has_is_refused_with_the_nearest(
     ("key", "near"),
     [("loss.lambda", "loss.lambda_rate"), ("aux.vicreg.sim_coef", "aux.vicreg.sim_coeff")],
 )
-def test_a_setting_that_does_not_exist_is_refused_with_the_nearest(
+def test_an_unknown_setting_is_an_error_with_the_nearest_setting(
     tmp_path: Path, key: str, near: str
 ) -> None:
     with pytest.raises(
@@ -194,7 +188,7 @@ def test_a_setting_that_does_not_exist_is_refused_with_the_nearest(
         verdict(tmp_path, [], where={key: 0.1})
 
 
-def test_the_keys_of_ones_own_arm_are_not_known_before_a_run_has_them(tmp_path: Path) -> None:
+def test_keys_of_a_user_defined_loss_are_valid_before_a_run_has_them(tmp_path: Path) -> None:
     runs = "-m +experiment=better aux=mine"
     (found,) = verdicts(tmp_path, [], claim(where={"aux.mine.sharpness": 2.0}, runs=runs))
     assert found.reason.startswith("not yet: ")

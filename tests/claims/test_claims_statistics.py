@@ -21,7 +21,7 @@ RATES = tuple(10 ** (k / 2 - 5) for k in range(9))
 def toy_run(
     alpha: float, tau: float, value: float = 1.0, *, mode: str = "same", **config: Any
 ) -> Run:
-    """A finished run of the toy; one that diverged where the value is not finite."""
+    """Returns a finished run of the toy. It diverged if the value is not finite."""
     settings = {
         "study": "linear_byol",
         "lr_pred": alpha,
@@ -44,19 +44,19 @@ def toy_run(
 
 
 def grid(power: float) -> list[Run]:
-    """The loss is a parabola in log alpha, lowest at tau ** power / 10."""
+    """Returns runs with a loss that is a parabola in log alpha, lowest at tau ** power / 10."""
     return [
         toy_run(a, t, 10 ** (math.log10(a / (t**power / 10)) ** 2)) for t in TAUS for a in RATES
     ]
 
 
 @pytest.mark.parametrize("power", [0.0, 0.5, 1.0])
-def test_the_slope_of_the_best_rate_is_the_power_with_which_it_follows_tau(power: float) -> None:
+def test_the_slope_of_the_best_rate_is_its_exponent_in_tau(power: float) -> None:
     found = toy.slope_of_best_rate(grid(power), "val/excess_loss")
     assert found == pytest.approx(power, abs=1e-6)
 
 
-def test_the_best_rate_lies_between_grid_points_at_the_bottom_of_the_parabola() -> None:
+def test_the_best_rate_is_the_minimum_of_a_parabola_between_grid_points() -> None:
     bottom = 3.3e-3
     values = {rate: 10 ** (math.log10(rate / bottom) ** 2) for rate in RATES}
     assert toy.best_rate(values) == (pytest.approx(bottom), False)
@@ -64,20 +64,20 @@ def test_the_best_rate_lies_between_grid_points_at_the_bottom_of_the_parabola() 
     assert toy.best_rate(scaled)[0] == pytest.approx(bottom)
 
 
-def test_a_best_rate_at_an_end_or_beside_a_divergence_is_the_grid_point_itself() -> None:
+def test_a_best_rate_at_an_end_or_beside_a_divergence_is_a_grid_point() -> None:
     assert toy.best_rate({1.0: 1.0, 2.0: 2.0, 4.0: 3.0}) == (1.0, True)
     assert toy.best_rate({1.0: 3.0, 2.0: 1.0, 4.0: math.inf}) == (2.0, True)
     assert toy.best_rate({1.0: 2.0, 2.0: 1.0, 4.0: 1.0})[0] > 2.0
     assert toy.best_rate({1.0: 1.0, 2.0: 1.0, 4.0: 1.0}) == (1.0, True)
 
 
-def test_the_best_rate_over_tau_is_the_logarithm_of_their_ratio() -> None:
+def test_best_rate_over_tau_is_the_logarithm_of_the_ratio() -> None:
     found = toy.best_rate_over_tau(grid(1.0), "val/excess_loss", 1e-3)
     assert found == pytest.approx(-1.0)
     assert toy.best_rate_over_tau(grid(1.0), "val/excess_loss", 0.5) is None
 
 
-def test_a_grid_with_too_few_taus_or_rates_gives_no_slope() -> None:
+def test_a_grid_with_too_few_taus_or_rates_has_no_slope() -> None:
     assert (
         toy.slope_of_best_rate([r for r in grid(1.0) if r.config["tau"] > 2e-4], "val/excess_loss")
         is None
@@ -90,13 +90,13 @@ def test_a_grid_with_too_few_taus_or_rates_gives_no_slope() -> None:
     )
 
 
-def test_two_runs_of_one_cell_are_refused() -> None:
-    with pytest.raises(UserError, match=r"two runs of tau 0\.001 and lr_pred"):
+def test_two_runs_of_one_grid_cell_are_an_error() -> None:
+    with pytest.raises(UserError, match=r"two runs have tau=0\.001 and lr_pred"):
         toy.slope_of_best_rate([*grid(1.0), toy_run(RATES[0], 1e-3)], "val/excess_loss")
 
 
 @pytest.mark.parametrize(("sign", "wanted"), [(1, 1.0), (-1, -1.0)])
-def test_a_rank_correlation_is_one_for_any_rising_and_minus_one_for_any_falling_metric(
+def test_the_rank_correlation_of_a_monotone_metric_is_one_or_minus_one(
     sign: int, wanted: float
 ) -> None:
     runs = [toy_run(a, t, math.exp(sign * 3 * k)) for t in TAUS for k, a in enumerate(RATES[:4])]
@@ -110,7 +110,7 @@ def test_a_run_that_diverged_has_the_highest_rank() -> None:
     assert toy.rank_correlation(runs, "lr_enc", "val/excess_loss") == pytest.approx(1.0)
 
 
-def test_an_automatic_rule_is_held_against_the_best_fixed_pair_in_its_worst_metric() -> None:
+def test_a_rule_is_compared_with_the_best_fixed_pair_in_its_worst_metric() -> None:
     fixed = [
         toy_run(a, t, v) for t in TAUS for a, v in zip(RATES[:3], (4.0, 2.0, 8.0), strict=True)
     ]
@@ -136,7 +136,7 @@ def test_an_automatic_rule_is_held_against_the_best_fixed_pair_in_its_worst_metr
     assert toy.over_best_fixed(gone, **asked) == math.inf
 
 
-def test_the_edge_is_the_geometric_middle_of_the_last_stable_and_the_first_diverging_rate() -> None:
+def test_the_edge_is_the_geometric_mean_of_last_stable_and_first_diverging_rate() -> None:
     assert toy.edge({1.0: False, 4.0: True, 9.0: True}) == pytest.approx(2.0)
     assert toy.edge({1.0: False, 4.0: True, 9.0: False}) == pytest.approx(2.0)
     assert toy.edge({1.0: True, 4.0: True}) is None
@@ -144,19 +144,19 @@ def test_the_edge_is_the_geometric_middle_of_the_last_stable_and_the_first_diver
     bound = 2 / 100.25
     runs = [toy_run(bound * k, 1e-3, 1.0 if k < 5 else math.inf) for k in (1, 2, 8)]
     assert toy.edge_over_bound(runs) == pytest.approx(math.log10(4))
-    with pytest.raises(UserError, match="that diverge and do not; name what parts them"):
+    with pytest.raises(UserError, match="some of these runs diverge and others do not"):
         # of another tau, where that rate is stable
         toy.edge_over_bound([*runs, toy_run(bound * 8, 1e-1)])
 
 
-def test_a_geometric_mean_scales_with_its_values_and_is_infinite_if_one_is() -> None:
+def test_a_geometric_mean_with_an_infinite_value_is_infinite() -> None:
     assert toy.geometric([1.0, 100.0]) == pytest.approx(10.0)
     assert toy.geometric([3.0, 300.0]) == pytest.approx(30.0)
     assert toy.geometric([1.0, math.inf]) == math.inf
     assert toy.geometric([]) == math.inf
 
 
-def test_gap_and_change_read_the_run_itself(tmp_path: Path) -> None:
+def test_gap_and_change_are_computed_from_one_run(tmp_path: Path) -> None:
     run = read_run(make_run(tmp_path, "a", 0, 0.7, extra={"test/probe/class_from_z": 0.5}))
     assert measure(
         "gap", [run], {"metric": METRIC, "less": "test/probe/class_from_z"}
@@ -171,7 +171,7 @@ def test_gap_and_change_read_the_run_itself(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("codes", "rank", "first"), [(0.02, 6.0, 1.0), (0.6, 1.1, 0.0), (0.6, 6.0, 0.0)]
 )
-def test_what_fell_first_is_the_quantity_that_left_its_range_first_and_nothing_where_none_did(
+def test_first_to_fall_is_the_part_that_left_its_range_first(
     monkeypatch: pytest.MonkeyPatch, codes: float, rank: float, first: float
 ) -> None:
     steps = range(50, 1050, 50)
@@ -190,7 +190,7 @@ def test_what_fell_first_is_the_quantity_that_left_its_range_first_and_nothing_w
     assert measure("first_to_fall", [run], {"part": "z_agg"}) == float(rank < 2)
 
 
-def test_every_statistic_that_reads_a_grid_says_along_which_settings() -> None:
+def test_every_statistic_of_a_grid_declares_its_axes() -> None:
     gridded = {name for name, statistic in statistics().items() if statistic.axes}
     assert gridded == {
         "slope_of_best_rate",

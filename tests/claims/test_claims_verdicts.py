@@ -1,4 +1,4 @@
-"""Claims judged from folders of runs: every word is reached, and nothing is dropped or guessed."""
+"""Claims judged from folders of runs: every verdict, and the handling of missing and bad runs."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> list[Run]:
         ({"contrast": against("never")}, "not testable"),
     ],
 )
-def test_every_word_is_reached_by_the_runs_that_call_for_it(
+def test_each_verdict_follows_from_the_runs_that_imply_it(
     tmp_path: Path, runs: list[Run], changes: dict[str, Any], word: str
 ) -> None:
     assert verdict(tmp_path, runs, **changes).word == word
 
 
-def test_effect_interval_and_pairs_are_told_with_what_was_claimed(
+def test_the_evidence_has_effect_interval_pairs_and_the_claimed_bound(
     tmp_path: Path, runs: list[Run]
 ) -> None:
     text = evidence(verdict(tmp_path, runs, margin=0.01))
@@ -56,7 +56,7 @@ def test_effect_interval_and_pairs_are_told_with_what_was_claimed(
     assert "collapsed" not in text
 
 
-def test_collapsed_runs_count_as_they_are_and_are_told(tmp_path: Path, runs: list[Run]) -> None:
+def test_collapsed_runs_count_unchanged_and_are_reported(tmp_path: Path, runs: list[Run]) -> None:
     collapsed = [Run(run.path / "no_ledger", run.config, run.status, run.summary) for run in runs]
     found = verdict(tmp_path, collapsed, contrast=against("worse"))
     assert found.collapsed == {"arm": 6, "control": 0}
@@ -65,17 +65,13 @@ def test_collapsed_runs_count_as_they_are_and_are_told(tmp_path: Path, runs: lis
     assert evidence(found).endswith("collapsed: 6 of the arm's runs")
 
 
-def test_a_pair_that_is_missing_leaves_the_claim_not_testable_and_says_how_many(
-    tmp_path: Path, runs: list[Run]
-) -> None:
+def test_a_claim_with_missing_pairs_is_not_testable(tmp_path: Path, runs: list[Run]) -> None:
     found = verdict(tmp_path, runs, seeds="range(0,8)")
     assert (found.word, found.reason) == ("not testable", "not yet: 2 of 8 pairs missing")
     assert found.missing == (("arm", 6), ("arm", 7), ("control", 6), ("control", 7))
 
 
-def test_runs_that_failed_were_killed_or_go_on_are_missing_and_named(
-    tmp_path: Path, runs: list[Run]
-) -> None:
+def test_a_failed_run_is_missing_and_named_in_the_reason(tmp_path: Path, runs: list[Run]) -> None:
     (tmp_path / "runs").mkdir()
     others = [
         make_run(tmp_path / "runs", "better", 6, None, state=state, run_id=state)
@@ -86,15 +82,11 @@ def test_runs_that_failed_were_killed_or_go_on_are_missing_and_named(
     assert found.reason == "not yet: 1 of 7 pairs missing; better/better-6 is failed"
 
 
-def test_a_run_that_diverged_makes_its_pair_not_testable_unless_the_claim_says_what_it_counts_as(
-    tmp_path: Path, runs: list[Run]
-) -> None:
+def test_a_diverged_run_needs_a_value_worst_in_the_claim(tmp_path: Path, runs: list[Run]) -> None:
     gone = read_run(make_run(tmp_path, "better", 6, float("nan")))
     more = [*runs, gone, read_run(make_run(tmp_path, "plain", 6, 0.8))]
     found = verdict(tmp_path, more, seeds="range(0,7)")
-    assert (
-        found.reason == "1 of 7 diverged (better/better-6); worst: says what such a run counts as"
-    )
+    assert found.reason == "1 of 7 diverged (better/better-6); worst: sets the value of such a run"
     counted = verdict(tmp_path, more, seeds="range(0,7)", worst=0.0)
     assert counted.values is not None
     assert counted.values["arm"][6] == 0.0
@@ -106,7 +98,7 @@ def test_fewer_than_three_seeds_are_not_judged(tmp_path: Path, runs: list[Run]) 
     assert (found.word, found.reason) == ("not testable", "2 seeds; 3 or more are needed")
 
 
-def test_p_is_adjusted_over_the_claims_of_the_file_and_takes_words_back(
+def test_p_is_adjusted_over_the_claims_of_a_file_and_can_revoke_a_verdict(
     tmp_path: Path, runs: list[Run]
 ) -> None:
     weak = claim(id="weak", contrast=against("same"), margin=0.0057)
@@ -121,30 +113,26 @@ def test_p_is_adjusted_over_the_claims_of_the_file_and_takes_words_back(
     assert by_id["strong"].word == "confirmed"
 
 
-def test_what_is_not_testable_takes_no_part_in_the_adjustment(
+def test_claims_that_are_not_testable_are_not_part_of_the_adjustment(
     tmp_path: Path, runs: list[Run]
 ) -> None:
-    for_no_run = [
+    untestable = [
         {"id": f"n{i}", "statement": "s", "source": "s", "not_testable": "no data"}
         for i in range(20)
     ]
-    found = verdicts(tmp_path, runs, claim(), *for_no_run)
+    found = verdicts(tmp_path, runs, claim(), *untestable)
     assert found[0].p_holm == found[0].p
     assert {v.word for v in found[1:]} == {"not testable"}
 
 
-def test_a_claim_whose_runs_are_missing_counts_so_that_no_word_hangs_on_what_was_run(
-    tmp_path: Path, runs: list[Run]
-) -> None:
+def test_claims_with_missing_runs_count_in_the_adjustment(tmp_path: Path, runs: list[Run]) -> None:
     waiting = [claim(id=f"w{i}", contrast=against("never")) for i in range(9)]
     found = verdicts(tmp_path, runs, claim(contrast=against("same"), margin=0.0057), *waiting)
     assert found[0].p_holm == pytest.approx(10 * (found[0].p or 0))
     assert {(v.word, v.p_holm) for v in found[1:]} == {("not testable", None)}
 
 
-def test_families_are_adjusted_apart_and_the_evidence_tells_over_how_many(
-    tmp_path: Path, runs: list[Run]
-) -> None:
+def test_families_are_adjusted_separately(tmp_path: Path, runs: list[Run]) -> None:
     same = [claim(id=f"same_{i}", contrast=against("same"), family="other") for i in range(6)]
     found = verdicts(
         tmp_path, runs, claim(family="own"), claim(id="second", family="own", margin=0.05), *same
@@ -157,7 +145,7 @@ def test_families_are_adjusted_apart_and_the_evidence_tells_over_how_many(
     assert [v.family for v in found] == [2, 2, 6, 6, 6, 6, 6, 6]
 
 
-def test_a_claim_on_a_logarithm_is_written_and_told_in_factors(tmp_path: Path) -> None:
+def test_a_claim_on_a_logarithm_is_stated_in_factors(tmp_path: Path) -> None:
     runs = []
     for seed in range(4):
         for times in (1.0, 4.0, 16.0 + seed):  # of the bound 2 / 100.25; the last diverges
@@ -199,7 +187,7 @@ def test_a_claim_on_a_logarithm_is_written_and_told_in_factors(tmp_path: Path) -
     )
 
 
-def test_runs_that_are_arm_and_control_at_once_show_nothing(
+def test_a_run_in_both_arm_and_control_makes_the_claim_not_testable(
     tmp_path: Path, runs: list[Run]
 ) -> None:
     found = verdict(
@@ -210,11 +198,12 @@ def test_runs_that_are_arm_and_control_at_once_show_nothing(
     )
     assert found.word == "not testable"
     assert re.fullmatch(
-        r"better/[\w-]+ is in arm and control; name in the contrast what parts them", found.reason
+        r"better/[\w-]+ is in arm and control; name the setting that differs in the contrast",
+        found.reason,
     )
 
 
-def test_a_ledger_that_cannot_be_read_leaves_its_own_pair_out_and_is_named(tmp_path: Path) -> None:
+def test_a_damaged_metrics_file_removes_its_pair_and_is_reported(tmp_path: Path) -> None:
     made = [
         make_run(tmp_path, name, seed, 0.8) for seed in range(6) for name in ("plain", "better")
     ]
@@ -226,7 +215,7 @@ def test_a_ledger_that_cannot_be_read_leaves_its_own_pair_out_and_is_named(tmp_p
 
 
 @pytest.mark.parametrize(
-    ("statistic", "words"),
+    ("statistic", "message"),
     [
         (
             {"name": "slope_of_best_rate", "metric": METRIC},
@@ -239,10 +228,10 @@ def test_a_ledger_that_cannot_be_read_leaves_its_own_pair_out_and_is_named(tmp_p
         ),
     ],
 )
-def test_a_statistic_of_other_runs_or_of_what_none_measured_is_bad_input(
-    tmp_path: Path, runs: list[Run], statistic: dict[str, Any], words: str
+def test_a_statistic_of_another_study_or_an_unmeasured_metric_is_an_error(
+    tmp_path: Path, runs: list[Run], statistic: dict[str, Any], message: str
 ) -> None:
-    with pytest.raises(UserError, match=re.escape(words)):
+    with pytest.raises(UserError, match=re.escape(message)):
         verdict(
             tmp_path,
             runs,

@@ -1,5 +1,4 @@
-"""Bad input, as a user meets it through the command line: one clear line, exit code 2, nothing
-written over."""
+"""Bad input on the command line: one clear line, exit code 2, and no file changed."""
 
 from __future__ import annotations
 
@@ -69,10 +68,10 @@ BAD = [
     ([B, "aux=[vicreg,vicreg]"], "aux=[vicreg,vicreg]: vicreg is given twice"),
     (
         ["-m", B, "aux=none,[none, vicreg]"],
-        "aux=[none,vicreg]: none is no loss that could be stacked",
+        "aux=[none,vicreg]: none cannot be combined with a loss",
     ),
     ([B, 'aux=[vicreg,"vicreg"]'], "aux=[vicreg,vicreg]: vicreg is given twice"),
-    ([B, "+aux=[vicreg,[sigreg]]"], "arms stand in one list, as aux=[vicreg,sigreg]"),
+    ([B, "+aux=[vicreg,[sigreg]]"], "give one list, as aux=[vicreg,sigreg]"),
     # types and ranges
     ([B, "encoder.widths=[8,[16]]"], "encoder.widths[1]=[16]: expected a whole number"),
     ([B, "encoder.widths={a:1}"], "encoder.widths: expected a list, as in encoder.widths=[...]"),
@@ -120,10 +119,10 @@ BAD = [
     ([B, "loss.rate_target=agg"], "loss.rate_target=agg: expected one of z_agg, z, both"),
     ([B, "precision=fp8"], "precision=fp8: no such option"),
     ([B, "hydra/launcher=jobib", "-m"], "hydra/launcher=jobib: no such option"),
-    # data: the files are made by bad_files
+    # data: bad_files makes these files
     ([*FOLDER, "dataset.root=missing"], "dataset.root=missing: no such folder"),
     ([*FOLDER, "dataset.root=empty"], "dataset.root=empty: no image in"),
-    ([*FOLDER, "dataset.root=broken"], "is not a readable image; mend or remove it"),
+    ([*FOLDER, "dataset.root=broken"], "is not a readable image; repair or remove it"),
     ([*FOLDER, "dataset.root=one_class"], "all training images are of one class"),
     ([*FOLDER, "dataset.root=a_file"], "dataset.root=a_file: no such folder"),
     ([*NPZ, "dataset.path=missing.npz"], "dataset.path=missing.npz: no such file"),
@@ -205,17 +204,17 @@ def contents(folder: Path) -> dict[Path, bytes]:
 
 
 @pytest.mark.parametrize(
-    ("words", "line"), BAD, ids=[" ".join(words) or "nothing" for words, _ in BAD]
+    ("args", "line"), BAD, ids=[" ".join(args) or "nothing" for args, _ in BAD]
 )
-def test_a_mistake_gets_one_line_and_code_2_and_leaves_everything_as_it_was(
-    words: list[str], line: str, command: Command, bad_files: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_mistake_prints_one_line_exits_with_code_2_and_changes_no_file(
+    args: list[str], line: str, command: Command, bad_files: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(bad_files)
     monkeypatch.setattr(
         "jepa_lab.training.run._watched", lambda session: pytest.fail("was not refused")
     )
     before = contents(bad_files)
-    code, _, err = command(*words)
+    code, _, err = command(*args)
     assert code == 2, err
     own = [
         text for text in err.strip().splitlines() if " is now " not in text
@@ -226,12 +225,12 @@ def test_a_mistake_gets_one_line_and_code_2_and_leaves_everything_as_it_was(
     assert contents(bad_files) == before
 
 
-def test_there_are_enough_of_them() -> None:
-    assert len({" ".join(words) for words, _ in BAD}) == len(BAD) >= 80
+def test_there_are_at_least_80_different_mistakes() -> None:
+    assert len({" ".join(args) for args, _ in BAD}) == len(BAD) >= 80
 
 
 @pytest.mark.parametrize("flags", [[], ["-m"]], ids=["run", "sweep"])
-def test_a_runs_dir_that_is_a_file_or_cannot_be_made_gets_one_line(
+def test_an_unusable_runs_dir_gives_one_line(
     flags: list[str], command: Command, tmp_path: Path
 ) -> None:
     (tmp_path / "runs").write_text("mine")

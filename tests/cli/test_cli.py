@@ -1,4 +1,5 @@
-"""The command line before anything heavy: its help, and what it refuses without importing torch."""
+"""The command line without heavy imports: its help, and mistakes that are reported without
+importing torch."""
 
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from jepa_lab.cli.help import help_text
 from jepa_lab.config.groups import conf_dir, first_comment, folder_of, groups_of, options_of
 
 
-def test_help_names_every_experiment_and_option_with_its_line() -> None:
+def test_help_lists_every_experiment_and_option_with_its_first_comment() -> None:
     text = help_text()
     for folder in [folder_of(conf_dir(), group) for group in groups_of(conf_dir())]:
         for name in options_of(folder):
@@ -33,16 +34,18 @@ def test_help_and_cfg_import_neither_torch_nor_lightning(argv: list[str]) -> Non
 
 
 @pytest.mark.parametrize(
-    "words",
+    "args",
     [
         ["loss.lambda_rate=-1"],
         ["-m", "loss.lambda_rate=0.1,-1"],
         ["model.ema=true", "target=stopgrad"],
     ],
 )
-def test_a_wrong_value_is_found_before_torch_is_imported(words: list[str], tmp_path: Path) -> None:
+def test_a_wrong_value_is_reported_before_torch_is_imported(
+    args: list[str], tmp_path: Path
+) -> None:
     code = (
-        f"import sys; sys.argv = ['jepa_lab', '+experiment=teacherless_b', *{words!r}]\n"
+        f"import sys; sys.argv = ['jepa_lab', '+experiment=teacherless_b', *{args!r}]\n"
         "import runpy\n"
         "try:\n    runpy.run_module('jepa_lab', run_name='__main__')\n"
         "except SystemExit as end:\n    assert end.code == 2, end.code\n"

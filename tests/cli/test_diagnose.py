@@ -1,5 +1,5 @@
-"""python -m jepa_lab.diagnose: on finished, running and killed runs, the toy, features, and what is
-none of these."""
+"""python -m jepa_lab.diagnose on finished, running and killed runs, runs of the toy, feature files
+and invalid paths."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ CASES = {case.name: case for case in RUNS}
 
 @pytest.fixture
 def folder(tmp_path: Path, make_config: Callable[..., Config]) -> Callable[..., Path]:
-    """A run's folder from curves; state as in status.json, None for none; overrides of its
-    configuration."""
+    """Makes a run's folder from curves and overrides of its configuration. `state` is the state in
+    status.json; None writes no status.json."""
 
     def make(
         curves: Curves, *overrides: str, state: str | None = "completed", pid: int | None = None
@@ -62,17 +62,17 @@ def folder(tmp_path: Path, make_config: Callable[..., Config]) -> Callable[..., 
     return make
 
 
-def told(capsys: pytest.CaptureFixture[str], *args: object) -> str:
+def diagnosed(capsys: pytest.CaptureFixture[str], *args: object) -> str:
     diagnose.main([str(a) for a in args])
     return capsys.readouterr().out
 
 
-def test_a_collapsed_run_is_told_with_its_step_its_causes_and_commands_that_compose(
+def test_a_collapsed_run_is_reported_with_step_causes_and_valid_commands(
     folder: Callable[..., Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     curves, _ = CASES["rank of z at 1"].build()
     path = folder(curves, "target=shared", "loss.lambda_rate=0", "optim.lr=0.002")
-    text = told(capsys, path)
+    text = diagnosed(capsys, path)
     assert text.startswith("verdict: dimensional_collapse of z since step 450")
     assert "target=shared moves the targets" in text
     content = json.loads((path / "diagnosis.json").read_text())
@@ -81,8 +81,8 @@ def test_a_collapsed_run_is_told_with_its_step_its_causes_and_commands_that_comp
     assert content["published"]["status"] == "collapsed"
     assert len(content["next"]) >= 2
     for command in content["next"]:
-        words = shlex.split(command)[3:]
-        config = as_data(words)
+        overrides = shlex.split(command)[3:]
+        config = as_data(overrides)
         assert config is not None, command
         assert config["encoder"]["widths"] == [
             8,
@@ -91,24 +91,24 @@ def test_a_collapsed_run_is_told_with_its_step_its_causes_and_commands_that_comp
     assert as_data(shlex.split(content["next"][0])[3:])["target"]["name"] == "stopgrad"  # type: ignore[index]
 
 
-def test_an_experiment_that_is_unknown_here_gets_no_commands(
+def test_a_run_of_an_unknown_experiment_gets_no_commands(
     folder: Callable[..., Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = folder(CASES["rank of z at 1"].build()[0])
     write_command_line(path, CommandLine(("+experiment=of_another_time",)))
-    assert json.loads(told(capsys, path, "--json"))["next"] == []
+    assert json.loads(diagnosed(capsys, path, "--json"))["next"] == []
 
 
-def test_a_run_that_keeps_no_command_line_gets_no_commands(
+def test_a_run_without_overrides_yaml_gets_no_commands(
     folder: Callable[..., Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = folder(CASES["rank of z at 1"].build()[0])
     (path / "overrides.yaml").unlink()
-    assert json.loads(told(capsys, path, "--json"))["next"] == []
+    assert json.loads(diagnosed(capsys, path, "--json"))["next"] == []
 
 
 @pytest.mark.parametrize(
-    ("state", "pid", "says"),
+    ("state", "pid", "message"),
     [
         ("running", os.getpid(), "still running"),
         ("running", 2**22 + 1, "was killed"),
@@ -118,36 +118,36 @@ def test_a_run_that_keeps_no_command_line_gets_no_commands(
     ],
     ids=["running", "killed", "stopped", "completed", "unknown"],
 )
-def test_a_run_is_judged_whatever_its_state_and_the_state_is_told(
+def test_a_run_in_any_state_is_judged_and_its_state_is_reported(
     folder: Callable[..., Path],
     capsys: pytest.CaptureFixture[str],
     state: str | None,
     pid: int | None,
-    says: str,
+    message: str,
 ) -> None:
-    text = told(capsys, folder(CASES["rank grows"].build()[0], state=state, pid=pid))
+    text = diagnosed(capsys, folder(CASES["rank grows"].build()[0], state=state, pid=pid))
     assert text.startswith("verdict: healthy")
-    assert says in text
+    assert message in text
 
 
 def test_published_rules_are_shown_beside_ours(
     folder: Callable[..., Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = folder(CASES["spread gone, rank high"].build()[0])
-    first, second, *_ = told(capsys, path, "--rules", "published").splitlines()
+    first, second, *_ = diagnosed(capsys, path, "--rules", "published").splitlines()
     assert first.startswith("published rules: healthy")  # a rank of 40, all of it noise
     assert second.startswith("ours:            complete_collapse")
 
 
-def test_a_run_without_its_config_is_judged_and_unsure_of_its_design(
+def test_a_verdict_without_a_config_names_the_setting_that_would_explain_it(
     folder: Callable[..., Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = folder(CASES["ignored actions"].build()[0])
     (path / "config.yaml").unlink()
-    assert "by design where model.action_conditioning=false" in told(capsys, path)
+    assert "by design where model.action_conditioning=false" in diagnosed(capsys, path)
 
 
-def test_no_torch_is_imported_for_a_run(folder: Callable[..., Path]) -> None:
+def test_a_run_is_diagnosed_without_importing_torch(folder: Callable[..., Path]) -> None:
     path = folder(CASES["rank grows"].build()[0])
     code = (
         f"import sys; from jepa_lab import diagnose; diagnose.main([{str(path)!r}]); assert 'torch'"
@@ -173,18 +173,18 @@ def test_a_run_of_the_toy_is_judged_from_its_own_file(
 ) -> None:
     falling = [1.0 / (1 + i) for i in range(30)]
     path = toy(tmp_path / "toy", excess_loss=falling, erank_encoded=[8.0] * 30, variance=[8.0] * 30)
-    assert told(capsys, path).startswith("verdict: healthy of z: excess_loss 1 at first")
+    assert diagnosed(capsys, path).startswith("verdict: healthy of z: excess_loss 1 at first")
     assert json.loads((path / "diagnosis.json").read_text())["state"] == "completed"
 
 
-def test_what_a_run_does_by_design_has_no_healthy_range(
+def test_a_quantity_fixed_by_the_design_of_a_run_has_no_healthy_range(
     folder: Callable[..., Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     curves, _ = CASES["one bad batch"].build()
     path = folder(
         {**curves, "val/action_gain": [(s, 0.0) for s, _ in curves["val/skill"]]}, NO_ACTIONS
     )
-    rows = {row["name"]: row for row in json.loads(told(capsys, path, "--json"))["quantities"]}
+    rows = {row["name"]: row for row in json.loads(diagnosed(capsys, path, "--json"))["quantities"]}
     assert rows["action gain, share of the loss"]["inside"] is None
     assert rows["skill"]["inside"] is True
 
@@ -192,45 +192,48 @@ def test_what_a_run_does_by_design_has_no_healthy_range(
 @pytest.mark.parametrize(
     "text", ["name: 3", "name: [1]", "seed: abc", "optim: {lr: abc}", "loss: [1]"]
 )
-def test_a_configuration_that_was_spoilt_by_hand_does_not_hide_the_verdict(
+def test_an_invalid_config_yaml_does_not_hide_the_verdict(
     text: str, folder: Callable[..., Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     curves, _ = CASES["one bad batch"].build()
     path = folder(curves)
     (path / "config.yaml").write_text(text)
-    assert told(capsys, path).startswith("verdict: healthy")
+    assert diagnosed(capsys, path).startswith("verdict: healthy")
 
 
-def test_a_killed_run_without_a_failure_is_told_to_go_on(
+def test_a_healthy_stopped_run_gets_the_command_that_resumes_it(
     folder: Callable[..., Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     curves, _ = CASES["one bad batch"].build()
     path = folder(curves, "hardware.threads=7", "monitor.gradients_every=9", state="stopped")
-    (line,) = json.loads(told(capsys, path, "--json"))["next"]
-    again = as_data([word for word in shlex.split(line) if "=" in word])
+    (line,) = json.loads(diagnosed(capsys, path, "--json"))["next"]
+    again = as_data([override for override in shlex.split(line) if "=" in override])
     assert again is not None
     config = yaml.safe_load((path / "config.yaml").read_text())
     assert counted_part(again) == counted_part(config)
-    config["monitor"] |= {"best": "val/skill", "every_epochs": 1}  # as a run writes what it derived
+    config["monitor"] |= {
+        "best": "val/skill",
+        "every_epochs": 1,
+    }  # derived values, as a run writes them
     (path / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
-    assert json.loads(told(capsys, path, "--json"))["next"] == [line]
+    assert json.loads(diagnosed(capsys, path, "--json"))["next"] == [line]
 
 
-def test_a_learning_rate_far_too_high_is_answered_by_the_usual_one() -> None:
+def test_the_remedy_for_a_far_too_high_learning_rate_is_the_usual_one() -> None:
     assert resolved("optim.lr*0.3", {"optim": {"lr": 1e3}}) == ["optim.lr=0.001"]
     assert resolved("optim.lr*0.3", {"optim": {"lr": 1e-3}}) == ["optim.lr=0.0003"]
 
 
-def test_a_folder_of_runs_names_one_of_them(
+def test_the_error_for_a_folder_of_runs_names_one_of_them(
     folder: Callable[..., Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = folder(CASES["one bad batch"].build()[0])
     with pytest.raises(SystemExit):
         diagnose.main([str(path.parent)])
-    assert f"it is no run but holds 1; give one, as {path}" in capsys.readouterr().err
+    assert f"it is not a run but contains 1; pass one, e.g. {path}" in capsys.readouterr().err
 
 
-def test_a_reader_that_has_enough_is_no_error(folder: Callable[..., Path]) -> None:
+def test_a_closed_pipe_is_no_error(folder: Callable[..., Path]) -> None:
     path = folder(CASES["one bad batch"].build()[0])
     reader, writer = os.pipe()
     os.close(reader)
@@ -254,12 +257,12 @@ def test_features_of_other_code_are_judged(
 ) -> None:
     rng = np.random.default_rng(0)
     z, labels = rng.normal(size=(200, 32)), np.array(list("abcd") * 50)
-    healthy = told(capsys, npz(tmp_path / "a.npz", z=z, labels=labels, codes=np.arange(200)))
+    healthy = diagnosed(capsys, npz(tmp_path / "a.npz", z=z, labels=labels, codes=np.arange(200)))
     assert healthy.startswith("verdict: healthy of z")
     assert "the features do not tell the labels apart" in healthy
     views = rng.normal(size=(100, 2, 1)) @ rng.normal(size=(1, 32))
     content = json.loads(
-        told(capsys, npz(tmp_path / "b.npz", z=views), "--json", "--rules", "published")
+        diagnosed(capsys, npz(tmp_path / "b.npz", z=views), "--json", "--rules", "published")
     )
     assert content["verdict"]["status"] == "dimensional_collapse"
     assert content["published"]["status"] == "collapsed"
@@ -272,17 +275,17 @@ def test_labels_that_are_unknown_or_all_different_are_no_evidence(
     z = rng.normal(size=(200, 64)) * np.arange(1, 65) ** -1.2
     known = np.arange(200) % 2 == 0
     for labels in (np.arange(200), np.full(200, -1), np.full(200, np.nan), np.where(known, 3, -1)):
-        text = told(capsys, npz(tmp_path / "a.npz", z=z, labels=labels))
+        text = diagnosed(capsys, npz(tmp_path / "a.npz", z=z, labels=labels))
         assert text.startswith("verdict: low_rank of z")
         assert "nearest-neighbour" not in text
 
 
-def test_what_else_a_file_holds_is_left_alone(
+def test_other_arrays_in_a_file_are_ignored(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     rng = np.random.default_rng(0)
     path = npz(tmp_path / "a.npz", z=rng.normal(size=(200, 32)), names=np.array([None] * 200))
-    assert told(capsys, path).startswith("verdict: healthy of z")
+    assert diagnosed(capsys, path).startswith("verdict: healthy of z")
 
 
 RNG = np.random.default_rng(0)
@@ -290,7 +293,7 @@ Z = RNG.normal(size=(50, 8))
 
 
 @pytest.mark.parametrize(
-    ("arrays", "says"),
+    ("arrays", "message"),
     [
         ({"x": Z}, "no array z; it has x"),
         ({"z": Z[0]}, r"z has shape (8,); (n, d) or (n, v, d) are right"),
@@ -309,8 +312,8 @@ Z = RNG.normal(size=(50, 8))
         ({"z": Z * 1e-200}, "whose square float64 cannot hold"),
     ],
 )
-def test_a_file_that_does_not_fit_is_one_line(
-    arrays: dict[str, np.ndarray], says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_an_unsuitable_file_gives_one_line(
+    arrays: dict[str, np.ndarray], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = npz(tmp_path / "features.npz", **arrays)
     with pytest.raises(SystemExit) as stopped:
@@ -318,12 +321,12 @@ def test_a_file_that_does_not_fit_is_one_line(
     error = capsys.readouterr().err
     assert stopped.value.code == 2
     assert error.startswith(f"jepa_lab: {path}: ")
-    assert says in error
+    assert message in error
     assert error.count("\n") == 1
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "says"),
+    ("name", "content", "message"),
     [
         ("nothing", None, "no such file or folder"),
         ("folder", b"", "no metrics.parquet"),
@@ -331,8 +334,12 @@ def test_a_file_that_does_not_fit_is_one_line(
         ("notes.txt", b"words", "not a readable .npz"),
     ],
 )
-def test_a_path_that_cannot_be_judged_is_one_line(
-    name: str, content: bytes | None, says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_a_path_that_cannot_be_judged_gives_one_line(
+    name: str,
+    content: bytes | None,
+    message: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     path = tmp_path / name
     if name == "folder":
@@ -343,11 +350,11 @@ def test_a_path_that_cannot_be_judged_is_one_line(
         diagnose.main([str(path)])
     error = capsys.readouterr().err
     assert (stopped.value.code, error.count("\n")) == (2, 1)
-    assert says in error
+    assert message in error
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("args", "message"),
     [
         (["--jason"], "jepa_lab: unrecognized arguments: --jason\n"),
         (["--seeds", "3"], "jepa_lab: --seeds belongs to --investigate\n"),
@@ -357,9 +364,9 @@ def test_a_path_that_cannot_be_judged_is_one_line(
         ),
     ],
 )
-def test_a_mistyped_option_is_one_line(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], said: str
+def test_a_mistyped_option_gives_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], args: list[str], message: str
 ) -> None:
     with pytest.raises(SystemExit) as stopped:
-        diagnose.main([str(tmp_path), *words])
-    assert (stopped.value.code, capsys.readouterr().err) == (2, said)
+        diagnose.main([str(tmp_path), *args])
+    assert (stopped.value.code, capsys.readouterr().err) == (2, message)

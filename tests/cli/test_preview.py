@@ -1,4 +1,4 @@
-"""python -m jepa_lab.preview: a picture of what the model would see."""
+"""python -m jepa_lab.preview draws what the model would see."""
 
 from __future__ import annotations
 
@@ -22,9 +22,7 @@ def test_every_kind_of_view_is_drawn(
     assert (tmp_path / f"preview_{dataset}.png").stat().st_size > 5000
 
 
-def test_more_views_make_a_wider_picture_and_the_file_is_where_it_was_asked_for(
-    tmp_path: Path,
-) -> None:
+def test_more_views_make_a_wider_picture_and_out_sets_its_path(tmp_path: Path) -> None:
     from PIL import Image
 
     widths = []
@@ -36,25 +34,25 @@ def test_more_views_make_a_wider_picture_and_the_file_is_where_it_was_asked_for(
 
 
 @pytest.mark.parametrize(
-    ("words", "says"),
+    ("args", "message"),
     [
         (["dataset=digit_rot"], "did you mean 'digits_rot'?"),
         (["dataset.n_view=3"], "did you mean 'n_views'?"),
         (["dataset=npz", "dataset.path=nowhere.npz"], "no such file"),
         (["--rows", "none"], "--rows none"),
         (["--rows", "100000"], "from 1 to 64"),
-        (["-m", "seed=0,1"], "-m: not a word of preview"),
+        (["-m", "seed=0,1"], "-m: not an option of preview"),
         (["--out", "."], "the name of a .png file"),
         (["--rows"], "--rows: a value is missing"),
         (["--out", "no/such/folder.png/x.png", "dataset=npz"], "dataset.path is missing"),
     ],
 )
-def test_what_cannot_be_drawn_gets_one_line(
-    words: list[str], says: str, capsys: pytest.CaptureFixture[str]
+def test_a_preview_that_cannot_be_drawn_gives_one_line(
+    args: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as end:
-        preview.main(words)
+        preview.main(args)
     assert end.value.code == 2
     err = capsys.readouterr().err
-    assert says in err
+    assert message in err
     assert err.count("\n") == 1

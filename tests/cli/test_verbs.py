@@ -1,4 +1,4 @@
-"""jepa-lab VERB: each of the other commands under one name, and the version."""
+"""jepa-lab VERB runs every other command, and --version prints the version."""
 
 from __future__ import annotations
 
@@ -29,7 +29,9 @@ def test_a_verb_is_the_command_of_its_module(verb: str, capsys: pytest.CaptureFi
     assert capsys.readouterr().out.startswith(f"usage: python -m jepa_lab.{verb} ")
 
 
-def test_verbs_take_what_follows_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_verbs_receive_the_arguments_that_follow_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit) as end:
         main(["diagnose", str(tmp_path / "nothing")])
     assert end.value.code == 2
@@ -38,7 +40,7 @@ def test_verbs_take_what_follows_them(tmp_path: Path, capsys: pytest.CaptureFixt
     assert "1 job" in capsys.readouterr().out
 
 
-def test_the_version_is_ours_and_torch_is_not_imported_for_it() -> None:
+def test_the_version_is_printed_without_importing_hydra() -> None:
     code = (
         "import sys; from jepa_lab.__main__ import main; main(['--version']); assert 'hydra' not in"
         " sys.modules"
@@ -47,7 +49,7 @@ def test_the_version_is_ours_and_torch_is_not_imported_for_it() -> None:
     assert done.stdout == f"jepa-lab {jepa_lab.__version__}\n"
 
 
-def test_the_help_names_every_verb(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_help_lists_every_verb(capsys: pytest.CaptureFixture[str]) -> None:
     main(["--help"])
     out = capsys.readouterr().out
     assert all(verb in out for verb in VERBS)

@@ -19,8 +19,8 @@ from jepa_lab.studies.run import train
 
 PACKAGE = str(Path(schema.__file__).parents[1])
 NOT_READING = ("validate", "validate_run", "_validate_source", "_refuse_what_is_of_images")
-# read where the configuration is composed or checked, or by the command line; tests/config and
-# tests/test_sweep.py
+# read when the configuration is composed or checked, or by the command line: see tests/config and
+# tests/sweep
 ELSEWHERE = {
     "dataset.tiers",
     "experiment_gates",
@@ -34,7 +34,7 @@ ELSEWHERE = {
     *(f"sweep.tuning.{key}" for key in ("weights", "span", "seeds", "metric")),
 }
 LABELS = {"model.name", "hardware.name"}
-# of the image models: the ARC JEPA refuses any value but the one that changes nothing
+# keys of the image models: the ARC JEPA refuses any value except the neutral one
 REFUSED = {
     "monitor.subspace",
     "monitor.sweep_every",
@@ -43,7 +43,7 @@ REFUSED = {
     "hardware.channels_last",
     "hardware.compile",
 }
-RUNS: list[tuple[str, list[str]]] = [  # between them every key does something
+RUNS: list[tuple[str, list[str]]] = [  # together they use every key
     (
         "arc_jepa",
         ["loss.invariance.color=0.1", "loss.relational.weight=0.1", "monitor.features_every=2"],
@@ -62,7 +62,8 @@ RUNS: list[tuple[str, list[str]]] = [  # between them every key does something
 
 @pytest.fixture
 def reads(monkeypatch: pytest.MonkeyPatch) -> set[tuple[str, str]]:
-    """(class, field) of every field that our code reads, the checks of the schema aside."""
+    """Collects (class, field) of every field that our code reads, except in the checks of the
+    schema."""
     seen: set[tuple[str, str]] = set()
 
     def recording(self: Any, name: str) -> Any:
@@ -80,8 +81,8 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> set[tuple[str, str]]:
 
 
 def handed_over(frame: Any, part: Any) -> Any:
-    """The frame of our code that gives this part, and not what it lies in, to a constructor as
-    keywords (asdict)."""
+    """Returns the frame of our code that passes this part itself to a constructor as keywords
+    (asdict), or None."""
     while frame is not None and frame.f_code.co_filename == dataclasses.__file__:
         if frame.f_code.co_name == "asdict":
             return (
@@ -94,7 +95,7 @@ def handed_over(frame: Any, part: Any) -> Any:
 
 
 def located(config: Any, prefix: str = "") -> Iterator[tuple[str, type]]:
-    """(where, class) of the configuration and all its parts."""
+    """Yields (path, class) of the configuration and all its parts."""
     yield prefix, type(config)
     for f in dataclasses.fields(config):
         value = object.__getattribute__(config, f.name)
@@ -105,7 +106,7 @@ def located(config: Any, prefix: str = "") -> Iterator[tuple[str, type]]:
 
 
 def keys() -> set[str]:
-    """Every key of the configuration that is no group."""
+    """Returns every key of the configuration that is not a group."""
     found = {
         f"{prefix}{f.name}"
         for prefix, kind in located(ArcConfig())
@@ -132,21 +133,21 @@ def in_a_folder_with_tasks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 def test_every_key_of_the_arc_study_is_read(
     make_arc: Callable[..., ArcConfig], reads: set[tuple[str, str]]
 ) -> None:
-    for experiment, words in RUNS:
+    for experiment, overrides in RUNS:
         short = ["dataset.epochs=1", "max_wall_s=600", "monitor.gradients_every=1"]
-        train(make_arc(*short, *words, experiment=experiment))
+        train(make_arc(*short, *overrides, experiment=experiment))
     where = {kind.__name__: prefix for prefix, kind in located(ArcConfig())}
     read = {f"{where[kind]}{name}" for kind, name in reads}
     unread = keys() - read - ELSEWHERE - LABELS - REFUSED
     assert not unread, " ".join(sorted(unread))
     seen = (
         LABELS | ELSEWHERE | REFUSED
-    ) & read  # so a key that nothing reads is not among those that were seen
+    ) & read  # which shows that `read` does not contain unread keys
     assert not seen, " ".join(sorted(seen))
 
 
 @pytest.mark.parametrize(
-    "word",
+    "override",
     [
         "monitor.subspace=true",
         "monitor.sweep_every=3",
@@ -158,9 +159,9 @@ def test_every_key_of_the_arc_study_is_read(
     ],
 )
 def test_a_key_of_the_image_models_is_refused_and_not_ignored(
-    word: str, make_arc: Callable[..., ArcConfig]
+    override: str, make_arc: Callable[..., ArcConfig]
 ) -> None:
     from jepa_lab.errors import UserError
 
-    with pytest.raises(UserError, match=word.partition("=")[0]):
-        make_arc(word)
+    with pytest.raises(UserError, match=override.partition("=")[0]):
+        make_arc(override)

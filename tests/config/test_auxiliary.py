@@ -1,5 +1,5 @@
-"""The group aux: its folder, how arms are chosen and stacked, what a run keeps of them, and
-mistakes in one line."""
+"""The group aux: its folder, the choice and combination of losses, the configuration of a run, and
+one-line errors."""
 
 from __future__ import annotations
 
@@ -23,17 +23,13 @@ from jepa_lab.studies.seq_jepa.config import Config
 Make = Callable[..., Config]
 Command = Callable[..., tuple[int, str, str]]
 A = "+experiment=seq_jepa_baseline"
-RESERVED = {
-    "aux",
-    "con",
-    "nul",
-    "prn",
-}  # no file or folder of these names, whatever its ending, exists on Windows
+# Windows cannot have files or folders with these names, whatever their endings
+RESERVED = {"aux", "con", "nul", "prn"}
 
 
 @pytest.fixture
 def make(make_config: Make) -> Make:
-    return lambda *words: make_config(*words, experiment="seq_jepa_baseline")
+    return lambda *overrides: make_config(*overrides, experiment="seq_jepa_baseline")
 
 
 def test_no_file_has_a_name_that_windows_cannot_check_out() -> None:
@@ -43,7 +39,7 @@ def test_no_file_has_a_name_that_windows_cannot_check_out() -> None:
     assert "aux_loss" not in groups_of(conf_dir())
 
 
-def test_none_is_the_default_and_several_arms_stack(make: Make) -> None:
+def test_no_auxiliary_loss_is_the_default_and_several_can_be_combined(make: Make) -> None:
     assert make().aux == make("aux=none").aux == {}
     both = make("aux=[vicreg,sigreg]", "aux.vicreg.weight=3")
     assert list(both.aux) == ["vicreg", "sigreg"]
@@ -60,7 +56,7 @@ def test_published_coefficients_are_the_defaults(make: Make) -> None:
     assert all(arm.weight == 1.0 and arm.ramp == 0.0 for arm in aux.values())
 
 
-def test_every_arm_states_where_it_acts(make: Make) -> None:
+def test_every_auxiliary_loss_has_a_default_site(make: Make) -> None:
     aux = make("aux=[vicreg,barlow_twins,dino,center_penalty,sigreg]").aux
     pair = ["z_hat", "z_target"]
     assert {name: arm.site for name, arm in aux.items()} == {
@@ -74,7 +70,7 @@ def test_every_arm_states_where_it_acts(make: Make) -> None:
         assert make("aux=vicreg", f"aux.vicreg.site={site}").aux["vicreg"].site == "z_agg"
 
 
-def test_the_coding_rates_weight_is_lambda_rate(make: Make) -> None:
+def test_the_weight_of_the_coding_rate_is_lambda_rate(make: Make) -> None:
     config = make("aux=coding_rate", "aux.coding_rate.weight=0.02")
     assert config.loss.lambda_rate == 0.02
     assert make("aux=coding_rate").loss.lambda_rate == config.recipe.lambda_rate
@@ -85,41 +81,43 @@ def test_the_coding_rates_weight_is_lambda_rate(make: Make) -> None:
 @pytest.mark.parametrize(
     "arm", ["none", "vicreg", "barlow_twins", "dino", "sigreg", "center_penalty"]
 )
-def test_an_arm_on_the_control_has_no_coding_rate_beside_it(arm: str, make: Make) -> None:
+def test_an_auxiliary_loss_on_the_control_has_no_coding_rate_beside_it(
+    arm: str, make: Make
+) -> None:
     assert make(f"aux={arm}").loss.lambda_rate == 0.0
 
 
 @pytest.mark.parametrize(
-    "words",
+    "overrides",
     [
         ["aux=vicreg"],
         ["aux=vicreg", "aux.vicreg.site=z"],
         ["aux=[dino,center_penalty,sigreg,barlow_twins,coding_rate]"],
     ],
 )
-def test_what_a_run_writes_down_gives_the_same_configuration_again(
-    words: list[str], make: Make
+def test_the_written_configuration_of_a_run_gives_the_same_configuration(
+    overrides: list[str], make: Make
 ) -> None:
-    config = make(*words)
+    config = make(*overrides)
     again = checked(OmegaConf.create(config.to_yaml()))  # type: ignore[arg-type]
     assert again == config
     assert asdict(again) == asdict(config)
 
 
-def test_a_run_of_an_arm_that_is_older_than_some_of_its_keys_is_read(make: Make) -> None:
+def test_a_configuration_older_than_some_keys_of_its_loss_is_readable(make: Make) -> None:
     content = asdict(make("aux=coding_rate"))
     for key in ("site", "alpha", "normalise"):
         del content["aux"]["coding_rate"][key]
     assert asdict(checked(OmegaConf.create(content))) == asdict(make("aux=coding_rate"))
 
 
-def test_every_key_of_an_arm_makes_another_run(make: Make) -> None:
-    def identity(*words: str) -> str:
-        return run_id(asdict(make(*words)), "")
+def test_every_key_of_an_auxiliary_loss_changes_the_run_id(make: Make) -> None:
+    def identity(*overrides: str) -> str:
+        return run_id(asdict(make(*overrides)), "")
 
-    words = [
-        ["aux=vicreg", f"aux.vicreg.{word}"]
-        for word in (
+    overrides = [
+        ["aux=vicreg", f"aux.vicreg.{override}"]
+        for override in (
             "weight=2",
             "ramp=0.1",
             "site=z",
@@ -134,7 +132,7 @@ def test_every_key_of_an_arm_makes_another_run(make: Make) -> None:
         identity(),
         identity("aux=vicreg"),
         identity("aux=sigreg"),
-        *(identity(*w) for w in words),
+        *(identity(*w) for w in overrides),
     ]
     assert len(set(found)) == len(found)
     assert identity("aux=vicreg", "aux.vicreg.sim_coeff=1") == identity("aux=vicreg")
@@ -149,7 +147,7 @@ def test_every_key_of_an_arm_makes_another_run(make: Make) -> None:
         ("supervised", {}, "optim.lr*0.3"),
     ],
 )
-def test_a_dominating_term_is_answered_with_its_own_weight(
+def test_the_advice_for_a_dominating_term_lowers_its_weight_if_it_has_one(
     term: str, config: dict[str, Any], change: str
 ) -> None:
     steps = range(0, 1000, 50)
@@ -231,25 +229,29 @@ MISTAKES = [
         "aux.coding_rate.weight=0.1 and loss.lambda_rate=0.2 contradict",
     ),
     (["+aux.mine=3"], "aux.mine=3: expected the keys of an option"),
-    (["+aux.rate.weight=3"], "aux.rate: no name for an auxiliary loss"),
+    (["+aux.rate.weight=3"], "aux.rate: not a name for an auxiliary loss"),
     (["+aux.mine.weight=3"], "aux.mine._target_=None: expected the class"),
 ]
 
 
 @pytest.mark.parametrize(
-    ("words", "line"), MISTAKES, ids=[" ".join(words) for words, _ in MISTAKES]
+    ("overrides", "line"), MISTAKES, ids=[" ".join(overrides) for overrides, _ in MISTAKES]
 )
-def test_a_mistake_gets_one_line_and_code_2_and_writes_nothing(
-    words: list[str], line: str, command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_mistake_is_reported_in_one_line_with_code_2_and_writes_nothing(
+    overrides: list[str],
+    line: str,
+    command: Command,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(
         "jepa_lab.training.run._watched", lambda session: pytest.fail("was not refused")
     )
-    code, _, err = command(A, *words)
+    code, _, err = command(A, *overrides)
     assert code == 2, err
-    (said,) = err.strip().splitlines()
-    assert said.startswith("jepa_lab: ")
-    assert line in said
+    (printed,) = err.strip().splitlines()
+    assert printed.startswith("jepa_lab: ")
+    assert line in printed
     assert not list(tmp_path.iterdir())
 
 
@@ -257,7 +259,7 @@ def test_a_mistake_gets_one_line_and_code_2_and_writes_nothing(
     ("text", "why"),
     [("def (:", "SyntaxError: invalid syntax"), ("1 / 0", "ZeroDivisionError: division by zero")],
 )
-def test_a_file_of_the_users_own_that_cannot_be_imported_gets_one_line(
+def test_a_user_defined_file_that_cannot_be_imported_is_reported_in_one_line(
     text: str, why: str, command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "broken_loss.py").write_text(text)
@@ -270,7 +272,7 @@ def test_a_file_of_the_users_own_that_cannot_be_imported_gets_one_line(
     assert err.count("\n") == 1
 
 
-def test_an_arm_of_the_users_own_that_is_no_yaml_gets_one_line(
+def test_a_user_defined_option_with_invalid_yaml_is_reported_in_one_line(
     command: Command, tmp_path: Path
 ) -> None:
     (tmp_path / "aux_loss").mkdir()
@@ -282,7 +284,7 @@ def test_an_arm_of_the_users_own_that_is_no_yaml_gets_one_line(
     assert err.count("\n") == 1
 
 
-def test_the_toy_has_no_arms(command: Command) -> None:
+def test_the_toy_has_no_auxiliary_losses(command: Command) -> None:
     code, _, err = command("+experiment=linear_byol", "aux=vicreg")
     assert code == 2
     assert "aux: the linear BYOL toy has no such group" in err

@@ -1,4 +1,4 @@
-"""conf/ composes, whatever is chosen, and holds no key that the schema does not know."""
+"""All options of conf/ compose, and conf/ has no key that the schema does not know."""
 
 import pytest
 from hydra import compose, initialize_config_dir
@@ -50,7 +50,7 @@ def test_every_option_of_every_group_is_valid(group: str, option: str) -> None:
     kind, experiment = (
         (ArcConfig, "arc_jepa") if of_arc(group, option) else (Config, "teacherless_b")
     )
-    if option == "arc_published":  # its parts go together
+    if option == "arc_published":  # its parts need each other
         extra += ["dataset=arc_published", "model=arc_published", "loss=arc_published"]
     configs = checked_rungs(composed(f"+experiment={experiment}", f"{group}={option}", *extra))
     assert all(isinstance(config, kind) for config in configs)
@@ -137,7 +137,7 @@ def test_the_augmentation_study_has_its_published_budgets_and_gates() -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "says"),
+    ("overrides", "message"),
     [
         (["dataset=cifar100_aug", "dataset.action_norm=l2"], "fixed, legacy_l2_views, none"),
         (
@@ -146,23 +146,25 @@ def test_the_augmentation_study_has_its_published_budgets_and_gates() -> None:
         ),
     ],
 )
-def test_action_norm_is_an_option_of_the_augmentations_alone(words: list[str], says: str) -> None:
-    with pytest.raises(UserError, match=says):
-        checked(composed("+experiment=teacherless_b", *words))
+def test_action_norm_is_an_option_of_the_augmentations_alone(
+    overrides: list[str], message: str
+) -> None:
+    with pytest.raises(UserError, match=message):
+        checked(composed("+experiment=teacherless_b", *overrides))
 
 
-def test_the_command_line_wins_over_a_datasets_own_encoder() -> None:
+def test_the_command_line_overrides_the_encoder_of_a_dataset() -> None:
     assert (
         checked(composed("+experiment=teacherless_b", "encoder=resnet18_cifar")).encoder.name
         == "resnet18_cifar"
     )
 
 
-def test_seq_len_is_another_way_to_say_n_views() -> None:
+def test_seq_len_sets_n_views() -> None:
     assert checked(composed("+experiment=teacherless_b", "dataset.seq_len=2")).dataset.n_views == 3
 
 
-def test_a_thread_count_is_written_down() -> None:
+def test_the_thread_count_is_filled_in() -> None:
     assert (checked(composed("+experiment=teacherless_b")).hardware.threads or 0) >= 1
 
 

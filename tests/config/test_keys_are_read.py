@@ -1,5 +1,5 @@
-"""No key of conf/ is ignored: a value that is set is read by the code, or changes another one that
-is."""
+"""No key of conf/ is ignored: the code reads its value, or the value changes another key that is
+read."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from jepa_lab.studies.seq_jepa.config import Config
 
 PACKAGE = str(Path(schema.__file__).parents[1])
 NOT_READING = ("validate", "validate_run", "check", "__init__", "__eq__", "__repr__")
-# read where the configuration is composed: each changes the key that it is named for
+# read when the configuration is composed: key -> the key that it changes
 COMPOSED = {
     "recipe.lambda_rate": "loss.lambda_rate",
     "dataset.tiers": "dataset.epochs",
@@ -36,11 +36,11 @@ COMPOSED = {
     "dataset.usual_first_view": "dataset.first_view",
     "experiment_gates": "gates.class_gap_min",
 }
-# read by the command line, before or instead of train(); tests/test_sweep.py shows what they do
+# read by the command line, before or instead of train(); see tests/sweep
 BY_THE_COMMAND = {"sweep.fail_fast", "sweep.control", "sweep.report", "sweep.results"}
 BY_THE_COMMAND |= {"sweep.references", "sweep.objective"}
 BY_THE_COMMAND |= {f"sweep.tuning.{key}" for key in ("weights", "span", "seeds", "metric")}
-TOYS = [  # between them every key of the toy does something
+TOYS = [  # together they use every key of the toy
     ["lr_enc_mode=ratio", "seed=1", "batch_size=4", "ema_m=0", "stop_gradient=false"],
     [
         "lr_enc_mode=from_tau",
@@ -66,18 +66,18 @@ TOYS = [  # between them every key of the toy does something
         "seeds=[1]",
     ],
 ]
-# says which option of a group was chosen, for people and for the identity of a run
+# names of the selected options, for people and for the identity of a run
 LABELS = {"model.name", "hardware.name"}
 PROJECTED = [
     f"aux.{arm}.proj_{which}_dim=8"
     for arm in ("barlow_twins", "sigreg")
     for which in ("hidden", "output")
 ]
-CLASSES = "._target_"  # read before there is an object: it says which
+CLASSES = "._target_"  # read before the object exists, to select its class
 
 
 def keys_of_conf() -> set[str]:
-    """Every key that some option of a group, or config.yaml, sets."""
+    """Returns every key that an option of a group or config.yaml sets."""
     found: set[str] = set()
 
     def walk(node: Any, prefix: str) -> None:
@@ -90,7 +90,7 @@ def keys_of_conf() -> set[str]:
             ):
                 continue
             if value is None and path in (*Config.groups, *ArcConfig.groups):
-                continue  # a study that has no such group says so
+                continue  # null: the study has no such group
             if (
                 isinstance(value, dict)
                 and value
@@ -112,8 +112,8 @@ def keys_of_conf() -> set[str]:
 
 @pytest.fixture
 def reads(monkeypatch: pytest.MonkeyPatch) -> set[tuple[str, str]]:
-    """(class, field) of every field of the configuration that our code reads, the checks of the
-    schema aside."""
+    """Collects (class, field) of every field of the configuration that our code reads, except in
+    the checks of the schema."""
     seen: set[tuple[str, str]] = set()
 
     def recording(self: Any, name: str) -> Any:
@@ -129,7 +129,7 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> set[tuple[str, str]]:
 
 
 def arms() -> dict[str, Any]:
-    """The checked options of every arm of the group aux."""
+    """Returns the checked options of every auxiliary loss."""
     every = ",".join(name for name in options_of(folder_of(conf_dir(), "aux")) if name != "none")
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
         return checked(compose("config", ["+experiment=seq_jepa_baseline", f"aux=[{every}]"])).aux
@@ -155,7 +155,7 @@ def test_every_key_in_conf_is_read(
         "model=seq_jepa_small",
     ]
     short = ["dataset.epochs=1", "dataset.train_size=128", "max_wall_s=600"]
-    for experiment, words in [
+    for experiment, overrides in [
         ("seq_jepa_baseline", [f"aux=[{','.join(arms())}]", *PROJECTED]),
         ("teacherless_b", ["dataset=digits_affine"]),
         ("teacherless_a", [*own, "logger=wandb"]),
@@ -163,11 +163,11 @@ def test_every_key_in_conf_is_read(
         ("teacherless_e", ["model/predictor=crate"]),
         ("teacherless_d", ["target=ema"]),
     ]:
-        train(make_config(*short, *words, experiment=experiment))
-    for words in TOYS:
+        train(make_config(*short, *overrides, experiment=experiment))
+    for overrides in TOYS:
         with initialize_config_dir(str(conf_dir()), version_base="1.3"):
             base = ["epochs=2", "figures=false", f"runs_dir={tmp_path}", "max_wall_s=600"]
-            train(checked(compose("config", ["+experiment=linear_byol_sweep", *base, *words])))
+            train(checked(compose("config", ["+experiment=linear_byol_sweep", *base, *overrides])))
     kinds = {
         type(part).__name__: path for path, part in (*located(Config()), *located(ToyConfig()))
     }
@@ -181,14 +181,14 @@ def test_every_key_in_conf_is_read(
         key
         for key in keys_of_conf() - known
         if not key.endswith(CLASSES) and key.rpartition(".")[0] not in of_arc
-    }  # of a mapping, whole
+    }
     assert not unread, " ".join(sorted(unread))
-    # so a key that nothing reads is not among those that were seen
+    # this shows that `read` does not contain unread keys
     assert not (LABELS | BY_THE_COMMAND) & read
 
 
 def arc_keys() -> set[str]:
-    """Those of the ARC study, every one of which test_arc_keys_are_read.py sees read."""
+    """Returns the keys of the ARC study. test_arc_keys_are_read.py shows that they are read."""
     return {
         f"{path}{f.name}"
         for path, kind in located_in_arc(ArcConfig())
@@ -205,7 +205,7 @@ def located(config: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
 
 
 @pytest.mark.parametrize(
-    ("word", "changed"),
+    ("override", "changed"),
     [
         ("recipe.lambda_rate=0.5", ("loss.lambda_rate", 0.5)),
         ("dataset.tiers.quick.epochs=7", ("dataset.epochs", 7)),
@@ -215,9 +215,11 @@ def located(config: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
         ("+experiment_gates.digits_rot.quick.class_gap_min=0.5", ("gates.class_gap_min", 0.5)),
     ],
 )
-def test_a_key_that_is_read_by_another_key_changes_it(word: str, changed: tuple[str, Any]) -> None:
+def test_a_key_that_is_read_by_another_key_changes_it(
+    override: str, changed: tuple[str, Any]
+) -> None:
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        cfg: DictConfig = compose("config", ["+experiment=teacherless_b", word])
+        cfg: DictConfig = compose("config", ["+experiment=teacherless_b", override])
     assert OmegaConf.select(OmegaConf.structured(checked(cfg)), changed[0]) == changed[1]
     assert changed[0] in COMPOSED.values()
 

@@ -1,5 +1,5 @@
-"""Flag names of earlier public code are accepted, each with one line, and refused where they
-contradict."""
+"""Flag names of earlier public code are accepted and reported in one line each. Contradictory flags
+are refused."""
 
 import pytest
 from hydra import compose, initialize_config_dir
@@ -66,27 +66,29 @@ OF_ARC = [
 ]
 
 
-@pytest.mark.parametrize("words", OF_ARC, ids=lambda words: words[0])
-def test_what_a_name_of_the_arc_plan_becomes_is_a_key_of_its_experiments(words: list[str]) -> None:
+@pytest.mark.parametrize("overrides", OF_ARC, ids=lambda overrides: overrides[0])
+def test_names_of_the_arc_plan_translate_to_keys_of_its_experiments(overrides: list[str]) -> None:
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        changed = checked(compose("config", ["+experiment=arc_sixth_run", *words]))
+        changed = checked(compose("config", ["+experiment=arc_sixth_run", *overrides]))
         assert changed != checked(compose("config", ["+experiment=arc_sixth_run"]))
 
 
 @pytest.mark.parametrize(("old", "new"), SAME, ids=[" ".join(old) for old, _ in SAME])
-def test_an_old_flag_becomes_the_new_one_with_a_line_each(old: list[str], new: list[str]) -> None:
-    words, lines = translate(["+experiment=teacherless_a", *old, "seed=1"])
-    assert words == ["+experiment=teacherless_a", *new, "seed=1"]
+def test_each_old_flag_is_translated_and_reported_in_one_line(
+    old: list[str], new: list[str]
+) -> None:
+    overrides, lines = translate(["+experiment=teacherless_a", *old, "seed=1"])
+    assert overrides == ["+experiment=teacherless_a", *new, "seed=1"]
     changed = [w for w in old if w not in new]
     assert len(lines) == len(changed)
     assert all(any(line.startswith(w) for line in lines) for w in changed)
 
 
 @pytest.mark.parametrize(
-    "words", [["loss.rate_target=both"], ["loss.rate_target=z"], ["target=ema", "-m", "x"]]
+    "overrides", [["loss.rate_target=both"], ["loss.rate_target=z"], ["target=ema", "-m", "x"]]
 )
-def test_what_is_spelled_as_today_stays_and_says_nothing(words: list[str]) -> None:
-    assert translate(words) == (words, [])
+def test_current_names_are_unchanged_and_not_reported(overrides: list[str]) -> None:
+    assert translate(overrides) == (overrides, [])
 
 
 CONTRADICTIONS = [
@@ -102,11 +104,11 @@ CONTRADICTIONS = [
 ]
 
 
-@pytest.mark.parametrize("words", CONTRADICTIONS, ids=" ".join)
-def test_flags_that_contradict_each_other_are_refused_with_both_named(words: list[str]) -> None:
+@pytest.mark.parametrize("overrides", CONTRADICTIONS, ids=" ".join)
+def test_contradictory_flags_are_refused_and_both_are_named(overrides: list[str]) -> None:
     with pytest.raises(UserError, match="contradict") as error:
-        translate(words)
-    assert all(word in str(error.value) for word in words)
+        translate(overrides)
+    assert all(override in str(error.value) for override in overrides)
 
 
 def test_a_flag_is_true_or_false() -> None:
@@ -114,13 +116,13 @@ def test_a_flag_is_true_or_false() -> None:
         translate(["model.ema=perhaps"])
 
 
-def composed(*words: str) -> Config:
-    native = overrides_for_hydra(["+experiment=seq_jepa_baseline", *words])
+def composed(*overrides: str) -> Config:
+    native = overrides_for_hydra(["+experiment=seq_jepa_baseline", *overrides])
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
         return checked(compose("config", native))
 
 
-def test_a_published_line_composes_to_what_it_meant() -> None:
+def test_a_published_command_line_composes_to_its_original_meaning() -> None:
     config = composed(
         "model.teacherless=true",
         "loss.rate_loss_enabled=true",

@@ -14,7 +14,7 @@ def indices(source: EpochLoader) -> list[list[int]]:
     return [batch[1].tolist() for batch in source]
 
 
-def test_training_leaves_the_short_batch_out_and_evaluation_sees_every_image_in_order() -> None:
+def test_training_drops_the_short_batch_and_evaluation_has_every_image_in_order() -> None:
     assert len(indices(loader())) == len(loader()) == 5
     assert [i for batch in indices(loader(shuffle=False)) for i in batch] == list(range(23))
 
@@ -34,7 +34,7 @@ def test_images_labels_and_indices_belong_together() -> None:
         assert torch.equal(index, images[:, 0, 0, 0].long())
 
 
-def test_a_loader_restored_in_the_middle_goes_on_with_the_next_batch() -> None:
+def test_a_loader_restored_in_the_middle_continues_with_the_next_batch() -> None:
     whole = loader()
     whole.set_epoch(3)
     expected = indices(whole)

@@ -1,4 +1,4 @@
-"""The rules one by one, on features without a reference and on histories made for them."""
+"""The single rules, on features without a reference and on constructed histories."""
 
 import math
 from collections.abc import Callable
@@ -59,13 +59,13 @@ def test_features_without_a_reference_get_the_right_status(case: str) -> None:
     assert "\n" not in verdict.line()
 
 
-def test_a_low_rank_that_initialisation_had_already_is_a_note() -> None:
+def test_low_rank_at_initialisation_makes_a_low_rank_a_note() -> None:
     z = torch.randn(N, 2) @ torch.randn(2, D)
     assert diagnose_features(z).status == "dimensional_collapse"
     assert diagnose_features(z, reference=z).status == "low_rank"
 
 
-def test_shared_targets_without_a_rate_are_a_collapse_though_the_spread_is_not_negligible() -> None:
+def test_low_rank_is_a_collapse_even_with_some_spread() -> None:
     now = {
         "effective_rank": 1.7,
         "feature_std_l2": 0.17,
@@ -80,15 +80,15 @@ def test_shared_targets_without_a_rate_are_a_collapse_though_the_spread_is_not_n
 
 
 @pytest.mark.parametrize("key", ["train/loss/prediction", "train/loss/total"])
-def test_one_bad_batch_is_no_divergence(key: str) -> None:
+def test_single_bad_batch_is_no_divergence(key: str) -> None:
     calm = [(step, 0.5) for step in range(20)]
     assert judge({key: [*calm, (20, 9.0)]}).status == "inconclusive"
     assert judge({key: [*calm, *((20 + i, 9.0) for i in range(3))]}).since_step == 20
 
 
-def test_a_cross_entropy_diverges_above_its_start_and_not_by_the_entropy_of_its_targets() -> None:
-    """DINO starts at ln K, may pass through one-hot targets (a loss near 0), and rises again as
-    they spread."""
+def test_cross_entropy_diverges_only_far_above_its_start() -> None:
+    """DINO starts at ln K, may pass through one-hot targets (a loss near 0), and rises again as the
+    targets spread."""
     loss = [5.5, *[0.1] * 6, *[5.0] * 20]
     spread = {
         key: list(enumerate(loss)) for key in ("train/loss/prediction", "train/loss/cross_entropy")
@@ -98,11 +98,8 @@ def test_a_cross_entropy_diverges_above_its_start_and_not_by_the_entropy_of_its_
     assert (
         judge({"train/loss/prediction": spread["train/loss/prediction"]}).status == "inconclusive"
     )
-    low = [
-        3.0,
-        *[0.1] * 6,
-        *[5.0] * 20,
-    ]  # the run that was called diverged: its first value was low by chance
+    # A run that was wrongly called diverged: its first value was low by chance.
+    low = [3.0, *[0.1] * 6, *[5.0] * 20]
     risen = {key: list(enumerate(low)) for key in spread}
     assert judge(risen).status == "inconclusive"
     assert judge({"train/loss/prediction": risen["train/loss/prediction"]}).status == "diverged"
@@ -110,7 +107,7 @@ def test_a_cross_entropy_diverges_above_its_start_and_not_by_the_entropy_of_its_
     assert judge(far).status == "diverged"
 
 
-def test_a_spike_that_came_back_does_not_date_a_later_divergence() -> None:
+def test_recovered_spike_does_not_date_a_later_divergence() -> None:
     loss = (
         [(s, 0.5) for s in range(10)] + [(10, 9.0), (11, 9.0)] + [(s, 0.5) for s in range(12, 20)]
     )
@@ -120,11 +117,11 @@ def test_a_spike_that_came_back_does_not_date_a_later_divergence() -> None:
     )
 
 
-def test_a_total_that_falls_below_zero_is_not_read_as_a_ratio() -> None:
+def test_negative_total_loss_is_not_judged_by_ratios() -> None:
     assert judge({"train/loss/total": [(s, 1.0 - s) for s in range(30)]}).status == "inconclusive"
 
 
-def test_a_loss_that_was_tiny_may_rise_to_what_it_was_at_the_start() -> None:
+def test_tiny_loss_may_rise_back_to_its_start() -> None:
     loss = (
         [(s, 0.8) for s in range(5)]
         + [(s, 0.001) for s in range(5, 15)]
@@ -133,7 +130,7 @@ def test_a_loss_that_was_tiny_may_rise_to_what_it_was_at_the_start() -> None:
     assert judge({"train/loss/prediction": loss}).status == "inconclusive"
 
 
-def test_the_worst_tap_decides_and_every_tap_is_named() -> None:
+def test_worst_tap_decides_and_every_tap_has_a_status() -> None:
     def tap(name: str, rank: float) -> dict[str, list[tuple[int, float]]]:
         values = {"effective_rank": rank, "feature_std_l2": 0.4, "n": 500.0, "d": 64.0}
         return {f"val/{name}/{k}": [(100, v)] for k, v in values.items()}
@@ -151,7 +148,7 @@ def test_the_worst_tap_decides_and_every_tap_is_named() -> None:
 @pytest.mark.parametrize(
     ("start", "now", "status"),
     [
-        # the run that was missed: a shared target at a class probe of 0.26
+        # A run that was missed once: a shared target at a class probe of 0.26.
         (2.1, 1.23, "dimensional_collapse"),
         (2.1, 1.9, "low_rank"),
         (1.4, 1.3, "low_rank"),
@@ -159,7 +156,7 @@ def test_the_worst_tap_decides_and_every_tap_is_named() -> None:
         (7.5, 7.0, "healthy"),
     ],
 )
-def test_a_tap_that_began_low_is_blamed_only_for_what_it_lost(
+def test_tap_with_low_start_fails_only_if_its_rank_fell(
     start: float, now: float, status: str
 ) -> None:
     tap = {

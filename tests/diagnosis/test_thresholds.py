@@ -1,5 +1,5 @@
-"""thresholds.yaml: every limit has a reason and is read, and the confidence is what its docstring
-says."""
+"""thresholds.yaml: every limit has a reason and is read. The confidence follows its documented
+formula."""
 
 import math
 import re
@@ -38,14 +38,14 @@ def test_every_threshold_has_a_reason_and_is_read(
     assert re.search(rf"\.{prefix}{name}\b", SOURCES), f"nothing reads {section}.{name}"
 
 
-def test_a_role_overrides_what_holds_for_all_taps_and_lidar_is_for_the_aggregate_alone() -> None:
+def test_role_overrides_shared_limits_and_only_the_aggregate_has_lidar() -> None:
     t = Thresholds()
     assert t.of("z_target").rank < t.rank == t.of("z").rank
     assert "lidar" in t.of("z_agg").values
     assert "lidar" not in t.of("z").values
 
 
-def test_an_unknown_threshold_is_an_error_that_names_it() -> None:
+def test_unknown_threshold_raises_an_error_that_names_it() -> None:
     with pytest.raises(AttributeError, match="no threshold 'rnak'"):
         _ = Thresholds().rnak
     with pytest.raises(AttributeError, match="no threshold 'rnak'"):
@@ -62,7 +62,7 @@ def test_a_changed_threshold_changes_the_verdict() -> None:
     )
 
 
-def test_confidence_is_a_half_on_the_threshold_and_grows_with_the_distance() -> None:
+def test_confidence_is_half_on_the_threshold_and_grows_with_distance() -> None:
     t = Thresholds()
     assert t.confidence(distance(2.0, 2.0)) == 0.5
     assert t.confidence(distance(1.0, 2.0)) == pytest.approx(1 / (1 + 2**-t.slope))

@@ -1,4 +1,5 @@
-"""A small gallery with the right answer for each case; a later set of rules must keep it."""
+"""A small gallery with the right answer for each case. A later set of rules must keep these
+answers."""
 
 import math
 from collections.abc import Callable
@@ -56,14 +57,16 @@ GALLERY: list[tuple[str, Callable[[], torch.Tensor], str]] = [
 
 
 @pytest.mark.parametrize(("make", "status"), [g[1:] for g in GALLERY], ids=[g[0] for g in GALLERY])
-def test_the_gallery(make: Callable[[], torch.Tensor], status: str) -> None:
+def test_features_of_the_small_gallery_get_their_status(
+    make: Callable[[], torch.Tensor], status: str
+) -> None:
     verdict = diagnose_features(make(), reference=torch.randn(N, D))
     assert verdict.status == status, verdict.line()
     assert verdict.line().startswith(status)
     assert 0.0 <= verdict.confidence <= 1.0
 
 
-def test_views_are_judged_as_samples_and_other_shapes_refused() -> None:
+def test_views_count_as_samples_and_other_shapes_raise() -> None:
     assert diagnose_features(torch.randn(100, 3, D)).status == "healthy"
     with pytest.raises(ValueError, match=r"\(5,\)"):
         diagnose_features(torch.zeros(5))
@@ -88,30 +91,30 @@ def history(
     return out
 
 
-def test_a_run_whose_rank_grows_is_healthy() -> None:
+def test_run_with_growing_rank_is_healthy() -> None:
     verdict = judge(history([12, 15, 20], [0.3, 0.4, 0.5]))
     assert (verdict.status, verdict.per_tap) == ("healthy", {"z": "healthy", "z_agg": "healthy"})
     assert "20.0 (10.0 at start)" in verdict.line()
 
 
-def test_a_collapse_is_dated_by_the_start_of_its_last_unbroken_stretch() -> None:
+def test_collapse_is_dated_by_the_start_of_its_last_stretch() -> None:
     verdict = judge(history([12, 1.5, 12, 1.5, 1.4, 1.3], [0.3] * 6))
     assert (verdict.status, verdict.since_step, verdict.tap) == ("dimensional_collapse", 400, "z")
     assert verdict.next
 
 
-def test_no_spread_is_a_complete_collapse_whatever_the_rank_says() -> None:
+def test_missing_spread_is_a_complete_collapse_at_any_rank() -> None:
     data = history([12, 30], [0.3, 0.001])
 
     assert judge(data).status == "complete_collapse"
 
 
-def test_a_fallen_rank_is_a_note_while_the_skill_holds_and_a_collapse_when_it_falls() -> None:
+def test_fallen_rank_is_a_collapse_only_if_the_skill_fell_too() -> None:
     assert judge(history([12, 4], [0.3, 0.3])).status == "low_rank"
     assert judge(history([12, 4], [0.3, 0.3], [0.6, 0.2])).status == "dimensional_collapse"
 
 
-def test_a_loss_that_is_not_finite_or_runs_away_is_a_divergence_and_dated() -> None:
+def test_divergence_is_dated_for_nan_and_for_a_growing_loss() -> None:
     data = history([12, 12], [0.3, 0.3])
     data["train/loss/rate"] = [(10, -3.0), (20, math.nan), (30, math.nan)]
     assert (judge(data).status, judge(data).since_step) == ("diverged", 20)
@@ -122,18 +125,18 @@ def test_a_loss_that_is_not_finite_or_runs_away_is_a_divergence_and_dated() -> N
     assert (judge(data).status, judge(data).since_step) == ("diverged", 10)
 
 
-def test_without_validation_or_with_few_samples_nothing_is_claimed() -> None:
+def test_missing_validation_or_few_samples_are_inconclusive() -> None:
     assert judge({}).status == "inconclusive"
     data = history([12, 12], [0.3, 0.3])
     data["val/z/n"] = [(200, 8.0)]
     assert judge(data).status == "inconclusive"
 
 
-def test_features_that_stop_being_finite_are_a_divergence() -> None:
+def test_features_that_become_nan_are_a_divergence() -> None:
     assert judge(history([12, math.nan], [0.3, math.nan])).status == "diverged"
 
 
-def test_a_verdict_is_plain_data_with_its_line() -> None:
+def test_verdict_as_dict_holds_all_fields_and_its_line() -> None:
     verdict = Verdict("healthy", reasons=("all well",), evidence={"val/z/rankme": 3.0})
     assert verdict.to_dict()["line"] == "healthy: all well"
     assert set(verdict.to_dict()) >= {

@@ -1,4 +1,4 @@
-"""docs/adding_a_loss.md, done: its two files in a folder of one's own, and a run with them."""
+"""docs/adding_a_loss.md: writes its two files to a user's folder and trains a run with them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Make = Callable[..., Config]
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """The word that makes Hydra look where the docs' two files have been written."""
+    """Writes the two files of the page, and yields the override by which Hydra finds them."""
     text = DOCS.read_text(encoding="utf-8")
     blocks = {
         kind: re.search(rf"^```{kind}\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
@@ -40,7 +40,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     sys.modules.pop("my_losses", None)
 
 
-def test_the_page_shows_about_thirty_lines_of_code() -> None:
+def test_the_page_shows_at_most_thirty_lines_of_code() -> None:
     code = re.search(
         r"^```python\n(.*?)^```", DOCS.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE
     )
@@ -48,11 +48,9 @@ def test_the_page_shows_about_thirty_lines_of_code() -> None:
     assert len(code[1].splitlines()) <= 30
 
 
-def test_the_pages_two_files_are_a_loss_that_trains_beside_another(
-    folder: str, make_config: Make
-) -> None:
-    words = ["aux=[vicreg,even_scale]", "aux.even_scale.std=2", folder]
-    result = train(make_config(*words, experiment="seq_jepa_baseline"))
+def test_the_documented_loss_trains_beside_another_loss(folder: str, make_config: Make) -> None:
+    overrides = ["aux=[vicreg,even_scale]", "aux.even_scale.std=2", folder]
+    result = train(make_config(*overrides, experiment="seq_jepa_baseline"))
     history = history_of(result.run_dir)
     last = {
         name: history[f"train/loss/even_scale{name}"][-1][1] for name in ("", "_narrow", "_wide")
@@ -62,7 +60,7 @@ def test_the_pages_two_files_are_a_loss_that_trains_beside_another(
     assert history["train/loss/vicreg"]
 
 
-def test_it_computes_what_the_page_says(folder: str, make_config: Make) -> None:
+def test_the_documented_loss_computes_the_documented_value(folder: str, make_config: Make) -> None:
     config = make_config("aux=even_scale", folder, experiment="seq_jepa_baseline")
     arm = AuxTerm(config.aux["even_scale"], {"z": 3}, has_ema_teacher=False)
     x = torch.randn(50, 2, 3)
@@ -71,7 +69,7 @@ def test_it_computes_what_the_page_says(folder: str, make_config: Make) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "line"),
+    ("overrides", "line"),
     [
         (["aux.even_scale.std=0"], r"aux\.even_scale\.std=0\.0: must be above 0"),
         (["+aux.even_scale.sdt=1"], r"aux\.even_scale\.sdt: no such key; did you mean 'std'\?"),
@@ -81,14 +79,14 @@ def test_it_computes_what_the_page_says(folder: str, make_config: Make) -> None:
         ),
         (
             ["aux.even_scale._target_=my_losses.EvenScales"],
-            r"my_losses\.EvenScales: no class of options",
+            r"my_losses\.EvenScales: not a class of options",
         ),
         (["aux.even_scale._target_=my_loses.EvenScale"], r"No module named 'my_loses'"),
         (["~aux.even_scale.std"], r"aux\.even_scale\.std is missing"),
     ],
 )
-def test_its_mistakes_get_a_line_as_those_of_the_others(
-    words: list[str], line: str, folder: str, make_config: Make
+def test_invalid_options_of_the_loss_raise_one_line(
+    overrides: list[str], line: str, folder: str, make_config: Make
 ) -> None:
     with pytest.raises(UserError, match=line):
-        make_config("aux=even_scale", *words, folder, experiment="seq_jepa_baseline")
+        make_config("aux=even_scale", *overrides, folder, experiment="seq_jepa_baseline")

@@ -1,4 +1,4 @@
-"""docs/extending.md, done: a folder of a user's own with one part of each kind, and a run with all
+"""docs/extending.md: writes a user's folder with one part of each kind, and trains a run with all
 of them."""
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from conftest import ROOT
-from jepa_lab import diagnose, evaluate
+from jepa_lab import diagnose, evaluate, preview
 from jepa_lab.cli.compose import composes
 from jepa_lab.ledger.parquet import history_of
 
@@ -38,7 +38,7 @@ SMALL = [
 
 @pytest.fixture
 def mine(tmp_path: Path) -> Iterator[Path]:
-    """The folder that the page makes; commands run beside it."""
+    """Writes the folder of the page. Commands run in its parent folder."""
     for name, content in FILES.items():
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -48,20 +48,20 @@ def mine(tmp_path: Path) -> Iterator[Path]:
 
 
 def forget() -> None:
-    """Leaves Python as before the folder was imported."""
+    """Removes the imported modules of the folder and its place in sys.path."""
     sys.path[:] = [place for place in sys.path if not place.endswith("/mine")]
     for name in FILES:
         sys.modules.pop(Path(name).stem, None)
 
 
-def test_the_page_has_every_kind_in_about_twenty_lines() -> None:
+def test_the_page_has_every_kind_of_part_in_about_twenty_lines() -> None:
     groups = {Path(name).parts[1] for name in FILES if name.endswith(".yaml")}
     assert groups == {"encoder", "dataset", "views", "aux_loss", "metric", "rule", "callback"}
     assert all(len(content.splitlines()) <= 36 for content in FILES.values())
     assert sum(len(c.splitlines()) for n, c in FILES.items() if n.endswith(".py")) / 7 <= 21
 
 
-def test_a_run_with_a_part_of_each_kind_logs_the_metric_and_gives_the_rules_verdict(
+def test_a_run_with_a_part_of_each_kind_uses_its_metric_and_its_rule(
     mine: Path, command: Command
 ) -> None:
     code, out, err = command(*LINE.split(), *SMALL)
@@ -80,14 +80,14 @@ def test_a_run_with_a_part_of_each_kind_logs_the_metric_and_gives_the_rules_verd
     assert config["dataset"]["views"]["_target_"] == "mirror.Mirror"
 
 
-def test_the_run_is_skipped_evaluated_and_its_own_line_makes_it_again(
+def test_a_run_with_user_defined_parts_is_skipped_diagnosed_and_evaluated(
     mine: Path, command: Command
 ) -> None:
     assert command(*LINE.split(), *SMALL)[0] == 0
     (run,) = Path("runs/teacherless_b").iterdir()
     kept = yaml.safe_load((run / "overrides.yaml").read_text())
     assert kept["config_dir"] == str(mine)
-    assert not [word for word in kept["overrides"] if "searchpath" in word]
+    assert not [override for override in kept["overrides"] if "searchpath" in override]
     code, out, _ = command("--config-dir", kept["config_dir"], *kept["overrides"])
     assert code == 0
     assert "finished before" in out
@@ -97,14 +97,14 @@ def test_the_run_is_skipped_evaluated_and_its_own_line_makes_it_again(
     assert "not applied: diagnosis.rules no_spread" in out
     assert composes(kept["overrides"], kept["config_dir"])
     assert not composes([*kept["overrides"], "optim.lr=-1", "encoder.wdth=3"], kept["config_dir"])
-    assert "tiny" not in sys.modules  # a run's file imports nothing
+    assert "tiny" not in sys.modules  # reading a run's configuration imports no module of the user
     code, _, err = command(
         str(run), "--rows", "none", "--limit", "60", "--anchors", "9", main=evaluate.main
     )
     assert code == 2
-    assert "_target_=stripes.Stripes is code of your own" in err
+    assert "_target_=stripes.Stripes is user-defined code" in err
     assert "tiny" not in sys.modules
-    words = [
+    overrides = [
         str(run),
         "--config-dir",
         "mine",
@@ -117,11 +117,21 @@ def test_the_run_is_skipped_evaluated_and_its_own_line_makes_it_again(
         "--views",
         "1",
     ]
-    assert command(*words, main=evaluate.main)[0] == 0
+    assert command(*overrides, main=evaluate.main)[0] == 0
+
+
+def test_preview_draws_user_defined_images_and_views(mine: Path, command: Command) -> None:
+    options = ["--config-dir", "mine", "--rows", "2", "--out", "drawn.png"]
+    code, _, err = command("dataset=stripes", "+views=mirror", *options, main=preview.main)
+    assert code == 0, err
+    assert Path("drawn.png").stat().st_size > 1000
+    code, _, err = command("dataset=stripes", "--config-dir", "nowhere", main=preview.main)
+    assert code == 2
+    assert "nowhere" in err
 
 
 @pytest.mark.parametrize(
-    ("words", "line"),
+    ("overrides", "line"),
     [
         (["encoder=tinny"], "encoder=tinny: no such option; did you mean 'tiny'?"),
         (["encoder=tiny", "+encoder.widht=3"], "encoder.widht: no such key; did you mean 'width'?"),
@@ -149,7 +159,7 @@ def test_the_run_is_skipped_evaluated_and_its_own_line_makes_it_again(
         ),
         (
             ["+callback=clock", "callbacks.clock._target_=clock.Clock"],
-            "callbacks.clock._target_=clock.Clock: no class of",
+            "callbacks.clock._target_=clock.Clock: not a class of",
         ),
         (
             ["+rule=no_spread", "diagnosis.rules.no_spread._target_=nospread.NoSpread"],
@@ -157,10 +167,10 @@ def test_the_run_is_skipped_evaluated_and_its_own_line_makes_it_again(
         ),
     ],
 )
-def test_a_misspelt_option_gets_one_line_with_the_nearest_name(
-    words: list[str], line: str, mine: Path, command: Command
+def test_a_misspelt_option_raises_one_line_with_the_nearest_name(
+    overrides: list[str], line: str, mine: Path, command: Command
 ) -> None:
-    code, _, err = command("--config-dir", "mine", "+experiment=teacherless_b", *words)
+    code, _, err = command("--config-dir", "mine", "+experiment=teacherless_b", *overrides)
     assert (code, err.count("\n")) == (2, 1)
     assert line in err
     assert not Path("runs").exists()

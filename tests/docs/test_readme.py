@@ -1,41 +1,60 @@
-"""What the README promises exists: its commands compose, its files are there, its Python runs."""
+"""The README and the pages of docs/: their commands compose, their options, files, links and module
+names exist, and the Python example runs."""
 
 import re
 import shlex
+from contextlib import suppress
+from importlib import import_module
 from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 from hydra import compose, initialize_config_dir
 
 from conftest import ROOT
+from jepa_lab.__main__ import main
 from jepa_lab.cli import app as cli  # noqa: F401 - registers the resolvers
+from jepa_lab.cli.verbs import VERBS
 from jepa_lab.config.groups import conf_dir
 from jepa_lab.sweep.ladder import checked_rungs
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-DOCS = [README, *(p.read_text(encoding="utf-8") for p in sorted((ROOT / "docs").glob("*.md")))]
+PAGES = {"README.md": README} | {
+    f"docs/{path.name}": path.read_text(encoding="utf-8")
+    for path in sorted((ROOT / "docs").glob("*.md"))
+}
+DOCS = "\n".join(PAGES.values())
+MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
+
+# commands with user-defined parts are in test_adding_a_loss.py and test_extending.py
+ELSEWHERE = ("searchpath", "--config-dir")
+TRAINING = r"python -m jepa_lab(?:\.check)? +([^#`\n]*experiment=[^#`\n]*)"
+PREVIEWS = r"python -m jepa_lab\.preview +([^#`\n]*=[^#`\n]*)"
 COMMANDS = sorted(
-    set(re.findall(r"python -m jepa_lab +([^#`\n]*experiment=[^#`\n]*)", "\n".join(DOCS)))
+    command
+    for command in {*re.findall(TRAINING, DOCS), *re.findall(PREVIEWS, DOCS)}
+    if not any(part in command for part in ELSEWHERE) and "dataset=NAME" not in command
 )
-# those of a user's folder: tests/auxiliary/test_adding_a_loss.py, tests/test_extending.py
-COMMANDS = [c for c in COMMANDS if "searchpath" not in c and "--config-dir" not in c]
 if find_spec("hydra_plugins.hydra_optuna_sweeper") is None:
     COMMANDS = [c for c in COMMANDS if "hydra.sweeper.sampler" not in c]
+OTHERS = sorted(set(re.findall(r"(?:python -m jepa_lab\.|jepa-lab )([a-z]+)\b([^`#\n]*)", DOCS)))
 
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_in_the_documents_composes(command: str) -> None:
-    words = [w for w in shlex.split(command) if w not in ("-m", "--cfg", "job")]
+    overrides = [w for w in shlex.split(command) if w not in ("-m", "--cfg", "job")]
+    if "experiment=" not in command:
+        overrides.insert(0, "+experiment=teacherless_b")  # as preview does
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
         assert all(
             config.name
-            for config in checked_rungs(compose("config", [first_of_sweep(w) for w in words]))
+            for config in checked_rungs(compose("config", [first_of_sweep(w) for w in overrides]))
         )
 
 
-def first_of_sweep(word: str) -> str:
-    """The word of the sweep's first job."""
-    key, _, values = word.partition("=")
+def first_of_sweep(override: str) -> str:
+    """Returns the override with the value of the sweep's first job."""
+    key, _, values = override.partition("=")
     if values.startswith("range("):
         return f"{key}={values[6:].split(',')[0]}"
     if "interval(" in values:
@@ -44,19 +63,54 @@ def first_of_sweep(word: str) -> str:
         pattern = values[5:-1]
         first = min(p.stem for p in (conf_dir() / "experiment").glob(f"{pattern}.yaml"))
         return f"{key}={first}"
-    return word if values.startswith("[") else word.split(",")[0]
+    return override if values.startswith("[") else override.split(",")[0]
+
+
+@pytest.mark.parametrize("verb", sorted({verb for verb, _ in OTHERS}))
+def test_every_option_of_another_command_is_in_its_help(
+    verb: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert verb in VERBS
+    with suppress(SystemExit):  # argparse exits after the help
+        main([verb, "--help"])
+    help_text = capsys.readouterr().out
+    options = {o for v, rest in OTHERS if v == verb for o in re.findall(r"--[a-z-]+", rest)}
+    if verb in ("check", "preview"):  # they take --config-dir as training does
+        options.discard("--config-dir")
+    assert not [option for option in options if option not in help_text]
 
 
 def test_the_main_commands_are_there() -> None:
     assert any("+experiment=teacherless_b" in c for c in COMMANDS)
-    assert {"setup", "demo", "test", "lint", "bench"} <= set(
-        re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.M)
-    )
+    assert {"setup", "demo", "test", "lint", "bench"} <= set(re.findall(r"^(\w+):", MAKEFILE, re.M))
 
 
-@pytest.mark.parametrize("target", sorted(set(re.findall(r"\]\(([^)#:]+)\)", README))))
-def test_every_link_and_picture_points_at_a_file(target: str) -> None:
-    assert (ROOT / target).is_file()
+@pytest.mark.parametrize("target", sorted(set(re.findall(r"(?:^|`)make ([a-z-]+)", DOCS, re.M))))
+def test_every_target_of_make_exists(target: str) -> None:
+    assert re.search(rf"^{target}:", MAKEFILE, re.M)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_link_and_picture_points_at_a_file(page: str) -> None:
+    targets = re.findall(r"\]\(([^)#:]+)\)", PAGES[page])
+    assert not [t for t in targets if not ((ROOT / page).parent / t).is_file()]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_path_into_the_repository_exists(page: str) -> None:
+    folders = "src|conf|studies_docs|benchmarks|examples|claims|notebooks|docs"
+    pattern = rf"(?<![\w/.])(?:{folders}|jepa_lab)/[\w./-]*"
+    for path in {path.rstrip(".") for path in re.findall(pattern, PAGES[page])}:
+        assert (ROOT / path).exists() or (ROOT / "src" / path).exists(), path
+
+
+@pytest.mark.parametrize("name", sorted(set(re.findall(r"\bjepa_lab(?:\.\w+)+", DOCS))))
+def test_every_module_and_object_exists(name: str) -> None:
+    place = Path(ROOT, "src", *name.split("."))
+    if place.is_dir() or place.with_suffix(".py").is_file():
+        return
+    module, _, attribute = name.rpartition(".")
+    assert hasattr(import_module(module), attribute)
 
 
 def test_the_python_example_runs(capsys: pytest.CaptureFixture[str]) -> None:

@@ -16,7 +16,7 @@ sys.path.insert(0, str(ROOT / "benchmarks"))
 
 
 def grid(*rows: str) -> Grid:
-    """Of rows of digits."""
+    """Returns a grid from rows of digits."""
     return np.array([[int(cell) for cell in row] for row in rows], dtype=np.uint8)
 
 
@@ -33,15 +33,16 @@ def real_grids(n_tasks: int) -> list[Grid]:
 
 
 def noise_grids(n: int, seed: int = 0) -> list[Grid]:
-    """Of 2 to 4 colours and all sizes: many objects, with holes and corners."""
+    """Returns random grids of 2 to 4 colours and all sizes, with many objects, holes and touching
+    corners."""
     rng = np.random.default_rng(seed)
     sizes = rng.integers(1, 31, (n, 2))
     return [rng.integers(0, rng.integers(2, 5), size).astype(np.uint8) for size in sizes]
 
 
 def counting_task(name: str, train: int, test: int = 1, size: int = 2, first: int = 1) -> ArcTask:
-    """No two grids are alike: the input of pair i has one row of 1 + i cells, its output `size` of
-    another colour."""
+    """Returns a task without equal grids: the input of pair i has one row of 1 + i cells, its
+    output has `size` rows of another colour."""
     pairs = [
         Pair(
             np.full((1, 1 + i), first, dtype=np.uint8),
@@ -53,7 +54,7 @@ def counting_task(name: str, train: int, test: int = 1, size: int = 2, first: in
 
 
 def check_form(tokens: GridTokens) -> None:
-    """What holds for tokens of every kind."""
+    """Asserts the properties of tokens of every kind."""
     n, places = tokens.mask.shape
     assert tokens.features.dtype == torch.float32
     assert tokens.colors.dtype == torch.int64
@@ -76,7 +77,7 @@ def same_view(one: ArcView, other: ArcView) -> bool:
 
 
 def same_batch(one: ArcBatch, other: ArcBatch) -> bool:
-    """Bit by bit."""
+    """Returns whether two batches are equal in every bit."""
     names = ("present", "roles", "pairs", "task", "index")
     return (
         one.split == other.split

@@ -1,5 +1,5 @@
-"""A headless Chromium, driven by its DevTools protocol through two pipes: needs no package and no
-port."""
+"""A headless Chromium, driven through two pipes by its DevTools protocol. It needs no package and
+no port."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ import pytest
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 PATIENCE = 60.0
-# the child finds the pipes at 3 and 4, as --remote-debugging-pipe asks
+# --remote-debugging-pipe needs the pipes at file descriptors 3 and 4
 WRAPPER = (
     "import os,sys; os.dup2(int(sys.argv[1]),3); os.dup2(int(sys.argv[2]),4);"
     " os.execv(sys.argv[3],sys.argv[3:])"
@@ -29,7 +29,7 @@ WRAPPER = (
 
 
 def find_chromium() -> str:
-    """Its path; skips the test where there is none (CHROMIUM names one elsewhere)."""
+    """Returns the path of Chromium. CHROMIUM may name it. Skips the test if there is none."""
     named = [os.environ.get("CHROMIUM"), *map(shutil.which, NAMES)]
     path = next((name for name in named if name), None)
     if path is None or os.name != "posix":
@@ -38,7 +38,7 @@ def find_chromium() -> str:
 
 
 class Browser:
-    """One page. `requests`: every URL that was asked for; `errors`: exceptions and errors in the
+    """One page. `requests` are all requested URLs, `errors` are exceptions and errors in the
     console."""
 
     def __init__(self, profile: Path) -> None:
@@ -116,8 +116,8 @@ class Browser:
             time.sleep(0.02)
 
     def value(self, expression: str) -> Any:
-        """What the expression gives in the page; AssertionError with its message where it throws.
-        What the expression gives in the page; AssertionError with its message where it throws."""
+        """Returns the value of the expression in the page. Raises AssertionError with the page's
+        message if it throws."""
         answer = self.call(
             "Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True
         )
@@ -142,7 +142,7 @@ class Browser:
         path.write_bytes(base64.b64decode(answer["data"]))
 
     def call(self, method: str, **params: Any) -> dict[str, Any]:
-        """The answer to one command; what the page reports meanwhile is kept."""
+        """Returns the answer to one command. Events that arrive before it are stored."""
         self._id += 1
         message: dict[str, Any] = {"id": self._id, "method": method, "params": params}
         if self._session:

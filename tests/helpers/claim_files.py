@@ -1,4 +1,4 @@
-"""Files of claims for tests: a contrast of two arms, with whatever a test changes."""
+"""Files of claims for tests: a contrast of two arms, with the changes of a test."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ BASIS: dict[str, Any] = {
 
 
 def claim(**changes: Any) -> dict[str, Any]:
-    """A claim with these keys changed; None leaves a key out."""
+    """Returns a claim with these keys changed. None removes a key."""
     return {key: value for key, value in {**BASIS, **changes}.items() if value is not None}
 
 
@@ -47,7 +47,7 @@ def against(arm: str) -> dict[str, Any]:
 
 
 def six_seeds(root: Path) -> list[Run]:
-    """Six seeds each of plain, better (+.1), same (with noise of its own) and worse (-.1)."""
+    """Makes six seeds each of plain, better (+.1), same (with its own noise) and worse (-.1)."""
     for seed in range(6):
         make_run(root, "plain", seed, 0.80 + 0.01 * seed)
         make_run(root, "better", seed, 0.90 + 0.01 * seed + NOISE[seed])

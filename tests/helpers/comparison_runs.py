@@ -1,5 +1,5 @@
-"""Folders of runs as a sweep leaves them, with curves, in every state that a comparison has to
-take."""
+"""Folders of runs as a sweep leaves them, with curves, in every state that a comparison must
+handle."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from jepa_lab.ledger.summary import summarise
 from jepa_lab.ledger.sweep_folder import ArmTuning, Candidate, Tuning, WeightTrial, write_tuning
 
 METRIC = "test/probe/class_from_z_agg"
-STAGED = {
+STAGED = {  # settings of a sweep with two stages
     "sweep.report": "aux_comparison",
     "sweep.tuning": {"seeds": [1000, 1001], "metric": "val/probe/class_from_z_agg"},
-}  # settings
+}
 DEAD = 2**22 + 7  # above every process id that Linux gives
 
 
@@ -39,9 +39,12 @@ def make_run(
     checkpoint: bool = True,
     run_id: str | None = None,
 ) -> Path:
-    """RUNS/arm/arm-seed; `value` is the accuracy at the end (NaN: not finite; None: not measured).
-    A `state` of "killed" says running, by a process that is gone; only completed and stopped runs
-    have a summary."""
+    """Makes the run RUNS/arm/arm-seed.
+
+    `value` is the accuracy at the end (NaN: not finite, None: not measured). The `state` "killed"
+    means a status of running by a process that no longer exists. Only completed and stopped runs
+    have a summary.
+    """
     folder = root / arm / f"{arm}-{seed}"
     (folder / "checkpoints").mkdir(parents=True)
     config: dict[str, Any] = {"name": arm, "seed": seed, "dataset": {"name": "digits_rot"}}
@@ -79,7 +82,7 @@ def make_run(
     ledger.append(steps[-1], steps[-1] // 10, dict(extra or {}))
     ledger.flush(force=True)
     if state in ("completed", "stopped"):
-        words = {
+        judged = {
             "status": verdict,
             "tap": None,
             "since_step": None,
@@ -87,7 +90,7 @@ def make_run(
         }
         summary = {
             "metrics": summarise(ledger.history()),
-            "verdict": words,
+            "verdict": judged,
             "monitor": {},
             "wall_s": 10.0 + seed,
         }
@@ -114,7 +117,7 @@ def curves(step: int, seed: int, value: float) -> dict[str, float]:
 
 
 def plain(content: Any) -> Any:
-    """NaN as null, as the ledger writes it."""
+    """Replaces NaN by None, as the ledger does."""
     if isinstance(content, dict):
         return {key: plain(value) for key, value in content.items()}
     if isinstance(content, list):
@@ -123,8 +126,8 @@ def plain(content: Any) -> Any:
 
 
 def every_state(root: Path) -> Path:
-    """Four arms over six seeds with a failed, a killed, a collapsed, a damaged and a missing run.
-    Four arms over six seeds with a failed, a killed, a collapsed, a damaged and a missing run."""
+    """Makes four arms over six seeds with a failed, a killed, a collapsed, a damaged and a missing
+    run."""
     for seed in range(6):
         make_run(root, "seq_jepa_baseline", seed, 0.80 + 0.01 * seed)
         make_run(root, "better", seed, 0.90 + 0.011 * seed)
@@ -139,12 +142,12 @@ def every_state(root: Path) -> Path:
 
 
 def arm_of(name: str, weight: float = 1.0) -> dict[str, dict[str, float]]:
-    """The group aux of a run's configuration."""
+    """Returns the group aux of a run's configuration."""
     return {} if name == "none" else {name: {"weight": weight}}
 
 
 def both_stages(runs: Path) -> Path:
-    """none and vicreg over two reported seeds, and vicreg at one of the tuning's seeds, with its
+    """Makes none and vicreg over two reported seeds, and vicreg at one tuning seed, with its
     tuning.json."""
     for seed in (0, 1):
         for aux in ("none", "vicreg"):

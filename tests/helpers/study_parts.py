@@ -1,4 +1,4 @@
-"""What tests ask of the study of a configuration: its data, and what it builds."""
+"""The parts of a configuration's study that tests use: its data, and the objects that it builds."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from jepa_lab.studies import find
 
 
 def load_data(config: Any) -> Any:
-    """The data of a run."""
+    """Returns the data of a run."""
     return find(config.study).planner.load(config)
 
 
 def prepare(config: Any, data: Any) -> Any:
-    """Loaders, budget and module, on seeded streams."""
+    """Returns loaders, budget and module, built from seeded random streams."""
     return find(config.study).study.prepare(config, data)

@@ -1,5 +1,5 @@
-"""Configurations of the toy, composed once for each experiment: composing takes longer than a tiny
-training."""
+"""Configurations of the toy. Each experiment is composed once, because composing takes longer than
+a tiny training."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ from jepa_lab.studies.linear_byol.config import ToyConfig
 
 @cache
 def composed(experiment: str) -> DictConfig:
-    """The experiment as Hydra hands it over."""
+    """Returns the experiment's configuration as Hydra composes it."""
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
         return compose("config", [f"+experiment={experiment}", "hardware=cpu"])
 
 
-def configure(*words: str, experiment: str = "linear_byol") -> ToyConfig:
-    """Checked, with key=value words. UserError as the command line gives it."""
-    merged = OmegaConf.merge(composed(experiment), OmegaConf.from_dotlist(list(words)))
+def configure(*overrides: str, experiment: str = "linear_byol") -> ToyConfig:
+    """Returns the validated configuration with key=value overrides. Raises UserError as the command
+    line does."""
+    merged = OmegaConf.merge(composed(experiment), OmegaConf.from_dotlist(list(overrides)))
     assert isinstance(merged, DictConfig)
     return checked(merged)

@@ -1,4 +1,4 @@
-"""Files of toy runs as the toy writes them, with numbers from a recursion of its eigenmodes:
+"""Files of toy runs in the toy's format, with numbers from a recursion of its eigenmodes. They are
 fixtures, not results."""
 
 from __future__ import annotations
@@ -88,11 +88,11 @@ def write_run(
     state: str = "completed",
     **changes: Any,
 ) -> Path:
-    """A run with SETTINGS changed by `changes`; `columns` replace what is computed, one value for
-    each row.
+    """Writes a run with SETTINGS changed by `changes`.
 
-    `until`: the run was stopped there. `diverges_at`: as the toy does, its last row says so. An
-    alpha above the bound diverges by itself at step 150, unless `columns` are given.
+    `columns` replace computed columns, with one value for each row. `until` is the step at which
+    the run was stopped. `diverges_at` flags the last row as the toy does. An alpha above the bound
+    diverges at step 150 without it, unless `columns` are given.
     """
     s = {**SETTINGS, **changes}
     run_id = (
@@ -147,7 +147,7 @@ def write_run(
 def _numbers(steps: np.ndarray, s: dict[str, Any], alpha: float, automatic: bool) -> dict[str, Any]:
     n, d, tau = len(steps), s["d_latent"], 1 - s["ema_m"]
     random = np.random.default_rng([s["seed"], s["batch_size"]])
-    # the live rate of auto mode drifts with the curvature
+    # the rate of auto mode drifts with the curvature
     live = alpha * (1 + 0.05 * np.log10(steps)) if automatic else np.full(n, alpha)
     beta = _beta(s, live, tau)
     step = alpha * 2 / d / (1 - s["mom_pred"])

@@ -15,7 +15,7 @@ def strict(text: str) -> object:
     return json.loads(text, parse_constant=refuse)
 
 
-def test_text_and_bytes_are_written_as_given(tmp_path: Path) -> None:
+def test_text_and_bytes_are_written_unchanged(tmp_path: Path) -> None:
     write_atomic(tmp_path / "a", "Größe\n")
     write_atomic(tmp_path / "b", b"\x00\xff")
     assert (tmp_path / "a").read_bytes() == "Größe\n".encode()
@@ -38,7 +38,7 @@ def test_a_failed_rename_leaves_the_old_file_and_no_temporary_one(
     assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [("status.json", "old")]
 
 
-def test_the_temporary_file_lies_in_the_folder_of_the_target_and_is_hidden(tmp_path: Path) -> None:
+def test_the_temporary_file_is_hidden_in_the_folder_of_the_target(tmp_path: Path) -> None:
     tmp = temporary_beside(tmp_path / "x.json")
     assert tmp.parent == tmp_path
     assert tmp.match(".x.json.*.tmp")
@@ -85,7 +85,7 @@ def test_json_keeps_the_order_of_keys_and_the_types_of_scalars(tmp_path: Path) -
     ]
 
 
-def test_what_is_not_json_is_refused_and_nothing_is_written(tmp_path: Path) -> None:
+def test_an_object_that_is_not_json_is_refused_and_nothing_is_written(tmp_path: Path) -> None:
     with pytest.raises(TypeError):
         write_json(tmp_path / "x.json", {"a": object()})
     assert list(tmp_path.iterdir()) == []

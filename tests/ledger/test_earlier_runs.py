@@ -1,8 +1,8 @@
-"""Runs that an earlier version of the code made are skipped, resumed, reported and diagnosed by
-this one.
+"""Runs made by an earlier version of the code are skipped, resumed, reported and diagnosed by this
+one.
 
-tests/fixtures/runs_of_results_version_2.zip holds four of its runs: two that were stopped and two
-that are finished, and, under `whole`, what the stopped ones came to where nothing stopped them.
+tests/fixtures/runs_of_results_version_2.zip has four runs: two stopped and two finished ones. Its
+folder `whole` has uninterrupted versions of the stopped ones.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ TOY = "+experiment=linear_byol d_obs=20 d_latent=3 figures=false"
 
 @pytest.fixture
 def earlier(tmp_path: Path) -> Path:
-    """The folder that holds `runs` and `whole`; `command` runs in it."""
+    """The folder that contains `runs` and `whole`. `command` runs in it."""
     with zipfile.ZipFile(FIXTURES / f"runs_of_results_version_{RESULTS_VERSION}.zip") as archive:
         archive.extractall(tmp_path)
     return tmp_path
@@ -60,42 +60,47 @@ def test_a_finished_run_is_skipped(line: str, run: str, earlier: Path, command: 
     assert (earlier / "runs" / run / "summary.json").read_bytes() == before
 
 
-def test_a_stopped_run_of_the_seq_jepa_is_resumed_to_the_values_of_one_that_nothing_stopped(
+def test_a_resumed_run_of_the_seq_jepa_equals_an_uninterrupted_one(
     earlier: Path, command: Command
 ) -> None:
     place = Path("seq_jepa_baseline/81827313d1")
-    seen = history_of(earlier / "runs" / place)
+    before_stop = history_of(earlier / "runs" / place)
     assert command(*SEQ_JEPA.split())[0] == 0
     assert (
         json.loads((earlier / "runs" / place / "status.json").read_text())["state"] == "completed"
     )
-    agrees(history_of(earlier / "runs" / place), history_of(earlier / "whole" / place), seen)
+    agrees(history_of(earlier / "runs" / place), history_of(earlier / "whole" / place), before_stop)
 
 
-def test_a_stopped_run_of_the_toy_is_resumed_to_the_values_of_one_that_nothing_stopped(
+def test_a_resumed_run_of_the_toy_equals_an_uninterrupted_one(
     earlier: Path, command: Command
 ) -> None:
     place = Path("linear_byol/70a8f50ba5")
-    seen = history_of_toy(earlier / "runs" / place)
+    before_stop = history_of_toy(earlier / "runs" / place)
     assert command(*f"{TOY} epochs=4000 log_every=100".split())[0] == 0
     agrees(
-        history_of_toy(earlier / "runs" / place), history_of_toy(earlier / "whole" / place), seen
+        history_of_toy(earlier / "runs" / place),
+        history_of_toy(earlier / "whole" / place),
+        before_stop,
     )
 
 
-def agrees(found: dict, whole: dict, seen: dict) -> None:
-    """The same metrics at the same steps; equal up to the stop, close after it, where another
-    machine may round."""
-    assert seen
+def agrees(resumed: dict, whole: dict, before_stop: dict) -> None:
+    """Checks that two runs have the same metrics at the same steps.
+
+    Values are equal up to the stop. After it they are close, since another machine may round
+    differently.
+    """
+    assert before_stop
     for key in (key for key in whole if not key.startswith(("monitor/", "time/"))):
-        assert [step for step, _ in found[key]] == [step for step, _ in whole[key]], key
-        values = [value for _, value in found[key]]
-        before = [value for _, value in seen.get(key, [])]
+        assert [step for step, _ in resumed[key]] == [step for step, _ in whole[key]], key
+        values = [value for _, value in resumed[key]]
+        before = [value for _, value in before_stop.get(key, [])]
         assert values[: len(before)] == pytest.approx(before, nan_ok=True, rel=0), key
         assert values == pytest.approx(
             [value for _, value in whole[key]], nan_ok=True, rel=0.05, abs=0.02
         ), key
-    assert any(len(found[key]) > len(points) for key, points in seen.items())
+    assert any(len(resumed[key]) > len(points) for key, points in before_stop.items())
 
 
 @pytest.mark.parametrize(
@@ -127,8 +132,8 @@ PARTS = 4
 
 
 @pytest.mark.parametrize("part", range(PARTS))
-def test_run_ids_are_those_of_the_results_version(part: int) -> None:
-    """Code that moves changes no run id; a change of results raises RESULTS_VERSION."""
+def test_run_ids_are_the_stored_ones_of_this_results_version(part: int) -> None:
+    """Moving code changes no run id. A change of results raises RESULTS_VERSION."""
     known = json.loads(
         (FIXTURES / f"run_ids_of_results_version_{RESULTS_VERSION}.json").read_text()
     )
@@ -138,7 +143,7 @@ def test_run_ids_are_those_of_the_results_version(part: int) -> None:
 
 
 def ids_of(line: str) -> list:
-    """The run id of each rung of a line; of the toy with the number of its runs."""
+    """Returns the run id of each rung of a line, for the toy with the number of its runs."""
     ids = []
     for config in checked_rungs(composed(line.split())):
         toy = config.study == "linear_byol"

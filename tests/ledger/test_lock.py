@@ -1,4 +1,4 @@
-"""One process at a run, and a dead one does not count."""
+"""Only one process trains a run, and the lock of a dead process does not count."""
 
 import multiprocessing
 import multiprocessing.process
@@ -33,10 +33,13 @@ def held(folder: Path, die: bool = False) -> tuple[multiprocessing.process.BaseP
     return process, RunDir(folder, "e", "r")
 
 
-def test_a_second_process_is_told_who_holds_the_run(tmp_path: Path) -> None:
+def test_a_second_process_gets_an_error_that_names_the_holder_of_the_lock(tmp_path: Path) -> None:
     process, run = held(tmp_path)
     try:
-        with pytest.raises(RunBusy, match=f"process {process.pid} on .* is at this run"), lock(run):
+        with (
+            pytest.raises(RunBusy, match=f"process {process.pid} on .* is working on this run"),
+            lock(run),
+        ):
             pass
         assert run.state() == "running"
     finally:
@@ -53,7 +56,7 @@ def test_the_lock_of_a_killed_process_is_stale(tmp_path: Path) -> None:
         pass
 
 
-def test_the_same_process_cannot_take_it_twice_but_again_afterwards(tmp_path: Path) -> None:
+def test_the_same_process_can_take_the_lock_again_only_after_release(tmp_path: Path) -> None:
     run = RunDir(tmp_path, "e", "r").make()
     with lock(run), pytest.raises(RunBusy), lock(run):
         pass
@@ -61,7 +64,7 @@ def test_the_same_process_cannot_take_it_twice_but_again_afterwards(tmp_path: Pa
         pass
 
 
-def test_where_the_file_system_cannot_lock_the_process_in_status_json_decides(
+def test_without_file_locks_the_process_in_status_json_decides(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def cannot(self: object) -> None:
@@ -70,7 +73,7 @@ def test_where_the_file_system_cannot_lock_the_process_in_status_json_decides(
     run = RunDir(tmp_path, "e", "r").make()
     monkeypatch.setattr("jepa_lab.ledger.lock.FileLock.acquire", cannot)
     with lock(run):
-        run.write_status("running")  # by this process, which lives
+        run.write_status("running")  # by this process, which is alive
         with pytest.raises(RunBusy), lock(run):
             pass
         run.write_status("completed")
@@ -78,7 +81,7 @@ def test_where_the_file_system_cannot_lock_the_process_in_status_json_decides(
             pass
 
 
-def test_clearing_a_run_keeps_the_lock_that_is_held_in_it(tmp_path: Path) -> None:
+def test_clearing_a_run_keeps_a_lock_that_is_held(tmp_path: Path) -> None:
     run = RunDir(tmp_path, "e", "r").create("name: e\n")
     with lock(run):
         run.clear()

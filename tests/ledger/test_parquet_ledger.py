@@ -13,7 +13,7 @@ from jepa_lab.ledger.parquet import ParquetLedger, history_of, read_metrics
 
 
 class Clock:
-    """A clock that stands still until a test moves it."""
+    """A clock that moves only if a test moves it."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -69,7 +69,7 @@ def test_an_empty_ledger_has_no_history_and_writes_no_file(tmp_path: Path) -> No
     assert list(tmp_path.iterdir()) == []
 
 
-def test_nan_and_infinities_stay_what_they_are(tmp_path: Path) -> None:
+def test_nan_and_infinities_are_kept(tmp_path: Path) -> None:
     ledger = ParquetLedger(tmp_path / "m.parquet")
     ledger.append(0, 0, {"x": math.nan, "y": math.inf, "z": -math.inf})
     ledger.flush(force=True)
@@ -80,12 +80,12 @@ def test_nan_and_infinities_stay_what_they_are(tmp_path: Path) -> None:
     assert values[1:] == [math.inf, -math.inf]
 
 
-def test_the_file_is_whole_at_every_moment_while_it_is_being_rewritten(tmp_path: Path) -> None:
+def test_the_file_is_complete_at_every_moment_of_a_rewrite(tmp_path: Path) -> None:
     path = tmp_path / "metrics.parquet"
     ledger = ParquetLedger(path, flush_s=0.0)
     ledger.append(0, 0, {"a": 0.0})
     ledger.flush(force=True)
-    seen: list[int] = []
+    lengths: list[int] = []
     problems: list[BaseException] = []
     done = threading.Event()
 
@@ -94,7 +94,7 @@ def test_the_file_is_whole_at_every_moment_while_it_is_being_rewritten(tmp_path:
             try:
                 steps = read_metrics(path)["step"].to_pylist()
                 assert steps == list(range(len(steps)))
-                seen.append(len(steps))
+                lengths.append(len(steps))
             except BaseException as problem:
                 problems.append(problem)
 
@@ -108,11 +108,11 @@ def test_the_file_is_whole_at_every_moment_while_it_is_being_rewritten(tmp_path:
         done.set()
         reader.join()
     assert not problems
-    assert seen == sorted(seen)
-    assert len(set(seen)) > 3, "the reader has to see the file grow"
+    assert lengths == sorted(lengths)
+    assert len(set(lengths)) > 3, "the reader must read the file while it grows"
 
 
-def test_a_write_that_is_killed_half_way_leaves_the_old_file(
+def test_a_killed_write_leaves_the_old_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "metrics.parquet"
@@ -124,7 +124,7 @@ def test_a_write_that_is_killed_half_way_leaves_the_old_file(
 
     def half(_: pa.Table, tmp: Path, **__: object) -> None:
         tmp.write_bytes(b"PAR1 and then the power went")
-        # a killed process does not tidy up
+        # a killed process removes no temporary files
         monkeypatch.setattr(Path, "unlink", lambda *_, **__: None)
         raise Killed
 
@@ -141,7 +141,7 @@ def test_a_write_that_is_killed_half_way_leaves_the_old_file(
     assert read_metrics(path).num_rows == 21
 
 
-def test_a_failed_write_is_made_up_for_by_the_next_one(
+def test_rows_of_a_failed_write_are_in_the_next_write(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ledger = filled(tmp_path / "m.parquet")
@@ -158,7 +158,7 @@ def test_a_failed_write_is_made_up_for_by_the_next_one(
     assert read_metrics(tmp_path / "m.parquet").num_rows == 20
 
 
-def test_the_pause_between_writes_is_flush_s_however_long_a_write_takes(
+def test_the_pause_between_writes_is_flush_s_for_slow_writes_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = Clock()
@@ -181,7 +181,7 @@ def test_the_pause_between_writes_is_flush_s_however_long_a_write_takes(
     assert len(written) == 14
 
 
-def test_nothing_new_is_not_written_again(tmp_path: Path) -> None:
+def test_a_flush_without_new_rows_writes_nothing(tmp_path: Path) -> None:
     ledger = filled(tmp_path / "m.parquet")
     assert ledger.flush(force=True)
     assert not ledger.flush(force=True)
@@ -210,7 +210,7 @@ def test_truncate_before_the_start_empties_the_ledger_and_the_file(tmp_path: Pat
     assert ledger.history() == {}
 
 
-def test_killed_and_resumed_logs_the_same_rows_as_uninterrupted(tmp_path: Path) -> None:
+def test_a_resumed_ledger_has_the_same_rows_as_an_uninterrupted_one(tmp_path: Path) -> None:
     path = tmp_path / "m.parquet"
     ledger = filled(path, steps=5)
     state = ledger.state_dict()
@@ -226,15 +226,13 @@ def test_killed_and_resumed_logs_the_same_rows_as_uninterrupted(tmp_path: Path) 
     assert resumed.history() == {**filled(tmp_path / "x.parquet").history(), "val": [(4, 0.5)]}
 
 
-def test_the_state_is_never_ahead_of_the_file(tmp_path: Path) -> None:
+def test_taking_the_state_writes_its_rows_to_disk(tmp_path: Path) -> None:
     ledger = filled(tmp_path / "m.parquet")
     assert ledger.state_dict() == {"rows": 20}
     assert read_metrics(tmp_path / "m.parquet").num_rows == 20
 
 
-def test_a_ledger_shorter_than_its_checkpoint_is_a_user_error_and_is_left_alone(
-    tmp_path: Path,
-) -> None:
+def test_a_ledger_shorter_than_its_checkpoint_is_an_error_and_unchanged(tmp_path: Path) -> None:
     path = tmp_path / "metrics.parquet"
     filled(path).flush(force=True)
     before = path.read_bytes()
@@ -246,7 +244,7 @@ def test_a_ledger_shorter_than_its_checkpoint_is_a_user_error_and_is_left_alone(
     assert path.read_bytes() == before
 
 
-def test_a_state_that_is_the_whole_file_rewrites_nothing(tmp_path: Path) -> None:
+def test_loading_a_state_of_all_rows_rewrites_nothing(tmp_path: Path) -> None:
     path = tmp_path / "metrics.parquet"
     filled(path).flush(force=True)
     before = path.stat()

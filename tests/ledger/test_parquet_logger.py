@@ -16,7 +16,7 @@ def logger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ParquetLogger:
     )
 
 
-def test_the_key_epoch_becomes_the_column_and_the_dict_is_left_alone(logger: ParquetLogger) -> None:
+def test_the_key_epoch_becomes_the_column_and_the_dict_is_unchanged(logger: ParquetLogger) -> None:
     metrics = {"train/loss/total": torch.tensor(1.5), "epoch": 3}
     logger.log_metrics(metrics=metrics, step=7)
     assert "epoch" in metrics
@@ -24,7 +24,7 @@ def test_the_key_epoch_becomes_the_column_and_the_dict_is_left_alone(logger: Par
     assert row == [{"step": 7, "epoch": 3, "key": "train/loss/total", "value": 1.5}]
 
 
-def test_without_step_or_epoch_the_last_one_counts(logger: ParquetLogger) -> None:
+def test_a_missing_step_or_epoch_is_the_last_one(logger: ParquetLogger) -> None:
     logger.log_metrics(metrics={"a": 1.0, "epoch": 2}, step=5)
     logger.log_metrics(metrics={"b": 1.0})
     assert logger.ledger.table()["epoch"].to_pylist() == [2, 2]

@@ -26,7 +26,7 @@ def test_the_folder_is_runs_dir_experiment_run_id(tmp_path: Path) -> None:
     assert run.metrics_path.parent == run.summary_path.parent == run.path
 
 
-def test_create_again_keeps_what_is_there_and_removes_half_written_files(tmp_path: Path) -> None:
+def test_create_keeps_existing_files_and_removes_half_written_ones(tmp_path: Path) -> None:
     run = RunDir(tmp_path, "e", "id").create("a: 1\n")
     (run.checkpoints / "last.ckpt").write_text("weights")
     (run.path / ".metrics.parquet.1-abc.tmp").write_text("half")
@@ -36,7 +36,7 @@ def test_create_again_keeps_what_is_there_and_removes_half_written_files(tmp_pat
 
 
 @pytest.mark.parametrize("state", STATES)
-def test_status_says_what_the_design_says(tmp_path: Path, state: str) -> None:
+def test_status_json_has_all_promised_fields(tmp_path: Path, state: str) -> None:
     run = RunDir(tmp_path, "e", "id").create("")
     run.write_status(state, reason="because")
     status = json.loads(run.status_path.read_text())
@@ -71,7 +71,7 @@ def test_started_survives_a_resume(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [None, "", "{", "[1]"])
-def test_without_a_readable_status_there_is_none(tmp_path: Path, content: str | None) -> None:
+def test_an_unreadable_status_is_none(tmp_path: Path, content: str | None) -> None:
     run = RunDir(tmp_path, "e", "id").create("")
     if content is not None:
         run.status_path.write_text(content)
@@ -86,7 +86,9 @@ def test_an_unknown_state_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("blocked", ["runs", "runs/e", "runs/e/id", "runs/e/id/figures"])
-def test_a_file_in_the_way_is_a_user_error_of_one_line(tmp_path: Path, blocked: str) -> None:
+def test_a_file_in_place_of_a_folder_is_a_user_error_of_one_line(
+    tmp_path: Path, blocked: str
+) -> None:
     (tmp_path / blocked).parent.mkdir(parents=True, exist_ok=True)
     (tmp_path / blocked).write_text("a file")
     with pytest.raises(UserError, match="runs_dir=") as caught:

@@ -88,20 +88,20 @@ def test_the_name_is_ten_hex_digits_and_stable_between_processes() -> None:
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == name
 
 
-def test_the_name_does_not_drift_between_commits() -> None:
+def test_the_name_is_the_same_in_every_commit() -> None:
     assert (
         run_id({"seed": 0, "loss": {"lambda_rate": 0.001}}, "data", results_version=1)
         == "c3dbd069cf"
     )
 
 
-def test_the_configuration_is_left_as_it_was() -> None:
+def test_run_id_does_not_change_the_configuration() -> None:
     before = copy.deepcopy(CONFIG)
     run_id(CONFIG, DATA)
     assert before == CONFIG
 
 
-def test_the_counted_part_holds_what_changes_results_and_nothing_else() -> None:
+def test_the_counted_part_has_only_keys_that_change_results() -> None:
     counted = counted_part(CONFIG)
     assert set(counted) == {
         "seed",

@@ -26,7 +26,7 @@ def test_nan_is_skipped_by_the_extrema_and_kept_as_the_last_value() -> None:
     assert (entry["min"], entry["max"], entry["min_step"], entry["max_step"]) == (2.0, 2.0, 10, 10)
 
 
-def test_only_nan_gives_no_extrema() -> None:
+def test_a_metric_that_is_always_nan_has_no_extrema() -> None:
     entry = summarise({"a": [(0, math.nan)]})["a"]
     assert [entry[key] for key in ("min", "max", "min_step", "max_step")] == [None] * 4
 
@@ -36,7 +36,7 @@ def test_an_infinite_value_is_the_maximum_of_a_run_that_diverged() -> None:
     assert (entry["max"], entry["max_step"]) == (math.inf, 10)
 
 
-def test_no_history_no_metrics() -> None:
+def test_an_empty_history_gives_no_metrics() -> None:
     assert summarise({}) == {}
     assert summarise({"a": []}) == {}
 

@@ -57,7 +57,7 @@ def add(ledger: ParquetLedger, rows: int) -> None:
 
 
 def with_segments(folder: Path) -> ParquetLedger:
-    """40 rows in the file, 3, 2 and 1 in segments."""
+    """Makes a ledger with 40 rows in the file and 3, 2 and 1 rows in segments."""
     folder.mkdir(exist_ok=True)
     ledger = ParquetLedger(folder / "metrics.parquet", flush_s=1e9)
     for rows in (40, 3, 2, 1):
@@ -79,8 +79,8 @@ def contents(folder: Path) -> dict[Path, bytes]:
 
 
 def at_operation(patch: pytest.MonkeyPatch, nth: int, error: BaseException) -> list[str]:
-    """Raises `error` in place of the nth file operation, Killed also in place of all later ones.
-    Lists them."""
+    """Raises `error` in place of the nth file operation, and Killed also in place of all later
+    ones. Returns the list of operations."""
     done: list[str] = []
 
     def wrap(name: str, real: Callable[..., Any]) -> Callable[..., Any]:
@@ -99,7 +99,7 @@ def at_operation(patch: pytest.MonkeyPatch, nth: int, error: BaseException) -> l
     return done
 
 
-def test_a_small_table_is_one_file_and_beyond_only_new_rows_are_written(tmp_path: Path) -> None:
+def test_a_small_table_is_one_file_and_a_large_one_grows_by_segments(tmp_path: Path) -> None:
     ledger = ParquetLedger(tmp_path / "metrics.parquet", flush_s=1e9)
     for _ in range(19):
         add(ledger, 1)
@@ -134,7 +134,7 @@ def test_a_segment_grows_until_it_is_long_enough(
     assert steps(tmp_path) == list(range(109))
 
 
-def test_the_rows_written_in_all_are_linear_in_the_rows_logged(
+def test_the_total_of_written_rows_is_linear_in_the_logged_rows(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(parquet, "SEGMENT_ROWS", 20)
@@ -146,7 +146,7 @@ def test_the_rows_written_in_all_are_linear_in_the_rows_logged(
         path.write_bytes(b"")
 
     monkeypatch.setattr(pq, "write_table", count)
-    # 4,000 times fsync takes half a minute
+    # without fsync, since 4,000 of them take half a minute
     monkeypatch.setattr(segments, "replace_file", os.replace)
     totals = {}
     for flush in range(1, 4001):
@@ -154,7 +154,7 @@ def test_the_rows_written_in_all_are_linear_in_the_rows_logged(
         ledger.flush(force=True)
         totals[ledger.rows] = sum(written)
     assert len(written) == 4000
-    # 1 + 1.5 in segments at this SEGMENT_ROWS, 1 / (1 - 1 / 1.25) in folds
+    # bound per row: 1 + 1.5 writes in segments at this SEGMENT_ROWS, 1 / (1 - 1 / 1.25) in folds
     for rows in (5_000, 10_000, 20_000, 40_000):
         assert rows < totals[rows] <= 7 * rows
 
@@ -185,7 +185,7 @@ def test_a_checkpoint_writes_a_segment_and_a_resume_folds(tmp_path: Path) -> Non
     assert not (tmp_path / ".metrics").exists()
 
 
-def test_a_loaded_ledger_goes_on_with_the_segments_it_finds(tmp_path: Path) -> None:
+def test_a_loaded_ledger_continues_the_segments_on_disk(tmp_path: Path) -> None:
     with_segments(tmp_path)
     resumed = ParquetLedger.load(tmp_path / "metrics.parquet", flush_s=1e9)
     main = resumed.path.read_bytes()
@@ -204,9 +204,7 @@ def test_fold_leaves_one_file_that_holds_all_rows(tmp_path: Path) -> None:
     assert not ledger.fold()
 
 
-def test_no_number_is_used_twice_so_that_a_slow_reader_cannot_take_one_segment_for_another(
-    tmp_path: Path,
-) -> None:
+def test_no_segment_number_is_used_twice(tmp_path: Path) -> None:
     ledger = with_segments(tmp_path)
     ledger.fold()
     ledger.truncate(rows=45)
@@ -277,7 +275,7 @@ def test_a_kill_at_any_file_operation_leaves_every_row_once_and_in_order(
 
 
 @pytest.mark.parametrize("action", ACTIONS)
-def test_an_error_at_any_file_operation_loses_no_row_and_doubles_none(
+def test_an_error_at_any_file_operation_neither_loses_nor_repeats_a_row(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, action: str
 ) -> None:
     raised = 0
@@ -329,10 +327,10 @@ def test_a_full_disk_leaves_all_files_as_they_were(
 @pytest.mark.parametrize(
     "action", [action for action in ACTIONS if action not in ("truncate", "fresh")]
 )
-def test_a_reader_that_a_writer_overtakes_at_any_point_gets_all_earlier_rows_without_a_gap(
+def test_a_reader_overtaken_by_a_writer_gets_all_earlier_rows_without_a_gap(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, action: str
 ) -> None:
-    for nth in range(1, 6):  # a read lists, then reads 4 files
+    for nth in range(1, 6):  # a read is one listing and 4 files
         ledger = with_segments(tmp_path / str(nth))
         calls: list[str] = []
 
@@ -359,10 +357,10 @@ def test_a_reader_that_a_writer_overtakes_at_any_point_gets_all_earlier_rows_wit
         assert 46 <= len(found) <= ledger.rows
 
 
-def test_readers_see_a_growing_table_without_gaps_while_a_writer_folds(tmp_path: Path) -> None:
+def test_readers_get_a_growing_table_without_gaps_while_a_writer_folds(tmp_path: Path) -> None:
     ledger = with_segments(tmp_path)
     done = threading.Event()
-    seen: list[int] = []
+    lengths: list[int] = []
     problems: list[BaseException] = []
 
     def read() -> None:
@@ -370,7 +368,7 @@ def test_readers_see_a_growing_table_without_gaps_while_a_writer_folds(tmp_path:
             try:
                 found = steps(tmp_path)
                 assert found == list(range(len(found)))
-                seen.append(len(found))
+                lengths.append(len(found))
             except BaseException as problem:
                 problems.append(problem)
 
@@ -383,11 +381,11 @@ def test_readers_see_a_growing_table_without_gaps_while_a_writer_folds(tmp_path:
         done.set()
         reader.join()
     assert not problems
-    assert seen == sorted(seen)
-    assert len(set(seen)) > 3, "the reader has to see the table grow"
+    assert lengths == sorted(lengths)
+    assert len(set(lengths)) > 3, "the reader must read the table while it grows"
 
 
-def test_a_lost_segment_is_a_user_error_that_names_it(tmp_path: Path) -> None:
+def test_a_missing_segment_is_a_user_error_that_names_it(tmp_path: Path) -> None:
     with_segments(tmp_path)
     (tmp_path / ".metrics" / "000002.parquet").unlink()
     with pytest.raises(UserError, match=r"000002\.parquet: missing") as caught:
@@ -430,19 +428,21 @@ def test_kill_9_at_random_moments_leaves_every_flushed_row_and_no_gap(tmp_path: 
     run = tmp_path / "run"
     run.mkdir()
     n = 0
-    for kill in range(5):  # each writer goes on from what the kill before left
-        said = tmp_path / f"{kill}.txt"
-        with open(said, "wb") as out:
+    for kill in range(5):  # each writer continues the files of the killed one
+        output = tmp_path / f"{kill}.txt"
+        with open(output, "wb") as out:
             writer = subprocess.Popen([sys.executable, "-c", WRITER, str(run)], stdout=out)
         try:
             until = time.monotonic() + 60
-            while said.stat().st_size < 1000 and time.monotonic() < until and writer.poll() is None:
+            while (
+                output.stat().st_size < 1000 and time.monotonic() < until and writer.poll() is None
+            ):
                 time.sleep(0.01)
             time.sleep(chance.uniform(0.0, 0.3))
         finally:
             writer.kill()
         assert writer.wait() == -signal.SIGKILL
-        flushed = int(said.read_text().splitlines()[-1])
+        flushed = int(output.read_text().splitlines()[-1])
         table = read_metrics(run)
         assert table["step"].to_pylist() == [row // 2 for row in range(table.num_rows)]
         assert table["key"].to_pylist() == ["ab"[row % 2] for row in range(table.num_rows)]

@@ -1,5 +1,5 @@
-"""Barlow Twins and its single-batch part: the authors' code longhand, closed forms, invariances,
-degenerate batches."""
+"""Barlow Twins and its single-batch part: the authors' code, closed forms, invariances, degenerate
+batches."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from jepa_lab.losses import barlow_twins, decorrelation
 
 
 def released(x: Tensor, y: Tensor, lambd: float, scale: float) -> Tensor:
-    """The loss of the authors' main.py: a batch norm without affine parameters, then the
+    """Computes the loss of the authors' main.py: a batch norm without affine parameters, then the
     cross-correlation."""
 
     def off_diagonal(m: Tensor) -> Tensor:
@@ -31,7 +31,9 @@ def views(n: int = 12, d: int = 5) -> tuple[Tensor, Tensor]:
 
 
 @pytest.mark.parametrize(("lambda_param", "scale"), [(5e-3, 1.0), (0.0051, 0.024), (1.0, 1.0)])
-def test_it_is_the_released_code_in_value_and_gradient(lambda_param: float, scale: float) -> None:
+def test_barlow_twins_matches_the_released_code_in_value_and_gradient(
+    lambda_param: float, scale: float
+) -> None:
     x, y = views()
     ours, theirs = (
         barlow_twins(x, y, lambda_param, scale).total,
@@ -52,7 +54,7 @@ def test_the_terms_are_unweighted_and_add_up() -> None:
     )
 
 
-def test_closed_forms_opposite_views_and_two_equal_features() -> None:
+def test_opposite_views_and_equal_features_match_the_closed_forms() -> None:
     x = torch.linalg.qr(torch.randn(40, 3, dtype=torch.float64) - 0.0)[0]
     x = torch.linalg.qr(x - x.mean(dim=0))[0] * 40**0.5  # zero mean, unit variance, uncorrelated
     assert float(barlow_twins(x, x).terms["on_diagonal"]) == pytest.approx(0.0, abs=1e-8)
@@ -63,7 +65,7 @@ def test_closed_forms_opposite_views_and_two_equal_features() -> None:
     assert float(decorrelation(twice).total) == pytest.approx(3 * 2, rel=1e-4)
 
 
-def test_invariances_scale_and_shift_of_every_feature_rows_reordered_and_views_exchanged() -> None:
+def test_scale_shift_row_order_and_view_order_have_no_effect() -> None:
     x, y = (v.detach() for v in views())
     order, expected = torch.randperm(len(x)), barlow_twins(x, y).total
     scale = torch.rand(x.shape[1], dtype=torch.float64) * 5 + 1
@@ -91,16 +93,14 @@ def test_the_single_batch_form_is_the_off_diagonal_of_two_equal_views() -> None:
 
 
 @pytest.mark.parametrize("shapes", [((1, 3), (1, 3)), ((4, 3), (4, 2)), ((4,), (4,))])
-def test_one_row_and_unequal_shapes_are_refused(
-    shapes: tuple[tuple[int, ...], tuple[int, ...]],
-) -> None:
+def test_one_row_and_unequal_shapes_raise(shapes: tuple[tuple[int, ...], tuple[int, ...]]) -> None:
     with pytest.raises(ValueError, match="expected"):
         barlow_twins(torch.zeros(shapes[0]), torch.zeros(shapes[1]))
     with pytest.raises(ValueError, match="n >= 2"):
         decorrelation(torch.zeros(1, 3))
 
 
-def test_under_autocast_it_is_float32() -> None:
+def test_barlow_twins_is_float32_under_autocast() -> None:
     x, y = (v.detach().float() for v in views())
     with torch.autocast("cpu", dtype=torch.bfloat16):
         low = barlow_twins(x, y)

@@ -1,4 +1,4 @@
-"""The published misnomer: its formula longhand, its centre, and that it rewards a collapse."""
+"""The centre penalty: its published formula, its centre, and its value for collapsed features."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 from jepa_lab.losses import CenterPenalty
 
 
-def test_it_is_the_published_formula_in_value_and_gradient_over_several_batches() -> None:
+def test_center_penalty_matches_the_published_formula() -> None:
     loss, center = CenterPenalty(4, center_ema_decay=0.9), torch.zeros(4)
     for _ in range(3):
         z = torch.randn(6, 4, requires_grad=True)
@@ -21,7 +21,7 @@ def test_it_is_the_published_formula_in_value_and_gradient_over_several_batches(
     assert torch.allclose(loss.center, center)
 
 
-def test_the_centre_stands_still_in_evaluation_and_while_it_is_held() -> None:
+def test_the_centre_does_not_move_in_evaluation_or_while_held() -> None:
     loss = CenterPenalty(2).eval()
     loss(torch.ones(3, 2))
     assert not loss.center.any()
@@ -36,14 +36,14 @@ def test_the_centre_stands_still_in_evaluation_and_while_it_is_held() -> None:
     assert torch.allclose(held.center, torch.full((2,), 0.5 * 7 / 5))
 
 
-def test_a_constant_embedding_drives_it_to_0() -> None:
+def test_a_constant_embedding_reaches_a_penalty_of_0() -> None:
     loss, z = CenterPenalty(64), torch.full((8, 64), 3.0)
     values = [float(loss(z).total) for _ in range(60)]
     assert values[0] == pytest.approx(576)
     assert values[-1] < 0.01
 
 
-def test_reordered_rows_change_nothing_and_one_row_or_another_width_is_refused() -> None:
+def test_row_order_has_no_effect_and_wrong_shapes_raise() -> None:
     z, loss = torch.randn(9, 3), CenterPenalty(3).eval()
     assert torch.allclose(loss(z).total, loss(z.flip(0)).total)
     for shape in [(1, 3), (4, 2), (3,)]:
@@ -51,7 +51,7 @@ def test_reordered_rows_change_nothing_and_one_row_or_another_width_is_refused()
             loss(torch.zeros(shape))
 
 
-def test_rows_of_a_step_that_is_left_out_are_in_no_buffer_that_a_guard_would_put_back() -> None:
+def test_rows_of_a_skipped_step_are_in_no_buffer_and_have_no_effect() -> None:
     loss = CenterPenalty(3)
     loss.hold = True
     before = {name: buffer.clone() for name, buffer in loss.named_buffers()}

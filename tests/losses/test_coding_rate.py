@@ -16,7 +16,7 @@ def longhand(z: torch.Tensor, alpha: float, center: bool = False) -> torch.Tenso
 
 @pytest.mark.parametrize("shape", [(24, 6), (6, 24), (7, 7), (1, 5)])
 @pytest.mark.parametrize("center", [False, True])
-def test_it_is_the_log_determinant_on_either_side_of_square(
+def test_the_rate_is_the_log_determinant_for_wide_and_tall_features(
     shape: tuple[int, int], center: bool
 ) -> None:
     z = torch.randn(shape)
@@ -40,12 +40,12 @@ def test_one_direction_of_variance_v_has_rate_ln_1_plus_v() -> None:
     assert float(coding_rate(z, center=True)) == pytest.approx(0.0, abs=1e-9)
 
 
-def test_it_is_zero_for_zero_features_and_never_negative() -> None:
+def test_the_rate_is_0_for_zero_features_and_never_negative() -> None:
     assert float(coding_rate(torch.zeros(N, D))) == 0.0
     assert float(coding_rate(torch.randn(N, D) * 1e-4)) >= 0.0
 
 
-def test_rotating_features_or_permuting_rows_changes_nothing() -> None:
+def test_rotation_and_row_order_do_not_change_the_rate() -> None:
     z = torch.randn(N, D, dtype=torch.float64)
     rotation = torch.linalg.qr(torch.randn(D, D, dtype=torch.float64))[0]
     assert float(coding_rate(z @ rotation)) == pytest.approx(float(coding_rate(z)))
@@ -62,7 +62,7 @@ def test_the_gradient_is_that_of_the_log_determinant(shape: tuple[int, int]) -> 
     assert torch.allclose(ours, 2 * 1.5 / n * z @ inverse, atol=1e-9)
 
 
-def test_under_autocast_it_is_computed_in_float32() -> None:
+def test_the_rate_is_float32_under_autocast() -> None:
     z = torch.randn(N, D)
     with torch.autocast("cpu", torch.bfloat16):
         rate = coding_rate(z.bfloat16().float())
@@ -71,7 +71,7 @@ def test_under_autocast_it_is_computed_in_float32() -> None:
     assert float(low) == pytest.approx(float(longhand(z.bfloat16().float(), 1.0)), rel=1e-5)
 
 
-def test_scale_buys_rate_unless_the_features_are_normalised() -> None:
+def test_scale_raises_the_rate_unless_features_are_normalised() -> None:
     z = torch.randn(N, D)
     assert float(coding_rate(10 * z)) > float(coding_rate(z)) + D
     for how in ("rows", "trace"):
@@ -85,7 +85,7 @@ def test_normalised_features_have_mean_square_norm_d(how: str) -> None:
     assert float(z.square().sum(1).mean()) == pytest.approx(D, rel=1e-4)
 
 
-def test_trace_normalisation_after_centring_fixes_the_covariances_trace() -> None:
+def test_trace_normalisation_after_centring_fixes_the_covariance_trace() -> None:
     z = normalise_features(torch.randn(N, D) + 30, "trace", center=True)
     assert float((z - z.mean(0)).square().sum(1).mean()) == pytest.approx(D, rel=1e-3)
 
@@ -101,7 +101,7 @@ def test_auto_alpha_gives_the_rate_of_unit_rows_at_d_over_eps_squared() -> None:
     assert resolve_alpha(0.3, D, "none") == 0.3
 
 
-def test_the_regulariser_is_minus_the_rate_of_what_it_is_told_to_read() -> None:
+def test_the_regulariser_is_minus_the_rate_of_its_target() -> None:
     z_agg, z = torch.randn(8, 5), torch.randn(8, 3, 4)
     agg, views = coding_rate(z_agg), coding_rate(z.reshape(24, 4))
     assert float(RateLoss("z_agg")(z_agg, z)) == pytest.approx(-float(agg))
@@ -109,7 +109,7 @@ def test_the_regulariser_is_minus_the_rate_of_what_it_is_told_to_read() -> None:
     assert float(RateLoss("both")(z_agg, z)) == pytest.approx(-float(agg + views))
 
 
-def test_wrong_shapes_and_values_are_refused_with_what_was_given() -> None:
+def test_wrong_shapes_and_values_raise_an_error_with_the_value() -> None:
     with pytest.raises(ValueError, match=r"\(2, 3, 4\)"):
         coding_rate(torch.zeros(2, 3, 4))
     with pytest.raises(ValueError, match="alpha"):

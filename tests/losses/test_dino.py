@@ -1,5 +1,5 @@
-"""DINO's loss: closed forms, its minimum, the centre's arithmetic, and what its two collapses look
-like."""
+"""DINO's loss: closed forms, its minimum, the arithmetic of the centre, and the two kinds of
+collapse."""
 
 import math
 
@@ -11,7 +11,7 @@ from jepa_lab.metrics import distribution_statistics
 from jepa_lab.networks.prototypes import PrototypeHead
 
 
-def test_it_is_the_formula() -> None:
+def test_dino_loss_matches_the_formula() -> None:
     student, teacher = torch.randn(6, 5), torch.randn(6, 5)
     loss = DinoLoss(5, student_temp=0.2, teacher_temp=0.5)
     loss.center.copy_(torch.randn(5))
@@ -26,16 +26,16 @@ def test_it_is_the_formula() -> None:
     assert torch.allclose(out.terms["kl"], expected - entropy)
 
 
-def test_a_uniform_teacher_costs_ln_k_and_no_student_does_better() -> None:
+def test_the_lowest_loss_with_a_uniform_teacher_is_ln_k() -> None:
     loss = DinoLoss(8).eval()
     assert float(loss(torch.zeros(4, 8), torch.zeros(4, 8)).total) == pytest.approx(math.log(8))
     assert float(loss(torch.randn(4, 8), torch.zeros(4, 8)).total) > math.log(8)
 
 
-def test_it_is_least_where_both_distributions_are_equal() -> None:
+def test_the_loss_is_lowest_where_both_distributions_are_equal() -> None:
     teacher = torch.randn(3, 7, dtype=torch.float64)
     loss = DinoLoss(7, student_temp=0.1, teacher_temp=0.5).double().eval()
-    best = (teacher / 0.5 * 0.1).requires_grad_()  # the same softmax
+    best = (teacher / 0.5 * 0.1).requires_grad_()  # so that both distributions are equal
     out = loss(best, teacher)
     (gradient,) = torch.autograd.grad(out.total, best)
     assert float(gradient.abs().max()) < 1e-12
@@ -47,7 +47,7 @@ def test_it_is_least_where_both_distributions_are_equal() -> None:
     )
 
 
-def test_gradient_reaches_the_student_alone_and_a_shift_of_its_logits_changes_nothing() -> None:
+def test_only_the_student_has_a_gradient_and_shifted_logits_are_equal() -> None:
     student, teacher = torch.randn(4, 5, requires_grad=True), torch.randn(4, 5, requires_grad=True)
     loss = DinoLoss(5).eval()
     loss(student, teacher).total.backward()
@@ -70,7 +70,7 @@ def test_the_centre_is_used_first_then_moved_in_training_only() -> None:
     assert torch.equal(loss.center, before)
 
 
-def test_held_it_moves_once_for_all_batches_of_a_step_and_not_for_one_left_out() -> None:
+def test_a_held_centre_moves_once_per_step_unless_the_step_is_skipped() -> None:
     held, whole = DinoLoss(3, hold=True), DinoLoss(3)
     a, b = torch.randn(4, 3), torch.randn(12, 3)
     for part in (a, b):
@@ -101,21 +101,21 @@ def test_the_mutual_information_is_0_in_both_collapses_and_ln_k_for_an_even_spre
     assert float(spread["prototype_usage"]) == 1
 
 
-def test_wrong_shapes_are_refused() -> None:
+def test_wrong_shapes_raise() -> None:
     with pytest.raises(ValueError, match=r"expected two \(n, 4\) tensors"):
         DinoLoss(4)(torch.randn(3, 5), torch.randn(3, 5))
     with pytest.raises(ValueError, match="probabilities"):
         distribution_statistics(torch.randn(3))
 
 
-def test_under_autocast_it_is_float32() -> None:
+def test_dino_loss_is_float32_under_autocast() -> None:
     student, teacher = torch.randn(4, 5), torch.randn(4, 5)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         out = DinoLoss(5).eval()(student.bfloat16(), teacher.bfloat16()).total
     assert out.dtype == torch.float32
 
 
-def test_the_published_sharpening_cannot_reach_0_where_the_two_agree() -> None:
+def test_the_published_sharpening_is_above_0_for_equal_inputs() -> None:
     z = torch.randn(50, 16)
     assert float(MismatchedSharpening(16).eval()(z, z).total) > 0.2
 
@@ -138,7 +138,7 @@ def test_a_row_that_is_not_finite_never_moves_the_centre() -> None:
 @pytest.mark.parametrize(
     "options", [{"student_temp": 0.0}, {"teacher_temp": -1.0}, {"center_ema_decay": 1.5}]
 )
-def test_temperatures_and_decay_have_their_ranges(options: dict[str, float]) -> None:
+def test_temperatures_and_decay_out_of_range_raise(options: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="above 0"):
         DinoLoss(4, **options)
 

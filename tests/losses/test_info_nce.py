@@ -1,4 +1,4 @@
-"""InfoNCE: the formula longhand, its gradient, what is a negative, and what chance is."""
+"""InfoNCE: the explicit formula, its gradient, its negatives, and its value at chance."""
 
 import math
 
@@ -17,7 +17,8 @@ def rows(n: int, d: int = 6, seed: int = 0) -> Tensor:
 def longhand(
     query: Tensor, positive: Tensor, queue: Tensor, temperature: float, counted: Tensor
 ) -> Tensor:
-    """Row by row; counted (n, n + m): whether a column is a negative of a row."""
+    """Computes the loss row by row. `counted` (n, n + m) is true where a column is a negative of a
+    row."""
     keys, losses = torch.cat([positive, queue]), []
     for i in range(len(query)):
         cosine = [query[i] @ k / query[i].norm() / k.norm() / temperature for k in keys]
@@ -27,7 +28,7 @@ def longhand(
 
 
 @pytest.mark.parametrize("in_batch", [True, False])
-def test_value_and_gradient_are_those_of_the_formula_written_out(in_batch: bool) -> None:
+def test_value_and_gradient_match_the_explicit_formula(in_batch: bool) -> None:
     query, positive, queue = (rows(n, seed=s).requires_grad_() for n, s in ((4, 1), (4, 2), (3, 3)))
     exclude = torch.rand(4, 7, generator=torch.Generator().manual_seed(1)) < 0.3
     counted = ~exclude
@@ -46,7 +47,7 @@ def test_value_and_gradient_are_those_of_the_formula_written_out(in_batch: bool)
         assert torch.allclose(got, wanted)
 
 
-def test_without_exclusion_it_is_cross_entropy_on_the_cosines() -> None:
+def test_without_exclusion_info_nce_is_cross_entropy_of_cosines() -> None:
     query, positive, queue = rows(5), rows(5, seed=1), rows(8, seed=2)
     keys = F.normalize(torch.cat([positive, queue]))
     logits = F.normalize(query) @ keys.T / 0.2
@@ -56,7 +57,7 @@ def test_without_exclusion_it_is_cross_entropy_on_the_cosines() -> None:
     )
 
 
-def test_a_learned_temperature_gets_the_gradient_of_finite_differences() -> None:
+def test_the_gradient_to_a_temperature_matches_finite_differences() -> None:
     query, positive = rows(5), rows(5, seed=1)
     temperature = torch.tensor(0.4, dtype=torch.float64, requires_grad=True)
     (gradient,) = torch.autograd.grad(
@@ -68,7 +69,7 @@ def test_a_learned_temperature_gets_the_gradient_of_finite_differences() -> None
     assert float(gradient) == pytest.approx((above - below) / 2e-5, rel=1e-6)
 
 
-def test_equal_vectors_cost_chance_and_chance_is_ln_of_one_more_than_the_negatives() -> None:
+def test_equal_vectors_cost_ln_of_one_plus_the_negatives() -> None:
     same, queue = torch.ones(4, 6), torch.ones(10, 6)
     count = negatives(4, 10)
     assert count.tolist() == [13] * 4
@@ -79,14 +80,14 @@ def test_equal_vectors_cost_chance_and_chance_is_ln_of_one_more_than_the_negativ
     assert float(chance(torch.tensor([0, 1]))) == pytest.approx(math.log(2) / 2)
 
 
-def test_scale_and_rotation_of_the_vectors_change_nothing() -> None:
+def test_scale_and_rotation_do_not_change_the_loss() -> None:
     query, positive, queue = rows(5), rows(5, seed=1), rows(8, seed=2)
     rotation = torch.linalg.qr(rows(6, seed=3)).Q
     turned = info_nce(7 * query @ rotation, 0.1 * positive @ rotation, 3 * queue @ rotation).total
     assert torch.allclose(turned, info_nce(query, positive, queue).total)
 
 
-def test_a_positive_cannot_be_excluded_and_what_is_excluded_has_no_say() -> None:
+def test_excluded_keys_have_no_effect_and_positives_cannot_be_excluded() -> None:
     query, positive, queue = rows(4), rows(4, seed=1), rows(3, seed=2)
     exclude = torch.zeros(4, 7, dtype=torch.bool)
     exclude[:, 5] = True
@@ -110,7 +111,7 @@ def test_without_a_negative_the_loss_and_its_gradient_are_zero() -> None:
     assert not gradient.any()
 
 
-def test_one_task_is_never_its_own_negative() -> None:
+def test_same_task_excludes_all_rows_of_a_querys_task() -> None:
     tasks, queue_tasks = torch.tensor([3, 1, 3]), torch.tensor([1, 2])
     exclude = same_task(tasks, queue_tasks)
     assert exclude.tolist() == [
@@ -123,7 +124,7 @@ def test_one_task_is_never_its_own_negative() -> None:
     assert torch.equal(same_task(tasks), exclude[:, :3])
 
 
-def test_half_precision_is_computed_in_float32_also_within_autocast() -> None:
+def test_half_precision_is_computed_in_float32_under_autocast() -> None:
     query, positive = rows(4).bfloat16(), rows(4, seed=1).bfloat16()
     with torch.autocast("cpu", dtype=torch.bfloat16):
         loss = info_nce(query, positive).total
@@ -151,6 +152,6 @@ def test_a_zero_vector_gives_a_finite_loss_and_gradient() -> None:
         ({"query": torch.ones(0, 6), "positive": torch.ones(0, 6)}, "n >= 1"),
     ],
 )
-def test_wrong_arguments_are_named(arguments: dict, message: str) -> None:
+def test_wrong_arguments_raise(arguments: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         info_nce(**{"query": torch.ones(4, 6), "positive": torch.ones(4, 6), **arguments})

@@ -1,5 +1,4 @@
-"""SIGReg: its integral longhand, the values that theory gives, and that descending it makes a cloud
-normal."""
+"""SIGReg: the explicit integral, theoretical values, and its minimisation."""
 
 import math
 
@@ -18,7 +17,8 @@ def normal(n: int, d: int, seed: int = 0) -> Tensor:
 
 
 def integral(x: Tensor, t_max: float) -> float:
-    """n times the integral, by adaptive quadrature of the characteristic function written out."""
+    """Computes n times the integral by adaptive quadrature of the explicit characteristic
+    function."""
 
     def integrand(t: float) -> float:
         phi = torch.exp(1j * t * x).mean()
@@ -27,7 +27,7 @@ def integral(x: Tensor, t_max: float) -> float:
     return len(x) * quad(integrand, -t_max, t_max)[0]
 
 
-def test_it_is_the_integral() -> None:
+def test_epps_pulley_matches_the_integral() -> None:
     x = torch.randn(12, 3, dtype=torch.float64) * torch.tensor([0.5, 1.0, 2.0]) + 0.3
     fine = epps_pulley(x, t_max=2.5, n_points=2001)
     coarse = epps_pulley(x, t_max=2.5)
@@ -37,7 +37,7 @@ def test_it_is_the_integral() -> None:
         assert float(coarse[k]) == pytest.approx(expected, rel=0.01)
 
 
-def test_the_weights_are_those_of_the_reference() -> None:
+def test_the_weights_match_the_reference() -> None:
     x, t = torch.randn(7, dtype=torch.float64), torch.linspace(0, 3, 17, dtype=torch.float64)
     weights = torch.full((17,), 2 * 3 / 16, dtype=torch.float64)
     weights[0] = weights[-1] = 3 / 16
@@ -65,13 +65,13 @@ def test_known_clouds_have_known_values() -> None:
     assert float(torch.stack(scaled).mean()) == pytest.approx(1.1, abs=0.1)
 
 
-def test_the_order_of_rows_and_the_sign_change_nothing() -> None:
+def test_row_order_and_sign_do_not_change_sigreg() -> None:
     z = normal(30, 5) + 0.5
     assert torch.allclose(sigreg(z.flip(0)), sigreg(z), rtol=1e-4)
     assert torch.allclose(sigreg(-z), sigreg(z), rtol=1e-4)
 
 
-def test_directions_are_unit_uniform_and_follow_the_step_alone() -> None:
+def test_directions_are_uniform_unit_vectors_that_depend_on_the_step_alone() -> None:
     first = directions(16, 4096, step=3)
     torch.manual_seed(99)
     torch.rand(5)
@@ -81,11 +81,11 @@ def test_directions_are_unit_uniform_and_follow_the_step_alone() -> None:
     assert torch.allclose(first @ first.T / 4096, torch.eye(16) / 16, atol=0.01)
     state = torch.get_rng_state()
     sigreg(normal(5, 3))
-    assert torch.equal(torch.get_rng_state(), state)  # nor does it disturb other draws
+    assert torch.equal(torch.get_rng_state(), state)  # the global stream is not used
 
 
-def test_descending_it_makes_a_bad_cloud_normal() -> None:
-    z = (0.05 * normal(256, 8) + 2.0).requires_grad_()  # far from the origin, and tight
+def test_minimising_sigreg_makes_a_cloud_normal() -> None:
+    z = (0.05 * normal(256, 8) + 2.0).requires_grad_()  # narrow and far from the origin
     optimiser = torch.optim.Adam([z], lr=0.05)
     first = float(sigreg(z.detach(), n_slices=64))
     for step in range(300):
@@ -99,14 +99,14 @@ def test_descending_it_makes_a_bad_cloud_normal() -> None:
     assert torch.allclose(done.T.cov(), torch.eye(8), atol=0.35)
 
 
-def test_the_gradient_is_that_of_finite_differences() -> None:
+def test_the_gradient_matches_finite_differences() -> None:
     z = normal(6, 3).double().requires_grad_()
     assert torch.autograd.gradcheck(lambda x: sigreg(x, n_slices=8), (z,))
     assert torch.autograd.gradcheck(lambda x: sigreg_published(x, n_slices=8), (z,))
 
 
 @pytest.mark.parametrize("kind", ["sphere", "cone", "point", "line"])
-def test_the_published_form_hardly_moves_whatever_the_features(kind: str) -> None:
+def test_the_published_form_is_almost_the_same_for_all_features(kind: str) -> None:
     d = 256
     z = normal(512, d)
     z = {"sphere": z, "cone": z.relu(), "point": z[:1].expand(512, d), "line": z[:, :1] * z[:1]}[
@@ -116,7 +116,7 @@ def test_the_published_form_hardly_moves_whatever_the_features(kind: str) -> Non
     assert float(sigreg_published(1e3 * z)) == pytest.approx(float(sigreg_published(z)), rel=1e-4)
 
 
-def test_the_published_form_is_the_unscaled_integral_over_both_sides() -> None:
+def test_the_published_form_matches_the_unscaled_integral() -> None:
     z = normal(9, 4).double()
     slices = F.normalize(z, dim=1) @ directions(4, 5, step=2).double()
     t = torch.linspace(-3, 3, 17, dtype=torch.float64)
@@ -128,7 +128,7 @@ def test_the_published_form_is_the_unscaled_integral_over_both_sides() -> None:
     )
 
 
-def test_half_precision_is_computed_in_float32_also_within_autocast() -> None:
+def test_half_precision_is_computed_in_float32_under_autocast() -> None:
     z = normal(40, 8).bfloat16()
     with torch.autocast("cpu", dtype=torch.bfloat16):
         values = sigreg(z), sigreg_published(z)
@@ -137,7 +137,7 @@ def test_half_precision_is_computed_in_float32_also_within_autocast() -> None:
     assert torch.equal(values[1], sigreg_published(z.float()))
 
 
-def test_wrong_arguments_are_told() -> None:
+def test_wrong_arguments_raise() -> None:
     for form in (sigreg, sigreg_published):
         with pytest.raises(ValueError, match="odd"):
             form(torch.ones(4, 3), n_points=16)

@@ -1,5 +1,5 @@
-"""VICReg and its single-batch part: the authors' code longhand, closed forms, invariances,
-degenerate batches."""
+"""VICReg and its single-batch part: the authors' code, closed forms, invariances, degenerate
+batches."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from jepa_lab.losses import variance_covariance, vicreg
 
 
 def released(x: Tensor, y: Tensor, sim_coeff: float, std_coeff: float, cov_coeff: float) -> Tensor:
-    """The loss of the authors' main_vicreg.py, line by line."""
+    """Computes the loss of the authors' main_vicreg.py, line by line."""
 
     def off_diagonal(m: Tensor) -> Tensor:
         n, _ = m.shape
@@ -39,7 +39,7 @@ def views(n: int = 12, d: int = 5, scale: float = 0.7) -> tuple[Tensor, Tensor]:
 
 
 @pytest.mark.parametrize("coefficients", [(25.0, 25.0, 1.0), (1.0, 1.0, 0.8), (0.0, 2.0, 0.0)])
-def test_it_is_the_released_code_in_value_and_gradient(
+def test_vicreg_matches_the_released_code_in_value_and_gradient(
     coefficients: tuple[float, float, float],
 ) -> None:
     x, y = views()
@@ -60,7 +60,7 @@ def test_the_terms_are_unweighted_and_add_up() -> None:
     assert torch.allclose(vicreg(x, y, 7.0, 7.0, 7.0).terms["cov"], t["cov"])
 
 
-def test_closed_form_of_two_rows() -> None:
+def test_two_rows_match_the_closed_form() -> None:
     # features (a, -a) and (b, -b): unbiased variances 2 a^2 and 2 b^2, covariance 2 a b
     a, b = 0.3, 0.1
     x = torch.tensor([[a, b], [-a, -b]], dtype=torch.float64)
@@ -70,7 +70,7 @@ def test_closed_form_of_two_rows() -> None:
     assert float(out["cov"]) == pytest.approx(2 * 2 * (2 * a * b) ** 2 / 2)
 
 
-def test_invariances_rows_reordered_together_a_shift_of_both_and_the_views_exchanged() -> None:
+def test_row_order_a_common_shift_and_view_order_have_no_effect() -> None:
     x, y = (v.detach() for v in views())
     order = torch.randperm(len(x))
     expected = vicreg(x, y).total
@@ -79,7 +79,7 @@ def test_invariances_rows_reordered_together_a_shift_of_both_and_the_views_excha
     assert not torch.allclose(vicreg(x, y[order]).total, expected)
 
 
-def test_wide_independent_features_cost_nothing_but_their_distance() -> None:
+def test_wide_independent_features_cost_only_their_distance() -> None:
     z = 2.0 * torch.linalg.qr(torch.randn(64, 4, dtype=torch.float64))[0] * 8
     z = z - z.mean(dim=0)
     q = torch.linalg.qr(z)[0] * 63**0.5 * 2.0  # zero mean, orthogonal columns, unbiased std 2
@@ -87,17 +87,17 @@ def test_wide_independent_features_cost_nothing_but_their_distance() -> None:
     assert float(out.total) == pytest.approx(0.0, abs=1e-12)
 
 
-def test_a_constant_batch_costs_the_whole_hinge_and_a_nearly_constant_one_has_a_way_out() -> None:
+def test_constant_rows_cost_the_hinge_and_nearly_constant_ones_have_a_gradient() -> None:
     constant = torch.full((8, 3), 0.4, dtype=torch.float64)
     out = vicreg(constant, constant, eps=1e-4)
     assert float(out.terms["std"]) == pytest.approx(1 - 1e-2)
     assert float(out.terms["sim"]) == float(out.terms["cov"]) == 0.0
     z = (constant + 1e-3 * torch.randn(8, 3, dtype=torch.float64)).requires_grad_()
     (gradient,) = torch.autograd.grad(variance_covariance(z).total, z)
-    assert float(gradient.norm()) > 1e-2  # a clamp at var = eps would have killed it
+    assert float(gradient.norm()) > 1e-2  # a clamp at var = eps would make it 0
 
 
-def test_the_single_batch_form_is_what_two_equal_views_leave() -> None:
+def test_the_single_batch_form_is_vicreg_of_two_equal_views() -> None:
     z = views()[0].detach()
     one, two = variance_covariance(z, 3.0, 0.5), vicreg(z, z, 9.0, 3.0, 0.5)
     assert torch.allclose(one.terms["std"], two.terms["std"])
@@ -109,19 +109,17 @@ def test_the_single_batch_form_is_what_two_equal_views_leave() -> None:
 @pytest.mark.parametrize(
     "shapes", [((1, 3), (1, 3)), ((4, 3), (4, 2)), ((4,), (4,)), ((4, 3), (5, 3))]
 )
-def test_one_row_and_unequal_shapes_are_refused(
-    shapes: tuple[tuple[int, ...], tuple[int, ...]],
-) -> None:
+def test_one_row_and_unequal_shapes_raise(shapes: tuple[tuple[int, ...], tuple[int, ...]]) -> None:
     with pytest.raises(ValueError, match="expected"):
         vicreg(torch.zeros(shapes[0]), torch.zeros(shapes[1]))
 
 
-def test_one_row_is_refused_by_the_single_batch_form() -> None:
+def test_one_row_raises_in_the_single_batch_form() -> None:
     with pytest.raises(ValueError, match=r"n >= 2, got \(1, 3\)"):
         variance_covariance(torch.zeros(1, 3))
 
 
-def test_under_autocast_it_is_float32() -> None:
+def test_vicreg_is_float32_under_autocast() -> None:
     x, y = (v.detach().float() for v in views())
     with torch.autocast("cpu", dtype=torch.bfloat16):
         low = vicreg(x, y)

@@ -1,4 +1,4 @@
-"""Codebooks and prototypes: closed forms, invariances, degenerate cases."""
+"""Metrics of codebooks and prototypes: closed forms, invariances, degenerate cases."""
 
 import math
 
@@ -28,7 +28,7 @@ def test_dead_code_age_is_the_mean_time_since_the_last_use() -> None:
         dead_code_age(torch.tensor([10, 2]), step=9)
 
 
-def test_code_norms_tell_a_code_that_runs_away() -> None:
+def test_code_norms_detect_a_code_of_growing_length() -> None:
     codes = torch.tensor([[3.0, 4.0], [0.0, 5.0], [5.0, 0.0], [50.0, 0.0], [0.0, 0.0]])
     values = {name: float(value) for name, value in code_norms(codes).items()}
     assert values == pytest.approx(
@@ -51,12 +51,12 @@ def test_churn_is_the_share_of_inputs_that_changed_their_code() -> None:
         assignment_churn(before, before[:3])
 
 
-def test_codebook_churn_is_zero_for_a_moved_codebook_and_one_for_exchanged_codes() -> None:
+def test_codebook_churn_is_zero_for_shifted_and_one_for_swapped_codes() -> None:
     z = torch.cat([torch.randn(50, 2) + 20, torch.randn(50, 2) - 20])
     book = torch.tensor([[20.0, 20.0], [-20.0, -20.0]])
     assert float(codebook_churn(z, book, book + 1.0)) == 0.0
     assert float(codebook_churn(z, book, book.flip(0))) == 1.0
-    # now all that lay below is nearest to the first code
+    # all inputs of the second code are now nearest to the first
     beside = torch.tensor([[20.0, 20.0], [21.0, 21.0]])
     assert float(codebook_churn(z[50:], book, beside)) == 1.0
     with pytest.raises(ValueError, match=r"\(2, 2\) and \(1, 2\)"):
@@ -65,7 +65,7 @@ def test_codebook_churn_is_zero_for_a_moved_codebook_and_one_for_exchanged_codes
         codebook_churn(z[:0], book, book)
 
 
-def test_quantisation_error_is_relative_to_the_variance_of_what_is_quantised() -> None:
+def test_quantisation_error_is_relative_to_the_variance_of_the_inputs() -> None:
     z = torch.randn(200, 5, dtype=torch.float64) + 3
     assert float(quantisation_error(z, z)) == 0.0
     assert float(quantisation_error(z, z.mean(0).expand_as(z))) == pytest.approx(1.0)
@@ -87,7 +87,7 @@ def test_entropy_of_the_teacher_is_zero_for_one_hot_and_ln_k_for_uniform_rows() 
     )
 
 
-def test_kl_is_the_cross_entropy_less_the_teachers_entropy() -> None:
+def test_kl_is_the_cross_entropy_minus_the_teachers_entropy() -> None:
     p, q = torch.randn(30, 6).double().softmax(1), torch.randn(30, 6).double().softmax(1)
     cross = float(-(p * q.log()).sum(1).mean())
     assert float(kl(p, q)) == pytest.approx(cross - float(teacher_entropy(p)))
@@ -100,20 +100,20 @@ def test_kl_is_the_cross_entropy_less_the_teachers_entropy() -> None:
         kl(p, q[:3])
 
 
-def test_prototype_usage_counts_columns_that_win_somewhere() -> None:
+def test_prototype_usage_counts_columns_that_are_largest_in_a_row() -> None:
     assert float(prototype_usage(torch.eye(4)[:3])) == 0.75
     assert float(prototype_usage(torch.eye(4)[:1].repeat(50, 1))) == 0.25
     assert float(prototype_usage(torch.eye(4)[torch.randperm(4)])) == 1.0
 
 
-def test_a_student_that_says_nothing_has_a_loss_of_ln_k() -> None:
+def test_a_uniform_student_has_a_loss_of_ln_k() -> None:
     assert float(loss_over_ln_k(torch.tensor(math.log(64)), 64)) == pytest.approx(1.0, rel=1e-6)
     assert float(loss_over_ln_k(0.0, 64)) == 0.0
     with pytest.raises(ValueError, match="at least 2"):
         loss_over_ln_k(1.0, 1)
 
 
-def test_distributions_in_batches_are_those_of_all_rows() -> None:
+def test_distributions_in_batches_equal_those_of_all_rows() -> None:
     p = (4 * torch.randn(100, 12)).softmax(1)
     streamed = Distributions()
     for rows in p.split(30):

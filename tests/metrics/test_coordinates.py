@@ -1,5 +1,4 @@
-"""Metrics of single coordinates and of the mean: closed forms, what they must not see, and what is
-degenerate."""
+"""Metrics of single coordinates and of the mean: closed forms, invariances, degenerate cases."""
 
 import math
 from collections.abc import Callable
@@ -28,8 +27,8 @@ Metric = Callable[[torch.Tensor | Moments], torch.Tensor]
 
 
 def signs(*std: float) -> torch.Tensor:
-    """(8, d): uncorrelated columns of exactly these (biased) standard deviations and mean 0, d <=
-    3."""
+    """Returns (8, d) uncorrelated columns with mean 0 and exactly these (biased) standard
+    deviations, d <= 3."""
     bits = torch.tensor(
         [[(i >> k & 1) * 2.0 - 1 for k in range(3)] for i in range(8)], dtype=torch.float64
     )
@@ -46,13 +45,13 @@ def test_closed_forms_of_three_uncorrelated_columns() -> None:
     assert float(mean_to_std_ratio(shifted)) == pytest.approx(5 / math.sqrt(10.0001))
 
 
-def test_off_diagonal_correlation_is_numpys_without_the_diagonal() -> None:
+def test_off_diagonal_correlation_matches_numpy_without_the_diagonal() -> None:
     z = torch.randn(60, 5, dtype=torch.float64) @ torch.randn(5, 5, dtype=torch.float64) + 7
     matrix = np.abs(np.corrcoef(z.numpy(), rowvar=False))
     assert float(off_diagonal_correlation(z)) == pytest.approx((matrix.sum() - 5) / 20)
 
 
-def test_columns_that_repeat_each_other_correlate_by_one_and_dead_ones_do_not_count() -> None:
+def test_repeated_columns_have_correlation_1_and_dead_columns_are_ignored() -> None:
     x = torch.randn(50, 1)
     assert float(
         off_diagonal_correlation(torch.cat([x, -3 * x, 1e-3 * x], dim=1))
@@ -66,7 +65,7 @@ def test_columns_that_repeat_each_other_correlate_by_one_and_dead_ones_do_not_co
 @pytest.mark.parametrize(
     "metric", [dead_share, mean_to_std_ratio, off_diagonal_correlation, top_share]
 )
-def test_scale_and_the_order_of_rows_and_columns_change_nothing(metric: Metric) -> None:
+def test_metrics_do_not_depend_on_scale_or_on_the_order_of_rows_and_columns(metric: Metric) -> None:
     z = torch.randn(40, 6, dtype=torch.float64) * torch.tensor([1e-4, 1, 2, 3, 4, 5]) + 0.3
     for other in (z * 1e-20, z * 1e20, z.flip(0), z.flip(1)):
         assert float(metric(other)) == pytest.approx(float(metric(z)), rel=1e-9)
@@ -76,14 +75,14 @@ def test_scale_and_the_order_of_rows_and_columns_change_nothing(metric: Metric) 
 @pytest.mark.parametrize(
     "metric", [dead_share, feature_std_min, off_diagonal_correlation, top_share]
 )
-def test_a_mean_of_ten_thousand_is_seen_by_the_mean_to_std_ratio_alone(metric: Metric) -> None:
+def test_only_the_mean_to_std_ratio_depends_on_a_large_mean(metric: Metric) -> None:
     z = torch.randn(80, 4, dtype=torch.float64)
     assert float(metric(z + 1e4)) == pytest.approx(float(metric(z)), rel=1e-7)
     assert float(mean_to_std_ratio(z + 1e4)) == pytest.approx(1e4, rel=0.2)
 
 
 @pytest.mark.parametrize("value", [0.0, 1 / 3])
-def test_where_nothing_varies_all_are_defined(value: float) -> None:
+def test_all_metrics_are_defined_for_constant_features(value: float) -> None:
     z = torch.full((20, 4), value, dtype=torch.float64)
     assert float(dead_share(z)) == 1.0
     assert float(top_share(z)) == 1.0
@@ -92,7 +91,7 @@ def test_where_nothing_varies_all_are_defined(value: float) -> None:
     assert float(mean_to_std_ratio(z)) == (0.0 if value == 0 else math.inf)
 
 
-def test_one_exploding_dimension_is_seen_where_the_mean_spread_hides_it() -> None:
+def test_one_exploding_dimension_is_detected() -> None:
     z = torch.randn(500, 64)
     assert float(top_share(z)) < 0.05
     z[:, 5] *= 1e3
@@ -101,7 +100,7 @@ def test_one_exploding_dimension_is_seen_where_the_mean_spread_hides_it() -> Non
 
 
 @pytest.mark.parametrize("metric", ALL)
-def test_moments_give_what_the_rows_give_as_a_float64_scalar(metric: Metric) -> None:
+def test_moments_and_rows_give_the_same_float64_scalar(metric: Metric) -> None:
     z = torch.randn(90, 7) + 1
     moments = Moments()
     for rows in z.split(20):
@@ -112,7 +111,7 @@ def test_moments_give_what_the_rows_give_as_a_float64_scalar(metric: Metric) -> 
 
 
 @pytest.mark.parametrize("metric", ALL)
-def test_a_single_row_is_refused(metric: Metric) -> None:
+def test_a_single_row_raises(metric: Metric) -> None:
     moments = Moments()
     moments.update(torch.randn(1, 3))
     with pytest.raises(ValueError, match="n >= 2"):
@@ -121,19 +120,19 @@ def test_a_single_row_is_refused(metric: Metric) -> None:
         metric(torch.randn(1, 3))
 
 
-def test_correlations_need_more_than_the_diagonal() -> None:
+def test_correlations_of_diagonal_moments_raise() -> None:
     moments = Moments(diagonal=True)
     moments.update(torch.randn(9, 3))
     with pytest.raises(ValueError, match="diagonal"):
         off_diagonal_correlation(moments)
 
 
-def test_nesum_is_the_sum_of_the_eigenvalues_over_the_largest() -> None:
+def test_nesum_is_the_eigenvalue_sum_over_the_largest_eigenvalue() -> None:
     assert float(nesum(signs(3.0, 2.0, 1.0))) == pytest.approx(14 / 9)
     assert nesum is stable_rank
 
 
-def test_the_collection_agrees_with_the_functions() -> None:
+def test_collapse_metrics_agree_with_the_single_functions() -> None:
     z = torch.randn(300, 9) * torch.arange(1, 10) + 2
     values = collapse_metrics(z)
     for metric in (*ALL, nesum, feature_std):
@@ -144,7 +143,7 @@ def test_the_collection_agrees_with_the_functions() -> None:
     assert values["top_direction_share"] >= values["top_share"]
 
 
-def test_drift_is_the_distance_in_lengths_of_the_student() -> None:
+def test_drift_is_the_distance_relative_to_the_students_length() -> None:
     student, teacher = torch.tensor([[3.0, 4.0]]), torch.tensor([[3.0, 9.0]])
     assert float(drift(student, teacher)) == pytest.approx(1.0)
     assert float(drift(7 * student, 7 * teacher)) == pytest.approx(1.0)
@@ -153,7 +152,7 @@ def test_drift_is_the_distance_in_lengths_of_the_student() -> None:
     assert math.isinf(float(drift(torch.zeros(3), torch.ones(3))))
 
 
-def test_drift_of_parameters_is_that_of_one_long_vector_and_leaves_them_alone() -> None:
+def test_parameter_drift_is_that_of_one_vector_and_changes_no_input() -> None:
     student = [torch.randn(3, 4), torch.randn(5)]
     teacher = [x + 0.1 * torch.randn_like(x) for x in student]
     before = [x.clone() for x in teacher]

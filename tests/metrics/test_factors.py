@@ -1,4 +1,4 @@
-"""The geometry of factor sweeps: encoders with a known answer give it, scrambled ones do not."""
+"""The geometry of factor sweeps, for encoders with a known geometry and for scrambled features."""
 
 from __future__ import annotations
 
@@ -25,13 +25,14 @@ REFERENCE = 18
 
 
 def features(d_content: int = 30, n: int = 50) -> Tensor:
-    """[cos t, sin t, content]: a perfect rotation plane beside what an image is."""
+    """Returns features [cos t, sin t, content]: a perfect rotation plane beside the content of an
+    image."""
     content = torch.randn(n, 1, d_content).expand(n, 36, d_content)
     circle = torch.stack([ANGLES.cos(), ANGLES.sin()], dim=-1).expand(n, 36, 2)
     return torch.cat([circle, content], dim=-1)
 
 
-def test_the_known_encoder_has_one_plane_a_circle_in_it_and_aligned_coordinates() -> None:
+def test_the_known_encoder_has_one_aligned_plane_with_a_circle() -> None:
     values, basis = factor_geometry(features(), REFERENCE, 2, ANGLES)
     assert values["explained_variance"] == pytest.approx(1.0)
     assert values["effective_rank"] == pytest.approx(2.0, abs=0.1)
@@ -42,7 +43,7 @@ def test_the_known_encoder_has_one_plane_a_circle_in_it_and_aligned_coordinates(
     assert torch.allclose(projector(basis)[:2, :2], torch.eye(2, dtype=torch.float64), atol=1e-6)
 
 
-def test_a_turned_feature_space_changes_everything_but_the_coordinates() -> None:
+def test_a_rotation_of_features_changes_only_coordinate_participation() -> None:
     turn = torch.linalg.qr(torch.randn(32, 32, dtype=torch.float64)).Q
     z = features().double()
     before, after = (
@@ -54,10 +55,10 @@ def test_a_turned_feature_space_changes_everything_but_the_coordinates() -> None
     assert after["coordinate_participation"] > 5
 
 
-def test_a_scrambled_encoder_fails_it() -> None:
+def test_scrambled_and_random_features_have_low_fits_and_shares() -> None:
     z = features()
     order = torch.randperm(36)
-    scrambled = z[:, order]  # a circle, run through in the wrong order
+    scrambled = z[:, order]  # a circle that is traversed in the wrong order
     values, _ = factor_geometry(scrambled, REFERENCE, 2, ANGLES)
     assert values["circle_fit"] < 0.5
     noise, _ = factor_geometry(torch.randn(50, 36, 32), REFERENCE, 2, ANGLES)
@@ -67,7 +68,7 @@ def test_a_scrambled_encoder_fails_it() -> None:
     assert noise["circle_fit_anchors"] < 0.3
 
 
-def test_a_rotation_orthogonal_to_a_translation_has_overlap_0_and_with_itself_1() -> None:
+def test_subspaces_have_overlap_0_if_orthogonal_and_1_with_themselves() -> None:
     rotation = factor_geometry(features(), REFERENCE, 2, ANGLES)[1]
     steps = torch.linspace(-1, 1, 15).view(1, 15, 1)
     moved = torch.cat([torch.zeros(50, 15, 31), steps.expand(50, 15, 1)], dim=-1) + torch.randn(
@@ -79,9 +80,7 @@ def test_a_rotation_orthogonal_to_a_translation_has_overlap_0_and_with_itself_1(
 
 
 @pytest.mark.parametrize("turns", [1, -1])
-def test_the_circle_may_be_shifted_scaled_turned_and_mirrored_but_not_run_through_twice(
-    turns: int,
-) -> None:
+def test_circle_fit_allows_shift_scale_rotation_and_mirror_but_not_two_turns(turns: int) -> None:
     t = turns * ANGLES + 0.7
     points = 3 * torch.stack([t.cos(), t.sin()], dim=-1) + torch.tensor([5.0, -2.0])
     assert float(circle_fit(points, ANGLES)) == pytest.approx(1.0)
@@ -89,8 +88,8 @@ def test_the_circle_may_be_shifted_scaled_turned_and_mirrored_but_not_run_throug
     assert float(circle_fit(twice, ANGLES)) == pytest.approx(0.0, abs=1e-9)
 
 
-def test_harmonics_tell_one_period_from_two_whatever_the_planes() -> None:
-    planes = torch.linalg.qr(torch.randn(20, 8, 2)).Q  # every anchor has its own
+def test_harmonics_distinguish_one_period_from_two_in_any_planes() -> None:
+    planes = torch.linalg.qr(torch.randn(20, 8, 2)).Q  # one plane per anchor
     for turns, at in ((1, 0), (2, 1)):
         circle = torch.stack([(turns * ANGLES).cos(), (turns * ANGLES).sin()], dim=-1).float()
         shares = harmonic_shares(
@@ -100,25 +99,25 @@ def test_harmonics_tell_one_period_from_two_whatever_the_planes() -> None:
         assert float(shares.sum()) == pytest.approx(1.0)
     assert float(harmonic_shares(torch.randn(200, 36, 8))[0]) < 0.1
     noise = harmonic_shares(torch.randn(2000, 4, 8))
-    # of white noise: two of three degrees of freedom
+    # in white noise the first period has two of three degrees of freedom
     assert float(noise[0]) == pytest.approx(2 / 3, abs=0.02)
 
 
-def test_a_full_turn_leaves_its_end_out() -> None:
+def test_a_full_turn_excludes_its_end_point() -> None:
     assert is_full_turn(ANGLES)
     assert not is_full_turn(torch.linspace(-math.pi, math.pi, 37))
     assert not is_full_turn(ANGLES / 2)
 
 
-def test_a_flattened_circle_loses_what_the_ellipse_lacks() -> None:
-    """Axes a and b: the best circle has radius (a + b) / 2, so R² = (a + b)² / (2 (a² + b²))."""
+def test_circle_fit_of_an_ellipse_matches_the_closed_form() -> None:
+    """For axes a and b the best circle has radius (a + b) / 2, so R² = (a + b)² / (2 (a² + b²))."""
     points = torch.stack([2.0 * ANGLES.cos(), 1.0 * ANGLES.sin()], dim=-1)
     assert float(circle_fit(points, ANGLES)) == pytest.approx(9 / 10)
     line = torch.stack([ANGLES.cos(), 0 * ANGLES], dim=-1)
     assert float(circle_fit(line, ANGLES)) == pytest.approx(0.5)
 
 
-def test_what_does_not_move_has_neither_share_nor_fit() -> None:
+def test_features_that_do_not_move_have_share_and_fit_0() -> None:
     still = torch.randn(5, 1, 8).expand(5, 36, 8)
     values, _ = factor_geometry(still, REFERENCE, 2, ANGLES)
     assert values["systematic_share"] == 0.0
@@ -126,10 +125,10 @@ def test_what_does_not_move_has_neither_share_nor_fit() -> None:
     assert float(systematic_share(torch.zeros(3, 4, 2))) == 0.0
 
 
-def test_stability_is_1_for_a_subspace_that_stays_and_0_for_one_that_left() -> None:
+def test_stability_is_1_for_the_same_and_0_for_an_orthogonal_subspace() -> None:
     basis = torch.eye(6, dtype=torch.float64)[:, :2]
     turn = torch.linalg.qr(torch.randn(2, 2, dtype=torch.float64)).Q
-    # another basis, the same subspace
+    # another basis of the same subspace
     assert float(stability(projector(basis @ turn), basis)) == pytest.approx(1.0)
     assert float(stability(projector(torch.eye(6, dtype=torch.float64)[:, 2:4]), basis)) == 0.0
 
@@ -148,6 +147,6 @@ def test_top_directions_are_those_of_the_largest_variance() -> None:
         (torch.full((3, 4, 2), math.nan), 0, 1),
     ],
 )
-def test_other_shapes_are_refused(z: Tensor, reference: int, k: int) -> None:
+def test_wrong_shapes_and_values_raise(z: Tensor, reference: int, k: int) -> None:
     with pytest.raises(ValueError):
         factor_geometry(z, reference, k)

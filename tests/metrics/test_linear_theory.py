@@ -1,5 +1,4 @@
-"""The toy's theory: the published figures at the optimum, closed forms, invariances, degenerate
-cases."""
+"""The theory of the linear toy: published figures, closed forms, invariances, degenerate cases."""
 
 import math
 
@@ -37,7 +36,7 @@ def rotation(d: int = 10, seed: int = 0) -> Tensor:
     ).Q
 
 
-def test_the_published_figures_at_the_optimum() -> None:
+def test_the_optimum_has_the_published_figures() -> None:
     P, c_oo = theory()
     assert float(curvature(DATA.A, BEST, DATA.spectrum, 0.5)) == pytest.approx(100.25)
     c = covariances(DATA.A, BEST, BEST, DATA.spectrum, 0.5)
@@ -73,10 +72,10 @@ def test_rotating_the_predictor_on_both_sides_leaves_no_aligned_error() -> None:
     errors = predictor_errors(rotation(seed=1) @ P @ rotation(seed=2), P)
     assert float(errors["W_Fro_aligned"]) < 1e-12
     assert float(errors["W_rel_sv_err"]) < 1e-12
-    assert float(errors["W_Fro_raw"]) > 3  # the public code said 4.17 for the aligned one
+    assert float(errors["W_Fro_raw"]) > 3  # the public code reported 4.17 as the aligned error
 
 
-def test_the_aligned_error_is_that_of_the_best_rotations_found_by_procrustes() -> None:
+def test_the_aligned_error_is_that_after_the_procrustes_rotations() -> None:
     P, P_star = torch.randn(2, 6, 10, 10, dtype=torch.float64)
     u, _, vh = torch.linalg.svd(P)
     u_star, _, vh_star = torch.linalg.svd(P_star)
@@ -87,19 +86,19 @@ def test_the_aligned_error_is_that_of_the_best_rotations_found_by_procrustes() -
     torch.testing.assert_close(errors["log10_W_Fro_raw"], errors["W_Fro_raw"].log10())
 
 
-def test_a_predictor_of_lower_rank_is_compared_in_the_directions_that_it_has() -> None:
+def test_a_predictor_of_lower_rank_is_compared_in_its_own_directions() -> None:
     P_star = torch.diag(torch.tensor([3.0, 2.0, 1.0], dtype=torch.float64))
     P = torch.diag(torch.tensor([0.0, 2.0, 0.0], dtype=torch.float64))
     errors = predictor_errors(P, P_star)
     assert float(errors["W_rel_sv_err"]) == pytest.approx(1 / 3)  # 2 against the largest, 3
-    # its direction is the second, theirs the first
+    # the direction of P is the second, that of P* the first
     assert float(errors["W_cos_left_min"]) == pytest.approx(0)
     assert float(errors["W_Fro_aligned"]) == pytest.approx(math.sqrt(1 + 4 + 1))
     same = predictor_errors(torch.diag(torch.tensor([3.0, 0.0, 0.0], dtype=torch.float64)), P_star)
     assert float(same["W_cos_right_min"]) == pytest.approx(1)
 
 
-def test_a_rotated_encoder_is_right_up_to_the_rotation() -> None:
+def test_a_rotated_encoder_has_no_aligned_error() -> None:
     errors = encoder_errors(DATA.A, rotation() @ BEST)
     for name in ("BA_err_aligned", "enc_procrustes_fro", "enc_proj_dist"):
         assert float(errors[name]) < 1e-12
@@ -107,13 +106,13 @@ def test_a_rotated_encoder_is_right_up_to_the_rotation() -> None:
     assert float(errors["BA_err_raw"]) > 1
 
 
-def test_scaling_is_no_rotation_and_does_not_move_the_row_space() -> None:
+def test_scaling_adds_an_aligned_error_but_keeps_the_row_space() -> None:
     errors = encoder_errors(DATA.A, 2 * BEST)
     assert float(errors["enc_proj_dist"]) < 1e-12
     assert float(errors["BA_err_aligned"]) == pytest.approx(math.sqrt(10))
 
 
-def test_row_spaces_without_a_common_direction_are_as_far_as_can_be() -> None:
+def test_orthogonal_row_spaces_have_the_largest_distance() -> None:
     other = (
         torch.linalg.qr(torch.cat([DATA.A, torch.randn(100, 10, dtype=torch.float64)], dim=1))
         .Q[:, 10:]
@@ -124,7 +123,7 @@ def test_row_spaces_without_a_common_direction_are_as_far_as_can_be() -> None:
     assert float(errors["enc_cos_mean"]) == pytest.approx(0, abs=1e-12)
 
 
-def test_read_out_is_free_of_scale_and_rotation_and_known_at_the_optimum() -> None:
+def test_readout_r2_ignores_scale_and_rotation_and_is_known_at_the_optimum() -> None:
     share, mean_share = readout_r2(DATA.A, BEST, DATA.spectrum, 0.5)
     expected = DATA.spectrum / (DATA.spectrum + 0.25)
     torch.testing.assert_close(share, (expected * DATA.spectrum).sum() / DATA.spectrum.sum())
@@ -137,16 +136,16 @@ def test_read_out_is_free_of_scale_and_rotation_and_known_at_the_optimum() -> No
     assert float(readout_r2(DATA.A, lost, DATA.spectrum, 0.5)[0]) < float(share) - 0.15
 
 
-def test_total_collapse_has_rank_one_and_loses_all_that_could_be_read() -> None:
+def test_total_collapse_has_rank_1_and_readout_r2_0() -> None:
     nothing = torch.zeros(10, 100, dtype=torch.float64)
     P, c_oo = theory(nothing, nothing)
-    assert float(covariance_rank(c_oo)) == 1.0  # the public code said 8.85
+    assert float(covariance_rank(c_oo)) == 1.0  # the public code reported 8.85
     assert float(covariance_rank(1e-18 * theory()[1])) == 1.0
     assert float(P.abs().max()) == 0
     assert float(readout_r2(DATA.A, nothing, DATA.spectrum, 0.5)[0]) == 0
 
 
-def test_ranks_of_known_spectra() -> None:
+def test_known_spectra_have_known_ranks() -> None:
     equal = torch.eye(5, dtype=torch.float64)
     one = torch.zeros(5, 5, dtype=torch.float64)
     one[0, 0] = 3
@@ -159,7 +158,7 @@ def test_ranks_of_known_spectra() -> None:
     )
 
 
-def test_all_is_batched_over_leading_dimensions() -> None:
+def test_all_functions_are_batched_over_leading_dimensions() -> None:
     B = torch.randn(3, 2, 10, 100, dtype=torch.float64)
     whole = optimal_predictor(DATA.A, B, B.flip(0), DATA.spectrum, 0.5)
     one = optimal_predictor(DATA.A, B[1, 1], B.flip(0)[1, 1], DATA.spectrum, 0.5)
@@ -168,7 +167,7 @@ def test_all_is_batched_over_leading_dimensions() -> None:
         torch.testing.assert_close(value[2, 0], encoder_errors(DATA.A, B[2, 0])[name])
 
 
-def test_balance_moves_by_nothing_in_the_direction_of_the_gradient() -> None:
+def test_a_gradient_step_does_not_change_the_balance() -> None:
     P, B, E = torch.randn(4, 4).double(), torch.randn(4, 9).double(), torch.randn(4, 9).double()
     alpha, beta, dt = torch.tensor(0.3).double(), torch.tensor(0.7).double(), 1e-7
     moved = balance(P - dt * alpha * E @ B.mT, B - dt * beta * P.mT @ E, alpha, beta) - balance(
@@ -180,11 +179,11 @@ def test_balance_moves_by_nothing_in_the_direction_of_the_gradient() -> None:
 @pytest.mark.parametrize(
     ("A", "B"), [(torch.zeros(5, 2), torch.zeros(2, 6)), (torch.zeros(5), torch.zeros(2, 5))]
 )
-def test_shapes_that_do_not_fit_are_refused(A: Tensor, B: Tensor) -> None:
+def test_shapes_that_do_not_fit_raise(A: Tensor, B: Tensor) -> None:
     with pytest.raises(ValueError, match="expected A"):
         encoder_errors(A, B)
 
 
-def test_what_is_not_finite_is_refused() -> None:
+def test_matrices_that_are_not_finite_raise() -> None:
     with pytest.raises(ValueError, match="finite"):
         curvature(DATA.A, BEST * math.nan, DATA.spectrum, 0.5)

@@ -1,5 +1,4 @@
-"""Retrieval among outputs of other tasks: closed forms, invariance, and what equal vectors are
-worth."""
+"""Retrieval among targets of other tasks: closed forms, invariances, and equal vectors."""
 
 from __future__ import annotations
 
@@ -18,7 +17,7 @@ def test_the_true_target_is_always_first_for_a_perfect_prediction() -> None:
     assert retrieval(3.0 * z, z, among) == {"top1": 1.0, "mrr": 1.0}
 
 
-def test_the_place_is_one_more_than_the_targets_of_other_tasks_that_are_nearer() -> None:
+def test_the_rank_is_one_plus_the_number_of_nearer_targets() -> None:
     target = torch.eye(4)
     query = torch.tensor([[0.5, 0.6, 0.7, 0.1]]).expand(4, 4)
     among = candidates(torch.arange(4))
@@ -26,28 +25,28 @@ def test_the_place_is_one_more_than_the_targets_of_other_tasks_that_are_nearer()
     assert retrieval(query, target, among)["mrr"] == pytest.approx((1 / 3 + 1 / 2 + 1 + 1 / 4) / 4)
 
 
-def test_a_collapsed_representation_never_comes_first_and_stands_in_the_middle() -> None:
+def test_a_collapsed_representation_gets_the_middle_rank_and_no_top1() -> None:
     same = torch.ones(51, 8)
     among = candidates(torch.arange(51), number=50)
     assert ranks(same, same, among).unique().tolist() == [26.0]
     assert retrieval(same, same, among)["top1"] == 0.0
 
 
-def test_scale_of_rows_and_rotations_change_nothing() -> None:
+def test_ranks_do_not_depend_on_scale_or_rotation() -> None:
     query, target, among = rows(40), rows(40, seed=1), candidates(torch.arange(40) // 2)
     turn = torch.linalg.qr(rows(16, seed=2)).Q
     scaled = target * torch.rand(40, 1).add(0.5)
     assert torch.equal(ranks(query, target, among), ranks(2 * query @ turn, scaled @ turn, among))
 
 
-def test_random_vectors_are_first_as_often_as_chance_says() -> None:
+def test_random_vectors_score_at_chance() -> None:
     n = 2000
     found = retrieval(rows(n), rows(n, seed=1), candidates(torch.arange(n), number=100))
     assert found["top1"] == pytest.approx(1 / 101, abs=0.008)
     assert found["mrr"] == pytest.approx(sum(1 / k for k in range(1, 102)) / 101, abs=0.01)
 
 
-def test_candidates_are_of_other_tasks_without_repetition_and_the_same_every_time() -> None:
+def test_candidates_are_of_other_tasks_unique_and_reproducible() -> None:
     tasks = torch.arange(150) // 3
     among = candidates(tasks)
     assert among.shape == (150, 100)
@@ -56,10 +55,10 @@ def test_candidates_are_of_other_tasks_without_repetition_and_the_same_every_tim
     assert torch.equal(among, candidates(tasks))
 
 
-def test_there_are_as_many_candidates_as_the_poorest_row_has() -> None:
+def test_the_row_with_the_fewest_candidates_limits_their_number() -> None:
     assert candidates(torch.tensor([0, 0, 0, 1, 2])).shape == (5, 2)
 
 
-def test_one_task_alone_is_refused() -> None:
+def test_rows_of_a_single_task_raise() -> None:
     with pytest.raises(ValueError, match="one task"):
         candidates(torch.zeros(5, dtype=torch.int64))

@@ -39,7 +39,7 @@ def test_l2_spread_is_near_one_on_the_sphere_and_zero_for_one_direction() -> Non
     assert float(feature_std_l2(torch.randn(100, 8) * 1e-6)) > 0.5
 
 
-def test_pairwise_cosine_equals_the_mean_of_the_matrix_without_its_diagonal() -> None:
+def test_pairwise_cosine_is_the_mean_of_the_matrix_without_its_diagonal() -> None:
     z = torch.randn(30, 4, dtype=torch.float64) + 0.5
     u = F.normalize(z, dim=1)
     matrix = u @ u.T
@@ -59,13 +59,13 @@ def test_alignment_is_zero_for_parallel_pairs_four_for_opposite_and_two_for_unre
     assert float(alignment(x, torch.randn(4000, 64))) == pytest.approx(2.0, abs=0.02)
 
 
-def test_uniformity_is_zero_for_one_point_and_its_closed_form_for_two() -> None:
+def test_uniformity_is_zero_for_one_point_and_has_a_closed_form_for_two() -> None:
     assert float(uniformity(torch.ones(6, 3))) == pytest.approx(0.0)
     opposite = torch.tensor([[1.0, 0.0], [-2.0, 0.0]])
     assert float(uniformity(opposite)) == pytest.approx(-8.0)
 
 
-def test_within_share_is_zero_for_invariant_one_for_views_alone_and_half_for_both() -> None:
+def test_within_share_is_0_for_invariant_features_and_1_for_views_alone() -> None:
     image, view = torch.randn(2000, 1, 8), torch.randn(2000, 20, 8)
     assert float(within_share(image.expand(2000, 20, 8))) == pytest.approx(0.0, abs=1e-9)
     assert float(within_share(view - view.mean(1, keepdim=True))) == pytest.approx(1.0)
@@ -73,14 +73,14 @@ def test_within_share_is_zero_for_invariant_one_for_views_alone_and_half_for_bot
     assert float(within_share(torch.ones(3, 2, 4))) == 0.0
 
 
-def test_a_large_mean_hides_a_change_from_the_invariance_error_and_not_from_within_share() -> None:
+def test_a_large_mean_hides_a_change_from_invariance_error_only() -> None:
     z = torch.randn(500, 2, 8)
     assert float(invariance_error(z[:, 0] + 100, z[:, 1] + 100)) < 1e-3
     assert float(within_share(z + 100)) == pytest.approx(float(within_share(z)), rel=1e-6)
     assert float(invariance_error(z[:, 0], z[:, 0])) == 0.0
 
 
-def test_lidar_counts_the_directions_that_tell_images_apart() -> None:
+def test_lidar_counts_the_directions_that_distinguish_images() -> None:
     means = torch.zeros(3000, 1, 10)
     means[..., :4] = 20 * torch.randn(3000, 1, 4)
     z = means + torch.randn(3000, 5, 10)
@@ -89,7 +89,7 @@ def test_lidar_counts_the_directions_that_tell_images_apart() -> None:
     assert float(lidar(noise_only)) > 9.0
 
 
-def test_lidar_does_not_depend_on_scale_or_rotation_and_is_defined_for_degenerate_views() -> None:
+def test_lidar_ignores_scale_and_rotation_and_accepts_degenerate_views() -> None:
     z = torch.randn(200, 3, 6, dtype=torch.float64)
     rotation = torch.linalg.qr(torch.randn(6, 6, dtype=torch.float64))[0]
     assert float(lidar(z * 1e3)) == pytest.approx(float(lidar(z)), rel=1e-6)
@@ -99,7 +99,7 @@ def test_lidar_does_not_depend_on_scale_or_rotation_and_is_defined_for_degenerat
     assert math.isfinite(float(lidar(torch.randn(5, 2, 40))))
 
 
-def test_explained_variance_is_one_for_rank_k_and_counts_the_centred_part_only() -> None:
+def test_explained_variance_is_1_for_rank_k_and_ignores_the_mean() -> None:
     delta = torch.randn(100, 2) @ torch.randn(2, 9) + 50
     assert float(explained_variance(delta, 2)) == pytest.approx(1.0)
     assert float(explained_variance(torch.randn(5000, 10), 5)) == pytest.approx(0.5, abs=0.05)
@@ -110,7 +110,7 @@ def test_coordinate_participation_is_k_when_aligned_and_d_when_diffuse() -> None
     assert float(coordinate_participation(torch.full((16, 1), 0.25))) == pytest.approx(16.0)
 
 
-def test_a_subspace_overlaps_itself_by_one_and_its_complement_by_zero() -> None:
+def test_a_subspace_has_overlap_1_with_itself_and_0_with_its_complement() -> None:
     q = torch.linalg.qr(torch.randn(9, 9, dtype=torch.float64))[0]
     assert float(subspace_overlap(q[:, :2], q[:, :2])) == pytest.approx(1.0)
     assert float(subspace_overlap(q[:, :2], q[:, :5])) == pytest.approx(1.0)
@@ -125,7 +125,7 @@ def test_r2_is_nan_where_the_target_is_constant_and_right_elsewhere() -> None:
     assert float(r2_per_dim(y, y.mean(0).expand_as(y))[0]) == pytest.approx(0.0)
 
 
-def test_perplexity_and_usage_of_a_codebook() -> None:
+def test_known_counts_have_known_perplexity_and_usage() -> None:
     assert float(perplexity(torch.tensor([5, 5, 5, 5]))) == pytest.approx(4.0)
     assert float(perplexity(torch.tensor([7, 0, 0]))) == pytest.approx(1.0)
     assert float(perplexity(torch.zeros(3))) == 1.0
@@ -134,7 +134,7 @@ def test_perplexity_and_usage_of_a_codebook() -> None:
         usage(torch.tensor([1, -1]))
 
 
-def test_the_monitors_collection_names_everything_and_agrees_with_the_functions() -> None:
+def test_collapse_and_view_metrics_are_complete_and_match_the_functions() -> None:
     z = torch.randn(600, 12)
     values = collapse_metrics(z)
     assert values["n"] == 600

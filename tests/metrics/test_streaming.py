@@ -1,5 +1,4 @@
-"""Moments of rows in batches are those of all rows, however they were cut, and take no more room
-for more rows."""
+"""Moments of rows in batches equal those of all rows, in constant memory."""
 
 import math
 
@@ -25,9 +24,7 @@ def close(a: torch.Tensor, b: torch.Tensor) -> bool:
 @pytest.mark.parametrize(
     "sizes", [[300], [1] * 300, [7] * 42 + [6], [1, 299], [150, 150], [290, 10]]
 )
-def test_the_spectrum_does_not_depend_on_how_the_rows_were_cut(
-    sizes: list[int], mean: float
-) -> None:
+def test_the_spectrum_does_not_depend_on_the_batches(sizes: list[int], mean: float) -> None:
     z = torch.randn(300, 12, dtype=torch.float64) * torch.arange(1, 13) + mean
     got, expected = streamed(z, sizes).spectrum(), Spectrum.of(z)
     assert close(got.centred, expected.centred)
@@ -37,7 +34,7 @@ def test_the_spectrum_does_not_depend_on_how_the_rows_were_cut(
     assert float(effective_rank(got)) == pytest.approx(float(effective_rank(z)), rel=1e-10)
 
 
-def test_closed_form_of_three_points_in_two_batches() -> None:
+def test_three_points_in_two_batches_match_the_closed_form() -> None:
     moments = streamed(torch.tensor([[0.0], [3.0], [6.0]]), [1, 2])
     assert (float(moments.mean), float(moments.scatter), float(moments.variance)) == (
         3.0,
@@ -47,7 +44,7 @@ def test_closed_form_of_three_points_in_two_batches() -> None:
 
 
 @pytest.mark.parametrize(("n", "d"), [(5, 40), (40, 40), (41, 40), (200, 40)])
-def test_fewer_rows_than_dimensions_give_the_same_spectrum_too(n: int, d: int) -> None:
+def test_few_rows_give_the_same_spectrum_as_one_batch(n: int, d: int) -> None:
     z = torch.randn(n, d)
     spectrum = streamed(
         z, [2] + [3] * ((n - 2) // 3) + ([(n - 2) % 3] if (n - 2) % 3 else [])
@@ -59,9 +56,7 @@ def test_fewer_rows_than_dimensions_give_the_same_spectrum_too(n: int, d: int) -
 
 @pytest.mark.parametrize("diagonal", [False, True])
 @pytest.mark.parametrize("sizes", [(100, 60), (3, 60), (100, 4), (3, 4)])
-def test_merging_two_equals_seeing_all_and_leaves_the_second_alone(
-    sizes: tuple[int, int], diagonal: bool
-) -> None:
+def test_merged_moments_equal_those_of_all_rows(sizes: tuple[int, int], diagonal: bool) -> None:
     z = torch.randn(sum(sizes), 8) + 5
     one, two, whole = Moments(diagonal), Moments(diagonal), Moments(diagonal)
     one.update(z[: sizes[0]])
@@ -77,7 +72,7 @@ def test_merging_two_equals_seeing_all_and_leaves_the_second_alone(
     assert torch.equal(two.scatter, before)
 
 
-def test_merging_with_nothing_changes_nothing() -> None:
+def test_merging_with_empty_moments_changes_nothing() -> None:
     full, empty = streamed(torch.randn(20, 3), [20]), Moments()
     before = full.scatter.clone()
     full.merge(Moments())
@@ -86,7 +81,7 @@ def test_merging_with_nothing_changes_nothing() -> None:
     assert close(empty.scatter, before)
 
 
-def test_a_constant_in_any_batches_varies_not_at_all() -> None:
+def test_a_constant_has_no_variance_in_any_batches() -> None:
     moments = streamed(torch.full((50, 3), 1 / 3, dtype=torch.float64), [7] * 7 + [1])
     assert float(moments.scatter.abs().max()) == 0.0
     assert float(effective_rank(moments.spectrum())) == 1.0
@@ -97,7 +92,7 @@ def held(moments: Moments) -> int:
     return sum(t.untyped_storage().nbytes() for t in tensors if t is not None)
 
 
-def test_memory_is_that_of_the_covariance_however_many_rows_were_seen() -> None:
+def test_memory_does_not_grow_with_the_number_of_rows() -> None:
     moments = Moments()
     for _ in range(2):
         moments.update(torch.randn(50, 16))
@@ -107,7 +102,7 @@ def test_memory_is_that_of_the_covariance_however_many_rows_were_seen() -> None:
     assert held(moments) == few == 8 * (16 * 16 + 16)
 
 
-def test_moments_refuse_what_they_cannot_take() -> None:
+def test_invalid_rows_and_merges_raise() -> None:
     moments = streamed(torch.randn(4, 3), [4])
     with pytest.raises(ValueError, match=r"of 3 dimensions as before, got \(2, 5\)"):
         moments.update(torch.randn(2, 5))
@@ -121,7 +116,7 @@ def test_moments_refuse_what_they_cannot_take() -> None:
         _ = Moments().mean
 
 
-def test_the_monitors_statistics_are_those_of_one_call_and_do_not_see_the_batches() -> None:
+def test_collapse_statistics_do_not_depend_on_the_batches() -> None:
     z = torch.randn(CHUNK - 5, 40) * torch.arange(1, 41) + 2
     values = []
     for size in (64, 1000, CHUNK):
@@ -134,7 +129,7 @@ def test_the_monitors_statistics_are_those_of_one_call_and_do_not_see_the_batche
     assert values[1] == pytest.approx(values[2], rel=0, abs=0, nan_ok=True)
 
 
-def test_beyond_a_chunk_all_rows_count_and_few_are_held() -> None:
+def test_collapse_statistics_use_all_rows_and_hold_less_than_a_chunk() -> None:
     z = torch.cat([torch.randn(CHUNK, 6), 3 * torch.randn(CHUNK, 6) + 1, torch.randn(77, 6)])
     statistics = CollapseStatistics()
     for rows in z.split(100):
@@ -142,12 +137,12 @@ def test_beyond_a_chunk_all_rows_count_and_few_are_held() -> None:
         assert sum(map(len, statistics._waiting)) < CHUNK
     assert (statistics.n, statistics.d) == (len(z), 6)
     got, expected = statistics.values(), collapse_metrics(z)
-    # of the first chunk, which has another spread
+    # it uses the first chunk, which has another spread
     assert got.pop("uniformity") != expected.pop("uniformity")
     assert got == pytest.approx(expected, rel=1e-10, nan_ok=True)
 
 
-def test_rows_that_are_not_finite_are_said_to_be_so() -> None:
+def test_rows_that_are_not_finite_give_nan_and_too_few_rows_raise() -> None:
     statistics = CollapseStatistics()
     statistics.update(torch.randn(CHUNK, 3))
     statistics.update(torch.full((2, 3), math.inf))
@@ -159,7 +154,7 @@ def test_rows_that_are_not_finite_are_said_to_be_so() -> None:
         one.values()
 
 
-def test_alpha_req_of_streamed_rows_is_that_of_all() -> None:
+def test_alpha_req_of_streamed_rows_equals_that_of_all_rows() -> None:
     z = torch.randn(500, 80) * torch.arange(1, 81).float().rsqrt()
     assert float(alpha_req(streamed(z, [100] * 5).spectrum())) == pytest.approx(
         float(alpha_req(z)), rel=1e-9
@@ -167,7 +162,7 @@ def test_alpha_req_of_streamed_rows_is_that_of_all() -> None:
 
 
 @pytest.mark.parametrize("n", [5, 40])
-def test_mean_and_variance_are_those_of_the_scatter_whether_rows_are_held_or_not(n: int) -> None:
+def test_mean_and_variance_agree_with_the_scatter_for_held_and_added_rows(n: int) -> None:
     z = torch.randn(n, 12, dtype=torch.float64) + 3
     moments = streamed(z, [n])
     assert close(moments.variance, moments.scatter.diagonal() / n)

@@ -1,4 +1,4 @@
-"""CRATE against its formulas, written out longhand."""
+"""CRATE compared with its explicit formulas."""
 
 import math
 
@@ -16,7 +16,7 @@ from jepa_lab.networks.crate import (
 )
 
 
-def test_subspace_attention_is_the_formula() -> None:
+def test_subspace_attention_matches_the_formula() -> None:
     attention, x = SubspaceAttention(12, heads=3), torch.randn(2, 5, 12)
     expected = torch.empty_like(x)
     for b in range(2):
@@ -28,7 +28,7 @@ def test_subspace_attention_is_the_formula() -> None:
     assert torch.allclose(attention(x), expected, atol=1e-6)
 
 
-def test_the_sparse_step_is_the_formula_non_negative_and_sparse() -> None:
+def test_the_sparse_step_matches_the_formula_and_is_sparse() -> None:
     step, x = SparseStep(8, eta=0.1, sparsity=0.5), torch.randn(3, 4, 8)
     d = step.dictionary
     rows = [torch.relu(v + 0.1 * (d.T @ v - d.T @ d @ v) - 0.1 * 0.5) for v in x.reshape(-1, 8)]
@@ -39,7 +39,7 @@ def test_the_sparse_step_is_the_formula_non_negative_and_sparse() -> None:
     assert float(step.zero_share) == float((out == 0).float().mean()) > 0.2
 
 
-def test_a_higher_threshold_leaves_fewer_entries() -> None:
+def test_a_higher_threshold_leaves_fewer_nonzero_entries() -> None:
     x, shares = torch.randn(64, 16), []
     for sparsity in (0.0, 1.0, 5.0):
         torch.manual_seed(0)
@@ -68,7 +68,7 @@ def test_a_block_has_about_3_d_squared_parameters() -> None:
 @pytest.mark.parametrize(
     ("positions", "is_set"), [("none", True), ("sincos", False), ("learned", False)]
 )
-def test_without_positions_the_tokens_are_a_set(positions: str, is_set: bool) -> None:
+def test_without_positions_the_order_of_tokens_has_no_effect(positions: str, is_set: bool) -> None:
     aggregator, tokens = (
         CrateAggregator(16, depth=2, heads=4, positions=positions),
         torch.randn(3, 5, 16),
@@ -88,7 +88,7 @@ def test_gradient_reaches_every_parameter() -> None:
         assert all(p.grad is not None and bool(p.grad.abs().sum() > 0) for p in module.parameters())
 
 
-def test_every_layer_tells_its_sparsity() -> None:
+def test_every_layer_reports_its_share_of_zeros() -> None:
     aggregator = CrateAggregator(16, depth=3, heads=4)
     assert zero_shares(aggregator) == {}
     aggregator(torch.randn(2, 3, 16))
@@ -97,14 +97,14 @@ def test_every_layer_tells_its_sparsity() -> None:
     assert all(0 <= float(s) <= 1 for s in shares.values())
 
 
-def test_heads_that_do_not_divide_the_width_are_refused_with_the_key() -> None:
+def test_heads_that_do_not_divide_the_width_raise_an_error_with_the_key() -> None:
     with pytest.raises(UserError, match=r"model\.heads=3: the token width 16"):
         CrateAggregator(16, heads=3)
     with pytest.raises(UserError, match=r"model\.predictor_heads=5"):
         CratePredictor(16, 4, 8, heads=5)
 
 
-def test_no_parameter_takes_the_whole_gradient_at_the_start() -> None:
+def test_the_agg_token_does_not_dominate_the_gradient_at_the_start() -> None:
     aggregator = CrateAggregator(64, depth=2, heads=4)
     aggregator(torch.randn(32, 3, 64)).square().sum(dim=-1).sqrt().sin().sum().backward()
     squares = {

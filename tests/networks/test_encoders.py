@@ -18,14 +18,14 @@ def test_resnet18_has_the_published_number_of_parameters(name: str, parameters: 
 
 @pytest.mark.parametrize("name", ["resnet18_cifar", "resnet18_imagenet", "resnet_small", "pixels"])
 @pytest.mark.parametrize("channels", [1, 3])
-def test_every_encoder_gives_features_of_its_dim_for_grey_and_colour(
+def test_every_encoder_returns_dim_features_for_grey_and_colour_images(
     name: str, channels: int
 ) -> None:
     encoder = build_encoder(name, in_channels=channels, image_size=16).eval()
     assert encoder(torch.randn(2, channels, 16, 16)).shape == (2, encoder.dim)
 
 
-def test_residual_branches_start_silent() -> None:
+def test_residual_branches_start_with_a_gain_of_0() -> None:
     for name in ("resnet18_cifar", "resnet_small"):
         gains = [
             m.bn2.weight
@@ -43,7 +43,7 @@ def test_pixels_returns_the_image() -> None:
     )
 
 
-def test_an_unknown_encoder_is_named_with_those_that_exist() -> None:
+def test_an_unknown_encoder_raises_an_error_that_lists_the_known_ones() -> None:
     with pytest.raises(UserError, match=r"resnet19.*resnet18_cifar"):
         build_encoder("resnet19", in_channels=3, image_size=32)
 
@@ -52,7 +52,7 @@ def test_an_unknown_encoder_is_named_with_those_that_exist() -> None:
     ("widths", "safe"),
     [((8, 16), True), ((32, 64, 128), True), ((4, 8), False), ((8, 4, 8), False)],
 )
-def test_narrow_residual_networks_keep_away_from_the_kernel_that_writes_beyond_its_memory(
+def test_channels_last_is_unsafe_for_narrow_residual_networks(
     widths: tuple[int, ...], safe: bool
 ) -> None:
     assert (

@@ -1,4 +1,4 @@
-"""The queue of negatives: when rows enter, which leave, and that a checkpoint holds all of it."""
+"""The queue of negatives: order of rows, skipped steps, and checkpoints."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from jepa_lab.networks.queue import NegativeQueue
 
 
 def numbered(*tasks: int) -> tuple[Tensor, Tensor]:
-    """Rows that can be told apart, with their numbers as tasks."""
+    """Returns distinct rows, with their numbers as tasks."""
     angle = torch.tensor(tasks, dtype=torch.float32) * 0.1
     return torch.stack([angle.cos(), angle.sin()], dim=1) * 5.0, torch.tensor(tasks)
 
@@ -22,7 +22,7 @@ def contents(queue: NegativeQueue) -> set[int]:
     return set(tasks.tolist())
 
 
-def test_rows_enter_at_the_step_and_not_before() -> None:
+def test_rows_enter_the_queue_at_commit_only() -> None:
     queue, sizes = NegativeQueue(6, 2), []
     for step in ([(1, 2), (3, 4)], [(5, 6)]):
         for tasks in step:
@@ -34,7 +34,7 @@ def test_rows_enter_at_the_step_and_not_before() -> None:
     assert contents(queue) == {1, 2, 3, 4, 5, 6}
 
 
-def test_a_skipped_step_leaves_nothing_behind() -> None:
+def test_dropped_rows_never_enter_the_queue() -> None:
     queue = NegativeQueue(6, 2)
     queue.stage(*numbered(1, 2))
     queue.commit()
@@ -44,7 +44,7 @@ def test_a_skipped_step_leaves_nothing_behind() -> None:
     assert contents(queue) == {1, 2}
 
 
-def test_the_oldest_rows_leave_first_around_the_end_and_when_one_step_brings_too_many() -> None:
+def test_the_oldest_rows_are_replaced_first_in_a_ring() -> None:
     queue = NegativeQueue(5, 2)
     for tasks in ((1, 2, 3), (4, 5, 6), (7,)):
         queue.stage(*numbered(*tasks))
@@ -59,7 +59,7 @@ def test_the_oldest_rows_leave_first_around_the_end_and_when_one_step_brings_too
     assert contents(queue) == {16, 17, 18, 19, 20}
 
 
-def test_no_gradient_reaches_the_queue_and_later_changes_of_the_rows_do_not() -> None:
+def test_the_queue_ignores_gradients_and_later_changes_of_the_rows() -> None:
     queue, (rows, tasks) = NegativeQueue(4, 2), numbered(1, 2)
     rows.requires_grad_()
     queue.stage(rows, tasks)
@@ -79,12 +79,12 @@ def test_half_precision_rows_are_kept_in_float32_at_length_one() -> None:
     assert torch.allclose(queue.filled[0].norm(dim=1), torch.ones(4), atol=1e-6)
 
 
-def test_a_checkpoint_restores_it_exactly_and_it_goes_on_alike(tmp_path: Path) -> None:
+def test_a_restored_queue_is_equal_and_continues_equally(tmp_path: Path) -> None:
     queue, restored = NegativeQueue(5, 2), NegativeQueue(5, 2)
     for tasks in ((1, 2, 3), (4, 5, 6)):
         queue.stage(*numbered(*tasks))
         queue.commit()
-    restored.stage(*numbered(99))  # of the step that the resumed run does not know
+    restored.stage(*numbered(99))  # from a step that is not in the checkpoint
     torch.save(queue.state_dict(), tmp_path / "queue.pt")
     restored.load_state_dict(torch.load(tmp_path / "queue.pt", weights_only=True))
     for q in (queue, restored):
@@ -104,7 +104,7 @@ def test_a_queue_of_size_zero_stays_empty() -> None:
     assert queue.filled[1].shape == (0,)
 
 
-def test_wrong_sizes_are_told() -> None:
+def test_wrong_sizes_raise() -> None:
     with pytest.raises(ValueError, match="-1"):
         NegativeQueue(-1, 2)
     with pytest.raises(ValueError, match=r"rows \(n, 2\)"):

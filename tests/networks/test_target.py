@@ -11,7 +11,7 @@ def encoder() -> nn.Module:
     return nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4))
 
 
-def test_the_copy_starts_equal_and_takes_no_gradient() -> None:
+def test_the_copy_starts_equal_and_needs_no_gradient() -> None:
     online = encoder()
     target = make_ema_copy(online)
     assert all(

@@ -1,4 +1,4 @@
-"""The learned temperature: where it starts, where its bounds are, and where its gradient dies."""
+"""The learned temperature: its initial value, its bounds, and its gradient."""
 
 import math
 
@@ -17,13 +17,13 @@ def gradient(temperature: Temperature) -> float:
 
 
 @pytest.mark.parametrize("bound", ["soft", "clamp"])
-def test_it_starts_at_init(bound: str) -> None:
+def test_the_temperature_starts_at_init(bound: str) -> None:
     temperature = Temperature(0.1, 0.05, 0.5, bound=bound)
     assert float(temperature().detach()) == pytest.approx(0.1, rel=1e-5)
     assert not temperature.clamped
 
 
-def test_soft_is_a_sigmoid_between_the_logs_of_the_bounds() -> None:
+def test_soft_bound_is_a_sigmoid_between_the_logs_of_the_bounds() -> None:
     temperature = Temperature(0.1, 0.02, 0.5)
     for raw in (-3.0, 0.0, 1.5):
         temperature.raw.data.fill_(raw)
@@ -32,9 +32,7 @@ def test_soft_is_a_sigmoid_between_the_logs_of_the_bounds() -> None:
 
 
 @pytest.mark.parametrize(("init", "sign"), [(0.07, -1), (0.15, 1)])
-def test_soft_on_a_bound_starts_a_hair_inside_and_can_come_back_from_beyond(
-    init: float, sign: int
-) -> None:
+def test_soft_bound_starts_inside_and_recovers_from_outside(init: float, sign: int) -> None:
     temperature = Temperature(init, 0.07, 0.15)
     assert 0.07 < float(temperature().detach()) < 0.15
     assert float(temperature().detach()) == pytest.approx(init, rel=1e-3)
@@ -51,7 +49,7 @@ def test_soft_on_a_bound_starts_a_hair_inside_and_can_come_back_from_beyond(
     assert not temperature.clamped
 
 
-def test_clamp_is_the_published_one_with_a_gradient_that_is_dead_beyond_its_bounds() -> None:
+def test_clamp_bound_has_no_gradient_outside_the_bounds_as_published() -> None:
     temperature = Temperature(0.07, 0.05, 0.15, bound="clamp")
     assert gradient(temperature) == pytest.approx(0.07, rel=1e-5)  # d exp(x) / dx
     for raw, at in ((math.log(0.04), 0.05), (math.log(0.2), 0.15)):
@@ -61,7 +59,7 @@ def test_clamp_is_the_published_one_with_a_gradient_that_is_dead_beyond_its_boun
         assert temperature.clamped
 
 
-def test_soft_counts_as_clamped_within_one_percent_of_the_log_range() -> None:
+def test_soft_bound_counts_as_clamped_within_1_percent_of_the_log_range() -> None:
     temperature, span = Temperature(0.1, 0.05, 0.5), math.log(10)
     for share, clamped in ((0.009, True), (0.011, False), (0.989, False), (0.991, True)):
         temperature.raw.data.fill_(math.log(share / (1 - share)))
@@ -72,7 +70,7 @@ def test_soft_counts_as_clamped_within_one_percent_of_the_log_range() -> None:
 
 
 @pytest.mark.parametrize("bound", ["soft", "clamp"])
-def test_a_fixed_temperature_does_not_learn_and_asks_for_no_bounds(bound: str) -> None:
+def test_a_fixed_temperature_has_no_gradient_and_ignores_bounds(bound: str) -> None:
     temperature = Temperature(2.0, 0.5, 0.1, learn=False, bound=bound)
     assert float(temperature()) == pytest.approx(2.0)
     assert not any(p.requires_grad for p in temperature.parameters())
@@ -96,7 +94,7 @@ def test_a_fixed_temperature_does_not_learn_and_asks_for_no_bounds(bound: str) -
         (0.1, 0.03, 0.3, "hard", r"temperature\.bound=hard: one of soft, clamp"),
     ],
 )
-def test_bounds_that_cannot_be_are_told(
+def test_invalid_bounds_raise(
     init: float, low: float, high: float, bound: str, message: str
 ) -> None:
     with pytest.raises(UserError, match=message):

@@ -1,5 +1,4 @@
-"""The hard quantiser: its loss and gradients, the mask, and codes that are means of their members.
-The hard quantiser: its loss and gradients, the mask, and codes that are means of their members."""
+"""The hard quantizer: its loss and gradients, the mask, and its options."""
 
 from __future__ import annotations
 
@@ -23,14 +22,14 @@ def all_live(x: Tensor) -> Tensor:
     return torch.ones(x.shape[:-1], dtype=torch.bool)
 
 
-def test_distances_are_those_of_the_differences() -> None:
+def test_squared_distances_match_the_explicit_differences() -> None:
     x, e = torch.randn(7, 5, dtype=torch.float64), torch.randn(3, 5, dtype=torch.float64)
     longhand = (x[:, None] - e[None]).square().sum(-1)
     assert torch.allclose(squared_distances(x, e), longhand, atol=1e-12)
     assert torch.equal(nearest(x, e), longhand.argmin(1))
 
 
-def test_distances_are_float32_under_autocast_too() -> None:
+def test_squared_distances_are_float32_under_autocast() -> None:
     quantizer, x = hard(size=64, init="data"), torch.randn(256, 4)
     quantizer(x, all_live(x))
     quantizer.eval()
@@ -41,7 +40,7 @@ def test_distances_are_float32_under_autocast_too() -> None:
     assert again.loss.total.dtype == torch.float32
 
 
-def test_straight_through_gives_the_code_exactly_and_the_gradient_unchanged() -> None:
+def test_straight_through_returns_the_exact_code_and_gradient() -> None:
     x = (torch.randn(6, 4) * 1e3).requires_grad_()
     q = torch.randn(6, 4)
     z, upstream = straight_through(x, q), torch.randn(6, 4)
@@ -50,7 +49,7 @@ def test_straight_through_gives_the_code_exactly_and_the_gradient_unchanged() ->
     assert torch.equal(x.grad, upstream)  # type: ignore[arg-type]
 
 
-def test_z_is_the_code_of_every_live_place_and_its_gradient_that_of_z() -> None:
+def test_z_is_the_code_at_live_places_and_x_gets_the_gradient_of_z() -> None:
     quantizer, x = hard(), torch.randn(3, 5, 4, requires_grad=True)
     mask = torch.rand(3, 5) > 0.3
     out, upstream = quantizer(x, mask), torch.randn(3, 5, 4)
@@ -59,7 +58,7 @@ def test_z_is_the_code_of_every_live_place_and_its_gradient_that_of_z() -> None:
     assert torch.equal(x.grad, torch.where(mask[..., None], upstream, 0.0))  # type: ignore[arg-type]
 
 
-def test_masked_places_give_zero_minus_one_no_loss_and_no_statistic() -> None:
+def test_masked_places_get_z_0_and_code_minus_1_and_have_no_effect() -> None:
     x, mask = torch.randn(4, 6, 4), torch.zeros(4, 6, dtype=torch.bool)
     mask[:, :3] = True
     spoilt = torch.where(mask[..., None], x, torch.full_like(x, torch.nan))
@@ -75,7 +74,7 @@ def test_masked_places_give_zero_minus_one_no_loss_and_no_statistic() -> None:
     assert all(torch.equal(v, two.state_dict()[k]) for k, v in one.state_dict().items())
 
 
-def test_without_a_live_token_the_loss_is_zero_and_no_code_moves() -> None:
+def test_without_live_tokens_the_loss_is_0_and_no_code_moves() -> None:
     quantizer, x = hard(), torch.randn(2, 3, 4, requires_grad=True)
     before = quantizer.codebook.clone()
     out = quantizer(x, torch.zeros(2, 3, dtype=torch.bool), collect=True)
@@ -86,7 +85,7 @@ def test_without_a_live_token_the_loss_is_zero_and_no_code_moves() -> None:
     assert (quantizer.age == 1).all()
 
 
-def test_the_loss_is_beta_times_the_mean_square_over_live_tokens_and_dimensions() -> None:
+def test_the_loss_is_beta_times_the_mean_square_over_live_tokens() -> None:
     quantizer, x = hard(commitment=0.25), torch.randn(2, 5, 4, requires_grad=True)
     mask = torch.tensor([[True, True, False, True, False], [True, False, False, False, True]])
     out = quantizer(x, mask)
@@ -108,7 +107,7 @@ def test_the_loss_is_beta_times_the_mean_square_over_live_tokens_and_dimensions(
 @pytest.mark.parametrize(
     ("weight_on", "on_tokens", "on_codes"), [("commitment", 0.3, 1.0), ("codebook", 1.0, 0.3)]
 )
-def test_a_codebook_by_gradient_has_both_terms_and_the_weight_where_it_is_said(
+def test_a_codebook_by_gradient_has_two_terms_and_weight_on_selects_one(
     weight_on: str, on_tokens: float, on_codes: float
 ) -> None:
     quantizer = hard(commitment=0.3, ema_decay=None, weight_on=weight_on)
@@ -123,9 +122,7 @@ def test_a_codebook_by_gradient_has_both_terms_and_the_weight_where_it_is_said(
 
 
 @pytest.mark.parametrize("decay", [0.99, None])
-def test_the_published_objective_reports_the_terms_and_gives_no_gradient(
-    decay: float | None,
-) -> None:
+def test_the_published_objective_reports_terms_without_gradient(decay: float | None) -> None:
     quantizer, x = hard(in_objective=False, ema_decay=decay), torch.randn(10, 4, requires_grad=True)
     loss = quantizer(x, all_live(x)).loss
     assert float(loss.total) == 0
@@ -145,12 +142,12 @@ def test_the_published_objective_reports_the_terms_and_gives_no_gradient(
         ({"size": 0}, "size"),
     ],
 )
-def test_a_wrong_option_is_named(options: dict[str, Any], word: str) -> None:
+def test_a_wrong_option_raises_an_error_with_its_name(options: dict[str, Any], word: str) -> None:
     with pytest.raises(ValueError, match=word):
         build_quantizer("hard", 4, **{"size": 8, **options})
 
 
-def test_a_wrong_shape_is_shown() -> None:
+def test_a_wrong_shape_raises_an_error_with_the_shape() -> None:
     quantizer = hard()
     for x, mask in [
         (torch.zeros(2, 3), torch.ones(2, dtype=torch.bool)),

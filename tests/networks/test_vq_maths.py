@@ -1,4 +1,4 @@
-"""The arithmetic of a codebook: closed forms, invariances, and what degenerates."""
+"""The arithmetic of a codebook: closed forms, invariances, degenerate cases."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def source() -> torch.Generator:
     return torch.Generator().manual_seed(4)
 
 
-def test_the_nearest_code_is_the_same_after_a_rotation_and_a_shift_of_all() -> None:
+def test_the_nearest_code_does_not_depend_on_rotation_or_shift() -> None:
     x, e = torch.randn(200, 6, dtype=torch.float64), torch.randn(20, 6, dtype=torch.float64)
     turned = rotation(6)
     assert torch.equal(nearest(x @ turned + 3.0, e @ turned + 3.0), nearest(x, e))
@@ -33,7 +33,7 @@ def test_the_nearest_code_is_the_same_after_a_rotation_and_a_shift_of_all() -> N
     assert torch.equal(order[nearest(x, e[order])], nearest(x, e))
 
 
-def test_of_equal_codes_the_first_is_chosen_and_a_distance_is_never_negative() -> None:
+def test_the_first_of_equal_codes_is_nearest_and_no_distance_is_negative() -> None:
     x = 1e3 * torch.randn(50, 6)
     assert torch.equal(nearest(x, torch.ones(4, 6)), torch.zeros(50, dtype=torch.int64))
     assert float(squared_distances(x, x).min()) >= 0.0
@@ -42,7 +42,7 @@ def test_of_equal_codes_the_first_is_chosen_and_a_distance_is_never_negative() -
             function(x, torch.ones(4, 5))
 
 
-def test_statistics_are_the_members_of_each_code() -> None:
+def test_code_statistics_count_and_sum_the_members_of_each_code() -> None:
     x, codes = torch.arange(8.0).reshape(4, 2), torch.tensor([2, 0, 2, 2])
     counts, sums = code_statistics(x, codes, 4)
     assert counts.tolist() == [1, 0, 3, 0]
@@ -52,7 +52,7 @@ def test_statistics_are_the_members_of_each_code() -> None:
     assert not sums.any()
 
 
-def test_an_averaged_code_is_its_sum_over_its_count_and_turns_with_the_tokens() -> None:
+def test_an_averaged_code_is_its_sum_over_its_count_and_rotates_with_tokens() -> None:
     e, n = (
         torch.randn(3, 5, dtype=torch.float64),
         torch.tensor([2.0, 1.0, 4.0], dtype=torch.float64),
@@ -74,7 +74,7 @@ def test_an_averaged_code_is_its_sum_over_its_count_and_turns_with_the_tokens() 
     assert torch.allclose(other, book @ turned)
 
 
-def test_counts_and_sums_scaled_alike_give_the_same_codes_unless_as_published() -> None:
+def test_only_the_published_average_depends_on_the_scale_of_the_counts() -> None:
     e, n = torch.randn(3, 5), torch.tensor([2.0, 1.0, 4.0])
     new_n, new_m, none = torch.tensor([3.0, 1.0, 1.0]), torch.randn(3, 5), torch.zeros(3)
     book = averaged(e, n, n[:, None] * e, new_n, new_m, 0.9)[0]
@@ -84,7 +84,7 @@ def test_counts_and_sums_scaled_alike_give_the_same_codes_unless_as_published() 
     assert not torch.allclose(faded, e, rtol=0.1)
 
 
-def test_the_published_average_is_its_formula() -> None:
+def test_the_published_average_matches_its_formula() -> None:
     n, m = torch.tensor([0.0, 2.0, 1.0]), torch.randn(3, 4)
     new_n, new_m = torch.tensor([5.0, 0.0, 1.0]), torch.randn(3, 4)
     book, counts, sums = averaged_as_published(n, m, new_n, new_m, 0.99)
@@ -104,7 +104,7 @@ def test_the_usage_deficit_does_not_depend_on_the_order_of_codes_or_tokens() -> 
     assert float(usage_deficit(shuffled)) == pytest.approx(float(usage_deficit(p)), abs=1e-6)
 
 
-def test_centres_of_separate_clusters_are_their_means_and_move_with_them() -> None:
+def test_centres_are_the_means_of_separate_clusters() -> None:
     places = 100.0 * torch.eye(6)
     x = (places[:, None] + torch.randn(6, 30, 6)).flatten(0, 1)[torch.randperm(180)]
     found = codes_at_centres(x, 6, source())
@@ -114,19 +114,19 @@ def test_centres_of_separate_clusters_are_their_means_and_move_with_them() -> No
     assert torch.allclose(moved, found + 10.0, atol=1e-3)
 
 
-def test_centres_fit_better_than_tokens() -> None:
+def test_centres_have_a_lower_quantisation_error_than_tokens() -> None:
     x = torch.randn(1000, 4)
     at_centres, at_tokens = (make(x, 32, source()) for make in (codes_at_centres, codes_at_tokens))
     errors = [float(squared_distances(x, book).amin(1).mean()) for book in (at_centres, at_tokens)]
     assert errors[0] < 0.8 * errors[1]
 
 
-def test_as_many_codes_as_different_tokens_are_those_tokens() -> None:
+def test_as_many_codes_as_different_tokens_equal_these_tokens() -> None:
     x = torch.randn(12, 4)
     for make in (codes_at_centres, codes_at_tokens):
         book = make(x.repeat(3, 1) if make is codes_at_centres else x, 12, source())
         assert float(squared_distances(x, book).amin(1).max()) < 1e-6
-    with pytest.raises(ValueError, match="there are none"):
+    with pytest.raises(ValueError, match="there are no tokens"):
         codes_at_centres(x[:0], 3, source())
 
 
@@ -136,7 +136,7 @@ def test_uniform_codes_lie_within_one_over_k() -> None:
     assert float(book.mean()) == pytest.approx(0.0, abs=1e-3)
 
 
-def test_spaced_rows_are_the_first_the_last_and_between() -> None:
+def test_spaced_rows_include_the_first_and_the_last() -> None:
     rows = torch.arange(100.0)[:, None]
     assert spaced(rows, 4).flatten().tolist() == [0, 33, 66, 99]
     assert spaced(rows, 100) is rows

@@ -38,7 +38,7 @@ def test_the_usage_deficit_is_zero_at_uniform_use_and_ln_k_for_one_code() -> Non
         usage_deficit(torch.zeros(0, 16))
 
 
-def test_the_usage_term_is_that_of_the_soft_choices_and_has_a_gradient() -> None:
+def test_the_usage_term_uses_soft_choices_and_has_a_gradient() -> None:
     quantizer, x = gumbel(usage_weight=0.3), torch.randn(50, 4, requires_grad=True)
     loss = quantizer(x, all_live(x)).loss
     mean = torch.softmax(-(x[:, None] - quantizer.codebook).square().sum(-1), dim=1).mean(0)
@@ -51,7 +51,7 @@ def test_the_usage_term_is_that_of_the_soft_choices_and_has_a_gradient() -> None
     assert float(quantizer.vectors.grad.abs().max()) > 0  # type: ignore[union-attr]
 
 
-def test_descending_the_usage_term_spreads_the_choices() -> None:
+def test_minimising_the_usage_term_spreads_the_choices() -> None:
     quantizer, x = (
         gumbel(gumbel_scale=4.0),
         0.1 * torch.randn(200, 4) + torch.tensor([1.0, 0.0, 0.0, 0.0]),
@@ -72,7 +72,7 @@ def test_the_published_objective_gives_the_usage_term_no_gradient() -> None:
     assert loss.terms["usage"].item() > 0
 
 
-def test_samples_are_codes_follow_the_soft_probabilities_and_give_all_codes_a_gradient() -> None:
+def test_samples_follow_the_probabilities_and_give_all_codes_a_gradient() -> None:
     quantizer = gumbel(gumbel_scale=0.3)
     x = torch.randn(4).expand(20000, 4)
     out = quantizer(x, all_live(x))
@@ -84,7 +84,7 @@ def test_samples_are_codes_follow_the_soft_probabilities_and_give_all_codes_a_gr
     assert bool((quantizer.vectors.grad.abs().sum(1) > 0).all())  # type: ignore[union-attr]
 
 
-def test_noise_is_of_the_global_stream_and_evaluation_has_none() -> None:
+def test_noise_comes_from_the_global_stream_and_only_in_training() -> None:
     quantizer, x = gumbel(), torch.randn(100, 4)
     torch.manual_seed(1)
     first = quantizer(x, all_live(x)).codes
@@ -109,7 +109,7 @@ def test_the_temperature_falls_linearly_with_the_share_of_the_run() -> None:
 
 
 @pytest.mark.parametrize(("until", "at_a_quarter"), [(0.5, 1.25), (0.25, 0.5), (0.0, 0.5)])
-def test_the_temperature_is_at_its_end_once_a_share_of_the_run_is_done(
+def test_the_temperature_stays_at_its_end_after_its_share_of_the_run(
     until: float, at_a_quarter: float
 ) -> None:
     quantizer = gumbel(gumbel_temperature=(2.0, 0.5), gumbel_share=until)
@@ -120,7 +120,7 @@ def test_the_temperature_is_at_its_end_once_a_share_of_the_run_is_done(
 
 
 @pytest.mark.parametrize("levels", [[8, 6, 5], [7, 5, 5, 5], [2, 3], [2]])
-def test_codes_of_fsq_are_a_bijection_of_the_grid(levels: list[int]) -> None:
+def test_fsq_codes_are_a_bijection_of_the_grid(levels: list[int]) -> None:
     quantizer = fsq(levels)
     codes = torch.arange(math.prod(levels))
     values = quantizer.values_of(codes)
@@ -133,7 +133,7 @@ def test_codes_of_fsq_are_a_bijection_of_the_grid(levels: list[int]) -> None:
 
 
 @pytest.mark.parametrize("levels", [[8, 6, 5], [2, 3]])
-def test_every_level_of_fsq_can_be_reached_and_none_beyond(levels: list[int]) -> None:
+def test_fsq_reaches_every_level_and_none_beyond(levels: list[int]) -> None:
     quantizer = fsq(levels)
     y = torch.linspace(-9, 9, 2001)[:, None].expand(-1, len(levels))
     values = quantizer.rounded(y)
@@ -147,7 +147,7 @@ def test_every_level_of_fsq_can_be_reached_and_none_beyond(levels: list[int]) ->
     )
 
 
-def test_fsq_rounds_to_the_middle_at_zero_and_passes_the_gradient_of_the_bounding() -> None:
+def test_fsq_rounds_0_to_the_middle_and_has_the_gradient_of_the_bounding() -> None:
     quantizer, y = fsq([5, 5]), torch.zeros(1, 2, requires_grad=True)
     values = quantizer.rounded(y)
     assert torch.equal(values, torch.zeros(1, 2))
@@ -155,7 +155,7 @@ def test_fsq_rounds_to_the_middle_at_zero_and_passes_the_gradient_of_the_boundin
     assert torch.allclose(y.grad, torch.full((1, 2), 2 * 1.001 / 2))  # type: ignore[arg-type]
 
 
-def test_z_of_fsq_is_a_row_of_its_codebook_and_trains_both_maps_without_a_loss() -> None:
+def test_z_of_fsq_is_a_row_of_its_codebook_and_trains_both_linear_maps() -> None:
     quantizer, x = fsq([4, 4, 3]), torch.randn(3, 7, 6)
     mask = torch.rand(3, 7) > 0.4
     out = quantizer(x, mask, collect=True)
@@ -169,7 +169,7 @@ def test_z_of_fsq_is_a_row_of_its_codebook_and_trains_both_maps_without_a_loss()
     assert (quantizer.age == 0).sum() == len(out.codes[mask].unique())
 
 
-def test_fsq_without_levels_or_with_one_level_is_an_error() -> None:
+def test_fsq_without_levels_or_with_one_level_raises() -> None:
     for levels in (None, [], [4, 1]):
         with pytest.raises(ValueError, match="levels"):
             build_quantizer("fsq", 4, levels=levels)

@@ -1,4 +1,4 @@
-"""What a codebook keeps and what leaves it alone: evaluation, copies, checkpoints, ranks."""
+"""The state of a codebook: evaluation, copies, checkpoints, ranks."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def tokens(n: int = 3) -> tuple[Tensor, Tensor]:
 
 
 def step(quantizer: Quantizer, x: Tensor, mask: Tensor) -> Tensor:
-    """One optimiser step that also trains the parameters, plainly; what came back."""
+    """Runs one optimiser step, with gradient descent on the parameters, and returns z."""
     out = quantizer(x, mask, collect=True)
     parameters = list(quantizer.parameters())
     if parameters:
@@ -65,7 +65,7 @@ def same(a: Quantizer, b: Quantizer) -> bool:
 
 
 @every_kind
-def test_evaluation_changes_nothing_and_gives_the_same_twice(options: Options) -> None:
+def test_evaluation_changes_no_state_and_is_repeatable(options: Options) -> None:
     quantizer = made(options)
     fresh = copy.deepcopy(quantizer)
     quantizer.eval()
@@ -86,7 +86,7 @@ def test_evaluation_changes_nothing_and_gives_the_same_twice(options: Options) -
 
 
 @every_kind
-def test_training_does_change_something(options: Options) -> None:
+def test_training_changes_the_codebook_and_the_counts(options: Options) -> None:
     quantizer = made(options)
     step(quantizer, *tokens())
     before = copy.deepcopy(quantizer)
@@ -96,7 +96,7 @@ def test_training_does_change_something(options: Options) -> None:
 
 
 @every_kind
-def test_saved_and_loaded_it_takes_the_same_step_to_the_last_bit(options: Options) -> None:
+def test_a_loaded_quantizer_takes_exactly_the_same_step(options: Options) -> None:
     quantizer, batches = made(options), [tokens() for _ in range(3)]
     for batch in batches[:2]:
         step(quantizer, *batch)
@@ -115,7 +115,7 @@ def test_saved_and_loaded_it_takes_the_same_step_to_the_last_bit(options: Option
 
 
 @every_kind
-def test_a_copy_in_the_middle_of_a_step_goes_its_own_way(options: Options) -> None:
+def test_a_copy_made_within_a_step_is_independent(options: Options) -> None:
     quantizer = made(options)
     quantizer(*tokens(), collect=True)
     copied = copy.deepcopy(quantizer)
@@ -128,7 +128,7 @@ def test_a_copy_in_the_middle_of_a_step_goes_its_own_way(options: Options) -> No
     )
 
 
-def test_a_shared_codebook_is_the_targets_own_and_another_is_a_frozen_copy() -> None:
+def test_the_target_uses_the_shared_codebook_or_a_frozen_copy() -> None:
     shared, apart = made(KINDS["by gradient"]), made({**KINDS["by gradient"], "share": False})
     assert shared.for_target() is shared
     target = apart.for_target()
@@ -138,7 +138,7 @@ def test_a_shared_codebook_is_the_targets_own_and_another_is_a_frozen_copy() -> 
     assert not torch.equal(apart.codebook, target.codebook)
 
 
-def test_live_tokens_are_those_of_the_last_step_and_never_padding() -> None:
+def test_live_tokens_are_those_of_the_last_step_without_padding() -> None:
     quantizer = made(KINDS["hard"])
     assert quantizer.live_tokens(5).shape == (0, 4)
     for _ in range(2):
@@ -182,11 +182,11 @@ def run_rank(
 
 
 @pytest.mark.parametrize("name", ["hard", "published", "by gradient", "gumbel"])
-def test_two_processes_on_half_batches_are_one_on_the_whole(name: str) -> None:
+def test_two_processes_on_half_batches_equal_one_on_the_whole_batch(name: str) -> None:
     options = KINDS[name]
     batches = [tokens(4) for _ in range(3)]
     for _, mask in batches:
-        mask[3, 5:] = False  # the ranks have other numbers of live tokens
+        mask[3, 5:] = False  # the ranks have different numbers of live tokens
     context, port = mp.get_context("spawn"), free_port()
     queue = context.SimpleQueue()
     start: Callable[..., Any] = mp.start_processes
@@ -200,12 +200,12 @@ def test_two_processes_on_half_batches_are_one_on_the_whole(name: str) -> None:
     for (x, mask), gradient in zip(batches, gradients, strict=True):
         x = x.clone().requires_grad_()
         loss = whole(x, mask, collect=True).loss.total
-        # of a rank, before the gradients of the ranks are averaged: twice its part
+        # before averaging over two ranks, a rank's gradient is twice its share
         if loss.requires_grad:
             expected = torch.autograd.grad(loss, x)[0].chunk(2)[1]
             assert torch.allclose(torch.from_numpy(gradient), 2.0 * expected, atol=1e-7)
         whole.update()
-    # whose samples are of each rank
+    # each rank draws its own Gumbel samples, so their statistics differ
     for key, value in whole.state_dict().items() if name != "gumbel" else ():
         assert torch.allclose(
             torch.from_numpy(state[key]).double(), value.double(), rtol=1e-5, atol=1e-6

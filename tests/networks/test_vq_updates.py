@@ -1,5 +1,5 @@
-"""How a codebook moves: means of members, one update a step, where codes begin; and the published
-ways beside them."""
+"""Updates of a codebook: means of members, one update per step, initial codes, and the published
+variants."""
 
 from __future__ import annotations
 
@@ -47,13 +47,13 @@ def test_codes_converge_to_the_mean_of_their_members_at_the_rate_of_the_decay() 
     assert torch.allclose(quantizer.codebook, mean, atol=0.02)
 
 
-def test_a_code_without_members_keeps_its_vector_to_the_last_bit_for_ever() -> None:
+def test_a_code_without_members_keeps_exactly_its_vector() -> None:
     quantizer = hard(dim=2, size=3, ema_decay=0.5)
     quantizer.revive(
         torch.arange(3), torch.tensor([[0.0, 0.0], [9.1, 0.3], [8.0, 8.0]]), torch.ones(3)
     )
     kept, x = quantizer.codebook[1:].clone(), torch.randn(50, 2) * 0.1
-    for _ in range(200):  # 0.5 ** 200 is no float32 any more
+    for _ in range(200):  # 0.5 ** 200 underflows in float32
         quantizer(x, all_live(x), collect=True)
         quantizer.update()
     assert torch.equal(quantizer.codebook[1:], kept)
@@ -63,7 +63,7 @@ def test_a_code_without_members_keeps_its_vector_to_the_last_bit_for_ever() -> N
     assert torch.allclose(quantizer.codebook[1], back.mean(0))
 
 
-def test_no_code_is_longer_than_the_tokens_and_codes_after_the_first_step() -> None:
+def test_no_code_grows_beyond_the_tokens_and_codes_in_the_first_step() -> None:
     quantizer, x = hard(dim=384, size=768), torch.randn(1000, 384)
     longest = float(torch.cat([x, quantizer.codebook]).norm(dim=1).max())
     quantizer(x, all_live(x), collect=True)
@@ -71,7 +71,7 @@ def test_no_code_is_longer_than_the_tokens_and_codes_after_the_first_step() -> N
     assert float(quantizer.codebook.norm(dim=1).max()) <= longest * 1.0001
 
 
-def test_the_published_start_explodes_in_one_step() -> None:
+def test_the_published_initial_codes_explode_in_one_step() -> None:
     quantizer = hard(dim=384, size=768, init="empty", update="forward")
     assert float(quantizer.codebook.norm(dim=1).median()) == pytest.approx(
         math.sqrt(384 / 3) / 768, rel=0.02
@@ -83,7 +83,7 @@ def test_the_published_start_explodes_in_one_step() -> None:
     assert float(quantizer.codebook[~unused].norm(dim=1).max()) < 100
 
 
-def test_the_published_padding_is_counted_but_gets_nothing_back() -> None:
+def test_the_published_padding_is_counted_but_gets_no_code() -> None:
     x, mask = torch.zeros(1, 10, 4), torch.zeros(1, 10, dtype=torch.bool)
     x[0, :4], mask[0, :4] = torch.randn(4, 4), True
     counts = {}
@@ -99,9 +99,7 @@ def test_the_published_padding_is_counted_but_gets_nothing_back() -> None:
 
 @pytest.mark.parametrize("accumulate", [1, 2, 4])
 @pytest.mark.parametrize("extra", [0, 6])
-def test_a_step_updates_the_codebook_once_whatever_the_accumulation_and_the_extra_passes(
-    accumulate: int, extra: int
-) -> None:
+def test_a_step_updates_the_codebook_once_for_all_its_passes(accumulate: int, extra: int) -> None:
     tokens, others = torch.randn(3, 64, 4), torch.randn(6, 64, 4)
     once, many = hard(ema_decay=0.9), hard(ema_decay=0.9)
     for step in tokens:
@@ -118,7 +116,7 @@ def test_a_step_updates_the_codebook_once_whatever_the_accumulation_and_the_extr
     assert int(many.forwards) == 3 * accumulate
 
 
-def test_the_published_update_comes_with_every_training_forward() -> None:
+def test_the_published_update_happens_at_every_training_forward() -> None:
     x = torch.randn(64, 4)
     one, six = hard(update="forward"), hard(update="forward")
     one(x, all_live(x))
@@ -134,7 +132,7 @@ def test_the_published_update_comes_with_every_training_forward() -> None:
 
 
 @pytest.mark.parametrize("value", [9.0, torch.nan])
-def test_a_step_that_is_left_out_leaves_no_trace(value: float) -> None:
+def test_a_skipped_step_has_no_effect(value: float) -> None:
     quantizer, x = hard(), torch.randn(64, 4)
     quantizer(x, all_live(x), collect=True)
     quantizer.update()
@@ -161,7 +159,7 @@ def test_ages_count_the_optimiser_steps_since_a_code_was_used() -> None:
 
 
 @pytest.mark.parametrize("init", ["kmeans", "data"])
-def test_codes_begin_at_the_first_tokens_once_and_without_the_global_stream(init: str) -> None:
+def test_codes_start_once_at_the_first_tokens_without_the_global_stream(init: str) -> None:
     centres = torch.tensor([[0.0, 0.0], [50.0, 0.0], [0.0, 50.0], [50.0, 50.0]])
     x = (centres[:, None] + 0.01 * torch.randn(4, 100, 2)).flatten(0, 1)
     quantizer, stream = hard(dim=2, size=4, init=init), torch.get_rng_state()
@@ -184,15 +182,15 @@ def test_codes_begin_at_the_first_tokens_once_and_without_the_global_stream(init
 
 
 @pytest.mark.parametrize("init", ["kmeans", "data"])
-def test_more_codes_than_tokens_is_said_and_filled(init: str) -> None:
+def test_more_codes_than_tokens_warn_and_start_near_the_tokens(init: str) -> None:
     quantizer, x = hard(size=16, init=init), torch.randn(5, 4)
-    with pytest.warns(UserWarning, match="16 codes begins with 5 live tokens"):
+    with pytest.warns(UserWarning, match="16 codes starts from 5 live tokens"):
         quantizer(x, all_live(x))
     assert len(quantizer.codebook.unique(dim=0)) == 16
     assert float(squared_distances(quantizer.codebook, x).min(1).values.sqrt().max()) < 0.2
 
 
-def test_tokens_that_are_all_equal_make_a_finite_codebook() -> None:
+def test_equal_tokens_give_a_finite_codebook() -> None:
     quantizer, x = hard(size=4, init="kmeans"), torch.ones(50, 4)
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 
-def test_command_ends_quietly_if_the_reader_closes_the_pipe() -> None:
+def test_a_command_ends_quietly_if_the_reader_closes_the_pipe() -> None:
     read, write = os.pipe()
     os.close(read)
     code = (

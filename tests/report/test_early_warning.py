@@ -1,5 +1,4 @@
-"""The page of early warnings: what has data is drawn, and every first violation is marked where it
-began."""
+"""The figure of early warnings: panels with data are drawn, and first violations are marked."""
 
 from __future__ import annotations
 
@@ -21,7 +20,7 @@ Points = list[tuple[int, float]]
 def history(
     rank: list[float], spread: list[float] | None = None, loss: list[float] | None = None
 ) -> dict[str, Points]:
-    """Eight validations of z and z_agg at width 64; `rank` and `spread` are those of z_agg."""
+    """Returns eight validations of z and z_agg (64 features). `rank` and `spread` are of z_agg."""
     found: dict[str, Points] = {
         "train/loss/prediction": list(zip(range(5, 85, 5), loss or [0.5] * 16, strict=True))
     }
@@ -67,7 +66,7 @@ def test_a_healthy_run_has_no_violation() -> None:
     assert "no violation at any validation" in head(early_warning_figure(HEALTHY, []))
 
 
-def test_the_first_violation_of_each_kind_is_at_the_validation_where_it_began() -> None:
+def test_the_first_violation_of_each_kind_is_dated_by_its_validation() -> None:
     found = first_violations(COLLAPSED)
     assert [(step, quantity) for step, quantity, _ in found] == [
         (30, "z_agg/effective_rank"),
@@ -77,8 +76,8 @@ def test_the_first_violation_of_each_kind_is_at_the_validation_where_it_began() 
     assert found[1][2].startswith("dimensional_collapse of z_agg: effective rank 1.2")
 
 
-def test_the_last_verdict_has_the_step_that_it_gives_itself() -> None:
-    # too soon to judge at first
+def test_the_final_verdict_is_dated_by_its_own_step() -> None:
+    # the first validations come too early for a verdict
     skill = list(zip(STEPS, [-2, -1.6, -1.2, -0.9, -0.6, -0.3, -0.3, -0.3], strict=True))
     information = [(step, 0.01 if 30 < step <= 60 else 1.5) for step in range(5, 85, 5)]
     entropy = [(step, 2.0) for step in range(5, 85, 5)]
@@ -91,13 +90,13 @@ def test_the_last_verdict_has_the_step_that_it_gives_itself() -> None:
     ]
 
 
-def test_a_run_that_recovered_keeps_its_mark() -> None:
+def test_a_run_that_recovered_keeps_its_violation() -> None:
     recovered = history([20, 20, 1.2, 20, 20, 20, 20, 20])
     assert judge(recovered).status == "healthy"
     assert [step for step, _, _ in first_violations(recovered)] == [30]
 
 
-def test_scale_and_loss_have_marks_of_their_own() -> None:
+def test_scale_and_loss_have_their_own_violations() -> None:
     found = {quantity: step for step, quantity, _ in first_violations(GONE)}
     assert found["z_agg/feature_std_l2"] == 70
     assert found["loss"] == 80
@@ -106,7 +105,7 @@ def test_scale_and_loss_have_marks_of_their_own() -> None:
     )
 
 
-def test_what_is_not_logged_has_no_violation_and_no_page(tmp_path: Path) -> None:
+def test_an_empty_history_has_no_violation_and_no_figure(tmp_path: Path) -> None:
     assert first_violations({}) == []
     assert draw_early_warning({}, tmp_path) is None
     assert list(tmp_path.iterdir()) == []
@@ -137,7 +136,7 @@ def test_a_panel_without_data_is_left_out_and_the_others_stay(
     assert titles(early_warning_figure(less, [])) == [title for title in every if title != gone]
 
 
-def test_probes_and_codebook_come_with_their_keys() -> None:
+def test_probes_and_codebook_are_drawn_if_their_keys_exist() -> None:
     more: History = {
         **HEALTHY,
         "val/skill": [(10, 0.5)],
@@ -151,7 +150,7 @@ def test_probes_and_codebook_come_with_their_keys() -> None:
     ]
 
 
-def test_each_violation_is_a_line_in_every_panel_and_a_sentence_in_the_head() -> None:
+def test_each_violation_is_a_line_in_every_panel_and_a_sentence_at_the_top() -> None:
     marks = [(20, "z/effective_rank", "rank of z fell"), (60, "loss", "loss is not finite")]
     figure = early_warning_figure(COLLAPSED, marks)
     assert figure is not None
@@ -165,24 +164,24 @@ def test_each_violation_is_a_line_in_every_panel_and_a_sentence_in_the_head() ->
     assert len({ax.get_xlim() for ax in figure.axes}) == 1  # one axis of steps for all
 
 
-def test_marks_too_close_for_two_numbers_share_one() -> None:
+def test_violations_that_are_close_share_a_number() -> None:
     marks = [(50, "loss", "a"), (51, "z/rankme", "b"), (52, "loss", "c"), (80, "loss", "d")]
     figure = early_warning_figure(HEALTHY, marks)
     assert figure is not None
     assert {text.get_text() for text in figure.axes[0].texts} == {"1-3", "4"}
 
 
-def test_another_judge_can_take_the_place_of_ours(tmp_path: Path) -> None:
-    asked: list[History] = []
+def test_a_user_defined_function_can_find_the_violations(tmp_path: Path) -> None:
+    calls: list[History] = []
     path = draw_early_warning(
-        HEALTHY, tmp_path, find=lambda given: asked.append(given) or [(30, "loss", "a spike")]
+        HEALTHY, tmp_path, find=lambda given: calls.append(given) or [(30, "loss", "a spike")]
     )  # type: ignore[func-returns-value]
-    assert asked == [HEALTHY]
+    assert calls == [HEALTHY]
     assert path is not None
     assert path.read_bytes().startswith(b"\x89PNG")
 
 
-def test_the_page_of_the_run_shows_it_behind_the_overview(tmp_path: Path) -> None:
+def test_the_page_of_a_run_shows_the_early_warning_after_the_overview(tmp_path: Path) -> None:
     for name in ("loss", "early_warning", "overview"):
         (tmp_path / "figures").mkdir(exist_ok=True)
         (tmp_path / "figures" / f"{name}.png").write_bytes(b"png")

@@ -34,7 +34,7 @@ def rows_by_name(**options) -> dict[str, TableRow]:  # type: ignore[no-untyped-d
     return {row.metric: row for row in table_rows(last_values(HISTORY), **options)}
 
 
-def test_values_are_the_last_ones_in_the_units_of_their_kind() -> None:
+def test_the_table_shows_last_values_in_their_units() -> None:
     rows = rows_by_name()
     assert rows["total"] == TableRow("Loss", "total", training="1.250", validation="1.500")
     assert rows["class from z_agg"] == TableRow(
@@ -47,7 +47,7 @@ def test_values_are_the_last_ones_in_the_units_of_their_kind() -> None:
     assert rows["codebook  RankMe"].validation == "3.0"
 
 
-def test_what_was_not_measured_has_no_row() -> None:
+def test_metrics_that_were_not_measured_have_no_row() -> None:
     assert set(rows_by_name()) == {
         "total",
         "class from z_agg",
@@ -66,7 +66,7 @@ def test_sections_are_chosen_and_ordered_by_the_caller() -> None:
         table_rows(last_values(HISTORY), ("Losses",))
 
 
-def test_an_expected_result_stands_beside_the_measured_one() -> None:
+def test_expected_results_are_in_the_reference_column() -> None:
     rows = rows_by_name(
         expected={"val/probe/class_from_z_agg": "expected 85 ± 2 %", "val/z/effective_rank": "> 20"}
     )
@@ -89,7 +89,7 @@ def test_history_summary_and_summary_json_give_the_same_table(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("value", "text"), [(math.nan, "NaN"), (math.inf, "inf"), (-math.inf, "-inf")]
 )
-def test_a_value_that_is_not_finite_is_named_and_not_hidden(value: float, text: str) -> None:
+def test_a_value_that_is_not_finite_is_printed(value: float, text: str) -> None:
     assert table_rows({"val/z/effective_rank": value, "val/z/d": math.nan})[0].validation == text
     summary = {"metrics": {"val/skill": {"last": None}}}
     assert table_rows(summary_values(summary))[0].validation == "NaN"
@@ -112,7 +112,7 @@ def test_plain_text_is_aligned_and_has_no_trailing_space_or_empty_column() -> No
     assert "test" not in plain_table(table_rows({"val/skill": 0.5}))
 
 
-def test_nothing_measured_is_an_empty_text() -> None:
+def test_without_metrics_the_table_is_empty() -> None:
     assert plain_table(table_rows({})) == plain_table([]) == ""
     out = io.StringIO()
     show_rows([], out)
@@ -131,7 +131,9 @@ def test_a_file_gets_plain_text_and_a_terminal_gets_colour(monkeypatch: pytest.M
     assert "\x1b[" in terminal.getvalue()
 
 
-def test_the_terminals_table_holds_the_same_cells(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_terminal_table_has_the_same_cells_as_the_plain_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.setenv("NO_COLOR", "1")
     rows = table_rows(last_values(HISTORY), expected={"val/skill": "[0.6, 0.8]"})

@@ -1,4 +1,4 @@
-"""python -m jepa_lab.report: what it writes, and the one line for what it cannot compare."""
+"""python -m jepa_lab.report: the files that it writes, and its errors."""
 
 import json
 import re
@@ -24,7 +24,7 @@ Command = Callable[..., tuple[int, str, str]]
 
 
 def page_data(page: Path) -> dict:
-    """What the page holds as JSON."""
+    """Returns the JSON data in the page."""
 
     class Reader(HTMLParser):
         inside, text = False, ""
@@ -40,9 +40,7 @@ def page_data(page: Path) -> dict:
     return json.loads(reader.text, parse_constant=pytest.fail)
 
 
-def test_a_folder_of_runs_in_every_state_becomes_a_folder_of_results(
-    tmp_path: Path, command: Command
-) -> None:
+def test_runs_in_every_state_are_reported(tmp_path: Path, command: Command) -> None:
     every_state(tmp_path / "runs")
     code, out, err = command("runs", main=main)
     assert (code, err) == (0, "")
@@ -73,7 +71,7 @@ def test_a_folder_of_runs_in_every_state_becomes_a_folder_of_results(
     assert (results / links["better-0"] / "config.yaml").is_file()
 
 
-def test_a_report_inside_the_folder_of_runs_does_not_compare_itself_the_second_time(
+def test_a_report_inside_the_folder_of_runs_is_not_taken_for_a_run(
     tmp_path: Path, command: Command
 ) -> None:
     make_run(tmp_path / "runs", "a", 0)
@@ -82,7 +80,7 @@ def test_a_report_inside_the_folder_of_runs_does_not_compare_itself_the_second_t
         assert len(page_data(tmp_path / "runs/results/report.html")["groups"][0]["runs"]) == 1
 
 
-def test_the_results_of_a_sweep_that_chose_weights_are_not_replaced_unless_named(
+def test_the_results_of_a_sweep_with_tuned_weights_are_not_replaced(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -98,7 +96,7 @@ def test_the_results_of_a_sweep_that_chose_weights_are_not_replaced_unless_named
     } == before
 
 
-def test_datasets_are_compared_apart_when_asked(tmp_path: Path, command: Command) -> None:
+def test_group_by_dataset_compares_datasets_separately(tmp_path: Path, command: Command) -> None:
     for name, value in {"digits_rot": 0.9, "cifar10_rot": 0.4}.items():
         for arm in ("seq_jepa_baseline", "b"):
             for seed in range(2):
@@ -115,7 +113,7 @@ def test_datasets_are_compared_apart_when_asked(tmp_path: Path, command: Command
     assert code == 2
     assert (
         "2 datasets: cifar10_rot (4 runs), digits_rot (4 runs); --group-by dataset compares them"
-        " apart" in err
+        " separately" in err
     )
     code, out, _ = command("runs", "--group-by", "dataset", main=main)
     assert code == 0
@@ -127,7 +125,9 @@ def test_datasets_are_compared_apart_when_asked(tmp_path: Path, command: Command
     ).is_file()
 
 
-def test_every_group_is_ranked_by_the_metric_of_its_study(tmp_path: Path, command: Command) -> None:
+def test_every_group_is_ranked_by_the_default_metric_of_its_study(
+    tmp_path: Path, command: Command
+) -> None:
     arc = {"dataset.name": "arc_agi1", "study": "arc"}
     for arm, value in (("a", 0.9), ("b", 0.8)):
         make_run(tmp_path / "runs", arm, 0, value)
@@ -148,7 +148,7 @@ def test_every_group_is_ranked_by_the_metric_of_its_study(tmp_path: Path, comman
     assert [g["metric"]["key"] for g in groups] == ["test/skill", "test/probe/class_from_z_agg"]
 
 
-def test_a_group_that_cannot_be_compared_is_told_and_the_others_are(
+def test_a_group_that_cannot_be_compared_is_reported_beside_the_others(
     tmp_path: Path, command: Command
 ) -> None:
     make_run(tmp_path / "runs", "a", 0, settings={"tier.name": "quick"})
@@ -158,26 +158,24 @@ def test_a_group_that_cannot_be_compared_is_told_and_the_others_are(
     assert "tier=smoke: no comparable seed: no completed run has a finite" in out
 
 
-def test_the_metric_and_the_direction_are_those_that_were_asked_for(
-    tmp_path: Path, command: Command
-) -> None:
+def test_metric_and_direction_can_be_set(tmp_path: Path, command: Command) -> None:
     make_run(tmp_path / "runs", "a", 0)
     make_run(tmp_path / "runs", "b", 0, extra={"train/loss/total": 9.0})
-    for words, first in (((), "a"), (("--direction", "max"), "b")):
-        code, out, _ = command("runs", "--metric", "train/loss/total", *words, main=main)
+    for options, first in (((), "a"), (("--direction", "max"), "b")):
+        code, out, _ = command("runs", "--metric", "train/loss/total", *options, main=main)
         assert code == 0
         assert re.search(rf"1\. {first}: ", out)
 
 
 @pytest.mark.parametrize(
-    ("words", "line"),
+    ("arguments", "line"),
     [
         (["gone"], "gone: no such folder"),
         (["empty"], "empty: the folder is empty"),
         (["other"], "other: no run in it"),
         (
             ["runs", "--metric", "test/probe/class_from_zagg"],
-            f"no run has measured it; nearest: {METRIC}",
+            f"no run has measured it; did you mean '{METRIC}'",
         ),
         (["runs", "--control", "nobody"], "--control nobody: no arm is the control nobody"),
         (
@@ -187,7 +185,7 @@ def test_the_metric_and_the_direction_are_those_that_were_asked_for(
         (["runs", "--arm-key", "loss.x"], "--arm-key loss.x: no run has this setting"),
         (
             ["runs", "--group-by", "datasett"],
-            "--group-by datasett: no run has this setting; nearest: dataset",
+            "--group-by datasett: no run has this setting; did you mean 'dataset'",
         ),
         (["runs", "--direction", "up"], "argument --direction: invalid choice: 'up'"),
         (["runs", "--out", "notes.txt"], "--out notes.txt: a file is there"),
@@ -197,7 +195,7 @@ def test_the_metric_and_the_direction_are_those_that_were_asked_for(
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(
-    tmp_path: Path, command: Command, words: list[str], line: str
+    tmp_path: Path, command: Command, arguments: list[str], line: str
 ) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "other").mkdir()
@@ -211,7 +209,7 @@ def test_bad_input_is_one_line_and_exit_code_2(
     make_run(tmp_path / "failed", "b", 0, 0.5, state="stopped")
     make_run(tmp_path / "apart", "seq_jepa_baseline", 0)
     make_run(tmp_path / "apart", "b", 1)
-    code, out, err = command(*words, main=main)
+    code, out, err = command(*arguments, main=main)
     assert (code, out) == (2, "")
     assert line in err
     assert err.count("\n") == 1
@@ -228,28 +226,29 @@ def test_help_needs_no_torch() -> None:
     assert "--group-by" in done.stdout
 
 
-def offered(folder: Path, words: list[str], config: Config) -> list[str]:
-    """The next commands of a healthy run with these overrides."""
-    write_command_line(folder, CommandLine(tuple(words)))
+def suggested(folder: Path, overrides: list[str], config: Config) -> list[str]:
+    """Returns the next commands of a healthy run with these overrides."""
+    write_command_line(folder, CommandLine(tuple(overrides)))
     return next_commands(
         folder, asdict(config), [], "completed", Remedies(), lambda overrides: True
     )
 
 
-def test_more_seeds_are_proposed_with_all_that_makes_a_run_the_same_one(
+def test_more_seeds_are_suggested_with_all_overrides_of_the_run(
     make_config: Callable[..., Config], tmp_path: Path
 ) -> None:
-    words = small_overrides(tmp_path, "hardware.threads=7", "seed=3")
-    first, _ = offered(tmp_path, words, make_config("hardware.threads=7", "seed=3"))
+    overrides = small_overrides(tmp_path, "hardware.threads=7", "seed=3")
+    first, _ = suggested(tmp_path, overrides, make_config("hardware.threads=7", "seed=3"))
     assert "hardware.threads=7" in shlex.split(first)
-    assert "seed=3,4,5" in shlex.split(first)  # the first of them is this run, and skipped
+    assert "seed=3,4,5" in shlex.split(first)  # seed 3 is this run, which the sweep skips
 
 
-def test_a_run_of_an_experiment_that_sweeps_by_itself_is_not_repeated_with_more_seeds(
+def test_no_more_seeds_are_suggested_for_an_experiment_that_is_a_sweep(
     make_config: Callable[..., Config], tmp_path: Path
 ) -> None:
-    words = small_overrides(tmp_path, "aux=vicreg", "seed=3", ONE_RUN, experiment="aux_comparison")
-    lines = offered(
-        tmp_path, words, make_config("aux=vicreg", "seed=3", experiment="aux_comparison")
+    overrides = small_overrides(
+        tmp_path, "aux=vicreg", "seed=3", ONE_RUN, experiment="aux_comparison"
     )
-    assert lines == [f"python -m jepa_lab.evaluate {tmp_path}"]  # its seeds are those of its sweep
+    config = make_config("aux=vicreg", "seed=3", experiment="aux_comparison")
+    commands = suggested(tmp_path, overrides, config)
+    assert commands == [f"python -m jepa_lab.evaluate {tmp_path}"]  # the sweep chooses its seeds

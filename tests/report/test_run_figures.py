@@ -51,7 +51,7 @@ def labels(ax) -> list[str]:  # type: ignore[no-untyped-def]
     return [text.get_text() for text in ax.get_legend().get_texts()]
 
 
-def test_every_figure_is_written_as_a_png_with_an_image_in_it(tmp_path: Path) -> None:
+def test_every_figure_is_written_as_a_png(tmp_path: Path) -> None:
     written = figures.draw_figures(
         full_history(),
         tmp_path / "figures",
@@ -76,7 +76,7 @@ def test_an_empty_history_draws_nothing(tmp_path: Path) -> None:
     assert not (tmp_path / "figures").exists()
 
 
-def test_the_panels_of_a_full_history() -> None:
+def test_a_full_history_has_all_panels() -> None:
     history = full_history()
     assert titles(figures.loss_figure(history)) == [
         "Prediction loss",
@@ -103,7 +103,7 @@ def test_the_panels_of_a_full_history() -> None:
         ("val/z_agg/within_share", figures.ranks_figure, "Variance over views"),
     ],
 )
-def test_a_missing_key_leaves_its_panel_out_and_the_others_in(prefix, make, gone) -> None:  # type: ignore[no-untyped-def]
+def test_a_missing_key_removes_only_its_panel(prefix, make, gone) -> None:  # type: ignore[no-untyped-def]
     history = full_history()
     before = titles(make(history))
     kept = {
@@ -115,7 +115,7 @@ def test_a_missing_key_leaves_its_panel_out_and_the_others_in(prefix, make, gone
 
 
 @pytest.mark.parametrize("key", sorted(full_history()))
-def test_any_single_metric_alone_is_drawn_without_an_empty_panel(key: str) -> None:
+def test_a_single_metric_is_drawn_without_empty_panels(key: str) -> None:
     history = {key: [(5, 1.0)]}
     for make in (
         figures.loss_figure,
@@ -128,14 +128,14 @@ def test_any_single_metric_alone_is_drawn_without_an_empty_panel(key: str) -> No
             assert any(len(line.get_xdata()) for line in ax.lines)
 
 
-def test_the_total_is_left_out_where_it_is_the_prediction_again() -> None:
+def test_the_total_loss_is_left_out_if_it_equals_the_prediction_loss() -> None:
     history = full_history()
     for split in ("train", "val"):
         history[f"{split}/loss/total"] = history[f"{split}/loss/prediction"]
     assert "Total loss" not in titles(figures.loss_figure(history))
 
 
-def test_further_loss_terms_have_their_own_panel() -> None:
+def test_other_loss_terms_have_their_own_panel() -> None:
     history = full_history() | {"train/loss/vicreg_variance": [(0, 1.0), (1, 0.5)]}
     ax = axes_of(figures.loss_figure(history), "Regulariser")
     assert labels(ax) == ["vicreg_variance"]
@@ -180,7 +180,7 @@ def test_the_legend_lies_outside_the_axes() -> None:
             assert legend.x1 <= figure.bbox.x1
 
 
-def test_neighbouring_titles_stand_on_one_line_and_inside_the_page() -> None:
+def test_neighbouring_titles_are_aligned_and_inside_the_page() -> None:
     figure = figures.overview_figure(full_history(), title="name", verdict_line="word " * 60)
     assert figure is not None
     figure.draw_without_rendering()
@@ -192,7 +192,7 @@ def test_neighbouring_titles_stand_on_one_line_and_inside_the_page() -> None:
     assert all(text.get_window_extent().x1 < figure.bbox.x1 for text in figure.texts)
 
 
-def test_a_run_that_diverged_is_drawn_up_to_there_and_marked() -> None:
+def test_a_diverged_run_is_drawn_until_its_first_nan_and_marked() -> None:
     loss = [(step, 1.0 if step < 50 else math.nan) for step in STEPS]
     ax = axes_of(figures.loss_figure({"train/loss/prediction": loss}), "Prediction")
     assert "NaN or inf" in labels(ax)
@@ -203,7 +203,7 @@ def test_a_run_that_diverged_is_drawn_up_to_there_and_marked() -> None:
     "values", [[math.nan], [math.inf, -math.inf], [0.0, 0.0], [-7.0], [1e38, 1.0]]
 )
 @pytest.mark.parametrize("key", ["train/loss/prediction", "val/skill", "val/z/feature_std_l2"])
-def test_odd_values_are_drawn_with_a_range_that_runs_upwards(
+def test_extreme_values_are_drawn_with_an_increasing_axis(
     key: str, values: list[float], tmp_path: Path
 ) -> None:
     for path in figures.draw_figures({key: list(enumerate(values))}, tmp_path).values():
@@ -215,14 +215,14 @@ def test_odd_values_are_drawn_with_a_range_that_runs_upwards(
             assert low < high
 
 
-def test_a_loss_over_decades_gets_a_log_axis() -> None:
+def test_a_loss_over_decades_has_a_log_axis() -> None:
     ax = axes_of(
         figures.loss_figure({"train/loss/prediction": [(0, 1000.0), (1, 0.01)]}), "Prediction"
     )
     assert ax.get_yscale() == "log"
 
 
-def test_one_wild_value_does_not_flatten_the_r2_panel() -> None:
+def test_one_outlier_does_not_flatten_the_r2_panel() -> None:
     history = {"val/probe/action_from_z": [(0, -900.0), (1, 0.5), (2, 0.6)]}
     ax = axes_of(figures.probes_figure(history), "Action")
     assert ax.get_ylim()[0] > -0.5
@@ -244,17 +244,17 @@ def test_a_spectrum_without_variance_is_not_drawn() -> None:
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3])
-def test_views_stand_in_rows_with_actions_under_the_view_they_lead_to(channels: int) -> None:
+def test_actions_are_captions_of_the_view_that_they_lead_to(channels: int) -> None:
     figure = figures.views_figure(np.zeros((9, 4, channels, 5, 5)), [["a", "b", "c"]] * 9, rows=2)
     assert len(figure.axes) == 8
     assert [ax.get_xlabel() for ax in figure.axes[:4]] == ["", "a", "b", "c"]
 
 
-def test_views_of_another_shape_are_refused() -> None:
+def test_views_of_another_shape_are_an_error() -> None:
     with pytest.raises(ValueError, match=r"\(4, 3, 8, 8\)"):
         figures.views_figure(np.zeros((4, 3, 8, 8)))
 
 
-def test_drawing_touches_no_global_state_of_pyplot() -> None:
+def test_drawing_does_not_import_pyplot() -> None:
     code = "import sys, jepa_lab.report.figures; assert 'matplotlib.pyplot' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -56,7 +56,7 @@ def with_figures(folder: Path, *names: str) -> Path:
     return folder
 
 
-def test_the_page_needs_nothing_from_outside(tmp_path: Path) -> None:
+def test_the_page_is_self_contained(tmp_path: Path) -> None:
     html = page(with_figures(tmp_path, "loss"))
     assert not re.search(r"https?://|//[a-z]", html.replace("<!doctype html>", ""))
     reader = Reader()
@@ -68,7 +68,9 @@ def test_the_page_needs_nothing_from_outside(tmp_path: Path) -> None:
     assert base64.b64decode(sources[0].partition(",")[2]) == PIXEL
 
 
-def test_verdict_table_figures_command_configuration_in_this_order(tmp_path: Path) -> None:
+def test_the_page_has_verdict_table_figures_command_and_config_in_this_order(
+    tmp_path: Path,
+) -> None:
     html = page(with_figures(tmp_path, "loss"))
     marks = [
         "all taps keep",
@@ -83,7 +85,7 @@ def test_verdict_table_figures_command_configuration_in_this_order(tmp_path: Pat
     assert places == sorted(places)
 
 
-def test_text_of_the_user_is_escaped(tmp_path: Path) -> None:
+def test_user_text_is_escaped(tmp_path: Path) -> None:
     html = page(tmp_path)
     assert "<script>" not in html
     assert "teacherless_b &lt;seed 0&gt;" in html
@@ -91,7 +93,7 @@ def test_text_of_the_user_is_escaped(tmp_path: Path) -> None:
     assert "&amp; echo" in html
 
 
-def test_figures_come_in_the_order_of_reading_and_others_after_them(tmp_path: Path) -> None:
+def test_known_figures_have_a_fixed_order_and_others_follow(tmp_path: Path) -> None:
     html = page(with_figures(tmp_path, "views", "another", "ranks", "loss", "overview"))
     assert re.findall(r'alt="(\w+)"', html) == ["overview", "loss", "ranks", "views", "another"]
 
@@ -107,11 +109,11 @@ def test_figures_come_in_the_order_of_reading_and_others_after_them(tmp_path: Pa
         ("diverged", "bad"),
     ],
 )
-def test_the_status_colours_the_verdict(tmp_path: Path, verdict: str, tone: str) -> None:
+def test_the_status_sets_the_colour_of_the_verdict(tmp_path: Path, verdict: str, tone: str) -> None:
     assert f'class="verdict {tone}"' in page(tmp_path, verdict)
 
 
-def test_it_reads_on_a_phone_in_light_and_dark(tmp_path: Path) -> None:
+def test_the_page_supports_phones_and_dark_mode(tmp_path: Path) -> None:
     html = page(tmp_path)
     assert 'name="viewport" content="width=device-width' in html
     assert "prefers-color-scheme: dark" in html

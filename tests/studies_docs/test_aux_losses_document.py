@@ -1,5 +1,5 @@
-"""The document of the comparison of auxiliary losses: every table has its mark, and runs that tuned
-are in none."""
+"""The document of the comparison of auxiliary losses: every table has its mark, and only the table
+of weights has tuning runs."""
 
 import sys
 from pathlib import Path
@@ -19,7 +19,7 @@ from jepa_lab.ledger.sweep_folder import ArmTuning, Candidate, Tuning, WeightTri
 DIGITS, PLACE, BARE, CIFAR = SECTIONS[:4]
 
 
-def test_every_table_of_every_section_has_its_mark_in_the_document(tmp_path: Path) -> None:
+def test_every_table_of_every_section_has_a_mark_in_the_document(tmp_path: Path) -> None:
     make_run(tmp_path, "of_another_study", 0)
     document = (ROOT / "docs/results/aux_losses.md").read_text(encoding="utf-8")
     for section in SECTIONS:
@@ -30,9 +30,7 @@ def test_every_table_of_every_section_has_its_mark_in_the_document(tmp_path: Pat
     assert "<!-- claims -->" in document
 
 
-def test_the_tables_have_the_reported_seeds_and_the_weights_have_those_that_chose(
-    tmp_path: Path,
-) -> None:
+def test_the_ranking_has_reported_seeds_and_the_tuning_table_tuning_seeds(tmp_path: Path) -> None:
     found = tables(read(both_stages(tmp_path / "runs"), DIGITS))
     assert found["digits-runs"].startswith(
         "4 reported runs, seeds 0 to 1; 1 runs chose the weights"
@@ -62,9 +60,7 @@ def test_runs_of_other_data_are_in_their_own_section(tmp_path: Path) -> None:
     assert "dino" not in tables(read(runs, DIGITS))["digits-ranking"]
 
 
-def test_losses_that_were_moved_to_the_aggregate_are_in_sections_of_their_own(
-    tmp_path: Path,
-) -> None:
+def test_losses_moved_to_the_aggregate_are_in_separate_sections(tmp_path: Path) -> None:
     runs = both_stages(tmp_path / "runs")
     digits = tables(read(runs, DIGITS))
     assert read(runs, PLACE).runs == read(runs, BARE).runs == []
@@ -87,7 +83,7 @@ def test_losses_that_were_moved_to_the_aggregate_are_in_sections_of_their_own(
     assert tables(read(runs, DIGITS)) == digits
 
 
-def test_runs_of_another_setting_are_another_comparison(tmp_path: Path) -> None:
+def test_runs_of_another_setting_are_not_in_the_comparison(tmp_path: Path) -> None:
     runs = both_stages(tmp_path / "runs")
     for name in ("none", "vicreg"):
         own = {**STAGED, "aux": arm_of(name), "target.name": "stopgrad"}
@@ -97,9 +93,7 @@ def test_runs_of_another_setting_are_another_comparison(tmp_path: Path) -> None:
     assert tables(read(runs, DIGITS)) == tables(read(both_stages(tmp_path / "alone"), DIGITS))
 
 
-def test_an_arm_that_was_tuned_in_a_sweep_of_its_own_is_in_the_table_of_weights(
-    tmp_path: Path,
-) -> None:
+def test_an_arm_tuned_in_a_separate_sweep_is_in_the_tuning_table(tmp_path: Path) -> None:
     runs = both_stages(tmp_path / "runs")
     arm = ArmTuning(
         "dino", "aux.dino.weight", 1.0, [Candidate(0.5, [WeightTrial(1000, "dino-0", "", 0.7)])]
@@ -120,9 +114,7 @@ def test_an_arm_that_was_tuned_in_a_sweep_of_its_own_is_in_the_table_of_weights(
     ]
 
 
-def test_a_random_encoder_of_the_same_seeds_stands_below_the_arms_and_is_none(
-    tmp_path: Path,
-) -> None:
+def test_a_random_encoder_is_listed_below_the_arms_and_not_ranked(tmp_path: Path) -> None:
     runs = both_stages(tmp_path / "runs")
     for seed in (0, 1, 5):
         make_run(runs, "random_init", seed, 0.3 + 0.1 * seed, settings={**STAGED, "aux": {}})
@@ -135,7 +127,7 @@ def test_a_random_encoder_of_the_same_seeds_stands_below_the_arms_and_is_none(
     assert "random" not in found["digits-ranking"]
 
 
-def test_two_runs_of_one_arm_and_seed_are_refused(tmp_path: Path) -> None:
+def test_two_runs_of_one_arm_and_seed_raise(tmp_path: Path) -> None:
     runs = both_stages(tmp_path / "runs")
     own = {"sweep.report": "aux_comparison", "aux": arm_of("vicreg"), "optim.lr": 0.5}
     make_run(runs / "again", "aux_comparison", 0, settings=own, run_id="again")

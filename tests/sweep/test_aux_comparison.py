@@ -1,5 +1,5 @@
-"""The comparison of auxiliary losses from the command line: two stages, and what stands when one is
-cut short."""
+"""The comparison of auxiliary losses from the command line: its two stages, and interruptions of
+either."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 import conftest
 from jepa_lab import check as check_command
 from jepa_lab.cli import app as cli
-from jepa_lab.cli.overrides import words_for_comparison
+from jepa_lab.cli.overrides import overrides_for_comparison
 from jepa_lab.config.groups import conf_dir
 from jepa_lab.ledger.sweep_folder import read_records
 from jepa_lab.studies.seq_jepa.module import SeqJEPA
@@ -52,8 +52,8 @@ Command = Callable[..., tuple[int, str, str]]
 Job = tuple[str, float, int]  # arm, weight, seed
 
 
-class Seen:
-    """What the runs of this process began with, and which batches they took."""
+class Recorded:
+    """The initial weights and the batches of the jobs in this process."""
 
     def __init__(self) -> None:
         self.began: list[Job] = []
@@ -73,21 +73,23 @@ def digest(*tensors: torch.Tensor) -> str:
     ).hexdigest()
 
 
-def watch(monkeypatch: pytest.MonkeyPatch, fail: Callable[[Job], bool] = lambda job: False) -> Seen:
-    seen, step = Seen(), SeqJEPA.training_step
+def watch(
+    monkeypatch: pytest.MonkeyPatch, fail: Callable[[Job], bool] = lambda job: False
+) -> Recorded:
+    recorded, step = Recorded(), SeqJEPA.training_step
 
     def watched(self: SeqJEPA, batch: Any, *args: Any) -> Any:
         job = job_of(self)
         if self.global_step == 0:
-            seen.began.append(job)
-            seen.start[job] = digest(*self.network.state_dict().values())
-        seen.images.setdefault(job, []).append(digest(batch.views, batch.actions))
+            recorded.began.append(job)
+            recorded.start[job] = digest(*self.network.state_dict().values())
+        recorded.images.setdefault(job, []).append(digest(batch.views, batch.actions))
         if fail(job):
             raise RuntimeError("no luck")
         return step(self, batch, *args)
 
     monkeypatch.setattr(SeqJEPA, "training_step", watched)
-    return seen
+    return recorded
 
 
 def tuning_of(folder: Path) -> dict[str, Any]:
@@ -97,32 +99,32 @@ def tuning_of(folder: Path) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str, Seen]]:
-    """The folder, the output and the runs of a comparison that nothing disturbed."""
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str, Recorded]]:
+    """The folder, the output and the recorded jobs of an uninterrupted comparison."""
     folder = tmp_path_factory.mktemp("whole")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.setattr("sys.argv", ["jepa_lab"])
         conftest.without_figures(patch)
-        seen = watch(patch)
+        recorded = watch(patch)
         import contextlib
         import io
 
         out = io.StringIO()
         with contextlib.redirect_stdout(out):
             cli.main([*LINE, "seed=0,1"])
-        yield folder, out.getvalue(), seen
+        yield folder, out.getvalue(), recorded
 
 
-Whole = tuple[Path, str, Seen]
+Whole = tuple[Path, str, Recorded]
 
 
-def test_every_arm_but_none_is_tuned_first_and_then_all_run_with_fresh_seeds(whole: Whole) -> None:
-    folder, _, seen = whole
+def test_every_arm_but_none_is_tuned_first_then_all_run_with_fresh_seeds(whole: Whole) -> None:
+    folder, _, recorded = whole
     tuned = [("vicreg", 0.1, 7), ("vicreg", 10.0, 7)]
     weight = tuning_of(folder)["arms"][0]["chosen"]
     reported = [("none", 0.0, 0), ("vicreg", weight, 0), ("none", 0.0, 1), ("vicreg", weight, 1)]
-    assert seen.began == tuned + reported
+    assert recorded.began == tuned + reported
 
 
 def test_the_chosen_weight_is_that_of_the_best_validation_value(whole: Whole) -> None:
@@ -136,7 +138,7 @@ def test_the_chosen_weight_is_that_of_the_best_validation_value(whole: Whole) ->
     assert arm["chosen"] == max(values, key=lambda weight: values[weight])
 
 
-def test_a_key_of_an_arm_is_that_arms_in_both_stages(whole: Whole) -> None:
+def test_a_key_of_an_arm_reaches_only_that_arm_in_both_stages(whole: Whole) -> None:
     arms = [
         yaml.safe_load(path.read_text())["aux"]
         for path in whole[0].glob("runs/aux_comparison/*/config.yaml")
@@ -145,26 +147,24 @@ def test_a_key_of_an_arm_is_that_arms_in_both_stages(whole: Whole) -> None:
     assert arms.count({}) == 2
 
 
-def test_a_choice_at_the_end_of_what_was_tried_is_called_that(whole: Whole) -> None:
+def test_a_choice_at_the_end_of_the_tried_range_is_marked(whole: Whole) -> None:
     weight = tuning_of(whole[0])["arms"][0]["chosen"]
     assert tuning_of(whole[0])["arms"][0]["at_the_end"] is True
-    assert f"4 jobs are reported with vicreg {weight:g} (at the end of what was tried)" in whole[1]
+    assert f"4 jobs are reported with vicreg {weight:g} (at the end of the tried range)" in whole[1]
 
 
-def test_the_weights_at_the_start_and_the_order_of_the_data_are_the_same_in_every_arm(
-    whole: Whole,
-) -> None:
-    _, _, seen = whole
+def test_initial_weights_and_data_order_are_the_same_in_every_arm(whole: Whole) -> None:
+    _, _, recorded = whole
     for seed in (0, 1):
-        jobs = [job for job in seen.began if job[2] == seed]
+        jobs = [job for job in recorded.began if job[2] == seed]
         assert len(jobs) == 2
-        assert len({seen.start[job] for job in jobs}) == 1
-        assert len({tuple(seen.images[job]) for job in jobs}) == 1
-        assert len(seen.images[jobs[0]]) == 2
-    assert len(set(seen.start.values())) == 3  # another seed is another start
+        assert len({recorded.start[job] for job in jobs}) == 1
+        assert len({tuple(recorded.images[job]) for job in jobs}) == 1
+        assert len(recorded.images[jobs[0]]) == 2
+    assert len(set(recorded.start.values())) == 3  # every seed has its own initial weights
 
 
-def test_the_report_is_of_the_reported_seeds_alone_and_tells_the_tuning(whole: Whole) -> None:
+def test_the_report_has_only_the_reported_seeds_and_describes_the_tuning(whole: Whole) -> None:
     folder, out, _ = whole
     results = folder / "comparison_results"
     rows = json.loads((results / "experiment_comparison_results.json").read_text())
@@ -182,21 +182,21 @@ def test_the_report_is_of_the_reported_seeds_alone_and_tells_the_tuning(whole: W
     assert json.loads((results / "tuning.json").read_text()) == tuning_of(folder)
 
 
-def test_the_same_line_again_reuses_the_choice_and_trains_nothing(
+def test_the_same_command_again_reuses_the_choice_and_trains_nothing(
     whole: Whole, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder, _, _ = whole
     monkeypatch.chdir(folder)
-    seen = watch(monkeypatch)
+    recorded = watch(monkeypatch)
     code, out, _ = command(*LINE, "seed=0,1")
     assert code == 0
-    assert not seen.began
-    assert "weights as chosen before: vicreg" in out
+    assert not recorded.began
+    assert "weights chosen before: vicreg" in out
     assert "4 jobs: 4 skipped" in out
     assert len(list((folder).glob("comparison_results*"))) == 1
 
 
-def test_results_that_cannot_be_written_at_the_end_are_no_success(
+def test_results_that_cannot_be_written_at_the_end_give_exit_code_2(
     whole: Whole, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder, _, _ = whole
@@ -212,7 +212,7 @@ def test_results_that_cannot_be_written_at_the_end_are_no_success(
     assert "4 jobs: 4 skipped" in out
 
 
-def test_a_comparison_of_something_else_is_written_beside_it(
+def test_a_different_comparison_gets_a_results_folder_of_its_own(
     whole: Whole, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder, _, _ = whole
@@ -228,36 +228,36 @@ def test_a_comparison_of_something_else_is_written_beside_it(
 def test_check_lists_the_jobs_of_both_stages_and_trains_nothing(
     command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seen = watch(monkeypatch)
+    recorded = watch(monkeypatch)
     code, out, _ = command(*LINE, "seed=0,1", main=check_command.main)
     assert code == 0
     assert "2 jobs: 2 to do" in out
     assert "4 jobs: 4 to do" in out
-    assert "those of vicreg are still to be chosen" in out
-    assert not seen.began
+    assert "those of vicreg are not chosen yet" in out
+    assert not recorded.began
     assert not list(tmp_path.iterdir())
 
 
-def test_killed_between_the_stages_and_started_again_it_trains_nothing_twice(
+def test_a_comparison_killed_between_the_stages_trains_nothing_twice(
     command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def kill(*args: Any) -> None:
         raise KeyboardInterrupt
 
     line = [*LINE, "seed=0"]
-    seen = watch(monkeypatch)
+    recorded = watch(monkeypatch)
     for place in ((aux_comparison, "write_tuning"), (aux_comparison.Stages, "second")):
         with monkeypatch.context() as patch:
             patch.setattr(*place, kill)
             assert command(*line)[0] == 130
-        assert seen.began == [("vicreg", 0.1, 7), ("vicreg", 10.0, 7)]
+        assert recorded.began == [("vicreg", 0.1, 7), ("vicreg", 10.0, 7)]
         assert not (tmp_path / "comparison_results").exists()
     assert command(*line)[0] == 0
-    assert [seed for *_, seed in seen.began] == [7, 7, 0, 0]
+    assert [seed for *_, seed in recorded.began] == [7, 7, 0, 0]
     assert (tmp_path / "comparison_results" / "report.html").is_file()
 
 
-def test_failed_jobs_are_reported_the_rest_stands_and_the_same_line_runs_them_again(
+def test_failed_jobs_are_reported_and_the_same_command_repeats_only_them(
     command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
@@ -270,28 +270,28 @@ def test_failed_jobs_are_reported_the_rest_stands_and_the_same_line_runs_them_ag
     (arm,) = tuning_of(tmp_path)["arms"]
     assert arm["chosen"] == 0.1
     assert arm["candidates"][1]["trials"][0]["why"] == "failed: RuntimeError: no luck"
-    seen = watch(monkeypatch)
+    recorded = watch(monkeypatch)
     code, out, _ = command(*LINE, "seed=0,1")
     assert code == 0
-    assert ("vicreg", 10.0, 7) in seen.began
-    assert ("vicreg", 0.1, 7) not in seen.began
-    assert all(arm != "none" for arm, *_ in seen.began)
+    assert ("vicreg", 10.0, 7) in recorded.began
+    assert ("vicreg", 0.1, 7) not in recorded.began
+    assert all(arm != "none" for arm, *_ in recorded.began)
     (sweep,) = tmp_path.glob("runs/sweeps/*")
     assert {record.state for record in read_records(sweep)} == {"done", "skipped"}
 
 
-def test_where_the_first_stage_runs_out_of_time_the_second_waits(
+def test_the_second_stage_waits_if_the_first_runs_out_of_time(
     command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     code, out, _ = command(*LINE, "seed=0", "max_wall_s=1e-9")
     assert code == 0
-    assert "no comparison yet: its weights are not chosen" in out
+    assert "no comparison yet: the weights are not chosen" in out
     (sweep,) = tmp_path.glob("runs/sweeps/*")
     assert [record.state for record in read_records(sweep)] == ["stopped", "to do"]
 
 
 @pytest.mark.parametrize(
-    ("words", "says"),
+    ("overrides", "message"),
     [
         (["aux=none,vicregg"], "aux=vicregg: no such option; did you mean 'vicreg'?"),
         (["seed=range(0,0)"], "seed=range(0,0): no seed to report"),
@@ -312,7 +312,7 @@ def test_where_the_first_stage_runs_out_of_time_the_second_waits(
                 " views that are not the reference"
             ),
         ),
-        (["target=ema,stopgrad"], "target=ema,stopgrad: a comparison sweeps aux and seed"),
+        (["target=ema,stopgrad"], "target=ema,stopgrad: a comparison sweeps only aux and seed"),
         (
             ["sweep.tuning.metric=val/retrieval/mrr"],
             "sweep.tuning.metric=val/retrieval/mrr: expected one of val/probe/",
@@ -334,8 +334,8 @@ def test_where_the_first_stage_runs_out_of_time_the_second_waits(
             ["aux=none,[vicreg,sigreg]", "aux.sigreg.weight=0"],
             "aux.sigreg.weight=0: must be above 0",
         ),
-        (["aux=none,[]"], "aux=none,[]: none and [] are one arm"),
-        (["aux=[vicreg,sigreg],['sigreg',vicreg]"], "['sigreg',vicreg] are one arm"),
+        (["aux=none,[]"], "aux=none,[]: none and [] are the same arm"),
+        (["aux=[vicreg,sigreg],['sigreg',vicreg]"], "['sigreg',vicreg] are the same arm"),
         (
             ["sweep.results=/dev/null"],
             "sweep.results /dev/null: a file is there, a folder is needed",
@@ -346,23 +346,23 @@ def test_where_the_first_stage_runs_out_of_time_the_second_waits(
         ),
     ],
 )
-def test_bad_input_is_one_line_before_anything_is_trained(
-    words: list[str], says: str, command: Command, tmp_path: Path
+def test_bad_input_gives_one_line_before_any_training(
+    overrides: list[str], message: str, command: Command, tmp_path: Path
 ) -> None:
-    code, _, err = command("-m", "+experiment=aux_comparison", *SMALL, "seed=0,1", *words)
+    code, _, err = command("-m", "+experiment=aux_comparison", *SMALL, "seed=0,1", *overrides)
     assert code == 2
     assert len(err.strip().splitlines()) == 1
-    assert says in err
+    assert message in err
     assert not list(tmp_path.iterdir())
 
 
-def line_of(*words: str) -> aux_comparison.Line:
+def line_of(*overrides: str) -> aux_comparison.Line:
     return aux_comparison.read_line(
-        OverridesParser.create().parse_overrides(words_for_comparison(list(words)))
+        OverridesParser.create().parse_overrides(overrides_for_comparison(list(overrides)))
     )
 
 
-def test_keys_of_arms_go_to_the_jobs_that_have_the_arm_and_tried_weights_take_their_place() -> None:
+def test_keys_of_an_arm_go_to_its_jobs_and_tried_weights_replace_them() -> None:
     line = line_of(
         "+experiment=aux_comparison",
         "aux=none,vicreg,[vicreg,sigreg]",
@@ -388,23 +388,23 @@ def test_keys_of_arms_go_to_the_jobs_that_have_the_arm_and_tried_weights_take_th
     ]
 
 
-def test_only_lines_of_a_comparison_are_rewritten() -> None:
-    word = "aux.vicreg.weight=1"
+def test_only_overrides_of_a_comparison_are_rewritten() -> None:
+    override = "aux.vicreg.weight=1"
     for name in ("aux_comparison", "aux_comparison_simple", "arc_aux_comparison"):
-        assert words_for_comparison([f"+experiment={name}", word]) == [
+        assert overrides_for_comparison([f"+experiment={name}", override]) == [
             f"+experiment={name}",
-            f"++{word}",
+            f"++{override}",
         ]
     for line in (
-        ["+experiment=seq_jepa_baseline", word],
-        ["+experiment=no_such", word],
-        [word],
-        ["+experiment=aux_comparison", "aux=vicreg", word, "hydra.mode=RUN"],
+        ["+experiment=seq_jepa_baseline", override],
+        ["+experiment=no_such", override],
+        [override],
+        ["+experiment=aux_comparison", "aux=vicreg", override, "hydra.mode=RUN"],
     ):
-        assert words_for_comparison(line) == line
+        assert overrides_for_comparison(line) == line
 
 
-def test_check_tunes_arms_that_act_together_by_one_factor_around_the_weights_that_were_given(
+def test_an_arm_of_several_losses_is_tuned_by_one_factor_of_its_weights(
     command: Command, tmp_path: Path
 ) -> None:
     tiny = [
@@ -432,12 +432,12 @@ def test_check_tunes_arms_that_act_together_by_one_factor_around_the_weights_tha
     for vicreg, sigreg in ((0.005, 0.0005), (0.5, 0.05), (50, 5)):
         assert f"aux.vicreg.weight={vicreg:g} aux.sigreg.weight={sigreg:g}" in out
     assert "3 jobs: 3 to do" in out
-    assert "those of [vicreg,sigreg] are still to be chosen" in out
+    assert "those of [vicreg,sigreg] are not chosen yet" in out
     assert "2 jobs: 2 to do" in out
     assert not list(tmp_path.iterdir())
 
 
-def test_the_arc_jepas_comparison_has_the_same_arms_and_seeds_and_asks_for_its_own_metric() -> None:
+def test_the_comparison_of_the_arc_jepa_differs_only_in_its_metric() -> None:
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
         own, other = (
             compose("config", [f"+experiment={name}"], return_hydra_config=True)

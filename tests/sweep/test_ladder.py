@@ -1,4 +1,4 @@
-"""tier=ladder: smoke, quick, baseline, up to the first whose gates fail; each an ordinary run."""
+"""tier=ladder runs smoke, quick and baseline as ordinary runs, up to the first whose gates fail."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ Command = Callable[..., tuple[int, str]]
 
 @pytest.fixture
 def command(command: Callable[..., tuple[int, str, str]]) -> Command:
-    def run(*words: str, main: Callable[[list[str]], None] = cli.main) -> tuple[int, str]:
-        code, out, err = command(*SMALL, *words, main=main)
+    def run(*overrides: str, main: Callable[[list[str]], None] = cli.main) -> tuple[int, str]:
+        code, out, err = command(*SMALL, *overrides, main=main)
         return code, out + err
 
     return run
@@ -49,7 +49,7 @@ def tiers(folder: Path) -> dict[str, str]:
     return found
 
 
-def test_it_climbs_all_rungs_while_gates_pass_and_skips_them_the_second_time(
+def test_a_ladder_runs_all_rungs_whose_gates_pass_and_skips_them_later(
     command: Command, tmp_path: Path
 ) -> None:
     code, text = command("gates.strict=true")
@@ -61,7 +61,7 @@ def test_it_climbs_all_rungs_while_gates_pass_and_skips_them_the_second_time(
     assert command()[1].count("finished before, nothing to do") == 3
 
 
-def test_it_stops_at_the_first_failed_gate(command: Command, tmp_path: Path) -> None:
+def test_a_ladder_stops_at_the_first_failed_gate(command: Command, tmp_path: Path) -> None:
     failing = ["+dataset.tiers.quick.gates.skill_min=0.999", "gates.skill_min=${gate:skill_min}"]
     code, text = command(*failing)
     assert code == 0
@@ -70,7 +70,7 @@ def test_it_stops_at_the_first_failed_gate(command: Command, tmp_path: Path) -> 
     assert command(*failing, "gates.strict=true")[0] == 3
 
 
-def test_a_rung_that_the_data_set_lacks_is_refused_before_the_first(
+def test_a_tier_that_the_data_set_lacks_is_refused_before_the_first_rung(
     command: Command, tmp_path: Path
 ) -> None:
     code, text = command("~dataset.tiers.baseline")

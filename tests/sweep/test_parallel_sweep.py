@@ -1,5 +1,5 @@
-"""Sweeps in several processes: what fails, dies or is killed costs nothing but itself, and the same
-line goes on."""
+"""Sweeps in several processes: a job that fails, dies or is killed affects only itself, and the
+same command resumes the sweep."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from jepa_lab.process.stop import StopRequest
 from jepa_lab.sweep.lines import NamedLines
 from jepa_lab.sweep.orders import SweepControl
 from jepa_lab.sweep.parallel import Jobs
-from killing import start_command
+from killed_runs import start_command
 
 Command = Callable[..., tuple[int, str, str]]
 TOY = ["-m", "+experiment=linear_byol", "figures=false"]
@@ -39,14 +39,17 @@ def needs(plugin: str) -> pytest.MarkDecorator:
 
 
 class Fakes:
-    """Jobs whose processes are functions: `deaths` says how often the process of a job dies before
-    it is through, and `pool` whether all that run beside it die with it, as in joblib."""
+    """Jobs with functions in place of processes.
+
+    `deaths` maps a job to how often its process dies before the job ends. All jobs that run at the
+    same time (`at_once` of them) die with it, as in joblib.
+    """
 
     def __init__(
         self, folder: Path, records: Sequence[Record], deaths: dict[int, int], at_once: int = 2
     ) -> None:
         self.orders, self.deaths, self.at_once = (
-            SweepControl.give(folder, time.monotonic()),
+            SweepControl.create(folder, time.monotonic()),
             dict(deaths),
             at_once,
         )
@@ -91,7 +94,7 @@ def to_do(n: int) -> list[Record]:
     ]
 
 
-def test_a_process_that_dies_fails_its_job_alone_and_the_others_are_run(tmp_path: Path) -> None:
+def test_a_process_that_dies_fails_only_its_own_job(tmp_path: Path) -> None:
     fakes = Fakes(tmp_path, to_do(6), deaths={3: 99})
     assert fakes.run() == ["done", "done", "failed", "done", "done", "done"]
     assert fakes.launches == [[1, 2, 3, 4, 5, 6], [3], [4], [5, 6]]
@@ -104,9 +107,7 @@ def test_a_job_whose_process_died_once_is_run_again(tmp_path: Path) -> None:
     assert Fakes(tmp_path, to_do(3), deaths={1: 1}).run() == ["done"] * 3
 
 
-def test_where_no_process_can_begin_all_jobs_fail_instead_of_starting_for_ever(
-    tmp_path: Path,
-) -> None:
+def test_all_jobs_fail_if_no_process_can_start(tmp_path: Path) -> None:
     fakes = Fakes(tmp_path, to_do(2), deaths={})
 
     def broken(places: Sequence[int]) -> None:
@@ -118,7 +119,7 @@ def test_where_no_process_can_begin_all_jobs_fail_instead_of_starting_for_ever(
     assert len(fakes.launches) == 1
 
 
-def test_on_a_cluster_nothing_is_put_into_the_queue_twice(tmp_path: Path) -> None:
+def test_no_job_is_put_into_the_queue_of_a_cluster_twice(tmp_path: Path) -> None:
     fakes = Fakes(tmp_path, to_do(3), deaths={2: 1})
     fakes.jobs.local = False
     with pytest.raises(UserError, match="a job of the cluster left no result"):
@@ -126,7 +127,7 @@ def test_on_a_cluster_nothing_is_put_into_the_queue_twice(tmp_path: Path) -> Non
     assert fakes.launches == [[1, 2, 3]]
 
 
-def test_finished_jobs_and_twins_of_others_get_no_process(tmp_path: Path) -> None:
+def test_finished_jobs_and_jobs_with_the_same_run_get_no_process(tmp_path: Path) -> None:
     records = to_do(4)
     records[0].state = "done"
     records[3].run_dir = records[1].run_dir
@@ -136,9 +137,7 @@ def test_finished_jobs_and_twins_of_others_get_no_process(tmp_path: Path) -> Non
     assert fakes.here == [1, 4]
 
 
-def test_a_signal_to_the_command_reaches_the_jobs_and_those_that_wait_do_not_start(
-    tmp_path: Path,
-) -> None:
+def test_a_signal_stops_running_jobs_and_keeps_waiting_ones_from_starting(tmp_path: Path) -> None:
     fakes = Fakes(tmp_path, to_do(3), deaths={}, at_once=1)
     whole = fakes.elsewhere
 
@@ -156,10 +155,10 @@ def test_a_signal_to_the_command_reaches_the_jobs_and_those_that_wait_do_not_sta
     assert signal.getsignal(signal.SIGTERM) == before
 
 
-def test_a_job_of_a_command_that_is_gone_or_replaced_is_not_wanted_any_more(tmp_path: Path) -> None:
-    first = SweepControl.give(tmp_path, time.monotonic())
+def test_a_job_of_a_dead_or_replaced_command_is_obsolete(tmp_path: Path) -> None:
+    first = SweepControl.create(tmp_path, time.monotonic())
     assert not first.obsolete()
-    second = SweepControl.give(tmp_path, time.monotonic())
+    second = SweepControl.create(tmp_path, time.monotonic())
     assert first.obsolete()
     assert not second.obsolete()
     command = tmp_path / "jobs" / "command"
@@ -169,16 +168,16 @@ def test_a_job_of_a_command_that_is_gone_or_replaced_is_not_wanted_any_more(tmp_
     command.write_text(
         text.replace(str(os.getpid()), str(DEAD)).replace('"host": "', '"host": "another-')
     )
-    assert not second.obsolete()  # in the queue of a cluster: nothing is known of the command
+    assert not second.obsolete()  # a command on another host counts as alive
 
 
-def test_the_limit_on_time_counts_from_the_start_of_the_command(tmp_path: Path) -> None:
-    orders = SweepControl.give(tmp_path, time.monotonic() - 100)
+def test_the_time_limit_counts_from_the_start_of_the_command(tmp_path: Path) -> None:
+    orders = SweepControl.create(tmp_path, time.monotonic() - 100)
     assert StopRequest(orders.started()).reason(99) == "max_wall_s=99 reached"
     assert StopRequest(orders.started()).reason(200) is None
 
 
-def test_a_process_that_ended_and_was_not_waited_for_does_not_live() -> None:
+def test_a_zombie_process_does_not_count_as_alive() -> None:
     assert process_lives(os.getpid())
     assert not process_lives(DEAD)
     assert not process_lives(None)
@@ -192,7 +191,9 @@ def test_a_process_that_ended_and_was_not_waited_for_does_not_live() -> None:
         os.waitpid(child, 0)
 
 
-def test_every_line_of_a_job_bears_its_number(capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_output_line_of_a_job_starts_with_its_number(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     lines = NamedLines(sys.stdout, "[3] ")
     lines.write("one\ntw")
     lines.write("o\n\nrest")
@@ -201,9 +202,9 @@ def test_every_line_of_a_job_bears_its_number(capsys: pytest.CaptureFixture[str]
     assert not lines.isatty()
 
 
-def composed(*words: str) -> Any:
+def composed(*overrides: str) -> Any:
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        return compose("config", ["+experiment=linear_byol", *words], return_hydra_config=True)
+        return compose("config", ["+experiment=linear_byol", *overrides], return_hydra_config=True)
 
 
 @pytest.mark.parametrize("name", ["joblib", "submitit_local", "submitit_slurm"])
@@ -225,7 +226,7 @@ def test_every_launcher_composes_with_the_options_of_its_plugin(name: str) -> No
         ) - {"n_jobs"}
 
 
-def test_a_slurm_job_goes_back_into_the_queue_when_its_time_is_over() -> None:
+def test_a_slurm_job_is_requeued_at_its_time_limit() -> None:
     launcher = composed(
         "hydra/launcher=submitit_slurm", "hydra.launcher.partition=gpu"
     ).hydra.launcher
@@ -237,7 +238,7 @@ def test_a_slurm_job_goes_back_into_the_queue_when_its_time_is_over() -> None:
 @pytest.mark.parametrize(
     ("launcher", "extra"), [("joblib", "joblib"), ("submitit_slurm", "submitit")]
 )
-def test_a_launcher_that_is_not_installed_says_what_to_install(
+def test_a_missing_launcher_is_an_error_that_names_the_extra_to_install(
     launcher: str, extra: str, command: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setitem(sys.modules, extra, None)
@@ -251,7 +252,7 @@ def test_a_launcher_that_is_not_installed_says_what_to_install(
 
 
 @needs("submitit")
-def test_a_machine_without_slurm_is_told_before_anything_is_announced(
+def test_missing_slurm_is_reported_before_the_table_of_jobs(
     command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", "")
@@ -262,7 +263,7 @@ def test_a_machine_without_slurm_is_told_before_anything_is_announced(
 
 @needs("joblib")
 @pytest.mark.parametrize("n", ["0", "two", "true"])
-def test_a_wrong_number_of_jobs_is_one_line(n: str, command: Command) -> None:
+def test_a_wrong_number_of_jobs_gives_one_line(n: str, command: Command) -> None:
     code, _, err = command(*TOY, "seed=0,1", "hydra/launcher=joblib", f"hydra.launcher.n_jobs={n}")
     assert code == 2
     assert err.startswith("jepa_lab: hydra.launcher.n_jobs=")
@@ -270,7 +271,7 @@ def test_a_wrong_number_of_jobs_is_one_line(n: str, command: Command) -> None:
 
 
 @needs("joblib")
-def test_a_wrong_job_refuses_a_parallel_sweep_before_any_starts(
+def test_an_invalid_job_refuses_a_parallel_sweep_before_any_starts(
     command: Command, tmp_path: Path
 ) -> None:
     code, _, err = command(*TOY, "sigma_n=0.1,-1", "hydra/launcher=joblib")
@@ -288,7 +289,7 @@ def states(folder: Path) -> dict[str, dict[str, Any]]:
 
 @needs("joblib")
 @pytest.mark.slow
-def test_killed_and_started_again_nothing_is_lost_or_run_twice_and_a_failure_stays_alone(
+def test_a_killed_parallel_sweep_loses_nothing_and_runs_nothing_twice(
     command: Command, tmp_path: Path
 ) -> None:
     line = [
@@ -349,7 +350,7 @@ def sweep_of(folder: Path) -> Path:
 
 @needs("submitit")
 @pytest.mark.slow
-def test_submitit_runs_jobs_on_this_machine_and_leaves_finished_ones_alone(
+def test_submitit_runs_jobs_on_this_machine_and_skips_finished_ones(
     command: Command, tmp_path: Path
 ) -> None:
     line = [*TOY, "epochs=20", "hydra/launcher=submitit_local"]

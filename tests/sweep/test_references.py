@@ -1,5 +1,4 @@
-"""References of a comparison: jobs that bound it, and how the report sets them apart from the
-arms."""
+"""Reference runs of a comparison: their jobs, and their separate place in the report."""
 
 from __future__ import annotations
 
@@ -15,22 +14,22 @@ from comparison_runs import make_run
 from jepa_lab import check as check_command
 from jepa_lab.config.sweep import is_reference
 from jepa_lab.report.comparison.report import ReportRequest, write_report
-from jepa_lab.sweep.references import reference_jobs, reference_words
+from jepa_lab.sweep.references import reference_jobs, reference_overrides
 from jepa_lab.training.provenance import count_parameters
 
 Command = Callable[..., tuple[int, str, str]]
 RUN_ID = re.compile(r"\b[0-9a-f]{10}\b")
 
 
-def test_the_words_of_a_reference_are_those_of_its_experiment() -> None:
-    assert reference_words("random_init") == [
+def test_the_overrides_of_a_reference_are_those_of_its_experiment() -> None:
+    assert reference_overrides("random_init") == [
         "aux=none",
         "target=stopgrad",
         "name=random_init",
         "++loss.lambda_rate=0.0",
         "++optim.lr=0.0",
     ]
-    assert reference_words("supervised") == [
+    assert reference_overrides("supervised") == [
         "aux=none",
         "target=stopgrad",
         "name=supervised",
@@ -40,7 +39,7 @@ def test_the_words_of_a_reference_are_those_of_its_experiment() -> None:
     ]
 
 
-def test_a_reference_keeps_what_the_arms_share_and_settles_its_own() -> None:
+def test_a_reference_has_the_shared_overrides_except_for_its_own_keys() -> None:
     common = [
         "+experiment=aux_comparison",
         "dataset=digits_affine",
@@ -51,19 +50,19 @@ def test_a_reference_keeps_what_the_arms_share_and_settles_its_own() -> None:
     ]
     untrained, supervised = reference_jobs(["random_init", "supervised"], common, 4)
     kept = ["+experiment=aux_comparison", "dataset=digits_affine"]
-    assert untrained == [*kept, "optim.clip=2", *reference_words("random_init"), "seed=4"]
+    assert untrained == [*kept, "optim.clip=2", *reference_overrides("random_init"), "seed=4"]
     assert supervised == [
         *kept,
         "optim.lr=3e-3",
         "optim.clip=2",
-        *reference_words("supervised"),
+        *reference_overrides("supervised"),
         "seed=4",
     ]
     assert is_reference(untrained)
     assert not is_reference([*common, "aux=none", "seed=4"])
 
 
-def test_check_lists_them_for_every_reported_seed_as_the_runs_of_their_own_experiments(
+def test_check_lists_references_for_every_seed_as_runs_of_their_experiments(
     command: Command,
 ) -> None:
     line = [
@@ -85,17 +84,17 @@ def test_check_lists_them_for_every_reported_seed_as_the_runs_of_their_own_exper
     assert len({first, *listed}) == 9
     _, alone, _ = command("+experiment=random_init", *SMALL, "seed=5", main=check_command.main)
     (own,) = set(RUN_ID.findall(alone))
-    assert own == listed[6]  # seed by seed: the arms, then their references
+    assert own == listed[6]  # for every seed the arms, then the references
     _, without, _ = command(*line, main=check_command.main)
     assert RUN_ID.findall(without) == [
         first,
         *listed[:2],
         *listed[4:6],
-    ]  # the arms are the same runs
+    ]  # the runs of the arms do not change
 
 
 @pytest.mark.parametrize(
-    ("word", "says"),
+    ("override", "message"),
     [
         (
             "sweep.references=[raw_pixels]",
@@ -104,7 +103,7 @@ def test_check_lists_them_for_every_reported_seed_as_the_runs_of_their_own_exper
         ("sweep.report=null", "sweep.references=random_init: only a comparison has them"),
     ],
 )
-def test_references_that_cannot_be_are_one_line(word: str, says: str, command: Command) -> None:
+def test_an_invalid_reference_gives_one_line(override: str, message: str, command: Command) -> None:
     line = [
         "-m",
         "+experiment=aux_comparison",
@@ -113,9 +112,9 @@ def test_references_that_cannot_be_are_one_line(word: str, says: str, command: C
         "seed=0",
         "sweep.references=[random_init]",
     ]
-    code, _, err = command(*line, word, main=check_command.main)
+    code, _, err = command(*line, override, main=check_command.main)
     assert code == 2
-    assert says in err
+    assert message in err
     assert err.count("\n") == 1
 
 
@@ -128,7 +127,7 @@ def runs(root: Path) -> Path:
     return root
 
 
-def test_the_report_sets_references_apart_and_no_p_value_counts_them(tmp_path: Path) -> None:
+def test_the_report_separates_references_and_no_p_value_counts_them(tmp_path: Path) -> None:
     folder = runs(tmp_path / "runs")
     written = write_report(folder, tmp_path / "out", ReportRequest(control="none"))
     (ranking,) = written.rankings
@@ -145,9 +144,7 @@ def test_the_report_sets_references_apart_and_no_p_value_counts_them(tmp_path: P
     assert "References: bounds" in (tmp_path / "out" / "report.html").read_text()
 
 
-def test_a_reference_of_another_budget_is_left_out_with_a_note_and_one_named_as_control_is_an_arm(
-    tmp_path: Path,
-) -> None:
+def test_a_reference_of_another_budget_is_left_out_and_a_control_is_an_arm(tmp_path: Path) -> None:
     folder = runs(tmp_path / "runs")
     make_run(folder, "random_init", 9, 0.2, settings={"dataset.epochs": 400})
     (ranking,) = write_report(folder, tmp_path / "out", ReportRequest(control="none")).rankings
@@ -158,7 +155,7 @@ def test_a_reference_of_another_budget_is_left_out_with_a_note_and_one_named_as_
     assert [one.name for one in other.references] == ["random encoder"]
 
 
-def test_a_folder_of_references_alone_is_ranked(tmp_path: Path) -> None:
+def test_a_folder_with_only_references_is_ranked(tmp_path: Path) -> None:
     for seed in (0, 1):
         make_run(tmp_path / "runs", "random_init", seed, 0.4 + 0.01 * seed)
         make_run(tmp_path / "runs", "supervised", seed, 0.9)
@@ -167,7 +164,7 @@ def test_a_folder_of_references_alone_is_ranked(tmp_path: Path) -> None:
     assert not ranking.references
 
 
-def test_the_report_says_whether_the_networks_are_of_one_size(tmp_path: Path) -> None:
+def test_the_report_mentions_whether_the_networks_have_the_same_size(tmp_path: Path) -> None:
     folder = runs(tmp_path / "runs")
 
     def sized(path: Path, **parts: int) -> None:
@@ -186,7 +183,7 @@ def test_the_report_says_whether_the_networks_are_of_one_size(tmp_path: Path) ->
         )
     text = write_report(folder, tmp_path / "out").text
     assert "Parameters of every arm and reference: encoder 1,234." in text
-    assert "Heads that arms own beside it: vicreg 77." in text
+    assert "Heads of auxiliary losses: vicreg 77." in text
     sized(folder / "supervised" / "supervised-0", encoder=999)
     assert (
         "Parameters differ between runs: encoder 999 or 1,234."
@@ -194,7 +191,7 @@ def test_the_report_says_whether_the_networks_are_of_one_size(tmp_path: Path) ->
     )
 
 
-def test_the_parts_of_a_model_are_counted_each_once(make_config: Callable[..., object]) -> None:
+def test_every_part_of_a_model_is_counted_once(make_config: Callable[..., object]) -> None:
     from jepa_lab.studies.seq_jepa.evaluation.loading import build_frozen
     from study_parts import load_data
 

@@ -1,5 +1,5 @@
-"""The search for settings: proposals that depend on the log alone, seeds that are averaged, and a
-line that goes on."""
+"""The search for settings: proposals that depend only on the log, means over seeds, and a command
+that resumes."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ Command = Callable[..., tuple[int, str, str]]
 RATE = "loss.lambda_rate=tag(log,interval(1e-4,1e-1))"
 
 
-def space_of(*words: str) -> Space:
-    return read_space(OverridesParser.create().parse_overrides(list(words)))
+def space_of(*overrides: str) -> Space:
+    return read_space(OverridesParser.create().parse_overrides(list(overrides)))
 
 
 class Machine:
-    """Jobs whose value is -(log10(rate) + 2)^2 + seed/100: best at 0.01. Records as the jobs of a
-    sweep write them."""
+    """Runs jobs whose value is -(log10(rate) + 2)^2 + seed/100, best at 0.01, and writes their
+    records as a sweep does."""
 
     def __init__(
         self,
@@ -43,12 +43,12 @@ class Machine:
         self.jobs: list[dict[str, str]] = []
 
     def launch(self, jobs: Sequence[Sequence[str]], first: int) -> None:
-        for number, words in enumerate(jobs, first + 1):
-            record = Record(number, list(words), "to do", folder=self.folder / "jobs")
+        for number, overrides in enumerate(jobs, first + 1):
+            record = Record(number, list(overrides), "to do", folder=self.folder / "jobs")
             if self.stop_at is not None and len(self.jobs) >= self.stop_at:
                 record.close("stopped", "SIGTERM received")
                 raise SweepEnded
-            settings = dict(word.split("=") for word in words)
+            settings = dict(override.split("=") for override in overrides)
             self.jobs.append(settings)
             rate, seed = float(settings["loss.lambda_rate"]), int(settings["seed"])
             record.value = -((math.log10(rate) + 2) ** 2) + seed / 100
@@ -60,22 +60,22 @@ class Machine:
                 record.close("done")
 
 
-def plan(*words: str, **options: Any) -> Plan:
-    return Plan(space_of(*(words or (RATE,))), None, **options)
+def plan(*overrides: str, **options: Any) -> Plan:
+    return Plan(space_of(*(overrides or (RATE,))), None, **options)
 
 
-def test_the_search_comes_nearer_than_chance_to_the_best_rate(tmp_path: Path) -> None:
+def test_the_search_gets_closer_to_the_best_rate_than_chance(tmp_path: Path) -> None:
     trials = run_search(plan(trials=20), tmp_path, Machine(tmp_path).launch)
     best = best_of(trials, "maximize")
     assert best is not None
     assert abs(math.log10(float(best.settings["loss.lambda_rate"])) + 2) < 0.1
     distances = [abs(math.log10(float(t.settings["loss.lambda_rate"])) + 2) for t in trials]
-    # drawn at random between 1e-4 and 1e-1, they are 1 decade away on average
+    # random draws between 1e-4 and 1e-1 are 1 decade away on average
     assert sum(distances[10:]) < 0.6 * 10 * 1.0
     assert all(1e-4 <= float(t.settings["loss.lambda_rate"]) <= 1e-1 for t in trials)
 
 
-def test_minimising_looks_at_the_other_end(tmp_path: Path) -> None:
+def test_minimising_finds_the_lowest_value(tmp_path: Path) -> None:
     best = best_of(
         run_search(plan(trials=15, direction="minimize"), tmp_path, Machine(tmp_path).launch),
         "minimize",
@@ -85,11 +85,11 @@ def test_minimising_looks_at_the_other_end(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("at_once", [1, 3])
-def test_cut_short_and_started_again_it_proposes_the_same_and_runs_no_finished_trial_twice(
+def test_a_resumed_search_proposes_the_same_and_repeats_no_finished_trial(
     at_once: int, tmp_path: Path
 ) -> None:
     whole, cut, again = (Machine(tmp_path / name) for name in ("whole", "cut", "cut"))
-    cut.stop_at = 4 * at_once + at_once // 2  # in the middle of three that are proposed together
+    cut.stop_at = 4 * at_once + at_once // 2  # within the trials that are proposed together
     for machine in (whole, cut):
         machine.folder.mkdir()
     expected = run_search(
@@ -105,21 +105,21 @@ def test_cut_short_and_started_again_it_proposes_the_same_and_runs_no_finished_t
     assert cut.jobs + again.jobs == whole.jobs
 
 
-def test_more_trials_go_on_with_those_that_there_are(tmp_path: Path) -> None:
+def test_a_larger_number_of_trials_continues_the_existing_ones(tmp_path: Path) -> None:
     first = run_search(plan(trials=3), tmp_path, Machine(tmp_path).launch)
     machine = Machine(tmp_path)
     assert run_search(plan(trials=5), tmp_path, machine.launch)[:3] == first
     assert len(machine.jobs) == 2
 
 
-def test_begun_anew_it_asks_every_trial_again(tmp_path: Path) -> None:
+def test_a_restarted_search_runs_every_trial_again(tmp_path: Path) -> None:
     first = run_search(plan(trials=3), tmp_path, Machine(tmp_path).launch)
     machine = Machine(tmp_path)
     assert run_search(plan(trials=3), tmp_path, machine.launch, anew=True) == first
     assert len(machine.jobs) == 3
 
 
-def test_a_trial_is_the_mean_over_its_seeds(tmp_path: Path) -> None:
+def test_the_value_of_a_trial_is_the_mean_over_its_seeds(tmp_path: Path) -> None:
     machine = Machine(tmp_path)
     (trial,) = run_search(plan(RATE, "seed=10,20", trials=1), tmp_path, machine.launch)
     rate = float(trial.settings["loss.lambda_rate"])
@@ -128,9 +128,7 @@ def test_a_trial_is_the_mean_over_its_seeds(tmp_path: Path) -> None:
     assert len({job["loss.lambda_rate"] for job in machine.jobs}) == 1
 
 
-def test_a_failed_trial_is_told_kept_from_being_the_best_and_run_again_by_the_same_line(
-    tmp_path: Path,
-) -> None:
+def test_a_failed_trial_is_never_the_best_and_runs_again_on_resume(tmp_path: Path) -> None:
     trials = run_search(
         plan(trials=4), tmp_path, Machine(tmp_path, fail=lambda job: job == 2).launch
     )
@@ -145,7 +143,7 @@ def test_a_failed_trial_is_told_kept_from_being_the_best_and_run_again_by_the_sa
     assert all(t.value is not None for t in again)
 
 
-def test_the_best_of_none_is_none_and_of_equal_ones_the_earliest() -> None:
+def test_the_best_of_equal_trials_is_the_earliest_and_of_none_is_none() -> None:
     assert best_of([], "maximize") is None
     assert best_of([SearchTrial(0, {}, why="failed")], "maximize") is None
     equal = [SearchTrial(0, {}, 0.5), SearchTrial(1, {}, 0.5), SearchTrial(2, {}, 0.1)]
@@ -153,7 +151,7 @@ def test_the_best_of_none_is_none_and_of_equal_ones_the_earliest() -> None:
     assert best_of(equal, "minimize") is equal[2]
 
 
-def test_lists_are_choices_and_whole_intervals_whole_numbers(tmp_path: Path) -> None:
+def test_lists_become_choices_and_integer_intervals_whole_numbers(tmp_path: Path) -> None:
     space = space_of("target=ema,stopgrad", "dataset.n_views=int(interval(2,6))", "tier=smoke")
     assert [axis.ends() for axis in space.axes] == [["ema", "stopgrad"], [2, 6]]
     assert space.common == ("tier=smoke",)
@@ -164,7 +162,7 @@ def test_lists_are_choices_and_whole_intervals_whole_numbers(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
-    ("words", "says"),
+    ("overrides", "message"),
     [
         (["seed=0,1"], "hydra/sweeper=search: nothing to search"),
         (["loss.lambda_rate=interval(1,1)"], "an interval goes from a number to a larger one"),
@@ -173,14 +171,14 @@ def test_lists_are_choices_and_whole_intervals_whole_numbers(tmp_path: Path) -> 
         ([RATE, "seed=range(0,0)"], "no seed"),
     ],
 )
-def test_a_space_that_cannot_be_searched_is_one_line(words: list[str], says: str) -> None:
-    with pytest.raises(UserError, match=says):
-        space_of(*words)
+def test_a_space_that_cannot_be_searched_gives_one_line(overrides: list[str], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        space_of(*overrides)
 
 
 def test_the_log_of_another_search_is_not_continued(tmp_path: Path) -> None:
     run_search(plan(trials=1), tmp_path, Machine(tmp_path).launch)
-    with pytest.raises(UserError, match="of a search with another direction"):
+    with pytest.raises(UserError, match="from a search with another direction"):
         run_search(plan(trials=1, direction="minimize"), tmp_path, Machine(tmp_path).launch)
 
 
@@ -188,7 +186,7 @@ LINE = ["-m", "+experiment=linear_byol", "figures=false", "epochs=20", "sigma_n=
 OURS = [*LINE, "hydra/sweeper=search"]
 
 
-def test_from_the_command_line_it_ends_with_the_best_trial_and_goes_on(
+def test_the_search_command_prints_the_best_trial_and_resumes(
     command: Command, tmp_path: Path
 ) -> None:
     code, out, _ = command(*OURS, "hydra.sweeper.n_trials=2")
@@ -212,7 +210,7 @@ def test_from_the_command_line_it_ends_with_the_best_trial_and_goes_on(
 
 
 @pytest.mark.parametrize(
-    ("words", "says"),
+    ("overrides", "message"),
     [
         (
             ["sweep.objective=test/readout_r2"],
@@ -227,21 +225,21 @@ def test_from_the_command_line_it_ends_with_the_best_trial_and_goes_on(
         (["sigma_n=interval(-1.0,0.5)"], "sigma_n=-1"),
     ],
 )
-def test_bad_input_is_one_line(words: list[str], says: str, command: Command) -> None:
-    code, _, err = command(*OURS, "hydra.sweeper.n_trials=2", *words)
+def test_bad_input_gives_one_line(overrides: list[str], message: str, command: Command) -> None:
+    code, _, err = command(*OURS, "hydra.sweeper.n_trials=2", *overrides)
     lines = [line for line in err.splitlines() if line.startswith("jepa_lab:")]
     assert code == 2
     assert len(lines) == 1
-    assert says in lines[0]
+    assert message in lines[0]
 
 
-@pytest.mark.parametrize("word", ["hydra/sweeper=search", "hydra/launcher=sequential"])
-def test_one_run_that_is_told_how_to_sweep_asks_for_the_flag(
-    word: str, command: Command, tmp_path: Path
+@pytest.mark.parametrize("override", ["hydra/sweeper=search", "hydra/launcher=sequential"])
+def test_an_override_of_a_sweep_in_a_single_run_asks_for_the_flag_m(
+    override: str, command: Command, tmp_path: Path
 ) -> None:
-    code, _, err = command("+experiment=linear_byol", word)
+    code, _, err = command("+experiment=linear_byol", override)
     assert code == 2
-    assert f"jepa_lab: {word}: says how a sweep is run, and this is one run; add -m" in err
+    assert f"jepa_lab: {override}: applies to a sweep, but this is a single run; add -m" in err
     assert not list(tmp_path.glob("runs/*/*"))
 
 
@@ -262,7 +260,7 @@ def test_check_lists_the_ends_of_the_space_and_trains_nothing(
     importlib.util.find_spec("hydra_plugins.hydra_optuna_sweeper") is None,
     reason="hydra-optuna-sweeper is missing",
 )
-def test_hydras_own_optuna_sweeper_gets_the_objective_and_the_same_line_trains_nothing_again(
+def test_hydras_own_optuna_sweeper_gets_the_objective_and_repeats_no_run(
     command: Command, tmp_path: Path
 ) -> None:
     line = [
@@ -281,7 +279,9 @@ def test_hydras_own_optuna_sweeper_gets_the_objective_and_the_same_line_trains_n
     assert [r.state for r in read_records(path.parent)] == ["skipped", "skipped"]
 
 
-def test_without_hydras_plugin_the_sweeper_optuna_is_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_hydras_plugin_the_sweeper_optuna_is_an_alias_of_search(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     from hydra.core.config_store import ConfigStore
 
     from hydra_plugins import jepa_lab_search

@@ -1,5 +1,5 @@
-"""Sweeps through the command line: every job composed first, each in a folder of its own, failures
-recorded, and the same command resumes it with what is missing."""
+"""Sweeps from the command line: all jobs are composed first, failures are recorded, and the same
+command resumes the sweep."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pytest
 from jepa_lab import check as check_command
 from jepa_lab.ledger.sweep_folder import read_records
 from jepa_lab.studies.seq_jepa.module import SeqJEPA
-from killing import difference, start_command, state_of
+from killed_runs import difference, start_command, state_of
 
 SMALL = [
     "tier=smoke",
@@ -53,7 +53,7 @@ def fail_for_seed(monkeypatch: pytest.MonkeyPatch, seed: int, error: BaseExcepti
     monkeypatch.setattr(SeqJEPA, "training_step", failing)
 
 
-def test_a_sweep_runs_every_combination_into_a_folder_of_its_own_and_then_only_what_is_missing(
+def test_a_sweep_runs_every_combination_and_later_only_the_missing_ones(
     command: Command, tmp_path: Path
 ) -> None:
     line = [*B, "-m", "loss.lambda_rate=1e-3,1e-2", "seed=0,1"]
@@ -73,7 +73,7 @@ def test_a_sweep_runs_every_combination_into_a_folder_of_its_own_and_then_only_w
     assert len(list(tmp_path.glob("runs/sweeps/*"))) == 1
 
 
-def test_it_ends_in_a_comparison_with_what_differs_and_the_verdicts(
+def test_a_sweep_ends_with_a_comparison_of_differing_keys_and_verdicts(
     command: Command, tmp_path: Path
 ) -> None:
     _, out, _ = command(*B, "-m", "loss.lambda_rate=1e-3,1e-2")
@@ -86,7 +86,7 @@ def test_it_ends_in_a_comparison_with_what_differs_and_the_verdicts(
     assert json.loads(path.with_suffix(".json").read_text())
 
 
-def test_a_job_that_fails_is_recorded_the_others_stand_and_the_same_line_runs_it_again(
+def test_a_failed_job_is_recorded_and_the_same_command_repeats_only_it(
     command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     line = [*B, "-m", "seed=range(0,8)", "dataset.epochs=1"]
@@ -158,7 +158,7 @@ def test_a_wrong_value_in_any_job_refuses_the_sweep_before_the_first_starts(
     assert not statuses(tmp_path)
 
 
-def test_a_limit_on_time_holds_for_the_whole_sweep_which_then_goes_on(
+def test_a_time_limit_holds_for_the_whole_sweep_which_is_then_resumed(
     command: Command, tmp_path: Path
 ) -> None:
     code, out, _ = command(*B, "-m", "seed=0,1", "max_wall_s=1e-9")
@@ -170,7 +170,7 @@ def test_a_limit_on_time_holds_for_the_whole_sweep_which_then_goes_on(
     assert [r.state for r in records(tmp_path)] == ["resumed", "done"]
 
 
-def test_two_jobs_that_are_one_run_share_it_and_the_table_says_so(
+def test_two_jobs_with_the_same_run_share_it_and_the_table_notes_it(
     command: Command, tmp_path: Path
 ) -> None:
     _, out, _ = command(*B, "-m", "hardware=cpu,auto", "hardware.threads=1")
@@ -179,7 +179,7 @@ def test_two_jobs_that_are_one_run_share_it_and_the_table_says_so(
     assert len(statuses(tmp_path)) == 1
 
 
-def test_an_experiment_that_sweeps_by_itself_is_refused_inside_another_sweep(
+def test_an_experiment_that_defines_a_sweep_is_refused_inside_another(
     command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "more" / "experiment").mkdir(parents=True)
@@ -190,7 +190,7 @@ def test_an_experiment_that_sweeps_by_itself_is_refused_inside_another_sweep(
     flags = ["--config-dir", str(tmp_path / "more")]
     code, _, err = command(*flags, *SMALL, "-m", "+experiment=own_sweep,teacherless_b")
     assert code == 2
-    assert "experiment=own_sweep: sweeps by itself" in err
+    assert "experiment=own_sweep: defines a sweep" in err
     code, out, _ = command(*flags, *SMALL, "+experiment=own_sweep")
     assert code == 0
     assert "2 jobs: 2 done" in out
@@ -235,7 +235,7 @@ def test_check_lists_every_job_with_its_run_and_state_and_writes_nothing(
 
 
 @pytest.mark.parametrize(
-    ("words", "line"),
+    ("overrides", "line"),
     [
         (["loss.lambda_rate=-1"], "loss.lambda_rate=-1"),
         (["dataset.batch_size=64,5000"], "1 of 2 jobs cannot run: dataset.batch_size=5000: larger"),
@@ -251,25 +251,23 @@ def test_check_lists_every_job_with_its_run_and_state_and_writes_nothing(
         ),
     ],
 )
-def test_check_finds_what_would_fail_before_training(
-    words: list[str], line: str, command: Command, tmp_path: Path
+def test_check_reports_mistakes_that_would_fail_before_training(
+    overrides: list[str], line: str, command: Command, tmp_path: Path
 ) -> None:
-    code, _, err = command(*B, *words, main=check_command.main)
+    code, _, err = command(*B, *overrides, main=check_command.main)
     assert code == 2
     assert line in err
     assert not list(tmp_path.iterdir())
 
 
-def test_check_looks_at_a_single_run_and_at_one_that_is_unfinished(command: Command) -> None:
+def test_check_lists_a_single_run_and_an_unfinished_one(command: Command) -> None:
     assert "1 job: 1 to do" in command(*B, main=check_command.main)[1]
     command(*B, "max_wall_s=1e-9")
     assert "1 job: 1 to resume" in command(*B, main=check_command.main)[1]
 
 
 @pytest.mark.slow
-def test_a_sweep_of_eight_killed_twice_and_finished_equals_an_uninterrupted_one(
-    tmp_path: Path,
-) -> None:
+def test_a_sweep_of_eight_killed_twice_equals_an_uninterrupted_one(tmp_path: Path) -> None:
     line = ["-m", *B, "seed=0,1", "loss.lambda_rate=1e-3,3e-3,1e-2,3e-2", "monitor.save_every_s=0"]
 
     def completed() -> int:
@@ -307,9 +305,7 @@ def test_a_sweep_of_eight_killed_twice_and_finished_equals_an_uninterrupted_one(
     assert tables[0] == tables[1]
 
 
-def test_check_cannot_list_the_jobs_of_a_sweeper_that_chooses_them_while_it_runs(
-    command: Command,
-) -> None:
+def test_check_refuses_a_sweeper_that_chooses_its_jobs_while_it_runs(command: Command) -> None:
     code, _, err = command(*B, "-m", "hydra/sweeper=optuna", "seed=1", main=check_command.main)
     assert code == 2
     assert "chooses its jobs while it runs" in err
@@ -338,5 +334,5 @@ def test_a_sweep_over_seeds_ends_with_the_paired_difference_to_the_control(
     )
     assert row["difference"]["n"] == 3
     _, out, _ = command("+experiment=teacherless_b,teacherless_e,seq_jepa_baseline", *seeds)
-    assert out.count("(control)") == 3  # once a metric
+    assert out.count("(control)") == 3  # once per metric
     assert "with 3 pairs p is never below 0.25" in out

@@ -1,4 +1,4 @@
-"""Which weight an arm gets, from made-up runs: the rule, its ties, and the file that keeps the
+"""The choice of an arm's weight on made-up runs: the rule, its ties, and the file that keeps the
 choice."""
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from jepa_lab.report.comparison.tuning import tuning_lines
 from jepa_lab.sweep.tuning import candidate_weights, measured
 
 KEY = "val/probe/class_from_z_agg"
-Given = float | str | None  # a value, "x collapsed" as text, or None for a failed run
+Given = float | str | None  # a value, as text for a collapsed run, None for a failed run
 
 
 def trial(seed: int, given: Given) -> WeightTrial:
@@ -35,11 +35,11 @@ def trial(seed: int, given: Given) -> WeightTrial:
 
 
 def arm(candidates: dict[float, Sequence[Given]], default: float = 1.0) -> ArmTuning:
-    found = [
+    tried = [
         Candidate(w, [trial(seed, one) for seed, one in enumerate(values)])
         for w, values in candidates.items()
     ]
-    return ArmTuning("vicreg", "aux.vicreg.weight", default, found)
+    return ArmTuning("vicreg", "aux.vicreg.weight", default, tried)
 
 
 def chosen(candidates: dict[float, Sequence[Given]], default: float = 1.0) -> float | None:
@@ -57,13 +57,13 @@ def chosen(candidates: dict[float, Sequence[Given]], default: float = 1.0) -> fl
         (0.7, 1, 100.0, [0.7]),
     ],
 )
-def test_the_weights_to_try_are_log_spaced_around_the_arms_own(
+def test_the_candidate_weights_are_log_spaced_around_the_default(
     default: float, count: int, span: float, weights: list[float]
 ) -> None:
     assert candidate_weights(default, count, span) == weights
 
 
-def test_the_weights_scale_with_the_default() -> None:
+def test_the_candidate_weights_scale_with_the_default() -> None:
     for one, other in zip(
         candidate_weights(1.0, 7, 50.0), candidate_weights(1000.0, 7, 50.0), strict=True
     ):
@@ -81,12 +81,12 @@ def test_collapsed_and_failed_runs_come_last_whatever_their_values() -> None:
     assert chosen({0.1: [0.9, None], 1.0: [None, None]}) == 0.1
 
 
-def test_of_equal_weights_the_nearest_to_the_default_then_the_smaller_is_chosen() -> None:
+def test_ties_go_to_the_weight_nearest_to_the_default_then_the_smaller() -> None:
     assert chosen({0.1: [0.5], 1.0: [0.5], 10.0: [0.5]}) == 1.0
     assert chosen({0.1: [0.5], 10.0: [0.5]}) == 0.1
 
 
-def test_without_any_value_there_is_no_choice_and_the_report_says_why() -> None:
+def test_without_any_value_no_weight_is_chosen_and_the_report_has_the_reason() -> None:
     lost = arm({0.1: [None], 1.0: [None]})
     assert lost.chosen is None
     lines = tuning_lines(Tuning("s", KEY, [0], [lost]))
@@ -96,12 +96,12 @@ def test_without_any_value_there_is_no_choice_and_the_report_says_why() -> None:
     )
 
 
-def test_the_report_tells_what_hung_on_the_weight_and_a_choice_at_the_edge() -> None:
+def test_the_report_has_the_effect_of_the_weight_and_marks_an_edge_choice() -> None:
     inside = tuning_lines(
         Tuning("s", KEY, [0, 1], [arm({0.1: [0.5, 0.7], 1.0: [0.9, 0.9], 10.0: ["0.4", 0.6]})])
     )
     assert inside[0].startswith(
-        "Tuning: 3 weights for every arm but none, chosen by class z_agg on val over seeds 0, 1"
+        "Tuning: 3 weights for every arm except none, chosen by class z_agg on val over seeds 0, 1"
     )
     assert (
         inside[1]
@@ -110,11 +110,11 @@ def test_the_report_tells_what_hung_on_the_weight_and_a_choice_at_the_edge() -> 
     )
     edge = tuning_lines(Tuning("s", KEY, [0], [arm({0.1: [0.7], 1.0: [0.5]})]))[1]
     assert edge.endswith(
-        "The chosen one is the last that was tried on its side: a better one may lie beyond."
+        "The chosen weight is at an end of those tried: a better one may lie beyond."
     )
 
 
-def test_what_a_run_gave_is_read_from_its_folder(tmp_path: Path) -> None:
+def test_the_result_of_a_run_is_read_from_its_folder(tmp_path: Path) -> None:
     make_run(tmp_path, "a", 0, 0.8)
     make_run(tmp_path, "a", 1, 0.8, verdict="dimensional_collapse")
     make_run(tmp_path, "a", 2, 0.8, verdict="low_rank")
@@ -122,19 +122,19 @@ def test_what_a_run_gave_is_read_from_its_folder(tmp_path: Path) -> None:
     make_run(tmp_path, "a", 4, 0.8, state="stopped")
     folders = [tmp_path / "a" / f"a-{seed}" for seed in range(6)]
     bare = [WeightTrial(seed, f"a-{seed}", str(path)) for seed, path in enumerate(folders)]
-    found = (
+    results = (
         measured(ArmTuning("a", "aux.a.weight", 1.0, [Candidate(1.0, bare)]), KEY)
         .candidates[0]
         .trials
     )
     summary = json.loads((folders[0] / "summary.json").read_text())
-    assert found[0].value == summary["metrics"][KEY]["last"]
-    assert [t.collapsed for t in found] == [False, True, False, False, False, False]
-    assert [t.value is None for t in found] == [False, False, False, True, True, True]
-    assert [t.why for t in found[3:]] == ["failed: no luck", "stopped", "no such folder"]
+    assert results[0].value == summary["metrics"][KEY]["last"]
+    assert [t.collapsed for t in results] == [False, True, False, False, False, False]
+    assert [t.value is None for t in results] == [False, False, False, True, True, True]
+    assert [t.why for t in results[3:]] == ["failed: no luck", "stopped", "no such folder"]
 
 
-def test_the_file_gives_back_what_was_written_and_a_damaged_one_nothing(tmp_path: Path) -> None:
+def test_the_file_is_read_as_written_and_a_damaged_one_as_none(tmp_path: Path) -> None:
     tuning = Tuning("s", KEY, [0, 1], [arm({0.1: [0.5, "0.7"], 1.0: [0.9, None]})])
     path = write_tuning(tmp_path, tuning)
     assert read_tuning(tmp_path) == tuning
@@ -145,7 +145,7 @@ def test_the_file_gives_back_what_was_written_and_a_damaged_one_nothing(tmp_path
     assert read_tuning(tmp_path) is None
 
 
-def test_a_choice_is_reused_for_the_same_runs_and_metric_only() -> None:
+def test_a_choice_is_reused_only_for_the_same_runs_and_metric() -> None:
     one = Tuning("s", KEY, [0], [arm({0.1: [0.5]})])
     plan = Tuning(
         "s",
@@ -165,9 +165,7 @@ def test_a_choice_is_reused_for_the_same_runs_and_metric_only() -> None:
     assert not Tuning("s", KEY, [0], [arm({0.1: [0.5], 1.0: [None]})]).settled
 
 
-def test_a_reported_job_that_never_got_a_folder_and_an_arm_without_a_weight_are_named(
-    tmp_path: Path,
-) -> None:
+def test_a_job_without_a_folder_and_an_arm_without_a_weight_are_named(tmp_path: Path) -> None:
     records = []
     for number, (name, seed) in enumerate(
         [("none", 0), ("none", 1), ("vicreg", 0), ("vicreg", 1)], start=1
@@ -202,7 +200,7 @@ def test_a_reported_job_that_never_got_a_folder_and_an_arm_without_a_weight_are_
     assert all(row["metric"] == METRIC for row in rows)
 
 
-def test_results_of_something_else_are_not_written_over(tmp_path: Path) -> None:
+def test_results_of_another_comparison_are_not_overwritten(tmp_path: Path) -> None:
     results = tmp_path / "comparison_results"
     assert free_folder(results, "s") == results
     results.mkdir()

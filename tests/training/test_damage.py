@@ -1,5 +1,5 @@
-"""Files that are damaged, missing, another's, or cannot be written: what was there stays, and the
-user is told."""
+"""Files that are damaged, missing, from another run, or not writable: existing files stay, and the
+user gets one clear line."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from jepa_lab.studies.run import train
 from jepa_lab.studies.seq_jepa import callbacks
 from jepa_lab.studies.seq_jepa.config import Config
 from jepa_lab.training.run import RunResult
-from killing import difference, state_of
+from killed_runs import difference, state_of
 
 Make = Callable[..., Config]
 OFTEN = "monitor.save_every_s=0"
@@ -36,7 +36,8 @@ def expected(tmp_path: Path) -> RunResult:
 
 
 def stopped_at(make_config: Make, step: int) -> Path:
-    """The folder of a run that stopped in the middle of an epoch, after `step` steps."""
+    """Makes a run that stopped in the middle of an epoch, after `step` steps, and returns its
+    folder."""
     for _ in range(step):
         result = train(make_config(OFTEN, "max_wall_s=1e-9"))
         assert result.state == "stopped"
@@ -60,7 +61,7 @@ def flip_a_bit(path: Path) -> None:
 @pytest.mark.parametrize(
     "damage", [cut, empty, flip_a_bit, Path.unlink], ids=["cut", "empty", "one bit", "missing"]
 )
-def test_a_damaged_last_checkpoint_falls_back_to_the_one_before_with_a_warning(
+def test_a_damaged_last_checkpoint_is_replaced_by_the_previous_with_a_warning(
     damage: Callable[[Path], None],
     make_config: Make,
     expected: RunResult,
@@ -77,7 +78,7 @@ def test_a_damaged_last_checkpoint_falls_back_to_the_one_before_with_a_warning(
     assert difference(state_of(result.run_dir), state_of(expected.run_dir)) is None
 
 
-def test_two_damaged_checkpoints_are_refused_and_left_as_they_are(make_config: Make) -> None:
+def test_two_damaged_checkpoints_are_refused_and_unchanged(make_config: Make) -> None:
     folder = stopped_at(make_config, 2)
     for name in ("last", "previous"):
         cut(folder / "checkpoints" / f"{name}.ckpt")
@@ -118,9 +119,7 @@ def test_a_lost_or_broken_status_does_not_lose_the_run(
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"metrics": {}}'])
-def test_a_finished_run_with_a_broken_summary_gets_it_again_from_its_checkpoint(
-    content: str, make_config: Make
-) -> None:
+def test_a_broken_summary_is_rebuilt_from_the_checkpoint(content: str, make_config: Make) -> None:
     first = train(make_config())
     summary = json.loads((first.run_dir / "summary.json").read_text())
     (first.run_dir / "summary.json").write_text(content)
@@ -134,7 +133,7 @@ def test_a_finished_run_with_a_broken_summary_gets_it_again_from_its_checkpoint(
     assert mended["verdict"] == summary["verdict"]
 
 
-def test_two_processes_cannot_be_at_one_run(make_config: Make) -> None:
+def test_two_processes_cannot_train_one_run(make_config: Make) -> None:
     folder = stopped_at(make_config, 1)
     before = (folder / "status.json").read_bytes()
     with (
@@ -147,7 +146,7 @@ def test_two_processes_cannot_be_at_one_run(make_config: Make) -> None:
 
 
 class At(pl.Callback):
-    """Does something once, before the batch after `step` optimiser steps."""
+    """Runs an action once, before the batch after `step` optimiser steps."""
 
     def __init__(self, step: int, action: Callable[[], None]) -> None:
         self.step = step
@@ -169,14 +168,14 @@ def during_training(monkeypatch: pytest.MonkeyPatch, step: int, action: Callable
 @pytest.mark.parametrize(
     "what", ["next.ckpt", "metrics.parquet", "status.json", "summary.json", "report.html"]
 )
-def test_a_full_disk_ends_the_run_with_one_line_and_everything_there_intact(
+def test_a_full_disk_ends_the_run_with_one_line_and_intact_files(
     what: str,
     make_config: Make,
     expected: RunResult,
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> None:
-    """From the third step on, writing this file fails as it does on a full disk; then there is room
+    """From the third step on, writing this file fails as on a full disk. Then there is room
     again."""
     write = Path.write_bytes
 
@@ -199,7 +198,7 @@ def test_a_full_disk_ends_the_run_with_one_line_and_everything_there_intact(
         during_training(patch, 3, full)
         with pytest.raises(
             UserError,
-            match=rf"cannot write .*{what}.*No space left on device.*the same command resumes it",
+            match=rf"cannot write .*{what}.*No space left on device.*command resumes the run",
         ):
             train(make_config(OFTEN))
     (folder,) = (p.parent for p in tmp_path.glob("runs/*/*/config.yaml"))
@@ -215,7 +214,7 @@ def test_a_full_disk_ends_the_run_with_one_line_and_everything_there_intact(
     assert difference(state_of(result.run_dir), state_of(expected.run_dir)) is None
 
 
-def test_a_folder_that_vanishes_ends_the_run_with_one_line(
+def test_a_removed_folder_ends_the_run_with_one_line(
     make_config: Make, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     during_training(monkeypatch, 3, lambda: shutil.rmtree(tmp_path / "runs"))
@@ -223,10 +222,11 @@ def test_a_folder_that_vanishes_ends_the_run_with_one_line(
         train(make_config(OFTEN))
 
 
-def test_lost_permissions_end_the_run_with_one_line_and_the_files_intact(
+def test_lost_permissions_end_the_run_with_one_line_and_intact_files(
     make_config: Make, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Refused by os.replace: a superuser, as in a container, would be let through by chmod."""
+    """The test makes os.replace fail, since chmod does not stop a superuser, for example in a
+    container."""
     import os
 
     replace = os.replace
@@ -239,7 +239,7 @@ def test_lost_permissions_end_the_run_with_one_line_and_the_files_intact(
 
     during_training(monkeypatch, 3, refuse)
     with pytest.raises(
-        UserError, match=r"cannot write .*Permission denied.*give a folder that can be written to"
+        UserError, match=r"cannot write .*Permission denied.*give a writable folder"
     ):
         train(make_config(OFTEN))
     monkeypatch.setattr(os, "replace", replace)

@@ -1,4 +1,4 @@
-"""Every experiment composes, builds, and takes two steps, under every recipe, on rotated and on
+"""Every experiment composes, builds and takes two steps, with every recipe, on rotated and on
 affine views."""
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from jepa_lab.studies.seq_jepa.build import build_loaders
 from jepa_lab.studies.seq_jepa.config import Config
 from study_parts import load_data, prepare
 
-# of another study, or the same as another
+# experiments of other studies, and those that equal another one
 ELSEWHERE = ("linear_byol", "arc_", "search_", "aux_comparison_simple")
 EXPERIMENTS = [e for e in options_of(conf_dir() / "experiment") if not e.startswith(ELSEWHERE)]
 

@@ -1,4 +1,4 @@
-"""Killed with SIGKILL at any moment and started again, a run ends with the same bits and the same
+"""A run that is killed with SIGKILL at any moment and resumed ends with the same bits and the same
 rows."""
 
 from __future__ import annotations
@@ -11,22 +11,22 @@ from typing import Any
 
 import pytest
 
-from killing import OVERRIDES, POINTS, difference, finish, start, state_of
+from killed_runs import OVERRIDES, POINTS, difference, finish, start, state_of
 
-KILLS = int(os.environ.get("JEPA_LAB_KILLS", "3"))  # random moments; the proof at length uses 30
+KILLS = int(os.environ.get("JEPA_LAB_KILLS", "3"))  # random moments; a long check uses 30
 
 
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], float]:
     folder = tmp_path_factory.mktemp("uninterrupted")
-    finish(folder / "warm", OVERRIDES)  # starts the server
+    finish(folder / "warm", OVERRIDES)  # starts the process server, so that it is not timed below
     begin = time.monotonic()
     state = state_of(finish(folder, OVERRIDES))
     return state, time.monotonic() - begin
 
 
 @pytest.mark.parametrize("point", POINTS)
-def test_killed_at_a_named_point_it_ends_with_the_same_bits(
+def test_a_run_killed_at_a_named_point_ends_with_the_same_bits(
     point: str, uninterrupted: tuple[dict[str, Any], float], tmp_path: Path
 ) -> None:
     nth = {"a training batch": 9, "between the optimiser step and the target's average": 5}.get(
@@ -42,7 +42,7 @@ def test_killed_at_a_named_point_it_ends_with_the_same_bits(
 
 
 @pytest.mark.parametrize("seed", range(KILLS))
-def test_killed_at_a_random_moment_it_ends_with_the_same_bits(
+def test_a_run_killed_at_a_random_moment_ends_with_the_same_bits(
     seed: int, uninterrupted: tuple[dict[str, Any], float], tmp_path: Path
 ) -> None:
     expected, seconds = uninterrupted
@@ -53,10 +53,10 @@ def test_killed_at_a_random_moment_it_ends_with_the_same_bits(
     assert difference(state_of(finish(tmp_path, OVERRIDES)), expected) is None
 
 
-def test_killed_again_and_again_it_ends_with_the_same_bits(
+def test_a_run_killed_three_times_ends_with_the_same_bits(
     uninterrupted: tuple[dict[str, Any], float], tmp_path: Path
 ) -> None:
-    for nth in (3, 4, 2):  # optimiser steps further each time
+    for nth in (3, 4, 2):  # each kill is this many optimiser steps later
         killed = start(
             tmp_path, OVERRIDES, "between the optimiser step and the target's average", nth
         )
@@ -65,7 +65,7 @@ def test_killed_again_and_again_it_ends_with_the_same_bits(
     assert difference(state_of(finish(tmp_path, OVERRIDES)), uninterrupted[0]) is None
 
 
-def test_with_accumulation_dropout_and_average_it_has_something_to_lose(
+def test_the_run_has_a_teacher_probes_and_random_state_to_restore(
     uninterrupted: tuple[dict[str, Any], float],
 ) -> None:
     checkpoint = uninterrupted[0]["checkpoint"]

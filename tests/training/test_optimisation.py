@@ -42,12 +42,12 @@ def test_gains_biases_and_the_aggregate_token_do_not_decay() -> None:
     assert together == len(list(aggregator.parameters()))
 
 
-def test_frozen_parameters_are_left_to_nobody() -> None:
+def test_frozen_parameters_are_in_no_group() -> None:
     model = nn.Linear(2, 2)
     model.bias.requires_grad_(False)
     assert sum(len(g["params"]) for g in build_optimiser(model, optim()).param_groups) == 1
 
 
-def test_adam_and_adamw_are_what_they_are_called() -> None:
+def test_the_names_adam_and_adamw_select_these_optimisers() -> None:
     assert type(build_optimiser(nn.Linear(2, 2), optim(name="adam"))) is torch.optim.Adam
     assert type(build_optimiser(nn.Linear(2, 2), optim())) is torch.optim.AdamW

@@ -1,5 +1,4 @@
-"""Whole runs, small ones: what they leave, what they publish, and that they go on with the same
-bits."""
+"""Small whole runs: their files, their metrics, and equal bits after a resume."""
 
 from __future__ import annotations
 
@@ -81,12 +80,12 @@ def make_config_at(folder: Path, without: tuple[str, ...] = ()) -> Make:
     return conftest.maker(folder, without)
 
 
-def test_a_run_publishes_every_key_that_is_promised(finished: RunResult) -> None:
+def test_a_run_logs_every_promised_key(finished: RunResult) -> None:
     missing = [key for key in KEYS if key not in finished.metrics]
     assert not missing
 
 
-def test_a_run_leaves_the_promised_folder(finished: RunResult) -> None:
+def test_a_run_writes_the_promised_files(finished: RunResult) -> None:
     status = json.loads((finished.run_dir / "status.json").read_text())
     summary = json.loads((finished.run_dir / "summary.json").read_text())
     config = yaml.safe_load((finished.run_dir / "config.yaml").read_text())
@@ -104,7 +103,7 @@ def test_a_run_leaves_the_promised_folder(finished: RunResult) -> None:
     assert (finished.run_dir / "report.html").is_file()
 
 
-def test_the_ledger_is_a_long_table_in_the_promised_types(finished: RunResult) -> None:
+def test_the_ledger_is_a_long_table_with_the_promised_types(finished: RunResult) -> None:
     schema = pq.read_schema(finished.run_dir / "metrics.parquet")
     assert [(f.name, str(f.type)) for f in schema] == [
         ("step", "int64"),
@@ -125,7 +124,7 @@ def test_validation_is_on_fixed_views_in_evaluation_mode(make_config: Make) -> N
     assert history["reference/z/n"] == [(0, 64.0 * 3)]
 
 
-def test_a_finished_run_is_skipped_and_gives_its_result_again(
+def test_a_finished_run_is_skipped_and_returns_its_result_again(
     finished: RunResult, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = (finished.run_dir / "metrics.parquet").stat().st_mtime_ns
@@ -155,7 +154,7 @@ class KilledError(Exception):
         ("seq_jepa_baseline", 3, ["optim.accumulate=2"]),
     ],
 )
-def test_a_run_that_is_killed_goes_on_with_the_same_bits(
+def test_a_run_resumed_after_an_exception_has_the_same_bits(
     experiment: str,
     at: int,
     extra: list[str],
@@ -163,8 +162,8 @@ def test_a_run_that_is_killed_goes_on_with_the_same_bits(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Saves at every optimiser step, dies at step `at` in the middle of an epoch of four batches,
-    is started again."""
+    """The run saves at every optimiser step, fails at step `at` within an epoch of four batches,
+    and is resumed."""
     other = make_config_at(tmp_path / "uninterrupted")
     expected = train(other(*extra, experiment=experiment))
     make_callbacks = callbacks.build_callbacks
@@ -185,7 +184,7 @@ def test_a_run_that_is_killed_goes_on_with_the_same_bits(
     assert rows_without_time(resumed.run_dir) == rows_without_time(expected.run_dir)
 
 
-def test_an_exception_leaves_a_failed_state_and_the_ledger(
+def test_an_exception_leaves_the_state_failed_and_the_ledger(
     make_config: Make, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     def broken(*args: object) -> None:
@@ -214,14 +213,14 @@ def test_a_loss_that_is_not_finite_ends_the_run_with_the_verdict_diverged(
 @pytest.mark.parametrize(
     "experiment", ["random_init", "raw_pixels", "supervised", "seq_jepa_shared"]
 )
-def test_rows_to_compare_with_run_under_the_same_probes(experiment: str, make_config: Make) -> None:
+def test_reference_runs_have_the_same_probes(experiment: str, make_config: Make) -> None:
     metrics = train(make_config("dataset.epochs=1", experiment=experiment)).metrics
     assert 0.0 <= metrics["test/probe/class_from_z_agg"] <= 1.0
     assert "test/probe/action_from_z" in metrics
 
 
 @pytest.mark.slow
-def test_gradient_through_both_branches_collapses_and_the_verdict_says_so(tmp_path: Path) -> None:
+def test_gradient_through_both_branches_gets_the_verdict_collapse(tmp_path: Path) -> None:
     small = ("encoder.widths", "model.", "dataset.train_size", "dataset.val_size", "probes.hidden")
     make = make_config_at(tmp_path, without=small)
     verdict = train(make("target=shared", "loss.lambda_rate=0", "dataset.epochs=12")).verdict
@@ -241,7 +240,7 @@ def test_a_frozen_network_stays_as_it_was_initialised(make_config: Make) -> None
     assert all(torch.equal(p, parameters[k]) for k, p in result.module.named_parameters())
 
 
-def test_unlabelled_images_of_the_users_own_run_without_class_probes(
+def test_unlabelled_user_defined_images_train_without_class_probes(
     make_config: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     rng = np.random.default_rng(0)
@@ -277,7 +276,7 @@ def test_mnist_on_disk_trains(make_config: Make, data_folder: Path) -> None:
     assert metrics["reference/n_classes"] == 10
 
 
-def test_without_its_package_tensorboard_is_refused_before_anything_is_written(
+def test_tensorboard_without_its_package_is_refused_before_any_write(
     make_config: Make, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(loggers, "find_spec", lambda name: None)
@@ -309,7 +308,7 @@ def test_other_loggers_write_beside_the_ledger_without_a_network(
     assert list(result.run_dir.glob(wanted[logger]))
 
 
-def test_on_existing_error_refuses_and_restart_begins_anew(make_config: Make) -> None:
+def test_on_existing_error_refuses_a_run_and_restart_repeats_it(make_config: Make) -> None:
     first = train(make_config("dataset.epochs=1"))
     with pytest.raises(UserError, match="this run exists"):
         train(make_config("dataset.epochs=1", "on_existing=error"))
@@ -318,9 +317,7 @@ def test_on_existing_error_refuses_and_restart_begins_anew(make_config: Make) ->
     assert again.run_dir == first.run_dir
 
 
-def test_an_epoch_of_training_views_differs_from_the_next_and_validation_views_do_not(
-    make_config: Make,
-) -> None:
+def test_training_views_change_every_epoch_and_validation_views_do_not(make_config: Make) -> None:
     config = make_config()
     splits = load_data(config)
     module = build_module(config, build_views(config, splits.train), splits.train, 4)
@@ -342,5 +339,5 @@ def test_an_epoch_of_training_views_differs_from_the_next_and_validation_views_d
     assert torch.equal(first_val.params, second_val.params)
 
 
-def test_the_page_of_a_run_from_python_says_so(finished: RunResult) -> None:
+def test_the_page_of_a_run_started_from_python_mentions_it(finished: RunResult) -> None:
     assert html.escape(FROM_PYTHON) in (finished.run_dir / "report.html").read_text()

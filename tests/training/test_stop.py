@@ -1,5 +1,5 @@
-"""Asked to stop by a limit or a signal, a run leaves a checkpoint and its state, and goes on from
-there."""
+"""A run that is stopped by a limit or a signal leaves a checkpoint and its state, and is resumed
+from there."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import torch
 from jepa_lab.process.stop import StopRequest
 from jepa_lab.studies.run import train
 from jepa_lab.studies.seq_jepa.config import Config
-from killing import OVERRIDES, difference, finish, start, state_of
+from killed_runs import OVERRIDES, difference, finish, start, state_of
 
 Make = Callable[..., Config]
 
@@ -26,7 +26,7 @@ def status_in(folder: Path) -> dict[str, object]:
     return dict(json.loads(path.read_text()))
 
 
-def test_a_limit_on_time_stops_with_a_checkpoint_and_the_same_line_ends_with_the_same_bits(
+def test_a_run_stopped_by_a_time_limit_ends_with_the_same_bits(
     make_config: Make, tmp_path: Path
 ) -> None:
     import conftest
@@ -37,13 +37,13 @@ def test_a_limit_on_time_stops_with_a_checkpoint_and_the_same_line_ends_with_the
         sessions.append(train(make_config("optim.accumulate=2", "max_wall_s=1e-9")))
         assert len(sessions) < 20
     assert [s.state for s in sessions[:-1]] == ["stopped"] * (len(sessions) - 1)
-    assert len(sessions) >= 3  # one step, or one validation, a session
+    assert len(sessions) >= 3  # each session has one step or one validation
     assert sessions[0].reason == "max_wall_s=1e-09 reached"
     assert sessions[-1].state == "completed"
     assert difference(state_of(sessions[-1].run_dir), state_of(expected.run_dir)) is None
 
 
-def test_a_limit_on_time_is_no_part_of_the_run(make_config: Make) -> None:
+def test_a_time_limit_is_not_part_of_the_run_id(make_config: Make) -> None:
     stopped = train(make_config("max_wall_s=1e-9"))
     assert stopped.state == "stopped"
     completed = train(make_config("max_wall_s=600"))
@@ -55,7 +55,7 @@ def test_a_limit_on_time_is_no_part_of_the_run(make_config: Make) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "Ctrl-C"])
-def test_a_signal_stops_cleanly_and_the_run_goes_on_with_the_same_bits(
+def test_a_run_stopped_by_a_signal_ends_with_the_same_bits(
     number: signal.Signals, tmp_path: Path
 ) -> None:
     longer = [*OVERRIDES, "dataset.epochs=12", "monitor.every_epochs=4"]
@@ -75,7 +75,7 @@ def test_a_signal_stops_cleanly_and_the_run_goes_on_with_the_same_bits(
     assert difference(state_of(resumed), state_of(expected)) is None
 
 
-def test_a_signal_during_the_pass_before_training_stops_too(
+def test_a_signal_during_the_pass_before_training_stops_the_run_too(
     make_config: Make, tmp_path: Path
 ) -> None:
     stop = StopRequest()
@@ -85,14 +85,14 @@ def test_a_signal_during_the_pass_before_training_stops_too(
     assert train(make_config()).state == "completed"
 
 
-def test_the_handlers_are_put_back() -> None:
+def test_the_signal_handlers_are_restored() -> None:
     before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
     with StopRequest().watching():
         assert signal.getsignal(signal.SIGTERM) != before[0]
     assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == before
 
 
-def test_a_second_ctrl_c_does_not_wait() -> None:
+def test_a_second_ctrl_c_interrupts_at_once() -> None:
     stop = StopRequest()
     with stop.watching():
         os.kill(os.getpid(), signal.SIGINT)

@@ -1,5 +1,5 @@
-"""W&B: a run each, grouped by sweep, offline, with an id that a resumed run keeps; nobody else's
-run is touched."""
+"""W&B: one run per job, grouped by sweep, offline, with an id that a resumed run keeps. Other W&B
+runs are not touched."""
 
 from __future__ import annotations
 
@@ -42,8 +42,11 @@ Command = Callable[..., tuple[int, str, str]]
 
 
 def chunks(content: bytes) -> Iterator[bytes]:
-    """The records of an offline file: after 7 bytes, in blocks of 32 KiB, pieces of (checksum,
-    length, whole 1 | first 2 | middle 3 | last 4), the format of LevelDB's log."""
+    """Yields the records of an offline file.
+
+    After 7 bytes, in blocks of 32 KiB, come pieces of (checksum, length, whole 1 | first 2 | middle
+    3 | last 4), the format of LevelDB's log.
+    """
     at, data = 7, b""
     while at + 7 <= len(content):
         if at % 32768 > 32768 - 7:
@@ -58,7 +61,8 @@ def chunks(content: bytes) -> Iterator[bytes]:
 
 
 def parts_of(folder: Path) -> list[dict[str, Any]]:
-    """What every offline W&B run below `folder` says of itself."""
+    """Returns the id, group, job type, name, exit code and keys of every offline W&B run below
+    `folder`."""
     found = []
     for path in sorted(folder.glob("wandb/offline-run-*/*.wandb")):
         part: dict[str, Any] = {"keys": set()}
@@ -83,7 +87,7 @@ def parts_of(folder: Path) -> list[dict[str, Any]]:
     return found
 
 
-def test_a_sweep_is_a_group_of_offline_runs_that_end_as_their_jobs_did_and_keep_their_id(
+def test_a_sweep_is_a_group_of_offline_runs_with_exit_codes_and_stable_ids(
     command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WANDB_SILENT", "true")
@@ -129,13 +133,13 @@ def test_a_sweep_is_a_group_of_offline_runs_that_end_as_their_jobs_did_and_keep_
     assert "WANDB_MODE" not in os.environ
 
 
-def test_the_job_type_is_the_arm_and_resuming_is_for_runs_online(
+def test_the_job_type_is_the_arm_and_only_online_runs_resume(
     make_config: Callable[..., Config],
 ) -> None:
     config = make_config("logger=wandb", "aux=[vicreg,sigreg]", "loss.lambda_rate=0")
     run = RunDir("runs", "teacherless_b", "0123456789")
-    told = wandb_settings(config, run, None)
-    assert (told["job_type"], told["mode"], told["resume"], told["id"]) == (
+    settings = wandb_settings(config, run, None)
+    assert (settings["job_type"], settings["mode"], settings["resume"], settings["id"]) == (
         "vicreg+sigreg",
         "offline",
         None,
@@ -145,7 +149,7 @@ def test_the_job_type_is_the_arm_and_resuming_is_for_runs_online(
     assert (online["mode"], online["resume"], online["group"]) == ("online", "allow", "a sweep")
 
 
-def test_w_and_b_that_is_disabled_on_the_machine_stays_so(
+def test_wandb_that_is_disabled_on_the_machine_stays_disabled(
     make_config: Callable[..., Config], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WANDB_MODE", "disabled")
@@ -155,7 +159,7 @@ def test_w_and_b_that_is_disabled_on_the_machine_stays_so(
     )
 
 
-def test_online_without_an_account_is_one_line(
+def test_online_without_an_account_gives_one_line(
     make_config: Callable[..., Config], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     def refusing(**kwargs: Any) -> Any:

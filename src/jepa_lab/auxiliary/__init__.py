@@ -1,4 +1,5 @@
-"""Losses beside the prediction, the arms of the group `aux`: a file each, one contract."""
+"""Auxiliary losses beside the prediction, the configuration group `aux`: one file each, one
+contract."""
 
 from jepa_lab.auxiliary.contract import (
     AuxInputs,

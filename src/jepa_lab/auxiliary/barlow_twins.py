@@ -1,4 +1,4 @@
-"""The arm `barlow_twins`."""
+"""The auxiliary loss `barlow_twins`."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from jepa_lab.auxiliary.contract import AuxInputs, AuxLoss, FunctionLoss, Projec
 from jepa_lab.config.ranges import at_least, unset
 from jepa_lab.losses import LossTerms, barlow_twins, decorrelation
 
-LAMBDA_PARAM = 0.0051  # where null is said of the pair
+LAMBDA_PARAM = 0.0051  # the default for the pair
 
 
 @dataclass(kw_only=True)
 class BarlowTwinsOptions(ProjectedOptions):
-    """Barlow Twins of the pair; of one tap its decorrelation, which has no lambda_param."""
+    """Barlow Twins for the pair, or its decorrelation for one tap, which has no lambda_param."""
 
     lambda_param: float | None
     scale_loss: float
@@ -35,7 +35,7 @@ class BarlowTwinsOptions(ProjectedOptions):
         return FunctionLoss(self.of)
 
     def of(self, inputs: AuxInputs) -> LossTerms:
-        """The loss of these inputs."""
+        """Returns the loss of the inputs."""
         if inputs.y is None:
             return decorrelation(inputs.x, self.scale_loss)
         assert self.lambda_param is not None

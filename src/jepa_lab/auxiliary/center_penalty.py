@@ -1,4 +1,4 @@
-"""The arm `center_penalty`: what one public comparison called "DINO"."""
+"""The auxiliary loss `center_penalty`, which one public comparison called "DINO"."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from jepa_lab.losses import CenterPenalty, LossTerms
 
 @dataclass(kw_only=True)
 class CenterPenaltyOptions(SiteOptions):
-    """The decay of the running centre."""
+    """A penalty on the distance from a running centre, whose decay is `center_ema_decay`."""
 
     center_ema_decay: float
 

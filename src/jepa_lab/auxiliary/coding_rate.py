@@ -1,5 +1,5 @@
-"""The arm `coding_rate`: of a seq-JEPA the one coding-rate regulariser, weighted as an arm; of an
-ARC JEPA, whose objective has none, an arm like the others."""
+"""The auxiliary loss `coding_rate`. A seq-JEPA has one coding rate in its objective, and this sets
+its weight. For an ARC JEPA it is an auxiliary loss like the others."""
 
 from __future__ import annotations
 
@@ -11,37 +11,37 @@ from jepa_lab.config.ranges import one_of
 from jepa_lab.losses import LossTerms, coding_rate, normalise_features, resolve_alpha
 from jepa_lab.losses.coding_rate import NORMALISE
 
-OF_LOSS = {
-    "site": "rate_target",
-    "alpha": "alpha",
-    "normalise": "rate_normalise",
-}  # where a seq-JEPA says the same
+# the corresponding keys in the loss of a seq-JEPA
+OF_LOSS = {"site": "rate_target", "alpha": "alpha", "normalise": "rate_normalise"}
 
 
 @dataclass(kw_only=True)
 class CodingRateOptions(AuxOptions):
-    """In a seq-JEPA its weight takes the place of loss.lambda_rate; where it acts and what it
-    computes is in loss.rate_target, loss.alpha, loss.rate_normalise and their like. The other keys
-    are an ARC JEPA's."""
+    """The options of the coding rate.
+
+    In a seq-JEPA `weight` replaces loss.lambda_rate, and loss.rate_target, loss.alpha,
+    loss.rate_normalise and related keys configure the rate. `site`, `alpha` and `normalise` are for
+    an ARC JEPA only.
+    """
 
     regulariser: ClassVar[str] = "coding_rate"
 
-    site: Any = None  # these three are younger than runs that are read back
+    # defaults, since older runs that are still read have none of these three keys
+    site: Any = None
     alpha: Any = None
     normalise: str | None = None
 
     def refuse_tap(self, key: str) -> None:
-        """ValueError for a key that a seq-JEPA has in its loss."""
+        """Raises ValueError for a key that a seq-JEPA has in its loss."""
         for name, other in OF_LOSS.items():
             value = getattr(self, name)
             if value is not None:
                 raise ValueError(
-                    f"{key}.{name}={value}: of the ARC JEPA; a seq-JEPA has loss.{other}"
+                    f"{key}.{name}={value}: only for the ARC JEPA; a seq-JEPA has loss.{other}"
                 )
 
     def at_tap(self, key: str) -> TapRateOptions:
-        """The options of the arm that an ARC JEPA trains with, checked; what null stands for is
-        written in."""
+        """Returns the checked options for an ARC JEPA, with defaults in place of null."""
         options = TapRateOptions(
             _target_=self._target_,
             weight=self.weight,
@@ -56,9 +56,11 @@ class CodingRateOptions(AuxOptions):
 
 @dataclass(kw_only=True)
 class TapRateOptions(SiteOptions):
-    """-R of a tap: `alpha` and `normalise` as in jepa_lab.losses.coding_rate. A prediction of
-    directions leaves the scale of its rows free, so without normalise=rows the rate would be bought
-    by scale."""
+    """-R of a tap. `alpha` and `normalise` are as in jepa_lab.losses.coding_rate.
+
+    A cosine prediction loss does not fix the scale of its rows, so without normalise=rows scale
+    alone would raise the rate.
+    """
 
     alpha: Any
     normalise: str
@@ -80,6 +82,6 @@ class TapRateOptions(SiteOptions):
         return FunctionLoss(self.of)
 
     def of(self, inputs: AuxInputs) -> LossTerms:
-        """-R of these inputs, in nats."""
+        """Returns -R of the inputs, in nats."""
         x = normalise_features(inputs.x, self.normalise)
         return LossTerms(-coding_rate(x, resolve_alpha(self.alpha, x.shape[1], self.normalise)), {})

@@ -1,8 +1,7 @@
-"""The contract of an auxiliary loss: what it may be told (options), what it reads (inputs), what it
-is (a module).
+"""The contract of an auxiliary loss: its options, its inputs, and its module.
 
-A loss is a dataclass of options with `build`, named by `_target_` in its file of conf/aux_loss.
-Nothing else has to know of it; docs/adding_a_loss.md shows one.
+A loss is a dataclass of options with a method `build`. Its file in conf/aux_loss names the class as
+`_target_`, and no other code has to know it. docs/adding_a_loss.md shows an example.
 """
 
 from __future__ import annotations
@@ -24,14 +23,16 @@ PAIR = ("z_hat", "z_target")
 
 @dataclass(frozen=True)
 class AuxInputs:
-    """What an auxiliary loss reads at a step.
+    """The inputs of an auxiliary loss at a step.
 
-    taps: what the network publishes, by name: z (B, M, D), z_agg (B, Da), z_hat and z_target (B,
-    D); z_target without gradient unless target=shared. Of an ARC JEPA, as its metrics call them: z
-    (n, h), a row for each grid of a context, z_agg (B, h), of the whole context, z_hat and z_target
-    (B, p). x (n, d): the rows of the site's tap (of its first), projected where the arm has a
-    projector; y (n, d): those of z_target, row by row, or None at a single tap. step: optimiser
-    steps done.
+    - `taps` maps names to the outputs of the network. In a seq-JEPA these are z (B, M, D), z_agg
+      (B, Da), z_hat and z_target (B, D); z_target has no gradient unless target=shared. In an ARC
+      JEPA these are z (n, h), one row for each grid of a context, z_agg (B, h) of the whole
+      context, and z_hat and z_target (B, p).
+    - `x` (n, d) holds the rows of the (first) tap of the site, projected if the loss has a
+      projector.
+    - `y` (n, d) holds the corresponding rows of z_target, or is None at a single tap.
+    - `step` is the number of finished optimiser steps.
     """
 
     taps: Mapping[str, Tensor]
@@ -41,23 +42,24 @@ class AuxInputs:
 
 
 class AuxLoss(nn.Module):
-    """forward(inputs) -> LossTerms. State that moves once per optimiser step moves in `end_step`.
-    forward(inputs) -> LossTerms. State that moves once per optimiser step moves in `end_step`."""
+    """Maps inputs to LossTerms. State that changes once per optimiser step is updated in
+    `end_step`."""
 
     def forward(self, inputs: AuxInputs) -> LossTerms:
         raise NotImplementedError
 
     def end_step(self, skipped: bool) -> None:
-        """After the backward passes of an optimiser step; `skipped`: the step is left out."""
+        """Runs after the backward passes of an optimiser step. `skipped` is true for a skipped
+        step."""
 
     @property
     def ema_pairs(self) -> list[tuple[nn.Module, nn.Module]]:
-        """(average, what it follows): moved as the target encoder is."""
+        """Pairs (average, online module), which are updated like the target encoder."""
         return []
 
 
 class FunctionLoss(AuxLoss):
-    """A loss without state: a function of the inputs."""
+    """An auxiliary loss without state: a function of the inputs."""
 
     def __init__(self, function: Callable[[AuxInputs], LossTerms]) -> None:
         super().__init__()
@@ -69,7 +71,8 @@ class FunctionLoss(AuxLoss):
 
 @dataclass(kw_only=True)
 class SiteOptions(AuxOptions):
-    """`site`: where the loss acts, one tap (z, z_agg, z_hat) or the pair [z_hat, z_target]."""
+    """Options with `site`, the inputs of the loss: one tap (z, z_agg, z_hat) or the pair [z_hat,
+    z_target]."""
 
     site: Any
 
@@ -86,17 +89,17 @@ class SiteOptions(AuxOptions):
 
     @classmethod
     def sites(cls) -> list[tuple[str, ...]]:
-        """Where it may act."""
+        """Returns the allowed sites."""
         return [PAIR] * cls.takes_pair + [(tap,) for tap in SINGLES if cls.takes_single]
 
     @property
     def reads(self) -> tuple[str, ...]:
-        """The taps of the site, once it is checked."""
+        """The taps of the site, after `check`."""
         return (self.site,) if isinstance(self.site, str) else tuple(self.site)
 
     @property
     def where(self) -> str:
-        """The site as it is written on a command line."""
+        """The site in the syntax of the command line."""
         return _written(self.reads)
 
     @property
@@ -105,19 +108,19 @@ class SiteOptions(AuxOptions):
         return len(self.reads) == 2
 
     def projector(self, dim: int) -> tuple[nn.Module | None, int]:
-        """What stands between the tap (of width `dim`) and the loss, and the width the loss then
-        sees."""
+        """Returns the module between a tap of width `dim` and the loss (or None), and its output
+        width."""
         return None, dim
 
     def build(self, dim: int, has_ema_teacher: bool) -> AuxLoss:
-        """The loss on rows of width `dim`. `averaged`: there is an EMA teacher, so a teacher's head
-        is an average."""
+        """Returns the loss for rows of width `dim`. `has_ema_teacher` is true if an EMA teacher
+        exists. A teacher's head is then an average too."""
         raise NotImplementedError
 
 
 @dataclass(kw_only=True)
 class ProjectedOptions(SiteOptions):
-    """With a projector of three layers where proj_hidden_dim and proj_output_dim are given."""
+    """Options with a projector of three layers, if proj_hidden_dim and proj_output_dim are set."""
 
     proj_hidden_dim: int | None
     proj_output_dim: int | None
@@ -129,7 +132,7 @@ class ProjectedOptions(SiteOptions):
         if (self.proj_hidden_dim is None) != (self.proj_output_dim is None):
             missing = "proj_hidden_dim" if self.proj_hidden_dim is None else "proj_output_dim"
             raise ValueError(
-                f"{key}.{missing}=null: a projector has both widths, or neither for none"
+                f"{key}.{missing}=null: a projector has both widths; no projector has neither"
             )
 
     def projector(self, dim: int) -> tuple[nn.Module | None, int]:

@@ -1,4 +1,4 @@
-"""The arm `dino`: heads for student and teacher over z_hat and z_target."""
+"""The auxiliary loss `dino`: heads of student and teacher on z_hat and z_target."""
 
 from __future__ import annotations
 
@@ -45,8 +45,11 @@ class DinoOptions(SiteOptions):
 
 
 class DinoHeads(AuxLoss):
-    """x to the student's distribution, y to the teacher's; without an average of its own the
-    teacher has the student's head, without gradient."""
+    """Computes DINO between the student's head on x and the teacher's head on y.
+
+    The teacher's head is an average of the student's. If `teacher_head` is None, it is the
+    student's head without gradient.
+    """
 
     def __init__(
         self, loss: DinoLoss, student_head: nn.Module, teacher_head: nn.Module | None

@@ -1,4 +1,4 @@
-"""The arm `sigreg`."""
+"""The auxiliary loss `sigreg`."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from jepa_lab.losses import LossTerms, sigreg
 
 @dataclass(kw_only=True)
 class SigregOptions(ProjectedOptions):
-    """`n_slices`: random directions in which a tap is compared with N(0, 1), other ones at every
-    step."""
+    """`n_slices` is the number of random directions in which a tap is compared with N(0, 1). The
+    directions change at every step."""
 
     n_slices: int
 
@@ -28,5 +28,5 @@ class SigregOptions(ProjectedOptions):
         return FunctionLoss(self.of)
 
     def of(self, inputs: AuxInputs) -> LossTerms:
-        """The loss of these inputs."""
+        """Returns the loss of the inputs."""
         return LossTerms(sigreg(inputs.x, inputs.step, self.n_slices), {})

@@ -1,4 +1,4 @@
-"""All arms of a run: what they add to an objective, each by its name."""
+"""The auxiliary losses of a run, each under its name."""
 
 from __future__ import annotations
 
@@ -11,51 +11,53 @@ from jepa_lab.losses import LossTerms
 
 
 class AuxTerms(nn.ModuleDict):
-    """The arms by name; empty without any. Whatever objective they stand in has them weighted,
-    called and told of its steps here."""
+    """The auxiliary terms of an objective by name, possibly none. Every objective computes, weights
+    and steps its auxiliary terms through this class."""
 
     def named(self) -> Iterator[tuple[str, AuxTerm]]:
-        """(name, arm)."""
-        for name, arm in self.items():
-            assert isinstance(arm, AuxTerm)
-            yield name, arm
+        """Yields (name, auxiliary term)."""
+        for name, term in self.items():
+            assert isinstance(term, AuxTerm)
+            yield name, term
 
     def weights(self, progress: float) -> dict[str, float]:
-        """The weight of every arm when that share of the run's steps is done."""
-        return {name: arm.options.weight_at(progress) for name, arm in self.named()}
+        """Returns the weight of every term at `progress`, the share of the run's steps that is
+        done."""
+        return {name: term.options.weight_at(progress) for name, term in self.named()}
 
     def forward(self, taps: Mapping[str, Tensor], step: int) -> dict[str, Tensor]:
-        """Of taps by name, (..., d) each, unweighted: the loss of every arm under its name, its
-        terms under <arm>_<term>."""
-        terms = {}
-        for name, arm in self.named():
-            out = arm(taps, step)
-            terms[name] = out.total
-            terms |= {f"{name}_{term}": value for term, value in out.terms.items()}
-        return terms
+        """Maps taps by name, (..., d) each, to unweighted losses. The loss of every auxiliary term
+        is under its name, and its parts are under <name>_<part>."""
+        losses = {}
+        for name, term in self.named():
+            out = term(taps, step)
+            losses[name] = out.total
+            losses |= {f"{name}_{part}": value for part, value in out.terms.items()}
+        return losses
 
     def end_ramps(self) -> None:
-        """Gives every weight at once what it is to become."""
-        for _, arm in self.named():
-            arm.options.ramp = 0.0
+        """Sets every weight to its final value at once."""
+        for _, term in self.named():
+            term.options.ramp = 0.0
 
     def end_step(self, skipped: bool) -> None:
-        """Moves what moves once per optimiser step; `skipped`: the step is left out."""
-        for _, arm in self.named():
-            arm.loss.end_step(skipped)
+        """Updates the state that changes once per optimiser step. `skipped` is true for a skipped
+        step."""
+        for _, term in self.named():
+            term.loss.end_step(skipped)
 
     @property
     def ema_pairs(self) -> list[tuple[nn.Module, nn.Module]]:
-        """(average, what it follows) of the teachers' heads."""
-        return [pair for _, arm in self.named() for pair in arm.loss.ema_pairs]
+        """Pairs (average, online module) of the teachers' heads."""
+        return [pair for _, term in self.named() for pair in term.loss.ema_pairs]
 
 
 class AuxTerm(nn.Module):
-    """Reads the taps of its site, projects their rows, and gives what the loss says of them,
-    without the weight.
+    """Computes one auxiliary loss from the taps of its site, with its projector but without its
+    weight.
 
-    `widths`: of every tap; `averaged`: there is an EMA teacher. The rows of both taps of a pair go
-    through one projector, in a call each.
+    `widths` maps each tap to its number of features. `has_ema_teacher` is true if an EMA teacher
+    exists. Both taps of a pair go through the same projector, in separate calls.
     """
 
     def __init__(
@@ -67,7 +69,7 @@ class AuxTerm(nn.Module):
         self.loss = options.build(width, has_ema_teacher)
 
     def forward(self, taps: Mapping[str, Tensor], step: int) -> LossTerms:
-        """taps by name, (..., d) each; leading dimensions are rows alike."""
+        """Maps taps by name, (..., d) each, to the loss. All leading dimensions are rows."""
         rows = [self._projected(taps[name].flatten(0, -2)) for name in self.options.reads]
         return self.loss(AuxInputs(taps, rows[0], rows[1] if len(rows) > 1 else None, step))
 

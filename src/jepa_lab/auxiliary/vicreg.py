@@ -1,4 +1,4 @@
-"""The arm `vicreg`."""
+"""The auxiliary loss `vicreg`."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from jepa_lab.auxiliary.contract import AuxInputs, AuxLoss, FunctionLoss, Projec
 from jepa_lab.config.ranges import at_least, unset
 from jepa_lab.losses import LossTerms, variance_covariance, vicreg
 
-SIM_COEFF = 1.0  # where null is said of the pair
+SIM_COEFF = 1.0  # the default for the pair
 
 
 @dataclass(kw_only=True)
 class VicregOptions(ProjectedOptions):
-    """VICReg of the pair; of one tap the variance-covariance regulariser, which has no sim_coeff.
-    VICReg of the pair; of one tap the variance-covariance regulariser, which has no sim_coeff."""
+    """VICReg for the pair, or its variance-covariance regulariser for one tap, which has no
+    sim_coeff."""
 
     sim_coeff: float | None
     std_coeff: float
@@ -39,7 +39,7 @@ class VicregOptions(ProjectedOptions):
         return FunctionLoss(self.of)
 
     def of(self, inputs: AuxInputs) -> LossTerms:
-        """The loss of these inputs."""
+        """Returns the loss of the inputs."""
         if inputs.y is None:
             return variance_covariance(inputs.x, self.std_coeff, self.cov_coeff, self.eps)
         assert self.sim_coeff is not None

@@ -1,5 +1,5 @@
-"""Callbacks: one concern each. Two act on the model (the target's average, the codebook); all
-others read."""
+"""Callbacks with one task each. TargetEMA and CodebookRefresh change the model. All others only
+read it."""
 
 from jepa_lab.callbacks.codebook_refresh import CodebookRefresh
 from jepa_lab.callbacks.collapse import CollapseMonitor

@@ -1,4 +1,4 @@
-"""Checkpoints from which a run goes on with the same bits: last.ckpt, the one before it, and
+"""Checkpoints from which a run resumes with identical bits: last.ckpt, previous.ckpt and
 best.ckpt."""
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from jepa_lab.ledger.parquet import ParquetLedger
 
 
 class WholeFiles(TorchCheckpointIO):
-    """Lightning's checkpoints, each written beside its place and renamed into it. OSError if the
-    disk is full."""
+    """Writes Lightning's checkpoints to a temporary file that is then renamed. Raises OSError if
+    the disk is full."""
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None
@@ -34,14 +34,15 @@ class WholeFiles(TorchCheckpointIO):
 
 
 class Saver(Checkpoint):
-    """Writes `last.ckpt` after every validation and, in between, every `every_s` seconds;
-    `best.ckpt` is the one with the highest value of `monitor`, `previous.ckpt` the last.ckpt
-    before. All appear whole or not at all.
+    """Writes `last.ckpt` after every validation, and every `every_s` seconds in between.
 
-    Never saves on the last batch of an epoch (a validation may follow, and a run resumed from there
-    would skip it) nor between the batches of one accumulated step (pending gradients are in no
-    checkpoint). The checkpoint holds the run's id, its time so far and, with `ledger`, how many
-    rows of metrics belong to it.
+    `previous.ckpt` is the last.ckpt before that. `best.ckpt` has the highest value of `monitor`.
+    Every file is written completely or not at all.
+
+    It never saves on the last batch of an epoch: a validation may follow, which a run resumed from
+    there would skip. It never saves between the batches of one accumulated step: checkpoints do not
+    contain pending gradients. The checkpoint holds the id of the run and its time so far. With
+    `ledger` it also holds the number of metric rows that belong to it.
     """
 
     def __init__(
@@ -66,8 +67,7 @@ class Saver(Checkpoint):
 
     @property
     def wall_s(self) -> float:
-        """Seconds that the run has taken, those of the sessions before the last checkpoint
-        included."""
+        """Seconds that the run has taken, including the sessions before the last checkpoint."""
         return self._earlier_s + time.monotonic() - self._started_at
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -91,19 +91,19 @@ class Saver(Checkpoint):
         self.save(trainer, best=better)
 
     def may_save(self, trainer: pl.Trainer) -> bool:
-        """Whether a run would go on from here with the same bits (asked at the end of a training
-        batch)."""
+        """Whether a run resumed from here would have identical bits. To be called at the end of a
+        training batch."""
         return self._stepped and not trainer.is_last_batch and not trainer.should_stop
 
     def save(self, trainer: pl.Trainer, best: bool = False) -> None:
-        """Writes last.ckpt unless it is of this step already, and keeps the one before; with `best`
-        also best.ckpt."""
+        """Writes last.ckpt unless it already belongs to this step, and keeps the one before. With
+        `best` it also writes best.ckpt."""
         last, new = self.folder / "last.ckpt", self.folder / "next.ckpt"
         if self._saved_step == trainer.global_step and not trainer.validating:
             return
         try:
             trainer.save_checkpoint(new)
-            if best:  # before last.ckpt, which says that it exists
+            if best:  # before last.ckpt, whose state refers to best.ckpt
                 write_atomic(self.folder / "best.ckpt", new.read_bytes())
         except OSError:
             new.unlink(missing_ok=True)
@@ -126,23 +126,21 @@ class Saver(Checkpoint):
 
 
 def write_checkpoint(path: Path, content: dict[str, Any]) -> None:
-    """Writes a checkpoint, whole or not at all. OSError if the disk is full."""
+    """Writes a checkpoint completely or not at all. Raises OSError if the disk is full."""
     buffer = io.BytesIO()
     torch.save(content, buffer)
     write_atomic(path, buffer.getbuffer())
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """What a checkpoint holds, on the CPU, the sum of every part checked; no code in it is
-    executed. ValueError, in a few words, for a damaged one."""
+    """Returns the content of a checkpoint on the CPU. All checksums are verified, and no code in
+    the file is executed. Raises ValueError with a short reason for a damaged file."""
     try:
-        with zipfile.ZipFile(
-            path
-        ) as archive:  # torch.load reads what is in it without checking the sums
+        with zipfile.ZipFile(path) as archive:  # torch.load does not verify checksums
             if archive.testzip() is not None:
                 raise ValueError("wrong checksum")
         content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises many kinds for a broken file
+    except Exception as error:  # torch raises many types for a broken file
         raise ValueError(str(error).split("\n", 1)[0][:80] or type(error).__name__) from error
     return content
 
@@ -150,9 +148,9 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 def latest_checkpoint(
     folder: Path, belongs: Callable[[dict[str, Any]], bool]
 ) -> tuple[Path | None, dict[str, Any], list[str]]:
-    """(path, content, lines) of last.ckpt, or of the one before where it is missing, damaged or
-    none that `belongs`; (None, {}, lines) where neither will do. Each line says of a damaged one
-    why."""
+    """Returns (path, content, messages) of the newest usable checkpoint. It is last.ckpt, or
+    previous.ckpt if last.ckpt is missing, damaged or rejected by `belongs`. If neither is usable,
+    the result is (None, {}, messages). Each message gives the damage of one file."""
     damaged: list[str] = []
     for name in ("last", "previous"):
         path = folder / f"{name}.ckpt"
@@ -168,14 +166,15 @@ def latest_checkpoint(
 
 
 def usable_checkpoint(folder: Path, run_id: str) -> tuple[Path, str | None]:
-    """(last.ckpt, None), or (previous.ckpt, a warning) where the last one is missing or damaged.
-    UserError if neither can be read, or if it belongs to a run of another configuration."""
+    """Returns (last.ckpt, None), or (previous.ckpt, a warning) if last.ckpt is missing or damaged.
+    Raises UserError if neither can be read, or if the checkpoint belongs to another
+    configuration."""
 
     def belongs(state: dict[str, Any]) -> bool:
-        found = state["callbacks"]["Saver"]["run_id"]
-        if found != run_id:
+        other_id = state["callbacks"]["Saver"]["run_id"]
+        if other_id != run_id:
             raise UserError(
-                f"{folder}: a checkpoint of another configuration (run {found});"
+                f"{folder}: a checkpoint of another configuration (run {other_id});"
                 " on_existing=restart"
             )
         return True
@@ -189,7 +188,7 @@ def usable_checkpoint(folder: Path, run_id: str) -> tuple[Path, str | None]:
 
 
 class RandomState(pl.Callback):
-    """Keeps the random streams of torch, numpy and Python in checkpoints and puts them back before
+    """Stores the random states of torch, numpy and Python in checkpoints and restores them before
     the first batch."""
 
     def __init__(self) -> None:

@@ -1,5 +1,4 @@
-"""CodebookLog: how the codes are used, in windows of training tokens and over every evaluation
-pass."""
+"""CodebookLog: use of the codes, in windows of training tokens and over every evaluation pass."""
 
 from __future__ import annotations
 
@@ -18,19 +17,24 @@ CHURN_TOKENS = 2048
 
 
 class CodebookLog(pl.Callback):
-    """Logs `train/codebook/<name>` whenever `window_tokens` live tokens have been quantised, so
-    that windows of runs with other batch sizes compare, and `<eval_prefix>/codebook/<name>` after
-    every evaluation pass.
+    """Logs `train/codebook/<name>` after every `window_tokens` quantised live tokens, and
+    `<eval_prefix>/codebook/<name>` after every evaluation pass.
 
-    Counts `pl_module.codes`, int64 of any shape with -1 where there is no token (in training those
-    of the context; in evaluation `pl_module.target_codes` too, where the module has them), of all
-    ranks. Names: usage, perplexity (of the window, or the pass), n (its tokens), dead_code_age
-    (mean optimiser steps since codes were last used in training), norm_median, norm_min, norm_max,
-    and for windows churn: the share of the last step's tokens that have another code than they
-    would have had at the end of the window before (not for the first window, nor for codes that are
-    fixed). A window closes at the end of an optimiser step, exactly at `window_tokens`: what is
-    left begins the next; where one step fills several, the last is logged. Steps that were skipped
-    are not counted. ValueError for a window below 1.
+    Windows are counted in tokens, so that runs with different batch sizes are comparable. The
+    callback counts `pl_module.codes` of all ranks: int64 of any shape, -1 where there is no token.
+    In training these are the codes of the context. In evaluation `pl_module.target_codes` are
+    counted too, if the module has them.
+
+    - usage and perplexity: of the window or the pass. n: its number of tokens.
+    - dead_code_age: mean optimiser steps since each code was last used in training.
+    - norm_median, norm_min, norm_max: lengths of the codes.
+    - churn: share of the last step's tokens whose code differs from the code that they would have
+      had at the end of the window before. It is missing in evaluation, for the first window and for
+      fixed codes.
+
+    A window closes at the end of an optimiser step and holds exactly `window_tokens` tokens. The
+    remaining tokens start the next window. If one step fills several windows, only the last is
+    logged. Skipped steps are not counted. Raises ValueError for a window below 1.
     """
 
     def __init__(self, window_tokens: int = 65536) -> None:
@@ -38,10 +42,9 @@ class CodebookLog(pl.Callback):
             raise ValueError(f"a window has at least one token, got {window_tokens}")
         self.window_tokens = window_tokens
         self._last_step = 0
-        self._step_codes: list[
-            Tensor
-        ] = []  # of the batches of this optimiser step: in no checkpoint
-        self._counts: Tensor | None = None  # (K,) of the window so far
+        # codes of the batches of this optimiser step, which no checkpoint contains
+        self._step_codes: list[Tensor] = []
+        self._counts: Tensor | None = None  # (K,) counts of the window so far
         self._codebook: Tensor | None = None  # (K, d) at the end of the window before
         self._evaluated: Tensor | None = None
 
@@ -69,7 +72,7 @@ class CodebookLog(pl.Callback):
             )
 
     def _windows(self, codes: Tensor, size: int) -> Tensor | None:
-        """Adds (n,) codes; the (K,) counts of the last window that they have filled, if any."""
+        """Adds (n,) codes. Returns the (K,) counts of the last window that they fill, or None."""
         counts = self._counts if self._counts is not None else torch.zeros(size, dtype=torch.int64)
         full = None
         while len(codes):
@@ -131,7 +134,7 @@ class CodebookLog(pl.Callback):
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        if state_dict["window_tokens"] == self.window_tokens:  # else a window begins anew
+        if state_dict["window_tokens"] == self.window_tokens:  # else a new window starts
             self._counts = state_dict["counts"]
         self._codebook = state_dict["codebook"]
 
@@ -149,7 +152,7 @@ def _use(counts: Tensor) -> dict[str, float]:
 
 
 def _state(vq: Quantizer) -> dict[str, float]:
-    """Ages and lengths of the codes; no lengths where they are not finite."""
+    """Returns ages and lengths of the codes. The lengths are missing if they are not finite."""
     oldest = int(vq.age.max())
     values = {"dead_code_age": float(dead_code_age(oldest - vq.age, oldest))}
     codebook = vq.codebook.detach()

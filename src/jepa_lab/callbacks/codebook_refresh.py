@@ -1,4 +1,4 @@
-"""CodebookRefresh: codes that no token chooses come back at tokens, after the optimiser step."""
+"""CodebookRefresh: moves unused codes to tokens after the optimiser step."""
 
 from __future__ import annotations
 
@@ -24,22 +24,28 @@ RULES = ("relative", "staleness", "legacy_share")
 
 
 class CodebookRefresh(pl.Callback):
-    """Revives dead codes of `pl_module.vq` (and of `pl_module.target_vq`, where the target has a
-    codebook of its own) every `interval` optimiser steps; not on a step that was skipped, nor in
-    the first share `ramp` of the `steps`.
+    """Revives dead codes of `pl_module.vq` every `interval` optimiser steps.
 
-    rule "relative": dead is a code whose share of the moving counts is below threshold / K;
-    "staleness": one that no token chose for `stale_after` steps. At most the share `cap` of K (one
-    code at least) comes back per event, the most dead first, and none that came back less than
-    `cool_down` steps ago; see revive_at_tokens. "legacy_share": all whose share is at most
-    `threshold` itself are overwritten as published (see overwrite_as_published), without cap and
-    cool-down; where the codebook is updated at every forward, the interval counts training
-    forwards, and it begins anew only when something was dead. Draws depend on (seed, step) alone.
+    If the target has its own codebook, `pl_module.target_vq` is treated alike. Nothing happens on a
+    skipped step, nor in the first share `ramp` of the `steps`.
 
-    Publishes of every event train/codebook/dead_before (codes), /revived (codes), /revived_share
-    (of K), and where there were any /moved (mean distance), /norm_before and /norm_after (means
-    over them); the target's own codebook under train/codebook_target. UserError for a value out of
-    range, no codebook, or one that has nothing to revive.
+    `rule` defines a dead code:
+
+    - "relative": its share of the moving counts is below threshold / K.
+    - "staleness": no token chose it for `stale_after` steps.
+    - "legacy_share": its share is at most `threshold` itself. All dead codes are overwritten as
+      published (see overwrite_as_published), without cap and cool-down. If the codebook is updated
+      at every forward pass, the interval counts training forward passes. The interval restarts only
+      after an event with a dead code.
+
+    With the first two rules an event revives at most the share `cap` of K, but at least one code.
+    The rarest or longest unused codes come first. Codes that were revived less than `cool_down`
+    steps ago are left out. See revive_at_tokens. Random draws depend on (seed, step) alone.
+
+    Logs train/codebook/dead_before (codes), /revived (codes) and /revived_share (of K) of every
+    event. If codes were revived, it also logs /moved (mean distance), /norm_before and /norm_after
+    (mean norms). Metrics of the target's own codebook are under train/codebook_target. Raises
+    UserError for a value out of range, a missing codebook, or a codebook whose codes are fixed.
     """
 
     def __init__(
@@ -66,8 +72,8 @@ class CodebookRefresh(pl.Callback):
         self.steps = steps
         self.seed = seed
         self._last_step = 0
-        self._since: dict[str, int] = {}  # when the published interval began, by codebook
-        self._revived_at: dict[str, Tensor] = {}  # (K,) step at which a code came back, -1 never
+        self._since: dict[str, int] = {}  # codebook -> start of the published interval
+        self._revived_at: dict[str, Tensor] = {}  # (K,) step of the last revival, -1: never
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
         self._last_step = trainer.global_step
@@ -150,7 +156,7 @@ def check_refresh(
     cool_down: int,
     ramp: float,
 ) -> None:
-    """UserError that names the first value out of range, and what would be right."""
+    """Raises UserError for the first value out of range, with the allowed range."""
     if rule not in RULES:
         raise UserError(f"vq.refresh.rule={rule}: one of {', '.join(RULES)}")
     if rule == "relative" and not 0.0 < threshold < 1.0:
@@ -180,8 +186,7 @@ def _codebooks(pl_module: Any) -> list[tuple[str, Quantizer]]:
 
 
 def _forget_moments(trainer: pl.Trainer, quantizer: Quantizer, event: Revival | None) -> None:
-    """A code that is somewhere else has no use for the optimiser's averages of its old gradients.
-    A code that is somewhere else has no use for the optimiser's averages of its old gradients."""
+    """Clears the optimiser's averages for codes that moved, as they belong to the old place."""
     if event is None:
         return
     for optimiser in trainer.optimizers:

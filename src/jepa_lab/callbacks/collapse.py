@@ -1,5 +1,5 @@
-"""CollapseMonitor: rank, scale and agreement of named features of any LightningModule, and the
-verdict on them."""
+"""CollapseMonitor: rank, scale and alignment of named features of any LightningModule, with a
+verdict."""
 
 from __future__ import annotations
 
@@ -18,21 +18,23 @@ from jepa_lab.config.extensions import MetricOptions
 from jepa_lab.diagnosis import Verdict, judge
 from jepa_lab.metrics import CollapseStatistics, view_metrics
 
-MAX_ROWS = 4096  # that are held of a tap where rows themselves are needed
+MAX_ROWS = 4096  # kept rows of a tap, for metrics that need the rows themselves
 
 
 class CollapseMonitor(pl.Callback):
-    """Logs `<prefix>/<tap>/<metric>` of every named feature after each validation, n and d among
-    them.
+    """Logs `<prefix>/<tap>/<metric>` of every named feature after each validation, including n and
+    d.
 
-    The features are a mapping {name: (n, d) or (n, v, d) of v views of one image} that the module
-    has as attribute `features` or returns from `validation_step`; entries of other shapes, as a
-    loss, are left alone. Ranks and scales are of all rows of this process's pass; metrics over
-    views of the first 2048 images. Features of a second validation loader are taps of their own,
-    `<tap>/dataloader_idx_1` as Lightning has it. `verdict` is the diagnosis of all of them at the
-    end of `fit` (also printed, unless `verbose` is false), None before; a new `fit` begins anew.
-    The cost is counted in seconds under `monitor/seconds`. ValueError where a validation step
-    offers no features, or ones of another width than before.
+    The features are a mapping {name: tensor}, where a tensor is (n, d), or (n, v, d) for v views of
+    each image. The module has it as attribute `features` or returns it from `validation_step`.
+    Entries of other shapes, such as a loss, are ignored. Ranks and scales use all rows of this
+    process's pass. Metrics over views use the first 2048 images. Features of a second validation
+    loader are separate taps, `<tap>/dataloader_idx_1`, following Lightning.
+
+    `verdict` is None before the end of `fit`, then the diagnosis of all taps. It is also printed,
+    unless `verbose` is false. A new `fit` starts a new history. The seconds that the callback takes
+    are logged as `monitor/seconds`. Raises ValueError if a validation step has no features, or if
+    their width changes.
     """
 
     def __init__(
@@ -50,8 +52,8 @@ class CollapseMonitor(pl.Callback):
         self._history: dict[str, list[tuple[int, float]]] = {}
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Forgets what an earlier `fit` has shown; of a run that goes on everything is from before
-        this step."""
+        """Drops the history after the current step: all of it for a new `fit`, nothing before a
+        resumed step."""
         for points in self._history.values():
             points[:] = [(step, value) for step, value in points if step <= trainer.global_step]
 
@@ -83,8 +85,8 @@ class CollapseMonitor(pl.Callback):
         start = time.perf_counter()
         values = {
             f"{self.prefix}/{tap}/{k}": v
-            for tap, seen in self._taps.items()
-            for k, v in seen.values().items()
+            for tap, statistics in self._taps.items()
+            for k, v in statistics.values().items()
         }
         self._taps = {}
         for key, value in values.items():
@@ -98,13 +100,13 @@ class CollapseMonitor(pl.Callback):
             for key, points in self._history.items()
         }
         taps = tuple(dict.fromkeys(key.removeprefix("val/").rpartition("/")[0] for key in history))
-        # what to try is said in this package's own keys
+        # the suggestions refer to config keys, which a foreign module does not have
         self.verdict = replace(judge(history, taps=taps), next=())
         if self.verbose and trainer.is_global_zero:
             print(self.verdict.line())
 
     def new_tap(self, name: str) -> TapStatistics:
-        """What measures the features of this name in one pass."""
+        """Returns empty statistics for the features of this name."""
         return TapStatistics(
             {metric: options for metric, options in self.metrics.items() if name in options.taps}
         )
@@ -118,8 +120,8 @@ class CollapseMonitor(pl.Callback):
 
 
 class TapStatistics:
-    """What is measured of one tap over an evaluation pass: statistics of all rows, views of the
-    first images, and a user's own `metrics` by name, of the first rows."""
+    """Measurements of one tap over an evaluation pass. They are statistics of all rows, metrics
+    over views of the first images, and user-defined `metrics` of the first rows."""
 
     def __init__(self, metrics: Mapping[str, MetricOptions] | None = None) -> None:
         self.metrics = metrics or {}
@@ -128,8 +130,8 @@ class TapStatistics:
         self._views = FirstRows(MAX_ROWS // 2)
 
     def update(self, features: Tensor) -> None:
-        """Adds (n, d) or (n, v, d) features. ValueError for another d, or another v of several,
-        than before."""
+        """Adds (n, d) or (n, v, d) features. Raises ValueError if d, or v > 1, differs from
+        before."""
         features = features.detach()
         if self.statistics.d not in (0, features.shape[-1]):
             raise ValueError(
@@ -141,9 +143,9 @@ class TapStatistics:
             self._views.update(features)
 
     def values(self) -> dict[str, float]:
-        """By name, n and d included. Where the features are not finite a NaN rank and spread; of a
-        single row n and d alone; what is undefined (alpha_req of few points) or infinite (a
-        condition number, whose eigenvalue_ratio is 0) is left out."""
+        """Returns {metric: value}, including n and d. Rank and spread are NaN if the features are
+        not finite. A single row has only n and d. Undefined values (alpha_req of few points) and
+        infinite ones (a condition number, whose eigenvalue_ratio is 0) are left out."""
         size = {"n": float(self.statistics.n), "d": float(self.statistics.d)}
         if self.statistics.n < 2:
             return size
@@ -160,7 +162,7 @@ class TapStatistics:
 
 
 class FirstRows:
-    """The first `limit` rows of what comes in batches."""
+    """The first `limit` rows of several batches."""
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
@@ -168,7 +170,8 @@ class FirstRows:
         self._kept: list[Tensor] = []
 
     def update(self, rows: Tensor) -> None:
-        """Keeps what there is room for. ValueError for rows of another shape than before."""
+        """Keeps rows while there is room. Raises ValueError for rows of another shape than
+        before."""
         if self._kept and rows.shape[1:] != self._kept[0].shape[1:]:
             raise ValueError(
                 f"rows of shape {tuple(self._kept[0].shape[1:])} before, now"
@@ -179,16 +182,14 @@ class FirstRows:
             self._n += len(self._kept[-1])
 
     def all(self) -> Tensor | None:
-        """What was kept, in order; None before the first row."""
+        """Returns the kept rows in order, or None before the first row."""
         return torch.cat(self._kept) if self._kept else None
 
 
 def named_features(module: pl.LightningModule, outputs: Any) -> dict[str, Tensor]:
-    """The tensors (n, d) and (n, v, d) of `module.features` if that is a mapping, else of a
-    validation step's outputs.
-
-    ValueError that says what to return where there are none.
-    """
+    """Returns the tensors (n, d) and (n, v, d) of `module.features`, or of a validation step's
+    outputs if that attribute is not a mapping. Raises ValueError with the expected form if there
+    are none."""
     offered = getattr(module, "features", None)
     offered = offered if isinstance(offered, Mapping) and offered else outputs
     found = {}
@@ -198,7 +199,7 @@ def named_features(module: pl.LightningModule, outputs: Any) -> dict[str, Tensor
     if not found:
         raise ValueError(
             "CollapseMonitor found no features: validation_step has to return {name: (n, d) or"
-            " (n, v, d) tensor}, or the module to have such a mapping as `features`;"
-            f" {type(module).__name__} gave {type(offered).__name__}"
+            " (n, v, d) tensor}, or the module needs such a mapping as its attribute `features`;"
+            f" {type(module).__name__} returned {type(offered).__name__}"
         )
     return found

@@ -1,4 +1,4 @@
-"""FiniteGuard: no optimiser step is taken on a loss or a gradient that is NaN or infinite."""
+"""FiniteGuard: prevents optimiser steps with a loss or a gradient that is NaN or infinite."""
 
 from __future__ import annotations
 
@@ -12,18 +12,21 @@ from torch import Tensor, nn
 from jepa_lab.callbacks.logging import log_metrics
 from jepa_lab.errors import NonFinite
 
-IN_A_ROW = 25  # skipped steps after which the weights, not the batches, must be what is wrong
+IN_A_ROW = 25  # after so many skipped steps the cause must be the weights, not the batches
 
 
 class FiniteGuard(pl.Callback):
-    """Looks at every loss term and at the gradient's norm before every optimiser step; has to stand
-    before callbacks that learn from a training batch.
+    """Checks every loss term and the gradient norm before every optimiser step. It must precede
+    callbacks that learn from a training batch.
 
-    With `skip` false raises NonFinite with the name of the first bad term; the weights are those
-    before the step. With `skip` true drops the gradients of the step (all its accumulated batches)
-    and puts the module's buffers back, so that weights, optimiser and running statistics stay as
-    they were; counts under `train/skipped_steps`; raises after 25 skipped steps in a row. Publishes
-    `grad_norm` (before clipping), `finite` (this batch) and `skipped` (this step) on the module.
+    With `skip` false it raises NonFinite with the name of the first bad term, and the weights stay
+    those before the step. With `skip` true it drops the gradients of the step, of all accumulated
+    batches, and restores the module's buffers: weights, optimiser and running statistics do not
+    change. Skipped steps are counted in `train/skipped_steps`. 25 skipped steps in a row raise
+    NonFinite.
+
+    Sets `grad_norm` (before clipping), `finite` (of this batch) and `skipped` (of this step) on the
+    module.
     """
 
     def __init__(self, skip: bool = False) -> None:
@@ -45,7 +48,7 @@ class FiniteGuard(pl.Callback):
         values = torch.stack([value.float() for value in terms.values()])
         self._names += terms
         self._terms.append(values)
-        if self.skip:  # the probes must know at once; otherwise one look a step is enough
+        if self.skip:  # the probes need it at once; otherwise one check a step is enough
             pl_module.finite = bool(torch.isfinite(values).all())
 
     def on_before_optimizer_step(self, trainer: pl.Trainer, pl_module: Any, optimizer: Any) -> None:
@@ -54,15 +57,15 @@ class FiniteGuard(pl.Callback):
         values = torch.cat([*self._terms, pl_module.grad_norm.float().reshape(1)]).tolist()
         names = [f"train/loss/{name}" for name in self._names] + ["train/grad_norm"]
         self._names, self._terms = [], []
-        found = [
+        bad_values = [
             (name, value)
             for name, value in zip(names, values, strict=True)
             if not math.isfinite(value)
         ]
-        if not found:
+        if not bad_values:
             self._in_a_row = 0
             return
-        bad, value = found[0]
+        bad, value = bad_values[0]
         step = trainer.global_step + 1
         where = f", first in that of {_bad_gradient(pl_module)}" if bad == "train/grad_norm" else ""
         self._in_a_row += 1

@@ -1,5 +1,5 @@
-"""Gates: measures the last epoch against the limits of the configuration, with any logger or none.
-Gates: measures the last epoch against the limits of the configuration, with any logger or none."""
+"""Gates: compares the metrics of the last epoch with the limits of the configuration, with or
+without a logger."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from jepa_lab.diagnosis.gates import GateResult, evaluate_gates
 
 
 class Gates(pl.Callback):
-    """`results` of {gate: limit} from the last values of the metrics: at the end of training, and
-    of an evaluation pass outside it, so that a run that goes on behind its last step is judged too.
+    """Compares the last values of the metrics with {gate: limit} and keeps the `results`.
 
-    `read` gives {metric: last value}; without it the trainer's own metrics are read. ValueError for
-    an unknown gate.
+    This happens at the end of training, and after a validation outside of it, so that a run resumed
+    after its last step is measured too. `read` returns {metric: last value}. Without it the
+    trainer's metrics are used. Raises ValueError for an unknown gate.
     """
 
     def __init__(
         self, limits: Mapping[str, float], read: Callable[[], Mapping[str, float]] | None = None
     ) -> None:
-        evaluate_gates(limits, {})  # raises here rather than at the end
+        evaluate_gates(limits, {})  # raises now rather than at the end
         self.limits = limits
         self.read = read
         self.results: list[GateResult] = []

@@ -1,4 +1,4 @@
-"""Cadence: what callbacks share that log a row every few optimiser steps."""
+"""Training metrics that are logged every few optimiser steps, and the printed line per epoch."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from jepa_lab.metrics.spectrum import covariance_eigenvalues, exp_entropy
 
 
 class EveryNSteps(pl.Callback):
-    """`due` at the end of a training batch: at the first optimiser step and every `every` steps,
-    once each under gradient accumulation, and not for a step that was skipped."""
+    """Base class of callbacks that log at the first optimiser step and every `every` steps. Each
+    step counts once under gradient accumulation. Skipped steps do not count."""
 
     def __init__(self, every: int) -> None:
         self.every = every
@@ -27,7 +27,7 @@ class EveryNSteps(pl.Callback):
         self._last_step = trainer.global_step
 
     def due(self, trainer: pl.Trainer, pl_module: Any) -> bool:
-        """Whether the step that this batch ended has a row; to be asked once a batch."""
+        """Whether to log the step that this batch ended. To be called once a batch."""
         step = trainer.global_step
         if step == self._last_step:
             return False
@@ -36,8 +36,8 @@ class EveryNSteps(pl.Callback):
 
 
 def log_metrics(trainer: pl.Trainer, metrics: dict[str, float], step: int | None = None) -> None:
-    """Logs at the current optimiser step (or `step`) and epoch; also readable from
-    `trainer.callback_metrics`."""
+    """Logs metrics at the current epoch and the current optimiser step, or at `step`. They are also
+    in `trainer.callback_metrics`."""
     at = trainer.global_step if step is None else step
     for logger in trainer.loggers:
         logger.log_metrics(metrics={**metrics, "epoch": trainer.current_epoch}, step=at)
@@ -45,9 +45,9 @@ def log_metrics(trainer: pl.Trainer, metrics: dict[str, float], step: int | None
 
 
 class TrainingLog(EveryNSteps):
-    """Logs `train/loss/<term>`, `train/grad_norm` (before clipping) and `train/lr` at the first
-    optimiser step and every `every` steps, and what the module's `training_statistics` tells of its
-    last batch; a step that was skipped has no row."""
+    """Logs training metrics at the first optimiser step and every `every` steps. They are
+    `train/loss/<term>`, `train/grad_norm` (before clipping), `train/lr`, and the module's
+    `training_statistics` of its last batch. Skipped steps are not logged."""
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, *args: Any) -> None:
         if not self.due(trainer, pl_module):
@@ -62,34 +62,34 @@ class TrainingLog(EveryNSteps):
 
 
 class GradientStatistics(pl.Callback):
-    """Every `every` optimiser steps, and at the first, logs of each weighted term that the module
-    publishes as `weighted`
+    """Logs the gradient of each term in the module's mapping `weighted`, at the first optimiser
+    step and every `every` steps.
 
-    - `train/gradient/<term>`: the norm of its gradient on the encoder's parameters (0: it does
-      nothing there);
-    - `train/gradient_cosine/<term>`: the cosine with the prediction's gradient, in [-1, 1]; left
-      out where either is 0.
+    - `train/gradient/<term>`: norm of the weighted term's gradient on the encoder's parameters. 0
+      means that the term does not reach the encoder.
+    - `train/gradient_cosine/<term>`: cosine with the gradient of the prediction term, in [-1, 1].
+      It is missing if either norm is 0.
 
-    Under gradient accumulation of the step's first batch. One more backward pass per term, at those
-    steps only; what is trained does not change.
+    Under gradient accumulation it measures the first batch of the step. It costs one more backward
+    pass per term at those steps. Training itself does not change.
     """
 
     def __init__(self, every: int) -> None:
         self.every = every
         self._values: dict[str, float] = {}
-        self._seen = -1  # the step that was measured last
+        self._measured_step = -1
 
     def on_before_backward(self, trainer: pl.Trainer, pl_module: Any, loss: Tensor) -> None:
         step = trainer.global_step + 1
-        if step == self._seen or (step % self.every and step != 1):
+        if step == self._measured_step or (step % self.every and step != 1):
             return
-        self._seen = step
+        self._measured_step = step
         parameters = [p for p in pl_module.network.encoder.parameters() if p.requires_grad]
         if parameters:
             self._values = gradient_statistics(pl_module.weighted, parameters)
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, *args: Any) -> None:
-        if self._values and trainer.global_step == self._seen:
+        if self._values and trainer.global_step == self._measured_step:
             if not pl_module.skipped:
                 log_metrics(trainer, self._values)
             self._values = {}
@@ -98,8 +98,9 @@ class GradientStatistics(pl.Callback):
 def gradient_statistics(
     terms: dict[str, Tensor], parameters: list[torch.nn.Parameter], reference: str = "prediction"
 ) -> dict[str, float]:
-    """{train/gradient/<term>: norm, train/gradient_cosine/<term>: cosine with the reference's} of
-    scalar terms; their graphs are kept. A term without a path to the parameters has norm 0."""
+    """Returns {train/gradient/<term>: norm, train/gradient_cosine/<term>: cosine with the
+    reference's} of scalar terms. Their graphs are kept. A term without a path to the parameters has
+    norm 0."""
     flat: dict[str, Tensor] = {}
     for name, term in terms.items():
         grads: list[Tensor | None] = [None] * len(parameters)
@@ -124,19 +125,20 @@ def gradient_statistics(
 
 
 TAPS = ("z", "z_agg")
-ROWS = 256  # of a batch; a rank of few rows is bounded by them, and their number is logged with it
+ROWS = 256  # rows of a batch that are measured; the number bounds the rank, so n is logged too
 
 
 class TrainingFeatures(EveryNSteps):
-    """Every `every` optimiser steps, and at the first, logs of the last batch's features, in
-    training mode
+    """Logs statistics of the last training batch's features, in training mode, at the first
+    optimiser step and every `every` steps.
 
     - `train/<tap>/feature_std_l2`, `/effective_rank` and `/n` for z (the first observed view) and
-      z_agg, of at most 256 rows: the rank is at most n - 1, and not comparable to one of another n;
-    - `train/target/drift` where the target is averaged: the distance of its parameters from the
-      encoder's, after the step, in lengths of the encoder.
+      z_agg, from at most 256 rows. The rank is at most n - 1, so ranks of different n are not
+      comparable.
+    - `train/target/drift` if there is an averaged target: the distance of its parameters from the
+      encoder's after the step, relative to the norm of the encoder's.
 
-    Reads only. A batch whose features are not finite has no row, nor has a step that was skipped.
+    Only reads the model. Taps with features that are not finite and skipped steps are not logged.
     """
 
     @torch.no_grad()
@@ -164,9 +166,8 @@ class TrainingFeatures(EveryNSteps):
 
 
 class EpochLines(pl.Callback):
-    """Prints one line per validation: epoch, loss, what the study has of probes, skill, retrieval
-    and codes in use, the rank, the state of the run as `state` tells it, time used and time left.
-    """
+    """Prints one line per validation: epoch, loss, the available metrics of probes, skill,
+    retrieval, codes and rank, the result of `state`, time used and time left."""
 
     def __init__(self, epochs: int, state: Callable[[], str | None] = lambda: None) -> None:
         self.epochs = epochs
@@ -182,7 +183,7 @@ class EpochLines(pl.Callback):
         if trainer.state.fn != "fit":
             return
         done = trainer.current_epoch + 1
-        seen = trainer.callback_metrics
+        metrics = trainer.callback_metrics
         used = time.monotonic() - self._start
         left = used / max(done - self._first_epoch, 1) * (self.epochs - done)
         parts = [f"epoch {done:>{len(str(self.epochs))}}/{self.epochs}"]
@@ -195,8 +196,8 @@ class EpochLines(pl.Callback):
             ("val/codebook/usage", "codes {:.0%}"),
             ("val/z_agg/effective_rank", "rank {:.1f}"),
         ):
-            if key in seen:
-                parts.append(text.format(float(seen[key])))
+            if key in metrics:
+                parts.append(text.format(float(metrics[key])))
         state = self.state()
         if state is not None:
             parts.append(state)

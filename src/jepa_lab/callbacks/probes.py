@@ -1,4 +1,4 @@
-"""OnlineProbes: what can be read from the representations, by readouts trained beside the model."""
+"""OnlineProbes: readouts of the representations, trained beside the model."""
 
 from __future__ import annotations
 
@@ -20,40 +20,37 @@ from jepa_lab.networks.heads import probe_head
 
 @dataclass(frozen=True)
 class Probe:
-    """A question to the features of a batch: which of them to read, and the answer that the batch
-    holds."""
+    """A readout: the features that it reads, and the labels or numbers that it predicts."""
 
     name: str
     read: Callable[[Any], Tensor]  # features -> (B, width)
     answer: Callable[[Any], Tensor]  # batch -> labels (B,), or (B, k) numbers
     outputs: int  # classes, or k
     is_class: bool
-    linear: bool = False  # a linear head where the others are MLPs; a class is always read linearly
+    linear: bool = False  # a linear head instead of an MLP; class probes are always linear
 
 
 class ProbeSource(Protocol):
-    """Where a study's probes read: the questions, and the features that answer them. Features are
-    whatever the study's own probes take."""
+    """Supplies a study's probes and their features, whose type is up to the study."""
 
     def probes(self, module: Any) -> list[Probe]:
-        """The questions to this module."""
+        """Returns the probes of this module."""
 
     def sample(self, module: Any) -> Any:
-        """Features of one row, all zeros: they show how wide each probe's input is."""
+        """Returns features of one row, all zeros, which show the input width of each probe."""
 
     def of_training(self, module: Any) -> Any:
-        """Detached features of the module's last training batch."""
+        """Returns detached features of the module's last training batch."""
 
     def of_evaluation(self, module: Any) -> Any:
-        """Features of the module's last evaluation batch."""
+        """Returns features of the module's last evaluation batch."""
 
 
 class OnlineProbes(pl.Callback):
-    """Trains one head per probe with a single fused AdamW, one step per training batch, its rate
-    falling to 0 along a cosine over `steps` batches; logs accuracies (0..1) and R² of every
-    evaluation pass under `<prefix>/probe/<name>`. `r2` "uniform" counts a dimension without
-    variance as 0, as the public code does.
-    """
+    """Trains one head per probe with a single fused AdamW, one step per training batch. The
+    learning rate falls to 0 along a cosine over `steps` batches. Accuracies (0..1) and R² of every
+    evaluation pass are logged as `<prefix>/probe/<name>`. With r2="uniform" a dimension without
+    variance counts as 0, as in the public code."""
 
     def __init__(
         self,
@@ -165,11 +162,11 @@ class OnlineProbes(pl.Callback):
 
 
 class RSquared(Metric):
-    """Mean over dimensions of 1 - SS_residual / SS_total, in float64; a dimension without variance
-    is left out, or with `constant_as_zero` counts as 0 (scikit-learn's mean, and the public
-    code's).
+    """Mean over dimensions of 1 - SS_residual / SS_total, in float64.
 
-    update takes (n, k) predictions and targets. compute returns NaN if every dimension is constant.
+    A dimension without variance is left out. With `constant_as_zero` it counts as 0, as in
+    scikit-learn's mean and the public code. update takes (n, k) predictions and targets. compute
+    returns NaN if every dimension is constant.
     """
 
     full_state_update = False
@@ -194,7 +191,7 @@ class RSquared(Metric):
 
     def compute(self) -> Tensor:
         spread = self.squares - self.total.square() / self.count
-        # below a deviation of 1e-5 a number varies by rounding only
+        # a deviation below 1e-5 is rounding
         varies = spread > torch.maximum(1e-9 * self.squares, 1e-10 * self.count)
         values = 1.0 - self.residual[varies] / spread[varies]
         return values.sum() / len(varies) if self.constant_as_zero else values.mean()

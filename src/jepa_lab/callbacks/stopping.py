@@ -1,5 +1,4 @@
-"""The ends of a run before its budget: when it is asked to stop, and when its validation loss does
-not get better."""
+"""Early ends of a run: on request, and when its validation loss stops improving."""
 
 from __future__ import annotations
 
@@ -14,21 +13,21 @@ from jepa_lab.process.stop import StopRequest
 
 
 class Savable(Protocol):
-    """What writes the checkpoints of a run."""
+    """Writes the checkpoints of a run."""
 
     def may_save(self, trainer: pl.Trainer) -> bool:
-        """Whether a run would resume from here with the same bits."""
+        """Whether a run resumed from here would have identical bits."""
 
     def save(self, trainer: pl.Trainer) -> None:
         """Writes last.ckpt."""
 
 
 class StopOnRequest(Checkpoint):
-    """Raises RunStopped after a training step or a validation once `stop` has a reason, with
-    `last.ckpt` written.
+    """Writes `last.ckpt` and raises RunStopped once `stop` has a reason, after a training step or a
+    validation.
 
-    A Checkpoint so that Lightning keeps it behind every other callback; it has to stand behind
-    `saver`. Every start takes one step at least, however short `max_wall_s` is.
+    It is a Checkpoint so that Lightning keeps it behind every other callback. It must follow
+    `saver`. Every start takes at least one step, however short `max_wall_s` is.
     """
 
     def __init__(self, stop: StopRequest, max_wall_s: float | None, saver: Savable) -> None:
@@ -64,8 +63,8 @@ class StopOnRequest(Checkpoint):
 
 
 class EarlyStopping(callbacks.EarlyStopping):
-    """Lightning's, on the primary validation loss; a run that goes on from the checkpoint at which
-    it was due to stop takes no further step."""
+    """Lightning's EarlyStopping on the primary validation loss. A run resumed from the checkpoint
+    at which it was due to stop takes no further step."""
 
     def __init__(
         self, patience: int, min_delta: float, monitor: str = "val/loss/prediction"
@@ -76,7 +75,7 @@ class EarlyStopping(callbacks.EarlyStopping):
 
     @property
     def state_key(self) -> str:
-        """The key of its state in a checkpoint, from when the class was called EarlyStop."""
+        """The key of its state in a checkpoint. It keeps the former class name, EarlyStop."""
         return self._generate_state_key(monitor=self.monitor, mode=self.mode).replace(
             "EarlyStopping", "EarlyStop"
         )

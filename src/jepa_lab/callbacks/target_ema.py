@@ -1,4 +1,4 @@
-"""TargetEMA: after every optimiser step the target encoder moves towards the online encoder."""
+"""TargetEMA: moves the target encoder towards the online encoder after every optimiser step."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ from jepa_lab.networks.target import ema_update, tau_at
 
 
 class TargetEMA(pl.Callback):
-    """Updates every average of `pl_module.ema_pairs` (by default `target_encoder` from
-    `network.encoder`) once per optimiser step, also under gradient accumulation. tau is constant or
-    rises to 1 along half a cosine over `steps`.
-    """
+    """Updates every average of `pl_module.ema_pairs` once per optimiser step, also under gradient
+    accumulation. By default the only pair is `target_encoder` and `network.encoder`. tau is
+    constant, or rises to 1 along half a cosine over `steps`."""
 
     def __init__(self, tau: float, schedule: str, steps: int, buffers: str = "averaged") -> None:
         self.tau = tau

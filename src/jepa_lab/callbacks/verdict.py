@@ -1,5 +1,5 @@
-"""The verdict while a run trains: CurrentVerdict reads it after every validation, VerdictStop may
-end the run by it."""
+"""Verdicts during training: CurrentVerdict updates it after every validation, StopOnVerdict may end
+the run."""
 
 from __future__ import annotations
 
@@ -13,16 +13,15 @@ from jepa_lab.diagnosis import Verdict, judge
 from jepa_lab.errors import StoppedByVerdict
 from jepa_lab.ledger.parquet import History, ParquetLedger, history_of
 
-IN_A_ROW = 2  # validations: one may be an accident of a high learning rate
+IN_A_ROW = 2  # validations; a single one may be an accident of a high learning rate
 
 
 class CurrentVerdict(pl.Callback):
-    """`verdict` is that of the metrics logged so far, anew after every validation; `last` holds the
-    status of each validation, with its step. Has to stand behind the callbacks that log a
-    validation's metrics.
+    """The verdict on the metrics logged so far, updated after every validation.
 
-    The history is read from the ledger as it grows; `judge` gives the verdict. A run that goes on
-    from a checkpoint is judged at its start.
+    `last` holds (step, status) of the last validations. It must follow the callbacks that log a
+    validation's metrics. The history is read from the ledger as it grows, and `judge` computes the
+    verdict. A run resumed from a checkpoint has a verdict from its start.
     """
 
     def __init__(self, ledger: ParquetLedger, judge: Callable[[History], Verdict] = judge) -> None:
@@ -33,8 +32,8 @@ class CurrentVerdict(pl.Callback):
         self._rows = 0
 
     def text(self) -> str | None:
-        """The status and its representation, as in `dimensional_collapse z_agg`; None before the
-        first validation."""
+        """Returns the status and its representation, as in `dimensional_collapse z_agg`, or None
+        before the first validation."""
         if self.verdict is None:
             return None
         return (
@@ -42,8 +41,8 @@ class CurrentVerdict(pl.Callback):
         )
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        # of a run that goes on the ledger was cut to its checkpoint just now
-        self._history, self._rows = ({}, 0)
+        # the ledger of a resumed run has just been cut to its checkpoint
+        self._history, self._rows = {}, 0
         self._read()
         if self.last:
             self.verdict = self.judge(self._history)
@@ -69,7 +68,7 @@ class CurrentVerdict(pl.Callback):
 
 
 class StateBar(TQDMProgressBar):
-    """Lightning's bar with the state of the run beside its numbers."""
+    """Lightning's progress bar with the state of the run beside its numbers."""
 
     def __init__(self, current: CurrentVerdict) -> None:
         super().__init__()
@@ -81,12 +80,13 @@ class StateBar(TQDMProgressBar):
 
 
 class StopOnVerdict(Checkpoint):
-    """Raises StoppedByVerdict once two validations in a row gave a status of `stop_on` (any of
-    them), the checkpoint being written: after the second one, and at the start of a run that goes
-    on from there, before its first step. Not after the last validation, when there is nothing left
-    to end.
+    """Raises StoppedByVerdict after two validations in a row with a status of `stop_on`. The two
+    statuses may differ.
 
-    A Checkpoint so that Lightning keeps it behind every other callback; it has to stand behind the
+    The checkpoint is written first. A run resumed from it raises again before its first step.
+    Nothing happens after the last validation, as the run ends anyway.
+
+    It is a Checkpoint so that Lightning keeps it behind every other callback. It must follow the
     Saver.
     """
 

@@ -1,5 +1,4 @@
-"""Conclusions as data: claims in YAML, judged from finished runs by rules that are written down.
-See docs/claims.md."""
+"""Claims: conclusions in YAML that fixed rules judge from finished runs. See docs/claims.md."""
 
 from jepa_lab.claims.claim import Claim
 from jepa_lab.claims.judge import WORDS

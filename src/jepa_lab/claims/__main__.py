@@ -1,4 +1,4 @@
-"""python -m jepa_lab.claims: run what claims still need, judge them, write what they are worth."""
+"""python -m jepa_lab.claims: runs the missing runs of claims, judges them, writes the verdicts."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Exits with 1 where a line of runs failed."""
+    """Runs the command with the arguments `argv`. Exits with 1 if a command line of runs failed."""
     run_command(lambda: _claims(_parser().parse_args(argv)), RESUMES)
 
 
@@ -31,48 +31,55 @@ def _parser() -> argparse.ArgumentParser:
     parser = Parser(
         prog="python -m jepa_lab.claims",
         description=(
-            "Judges claims (claims/*.yaml unless files are named) from finished runs, after running"
-            " those that are missing. docs/claims.md has the format and the rules."
+            "Runs the missing runs of claims (default: claims/*.yaml), then judges the claims from"
+            " all finished runs. docs/claims.md describes the format and the rules."
         ),
     )
     parser.add_argument(
-        "files", nargs="*", metavar="FILE", help="a file of claims, or the name of a shipped one"
+        "files", nargs="*", metavar="FILE", help="a file of claims, or the name of a shipped file"
     )
     parser.add_argument(
         "--runs-dir",
         type=Path,
         action="append",
         metavar="FOLDER",
-        help="where runs are (runs); given several times, new ones go to the first",
+        help="folder of runs (default: runs); may be repeated, new runs go to the first",
     )
-    parser.add_argument("--judge", action="store_true", help="judge what is there, run nothing")
     parser.add_argument(
-        "--list", action="store_true", help="tell the claims and what is missing, run nothing"
+        "--judge", action="store_true", help="judge from the existing runs, run nothing"
     )
-    parser.add_argument("--out", type=Path, metavar="FILE", help="write the verdicts: .md or .json")
     parser.add_argument(
-        "--fill", type=Path, metavar="FOLDER", help="fill the mark <!-- claims --> of its STUDY.md"
+        "--list", action="store_true", help="print the claims and the missing runs, run nothing"
+    )
+    parser.add_argument(
+        "--out", type=Path, metavar="FILE", help="write the verdicts to a .md or .json file"
+    )
+    parser.add_argument(
+        "--fill",
+        type=Path,
+        metavar="FOLDER",
+        help="write the verdicts at the mark <!-- claims --> of FOLDER/STUDY.md",
     )
     return parser
 
 
 def _work(args: argparse.Namespace) -> list[str]:
     from jepa_lab.claims import text
-    from jepa_lab.claims.missing import missing_lines, run_lines, told
+    from jepa_lab.claims.missing import missing_commands, missing_text, run_commands
     from jepa_lab.claims.reading import read_claims
     from jepa_lab.claims.verdicts import judge_claims
 
     if args.out is not None and args.out.suffix not in (".md", ".json"):
         raise UserError(f"--out {args.out}: must end in .md or .json")
     if args.list and (args.judge or args.out is not None or args.fill is not None):
-        raise UserError("--list tells and writes nothing; leave out --judge, --out and --fill")
+        raise UserError("--list only prints; leave out --judge, --out and --fill")
     if args.fill is not None and not args.fill.is_dir():
         raise UserError(f"--fill {args.fill}: no such folder")
     claims = read_claims(args.files)
     folders = args.runs_dir or [Path("runs")]
     runs, notes = _runs(folders, must_exist=args.judge)
     verdicts = judge_claims(claims, runs)
-    lines = missing_lines(verdicts, runs)
+    missing = missing_commands(verdicts, runs)
     if args.list:
         for claim in claims:
             how = (
@@ -80,25 +87,25 @@ def _work(args: argparse.Namespace) -> list[str]:
                 or f"{text.quantity(claim)} {text.claimed(claim)}, {len(claim.seeds)} seeds"
             )
             print(f"{claim.place}: {claim.statement}\n    {how}")
-        print(f"\n{told(lines)}")
+        print(f"\n{missing_text(missing)}")
         return []
     failed: list[str] = []
-    if lines and not args.judge:
-        print(told(lines), flush=True)
-        failed = run_lines(lines, folders[0])
+    if missing and not args.judge:
+        print(missing_text(missing), flush=True)
+        failed = run_commands(missing, folders[0])
         runs, notes = _runs(folders, must_exist=False)
         verdicts = judge_claims(claims, runs)
     print(text.plain(verdicts))
     for note in notes:
         print(f"left out: {note}")
-    if args.judge and lines:
-        print(f"\n{told(lines)}")
+    if args.judge and missing:
+        print(f"\n{missing_text(missing)}")
     _write(args.out, args.fill, verdicts)
     return failed
 
 
 def _runs(folders: Sequence[Path], must_exist: bool) -> tuple[list[Run], list[str]]:
-    """The runs below all folders, and a line for each that cannot be read."""
+    """Returns the runs below all folders, and a line for each run that cannot be read."""
     from jepa_lab.report.comparison.find_runs import find_runs
 
     runs, notes = [], []

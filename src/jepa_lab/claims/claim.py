@@ -1,4 +1,4 @@
-"""A claim: what was concluded, which runs bear on it, and the test that they are put to."""
+"""A claim: a conclusion, the runs that it is about, and the test that decides it."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ DIRECTIONS = ("above", "below")
 
 @dataclass(frozen=True)
 class Claim:
-    """One conclusion, by id in its file. Either `not_testable` says why no run can decide it, or
-    there is a quantity with one value a seed: `metric` of the runs that `arm` selects less that of
-    `control` (less `reference` without one), or `statistic` of the runs that `arm` selects less
-    `reference`.
+    """One conclusion, identified by `id` in its file.
 
-    `where`: settings that all these runs have. `over`: settings over whose values a seed's runs are
-    averaged. `worst`: what a run that diverged counts as. `runs`: the command lines, after `python
-    -m jepa_lab`, that make the runs. `family`: of the claims that are read together, over which p
-    is adjusted; "" for the rest of the file.
+    Either `not_testable` has the reason why no run can decide it, or it has a quantity with one
+    value for each seed. That is `metric` of the runs that `arm` selects minus that of `control`
+    (minus `reference` without a control), or `statistic` of the runs of `arm` minus `reference`.
+
+    `where` are settings of all these runs. `over` are settings whose values are averaged for each
+    seed. `worst` is the value of a run that diverged, None if such a run has none. `runs` are the
+    command lines, after `python -m jepa_lab`, that make the runs. `family` names the claims over
+    which p is adjusted together; "" is the family of all other claims of the file.
     """
 
     file: str
@@ -47,12 +48,11 @@ class Claim:
 
     @property
     def place(self) -> str:
-        """For a message: file and id."""
+        """The file and the id, for messages."""
         return f"{self.file}: {self.id}"
 
     def sides(self) -> list[tuple[str, Settings]]:
-        """(name, settings) of what has to be selected: the arm, and the control where there is
-        one."""
+        """Returns (name, settings) of the arm and, if there is one, of the control."""
         found: list[tuple[str, Settings]] = [("arm", {**self.where, **self.arm})]
         if self.control is not None:
             found.append(("control", {**self.where, **self.control}))

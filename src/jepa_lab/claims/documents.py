@@ -1,5 +1,4 @@
-"""YAML files of claims as plain data; a key that is given twice is an error, where YAML takes the
-last one silently."""
+"""Reads YAML files of claims. A repeated key is an error, unlike in YAML, which takes the last."""
 
 from __future__ import annotations
 
@@ -28,22 +27,20 @@ class _Once(yaml.SafeLoader):
 
 
 def read_yaml(path: Path) -> Any:
-    """What the file holds. UserError, in one line, for one that cannot be read or is no YAML."""
+    """Returns the content of the file. Raises UserError if it is unreadable or no valid YAML."""
     try:
         return yaml.load(path.read_text(encoding="utf-8"), Loader=_Once)
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: cannot be read: {error}") from None
-    except (
-        yaml.YAMLError,
-        RecursionError,
-        ValueError,
-    ) as error:  # ValueError: of a date that there is not
+    # a date that does not exist raises ValueError
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
         raise UserError(f"{path}: no YAML: {' '.join(str(error).split())}") from None
 
 
 def fill(document: str, name: str, content: str) -> str:
-    """The document with what stands between `<!-- name -->` and `<!-- end -->` replaced. UserError
-    without the mark."""
+    """Returns the document with the text between `<!-- name -->` and `<!-- end -->` replaced.
+
+    Raises UserError if the marks are missing."""
     pattern = re.compile(rf"(<!-- {re.escape(name)} -->\n).*?(\n<!-- end -->)", re.S)
     if not pattern.search(document):
         raise UserError(f"the document has no mark <!-- {name} -->, closed by <!-- end -->")

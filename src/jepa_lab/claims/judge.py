@@ -1,24 +1,24 @@
-"""The rules: from a paired difference to a word.
+"""The rules that turn a paired difference into a word: confirmed, refuted or not shown.
 
-Signs are turned so that the claim is always "above": for direction below, treatment and control
-change sign. d is the difference (arm less control; value less reference), m the margin.
+d is the difference (arm - control, or value - reference) and m the margin. For direction below,
+both sides change sign, so that every claim is "above".
 
-difference       d > m.   confirmed: the 95 % t interval of d lies above m; refuted: it lies below
-m, so that an effect
-                 as claimed is excluded. Both need the sign-flip test of d - m at .05, or at the
-                 least that it can give with so few seeds (2 / 2^n), so that neither word hangs on
-                 normality alone.
-non_inferiority  d > -m.  confirmed: the 90 % interval lies above -m; refuted: it lies below -m
-(one-sided, 5 % each).
-equivalence      |d| < m. confirmed: the 90 % interval lies between -m and m (two one-sided tests);
-refuted: outside.
-not shown        otherwise; an end on its bound is otherwise.
+difference       claims d > m. It is confirmed if the 95 % t interval of d lies above m, and refuted
+                 if the interval lies below m, which excludes an effect as claimed. Both words also
+                 need p <= .05 in the sign-flip test of d - m, or the smallest p that the number of
+                 seeds allows (2 / 2^n). So neither word depends on normality alone.
+non_inferiority  claims d > -m. It is confirmed if the 90 % interval lies above -m, and refuted if
+                 it lies below -m (one-sided tests, 5 % each).
+equivalence      claims |d| < m. It is confirmed if the 90 % interval lies between -m and m (two
+                 one-sided tests), and refuted if it lies outside.
 
-Then p, that of the t test behind the word, is adjusted by Holm over the claims of the family that
-can be tested (1 where runs are missing, so that no word depends on which others were run): above
-.05 the word is "not shown" too. The sign-flip p is not what is adjusted: with 8 seeds it is .008 at
-least, and seven claims in a family would leave nothing that could ever be shown. Below FEWEST pairs
-nothing is judged.
+All other cases are "not shown", also an interval that ends on a bound. Fewer than FEWEST pairs are
+not judged.
+
+The p of the t test behind the word is then adjusted by Holm over the testable claims of the family.
+Claims with missing runs have p = 1, so that no word depends on which other claims were run. If the
+adjusted p is above .05, the word is "not shown" too. The sign-flip p is not adjusted: with 8 seeds
+it is at least .008, so that a family of seven claims could never show anything.
 """
 
 from __future__ import annotations
@@ -38,13 +38,15 @@ from jepa_lab.report.comparison.statistics import (
 
 WORDS = ("confirmed", "refuted", "not shown", "not testable")
 LEVEL = 0.05
-FEWEST = 3  # pairs: two that agree by chance would do
+FEWEST = 3  # pairs: two pairs may agree by chance
 
 
 @dataclass(frozen=True)
 class Judged:
-    """`word` before Holm, `p` of the test behind it; `difference` with its interval at the
-    confidence of the rule, as it was measured (arm less control), for whatever direction."""
+    """The result of a rule: the `word` before Holm, and the `p` of the test behind it.
+
+    `difference` is arm - control for both directions, with the interval at the confidence of the
+    rule."""
 
     word: str
     p: float
@@ -58,8 +60,8 @@ def judge(
     direction: str,
     margin: float,
 ) -> Judged | None:
-    """The rules above on {seed: value} of both sides; None with fewer than FEWEST pairs that are
-    finite."""
+    """Applies the rules above to {seed: value} of both sides. Returns None for fewer than FEWEST
+    finite pairs."""
     treatment, control = _without_rounding(treatment, control)
     shown = paired_difference(treatment, control, 0.95 if test == "difference" else 0.9)
     if shown is None or shown.n < FEWEST:
@@ -80,8 +82,8 @@ def judge(
 def _without_rounding(
     treatment: Mapping[int, float], control: Mapping[int, float]
 ) -> tuple[Mapping[int, float], Mapping[int, float]]:
-    """Both sides as they are; where only rounding parts the differences, their mean and 0: a spread
-    of 1e-17 would otherwise pass for certainty."""
+    """Returns both sides unchanged, or (mean difference, 0) for every seed if the differences vary
+    only by rounding. A spread of 1e-17 would otherwise look like certainty."""
     seeds = [
         s
         for s in treatment.keys() & control.keys()
@@ -95,7 +97,7 @@ def _without_rounding(
 
 
 def after_holm(word: str, adjusted: float) -> str:
-    """The word that stays when the p behind it is adjusted for the number of claims."""
+    """Returns the word, or "not shown" if its adjusted p is above LEVEL."""
     return word if adjusted <= LEVEL else "not shown"
 
 
@@ -129,8 +131,10 @@ def _equivalence(d: PairedDifference, turned: PairedDifference, margin: float) -
 
 
 def _p_above(d: PairedDifference, bound: float) -> float:
-    """One-sided p of the paired t test for a true difference above `bound`. Without spread that of
-    the sign-flip test: seeds that agree to the last digit are few seeds, and no certainty."""
+    """Returns the one-sided p of the paired t test for a true difference above `bound`.
+
+    Without spread it is the p of the sign-flip test, since equal seeds are few seeds and not
+    certainty."""
     if d.sd == 0:
         return 0.5 if d.mean == bound else d.p_floor / 2 if d.mean > bound else 1 - d.p_floor / 2
 
@@ -143,5 +147,5 @@ def _p_below(d: PairedDifference, bound: float) -> float:
 
 def _paired(treatment: Mapping[int, float], control: Mapping[int, float]) -> PairedDifference:
     found = paired_difference(treatment, control)
-    assert found is not None  # judge() has asked for FEWEST finite pairs
+    assert found is not None  # judge() requires FEWEST finite pairs
     return found

@@ -1,5 +1,4 @@
-"""What claims still need: the lines whose runs are missing, how many runs, how long they may take;
-and running them."""
+"""The command lines of missing runs: their number, an estimate of their time, and running them."""
 
 from __future__ import annotations
 
@@ -20,23 +19,25 @@ from jepa_lab.report.comparison.differences import setting_text
 
 
 @dataclass(frozen=True)
-class MissingLine:
-    """A command line, after `python -m jepa_lab`, that claims wait for. `runs`: how many that are
-    missing are known of; 0 where it makes a grid. `seconds`: what they may take, by runs of the
-    kind; None where there is none."""
+class MissingCommand:
+    """A command line, after `python -m jepa_lab`, with runs that claims need.
 
-    words: str
+    `runs` is the number of missing runs, 0 if the command makes a grid, whose runs are not counted.
+    `seconds` is their time, estimated from similar runs, None if there are none."""
+
+    command: str
     runs: int
     seconds: float | None
 
 
-def missing_lines(verdicts: Sequence[Judgement], runs: Sequence[Run]) -> list[MissingLine]:
-    """Each line once, in the order of the claims. A line that no claim waits for is left out,
-    whatever the version of the code that made its runs."""
+def missing_commands(verdicts: Sequence[Judgement], runs: Sequence[Run]) -> list[MissingCommand]:
+    """Returns each command line with missing runs once, in the order of the claims.
+
+    A command line is left out if no claim needs it, even if its runs are of an older version of the
+    code."""
     wanted: dict[str, dict[tuple[str, int], float | None]] = {}
-    maker: dict[
-        tuple[str, int], str
-    ] = {}  # the first line that makes a run, which is counted there
+    # the first command line that makes a run, where the run is counted
+    maker: dict[tuple[str, int], str] = {}
     for verdict in verdicts:
         claim = verdict.claim
         if not verdict.missing or claim.not_testable:
@@ -48,66 +49,70 @@ def missing_lines(verdicts: Sequence[Judgement], runs: Sequence[Run]) -> list[Mi
                 str({key: setting_text(value) for key, value in sorted(sides[side].items())}),
                 seed,
             )
-            for line in makers(claim.runs, sides[side]):
-                jobs = wanted.setdefault(line, {})
-                # what it lacks, the command says
+            for command in makers(claim.runs, sides[side]):
+                jobs = wanted.setdefault(command, {})
+                # the runs of a grid are not counted, since only the command knows them
                 gridded = claim.statistic and statistics()[claim.statistic].axes
-                if not gridded and maker.setdefault(job, line) == line:
+                if not gridded and maker.setdefault(job, command) == command:
                     jobs[job] = seconds[side]
-    return [_line(words, list(jobs.values())) for words, jobs in wanted.items()]
+    return [_missing(command, list(jobs.values())) for command, jobs in wanted.items()]
 
 
-def told(lines: Sequence[MissingLine]) -> str:
-    """The lines with their numbers, and the sum below."""
-    if not lines:
-        return "all runs that the claims need are there"
-    rows = [f"  {_count(line)}: python -m jepa_lab {line.words}" for line in lines]
-    known = [line.seconds for line in lines if line.seconds is not None]
-    duration = f", about {_minutes(sum(known))} by runs of the kind" if known else ""
-    unknown = len(lines) - len(known)
-    left = (
-        f" and {unknown} line{'s' * (unknown > 1)} of unknown length" if unknown and known else ""
+def missing_text(missing: Sequence[MissingCommand]) -> str:
+    """Returns the total number and time of the missing runs, and a line for each command."""
+    if not missing:
+        return "all runs that the claims need exist"
+    rows = [f"  {_count(one)}: python -m jepa_lab {one.command}" for one in missing]
+    known = [one.seconds for one in missing if one.seconds is not None]
+    duration = f", about {_minutes(sum(known))} by the time of similar runs" if known else ""
+    unknown = len(missing) - len(known)
+    rest = (
+        f" and {unknown} command{'s' * (unknown > 1)} of unknown time" if unknown and known else ""
     )
     head = (
-        f"missing: {sum(line.runs for line in lines)} runs of {len(lines)}"
-        f" line{'s' * (len(lines) > 1)}{duration}{left}"
+        f"missing: {sum(one.runs for one in missing)} runs of {len(missing)}"
+        f" command{'s' * (len(missing) > 1)}{duration}{rest}"
     )
     return "\n".join([head, *rows])
 
 
-def run_lines(lines: Sequence[MissingLine], runs_dir: Path) -> list[str]:
-    """Runs each line as it would be typed, one after another; returns those that failed. Runs that
-    are finished are skipped by the command itself, unfinished ones go on."""
+def run_commands(missing: Sequence[MissingCommand], runs_dir: Path) -> list[str]:
+    """Runs each command line in turn and returns those that failed.
+
+    Each command skips runs that are finished and resumes the others."""
     failed = []
-    for line in lines:
-        words = [*shlex.split(line.words), f"runs_dir={runs_dir}"]
-        print(f"\npython -m jepa_lab {shlex.join(words)}", flush=True)
-        if subprocess.run([sys.executable, "-m", "jepa_lab", *words], check=False).returncode:
-            failed.append(line.words)
+    for one in missing:
+        arguments = [*shlex.split(one.command), f"runs_dir={runs_dir}"]
+        print(f"\npython -m jepa_lab {shlex.join(arguments)}", flush=True)
+        if subprocess.run([sys.executable, "-m", "jepa_lab", *arguments], check=False).returncode:
+            failed.append(one.command)
     return failed
 
 
-def _line(words: str, seconds: Sequence[float | None]) -> MissingLine:
+def _missing(command: str, seconds: Sequence[float | None]) -> MissingCommand:
     known = [value for value in seconds if value is not None]
-    return MissingLine(
-        words, len(seconds), sum(known) * len(seconds) / len(known) if known else None
+    return MissingCommand(
+        command, len(seconds), sum(known) * len(seconds) / len(known) if known else None
     )
 
 
-def makers(lines: Sequence[str], settings: Settings) -> list[str]:
-    """Those of the lines that make runs with these settings, by their words: none contradicts a
-    setting, and of such lines the ones that name most of them. All lines where that leaves none."""
-    named = {line: _agreeing(line, settings) for line in lines}
+def makers(commands: Sequence[str], settings: Settings) -> list[str]:
+    """Returns the command lines that make runs with these settings, judged by their overrides.
+
+    These are the command lines that contradict no setting and name most of them. If all contradict
+    a setting, all are returned."""
+    named = {command: _agreeing(command, settings) for command in commands}
     most = max((count for count in named.values() if count is not None), default=None)
-    return [line for line in lines if named[line] == most] if most is not None else list(lines)
+    return [c for c in commands if named[c] == most] if most is not None else list(commands)
 
 
-def _agreeing(line: str, settings: Settings) -> int | None:
-    """How many settings the words of the line name; None where one of them has another value
-    there."""
+def _agreeing(command: str, settings: Settings) -> int | None:
+    """Returns how many of the settings the command line overrides with their values.
+
+    Returns None if it overrides one of them with another value."""
     count = 0
-    for word in shlex.split(line):
-        key, equals, text = word.lstrip("+").partition("=")
+    for override in shlex.split(command):
+        key, equals, text = override.lstrip("+").partition("=")
         key = {"experiment": "name"}.get(key, key)
         found = next((settings[k] for k in (key, f"{key}.name") if k in settings), None)
         if not equals or found is None:
@@ -121,8 +126,10 @@ def _agreeing(line: str, settings: Settings) -> int | None:
 
 
 def _seconds(settings: Settings, runs: Sequence[Run]) -> float | None:
-    """The median time of finished runs with these settings, of any seed; else of the same
-    experiment; else of the same data and tier. None where there is none."""
+    """Returns the median time of finished runs with these settings and any seed.
+
+    If there are none, runs of the same experiment count, then runs of the same data and tier.
+    Returns None if there are none of these either."""
     for keys in (settings.keys(), {"name"}, {"dataset", "dataset.name", "tier", "tier.name"}):
         wanted = {key: settings[key] for key in settings if key in keys}
         times = [
@@ -135,11 +142,11 @@ def _seconds(settings: Settings, runs: Sequence[Run]) -> float | None:
     return None
 
 
-def _count(line: MissingLine) -> str:
-    if not line.runs:
+def _count(missing: MissingCommand) -> str:
+    if not missing.runs:
         return "a grid"
-    return f"{line.runs} run{'s' * (line.runs > 1)}" + (
-        "" if line.seconds is None else f", {_minutes(line.seconds)}"
+    return f"{missing.runs} run{'s' * (missing.runs > 1)}" + (
+        "" if missing.seconds is None else f", {_minutes(missing.seconds)}"
     )
 
 

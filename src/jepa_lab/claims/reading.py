@@ -1,5 +1,4 @@
-"""Claims from their YAML: every key checked, each mistake told in one line with what would be
-right."""
+"""Reads claims from YAML and checks every key. Each error is one line with a correct example."""
 
 from __future__ import annotations
 
@@ -38,17 +37,19 @@ KEYS = (*NEEDED, "not_testable", "contrast", "statistic", *SHARED[1:])
 
 
 def shipped() -> list[Path]:
-    """The files of claims/ at the top of the checkout, or beside the package when installed."""
+    """Returns the files in claims/ at the top of the checkout, or beside the installed package."""
     return sorted((conf_dir().parent / "claims").glob("*.yaml"))
 
 
 def read_claims(files: Sequence[Path | str] = ()) -> list[Claim]:
-    """The claims of the files (names of shipped ones without folder and ending; all of these unless
-    any is named), in their order. UserError names file, claim, key and what would be right."""
+    """Returns the claims of the files in their order; without `files`, those of all shipped files.
+
+    A shipped file may be named without folder and suffix. Raises UserError with file, claim, key
+    and a correct example for any mistake."""
     paths = [_path(str(name)) for name in files] or shipped()
     if not paths:
         raise UserError(
-            f"{conf_dir().parent / 'claims'}: no claims there; name files of claims, as"
+            f"{conf_dir().parent / 'claims'}: no claims there; name files of claims, e.g."
             " my_claims.yaml"
         )
     return [claim for path in dict.fromkeys(paths) for claim in _read(path)]
@@ -71,7 +72,7 @@ def _read(path: Path) -> list[Claim]:
         or not content["claims"]
     ):
         raise UserError(
-            f"{path}: key claims: a list of claims is needed, as `claims: [{{id: ..., statement:"
+            f"{path}: key claims: a list of claims is needed, e.g. `claims: [{{id: ..., statement:"
             " ...}]`"
         )
     _known(content, TOP, f"{path}")
@@ -89,7 +90,7 @@ def _read(path: Path) -> list[Claim]:
 
 def _claim(file: str, entry: Any, defaults: Mapping[str, Any], place: str) -> Claim:
     if not isinstance(entry, dict):
-        raise UserError(f"{place}: a mapping is needed, as `id: my_claim`, got {entry!r}")
+        raise UserError(f"{place}: a mapping is needed, e.g. `id: my_claim`, got {entry!r}")
     if isinstance(entry.get("id"), str) and entry["id"]:
         place = f"{place.rpartition(': ')[0]}: {entry['id']}"
     _known(entry, KEYS, place)
@@ -104,8 +105,8 @@ def _claim(file: str, entry: Any, defaults: Mapping[str, Any], place: str) -> Cl
         return replace(basis, not_testable=_reason(entry, place))
     if ("contrast" in entry) == ("statistic" in entry):
         raise UserError(
-            f"{place}: contrast: give either contrast, or statistic, or not_testable with the"
-            " reason"
+            f"{place}: contrast: exactly one of contrast, statistic and not_testable (with the"
+            " reason) is needed"
         )
     return replace(
         basis,
@@ -124,7 +125,7 @@ def _claim(file: str, entry: Any, defaults: Mapping[str, Any], place: str) -> Cl
 
 
 def _reason(entry: Mapping[str, Any], place: str) -> str:
-    """Why the claim cannot be tested."""
+    """Returns the reason why the claim cannot be tested."""
     reason = entry["not_testable"]
     if not isinstance(reason, str) or not reason.strip():
         raise UserError(f"{place}: not_testable: the reason is needed, as a text")
@@ -137,18 +138,18 @@ def _reason(entry: Mapping[str, Any], place: str) -> str:
 
 
 def _quantity(given: Mapping[str, Any], place: str) -> dict[str, Any]:
-    """What has a value for each seed: the fields of a contrast or of a statistic."""
+    """Returns the fields of a contrast or of a statistic, which has one value for each seed."""
     if "contrast" in given:
         contrast = given["contrast"]
         if not isinstance(contrast, dict) or "arm" not in contrast:
             raise UserError(
-                f"{place}: contrast: arm missing; as {{arm: {{name: teacherless_b}}, control:"
+                f"{place}: contrast: arm missing; e.g. {{arm: {{name: teacherless_b}}, control:"
                 " {...}}"
             )
         _known(contrast, ("arm", "control"), f"{place}: contrast")
         metric = given.get("metric")
         if not isinstance(metric, str):
-            raise UserError(f"{place}: metric: missing; as test/probe/class_from_z_agg")
+            raise UserError(f"{place}: metric: missing; e.g. test/probe/class_from_z_agg")
         control = contrast.get("control")
         if control is not None and "reference" in given:
             raise UserError(
@@ -164,7 +165,8 @@ def _quantity(given: Mapping[str, Any], place: str) -> dict[str, Any]:
     statistic = given["statistic"]
     if not isinstance(statistic, dict) or not isinstance(statistic.get("name"), str):
         raise UserError(
-            f"{place}: statistic: name missing; as {{name: gap, of: {{name: teacherless_a}}, ...}}"
+            f"{place}: statistic: name missing; e.g. {{name: gap, of: {{name: teacherless_a}},"
+            " ...}"
         )
     parameters = {key: value for key, value in statistic.items() if key not in ("name", "of")}
     check_parameters(statistic["name"], parameters, f"{place}: statistic")
@@ -184,17 +186,17 @@ def _known(given: Any, keys: Iterable[str], place: str) -> None:
 def _settings(value: Any, place: str) -> dict[str, Any]:
     if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
         raise UserError(
-            f"{place}: settings are needed, as {{dataset.name: digits_rot, loss.lambda_rate:"
+            f"{place}: settings are needed, e.g. {{dataset.name: digits_rot, loss.lambda_rate:"
             " 0.003}"
         )
     for key, setting in value.items():
         if isinstance(setting, dict):
             inner = next(iter(setting), "key")
             raise UserError(
-                f"{place}: {key}: settings are written with dots, as {key}.{inner}: ..."
+                f"{place}: {key}: settings are written with dots, e.g. {key}.{inner}: ..."
             )
     if "seed" in value:
-        raise UserError(f"{place}: seed: seeds have a key of their own, as seeds: range(0,8)")
+        raise UserError(f"{place}: seed: seeds have their own key, e.g. seeds: range(0,8)")
     return value
 
 
@@ -210,12 +212,12 @@ def _number(value: Any, place: str) -> float:
     except (TypeError, ValueError):
         found = math.nan
     if not math.isfinite(found):
-        raise UserError(f"{place}: {value}: a finite number is needed, as 0.02")
+        raise UserError(f"{place}: {value}: a finite number is needed, e.g. 0.02")
     return found
 
 
 def _is_factor(given: Mapping[str, Any]) -> bool:
-    """Whether the claim's numbers are factors, because its statistic is a logarithm."""
+    """Returns whether the numbers of the claim are factors, i.e. its statistic is a logarithm."""
     return "statistic" in given and statistics()[given["statistic"]["name"]].logarithm
 
 
@@ -225,8 +227,8 @@ def _reference(given: Mapping[str, Any], place: str) -> float:
     )
     if _is_factor(given) and reference <= 0:
         raise UserError(
-            f"{place}: reference: {reference:g}: must be above 0, for the statistic is a factor;"
-            " as 1"
+            f"{place}: reference: {reference:g}: must be above 0, since the statistic is a factor;"
+            " e.g. 1"
         )
     return reference
 
@@ -237,7 +239,7 @@ def _worst(given: Mapping[str, Any], place: str) -> float | None:
     worst = _number(given["worst"], f"{place}: worst")
     if _is_factor(given) and worst <= 0:
         raise UserError(
-            f"{place}: worst: {worst:g}: must be above 0, for the statistic is a factor; as 100"
+            f"{place}: worst: {worst:g}: must be above 0, since the statistic is a factor; e.g. 100"
         )
     return worst
 
@@ -247,12 +249,12 @@ def _margin(given: Mapping[str, Any], place: str) -> float:
     if _is_factor(given):
         margin = _number(given.get("margin", 1.0), f"{place}: margin")
         if margin < 1 or (margin == 1 and test != "difference"):
-            raise UserError(f"{place}: margin: {margin:g}: must be a factor above 1, as 1.5")
+            raise UserError(f"{place}: margin: {margin:g}: must be a factor above 1, e.g. 1.5")
         return margin
     margin = _number(given.get("margin", 0.0), f"{place}: margin")
     if margin < 0 or (margin == 0 and test != "difference"):
         least = "at least 0" if test == "difference" else f"above 0 for {test}"
-        raise UserError(f"{place}: margin: {margin:g}: must be {least}, as 0.02")
+        raise UserError(f"{place}: margin: {margin:g}: must be {least}, e.g. 0.02")
     return margin
 
 
@@ -266,7 +268,7 @@ def _seeds(value: Any, place: str) -> tuple[int, ...]:
         value = list(range(first, end))
     if not isinstance(value, list) or not value or not all(type(seed) is int for seed in value):
         raise UserError(
-            f"{place}: seeds: {value}: one or more are needed, as range(0,8) or [0, 1, 2]"
+            f"{place}: seeds: {value}: one or more are needed, e.g. range(0,8) or [0, 1, 2]"
         )
     return tuple(dict.fromkeys(value))
 
@@ -279,7 +281,7 @@ def _runs(value: Any, place: str) -> tuple[str, ...]:
         or not all(isinstance(line, str) and line.strip() for line in lines)
     ):
         raise UserError(
-            f"{place}: runs: the lines that make the runs are needed, as -m"
+            f"{place}: runs: the command lines that make the runs are needed, e.g. -m"
             " +experiment=teacherless_b seed=0,1,2"
         )
     for line in lines:
@@ -293,13 +295,12 @@ def _runs(value: Any, place: str) -> tuple[str, ...]:
 def _family(value: Any, place: str) -> str:
     if not isinstance(value, str):
         raise UserError(
-            f"{place}: family: {value}: a text is needed, which the claims that are read together"
-            " share"
+            f"{place}: family: {value}: a text is needed, the same for all claims of the family"
         )
     return value
 
 
 def _list(value: Any, place: str) -> list[Any]:
     if not isinstance(value, list):
-        raise UserError(f"{place}: {value}: a list is needed, as [loss.lambda_rate]")
+        raise UserError(f"{place}: {value}: a list is needed, e.g. [loss.lambda_rate]")
     return value

@@ -1,5 +1,4 @@
-"""The runs that a claim is about: chosen by their settings among all that are there, never mixing
-protocols."""
+"""Selects the runs of a claim by their settings, and never mixes protocols."""
 
 from __future__ import annotations
 
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from jepa_lab.claims.claim import Claim, Settings
-from jepa_lab.claims.settings import arm_keys, default_of, schema_keys
+from jepa_lab.claims.settings import aux_keys, default_of, schema_keys
 from jepa_lab.config.tree import flatten
 from jepa_lab.diagnosis import judge
 from jepa_lab.errors import UserError, nearest
@@ -23,8 +22,7 @@ from jepa_lab.ledger.run_dir import state_of
 from jepa_lab.report.comparison.differences import setting_text
 from jepa_lab.report.comparison.find_runs import aux_of, dataset_of
 
-# of a run, but no part of the protocol it followed: where, how watched, and what follows from other
-# settings
+# settings that are no part of the protocol of a run: place, monitoring, and derived settings
 NO_PROTOCOL = (
     *IGNORED,
     "seed",
@@ -39,7 +37,7 @@ NO_PROTOCOL = (
     "name",
     "study",
 )
-# what both sides of a contrast share unless the contrast names it
+# settings that both sides of a contrast must share, unless the contrast names them
 SHARED = (
     "dataset",
     "tier",
@@ -51,43 +49,45 @@ SHARED = (
     "batch_size",
     "population",
 )
-DERIVED = ("tau", "lr_pred_setting", "lr_enc_setting")  # what the toy writes beside its settings
-DIGITS = 8
+DERIVED = ("tau", "lr_pred_setting", "lr_enc_setting")  # keys that the toy adds to its settings
+DIGITS = 8  # in which equal settings agree
 
 
 @dataclass(frozen=True)
 class Chosen:
-    """Completed runs by seed (several only where `over` or a grid parts them), and (seed, why,
-    path) of the others."""
+    """The selected runs by seed, and (seed, reason, path) of the unusable ones.
+
+    A seed has several runs only if they differ in a setting of `over` or of a grid. `clash` is the
+    reason why the runs follow several protocols, None if they follow one."""
 
     runs: dict[int, list[Run]] = field(default_factory=dict)
     unusable: list[tuple[int, str, str]] = field(default_factory=list)
-    clash: str | None = None  # why the runs are of several protocols
+    clash: str | None = None
 
     def all(self) -> list[Run]:
         return [run for runs in self.runs.values() for run in runs]
 
     def collapsed(self) -> int:
-        """How many have a verdict that says so; their values count as they are."""
-        words = [status_of(run) for run in self.all()]
-        return sum(word is not None and "collapse" in word for word in words)
+        """Returns how many runs have a verdict of collapse. Their values are used unchanged."""
+        statuses = [status_of(run) for run in self.all()]
+        return sum(status is not None and "collapse" in status for status in statuses)
 
 
 def version_of(run: Run) -> int | None:
-    """The version of the results that the run was made with."""
+    """Returns the version of the results that the run was made with, None if it is unknown."""
     return (run.status.get("versions") or {}).get("results_version")
 
 
 def status_of(run: Run) -> str | None:
-    """The verdict on the run by today's rules, from its ledger; of one without a ledger, what its
-    summary says."""
+    """Returns the verdict on the run by the current rules, or that of its summary if the run has no
+    metrics file."""
     if (run.path / "metrics.parquet").is_file():
         return _judged(run.path)
     return (run.summary.get("verdict") or {}).get("status")
 
 
 def _readable(path: Path) -> bool:
-    """Whether the ledger of a run that has one can be read."""
+    """Returns whether the metrics file of a run is readable. A run without one counts as such."""
     try:
         return not (path / "metrics.parquet").is_file() or bool(_judged(path))
     except UserError:
@@ -100,8 +100,11 @@ def _judged(path: Path) -> str:
 
 
 def value_of(config: Mapping[str, Any], key: str) -> Any:
-    """The setting `key` of a run: dotted, of a group by its option's name, `experiment`, `dataset`
-    or `aux`. Of a run that is older than the key, its default. KeyError where there is neither."""
+    """Returns the setting `key` of a run.
+
+    `key` is dotted, a group (its value is the name of the option), `experiment`, `dataset` or
+    `aux`. For a run that is older than the key it is the default. Raises KeyError if the key has no
+    default either."""
     if key in ("experiment", "dataset", "aux"):
         return {"experiment": lambda c: c.get("name"), "dataset": dataset_of, "aux": aux_of}[key](
             config
@@ -115,7 +118,7 @@ def value_of(config: Mapping[str, Any], key: str) -> Any:
 
 
 def fits(run: Run, settings: Settings) -> bool:
-    """Whether the run has all the settings; numbers agree in eight digits."""
+    """Returns whether the run has all the settings. Numbers are compared in eight digits."""
     for key, wanted in settings.items():
         try:
             if not same(value_of(run.config, key), wanted):
@@ -126,15 +129,16 @@ def fits(run: Run, settings: Settings) -> bool:
 
 
 def same(value: Any, wanted: Any) -> bool:
-    """Whether two settings are one: 1e-3 and 0.001, 1 - 0.999 and 0.001."""
+    """Returns whether two settings are equal, e.g. 1e-3 and 0.001, or 1 - 0.999 and 0.001."""
     return bool(_plain(value) == _plain(wanted))
 
 
 def choose(
     runs: Iterable[Run], claim: Claim, settings: Settings, axes: Sequence[str] = ()
 ) -> Chosen:
-    """The runs with these settings and the claim's seeds, copies of a run once. `axes`: settings
-    that a statistic reads itself, so that runs may differ in them."""
+    """Returns the runs with these settings and the seeds of the claim. Copies of a run count once.
+
+    `axes` are settings that a statistic reads itself, so the runs may differ in them."""
     free = (*claim.over, *axes)
     found: dict[int, dict[str, Run]] = {}
     unusable: list[tuple[int, str, str]] = []
@@ -150,7 +154,7 @@ def choose(
             unusable.append(
                 (
                     seed,
-                    "damaged (metrics.parquet); on_existing=restart makes it anew",
+                    "damaged (metrics.parquet); on_existing=restart runs it again",
                     short_place(run.path),
                 )
             )
@@ -163,8 +167,8 @@ def choose(
 
 
 def differs_in(a: Chosen, b: Chosen, named: Iterable[str]) -> str | None:
-    """A setting of the protocol in which both sides differ though the contrast does not name it;
-    None without."""
+    """Returns a message on a setting of the protocol in which both sides differ although the
+    contrast does not name it, None if there is no such setting."""
     left, right = (_settings_of(chosen.all()[:1]) for chosen in (a, b))
     named = [*named, *(key.removesuffix(".name") for key in named)]
     for key in left.keys() & right.keys():
@@ -180,40 +184,39 @@ def differs_in(a: Chosen, b: Chosen, named: Iterable[str]) -> str | None:
 
 
 def short_place(path: Path) -> str:
-    """experiment/run_id: a page of results names no folder of this machine."""
+    """Returns experiment/run_id, since a page of results must not name folders of this machine."""
     return f"{path.parent.name}/{path.name}"
 
 
 def _clash(
     runs: Sequence[Run], by_seed: Mapping[int, Sequence[Run]], free: Sequence[str]
 ) -> str | None:
-    """One line where runs of several protocols fit: in which settings they differ, or that two are
-    alike."""
+    """Returns a message if runs of several protocols fit, or if a seed has two equal runs."""
     varying = {
         key: values
         for key, values in _settings_of(runs).items()
         if len(values) > 1 and not any(f"{key}.".startswith(f"{axis}.") for axis in _names(free))
     }
     if varying:
-        told = "; ".join(
+        listed = "; ".join(
             f"{key} {' | '.join(sorted(values))}" for key, values in list(varying.items())[:3]
         )
-        return f"several protocols fit: {told}: name one in where"
+        return f"several protocols fit: {listed}: name one in where"
     if free:
         return None
     for seed, own in by_seed.items():
         if len(own) > 1:
             first, second = (short_place(run.path) for run in own[:2])
             return (
-                f"{first} and {second} are both of seed {seed}, told apart by nothing: leave"
+                f"{first} and {second} are both of seed {seed} and have the same settings: leave"
                 " one out"
             )
     return None
 
 
 def _settings_of(runs: Sequence[Run]) -> dict[str, set[str]]:
-    """{setting: its values as texts}; keys that some runs are too old for count where they stand.
-    {setting: its values as texts}; keys that some runs are too old for count where they stand."""
+    """Returns {setting of the protocol: its values as texts}. A run that is older than a key adds
+    no value to it."""
     found: dict[str, set[str]] = {}
     for run in runs:
         for key, value in flatten(run.config):
@@ -239,28 +242,28 @@ def _plain(value: Any) -> Any:
 
 
 def check_settings(claim: Claim, runs: Iterable[Run]) -> None:
-    """UserError for a setting that neither a study's configuration nor a run has; names the
-    nearest."""
-    arms = arm_keys()
+    """Raises UserError for a setting that neither a study nor a run has, with the nearest names."""
+    losses = aux_keys()
     known = {
         "experiment",
         *DERIVED,
         *schema_keys(),
-        *(f"aux.{arm}.{key}" for arm in arms for key in arms[arm]),
+        *(f"aux.{loss}.{key}" for loss in losses for key in losses[loss]),
     }
     wanted = [key for _, settings in claim.sides() for key in settings]
     for key in dict.fromkeys([*wanted, *claim.over]):
-        if key in known or _of_own_arm(key, claim) or any(_has(run.config, key) for run in runs):
+        if key in known or _is_user_defined(key, claim) or any(_has(r.config, key) for r in runs):
             continue
         raise UserError(f"{claim.place}: {key}: no such setting{nearest(key, known)}")
 
 
-def _of_own_arm(key: str, claim: Claim) -> bool:
-    """Whether it is of a loss that is not of conf/, and that a line of the claim's runs names."""
+def _is_user_defined(key: str, claim: Claim) -> bool:
+    """Returns whether the key is of an auxiliary loss that conf/ does not have and that a command
+    line of the claim names."""
     group, _, rest = key.partition(".")
-    arm, _, inner = rest.partition(".")
-    named = any(re.search(rf"\b{re.escape(arm)}\b", line) for line in claim.runs)
-    return group == "aux" and bool(inner) and arm not in arm_keys() and arm != "none" and named
+    loss, _, inner = rest.partition(".")
+    named = any(re.search(rf"\b{re.escape(loss)}\b", command) for command in claim.runs)
+    return group == "aux" and bool(inner) and loss not in aux_keys() and loss != "none" and named
 
 
 def _has(config: Mapping[str, Any], key: str) -> bool:

@@ -1,4 +1,4 @@
-"""The settings that the studies' configurations know, and their defaults."""
+"""The settings in the configurations of the studies, and their defaults."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from jepa_lab.studies import find, studies
 
 @cache
 def schema_keys() -> frozenset[str]:
-    """Every key of every study, groups included."""
+    """Returns every key of every study, including groups."""
     return frozenset(key for entry in studies().values() for key in _keys(entry.config, ""))
 
 
 def _keys(schema: Any, prefix: str) -> Iterator[str]:
-    """Of groups and of settings."""
+    """Yields the keys of groups and of settings."""
     hints = typing.get_type_hints(schema)
     for one in dataclasses.fields(schema):
         yield f"{prefix}{one.name}"
@@ -32,15 +32,15 @@ def _keys(schema: Any, prefix: str) -> Iterator[str]:
 
 
 @cache
-def arm_keys() -> dict[str, frozenset[str]]:
-    """{arm of conf/: the keys that it has}."""
+def aux_keys() -> dict[str, frozenset[str]]:
+    """Returns {auxiliary loss of conf/: its keys}."""
     files = folder_of(conf_dir(), "aux").glob("*.yaml")
     contents = {path.stem: yaml.safe_load(path.read_text(encoding="utf-8")) for path in files}
     return {name: frozenset(content) for name, content in contents.items() if content}
 
 
 def default_of(study: str | None, key: str) -> Any:
-    """Of a study's key. KeyError where the schema has none."""
+    """Returns the default of a key of a study. Raises KeyError if the schema has none."""
     defaults = _defaults(study)
     if key not in defaults:
         raise KeyError(key)
@@ -49,7 +49,7 @@ def default_of(study: str | None, key: str) -> Any:
 
 @cache
 def _defaults(study: str | None) -> dict[str, str]:
-    """{dotted key: its default as JSON} of a study's configuration, where the schema has one."""
+    """Returns {dotted key: default as JSON} of the keys of a study that have a default."""
     return dict(_fields(find(study).config, ""))
 
 

@@ -1,5 +1,4 @@
-"""Named statistics of a claim: one value for each seed, from the runs of that seed and nothing
-else."""
+"""Named statistics of claims: one value for each seed, from the runs of that seed alone."""
 
 from __future__ import annotations
 
@@ -17,13 +16,13 @@ from jepa_lab.studies.statistic import Statistic, Value, only
 
 
 def gap(runs: list[Run], metric: str, less: str) -> Value:
-    """One metric of a run less another of the same run."""
+    """Returns one metric of a run minus another metric of the same run."""
     last = only(runs).last()
     return last[metric] - last[less] if metric in last and less in last else None
 
 
 def change(runs: list[Run], metric: str) -> Value:
-    """A metric at the end less the same at its first measurement."""
+    """Returns the last value of a metric minus its first value."""
     run = only(runs)
     points = find(run.config.get("study")).history(run.path).get(metric, [])
     return points[-1][1] - points[0][1] if len(points) > 1 else None
@@ -37,20 +36,20 @@ OF_ANY_STUDY = {
 
 @cache
 def statistics() -> dict[str, Statistic]:
-    """Every statistic by its name."""
+    """Returns every statistic by its name."""
     return OF_ANY_STUDY | {
         name: one for entry in studies().values() for name, one in entry.statistics.items()
     }
 
 
 def study_of(name: str) -> str | None:
-    """The study whose runs the statistic reads; None: any."""
+    """Returns the study whose runs the statistic reads, None if it reads runs of any study."""
     return next((study for study, entry in studies().items() if name in entry.statistics), None)
 
 
 def check_parameters(name: str, parameters: Mapping[str, Any], place: str) -> None:
-    """UserError for a statistic that does not exist, for a parameter that it lacks, that is missing
-    or of no use."""
+    """Raises UserError for an unknown statistic, and for a parameter that is unknown, missing or of
+    the wrong type."""
     if name not in statistics():
         others = nearest(name, statistics()) or f"; there is {', '.join(sorted(statistics()))}"
         raise UserError(f"{place}: {name}: no such statistic{others}")
@@ -69,8 +68,8 @@ def check_parameters(name: str, parameters: Mapping[str, Any], place: str) -> No
 
 
 def _check_kind(value: Any, kind: Any, place: str) -> None:
-    """UserError for a value that is not of the kind of its parameter: a text, one of some texts, a
-    number above 0, or a list of texts."""
+    """Raises UserError for a value of the wrong type for its parameter. Types are text, a choice of
+    texts, a number above 0, and a list of texts."""
     if typing.get_origin(kind) is typing.Literal:
         if value not in typing.get_args(kind):
             raise UserError(f"{place}: {value}: unknown; {' | '.join(typing.get_args(kind))}")
@@ -96,7 +95,7 @@ def _above_0(value: Any) -> bool:
 
 
 def has_metric(run: Run, metric: str) -> bool:
-    """Whether the run has measured it at any time."""
+    """Returns whether the run has measured the metric at any time."""
     entry = find(run.config.get("study"))
     return metric in run.last() or (
         (run.path / entry.table).is_file() and metric in entry.history(run.path)
@@ -104,6 +103,6 @@ def has_metric(run: Run, metric: str) -> bool:
 
 
 def measure(name: str, runs: Sequence[Run], parameters: Mapping[str, Any]) -> Value:
-    """The statistic of one seed's runs; None where they do not give it."""
+    """Returns the statistic of the runs of one seed, None if they do not determine it."""
     value = statistics()[name].of(list(runs), **parameters)
     return None if value is None or math.isnan(value) else value

@@ -1,5 +1,4 @@
-"""Verdicts for readers: one row a claim with what its word rests on, as a table, and as plain
-data."""
+"""Verdicts as Markdown tables, as text for a terminal, and as plain data."""
 
 from __future__ import annotations
 
@@ -18,7 +17,7 @@ Number = Callable[[float], str]
 
 
 def table(verdicts: Sequence[Judgement]) -> str:
-    """Markdown: the claim, who said it, verdict, evidence; then how many of each."""
+    """Returns a Markdown table of claim, source, verdict and evidence, and the counts below."""
     lines = ["| claim | of | verdict | evidence |", "|---|---|---|---|"]
     for v in verdicts:
         cells = map(_cell, (v.claim.statement, v.claim.source, v.word, evidence(v)))
@@ -27,7 +26,7 @@ def table(verdicts: Sequence[Judgement]) -> str:
 
 
 def pages(verdicts: Sequence[Judgement]) -> str:
-    """A table for each file of claims, below its name."""
+    """Returns a Markdown page with a table for each file of claims."""
     files = dict.fromkeys(v.claim.file for v in verdicts)
     blocks = [
         f"## {file}\n\n{table([v for v in verdicts if v.claim.file == file])}" for file in files
@@ -36,14 +35,14 @@ def pages(verdicts: Sequence[Judgement]) -> str:
 
 
 def counted(verdicts: Sequence[Judgement]) -> str:
-    """How many of the claims got which word."""
+    """Returns a sentence on how many claims have which verdict."""
     found = Counter(v.word for v in verdicts)
-    told = ", ".join(f"{found[word]} {word}" for word in WORDS if found[word])
-    return f"{len(verdicts)} claim{'s' * (len(verdicts) != 1)}: {told}."
+    listed = ", ".join(f"{found[word]} {word}" for word in WORDS if found[word])
+    return f"{len(verdicts)} claim{'s' * (len(verdicts) != 1)}: {listed}."
 
 
 def plain(verdicts: Sequence[Judgement]) -> str:
-    """A line for each claim and one below with its evidence, for a terminal."""
+    """Returns a line for each claim and a line with its evidence, for a terminal."""
     lines = []
     for v in verdicts:
         lines += [
@@ -54,8 +53,10 @@ def plain(verdicts: Sequence[Judgement]) -> str:
 
 
 def evidence(v: Judgement) -> str:
-    """Effect, interval and number of seeds, what was claimed, what could have been found; or why
-    there is no word."""
+    """Returns effect, interval, number of seeds, the claim as a condition, and p.
+
+    If an effect is not shown, the text includes the effect that could have been detected. Returns
+    the reason if the claim is not testable."""
     d = v.difference
     if d is None:
         return v.reason
@@ -91,18 +92,18 @@ def evidence(v: Judgement) -> str:
 
 
 def quantity(claim: Claim) -> str:
-    """What was measured, in words."""
+    """Returns the name of the measured quantity."""
     if claim.statistic is None:
         return _name(str(claim.metric))
-    told = {
+    names = {
         key: ", ".join(map(_name, value)) if isinstance(value, list) else _name(str(value))
         for key, value in claim.parameters.items()
     }
-    return statistics()[claim.statistic].description.format(**told)
+    return statistics()[claim.statistic].description.format(**names)
 
 
 def claimed(claim: Claim) -> str:
-    """The claim as a condition on the number that is shown."""
+    """Returns the claim as a condition on the printed number, e.g. "above 0.5"."""
     factor = bool(claim.statistic and statistics()[claim.statistic].logarithm)
     base, margin = claim.reference, claim.margin
     if claim.test == "equivalence":
@@ -113,7 +114,7 @@ def claimed(claim: Claim) -> str:
 
 
 def as_data(verdicts: Sequence[Judgement]) -> dict[str, Any]:
-    """For JSON: plain numbers, texts and None."""
+    """Returns the verdicts for JSON, as plain numbers, texts and None."""
     return {
         "claims": [_data(v) for v in verdicts],
         "counts": dict(Counter(v.word for v in verdicts)),
@@ -159,8 +160,9 @@ def _data(v: Judgement) -> dict[str, Any]:
 
 
 def _number(width: float, logarithm: bool) -> Number:
-    """Writes numbers to the second digit of an interval's width; logarithms as the factors they
-    are."""
+    """Returns a format for numbers, to the second digit of the width of an interval.
+
+    Logarithms are printed as factors."""
     if logarithm:
         return lambda x: _short(10**x)
     decimals = 3 if width <= 0 else min(max(1 - math.floor(math.log10(width)), 0), 4)
@@ -176,8 +178,9 @@ def _short(value: float) -> str:
 
 
 def _name(metric: str) -> str:
-    """A metric's name; of one that has none its key, without a split that says nothing (the
-    toy's)."""
+    """Returns the name of a metric, or its key if it has no name.
+
+    Keys of the toy have one split only, which is left out."""
     name = metric_name(metric)
     return metric.removeprefix("val/") if name == metric and metric.count("/") == 1 else name
 

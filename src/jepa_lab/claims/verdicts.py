@@ -1,5 +1,4 @@
-"""Claims judged from the runs that are there: values by seed, the rule, Holm over the file, and
-what was missing."""
+"""Judges claims from the existing runs: values by seed, the rule, and Holm over each family."""
 
 from __future__ import annotations
 
@@ -9,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from jepa_lab.claims.claim import Claim
-from jepa_lab.claims.judge import FEWEST, Judged, after_holm, judge
+from jepa_lab.claims.judge import FEWEST, after_holm, judge
 from jepa_lab.claims.selection import (
     Chosen,
     check_settings,
@@ -26,10 +25,12 @@ from jepa_lab.report.comparison.statistics import PairedDifference, holm
 
 @dataclass(frozen=True)
 class Judgement:
-    """`word`: confirmed, refuted, not shown, not testable; `alone`: the word before Holm over
-    `family` claims. `reason`: why it is not testable. `difference`: arm less control, or value less
-    reference; `values` by side, seed. `missing`: (side, seed) without a run that can be used;
-    `version` of the results that the runs were made with."""
+    """The verdict on a claim.
+
+    `word` is confirmed, refuted, not shown or not testable, and `alone` is the word before Holm
+    over `family` claims. `reason` explains why the claim is not testable. `difference` is arm -
+    control, or value - reference. `values` are by side and seed. `missing` lists (side, seed)
+    without a usable run. `version` is that of the results that the runs were made with."""
 
     claim: Claim
     word: str
@@ -51,15 +52,14 @@ class _Side:
     name: str
     chosen: Chosen
     values: dict[int, float]
-    gone: dict[int, str]  # seed: the run that diverged, where nothing says what it counts as
+    gone: dict[int, str]  # seed: run that diverged, if the claim has no value `worst` for it
 
 
 def judge_claims(claims: Sequence[Claim], runs: Sequence[Run]) -> list[Judgement]:
-    """A verdict for each claim, in their order; p is adjusted over the claims of a family, where
-    those without runs have p = 1.
+    """Returns a judgement for each claim, in their order.
 
-    UserError for a setting that does not exist, and for a metric that none of the runs that fit has
-    measured."""
+    p is adjusted over the claims of a family; claims with missing runs have p = 1. Raises UserError
+    for an unknown setting, and for a metric that none of the matching runs has measured."""
     for claim in claims:
         check_settings(claim, runs)
     verdicts = [_judge(claim, runs) for claim in claims]
@@ -90,9 +90,9 @@ def _judge(claim: Claim, runs: Sequence[Run]) -> Judgement:
         if best is None or (pairs, version or 0) >= best[:2]:
             best = (pairs, version or 0, sides)
     return (
-        _of(claim, best[2], best[1] or None)
+        _judgement(claim, best[2], best[1] or None)
         if best is not None
-        else _of(claim, _sides(claim, []), None)
+        else _judgement(claim, _sides(claim, []), None)
     )
 
 
@@ -117,7 +117,7 @@ def _side(name: str, claim: Claim, chosen: Chosen) -> _Side:
             else [r for r in own if _is_lost(r, claim)]
         )
         if claim.over and len(own) < cells:
-            continue  # a mean over fewer settings than another seed's is none to compare
+            continue  # means over different numbers of settings cannot be compared
         if lost and claim.worst is None:
             gone[seed] = short_place(lost[0].path)
             continue
@@ -146,7 +146,7 @@ def _is_lost(run: Run, claim: Claim) -> bool:
     return diverged(run, claim.metric)
 
 
-def _of(claim: Claim, sides: Sequence[_Side], version: int | None) -> Judgement:
+def _judgement(claim: Claim, sides: Sequence[_Side], version: int | None) -> Judgement:
     clash = next((side for side in sides if side.chosen.clash), None)
     if clash is not None:
         return Judgement(claim, "not testable", f"{clash.name}: {clash.chosen.clash}")
@@ -154,7 +154,7 @@ def _of(claim: Claim, sides: Sequence[_Side], version: int | None) -> Judgement:
     missing = tuple(
         (s.name, seed) for s in sides for seed in claim.seeds if seed not in {*s.values, *s.gone}
     )
-    told: dict[str, Any] = {
+    details: dict[str, Any] = {
         "values": {side.name: side.values for side in sides},
         "missing": missing,
         "version": version,
@@ -163,20 +163,16 @@ def _of(claim: Claim, sides: Sequence[_Side], version: int | None) -> Judgement:
     }
     why = _why_not(claim, sides, missing)
     if why:
-        return Judgement(claim, "not testable", why, **told)
+        return Judgement(claim, "not testable", why, **details)
     reference, margin = claim.reference, claim.margin
     if logarithm:
         reference, margin = math.log10(reference), math.log10(margin)
     control = sides[1].values if len(sides) == 2 else dict.fromkeys(claim.seeds, reference)
     found = judge(sides[0].values, control, claim.test, claim.direction, margin)
     if found is None:
-        return Judgement(claim, "not testable", _not_finite(sides), **told)
-    return _judged(claim, found, told)
-
-
-def _judged(claim: Claim, found: Judged, told: Mapping[str, Any]) -> Judgement:
+        return Judgement(claim, "not testable", _not_finite(sides), **details)
     return Judgement(
-        claim, found.word, alone=found.word, difference=found.difference, p=found.p, **told
+        claim, found.word, alone=found.word, difference=found.difference, p=found.p, **details
     )
 
 
@@ -197,7 +193,7 @@ def _why_not(claim: Claim, sides: Sequence[_Side], missing: Sequence[tuple[str, 
     gone = [(side.name, seed, path) for side in sides for seed, path in side.gone.items()]
     if gone:
         pairs = len({seed for _, seed, _ in gone})
-        return f"{pairs} of {n} diverged ({gone[0][2]}); worst: says what such a run counts as"
+        return f"{pairs} of {n} diverged ({gone[0][2]}); worst: sets the value of such a run"
     if len(sides) == 2:
         assert claim.control is not None
         both = {run.path for run in sides[0].chosen.all()} & {
@@ -205,8 +201,8 @@ def _why_not(claim: Claim, sides: Sequence[_Side], missing: Sequence[tuple[str, 
         }
         if both:
             return (
-                f"{short_place(min(both))} is in arm and control; name in the contrast what parts"
-                " them"
+                f"{short_place(min(both))} is in arm and control; name the setting that differs in"
+                " the contrast"
             )
         odd = differs_in(
             sides[0].chosen, sides[1].chosen, [*claim.arm, *claim.control, *claim.over]
@@ -223,8 +219,8 @@ def _not_finite(sides: Sequence[_Side]) -> str:
 
 
 def _require_metric(claim: Claim, chosen: Chosen) -> None:
-    """UserError where runs fit and are of another study than the statistic reads, or none has
-    measured the metric."""
+    """Raises UserError if a matching run is of another study than the statistic, or if no matching
+    run has measured the metric."""
     runs = chosen.all()
     study = study_of(claim.statistic) if claim.statistic else None
     other = next(
@@ -233,7 +229,7 @@ def _require_metric(claim: Claim, chosen: Chosen) -> None:
     if other is not None:
         raise UserError(
             f"{claim.place}: statistic: {claim.statistic}: reads runs with study={study}, and "
-            f"{short_place(other.path)} is none; name what parts them in of, or in where"
+            f"{short_place(other.path)} is of another study; add a setting to of, or to where"
         )
     wanted = [claim.metric, *(claim.parameters.get(key) for key in ("metric", "less"))]
     wanted += claim.parameters.get("metrics", [])

@@ -1,5 +1,5 @@
-"""The command line: compose with Hydra, run every job, turn the user's mistakes into one line and
-code 2."""
+"""The command line of runs and sweeps: composes with Hydra and runs every job. A user's mistake
+becomes one line and exit code 2."""
 
 from __future__ import annotations
 
@@ -24,7 +24,10 @@ from jepa_lab.sweep.jobs import SweepEnded
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Runs a job or a sweep. Exits with the worst code of its jobs, 2 only where none is worse."""
+    """Runs a job or a sweep.
+
+    Exits with the worst code of its jobs. Code 2 counts as the mildest failure.
+    """
     command = Command(time.monotonic())
     _compose_and_run(arguments(argv), command)
     codes = command.codes
@@ -42,11 +45,11 @@ def _compose_and_run(args: list[str], command: Command) -> None:
     def task(cfg: DictConfig) -> float | None:
         return one_job(cfg, command)
 
-    task.__wrapped__.command = command  # where a launcher finds it
+    task.__wrapped__.command = command  # read by launchers, see sweep.records.command_of
     try:
-        own = config_dir(args)
-        if own is not None and str(Path(own).absolute()) not in sys.path:
-            sys.path.append(str(Path(own).absolute()))  # the Python files beside its YAML files
+        folder = config_dir(args)
+        if folder is not None and str(Path(folder).absolute()) not in sys.path:
+            sys.path.append(str(Path(folder).absolute()))  # may hold Python files beside YAML files
         sys.argv = [sys.argv[0], *overrides_for_hydra(args)]
         os.environ["HYDRA_FULL_ERROR"] = "1"
         task()
@@ -59,7 +62,7 @@ def _compose_and_run(args: list[str], command: Command) -> None:
         _fail(str(error))
     except (CompactHydraException, HydraException, OmegaConfBaseException) as error:
         _fail(one_line(error))
-    except yaml.YAMLError as error:  # of an option in a folder of the user's own
+    except yaml.YAMLError as error:  # an invalid file in a user-defined folder
         _fail(" ".join(str(error).split()))
     except ValueError as error:
         if command.codes:

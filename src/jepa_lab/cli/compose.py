@@ -1,4 +1,4 @@
-"""Composing overrides without running them."""
+"""Composes overrides into a configuration without running it."""
 
 from __future__ import annotations
 
@@ -21,26 +21,30 @@ from jepa_lab.errors import UserError
 from jepa_lab.sweep.ladder import checked_rungs
 
 
-def composed(words: Sequence[str], config_dir: str | None = None) -> DictConfig:
-    """What the overrides compose to, not checked. UserError for what Hydra cannot compose."""
+def composed(overrides: Sequence[str], config_dir: str | None = None) -> DictConfig:
+    """Returns the configuration that the overrides compose to, unchecked. Raises UserError if Hydra
+    cannot compose it."""
     GlobalHydra.instance().clear()
     try:
         with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-            return compose("config", with_folder(words, config_dir, itself=True))
+            return compose("config", with_folder(overrides, config_dir, itself=True))
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(one_line(error)) from error
 
 
-def checked(words: Sequence[str], config_dir: str | None = None) -> Any:
-    """The checked configuration of the overrides, of a ladder the last one. UserError."""
-    return checked_rungs(composed(words, config_dir))[-1]
+def checked(overrides: Sequence[str], config_dir: str | None = None) -> Any:
+    """Returns the checked configuration of the overrides, for a ladder the last one. Raises
+    UserError if it is invalid."""
+    return checked_rungs(composed(overrides, config_dir))[-1]
 
 
-def composes(words: Sequence[str], config_dir: str | None = None) -> bool:
-    """Whether overrides from a file compose to a configuration that is right. No code of a user's
-    own is imported: with such code the overrides only have to compose."""
+def composes(overrides: Sequence[str], config_dir: str | None = None) -> bool:
+    """Returns whether overrides from a file compose to a valid configuration.
+
+    User-defined code is not imported. Overrides that name such code only have to compose.
+    """
     try:
-        cfg = composed(words, config_dir)
+        cfg = composed(overrides, config_dir)
         if not own_code(cast("dict[str, Any]", OmegaConf.to_container(cfg, resolve=False))):
             checked_rungs(cfg)
     except UserError:
@@ -48,10 +52,10 @@ def composes(words: Sequence[str], config_dir: str | None = None) -> bool:
     return True
 
 
-def as_data(words: Sequence[str], config_dir: str | None = None) -> dict[str, Any] | None:
-    """The same as plain data; None for overrides that do not compose, or not to a configuration
-    that is right."""
+def as_data(overrides: Sequence[str], config_dir: str | None = None) -> dict[str, Any] | None:
+    """Returns the checked configuration as plain data, None if the overrides do not compose or are
+    invalid."""
     try:
-        return asdict(checked(words, config_dir))
+        return asdict(checked(overrides, config_dir))
     except UserError:
         return None

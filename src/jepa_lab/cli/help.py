@@ -1,7 +1,7 @@
-"""--help: the experiments and the groups with a line each, read from the first comment of every
+"""The text of --help. It lists the experiments and the groups, each with the first comment of its
 file in conf/.
 
-Imports nothing but the standard library: it answers before Hydra or torch could.
+It imports only the standard library, so that it answers before Hydra or torch could.
 """
 
 from __future__ import annotations
@@ -10,21 +10,21 @@ from jepa_lab.cli.verbs import VERBS
 from jepa_lab.config.groups import conf_dir, first_comment, folder_of, groups_of, options_of
 
 _USAGE = """\
-jepa-lab trains joint-embedding predictive models and says at the end whether the representation
+jepa-lab trains joint-embedding predictive models and reports at the end whether the representation
 collapsed.
 
   python -m jepa_lab +experiment=NAME [group=option ...] [key=value ...]      one run
   python -m jepa_lab -m +experiment=NAME loss.lambda_rate=1e-3,1e-2 seed=0,1  every combination
   python -m jepa_lab +experiment=NAME --cfg job             print the configuration, run nothing
 
-The same line typed again continues what was stopped or killed and skips what is finished.
+The same command resumes runs that were stopped or killed and skips finished runs.
 
 Other commands, each with --help: jepa-lab VERB ..., or python -m jepa_lab.VERB ...
 """
 
 
 def help_text() -> str:
-    """Usage, experiments, groups and the keys people change most."""
+    """Returns usage, experiments, groups and the keys that are changed most often."""
     conf = conf_dir()
     lines = [_USAGE, *(f"  {verb:<20} {text}" for verb, text in VERBS.items()), ""]
     groups = [
@@ -42,31 +42,31 @@ def help_text() -> str:
 
 
 _KEYS = [
-    ("seed", "of weights, views and order"),
-    ("loss.lambda_rate", "weight of the coding rate; 0 is none"),
+    ("seed", "seed of the weights, the views and the order of the data"),
+    ("loss.lambda_rate", "weight of the coding rate; 0 switches it off"),
     ("loss.rate_target", "z_agg, z or both"),
-    ("dataset.n_views", "views a sequence, the target view included"),
-    ("dataset.batch_size", "sequences a step"),
+    ("dataset.n_views", "views per sequence, including the target view"),
+    ("dataset.batch_size", "sequences per step"),
     ("dataset.epochs", "passes over the training images"),
     ("optim.lr", "highest learning rate"),
-    ("runs_dir", "where runs are kept"),
+    ("runs_dir", "folder of all runs"),
     ("on_existing", "resume (default), restart or error"),
     (
         "max_wall_s",
         "seconds after which the command stops with a checkpoint; the same command resumes it",
     ),
-    ("sweep.fail_fast", "true: a sweep ends at its first failed job"),
+    ("sweep.fail_fast", "true: end a sweep at its first failed job"),
     (
         "hydra/launcher",
         (
-            "joblib, submitit_local or submitit_slurm: the jobs of a sweep in parallel"
+            "joblib, submitit_local or submitit_slurm: run the jobs of a sweep in parallel"
             " (docs/sweeps.md)"
         ),
     ),
     (
         "hydra/sweeper",
-        "search: settings proposed by Optuna from what the earlier ones gave (docs/sweeps.md)",
+        "search: Optuna proposes settings from the results of earlier ones (docs/sweeps.md)",
     ),
-    ("gates.strict", "true: exit code 3 where a gate of the tier fails"),
-    ("diagnosis.on_nan", "stop (default) or skip, at a loss or gradient that is not finite"),
+    ("gates.strict", "true: exit with code 3 if a gate of the tier fails"),
+    ("diagnosis.on_nan", "stop (default) or skip the step if a loss or gradient is not finite"),
 ]

@@ -1,7 +1,6 @@
-"""One job of a command: in the command's own process, or in another one that a launcher started for
-it.
+"""Runs one job of a command, in the command's process or in a process that a launcher started.
 
-A launcher pickles the task with its `Command`; the process that unpickles it imports this module,
+A launcher pickles the task with its `Command`. The process that unpickles it imports this module,
 which registers the resolvers.
 """
 
@@ -38,9 +37,11 @@ GATE_FAILED = 3  # exit code under gates.strict
 
 
 class Command:
-    """What a command and its jobs share: the request to stop, the exit codes of the jobs that ran
-    in this process, and the sweep. In a process that a launcher started it is a new one, with
-    `elsewhere` set."""
+    """State that a command shares with its jobs.
+
+    It is the request to stop, the exit codes of the jobs that ran in this process, and the sweep. A
+    process started by a launcher gets a new Command, with `elsewhere` true.
+    """
 
     def __init__(self, started: float | None = None, elsewhere: bool = False) -> None:
         self.stop = StopRequest(started)
@@ -53,19 +54,25 @@ class Command:
 
 
 def _sweep_id() -> str:
-    """The same for the same sweep, however long it may take, wherever it runs, whatever is done
-    with what exists."""
+    """Returns a hash of the overrides that define the sweep.
+
+    Overrides that only set how it is run (limits, launchers, on_existing) do not count, so the same
+    sweep always has the same id.
+    """
     other = ("-", "hydra", "max_wall_s=", "sweep.", "on_existing=")
-    words = sorted(a for a in sys.argv[1:] if not a.startswith(other))
-    return hashlib.blake2b("\n".join(words).encode(), digest_size=5).hexdigest()
+    overrides = sorted(a for a in sys.argv[1:] if not a.startswith(other))
+    return hashlib.blake2b("\n".join(overrides).encode(), digest_size=5).hexdigest()
 
 
 OmegaConf.register_new_resolver("sweep_id", _sweep_id, use_cache=True, replace=True)
 
 
 def one_job(cfg: DictConfig, command: Command) -> float | None:
-    """Runs it; returns what a sweeper maximises (or minimises). Its end is kept in a record, so
-    that a sweep goes on and Hydra prints nothing of its own."""
+    """Runs the job and returns the value that a sweeper maximises or minimises.
+
+    The outcome is kept in a record. A failure does not raise, so the sweep continues and Hydra
+    prints no traceback of its own.
+    """
     hydra = HydraConfig.get()
     if hydra.mode == RunMode.MULTIRUN and command.sweep is None and not command.elsewhere:
         command.sweep = RunningSweep.of(OmegaConf.merge({"hydra": hydra}, cfg))
@@ -73,7 +80,7 @@ def one_job(cfg: DictConfig, command: Command) -> float | None:
     if control is None:
         return _recorded(cfg, command, command.stop)
     if command.elsewhere:
-        # Ctrl-C reaches every process of a terminal: the command answers
+        # Ctrl-C reaches every process of a terminal; only the command's process reacts to it
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         command.stop = StopRequest(control.started(), control.stopped)
     if control.obsolete() or control.stopped() or command.stop.reason(cfg.get("max_wall_s")):
@@ -82,7 +89,7 @@ def one_job(cfg: DictConfig, command: Command) -> float | None:
     with named_lines(f"[{number}] ") if command.elsewhere else nullcontext():
         value = _recorded(cfg, command, command.stop)
     if command.stop.signal:
-        # by this process alone, or by all: the sweep ends
+        # whether this process alone got the signal or all did, the whole sweep ends
         control.stop(f"{command.stop.signal} received")
     if cfg.sweep.fail_fast and command.codes[-1] in (1, 2) and not control.obsolete():
         control.stop(f"job {number} failed, and sweep.fail_fast=true")
@@ -93,10 +100,10 @@ def _recorded(cfg: DictConfig, command: Command, stop: StopRequest) -> float:
     in_sweep = record_of_this_job()
     record = in_sweep or Record(0, [], "running")
     try:
-        _refuse_words_of_sweeps()
+        _refuse_sweep_overrides()
         import_from_config_dir()
         rungs = checked_rungs(cfg)
-        # start-up: torch and Lightning, once the configuration is known to be right
+        # start-up: torch and Lightning are imported only after the configuration is checked
         from jepa_lab.diagnosis.gates import gates_line
         from jepa_lab.studies.run import train
 
@@ -140,7 +147,8 @@ def _recorded(cfg: DictConfig, command: Command, stop: StopRequest) -> float:
 
 
 def record_of_this_job() -> Record | None:
-    """The record of the job that runs, opened in its sweep's folder; None in a single run."""
+    """Returns the record of the current job, written into its sweep's folder. None for a single
+    run."""
     hydra = HydraConfig.get()
     if hydra.mode != RunMode.MULTIRUN:
         return None
@@ -154,26 +162,28 @@ def record_of_this_job() -> Record | None:
 
 
 def own_command_line(tier: str | None = None) -> CommandLine:
-    """The command line that makes the job's run alone. `tier`: of one rung of a ladder."""
+    """Returns the command line that makes only this job's run. `tier` selects one rung of a
+    ladder."""
     hydra = HydraConfig.get()
     folder = config_dir_of_this_job()
-    words = [*settings_of(hydra.overrides.task), *_search_path(hydra.overrides.hydra, folder)]
-    flagged = "hydra.mode=MULTIRUN" in hydra.overrides.hydra  # what Hydra makes of -m
+    overrides = [*settings_of(hydra.overrides.task), *_search_path(hydra.overrides.hydra, folder)]
+    flagged = "hydra.mode=MULTIRUN" in hydra.overrides.hydra  # Hydra's form of -m
     if ONE_RUN in sys.argv or (hydra.mode == RunMode.MULTIRUN and not flagged):
-        words.append(ONE_RUN)  # its experiment is a sweep by itself
-    line = CommandLine(tuple(words), folder)
+        overrides.append(ONE_RUN)  # the experiment defines a sweep, of which this is one run
+    line = CommandLine(tuple(overrides), folder)
     return line.changed([f"tier={tier}"]) if tier else line
 
 
-def _search_path(words: Sequence[str], folder: str | None) -> list[str]:
-    """The search path as it was typed, without what --config-dir adds to it."""
+def _search_path(overrides: Sequence[str], folder: str | None) -> list[str]:
+    """Returns the override of the search path as typed, without the entries that --config-dir
+    adds."""
     added = [] if folder is None else folder_paths(folder)
-    kept = [path for word in words for path in paths_of(word) if path not in added]
+    kept = [path for override in overrides for path in paths_of(override) if path not in added]
     return [f"{SEARCHPATH}[{','.join(kept)}]"] if kept else []
 
 
 def config_dir_of_this_job() -> str | None:
-    """The folder given as --config-dir, absolute; None without."""
+    """Returns the absolute path of --config-dir, None if it is not given."""
     sources = HydraConfig.get().runtime.config_sources
     return next(
         (str(s.path) for s in sources if s.provider == "command-line" and s.schema == "file"), None
@@ -181,33 +191,35 @@ def config_dir_of_this_job() -> str | None:
 
 
 def import_from_config_dir() -> None:
-    """Lets the Python files of a folder given as --config-dir be imported, as those of the current
-    folder are."""
+    """Puts the folder of --config-dir on sys.path, so that its Python files can be imported."""
     folder = config_dir_of_this_job()
     if folder is not None and folder not in sys.path:
         sys.path.append(folder)
 
 
-def _refuse_words_of_sweeps() -> None:
-    """UserError where a single run is told how a sweep is to be run: Hydra takes such overrides and
-    forgets them."""
+def _refuse_sweep_overrides() -> None:
+    """Raises UserError for overrides of a sweep in a single run, which Hydra accepts and
+    ignores."""
     hydra = HydraConfig.get()
-    for word in hydra.overrides.hydra if hydra.mode != RunMode.MULTIRUN else ():
-        if word.startswith(
+    for override in hydra.overrides.hydra if hydra.mode != RunMode.MULTIRUN else ():
+        if override.startswith(
             ("hydra/launcher=", "hydra/sweeper=", "hydra.launcher.", "hydra.sweeper.")
         ):
-            raise UserError(f"{word}: says how a sweep is run, and this is one run; add -m")
+            raise UserError(f"{override}: applies to a sweep, but this is a single run; add -m")
 
 
 def objective(result: Any, key: str | None) -> float | None:
-    """The last value of a completed run's metric `key`, or of the one that chooses its best
-    checkpoint; None where the run has none that is finite."""
+    """Returns the last value of a completed run's metric `key`. None if the run has no finite
+    value.
+
+    For `key` None it is the metric that chooses the best checkpoint.
+    """
     value = result.monitored if key is None else result.metrics.get(key)
     return value if value is not None and math.isfinite(value) else None
 
 
 def worst() -> float:
-    """What a job that gave no value returns, in the direction of the sweeper."""
+    """Returns the value of a job without a result: the worst in the sweeper's direction."""
     if HydraConfig.get().mode != RunMode.MULTIRUN:
         return -WORST
     return WORST if "minimize" in str(HydraConfig.get().sweeper.get("direction")) else -WORST

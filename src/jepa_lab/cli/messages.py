@@ -1,4 +1,4 @@
-"""What is wrong with a command line, in one line, from the error that Hydra or omegaconf raised."""
+"""Turns an error of Hydra or omegaconf into one line about the command line."""
 
 from __future__ import annotations
 
@@ -13,23 +13,21 @@ from jepa_lab.studies import find
 
 
 def one_line(error: BaseException) -> str:
-    """What is wrong, and what would be right."""
+    """Returns what is wrong and what would be right."""
     missing = getattr(error, "missing_cfg_file", None)
     if missing:
         group, _, option = str(missing).rpartition("/")
         options = list(getattr(error, "options", None) or options_of(folder_of(conf_dir(), group)))
         return f"{group}={option}: no such option{nearest(option, options)}"
-    for found in (error.__cause__, error):
-        if isinstance(found, OmegaConfBaseException):
-            return _group_of_another_study(found) or describe(found)
+    for cause in (error.__cause__, error):
+        if isinstance(cause, OmegaConfBaseException):
+            return _group_of_another_study(cause) or describe(cause)
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     text = lines[0] if lines else type(error).__name__
     override = getattr(error, "override", None)
-    if text.startswith("LexerNoViableAlt"):  # letters beyond ASCII, above all
+    if text.startswith("LexerNoViableAlt"):  # mostly letters beyond ASCII
         key, _, value = text.partition(": ")[2].partition("=")
-        return (
-            f"{key}={value}: not readable as it stands; quote the value, as in '{key}=\"{value}\"'"
-        )
+        return f"{key}={value}: cannot be parsed; quote the value, as in '{key}=\"{value}\"'"
     if "Could not override" in text and override is None:
         unknown = text.split("'")[1] if "'" in text else text
         return (
@@ -40,7 +38,7 @@ def one_line(error: BaseException) -> str:
 
 
 def _group_of_another_study(error: OmegaConfBaseException) -> str:
-    """What is said of a key in a group that the experiment's study does not have; "" for any other
+    """Returns a message for a key in a group that the experiment's study lacks, "" for any other
     error."""
     parent = getattr(error, "parent_node", None)
     key = str(getattr(error, "full_key", None) or getattr(error, "key", None) or "")

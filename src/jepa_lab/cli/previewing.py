@@ -1,4 +1,4 @@
-"""What `jepa_lab.preview` does."""
+"""The work of `jepa_lab.preview`."""
 
 from __future__ import annotations
 
@@ -12,22 +12,23 @@ from jepa_lab.studies import find
 
 
 def draw_preview(
-    words: list[str], rows: int = 6, out: Path | None = None, config_dir: str | None = None
+    overrides: list[str], rows: int = 6, out: Path | None = None, config_dir: str | None = None
 ) -> Path:
-    """The PNG's path. UserError for keys, data or a folder that cannot be used."""
-    check_stacked(words)
-    named = any(word.lstrip("+").startswith("experiment=") for word in words)
-    words = [f"+{word}" if word.startswith("experiment=") else word for word in words]
-    config = checked(words if named else ["+experiment=teacherless_b", *words], config_dir)
+    """Draws the preview and returns the path of the PNG. Raises UserError for keys, data or a
+    folder that cannot be used."""
+    check_stacked(overrides)
+    named = any(override.lstrip("+").startswith("experiment=") for override in overrides)
+    overrides = [
+        f"+{override}" if override.startswith("experiment=") else override for override in overrides
+    ]
+    config = checked(overrides if named else ["+experiment=teacherless_b", *overrides], config_dir)
     name = getattr(getattr(config, "dataset", None), "name", config.name)
     path = out or Path(f"preview_{name}.png")
     if path.suffix.lower() != ".png":
-        raise UserError(f"--out {path}: the name of a .png file")
+        raise UserError(f"--out {path}: expected the name of a .png file")
     figure = find(config.study).study.preview(config, rows)
     if figure is None:
-        raise UserError(
-            f"{config.name}: the {config.title} has no images or tasks that could be drawn"
-        )
+        raise UserError(f"{config.name}: the {config.title} has no images or tasks to draw")
     try:
         return save(figure, path)
     except OSError as error:

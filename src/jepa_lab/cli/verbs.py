@@ -1,4 +1,4 @@
-"""The verbs of `jepa-lab VERB ...`, each the command `python -m jepa_lab.VERB`."""
+"""The verbs of `jepa-lab VERB ...`. Each runs the command `python -m jepa_lab.VERB`."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from importlib.util import find_spec
 
 VERBS = {
     "check": "list the jobs of a run or a sweep and their states; check data and keys, run nothing",
-    "claims": "judge the claims of the studies from finished runs, running those that are missing",
-    "decode": "images from a run's frozen latents, to look at what they keep",
-    "diagnose": "the verdict on a run or on features: what it stands on, what to run next",
-    "evaluate": "the frozen evaluation of a run",
-    "heatmaps": "the figures of the linear BYOL toy",
-    "preview": "what the model would see",
-    "report": "runs compared, with what their differences show",
+    "claims": "judge the claims of the studies from finished runs; run missing ones",
+    "decode": "decode images from a run's frozen latents, to show what the latents keep",
+    "diagnose": "print the verdict on a run or on features, its evidence and what to run next",
+    "evaluate": "evaluate the frozen encoder of a run",
+    "heatmaps": "draw the figures of the linear BYOL toy",
+    "preview": "draw the views that the model would see",
+    "report": "compare runs and report what their differences show",
 }
 
 

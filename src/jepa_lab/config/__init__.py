@@ -1,2 +1,2 @@
-"""The typed configuration: what the keys of conf/ mean, and the check that stops a run before it
+"""The typed configuration: types and ranges of the keys in conf/, and the check before a run
 starts."""

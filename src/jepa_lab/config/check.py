@@ -1,5 +1,4 @@
-"""From the composed configuration to a typed one, or to one line that says what is wrong with it.
-From the composed configuration to a typed one, or to one line that says what is wrong with it."""
+"""Turns the composed configuration into a typed one, or raises a one-line error."""
 
 from __future__ import annotations
 
@@ -18,18 +17,18 @@ from jepa_lab.config.run_config import RunConfig
 from jepa_lab.errors import UserError
 
 C = TypeVar("C", bound=RunConfig)
-# unknown keys of a group's option from which it is another study's, not a mistyped one of ours
+# an option with so many unknown keys belongs to another study; fewer are typing errors
 FOREIGN = 3
 
 
 def check(
     cfg: DictConfig | dict[str, Any], kind: type[C], others: Sequence[type[RunConfig]] = ()
 ) -> C:
-    """The configuration as `kind`, types and ranges checked and the thread count written in.
-    UserError.
+    """Returns the configuration as `kind`, with checked types and ranges and with the thread count
+    filled in.
 
-    A group of another study, which the experiment leaves empty, may not be filled. `others`: the
-    configurations of the other studies, by which an option of theirs is recognised.
+    A group that the study does not have must stay empty. `others` are the configurations of the
+    other studies. An error names the study to which a wrong option belongs. Raises UserError.
     """
     try:
         cfg = OmegaConf.create(cfg)
@@ -61,15 +60,15 @@ def check(
 
 
 def available_cores() -> int:
-    """The cores that this process may run on."""
+    """Returns the number of cores that this process may use."""
     return (
         len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
     )
 
 
 def _without_other_groups(cfg: DictConfig, kind: type[C]) -> DictConfig:
-    """The configuration without the keys that the study does not have and its experiments leave
-    empty. UserError for one that was filled again."""
+    """Drops empty keys that the study does not have. Raises UserError for a group among them that
+    is not empty."""
     names = {f.name for f in fields(kind)}
     with open_dict(cfg):
         for key in [str(k) for k in cfg if str(k) not in names]:
@@ -99,7 +98,7 @@ def _require_groups(cfg: DictConfig, kind: type[C], others: Sequence[type[RunCon
                 else f"the option of the group {name}"
             )
             raise UserError(
-                f"{option} is one of the {owner}, and this experiment trains the {kind.title} (see"
+                f"{option} belongs to the {owner}, but this experiment trains the {kind.title} (see"
                 " --help)"
             )
     if "tier" not in kind.groups:
@@ -115,20 +114,20 @@ def _require_groups(cfg: DictConfig, kind: type[C], others: Sequence[type[RunCon
 
 
 def _keys_of_group(kind: type[RunConfig], name: str, default: set[str]) -> set[str]:
-    """The keys of a study's group; the default where it is no dataclass."""
+    """Returns the keys of a study's group, or `default` if the group is not a dataclass."""
     own = get_type_hints(kind).get(name)
     return {f.name for f in fields(own)} if is_dataclass(own) else default
 
 
 def _take_own(cfg: DictConfig, kind: type[C]) -> Iterator[tuple[str, Any]]:
-    """(dotted key, checked options) of what stands in the study's slots. In the place of a single
-    part its name is left, of one among several nothing."""
+    """Yields (dotted key, checked options) of user-defined parts and removes them from `cfg`. A
+    single part leaves its name in its place. A part among several leaves nothing."""
     for slot, base in kind.slots.items():
         for key in _filled(cfg, slot):
             given = OmegaConf.to_container(OmegaConf.select(cfg, key), resolve=True)
             if not is_own(given):
                 if slot.endswith("*"):
-                    options_at(key, given, base)  # which says what is missing
+                    options_at(key, given, base)  # raises, as _target_ is missing
                 continue
             options = options_at(key, given, base)
             place, _, name = key.rpartition(".")
@@ -142,7 +141,7 @@ def _take_own(cfg: DictConfig, kind: type[C]) -> Iterator[tuple[str, Any]]:
 
 
 def _stand_in(kind: type[C], key: str) -> Any:
-    """What the typed configuration has at a slot while the user's options are apart."""
+    """Returns the value at a slot while the user's options are kept apart."""
     node = OmegaConf.select(OmegaConf.structured(kind), key)
     if isinstance(node, DictConfig):
         return {name: "own" for name in node if OmegaConf.is_missing(node, name)}
@@ -150,7 +149,7 @@ def _stand_in(kind: type[C], key: str) -> Any:
 
 
 def _filled(cfg: DictConfig, slot: str) -> list[str]:
-    """The keys of the configuration that a slot stands for."""
+    """Returns the keys of the configuration that match a slot."""
     place, star = slot.removesuffix(".*"), slot.endswith(".*")
     node = OmegaConf.select(cfg, place)
     if not star:
@@ -170,7 +169,7 @@ def _put(config: Any, key: str, options: Any) -> None:
 
 
 def _refuse_nested(node: Any, key: str) -> None:
-    """UserError for a list in a list of numbers or texts: omegaconf lets it pass."""
+    """Raises UserError for a list within a list of numbers or texts, which omegaconf accepts."""
     if not isinstance(node, DictConfig | ListConfig) or node._is_none() or node._is_missing():
         return
     if isinstance(node, DictConfig):

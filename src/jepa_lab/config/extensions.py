@@ -1,9 +1,8 @@
-"""The parts of a run that a user adds: options of their own, a dataclass each, named by `_target_`
-in a YAML file.
+"""User-defined parts of a run: dataclasses of options, named by `_target_` in a YAML file.
 
-A slot is a key of the configuration that takes such options. Every key of the YAML but `_target_`
-is a field of the dataclass; it is checked as our own keys are. Nothing here imports torch.
-docs/extending.md shows each kind.
+A slot is a key of the configuration that accepts such options. Every key of the YAML file except
+`_target_` is a field of the dataclass. It is checked like the keys of this package. Nothing here
+imports torch. docs/extending.md shows each kind.
 """
 
 from __future__ import annotations
@@ -28,13 +27,13 @@ Kind = TypeVar("Kind", bound="Options")
 
 @dataclass(kw_only=True)
 class Options:
-    """What all kinds have. `_target_` names the class, as my_module.MyOptions."""
+    """Base class of all options. `_target_` names the class, as my_module.MyOptions."""
 
     _target_: str = ""
 
     def check(self, key: str) -> None:
-        """Raises ValueError with the key (below `key`), the value and what would be right; may
-        write derived values."""
+        """Raises ValueError with the key (below `key`), the value and the allowed values. May fill
+        in derived values."""
 
 
 @dataclass(kw_only=True)
@@ -54,7 +53,7 @@ class SourceOptions(Options):
 
     def load(self) -> Any:
         """Returns {"train": Arrays, "val": Arrays, "test": Arrays} (jepa_lab.data.images.arrays).
-        UserError for images that are missing or broken."""
+        Raises UserError for images that are missing or broken."""
         raise NotImplementedError
 
 
@@ -62,9 +61,8 @@ class SourceOptions(Options):
 class ViewOptions(Options):
     """A group of views, `dataset.views`."""
 
-    has_reference: bool = (
-        True  # false: no view is the untouched image, so dataset.first_view=random
-    )
+    # false: no view is the untouched image, which requires dataset.first_view=random
+    has_reference: bool = True
 
     def build(self, *, n_views: int, mean: Any, std: Any, first_view: str) -> Any:
         """Returns a jepa_lab.data.views.view_group.ViewGroup."""
@@ -73,13 +71,13 @@ class ViewOptions(Options):
 
 @dataclass(kw_only=True)
 class MetricOptions(Options):
-    """A number of a tap's features, logged as val/<tap>/<name> after every validation:
-    `monitor.metrics.<name>`."""
+    """A metric of a tap's features, `monitor.metrics.<name>`. It is logged as val/<tap>/<name>
+    after every validation."""
 
     taps: list[str] = field(default_factory=lambda: ["z", "z_agg"])
 
     def measure(self, z: Any) -> float:
-        """Returns the number for features (n, d), at most the first 4,096 rows, finite."""
+        """Returns the metric of finite features (n, d): at most the first 4,096 rows."""
         raise NotImplementedError
 
 
@@ -88,8 +86,8 @@ class RuleOptions(Options):
     """A rule of the verdict, `diagnosis.rules.<name>`."""
 
     def find(self, history: Mapping[str, Any], thresholds: Any) -> Any:
-        """Returns a jepa_lab.diagnosis.finding.Finding, or None where the rule does not hold.
-        `history` has the points (step, value) of every logged key."""
+        """Returns a jepa_lab.diagnosis.finding.Finding, or None if the rule does not apply.
+        `history` maps every logged key to its points (step, value)."""
         raise NotImplementedError
 
 
@@ -103,30 +101,30 @@ class CallbackOptions(Options):
 
 
 def require_no_own_code(config: Mapping[str, Any], place: Path) -> None:
-    """UserError for a configuration read from `place` that names a class outside this package: to
-    check it would import code that a folder names."""
+    """Raises UserError if a configuration read from `place` names a class outside this package,
+    since checking it would import that code."""
     for key, target in own_code(config).items():
         raise UserError(
-            f"{place}: {key}={target} is code of your own, which is not imported from a run's file;"
-            " give its folder as --config-dir"
+            f"{place}: {key}={target} is user-defined code, which is not imported from a run's"
+            " file; give its folder as --config-dir"
         )
 
 
 def own_code(config: Mapping[str, Any]) -> dict[str, Any]:
-    """{key: class} of the classes outside this package that a configuration names."""
+    """Returns {key: class} of all classes outside this package that a configuration names."""
     named = {key: target for key, target in flatten(config) if key.rpartition(".")[2] == "_target_"}
     return {key: target for key, target in named.items() if not str(target).startswith(PACKAGE)}
 
 
 def is_own(value: Any) -> bool:
-    """Whether a value of the configuration names options of a user's own."""
+    """Whether a value of the configuration names user-defined options."""
     return isinstance(value, Mapping) and "_target_" in value
 
 
 def options_at(key: str, given: Any, base: type[Kind]) -> Kind:
-    """The options that `given` (a mapping with `_target_`, or options already) stands for, checked.
-    ValueError for a class that is missing or none of `base`, for a key that it does not have, and
-    for a value out of range."""
+    """Returns the checked options from `given`: a mapping with `_target_`, or options. Raises
+    ValueError if the class is missing or not a subclass of `base`, for an unknown key, and for a
+    value out of range."""
     if isinstance(given, Options):
         given = vars(given)
     if not isinstance(given, Mapping):
@@ -148,7 +146,7 @@ def options_at(key: str, given: Any, base: type[Kind]) -> Kind:
 
 
 def _class(key: str, path: Any, base: type[Kind]) -> type[Kind]:
-    """The class of options at a dotted path. ValueError if there is none."""
+    """Imports the class of options at a dotted path. Raises ValueError if there is none."""
     module, _, name = str(path or "").rpartition(".")
     if not module:
         raise ValueError(
@@ -158,13 +156,15 @@ def _class(key: str, path: Any, base: type[Kind]) -> type[Kind]:
         found = getattr(importlib.import_module(module), name, None)
     except ImportError as error:
         raise ValueError(f"{key}._target_={path}: {error}") from error
-    except Exception as error:  # whatever the user's own file does when it is imported
-        told = (
+    except Exception as error:  # the user's file may raise anything when imported
+        reason = (
             f"{type(error).__name__}:"
             f" {str(error).splitlines()[0] if str(error) else 'no reason given'}"
         )
-        raise ValueError(f"{key}._target_={path}: {module} cannot be imported: {told}") from error
+        raise ValueError(f"{key}._target_={path}: {module} cannot be imported: {reason}") from error
     if not (isinstance(found, type) and issubclass(found, base)):
         where = f"{base.__module__}.{base.__name__}"
-        raise ValueError(f"{key}._target_={path}: no class of options (a dataclass on {where})")
+        raise ValueError(
+            f"{key}._target_={path}: not a class of options (a dataclass derived from {where})"
+        )
     return found

@@ -1,9 +1,6 @@
-"""The dataclass behind `gates`: what the last epoch of a run has to reach, null for what it need
-not.
-
-A gate is the name of a metric, or of a difference of two, with _min or _max; units are the metric's
-own.
-"""
+"""The config keys `gates`: limits that the last epoch of a run must reach; null means no limit. The
+name of a gate is that of a metric, or of a difference of two metrics, followed by _min or _max.
+Limits are in the units of the metric."""
 
 from __future__ import annotations
 
@@ -17,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from jepa_lab.config.groups import conf_dir, options_of
 from jepa_lab.errors import nearest
 
-# gate -> what it reads: one metric, or the first less the second
+# gate -> its metric, or two metrics, whose difference (first minus second) is measured
 GATES: dict[str, tuple[str, ...]] = {
     "class_from_z_agg_min": ("val/probe/class_from_z_agg",),
     "class_from_z_max": ("val/probe/class_from_z",),
@@ -51,7 +48,7 @@ R_SQUARED = (
 
 @dataclass
 class GatesConfig:
-    strict: bool = False  # true: exit code 3 where a gate fails
+    strict: bool = False  # true: exit code 3 if a gate fails
     class_from_z_agg_min: float | None = None
     class_from_z_max: float | None = None
     class_gap_min: float | None = None  # class_from_z_agg - class_from_z
@@ -60,30 +57,28 @@ class GatesConfig:
     action_gap_min: float | None = None  # action_from_z - action_from_z_agg
     relative_action_from_z_min: float | None = None
     view_from_z_agg_max: float | None = None
-    loss_total_max: float | None = None  # of the last row of train/loss/total
+    loss_total_max: float | None = None  # last logged value of train/loss/total
     skill_min: float | None = None
     z_agg_invariance_error_max: float | None = None
     z_agg_within_share_max: float | None = None
     z_effective_rank_min: float | None = None
     z_agg_effective_rank_min: float | None = None
-    subspace_overlap_max: float | None = (
-        None  # needs monitor.subspace, and views of several factors
-    )
+    # requires monitor.subspace and views with several factors
+    subspace_overlap_max: float | None = None
 
     def validate(self) -> None:
         for name, limit in self.limits().items():
             check_limit(f"gates.{name}", name, limit)
 
     def limits(self) -> dict[str, float]:
-        """{gate: limit} of those that are set."""
+        """Returns {gate: limit} of all gates with a limit."""
         return {
             name: float(getattr(self, name)) for name in GATES if getattr(self, name) is not None
         }
 
 
 def check_limit(key: str, name: str, limit: Any) -> None:
-    """ValueError for a gate that does not exist, or a limit that its metric could never be measured
-    against."""
+    """Raises ValueError for an unknown gate, or for a limit outside the range of its metric."""
     if name not in GATES:
         raise ValueError(f"{key}: no such gate{nearest(name, list(GATES))}")
     if isinstance(limit, bool) or not isinstance(limit, (int, float)) or not math.isfinite(limit):
@@ -107,8 +102,8 @@ TIERS = ("smoke", "quick", "baseline", "remote", "paper")
 
 
 def check_experiment_gates(content: dict[str, Any], own: str) -> None:
-    """ValueError unless it is {dataset: {tier: {gate: limit}}} of tiers and gates that exist;
-    `own`: the name of the run's data set, which may be a user's."""
+    """Raises ValueError unless `content` is {dataset: {tier: {gate: limit}}} with known names.
+    `own` is the name of the run's data set, which may be user-defined."""
     known = [*options_of(conf_dir() / "dataset"), own] if content else []
     for dataset, tiers in content.items():
         if dataset not in known:
@@ -128,8 +123,7 @@ def check_experiment_gates(content: dict[str, Any], own: str) -> None:
 
 
 def _gate(name: str, *, _root_: DictConfig) -> Any:
-    """The limit of a gate where the command line gives none: the experiment's own, or the tier's.
-    The limit of a gate where the command line gives none: the experiment's own, or the tier's."""
+    """Returns the default limit of a gate: the experiment's, else the tier's."""
     tier, dataset = _root_.tier.name, _root_.dataset
     own = OmegaConf.select(
         _root_, f"experiment_gates.{dataset.name}.{tier}", throw_on_resolution_failure=False

@@ -1,4 +1,4 @@
-"""The groups of conf/ and their options, read from its files alone."""
+"""The groups of conf/ and their options, read from the files only."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from pathlib import Path
 
 import yaml
 
-AUX_FOLDER = "aux_loss"  # of the group aux: Windows cannot check out a folder of that name
+AUX_FOLDER = "aux_loss"  # folder of the group aux: Windows cannot check out a folder named aux
 
 
 def conf_dir() -> Path:
-    """The folder of configurations: beside the package when installed, at the top of a checkout."""
+    """Returns the configuration folder: in the installed package, or at the top of a checkout."""
     here = Path(__file__).resolve().parents[1]
     for folder in (here / "conf", here.parents[1] / "conf"):
         if (folder / "config.yaml").is_file():
@@ -19,7 +19,7 @@ def conf_dir() -> Path:
 
 
 def first_comment(path: Path) -> str:
-    """The text of a YAML file's first comment, directives such as `# @package` left out."""
+    """Returns the text of a YAML file's first comment, skipping directives such as `# @package`."""
     for line in path.read_text(encoding="utf-8").splitlines():
         text = line.strip()
         if text.startswith("# @"):
@@ -29,13 +29,13 @@ def first_comment(path: Path) -> str:
 
 
 def options_of(folder: Path) -> list[str]:
-    """The names of a group's options; files that begin with an underscore are shared parts."""
+    """Returns the names of a group's options. Files that begin with an underscore are shared parts,
+    not options."""
     return sorted(p.stem for p in folder.glob("*.yaml") if not p.name.startswith("_"))
 
 
 def groups_of(conf: Path) -> list[str]:
-    """The groups, as they are written on the command line; one within another is
-    `model/aggregator`."""
+    """Returns the groups as written on the command line. A nested group is `model/aggregator`."""
     folders = (
         p.relative_to(conf).as_posix() for p in conf.rglob("*") if p.is_dir() and options_of(p)
     )
@@ -43,11 +43,11 @@ def groups_of(conf: Path) -> list[str]:
 
 
 def folder_of(conf: Path, group: str) -> Path:
-    """The folder of a group's options, which bears its name, except that of `aux`."""
+    """Returns the folder of a group's options. It has the name of the group, except for `aux`."""
     return conf / (AUX_FOLDER if group == "aux" else group)
 
 
 def keys_of(conf: Path) -> set[str]:
-    """The keys at the top of every configuration: the groups, and what config.yaml sets itself."""
+    """Returns the top-level keys of every configuration: the groups and the keys of config.yaml."""
     content = yaml.safe_load((conf / "config.yaml").read_text(encoding="utf-8"))
     return {group.partition("/")[0] for group in groups_of(conf)} | {str(key) for key in content}

@@ -1,4 +1,4 @@
-"""What is wrong with a configuration, in one line: the key, the value, and what would be right."""
+"""One-line messages for errors of a configuration: the key, the value, and the expected value."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBase
 from jepa_lab.config.groups import conf_dir, folder_of, options_of
 from jepa_lab.errors import nearest
 
-EXPECTED = {  # by what omegaconf says of a value of another type
+EXPECTED = {  # omegaconf's message for a wrong type -> the expected type
     r"Value '(.*)' of type '.*' could not be converted to Integer": "a whole number",
     r"Value '(.*)' of type '.*' could not be converted to Float": "a number",
     r"Value '(.*)' is not a valid bool": "true or false",
@@ -32,7 +32,8 @@ PLAIN: dict[Any, str] = {
 
 
 def describe(error: OmegaConfBaseException) -> str:
-    """One line for an error of omegaconf: the key, and the nearest valid name if it is unknown."""
+    """Returns a one-line message for an omegaconf error: the key, and the nearest valid name if the
+    key is unknown."""
     key = str(getattr(error, "full_key", None) or getattr(error, "key", None) or "")
     if isinstance(error, (ConfigAttributeError, ConfigKeyError)):
         parent = getattr(error, "parent_node", None)
@@ -52,13 +53,13 @@ def describe(error: OmegaConfBaseException) -> str:
 
 
 def unselected(key: str) -> str:
-    """'; ...' for a key of an option of the group aux that exists and is not among the chosen ones,
-    or of one that does not exist; '' for any other key."""
+    """Returns an explanation if `key` belongs to an option of the group aux that is not selected.
+    It returns similar names if the option does not exist, and "" for any other key."""
     group, _, rest = key.partition(".")
-    arm = rest.partition(".")[0]
-    if group != "aux" or "." in rest or not arm:
+    name = rest.partition(".")[0]
+    if group != "aux" or "." in rest or not name:
         return ""
     known = options_of(folder_of(conf_dir(), "aux"))
-    if arm in known:
-        return f", since {arm} is not selected; give aux={arm}, or aux=[...,{arm}] beside others"
-    return nearest(arm, known)
+    if name in known:
+        return f", since {name} is not selected; give aux={name}, or aux=[...,{name}] beside others"
+    return nearest(name, known)

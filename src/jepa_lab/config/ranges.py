@@ -1,4 +1,4 @@
-"""What a value may be. Each raises ValueError with the key, the value and what would be right."""
+"""Checks of values. Each raises ValueError with the key, the value and the allowed values."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ from typing import Any
 
 
 def one_of(key: str, value: Any, allowed: Iterable[Any]) -> None:
-    """The value is among the allowed ones."""
+    """Raises ValueError unless the value is one of `allowed`."""
     allowed = list(allowed)
     if value not in allowed:
         raise ValueError(f"{key}={value}: expected one of {', '.join(map(str, allowed))}")
 
 
 def at_least(key: str, value: float | None, low: float, exclusive: bool = False) -> None:
-    """A finite value not below (or, exclusive, above) `low`; None passes."""
+    """Raises ValueError unless the value is None, or finite and at least `low` (above it if
+    `exclusive`)."""
     if value is not None and not (
         math.isfinite(value) and (value > low if exclusive else value >= low)
     ):
@@ -23,13 +24,13 @@ def at_least(key: str, value: float | None, low: float, exclusive: bool = False)
 
 
 def within(key: str, value: float | None, low: float, high: float) -> None:
-    """A value in [low, high]; None passes."""
+    """Raises ValueError unless the value is None or in [low, high]."""
     if value is not None and not low <= value <= high:
         raise ValueError(f"{key}={value}: must lie between {low:g} and {high:g}")
 
 
 def ordered_pair(key: str, value: list[Any] | None) -> None:
-    """[lowest, highest], finite; None passes."""
+    """Raises ValueError unless the value is None or a finite [lowest, highest]."""
     if value is not None and not (
         len(value) == 2 and all(map(math.isfinite, value)) and value[0] <= value[1]
     ):
@@ -37,6 +38,7 @@ def ordered_pair(key: str, value: list[Any] | None) -> None:
 
 
 def unset(key: str, value: Any, reason: str) -> None:
-    """The key was not given, since nothing would read it: `reason` says why."""
+    """Raises ValueError unless the value is None. `reason` explains why nothing would read the
+    key."""
     if value is not None:
         raise ValueError(f"{key}={value}: {reason}")

@@ -1,5 +1,5 @@
-"""What the configurations of all studies share: the keys of every run, and those of every model
-that is trained."""
+"""The configuration keys that all studies share: those of every run, and those of every trained
+JEPA."""
 
 from __future__ import annotations
 
@@ -25,13 +25,12 @@ from jepa_lab.config.schema import (
 )
 from jepa_lab.config.sweep import SweepConfig
 
-MOST_SEED = 2**32 - 1  # what numpy takes
+MOST_SEED = 2**32 - 1  # numpy's limit
 
 
 @dataclass
 class RunConfig:
-    """The keys of every run. A study's own configuration is a subclass, which says what else it
-    has."""
+    """The keys of every run. Each study extends this class."""
 
     study: str = MISSING
     name: str = MISSING
@@ -41,29 +40,24 @@ class RunConfig:
     hardware: HardwareConfig = field(default_factory=HardwareConfig)
     sweep: SweepConfig = field(default_factory=SweepConfig)
 
-    # of conf/, that every run of the study has an option of
+    # groups of conf/ from which every run of the study has an option
     groups: ClassVar[tuple[str, ...]] = ("hardware",)
-    title: ClassVar[str] = "model"  # what its experiments train
-    lacks: ClassVar[str] = (
-        "this study has no such group"  # what a group of another study is answered
-    )
-    slots: ClassVar[
-        Mapping[str, type[Options]]
-    ] = {}  # keys that take a user's own options; * stands for any name
+    title: ClassVar[str] = "model"  # name of the models that its experiments train
+    # error message for a group of another study
+    lacks: ClassVar[str] = "this study has no such group"
+    # keys that accept user-defined options; * stands for any name
+    slots: ClassVar[Mapping[str, type[Options]]] = {}
     single_threaded: ClassVar[bool] = False  # torch has one thread, whatever hardware.threads is
-    choosing: ClassVar[
-        tuple[str, ...]
-    ] = ()  # validation metrics that may choose best.ckpt: higher is better
-    tests_arms: ClassVar[bool] = (
-        False  # its experiments take auxiliary losses, so they can be compared
-    )
-    has_references: ClassVar[bool] = (
-        False  # there are experiments that bound its arms: untrained, trained with labels
-    )
+    # validation metrics that may choose best.ckpt: higher is better
+    choosing: ClassVar[tuple[str, ...]] = ()
+    # the study has auxiliary losses, which a comparison can test
+    tests_arms: ClassVar[bool] = False
+    # the study has reference runs for comparisons: an untrained network and a supervised one
+    has_references: ClassVar[bool] = False
 
     def validate(self) -> None:
-        """Raises ValueError for the first key that is out of range or contradicts another; may
-        write derived values."""
+        """Raises ValueError for the first key that is out of range or contradicts another. May fill
+        in derived values."""
         for part in vars(self).values():
             if hasattr(part, "validate"):
                 part.validate()
@@ -73,12 +67,12 @@ class RunConfig:
         one_of("on_existing", self.on_existing, ["resume", "restart", "error"])
 
     def to_yaml(self) -> str:
-        """The configuration as YAML, every derived value written down."""
+        """Returns the configuration as YAML, including all derived values."""
         return yaml.safe_dump(asdict(self), sort_keys=False, allow_unicode=True)
 
     def counted(self) -> dict[str, Any]:
-        """The settings that make the run what it is, as plain data, before those of
-        jepa_lab.ledger.identity.IGNORED are left out."""
+        """Returns the settings that identify the run, as plain data. The keys in
+        jepa_lab.ledger.identity.IGNORED are removed later."""
         content: dict[str, Any] = yaml.safe_load(self.to_yaml())
         return content
 
@@ -90,10 +84,10 @@ class JepaConfig(RunConfig):
     seed: int = MISSING
     preflight: str = "warn"  # warn | strict | off
     tier: NamedConfig = field(default_factory=NamedConfig)
-    # group options -> key -> text, shown beside the result
+    # group options -> key -> text that is shown beside the result
     expected: dict[str, Any] = field(default_factory=dict)
     dataset: Any = None
-    # name -> its keys; checked, the options that its loss reads
+    # name -> its keys; after the check, name -> options of the loss
     aux: dict[str, Any] = field(default_factory=dict)
     target: TargetConfig = field(default_factory=TargetConfig)
     optim: OptimConfig = field(default_factory=OptimConfig)
@@ -101,10 +95,10 @@ class JepaConfig(RunConfig):
     monitor: MonitorConfig = field(default_factory=MonitorConfig)
     diagnosis: DiagnosisConfig = field(default_factory=DiagnosisConfig)
     gates: GatesConfig = field(default_factory=GatesConfig)
-    # dataset -> tier -> gate: limit, over the tier's
+    # dataset -> tier -> gate -> limit, which overrides that of the tier
     experiment_gates: dict[str, Any] = field(default_factory=dict)
     logger: LoggerConfig = field(default_factory=LoggerConfig)
-    callbacks: dict[str, Any] = field(default_factory=dict)  # a user's own, by name
+    callbacks: dict[str, Any] = field(default_factory=dict)  # user-defined, by name
 
     slots: ClassVar[Mapping[str, type[Options]]] = {
         "monitor.metrics.*": MetricOptions,
@@ -112,7 +106,7 @@ class JepaConfig(RunConfig):
         "callbacks.*": CallbackOptions,
     }
     tests_arms: ClassVar[bool] = True
-    # whose features a metric can measure
+    # taps that a metric can measure
     taps: ClassVar[tuple[str, ...]] = ("z", "z_agg", "z_hat", "z_target")
 
     def validate(self) -> None:
@@ -126,7 +120,7 @@ class JepaConfig(RunConfig):
         at_least("seed", self.seed, 0)
         if self.seed > MOST_SEED:
             raise ValueError(f"seed={self.seed}: must be at most {MOST_SEED}")
-        # what a YAML file makes of off
+        # YAML reads off as false
         self.preflight = "off" if self.preflight == "False" else self.preflight
         one_of("preflight", self.preflight, ["warn", "strict", "off"])
         one_of("monitor.best", self.monitor.best, ["auto", *self.choosing])
@@ -135,10 +129,10 @@ class JepaConfig(RunConfig):
 
     def counted(self) -> dict[str, Any]:
         settings = super().counted()
-        # the budget is resolved, data are known by their bytes
+        # the budget is resolved already, and data are identified by their bytes
         for key in ("tiers", "usual_first_view", "root", "path", "saliency_path", "cache"):
             settings["dataset"].pop(key, None)
-        # a run without these is the one that it was before they existed
+        # if empty, they do not count: runs that are older than these keys keep their identity
         for place, key in (
             (settings, "aux"),
             (settings, "callbacks"),
@@ -149,5 +143,5 @@ class JepaConfig(RunConfig):
                 del place[key]
         rate = settings.get("aux", {}).get("coding_rate", {})
         for key in [key for key, value in rate.items() if value is None]:
-            del rate[key]  # options that are younger than the runs without them
+            del rate[key]  # runs that are older than these keys keep their identity
         return settings

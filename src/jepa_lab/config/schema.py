@@ -1,8 +1,6 @@
-"""The dataclasses behind conf/. Defaults live in conf/; here are types, ranges and meanings.
-
-`validate` raises ValueError with the key, the value and what would be right; types and unknown keys
-are refused by omegaconf when a configuration is merged into these.
-"""
+"""The dataclasses behind conf/: types, ranges and meanings. Defaults are in conf/. `validate`
+raises ValueError with the key, the value and the allowed values. omegaconf rejects wrong types and
+unknown keys when a configuration is merged into these classes."""
 
 from __future__ import annotations
 
@@ -19,12 +17,11 @@ from jepa_lab.config.statuses import STATUSES
 @dataclass
 class TargetConfig:
     name: str = MISSING  # ema | stopgrad | shared
-    tau: float | None = None  # null: from memory
+    tau: float | None = None  # null: derived from memory
     memory: float = 0.05  # 1 / (1 - tau) as a share of the run's steps
     schedule: str = "constant"  # constant | cosine (to 1)
-    bn_buffers: str = (
-        "averaged"  # | copied | own_running: of the target's batch-norm, see networks/target.py
-    )
+    # buffers of the target's batch norm: averaged | copied | own_running, see networks/target.py
+    bn_buffers: str = "averaged"
 
     def validate(self) -> None:
         one_of("target.name", self.name, ["ema", "stopgrad", "shared"])
@@ -47,9 +44,9 @@ class OptimConfig:
     weight_decay: float = MISSING
     schedule: str = MISSING  # cosine | constant
     warmup: float = MISSING  # share of the steps
-    warmup_epochs: float | None = None  # the same in epochs; warmup is then derived
+    warmup_epochs: float | None = None  # if given, warmup is derived from it
     lr_min: float = MISSING  # share of lr at the end of the cosine
-    clip: float | None = None  # norm of the gradient
+    clip: float | None = None  # largest gradient norm; null: no clipping
     accumulate: int = 1
 
     def validate(self) -> None:
@@ -69,7 +66,7 @@ class HardwareConfig:
     name: str = MISSING
     accelerator: str = "auto"
     devices: int = 1
-    threads: int | None = None  # null: the cores this process may use, written down
+    threads: int | None = None  # null: the cores that this process may use, filled in
     channels_last: bool = True
     compile: bool = False
 
@@ -83,24 +80,21 @@ class HardwareConfig:
 class MonitorConfig:
     every_epochs: int | None = None  # null: about twenty validations a run
     log_every: int = 10  # optimiser steps between two training rows
-    gradients_every: int | None = (
-        50  # optimiser steps between two looks at every term's gradient; null: never
-    )
-    features_every: int | None = (
-        50  # optimiser steps between two looks at a training batch's features; null: never
-    )
-    # the key that chooses checkpoints/best.ckpt; auto: class_from_z_agg, or without labels the
+    # optimiser steps between two measurements of every term's gradient; null: never
+    gradients_every: int | None = 50
+    # optimiser steps between two measurements of a training batch's features; null: never
+    features_every: int | None = 50
+    # the metric that chooses checkpoints/best.ckpt; auto: class_from_z_agg, or without labels the
     # action probe
     best: str = "auto"
-
     save_every_s: float = 60.0
     subspace: bool = False
-    sweep_anchors: int = (
-        64  # validation images that are taken through every factor of the views; 0: none
-    )
-    sweep_every: int | None = None  # validations between two sweeps; null: after training only
-    rollout_steps: int = 3  # after training: views that are predicted one after another; 0: none
-    metrics: dict[str, Any] = field(default_factory=dict)  # a user's own, by name
+    sweep_anchors: int = 64  # validation images in the factor sweeps; 0: no factor sweeps
+    # validations between two factor sweeps; null: after training only
+    sweep_every: int | None = None
+    # after training: views that are predicted one after another; 0: none
+    rollout_steps: int = 3
+    metrics: dict[str, Any] = field(default_factory=dict)  # user-defined, by name
 
     def validate(self) -> None:
         at_least("monitor.save_every_s", self.save_every_s, 0.0)
@@ -116,9 +110,9 @@ class MonitorConfig:
 @dataclass
 class DiagnosisConfig:
     on_nan: str = "stop"  # stop | skip
-    # verdicts that end the run after two validations in a row
+    # statuses that end the run after two validations in a row
     stop_on: list[str] = field(default_factory=list)
-    rules: dict[str, Any] = field(default_factory=dict)  # a user's own, by name
+    rules: dict[str, Any] = field(default_factory=dict)  # user-defined, by name
 
     def validate(self) -> None:
         one_of("diagnosis.on_nan", self.on_nan, ["stop", "skip"])

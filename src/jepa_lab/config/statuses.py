@@ -1,5 +1,4 @@
-"""The statuses of a verdict, and the families that rules, reports and configurations know them by.
-The statuses of a verdict, and the families that rules, reports and configurations know them by."""
+"""The statuses of a verdict, and their families for rules, reports and configurations."""
 
 STATUSES = (
     "healthy",
@@ -16,7 +15,7 @@ STATUSES = (
     "diverged",
     "inconclusive",
 )
-# from the worst: what is named where several hold. What makes the others follow comes first
+# worst first: the status of a run to which several apply. Causes come before their consequences
 SEVERITY = (
     "diverged",
     "complete_collapse",
@@ -31,18 +30,18 @@ SEVERITY = (
     "low_rank",
     "healthy",
 )
-# the representation is lost: what else is wrong follows from that and needs no note
+# the representation is lost: other faults follow from that and are not reported
 LOST = ("diverged", "complete_collapse", "dimensional_collapse")
-# the representation collapsed while its numbers stayed finite
+# the representation collapsed although its values stayed finite
 COLLAPSES = ("complete_collapse", "dimensional_collapse", "uniform_output")
 NO_FAILURE = ("healthy", "low_rank", "inconclusive")
 
 
 def failed(status: str) -> bool:
-    """Whether a status is a failure; "" (no verdict) is none."""
+    """Whether a status is a failure. "" (no verdict) is not."""
     return bool(status) and status not in NO_FAILURE
 
 
 def status_in(line: str | None) -> str:
-    """The status that the line of a verdict begins with; "" without a verdict."""
+    """Returns the status at the start of a verdict's line, or "" without a verdict."""
     return (line or "").partition(" ")[0]

@@ -1,5 +1,4 @@
-"""The keys `sweep`: what is made of the jobs of a sweep, and how a comparison chooses its weights.
-The keys `sweep`: what is made of the jobs of a sweep, and how a comparison chooses its weights."""
+"""The config keys `sweep`: the report of a sweep, and the choice of weights in a comparison."""
 
 from __future__ import annotations
 
@@ -11,12 +10,12 @@ from jepa_lab.config.ranges import at_least, one_of, unset
 
 @dataclass
 class TuningConfig:
-    """How aux_comparison chooses the weight of every arm, on validation."""
+    """The choice of every arm's weight in aux_comparison, on validation."""
 
-    weights: int = 5  # tried for every arm, log-spaced around its own
-    span: float = 10000.0  # the largest over the smallest
-    seeds: list[int] = field(default_factory=lambda: [1000, 1001])  # reported nowhere
-    metric: str = "val/probe/class_from_z_agg"  # its last value; the same on test is reported
+    weights: int = 5  # number of weights tried for every arm, log-spaced around its default
+    span: float = 10000.0  # ratio of the largest to the smallest weight
+    seeds: list[int] = field(default_factory=lambda: [1000, 1001])  # for tuning only
+    metric: str = "val/probe/class_from_z_agg"  # its last value counts; the report uses test
 
     def validate(self) -> None:
         at_least("sweep.tuning.weights", self.weights, 1)
@@ -31,15 +30,12 @@ class TuningConfig:
 class SweepConfig:
     fail_fast: bool = False
     control: str | None = None  # name of an experiment, or settings as key=value key=value
-    report: str | None = (
-        None  # views_grid, aux_comparison: what is made of the sweep's runs at its end
-    )
+    report: str | None = None  # report on the sweep's runs at its end: views_grid, aux_comparison
     results: str = "comparison_results"  # the folder that aux_comparison writes
-    # of aux_comparison: random_init, supervised, beside the arms
+    # of aux_comparison: reference runs beside the arms, random_init and supervised
     references: list[str] = field(default_factory=list)
-    objective: str | None = (
-        None  # the metric that a searching sweeper is told; null: the one that chooses best.ckpt
-    )
+    # the metric that a search optimises; null: the one that chooses best.ckpt
+    objective: str | None = None
     tuning: TuningConfig = field(default_factory=TuningConfig)
 
     def validate(self) -> None:
@@ -55,17 +51,15 @@ class SweepConfig:
         if self.objective is not None and not self.objective.startswith("val/"):
             raise ValueError(
                 f"sweep.objective={self.objective}: a search chooses on validation, as"
-                " val/probe/class_from_z_agg; evaluate what it found on test once, afterwards"
+                " val/probe/class_from_z_agg; evaluate its result on test once, afterwards"
             )
         self.tuning.validate()
 
 
-REFERENCES = {
-    "random_init": "random encoder",
-    "supervised": "supervised",
-}  # experiments that bound others: their names
+# reference runs of a comparison: experiment -> name in reports
+REFERENCES = {"random_init": "random encoder", "supervised": "supervised"}
 
 
-def is_reference(words: Sequence[str]) -> bool:
-    """Whether a job's words are those of a reference."""
-    return any(f"name={name}" in words for name in REFERENCES)
+def is_reference(overrides: Sequence[str]) -> bool:
+    """Whether a job is a reference run, according to its overrides."""
+    return any(f"name={name}" in overrides for name in REFERENCES)

@@ -1,4 +1,4 @@
-"""Nested mappings, such as a config.yaml, as dotted keys. Imports nothing."""
+"""Access to nested mappings, such as a config.yaml, by dotted keys. Imports nothing."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 
 def flatten(node: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """(dotted key, value) of everything that is no mapping, in order."""
+    """Yields (dotted key, value) of all values that are not mappings, in order."""
     for key, value in node.items():
         if isinstance(value, Mapping):
             yield from flatten(value, f"{prefix}{key}.")
@@ -16,7 +16,7 @@ def flatten(node: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, An
 
 
 def value_of(config: Mapping[str, Any], key: str) -> Any:
-    """The value of a dotted key; None if it is not there."""
+    """Returns the value of a dotted key, or None if it is missing."""
     value: Any = config
     for part in key.split("."):
         value = value.get(part) if isinstance(value, Mapping) else None

@@ -1,4 +1,4 @@
-"""Uniform numbers that depend on what they are for, never on when they were asked for."""
+"""Uniform random numbers that depend only on their key, not on the time of the draw."""
 
 import hashlib
 
@@ -13,15 +13,17 @@ _MIX_2 = 0x94D049BB133111EB
 def uniform(
     index: Tensor, n: int, *, seed: int, split: str, epoch: int, stream: str = "views"
 ) -> Tensor:
-    """n uniform numbers in [0, 1) for every sample of a batch: (B,) int64 -> (B, n) float32 on the
-    same device.
+    """Returns n uniform numbers in [0, 1) for every sample of a batch: (B,) int64 -> (B, n) float32
+    on the same device.
 
-    Each number is a hash of (seed, split, epoch, stream, sample index, slot), so it is the same for
-    any batch composition, order, number of workers and device, and after a resume. Slots are
-    `offset` to `offset + n - 1`. 24 random bits each, so `floor(u * k)` is uniform for a power of
-    two k and uniform to within k / 2^24 otherwise. Source: the finaliser and increment of
-    splitmix64 (Steele, Lea and Flood 2014), one generator per (key, index), its starting state
-    itself hashed. Raises ValueError unless index is a vector of int64.
+    Each number is a hash of (seed, split, epoch, stream, sample index, slot). It is therefore the
+    same for any batch composition, order, number of workers and device, and after a resume. Slots
+    are 0 to n - 1. Numbers have 24 random bits, so `floor(u * k)` is uniform for a power of two k
+    and uniform to within k / 2^24 otherwise.
+
+    Source: the finaliser and increment of splitmix64 (Steele, Lea and Flood 2014), with one
+    generator per (key, index), whose initial state is itself hashed. Raises ValueError unless index
+    is a vector of int64.
     """
     if index.ndim != 1 or index.dtype != torch.int64:
         raise ValueError(
@@ -39,8 +41,8 @@ def _key(seed: int, split: str, epoch: int, stream: str) -> int:
 
 
 def _mix(x: Tensor) -> Tensor:
-    """The finaliser of splitmix64 on int64 tensors, which wrap around like the unsigned integers it
-    was written for."""
+    """Applies the finaliser of splitmix64 to int64 tensors, which wrap around like its unsigned
+    integers."""
     x = (x ^ _shift(x, 30)) * _signed(_MIX_1)
     x = (x ^ _shift(x, 27)) * _signed(_MIX_2)
     return x ^ _shift(x, 31)

@@ -1,5 +1,5 @@
-"""Batches of what is held in memory, in an order that depends on (seed, epoch) alone and can be
-resumed anywhere."""
+"""Batches of data in memory, in an order that depends on (seed, epoch) alone and can be resumed
+anywhere."""
 
 from __future__ import annotations
 
@@ -11,24 +11,22 @@ from torch import Tensor
 
 from jepa_lab.data.images.image_source import ImageSource
 
-# split, index (B,), images (B, C, H, W) uint8, labels (B,), and the source's maps (B, ...) where it
-# has some
+# split, index (B,), images (B, C, H, W) uint8, labels (B,), and the source's maps (B, ...) if any
 ImageBatch = (
     tuple[str, Tensor, Tensor, Tensor | None] | tuple[str, Tensor, Tensor, Tensor | None, Tensor]
 )
-
 
 Batch = TypeVar("Batch")
 
 
 class EpochBatches(Generic[Batch]):
-    """Iterates over n samples in batches, which subclasses make; Lightning drives its epoch and
-    stores its position.
+    """Iterates over n samples in batches that subclasses make. Lightning sets its epoch and stores
+    its position.
 
-    Training order is a permutation drawn from (seed, epoch), the last short batch left out (its
-    batch-norm statistics would be another distribution's). Evaluation order is the source's, every
-    sample once. `__iter__` is a generator on purpose: its body starts after Lightning has told the
-    epoch.
+    The training order is a permutation drawn from (seed, epoch). The last short batch is left out,
+    since its batch-norm statistics would have another distribution. The evaluation order is the
+    source's, every sample once. `__iter__` must be a generator: its body starts after Lightning has
+    set the epoch.
     """
 
     def __init__(
@@ -42,7 +40,7 @@ class EpochBatches(Generic[Batch]):
         self.epoch = 0
         self._position = 0
         self._skip = 0
-        self.batch_sampler = None  # Lightning looks at it before `sampler`
+        self.batch_sampler = None  # Lightning reads it before `sampler`
 
     def __len__(self) -> int:
         return self.n // self.batch_size if self.shuffle else -(-self.n // self.batch_size)
@@ -65,14 +63,14 @@ class EpochBatches(Generic[Batch]):
 
     @property
     def sampler(self) -> EpochBatches[Batch]:
-        """Lightning calls `set_epoch` on a loader's sampler."""
+        """The loader itself, since Lightning calls `set_epoch` on a loader's sampler."""
         return self
 
     def set_epoch(self, epoch: int) -> None:
         self.epoch = epoch
 
     def state_dict(self) -> dict[str, Any]:
-        """Position within the epoch: batches that were consumed."""
+        """Returns the epoch and the number of batches consumed in it."""
         return {
             "epoch": self.epoch + self._position // len(self),
             "position": self._position % len(self),
@@ -83,7 +81,7 @@ class EpochBatches(Generic[Batch]):
 
 
 class EpochLoader(EpochBatches[ImageBatch]):
-    """Batches of an ImageSource."""
+    """Iterates over batches of an ImageSource."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""From what was measured to a verdict. Reads numbers, never models."""
+"""Turns measured numbers into a verdict. It never reads a model."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +13,8 @@ __all__ = ["Examination", "Thresholds", "Verdict", "diagnose_features", "examine
 
 
 def __getattr__(name: str) -> Any:
-    """`diagnose_features` on demand: it needs torch, and a verdict from a ledger should not wait
-    for that."""
+    """Imports `diagnose_features` on first use. It needs torch, and a verdict from a ledger should
+    not have to wait for that import."""
     if name == "diagnose_features":
         from jepa_lab.diagnosis.features import diagnose_features
 

@@ -1,5 +1,5 @@
-"""Why it may have happened: what the evidence began with, and what in the configuration is known to
-do this."""
+"""Likely causes of a failure: the first violation in time, and settings that are known to lead to
+it."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from jepa_lab.diagnosis.rules import Examination
 
 
 def causes(examination: Examination, config: Mapping[str, Any], remedies: Remedies) -> list[str]:
-    """The likeliest first. Empty where nothing failed."""
+    """Returns the likely causes, the likeliest first. The list is empty if nothing failed."""
     if not examination.failures:
         return []
     statuses = {f.status for f in examination.failures}
-    found = remedies.causes(statuses, config)
+    likely = remedies.causes(statuses, config)
     events = timeline(examination)
     if len({e.began for e in events}) > 1:
         first = events[0]
-        found.append(
+        likely.append(
             f"it began with {words(first)} at step {first.began} ({first.reason}); the others came"
             " after"
         )
-    rest = [f.reason for f in examination.failures[:3] if not found or f.tap is None]
-    return found + [reason for reason in rest if not any(reason in cause for cause in found)]
+    rest = [f.reason for f in examination.failures[:3] if not likely or f.tap is None]
+    return likely + [reason for reason in rest if not any(reason in cause for cause in likely)]

@@ -1,4 +1,4 @@
-"""Codebook collapse: how many codes are in use, how evenly, and whether the dead ones come back."""
+"""Codebook collapse: the share of used codes, their evenness, and whether unused codes return."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from jepa_lab.diagnosis.thresholds import Thresholds, distance
 
 
 def codebook_finding(history: History, thresholds: Thresholds) -> Finding | None:
-    """The codebook's status from val/codebook/usage and perplexity (train/codebook where nothing
-    validates it); None without them. A low usage that is no collapse is a note."""
+    """Returns the status of the codebook from val/codebook/usage and val/codebook/perplexity.
+    Without validation of the codebook it reads train/codebook. It returns None without these
+    metrics. A low usage that is not a collapse is a note."""
     t = thresholds.of("codebook")
     usage, name = codebook_series(history, "usage")
     perplexity, other = codebook_series(history, "perplexity")
@@ -56,8 +57,8 @@ def _collapse(text: str, since: int | None, confidence: float, quantity: str) ->
 
 
 def codebook_series(history: History, name: str) -> tuple[Points, str]:
-    """The finite values of val/codebook/<name>, of train/codebook where nothing validates it, and
-    their key."""
+    """Returns the finite values of val/codebook/<name> and their key. Without validation of the
+    codebook it reads train/codebook/<name>."""
     for where in ("val", "train"):
         key = f"{where}/codebook/{name}"
         if history.get(key):
@@ -66,7 +67,7 @@ def codebook_series(history: History, name: str) -> tuple[Points, str]:
 
 
 def _drops(points: Points) -> int:
-    """How many times in a row the values fell, at the end."""
+    """Returns the number of consecutive falls at the end."""
     count, after = 0, -math.inf
     for _, value in reversed(points):
         if value <= after:

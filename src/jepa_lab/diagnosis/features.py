@@ -1,4 +1,4 @@
-"""A verdict on raw features, wherever they come from."""
+"""The verdict on raw features of any training code."""
 
 from __future__ import annotations
 
@@ -15,11 +15,10 @@ from jepa_lab.diagnosis.thresholds import Thresholds, distance
 from jepa_lab.diagnosis.verdict import Verdict
 from jepa_lab.metrics import collapse_metrics, perplexity, usage
 
-NEIGHBOURS = 2000  # rows for the nearest neighbours: all pairs are looked at
-SQUARABLE = (
-    120  # powers of ten: beyond it a sum of squares, and its square, is infinite or 0 in float64
-)
-DEAD = 1e-3  # of the median std of the dimensions: below it one has died
+NEIGHBOURS = 2000  # rows for the nearest neighbours, since all pairs are compared
+# Powers of ten. Beyond them a sum of squares, or its square, is infinite or 0 in float64.
+SQUARABLE = 120
+DEAD = 1e-3  # share of the 0.9 quantile of the dimensions' std below which a dimension is dead
 
 
 def diagnose_features(
@@ -29,14 +28,14 @@ def diagnose_features(
     codes: Tensor | None = None,
     reference: Tensor | None = None,
 ) -> Verdict:
-    """The verdict on (n, d) features, or (n, v, d) of v views; `reference`: the same tap at
-    initialisation.
+    """Returns the verdict on features (n, d), or (n, v, d) of v views.
 
-    labels: (n,) or one per row, whole numbers, -1 for unknown: how well the nearest neighbour tells
-    them apart counts. codes: the index of the chosen code per row or token, any shape, K being the
-    largest index + 1; or how often each of the K codes was chosen, (K,) in floating point, where
-    the last ones may be dead. Features that are not finite are "diverged", fewer than 32 rows
-    "inconclusive". ValueError for another shape.
+    `labels` are whole numbers, (n,) or one for each row, -1 for unknown. They add the accuracy of
+    the nearest neighbour to the evidence. `codes` are the indices of the chosen codes, of any
+    shape, and K is the largest index + 1. Alternatively `codes` are the counts of the K codes, (K,)
+    in floating point, which can show that the last codes are unused. `reference` holds the features
+    of the same tap at initialisation. Features that are not finite are "diverged", fewer than 32
+    rows are "inconclusive". Raises ValueError for another shape.
     """
     if z.ndim not in (2, 3):
         raise ValueError(f"expected features (n, d) or (n, v, d), got {tuple(z.shape)}")
@@ -55,7 +54,7 @@ def diagnose_features(
         return Verdict("inconclusive", "z", reasons=(f"{len(z)} rows; {t.samples:.0f} are needed",))
     now = {**collapse_metrics(z), "d": float(z.shape[1]), **coordinate_shares(z)}
     start = {} if reference is None else collapse_metrics(reference.flatten(0, -2))
-    # another view of an image tells nothing
+    # One view of each image: a neighbour that is another view of the same image proves nothing.
     apart = {} if labels is None else separability(z[::views], labels[::views])
     book = {} if codes is None else code_counts(codes)
     found = uniform_rows(z, t) or judge_tap(now, start, t, skill_fell=False)
@@ -92,8 +91,8 @@ def diagnose_features(
 
 
 def coordinate_shares(z: Tensor) -> dict[str, float]:
-    """top_share: of the variance in the largest coordinate; dead_share: of coordinates without any
-    to speak of."""
+    """Returns top_share and dead_share. top_share is the share of the variance in the largest
+    coordinate. dead_share is the share of coordinates with almost no variance."""
     variance = z.double().var(dim=0, unbiased=False)
     total, middle = float(variance.sum()), float(variance.sqrt().quantile(0.9))
     if total == 0:
@@ -103,9 +102,10 @@ def coordinate_shares(z: Tensor) -> dict[str, float]:
 
 
 def separability(z: Tensor, labels: Tensor) -> dict[str, float]:
-    """Leave-one-out accuracy of the nearest neighbour by cosine on centred rows, and what chance
-    would give; {} with fewer than two classes, or where no two rows share one. At most 2,000 rows,
-    evenly spaced."""
+    """Returns neighbour_accuracy and chance. neighbour_accuracy is the leave-one-out accuracy of
+    the nearest neighbour by cosine on centred rows. chance is the accuracy of a random neighbour.
+    It reads at most 2,000 rows, evenly spaced. It returns {} with fewer than 32 labelled rows, with
+    fewer than two classes, or if no two rows share a class."""
     rows = (labels >= 0).nonzero().flatten()
     rows = (
         rows[torch.linspace(0, len(rows) - 1, min(len(rows), NEIGHBOURS)).long()]
@@ -118,15 +118,15 @@ def separability(z: Tensor, labels: Tensor) -> dict[str, float]:
     x = torch.nn.functional.normalize(x - x.mean(dim=0), dim=1)
     similar = (x @ x.T).fill_diagonal_(-math.inf)
     counts = torch.unique(y, return_counts=True)[1].double()
-    # of another row to be of the same class
+    # probability that a random other row has the same class
     chance = float((counts * (counts - 1)).sum()) / (len(y) * (len(y) - 1))
     accuracy = float((y[similar.argmax(dim=1)] == y).double().mean())
     return {"neighbour_accuracy": accuracy, "chance": chance} if chance > 0 else {}
 
 
 def code_counts(codes: Tensor) -> dict[str, float]:
-    """usage and perplexity of code indices, K the largest index + 1; of (K,) floating-point counts
-    as they are."""
+    """Returns usage, perplexity and size K of the codebook. Code indices are counted, with K the
+    largest index + 1. Floating-point codes (K,) are the counts themselves."""
     codes = codes.flatten()
     counts = codes if codes.is_floating_point() else torch.bincount(codes.long())
     return {
@@ -137,8 +137,7 @@ def code_counts(codes: Tensor) -> dict[str, float]:
 
 
 def uniform_rows(z: Tensor, t: Thresholds) -> Finding | None:
-    """Rows that are distributions, each of them uniform: the output says nothing; None for other
-    features."""
+    """Reports rows that are all the uniform distribution. Returns None for other features."""
     if z.shape[1] < 2 or float(z.min()) < 0 or float((z.double().sum(1) - 1).abs().max()) > 1e-3:
         return None
     most = math.log(z.shape[1])
@@ -153,8 +152,8 @@ def uniform_rows(z: Tensor, t: Thresholds) -> Finding | None:
 def _with_labels(
     found: Finding, apart: dict[str, float], t: Thresholds
 ) -> tuple[Finding, list[str]]:
-    """Labels that the nearest neighbour cannot tell apart are evidence beside a low rank, else a
-    note."""
+    """Adds the evidence of the labels. Labels that the nearest neighbour cannot separate turn a low
+    rank into a collapse. In other cases they are a note."""
     if not apart:
         return found, []
     ratio = apart["neighbour_accuracy"] / apart["chance"]

@@ -1,4 +1,4 @@
-"""What one rule found, and the shape of the evidence that all rules read."""
+"""The result of one rule, and the form of the metrics that all rules read."""
 
 from __future__ import annotations
 
@@ -12,9 +12,15 @@ History = Mapping[str, Points]
 
 @dataclass(frozen=True)
 class Finding:
-    """A status of a tap (None: of the run), why, its confidence in [0, 1], the step it began (None:
-    unknown), and the quantity it was read from. Of a note, which is no failure, the status is
-    "note". next: changes to try, in the words of `remedies`."""
+    """The result of one rule.
+
+    `status` is a status of SEVERITY, "healthy", or "note". A note is not a failure. `reason`
+    explains the status in one sentence. `confidence` lies in [0, 1]. `tap` names the judged
+    representation, or is None for the whole run. `since` is the step at which the status began, or
+    None if it is unknown. `quantity` names the metric that the rule read. `next` lists changes to
+    try, in the notation of `remedies`. `first` is the first step at which the status held at all,
+    if that differs from `since`.
+    """
 
     status: str
     reason: str
@@ -23,22 +29,23 @@ class Finding:
     since: int | None = None
     quantity: str = ""
     next: tuple[str, ...] = ()
-    first: int | None = None  # the first step at which it held at all, where that is not `since`
+    first: int | None = None
 
     @property
     def began(self) -> int | None:
-        """The step of its first violation."""
+        """The step of the first violation."""
         return self.since if self.first is None else self.first
 
 
 def last_third(points: Points, at_least: int = 3) -> Points:
-    """The last third of the points, three at least; all if there are fewer."""
+    """Returns the last third of the points, but at least `at_least` of them. With fewer points it
+    returns all."""
     return points[-max(at_least, len(points) // 3) :]
 
 
 def last_stretch(points: Points, holds: Callable[[float], bool]) -> int | None:
-    """The first step of the unbroken stretch at the end in which it holds; None if it does not at
-    the end."""
+    """Returns the first step of the unbroken stretch at the end in which `holds` is true. None
+    means that `holds` is false for the last point."""
     since = None
     for step, value in reversed(points):
         if not holds(value):
@@ -48,17 +55,17 @@ def last_stretch(points: Points, holds: Callable[[float], bool]) -> int | None:
 
 
 def finite(points: Points) -> list[tuple[int, float]]:
-    """The points that are numbers."""
+    """Returns the points whose value is finite."""
     return [(step, value) for step, value in points if math.isfinite(value)]
 
 
 def best_so_far(points: Points) -> float:
-    """The largest finite value; -inf if there is none."""
+    """Returns the largest finite value, or -inf if there is none."""
     return max((value for _, value in finite(points)), default=-math.inf)
 
 
 def fell(points: Points, by: float) -> bool:
-    """Whether the last value lies more than `by` below the best one."""
+    """Returns whether the last value lies more than `by` below the best one."""
     return (
         bool(points) and math.isfinite(points[-1][1]) and points[-1][1] < best_so_far(points) - by
     )

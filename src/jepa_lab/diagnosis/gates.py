@@ -1,4 +1,4 @@
-"""Gates: whether the last epoch of a run reached what its budget should give."""
+"""Gates: checks that the last epoch of a run reached the limits set for its budget."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from jepa_lab.config.gates import GATES, check_limit
 
 @dataclass(frozen=True)
 class GateResult:
-    """One gate: its limit, and the value that was measured against it (None: the run does not
-    measure it)."""
+    """A gate with its limit and the measured value. The value is None if the run does not measure
+    it."""
 
     gate: str
     limit: float
@@ -21,7 +21,8 @@ class GateResult:
 
     @property
     def passed(self) -> bool:
-        """Whether the value is on the right side of the limit; never for NaN or without a value."""
+        """Whether the value is on the right side of the limit. False for NaN and for a missing
+        value."""
         if self.value is None or math.isnan(self.value):
             return False
         return self.value >= self.limit if self.gate.endswith("_min") else self.value <= self.limit
@@ -36,8 +37,8 @@ class GateResult:
 
 
 def evaluate_gates(limits: Mapping[str, float], last: Mapping[str, float]) -> list[GateResult]:
-    """A result for each {gate: limit}, from the last value of every metric. ValueError for an
-    unknown gate."""
+    """Returns a result for each {gate: limit}, from the last value of every metric. Raises
+    ValueError for an unknown gate."""
     results = []
     for gate, limit in limits.items():
         check_limit(gate, gate, limit)
@@ -51,8 +52,8 @@ def evaluate_gates(limits: Mapping[str, float], last: Mapping[str, float]) -> li
 
 
 def gates_dict(results: list[GateResult]) -> dict[str, Any]:
-    """For summary.json: whether all passed (None without gates), and each with its metrics, limit
-    and value."""
+    """Returns the results for summary.json: whether all gates passed (None without gates), and one
+    row for each gate."""
     rows = [
         {
             "gate": r.gate,
@@ -67,7 +68,8 @@ def gates_dict(results: list[GateResult]) -> dict[str, Any]:
 
 
 def gates_line(results: list[GateResult]) -> str:
-    """'4 of 5 passed; failed: z_effective_rank 3.1, at least 5', or 'none'."""
+    """Returns a line such as '4 of 5 passed; failed: z_effective_rank 3.1, at least 5', or 'none'
+    without gates."""
     if not results:
         return "none"
     failed = [r.line() for r in results if not r.passed]

@@ -1,9 +1,6 @@
-"""Label-free tests of the prediction: does it learn, does it use its actions, is it more than a
-copy?
-
-Rank and probes cannot see a model that ignores its actions. A row to compare with (raw pixels,
-untrained, supervised, without actions) fails them by design: its findings are notes.
-"""
+"""Label-free tests of the prediction: it learns, it uses its actions, and it is more than a copy.
+Rank and probes cannot detect a model that ignores its actions. Reference runs (raw pixels,
+untrained, supervised, without actions) fail these tests by design, so their findings are notes."""
 
 from __future__ import annotations
 
@@ -20,22 +17,22 @@ MORE_TO_TELL = ("loss.rate_target=z_agg loss.lambda_rate=0.001", "dataset.epochs
 
 
 def prediction_findings(history: History, t: Thresholds, settings: Settings) -> list[Finding]:
-    """What the label-free tests found, failures and notes."""
+    """Returns the failures and notes of the label-free tests."""
     if not settings.judges_prediction:
         what = "nothing is trained" if not settings.trained else "the prediction is not trained"
-        return [Finding("note", f"{what} here: skill and gains say nothing", 1.0)]
+        return [Finding("note", f"{what}: skill and gains are not judged", 1.0)]
     rules = (
         _uniform(history, t, settings),
         _no_learning(history, t, settings),
         _actions(history, t, settings),
     )
-    given = (_demonstrations(history, t), _copy(history, t, settings), _rollout(history, t))
-    return [f for f in (*rules, *given) if f is not None]
+    more = (_demonstrations(history, t), _copy(history, t, settings), _rollout(history, t))
+    return [f for f in (*rules, *more) if f is not None]
 
 
 def _no_learning(history: History, t: Thresholds, settings: Settings) -> Finding | None:
-    """InfoNCE at ln(1 + negatives), DINO's mutual information at 0, or a skill at 0 that does not
-    rise."""
+    """Reports InfoNCE at ln(1 + negatives), mutual information of DINO at 0, or a skill at 0 that
+    does not rise."""
     at_chance = _info_nce(history, t, settings) or _dino(history, t)
     if at_chance is not None:
         return at_chance
@@ -48,8 +45,8 @@ def _no_learning(history: History, t: Thresholds, settings: Settings) -> Finding
         return None
     if tail[-1][1] - tail[0][1] > t.rising:
         reason = (
-            f"skill {tail[-1][1]:.2f} against the best constant, still rising: too short a run to"
-            " judge it"
+            f"skill {tail[-1][1]:.2f} against the best constant, still rising: the run is too short"
+            " to judge"
         )
         return Finding("note", reason, 0.5, quantity="val/skill")
     worse = settings.remedies.no_skill
@@ -79,8 +76,8 @@ def _info_nce(history: History, t: Thresholds, settings: Settings) -> Finding | 
 
 
 def _dino(history: History, t: Thresholds) -> Finding | None:
-    """The mutual information of image and prototype is 0 in both kinds of collapse: all uniform, or
-    all the same."""
+    """Reports a low mutual information of image and prototype. It is 0 in both kinds of collapse:
+    uniform targets, or the same target for all images."""
     information = finite(history.get("train/dino/mutual_information", ()))
     entropy = finite(history.get("train/dino/entropy_of_mean", ()))
     skill = history.get("val/skill", ())
@@ -104,8 +101,8 @@ def _dino(history: History, t: Thresholds) -> Finding | None:
 
 
 def _uniform(history: History, t: Thresholds, settings: Settings) -> Finding | None:
-    """Targets that are the uniform distribution for every image: the entropy of each is the largest
-    there is."""
+    """Reports targets that are the uniform distribution for every image, with the largest possible
+    entropy."""
     each = finite(history.get("train/dino/mean_entropy", ()))
     mean = finite(history.get("train/dino/entropy_of_mean", ()))
     if len(each) < 10 or not mean:
@@ -161,7 +158,7 @@ def _actions(history: History, t: Thresholds, settings: Settings) -> Finding | N
 
 
 def _demonstrations(history: History, t: Thresholds) -> Finding | None:
-    """Of an ARC JEPA: whether the rule is read from the demonstrations at all."""
+    """Reports an ARC JEPA that does not read the rule from the demonstrations."""
     shares = _shares(history, "val/demo_gain")
     if not shares or not _predicts(history, t):
         return None
@@ -188,8 +185,8 @@ def _demonstrations(history: History, t: Thresholds) -> Finding | None:
 
 
 def _copy(history: History, t: Thresholds, settings: Settings) -> Finding | None:
-    """A prediction that is as good as the last view is that view. One that is worse has yet to
-    learn."""
+    """Reports a prediction that is as good as a copy of the last view. A worse prediction is a
+    note."""
     copied = settings.remedies.copied(settings.config)
     shares = _shares(history, "val/copy_gain")
     if not shares or not _predicts(history, t):
@@ -208,7 +205,8 @@ def _copy(history: History, t: Thresholds, settings: Settings) -> Finding | None
 
 
 def _rollout(history: History, t: Thresholds) -> Finding | None:
-    """k-step rollouts, where they are logged as val/rollout/<k> (loss over the best constant's)."""
+    """Reports rollouts that are no better than a constant. It reads val/rollout/<k>, the loss k
+    steps ahead divided by the loss of the best constant."""
     last = {int(k): v for k, v in last_of(history, "val/rollout/").items() if k.isdecimal()}
     lost = sorted(k for k, v in last.items() if v >= t.rollout_growth)
     if not lost or not last or min(last) in lost:
@@ -222,7 +220,7 @@ def _rollout(history: History, t: Thresholds) -> Finding | None:
 
 
 def _shares(history: History, key: str) -> Points:
-    """The gain as a share of the prediction loss of the same validation."""
+    """Returns the gain divided by the prediction loss of the same validation."""
     losses = dict(history.get("val/loss/prediction", ()))
     points = [
         (s, v / max(losses[s], 1e-9)) for s, v in history.get(key, ()) if losses.get(s, 0.0) > 0
@@ -231,7 +229,7 @@ def _shares(history: History, key: str) -> Points:
 
 
 def _predicts(history: History, t: Thresholds) -> bool:
-    """Whether the prediction is good enough to ask what it uses."""
+    """Returns whether the prediction is good enough to test what it uses."""
     skill = history.get("val/skill")
     return not skill or skill[-1][1] > t.some_skill
 

@@ -1,7 +1,6 @@
-"""The older published thresholds, as a rule set of their own, to be shown beside ours. They
-contradict each other (see docs/diagnosis.md): what is here is their first version, with its middle
-band called "warning".
-"""
+"""The older published thresholds as a separate rule set, to be shown beside those of this package.
+They contradict each other (see docs/diagnosis.md). This is their first version, with its middle
+band called "warning"."""
 
 from __future__ import annotations
 
@@ -11,16 +10,16 @@ from dataclasses import dataclass
 
 from jepa_lab.diagnosis.finding import History
 
-# quantity -> (collapsed below, healthy above); the loss is judged by its spikes
+# {quantity: (collapsed below, healthy above)}; the loss is judged by its spikes
 LIMITS = {"effective_rank": (2.0, 5.0), "eigenvalue_ratio": (1e-4, 1e-3), "usage": (0.05, 0.15)}
 SPIKE = 1.5
-WARM_UP = 3  # validations before spikes count
+WARM_UP = 3  # number of validations before spikes count
 
 
 @dataclass(frozen=True)
 class Published:
-    """status: healthy, warning, collapsed or unknown; one sentence for each quantity that was
-    there."""
+    """A published verdict. `status` is healthy, warning, collapsed or unknown. `reasons` has one
+    sentence for each available quantity."""
 
     status: str
     reasons: tuple[str, ...]
@@ -30,8 +29,8 @@ class Published:
 
 
 def published_rules(values: Mapping[str, float]) -> Published:
-    """The published verdict from effective_rank, eigenvalue_ratio (called isotropy there) and usage
-    of one tap."""
+    """Returns the published verdict on one tap from its effective_rank, eigenvalue_ratio and usage.
+    The publication calls eigenvalue_ratio isotropy."""
     found = []
     for name, (low, high) in LIMITS.items():
         value = values.get(name, math.nan)
@@ -46,8 +45,8 @@ def published_rules(values: Mapping[str, float]) -> Published:
 
 
 def published_of_run(history: History) -> Published:
-    """The worst published verdict over z, z_agg and the codebook at the last validation, spikes of
-    the loss counted."""
+    """Returns the worst published verdict over z, z_agg and the codebook at the last validation.
+    Spikes of the validation loss count as a warning."""
     results = []
     for tap in ("z", "z_agg", "codebook"):
         values = {

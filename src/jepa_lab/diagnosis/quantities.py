@@ -1,4 +1,5 @@
-"""The quantities of a run beside their healthy ranges, and the order in which they left them."""
+"""The quantities of a run with their healthy ranges, and the order in which the rules were
+violated."""
 
 from __future__ import annotations
 
@@ -29,7 +30,8 @@ WORDS = {
 
 @dataclass(frozen=True)
 class Quantity:
-    """A measured value and its healthy range; inside is None where there is none."""
+    """A measured value with its healthy range. `start` is the value at initialisation, if known.
+    `inside` is None if there is no range."""
 
     name: str
     value: float
@@ -39,9 +41,9 @@ class Quantity:
 
 
 def quantities(history: History, t: Thresholds, settings: Settings | None = None) -> list[Quantity]:
-    """Of every tap, the prediction, the probes and the codebook, the last value. `settings`: what
-    the run does by design; a prediction that it does not train, or actions that it does not get,
-    have no healthy range."""
+    """Returns the last values of every tap, the prediction, the probes and the codebook. A
+    prediction that the run does not train by its `settings`, or actions that it does not get, have
+    no healthy range."""
     settings = settings or Settings()
     rows = []
     for tap in ("z", "z_agg", "z_target"):
@@ -128,14 +130,14 @@ def _unjudged(row: Quantity) -> Quantity:
 
 
 def timeline(examination: Examination) -> list[Finding]:
-    """The failures with a step, by the step of their first violation."""
+    """Returns the failures with a known step, ordered by the step of their first violation."""
     dated = [f for f in examination.failures if f.began is not None]
     return sorted(dated, key=lambda f: f.began or 0)
 
 
 def order_sentence(events: list[Finding]) -> str:
-    """'codebook usage before the rank of z, the rank of z before the loss'; '' for fewer than two
-    steps."""
+    """Returns a text such as 'codebook usage before the rank of z, the rank of z before the loss',
+    or '' for fewer than two events."""
     names: list[str] = []
     steps: list[int] = []
     for event in events:
@@ -151,7 +153,7 @@ def order_sentence(events: list[Finding]) -> str:
 
 
 def words(event: Finding) -> str:
-    """What a finding was read from, in words."""
+    """Returns the name of the quantity behind a finding, for a sentence."""
     last = event.quantity.rsplit("/", 1)[-1]
     if event.quantity.startswith("train/loss"):
         return "the loss"

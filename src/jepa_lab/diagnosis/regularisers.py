@@ -1,4 +1,4 @@
-"""Whether a regulariser runs the show, or does nothing: from the gradient of every term on the
+"""Regularisers that dominate the prediction or have no effect, by the gradient of every term on the
 encoder."""
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ PROBES = (
 
 
 def regulariser_findings(history: History, t: Thresholds, settings: Settings) -> list[Finding]:
-    """A dominating term with what it cost, inert terms and a temperature on its clamp as notes."""
+    """Reports a dominating term with its cost. Terms without effect and a temperature on its clamp
+    are notes."""
     prediction = dict(finite(history.get("train/gradient/prediction", ())))
     found = []
     for key in sorted(history):
@@ -47,20 +48,20 @@ def regulariser_findings(history: History, t: Thresholds, settings: Settings) ->
 
 
 def _weaker(name: str, settings: Settings) -> str:
-    """The change that makes a term weaker: a tenth of its weight, where the configuration has one
-    for it."""
+    """Returns the change that makes a term weaker: a tenth of its weight, or else a lower learning
+    rate."""
     aux = settings.config.get("aux")
-    arm = "coding_rate" if name == "rate" else name
-    if isinstance(aux, Mapping) and arm in aux:
-        return f"aux.{arm}.weight*0.1"
+    term = "coding_rate" if name == "rate" else name
+    if isinstance(aux, Mapping) and term in aux:
+        return f"aux.{term}.weight*0.1"
     return "loss.lambda_rate*0.1" if name == "rate" else "optim.lr*0.3"
 
 
 def _dominant(
     name: str, key: str, ratios: Points, history: History, t: Thresholds, weaker: str
 ) -> Finding | None:
-    """Stronger than the prediction for long. A failure where rank rose while skill or a probe fell,
-    else a note."""
+    """Reports a term with a stronger gradient than the prediction over many steps. It is a failure
+    if the rank rose while the skill or a probe fell, else a note."""
     above = [(s, v) for s, v in ratios if v > t.dominance]
     if len(above) < t.dominance_share * len(ratios):
         return None
@@ -82,7 +83,7 @@ def _dominant(
 
 
 def _cost(history: History, t: Thresholds) -> tuple[str, int] | None:
-    """What fell while the rank rose, and the step where it was best; None if nothing did."""
+    """Returns the metric that fell while the rank rose, and the step of its best value, or None."""
     for key, by in (("val/skill", t.skill_fall), *((probe, t.probe_fall) for probe in PROBES)):
         points = finite(history.get(key, ()))
         if len(points) < t.validations or not fell(points, by):
@@ -102,8 +103,8 @@ def _rose(ranks: Points, since: int, factor: float) -> bool:
 
 
 def _clamped(history: History, t: Thresholds) -> Finding | None:
-    """A learned temperature that stopped at the end of its range: train/temperature, or the logged
-    share of steps."""
+    """Reports a learned temperature that stays at an end of its range. It reads
+    train/temperature_clamped, the share of clamped steps, or else train/temperature."""
     share = history.get("train/temperature_clamped")
     points = finite(history.get("train/temperature", ()))
     if share:

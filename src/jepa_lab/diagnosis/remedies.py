@@ -1,8 +1,5 @@
-"""What to try next: changes of the configuration for a finding, as words or as the run's own
-command.
-
-A change is an override (`optim.clip=1`), or `key*factor` for a multiple of what the run had.
-"""
+"""Changes of the configuration to try for a finding, as overrides. A change is an override
+(`optim.clip=1`), or `key*factor` for a multiple of the run's own value."""
 
 from __future__ import annotations
 
@@ -13,7 +10,7 @@ from jepa_lab.config.statuses import COLLAPSES
 from jepa_lab.config.tree import value_of
 from jepa_lab.diagnosis.finding import Finding
 
-USUAL_LR = 1e-3  # of our recipes
+USUAL_LR = 1e-3  # learning rate of the recipes
 COLLAPSE = (
     "target=stopgrad",
     "target=ema",
@@ -30,20 +27,19 @@ CHANGES = {
 
 
 class Remedies:
-    """What a study knows of its own settings: what may have caused a finding, and what to change.
-
-    These are the ones of a seq-JEPA, whose keys the changes name. no_skill: what a prediction
-    without skill equals.
-    """
+    """A study's knowledge of its own settings: likely causes of a finding, and changes to try. This
+    class has those of seq-JEPA, and the changes name its keys. `no_skill` names the baseline that a
+    prediction without skill equals."""
 
     no_skill = "a constant"
 
     def changes(self, finding: Finding, config: Mapping[str, Any]) -> tuple[str, ...]:
-        """Changes to try, the likeliest first: the finding's own, or those of its status."""
+        """Returns changes to try, the likeliest first: those of the finding, or else those of its
+        status."""
         return finding.next or CHANGES.get(finding.status, ())
 
     def causes(self, statuses: set[str], config: Mapping[str, Any]) -> list[str]:
-        """What in the configuration is known to lead to these statuses, the likeliest first."""
+        """Returns the settings that are known to lead to these statuses, the likeliest first."""
         rate, target = value_of(config, "loss.lambda_rate"), value_of(config, "target.name")
         found = []
         if statuses & set(COLLAPSES) and not rate and config:
@@ -62,7 +58,7 @@ class Remedies:
             found.append(f"loss.lambda_rate={rate:g} outweighs the prediction")
         if "ignores_actions" in statuses and config and value_of(config, "loss.rate_target") == "z":
             found.append(
-                "the rate reads z alone: z_agg has no reason to keep what the actions tell"
+                "the rate reads z alone: nothing makes z_agg keep the information of the actions"
             )
         if "no_learning" in statuses:
             lr = value_of(config, "optim.lr")
@@ -71,37 +67,38 @@ class Remedies:
         return found
 
     def copied(self, config: Mapping[str, Any]) -> str:
-        """What a prediction that copies would give."""
+        """Returns the name of the input that a copying prediction would return."""
         return "the last view"
 
 
 def causes_of_steps(statuses: set[str], config: Mapping[str, Any]) -> list[str]:
-    """What makes the steps of the optimiser too long."""
+    """Returns the settings that make the optimiser steps too large."""
     found = []
     if statuses & {"diverged", "unstable"} and config:
         if not value_of(config, "optim.clip"):
-            found.append("optim.clip is off: one bad batch moves the weights as far as it likes")
+            found.append("optim.clip is off: one bad batch can move the weights by any distance")
         lr = value_of(config, "optim.lr")
         if isinstance(lr, int | float) and lr > 3e-3:
-            found.append(f"optim.lr={lr:g} is above what any recipe here uses (0.001)")
+            found.append(f"optim.lr={lr:g} is far above the value of all recipes (0.001)")
         if value_of(config, "optim.warmup") == 0:
             found.append("optim.warmup=0: the first steps are taken at the full rate")
     return found
 
 
 def in_words(finding: Finding, config: Mapping[str, Any], remedies: Remedies) -> tuple[str, ...]:
-    """The changes as overrides, multiples worked out where the run's value is known; without what
-    it has already."""
+    """Returns the changes as overrides. Multiples are computed where the run's value is known.
+    Overrides that the run already has are left out."""
     texts = [" ".join(resolved(change, config)) for change in remedies.changes(finding, config)]
     return tuple(text for text in texts if text)
 
 
 def resolved(change: str, config: Mapping[str, Any]) -> list[str]:
-    """The words of a change as overrides; those that the configuration has already are left out."""
-    words = []
-    for word in change.split():
-        if "*" in word:
-            key, _, factor = word.partition("*")
+    """Returns the parts of a change as overrides. Those that the configuration already has are left
+    out."""
+    overrides = []
+    for part in change.split():
+        if "*" in part:
+            key, _, factor = part.partition("*")
             value = value_of(config, key)
             number = isinstance(value, int | float) and not isinstance(value, bool) and bool(value)
             if (
@@ -110,18 +107,19 @@ def resolved(change: str, config: Mapping[str, Any]) -> list[str]:
                 and float(factor) < 1
                 and value * float(factor) > USUAL_LR
             ):
-                words.append(f"{key}={USUAL_LR:g}")  # a third of far too much is too much as well
+                # a third of a far too large rate is still too large
+                overrides.append(f"{key}={USUAL_LR:g}")
                 continue
-            words.append(
+            overrides.append(
                 f"{key}={_times(value, float(factor))}" if number else f"{key} times {factor}"
             )
             continue
-        key, _, text = word.partition("=")
+        key, _, text = part.partition("=")
         value = value_of(config, key)
         value = value.get("name", value) if isinstance(value, Mapping) else value
         if str(value) != text and not (isinstance(value, int | float) and _same(value, text)):
-            words.append(word)
-    return words
+            overrides.append(part)
+    return overrides
 
 
 def _times(value: Any, factor: float) -> str:

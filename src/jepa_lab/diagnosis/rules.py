@@ -1,5 +1,5 @@
-"""From evidence to a verdict: every rule is asked, the worst that holds is named, the others stand
-behind it."""
+"""Runs every rule on the metrics of a run. The worst status that holds becomes the verdict, the
+others stay available as further failures and notes."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ RUN_KEYS = (
 
 @dataclass(frozen=True)
 class Examination:
-    """The verdict, and all it was chosen from: failures, the worst first; notes; what was missing
-    to say more."""
+    """A verdict and everything that it was chosen from. `failures` holds the worst first. `missing`
+    lists the measurements that a more definite verdict would need."""
 
     verdict: Verdict
     failures: tuple[Finding, ...] = ()
@@ -58,11 +58,16 @@ def judge(
     remedies: Remedies | None = None,
     own_rules: Mapping[str, Any] | None = None,
 ) -> Verdict:
-    """The verdict on a run from its metrics (`val/<tap>/<metric>`, `reference/...`,
-    `train/loss/...`, `val/skill`, `train/skipped_steps`). `config`: the run's config.yaml; with it,
-    what a row to compare with does by design is no failure. `taps`: those that show it; `remedies`:
-    what its study knows of the settings; `own_rules`: a user's own by name, each with
-    `find(history, thresholds)`."""
+    """Returns the verdict on a run from its metrics.
+
+    The metrics are `val/<tap>/<metric>`, `reference/...`, `train/loss/...`, `val/skill` and
+    `train/skipped_steps`.
+
+    `config` is the run's config.yaml. With it, the properties that a reference run has by design
+    are not failures. `taps` are the representations to judge. `remedies` holds the study's
+    knowledge of its settings. `own_rules` maps names to user-defined rules, each with a method
+    `find(history, thresholds)`.
+    """
     return examine(history, thresholds, config, taps, remedies, own_rules).verdict
 
 
@@ -74,33 +79,35 @@ def examine(
     remedies: Remedies | None = None,
     own_rules: Mapping[str, Any] | None = None,
 ) -> Examination:
-    """The verdict with everything behind it."""
+    """Returns the verdict with all failures, notes and missing measurements. `judged` is `taps` of
+    `judge`."""
     t, settings = thresholds or Thresholds(), Settings.of(config, remedies)
     taps = [tap for tap in judged if history.get(f"val/{tap}/effective_rank")]
-    found, per_tap = _of_taps(history, taps, t)
+    findings, per_tap = _of_taps(history, taps, t)
     run_wide = [
         diverged(history, t),
         unstable(history, t),
         codebook_finding(history, t),
         *exploding(history, t),
     ]
-    found += [f for f in run_wide if f is not None]
-    found += prediction_findings(history, t, settings) + regulariser_findings(history, t, settings)
-    found += _own_findings(own_rules or {}, history, t)
-    notes = tuple(f for f in found if f.status == "note")
-    failures = _ranked([f for f in found if f.status not in ("note", "healthy")])
+    findings += [f for f in run_wide if f is not None]
+    findings += prediction_findings(history, t, settings)
+    findings += regulariser_findings(history, t, settings)
+    findings += _own_findings(own_rules or {}, history, t)
+    notes = tuple(f for f in findings if f.status == "note")
+    failures = _ranked([f for f in findings if f.status not in ("note", "healthy")])
     missing = _missing(history, taps, t)
-    verdict = _verdict(history, taps, failures, found, per_tap, missing, settings)
-    said = () if verdict.status in LOST else tuple(f.reason for f in notes)
-    reasons = (*verdict.reasons, *said, *_skipped(history))
+    verdict = _verdict(history, taps, failures, findings, per_tap, missing, settings)
+    remarks = () if verdict.status in LOST else tuple(f.reason for f in notes)
+    reasons = (*verdict.reasons, *remarks, *_skipped(history))
     return Examination(replace(verdict, reasons=reasons), tuple(failures), notes, missing)
 
 
 def _of_taps(
     history: History, taps: Sequence[str], t: Thresholds
 ) -> tuple[list[Finding], dict[str, str]]:
-    """The last finding of every tap, dated by the start of its unbroken stretch, and the status of
-    each."""
+    """Returns the last finding of every tap, with notes, and {tap: status}. A finding is dated by
+    the start of its unbroken stretch at the end."""
     found = []
     for tap in taps:
         findings = findings_of_tap(history, tap, t)
@@ -119,7 +126,8 @@ def _of_taps(
 
 
 def _own_findings(rules: Mapping[str, Any], history: History, t: Thresholds) -> list[Finding]:
-    """What a user's own rules found. UserError for a status that no verdict has."""
+    """Returns the findings of user-defined rules. Raises UserError for a status that no verdict
+    has."""
     found = []
     for name, rule in rules.items():
         finding = rule.find(history, t)
@@ -135,8 +143,8 @@ def _own_findings(rules: Mapping[str, Any], history: History, t: Thresholds) -> 
 
 
 def _ranked(failures: list[Finding]) -> list[Finding]:
-    """The worst first; a codebook that died before the rank fell comes before it: the rank
-    followed."""
+    """Sorts the failures, the worst first. A codebook that collapsed before the rank fell comes
+    first, since the loss of rank followed from it."""
     ranked = sorted(
         failures,
         key=lambda f: (SEVERITY.index(f.status), JUDGED.index(f.tap) if f.tap in JUDGED else 9),
@@ -157,7 +165,7 @@ def _verdict(
     history: History,
     taps: Sequence[str],
     failures: Sequence[Finding],
-    found: Sequence[Finding],
+    findings: Sequence[Finding],
     per_tap: dict[str, str],
     missing: Sequence[str],
     settings: Settings,
@@ -181,14 +189,14 @@ def _verdict(
     reasons = tuple(_healthy_reason(evidence, tap) for tap in taps if tap != "z_target") or (
         "nothing is wrong",
     )
-    strength = min((f.confidence for f in found if f.tap in taps), default=0.5)
+    strength = min((f.confidence for f in findings if f.tap in taps), default=0.5)
     return Verdict(
         "healthy", confidence=strength, reasons=reasons, evidence=evidence, per_tap=per_tap
     )
 
 
 def _missing(history: History, taps: Sequence[str], t: Thresholds) -> tuple[str, ...]:
-    """What would be needed to judge the representations."""
+    """Returns the measurements that are missing to judge the representations."""
     if not taps:
         return (
             ()

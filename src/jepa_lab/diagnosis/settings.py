@@ -1,4 +1,4 @@
-"""What the rules have to know of the configuration behind a run."""
+"""The settings of a run that the rules depend on."""
 
 from __future__ import annotations
 
@@ -11,9 +11,14 @@ from jepa_lab.diagnosis.remedies import Remedies
 
 @dataclass(frozen=True)
 class Settings:
-    """`trained`: the weights move; `predicts`: the prediction is what is trained; `actions`: the
-    network is given them; `config`: all of it; `remedies`: what the run's study knows of its
-    settings."""
+    """The settings of a run that the rules depend on.
+
+    `known` is false without a configuration. All other fields then have their defaults. `trained`
+    is true if the learning rate is not 0. `predicts` is true if the prediction loss has a weight.
+    `actions` is true if the network gets the actions. `negatives` is the number of InfoNCE
+    negatives, or None if the configuration has none. `config` is the whole configuration.
+    `remedies` holds the study's knowledge of its settings.
+    """
 
     known: bool = False
     trained: bool = True
@@ -25,7 +30,7 @@ class Settings:
 
     @classmethod
     def of(cls, config: Mapping[str, Any] | None, remedies: Remedies | None = None) -> Settings:
-        """From a run's config.yaml, whatever of it there is."""
+        """Reads the settings from a run's config.yaml. Missing keys get their defaults."""
         if not config:
             return cls(remedies=remedies or Remedies())
 
@@ -37,8 +42,7 @@ class Settings:
         negatives = get("loss", "negatives", None)
         return cls(
             known=True,
-            trained=get("optim", "lr", 1.0)
-            != 0,  # of a file that was edited by hand it may be anything
+            trained=get("optim", "lr", 1.0) != 0,  # any type, since the file may be edited by hand
             predicts=get("loss", "prediction", 1.0) != 0,
             actions=get("model", "action_conditioning", True) is not False,
             negatives=negatives if isinstance(negatives, int) else None,
@@ -48,6 +52,5 @@ class Settings:
 
     @property
     def judges_prediction(self) -> bool:
-        """Whether a bad prediction is this run's failure; a row to compare with does not train
-        one."""
+        """Whether a bad prediction is a failure of this run. A reference run does not train one."""
         return self.trained and self.predicts

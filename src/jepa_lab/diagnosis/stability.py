@@ -1,5 +1,5 @@
-"""What the curves of the losses say: not finite, running away, spikes, auxiliary terms that
-explode."""
+"""Rules for loss curves: values that are not finite, divergence, spikes and exploding auxiliary
+terms."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from jepa_lab.diagnosis.finding import Finding, History, Points, last_stretch
 from jepa_lab.diagnosis.thresholds import Thresholds, distance
 
 CALMER = ("optim.lr*0.3", "optim.clip=1")
-# of a loss that is a match: their rise is no explosion, the rate is meant to grow
+# A rise of these terms is no explosion: they belong to the prediction loss, and the rate is meant
+# to grow.
 NO_AUXILIARY = (
     "prediction",
     "info_nce",
@@ -22,16 +23,17 @@ NO_AUXILIARY = (
     "kl",
     "supervised",
 )
-# terms that are weighed as one
+# terms that share one weight
 OF_CODEBOOK = dict.fromkeys(("commitment", "codebook", "usage"), "vq")
-WINDOW = 7  # logged losses to either side of a spike
+WINDOW = 7  # number of logged losses on either side of a spike
 
 
 def diverged(history: History, t: Thresholds) -> Finding | None:
-    """A loss or gradient that is not finite, or a loss that ends far above its best."""
+    """Reports a loss or gradient that is not finite, or a loss that ends far above its best
+    value."""
     for key in sorted(history):
         if key.startswith(("train/loss/", "val/loss/", "train/grad_norm")):
-            # the quick way: one such value spoils the sum
+            # A fast test: one value that is not finite makes the sum not finite.
             if math.isfinite(sum(value for _, value in history[key])):
                 continue
             broken = [step for step, value in history[key] if not math.isfinite(value)]
@@ -41,7 +43,8 @@ def diverged(history: History, t: Thresholds) -> Finding | None:
                     "diverged", f"{key} is not finite", 1.0, since=since, quantity=key, next=CALMER
                 )
     name, loss = _loss(history)
-    if len(loss) < 10 or min(v for _, v in loss) < 0:  # a total with a rate term has no ratio
+    # A total with a rate term can be negative, and then its ratios mean nothing.
+    if len(loss) < 10 or min(v for _, v in loss) < 0:
         return None
     best, limit, high = math.inf, math.inf, []
     moving, ratio, floor, first = _moving(history), t.loss_ratio, t.loss_floor, loss[0][1]
@@ -59,8 +62,8 @@ def diverged(history: History, t: Thresholds) -> Finding | None:
 
 
 def unstable(history: History, t: Thresholds) -> Finding | None:
-    """Spikes of the loss: far above what came before and what follows, once by much or several
-    times by less."""
+    """Reports spikes of the loss far above the values before and after them. One very large spike
+    is enough. Smaller spikes count if there are several."""
     name, loss = _loss(history)
     if _moving(history) or len(loss) < 3 * WINDOW or not all(math.isfinite(v) for _, v in loss):
         return None
@@ -81,11 +84,12 @@ def unstable(history: History, t: Thresholds) -> Finding | None:
 
 
 def _spikes(loss: Points, t: Thresholds) -> list[tuple[int, float]]:
-    """(step, times its surroundings) of every spike after the warm-up; neighbours count as one."""
+    """Returns (step, ratio to its surroundings) of every spike after the warm-up. Neighbouring
+    values count as one spike."""
     values = np.array([value for _, value in loss])
     middles = np.median(np.lib.stride_tricks.sliding_window_view(values, WINDOW), axis=1)
     first = max(WINDOW, int(t.warmup * len(loss)))
-    # the window that ends before i begins at i - WINDOW, the one after it at i + 1
+    # The window before position i begins at i - WINDOW. The window after it begins at i + 1.
     inside = np.arange(first, len(values) - WINDOW)
     around = np.maximum(np.maximum(middles[inside - WINDOW], middles[inside + 1]), t.loss_floor)
     ratios = values[inside] / around
@@ -102,8 +106,8 @@ def _spikes(loss: Points, t: Thresholds) -> list[tuple[int, float]]:
 
 
 def exploding(history: History, t: Thresholds) -> list[Finding]:
-    """An auxiliary term of the loss that ends far above its least value and above its start, and is
-    no trifle of the loss, where its share is logged."""
+    """Reports auxiliary terms that end far above their smallest value and above their first value.
+    If the share of a term in the loss is logged, a term with a small share is ignored."""
     found = []
     for key in sorted(history):
         name = key.removeprefix("train/loss/")
@@ -134,6 +138,6 @@ def _loss(history: History) -> tuple[str, Points]:
 
 
 def _moving(history: History) -> bool:
-    """A cross-entropy follows the entropy of its targets: small where they are one-hot, it rises as
-    they spread."""
+    """Returns whether the loss is a cross-entropy, which follows the entropy of its targets. It is
+    small for one-hot targets and rises as the targets spread."""
     return bool(history.get("train/loss/cross_entropy"))

@@ -1,7 +1,6 @@
-"""Collapse of one representation: at one moment, and over a run. No single quantity decides: a
-centred rank calls a constant with noise healthy, a spread calls rank 1 healthy, RankMe calls a
-large mean a collapse.
-"""
+"""Collapse of one representation, at one moment and over a run. No single quantity decides. A
+centred rank calls a constant with noise healthy, a spread calls rank 1 healthy, and RankMe calls a
+large mean a collapse."""
 
 from __future__ import annotations
 
@@ -12,7 +11,7 @@ from dataclasses import replace
 from jepa_lab.diagnosis.finding import Finding, History, best_so_far, last_third
 from jepa_lab.diagnosis.thresholds import Thresholds, distance
 
-# z_hat follows from these; a prediction may well be of lower rank than its target
+# z_hat is not judged: it follows from these, and it may have a lower rank than its target.
 JUDGED = ("z", "z_agg", "z_target")
 COLLAPSED = ("diverged", "complete_collapse", "dimensional_collapse")
 
@@ -20,9 +19,9 @@ COLLAPSED = ("diverged", "complete_collapse", "dimensional_collapse")
 def judge_tap(
     now: Mapping[str, float], reference: Mapping[str, float], t: Thresholds, *, skill_fell: bool
 ) -> Finding:
-    """The status of one tap from its metrics (effective_rank, feature_std_l2, mean_pairwise_cosine,
-    spectral_cliff_r, n, d, lidar, top_share) and those it had at initialisation, as far as they are
-    known."""
+    """Returns the status of one tap from its metrics `now` and those at initialisation,
+    `reference`. The metrics are effective_rank, feature_std_l2, mean_pairwise_cosine,
+    spectral_cliff_r, n, d, lidar and top_share, as far as they are known."""
     found = _complete(now, t) or _by_rank(now, reference, t, skill_fell)
     concentrated = now.get("top_share", 0.0) >= t.top_share and now.get("d", 0.0) >= 4
     if concentrated and found.status in ("dimensional_collapse", "low_rank"):
@@ -34,7 +33,7 @@ def judge_tap(
 
 
 def unused(now: Mapping[str, float], t: Thresholds) -> str:
-    """A note on dimensions that have died, '' where most are alive."""
+    """Returns a note on dimensions with hardly any variance, or '' if most dimensions vary."""
     share = now.get("dead_share", 0.0)
     return f"{100 * share:.0f} % of the dimensions hardly vary" if share > t.dead_share else ""
 
@@ -50,7 +49,7 @@ def _by_rank(
     text = f"effective rank {rank:.1f}{of}{known}"
     far = distance(rank - 1, floor - 1, 0.01)
     if rank < floor:
-        lost = rank - 1 < t.rank_fall * (start - 1)  # of the directions beyond the first
+        lost = rank - 1 < t.rank_fall * (start - 1)  # counts the directions beyond the first
         if start >= t.rank_reference or (lost and math.isfinite(start)):
             return Finding(
                 "dimensional_collapse", text, t.confidence(far), quantity="effective_rank"
@@ -95,7 +94,7 @@ def _complete(now: Mapping[str, float], t: Thresholds) -> Finding | None:
     one_direction = (
         "mean_pairwise_cosine" in now and now["effective_rank"] < t.rank and now.get("d", 0.0) > 2
     )
-    # a lone outlier makes the spread, and the rank 1
+    # A single outlier can cause the whole spread. The rank is then 1.
     if not alike or (spread >= t.spread and not one_direction):
         return None
     text = f"spread {spread:.3g} of an even 1, all features alike"
@@ -104,8 +103,8 @@ def _complete(now: Mapping[str, float], t: Thresholds) -> Finding | None:
 
 
 def findings_of_tap(history: History, tap: str, thresholds: Thresholds) -> list[Finding]:
-    """A finding, with its step in `since`, of every validation, in order; of steps validated twice
-    the last counts."""
+    """Returns a finding for every validation, in order, with its step in `since`. If a step was
+    validated twice, the last validation counts."""
     t = thresholds.of(tap)
     series, start = series_of(history, f"val/{tap}/"), last_of(history, f"reference/{tap}/")
     skills = dict(history.get("val/skill", ()))
@@ -128,9 +127,9 @@ def findings_of_tap(history: History, tap: str, thresholds: Thresholds) -> list[
 def _by_absolute_facts(
     found: Finding, now: Mapping[str, float], history: History, tap: str, step: int, t: Thresholds
 ) -> Finding:
-    """The same, or a collapse that a low reference would hide: the rank stays below what the
-    classes or the input need, or it is under half of its own best in this run and down to a few
-    directions."""
+    """Returns the finding, or a collapse that a low reference would hide. Either the rank stays
+    below the need of the classes or the input, or it lies under half of its own best in this run
+    and is down to a few directions."""
     if found.status in COLLAPSED or tap == "z_target":
         return found
     ranks = [p for p in history[f"val/{tap}/effective_rank"] if p[0] <= step]
@@ -166,8 +165,8 @@ def _by_absolute_facts(
 
 
 def _learning(history: History, step: int, t: Thresholds) -> bool:
-    """Whether the prediction has yet to become better than a constant, and is on its way: too early
-    to blame a rank that was low from the start."""
+    """Returns whether the prediction is still no better than a constant but improves. It is then
+    too early to count a rank that was low from the start as a failure."""
     skill = [p for p in history.get("val/skill", ()) if p[0] <= step]
     return (
         bool(skill)
@@ -177,8 +176,8 @@ def _learning(history: History, step: int, t: Thresholds) -> bool:
 
 
 def _needed(history: History, t: Thresholds) -> tuple[float, str]:
-    """The least rank that what is known of the data asks for, and the words for it; 0 where nothing
-    is known."""
+    """Returns the smallest rank that the known data needs, and a text that names this data. The
+    rank is 0 if nothing is known."""
     last = last_of(history, "reference/")
     classes, inputs = last.get("n_classes", 0.0), last.get("input/effective_rank", math.inf)
     if classes < 2:
@@ -192,7 +191,7 @@ def _needed(history: History, t: Thresholds) -> tuple[float, str]:
 
 
 def least_rank(history: History, tap: str, possible: float, t: Thresholds) -> float:
-    """The rank below which the rules for a tap of this run begin to ask questions."""
+    """Returns the rank below which one of the rules for a tap of this run may report a failure."""
     floor = min(t.rank, 1 + t.rank_share * (possible - 1))
     if tap == "z_target":
         return floor
@@ -201,7 +200,7 @@ def least_rank(history: History, tap: str, possible: float, t: Thresholds) -> fl
 
 
 def series_of(history: History, prefix: str) -> dict[str, dict[int, float]]:
-    """{metric: {step: value}} of the keys directly below a prefix."""
+    """Returns {metric: {step: value}} of the keys with this prefix."""
     return {
         key.removeprefix(prefix): dict(points)
         for key, points in history.items()
@@ -210,7 +209,7 @@ def series_of(history: History, prefix: str) -> dict[str, dict[int, float]]:
 
 
 def last_of(history: History, prefix: str) -> dict[str, float]:
-    """{rest of the key: last value} of the keys below a prefix."""
+    """Returns {rest of the key: last value} of the keys with this prefix."""
     return {
         k.removeprefix(prefix): p[-1][1] for k, p in history.items() if k.startswith(prefix) and p
     }

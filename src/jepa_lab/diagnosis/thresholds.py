@@ -1,5 +1,5 @@
-"""The thresholds of the verdict, read from thresholds.yaml beside this file: one value and one
-reason each."""
+"""The thresholds of the verdict, read from thresholds.yaml in this folder. Each has a value and a
+reason."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ import yaml
 
 ROLES = {"z": "equivariant", "z_agg": "invariant", "z_target": "target", "codebook": "codebook"}
 SHARED = ("tap", "run", "confidence", "toy", "investigation")
-PREFIXES = {"toy": "toy_", "investigation": "step_"}  # of the sections whose names would clash
+PREFIXES = {"toy": "toy_", "investigation": "step_"}  # names of these sections would clash
 
 
 @cache
 def table() -> dict[str, Any]:
-    """thresholds.yaml as it stands: section -> name -> {value, why}; `roles` one level deeper."""
+    """Returns the content of thresholds.yaml: {section: {name: {value, why}}}, `roles` one level
+    deeper."""
     text = files("jepa_lab.diagnosis").joinpath("thresholds.yaml").read_text(encoding="utf-8")
     content: dict[str, Any] = yaml.safe_load(text)
     return content
@@ -42,8 +43,7 @@ def _roles() -> dict[str, dict[str, float]]:
 
 @dataclass(frozen=True)
 class Thresholds:
-    """The limits by name, `t.rank`; `t.of("z_agg")` are those of a tap's role. AttributeError for
-    an unknown name."""
+    """The thresholds by name, as in `t.rank`. Raises AttributeError for an unknown name."""
 
     values: Mapping[str, float] = field(default_factory=_shared)
     roles: Mapping[str, Mapping[str, float]] = field(default_factory=_roles)
@@ -57,11 +57,13 @@ class Thresholds:
         return values[name]
 
     def of(self, tap: str) -> Thresholds:
-        """Those of the role of this tap; of a tap without a role the shared ones."""
+        """Returns the thresholds for a tap. If the tap has a role, the values of the role override
+        the shared ones."""
         return Thresholds({**self.values, **self.roles.get(ROLES.get(tap, ""), {})}, self.roles)
 
     def but(self, **changes: float) -> Thresholds:
-        """These with some values replaced, for every role. AttributeError for an unknown name."""
+        """Returns a copy with some values replaced, also in every role that has them. Raises
+        AttributeError for an unknown name."""
         known = set(self.values).union(*self.roles.values())
         for name in changes.keys() - known:
             raise AttributeError(f"no threshold {name!r}")
@@ -73,13 +75,13 @@ class Thresholds:
         )
 
     def confidence(self, distance: float) -> float:
-        """1 / (1 + exp(-(intercept + slope * distance))): 0.5 on the threshold; an infinite
-        distance is certain."""
+        """Returns 1 / (1 + exp(-(intercept + slope * distance))). With intercept 0 it is 0.5 on the
+        threshold. For an infinite distance it is 1."""
         exponent = self.intercept + self.slope * distance
         return 1.0 / (1.0 + math.exp(-min(max(exponent, -700.0), 700.0)))
 
 
 def distance(value: float, threshold: float, floor: float = 1e-6) -> float:
-    """How many factors of e lie between two quantities of one sign, at least 0; both count as
-    `floor` at least."""
+    """Returns |log(value / threshold)|, the distance in factors of e. Both are raised to `floor` if
+    they are smaller."""
     return abs(math.log(max(value, floor) / max(threshold, floor)))

@@ -1,4 +1,4 @@
-"""The verdict on a representation: what it is, where, since when, and on which evidence."""
+"""The verdict on a representation: its status, its tap, its first step and its evidence."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Verdict:
-    """status: one of STATUSES; tap: the representation it is about, None for the whole run;
-    since_step: the optimiser step from which it holds to the end; confidence in [0, 1]: a function
-    of how far the evidence lies beyond its threshold (`Thresholds.confidence`), 0 for inconclusive;
-    reasons: sentences, notes among them; evidence: the numbers behind them; next: commands or
-    changes to try; per_tap: status of each tap.
+    """A status with its reasons and evidence.
+
+    `status` is one of STATUSES. `tap` names the judged representation, or is None for the whole
+    run. `since_step` is the optimiser step from which the status holds until the end. `confidence`
+    lies in [0, 1]. It grows with the distance of the evidence from its threshold
+    (`Thresholds.confidence`) and is 0 for inconclusive. `reasons` are sentences. Notes are among
+    them. `evidence` holds the numbers behind the reasons. `next` holds commands or changes to try.
+    `per_tap` maps each tap to its status.
     """
 
     status: str
@@ -25,7 +28,7 @@ class Verdict:
     per_tap: dict[str, str] = field(default_factory=dict)
 
     def line(self) -> str:
-        """The verdict in one line; its first word is the status."""
+        """Returns the verdict as one line. Its first word is the status."""
         place = f" of {self.tap}" if self.tap else ""
         since = f" since step {self.since_step}" if self.since_step is not None else ""
         return f"{self.status}{place}{since}" + (
@@ -33,5 +36,5 @@ class Verdict:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """For summary.json, the line included."""
+        """Returns the fields and the line, for summary.json."""
         return {**asdict(self), "line": self.line()}

@@ -1,2 +1,2 @@
-"""The run's folder: metrics in Parquet, identity, state, summary. `ledger.logger` imports
-Lightning: kept apart."""
+"""The files of a run's folder: metrics in Parquet, identity, state and summary. Only
+`ledger.logger` imports Lightning."""

@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all: a temporary file beside the target, fsync, rename."""
+"""Writes files whole or not at all: a temporary file beside the target, then fsync and rename."""
 
 import json
 import math
@@ -10,14 +10,14 @@ from uuid import uuid4
 
 
 def temporary_beside(path: Path) -> Path:
-    """A name in the folder of `path` that no other writer uses; `.NAME.*.tmp` finds what a kill
-    left behind."""
+    """Returns an unused name in the folder of `path`. The pattern `.NAME.*.tmp` matches files that
+    a kill left behind."""
     return path.with_name(f".{path.name}.{os.getpid()}-{uuid4().hex[:8]}.tmp")
 
 
 def replace_file(tmp: Path, path: Path) -> None:
-    """Put the finished file `tmp` in the place of `path`, durably. On OSError the old file stays
-    and `tmp` goes."""
+    """Moves the finished file `tmp` to `path`, durably. On OSError the old file stays and `tmp` is
+    removed."""
     try:
         with open(tmp, "rb+") as file:
             os.fsync(file.fileno())
@@ -29,8 +29,8 @@ def replace_file(tmp: Path, path: Path) -> None:
 
 
 def write_atomic(path: Path, content: bytes | memoryview | str) -> None:
-    """Write `content` (text as UTF-8) to `path`; a reader sees the old file or the new one, never a
-    part of one."""
+    """Writes `content` (text as UTF-8) to `path`. A reader sees the old file or the new one, never
+    a part."""
     path = Path(path)
     tmp = temporary_beside(path)
     try:
@@ -38,14 +38,14 @@ def write_atomic(path: Path, content: bytes | memoryview | str) -> None:
     except BaseException as error:
         tmp.unlink(missing_ok=True)
         if isinstance(error, OSError) and error.filename is None:
-            error.filename = str(path)  # a full disk does not say where
+            error.filename = str(path)  # the error of a full disk has no filename
         raise
     replace_file(tmp, path)
 
 
 def write_json(path: Path, obj: Any) -> None:
-    """Write `obj` as strict JSON, keys in their order; NaN and infinities become null, which every
-    reader accepts."""
+    """Writes `obj` as strict JSON with its keys in order. NaN and infinities become null, which
+    every reader accepts."""
     write_atomic(path, json.dumps(_plain(obj), indent=2, allow_nan=False) + "\n")
 
 
@@ -63,9 +63,8 @@ def _plain(obj: Any) -> Any:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make the renames in `folder` durable."""
-    # makes the rename itself survive a power cut; a folder cannot be opened on Windows, and need
-    # not be there
+    """Makes the renames in `folder` durable, so that they survive a power cut."""
+    # Windows cannot open a folder, and needs no sync
     if os.name == "posix":
         handle = os.open(folder, os.O_RDONLY)
         try:

@@ -1,5 +1,5 @@
-"""The command line that makes one run. A run keeps it in overrides.yaml; "run this next" is printed
-from it."""
+"""The command line that makes one run. A run keeps it in overrides.yaml, and suggested next
+commands are built from it."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from jepa_lab.ledger.atomic import write_atomic
 from jepa_lab.ledger.read import read_yaml
 
 NAME = "overrides.yaml"
-ONE_RUN = "hydra.mode=RUN"  # one run of an experiment that is a sweep by itself
-# overrides that say how a command is run, not which run it makes
+ONE_RUN = "hydra.mode=RUN"  # selects one run of an experiment that defines a sweep
+# overrides that set how a command is run, not which run it makes
 AROUND = ("on_existing=", "max_wall_s=", "sweep.", "hydra/", "hydra.launcher.", "hydra.sweeper.")
 
 
@@ -27,15 +27,15 @@ class CommandLine:
     config_dir: str | None = None
 
     def text(self, *flags: str) -> str:
-        """Returns the line as typed in a shell; flags such as -m come first."""
+        """Returns the command as typed in a shell. Flags such as -m come first."""
         folder = ["--config-dir", self.config_dir] if self.config_dir else []
         return " ".join(
             ["python -m jepa_lab", *flags, *map(shlex.quote, [*folder, *self.overrides])]
         )
 
     def changed(self, changes: Sequence[str]) -> CommandLine:
-        """Replaces the overrides of the same keys. A changed group also drops the overrides of its
-        own keys."""
+        """Returns the command line with the overrides of the same keys replaced. A changed group
+        also drops the overrides of its keys."""
         keys = {key_of(change) for change in changes}
         groups = tuple(f"{key}." for key in keys if "." not in key)
         kept = [
@@ -47,7 +47,7 @@ class CommandLine:
 
     @property
     def sweeps_by_itself(self) -> bool:
-        """Whether the experiment is a sweep, of which this is one run."""
+        """Whether the experiment defines a sweep, of which this is one run."""
         return ONE_RUN in self.overrides
 
 
@@ -57,7 +57,7 @@ def key_of(override: str) -> str:
 
 
 def write_command_line(folder: Path, line: CommandLine) -> None:
-    """Writes overrides.yaml. OSError where that fails."""
+    """Writes overrides.yaml. Raises OSError on failure."""
     content: dict[str, object] = {"overrides": list(line.overrides)}
     if line.config_dir:
         content["config_dir"] = line.config_dir
@@ -65,9 +65,12 @@ def write_command_line(folder: Path, line: CommandLine) -> None:
 
 
 def read_command_line(folder: Path) -> CommandLine | None:
-    """Returns the line that makes or resumes the run of a folder, without overrides that only say
-    how to run a command. None without a readable overrides.yaml: the run was started from Python,
-    or by a version that wrote none."""
+    """Returns the command line that makes or resumes the run of a folder, without overrides that
+    only set how a command is run.
+
+    None if there is no readable overrides.yaml: the run was started from Python, or by a version
+    that wrote none.
+    """
     content = read_yaml(folder / NAME)
     overrides, config_dir = content.get("overrides"), content.get("config_dir")
     if not isinstance(overrides, list) or not all(

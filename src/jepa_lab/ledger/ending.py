@@ -1,4 +1,4 @@
-"""How a run that does not complete is told in its status.json, whichever study it belongs to."""
+"""Records in status.json that a run of any study did not complete."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from jepa_lab.ledger.run_dir import UNWRITABLE, RunDir
 
 @contextmanager
 def record_exit_status(run: RunDir, note: Callable[[str, str], None]) -> Iterator[None]:
-    """Calls note(state, reason) for an interruption ("stopped") or any exception ("failed"), which
-    goes on; a file that cannot be written becomes a UserError. RunStopped is the caller's: it is no
-    failure."""
+    """Calls note(state, reason) for an interruption ("stopped") or any other exception ("failed").
+
+    The exception is raised again. A file that cannot be written becomes a UserError. RunStopped
+    passes without a note, since it is no failure.
+    """
     try:
         yield
     except RunStopped:

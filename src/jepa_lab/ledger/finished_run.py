@@ -1,4 +1,4 @@
-"""The files of one run, read from its folder: configuration, status and summary."""
+"""Reads the files of one run: configuration, status and summary."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from typing import Any
 from jepa_lab.ledger.read import read_json, read_yaml, require_object
 from jepa_lab.ledger.summary import summary_values
 
-USUAL_STUDY = "seq_jepa"  # of runs that are older than the key
+USUAL_STUDY = "seq_jepa"  # for runs from before the key `study` existed
 
 
 @dataclass(frozen=True)
 class Run:
-    """The files of one run; `status` and `summary` are empty where there is none."""
+    """The files of one run. `status` and `summary` are empty if their file is missing."""
 
     path: Path
     config: dict[str, Any]
@@ -25,16 +25,19 @@ class Run:
     summary: dict[str, Any]
 
     def last(self) -> dict[str, float]:
-        """{key: last value}, NaN where it was not finite."""
+        """Returns {key: last value}. A value that was not finite is NaN."""
         return summary_values(self.summary)
 
     def ended_in_nan(self) -> bool:
+        """Returns whether the status names a first value that is not finite, or a training loss is
+        not finite at the end."""
         losses = [value for key, value in self.last().items() if key.startswith("train/loss/")]
         return bool(self.status.get("first_bad")) or not all(map(math.isfinite, losses))
 
 
 def read_run(path: Path) -> Run:
-    """The run in `path`. ValueError says in a few words what is missing or damaged."""
+    """Returns the run in `path`. Raises ValueError with a short text if a file is missing or
+    damaged."""
     if not path.is_dir():
         raise ValueError("no such folder")
     if not (path / "config.yaml").is_file():
@@ -53,15 +56,16 @@ def read_run(path: Path) -> Run:
 
 
 def verdict_text(summary: Mapping[str, Any]) -> str | None:
-    """Status, place and time as in diagnosis.Verdict.line, without the reasons."""
+    """Returns status, place and step as in diagnosis.Verdict.line, without the reasons. None
+    without a verdict."""
     verdict = summary.get("verdict") or {}
     place = f" of {verdict['tap']}" if verdict.get("tap") else ""
     since = f" since step {verdict['since_step']}" if verdict.get("since_step") is not None else ""
     return f"{verdict['status']}{place}{since}" if verdict.get("status") else None
 
 
-# what a control may differ in from the arms: how the first view of training is drawn, and where the
-# images lie
+# dataset keys in which a control run may differ from the arms: how the first view of training is
+# drawn, and where the images are stored
 FREE = (
     "name",
     "usual_first_view",
@@ -75,23 +79,27 @@ FREE = (
 
 
 def control_runs(runs: Sequence[Path], control: str) -> list[Path]:
-    """Completed runs of the experiment `control` beside these, of their seeds, data, budget,
-    encoder and precision."""
+    """Returns the completed runs of the experiment `control` in the same runs_dir that share the
+    protocol of `runs`.
+
+    The protocol is the seed, data, budget, encoder, probes, precision and threads (see
+    protocol_of).
+    """
     configs = [read_yaml(run / "config.yaml") for run in runs]
     wanted = {json.dumps(protocol_of(config), sort_keys=True) for config in configs if config}
-    found = []
+    controls = []
     for runs_dir in {run.parent.parent for run in runs}:
         for path in sorted((runs_dir / control).glob("*/config.yaml")):
             config = read_yaml(path)
             completed = read_json(path.with_name("status.json")).get("state") == "completed"
             if completed and json.dumps(protocol_of(config), sort_keys=True) in wanted:
-                found.append(path.parent)
-    return found
+                controls.append(path.parent)
+    return controls
 
 
 def protocol_of(config: Mapping[str, Any]) -> dict[str, Any]:
-    """What a control has to share with the arms: seed, data, budget, encoder, probes, precision and
-    threads."""
+    """Returns the settings that a control must share with the arms: seed, data, budget, encoder,
+    probes, precision, recipe and threads."""
     dataset = {k: v for k, v in (config.get("dataset") or {}).items() if k not in FREE}
     parts = {key: config.get(key) for key in ("seed", "encoder", "precision", "probes", "recipe")}
     threads = (config.get("hardware") or {}).get("threads")
@@ -103,7 +111,8 @@ def protocol_of(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def diverged(run: Run, metric: str | None = None) -> bool:
-    """Whether its verdict says so, or its loss or the metric is not finite at the end."""
+    """Returns whether the verdict is "diverged", or the loss or the metric is not finite at the
+    end."""
     status = (run.summary.get("verdict") or {}).get("status")
     last = run.last()
     return (

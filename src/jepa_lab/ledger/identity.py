@@ -1,5 +1,5 @@
-"""What makes two runs the same: a short hash of the resolved configuration, the data and the
-version of the maths."""
+"""The identity of a run: a short hash of the resolved configuration, the data and the version of
+the maths."""
 
 import json
 from collections.abc import Mapping
@@ -9,8 +9,8 @@ from typing import Any
 
 from jepa_lab import RESULTS_VERSION
 
-# Where a run is written, on which device, how it is watched, what it is hoped to give: none changes
-# what is computed. `precision` and `hardware.threads` change bits and are therefore not here.
+# Keys that do not change the computation: where a run is written, its device, its monitoring and
+# its expected results. `precision` and `hardware.threads` change bits and are therefore not listed.
 IGNORED = (
     "hydra",
     "runs_dir",
@@ -41,12 +41,12 @@ IGNORED = (
 def run_id(
     config: Mapping[str, Any], data_fingerprint: str, results_version: int = RESULTS_VERSION
 ) -> str:
-    """Ten hex digits that name the run: same configuration (minus `IGNORED`), same data, same
-    version, same name.
+    """Returns ten hex digits that name the run. They agree if the configuration (minus `IGNORED`),
+    the data and the version agree.
 
-    `config` is the resolved configuration as plain dicts, lists, scalars and paths (TypeError on
-    anything else); the order of keys does not matter. Numbers hash by their JSON text: 1e-3 and
-    0.001 agree, 1 and 1.0 do not.
+    `config` is the resolved configuration as plain dicts, lists, scalars and paths. The order of
+    keys does not matter. Numbers hash by their JSON text: 1e-3 and 0.001 agree, 1 and 1.0 do not.
+    Raises TypeError for other types.
     """
     counted = {
         "config": counted_part(config),
@@ -58,7 +58,8 @@ def run_id(
 
 
 def counted_part(config: Mapping[str, Any]) -> dict[str, Any]:
-    """`config` without the keys of `IGNORED`, keys as text; this is what the hash sees."""
+    """Returns `config` without the keys of `IGNORED`, with all keys as text. The hash covers this
+    part."""
     return _without(config, prefix="")
 
 

@@ -1,4 +1,5 @@
-"""One process at a run: a lock that the system releases when its holder dies, however it dies."""
+"""A lock that is held while a process trains a run. The system releases it however its holder
+dies."""
 
 from __future__ import annotations
 
@@ -16,10 +17,10 @@ LOCK = ".lock"
 
 @contextmanager
 def lock(run: RunDir) -> Iterator[None]:
-    """Holds the run's folder, which must exist. RunBusy if another process holds it.
+    """Locks the run's folder, which must exist. Raises RunBusy if another process holds the lock.
 
-    On a file system that cannot lock, the process named in status.json decides: alive on this host,
-    it holds the run.
+    On a file system without locks status.json decides: the run is busy if its state is running, see
+    RunDir.state.
     """
     holder = FileLock(run.path / LOCK, timeout=0)
     try:
@@ -48,4 +49,4 @@ def _busy(run: RunDir) -> RunBusy:
         if status.get("state") == "running"
         else "a process"
     )
-    return RunBusy(f"{run.path}: {who} is at this run; wait for it, or give another runs_dir")
+    return RunBusy(f"{run.path}: {who} is working on this run; wait, or give another runs_dir")

@@ -1,5 +1,5 @@
-"""The Lightning logger over the ledger. Kept apart: importing Lightning takes seconds, and readers
-do not need it."""
+"""The Lightning logger that writes to the ledger. It is a module of its own, since importing
+Lightning takes seconds and readers of the ledger do not need it."""
 
 from argparse import Namespace
 from collections.abc import Mapping
@@ -12,8 +12,8 @@ from jepa_lab.ledger.parquet import ParquetLedger
 
 
 class ParquetLogger(Logger):
-    """Hands what Lightning logs to a `ParquetLedger`, on rank 0 only; the key `epoch` becomes the
-    column."""
+    """Passes the values that Lightning logs to a `ParquetLedger`, on rank 0 only. The key `epoch`
+    becomes the column epoch."""
 
     def __init__(self, ledger: ParquetLedger, name: str = "", version: str = "") -> None:
         super().__init__()
@@ -35,12 +35,11 @@ class ParquetLogger(Logger):
     def log_hyperparams(
         self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any
     ) -> None:
-        """Nothing: the run's config.yaml already has them."""
+        """Does nothing: the run's config.yaml already has the hyperparameters."""
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """Append `metrics`; without a step or an epoch the last one seen counts. Lightning passes
-        both by keyword."""
+        """Appends `metrics`. A missing step or epoch is the last one passed."""
         values = dict(metrics)
         self._epoch = int(values.pop("epoch", self._epoch))
         self._step = self._step if step is None else step
@@ -49,5 +48,5 @@ class ParquetLogger(Logger):
 
     @rank_zero_only
     def finalize(self, status: str) -> None:
-        """Write what is still in memory, however the run ended."""
+        """Writes the rows that are still in memory, however the run ended."""
         self.ledger.flush(force=True)

@@ -1,5 +1,5 @@
 """The metrics of a run as one long Parquet table (step, epoch, key, value, time) that is readable
-at any moment."""
+at any time."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -13,25 +13,28 @@ from jepa_lab.ledger.segments import SCHEMA, clear_segments, read_stored, write_
 
 History = dict[str, list[tuple[int, float]]]
 
-SMALL_ROWS = (
-    100_000  # below it a write takes some 20 ms, and the file is complete by itself after each
-)
-# rows outside the file, over those in it: it grows by this much from one fold to the next
+# a smaller table is always written whole: it takes some 20 ms, and the file alone is complete
+SMALL_ROWS = 100_000
+# segments are folded into the file once their rows exceed this share of the rows in the file
 FOLD_SHARE = 1 / 4
-# a shorter segment is written again, longer: a week at few rows a flush is not 20,000 files
+# a shorter segment is rewritten with the next rows, so that a week of small writes does not leave
+# 20,000 files
 SEGMENT_ROWS = 5_000
 
 
 class ParquetLedger:
-    """Collects metrics and writes them `flush_s` seconds after the last write, all in time linear
-    in their number.
+    """Collects metrics and writes them `flush_s` seconds after the last write. The total time is
+    linear in the number of rows.
 
-    A small table is rewritten whole, atomically. Beyond SMALL_ROWS only new rows are written, as
-    segments beside `path` (see `segments`), which are folded into it at sizes that grow
-    geometrically, and by `fold` when the run ends; `read_metrics` reads both. A kill loses the rows
-    since the last write; a checkpoint calls `state_dict`, which writes. Rows whose write failed
-    stay in memory for the next. Starts empty, and its first write replaces what an earlier run left
-    at `path`, segments included: `load` continues it.
+    A table below SMALL_ROWS is rewritten whole, atomically. A larger one gets only its new rows
+    written, as segments beside `path` (see `segments`). Segments are folded into the file at sizes
+    that grow geometrically, and by `fold` at the end of the run. `read_metrics` reads both.
+
+    A kill loses the rows since the last write. A checkpoint calls `state_dict`, which writes. Rows
+    whose write failed stay in memory for the next write.
+
+    A new ledger is empty, and its first write replaces everything that an earlier run left at
+    `path`, segments included. `load` continues an existing file.
     """
 
     def __init__(
@@ -45,14 +48,13 @@ class ParquetLedger:
         self._unwritten = False
         self._next_write = clock() + flush_s
         self._folded = 0
-        self._parts: list[int] | None = (
-            None  # rows of the file and of each segment; None: the next write is whole
-        )
+        # rows of the file and of each segment; None: the next write is whole
+        self._parts: list[int] | None = None
 
     @classmethod
     def load(cls, path: Path, flush_s: float = 5.0) -> "ParquetLedger":
-        """A ledger that continues the file at `path`; an empty one where there is none yet.
-        UserError if unreadable."""
+        """Returns a ledger that continues the file at `path`, or an empty one if there is no file.
+        Raises UserError if it is unreadable."""
         ledger = cls(path, flush_s)
         if ledger.path.exists():
             table, ledger._folded, ledger._parts = read_stored(ledger.path)
@@ -61,12 +63,12 @@ class ParquetLedger:
 
     @property
     def rows(self) -> int:
-        """Rows appended so far, written or not."""
+        """The number of rows appended so far, written or not."""
         return sum(table.num_rows for table in self._tables) + len(self._keys)
 
     def append(self, step: int, epoch: int, metrics: Mapping[str, float]) -> None:
-        """Add one row per metric; NaN and infinities are kept. Writes when a write is due: OSError
-        if that fails."""
+        """Adds one row per metric, NaN and infinities included. Writes if a write is due, and
+        raises OSError if that fails."""
         values = [float(value) for value in metrics.values()]
         self._steps += [int(step)] * len(values)
         self._epochs += [int(epoch)] * len(values)
@@ -77,7 +79,7 @@ class ParquetLedger:
         self.flush()
 
     def flush(self, force: bool = False) -> bool:
-        """Write the new rows if a write is due, or at once with `force`; True if they were
+        """Writes the new rows if a write is due, or at once with `force`. Returns whether rows were
         written."""
         if not self._unwritten or (self._clock() < self._next_write and not force):
             return False
@@ -93,8 +95,8 @@ class ParquetLedger:
         return True
 
     def fold(self) -> bool:
-        """Bring all rows into the file itself and remove the segments; True if the file was
-        written."""
+        """Writes all rows into the file itself and removes the segments. Returns whether the file
+        was written."""
         if not self._unwritten and (self._parts is None or len(self._parts) == 1):
             if self._parts is not None:
                 clear_segments(self.path, self._folded)
@@ -103,11 +105,11 @@ class ParquetLedger:
         return True
 
     def truncate(self, step: int | None = None, *, rows: int | None = None) -> int:
-        """Drop what was logged after a checkpoint: rows with a step above `step`, or all but the
+        """Drops the rows logged after a checkpoint: rows with a step above `step`, or all but the
         first `rows`.
 
-        `rows` is the exact one: validation after a checkpoint logs under the same step. Folds what
-        is left into the file and returns how many rows went.
+        `rows` is exact. `step` is not, since validation after a checkpoint logs under the same
+        step. Folds the remaining rows into the file and returns the number of dropped rows.
         """
         before, table = self.rows, self.table()
         if step is not None:
@@ -121,14 +123,14 @@ class ParquetLedger:
         return dropped
 
     def state_dict(self) -> dict[str, int]:
-        """What a checkpoint has to remember: the number of rows. Writes first, so that the disk
-        holds them."""
+        """Returns the number of rows, for a checkpoint. Writes first, so that these rows are on
+        disk."""
         self.flush(force=True)
         return {"rows": self.rows}
 
     def load_state_dict(self, state: Mapping[str, int]) -> None:
-        """Cut the ledger to the rows it had when `state` was taken. UserError if it has fewer;
-        nothing is cut then."""
+        """Cuts the ledger to the rows it had when `state` was taken. Raises UserError, without a
+        cut, if it has fewer."""
         if self.rows < state["rows"]:
             raise UserError(
                 f"{self.path}: {self.rows} rows found, {state['rows']} expected by the checkpoint; "
@@ -137,7 +139,7 @@ class ParquetLedger:
         self.truncate(rows=state["rows"])
 
     def table(self) -> pa.Table:
-        """All rows in the order of logging, as on disk."""
+        """Returns all rows in the order of logging, written or not."""
         if self._keys:
             columns = (self._steps, self._epochs, self._keys, self._values, self._times)
             arrays = [
@@ -146,14 +148,14 @@ class ParquetLedger:
             ]
             self._tables.append(pa.Table.from_arrays(arrays, schema=SCHEMA))
             self._clear_buffer()
-        # each at least twice as long as the next: few tables, and a row is copied a logarithmic
-        # number of times
+        # Each table stays at least twice as long as the next. So there are few tables, and a row is
+        # copied a logarithmic number of times.
         while len(self._tables) > 1 and self._tables[-2].num_rows < 2 * self._tables[-1].num_rows:
             self._tables[-2:] = [pa.concat_tables(self._tables[-2:]).combine_chunks()]
         return pa.concat_tables(self._tables) if self._tables else SCHEMA.empty_table()
 
     def history(self) -> History:
-        """(step, value) pairs of every key, in the order of logging."""
+        """Returns the (step, value) pairs of every key, in the order of logging."""
         return history_of(self.table())
 
     def _clear_buffer(self) -> None:
@@ -164,7 +166,7 @@ class ParquetLedger:
         self._times: list[float] = []
 
     def _write_whole(self, table: pa.Table) -> None:
-        # until it has worked: an error may come after the rename, and then the file holds more
+        # unknown until the write succeeds: after an error the file may hold the old or the new rows
         self._parts = None
         self._folded = write_whole(self.path, table, self._folded)
         self._wrote([table.num_rows])
@@ -182,23 +184,23 @@ class ParquetLedger:
 
 
 def read_metrics(path: Path) -> pa.Table:
-    """The whole table of a `metrics.parquet` and its segments, or of the run's folder that holds
-    them.
+    """Returns the whole table of a `metrics.parquet` and its segments, also for the run's folder
+    that holds them.
 
-    Safe while a run writes to it. UserError if missing or broken.
+    Safe while a run writes to it. Raises UserError if it is missing or broken.
     """
     path = Path(path)
     return read_stored(path / "metrics.parquet" if path.is_dir() else path).table
 
 
 def last_values(history: Mapping[str, Sequence[tuple[int, float]]]) -> dict[str, float]:
-    """{key: its last value as logged, NaN included} of a history."""
+    """Returns {key: its last value as logged} of a history, NaN included."""
     return {key: points[-1][1] for key, points in history.items() if points}
 
 
 def history_of(source: Path | pa.Table) -> History:
-    """(step, value) pairs of every key, in the order of logging, from a file, a run's folder or a
-    table."""
+    """Returns the (step, value) pairs of every key, in the order of logging, from a file, a run's
+    folder or a table."""
     table = source if isinstance(source, pa.Table) else read_metrics(source)
     if table.num_rows == 0:
         return {}

@@ -1,4 +1,4 @@
-"""The folder of one run: where its files lie, and the state it is in."""
+"""The folder of one run: the paths of its files and the run's state."""
 
 import errno
 import os
@@ -33,7 +33,8 @@ STATES = ("running", "completed", "stopped", "failed")
 
 
 class RunDir:
-    """`runs_dir/experiment/run_id`. Naming it touches nothing on disk; `create` makes it."""
+    """The folder `runs_dir/experiment/run_id`. The constructor touches nothing on disk; `create`
+    makes the folder."""
 
     def __init__(self, runs_dir: Path | str, experiment: str, run_id: str) -> None:
         self.runs_dir = Path(runs_dir)
@@ -48,7 +49,7 @@ class RunDir:
         self.summary_path = self.path / "summary.json"
 
     def make(self) -> "RunDir":
-        """Make the folders. UserError if they cannot be made."""
+        """Makes the folders. Raises UserError if that fails."""
         try:
             self.checkpoints.mkdir(parents=True, exist_ok=True)
             self.figures.mkdir(exist_ok=True)
@@ -57,8 +58,8 @@ class RunDir:
         return self
 
     def create(self, config_yaml_text: str) -> "RunDir":
-        """Make the folders and write config.yaml; what a killed writer left half-done goes.
-        UserError if impossible."""
+        """Makes the folders, removes temporary files of a killed writer, and writes config.yaml.
+        Raises UserError on failure."""
         self.make()
         try:
             for leftover in self.path.rglob(".*.tmp"):
@@ -69,7 +70,7 @@ class RunDir:
         return self
 
     def clear(self) -> None:
-        """Remove what a run wrote; the folder, and a lock that is held in it, stay."""
+        """Removes the files of a run. The folder, and a lock that is held in it, stay."""
         try:
             for entry in self.path.iterdir() if self.path.is_dir() else ():
                 if entry.is_dir() and not entry.is_symlink():
@@ -80,7 +81,7 @@ class RunDir:
             raise self.unwritable(error) from None
 
     def unwritable(self, error: OSError) -> UserError:
-        """The one line for a file that could not be written."""
+        """Returns the UserError for a file that could not be written."""
         place = error.filename2 or error.filename or self.path
         return UserError(
             f"runs_dir={self.runs_dir}: cannot write {place}"
@@ -90,10 +91,10 @@ class RunDir:
     def write_status(
         self, state: str, reason: str | None = None, first_bad: dict[str, Any] | None = None
     ) -> None:
-        """Write status.json. `started` is the first start and survives a resume; `finished` is null
-        while it runs.
+        """Writes status.json. `started` is the first start and survives a resume. `finished` is
+        null while the run is running.
 
-        `first_bad` is {"term": ..., "step": ...} of what was not finite.
+        `first_bad` is {"term": ..., "step": ...} of the first value that was not finite.
         """
         if state not in STATES:
             raise ValueError(f"state is one of {', '.join(STATES)}, got {state!r}")
@@ -114,12 +115,12 @@ class RunDir:
         write_json(self.status_path, status)
 
     def summary(self) -> dict[str, Any] | None:
-        """What summary.json says; None where there is none, or where it is broken."""
+        """Returns the content of summary.json, None if it is missing or broken."""
         summary = read_json(self.summary_path)
         return summary if {"metrics", "verdict", "monitor"} <= summary.keys() else None
 
     def require_this_version(self, status: Mapping[str, Any]) -> None:
-        """UserError where `status` says that another version of the results made the run."""
+        """Raises UserError if `status` is from a run of another version of the results."""
         version = (status.get("versions") or {}).get("results_version")
         if version not in (None, RESULTS_VERSION):
             raise UserError(
@@ -128,24 +129,24 @@ class RunDir:
             )
 
     def state(self) -> str:
-        """new, running, killed (says running, but its process is gone), stopped, failed or
-        completed."""
+        """Returns new, running, killed, stopped, failed or completed. A run is killed if its status
+        is running but its process is gone."""
         return state_of(self.status())
 
     def status(self) -> dict[str, Any] | None:
-        """What status.json says; None where there is none, or where it is not the JSON object that
-        we write."""
+        """Returns the content of status.json, None if it is missing or not a JSON object."""
         return read_json(self.status_path) or None
 
 
 def has_checkpoint(folder: Path) -> bool:
-    """Whether there is anything in a folder of checkpoints to resume from."""
+    """Returns whether a folder of checkpoints has a checkpoint to resume from."""
     return any((folder / f"{name}.ckpt").is_file() for name in ("last", "previous"))
 
 
 @contextmanager
 def writing_below(folder: Path) -> Iterator[None]:
-    """UserError with the place for what cannot be written within."""
+    """Raises UserError with the path if a file below `folder` cannot be written within the
+    context."""
     try:
         yield
     except OSError as error:
@@ -155,7 +156,7 @@ def writing_below(folder: Path) -> Iterator[None]:
 
 
 def state_of(status: Mapping[str, Any] | None) -> str:
-    """The state that a status.json tells, see `RunDir.state`."""
+    """Returns the state of a run from its status.json, see `RunDir.state`."""
     if status is None or status.get("state") not in STATES:
         return "new"
     if status["state"] == "running" and not _alive(status.get("pid"), status.get("host")):
@@ -164,7 +165,7 @@ def state_of(status: Mapping[str, Any] | None) -> str:
 
 
 def _alive(pid: Any, host: Any) -> bool:
-    """Whether the process exists; one on another host counts as alive."""
+    """Returns whether the process exists. A process on another host counts as alive."""
     if host != platform.node() or not isinstance(pid, int):
         return host != platform.node()
     return process_exists(pid)
@@ -172,13 +173,13 @@ def _alive(pid: Any, host: Any) -> bool:
 
 def _advice(error: OSError) -> str:
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        return "; what was written is intact: make room, and the same command resumes it"
-    return "; give a folder that can be written to"
+        return "; written files are intact: free some space, and the same command resumes the run"
+    return "; give a writable folder"
 
 
 def versions() -> dict[str, Any]:
-    """Versions of what computed the run, read from the installed metadata without importing
-    anything heavy."""
+    """Returns the versions of the software that computed the run, from installed metadata without
+    heavy imports."""
     installed = {
         name: _installed(name.replace("_", "-")) for name in ("torch", "pytorch_lightning")
     }

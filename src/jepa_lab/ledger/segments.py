@@ -1,9 +1,9 @@
-"""How the metrics lie on disk: one Parquet file and, beside a large one, numbered segments of the
-rows that follow.
+"""The metrics on disk: one Parquet file and, beside a large one, numbered segments of the rows that
+follow.
 
-The file's metadata say up to which number it holds the segments; those are leftovers, which no
-reader counts. So the one rename that puts a new file in place also takes its segments out of the
-count: a row is there once, never twice.
+The metadata of the file give the number of the last segment that it contains. Segments up to that
+number are leftovers, which no reader counts. So the single rename that puts a new file in place
+also takes its segments out of the count, and every row counts exactly once.
 """
 
 from contextlib import suppress
@@ -25,16 +25,16 @@ SCHEMA = pa.schema(
         ("time", pa.float64()),
     ]
 )
-FOLDED = (  # in the metadata of the file: the number of the last segment that it holds
-    b"jepa_lab.folded"
-)
+# metadata key of the file: the number of the last segment that it contains
+FOLDED = b"jepa_lab.folded"
 
 
 class Stored(NamedTuple):
-    """All rows on disk in order, the last segment the file holds, and the rows of the file and of
-    each segment after.
+    """All rows on disk, in order.
 
-    The segments in `parts[1:]` have the numbers folded + 1, folded + 2, ...
+    `folded` is the number of the last segment that the file contains. `parts` are the numbers of
+    rows of the file and of each later segment. The segments in `parts[1:]` are numbered folded + 1,
+    folded + 2, ...
     """
 
     table: pa.Table
@@ -43,18 +43,18 @@ class Stored(NamedTuple):
 
 
 def segments_folder(path: Path) -> Path:
-    """The hidden folder beside `path` for its segments: `.metrics` for `metrics.parquet`. It need
-    not exist."""
+    """Returns the hidden folder for the segments of `path`, which may not exist: `.metrics` for
+    `metrics.parquet`."""
     return path.with_name(f".{path.stem}")
 
 
 def write_whole(path: Path, table: pa.Table, folded: int = 0) -> int:
-    """Write all rows to `path`; returns the number up to which segments no longer count, `folded`
-    at least.
+    """Writes all rows to `path`. Returns the number up to which segments no longer count, at least
+    `folded`.
 
-    That is the highest number there is, whoever wrote it: nothing is left to be mixed in. Does not
-    remove them (see `clear_segments`). OSError leaves the rows on disk as they were, or has come
-    after the rename.
+    It is the highest number on disk, whoever wrote that segment, so that no old segment can mix in.
+    Does not remove the segments (see `clear_segments`). After an OSError the disk holds the old
+    rows, or the new ones if the error came after the rename.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     folded = max([folded, *_numbers(path)])
@@ -63,8 +63,8 @@ def write_whole(path: Path, table: pa.Table, folded: int = 0) -> int:
 
 
 def write_segment(path: Path, number: int, table: pa.Table) -> None:
-    """Write segment `number` of `path`, in the place of an earlier one of that number. OSError as
-    in `write_whole`."""
+    """Writes segment `number` of `path`, replacing an earlier one of that number. OSError as in
+    `write_whole`."""
     folder = segments_folder(path)
     if not folder.is_dir():
         folder.mkdir(parents=True)
@@ -73,11 +73,11 @@ def write_segment(path: Path, number: int, table: pa.Table) -> None:
 
 
 def clear_segments(path: Path, folded: int) -> None:
-    """Remove the segments up to number `folded`, what killed writers left, and the folder if that
-    empties it.
+    """Removes the segments up to number `folded`, temporary files of killed writers, and the folder
+    if it is then empty.
 
-    What cannot be removed stays, without an error: no reader counts it, and the next fold tries
-    again.
+    A file that cannot be removed stays, without an error: no reader counts it, and the next fold
+    tries again.
     """
     folder = segments_folder(path)
     with suppress(OSError):
@@ -89,16 +89,16 @@ def clear_segments(path: Path, folded: int) -> None:
 
 
 def read_stored(path: Path) -> Stored:
-    """The rows of `path` and of its segments; at least those that were there when the call began,
-    and no gap.
+    """Returns the rows of `path` and of its segments, without a gap, at least those on disk when
+    the call began.
 
-    Safe while a writer is at it. UserError if the file is missing, if anything is broken or if a
-    segment is missing.
+    Safe while a writer is active. Raises UserError if the file or a segment is missing, or if a
+    file is broken.
     """
     before: tuple[int, list[int]] | None = None
     while True:
-        # listed first: what the file does not hold when it is read afterwards is then in the list,
-        # or newer than both
+        # The segments are listed before the file is read. So a row that the file lacks is in a
+        # listed segment, or newer than the list.
         numbers = _numbers(path)
         try:
             main, folded = _read(path)
@@ -107,7 +107,7 @@ def read_stored(path: Path) -> Stored:
                 f"{path}: no such metrics file; give a run's folder or its metrics.parquet"
             ) from None
         live = [number for number in numbers if number > folded]
-        # folded in between: the file has changed, so read it again
+        # if a segment was folded in between, the file has changed and is read again
         with suppress(FileNotFoundError):
             if live == list(range(folded + 1, folded + 1 + len(live))):
                 tables = [main, *(_read(_segment(path, number))[0] for number in live)]
@@ -115,7 +115,7 @@ def read_stored(path: Path) -> Stored:
                     pa.concat_tables(tables), folded, [table.num_rows for table in tables]
                 )
         missing = [n for n in range(folded + 1, max(live)) if not _segment(path, n).is_file()]
-        # nothing has changed: it is not a fold that took the segment
+        # nothing has changed since the last attempt, so no fold removed the segment
         if missing and before == (folded, live):
             raise UserError(
                 f"{_segment(path, missing[0])}: missing, and rows follow it; restart the run"
@@ -146,8 +146,8 @@ def _write(path: Path, table: pa.Table) -> None:
 
 
 def _read(path: Path) -> tuple[pa.Table, int]:
-    """The rows of one file, and the number in its metadata: 0 if there is none. FileNotFoundError
-    passes."""
+    """Returns the rows of one file and the number in its metadata, 0 if there is none.
+    FileNotFoundError passes."""
     try:
         with pq.ParquetFile(path) as file:
             folded = int((file.metadata.metadata or {}).get(FOLDED, b"0"))
@@ -157,6 +157,5 @@ def _read(path: Path) -> tuple[pa.Table, int]:
     except (pa.ArrowException, KeyError, ValueError, OSError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise UserError(
-            f"{path}: not a readable metrics file ({reason}); on_existing=restart makes the run"
-            " again"
+            f"{path}: not a readable metrics file ({reason}); on_existing=restart repeats the run"
         ) from error

@@ -1,4 +1,5 @@
-"""summary.json: every metric in five numbers, the verdict, and what the run cost."""
+"""Writes and reads summary.json: five numbers of every metric, the verdict, and the cost of the
+run."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -14,16 +15,17 @@ Summary = dict[str, dict[str, float | int | None]]
 
 
 def summarise(history: Mapping[str, Sequence[tuple[int, float]]]) -> Summary:
-    """{key: {last, min, max, min_step, max_step}} of every key that has values.
+    """Returns {key: {last, min, max, min_step, max_step}} of every key that has values.
 
-    `last` is the last value as logged, NaN included: a run that ended in NaN must not look well.
-    The extrema skip NaN, are None if nothing else was logged, and give the first step on a tie.
+    `last` is the last value as logged, NaN included, so that a run that ended in NaN does not look
+    well. The extrema skip NaN, are None if all values are NaN, and name the first step on a tie.
     """
     return {key: _extrema(points) for key, points in history.items() if points}
 
 
 def summary_values(summary: Mapping[str, Any]) -> dict[str, float]:
-    """{key: last value} of a summary.json; NaN for a value that was not finite (null there)."""
+    """Returns {key: last value} of a summary.json. A value that was not finite (null there) is
+    NaN."""
     metrics = summary.get("metrics") or {}
     return {
         key: math.nan if entry["last"] is None else float(entry["last"])
@@ -32,7 +34,7 @@ def summary_values(summary: Mapping[str, Any]) -> dict[str, float]:
 
 
 def finite_values(summary: Mapping[str, Any]) -> dict[str, float]:
-    """The same without the values that were not finite."""
+    """Returns {key: last value} of a summary.json without the values that were not finite."""
     return {key: value for key, value in summary_values(summary).items() if math.isfinite(value)}
 
 
@@ -45,8 +47,10 @@ def write_summary(
     wall_s: float,
     extra: Mapping[str, Any] | None = None,
 ) -> Path:
-    """Write RUN_DIR/summary.json, return its path. `extra` adds top-level keys; ValueError if it
-    would replace one."""
+    """Writes RUN_DIR/summary.json and returns its path.
+
+    `extra` adds top-level keys. Raises ValueError if it would replace one.
+    """
     summary: dict[str, Any] = {
         "metrics": summarise(history),
         "verdict": verdict,

@@ -26,12 +26,16 @@ STATES = (
 
 @dataclass
 class Record:
-    """One job, counted from 1.
+    """One job of a sweep.
 
-    state: done, resumed (done, from a checkpoint on), skipped (finished before), running (by
-    another process, or when it was killed), stopped, failed, or as it was planned; code: what a
-    single run of it would exit with; pid: of the process that ran it; value: what the job returned
-    to the sweeper.
+    - `job` is its number, from 1.
+    - `words` are its overrides. The name is a key of the file.
+    - `state` is done, resumed (done from a checkpoint on), skipped (finished before), running (in
+      another process, or until it was killed), stopped, failed, or as planned.
+    - `code` is the exit code that a single run of the job would have.
+    - `pid` is the process that ran it.
+    - `value` is the value that the job returned to the sweeper.
+    - `folder` holds the records of the sweep. None keeps the record in memory only.
     """
 
     job: int
@@ -43,28 +47,29 @@ class Record:
     code: int = 0
     pid: int | None = None
     value: float | None = None
-    folder: Path | None = None  # of the sweep; None: kept in memory only
+    folder: Path | None = None
 
     def write(self) -> None:
-        """Writes the file; OSError if that is impossible."""
+        """Writes the record's file. Raises OSError on failure."""
         if self.folder is not None:
             self.folder.mkdir(parents=True, exist_ok=True)
             content = {k: v for k, v in asdict(self).items() if k != "folder"}
             write_json(self.folder / f"{self.job:04d}.json", content)
 
     def close(self, state: str, reason: str | None = None, code: int = 0) -> None:
-        """The job has ended like this."""
+        """Records the end of the job."""
         self.state, self.reason, self.code = state, reason, code
         self.write()
 
 
 def settings_of(overrides: Iterable[Any]) -> list[str]:
-    """The words of a job as they were given: the ++ that cli.native_words writes is taken off."""
-    return [str(word).removeprefix("++") for word in overrides]
+    """Returns the overrides of a job as typed, without the ++ that cli.overrides adds."""
+    return [str(override).removeprefix("++") for override in overrides]
 
 
 def read_records(sweep_dir: Path) -> list[Record]:
-    """The records of a sweep in the order of its jobs; a file that cannot be read is left out."""
+    """Returns the records of a sweep in the order of its jobs, without files that cannot be
+    read."""
     records = []
     for path in sorted((sweep_dir / "jobs").glob("*.json")):
         try:
@@ -74,17 +79,16 @@ def read_records(sweep_dir: Path) -> list[Record]:
     return sorted(records, key=lambda r: r.job)
 
 
-# of hydra.job.env_set: the job's number, and whose it is
+# keys of hydra.job.env_set: the job's number, and the token of the command that owns the job
 JOB, COMMAND = ("JEPA_LAB_JOB", "JEPA_LAB_COMMAND")
-
 
 FILE = "tuning.json"
 
 
 @dataclass(frozen=True)
 class WeightTrial:
-    """One tuning run. value: the metric's last one; None, with `why`, where the run did not
-    complete or lacks it."""
+    """One tuning run. `value` is the last value of the metric. If the run did not complete or lacks
+    it, `value` is None and `why` is the reason."""
 
     seed: int
     run_id: str
@@ -96,30 +100,30 @@ class WeightTrial:
 
 @dataclass(frozen=True)
 class Candidate:
-    """A weight and its runs, one a seed."""
+    """A weight and its runs, one per seed."""
 
     weight: float
     trials: list[WeightTrial]
 
     @property
     def mean(self) -> float | None:
-        """Of the metric over the runs that have it; None without any."""
+        """The mean of the metric over the runs that have it, None if no run does."""
         values = [t.value for t in self.trials if t.value is not None]
         return sum(values) / len(values) if values else None
 
     @property
     def bad(self) -> int:
-        """Runs that collapsed or gave no value."""
+        """The number of runs that collapsed or have no value."""
         return sum(t.collapsed or t.value is None for t in self.trials)
 
 
 @dataclass(frozen=True)
 class ArmTuning:
-    """An arm, the key of its weight, the weight that stands in the middle of those tried, and what
-    was tried.
+    """The tuning of one arm: the key of its weight, the default weight in the middle, and the
+    candidates that were tried.
 
-    Of several arms that act together one factor of all their weights is tried: `parts` has these,
-    by their keys.
+    An arm of several losses tunes one common factor of all their weights. `parts` then maps the
+    keys of these weights to their defaults.
     """
 
     arm: str
@@ -128,15 +132,18 @@ class ArmTuning:
     candidates: list[Candidate] = field(default_factory=list)
     parts: dict[str, float] = field(default_factory=dict)
 
-    def words(self, weight: float) -> list[str]:
-        """The overrides of a job with this weight (or factor)."""
+    def overrides(self, weight: float) -> list[str]:
+        """Returns the overrides of a job with this weight (or factor)."""
         weights = {key: own * weight for key, own in self.parts.items()} or {self.key: weight}
         return [f"{key}={value:.12g}" for key, value in weights.items()]
 
     @property
     def chosen(self) -> Candidate | None:
-        """The candidate with the fewest runs that collapsed or failed; of those the highest mean;
-        of equal ones the nearest to the arm's own weight. None where no run gave a value."""
+        """The candidate with the fewest runs that collapsed or failed.
+
+        Ties go to the highest mean, then to the weight nearest to the arm's default. None if no run
+        has a value.
+        """
         usable = [
             (c.bad, -c.mean, self._distance(c), c.weight, c)
             for c in self.candidates
@@ -146,9 +153,10 @@ class ArmTuning:
 
     @property
     def end(self) -> str | None:
-        """ "lowest" or "highest" where the chosen weight is the last of several that was tried on
-         its side, so that a
-        better one may lie beyond; None inside, or alone."""
+        """The end of the tried range at which the chosen weight lies, "lowest" or "highest".
+
+        A better weight may lie beyond it. None inside the range, or for a single weight.
+        """
         weights = [c.weight for c in self.candidates]
         if self.chosen is None or len(weights) < 2:
             return None
@@ -160,7 +168,7 @@ class ArmTuning:
 
 @dataclass(frozen=True)
 class Tuning:
-    """All arms that have a weight. sweep: the folder's name of the sweep that this belongs to."""
+    """The tuning of all arms that have a weight. `sweep` is the name of the sweep's folder."""
 
     sweep: str
     metric: str
@@ -169,13 +177,13 @@ class Tuning:
 
     @property
     def settled(self) -> bool:
-        """Whether every run gave a value, so that another start could only find the same."""
+        """Whether every run has a value, so that another start could only find the same."""
         return all(
             t.value is not None for arm in self.arms for c in arm.candidates for t in c.trials
         )
 
     def same_runs(self, other: Tuning) -> bool:
-        """Whether both are of the same runs, compared by the same metric."""
+        """Returns whether both tunings are of the same runs, compared by the same metric."""
         return (self.sweep, self.metric, self._runs()) == (other.sweep, other.metric, other._runs())
 
     def _runs(self) -> dict[tuple[str, float, int], str]:
@@ -188,8 +196,11 @@ class Tuning:
 
 
 def write_tuning(folder: Path, tuning: Tuning) -> Path:
-    """Writes tuning.json: for every arm the weight that was chosen, whether it is at the end of
-    what was tried, and all candidates with their figures. OSError."""
+    """Writes tuning.json and returns its path. Raises OSError on failure.
+
+    For every arm it has the chosen weight, whether that is at the end of the tried range, and all
+    candidates with their results.
+    """
     path = folder / FILE
     arms = [
         {
@@ -207,7 +218,8 @@ def write_tuning(folder: Path, tuning: Tuning) -> Path:
 
 
 def read_tuning(folder: Path) -> Tuning | None:
-    """What `write_tuning` wrote into `folder`; None if there is none that can be read."""
+    """Returns the tuning that `write_tuning` wrote into `folder`, None if there is no readable
+    file."""
     try:
         content = json.loads((folder / FILE).read_text(encoding="utf-8"))
         arms = [

@@ -1,4 +1,5 @@
-"""Metrics: pure functions of features, each named by what it computes; 0-d float64 unless said."""
+"""Metrics: pure functions of features, each named after what it computes. They return 0-d float64
+tensors unless documented otherwise."""
 
 from jepa_lab.metrics.alignment import alignment, invariance_error, lidar, uniformity, within_share
 from jepa_lab.metrics.codebook import (

@@ -1,4 +1,4 @@
-"""How views of one image relate: alignment, uniformity, LiDAR, and shares of variance."""
+"""Agreement between views of one image: alignment, uniformity, LiDAR, and shares of variance."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from torch import Tensor
 from jepa_lab.metrics.scale import centred, check_features, unit_rows
 from jepa_lab.metrics.spectrum import covariance_eigenvalues, exp_entropy
 
-BLOCK = 1024  # rows whose distances to all others are held at once
+BLOCK = 1024  # number of rows whose distances to all others are in memory at once
 
 
 def alignment(x: Tensor, y: Tensor) -> Tensor:
-    """Mean squared distance of paired, L2-normalised rows (Wang & Isola 2020) of two (n, d), in [0,
-    4]: 0 is perfect, 2 what unrelated directions have."""
+    """Returns the mean squared distance of paired, L2-normalised rows of two (n, d) (Wang & Isola
+    2020), in [0, 4]. 0 is perfect, and 2 is the value of unrelated directions."""
     x, y = _paired(x, y)
     return (unit_rows(x) - unit_rows(y)).square().sum(dim=1).mean()
 
 
 def uniformity(z: Tensor) -> Tensor:
-    """log mean exp(-2 |x - y|^2) over pairs of different L2-normalised rows of (n, d) (Wang & Isola
-    2020), in [-8, 0].
+    """Returns log mean exp(-2 |x - y|^2) over pairs of different L2-normalised rows of (n, d) (Wang
+    & Isola 2020), in [-8, 0].
 
-    0 for a constant direction; lower is more uniform. All n (n - 1) / 2 pairs, a block of rows at a
-    time.
+    It is 0 for a constant direction, and lower is more uniform. It takes all n (n - 1) / 2 pairs,
+    one block of rows at a time.
     """
     z = unit_rows(check_features(z))
     n, squares = len(z), z.square().sum(dim=1)
@@ -31,15 +31,13 @@ def uniformity(z: Tensor) -> Tensor:
     for rows in torch.arange(n, device=z.device).split(BLOCK):
         distances = squares[rows, None] + squares - 2.0 * (z[rows] @ z.T)
         total = total + torch.exp(-2.0 * distances.clamp_min(0.0)).sum()
-    return ((total - n) / (n * (n - 1))).log().clamp(-8.0, 0.0)  # less each row's pair with itself
+    # without the n pairs of a row with itself
+    return ((total - n) / (n * (n - 1))).log().clamp(-8.0, 0.0)
 
 
 def within_share(z: Tensor) -> Tensor:
-    """Variance over the views of an image / total variance of (n, v, d), in [0, 1]: 0 invariant, 1
-    views are all.
-
-    0 where nothing varies.
-    """
+    """Returns the variance over the views of an image / total variance of (n, v, d), in [0, 1]. 0
+    is invariant. It is 1 if all variance is between views, and 0 where nothing varies."""
     z = check_features(z, dims=3)
     within = centred(z, dim=1).square().sum()
     total = centred(z.flatten(0, 1)).square().sum()
@@ -47,9 +45,11 @@ def within_share(z: Tensor) -> Tensor:
 
 
 def invariance_error(base: Tensor, transformed: Tensor) -> Tensor:
-    """mean |t - b|^2 / mean |b|^2 of paired (n, d) rows, as published. A large mean hides any
-    change: within_share does not have that fault. 0 where neither differs from zero, infinite where
-    only the base is zero."""
+    """Returns mean |t - b|^2 / mean |b|^2 of paired (n, d) rows, as published.
+
+    A large mean hides any change, a fault that within_share does not have. It is 0 where the rows
+    do not differ, and infinite where only the base is zero.
+    """
     base, transformed = _paired(base, transformed)
     change = (transformed - base).square().sum(dim=1).mean()
     return (
@@ -58,14 +58,14 @@ def invariance_error(base: Tensor, transformed: Tensor) -> Tensor:
 
 
 def lidar(z: Tensor, delta: float = 1e-4) -> Tensor:
-    """LiDAR (Thilak et al. 2023) of (n, v, d): exp of the entropy of the eigenvalues of S_w^-1/2
-    S_b S_w^-1/2, in [1, min(n - 1, d)]: how many directions tell images apart beyond what views
-    change.
+    """Returns LiDAR (Thilak et al. 2023) of (n, v, d), in [1, min(n - 1, d)]: the number of
+    directions that distinguish images beyond the variation between views.
 
-    S_b is the covariance of the images' means (n - 1), S_w of the views about them (n (v - 1)) plus
-    delta * tr(S_w)/d on the diagonal. 1 where the images' means do not vary; without variation
-    between views S_w is the identity, and LiDAR the effective rank of the means. ValueError unless
-    delta > 0.
+    It is exp of the entropy of the eigenvalues of S_w^-1/2 S_b S_w^-1/2. S_b is the covariance of
+    the images' means (divided by n - 1). S_w is that of the views about these means (divided by n
+    (v - 1)), plus delta * tr(S_w)/d on the diagonal. LiDAR is 1 where the images' means do not
+    vary. Without variation between views S_w is the identity, and LiDAR is the effective rank of
+    the means. Raises ValueError unless delta > 0.
     """
     if delta <= 0:
         raise ValueError(f"delta must be above 0, got {delta}")

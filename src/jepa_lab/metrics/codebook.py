@@ -1,5 +1,4 @@
-"""How a codebook of K codes is used: how many, how evenly, since when not, how stably, and how well
-it fits."""
+"""Use of a codebook of K codes: shares, ages, lengths, stability, and quantisation error."""
 
 from __future__ import annotations
 
@@ -11,33 +10,40 @@ from jepa_lab.metrics.spectrum import exp_entropy
 
 
 def perplexity(counts: Tensor) -> Tensor:
-    """exp of the entropy of (K,) counts, in [1, K]: the number of codes in even use. 1 where
-    nothing was counted."""
+    """Returns exp of the entropy of (K,) counts, in [1, K]: the number of codes in even use. It is
+    1 where nothing was counted."""
     return exp_entropy(_counts(counts))
 
 
 def usage(counts: Tensor) -> Tensor:
-    """Share of the (K,) codes that were chosen at least once, in [0, 1]."""
+    """Returns the share of the (K,) codes that were chosen at least once, in [0, 1]."""
     return (_counts(counts) > 0).to(torch.float64).mean()
 
 
 def dead_code_age(last_used: Tensor, step: int) -> Tensor:
-    """Mean number of steps since the codes were last chosen, of (K,) steps `last_used` at or before
-    `step`, >= 0; a code that never was counts from the start (last_used 0). 0 where all were chosen
-    in this step. ValueError for a step in the future."""
+    """Returns the mean number of steps since the codes were last chosen, >= 0.
+
+    `last_used` (K,) holds steps at or before `step`, and 0 for a code that was never chosen. The
+    result is 0 where all codes were chosen in this step. Raises ValueError if a code was used after
+    `step`.
+    """
     last_used = _counts(last_used)
     if float(last_used.max()) > step:
         raise ValueError(
-            f"step must be {float(last_used.max()):.0f} or later, as the codes were used then, got"
-            f" {step}"
+            f"step must be {float(last_used.max()):.0f} or later, as codes were used at that step,"
+            f" got {step}"
         )
     return (step - last_used).mean()
 
 
 def code_norms(codes: Tensor) -> dict[str, Tensor]:
-    """Lengths of (K, d) codes: `mean`, `median` (the lower of two), `min`, `max`, `spread`: the
-    largest / the median one (1 for equal lengths; 0 where all are 0, infinite where half are).
-    Codes whose length runs away are chosen no more."""
+    """Returns statistics of the lengths of (K, d) codes: `mean`, `median` (the lower of two),
+    `min`, `max` and `spread`.
+
+    `spread` is the largest length / the median length. It is 1 for equal lengths, 0 where all are
+    0, and infinite where half of them are 0. Codes whose length grows without bound are no longer
+    chosen.
+    """
     if codes.ndim != 2 or codes.shape[0] < 1 or codes.shape[1] < 1:
         raise ValueError(f"expected codes (K, d), got {tuple(codes.shape)}")
     norms = check_finite(codes).norm(dim=1)
@@ -52,10 +58,10 @@ def code_norms(codes: Tensor) -> dict[str, Tensor]:
 
 
 def assignment_churn(codes_before: Tensor, codes_after: Tensor) -> Tensor:
-    """Share of the same inputs whose code index has changed between two moments, two (n,) of
-    integers, in [0, 1].
+    """Returns the share of inputs whose code index changed between two moments, in [0, 1].
 
-    ValueError for unequal shapes, no inputs, or indices that are no integers.
+    Both arguments are (n,) integers for the same inputs. Raises ValueError for unequal shapes, no
+    inputs, or indices that are not integers.
     """
     before, after = codes_before.detach(), codes_after.detach()
     if before.shape != after.shape or before.ndim != 1 or not len(before):
@@ -63,14 +69,16 @@ def assignment_churn(codes_before: Tensor, codes_after: Tensor) -> Tensor:
             f"expected two (n,) of code indices, got {tuple(before.shape)} and {tuple(after.shape)}"
         )
     if before.is_floating_point() or after.is_floating_point():
-        raise ValueError(f"code indices are integers, got {before.dtype} and {after.dtype}")
+        raise ValueError(f"code indices must be integers, got {before.dtype} and {after.dtype}")
     return (before != after).cpu().to(torch.float64).mean()
 
 
 def codebook_churn(z: Tensor, before: Tensor, after: Tensor) -> Tensor:
-    """Share of (n, d) inputs whose nearest code has another index in the (K, d) codebook `after`
-    than in `before`, in [0, 1]. ValueError for codebooks of unequal shapes, another d, or no
-    inputs."""
+    """Returns the share of (n, d) inputs whose nearest code has different indices in the (K, d)
+    codebooks `before` and `after`, in [0, 1].
+
+    Raises ValueError for codebooks of unequal shapes, another d, or no inputs.
+    """
     if (
         before.ndim != 2
         or before.shape != after.shape
@@ -84,9 +92,11 @@ def codebook_churn(z: Tensor, before: Tensor, after: Tensor) -> Tensor:
 
 
 def quantisation_error(z: Tensor, q: Tensor) -> Tensor:
-    """mean |z - q|^2 / total variance of z (divided by n), of (n, d) inputs and the codes that
-    stand for them, >= 0: 0 exact, 1 as bad as their mean. 0 where q is z, infinite where only z
-    does not vary. ValueError for unequal shapes.
+    """Returns mean |z - q|^2 / total variance of z (divided by n), for (n, d) inputs z and their
+    codes q, >= 0.
+
+    0 is exact, and 1 is as bad as the mean of z. It is 0 where q equals z, and infinite where only
+    z does not vary. Raises ValueError for unequal shapes.
     """
     if z.shape != q.shape:
         raise ValueError(

@@ -1,5 +1,4 @@
-"""What the collapse monitor measures of one tap: the families of this package, sharing their
-decompositions."""
+"""The metrics of the collapse monitor for one tap. All families share their decompositions."""
 
 from __future__ import annotations
 
@@ -12,17 +11,18 @@ from jepa_lab.metrics.scale import unit_rows
 from jepa_lab.metrics.streaming import Moments
 from jepa_lab.metrics.subspace import explained_variance
 
-UNIFORMITY_ROWS = 512  # it looks at all pairs
-# rows that are joined before they are folded into the moments: one product instead of many
+UNIFORMITY_ROWS = 512  # few, since uniformity takes all pairs
+# Rows are joined to chunks of this size before they are added to the moments, so that one matrix
+# product replaces many.
 CHUNK = 4096
 
 
 def collapse_metrics(z: Tensor) -> dict[str, float]:
-    """Rank, scale and agreement of (n, d) features by name; n among them, since every rank depends
-    on it.
+    """Returns rank, scale and agreement of (n, d) features by name, and n, on which every rank
+    depends.
 
-    uniformity is of at most 512 rows, evenly spaced over the sample. ValueError unless n >= 2 and
-    all are finite.
+    uniformity is computed from at most 512 rows, evenly spaced over the sample. Raises ValueError
+    unless n >= 2 and all values are finite.
     """
     statistics = CollapseStatistics()
     statistics._fold(spectrum.check_features(z))
@@ -30,14 +30,15 @@ def collapse_metrics(z: Tensor) -> dict[str, float]:
 
 
 class CollapseStatistics:
-    """collapse_metrics of rows that arrive in batches. Memory is the moments', d^2, and that of
-    4096 rows at most; of more than those, uniformity sees 512 from the first 4096. How the rows
-    were cut into batches changes nothing."""
+    """Computes collapse_metrics of rows that arrive in batches.
+
+    Memory is d^2 for the moments plus at most 4096 rows. With more rows than that, uniformity uses
+    512 of the first 4096. The result does not depend on the batch sizes.
+    """
 
     def __init__(self) -> None:
-        self.finite = (
-            True  # whether all rows so far were; once they were not, nothing more is taken in
-        )
+        # false after the first row that is not finite; later rows are ignored
+        self.finite = True
         self._waiting: list[Tensor] = []
         self._moments = Moments()
         self._directions = Moments(diagonal=True)  # of the rows at length 1
@@ -46,16 +47,16 @@ class CollapseStatistics:
 
     @property
     def n(self) -> int:
-        """The number of rows seen."""
+        """The number of rows added so far."""
         return self._moments.n + sum(map(len, self._waiting))
 
     @property
     def d(self) -> int:
-        """Their width, 0 before the first."""
+        """The number of features, 0 before the first row."""
         return self._waiting[0].shape[1] if self._waiting else self._moments.d
 
     def update(self, z: Tensor) -> None:
-        """Adds (n, d) rows, which are held until 4096 have come."""
+        """Adds (n, d) rows. They are held until there are 4096."""
         self._waiting.append(z.detach())
         while sum(map(len, self._waiting)) >= CHUNK:
             rows = torch.cat(self._waiting)
@@ -63,10 +64,11 @@ class CollapseStatistics:
             self._take(rows[:CHUNK])
 
     def values(self) -> dict[str, float]:
-        """By name; of rows that were not finite only effective_rank and feature_std_l2, as NaN.
-        ValueError for n < 2.
+        """Returns the metrics by name.
 
-        alpha_req may be NaN; condition_number and mean_to_std_ratio infinite.
+        If any row was not finite, the only entries are effective_rank and feature_std_l2, both NaN.
+        alpha_req may be NaN. condition_number and mean_to_std_ratio may be infinite. Raises
+        ValueError for n < 2.
         """
         if self._waiting:
             rows, self._waiting = torch.cat(self._waiting), []
@@ -79,7 +81,7 @@ class CollapseStatistics:
         n, d = moments.n, moments.d
         decomposed = moments.spectrum()
         r, share = spectrum.spectral_cliff(decomposed)
-        # |sum of unit rows|^2 / n; the rows' own lengths are the other
+        # |sum of unit rows|^2 / n, and the sum of their squared lengths
         together = directions.mean.square().sum() * n
         lengths = directions.scatter.sum() + together
         values: dict[str, Tensor | float] = {
@@ -126,8 +128,8 @@ class CollapseStatistics:
 
 
 def view_metrics(z: Tensor) -> dict[str, float]:
-    """within_share and lidar of (n, v, d) features, v >= 2; alignment and invariance_error of the
-    first two views."""
+    """Returns within_share and lidar of (n, v, d) features, v >= 2, and alignment and
+    invariance_error of the first two views."""
     z = spectrum.check_features(z, dims=3)
     values = {
         "within_share": within_share(z),

@@ -1,7 +1,7 @@
-"""How variance is spread over coordinates: dead ones, an exploding one, ones that repeat each
-other, a large mean.
+"""The spread of variance over coordinates: dead, exploding and redundant ones, and a large mean.
 
-Of (n, d) features, n >= 2, or of their Moments; a rank looks at directions and sees none of these.
+The functions take (n, d) features, n >= 2, or their Moments. A rank describes directions and
+detects none of these problems.
 """
 
 from __future__ import annotations
@@ -12,22 +12,24 @@ from torch import Tensor
 from jepa_lab.metrics.scale import check_features
 from jepa_lab.metrics.streaming import Moments
 
-# of the root mean square over coordinates: a standard deviation below is a dead coordinate
+# A coordinate is dead if its standard deviation is below this share of the root mean square over
+# coordinates.
 DEAD = 1e-2
 
 
 def feature_std_min(z: Tensor | Moments) -> Tensor:
-    """The smallest per-dimension standard deviation (divided by n - 1, as feature_std)."""
+    """Returns the smallest standard deviation of a dimension, divided by n - 1 as in
+    feature_std."""
     moments = _moments(z)
     return (moments.variance.min() * moments.n / (moments.n - 1)).sqrt()
 
 
 def dead_share(z: Tensor | Moments) -> Tensor:
-    """Share of the dimensions whose standard deviation is below 1e-2 of their root mean square, in
-    [0, 1].
+    """Returns the share of the dimensions whose standard deviation is below 1e-2 of their root mean
+    square, in [0, 1].
 
-    1 where nothing varies; no scale enters. One exploding dimension makes the others dead, beside
-    it they are.
+    It is 1 where nothing varies, and does not depend on scale. One exploding dimension makes all
+    others dead.
     """
     variance = _moments(z).variance
     if float(variance.max()) <= 0:
@@ -36,11 +38,10 @@ def dead_share(z: Tensor | Moments) -> Tensor:
 
 
 def top_share(z: Tensor | Moments) -> Tensor:
-    """Share of the variance that the largest single dimension holds, in [1/d, 1]; 1 where nothing
-    varies.
+    """Returns the share of the variance in the largest single dimension, in [1/d, 1].
 
-    The share of the largest direction, whichever way it points, is explained_variance(z, 1) and at
-    least as large.
+    It is 1 where nothing varies. The share of the largest direction is explained_variance(z, 1),
+    which is at least as large.
     """
     variance = _moments(z).variance
     return (
@@ -51,8 +52,10 @@ def top_share(z: Tensor | Moments) -> Tensor:
 
 
 def mean_to_std_ratio(z: Tensor | Moments) -> Tensor:
-    """Length of the mean / root of the total variance (divided by n): how large what all rows share
-    is beside what differs. 0 for centred features and zeros, infinite for a constant that is not 0.
+    """Returns the length of the mean / root of the total variance (divided by n).
+
+    It compares the common part of all rows with their differences. It is 0 for centred features and
+    zeros, and infinite for a constant that is not 0.
     """
     moments = _moments(z)
     length = moments.mean.norm()
@@ -60,15 +63,15 @@ def mean_to_std_ratio(z: Tensor | Moments) -> Tensor:
 
 
 def off_diagonal_correlation(z: Tensor | Moments) -> Tensor:
-    """Mean |correlation| over pairs of different dimensions that vary, in [0, 1]: 1 if each repeats
-    every other.
+    """Returns the mean |correlation| over pairs of different dimensions that vary, in [0, 1]: 1 if
+    all dimensions are copies of each other.
 
-    Independent dimensions have about sqrt(2 / (pi n)), not 0. 0 where fewer than two dimensions
-    vary. ValueError for moments of which only the diagonal is known.
+    Independent dimensions have about sqrt(2 / (pi n)), not 0. It is 0 where fewer than two
+    dimensions vary. Raises ValueError for diagonal moments.
     """
     moments = _moments(z)
     if moments.diagonal:
-        raise ValueError("correlations need the full scatter, these moments have its diagonal only")
+        raise ValueError("correlations need the full scatter, but these moments are diagonal")
     scatter = moments.scatter
     std = scatter.diagonal().clamp_min(0.0).sqrt()
     varies = std > 1e-12 * std.max()

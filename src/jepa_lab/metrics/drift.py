@@ -1,4 +1,4 @@
-"""How far a teacher is from its student."""
+"""The distance between a teacher and its student."""
 
 from __future__ import annotations
 
@@ -10,15 +10,17 @@ from torch import Tensor
 
 
 def drift(student: Tensor, teacher: Tensor) -> Tensor:
-    """|teacher - student| / |student| of two tensors of one shape, features or parameters alike, >=
-    0: the teacher's distance in lengths of the student. 0 where they are equal, infinite where only
-    the student is 0. ValueError for unequal shapes."""
+    """Returns |teacher - student| / |student| of two tensors of one shape, >= 0.
+
+    The tensors may be features or parameters. The result is 0 where they are equal, and infinite
+    where only the student is 0. Raises ValueError for unequal shapes.
+    """
     return parameter_drift([student], [teacher])
 
 
 def parameter_drift(student: Sequence[Tensor], teacher: Sequence[Tensor]) -> Tensor:
-    """The same of two lists of tensors, each taken as one vector. ValueError for lists that do not
-    pair."""
+    """Returns the drift of two lists of tensors, each list taken as one vector. Raises ValueError
+    for lists whose shapes differ."""
     shapes = [[tuple(x.shape) for x in tensors] for tensors in (student, teacher)]
     if shapes[0] != shapes[1] or not student:
         raise ValueError(f"expected tensors of the same shapes, got {shapes[0]} and {shapes[1]}")
@@ -34,6 +36,6 @@ def parameter_drift(student: Sequence[Tensor], teacher: Sequence[Tensor]) -> Ten
 
 
 def _float64(x: Tensor) -> Tensor:
-    """A copy: what it is made of stays as it is."""
+    """Returns a copy in float64, which may be changed in place."""
     x = x.detach()
     return (x.cpu() if x.device.type == "mps" else x).to(torch.float64, copy=True)

@@ -1,5 +1,4 @@
-"""How features move when one factor of the views does: in how many directions, in which, along
-which curve."""
+"""Movement of features along one factor of the views: its directions and its curve."""
 
 from __future__ import annotations
 
@@ -15,17 +14,23 @@ from jepa_lab.metrics.subspace import coordinate_participation, explained_varian
 def factor_geometry(
     z: Tensor, reference: int, k: int, angles: Tensor | None = None
 ) -> tuple[dict[str, float], Tensor]:
-    """({name: value}, basis (d, k)) of features (n, s, d): n anchors at s values of one factor,
-    `reference` the identity's place.
+    """Returns ({name: value}, basis (d, k)) of features (n, s, d): n anchors at s values of one
+    factor.
 
-    Of Delta z = z - z[:, reference], without the reference itself: `explained_variance` of its top
-    k directions (the basis), `effective_rank` ((sum l)^2 / sum l^2 of its eigenvalues) and
-    `coordinate_participation` of the basis. `systematic_share`: the share of its variance that all
-    anchors have in common at a value of the factor. With `angles` (s,) in radians and k = 2 also
-    `circle_fit` of the anchors' mean curve in the basis, and `circle_fit_anchors`, the mean over
-    anchors of each one's own, and over a full turn `harmonic_1` and `harmonic_2`. Features that do
-    not move have a share and fits of 0. ValueError for other shapes, k > d, or features that are
-    not finite.
+    `reference` is the index of the identity among the s values. The metrics describe the
+    differences Delta z = z - z[:, reference], without the reference itself:
+    - `explained_variance`: the share of their top k directions, which are the basis.
+    - `effective_rank`: (sum l)^2 / sum l^2 of their eigenvalues.
+    - `coordinate_participation`: that of the basis.
+    - `systematic_share`: the share of their variance that is common to all anchors at each value.
+
+    With `angles` (s,) in radians and k = 2 there are more:
+    - `circle_fit`: the fit of the anchors' mean curve in the basis.
+    - `circle_fit_anchors`: the mean over anchors of each anchor's own fit.
+    - `harmonic_1` and `harmonic_2`, only over a full turn: see harmonic_shares.
+
+    For features that do not move, systematic_share, the fits and the harmonics are 0. Raises
+    ValueError for other shapes, k > d, or features that are not finite.
     """
     if z.ndim != 3 or z.shape[1] < 2 or not 0 <= reference < z.shape[1]:
         raise ValueError(
@@ -61,17 +66,18 @@ def factor_geometry(
 
 
 def top_directions(delta: Tensor, k: int) -> Tensor:
-    """Orthonormal (d, k): the top k principal directions of (n, d) differences, centred."""
+    """Returns the top k principal directions of (n, d) differences, centred, as an orthonormal (d,
+    k)."""
     covariance = torch.cov(delta.double().T, correction=0).reshape(delta.shape[1], delta.shape[1])
     return torch.linalg.eigh(covariance).eigenvectors.flip(1)[:, :k]
 
 
 def systematic_share(delta: Tensor) -> Tensor:
-    """Variance of the mean over anchors / total variance of (n, s, d) differences, about the mean
-    of all; in [0, 1].
+    """Returns the variance of the mean over anchors / total variance of (n, s, d) differences, in
+    [0, 1].
 
-    1 where every anchor moves alike, about 1 / n where each goes its own way; 0 where nothing
-    moves.
+    Both variances are about the mean of all differences. The share is 1 if every anchor moves
+    alike, about 1 / n if each moves differently, and 0 where nothing moves.
     """
     total = (delta - delta.mean(dim=(0, 1))).square().mean(dim=(0, 1)).sum()
     common = (delta.mean(dim=0) - delta.mean(dim=(0, 1))).square().mean(dim=0).sum()
@@ -79,9 +85,10 @@ def systematic_share(delta: Tensor) -> Tensor:
 
 
 def circle_fit(points: Tensor, angles: Tensor) -> Tensor:
-    """R² in [0, 1] of the circle that best follows (s, 2) points at known `angles` (s,): shifted,
-    scaled, turned and possibly mirrored, but run through once, in order (a Procrustes fit, in
-    closed form). 0 for points that coincide.
+    """Returns R² in [0, 1] of the circle that best follows (s, 2) points at known `angles` (s,).
+
+    The circle may be shifted, scaled, rotated and mirrored, but it is traversed once, in order (a
+    Procrustes fit in closed form). The result is 0 for points that coincide.
     """
     if points.shape != (len(angles), 2):
         raise ValueError(f"expected ({len(angles)}, 2) points, got {tuple(points.shape)}")
@@ -96,10 +103,12 @@ def circle_fit(points: Tensor, angles: Tensor) -> Tensor:
 
 
 def harmonic_shares(z: Tensor) -> Tensor:
-    """Shares of the variance over a full turn that go through 1, 2, ... s // 2 periods, of features
-    (n, s, d) at s evenly spaced angles: sum 1, or 0 where nothing moves. All on the first for a
-    circle in whatever plane each anchor has its own; on the second for what half a turn brings
-    back."""
+    """Returns the shares of the variance over a full turn with 1, 2, ... s // 2 periods.
+
+    The features (n, s, d) are at s evenly spaced angles. The shares sum to 1, or are 0 where
+    nothing moves. A circle has all its variance at 1 period, even if each anchor has its own plane.
+    Features that half a turn maps onto themselves have all of it at 2 periods.
+    """
     power = torch.fft.rfft(z.double(), dim=1).abs().square().sum(dim=(0, 2))[1:]
     if z.shape[1] % 2 == 0:
         power[-1] /= 2  # the Nyquist frequency has no partner
@@ -108,19 +117,19 @@ def harmonic_shares(z: Tensor) -> Tensor:
 
 
 def is_full_turn(angles: Tensor) -> bool:
-    """Whether the angles, in radians, are evenly spaced around a full turn, its end left out."""
+    """Whether the angles (radians) are evenly spaced around a full turn without its end point."""
     steps = angles.diff()
     even = bool((steps - steps[0]).abs().max() < 1e-6)
     return even and abs(float(angles[-1] - angles[0] + steps[0]) - 2 * math.pi) < 1e-6
 
 
 def projector(basis: Tensor) -> Tensor:
-    """(d, d): the orthogonal projection onto a basis (d, k). Projectors may be averaged; bases may
-    not, since a basis of the same subspace can be turned at will."""
+    """Returns the orthogonal projection (d, d) onto a basis (d, k). Projectors may be averaged.
+    Bases may not, since a basis of a subspace is unique only up to rotation."""
     return basis @ basis.T
 
 
 def stability(reference: Tensor, basis: Tensor) -> Tensor:
-    """tr(reference BB') / k in [0, 1] of a mean of earlier projectors (d, d) and a basis (d, k): 1
-    for a subspace that never moved."""
+    """Returns tr(reference BB') / k in [0, 1] of a mean of earlier projectors (d, d) and a basis
+    (d, k). It is 1 for a subspace that never moved."""
     return ((reference @ basis) * basis).sum() / basis.shape[1]

@@ -1,10 +1,11 @@
-"""The linear BYOL toy in closed form: what the optimum is, and how far from it a predictor and an
-encoder are.
+"""The linear BYOL toy in closed form: its optimum, and the distance of a predictor and an encoder
+from it.
 
-Two views of one latent z ~ N(0, diag(spectrum)): x = A z + e and x' = A z + e', noise of variance
-sigma^2 in every coordinate. The online encoder sees x, the target x'; the predictor P maps B_o x to
-B_t x'. All float64, batched over leading dimensions that broadcast: A (..., D, d), B_o and B_t
-(..., d, D), P (..., d, d), spectrum (d,), sigma a std.
+Two views share one latent z ~ N(0, diag(spectrum)): x = A z + e and x' = A z + e', with noise of
+variance sigma^2 in every coordinate. The online encoder reads x, the target encoder x'. The
+predictor P maps B_o x to B_t x'. Everything is float64 and batched over leading dimensions that
+broadcast: A (..., D, d), B_o and B_t (..., d, D), P (..., d, d), spectrum (d,). sigma is a standard
+deviation.
 """
 
 from __future__ import annotations
@@ -14,10 +15,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-RANK_SHARE = 1e-8  # of the largest singular value: a smaller one counts as none
-# of the largest eigenvalue of a covariance: what a smaller one would divide by is rounding
+# A singular value below this share of the largest one counts as 0.
+RANK_SHARE = 1e-8
+# An eigenvalue of a covariance below this share of the largest is rounding, and is not inverted.
 PINV_SHARE = 1e-12
-COLLAPSED = 1e-12  # total variance below which nothing varies
+COLLAPSED = 1e-12  # a total variance below this counts as no variation
 
 
 class Covariances(NamedTuple):
@@ -29,7 +31,8 @@ class Covariances(NamedTuple):
 
 
 def covariances(A: Tensor, B_o: Tensor, B_t: Tensor, spectrum: Tensor, sigma: float) -> Covariances:
-    """The exact second moments of B_o x and B_t x'. ValueError for shapes that do not fit."""
+    """Returns the exact second moments of B_o x and B_t x'. Raises ValueError for shapes that do
+    not fit."""
     _check(A, B_o, spectrum)
     A, B_o, B_t, spectrum = _double(A, B_o, B_t, spectrum)
     signal_o, signal_t = B_o @ A, B_t @ A
@@ -44,49 +47,53 @@ def covariances(A: Tensor, B_o: Tensor, B_t: Tensor, spectrum: Tensor, sigma: fl
 def optimal_predictor(
     A: Tensor, B_o: Tensor, B_t: Tensor, spectrum: Tensor, sigma: float
 ) -> Tensor:
-    """P* = C_to C_oo^-1 (..., d, d), the Wiener filter; with the pseudo-inverse where C_oo is
-    singular."""
+    """Returns P* = C_to C_oo^-1 (..., d, d), the Wiener filter, with the pseudo-inverse where C_oo
+    is singular."""
     return wiener(covariances(A, B_o, B_t, spectrum, sigma))
 
 
 def wiener(c: Covariances) -> Tensor:
-    """C_to C_oo^+ (..., d, d)."""
+    """Returns C_to C_oo^+ (..., d, d)."""
     return c.to @ torch.linalg.pinv(c.oo, rtol=PINV_SHARE, hermitian=True)
 
 
 def curvature(A: Tensor, B_o: Tensor, spectrum: Tensor, sigma: float) -> Tensor:
-    """H_max (...): the largest eigenvalue of C_oo. The loss, a mean over d outputs, curves by 2
-    H_max / d in P."""
+    """Returns H_max (...), the largest eigenvalue of C_oo. The loss is a mean over d outputs, so
+    its curvature in P is 2 H_max / d."""
     return torch.linalg.eigvalsh(covariances(A, B_o, B_o, spectrum, sigma).oo)[..., -1]
 
 
 def stability_bound(h_max: Tensor | float, momentum: Tensor | float, d: int) -> Tensor | float:
-    """The learning rate of P above which heavy-ball descent diverges with a frozen encoder: d (1 +
-    mu) / H_max.
+    """Returns d (1 + mu) / H_max, the learning rate of P above which heavy-ball descent with a
+    frozen encoder diverges.
 
-    From alpha < 2 (1 + mu) / lambda_max of the Hessian (Polyak 1964), which is 2 H_max / d.
+    It follows from alpha < 2 (1 + mu) / lambda_max of the Hessian (Polyak 1964), where lambda_max
+    is 2 H_max / d.
     """
     return d * (1 + momentum) / h_max
 
 
 def population_loss(c: Covariances, P: Tensor) -> Tensor:
-    """E of the mean over d of (P z_o - z_t)^2 (...), over an infinite batch."""
+    """Returns the expected mean over d of (P z_o - z_t)^2 (...), over an infinite batch."""
     P = P.double()
     quadratic = ((P @ c.oo) * P).sum((-1, -2))
     return (_trace(c.tt) - 2 * (P * c.to).sum((-1, -2)) + quadratic) / P.shape[-1]
 
 
 def irreducible_loss(c: Covariances, P_star: Tensor | None = None) -> Tensor:
-    """The population loss of P* (...), the least that these encoders allow."""
+    """Returns the population loss of P* (...), the lowest that these encoders allow."""
     P_star = wiener(c) if P_star is None else P_star
-    # below is rounding
+    # a value below 0 is rounding
     return ((_trace(c.tt) - (P_star * c.to).sum((-1, -2))) / c.tt.shape[-1]).clamp_min(0)
 
 
 def readout_r2(A: Tensor, B_o: Tensor, spectrum: Tensor, sigma: float) -> tuple[Tensor, Tensor]:
-    """R² of the best linear read-out of the latents from B_o x: of their whole variance (...), and
-    the mean over them (...). Free of scale and rotation of B_o; at the optimum spectrum / (spectrum
-    + sigma^2) for each latent."""
+    """Returns R² of the best linear readout of the latents from B_o x: of their total variance
+    (...), and the mean over latents (...).
+
+    Both are invariant to scale and rotation of B_o. At the optimum R² is spectrum / (spectrum +
+    sigma^2) for each latent.
+    """
     c = covariances(A, B_o, B_o, spectrum, sigma)
     A, B_o, spectrum = _double(A, B_o, spectrum)
     cross = spectrum[:, None] * (B_o @ A).mT  # E[z z_o']
@@ -98,11 +105,16 @@ def readout_r2(A: Tensor, B_o: Tensor, spectrum: Tensor, sigma: float) -> tuple[
 def predictor_errors(
     P: Tensor, P_star: Tensor, singular_values: tuple[Tensor, Tensor] | None = None
 ) -> dict[str, Tensor]:
-    """How far P (..., d, d) is from P*, each (...): W_Fro_raw = |P - P*|_F; W_Fro_aligned = |s(P) -
-    s(P*)|_2, what is left of it after the best rotations on both sides, never above the raw one
-    (Mirsky 1960); both as log10; W_rel_sv_err, their singular values relative to those of P*;
-    W_cos_left_min and W_cos_right_min, the smallest cosine between their singular spaces, 1 for
-    full rank. `singular_values` of the two where they are known."""
+    """Returns distances of P (..., d, d) from P*, each (...):
+    - W_Fro_raw: |P - P*|_F, also as log10.
+    - W_Fro_aligned: |s(P) - s(P*)|_2, also as log10. It is the rest after the best rotations on
+      both sides, and never above W_Fro_raw (Mirsky 1960).
+    - W_rel_sv_err: the error of the singular values relative to those of P*.
+    - W_cos_left_min and W_cos_right_min: the smallest cosine between their singular spaces, 1 for
+      full rank.
+
+    `singular_values` holds those of P and P* if they are already computed.
+    """
     P, P_star = _double(P, P_star)
     s, s_star = singular_values or (torch.linalg.svdvals(P), torch.linalg.svdvals(P_star))
     rank = torch.minimum(_rank(s), _rank(s_star))
@@ -124,10 +136,13 @@ def predictor_errors(
 
 
 def encoder_errors(A: Tensor, B_o: Tensor) -> dict[str, Tensor]:
-    """How far B_o (..., d, D) is from A^+, each (...): BA_err_raw = |B_o A - I|_F; BA_err_aligned
-    and enc_procrustes_fro = |R'B_o - A^+|_F after the best rotation R of the code;
-    log10_BA_err_aligned; enc_proj_dist, of the projectors onto their row spaces, at most sqrt(2 d);
-    enc_cos_min and enc_cos_mean, of the principal angles."""
+    """Returns distances of B_o (..., d, D) from A^+, each (...):
+    - BA_err_raw: |B_o A - I|_F.
+    - BA_err_aligned (also as log10) and enc_procrustes_fro: |R'B_o A - I|_F and |R'B_o - A^+|_F
+      after the best rotation R of the code.
+    - enc_proj_dist: the distance between the projectors onto their row spaces, at most sqrt(2 d).
+    - enc_cos_min and enc_cos_mean: the smallest and the mean cosine of the principal angles.
+    """
     _check(A, B_o, None)
     A, B_o = _double(A, B_o)
     inverse = torch.linalg.pinv(A)
@@ -138,7 +153,7 @@ def encoder_errors(A: Tensor, B_o: Tensor) -> dict[str, Tensor]:
     cosines = torch.linalg.svdvals(cross).clamp(0, 1)
     one = torch.eye(A.shape[-1], dtype=A.dtype, device=A.device)
     aligned = (rotated @ A - one).flatten(-2).norm(dim=-1)
-    # of the norm of the sines, without the rounding of 1 - cos^2
+    # The norm of the sines. 1 - cos^2 would lose them to rounding.
     outside = true_rows - rows @ cross
     return {
         "enc_cos_min": cosines.amin(-1),
@@ -152,11 +167,11 @@ def encoder_errors(A: Tensor, B_o: Tensor) -> dict[str, Tensor]:
 
 
 def covariance_rank(covariance: Tensor, floor: float = COLLAPSED) -> Tensor:
-    """Effective rank (...) of a covariance (..., d, d): exp of the entropy of its normalised
-    eigenvalues, in [1, d].
+    """Returns the effective rank (...) of a covariance (..., d, d): exp of the entropy of its
+    normalised eigenvalues, in [1, d].
 
-    1.0 where the total variance is below `floor`: nothing varies, and rounding has a rank of its
-    own.
+    It is 1.0 where the total variance is below `floor`, since the rank of mere rounding errors has
+    no meaning.
     """
     values = torch.linalg.eigvalsh(covariance.double()).clamp_min(0)
     total = values.sum(-1)
@@ -166,21 +181,24 @@ def covariance_rank(covariance: Tensor, floor: float = COLLAPSED) -> Tensor:
 
 
 def balance(P: Tensor, B_o: Tensor, alpha: Tensor, beta: Tensor) -> Tensor:
-    """B_o B_o' / beta - P'P / alpha (..., d, d), which gradient flow conserves for any target and
-    any data: each half moves by -(P'E B_o' + B_o E'P) for the residual moment E. alpha and beta
-    (...)."""
+    """Returns B_o B_o' / beta - P'P / alpha (..., d, d), which gradient flow conserves for any
+    target and any data.
+
+    Each of the two halves moves by -(P'E B_o' + B_o E'P), where E is the residual moment. alpha and
+    beta are (...).
+    """
     P, B_o = _double(P, B_o)
     return B_o @ B_o.mT / beta[..., None, None] - P.mT @ P / alpha[..., None, None]
 
 
 def _singular_space_cosines(P: Tensor, P_star: Tensor, rank: Tensor) -> tuple[Tensor, Tensor]:
-    """The smallest singular value of U'U* and of V'V* over the first `rank` columns."""
+    """Returns the smallest singular value of U'U* and of V'V* over the first `rank` columns."""
     u, _, vh = torch.linalg.svd(P)
     u_star, _, vh_star = torch.linalg.svd(P_star)
     kept = (torch.arange(P.shape[-1], device=P.device) < rank[..., None]).double()
     cosines = []
     for a, b in ((u, u_star), (vh.mT, vh_star.mT)):
-        # the rest: cosine 1
+        # the other columns get cosine 1
         cross = (a * kept[..., None, :]).mT @ (b * kept[..., None, :]) + torch.diag_embed(1 - kept)
         cosines.append(torch.linalg.svdvals(cross).clamp(0, 1).amin(-1))
     return cosines[0], cosines[1]

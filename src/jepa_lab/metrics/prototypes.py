@@ -1,5 +1,4 @@
-"""Distributions over K prototypes, as DINO's teacher and student give them: how sure, how
-different, how many used."""
+"""Distributions over K prototypes, as in DINO: certainty, difference, and prototypes in use."""
 
 from __future__ import annotations
 
@@ -10,15 +9,18 @@ from torch import Tensor
 
 
 def teacher_entropy(p: Tensor) -> Tensor:
-    """Mean entropy of rows of probabilities (n, K) in nats, in [0, ln K]: 0 one-hot, ln K uniform.
-    Mean entropy of rows of probabilities (n, K) in nats, in [0, ln K]: 0 one-hot, ln K uniform."""
+    """Returns the mean entropy of rows of probabilities (n, K) in nats, in [0, ln K]: 0 for one-hot
+    rows, ln K for uniform rows."""
     return torch.special.entr(_probabilities(p)).sum(dim=-1).mean()
 
 
 def kl(p: Tensor, q: Tensor) -> Tensor:
-    """Mean KL(p | q) of paired rows (n, K) in nats, >= 0; infinite where q is 0 and p is not.
-    DINO's loss is this plus the teacher's entropy: only this part can be learnt. ValueError for
-    unequal shapes."""
+    """Returns the mean KL(p | q) of paired rows (n, K) in nats, >= 0, and infinite where q is 0 and
+    p is not.
+
+    DINO's loss is this plus the teacher's entropy, and only this part can be learned. Raises
+    ValueError for unequal shapes.
+    """
     if p.shape != q.shape:
         raise ValueError(
             f"expected two (n, K) of one shape, got {tuple(p.shape)} and {tuple(q.shape)}"
@@ -28,8 +30,8 @@ def kl(p: Tensor, q: Tensor) -> Tensor:
 
 
 def prototype_usage(p: Tensor) -> Tensor:
-    """Share of the K columns of (n, K) probabilities that are some row's largest, in [1/K, min(n,
-    K) / K]."""
+    """Returns the share of the K columns of (n, K) probabilities that are the largest of some row,
+    in [1/K, min(n, K) / K]."""
     p = _probabilities(p)
     used = torch.zeros(p.shape[1], dtype=p.dtype, device=p.device)
     used[p.argmax(dim=-1)] = 1.0
@@ -37,19 +39,19 @@ def prototype_usage(p: Tensor) -> Tensor:
 
 
 def loss_over_ln_k(loss: Tensor | float, k: int) -> Tensor:
-    """A cross-entropy in nats / ln k: 1 is a student that says nothing (uniform). ValueError for k
-    < 2."""
+    """Returns a cross-entropy in nats / ln k: 1 for a student that is uniform. Raises ValueError
+    for k < 2."""
     if k < 2:
         raise ValueError(f"k must be at least 2, got {k}")
     return torch.as_tensor(float(loss), dtype=torch.float64) / math.log(k)
 
 
 def distribution_statistics(p: Tensor) -> dict[str, Tensor]:
-    """Of rows of probabilities (n, K): mean_entropy, entropy_of_mean, mutual_information = their
-    difference, in nats, and prototype_usage.
+    """Returns statistics of rows of probabilities (n, K): mean_entropy, entropy_of_mean,
+    mutual_information (their difference), all in nats, and prototype_usage.
 
     The mutual information is 0 in both kinds of DINO's collapse, all rows uniform and all rows the
-    same; ln K if the rows are certain and spread evenly. ValueError for another rank.
+    same. It is ln K if the rows are certain and spread evenly. Raises ValueError for another rank.
     """
     statistics = Distributions()
     statistics.update(p)
@@ -57,8 +59,8 @@ def distribution_statistics(p: Tensor) -> dict[str, Tensor]:
 
 
 class Distributions:
-    """distribution_statistics of rows that arrive in batches; memory does not grow with their
-    number."""
+    """Computes distribution_statistics of rows that arrive in batches, in memory that does not grow
+    with their number."""
 
     def __init__(self) -> None:
         self.n = 0
@@ -85,7 +87,7 @@ class Distributions:
         self._used[p.argmax(dim=-1)] = 1.0
 
     def values(self) -> dict[str, Tensor]:
-        """By name. ValueError before the first row."""
+        """Returns the statistics by name. Raises ValueError before the first row."""
         if self._sum is None or self._used is None or self._entropy is None:
             raise ValueError("no rows were seen")
         entropy_of_mean = torch.special.entr(self._sum / self.n).sum()

@@ -1,4 +1,4 @@
-"""R² of a regression, dimension by dimension."""
+"""R² of a regression for each dimension."""
 
 from __future__ import annotations
 
@@ -11,12 +11,11 @@ from jepa_lab.metrics.scale import centred, check_features
 
 
 def r2_per_dim(y: Tensor, y_hat: Tensor) -> Tensor:
-    """1 - SS_residual / SS_total of (n, d) targets and predictions -> (d,) float64: 1 perfect, 0
-    the mean's.
+    """Returns 1 - SS_residual / SS_total of (n, d) targets and predictions, (d,) float64.
 
-    NaN where the target has no variance beyond four roundings of its own dtype: undefined there. A
-    mean over dimensions is the caller's (`nanmean`). ValueError for unequal shapes, n < 2, or
-    values that are not finite.
+    1 is perfect, and 0 is as good as predicting the mean. It is NaN where the target has no
+    variance beyond four roundings of its own dtype. The caller takes the mean over dimensions
+    (`nanmean`). Raises ValueError for unequal shapes, n < 2, or values that are not finite.
     """
     if y.shape != y_hat.shape:
         raise ValueError(

@@ -1,4 +1,4 @@
-"""Retrieval: is the true target nearer to the prediction than targets of other tasks?"""
+"""Retrieval: the rank of the true target among targets of other tasks, by cosine similarity."""
 
 from __future__ import annotations
 
@@ -6,20 +6,23 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-CANDIDATES = 100  # targets of other tasks that the true one is ranked among
-SEED = 0  # of the candidates: the same at every validation, and for every model on the same rows
+CANDIDATES = 100  # number of targets of other tasks that the true target is ranked among
+# The seed of the candidates. They are the same at every validation and for every model.
+SEED = 0
 
 
 def candidates(tasks: Tensor, number: int = CANDIDATES, seed: int = SEED) -> Tensor:
-    """tasks (n,) int64 -> (n, m) int64: for every row m rows of other tasks, m = `number`, or as
-    many as the row with the fewest has. Drawn without replacement from `seed` alone. ValueError
-    where a row has no row of another task."""
+    """Maps tasks (n,) int64 to (n, m) int64: for every row, m rows of other tasks.
+
+    m is `number`, or the smallest number of rows of other tasks that any row has. Rows are drawn
+    without replacement, from `seed` alone. Raises ValueError if a row has no row of another task.
+    """
     if tasks.ndim != 1 or not len(tasks):
         raise ValueError(f"expected tasks (n,), n >= 1, got {tuple(tasks.shape)}")
     other = (tasks.unsqueeze(1) != tasks).cpu()
     m = min(number, int(other.sum(dim=1).min()))
     if m == 0:
-        raise ValueError("all rows are of one task: there is nothing to rank the true target among")
+        raise ValueError("all rows belong to one task: no targets of other tasks to rank among")
     keys = torch.rand(other.shape, generator=torch.Generator().manual_seed(seed)).masked_fill(
         ~other, 2.0
     )
@@ -27,11 +30,12 @@ def candidates(tasks: Tensor, number: int = CANDIDATES, seed: int = SEED) -> Ten
 
 
 def ranks(query: Tensor, target: Tensor, rows: Tensor) -> Tensor:
-    """query, target (n, d), rows (n, m) from `candidates` -> (n,) float64 in [1, m + 1]: the place
-    of a row's own target by cosine among the m others; the mean place of those of the same cosine,
-    so that equal vectors win nothing.
+    """Returns the rank of each row's own target among m others, by cosine to the query, as (n,)
+    float64 in [1, m + 1].
 
-    ValueError for unequal shapes.
+    query and target are (n, d), rows (n, m) comes from `candidates`. Targets of the same cosine
+    share their mean rank, so that a constant output gains nothing. Raises ValueError for unequal
+    shapes.
     """
     if query.shape != target.shape or len(rows) != len(query):
         raise ValueError(
@@ -47,8 +51,10 @@ def ranks(query: Tensor, target: Tensor, rows: Tensor) -> Tensor:
 
 
 def retrieval(query: Tensor, target: Tensor, rows: Tensor) -> dict[str, Tensor]:
-    """{top1, mrr} of `ranks`: the share of first places (a place that is shared counts for none),
-    and the mean of 1 / place; 0-d float64. By chance 1 / (m + 1), and the harmonic number of m + 1
-    over m + 1."""
+    """Returns {top1, mrr} of `ranks`, 0-d float64.
+
+    top1 is the share of first ranks, where a shared first rank does not count. mrr is the mean of 1
+    / rank. By chance top1 is 1 / (m + 1), and mrr is the harmonic number of m + 1 over m + 1.
+    """
     places = ranks(query, target, rows)
     return {"top1": (places == 1.0).double().mean(), "mrr": places.reciprocal().mean()}

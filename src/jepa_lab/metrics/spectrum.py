@@ -1,8 +1,8 @@
-"""Rank from spectra. One decomposition of the centred features serves the whole family.
+"""Ranks computed from spectra. One decomposition of the centred features serves all of them.
 
-(n, d) features have at most m = min(n - 1, d) centred eigenvalues that can differ from 0;
-everything here is about those m. All computed in float64, from the smaller of the (n, n) and (d, d)
-Gram sides.
+(n, d) features have at most m = min(n - 1, d) centred eigenvalues that can differ from 0.
+Everything here is about these m eigenvalues, computed in float64 from the smaller of the (n, n) and
+(d, d) Gram matrices.
 """
 
 from __future__ import annotations
@@ -15,16 +15,19 @@ from torch import Tensor
 
 from jepa_lab.metrics.scale import centred, check_features
 
-# of the trace: an eigenvalue of a Gram matrix below this is the decomposition's own noise, counted
-# as 0
+# An eigenvalue of a Gram matrix below this share of the trace is an error of the decomposition, and
+# counts as 0.
 ROUNDING = 1e-14
 
 
 @dataclass(frozen=True)
 class Spectrum:
-    """centred: the min(n - 1, d) possible eigenvalues of the covariance (divided by n), descending;
-    uncentred: the min(n, d) singular values of the features, descending; n, d: their shape; mean
-    (d,). All float64, rounding as 0."""
+    """The spectrum of (n, d) features, all float64, with values below the rounding error set to 0.
+
+    `centred` holds the min(n - 1, d) possible eigenvalues of the covariance (divided by n),
+    descending. `uncentred` holds the min(n, d) singular values of the features, descending. `n` and
+    `d` are the shape, and `mean` is (d,).
+    """
 
     centred: Tensor
     uncentred: Tensor
@@ -34,11 +37,11 @@ class Spectrum:
 
     @staticmethod
     def of(z: Tensor) -> Spectrum:
-        """Of (n, d) features, n >= 2. ValueError for another shape or values that are not finite.
+        """Returns the spectrum of (n, d) features, n >= 2.
 
-        One Gram matrix, to which the mean adds rank one (two on the (n, n) side), and two
-        eigenvalue problems without vectors: updating the one's solution to the other's would need
-        the vectors, which cost more.
+        It takes one Gram matrix and two eigenvalue problems without vectors. The mean adds rank one
+        to the matrix (two on the (n, n) side). Updating one solution to the other would need the
+        vectors, which cost more. Raises ValueError for another shape or values that are not finite.
         """
         z = check_features(z)
         n, d = z.shape
@@ -51,8 +54,8 @@ class Spectrum:
 
     @staticmethod
     def of_scatter(scatter: Tensor, mean: Tensor, n: int) -> Spectrum:
-        """Of n rows, known by the sum of the outer products of their deviations (d, d) and their
-        mean (d,)."""
+        """Returns the spectrum of n rows, given their mean (d,) and the sum of the outer products
+        of their deviations (d, d)."""
         d = len(mean)
         centred_values = _eigenvalues(scatter)[: min(n - 1, d)] / n
         uncentred_values = _eigenvalues(scatter + n * torch.outer(mean, mean))[: min(n, d)].sqrt()
@@ -60,40 +63,40 @@ class Spectrum:
 
 
 def covariance_eigenvalues(z: Tensor) -> Tensor:
-    """Spectrum.of(z).centred alone, at half its price."""
+    """Returns Spectrum.of(z).centred alone, at half the cost."""
     z = check_features(z)
     n, d = z.shape
     return _eigenvalues(_gram(centred(z)))[: min(n - 1, d)] / n
 
 
 def rankme(z: Tensor | Spectrum) -> Tensor:
-    """exp of the entropy of the normalised uncentred singular values (Garrido et al. 2023), in [1,
-    min(n, d)].
+    """Returns exp of the entropy of the normalised uncentred singular values (Garrido et al. 2023),
+    in [1, min(n, d)].
 
-    Near 1 for a large common mean, however well the rest is spread. 1 for a zero matrix.
+    It is near 1 for a large common mean, however well the rest is spread, and 1 for a zero matrix.
     """
     return exp_entropy(_spectrum(z).uncentred)
 
 
 def effective_rank(z: Tensor | Spectrum) -> Tensor:
-    """exp of the entropy of the normalised covariance eigenvalues (Roy & Vetterli 2007), in [1,
-    min(n - 1, d)].
+    """Returns exp of the entropy of the normalised covariance eigenvalues (Roy & Vetterli 2007), in
+    [1, min(n - 1, d)].
 
-    1.0 where nothing varies. Blind to scale: a constant with a little noise has full rank.
+    It is 1.0 where nothing varies. It ignores scale: a constant with a little noise has full rank.
     """
     return exp_entropy(_spectrum(z).centred)
 
 
 def participation_ratio(z: Tensor | Spectrum) -> Tensor:
-    """(sum l)^2 / sum l^2 of the covariance eigenvalues, in [1, min(n - 1, d)]; 1 where nothing
-    varies."""
+    """Returns (sum l)^2 / sum l^2 of the covariance eigenvalues, in [1, min(n - 1, d)]. It is 1
+    where nothing varies."""
     values = _relative(_spectrum(z))
     return 1.0 / values.square().sum() if float(values[0]) > 0 else torch.ones_like(values[0])
 
 
 def stable_rank(z: Tensor | Spectrum) -> Tensor:
-    """sum l / largest l of the covariance eigenvalues, in [1, min(n - 1, d)]; 1 where nothing
-    varies."""
+    """Returns sum l / largest l of the covariance eigenvalues, in [1, min(n - 1, d)]. It is 1 where
+    nothing varies."""
     values = _relative(_spectrum(z))
     return 1.0 / values[0] if float(values[0]) > 0 else torch.ones_like(values[0])
 
@@ -103,8 +106,8 @@ nesum = stable_rank
 
 
 def eigenvalue_ratio(z: Tensor | Spectrum) -> Tensor:
-    """Smallest / largest of the min(n - 1, d) possible covariance eigenvalues, in [0, 1]; 0 where
-    nothing varies."""
+    """Returns the smallest / largest of the min(n - 1, d) possible covariance eigenvalues, in [0,
+    1]. It is 0 where nothing varies."""
     values = _spectrum(z).centred
     return values[-1] / values[0] if float(values[0]) > 0 else torch.zeros_like(values[0])
 
@@ -113,17 +116,14 @@ isotropy = eigenvalue_ratio
 
 
 def condition_number(z: Tensor | Spectrum) -> Tensor:
-    """Largest / smallest possible covariance eigenvalue, >= 1; infinite where a direction is
-    empty."""
+    """Returns the largest / smallest possible covariance eigenvalue, >= 1, and infinite where the
+    smallest is 0."""
     return 1.0 / eigenvalue_ratio(z)
 
 
 def spectral_cliff(z: Tensor | Spectrum) -> tuple[int, float]:
-    """(r, share): the smallest r whose top directions hold all but 1e-4 of the variance, and the
-    share they hold.
-
-    (0, 1.0) where nothing varies.
-    """
+    """Returns (r, share): the smallest r whose top directions hold all but 1e-4 of the variance,
+    and their share of it. It is (0, 1.0) where nothing varies."""
     values = _relative(_spectrum(z))
     if float(values[0]) <= 0:
         return 0, 1.0
@@ -133,9 +133,12 @@ def spectral_cliff(z: Tensor | Spectrum) -> tuple[int, float]:
 
 
 def alpha_req(z: Tensor | Spectrum, rank_range: tuple[int, int] | None = None) -> Tensor:
-    """Decay exponent a of eigenvalue ~ rank^-a (Agrawal et al. 2022): minus the least-squares slope
-    of ln eigenvalue on ln rank, over ranks first..last (from 1, inclusive), by default 11..min(n,
-    d)/2. NaN below 10 positive points. ValueError unless 1 <= first <= last."""
+    """Returns the decay exponent a of eigenvalue ~ rank^-a (Agrawal et al. 2022).
+
+    It is minus the least-squares slope of ln eigenvalue over ln rank. `rank_range` is (first,
+    last), from 1 and inclusive, by default (11, min(n, d) // 2). It is NaN for fewer than 10
+    positive points. Raises ValueError unless 1 <= first <= last.
+    """
     spectrum = _spectrum(z)
     first, last = rank_range or (11, min(spectrum.n, spectrum.d) // 2)
     if rank_range is not None and not 1 <= first <= last:
@@ -150,8 +153,8 @@ def alpha_req(z: Tensor | Spectrum, rank_range: tuple[int, int] | None = None) -
 
 
 def exp_entropy(values: Tensor) -> Tensor:
-    """exp of the entropy of (m,) weights >= 0, normalised to sum 1; in [1, m], and 1 where all are
-    0."""
+    """Returns exp of the entropy of (m,) weights >= 0, normalised to sum 1, in [1, m]. It is 1
+    where all weights are 0."""
     total = values.sum()
     if float(total) <= 0:
         return torch.ones_like(total)
@@ -164,18 +167,19 @@ def _spectrum(z: Tensor | Spectrum) -> Spectrum:
 
 
 def _relative(spectrum: Spectrum) -> Tensor:
-    """The covariance eigenvalues at sum 1: their squares neither overflow nor vanish. Zeros where
-    nothing varies."""
+    """Returns the covariance eigenvalues scaled to sum 1, so that their squares neither overflow
+    nor vanish. They are zeros where nothing varies."""
     total = spectrum.centred.sum()
     return spectrum.centred / total if float(total) > 0 else spectrum.centred
 
 
 def _gram(z: Tensor) -> Tensor:
-    """The smaller of ZZ' (n, n) and Z'Z (d, d)."""
+    """Returns the smaller of ZZ' (n, n) and Z'Z (d, d)."""
     return z @ z.T if z.shape[0] < z.shape[1] else z.T @ z
 
 
 def _eigenvalues(gram: Tensor) -> Tensor:
-    """Descending; what lies below the decomposition's rounding is 0."""
+    """Returns the eigenvalues, descending, with values below the rounding error of the
+    decomposition set to 0."""
     values = torch.linalg.eigvalsh(gram).flip(0)
     return torch.where(values > ROUNDING * gram.trace(), values, torch.zeros_like(values))

@@ -1,5 +1,4 @@
-"""Mean and covariance of features that arrive in batches: memory does not grow with the number of
-rows."""
+"""Mean and covariance of features that arrive in batches, in constant memory."""
 
 from __future__ import annotations
 
@@ -11,13 +10,13 @@ from jepa_lab.metrics.spectrum import Spectrum
 
 
 class Moments:
-    """Count `n`, `mean` (d,) and `scatter` of all rows seen: the sum of outer products of
-    deviations from the mean.
+    """Count `n`, `mean` (d,) and `scatter` of all rows added. `scatter` is the sum of outer
+    products of deviations from the mean.
 
-    Float64, each batch about its own mean and then joined (Chan, Golub & LeVeque 1983), so that a
-    large common mean costs no digits. Holds 8 d^2 bytes (32 MiB at d = 2048), as rows until there
-    are more rows than dimensions. With `diagonal` scatter is (d,), the sums of squares alone, and
-    memory 16 d bytes.
+    Each batch is centred at its own mean in float64 and then joined (Chan, Golub & LeVeque 1983),
+    so that a large common mean costs no digits. Memory is 8 d^2 bytes (32 MiB at d = 2048). Rows
+    are kept as they are until there are more rows than dimensions. With `diagonal`, scatter is
+    (d,), the sums of squares alone, and memory is 16 d bytes.
     """
 
     def __init__(self, diagonal: bool = False) -> None:
@@ -25,13 +24,12 @@ class Moments:
         self.diagonal = diagonal
         self._mean: Tensor | None = None
         self._scatter: Tensor | None = None
-        self._rows: list[
-            Tensor
-        ] = []  # not yet in the scatter: the smaller description while n <= d
+        # Rows that are not yet in the scatter. While n <= d they need less memory than it.
+        self._rows: list[Tensor] = []
 
     def update(self, z: Tensor) -> None:
-        """Adds (n, d) rows, n >= 1. ValueError for another shape or width, or values that are not
-        finite."""
+        """Adds (n, d) rows, n >= 1. Raises ValueError for another shape or width, or values that
+        are not finite."""
         z = _rows(z)
         if self.n and z.shape[1] != self.d:
             raise ValueError(
@@ -43,7 +41,7 @@ class Moments:
             self._fold()
 
     def merge(self, other: Moments) -> None:
-        """Adds all that `other` has seen, which stays as it is. ValueError for another width or
+        """Adds all rows of `other`, which is not changed. Raises ValueError for another width or
         kind."""
         if other.diagonal != self.diagonal or (self.n and other.n and other.d != self.d):
             kinds = [f"{'diagonal ' if m.diagonal else ''}{m.d}" for m in (self, other)]
@@ -64,24 +62,24 @@ class Moments:
 
     @property
     def mean(self) -> Tensor:
-        """(d,). ValueError before the first row."""
+        """The mean (d,). Raises ValueError before the first row."""
         return self._parts(diagonal=True)[0]
 
     @property
     def scatter(self) -> Tensor:
-        """(d, d), or (d,) if diagonal: n times the biased covariance. ValueError before the first
-        row."""
+        """n times the biased covariance: (d, d), or (d,) if diagonal. Raises ValueError before the
+        first row."""
         return self._parts(self.diagonal)[1]
 
     @property
     def variance(self) -> Tensor:
-        """(d,): of every dimension, divided by n."""
+        """The variance of every dimension (d,), divided by n."""
         scatter = self._parts(diagonal=True)[1]
         return scatter.clamp_min(0.0) / self.n
 
     def spectrum(self) -> Spectrum:
-        """What Spectrum.of gives for all the rows. ValueError for fewer than 2 rows, or if
-        diagonal."""
+        """Returns the Spectrum of all rows. Raises ValueError for fewer than 2 rows and for
+        diagonal moments."""
         if self.diagonal or self.n < 2:
             raise ValueError(
                 f"a spectrum needs two rows and a full scatter, got n = {self.n}, diagonal"
@@ -92,8 +90,8 @@ class Moments:
         return Spectrum.of_scatter(self.scatter, self.mean, self.n)
 
     def _parts(self, diagonal: bool) -> tuple[Tensor, Tensor]:
-        """The mean, and the scatter or its diagonal, which of held rows costs n d instead of n
-        d^2."""
+        """Returns the mean and the scatter, or only its diagonal. For held rows the diagonal costs
+        n d instead of n d^2."""
         if self._mean is None or self._scatter is None:
             if not self._rows:
                 raise ValueError("no rows were seen")
@@ -110,7 +108,7 @@ class Moments:
             self._join(*part, counted=True)
 
     def _join(self, n: int, mean: Tensor, scatter: Tensor, counted: bool = False) -> None:
-        """Takes in a part; `counted`: its n rows are in self.n already."""
+        """Joins the moments of n rows. With `counted`, self.n already includes them."""
         before = self.n - n if counted else self.n
         self.n = before + n
         if self._mean is None or self._scatter is None:
@@ -123,8 +121,8 @@ class Moments:
 
 
 def _mean_and_scatter(z: Tensor, diagonal: bool) -> tuple[int, Tensor, Tensor]:
-    """The mean is taken about the first row: that of a constant is the constant itself, to the last
-    bit."""
+    """Returns n, the mean and the scatter. The mean is taken relative to the first row, so that the
+    mean of a constant is exactly this constant."""
     mean = z[0] + (z - z[0]).mean(dim=0)
     rows = centred(z)
     return len(z), mean, rows.square().sum(dim=0) if diagonal else rows.T @ rows

@@ -1,5 +1,4 @@
-"""The directions in which features change: how much variance a few hold, how they lie, how two sets
-overlap."""
+"""Directions in which features change: their variance, their alignment and their overlap."""
 
 from __future__ import annotations
 
@@ -10,14 +9,15 @@ from torch import Tensor
 
 from jepa_lab.metrics.spectrum import Spectrum, covariance_eigenvalues
 
-ORTHONORMAL = 1e-3  # largest entry of |B'B - I|: a basis computed in float32 or better is within
+# The largest entry allowed in |B'B - I|. A basis computed in float32 stays below it.
+ORTHONORMAL = 1e-3
 
 
 def explained_variance(delta: Tensor | Spectrum, k: int) -> Tensor:
-    """Share of the centred variance of (n, d) differences that their top k directions hold, in [0,
-    1].
+    """Returns the share of the centred variance of (n, d) differences in their top k directions, in
+    [0, 1].
 
-    1 for differences of rank k; 1 where nothing varies. ValueError for k < 1.
+    It is 1 for differences of rank k and where nothing varies. Raises ValueError for k < 1.
     """
     if k < 1:
         raise ValueError(f"k must be at least 1, got {k}")
@@ -27,8 +27,11 @@ def explained_variance(delta: Tensor | Spectrum, k: int) -> Tensor:
 
 
 def coordinate_participation(basis: Tensor) -> Tensor:
-    """(sum e)^2 / sum e^2 with e_j the energy of coordinate j in a basis (d, k): k if it is aligned
-    with k coordinates, d if it is spread over all. ValueError for a basis of zeros."""
+    """Returns (sum e)^2 / sum e^2, where e_j is the energy of coordinate j in a basis (d, k).
+
+    It is k if the basis is aligned with k coordinates, and d if it is spread over all. Raises
+    ValueError for a basis of zeros.
+    """
     energy = _basis(basis).square().sum(dim=1)
     if float(energy.sum()) <= 0:
         raise ValueError(f"the basis {tuple(basis.shape)} is zero")
@@ -37,10 +40,10 @@ def coordinate_participation(basis: Tensor) -> Tensor:
 
 
 def subspace_overlap(a: Tensor, b: Tensor) -> Tensor:
-    """|a'b|_F^2 / min(ka, kb) of two orthonormal bases (d, ka), (d, kb), in [0, 1]: 1 for a
-    subspace and itself.
+    """Returns |a'b|_F^2 / min(ka, kb) of two orthonormal bases (d, ka) and (d, kb), in [0, 1].
 
-    ValueError for bases of unequal d or columns that are not orthonormal.
+    It is 1 for two equal subspaces. Raises ValueError for bases of unequal d and for columns that
+    are not orthonormal.
     """
     a, b = _basis(a), _basis(b)
     if a.shape[0] != b.shape[0]:
@@ -53,12 +56,13 @@ def subspace_overlap(a: Tensor, b: Tensor) -> Tensor:
 
 
 def factor_bases(delta: Tensor, actions: Tensor, factors: Mapping[str, slice]) -> dict[str, Tensor]:
-    """{factor: orthonormal (d, k)}: the directions in which features change with each factor of the
-    action.
+    """Returns {factor: orthonormal (d, k)}, the directions in which features change with each
+    factor of the action.
 
-    The least-squares map of (n, A) actions onto (n, d) differences, both centred, split by the
-    factors' slices; so factors that change together in one step are told apart. A factor of which
-    nothing varies is left out, as is a number of it that does not. ValueError for unequal n.
+    The least-squares map of (n, A) actions onto (n, d) differences, both centred, is split by the
+    factors' slices. Factors that change in the same step are thus separated. A column of the
+    actions that does not vary is skipped, and so is a factor without a varying column. Raises
+    ValueError for unequal n.
     """
     if delta.ndim != 2 or actions.ndim != 2 or len(delta) != len(actions):
         raise ValueError(

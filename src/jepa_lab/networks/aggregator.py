@@ -1,4 +1,4 @@
-"""The [AGG]-token transformer that turns a sequence of view tokens into one aggregate."""
+"""The transformer with an [AGG] token that turns a sequence of view tokens into one aggregate."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from jepa_lab.errors import UserError
 
 
 def sincos_positions(length: int, dim: int) -> Tensor:
-    """(length, dim) fixed sine and cosine position codes (Vaswani et al. 2017); dim even or odd."""
+    """Returns (length, dim) fixed sine and cosine position codes (Vaswani et al. 2017). dim may be
+    odd."""
     position = torch.arange(length, dtype=torch.float32).unsqueeze(1)
     rate = torch.exp(torch.arange(0, dim, 2, dtype=torch.float32) * (-math.log(10_000.0) / dim))
     code = torch.zeros(length, dim)
@@ -22,11 +23,11 @@ def sincos_positions(length: int, dim: int) -> Tensor:
 
 
 class TokenAggregator(nn.Module):
-    """Tokens (B, M, D) -> z_agg (B, D): the [AGG] token is prepended and read out after the last
+    """Maps tokens (B, M, D) to z_agg (B, D). The [AGG] token is prepended and read after the last
     block.
 
-    `agg_token` (1, 1, D): what it is at first; `block`: makes one of `depth`; `positions`: "none",
-    "sincos" for any M, or "learned" for max_views.
+    `agg_token` (1, 1, D) is its initial value. `block` makes each of the `depth` blocks.
+    `positions` is "none", "sincos" for any M, or "learned" for at most max_views tokens.
     """
 
     def __init__(
@@ -52,7 +53,7 @@ class TokenAggregator(nn.Module):
         if self.position_code is not None:
             if m > self.position_code.shape[1]:
                 raise ValueError(
-                    f"{m} views, but learned positions for {self.position_code.shape[1]}"
+                    f"got {m} views, but learned positions for {self.position_code.shape[1]} only"
                 )
             tokens = tokens + self.position_code[:, :m]
         elif self.positions == "sincos":
@@ -64,10 +65,10 @@ class TokenAggregator(nn.Module):
 
 
 class TransformerAggregator(TokenAggregator):
-    """The transformer's blocks over a learnable [AGG] token.
+    """A transformer over the tokens and a learnable [AGG] token.
 
     Without positions (as published) the tokens are a set: only the action embeddings and the zero
-    slot of the last token tell their order, so any M is accepted at any time. Blocks are post-norm
+    slot of the last token show their order, so any M is accepted at any time. Blocks are post-norm
     (as published) or pre-norm, with ReLU and a feed-forward width of ffn_ratio * D.
     """
 
@@ -103,7 +104,7 @@ class TransformerAggregator(TokenAggregator):
 
 
 class MeanAggregator(nn.Module):
-    """The aggregate that learns nothing: the mean over the view tokens."""
+    """An aggregator that learns nothing: the mean over the view tokens."""
 
     def forward(self, tokens: Tensor) -> Tensor:
         return tokens.mean(dim=1)

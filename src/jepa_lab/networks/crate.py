@@ -1,10 +1,10 @@
 """CRATE (Yu et al. 2023, arXiv:2306.01129): attention that compresses, then a step towards a sparse
 code.
 
-A block takes tokens x to x' = x + W_o concat_h[softmax(U_h U_h' / sqrt(d_h)) U_h], U the heads of
-one projection of LayerNorm(x) (queries, keys and values are the same), and then to ReLU(y + eta
-D'(y - D y) - eta lambda) with y = LayerNorm(x') and a square dictionary D: one ISTA step, without a
-residual around it.
+A block first maps tokens x to x' = x + W_o concat_h[softmax(U_h U_h' / sqrt(d_h)) U_h]. The U_h are
+the heads of one projection of LayerNorm(x), so queries, keys and values are the same. The block
+returns ReLU(y + eta D'(y - D y) - eta lambda) with y = LayerNorm(x') and a square dictionary D.
+This is one ISTA step, without a residual around it.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from jepa_lab.networks.aggregator import TokenAggregator
 
 
 class SubspaceAttention(nn.Module):
-    """MSSA: tokens (B, N, D) -> (B, N, D), the residual left to the block. UserError unless heads
-    divides D."""
+    """MSSA: maps tokens (B, N, D) to (B, N, D), without the residual, which the block adds. Raises
+    UserError unless heads divides D."""
 
     def __init__(self, dim: int, heads: int, key: str = "model.heads") -> None:
         super().__init__()
@@ -39,11 +39,8 @@ class SubspaceAttention(nn.Module):
 
 
 class SparseStep(nn.Module):
-    """One ISTA step for 0.5 |x - D z|^2 + sparsity |z|_1, z >= 0, from z = x: (..., D) -> (..., D),
-    none below 0.
-
-    `zero_share` is the share of zeros in the last output, a detached scalar.
-    """
+    """One ISTA step from z = x for 0.5 |x - D z|^2 + sparsity |z|_1, z >= 0: (..., D) -> (..., D),
+    all entries >= 0. `zero_share` is the share of zeros in the last output, a detached scalar."""
 
     def __init__(self, dim: int, eta: float, sparsity: float) -> None:
         super().__init__()
@@ -60,8 +57,8 @@ class SparseStep(nn.Module):
 
 
 class CrateBlock(nn.Module):
-    """Tokens (B, N, D) -> (B, N, D): subspace attention with a residual, then a sparse step without
-    one."""
+    """Maps tokens (B, N, D) to (B, N, D): subspace attention with a residual, then a sparse step
+    without one."""
 
     def __init__(
         self, dim: int, heads: int, eta: float, sparsity: float, key: str = "model.heads"
@@ -91,8 +88,8 @@ class CrateAggregator(TokenAggregator):
         positions: str = "sincos",
         max_views: int = 32,
     ) -> None:
-        # not zero: the first LayerNorm would multiply its gradient by 300, and clipping would still
-        # all others
+        # It does not start at zero: the first LayerNorm would multiply its gradient by 300, and
+        # gradient clipping would then suppress all other gradients.
         agg_token = torch.randn(1, 1, dim)
         super().__init__(
             agg_token, lambda: CrateBlock(dim, heads, eta, sparsity), depth, positions, max_views
@@ -100,8 +97,11 @@ class CrateAggregator(TokenAggregator):
 
 
 class CratePredictor(nn.Module):
-    """concat(z_agg, action embedding) (n, Da + P) -> z_hat (n, out_dim): CRATE blocks over the two
-    tokens [z_agg, a map of the embedding to Da], the first one read out linearly."""
+    """Maps concat(z_agg, action embedding) (n, Da + P) to z_hat (n, out_dim).
+
+    CRATE blocks act on two tokens, z_agg and a linear map of the embedding to Da. The first token
+    is read out linearly.
+    """
 
     def __init__(
         self,
@@ -132,7 +132,7 @@ class CratePredictor(nn.Module):
 
 
 def zero_shares(module: nn.Module) -> dict[str, Tensor]:
-    """{name of the step within `module`: share of zeros in its last output}."""
+    """Returns {name of a sparse step within `module`: share of zeros in its last output}."""
     steps = ((name, part) for name, part in module.named_modules() if isinstance(part, SparseStep))
     return {
         name.replace(".step", ""): s.zero_share for name, s in steps if s.zero_share is not None

@@ -1,4 +1,4 @@
-"""Image encoders: (n, C, H, W) float images -> (n, d) features. Every encoder carries its width as
+"""Image encoders: (n, C, H, W) float images -> (n, d) features. Every encoder has its width d as
 `.dim`."""
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ class ResNet18(nn.Module):
     """torchvision's ResNet-18 without its classifier: 512 globally averaged features (He et al.
     2016).
 
-    stem "cifar" is a 3x3 stride-1 convolution without max-pooling (11,168,832 parameters for 3
-    channels), for images of about 32 pixels; stem "imagenet" is the original 7x7 stride 2 with
-    max-pooling (11,176,512). The last batch-norm gain of every block starts at 0.
+    stem "cifar" is a 3x3 stride-1 convolution without max-pooling, for images of about 32 pixels
+    (11,168,832 parameters for 3 channels). stem "imagenet" is the original 7x7 stride-2 convolution
+    with max-pooling (11,176,512 parameters). The last batch-norm gain of every block starts at 0.
     """
 
     dim = 512
@@ -39,10 +39,10 @@ class ResNet18(nn.Module):
 
 
 class ResNetSmall(nn.Module):
-    """A residual network for images of 8 to 32 pixels on two cores: one block per width, each
-    halving the resolution.
+    """A residual network for images of 8 to 32 pixels, small enough for two CPU cores.
 
-    widths (32, 64, 128) gives 128 features; the first width also is the width of the stem.
+    It has one block per width, and each halves the resolution. widths (32, 64, 128) gives 128
+    features. The first width is also the width of the stem.
     """
 
     def __init__(self, in_channels: int = 1, widths: Sequence[int] = (32, 64, 128)) -> None:
@@ -73,7 +73,7 @@ class ResNetSmall(nn.Module):
 
 
 class Pixels(nn.Module):
-    """The baseline that learns nothing: the flattened image. Its feature width is C * H * W."""
+    """A baseline that learns nothing: the flattened image, C * H * W features."""
 
     def __init__(self, in_channels: int, image_size: int) -> None:
         super().__init__()
@@ -84,9 +84,11 @@ class Pixels(nn.Module):
 
 
 def channels_last_is_safe(encoder: nn.Module) -> bool:
-    """Whether the encoder may run in channels-last order on a CPU. False where a 1x1 convolution of
-    stride 2 reads 2 to 7 channels: the gradient kernel of torch 2.14 writes beyond its memory there
-    and the process aborts."""
+    """Whether the encoder may run in channels-last order on a CPU.
+
+    False if a 1x1 convolution of stride 2 reads 2 to 7 channels: there the gradient kernel of torch
+    2.14 writes beyond its memory and the process aborts.
+    """
     convolutions = (m for m in encoder.modules() if isinstance(m, nn.Conv2d))
     return not any(
         c.kernel_size == (1, 1) and c.stride == (2, 2) and 2 <= c.in_channels < 8
@@ -97,7 +99,7 @@ def channels_last_is_safe(encoder: nn.Module) -> bool:
 def build_encoder(
     name: str, *, in_channels: int, image_size: int, widths: Sequence[int] = ()
 ) -> nn.Module:
-    """The encoder of that name. Raises UserError for an unknown one."""
+    """Returns the encoder of that name. Raises UserError for an unknown name."""
     builders: dict[str, Callable[[], nn.Module]] = {
         "resnet18_cifar": lambda: ResNet18(in_channels, "cifar"),
         "resnet18_imagenet": lambda: ResNet18(in_channels, "imagenet"),

@@ -1,4 +1,4 @@
-"""Small heads: the action projection, the predictor, and the probes' readouts."""
+"""Small heads: the action projection, the predictor, and the readouts of probes."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from torch import Tensor, nn
 
 
 class ActionProjection(nn.Module):
-    """Actions (..., A) -> embeddings (..., P): linear without bias, then batch-norm without affine
-    parameters.
+    """Maps actions (..., A) to embeddings (..., P): linear without bias, then batch-norm without
+    affine parameters.
 
-    All real actions of a batch go through in one call, so that there is one set of batch statistics
-    and no row of zeros among them.
+    All real actions of a batch go through in one call, so that they share one set of batch
+    statistics without rows of zeros.
     """
 
     def __init__(self, action_dim: int, dim: int) -> None:
@@ -25,8 +25,8 @@ class ActionProjection(nn.Module):
 
 
 def mlp_predictor(in_dim: int, out_dim: int, hidden: int) -> nn.Module:
-    """(n, in_dim) -> (n, out_dim): Linear without bias, batch-norm, ReLU, Linear; hidden=0 is one
-    linear map."""
+    """Returns a network (n, in_dim) -> (n, out_dim): Linear without bias, batch-norm, ReLU, Linear.
+    With hidden=0 it is one linear map."""
     if hidden <= 0:
         return nn.Linear(in_dim, out_dim)
     return nn.Sequential(
@@ -38,11 +38,11 @@ def mlp_predictor(in_dim: int, out_dim: int, hidden: int) -> nn.Module:
 
 
 def probe_head(in_dim: int, out_dim: int, hidden: int = 0) -> nn.Module:
-    """A readout on standardised features: batch-norm without affine parameters, then linear, or an
-    MLP of two layers.
+    """Returns a readout of standardised features: batch-norm without affine parameters, then linear
+    or an MLP of two layers.
 
-    Standardising first makes a probe indifferent to the scale of what it reads, so that probes of
-    different taps compare.
+    Standardising makes a probe independent of the scale of the features, so that probes of
+    different taps are comparable.
     """
     norm = nn.BatchNorm1d(in_dim, affine=False)
     if hidden <= 0:
@@ -53,8 +53,8 @@ def probe_head(in_dim: int, out_dim: int, hidden: int = 0) -> nn.Module:
 
 
 def projector(in_dim: int, hidden: int, out_dim: int) -> nn.Module:
-    """(n, in_dim) -> (n, out_dim): three linear layers, batch-norm and ReLU between them (as
-    VICReg's expander)."""
+    """Returns a network (n, in_dim) -> (n, out_dim): three linear layers with batch-norm and ReLU
+    between them (as VICReg's expander)."""
     return nn.Sequential(
         nn.Linear(in_dim, hidden),
         nn.BatchNorm1d(hidden),

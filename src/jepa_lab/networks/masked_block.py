@@ -1,4 +1,4 @@
-"""A pre-norm transformer block whose attention is told, pair by pair, who may look at whom."""
+"""A pre-norm transformer block whose attention is restricted to allowed pairs of places."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from jepa_lab.errors import UserError
 
 
 def allowed_pairs(live: Tensor, adjacency: Tensor | None = None) -> Tensor:
-    """live (n, N) bool, adjacency (n, N, N) bool -> (n, 1, N, N) bool: whether place i may attend
-    to place j.
+    """Maps live (n, N) bool and adjacency (n, N, N) bool to a mask (n, 1, N, N) bool, true where
+    place i may attend to place j.
 
-    Live places attend to themselves and to their live neighbours, without an adjacency to all live
-    ones; the others to themselves alone, so that no row is empty: a softmax over nothing is NaN.
+    Live places attend to themselves and to their live neighbours, or without an adjacency to all
+    live places. Other places attend to themselves alone, since a softmax over an empty row is NaN.
     """
     pairs = live.unsqueeze(2) & live.unsqueeze(1)
     if adjacency is not None:
@@ -23,11 +23,10 @@ def allowed_pairs(live: Tensor, adjacency: Tensor | None = None) -> Tensor:
 
 
 class MaskedBlock(nn.Module):
-    """(x (n, N, width), allowed (n, 1, N, N) bool) -> (n, N, width): attention, then a feed-forward
-    of twice the width.
+    """Maps x (n, N, width) and allowed (n, 1, N, N) bool to (n, N, width).
 
-    Dropout on the attention weights and on both residual branches. UserError where heads do not
-    divide the width.
+    Attention is followed by a feed-forward layer of twice the width. Dropout acts on the attention
+    weights and on both residual branches. Raises UserError if heads does not divide the width.
     """
 
     def __init__(self, width: int, heads: int, dropout: float = 0.0) -> None:

@@ -1,4 +1,4 @@
-"""The head of DINO: features to logits over prototypes, through a bottleneck of length 1."""
+"""The head of DINO: maps features to logits over prototypes, through a bottleneck of length 1."""
 
 from __future__ import annotations
 
@@ -8,8 +8,11 @@ from torch import Tensor, nn
 
 
 class PrototypeHead(nn.Module):
-    """(n, in_dim) -> (n, prototypes): two GELU layers, a bottleneck brought to length 1, and its
-    cosine with every prototype (Caron et al. 2021, whose prototypes have a fixed length too)."""
+    """Maps (n, in_dim) to (n, prototypes): the cosines of a bottleneck with every prototype.
+
+    Two GELU layers come before the bottleneck. As in Caron et al. 2021 the prototypes have a fixed
+    length.
+    """
 
     def __init__(
         self, in_dim: int, prototypes: int, hidden: int = 256, bottleneck: int = 64
@@ -26,6 +29,6 @@ class PrototypeHead(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.layers(x)
-        # a bfloat16 cosine over a temperature of 0.04 is coarse
+        # a bfloat16 cosine is too coarse to be divided by a temperature of 0.04
         with torch.autocast(x.device.type, enabled=False):
             return F.linear(F.normalize(x.float(), dim=-1), F.normalize(self.prototypes, dim=-1))

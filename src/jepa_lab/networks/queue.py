@@ -1,5 +1,4 @@
-"""The negatives of earlier steps (MoCo, He et al. 2020, arXiv:1911.05722): a ring of target
-projections."""
+"""A queue of negatives from earlier steps (MoCo, He et al. 2020, arXiv:1911.05722)."""
 
 from __future__ import annotations
 
@@ -11,13 +10,14 @@ from torch import Tensor, nn
 
 
 class NegativeQueue(nn.Module):
-    """The last `size` rows that were committed, at length 1 in float32, and the task of each.
+    """A ring buffer of the last `size` committed rows, at length 1 in float32, and the task of
+    each.
 
-    `stage` collects the rows of a micro-batch, `commit` takes them in after the optimiser step,
-    `drop` forgets them where that was skipped: what is in the queue always comes from steps that
-    happened. All of it but the staged rows is in the state dict (no checkpoint falls within a
-    step). With several ranks, stage gathered rows, the same on all. size 0 is a queue that stays
-    empty. ValueError for a size below 0, dim < 1 and rows of other shapes.
+    `stage` collects the rows of a micro-batch. `commit` moves them into the queue after the
+    optimiser step, and `drop` discards them if the step was skipped. The queue therefore holds rows
+    of completed steps only. The state dict has everything but the staged rows, since no checkpoint
+    is written within a step. With several ranks, every rank stages the same gathered rows. A queue
+    of size 0 stays empty. Raises ValueError for size < 0, dim < 1 and rows of other shapes.
     """
 
     rows: Tensor
@@ -32,8 +32,7 @@ class NegativeQueue(nn.Module):
         self.size = size
         self.register_buffer("rows", torch.zeros(size, dim))
         self.register_buffer("tasks", torch.full((size,), -1, dtype=torch.int64))
-        # Numbers, not buffers: reading a buffer would make the host wait for the device at every
-        # step.
+        # Not buffers, since reading a buffer would make the host wait for the device at every step.
         self._next = 0
         self._count = 0
         self._staged: list[tuple[Tensor, Tensor]] = []
@@ -43,12 +42,12 @@ class NegativeQueue(nn.Module):
 
     @property
     def filled(self) -> tuple[Tensor, Tensor]:
-        """The rows (m, dim) and their tasks (m,), m <= size, in no order that means something."""
+        """The rows (m, dim) and their tasks (m,), m <= size, in arbitrary order."""
         return self.rows[: self._count], self.tasks[: self._count]
 
     @torch.no_grad()
     def stage(self, rows: Tensor, tasks: Tensor) -> None:
-        """Keeps (n, dim) rows and their (n,) int64 tasks for the next commit."""
+        """Collects (n, dim) rows and their (n,) int64 tasks for the next commit."""
         if rows.ndim != 2 or rows.shape[1] != self.rows.shape[1] or tasks.shape != rows.shape[:1]:
             shapes = f"{tuple(rows.shape)} and {tuple(tasks.shape)}"
             raise ValueError(
@@ -58,8 +57,8 @@ class NegativeQueue(nn.Module):
 
     @torch.no_grad()
     def commit(self) -> None:
-        """Takes in what is staged, in order, over the oldest rows. After the backward pass, which
-        still reads them."""
+        """Writes the staged rows over the oldest rows, in order. Call it after the backward pass,
+        which still reads the old rows."""
         if self._staged and self.size:
             rows, tasks = (
                 torch.cat(parts)[-self.size :] for parts in zip(*self._staged, strict=True)
@@ -72,7 +71,7 @@ class NegativeQueue(nn.Module):
         self.drop()
 
     def drop(self) -> None:
-        """Forgets what is staged."""
+        """Discards the staged rows."""
         self._staged.clear()
 
     def get_extra_state(self) -> dict[str, int]:

@@ -1,5 +1,4 @@
-"""The target branch: which encoder makes z_target, and how an averaged one follows the online one.
-The target branch: which encoder makes z_target, and how an averaged one follows the online one."""
+"""The target branch: the copy of the encoder that computes z_target, and its updates."""
 
 from __future__ import annotations
 
@@ -11,11 +10,11 @@ from torch import Tensor, nn
 
 
 def make_ema_copy(encoder: nn.Module, own_running: bool = False) -> nn.Module:
-    """A frozen copy that starts equal to the encoder.
+    """Returns a frozen copy that starts equal to the encoder.
 
-    Its batch-norm layers normalise by the batch in training without touching their running
-    statistics (those are averaged with the parameters), and by the running ones in evaluation. With
-    `own_running` they keep running statistics of the views they see.
+    In training its batch-norm layers normalise by the batch and do not update their running
+    statistics, which are averaged like the parameters. In evaluation they use the running
+    statistics. With `own_running` they keep running statistics of their own inputs.
     """
     target = copy.deepcopy(encoder).requires_grad_(False)
     for module in target.modules():
@@ -26,9 +25,11 @@ def make_ema_copy(encoder: nn.Module, own_running: bool = False) -> nn.Module:
 
 @torch.no_grad()
 def ema_update(target: nn.Module, online: nn.Module, tau: float, buffers: str = "averaged") -> None:
-    """target <- tau * target + (1 - tau) * online, in place: floating parameters and buffers in one
-    fused call, integer buffers copied. With buffers "copied" floating ones are too; with
-    "own_running" all are left alone."""
+    """Sets target to tau * target + (1 - tau) * online, in place.
+
+    `buffers` is "averaged" (floating buffers like parameters, integer buffers copied), "copied"
+    (all buffers copied) or "own_running" (no buffer changed).
+    """
     pairs: list[tuple[Tensor, Tensor]] = list(
         zip(target.parameters(), online.parameters(), strict=True)
     )
@@ -45,22 +46,22 @@ def ema_update(target: nn.Module, online: nn.Module, tau: float, buffers: str = 
 
 
 def tau_from_memory(memory: float, steps: int) -> float:
-    """The averaging rate whose memory 1 / (1 - tau) is that share of the run (at least one step).
-    The averaging rate whose memory 1 / (1 - tau) is that share of the run (at least one step)."""
+    """Returns the tau whose memory 1 / (1 - tau) is the share `memory` of the steps, at least one
+    step."""
     return 1.0 - 1.0 / max(1.0, memory * steps)
 
 
 def tau_at(step: int, steps: int, tau: float, schedule: str) -> float:
-    """tau at an optimiser step: constant, or rising to 1 along half a cosine: 1 - (1 - tau)(1 +
-    cos(pi s/S)) / 2."""
+    """Returns tau at an optimiser step. It is constant, or rises to 1 along half a cosine: 1 - (1 -
+    tau)(1 + cos(pi s/S)) / 2."""
     if schedule == "constant":
         return tau
     return 1.0 - (1.0 - tau) * (1.0 + math.cos(math.pi * min(step / max(steps, 1), 1.0))) / 2.0
 
 
 class batch_statistics_only:  # noqa: N801 - reads as a statement
-    """Context: batch-norm layers in training mode use the batch's statistics and leave the running
-    ones alone."""
+    """A context in which batch-norm layers in training mode do not update their running
+    statistics."""
 
     def __init__(self, module: nn.Module) -> None:
         self.layers = [

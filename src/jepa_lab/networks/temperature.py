@@ -10,18 +10,24 @@ from torch import Tensor, nn
 from jepa_lab.errors import UserError
 
 BOUNDS = ("soft", "clamp")
-HAIR = 1e-3  # of the log range: how far inside an initial value on a bound is put
-AT_A_BOUND = 1e-2  # of the log range
+# Shares of the log range: the least distance of a soft temperature from a bound, and the distance
+# below which it counts as clamped.
+MARGIN = 1e-3
+AT_A_BOUND = 1e-2
 
 
 class Temperature(nn.Module):
-    """() -> the temperature, a 0-d float32 tensor between `min` and `max`.
+    """A module without inputs. It returns the temperature, a 0-d float32 tensor between `min` and
+    `max`.
 
-    bound "soft": ln tau = ln min + ln(max / min) * sigmoid(raw). It starts, and in training stays,
-    a thousandth of the log range away from either bound, where there still is a gradient to come
-    back by. "clamp": clamp(exp(raw), min, max), as published: outside of the bounds the gradient is
-    zero, and a temperature that left them is stuck. Not to `learn`, it is init, whatever the
-    bounds. UserError for min >= max, an init outside of them, and a bound of another name.
+    - bound "soft": ln tau = ln min + ln(max / min) * sigmoid(raw). In training tau stays at least a
+      thousandth of the log range away from either bound, also at the start, so that it always has a
+      gradient.
+    - bound "clamp": tau = clamp(exp(raw), min, max), as published. Outside the bounds the gradient
+      is zero, so a temperature that has left them never comes back.
+
+    With learn=False the temperature is `init`, and the bounds are ignored. Raises UserError for min
+    >= max, an init outside the bounds, and an unknown bound.
     """
 
     def __init__(
@@ -50,16 +56,16 @@ class Temperature(nn.Module):
         self.min, self.max = min, max
         if bound == "soft" and learn:
             share = math.log(init / min) / math.log(max / min)
-            share = HAIR if share < HAIR else 1 - HAIR if share > 1 - HAIR else share
+            share = MARGIN if share < MARGIN else 1 - MARGIN if share > 1 - MARGIN else share
             self.raw = nn.Parameter(torch.tensor(_logit(share)))
         else:
             self.raw = nn.Parameter(torch.tensor(math.log(init)), requires_grad=learn)
 
     def forward(self) -> Tensor:
         if self.bound == "soft" and self.training:
-            # a sigmoid's own gradient vanishes: in float32 it is 0 from 17 on
+            # the gradient of a sigmoid vanishes: in float32 it is 0 for raw >= 17
             with torch.no_grad():
-                self.raw.clamp_(_logit(HAIR), _logit(1 - HAIR))
+                self.raw.clamp_(_logit(MARGIN), _logit(1 - MARGIN))
         raw = self.raw.float()
         if self.bound == "soft":
             return self.min * torch.exp(math.log(self.max / self.min) * torch.sigmoid(raw))
@@ -67,8 +73,8 @@ class Temperature(nn.Module):
 
     @property
     def clamped(self) -> Tensor:
-        """Whether it stands at a bound, a 0-d bool tensor; soft: within 1 % of the log range of
-        one. Never, if it is not learned."""
+        """Whether the temperature is at a bound, a 0-d bool tensor. For "soft" this means within 1%
+        of the log range of a bound. It is never true with learn=False."""
         with torch.no_grad():
             if self.bound == "soft":
                 share = torch.sigmoid(self.raw.float())

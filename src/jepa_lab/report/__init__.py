@@ -1,2 +1,3 @@
-"""What a run looked like, and several beside each other: figures, tables, one HTML page. Reads
-files, never models."""
+"""Reports on one run or on several in comparison: figures, tables, one HTML page.
+
+The package reads the files of runs and loads no models."""

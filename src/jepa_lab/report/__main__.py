@@ -1,5 +1,4 @@
-"""python -m jepa_lab.report RUNS_DIR: runs compared, with what the difference between them shows
-and does not."""
+"""python -m jepa_lab.report RUNS_DIR: compares runs and reports which differences are shown."""
 
 from __future__ import annotations
 
@@ -10,7 +9,7 @@ from jepa_lab.process.command import Parser, run_command
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Compares what `argv` names."""
+    """Runs the command with the arguments `argv`; None reads those of the process."""
     run_command(lambda: _write(_parser().parse_args(argv)))
 
 
@@ -24,40 +23,62 @@ def _parser() -> argparse.ArgumentParser:
         ),
     )
     parser.add_argument(
-        "runs_dir", type=Path, metavar="RUNS_DIR", help="a folder with runs below it, as runs"
+        "runs_dir", type=Path, metavar="RUNS_DIR", help="a folder that contains runs, e.g. runs"
     )
     parser.add_argument(
         "--out",
         type=Path,
-        help="where to write (comparison_results, or beside it where a sweep has its comparison)",
+        help=(
+            "output folder (default: comparison_results, or comparison_results_report if the first"
+            " holds the comparison of a sweep)"
+        ),
     )
     parser.add_argument(
         "--metric",
         metavar="KEY",
-        help="to rank by (test/probe/class_from_z_agg, else test/skill, else those of val)",
+        help=(
+            "metric that ranks the arms (default: the first that was measured of"
+            " test/probe/class_from_z_agg, val/probe/class_from_z_agg, test/skill, val/skill)"
+        ),
     )
     parser.add_argument(
         "--direction",
         choices=("max", "min"),
-        help="what is better (min for a loss or error, max for a probe, a skill or a gain)",
+        help=(
+            "whether high or low values are better (default: min for a loss or an error, max for a"
+            " probe, a skill or a gain)"
+        ),
     )
     parser.add_argument(
         "--control",
         metavar="ARM",
-        help="an arm, an experiment, or 'key=value key=value' (that without an auxiliary loss)",
+        help=(
+            "the control: an arm, an experiment, or 'key=value key=value' (default: the arm without"
+            " an auxiliary loss)"
+        ),
     )
     parser.add_argument(
-        "--group-by", metavar="KEY", nargs="+", default=[], help="compare apart, as dataset or tier"
+        "--group-by",
+        metavar="KEY",
+        nargs="+",
+        default=[],
+        help="settings whose values are compared separately, e.g. dataset or tier",
     )
     parser.add_argument(
-        "--arm-key", metavar="KEY", nargs="+", default=[], help="the setting that tells arms apart"
+        "--arm-key",
+        metavar="KEY",
+        nargs="+",
+        default=[],
+        help="settings that define the arms (default: all that differ)",
     )
     return parser
 
 
 def default_folder(results: Path) -> Path:
-    """`results`, or beside it RESULTS_report where a sweep that chose weights has its own: its
-    report and the weights of its runs are not replaced by those of others unless --out says so."""
+    """Returns `results`, or RESULTS_report beside it if `results` holds the comparison of a sweep.
+
+    The report of such a sweep and the weights of its runs are replaced only if --out names their
+    folder."""
     from jepa_lab.ledger.sweep_folder import FILE
 
     return results.with_name(f"{results.name}_report") if (results / FILE).is_file() else results

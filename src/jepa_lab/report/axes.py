@@ -1,5 +1,4 @@
-"""How a panel is drawn: lines, levels at the start, a legend that covers nothing, a range that
-shows the rest."""
+"""Draws a panel: lines, the levels at initialisation, a legend above the axes, and the y range."""
 
 import math
 from collections.abc import Sequence
@@ -17,11 +16,11 @@ BROKEN: dict[str, Any] = {"color": INK, "linestyle": ":", "linewidth": 1.2}
 
 
 def draw_panel(ax: Axes, panel: Panel, last_step: float, legend_rows: int, width: int = 58) -> None:
-    """Draw `panel` into `ax`: title, legend under it and outside the lines, labelled axes, steps
-    from 0 to `last_step`.
+    """Draws `panel` into `ax`: title, legend below the title, labelled axes, steps from 0 to
+    `last_step`.
 
-    `legend_rows` is the room kept for legends, so that the titles of neighbours stand on one line;
-    `width` is that of the panel in characters of the legend.
+    `legend_rows` is the number of rows kept free for legends, so that the titles of neighbouring
+    panels align. `width` is the width of the panel in characters of the legend.
     """
     for series in panel.series:
         _draw_series(ax, series)
@@ -42,7 +41,7 @@ def draw_panel(ax: Axes, panel: Panel, last_step: float, legend_rows: int, width
 
 
 def legend_rows(panel: Panel, width: int = 58) -> int:
-    """How many rows the legend of `panel` takes."""
+    """Returns the number of rows of the legend of `panel`. `width` is in characters."""
     labels = [series.label for series in panel.series] + list(_marks(panel))
     return math.ceil(len(labels) / legend_columns(labels, width))
 
@@ -58,8 +57,9 @@ def style_axes(ax: Axes, unit: str) -> None:
 
 
 def head(ax: Axes, title: str, rows: int, width: int = 58) -> None:
-    """The title, and below it the legend, both above the axes: no line is covered. `width` in
-    characters."""
+    """Draws the title and below it the legend, both above the axes, so that no line is covered.
+
+    `rows` is the height of the legend in rows, `width` that of the panel in characters."""
     _, labels = ax.get_legend_handles_labels()
     if labels:
         ax.legend(
@@ -102,7 +102,7 @@ def _draw_series(ax: Axes, series: Series) -> None:
 
 
 def _marks(panel: Panel) -> dict[str, dict[str, Any]]:
-    """Legend entries that belong to no single series."""
+    """Returns {label: line style} of the legend entries that belong to no single series."""
     marks = {}
     if any(series.reference is not None for series in panel.series):
         marks["at start"] = {"color": GREY, **REFERENCE}
@@ -133,7 +133,7 @@ def _set_range(ax: Axes, panel: Panel) -> None:
         note = f"lowest {min(finite):.3g}, not shown"
         ax.text(0.99, 0.03, note, transform=ax.transAxes, ha="right", fontsize=7.5, color=GREY)
         low = floor
-    # accuracies, shares and ranks are read against zero
+    # the axis of accuracies, shares and ranks includes zero
     low, high = min(low, 0.0) if panel.limits else low, min(high, ceiling)
     high = 1.0 if panel.limits and low == high == 0 else high
     room = (high - low) or abs(high) or 1.0

@@ -1,5 +1,6 @@
-"""The diagnosis of a run's folder, from its files alone and without torch: finished, running or
-killed."""
+"""The diagnosis of a run folder from its files alone, without torch.
+
+The run may be finished, running or killed."""
 
 from __future__ import annotations
 
@@ -27,8 +28,10 @@ from jepa_lab.report.next_commands import next_commands
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """Everything that is printed and written. state: as RunDir.state; step: the last that was
-    logged."""
+    """Everything that a diagnosis prints and writes.
+
+    `state` is that of RunDir.state. `step` is the last logged optimiser step. `left_out` lists the
+    user-defined rules of the run; the diagnosis of a folder runs no code that a run names."""
 
     path: Path
     experiment: str
@@ -41,10 +44,10 @@ class Diagnosis:
     causes: list[str]
     commands: list[str]
     published: Published
-    left_out: tuple[str, ...] = ()  # rules of the run's own, which are not applied to a folder
+    left_out: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
-        """For diagnosis.json; a number that is not finite is written as null."""
+        """Returns the content of diagnosis.json. Numbers that are not finite become null."""
         content = {
             "run_dir": str(self.path),
             "experiment": self.experiment,
@@ -65,17 +68,18 @@ class Diagnosis:
         return written
 
 
-Composes = Callable[
-    [CommandLine], bool
-]  # whether a command line composes to a configuration that is right
+# returns whether a command line composes to a valid configuration
+Composes = Callable[[CommandLine], bool]
 
 
 def diagnose_run(
     path: Path, remedies: Remedies, composes: Composes, investigation: str | None = None
 ) -> Diagnosis:
-    """Reads the folder and judges it, with what its study knows of the settings. `investigation`:
-    the command that investigates such a run. UserError for a folder that holds no metrics, or
-    broken ones."""
+    """Reads a run folder and diagnoses it. `path` may also be a file in that folder.
+
+    `remedies` are the changes that the study of the run suggests. `composes` rejects suggested
+    command lines that are not valid. `investigation` is the command that investigates such a run,
+    None if its study has none. Raises UserError if the metrics are missing or damaged."""
     folder = path if path.is_dir() else path.parent
     status, config = read_json(folder / "status.json"), read_yaml(folder / "config.yaml")
     if not (folder / "metrics.parquet").is_file():
@@ -106,13 +110,12 @@ def diagnose_run(
 
 
 def _rather(folder: Path) -> str:
-    """What to give instead of a folder that is no run's: the last one of those in it, if there are
-    any."""
+    """Returns the advice for a folder that is no run: the latest run inside it, if there is one."""
     runs = [file.parent for level in ("*", "*/*") for file in folder.glob(f"{level}/status.json")]
     if not runs:
-        return "give the folder of a run, as in runs/teacherless_b/<run_id>"
+        return "pass the folder of a run, e.g. runs/teacherless_b/<run_id>"
     latest = max(runs, key=lambda run: run.stat().st_mtime)
-    return f"it is no run but holds {len(runs)}; give one, as {latest}"
+    return f"it is not a run but contains {len(runs)}; pass one, e.g. {latest}"
 
 
 def _event(finding: Finding) -> dict[str, Any]:
@@ -129,7 +132,9 @@ UNFINISHED = {
 
 
 def diagnosis_text(diagnosis: Diagnosis, rules: str = "ours") -> str:
-    """Some twenty lines for a terminal."""
+    """Returns the diagnosis as some twenty lines for a terminal.
+
+    With rules="published" the verdict by the published thresholds comes first."""
     verdict = diagnosis.examination.verdict
     head = f"verdict: {verdict.line()}"
     if verdict.status != "inconclusive":

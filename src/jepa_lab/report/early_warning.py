@@ -1,8 +1,7 @@
-"""One page on when a run went wrong: loss, ranks, scale, probes and codebook over the same steps,
-violations marked.
+"""A figure that shows when a run went wrong: loss, ranks, scale, probes and codebook over the same
+steps, with violations marked.
 
-`first_violations` is the only part that knows of verdicts; whatever returns such a list can take
-its place.
+Only `first_violations` depends on verdicts. Any function that returns such a list can replace it.
 """
 
 from __future__ import annotations
@@ -22,9 +21,8 @@ from jepa_lab.report import axes, panels
 from jepa_lab.report.figures import DPI, PAPER, save
 from jepa_lab.report.panels import History, Panel, Series
 
-Violation = tuple[
-    int, str, str
-]  # optimiser step, the quantity as <tap>/<metric> or loss, what is wrong in words
+# optimiser step, the quantity as <tap>/<metric> or loss, a description
+Violation = tuple[int, str, str]
 
 FINE = ("healthy", "inconclusive")
 TAPS = ("z", "z_agg")
@@ -46,8 +44,8 @@ PROBES = (
     ("val/action_gain", "gain over shuffled actions", panels.PURPLE),
 )
 WIDTH, HEIGHT = 8.6, 1.95  # inches of the page, and of one panel
-NEAR = 0.03  # of the steps: marks closer than that share one number
-LEGEND = 130  # characters of a legend that fit beside each other on this page
+NEAR = 0.03  # share of all steps; marks closer than this share one number
+LEGEND = 130  # width of the page in characters of the legend
 MARK: dict[str, Any] = {"color": "#B03A00", "zorder": 2.5}
 
 
@@ -58,17 +56,19 @@ def draw_early_warning(
     title: str = "",
     find: Callable[[History], Sequence[Violation]] | None = None,
 ) -> Path | None:
-    """Write folder/early_warning.png; None, and no file, where no panel has data. `find` replaces
-    first_violations."""
+    """Writes folder/early_warning.png and returns its path.
+
+    Returns None and writes nothing if no panel has data. `find` replaces first_violations."""
     figure = early_warning_figure(history, (find or first_violations)(history), title=title)
     return None if figure is None else save(figure, folder / "early_warning.png")
 
 
 def first_violations(history: History, judge: Callable[[Any], Verdict] = judge) -> list[Violation]:
-    """When each verdict that is not a good one was first given for each representation, were the
-    run judged after every validation by what was known then; in the order of the steps. A run that
-    recovered keeps its marks. The verdict at the end is dated as it dates itself, where that is
-    earlier than it could be known."""
+    """Returns the first occurrence of each bad verdict for each representation, sorted by step.
+
+    The run is judged after every validation by the values logged until then. A run that recovered
+    keeps its violations. The final verdict is dated by its own `since_step` if that is earlier than
+    the validation at which it was first given."""
     ends = sorted(
         {step for key, points in history.items() if key.startswith("val/") for step, _ in points}
     )
@@ -92,8 +92,10 @@ def first_violations(history: History, judge: Callable[[Any], Verdict] = judge) 
 def early_warning_figure(
     history: History, violations: Sequence[Violation], *, title: str = ""
 ) -> Figure | None:
-    """The panels that have data in one column on the same steps; each violation is a line through
-    all of them, with a number that the head explains. None without data."""
+    """Returns a figure of the panels that have data, in one column over the same steps.
+
+    Each violation is a line through all panels, with a number that the text at the top explains.
+    Returns None without data."""
     shown = [(quantities, panel) for quantities, panel in _panels(history) if panel.series]
     if not shown:
         return None
@@ -132,7 +134,9 @@ def early_warning_figure(
 
 
 def _panels(history: History) -> list[tuple[set[str], Panel]]:
-    """Every panel, with or without data, and the quantities whose violations belong to it."""
+    """Returns (quantities, panel) for every panel, with or without data.
+
+    The lines of violations of these quantities are drawn solid in the panel, others dotted."""
     found = [({"loss"}, panels.prediction_panel(history))]
     for tap in TAPS:
         ranks = {
@@ -176,15 +180,16 @@ def _rank_panel(history: History, tap: str) -> Panel:
 
 
 def _referred(history: History, tap: str, metric: str, label: str, color: str) -> Series | None:
-    """A metric of a tap with its level at initialisation; None without values."""
+    """Returns a metric of a tap with its level at initialisation, None without values."""
     points = history.get(f"val/{tap}/{metric}")
     reference = panels.last_value(history, f"reference/{tap}/{metric}")
     return Series(label, points, color, reference=reference) if points else None
 
 
 def _number(ax: Axes, steps: Sequence[int], last_step: int) -> None:
-    """The numbers of the marks, in room made for them at the upper end of their lines; those of
-    marks too close for two share a place."""
+    """Writes the numbers of the violations at the upper end of their lines, in added room.
+
+    Violations that are too close for two numbers share one range of numbers."""
     low, high = ax.get_ylim()
     if steps:
         ax.set_ylim(
@@ -227,7 +232,7 @@ def _violation(verdict: Verdict, status: str, tap: str | None, end: int) -> Viol
 
 
 def _until(history: History, end: int) -> dict[str, Sequence[tuple[int, float]]]:
-    """What was logged up to that step, which every key's points are ordered by."""
+    """Returns the points up to step `end`. The points of every key are sorted by step."""
     cut = {
         key: points[: bisect_right(points, end, key=lambda point: point[0])]
         for key, points in history.items()

@@ -11,8 +11,10 @@ from jepa_lab.report.npz import diagnose_npz
 
 
 def features_report(path: Path, rules: str) -> tuple[str, dict[str, Any]]:
-    """(text, the same as plain data); with rules="published" the older thresholds are shown too.
-    UserError for a file that holds no features."""
+    """Returns (text, plain data) of the diagnosis of the features in the file `path`.
+
+    With rules="published" the text also has the verdict by the published thresholds. Raises
+    UserError for a file without features."""
     verdict = diagnose_npz(path)
     evidence = {k.removeprefix("codebook/"): v for k, v in verdict.evidence.items()}
     published = published_rules(evidence)

@@ -1,4 +1,4 @@
-"""The PNG figures of a run. Only what was logged is drawn: a missing key leaves its panel out."""
+"""The PNG figures of a run. A panel is left out if its keys were not logged."""
 
 import io
 import math
@@ -31,8 +31,10 @@ def draw_figures(
     views: np.ndarray | None = None,
     captions: Sequence[Sequence[str]] | None = None,
 ) -> dict[str, Path]:
-    """Write the figures that `history` has data for into `folder`; {name without ending: path} of
-    those written."""
+    """Writes the figures that `history` has data for into `folder`.
+
+    `spectra` and `views` are optional, see spectrum_figure and views_figure. Returns {name without
+    suffix: path} of the written files."""
     figures = {
         "overview": overview_figure(history, title=title, verdict_line=verdict_line),
         "loss": loss_figure(history),
@@ -49,7 +51,7 @@ def draw_figures(
 
 
 def save(figure: Figure, path: Path, dpi: int = DPI) -> Path:
-    """Write `figure` as PNG, whole or not at all, and return the path."""
+    """Writes `figure` as PNG in one atomic step and returns the path."""
     png = io.BytesIO()
     figure.savefig(png, format="png", dpi=dpi, facecolor=PAPER)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -58,8 +60,7 @@ def save(figure: Figure, path: Path, dpi: int = DPI) -> Path:
 
 
 def loss_figure(history: History) -> Figure | None:
-    """Prediction loss, total loss where it differs, coding rate and further terms, each on its own
-    axes."""
+    """Returns panels of prediction loss, total loss if it differs, coding rate and other terms."""
     shown = [
         panels.prediction_panel,
         panels.total_panel,
@@ -70,8 +71,8 @@ def loss_figure(history: History) -> Figure | None:
 
 
 def probes_figure(history: History) -> Figure | None:
-    """Class accuracy, action R², prediction skill and what the predictor loses without its inputs.
-    Class accuracy, action R², prediction skill and what the predictor loses without its inputs."""
+    """Returns panels of class accuracy, action R², retrieval, prediction skill, and the loss that
+    wrong inputs add."""
     shown = [
         panels.class_panel,
         panels.action_panel,
@@ -83,8 +84,8 @@ def probes_figure(history: History) -> Figure | None:
 
 
 def ranks_figure(history: History) -> Figure | None:
-    """Three ranks and the scale of every tap against their levels at initialisation; invariance;
-    the codebook's use."""
+    """Returns panels of three ranks and the scale of every tap with their levels at
+    initialisation, the share of the variance over views, and the codebook perplexity."""
     shown = [panels.tap_panel(history, metric, title, unit) for metric, title, unit in RANKS]
     shown += [panels.within_panel(history)]
     shown += [panels.tap_panel(history, "perplexity", "Codebook perplexity", "codes")]
@@ -104,7 +105,7 @@ RANKS = (
 
 
 def overview_figure(history: History, *, title: str = "", verdict_line: str = "") -> Figure | None:
-    """One page: name and verdict, then loss, rate, probes, skill, rank and scale."""
+    """Returns one page: title and verdict, then loss, rate, probes, skill, rank and scale."""
     learning = [panels.prediction_panel, panels.rate_panel, panels.class_panel, panels.action_panel]
     learning += [panels.retrieval_panel, panels.usage_panel]
     skill = _filled(history, [panels.skill_panel])
@@ -112,7 +113,7 @@ def overview_figure(history: History, *, title: str = "", verdict_line: str = ""
         panel for index in (0, 3) if (panel := panels.tap_panel(history, *RANKS[index])).series
     ]
     shown = _filled(history, learning)
-    # six panels fit a page; the skill is the one that probes.png can show instead
+    # Six panels fit on the page. The skill gives way, since probes.png shows it too.
     shown += (skill if len(shown) + len(collapse) < 6 else []) + collapse
     figure = _grid(shown, columns=3)
     if figure is None or not (title or verdict_line):
@@ -134,8 +135,9 @@ def overview_figure(history: History, *, title: str = "", verdict_line: str = ""
 
 
 def spectrum_figure(spectra: Mapping[str, Sequence[float]]) -> Figure | None:
-    """Eigenvalues of every tap over the largest one, falling, on a log axis; `reference/<tap>` is
-    drawn dashed."""
+    """Draws the sorted eigenvalues of every tap, divided by the largest, on a log axis.
+
+    Spectra named `reference/<tap>` are drawn dashed. Returns None if no spectrum has variance."""
     figure = Figure(figsize=(6.4, 4.0), dpi=DPI, facecolor=PAPER, layout="constrained")
     FigureCanvasAgg(figure)
     ax = figure.add_subplot()
@@ -157,11 +159,10 @@ def spectrum_figure(spectra: Mapping[str, Sequence[float]]) -> Figure | None:
 def views_figure(
     views: np.ndarray, captions: Sequence[Sequence[str]] | None = None, rows: int = 6
 ) -> Figure:
-    """The first `rows` sequences, one per row, every view with its caption. `views` (B, V, C, H, W)
-    in [0, 1].
+    """Draws the first `rows` sequences of `views` (B, V, C, H, W) in [0, 1], one per row.
 
-    `captions`: per sequence one text per view, or one per action (V - 1), which then stands under
-    the view it leads to.
+    `captions` holds for each sequence one text per view, or one per action (V - 1). The caption of
+    an action is drawn under the view that the action leads to. Raises ValueError for other shapes.
     """
     views = np.asarray(views, dtype=np.float32)
     if views.ndim != 5:

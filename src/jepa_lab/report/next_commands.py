@@ -1,4 +1,4 @@
-"""The next commands to run: the run's own command line, as the run keeps it, with a change."""
+"""Suggests the next commands: the command line that the run has stored, with a change."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from jepa_lab.diagnosis.finding import Finding
 from jepa_lab.diagnosis.remedies import Remedies, resolved
 from jepa_lab.ledger.command_line import CommandLine, read_command_line
 
-MOST = 4
-MORE_SEEDS = 3
+MOST = 4  # suggestions
+MORE_SEEDS = 3  # seeds of a repetition, the run's own included
 
 
 def next_commands(
@@ -25,12 +25,12 @@ def next_commands(
     composes: Callable[[CommandLine], bool],
     investigation: str | None = None,
 ) -> list[str]:
-    """Command lines to try, the likeliest first.
+    """Returns command lines to try, the most promising first.
 
-    For a run without failures more seeds and the frozen evaluation, or where it has not come to its
-    end its own line, which resumes it. For a failing run its line with one change each, those that
-    compose, and last the `investigation` where its study has one. Only those lines for a run that
-    keeps no command line.
+    For a run without failures: more seeds and the frozen evaluation. For a run that ended early
+    without failures: its own command line, which resumes it. For a run with failures: its command
+    line with one change each, if that composes, and last the `investigation` if its study has one.
+    Without a stored command line only the evaluation and the investigation remain.
     """
     own = read_command_line(run_dir)
     investigate = (
@@ -48,13 +48,13 @@ def next_commands(
     evaluation = (
         [] if investigation else [f"python -m jepa_lab.evaluate {shlex.quote(str(run_dir))}"]
     )
-    if own is None or own.sweeps_by_itself:  # whose seeds are those of its sweep
+    if own is None or own.sweeps_by_itself:  # such a sweep chooses its seeds itself
         return evaluation
     return [more_seeds(own, config), *evaluation]
 
 
 def more_seeds(own: CommandLine, config: Mapping[str, Any]) -> str:
-    """The line that repeats the run with other seeds beside its own."""
+    """Returns the command line that runs the seed of the run and the seeds that follow it."""
     seed = config.get("seed")
     first = seed if isinstance(seed, int) else 0
     return own.changed([f"seed={','.join(str(first + i) for i in range(MORE_SEEDS))}"]).text("-m")
@@ -67,7 +67,6 @@ def _changed(
     remedies: Remedies,
     composes: Callable[[CommandLine], bool],
 ) -> list[str]:
-    """The run's own line with one change each."""
     lines: list[str] = []
     for finding in findings:
         for change in remedies.changes(finding, config):

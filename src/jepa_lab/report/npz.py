@@ -1,5 +1,4 @@
-"""Features from a file that any training code can write: an .npz with z, and perhaps labels and
-codes."""
+"""Reads and diagnoses features from an .npz file with z and, optionally, labels and codes."""
 
 from __future__ import annotations
 
@@ -14,14 +13,16 @@ from jepa_lab.diagnosis.features import diagnose_features
 from jepa_lab.diagnosis.verdict import Verdict
 from jepa_lab.errors import UserError
 
-# that float32 holds without loss
+# types that float32 represents exactly
 SINGLE = ("float32", "float16", "int8", "uint8", "int16", "uint16")
-CODES = 2**24  # the largest codebook that is counted: a larger index is a mistake
+CODES = 2**24  # the largest codebook; a larger index is taken for a mistake
 
 
 def diagnose_npz(path: Path) -> Verdict:
-    """The verdict on `z`, (n, d) or (n, v, d), with `labels` (n,) and `codes` where they are there.
-    UserError, naming the file and the array, for what cannot be read or does not fit."""
+    """Returns the verdict on the array `z` of the file, (n, d) or (n, v, d).
+
+    The arrays `labels` (n,) and `codes` are optional. Raises UserError with the file and the array
+    if the file cannot be read or an array does not fit."""
     arrays = _read(path)
     if "z" not in arrays:
         raise UserError(f"{path}: no array z; it has {', '.join(sorted(arrays)) or 'none'}")
@@ -52,8 +53,7 @@ def diagnose_npz(path: Path) -> Verdict:
 
 
 def _numbered(labels: np.ndarray) -> np.ndarray:
-    """The labels as numbers from 0, names being as good as numbers; -1 where unknown: a number that
-    is -1 or NaN."""
+    """Returns the labels, numbers or names, as numbers from 0; labels of -1 or NaN become -1."""
     numbers: np.ndarray = np.unique(labels, return_inverse=True)[1]
     if labels.dtype.kind in "if":
         numbers[(labels == -1) | np.isnan(labels)] = -1
@@ -74,7 +74,7 @@ def _check_codes(path: Path, codes: np.ndarray) -> None:
 
 
 def _read(path: Path) -> dict[str, np.ndarray]:
-    """The arrays that are asked for, and the others' names with none of their content."""
+    """Returns z, labels and codes, and an empty array for every other name in the file."""
     if not zipfile.is_zipfile(path):
         raise UserError(
             f"{path}: not a readable .npz, as np.savez(path, z=z) writes it; of a run give the"

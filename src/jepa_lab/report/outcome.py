@@ -1,5 +1,4 @@
-"""What a run leaves for its reader: table and verdict on the terminal, figures and page in its
-folder."""
+"""The outcome of a run: table and verdict on the terminal, figures and page in the run folder."""
 
 from __future__ import annotations
 
@@ -17,7 +16,7 @@ from jepa_lab.report.figures import draw_figures
 from jepa_lab.report.run_page import write_run_page
 from jepa_lab.report.table import show_rows, table_rows
 
-FROM_PYTHON = "jepa_lab.studies.run.train(config)"  # of a run that no command line made
+FROM_PYTHON = "jepa_lab.studies.run.train(config)"  # shown for a run without a command line
 
 
 def present(
@@ -30,9 +29,10 @@ def present(
     judge: Callable[[History], Verdict],
     **pictures: Any,
 ) -> None:
-    """What the outcomes of all studies have: figures of the history (`pictures`: for draw_figures),
-    report.html, the table, the verdict and where everything is. Pictures that a study draws itself
-    have to be there."""
+    """Writes the figures of the history and report.html, and prints table, verdict and paths.
+
+    `pictures` are passed to draw_figures. A study must draw its own figures before, since the page
+    includes all that exist."""
     title = f"{config.name}, {config.dataset.name}, seed {config.seed}"
     draw_figures(history, run.figures, title=title, verdict_line=verdict.line(), **pictures)
     draw_early_warning(history, run.figures, title=title, find=lambda h: first_violations(h, judge))
@@ -52,8 +52,9 @@ def present(
 
 
 def expected_texts(expected: Mapping[str, Any], *names: str) -> dict[str, str]:
-    """{key: text} of what an experiment is known to give, for these options of its groups in turn.
-    {key: text} of what an experiment is known to give, for these options of its groups in turn."""
+    """Returns {key: text} of the values that are expected of an experiment.
+
+    `expected` is nested; `names` are the options to follow, one for each level."""
     known: Any = expected
     for name in names:
         known = known.get(name) or {}
@@ -61,6 +62,6 @@ def expected_texts(expected: Mapping[str, Any], *names: str) -> dict[str, str]:
 
 
 def command_line(run: RunDir) -> str:
-    """The line that makes the run again."""
+    """Returns the command line that repeats the run."""
     line = read_command_line(run.path)
     return FROM_PYTHON if line is None else line.text()

@@ -1,5 +1,4 @@
-"""What the panels of a run's figures show: which keys, under which name, in which colour and unit.
-What the panels of a run's figures show: which keys, under which name, in which colour and unit."""
+"""The contents of the panels in the figures of a run: keys, labels, colours and units."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -7,7 +6,7 @@ from dataclasses import dataclass, field
 
 History = Mapping[str, Sequence[tuple[int, float]]]
 
-# Okabe and Ito's palette, told apart with every common colour vision
+# palette of Okabe and Ito, distinguishable with every common type of colour vision
 BLUE, VERMILION, GREEN, PURPLE, SKY, ORANGE, GREY = (
     "#0072B2",
     "#D55E00",
@@ -23,8 +22,10 @@ TAPS = ("z", "z_agg", "z_hat", "z_target")
 
 @dataclass(frozen=True)
 class Series:
-    """One line: (step, value) points; `faint` for training values beside validation, `reference`
-    for a dashed level."""
+    """One line of (step, value) points.
+
+    `faint` marks training values drawn beside validation values. `reference` is a level that is
+    drawn dashed, None for no such line."""
 
     label: str
     points: Sequence[tuple[int, float]]
@@ -35,8 +36,9 @@ class Series:
 
 @dataclass(frozen=True)
 class Panel:
-    """One pair of axes. `limits` clips the y range from outside, so that one wild value does not
-    flatten the rest."""
+    """One pair of axes. `limits` bounds the y range, so that one outlier does not flatten the rest.
+
+    The range still shrinks to the values inside the limits. `zero_line` draws a line at 0."""
 
     title: str
     unit: str
@@ -46,12 +48,12 @@ class Panel:
 
 
 def lines(history: History, named: Iterable[tuple[str, str, str]]) -> list[Series]:
-    """A Series for every (key, label, colour) whose key has values."""
+    """Returns a Series for every (key, label, colour) whose key has values."""
     return [Series(label, history[key], color) for key, label, color in named if history.get(key)]
 
 
 def loss_panel(history: History, term: str, title: str, unit: str) -> Panel:
-    """Training and validation values of one loss term."""
+    """Returns a panel of the training and validation values of one loss term."""
     train, val = history.get(f"train/loss/{term}"), history.get(f"val/loss/{term}")
     series = [Series("training", train, SKY if val else BLUE, faint=bool(val))] if train else []
     return Panel(title, unit, series + ([Series("validation", val, BLUE)] if val else []))
@@ -62,7 +64,7 @@ def prediction_panel(history: History) -> Panel:
 
 
 def total_panel(history: History) -> Panel:
-    """The total loss; empty where it is the prediction loss again."""
+    """Returns the panel of the total loss; it is empty if the prediction loss is the only term."""
     same = all(
         history.get(f"{split}/loss/total") == history.get(f"{split}/loss/prediction")
         for split in ("train", "val")
@@ -77,7 +79,7 @@ def rate_panel(history: History) -> Panel:
 
 
 def other_terms_panel(history: History) -> Panel:
-    """Every further term of the training loss, without its weight."""
+    """Returns a panel of the other terms of the training loss, without their weights."""
     known = {f"train/loss/{term}" for term in ("total", "prediction", "rate")}
     keys = [key for key in sorted(history) if key.startswith("train/loss/") and key not in known][
         : len(CYCLE)
@@ -90,7 +92,7 @@ def other_terms_panel(history: History) -> Panel:
 
 
 def class_panel(history: History) -> Panel:
-    """Linear probes of the class, in percent."""
+    """Returns a panel of the linear probes of the class, in percent."""
     series = lines(
         history,
         [
@@ -105,7 +107,9 @@ def class_panel(history: History) -> Panel:
 
 
 def action_panel(history: History) -> Panel:
-    """Probes of the transformation; R² can fall without bound, so the range is cut at -0.25."""
+    """Returns a panel of the probes of the transformation.
+
+    R² has no lower bound, so the range is cut at -0.25."""
     named = [
         ("val/probe/relative_action_from_z", "relative, z", GREEN),
         ("val/probe/action_from_z", "absolute, z", BLUE),
@@ -144,8 +148,9 @@ def gain_panel(history: History) -> Panel:
 
 
 def retrieval_panel(history: History) -> Panel:
-    """How often the true output comes first among 101, in percent, with the answers it is read
-    against."""
+    """Returns a panel of how often the true output ranks first among 101 candidates, in percent.
+
+    The baselines are an answer without the predictor and a copy of the query."""
     named = [
         ("val/retrieval/top1", "prediction", BLUE),
         ("val/retrieval/no_predictor_top1", "without the predictor", ORANGE),
@@ -158,8 +163,8 @@ def retrieval_panel(history: History) -> Panel:
 
 
 def usage_panel(history: History) -> Panel:
-    """Share of the codes in use: on the whole validation set, and in training windows of a fixed
-    number of tokens."""
+    """Returns a panel of the share of codes in use, on the whole validation set and in training
+    windows of a fixed number of tokens."""
     val, train = history.get("val/codebook/usage"), history.get("train/codebook/usage")
     series = [Series("training window", train, SKY, faint=True)] if train else []
     series += [Series("validation", val, BLUE)] if val else []
@@ -174,7 +179,8 @@ def within_panel(history: History) -> Panel:
 
 
 def tap_panel(history: History, metric: str, title: str, unit: str) -> Panel:
-    """One collapse metric for every tap that logged it, with its level at initialisation."""
+    """Returns a panel of one collapse metric for every tap that logged it, with the levels at
+    initialisation."""
     taps = tap_names((key for key, points in history.items() if points), metric)
     series = [
         Series(
@@ -189,8 +195,8 @@ def tap_panel(history: History, metric: str, title: str, unit: str) -> Panel:
 
 
 def tap_names(keys: Iterable[str], metric: str) -> list[str]:
-    """Taps with `val/<tap>/<metric>` among `keys`: the four of the model first, then the others by
-    name."""
+    """Returns the taps with `val/<tap>/<metric>` in `keys`: first those of TAPS, then the others
+    by name."""
     found = {
         key.split("/")[1]
         for key in keys
@@ -200,7 +206,7 @@ def tap_names(keys: Iterable[str], metric: str) -> list[str]:
 
 
 def tap_color(tap: str, taps: Sequence[str]) -> str:
-    """The colour of a tap: the same one in every figure for the four of the model."""
+    """Returns the colour of a tap. Those of TAPS have the same colour in every figure."""
     others = [name for name in taps if name not in TAPS]
     return (
         CYCLE[TAPS.index(tap)]

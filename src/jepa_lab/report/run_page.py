@@ -1,5 +1,4 @@
-"""report.html of one run: verdict, table, figures and how to run it again, in one file that needs
-nothing else."""
+"""report.html of one run: verdict, table, figures and the command line, in one file."""
 
 from __future__ import annotations
 
@@ -12,7 +11,7 @@ from jepa_lab.report.table import COLUMNS, TableRow
 from jepa_lab.report.templates import render
 
 FIGURES = ["overview", "early_warning", "loss", "probes", "ranks", "spectrum", "views", "examples"]
-FIGURES += ["sweep_trajectories", "sweep_spectra", "sweep_overlap"]  # the first ones on the page
+FIGURES += ["sweep_trajectories", "sweep_spectra", "sweep_overlap"]  # order on the page
 GOOD, NOTE = ("healthy",), ("low_rank", "inconclusive", "stopped")
 
 
@@ -28,8 +27,8 @@ def write_run_page(
 ) -> Path:
     """Writes RUN_DIR/report.html with the PNGs found in RUN_DIR/figures and returns its path.
 
-    The first word of `verdict_line` is the status; it colours the verdict (good, a note, a
-    failure).
+    The first word of `verdict_line` is the status, which sets the colour of the verdict: good, a
+    note or a failure.
     """
     page = render(
         "run.html",

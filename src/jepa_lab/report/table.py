@@ -1,4 +1,4 @@
-"""The table at the end of a run: what was measured last, beside what it is read against."""
+"""The table at the end of a run: the last values beside reference values."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -15,7 +15,7 @@ Format = Callable[[float], str]
 
 @dataclass(frozen=True)
 class TableRow:
-    """One line of the table; values are texts ready to print, "" where nothing was measured."""
+    """One line of the table. Values are texts ready to print, "" if nothing was measured."""
 
     section: str
     metric: str
@@ -26,7 +26,7 @@ class TableRow:
 
 
 def show_rows(rows: Sequence[TableRow], file: TextIO | None = None) -> None:
-    """Prints the table to `file` (standard output)."""
+    """Prints the table to `file`; None prints to standard output."""
     if rows:
         heads, cells, right = _cells(rows)
         styles = [["bold" if not any(line[1:]) else "", *[""] * (len(heads) - 1)] for line in cells]
@@ -34,7 +34,7 @@ def show_rows(rows: Sequence[TableRow], file: TextIO | None = None) -> None:
 
 
 def plain_table(rows: Sequence[TableRow]) -> str:
-    """The table as text, one section under the other; "" without rows."""
+    """Returns the table as text with one section below the other, "" without rows."""
     if not rows:
         return ""
     heads, cells, right = _cells(rows)
@@ -42,8 +42,8 @@ def plain_table(rows: Sequence[TableRow]) -> str:
 
 
 def _cells(rows: Sequence[TableRow]) -> tuple[list[str], list[list[str]], range]:
-    """(heads, lines of cells, the columns that are flush right); a line of its own names each
-    section."""
+    """Returns (column heads, lines of cells, right-aligned columns). Each section has a title
+    line."""
     columns = [column for column in COLUMNS if any(getattr(row, column) for row in rows)]
     lines: list[list[str]] = []
     for before, row in zip([None, *rows], rows, strict=False):
@@ -58,10 +58,10 @@ def table_rows(
     sections: Sequence[str] = SECTIONS,
     expected: Mapping[str, str] | None = None,
 ) -> list[TableRow]:
-    """Rows of every metric that has a value. `last`: {key: last value}.
+    """Returns the rows of all metrics that have a value. `last` maps a key to its last value.
 
-    `expected` maps a key (`val/...`) to a text for the last column, where ranks and scales have
-    their value at start. ValueError on an unknown section.
+    `expected` maps a key (`val/...`) to a text for the last column, which also shows the value at
+    initialisation of ranks and scales. Raises ValueError for an unknown section.
     """
     unknown = set(sections).difference(SECTIONS)
     if unknown:

@@ -1,4 +1,4 @@
-"""Pages from templates: every value is escaped, and a page needs no other file."""
+"""Renders pages from templates. Every value is escaped, and a page needs no other file."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ OURS = "jepa_lab.report"
 
 
 def render(template: str, package: str = OURS, **values: Any) -> str:
-    """Returns a template of `page_parts` in the package, filled. Templates can extend those of
-    jepa_lab.report."""
+    """Returns a template of `page_parts` in the package, filled with `values`. A template can
+    extend those of jepa_lab.report."""
     return _environment(package).get_template(template).render(values)
 
 

@@ -1,4 +1,4 @@
-"""Tables of texts: coloured on a terminal, aligned plain text elsewhere."""
+"""Tables of text: coloured on a terminal, aligned plain text elsewhere."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ Cells = Sequence[str]
 
 
 def aligned(rows: Sequence[Cells], right: Container[int] = ()) -> list[str]:
-    """The rows as lines with columns of equal width, two blanks apart; the columns `right` are
-    flush right."""
+    """Returns the rows as lines with aligned columns, two spaces apart.
+
+    `right` holds the indices of the right-aligned columns."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [
         "  ".join(
@@ -29,7 +30,7 @@ def aligned(rows: Sequence[Cells], right: Container[int] = ()) -> list[str]:
 def terminal_table(
     heads: Cells, rows: Sequence[Cells], right: Container[int] = (), styles: Sequence[Cells] = ()
 ) -> Table:
-    """The same for a terminal; `styles`: rich's, one for each cell."""
+    """Returns a rich table for a terminal. `styles` holds a rich style for each cell."""
     table = Table(box=None, pad_edge=False, header_style="dim")
     for at, head in enumerate(heads):
         table.add_column(head, justify="right" if at in right else "left")
@@ -45,7 +46,7 @@ def print_table(
     styles: Sequence[Cells] = (),
     file: TextIO | None = None,
 ) -> None:
-    """Prints to `file` (standard output)."""
+    """Prints the table to `file`; None prints to standard output. Only a terminal gets colours."""
     file = file or sys.stdout
     if file.isatty():
         Console(file=file).print(terminal_table(heads, rows, right, styles))

@@ -1,8 +1,6 @@
-"""The studies, found by the name that a configuration carries.
-
-A study of somebody else's is an installed package with an entry point in the group
-`jepa_lab.studies`, which names its `StudyEntry`; docs/extending.md.
-"""
+"""The studies by the name in a configuration. An external study is an installed package with an
+entry point in the group `jepa_lab.studies`. The entry point names its `StudyEntry`, see
+docs/extending.md."""
 
 from __future__ import annotations
 
@@ -27,13 +25,14 @@ BUILT_IN = (SEQ_JEPA, ARC, LINEAR_BYOL)
 
 @cache
 def studies() -> dict[str, StudyEntry]:
-    """Every study by its name, ours first."""
+    """Returns {name: study}. A built-in study wins over an external one of the same name."""
     others = (point.load() for point in entry_points(group="jepa_lab.studies"))
     return {entry.name: entry for entry in (*others, *BUILT_IN)}
 
 
 def find(name: Any) -> StudyEntry:
-    """The study of that name; the usual one for None. UserError for a name that none has."""
+    """Returns the study of that name, or the default study for None. Raises UserError for an
+    unknown name."""
     known = studies()
     if name is None:
         return known[USUAL_STUDY]
@@ -43,7 +42,8 @@ def find(name: Any) -> StudyEntry:
 
 
 def checked(cfg: DictConfig | dict[str, Any]) -> Any:
-    """The configuration as its study types and checks it. UserError."""
+    """Returns the configuration as its study's dataclass, checked. Raises UserError if it is not
+    valid."""
     kind = find(cfg.get("study")).config
     return check(
         cfg, kind, [entry.config for entry in studies().values() if entry.config is not kind]
@@ -51,8 +51,8 @@ def checked(cfg: DictConfig | dict[str, Any]) -> Any:
 
 
 def study_of_run(folder: Path) -> StudyEntry:
-    """The study of a run's folder: by its config.yaml, or where this is missing by the file that
-    holds its numbers. UserError for a study that is unknown here."""
+    """Returns the study of a run's folder, by its config.yaml or else by the file that holds its
+    metrics. Raises UserError for an unknown study."""
     config = read_yaml(folder / "config.yaml")
     if config:
         return find(config.get("study"))

@@ -1,5 +1,5 @@
-"""Where the parts of a study lie. Each is imported when it is asked for: some import torch, some
-Lightning too."""
+"""The locations of a study's parts. Each part is imported on first use, since some import torch or
+Lightning."""
 
 from __future__ import annotations
 
@@ -20,13 +20,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class StudyEntry:
-    """The places, as package.module:name, of a study's configuration class, planner, study and
-    reader of diagnoses.
+    """The locations, as package.module:name, of a study's configuration class, planner, study and
+    diagnosis.
 
-    table: the file in a run's folder that holds its numbers; history: what reads it; statistics:
-    those that claims can be about, besides the ones of every study; reports: by the name in
-    sweep.report, what a sweep of the study ends with; investigate: what `jepa_lab.diagnose
-    --investigate` calls. "" where the study has none.
+    `table` is the file in a run's folder that holds its metrics, and `history_at` locates its
+    reader. `statistics_at` locates the statistics for claims that only this study has. `reports`
+    maps names in sweep.report to functions that run at the end of a sweep. `investigate_at` locates
+    the function behind `jepa_lab.diagnose --investigate`. An empty string means that the study has
+    no such part.
     """
 
     name: str
@@ -42,35 +43,35 @@ class StudyEntry:
 
     @property
     def config(self) -> type[RunConfig]:
-        """The class of its configurations. Imports no torch."""
-        found: type[RunConfig] = load(self.config_at)
-        return found
+        """The class of the study's configurations. Its import needs no torch."""
+        config: type[RunConfig] = load(self.config_at)
+        return config
 
     @property
     def planner(self) -> Planner:
-        """What its runs would do. Imports torch, not Lightning."""
-        found: Planner = load(self.planner_at)
-        return found
+        """The planner of the study's runs. Its import needs torch, not Lightning."""
+        planner: Planner = load(self.planner_at)
+        return planner
 
     @property
     def study(self) -> Study:
-        """What its runs do."""
-        found: Study = load(self.study_at)
-        return found
+        """The study that trains the runs."""
+        study: Study = load(self.study_at)
+        return study
 
     def history(self, folder: Path) -> History:
-        """{metric: (step, value) pairs} of a run's folder. UserError for a table that cannot be
-        read."""
-        found: History = load(self.history_at)(folder)
-        return found
+        """Returns {metric: (step, value) pairs} of a run's folder. Raises UserError if the file
+        cannot be read."""
+        history: History = load(self.history_at)(folder)
+        return history
 
     @property
     def statistics(self) -> Mapping[str, Statistic]:
-        """The statistics of its runs by name."""
+        """The statistics that only this study has, by name."""
         return load(self.statistics_at) if self.statistics_at else {}
 
 
 def load(place: str) -> Any:
-    """The object at package.module:name."""
+    """Imports the object at package.module:name."""
     module, _, name = place.partition(":")
     return getattr(import_module(module), name)

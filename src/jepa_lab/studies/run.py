@@ -1,4 +1,4 @@
-"""train(config): the run of a checked configuration, by the study that the configuration names."""
+"""train(config): trains a run with the study that its checked configuration names."""
 
 from __future__ import annotations
 
@@ -11,5 +11,6 @@ from jepa_lab.training.run import RunResult
 
 
 def train(config: RunConfig, **options: Any) -> RunResult:
-    """`training.run.train` with the configuration's own study; the options are its keywords."""
+    """Calls `training.run.train` with the configuration's own study. `options` are its keyword
+    arguments."""
     return run.train(find(config.study).study, config, **options)

@@ -1,4 +1,4 @@
-"""Statistic: a named figure of the runs of one seed, which a claim can be about."""
+"""Statistic: a named number computed from the runs of one seed, for use in claims."""
 
 from __future__ import annotations
 
@@ -12,12 +12,9 @@ Value = float | None  # None: not measured
 
 @dataclass(frozen=True)
 class Statistic:
-    """A figure `of(runs of one seed, **parameters)`.
-
-    description: what it is, with its parameters in braces; axes: settings in which these runs may
-    differ, for the statistic reads them; logarithm: the value is a log10, so a claim's reference
-    and margin are factors.
-    """
+    """A number `of(runs of one seed, **parameters)`. `description` explains it, with its parameters
+    in braces. `axes` are the settings in which these runs may differ. With `logarithm` the value is
+    a log10, and a claim's reference and margin are factors."""
 
     of: Callable[..., Value]
     description: str
@@ -26,6 +23,6 @@ class Statistic:
 
 
 def only(runs: list[Run]) -> Run:
-    """The one run of a statistic without axes."""
+    """Returns the single run of a statistic without axes."""
     (run,) = runs
     return run

@@ -1,2 +1,2 @@
-"""Sweeps that finish: every job composed and checked before the first starts, its state kept in a
-file."""
+"""Sweeps: every job is composed and checked before the first one starts, and the state of every job
+is kept in a file."""

@@ -1,4 +1,4 @@
-"""The jobs of a sweep before they run: composed, checked, and told what there is to do for each."""
+"""Composes, checks and plans the jobs of a sweep before they run."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TO_DO = {"new": "to do", "restart": "to do", "resume": "to resume", "skip": "don
 
 
 class SweepEnded(BaseException):
-    """Unwinds the sweeper: a job was asked to stop, or failed where the sweep is to end then."""
+    """Unwinds the sweeper: a job was asked to stop, or failed under sweep.fail_fast."""
 
 
 def compose_jobs(
@@ -31,7 +31,8 @@ def compose_jobs(
     job_overrides: Sequence[Sequence[str]],
     first: int = 0,
 ) -> list[DictConfig]:
-    """The configuration of every job, its number in it, counted from `first`."""
+    """Returns the configuration of every job. It contains the job's number, counted from
+    `first`."""
     jobs = []
     for number, overrides in enumerate(job_overrides, start=first):
         job = context.config_loader.load_sweep_config(master, list(overrides))
@@ -42,16 +43,16 @@ def compose_jobs(
 
 
 def check_jobs(jobs: Sequence[DictConfig], master: DictConfig) -> list[RunConfig]:
-    """The checked configuration of every job. UserError for the first that is wrong, before any job
-    starts."""
+    """Returns the checked configuration of every job. Raises UserError for the first invalid one,
+    before any job starts."""
     if not jobs:
         raise UserError("the sweep has no job: no experiment matches the pattern")
     if not master.hydra.sweeper.get("params"):
         for job in jobs:
             if job.hydra.sweeper.get("params"):
                 raise UserError(
-                    f"experiment={job.name}: sweeps by itself and would lose its sweep inside"
-                    " another; run it alone"
+                    f"experiment={job.name}: defines a sweep, which would be lost inside another"
+                    " one; run it alone"
                 )
     configs: list[RunConfig] = []
     errors = []
@@ -70,15 +71,15 @@ def check_jobs(jobs: Sequence[DictConfig], master: DictConfig) -> list[RunConfig
 def plan_jobs(
     jobs: Sequence[DictConfig], configs: Sequence[RunConfig], build: bool = False
 ) -> tuple[list[Record], str]:
-    """(a record of every job with its run and what there is to do, a text about the data). Touches
-    nothing on disk.
+    """Returns (a record of every job with its run and its planned state, a text about the data).
+    Nothing on disk is touched.
 
-    A job whose data cannot be used, or with `build` whose model cannot be built, is "refused" with
-    the reason. Data that several jobs share are read once; of jobs that differ in their seed or the
-    weights of auxiliary losses one is built.
+    A job is "refused", with the reason, if its data cannot be used or, with `build`, its model
+    cannot be built. Shared data are read once. Of jobs that differ only in their seed or the
+    weights of auxiliary losses, one is built.
     """
     records: list[Record] = []
-    seen: dict[str, int] = {}
+    first_jobs: dict[str, int] = {}
     shared = _SharedData()
     for job, config in zip(jobs, configs, strict=True):
         record = Record(int(job.hydra.job.num) + 1, settings_of(job.hydra.overrides.task), "to do")
@@ -93,7 +94,7 @@ def plan_jobs(
             elif run.state() in ("failed", "killed"):
                 reason = (run.status() or {}).get("reason")
                 record.reason = f"{run.state()} before{f': {reason}' if reason else ''}"
-            _note_twin(record, seen)
+            _note_twin(record, first_jobs)
             if build and record.state in ("to do", "to resume"):
                 shared.require_buildable(config)
         except UserError as error:
@@ -102,17 +103,18 @@ def plan_jobs(
 
 
 class _SharedData:
-    """The data of several jobs, read once each and one at a time in memory; `texts` describes
-    them."""
+    """The data of several jobs. Each data set is read once, and one at a time is in memory. `texts`
+    describes them."""
 
     def __init__(self) -> None:
         self.texts: dict[str, str] = {}
         self._data: dict[str, Any] = {}
         self._prints: dict[str, str] = {}
-        self._refusals: dict[str, str | None] = {}  # why what is built alike cannot be built
+        # by configuration without its numbers: why it cannot be built, None if it can
+        self._refusals: dict[str, str | None] = {}
 
     def fingerprint(self, config: RunConfig) -> str:
-        """The hash of the configuration's data. UserError where they cannot be used."""
+        """Returns the hash of the configuration's data. Raises UserError if they cannot be used."""
         planner, key = find(config.study).planner, self._key(config)
         if key not in self._prints:
             self._data = {key: planner.load(config)}
@@ -121,7 +123,7 @@ class _SharedData:
         return self._prints[key]
 
     def require_buildable(self, config: RunConfig) -> None:
-        """UserError where the study cannot build what the configuration asks for."""
+        """Raises UserError if the study cannot build the model of the configuration."""
         entry, alike = find(config.study), _without_numbers(config)
         if alike not in self._refusals:
             data = self._data.get(self._key(config)) or entry.planner.load(config)
@@ -138,13 +140,16 @@ class _SharedData:
 
 
 def announce(jobs: Sequence[DictConfig], master: DictConfig, command: Any) -> list[Record]:
-    """Checks every job, shows the table of what there is to do, and writes a record of each.
-    UserError for a wrong one, before any starts. `command`: which learns of the sweep; None where
-    none did start it."""
+    """Checks every job, prints the table of planned states and returns the records, written to
+    disk.
+
+    `command` gets the sweep, None if no command of ours started it. Raises UserError for an invalid
+    job before any job starts.
+    """
     configs = check_jobs(jobs, master)
     if command is not None:
         command.sweep = RunningSweep.of(master)
-        # the experiments' own, where they are what is swept
+        # from the first job, since a sweep over experiments has it only in its jobs
         command.sweep.control = str(jobs[0].sweep.control or "")
     records, data = plan_jobs(jobs, configs)
     print_records(records)
@@ -156,7 +161,7 @@ def announce(jobs: Sequence[DictConfig], master: DictConfig, command: Any) -> li
 
 
 def without_hydra(job: DictConfig) -> DictConfig:
-    """The configuration of the job as it will see it."""
+    """Returns the configuration of the job without the node `hydra`, as the job sees it."""
     plain = OmegaConf.create(job)
     with open_dict(plain):
         plain.pop("hydra", None)
@@ -164,19 +169,22 @@ def without_hydra(job: DictConfig) -> DictConfig:
 
 
 def _without_numbers(config: RunConfig) -> str:
-    """The configuration without its seed, and of the weights of auxiliary losses only whether they
-    are 0: what is built alike."""
+    """Returns the configuration as text without its seed.
+
+    Weights of auxiliary losses are reduced to whether they are above 0. Configurations with the
+    same text build the same model.
+    """
     content = {**asdict(config), "seed": None}
     aux = content.get("aux") or {}
     content["aux"] = {name: {**keys, "weight": keys["weight"] > 0} for name, keys in aux.items()}
     return repr(content)
 
 
-def _note_twin(record: Record, seen: dict[str, int]) -> None:
+def _note_twin(record: Record, first_jobs: dict[str, int]) -> None:
     path = str(record.run_dir)
-    if path in seen:
-        record.reason = f"the same run as job {seen[path]}"
-    seen.setdefault(path, record.job)
+    if path in first_jobs:
+        record.reason = f"the same run as job {first_jobs[path]}"
+    first_jobs.setdefault(path, record.job)
 
 
 def _holder(status: dict[str, Any] | None) -> str:

@@ -1,4 +1,4 @@
-"""tier=ladder: the runs of several tiers in turn, each an ordinary one, up to the first whose gates
+"""tier=ladder: ordinary runs of several tiers one after another, up to the first whose gates
 fail."""
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ RUNGS = ("smoke", "quick", "baseline")
 
 
 def checked_rungs(cfg: DictConfig) -> list[Any]:
-    """The checked configurations of a job: one, or for tier=ladder one for each rung. UserError if
-    any is wrong."""
+    """Returns the checked configurations of a job: one, or for tier=ladder one per rung. Raises
+    UserError if any is invalid."""
     if (
         "tier" not in cfg
         or not isinstance(cfg.tier, DictConfig)
@@ -34,8 +34,10 @@ def checked_rungs(cfg: DictConfig) -> list[Any]:
 
 
 def climb(rungs: Sequence[Any], train: Callable[[Any], Any]) -> Any:
-    """Trains the configurations (of one study) in turn; ends with the first that does not complete
-    or whose gates fail: its result."""
+    """Trains the configurations (of one study) one after another and returns the last result.
+
+    Ends after the first run that does not complete or whose gates fail.
+    """
     for config in rungs:
         if len(rungs) > 1:
             print(f"\nladder: tier={config.tier.name}", file=sys.stderr, flush=True)

@@ -1,4 +1,4 @@
-"""Lines of several processes in one output, each with the job that it is from."""
+"""Prefixes the output lines of several processes with the name of their job."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import TextIO
 
 
 class NamedLines(io.TextIOBase):
-    """Writes whole lines to `stream`, `name` before each. It is no terminal, so nothing draws bars
-    into it."""
+    """Writes whole lines to `stream`, each with the prefix `name`. It is no terminal, so no
+    progress bars are drawn."""
 
     def __init__(self, stream: TextIO, name: str) -> None:
         self.stream, self.name, self.rest = stream, name, ""
@@ -27,14 +27,14 @@ class NamedLines(io.TextIOBase):
         return False
 
     def end(self) -> None:
-        """Writes what has no end of line yet."""
+        """Writes the rest that has no line break yet."""
         if self.rest:
             self.write("\n")
 
 
 @contextmanager
 def named_lines(name: str) -> Iterator[None]:
-    """Within, every line that is printed begins with `name`."""
+    """Prefixes every line printed within the context with `name`."""
     out, err = NamedLines(sys.stdout, name), NamedLines(sys.stderr, name)
     try:
         with redirect_stdout(out), redirect_stderr(err):

@@ -1,7 +1,7 @@
-"""What the command that started a sweep tells its jobs in other processes: that it lives, since
-when, and to stop.
+"""Messages of the command that started a sweep to its jobs in other processes: that it is alive,
+its start time, and a request to stop.
 
-Two small files in the sweep's folder, which every process and host of the sweep can see.
+They are two small files in the sweep's folder, which every process and host of the sweep can read.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from jepa_lab.ledger.read import read_json
 from jepa_lab.ledger.sweep_folder import COMMAND, JOB
 from jepa_lab.process.alive import process_lives
 
-LOOK_EVERY_S = 1.0  # a file system over a network would feel a look at every step
+LOOK_EVERY_S = 1.0  # a check at every step would load a network file system
 
 
 @dataclass
 class SweepControl:
-    """folder: of the sweep; token: of the command that the job belongs to; look_every_s: at most so
-    often is the file system asked."""
+    """The messages of one command. `folder` is the sweep's folder. `token` identifies the command
+    that owns the job. `look_every_s` is the least time between two reads of the request to stop."""
 
     folder: Path
     token: str
@@ -37,9 +37,9 @@ class SweepControl:
     _text: str | None = None
 
     @classmethod
-    def give(cls, sweep_dir: Path, started: float) -> SweepControl:
-        """Those of a command that began at the monotonic time `started`, and now starts jobs
-        elsewhere. OSError."""
+    def create(cls, sweep_dir: Path, started: float) -> SweepControl:
+        """Writes the messages of a command that began at the monotonic time `started` and now
+        starts jobs in other processes. Raises OSError on failure."""
         orders = cls(sweep_dir, uuid4().hex, look_every_s=0.0)
         orders._command.parent.mkdir(parents=True, exist_ok=True)
         orders._stop.unlink(missing_ok=True)
@@ -55,27 +55,28 @@ class SweepControl:
 
     @classmethod
     def of_this_job(cls) -> SweepControl | None:
-        """Those for the job that runs; None in a single run, and where jobs run one after another
-        in one process."""
+        """Returns the messages for the current job. None for a single run, and for jobs that run
+        one after another in one process."""
         hydra = HydraConfig.get()
         token = hydra.job.env_set.get(COMMAND)
         return cls(Path(hydra.sweep.dir), str(token)) if token else None
 
-    def words(self, job: int) -> list[str]:
-        """What to add to the overrides of a job, counted from 1: launchers number those that they
-        get by themselves."""
+    def overrides(self, job: int) -> list[str]:
+        """Returns the overrides to add to a job, counted from 1, since launchers number the jobs of
+        each launch anew."""
         return [
             f"++hydra.job.env_set.{JOB}='{job}'",
             f"++hydra.job.env_set.{COMMAND}='{self.token}'",
         ]
 
     def stop(self, reason: str) -> None:
-        """Every job stops at its next step with a checkpoint, and none starts."""
+        """Requests that every job stops at its next step with a checkpoint and that no further job
+        starts."""
         with suppress(OSError):
             write_atomic(self._stop, reason)
 
     def stopped(self) -> str | None:
-        """Why the jobs are to stop; None if they are not."""
+        """Returns the reason to stop, None without a request."""
         if self._text is None and time.monotonic() - self._looked >= self.look_every_s:
             self._looked = time.monotonic()
             with suppress(OSError):
@@ -83,11 +84,11 @@ class SweepControl:
         return self._text
 
     def obsolete(self) -> bool:
-        """Whether the command that wanted this job is gone: killed, or replaced by a later one that
-        has its own jobs.
+        """Returns whether the command that owns this job is gone: killed, or replaced by a later
+        one with its own jobs.
 
-        Of one on another host nothing is known: its jobs, say in the queue of a cluster, stay
-        wanted.
+        A command on another host counts as alive, so its jobs (for example in the queue of a
+        cluster) still run.
         """
         command = self._read()
         if command.get("token") != self.token:
@@ -95,7 +96,7 @@ class SweepControl:
         return command.get("host") == platform.node() and not process_lives(command.get("pid"))
 
     def started(self) -> float:
-        """The monotonic time, in this process, at which the command began."""
+        """Returns the start time of the command on this process's monotonic clock."""
         began = self._read().get("began")
         return time.monotonic() - (
             time.time() - float(began) if isinstance(began, int | float) else 0.0

@@ -1,4 +1,4 @@
-"""The end of a sweep: what became of its jobs, and what their runs show beside each other."""
+"""The end of a sweep: prints the states of its jobs and the comparison of their runs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from jepa_lab.sweep.table import print_records, summary_line
 
 
 def show_sweep(sweep: RunningSweep) -> list[int]:
-    """Prints what became of the jobs and compares their runs; returns the jobs' exit codes."""
+    """Prints the states of the jobs and compares their runs. Returns the exit codes of the jobs."""
     codes = _show_jobs(sweep)
     search = search_text(sweep.folder)
     if search:
@@ -63,7 +63,7 @@ def _show_paired(runs: list[Path], sweep: RunningSweep) -> None:
 
 
 def _own_report(sweep: RunningSweep, runs: list[Path]) -> str:
-    """What the study of the runs makes of them at the end of a sweep with this report."""
+    """Returns the study's report on the runs of the sweep."""
     finished = [run for run in runs if (run / "summary.json").is_file()]
     entry = find(read_yaml(runs[0] / "config.yaml").get("study"))
     text: str = load(entry.reports[sweep.report])(finished, sweep.folder)

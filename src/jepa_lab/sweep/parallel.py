@@ -1,5 +1,5 @@
-"""The jobs of a sweep in other processes: a finished one is not started, and a death costs no job
-but its own."""
+"""Runs the jobs of a sweep in other processes. A finished job starts no process, and the death of a
+process fails only its own job."""
 
 from __future__ import annotations
 
@@ -15,10 +15,9 @@ from jepa_lab.ledger.sweep_folder import Record, read_records
 from jepa_lab.process.alive import process_lives
 from jepa_lab.sweep.orders import SweepControl
 
-Launch = Callable[
-    [Sequence[int]], object
-]  # runs the jobs at these places to their ends, in other processes
-HERE = ("done", "refused")  # of the table at the start: nothing to train
+# runs the jobs at these places to their ends, in other processes
+Launch = Callable[[Sequence[int]], object]
+HERE = ("done", "refused")  # planned states with nothing to train, so no process is needed
 UNFINISHED = ("to do", "to resume", "stopped")
 POLL_S = 0.5
 
@@ -26,9 +25,12 @@ POLL_S = 0.5
 class Jobs:
     """The jobs of one launch, by their places in it.
 
-    `elsewhere` starts some in other processes and returns when all have ended, or raises when one
-    of its processes died; `here` runs one in this process. `records`: as planned. `local`: the
-    processes are this machine's; of others nothing is known but their records.
+    - `records` are as planned.
+    - `elsewhere` runs some jobs in other processes. It returns when all have ended, or raises if a
+      process died.
+    - `here` runs one job in this process.
+    - `local` is true if the processes are on this machine. For other machines only the records are
+      known.
     """
 
     def __init__(
@@ -43,11 +45,10 @@ class Jobs:
         self.elsewhere, self.here = elsewhere, here
 
     def run(self) -> list[Record]:
-        """What became of them, in their order. A job whose process died is failed; the others are
-        run to their ends.
+        """Runs the jobs to their ends and returns their records in order. A job whose process died
+        is failed.
 
-        Those that are finished, or that another job of the sweep is the same run as, need no
-        process of their own.
+        Finished jobs, and jobs with the same run as another job, run in this process.
         """
         places = range(len(self.records))
         first = [i for i in places if self.records[i].state in HERE]
@@ -63,9 +64,9 @@ class Jobs:
         return self.now()
 
     def now(self) -> list[Record]:
-        """The records as the jobs have written them."""
-        found = {r.job: r for r in read_records(self.orders.folder)}
-        return [found.get(record.job, record) for record in self.records]
+        """Returns the records as the jobs have written them."""
+        written = {r.job: r for r in read_records(self.orders.folder)}
+        return [written.get(record.job, record) for record in self.records]
 
     def _run_here(self, places: Sequence[int]) -> None:
         for i in places:
@@ -73,29 +74,30 @@ class Jobs:
                 self.here(i)
 
     def _run_elsewhere(self, places: Sequence[int]) -> None:
-        """All at once; after a death those that ran then one by one, so that the next death is its
-        own job's, then the rest."""
+        """Runs the jobs all at once.
+
+        If a process dies, the jobs that were running then are repeated one by one, so that the next
+        death identifies its job. The rest follows all at once.
+        """
         if not places or self.orders.stopped() is not None:
             return
         try:
             self.elsewhere(places)
             error: Exception | None = None
-        except (
-            Exception
-        ) as raised:  # of joblib or submitit: what it is says little, so the records decide
+        except Exception as raised:  # its type says little about the jobs, so the records decide
             error = raised
         if not self.local:
             if error is not None and self.orders.stopped() is None:
                 raise UserError(
-                    f"a job of the cluster left no result ({first_line(error)}); the others go on"
-                    " in the queue, and the same command, typed later, reports on what is there"
+                    f"a job of the cluster left no result ({first_line(error)}); the others stay in"
+                    " the queue, and the same command later reports their results"
                 )
             return
         self._settle(places)
         running = [i for i in places if self.now()[i].state == "running" and self._begun(i)]
         if self.orders.stopped() is not None:
             for i in running:
-                self._close(i, "stopped", "its process was ended")
+                self._close(i, "stopped", "its process was stopped")
             return
         if error is None:
             return
@@ -103,7 +105,7 @@ class Jobs:
             self._close(places[0], "failed", f"its process died: {first_line(error)}", code=1)
             return
         print(
-            f"jepa_lab: a process of the sweep died ({first_line(error)}); its jobs go on",
+            f"jepa_lab: a process of the sweep died ({first_line(error)}); its jobs are run again",
             file=sys.stderr,
         )
         for i in running:
@@ -111,15 +113,14 @@ class Jobs:
         waiting = [
             i for i in places if i not in running and self.now()[i].state in ("to do", "to resume")
         ]
-        if len(waiting) == len(places):  # none has even begun: all would die so again
+        if len(waiting) == len(places):  # no job has begun, so another attempt would fail too
             for i in waiting:
                 self._close(i, "failed", f"its process died: {first_line(error)}", code=1)
         else:
             self._run_elsewhere(waiting)
 
     def _settle(self, places: Sequence[int]) -> None:
-        """Waits for processes that outlive the launcher's interest in them, as those of submitit
-        do."""
+        """Waits for processes that outlive their launcher's call, as those of submitit do."""
         while any(
             r.state == "running" and process_lives(r.pid) for r in (self.now()[i] for i in places)
         ):
@@ -129,7 +130,7 @@ class Jobs:
         return self.now()[place].pid is not None
 
     def _twin(self, place: int) -> bool:
-        """Whether an earlier job is the same run."""
+        """Returns whether an earlier job has the same run."""
         own = self.records[place].run_dir
         return own is not None and any(r.run_dir == own for r in self.records[:place])
 
@@ -140,8 +141,8 @@ class Jobs:
 
     @contextmanager
     def _stopping(self) -> Iterator[None]:
-        """Ctrl-C and SIGTERM stop the jobs with their checkpoints; Ctrl-C again ends them at once.
-        Ctrl-C and SIGTERM stop the jobs with their checkpoints; Ctrl-C again ends them at once."""
+        """Makes Ctrl-C and SIGTERM stop the jobs with their checkpoints. A second Ctrl-C ends them
+        at once."""
 
         def note(number: int, frame: Any) -> None:
             if self.orders.stopped() is not None and number == signal.SIGINT:
@@ -161,6 +162,7 @@ class Jobs:
 
 
 def first_line(error: BaseException) -> str:
-    """'TerminatedWorkerError: A worker process ...', without what follows."""
+    """Returns the type and first line of an error, as 'TerminatedWorkerError: A worker process
+    ...'."""
     text = str(error).strip().split("\n", 1)[0]
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -1,4 +1,4 @@
-"""The sweep that a command runs, and its records' start."""
+"""The sweep that a command runs, and the removal of old records at its start."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from hydra.experimental.callback import Callback
 
 @dataclass
 class RunningSweep:
-    """What the end of a sweep has to know: its folder; the control that its arms are compared with;
-    the report that is made of its runs, and the folder of its results."""
+    """The settings for the end of a sweep: its folder, the control run that its arms are compared
+    with, the report on its runs, and the folder of its results."""
 
     folder: Path
     control: str = ""
@@ -23,9 +23,9 @@ class RunningSweep:
 
     @classmethod
     def of(cls, cfg: Any) -> RunningSweep:
-        """From the configuration of a job, or of the sweep."""
+        """Returns the sweep of the configuration of a job or of the sweep."""
         sweep, own = cls(Path(cfg.hydra.sweep.dir)), cfg.get("sweep")
-        if isinstance(own, Mapping):  # else the check of the jobs says what is wrong
+        if isinstance(own, Mapping):  # else the check of the jobs reports the error
             sweep.control, sweep.report = (
                 str(own.get("control") or ""),
                 str(own.get("report") or ""),
@@ -35,14 +35,13 @@ class RunningSweep:
 
 
 def command_of(task_function: Any) -> Any:
-    """The `cli.job.Command` that a launcher's task belongs to; None for a task of another program.
-    The `cli.job.Command` that a launcher's task belongs to; None for a task of another program."""
+    """Returns the `cli.job.Command` of a launcher's task, None for a task of another program."""
     return getattr(task_function, "command", None)
 
 
 class SweepStart(Callback):
-    """Hydra calls it once, in the process that was started, before the jobs of a sweep: removes the
-    records of an earlier start."""
+    """Removes the records of an earlier start. Hydra calls it once, in the command's process,
+    before the jobs of a sweep."""
 
     def on_multirun_start(self, config: Any, **kwargs: Any) -> None:
         shutil.rmtree(Path(config.hydra.sweep.dir) / "jobs", ignore_errors=True)

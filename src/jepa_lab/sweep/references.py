@@ -1,9 +1,8 @@
-"""Rows that bound a comparison: the same network, data, budget, views and probes, untrained or
-trained with labels.
+"""Reference runs of a comparison: an untrained network, and one trained with labels.
 
-They are jobs beside the arms, on the reported seeds, under the settings of their own experiments;
-nothing is tuned for them and no arm is tested against them. A run that `+experiment=random_init`
-made is the same run.
+They have the network, data, budget, views and probes of the arms, and the settings of their own
+experiments. They run beside the arms, on the reported seeds. Nothing is tuned for them, and no arm
+is tested against them. A run of `+experiment=random_init` is the same run.
 """
 
 from __future__ import annotations
@@ -19,32 +18,33 @@ from jepa_lab.config.tree import flatten
 from jepa_lab.errors import UserError
 from jepa_lab.sweep.jobs import check_jobs
 
-Words = list[str]
+Overrides = list[str]
 
 
-def reference_words(name: str) -> Words:
-    """The settings of conf/experiment/NAME.yaml as words of a command line, its name and no
-    auxiliary loss among them."""
+def reference_overrides(name: str) -> Overrides:
+    """Returns the settings of conf/experiment/NAME.yaml as overrides, including its name and
+    aux=none."""
     content = yaml.safe_load(
         (conf_dir() / "experiment" / f"{name}.yaml").read_text(encoding="utf-8")
     )
     chosen = (entry for default in content.pop("defaults", []) for entry in default.items())
     groups = [f"{group.removeprefix('override /')}={option}" for group, option in chosen]
-    # not all are in conf/
+    # ++, since some of these keys are not in conf/
     keys = ((f"++{key}" if "." in key else key, value) for key, value in flatten(content))
     return ["aux=none", *groups, *(f"{key}={value}" for key, value in keys)]
 
 
-def reference_jobs(names: Sequence[str], common: Sequence[str], seed: int) -> list[Words]:
-    """A job for each reference: the words that all arms share, but for what the reference settles
-    itself, that of the groups it chooses included."""
+def reference_jobs(names: Sequence[str], common: Sequence[str], seed: int) -> list[Overrides]:
+    """Returns a job for each reference.
+
+    A job has the overrides that all arms share, without the keys and groups that the reference sets
+    itself.
+    """
     jobs = []
     for name in names:
-        own = reference_words(name)
-        settled = {word.partition("=")[0].lstrip("+") for word in own}
-        kept = [
-            word for word in common if not _settles(settled, word.partition("=")[0].lstrip("+"))
-        ]
+        own = reference_overrides(name)
+        settled = {_key(override) for override in own}
+        kept = [override for override in common if not _settles(settled, _key(override))]
         jobs.append([*kept, *own, f"seed={seed}"])
     return jobs
 
@@ -53,20 +53,24 @@ def plan_references(
     config: Any,
     common: Sequence[str],
     seed: int,
-    compose: Callable[[list[Words]], list[DictConfig]],
+    compose: Callable[[list[Overrides]], list[DictConfig]],
     master: DictConfig,
 ) -> list[str]:
-    """The references that an arm's checked configuration asks for, composed and checked once.
-    UserError for one that cannot run beside the arms."""
+    """Returns the references that an arm's checked configuration names, composed and checked once.
+    Raises UserError for one that cannot run beside the arms."""
     names = list(config.sweep.references)
     if names and not config.has_references:
         raise UserError(
-            f"sweep.references=[{','.join(names)}]: rows of the seq-JEPA; the {config.title} has"
-            " none"
+            f"sweep.references=[{','.join(names)}]: only the seq-JEPA has references; the"
+            f" {config.title} has none"
         )
     if names:
         check_jobs(compose(reference_jobs(names, common, seed)), master)
     return names
+
+
+def _key(override: str) -> str:
+    return override.partition("=")[0].lstrip("+")
 
 
 def _settles(settled: set[str], key: str) -> bool:

@@ -1,9 +1,9 @@
-"""hydra/sweeper=search: settings proposed by Optuna from what the earlier ones gave on validation;
-its log goes on.
+"""hydra/sweeper=search: Optuna proposes settings from the validation results of earlier ones. A
+search resumes from its log.
 
-A proposal depends on the log, its number and the sampler's seed alone, so that a search that was
-cut short and goes on proposes what it would have proposed. Works with Optuna from 2.10, which
-Hydra's own sweeper needs, to today's.
+A proposal depends only on the log, its number and the sampler's seed, so a resumed search proposes
+the same settings. Works with Optuna from 2.10, which Hydra's own sweeper needs, to current
+versions.
 """
 
 from __future__ import annotations
@@ -24,8 +24,7 @@ from jepa_lab.ledger.sweep_folder import Record, read_records
 from jepa_lab.sweep.space import Settings, Space, settings_text
 
 FILE = "search.json"
-# away from any metric, and finite: what a sweeper that looks for the best run is told of one that
-# failed
+# finite and far from any metric: the value that a sweeper gets for a failed run
 WORST = 1e6
 FINISHED = ("done", "resumed", "skipped")
 Launch = Callable[[Sequence[Sequence[str]], int], object]
@@ -33,9 +32,13 @@ Launch = Callable[[Sequence[Sequence[str]], int], object]
 
 @dataclass(frozen=True)
 class Plan:
-    """What to search: `trials` of them, `at_once` proposed together, for the best value of `metric`
-    (None: of the one that chooses the best checkpoint); `sampler`: its seed; `startup`: trials
-    drawn at random first."""
+    """The settings of a search.
+
+    - `trials` is the number of trials, and `at_once` the number proposed together.
+    - `metric` is the value to optimise. None is the metric that chooses the best checkpoint.
+    - `sampler` is the seed of the sampler.
+    - `startup` is the number of trials drawn at random first.
+    """
 
     space: Space
     metric: str | None
@@ -48,8 +51,11 @@ class Plan:
 
 @dataclass
 class SearchTrial:
-    """One setting of the axes. value: the mean of the metric over the seeds; None before, and with
-    `why` for a trial that gave none."""
+    """One setting of the axes.
+
+    `value` is the mean of the metric over the seeds, None before the runs have finished. If a run
+    failed, `why` is the reason.
+    """
 
     number: int
     settings: Settings
@@ -61,16 +67,20 @@ class SearchTrial:
 def run_search(
     plan: Plan, sweep_dir: Path, launch: Launch, anew: bool = False
 ) -> list[SearchTrial]:
-    """All trials; those of the log that gave a value are not run again, unless the search begins
-    `anew`. UserError for a log of something else, and for a metric that the runs do not have. What
-    stops the sweep passes through, with the log written."""
+    """Runs the search and returns all its trials.
+
+    Trials of the log that have a value are not run again, unless `anew` starts a new log. Raises
+    UserError for a log of another search, and for a metric that the runs do not have. An exception
+    that stops the sweep passes through after the log is written.
+    """
     trials = [] if anew else read_trials(sweep_dir, plan)
     for trial in trials:
         trial.why = None
     done = 0
     while True:
         waiting = [t for t in trials if t.value is None and t.why is None][: plan.at_once]
-        # only then: what is proposed must not depend on where an earlier start was cut short
+        # New trials are proposed only if no trial is open, so that proposals do not depend on where
+        # an earlier start was cut short.
         if not waiting:
             for _ in range(min(plan.at_once, plan.trials - len(trials))):
                 trials.append(SearchTrial(len(trials), propose(plan, trials)))
@@ -78,7 +88,9 @@ def run_search(
         if not waiting:
             return trials
         write_trials(sweep_dir, plan, trials)
-        jobs = [plan.space.words(t.settings, seed) for t in waiting for seed in plan.space.seeds]
+        jobs = [
+            plan.space.overrides(t.settings, seed) for t in waiting for seed in plan.space.seeds
+        ]
         try:
             launch(jobs, done)
         finally:
@@ -86,15 +98,17 @@ def run_search(
             each = len(plan.space.seeds)
             for i, trial in enumerate(waiting):
                 numbers = range(done + i * each + 1, done + (i + 1) * each + 1)
-                tell(trial, [own[number] for number in numbers if number in own], each)
+                record_results(trial, [own[number] for number in numbers if number in own], each)
             write_trials(sweep_dir, plan, trials)
         _require_metric(plan, [own[n] for n in own if n > done])
         done += len(jobs)
 
 
-def tell(trial: SearchTrial, records: Sequence[Record], seeds: int) -> None:
-    """Takes what the trial's runs gave. A run that failed leaves it without a value; one that is to
-    go on, open."""
+def record_results(trial: SearchTrial, records: Sequence[Record], seeds: int) -> None:
+    """Records the results of a trial's runs.
+
+    A trial with a failed run gets no value. A trial with an unfinished run stays open.
+    """
     trial.runs = [r.run_dir for r in records if r.run_dir]
     if len(records) < seeds or any(r.state in ("to do", "to resume", "stopped") for r in records):
         return
@@ -107,7 +121,7 @@ def tell(trial: SearchTrial, records: Sequence[Record], seeds: int) -> None:
 
 
 def propose(plan: Plan, trials: Sequence[SearchTrial]) -> Settings:
-    """The settings of the next trial. UserError where Optuna is not installed."""
+    """Returns the settings of the next trial. Raises UserError if Optuna is not installed."""
     try:
         import optuna
     except ImportError:
@@ -115,17 +129,17 @@ def propose(plan: Plan, trials: Sequence[SearchTrial]) -> Settings:
             'hydra/sweeper=search: Optuna is not installed; pip install "jepa-lab[optuna]"'
         ) from None
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    # of Optuna's storages: each of its plugins has a line
+    # Optuna's storages log a line for each of their plugins
     logging.getLogger("alembic").setLevel(logging.WARNING)
     with warnings.catch_warnings():
-        # Optuna 2 calls parts of itself experimental that are there still
+        # Optuna 2 warns of experimental parts that later versions still have
         warnings.simplefilter("ignore")
         return _ask(optuna, plan, trials)
 
 
 def _ask(optuna: Any, plan: Plan, trials: Sequence[SearchTrial]) -> Settings:
-    """The log told to a new study, then asked."""
-    # a sampler of its own each, so that none has a past to be restored
+    """Replays the log in a new Optuna study, then asks for the next settings."""
+    # a new sampler for each proposal, so that no sampler state has to be restored
     seed = plan.sampler * 100_003 + len(trials)
     sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=plan.startup)
     study = optuna.create_study(direction=plan.direction, sampler=sampler)
@@ -135,7 +149,7 @@ def _ask(optuna: Any, plan: Plan, trials: Sequence[SearchTrial]) -> Settings:
         asked = study.ask()
         for axis in plan.space.axes:
             axis.suggest(asked)
-        # others run beside the one that is proposed
+        # a trial without a result runs at the same time as the proposed one
         if trial.value is not None or trial.why is not None:
             study.tell(asked, worst if trial.value is None else trial.value)
     asked = study.ask()
@@ -143,15 +157,15 @@ def _ask(optuna: Any, plan: Plan, trials: Sequence[SearchTrial]) -> Settings:
 
 
 def best_of(trials: Sequence[SearchTrial], direction: str) -> SearchTrial | None:
-    """The earliest with the best value; None where no trial has one."""
+    """Returns the earliest trial with the best value, None if no trial has one."""
     sign = -1.0 if direction == "minimize" else 1.0
-    told = [t for t in trials if t.value is not None]
-    return max(told, key=lambda t: (sign * float(t.value or 0.0), -t.number)) if told else None
+    valued = [t for t in trials if t.value is not None]
+    return max(valued, key=lambda t: (sign * float(t.value or 0.0), -t.number), default=None)
 
 
 def search_text(sweep_dir: Path) -> str:
-    """The search of the folder as text: every trial, then the best with its words; "" where there
-    is none."""
+    """Returns the search of the folder as text, every trial and the best one. "" if there is no
+    search."""
     content = _read(sweep_dir)
     if content is None:
         return ""
@@ -170,22 +184,22 @@ def search_text(sweep_dir: Path) -> str:
 
 
 def read_trials(sweep_dir: Path, plan: Plan) -> list[SearchTrial]:
-    """The trials of an earlier start, none if there was none. UserError for those of another
-    search."""
+    """Returns the trials of an earlier start, [] if there was none. Raises UserError for a log of
+    another search."""
     content = _read(sweep_dir)
     if content is None:
         return []
     for key, value in _head(plan).items():
         if content.get(key) != value:
             raise UserError(
-                f"{sweep_dir / FILE}: of a search with another {key} ({content.get(key)}, not"
-                f" {value}); remove the file to search anew, its finished runs are found again"
+                f"{sweep_dir / FILE}: from a search with another {key} ({content.get(key)}, not"
+                f" {value}); remove the file to start a new search, which reuses finished runs"
             )
     return [SearchTrial(**t) for t in content["trials"]]
 
 
 def write_trials(sweep_dir: Path, plan: Plan, trials: Sequence[SearchTrial]) -> None:
-    """Writes search.json, the best trial in it. OSError."""
+    """Writes search.json with the trials and the best one. Raises OSError on failure."""
     best = best_of(trials, plan.direction)
     content = {
         **_head(plan),
@@ -211,7 +225,8 @@ def _read(sweep_dir: Path) -> dict[str, Any] | None:
 
 
 def _require_metric(plan: Plan, records: Sequence[Record]) -> None:
-    """UserError if a run was completed and does not have the metric: neither will the others."""
+    """Raises UserError if a completed run lacks the metric, since the other runs will lack it
+    too."""
     for record in records:
         if record.state in FINISHED and record.value is None and record.run_dir:
             summary = read_json(Path(record.run_dir) / "summary.json")
@@ -221,8 +236,3 @@ def _require_metric(plan: Plan, records: Sequence[Record]) -> None:
                 f"sweep.objective={plan.metric or 'null'}: {record.run_dir} has no such"
                 f" value{close}"
             )
-
-
-# away from any metric, and finite: what a sweeper that looks for the best run is told of one that
-# failed
-WORST = 1e6

@@ -1,4 +1,4 @@
-"""The settings that a search goes through, read from the words of a command line."""
+"""The search space of a search, read from overrides."""
 
 from __future__ import annotations
 
@@ -17,8 +17,11 @@ EXAMPLE = "'loss.lambda_rate=tag(log,interval(1e-4,1e-1))'"
 
 @dataclass(frozen=True)
 class Axis:
-    """One key: whole or real numbers from low to high, on a logarithmic scale or not, or one of
-    `choices`."""
+    """One key with the values to search.
+
+    The values are whole or real numbers from `low` to `high`, on a logarithmic scale or not, or one
+    of `choices`.
+    """
 
     key: str
     low: float | None = None
@@ -28,8 +31,8 @@ class Axis:
     choices: tuple[str, ...] = ()
 
     def suggest(self, trial: Any) -> Value:
-        """What an Optuna trial takes for it; real numbers in four digits, as they are to be read
-        and typed again."""
+        """Returns the value that an Optuna trial suggests. Real numbers have four digits, so that
+        they are easy to read and type."""
         if self.choices:
             return str(trial.suggest_categorical(self.key, list(self.choices)))
         assert self.low is not None
@@ -40,7 +43,7 @@ class Axis:
         return min(max(value, self.low), self.high)
 
     def ends(self) -> list[Value]:
-        """The outermost values, or all choices."""
+        """Returns the outermost values, or all choices."""
         if self.choices:
             return list(self.choices)
         assert self.low is not None
@@ -50,14 +53,14 @@ class Axis:
 
 @dataclass(frozen=True)
 class Space:
-    """The axes, the seeds that every trial runs, and the words that all jobs share."""
+    """The axes, the seeds that every trial runs, and the overrides that all jobs share."""
 
     axes: tuple[Axis, ...]
     seeds: tuple[str, ...]
     common: tuple[str, ...]
 
-    def words(self, settings: Mapping[str, Value], seed: str) -> list[str]:
-        """The job of these settings with this seed."""
+    def overrides(self, settings: Mapping[str, Value], seed: str) -> list[str]:
+        """Returns the overrides of the job with these settings and this seed."""
         return [
             *self.common,
             *(f"{key}={value}" for key, value in settings.items()),
@@ -65,10 +68,10 @@ class Space:
         ]
 
     def outermost(self) -> list[list[str]]:
-        """Jobs that have every end of every axis between them, with the first seed."""
+        """Returns jobs that together contain every end of every axis, with the first seed."""
         ends = [axis.ends() for axis in self.axes]
         return [
-            self.words(
+            self.overrides(
                 {
                     a.key: values[min(i, len(values) - 1)]
                     for a, values in zip(self.axes, ends, strict=True)
@@ -80,9 +83,12 @@ class Space:
 
 
 def read_space(overrides: Sequence[Override]) -> Space:
-    """Of the parsed words, where a later one replaces an earlier one. All values of `seed` belong
-    to every trial; what else is swept is searched: interval(...), int(interval(...)), tag(log,...)
-    of them, or a list. UserError where nothing is."""
+    """Returns the space of the parsed overrides, where a later override of a key replaces an
+    earlier one.
+
+    All values of `seed` belong to every trial. Every other sweep is searched: interval(...),
+    int(interval(...)), tag(log,...) of these, or a list. Raises UserError if there is none.
+    """
     latest = {override.get_key_element(): override for override in overrides}
     seeds, axes, common = ["0"], [], []
     for key, override in latest.items():
@@ -124,5 +130,5 @@ def _axis(key: str, override: Override, value: IntervalSweep) -> Axis:
 
 
 def settings_text(settings: Mapping[str, Value]) -> str:
-    """'loss.lambda_rate=0.0123 target=ema'."""
+    """Returns the settings as text, 'loss.lambda_rate=0.0123 target=ema'."""
     return " ".join(f"{key}={value}" for key, value in settings.items())

@@ -1,4 +1,4 @@
-"""The table of a sweep's states, and its last line."""
+"""The table of the states of a sweep's jobs, and the line with their counts."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ COLOURS = {
 
 
 def print_records(records: Sequence[Record], file: TextIO | None = None) -> None:
-    """One row per job: number, state, run, the settings in which the jobs differ, and what there is
-    to say."""
+    """Prints one row per job: number, state, run, the settings in which the jobs differ, and a
+    remark."""
     heads, *rows = table_cells(records)
     styles = [[COLOURS.get(row[1], "")] * len(heads) for row in rows]
     print_table(heads, rows, styles=styles, file=file)
 
 
 def job_line(records: Sequence[Record], job: int) -> str:
-    """'job 3, seed=1 (of 8 jobs: 2 done, 6 to do)', printed before the job starts."""
+    """Returns 'job 3, seed=1 (of 8 jobs: 2 done, 6 to do)', printed before the job starts."""
     cells = {row[0]: row for row in table_cells(records)[1:]}
     settings = cells[str(job)][3] if str(job) in cells else ""
     return f"job {job}{', ' if settings else ''}{settings} (of {summary_line(records)})"
 
 
 def table_cells(records: Sequence[Record]) -> list[tuple[str, ...]]:
-    """The header and one row of texts per record."""
+    """Returns the header and one row of texts per record."""
     common = (
         set(records[0].words).intersection(*(r.words for r in records))
         if len(records) > 1
@@ -43,13 +43,13 @@ def table_cells(records: Sequence[Record]) -> list[tuple[str, ...]]:
     )
     rows: list[tuple[str, ...]] = [("job", "state", "run", "settings", "")]
     for r in records:
-        words = [word for word in r.words if word not in common]
-        rows.append((str(r.job), r.state, r.run_id or "", " ".join(words), r.reason or ""))
+        own = " ".join(override for override in r.words if override not in common)
+        rows.append((str(r.job), r.state, r.run_id or "", own, r.reason or ""))
     return rows
 
 
 def summary_line(records: Sequence[Record]) -> str:
-    """'8 jobs: 5 done, 2 skipped, 1 failed'."""
+    """Returns '8 jobs: 5 done, 2 skipped, 1 failed'."""
     counts = Counter(r.state for r in records)
     parts = [f"{counts[state]} {state}" for state in STATES if counts[state]]
     return f"{len(records)} job{'s' * (len(records) != 1)}: {', '.join(parts)}"

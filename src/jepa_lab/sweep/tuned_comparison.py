@@ -1,8 +1,8 @@
-"""+experiment=aux_comparison: weights chosen on validation with seeds of their own, then fresh
-seeds with them.
+"""+experiment=aux_comparison: chooses the weights on validation with separate seeds, then reports
+fresh seeds with these weights.
 
-Both stages are ordinary jobs of an ordinary sweep; what was chosen is kept in tuning.json of the
-sweep's folder.
+Both stages are ordinary jobs of an ordinary sweep. The chosen weights are kept in tuning.json of
+the sweep's folder.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from omegaconf import DictConfig
 from jepa_lab.config.groups import conf_dir, folder_of, options_of
 from jepa_lab.config.sweep import TuningConfig
 from jepa_lab.errors import UserError, nearest
+from jepa_lab.ledger.command_line import key_of
 from jepa_lab.ledger.sweep_folder import (
     FILE,
     ArmTuning,
@@ -34,55 +35,59 @@ from jepa_lab.sweep.jobs import SweepEnded, check_jobs, plan_jobs
 from jepa_lab.sweep.references import plan_references, reference_jobs
 from jepa_lab.sweep.tuning import candidate_weights, measured
 
-Words = list[str]
-END = " (at the end of what was tried)"
+Overrides = list[str]
+END = " (at the end of the tried range)"
 ENDED = ("done", "resumed", "skipped", "failed")
 
 
 @dataclass(frozen=True)
 class SweepLine:
-    """What the command line asks for: arms (several that act together as [vicreg,sigreg]), the
-    seeds to report, the words that all jobs share, and those of single arms, by the arm's name."""
+    """The comparison that the command line defines. An arm of several losses is written
+    [vicreg,sigreg]. `seeds` are reported. `common` are the overrides that all jobs share. `own`
+    maps a loss to the overrides of its keys."""
 
     arms: list[str]
     seeds: list[int]
-    common: Words
-    own: dict[str, Words] = field(default_factory=dict)
+    common: Overrides
+    own: dict[str, Overrides] = field(default_factory=dict)
 
-    def job(self, arm: str, seed: int, weights: Sequence[str] = ()) -> Words:
-        """The words of a job. Those of `weights` take the place of the line's own."""
-        said = {word.partition("=")[0] for word in weights}
+    def job(self, arm: str, seed: int, weights: Sequence[str] = ()) -> Overrides:
+        """Returns the overrides of a job. Those of `weights` replace the ones from the command
+        line."""
+        replaced = {key_of(override) for override in weights}
         own = [
-            w
+            override
             for name in members(arm)
-            for w in self.own.get(name, [])
-            if w.partition("=")[0] not in said
+            for override in self.own.get(name, [])
+            if key_of(override) not in replaced
         ]
         return [*self.common, f"aux={arm}", f"seed={seed}", *own, *weights]
 
 
 @dataclass(frozen=True)
 class Stages:
-    """The jobs of both stages; `tuning` knows its runs, not yet what they gave."""
+    """The jobs of both stages. `tuning` has the runs of the first stage, without their results.
+    `references` are the names of the reference runs beside the reported arms."""
 
     line: SweepLine
     master: DictConfig
     tuning: Tuning
-    first: list[Words]
-    references: list[str] = field(default_factory=list)  # bounds beside the reported arms
+    first: list[Overrides]
+    references: list[str] = field(default_factory=list)
 
-    def second(self, tuning: Tuning, by_default: bool = False) -> list[Words]:
-        """The reported jobs with the chosen weights, seed by seed, so that a sweep that is cut
-        short still has pairs. Without an arm that has no weight; it has its own `by_default`."""
+    def second(self, tuning: Tuning, by_default: bool = False) -> list[Overrides]:
+        """Returns the reported jobs with the chosen weights, ordered by seed, so that an
+        interrupted sweep still has pairs. Leaves out an arm without a chosen weight, or with
+        `by_default` uses its default weight."""
         weights = {
             arm.arm: arm.chosen.weight if arm.chosen else arm.default * by_default
             for arm in tuning.arms
         }
-        words = {arm.arm: arm.words(weights[arm.arm]) for arm in tuning.arms}
+        chosen = {arm.arm: arm.overrides(weights[arm.arm]) for arm in tuning.arms}
         jobs = []
         for seed in self.line.seeds:
             jobs += [
-                self.line.job(arm, seed, words.get(arm, ()))
+                self.line.job(arm, seed, chosen.get(arm, ()))
                 for arm in self.line.arms
                 if weights.get(arm, True)
             ]
@@ -95,8 +100,9 @@ Launch = Callable[[Sequence[Sequence[str]], int], object]
 
 
 def read_line(overrides: Sequence[Override]) -> SweepLine:
-    """The parsed words of a command line, where a later one replaces an earlier one. UserError for
-    no seed, and for a second thing that is swept."""
+    """Returns the comparison of the parsed overrides, where a later override of a key replaces an
+    earlier one. Raises UserError for a missing seed or arm, for equal arms, and for any other
+    sweep."""
     latest = {override.get_key_element(): override for override in overrides}
     texts: dict[str, list[str]] = {}
     for key, override in latest.items():
@@ -108,8 +114,8 @@ def read_line(overrides: Sequence[Override]) -> SweepLine:
         )
         if swept and key not in ("aux", "seed"):
             raise UserError(
-                f"{_as_typed(override)}: a comparison sweeps aux and seed, on one setting of"
-                f" everything else; give {key.lstrip('+')} one value"
+                f"{_as_typed(override)}: a comparison sweeps only aux and seed; give"
+                f" {key.lstrip('+')} one value"
             )
     arms, seeds = (list(dict.fromkeys(texts.pop(key, []))) for key in ("aux", "seed"))
     if not seeds:
@@ -123,32 +129,33 @@ def read_line(overrides: Sequence[Override]) -> SweepLine:
     alike = [(a, b) for i, b in enumerate(arms) for a in arms[:i] if _acting(a) == _acting(b)]
     if alike:
         raise UserError(
-            f"aux={','.join(arms)}: {alike[0][0]} and {alike[0][1]} are one arm; leave one of"
-            " them out"
+            f"aux={','.join(arms)}: {alike[0][0]} and {alike[0][1]} are the same arm; leave one"
+            " of them out"
         )
     try:
         numbers = [int(seed) for seed in seeds]
     except ValueError:
         raise UserError(f"seed={','.join(seeds)}: expected whole numbers, as seed=0,1,2") from None
-    own: dict[str, Words] = {}
+    own: dict[str, Overrides] = {}
     for key in [key for key in texts if key.lstrip("+").startswith("aux.")]:
-        name, word = _of_an_arm(key.lstrip("+"), texts.pop(key)[0], arms)
-        own.setdefault(name, []).append(word)
+        name, text = _of_an_arm(key.lstrip("+"), texts.pop(key)[0], arms)
+        own.setdefault(name, []).append(text)
     return SweepLine(arms, numbers, [f"{key}={value}" for key, (value,) in texts.items()], own)
 
 
 def members(arm: str) -> list[str]:
-    """['vicreg', 'sigreg'] of '[vicreg,sigreg]', ['vicreg'] of 'vicreg'."""
+    """Returns the losses of an arm, ['vicreg', 'sigreg'] for '[vicreg,sigreg]'."""
     return [name.strip() for name in arm.strip("[]").split(",")]
 
 
 def _acting(arm: str) -> frozenset[str]:
-    """The losses of an arm, whatever their order and quotes."""
+    """Returns the losses of an arm as a set, without quotes and none."""
     return frozenset(name.strip("'\"") for name in members(arm)) - {"", "none"}
 
 
 def _of_an_arm(key: str, value: str, arms: Sequence[str]) -> tuple[str, str]:
-    """(arm, word) of a key as aux.vicreg.eps. UserError for an arm that is not compared."""
+    """Returns (loss, override) for a key as aux.vicreg.eps. Raises UserError if no arm has the
+    loss."""
     name = key.split(".")[1]
     if not any(name in members(arm) for arm in arms):
         if name not in options_of(folder_of(conf_dir(), "aux")):
@@ -162,15 +169,15 @@ def _of_an_arm(key: str, value: str, arms: Sequence[str]) -> tuple[str, str]:
 
 
 def plan_stages(line: SweepLine, master: DictConfig, compose: Compose) -> Stages:
-    """All jobs, composed and checked before the first starts. UserError for what cannot be
-    compared."""
+    """Composes and checks all jobs before the first one starts. Raises UserError for invalid
+    arms."""
     jobs = compose([line.job(arm, line.seeds[0]) for arm in line.arms])
     for job in jobs:
         rate = job.loss.get("lambda_rate")
         if rate:
             raise UserError(
-                f"loss.lambda_rate={rate:g}: must be 0 in every arm; the arm aux=coding_rate is"
-                " this rate"
+                f"loss.lambda_rate={rate:g}: must be 0 in every arm; aux=coding_rate is the arm"
+                " with this loss"
             )
     configs: list[Any] = check_jobs(jobs, master)
     if not all(config.tests_arms for config in configs):
@@ -196,18 +203,18 @@ def plan_stages(line: SweepLine, master: DictConfig, compose: Compose) -> Stages
         if config.aux
     ]
     first = [
-        line.job(arm.arm, seed, arm.words(c.weight))
+        line.job(arm.arm, seed, arm.overrides(c.weight))
         for arm in arms
         for c in arm.candidates
         for seed in dict.fromkeys(settings.seeds)
     ]
     jobs = compose(first)
     records, _ = plan_jobs(jobs, check_jobs(jobs, master)) if jobs else ([], "")
-    found = iter(records)
+    remaining = iter(records)
     for arm in arms:
         for candidate in arm.candidates:
             for seed in dict.fromkeys(settings.seeds):
-                record = next(found)
+                record = next(remaining)
                 candidate.trials.append(
                     WeightTrial(seed, record.run_id or "", record.run_dir or "")
                 )
@@ -223,13 +230,13 @@ def plan_stages(line: SweepLine, master: DictConfig, compose: Compose) -> Stages
 
 
 def run_stages(stages: Stages, launch: Launch) -> None:
-    """Both stages, each by `launch`. SweepEnded where the first was stopped before its end."""
+    """Runs both stages with `launch`. Raises SweepEnded if the first one was stopped early."""
     sweep_dir = Path(stages.master.hydra.sweep.dir)
     kept = None if stages.master.on_existing == "restart" else read_tuning(sweep_dir)
     done = 0
     if kept is not None and kept.settled and kept.same_runs(stages.tuning):
         tuning = kept
-        print(f"weights as chosen before: {chosen_text(tuning)} ({sweep_dir / FILE})", flush=True)
+        print(f"weights chosen before: {chosen_text(tuning)} ({sweep_dir / FILE})", flush=True)
     else:
         if stages.first:
             print(
@@ -252,21 +259,21 @@ def run_stages(stages: Stages, launch: Launch) -> None:
 
 
 def check_stages(stages: Stages, launch: Launch) -> None:
-    """Lists the jobs of both stages; trains and writes nothing."""
+    """Lists the jobs of both stages. Trains and writes nothing."""
     if stages.first:
         launch(stages.first, 0)
     tuning = measured_tuning(stages.tuning)
-    open_yet = [arm.arm for arm in tuning.arms if arm.chosen is None]
+    open_arms = [arm.arm for arm in tuning.arms if arm.chosen is None]
     own = (
-        f"; those of {', '.join(open_yet)} are still to be chosen, and shown as they are by default"
-        * bool(open_yet)
+        f"; those of {', '.join(open_arms)} are not chosen yet and are shown at their defaults"
+        * bool(open_arms)
     )
     print(f"\nsecond stage, with the chosen weights{own}", flush=True)
     launch(stages.second(tuning, by_default=True), len(stages.first))
 
 
 def measured_tuning(tuning: Tuning) -> Tuning:
-    """The same with what the runs on disk gave."""
+    """Returns the tuning with the results of the runs on disk."""
     return Tuning(
         tuning.sweep,
         tuning.metric,
@@ -276,7 +283,7 @@ def measured_tuning(tuning: Tuning) -> Tuning:
 
 
 def chosen_text(tuning: Tuning) -> str:
-    """'vicreg 0.316, sigreg 10 (at the end of what was tried), dino no weight'."""
+    """Returns 'vicreg 0.316, sigreg 10 (at the end of the tried range), dino no weight'."""
     parts = [
         (
             f"{arm.arm} {'times ' * bool(arm.parts)}{arm.chosen.weight:g}{END * bool(arm.end)}"
@@ -289,8 +296,7 @@ def chosen_text(tuning: Tuning) -> str:
 
 
 def _untried(arm: str, weights: dict[str, float], settings: TuningConfig) -> ArmTuning:
-    """The weights to try, or of several losses that act together the factors of all their weights.
-    The weights to try, or of several losses that act together the factors of all their weights."""
+    """Returns an arm with its candidate weights, or for several losses common factors."""
     for key, weight in weights.items():
         if not weight > 0:
             raise UserError(
@@ -304,7 +310,7 @@ def _untried(arm: str, weights: dict[str, float], settings: TuningConfig) -> Arm
 
 
 def _require_metric(config: Any, metric: str) -> None:
-    """UserError if runs of this study, with such images and views, will not measure it."""
+    """Raises UserError if runs with these images and views do not measure the metric."""
     reason = find(config.study).study.unmeasured(config, metric)
     if reason:
         raise UserError(f"sweep.tuning.metric={metric}: not measured, {reason}")

@@ -1,5 +1,5 @@
-"""The weight of every arm of a comparison, chosen on validation: what was tried, what came of it,
-what was taken."""
+"""Chooses the weight of every arm of a comparison on validation, and keeps all candidates with
+their results."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ from jepa_lab.ledger.sweep_folder import ArmTuning, Candidate, WeightTrial
 
 
 def candidate_weights(default: float, count: int, span: float) -> list[float]:
-    """`count` weights above 0, log-spaced, with `default` in the middle and the last `span` times
-    the first; in three digits. The default alone for a count of 1."""
+    """Returns `count` log-spaced weights above 0 in three digits, with `default` in the middle.
+
+    The last weight is `span` times the first. A count of 1 gives the default alone.
+    """
     if count == 1:
         return [default]
     steps = [-0.5 + i / (count - 1) for i in range(count)]
@@ -22,7 +24,7 @@ def candidate_weights(default: float, count: int, span: float) -> list[float]:
 
 
 def measured(arm: ArmTuning, metric: str) -> ArmTuning:
-    """The same with what the runs gave, read from their folders."""
+    """Returns the arm with the results of its runs, read from their folders."""
     candidates = [Candidate(c.weight, [_read(t, metric) for t in c.trials]) for c in arm.candidates]
     return replace(arm, candidates=candidates)
 

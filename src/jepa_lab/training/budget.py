@@ -1,4 +1,4 @@
-"""How long a run is: its steps, its validations, and what follows from them."""
+"""The length of a run in steps, its validations, and values that depend on the length."""
 
 from __future__ import annotations
 
@@ -15,34 +15,37 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Budget:
-    """How long a run is."""
+    """The length of a run: `batches` per epoch, optimiser `steps` in total, and validation every
+    `validate_every` epochs."""
 
-    batches: int  # an epoch
-    steps: int  # optimiser steps in all
-    validate_every: int  # epochs
+    batches: int
+    steps: int
+    validate_every: int
 
 
 def build_budget(config: JepaConfig, batches: int) -> Budget:
-    """Steps and the interval of validations. UserError if the last epoch would not be validated."""
+    """Returns the steps and the validation interval. Raises UserError if the last epoch would not
+    be validated."""
     epochs = config.dataset.epochs
     every = config.monitor.every_epochs or max(
         n for n in range(1, epochs + 1) if epochs % n == 0 and epochs // n >= min(epochs, 12)
     )
     if epochs % every:
         raise UserError(
-            f"monitor.every_epochs={every}: {epochs} epochs are no multiple of it; the last would"
-            " go unseen"
+            f"monitor.every_epochs={every}: {epochs} epochs are not a multiple of it, so the last"
+            " one would not be validated"
         )
     return Budget(batches, epochs * math.ceil(batches / config.optim.accumulate), every)
 
 
 def required(value: T | None) -> T:
-    """The value, which the configuration's check has found to be there."""
+    """Returns the value, which the check of the configuration guarantees not to be None."""
     assert value is not None
     return value
 
 
 def target_tau(config: JepaConfig, steps: int) -> float:
-    """The EMA rate of the run: as given, or from the memory's share of the steps."""
+    """Returns the EMA rate of the run: target.tau, or if that is None the rate whose memory is the
+    share target.memory of the steps."""
     tau = config.target.tau
     return tau_from_memory(config.target.memory, steps) if tau is None else tau

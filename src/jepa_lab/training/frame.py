@@ -1,5 +1,5 @@
-"""What the runs of all studies are built around: budget, auxiliary arms, and callbacks in the order
-they act."""
+"""Parts that the trained runs of all studies share: auxiliary losses, and callbacks in the order in
+which they act."""
 
 from __future__ import annotations
 
@@ -25,13 +25,14 @@ from jepa_lab.training.study import Session
 
 
 def build_aux_terms(config: JepaConfig, widths: dict[str, int]) -> dict[str, AuxTerm]:
-    """The arms of the group aux that have a weight, on taps of these widths; the coding rate of a
-    seq-JEPA is no module of its own. UserError for a site whose tap the network does not have.
+    """Returns the auxiliary losses with a weight above 0, on taps of these widths.
 
-    Every arm's heads are drawn from a stream of their own: the network and what is drawn after it
-    are the same whatever the arms.
+    `widths` maps each tap to its number of features. The coding rate of a seq-JEPA is not included,
+    since it is no module of its own. The heads of every loss are drawn from a forked random stream,
+    so the network and everything drawn after it are the same with any auxiliary losses. Raises
+    UserError for a site whose tap the network lacks.
     """
-    arms = {}
+    terms = {}
     for name, options in config.aux.items():
         if isinstance(options, SiteOptions) and options.weight > 0:
             unknown = [tap for tap in options.reads if tap not in widths]
@@ -40,8 +41,8 @@ def build_aux_terms(config: JepaConfig, widths: dict[str, int]) -> dict[str, Aux
                     f"aux.{name}.site={options.where}: {unknown[0]} is none of {', '.join(widths)}"
                 )
             with torch.random.fork_rng(devices=[]):
-                arms[name] = AuxTerm(options, widths, has_ema_teacher=config.target.name == "ema")
-    return arms
+                terms[name] = AuxTerm(options, widths, has_ema_teacher=config.target.name == "ema")
+    return terms
 
 
 def frame_callbacks(
@@ -51,9 +52,12 @@ def frame_callbacks(
     readers: list[Any],
     judge: Callable[[History], Verdict],
 ) -> list[Any]:
-    """In the order they act: the guard, the target, what else acts on the model, a user's own, then
-    readers, then the checkpoint (Lightning keeps it last). `best`: the metric that chooses
-    best.ckpt; `judge`: the verdict so far."""
+    """Returns the callbacks of a run in the order in which they act.
+
+    The order is the guard, the target, `actors` (they act on the model), user-defined callbacks,
+    `readers`, and the checkpoint, which Lightning keeps last. `best` is the metric that chooses
+    best.ckpt. `judge` returns the current verdict from the history.
+    """
     config, budget, ledger = session.config, session.parts.budget, required(session.ledger)
     callbacks: list[Any] = [FiniteGuard(skip=config.diagnosis.on_nan == "skip")]
     if config.target.name == "ema":

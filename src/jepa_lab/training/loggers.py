@@ -1,5 +1,5 @@
-"""The loggers of a run: our ledger always, one more on request, each closed at its end with the
-run's state."""
+"""The loggers of a run: the ledger always, and one more on request. Each is closed at the end with
+the state of the run."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from jepa_lab.ledger.run_dir import RunDir
 
 @dataclass
 class Loggers:
-    """The Lightning loggers of a run. `failed`: set before they are closed."""
+    """The Lightning loggers of a run. `failed` is set before they are closed."""
 
     all: list[Any] = field(default_factory=list)
     failed: bool = False
 
     def log_figures(self, folder: Path) -> None:
-        """Hands the figures of the run's folder to the loggers that take pictures (W&B)."""
+        """Sends the figures of the run's folder to the loggers that accept images (W&B)."""
         paths = sorted(folder.glob("*.png"))
         for logger in self.all:
             if paths and hasattr(logger, "log_image"):
@@ -42,27 +42,27 @@ class Loggers:
 
 @contextmanager
 def open_loggers(config: JepaConfig, run: RunDir, ledger: ParquetLedger) -> Iterator[Loggers]:
-    """The loggers that the configuration asks for. A W&B run ends with them, failed where an
-    exception ended it."""
-    found = Loggers([ParquetLogger(ledger, config.name, run.run_id)])
+    """Opens the loggers that the configuration selects. A W&B run ends with the context, as failed
+    if an exception ended the run."""
+    loggers = Loggers([ParquetLogger(ledger, config.name, run.run_id)])
     experiment = None
     if config.logger.name == "wandb":
         experiment = begin_wandb(config, run)
-        found.all.append(WandbLogger(experiment=experiment, save_dir=run.path))
+        loggers.all.append(WandbLogger(experiment=experiment, save_dir=run.path))
     elif config.logger.name == "tensorboard":
-        found.all.append(TensorBoardLogger(run.path, name="", version="tensorboard"))
+        loggers.all.append(TensorBoardLogger(run.path, name="", version="tensorboard"))
     elif config.logger.name == "csv":
-        found.all.append(CSVLogger(run.path, name="", version="csv"))
-    found.failed = True  # until the run says otherwise
+        loggers.all.append(CSVLogger(run.path, name="", version="csv"))
+    loggers.failed = True  # the run sets it to False on success
     try:
-        yield found
+        yield loggers
     finally:
         if experiment is not None:
-            experiment.finish(exit_code=int(found.failed))
+            experiment.finish(exit_code=int(loggers.failed))
 
 
 def require_logger(config: JepaConfig) -> None:
-    """UserError for a logger whose package is missing."""
+    """Raises UserError for a logger whose package is missing."""
     if config.logger.name == "tensorboard" and find_spec("tensorboard") is None:
         raise UserError(
             "logger=tensorboard: the package is not installed; pip install 'jepa-lab[tensorboard]'"
@@ -70,34 +70,37 @@ def require_logger(config: JepaConfig) -> None:
 
 
 def wandb_settings(config: JepaConfig, run: RunDir, group: str | None) -> dict[str, Any]:
-    """What wandb.init is told. A run that is resumed has the id that it had: offline it writes
-    another part into its folder, and `wandb sync` joins the parts."""
-    disabled = os.environ.get("WANDB_MODE") == "disabled"  # the user's wish for the whole machine
+    """Returns the arguments of wandb.init.
+
+    A resumed run has its earlier id. Offline it writes another part into its folder, and `wandb
+    sync` joins the parts.
+    """
+    disabled = os.environ.get("WANDB_MODE") == "disabled"  # the user's setting for the machine
     return {
         "name": f"{config.name}-{run.run_id}",
         "id": run.run_id,
         "project": config.logger.project,
         "group": group,
         "job_type": "+".join(config.aux) or config.name,
-        # its service is a process that may have begun in another folder
+        # absolute, since W&B's service process may have started in another folder
         "dir": str(run.path.absolute()),
         "mode": "disabled" if disabled else "offline" if config.logger.offline else "online",
         "resume": None if config.logger.offline else "allow",
         "config": yaml.safe_load(config.to_yaml()),
-        "reinit": "create_new",  # a run that the caller has open stays the caller's
+        "reinit": "create_new",  # leaves a W&B run of the caller open
     }
 
 
 def sweep_name() -> str | None:
-    """The folder's name of the sweep that the job belongs to; None outside of one."""
+    """Returns the name of the folder of the job's sweep, None outside a sweep."""
     if not HydraConfig.initialized() or HydraConfig.get().mode != RunMode.MULTIRUN:
         return None
     return Path(HydraConfig.get().sweep.dir).name
 
 
 def begin_wandb(config: JepaConfig, run: RunDir) -> Any:
-    """A W&B run of its own. UserError where an account is asked for and there is none."""
-    import wandb  # start-up: seconds that runs without it need not wait
+    """Starts a W&B run. Raises UserError if W&B needs an account and there is none."""
+    import wandb  # start-up: it takes seconds
 
     try:
         experiment = wandb.init(**wandb_settings(config, run, sweep_name()))

@@ -1,5 +1,5 @@
-"""The optimiser's parameter groups, the learning rate of every step, and the module that has both.
-The optimiser's parameter groups, the learning rate of every step, and the module that has both."""
+"""The optimiser's parameter groups, the learning rate of every step, and a module that uses
+both."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from jepa_lab.config.schema import OptimConfig
 
 
 def parameter_groups(module: nn.Module, weight_decay: float) -> list[dict[str, object]]:
-    """Two groups: matrices and filters decay; 1-D parameters (gains, biases) and tokens do not."""
+    """Returns two groups of parameters: matrices and filters with weight decay, and without it 1-D
+    parameters (gains, biases) and tokens."""
     decayed: list[nn.Parameter] = []
     plain: list[nn.Parameter] = []
     for name, parameter in module.named_parameters():
@@ -29,14 +30,16 @@ def parameter_groups(module: nn.Module, weight_decay: float) -> list[dict[str, o
 
 
 def build_optimiser(module: nn.Module, optim: OptimConfig) -> torch.optim.Optimizer:
-    """Fused Adam or AdamW over everything trainable in the module."""
+    """Returns a fused Adam or AdamW over all trainable parameters of the module."""
     kind = torch.optim.AdamW if optim.name == "adamw" else torch.optim.Adam
     return kind(parameter_groups(module, optim.weight_decay), lr=optim.lr, fused=True)
 
 
 def learning_rate_factor(step: int, steps: int, optim: OptimConfig) -> float:
-    """lr at an optimiser step as a share of the highest: linear warm-up (never 0), then constant or
-    half a cosine."""
+    """Returns the learning rate of an optimiser step as a share of the highest.
+
+    It is a linear warm-up (never 0), followed by a constant or half a cosine.
+    """
     warmup = round(optim.warmup * steps)
     if step < warmup:
         return (step + 1) / warmup
@@ -47,11 +50,14 @@ def learning_rate_factor(step: int, steps: int, optim: OptimConfig) -> float:
 
 
 class OptimisedModule(pl.LightningModule):
-    """A module with one optimiser over `steps` optimiser steps, and what FiniteGuard tells it:
-    `finite`, whether the losses of this batch are; `skipped`, whether this optimiser step is;
-    `grad_norm`, before clipping.
+    """A module with one optimiser over `steps` optimiser steps. FiniteGuard sets three of its
+    fields.
 
-    `weighted` holds, until the backward pass, the parts of the loss with their graph.
+    - `finite` is true if the losses of this batch are finite.
+    - `skipped` is true if this optimiser step is skipped.
+    - `grad_norm` is the norm of the gradients before clipping.
+
+    `weighted` holds the parts of the loss with their graph until the backward pass.
     """
 
     def __init__(self, optim: OptimConfig, steps: int) -> None:
@@ -67,8 +73,10 @@ class OptimisedModule(pl.LightningModule):
         self.weighted = {}
 
     def configure_gradient_clipping(self, *args: Any, **kwargs: Any) -> None:
-        """By the norm over all gradients; here, since Lightning does not clip for a fused optimiser
-        under autocast."""
+        """Clips by the norm over all gradients.
+
+        Lightning does not clip for a fused optimiser under autocast.
+        """
         if self.optim.clip is not None and self.grad_norm is not None:
             torch.nn.utils.clip_grads_with_norm_(self.parameters(), self.optim.clip, self.grad_norm)
 

@@ -1,7 +1,6 @@
-"""What a configuration would do, without doing it: its data, its run's folder, and what is left to
-do there.
+"""The plan of a run: its data, its folder and the remaining work, without starting it.
 
-Imports torch but not Lightning, so that `jepa_lab.check` and a sweep's table answer soon.
+It imports torch but not Lightning, so that `jepa_lab.check` and the table of a sweep start fast.
 """
 
 from __future__ import annotations
@@ -18,14 +17,16 @@ from jepa_lab.ledger.run_dir import RunDir, has_checkpoint
 
 @dataclass
 class RunPlan:
-    """One run: its configuration and its folder, of which nothing is touched."""
+    """The plan of one run: its configuration and its folder. Nothing on disk is touched."""
 
     config: Any
     home: RunDir
 
     def decide(self) -> str:
-        """new, resume, restart or skip, from what the run's folder says. UserError for
-        on_existing=error, and for a run of another version of the results unless it is restarted.
+        """Returns new, resume, restart or skip, from the state of the run's folder.
+
+        Raises UserError for on_existing=error if the run exists, and for a run of another version
+        of the results unless it is restarted.
         """
         run, on_existing = self.home, self.config.on_existing
         status = run.status()
@@ -46,45 +47,46 @@ class RunPlan:
         return "resume" if checkpoint else "new"
 
     def note(self) -> str | None:
-        """A remark for a table of jobs."""
+        """Returns a remark for the table of jobs, None without one."""
         return None
 
     def config_yaml(self) -> str:
-        """config.yaml as it is written when the run starts."""
+        """Returns config.yaml as written when the run starts."""
         text: str = self.config.to_yaml()
         return text
 
 
 class Planner(ABC):
-    """What the runs of a study would do."""
+    """Plans the runs of a study."""
 
     @abstractmethod
     def load(self, config: Any) -> Any:
-        """The data of a run. UserError where they are missing, broken, or fewer than a batch."""
+        """Returns the data of a run. Raises UserError if they are missing, broken, or fewer than a
+        batch."""
 
     @abstractmethod
     def data_key(self, config: Any) -> Any:
-        """Equal for configurations that read the same data."""
+        """Returns a value that is equal for configurations that read the same data."""
 
     @abstractmethod
     def describe(self, config: Any, data: Any) -> str:
-        """How much data there is, for the line below a table of jobs."""
+        """Returns the amount of data, for the line below a table of jobs."""
 
     @abstractmethod
     def fingerprint(self, data: Any) -> str:
-        """A hash of the data, which belongs to the identity of a run."""
+        """Returns a hash of the data, which is part of a run's identity."""
 
     def plan(self, config: Any, fingerprint: str) -> RunPlan:
-        """The run of a checked configuration."""
+        """Returns the plan of the run of a checked configuration."""
         return RunPlan(config, run_of(config, fingerprint))
 
 
 def identity(config: RunConfig, fingerprint: str) -> str:
-    """The run's id: resolved configuration, the data's fingerprint, and the version of the
-    results."""
+    """Returns the run's id: a hash of the resolved configuration, the data's fingerprint and the
+    version of the results."""
     return run_id(config.counted(), fingerprint)
 
 
 def run_of(config: RunConfig, fingerprint: str) -> RunDir:
-    """The folder of the run; nothing on disk is touched."""
+    """Returns the folder of the run. Nothing on disk is touched."""
     return RunDir(config.runs_dir, config.name, identity(config, fingerprint))

@@ -1,4 +1,4 @@
-"""Preflight: on a few images, before training, whether what is configured can be trained at all."""
+"""Preflight: checks on a few images, before training, that the configuration can be trained."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ SAMPLES = 8
 
 @dataclass(frozen=True)
 class Check:
-    """One check: `failures` has a line for each thing that is wrong, with the key that causes it;
-    `skipped` says why there was nothing to check."""
+    """The result of one check. `failures` has a line for each problem, with the key that causes it.
+    `skipped` is the reason if there was nothing to check."""
 
     name: str
     failures: tuple[str, ...] = ()
@@ -29,36 +29,35 @@ class Check:
 
 @dataclass(frozen=True)
 class Preflight:
-    """What the checks found, and the seconds they took."""
+    """The results of the checks, and the seconds they took."""
 
     checks: tuple[Check, ...]
     seconds: float
 
     @property
     def failures(self) -> list[str]:
-        """Every line of every failed check."""
+        """The lines of all failed checks."""
         return [line for check in self.checks for line in check.failures]
 
     def to_dict(self, mode: str) -> dict[str, Any]:
-        """For summary.json: {mode, seconds, failed, checks: {name: "passed", "not applicable: ..."
-        or the lines}}."""
+        """Returns the entry of summary.json: {mode, seconds, failed, checks: {name: "passed", "not
+        applicable: ..." or the lines}}."""
         return {
             "mode": mode,
             "seconds": self.seconds,
             "failed": [check.name for check in self.checks if check.failures],
-            "checks": {check.name: _told(check) for check in self.checks},
+            "checks": {check.name: _outcome(check) for check in self.checks},
         }
 
     def require(self) -> None:
-        """UserError with the lines of all failed checks."""
+        """Raises UserError with the lines of all failed checks."""
         if self.failures:
             raise UserError(f"preflight: {'; '.join(self.failures)}")
 
 
 @contextmanager
 def streams_restored() -> Iterator[None]:
-    """Context: the random streams of torch (CPU), numpy and Python are afterwards where they were.
-    Context: the random streams of torch (CPU), numpy and Python are afterwards where they were."""
+    """Restores the random streams of torch (CPU), numpy and Python at the end of the context."""
     of_numpy, of_python = np.random.get_state(), random.getstate()
     try:
         with torch.random.fork_rng(devices=[]):
@@ -69,31 +68,31 @@ def streams_restored() -> Iterator[None]:
 
 
 def run_check(name: str, check: Callable[[], list[str]]) -> Check:
-    """What a check found; one that raises has failed."""
+    """Returns the result of a check. A check that raises has failed."""
     try:
         return Check(name, tuple(check()))
     except NotApplicable as reason:
         return Check(name, skipped=str(reason))
     except Exception as error:
         text = str(error).split("\n", 1)[0]
-        return Check(name, (f"the check {name} could not be made: {type(error).__name__}: {text}",))
+        return Check(name, (f"the check {name} itself failed: {type(error).__name__}: {text}",))
 
 
-def _told(check: Check) -> str | list[str]:
+def _outcome(check: Check) -> str | list[str]:
     if check.skipped is not None:
         return f"not applicable: {check.skipped}"
     return list(check.failures) or "passed"
 
 
-WARMUP = 0.2  # of the run at most; a schedule with more of it hardly gets to its own learning rate
+WARMUP = 0.2  # largest usual share of a run; with more, few steps have the full learning rate
 
 
 class NotApplicable(Exception):
-    """There is nothing to check, and why."""
+    """There is nothing to check. The text is the reason."""
 
 
 def warmup(config: JepaConfig) -> list[str]:
-    """The learning rate is at its height for most of the run."""
+    """Returns a line if warm-up takes more than the usual share of the run."""
     o = config.optim
     if o.lr == 0:
         raise NotApplicable("optim.lr=0")

@@ -1,4 +1,5 @@
-"""train(study, config): the one flow that builds a run, watches it and brings it to its verdict."""
+"""train(study, config): the common flow of all studies that builds a run, trains it and judges
+it."""
 
 from __future__ import annotations
 
@@ -25,16 +26,21 @@ from jepa_lab.training.plan import RunPlan
 from jepa_lab.training.study import Session, Study
 from jepa_lab.training.trainer import prepare_process
 
-# what other commands found out about the run
+# results of other commands, outdated once the run is trained further
 OF_AN_EARLIER_STEP = ("evaluation.json", "decoded.json")
 
 
 @dataclass
 class RunResult:
-    """How a run ended. state: completed, failed, stopped, or skipped (it was finished before);
-    resumed: it went on from a checkpoint; metrics: the last value of every key; monitored: the
-    metric that chooses checkpoints; gates: what the last epoch was measured against; module: the
-    LightningModule of a run that was trained here."""
+    """The result of a run.
+
+    - `state` is completed, failed, stopped, or skipped (it was finished before).
+    - `resumed` is true if the run was resumed from a checkpoint.
+    - `metrics` maps every key to its last value.
+    - `monitored` is the last value of the metric that chooses checkpoints.
+    - `gates` are the gates of the run, evaluated on its last values.
+    - `module` is the LightningModule of a run that was trained here.
+    """
 
     run_dir: Path
     state: str
@@ -60,13 +66,14 @@ def train(
     brief: bool = False,
     command_line: CommandLine | None = None,
 ) -> RunResult:
-    """Runs one configuration to its end, or resumes it, or reports it if it is finished (`brief`:
-    in one line).
+    """Runs one configuration to its end, or resumes it. A finished run is only reported (with
+    `brief` in one line).
 
-    `stop` says when to stop early; `opened` is called with the run's folder before anything else
-    happens there; `command_line` is kept in the run's folder. Raises UserError for data that cannot
-    be used and for files that cannot be written, RunBusy if another process is at the run; any
-    other exception leaves status.json in state "failed", an interruption in state "stopped".
+    `stop` requests an early stop. `opened` is called with the run's folder before anything else
+    happens there. `command_line` is kept in the run's folder. Raises UserError for data that cannot
+    be used and for files that cannot be written. Raises RunBusy if another process is working on
+    the run. Any other exception leaves status.json in state "failed", an interruption in state
+    "stopped".
     """
     prepare_process(config, study.threads(config))
     data = study.load(config)
@@ -78,7 +85,7 @@ def train(
     session = Session(plan, data, study.prepare(config, data), stop or StopRequest(), brief=brief)
     session.preflight = _preflight(study, session)
     with lock(plan.home.make()), session.stop.watching():
-        action = plan.decide()  # again: another process may have been at it until now
+        action = plan.decide()  # again, since another process may have held the lock until now
         if action == "skip":
             return _finished(study, plan, brief)
         if action == "restart":
@@ -89,7 +96,7 @@ def train(
 
 
 def _finished(study: Study, plan: RunPlan, brief: bool) -> RunResult:
-    """The result of a finished run, from its summary, measured against the gates of this
+    """Returns the result of a finished run from its summary. The gates are those of this
     configuration."""
     summary = study.show_finished(plan, brief)
     last = finite_values(summary)
@@ -106,21 +113,23 @@ def _finished(study: Study, plan: RunPlan, brief: bool) -> RunResult:
 
 
 def _preflight(study: Study, session: Session) -> dict[str, Any] | None:
-    """The preflight of the network as initialised; a resumed run has the same again. UserError
-    under preflight=strict if a check failed."""
+    """Returns the preflight of the network as initialised, also for a resumed run.
+
+    Raises UserError for preflight=strict if a check failed.
+    """
     mode = getattr(session.config, "preflight", "off")
-    found = None if mode == "off" else study.preflight(session.config, session.data, session.parts)
-    if found is None:
+    checks = None if mode == "off" else study.preflight(session.config, session.data, session.parts)
+    if checks is None:
         return None
     if mode == "strict":
-        found.require()
-    for line in found.failures:
+        checks.require()
+    for line in checks.failures:
         print(f"preflight: {line}", file=sys.stderr)
-    return found.to_dict(mode)
+    return checks.to_dict(mode)
 
 
 def _watched(study: Study, session: Session, command_line: CommandLine | None) -> RunResult:
-    """The session with its state kept in status.json, however it ends."""
+    """Runs the session and keeps its state in status.json, however it ends."""
     run, resumed = session.run, session.checkpoint is not None
     session.ledger = study.open_ledger(run, resumed)
     run.create(study.config_yaml(session))
@@ -178,7 +187,7 @@ def _run(study: Study, session: Session, resumed: bool) -> RunResult:
 
 @contextmanager
 def _log_file(run: RunDir) -> Iterator[None]:
-    """What our code logs also goes into the run's folder."""
+    """Copies the log messages of jepa_lab into the run's folder."""
     log = logging.FileHandler(run.path / "run.log", delay=True)
     logging.getLogger("jepa_lab").addHandler(log)
     try:
@@ -189,7 +198,7 @@ def _log_file(run: RunDir) -> Iterator[None]:
 
 
 def _close_if_possible(session: Session, state: str, reason: str) -> None:
-    """Writes what is in memory, then the state; a disk that takes neither is left as it is."""
+    """Writes the rows in memory, then the state. Ignores a disk that cannot be written."""
     ledger: ParquetLedger | None = session.ledger
     if ledger is not None:
         with suppress(OSError):

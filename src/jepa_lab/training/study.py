@@ -1,4 +1,4 @@
-"""What a study brings to a run. `training.run.train` is the same for all of them."""
+"""The interface of a study. `training.run.train` is the same for all studies."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from jepa_lab.training.preflight import Preflight
 
 @dataclass(frozen=True)
 class Parts:
-    """What is built before anything is written, so that a configuration that cannot be built leaves
-    nothing behind."""
+    """The parts built before anything is written, so that a configuration that cannot be built
+    leaves no files."""
 
     loaders: dict[str, Any]  # train, val, test
     budget: Budget
@@ -33,11 +33,16 @@ class Parts:
 
 @dataclass
 class Session:
-    """A run between its start and its end. `parts`: None where the study builds while it fits;
-    `checkpoint`: what the run resumes from; `preflight`: for summary.json; `ledger`: None where the
-    study keeps its own table."""
+    """A run between its start and its end.
 
-    plan: Any  # a RunPlan, or a study's own kind of it
+    - `plan` is a RunPlan or a subclass of it from the study.
+    - `parts` is None if the study builds them in `fit`.
+    - `checkpoint` is the checkpoint to resume from.
+    - `preflight` is the entry for summary.json.
+    - `ledger` is None if the study keeps a table of its own.
+    """
+
+    plan: Any
     data: Any
     parts: Any
     stop: StopRequest
@@ -54,14 +59,14 @@ class Session:
 
     @property
     def run(self) -> RunDir:
-        """The folder of the run, of a grid that of all its runs."""
+        """The folder of the run. For a grid it is the folder of all its runs."""
         return self.plan.home
 
 
 @dataclass
 class Fit:
-    """What training left: metrics by key; seconds; the failure that ended it, if one did; the
-    callbacks, whose results the outcome shows."""
+    """The result of training. `history` holds the metrics by key. `failure` is the exception that
+    ended training, if any. `callbacks` hold results that the outcome shows."""
 
     history: History
     wall_s: float
@@ -72,57 +77,61 @@ class Fit:
 
 
 class Study(Planner):
-    """A family of experiments. The methods are called in the order in which they stand."""
+    """A family of experiments. The methods are called in the order of their definition."""
 
     remedies: Remedies = Remedies()
 
     def threads(self, config: RunConfig) -> int:
-        """Threads of torch."""
+        """Returns the number of torch threads."""
         return config.hardware.threads or 1
 
     def preview(self, config: Any, rows: int) -> Any:
-        """A figure of what the model would see, `rows` examples; None for a study without any."""
+        """Returns a figure of `rows` examples as the model sees them, None for a study without a
+        preview."""
         return None
 
     def unmeasured(self, config: Any, metric: str) -> str:
-        """Why runs of this configuration will have no value of a validation metric; "" where they
-        will."""
+        """Returns why runs of this configuration have no value of a validation metric, "" if they
+        have one."""
         return ""
 
     @abstractmethod
     def prepare(self, config: Any, data: Any) -> Any:
-        """Builds on seeded streams what can be built before the run's folder is touched. UserError
-        for sizes that do not fit."""
+        """Builds the parts on seeded random streams, before the run's folder is touched. Raises
+        UserError for sizes that do not fit."""
 
     def preflight(self, config: Any, data: Any, parts: Any) -> Preflight | None:
-        """Seconds of checks on what was built, which they do not change; None for a study without.
-        Seconds of checks on what was built, which they do not change; None for a study without."""
+        """Checks the parts for a few seconds without changing them. Returns None for a study
+        without checks."""
         return None
 
     def checkpoint(self, plan: Any) -> Any:
-        """What an unfinished run resumes from; None where nothing can be used. UserError for a
-        damaged one."""
+        """Returns the checkpoint that an unfinished run resumes from, None if there is no usable
+        one. Raises UserError for a damaged one."""
         return None
 
     def open_ledger(self, run: RunDir, resumed: bool) -> ParquetLedger | None:
-        """Where the metrics of the run go."""
+        """Returns the ledger for the metrics of the run, None if the study keeps a table of its
+        own."""
         return None
 
     def open_loggers(self, session: Session) -> AbstractContextManager[Loggers]:
-        """The loggers of the run, closed with the state that it deserves."""
+        """Returns the loggers of the run as a context that closes them with the run's final
+        state."""
         return nullcontext(Loggers())
 
     @abstractmethod
     def config_yaml(self, session: Session) -> str:
-        """config.yaml of the run, every derived value written down."""
+        """Returns config.yaml of the run with all derived values filled in."""
 
     @abstractmethod
     def fit(self, session: Session) -> Fit:
-        """Trains, or resumes, and evaluates. RunStopped where it was asked to stop."""
+        """Trains the run, or resumes it, and evaluates it. Raises RunStopped if it was asked to
+        stop."""
 
     @abstractmethod
     def judge(self, session: Session, fit: Fit) -> Verdict:
-        """The verdict on the run."""
+        """Returns the verdict on the run."""
 
     @abstractmethod
     def summarise(self, session: Session, fit: Fit, verdict: Verdict) -> dict[str, Any]:
@@ -132,10 +141,10 @@ class Study(Planner):
     def show_outcome(
         self, session: Session, fit: Fit, verdict: Verdict, summary: dict[str, Any]
     ) -> None:
-        """Draws the figures, writes the page, prints the table, the verdict and where everything
-        is."""
+        """Draws the figures, writes the page, and prints the table, the verdict and the paths of
+        the results."""
 
     @abstractmethod
     def show_finished(self, plan: Any, brief: bool) -> dict[str, Any]:
-        """Prints what a finished run came to and returns its summary; what a kill left undrawn is
-        drawn."""
+        """Prints the result of a finished run and returns its summary. Draws figures that are
+        missing after a kill."""

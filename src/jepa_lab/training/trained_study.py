@@ -1,5 +1,5 @@
-"""A study whose runs are one module trained by Lightning: what its runs do beyond what the study
-itself brings."""
+"""A study whose runs are one module trained by Lightning, and the parts that all such studies
+share."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ from jepa_lab.training.trainer import build_trainer
 
 
 class TrainedStudy(Study):
-    """Loaders, a module and callbacks come from the study; trainer, evaluation passes, summary and
-    table from here."""
+    """A study trained by Lightning. A subclass provides loaders, module and callbacks. This class
+    provides trainer, evaluation passes, summary and table."""
 
     def prepare(self, config: JepaConfig, data: Any) -> Parts:
         require_logger(config)
@@ -38,22 +38,25 @@ class TrainedStudy(Study):
 
     @abstractmethod
     def build(self, config: Any, data: Any) -> Parts:
-        """Builds loaders and module on seeded streams. UserError for sizes that do not fit."""
+        """Builds loaders and module on seeded random streams. Raises UserError for sizes that do
+        not fit."""
 
     @abstractmethod
     def build_callbacks(self, session: Session) -> list[Any]:
-        """In the order they act, a Saver and a Gates among them."""
+        """Returns the callbacks in the order in which they act, with a Saver and a Gates among
+        them."""
 
     @abstractmethod
     def best_key(self, config: Any, data: Any) -> str:
-        """The validation metric that chooses best.ckpt."""
+        """Returns the validation metric that chooses best.ckpt."""
 
     @abstractmethod
     def protocol(self, config: Any, data: Any) -> dict[str, Any]:
-        """What the figures of the run stand on."""
+        """Returns the conditions of the run's results (sizes of the splits, seed and the like), for
+        summary.json."""
 
     def remark(self, data: Any, parts: Parts) -> str | None:
-        """A line to say before training, or None."""
+        """Returns a line to print before training, or None."""
         return None
 
     def checkpoint(self, plan: RunPlan) -> Path:
@@ -108,7 +111,8 @@ class TrainedStudy(Study):
         return self.judge_of(session.config)(fit.history)
 
     def judge_of(self, config: JepaConfig) -> Callable[[History], Verdict]:
-        """What gives the verdict on the metrics of a run with this configuration."""
+        """Returns a function that maps the metrics of a run with this configuration to its
+        verdict."""
         content, rules = asdict(config), config.diagnosis.rules
         return lambda history: judge(
             history, config=content, remedies=self.remedies, own_rules=rules

@@ -1,4 +1,4 @@
-"""The Lightning Trainer of a run, without noise."""
+"""The Lightning Trainer of a run, without Lightning's own messages."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from jepa_lab.training.budget import Budget
 def build_trainer(
     config: JepaConfig, budget: Budget, run: RunDir, loggers: list[Any], callbacks: list[Any]
 ) -> pl.Trainer:
-    """The Lightning Trainer of the run."""
+    """Returns the Lightning Trainer of the run."""
     return pl.Trainer(
         accelerator=config.hardware.accelerator,
         devices=config.hardware.devices,
@@ -42,8 +42,8 @@ def build_trainer(
 
 
 def prepare_process(config: RunConfig, threads: int) -> None:
-    """Sets the number of threads and silences what a user cannot act on. UserError for an
-    accelerator that is not there."""
+    """Sets the number of threads and silences messages that need no action. Raises UserError for a
+    missing accelerator."""
     quiet()
     torch.set_num_threads(threads)
     if config.hardware.accelerator == "gpu" and not torch.cuda.is_available():
@@ -53,7 +53,7 @@ def prepare_process(config: RunConfig, threads: int) -> None:
 
 
 def quiet() -> None:
-    """Silences what a user cannot act on."""
+    """Silences messages and warnings of Lightning that need no action by the user."""
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     for text in (
         ".*does not have many workers.*",

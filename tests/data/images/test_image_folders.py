@@ -33,7 +33,7 @@ def test_class_folders_give_labels_in_sorted_order(tmp_path: Path) -> None:
         assert torch.equal(source.labels, source.images[:, 1, 0, 0].long() - 100)
 
 
-def test_a_flat_folder_is_unlabelled_and_other_files_are_left_alone(tmp_path: Path) -> None:
+def test_a_flat_folder_is_unlabelled_and_other_files_are_ignored(tmp_path: Path) -> None:
     paint(tmp_path, 20)
     (tmp_path / "notes.txt").write_text("no image")
     splits = load_splits("folder", root=str(tmp_path), image_size=16)
@@ -67,7 +67,7 @@ def test_a_broken_image_is_named(tmp_path: Path) -> None:
         load_splits("folder", root=str(tmp_path))
 
 
-def test_a_class_that_train_does_not_know_is_a_user_error(tmp_path: Path) -> None:
+def test_a_class_that_is_missing_in_train_is_a_user_error(tmp_path: Path) -> None:
     for name in ("train/a", "train/b", "val/a", "val/c", "test/a"):
         paint(tmp_path / name, 3)
     with pytest.raises(UserError, match=r"class folder c is in val/ but not in train/"):

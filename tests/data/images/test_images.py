@@ -30,7 +30,7 @@ def test_digits_split_into_the_fixed_sizes_without_sharing_an_image() -> None:
     assert not val & test
 
 
-def test_digits_go_to_the_split_that_the_hash_of_their_own_pixels_says() -> None:
+def test_the_split_of_a_digit_depends_only_on_the_hash_of_its_pixels() -> None:
     from sklearn.datasets import load_digits
 
     small = (torch.from_numpy(load_digits().images) * 255 / 16).round().to(torch.uint8)
@@ -52,7 +52,7 @@ def test_a_subset_is_reproducible_depends_on_the_seed_and_leaves_test_alone() ->
     assert contents(one.train) <= contents(load_splits("digits").train)
 
 
-def test_the_fingerprint_sees_pixels_labels_and_shape() -> None:
+def test_the_fingerprint_depends_on_pixels_labels_and_shape() -> None:
     source = load_splits("digits").val
     dimmed, relabelled = source.images.clone(), source.labels.clone()
     dimmed[3, 0, 8, 8] ^= 1
@@ -77,7 +77,7 @@ def test_measured_normalisation_is_the_mean_and_std_of_each_channel() -> None:
     assert std[2] == 1e-3
 
 
-def test_all_splits_are_normalised_by_what_was_measured_on_train() -> None:
+def test_all_splits_are_normalised_by_statistics_of_train() -> None:
     splits = load_splits("digits")
     assert (splits.train.mean, splits.train.std) == measured_norm(splits.train.images)
     assert splits.val.mean == splits.test.mean == splits.train.mean
@@ -110,7 +110,7 @@ def test_the_cifar_subset_has_three_channels_and_a_held_out_validation(data_fold
 
 
 @pytest.mark.parametrize("source", ["mnist", "cifar10", "cifar100"])
-def test_a_set_that_is_neither_there_nor_to_be_had_says_what_to_do(
+def test_the_error_for_a_failed_download_explains_what_to_do(
     source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import torchvision.datasets as sets
@@ -136,10 +136,12 @@ def test_a_broken_mnist_file_is_a_user_error(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "says"), [({"source": "svhn"}, "no such source"), ({"image_size": 20}, "resize")]
+    ("options", "message"), [({"source": "svhn"}, "no such source"), ({"image_size": 20}, "resize")]
 )
-def test_what_no_source_offers_is_a_user_error(options: dict[str, str], says: str) -> None:
-    with pytest.raises(UserError, match=says):
+def test_an_unknown_source_or_an_unsupported_option_is_a_user_error(
+    options: dict[str, str], message: str
+) -> None:
+    with pytest.raises(UserError, match=message):
         load_splits(**{"source": "npz", "path": "absent.npz", **options})
 
 
@@ -232,12 +234,12 @@ BAD_ARRAYS: list[tuple[dict[str, np.ndarray], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("arrays", "says"), BAD_ARRAYS)
-def test_arrays_that_are_no_images_are_a_user_error(
-    arrays: dict[str, np.ndarray], says: str, save: Callable[..., str]
+@pytest.mark.parametrize(("arrays", "message"), BAD_ARRAYS)
+def test_arrays_that_are_not_images_are_a_user_error(
+    arrays: dict[str, np.ndarray], message: str, save: Callable[..., str]
 ) -> None:
     path = save(**arrays)
-    with pytest.raises(UserError, match=says) as error:
+    with pytest.raises(UserError, match=message) as error:
         load_splits("npz", path=path)
     assert str(error.value).startswith(f"dataset.path={path}")
     assert "\n" not in str(error.value)

@@ -15,7 +15,7 @@ from jepa_lab.studies.run import train
 from jepa_lab.studies.seq_jepa.config import Config
 from study_parts import load_data
 
-WNIDS = ("n02", "n01", "n03")  # the order of wnids.txt is not the sorted one
+WNIDS = ("n02", "n01", "n03")  # the order of wnids.txt is not sorted
 
 
 def picture(path: Path, value: int, size: tuple[int, int] = (64, 64)) -> None:
@@ -25,7 +25,7 @@ def picture(path: Path, value: int, size: tuple[int, int] = (64, 64)) -> None:
 
 @pytest.fixture
 def tiny(tmp_path: Path) -> Path:
-    """Ten training images a class and two to validate; grey 40 * class tells the class."""
+    """Ten training images and two validation images per class, with grey level 40 * class."""
     top = tmp_path / "tiny-imagenet-200"
     rows = []
     for label, name in enumerate(WNIDS):
@@ -79,7 +79,7 @@ def remove_train(top: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("damage", "says"),
+    ("damage", "message"),
     [
         (remove_annotations, "val_annotations.txt"),
         (name_an_unknown_class, "line 1 .* no class of wnids"),
@@ -90,10 +90,10 @@ def remove_train(top: Path) -> None:
     ],
 )
 def test_a_damaged_tiny_imagenet_is_a_user_error(
-    tiny: Path, damage: Callable[[Path], None], says: str
+    tiny: Path, damage: Callable[[Path], None], message: str
 ) -> None:
     damage(tiny / "tiny-imagenet-200")
-    with pytest.raises(UserError, match=says) as error:
+    with pytest.raises(UserError, match=message) as error:
         tiny_imagenet(str(tiny))
     assert str(error.value).startswith(f"dataset.root={tiny}: ")
     assert "\n" not in str(error.value)
@@ -101,8 +101,8 @@ def test_a_damaged_tiny_imagenet_is_a_user_error(
 
 @pytest.fixture
 def gazed(tmp_path: Path) -> Path:
-    """40 x 20 pixels; the map's mass, and a white square of the image, lie at row 5 and column 25
-    to 29."""
+    """Images of 40 x 20 pixels. The mass of the map, and a white square of the image, are at row 5
+    and columns 25 to 29."""
     for part, n in (("train", 10), ("val", 2)):
         for name in ("n01", "n02"):
             for i in range(n):
@@ -139,7 +139,7 @@ WRONG[3, 3] = -1
 
 
 @pytest.mark.parametrize(
-    ("content", "says"),
+    ("content", "message"),
     [
         (None, "n02_3.JPEG has no saliency map; n02_3-sal.npy"),
         (np.ones((40, 20)), "n02_3.JPEG .* its image is 20x40"),
@@ -147,20 +147,20 @@ WRONG[3, 3] = -1
         (np.zeros((20, 40)), "n02_3.JPEG is zero everywhere"),
     ],
 )
-def test_the_first_image_without_a_right_map_is_named(
-    gazed: Path, content: np.ndarray | None, says: str
+def test_the_first_image_without_a_valid_map_is_named(
+    gazed: Path, content: np.ndarray | None, message: str
 ) -> None:
     if content is None:
         for i in (3, 7):
             (gazed / "train" / "n02" / f"n02_{i}-sal.npy").unlink()
     else:
         save_map(gazed, content)
-    with pytest.raises(UserError, match=says) as error:
+    with pytest.raises(UserError, match=message) as error:
         imagenet_with_maps(str(gazed), size=10)
     assert "\n" not in str(error.value)
 
 
-def test_a_class_that_is_in_val_alone_or_no_class_at_all_is_a_user_error(
+def test_a_class_only_in_val_or_no_class_at_all_is_a_user_error(
     gazed: Path, tmp_path: Path
 ) -> None:
     (gazed / "val" / "n09").mkdir()
@@ -170,7 +170,9 @@ def test_a_class_that_is_in_val_alone_or_no_class_at_all_is_a_user_error(
         imagenet_with_maps(str(tmp_path / "absent"))
 
 
-def test_what_is_not_kept_needs_no_map_and_a_set_without_maps_needs_none(gazed: Path) -> None:
+def test_a_subset_has_the_same_images_and_a_set_without_maps_needs_no_map_files(
+    gazed: Path,
+) -> None:
     parts = imagenet_with_maps(str(gazed), size=10, train_size=4, val_size=2)
     assert [len(parts[name].images) for name in ("train", "val", "test")] == [4, 2, 2]
     whole = imagenet_with_maps(str(gazed), size=10)["train"].subset(4, 0)
@@ -180,7 +182,7 @@ def test_what_is_not_kept_needs_no_map_and_a_set_without_maps_needs_none(gazed: 
     assert imagenet_with_maps(str(gazed), size=10, with_maps=False)["train"].saliency is None
 
 
-def test_more_than_memory_holds_is_refused_with_its_size(gazed: Path) -> None:
+def test_images_beyond_the_memory_limit_are_refused_with_their_size(gazed: Path) -> None:
     with pytest.raises(
         UserError, match=r"24 samples at 20000 pixels take 67.2 GB .* lower dataset.train_size"
     ) as error:
@@ -211,7 +213,7 @@ def test_a_run_trains_on_images_with_maps(gazed: Path, make_config: Callable[...
 
 
 @pytest.mark.parametrize("saliency", ["file", "uniform", "spectral"])
-def test_the_maps_are_used_where_saliency_is_of_the_file(
+def test_maps_are_read_only_with_saliency_file(
     gazed: Path, make_config: Callable[..., Config], saliency: str
 ) -> None:
     splits = load_data(make_config(*saccades(gazed), f"dataset.saliency={saliency}"))
@@ -220,7 +222,7 @@ def test_the_maps_are_used_where_saliency_is_of_the_file(
 
 
 @pytest.mark.parametrize(
-    ("words", "says"),
+    ("overrides", "message"),
     [
         ([], "dataset.root is missing: the folder of ImageNet"),
         (
@@ -234,8 +236,8 @@ def test_the_maps_are_used_where_saliency_is_of_the_file(
     ],
 )
 def test_a_configuration_without_images_is_refused_in_one_line(
-    make_config: Callable[..., Config], words: list[str], says: str
+    make_config: Callable[..., Config], overrides: list[str], message: str
 ) -> None:
-    with pytest.raises(UserError, match=says) as error:
-        load_data(make_config("dataset=imagenet_saccade", "encoder=resnet_small", *words))
+    with pytest.raises(UserError, match=message) as error:
+        load_data(make_config("dataset=imagenet_saccade", "encoder=resnet_small", *overrides))
     assert "\n" not in str(error.value)

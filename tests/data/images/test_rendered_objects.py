@@ -25,8 +25,8 @@ def latent(number: int, k: int) -> np.ndarray:
 
 @pytest.fixture
 def objects(tmp_path: Path) -> Path:
-    """Two classes of 15 objects in six renderings; the grey of a rendering is 30 * k + its object's
-    number."""
+    """Two classes of 15 objects with six renderings. The grey level of rendering k is 30 * k + the
+    number of the object."""
     top = tmp_path / "3DIEBench"
     for number, name in enumerate(NAMES):
         (top / name).mkdir(parents=True)
@@ -39,7 +39,7 @@ def objects(tmp_path: Path) -> Path:
 
 
 def numbers(part: Arrays) -> list[int]:
-    """The object behind every row, by the grey of its first rendering."""
+    """Returns the object of every row, from the grey level of its first rendering."""
     return part.images[:, :3].float().mean((1, 2, 3)).round().long().tolist()
 
 
@@ -49,7 +49,7 @@ def test_objects_are_divided_by_a_hash_of_their_folders(objects: Path) -> None:
     assert sorted(n for part in parts.values() for n in numbers(part)) == list(range(30))
 
 
-def test_published_lists_say_which_objects_test(objects: Path) -> None:
+def test_published_lists_determine_the_test_objects(objects: Path) -> None:
     np.save(objects / "train_images.npy", np.array([f"/{name}" for name in NAMES[:21]]))
     np.save(objects / "val_images.npy", np.array(NAMES[21:]))
     parts = read_rendered(str(objects), 8)
@@ -86,7 +86,7 @@ def test_objects_that_are_not_kept_are_not_read(objects: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("file", "content", "says"),
+    ("file", "content", "message"),
     [
         ("image_1.jpg", None, "is missing"),
         ("latent_2.npy", None, "is missing; every object has 6 views"),
@@ -95,27 +95,29 @@ def test_objects_that_are_not_kept_are_not_read(objects: Path) -> None:
     ],
 )
 def test_a_missing_or_broken_file_is_named(
-    objects: Path, file: str, content: np.ndarray | None, says: str
+    objects: Path, file: str, content: np.ndarray | None, message: str
 ) -> None:
     path = objects / "chair" / "object4" / file
     path.unlink()
     if content is not None:
         np.save(path, content)
-    with pytest.raises(UserError, match=f"object4.{file} .*{says}") as error:
+    with pytest.raises(UserError, match=f"object4.{file} .*{message}") as error:
         read_rendered(str(objects), 8)
     assert "\n" not in str(error.value)
 
 
-def test_a_folder_without_objects_is_told_the_layout_and_where_the_data_are(tmp_path: Path) -> None:
-    for top, says in ((tmp_path, "no train objects"), (tmp_path / "absent", "no such folder")):
+def test_the_error_for_a_folder_without_objects_has_the_layout_and_the_source(
+    tmp_path: Path,
+) -> None:
+    for top, message in ((tmp_path, "no train objects"), (tmp_path / "absent", "no such folder")):
         with pytest.raises(
             UserError,
-            match=rf"{says}; expected <class>/<object>/image_<k>.jpg .*facebookresearch/SIE",
+            match=rf"{message}; expected <class>/<object>/image_<k>.jpg .*facebookresearch/SIE",
         ):
             read_rendered(str(top))
 
 
-def test_more_than_memory_holds_is_refused_with_its_size_before_it_is_read(objects: Path) -> None:
+def test_objects_beyond_the_memory_limit_are_refused_before_they_are_read(objects: Path) -> None:
     with pytest.raises(
         UserError, match=r"20 samples at 9000 pixels take 29.2 GB .* lower dataset.train_size"
     ) as error:
@@ -124,7 +126,7 @@ def test_more_than_memory_holds_is_refused_with_its_size_before_it_is_read(objec
     assert "\n" not in str(error.value)
 
 
-def words(root: Path) -> list[str]:
+def overrides(root: Path) -> list[str]:
     small = [
         "encoder=resnet_small",
         "model=seq_jepa_small",
@@ -138,25 +140,28 @@ def words(root: Path) -> list[str]:
 def test_a_run_trains_on_rendered_objects(
     objects: Path, make_config: Callable[..., Config], latent_type: str, width: int
 ) -> None:
-    result = train(make_config(*words(objects), f"dataset.latent_type={latent_type}"))
+    result = train(make_config(*overrides(objects), f"dataset.latent_type={latent_type}"))
     assert result.state == "completed"
     assert result.module is not None
     assert result.module.network.action_projection.linear.in_features == width
     assert np.isfinite(result.metrics["test/probe/action_from_z"])
 
 
-def test_the_data_of_a_run_are_known_by_their_latents_too(
+def test_the_fingerprint_depends_on_the_latents(
     objects: Path, make_config: Callable[..., Config]
 ) -> None:
-    before = load_data(make_config(*words(objects)))
+    before = load_data(make_config(*overrides(objects)))
     assert before.train.mean == (0.5016, 0.5037, 0.5060)
     for name in NAMES:
         np.save(objects / name / "latent_3.npy", np.zeros(7))
-    assert load_data(make_config(*words(objects))).train.fingerprint() != before.train.fingerprint()
+    assert (
+        load_data(make_config(*overrides(objects))).train.fingerprint()
+        != before.train.fingerprint()
+    )
 
 
 @pytest.mark.parametrize(
-    ("given", "says"),
+    ("given", "message"),
     [
         (["dataset=3diebench"], "dataset.root is missing: .*github.com/facebookresearch/SIE"),
         (
@@ -171,18 +176,21 @@ def test_the_data_of_a_run_are_known_by_their_latents_too(
             ["dataset=3diebench", "dataset.root=x", "dataset.latent_type=all"],
             "rot, color, rotcolor",
         ),
-        (["dataset=3diebench", "dataset.root=x", "dataset.views=rotation"], "it has no others"),
+        (
+            ["dataset=3diebench", "dataset.root=x", "dataset.views=rotation"],
+            "3diebench has no other views",
+        ),
         (
             ["dataset=digits_rot", "+dataset.latent_type=rot"],
             "dataset.latent_type=rot: dataset.views=rotation",
         ),
-        (["dataset=digits_rot", "dataset.views=rendered"], "rendered views are those of 3diebench"),
+        (["dataset=digits_rot", "dataset.views=rendered"], "rendered views need 3diebench"),
     ],
 )
-def test_a_configuration_that_cannot_be_is_refused(
-    make_config: Callable[..., Config], given: list[str], says: str
+def test_an_impossible_configuration_is_refused(
+    make_config: Callable[..., Config], given: list[str], message: str
 ) -> None:
-    with pytest.raises(UserError, match=says) as error:
+    with pytest.raises(UserError, match=message) as error:
         make_config(*given, "encoder=resnet_small")
     assert "\n" not in str(error.value)
 
@@ -191,4 +199,4 @@ def test_more_views_than_renderings_are_refused(
     objects: Path, make_config: Callable[..., Config]
 ) -> None:
     with pytest.raises(UserError, match="n_views=7: must not exceed 6"):
-        train(make_config(*words(objects), "dataset.n_views=7"))
+        train(make_config(*overrides(objects), "dataset.n_views=7"))

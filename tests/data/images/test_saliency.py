@@ -22,7 +22,7 @@ def test_a_map_is_a_density_over_the_pixels(shape: tuple[int, ...]) -> None:
 
 
 @pytest.mark.parametrize(("row", "column"), [(4, 18), (18, 4), (12, 12)])
-def test_the_odd_spot_of_a_smooth_image_is_salient_where_it_is(row: int, column: int) -> None:
+def test_the_odd_spot_of_a_smooth_image_is_salient(row: int, column: int) -> None:
     wave = torch.sin(torch.arange(24) * 2 * torch.pi / 24)
     image = (
         (100 + 40 * wave[:, None] + 30 * wave + 4 * torch.randn(1, 1, 24, 24))
@@ -35,7 +35,7 @@ def test_the_odd_spot_of_a_smooth_image_is_salient_where_it_is(row: int, column:
     assert abs(peak % 24 - column) <= 1
 
 
-def test_the_formula_written_out_longhand() -> None:
+def test_the_spectral_residual_equals_its_formula_in_numpy() -> None:
     image = pictures(1, 16)
     grey = image.double().numpy().mean((0, 1))
     spectrum = np.fft.fft2(grey)
@@ -76,7 +76,7 @@ def test_a_map_does_not_depend_on_the_images_beside_it() -> None:
 @pytest.mark.parametrize(
     "images", [torch.zeros(2, 3, 8, 8), torch.zeros(3, 8, 8, dtype=torch.uint8)]
 )
-def test_what_is_no_batch_of_images_is_refused(images: torch.Tensor) -> None:
+def test_input_that_is_not_a_batch_of_images_is_refused(images: torch.Tensor) -> None:
     with pytest.raises(ValueError, match="uint8"):
         spectral_residual(images)
 
@@ -117,12 +117,12 @@ BAD: list[tuple[np.ndarray, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("maps", "says"), BAD)
+@pytest.mark.parametrize(("maps", "message"), BAD)
 def test_a_file_with_a_wrong_map_is_refused_with_the_first_image_named(
-    maps: np.ndarray, says: str, tmp_path: Path
+    maps: np.ndarray, message: str, tmp_path: Path
 ) -> None:
     np.save(tmp_path / "train.npy", maps)
-    with pytest.raises(UserError, match=says) as error:
+    with pytest.raises(UserError, match=message) as error:
         load_saliency(tmp_path / "train.npy", 5, (6, 6), "dataset.saliency_path=x")
     assert str(error.value).startswith("dataset.saliency_path=x: ")
     assert "\n" not in str(error.value)

@@ -24,7 +24,7 @@ def pictures(n: int = 8, h: int = 28, w: int = 28) -> torch.Tensor:
 
 
 def in_pixels(views: torch.Tensor) -> torch.Tensor:
-    """Views back to [0, 1]."""
+    """Undoes the normalisation of views, to [0, 1]."""
     return views * STD[0] + MEAN[0]
 
 
@@ -170,7 +170,7 @@ def test_the_uniform_law_of_scale_has_its_median_in_the_middle() -> None:
     ("mode", "varying"),
     [("rot_only", [0]), ("trans_only", [1, 2]), ("scale_only", [3]), ("multi", [0, 1, 2, 3])],
 )
-def test_a_mode_varies_its_factors_alone_and_draws_them_as_multi_does(
+def test_a_mode_varies_only_its_factors_with_the_draws_of_multi(
     mode: str, varying: list[int]
 ) -> None:
     index = torch.arange(50)
@@ -183,7 +183,7 @@ def test_a_mode_varies_its_factors_alone_and_draws_them_as_multi_does(
 
 
 @pytest.mark.parametrize(
-    ("options", "says"),
+    ("options", "message"),
     [
         ({"mode": "shear"}, "dataset.mode=shear"),
         ({"rotation": (30, -30)}, "low <= high"),
@@ -195,15 +195,17 @@ def test_a_mode_varies_its_factors_alone_and_draws_them_as_multi_does(
         ({"padding": "constant"}, "zeros, reflection, border"),
     ],
 )
-def test_a_wrong_option_is_a_user_error_that_names_it(options: dict[str, Any], says: str) -> None:
-    with pytest.raises(UserError, match=says) as error:
+def test_a_wrong_option_is_a_user_error_that_names_it(
+    options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(UserError, match=message) as error:
         affine(**options)
     assert f"dataset.{next(iter(options))}" in str(error.value)
     assert "\n" not in str(error.value)
 
 
 def matrix(theta: float, tx: float, ty: float, scale: float) -> torch.Tensor:
-    """p -> s R p + t with y pointing down, as the class says it."""
+    """Returns the matrix of p -> s R p + t with y pointing down, as documented in the class."""
     t = math.radians(theta)
     c, s = scale * math.cos(t), scale * math.sin(t)
     return torch.tensor([[c, -s, tx], [s, c, ty], [0.0, 0.0, 1.0]], dtype=torch.float64)
@@ -231,8 +233,8 @@ def test_as_group_elements_actions_are_products_of_transformations() -> None:
     assert torch.allclose(back, group.relative(b, a), atol=1e-5)
 
 
-def test_the_matrices_are_what_the_pixels_do() -> None:
-    """A dot under T_a, moved on by the group's action, is the dot under T_b."""
+def test_the_matrices_agree_with_the_rendered_pixels() -> None:
+    """A dot under T_a, moved by the group's action, is the dot under T_b."""
     group = affine(relative_action="group", interpolation="nearest")
     a, b = torch.tensor([90.0, 2, 0, 1]), torch.tensor([180.0, 0, 3, 1])
     image = torch.zeros(1, 1, 15, 15, dtype=torch.uint8)

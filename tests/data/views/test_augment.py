@@ -41,8 +41,8 @@ def augment(size: int = 32, channels: int = 3, **options: Any) -> Augment:
 
 
 def pictures(n: int = 12, channels: int = 3, size: int = 32) -> torch.Tensor:
-    """Smooth in one half of the batch, noise in the other, with black, white, grey and saturated
-    ones."""
+    """Images that are smooth in one half of the batch and noise in the other, including black,
+    white, grey and saturated ones."""
     coarse = torch.randint(0, 256, (n, channels, 5, 5)).float()
     images = torch.nn.functional.interpolate(coarse, size, mode="bilinear").round().to(torch.uint8)
     images[n // 2 :] = torch.randint(0, 256, (n - n // 2, channels, size, size), dtype=torch.uint8)
@@ -52,7 +52,7 @@ def pictures(n: int = 12, channels: int = 3, size: int = 32) -> torch.Tensor:
 
 
 def only(group: Augment, n: int, **values: Any) -> torch.Tensor:
-    """Parameters (n, 1, P) of the identity but for the named columns."""
+    """Returns the parameters (n, 1, P) of the identity with the named columns changed."""
     params = torch.tensor(group.identity).repeat(n, 1, 1)
     for name, value in values.items():
         params[:, 0, COLUMN[name]] = torch.as_tensor(value, dtype=torch.float32)
@@ -169,7 +169,7 @@ def test_solarise_equals_torchvisions_at_128() -> None:
 def test_a_whole_view_equals_torchvisions_operations_one_after_the_other() -> None:
     group, images = augment(), pictures(16)
     params = group.draw(torch.arange(16), **TRAIN)[:, -1:]
-    # of the target, of which few are blurred
+    # few targets are blurred
     params[:, 0, COLUMN["sigma"]] = torch.linspace(0, 2, 16)
     expected = []
     for image, row in zip(images, params[:, 0].tolist(), strict=True):
@@ -189,7 +189,7 @@ def test_a_whole_view_equals_torchvisions_operations_one_after_the_other() -> No
         view = TF.solarize(view, 127.5 / 255) if p["solarised"] else view
         expected.append(view * 255)
     error = (group.render(images, params)[:, 0] - torch.stack(expected) / 255).abs()
-    # the crop is rounded there, then enhanced
+    # torchvision rounds the crop, then enhances it
     assert float(error.flatten().quantile(0.999)) < 4 * LEVEL
     assert float(error.mean()) < LEVEL / 2
 
@@ -215,7 +215,7 @@ def test_a_view_does_not_depend_on_the_views_beside_it() -> None:
     torch.testing.assert_close(torch.cat(alone, 1), group.render(images, params), rtol=0, atol=1e-5)
 
 
-def test_one_channel_is_drawn_as_three_are_and_its_colours_do_nothing() -> None:
+def test_one_channel_has_the_draws_of_three_and_its_colours_have_no_effect() -> None:
     one, three = augment(channels=1), augment()
     params = three.draw(torch.arange(12), **TRAIN)
     assert torch.equal(one.draw(torch.arange(12), **TRAIN), params)
@@ -226,9 +226,7 @@ def test_one_channel_is_drawn_as_three_are_and_its_colours_do_nothing() -> None:
     assert torch.equal(one.render(images, params), one.render(images, without))
 
 
-def test_crops_lie_inside_and_have_the_areas_and_ratios_of_torchvisions_random_resized_crop() -> (
-    None
-):
+def test_crops_lie_inside_and_are_distributed_as_torchvisions_random_resized_crop() -> None:
     top, left, height, width = drawn().flatten(0, 1)[:, :4].T
     for start, side in ((top, height), (left, width)):
         assert float(start.min()) == 0
@@ -272,7 +270,7 @@ def test_colours_fill_their_ranges_in_four_of_five_views() -> None:
         assert float(params[:, COLUMN[name]].mean()) == pytest.approx(rate, abs=0.01)
 
 
-def test_the_target_alone_is_seldom_blurred_and_sometimes_solarised() -> None:
+def test_only_the_target_is_seldom_blurred_and_sometimes_solarised() -> None:
     params = drawn()
     sigma, solarised = params[..., COLUMN["sigma"]], params[..., COLUMN["solarised"]]
     assert bool((sigma[:, :-1] > 0).all())
@@ -284,13 +282,13 @@ def test_the_target_alone_is_seldom_blurred_and_sometimes_solarised() -> None:
         assert float(blurred.max()) == pytest.approx(2.0, abs=5e-3)
 
 
-def test_a_view_is_drawn_alike_as_target_and_observed_but_for_blur_and_solarise() -> None:
+def test_the_draws_of_a_view_as_target_differ_only_in_blur_and_solarise() -> None:
     short, long = (drawn(50, n_views=n)[:, 2] for n in (3, 5))
     others = [i for name, i in COLUMN.items() if name not in ("sigma", "solarised")]
     assert torch.equal(short[:, others], long[:, others])
 
 
-def test_actions_are_the_differences_of_what_was_drawn_in_fixed_units() -> None:
+def test_actions_are_differences_of_the_parameters_in_fixed_units() -> None:
     group = augment()
     batch = group(pictures(), None, torch.arange(12), **TRAIN)
     p = batch.params
@@ -331,7 +329,7 @@ def test_the_published_norm_gives_every_column_norm_one_over_the_views() -> None
     torch.testing.assert_close(back.actions, back.absolute[:, 1:] - back.absolute[:, :-1])
 
 
-def test_the_target_changes_the_observed_actions_by_the_published_norm_alone() -> None:
+def test_the_target_changes_observed_actions_only_with_the_published_norm() -> None:
     params = drawn(50)
     other = params.clone()
     other[:, -1] = params.roll(1, 0)[:, -1]
@@ -368,12 +366,12 @@ def test_images_of_another_size_are_refused(shape: tuple[int, ...]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "says"),
+    ("options", "message"),
     [
         ({"action_norm": "l2"}, "fixed, legacy_l2_views, none"),
         ({"mean": (0.5,) * 4, "std": (1,) * 4}, "1 or 3 channels"),
     ],
 )
-def test_a_wrong_option_is_a_user_error(options: dict[str, Any], says: str) -> None:
-    with pytest.raises(UserError, match=says):
+def test_a_wrong_option_is_a_user_error(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
         augment(**options)

@@ -1,5 +1,5 @@
-"""The toy's data: what is drawn has the moments that the theory assumes, and nothing else decides
-what is drawn."""
+"""The toy's data: draws have the moments that the theory assumes and depend on nothing but their
+key."""
 
 import pytest
 import torch

@@ -18,12 +18,12 @@ def make(latent_type: str = "rot", n_views: int = 4) -> Rendered:
 
 
 def objects(n: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Images (n, 3 K, 5, 5) and latents (n, K, 7)."""
+    """Returns images (n, 3 K, 5, 5) and latents (n, K, 7)."""
     return torch.randint(0, 256, (n, 3 * K, 5, 5), dtype=torch.uint8), torch.rand(n, K, 7) * 3 - 1.5
 
 
 @pytest.mark.parametrize(("latent_type", "width"), [("rot", 4), ("color", 2), ("rotcolor", 6)])
-def test_a_batch_has_the_shapes_it_promises(latent_type: str, width: int) -> None:
+def test_a_batch_has_the_documented_shapes(latent_type: str, width: int) -> None:
     group, (images, latents) = make(latent_type), objects(6)
     batch = group(images, None, torch.arange(6), maps=latents, **KEY)
     shapes = [tuple(getattr(batch, name).shape) for name in FIELDS]
@@ -57,7 +57,7 @@ def test_an_action_is_the_relative_quaternion_of_scipy() -> None:
         torch.testing.assert_close(batch.actions[:, v], expected, atol=1e-6, rtol=1e-5)
 
 
-def test_the_views_of_an_object_are_distinct_and_uniform_and_more_of_them_begin_alike() -> None:
+def test_views_of_an_object_are_distinct_and_uniform_and_more_views_keep_the_first() -> None:
     index, latents = torch.arange(4000), torch.zeros(4000, K, 7)
     drawn = make(n_views=5).draw(index, maps=latents, **KEY)[..., 0].long()
     assert bool((drawn.sort(1).values.diff(dim=1) > 0).all())
@@ -143,7 +143,7 @@ def test_codes_hold_what_their_type_names() -> None:
 
 
 @pytest.mark.parametrize("latent_type", ["rot", "color", "rotcolor"])
-def test_actions_can_be_undone_and_follow_each_other(latent_type: str) -> None:
+def test_actions_compose_and_invert(latent_type: str) -> None:
     a, b, c = latents().double(), latents().double(), latents().double()
     there, on = relative(a, b, latent_type), relative(b, c, latent_type)
     torch.testing.assert_close(inverse(there), relative(b, a, latent_type))

@@ -21,9 +21,7 @@ def test_quaternions_are_those_of_extrinsic_xyz_angles() -> None:
     assert bool((from_euler(a)[:, 3] >= 0).all())
 
 
-def test_what_leads_from_one_rotation_to_another_is_the_inverse_of_the_first_then_the_second() -> (
-    None
-):
+def test_the_relative_rotation_is_the_inverse_of_the_first_times_the_second() -> None:
     a, b = angles(), angles()
     first, second = (Rotation.from_euler("xyz", x.numpy()) for x in (a, b))
     step = between(from_euler(a), from_euler(b))
@@ -53,7 +51,7 @@ def test_both_signs_of_a_quaternion_have_one_canonical_form() -> None:
     assert torch.equal(canonical(-torch.eye(4)), torch.eye(4))
 
 
-def test_no_rotation_is_the_identity_quaternion() -> None:
+def test_zero_angles_and_equal_rotations_give_the_identity_quaternion() -> None:
     assert torch.equal(from_euler(torch.zeros(3)), torch.tensor([0.0, 0, 0, 1]))
     np.testing.assert_allclose(
         between(from_euler(torch.ones(3)), from_euler(torch.ones(3))), [0, 0, 0, 1], atol=1e-6

@@ -36,7 +36,7 @@ def in_pixels(views: Tensor) -> Tensor:
     return (views * torch.tensor(STD).view(3, 1, 1) + torch.tensor(MEAN).view(3, 1, 1)) * 255
 
 
-def test_after_a_fixation_its_square_has_no_mass_and_the_other_cells_share_alike() -> None:
+def test_inhibition_clears_the_square_and_scales_the_other_cells_alike() -> None:
     mass = torch.full((2, 96, 96), 1 / 9216, dtype=torch.float64)
     left = inhibit(mass, torch.tensor([[48, 48], [48, 48]]), 16)
     inside = torch.zeros(96, 96, dtype=torch.bool)
@@ -49,14 +49,14 @@ def test_after_a_fixation_its_square_has_no_mass_and_the_other_cells_share_alike
     torch.testing.assert_close(left.sum((1, 2)), torch.ones(2, dtype=torch.float64))
 
 
-def test_a_square_at_the_border_is_cut_off_and_densities_with_nothing_left_become_uniform() -> None:
+def test_squares_are_clipped_at_the_border_and_empty_densities_become_uniform() -> None:
     left = inhibit(torch.ones(1, 8, 8, dtype=torch.float64), torch.tensor([[0, 7]]), 2)
     assert int((left > 1e-9).sum()) == 64 - 9
     everywhere = inhibit(torch.ones(1, 8, 8, dtype=torch.float64), torch.tensor([[4, 4]]), 8)
     torch.testing.assert_close(everywhere, torch.full((1, 8, 8), 1 / 64, dtype=torch.float64))
 
 
-def test_a_fixation_falls_on_a_cell_as_often_as_its_mass_says() -> None:
+def test_fixations_have_the_frequencies_of_the_density() -> None:
     mass = torch.tensor([[0.0, 0.5, 0.0], [0.125, 0.0, 0.375]]).expand(4000, 2, 3)
     cells = fixate(mass, uniform(torch.arange(4000), 1, seed=0, split="x", epoch=0)[:, 0])
     found = torch.bincount(cells[:, 0] * 3 + cells[:, 1], minlength=6) / 4000
@@ -129,9 +129,7 @@ def test_actions_are_differences_of_positions_over_the_size_of_the_image() -> No
     )
 
 
-def test_fixations_do_not_depend_on_the_batch_and_follow_the_maps_that_come_with_the_images() -> (
-    None
-):
+def test_fixations_do_not_depend_on_the_batch_and_follow_the_maps_of_the_images() -> None:
     images, index, group = (
         pictures(12, 32, 32),
         torch.arange(50, 62),
@@ -147,7 +145,7 @@ def test_fixations_do_not_depend_on_the_batch_and_follow_the_maps_that_come_with
         group(images, None, index, **KEY)
 
 
-def test_a_source_with_maps_hands_them_on_with_its_images() -> None:
+def test_a_loader_returns_the_maps_of_its_source_with_the_images() -> None:
     images, maps = pictures(7, 8, 8), torch.rand(7, 8, 8)
     source = ImageSource("x", images, None, 0, MEAN, STD, maps)
     for batch in EpochLoader(source, 3, split="train", seed=0, shuffle=True):
@@ -156,7 +154,7 @@ def test_a_source_with_maps_hands_them_on_with_its_images() -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "says"),
+    ("options", "message"),
     [
         ({"first_view": "reference"}, "no reference view"),
         ({"fovea": 97}, "dataset.fovea=97"),
@@ -164,12 +162,12 @@ def test_a_source_with_maps_hands_them_on_with_its_images() -> None:
         ({"saliency": "gaze"}, "spectral, file, uniform"),
     ],
 )
-def test_what_saccades_cannot_do_is_refused(options: dict[str, Any], says: str) -> None:
-    with pytest.raises(UserError, match=says):
+def test_unsupported_options_of_saccades_are_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
         saccade(**options)
 
 
-def test_an_evaluation_that_asks_for_a_reference_view_is_refused() -> None:
+def test_a_reference_view_in_an_evaluation_is_refused() -> None:
     with pytest.raises(UserError, match="no reference view"):
         saccade().draw(torch.arange(2), **KEY, maps=torch.ones(2, 96, 96), first_view="reference")
 
@@ -178,7 +176,7 @@ Make = Callable[..., Config]
 
 
 @pytest.mark.parametrize(
-    ("words", "says"),
+    ("overrides", "message"),
     [
         (["dataset=digits_saccade", "dataset.first_view=reference"], "no reference view"),
         (["dataset=digits_saccade", "dataset.eval_first_view=reference"], "no reference view"),
@@ -193,13 +191,13 @@ Make = Callable[..., Config]
     ],
 )
 def test_a_configuration_that_contradicts_itself_is_refused(
-    words: list[str], says: str, make_config: Make
+    overrides: list[str], message: str, make_config: Make
 ) -> None:
-    with pytest.raises(UserError, match=says):
-        make_config(*words)
+    with pytest.raises(UserError, match=message):
+        make_config(*overrides)
 
 
-def test_a_sequence_of_another_length_is_a_word_away(make_config: Make) -> None:
+def test_seq_len_changes_the_length_of_a_sequence(make_config: Make) -> None:
     assert make_config("dataset=digits_saccade").dataset.n_views == 5
     assert make_config("dataset=digits_saccade", "dataset.seq_len=2").dataset.n_views == 3
 
@@ -211,8 +209,8 @@ def test_a_run_on_digits_ends_with_a_verdict(make_config: Make) -> None:
 
 
 def test_the_pixel_encoder_is_as_wide_as_a_patch(make_config: Make) -> None:
-    words = ("dataset=digits_saccade", "dataset.epochs=1", "dataset.n_views=3")
-    result = train(make_config(*words, experiment="raw_pixels"))
+    overrides = ("dataset=digits_saccade", "dataset.epochs=1", "dataset.n_views=3")
+    result = train(make_config(*overrides, experiment="raw_pixels"))
     assert result.metrics["val/z/d"] == 16 * 16
 
 
@@ -231,7 +229,7 @@ def fake_stl10(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def maps_of_stl10(folder: Path) -> None:
-    """A map of an image is its first channel, plus 1."""
+    """Writes the maps of the images, which are their first channel plus 1."""
     for part, n in N_STL10.items():
         images = np.random.default_rng(n).integers(0, 256, (n, 3, 96, 96), dtype=np.uint8)
         np.save(folder / f"{part}.npy", images[:, :1].astype(np.float32) + 1)
@@ -248,22 +246,22 @@ def test_a_run_with_maps_from_files_reads_them_and_differs_from_one_without(
         "dataset.epochs=1",
         "dataset.batch_size=24",
     )
-    words = (
+    overrides = (
         "dataset=stl10_saccade",
         "dataset.fovea=8",
         "dataset.train_size=48",
         "dataset.val_size=8",
         *small,
     )
-    file = train(make_config(*words, "dataset.saliency=file", f"dataset.saliency_path={tmp_path}"))
-    uniform_run = train(make_config(*words, "dataset.saliency=uniform"))
+    file = train(
+        make_config(*overrides, "dataset.saliency=file", f"dataset.saliency_path={tmp_path}")
+    )
+    uniform_run = train(make_config(*overrides, "dataset.saliency=uniform"))
     assert file.state == uniform_run.state == "completed"
     assert file.metrics["train/loss/prediction"] != uniform_run.metrics["train/loss/prediction"]
 
 
-def test_a_run_that_was_stopped_goes_on_with_the_fixations_it_would_have_had(
-    make_config: Make,
-) -> None:
+def test_a_resumed_run_has_the_fixations_of_an_uninterrupted_run(make_config: Make) -> None:
     module, again = (prepared(make_config("dataset=digits_saccade")) for _ in range(2))
     loader, other = module[1], again[1]
     batches = iter(loader)
@@ -282,7 +280,7 @@ def prepared(config: Config) -> tuple[SeqJEPA, EpochLoader]:
     return module, build_loaders(config, splits)["train"]
 
 
-def test_stl10_brings_its_maps_and_they_stay_with_their_images(
+def test_maps_of_stl10_stay_with_their_images(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fake_stl10(monkeypatch)
@@ -297,7 +295,7 @@ def test_stl10_brings_its_maps_and_they_stay_with_their_images(
     assert load_splits("stl10").train.saliency is None
 
 
-def test_stl10_that_is_neither_there_nor_to_be_had_says_which_files(
+def test_the_error_for_a_failed_stl10_download_names_the_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import torchvision.datasets as sets

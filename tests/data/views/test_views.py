@@ -19,9 +19,8 @@ CASES: list[tuple[str, dict[str, Any]]] = [
     ("augment", {"action_norm": "legacy_l2_views", "first_view": "random"}),
 ]
 FIELDS = ("views", "actions", "params", "absolute")
-KINDS = [
-    kind for kind in VIEW_GROUPS if kind != "rendered"
-]  # whose images bring latents: test_rendered_views.py
+# rendered views need latents: test_rendered_views.py
+KINDS = [kind for kind in VIEW_GROUPS if kind != "rendered"]
 
 
 def make(kind: str, **options: Any) -> ViewGroup:
@@ -39,7 +38,7 @@ def pictures(n: int, size: int = 12) -> torch.Tensor:
 
 
 @pytest.mark.parametrize(("kind", "options"), CASES)
-def test_a_batch_has_the_shapes_it_promises(kind: str, options: dict[str, Any]) -> None:
+def test_a_batch_has_the_documented_shapes(kind: str, options: dict[str, Any]) -> None:
     group, labels = make(kind, **options), torch.arange(5)
     batch = group(pictures(5), labels, torch.arange(5), seed=0, split="train", epoch=0)
     a, p = group.action_dim, group.param_dim
@@ -92,7 +91,7 @@ def test_training_views_change_every_epoch_and_evaluation_views_never(kind: str)
 def test_more_views_leave_the_first_ones_as_they_were(kind: str) -> None:
     key = {"seed": 0, "split": "train", "epoch": 0, "maps": torch.ones(9, 12, 12)}
     few, many = (make(kind, n_views=n).draw(torch.arange(9), **key) for n in (3, 6))
-    # there the third of three is the target, drawn by other rates
+    # with three views the third is the target, which has other rates
     alike = 2 if kind == "augment" else 3
     assert torch.equal(few[:, :alike], many[:, :alike])
 
@@ -115,7 +114,7 @@ def test_a_batch_of_one_and_an_empty_one_work(kind: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "options", "says"),
+    ("kind", "options", "message"),
     [
         ("rotations", {}, "rotation, affine, augment, saccade"),
         ("rotation", {"n_views": 1}, "dataset.n_views=1"),
@@ -127,7 +126,7 @@ def test_a_batch_of_one_and_an_empty_one_work(kind: str) -> None:
     ],
 )
 def test_a_wrong_kind_or_option_is_a_user_error(
-    kind: str, options: dict[str, Any], says: str
+    kind: str, options: dict[str, Any], message: str
 ) -> None:
-    with pytest.raises(UserError, match=says):
+    with pytest.raises(UserError, match=message):
         make(kind, **options)

@@ -23,8 +23,10 @@ TEST = {
 
 @pytest.fixture
 def make(tmp_path: Path) -> Make:
-    """A run folder; settings are dotted keys, metrics {key: last value} (None: NaN), metrics=None
-    for no summary."""
+    """Returns a function that makes a run folder.
+
+    `settings` have dotted keys. `metrics` maps a key to its last value (None: NaN);
+    metrics=None makes a run without summary."""
 
     def make_run(
         run_id: str,
@@ -65,7 +67,7 @@ def accuracy(value: float) -> dict[str, float]:
     return {"test/probe/class_from_z_agg": value}
 
 
-def test_columns_are_what_differs_then_run_state_metrics_verdict(make: Make) -> None:
+def test_columns_are_differing_settings_run_state_metrics_and_verdict(make: Make) -> None:
     runs = [
         make("r1", {"seed": 0, "loss.lambda_rate": 0.001, "loss.alpha": 1.0}),
         make("r2", {"seed": 1, "loss.lambda_rate": 1e-05, "loss.alpha": 1.0}),
@@ -73,7 +75,7 @@ def test_columns_are_what_differs_then_run_state_metrics_verdict(make: Make) -> 
     assert compare(runs).columns == ["loss.lambda_rate", "seed", "run", "state", *TEST, "verdict"]
 
 
-def test_of_one_run_only_the_run_is_shown(make: Make) -> None:
+def test_one_run_has_no_columns_of_settings(make: Make) -> None:
     comparison = compare([make("r1", {"seed": 3, "loss.lambda_rate": 0.001})])
     assert comparison.columns == ["run", "state", *TEST, "verdict"]
     assert comparison.rows[0]["run"] == "r1"
@@ -87,7 +89,7 @@ def test_rows_are_ordered_by_value_and_numbers_numerically(make: Make) -> None:
     assert [row["run"] for row in compare(equal).rows] == ["a", "z"]
 
 
-def test_a_run_whose_process_is_gone_was_killed_and_one_that_lives_is_running(make: Make) -> None:
+def test_a_run_without_a_process_is_killed_and_one_with_a_process_is_running(make: Make) -> None:
     import os
     import platform
 
@@ -100,12 +102,12 @@ def test_a_run_whose_process_is_gone_was_killed_and_one_that_lives_is_running(ma
     assert [row["state"] for row in compare(runs).rows] == ["killed", "running"]
 
 
-def test_a_folder_given_twice_is_one_run(make: Make) -> None:
+def test_a_repeated_folder_is_one_run(make: Make) -> None:
     run = make("r1")
     assert len(compare([run, run / ".." / "r1", str(run)]).rows) == 1
 
 
-def test_validation_stands_in_where_no_run_was_tested_and_the_header_says_so(make: Make) -> None:
+def test_validation_metrics_are_shown_if_no_run_has_test_metrics(make: Make) -> None:
     val = make("r1", {"seed": 0}, {"val/skill": 0.5, "val/probe/class_from_z": 0.25})
     comparison = compare([val])
     assert comparison.columns == ["run", "state", "val/probe/class_from_z", "val/skill", "verdict"]
@@ -115,7 +117,7 @@ def test_validation_stands_in_where_no_run_was_tested_and_the_header_says_so(mak
     assert tested.rows[0]["test/skill"] is None
 
 
-def test_a_run_without_summary_has_empty_cells_its_state_and_the_reason(make: Make) -> None:
+def test_a_run_without_summary_has_empty_cells_a_state_and_a_reason(make: Make) -> None:
     bad = {"term": "rate", "step": 12}
     failed = make("r2", {"seed": 1}, None, state="failed", reason="out of\n memory", first_bad=bad)
     comparison = compare([make("r1", {"seed": 0}), failed])
@@ -127,7 +129,7 @@ def test_a_run_without_summary_has_empty_cells_its_state_and_the_reason(make: Ma
     assert "r2 failed: out of memory; first not finite: rate at step 12" in lines
 
 
-def test_a_reason_that_names_the_first_bad_term_is_not_said_twice(make: Make) -> None:
+def test_a_reason_that_names_the_first_bad_term_is_printed_once(make: Make) -> None:
     bad = {"term": "rate", "step": 12}
     failed = make(
         "r1", None, None, state="failed", reason="rate is not finite at step 12", first_bad=bad
@@ -135,14 +137,14 @@ def test_a_reason_that_names_the_first_bad_term_is_not_said_twice(make: Make) ->
     assert compare([failed]).text().splitlines()[-1] == "r1 failed: rate is not finite at step 12"
 
 
-def test_a_run_whose_status_is_missing_is_unknown_not_completed(make: Make) -> None:
+def test_a_run_without_status_has_the_state_unknown(make: Make) -> None:
     run = make("r1")
     (run / "status.json").unlink()
     assert [(row["run"], row["state"]) for row in compare([run]).rows] == [("r1", "unknown")]
 
 
 @pytest.mark.parametrize("how", ["null", "loss", "first_bad"])
-def test_a_run_that_ended_in_nan_shows_nan_and_not_a_blank(make: Make, how: str) -> None:
+def test_a_run_that_ended_in_nan_has_nan_and_no_empty_cell(make: Make, how: str) -> None:
     metrics = {
         "null": {"test/skill": None},
         "loss": {"train/loss/total": None},
@@ -157,13 +159,15 @@ def test_a_run_that_ended_in_nan_shows_nan_and_not_a_blank(make: Make, how: str)
     assert comparison.text().splitlines()[3].split()[-2] == "NaN"
 
 
-def test_a_verdict_says_where_and_since_when(make: Make) -> None:
+def test_a_verdict_includes_its_tap_and_its_step(make: Make) -> None:
     verdict = {"status": "dimensional_collapse", "tap": "z", "since_step": 170}
     comparison = compare([make("r1", verdict=verdict)])
     assert comparison.rows[0]["verdict"] == "dimensional_collapse of z since step 170"
 
 
-def test_what_is_no_run_is_named_and_the_others_are_compared(make: Make, tmp_path: Path) -> None:
+def test_folders_that_are_no_run_are_listed_and_the_others_compared(
+    make: Make, tmp_path: Path
+) -> None:
     (tmp_path / "empty").mkdir()
     damaged = []
     for name, content in {
@@ -187,7 +191,7 @@ def test_what_is_no_run_is_named_and_the_others_are_compared(make: Make, tmp_pat
     assert lines[2].endswith("(summary.json is damaged)")
 
 
-def test_no_run_at_all_is_a_line(tmp_path: Path) -> None:
+def test_a_comparison_without_runs_prints_a_line(tmp_path: Path) -> None:
     assert compare([]).text() == "no runs"
     assert compare([tmp_path / "gone"]).text().splitlines()[-1].startswith("not a run: ")
 
@@ -195,7 +199,7 @@ def test_no_run_at_all_is_a_line(tmp_path: Path) -> None:
 # seeds
 
 
-def test_seeds_of_equal_settings_have_their_mean_and_sample_deviation(make: Make) -> None:
+def test_seeds_of_equal_settings_have_a_mean_and_a_sample_deviation(make: Make) -> None:
     runs = [
         make(f"{rate}-{seed}", {"loss.lambda_rate": rate, "seed": seed}, accuracy(value))
         for rate, values in {0.01: (0.5, 0.7, 0.6), 0.001: (0.25, 0.35)}.items()
@@ -219,7 +223,7 @@ def test_seeds_of_equal_settings_have_their_mean_and_sample_deviation(make: Make
     assert "  loss.lambda_rate=0.01   60.0 ± 10.0 %  n 3" in lines
 
 
-def test_one_seed_each_has_no_mean(make: Make) -> None:
+def test_groups_of_one_seed_have_no_mean(make: Make) -> None:
     runs = [make(f"r{x}", {"loss.lambda_rate": x, "seed": x}) for x in (1, 2)]
     assert compare(runs).seeds == []
 
@@ -250,12 +254,10 @@ def test_a_nan_among_the_seeds_is_not_averaged_away(make: Make) -> None:
     assert "NaN ± NaN  n 2" in compare(runs).text()
 
 
-# what is printed and written
+# text and files
 
 
-def test_accuracies_are_percent_scores_have_three_decimals_and_settings_are_as_typed(
-    make: Make,
-) -> None:
+def test_accuracies_are_in_percent_and_scores_have_three_decimals(make: Make) -> None:
     runs = [
         make(f"r{x}", {"loss.lambda_rate": x, "loss.rate_center": x < 1e-4}) for x in (1e-05, 0.001)
     ]
@@ -283,7 +285,7 @@ def test_plain_text_is_aligned_and_has_no_trailing_space(make: Make) -> None:
     assert all(line == line.rstrip() for line in lines)
 
 
-def test_a_table_too_wide_tells_once_what_an_option_decides(make: Make) -> None:
+def test_a_wide_table_prints_settings_that_follow_from_an_option_below(make: Make) -> None:
     def run(recipe: str, rate: float, decided: int) -> Path:
         many = {f"loss.a_rather_long_name_{i}": decided for i in range(4)}
         return make(f"{recipe}{rate}", {"recipe.name": recipe, "loss.lambda_rate": rate, **many})
@@ -324,7 +326,7 @@ class Terminal(io.StringIO):
 
 
 @pytest.mark.parametrize("width", [40, 100, 200])
-def test_a_terminal_gets_colour_and_every_value_whole(
+def test_a_terminal_has_colours_and_no_cut_values(
     make: Make, monkeypatch: pytest.MonkeyPatch, width: int
 ) -> None:
     monkeypatch.setenv("TERM", "xterm")
@@ -343,7 +345,7 @@ def test_a_terminal_gets_colour_and_every_value_whole(
         assert value in terminal.getvalue()
 
 
-def test_the_files_hold_raw_values_under_full_keys(make: Make, tmp_path: Path) -> None:
+def test_the_files_have_raw_values_under_full_keys(make: Make, tmp_path: Path) -> None:
     runs = [
         make("r1", {"seed": 0, "encoder.widths": [32, 64]}),
         make(

@@ -1,5 +1,4 @@
-"""The page in a real browser: it opens without an error, sorts, filters, and asks for nothing from
-outside."""
+"""The page in a real browser: it opens without errors, sorts, filters, and makes no requests."""
 
 import random
 from collections.abc import Iterator
@@ -70,9 +69,7 @@ def shown_in_charts(browser: Browser) -> int:
     )
 
 
-def test_the_page_opens_without_an_error_and_asks_for_nothing_but_itself(
-    opened: Browser, page: Path
-) -> None:
+def test_the_page_opens_without_errors_or_further_requests(opened: Browser, page: Path) -> None:
     assert (
         opened.value("document.querySelector('h1').textContent") == "24 runs compared on digits_rot"
     )
@@ -81,7 +78,9 @@ def test_the_page_opens_without_an_error_and_asks_for_nothing_but_itself(
     assert opened.value("performance.getEntriesByType('resource').length") == 0
 
 
-def test_a_page_that_is_broken_or_fetches_is_noticed(browser: Browser, tmp_path: Path) -> None:
+def test_the_browser_detects_errors_and_requests_of_a_page(
+    browser: Browser, tmp_path: Path
+) -> None:
     bad = tmp_path / "bad.html"
     bad.write_text("<img src='picture.png'><script>console.error('x'); nothing();</script>")
     browser.errors.clear()
@@ -100,7 +99,7 @@ def test_the_verdict_and_the_ranking_come_first(opened: Browser) -> None:
     assert column(opened, "ranking-table", "rank") == ["1", "2", "3", "4", "–"]
 
 
-def test_a_header_sorts_numbers_by_value_turns_on_the_second_click_and_keeps_gaps_last(
+def test_a_header_sorts_by_value_in_both_directions_with_missing_values_last(
     opened: Browser,
 ) -> None:
     click_head(opened, "ranking-table", "mean, %")
@@ -133,7 +132,7 @@ def test_a_header_can_be_sorted_with_the_keyboard(opened: Browser) -> None:
     assert len(seeds) == 24
 
 
-def test_filters_narrow_the_runs_together_and_say_how_many_are_left(opened: Browser) -> None:
+def test_filters_combine_and_the_number_of_remaining_runs_is_shown(opened: Browser) -> None:
     def choose(id_: str, value: str) -> None:
         opened.value(
             f"(e => {{ e.value = {value!r}; e.dispatchEvent(new Event('change')); }})"
@@ -153,24 +152,24 @@ def test_filters_narrow_the_runs_together_and_say_how_many_are_left(opened: Brow
     assert column(opened, "runs-table", "arm") == ["partial"]
 
 
-def test_what_came_before_the_runs_has_a_section_of_its_own_where_there_is_any(
+def test_lines_on_earlier_work_have_their_own_section(
     opened: Browser, page: Path, tmp_path: Path
 ) -> None:
     assert opened.value("document.querySelector('#about')") is None
     for seed in (0, 1):
         make_run(tmp_path / "runs", "one", seed)
         make_run(tmp_path / "runs", "two", seed)
-    told = ["Tuning: <b>two</b> weights", "one: 0.1"]
-    opened.open(write_found(find_runs(tmp_path / "runs"), tmp_path / "out", about=told).paths[-1])
+    about = ["Tuning: <b>two</b> weights", "one: 0.1"]
+    opened.open(write_found(find_runs(tmp_path / "runs"), tmp_path / "out", about=about).paths[-1])
     assert (
-        opened.value("[...document.querySelectorAll('#about li')].map(l => l.textContent)") == told
+        opened.value("[...document.querySelectorAll('#about li')].map(l => l.textContent)") == about
     )
     assert opened.value("document.querySelector('nav a[href=\"#about\"]') !== null")
     assert "Tuning" not in opened.value("document.querySelector('#missing').innerText")
     assert opened.errors == []
 
 
-def test_the_tuning_is_a_table_with_the_chosen_weight_and_a_chart(
+def test_the_tuning_has_a_table_with_the_chosen_weight_and_a_chart(
     browser: Browser, tmp_path: Path
 ) -> None:
     write = write_report(both_stages(tmp_path / "runs"), tmp_path / "out")
@@ -185,14 +184,14 @@ def test_the_tuning_is_a_table_with_the_chosen_weight_and_a_chart(
     assert browser.errors == []
 
 
-def test_what_runs_wrote_is_shown_as_text_and_never_run(opened: Browser) -> None:
+def test_text_of_runs_is_not_parsed_as_html(opened: Browser) -> None:
     assert "out of memory <b>bold</b>" in opened.value(
         "document.querySelector('#missing').innerText"
     )
     assert opened.value("document.querySelectorAll('#app b').length") == 0
 
 
-def test_every_chart_has_a_line_for_each_arm_shown_and_hides_it_when_asked(opened: Browser) -> None:
+def test_charts_draw_a_line_for_each_shown_arm_only(opened: Browser) -> None:
     keys = opened.value("[...document.querySelectorAll('[data-key]')].map(f => f.dataset.key)")
     assert {"val/z_agg/effective_rank", "val/z/feature_std", "train/gradient_cosine/rate"} <= set(
         keys
@@ -203,12 +202,12 @@ def test_every_chart_has_a_line_for_each_arm_shown_and_hides_it_when_asked(opene
     assert opened.value("document.querySelector('#app').innerHTML.includes('NaN')") is False
 
 
-def test_a_chart_is_read_with_the_arrow_keys(opened: Browser) -> None:
+def test_arrow_keys_read_values_of_a_chart(opened: Browser) -> None:
     chart = "document.querySelector('[data-key=\"val/probe/class_from_z_agg\"]')"
     opened.value(f"{chart}.querySelector('.plot').focus()")
     opened.press("ArrowRight")
-    said = opened.value(f"{chart}.querySelector('figcaption').textContent")
-    assert said.startswith("step 0: better 10.0 (10.0–10.0) · ")
+    caption = opened.value(f"{chart}.querySelector('figcaption').textContent")
+    assert caption.startswith("step 0: better 10.0 (10.0–10.0) · ")
     opened.press("ArrowRight")
     assert opened.value(f"{chart}.querySelector('figcaption').textContent").startswith("step 10: ")
 
@@ -221,7 +220,7 @@ def test_the_axis_of_an_accuracy_starts_at_zero(opened: Browser) -> None:
     assert opened.value(ticks)[0] == "0"
 
 
-def test_colours_follow_the_system_and_the_switch(browser: Browser, page: Path) -> None:
+def test_colours_follow_the_system_and_the_button(browser: Browser, page: Path) -> None:
     background = "getComputedStyle(document.body).backgroundColor"
     browser.open(page)
     light = browser.value(background)
@@ -244,7 +243,7 @@ def long_names(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("width", [390, 768, 1280])
 @pytest.mark.parametrize("which", ["page", "long_names"])
-def test_nothing_but_tables_is_wider_than_the_window(
+def test_only_tables_may_be_wider_than_the_window(
     browser: Browser, request: pytest.FixtureRequest, which: str, width: int
 ) -> None:
     browser.open(request.getfixturevalue(which), width=width)
@@ -255,7 +254,7 @@ def test_nothing_but_tables_is_wider_than_the_window(
     assert browser.value(out) == []
 
 
-def test_groups_are_chosen_and_drawn_apart(browser: Browser, two_groups: Path) -> None:
+def test_the_page_shows_one_group_at_a_time(browser: Browser, two_groups: Path) -> None:
     browser.errors.clear()
     browser.open(two_groups)
     assert column(browser, "runs-table", "arm") == ["a", "b_cifar10_rot"]
@@ -268,7 +267,7 @@ def test_groups_are_chosen_and_drawn_apart(browser: Browser, two_groups: Path) -
 
 
 @pytest.mark.slow
-def test_two_hundred_runs_stay_below_five_megabytes_and_open(
+def test_a_page_of_two_hundred_runs_is_below_five_megabytes_and_opens(
     browser: Browser, tmp_path: Path
 ) -> None:
     draw = random.Random(0)

@@ -21,7 +21,7 @@ def line(slope: float, steps: range, start: float = 0.0) -> dict[str, list[tuple
     return {KEY: [(step, start + slope * step) for step in steps]}
 
 
-def test_a_band_is_the_mean_the_lowest_and_the_highest_seed() -> None:
+def test_a_band_has_mean_lowest_and_highest_value_over_seeds() -> None:
     found = band([line(1, range(0, 5)), line(2, range(0, 5)), line(6, range(0, 5))], KEY)
     assert found is not None
     assert (found.steps, found.n) == ([0, 1, 2, 3, 4], 3)
@@ -32,7 +32,7 @@ def test_a_band_is_the_mean_the_lowest_and_the_highest_seed() -> None:
     )
 
 
-def test_thinning_keeps_the_ends_and_values_that_were_logged() -> None:
+def test_thinning_keeps_both_ends_and_only_logged_values() -> None:
     found = band([line(0.5, range(0, 10_001))], KEY)
     assert found is not None
     assert len(found.steps) == POINTS
@@ -40,7 +40,7 @@ def test_thinning_keeps_the_ends_and_values_that_were_logged() -> None:
     assert found.mean == [0.5 * step for step in found.steps]
 
 
-def test_seeds_logged_at_other_steps_are_interpolated_where_both_have_been() -> None:
+def test_seeds_logged_at_different_steps_are_interpolated() -> None:
     found = band([line(1, range(0, 101, 10)), line(1, range(5, 96, 10))], KEY)
     assert found is not None
     assert (found.steps[0], found.steps[-1]) == (5, 95)
@@ -48,7 +48,7 @@ def test_seeds_logged_at_other_steps_are_interpolated_where_both_have_been() -> 
     assert found.mean == pytest.approx(found.steps)
 
 
-def test_a_nan_of_one_seed_is_a_gap_and_not_averaged_away() -> None:
+def test_a_nan_of_one_seed_is_a_nan_of_the_band() -> None:
     broken = {KEY: [(0, 1.0), (1, math.nan), (2, 1.0)]}
     found = band([broken, line(0, range(3), 1.0)], KEY)
     assert found is not None
@@ -56,18 +56,18 @@ def test_a_nan_of_one_seed_is_a_gap_and_not_averaged_away() -> None:
     assert math.isnan(found.low[1])
 
 
-def test_a_step_logged_twice_counts_as_logged_last() -> None:
+def test_a_step_logged_twice_has_its_last_value() -> None:
     found = band([{KEY: [(0, 1.0), (5, 2.0), (5, 3.0)]}], KEY)
     assert found is not None
     assert (found.steps, found.mean) == ([0, 5], [1.0, 3.0])
 
 
-def test_no_curve_and_curves_that_never_meet_have_no_band() -> None:
+def test_missing_curves_and_curves_without_common_steps_have_no_band() -> None:
     assert band([{}, {KEY: []}], KEY) is None
     assert band([line(1, range(0, 3)), line(1, range(10, 12))], KEY) is None
 
 
-def test_the_keys_are_read_from_the_file_and_an_unreadable_one_says_why(tmp_path: Path) -> None:
+def test_curves_are_read_from_the_file_and_a_damaged_file_has_a_reason(tmp_path: Path) -> None:
     run = make_run(tmp_path, "a", 0, extra={"val/other": 1.0, "train/lr": 0.1})
     history, why = read_curves(run, ["val/other"])
     assert why is None
@@ -83,14 +83,14 @@ def test_the_keys_are_read_from_the_file_and_an_unreadable_one_says_why(tmp_path
     assert why
 
 
-def test_conflict_is_the_share_of_looks_where_the_cosine_is_negative() -> None:
-    looks = {"train/gradient_cosine/rate": [(0, 0.5), (1, -0.5), (2, -0.6)]}
+def test_conflict_is_the_share_of_negative_cosines() -> None:
+    first = {"train/gradient_cosine/rate": [(0, 0.5), (1, -0.5), (2, -0.6)]}
     more = {"train/gradient_cosine/rate": [(0, -1.0), (1, math.nan)]}
-    assert conflicts([looks, more, {}]) == {"rate": (pytest.approx(-0.4), 0.75, 4)}
+    assert conflicts([first, more, {}]) == {"rate": (pytest.approx(-0.4), 0.75, 4)}
     assert conflicts([{}]) == {}
 
 
-def test_gradient_norms_are_means_over_all_looks_of_all_runs() -> None:
+def test_gradient_norms_are_means_over_all_measurements_of_all_runs() -> None:
     runs = [
         {"train/gradient/a": [(0, 1.0), (1, 3.0)]},
         {"train/gradient/a": [(0, 8.0)], "train/gradient/b": [(0, 0.0)]},

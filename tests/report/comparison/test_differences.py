@@ -6,7 +6,7 @@ from jepa_lab.report.comparison.differences import differences, natural, setting
 
 
 def config(settings: dict[str, Any]) -> dict[str, Any]:
-    """A nested configuration from dotted keys."""
+    """Returns a nested configuration from dotted keys."""
     nested: dict[str, Any] = {"name": "b"}
     for key, value in settings.items():
         *groups, leaf = key.split(".")
@@ -23,7 +23,7 @@ def columns(*configs: dict[str, Any]) -> list[str]:
     return list(found[0])
 
 
-def test_the_experiment_stands_first_and_the_seed_last() -> None:
+def test_the_experiment_is_the_first_column_and_the_seed_the_last() -> None:
     first = {"seed": 0, "loss.alpha": 1.0, "loss.lambda_rate": 0.1}
     assert columns(first, {"name": "a", "seed": 1, "loss.alpha": 2.0, "loss.lambda_rate": 0.1}) == [
         "experiment",
@@ -36,7 +36,7 @@ def test_the_experiment_stands_first_and_the_seed_last() -> None:
     ]
 
 
-def test_nothing_differs_from_itself() -> None:
+def test_equal_configurations_have_no_differences() -> None:
     assert differences([]) == []
     assert columns({"seed": 1}) == columns({"seed": 1}, {"seed": 1}) == []
 
@@ -60,17 +60,15 @@ UNSEEN = [
 
 
 @pytest.mark.parametrize("key", UNSEEN)
-def test_where_and_how_watched_a_run_was_is_no_difference(key: str) -> None:
+def test_place_and_monitoring_of_a_run_are_no_differences(key: str) -> None:
     assert columns({key: 1}, {key: 2}) == []
 
 
-def test_a_key_that_only_begins_like_an_unseen_one_is_a_difference() -> None:
+def test_a_key_that_shares_a_prefix_with_an_ignored_key_is_a_difference() -> None:
     assert columns({"sweeping": 1}, {"sweeping": 2}) == ["sweeping"]
 
 
-def test_the_option_of_a_group_stands_under_the_group_and_hides_what_the_other_option_lacks() -> (
-    None
-):
+def test_an_option_is_in_the_column_of_its_group_and_hides_its_own_keys() -> None:
     ema = {"target.name": "ema", "target.momentum": 0.99}
     stopgrad = {"target.name": "stopgrad", "target.momentum": None}
     assert differences([config(ema), config(stopgrad)]) == [
@@ -82,19 +80,19 @@ def test_the_option_of_a_group_stands_under_the_group_and_hides_what_the_other_o
     assert columns(small, {"encoder.name": "large", "encoder.widths": []}) == ["encoder"]
 
 
-def test_a_key_of_an_option_that_varies_within_the_option_is_shown() -> None:
+def test_a_key_that_varies_within_an_option_is_shown() -> None:
     ema = [{"target.name": "ema", "target.momentum": x} for x in (0.9, 0.99)]
     assert columns(*ema, {"target.name": "stopgrad"}) == ["target", "target.momentum"]
 
 
-def test_a_key_that_both_options_have_with_other_values_is_shown() -> None:
+def test_a_key_that_both_options_have_with_different_values_is_shown() -> None:
     assert columns({"optim.name": "a", "optim.lr": 0.1}, {"optim.name": "b", "optim.lr": 0.2}) == [
         "optim",
         "optim.lr",
     ]
 
 
-def test_a_value_that_the_run_derived_is_shown_only_where_its_sources_do_not_explain_it() -> None:
+def test_a_derived_value_is_shown_only_if_its_sources_do_not_explain_it() -> None:
     def ema(epochs: int, tau: float) -> dict[str, Any]:
         return {"target.name": "ema", "target.tau": tau, "dataset.epochs": epochs}
 
@@ -110,7 +108,7 @@ def test_the_number_of_views_follows_the_length_of_the_sequence() -> None:
     ]
 
 
-def test_the_budget_of_a_tier_follows_the_tier_unless_a_run_chose_its_own() -> None:
+def test_the_budget_of_a_tier_is_hidden_unless_a_run_overrides_it() -> None:
     def run(tier: str, epochs: int) -> dict[str, Any]:
         tiers = {"dataset.tiers.smoke.epochs": 2, "dataset.tiers.quick.epochs": 60}
         return {"tier.name": tier, "dataset.epochs": epochs, **tiers}
@@ -119,18 +117,18 @@ def test_the_budget_of_a_tier_follows_the_tier_unless_a_run_chose_its_own() -> N
     assert columns(run("smoke", 2), run("quick", 30)) == ["tier", "dataset.epochs"]
 
 
-def test_lists_are_compared_as_wholes() -> None:
+def test_lists_are_compared_as_a_whole() -> None:
     same, other = {"encoder.widths": [32, 64]}, {"encoder.widths": [64, 32]}
     assert columns(same, dict(same)) == []
     assert differences([config(same), config(other)]) == [same, other]
 
 
-def test_a_missing_key_and_null_are_the_same_and_so_are_1_and_1_point_0() -> None:
+def test_missing_equals_null_and_1_equals_1_point_0() -> None:
     assert columns({"optim.clip": None}, {}) == []
     assert columns({"optim.clip": 1}, {"optim.clip": 1.0}) == []
 
 
-def test_the_order_of_settings_is_null_then_numbers_by_value_then_texts_then_lists() -> None:
+def test_settings_are_ordered_null_numbers_texts_lists() -> None:
     values = [[64], "auto", 100, [9, 8], 1e-05, None, 9]
     assert sorted(values, key=natural) == [None, 1e-05, 9, 100, "auto", [9, 8], [64]]
 
@@ -147,13 +145,11 @@ def test_the_order_of_settings_is_null_then_numbers_by_value_then_texts_then_lis
         ("z", "z"),
     ],
 )
-def test_settings_are_written_as_they_would_be_typed(value: Any, text: str) -> None:
+def test_settings_are_written_as_on_the_command_line(value: Any, text: str) -> None:
     assert setting_text(value) == text
 
 
-def test_the_arms_of_aux_are_one_column_and_their_keys_columns_where_runs_of_one_arm_differ() -> (
-    None
-):
+def test_auxiliary_losses_are_one_column_and_their_varying_keys_others() -> None:
     def run(lambda_rate: float = 0.0, **arms: dict[str, object]) -> dict[str, object]:
         return {"name": "x", "seed": 0, "loss": {"lambda_rate": lambda_rate}, "aux": arms}
 

@@ -18,7 +18,7 @@ def files(out: Path) -> list[str]:
     return sorted(path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file())
 
 
-def test_every_completed_run_leaves_its_weights_and_its_configuration(tmp_path: Path) -> None:
+def test_weights_and_configuration_of_every_completed_run_are_exported(tmp_path: Path) -> None:
     ranking = ranked(every_state(tmp_path / "runs"))
     models, notes = export_models([ranking], tmp_path / "out")
     seeds = {"better": 6, "seq_jepa_baseline": 6, "collapsed": 6, "partial": 3}
@@ -34,7 +34,7 @@ def test_every_completed_run_leaves_its_weights_and_its_configuration(tmp_path: 
     assert notes == []
 
 
-def test_weights_survive_a_run_that_goes_on_and_are_copied_where_no_link_can_be(
+def test_exported_weights_survive_a_resumed_run_and_are_copied_without_links(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = make_run(tmp_path / "runs", "a", 0)
@@ -44,7 +44,7 @@ def test_weights_survive_a_run_that_goes_on_and_are_copied_where_no_link_can_be(
     assert linked.samefile(best)
     new = best.with_suffix(".new")
     new.write_bytes(b"later")
-    new.replace(best)  # as the ledger writes
+    new.replace(best)  # the ledger writes files in this way
     assert linked.read_bytes() == b"weights of a-0"
 
     def refuse(*args: object) -> None:
@@ -57,9 +57,7 @@ def test_weights_survive_a_run_that_goes_on_and_are_copied_where_no_link_can_be(
     assert not copied.samefile(best)
 
 
-def test_a_second_export_takes_away_what_is_gone_and_nothing_that_is_not_its_own(
-    tmp_path: Path,
-) -> None:
+def test_a_second_export_deletes_only_its_own_outdated_files(tmp_path: Path) -> None:
     for arm in ("a", "b"):
         make_run(tmp_path / "runs", arm, 0)
     out = tmp_path / "out"
@@ -78,7 +76,7 @@ def test_a_second_export_takes_away_what_is_gone_and_nothing_that_is_not_its_own
     assert not (out / "trained_models" / "b").exists()
 
 
-def test_a_manifest_that_points_outside_takes_nothing_away(tmp_path: Path) -> None:
+def test_a_manifest_with_paths_outside_deletes_nothing(tmp_path: Path) -> None:
     make_run(tmp_path / "runs", "a", 0)
     victim = tmp_path / "victim.txt"
     victim.write_text("stay")
@@ -89,9 +87,7 @@ def test_a_manifest_that_points_outside_takes_nothing_away(tmp_path: Path) -> No
     assert victim.read_text() == "stay"
 
 
-def test_arms_whose_names_a_disk_would_take_for_one_have_folders_of_their_own(
-    tmp_path: Path,
-) -> None:
+def test_arms_with_names_that_a_disk_could_confuse_have_different_folders(tmp_path: Path) -> None:
     for arm, alpha in {"x": "a b", "y": "a/b", "z": "A b"}.items():
         make_run(tmp_path / "runs", arm, 0, settings={"loss.form": alpha})
     ranking = rank_runs(find_runs(tmp_path / "runs").runs, METRIC, "max", None, ("loss.form",))
@@ -99,7 +95,7 @@ def test_arms_whose_names_a_disk_would_take_for_one_have_folders_of_their_own(
     assert len({path.lower() for path in models.values()}) == 3
 
 
-def test_without_best_weights_the_last_are_taken_and_without_any_it_is_said(tmp_path: Path) -> None:
+def test_without_best_weights_the_last_are_exported_and_none_are_reported(tmp_path: Path) -> None:
     last, none = (make_run(tmp_path / "runs", arm, 0, checkpoint=False) for arm in ("a", "b"))
     (last / "checkpoints" / "last.ckpt").write_bytes(b"last")
     models, notes = export_models([ranked(tmp_path / "runs")], tmp_path / "out")
@@ -109,7 +105,7 @@ def test_without_best_weights_the_last_are_taken_and_without_any_it_is_said(tmp_
     assert str(none) not in models
 
 
-def test_a_row_has_what_was_promised_and_the_published_columns(tmp_path: Path) -> None:
+def test_a_row_has_all_results_and_the_published_columns(tmp_path: Path) -> None:
     ranking = ranked(every_state(tmp_path / "runs"))
     models, _ = export_models([ranking], tmp_path / "out")
     rows = {row["arm"]: row for row in result_rows([ranking], models, tmp_path / "out")}

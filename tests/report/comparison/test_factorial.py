@@ -1,5 +1,4 @@
-"""Main effects of complete factorials: known effects come back, incomplete ones are not guessed
-at."""
+"""Main effects: known effects of complete factorials are recovered, incomplete ones have none."""
 
 from __future__ import annotations
 
@@ -36,7 +35,7 @@ def comparison(rows: list[Row]) -> Comparison:
     return Comparison(list(rows[0]), rows)
 
 
-def test_each_effect_is_the_one_that_was_put_in() -> None:
+def test_each_effect_is_recovered() -> None:
     effects = main_effects(comparison(ROWS), [METRIC], {"optim.schedule": "cosine"})
     found = {(e.factor, e.level, e.base): e for e in effects}
     assert found.keys() == {
@@ -44,14 +43,14 @@ def test_each_effect_is_the_one_that_was_put_in() -> None:
         ("loss.lambda_rate", "0.01", "0"),
         ("optim.schedule", "constant", "cosine"),
     }
-    wanted = {"target": 0.0, "loss.lambda_rate": 0.1, "optim.schedule": -0.02}
+    expected = {"target": 0.0, "loss.lambda_rate": 0.1, "optim.schedule": -0.02}
     for (factor, *_), effect in found.items():
-        assert effect.difference.mean == pytest.approx(wanted[factor], abs=1e-12)
+        assert effect.difference.mean == pytest.approx(expected[factor], abs=1e-12)
         assert (effect.difference.n, effect.cells) == (3, 4)
         assert effect.p_holm >= effect.difference.p
 
 
-def test_an_interaction_shows_as_the_mean_over_the_other_settings() -> None:
+def test_an_interaction_is_averaged_over_the_other_settings() -> None:
     rows = [dict(r) for r in ROWS]
     for r in rows:
         if r["loss.lambda_rate"] and r["optim.schedule"] == "constant":
@@ -61,7 +60,7 @@ def test_an_interaction_shows_as_the_mean_over_the_other_settings() -> None:
     assert rate.difference.mean == pytest.approx(0.12)
 
 
-def test_a_seed_counts_only_where_every_combination_has_it() -> None:
+def test_a_seed_counts_only_if_every_combination_has_it() -> None:
     rows = [dict(r) for r in ROWS]
     rows[0]["state"] = "failed"
     assert {e.difference.n for e in main_effects(comparison(rows), [METRIC])} == {2}
@@ -76,12 +75,12 @@ def test_a_seed_counts_only_where_every_combination_has_it() -> None:
         [r for r in ROWS if r["target"] == "ema" and r["optim.schedule"] == "cosine"],  # one factor
     ],
 )
-def test_what_is_no_complete_factorial_has_no_main_effects(rows: list[Row]) -> None:
+def test_an_incomplete_factorial_has_no_main_effects(rows: list[Row]) -> None:
     assert main_effects(comparison(rows), [METRIC]) == []
     assert effects_text([]) == ""
 
 
-def test_the_text_says_what_was_taken_from_what_in_percent_points() -> None:
+def test_the_text_has_both_levels_and_percent_points() -> None:
     text = effects_text(main_effects(comparison(ROWS), [METRIC]))
     assert "loss.lambda_rate=0.01 less 0 " in text
     assert " 10.0 [10.0, 10.0]" in text

@@ -13,9 +13,7 @@ def run(**config: object) -> Run:
     return Run(Path("runs/x"), dict(config), {}, {})
 
 
-def test_runs_are_found_at_any_depth_and_what_a_report_or_hydra_wrote_is_none(
-    tmp_path: Path,
-) -> None:
+def test_runs_are_found_at_any_depth_without_files_of_reports_or_hydra(tmp_path: Path) -> None:
     first = make_run(tmp_path / "runs", "a", 0)
     deep = make_run(tmp_path / "runs" / "more" / "of", "b", 1)
     for name in (
@@ -32,13 +30,13 @@ def test_runs_are_found_at_any_depth_and_what_a_report_or_hydra_wrote_is_none(
     ] == [first]
 
 
-def test_nothing_is_looked_for_inside_a_run(tmp_path: Path) -> None:
+def test_folders_inside_a_run_are_ignored(tmp_path: Path) -> None:
     outer = make_run(tmp_path, "a", 0)
     make_run(outer / "investigation", "b", 0)
     assert [found.path for found in find_runs(tmp_path).runs] == [outer]
 
 
-def test_a_damaged_run_is_named_with_why_and_the_others_are_read(tmp_path: Path) -> None:
+def test_a_damaged_run_is_listed_with_the_reason_and_the_others_are_read(tmp_path: Path) -> None:
     make_run(tmp_path, "a", 0)
     damaged = make_run(tmp_path, "b", 0)
     (damaged / "summary.json").write_text('{"metrics": {')
@@ -53,26 +51,25 @@ def test_a_damaged_run_is_named_with_why_and_the_others_are_read(tmp_path: Path)
     ]
 
 
-def test_no_folder_an_empty_one_one_without_runs_and_one_of_damaged_runs_are_four_lines(
-    tmp_path: Path,
-) -> None:
+def test_a_folder_without_readable_runs_is_one_line_of_error(tmp_path: Path) -> None:
     empty, other, damaged = tmp_path / "empty", tmp_path / "other", tmp_path / "damaged"
     empty.mkdir()
     other.mkdir()
     (other / "notes.txt").write_text("nothing")
     (make_run(damaged, "a", 0) / "status.json").write_text("[]")
-    said = {
+    messages = {
         tmp_path / "gone": "no such folder",
         empty: "the folder is empty",
         other: "no run in it",
+        damaged: "no run can be read; .*status.json is damaged",
     }
-    for path, words in {**said, damaged: "no run can be read; .*status.json is damaged"}.items():
-        with pytest.raises(UserError, match=words) as error:
+    for path, message in messages.items():
+        with pytest.raises(UserError, match=message) as error:
             find_runs(path)
         assert "\n" not in str(error.value)
 
 
-def test_a_setting_is_a_dotted_key_a_groups_option_or_one_of_three_names() -> None:
+def test_a_setting_is_a_dotted_key_a_group_or_one_of_three_names() -> None:
     config = {"name": "b", "target": {"name": "ema", "tau": 0.9}, "dataset": {"name": "digits_rot"}}
     values = {
         "experiment": "b",
@@ -98,11 +95,11 @@ def test_a_setting_is_a_dotted_key_a_groups_option_or_one_of_three_names() -> No
         ({}, "none"),
     ],
 )
-def test_auxiliary_losses_are_told_as_they_are_typed(aux: object, text: str) -> None:
+def test_auxiliary_losses_are_joined_by_plus(aux: object, text: str) -> None:
     assert aux_of({"aux": aux}) == text
 
 
-def test_ones_own_images_are_told_apart_by_their_place_and_public_ones_are_not() -> None:
+def test_user_defined_images_differ_by_path_and_public_ones_do_not() -> None:
     own = [
         {"dataset": {"name": "folder", "source": "folder", "root": root}}
         for root in ("cats", "dogs")
@@ -115,7 +112,7 @@ def test_ones_own_images_are_told_apart_by_their_place_and_public_ones_are_not()
     assert dataset_of({"study": "linear_byol"}) == "linear_byol"
 
 
-def test_runs_of_two_datasets_are_refused_and_grouped_when_asked() -> None:
+def test_runs_of_two_datasets_are_an_error_unless_grouped() -> None:
     digits, cifar = (
         run(name="a", dataset={"name": name}) for name in ("digits_rot", "cifar10_rot")
     )
@@ -132,15 +129,15 @@ def test_runs_of_two_datasets_are_refused_and_grouped_when_asked() -> None:
         groups([digits, cifar], ["experiment"])
 
 
-def test_groups_are_in_the_order_of_their_values() -> None:
+def test_groups_are_sorted_by_value() -> None:
     runs = [run(name="a", dataset={"epochs": epochs}) for epochs in (100, 9, None)]
     names = ["dataset.epochs=null", "dataset.epochs=9", "dataset.epochs=100"]
     assert list(groups(runs, ["dataset.epochs"])) == names
 
 
-def test_an_unknown_key_is_told_with_the_nearest() -> None:
+def test_an_unknown_key_is_an_error_with_the_nearest_key() -> None:
     with pytest.raises(
         UserError,
-        match=r"--group-by loss.lamda_rate: no run has this setting; nearest: loss.lambda_rate",
+        match=r"--group-by loss.lamda_rate: no run has this setting; did you mean 'loss.lambda_",
     ):
         groups([run(loss={"lambda_rate": 1.0})], ["loss.lamda_rate"])

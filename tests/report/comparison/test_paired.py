@@ -49,7 +49,7 @@ def row_of(rows: Sequence[PairedRow], arm: str, metric: str = CLASS) -> PairedRo
 # arms
 
 
-def test_an_arm_is_all_settings_but_the_seed() -> None:
+def test_an_arm_has_equal_settings_except_the_seed() -> None:
     rows = [
         run({"experiment": "b", "loss.alpha": alpha}, seed) for seed in (0, 1) for alpha in (1, 2.0)
     ]
@@ -61,8 +61,8 @@ def test_an_arm_is_all_settings_but_the_seed() -> None:
     assert arms([]) == []
 
 
-def test_an_arm_is_told_by_the_settings_that_tell_it_apart() -> None:
-    told = [
+def test_an_arm_is_named_by_its_distinguishing_settings() -> None:
+    names = [
         arm.text
         for arm in arms(
             [
@@ -72,11 +72,11 @@ def test_an_arm_is_told_by_the_settings_that_tell_it_apart() -> None:
             ]
         )
     ]
-    assert told == ["a loss.alpha=1", "b loss.alpha=1", "b loss.alpha=2"]
+    assert names == ["a loss.alpha=1", "b loss.alpha=1", "b loss.alpha=2"]
     assert [arm.text for arm in arms([run({}, 0), run({}, 1)])] == ["all runs"]
 
 
-def test_two_completed_runs_with_one_seed_are_an_error_that_names_them() -> None:
+def test_two_completed_runs_with_one_seed_are_an_error() -> None:
     rows = [
         *experiment("a", 0.5, 0.6),
         run({"experiment": "b"}, 0),
@@ -91,7 +91,7 @@ def test_two_completed_runs_with_one_seed_are_an_error_that_names_them() -> None
 # the control
 
 
-def test_the_control_is_an_experiment_or_settings_that_one_arm_has() -> None:
+def test_the_control_is_an_experiment_or_the_settings_of_one_arm() -> None:
     rows = [
         run({"experiment": "b", "loss.alpha": alpha}, seed) for alpha in (1, 2) for seed in (0, 1)
     ]
@@ -112,7 +112,7 @@ def test_the_control_is_an_experiment_or_settings_that_one_arm_has() -> None:
         ({"loss.beta": 1}, "no arm is the control loss.beta=1; the arms"),
     ],
 )
-def test_a_control_that_is_no_arm_or_several_is_a_line(control: Any, message: str) -> None:
+def test_a_control_that_matches_no_arm_or_several_is_an_error(control: Any, message: str) -> None:
     table = comparison(*(run({"experiment": "b", "loss.alpha": alpha}, 0) for alpha in (1, 2)))
     with pytest.raises(ValueError) as error:
         paired_table(table, control)
@@ -122,7 +122,7 @@ def test_a_control_that_is_no_arm_or_several_is_a_line(control: Any, message: st
 # the numbers
 
 
-def test_each_arm_has_its_mean_and_its_difference_to_the_control() -> None:
+def test_each_arm_has_a_mean_and_a_difference_to_the_control() -> None:
     rows = paired_table(THREE, "same")
     assert [row.arm for row in rows] == ["same", "teacher", "worse"] * 3
     assert [row.metric for row in rows] == [
@@ -151,7 +151,7 @@ def test_holm_is_over_the_arms_of_a_metric() -> None:
     )
 
 
-def test_class_has_the_accuracy_margin_action_that_of_r2_and_skill_none() -> None:
+def test_margins_depend_on_the_kind_of_metric() -> None:
     found = {
         (row.metric, row.arm): (row.margin, row.non_inferiority)
         for row in paired_table(THREE, "teacher")
@@ -167,14 +167,14 @@ def test_class_has_the_accuracy_margin_action_that_of_r2_and_skill_none() -> Non
     ] == [None] * 3
 
 
-def test_an_unknown_metric_is_a_line() -> None:
+def test_an_unknown_metric_is_an_error() -> None:
     with pytest.raises(
         ValueError, match=r"no metric test/fun; there are: test/probe/class_from_z, "
     ):
         paired_table(THREE, "teacher", [CLASS, "test/fun"])
 
 
-def test_runs_failed_collapsed_nan_or_not_measured_are_counted_apart() -> None:
+def test_failed_collapsed_nan_and_unmeasured_runs_are_counted_separately() -> None:
     rows = [
         *experiment("teacher", 0.8, 0.8, 0.8, 0.8, 0.8),
         *experiment("b", 0.6, math.nan, None),
@@ -196,11 +196,10 @@ def test_runs_failed_collapsed_nan_or_not_measured_are_counted_apart() -> None:
     assert text.splitlines()[-1] == last
 
 
-def test_without_a_seed_to_share_there_is_a_mean_and_no_difference() -> None:
+def test_arms_of_a_single_seed_have_a_mean_and_no_difference() -> None:
     one = {"state": "completed", CLASS: 0.5, "verdict": None}
-    rows = [
-        {"experiment": name, "run": name, **one} for name in "ab"
-    ]  # no seed column: all runs have the same
+    # no seed column, since all runs have the same seed
+    rows = [{"experiment": name, "run": name, **one} for name in "ab"]
     found = row_of(paired_table(comparison(*rows), "a"), "b")
     assert (found.mean.mean, found.mean.half_width, found.difference, found.non_inferiority) == (
         0.5,
@@ -212,7 +211,7 @@ def test_without_a_seed_to_share_there_is_a_mean_and_no_difference() -> None:
     assert last.split() == ["b", "1", "50.0", "<2", "0", "of", "1"]
 
 
-# what is printed and written
+# text and JSON
 
 
 def test_accuracies_are_percent_points_and_scores_have_three_decimals() -> None:
@@ -230,7 +229,7 @@ def test_accuracies_are_percent_points_and_scores_have_three_decimals() -> None:
     assert "inferior" not in worse[2]
 
 
-def test_the_text_says_what_so_few_seeds_cannot_show() -> None:
+def test_the_text_has_the_smallest_possible_p() -> None:
     text = paired_text(paired_table(THREE, "teacher"))
     assert text.splitlines()[-2:] == [
         "with 4 pairs p is never below 0.125",
@@ -238,7 +237,7 @@ def test_the_text_says_what_so_few_seeds_cannot_show() -> None:
     ]
 
 
-def test_the_text_is_aligned_without_trailing_space() -> None:
+def test_the_text_is_aligned_without_trailing_spaces() -> None:
     lines = paired_text(paired_table(THREE, "teacher")).splitlines()
     table = [line for line in lines if line.startswith(("arm  ", "teacher", "same", "worse"))]
     assert len(table) == 3 * 4
@@ -247,7 +246,7 @@ def test_the_text_is_aligned_without_trailing_space() -> None:
     assert paired_text([]) == "no arms"
 
 
-def test_long_arms_are_numbered_and_told_above_and_the_text_stays_within_150_columns() -> None:
+def test_long_names_of_arms_are_numbered_and_listed_above() -> None:
     def long(name: str, value: float) -> list[Row]:
         many = {f"loss.a_rather_long_name_{i}": (name, i) for i in range(9)}
         options = [

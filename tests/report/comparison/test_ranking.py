@@ -39,9 +39,7 @@ def two_arms(root: Path, n: int, gap: float = 0.05) -> Path:
 # order
 
 
-def test_arms_are_ranked_by_mean_collapsed_ones_after_and_those_without_a_result_last(
-    tmp_path: Path,
-) -> None:
+def test_collapsed_arms_and_arms_without_results_are_ranked_last(tmp_path: Path) -> None:
     ranking = ranked(every_state(tmp_path))
     names = [
         ("better", 1),
@@ -55,7 +53,7 @@ def test_arms_are_ranked_by_mean_collapsed_ones_after_and_those_without_a_result
     assert ranking.arms[3].paired.mean.mean > ranking.arms[0].paired.mean.mean  # type: ignore[operator]
 
 
-def test_the_other_direction_turns_the_order_and_leaves_the_collapsed_last(tmp_path: Path) -> None:
+def test_the_other_direction_reverses_the_order_except_for_collapsed_arms(tmp_path: Path) -> None:
     ranking = ranked(every_state(tmp_path), direction="min")
     assert [name for name, _ in order(ranking)] == [
         "partial",
@@ -66,7 +64,7 @@ def test_the_other_direction_turns_the_order_and_leaves_the_collapsed_last(tmp_p
     ]
 
 
-def test_an_arm_is_collapsed_when_more_than_half_of_its_completed_runs_are(tmp_path: Path) -> None:
+def test_an_arm_is_collapsed_if_more_than_half_of_its_completed_runs_are(tmp_path: Path) -> None:
     for seed in range(4):
         make_run(
             tmp_path, "half", seed, 0.9, verdict="complete_collapse" if seed < 2 else "healthy"
@@ -80,13 +78,13 @@ def test_an_arm_is_collapsed_when_more_than_half_of_its_completed_runs_are(tmp_p
     ]
 
 
-def test_equal_means_share_a_rank_and_the_next_is_counted_on(tmp_path: Path) -> None:
+def test_equal_means_share_a_rank_and_the_next_rank_is_skipped(tmp_path: Path) -> None:
     for arm, value in {"a": 0.5, "b": 0.5, "c": 0.25}.items():
         make_run(tmp_path, arm, 0, value)
     assert order(ranked(tmp_path)) == [("a", 1), ("b", 1), ("c", 3)]
 
 
-# differences and what they show
+# differences and conclusions
 
 
 def test_the_differences_are_those_of_the_paired_table(tmp_path: Path) -> None:
@@ -101,7 +99,7 @@ def test_the_differences_are_those_of_the_paired_table(tmp_path: Path) -> None:
     assert partial.bootstrap == pytest.approx(expected)
 
 
-def test_eight_seeds_show_a_difference_and_its_sign_follows_the_direction(tmp_path: Path) -> None:
+def test_a_difference_over_eight_seeds_is_better_or_worse_by_direction(tmp_path: Path) -> None:
     two_arms(tmp_path, 8)
     up, down = (ranked(tmp_path, direction=direction) for direction in ("max", "min"))
     assert {one.name: one.conclusion for one in up.arms} == {
@@ -120,7 +118,7 @@ def test_eight_seeds_show_a_difference_and_its_sign_follows_the_direction(tmp_pa
     )
 
 
-def test_three_seeds_show_no_difference_however_large_and_the_text_says_so(tmp_path: Path) -> None:
+def test_three_seeds_cannot_show_a_difference_and_the_text_explains_it(tmp_path: Path) -> None:
     ranking = ranked(two_arms(tmp_path, 3, gap=0.4))
     assert ranking.arms[0].conclusion == "no difference shown"
     lines = verdict_lines(ranking)
@@ -130,7 +128,7 @@ def test_three_seeds_show_no_difference_however_large_and_the_text_says_so(tmp_p
     )
 
 
-def test_a_run_that_failed_or_was_killed_is_in_no_number_and_in_the_text(tmp_path: Path) -> None:
+def test_failed_and_killed_runs_are_listed_and_not_counted(tmp_path: Path) -> None:
     ranking = ranked(every_state(tmp_path))
     (partial,) = (one for one in ranking.arms if one.name == "partial")
     assert (partial.paired.mean.n, partial.paired.others) == (3, {"failed": 1, "killed": 1})
@@ -149,9 +147,7 @@ def test_a_run_that_failed_or_was_killed_is_in_no_number_and_in_the_text(tmp_pat
     assert "partial: no run of seed 5" in lines
 
 
-def test_a_completed_run_without_the_metric_is_missing_and_one_that_ended_in_nan_is_left_out(
-    tmp_path: Path,
-) -> None:
+def test_runs_without_the_metric_are_missing_and_nan_runs_are_left_out(tmp_path: Path) -> None:
     two_arms(tmp_path, 3)
     make_run(tmp_path, "other", 3, None)
     make_run(tmp_path, "other", 4, math.nan)
@@ -160,9 +156,7 @@ def test_a_completed_run_without_the_metric_is_missing_and_one_that_ended_in_nan
     assert (ranking.arms[0].paired.mean.n, ranking.arms[0].paired.mean.left_out) == (3, 1)
 
 
-def test_the_summary_has_the_verdict_first_then_the_order_then_what_is_missing(
-    tmp_path: Path,
-) -> None:
+def test_the_summary_has_verdict_ranking_missing_runs_and_statistics(tmp_path: Path) -> None:
     ranking = ranked(every_state(tmp_path))
     text = summary_text([ranking], [("gone", "no config.yaml")])
     heads = [
@@ -179,7 +173,7 @@ def test_the_summary_has_the_verdict_first_then_the_order_then_what_is_missing(
     assert ranking_lines(ranking)[4] == "  -. never: no completed run has the metric"
 
 
-def test_one_arm_is_ranked_and_said_to_be_alone(tmp_path: Path) -> None:
+def test_a_single_arm_is_ranked_with_a_note(tmp_path: Path) -> None:
     make_run(tmp_path, "a", 0)
     assert verdict_lines(ranked(tmp_path))[1].startswith("Only one arm has results")
 
@@ -196,7 +190,7 @@ def test_the_best_run_is_chosen_on_validation_and_not_on_test(tmp_path: Path) ->
     assert best["run"] == "a-1"
 
 
-def test_a_collapsed_run_is_the_best_only_among_its_like(tmp_path: Path) -> None:
+def test_a_collapsed_run_is_the_best_only_if_all_collapsed(tmp_path: Path) -> None:
     make_run(tmp_path, "a", 0, 0.9, verdict="complete_collapse")
     make_run(tmp_path, "a", 1, 0.5)
     make_run(tmp_path, "b", 0, 0.4, verdict="complete_collapse")
@@ -218,7 +212,7 @@ def test_arms_come_from_the_settings_that_differ(tmp_path: Path) -> None:
     ]
 
 
-def test_an_arm_is_named_by_what_tells_it_from_others_of_its_experiment(tmp_path: Path) -> None:
+def test_an_arm_is_named_by_its_experiment_and_distinguishing_settings(tmp_path: Path) -> None:
     settings = [("a", "ema", 1), ("b", "shared", 1), ("b", "shared", 2), ("c", "ema", 2)]
     for i, (arm, target, alpha) in enumerate(settings):
         own = {"target.name": target, "loss.alpha": alpha}
@@ -234,7 +228,7 @@ def test_an_arm_is_named_by_what_tells_it_from_others_of_its_experiment(tmp_path
     )
 
 
-def test_an_arm_key_tells_arms_whatever_else_differs(tmp_path: Path) -> None:
+def test_an_arm_key_defines_the_arms_even_if_other_settings_differ(tmp_path: Path) -> None:
     for seed in range(3):
         make_run(tmp_path, "a", seed, settings={"aux": "vicreg", "optim.lr": 0.1 * (1 + seed)})
         make_run(tmp_path, "b", seed, settings={"aux": "none", "optim.lr": 0.1 * (1 + seed)})
@@ -243,7 +237,7 @@ def test_an_arm_key_tells_arms_whatever_else_differs(tmp_path: Path) -> None:
     assert ranking.control == "none"
 
 
-def test_two_runs_of_one_arm_and_seed_are_a_line_that_names_the_key(tmp_path: Path) -> None:
+def test_two_runs_of_one_arm_and_seed_are_an_error_with_the_differing_keys(tmp_path: Path) -> None:
     make_run(tmp_path, "a", 0, settings={"aux": "vicreg", "loss.alpha": 1})
     make_run(tmp_path, "b", 0, settings={"aux": "vicreg", "loss.alpha": 2})
     with pytest.raises(
@@ -253,7 +247,7 @@ def test_two_runs_of_one_arm_and_seed_are_a_line_that_names_the_key(tmp_path: Pa
         ranked(tmp_path, keys=("aux",))
 
 
-def test_a_copied_folder_counts_once_and_is_told(tmp_path: Path) -> None:
+def test_a_copied_run_counts_once_and_is_reported(tmp_path: Path) -> None:
     two_arms(tmp_path, 3)
     copy = make_run(tmp_path / "copy", "other", 0, 0.99)
     ranking = ranked(tmp_path)
@@ -262,17 +256,17 @@ def test_a_copied_folder_counts_once_and_is_told(tmp_path: Path) -> None:
     assert copy.is_dir()
 
 
-def test_the_control_is_named_by_an_arm_a_value_or_settings(tmp_path: Path) -> None:
+def test_the_control_is_an_arm_a_value_or_settings(tmp_path: Path) -> None:
     every_state(tmp_path)
-    for words in ("better", "experiment=better"):
-        assert ranked(tmp_path, control=words).control == "better"
+    for control in ("better", "experiment=better"):
+        assert ranked(tmp_path, control=control).control == "better"
     with pytest.raises(
         UserError, match="--control nobody: no arm is the control nobody; the arms are: better; "
     ):
         ranked(tmp_path, control="nobody")
 
 
-def test_of_one_experiment_the_arm_without_an_auxiliary_loss_is_the_control(tmp_path: Path) -> None:
+def test_the_control_of_one_experiment_has_no_auxiliary_loss(tmp_path: Path) -> None:
     for aux in ("dino", "none", "vicreg"):
         for seed in range(2):
             make_run(tmp_path / aux, "one", seed, settings={"aux": aux}, run_id=f"{aux}-{seed}")
@@ -281,9 +275,7 @@ def test_of_one_experiment_the_arm_without_an_auxiliary_loss_is_the_control(tmp_
     assert {one.name for one in ranking.arms} == {"none", "vicreg", "dino"}
 
 
-def test_of_several_experiments_without_auxiliary_loss_the_plain_one_is_the_control(
-    tmp_path: Path,
-) -> None:
+def test_the_control_of_several_experiments_is_the_plain_one(tmp_path: Path) -> None:
     settings = [("a", "none"), ("a", "dino"), ("seq_jepa_baseline", "none"), ("z", "none")]
     for arm, aux in settings:
         own = {"aux": aux, "sweep.control": None}
@@ -291,15 +283,13 @@ def test_of_several_experiments_without_auxiliary_loss_the_plain_one_is_the_cont
     assert ranked(tmp_path).control == "seq_jepa_baseline"
 
 
-def test_without_the_plain_experiment_the_only_arm_without_an_auxiliary_loss_is_the_control(
-    tmp_path: Path,
-) -> None:
+def test_the_control_is_else_the_only_arm_without_an_auxiliary_loss(tmp_path: Path) -> None:
     for arm, aux in {"a": "dino", "b": "vicreg", "c": "none"}.items():
         make_run(tmp_path, arm, 0, settings={"aux": aux, "sweep.control": None})
     assert (ranked(tmp_path).control, ranked(tmp_path).notes) == ("c", [])
 
 
-def test_an_arm_is_not_named_by_options_of_a_loss_that_it_has_not(tmp_path: Path) -> None:
+def test_the_name_of_an_arm_has_no_options_of_losses_that_it_lacks(tmp_path: Path) -> None:
     for name, weight in (("vicreg", 0.1), ("vicreg", 1.0), ("dino", 0.1), ("none", 0.0)):
         own, run_id = {"aux": arm_of(name, weight)}, f"{name}-{weight}"
         make_run(tmp_path / run_id, "one", 0, settings=own, run_id=run_id)
@@ -309,7 +299,7 @@ def test_an_arm_is_not_named_by_options_of_a_loss_that_it_has_not(tmp_path: Path
     assert ranking.control == "aux=none"
 
 
-def test_of_several_usual_controls_one_stands_in_and_it_is_said(tmp_path: Path) -> None:
+def test_one_of_several_default_controls_is_used_with_a_note(tmp_path: Path) -> None:
     for rate in (0.1, 0.2):
         for aux in ("none", "vicreg"):
             own = {"aux": aux, "loss.lambda_rate": rate}
@@ -322,21 +312,21 @@ def test_of_several_usual_controls_one_stands_in_and_it_is_said(tmp_path: Path) 
     ]
 
 
-def test_without_the_usual_control_the_first_arm_stands_in_and_it_is_said(tmp_path: Path) -> None:
+def test_the_first_arm_is_the_control_if_there_is_no_default_one(tmp_path: Path) -> None:
     for seed in range(2):
         make_run(tmp_path, "a", seed)
         make_run(tmp_path, "b", seed)
     ranking = ranked(tmp_path)
     assert ranking.control == "a"
     assert ranking.notes == [
-        "no control was named: a stands in, as the first; --control names another"
+        "no control was named: a, the first arm, is used; --control names another"
     ]
 
 
-# what cannot be compared
+# runs that cannot be compared
 
 
-def test_no_shared_seed_is_a_line_with_the_seeds(tmp_path: Path) -> None:
+def test_arms_without_a_shared_seed_are_an_error_with_the_seeds(tmp_path: Path) -> None:
     make_run(tmp_path, "seq_jepa_baseline", 0)
     make_run(tmp_path, "a", 1)
     with pytest.raises(
@@ -345,21 +335,21 @@ def test_no_shared_seed_is_a_line_with_the_seeds(tmp_path: Path) -> None:
         ranked(tmp_path)
 
 
-def test_no_completed_run_is_a_line_with_the_states(tmp_path: Path) -> None:
+def test_no_completed_run_is_an_error_with_the_states(tmp_path: Path) -> None:
     make_run(tmp_path, "a", 0, None, state="failed")
     make_run(tmp_path, "b", 0, None, state="killed")
     with pytest.raises(UserError, match=r"no completed run has a finite .* \(1 failed, 1 killed\)"):
         ranked(tmp_path)
 
 
-def test_the_metric_is_that_on_test_then_on_validation_or_the_one_named(tmp_path: Path) -> None:
+def test_the_default_metric_is_on_test_and_then_on_validation(tmp_path: Path) -> None:
     tested = make_run(tmp_path / "t", "a", 0)
     validated = make_run(tmp_path / "v", "a", 0, None)
     assert choose_metric(find_runs(tmp_path).runs, None) == METRIC
     assert choose_metric(find_runs(validated).runs, None) == "val/probe/class_from_z_agg"
     assert choose_metric(find_runs(tested).runs, "train/loss/total") == "train/loss/total"
     with pytest.raises(
-        UserError, match=r"--metric test/probe/clas_from_z_agg: .* nearest: test/probe/class_"
+        UserError, match=r"--metric test/probe/clas_from_z_agg: .* did you mean 'test/probe/class_"
     ):
         choose_metric(find_runs(tested).runs, "test/probe/clas_from_z_agg")
 
@@ -378,7 +368,7 @@ def test_losses_and_errors_are_better_low() -> None:
 @pytest.mark.parametrize(
     "key", ["val/z/effective_rank", "test/z_agg/feature_std", "test/probe/view_from_z_agg"]
 )
-def test_a_rank_or_a_scale_has_no_direction_of_its_own(key: str) -> None:
+def test_a_rank_or_a_scale_has_no_default_direction(key: str) -> None:
     with pytest.raises(
         UserError,
         match=f"--metric {key}: neither high nor low is better by itself; add --direction",
@@ -390,7 +380,7 @@ def test_eight_seeds_are_enough_for_six_comparisons_and_not_for_seven() -> None:
     assert [seeds_for(n) for n in (1, 6, 7, 12, 13)] == [6, 8, 9, 9, 10]
 
 
-def test_arms_too_many_for_the_seeds_are_told_how_many_seeds_they_need(tmp_path: Path) -> None:
+def test_too_many_arms_for_the_seeds_report_the_number_of_seeds_needed(tmp_path: Path) -> None:
     for arm in ("seq_jepa_baseline", *(f"arm{i}" for i in range(7))):
         for seed in range(8):
             make_run(
@@ -407,14 +397,12 @@ def test_arms_too_many_for_the_seeds_are_told_how_many_seeds_they_need(tmp_path:
     assert lines[2].endswith("9 seeds can.")
 
 
-def test_the_verdict_names_what_failed_what_runs_yet_and_the_seeds_without_a_run(
-    tmp_path: Path,
-) -> None:
+def test_the_verdict_lists_incomplete_runs_and_missing_seeds(tmp_path: Path) -> None:
     two_arms(tmp_path, 3)
     make_run(tmp_path, "other", 3, None, state="failed")
     make_run(tmp_path, "seq_jepa_baseline", 4, None, state="stopped")
     text = " ".join(verdict_lines(ranked(tmp_path)))
-    assert "2 runs did not complete and are in no number: " in text
+    assert "2 runs did not complete and are left out: " in text
     assert "other seed 3 failed" in text
     assert "seq_jepa_baseline seed 4 stopped" in text
     assert "Without a run: other seed 4; seq_jepa_baseline seed 3." in text

@@ -52,13 +52,13 @@ def test_the_interval_is_that_of_scipys_paired_t_test(n: int, confidence: float)
     assert (found.n, found.confidence) == (n, confidence)
 
 
-def test_seeds_are_paired_by_number_and_not_by_place() -> None:
+def test_seeds_are_paired_by_number_and_not_by_position() -> None:
     found = paired_difference({2: 0.5, 0: 0.7, 1: 0.9}, {0: 0.6, 1: 0.8, 2: 0.4})
     assert found is not None
     assert (found.mean, found.sd) == (pytest.approx(0.1), pytest.approx(0.0, abs=1e-12))
 
 
-def test_seeds_of_one_arm_and_seeds_not_finite_are_left_out_and_counted() -> None:
+def test_unpaired_seeds_and_seeds_that_are_not_finite_are_left_out_and_counted() -> None:
     treatment = {0: 0.5, 1: 0.7, 2: math.nan, 3: 0.9, 4: 0.3, 5: math.inf}
     control = {0: 0.4, 1: 0.5, 2: 0.5, 3: math.nan, 7: 0.1, 8: 0.1, 5: 0.2}
     found = paired_difference(treatment, control)
@@ -73,7 +73,7 @@ def test_fewer_than_two_shared_seeds_have_no_difference(control: dict[int, float
 
 
 @pytest.mark.parametrize("n", [3, EXACT_UP_TO + 2])
-def test_swapped_arms_have_the_sign_swapped_and_all_else_the_same(n: int) -> None:
+def test_swapping_the_arms_changes_only_the_sign(n: int) -> None:
     treatment, control = random_arms(n)
     there, back = paired_difference(treatment, control), paired_difference(control, treatment)
     assert there is not None
@@ -95,7 +95,7 @@ def test_shifting_both_arms_changes_nothing() -> None:
     assert vars(shifted) == pytest.approx(vars(plain))
 
 
-def test_equal_differences_have_no_width_and_equal_arms_p_1() -> None:
+def test_equal_differences_have_no_width_and_equal_arms_have_p_1() -> None:
     found = difference(0.25, 0.25, 0.25)
     assert (found.sd, found.low, found.high, found.detectable, found.p) == (0, 0.25, 0.25, 0, 0.25)
     assert (difference(0, 0, 0).p, difference(0, 0, 0).mean) == (1, 0)
@@ -127,7 +127,7 @@ def test_p_of_three_seeds_is_the_share_of_the_eight_sign_patterns_as_extreme(
 
 
 @pytest.mark.parametrize("n", [2, 5, 10])
-def test_the_smallest_p_is_reached_where_all_differences_have_one_sign(n: int) -> None:
+def test_differences_of_one_sign_have_the_smallest_p(n: int) -> None:
     found = difference(*(1.0 + 0.1 * i for i in range(n)))
     assert found.p == found.p_floor == 2 / 2**n
 
@@ -139,7 +139,7 @@ def test_p_is_exact_up_to_sixteen_seeds() -> None:
     assert difference(*values).p == expected
 
 
-def test_above_sixteen_seeds_p_is_estimated_the_same_each_time() -> None:
+def test_p_of_more_than_sixteen_seeds_is_a_reproducible_estimate() -> None:
     values = np.random.default_rng(0).normal(0.5, 1, EXACT_UP_TO + 1)
     found = difference(*values)
     signs = np.array(list(itertools.product([1.0, -1.0], repeat=EXACT_UP_TO + 1)))
@@ -149,7 +149,7 @@ def test_above_sixteen_seeds_p_is_estimated_the_same_each_time() -> None:
     assert found.p_floor == 2 / 2**17
 
 
-def test_ties_that_float32_parts_are_still_ties() -> None:
+def test_values_that_differ_by_float32_rounding_are_ties() -> None:
     control = arm(0.8, 0.7, 0.5)
     grid = {
         seed: value + step / 360
@@ -163,12 +163,12 @@ def test_ties_that_float32_parts_are_still_ties() -> None:
     assert rounded.p == difference(3.0, 1.0, -1.0).p == 0.75
 
 
-# what could be detected
+# detectable differences
 
 
 def integrated_power(true: float, sd: float, n: int, confidence: float) -> float:
-    """Of the two-sided t test: the normal one at each sample sd, over the distribution of that sd.
-    Of the two-sided t test: the normal one at each sample sd, over the distribution of that sd."""
+    """Returns the power of the two-sided t test: the power of a normal test at each sample sd,
+    integrated over the distribution of that sd."""
     critical, df, shift = stats.t.ppf((1 + confidence) / 2, n - 1), n - 1, true * math.sqrt(n) / sd
 
     def at(chi: float) -> float:
@@ -188,7 +188,7 @@ def test_the_power_at_the_detectable_difference_is_80_percent(n: int, confidence
 
 
 @pytest.mark.parametrize("n", [3, 8])
-def test_eight_of_ten_experiments_find_the_detectable_difference(n: int) -> None:
+def test_the_detectable_difference_is_detected_in_eight_of_ten_experiments(n: int) -> None:
     true = detectable_difference(0.5, n)
     draws = np.random.default_rng(0).normal(true, 0.5, (20_000, n))
     assert np.mean(stats.ttest_1samp(draws, 0, axis=1).pvalue < 0.05) == pytest.approx(
@@ -205,7 +205,7 @@ def test_the_detectable_difference_scales_with_sd_and_falls_with_n() -> None:
     )
 
 
-def test_nothing_is_detectable_where_the_sd_is_unknown() -> None:
+def test_nothing_is_detectable_if_the_sd_is_unknown() -> None:
     assert detectable_difference(0.1, 1) == detectable_difference(math.nan, 5) == math.inf
     assert detectable_difference(0.0, 5) == 0
     with pytest.raises(ValueError, match=r"power .* 0\.01"):
@@ -215,13 +215,13 @@ def test_nothing_is_detectable_where_the_sd_is_unknown() -> None:
 # Holm
 
 
-def test_holm_multiplies_by_what_is_left_and_never_falls() -> None:
+def test_holm_multiplies_by_the_remaining_tests_and_never_decreases() -> None:
     adjusted = holm({"a": 0.01, "b": 0.04, "c": 0.03, "d": 0.005})
     assert adjusted == pytest.approx({"a": 0.03, "b": 0.06, "c": 0.06, "d": 0.02})
     assert list(adjusted) == ["a", "b", "c", "d"]
 
 
-def test_holm_of_one_is_itself_of_large_ones_1_and_of_none_nothing() -> None:
+def test_holm_of_one_p_of_large_p_and_of_no_p() -> None:
     assert holm({"a": 0.04}) == {"a": 0.04}
     assert holm({"a": 0.6, "b": 0.7}) == {"a": 1.0, "b": 1.0}
     assert holm({}) == {}
@@ -246,7 +246,7 @@ def test_non_inferiority_has_three_answers(values: tuple[float, ...], verdict: s
     assert non_inferior(difference(*values), 0.02) == verdict
 
 
-def test_non_inferiority_turns_where_the_one_sided_95_percent_bound_is() -> None:
+def test_non_inferiority_changes_at_the_one_sided_95_percent_bound() -> None:
     values = (-0.03, 0.01, -0.02, 0.0, 0.015)
     lower = stats.ttest_1samp(values, 0, alternative="greater").confidence_interval(0.95).low
     assert non_inferior(difference(*values), -lower + 1e-9) == "non-inferior"
@@ -274,14 +274,14 @@ def test_the_mean_has_scipys_t_interval() -> None:
     assert (found.n, found.left_out) == (4, 1)
 
 
-def test_one_value_has_no_interval_and_none_no_mean() -> None:
+def test_one_value_has_no_interval_and_no_value_has_no_mean() -> None:
     one, none = mean_interval([0.5]), mean_interval([math.nan])
     assert (one.mean, one.sd, one.half_width, one.n) == (0.5, None, None, 1)
     assert (none.mean, none.n, none.left_out) == (None, 0, 1)
 
 
 @pytest.mark.parametrize("confidence", [0.0, 1.0, 95])
-def test_a_confidence_outside_0_and_1_is_refused(confidence: float) -> None:
+def test_a_confidence_outside_0_and_1_is_an_error(confidence: float) -> None:
     with pytest.raises(ValueError, match="confidence"):
         mean_interval([0.1, 0.2], confidence)
 
@@ -308,16 +308,16 @@ def test_variances_of_seed_and_sample_add_up() -> None:
         seed_and_sample([0.5], 100)
 
 
-def test_with_test_images_of_its_own_for_each_seed_the_seed_sd_is_found() -> None:
+def test_the_seed_sd_is_recovered_if_each_seed_has_its_own_test_images() -> None:
     rng = np.random.default_rng(0)
     accuracies = rng.binomial(500, rng.normal(0.8, 0.03, 4000)) / 500
     assert seed_and_sample(list(accuracies), 500).sd_seed == pytest.approx(0.03, rel=0.05)
 
 
-def test_with_the_same_test_images_the_seed_sd_lies_between_sd_seed_and_sd_total() -> None:
+def test_with_shared_test_images_the_seed_sd_is_between_sd_seed_and_sd_total() -> None:
     rng = np.random.default_rng(0)
     n, between = 500, []
-    # a test set each; an image is answered by its difficulty and by chance, half and half
+    # Each iteration has its own test set. Half of the answers depend on the image, half on chance.
     for _ in range(800):
         easy, seeds = rng.uniform(size=n), np.clip(rng.normal(0.8, 0.03, 20), 0, 1)
         own = rng.uniform(size=(20, n)) < 0.5
@@ -342,7 +342,7 @@ def test_with_three_seeds_the_bootstrap_interval_is_the_range_of_the_differences
     assert bootstrap_interval(*pairs(0.1, 0.4, 0.2)) == pytest.approx((0.1, 0.4))
 
 
-def test_of_many_seeds_the_bootstrap_interval_is_nearly_that_of_t() -> None:
+def test_the_bootstrap_interval_of_many_seeds_is_close_to_the_t_interval() -> None:
     differences = np.random.default_rng(1).normal(0.3, 0.1, size=400)
     mean, _, half, _, _ = dataclasses.astuple(mean_interval(differences))
     assert bootstrap_interval(*pairs(*differences)) == pytest.approx(
@@ -350,7 +350,7 @@ def test_of_many_seeds_the_bootstrap_interval_is_nearly_that_of_t() -> None:
     )
 
 
-def test_the_bootstrap_covers_the_true_difference_about_as_often_as_it_says() -> None:
+def test_the_bootstrap_covers_the_true_difference_at_about_its_confidence() -> None:
     draws = np.random.default_rng(2).normal(size=(400, 8))
     intervals = [bootstrap_interval(*pairs(*row), resamples=999) for row in draws]
     covered = sum(low <= 0 <= high for low, high in intervals)  # type: ignore[misc]
@@ -368,13 +368,13 @@ def test_the_bootstrap_interval_shifts_and_scales_with_the_differences() -> None
     assert bootstrap_interval(control, treatment) == pytest.approx([-first[1], -first[0]], abs=0.01)
 
 
-def test_equal_differences_have_a_bootstrap_interval_without_width_and_one_pair_has_none() -> None:
+def test_the_bootstrap_interval_of_equal_differences_has_no_width() -> None:
     low, high = bootstrap_interval({0: 3.0, 1: 4.0, 2: 5.0}, {0: 1.0, 1: 2.0, 2: 3.0}) or (0.0, 0.0)
     assert (low, high) == (2.0, 2.0)
     assert bootstrap_interval({0: 1.0, 1: math.nan, 2: 1.0}, {0: 0.0, 1: 0.0, 3: 0.0}) is None
 
 
-def test_seeds_of_one_arm_or_not_finite_are_not_resampled() -> None:
+def test_unpaired_seeds_and_seeds_that_are_not_finite_are_not_resampled() -> None:
     treatment, control = pairs(0.1, 0.4, 0.2)
     more = {**treatment, 7: 9.0, 8: math.inf}
     assert bootstrap_interval(more, {**control, 8: 0.0, 9: 1.0}) == bootstrap_interval(

@@ -1,5 +1,5 @@
-"""The first stage of a comparison in a report on a folder: its runs are in no number, its table is
-on the page."""
+"""The first stage of a comparison in a report: no number includes its runs, and the page has its
+table."""
 
 import json
 from pathlib import Path
@@ -15,20 +15,18 @@ from jepa_lab.report.comparison.tuning import tuning_data, tunings_of, without_t
 KEY = "val/probe/class_from_z_agg"
 
 
-def test_runs_that_chose_a_weight_are_in_no_number_and_it_is_said(tmp_path: Path) -> None:
+def test_runs_that_chose_a_weight_are_left_out_and_reported(tmp_path: Path) -> None:
     written = write_report(both_stages(tmp_path / "runs"), tmp_path / "out")
     (ranking,) = written.rankings
     assert {one.name: sorted(one.arm.values(ranking.metric)) for one in ranking.arms} == {
         "none": [0, 1],
         "vicreg": [0, 1],
     }
-    assert "1 run of seed 1000 chose the weights and are in no number" in written.text
+    assert "1 run of seed 1000 only chose the weights: left out" in written.text
     assert "vicreg: aux.vicreg.weight=1 (by default 1); 1 gave 99.0 %." in written.text
 
 
-def test_while_only_weights_are_tried_their_runs_are_compared_and_it_is_said(
-    tmp_path: Path,
-) -> None:
+def test_runs_that_choose_weights_are_compared_if_there_are_no_others(tmp_path: Path) -> None:
     for weight in (0.1, 1.0):
         own = {**STAGED, "aux": {"vicreg": {"weight": weight}}}
         make_run(tmp_path / str(weight), "aux_comparison", 1000, settings=own, run_id=str(weight))
@@ -39,18 +37,18 @@ def test_while_only_weights_are_tried_their_runs_are_compared_and_it_is_said(
         " begun"
     ]
     written = write_report(tmp_path, tmp_path / "out")
-    assert written.rankings[0].metric == KEY  # no weight is looked at on the test images
+    assert written.rankings[0].metric == KEY  # weights are never compared on test images
     assert notes[0] in " ".join(written.text.split())
 
 
-def test_a_seed_that_another_experiment_shares_with_the_tuning_is_reported(tmp_path: Path) -> None:
+def test_a_tuning_seed_of_another_experiment_is_compared(tmp_path: Path) -> None:
     make_run(tmp_path, "a", 1000, settings={**STAGED, "sweep.report": None})
     make_run(tmp_path, "b", 1000, settings=STAGED)
     found, _ = without_tuning(find_runs(tmp_path))
     assert [run.config["name"] for run in found.runs] == ["a"]
 
 
-def test_a_tuning_of_other_runs_is_not_told(tmp_path: Path) -> None:
+def test_a_tuning_of_other_runs_is_not_reported(tmp_path: Path) -> None:
     runs = both_stages(tmp_path / "runs")
     every = find_runs(runs).runs
     assert [tuning.sweep for tuning in tunings_of(every, runs)] == ["abc"]
@@ -67,7 +65,7 @@ def test_a_tuning_of_other_runs_is_not_told(tmp_path: Path) -> None:
         ([None, None], None),
     ],
 )
-def test_a_weight_lies_at_an_end_of_those_that_were_tried_or_inside(
+def test_a_weight_is_at_an_end_of_those_tried_or_inside(
     values: list[float | None], end: str | None
 ) -> None:
     tried = [
@@ -80,9 +78,7 @@ def test_a_weight_lies_at_an_end_of_those_that_were_tried_or_inside(
     assert [c["mean"] for c in row["candidates"]] == values
 
 
-def test_a_job_that_failed_before_it_had_a_folder_is_told_and_one_that_was_run_again_is_not(
-    tmp_path: Path,
-) -> None:
+def test_a_job_that_failed_without_a_run_folder_is_reported(tmp_path: Path) -> None:
     make_run(tmp_path, "a", 0)
     jobs = tmp_path / "sweeps" / "abc" / "jobs"
     jobs.mkdir(parents=True)

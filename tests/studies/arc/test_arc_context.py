@@ -1,5 +1,4 @@
-"""From context grids to the prediction: what each aggregator computes, and that absent places have
-no influence."""
+"""Context aggregators, predictor and projection: their definitions, and absent places."""
 
 import pytest
 import torch
@@ -13,7 +12,8 @@ PLACES, WIDTH = 5, 8
 
 
 def make_context(n: int = 4) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Two demonstrations and the query; in the first example the second demonstration is absent."""
+    """Returns contexts of two demonstrations and a query. The first example lacks the second
+    demonstration."""
     present = torch.ones(n, PLACES, dtype=torch.bool)
     present[0, 2:4] = False
     roles = torch.tensor([DEMO_INPUT, DEMO_OUTPUT, DEMO_INPUT, DEMO_OUTPUT, QUERY]).repeat(n, 1)
@@ -26,7 +26,7 @@ def make(kind: str, **options: object) -> ContextAggregator:
 
 
 def perturb(module: torch.nn.Module) -> torch.nn.Module:
-    """Away from the symmetric start, so that nothing holds by the initial values alone."""
+    """Moves weights away from their initial values, so that no test passes because of these."""
     with torch.no_grad():
         for parameter in module.parameters():
             parameter.add_(0.3 * torch.randn_like(parameter))
@@ -49,7 +49,7 @@ def test_absent_places_have_no_influence_whatever_they_hold(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_nothing_present_gives_zero_and_finite_gradients(kind: str) -> None:
+def test_a_context_without_grids_gives_zero_and_finite_gradients(kind: str) -> None:
     z, present, roles, pairs = make_context()
     present[1] = False
     z.requires_grad_()
@@ -63,7 +63,7 @@ def test_nothing_present_gives_zero_and_finite_gradients(kind: str) -> None:
     assert all(torch.isfinite(p.grad).all() for p in aggregator.parameters() if p.grad is not None)
 
 
-def test_mean_and_last_without_roles_are_what_they_say() -> None:
+def test_mean_and_last_without_roles_match_their_definition() -> None:
     z, present, roles, pairs = make_context()
     mean = make("mean", roles=False)(z, present, roles, pairs)
     assert torch.allclose(mean[0], z[0, [0, 1, 4]].mean(0), atol=1e-6)
@@ -73,7 +73,7 @@ def test_mean_and_last_without_roles_are_what_they_say() -> None:
     assert torch.equal(make("last", roles=False)(z, present, roles, pairs)[0], z[0, 1])
 
 
-def test_learned_is_a_softmax_over_present_places_for_every_channel() -> None:
+def test_learned_weights_are_a_softmax_over_present_places_for_every_channel() -> None:
     z, present, roles, pairs = make_context()
     aggregator = make("learned", roles=False)
     expected = torch.zeros(4, WIDTH)
@@ -87,9 +87,8 @@ def test_learned_is_a_softmax_over_present_places_for_every_channel() -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_equal_grids_leave_a_weighted_mean_nothing_to_choose(kind: str) -> None:
-    """Why the published comparison of aggregations could not tell them apart: its context grids
-    were copies."""
+def test_a_weighted_mean_of_equal_grids_does_not_depend_on_the_weights(kind: str) -> None:
+    """The published comparison of aggregations showed no difference: its grids were copies."""
     z, present, roles, pairs = make_context()
     z[:] = z[:, :1]
     z_agg = make(kind, roles=False)(z, present, roles, pairs)
@@ -98,7 +97,7 @@ def test_equal_grids_leave_a_weighted_mean_nothing_to_choose(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", [k for k in KINDS if k != "last"])
-def test_roles_tell_an_input_from_an_output_and_without_them_they_count_alike(kind: str) -> None:
+def test_inputs_and_outputs_differ_only_with_roles(kind: str) -> None:
     z, present, roles, pairs = make_context()
     present[:] = True
     other = roles.clone()
@@ -110,7 +109,7 @@ def test_roles_tell_an_input_from_an_output_and_without_them_they_count_alike(ki
     assert torch.equal(blind(z, present, roles, pairs), blind(z, present, other, pairs))
 
 
-def test_role_maps_start_as_the_identity_and_are_one_linear_map_each() -> None:
+def test_role_maps_are_linear_and_start_as_the_identity() -> None:
     maps, (z, _, roles, _) = RoleMaps(WIDTH), make_context()
     roles[0, 0] = FRAME
     assert torch.allclose(maps(z, roles), z, atol=1e-6)
@@ -127,7 +126,7 @@ def test_role_maps_start_as_the_identity_and_are_one_linear_map_each() -> None:
 
 
 @pytest.mark.parametrize("kind", ["mean", "attention", "gru"])
-def test_an_absent_place_is_as_if_it_did_not_exist(kind: str) -> None:
+def test_an_absent_place_gives_the_same_result_as_a_missing_one(kind: str) -> None:
     z, present, roles, pairs = make_context()
     aggregator = perturb(make(kind))
     there = [0, 1, 4]
@@ -155,7 +154,7 @@ def test_attention_uses_pairs_and_treats_demonstrations_as_a_set() -> None:
     moved = aggregator(z[:, order], present, roles[:, order], pairs[:, order])
     assert torch.allclose(moved, before, atol=1e-5)
     mixed = pairs.clone()
-    mixed[:, 1], mixed[:, 3] = 1, 0  # the outputs of each other
+    mixed[:, 1], mixed[:, 3] = 1, 0  # swapped outputs
     assert not torch.allclose(aggregator(z, present, roles, mixed), before, atol=1e-4)
 
 
@@ -179,7 +178,7 @@ def test_every_parameter_gets_a_gradient(kind: str) -> None:
     assert not dead
 
 
-def test_the_predictor_adds_to_what_it_gets() -> None:
+def test_the_predictor_adds_to_its_input() -> None:
     predictor, z_agg = Predictor(WIDTH, 16), torch.randn(4, WIDTH)
     assert not torch.allclose(predictor(z_agg), z_agg, atol=1e-3)
     torch.nn.init.zeros_(predictor.mlp[-1].weight)
@@ -187,7 +186,7 @@ def test_the_predictor_adds_to_what_it_gets() -> None:
     assert torch.equal(predictor(z_agg), z_agg)
 
 
-def test_the_published_projection_never_leaves_the_positive_orthant_and_ours_does() -> None:
+def test_only_the_published_projection_stays_in_the_positive_orthant() -> None:
     z = torch.randn(64, WIDTH)
     ours, published = Projection(WIDTH, 6)(z), Projection(WIDTH, 6, "relu_end")(z)
     assert ours.shape == published.shape == (64, 6)
@@ -196,7 +195,7 @@ def test_the_published_projection_never_leaves_the_positive_orthant_and_ours_doe
     assert isinstance(Projection(WIDTH, 6)[-1], torch.nn.Linear)
 
 
-def test_wrong_names_and_shapes_are_told() -> None:
+def test_wrong_names_and_shapes_raise_errors() -> None:
     with pytest.raises(UserError, match=r"model\.context=max: one of mean, last"):
         make("max")
     with pytest.raises(UserError, match=r"model\.projection_form=tanh"):

@@ -1,4 +1,4 @@
-"""The token encoder: who sees whom, what padding may do, and what a grid without a token gives."""
+"""The token encoder: attention, padding and grids without a token."""
 
 import pytest
 import torch
@@ -12,7 +12,7 @@ from jepa_lab.studies.arc.encoder import TokenEncoder, grid_vectors
 def make_tokens(
     n: int = 3, places: int = 6, colors: int = 2, features: int = 5, live: int = 4
 ) -> GridTokens:
-    """The first `live` places of each grid hold a token; token i touches i - 1 and i + 1."""
+    """Returns grids whose first `live` places hold a token. Token i touches i - 1 and i + 1."""
     mask = (torch.arange(places) < live).expand(n, places).clone()
     order = torch.arange(places)
     chain = (order[:, None] - order).abs() == 1
@@ -29,7 +29,7 @@ def make_encoder(depth: int = 1, **options: object) -> TokenEncoder:
 
 
 def influence(encoder: TokenEncoder, tokens: GridTokens, place: int) -> list[int]:
-    """The places whose output changes when the features at one do."""
+    """Returns the places whose output changes with the features at `place`."""
     before = encoder(tokens)
     changed = GridTokens(tokens.colors, tokens.features.clone(), tokens.mask, tokens.adjacency)
     changed.features[:, place] += 1.0
@@ -37,7 +37,7 @@ def influence(encoder: TokenEncoder, tokens: GridTokens, place: int) -> list[int
     return moved.nonzero()[:, 0].tolist()
 
 
-def test_a_block_lets_a_token_see_its_neighbours_and_two_blocks_their_neighbours() -> None:
+def test_each_block_widens_the_receptive_field_by_one_neighbour() -> None:
     tokens = make_tokens(places=8, live=7)
     assert influence(make_encoder(depth=1), tokens, 3) == [2, 3, 4]
     assert influence(make_encoder(depth=2), tokens, 3) == [1, 2, 3, 4, 5]
@@ -45,7 +45,7 @@ def test_a_block_lets_a_token_see_its_neighbours_and_two_blocks_their_neighbours
     assert influence(make_encoder(depth=1, attention="full"), tokens, 7) == []  # no token there
 
 
-def test_live_places_see_themselves_and_live_neighbours_and_the_others_themselves_alone() -> None:
+def test_tokens_attend_to_neighbours_and_empty_places_to_themselves() -> None:
     live = torch.tensor([[True, True, False]])
     touch = torch.tensor([[[False, False, True], [False, False, True], [True, True, False]]])
     assert torch.equal(allowed_pairs(live, touch)[0, 0], torch.eye(3, dtype=torch.bool))
@@ -58,7 +58,7 @@ def test_live_places_see_themselves_and_live_neighbours_and_the_others_themselve
 
 @pytest.mark.parametrize("attention", ["adjacency", "full"])
 @pytest.mark.parametrize("final_norm", [True, False])
-def test_masked_places_are_exactly_zero_and_what_they_hold_has_no_influence(
+def test_masked_places_are_exactly_zero_and_have_no_influence(
     attention: str, final_norm: bool
 ) -> None:
     tokens = make_tokens()
@@ -86,7 +86,7 @@ def test_a_grid_without_a_token_gives_zeros_and_finite_gradients() -> None:
     assert all(torch.isfinite(p.grad).all() for p in encoder.parameters() if p.grad is not None)
 
 
-def test_tokens_are_a_set() -> None:
+def test_the_order_of_tokens_has_no_influence() -> None:
     tokens, order = make_tokens(live=6), torch.randperm(6)
     shuffled = GridTokens(
         tokens.colors[:, order],
@@ -98,7 +98,7 @@ def test_tokens_are_a_set() -> None:
     assert torch.allclose(encoder(shuffled), encoder(tokens)[:, order], atol=1e-5)
 
 
-def test_colours_are_entries_of_their_own_at_each_position() -> None:
+def test_each_position_of_a_colour_has_its_own_embedding() -> None:
     tokens = make_tokens(n=1, places=1, live=1)
     encoder = make_encoder(depth=0)
     outputs = []
@@ -109,7 +109,7 @@ def test_colours_are_entries_of_their_own_at_each_position() -> None:
     assert float(distances.detach().min()) > 0.05
 
 
-def test_colours_and_features_start_with_the_same_say() -> None:
+def test_colours_and_features_start_with_equal_influence() -> None:
     encoder = TokenEncoder(64, 9, 512, 0, 4)
     assert float(encoder.read.weight.detach()[:, :64].square().sum(1).mean()) == pytest.approx(
         1, abs=0.1
@@ -128,7 +128,7 @@ def test_without_colours_only_the_features_count() -> None:
     assert torch.equal(encoder(tokens), z)
 
 
-def test_the_last_norm_bounds_the_scale_and_without_it_the_scale_is_free() -> None:
+def test_only_the_final_norm_bounds_the_scale() -> None:
     tokens = make_tokens()
     tokens.features *= 1e3
     bounded = make_encoder(depth=1)(tokens)[:, :4].norm(dim=-1)
@@ -139,7 +139,7 @@ def test_the_last_norm_bounds_the_scale_and_without_it_the_scale_is_free() -> No
     )
 
 
-def test_attention_is_the_masked_softmax_written_out() -> None:
+def test_attention_equals_an_explicit_masked_softmax() -> None:
     encoder, tokens = make_encoder(depth=1), make_tokens(n=1)
     block = encoder.blocks[0]
     x = torch.randn(1, 6, 16)
@@ -154,7 +154,7 @@ def test_attention_is_the_masked_softmax_written_out() -> None:
     assert torch.allclose(block._attend(x, allowed[None, None])[0], expected, atol=1e-6)
 
 
-def test_dropout_acts_in_training_alone() -> None:
+def test_dropout_is_active_in_training_only() -> None:
     encoder, tokens = make_encoder(depth=1, dropout=0.5), make_tokens()
     assert torch.equal(encoder(tokens), encoder(tokens))
     encoder.train()
@@ -169,7 +169,7 @@ def test_grid_vectors_are_the_mean_over_tokens() -> None:
     assert not vectors[1].any()
 
 
-def test_wrong_sizes_and_names_are_told() -> None:
+def test_wrong_sizes_and_names_raise_errors() -> None:
     with pytest.raises(UserError, match=r"model\.heads=5"):
         TokenEncoder(5, 2, 16, 1, 5)
     with pytest.raises(UserError, match=r"model\.attention=dense"):

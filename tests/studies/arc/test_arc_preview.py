@@ -1,5 +1,5 @@
-"""The preview of ARC examples shows the grids that the tokeniser gets, augmented alike for all
-grids of a task."""
+"""The preview of ARC examples shows the grids that the tokeniser reads, with the same augmentation
+for all grids of a task."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from study_parts import load_data
 Make = Callable[..., ArcConfig]
 
 
-def test_the_grids_that_are_drawn_are_those_that_the_model_gets(make_arc: Make) -> None:
+def test_the_drawn_grids_are_the_input_of_the_model(make_arc: Make) -> None:
     config = make_arc("dataset.tokeniser=patches")
     tokeniser = build_tokeniser(config.dataset)
     loader = build_loaders(config, load_data(config), tokeniser)["train"]
@@ -32,7 +32,7 @@ def test_the_grids_that_are_drawn_are_those_that_the_model_gets(make_arc: Make) 
         assert torch.equal(colors[-1:], batch.view.target.colors)
 
 
-def test_without_an_epoch_the_grids_are_the_tasks_own(make_arc: Make) -> None:
+def test_without_an_epoch_the_grids_are_not_augmented(make_arc: Make) -> None:
     config = make_arc()
     tasks = load_data(config)
     loader = build_loaders(config, tasks, build_tokeniser(config.dataset))["train"]
@@ -46,7 +46,7 @@ def test_without_an_epoch_the_grids_are_the_tasks_own(make_arc: Make) -> None:
     )
 
 
-def test_the_rule_of_a_generated_task_stands_above_its_grids(make_arc: Make) -> None:
+def test_the_title_of_a_generated_task_has_its_rule(make_arc: Make) -> None:
     figure = arc_preview(make_arc(), rows=3)
     titles = [part.get_suptitle() for part in figure.subfigs]
     assert len(titles) == 3
@@ -54,17 +54,17 @@ def test_the_rule_of_a_generated_task_stands_above_its_grids(make_arc: Make) -> 
     assert len({title.partition(": ")[2] for title in titles}) > 1
 
 
-def test_the_command_draws_a_png_and_refuses_the_toy(
+def test_the_command_draws_a_png_and_rejects_the_toy(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    words = [
+    overrides = [
         "dataset.train_tasks=4",
         "dataset.val_tasks=2",
         "dataset.test_tasks=2",
         "dataset.batch_size=2",
     ]
-    preview.main(["+experiment=arc_jepa", "dataset=arc_synthetic", *words, "--rows", "2"])
+    preview.main(["+experiment=arc_jepa", "dataset=arc_synthetic", *overrides, "--rows", "2"])
     assert capsys.readouterr().out.strip() == "preview_arc_synthetic.png"
     assert (tmp_path / "preview_arc_synthetic.png").stat().st_size > 5000
     with pytest.raises(SystemExit) as end:

@@ -1,5 +1,4 @@
-"""Whole runs of the ARC JEPA, small ones: what they leave, and that they go on with the same bits.
-Whole runs of the ARC JEPA, small ones: what they leave, and that they go on with the same bits."""
+"""Small complete runs of the ARC JEPA: their output, resuming with the same bits, preflight."""
 
 from __future__ import annotations
 
@@ -61,7 +60,7 @@ FRAMES = ("dataset.problem=frames", "dataset.n_frames=2")
 
 
 class KilledError(Exception):
-    """Stands for a signal."""
+    """Ends a run like a signal."""
 
 
 def parts_of(config: ArcConfig) -> Parts:
@@ -89,14 +88,14 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> RunResult:
     return train(arc_maker(tmp_path_factory.mktemp("arc"))())
 
 
-def test_a_run_logs_what_the_diagnosis_reads(run: RunResult) -> None:
+def test_a_run_logs_the_metrics_of_the_diagnosis(run: RunResult) -> None:
     history = history_of(run.run_dir)
     missing = [key for key in KEYS if not history.get(key)]
     assert not missing
     assert all(math.isfinite(value) for key in KEYS for _, value in history[key])
 
 
-def test_a_run_leaves_figures_a_page_and_a_summary_with_a_verdict(run: RunResult) -> None:
+def test_a_run_writes_figures_a_page_and_a_summary_with_a_verdict(run: RunResult) -> None:
     summary = json.loads((run.run_dir / "summary.json").read_text())
     assert summary["verdict"]["status"] == run.verdict["status"]
     assert summary["monitor"]["key"] == "val/skill"
@@ -107,7 +106,7 @@ def test_a_run_leaves_figures_a_page_and_a_summary_with_a_verdict(run: RunResult
     assert (run.run_dir / "checkpoints" / "best.ckpt").is_file()
 
 
-def test_the_same_line_again_skips_a_finished_run(run: RunResult) -> None:
+def test_repeating_the_command_skips_a_finished_run(run: RunResult) -> None:
     again = train(arc_maker(run.run_dir.parents[2])())
     assert (again.state, again.run_dir) == ("skipped", run.run_dir)
 
@@ -127,7 +126,7 @@ def test_the_same_line_again_skips_a_finished_run(run: RunResult) -> None:
         ("arc_jepa", 3, ["aux=[vicreg,dino]", "aux.vicreg.ramp=0.7"]),
     ],
 )
-def test_a_run_that_is_killed_goes_on_with_the_same_bits(
+def test_a_killed_run_resumes_with_the_same_bits(
     experiment: str,
     at: int,
     extra: list[str],
@@ -135,8 +134,7 @@ def test_a_run_that_is_killed_goes_on_with_the_same_bits(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Queue, temperature, codebook, target, schedule and the place in the epoch are in the
-    checkpoint."""
+    """The checkpoint has queue, temperature, codebook, target, schedule and place in the epoch."""
     expected = train(arc_maker(tmp_path / "uninterrupted")(*extra, experiment=experiment))
     make_callbacks = callbacks_of_arc.build_callbacks
 
@@ -160,7 +158,7 @@ def test_a_run_that_is_killed_goes_on_with_the_same_bits(
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
-def test_every_experiment_builds_and_every_part_of_its_loss_has_a_finite_gradient(
+def test_every_experiment_builds_with_finite_gradients_of_all_loss_parts(
     experiment: str, make_arc: Make
 ) -> None:
     parts = parts_of(make_arc(experiment=experiment))
@@ -178,7 +176,7 @@ def test_every_experiment_builds_and_every_part_of_its_loss_has_a_finite_gradien
 
 
 @pytest.mark.parametrize("accumulate", [1, 2])
-def test_one_optimiser_step_moves_the_codebook_and_the_queue_once_whatever_else_is_encoded(
+def test_an_optimiser_step_updates_the_codebook_and_the_queue_once(
     accumulate: int, make_arc: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from jepa_lab.networks.vq.build import HardQuantizer
@@ -205,7 +203,7 @@ def test_one_optimiser_step_moves_the_codebook_and_the_queue_once_whatever_else_
     assert len(result.module.objective.queue) == min(32, 8 * batches)
 
 
-def test_the_published_codebook_moves_fourteen_times_a_step(
+def test_the_published_codebook_is_updated_fourteen_times_per_step(
     make_arc: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from jepa_lab.networks.vq.build import HardQuantizer
@@ -238,7 +236,7 @@ def test_an_evaluation_changes_no_parameter_and_no_buffer(experiment: str, make_
     assert all(torch.equal(v, module.state_dict()[k]) for k, v in before.items())
 
 
-def test_outputs_of_the_same_task_are_no_negatives(make_arc: Make) -> None:
+def test_outputs_of_the_same_task_are_not_negatives(make_arc: Make) -> None:
     parts = parts_of(make_arc())
     module, batch = parts.module.train(), next(iter(parts.loaders["train"]))
     batch.task[:] = 3
@@ -247,7 +245,7 @@ def test_outputs_of_the_same_task_are_no_negatives(make_arc: Make) -> None:
     assert float(module.terms["prediction"].detach()) == 0.0
 
 
-def test_the_target_encoder_has_no_dropout_and_the_online_one_has(make_arc: Make) -> None:
+def test_only_the_online_encoder_has_dropout(make_arc: Make) -> None:
     parts = parts_of(make_arc("model.dropout=0.5"))
     module, batch = parts.module.train(), next(iter(parts.loaders["train"]))
     first, second = (module.encode_target(batch.view.target)[0].vectors for _ in range(2))
@@ -256,9 +254,7 @@ def test_the_target_encoder_has_no_dropout_and_the_online_one_has(make_arc: Make
     assert not torch.equal(first, second)
 
 
-def test_a_run_whose_primary_loss_does_not_get_better_stops_early_and_is_complete(
-    make_arc: Make,
-) -> None:
+def test_a_run_without_improvement_stops_early_and_is_complete(make_arc: Make) -> None:
     config = make_arc(
         "early_stop.patience=2",
         "early_stop.min_delta=100",
@@ -275,9 +271,7 @@ def preflight_of(config: ArcConfig) -> Preflight:
     return run_preflight(config, parts_of(config))
 
 
-def test_the_preflight_passes_what_is_right_and_names_the_defects_of_the_sixth_run(
-    make_arc: Make,
-) -> None:
+def test_the_preflight_names_the_defects_of_the_sixth_run_only(make_arc: Make) -> None:
     for experiment in ("arc_jepa", "arc_fsq", "arc_gumbel"):
         assert preflight_of(make_arc(experiment=experiment)).failures == []
     found = {
@@ -289,20 +283,22 @@ def test_the_preflight_passes_what_is_right_and_names_the_defects_of_the_sixth_r
 
 
 @pytest.mark.parametrize(
-    ("words", "check", "says"),
+    ("overrides", "check", "message"),
     [
         (["vq.size=64"], "refresh", "vq.refresh.threshold"),
         (["vq.in_objective=true"], "codebook_loss", "vq.weight_on"),
         (["optim.warmup=0.5"], "warmup", "optim.warmup"),
     ],
 )
-def test_every_defect_has_its_key(words: list[str], check: str, says: str, make_arc: Make) -> None:
-    found = preflight_of(make_arc(*words, experiment="arc_sixth_run"))
+def test_the_preflight_names_the_key_of_every_defect(
+    overrides: list[str], check: str, message: str, make_arc: Make
+) -> None:
+    found = preflight_of(make_arc(*overrides, experiment="arc_sixth_run"))
     (lines,) = [c.failures for c in found.checks if c.name == check]
-    assert says in lines[0]
+    assert message in lines[0]
 
 
-def test_relations_within_a_context_are_minimised_without_those_across(make_arc: Make) -> None:
+def test_the_relational_self_term_can_be_minimised_alone(make_arc: Make) -> None:
     parts = parts_of(make_arc("loss.relational.weight=0", experiment="arc_sixth_run"))
     module = parts.module.train()
     module.training_step(next(iter(parts.loaders["train"])), 0)
@@ -310,7 +306,7 @@ def test_relations_within_a_context_are_minimised_without_those_across(make_arc:
     assert "relational" not in module.weighted
 
 
-def test_the_gumbel_temperature_is_at_its_end_after_its_share_of_the_run(make_arc: Make) -> None:
+def test_the_gumbel_temperature_reaches_its_end_after_gumbel_share(make_arc: Make) -> None:
     result = train(make_arc("vq.gumbel_share=0.1", "dataset.epochs=1", experiment="arc_gumbel"))
     assert result.module is not None
     assert result.module.vq.temperature == 0.1

@@ -1,5 +1,4 @@
-"""A sweep of ARC runs: its table has the study's own columns, its differences are paired with the
-study's control."""
+"""Tables of ARC sweeps have the study's columns and differences paired with the study's control."""
 
 from __future__ import annotations
 
@@ -31,7 +30,7 @@ TINY = [
 SWEEP = ["-m", "+experiment=arc_sixth_run,arc_no_vq", "seed=0,1", *TINY]
 
 
-def test_a_sweep_over_experiments_ends_with_the_columns_and_the_paired_differences_of_the_study(
+def test_a_sweep_ends_with_the_study_columns_and_paired_differences(
     command: Command, tmp_path: Path
 ) -> None:
     code, out, err = command(*SWEEP)
@@ -55,7 +54,7 @@ def test_a_sweep_over_experiments_ends_with_the_columns_and_the_paired_differenc
     assert table.count("done") == 5  # four jobs and the last line
 
 
-def test_a_wrong_key_in_a_sweep_over_experiments_is_still_refused_before_any_job(
+def test_a_wrong_key_in_a_sweep_is_rejected_before_any_job(
     command: Command, tmp_path: Path
 ) -> None:
     code, _, err = command(*SWEEP, "dataset.train_task=40")
@@ -64,7 +63,7 @@ def test_a_wrong_key_in_a_sweep_over_experiments_is_still_refused_before_any_job
     assert not list(tmp_path.rglob("metrics.parquet"))
 
 
-def test_check_lists_the_rungs_of_the_ladder_and_a_run_that_cannot_be(
+def test_check_lists_the_runs_of_the_ladder_and_an_impossible_run(
     command: Command, tmp_path: Path
 ) -> None:
     line = [

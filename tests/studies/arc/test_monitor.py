@@ -1,4 +1,4 @@
-"""What ArcMonitor says of a prediction: chance, skill and gains of rows whose answer is known."""
+"""Chance, skill and gains of ArcMonitor for rows with known answers."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_a_constant_answer_to_constant_targets_has_no_skill() -> None:
     assert values["retrieval/top1"] == 0.0
 
 
-def test_a_good_prediction_beats_a_copy_and_other_demonstrations_and_a_poor_one_does_not() -> None:
+def test_only_a_good_prediction_beats_a_copy_and_other_demonstrations() -> None:
     given = rows()
     good = prediction_values({**given, "blind": given["unpredicted"]}, 0.1)
     assert good["copy_gain"] > 1
@@ -58,12 +58,10 @@ def test_a_good_prediction_beats_a_copy_and_other_demonstrations_and_a_poor_one_
     assert copying["retrieval/top1"] == copying["retrieval/copy_top1"]
 
 
-def test_without_demonstrations_there_is_no_gain_from_them_and_of_one_task_nothing_is_said() -> (
-    None
-):
+def test_gains_are_missing_without_demonstrations_or_with_a_single_task() -> None:
     assert "demo_gain" not in prediction_values(rows(), 0.1)
     assert prediction_values({**rows(), "task": torch.zeros(40, dtype=torch.int64)}, 0.1) == {}
 
 
-def test_the_candidates_are_counted() -> None:
+def test_the_number_of_candidates_is_logged() -> None:
     assert prediction_values(rows(), 0.1)["retrieval/candidates"] == 38

@@ -1,4 +1,4 @@
-"""The relational loss: longhand, its invariances, and what the published form does instead."""
+"""The relational loss: an explicit computation, its invariances, and the published form."""
 
 import itertools
 
@@ -20,7 +20,7 @@ def live(grids: int = 3, n: int = 5) -> Tensor:
 
 
 def longhand(a: Tensor, b: Tensor) -> Tensor:
-    """One grid each, all objects live: the best of all matchings, then the definition."""
+    """Computes the loss of one pair of grids by definition, with the best of all matchings."""
     k = min(len(a), len(b))
 
     def cosine(i: int, j: int) -> float:
@@ -37,7 +37,7 @@ def longhand(a: Tensor, b: Tensor) -> Tensor:
 
 
 @pytest.mark.parametrize("m", [5, 3])
-def test_value_and_gradient_are_those_of_the_definition_with_the_best_matching(m: int) -> None:
+def test_value_and_gradient_match_the_definition_with_the_best_matching(m: int) -> None:
     a, b = objects(2).requires_grad_(), objects(2, m, seed=1).requires_grad_()
     expected = torch.stack([longhand(a[g], b[g]) for g in range(2)]).mean()
     out = relational(a, b, live(2), live(2, m))
@@ -49,7 +49,7 @@ def test_value_and_gradient_are_those_of_the_definition_with_the_best_matching(m
         assert torch.allclose(got, wanted)
 
 
-def test_equal_relations_cost_nothing_in_any_order_at_any_scale_with_objects_missing() -> None:
+def test_equal_relations_cost_nothing_in_any_order_and_scale() -> None:
     a, mask = objects(), live()
     order = torch.tensor([3, 0, 4, 1, 2])
     fewer = mask.clone()
@@ -72,9 +72,7 @@ def test_order_scale_and_rotation_of_different_objects_change_nothing() -> None:
     assert torch.allclose(relational(a @ turn, b @ turn, live(), mask).total, before)
 
 
-def test_masked_objects_have_no_influence_and_grids_with_fewer_than_two_matches_do_not_count() -> (
-    None
-):
+def test_masked_objects_and_grids_with_fewer_than_two_matches_do_not_count() -> None:
     a, b, mask = objects(), objects(seed=1), live()
     mask[0, 1:] = False
     mask[1] = False
@@ -88,15 +86,13 @@ def test_masked_objects_have_no_influence_and_grids_with_fewer_than_two_matches_
     assert a.grad[2].any()
 
 
-def test_without_a_grid_that_counts_it_is_zero_with_a_zero_gradient() -> None:
+def test_without_usable_grids_the_loss_and_its_gradient_are_zero() -> None:
     a, mask = objects().requires_grad_(), torch.zeros(3, 5, dtype=torch.bool)
     (gradient,) = torch.autograd.grad(relational(a, objects(seed=1), mask, live()).total, a)
     assert not gradient.any()
 
 
-def test_collapsed_objects_give_a_finite_loss_and_gradient_and_their_rounding_is_not_blown_up() -> (
-    None
-):
+def test_collapsed_objects_give_a_finite_loss_without_amplified_rounding() -> None:
     a = objects().float()
     same = a[:, :1].expand(-1, 5, -1).clone()
     noise = same * (1 + 1e-7 * torch.randn_like(same))
@@ -108,13 +104,13 @@ def test_collapsed_objects_give_a_finite_loss_and_gradient_and_their_rounding_is
         assert float(loss.detach()) > 0.5  # of distances that should be 1 on average
 
 
-def test_a_diverged_run_gives_nan_not_an_error() -> None:
+def test_nan_embeddings_give_a_nan_loss_without_an_error() -> None:
     a = objects()
     a[0, 0] = torch.nan
     assert torch.isnan(relational(a, objects(seed=1), live(), live()).total)
 
 
-def test_matching_pairs_every_object_of_the_poorer_grid_once() -> None:
+def test_every_object_of_the_grid_with_fewer_objects_is_matched_once() -> None:
     a, b = objects(1, 6), objects(1, 4, seed=1)
     mask = live(1, 6)
     mask[0, [0, 3, 5]] = False
@@ -124,7 +120,7 @@ def test_matching_pairs_every_object_of_the_poorer_grid_once() -> None:
     assert len(set(rows_b[matched].tolist())) == 3
 
 
-def test_the_published_form_is_its_formula_and_grows_with_the_fourth_power_of_the_scale() -> None:
+def test_the_published_form_grows_with_the_fourth_power_of_the_scale() -> None:
     context, target = objects(6).view(2, 3, 5, 4).contiguous(), objects(2, seed=1)
     touch = torch.rand(2, 4, 5, 5, generator=torch.Generator().manual_seed(3)) < 0.5
     touch = touch | touch.transpose(2, 3)
@@ -158,7 +154,7 @@ def test_the_published_form_is_its_formula_and_grows_with_the_fourth_power_of_th
     )
 
 
-def test_wrong_shapes_are_told() -> None:
+def test_wrong_shapes_raise_errors() -> None:
     with pytest.raises(ValueError, match="expected a"):
         relational(objects(), objects(2), live(), live(2))
     with pytest.raises(ValueError, match="mask"):

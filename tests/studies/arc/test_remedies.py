@@ -1,5 +1,5 @@
-"""Causes and changes of ARC runs: each defect of a configuration has its own, and every command
-composes."""
+"""Causes and changes of ARC runs: every defect of a configuration has its own, and every suggested
+command composes."""
 
 from __future__ import annotations
 
@@ -43,19 +43,17 @@ DEFECTS = [
 
 
 @pytest.mark.parametrize(
-    ("words", "cause", "change"), DEFECTS, ids=[words[0] for words, _, _ in DEFECTS]
+    ("overrides", "cause", "change"), DEFECTS, ids=[overrides[0] for overrides, _, _ in DEFECTS]
 )
-def test_every_defect_of_a_codebook_has_its_own_cause_and_its_own_change(
-    words: list[str], cause: str, change: str, make_arc: Make
+def test_every_codebook_defect_has_a_cause_and_a_change(
+    overrides: list[str], cause: str, change: str, make_arc: Make
 ) -> None:
-    ((text, tried),) = codebook_defects(asdict(make_arc(*words)))
+    ((text, tried),) = codebook_defects(asdict(make_arc(*overrides)))
     assert text.startswith(cause)
     assert tried == change
 
 
-def test_a_codebook_without_a_known_defect_is_taken_away_replaced_or_made_smaller(
-    make_arc: Make,
-) -> None:
+def test_a_codebook_without_a_known_defect_is_removed_replaced_or_shrunk(make_arc: Make) -> None:
     config = asdict(make_arc())
     assert codebook_defects(config) == []
     changes = REMEDIES.changes(Finding("codebook_collapse", "", 1.0), config)
@@ -81,10 +79,10 @@ def test_the_defects_of_the_sixth_run_are_all_named(make_arc: Make) -> None:
     assert problem_defects(asdict(make_arc())) == []
 
 
-def offered(
+def suggested(
     folder: Path, config: dict[str, Any], findings: list[Finding], experiment: str = "arc_jepa"
 ) -> list[str]:
-    """The next commands of a run that was started with the overrides of `make_arc`."""
+    """Returns the next commands of a run that was started with the overrides of `make_arc`."""
     write_command_line(
         folder, CommandLine(tuple(small_arc_overrides(folder, experiment=experiment)))
     )
@@ -105,34 +103,34 @@ def offered(
         ("arc_fsq", ["no_learning", "ignores_actions"], 3),
     ],
 )
-def test_every_command_composes_and_the_last_line_starts_the_investigation(
+def test_every_command_composes_and_the_last_starts_the_investigation(
     experiment: str, statuses: list[str], number: int, make_arc: Make, tmp_path: Path
 ) -> None:
     config = asdict(make_arc(experiment=experiment))
     findings = [Finding(status, "", 1.0) for status in statuses]
-    *lines, last = offered(tmp_path, config, findings, experiment)
+    *lines, last = suggested(tmp_path, config, findings, experiment)
     assert last == INVESTIGATE
     assert len(lines) == number
     for line in lines:
-        words = shlex.split(line)
-        assert words[:3] == ["python", "-m", "jepa_lab"]
-        assert as_data(words[3:]) is not None
-        assert not any(word.startswith("loss.lambda_rate") for word in words)
+        command, overrides = shlex.split(line)[:3], shlex.split(line)[3:]
+        assert command == ["python", "-m", "jepa_lab"]
+        assert as_data(overrides) is not None
+        assert not any(override.startswith("loss.lambda_rate") for override in overrides)
 
 
-def test_a_run_that_does_not_fail_is_offered_more_seeds_and_no_investigation(
+def test_a_run_without_failure_gets_more_seeds_and_no_investigation(
     make_arc: Make, tmp_path: Path
 ) -> None:
     config = asdict(make_arc())
-    (line,) = offered(tmp_path, config, [])
+    (line,) = suggested(tmp_path, config, [])
     assert "-m" in line.split()
     assert "seed=0,1,2" in line
-    (line,) = offered(tmp_path, config, [Finding("low_rank", "", 0.5)])
+    (line,) = suggested(tmp_path, config, [Finding("low_rank", "", 0.5)])
     assert "loss.sigreg.weight=0.1" in line
 
 
 def history(**gains: float) -> dict[str, Any]:
-    """Six validations of a run that predicts; gains as shares of the loss of 2."""
+    """Returns six validations of a run that predicts. Gains are shares of its loss of 2."""
     steps = [10 * i for i in range(1, 7)]
     flat = {
         "val/skill": 0.5,
@@ -156,9 +154,7 @@ def history(**gains: float) -> dict[str, Any]:
     return {key: [(step, value) for step in steps] for key, value in flat.items()}
 
 
-def test_a_prediction_that_does_not_use_its_demonstrations_is_said_so_in_words(
-    make_arc: Make,
-) -> None:
+def test_a_prediction_that_ignores_its_demonstrations_is_reported(make_arc: Make) -> None:
     config = asdict(make_arc())
     verdict = judge(history(demo_gain=0.0, copy_gain=0.5), config=config, remedies=REMEDIES)
     assert verdict.status == "ignores_actions"
@@ -170,11 +166,11 @@ def test_a_prediction_that_does_not_use_its_demonstrations_is_said_so_in_words(
     )
 
 
-def test_a_copy_is_one_of_the_querys_input_and_of_frames_the_last_frame(make_arc: Make) -> None:
+def test_a_copy_repeats_the_querys_input_or_the_last_frame(make_arc: Make) -> None:
     config = asdict(make_arc())
-    told = judge(history(demo_gain=0.5, copy_gain=0.0), config=config, remedies=REMEDIES)
-    assert told.status == "copy_shortcut"
-    assert "a copy of the query's own input" in told.reasons[0]
+    verdict = judge(history(demo_gain=0.5, copy_gain=0.0), config=config, remedies=REMEDIES)
+    assert verdict.status == "copy_shortcut"
+    assert "a copy of the query's own input" in verdict.reasons[0]
     frames = asdict(make_arc("dataset.problem=frames"))
     assert (
         "a copy of the last frame"
@@ -183,7 +179,7 @@ def test_a_copy_is_one_of_the_querys_input_and_of_frames_the_last_frame(make_arc
     assert "a copy of the last view" in judge(history(copy_gain=0.0)).reasons[0]
 
 
-def test_no_learning_is_no_better_than_chance(make_arc: Make) -> None:
+def test_no_learning_is_reported_as_no_better_than_chance(make_arc: Make) -> None:
     points = history(demo_gain=0.5, copy_gain=0.5) | {
         "val/skill": [(10 * i, 0.0) for i in range(1, 7)]
     }

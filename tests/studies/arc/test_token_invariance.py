@@ -1,4 +1,4 @@
-"""Invariance, and the published transforms on the 23 features with what is wrong about them."""
+"""The invariance loss, and the published transforms of the 23 features with their defects."""
 
 from collections.abc import Callable
 
@@ -26,7 +26,7 @@ def draw(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def test_invariance_is_the_mean_square_and_both_sides_learn() -> None:
+def test_invariance_is_the_mean_square_with_gradients_on_both_sides() -> None:
     a, b = torch.randn(3, 4, requires_grad=True), torch.randn(3, 4, requires_grad=True)
     loss = invariance(a, b)
     assert float(loss.detach()) == pytest.approx(
@@ -49,7 +49,7 @@ def test_invariance_is_in_float32_also_within_autocast() -> None:
     assert torch.equal(loss, invariance(a.float(), b.float()))
 
 
-def test_color_permutes_the_colours_and_unrelatedly_the_histogram_in_all_grids_alike() -> None:
+def test_color_permutes_colours_and_histogram_independently() -> None:
     features, mask = make_features(40)
     out = published_color(features, mask, draw())
     before, after = features[mask], out[mask]
@@ -64,7 +64,7 @@ def test_color_permutes_the_colours_and_unrelatedly_the_histogram_in_all_grids_a
     assert torch.equal(before[:, rest], after[:, rest])
 
 
-def test_translation_moves_every_object_by_itself_within_the_limit() -> None:
+def test_translation_moves_every_object_independently_within_the_limit() -> None:
     features, mask = make_features()
     features[..., 7:13] = 0.5 * mask[..., None]
     out = published_translation(features, mask, draw(), max_delta=0.2)
@@ -82,7 +82,7 @@ def test_translation_moves_every_object_by_itself_within_the_limit() -> None:
     assert 0.0 <= float(far[..., 7:13].min()) <= float(far[..., 7:13].max()) == 1.0
 
 
-def test_symmetry_flips_positions_off_by_one_cell_and_twice_is_nothing() -> None:
+def test_symmetry_is_an_involution_that_is_off_by_one_cell() -> None:
     features, mask = make_features()
     features[0, 0, [8, 10, 12]] = torch.tensor([0.2, 0.1, 0.4])
     out = published_symmetry(features, mask, draw(), modes=("horizontal",))
@@ -94,7 +94,7 @@ def test_symmetry_flips_positions_off_by_one_cell_and_twice_is_nothing() -> None
     )
 
 
-def test_any_other_name_of_a_flip_is_vertical_and_both_are_drawn() -> None:
+def test_both_flips_are_drawn_and_unknown_names_are_vertical() -> None:
     features, mask = make_features()
     vertical = published_symmetry(features, mask, draw(), modes=("v",))
     assert torch.equal(vertical, published_symmetry(features, mask, draw(5), modes=("vertical",)))
@@ -110,7 +110,7 @@ def test_any_other_name_of_a_flip_is_vertical_and_both_are_drawn() -> None:
 
 
 @pytest.mark.parametrize("transform", [published_color, published_translation, published_symmetry])
-def test_places_without_a_token_stay_zero_and_the_input_is_left_alone(
+def test_places_without_a_token_stay_zero_and_the_input_is_unchanged(
     transform: Callable[..., Tensor],
 ) -> None:
     features, mask = make_features()
@@ -131,6 +131,6 @@ def test_a_transform_is_a_function_of_seed_step_family_and_branch() -> None:
     assert numbers[0] == tuple(torch.rand(3, generator=transform_generator(*keys[0])).tolist())
 
 
-def test_a_delta_beyond_the_grid_is_refused() -> None:
+def test_a_delta_beyond_the_grid_is_rejected() -> None:
     with pytest.raises(ValueError, match="max_delta"):
         published_translation(*make_features(), draw(), max_delta=1.5)

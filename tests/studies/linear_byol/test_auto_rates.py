@@ -1,5 +1,5 @@
-"""The rates of auto mode: what they follow, how far they may go, and what they must not depend on.
-The rates of auto mode: what they follow, how far they may go, and what they must not depend on."""
+"""The rates of auto mode: the curvature that they follow, their limits, and settings on which they
+must not depend."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from toy_configs import configure
 AUTO = ["lr_enc_mode=auto", "auto_alpha_c=0.4", "auto_beta_c=0.2", "batch_size=64", "epochs=300"]
 
 
-def one(*words: str) -> ToyConfig:
-    (config,) = members(configure(*AUTO, *words))
+def one(*overrides: str) -> ToyConfig:
+    (config,) = members(configure(*AUTO, *overrides))
     return config
 
 
@@ -38,53 +38,62 @@ def exact_h(module: LinearBYOL) -> float:
 
 
 def state_of(moment: torch.Tensor, **values: float) -> dict[str, torch.Tensor]:
-    """The state of one run before its first step."""
+    """Returns the state of one run before its first step."""
     given = {"tau": 0.01, "mom_pred": 0.9, "mom_enc": 0.5, **values}
     found = auto_state([3], moment.shape[-1])
     found.update({k: torch.tensor([v], dtype=torch.float64) for k, v in given.items()})
     return found | {"lr_pred": torch.zeros(1).double(), "lr_enc": torch.zeros(1).double()}
 
 
-def rates(moment: torch.Tensor, *words: str, c: float = 0.4, **values: float) -> dict[str, float]:
-    """lr_pred and lr_enc of the first step for this second moment."""
+def rates(
+    moment: torch.Tensor, *overrides: str, c: float = 0.4, **values: float
+) -> dict[str, float]:
+    """Returns lr_pred, lr_enc and h of the first step for this second moment."""
     s = state_of(moment, **values)
     update_rates(
-        s, moment[None], 1, one(*words), torch.tensor([c]).double(), torch.tensor([c / 2]).double()
+        s,
+        moment[None],
+        1,
+        one(*overrides),
+        torch.tensor([c]).double(),
+        torch.tensor([c / 2]).double(),
     )
     return {name: float(s[name]) for name in ("lr_pred", "lr_enc", "h")}
 
 
 def with_h(h: float, d: int = 4) -> torch.Tensor:
-    """A second moment with largest eigenvalue h."""
+    """Returns a second moment with largest eigenvalue h."""
     q = torch.linalg.qr(torch.randn(d, d, generator=generator("q"), dtype=torch.float64)).Q
     return q @ torch.diag(h * torch.linspace(0.05, 1, d).double() ** 2) @ q.T
 
 
 @pytest.mark.parametrize(
-    "words", [["population=true"], ["batch_size=512"]], ids=["exact moments", "samples"]
+    "overrides", [["population=true"], ["batch_size=512"]], ids=["exact moments", "samples"]
 )
-def test_the_power_iteration_finds_the_curvature_within_two_percent(words: list[str]) -> None:
+def test_the_power_iteration_finds_the_curvature_within_two_percent(overrides: list[str]) -> None:
     apart = (
-        ["spectrum=log", "auto_memory=300", "auto_beta_c=1e-9"] if "batch_size=512" in words else []
+        ["spectrum=log", "auto_memory=300", "auto_beta_c=1e-9"]
+        if "batch_size=512" in overrides
+        else []
     )
-    module = trained(one(*words, *apart))
+    module = trained(one(*overrides, *apart))
     assert float(module.h) == pytest.approx(exact_h(module), rel=0.02)
 
 
-def test_rates_are_c_tau_over_h() -> None:
+def test_the_default_rule_sets_rates_to_c_tau_over_h() -> None:
     module = trained(one("ema_m=0.99"))
     assert float(module.lr_pred) == pytest.approx(0.4 * 0.01 / float(module.h), rel=1e-9)
     assert float(module.lr_enc) == pytest.approx(0.2 * 0.01 / float(module.h), rel=1e-9)
 
 
-def test_two_over_h_leaves_tau_out_of_alpha_and_keeps_it_in_beta() -> None:
+def test_two_over_h_uses_tau_for_beta_only() -> None:
     found = [rates(with_h(10), "auto_rule=two_over_h", tau=tau) for tau in (0.001, 0.1)]
     for at, tau in zip(found, (0.001, 0.1), strict=True):
         assert at["lr_pred"] == pytest.approx(0.8 / 10, rel=1e-6)
         assert at["lr_enc"] == pytest.approx(0.2 * tau / 10, rel=1e-6)
 
 
-def test_at_the_effective_scale_the_step_that_is_taken_is_c_tau_over_h() -> None:
+def test_at_the_effective_scale_the_effective_step_is_c_tau_over_h() -> None:
     d = 4
     at = rates(with_h(10, d), "step_scale=effective")
     assert at["lr_pred"] * (2 / d) / (1 - 0.9) == pytest.approx(0.4 * 0.01 / 10, rel=1e-6)
@@ -93,7 +102,7 @@ def test_at_the_effective_scale_the_step_that_is_taken_is_c_tau_over_h() -> None
 
 @pytest.mark.parametrize("rule", ["tau_over_h", "two_over_h"])
 @pytest.mark.parametrize("scale", ["published", "effective"])
-def test_no_constant_takes_a_rate_above_half_the_stability_bound(rule: str, scale: str) -> None:
+def test_no_constant_sets_a_rate_above_half_the_stability_bound(rule: str, scale: str) -> None:
     at = rates(with_h(10), f"auto_rule={rule}", f"step_scale={scale}", c=1e9)
     assert at["lr_pred"] == pytest.approx(0.5 * 4 * 1.9 / 10, rel=1e-6)
     assert at["lr_enc"] == pytest.approx(0.5 * 4 * 1.5 / 10, rel=1e-6)
@@ -103,7 +112,7 @@ def test_no_constant_takes_a_rate_above_half_the_stability_bound(rule: str, scal
     assert bool(wild.active.all())  # at half the bound it is stable
 
 
-def test_a_collapse_takes_the_rates_to_the_floor_and_no_further() -> None:
+def test_a_collapse_raises_the_rates_only_up_to_the_floor_of_h() -> None:
     s = state_of(with_h(10), tau=0.01)
     c = torch.tensor([0.4]).double()
     for step in range(1, 4000):
@@ -116,8 +125,8 @@ def test_a_collapse_takes_the_rates_to_the_floor_and_no_further() -> None:
 one_of_memory = one("auto_memory=20")
 
 
-def test_a_training_that_collapses_in_auto_mode_stays_finite() -> None:
-    words = [
+def test_a_collapsing_run_in_auto_mode_stays_finite() -> None:
+    overrides = [
         "pred=none",
         "stop_gradient=false",
         "ema_m=0",
@@ -125,7 +134,7 @@ def test_a_training_that_collapses_in_auto_mode_stays_finite() -> None:
         "population=true",
         "mom_enc=0",
     ]
-    module = trained(one(*words, "epochs=2000", "auto_beta_c=0.4", "spectrum_range=[0.9,1]"))
+    module = trained(one(*overrides, "epochs=2000", "auto_beta_c=0.4", "spectrum_range=[0.9,1]"))
     assert float(module.h) > exact_h(module)  # floored
     assert bool(module.active.all())
     assert float(module.enc_0.norm()) < 1e-3
@@ -133,7 +142,7 @@ def test_a_training_that_collapses_in_auto_mode_stays_finite() -> None:
     assert float(module.lr_enc) == pytest.approx(0.5 * 10 / (4 * 1.25))
 
 
-def test_a_start_of_nothing_divides_by_nothing() -> None:
+def test_zero_weights_at_the_start_give_finite_rates() -> None:
     at = rates(torch.zeros(4, 4).double())
     assert all(value == value for value in at.values())
     module = trained(one("enc_init=random", "enc_init_scale=0", "epochs=20"))
@@ -142,10 +151,14 @@ def test_a_start_of_nothing_divides_by_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    "words", [["enc=mlp", "pred=mlp", "hidden=6"], ["pred=mlp", "hidden=6"]], ids=["mlp", "half"]
+    "overrides",
+    [["enc=mlp", "pred=mlp", "hidden=6"], ["pred=mlp", "hidden=6"]],
+    ids=["mlp", "half"],
 )
-def test_mlps_have_the_same_rule(words: list[str]) -> None:
-    config = one(*words, "epochs=100", "ema_m=0.9", "auto_memory=100000", "auto_refresh_every=1")
+def test_mlps_follow_the_rule_of_linear_maps(overrides: list[str]) -> None:
+    config = one(
+        *overrides, "epochs=100", "ema_m=0.9", "auto_memory=100000", "auto_refresh_every=1"
+    )
     module = LinearBYOL([config])
     moments = []
     for step in range(1, 31):
@@ -160,23 +173,23 @@ def test_mlps_have_the_same_rule(words: list[str]) -> None:
     assert float(module.lr_pred) == pytest.approx(0.4 * 0.1 / float(module.h), rel=1e-9)
 
 
-def test_rates_stand_still_between_two_refreshes() -> None:
+def test_rates_are_constant_between_two_refreshes() -> None:
     module = LinearBYOL([one("auto_refresh_every=10")])
-    seen: list[Any] = []
+    rates_used: list[Any] = []
     for step in range(1, 32):
         module.training_step(Block(step, step))
-        seen.append(float(module.lr_pred))
-    changes = [step for step in range(2, 32) if seen[step - 1] != seen[step - 2]]
+        rates_used.append(float(module.lr_pred))
+    changes = [step for step in range(2, 32) if rates_used[step - 1] != rates_used[step - 2]]
     assert changes == [11, 21, 31]
 
 
-def test_what_is_logged_changes_no_rate() -> None:
+def test_logging_changes_no_rate() -> None:
     often, never = trained(one("epochs=130"), 1), trained(one("epochs=130"), 1000)
     for name in ("h", "lr_pred", "lr_enc", "enc_0", "pred_0", "second_moment"):
         assert torch.equal(getattr(often, name), getattr(never, name)), name
 
 
-def test_few_iterations_from_the_last_direction_are_enough() -> None:
+def test_few_power_iterations_from_the_last_direction_are_enough() -> None:
     s = state_of(with_h(10))
     c = torch.tensor([0.4]).double()
     for step in range(1, 6):

@@ -1,4 +1,4 @@
-"""The toy's grid: how many runs there are, which are the same, and which rates they get."""
+"""The toy's grid: the number of runs, their identity, and their rates."""
 
 from __future__ import annotations
 
@@ -9,23 +9,25 @@ import pytest
 
 import toy_configs
 from jepa_lab.ledger.identity import run_id
-from jepa_lab.studies.linear_byol.config import ToyConfig
-from jepa_lab.studies.linear_byol.grid import COMMAND, identity_keys, idle_axes, logspace, members
+from jepa_lab.studies.linear_byol.config import COMMAND_KEYS, ToyConfig
+from jepa_lab.studies.linear_byol.grid import identity_keys, idle_axes, logspace, members
 
 
-def configure(*words: str, experiment: str = "linear_byol_sweep") -> ToyConfig:
-    return toy_configs.configure(*words, experiment=experiment)
+def configure(*overrides: str, experiment: str = "linear_byol_sweep") -> ToyConfig:
+    return toy_configs.configure(*overrides, experiment=experiment)
 
 
-def ids(*words: str, experiment: str = "linear_byol_sweep") -> list[str]:
-    return [run_id(identity_keys(m), "") for m in members(configure(*words, experiment=experiment))]
+def ids(*overrides: str, experiment: str = "linear_byol_sweep") -> list[str]:
+    return [
+        run_id(identity_keys(m), "") for m in members(configure(*overrides, experiment=experiment))
+    ]
 
 
 SIX = ["lr_pred_logspace=[1e-5,1e-2,6]", "tau_logspace=[1e-4,1e-1,6]", "seeds=[42]"]
 
 
 @pytest.mark.parametrize(
-    ("words", "count"),
+    ("overrides", "count"),
     [
         (SIX, 72),
         ([*SIX, "lr_enc_mode=logspace"], 432),
@@ -39,20 +41,20 @@ SIX = ["lr_pred_logspace=[1e-5,1e-2,6]", "tau_logspace=[1e-4,1e-1,6]", "seeds=[4
         (["seed=1", "ema_m=0.9"], 8),
     ],
 )
-def test_the_grid_has_as_many_runs_as_published_each_of_them_distinct(
-    words: list[str], count: int
+def test_the_grid_has_the_published_number_of_distinct_runs(
+    overrides: list[str], count: int
 ) -> None:
-    found = ids(*words)
+    found = ids(*overrides)
     assert len(found) == len(set(found)) == count
 
 
-def test_one_run_is_one_and_learning_from_random_weights_is_a_grid() -> None:
+def test_linear_byol_is_one_run_and_linear_byol_learn_is_a_grid() -> None:
     assert len(ids(experiment="linear_byol")) == 1
     assert len(set(ids(experiment="linear_byol_learn"))) == 8 * 9
 
 
 @pytest.mark.parametrize("mode", ["same", "ratio", "logspace", "from_tau", "auto"])
-def test_the_constants_of_another_mode_make_no_other_run(mode: str) -> None:
+def test_constants_of_another_mode_do_not_change_the_run_id(mode: str) -> None:
     owned = {
         "ratio": ["enc_over_pred=0.7"],
         "from_tau": ["beta_from_tau_c=0.7"],
@@ -66,14 +68,14 @@ def test_the_constants_of_another_mode_make_no_other_run(mode: str) -> None:
         ],
     }
     before = ids(f"lr_enc_mode={mode}")
-    for owner, words in owned.items():
-        for word in words:
-            changed = ids(f"lr_enc_mode={mode}", word)
-            assert (changed == before) == (owner != mode), word
+    for owner, overrides in owned.items():
+        for override in overrides:
+            changed = ids(f"lr_enc_mode={mode}", override)
+            assert (changed == before) == (owner != mode), override
 
 
 @pytest.mark.parametrize(
-    "word",
+    "override",
     [
         "seed=7",
         "batch_size=7",
@@ -102,12 +104,12 @@ def test_the_constants_of_another_mode_make_no_other_run(mode: str) -> None:
         "lr_enc=0.007",
     ],
 )
-def test_whatever_changes_the_result_makes_another_run(word: str) -> None:
-    assert ids(word, experiment="linear_byol") != ids(experiment="linear_byol")
+def test_settings_that_change_the_result_change_the_run_id(override: str) -> None:
+    assert ids(override, experiment="linear_byol") != ids(experiment="linear_byol")
 
 
 @pytest.mark.parametrize(
-    "word",
+    "override",
     [
         "runs_dir=other",
         "on_existing=restart",
@@ -121,11 +123,11 @@ def test_whatever_changes_the_result_makes_another_run(word: str) -> None:
         "lr_enc_logspace=[1e-3,1e-2,3]",
     ],
 )
-def test_what_changes_nothing_makes_no_other_run(word: str) -> None:
-    assert ids(word, experiment="linear_byol") == ids(experiment="linear_byol")
+def test_settings_without_effect_do_not_change_the_run_id(override: str) -> None:
+    assert ids(override, experiment="linear_byol") == ids(experiment="linear_byol")
 
 
-def test_size_and_symmetry_make_no_other_run_where_the_batch_is_infinite() -> None:
+def test_batch_size_and_symmetry_do_not_identify_runs_with_infinite_batches() -> None:
     exact = ["population=true"]
     assert ids(*exact, experiment="linear_byol") == ids(
         *exact, "batch_size=7", experiment="linear_byol"
@@ -136,7 +138,7 @@ def test_size_and_symmetry_make_no_other_run_where_the_batch_is_infinite() -> No
 
 
 @pytest.mark.parametrize(
-    ("words", "rate"),
+    ("overrides", "rate"),
     [
         (["lr_enc_mode=same"], lambda m: m.lr_pred),
         (["lr_enc_mode=ratio", "enc_over_pred=0.3"], lambda m: 0.3 * m.lr_pred),
@@ -145,33 +147,33 @@ def test_size_and_symmetry_make_no_other_run_where_the_batch_is_infinite() -> No
         (["lr_enc_mode=auto"], lambda m: None),
     ],
 )
-def test_every_mode_derives_the_encoders_rate_as_it_says(words: list[str], rate: Any) -> None:
-    for member in members(configure(*words)):
+def test_every_mode_derives_the_encoder_rate_by_its_rule(overrides: list[str], rate: Any) -> None:
+    for member in members(configure(*overrides)):
         expected = rate(member)
         assert member.lr_enc == (None if expected is None else pytest.approx(expected, rel=1e-9))
 
 
-def test_the_axes_are_even_in_their_logarithm_ends_included() -> None:
+def test_axes_are_evenly_spaced_in_their_logarithm_and_include_both_ends() -> None:
     assert logspace([1e-5, 1e-2, 4]) == [1e-5, 1e-4, 1e-3, 1e-2]
     assert logspace([0.5, 9, 1]) == [0.5]
     taus = sorted({1 - (m.ema_m or 0) for m in members(configure())})
     assert taus == pytest.approx([1e-4, 1e-3, 1e-2, 1e-1], rel=1e-9)
 
 
-def test_runs_of_one_seed_and_batch_size_stand_beside_each_other() -> None:
+def test_runs_of_one_seed_and_batch_size_are_adjacent() -> None:
     keys = [(m.seed, m.batch_size) for m in members(configure("lr_enc_mode=logspace"))]
     changes = sum(a != b for a, b in pairwise(keys))
     assert changes + 1 == len(set(keys)) == 4
 
 
-def test_an_axis_that_a_single_value_keeps_from_acting_is_named() -> None:
+def test_an_axis_that_a_single_value_replaces_is_reported() -> None:
     assert idle_axes(configure()) == []
     assert idle_axes(configure(experiment="linear_byol")) == []
     (line,) = idle_axes(configure("seeds=[1,2]", experiment="linear_byol"))
-    assert line == "seed=42 takes the place of seeds=[1, 2]; seed=null for the axis"
+    assert line == "seed=42 replaces seeds=[1, 2]; seed=null for the axis"
     lines = idle_axes(configure("seed=3", "ema_m=0.9", "lr_pred=0.1"))
     assert [line.split(" ")[0] for line in lines] == ["seed=3", "ema_m=0.9", "lr_pred=0.1"]
 
 
-def test_nothing_of_the_command_is_in_the_identity() -> None:
-    assert not set(COMMAND) & set(identity_keys(members(configure())[0]))
+def test_keys_of_the_command_do_not_identify_a_run() -> None:
+    assert not set(COMMAND_KEYS) & set(identity_keys(members(configure())[0]))

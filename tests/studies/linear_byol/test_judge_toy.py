@@ -1,4 +1,4 @@
-"""The verdict on the toy: each status from the columns that show it, and what is missing makes no
+"""The verdict on the toy: each status from the columns that show it. Missing columns raise no
 error."""
 
 import math
@@ -34,15 +34,15 @@ def test_a_falling_excess_loss_is_healthy() -> None:
     assert verdict.evidence["erank_encoded"] == 8.0
 
 
-def test_a_run_that_stays_at_its_optimum_has_nothing_to_learn() -> None:
+def test_a_run_that_stays_at_its_optimum_is_healthy() -> None:
     assert judge_toy(columns(excess_loss=[1e-6] * 30)).status == "healthy"
 
 
-def test_an_error_that_stays_is_no_learning() -> None:
+def test_a_constant_error_is_no_learning() -> None:
     assert judge_toy(columns(excess_loss=[1.0] * 30)).status == "no_learning"
 
 
-def test_a_marked_divergence_has_its_step_and_a_rate_that_is_stable() -> None:
+def test_a_flagged_divergence_reports_its_step_and_suggests_a_stable_rate() -> None:
     marked = columns(
         diverged=[0.0] * 29 + [1.0], diverged_step=[-1.0] * 29 + [27.0], lr_pred=[0.9] * 30
     )
@@ -51,7 +51,7 @@ def test_a_marked_divergence_has_its_step_and_a_rate_that_is_stable() -> None:
     assert "below 0.4" in verdict.next[0]
 
 
-def test_a_loss_that_is_not_finite_diverged_without_a_mark() -> None:
+def test_a_loss_that_is_not_finite_is_a_divergence_without_a_flag() -> None:
     verdict = judge_toy(columns(loss=[1.0] * 20 + [math.inf] * 10))
     assert (verdict.status, verdict.since_step) == ("diverged", 21)
 
@@ -63,16 +63,18 @@ def test_a_loss_that_is_not_finite_diverged_without_a_mark() -> None:
         ("erank_encoded", [8.0] * 10 + [1.1] * 20, "dimensional_collapse"),
     ],
 )
-def test_a_collapse_is_dated(name: str, values: list[float], status: str) -> None:
+def test_a_collapse_has_the_step_at_which_it_began(
+    name: str, values: list[float], status: str
+) -> None:
     verdict = judge_toy(columns(**{name: values}))
     assert (verdict.status, verdict.tap, verdict.since_step) == (status, "z", 11)
 
 
-def test_one_dimension_is_no_collapse_of_one() -> None:
+def test_a_one_dimensional_code_of_rank_one_is_healthy() -> None:
     assert judge_toy(columns(erank_encoded=[1.0] * 30, d_latent=[1.0] * 30)).status == "healthy"
 
 
-def test_missing_columns_are_said_and_few_rows_are_inconclusive() -> None:
+def test_missing_columns_are_reported_and_few_rows_are_inconclusive() -> None:
     assert "none of excess_loss" in judge_toy({"epoch": EPOCHS, "loss": FALLING}).line()
     assert (
         judge_toy(
@@ -84,9 +86,7 @@ def test_missing_columns_are_said_and_few_rows_are_inconclusive() -> None:
     assert judge_toy({}).status == "inconclusive"
 
 
-def test_a_prediction_no_better_than_a_constant_is_no_learning_though_the_excess_loss_fell() -> (
-    None
-):
+def test_a_prediction_no_better_than_a_constant_is_no_learning() -> None:
     verdict = judge_toy(columns(loss_share=[1.2] * 10 + [0.9] * 20))
     assert (verdict.status, verdict.since_step) == ("no_learning", 1)
     assert judge_toy(columns(loss_share=[1.2] * 10 + [0.5] * 20)).status == "healthy"
@@ -97,7 +97,7 @@ def test_a_prediction_that_still_improves_is_not_called_no_learning() -> None:
 
 
 @pytest.mark.parametrize(("rank", "status"), [(5.0, "dimensional_collapse"), (8.0, "no_learning")])
-def test_latents_that_can_no_longer_be_read_are_a_failure_whatever_the_variance(
+def test_a_fallen_read_out_of_the_latents_is_a_failure_at_any_variance(
     rank: float, status: str
 ) -> None:
     lost = columns(readout_r2=[0.9] * 10 + [0.6] * 20, erank_encoded=[8.0] * 10 + [rank] * 20)

@@ -1,5 +1,5 @@
-"""The population against a run written out longhand, closed forms against autograd, what no run
-depends on."""
+"""A population compared with a run that is written out in full, closed forms compared with
+autograd, and independence of runs from each other."""
 
 from __future__ import annotations
 
@@ -49,18 +49,18 @@ CASES = {
 }
 
 
-def single(*words: str) -> ToyConfig:
-    (one,) = members(configure(*SMALL, "lr_pred=3e-3", "lr_enc=1e-3", "ema_m=0.9", *words))
+def single(*overrides: str) -> ToyConfig:
+    (one,) = members(configure(*SMALL, "lr_pred=3e-3", "lr_enc=1e-3", "ema_m=0.9", *overrides))
     return one
 
 
-def several(count: int, *words: str) -> list[ToyConfig]:
-    """Runs of two seeds and two batch sizes, every rate another, but an ema_m among the words
-    stays."""
-    first = single(*words)
+def several(count: int, *overrides: str) -> list[ToyConfig]:
+    """Returns runs of two seeds and two batch sizes with different rates. An ema_m of 0 among the
+    overrides stays."""
+    first = single(*overrides)
     found = []
     for i in range(count):
-        ema_m = first.ema_m if "ema_m=0" in words else 0.9 + 0.01 * i
+        ema_m = first.ema_m if "ema_m=0" in overrides else 0.9 + 0.01 * i
         rates = {"lr_pred": 5e-4 * (i + 1), "lr_enc": 2e-4 * (i + 1), "ema_m": ema_m}
         found.append(dataclasses.replace(first, **rates, seed=i // 2 % 2, batch_size=4 + i // 4))  # type: ignore[arg-type]
     return found
@@ -81,7 +81,8 @@ def train(
 def agree(
     a: LinearBYOL, b: LinearBYOL, where: Iterable[tuple[int, int]] | None = None, rtol: float = 1e-5
 ) -> None:
-    """Every tensor that a training step reads or writes, of the runs (index in a, index in b)."""
+    """Asserts that all tensors of a training step are equal for the runs (index in a,
+    index in b)."""
     for i, j in where or [(k, k) for k in range(len(a.members))]:
         for name in a._names:
             torch.testing.assert_close(
@@ -94,7 +95,7 @@ def agree(
 
 
 def longhand(config: ToyConfig) -> dict[str, Tensor]:
-    """The published loop, one run: two torch.nn.Linear, two SGD, the moving average behind both."""
+    """Trains one run by the published loop: two torch.nn.Linear, two SGD, and a moving average."""
     d, D = config.d_latent, config.d_obs
     (group,) = make_groups([config])
     start = LinearBYOL([config])
@@ -143,9 +144,9 @@ def longhand(config: ToyConfig) -> dict[str, Tensor]:
     return found | ({"pred_0": predictor.weight.data} if isinstance(predictor, nn.Linear) else {})
 
 
-@pytest.mark.parametrize("words", CASES.values(), ids=CASES.keys())
-def test_closed_forms_are_what_autograd_finds_over_a_whole_training(words: list[str]) -> None:
-    runs = several(5, *words)
+@pytest.mark.parametrize("overrides", CASES.values(), ids=CASES.keys())
+def test_closed_forms_train_the_same_weights_as_autograd(overrides: list[str]) -> None:
+    runs = several(5, *overrides)
     closed, _ = train(runs)
     traced, _ = train(runs, by_autograd=True)
     assert not closed.by_autograd
@@ -155,9 +156,9 @@ def test_closed_forms_are_what_autograd_finds_over_a_whole_training(words: list[
     assert float((closed.enc_0 - LinearBYOL(runs).enc_0).abs().max()) > 1e-3  # it moved
 
 
-@pytest.mark.parametrize("words", CASES.values(), ids=CASES.keys())
-def test_a_training_is_the_published_loop_written_out(words: list[str]) -> None:
-    config = single(*words, "epochs=150", "log_every=7")
+@pytest.mark.parametrize("overrides", CASES.values(), ids=CASES.keys())
+def test_training_matches_the_published_loop_written_out(overrides: list[str]) -> None:
+    config = single(*overrides, "epochs=150", "log_every=7")
     module, _ = train([config], log_every=7)
     expected = longhand(config)
     for name, value in expected.items():
@@ -166,7 +167,7 @@ def test_a_training_is_the_published_loop_written_out(words: list[str]) -> None:
         )
 
 
-def test_an_mlp_trains_as_torchs_layers_do() -> None:
+def test_an_mlp_trains_like_torch_layers() -> None:
     config = single("enc=mlp", "pred=mlp", "hidden=5", "epochs=30")
     module, _ = train([config])
     start = LinearBYOL([config])
@@ -201,30 +202,36 @@ def test_an_mlp_trains_as_torchs_layers_do() -> None:
             torch.testing.assert_close(found[0], parameter.data, rtol=1e-9, atol=1e-12)
 
 
-def test_a_mixed_pair_of_a_line_and_an_mlp_trains() -> None:
-    for words in (["enc=mlp", "pred=linear"], ["enc=linear", "pred=mlp"], ["enc=mlp", "pred=none"]):
+def test_a_linear_map_and_an_mlp_train_together() -> None:
+    for overrides in (
+        ["enc=mlp", "pred=linear"],
+        ["enc=linear", "pred=mlp"],
+        ["enc=mlp", "pred=none"],
+    ):
         module, rows = train(
-            [single(*words, "hidden=6", "spectrum_range=[0.1,2]", "lr_pred=1e-2", "epochs=60")]
+            [single(*overrides, "hidden=6", "spectrum_range=[0.1,2]", "lr_pred=1e-2", "epochs=60")]
         )
         columns = rows.columns(module)[0]
         assert not columns["diverged"].any()
         assert columns["loss_population"][-1] < columns["loss_population"][0]
-        assert ("W_Fro_raw" in columns) == ("pred=linear" in words)
-        assert ("BA_err_raw" in columns) == ("enc=linear" in words)
+        assert ("W_Fro_raw" in columns) == ("pred=linear" in overrides)
+        assert ("BA_err_raw" in columns) == ("enc=linear" in overrides)
         assert 0 <= columns["readout_r2"][-1] <= 1
 
 
 @pytest.mark.parametrize(
-    "words", [[], ["pred=none"], ["stop_gradient=false", "ema_m=0"], ["symmetric=true"]], ids=str
+    "overrides",
+    [[], ["pred=none"], ["stop_gradient=false", "ema_m=0"], ["symmetric=true"]],
+    ids=str,
 )
-def test_an_infinite_batch_is_the_limit_of_large_ones(words: list[str]) -> None:
+def test_an_infinite_batch_is_the_limit_of_large_batches(overrides: list[str]) -> None:
     at_random = ["enc_init=random", "epochs=1", "mom_pred=0", "mom_enc=0"]
-    exact = LinearBYOL([single(*words, *at_random, "population=true")])
+    exact = LinearBYOL([single(*overrides, *at_random, "population=true")])
     exact.training_step(Block(1, 1))
-    start = LinearBYOL([single(*words, *at_random)])
+    start = LinearBYOL([single(*overrides, *at_random)])
     gaps = []
     for size in (200, 20_000):
-        sampled = LinearBYOL([single(*words, *at_random, f"batch_size={size}")])
+        sampled = LinearBYOL([single(*overrides, *at_random, f"batch_size={size}")])
         sampled.training_step(Block(1, 1))
         steps = [(m.enc_0 - start.enc_0).flatten() for m in (sampled, exact)]
         gaps.append(float((steps[0] - steps[1]).norm() / steps[1].norm()))
@@ -232,12 +239,12 @@ def test_an_infinite_batch_is_the_limit_of_large_ones(words: list[str]) -> None:
             sampled.loss, exact.loss, rtol=0.5 if size == 200 else 0.05, atol=0
         )
     assert gaps[1] < 0.2
-    assert gaps[1] < 0.3 * gaps[0]  # a hundred times the samples: a tenth
+    assert gaps[1] < 0.3 * gaps[0]  # a hundred times the samples give a tenth of the gap
 
 
-def test_the_mean_over_batches_is_the_infinite_batch() -> None:
-    words = ["enc_init=random", "mom_pred=0", "mom_enc=0", "epochs=1"]
-    runs = [single(*words)]
+def test_the_mean_step_over_batches_is_the_step_of_the_infinite_batch() -> None:
+    overrides = ["enc_init=random", "mom_pred=0", "mom_enc=0", "epochs=1"]
+    runs = [single(*overrides)]
     exact = LinearBYOL([dataclasses.replace(runs[0], population=True)])
     exact.training_step(Block(1, 1))
     start = LinearBYOL(runs)
@@ -258,8 +265,8 @@ def test_the_mean_over_batches_is_the_infinite_batch() -> None:
 
 
 @pytest.mark.parametrize("symmetric", ["true", "false"])
-def test_flow_conserves_the_balance_of_encoder_and_predictor(symmetric: str) -> None:
-    words = [
+def test_gradient_flow_conserves_the_balance_of_encoder_and_predictor(symmetric: str) -> None:
+    overrides = [
         "population=true",
         "enc_init=random",
         "mom_pred=0",
@@ -268,7 +275,7 @@ def test_flow_conserves_the_balance_of_encoder_and_predictor(symmetric: str) -> 
         "epochs=400",
     ]
     runs = [
-        single(*words, "lr_pred=1e-4", f"lr_enc={beta}", f"ema_m={m}")
+        single(*overrides, "lr_pred=1e-4", f"lr_enc={beta}", f"ema_m={m}")
         for beta in (1e-4, 3e-4)
         for m in (0, 0.99)
     ]
@@ -283,7 +290,7 @@ def test_flow_conserves_the_balance_of_encoder_and_predictor(symmetric: str) -> 
     # while the weights moved
     assert float((module.pred_0 - start.pred_0).norm() / start.pred_0.norm()) > 0.05
     fast, _ = train(
-        [single(*words, "lr_pred=1e-2", "lr_enc=1e-2", "mom_pred=0.9", "mom_enc=0.9")],
+        [single(*overrides, "lr_pred=1e-2", "lr_enc=1e-2", "mom_pred=0.9", "mom_enc=0.9")],
         log_every=100,
     )
     moved = (
@@ -292,9 +299,9 @@ def test_flow_conserves_the_balance_of_encoder_and_predictor(symmetric: str) -> 
     assert float(moved.norm() / fast.balance_start.norm()) > 1e-3
 
 
-def test_a_frozen_encoder_diverges_between_the_rates_that_the_bound_says() -> None:
-    words = ["d_latent=10", "d_obs=100", "batch_size=512", "epochs=300", "lr_enc=0"]
-    runs = [single(*words, f"lr_pred={alpha}") for alpha in (0.15, 0.25)]  # the bound is 0.1895
+def test_with_a_frozen_encoder_runs_diverge_above_the_stability_bound() -> None:
+    overrides = ["d_latent=10", "d_obs=100", "batch_size=512", "epochs=300", "lr_enc=0"]
+    runs = [single(*overrides, f"lr_pred={alpha}") for alpha in (0.15, 0.25)]  # the bound is 0.1895
     module, rows = train(runs, log_every=100)
     stable, diverged = rows.columns(module)
     assert module.active.tolist() == [True, False]
@@ -307,10 +314,8 @@ def test_a_frozen_encoder_diverges_between_the_rates_that_the_bound_says() -> No
     assert judge_toy(diverged).status == "diverged"
 
 
-def test_without_predictor_teacher_and_stop_gradient_all_collapses_and_the_verdict_says_so() -> (
-    None
-):
-    words = [
+def test_without_predictor_teacher_and_stop_gradient_the_verdict_is_collapse() -> None:
+    overrides = [
         "pred=none",
         "stop_gradient=false",
         "ema_m=0",
@@ -320,7 +325,7 @@ def test_without_predictor_teacher_and_stop_gradient_all_collapses_and_the_verdi
         "lr_enc=0.1",
     ]
     module, rows = train(
-        [single(*words, "population=true", "spectrum_range=[0.1,1]")], log_every=20
+        [single(*overrides, "population=true", "spectrum_range=[0.1,1]")], log_every=20
     )
     columns = rows.columns(module)[0]
     assert columns["variance"][-1] < 1e-3 * columns["variance"][0]
@@ -329,7 +334,7 @@ def test_without_predictor_teacher_and_stop_gradient_all_collapses_and_the_verdi
     assert verdict.since_step is not None
     assert 1 < verdict.since_step <= 2000
     kept, rows = train(
-        [single(*words[2:], "population=true", "spectrum_range=[0.1,1]")], log_every=20
+        [single(*overrides[2:], "population=true", "spectrum_range=[0.1,1]")], log_every=20
     )
     assert judge_toy(rows.columns(kept)[0]).status not in (
         "complete_collapse",
@@ -337,9 +342,11 @@ def test_without_predictor_teacher_and_stop_gradient_all_collapses_and_the_verdi
     )
 
 
-@pytest.mark.parametrize("words", [[], ["enc=mlp", "pred=mlp", "hidden=4"]], ids=["linear", "mlp"])
-def test_a_run_is_the_same_alone_in_a_grid_and_beside_one_that_diverges(words: list[str]) -> None:
-    runs = several(8, *words)
+@pytest.mark.parametrize(
+    "overrides", [[], ["enc=mlp", "pred=mlp", "hidden=4"]], ids=["linear", "mlp"]
+)
+def test_a_run_is_the_same_alone_in_a_grid_and_beside_a_diverging_run(overrides: list[str]) -> None:
+    runs = several(8, *overrides)
     grid, grid_rows = train(runs)
     wild = dataclasses.replace(runs[2], lr_pred=1e9, lr_enc=1e9)
     beside, beside_rows = train([*runs[:3], wild, runs[3]])
@@ -355,13 +362,13 @@ def test_a_run_is_the_same_alone_in_a_grid_and_beside_one_that_diverges(words: l
 
 
 @pytest.mark.parametrize(
-    "words", [[], ["lr_enc_mode=auto"], ["enc=mlp", "hidden=4"]], ids=["rates", "auto", "mlp"]
+    "overrides", [[], ["lr_enc_mode=auto"], ["enc=mlp", "hidden=4"]], ids=["rates", "auto", "mlp"]
 )
-def test_what_is_logged_and_how_many_threads_work_change_no_bit(words: list[str]) -> None:
-    if "lr_enc_mode=auto" in words:
-        runs = members(configure(*SMALL, "seed=null", "seeds=[0,1]", "epochs=150", *words))
+def test_logging_and_the_number_of_threads_change_no_bit(overrides: list[str]) -> None:
+    if "lr_enc_mode=auto" in overrides:
+        runs = members(configure(*SMALL, "seed=null", "seeds=[0,1]", "epochs=150", *overrides))
     else:
-        runs = several(6, "epochs=150", *words)
+        runs = several(6, "epochs=150", *overrides)
     often, often_rows = train(runs, log_every=1)
     for log_every, threads in ((7, 1), (1000, 3)):
         other, rows = train(runs, log_every=log_every, threads=threads)
@@ -376,7 +383,7 @@ def test_what_is_logged_and_how_many_threads_work_change_no_bit(words: list[str]
             )
 
 
-def test_runs_of_one_seed_and_batch_size_see_the_same_data_and_others_do_not() -> None:
+def test_only_runs_of_one_seed_and_batch_size_share_their_data() -> None:
     runs = several(8)
     groups = make_groups(runs)
     assert [(g.runs.start, g.runs.stop, g.batch_size, g.data.seed) for g in groups] == [
@@ -392,14 +399,14 @@ def test_runs_of_one_seed_and_batch_size_see_the_same_data_and_others_do_not() -
     assert len({f"{loss:.6g}" for loss in losses}) == 4
 
 
-def test_where_a_block_ends_does_not_move_the_step_of_divergence() -> None:
+def test_the_step_of_divergence_does_not_depend_on_block_ends() -> None:
     wild = dataclasses.replace(single(), lr_pred=2.0)
     steps = {int(train([wild], log_every=n)[0].diverged_step[0]) for n in (1, 3, 40)}
     assert len(steps) == 1
     assert steps.pop() > 1
 
 
-def test_weights_that_overflow_before_the_loss_does_are_a_divergence_and_no_crash() -> None:
+def test_weights_that_overflow_before_the_loss_count_as_divergence() -> None:
     for alpha in (1e80, 1e200, 1e307):
         runs = [single(), dataclasses.replace(single(), lr_pred=alpha, lr_enc=alpha)]
         module, rows = train(runs, log_every=1)
@@ -412,8 +419,8 @@ def test_weights_that_overflow_before_the_loss_does_are_a_divergence_and_no_cras
         assert judge_toy(rows.columns(last)[1]).status == "diverged"
 
 
-def test_a_first_batch_that_happens_to_fit_makes_no_run_diverge() -> None:
-    words = [
+def test_a_tiny_first_loss_does_not_mark_a_run_as_diverged() -> None:
+    overrides = [
         "d_latent=1",
         "d_obs=4",
         "batch_size=1",
@@ -422,7 +429,7 @@ def test_a_first_batch_that_happens_to_fit_makes_no_run_diverge() -> None:
         "lr_enc=0",
         "lr_pred=1e-3",
     ]
-    first = single(*words)
+    first = single(*overrides)
     runs = [dataclasses.replace(first, seed=seed) for seed in range(60)]
     module, _ = train(runs, log_every=60)
     assert bool(module.active.all())

@@ -1,5 +1,5 @@
-"""A mistake with the toy's keys: one line that names the key, the value and what would be right;
-nothing is written."""
+"""Invalid values of the toy's keys: the error is one line with the key, the value and the valid
+choice, and nothing is written."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ BAD = [
     (GRID, ["lr_pred_logspace=[0,1e-2,4]"], "both ends of a logarithmic axis must be above 0"),
     (GRID, ["lr_pred_logspace=[-1,1e-2,4]"], "lr_pred_logspace=[-1.0, 0.01, 4.0]"),
     (GRID, ["lr_pred_logspace=[1e-5,1e-2]"], "expected [lowest, highest, number]"),
-    (GRID, ["lr_pred_logspace=[1e-5,1e-2,2.5]"], "the third is the number of values"),
-    (GRID, ["lr_pred_logspace=[1e-5,1e-2,0]"], "the third is the number of values"),
+    (GRID, ["lr_pred_logspace=[1e-5,1e-2,2.5]"], "the third entry is the number of values"),
+    (GRID, ["lr_pred_logspace=[1e-5,1e-2,0]"], "the third entry is the number of values"),
     (GRID, ["lr_pred_logspace=[1e-5,1e-2,1e9]"], "1 to 1000"),
-    (GRID, ["lr_pred_logspace=[1e-3,1e-3,3]"], "3 values from 0.001 to 0.001 are one"),
+    (GRID, ["lr_pred_logspace=[1e-3,1e-3,3]"], "3 values from 0.001 to 0.001 are all the same"),
     (GRID, ["lr_pred_logspace=[.nan,1e-2,2]"], "lr_pred_logspace=[nan, 0.01, 2.0]"),
     (GRID, ["lr_pred_logspace=1e-3"], "lr_pred_logspace: expected a list"),
     (GRID, ["lr_pred_logspace=[a,b,c]"], "lr_pred_logspace"),
@@ -59,7 +59,7 @@ BAD = [
     (ONE, ["seed=99999999999999999999999"], "must be below 2^63"),
     (ONE, ["seed=null"], "seed and seeds are both empty"),
     (GRID, ["seeds=[]"], "seed and seeds are both empty"),
-    (GRID, ["seeds=[1,1]"], "a value is there twice"),
+    (GRID, ["seeds=[1,1]"], "a value is given twice"),
     (GRID, ["seeds=[-3]"], "seeds=-3"),
     (GRID, ["seeds=3"], "seeds: expected a list, as in seeds=[...]"),
     (GRID, ["batch_sizes=[]"], "batch_size and batch_sizes are both empty"),
@@ -126,24 +126,24 @@ COMMANDS = [
 
 
 @pytest.mark.parametrize(
-    ("experiment", "words", "line"), BAD, ids=[" ".join(words) for _, words, _ in BAD]
+    ("experiment", "overrides", "line"), BAD, ids=[" ".join(overrides) for _, overrides, _ in BAD]
 )
-def test_a_mistake_is_refused_in_one_line_that_names_it(
-    experiment: str, words: list[str], line: str
+def test_an_invalid_setting_raises_an_error_of_one_line(
+    experiment: str, overrides: list[str], line: str
 ) -> None:
     with pytest.raises(UserError) as refused:
-        configure(*words, experiment=experiment)
+        configure(*overrides, experiment=experiment)
     assert line in str(refused.value)
     assert "\n" not in str(refused.value)
 
 
 @pytest.mark.parametrize(
-    ("words", "line"), COMMANDS, ids=[" ".join(words) for words, _ in COMMANDS]
+    ("overrides", "line"), COMMANDS, ids=[" ".join(overrides) for overrides, _ in COMMANDS]
 )
-def test_on_the_command_line_it_ends_with_code_2_and_nothing_written(
-    words: list[str], line: str, tmp_path: Path, command: Callable[..., tuple[int, str, str]]
+def test_an_invalid_command_exits_with_code_2_and_writes_nothing(
+    overrides: list[str], line: str, tmp_path: Path, command: Callable[..., tuple[int, str, str]]
 ) -> None:
-    code, _, err = command("+experiment=linear_byol", "epochs=2", "figures=false", *words)
+    code, _, err = command("+experiment=linear_byol", "epochs=2", "figures=false", *overrides)
     assert code == 2
     (own,) = err.strip().splitlines()
     assert own.startswith("jepa_lab: ")
@@ -153,8 +153,8 @@ def test_on_the_command_line_it_ends_with_code_2_and_nothing_written(
     ]
 
 
-def test_what_lies_at_the_edge_is_accepted() -> None:
-    for words in (
+def test_values_at_the_edge_of_their_range_are_accepted() -> None:
+    for overrides in (
         ["ema_m=0"],
         ["sigma_n=0"],
         ["d_latent=100"],
@@ -170,7 +170,7 @@ def test_what_lies_at_the_edge_is_accepted() -> None:
         ["spectrum_range=[1,1]"],
         ["stop_gradient=false", "ema_m=0"],
     ):
-        configure(*words)
+        configure(*overrides)
     configure("tau_logspace=[1e-3,1,4]", "lr_pred_logspace=[1e-2,1e-5,4]", experiment=GRID)
     configure("tau_logspace=[0.5,0.5,1]", experiment=GRID)
     configure("population=true", "batch_size=1", experiment=GRID)

@@ -1,5 +1,5 @@
-"""The toy from the command line to its files: tables, resume, skip, divergence, sweeps over a key.
-The toy from the command line to its files: tables, resume, skip, divergence, sweeps over a key."""
+"""The toy from the command line to its files: tables, resume, skip, divergence, and sweeps over a
+key."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from jepa_lab.cli import app as cli
 from jepa_lab.ledger.atomic import temporary_beside
 from jepa_lab.studies.linear_byol.module import LinearBYOL
 from jepa_lab.studies.linear_byol.table import PUBLISHED, read_run
-from killing import start_command
+from killed_runs import start_command
 
 TINY = [
     "d_latent=3",
@@ -52,7 +52,7 @@ def tables(folder: Path) -> dict[str, Path]:
 
 
 def content(folder: Path) -> dict[str, dict[str, np.ndarray]]:
-    """Every run's columns but the wall clock's."""
+    """Returns every run's columns except the wall-clock time."""
     found = {name: read_run(path) for name, path in tables(folder).items()}
     assert {meta["state"] for _, meta in found.values()} == {"completed"}
     return {
@@ -126,7 +126,7 @@ def test_a_run_writes_the_published_columns_in_their_order_and_types(
 
 
 @pytest.mark.parametrize(
-    ("words", "missing"),
+    ("overrides", "missing"),
     [
         (
             ["pred=mlp", "hidden=4"],
@@ -145,10 +145,10 @@ def test_a_run_writes_the_published_columns_in_their_order_and_types(
         ),
     ],
 )
-def test_an_mlp_leaves_out_the_columns_that_it_has_no_matrix_for(
-    words: list[str], missing: set[str], command: Command, tmp_path: Path
+def test_an_mlp_has_no_columns_that_need_a_matrix(
+    overrides: list[str], missing: set[str], command: Command, tmp_path: Path
 ) -> None:
-    assert command(*ONE, *words)[0] == 0
+    assert command(*ONE, *overrides)[0] == 0
     ((_, path),) = tables(tmp_path).items()
     names = pq.read_schema(path).names
     kept = [name for name in PUBLISHED if name not in missing]
@@ -156,7 +156,7 @@ def test_an_mlp_leaves_out_the_columns_that_it_has_no_matrix_for(
     assert not missing & set(names)
 
 
-def test_a_finished_run_is_skipped_made_again_or_refused_as_asked(
+def test_a_finished_run_is_skipped_restarted_or_refused_by_on_existing(
     command: Command, tmp_path: Path
 ) -> None:
     command(*ONE)
@@ -174,7 +174,7 @@ def test_a_finished_run_is_skipped_made_again_or_refused_as_asked(
     same_bits(content(tmp_path), first)
 
 
-def test_a_grid_with_one_seed_more_trains_the_new_ones_alone(
+def test_a_grid_with_one_more_seed_trains_only_the_new_runs(
     command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trained: list[int] = []
@@ -199,7 +199,7 @@ def test_a_grid_with_one_seed_more_trains_the_new_ones_alone(
 
 
 @pytest.mark.parametrize("kill_at", [3, 6])
-def test_killed_in_the_middle_it_ends_with_the_same_bits(
+def test_a_killed_grid_resumes_to_the_same_bits(
     kill_at: int, uninterrupted: dict[str, dict[str, np.ndarray]], tmp_path: Path, command: Command
 ) -> None:
     process = multiprocessing.get_context("forkserver").Process(
@@ -216,7 +216,8 @@ def test_killed_in_the_middle_it_ends_with_the_same_bits(
 
 
 def _die_at(nth: int, folder: Path) -> None:
-    """In a process of its own: dies at its nth checkpoint, half written."""
+    """Runs the grid in this process, which kills itself in the middle of writing its nth
+    checkpoint."""
     from jepa_lab.callbacks import checkpoints
 
     visits = 0
@@ -239,8 +240,8 @@ def _die_at(nth: int, folder: Path) -> None:
     cli.main(GRID)
 
 
-def stopped_after(blocks: int, command: Command, *words: str) -> tuple[int, str, str]:
-    """What the command gives whose wall clock runs out after that many blocks."""
+def stopped_after(blocks: int, command: Command, *overrides: str) -> tuple[int, str, str]:
+    """Runs the command, and lets its wall-clock limit expire after that many blocks."""
     seen = 0
     before = StopOnRequest.on_train_batch_end
 
@@ -253,10 +254,10 @@ def stopped_after(blocks: int, command: Command, *words: str) -> tuple[int, str,
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(StopOnRequest, "on_train_batch_end", counted)
-        return command(*words)
+        return command(*overrides)
 
 
-def test_stopped_by_the_clock_it_says_so_and_goes_on_from_there(
+def test_a_grid_stopped_by_max_wall_s_reports_it_and_resumes_from_there(
     uninterrupted: dict[str, dict[str, np.ndarray]], command: Command, tmp_path: Path
 ) -> None:
     code, out, _ = stopped_after(4, command, *GRID, "max_wall_s=600")
@@ -277,7 +278,7 @@ def test_stopped_by_the_clock_it_says_so_and_goes_on_from_there(
     same_bits(content(tmp_path), uninterrupted)
 
 
-def test_stopped_it_goes_on_with_its_axes_in_another_order(
+def test_a_stopped_grid_resumes_with_its_axes_in_another_order(
     uninterrupted: dict[str, dict[str, np.ndarray]], command: Command, tmp_path: Path
 ) -> None:
     stopped_after(4, command, *GRID)
@@ -288,7 +289,7 @@ def test_stopped_it_goes_on_with_its_axes_in_another_order(
     same_bits(content(tmp_path), uninterrupted)
 
 
-def test_a_damaged_checkpoint_is_told_and_the_one_before_it_is_used(
+def test_a_damaged_checkpoint_is_reported_and_the_previous_one_is_used(
     uninterrupted: dict[str, dict[str, np.ndarray]], command: Command, tmp_path: Path
 ) -> None:
     stopped_after(4, command, *GRID)
@@ -300,7 +301,7 @@ def test_a_damaged_checkpoint_is_told_and_the_one_before_it_is_used(
     same_bits(content(tmp_path), uninterrupted)
 
 
-def test_a_grid_made_again_and_killed_on_the_way_is_not_taken_for_finished(
+def test_a_restarted_grid_that_was_stopped_does_not_count_as_finished(
     command: Command, tmp_path: Path
 ) -> None:
     command(*GRID)
@@ -310,7 +311,7 @@ def test_a_grid_made_again_and_killed_on_the_way_is_not_taken_for_finished(
     same_bits(content(tmp_path), first)
 
 
-def test_a_run_that_diverges_is_recorded_and_the_others_go_on(
+def test_a_diverged_run_is_recorded_and_the_others_continue(
     uninterrupted: dict[str, dict[str, np.ndarray]], command: Command, tmp_path: Path
 ) -> None:
     code, out, err = command(*GRID, "lr_pred_logspace=[1e-3,1e9,2]")
@@ -338,12 +339,12 @@ def test_a_run_that_diverges_is_recorded_and_the_others_go_on(
 
 
 @pytest.mark.parametrize(
-    "words", [["lr=1e300", "log_every=1"], ["lr=1e9"], ["lr=1e300", "enc=mlp", "hidden=3"]]
+    "overrides", [["lr=1e300", "log_every=1"], ["lr=1e9"], ["lr=1e300", "enc=mlp", "hidden=3"]]
 )
-def test_a_run_that_diverges_before_anything_was_measured_has_a_table_too(
-    words: list[str], command: Command, tmp_path: Path
+def test_a_run_that_diverges_before_the_first_measurement_has_a_table(
+    overrides: list[str], command: Command, tmp_path: Path
 ) -> None:
-    code, out, _ = command(*ONE, *words)
+    code, out, _ = command(*ONE, *overrides)
     assert code == 0
     assert "diverged" in out
     ((_, path),) = tables(tmp_path).items()
@@ -353,7 +354,7 @@ def test_a_run_that_diverges_before_anything_was_measured_has_a_table_too(
 
 
 @pytest.mark.parametrize(
-    "words",
+    "overrides",
     [
         ["d_latent=1", "d_obs=1"],
         ["batch_size=1"],
@@ -370,10 +371,10 @@ def test_a_run_that_diverges_before_anything_was_measured_has_a_table_too(
     ],
     ids=" ".join,
 )
-def test_odd_but_legal_settings_end_with_a_page_and_a_verdict(
-    words: list[str], command: Command, tmp_path: Path
+def test_unusual_valid_settings_end_with_a_page_and_a_verdict(
+    overrides: list[str], command: Command, tmp_path: Path
 ) -> None:
-    code, out, err = command(*ONE, "figures=true", *words, "runs_dir='läufe é'")
+    code, out, err = command(*ONE, "figures=true", *overrides, "runs_dir='läufe é'")
     assert code == 0, err
     assert "Traceback" not in err
     (page,) = (tmp_path / "läufe é").rglob("dynamics.png")
@@ -381,23 +382,23 @@ def test_odd_but_legal_settings_end_with_a_page_and_a_verdict(
     assert "nan" not in out.lower()
 
 
-def test_a_grid_of_nothing_but_divergence_is_drawn(command: Command, tmp_path: Path) -> None:
+def test_a_grid_of_diverged_runs_is_drawn(command: Command, tmp_path: Path) -> None:
     code, out, err = command(
         *GRID, "lr_pred_logspace=[1e5,1e9,2]", "batch_sizes=[4]", "figures=true"
     )
     assert code == 0, err
     assert "4 runs: 4 diverged" in out
-    assert "median" not in out  # there is nothing to take it of
+    assert "median" not in out  # no run has a last value
     assert list(tmp_path.rglob("heatmap_W_Fro_aligned_bs4_epoch*.png"))
 
 
-def test_a_value_that_keeps_an_axis_from_acting_is_named(command: Command) -> None:
+def test_a_value_that_replaces_an_axis_is_reported(command: Command) -> None:
     _, out, err = command(*ONE, "seeds=[1,2]")
-    assert "seed=42 takes the place of seeds=[1, 2]" in err
+    assert "seed=42 replaces seeds=[1, 2]" in err
     assert "finished before" not in out
 
 
-def test_any_key_can_be_swept_and_the_runs_are_compared(command: Command, tmp_path: Path) -> None:
+def test_any_key_can_be_swept_and_its_runs_are_compared(command: Command, tmp_path: Path) -> None:
     code, out, _ = command("-m", *ONE, "sigma_n=0.1,0.5")
     assert code == 0
     assert len(tables(tmp_path)) == 2

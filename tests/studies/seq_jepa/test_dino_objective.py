@@ -1,5 +1,5 @@
-"""Teacherless D in training: the centre, the teacher's head, what is logged, and that it goes on
-with the same bits."""
+"""Teacherless D in training: the centre, the teacher's head, the logged values, and resuming with
+the same bits."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from jepa_lab.losses import DinoLoss, MismatchedSharpening
 from jepa_lab.studies.run import train
 from jepa_lab.studies.seq_jepa.config import Config
 from jepa_lab.studies.seq_jepa.objective import PredictionLoss
-from killing import difference, state_of
+from killed_runs import difference, state_of
 
 Make = Callable[..., Config]
 D = "teacherless_d"
 
 
 @pytest.mark.parametrize(
-    ("words", "passes"),
+    ("overrides", "passes"),
     [
         ((), 1),
         (("optim.accumulate=2",), 2),
         (("loss.symmetric=true", "dataset.first_view=random"), 2),
     ],
 )
-def test_the_centre_moves_once_per_optimiser_step(
-    words: tuple[str, ...], passes: int, make_config: Make, monkeypatch: pytest.MonkeyPatch
+def test_centre_moves_once_per_optimiser_step(
+    overrides: tuple[str, ...], passes: int, make_config: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     moves, forwards = [], []
     update, forward = DinoLoss.update_center, DinoLoss.forward
@@ -45,7 +45,7 @@ def test_the_centre_moves_once_per_optimiser_step(
 
     monkeypatch.setattr(DinoLoss, "update_center", counted)
     monkeypatch.setattr(DinoLoss, "forward", seen)
-    result = train(make_config(*words, "dataset.train_size=256", experiment=D))
+    result = train(make_config(*overrides, "dataset.train_size=256", experiment=D))
     assert result.module is not None
     steps = result.module.trainer.global_step
     assert len(moves) == steps
@@ -53,9 +53,7 @@ def test_the_centre_moves_once_per_optimiser_step(
     assert all(rows == passes * 64 for rows in moves)
 
 
-def test_with_a_teacher_its_head_is_an_average_too_and_without_one_it_is_shared(
-    make_config: Make,
-) -> None:
+def test_teacher_head_is_an_average_and_shared_without_a_teacher(make_config: Make) -> None:
     averaged = train(make_config("target=ema", "target.memory=0.5", experiment=D)).module
     assert averaged is not None
     match = averaged.objective.match
@@ -94,14 +92,12 @@ def test_entropies_and_mutual_information_are_logged(loss: str, make_config: Mak
         assert history[f"train/loss/{term}"]
 
 
-def test_the_published_sharpening_trains_under_its_name(make_config: Make) -> None:
+def test_published_sharpening_trains(make_config: Make) -> None:
     metrics = train(make_config("loss=sharpened", experiment=D)).metrics
     assert 0 < metrics["train/loss/prediction"] < 2
 
 
-def test_stopped_and_started_again_it_ends_with_the_same_bits(
-    make_config: Make, tmp_path: Path
-) -> None:
+def test_resumed_run_ends_with_the_same_bits(make_config: Make, tmp_path: Path) -> None:
     import conftest
 
     line = (
@@ -117,7 +113,7 @@ def test_stopped_and_started_again_it_ends_with_the_same_bits(
     assert difference(state_of(resumed.run_dir), state_of(expected.run_dir)) is None
 
 
-def test_the_teachers_temperature_goes_from_start_to_end() -> None:
+def test_teacher_temperature_moves_from_start_to_end() -> None:
     match = PredictionLoss(DinoLoss(4), temps=(0.08, 0.04, 0.5))
     seen = []
     for progress in (0.0, 0.25, 0.5, 1.0):
@@ -127,14 +123,14 @@ def test_the_teachers_temperature_goes_from_start_to_end() -> None:
     assert seen == pytest.approx([0.08, 0.06, 0.04, 0.04])
 
 
-def test_a_shared_target_and_keys_of_another_form_are_refused(make_config: Make) -> None:
+def test_shared_target_and_keys_of_another_form_are_refused(make_config: Make) -> None:
     with pytest.raises(UserError, match=r"loss\.form=dino and target=shared contradict"):
         make_config("target=shared", experiment=D)
     with pytest.raises(UserError, match=r"loss\.prototypes=8: loss\.form=cosine does not have it"):
         make_config("+loss.prototypes=8")
 
 
-def test_the_skill_of_dino_is_read_against_the_best_constant_distribution() -> None:
+def test_skill_of_dino_compares_with_the_best_constant_distribution() -> None:
     match = PredictionLoss(DinoLoss(6, student_temp=0.1, teacher_temp=0.1).eval())
     teacher = torch.randn(500, 6) * 0.1
     p = torch.softmax(teacher / 0.1, dim=1)
@@ -152,7 +148,7 @@ def test_the_skill_of_dino_is_read_against_the_best_constant_distribution() -> N
     assert torch.equal(match.loss.center, center)
 
 
-def test_the_mean_of_the_rows_is_the_loss() -> None:
+def test_loss_is_the_mean_over_rows() -> None:
     for loss in (DinoLoss(6), MismatchedSharpening(6)):
         match, a, b = PredictionLoss(loss).eval(), torch.randn(9, 6), torch.randn(9, 6)
         assert torch.allclose(match.distance(a, b).mean(), match(a, b, 1.0).total)

@@ -9,7 +9,7 @@ from jepa_lab.studies.seq_jepa.network import SeqJEPANetwork
 
 
 class Recorder(nn.Module):
-    """An aggregator that keeps the tokens it was given."""
+    """An aggregator that returns its tokens."""
 
     def forward(self, tokens: Tensor) -> Tensor:
         self.tokens = tokens
@@ -28,7 +28,7 @@ def network(
     )
 
 
-def test_the_last_token_has_a_zero_action_slot_and_the_others_their_own_action() -> None:
+def test_only_the_last_token_has_a_zero_action_slot() -> None:
     recorder = Recorder()
     net = network(recorder)
     z, actions = torch.randn(5, 3, 8), torch.randn(5, 3, 2)
@@ -39,7 +39,7 @@ def test_the_last_token_has_a_zero_action_slot_and_the_others_their_own_action()
     assert torch.all(recorder.tokens[:, 2, 8:] == 0)
 
 
-def test_the_predictor_gets_the_action_towards_the_target_and_the_aggregate_does_not() -> None:
+def test_only_the_predictor_gets_the_action_towards_the_target() -> None:
     net = network(Recorder()).eval()
     z, actions = torch.randn(5, 3, 8), torch.randn(5, 3, 2)
     changed = actions.clone()
@@ -49,7 +49,7 @@ def test_the_predictor_gets_the_action_towards_the_target_and_the_aggregate_does
     assert not torch.allclose(hat, hat_changed)
 
 
-def test_a_blind_aggregate_has_every_action_slot_zero() -> None:
+def test_blind_aggregate_has_zero_action_slots() -> None:
     net = network(Recorder()).eval()
     z = torch.randn(5, 3, 8)
     blind = net.aggregate_blind(z)
@@ -68,14 +68,14 @@ def test_actions_are_normalised_in_one_call_without_rows_of_zeros() -> None:
     assert int(projection.norm.num_batches_tracked) == 1
 
 
-def test_the_aggregate_is_indifferent_to_the_order_of_tokens_without_positions() -> None:
+def test_aggregate_ignores_token_order_without_positions() -> None:
     aggregator = TransformerAggregator(8, depth=2, heads=2).eval()
     tokens = torch.randn(4, 3, 8)
     assert torch.allclose(aggregator(tokens), aggregator(tokens.flip(1)), atol=1e-5)
 
 
 @pytest.mark.parametrize("positions", ["learned", "sincos"])
-def test_positions_make_the_order_count(positions: str) -> None:
+def test_positions_make_the_token_order_matter(positions: str) -> None:
     aggregator = TransformerAggregator(8, depth=2, heads=2, positions=positions).eval()
     tokens = torch.randn(4, 3, 8)
     assert not torch.allclose(aggregator(tokens), aggregator(tokens.flip(1)), atol=1e-3)
@@ -89,7 +89,7 @@ def test_any_number_of_observed_views_is_accepted(m: int) -> None:
     assert z_hat.shape == (3, 8)
 
 
-def test_the_published_aggregator_and_predictor_have_the_published_parameter_counts() -> None:
+def test_published_parts_have_the_published_parameter_counts() -> None:
     def count(module: nn.Module) -> int:
         return sum(p.numel() for p in module.parameters())
 
@@ -98,7 +98,7 @@ def test_the_published_aggregator_and_predictor_have_the_published_parameter_cou
     assert count(ActionProjection(2, 128)) == 2 * 128
 
 
-def test_layers_of_the_aggregator_start_different() -> None:
+def test_layers_of_the_aggregator_have_different_initial_weights() -> None:
     aggregator = TransformerAggregator(8, depth=2, heads=2)
     one, two = (block.linear1.weight for block in aggregator.blocks)
     assert not torch.equal(one, two)

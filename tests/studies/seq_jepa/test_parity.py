@@ -1,4 +1,4 @@
-"""The public code's habits, each off by default: they do what they are named for, and a run takes
+"""The options that follow the public code, each off by default: their effect, and a run with all of
 them."""
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def encoder() -> nn.Module:
 
 
 @pytest.mark.parametrize("how", ["averaged", "copied", "own_running"])
-def test_the_targets_buffers_are_averaged_copied_or_its_own(how: str) -> None:
+def test_target_buffers_are_averaged_copied_or_its_own(how: str) -> None:
     online = encoder()
     target = make_ema_copy(online, own_running=how == "own_running")
     online(torch.randn(32, 3) + 5)
@@ -74,9 +74,7 @@ def test_the_targets_buffers_are_averaged_copied_or_its_own(how: str) -> None:
     assert torch.equal(own, old) is (how != "own_running")
 
 
-def test_without_a_teacher_target_views_move_the_encoders_running_statistics_only_on_request(
-    make_config: Make,
-) -> None:
+def test_target_views_move_the_online_running_statistics_only_on_request(make_config: Make) -> None:
     counts = {}
     for how in ("averaged", "own_running"):
         module = train(
@@ -88,12 +86,12 @@ def test_without_a_teacher_target_views_move_the_encoders_running_statistics_onl
     assert counts["own_running"] == 2 * counts["averaged"]
 
 
-def test_buffers_of_a_teacher_need_a_teacher(make_config: Make) -> None:
+def test_teacher_buffer_option_needs_a_teacher(make_config: Make) -> None:
     with pytest.raises(UserError, match=r"target\.bn_buffers=copied"):
         make_config("target=stopgrad", "target.bn_buffers=copied")
 
 
-def test_a_constant_dimension_counts_as_zero_on_request() -> None:
+def test_uniform_r2_counts_a_constant_dimension_as_zero() -> None:
     target = torch.stack([torch.arange(8.0), *[torch.ones(8)] * 3, torch.arange(8.0)], dim=1)
     metric = RSquared(5, constant_as_zero=True)
     metric.update(target, target)
@@ -101,7 +99,7 @@ def test_a_constant_dimension_counts_as_zero_on_request() -> None:
     assert float(metric.compute()) == pytest.approx(0.4)
 
 
-def test_the_readout_of_the_leak_is_linear_on_request(make_config: Make) -> None:
+def test_leak_probe_is_linear_on_request(make_config: Make) -> None:
     for head, layers in (("matched", 2), ("linear", 1)):
         config = make_config(f"probes.leak_head={head}", "dataset.epochs=1")
         result = train(config)
@@ -124,8 +122,8 @@ def test_warm_up_in_epochs_is_a_share_of_the_run(
     ).optim.warmup == pytest.approx(warmup)
 
 
-def test_all_of_them_together_build_and_train(make_config: Make) -> None:
-    words = [
+def test_all_options_together_build_and_train(make_config: Make) -> None:
+    overrides = [
         "model.action_bn=two_calls",
         "target=ema",
         "target.bn_buffers=own_running",
@@ -133,7 +131,7 @@ def test_all_of_them_together_build_and_train(make_config: Make) -> None:
         "probes.leak_head=linear",
         "recipe=published_cosine",
     ]
-    config = make_config(*words, "dataset.epochs=1")
+    config = make_config(*overrides, "dataset.epochs=1")
     assert train(config).state == "completed"
     from study_parts import load_data
 

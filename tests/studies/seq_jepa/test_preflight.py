@@ -1,5 +1,5 @@
-"""The preflight: silent where all is well, a line with the key where not, and without a trace in
-what is trained."""
+"""The preflight: silent without a problem, otherwise a line with the key, and no effect on
+training."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def rows(result: RunResult) -> dict[str, list[tuple[int, str]]]:
     }
 
 
-# of another study, or the same as another
+# experiments of another study, or with the checks of another experiment
 ELSEWHERE = ("linear_byol", "arc_", "search_", "aux_comparison_simple")
 EXPERIMENTS = [e for e in options_of(conf_dir() / "experiment") if not e.startswith(ELSEWHERE)]
 DATASETS = [d for d in options_of(conf_dir() / "dataset") if d.startswith("digits")]
@@ -74,7 +74,7 @@ PAIRS = [(e, "digits_rot") for e in EXPERIMENTS] + [
 
 
 @pytest.mark.parametrize(("experiment", "dataset"), sorted(set(PAIRS)))
-def test_every_experiment_passes_and_so_does_every_kind_of_views(
+def test_every_experiment_and_every_kind_of_views_passes(
     experiment: str, dataset: str, make_config: Make
 ) -> None:
     found = preflight(make_config(f"dataset={dataset}", experiment=experiment))
@@ -83,7 +83,7 @@ def test_every_experiment_passes_and_so_does_every_kind_of_views(
 
 
 @pytest.mark.parametrize(
-    "words",
+    "overrides",
     [
         ["model.dropout=0.3"],
         ["loss=dino", "target=ema"],
@@ -100,44 +100,44 @@ def test_every_experiment_passes_and_so_does_every_kind_of_views(
         ["precision=bf16"],
     ],
 )
-def test_every_option_that_may_hide_state_passes(words: list[str], make_config: Make) -> None:
-    assert failed(make_config(*words)) == {}
+def test_every_option_that_may_hide_state_passes(overrides: list[str], make_config: Make) -> None:
+    assert failed(make_config(*overrides)) == {}
 
 
-def test_what_has_nothing_to_check_is_said_to_have_not(make_config: Make) -> None:
+def test_check_without_a_subject_is_reported_as_skipped(make_config: Make) -> None:
     found = preflight(make_config(experiment="raw_pixels"))
     assert [check.name for check in found.checks if check.skipped] == [
         "warmup",
         "target",
         "loss_terms",
     ]
-    told = found.to_dict("warn")
-    assert told["checks"]["loss_terms"] == "not applicable: encoder=pixels has no parameters"
-    assert told["checks"]["contexts"] == "passed"
-    assert told["failed"] == []
+    summary = found.to_dict("warn")
+    assert summary["checks"]["loss_terms"] == "not applicable: encoder=pixels has no parameters"
+    assert summary["checks"]["contexts"] == "passed"
+    assert summary["failed"] == []
 
 
-def test_a_sample_is_spread_over_the_images_and_never_longer_than_they_are(
-    make_config: Make,
-) -> None:
+def test_sample_is_spread_over_the_images_and_not_longer_than_they_are(make_config: Make) -> None:
     source = load_data(make_config()).train
     assert sample("train", source)[1].tolist() == [0, 36, 72, 109, 145, 182, 218, 255]
     assert sample("train", source, 1000)[1].tolist() == list(range(256))
 
 
-@pytest.mark.parametrize("words", [["model.dropout=0.3"], ["target=ema", "loss=dino"]])
-def test_it_changes_no_bit_of_the_run(words: list[str], make_config: Make, tmp_path: Path) -> None:
+@pytest.mark.parametrize("overrides", [["model.dropout=0.3"], ["target=ema", "loss=dino"]])
+def test_preflight_changes_no_bit_of_the_run(
+    overrides: list[str], make_config: Make, tmp_path: Path
+) -> None:
     import conftest
 
-    with_it = train(make_config(*words, "preflight=warn"))
-    without = train(conftest.maker(tmp_path / "off")(*words, "preflight=off"))
-    assert with_it.run_dir.name == without.run_dir.name  # it is no part of what the run is
+    with_it = train(make_config(*overrides, "preflight=warn"))
+    without = train(conftest.maker(tmp_path / "off")(*overrides, "preflight=off"))
+    assert with_it.run_dir.name == without.run_dir.name  # the run id does not depend on it
     assert rows(with_it) == rows(without)
     other = weights(without)
     assert all(torch.equal(value, other[key]) for key, value in weights(with_it).items())
 
 
-def test_module_and_random_streams_are_afterwards_as_before(make_config: Make) -> None:
+def test_preflight_leaves_module_and_random_streams_unchanged(make_config: Make) -> None:
     config = make_config("model.dropout=0.3", "target=ema", "loss=dino")
     splits = load_data(config)
     parts = prepare(config, splits)
@@ -156,7 +156,7 @@ def test_module_and_random_streams_are_afterwards_as_before(make_config: Make) -
     assert (parts.module.batch, parts.module.terms, parts.module.weighted) == (None, {}, {})
 
 
-def test_a_run_that_goes_on_has_the_same_preflight_and_the_same_bits(
+def test_resumed_run_has_the_same_preflight_and_the_same_bits(
     make_config: Make, tmp_path: Path
 ) -> None:
     import conftest
@@ -167,30 +167,38 @@ def test_a_run_that_goes_on_has_the_same_preflight_and_the_same_bits(
     resumed = train(make_config("model.dropout=0.3", "preflight=warn"))
     assert resumed.resumed
     assert rows(resumed) == rows(whole)
-    told = json.loads((resumed.run_dir / "summary.json").read_text())["preflight"]
-    assert list(told["checks"]) == NAMES
-    assert told["failed"] == []
+    summary = json.loads((resumed.run_dir / "summary.json").read_text())["preflight"]
+    assert list(summary["checks"]) == NAMES
+    assert summary["failed"] == []
 
 
-def test_the_summary_tells_what_was_found_and_how_long_it_took(
+def test_summary_has_the_failed_checks_and_their_duration(
     make_config: Make, capsys: pytest.CaptureFixture[str]
 ) -> None:
     result = train(make_config("preflight=warn", "optim.warmup=0.5", "dataset.epochs=1"))
     line = "optim.warmup=0.5: half of the run is warm-up; at most 20 % would be usual"
-    told = json.loads((result.run_dir / "summary.json").read_text())["preflight"]
+    summary = json.loads((result.run_dir / "summary.json").read_text())["preflight"]
     assert result.state == "completed"
-    assert (told["mode"], told["failed"], told["checks"]["warmup"]) == ("warn", ["warmup"], [line])
-    assert told["seconds"] > 0
+    assert (summary["mode"], summary["failed"], summary["checks"]["warmup"]) == (
+        "warn",
+        ["warmup"],
+        [line],
+    )
+    assert summary["seconds"] > 0
     assert f"preflight: {line}\n" in capsys.readouterr().err
 
 
-def test_off_checks_nothing(make_config: Make, capsys: pytest.CaptureFixture[str]) -> None:
+def test_preflight_off_checks_nothing(
+    make_config: Make, capsys: pytest.CaptureFixture[str]
+) -> None:
     result = train(make_config("preflight=off", "optim.warmup=0.5", "dataset.epochs=1"))
     assert "preflight" not in json.loads((result.run_dir / "summary.json").read_text())
     assert "preflight" not in capsys.readouterr().err
 
 
-def test_strict_refuses_before_anything_is_written(make_config: Make, tmp_path: Path) -> None:
+def test_preflight_strict_fails_before_anything_is_written(
+    make_config: Make, tmp_path: Path
+) -> None:
     with pytest.raises(
         UserError, match=r"^preflight: optim\.warmup=0\.5: half of the run is warm-up"
     ):
@@ -199,20 +207,20 @@ def test_strict_refuses_before_anything_is_written(make_config: Make, tmp_path: 
     assert train(make_config("preflight=strict", "dataset.epochs=1")).state == "completed"
 
 
-def test_the_default_warns_and_other_words_are_refused(make_config: Make) -> None:
+def test_preflight_warns_by_default_and_rejects_unknown_modes(make_config: Make) -> None:
     import conftest
 
     assert conftest.maker(Path("runs"), without=("preflight",))().preflight == "warn"
     with pytest.raises(UserError, match=r"^preflight=maybe: expected one of warn, strict, off$"):
         make_config("preflight=maybe")
-    assert make_config("preflight=false").preflight == "off"  # what YAML makes of an unquoted off
+    assert make_config("preflight=false").preflight == "off"  # YAML reads an unquoted off as false
 
 
-# what makes each check fail
+# a failure of each check
 
 
 @pytest.mark.parametrize(
-    ("words", "line"),
+    ("overrides", "line"),
     [
         (["optim.warmup=0.5"], "optim.warmup=0.5: half of the run is warm-up"),
         (
@@ -226,14 +234,14 @@ def test_the_default_warns_and_other_words_are_refused(make_config: Make) -> Non
         (["optim.warmup=0.21"], "optim.warmup=0.21: 21 %"),
     ],
 )
-def test_a_long_warm_up_fails_and_names_its_key(
-    words: list[str], line: str, make_config: Make
+def test_long_warm_up_fails_and_the_line_names_its_key(
+    overrides: list[str], line: str, make_config: Make
 ) -> None:
-    assert failed(make_config(*words))["warmup"][0].startswith(line)
+    assert failed(make_config(*overrides))["warmup"][0].startswith(line)
     assert "warmup" not in failed(make_config("optim.warmup=0.2"))
 
 
-def test_a_range_of_nothing_but_the_identity_fails(make_config: Make) -> None:
+def test_range_with_only_the_identity_fails(make_config: Make) -> None:
     still = ["dataset=digits_affine", "dataset.mode=rot_only", "dataset.rotation=[0,0]"]
     found = failed(make_config(*still))
     assert "all drawn alike" in found["augmentation"][0]
@@ -258,7 +266,7 @@ def test_views_that_do_not_follow_their_parameters_fail(
     assert "contexts" in found
 
 
-def test_the_same_draw_in_every_epoch_fails(
+def test_equal_views_in_every_epoch_fail(
     make_config: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drawn = ViewGroup.draw
@@ -282,9 +290,7 @@ def test_copied_contexts_fail_though_the_target_differs(
     assert "dataset.n_views=4" in failed(make_config("dataset.first_view=random"))["contexts"][0]
 
 
-def test_images_that_are_all_the_same_fail_and_name_the_file(
-    make_config: Make, tmp_path: Path
-) -> None:
+def test_equal_images_fail_and_the_line_names_the_file(make_config: Make, tmp_path: Path) -> None:
     def own(name: str, train_images: np.ndarray) -> list[str]:
         np.savez(
             tmp_path / name,
@@ -304,7 +310,7 @@ def test_images_that_are_all_the_same_fail_and_name_the_file(
     assert failed(make_config(*own("noise.npz", np.repeat(noise, 3, axis=0)))) == {}
 
 
-def test_one_context_for_all_images_fails(
+def test_equal_contexts_for_all_images_fail(
     make_config: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rendered = ViewGroup.render
@@ -316,7 +322,7 @@ def test_one_context_for_all_images_fails(
     assert "are all the same: dataset=digits_rot" in failed(make_config())["contexts"][-1]
 
 
-def test_a_target_that_is_not_a_copy_fails(
+def test_target_that_is_not_a_copy_fails(
     make_config: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def another(encoder: nn.Module, own_running: bool = False) -> nn.Module:
@@ -329,7 +335,7 @@ def test_a_target_that_is_not_a_copy_fails(
     assert line.startswith("target=ema: stem.0.weight of the average differs")
 
 
-def test_a_target_that_would_be_trained_fails(
+def test_target_that_would_be_trained_fails(
     make_config: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
@@ -338,7 +344,7 @@ def test_a_target_that_would_be_trained_fails(
     assert "trained by the optimiser" in failed(make_config("target=ema"))["target"][0]
 
 
-def test_batch_norm_that_learns_in_evaluation_fails(
+def test_batch_norm_that_changes_in_evaluation_fails(
     make_config: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     step = SeqJEPA.validation_step
@@ -362,7 +368,7 @@ def test_batch_norm_that_learns_in_evaluation_fails(
         (lambda rate: rate * torch.nan, "has a gradient of NaN or inf"),
     ],
 )
-def test_a_term_without_a_gradient_fails_and_names_its_weight(
+def test_term_without_a_gradient_fails_and_the_line_names_its_weight(
     fault: Callable[[Tensor], Tensor],
     wrong: str,
     make_config: Make,
@@ -374,7 +380,7 @@ def test_a_term_without_a_gradient_fails_and_names_its_weight(
     assert line == f"loss term rate {wrong}: loss.lambda_rate=0.003 with loss.rate_target=z"
 
 
-def test_a_detached_encoder_fails_in_every_term(
+def test_detached_encoder_fails_in_every_term(
     make_config: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     encode = SeqJEPANetwork.encode
@@ -383,15 +389,13 @@ def test_a_detached_encoder_fails_in_every_term(
     assert [line.split()[2] for line in lines] == ["prediction", "rate"]
 
 
-def test_a_run_that_minimises_nothing_fails_unless_it_is_meant_to_stand_still(
-    make_config: Make,
-) -> None:
+def test_run_without_a_loss_fails_unless_its_learning_rate_is_zero(make_config: Make) -> None:
     nothing = ["+loss.prediction=0", "loss.lambda_rate=0"]
     assert "no loss term has a weight" in failed(make_config(*nothing))["loss_terms"][0]
     assert failed(make_config(*nothing, "optim.lr=0")) == {}
 
 
-def test_state_that_no_checkpoint_holds_fails(
+def test_state_outside_the_checkpoint_fails(
     make_config: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     encode = SeqJEPANetwork.encode
@@ -408,7 +412,7 @@ def test_state_that_no_checkpoint_holds_fails(
     )
 
 
-def test_a_check_that_cannot_be_made_has_failed_and_the_run_shows_why(
+def test_check_that_raises_has_failed_and_the_run_shows_why(
     make_config: Make, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def broken(*args: object) -> None:
@@ -418,6 +422,6 @@ def test_a_check_that_cannot_be_made_has_failed_and_the_run_shows_why(
     with pytest.raises(RuntimeError, match="no more"):
         train(make_config("preflight=warn"))
     assert (
-        "preflight: the check loss_terms could not be made: RuntimeError: no more"
+        "preflight: the check loss_terms itself failed: RuntimeError: no more"
         in capsys.readouterr().err
     )

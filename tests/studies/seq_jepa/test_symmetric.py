@@ -1,4 +1,4 @@
-"""Teacherless C: the sequence in both directions, every action inverted."""
+"""Teacherless C: the sequence in both directions, with every action inverted."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ def loss_and_gradient(config: Config) -> tuple[Tensor, Tensor, dict[str, Tensor]
     return loss.detach(), gradient, module.terms
 
 
-def test_the_flag_changes_the_loss_and_its_gradient(make_config: Make) -> None:
+def test_symmetric_changes_the_loss_and_its_gradient(make_config: Make) -> None:
     plain = loss_and_gradient(make_config(RANDOM, "model.dropout=0"))
     both = loss_and_gradient(make_config(RANDOM, "model.dropout=0", "loss.symmetric=true"))
     assert not torch.isclose(plain[0], both[0])
     assert not torch.allclose(plain[1], both[1])
 
 
-def test_it_is_the_mean_of_both_directions_term_by_term(make_config: Make) -> None:
+def test_symmetric_loss_is_the_mean_of_both_directions_for_every_term(make_config: Make) -> None:
     config = make_config(RANDOM, "model.dropout=0", "loss.symmetric=true", "loss.lambda_rate=0.1")
     module, batch = module_and_batch(config)
     module.eval()  # batch statistics fixed, so that the two passes can be repeated one by one
@@ -58,7 +58,7 @@ def test_it_is_the_mean_of_both_directions_term_by_term(make_config: Make) -> No
         assert torch.allclose(module.terms[term], (ways[0].terms[term] + ways[1].terms[term]) / 2)
 
 
-def test_of_a_palindrome_both_directions_are_the_same(make_config: Make) -> None:
+def test_both_directions_of_a_palindrome_are_equal(make_config: Make) -> None:
     module, batch = module_and_batch(make_config(RANDOM, "model.dropout=0", "loss.symmetric=true"))
     module.eval()
     params = torch.cat([batch.params[:, :2], batch.params[:, :2].flip(1)], dim=1)
@@ -72,7 +72,7 @@ def test_of_a_palindrome_both_directions_are_the_same(make_config: Make) -> None
 
 
 @pytest.mark.parametrize("dataset", ["digits_rot", "digits_affine", "digits_saccade"])
-def test_a_reversed_batch_has_the_actions_of_its_own_views(dataset: str, make_config: Make) -> None:
+def test_reversed_batch_has_the_actions_of_its_own_views(dataset: str, make_config: Make) -> None:
     module, batch = module_and_batch(make_config(f"dataset={dataset}", RANDOM))
     group, back = module.group, module.group.reverse(batch)
     assert torch.allclose(
@@ -84,7 +84,7 @@ def test_a_reversed_batch_has_the_actions_of_its_own_views(dataset: str, make_co
     assert torch.allclose(again.actions, batch.actions, atol=1e-6)
 
 
-def test_an_action_followed_by_its_inverse_is_the_identity_on_pixels(make_config: Make) -> None:
+def test_action_and_its_inverse_restore_the_pixels(make_config: Make) -> None:
     module, batch = module_and_batch(make_config(RANDOM))
     turns = torch.atan2(batch.actions[..., 0], batch.actions[..., 1]) / (torch.pi / 2)
     back = module.group.inverse(batch.actions)
@@ -107,14 +107,14 @@ def test_gradient_reaches_the_encoder_from_the_prediction(
     assert float(loss_and_gradient(make_config(*line))[1].abs().sum()) > 0
 
 
-def test_with_the_upright_view_first_it_is_refused(make_config: Make) -> None:
+def test_symmetric_with_a_reference_first_view_is_refused(make_config: Make) -> None:
     with pytest.raises(
         UserError, match=r"loss\.symmetric=true and dataset\.first_view=reference contradict"
     ):
         make_config("loss.symmetric=true")
 
 
-def test_evaluation_views_begin_as_they_are_told(make_config: Make) -> None:
+def test_evaluation_views_begin_with_the_configured_first_view(make_config: Make) -> None:
     module, _ = module_and_batch(make_config(RANDOM, "dataset.eval_first_view=reference"))
     images = torch.randint(0, 256, (8, 1, 16, 16), dtype=torch.uint8)
     upright = module.on_after_batch_transfer(("val", torch.arange(8), images, None), 0)

@@ -1,4 +1,4 @@
-"""The grid of views: trained on M, looked at M, with the actions known and hidden."""
+"""The grid of views by views in training and in evaluation, with and without actions."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SMALL = [
 ]
 
 
-def test_the_experiment_sweeps_by_itself_and_ends_with_its_heat_map(
+def test_experiment_sweeps_all_cells_and_writes_a_heat_map(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -46,16 +46,16 @@ def test_the_experiment_sweeps_by_itself_and_ends_with_its_heat_map(
     assert "hidden   3" in out
 
 
-def test_a_model_whose_actions_are_hidden_answers_the_same_to_all(
+def test_model_without_actions_predicts_the_same_for_all_actions(
     make_config: Callable[..., Config],
 ) -> None:
     for known in (True, False):
-        words = [
+        overrides = [
             f"model.action_conditioning={str(known).lower()}",
             "model.dropout=0",
             "dataset.epochs=1",
         ]
-        result = train(make_config(*words))
+        result = train(make_config(*overrides))
         assert result.module is not None
         network = result.module.network.eval()
         z = torch.randn(4, 3, network.encoder.dim)

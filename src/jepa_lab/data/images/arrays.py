@@ -1,4 +1,4 @@
-"""Images and labels before they become a source, and the ways to divide them."""
+"""Images and labels as arrays, and the ways to divide them into splits."""
 
 from __future__ import annotations
 
@@ -10,14 +10,18 @@ from torch import Tensor
 
 from jepa_lab.errors import UserError
 
-MOST_BYTES = 24e9  # that the images of a source may take
+MOST_BYTES = 24e9  # memory limit for the images of a source
 
 
 @dataclass(frozen=True)
 class Arrays:
-    """images (N, C, H, W) uint8; labels (N,) int64, or None for unlabelled images; saliency (N, H,
-    W) float32 densities where files gave some; latents (N, K, 7) float32 of objects whose K
-    renderings are the images' channels."""
+    """Images with their labels and maps.
+
+    - images: (N, C, H, W) uint8
+    - labels: (N,) int64, or None for unlabelled images
+    - saliency: (N, H, W) float32 densities, or None if no files contain them
+    - latents: (N, K, 7) float32 of objects whose K renderings are the images' channels, or None
+    """
 
     images: Tensor
     labels: Tensor | None
@@ -25,25 +29,26 @@ class Arrays:
     latents: Tensor | None = None
 
     def take(self, index: Tensor) -> Arrays:
-        """The samples at these positions."""
+        """Returns the samples at these positions."""
         others = (
             None if x is None else x[index] for x in (self.labels, self.saliency, self.latents)
         )
         return Arrays(self.images[index], *others)
 
     def subset(self, size: int | None, seed: int) -> Arrays:
-        """`size` samples drawn without replacement, in their old order; all of them for None or
-        where there are fewer (a tier's budget that a user's own few images cannot fill)."""
+        """Returns `size` samples drawn without replacement, in their original order. It returns all
+        of them if `size` is None or larger than their number, as few user-supplied images cannot
+        fill a tier's budget."""
         n = len(self.images)
         return self if size is None or size >= n else self.take(kept(n, size, seed))
 
 
 def split_by_hash(arrays: Arrays, sizes: tuple[int, int, int]) -> dict[str, Arrays]:
-    """train, val and test of these sizes, by a hash of every image's bytes: independent of the
+    """Returns train, val and test of these sizes, by a hash of every image's bytes, whatever the
     order of the files.
 
-    Images with the same bytes are neighbours in the ranking; where a cut would part them it moves
-    to keep them together.
+    Images with the same bytes are neighbours in the ranking. A cut that would separate them is
+    moved.
     """
     keys = [
         hashlib.blake2b(image.numpy().tobytes(), digest_size=16).digest() for image in arrays.images
@@ -59,29 +64,29 @@ def split_by_hash(arrays: Arrays, sizes: tuple[int, int, int]) -> dict[str, Arra
 
 
 def hold_out(arrays: Arrays, size: int, seed: int = 0) -> tuple[Arrays, Arrays]:
-    """(the rest, `size` samples drawn from a fixed seed)."""
+    """Returns (the rest, `size` samples), drawn with a fixed seed."""
     rest, held = held_out(len(arrays.images), size, seed)
     return arrays.take(rest), arrays.take(held)
 
 
 def held_out(n: int, size: int, seed: int = 0) -> tuple[Tensor, Tensor]:
-    """The positions of (the rest, `size`) of n samples, in their old order, drawn from a fixed
-    seed."""
+    """Returns the positions of (the rest, `size` samples) of n samples, each in order, drawn with a
+    fixed seed."""
     order = torch.randperm(n, generator=torch.Generator().manual_seed(seed))
     return order[size:].sort().values, order[:size].sort().values
 
 
 def kept(n: int, size: int | None, seed: int) -> Tensor:
-    """The positions of `size` of n samples, in their old order; of all of them for None or where
-    there are fewer."""
+    """Returns the positions of `size` of n samples, in order. They are all positions if `size` is
+    None or larger than n."""
     if size is None or size >= n:
         return torch.arange(n)
     return torch.randperm(n, generator=torch.Generator().manual_seed(seed))[:size].sort().values
 
 
 def require_memory(n: int, each: int, origin: str, size: int) -> None:
-    """UserError where n samples of `each` bytes, read at `size` pixels, would take more than
-    MOST_BYTES of memory."""
+    """Raises UserError if n samples of `each` bytes, at `size` pixels, exceed MOST_BYTES of
+    memory."""
     if n * each > MOST_BYTES:
         raise UserError(
             f"{origin}: {n} samples at {size} pixels take {n * each / 1e9:.1f} GB of memory, more"
@@ -91,7 +96,8 @@ def require_memory(n: int, each: int, origin: str, size: int) -> None:
 
 
 def require_consistent(arrays: dict[str, Arrays], origin: str) -> None:
-    """UserError unless every split has images, all of one shape, and all or none are labelled."""
+    """Raises UserError unless every split has images, all of one shape, and either all or none have
+    labels."""
     shapes = {tuple(a.images.shape[1:]) for a in arrays.values()}
     if len(shapes) > 1:
         raise UserError(
@@ -102,10 +108,11 @@ def require_consistent(arrays: dict[str, Arrays], origin: str) -> None:
         if len(part.images) == 0:
             raise UserError(f"{origin}: no {name} images; add some")
     if len({a.labels is None for a in arrays.values()}) > 1:
-        raise UserError(f"{origin}: some splits have labels and others have not; label all or none")
+        raise UserError(f"{origin}: some splits have labels, others do not; label all or none")
 
 
 def _unparted(order: list[int], keys: list[bytes], cut: int) -> int:
+    """Moves a cut up to where it separates no images with the same bytes."""
     while 0 < cut < len(order) and keys[order[cut]] == keys[order[cut - 1]]:
         cut += 1
     return cut

@@ -1,4 +1,4 @@
-"""Images in memory: one uint8 tensor per source and split, from named data sets or the user's own
+"""Images in memory: one uint8 tensor per source and split, from named data sets or user-supplied
 files."""
 
 from __future__ import annotations
@@ -33,12 +33,17 @@ RESIZED = ("digits", "folder", "3diebench", "imagenet_maps")
 
 @dataclass(frozen=True)
 class ImageSource:
-    """images (N, C, H, W) uint8; labels (N,) int64 or None; n_classes 0 if unlabelled; mean and std
-    per channel of images scaled to [0, 1]: the published constants of a named set, else measured on
-    the training images.
+    """The images of one split, with their normalisation.
 
-    With latents the C channels are those of K renderings, one after another; mean and std are a
-    rendering's."""
+    - images: (N, C, H, W) uint8
+    - labels: (N,) int64, or None for unlabelled images
+    - n_classes: 0 for unlabelled images
+    - mean and std: per channel of images scaled to [0, 1]. They are the published constants of a
+      named set, else measured on the training images.
+
+    With latents, the C channels are those of K renderings, one after another. mean and std then
+    belong to one rendering.
+    """
 
     name: str
     images: Tensor
@@ -46,18 +51,17 @@ class ImageSource:
     n_classes: int
     mean: tuple[float, ...]
     std: tuple[float, ...]
-    saliency: Tensor | None = None  # (N, H, W) float32 densities, where files gave some
-    latents: Tensor | None = (
-        None  # (N, K, 7) float32, what the K renderings of every object were made from
-    )
+    saliency: Tensor | None = None  # (N, H, W) float32 densities, if files contain them
+    latents: Tensor | None = None  # (N, K, 7) float32, of the K renderings of every object
 
     @property
     def maps(self) -> Tensor | None:
-        """What the views look at beside the images (N, ...): saliency or latents."""
+        """Saliency or latents, (N, ...), which some views need beside the images."""
         return self.latents if self.saliency is None else self.saliency
 
     def fingerprint(self) -> str:
-        """Ten hex digits of the bytes, the shape, the labels, and the saliency or latents."""
+        """Returns ten hex digits of a hash of the pixels, the shape, the labels, and the saliency
+        or latents."""
         digest = hashlib.blake2b(repr(tuple(self.images.shape)).encode(), digest_size=5)
         digest.update(self.images.contiguous().numpy().data)
         if self.labels is not None:
@@ -69,7 +73,7 @@ class ImageSource:
 
 @dataclass(frozen=True)
 class Splits:
-    """Recipes are chosen on val and reported on test."""
+    """Three splits. Recipes are chosen on val and reported on test."""
 
     train: ImageSource
     val: ImageSource
@@ -88,16 +92,20 @@ def load_splits(
     saliency_path: str | None = None,
     with_maps: bool = True,
 ) -> Splits:
-    """The three splits of digits, mnist, cifar10, cifar100, stl10, tinyimagenet, 3diebench,
-    imagenet_maps (root), npz (path) or folder (root).
+    """Returns the three splits of a source.
 
-    image_size resizes digits (default 16), folders (32), 3diebench (128) and imagenet_maps (224).
-    train_size and val_size keep a subset drawn with split_seed, or all where there are fewer; of
-    the two large sets nothing else is read, and val_size limits their test split too.
-    saliency_path: a folder with train.npy and test.npy, the maps of the images of a set with
-    official splits. with_maps: whether those of imagenet_maps are read. A function in the place of
-    the name reads a user's own images: train, val and test. UserError for data that is missing or
-    broken.
+    The sources are digits, mnist, cifar10, cifar100, stl10, tinyimagenet, 3diebench and
+    imagenet_maps (in the folder `root`), folder (`root`) and npz (the file `path`). A function
+    instead of a name reads user-supplied images: train, val and test.
+
+    - image_size resizes digits (default 16), folder (32), 3diebench (128) and imagenet_maps (224).
+    - train_size and val_size limit the number of images, drawn with split_seed. None keeps all. Of
+      3diebench and imagenet_maps only these images are read, and val_size limits their test split
+      too.
+    - saliency_path is a folder with train.npy and test.npy: the maps of a set with official splits.
+    - with_maps: whether to read the maps of imagenet_maps.
+
+    Raises UserError for data that is missing or broken.
     """
     if not isinstance(source, str):
         own = source()
@@ -127,8 +135,8 @@ def load_splits(
         )
     if saliency_path is not None and source not in OFFICIAL:
         raise UserError(
-            f"dataset.saliency_path={saliency_path}: source {source} has no official splits that"
-            f" maps could belong to; only {', '.join(OFFICIAL)} read maps, others compute them"
+            f"dataset.saliency_path={saliency_path}: source {source} has no official splits for"
+            f" such maps; only {', '.join(OFFICIAL)} read maps, others compute them"
             " (dataset.saliency=spectral)"
         )
     return _splits(source, readers[source](), train_size, val_size, split_seed)
@@ -141,7 +149,7 @@ def _splits(
     val_size: int | None,
     split_seed: int,
 ) -> Splits:
-    """The splits at their budget, with the normalisation of the training images."""
+    """Limits the splits to their budget and adds the normalisation of the training images."""
     train = arrays["train"].subset(train_size, split_seed)
     val, test = arrays["val"].subset(val_size, split_seed), arrays["test"]
     mean, std = PUBLISHED_NORM.get(name) or measured_norm(train.images)
@@ -150,24 +158,12 @@ def _splits(
     base = ImageSource(
         name, train.images, train.labels, n_classes, mean, std, train.saliency, train.latents
     )
-    return Splits(
-        base,
-        *(
-            replace(
-                base,
-                images=part.images,
-                labels=part.labels,
-                saliency=part.saliency,
-                latents=part.latents,
-            )
-            for part in (val, test)
-        ),
-    )
+    return Splits(base, *(replace(base, **vars(part)) for part in (val, test)))
 
 
 def measured_norm(images: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation of every channel of (N, C, H, W) uint8 images scaled to [0, 1];
-    std at least 1e-3."""
+    """Returns mean and standard deviation of every channel of (N, C, H, W) uint8 images scaled to
+    [0, 1]. The latter is at least 1e-3."""
     counts = [
         torch.bincount(images[:, c].flatten().long(), minlength=256).double()
         for c in range(images.shape[1])

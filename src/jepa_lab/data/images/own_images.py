@@ -1,4 +1,4 @@
-"""The user's own images: an .npz of arrays, or a folder of image files; labelled or not."""
+"""User-supplied images: an .npz of arrays, or a folder of image files, with or without labels."""
 
 from __future__ import annotations
 
@@ -19,9 +19,11 @@ SPLIT_NAMES = ("train", "val", "test")
 
 
 def npz(path: str | None, val_size: int | None) -> dict[str, Arrays]:
-    """`images` (N, C, H, W), (N, H, W, C) or (N, H, W) uint8 with optional `labels` (N,), divided
-    80/10/10 by a hash; or `train_images`, `test_images` and optionally `val_images`, each with its
-    `_labels`; without `val_images`, val_size training images (a tenth by default) are held out."""
+    """Returns train, val and test from an .npz file. The file holds `images`, which are divided
+    80/10/10 by a hash, or `train_images`, `test_images` and optionally `val_images`. Images are (N,
+    C, H, W), (N, H, W, C) or (N, H, W) uint8. Each array of images may have an array of labels
+    (N,): `labels`, `train_labels` and so on. Without `val_images`, val_size training images are
+    held out (a tenth by default)."""
     origin = f"dataset.path={path}"
     content = _open_npz(path, origin)
     if "images" in content:
@@ -50,9 +52,10 @@ def npz(path: str | None, val_size: int | None) -> dict[str, Arrays]:
 
 
 def folder(root: str | None, image_size: int) -> dict[str, Arrays]:
-    """Image files in class sub-folders (labelled) or directly in root (unlabelled), divided
-    80/10/10 by a hash; or train/, val/ and test/ sub-folders of either form. Shorter side resized
-    to image_size, centre cropped, RGB."""
+    """Returns train, val and test from a folder of image files. The files are in one sub-folder per
+    class (labelled) or directly in root (unlabelled), and are divided 80/10/10 by a hash. Or root
+    has sub-folders train/, val/ and test/ of either form. The shorter side is resized to
+    image_size, then the image is centre cropped and converted to RGB."""
     origin = f"dataset.root={root}"
     top = Path(root or "")
     if not top.is_dir():
@@ -146,7 +149,7 @@ def _read_folder(top: Path, classes: list[str], image_size: int, origin: str) ->
 
 
 def image_files(top: Path) -> list[Path]:
-    """The image files of a folder, sorted; none where there is no folder."""
+    """Returns the image files of a folder, sorted. It returns none for a missing folder."""
     return (
         sorted(p for p in top.glob("*") if p.suffix.lower() in IMAGE_ENDINGS)
         if top.is_dir()
@@ -155,13 +158,13 @@ def image_files(top: Path) -> list[Path]:
 
 
 def read_image(path: Path, size: int, origin: str) -> torch.Tensor:
-    """(3, size, size) uint8: shorter side resized, centre cropped, RGB. UserError for a file that
-    is no image."""
+    """Returns (3, size, size) uint8: shorter side resized, centre cropped, RGB. Raises UserError
+    for a file that is not an image."""
     try:
         with Image.open(path) as image:
             fitted = ImageOps.fit(image.convert("RGB"), (size, size), Image.Resampling.BILINEAR)
-    except Exception as error:  # PIL raises many kinds for a broken file
-        raise UserError(f"{origin}: {path} is not a readable image; mend or remove it") from error
+    except Exception as error:  # PIL raises many types for a broken file
+        raise UserError(f"{origin}: {path} is not a readable image; repair or remove it") from error
     return torch.from_numpy(np.asarray(fitted).copy()).permute(2, 0, 1).contiguous()
 
 
@@ -169,6 +172,5 @@ def _same_classes(parts: dict[str, Arrays], origin: str) -> None:
     train = parts["train"].labels
     if train is not None and len(train.unique()) < 2:
         raise UserError(
-            f"{origin}: all training images are of one class; label several, or leave the"
-            " labels out"
+            f"{origin}: all training images are of one class; label several, or omit the labels"
         )

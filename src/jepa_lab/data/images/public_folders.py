@@ -1,5 +1,5 @@
-"""Image sets in the folders that their authors publish: TinyImageNet, and ImageNet with a saliency
-map per image."""
+"""Image sets in their published folder layout: TinyImageNet, and ImageNet with a saliency map per
+image."""
 
 from __future__ import annotations
 
@@ -22,12 +22,15 @@ MAP_SUFFIX = "-sal.npy"
 
 
 def tiny_imagenet(root: str) -> dict[str, Arrays]:
-    """TinyImageNet, 64 pixels: a fixed tenth of the training images validates, the official
-    validation set tests (the official test set has no labels). Classes count in the order of
+    """Returns train, val and test of TinyImageNet at 64 pixels.
+
+    A fixed tenth of the training images is the validation split. The official validation set is the
+    test split, since the official test set has no labels. Classes are numbered in the order of
     wnids.txt.
 
     Layout: wnids.txt, train/<wnid>/images/*.JPEG, val/images/* and val/val_annotations.txt, in root
-    or in its folder tiny-imagenet-200. UserError for what is missing, unreadable or not annotated.
+    or in its folder tiny-imagenet-200. Raises UserError for files that are missing, unreadable or
+    not annotated.
     """
     origin = f"dataset.root={root}"
     top = next(
@@ -66,15 +69,17 @@ def imagenet_with_maps(
     seed: int = 0,
     with_maps: bool = True,
 ) -> dict[str, Arrays]:
-    """Images of train/<wnid>/ and val/<wnid>/ with the density <name>-sal.npy (H, W) beside each,
-    at the image's own resolution: a fixed tenth of train validates, the official validation set
-    tests. Classes count in sorted order.
+    """Returns train, val and test of ImageNet with a saliency density per image.
 
-    Image and map alike: shorter side resized to `size`, centre cropped; the map then sums to 1.
-    Everything that is kept is held in memory (size 224: 350 kB an image): train_size images drawn
-    with `seed`, and val_size of val and of test; nothing else is read. with_maps=False reads images
-    alone. UserError that names the first image without a map, or with a map of another size, or one
-    that is no density, and for more than memory holds.
+    Images are in train/<wnid>/ and val/<wnid>/. The density <name>-sal.npy (H, W) of each is in the
+    same folder, at the image's own resolution. A fixed tenth of train is the validation split, and
+    the official validation set is the test split. Classes are numbered in sorted order.
+
+    Image and map are processed alike: shorter side resized to `size`, centre cropped. The map is
+    then scaled to sum 1. The images are held in memory (350 kB each for size 224): train_size of
+    train, and val_size of each of val and test, drawn with `seed`. No other images are read.
+    with_maps=False reads the images alone. Raises UserError for the first image whose map is
+    missing, of another size or not a density, and for images that exceed the memory limit.
     """
     origin = f"dataset.root={root}"
     top = Path(root or "")
@@ -112,7 +117,7 @@ def imagenet_with_maps(
     for path, _ in (row for rows in parts.values() for row in rows if with_maps):
         if not map_of(path).is_file():
             raise UserError(
-                f"{origin}: {path} has no saliency map; {map_of(path).name} should lie beside it"
+                f"{origin}: {path} has no saliency map; {map_of(path).name} should be beside it"
             )
     read = {}
     for name, rows in parts.items():
@@ -124,12 +129,13 @@ def imagenet_with_maps(
 
 
 def map_of(image: Path) -> Path:
-    """Where the saliency map of an image lies."""
+    """Returns the path of an image's saliency map."""
     return image.with_name(image.stem + MAP_SUFFIX)
 
 
 def _annotated(folder: Path, classes: dict[str, int], origin: str) -> list[tuple[Path, str]]:
-    """(image, class name) by val_annotations.txt, one image a line, in sorted order."""
+    """Returns sorted pairs (image, class name) from val_annotations.txt, which has one image per
+    line."""
     table = folder / "val_annotations.txt"
     if not table.is_file():
         raise UserError(f"{origin}: no file {table}; unpack the archive again")
@@ -160,7 +166,7 @@ def _read_maps(files: Sequence[tuple[Path, int]], size: int, origin: str) -> Ten
 
 
 def _read_map(image: Path, size: int, origin: str) -> Tensor:
-    """(1, size, size): the image's map, resized and cropped as the image is."""
+    """Returns the image's map (1, size, size), resized and cropped like the image."""
     path = map_of(image)
     try:
         raw = np.load(path, allow_pickle=False)
@@ -171,8 +177,10 @@ def _read_map(image: Path, size: int, origin: str) -> Tensor:
     try:
         with Image.open(image) as opened:
             w, h = opened.size
-    except Exception as error:  # PIL raises many kinds for a broken file
-        raise UserError(f"{origin}: {image} is not a readable image; mend or remove it") from error
+    except Exception as error:  # PIL raises many types for a broken file
+        raise UserError(
+            f"{origin}: {image} is not a readable image; repair or remove it"
+        ) from error
     if raw.dtype.kind not in "fiu" or raw.squeeze().shape != (h, w):
         raise UserError(
             f"{origin}: the map of {image} is {raw.dtype} {raw.shape}; its image is {h}x{w}"

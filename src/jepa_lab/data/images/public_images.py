@@ -1,5 +1,5 @@
-"""Named data sets: scikit-learn's digits, which ship with it, and MNIST, CIFAR and STL-10 by
-torchvision."""
+"""Named data sets: the digits of scikit-learn, which include their data, and MNIST, CIFAR and
+STL-10 from torchvision."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from jepa_lab.data.images.saliency import load_saliency
 from jepa_lab.errors import UserError
 
 DIGITS_SPLIT = (1097, 340, 360)
-LAYOUTS = {  # where each set is had, and what root then holds
+LAYOUTS = {  # where to get each set, and the files that root then holds
     "mnist": "yann.lecun.com/exdb/mnist: MNIST/raw/train-images-idx3-ubyte and the three beside it",
     "cifar10": (
         "www.cs.toronto.edu/~kriz/cifar.html, the python version:"
@@ -37,10 +37,10 @@ LAYOUTS = {  # where each set is had, and what root then holds
 
 
 def digits(image_size: int) -> dict[str, Arrays]:
-    """scikit-learn's 1,797 handwritten digits: 1,097 to train, 340 to validate, 360 to test, fixed
-    by a hash of each.
+    """Returns scikit-learn's 1,797 handwritten digits: 1,097 for train, 340 for val, 360 for test,
+    fixed by a hash of each.
 
-    The 8x8 images of 0..16 are stretched to 0..255 and enlarged bilinearly to image_size before
+    The 8x8 images of 0..16 are scaled to 0..255 and enlarged bilinearly to image_size before
     rounding.
     """
     raw = load_digits()
@@ -56,12 +56,11 @@ def digits(image_size: int) -> dict[str, Arrays]:
 
 
 def torchvision_set(name: str, root: str, saliency: str | None = None) -> dict[str, Arrays]:
-    """MNIST, CIFAR-10, CIFAR-100 or STL-10 (its labelled images): a fixed tenth of the training
-    images validates, the official test set tests. `saliency`: a folder with train.npy and test.npy,
-    see load_saliency.
+    """Returns train, val and test of MNIST, CIFAR-10, CIFAR-100 or STL-10 (its labelled images).
 
-    Downloads into root, with a progress bar, what is not there. UserError if it is not there and
-    cannot be had.
+    A fixed tenth of the training images is the validation split. The official test set is the test
+    split. `saliency` is a folder with train.npy and test.npy, see load_saliency. Missing files are
+    downloaded into root with a progress bar. Raises UserError if that fails.
     """
     parts = {part: _read(name, root, train=part == "train") for part in ("train", "test")}
     if saliency is not None:
@@ -86,7 +85,7 @@ def _read(name: str, root: str, train: bool) -> Arrays:
         data = kind(root, download=False)
     except RuntimeError:
         data = _download(kind, name, root)
-    except Exception as error:  # torchvision does not check the content of files that are there
+    except Exception as error:  # torchvision does not check the content of existing files
         files = Path(root).resolve()
         raise UserError(
             f"dataset.root={root}: the files of {name} in {files} are broken; remove or replace"
@@ -105,9 +104,7 @@ def _download(kind: Any, name: str, root: str) -> Any:
     print(f"{name}: not in {Path(root).resolve()}, downloading", file=sys.stderr)
     try:
         return kind(root, download=True)
-    except (
-        Exception
-    ) as error:  # torchvision raises RuntimeError, URLError, OSError, ... for one cause
+    except Exception as error:  # torchvision raises RuntimeError, URLError, OSError and others
         reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
         advice = (
             f"put the files there by hand ({LAYOUTS[name]}), or name the folder that has them with"

@@ -1,4 +1,4 @@
-"""3DIEBench: objects rendered from many sides, each rendering with the latents it was made from."""
+"""3DIEBench: objects rendered from many viewpoints, with the latents of each rendering."""
 
 from __future__ import annotations
 
@@ -27,15 +27,18 @@ def read_rendered(
     val_size: int | None = None,
     seed: int = 0,
 ) -> dict[str, Arrays]:
-    """train, val and test of 3DIEBench: images (N, K * 3, size, size) uint8 hold the K renderings
-    of an object one after another, latents (N, K, 7) what they were made from. Only what is kept is
-    read: train_size objects drawn with `seed`, and val_size of val and of test.
+    """Returns train, val and test of 3DIEBench.
 
-    By train_images.npy and val_images.npy (relative folders of objects) where they are in root, the
-    official validation objects test and a tenth of the others, by a hash of their folder,
-    validates; else every object is divided by that hash, 80/10/10. Classes count in the sorted
-    order of their folders; K is what the first object has. UserError that names the first file that
-    is missing, broken or no vector of 7 finite latents, and for more than memory holds.
+    images (N, K * 3, size, size) uint8 hold the K renderings of an object one after another.
+    latents (N, K, 7) are the parameters of the renderings. Only the selected objects are read:
+    train_size of train, and val_size of each of val and test, drawn with `seed`.
+
+    If root has train_images.npy and val_images.npy (relative folders of objects), the official
+    validation objects are the test split, and a tenth of the others is the validation split, by a
+    hash of their folder. Otherwise all objects are divided by that hash, 80/10/10. Classes are
+    numbered in the sorted order of their folders. K is the number of renderings of the first
+    object. Raises UserError for the first file that is missing, broken or not a vector of 7 finite
+    latents, and for images that exceed the memory limit.
     """
     origin, top = f"dataset.root={root}", Path(root or "")
     if not top.is_dir():
@@ -65,7 +68,7 @@ def read_rendered(
 
 
 def _divided(top: Path, origin: str) -> dict[str, list[str]]:
-    """{split: folders of objects}."""
+    """Returns {split: folders of objects}."""
     lists = {part: _listed(top / f"{part}_images.npy", origin) for part in ("train", "val")}
     if lists["train"] is not None and lists["val"] is not None:
         ranked = _by_hash(lists["train"])
@@ -77,7 +80,7 @@ def _divided(top: Path, origin: str) -> dict[str, list[str]]:
 
 
 def _count(folder: Path, origin: str) -> int:
-    """K, by the highest number of a file of an object."""
+    """Returns K, from the highest number among the files of an object."""
     found = [
         p.stem.rpartition("_")[2]
         for kind in ("image_*.jpg", "latent_*.npy")
@@ -104,7 +107,7 @@ def _listed(path: Path, origin: str) -> list[str] | None:
         names = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise UserError(
-            f"{origin}: {path} is no list of folders; write it with numpy.save"
+            f"{origin}: {path} is not a list of folders; write it with numpy.save"
         ) from error
     return [
         (name.decode() if isinstance(name, bytes) else str(name)).strip("/")

@@ -1,5 +1,4 @@
-"""Where an image draws the eye: densities over its pixels, computed from the image or read from
-files."""
+"""Saliency: densities over the pixels of an image, computed from the image or read from files."""
 
 from __future__ import annotations
 
@@ -12,22 +11,23 @@ from torch import Tensor
 
 from jepa_lab.errors import UserError
 
-WORKING_SIZE = 64  # the scale at which the method was proposed; larger images are reduced to it
+WORKING_SIZE = 64  # pixels, the scale of the paper; larger images are reduced to it
 SMOOTHING = 2.5  # standard deviation of the final blur, in pixels of the working size
-QUIET = 1e-3  # amplitudes below this (pixels in 0..255) count as absent: their phase is rounding
+QUIET = 1e-3  # amplitudes below this (pixels in 0..255) count as 0, since their phase is rounding
 
 
 @torch.no_grad()
 def spectral_residual(images: Tensor) -> Tensor:
-    """The saliency density of images (N, C, H, W) uint8 by the spectral residual: (N, H, W)
-    float32, each >= 0 with sum 1.
+    """Returns the saliency densities of images (N, C, H, W) uint8 by the spectral residual: (N, H,
+    W) float32, >= 0, each with sum 1.
 
-    The log-amplitude of the grey image's spectrum less its 3x3 mean, back in space with the image's
-    own phase, squared and blurred. Done at 64 pixels for larger images, which are reduced by area.
-    An image of one grey gives the uniform density. Computed in float64, so that a map does not
-    depend on which images are beside it. Source: Hou and Zhang, "Saliency Detection: A Spectral
-    Residual Approach", CVPR 2007; the blur is their code's. Raises ValueError for another dtype or
-    rank.
+    The residual is the log-amplitude of the grey image's spectrum minus its 3x3 mean. It is
+    transformed back with the image's own phase, squared and blurred. Larger images are first
+    reduced by area to 64 pixels. An image of a single grey level has the uniform density. Computed
+    in float64, so that a map does not depend on the other images of the batch.
+
+    Source: Hou and Zhang, "Saliency Detection: A Spectral Residual Approach", CVPR 2007. The blur
+    is that of their code. Raises ValueError for another dtype or rank.
     """
     if images.dtype != torch.uint8 or images.ndim != 4:
         raise ValueError(
@@ -52,7 +52,7 @@ def spectral_residual(images: Tensor) -> Tensor:
 
 
 def as_density(maps: Tensor) -> Tensor:
-    """Maps (N, H, W) >= 0 scaled to sum 1 each, float32; one that is zero everywhere becomes
+    """Returns maps (N, H, W) >= 0 scaled to sum 1 each, in float32. A map of zeros becomes
     uniform."""
     maps = maps.double()
     total = maps.sum((1, 2), keepdim=True)
@@ -61,9 +61,10 @@ def as_density(maps: Tensor) -> Tensor:
 
 
 def load_saliency(path: Path, n: int, size: tuple[int, int], origin: str) -> Tensor:
-    """The maps of n images of (H, W) pixels from a .npy of (N, H, W) or (N, 1, H, W) densities: (n,
-    H, W) float32, each of sum 1, in the order of the images. UserError that names the first image
-    whose map is missing, of another size, negative, not finite or zero everywhere."""
+    """Returns the maps of n images of `size` (H, W): (n, H, W) float32, each of sum 1, in the order
+    of the images. The file is a .npy of densities (N, H, W) or (N, 1, H, W). Raises UserError for
+    the first image whose map is missing, of another size, negative, not finite or zero
+    everywhere."""
     if not path.is_file():
         raise UserError(
             f"{origin}: no file {path}; a .npy of densities (N, {size[0]}, {size[1]}), one map per"
@@ -102,7 +103,7 @@ def load_saliency(path: Path, n: int, size: tuple[int, int], origin: str) -> Ten
 
 
 def check_maps(maps: Tensor, names: list[str] | None, origin: str) -> None:
-    """UserError that names the first of the maps (N, H, W) that is negative, not finite or zero
+    """Raises UserError for the first of the maps (N, H, W) that is negative, not finite or zero
     everywhere."""
     flat = maps.flatten(1)
     faults = {
@@ -119,14 +120,15 @@ def check_maps(maps: Tensor, names: list[str] | None, origin: str) -> None:
 
 
 def _mean_of_nine(x: Tensor) -> Tensor:
-    """The mean over 3x3 neighbours in a spectrum, which is periodic."""
+    """Returns the mean over 3x3 neighbours in a spectrum, which is periodic."""
     for dim in (-2, -1):
         x = (x.roll(-1, dim) + x + x.roll(1, dim)) / 3.0
     return x
 
 
 def _blur(n: int, like: Tensor) -> Tensor:
-    """The matrix (n, n) of a Gaussian blur along one side, its rows of sum 1 at the borders too."""
+    """Returns the matrix (n, n) of a Gaussian blur along one side. Its rows have sum 1 also at the
+    borders."""
     at = torch.arange(n, dtype=like.dtype, device=like.device)
     weights = torch.exp(
         -0.5 * ((at[:, None] - at) / (SMOOTHING * min(1.0, n / WORKING_SIZE))).square()

@@ -1,4 +1,4 @@
-"""Rotation, translation and scale of images, rendered in one resampling."""
+"""Rotation, translation and scale of images, rendered in a single resampling."""
 
 import math
 from collections.abc import Sequence
@@ -22,31 +22,31 @@ MODES = {
 
 
 class Affine(ViewGroup):
-    """Rotation U(low, high) degrees, integer translation (uniform, ends included) and scale about
-    the image centre.
+    """Random rotation, translation and scale about the image centre.
 
-    Parameters (P = 4): theta in degrees, tx, ty in pixels, scale. They mean what they mean in
-    torchvision's `affine(image, angle=theta, translate=[tx, ty], scale=scale, shear=[0, 0])`: the
-    output is the image scaled, then rotated clockwise (!) by theta, then shifted right by tx and
-    down by ty. With `padding="zeros"` the pixels equal torchvision's on tensors; zeros are black,
+    Rotations are uniform in degrees. Translations are uniform over whole pixels, ends included.
+    `scale_law` is log_uniform or uniform. `mode` selects the varied factors: rot_only, trans_only,
+    scale_only or multi (all). The others stay at identity.
+
+    Parameters (P = 4): theta in degrees, tx and ty in pixels, scale. They have the meaning of
+    torchvision's `affine(image, angle=theta, translate=[tx, ty], scale=scale, shear=[0, 0])`. The
+    image is scaled, then rotated clockwise (!) by theta, then shifted right by tx and down by ty.
+    With `padding="zeros"` the pixels equal torchvision's on tensors. These zeros are black and are
     filled in before normalising. `"border"` and `"reflection"` continue the image as torch's
     grid_sample does (reflection about the outer edge of the last pixel).
 
-    `mode` keeps the named factors at identity: rot_only, trans_only, scale_only; multi varies all.
-    `scale_law` is log_uniform or uniform.
-
-    Actions (A = 5): [sin t, cos t, tx / tmax, ty / tmax, ln s], tmax = max(|low|, |high|, 1) of the
-    translation range; a relative action codes the differences of the parameters the same way, the
-    angle wrapped. Absent factors keep their (constant) places. As published, this is not the
-    relative transformation T_b T_a^-1: a translation is not turned or scaled by the other factors.
-    With `relative_action="group"` it is, coded the same way: what `compose` and `inverse` then
-    compose and invert are transformations of the plane.
+    Actions (A = 5): [sin t, cos t, tx / tmax, ty / tmax, ln s], with tmax = max(|low|, |high|, 1)
+    of the translation range. A relative action codes the differences of the parameters in this
+    form, with the angle wrapped. Factors that do not vary keep their constant entries. As
+    published, this is not the relative transformation T_b T_a^-1: the other factors do not rotate
+    or scale the translation. With `relative_action="group"` the action is T_b T_a^-1, and `compose`
+    and `inverse` are those of transformations of the plane.
 
     The published pipeline resamples three times (scale with an antialiased resize of a padded
-    canvas, rotate nearest, translate) and crops to the canvas between; here each view is sampled
-    once from the image, so it is sharper, loses nothing that leaves the canvas on the way, and
-    small scales are not antialiased. A view with identity parameters is the image itself, bit for
-    bit.
+    canvas, rotate nearest, translate) and crops to the canvas in between. Here each view is sampled
+    once from the image. It is therefore sharper and loses nothing that leaves the canvas on the
+    way, but small scales are not antialiased. A view with identity parameters equals the image bit
+    for bit.
     """
 
     name = "affine"
@@ -91,8 +91,8 @@ class Affine(ViewGroup):
         }
 
     def sweeps(self) -> list[FactorSweep]:
-        """All four factors over their ranges, whether or not the mode draws them: 36 angles, every
-        whole pixel, 11 scales, each with the identity among them."""
+        """Returns sweeps of all four factors over their ranges, whatever the mode: 36 angles, every
+        whole pixel, 11 scales. Each contains the identity."""
         low, high = self.translation
         pixels = torch.arange(low, high + 1, dtype=torch.float64)
         scales = torch.linspace(
@@ -123,7 +123,7 @@ class Affine(ViewGroup):
     def render_into(
         self, views: Tensor, images: Tensor, params: Tensor, scale: Tensor, shift: Tensor
     ) -> None:
-        """One inverse-mapped sampling of all views; see the class for what the parameters mean."""
+        """Samples all views at once by the inverse mapping."""
         b, c, h, w = images.shape
         untouched = (params == params.new_tensor(self.identity)).all(-1)
         start = int(untouched[:, 0].all())  # reference views need no sampling
@@ -133,8 +133,8 @@ class Affine(ViewGroup):
         if start == params.shape[1]:
             return
         grid = sampling_grid(params[:, start:], h, w)
-        # Black is 0 in `source`, whose shift is still to come, so that zero padding is black and
-        # not the mean.
+        # Black is still 0 in `source`, as the shift is added later. Zero padding is therefore black
+        # and not the mean.
         sampled = grid_sample(source, grid, self.interpolation, self.padding, align_corners=False)
         torch.add(sampled.view(b, c, -1, h, w).transpose(1, 2), shift, out=views[:, start:])
         sample, view = untouched[:, start:].nonzero(as_tuple=True)
@@ -168,10 +168,11 @@ class Affine(ViewGroup):
         return torch.cat([add_angles(first[..., :2], then[..., :2]), added], dim=-1)
 
     def _code(self, theta: Tensor, shift: Tensor, ratio: Tensor) -> Tensor:
-        """(..., 5) from degrees (..., 1), pixels (..., 2) and a scale or ratio of scales (..., 1).
+        """Returns (..., 5) from degrees (..., 1), pixels (..., 2) and a scale or ratio of scales
+        (..., 1).
 
-        Sine and cosine wrap the angle. The logarithm is of a contiguous tensor: torch rounds
-        another way without, and a batch of one would differ from the same sample in a larger batch.
+        Sine and cosine wrap the angle. The logarithm needs a contiguous tensor: torch rounds
+        differently without, and a batch of one would differ from the same sample in a larger batch.
         """
         radians = torch.deg2rad(theta)
         log_ratio = ratio.contiguous().log()
@@ -181,26 +182,27 @@ class Affine(ViewGroup):
 
 
 def turned(degrees: Tensor, shift: Tensor) -> Tensor:
-    """A shift (..., 2), x right and y down, turned clockwise by degrees (...), as the group turns
-    images."""
+    """Returns a shift (..., 2), x right and y down, rotated clockwise by degrees (...), as the
+    images are."""
     radians = torch.deg2rad(degrees)
     (x, y), cos, sin = shift.unbind(-1), radians.cos(), radians.sin()
     return torch.stack([cos * x - sin * y, sin * x + cos * y], dim=-1)
 
 
 def angle_of(actions: Tensor) -> Tensor:
-    """The angle in degrees (...) that actions (..., 5) begin with, as sine and cosine."""
+    """Returns the angle in degrees (...) of actions (..., 5), which start with its sine and
+    cosine."""
     return torch.rad2deg(torch.atan2(actions[..., 0], actions[..., 1]))
 
 
 def sampling_grid(params: Tensor, h: int, w: int) -> Tensor:
-    """Where each output pixel is read from: params (B, V, 4) -> (B, V * H, W, 2) for grid_sample,
-    align_corners=False.
+    """Returns the source position of each output pixel: params (B, V, 4) -> (B, V * H, W, 2) for
+    grid_sample, align_corners=False.
 
-    x and y lie in planes of their own, which is the faster layout to write and to read. Pixel
-    coordinates are centred on the image; the inverse of `p -> s R(theta) p + t` is `p -> R(-theta)
-    (p - t) / s` with y pointing down. The matrices are made in float64, so the samples agree with
-    torchvision's, which makes its own in Python floats.
+    x and y are in separate planes, which are faster to write and to read. Pixel coordinates are
+    centred on the image. The inverse of `p -> s R(theta) p + t` is `p -> R(-theta) (p - t) / s`
+    with y pointing down. The matrices are computed in float64, so the samples agree with
+    torchvision, which uses Python floats.
     """
     theta, tx, ty, scale = params.double().unbind(-1)
     radians = torch.deg2rad(theta)

@@ -1,5 +1,5 @@
-"""The augmentations of self-supervised learning: crop, flip, colour jitter, grey, blur, solarise.
-The augmentations of self-supervised learning: crop, flip, colour jitter, grey, blur, solarise."""
+"""The augmentations of self-supervised learning: crop, flip, colour jitter, grey, blur,
+solarise."""
 
 import math
 from typing import Any
@@ -15,36 +15,45 @@ from jepa_lab.errors import UserError
 TRIES = 10
 SCALE, RATIO = (0.2, 1.0), (3 / 4, 4 / 3)
 JITTER = (0.4, 0.4, 0.2, 0.1)  # brightness, contrast, saturation, hue
-BLUR_P, SOLARISE_P = (1.0, 0.1), (0.0, 0.2)  # of observed views, of the target
-TABLE_BYTES = 1 << 26  # crop weights are looked up while they all fit into this
+BLUR_P, SOLARISE_P = (1.0, 0.1), (0.0, 0.2)  # probabilities for (observed views, target)
+TABLE_BYTES = 1 << 26  # limit for a table of all crop weights
 
 
 class Augment(ViewGroup):
     """The augmentations of seq-JEPA on CIFAR-100, for square images of one or three channels.
 
-    Per view, in this order: random resized crop (area 0.2 to 1 of the image, log-uniform ratio 3/4
-    to 4/3, the first of ten tries that fits, as torchvision draws it; bicubic, as PIL and
-    torchvision with antialias=True resample), mirrored with probability 0.5; colour jitter with
-    probability 0.8 (brightness and contrast 0.6 to 1.4, saturation 0.8 to 1.2, hue -0.1 to 0.1, in
-    random order); grey with probability 0.2; Gaussian blur (kernel 3 for 32 pixels, 7 for 64, never
-    below 3; sigma 0.1 to 2) with probability 1, of the target 0.1; solarise at 128 with probability
-    0, of the target 0.2. The target is the last of the n_views views. Its draws beyond these two do
-    not depend on that.
+    Each view has these operations in this order:
+
+    - Random resized crop: area 0.2 to 1 of the image, log-uniform ratio 3/4 to 4/3, the first of
+      ten tries that fits, as in torchvision. It is bicubic, as in PIL and in torchvision with
+      antialias=True.
+    - Mirroring with probability 0.5.
+    - Colour jitter with probability 0.8: brightness and contrast 0.6 to 1.4, saturation 0.8 to 1.2,
+      hue -0.1 to 0.1, in random order.
+    - Grey with probability 0.2.
+    - Gaussian blur: kernel 3 for 32 pixels, 7 for 64, never below 3; sigma 0.1 to 2; with
+      probability 1 for observed views, 0.1 for the target.
+    - Solarise at 128, with probability 0 for observed views, 0.2 for the target.
+
+    The target is the last of the n_views views. Its other draws are those of an observed view.
+    Pixels are not rounded to 8 bits between the operations.
 
     Parameters (P = 13): top, left, height and width of the crop in pixels, mirrored (0 or 1),
     factors of brightness, contrast and saturation, shift of hue in turns, order of the four (0 to
-    23, into pixel_operations.ORDERS), grey (0 or 1), sigma (0: no blur), solarised (0 or 1). On one
-    channel saturation, hue and grey do nothing. Pixels are not rounded to 8 bits between the
-    operations.
+    23, an index of pixel_operations.ORDERS), grey (0 or 1), sigma (0: no blur), solarised (0 or 1).
+    For one channel saturation, hue and grey have no effect.
 
-    Actions (A = 9): [top, left, height, width], [brightness, contrast, saturation, hue], [sigma]; a
-    relative action is the difference. Mirroring, order, grey and solarising are in no action.
-    `action_norm` says in which units: "fixed": crop / image_size, factors - 1, hue, sigma / 2.
-    "none": as in the parameters. "legacy_l2_views", as published: each column divided by its L2
-    norm over the V views of the sequence, the target among them. So every action, those between
-    observed views too, tells of the target's own parameters, and its scale depends on V: for
-    comparison with published runs alone. `absolute` and `relative`, which see no whole sequence,
-    are then as in "none".
+    Actions (A = 9): [top, left, height, width], [brightness, contrast, saturation, hue], [sigma]. A
+    relative action is the difference. No action contains mirroring, order, grey and solarising.
+    `action_norm` sets the units:
+
+    - "fixed": crop / image_size, factors - 1, hue, sigma / 2.
+    - "none": the units of the parameters.
+    - "legacy_l2_views", as published: each column is divided by its L2 norm over the V views of the
+      sequence, including the target. Every action, also between observed views, therefore contains
+      information on the target's parameters, and its scale depends on V. Use it only for comparison
+      with published runs. `absolute` and `relative` do not have the whole sequence and return the
+      units of "none".
     """
 
     name = "augment"
@@ -66,24 +75,11 @@ class Augment(ViewGroup):
 
     @property
     def identity(self) -> tuple[float, ...]:
-        return (
-            0.0,
-            0.0,
-            self.image_size,
-            self.image_size,
-            0.0,
-            1.0,
-            1.0,
-            1.0,
-            0.0,
-            0.0,
-            0.0,
-            0.0,
-            0.0,
-        )
+        size = self.image_size
+        return (0.0, 0.0, size, size, 0.0, 1.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0)
 
     def parameters(self, u: Tensor, maps: Tensor | None = None) -> Tensor:
-        """u is (..., V, draws_per_view): the last view is drawn as the target."""
+        """Maps u (..., V, draws_per_view) to parameters. The last view is drawn as the target."""
         area, ratio = u[..., :TRIES].contiguous(), u[..., TRIES : 2 * TRIES].contiguous()
         top, left, mirror, jittered, *factors, order, grey, blurred, sigma, solarised = u[
             ..., 2 * TRIES :
@@ -109,8 +105,8 @@ class Augment(ViewGroup):
         return torch.stack([c.to(u.dtype) for c in columns], dim=-1)
 
     def _crop_size(self, area: Tensor, ratio: Tensor) -> tuple[Tensor, Tensor]:
-        """Height and width (...,) of the first of the tries (..., TRIES) that fits, or of the whole
-        image."""
+        """Returns height and width (...,) of the first of the tries (..., TRIES) that fits, or of
+        the whole image."""
         size = self.image_size
         area = size**2 * (SCALE[0] + area * (SCALE[1] - SCALE[0]))
         low, high = (math.log(r) for r in RATIO)
@@ -129,7 +125,7 @@ class Augment(ViewGroup):
     def render_into(
         self, views: Tensor, images: Tensor, params: Tensor, scale: Tensor, shift: Tensor
     ) -> None:
-        """One operation after the other, each on all the views that need it."""
+        """Applies the operations one after the other, each to all views that need it."""
         b, _, h, w = images.shape
         if h != self.image_size or w != self.image_size:
             raise ValueError(
@@ -154,8 +150,8 @@ class Augment(ViewGroup):
             )
 
     def _weights(self, start: Tensor, length: Tensor, mirrored: Tensor) -> Tensor:
-        """crop_weights (N, S, S), looked up in a table of all (mirrored, length, start) unless that
-        is too large."""
+        """Returns crop_weights (N, S, S). They come from a table of all (mirrored, length, start),
+        unless it would be too large."""
         size = self.image_size
         if 8 * size**4 > TABLE_BYTES:
             return pixels.crop_weights(start, length, size, mirrored)

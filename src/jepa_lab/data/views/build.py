@@ -41,13 +41,15 @@ def make_view_group(
     first_view: str = "reference",
     **options: Any,
 ) -> ViewGroup:
-    """The view group `kind` of VIEW_GROUPS with its options. UserError for an unknown kind, option
-    or value."""
+    """Returns the view group `kind` of VIEW_GROUPS with its options. Raises UserError for an
+    unknown kind, option or value."""
     group = VIEW_GROUPS[choice("views", kind, tuple(VIEW_GROUPS))]
     known = [
         p.name for p in inspect.signature(group).parameters.values() if p.kind is p.KEYWORD_ONLY
     ]
     for option in options:
         if option not in known:
-            raise UserError(f"dataset.{option}: no option of {kind} views{nearest(option, known)}")
+            raise UserError(
+                f"dataset.{option}: not an option of {kind} views{nearest(option, known)}"
+            )
     return group(n_views=n_views, mean=mean, std=std, first_view=first_view, **options)

@@ -1,4 +1,4 @@
-"""One factor of the views at a time, on a grid that contains the identity."""
+"""Factor sweeps: one factor of the views at a time, on a grid that contains the identity."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class FactorSweep:
-    """values (s,) of the factor in `unit`, rising; params (s, P) that give them; `reference` the
-    identity's place.
+    """A grid over one factor of the views.
 
-    `k`: the dimensions that the factor's change should take. `angles` (s,) in radians for a factor
-    that is an angle.
+    - values: (s,) values of the factor in `unit`, ascending. params: (s, P) for these values.
+    - reference: index of the identity.
+    - k: the number of dimensions that a change of the factor should take.
+    - angles: (s,) in radians if the factor is an angle, else None.
     """
 
     factor: str
@@ -37,8 +38,8 @@ def make_sweep(
     *,
     zero: float = 0.0,
 ) -> FactorSweep:
-    """The sweep of one parameter (column `columns`), the identity's value `zero` put among the
-    values. In degrees and with k = 2 the factor is an angle."""
+    """Returns the sweep of one parameter (column `columns`). The identity's value `zero` is added
+    to the values. With unit "degrees" and k = 2 the factor is an angle."""
     values = torch.cat([values.double(), torch.tensor([zero], dtype=torch.float64)])
     values = torch.unique((values * 1e9).round() / 1e9)  # sorted
     reference = int((values - zero).abs().argmin())
@@ -49,8 +50,8 @@ def make_sweep(
 
 
 def angle_grid(low: float, high: float, steps: int = 36) -> Tensor:
-    """`steps` angles of a full turn, its end left out since it is its beginning; or of a part, ends
-    included."""
+    """Returns `steps` angles of a full turn without its end, which equals its start. For a smaller
+    range it returns steps + 1 angles, ends included."""
     if high - low >= 360:
         return low + (high - low) * torch.arange(steps, dtype=torch.float64) / steps
     return torch.linspace(low, high, steps + 1, dtype=torch.float64)

@@ -1,10 +1,10 @@
-"""Crop, colour and blur of many views at once: planes (C, N, H, W) of pixels in 0..255, float32,
-changed in place.
+"""Crop, colour and blur of many views at once, in place on planes (C, N, H, W) of pixels in 0..255,
+float32.
 
-Every view has its own factors (N,). A factor that changes nothing leaves a view as it is, bit for
-bit. The pixels equal those of torchvision.transforms.v2.functional on uint8 images to 2 of 255:
-torchvision rounds after every operation, these never do. Colour operations see 3 planes as red,
-green and blue; on a single plane saturation, hue and grey do nothing.
+Every view has its own factors (N,). A neutral factor leaves a view unchanged, bit for bit. The
+pixels equal those of torchvision.transforms.v2.functional on uint8 images to 2 of 255: torchvision
+rounds after every operation, these functions never do. Colour operations treat 3 planes as red,
+green and blue. On a single plane saturation, hue and grey do nothing.
 """
 
 from collections.abc import Callable
@@ -18,18 +18,18 @@ ORDERS = tuple(permutations(("brightness", "contrast", "saturation", "hue")))
 
 
 def crop_weights(start: Tensor, length: Tensor, size: int, mirrored: Tensor) -> Tensor:
-    """What each of `size` output pixels takes from each of `size` input pixels of a line: (N, size,
-    size) float32.
+    """Returns the weights of `size` input pixels in each of `size` output pixels of a line: (N,
+    size, size) float32.
 
-    The line's part from `start` on, `length` pixels long, is enlarged to `size` by cubic
-    interpolation with a = -0.5, as torchvision does with antialias=True and PIL always does; taps
-    outside of the part are left out and the others sum to 1. `mirrored` (N,) bool turns the output
-    around. Enlarging alone: length <= size.
+    The part of the line that begins at `start` and has `length` <= size pixels is enlarged to
+    `size` by cubic interpolation with a = -0.5, as in PIL and in torchvision with antialias=True.
+    Weights outside of the part are 0, and the others sum to 1. `mirrored` (N,) bool reverses the
+    output.
     """
     pixel = torch.arange(size, device=start.device, dtype=torch.float32)
     output = torch.where(mirrored[:, None], size - 1 - pixel, pixel)
     centre = (output + 0.5) * (length / size)[:, None] - 0.5
-    source = (pixel - start[:, None])[:, None]  # within the part
+    source = (pixel - start[:, None])[:, None]  # relative to the part
     distance = (source - centre[:, :, None]).abs_()
     near, far = distance.clamp(max=1.0), distance.clamp_(1.0, 2.0)
     weights = ((1.5 * near - 2.5) * near * near + 1.0) + (
@@ -40,11 +40,9 @@ def crop_weights(start: Tensor, length: Tensor, size: int, mirrored: Tensor) -> 
 
 
 def crop(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-    """Planes (C, B * V, S, S) of images (B, C, S, S) under crop weights (B * V, S, S) of the rows
-    and the columns.
-
-    As in PIL, the columns come first, and what overshoots 0..255 is cut after each of the two.
-    """
+    """Returns planes (C, B * V, S, S) of images (B, C, S, S), with crop weights (B * V, S, S) for
+    rows and columns. As in PIL, columns come first, and values are clamped to 0..255 after each of
+    the two."""
     b, c, size, _ = images.shape
     n = len(rows)
     # (B, W, C, H)
@@ -61,8 +59,8 @@ def crop(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
 
 
 def jitter(planes: Tensor, factors: Tensor, order: Tensor) -> None:
-    """Brightness, contrast, saturation and hue by factors (N, 4), in the order of each view: (N,)
-    into ORDERS."""
+    """Changes brightness, contrast, saturation and hue by factors (N, 4), in the order of each
+    view: (N,), indices of ORDERS."""
     if len(planes) == 1:
         factors = factors * factors.new_tensor([1.0, 1.0, 0.0, 0.0]) + factors.new_tensor(
             [0.0, 0.0, 1.0, 0.0]
@@ -80,11 +78,8 @@ def jitter(planes: Tensor, factors: Tensor, order: Tensor) -> None:
 
 
 def _blend(planes: Tensor, factors: Tensor, kind: Tensor) -> None:
-    """One of three blends for each view, kind (N,): 0 with black, 1 with the mean of its grey
-    image, 2 with its grey.
-
-    All of them are `f x + g grey + m mean(grey)`, cut to 0..255.
-    """
+    """Blends each view according to kind (N,): 0 with black, 1 with the mean of its grey image, 2
+    with its grey image. All of them are `f x + g grey + m mean(grey)`, clamped to 0..255."""
     keep = factors.gather(1, kind[:, None])
     of_grey, of_mean = (torch.where(kind[:, None] == k, 1.0 - keep, 0.0) for k in (2, 1))
     grey = grey_of(planes).flatten(1)
@@ -95,15 +90,15 @@ def _blend(planes: Tensor, factors: Tensor, kind: Tensor) -> None:
 
 
 def grey_of(planes: Tensor) -> Tensor:
-    """The luma (N, H, W) of ITU-R 601 as torchvision rounds its weights; of a single plane, the
-    plane."""
+    """Returns the luma (N, H, W) of ITU-R 601 with torchvision's rounded weights. A single plane is
+    returned as it is."""
     if len(planes) == 1:
         return planes[0]
     return (planes[0] * GREY[0]).add_(planes[1], alpha=GREY[1]).add_(planes[2], alpha=GREY[2])
 
 
 def to_grey(planes: Tensor) -> None:
-    """All three planes become the grey image."""
+    """Replaces all three planes by the grey image."""
     planes.copy_(grey_of(planes).expand_as(planes))
 
 
@@ -111,9 +106,9 @@ def _shift_hue(planes: Tensor, shift: Tensor) -> None:
     """Adds shift (N,), in turns, to the hue in HSV; value and saturation stay.
 
     With h in sixths of a turn, lowest channel m and spread c, red is m + c clamp(|h - 3| - 1, 0,
-    1), and green and blue are m + c clamp(2 - |h - 2|, 0, 1) and m + c clamp(2 - |h - 4|, 0, 1).
-    Back: (red, green, blue) = m + c (R, G, B) has h = 1 + G + B - R where green is above blue, else
-    the negative of that; no case for each highest channel.
+    1), green is m + c clamp(2 - |h - 2|, 0, 1) and blue is m + c clamp(2 - |h - 4|, 0, 1).
+    Conversely, (red, green, blue) = m + c (R, G, B) has h = 1 + G + B - R if green is above blue,
+    else the negative of it. This avoids a case for each highest channel.
     """
     red, green, blue = planes
     lowest = torch.minimum(red, green).clamp_(max=blue)
@@ -127,10 +122,10 @@ def _shift_hue(planes: Tensor, shift: Tensor) -> None:
 
 
 def blur(planes: Tensor, sigma: Tensor, kernel: int) -> None:
-    """Gaussian blur of odd width `kernel` and standard deviation sigma (N,), reflected at the
-    borders; none where 0.
+    """Applies a Gaussian blur of odd width `kernel` and standard deviation sigma (N,), reflected at
+    the borders. Views with sigma 0 stay as they are.
 
-    A product with one square matrix for each view from the left (rows) and its transpose from the
+    It is a product with one square matrix per view from the left (rows) and its transpose from the
     right (columns).
     """
     if not bool((sigma > 0).any()):
@@ -151,14 +146,14 @@ def blur(planes: Tensor, sigma: Tensor, kernel: int) -> None:
 
 
 def solarise(planes: Tensor) -> None:
-    """Inverts the pixels of 128 and more; that is min(x, 255 - x)."""
+    """Inverts the pixels of 128 and more, which is min(x, 255 - x)."""
     torch.minimum(planes, 255.0 - planes, out=planes)
 
 
 def on_some(
     planes: Tensor, chosen: Tensor, operation: Callable[..., None], *values: Tensor
 ) -> None:
-    """The operation on the views `chosen` (N,) bool alone, each with its `values` (N,)."""
+    """Applies the operation only to the views `chosen` (N,) bool, each with its `values` (N,)."""
     where = chosen.nonzero()[:, 0]
     if len(where) == len(chosen):
         operation(planes, *values)

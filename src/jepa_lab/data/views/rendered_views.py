@@ -1,4 +1,4 @@
-"""Views that are files: renderings of an object, each with the latents it was rendered from."""
+"""Views from files: renderings of an object, each with its latents."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from jepa_lab.data.views.rotations_3d import between, conjugate, from_euler, pro
 from jepa_lab.data.views.view_group import ViewGroup, choice
 from jepa_lab.errors import UserError
 
-HUES = (3, 6)  # of the floor and of the spot
+HUES = (3, 6)  # latents: hue of the floor, hue of the spot
 LATENT_TYPES = {"rot": 4, "color": 2, "rotcolor": 6}  # the width of an action
 NO_REFERENCE = (
     "dataset.first_view=reference: renderings have no reference view; give"
@@ -21,15 +21,16 @@ NO_REFERENCE = (
 
 
 class Rendered(ViewGroup):
-    """Distinct renderings of an object, out of the `renderings` (K) that an image holds as its K *
-    C channels.
+    """Distinct renderings of an object, from an image that holds `renderings` (K) of them as its K
+    * C channels.
 
-    `latent_type`: what an action tells: "rot", the canonical quaternion of R1^-1 R2 (A = 4),
-    "color", the differences of the hues of floor and spot (A = 2), or "rotcolor", both (A = 6).
-    Parameters (P = 8): the rendering's number and its 7 latents; the maps of a batch are the
-    latents (B, K, 7) of all its renderings. There is no reference view. Source: Garrido, Najman and
-    LeCun, "Self-supervised learning of Split Invariant Equivariant representations", ICML 2023, for
-    the data; the sign of their quaternions was left open.
+    `latent_type` selects the content of an action: "rot" is the canonical quaternion of R1^-1 R2 (A
+    = 4), "color" the differences of the hues of floor and spot (A = 2), "rotcolor" both (A = 6).
+    Parameters (P = 8) are the number of the rendering and its 7 latents. The maps of a batch are
+    the latents (B, K, 7) of all its renderings. There is no reference view.
+
+    Source of the data: Garrido, Najman and LeCun, "Self-supervised learning of Split Invariant
+    Equivariant representations", ICML 2023. They did not specify the sign of the quaternions.
     """
 
     name = "rendered"
@@ -61,13 +62,13 @@ class Rendered(ViewGroup):
         raise UserError(NO_REFERENCE)
 
     def maps(self, images: Tensor) -> Tensor:
-        """ValueError: no image tells the latents of its renderings."""
+        """Raises ValueError, since the latents cannot be computed from images."""
         raise ValueError("rendered views need the latents of the renderings")
 
     def parameters(self, u: Tensor, maps: Tensor | None = None) -> Tensor:
-        """(B, V, 8) from uniform numbers (B, V, 1) and latents (B, K, 7): view v takes one of the K
-        - v renderings that the views before it left, each as likely. The loops are over views
-        alone."""
+        """Maps uniform numbers (B, V, 1) and latents (B, K, 7) to parameters (B, V, 8). View v is
+        one of the K - v renderings that are left, with equal probability. The loops are over views
+        only."""
         if maps is None or tuple(maps.shape) != (len(u), self.renderings, N_LATENTS):
             shape = None if maps is None else tuple(maps.shape)
             raise ValueError(
@@ -75,9 +76,8 @@ class Rendered(ViewGroup):
             )
         chosen: list[Tensor] = []
         for v in range(u.shape[1]):
-            number = (
-                u[:, v, 0].double() * (self.renderings - v)
-            ).long()  # among those left, in order
+            # position among the renderings that are left
+            number = (u[:, v, 0].double() * (self.renderings - v)).long()
             for taken in torch.stack(chosen, 1).sort(dim=1).values.unbind(1) if chosen else ():
                 number = number + (number >= taken)
             chosen.append(number)
@@ -88,7 +88,7 @@ class Rendered(ViewGroup):
     def render_into(
         self, views: Tensor, images: Tensor, params: Tensor, scale: Tensor, shift: Tensor
     ) -> None:
-        """A gather of the renderings' channels."""
+        """Gathers the channels of the renderings."""
         held = images.unflatten(1, (self.renderings, len(self.mean)))
         sample = torch.arange(len(images), device=images.device)[:, None]
         torch.mul(held[sample, params[..., 0].round().long()], scale, out=views).add_(shift)
@@ -107,9 +107,9 @@ class Rendered(ViewGroup):
 
 
 def absolute(latents: Tensor, latent_type: str) -> Tensor:
-    """The code (..., A) of latents (..., 7): rot is the canonical quaternion (A = 4), color the
-    hues of floor and spot (A = 2), rotcolor both (A = 6). Raises ValueError for another type or
-    width."""
+    """Returns the code (..., A) of latents (..., 7): for rot the canonical quaternion (A = 4), for
+    color the hues of floor and spot (A = 2), for rotcolor both (A = 6). Raises ValueError for
+    another type or width."""
     if latent_type not in LATENT_TYPES or latents.shape[-1] != N_LATENTS:
         raise ValueError(
             f"latents (..., 7) of type {', '.join(LATENT_TYPES)}; got {latent_type}"
@@ -120,26 +120,28 @@ def absolute(latents: Tensor, latent_type: str) -> Tensor:
 
 
 def relative(latents_from: Tensor, latents_to: Tensor, latent_type: str) -> Tensor:
-    """The action (..., A) from one view's latents to another's: R1^-1 R2, and the differences of
-    the hues."""
+    """Returns the action (..., A) between the latents of two views: R1^-1 R2, and the differences
+    of the hues."""
     return _combine(absolute(latents_from, latent_type), absolute(latents_to, latent_type), -1)
 
 
 def inverse(actions: Tensor) -> Tensor:
-    """`inverse(relative(a, b)) == relative(b, a)`, (..., A) each; the width says which type they
-    are."""
+    """Returns the inverse actions (..., A): `inverse(relative(a, b)) == relative(b, a)`. The width
+    of the actions determines their type."""
     rot = _rotation_width(actions)
     turned = [conjugate(actions[..., :4])] if rot else []
     return torch.cat([*turned, -actions[..., rot:]], dim=-1)
 
 
 def compose(first: Tensor, then: Tensor) -> Tensor:
-    """`compose(relative(a, b), relative(b, c)) == relative(a, c)`, (..., A) each."""
+    """Returns the composed action: `compose(relative(a, b), relative(b, c)) == relative(a, c)`,
+    (..., A) each."""
     return _combine(first, then, 1)
 
 
 def _combine(a: Tensor, b: Tensor, sign: int) -> Tensor:
-    """Of codes or actions: R(a) R(b) and a + b for sign 1, R(a)^-1 R(b) and b - a for sign -1."""
+    """Combines codes or actions: R(a) R(b) and a + b for sign 1, R(a)^-1 R(b) and b - a for sign
+    -1."""
     rot = _rotation_width(a)
     rotation = product if sign > 0 else between
     turned = [rotation(a[..., :4], b[..., :4])] if rot else []

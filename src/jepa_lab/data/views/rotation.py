@@ -1,4 +1,4 @@
-"""Rotations by quarter-turns: exact, and a group in the strict sense."""
+"""Rotations by quarter-turns, which are exact and form a group."""
 
 import math
 from dataclasses import replace
@@ -18,9 +18,10 @@ class Rotation(ViewGroup):
     """Multiples of 90 degrees, i.i.d. uniform with replacement; counter-clockwise is positive
     (torch.rot90, PIL, torchvision's rotate).
 
-    Parameters: the number of quarter-turns, 0..3 (P = 1, float32). `action_code="sincos"`: [sin,
-    cos] of the angle (A = 2; of the difference for a relative action). `"one_hot"`: one of 0, 90,
-    180, 270 degrees (A = 4; of the wrapped difference).
+    Parameters (P = 1, float32): the number of quarter-turns, 0..3. With `action_code="sincos"` an
+    action is [sin, cos] of the angle (A = 2), of the difference for a relative action. With
+    `"one_hot"` it marks one of 0, 90, 180, 270 degrees (A = 4), of the wrapped difference for a
+    relative action.
     """
 
     name = "rotation"
@@ -48,8 +49,7 @@ class Rotation(ViewGroup):
     def render_into(
         self, views: Tensor, images: Tensor, params: Tensor, scale: Tensor, shift: Tensor
     ) -> None:
-        """All four rotations of every image once, then each view is a copy of one of them; images
-        must be square."""
+        """Rotates every square image four times, then copies one of the results for each view."""
         b, c, h, w = images.shape
         if h != w:
             raise ValueError(f"quarter-turns need square images, got {tuple(images.shape)}")
@@ -79,7 +79,7 @@ class Rotation(ViewGroup):
         return (first.unsqueeze(-1) * shifted).sum(-2)
 
     def _turns(self, params: Tensor) -> Tensor:
-        """Quarter-turns (...,) int64 in 0..3 of parameters or their difference (..., 1)."""
+        """Returns quarter-turns (...,) int64 in 0..3 of parameters or their difference (..., 1)."""
         return params[..., 0].round().to(torch.int64) % N_ROTATIONS
 
     def _code(self, turns: Tensor) -> Tensor:
@@ -92,6 +92,6 @@ class Rotation(ViewGroup):
 
 
 def add_angles(first: Tensor, then: Tensor) -> Tensor:
-    """[sin, cos] of a + b from [sin a, cos a] and [sin b, cos b], (..., 2) each."""
+    """Returns [sin, cos] of a + b from [sin a, cos a] and [sin b, cos b], (..., 2) each."""
     (sin_a, cos_a), (sin_b, cos_b) = first.unbind(-1), then.unbind(-1)
     return torch.stack([sin_a * cos_b + cos_a * sin_b, cos_a * cos_b - sin_a * sin_b], dim=-1)

@@ -1,5 +1,5 @@
-"""Rotations in space as unit quaternions (x, y, z, w), one for each rotation: of q and -q, the one
-with w >= 0."""
+"""Rotations in space as unit quaternions (x, y, z, w). Of q and -q, which are the same rotation,
+the one with w >= 0 is used."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from torch import Tensor
 
 
 def canonical(q: Tensor) -> Tensor:
-    """Of q and -q (..., 4) the one whose first component that is not 0, in the order w, x, y, z, is
-    above 0."""
+    """Returns q or -q (..., 4): the one whose first non-zero component, in the order w, x, y, z, is
+    positive."""
     signs = torch.sign(q[..., [3, 0, 1, 2]])
     weights = q.new_tensor([8.0, 4.0, 2.0, 1.0])
     return torch.where((signs * weights).sum(-1, keepdim=True) < 0, -q, q)
 
 
 def from_euler(angles: Tensor) -> Tensor:
-    """The canonical quaternion (..., 4) of extrinsic rotations about x, then y, then z by angles
-    (..., 3) in radians: scipy's Rotation.from_euler("xyz", angles)."""
+    """Returns the canonical quaternion (..., 4) of extrinsic rotations about x, then y, then z by
+    angles (..., 3) in radians: scipy's Rotation.from_euler("xyz", angles)."""
     half = angles / 2
     (sx, sy, sz), (cx, cy, cz) = half.sin().unbind(-1), half.cos().unbind(-1)
     x = sx * cy * cz - cx * sy * sz
@@ -28,12 +28,12 @@ def from_euler(angles: Tensor) -> Tensor:
 
 
 def conjugate(q: Tensor) -> Tensor:
-    """The inverse rotation (..., 4); canonical again where w is 0."""
+    """Returns the inverse rotation (..., 4), made canonical where w is 0."""
     return canonical(q * q.new_tensor([-1.0, -1.0, -1.0, 1.0]))
 
 
 def product(p: Tensor, q: Tensor) -> Tensor:
-    """The canonical quaternion (..., 4) of R(p) R(q): q is applied first."""
+    """Returns the canonical quaternion (..., 4) of R(p) R(q): q is applied first."""
     px, py, pz, pw = p.unbind(-1)
     qx, qy, qz, qw = q.unbind(-1)
     return canonical(
@@ -50,5 +50,5 @@ def product(p: Tensor, q: Tensor) -> Tensor:
 
 
 def between(p: Tensor, q: Tensor) -> Tensor:
-    """The canonical quaternion (..., 4) of R(p)^-1 R(q), the rotation that leads from p to q."""
+    """Returns the canonical quaternion (..., 4) of R(p)^-1 R(q), the rotation from p to q."""
     return product(conjugate(p), q)

@@ -1,4 +1,4 @@
-"""Fixations one after another: patches of an image, and the steps of the eye between them."""
+"""Saccades: patches of an image at successive fixations, and the steps between them."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,23 +11,25 @@ from jepa_lab.data.images.saliency import spectral_residual
 from jepa_lab.data.views.view_group import ViewGroup, choice
 from jepa_lab.errors import UserError
 
-FLOOR = 1e-16  # what inhibition leaves of every cell, so that the densities never sum to 0
+FLOOR = 1e-16  # least mass of every cell after inhibition, so that densities never sum to 0
 
 
 class Saccade(ViewGroup):
-    """Square patches of fovea x fovea pixels around fixations that are drawn one after another from
-    a density.
+    """Square patches of fovea x fovea pixels around fixations, which are drawn one after another
+    from a density.
 
-    `saliency`: where fixations fall: "spectral" (the spectral residual of the image), "file" (maps
-    that come with the images) or "uniform". With `inhibition` the square |d row|, |d col| <= fovea
-    / 2 around a fixation is not visited again (inhibition of return) while the density has mass
-    elsewhere. There is no reference view.
+    `saliency` selects the density: "spectral" (the spectral residual of the image), "file" (maps
+    that come with the images) or "uniform". With `inhibition` (inhibition of return) the square |d
+    row|, |d col| <= fovea / 2 around a fixation is not visited again while the density has mass
+    elsewhere. There is no reference view. `image_size` (H, W) is that of all images.
 
-    Parameters (P = 2): the fixated pixel's row and column. The patch holds the rows row - fovea //
-    2 to row - fovea // 2 + fovea - 1, and columns likewise: slices of the image, black beyond its
-    border. Actions (A = 2): differences of the positions in units of the image's height and width.
-    The public code cut its patches at the transposed place. `image_size` (H, W) is that of all
-    images. Source: seq-JEPA, predictive learning across saccades.
+    Parameters (P = 2): row and column of the fixated pixel. The patch holds the rows row - fovea //
+    2 to row - fovea // 2 + fovea - 1, and columns likewise. It is a slice of the image, black
+    beyond the border. Actions (A = 2): differences of the positions in units of the image's height
+    and width.
+
+    Source: seq-JEPA, predictive learning across saccades. Its public code swaps row and column when
+    it cuts the patches.
     """
 
     name = "saccade"
@@ -66,8 +68,8 @@ class Saccade(ViewGroup):
         return self.fovea, self.fovea
 
     def maps(self, images: Tensor) -> Tensor:
-        """The densities (B, H, W) of images that bring none. Raises ValueError if they should have
-        (saliency file)."""
+        """Returns the densities (B, H, W) of images without maps. Raises ValueError for saliency
+        "file"."""
         if self.saliency == "file":
             raise ValueError("saliency=file needs the maps of the images")
         if self.saliency == "uniform":
@@ -78,8 +80,8 @@ class Saccade(ViewGroup):
         return spectral_residual(images)
 
     def parameters(self, u: Tensor, maps: Tensor | None = None) -> Tensor:
-        """Fixations (B, V, 2) from uniform numbers (B, V, 1) by the inverse of the cumulative
-        densities of maps (B, H, W). The loop is over views alone."""
+        """Maps uniform numbers (B, V, 1) to fixations (B, V, 2) by the inverse of the cumulative
+        densities of maps (B, H, W). The loop is over views only."""
         if maps is None or tuple(maps.shape[1:]) != self.image_size or len(maps) != len(u):
             h, w = self.image_size
             raise ValueError(
@@ -96,7 +98,7 @@ class Saccade(ViewGroup):
     def render_into(
         self, views: Tensor, images: Tensor, params: Tensor, scale: Tensor, shift: Tensor
     ) -> None:
-        """Every patch is one window of the padded images: a gather, no resampling."""
+        """Gathers every patch as one window of the padded images, without resampling."""
         if tuple(images.shape[2:]) != self.image_size:
             raise ValueError(f"images must be {self.image_size}, got {tuple(images.shape)}")
         before, after = self.fovea // 2, self.fovea - self.fovea // 2 - 1
@@ -126,11 +128,11 @@ NO_REFERENCE = (
 
 
 def fixate(mass: Tensor, u: Tensor) -> Tensor:
-    """One cell (row, column), (B, 2) int64, of every density (B, H, W) by the inverse of its
-    running sum at u (B,).
+    """Returns one cell (row, column), (B, 2) int64, of every density (B, H, W): the inverse of its
+    cumulative sum at u (B,).
 
-    u has 24 bits; half a step is added, so that u = 0 does not fall on a cell with no more than the
-    floor.
+    u has 24 bits. Half a step is added, so that u = 0 does not select a cell with no more than
+    FLOOR.
     """
     total = mass.flatten(1).double().cumsum(1)
     at = (u.double() + 2.0**-25)[:, None] * total[:, -1:]
@@ -139,10 +141,9 @@ def fixate(mass: Tensor, u: Tensor) -> Tensor:
 
 
 def inhibit(mass: Tensor, fixation: Tensor, radius: float) -> Tensor:
-    """The densities (B, H, W) without the square |d row|, |d column| <= radius around (B, 2)
-    fixations, sum 1 again.
-
-    1e-16 is added to every cell before: densities with no mass elsewhere become uniform."""
+    """Returns the densities (B, H, W) without the squares |d row|, |d column| <= radius around the
+    fixations (B, 2), scaled to sum 1. Every cell first gains FLOOR, so densities with no mass
+    elsewhere become uniform."""
     rows = torch.arange(mass.shape[1], device=mass.device)
     columns = torch.arange(mass.shape[2], device=mass.device)
     near_row = (rows - fixation[:, :1]).abs() <= radius

@@ -1,4 +1,4 @@
-"""A batch of view sequences: what a view group hands to a model."""
+"""A batch of view sequences, the output of a view group and the input of a model."""
 
 from dataclasses import dataclass
 
@@ -7,12 +7,14 @@ from torch import Tensor
 
 @dataclass
 class SequenceBatch:
-    """Views of the same images, and the transformations that lead from one view to the next.
+    """Views of the same images, and the transformations from each view to the next.
 
-    views: (B, V, C, H, W) float32, normalised. actions: (B, V-1, A), relative, from view i to view
-    i+1. params: (B, V, P), absolute parameters in their own units. absolute: (B, V, A), the
-    absolute parameters in the action code. labels: (B,) int64, or None for unlabelled images.
-    index: (B,) int64, the position of each image in its source.
+    - views: (B, V, C, H, W) float32, normalised
+    - actions: (B, V-1, A), relative, from view i to view i+1
+    - params: (B, V, P), absolute parameters in their own units
+    - absolute: (B, V, A), the absolute parameters in the action code
+    - labels: (B,) int64, or None for unlabelled images
+    - index: (B,) int64, the position of each image in its source
     """
 
     views: Tensor
@@ -24,7 +26,7 @@ class SequenceBatch:
 
     @property
     def n_views(self) -> int:
-        """V: the observed views and the target."""
+        """V, the number of observed views plus the target."""
         return self.views.shape[1]
 
     @property

@@ -1,4 +1,4 @@
-"""What every family of transformations offers: draw, render, and the algebra of its actions."""
+"""The base class of all view groups, which draw and render transformations and compute actions."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -13,17 +13,17 @@ from jepa_lab.data.views.sequences import SequenceBatch
 from jepa_lab.errors import UserError
 
 FIRST_VIEWS = ("reference", "random")
-CHUNK_VALUES = 1 << 19  # values of views rendered at a time on a CPU: 2 MiB
+CHUNK_VALUES = 1 << 19  # view values rendered at a time on a CPU: 2 MiB
 
 
 class ViewGroup(ABC):
     """Draws transformation parameters and renders V views of every image of a batch at once, on the
     images' device.
 
-    An action is the code of the change from one view to another; `absolute` codes a view's own
-    parameters in the same units. `first_view="reference"` makes the first view the untouched image;
-    `"random"` draws it like the others. Subclasses name the dimensions and write the abstract
-    parts; nothing loops over samples.
+    An action is the code of the change from one view to another. `absolute` codes the parameters of
+    a single view in the same units. With `first_view="reference"` the first view is the untouched
+    image. With `"random"` it is drawn like the others. Subclasses set the dimensions and implement
+    the abstract methods, without loops over samples.
     """
 
     name: str
@@ -31,7 +31,7 @@ class ViewGroup(ABC):
     param_dim: int
     action_slices: Mapping[str, slice]
     draws_per_view: int
-    renderings: int = 1  # of an image, whose channels are theirs one after another
+    renderings: int = 1  # renderings per image; its channels hold them one after another
 
     def __init__(
         self,
@@ -61,57 +61,58 @@ class ViewGroup(ABC):
     @property
     @abstractmethod
     def identity(self) -> tuple[float, ...]:
-        """The parameters (P,) that leave an image as it is."""
+        """The parameters (P,) that leave an image unchanged."""
 
     @abstractmethod
     def parameters(self, u: Tensor, maps: Tensor | None = None) -> Tensor:
-        """Uniform numbers (..., V, draws_per_view) in [0, 1) to parameters (..., V, P); the last
-        view is the target. Only groups with maps read them."""
+        """Maps uniform numbers (..., V, draws_per_view) in [0, 1) to parameters (..., V, P). The
+        last view is the target. Only some groups use maps."""
 
     @abstractmethod
     def render_into(
         self, views: Tensor, images: Tensor, params: Tensor, scale: Tensor, shift: Tensor
     ) -> None:
-        """Fills views (B, V, C, H, W) with uint8 images under params (B, V, P), as `pixel * scale +
-        shift`."""
+        """Writes uint8 images, transformed by params (B, V, P), into views (B, V, C, H, W) as
+        `pixel * scale + shift`."""
 
     @abstractmethod
     def absolute(self, params: Tensor) -> Tensor:
-        """The action code (..., A) of the parameters themselves (..., P)."""
+        """Returns the action code (..., A) of the parameters (..., P) themselves."""
 
     @abstractmethod
     def relative(self, params_from: Tensor, params_to: Tensor) -> Tensor:
-        """The action (..., A) that leads from one set of parameters (..., P) to another."""
+        """Returns the action (..., A) from one set of parameters (..., P) to another."""
 
     @abstractmethod
     def inverse(self, actions: Tensor) -> Tensor:
-        """The way back: `inverse(relative(a, b)) == relative(b, a)`, both (..., A)."""
+        """Returns the inverse actions: `inverse(relative(a, b)) == relative(b, a)`, both (...,
+        A)."""
 
     @abstractmethod
     def compose(self, first: Tensor, then: Tensor) -> Tensor:
-        """One action for two in a row: `compose(relative(a, b), relative(b, c)) == relative(a, c)`,
-        all (..., A)."""
+        """Returns the action of two in succession: `compose(relative(a, b), relative(b, c)) ==
+        relative(a, c)`, all (..., A)."""
 
     def absolutes_of(self, params: Tensor) -> Tensor:
-        """The action codes (B, V, A) of all views of sequences, params (B, V, P)."""
+        """Returns the action codes (B, V, A) of all views of sequences, params (B, V, P)."""
         return self.absolute(params)
 
     def actions_of(self, params: Tensor) -> Tensor:
-        """The actions (B, V-1, A) from each view of a sequence to the next, params (B, V, P)."""
+        """Returns the actions (B, V-1, A) from each view of a sequence to the next, params (B, V,
+        P)."""
         return self.relative(params[:, :-1], params[:, 1:])
 
     def sweeps(self) -> list[FactorSweep]:
-        """One factor at a time on a grid that contains the identity; [] for views without such
-        factors."""
+        """Returns the factor sweeps, or [] for views without factors on a grid."""
         return []
 
     def view_size(self, h: int, w: int) -> tuple[int, int]:
-        """Height and width of the views of images of h x w pixels."""
+        """Returns height and width of the views of images of h x w pixels."""
         return h, w
 
     def maps(self, images: Tensor) -> Tensor | None:
-        """What `draw` has to know of images (B, C, H, W) that bring no maps of their own; None for
-        most groups."""
+        """Returns the maps that `draw` needs for images (B, C, H, W) without maps of their own.
+        Most groups need none and return None."""
         return None
 
     def draw(
@@ -124,13 +125,14 @@ class ViewGroup(ABC):
         first_view: str | None = None,
         maps: Tensor | None = None,
     ) -> Tensor:
-        """Parameters (B, V, P) of the samples `index` (B,) int64; `first_view` stands in for the
-        group's own; `maps` (B, ...): the densities (B, H, W) of groups that look at the images, or
-        the latents of renderings.
+        """Returns parameters (B, V, P) of the samples `index` (B,) int64.
 
-        Outside "train" the epoch is left out: evaluation views stay the same. View v of a sample
-        gets the same parameters whatever V is (but for what a group draws otherwise for the
-        target), and whether or not the first view is the reference.
+        `first_view` overrides the group's own. `maps` (B, ...) are the densities (B, H, W) of
+        groups that depend on the image content, or the latents of renderings.
+
+        Outside "train" the epoch is ignored, so that evaluation views never change. View v of a
+        sample has the same parameters for every V (except draws that are specific to the target),
+        and whether or not the first view is the reference.
         """
         epoch = epoch if split == "train" else 0
         u = uniform(index, self.n_views * self.draws_per_view, seed=seed, split=split, epoch=epoch)
@@ -151,8 +153,8 @@ class ViewGroup(ABC):
         first_view: str | None = None,
         maps: Tensor | None = None,
     ) -> SequenceBatch:
-        """The sequences of a batch of uint8 images (B, C, H, W), which stand at positions `index`
-        (B,) of a source; `maps` (B, ...): what came with them, saliency densities or latents."""
+        """Returns the sequences of a batch of uint8 images (B, C, H, W), which are at positions
+        `index` (B,) of a source. `maps` (B, ...) are the source's saliency densities or latents."""
         maps = self.maps(images) if maps is None else maps
         params = self.draw(
             index, seed=seed, split=split, epoch=epoch, first_view=first_view, maps=maps
@@ -167,7 +169,7 @@ class ViewGroup(ABC):
         )
 
     def reverse(self, batch: SequenceBatch) -> SequenceBatch:
-        """The same views in the other order, every action the way back: the first view becomes the
+        """Returns the views in reverse order with inverted actions. The first view becomes the
         target."""
         return SequenceBatch(
             views=batch.views.flip(1),
@@ -179,11 +181,12 @@ class ViewGroup(ABC):
         )
 
     def render(self, images: Tensor, params: Tensor) -> Tensor:
-        """Views (B, V, C, H, W), float32 and normalised, of uint8 images (B, C, H, W) under params
-        (B, V, P).
+        """Returns views (B, V, C, H, W), float32 and normalised, of uint8 images (B, C, H, W) with
+        params (B, V, P).
 
-        V need not be n_views. On a CPU the batch goes through in chunks whose intermediate results
-        stay in the cache; the values are the same. Raises ValueError for another dtype or shape.
+        V may differ from n_views. On a CPU the batch is rendered in chunks whose intermediate
+        results fit into the cache. This does not change the values. Raises ValueError for another
+        dtype or shape.
         """
         n_channels, b = len(self.mean), len(images)
         held = n_channels * self.renderings
@@ -209,8 +212,8 @@ class ViewGroup(ABC):
         return views
 
     def _normaliser(self, device: torch.device) -> tuple[Tensor, Tensor]:
-        """(scale, shift), (C, 1, 1) each: `pixel * scale + shift` is the normalised value of a
-        uint8 pixel."""
+        """Returns (scale, shift), (C, 1, 1) each: `pixel * scale + shift` is the normalised value
+        of a uint8 pixel."""
         if device not in self._constants:
             mean, std = torch.tensor([self.mean, self.std], dtype=torch.float64).view(2, -1, 1, 1)
             scale, shift = 1.0 / (255.0 * std), -mean / std
@@ -219,7 +222,7 @@ class ViewGroup(ABC):
 
 
 def choice(option: str, value: Any, allowed: Sequence[Any]) -> Any:
-    """The value, if it is one of those allowed; else a UserError that lists them."""
+    """Returns the value if it is allowed. Otherwise raises UserError with the allowed values."""
     if value not in allowed:
         raise UserError(
             f"dataset.{option}={value}: must be one of {', '.join(str(a) for a in allowed)}"
@@ -230,7 +233,7 @@ def choice(option: str, value: Any, allowed: Sequence[Any]) -> Any:
 def interval(
     option: str, value: Sequence[float], *, above: float = -float("inf")
 ) -> tuple[float, float]:
-    """(low, high) of a two-element range with above < low <= high; else a UserError."""
+    """Returns (low, high) of a two-element range. Raises UserError unless above < low <= high."""
     try:
         low, high = (float(v) for v in value)
     except (TypeError, ValueError):

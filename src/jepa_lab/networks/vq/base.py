@@ -1,5 +1,5 @@
-"""Quantizer: what all codebooks share: the mask, the statistics of an optimiser step, and revival.
-Quantizer: what all codebooks share: the mask, the statistics of an optimiser step, and revival."""
+"""Quantizer, the base of all codebooks: the mask, the statistics of an optimiser step, and
+revival."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from jepa_lab.networks.vq.distributed import gathered, summed, world_size
 from jepa_lab.networks.vq.maths import code_statistics
 from jepa_lab.networks.vq.start import spaced
 
-MAX_TOKENS = 8192  # of a step that are kept for revival, on each rank
-COUNT_DECAY = 0.99  # of the counts of codes where nothing else says so
+MAX_TOKENS = 8192  # tokens of a step that each rank keeps for revival
+COUNT_DECAY = 0.99  # default decay of the counts of codes
 
 
 class Quantized(NamedTuple):
-    """z (..., d): the codes of x, 0 where masked. codes (...) int64, -1 where masked. loss: see the
-    quantizer."""
+    """The output of a quantizer. `z` (..., d) holds the codes of x, 0 where masked. `codes` (...)
+    int64 is -1 where masked. `loss` is described at each quantizer."""
 
     z: Tensor
     codes: Tensor
@@ -29,22 +29,21 @@ class Quantized(NamedTuple):
 
 
 class Quantizer(nn.Module):
-    """`quantizer(x (..., d), mask (...) bool, collect=False) -> Quantized`, mask True where there
-    is a token.
+    """Maps x (..., d) and mask (...) bool, true where there is a token, to Quantized.
 
-    Float32 or better inside, outside autocast; z has the dtype of x. Masked places get zeros back
-    and take part in no loss and, unless `count_padding`, in no statistic. The statistics of
-    training forwards with `collect` (the clean context pass, once a batch) are added up, and
-    `update` applies them once per optimiser step, summed over ranks; `forget` drops them, for a
-    step that is left out; `end_step(skipped)` is the one or the other. With update "forward" every
-    training forward is counted, whatever `collect` says. In evaluation mode nothing changes,
-    whatever the options (the public ARC code kept training its codebook on validation batches, as
-    it validated in training mode).
+    Computed in float32 or better, outside autocast; z has the dtype of x. Masked places get zeros
+    and take part in no loss and, unless `count_padding`, in no statistic.
 
-    Buffers: counts (K,), the moving average of members a step; age (K,) int64, optimiser steps
-    since a code was last used; forwards, the training forwards counted so far. `tokens` of the last
-    step are no part of a checkpoint: revival follows the update within one step. Deepcopy safe.
-    ValueError for shapes that do not fit.
+    Training forwards with `collect` (the clean context pass, once per batch) add to the statistics.
+    `update` applies them once per optimiser step, summed over ranks. `forget` drops them if the
+    step is skipped. `end_step(skipped)` calls one of the two. With update "forward" every training
+    forward is counted, whatever `collect` is. In evaluation mode nothing changes. (The public ARC
+    code validated in training mode, and so trained its codebook on validation batches.)
+
+    Buffers: counts (K,) is the moving average of members per step. age (K,) int64 is the number of
+    optimiser steps since a code was last used. forwards is the number of training forwards counted
+    so far. Checkpoints do not contain the tokens of the last step, since revival follows the update
+    within one step. Deep copies are safe. Raises ValueError for shapes that do not fit.
     """
 
     counts: Tensor
@@ -64,8 +63,7 @@ class Quantizer(nn.Module):
         super().__init__()
         if dim < 1 or size < 1:
             raise ValueError(
-                f"a codebook needs at least one code of one dimension, got size {size} and dim"
-                f" {dim}"
+                f"a codebook needs size and dim of at least 1, got size {size} and dim {dim}"
             )
         if update not in ("step", "forward"):
             raise ValueError(f"update must be step or forward, got {update!r}")
@@ -78,33 +76,35 @@ class Quantizer(nn.Module):
         self.register_buffer("counts", torch.ones(size))
         self.register_buffer("age", torch.zeros(size, dtype=torch.int64))
         self.register_buffer("forwards", torch.zeros((), dtype=torch.int64))
-        # no buffers: FiniteGuard puts buffers back, and would revive what `forget` has dropped
+        # Not buffers, since FiniteGuard restores buffers and would bring dropped statistics back.
         self._pending: tuple[Tensor, Tensor] | None = None
         self._collected: list[Tensor] = []
         self._tokens: Tensor | None = None
 
     @property
     def codebook(self) -> Tensor:
-        """(K, d): the vectors that z is made of."""
+        """The vectors (K, d) that z is made of."""
         raise NotImplementedError
 
     def quantize(self, x: Tensor) -> tuple[Tensor, Tensor, LossTerms]:
-        """(n, d) live tokens, n >= 0 -> z (n, d), codes (n,), loss."""
+        """Maps (n, d) live tokens, n >= 0, to z (n, d), codes (n,) and the loss."""
         raise NotImplementedError
 
     def assign(self, x: Tensor) -> Tensor:
-        """(n, d) -> (n,) int64, the code of each row as in evaluation; changes nothing."""
+        """Maps (n, d) to (n,) int64, the code of each row as in evaluation, without side
+        effects."""
         raise NotImplementedError
 
     def apply_statistics(self, counts: Tensor, sums: Tensor) -> None:
-        """Takes in counts (K,) and sums (K, d) of one step or forward, summed over ranks."""
+        """Updates the codebook by counts (K,) and sums (K, d) of one step or forward, summed over
+        ranks."""
         self.counts.lerp_(counts, 1.0 - COUNT_DECAY)
 
     def begin(self, x: Tensor) -> None:
-        """Sees the (n, d) live tokens of every training forward before they are quantised."""
+        """Receives the (n, d) live tokens of every training forward before they are quantised."""
 
     def set_progress(self, share: float) -> None:
-        """The share of the run that is done, in [0, 1], for what is scheduled by it."""
+        """Receives the share of the run that is done, in [0, 1], for schedules."""
 
     def forward(self, x: Tensor, mask: Tensor, *, collect: bool = False) -> Quantized:
         if x.shape[:-1] != mask.shape or x.shape[-1] != self.dim or mask.dtype != torch.bool:
@@ -132,40 +132,46 @@ class Quantizer(nn.Module):
         counts, sums = code_statistics(live.to(self.counts.dtype), codes, self.size)
         self.forwards += 1
         if self.update_at == "forward":
-            self._take_in(summed(counts), summed(sums))
+            self._apply_if_finite(summed(counts), summed(sums))
         before = self._pending
         self._pending = (counts, sums) if before is None else (before[0] + counts, before[1] + sums)
         self._collected.append(spaced(live, MAX_TOKENS))
 
     @torch.no_grad()
     def update(self) -> None:
-        """Once per optimiser step: the statistics since the last update move counts, codes and
-        ages. Nothing where none were collected, nor, of counts and codes, where they are not
-        finite."""
+        """Updates counts, codes and ages by the statistics since the last update. Call it once per
+        optimiser step.
+
+        It does nothing without statistics. Counts and codes stay as they are if the sums are not
+        finite.
+        """
         if self._pending is None:
             return
         counts, sums = (summed(part) for part in self._pending)
         if self.update_at == "step":
-            self._take_in(counts, sums)
+            self._apply_if_finite(counts, sums)
         self.age.copy_(torch.where(counts > 0, 0, self.age + 1))
         self._tokens = spaced(torch.cat(self._collected), MAX_TOKENS)
         self.forget()
 
     def forget(self) -> None:
-        """Drops the statistics since the last update, as for a step that is left out."""
+        """Drops the statistics since the last update, for a skipped step."""
         self._pending, self._collected = None, []
 
     def end_step(self, skipped: bool = False) -> None:
-        """`update`, or for a skipped step `forget`."""
+        """Calls `update`, or `forget` for a skipped step."""
         self.forget() if skipped else self.update()
 
-    def _take_in(self, counts: Tensor, sums: Tensor) -> None:
+    def _apply_if_finite(self, counts: Tensor, sums: Tensor) -> None:
         if bool(torch.isfinite(sums).all()):
             self.apply_statistics(counts, sums)
 
     def live_tokens(self, n: int) -> Tensor:
-        """(<= n, d): counted tokens of the last optimiser step, of all ranks, evenly spaced; (0, d)
-        before the first step. A collective call under torch.distributed."""
+        """Returns at most n counted tokens (<= n, d) of the last optimiser step, of all ranks,
+        evenly spaced.
+
+        It is (0, d) before the first step. It is a collective call under torch.distributed.
+        """
         tokens = self._tokens if self._tokens is not None else self.counts.new_zeros(0, self.dim)
         return spaced(gathered(tokens), n)
 
@@ -173,9 +179,11 @@ class Quantizer(nn.Module):
     def revive(
         self, codes: Tensor, vectors: Tensor, counts: Tensor, sums: Tensor | None = None
     ) -> None:
-        """Gives the (m,) codes new (m, d) vectors and (m,) counts; sums (m, d) are vectors * counts
-        unless given, so that the next update starts from the same vectors. Ages begin anew.
-        ValueError where codes cannot be set."""
+        """Gives the (m,) codes new (m, d) vectors and (m,) counts, and resets their ages.
+
+        sums (m, d) are vectors * counts by default, so that the next update starts from the same
+        vectors. Raises ValueError if the quantizer's codes cannot be set.
+        """
         if not self.revivable:
             raise ValueError(f"{type(self).__name__} has no codes that could be revived")
         self.codebook[codes] = vectors.to(self.codebook.dtype)
@@ -183,14 +191,21 @@ class Quantizer(nn.Module):
         self.age[codes] = 0
 
     def for_target(self) -> Quantizer:
-        """The quantizer of the target branch: this one where it is shared, else a frozen-weight
-        copy with statistics of its own (two codebooks that drift apart: the published behaviour).
+        """Returns the quantizer of the target branch: this one if `share`, else a copy with frozen
+        weights.
+
+        The copy has its own statistics, so that the two codebooks drift apart (the published
+        behaviour).
         """
         return self if self.share else copy.deepcopy(self).requires_grad_(False)
 
     def tokens_in_all(self, n: int) -> float:
-        """The mean over ranks of the n tokens of this one: divided by it, a sum over tokens is the
-        mean over all ranks' tokens once gradients are averaged. At least 1."""
+        """Returns the mean over ranks of their numbers of tokens, of which n are on this rank, at
+        least 1.
+
+        A sum over tokens divided by it is the mean over the tokens of all ranks, once gradients are
+        averaged.
+        """
         if not self.training or world_size() == 1:
             return max(float(n), 1.0)
         return max(

@@ -1,5 +1,4 @@
-"""Vector quantisation: one interface for a hard codebook, Gumbel samples and finite scalar
-quantisation."""
+"""Vector quantisation: a hard codebook, Gumbel samples and finite scalar quantisation."""
 
 from __future__ import annotations
 
@@ -43,13 +42,17 @@ def build_quantizer(
     usage_weight: float = 0.01,
     seed: int = 0,
 ) -> Quantizer:
-    """The quantizer of `kind` hard, gumbel or fsq; what a kind has no use for is not read.
+    """Returns the quantizer of `kind` hard, gumbel or fsq. Arguments that a kind does not use are
+    ignored.
 
-    hard reads commitment, ema_decay, weight_on; gumbel gumbel_* and usage_weight; both size, init
-    and in_objective; fsq levels, whose product is its size. All read update, count_padding, share
-    (see Quantizer.for_target) and seed. The published behaviour is init "empty" (its counts and its
-    formula), in_objective False, weight_on "codebook", update "forward", count_padding and not
-    share. ValueError for an unknown kind or a value out of range.
+    - hard: commitment, ema_decay, weight_on, size, init and in_objective.
+    - gumbel: gumbel_*, usage_weight, size, init and in_objective.
+    - fsq: levels, whose product is its size.
+    - all: update, count_padding, share (see Quantizer.for_target) and seed.
+
+    The published behaviour is init "empty" (its counts and its formula), in_objective False,
+    weight_on "codebook", update "forward", count_padding True and share False. Raises ValueError
+    for an unknown kind or a value out of range.
     """
     common: dict[str, object] = {"update": update, "count_padding": count_padding, "seed": seed}
     quantizer: Quantizer
@@ -78,7 +81,7 @@ def build_quantizer(
         )
     elif kind == "fsq":
         if levels is None:
-            raise ValueError("kind fsq needs levels, a list as [8, 6, 5] for 240 codes")
+            raise ValueError("kind fsq needs levels, for example [8, 6, 5] for 240 codes")
         quantizer = FiniteScalarQuantizer(dim, levels, **common)
     else:
         raise ValueError(f"kind must be one of {', '.join(KINDS)}, got {kind!r}")

@@ -1,5 +1,4 @@
-"""What a codebook must know of the other ranks. Without torch.distributed everything here gives its
-input back."""
+"""Sums and gathers over ranks for codebooks. Without torch.distributed they return their input."""
 
 from __future__ import annotations
 
@@ -11,13 +10,13 @@ from torch import Tensor
 
 
 def world_size() -> int:
-    """The number of processes that train together, 1 without torch.distributed."""
+    """Returns the number of processes that train together, 1 without torch.distributed."""
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
 def summed(x: Tensor) -> Tensor:
-    """The sum over ranks of a tensor of one shape on all of them; without gradient. x itself on one
-    rank."""
+    """Returns the sum over ranks of a tensor of the same shape on all ranks, without gradient. On
+    one rank it is x itself."""
     if world_size() == 1:
         return x
     total = x.detach().clone()
@@ -26,8 +25,10 @@ def summed(x: Tensor) -> Tensor:
 
 
 def summed_with_gradient(x: Tensor) -> Tensor:
-    """`summed`, differentiable: its gradient is summed over ranks too, so that a loss of it which
-    all ranks compute has the gradient of one process once the gradients of the ranks are averaged.
+    """Returns `summed`, differentiable. Its gradient is summed over ranks too.
+
+    A loss of it that all ranks compute thus has the gradient of a single process, once the
+    gradients of the ranks are averaged.
     """
     return x if world_size() == 1 else _Sum.apply(x)
 
@@ -43,7 +44,8 @@ class _Sum(torch.autograd.Function):
 
 
 def gathered(rows: Tensor) -> Tensor:
-    """The (n, d) rows of all ranks in the order of ranks, n of each its own; without gradient."""
+    """Returns the (n, d) rows of all ranks in the order of ranks, without gradient. n may differ by
+    rank."""
     if world_size() == 1:
         return rows
     sizes = [torch.zeros(1, dtype=torch.int64, device=rows.device) for _ in range(world_size())]

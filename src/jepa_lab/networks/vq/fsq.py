@@ -13,16 +13,16 @@ from jepa_lab.losses.terms import LossTerms
 from jepa_lab.networks.vq.base import Quantizer
 from jepa_lab.networks.vq.maths import straight_through
 
-MARGIN = 1e-3  # keeps the outermost levels of a rounded tanh within reach
+MARGIN = 1e-3  # widens the tanh so that its outermost levels can be reached
 
 
 class FiniteScalarQuantizer(Quantizer):
-    """x (n, d) -> m numbers (a linear map), bounded and rounded to levels[i] values each -> z (n,
-    d) (a linear map).
+    """Maps x (n, d) linearly to m numbers, bounds and rounds them to levels[i] values each, and
+    maps them linearly to z (n, d).
 
-    There is no codebook to learn, none to revive and no loss: K = the product of the levels, and a
-    code is the number whose digits are the levels, the first the fastest (mixed radix). `codebook`
-    lists what z can be, at present.
+    It has no loss and no codebook to learn or revive. K is the product of the levels. The rounded
+    numbers are the digits of a code in mixed radix, the first the fastest. `codebook` lists all
+    present values of z.
     """
 
     levels: Tensor
@@ -32,7 +32,7 @@ class FiniteScalarQuantizer(Quantizer):
     def __init__(self, dim: int, levels: Sequence[int], **common: object) -> None:
         if not levels or min(levels) < 2:
             raise ValueError(
-                f"levels must be two or more for each of one or more dimensions, got {list(levels)}"
+                f"levels must list one or more dimensions of at least 2 each, got {list(levels)}"
             )
         super().__init__(dim, math.prod(levels), **common)  # type: ignore[arg-type]
         self.register_buffer("levels", torch.tensor(list(levels)), persistent=False)
@@ -57,21 +57,21 @@ class FiniteScalarQuantizer(Quantizer):
         )
 
     def rounded(self, y: Tensor) -> Tensor:
-        """(n, m) -> (n, m) in [-1, 1], levels[i] values in column i, evenly spaced; gradient of the
-        bounding alone."""
+        """Maps (n, m) to (n, m) in [-1, 1], with levels[i] evenly spaced values in column i. The
+        gradient is that of the bounding alone."""
         half = (self.levels - 1).to(y.dtype) * (1.0 + MARGIN) / 2.0
         offset = torch.where(self.levels % 2 == 0, 0.5, 0.0).to(y.dtype)
         bounded = torch.tanh(y + torch.atanh(offset / half)) * half - offset
         return straight_through(bounded, bounded.round()) / (self.levels // 2)
 
     def codes_of(self, values: Tensor) -> Tensor:
-        """(n, m) of `rounded` -> (n,) int64 in 0..K-1."""
+        """Maps (n, m) values of `rounded` to (n,) int64 codes in 0..K-1."""
         half = self.levels // 2
         digits = (values * half).round().long() + half
         return (digits * self.basis).sum(dim=1)
 
     def values_of(self, codes: Tensor) -> Tensor:
-        """(n,) codes -> the (n, m) values that they stand for: the inverse of codes_of."""
+        """Maps (n,) codes to their (n, m) values, the inverse of codes_of."""
         half = self.levels // 2
         digits = codes.unsqueeze(1) // self.basis % self.levels
         return (digits - half).to(self.project_out.weight.dtype) / half

@@ -1,4 +1,4 @@
-"""GumbelQuantizer: a code is sampled by its nearness, and all codes get a gradient (Jang et al.
+"""GumbelQuantizer: samples a code by its nearness, with a gradient to all codes (Jang et al.
 2017)."""
 
 from __future__ import annotations
@@ -14,14 +14,15 @@ from jepa_lab.networks.vq.maths import squared_distances, usage_deficit
 
 class GumbelQuantizer(Codebook):
     """Straight-through samples of softmax((scale * -|x - e|^2 + Gumbel noise) / temperature) in
-    training; the nearest code in evaluation. `codes` are those that z is made of: in training, the
-    samples.
+    training, the nearest code in evaluation.
 
-    temperature: (start, end), linear in the part of the run that set_progress gives, at its end
-    once the share `until` of the run is done; at first the start. The noise is of torch's global
-    stream. One loss term, `usage` = ln K - H(mean of softmax(scale * -|x - e|^2)), without noise,
-    nats, 0 at uniform use, with a gradient (the public code took H from counts, which have none).
-    total = usage_weight * usage, 0 if not in_objective.
+    `codes` are the codes of z: in training, the samples. temperature is (start, end). It falls
+    linearly with the progress of the run (set_progress), and stays at its end once the share
+    `until` is done. The noise comes from torch's global stream.
+
+    The only loss term is `usage` = ln K - H(mean of softmax(scale * -|x - e|^2)), without noise, in
+    nats, 0 at uniform use. It has a gradient, while the public code took H from counts, which have
+    none. total = usage_weight * usage, or 0 with in_objective False.
     """
 
     def __init__(
@@ -71,8 +72,8 @@ class GumbelQuantizer(Codebook):
         return (hard + (soft - soft.detach())) @ vectors, codes, loss
 
     def loss(self, logits: Tensor) -> LossTerms:
-        """Of the (n, K) logits of live tokens; in training, of those of all ranks. 0 without
-        tokens."""
+        """Returns the loss of the (n, K) logits of live tokens, in training those of all ranks. 0
+        without tokens."""
         chosen, n = (
             torch.softmax(logits, dim=1).sum(dim=0),
             torch.tensor(len(logits), device=logits.device),

@@ -1,4 +1,4 @@
-"""HardQuantizer: every token becomes its nearest code (van den Oord et al. 2017,
+"""HardQuantizer: replaces every token by its nearest code (van den Oord et al. 2017,
 arXiv:1711.00937)."""
 
 from __future__ import annotations
@@ -16,14 +16,17 @@ STARTS = ("kmeans", "data", "uniform", "empty")
 
 
 class Codebook(Quantizer):
-    """A quantizer that has its (K, d) vectors as a tensor, `vectors`: a parameter if `learned`,
-    else a buffer.
+    """A quantizer whose (K, d) vectors are a tensor, `vectors`: a parameter if `learned`, else a
+    buffer.
 
-    init "kmeans" and "data": from the live tokens of the first training forward (of all ranks),
-    once; what is known of it, `initialized`, is a buffer. Until then codes are standard normal, so
-    that a look before training sees a codebook. "uniform": U(-1/K, 1/K). All begin with counts 1.
-    "empty": the same vectors with counts 0 and sums that are the vectors, as published. Draws come
-    from `seed`, not from the global stream.
+    - init "kmeans" and "data": vectors are set once, from the live tokens of the first training
+      forward of all ranks. The buffer `initialized` records this. Before, they are standard normal,
+      so that a codebook can be read before training.
+    - init "uniform": U(-1/K, 1/K).
+    - init "empty": as "uniform" with counts 0 and sums equal to the vectors, as published.
+
+    Counts start at 1 except for "empty". Random numbers come from `seed`, not from the global
+    stream.
     """
 
     vectors: Tensor
@@ -75,11 +78,11 @@ class Codebook(Quantizer):
 
     @torch.no_grad()
     def initialise(self, tokens: Tensor) -> None:
-        """Puts the codes at (n, d) tokens (init "data") or at their centres, with counts 1; other
-        inits at centres too.
+        """Sets the codes to (n, d) tokens (init "data") or to their centres (any other init), with
+        counts 1.
 
-        Called by the first training forward; call it to have a codebook before. ValueError without
-        tokens.
+        The first training forward calls it. Call it yourself to have a codebook earlier. Raises
+        ValueError without tokens.
         """
         source = torch.Generator().manual_seed(self.seed)
         start = codes_at_tokens if self.init == "data" else codes_at_centres
@@ -90,18 +93,19 @@ class Codebook(Quantizer):
 
 
 class HardQuantizer(Codebook):
-    """Nearest codes with a straight-through gradient; loss terms, means over live tokens and d,
-    unweighted:
+    """Nearest codes with a straight-through gradient. The loss terms are means over live tokens and
+    d, unweighted:
 
-    - commitment: (x - sg(e))^2, draws the tokens to their codes;
-    - codebook: (sg(x) - e)^2, draws the codes to their tokens; only where the codebook is trained
-      by gradient (ema_decay None).
+    - commitment: (x - sg(e))^2, moves the tokens to their codes.
+    - codebook: (sg(x) - e)^2, moves the codes to their tokens. It exists only where the codebook is
+      trained by gradient (ema_decay None).
 
-    total = commitment_weight * commitment + codebook; with weight_on "codebook" the weight is on
-    that term instead (the published misplacement); with in_objective False it is 0 and the terms
-    are reported without a gradient (the published objective). With ema_decay the codes are means of
-    their members: see vq_maths.averaged, and for init "empty" averaged_as_published. In training,
-    means are over all ranks' tokens once gradients are averaged.
+    total = commitment_weight * commitment + codebook. With weight_on "codebook" the weight is on
+    that term instead (the published misplacement). With in_objective False the total is 0, and the
+    terms are reported without a gradient (the published objective). With ema_decay the codes are
+    moving averages of their members: see maths.averaged, and averaged_as_published for init
+    "empty". In training the means are over the tokens of all ranks, after gradients are averaged
+    over ranks.
     """
 
     sums: Tensor
@@ -122,7 +126,8 @@ class HardQuantizer(Codebook):
         super().__init__(dim, size, init=init, learned=ema_decay is None, seed=seed, **common)
         if ema_decay is not None and not 0.0 <= ema_decay < 1.0:
             raise ValueError(
-                f"ema_decay must be in [0, 1), or null for a codebook by gradient, got {ema_decay}"
+                "ema_decay must be in [0, 1), or null for a codebook trained by gradient, got"
+                f" {ema_decay}"
             )
         if weight_on not in ("commitment", "codebook"):
             raise ValueError(f"weight_on must be commitment or codebook, got {weight_on!r}")
@@ -141,7 +146,8 @@ class HardQuantizer(Codebook):
         return straight_through(x, chosen), codes, self.loss(x, chosen)
 
     def loss(self, x: Tensor, chosen: Tensor) -> LossTerms:
-        """Of (n, d) live tokens and the codes chosen for them; 0 without tokens."""
+        """Returns the loss of (n, d) live tokens and the codes chosen for them, 0 without
+        tokens."""
         places = self.tokens_in_all(len(x)) * self.dim
         terms = {"commitment": (x - chosen.detach()).square().sum() / places}
         weights = {"commitment": self.commitment if self.weight_on == "commitment" else 1.0}

@@ -1,5 +1,4 @@
-"""The arithmetic of a codebook as pure functions of tensors: distances, statistics of a batch,
-moving averages."""
+"""Pure functions for codebooks: distances, statistics of a batch, moving averages."""
 
 from __future__ import annotations
 
@@ -10,11 +9,11 @@ PUBLISHED_EPSILON = 1e-5
 
 
 def squared_distances(x: Tensor, codebook: Tensor) -> Tensor:
-    """(n, d), (K, d) -> (n, K): |x|^2 - 2 x.e + |e|^2, at least 0.
+    """Maps x (n, d) and a codebook (K, d) to (n, K): |x|^2 - 2 x.e + |e|^2, at least 0.
 
-    One matrix product instead of (n, K, d) differences. In float32 the absolute error is about 1e-7
-    (|x|^2 + |e|^2): codes whose squared distances from x differ by less than that may change
-    places. Float64 input stays float64.
+    One matrix product replaces (n, K, d) differences. In float32 the absolute error is about 1e-7
+    (|x|^2 + |e|^2), so codes whose squared distances from x differ by less may change places.
+    Float64 input stays float64.
     """
     if x.ndim != 2 or codebook.ndim != 2 or x.shape[1] != codebook.shape[1]:
         raise ValueError(
@@ -25,10 +24,10 @@ def squared_distances(x: Tensor, codebook: Tensor) -> Tensor:
 
 
 def nearest(x: Tensor, codebook: Tensor) -> Tensor:
-    """(n,) int64: the nearest of the (K, d) codes to each of the (n, d) rows, the first of equal
-    ones; no gradient.
+    """Returns (n,) int64, the nearest of the (K, d) codes to each of the (n, d) rows, the first of
+    equal ones, without gradient.
 
-    |x|^2 is the same for all codes and left out; the precision is that of squared_distances.
+    |x|^2 is the same for all codes and left out. The precision is that of squared_distances.
     """
     if x.ndim != 2 or codebook.ndim != 2 or x.shape[1] != codebook.shape[1]:
         raise ValueError(
@@ -39,13 +38,13 @@ def nearest(x: Tensor, codebook: Tensor) -> Tensor:
 
 
 def straight_through(x: Tensor, quantised: Tensor) -> Tensor:
-    """`quantised` to the last bit, with the identity as its gradient to x (Bengio et al. 2013)."""
+    """Returns exactly `quantised`, with the identity as its gradient to x (Bengio et al. 2013)."""
     return quantised.detach() + (x - x.detach())
 
 
 def code_statistics(x: Tensor, codes: Tensor, size: int) -> tuple[Tensor, Tensor]:
-    """counts (K,) and sums (K, d) of the (n, d) rows that each of `size` codes has as members; no
-    gradient."""
+    """Returns counts (K,) and sums (K, d) of the (n, d) rows assigned to each of `size` codes,
+    without gradient."""
     counts = torch.bincount(codes, minlength=size).to(x.dtype)
     return counts, x.new_zeros(size, x.shape[1]).index_add_(0, codes, x.detach())
 
@@ -58,13 +57,12 @@ def averaged(
     new_sums: Tensor,
     decay: float,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """(codebook, counts, sums) after one step: counts and sums are moving averages, a code is its
-    sum / its count.
+    """Returns (codebook (K, d), counts (K,), sums (K, d)) after one step of moving averages (van
+    den Oord et al. 2017, appendix A.1).
 
-    A code that has members in this step has a count of at least 1 - decay, so that no smoothing is
-    needed and the code is a weighted mean of its members. A code without members keeps its vector
-    exactly, and its statistics fade together. counts (K,), sums and codebook (K, d). After van den
-    Oord et al. 2017, appendix A.1.
+    A code is its sum / its count. A code with members in this step has a count of at least 1 -
+    decay, so no smoothing is needed, and the code is a weighted mean of its members. A code without
+    members keeps its vector exactly, and its count and sum decay together.
     """
     counts = decay * counts + (1.0 - decay) * new_counts
     sums = decay * sums + (1.0 - decay) * new_sums
@@ -76,11 +74,11 @@ def averaged(
 def averaged_as_published(
     counts: Tensor, sums: Tensor, new_counts: Tensor, new_sums: Tensor, decay: float
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The same as the public ARC code has it: e = m / [(n + eps) / (N + K eps) N], N = sum of n,
-    eps 1e-5.
+    """Returns the result of `averaged` by the formula of the public ARC code: e = m / [(n + eps) /
+    (N + K eps) N], N = sum of n, eps 1e-5.
 
-    From n = 0 and m = e, a code without members in the first step grows by about decay / eps; one
-    that loses its members shrinks to the origin as soon as n is comparable to eps.
+    From n = 0 and m = e, a code without members in the first step grows by about decay / eps. A
+    code that loses its members shrinks to the origin as soon as n is comparable to eps.
     """
     counts = decay * counts + (1.0 - decay) * new_counts
     sums = decay * sums + (1.0 - decay) * new_sums
@@ -90,8 +88,8 @@ def averaged_as_published(
 
 
 def usage_deficit(probabilities: Tensor) -> Tensor:
-    """ln K - H(mean of the (n, K) rows), nats, in [0, ln K]: 0 where all codes are used alike;
-    differentiable."""
+    """Returns ln K - H(mean of the (n, K) rows) in nats, in [0, ln K], differentiable. It is 0
+    where all codes are used equally."""
     if probabilities.ndim != 2 or not len(probabilities):
         raise ValueError(f"expected probabilities (n, K), n >= 1, got {tuple(probabilities.shape)}")
     mean = probabilities.mean(dim=0)

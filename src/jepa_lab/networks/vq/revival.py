@@ -1,4 +1,4 @@
-"""Which codes are dead, and how a code comes back without upsetting its statistics."""
+"""Revival of dead codes: rules that find them, and new vectors with consistent statistics."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from torch import Tensor
 from jepa_lab.networks.vq.base import MAX_TOKENS, Quantizer
 from jepa_lab.networks.vq.maths import squared_distances
 
-NOISE = 0.01  # of the tokens' spread, added to the token that a code takes over
+NOISE = 0.01  # share of the tokens' spread, the noise on the token that a code is set to
 
 
 class Revival(NamedTuple):
-    """What an event did: which codes (m,) have new vectors, the (m, d) vectors before and after."""
+    """The codes (m,) that were revived, and their vectors (m, d) before and after."""
 
     codes: Tensor
     before: Tensor
@@ -22,15 +22,15 @@ class Revival(NamedTuple):
 
 
 def rarely_used(counts: Tensor, threshold: float) -> Tensor:
-    """Indices of the (K,) counts whose share is below threshold / K, the least used first; all
-    where all are 0.
+    """Returns the indices of the (K,) counts whose share is below threshold / K, the least used
+    first, or all if all are 0.
 
-    Relative to uniform use, so that a threshold means the same for every K. ValueError unless 0 <
-    threshold < 1: at 1 a code in uniform use would be dead.
+    The threshold is relative to uniform use, so that it means the same for every K. Raises
+    ValueError unless 0 < threshold < 1: at 1 a code in uniform use would be dead.
     """
     if not 0.0 < threshold < 1.0:
         raise ValueError(
-            f"a threshold relative to uniform use lies between 0 and 1, got {threshold}"
+            f"a threshold relative to uniform use must lie between 0 and 1, got {threshold}"
         )
     shares = counts / counts.sum().clamp_min(torch.finfo(counts.dtype).tiny)
     order = shares.argsort(stable=True)
@@ -38,14 +38,15 @@ def rarely_used(counts: Tensor, threshold: float) -> Tensor:
 
 
 def long_unused(age: Tensor, after: int) -> Tensor:
-    """Indices of the (K,) ages that are `after` optimiser steps or more, the oldest first."""
+    """Returns the indices of the (K,) ages of at least `after` optimiser steps, the oldest
+    first."""
     order = age.argsort(descending=True, stable=True)
     return order[age[order] >= after]
 
 
 def small_mass(counts: Tensor, threshold: float) -> Tensor:
-    """Indices of the (K,) counts whose share of all is at most the threshold, in order: the
-    published rule. A threshold of 1/K or more makes codes in uniform use dead."""
+    """Returns the indices of the (K,) counts whose share of the total is at most the threshold, in
+    order: the published rule. A threshold of 1/K or more makes codes in uniform use dead."""
     shares = counts / counts.sum().clamp_min(torch.finfo(counts.dtype).tiny)
     return torch.nonzero(shares <= threshold).flatten()
 
@@ -54,12 +55,12 @@ def small_mass(counts: Tensor, threshold: float) -> Tensor:
 def revive_at_tokens(
     quantizer: Quantizer, codes: Tensor, live: Tensor, source: torch.Generator
 ) -> Revival | None:
-    """Puts the (m,) codes at random tokens of the last step, plus noise of 1% of their spread; None
-    without tokens.
+    """Sets the (m,) codes to random tokens of the last step, plus noise of 1% of the tokens'
+    spread. Returns None without tokens.
 
-    live: (K,) bool, the codes that are not dead. Each code gets their mean count (1 if there is
-    none), so that it is neither dead at once nor heavier than they are, and the sum that belongs to
-    it, so that it keeps its length at the next update.
+    `live` (K,) bool marks the codes that are not dead. Each revived code gets their mean count (1
+    if there is none), so that it is neither dead at once nor heavier than they are. Its sum is
+    consistent with its count, so that the next update keeps its length.
     """
     tokens = quantizer.live_tokens(MAX_TOKENS)
     if not len(tokens) or not bool(torch.isfinite(tokens).all()):
@@ -80,11 +81,11 @@ def revive_at_tokens(
 
 @torch.no_grad()
 def overwrite_as_published(quantizer: Quantizer, codes: Tensor) -> Revival | None:
-    """Puts the (m,) codes at the tokens with the largest quantisation errors, in turn; None without
-    tokens.
+    """Sets the (m,) codes to the tokens with the largest quantisation errors, in turn. Returns None
+    without tokens.
 
-    The count becomes the mean count, at least 1, but the sum becomes the vector itself, so that the
-    next update divides the vector by about that count: the published inconsistency.
+    The count becomes the mean count, at least 1, but the sum becomes the vector itself. The next
+    update therefore divides the vector by about that count: the published inconsistency.
     """
     tokens = quantizer.live_tokens(MAX_TOKENS)
     if not len(tokens):

@@ -1,5 +1,4 @@
-"""Where the codes of a codebook begin: at small random vectors, at tokens, or at the centres of
-tokens."""
+"""Initial codes of a codebook: small random vectors, tokens, or centres of tokens."""
 
 from __future__ import annotations
 
@@ -11,31 +10,35 @@ from torch import Tensor
 from jepa_lab.networks.vq.maths import code_statistics, nearest
 
 LLOYD_STEPS = 10
-ROWS_PER_CODE = 32  # of the tokens that k-means looks at, at most
-NOISE = 0.01  # of the tokens' spread: keeps codes apart that start at one token
+ROWS_PER_CODE = 32  # k-means uses at most this many tokens per code
+NOISE = 0.01  # share of the tokens' spread; it separates codes that start at the same token
 
 
 def uniform_codes(size: int, d: int, source: torch.Generator) -> Tensor:
-    """(K, d) drawn from U(-1/K, 1/K), the usual start without data."""
+    """Returns (K, d) drawn from U(-1/K, 1/K), the usual start without data."""
     return (torch.rand(size, d, generator=source) * 2.0 - 1.0) / size
 
 
 def codes_at_tokens(tokens: Tensor, size: int, source: torch.Generator) -> Tensor:
-    """(size, d): different rows of the (n, d) tokens in a random order; where there are more codes
-    than tokens the rest are random tokens with a little noise, and a warning says so."""
-    _say_if_few(tokens, size)
+    """Returns (size, d): different rows of the (n, d) tokens in a random order.
+
+    If there are more codes than tokens, the other codes are random tokens with a little noise, and
+    a warning is printed.
+    """
+    _warn_if_few(tokens, size)
     order = torch.randperm(len(tokens), generator=source)[:size].to(tokens.device)
     return torch.cat([tokens[order], _near_tokens(tokens, size - len(order), source)])
 
 
 def codes_at_centres(tokens: Tensor, size: int, source: torch.Generator) -> Tensor:
-    """(size, d): k-means++ (Arthur & Vassilvitskii 2007) and ten Lloyd steps over (n, d) tokens.
+    """Returns (size, d), the centres of (n, d) tokens by k-means++ (Arthur & Vassilvitskii 2007)
+    and ten Lloyd steps.
 
-    Looks at 32 tokens a code, evenly spaced. A centre without members stays. Where there are fewer
-    different tokens than codes the rest are random tokens with a little noise; fewer tokens than
-    codes are said in a warning.
+    It uses 32 tokens per code, evenly spaced. A centre without members stays where it is. If there
+    are fewer different tokens than codes, the other codes are random tokens with a little noise.
+    Fewer tokens than codes also cause a warning.
     """
-    _say_if_few(tokens, size)
+    _warn_if_few(tokens, size)
     tokens = spaced(tokens, ROWS_PER_CODE * size)
     centres = _spread_seeds(tokens, size, source)
     centres = torch.cat([centres, _near_tokens(tokens, size - len(centres), source)])
@@ -48,15 +51,15 @@ def codes_at_centres(tokens: Tensor, size: int, source: torch.Generator) -> Tens
 
 
 def spaced(rows: Tensor, n: int) -> Tensor:
-    """At most n of the rows, evenly spaced."""
+    """Returns at most n of the rows, evenly spaced."""
     if len(rows) <= n:
         return rows
     return rows[torch.linspace(0, len(rows) - 1, n, device=rows.device).long()]
 
 
 def _spread_seeds(tokens: Tensor, size: int, source: torch.Generator) -> Tensor:
-    """k-means++: each further seed is a token, drawn with its squared distance from the nearest
-    seed as weight; stops early where every token is a seed."""
+    """Returns the seeds of k-means++. Each is a token, drawn in proportion to its squared distance
+    from the nearest seed. It stops early if every token coincides with a seed."""
     first = int(torch.randint(len(tokens), (1,), generator=source))
     chosen, squares = [first], tokens.square().sum(dim=1)
     distance = _from_token(tokens, squares, first)
@@ -72,8 +75,8 @@ def _spread_seeds(tokens: Tensor, size: int, source: torch.Generator) -> Tensor:
 
 
 def _from_token(tokens: Tensor, squares: Tensor, at: int) -> Tensor:
-    """(n,) squared distances from one token by one product; what is within its rounding is 0, a
-    copy of the token."""
+    """Returns (n,) squared distances from one token by one product. Distances within its rounding
+    error are set to 0, as for copies of the token."""
     distance = squares - 2.0 * (tokens @ tokens[at]) + squares[at]
     return torch.where(distance > 1e-5 * (squares + squares[at]), distance, 0.0)
 
@@ -85,13 +88,12 @@ def _near_tokens(tokens: Tensor, n: int, source: torch.Generator) -> Tensor:
     return tokens[rows] + NOISE * spread * noise
 
 
-def _say_if_few(tokens: Tensor, size: int) -> None:
+def _warn_if_few(tokens: Tensor, size: int) -> None:
     if not len(tokens):
-        raise ValueError("codes cannot begin at tokens: there are none")
+        raise ValueError("codes cannot start at tokens: there are no tokens")
     if len(tokens) < size:
         warnings.warn(
-            f"a codebook of {size} codes begins with {len(tokens)} live tokens: the other codes are"
-            " copies of them with a little noise; a smaller codebook or a larger batch would be"
-            " right",
+            f"a codebook of {size} codes starts from {len(tokens)} live tokens, and the other codes"
+            " are copies of these with a little noise: use a smaller codebook or a larger batch",
             stacklevel=4,
         )

@@ -1,4 +1,4 @@
-"""Arms of a comparison against a control, paired by seed: one row for each arm and metric."""
+"""The arms of a comparison, and their differences to a control, paired by seed."""
 
 from __future__ import annotations
 
@@ -25,25 +25,27 @@ from jepa_lab.report.comparison.table import Comparison
 
 RunRow = Mapping[str, Any]
 MARGINS: Mapping[str, float] = {"accuracy": 0.02, "r2": 0.05}
-FEWEST = 3  # pairs below which nothing is called non-inferior: two that agree by chance would be
-KINDS = {"class_from": "accuracy", "action_from": "r2"}  # a part of the metric's key: its margin
+FEWEST = 3  # pairs that non-inferiority needs: two pairs may agree by chance
+KINDS = {"class_from": "accuracy", "action_from": "r2"}  # part of a metric's name: key of MARGINS
 
 
 @dataclass(frozen=True)
 class Arm:
-    """Runs that agree in all `settings`; the seed is none. `text` names those settings that tell
-    the arms apart."""
+    """Runs with the same `settings`, which do not include the seed.
+
+    `text` names the settings that distinguish the arms. `rows` are those of the comparison."""
 
     text: str
     settings: dict[str, Any]
     rows: list[RunRow]
 
     def values(self, metric: str) -> dict[int, float]:
-        """{seed: value} of the completed runs that have the metric. ValueError if two have the same
-        seed."""
+        """Returns {seed: value} of the completed runs that have the metric.
+
+        Raises ValueError if two completed runs have the same seed."""
         found: dict[int, RunRow] = {}
         for row in self.completed():
-            # no column: all runs have the same
+            # the column is missing if all runs have the same seed
             seed = -1 if row.get("seed") is None else int(row["seed"])
             if seed in found:
                 raise ValueError(
@@ -57,20 +59,19 @@ class Arm:
         return [row for row in self.rows if row["state"] == "completed"]
 
     def collapsed(self) -> int:
-        """How many of the completed; their values are in the means."""
+        """Returns how many of the completed runs collapsed. The means include their values."""
         return sum(failed(status_in(row["verdict"])) for row in self.completed())
 
 
 @dataclass(frozen=True)
 class PairedRow:
-    """An arm's `metric` over its own seeds (`mean`) and against the control over shared ones
-    (`difference`).
+    """One arm and one metric: the mean over the seeds of the arm and the difference to the control.
 
-    `p_holm` is adjusted over the arms of this metric. `margin` and `non_inferiority` are None where
-    the metric has no margin, `difference` and what follows from it for the control and for fewer
-    than 2 shared seeds. `others` counts the runs that did not complete, by state: they are in no
-    number here. `noise` of an accuracy, where the number of images is known: over seeds, of one
-    sample of images, and what seeds add.
+    `difference` is over the seeds that both share. It is None, with all values derived from it, for
+    the control and for fewer than 2 shared seeds. `p_holm` is adjusted over the arms of this
+    metric. `margin` and `non_inferiority` are None if the metric has no margin. `others` counts the
+    runs that did not complete, by state; no number here includes them. `noise` splits the spread of
+    an accuracy into seeds and sample, None if the number of images is unknown.
     """
 
     arm: str
@@ -90,7 +91,8 @@ class PairedRow:
 
 
 def arms(rows: Sequence[RunRow]) -> list[Arm]:
-    """The arms among a comparison's rows, in their order. Settings are the keys before `run`."""
+    """Returns the arms of the rows of a comparison, in their order. The keys before `run` are
+    settings."""
     if not rows:
         return []
     settings, named = _settings(rows), telling_keys(rows)
@@ -104,8 +106,7 @@ def arms(rows: Sequence[RunRow]) -> list[Arm]:
 
 
 def telling_keys(rows: Sequence[RunRow]) -> list[str]:
-    """The settings that tell the arms of a comparison's rows apart; those that follow from others
-    are left out."""
+    """Returns the settings that distinguish the arms, without settings that follow from others."""
     named: list[str] = []
     for key in _settings(rows) if rows else []:
         if len({_values(row, [*named, key]) for row in rows}) > len(
@@ -116,18 +117,19 @@ def telling_keys(rows: Sequence[RunRow]) -> list[str]:
 
 
 def parse_control(text: str) -> Mapping[str, Any] | str:
-    """The name of an experiment as it is, or `key=value key=value` as settings."""
+    """Returns `key=value key=value` as settings, and any other text, a name, unchanged."""
     if "=" not in text:
         return text
     return {
         key: yaml.safe_load(value)
-        for key, _, value in (word.partition("=") for word in text.split())
+        for key, _, value in (setting.partition("=") for setting in text.split())
     }
 
 
 def control_arm(found: Sequence[Arm], control: Mapping[str, Any] | str) -> Arm:
-    """The one arm of that experiment, of that text, or with those settings. ValueError if there is
-    none or several."""
+    """Returns the only arm with this experiment or text, or with these settings.
+
+    Raises ValueError if no arm or several arms match."""
     if isinstance(control, str):
         matches = [arm for arm in found if control in (arm.settings.get("experiment"), arm.text)]
         name = control
@@ -158,11 +160,12 @@ def paired_table(
     confidence: float = 0.95,
     n_images: int | None = None,
 ) -> list[PairedRow]:
-    """A row for each metric (all, unless named) and arm, the control first.
+    """Returns a row for each metric (None: all) and arm, the control first.
 
-    `control`: the name of its experiment, or settings that only it has. `margins` of "accuracy" and
-    "r2", as fractions. `n_images`: that an accuracy was measured on. ValueError on an unknown
-    metric, on a control that is no arm or several, on two runs of an arm with the same seed.
+    `control` is the name of an experiment, or settings that only the control has. `margins` of
+    "accuracy" and "r2" are fractions. `n_images` is the number of images that an accuracy was
+    measured on, None if unknown. Raises ValueError for an unknown metric, for a control that
+    matches no arm or several, and for two completed runs of an arm with the same seed.
     """
     columns = comparison.columns
     known = columns[columns.index("state") + 1 : columns.index("verdict")]
@@ -180,7 +183,7 @@ def paired_table(
 
 
 def paired_dict(rows: Sequence[PairedRow]) -> dict[str, Any]:
-    """The rows for JSON: plain numbers, texts and None."""
+    """Returns the rows for JSON, as plain numbers, texts and None."""
     return {
         "control": next((row.arm for row in rows if row.is_control), None),
         "rows": [asdict(row) for row in rows],
@@ -199,7 +202,7 @@ def _rows(
         None,
         *(paired_difference(treatment, values[0], confidence) for treatment in values[1:]),
     ]
-    # by place, because a text is for reading
+    # keyed by position, since two arms may have the same text
     adjusted = holm(
         {str(i): difference.p for i, difference in enumerate(differences) if difference is not None}
     )
@@ -260,9 +263,11 @@ def _listed(found: Iterable[Arm]) -> str:
 
 
 def short_names(found: Sequence[Arm]) -> dict[str, str]:
-    """{an arm's text: its experiment, and what tells it from other arms of that experiment}; the
-    auxiliary loss where only this tells the arms apart. Options of an auxiliary loss that an arm
-    does not have are left out."""
+    """Returns {text of an arm: short name}.
+
+    The short name is the auxiliary loss if only this distinguishes the arms. Otherwise it is the
+    experiment with the settings that distinguish the arms of this experiment, without options of an
+    auxiliary loss that the arm does not have."""
     named = telling_keys([row for arm in found for row in arm.rows])
     if named == ["aux"]:
         return {arm.text: setting_text(arm.settings["aux"]) for arm in found}

@@ -1,5 +1,6 @@
-"""Rows that bound a ranking: the same network untrained, or trained with labels. They have no rank
-and no test."""
+"""Reference runs of a comparison: an untrained network and a supervised one.
+
+They bound the results of the arms and are neither ranked nor tested."""
 
 from __future__ import annotations
 
@@ -15,15 +16,17 @@ from jepa_lab.report.comparison.paired_text import is_accuracy, number_text
 from jepa_lab.report.comparison.ranking import Ranking
 from jepa_lab.report.comparison.statistics import MeanInterval, bootstrap_interval, mean_interval
 
-WHOLE = ("trainable", "frozen")
-SHARED = ("encoder", "aggregator", "predictor", "action_projection")  # of every arm's network
+WHOLE = ("trainable", "frozen")  # totals among the numbers of parameters
+SHARED = ("encoder", "aggregator", "predictor", "action_projection")  # parts that every arm has
 
 
 @dataclass(frozen=True)
 class Reference:
-    """`name` as people call it, the `experiment` that makes it; `values` {seed: metric} of its
-    completed runs; the mean difference to the control and its bootstrap interval, over shared
-    seeds, for information; `states` counts the `runs`, whose folders are named."""
+    """The runs of one reference `experiment`; `name` is its name in reports.
+
+    `values` maps each seed of a completed run to its metric. `difference` is the mean difference to
+    the control over shared seeds and `interval` its bootstrap interval, for information. `states`
+    counts the runs by state, and `runs` lists the names of their folders."""
 
     name: str
     experiment: str
@@ -35,7 +38,7 @@ class Reference:
     runs: list[str]
 
     def to_dict(self, metric: str) -> dict[str, Any]:
-        """A row of experiment_comparison_results.json, with the published columns."""
+        """Returns a row of experiment_comparison_results.json, with the published columns."""
         return {
             "arm": self.name,
             "reference": True,
@@ -59,8 +62,9 @@ class Reference:
 
 
 def split_references(runs: Sequence[Run], control: str | None) -> tuple[list[Run], list[Run]]:
-    """(arms, references): by the experiment's name. A reference that is named as the control is an
-    arm; where there is nothing else all are."""
+    """Splits runs by the name of their experiment into (arms, references).
+
+    A reference that is named as the control is an arm. If all runs are references, all are arms."""
     apart = [
         run
         for run in runs
@@ -71,8 +75,10 @@ def split_references(runs: Sequence[Run], control: str | None) -> tuple[list[Run
 
 
 def with_references(ranking: Ranking, runs: Sequence[Run]) -> Ranking:
-    """The ranking with those of `runs` that are of the same data, network, budget and probes as one
-    of its arms; a note on each of the others."""
+    """Returns the ranking with the references among `runs` and the numbers of parameters.
+
+    A reference run needs the data, network, budget and probes of one of the arms. The others are
+    left out with a note."""
     kinds = {_kind(run) for run in ranking.runs.values()}
     notes, found = list(ranking.notes), []
     for experiment, name in REFERENCES.items():
@@ -94,13 +100,14 @@ def with_references(ranking: Ranking, runs: Sequence[Run]) -> Ranking:
 
 
 def reference_lines(ranking: Ranking) -> list[str]:
-    """A line for each."""
+    """Returns a line for each reference of the ranking."""
     return [_line(ranking, one) for one in ranking.references]
 
 
 def parameter_lines(runs: Iterable[Run]) -> list[str]:
-    """Whether all networks are of one size, and what arms own beside them. [] where no run wrote
-    its parts down."""
+    """Returns lines on the sizes of the networks, equal or not, and on the heads of single arms.
+
+    Returns [] if no run recorded its numbers of parameters."""
     sizes: dict[str, set[int]] = {}
     for run in runs:
         parts = run.summary.get("parameters") or {}
@@ -110,18 +117,18 @@ def parameter_lines(runs: Iterable[Run]) -> list[str]:
     lines = []
     shared = [key for key in SHARED if key in sizes]
     if shared:
-        told = "; ".join(f"{key.replace('_', ' ')} {_size(sizes[key])}" for key in shared)
+        listed = "; ".join(f"{key.replace('_', ' ')} {_size(sizes[key])}" for key in shared)
         equal = all(len(sizes[key]) == 1 for key in shared)
         lines.append(
             f"Parameters {'of every arm and reference' if equal else 'differ between runs'}:"
-            f" {told}."
+            f" {listed}."
         )
     own = [
         f"{key.removeprefix('aux.')} {_size(sizes[key])}"
         for key in sorted(sizes)
         if key.startswith("aux.")
     ]
-    return [*lines, *([f"Heads that arms own beside it: {'; '.join(own)}."] if own else [])]
+    return [*lines, *([f"Heads of auxiliary losses: {'; '.join(own)}."] if own else [])]
 
 
 def _reference(ranking: Ranking, name: str, experiment: str, runs: Sequence[Run]) -> Reference:

@@ -1,4 +1,4 @@
-"""The arm that the others are compared with: the one that was named, else the plain one."""
+"""The control: the arm that the other arms are compared with."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ from jepa_lab.report.comparison.factorial import effects_text, main_effects
 from jepa_lab.report.comparison.paired_text import paired_text
 from jepa_lab.report.comparison.table import Comparison, compare
 
-PLAIN = "seq_jepa_baseline"  # the experiment that others of seq-JEPA change in one thing
+PLAIN = "seq_jepa_baseline"  # other experiments of seq-JEPA change one thing of this one
 
 
 def choose_control(
     found: Sequence[Arm], wanted: str | None, runs: Sequence[Run], notes: list[str]
 ) -> Arm:
-    """`wanted`, which is an arm, an experiment, a value or settings; without it the usual control
-    of the runs.
+    """Returns the control among the arms `found`, and adds notes on the choice to `notes`.
 
-    Among the arms of one experiment the usual one has no auxiliary loss; among several experiments
-    it is the control that they name, then the plain experiment, then the only one without an
-    auxiliary loss; else the first with results. What a reader has to know of the choice is added to
-    `notes`. UserError for one that is no arm, with the arms.
+    `wanted` names an arm, an experiment, a value or settings. If it is None, the default control is
+    used: among arms of one experiment the arm without an auxiliary loss; among several experiments
+    the control that their sweep names, then the experiment PLAIN, then the only arm without an
+    auxiliary loss. If none of these exists, the first arm with results is used. Raises UserError
+    with the list of arms if `wanted` matches no arm or several.
     """
     if wanted is not None:
         for arm in found:
@@ -59,14 +59,15 @@ def choose_control(
     first = next((arm for arm in found if arm.completed()), found[0])
     if len(found) > 1:
         notes.append(
-            f"no control was named: {first.text} stands in, as the first; --control names another"
+            f"no control was named: {first.text}, the first arm, is used; --control names another"
         )
     return first
 
 
 def _usual(found: Sequence[Arm], runs: Sequence[Run]) -> Iterator[tuple[str, list[Arm]]]:
-    """What the control may be, the likeliest first, and the arms that are it; those with results
-    before others."""
+    """Yields (description, matching arms) of the default controls in the order of preference.
+
+    Arms with results come before others."""
     ordered = sorted(found, key=lambda arm: not arm.completed())
     without = [arm for arm in ordered if "none" in (arm.text, arm.settings.get("aux"))]
     one_experiment = len({str(run.config.get("name")) for run in runs}) < 2
@@ -81,7 +82,7 @@ def _usual(found: Sequence[Arm], runs: Sequence[Run]) -> Iterator[tuple[str, lis
 
 
 def _by_settings(found: Sequence[Arm], name: str) -> list[Arm]:
-    """The one arm with the settings `key=value key=value`; none for another name."""
+    """Returns the only arm with the settings `key=value key=value`, [] for any other name."""
     try:
         return [control_arm(found, parse_control(name))] if "=" in name else []
     except ValueError:
@@ -89,19 +90,22 @@ def _by_settings(found: Sequence[Arm], name: str) -> list[Arm]:
 
 
 METRICS = ("probe/class_from_z_agg", "probe/relative_action_from_z", "probe/action_from_z")
-WITHOUT_PROBES = ("skill", "retrieval/mrr")  # of the ARC JEPA
+WITHOUT_PROBES = ("skill", "retrieval/mrr")  # metrics of ARC, which has no probes
 
 
 def paired_report(runs: Sequence[Path], control: str) -> tuple[str, dict[str, Any]]:
-    """(text, the same for JSON): every arm's difference to the control, paired by seed. ("", {})
-    where no arm has two seeds; a text that says what is missing where there is no control."""
+    """Returns (text, content for JSON) of the differences of all arms to the control, paired by
+    seed.
+
+    Returns ("", {}) if the runs have one seed only, and a text on what is missing if there is no
+    control."""
     own = compare(runs)
     if "seed" not in own.columns:
         return "", {}
     wanted = parse_control(control)
     try:
         effects = main_effects(own, _metrics(own), wanted if isinstance(wanted, dict) else None)
-    except ValueError:  # two runs of one arm and seed: what follows says so
+    except ValueError:  # two runs of one arm and seed: `_paired` reports them
         effects = []
     text, content = _paired(runs, own, control, wanted)
     if effects:
@@ -118,9 +122,9 @@ def _paired(
     if not inside and not beside:
         return (
             (
-                f"no runs of the control {control} with these data, budget and seeds: the same line"
-                f" with +experiment={control} makes them, and the same sweep again then ends with"
-                " the paired differences"
+                f"no runs of the control {control} with these data, budget and seeds: run the same"
+                f" command with +experiment={control}, then repeat this sweep for the paired"
+                " differences"
             ),
             {},
         )
@@ -146,7 +150,7 @@ def _metrics(comparison: Comparison) -> list[str]:
 
 
 def _images(runs: Sequence[Path]) -> int | None:
-    """How many test images the runs were measured on; None if that is unknown or differs."""
+    """Returns the number of test images of the runs, None if it is unknown or differs."""
     counts = set()
     for run in runs:
         protocol = read_json(run / "summary.json").get("protocol")

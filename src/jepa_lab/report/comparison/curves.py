@@ -1,5 +1,4 @@
-"""Learning curves of arms: the mean over seeds, the lowest and the highest of them, at few enough
-steps to draw."""
+"""Learning curves of arms: mean, lowest and highest value over seeds, at a few steps."""
 
 from __future__ import annotations
 
@@ -14,7 +13,7 @@ from jepa_lab.errors import UserError
 from jepa_lab.ledger.parquet import History, history_of, read_metrics
 
 POINTS = 100  # of a curve
-MOST_NUMBERS = 350_000  # in a page: about 2.5 MB of JSON
+MOST_NUMBERS = 350_000  # of a page: about 2.5 MB of JSON
 FIXED = (
     "val/probe/class_from_z_agg",
     "val/probe/class_from_z",
@@ -27,14 +26,13 @@ FIXED = (
     "val/z/feature_std",
     "val/z_agg/feature_std",
 )
-OPEN = ("train/loss/", "train/gradient/", "train/gradient_cosine/")  # all keys that begin so
-MOST_OPEN = 16  # of each: the terms of five losses
+OPEN = ("train/loss/", "train/gradient/", "train/gradient_cosine/")  # prefixes of drawn keys
+MOST_OPEN = 16  # keys of each prefix: the terms of five losses
 
 
 @dataclass(frozen=True)
 class Band:
-    """`mean` over the `n` seeds at `steps`, `low` and `high` of them; NaN where a seed was not
-    finite."""
+    """Mean, lowest and highest value over `n` seeds at `steps`, NaN if a seed is not finite."""
 
     steps: list[int]
     mean: list[float]
@@ -44,7 +42,9 @@ class Band:
 
 
 def read_curves(path: Path, extra: Iterable[str] = ()) -> tuple[History, str | None]:
-    """(history of the keys that are drawn, why it could not be read or None)."""
+    """Returns (history of the drawn keys, None), or ({}, reason) if it cannot be read.
+
+    `extra` are keys to draw beside FIXED and OPEN."""
     try:
         table = read_metrics(path)
     except (OSError, UserError, ValueError) as error:
@@ -57,8 +57,9 @@ def read_curves(path: Path, extra: Iterable[str] = ()) -> tuple[History, str | N
 
 
 def shown_keys(histories: Iterable[History], extra: Sequence[str] = ()) -> list[str]:
-    """The keys that some history has, the first of each open family; in the order in which they are
-    drawn."""
+    """Returns the keys to draw that any history has, in their order on the page.
+
+    Each prefix in OPEN gives at most MOST_OPEN keys."""
     known = {key for history in histories for key in history}
     keys = [key for key in dict.fromkeys([*extra, *FIXED]) if key in known]
     for prefix in OPEN:
@@ -69,9 +70,10 @@ def shown_keys(histories: Iterable[History], extra: Sequence[str] = ()) -> list[
 
 
 def band(histories: Sequence[History], key: str, points: int = POINTS) -> Band | None:
-    """Over the histories that have `key`; None if none has. Steps are those that were logged,
-    between the latest first one and the earliest last one, every so many of them; a run that lacks
-    a step is interpolated between its own."""
+    """Returns the band of `key` over the histories that have it, None if none has.
+
+    The steps are an even selection of at most `points` logged steps, from the latest first step to
+    the earliest last step of the runs. A run that did not log a step is interpolated."""
     curves = [
         np.asarray(history[key], dtype=np.float64) for history in histories if history.get(key)
     ]
@@ -97,14 +99,14 @@ def band(histories: Sequence[History], key: str, points: int = POINTS) -> Band |
 
 
 def points_for(arms: int, keys: int) -> int:
-    """Points of a curve, so that the page stays small: POINTS, fewer for many curves, 20 at least.
-    Points of a curve, so that the page stays small: POINTS, fewer for many curves, 20 at least."""
+    """Returns the number of points of a curve: POINTS, fewer if the page has many curves, at least
+    20."""
     return max(20, min(POINTS, MOST_NUMBERS // max(1, 4 * arms * keys)))
 
 
 def conflicts(histories: Sequence[History]) -> dict[str, tuple[float, float, int]]:
-    """{term: (mean cosine with the prediction's gradient, share of looks where it is negative,
-    looks)} over runs."""
+    """Returns {term: (mean cosine with the gradient of the prediction, share of negative cosines,
+    number of measurements)} over all runs."""
     found: dict[str, tuple[float, float, int]] = {}
     for key in shown_keys(histories):
         if key.startswith("train/gradient_cosine/"):
@@ -124,8 +126,8 @@ def conflicts(histories: Sequence[History]) -> dict[str, tuple[float, float, int
 def gradient_norms(
     histories: Sequence[Mapping[str, Sequence[tuple[int, float]]]],
 ) -> dict[str, float]:
-    """{term: mean norm of its gradient on the encoder} over the looks of all runs that were
-    finite."""
+    """Returns {term: mean norm of its gradient on the encoder} over the finite measurements of all
+    runs."""
     keys = sorted(
         {key for history in histories for key in history if key.startswith("train/gradient/")}
     )
@@ -134,7 +136,7 @@ def gradient_norms(
 
 
 def _unique_steps(curve: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Steps in their order, each once, and the values that were logged last there."""
+    """Returns the sorted distinct steps, and the last value logged at each."""
     steps, place = np.unique(curve[::-1, 0], return_index=True)
     return steps, curve[::-1, 1][place]
 

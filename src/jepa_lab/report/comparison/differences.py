@@ -1,5 +1,4 @@
-"""What differs between runs: the settings that a reader has to know, and the runs that differ by
-their seed only."""
+"""Settings that differ between runs, and groups of runs that differ only in their seed."""
 
 import json
 import math
@@ -14,7 +13,7 @@ from jepa_lab.ledger.identity import IGNORED
 
 Settings = Mapping[str, Any]  # dotted key: value
 
-# beside ledger.identity.IGNORED: what acts through other keys only
+# ignored beside ledger.identity.IGNORED: keys that act only through other keys
 UNSEEN = ("dataset.tiers", "recipe.lambda_rate")
 BUDGET = (
     "dataset.name",
@@ -23,7 +22,7 @@ BUDGET = (
     "dataset.epochs",
     "optim.accumulate",
 )
-# a key that is left out where those on the right decide it: the run filled it in
+# key: keys that may determine it. If they do, the run derived its value and it is left out.
 FOLLOWS = {
     "dataset.source": ("dataset.name",),
     "dataset.views": ("dataset.name",),
@@ -33,18 +32,18 @@ FOLLOWS = {
     "monitor.every_epochs": ("dataset.epochs",),
     "target.tau": ("target.name", "target.memory", *BUDGET),
 }
-OF_TIER = ("batch_size", "epochs", "train_size", "val_size")
+OF_TIER = ("batch_size", "epochs", "train_size", "val_size")  # keys of dataset.tiers.<tier>
 
 
 def differences(configs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """One {column: value} for each configuration, all with the same columns: `experiment`, dotted
-    keys, `seed` last.
+    """Returns {column: value} for each configuration: `experiment`, dotted keys, `seed` last.
 
-    A column takes 2 values or more; null and absent are one, None. The name of a group's option
-    stands under the group's name. Left out: where and how watched a run was, what follows from
-    other keys, what another option lacks.
+    All have the same columns, and each column has at least 2 values. A null and a missing value are
+    both None. The name of the option of a group is in the column of the group. Left out are the
+    place and monitoring of a run, keys that follow from other keys, and keys that another option
+    does not have.
     """
-    settings = [{"aux.name": arms_text(config), **dict(flatten(config))} for config in configs]
+    settings = [{"aux.name": _aux_text(config), **dict(flatten(config))} for config in configs]
     unseen = (*IGNORED, *UNSEEN)
     keys = dict.fromkeys(key for one in settings for key in one)
     shown = [
@@ -59,22 +58,22 @@ def differences(configs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     return [{_column(key): one.get(key) for key in ordered} for one in settings]
 
 
-def arms_text(config: Mapping[str, Any]) -> str:
-    """The arms of the group aux, as they would be typed: none, vicreg, [vicreg,sigreg]."""
+def _aux_text(config: Mapping[str, Any]) -> str:
+    """Returns the auxiliary losses as on a command line: none, vicreg, [vicreg,sigreg]."""
     aux = config.get("aux")
     names = list(aux) if isinstance(aux, Mapping) else []
     return f"[{','.join(names)}]" if len(names) > 1 else next(iter(names), "none")
 
 
 def setting_text(value: Any) -> str:
-    """As it would be typed: 0.001, 1e-05, true, null, [32,64]."""
+    """Returns the value as on a command line: 0.001, 1e-05, true, null, [32,64]."""
     return (
         value if isinstance(value, str) else json.dumps(value, separators=(",", ":"), default=str)
     )
 
 
 def natural(value: Any) -> tuple[Any, ...]:
-    """A sort key for any setting: null, then numbers by value, texts, lists item by item."""
+    """Returns a sort key of a setting: null, then numbers by value, texts, lists item by item."""
     if value is None:
         return (0,)
     if isinstance(value, int | float):
@@ -86,9 +85,10 @@ def natural(value: Any) -> tuple[Any, ...]:
 
 @dataclass(frozen=True)
 class SeedGroup:
-    """Runs with equal settings and 2 or more seeds. mean and sd (sample) are over the `n` completed
-    runs that have the metric, None if there are too few; `collapsed` counts among the completed;
-    `others` counts the other states.
+    """Runs with equal settings and 2 or more seeds.
+
+    `mean` and `sd` (sample) are over the `n` completed runs that have the metric, None for too few
+    of them. `collapsed` counts completed runs; `others` counts the runs in other states.
     """
 
     settings: dict[str, Any]
@@ -104,8 +104,9 @@ class SeedGroup:
 def seed_groups(
     rows: Iterable[Mapping[str, Any]], settings: Sequence[str], metric: str
 ) -> list[SeedGroup]:
-    """The groups of `rows` that agree in all of `settings` but the seed, in their order; those with
-    one seed not."""
+    """Returns the groups of `rows` that agree in all `settings` except the seed, in their order.
+
+    Groups with a single seed are left out."""
     groups: dict[str, list[Mapping[str, Any]]] = {}
     for row in rows:
         groups.setdefault(_same([row[key] for key in settings if key != "seed"]), []).append(row)
@@ -147,7 +148,7 @@ def _column(key: str) -> str:
 
 
 def _same(value: Any) -> str:
-    """A text that equal values share; 1 and 1.0 do."""
+    """Returns a text that is the same for equal values, e.g. for 1 and 1.0."""
     number = isinstance(value, int) and not isinstance(value, bool)
     return json.dumps(float(value) if number else value, sort_keys=True, default=str)
 
@@ -167,8 +168,8 @@ def _follows(settings: Sequence[Settings], key: str) -> bool:
 
 
 def _belongs_to_option(settings: Sequence[Settings], key: str) -> bool:
-    """Whether `key` differs only because runs took another option of its group, which has no such
-    key."""
+    """Returns whether `key` differs only because some runs have an option of its group without
+    it."""
     option = f"{key.split('.')[0]}.name"
     if key == option or _count(settings, option) < _count(settings, option, key):
         return False

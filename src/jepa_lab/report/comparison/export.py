@@ -1,5 +1,4 @@
-"""What a comparison leaves for other programs: experiment_comparison_results.json, and the weights
-of every run."""
+"""Exports a comparison: rows of experiment_comparison_results.json and the weights of all runs."""
 
 from __future__ import annotations
 
@@ -16,17 +15,17 @@ from jepa_lab.report.comparison.find_runs import EXPORT, aux_of
 from jepa_lab.report.comparison.ranking import RankedArm, Ranking, relative
 from jepa_lab.report.comparison.ranking_text import missing_seeds
 
-MANIFEST = (  # below trained_models: what this program put there, and may take away again
-    "written.json"
-)
+# below trained_models: lists the files that this program wrote there and may delete again
+MANIFEST = "written.json"
 CHECKPOINTS = ("best.ckpt", "last.ckpt")
 
 
 def result_rows(
     rankings: Sequence[Ranking], models: dict[str, str], out: Path
 ) -> list[dict[str, Any]]:
-    """A row for each arm, best first, then one for each reference, flagged. `models`: {run_dir: its
-    weights below `out`}, from `export_models`."""
+    """Returns a row for each arm, best first, then a row for each reference, marked as such.
+
+    `models` maps run_dir to the path of its weights below `out`, as export_models returns it."""
     rows = [_row(ranking, one, models, out) for ranking in rankings for one in ranking.arms]
     bounds = [
         {**one.to_dict(g.metric), "group": g.name or None} for g in rankings for one in g.references
@@ -35,12 +34,11 @@ def result_rows(
 
 
 def export_models(rankings: Sequence[Ranking], out: Path) -> tuple[dict[str, str], list[str]]:
-    """Puts the weights and the configuration of every completed run into
-    out/trained_models/<arm>/seed<k>/, as hard links where the disk can, and takes away what an
-    earlier call put there for runs that are gone.
+    """Writes weights and configuration of every completed run to out/trained_models/<arm>/seed<k>/.
 
-    Returns {run_dir: path of the weights, from `out`} and a line for each completed run without
-    weights. OSError.
+    The files are hard links if the disk supports them. Files that an earlier call wrote for runs
+    that no longer exist are deleted. Returns {run_dir: path of the weights, relative to `out`} and
+    a line for each completed run without weights. Raises OSError if a file cannot be written.
     """
     top = out / EXPORT
     models: dict[str, str] = {}
@@ -137,8 +135,8 @@ def _best(ranking: Ranking, one: RankedArm, out: Path) -> dict[str, Any] | None:
 
 
 def _place(source: Path, target: Path) -> None:
-    """A hard link: a run that goes on replaces its own file, and the link keeps the weights that
-    were compared."""
+    """Links `target` to `source`. A resumed run replaces its own file, so a hard link keeps the
+    weights that were compared."""
     target.parent.mkdir(parents=True, exist_ok=True)
     target.unlink(missing_ok=True)
     try:
@@ -164,11 +162,11 @@ def _take_away(top: Path, written: set[str]) -> None:
 
 
 def _folder_names(names: Sequence[str]) -> dict[str, str]:
-    """{arm: a name for its folder}, each once."""
+    """Returns {arm: name of its folder}, without duplicates."""
     found: dict[str, str] = {}
     for name in names:
         plain = _plain(name) or "arm"
-        taken = {other.lower() for other in found.values()}  # some disks do not tell A from a
+        taken = {other.lower() for other in found.values()}  # some disks ignore case
         own, i = plain, 2
         while own.lower() in taken:
             own, i = f"{plain}_{i}", i + 1

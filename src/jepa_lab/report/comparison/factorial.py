@@ -1,4 +1,4 @@
-"""Main effects of a factorial sweep: what one setting does, whatever the others are."""
+"""Main effects of a factorial sweep: the effect of one setting, averaged over the others."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ from jepa_lab.report.comparison.table import Comparison
 
 @dataclass(frozen=True)
 class Effect:
-    """`level` of `factor` less its `base` level, a difference of means over all `cells`
-    combinations of the other factors, paired by seed. `p_holm` is adjusted over the effects of this
-    metric."""
+    """The effect of `level` of `factor` minus its `base` level, paired by seed.
+
+    `difference` compares means over the `cells` combinations of the other factors. `p_holm` is
+    adjusted over the effects of this metric."""
 
     factor: str
     level: str
@@ -32,11 +33,10 @@ class Effect:
 def main_effects(
     comparison: Comparison, metrics: Sequence[str], base: Mapping[str, Any] | None = None
 ) -> list[Effect]:
-    """The effects of every level of every factor; [] unless the arms are all combinations of two
-    factors or more.
+    """Returns the effects of every level of every factor.
 
-    A seed counts that has the metric in every arm. `base` names levels to measure against (else the
-    lowest).
+    Returns [] unless the arms are all combinations of at least two factors. Only seeds that have
+    the metric in every arm count. `base` maps factors to base levels (default: the lowest level).
     """
     found, factors = arms(comparison.rows), telling_keys(comparison.rows)
     levels = {f: sorted({natural(arm.settings[f]) for arm in found}) for f in factors}
@@ -65,13 +65,13 @@ def main_effects(
 
 
 def effects_text(effects: Sequence[Effect]) -> str:
-    """A block for each metric; "" without effects."""
+    """Returns a block of lines for each metric, "" without effects."""
     if not effects:
         return ""
     lines = [
         "main effects: a level less the first, mean over all combinations of the other settings,"
-        " paired by seed, with its 95 % t interval,\n  p of the two-sided sign-flip test, and the"
-        " same by Holm"
+        " paired by seed, with its 95 % t interval,\n  p of the two-sided sign-flip test, and that"
+        " p adjusted by Holm"
     ]
     for metric in dict.fromkeys(e.metric for e in effects):
         lines += ["", metric]

@@ -1,5 +1,4 @@
-"""The runs below a folder: found, read, and told apart by the settings that a comparison asks for.
-The runs below a folder: found, read, and told apart by the settings that a comparison asks for."""
+"""Finds and reads the runs below a folder, and groups them by settings."""
 
 from __future__ import annotations
 
@@ -16,28 +15,28 @@ from jepa_lab.ledger.finished_run import Run, read_run
 from jepa_lab.ledger.sweep_folder import read_records
 from jepa_lab.report.comparison.differences import natural, setting_text
 
-# any of them makes a folder that of a run
+# a folder with any of these files is a run
 FILES = ("config.yaml", "status.json", "metrics.parquet", "summary.json")
-EXPORT = "trained_models"  # holds copies of configurations, which are no runs
-OWN = ("folder", "npz")  # sources whose images depend on where they lie
+EXPORT = "trained_models"  # holds copies of configurations that are not runs
+OWN = ("folder", "npz")  # sources of user-defined images, which differ by their path
 
 
 @dataclass(frozen=True)
 class FoundRuns:
-    """`runs` that can be read, in the order of their paths, and (path, why) of those that cannot.
-    `runs` that can be read, in the order of their paths, and (path, why) of those that cannot."""
+    """The readable runs sorted by path, and (path, reason) of the unreadable ones."""
 
     runs: list[Run]
     skipped: list[tuple[str, str]]
 
 
 def find_runs(runs_dir: Path, leave_out: Path | None = None) -> FoundRuns:
-    """All runs below `runs_dir`, itself included, but not below `leave_out`. UserError where there
-    is none to read."""
+    """Returns all runs below `runs_dir`, including itself, but not below `leave_out`.
+
+    Raises UserError if there is no readable run."""
     if not runs_dir.is_dir():
-        raise UserError(f"{runs_dir}: no such folder; give one with runs below it, as runs/")
+        raise UserError(f"{runs_dir}: no such folder; pass one that contains runs, e.g. runs/")
     if not any(runs_dir.iterdir()):
-        raise UserError(f"{runs_dir}: the folder is empty; give one with runs below it, as runs/")
+        raise UserError(f"{runs_dir}: the folder is empty; pass one that contains runs, e.g. runs/")
     runs: list[Run] = []
     skipped: list[tuple[str, str]] = []
     for path in _folders(runs_dir, leave_out):
@@ -56,8 +55,9 @@ def find_runs(runs_dir: Path, leave_out: Path | None = None) -> FoundRuns:
 
 
 def lost_jobs(runs_dir: Path, runs: Sequence[Run]) -> list[tuple[str, str]]:
-    """(job, why) of those that failed before they had a folder, as the sweeps below `runs_dir`
-    remember them."""
+    """Returns (job, reason) of jobs that failed before they had a run folder.
+
+    They are read from the records of the sweeps below `runs_dir`."""
     own = {run.status.get("run_id") for run in runs}
     return [
         (
@@ -71,8 +71,8 @@ def lost_jobs(runs_dir: Path, runs: Sequence[Run]) -> list[tuple[str, str]]:
 
 
 def setting(config: Mapping[str, Any], key: str) -> Any:
-    """The value of a dotted key, of a group by its option's name, or of `experiment`, `dataset`,
-    `aux`. KeyError."""
+    """Returns the value of a dotted key, the name of the option of a group, or the value of
+    `experiment`, `dataset` or `aux`. Raises KeyError for a key that the configuration lacks."""
     if key == "experiment":
         return config.get("name")
     if key == "dataset":
@@ -84,8 +84,8 @@ def setting(config: Mapping[str, Any], key: str) -> Any:
 
 
 def dataset_of(config: Mapping[str, Any]) -> str:
-    """The name of the data; of one's own images with their place, which is all that tells them
-    apart."""
+    """Returns the name of the dataset. User-defined images include their path, which alone
+    identifies them."""
     dataset = config.get("dataset")
     if not isinstance(dataset, Mapping):
         return str(dataset or config.get("study") or "unknown")
@@ -98,7 +98,7 @@ def dataset_of(config: Mapping[str, Any]) -> str:
 
 
 def aux_of(config: Mapping[str, Any]) -> str:
-    """The auxiliary losses as they are typed, `vicreg` or `vicreg+sigreg`; "none" without any."""
+    """Returns the auxiliary losses, e.g. `vicreg` or `vicreg+sigreg`; "none" without any."""
     aux = config.get("aux")
     if isinstance(aux, Mapping):
         aux = (
@@ -112,7 +112,7 @@ def aux_of(config: Mapping[str, Any]) -> str:
 
 
 def check_keys(runs: Sequence[Run], keys: Iterable[str], option: str) -> None:
-    """UserError for a key that no run has; names the nearest."""
+    """Raises UserError for a key that no run has, with the nearest existing keys."""
     for key in keys:
         if not any(_has(run.config, key) for run in runs):
             known = {
@@ -121,13 +121,14 @@ def check_keys(runs: Sequence[Run], keys: Iterable[str], option: str) -> None:
                 "aux",
                 *(k for run in runs for k, _ in flatten(run.config)),
             }
-            advice = nearest(key, known) or "; as experiment, aux or loss.lambda_rate"
+            advice = nearest(key, known) or "; e.g. experiment, aux or loss.lambda_rate"
             raise UserError(f"{option} {key}: no run has this setting{advice}")
 
 
 def groups(runs: Sequence[Run], keys: Sequence[str]) -> dict[str, list[Run]]:
-    """{"key=value key=value": its runs}, by value; {"": runs} without keys. UserError for different
-    datasets in one."""
+    """Returns {"key=value key=value": its runs} sorted by value, {"": runs} without keys.
+
+    Raises UserError if a group has runs of different datasets."""
     check_keys(runs, keys, "--group-by")
     by_values: dict[tuple[Any, ...], list[Run]] = {}
     for run in runs:
@@ -149,13 +150,13 @@ def groups(runs: Sequence[Run], keys: Sequence[str]) -> dict[str, list[Run]]:
             where = f"{name}: " if name else ""
             raise UserError(
                 f"{where}runs of {len(datasets)} datasets: {listed}; --group-by dataset compares"
-                " them apart"
+                " them separately"
             )
     return found
 
 
 def value_or_none(config: Mapping[str, Any], key: str) -> Any:
-    """`setting`, None where the run has none."""
+    """Returns the value of `setting`, None if the configuration lacks the key."""
     try:
         return setting(config, key)
     except KeyError:
@@ -171,8 +172,8 @@ def _has(config: Mapping[str, Any], key: str) -> bool:
 
 
 def _folders(top: Path, leave_out: Path | None) -> list[Path]:
-    """Folders of runs, sorted; nothing is looked for inside one, in hidden folders, or in what a
-    report wrote."""
+    """Returns the sorted folders of runs. Skips what lies inside a run, hidden folders, EXPORT and
+    `leave_out`."""
     found: list[Path] = []
     apart = leave_out.resolve() if leave_out else None
     for place, names, files in os.walk(top):

@@ -1,5 +1,4 @@
-"""report.html of a comparison: data, style and code in one file, which opens offline and fetches
-nothing."""
+"""report.html of a comparison: data, style and code in one file that needs no network."""
 
 from __future__ import annotations
 
@@ -15,8 +14,8 @@ from jepa_lab.report.templates import render
 
 
 def write_comparison_page(path: Path, data: Mapping[str, Any], text: str, title: str) -> Path:
-    """Writes the page to `path` and returns it. `text`: the summary, for a browser without
-    JavaScript. OSError."""
+    """Writes the page to `path` and returns it. A browser without JavaScript shows `text`, the
+    summary. Raises OSError if the file cannot be written."""
     page = render(
         "page.html", "jepa_lab.report.comparison", title=title, text=text, data=_inline(data)
     )
@@ -25,8 +24,7 @@ def write_comparison_page(path: Path, data: Mapping[str, Any], text: str, title:
 
 
 def _inline(data: Mapping[str, Any]) -> Markup:
-    """Returns JSON that can stand inside a script element: without the characters that could end
-    it."""
+    """Returns the data as JSON with escapes for the characters that could end a script element."""
     text = json.dumps(data, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
     for character in ("<", "\u2028", "\u2029"):
         text = text.replace(character, f"\\u{ord(character):04x}")

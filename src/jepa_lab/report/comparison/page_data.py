@@ -1,5 +1,4 @@
-"""What the comparison's page holds, as plain numbers and texts: the page draws, and computes
-nothing."""
+"""The data of the page of a comparison, as plain numbers and texts that the page only draws."""
 
 from __future__ import annotations
 
@@ -37,7 +36,7 @@ SECTIONS = (
     ("train/gradient", "gradients"),
     ("val/z", "rank"),
 )
-FLOOR = -1.0  # of what a start may throw far below zero: R² and skill
+FLOOR = -1.0  # lower end of the axis of R² and skill, which may start far below zero
 
 
 def page_data(
@@ -49,9 +48,11 @@ def page_data(
     about: Sequence[str] = (),
     tunings: Sequence[Tuning] = (),
 ) -> Json:
-    """Everything in the page. `histories` and `commands` by run_dir; `out` is where the page lies,
-    for its links; `tunings`: how the runs' weights were chosen; `about`: lines on what else came
-    before them."""
+    """Returns the data of the page.
+
+    `histories` and `commands` have run_dir as key. Links are relative to the folder `out`. `notes`
+    are lines of the section on missing runs, `tunings` show how the weights were chosen, and
+    `about` has lines on the work before these runs."""
     return {
         "groups": [_group(ranking, histories, commands, out) for ranking in rankings],
         "notes": list(notes),
@@ -64,9 +65,8 @@ def _group(
     ranking: Ranking, histories: Mapping[str, History], commands: Mapping[str, str], out: Path
 ) -> Json:
     ordered = sorted(range(len(ranking.arms)), key=lambda i: ranking.arms[i].name)
-    place = {
-        ranking.arms[i].name: colour for colour, i in enumerate(ordered)
-    }  # the same whatever the ranking is
+    # colours by name, so that they do not depend on the ranking
+    place = {ranking.arms[i].name: colour for colour, i in enumerate(ordered)}
     return {
         "name": ranking.name,
         "metric": {
@@ -127,8 +127,9 @@ def _arm(ranking: Ranking, one: RankedArm, colour: int) -> Json:
 
 
 def _panels(ranking: Ranking, histories: Mapping[str, History]) -> list[Json]:
-    """A panel for each key. Bands are over completed runs; an arm without any shows what its others
-    did, dashed."""
+    """Returns a panel for each key. Bands are over completed runs.
+
+    An arm without completed runs shows its other runs and is marked as partial."""
     by_arm = {}
     for one in ranking.arms:
         rows = one.arm.completed() or one.arm.rows
@@ -169,8 +170,8 @@ def _section(key: str) -> str:
 
 
 def _scale(key: str) -> Json:
-    """Ranks, scales and accuracies are read against zero; losses and gradients may take a
-    logarithm."""
+    """Returns the options of the y axis: ranks, scales and accuracies include zero, and losses and
+    gradients may have a log axis."""
     if "gradient_cosine" in key:
         return {"limits": [-1, 1]}
     if is_accuracy(key) or "effective_rank" in key or "feature_std" in key:
@@ -191,8 +192,8 @@ def _digits(key: str) -> Json:
 
 
 def _conflicts(ranking: Ranking, histories: Mapping[str, History]) -> list[Json]:
-    """A row for each arm and term of its loss: mean gradient norm, its share of the sum, cosine,
-    share of conflict."""
+    """Returns a row for each arm and term of its loss: mean gradient norm, its share of the sum,
+    cosine with the gradient of the prediction, share of negative cosines."""
     rows = []
     for i, one in enumerate(ranking.arms):
         own = [histories[row["run_dir"]] for row in one.arm.rows if row["run_dir"] in histories]
@@ -216,8 +217,9 @@ def _conflicts(ranking: Ranking, histories: Mapping[str, History]) -> list[Json]
 
 
 def _settings(ranking: Ranking) -> Json:
-    """What differs between the configurations, seed apart: one column an arm, "2 values" where its
-    runs differ."""
+    """Returns the settings that differ, except the seed, as one list of values for each arm.
+
+    Values that differ within an arm are joined by " | "."""
     rows = [row for one in ranking.arms for row in one.arm.rows]
     found = differences([ranking.runs[row["run_dir"]].config for row in rows])
     keys = [key for key in found[0] if key != "seed"]
@@ -237,14 +239,14 @@ def _beside(ranking: Ranking) -> list[str]:
 
 
 def _column_name(key: str, metric: str) -> str:
-    """Without the split, where it is that of the metric."""
+    """Returns the name of a column, without the split if that is the split of the metric."""
     split, _, rest = key.partition("/")
     name = HEADLINE[rest][0] if rest in HEADLINE else rest
     return name if split == metric.partition("/")[0] else f"{name} ({split})"
 
 
 def _rank_key(ranking: Ranking) -> str | None:
-    """The effective rank that the scatter shows: of z_agg, else of z."""
+    """Returns the key of the effective rank in the scatter plot: of z_agg, else of z."""
     wanted = [
         key
         for short_key in reversed(BESIDE[:2])
@@ -283,14 +285,14 @@ def _run(
 
 
 def short(value: Any) -> float | None:
-    """Four digits, enough to draw; None for what is not finite."""
+    """Returns four significant digits, enough to draw; None if the value is not finite."""
     if not isinstance(value, int | float) or not math.isfinite(value):
         return None
     return float(f"{value:.4g}")
 
 
 def exact(value: Any) -> float | None:
-    """Digits enough that a table rounds it as the summary does; None for what is not finite."""
+    """Returns enough digits that the page rounds like the summary; None if not finite."""
     return (
         float(f"{value:.9g}") if isinstance(value, int | float) and math.isfinite(value) else None
     )

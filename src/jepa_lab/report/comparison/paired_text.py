@@ -1,5 +1,4 @@
-"""How paired rows are printed: a block for each metric, and below it what the numbers leave out or
-cannot say."""
+"""Prints paired rows: a block for each metric, then runs that are left out and limits of p."""
 
 import math
 import textwrap
@@ -29,8 +28,9 @@ LEFT = ("arm", "non-inferiority")
 
 
 def paired_text(rows: Sequence[PairedRow]) -> str:
-    """Aligned, at most 150 columns; accuracies in percent points. Arms too long for that are
-    numbered, told first."""
+    """Returns an aligned table of at most WIDTH columns, with accuracies in percent points.
+
+    If the names of arms are too long, they are listed first and the table has their numbers."""
     if not rows:
         return "no arms"
     names = {row.arm: row.arm + CONTROL * row.is_control for row in rows}
@@ -54,8 +54,8 @@ def _about(rows: Sequence[PairedRow]) -> str:
     return _wrapped(
         "arms against the control, paired by seed: mean ± half of its t interval, mean difference"
         f" and its t interval ({100 * rows[0].confidence:g} %), p of the two-sided sign-flip test,"
-        " the same by Holm over the arms of a metric, the true difference that a paired t test"
-        " would detect with power 0.8, non-inferiority by the margin (one-sided, 5 %)"
+        " that p adjusted by Holm over the arms of a metric, the true difference that a paired t"
+        " test would detect with power 0.8, non-inferiority by the margin (one-sided, 5 %)"
     )
 
 
@@ -104,13 +104,13 @@ def _cells(row: PairedRow, name: str) -> list[str]:
 
 
 def is_accuracy(metric: str) -> bool:
-    """Whether it is shown in percent."""
+    """Returns whether the metric is shown in percent."""
     key = metric.partition("/")[2]
     return key in HEADLINE and HEADLINE[key][1] is percent
 
 
 def number_text(value: float, metric: str) -> str:
-    """A value of the metric as it is shown: accuracies in percent points, others with three
+    """Returns a value of the metric as text: accuracies in percent points, others with three
     decimals."""
     if not math.isfinite(value):
         return str(value)
@@ -123,7 +123,7 @@ def _p(value: float) -> str:
 
 
 def _floors(rows: Sequence[PairedRow]) -> list[str]:
-    """The smallest p that so few seeds can give, and what Holm makes of it over so many arms."""
+    """Returns lines on the smallest p that the number of seeds allows, before and after Holm."""
     found: dict[str, list[PairedDifference]] = {}
     for row in rows:
         if row.difference is not None:
@@ -138,8 +138,7 @@ def _floors(rows: Sequence[PairedRow]) -> list[str]:
 
 
 def _noise(rows: Sequence[PairedRow], names: Mapping[str, str]) -> list[str]:
-    """Seed noise apart from that of the sample of images, which the means share and the differences
-    do not."""
+    """Returns lines that split the spread of an accuracy into seeds and the sample of images."""
     lines: list[str] = []
     for metric in dict.fromkeys(row.metric for row in rows if row.noise):
         parts = [
@@ -159,8 +158,7 @@ def _noise(rows: Sequence[PairedRow], names: Mapping[str, str]) -> list[str]:
 
 
 def _left_out(rows: Sequence[PairedRow], names: Mapping[str, str]) -> list[str]:
-    """What is in no mean or no difference: a line for each arm, or arm and metric, that it
-    concerns."""
+    """Returns lines on runs and seeds that are in no mean or in no difference."""
     lines: dict[str, None] = {}
     for row in rows:
         if row.others:

@@ -1,5 +1,4 @@
-"""Arms in the order of a declared metric: means, paired differences to a control, and what they
-show."""
+"""Ranks arms by a declared metric: means, paired differences to a control, and conclusions."""
 
 from __future__ import annotations
 
@@ -22,9 +21,9 @@ from jepa_lab.report.comparison.table import Comparison, compare_runs
 from jepa_lab.report.comparison.text import HEADLINE
 
 LEVEL = 0.05
-# the first that was measured, on the test split or else on val
+# default metrics; the first that was measured on test or val is used
 DEFAULTS = ("probe/class_from_z_agg", "skill")
-LOWER_IS_BETTER = ("loss", "error", "within_share")  # in a metric's name
+LOWER_IS_BETTER = ("loss", "error", "within_share")  # parts of a metric's name
 HIGHER_IS_BETTER = ("class_from", "action_from", "skill", "_gain", "retrieval/")
 BESIDE = ("z/effective_rank", "z_agg/effective_rank", "z/feature_std", "z_agg/feature_std")
 RunRow = dict[str, Any]
@@ -32,10 +31,13 @@ RunRow = dict[str, Any]
 
 @dataclass(frozen=True)
 class RankedArm:
-    """`rank` counts from 1, equal means share it, None without a mean. `collapsed`: more than half
-    of the completed runs did; such arms are ranked after the others. `conclusion`: control, better,
-    worse, no difference shown, not comparable (too few shared seeds) or no result. `best`: the run
-    to take, by validation where it was measured there.
+    """An arm with its place in the ranking.
+
+    `rank` counts from 1; equal means share a rank, and it is None without a mean. `bootstrap` is
+    the interval of the difference to the control. `conclusion` is control, better, worse, no
+    difference shown, not comparable (fewer than 2 shared seeds) or no result. `collapsed` is true
+    if more than half of the completed runs collapsed; such arms are ranked after the others.
+    `best` is the best run, chosen on validation if the metric was measured there.
     """
 
     name: str
@@ -51,8 +53,7 @@ class RankedArm:
 
 @dataclass(frozen=True)
 class Ranking:
-    """One group of runs: its arms in their order. `notes`: what a reader has to know of how it came
-    about."""
+    """The arms of one group of runs, best first. `notes` explain the choice of control and runs."""
 
     name: str
     metric: str
@@ -63,14 +64,14 @@ class Ranking:
     comparison: Comparison
     runs: dict[str, Run]  # by run_dir
     notes: list[str]
-    # report/references.py: bounds without rank or test
-    references: list[Any] = field(default_factory=list)
-    parameters: list[str] = field(default_factory=list)  # lines on the networks' sizes
+    references: list[Any] = field(default_factory=list)  # bounds.Reference: neither rank nor test
+    parameters: list[str] = field(default_factory=list)  # lines on the sizes of the networks
 
 
 def choose_metric(runs: Sequence[Run], wanted: str | None) -> str:
-    """The key to rank by. UserError for one that no run has measured, with the nearest that some
-    have."""
+    """Returns the metric to rank by: `wanted`, or the first default that was measured.
+
+    Raises UserError if no run has measured it, with the nearest metrics that were measured."""
     known = {key for run in runs for key in run.last()}
     if wanted is None:
         for name in DEFAULTS:
@@ -84,16 +85,17 @@ def choose_metric(runs: Sequence[Run], wanted: str | None) -> str:
         )
     if wanted in known:
         return wanted
-    same = [key for key in known if key.endswith(f"/{wanted.split('/')[-1]}")]  # of another split
+    same = [key for key in known if key.endswith(f"/{wanted.split('/')[-1]}")]  # on another split
     raise UserError(f"--metric {wanted}: no run has measured it{nearest(wanted, same or known, 3)}")
 
 
 def direction_of(metric: str) -> str:
-    """min for losses and errors, max for what is known to be better high. UserError for a metric
-    that is neither, as a rank or a scale."""
-    if any(word in metric for word in LOWER_IS_BETTER):
+    """Returns min for losses and errors, and max for probes, skills and gains.
+
+    Raises UserError for a metric that has no direction, e.g. a rank or a scale."""
+    if any(part in metric for part in LOWER_IS_BETTER):
         return "min"
-    if any(word in metric for word in HIGHER_IS_BETTER):
+    if any(part in metric for part in HIGHER_IS_BETTER):
         return "max"
     raise UserError(
         f"--metric {metric}: neither high nor low is better by itself; add --direction max or min"
@@ -108,14 +110,18 @@ def rank_runs(
     arm_keys: Sequence[str] = (),
     name: str = "",
 ) -> Ranking:
-    """The arms of `runs`. UserError for a control that is no arm, and where no two arms have a seed
-    in common."""
+    """Returns the ranking of the arms of `runs`.
+
+    `control` None takes the default control. `arm_keys` are the settings that define the arms, by
+    default all that differ. `name` is the name of the group. Raises UserError for a control that is
+    no arm, for two completed runs with the same arm and seed, and if the control shares no seed
+    with another arm."""
     notes: list[str] = []
     comparison = _comparison(runs, _metrics(runs, metric), arm_keys)
     comparison = Comparison(comparison.columns, _without_copies(comparison.rows, runs, notes))
-    told = arms(comparison.rows)
-    names = short_names(told)
-    found = [replace(arm, text=names[arm.text]) for arm in told]
+    unnamed = arms(comparison.rows)
+    names = short_names(unnamed)
+    found = [replace(arm, text=names[arm.text]) for arm in unnamed]
     _one_run_a_seed(found, runs)
     first = choose_control(found, names.get(control or "", control), runs, notes)
     values = {arm.text: arm.values(metric) for arm in found}
@@ -151,12 +157,12 @@ def rank_runs(
 
 
 def counterpart(metric: str) -> str:
-    """The same on validation."""
+    """Returns the key of the metric on validation."""
     return "val/" + metric.removeprefix("test/") if metric.startswith("test/") else metric
 
 
 def _metrics(runs: Sequence[Run], metric: str) -> list[str]:
-    """The declared one first, then those that are told beside it."""
+    """Returns the declared metric, then the metrics that are reported beside it."""
     known = {key for run in runs for key in run.last()}
     split = "test" if any(key.startswith("test/") for key in known) else "val"
     beside = [counterpart(metric), *(f"{split}/{key}" for key in (*HEADLINE, *BESIDE))]
@@ -164,7 +170,7 @@ def _metrics(runs: Sequence[Run], metric: str) -> list[str]:
 
 
 def _comparison(runs: Sequence[Run], metrics: Sequence[str], arm_keys: Sequence[str]) -> Comparison:
-    """With a seed in every row, and with `arm_keys` for settings where they are given."""
+    """Returns the comparison with a seed in every row, and with `arm_keys`, if any, as settings."""
     found = compare_runs(runs, metrics)
     configs = {str(run.path): run.config for run in runs}
     check_keys(runs, arm_keys, "--arm-key")
@@ -187,8 +193,8 @@ def _comparison(runs: Sequence[Run], metrics: Sequence[str], arm_keys: Sequence[
 
 
 def _without_copies(rows: Sequence[RunRow], runs: Sequence[Run], notes: list[str]) -> list[RunRow]:
-    """Without runs that repeat another's id: a folder that was copied. Completed ones stay before
-    others."""
+    """Returns one row for each run id, since folders of runs may be copied. Completed runs are
+    preferred."""
     ids = {str(run.path): run.status.get("run_id") for run in runs}
     kept: dict[Any, RunRow] = {}
     for row in sorted(rows, key=lambda row: row["state"] != "completed"):
@@ -200,7 +206,7 @@ def _without_copies(rows: Sequence[RunRow], runs: Sequence[Run], notes: list[str
 
 
 def _one_run_a_seed(found: Sequence[Arm], runs: Sequence[Run]) -> None:
-    """UserError where an arm has two completed runs of one seed; says in what they differ."""
+    """Raises UserError if an arm has two completed runs of one seed, with what they differ in."""
     configs = {str(run.path): run.config for run in runs}
     for arm in found:
         by_seed: dict[Any, RunRow] = {}
@@ -258,8 +264,9 @@ def _conclusion(row: PairedRow, sign: int) -> str:
 
 
 def _best(arm: Arm, metric: str, sign: int) -> RunRow | None:
-    """A run that did not collapse before one that did, then by the metric on validation if all have
-    it."""
+    """Returns the best run by the metric, on validation if all runs have it there.
+
+    Runs that did not collapse are preferred."""
     rows = [
         dict(row)
         for row in arm.completed()
@@ -286,8 +293,8 @@ def _ranked(bare: Sequence[RankedArm], sign: int) -> list[RankedArm]:
 
 
 def relative(path: Path | str, start: Path) -> str:
-    """`path` as seen from the folder `start`, with forward slashes; the whole path on another
-    drive."""
+    """Returns `path` relative to the folder `start`, with forward slashes; the absolute path if it
+    is on another drive."""
     try:
         return Path(os.path.relpath(path, start)).as_posix()
     except ValueError:

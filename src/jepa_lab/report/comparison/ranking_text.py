@@ -1,5 +1,4 @@
-"""What a ranking says, in plain words: first what is shown and what is not, then the order, then
-what is missing."""
+"""A ranking as text: the conclusions, the order of the arms, and what is missing."""
 
 from __future__ import annotations
 
@@ -17,14 +16,13 @@ MOST_NAMES = 6
 
 
 def metric_name(metric: str) -> str:
-    """`class z_agg on test`, or the key where it has no name."""
+    """Returns the name of a metric, e.g. `class z_agg on test`, or its key if it has no name."""
     split, _, key = metric.partition("/")
     return f"{HEADLINE[key][0]} on {split}" if key in HEADLINE else metric
 
 
 def verdict_lines(ranking: Ranking) -> list[str]:
-    """The sentences at the top of the page: what was shown, who is first, what so few seeds can
-    show."""
+    """Returns the sentences at the top of the page: the conclusions, the best arm, and limits."""
     ranked = [one for one in ranking.arms if one.rank is not None]
     if len(ranked) < 2:
         return [
@@ -35,20 +33,20 @@ def verdict_lines(ranking: Ranking) -> list[str]:
 
 
 def ranking_lines(ranking: Ranking) -> list[str]:
-    """One line an arm, in their order."""
+    """Returns one line for each arm, in the order of the ranking."""
     return [_arm_line(ranking, one) for one in ranking.arms]
 
 
 def missing_lines(ranking: Ranking) -> list[str]:
-    """Runs that did not complete, with why, and seeds that some arms have and others not."""
+    """Returns lines on runs that did not complete, with the reason, and on missing seeds."""
     lines = []
     for one in ranking.arms:
         for row in one.arm.rows:
             if row["state"] == "running":
                 lines.append(f"{one.name}, seed {row['seed']}: still running")
             elif row["state"] != "completed":
-                said = str(row["reason"] or "no reason was written")
-                reason = textwrap.shorten(said, REASON_WIDTH, placeholder=" ...")
+                full = str(row["reason"] or "no reason was written")
+                reason = textwrap.shorten(full, REASON_WIDTH, placeholder=" ...")
                 lines.append(f"{one.name}, seed {row['seed']}: {row['state']} ({reason})")
             elif row[ranking.metric] is None:
                 lines.append(f"{one.name}, seed {row['seed']}: completed without {ranking.metric}")
@@ -59,13 +57,12 @@ def missing_lines(ranking: Ranking) -> list[str]:
 
 
 def missing_seeds(ranking: Ranking, one: RankedArm) -> list[int]:
-    """Seeds that another arm has run and this one has not."""
+    """Returns the seeds that another arm has run and this one has not."""
     return [seed for seed in ranking.seeds if seed not in {row["seed"] for row in one.arm.rows}]
 
 
 def grid(ranking: Ranking) -> list[list[str]]:
-    """Arm x seed: a header of seeds, then for each arm its name and what became of each seed,
-    "missing" in a hole."""
+    """Returns a table of arms and seeds: a header, then each arm with the state of every seed."""
     rows = [["arm", *(str(seed) for seed in ranking.seeds)]]
     for one in ranking.arms:
         cells = []
@@ -84,7 +81,8 @@ def summary_text(
     notes: Sequence[str] = (),
     about: Sequence[str] = (),
 ) -> str:
-    """comparison_summary.txt; `about`: lines on what came before the runs."""
+    """Returns comparison_summary.txt. `skipped` has (path, reason) of folders that are no run;
+    `about` has lines on the work before these runs."""
     blocks: list[list[str]] = []
     for ranking in rankings:
         if ranking.name:
@@ -142,7 +140,7 @@ def _shown(ranking: Ranking) -> str:
 
 
 def _names(names: Sequence[str]) -> str:
-    """In the order of the ranking; of many only the first: the ranking has them all."""
+    """Lists the first MOST_NAMES names. The ranking below has them all."""
     rest = len(names) - MOST_NAMES
     return ", ".join(names[:MOST_NAMES]) + (f" and {rest} more" if rest > 0 else "")
 
@@ -174,8 +172,10 @@ def _limits(ranking: Ranking) -> list[str]:
 
 
 def seeds_for(comparisons: int) -> int:
-    """The fewest shared seeds with which a two-sided sign-flip test, whose p is 2/2^n at least, can
-    fall below LEVEL after Holm over so many comparisons: 8 seeds do for up to 6."""
+    """Returns the fewest shared seeds for which a two-sided sign-flip test can fall below LEVEL
+    after Holm over so many comparisons.
+
+    The p of n seeds is at least 2/2^n, so 8 seeds are enough for up to 6 comparisons."""
     n = 1
     while comparisons * 2 / 2**n >= LEVEL:
         n += 1
@@ -203,7 +203,7 @@ def _warnings(ranking: Ranking) -> list[str]:
             if len(left_out) == 1
             else f"{len(left_out)} runs did not complete and are"
         )
-        lines.append(f"{runs} in no number: {_names(left_out)}.")
+        lines.append(f"{runs} left out: {_names(left_out)}.")
     holes = [
         f"{one.name} seed{'s' * (len(missing) > 1)} {', '.join(map(str, missing))}"
         for one in ranking.arms
@@ -242,7 +242,7 @@ def _arm_line(ranking: Ranking, one: RankedArm) -> str:
 
 
 def signed(value: float, metric: str) -> str:
-    """A difference with its sign: +1.2 or -0.050."""
+    """Returns a difference with its sign, e.g. +1.2 or -0.050."""
     text = number_text(value, metric)
     return text if text.startswith("-") or not float(text) else f"+{text}"
 

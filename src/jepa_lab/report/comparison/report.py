@@ -1,4 +1,4 @@
-"""A folder of runs becomes a folder of results: JSON, text, one page, and the best weights."""
+"""Writes the results of a comparison into a folder: JSON, text, a page, and the weights."""
 
 from __future__ import annotations
 
@@ -43,7 +43,8 @@ class CannotWrite(UserError):
 
 @dataclass(frozen=True)
 class ReportRequest:
-    """What is compared. None: the default metric, the direction by its name, the usual control."""
+    """Options of a comparison. None stands for the default metric, the direction that follows from
+    the name of the metric, and the default control."""
 
     metric: str | None = None
     direction: str | None = None
@@ -54,7 +55,8 @@ class ReportRequest:
 
 @dataclass(frozen=True)
 class Written:
-    """`text` is that of comparison_summary.txt; `paths` of the three files."""
+    """A written report. `text` is the content of comparison_summary.txt, `paths` lists the three
+    files."""
 
     text: str
     paths: list[Path]
@@ -62,17 +64,18 @@ class Written:
 
 
 def write_report(runs_dir: Path, out: Path, request: ReportRequest | None = None) -> Written:
-    """Compares all runs below `runs_dir` and writes into `out`. UserError for what cannot be
-    compared, and where `out` cannot be written."""
+    """Compares all runs below `runs_dir` and writes the report into `out`.
+
+    Raises UserError for runs that cannot be compared, and if `out` cannot be written."""
     require_folder(out, "--out")
     every = find_runs(runs_dir, out)
-    found, told = without_tuning(every)
+    found, about = without_tuning(every)
     request = request or ReportRequest()
-    # nothing is chosen on test, nor looked at there
+    # runs that only choose weights are compared on their own metric and never on test
     if request.metric is None and all(map(is_tuning, found.runs)):
         request = replace(request, metric=found.runs[0].config["sweep"]["tuning"].get("metric"))
     found = FoundRuns(found.runs, [*found.skipped, *lost_jobs(runs_dir, every.runs)])
-    return write_found(found, out, request, told, tunings_of(every.runs, runs_dir))
+    return write_found(found, out, request, about, tunings_of(every.runs, runs_dir))
 
 
 def write_found(
@@ -83,9 +86,10 @@ def write_found(
     tunings: Sequence[Tuning] = (),
     option: str = "--out",
 ) -> Written:
-    """The same of runs that were found; `tunings`: what chose their weights; `about`: lines on what
-    else came before them, for summary and page; `option`: what names the folder. CannotWrite where
-    nothing can be written there."""
+    """Writes the report on runs that were read already.
+
+    `tunings` show how the weights were chosen. `about` has lines on the work before these runs.
+    `option` names the folder `out` in messages. Raises CannotWrite if `out` cannot be written."""
     request = request or ReportRequest()
     require_folder(out, option)
     rankings, notes = _rankings(found.runs, request, choose_metric(found.runs, request.metric))
@@ -95,13 +99,13 @@ def write_found(
         models, without = export_models(rankings, out)
         before = [*(line for tuning in tunings for line in tuning_lines(tuning)), *about]
         text = summary_text(rankings, found.skipped, [*notes, *unread, *without], before)
-        told = [
+        all_notes = [
             *(f"not a run: {path} ({why})" for path, why in found.skipped),
             *notes,
             *unread,
             *without,
         ]
-        data = page_data(rankings, histories, _commands(found.runs), out, told, about, tunings)
+        data = page_data(rankings, histories, _commands(found.runs), out, all_notes, about, tunings)
         write_json(out / RESULTS, result_rows(rankings, models, out))
         write_atomic(out / SUMMARY, text)
         datasets = ", ".join(dict.fromkeys(dataset_of(run.config) for run in found.runs))
@@ -115,7 +119,7 @@ def write_found(
 
 
 def require_folder(out: Path, option: str) -> None:
-    """CannotWrite where `out`, or what it would lie in, is no folder or takes no files."""
+    """Raises CannotWrite if `out`, or its nearest existing parent, is no folder or not writable."""
     there = next(path for path in (out, *out.absolute().parents) if path.exists())
     if not there.is_dir():
         what = "a file is there" if there == out else f"{there} is a file"
@@ -127,9 +131,10 @@ def require_folder(out: Path, option: str) -> None:
 def _rankings(
     runs: Sequence[Run], request: ReportRequest, usual: str
 ) -> tuple[list[Ranking], list[str]]:
-    """A ranking for each group, by the metric that is asked for, else by that of the group's study
-    (`usual` where its runs measured nothing), and a line for each that has none. UserError where no
-    group has one."""
+    """Returns a ranking for each group, and a line for each group without one.
+
+    The metric is the requested one, else the default of the group, or `usual` if the runs of the
+    group measured nothing. Raises UserError if no group has a ranking."""
     found: list[Ranking] = []
     errors: list[str] = []
     members = groups(runs, request.group_by)
@@ -166,20 +171,20 @@ def _histories(
 
 
 def _commands(runs: Sequence[Run]) -> dict[str, str]:
-    """The line that makes each run, of those that keep theirs."""
+    """Returns {run_dir: command line} of the runs that have stored one."""
     own = {str(run.path): read_command_line(run.path) for run in runs}
     return {path: line.text() for path, line in own.items() if line is not None}
 
 
 def aux_comparison(records: Sequence[Record], sweep_dir: Path, results: Path) -> str:
-    """Writes the report on the second stage's runs, and tuning.json beside it; the summary as text.
+    """Writes the report on the runs of the second stage, and tuning.json. Returns the summary.
 
-    `records`: of all jobs of the sweep. Into `results`, or where that holds another comparison,
-    beside it; CannotWrite where neither can be.
+    `records` are those of all jobs of the sweep. The report is written into `results`, or beside it
+    if `results` holds another comparison. Raises CannotWrite if that folder cannot be written.
     """
     tuning = read_tuning(sweep_dir)
     if tuning is None:
-        return "no comparison yet: its weights are not chosen; the same command resumes it"
+        return "no comparison yet: the weights are not chosen; the same command resumes it"
     second = [record for record in records if seed_of(record) not in tuning.seeds]
     runs, lost = [], []
     for record in second:
@@ -190,10 +195,12 @@ def aux_comparison(records: Sequence[Record], sweep_dir: Path, results: Path) ->
                 )
             runs.append(read_run(Path(record.run_dir)))
         except (OSError, ValueError) as error:
-            words = " ".join(
-                word for word in record.words if word.startswith(("aux=", "seed=", "name="))
+            overrides = " ".join(
+                override
+                for override in record.words
+                if override.startswith(("aux=", "seed=", "name="))
             )
-            lost.append((f"job {record.job}, {words}", str(error)))
+            lost.append((f"job {record.job}, {overrides}", str(error)))
     out = free_folder(results, tuning.sweep)
     arms = [record for record in second if not is_reference(record.words)]
     control = "none" if any("aux=none" in record.words for record in arms) else None
@@ -215,7 +222,7 @@ def aux_comparison(records: Sequence[Record], sweep_dir: Path, results: Path) ->
 
 
 def free_folder(results: Path, sweep: str) -> Path:
-    """`results`, or beside it RESULTS_<sweep> where there are the results of something else."""
+    """Returns `results`, or RESULTS_<sweep> beside it if `results` holds another comparison."""
     if not (results / RESULTS).exists():
         return results
     there = read_tuning(results)
@@ -227,6 +234,6 @@ def free_folder(results: Path, sweep: str) -> Path:
 
 
 def seed_of(record: Record) -> int | None:
-    """The seed among the words of a job."""
-    seeds = [word.partition("=")[2] for word in record.words if word.startswith("seed=")]
+    """Returns the seed among the overrides of a job, None without one."""
+    seeds = [text.partition("=")[2] for text in record.words if text.startswith("seed=")]
     return int(seeds[-1]) if seeds else None

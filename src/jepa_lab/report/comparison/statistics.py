@@ -1,5 +1,4 @@
-"""What a few seeds can tell: paired differences, their tests and intervals, seed noise apart from
-sample noise."""
+"""Statistics over a few seeds: paired differences, tests and intervals, seed and sample noise."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,17 +11,18 @@ from scipy.stats import nct, norm, permutation_test, t
 
 EXACT_UP_TO = 16  # seeds: 65,536 sign patterns
 RESAMPLES = 99_999
-# of the largest value: metrics come as float32, and what rounding parts is still a tie
+# relative to the largest value: metrics are float32, and values that differ by rounding are ties
 TIES = 2.0**-21
 
 
 @dataclass(frozen=True)
 class PairedDifference:
-    """treatment - control over the `n` seeds that both have.
+    """The difference treatment - control over the `n` seeds that both have.
 
-    `low`, `high`: t interval at `confidence`. `p`: two-sided sign-flip test, which cannot go below
-    `p_floor`. `detectable`: see `detectable_difference`. `left_out`: shared seeds not finite in
-    either; `unpaired`: seeds of one.
+    `low` and `high` are the t interval at `confidence`. `p` is that of the two-sided sign-flip
+    test, which cannot go below `p_floor`. `detectable` is the result of detectable_difference.
+    `left_out` counts shared seeds that are not finite on both sides, `unpaired` the seeds of one
+    side only.
     """
 
     n: int
@@ -40,8 +40,9 @@ class PairedDifference:
 
 @dataclass(frozen=True)
 class MeanInterval:
-    """mean ± half_width. None where the `n` values that are finite do not give it; `left_out`
-    counts the others."""
+    """The interval mean ± half_width of the `n` finite values. `left_out` counts the others.
+
+    A field is None if there are too few finite values."""
 
     mean: float | None
     sd: float | None
@@ -59,12 +60,11 @@ class SeedAndSample(NamedTuple):
 def paired_difference(
     treatment: Mapping[int, float], control: Mapping[int, float], confidence: float = 0.95
 ) -> PairedDifference | None:
-    """The difference over shared seeds, {seed: value} each; None if fewer than 2 are finite in
-    both.
+    """Returns the difference of two {seed: value} over shared seeds.
 
-    A seed that diverged in one arm is left out of both: read `left_out` beside the mean, which says
-    nothing of it. Equal differences have sd 0, an interval without width and `detectable` 0: too
-    few seeds, rather than certainty.
+    Returns None if fewer than 2 shared seeds are finite on both sides. A seed that diverged on one
+    side is left out of both, so the mean must be read with `left_out`. Equal differences have sd 0,
+    an interval without width and `detectable` 0. This means too few seeds, not certainty.
     """
     shared = sorted(treatment.keys() & control.keys())
     finite = [seed for seed in shared if _finite(treatment[seed], control[seed])]
@@ -72,7 +72,7 @@ def paired_difference(
         return None
     differences = [treatment[seed] - control[seed] for seed in finite]
     found = mean_interval(differences, confidence)
-    # n >= 2: not None
+    # never None, since n >= 2
     n, mean, sd, half_width = (found.n, found.mean or 0.0, found.sd or 0.0, found.half_width or 0.0)
     largest = max(abs(arm[seed]) for arm in (treatment, control) for seed in finite)
     p, p_floor = _sign_flip(differences, TIES * largest)
@@ -97,13 +97,13 @@ def bootstrap_interval(
     confidence: float = 0.95,
     resamples: int = 9_999,
 ) -> tuple[float, float] | None:
-    """(low, high) of the mean of treatment - control by resampling the seeds that are finite in
-    both; None below 2.
+    """Returns the bootstrap interval (low, high) of the mean of treatment - control.
 
-    The expanded percentile interval (Hesterberg, The American Statistician 69, 2015, section 4.4):
-    the plain one is too narrow by sqrt((n - 1) / n) and by the normal in place of t. It never
-    leaves the range of the differences, so that with 3 seeds it is that range. The same numbers
-    give the same interval: the draws are fixed.
+    It resamples the seeds that are finite on both sides. Returns None for fewer than 2. It is the
+    expanded percentile interval (Hesterberg, The American Statistician 69, 2015, section 4.4). The
+    plain interval is too narrow by sqrt((n - 1) / n) and by the normal in place of t. The interval
+    never leaves the range of the differences; with 3 seeds it is that range. The draws are fixed,
+    so equal numbers have equal intervals.
     """
     seeds = sorted(
         seed
@@ -117,14 +117,15 @@ def bootstrap_interval(
     weights = np.random.default_rng(0).multinomial(n, np.full(n, 1 / n), size=resamples)
     tail = float(norm.cdf(-math.sqrt(n / (n - 1)) * _critical(confidence, n)))
     low, high = np.quantile(weights @ differences / n, [tail, 1 - tail])
-    # the dot product rounds: equal differences have an interval without width
+    # the dot product rounds, but equal differences need an interval without width
     least, most = float(differences.min()), float(differences.max())
     return min(max(float(low), least), most), min(max(float(high), least), most)
 
 
 def mean_interval(values: Iterable[float], confidence: float = 0.95) -> MeanInterval:
-    """Mean, sample sd and half-width of the t interval of the finite `values`; sd and half-width
-    need two of them."""
+    """Returns mean, sample sd and half-width of the t interval of the finite `values`.
+
+    sd and half-width need two finite values."""
     everything = list(values)
     found = [value for value in everything if math.isfinite(value)]
     n, left_out = len(found), len(everything) - len(found)
@@ -138,11 +139,11 @@ def mean_interval(values: Iterable[float], confidence: float = 0.95) -> MeanInte
 
 
 def detectable_difference(sd: float, n: int, confidence: float = 0.95, power: float = 0.8) -> float:
-    """The smallest true difference that a two-sided paired t test finds with `power`: exact, by the
-    noncentral t.
+    """Returns the smallest true difference that a two-sided paired t test detects with `power`.
 
-    `sd` of the differences is taken for the true one; of 3 seeds it is easily wrong by a factor of
-    2. inf where it is unknown (n < 2, or not finite), 0 where it is 0.
+    The value is exact, by the noncentral t. `sd` of the differences is taken for the true sd, but
+    an sd over 3 seeds is easily wrong by a factor of 2. Returns inf if sd is unknown (n < 2, or not
+    finite), and 0 if sd is 0. Raises ValueError for power outside (1 - confidence, 1).
     """
     if not 1 - confidence < power < 1:
         raise ValueError(f"power must be between 1 - confidence and 1, got {power}")
@@ -157,8 +158,8 @@ def detectable_difference(sd: float, n: int, confidence: float = 0.95, power: fl
 
 
 def holm(ps: Mapping[str, float]) -> dict[str, float]:
-    """Adjusted p values, in the order of `ps`: the family-wise error stays at the level (Holm,
-    1979)."""
+    """Returns p values adjusted by Holm (1979), which controls the family-wise error, in the order
+    of `ps`. Raises ValueError for p outside [0, 1]."""
     if not all(0 <= p <= 1 for p in ps.values()):
         raise ValueError(f"p values must be in [0, 1], got {dict(ps)}")
     adjusted, least = dict(ps), 0.0
@@ -168,11 +169,11 @@ def holm(ps: Mapping[str, float]) -> dict[str, float]:
 
 
 def non_inferior(difference: PairedDifference, margin: float) -> str:
-    """Is "non-inferior" if the 90 % t interval lies above -margin, "inferior" if below, else
+    """Returns "non-inferior" if the 90 % t interval lies above -margin, "inferior" if below, else
     "inconclusive".
 
-    Higher is better. Each of the two answers is a one-sided test at 5 %. An end on -margin is
-    inconclusive.
+    Higher is better. Each of the two answers is a one-sided test at 5 %. An end of the interval on
+    -margin is inconclusive. Raises ValueError for a margin that is negative or not finite.
     """
     if not 0 <= margin < math.inf:
         raise ValueError(f"a margin must be finite and at least 0, got {margin}")
@@ -183,8 +184,8 @@ def non_inferior(difference: PairedDifference, margin: float) -> str:
 
 
 def accuracy_sampling_sd(accuracy: float, n_test: int) -> float:
-    """sqrt(a (1 - a) / n): of an accuracy in [0, 1] over draws of `n_test` independent images
-    (images, not views)."""
+    """Returns sqrt(a (1 - a) / n), the sd of an accuracy in [0, 1] over draws of `n_test`
+    independent images (images, not views). Raises ValueError for values out of range."""
     if not (0 <= accuracy <= 1 and n_test >= 1):
         raise ValueError(
             f"needs an accuracy in [0, 1] and n_test >= 1, got {accuracy} and {n_test}"
@@ -193,22 +194,22 @@ def accuracy_sampling_sd(accuracy: float, n_test: int) -> float:
 
 
 def seed_and_sample(values: Sequence[float], n_test: int) -> SeedAndSample:
-    """sd over the seeds' accuracies `values`, of one test sample, and what seeds add: total² =
-    sampling² + seed².
+    """Splits the sd of the accuracies `values` over seeds: total² = sampling² + seed².
 
-    `sd_seed`, 0 if the difference is negative, is of the accuracy on infinitely many images: right
-    where each seed has test images of its own. With the same images for every seed the sampling
-    errors correlate between seeds, by rho say (images hard for one are hard for all), and E total²
-    = seed² + (1 - rho) sampling². So `sd_seed` takes off rho sampling² too much: on average it is
-    too low and `sd_total` (right at rho = 1) too high, the truth is between. The part rho sampling²
-    moves all seeds alike: no spread over seeds shows it, sd_total / sqrt(n) leaves it out of the
-    mean's error, and a paired difference cancels what both arms share of it. Conclusions hold for
-    these images.
+    `sd_sampling` is that of one test sample of `n_test` images. `sd_seed`, 0 if the difference is
+    negative, is the sd of the accuracy on infinitely many images. It is right if each seed has its
+    own test images. With the same images for every seed, the sampling errors correlate between
+    seeds with some rho, since hard images are hard for all, and E total² = seed² + (1 - rho)
+    sampling². Then `sd_seed` subtracts rho sampling² too much. On average it is too low and
+    `sd_total` (right at rho = 1) is too high; the truth lies between them. The part rho sampling²
+    moves all seeds alike. No spread over seeds shows it, sd_total / sqrt(n) leaves it out of the
+    error of the mean, and a paired difference cancels the part that both arms share. Conclusions
+    hold for these images. Raises ValueError for fewer than 2 values.
     """
     if len(values) < 2:
         raise ValueError(f"needs 2 values or more, got {len(values)}")
     sampling = math.fsum(accuracy_sampling_sd(value, n_test) ** 2 for value in values) / len(values)
-    sd_total = mean_interval(values).sd or 0.0  # known: two values, in [0, 1]
+    sd_total = mean_interval(values).sd or 0.0  # never None: at least two finite values
     return SeedAndSample(sd_total, math.sqrt(sampling), math.sqrt(max(0.0, sd_total**2 - sampling)))
 
 
@@ -224,13 +225,13 @@ def _critical(confidence: float, n: int) -> float:
 
 
 def _power(ncp: float, n: int, critical: float) -> float:
-    # P(t < -critical) as an upper tail: nct.cdf is NaN in some far lower tails
+    # P(t < -critical) is computed as an upper tail, since nct.cdf is NaN in some far lower tails
     return float(nct.sf(critical, n - 1, ncp) + nct.sf(critical, n - 1, -ncp))
 
 
 def _sign_flip(differences: Sequence[float], tie: float) -> tuple[float, float]:
-    """p and the smallest p possible; means within `tie` of the one observed are as extreme as it.
-    p and the smallest p possible; means within `tie` of the one observed are as extreme as it."""
+    """Returns p and the smallest possible p. Means within `tie` of the observed mean count as
+    equally extreme."""
 
     def mean(sample: Any, axis: int) -> Any:
         return np.mean(sample, axis=axis)

@@ -1,5 +1,4 @@
-"""Runs beside each other: what differs between them, the headline metrics, the verdict. From files
-alone."""
+"""A table of runs from their files: settings that differ, headline metrics, verdict."""
 
 import csv
 import io
@@ -27,16 +26,16 @@ from jepa_lab.report.comparison.text import (
     shown_columns,
 )
 
-NOTES = ("reason", "first_bad", "run_dir")  # what a row has beside its columns
+NOTES = ("reason", "first_bad", "run_dir")  # keys of a row beside its columns
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """One row a run. `columns`: the settings that differ, `run`, `state`, the metrics by their full
-    key, `verdict`.
+    """A table with one row for each run.
 
-    `rows` have a value for each column, None where there is none, and for `NOTES`. `skipped`:
-    (path, why) of the folders that could not be read as a run.
+    `columns` are the settings that differ, `run`, `state`, the metrics by their full key, and
+    `verdict`. `rows` have a value or None for each column and for each key in NOTES. `skipped` has
+    (path, reason) of the folders that could not be read as a run.
     """
 
     columns: list[str]
@@ -45,31 +44,30 @@ class Comparison:
     skipped: list[tuple[str, str]] = field(default_factory=list)
 
     def text(self) -> str:
-        """Aligned plain text, for a log."""
-        columns, told = shown_columns(self.columns, self.rows)
-        return "\n".join([*plain_table(columns, self.rows), *self._below(columns, told)])
+        """Returns the table as aligned plain text."""
+        columns, hidden = shown_columns(self.columns, self.rows)
+        return "\n".join([*plain_table(columns, self.rows), *self._below(columns, hidden)])
 
     def print(self, file: TextIO | None = None) -> None:
-        """Print to `file` (standard output): with rich on a terminal, as plain text elsewhere."""
+        """Prints the table to `file` (None: standard output), coloured only on a terminal."""
         file = file or sys.stdout
         if not self.rows or not file.isatty():
             print(self.text(), file=file)
             return
         console = Console(file=file)
-        columns, told = shown_columns(self.columns, self.rows)
+        columns, hidden = shown_columns(self.columns, self.rows)
         table, needed = rich_table(columns, self.rows, console.width)
-        # a terminal still narrower wraps the lines, and loses nothing
+        # a narrower terminal wraps the lines, and no cell is cut
         console.width = max(console.width, needed)
         console.print(table)
-        for line in self._below(columns, told):
+        for line in self._below(columns, hidden):
             console.print(Text(line), soft_wrap=True)
 
     def write(self, folder: Path | str) -> tuple[Path, Path]:
-        """Write comparison.json and comparison.csv into `folder`, made if need be; returns their
-        paths.
+        """Writes comparison.json and comparison.csv into `folder` and returns their paths.
 
-        In the JSON null is NaN, and what a run does not have is left out; in the CSV these are nan
-        and an empty cell.
+        A NaN is null in the JSON and nan in the CSV. A value that a run does not have is left out
+        of the JSON and an empty cell in the CSV. A missing folder is created.
         """
         as_json, as_csv = Path(folder) / "comparison.json", Path(folder) / "comparison.csv"
         as_json.parent.mkdir(parents=True, exist_ok=True)
@@ -85,10 +83,10 @@ class Comparison:
         write_atomic(as_csv, self._csv())
         return as_json, as_csv
 
-    def _below(self, columns: Sequence[str], told: Sequence[str]) -> list[str]:
+    def _below(self, columns: Sequence[str], hidden: Sequence[str]) -> list[str]:
         return [
-            *([""] if told else []),
-            *told,
+            *([""] if hidden else []),
+            *hidden,
             *below(columns, self.rows, self.seeds, self.skipped),
         ]
 
@@ -106,11 +104,11 @@ class Comparison:
 
 
 def compare(run_dirs: Iterable[Path | str]) -> Comparison:
-    """The runs in `run_dirs`, in the order of the settings that differ. What is no run is named in
-    it, never raised.
+    """Returns the comparison of the runs in `run_dirs`, sorted by the settings that differ.
 
-    Metrics are those on test, or on validation where no run has any on test. A run with a summary
-    that ended in NaN has NaN where it was not measured; a run without a summary has nothing.
+    A folder that is no run is listed in `skipped` and raises nothing. Metrics are those on test, or
+    on validation if no run has any on test. A missing metric is NaN for a run with a summary that
+    ended in NaN, and None for any other run.
     """
     runs: list[Run] = []
     skipped: list[tuple[str, str]] = []
@@ -127,8 +125,9 @@ def compare_runs(
     metrics: Sequence[str] | None = None,
     skipped: Sequence[tuple[str, str]] = (),
 ) -> Comparison:
-    """As `compare`, of runs that were read already; `metrics` are full keys, the headline ones
-    unless named."""
+    """Returns the comparison of runs that were read already, as `compare` does.
+
+    `metrics` are full keys; None stands for the headline metrics."""
     if not runs:
         return Comparison(["run", "state", "verdict"], [], [], list(skipped))
     differing = differences([run.config for run in runs])
@@ -142,9 +141,9 @@ def compare_runs(
 def _headline_keys(runs: Sequence[Run]) -> list[str]:
     measured = {key for run in runs for key in run.last()}
     retrieves = any(key.endswith("/retrieval/top1") for key in measured)
-    told = [key for key in HEADLINE if retrieves or key not in WITH_RETRIEVAL]
+    shown = [key for key in HEADLINE if retrieves or key not in WITH_RETRIEVAL]
     found = (
-        [f"{split}/{key}" for key in told if f"{split}/{key}" in measured]
+        [f"{split}/{key}" for key in shown if f"{split}/{key}" in measured]
         for split in ("test", "val")
     )
     return next(filter(None, found), [])

@@ -1,4 +1,4 @@
-"""How a comparison is printed: the table, plain or for a terminal, and the lines below it."""
+"""Prints a comparison: the table, plain or for a terminal, and the lines below it."""
 
 import math
 import re
@@ -27,44 +27,44 @@ HEADLINE: dict[str, tuple[str, Format]] = {
     "z/effective_rank": ("rank z", one_decimal),
     "z_agg/effective_rank": ("rank z_agg", one_decimal),
 }
-# told where there are no probes: of the ARC JEPA
+# shown only beside retrieval: ARC has no probes
 WITH_RETRIEVAL = ("z/effective_rank", "z_agg/effective_rank")
 REASON_WIDTH = 120
-PAGE_WIDTH = 140  # of a table; settings that others decide go below a wider one
+PAGE_WIDTH = 140  # of a table; a wider table moves settings that follow from others below it
 RunRow = Mapping[str, Any]
 
 
 def shown_columns(columns: Sequence[str], rows: Sequence[RunRow]) -> tuple[list[str], list[str]]:
-    """The columns to print, and the lines that tell the others.
+    """Returns the columns to print, and lines on the other columns.
 
-    All of them, if that fits. Else a setting that has one value for each option on its left (a
-    recipe's optimiser) is told once below the table instead of in every row.
+    All columns are printed if they fit. Otherwise a setting with one value for each option on its
+    left (e.g. the optimiser of a recipe) is printed once below the table and not in every row.
     """
     if max(map(len, plain_table(columns, rows))) <= PAGE_WIDTH:
         return list(columns), []
     settings = [key for key in columns[: columns.index("run")] if key != "seed"]
-    told: dict[str, list[str]] = {}
+    followers: dict[str, list[str]] = {}
     for index, key in enumerate(settings):
         options = [
             left for left in settings[:index] if all(isinstance(row[left], str) for row in rows)
         ]
-        free = [left for left in options if not any(left in keys for keys in told.values())]
+        free = [left for left in options if not any(left in keys for keys in followers.values())]
         leader = next(
             (left for left in free if _count(rows, left) == _count(rows, left, key)), None
         )
         if leader is not None:
-            told.setdefault(leader, []).append(key)
+            followers.setdefault(leader, []).append(key)
     lines = {
         f"{_assigned([leader], row)}: {_assigned(keys, row)}": None
-        for leader, keys in told.items()
+        for leader, keys in followers.items()
         for row in rows
     }
-    hidden = {key for keys in told.values() for key in keys}
+    hidden = {key for keys in followers.values() for key in keys}
     return [column for column in columns if column not in hidden], list(lines)
 
 
 def plain_table(columns: Sequence[str], rows: Sequence[RunRow]) -> list[str]:
-    """Aligned lines without trailing blanks: two of headers (the split, the column), one a run."""
+    """Returns aligned lines: two of headers (split and column), then one for each run."""
     if not rows:
         return ["no runs"]
     heads = [_header(column) for column in columns]
@@ -75,8 +75,9 @@ def plain_table(columns: Sequence[str], rows: Sequence[RunRow]) -> list[str]:
 
 
 def rich_table(columns: Sequence[str], rows: Sequence[RunRow], width: int) -> tuple[Table, int]:
-    """The same cells for a terminal, coloured, and the width they need: headers and verdicts fold,
-    values never."""
+    """Returns the table with colours for a terminal, and the width that it needs.
+
+    Headers and verdicts may be wrapped, values never."""
     folded = max(map(len, plain_table(columns, rows))) > width
     heads = [_lines_of(*_header(column), folded) for column in columns]
     tall = max(map(len, heads))
@@ -101,8 +102,8 @@ def below(
     seeds: Sequence[SeedGroup],
     skipped: Iterable[tuple[str, str]],
 ) -> list[str]:
-    """Means over seeds, why runs did not complete, what was no run: each after an empty line, if
-    there is any.
+    """Returns blocks of lines, each after an empty line: means over seeds, reasons why runs did not
+    complete, and folders that are no run.
 
     A group of seeds is named by those of its settings that are in `columns`.
     """
@@ -115,14 +116,14 @@ def below(
 
 
 def _header(column: str) -> tuple[str, str]:
-    """Split and name; the split of a setting is ""."""
+    """Returns split and name of a column; the split of a setting is ""."""
     split, _, key = column.partition("/")
     return (split, HEADLINE[key][0]) if key in HEADLINE else ("", column)
 
 
 def _lines_of(split: str, name: str, folded: bool) -> list[str]:
-    words = re.split(r"(?<=\.)\s*|\s+", name) if folded else [name]
-    return [split, *words] if split else words
+    parts = re.split(r"(?<=\.)\s*|\s+", name) if folded else [name]
+    return [split, *parts] if split else parts
 
 
 def _cell(column: str, row: RunRow) -> str:
@@ -152,14 +153,14 @@ def _style(column: str, row: RunRow) -> str:
 
 
 def _note(row: RunRow) -> str:
-    """Why a run ended as it did; "" if it says nothing. A long reason is cut: the files have it
-    whole."""
+    """Returns the reason why a run ended, "" without one. Long reasons are cut; the files of the
+    run have them in full."""
     reason = textwrap.shorten(str(row["reason"] or ""), REASON_WIDTH, placeholder=" ...")
     bad = row["first_bad"] if isinstance(row["first_bad"], Mapping) else {}
     known = not bad or (str(bad.get("term")) in reason and f"step {bad.get('step')}" in reason)
     first = "" if known else f"first not finite: {bad.get('term')} at step {bad.get('step')}"
-    said = "; ".join(filter(None, [reason, first]))
-    return f"{row['run']} {row['state']}: {said}" if said else ""
+    why = "; ".join(filter(None, [reason, first]))
+    return f"{row['run']} {row['state']}: {why}" if why else ""
 
 
 def _seed_lines(seeds: Sequence[SeedGroup], columns: Sequence[str]) -> list[str]:

@@ -1,5 +1,4 @@
-"""The first stage of a comparison, as a report on a folder of runs finds it: runs that only chose
-weights, and what they gave."""
+"""The first stage of a comparison: runs that only choose weights, and their results."""
 
 from __future__ import annotations
 
@@ -13,11 +12,11 @@ from jepa_lab.report.comparison.find_runs import FoundRuns
 from jepa_lab.report.comparison.paired_text import is_accuracy, number_text
 from jepa_lab.report.comparison.ranking_text import metric_name
 
-STAGED = "aux_comparison"  # the value of sweep.report in runs of a comparison that tunes first
+STAGED = "aux_comparison"  # value of sweep.report in runs of a comparison with tuned weights
 
 
 def is_tuning(run: Run) -> bool:
-    """Whether the run chose a weight: its seed is one of those that its comparison tunes with."""
+    """Returns whether the run only chooses a weight, i.e. has a tuning seed of its comparison."""
     sweep = run.config.get("sweep") or {}
     return sweep.get("report") == STAGED and run.config.get("seed") in (
         (sweep.get("tuning") or {}).get("seeds") or ()
@@ -25,8 +24,9 @@ def is_tuning(run: Run) -> bool:
 
 
 def without_tuning(found: FoundRuns) -> tuple[FoundRuns, list[str]]:
-    """Without the runs that chose weights, and a line that says so; all of them where there is
-    nothing else yet."""
+    """Returns the runs without those that choose weights, and a line on the removed runs.
+
+    If there are no other runs yet, all are kept."""
     tuning = [run for run in found.runs if is_tuning(run)]
     if not tuning:
         return found, []
@@ -37,12 +37,11 @@ def without_tuning(found: FoundRuns) -> tuple[FoundRuns, list[str]]:
             f"{runs}: they choose weights; the reported runs of this comparison have not begun"
         ]
     kept = [run for run in found.runs if not is_tuning(run)]
-    return FoundRuns(kept, found.skipped), [f"{runs} chose the weights and are in no number"]
+    return FoundRuns(kept, found.skipped), [f"{runs} only chose the weights: left out"]
 
 
 def tunings_of(runs: Sequence[Run], runs_dir: Path) -> list[Tuning]:
-    """What was tuned for these runs: of the sweeps below `runs_dir` those that had one of them try
-    a weight."""
+    """Returns the tunings of sweeps below `runs_dir` in which one of the runs tried a weight."""
     own = {run.status.get("run_id") for run in runs}
     folders = [
         path.parent
@@ -59,8 +58,8 @@ def tunings_of(runs: Sequence[Run], runs_dir: Path) -> list[Tuning]:
 
 
 def tuning_data(tuning: Tuning) -> dict[str, Any]:
-    """The tuning as the page holds it: for every arm its weights with what they gave, and where the
-    chosen one lies."""
+    """Returns the tuning for the page: the weights of every arm, their results, and whether the
+    chosen weight is at an end of those tried."""
     return {
         "name": metric_name(tuning.metric),
         "percent": is_accuracy(tuning.metric),
@@ -91,16 +90,16 @@ def _arm(arm: ArmTuning) -> dict[str, Any]:
 
 
 def tuning_lines(tuning: Tuning) -> list[str]:
-    """What was tried for whom, then a line for each arm: the weight taken, and how much hung on
-    it."""
+    """Returns a line on the tuning, and a line for each arm: the chosen weight, and the effect of
+    the weight on the metric."""
     if not tuning.arms:
         return ["Tuning: no arm has a weight."]
     weights, seeds = max(len(arm.candidates) for arm in tuning.arms), len(tuning.seeds)
     head = (
-        f"Tuning: {weights} weight{'s' * (weights != 1)} for every arm but none, chosen by"
+        f"Tuning: {weights} weight{'s' * (weights != 1)} for every arm except none, chosen by"
         f" {metric_name(tuning.metric)} over seed{'s' * (seeds != 1)}"
-        f" {', '.join(map(str, tuning.seeds))}, reported nowhere; weights with the fewest collapsed"
-        " or failed runs first."
+        f" {', '.join(map(str, tuning.seeds))}, not reported; weights with the fewest collapsed or"
+        " failed runs first."
     )
     return [head, *(_arm_line(arm, tuning.metric) for arm in tuning.arms)]
 
@@ -109,12 +108,12 @@ def _arm_line(arm: ArmTuning, metric: str) -> str:
     figures = ", ".join(_figure(candidate, metric) for candidate in arm.candidates)
     chosen = arm.chosen
     if chosen is None:
-        whys = [
+        reasons = [
             trial.why for candidate in arm.candidates for trial in candidate.trials if trial.why
         ]
         return (
             f"{arm.arm}: no weight could be chosen and the arm is not compared:"
-            f" {whys[0] if whys else 'no run'}."
+            f" {reasons[0] if reasons else 'no run'}."
         )
     means = [candidate.mean for candidate in arm.candidates if candidate.mean is not None]
     unit = " points" if is_accuracy(metric) else ""
@@ -124,13 +123,13 @@ def _arm_line(arm: ArmTuning, metric: str) -> str:
     return (
         f"{arm.arm}: {arm.key}={chosen.weight:g} (by default {arm.default:g});"
         f" {figures}{spread * (len(means) > 1)}."
-        + " The chosen one is the last that was tried on its side: a better one may lie beyond."
+        + " The chosen weight is at an end of those tried: a better one may lie beyond."
         * bool(arm.end)
     )
 
 
 def _figure(candidate: Candidate, metric: str) -> str:
-    """'0.1 gave 81.2 %', with the runs that collapsed or failed."""
+    """Returns e.g. '0.1 gave 81.2 %', with the number of runs that collapsed or failed."""
     mean = candidate.mean
     value = (
         "nothing"

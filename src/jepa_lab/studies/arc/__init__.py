@@ -1,5 +1,5 @@
-"""Tasks of the Abstraction and Reasoning Corpus: the ARC JEPA, its codebook, and the investigation
-of a collapse."""
+"""The study of the ARC JEPA on tasks of the Abstraction and Reasoning Corpus, with a codebook and
+the investigation of collapsed runs."""
 
 from jepa_lab.studies.entry import StudyEntry
 

@@ -1,4 +1,4 @@
-"""From a checked configuration of the ARC JEPA to objects: loaders, network, module."""
+"""Builds loaders, network and module of the ARC JEPA from a checked configuration."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from jepa_lab.training.frame import build_aux_terms
 
 
 def build_tokeniser(d: ArcDatasetConfig) -> Tokeniser:
-    """Slots of objects or patches of cells."""
+    """Returns the tokeniser of the dataset: slots of objects or patches of cells."""
     if d.tokeniser == "patches":
         return make_tokeniser("patches", patch=d.patch)
     return make_tokeniser(
@@ -41,8 +41,10 @@ def build_tokeniser(d: ArcDatasetConfig) -> Tokeniser:
 def build_loaders(
     config: ArcConfig, tasks: TaskSplits, tokeniser: Tokeniser
 ) -> dict[str, ArcLoader]:
-    """train (shuffled and augmented), val and test (as they are, in order). UserError for what
-    cannot be asked of these tasks, and for a cache of something else."""
+    """Returns the loaders train (shuffled and augmented), val and test (unchanged and in order).
+
+    Raises UserError if the tasks do not allow the options, or if the cache belongs to other data.
+    """
     d, families = config.dataset, config.loss.invariance
     common: dict[str, Any] = {
         "problem": d.problem,
@@ -53,7 +55,7 @@ def build_loaders(
         "cache": d.cache,
     }
     augment = AugmentOptions(**asdict(d.augment))
-    asked = tuple(families.weights()) if families.form == "true" else ()
+    transforms = tuple(families.weights()) if families.form == "true" else ()
     try:
         return {
             "train": ArcLoader(
@@ -62,7 +64,7 @@ def build_loaders(
                 split="train",
                 shuffle=True,
                 augment=augment,
-                families=asked,
+                families=transforms,
                 variants=d.variants,
                 **common,
             ),
@@ -74,7 +76,7 @@ def build_loaders(
 
 
 def build_quantizer_of(config: VQConfig, width: int, seed: int) -> Quantizer | None:
-    """The codebook; None where it is not enabled."""
+    """Returns the codebook of the configuration, or None if it is disabled."""
     if not config.enabled:
         return None
     common: dict[str, Any] = {
@@ -112,8 +114,10 @@ def build_quantizer_of(config: VQConfig, width: int, seed: int) -> Quantizer | N
 
 
 def build_module(config: ArcConfig, tokeniser: Tokeniser, places: int, steps: int) -> ArcJEPA:
-    """Network and objective under the LightningModule, for contexts of `places` grids; the weights
-    come from the global random stream."""
+    """Builds the LightningModule with network and objective, for contexts of `places` grids.
+
+    The initial weights come from the global random stream.
+    """
     m = config.model
     encoder = TokenEncoder(
         tokeniser.n_features,
@@ -134,9 +138,9 @@ def build_module(config: ArcConfig, tokeniser: Tokeniser, places: int, steps: in
         side=config.vq.site == "side",
     )
     widths = {"z": m.width, "z_agg": m.width, "z_hat": m.projection, "z_target": m.projection}
-    arms = build_aux_terms(config, widths)
+    aux_terms = build_aux_terms(config, widths)
     objective = ArcObjective(
-        config.loss, m.projection, shared_target=config.target.name == "shared", aux=arms
+        config.loss, m.projection, shared_target=config.target.name == "shared", aux=aux_terms
     )
     return ArcJEPA(
         network,
@@ -149,25 +153,27 @@ def build_module(config: ArcConfig, tokeniser: Tokeniser, places: int, steps: in
 
 
 def require_tokens(config: ArcConfig, loader: ArcLoader) -> None:
-    """UserError for a codebook that has more codes than an epoch has tokens. Looks at no more of
-    them than it needs."""
+    """Raises UserError if the codebook has more codes than an epoch has tokens.
+
+    Counts tokens only until there are as many as codes.
+    """
     size = config.vq.size
     if not config.vq.enabled or size is None:
         return
-    looked_at, tokens = loader.batch_size, 0
+    examples, tokens = loader.batch_size, 0
     while tokens < size:
-        tokens = int(loader.examples_at(0, looked_at).view.context.mask.sum())
-        if tokens < size and looked_at >= loader.n:
+        tokens = int(loader.examples_at(0, examples).view.context.mask.sum())
+        if tokens < size and examples >= loader.n:
             raise UserError(
                 f"vq.size={size}: more codes than the {tokens} tokens of an epoch of"
                 f" {len(loader.examples)} examples; give fewer codes or more tasks"
             )
-        looked_at *= 4
+        examples *= 4
 
 
 def begin_codebook(module: ArcJEPA, loader: ArcLoader) -> None:
-    """Puts a codebook that begins from data at the tokens of a first batch, so that a look before
-    training sees it."""
+    """Initialises a data-dependent codebook from the tokens of a first batch, so that measurements
+    before training already use it."""
     book = module.vq
     if not isinstance(book, Codebook) or bool(book.initialized):
         return
@@ -182,6 +188,8 @@ def begin_codebook(module: ArcJEPA, loader: ArcLoader) -> None:
 
 
 def best_key(config: ArcConfig) -> str:
-    """The validation metric that chooses best.ckpt: the skill, which rises as the primary loss
-    falls."""
+    """Returns the validation metric that chooses best.ckpt.
+
+    The default is the skill, which rises as the primary loss falls.
+    """
     return "val/skill" if config.monitor.best == "auto" else config.monitor.best

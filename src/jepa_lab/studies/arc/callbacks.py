@@ -1,4 +1,4 @@
-"""The callbacks of an ARC JEPA's run, in the order they act."""
+"""The callbacks of a run of the ARC JEPA."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from jepa_lab.training.study import Session
 
 
 def build_callbacks(session: Session, judge: Callable[[History], Verdict]) -> list[Any]:
-    """Those of every run around the codebook's and the readers of an ARC JEPA."""
+    """Returns the callbacks in the order in which they act: those of every study, and those of the
+    ARC JEPA for its codebook, monitor and early stopping."""
     config, budget = session.config, session.parts.budget
     actors: list[Any] = []
     readers: list[Any] = [ArcMonitor(config.monitor.metrics)]

@@ -1,4 +1,4 @@
-"""The configuration of an ARC JEPA: what its runs have of their own, beside what all runs share."""
+"""The configuration of the ARC JEPA, on top of the keys that all studies share."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from jepa_lab.studies.arc.model_config import ArcModelConfig, VQConfig
 @dataclass
 class EarlyStopConfig:
     patience: int | None = None  # validations without a better primary loss; null: never
-    min_delta: float = 0.0  # what counts as better
+    min_delta: float = 0.0  # the least decrease that counts as better
 
     def validate(self) -> None:
         at_least("early_stop.patience", self.patience, 1)
@@ -50,45 +50,45 @@ class SigregConfig:
     n_slices: int = 256
     n_points: int = 17
     t_max: float = 3.0
-    form: str = "reference"  # | published: of rows of length 1, without the factor n
+    form: str = "reference"  # | published: on rows normalised to length 1, without the factor n
 
     def validate(self) -> None:
         at_least("loss.sigreg.weight", self.weight, 0.0)
         at_least("loss.sigreg.n_slices", self.n_slices, 1)
         at_least("loss.sigreg.n_points", self.n_points, 3)
         if self.n_points % 2 == 0:
-            raise ValueError(f"loss.sigreg.n_points={self.n_points}: an odd number of knots")
+            raise ValueError(f"loss.sigreg.n_points={self.n_points}: must be odd")
         at_least("loss.sigreg.t_max", self.t_max, 0.0, exclusive=True)
         one_of("loss.sigreg.form", self.form, ["reference", "published"])
 
 
 @dataclass
 class InvarianceConfig:
-    """Weights of the terms that ask for the same vectors after a transform of all grids of an
-    example."""
+    """Weights of the invariance terms: the vectors of an example should not change if all of its
+    grids are transformed alike."""
 
     color: float = 0.0
     translation: float = 0.0
     symmetry: float = 0.0
-    form: str = "true"  # | published: transforms of tokens that are no symmetries of grids
-    max_delta: float = 0.1  # published: the largest shift of an object, of the grid's side
+    form: str = "true"  # | published: transforms of tokens that are not symmetries of grids
+    max_delta: float = 0.1  # published: the largest shift of an object, a share of the grid's side
 
     def validate(self) -> None:
-        self.form = "true" if self.form == "True" else self.form  # what a YAML file makes of true
+        self.form = "true" if self.form == "True" else self.form  # YAML reads true as a boolean
         for key in ("color", "translation", "symmetry", "max_delta"):
             at_least(f"loss.invariance.{key}", getattr(self, key), 0.0)
         one_of("loss.invariance.form", self.form, ["true", "published"])
 
     def weights(self) -> dict[str, float]:
-        """{family: weight} of those above 0."""
+        """Returns {family: weight} for the weights above 0."""
         return {key: w for key in FAMILIES if (w := getattr(self, key)) > 0}
 
 
 @dataclass
 class RelationalConfig:
     weight: float = 0.0
-    self_weight: float = 0.0  # published: that the relations within a context agree
-    form: str = "normalised"  # | published: the fourth power of the embeddings' scale
+    self_weight: float = 0.0  # published: of the term for equal relations within a context
+    form: str = "normalised"  # | published: grows with the fourth power of the embeddings' scale
 
     def validate(self) -> None:
         at_least("loss.relational.weight", self.weight, 0.0)
@@ -97,15 +97,15 @@ class RelationalConfig:
         if self.form == "normalised" and self.self_weight:
             raise ValueError(
                 f"loss.relational.self_weight={self.self_weight:g}: only"
-                " loss.relational.form=published has it"
+                " loss.relational.form=published reads it"
             )
 
 
 @dataclass
 class ArcLossConfig:
     form: str = "info_nce"  # | l2: squared distance of unit vectors
-    queue: int = 1024  # negatives of earlier batches
-    exclude_same_task: bool = True  # outputs of the same task are no negatives
+    queue: int = 1024  # number of negatives kept from earlier batches
+    exclude_same_task: bool = True  # outputs of the same task are not used as negatives
     temperature: TemperatureConfig = field(default_factory=TemperatureConfig)
     sigreg: SigregConfig = field(default_factory=SigregConfig)
     invariance: InvarianceConfig = field(default_factory=InvarianceConfig)
@@ -118,11 +118,11 @@ class ArcLossConfig:
             part.validate()
 
 
-OF_IMAGES = (
+OF_IMAGES = (  # keys that only image studies read
     *(("monitor", key) for key in ("subspace", "sweep_anchors", "sweep_every", "rollout_steps")),
     *(("hardware", key) for key in ("channels_last", "compile")),
 )
-TERMS = (  # of the objective: no auxiliary loss may bear their names
+TERMS = (  # terms of the objective, whose names auxiliary losses must not use
     *(
         "prediction",
         "info_nce",
@@ -178,8 +178,8 @@ class ArcConfig(JepaConfig):
             and not published
         ):
             raise ValueError(
-                "loss.invariance.form=published needs dataset.slot_features=published: it moves"
-                " those numbers"
+                "loss.invariance.form=published needs dataset.slot_features=published: it"
+                " transforms those features"
             )
         if d.problem == "copies" and self.model.roles:
             raise ValueError(
@@ -192,27 +192,25 @@ class ArcConfig(JepaConfig):
 
     def _refuse_second_sigreg(self) -> None:
         own = self.loss.sigreg.weight
-        for name, arm in self.aux.items():
+        for name, aux in self.aux.items():
             same = (
-                arm.regulariser == "sigreg" and arm.site == "z_hat" and arm.proj_output_dim is None
+                aux.regulariser == "sigreg" and aux.site == "z_hat" and aux.proj_output_dim is None
             )
-            if same and arm.weight > 0 and own > 0:
+            if same and aux.weight > 0 and own > 0:
                 raise ValueError(
                     f"aux.{name}.site=z_hat and loss.sigreg.weight={own:g} are SIGReg of one tap;"
                     " give one of them, or another site"
                 )
 
     def _refuse_what_is_of_images(self) -> None:
-        """Nothing here would read these keys: they keep the value that they have everywhere."""
+        """Raises ValueError if a key that only image studies read differs from its default."""
         for group, key in OF_IMAGES:
             part = getattr(self, group)
             value = getattr(part, key)
             if value != getattr(type(part), key):  # the default
                 given = f"{group}.{key}={str(value).lower()}"
-                raise ValueError(
-                    f"{given}: of the models of images; the ARC JEPA has no use for it"
-                )
+                raise ValueError(f"{given}: only image studies read it, the ARC JEPA does not")
         if self.target.bn_buffers == "own_running":
             raise ValueError(
-                "target.bn_buffers=own_running: of the public seq-JEPA; here averaged or copied"
+                "target.bn_buffers=own_running: only for the seq-JEPA; give averaged or copied"
             )

@@ -1,5 +1,4 @@
-"""From the context grids of an ARC example to the prediction: aggregator, predictor and
-projection."""
+"""Aggregator, predictor and projection: the path from the context grids to the prediction."""
 
 from __future__ import annotations
 
@@ -16,17 +15,23 @@ N_ROLES = FRAME + 1
 
 
 class ContextAggregator(nn.Module):
-    """(z (B, G, width), present (B, G) bool, roles (B, G), pairs (B, G) int64) -> z_agg (B, width).
+    """Maps z (B, G, width), present (B, G) bool, roles (B, G) and pairs (B, G) int64 to z_agg
+    (B, width).
 
-    kind: mean over the present places; last present place; learned: a softmax over the present
-    places for every channel, its logits a linear map of that channel's values at all places (as
-    published, one map for all channels); attention: `depth` pre-norm blocks over the places with
-    embeddings of role and pair, read out at the last present place (the query); gru: `depth` layers
-    over the present places in order, the last state. With `roles` a grid first passes the linear
-    map of its role, which starts as the identity (attention: gets its role's embedding); without,
-    as published, an input and an output count alike. Absent places have no influence, whatever they
-    hold; where none is present z_agg is zero. `pairs` lie below n_places. UserError for an unknown
-    kind and heads that do not divide the width, ValueError for other shapes.
+    The kinds are
+    - mean: the mean over the present places;
+    - last: the last present place;
+    - learned: a softmax over the present places for every channel. Its logits are a linear map of
+      that channel's values at all places. As published, all channels share one map;
+    - attention: `depth` pre-norm blocks over the places with embeddings of role and pair. The
+      output is read at the last present place (the query);
+    - gru: `depth` layers over the present places in order. The output is the last state.
+
+    With `roles`, a grid first passes the linear map of its role, which starts as the identity
+    (attention: the embedding of its role is added). Without, as published, inputs and outputs are
+    treated alike. Absent places have no influence, whatever they hold. If no place is present,
+    z_agg is zero. `pairs` lie below n_places. Raises UserError for an unknown kind and for heads
+    that do not divide the width, ValueError for other shapes.
     """
 
     def __init__(
@@ -79,9 +84,8 @@ class ContextAggregator(nn.Module):
 
     def _learned(self, z: Tensor, present: Tensor, *_: Tensor) -> Tensor:
         logits = self.weights(z.transpose(1, 2))  # (B, width, G)
-        lowest = torch.finfo(
-            logits.dtype
-        ).min  # not -inf: a row of it alone is NaN, and so is its gradient
+        # Not -inf: the softmax of a row that holds only -inf is NaN, and so is its gradient.
+        lowest = torch.finfo(logits.dtype).min
         weights = logits.masked_fill(~present.unsqueeze(1), lowest).softmax(dim=-1)
         return (weights * z.transpose(1, 2)).sum(dim=-1)
 
@@ -95,16 +99,16 @@ class ContextAggregator(nn.Module):
         return self._last(self.norm(z), present)
 
     def _gru(self, z: Tensor, present: Tensor, *_: Tensor) -> Tensor:
-        # Present places move to the front in their order: the state after the last of them has seen
-        # no other.
+        # Present places move to the front in their order, so that the state after the last of them
+        # does not depend on absent places.
         order = (~present).to(torch.uint8).argsort(dim=1, stable=True)
         states, _ = self.gru(z.gather(1, order.unsqueeze(-1).expand_as(z)))
         return _at(states, (present.sum(dim=1) - 1).clamp_min(0))
 
 
 class RoleMaps(nn.Module):
-    """(z (B, G, width), roles (B, G) int64) -> (B, G, width): a linear map for each role, at first
-    the identity."""
+    """Applies the linear map of its role to each grid: z (B, G, width), roles (B, G) int64 ->
+    (B, G, width). Every map starts as the identity."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -118,7 +122,7 @@ class RoleMaps(nn.Module):
 
 
 class Predictor(nn.Module):
-    """z_agg (B, width) -> (B, width): z_agg plus a two-layer MLP of its LayerNorm."""
+    """Adds a two-layer MLP of the LayerNorm of z_agg (B, width) to z_agg."""
 
     def __init__(self, width: int, hidden: int) -> None:
         super().__init__()
@@ -131,15 +135,18 @@ class Predictor(nn.Module):
 
 
 class Projection(nn.Sequential):
-    """(B, width) -> (B, dim). linear_end: Linear, BatchNorm, GELU, Linear, so that it can reach
-    every direction; relu_end: twice Linear and ReLU, the published one, which reaches the positive
-    orthant alone. UserError for another form."""
+    """Maps (B, width) to (B, dim), the space of the comparison.
+
+    The form linear_end is Linear, BatchNorm, GELU, Linear and reaches every direction. The
+    published form relu_end is Linear and ReLU twice and reaches only the positive orthant. Raises
+    UserError for another form.
+    """
 
     def __init__(self, width: int, dim: int, form: str = "linear_end") -> None:
         if form not in PROJECTIONS:
             raise UserError(f"model.projection_form={form}: one of {', '.join(PROJECTIONS)}")
         if form == "linear_end":
-            # The batch norm subtracts any bias again.
+            # no bias, since the batch norm would subtract it again
             first = [nn.Linear(width, width, bias=False), nn.BatchNorm1d(width), nn.GELU()]
             super().__init__(*first, nn.Linear(width, dim))
         else:
@@ -147,5 +154,5 @@ class Projection(nn.Sequential):
 
 
 def _at(z: Tensor, place: Tensor) -> Tensor:
-    """z (B, G, width), place (B,) int64 -> (B, width)."""
+    """Returns z (B, G, width) at each row's place (B,) int64, as (B, width)."""
     return z[torch.arange(len(z), device=z.device), place]

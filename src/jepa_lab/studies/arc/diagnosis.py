@@ -1,5 +1,4 @@
-"""The diagnosis of a run of the ARC JEPA: beside what all runs have, the investigation of one that
-failed."""
+"""The diagnosis of a run of the ARC JEPA, which also suggests an investigation."""
 
 from __future__ import annotations
 
@@ -11,7 +10,7 @@ from jepa_lab.studies.arc.remedies import ArcRemedies
 
 
 def diagnose(folder: Path, composes: Composes) -> Diagnosis:
-    """Reads the folder and judges it. UserError for a folder that holds no metrics, or broken
-    ones."""
+    """Returns the diagnosis of the run in `folder`. Raises UserError if its metrics are missing or
+    broken."""
     investigation = f"python -m jepa_lab.diagnose {shlex.quote(str(folder))} --investigate"
     return diagnose_run(folder, ArcRemedies(), composes, investigation)

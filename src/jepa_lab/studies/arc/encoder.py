@@ -1,5 +1,4 @@
-"""The token encoder of the ARC study: from the tokens of a grid to one vector per token, and per
-grid."""
+"""The token encoder of the ARC study: one vector per token, and their mean per grid."""
 
 from __future__ import annotations
 
@@ -12,19 +11,21 @@ from jepa_lab.networks.masked_block import MaskedBlock, allowed_pairs
 from jepa_lab.studies.arc.data.batch import NO_COLOR, GridTokens
 
 ATTENTION = ("adjacency", "full")
-ENTRIES = NO_COLOR + 1  # the ten colours, and none
+ENTRIES = NO_COLOR + 1  # the ten colours, and "no colour"
 
 
 class TokenEncoder(nn.Module):
-    """GridTokens of n grids, N places -> (n, N, width); exactly zero where there is no token.
+    """Maps GridTokens of n grids with N places to (n, N, width), exactly zero at places without a
+    token.
 
-    Each of a token's n_colors colours is embedded by a table of its own position (0: the colours
-    are not read, as in the published 23 features, which hold the colour as a number), the features
-    by a linear map; their sum goes on through GELU and a linear map. Then `depth` pre-norm blocks
-    in which a token sees itself and its neighbours (attention "adjacency") or all tokens of its
-    grid ("full"). A last LayerNorm bounds the scale; without it (`final_norm` false, as published)
-    the scale is free. What places without a token hold has no influence. UserError for heads that
-    do not divide the width and an unknown attention, ValueError for tokens of other sizes.
+    Each of the n_colors colours of a token is embedded by the table of its position. With
+    n_colors = 0 colours are not read: the published 23 features hold the colour as a number.
+    Features are embedded by a linear map. The sum of the embeddings passes through GELU and a
+    linear map. `depth` pre-norm blocks follow, in which a token attends to itself and its
+    neighbours (attention "adjacency") or to all tokens of its grid ("full"). A final LayerNorm
+    bounds the scale. Without it (`final_norm` false, as published) the scale is free. The contents
+    of places without a token have no influence. Raises UserError for heads that do not divide the
+    width and for an unknown attention, ValueError for tokens of other sizes.
     """
 
     def __init__(
@@ -46,7 +47,7 @@ class TokenEncoder(nn.Module):
         self.n_features = n_features
         self.n_colors = n_colors
         self.attention = attention
-        # on one-hot colours: a table per position
+        # A linear map of one-hot colours is an embedding table for each position.
         self.read = nn.Linear(n_features + ENTRIES * n_colors, width)
         if n_colors:
             _balance(self.read.weight, n_features, n_colors)
@@ -63,8 +64,8 @@ class TokenEncoder(nn.Module):
         return self.norm(z).masked_fill(~live.unsqueeze(-1), 0.0)
 
     def _inputs(self, tokens: GridTokens) -> Tensor:
-        """(n, N, n_features + 11 n_colors): features and one-hot colours, zero where there is no
-        token."""
+        """Returns features and one-hot colours (n, N, n_features + 11 n_colors), zero at places
+        without a token."""
         features = tokens.features.shape[-1]
         colors = tokens.colors.shape[-1] if self.n_colors else 0
         if (features, colors) != (self.n_features, self.n_colors):
@@ -73,14 +74,13 @@ class TokenEncoder(nn.Module):
         parts = [tokens.features]
         if self.n_colors:
             parts.append(F.one_hot(tokens.colors, ENTRIES).flatten(-2).to(tokens.features.dtype))
-        # An unread place must not even pass on a NaN: 0 times NaN, as attention computes it, is
-        # NaN.
+        # A place without a token may hold NaN, and attention would compute 0 times NaN = NaN.
         return torch.cat(parts, dim=-1).masked_fill(~tokens.mask.unsqueeze(-1), 0.0)
 
 
 def grid_vectors(z: Tensor, mask: Tensor) -> Tensor:
-    """z (n, N, width), mask (n, N) bool -> (n, width), the mean over a grid's tokens; zero for a
-    grid without one."""
+    """Returns the mean over the tokens of each grid (n, width), for z (n, N, width) and mask (n, N)
+    bool. It is zero for a grid without tokens."""
     weight = mask.unsqueeze(-1).to(z.dtype)
     total = z.masked_fill(~mask.unsqueeze(-1), 0.0).sum(dim=1)
     return total / weight.sum(dim=1).clamp_min(1.0)
@@ -88,9 +88,12 @@ def grid_vectors(z: Tensor, mask: Tensor) -> Tensor:
 
 @torch.no_grad()
 def _balance(weight: Tensor, n_features: int, n_colors: int) -> None:
-    """Colours and features start with the same say: n_colors inputs of 1 and n_features of the
-    order of 1 each reach a unit's sum with variance about 1, whatever their numbers. By fan-in,
-    colours would be drowned by the bias."""
+    """Initialises weights so that colours and features have equal influence.
+
+    The n_colors inputs of 1 and the n_features inputs of order 1 each add variance of about 1 to a
+    unit's sum, whatever their numbers. With the default initialisation by fan-in, colours would be
+    small beside the bias.
+    """
     if n_features:
         weight[:, :n_features].normal_(std=n_features**-0.5)
     weight[:, n_features:].normal_(std=n_colors**-0.5)

@@ -1,4 +1,4 @@
-"""Whether a run of the ARC JEPA can measure what its gates ask for."""
+"""Checks that the ARC JEPA logs the metrics of its gates."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ OF_ARC = ("train/loss/total", "val/skill", "val/z/effective_rank", "val/z_agg/ef
 
 
 def require_measurable(config: ArcConfig) -> None:
-    """UserError, under gates.strict, for a gate on a metric that an ARC JEPA does not have."""
+    """Raises UserError, under gates.strict, for a gate on a metric that the ARC JEPA lacks."""
     if not config.gates.strict:
         return
     for name, limit in config.gates.limits().items():

@@ -1,5 +1,5 @@
-"""ArcJEPA: the LightningModule that predicts the output of an ARC query from demonstrations, in a
-latent space."""
+"""The LightningModule of the ARC JEPA, which predicts the output of a query from demonstrations in
+a latent space."""
 
 from __future__ import annotations
 
@@ -21,10 +21,13 @@ from jepa_lab.training.optimisation import OptimisedModule
 
 @dataclass
 class ArcEvaluated:
-    """Of a validation batch, float32: the representations, and in the space of z_target (B, p) what
-    other answers would be. copied: the query's own input; unpredicted: the context without the
-    predictor; blind: with the demonstrations of another example (None where a context has none).
-    task (B,), number of the task."""
+    """Representations of a validation batch and the answers of three baselines, in float32.
+
+    Baselines lie in the space of z_target, (B, p). `copied` is the target vector of the query's own
+    input. `unpredicted` is the context without the predictor. `blind` is the prediction from the
+    demonstrations of another example, None if contexts have none. `present` (B, G) marks the grids
+    of the contexts. `task` (B,) holds the number of each example's task.
+    """
 
     reps: ArcRepresentations
     present: Tensor
@@ -35,13 +38,12 @@ class ArcEvaluated:
 
 
 class ArcJEPA(OptimisedModule):
-    """Trains the network on the objective; one batch is a batch of examples, each a context and its
-    target.
+    """Trains the network on the objective. Each example of a batch is a context and its target.
 
     Callbacks read `representations`, `terms`, `weighted` and `codes` after a training step, `batch`
-    after any step, `evaluated` and `codes` after a validation step. The codebook and the queue move
-    once per optimiser step, in `optimizer_step`. `eval_prefix` names the keys of an evaluation
-    pass: reference, val or test.
+    after any step, and `evaluated` and `codes` after a validation step. The codebook and the queue
+    are updated once per optimiser step, in `optimizer_step`. `eval_prefix` (reference, val or test)
+    is the prefix of the keys of an evaluation pass.
     """
 
     def __init__(
@@ -67,23 +69,21 @@ class ArcJEPA(OptimisedModule):
         self.eval_prefix = "val"
         self.representations: ArcRepresentations | None = None
         self.terms: dict[str, Tensor] = {}
-        self.shares: dict[
-            str, Tensor
-        ] = {}  # of the total, of every weighted part of the last batch
+        # share of every weighted part in the total loss of the last batch
+        self.shares: dict[str, Tensor] = {}
         self.batch: ArcBatch | None = None
-        self.codes: Tensor | None = (
-            None  # of the last batch's context grids, -1 where there is no token
-        )
-        self.target_codes: Tensor | None = None  # the same of its target grids
+        # codes of the last batch's context and target grids, -1 at places without a token
+        self.codes: Tensor | None = None
+        self.target_codes: Tensor | None = None
         self.evaluated: ArcEvaluated | None = None
 
     @property
     def vq(self) -> Quantizer | None:
-        """The codebook, if there is one."""
+        """The codebook of the network, None without one."""
         return self.network.vq
 
     def train(self, mode: bool = True) -> ArcJEPA:
-        """The target's encoder stays in evaluation mode: its vectors are no draws of a dropout."""
+        """Keeps the target encoder in evaluation mode, so that dropout does not change targets."""
         super().train(mode)
         if self.target_encoder is not None:
             self.target_encoder.eval()
@@ -98,8 +98,11 @@ class ArcJEPA(OptimisedModule):
         return ArcForward(ArcRepresentations(z, z_agg, z_hat, z_target), context, target)
 
     def encode_target(self, tokens: GridTokens) -> tuple[Encoded, Tensor]:
-        """Grids -> (encoded, z_target (n, p)), with gradient only for target "shared". The codebook
-        is the online one, which does not learn from it, unless it is not shared."""
+        """Returns the encoded grids and z_target (n, p), with a gradient only for target "shared".
+
+        Tokens are quantised by the online codebook, which does not learn from them. If the codebook
+        is not shared, the target's own codebook is used and learns from them.
+        """
         network = self.network
         if self.target == "shared":
             encoded = network.encode(tokens)
@@ -138,8 +141,11 @@ class ArcJEPA(OptimisedModule):
         return loss.total
 
     def _invariance(self, family: str, batch: ArcBatch, out: ArcForward, step: int) -> Tensor:
-        """Of the example and itself transformed, both through the online encoder but for the target
-        as it is."""
+        """Returns the distance between the vectors of the examples and of their transforms.
+
+        Transformed grids pass through the online encoder, and so does the original context. The
+        original target has the vectors of the target branch.
+        """
         context, target = self.objective.transformed(batch, family, self.seed, step)
         z = self.network.encode(context).vectors.unflatten(0, tuple(batch.present.shape))
         moved = self.network.aggregate(z, batch.present, batch.roles, batch.pairs)
@@ -166,8 +172,8 @@ class ArcJEPA(OptimisedModule):
         )
 
     def _blind(self, out: ArcForward, batch: ArcBatch) -> Tensor | None:
-        """z_hat (B, p) with the demonstrations of the example half a batch away, of another task as
-        a rule."""
+        """Returns z_hat (B, p) from the demonstrations of the example half a batch away, which is
+        usually of another task. None without demonstrations or for a single example."""
         demo = batch.present & ((batch.roles == DEMO_INPUT) | (batch.roles == DEMO_OUTPUT))
         if not bool(demo.any()) or len(demo) < 2:
             return None
@@ -179,8 +185,8 @@ class ArcJEPA(OptimisedModule):
         return self.network.predict(z_agg).float()
 
     def training_statistics(self) -> dict[str, float]:
-        """Of the last batch: the share of every part of the loss, the temperature, whether it
-        stands at a bound, and a query's negatives."""
+        """Returns values of the last batch: the share of every part in the loss, the temperature,
+        whether it is at a bound, and the number of negatives per query."""
         values = {f"share/{name}": float(share) for name, share in self.shares.items()}
         if self.objective.config.form == "info_nce":
             values["temperature"] = float(self.objective.temperature().detach())
@@ -189,7 +195,7 @@ class ArcJEPA(OptimisedModule):
         return values
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
-        """The step of the optimiser, and then, once, that of the codebook and of the queue."""
+        """Steps the optimiser, then ends the step of the codebooks and of the objective once."""
         super().optimizer_step(*args, **kwargs)
         for book in (self.network.vq, self.target_vq):
             if book is not None:
@@ -198,7 +204,8 @@ class ArcJEPA(OptimisedModule):
 
     @property
     def ema_pairs(self) -> list[tuple[nn.Module, nn.Module]]:
-        """(average, what it follows): the target's encoder and projection, and teachers' heads."""
+        """Pairs (average, module that it follows): the target's encoder and projection, and the
+        teacher heads of auxiliary losses."""
         pairs = self.objective.aux.ema_pairs
         if self.target_encoder is None or self.target_projection is None:
             return pairs

@@ -1,5 +1,4 @@
-"""ArcMonitor: the collapse monitor on every tap of the ARC JEPA, and what its prediction is worth.
-ArcMonitor: the collapse monitor on every tap of the ARC JEPA, and what its prediction is worth."""
+"""The collapse monitor on every tap of the ARC JEPA, with metrics of the prediction."""
 
 from __future__ import annotations
 
@@ -19,47 +18,49 @@ from jepa_lab.metrics.retrieval import candidates, retrieval
 from jepa_lab.studies.arc.module import ArcEvaluated
 
 TAPS = ("z", "z_agg", "z_hat", "z_target")
-MOST = 2048  # rows that the prediction is measured on
+MOST = 2048  # largest number of rows for the metrics of the prediction
 
 
 class ArcMonitor(CollapseMonitor):
     """Reads the features of an evaluation pass (clean grids, evaluation mode) and logs
 
-    - `<prefix>/<tap>/<metric>` for z (all present context grids), z_agg, z_hat and z_target, n and
-      d among them;
-    - `<prefix>/loss/prediction`: InfoNCE of every row against the targets of all other tasks in the
-      set (the first 2048 rows; neither batch nor queue matters), at the temperature of the moment;
-      `/info_nce/chance`, the loss of a model that knows nothing; `/skill` = 1 - loss / chance;
-    - `<prefix>/demo_gain`, `/copy_gain`: by how much that loss grows with demonstrations of another
-      example, and with the query's own input as the answer;
-    - `<prefix>/retrieval/{top1,mrr}`: the true output among 100 outputs of other tasks; with
-      `copy_` for the query's input and `no_predictor_` for the context without the predictor as the
-      answer; `candidates`, how many there were.
+    - `<prefix>/<tap>/<metric>` for z (all present context grids), z_agg, z_hat and z_target,
+      including n and d;
+    - `<prefix>/loss/prediction`: InfoNCE of the first 2048 rows of the set, at the current
+      temperature. Negatives of a row are the targets of all other tasks, independent of batch and
+      queue;
+    - `<prefix>/info_nce/chance`: the loss of an uninformed model;
+    - `<prefix>/skill` = 1 - loss / chance;
+    - `<prefix>/demo_gain` and `copy_gain`: increase of that loss if demonstrations are those of
+      another example, and if the answer is the query's own input;
+    - `<prefix>/retrieval/{top1,mrr}`: retrieval of the true output among 100 outputs of other
+      tasks. The prefix `copy_` stands for the query's input as the answer, `no_predictor_` for the
+      context without the predictor. `retrieval/candidates` is the number of candidates.
 
-    Where the rows are all of one task, nothing of the prediction is logged. The cost is counted in
-    seconds under `monitor/seconds`; the verdict is the run's, from its ledger.
+    Metrics of the prediction are missing if all rows are of one task. The cost of monitoring is
+    logged as `monitor/seconds`. The verdict is derived from the ledger of the run, not here.
     """
 
     def __init__(self, metrics: Mapping[str, MetricOptions] | None = None) -> None:
         super().__init__(verbose=False, metrics=metrics)
-        self._seen: dict[str, TapStatistics] = {}
+        self._taps: dict[str, TapStatistics] = {}
         self._rows: dict[str, list[Tensor]] = {}
 
     def on_validation_epoch_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        self._seen, self._rows = {tap: self.new_tap(tap) for tap in TAPS}, {}
+        self._taps, self._rows = {tap: self.new_tap(tap) for tap in TAPS}, {}
 
     def on_validation_batch_end(
         self, trainer: pl.Trainer, pl_module: Any, outputs: Any, *args: Any
     ) -> None:
         start = time.perf_counter()
-        seen: ArcEvaluated = pl_module.evaluated
+        batch: ArcEvaluated = pl_module.evaluated
         for tap in TAPS:
-            features = getattr(seen.reps, tap)
-            self._seen[tap].update(features[seen.present] if tap == "z" else features)
-        rows = {"z_hat": seen.reps.z_hat, "z_target": seen.reps.z_target, "task": seen.task}
-        rows |= {"copied": seen.copied, "unpredicted": seen.unpredicted}
-        if seen.blind is not None:
-            rows["blind"] = seen.blind
+            features = getattr(batch.reps, tap)
+            self._taps[tap].update(features[batch.present] if tap == "z" else features)
+        rows = {"z_hat": batch.reps.z_hat, "z_target": batch.reps.z_target, "task": batch.task}
+        rows |= {"copied": batch.copied, "unpredicted": batch.unpredicted}
+        if batch.blind is not None:
+            rows["blind"] = batch.blind
         for name, values in rows.items():
             self._rows.setdefault(name, []).append(values.detach().cpu())
         self.seconds += time.perf_counter() - start
@@ -68,10 +69,12 @@ class ArcMonitor(CollapseMonitor):
         start = time.perf_counter()
         prefix = pl_module.eval_prefix
         values = {
-            f"{tap}/{k}": v for tap, seen in self._seen.items() for k, v in seen.values().items()
+            f"{tap}/{k}": v
+            for tap, statistics in self._taps.items()
+            for k, v in statistics.values().items()
         }
         rows = {name: torch.cat(parts)[:MOST] for name, parts in self._rows.items()}
-        self._seen, self._rows = {}, {}
+        self._taps, self._rows = {}, {}
         with torch.no_grad():
             temperature = float(pl_module.objective.temperature())
         values |= prediction_values(rows, temperature)
@@ -87,8 +90,11 @@ class ArcMonitor(CollapseMonitor):
 
 
 def prediction_values(rows: dict[str, Tensor], temperature: float) -> dict[str, float]:
-    """What the prediction is worth, from z_hat, z_target, copied, unpredicted, perhaps blind (n, p)
-    and task (n,), see ArcMonitor; {} where all rows are of one task."""
+    """Returns the metrics of the prediction, see ArcMonitor; {} if all rows are of one task.
+
+    `rows` holds z_hat, z_target, copied, unpredicted and optionally blind, each (n, p), and task
+    (n,).
+    """
     task = rows["task"]
     if len(torch.unique(task)) < 2:
         return {}
@@ -98,8 +104,8 @@ def prediction_values(rows: dict[str, Tensor], temperature: float) -> dict[str, 
         each = info_nce_rows(query, rows["z_target"], temperature=temperature, exclude=excluded)
         return float(each.double().mean())
 
-    own, most = loss(rows["z_hat"]), float(chance(negatives(len(task), exclude=excluded)))
-    values = {"loss/prediction": own, "info_nce/chance": most, "skill": 1.0 - own / most}
+    own, at_chance = loss(rows["z_hat"]), float(chance(negatives(len(task), exclude=excluded)))
+    values = {"loss/prediction": own, "info_nce/chance": at_chance, "skill": 1.0 - own / at_chance}
     values["copy_gain"] = loss(rows["copied"]) - own
     if "blind" in rows and len(rows["blind"]) == len(task):
         values["demo_gain"] = loss(rows["blind"]) - own

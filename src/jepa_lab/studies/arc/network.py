@@ -1,5 +1,4 @@
-"""The network of the ARC JEPA: grids to vectors, a context to a prediction, a target to what is
-predicted."""
+"""The network of the ARC JEPA: encoder, codebook, context aggregator, predictor and projection."""
 
 from __future__ import annotations
 
@@ -15,8 +14,8 @@ from jepa_lab.studies.arc.encoder import TokenEncoder, grid_vectors
 
 @dataclass
 class ArcRepresentations:
-    """z (B, G, h), the vector of every context grid; z_agg (B, h), of the whole context; z_hat and
-    z_target (B, p), the prediction and what it is compared with."""
+    """Representations of a batch: z (B, G, h) of every context grid, z_agg (B, h) of the whole
+    context, the prediction z_hat (B, p) and the target z_target (B, p)."""
 
     z: Tensor
     z_agg: Tensor
@@ -24,19 +23,23 @@ class ArcRepresentations:
     z_target: Tensor
 
     def detach(self) -> ArcRepresentations:
-        """The same without a graph, in float32."""
+        """Returns a copy without a graph, in float32."""
         return ArcRepresentations(*(getattr(self, f.name).detach().float() for f in fields(self)))
 
     def taps(self, present: Tensor) -> dict[str, Tensor]:
-        """By name, as an auxiliary loss reads them: z (n, h), the vectors of the grids that are
-        `present` (B, G) in some context; the others as they are."""
+        """Returns the representations by name for auxiliary losses. z (n, h) has only the vectors
+        of grids that are `present` (B, G); the others are unchanged."""
         return {**vars(self), "z": self.z[present]}
 
 
 @dataclass
 class Encoded:
-    """Of n grids with N places: tokens (n, N, h) after the codebook, vectors (n, h), codes (n, N)
-    int64 with -1 where there is no token (None without a codebook), and the codebook's loss."""
+    """Encoded grids, n with N places each.
+
+    `tokens` (n, N, h) are token vectors after the codebook, `vectors` (n, h) their means per grid.
+    `codes` (n, N) int64 are -1 at places without a token. Without a codebook, `codes` and the
+    codebook's `loss` are None.
+    """
 
     tokens: Tensor
     vectors: Tensor
@@ -45,11 +48,11 @@ class Encoded:
 
 
 class ArcNetwork(nn.Module):
-    """encoder and codebook: grid -> vector; context: vectors of a context -> one; predictor;
-    projection -> (B, p).
+    """Encodes grids to vectors (encoder and codebook), aggregates those of a context, predicts and
+    projects to (B, p).
 
-    `side`: the codes are made beside the path to the prediction, which then sees the tokens as they
-    are.
+    With `side`, tokens are quantised beside the path to the prediction, which then reads the
+    unquantised tokens.
     """
 
     def __init__(
@@ -76,23 +79,23 @@ class ArcNetwork(nn.Module):
         encoder: nn.Module | None = None,
         vq: Quantizer | None = None,
     ) -> Encoded:
-        """Vectors of grids, with another encoder and codebook where they are given. `collect`: the
-        codebook learns from these tokens."""
+        """Encodes grids. `encoder` and `vq` replace the network's own. With `collect`, the codebook
+        learns from these tokens."""
         z = (encoder or self.encoder)(tokens)
         book = vq or self.vq
         if book is None:
             return Encoded(z, grid_vectors(z, tokens.mask), None, None)
-        found = book(z, tokens.mask, collect=collect)
+        quantized = book(z, tokens.mask, collect=collect)
         if not self.side:
-            z = found.z
-        return Encoded(z, grid_vectors(z, tokens.mask), found.codes, found.loss)
+            z = quantized.z
+        return Encoded(z, grid_vectors(z, tokens.mask), quantized.codes, quantized.loss)
 
     def aggregate(self, z: Tensor, present: Tensor, roles: Tensor, pairs: Tensor) -> Tensor:
-        """Vectors of the context grids (B, G, h) -> (B, h)."""
+        """Returns one vector (B, h) for the vectors of the context grids (B, G, h)."""
         context: Tensor = self.context(z, present, roles, pairs)
         return context
 
     def predict(self, z_agg: Tensor) -> Tensor:
-        """(B, h) -> z_hat (B, p)."""
+        """Returns z_hat (B, p)."""
         predicted: Tensor = self.projection(self.predictor(z_agg))
         return predicted

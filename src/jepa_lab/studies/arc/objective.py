@@ -1,5 +1,4 @@
-"""What the ARC JEPA minimises: the prediction and its weighted companions, every term by its name.
-What the ARC JEPA minimises: the prediction and its weighted companions, every term by its name."""
+"""The objective of the ARC JEPA: the prediction loss and weighted regularisers."""
 
 from __future__ import annotations
 
@@ -31,8 +30,8 @@ from jepa_lab.studies.arc.token_invariance import (
 
 @dataclass
 class ArcForward:
-    """What one pass gives the objective: the representations, the encoded context (B * G grids) and
-    target (B)."""
+    """The input of the objective from one forward pass: the representations, the encoded context
+    (B * G grids) and the encoded target (B grids)."""
 
     reps: ArcRepresentations
     context: Encoded
@@ -40,14 +39,15 @@ class ArcForward:
 
 
 class ArcObjective(nn.Module):
-    """total = prediction + sigreg + relational + the codebook's own + invariance terms + the arms
-    of `aux`, each times its weight.
+    """The weighted sum of prediction, sigreg, relational, the codebook's loss, invariance terms and
+    the auxiliary losses `aux`.
 
-    prediction: InfoNCE of z_hat against z_target with the queue's rows as further negatives, or
-    ("l2") the squared distance of the unit vectors, mean over dimensions. A term of weight 0 is not
-    computed. The invariance terms come from outside (`invariance_terms`), as they need passes of
-    their own. An arm that bears the name of a term of weight above 0 (loss.sigreg and aux.sigreg at
-    another tap: both count) is called aux_<name> among the terms.
+    The prediction term is InfoNCE of z_hat against z_target, with the rows of the queue as further
+    negatives. With form "l2" it is the squared distance of the unit vectors, mean over dimensions.
+    A term of weight 0 is not computed. Invariance terms are passed to `forward`, since they need
+    forward passes of their own. An auxiliary loss with the name of a term of weight above 0 is
+    called aux_<name> among the terms. For example, loss.sigreg and aux.sigreg at another tap both
+    count.
     """
 
     def __init__(
@@ -61,18 +61,18 @@ class ArcObjective(nn.Module):
         self.config = config
         taken = {"sigreg"} if config.sigreg.weight > 0 else set()
         self.aux = AuxTerms(
-            {f"aux_{name}" if name in taken else name: arm for name, arm in (aux or {}).items()}
+            {f"aux_{name}" if name in taken else name: term for name, term in (aux or {}).items()}
         )
         self.queue = NegativeQueue(config.queue if config.form == "info_nce" else 0, dim)
         t = config.temperature
         learn = t.learn and config.form == "info_nce"
         self.temperature = Temperature(t.init, t.min, t.max, learn=learn, bound=t.bound)
         self.shared_target = shared_target
-        self.negatives = 0.0  # a query's, on average, in the last batch
+        self.negatives = 0.0  # mean number of negatives per query in the last batch
 
     def weights(self, progress: float = 1.0) -> dict[str, float]:
-        """{term: weight} of every term there may be, when that share of the run's steps is done;
-        the codebook's weigh themselves."""
+        """Returns {term: weight} of every possible term after the share `progress` of the run's
+        steps. The weight of vq is 1, since the codebook's loss is weighted by itself."""
         c = self.config
         weights = {
             "prediction": 1.0,
@@ -92,8 +92,12 @@ class ArcObjective(nn.Module):
         extra: dict[str, Tensor] | None = None,
         progress: float = 1.0,
     ) -> tuple[LossTerms, dict[str, Tensor]]:
-        """(total with all terms unweighted, the weighted parts that add up to the total). `step`
-        optimiser steps are done, the share `progress` of the run's."""
+        """Returns the total with all unweighted terms, and the weighted parts whose sum is the
+        total.
+
+        `step` is the number of optimiser steps done, `progress` their share of the run. `extra`
+        holds the invariance terms by name.
+        """
         terms = {"prediction": self.prediction(out.reps, batch.task), **(extra or {})}
         if self.config.form == "info_nce":
             terms["info_nce"] = terms["prediction"]
@@ -106,7 +110,7 @@ class ArcObjective(nn.Module):
         weighted = {
             name: known[name] * term
             for name, term in terms.items()
-            if name in self.aux or known.get(name, 0.0) > 0  # an arm's weight may rise from 0
+            if name in self.aux or known.get(name, 0.0) > 0  # an auxiliary weight may rise from 0
         }
         book = out.context.loss
         if book is not None:
@@ -115,7 +119,7 @@ class ArcObjective(nn.Module):
         return LossTerms(torch.stack(list(weighted.values())).sum(), terms), weighted
 
     def prediction(self, reps: ArcRepresentations, task: Tensor) -> Tensor:
-        """The mean prediction loss of a batch; InfoNCE's also counts its negatives."""
+        """Returns the mean prediction loss of a batch. InfoNCE also sets `negatives`."""
         if self.config.form == "l2":
             return F.mse_loss(
                 F.normalize(reps.z_hat.float(), dim=1), F.normalize(reps.z_target.float(), dim=1)
@@ -126,8 +130,8 @@ class ArcObjective(nn.Module):
         return info_nce(reps.z_hat, reps.z_target, rows, self.temperature(), exclude=exclude).total
 
     def sigreg(self, reps: ArcRepresentations, step: int) -> Tensor:
-        """Of the predictions, and of the targets where they have a gradient; published: of the
-        predictions alone."""
+        """Returns SIGReg of the predictions, averaged with that of the targets if they have a
+        gradient. The published form reads the predictions alone."""
         c = self.config.sigreg
         options = {"n_slices": c.n_slices, "t_max": c.t_max, "n_points": c.n_points}
         if c.form == "published":
@@ -136,7 +140,8 @@ class ArcObjective(nn.Module):
         return torch.stack([sigreg(z, step, **options) for z in branches]).mean()  # type: ignore[arg-type]
 
     def relational(self, out: ArcForward, batch: ArcBatch) -> dict[str, Tensor]:
-        """Of the query's objects and the target's; published: of every context grid's."""
+        """Returns the relational terms between objects of the query and of the target. The
+        published form reads the objects of every context grid."""
         b, g = batch.present.shape
         tokens, masks = (
             x.unflatten(0, (b, g)) for x in (out.context.tokens, batch.view.context.mask)
@@ -152,9 +157,11 @@ class ArcObjective(nn.Module):
     def transformed(
         self, batch: ArcBatch, family: str, seed: int, step: int
     ) -> tuple[GridTokens, GridTokens]:
-        """Context and target of a batch after a transform of a family: the loader's, a true
-        symmetry of the grids, or the published one of their tokens, drawn for each of the two by
-        itself."""
+        """Returns context and target of a batch after a transform of `family`.
+
+        The form "true" takes the transforms of the loader, which are symmetries of the grids. The
+        published form transforms tokens, with independent draws for context and target.
+        """
         if self.config.invariance.form == "true":
             view = batch.transformed[family]
             return view.context, view.target
@@ -175,13 +182,13 @@ class ArcObjective(nn.Module):
 
     @staticmethod
     def invariance_term(context: tuple[Tensor, Tensor], target: tuple[Tensor, Tensor]) -> Tensor:
-        """The distance of (as it is, transformed) vectors (B, h) of the context, plus that of the
-        target's."""
+        """Returns the distance of the (original, transformed) vectors (B, h) of the context plus
+        that of the target."""
         return invariance(*context) + invariance(*target)
 
     def end_step(self, skipped: bool) -> None:
-        """Takes the rows of an optimiser step into the queue, not those of one that is left out;
-        moves what of the arms moves once a step."""
+        """Adds the rows of the optimiser step to the queue, or drops them if the step was skipped.
+        Ends the step of the auxiliary losses."""
         if skipped:
             self.queue.drop()
         else:

@@ -1,5 +1,5 @@
-"""What a run of the ARC JEPA leaves for its reader: table and verdict, figures, pictures of its
-examples, the page."""
+"""The output at the end of a run of the ARC JEPA: examples, figures, report page, table and
+verdict."""
 
 from __future__ import annotations
 
@@ -34,14 +34,13 @@ COLORS = (
     "#870C25",
 )
 NAMES = {DEMO_INPUT: "input {}", DEMO_OUTPUT: "output {}", QUERY: "query"}
-SHOWN = 4  # examples, of tasks that follow each other
+SHOWN = 4  # number of examples shown, each of another task
 
 
 def show_outcome(
     session: Session, fit: Fit, verdict: Verdict, judge: Callable[[History], Verdict]
 ) -> None:
-    """Draws the figures, writes report.html, prints the table, the verdict and where everything
-    is."""
+    """Draws the figures, writes report.html, and prints the table, the verdict and the paths."""
     config, run = session.config, session.run
     save(examples_figure(session.parts.loaders["val"].examples), run.figures / "examples.png")
     expected = expected_texts(config.expected, config.dataset.name, config.tier.name)
@@ -49,7 +48,8 @@ def show_outcome(
 
 
 def examples_figure(examples: Examples, shown: int = SHOWN) -> Figure:
-    """One row for an example: the grids of its context, then the target."""
+    """Draws one row for each of the first `shown` tasks: the grids of its first context, then the
+    target."""
     tasks = examples.task.tolist()
     rows = [i for i, task in enumerate(tasks) if i == 0 or task != tasks[i - 1]][:shown]
     columns = len(examples.roles) + 1
@@ -68,12 +68,12 @@ def examples_figure(examples: Examples, shown: int = SHOWN) -> Figure:
 
 
 def name_of_place(examples: Examples, place: int) -> str:
-    """'input 1', 'query' or 'frame 2': what stands in a place of the context."""
+    """Returns the label of a place of the context, such as 'input 1', 'query' or 'frame 2'."""
     return NAMES.get(int(examples.roles[place]), "frame {}").format(int(examples.pairs[place]) + 1)
 
 
 def draw_grid(ax: Any, grid: np.ndarray | None, name: str) -> None:
-    """A grid in the colours of the ARC browser, its name below; nothing for None."""
+    """Draws a grid in the colours of the ARC browser with its name below; nothing for None."""
     ax.set_xticks([])
     ax.set_yticks([])
     if grid is None:

@@ -1,4 +1,4 @@
-"""What a run of the ARC JEPA would do: its tasks and its folder."""
+"""The planner of the ARC JEPA: it loads, describes and fingerprints the tasks of a run."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from jepa_lab.training.plan import Planner
 
 
 class ArcPlanner(Planner):
-    """Tasks by their split."""
+    """Plans runs on tasks that are split into training, validation and test."""
 
     def load(self, config: ArcConfig) -> TaskSplits:
         d = config.dataset

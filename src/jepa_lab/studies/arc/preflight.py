@@ -1,5 +1,5 @@
-"""The preflight of an ARC JEPA: what would have caught the defects of the public runs before the
-first epoch."""
+"""The preflight of the ARC JEPA: checks that detect the defects of the public runs before the first
+epoch. Each check returns a list of failures and raises NotApplicable if it has no subject."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ from jepa_lab.training.preflight import (
 from jepa_lab.training.study import Parts
 
 SAMPLES = 8
-TENFOLD = 10.0  # that the longest code may be longer than the tokens after one update
+TENFOLD = 10.0  # largest ratio of the longest code to the longest token after one update
 
 
 def run_preflight(config: ArcConfig, parts: Parts) -> Preflight:
-    """Runs every check on copies of the module; random streams, loaders and the module stay as they
-    are."""
+    """Runs every check on copies of the module. Random streams, loaders and the module keep their
+    state."""
     start = time.perf_counter()
     module, loaders = parts.module, parts.loaders
     with streams_restored():
@@ -55,7 +55,7 @@ def run_preflight(config: ArcConfig, parts: Parts) -> Preflight:
 
 
 def augmentation(config: ArcConfig, loader: ArcLoader) -> list[str]:
-    """Two epochs see different grids, where anything is augmented."""
+    """Requires that two epochs have different grids, if augmentation is on."""
     a = config.dataset.augment
     if not (a.palette or a.symmetry or a.translation):
         raise NotApplicable("dataset.augment has nothing")
@@ -65,7 +65,7 @@ def augmentation(config: ArcConfig, loader: ArcLoader) -> list[str]:
 
 
 def contexts(config: ArcConfig, batch: ArcBatch) -> list[str]:
-    """The grids of a context are not copies of one another."""
+    """Requires that the grids of a context are not copies of one another."""
     if batch.present.shape[1] == 1:
         raise NotApplicable("a context is one grid")
     grids = batch.view.context.features.unflatten(0, tuple(batch.present.shape)).flatten(2)
@@ -81,7 +81,7 @@ def contexts(config: ArcConfig, batch: ArcBatch) -> list[str]:
 
 @torch.no_grad()
 def evaluation(config: ArcConfig, module: ArcJEPA, batch: ArcBatch) -> list[str]:
-    """An evaluation pass leaves every parameter and buffer as it was."""
+    """Requires that an evaluation pass changes no parameter and no buffer."""
     module = copy.deepcopy(module).eval()
     before = {name: value.clone() for name, value in _tensors(module)}
     module.validation_step(batch, 0)
@@ -94,7 +94,7 @@ def evaluation(config: ArcConfig, module: ArcJEPA, batch: ArcBatch) -> list[str]
 
 
 def loss_terms(config: ArcConfig, module: ArcJEPA, batch: ArcBatch) -> list[str]:
-    """Every part of the loss has a finite gradient that is not zero on the encoder."""
+    """Requires that every part of the loss has a finite, non-zero gradient on the encoder."""
     module = copy.deepcopy(module).train()
     module.objective.aux.end_ramps()
     module.training_step(batch, 0)
@@ -102,7 +102,8 @@ def loss_terms(config: ArcConfig, module: ArcJEPA, batch: ArcBatch) -> list[str]
     norms = gradient_statistics({k: v for k, v in module.weighted.items() if k != "vq"}, parameters)
     found = []
     where = {
-        name: f": aux.{name}.site={arm.options.where}" for name, arm in module.objective.aux.named()
+        name: f": aux.{name}.site={term.options.where}"
+        for name, term in module.objective.aux.named()
     }
     for name in (
         key.removeprefix("train/gradient/") for key in norms if key.startswith("train/gradient/")
@@ -118,7 +119,7 @@ def loss_terms(config: ArcConfig, module: ArcJEPA, batch: ArcBatch) -> list[str]
 
 
 def codebook_loss(config: ArcConfig) -> list[str]:
-    """What draws tokens to their codes is minimised."""
+    """Requires that the loss that draws tokens to their codes is minimised."""
     v = config.vq
     if not v.enabled or v.kind != "hard":
         raise NotApplicable("no codebook with a commitment loss")
@@ -136,7 +137,7 @@ def codebook_loss(config: ArcConfig) -> list[str]:
 
 
 def codebook_update(config: ArcConfig, module: ArcJEPA, batch: ArcBatch) -> list[str]:
-    """One optimiser step moves the codebook once, by the tokens of clean contexts."""
+    """Requires that one optimiser step updates the codebook once, from untransformed contexts."""
     if not config.vq.enabled or not isinstance(module.vq, HardQuantizer):
         raise NotApplicable("no codebook that is averaged")
     module = copy.deepcopy(module).train()
@@ -154,7 +155,7 @@ def codebook_update(config: ArcConfig, module: ArcJEPA, batch: ArcBatch) -> list
 
 
 def codebook_norms(config: ArcConfig, module: ArcJEPA, batch: ArcBatch) -> list[str]:
-    """After one update codes are of the length of tokens."""
+    """Requires that codes are not much longer than tokens after one update."""
     if not isinstance(module.vq, HardQuantizer):
         raise NotApplicable("no codebook that is averaged")
     module = copy.deepcopy(module).train()
@@ -176,7 +177,7 @@ def codebook_norms(config: ArcConfig, module: ArcJEPA, batch: ArcBatch) -> list[
 
 
 def refresh(config: ArcConfig) -> list[str]:
-    """A code in uniform use is not called dead."""
+    """Requires that a code in uniform use does not count as dead."""
     r, size = config.vq.refresh, config.vq.size
     if not config.vq.enabled or not r.enabled or size is None:
         raise NotApplicable("no refresh")
@@ -184,12 +185,12 @@ def refresh(config: ArcConfig) -> list[str]:
         return []
     return [
         f"vq.refresh.threshold={r.threshold:g}: a share of all use, and uniform use is"
-        f" {1.0 / size:.2g}: codes in even use are called dead; give vq.refresh.rule=relative"
+        f" {1.0 / size:.2g}: codes in uniform use count as dead; give vq.refresh.rule=relative"
     ]
 
 
 def save_and_load(config: ArcConfig, module: ArcJEPA, batch: ArcBatch) -> list[str]:
-    """A step from a saved state is the step from the state itself, to the bit."""
+    """Requires that a step after saving and loading the state has the same bits as without."""
     file = io.BytesIO()
     torch.save(module.state_dict(), file)
     losses = []

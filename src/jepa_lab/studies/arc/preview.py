@@ -1,5 +1,5 @@
-"""A page of ARC examples as the model sees them: as they are, and as the first two epochs have
-them."""
+"""A figure of ARC examples as the model sees them: without augmentation, and in the first two
+epochs."""
 
 from __future__ import annotations
 
@@ -23,12 +23,15 @@ from jepa_lab.studies.arc.plan import PLANNER
 
 EPOCHS = (None, 0, 1)  # None: without augmentation
 NAMES = {None: "as it is", 0: "epoch 1", 1: "epoch 2"}
-TITLE = 110  # letters of a rule that fit beside the task's name
+TITLE = 110  # letters of a rule that fit in a title
 
 
 def arc_preview(config: ArcConfig, rows: int) -> Figure:
-    """`rows` training examples of as many tasks, three lines of grids each: the context, then the
-    target. Over a generated task stands its rule. UserError for data that cannot be used."""
+    """Draws one training example of each of the first `rows` tasks.
+
+    An example has three lines of grids, one per entry of EPOCHS: the context, then the target. The
+    title of a generated task includes its rule. Raises UserError for data that cannot be used.
+    """
     tasks = PLANNER.load(config)
     plain = replace(config, dataset=replace(config.dataset, cache=None))
     loader = build_loaders(plain, tasks, build_tokeniser(config.dataset))["train"]
@@ -62,8 +65,10 @@ def arc_preview(config: ArcConfig, rows: int) -> Figure:
 
 
 def grids_of(loader: ArcLoader, example: int, epoch: int | None) -> list[Grid | None]:
-    """The grids of a training example's context (None where there is none) and its target, as that
-    epoch has them; without an epoch, as they are in the task."""
+    """Returns the context grids of a training example (None for absent ones) and its target.
+
+    Grids are augmented as in that epoch. With epoch None they are those of the task itself.
+    """
     examples, index = loader.examples, torch.tensor([example])
     context = examples.context[index]
     if epoch is not None:
@@ -71,10 +76,10 @@ def grids_of(loader: ArcLoader, example: int, epoch: int | None) -> list[Grid | 
     wanted = [*context[0].tolist(), int(examples.target[example])]
     numbers = sorted({number for number in wanted if number != ABSENT})
     if epoch is None:
-        seen = [examples.grids[number] for number in numbers]
+        grids = [examples.grids[number] for number in numbers]
     else:
-        seen = loader.grids_at(torch.tensor(numbers), epoch)
-    return [None if number == ABSENT else seen[numbers.index(number)] for number in wanted]
+        grids = loader.grids_at(torch.tensor(numbers), epoch)
+    return [None if number == ABSENT else grids[numbers.index(number)] for number in wanted]
 
 
 def _rules(config: ArcConfig) -> dict[str, str]:

@@ -1,5 +1,5 @@
-"""Relational loss: the objects of two grids should stand to each other alike, whatever their order
-and scale."""
+"""The relational loss: relative distances between the objects of two grids should be equal,
+independent of order and scale."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ from jepa_lab.losses.terms import LossTerms
 
 
 def relational(a: Tensor, b: Tensor, mask_a: Tensor, mask_b: Tensor) -> LossTerms:
-    """Object embeddings a (B, N, h) and b (B, M, h), masks (B, N) and (B, M) bool -> scalar >= 0;
-    term relational.
+    """Returns the relational loss, a scalar >= 0 with the term relational, of object embeddings
+    a (B, N, h) and b (B, M, h) with masks (B, N) and (B, M) bool.
 
     The objects of each pair of grids are matched one to one (`match`, no gradient), as many as the
-    poorer grid has. The distances between the matched objects of a grid, divided by their mean, are
-    compared with those of the other grid: the mean square of the differences over pairs of objects,
-    then over grids with at least 2 matched objects (0 where there is none; and 2 objects alone, one
-    distance, always agree). 0 for equal relations; indifferent to the order of objects and to the
-    scale of either side. No gradient is stopped here but in the matching. Float32 or better,
-    outside autocast. ValueError for other shapes.
+    grid with fewer objects has. Distances between the matched objects of a grid are divided by
+    their mean and compared with those of the other grid. The loss is the mean square of the
+    differences over pairs of objects, then over grids with at least 2 matched objects. It is 0 if
+    there are no such grids. A grid with exactly 2 matched objects has one distance, which always
+    agrees. The loss is 0 for equal relations and independent of the order of objects and of the
+    scale of either side. No gradient is stopped except in the matching. Computed in float32 or
+    better, outside autocast. Raises ValueError for other shapes.
     """
     _check(a, b, mask_a, mask_b)
     with torch.autocast(a.device.type, enabled=False):
@@ -39,11 +40,13 @@ def relational(a: Tensor, b: Tensor, mask_a: Tensor, mask_b: Tensor) -> LossTerm
 
 @torch.no_grad()
 def match(a: Tensor, b: Tensor, mask_a: Tensor, mask_b: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The one-to-one matching of least total cosine distance: rows of a, rows of b, both (B, K)
-    int64 with K = min(N, M), and whether there is such a pair, (B, K) bool. Hungarian algorithm, on
-    the CPU."""
+    """Returns the one-to-one matching of least total cosine distance.
+
+    The result is the rows of a and of b, both (B, K) int64 with K = min(N, M), and a mask of valid
+    pairs, (B, K) bool. Computed by the Hungarian algorithm on the CPU.
+    """
     cosine = F.normalize(a.float(), dim=-1) @ F.normalize(b.float(), dim=-1).transpose(1, 2)
-    # a diverged run gives a NaN loss, not an error in here
+    # A diverged run should give a NaN loss, not an error of the matching.
     gain = torch.nan_to_num(cosine).cpu().numpy()
     live_a, live_b = mask_a.cpu().numpy(), mask_b.cpu().numpy()
     size = len(a), min(a.shape[1], b.shape[1])
@@ -68,14 +71,16 @@ def relational_published(
     context_mask: Tensor,
     target_mask: Tensor,
 ) -> LossTerms:
-    """The form of the public ARC code, kept to reproduce its numbers. Terms, each with weight 1 in
-    the total: relational, the mean square of (mean over the context's grids of R) - R of the
-    target; relational_self, of R of a context grid - that mean. R_ij = |z_i - z_j|^2 where i and j
-    touch, else 0.
+    """Returns the relational loss of the public ARC code, kept to reproduce its numbers.
 
-    context (B, G, N, h), target (B, N, h); adjacency (B, G, N, N), (B, N, N); masks (B, G, N), (B,
-    N). Objects are paired by index, which is their rank by area; means are over all N^2 entries,
-    zeros too; it grows with the fourth power of the embeddings' scale. ValueError for other shapes.
+    R_ij is |z_i - z_j|^2 if objects i and j touch, else 0. Two terms have weight 1 in the total.
+    relational is the mean square of (mean of R over the context's grids) - R of the target.
+    relational_self is the mean square of (R of a context grid) - that mean.
+
+    Shapes are context (B, G, N, h), target (B, N, h), adjacency (B, G, N, N) and (B, N, N), masks
+    (B, G, N) and (B, N). Objects are paired by index, which is their rank by area. Means are over
+    all N^2 entries, including zeros. The loss grows with the fourth power of the embeddings' scale.
+    Raises ValueError for other shapes.
     """
     if context.ndim != 4 or target.shape != (context.shape[0], *context.shape[2:]):
         shapes = f"{tuple(context.shape)} and {tuple(target.shape)}"
@@ -90,19 +95,22 @@ def relational_published(
 
 
 def _relations(x: Tensor, pairs: Tensor) -> Tensor:
-    """(B, K, h), pairs (B, K, K) bool -> (B, K, K) distances divided by their mean over pairs."""
+    """Returns the distances (B, K, K) of x (B, K, h), divided by their mean over `pairs`
+    (B, K, K) bool."""
     distance = _distances(x)
     number = pairs.sum(dim=(1, 2)).clamp_min(1)
     mean = (distance * pairs).sum(dim=(1, 2)) / number
-    # Differences below 1e-6 of the embeddings' own length are rounding: they are not blown up to
-    # relations.
+    # Distances below 1e-6 of the embeddings' length are rounding errors, which the division should
+    # not amplify.
     floor = 1e-6 * x.detach().norm(dim=-1).amax(dim=1)
     return distance / torch.maximum(mean, floor).clamp_min(1e-30)[:, None, None]
 
 
 def _distances(x: Tensor) -> Tensor:
-    """(..., K, h) -> (..., K, K). Without the matrix product of long lists, which rounds small
-    distances away; the gradient at distance 0 is 0."""
+    """Returns the distances (..., K, K) of x (..., K, h), with gradient 0 at distance 0.
+
+    For long lists cdist would use a matrix product, which loses small distances to rounding.
+    """
     return torch.cdist(x, x, compute_mode="donot_use_mm_for_euclid_dist")
 
 

@@ -1,5 +1,4 @@
-"""What to try, and why it may have happened, for the statuses of an ARC run: from its own
-configuration."""
+"""Likely causes of a failed ARC run and changes to try, derived from its configuration."""
 
 from __future__ import annotations
 
@@ -17,7 +16,7 @@ LONGER = ("optim.lr*3", "dataset.epochs*3")
 
 
 class ArcRemedies(Remedies):
-    """Causes and changes of an ARC run, from its own configuration."""
+    """Causes and changes for the statuses of an ARC run."""
 
     no_skill = "chance"
 
@@ -78,7 +77,7 @@ class ArcRemedies(Remedies):
 
 
 def codebook_defects(config: Config) -> list[tuple[str, str]]:
-    """(cause, change) of every setting of the codebook that is known to end in dead codes."""
+    """Returns (cause, change) for every codebook setting that is known to cause dead codes."""
     vq = value_of(config, "vq") or {}
     refresh = vq.get("refresh") or {}
     if not vq.get("enabled") or vq.get("kind") != "hard":
@@ -127,7 +126,7 @@ def codebook_defects(config: Config) -> list[tuple[str, str]]:
         ),
         (
             refresh.get("enabled") is False,
-            "vq.refresh.enabled=false: a code that is dead stays dead",
+            "vq.refresh.enabled=false: dead codes stay dead",
             "vq.refresh.enabled=true",
         ),
         (
@@ -143,7 +142,8 @@ def codebook_defects(config: Config) -> list[tuple[str, str]]:
 
 
 def problem_defects(config: Config) -> list[tuple[str, str]]:
-    """(cause, change) of what makes the target impossible to predict, or the projection narrow."""
+    """Returns (cause, change) for settings that make the target unpredictable, restrict the
+    projection or narrow the range of the temperature."""
     low, high = (value_of(config, f"loss.temperature.{key}") for key in ("min", "max"))
     numbers = isinstance(low, int | float) and isinstance(high, int | float)
     demos = "dataset.problem=demos model.roles=true"
@@ -153,14 +153,14 @@ def problem_defects(config: Config) -> list[tuple[str, str]]:
         (
             value_of(config, "dataset.problem") == "copies",
             (
-                "dataset.problem=copies: nothing in the context tells the rule, so the target"
-                " cannot be predicted"
+                "dataset.problem=copies: the context does not show the rule, so the target cannot"
+                " be predicted"
             ),
             demos,
         ),
         (
             value_of(config, "model.predictor") == "none",
-            "model.predictor=none: context and target have to have the same vector",
+            "model.predictor=none: context and target must have the same vector",
             "model.predictor=mlp",
         ),
         (
@@ -181,7 +181,8 @@ def problem_defects(config: Config) -> list[tuple[str, str]]:
 
 
 def weight_of(quantity: str, config: Config) -> str:
-    """A tenth of the weight of the term whose gradient `quantity` is."""
+    """Returns a change that divides the weight of a term by ten. `quantity` is the key of the
+    term's gradient. For a term without a weight the learning rate is reduced instead."""
     name = quantity.rsplit("/", 1)[-1]
     keys = {
         "sigreg": "loss.sigreg.weight",

@@ -1,4 +1,4 @@
-"""The study of the ARC JEPA: tasks of grids, a codebook, and what becomes of both."""
+"""The study of the ARC JEPA."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from jepa_lab.training.trained_study import TrainedStudy
 
 
 class ArcStudy(ArcPlanner, TrainedStudy):
-    """What an ARC JEPA brings to a run."""
+    """Builds the parts of a run of the ARC JEPA: loaders, module, callbacks, preflight, reports."""
 
     remedies = ArcRemedies()
 
@@ -51,7 +51,6 @@ class ArcStudy(ArcPlanner, TrainedStudy):
         return callbacks.build_callbacks(session, self.judge_of(session.config))
 
     def best_key(self, config: ArcConfig, data: TaskSplits) -> str:
-        """The skill on validation tasks, unless the configuration names another metric."""
         return build.best_key(config)
 
     def protocol(self, config: ArcConfig, data: TaskSplits) -> dict[str, Any]:
@@ -65,7 +64,7 @@ class ArcStudy(ArcPlanner, TrainedStudy):
         }
 
     def remark(self, data: TaskSplits, parts: Parts) -> str | None:
-        """What of the tasks is no example."""
+        """Returns the notes on tasks that yield no examples, None without notes."""
         return (
             "; ".join(filter(None, (loader.examples.note for loader in parts.loaders.values())))
             or None

@@ -1,11 +1,10 @@
-"""Invariance: what a transformed example encodes to should be what the example does. And, kept to
-reproduce its numbers, how the public ARC code transforms: not the grids, but the 23 features of
-their objects.
+"""The invariance loss, and the transforms of the public ARC code, kept to reproduce its numbers.
 
-Those are area, perimeter, height, width, aspect, number of colours, dominant colour (0 to 9, a
-number), centroid (y, x), bounding box (min y, min x, max y, max x) and ten counts of the object's
-own colours. What is no symmetry of grids in the transforms is told at each. They keep places
-without a token at zero, and leave the adjacency alone.
+The loss compares an example's vectors with those of its transform. The public code transforms not
+the grids but the 23 features of their objects: area, perimeter, height, width, aspect, number of
+colours, dominant colour (0 to 9, a number), centroid (y, x), bounding box (min y, min x, max y,
+max x) and ten counts of the object's own colours. Each docstring describes why its transform is
+not a symmetry of grids. Places without a token stay zero, and the adjacency is not changed.
 """
 
 from __future__ import annotations
@@ -25,8 +24,11 @@ HISTOGRAM = slice(13, 23)
 
 
 def invariance(reference: Tensor, transformed: Tensor) -> Tensor:
-    """Mean over rows and dimensions of the squared difference of two (B, h); a scalar in float32 or
-    better, outside autocast. No gradient is stopped here. ValueError for unequal shapes."""
+    """Returns the squared difference of two (B, h), mean over rows and dimensions.
+
+    Computed in float32 or better, outside autocast. No gradient is stopped. Raises ValueError for
+    unequal shapes.
+    """
     if reference.shape != transformed.shape or reference.ndim != 2:
         shapes = f"{tuple(reference.shape)} and {tuple(transformed.shape)}"
         raise ValueError(f"expected two (B, h) tensors of one shape, got {shapes}")
@@ -35,9 +37,11 @@ def invariance(reference: Tensor, transformed: Tensor) -> Tensor:
 
 
 def transform_generator(seed: int, step: int, family: str, branch: str) -> torch.Generator:
-    """The generator (CPU) of one transform: a function of its arguments alone, so a resumed run
-    draws the same. `branch`, context or target: as published, the two are transformed
-    independently."""
+    """Returns the random generator (CPU) of one transform.
+
+    It depends on its arguments alone, so that a resumed run draws the same numbers. `branch` is
+    context or target. As published, the two are transformed independently.
+    """
     digest = hashlib.blake2b(
         repr((int(seed), int(step), family, branch)).encode(), digest_size=8
     ).digest()
@@ -45,9 +49,12 @@ def transform_generator(seed: int, step: int, family: str, branch: str) -> torch
 
 
 def published_color(features: Tensor, mask: Tensor, generator: torch.Generator) -> Tensor:
-    """(n, N, 23), mask (n, N) bool -> (n, N, 23). One permutation of the ten colours, background
-    too, for all grids on the dominant colour, and another one, unrelated, on the histogram's
-    places: counts land in places that no tokeniser fills."""
+    """Permutes the colours in features (n, N, 23), with mask (n, N) bool.
+
+    One permutation of the ten colours, including the background, applies to the dominant colour of
+    all grids. An unrelated permutation applies to the places of the histogram, so that counts move
+    to places that no tokeniser fills.
+    """
     _check(features, mask)
     palette, places = (
         torch.randperm(10, generator=generator).to(features.device) for _ in range(2)
@@ -63,9 +70,12 @@ def published_color(features: Tensor, mask: Tensor, generator: torch.Generator) 
 def published_translation(
     features: Tensor, mask: Tensor, generator: torch.Generator, max_delta: float = 0.1
 ) -> Tensor:
-    """(n, N, 23), mask (n, N) bool -> (n, N, 23). Centroid and box move by up to max_delta of the
-    grid, clamped to [0, 1]: every object by itself, so it is no translation of the grid. ValueError
-    for max_delta outside [0, 1]."""
+    """Moves centroid and box in features (n, N, 23), with mask (n, N) bool, by up to max_delta of
+    the grid, clamped to [0, 1].
+
+    Every object moves independently, so this is not a translation of the grid. Raises ValueError
+    for max_delta outside [0, 1].
+    """
     _check(features, mask)
     if not 0 <= max_delta <= 1:
         raise ValueError(f"max_delta must be in [0, 1], got {max_delta}")
@@ -83,10 +93,12 @@ def published_symmetry(
     generator: torch.Generator,
     modes: tuple[str, ...] = ("horizontal", "vertical"),
 ) -> Tensor:
-    """(n, N, 23), mask (n, N) bool -> (n, N, 23). One of the modes for all grids; "horizontal"
-    flips x, every other name y. A position c becomes 1 - c and the box's ends change places: off by
-    one cell, as positions are indices of cells (a flip of H cells takes c to (H - 1) / H - c).
-    ValueError without a mode."""
+    """Flips the positions in features (n, N, 23), with mask (n, N) bool, by one mode for all grids.
+
+    The mode "horizontal" flips x, every other name flips y. A position c becomes 1 - c, and the two
+    ends of the box are swapped. This is off by one cell: positions are indices of cells, and a flip
+    of H cells maps c to (H - 1) / H - c. Raises ValueError without a mode.
+    """
     _check(features, mask)
     if not modes:
         raise ValueError("modes must name at least one flip, got none")

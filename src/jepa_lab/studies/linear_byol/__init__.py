@@ -1,4 +1,5 @@
-"""The linear BYOL toy: a population of runs in one program, measured against its closed form."""
+"""The linear BYOL toy: a population of runs that one process trains together, compared with the
+closed-form solution."""
 
 from jepa_lab.studies.entry import StudyEntry
 

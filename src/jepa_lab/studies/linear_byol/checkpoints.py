@@ -1,4 +1,4 @@
-"""The toy's checkpoints and tables while it trains, and its progress."""
+"""Saves the toy's checkpoints and tables during training, and prints its progress."""
 
 from __future__ import annotations
 
@@ -19,9 +19,12 @@ from jepa_lab.studies.linear_byol.monitor import ToyRows
 
 
 class ToySaver(pl.Callback):
-    """Every `every_s` seconds calls `flush`, which writes the runs' tables, and writes `last.ckpt`.
-    Ends the training where every run has diverged. Stands behind ToyRows. `ids` name the
-    population's runs."""
+    """Saves the tables and a checkpoint every `every_s` seconds: calls `flush`, which writes the
+    runs' tables, then writes `last.ckpt`.
+
+    Ends the training if every run has diverged. It must come after ToyRows in the list of
+    callbacks. `ids` are the ids of the population's runs.
+    """
 
     def __init__(
         self,
@@ -53,16 +56,16 @@ class ToySaver(pl.Callback):
             trainer.should_stop = True
 
     def may_save(self, trainer: pl.Trainer) -> bool:
-        """Whether training is under way: the end of it writes a checkpoint by itself."""
+        """Whether training is still under way. The end of training writes a checkpoint anyway."""
         return self._last_step < self.epochs
 
     def save(self, trainer: pl.Trainer) -> None:
-        """Writes the tables, then the checkpoint, each whole or not at all."""
+        """Writes the tables, then the checkpoint, each completely or not at all."""
         assert isinstance(trainer.lightning_module, LinearBYOL)
         self.save_module(trainer.lightning_module)
 
     def save_module(self, module: LinearBYOL) -> None:
-        """The same of a module that is not being trained."""
+        """Writes the tables and the checkpoint of a module that is not being trained."""
         self.flush()
         last, new = self.folder / "last.ckpt", self.folder / "next.ckpt"
         write_checkpoint(
@@ -75,12 +78,12 @@ class ToySaver(pl.Callback):
 
 
 class ToyProgress(pl.Callback):
-    """A bar on a terminal, ten lines elsewhere."""
+    """Shows a progress bar on a terminal, and prints ten lines elsewhere."""
 
     def __init__(self, rows: ToyRows, epochs: int) -> None:
         self.rows, self.epochs = rows, epochs
         self._bar: Any = None
-        self._printed = 0  # tenths
+        self._printed = 0  # tenths of the training
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         assert isinstance(pl_module, LinearBYOL)
@@ -127,9 +130,13 @@ class ToyProgress(pl.Callback):
 
 
 def load_checkpoint(folder: Path, wanted: set[str]) -> dict[str, Any] | None:
-    """The last checkpoint that holds all the `wanted` runs, or the one before it with a warning
-    where the last is damaged; None where there is none."""
-    path, content, damaged = latest_checkpoint(folder, lambda found: wanted <= set(found["ids"]))
+    """Returns the last checkpoint that contains all `wanted` run ids, or None.
+
+    If the last one is damaged, logs a warning and returns the one before it.
+    """
+    path, content, damaged = latest_checkpoint(
+        folder, lambda content: wanted <= set(content["ids"])
+    )
     for line in damaged:
-        say(f"{folder}: {line}, left out")
+        say(f"{folder}: {line}, skipped")
     return content if path is not None else None

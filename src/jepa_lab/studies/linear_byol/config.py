@@ -1,10 +1,11 @@
-"""The keys of the linear BYOL toy: as published, top-level, with their ranges and what contradicts
-what."""
+"""The configuration of the linear BYOL toy: its keys, which are top-level as in the published code,
+their ranges, the combinations that contradict each other, and the groups of keys that other modules
+use."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar
 
 from omegaconf import MISSING
@@ -12,27 +13,94 @@ from omegaconf import MISSING
 from jepa_lab.config.ranges import at_least, one_of, unset
 from jepa_lab.config.run_config import RunConfig
 
-LARGEST = 1e50  # of a variance or a standard deviation: squared, and times others, it stays finite
-SMALLEST_TAU = 1e-10  # float64 holds 1 - tau to 1e-16
-MOST_VALUES = 1000  # of an axis
+# the largest variance or standard deviation: its square, and products with others, stay finite
+LARGEST = 1e50
+SMALLEST_TAU = 1e-10  # float64 stores 1 - tau with an error of 1e-16
+MOST_VALUES = 1000  # the largest number of values of an axis
 MODES = ("same", "ratio", "logspace", "from_tau", "auto")
+
+# each axis of the grid -> the key whose single value replaces the axis, or None
+AXES: dict[str, str | None] = {
+    "seeds": "seed",
+    "batch_sizes": "batch_size",
+    "tau_logspace": "ema_m",
+    "lr_pred_logspace": "lr_pred",
+    "lr_enc_logspace": "lr_enc",
+    "auto_c_logspace": None,
+}
+# keys of the command rather than of its runs: they change no result, as threads take whole groups,
+# and lr only fills in lr_pred
+COMMAND_KEYS = (
+    "runs_dir",
+    "on_existing",
+    "max_wall_s",
+    "save_every_s",
+    "figures",
+    "sweep",
+    "hardware",
+    "lr",
+)
+# each lr_enc_mode -> the constant from which it sets the encoder's rate
+ENCODER_CONSTANTS = {"ratio": "enc_over_pred", "from_tau": "beta_from_tau_c", "auto": "auto_beta_c"}
+# keys that act in one lr_enc_mode only -> this mode; in other modes they do not identify a run
+MODE_KEYS = {
+    "enc_over_pred": "ratio",
+    "beta_from_tau_c": "from_tau",
+    "auto_alpha_c": "auto",
+    "auto_beta_c": "auto",
+    "auto_rule": "auto",
+    "step_scale": "auto",
+    "auto_refresh_every": "auto",
+    "auto_memory": "auto",
+}
+# settings of a run that are columns of its table, in this order; `tau` and `run_id` are derived
+TABLE_SETTINGS = (
+    "seed",
+    "batch_size",
+    "mom_pred",
+    "mom_enc",
+    "ema_m",
+    "tau",
+    "sigma_n",
+    "d_latent",
+    "d_obs",
+    "run_id",
+    "enc",
+    "pred",
+    "lr_enc_mode",
+    "enc_init",
+    "auto_rule",
+    "step_scale",
+    "auto_alpha_c",
+    "auto_beta_c",
+    "enc_over_pred",
+    "beta_from_tau_c",
+    "population",
+    "stop_gradient",
+    "symmetric",
+)
 
 
 @dataclass
 class ToyConfig(RunConfig):
+    """The configuration of one run or of a grid.
+
+    Raises ValueError for keys that are out of range or contradict each other.
+    """
+
     save_every_s: float = MISSING
     figures: bool = MISSING
-    # the grid: a single value takes the place of its axis
+    # the grid: a single value replaces its axis (see AXES)
     seed: int | None = None
     seeds: list[int] = field(default_factory=list)
     batch_size: int | None = None
     batch_sizes: list[int] = field(default_factory=list)
-    lr: float = MISSING  # of both, where nothing else is said
+    lr: float = MISSING  # rate of predictor and encoder, unless another key sets it
     lr_pred: float | None = None
     lr_pred_logspace: list[float] | None = None
     ema_m: float | None = None
     tau_logspace: list[float] | None = None
-    lr_enc_mode: str | None = None  # null: logspace where lr_enc is given, else same
+    lr_enc_mode: str | None = None  # null: logspace if lr_enc is given, else same
     lr_enc: float | None = None
     lr_enc_logspace: list[float] | None = None
     enc_over_pred: float | None = None
@@ -107,7 +175,7 @@ class ToyConfig(RunConfig):
         if self.d_latent > self.d_obs:
             raise ValueError(
                 f"d_latent={self.d_latent}: more latents than d_obs={self.d_obs} observations"
-                " cannot be read from them"
+                " cannot be recovered"
             )
         at_least("sigma_n", self.sigma_n, 0.0)
         if self.sigma_n > LARGEST:
@@ -172,8 +240,7 @@ class ToyConfig(RunConfig):
             )
 
     def _validate_axes(self) -> None:
-        for key, axis in (("seed", "seeds"), ("batch_size", "batch_sizes")):
-            low = 0 if key == "seed" else 1
+        for key, axis, low in (("seed", "seeds", 0), ("batch_size", "batch_sizes", 1)):
             at_least(key, getattr(self, key), low)
             for value in (getattr(self, key), *getattr(self, axis)):
                 if value is not None and value >= 2**63:
@@ -184,15 +251,16 @@ class ToyConfig(RunConfig):
             for value in values:
                 at_least(axis, value, low)
             if len(set(values)) != len(values):
-                raise ValueError(f"{axis}={values}: a value is there twice")
+                raise ValueError(f"{axis}={values}: a value is given twice")
         if self.ema_m is not None and not 0 <= self.ema_m < 1:
             raise ValueError(
                 f"ema_m={self.ema_m}: tau = 1 - ema_m = {1 - self.ema_m:.6g} lies outside (0, 1]"
             )
         if self.ema_m is None and self.tau_logspace is None:
             raise ValueError("ema_m and tau_logspace are both empty: give one of them")
-        for key in ("lr_pred_logspace", "tau_logspace", "lr_enc_logspace", "auto_c_logspace"):
-            _logspace(key, getattr(self, key))
+        for key in AXES:
+            if key.endswith("_logspace"):
+                _check_logspace(key, getattr(self, key))
         if self.ema_m is None and self.tau_logspace is not None and max(self.tau_logspace[:2]) > 1:
             raise ValueError(f"tau_logspace={self.tau_logspace}: tau lies outside (0, 1]")
         if (
@@ -219,7 +287,7 @@ class ToyConfig(RunConfig):
                 if getattr(self, key) is not None:
                     raise ValueError(
                         f"{key}={getattr(self, key)} and lr_enc_mode=auto contradict: auto sets"
-                        " both rates from auto_alpha_c and auto_beta_c; take one away"
+                        " both rates from auto_alpha_c and auto_beta_c; remove one of the two"
                     )
         else:
             unset(
@@ -234,18 +302,24 @@ class ToyConfig(RunConfig):
                 f"lr_enc={self.lr_enc} and lr_enc_mode={mode} contradict: this mode sets the"
                 " encoder's rate itself; give lr_enc_mode=logspace, which takes lr_enc as it is"
             )
-        for key, owner in (("enc_over_pred", "ratio"), ("beta_from_tau_c", "from_tau")):
-            if mode == owner and getattr(self, key) is None:
-                raise ValueError(
-                    f"lr_enc_mode={owner} needs its constant: give {key}, as in {key}=0.4"
-                )
+        constant = ENCODER_CONSTANTS.get(str(mode))
+        if constant is not None and getattr(self, constant) is None:
+            raise ValueError(
+                f"lr_enc_mode={mode} needs its constant: give {constant}, as in {constant}=0.4"
+            )
         if mode == "logspace" and self.lr_enc is None and self.lr_enc_logspace is None:
             raise ValueError(
                 "lr_enc_mode=logspace needs lr_enc or lr_enc_logspace=[lowest, highest, number]"
             )
 
 
-def _logspace(key: str, value: list[Any] | None) -> None:
+def keys_of_type(kind: str) -> set[str]:
+    """Returns the keys whose values have the type `kind`, as in "int", null allowed."""
+    return {f.name for f in fields(ToyConfig) if str(f.type) in (kind, f"{kind} | None")}
+
+
+def _check_logspace(key: str, value: list[Any] | None) -> None:
+    """Raises ValueError unless `value` is None or [lowest, highest, number]."""
     if value is None:
         return
     if len(value) != 3 or not all(math.isfinite(v) for v in value):
@@ -254,9 +328,11 @@ def _logspace(key: str, value: list[Any] | None) -> None:
     if low <= 0 or high <= 0:
         raise ValueError(f"{key}={value}: both ends of a logarithmic axis must be above 0")
     if number != int(number) or not 1 <= number <= MOST_VALUES:
-        raise ValueError(f"{key}={value}: the third is the number of values, 1 to {MOST_VALUES}")
+        raise ValueError(
+            f"{key}={value}: the third entry is the number of values, 1 to {MOST_VALUES}"
+        )
     if low == high and number > 1:
         raise ValueError(
-            f"{key}={value}: {number:g} values from {low:g} to {high:g} are one; give different"
-            " ends"
+            f"{key}={value}: {number:g} values from {low:g} to {high:g} are all the same; give"
+            " different ends"
         )

@@ -1,5 +1,5 @@
-"""Two noisy views of one Gaussian latent, the data of the linear BYOL toy; every stream has a
-generator of its own."""
+"""The data of the linear BYOL toy: two noisy views of one Gaussian latent. Every stream of random
+numbers has its own generator."""
 
 from __future__ import annotations
 
@@ -9,20 +9,22 @@ from hashlib import blake2b
 import torch
 from torch import Tensor
 
-CHUNK = 64  # training steps whose batches are drawn together; part of the stream's definition
+CHUNK = 64  # training steps whose batches are drawn together; another value changes the data
 
 
 def generator(*key: object) -> torch.Generator:
-    """A CPU generator for what `key` names: the same numbers for the same key, whatever else was
-    drawn."""
+    """Returns a CPU generator seeded by `key`. Equal keys give equal numbers, independent of other
+    draws."""
     digest = blake2b(repr(key).encode(), digest_size=8).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest, "little") >> 1)
 
 
 @dataclass(frozen=True)
 class GaussianViews:
-    """x = A z + sigma e and x' = A z + sigma e' with z_i ~ N(0, spectrum_i). A (D, d), spectrum
-    (d,): float64."""
+    """The views x = A z + sigma e and x' = A z + sigma e' with z_i ~ N(0, spectrum_i).
+
+    `A` has shape (D, d) and `spectrum` has shape (d,), both float64.
+    """
 
     A: Tensor
     spectrum: Tensor
@@ -39,8 +41,11 @@ class GaussianViews:
         span: tuple[float, float] = (0.1, 100.0),
         orthonormal: bool = True,
     ) -> GaussianViews:
-        """A of the seed, with orthonormal columns or as drawn (variance 1/D); the spectrum ascends
-        from span[0] to span[1], evenly (lin) or evenly in its logarithm (log)."""
+        """Draws A from the seed, with orthonormal columns or entries of variance 1/D.
+
+        The spectrum ascends from span[0] to span[1], evenly (kind=lin) or evenly in its logarithm
+        (kind=log).
+        """
         A = torch.randn(d_obs, d_latent, generator=generator("A", seed), dtype=torch.float64)
         A = torch.linalg.qr(A).Q if orthonormal else A / d_obs**0.5
         ends = torch.tensor(span, dtype=torch.float64)
@@ -49,18 +54,18 @@ class GaussianViews:
         return GaussianViews(A, spectrum if kind == "lin" else 10**spectrum, sigma, seed)
 
     def batches(self, batch_size: int, chunk: int) -> tuple[Tensor, Tensor]:
-        """The views x and x', each (CHUNK, batch_size, D), of the training steps chunk * CHUNK + 1
-        and on."""
+        """Returns the views x and x', each (CHUNK, batch_size, D), of the CHUNK training steps that
+        begin with step chunk * CHUNK + 1."""
         return self._draw((CHUNK, batch_size), generator("train", self.seed, batch_size, chunk))[1:]
 
     def evaluation(self, n: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Latents (n, d) and views x and x' (n, D) that no training step sees."""
+        """Returns latents (n, d) and views x and x' (n, D) that no training step uses."""
         return self._draw((n,), generator("evaluation", self.seed))
 
     def _draw(
         self, shape: tuple[int, ...], source: torch.Generator
     ) -> tuple[Tensor, Tensor, Tensor]:
-        # float32 normals: twice as fast, and 2^-24 is no part of the noise
+        # drawn in float32: twice as fast, and its rounding of 2^-24 is negligible
         d_obs, d = self.A.shape
         z = torch.randn(*shape, d, generator=source).double() * self.spectrum.sqrt()
         noise = torch.randn(2, *shape, d_obs, generator=source).double() * self.sigma

@@ -1,5 +1,5 @@
-"""The verdict on a run of the toy, from the columns of its Parquet file (one row per logged step).
-The verdict on a run of the toy, from the columns of its Parquet file (one row per logged step)."""
+"""The verdict on a run of the toy, computed from the columns of its Parquet file (one row per
+logged step)."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from jepa_lab.ledger.run_dir import state_of
 from jepa_lab.report.diagnosis import Composes, Diagnosis
 from jepa_lab.studies.linear_byol.table import NAME, read_run
 
-Columns = Mapping[str, Any]  # (n,) each: lists, or arrays
-# what falls as the toy learns; the first that is there and finite is judged
+Columns = Mapping[str, Any]  # lists or arrays of shape (n,)
+# errors that fall as the toy learns; the first with finite values is judged
 ERRORS = ("excess_loss", "W_Fro_aligned", "enc_proj_dist", "BA_err_aligned")
 SHOWN = (
     "loss",
@@ -35,11 +35,18 @@ SHOWN = (
 
 
 def judge_toy(columns: Columns, thresholds: Thresholds | None = None) -> Verdict:
-    """diverged, complete_collapse (the variance is gone), dimensional_collapse (erank_encoded at 1
-    of more, low_rank where the read-out of the latents did not suffer; or a rank and a read-out
-    below those at the start), no_learning (no error fell and none was small, the prediction is no
-    better than a constant, or the read-out fell while the rank did not), healthy; inconclusive with
-    few rows. Columns may be missing."""
+    """Returns the verdict on a run. `columns` may lack columns.
+
+    - diverged: the run is flagged as diverged, or a loss is not finite.
+    - complete_collapse: the variance of z is gone.
+    - dimensional_collapse: the effective rank of z fell to about 1 although z has more dimensions,
+      or both the rank and the read-out of the latents fell below their values at the start.
+    - low_rank: the effective rank fell to about 1, but the read-out did not suffer.
+    - no_learning: no error fell and none was small, the prediction is no better than a constant, or
+      the read-out fell while the rank did not.
+    - healthy: none of these.
+    - inconclusive: too few rows, or a value that could not be measured.
+    """
     t = thresholds or Thresholds()
     columns = {
         name: values.tolist() if hasattr(values, "tolist") else values
@@ -84,7 +91,7 @@ def judge_toy(columns: Columns, thresholds: Thresholds | None = None) -> Verdict
             if status == "dimensional_collapse" and read and read[-1][1] >= read[0][1]:
                 status, reason = (
                     "low_rank",
-                    f"{reason}, and the latents are read out better: {read[-1][1]:.3f}",
+                    f"{reason}, but the latents are read out better: {read[-1][1]:.3f}",
                 )
             return Verdict(
                 status, "z", since, t.confidence(far), (reason,), evidence, _slower(columns)
@@ -93,6 +100,7 @@ def judge_toy(columns: Columns, thresholds: Thresholds | None = None) -> Verdict
 
 
 def _diverged(columns: Columns, steps: Sequence[int]) -> tuple[int | None, str] | None:
+    """Returns the step of the divergence and the reason, or None."""
     if any(bool(flag) for flag in columns.get("diverged", ())):
         known = [int(s) for s in columns.get("diverged_step", ()) if s >= 0]
         return (
@@ -110,6 +118,8 @@ def _diverged(columns: Columns, steps: Sequence[int]) -> tuple[int | None, str] 
 def _gone(
     columns: Columns, steps: Sequence[int], t: Thresholds
 ) -> tuple[int | None, str, float] | None:
+    """Returns the first step, the reason and the distance to the limit if the variance of z is
+    gone."""
     variance = _column(columns, steps, "variance")
     if not variance or variance[0][1] <= 0:
         return None
@@ -124,6 +134,8 @@ def _gone(
 def _flat(
     columns: Columns, steps: Sequence[int], t: Thresholds
 ) -> tuple[int | None, str, float] | None:
+    """Returns the first step, the reason and the distance to the limit if the effective rank is
+    about 1."""
     rank, width = _column(columns, steps, "erank_encoded"), columns.get("d_latent")
     floor = t.toy_rank if not width or width[-1] >= 3 else 1.0
     if not rank or rank[-1][1] >= floor:
@@ -139,8 +151,12 @@ def _flat(
 def _lost(
     columns: Columns, steps: Sequence[int], t: Thresholds
 ) -> tuple[int | None, str, float] | None:
-    """Latents that can be read less well than from the first weights: noise in their place,
-    variance and rank kept."""
+    """Returns the first step, the reason and the distance to the limit if the latents are read out
+    less well than from the initial weights.
+
+    This detects a code that carries noise instead of the latents while its variance and rank are
+    kept.
+    """
     readout = _column(columns, steps, "readout_r2")
     if not readout or readout[0][1] - readout[-1][1] <= t.toy_readout_fall:
         return None
@@ -158,8 +174,11 @@ def _how_lost(columns: Columns, steps: Sequence[int]) -> str:
 def _no_skill(
     columns: Columns, steps: Sequence[int], t: Thresholds
 ) -> tuple[int | None, str, float] | None:
-    """A loss near the target's own variance: the excess loss may well have fallen, with the scale
-    of the target."""
+    """Returns the first step, the reason and the distance to the limit if the loss is near the
+    target's own variance.
+
+    The excess loss may have fallen in such a run, because the scale of the target fell.
+    """
     share = _column(columns, steps, "loss_share")
     least = min((v for _, v in last_third(share)), default=0.0)
     if least <= t.toy_loss_share or last_third(share)[0][1] - share[-1][1] > t.rising:
@@ -176,6 +195,8 @@ def _no_skill(
 
 
 def _learning(columns: Columns, evidence: dict[str, float], t: Thresholds) -> Verdict:
+    """Returns healthy if an error fell or is small, else no_learning. The first of ERRORS with
+    enough rows decides. Returns inconclusive if there is none."""
     steps = [int(s) for s in columns["epoch"]]
     for name in ERRORS:
         points = _column(columns, steps, name)
@@ -190,7 +211,7 @@ def _learning(columns: Columns, evidence: dict[str, float], t: Thresholds) -> Ve
         text = f"{name} {first:.3g} at first, {last:.3g} at the end"
         if last > t.toy_improvement * first and not at_optimum:
             far = t.confidence(distance(last, t.toy_improvement * first))
-            change = ("lr_pred and lr_enc ten times theirs, or more steps",)
+            change = ("lr_pred and lr_enc ten times higher, or more steps",)
             return Verdict("no_learning", None, steps[0], far, (text,), evidence, change)
         rank = evidence.get("erank_encoded")
         reasons = (text,) if rank is None else (text, f"effective rank {rank:.1f}")
@@ -204,12 +225,12 @@ def _learning(columns: Columns, evidence: dict[str, float], t: Thresholds) -> Ve
             evidence=evidence,
             per_tap={"z": "healthy"},
         )
-    missing = f"none of {', '.join(ERRORS)} was logged: what it learned cannot be told"
+    missing = f"none of {', '.join(ERRORS)} was logged: whether it learned cannot be judged"
     return Verdict("inconclusive", reasons=(missing,), evidence=evidence)
 
 
 def _margins(columns: Columns, steps: Sequence[int], t: Thresholds) -> list[float]:
-    """How far a healthy run lies from each limit that it might have crossed."""
+    """Returns the distances of a healthy run from each limit that it might have crossed."""
     rank, variance, readout, share = (
         _column(columns, steps, name)
         for name in ("erank_encoded", "variance", "readout_r2", "loss_share")
@@ -234,16 +255,16 @@ def _column(columns: Columns, steps: Sequence[int], name: str) -> list[tuple[int
 
 
 def _slower(columns: Columns) -> tuple[str, ...]:
-    """A rate below the largest stable one, where that is known."""
+    """Returns the suggestion to lower the rates, with the largest stable rate if it is known."""
     rate, bound = columns.get("lr_pred"), columns.get("alpha_bound")
     known = [b for b in bound or () if b is not None and math.isfinite(b)]
     if rate and known and rate[-1] > min(known):
         return (f"lr_pred below {min(known):.3g}, the largest stable rate (it was {rate[-1]:.3g})",)
-    return ("lr_pred and lr_enc a third of theirs",)
+    return ("lr_pred and lr_enc a third of their values",)
 
 
 def diagnose(folder: Path, composes: Composes) -> Diagnosis:
-    """Reads the folder of one run and judges it. UserError for a folder without its table, or a
+    """Reads the folder of one run and judges it. Raises UserError if the folder has no table or a
     broken one."""
     config, status = read_yaml(folder / "config.yaml"), read_json(folder / "status.json")
     columns, meta = read_run(folder / NAME)

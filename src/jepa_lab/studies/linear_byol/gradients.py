@@ -1,9 +1,9 @@
-"""Gradients of the BYOL toy for R runs at once: in closed form where all is linear, by autograd
-otherwise.
+"""Gradients of the BYOL toy for R runs at once: in closed form if all maps are linear, else by
+autograd.
 
-Every parameter has a leading axis R; runs share the batch and nothing else. The loss is the mean
-over batch and outputs of (p - z_t)^2 with p = P(B_o x), z_t = B_t x'; the gradient stops at z_t
-unless told otherwise.
+Every parameter has a leading axis R. Runs share only the batch. The loss is the mean over batch and
+outputs of (p - z_t)^2 with p = P(B_o x) and z_t = B_t x'. The gradient stops at z_t unless
+stop_gradient is false.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-Weights = Sequence[
-    Tensor
-]  # linear: (R, out, in); mlp: (R, hidden, in), (R, hidden), (R, out, hidden); none: ()
+# linear: (R, out, in); mlp: (R, hidden, in), (R, hidden), (R, out, hidden); none: ()
+Weights = Sequence[Tensor]
 
 
 class Gradients(NamedTuple):
-    """loss (R,), of encoder and predictor parameters in their order, and the online code's second
-    moment (R, d, d)."""
+    """`loss` has shape (R,). `enc` and `pred` are the gradients of the encoder's and the
+    predictor's parameters, in their order. `moment` is the second moment (R, d, d) of the online
+    code, or None if it was not requested."""
 
     loss: Tensor
     enc: list[Tensor]
@@ -30,8 +30,8 @@ class Gradients(NamedTuple):
 
 
 def apply(weights: Weights, x: Tensor) -> Tensor:
-    """The map of every run on x (B, in), shared, or (R, B, in), its own -> (R, B, out). No weights:
-    x as it is."""
+    """Applies every run's map to x, shared (B, in) or one for each run (R, B, in), and returns (R,
+    B, out). Without weights it returns x."""
     if not weights:
         return x
     if len(weights) == 1:
@@ -50,11 +50,12 @@ def closed_form(
     stop_gradient: bool,
     moment: bool,
 ) -> Gradients:
-    """For linear maps: P (R, d, d) or None (no predictor), B_o and B_t (R, d, D), views (B, D).
+    """Returns the gradients of linear maps: P (R, d, d) or None without a predictor, B_o and B_t
+    (R, d, D), views (B, D).
 
-    dP = 2/(B d) E'Z_o and dB_o = 2/(B d) (E P)'X for the residuals E = Z_o P' - Z_t (B, d); without
-    the stop, where the target is the online encoder itself, less 2/(B d) E'X'. `moment`: also
-    Z_o'Z_o / B.
+    With the residuals E = Z_o P' - Z_t (B, d), dP = 2/(B d) E'Z_o and dB_o = 2/(B d) (E P)'X.
+    Without the stop, where the target is the online encoder itself, 2/(B d) E'X' is subtracted from
+    dB_o. `moment` also returns Z_o'Z_o / B.
     """
     scale = 2.0 / (len(x) * B_o.shape[1])
     z_o, z_t = _linear(B_o, x), _linear(B_t, x_plus)
@@ -81,8 +82,11 @@ def exact(
     stop_gradient: bool,
     moment: bool,
 ) -> Gradients:
-    """The same over an infinite batch: A (D, d), spectrum (d,). In no step more than (d, D) times
-    (D, d)."""
+    """Returns the expected gradients of linear maps over an infinite batch: A (D, d), spectrum
+    (d,).
+
+    No matrix product is larger than (d, D) times (D, d).
+    """
     d, noise = B_o.shape[1], sigma**2
     signal_o, signal_t = (
         _linear(A, B_o.flatten(0, 1), shared=True),
@@ -118,7 +122,8 @@ def autograd(
     stop_gradient: bool,
     moment: bool,
 ) -> Gradients:
-    """For any of the maps. The runs' losses are summed: no parameter is in two of them."""
+    """Returns the gradients of any of the maps. The runs' losses are summed, which is exact because
+    no parameter is in two of them."""
     with torch.enable_grad():
         enc = [w.detach().requires_grad_() for w in enc]
         pred = [w.detach().requires_grad_() for w in pred]
@@ -136,8 +141,11 @@ def autograd(
 
 
 def _linear(weight: Tensor, x: Tensor, shared: bool = False) -> Tensor:
-    """(R, out, in) on (B, in) or (R, B, in) -> (R, B, out), one matrix product where x is shared;
-    `shared`: one weight (in, out) for all rows."""
+    """Applies weights (R, out, in) to x (B, in) or (R, B, in) and returns (R, B, out), by one
+    matrix product if x is shared.
+
+    With `shared`, `weight` is a single matrix (in, out) that multiplies all rows of x.
+    """
     if shared:
         return x @ weight
     if x.ndim == 3:
@@ -147,7 +155,7 @@ def _linear(weight: Tensor, x: Tensor, shared: bool = False) -> Tensor:
 
 
 def _outer(rows: Tensor, x: Tensor) -> Tensor:
-    """Sum over the batch of rows (R, B, out) times x (B, in) -> (R, out, in), as one matrix
-    product."""
+    """Returns the sum over the batch of the outer products of rows (R, B, out) and x (B, in): (R,
+    out, in), as one matrix product."""
     runs, batch, out = rows.shape
     return (rows.permute(0, 2, 1).reshape(runs * out, batch) @ x).view(runs, out, -1)

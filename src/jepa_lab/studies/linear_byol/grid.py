@@ -1,4 +1,5 @@
-"""The runs of a toy's configuration: one, or every combination of its axes, each once."""
+"""The runs of a toy's configuration: a single run, or every combination of the values on its axes,
+without repeats."""
 
 from __future__ import annotations
 
@@ -8,46 +9,16 @@ from typing import Any
 
 import numpy as np
 
-from jepa_lab.studies.linear_byol.config import ToyConfig
-
-AXES = (
-    "seeds",
-    "batch_sizes",
-    "lr_pred_logspace",
-    "tau_logspace",
-    "lr_enc_logspace",
-    "auto_c_logspace",
-)
-# of the command, not of its runs: threads take whole groups, and change no bit
-COMMAND = (
-    "runs_dir",
-    "on_existing",
-    "max_wall_s",
-    "save_every_s",
-    "figures",
-    "sweep",
-    "hardware",
-    "lr",
-)
-OWNED = {  # keys that act in one mode only: elsewhere they make no other run
-    "enc_over_pred": "ratio",
-    "beta_from_tau_c": "from_tau",
-    "auto_alpha_c": "auto",
-    "auto_beta_c": "auto",
-    "auto_rule": "auto",
-    "step_scale": "auto",
-    "auto_refresh_every": "auto",
-    "auto_memory": "auto",
-}
+from jepa_lab.studies.linear_byol.config import AXES, COMMAND_KEYS, MODE_KEYS, ToyConfig
 
 
 def members(config: ToyConfig) -> list[ToyConfig]:
-    """The configuration of every single run, no axis left in it; lr_enc is the rate used, but in
-    auto mode.
+    """Returns the configuration of every single run, without axes. Its lr_enc is the rate that is
+    used, or None in auto mode.
 
-    Seeds vary slowest, then batch sizes, encoder rates of their own, predictor rates (or the
-    constants of auto mode), and tau. Runs that would be the same are one: in auto mode the axis of
-    predictor rates folds away.
+    Seeds vary slowest, then batch sizes, encoder rates of the logspace mode, predictor rates (or
+    the constants of auto mode), and tau. In auto mode the axis of predictor rates has no effect and
+    is left out.
     """
     auto = config.lr_enc_mode == "auto"
     seeds = config.seeds if config.seed is None else [config.seed]
@@ -65,40 +36,36 @@ def members(config: ToyConfig) -> list[ToyConfig]:
 
 
 def idle_axes(config: ToyConfig) -> list[str]:
-    """A line for every axis that a single value keeps from acting: the user may have meant either.
-    A line for every axis that a single value keeps from acting: the user may have meant either."""
-    pairs = [
-        ("seed", "seeds"),
-        ("batch_size", "batch_sizes"),
-        ("ema_m", "tau_logspace"),
-        ("lr_pred", "lr_pred_logspace"),
-    ]
-    pairs += [("lr_enc", "lr_enc_logspace")] if config.lr_enc_mode == "logspace" else []
-    found = [(key, getattr(config, key), axis, getattr(config, axis)) for key, axis in pairs]
-    return [
-        f"{key}={value:g} takes the place of {axis}={list(values)}; {key}=null for the axis"
-        for key, value, axis, values in found
-        if value is not None and values
-    ]
+    """Returns a line for every axis that a single value replaces, because the user may have meant
+    either."""
+    lines = []
+    for axis, key in AXES.items():
+        if key is None or (key == "lr_enc" and config.lr_enc_mode != "logspace"):
+            continue
+        value, values = getattr(config, key), getattr(config, axis)
+        if value is not None and values:
+            lines.append(f"{key}={value:g} replaces {axis}={list(values)}; {key}=null for the axis")
+    return lines
 
 
 def identity_keys(member: ToyConfig) -> dict[str, Any]:
-    """The settings that make this run another one than the next: nothing of the grid, nothing
-    without effect."""
+    """Returns the settings that identify the run. Keys of the grid, keys of the command and keys
+    without effect are left out."""
     settings = dataclasses.asdict(member)
-    without = {key for key, mode in OWNED.items() if mode != member.lr_enc_mode}
+    without = {key for key, mode in MODE_KEYS.items() if mode != member.lr_enc_mode}
     if member.enc == "linear" and member.pred in ("linear", "none"):
         without |= {"hidden", "eval_size"}
     if member.population:
         without |= {"batch_size", "symmetric"}
     if member.lr_enc_mode not in ("auto", "logspace"):
         without.add("lr_enc")  # follows from the mode
-    return {key: value for key, value in settings.items() if key not in {*AXES, *COMMAND, *without}}
+    without.update(AXES, COMMAND_KEYS)
+    return {key: value for key, value in settings.items() if key not in without}
 
 
 def logspace(axis: list[float] | None) -> list[float]:
-    """[lowest, highest, number] as that many values, evenly spaced in their logarithm, to 12
-    digits."""
+    """Returns the values of the axis [lowest, highest, number]. They are evenly spaced in their
+    logarithm and rounded to 12 digits."""
     assert axis is not None
     low, high, number = axis
     return [
@@ -119,6 +86,8 @@ def _single(
     scale: float | None,
     tau: float,
 ) -> ToyConfig:
+    """Returns the configuration of one run. `size` is its batch size, `beta` the encoder's rate in
+    logspace mode, `alpha` the predictor's rate, and `scale` the constant c of auto mode."""
     rates = {
         "same": alpha,
         "ratio": (

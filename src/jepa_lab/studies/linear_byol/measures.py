@@ -1,5 +1,4 @@
-"""What is measured of a LinearBYOL population at a logged step: its own moments against the closed
-form."""
+"""The measurements of a LinearBYOL population at a logged step, compared with the closed form."""
 
 from __future__ import annotations
 
@@ -22,13 +21,15 @@ from jepa_lab.metrics.linear_theory import (
 from jepa_lab.studies.linear_byol.gradients import apply
 from jepa_lab.studies.linear_byol.module import Group, LinearBYOL
 
-RIDGE = 1e-8  # of the mean variance of z_o, in the regressions on a sample
+RIDGE = 1e-8  # relative to the mean variance of z_o, in regressions on a sample
 
 
 def measure(module: LinearBYOL) -> dict[str, Tensor]:
-    """{column: (R,)}, and the singular values sv_pred and sv_optimal (R, d), on the CPU in float64;
-    NaN for runs that have diverged. Linear maps by their exact moments, an MLP on the evaluation
-    set of its seed."""
+    """Returns {column: (R,)}, and the singular values sv_pred and sv_optimal (R, d), on the CPU in
+    float64. Values of diverged runs are NaN.
+
+    Linear maps are measured by their exact moments, an MLP on the evaluation set of its seed.
+    """
     found = module.each_group(lambda group: _of_group(module, group))
     out: dict[str, Tensor] = {}
     for runs, values in found:
@@ -42,13 +43,15 @@ def measure(module: LinearBYOL) -> dict[str, Tensor]:
 
 @torch.no_grad()
 def _of_group(module: LinearBYOL, group: Group) -> tuple[Tensor, dict[str, Tensor]]:
-    """The group's runs that have not diverged and are not about to, and their columns."""
+    """Returns the indices and columns of the group's runs that have not diverged and whose weights
+    are small enough to be measured."""
     runs = torch.arange(group.runs.start, group.runs.stop, device=module.step.device)
     runs = runs[module.active[runs] & module.bounded(runs)]
     return runs.cpu(), (_linear if module.linear else _sampled)(module, group, runs)
 
 
 def _linear(module: LinearBYOL, group: Group, runs: Tensor) -> dict[str, Tensor]:
+    """Returns the columns of linear runs from their exact moments."""
     (B_o,), (B_t,) = ([w.data[runs] for w in module.weights(part)] for part in ("enc", "target"))
     A, spectrum, sigma = group.data.A.to(B_o), group.data.spectrum.to(B_o), group.data.sigma
     c = covariances(A, B_o, B_t, spectrum, sigma)
@@ -75,8 +78,8 @@ def _linear(module: LinearBYOL, group: Group, runs: Tensor) -> dict[str, Tensor]
 
 
 def _of_moments(c: Covariances, P: Tensor, P_star: Tensor, predictor: bool) -> dict[str, Tensor]:
-    """From the second moments of the branches: losses, ranks, curvature, and the predictor against
-    P*."""
+    """Returns losses, ranks, curvature and the distance of the predictor P to P*, from the second
+    moments of both branches. `predictor` is false if the model has none."""
     loss, least = population_loss(c, P), irreducible_loss(c, P_star)
     values_of = torch.linalg.svdvals(P), torch.linalg.svdvals(P_star)
     values = {
@@ -96,8 +99,11 @@ def _of_moments(c: Covariances, P: Tensor, P_star: Tensor, predictor: bool) -> d
 
 
 def _sampled(module: LinearBYOL, group: Group, runs: Tensor) -> dict[str, Tensor]:
-    """On the evaluation set: ridge regression of z_t on z_o in place of P*, the best linear
-    read-out of the latents, and for a linear part what is exact."""
+    """Returns the columns of runs with an MLP, measured on the evaluation set.
+
+    A ridge regression of z_t on z_o replaces P*. The read-out of the latents is the best linear
+    one. Columns of a linear part are exact.
+    """
     enc, pred, target = (
         [w.data[runs] for w in module.weights(part)] for part in ("enc", "pred", "target")
     )
@@ -131,8 +137,8 @@ def _sampled(module: LinearBYOL, group: Group, runs: Tensor) -> dict[str, Tensor
 
 
 def _sample_readout(latents: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
-    """R² of the latents (n, d) regressed on centred codes (R, n, d), of the whole variance and its
-    mean; (R,) each."""
+    """Returns R² of the latents (n, d) regressed on centred codes (R, n, d): of the total variance,
+    and averaged over the latents. Both have shape (R,)."""
     y = latents - latents.mean(0)
     moment = z.mT @ z
     ridge = RIDGE * moment.diagonal(dim1=1, dim2=2).mean(1) + 1e-300
@@ -144,7 +150,8 @@ def _sample_readout(latents: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _rates(module: LinearBYOL, runs: Tensor, h_max: Tensor) -> dict[str, Tensor]:
-    """The rates in use, the largest stable one, and the effective step times H over tau."""
+    """Returns the rates in use, the largest stable rate, and the effective step times H
+    over tau."""
     d = module.shared.d_latent
     rates = {name: getattr(module, name)[runs] for name in ("lr_pred", "lr_enc", "mom_pred", "tau")}
     h = h_max.clamp_min(1e-300)

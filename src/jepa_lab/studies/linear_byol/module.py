@@ -1,8 +1,8 @@
-"""LinearBYOL: R runs of the linear BYOL toy as one LightningModule; a single run is R = 1.
+"""LinearBYOL: R runs of the linear BYOL toy as one LightningModule. A single run is R = 1.
 
-A training batch is a Block, some steps of all runs. Runs that share seed and batch size form a
-group, which sees the same data in one matrix product; a group's steps are taken together, so that
-its weights stay in the cache.
+A training batch is a Block: consecutive steps of all runs. Runs with the same seed and batch size
+form a group, which reads the same data in one matrix product. The steps of a group are taken
+together, so that its weights stay in the cache.
 """
 
 from __future__ import annotations
@@ -25,10 +25,11 @@ from jepa_lab.studies.linear_byol.rates import State, auto_state, update_rates
 from jepa_lab.studies.linear_byol.start import start_encoder, start_predictor
 
 T = TypeVar("T")
-# times the first step's loss or the target's power: no transient of a stable run comes near
+# relative to the first step's loss or the target's power; transients of a stable run stay far below
 DIVERGED = 1e4
 POWER_SAMPLES = 256
-# of a weight: beyond it the measures overflow, and the next step's loss has left all bounds
+# the largest weight that is measured: above it the measures overflow, and the loss of the next
+# step exceeds its limit
 LARGEST = 1e60
 RATES = (
     "lr_pred",
@@ -44,7 +45,7 @@ RATES = (
 
 
 class Block(NamedTuple):
-    """Training steps first to last, counted from 1, both included."""
+    """The training steps `first` to `last`, counted from 1, both included."""
 
     first: int
     last: int
@@ -52,7 +53,8 @@ class Block(NamedTuple):
 
 @dataclass(frozen=True)
 class Group:
-    """Runs `runs` of the population, which share seed and batch size and so their data."""
+    """The runs `runs` of the population, which share seed and batch size and therefore
+    their data."""
 
     runs: slice
     batch_size: int
@@ -60,13 +62,14 @@ class Group:
 
 
 class LinearBYOL(pl.LightningModule):
-    """Parameters (R, ...): `enc_0` the encoder (R, d, D), `pred_0` the predictor (R, d, d), for an
-    MLP also _1 and _2. Buffers (R, ...): `target_*`, the velocities, the rates in use, `loss` of
-    the last step, `diverged_step` (-1: not).
+    """Parameters (R, ...): `enc_0` is the encoder (R, d, D) and `pred_0` the predictor (R, d, d).
+    An MLP also has _1 and _2. Buffers (R, ...): `target_*`, the velocities, the rates in use,
+    `loss` of the last step, and `diverged_step` (-1 if the run has not diverged).
 
-    `members` are single runs that agree in all but seed, batch size, rates, momenta and update
-    periods, those of one seed and batch size beside each other. `by_autograd`: not the closed-form
-    gradients where there are any; `threads`: how many groups are worked on at a time.
+    `members` are the configurations of single runs. They agree in all but seed, batch size, rates,
+    momenta and update periods, and runs of one seed and batch size are adjacent. `by_autograd` uses
+    autograd even if there are closed-form gradients. `threads` is the number of groups that are
+    trained at a time.
     """
 
     enc_0: Tensor
@@ -116,26 +119,29 @@ class LinearBYOL(pl.LightningModule):
             self._hold("balance_start", start, in_state=False)
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
-        """None: every run has a momentum descent of its own."""
+        """Returns no optimizer: every run has its own momentum descent."""
         return []
 
     @property
     def active(self) -> Tensor:
-        """(R,) bool: the runs that have not diverged."""
+        """(R,) bool: true for runs that have not diverged."""
         return self.diverged_step < 0
 
     def weights(self, part: str) -> list[Tensor]:
-        """The tensors (R, ...) of "enc", "pred" or "target"."""
+        """Returns the tensors (R, ...) of "enc", "pred" or "target"."""
         return _weights({name: getattr(self, name) for name in self._names}, part)
 
     def training_step(self, block: Block, batch_idx: int = 0) -> None:
-        """Takes the block's steps, group by group, with the runs that have not diverged."""
+        """Takes the block's steps, group by group, for the runs that have not diverged."""
         self.each_group(lambda group: self._train_group(group, block))
         self.step.fill_(block.last)
 
     def each_group(self, work: Callable[[Group], T]) -> list[T]:
-        """work(group) for every group, in threads of their own: groups share nothing, and one
-        thread each leaves the bits as they are."""
+        """Returns work(group) for every group, computed in threads.
+
+        Groups share nothing, and each is computed by one thread, so the number of threads changes
+        no bit of the result.
+        """
         if len(self.groups) == 1 or self.threads == 1 or self.step.is_cuda:
             return [work(group) for group in self.groups]
         if self._pool is None:
@@ -152,9 +158,8 @@ class LinearBYOL(pl.LightningModule):
             return
         whole = len(runs) == group.runs.stop - group.runs.start
         index = group.runs if whole else runs
-        s: State = {
-            name: getattr(self, name).data[index] for name in self._names
-        }  # views where none is left out
+        # views if no run of the group is left out, else copies
+        s: State = {name: getattr(self, name).data[index] for name in self._names}
         losses = torch.empty(
             block.last - block.first + 1, len(runs), dtype=torch.float64, device=self.step.device
         )
@@ -188,8 +193,8 @@ class LinearBYOL(pl.LightningModule):
         return closed_form(P, enc[0], target[0], x, x_plus, stop_gradient=stop, moment=self.auto)
 
     def _views(self, group: Group, block: Block) -> Iterator[tuple[Tensor, Tensor]]:
-        """The batch of every step of the block; for a symmetric loss each view in both roles; empty
-        ones where the moments are exact."""
+        """Yields the batch of every step of the block. A symmetric loss has each view in both
+        roles. The batches are empty if the moments are exact."""
         device = self.step.device
         for step in range(block.first - 1, block.last):
             if self.shared.population:
@@ -205,7 +210,7 @@ class LinearBYOL(pl.LightningModule):
             )
 
     def _chunk(self, group: Group, number: int) -> tuple[Tensor, Tensor]:
-        """A stretch of the group's stream, kept until the next is asked for."""
+        """Returns a stretch of the group's stream. It is kept until the next one is requested."""
         kept = self._chunks.get(group.runs.start)
         if kept is None or kept[0] != number:
             kept = self._chunks[group.runs.start] = (
@@ -215,12 +220,12 @@ class LinearBYOL(pl.LightningModule):
         return kept[1]
 
     def _watch(self, runs: Tensor, losses: Tensor, first: int) -> None:
-        """Notes the last loss, and the first step at which a run's loss left all bounds."""
+        """Stores the last loss, and the first step at which a run's loss exceeded its limit."""
         if first == 1:
             self.loss_scale[runs] = torch.maximum(losses[0], self.loss_scale[runs])
         self.loss[runs] = losses[-1]
-        gone = ~(losses <= DIVERGED * self.loss_scale[runs])  # NaN has gone too
-        if first + len(losses) > self.shared.epochs:  # no later loss would tell
+        gone = ~(losses <= DIVERGED * self.loss_scale[runs])  # true for NaN too
+        if first + len(losses) > self.shared.epochs:  # no later loss will show it
             gone[-1] |= ~self.bounded(runs)
         hit = gone.any(0)
         if bool(hit.any()):
@@ -229,7 +234,8 @@ class LinearBYOL(pl.LightningModule):
             self.loss[runs[hit]] = losses[at, hit.nonzero()[:, 0]]
 
     def bounded(self, runs: Tensor) -> Tensor:
-        """(len(runs),) bool: those whose weights are finite and small enough to be measured."""
+        """Returns (len(runs),) bool: true for runs whose weights are finite and small enough to be
+        measured."""
         weights = [w for part in ("enc", "pred") for w in self.weights(part)]
         return torch.stack([w.data[runs].flatten(1).abs().amax(1) <= LARGEST for w in weights]).all(
             0
@@ -237,8 +243,11 @@ class LinearBYOL(pl.LightningModule):
 
     @torch.no_grad()
     def _target_power(self, group: Group) -> Tensor:
-        """The mean square of the target's outputs at the start (runs,): a first batch may fit by
-        chance, of size 1 with one latent above all."""
+        """Returns the mean square of the target's initial outputs (runs,).
+
+        The first loss alone is a poor scale, because a first batch may fit by chance, above all
+        with batch size 1 and one latent.
+        """
         target, data = [w[group.runs] for w in self.weights("target")], group.data
         if self.shared.enc == "linear":
             c = covariances(data.A, target[0], target[0], data.spectrum, data.sigma)
@@ -274,16 +283,17 @@ class LinearBYOL(pl.LightningModule):
             ).items():
                 self._hold(name, value)
             for group in self.groups if self.linear else ():
-                # its eigenvalues are those of A spectrum A'
+                # it has the nonzero eigenvalues of A spectrum A'
                 gram = group.data.A.mT @ group.data.A * group.data.spectrum
                 self.h_x[group.runs] = torch.linalg.eigvals(gram).real.max() + group.data.sigma**2
 
     def _hold(
         self, name: str, value: Tensor, parameter: bool = False, in_state: bool = True
     ) -> None:
-        """Registers a tensor; `in_state`: (R, ...), read or written in a training step."""
+        """Registers a tensor. With `in_state` it has shape (R, ...) and is read or written in a
+        training step."""
         if parameter:
-            setattr(self, name, nn.Parameter(value, requires_grad=False))  # stepped by hand
+            setattr(self, name, nn.Parameter(value, requires_grad=False))  # updated by `descend`
         else:
             self.register_buffer(name, value)
         if in_state:
@@ -291,9 +301,12 @@ class LinearBYOL(pl.LightningModule):
 
 
 def descend(s: State, grads: Gradients, step: int | None) -> None:
-    """One step of momentum descent, v <- mu v + g, w <- w - lr v, for the parts whose update is due
-    (`step` None: all are; a gradient that is not due is lost), then the target's moving average, in
-    place."""
+    """Takes one step of momentum descent in place, v <- mu v + g, w <- w - lr v, then updates the
+    target's moving average.
+
+    Only parts whose update is due are changed, and the gradient of the others is discarded. With
+    `step` None every part is due.
+    """
     for part, gradients in (("enc", grads.enc), ("pred", grads.pred)):
         lr, momentum = s[f"lr_{part}"], s[f"mom_{part}"]
         due = None if step is None else (step % s[f"{part}_update_every"] == 0)
@@ -314,7 +327,8 @@ def descend(s: State, grads: Gradients, step: int | None) -> None:
 
 
 def make_groups(members: Sequence[ToyConfig]) -> list[Group]:
-    """Members of one seed and batch size, which must stand beside each other, with their data."""
+    """Returns the groups of members with the same seed and batch size, with their data. Such
+    members must be adjacent."""
     groups: list[Group] = []
     start = 0
     for i in range(1, len(members) + 1):
@@ -341,8 +355,8 @@ def _weights(s: State, part: str) -> list[Tensor]:
 
 
 def _rate(member: ToyConfig, name: str) -> float:
-    """The value of a run's rate or period; `c_*` are the constants of auto mode, which sets lr_*
-    itself."""
+    """Returns the value of a run's rate or update period. `c_*` are the constants of auto mode,
+    which sets lr_* itself."""
     if name == "tau":
         return 1 - float(member.ema_m or 0.0)
     key = {"c_pred": "auto_alpha_c", "c_enc": "auto_beta_c"}.get(name, name)

@@ -1,5 +1,5 @@
-"""ToyRows: what is measured of every run of a LinearBYOL population at the logged steps, kept until
-it is written."""
+"""ToyRows: measures every run of a LinearBYOL population at the logged steps, and keeps the rows
+until they are written."""
 
 from __future__ import annotations
 
@@ -15,12 +15,15 @@ from torch import Tensor
 from jepa_lab.studies.linear_byol.measures import measure
 from jepa_lab.studies.linear_byol.module import Block, LinearBYOL
 
-MAX_BLOCK = 100  # steps: a request to stop is heard at the end of a block
+MAX_BLOCK = 100  # steps; a request to stop takes effect at the end of a block
 
 
 class Blocks:
-    """The steps `first` to `epochs`, cut behind every step that is logged: the first, the
-    multiples, the last."""
+    """The steps `first` to `epochs` in blocks of at most MAX_BLOCK steps.
+
+    A block ends at every logged step: the first step, each multiple of `log_every`, and the last
+    step.
+    """
 
     def __init__(self, first: int, epochs: int, log_every: int) -> None:
         ends = {
@@ -43,8 +46,8 @@ class Blocks:
 
 
 class ToyRows(pl.Callback):
-    """A row of every run at every logged step: the first, the multiples of `log_every`, the last.
-    A row of every run at every logged step: the first, the multiples of `log_every`, the last."""
+    """Keeps a row of every run at every logged step: the first step, each multiple of `log_every`,
+    and the last step."""
 
     def __init__(self, log_every: int, epochs: int) -> None:
         self.log_every, self.epochs = log_every, epochs
@@ -56,7 +59,7 @@ class ToyRows(pl.Callback):
 
     @property
     def wall_s(self) -> float:
-        """Seconds of training, those of earlier sessions included."""
+        """Seconds of training, including earlier sessions of a resumed run."""
         return time.monotonic() - self._started_at
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -81,9 +84,10 @@ class ToyRows(pl.Callback):
             self._wall_s.append(self.wall_s)
 
     def columns(self, module: LinearBYOL) -> list[dict[str, np.ndarray]]:
-        """The rows so far of each run: {column: (n,)}, singular values (n, d).
+        """Returns {column: (n,)} of each run so far, with singular values (n, d).
 
-        Those of a run that diverged end with one at that step, which has its loss and else NaN.
+        The table of a diverged run ends with a row at the step of divergence. This row has the
+        loss, and NaN in the other measured columns.
         """
         steps, walls = np.array(self._steps, dtype=np.int64), np.array(self._wall_s)
         tables = {name: value.numpy() for name, value in self._tables().items()}
@@ -105,11 +109,11 @@ class ToyRows(pl.Callback):
         return found
 
     def state(self) -> dict[str, Any]:
-        """What a checkpoint keeps: tensors and plain numbers."""
+        """Returns the state for a checkpoint: tensors and plain numbers."""
         return {"steps": list(self._steps), "wall_s": list(self._wall_s), "tables": self._tables()}
 
     def load(self, state: dict[str, Any]) -> None:
-        """Goes on from `state`."""
+        """Restores a state that `state` returned."""
         self._steps, self._wall_s = list(state["steps"]), list(state["wall_s"])
         tables = state["tables"]
         self._rows = [
@@ -117,8 +121,8 @@ class ToyRows(pl.Callback):
         ]
 
     def _tables(self) -> dict[str, Tensor]:
-        """{column: (steps, R)}, singular values (steps, R, d); a column that a row lacks is NaN
-        there."""
+        """Returns {column: (steps, R)}, with singular values (steps, R, d). A column that is
+        missing in a row is NaN there."""
         shapes = {name: value.shape for row in self._rows for name, value in row.items()}
         nan = {
             name: torch.full(shape, torch.nan, dtype=torch.float64)
@@ -129,7 +133,7 @@ class ToyRows(pl.Callback):
                 name: torch.stack([row.get(name, nan[name]) for row in self._rows])
                 for name in shapes
             }
-            # rows become views of the tables: a population of a thousand is not held twice
+            # rows become views of the tables, so that a large population is not stored twice
             self._rows = [
                 {name: table[i] for name, table in tables.items()} for i in range(len(self._rows))
             ]

@@ -1,5 +1,5 @@
-"""What a toy's command ends with: the files of every run, the summary of the grid, the verdict, the
-figures."""
+"""The end of a toy's command: the files of every run, the summary of the grid, the verdict, the
+printed table and the figures."""
 
 from __future__ import annotations
 
@@ -40,12 +40,13 @@ SHOWN = [  # column, name, format
     ("alpha_bound", "largest stable lr_pred", ".3g"),
     ("alpha_H_over_tau", "effective step x H / tau", ".3g"),
 ]
-THEORY = "theory.parquet"  # beside a single run's table: the same with an infinite batch
+# the table of the same run with an infinite batch, in the folder of a single run
+THEORY = "theory.parquet"
 
 
 def finish_run(run: ToyRun, columns: dict[str, np.ndarray]) -> None:
-    """Writes the run's table, configuration, summary and, last, its status: from then on it is
-    finished."""
+    """Writes the run's table, configuration and summary, and last its status, which marks the run
+    as finished."""
     folder = run.dir.make()
     settings = run.settings()
     write_run(folder.path / NAME, columns, settings, "completed")
@@ -58,8 +59,8 @@ def finish_run(run: ToyRun, columns: dict[str, np.ndarray]) -> None:
 
 
 def verdict_of(plan: ToyPlan) -> Verdict:
-    """The run's own verdict, or that of a grid: the status that most of its runs have, with how
-    many have which."""
+    """Returns the verdict of a single run. The verdict on a grid is the most frequent status of its
+    runs, with their share as confidence."""
     summaries = [run.dir.summary() or {} for run in plan.runs]
     if len(plan.runs) == 1:
         content = summaries[0]["verdict"]
@@ -70,8 +71,8 @@ def verdict_of(plan: ToyPlan) -> Verdict:
 
 
 def write_grid_summary(plan: ToyPlan, wall_s: float) -> dict[str, Any]:
-    """Returns the summary: the run's own, which is written, or that of the grid, whose figures are
-    medians over its runs and which is written here."""
+    """Returns the summary of a single run, which `finish_run` has written. For a grid, writes and
+    returns a summary whose metrics are medians over the runs."""
     summaries = [run.dir.summary() or {} for run in plan.runs]
     if len(plan.runs) == 1:
         return summaries[0]
@@ -109,7 +110,7 @@ def write_grid_summary(plan: ToyPlan, wall_s: float) -> dict[str, Any]:
 
 
 def show_outcome(plan: ToyPlan, summary: dict[str, Any], brief: bool) -> None:
-    """Prints what the configuration's runs came to, draws it, and writes the page."""
+    """Prints the results of the configuration's runs, draws the figures and writes the page."""
     home, rows = plan.home, table_of(summary, len(plan.runs))
     if not brief and rows:
         print(plain_table(rows))
@@ -130,7 +131,8 @@ def show_outcome(plan: ToyPlan, summary: dict[str, Any], brief: bool) -> None:
 
 
 def table_of(summary: dict[str, Any], runs: int) -> list[TableRow]:
-    """Name and last value; of a grid the median with the range. [] where all have diverged."""
+    """Returns rows with the name and the last value of each metric, or with the median and the
+    range over the runs of a grid. Returns [] if all runs diverged."""
     section = "At the last step" if runs == 1 else "Median over the runs, lowest to highest"
     rows = []
     for column, name, form in SHOWN:
@@ -143,7 +145,8 @@ def table_of(summary: dict[str, Any], runs: int) -> list[TableRow]:
 
 
 def _draw(plan: ToyPlan) -> list[Path]:
-    """The page of a single run, with the theory where it was computed; the maps of a grid."""
+    """Draws the page of a single run, with the theory if it was computed, or the heat maps of a
+    grid."""
     if len(plan.runs) == 1:
         table, theory = plan.home.path / NAME, plan.home.path / THEORY
         known = pq.read_table(theory) if theory.is_file() else None

@@ -1,4 +1,4 @@
-"""The runs of a toy's configuration, their folders, and which of them are still to be trained.
+"""The runs of a toy's configuration, their folders, and the runs that are still to be trained.
 Imports no torch."""
 
 from __future__ import annotations
@@ -10,22 +10,25 @@ from typing import Any
 from jepa_lab.errors import UserError
 from jepa_lab.ledger.identity import run_id
 from jepa_lab.ledger.run_dir import RunDir, has_checkpoint
-from jepa_lab.studies.linear_byol.config import ToyConfig
-from jepa_lab.studies.linear_byol.grid import OWNED, identity_keys, members
+from jepa_lab.studies.linear_byol.config import MODE_KEYS, ToyConfig
+from jepa_lab.studies.linear_byol.grid import identity_keys, members
 from jepa_lab.training.plan import Planner, RunPlan
 
 
 @dataclass(frozen=True)
 class ToyRun:
-    """One run: its configuration, its id and its folder."""
+    """The configuration, id and folder of one run."""
 
     config: ToyConfig
     run_id: str
     dir: RunDir
 
     def settings(self) -> dict[str, Any]:
-        """Every setting of the run, flat: None for constants of another mode; `lr_pred_setting` and
-        `lr_enc_setting` as set, None in auto mode; tau and the id."""
+        """Returns every setting of the run as a flat dictionary.
+
+        Constants of another lr_enc_mode are None. `lr_pred_setting` and `lr_enc_setting` are the
+        rates as set, None in auto mode. `tau` and `run_id` are added.
+        """
         known = identity_keys(self.config)
         flat = {
             k: v
@@ -34,7 +37,7 @@ class ToyRun:
         }
         return {
             **flat,
-            **{key: known.get(key) for key in OWNED},
+            **{key: known.get(key) for key in MODE_KEYS},
             "lr_pred_setting": self.config.lr_pred,
             "lr_enc_setting": self.config.lr_enc,
             "tau": float(f"{1 - (self.config.ema_m or 0.0):.12g}"),
@@ -44,16 +47,19 @@ class ToyRun:
 
 @dataclass
 class ToyPlan(RunPlan):
-    """`home`: the folder of the command, a single run's own or that of the grid; `pending`: what is
-    to be trained, once `decide` has looked."""
+    """The runs of one command. `home` is the folder of a single run, or else of the grid. `pending`
+    holds the runs that are to be trained, and `decide` fills it."""
 
     runs: list[ToyRun] = field(default_factory=list)
     pending: list[ToyRun] = field(default_factory=list)
 
     def decide(self) -> str:
-        """new, resume, restart or skip, from what the folders of all runs say; fills `pending`.
-        UserError for on_existing=error where a run exists, and for runs of another version of the
-        results."""
+        """Returns new, resume, restart or skip, by the state of all runs' folders, and fills
+        `pending`.
+
+        Raises UserError for on_existing=error if a run exists, and for runs of another version of
+        the results.
+        """
         how, started = self.config.on_existing, self.home.status() is not None
         existing = [run.dir.path for run in self.runs if run.dir.status() is not None]
         existing += [self.home.path] if started else []
@@ -79,7 +85,7 @@ class ToyPlan(RunPlan):
 
 
 class ToyPlanner(Planner):
-    """The toy draws its data from the seed while it trains: there is nothing to read."""
+    """Plans runs of the toy. They read no data: the toy draws it from the seed while it trains."""
 
     def load(self, config: ToyConfig) -> None:
         return None
@@ -98,7 +104,7 @@ class ToyPlanner(Planner):
 
 
 def plan_toy(config: ToyConfig) -> ToyPlan:
-    """The runs with their ids; nothing on disk is touched."""
+    """Returns the runs with their ids. Reads and writes no file."""
     runs = []
     for member in members(config):
         identity = run_id(identity_keys(member), "")
@@ -110,7 +116,8 @@ def plan_toy(config: ToyConfig) -> ToyPlan:
 
 
 def finished(run: RunDir) -> bool:
-    """Whether the run is completed. UserError for one of another version of the results."""
+    """Returns whether the run is completed. Raises UserError if it has another version of the
+    results."""
     status = run.status()
     if status is None or status.get("state") != "completed" or run.summary() is None:
         return False
@@ -119,7 +126,7 @@ def finished(run: RunDir) -> bool:
 
 
 def yaml_of(settings: dict[str, Any]) -> str:
-    """A line for each key; JSON values are YAML."""
+    """Returns one YAML line for each key. The values are JSON, which is valid YAML."""
     return "".join(f"{key}: {json.dumps(value)}\n" for key, value in settings.items())
 
 

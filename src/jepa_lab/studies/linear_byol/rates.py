@@ -1,5 +1,5 @@
-"""Learning rates that follow the curvature: alpha_t = c tau / H_t, with H_t measured while the toy
-trains."""
+"""Learning rates that follow the curvature: alpha_t = c tau / H_t, where H_t is measured during
+training."""
 
 from __future__ import annotations
 
@@ -9,20 +9,23 @@ from torch import Tensor
 from jepa_lab.studies.linear_byol.config import ToyConfig
 from jepa_lab.studies.linear_byol.data import generator
 
-# of the power iteration: from a random vector, and from the last one
+# power iterations: in the first step from a random vector, later from the last direction
 FIRST_ITERATIONS, ITERATIONS = (30, 3)
-FLOOR = 1e-2  # of the first H: in a collapse H goes to 0, and c tau / H would blow up
-# of the stability bound of heavy-ball descent, d (1 + mu) / H; for the encoder with a curvature of
-# its own
+FLOOR = 1e-2  # relative to the first H: in a collapse H goes to 0, and c tau / H would blow up
+# relative to the stability bound of heavy-ball descent, d (1 + mu) / H; the encoder's bound has
+# its own curvature
 CAP = 0.5
 
-State = dict[str, Tensor]  # of some runs, by name: (R, ...)
+State = dict[str, Tensor]  # the tensors (R, ...) of some runs, by name
 
 
 def auto_state(seeds: list[int], d: int) -> State:
-    """What the schedule remembers: the running second moment of z_o (R, d, d), its leading
-    direction (R, d), H and the H it began with (R,), and the largest variance of x (R,), which the
-    module of linear maps fills in."""
+    """Returns the buffers of the schedule.
+
+    They are the running second moment of z_o (R, d, d), its leading direction (R, d), H and its
+    first value (R,), and the largest variance of x (R,). LinearBYOL fills in the last one if the
+    maps are linear.
+    """
     directions = [
         torch.randn(d, generator=generator("power iteration", seed), dtype=torch.float64)
         for seed in seeds
@@ -40,9 +43,12 @@ def auto_state(seeds: list[int], d: int) -> State:
 def update_rates(
     s: State, moment: Tensor, step: int, config: ToyConfig, c_alpha: Tensor, c_beta: Tensor
 ) -> None:
-    """Takes in this step's Z_o'Z_o / B (R, d, d), with a memory of `auto_memory` steps; every
-    `auto_refresh_every` steps, the first included, sets lr_pred and lr_enc (R,) for this step and
-    those to come. c_alpha, c_beta (R,)."""
+    """Updates the running second moment and, if a refresh is due, the rates.
+
+    `moment` is this step's Z_o'Z_o / B (R, d, d). The running average has a memory of `auto_memory`
+    steps. Every `auto_refresh_every` steps, from the first step on, sets lr_pred and lr_enc (R,)
+    for this and the following steps. c_alpha and c_beta have shape (R,).
+    """
     s["second_moment"].lerp_(moment, max(1.0 / step, 1.0 / config.auto_memory))
     if (step - 1) % config.auto_refresh_every:
         return
@@ -62,19 +68,22 @@ def update_rates(
     )
     for name, step_size in steps.items():
         momentum = s[name.replace("lr", "mom")]
-        # the step that is taken in the end is lr (2 / d) / (1 - mu)
+        # the effective step is lr (2 / d) / (1 - mu)
         if config.step_scale == "effective":
             step_size = step_size * (1 - momentum) * d / 2
         curvature = (
             s["h"] if name == "lr_pred" else torch.maximum(s["h"], _gain(s, config) * s["h_x"])
         )
         step_size = torch.minimum(step_size, CAP * d * (1 + momentum) / curvature)
-        # nothing but zeros: nothing to follow
+        # H is 0 if all codes are 0: then no step is taken
         s[name].copy_(torch.where(s["h"] > 0, step_size, 0.0))
 
 
 def _gain(s: State, config: ToyConfig) -> Tensor | float:
-    """By how much at most (R,) the loss curves more in B_o than x varies: |P|^2, and (|P| + 1)^2
-    where the gradient enters the target too. It does not fall with H when the code collapses."""
+    """Returns an upper bound (R,) on the ratio of the loss's curvature in B_o to the variance of x.
+
+    It is |P|^2, or (|P| + 1)^2 if the gradient also enters the target. It does not fall with H when
+    the code collapses.
+    """
     norm = s["pred_0"].flatten(1).norm(dim=1) if "pred_0" in s else 1.0
     return (norm if config.stop_gradient else norm + 1.0) ** 2

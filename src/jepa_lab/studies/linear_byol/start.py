@@ -1,5 +1,5 @@
-"""Where the toy's encoders and predictors start, by the seed: (out, in) matrices, or an MLP's three
-parts."""
+"""Initial weights of the toy's encoders and predictors, drawn from the seed: (out, in) matrices, or
+the three tensors of an MLP."""
 
 from __future__ import annotations
 
@@ -13,10 +13,13 @@ from jepa_lab.studies.linear_byol.data import GaussianViews, generator
 def start_encoder(
     kind: str, shape: str, hidden: int, data: GaussianViews, scale: float | None
 ) -> list[Tensor]:
-    """The encoder D -> d of the data's seed. shape linear: pinv is A^+, the optimum; perturbed adds
-    normal noise of `scale` (0.1) / sqrt(D); rotated turns the code at random; random is torch's
-    uniform start times `scale` (1). shape mlp: torch's start of its two layers, the second without
-    a bias."""
+    """Returns the initial weights of the encoder D -> d, drawn from the data's seed.
+
+    For shape=linear, `kind` pinv is A^+, the optimum. perturbed adds normal noise of `scale`
+    (default 0.1) / sqrt(D) to it. rotated multiplies it by a random rotation of the code. random is
+    torch's uniform initialisation times `scale` (default 1). For shape=mlp the result is torch's
+    initialisation of the two layers, the second without a bias.
+    """
     d_obs, d = data.A.shape
     source = generator("encoder", data.seed)
     if shape == "mlp":
@@ -35,8 +38,11 @@ def start_encoder(
 def start_predictor(
     kind: str, shape: str, hidden: int, data: GaussianViews, enc: list[Tensor]
 ) -> list[Tensor]:
-    """The predictor d -> d of the data's seed; none: no weights. random is torch's uniform start,
-    optimal the P* of the encoder `enc`."""
+    """Returns the initial weights of the predictor d -> d, drawn from the data's seed, or [] for
+    shape=none.
+
+    `kind` random is torch's uniform initialisation, and optimal is P* of the encoder `enc`.
+    """
     d = data.A.shape[1]
     source = generator("predictor", data.seed)
     if shape == "none":
@@ -61,5 +67,5 @@ def _mlp(inputs: int, hidden: int, outputs: int, source: torch.Generator) -> lis
 
 
 def _uniform(shape: tuple[int, ...], fan_in: int, source: torch.Generator) -> Tensor:
-    """U(-1/sqrt(fan_in), 1/sqrt(fan_in)), torch's start of linear layers."""
+    """Draws from U(-1/sqrt(fan_in), 1/sqrt(fan_in)), torch's initialisation of linear layers."""
     return (2 * torch.rand(shape, generator=source, dtype=torch.float64) - 1) / fan_in**0.5

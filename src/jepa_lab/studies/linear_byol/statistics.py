@@ -1,7 +1,7 @@
-"""Statistics of the linear BYOL toy's grids: which rate is best, where steps diverge, what an
-automatic rule costs.
+"""Statistics of the linear BYOL toy's grids: the best learning rate, the rate at which runs
+diverge, and the loss that an automatic rule costs.
 
-A run that diverged has the value infinity: the worst. Rates are compared on logarithms.
+A diverged run has the value infinity, the worst. Rates are compared on logarithms.
 """
 
 from __future__ import annotations
@@ -15,30 +15,24 @@ from scipy.stats import spearmanr
 
 from jepa_lab.errors import UserError
 from jepa_lab.ledger.finished_run import Run, diverged
+from jepa_lab.studies.linear_byol.config import MODE_KEYS
 from jepa_lab.studies.statistic import Statistic
 
 GRID = ("lr_pred", "lr_enc", "lr_pred_setting", "lr_enc_setting", "ema_m", "tau")
-MODES = (
-    *GRID,
-    "lr_enc_mode",
-    "auto_rule",
-    "auto_alpha_c",
-    "auto_beta_c",
-    "step_scale",
-    "auto_refresh_every",
-    "auto_memory",
-    "enc_over_pred",
-    "beta_from_tau_c",
-)
-# of a grid that has a best row, and of what a slope goes through
-FEWEST_RATES, FEWEST_POINTS = (5, 3)
-LEAST = 1e-16
+MODES = (*GRID, "lr_enc_mode", *MODE_KEYS)
+FEWEST_RATES = 5  # for a best rate
+FEWEST_POINTS = 3  # for a slope or a correlation
+LEAST = 1e-16  # smaller values count as this one in a logarithm
 
 
 def best_rate(values: Mapping[float, float]) -> tuple[float, bool]:
-    """The rate with the lowest value, {rate: value}: between grid points by the parabola through
-    the logarithms of the three around it; and whether it is an end of the grid or stands beside a
-    divergence, where there is no parabola."""
+    """Returns the rate with the lowest value, and whether it lies at the edge. `values` maps each
+    rate to its value.
+
+    The rate is interpolated by the parabola through the logarithms of the lowest value and its two
+    neighbours. There is no parabola at the edge: at an end of the grid, or beside a rate that
+    diverged.
+    """
     rates = sorted(values)
     logs = [math.log10(max(values[rate], LEAST)) for rate in rates]
     at = int(np.argmin(logs))
@@ -54,40 +48,46 @@ def best_rate(values: Mapping[float, float]) -> tuple[float, bool]:
 
 
 def slope(points: Mapping[float, float]) -> float:
-    """Of log10 of the values over log10 of the keys, by least squares: 1 for y = c x, 0 for a
-    constant."""
+    """Returns the least-squares slope of log10 of the values over log10 of the keys: 1 for y = c x,
+    0 for a constant."""
     keys = sorted(points)
     return float(np.polyfit(np.log10(keys), np.log10([points[key] for key in keys]), 1)[0])
 
 
 def geometric(values: Iterable[float]) -> float:
-    """The geometric mean; infinite if one value is, or without any."""
+    """Returns the geometric mean. It is infinite if a value is infinite or if there are
+    no values."""
     logs = [math.log10(max(value, LEAST)) if math.isfinite(value) else math.inf for value in values]
     return float(10 ** np.mean(logs)) if logs and all(map(math.isfinite, logs)) else math.inf
 
 
 def edge(diverges: Mapping[float, bool]) -> float | None:
-    """The rate at which runs begin to diverge, {rate: whether it did}: the geometric middle of the
-    lowest that does and the one below it. None where none does, or the lowest."""
+    """Returns the rate at which runs begin to diverge. `diverges` maps each rate to whether its run
+    diverged.
+
+    It is the geometric mean of the lowest rate that diverges and the rate below it. It is None if
+    no rate diverges, or if the lowest one does.
+    """
     rates = sorted(diverges)
     first = next((at for at, rate in enumerate(rates) if diverges[rate]), None)
     return math.sqrt(rates[first - 1] * rates[first]) if first else None
 
 
 def slope_of_best_rate(runs: Sequence[Run], metric: str) -> float | None:
-    """Of log10 of the best alpha over log10 tau: 1 if alpha follows tau, 0 if it does not care."""
+    """Returns the slope of log10 of the best alpha over log10 tau: 1 if alpha is proportional to
+    tau, 0 if it does not depend on tau."""
     best = {tau: best_rate(rates)[0] for tau, rates in _by_tau(runs, "lr_pred", metric).items()}
     return slope(best) if len(best) >= FEWEST_POINTS else None
 
 
 def best_rate_over_tau(runs: Sequence[Run], metric: str, tau: float) -> float | None:
-    """log10 of the best alpha over this tau."""
+    """Returns log10 of the best alpha divided by tau, at this tau."""
     rates = _by_tau(runs, "lr_pred", metric).get(_round(float(tau)))
     return None if rates is None else math.log10(best_rate(rates)[0] / float(tau))
 
 
 def rank_correlation(runs: Sequence[Run], setting: str, metric: str) -> float | None:
-    """Spearman's between a setting and the metric, the mean over taus."""
+    """Returns Spearman's correlation between a setting and the metric, averaged over taus."""
     found = [
         float(spearmanr(list(values), [min(v, 1e9) for v in values.values()]).statistic)
         for values in _by_tau(runs, setting, metric, fewest=FEWEST_POINTS).values()
@@ -98,11 +98,12 @@ def rank_correlation(runs: Sequence[Run], setting: str, metric: str) -> float | 
 def over_best_fixed(
     runs: Sequence[Run], metrics: list[str], rule: str, c: float, scale: str
 ) -> float | None:
-    """log10 of how far an automatic rule is behind the best fixed pair of rates, in the worst of
-    the metrics.
+    """Returns log10 of the ratio of the metric under an automatic rule to the metric under the best
+    fixed pair of rates, for the worst of the metrics.
 
-    For each metric the pair is the best of this seed at each tau; ratios are geometric means over
-    taus."""
+    For each metric the best pair of this seed is chosen at each tau. Ratios are geometric means
+    over taus.
+    """
     auto = {_tau(run): run for run in runs if _is_rule(run, rule, float(c), scale)}
     fixed: dict[float, list[Run]] = {}
     for run in runs:
@@ -120,15 +121,18 @@ def over_best_fixed(
 
 
 def edge_over_bound(runs: Sequence[Run]) -> float | None:
-    """log10 of the alpha at which runs begin to diverge over 2 / H, H the largest eigenvalue at the
-    optimum."""
+    """Returns log10 of the alpha at which runs begin to diverge over 2 / H, where H is the largest
+    eigenvalue at the optimum.
+
+    Raises UserError if some runs of one alpha diverge and others do not.
+    """
     diverges: dict[float, bool] = {}
     for run in runs:
         lost = math.isinf(last(run, "val/excess_loss"))
         if diverges.setdefault(_round(run.config["lr_pred"]), lost) != lost:
             raise UserError(
-                f"runs of lr_pred {run.config['lr_pred']} that diverge and do not; name what parts"
-                " them"
+                f"lr_pred={run.config['lr_pred']}: some of these runs diverge and others do not;"
+                " name the setting in which they differ"
             )
     found = edge(diverges)
     if found is None:
@@ -139,7 +143,7 @@ def edge_over_bound(runs: Sequence[Run]) -> float | None:
 
 
 def last(run: Run, metric: str) -> float:
-    """The metric at the last step; infinite for a run that diverged."""
+    """Returns the metric at the last step, infinite for a diverged run."""
     value = run.last().get(metric, math.nan)
     return math.inf if diverged(run, metric) or not math.isfinite(value) else value
 
@@ -147,18 +151,18 @@ def last(run: Run, metric: str) -> float:
 def _by_tau(
     runs: Sequence[Run], key: str, metric: str, fewest: int = FEWEST_RATES
 ) -> dict[float, dict[float, float]]:
-    """{tau: {setting: metric}} of the taus with enough values of the setting. UserError where runs
-    differ in more."""
+    """Returns {tau: {setting: metric}} for the taus that have at least `fewest` values of the
+    setting. Raises UserError if runs also differ in another setting."""
     found: dict[float, dict[float, float]] = {}
     for run in runs:
         if not isinstance(run.config.get(key), int | float | str):
-            raise UserError(f"setting: {key}: no number of these runs; as lr_pred")
+            raise UserError(f"setting={key}: not a number in these runs; give one such as lr_pred")
         if metric in run.last():
             cell = found.setdefault(_tau(run), {})
             if _round(run.config[key]) in cell:
                 raise UserError(
-                    f"two runs of tau {_tau(run):g} and {key} {run.config[key]}; name what parts"
-                    " them"
+                    f"two runs have tau={_tau(run):g} and {key}={run.config[key]}; name the setting"
+                    " in which they differ"
                 )
             cell[_round(run.config[key])] = last(run, metric)
     return {
@@ -185,7 +189,7 @@ def _tau(run: Run) -> float:
 
 
 def _round(value: Any) -> float:
-    """Eight digits; YAML has 1e-05 as a text."""
+    """Rounds to eight significant digits. Also reads text, because YAML reads 1e-05 as text."""
     return float(f"{float(value):.8g}")
 
 

@@ -1,4 +1,5 @@
-"""The study of the linear BYOL toy: one run, or all that a grid lacks as one program."""
+"""The study of the linear BYOL toy: trains a single run, or all unfinished runs of a grid in one
+process."""
 
 from __future__ import annotations
 
@@ -26,16 +27,16 @@ from jepa_lab.training.study import Fit, Session, Study
 
 
 class ToyStudy(ToyPlanner, Study):
-    """A population of runs. Finished runs are kept, whichever grid made them; the others train
-    together."""
+    """Trains a population of runs. Finished runs are kept, whichever grid they belong to, and the
+    others are trained together."""
 
     def threads(self, config: RunConfig) -> int:
-        """One: the matrices are small, and threads take whole groups of runs."""
+        """Returns 1: the matrices are small, and each thread trains whole groups of runs."""
         return 1
 
     def prepare(self, config: ToyConfig, data: None) -> None:
-        """Names the axes that a single value keeps from acting; the population is built when it is
-        known."""
+        """Logs the axes that a single value replaces. The population is built later, when the runs
+        to train are known."""
         for line in idle_axes(config):
             say(line)
 
@@ -50,10 +51,9 @@ class ToyStudy(ToyPlanner, Study):
         assert isinstance(plan, ToyPlan)
         if session.checkpoint is not None:
             runs = {run.run_id: run for run in plan.runs}
-            plan.pending = [
-                runs[name] for name in session.checkpoint["ids"]
-            ]  # in the order of its tensors
-        for run in plan.pending:  # made again: from its first flush such a run is unfinished
+            # in the order of the checkpoint's tensors
+            plan.pending = [runs[name] for name in session.checkpoint["ids"]]
+        for run in plan.pending:  # a run that is trained again is unfinished until its end
             run.dir.summary_path.unlink(missing_ok=True)
         module, rows = _train(session, plan)
         for run, columns in zip(plan.pending, rows.columns(module), strict=True):
@@ -80,7 +80,7 @@ class ToyStudy(ToyPlanner, Study):
 
     def show_finished(self, plan: ToyPlan, brief: bool) -> dict[str, Any]:
         home, summary = plan.home, plan.home.summary()
-        # killed while it was drawn
+        # the process was killed while it drew the figures
         if summary is None or (home.status() or {}).get("state") != "completed":
             with lock(home.make()):
                 home.create(plan.config_yaml())
@@ -132,8 +132,8 @@ def _train(session: Session, plan: ToyPlan) -> tuple[LinearBYOL, ToyRows]:
 
 
 def _write_theory(run: ToyRun) -> None:
-    """The deterministic recursion of the same run, an infinite batch in place of samples, beside
-    its table."""
+    """Writes the table of the deterministic recursion beside the run's table: the same run with an
+    infinite batch instead of samples."""
     module = LinearBYOL([dataclasses.replace(run.config, population=True)])
     rows = ToyRows(run.config.log_every, run.config.epochs)
     for block in Blocks(1, run.config.epochs, run.config.log_every):

@@ -1,5 +1,5 @@
-"""linear_byol.parquet: the rows of one run of the toy, the published columns first, its
-configuration in the file."""
+"""Writes and reads linear_byol.parquet, the table of one run of the toy. The published columns come
+first, and the run's configuration is in the file's metadata."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from jepa_lab.errors import UserError
 from jepa_lab.ledger.atomic import replace_file, temporary_beside
 from jepa_lab.ledger.parquet import History
+from jepa_lab.studies.linear_byol.config import TABLE_SETTINGS, keys_of_type
 
 NAME = "linear_byol.parquet"
 PUBLISHED = (
@@ -48,46 +49,24 @@ PUBLISHED = (
     "erank_encoded",
     "erank_pred",
 )
-SETTINGS = (
-    "seed",
-    "batch_size",
-    "mom_pred",
-    "mom_enc",
-    "ema_m",
-    "tau",
-    "sigma_n",
-    "d_latent",
-    "d_obs",
-    "run_id",
-    "enc",
-    "pred",
-    "lr_enc_mode",
-    "enc_init",
-    "auto_rule",
-    "step_scale",
-    "auto_alpha_c",
-    "auto_beta_c",
-    "enc_over_pred",
-    "beta_from_tau_c",
-    "population",
-    "stop_gradient",
-    "symmetric",
-)
-TEXTS = ("run_id", "enc", "pred", "lr_enc_mode", "enc_init", "auto_rule", "step_scale")
-NO_METRICS = ("epoch", "wall_s", "diverged", "diverged_step", "lr", *SETTINGS)
-INTEGERS = ("epoch", "seed", "batch_size", "d_latent", "d_obs", "diverged_step")
+TEXTS = {"run_id", *keys_of_type("str")}
+INTEGERS = {"epoch", "diverged_step", *keys_of_type("int")}
+NO_METRICS = ("epoch", "wall_s", "diverged", "diverged_step", "lr", *TABLE_SETTINGS)
 
 
 def write_run(
     path: Path, rows: Mapping[str, np.ndarray], settings: Mapping[str, Any], state: str
 ) -> None:
-    """Writes the table of one run, whole or not at all. `rows`: columns (n,), singular values (n,
-    d); `settings`: the run's configuration, in the file's metadata under "jepa_lab" and, for
-    `SETTINGS`, in columns. OSError if the file cannot be written."""
+    """Writes the table of one run, completely or not at all.
+
+    `rows` maps each column to its values (n,), or (n, d) for singular values. `settings` is the
+    run's configuration. It goes into the file's metadata under "jepa_lab", and the keys of
+    TABLE_SETTINGS also become columns. Raises OSError if the file cannot be written.
+    """
     n = len(rows["epoch"])
     columns: dict[str, pa.Array] = {name: _array(name, values) for name, values in rows.items()}
     columns["lr"] = columns["lr_pred"]
-    for name in SETTINGS:
+    for name in TABLE_SETTINGS:
         value = settings.get(name)
         columns[name] = pa.repeat(_scalar(name, value), n)
     order = [name for name in PUBLISHED if name in columns]
@@ -106,16 +85,16 @@ def write_run(
 
 
 def read_run(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """Returns (columns, metadata) as `write_run` takes them. UserError if it is missing or broken.
-    Returns (columns, metadata) as `write_run` takes them. UserError if it is missing or broken."""
+    """Returns the columns and the metadata of a file that `write_run` wrote. Raises UserError if
+    the file is missing or broken."""
     try:
         table = pq.read_table(path)
     except (OSError, pa.ArrowException) as error:
         raise UserError(
-            f"{path}: not a readable file of the toy ({str(error).splitlines()[0]})"
+            f"{path}: not a readable table of the toy ({str(error).splitlines()[0]})"
         ) from None
     if "epoch" not in table.column_names:
-        raise UserError(f"{path}: no column epoch; it is not a file of the toy")
+        raise UserError(f"{path}: no column epoch; it is not a table of the toy")
     columns = {}
     for name in table.column_names:
         column = table[name].combine_chunks()
@@ -126,7 +105,7 @@ def read_run(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
 
 
 def _metadata(schema: pa.Schema) -> dict[str, Any]:
-    """What `write_run` put beside the columns; {} where it is missing or damaged."""
+    """Returns the metadata that `write_run` stored, or {} if it is missing or damaged."""
     try:
         found = json.loads((schema.metadata or {}).get(b"jepa_lab", b"{}"))
     except ValueError:
@@ -135,13 +114,14 @@ def _metadata(schema: pa.Schema) -> dict[str, Any]:
 
 
 def history_of(folder: Path) -> History:
-    """(step, value) pairs of every metric of a run, by its name in the summary. UserError for a
-    broken table."""
+    """Reads the (step, value) pairs of every metric of a run, by the metric's name in the summary.
+    Raises UserError if the table is broken."""
     return history(read_run(folder / NAME)[0])
 
 
 def history(columns: Mapping[str, np.ndarray]) -> History:
-    """The same from the columns."""
+    """Returns the (step, value) pairs of every metric in `columns`, by the metric's name in the
+    summary."""
     steps = columns["epoch"].tolist()
     return {
         ("train/loss/total" if name == "loss" else f"val/{name}"): list(

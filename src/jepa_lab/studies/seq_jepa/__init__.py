@@ -1,4 +1,4 @@
-"""Sequences of views of an image: seq-JEPA, its probes, its evaluation."""
+"""The study seq-JEPA: sequences of views of an image, with probes and an evaluation."""
 
 from jepa_lab.studies.entry import StudyEntry
 

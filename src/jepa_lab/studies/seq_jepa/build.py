@@ -1,4 +1,4 @@
-"""From a checked configuration to objects: data, views, network, module."""
+"""Builds data loaders, views, the network and the module from a checked configuration."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from jepa_lab.training.frame import build_aux_terms
 
 
 def build_views(config: Config, source: ImageSource) -> ViewGroup:
-    """The view group with this source's normalisation."""
+    """Returns the view group with the source's normalisation."""
     d = config.dataset
     if isinstance(d.views, ViewOptions):
         own: ViewGroup = d.views.build(
@@ -53,7 +53,7 @@ def build_views(config: Config, source: ImageSource) -> ViewGroup:
 
 
 def build_loaders(config: Config, splits: Splits) -> dict[str, EpochLoader]:
-    """train (shuffled), val and test (in order) at the run's batch size."""
+    """Returns the loaders train (shuffled), val and test (in order) with the run's batch size."""
     size = config.dataset.batch_size
     return {
         "train": EpochLoader(splits.train, size, split="train", seed=config.seed, shuffle=True),
@@ -63,8 +63,8 @@ def build_loaders(config: Config, splits: Splits) -> dict[str, EpochLoader]:
 
 
 def build_module(config: Config, group: ViewGroup, source: ImageSource, steps: int) -> SeqJEPA:
-    """Network and objective under the LightningModule; the weights come from the global random
-    stream."""
+    """Returns the LightningModule with network and objective. The weights are drawn from the global
+    random stream."""
     channels, size = len(source.mean), group.view_size(*source.images.shape[2:])[0]
     encoder = build_encoder_of(config, channels, size)
     model, loss = config.model, config.loss
@@ -106,7 +106,7 @@ def build_module(config: Config, group: ViewGroup, source: ImageSource, steps: i
             match=build_prediction_loss(loss, dim, has_ema_teacher=config.target.name == "ema"),
             aux=build_aux_terms(config, {"z": dim, "z_agg": width, "z_hat": dim, "z_target": dim}),
             rate_ramp=next(
-                (arm.ramp for arm in config.aux.values() if isinstance(arm, CodingRateOptions)), 0.0
+                (a.ramp for a in config.aux.values() if isinstance(a, CodingRateOptions)), 0.0
             ),
         ),
         target=config.target.name,
@@ -124,8 +124,8 @@ def build_module(config: Config, group: ViewGroup, source: ImageSource, steps: i
 
 
 def build_encoder_of(config: Config, channels: int, size: int) -> nn.Module:
-    """The encoder of images (n, channels, size, size): one of ours by its name, or a user's own.
-    UserError for an own one without a width."""
+    """Returns the encoder of images (n, channels, size, size), built-in or user-defined. Raises
+    UserError for a user-defined encoder without an attribute `dim`."""
     options: Any = config.encoder
     if not isinstance(options, EncoderOptions):
         return build_encoder(
@@ -143,8 +143,9 @@ def build_encoder_of(config: Config, channels: int, size: int) -> nn.Module:
 def build_prediction_loss(
     loss: LossConfig, dim: int, has_ema_teacher: bool
 ) -> PredictionLoss | None:
-    """What takes the place of 1 - cos between z_hat and z_target (B, dim); `averaged`: the teacher
-    has its own head."""
+    """Returns the loss that replaces 1 - cos between z_hat and z_target (B, dim), or None for
+    cosine. With `has_ema_teacher` the teacher has a prototype head of its own, an average of the
+    student's."""
     if loss.form == "cosine":
         return None
     temp, decay = required(loss.teacher_temp), required(loss.center_decay)
@@ -165,7 +166,8 @@ def build_prediction_loss(
 
 
 def build_aggregator(model: ModelConfig, width: int) -> nn.Module:
-    """Tokens (B, M, width) -> (B, width). UserError for heads that do not divide the width."""
+    """Returns the aggregator, which maps tokens (B, M, width) to (B, width). Raises UserError if
+    the number of heads does not divide the width."""
     shared: dict[str, Any] = {
         "depth": model.depth,
         "heads": model.heads,
@@ -186,7 +188,7 @@ def build_aggregator(model: ModelConfig, width: int) -> nn.Module:
 
 
 def build_predictor(model: ModelConfig, width: int, dim: int) -> nn.Module:
-    """concat(z_agg, action) (n, width + P) -> (n, dim)."""
+    """Returns the predictor, which maps concat(z_agg, action) (n, width + P) to (n, dim)."""
     if model.predictor == "mlp":
         return mlp_predictor(width + model.action_dim, dim, required(model.hidden))
     depth, heads = required(model.predictor_depth), required(model.predictor_heads)
@@ -195,7 +197,7 @@ def build_predictor(model: ModelConfig, width: int, dim: int) -> nn.Module:
 
 
 def best_key(config: Config, n_classes: int) -> str:
-    """The validation metric that chooses best.ckpt."""
+    """Returns the name of the validation metric that chooses best.ckpt."""
     if config.monitor.best != "auto":
         return config.monitor.best
     return "val/probe/class_from_z_agg" if n_classes > 1 else "val/probe/action_from_z"

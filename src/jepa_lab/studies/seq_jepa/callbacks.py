@@ -1,4 +1,4 @@
-"""The callbacks of a seq-JEPA's run, in the order they act."""
+"""The callbacks of a seq-JEPA run, in the order in which Lightning calls them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from jepa_lab.training.study import Session
 
 
 def build_callbacks(session: Session, best: str, judge: Callable[[History], Verdict]) -> list[Any]:
-    """Those of every run around the readers of a seq-JEPA."""
+    """Returns the callbacks of every run together with those of seq-JEPA."""
     config, val = session.config, session.data.val
     probes, batches = config.probes, session.parts.budget.batches * config.dataset.epochs
     readers: list[Any] = [
@@ -43,8 +43,8 @@ def build_callbacks(session: Session, best: str, judge: Callable[[History], Verd
 
 
 def _rollouts(session: Session) -> list[Any]:
-    """What looks further ahead after training; says why, where that is not as far as was asked
-    for."""
+    """Returns the callback that measures rollouts after training, if possible. Prints the reason if
+    it can measure fewer steps than configured."""
     config, wanted = session.config, session.config.monitor.rollout_steps
     group, why = rollout_views(config, session.data, session.parts.module.network, wanted)
     observed = config.dataset.n_views - 1

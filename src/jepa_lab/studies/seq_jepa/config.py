@@ -1,4 +1,4 @@
-"""The configuration of a seq-JEPA: what its runs have of their own, beside what all runs share."""
+"""The configuration of a seq-JEPA run, beyond the settings that all runs share."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from jepa_lab.studies.seq_jepa.dataset_config import DatasetConfig
 @dataclass
 class EncoderConfig:
     name: str = MISSING
-    widths: list[int] = field(default_factory=list)  # of resnet_small
+    widths: list[int] = field(default_factory=list)  # resnet_small only: one width per block
 
     def validate(self) -> None:
         one_of(
@@ -36,9 +36,9 @@ class EncoderConfig:
 class ProbesConfig:
     lr: float = MISSING
     weight_decay: float = MISSING
-    hidden: int = MISSING  # of the action probes (two-layer MLPs, all of this width)
+    hidden: int = MISSING  # width of the action probes, which are two-layer MLPs
     r2: str = "masked"  # | uniform: a constant dimension counts as 0, as in the public code
-    leak_head: str = "matched"  # | linear: the readout of action_from_z_agg, as in the public code
+    leak_head: str = "matched"  # | linear: a linear action_from_z_agg, as in the public code
 
     def validate(self) -> None:
         at_least("probes.lr", self.lr, 0.0, exclusive=True)
@@ -51,32 +51,29 @@ class ProbesConfig:
 @dataclass
 class RecipeConfig:
     name: str = MISSING
-    lambda_rate: float = MISSING  # the weight that experiments with a rate term take
+    lambda_rate: float = MISSING  # weight that experiments with a rate term use
 
 
 @dataclass
 class LossConfig:
     lambda_rate: float = MISSING  # weight of -R
-    alpha: Any = 1.0  # a number, or auto = d / eps^2 of unit rows, eps .5
+    alpha: Any = 1.0  # a number, or auto = d / eps^2 for rows of norm 1, eps .5
     rate_target: str = MISSING  # z_agg | z | both
     rate_normalise: str = MISSING  # none | rows | trace
     rate_center: bool = MISSING
     rate_form: str = "logdet"  # logdet | simdino | mcr2
-    symmetric: bool = False  # also predict the first view from the last ones
+    symmetric: bool = False  # also predict the first view from the others
     form: str = "cosine"  # cosine | dino | dino_headless | sharpened
     prototypes: int | None = None  # dino
     head_hidden: int | None = None
     bottleneck: int | None = None
     student_temp: float | None = None  # dino, dino_headless
     teacher_temp_start: float | None = None
-    temp_warmup: float | None = (
-        None  # share of the steps over which the teacher's temperature changes
-    )
+    temp_warmup: float | None = None  # share of the steps in which teacher_temp changes
     teacher_temp: float | None = None  # dino, dino_headless, sharpened
     center_decay: float | None = None
-    supervised: float = (
-        0.0  # weight of a cross-entropy on z_agg: the ceiling, not a self-supervised method
-    )
+    # weight of a cross-entropy on z_agg: the supervised ceiling, not a self-supervised method
+    supervised: float = 0.0
     prediction: float = 1.0  # weight of the prediction loss
 
     def validate(self) -> None:
@@ -126,18 +123,18 @@ class ModelConfig:
     aggregator: str = MISSING  # transformer | crate | mean
     predictor: str = MISSING  # mlp | crate
     depth: int = MISSING  # blocks of the aggregator
-    heads: int = MISSING  # of the aggregator
+    heads: int = MISSING  # attention heads of the aggregator
     positions: str = MISSING  # none | learned | sincos
     action_conditioning: bool = True  # false: every action embedding is zero
-    action_bn: str = "single_call"  # | two_calls: the public code's two batch statistics a step
+    action_bn: str = "single_call"  # | two_calls: two batch statistics, as in the public code
     ffn_ratio: int | None = None  # transformer
     dropout: float | None = None  # transformer
     norm_first: bool | None = None  # transformer: pre-norm blocks; the published ones are post-norm
-    hidden: int | None = None  # of the mlp; 0 is a linear predictor
+    hidden: int | None = None  # width of the mlp predictor; 0 is a linear predictor
     predictor_depth: int | None = None  # crate
     predictor_heads: int | None = None
-    eta: float | None = None  # crate, both: step size of ISTA
-    sparsity: float | None = None  # crate, both: its threshold
+    eta: float | None = None  # crate, aggregator and predictor: step size of ISTA
+    sparsity: float | None = None  # crate, aggregator and predictor: threshold of ISTA
 
     def validate(self) -> None:
         one_of("model.name", self.name, ["seq_jepa"])
@@ -232,13 +229,13 @@ class Config(JepaConfig):
         if self.loss.form != "cosine" and self.target.name == "shared":
             raise ValueError(
                 f"loss.form={self.loss.form} and target=shared contradict: its teacher has no"
-                " gradient; give target=ema or target=stopgrad"
+                " gradient; use target=ema or target=stopgrad"
             )
         if self.loss.symmetric and self.dataset.first_view != "random":
             raise ValueError(
                 "loss.symmetric=true and dataset.first_view=reference contradict: the target of the"
                 " reversed sequence would always be the upright image, and its actions could be"
-                " ignored; give dataset.first_view=random"
+                " ignored; use dataset.first_view=random"
             )
         if self.gates.subspace_overlap_max is not None and not self.monitor.subspace:
             raise ValueError(
@@ -247,5 +244,5 @@ class Config(JepaConfig):
 
     def counted(self) -> dict[str, Any]:
         settings = super().counted()
-        del settings["study"]  # the runs of seq-JEPA are older than the key
+        del settings["study"]  # the first runs of seq-JEPA have no such key
         return settings

@@ -1,4 +1,4 @@
-"""The dataclass behind conf/dataset: images, their views, and the budget of a tier."""
+"""The dataclass behind conf/dataset: images, views, and the training budget of each tier."""
 
 from __future__ import annotations
 
@@ -35,17 +35,16 @@ class TierBudget:
     epochs: int = MISSING
     train_size: int | None = None  # null: every image
     val_size: int | None = None
-    # what the last epoch should reach, see config/gates.py
+    # limits for the metrics of the last epoch, see config/gates.py
     gates: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass
 class DatasetConfig:
     name: str = MISSING
-    source: Any = MISSING  # one of SOURCES, or options of a user's own
-    views: Any = (
-        MISSING  # rotation | affine | augment | saccade | rendered, or options of a user's own
-    )
+    source: Any = MISSING  # one of SOURCES, or options of a user-defined source
+    # rotation | affine | augment | saccade | rendered, or options of user-defined views
+    views: Any = MISSING
     tiers: dict[str, TierBudget] = field(default_factory=dict)
     batch_size: int = MISSING
     epochs: int = MISSING
@@ -55,11 +54,11 @@ class DatasetConfig:
     path: str | None = None
     image_size: int | None = None
     n_views: int = 4  # V = M + 1
-    seq_len: int | None = None  # M, the other way to say it
+    seq_len: int | None = None  # M, the alternative to n_views
     action_code: str | None = None  # rotation: sincos | one_hot
-    usual_first_view: str = "reference"  # of these views, unless an experiment wants another
+    usual_first_view: str = "reference"  # default of first_view for these views
     first_view: str = "reference"  # reference | random
-    eval_first_view: str | None = None  # on validation and test; null: as first_view
+    eval_first_view: str | None = None  # first_view on validation and test; null: as in training
     mode: str | None = None  # affine: multi | rot_only | trans_only | scale_only
     rotation: list[float] | None = None  # affine: degrees, lowest and highest
     translation: list[int] | None = None  # affine: pixels, lowest and highest
@@ -67,13 +66,12 @@ class DatasetConfig:
     scale_law: str | None = None  # log_uniform | uniform
     interpolation: str | None = None  # bilinear | nearest
     padding: str | None = None  # zeros | reflection | border
-    relative_action: str | None = (
-        None  # affine: difference (of the parameters, as published) | group (T_b T_a^-1)
-    )
+    # affine: difference (of the parameters, as published) | group (T_b T_a^-1)
+    relative_action: str | None = None
     fovea: int | None = None  # saccade: side of a patch, in pixels
     saliency: str | None = None  # saccade: spectral | file | uniform
     saliency_path: str | None = None  # the folder with train.npy and test.npy of saliency=file
-    inhibition: bool | None = None  # saccade: no return to what was fixated
+    inhibition: bool | None = None  # saccade: no return to a fixated location
     action_norm: str | None = None  # augment: fixed | legacy_l2_views | none
     latent_type: str | None = None  # rendered: rot | color | rotcolor
 
@@ -159,8 +157,8 @@ class DatasetConfig:
     def _validate_rendered(self) -> None:
         if (self.views == "rendered") != (self.source_name == "3diebench"):
             raise ValueError(
-                f"dataset.views={self.views} and dataset.source={self.source}: rendered views are"
-                " those of 3diebench, and it has no others"
+                f"dataset.views={self.views} and dataset.source={self.source}: rendered views need"
+                " 3diebench, and 3diebench has no other views"
             )
         if self.views != "rendered":
             unset(
@@ -176,16 +174,16 @@ class DatasetConfig:
         for key in ("first_view", "eval_first_view"):
             if getattr(self, key) == "reference":
                 raise ValueError(
-                    f"dataset.{key}=reference: {what} have no reference view; give random"
+                    f"dataset.{key}=reference: {what} have no reference view; use random"
                 )
 
     @property
     def source_name(self) -> str:
-        """The source as it is named, "own" for one of a user's own."""
+        """The name of the source, "own" for a user-defined one."""
         return OWN if isinstance(self.source, SourceOptions) else self.source
 
     def view_options(self) -> dict[str, Any]:
-        """The options of the view group that were given."""
+        """Returns the options of the view group that are set."""
         affine = (
             "mode",
             "rotation",

@@ -1,4 +1,4 @@
-"""The diagnosis of a run of seq-JEPA, or of any folder with the metrics of one."""
+"""The diagnosis of a seq-JEPA run, or of any folder with such metrics."""
 
 from __future__ import annotations
 
@@ -9,6 +9,6 @@ from jepa_lab.report.diagnosis import Composes, Diagnosis, diagnose_run
 
 
 def diagnose(folder: Path, composes: Composes) -> Diagnosis:
-    """Reads the folder and judges it. UserError for a folder that holds no metrics, or broken
-    ones."""
+    """Reads the folder and returns its diagnosis. Raises UserError if the metrics are missing or
+    broken."""
     return diagnose_run(folder, Remedies(), composes)

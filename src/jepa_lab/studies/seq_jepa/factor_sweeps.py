@@ -1,5 +1,4 @@
-"""FactorSweeps: how the encoder's features move when one factor of the views does, at the end and
-while training."""
+"""FactorSweeps: measures how the encoder's features move with one factor of the views."""
 
 from __future__ import annotations
 
@@ -14,16 +13,16 @@ from jepa_lab.callbacks.logging import log_metrics
 from jepa_lab.metrics.factors import projector, stability
 from jepa_lab.studies.seq_jepa.evaluation.factor_sweeps import Sweeps, sweep_factors
 
-MEMORY = 0.9  # of the mean projector that stability is read against
+MEMORY = 0.9  # share of the mean projector that is kept in each update
 
 
 class FactorSweeps(pl.Callback):
-    """Logs `val/sweep/<factor>/<metric>` and `val/sweep/overlap/<f>-<g>` of the anchors `images`
-    (n, C, H, W) uint8: after training, and with `every` after every so many validations too; then
-    also `val/sweep/<factor>/stability`, against the running mean of the earlier projectors (0.9 of
-    it kept each time).
+    """Logs `val/sweep/<factor>/<metric>` and `val/sweep/overlap/<f>-<g>` of the anchors `images`.
 
-    `result` holds the last sweeps, for figures. Views without factors are left alone.
+    The anchors are (n, C, H, W) uint8. The sweeps run after training. With `every` they also run at
+    every `every`-th validation. Then `val/sweep/<factor>/stability` is logged too, against the
+    running mean of the earlier projectors, of which 0.9 is kept each time. `result` holds the last
+    sweeps, for figures. Nothing is logged for views without factors.
     """
 
     def __init__(self, images: Tensor, every: int | None = None) -> None:

@@ -1,4 +1,4 @@
-"""Whether a run will measure what its configuration asks for: asked before training, not after."""
+"""Checks before training that a run will measure the metrics its configuration depends on."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from jepa_lab.studies.seq_jepa.config import Config
 
 
 def require_measurable(config: Config, n_classes: int, group: ViewGroup) -> None:
-    """UserError if the metric that chooses checkpoints, or with gates.strict a gate, will have no
-    value."""
+    """Raises UserError if the metric that chooses checkpoints will have no value. With gates.strict
+    this also holds for the metrics of the gates."""
     best = best_key(config, n_classes)
     reason = missing(best, n_classes, group)
     if reason:
@@ -22,11 +22,12 @@ def require_measurable(config: Config, n_classes: int, group: ViewGroup) -> None
         for key in GATES[name]:
             reason = missing(key, n_classes, group)
             if reason:
-                raise UserError(f"gates.{name}={limit:g}: {reason}; gates.{name}=null takes it off")
+                raise UserError(f"gates.{name}={limit:g}: {reason}; gates.{name}=null removes it")
 
 
 def missing(key: str, n_classes: int, group: ViewGroup) -> str:
-    """Why a run with such images and views has no value of that metric; "" if it has."""
+    """Returns the reason why a run with these images and views has no such metric, or "" if it has
+    it."""
     if "class_from" in key and n_classes < 2:
         return "the images have no labels"
     if key in ("val/z_agg/within_share", "val/z_agg/invariance_error") and group.n_views < 3:

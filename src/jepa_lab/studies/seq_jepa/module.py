@@ -1,4 +1,5 @@
-"""seq-JEPA as a LightningModule: renders views, takes a step, publishes what callbacks read."""
+"""seq-JEPA as a LightningModule. It renders views, computes the loss and publishes features for
+callbacks."""
 
 from __future__ import annotations
 
@@ -20,19 +21,19 @@ from jepa_lab.studies.seq_jepa.network import Representations, SeqJEPANetwork
 from jepa_lab.studies.seq_jepa.objective import Objective
 from jepa_lab.training.optimisation import OptimisedModule
 
-SECOND_LOOKS = 256  # images of an evaluation pass that are seen a second time, in other views
+SECOND_LOOKS = 256  # images of an evaluation pass that are encoded again in other views
 
 
 @dataclass
 class Evaluated:
-    """What a validation step publishes beside the representations; per-sequence losses are (B,)."""
+    """The values that a validation step publishes. Losses are per sequence, (B,)."""
 
     reps: Representations
     z_agg_blind: Tensor  # (B, Da): the aggregate with every action slot zero
     # the prediction loss, 1 - cos(z_hat, z_target) unless the objective has another form
     loss: Tensor
-    loss_shuffled: Tensor  # the same with another sequence's actions
-    loss_copy: Tensor  # the same with the last observed view's encoding as prediction
+    loss_shuffled: Tensor  # the prediction loss with the actions of another sequence
+    loss_copy: Tensor  # the prediction loss of the last observed view's encoding
     # (B, Da): the aggregate of other views of the same images, for the first images only
     z_agg_again: Tensor | None
 
@@ -40,16 +41,17 @@ class Evaluated:
 class SeqJEPA(OptimisedModule):
     """The training step of seq-JEPA.
 
-    Args: network; group renders views; target is "ema" (a frozen average, updated by the callback
-    TargetEMA), "stopgrad" (the encoder itself, without gradient) or "shared" (with gradient); steps
-    is the run's number of optimiser steps. symmetric: the loss is the mean of this sequence's and
-    the reversed one's (a second pass, the first view its target, every action inverted).
-    eval_first_view: of evaluation passes, by default the group's own. bn_buffers "own_running":
-    target views move running statistics, of the averaged encoder or, without one, the online.
+    `group` renders the views. `target` is "ema" (a frozen average, updated by the callback
+    TargetEMA), "stopgrad" (the encoder itself, without gradient) or "shared" (with gradient).
+    `steps` is the run's number of optimiser steps. With `symmetric` the loss is the mean over the
+    sequence and the reversed sequence. The reversed one takes a second pass, its target is the
+    first view, and every action is inverted. `eval_first_view` overrides the group's first view in
+    evaluation passes. With `bn_buffers` "own_running" the target views move running statistics:
+    those of the averaged encoder, or of the online encoder if there is no average.
 
     Callbacks read `representations` and `terms` (detached) after a training step, `batch` after any
-    step, `evaluated` after a validation step. `eval_prefix` names the keys of an evaluation pass:
-    reference, val or test.
+    step and `evaluated` after a validation step. `eval_prefix` is the key prefix of an evaluation
+    pass: reference, val or test.
     """
 
     def __init__(
@@ -89,7 +91,8 @@ class SeqJEPA(OptimisedModule):
 
     @torch.no_grad()
     def on_after_batch_transfer(self, batch: ImageBatch, dataloader_idx: int) -> SequenceBatch:
-        """Renders the views on the device. Training views change every epoch, others never do."""
+        """Renders the views on the device. Training views change every epoch, evaluation views
+        never do."""
         split, index, images, labels, *maps = batch
         common: Any = {"seed": self.seed, "maps": maps[0] if maps else self.group.maps(images)}
         if split == "train":
@@ -109,7 +112,7 @@ class SeqJEPA(OptimisedModule):
         return Representations(z, z_agg, z_hat, self.encode_target(batch.target))
 
     def encode_target(self, views: Tensor) -> Tensor:
-        """(B, C, H, W) -> z_target (B, D), with gradient only for target "shared"."""
+        """Maps (B, C, H, W) to z_target (B, D), with gradient only for target "shared"."""
         if self.target == "shared":
             return self.network.encode(views)
         with torch.no_grad():
@@ -157,8 +160,9 @@ class SeqJEPA(OptimisedModule):
         )
 
     def training_statistics(self) -> dict[str, float]:
-        """Of the last batch: of CRATE blocks `sparsity/<part>/<block>`, the share of zeros after
-        the sparse step; of a DINO form `dino/<statistic>`, see Match.statistics."""
+        """Returns statistics of the last batch. CRATE blocks have `sparsity/<part>/<block>`, the
+        share of zeros after the sparse step. A DINO form has `dino/<statistic>`, see
+        PredictionLoss.statistics."""
         values: dict[str, float] = {}
         for part in ("aggregator", "predictor"):
             shares = zero_shares(getattr(self.network, part))
@@ -175,7 +179,7 @@ class SeqJEPA(OptimisedModule):
 
     @property
     def ema_pairs(self) -> list[tuple[nn.Module, nn.Module]]:
-        """(average, what it follows): the target encoder, and teachers' heads."""
+        """Pairs (average, source): the target encoder and the teachers' heads."""
         pairs: list[tuple[nn.Module, nn.Module]] = []
         if self.target_encoder is not None:
             pairs.append((self.target_encoder, self.network.encoder))

@@ -1,4 +1,4 @@
-"""SeqJEPAMonitor: the collapse monitor on every tap of seq-JEPA, and the label-free tests of its
+"""SeqJEPAMonitor: the collapse monitor for every tap of seq-JEPA, and label-free tests of its
 prediction."""
 
 from __future__ import annotations
@@ -35,18 +35,18 @@ class SeqJEPAMonitor(CollapseMonitor):
     logs
 
     - `<prefix>/<tap>/<metric>` for the taps z (all observed views), z_agg, z_hat and z_target, the
-      sample size n and the width d among them; metrics over views of one image for z;
+      sample size n and the width d among them, and metrics over the views of an image for z;
     - `<prefix>/loss/prediction`, `/skill`, `/action_gain`, `/copy_gain`: the label-free tests of
       the prediction;
-    - `<prefix>/z_agg/within_share` from two aggregates of one image, each of its own views;
+    - `<prefix>/z_agg/within_share` from two aggregates of an image, each of different views;
     - for a DINO form `<prefix>/dino/<statistic>` of the teacher's distributions.
 
-    With `subspace` also how far the change of z from one view to the next lies in as many
+    With `subspace` it also logs how much of the change of z from view to view lies in as many
     directions as the action has numbers: `<prefix>/z/subspace_explained_variance` and
-    `subspace_coordinate_participation`; with two factors or more also the largest overlap of two
-    factors' directions, `subspace_overlap`. With prefix "reference" (before training) the raw input
-    and the number of classes are added. Its own cost is counted in seconds under `monitor/seconds`.
-    The verdict is the run's, from its ledger.
+    `subspace_coordinate_participation`. With two factors or more, `subspace_overlap` is the largest
+    overlap of the directions of two factors. The prefix "reference" (before training) adds the raw
+    input and the number of classes. `monitor/seconds` is the monitor's own cost in seconds. The
+    verdict does not come from here but from the run's ledger.
     """
 
     def __init__(
@@ -64,9 +64,9 @@ class SeqJEPAMonitor(CollapseMonitor):
     ) -> None:
         assert self._pass is not None
         start = time.perf_counter()
-        seen = pl_module.evaluated
-        rows = {name: getattr(seen.reps, name) for name in ("z", "z_agg", "z_hat", "z_target")}
-        rows |= {name: getattr(seen, name) for name in LOSSES}
+        evaluated = pl_module.evaluated
+        rows = {name: getattr(evaluated.reps, name) for name in ("z", "z_agg", "z_hat", "z_target")}
+        rows |= {name: getattr(evaluated, name) for name in LOSSES}
         if self.subspace:
             rows["actions"] = pl_module.batch.actions
         if pl_module.eval_prefix == "reference":
@@ -75,9 +75,9 @@ class SeqJEPAMonitor(CollapseMonitor):
         upright = (
             group.n_views == 2 and (pl_module.eval_first_view or group.first_view) == "reference"
         )
-        # else both are of the same image, and agree by themselves
-        if seen.z_agg_again is not None and not upright:
-            rows["z_agg_pair"] = torch.stack([seen.reps.z_agg, seen.z_agg_again], dim=1)
+        # Both aggregates would otherwise read the same upright view and agree trivially.
+        if evaluated.z_agg_again is not None and not upright:
+            rows["z_agg_pair"] = torch.stack([evaluated.reps.z_agg, evaluated.z_agg_again], dim=1)
         self._pass.update(rows)
         self.seconds += time.perf_counter() - start
 
@@ -100,8 +100,8 @@ class SeqJEPAMonitor(CollapseMonitor):
 
 
 class EvaluationPass:
-    """What one pass over the evaluation set has shown so far. Of every row it holds three losses;
-    features only of the first, as far as a metric needs rows."""
+    """The statistics of a pass over the evaluation set, collected batch by batch. It keeps three
+    losses of every row. It keeps features only of the first rows, as many as the metrics need."""
 
     def __init__(
         self,
@@ -115,12 +115,12 @@ class EvaluationPass:
         self._losses: dict[str, list[Tensor]] = {name: [] for name in LOSSES}
         self._pairs = FirstRows(MAX_ROWS)
         self._steps = {name: FirstRows(MAX_ROWS) for name in ("z", "actions")} if subspace else {}
-        self._baseline_rows: Tensor | None = None  # their sum
+        self._baseline_rows: Tensor | None = None  # sum over all rows
         self._distributions = Distributions() if self.objective.gives_distributions else None
 
     def update(self, rows: Mapping[str, Tensor]) -> None:
-        """Adds a batch: taps (n, d), z (n, M, d), per-sequence losses (n,), perhaps z_agg_pair (n,
-        2, d) and actions."""
+        """Adds a batch: taps (n, d), z (n, M, d) and per-sequence losses (n,). Optional are
+        z_agg_pair (n, 2, d) and actions."""
         for tap in TAPS:
             if tap in rows:
                 self._taps.setdefault(tap, self.new_tap(tap)).update(rows[tap])
@@ -140,11 +140,11 @@ class EvaluationPass:
     def values(
         self, prefix: str, n_classes: int, factors: Mapping[str, slice] | None = None
     ) -> dict[str, float]:
-        """{<prefix>/...: value} of all that was seen. A tap that is not finite gets a NaN rank and
-        spread."""
+        """Returns {<prefix>/...: value} of all rows. The rank and spread of a tap that is not
+        finite are NaN."""
         out: dict[str, float] = {}
-        for tap, seen in self._taps.items():
-            out |= {f"{prefix}/{tap}/{name}": value for name, value in seen.values().items()}
+        for tap, statistics in self._taps.items():
+            out |= {f"{prefix}/{tap}/{name}": value for name, value in statistics.values().items()}
         pairs = self._pairs.all()
         if pairs is not None and len(pairs) >= 2 and bool(torch.isfinite(pairs).all()):
             out |= {f"{prefix}/z_agg/{name}": value for name, value in view_metrics(pairs).items()}
@@ -174,18 +174,19 @@ class EvaluationPass:
 def measure(
     rows: Mapping[str, Tensor], prefix: str, n_classes: int, objective: Objective | None = None
 ) -> dict[str, float]:
-    """The metrics of a pass of one batch; the prediction loss is 1 - cos without an objective."""
-    seen = EvaluationPass(objective)
-    seen.update(rows)
-    return seen.values(prefix, n_classes)
+    """Returns the metrics of a pass of one batch. Without an objective the prediction loss is 1 -
+    cos."""
+    evaluation = EvaluationPass(objective)
+    evaluation.update(rows)
+    return evaluation.values(prefix, n_classes)
 
 
 def measure_subspace(
     z: Tensor, actions: Tensor, factors: Mapping[str, slice], prefix: str
 ) -> dict[str, float]:
-    """The change from view to view, (n, M, d) -> (n (M - 1), d) differences, in as many top
-    directions as the actions (n, M, A) have numbers, and the largest overlap of two factors'
-    directions; {} for M = 1 or features that are not finite."""
+    """Returns the subspace metrics of z (n, M, d) and actions (n, M, A). They describe the n (M -
+    1) changes (d,) from view to view in their top A directions, and the largest overlap of the
+    directions of two factors. The result is {} for M = 1 or features that are not finite."""
     k = actions.shape[-1]
     delta = z.diff(dim=1).flatten(0, 1)[:MAX_ROWS].double()
     if len(delta) < 2 or not bool(torch.isfinite(delta).all()):

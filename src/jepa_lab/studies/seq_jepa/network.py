@@ -1,5 +1,5 @@
-"""seq-JEPA (arXiv:2505.03176): encode views, aggregate them with their actions, predict the next
-one."""
+"""seq-JEPA (arXiv:2505.03176) encodes views, aggregates them with their actions and predicts the
+next view."""
 
 from __future__ import annotations
 
@@ -13,12 +13,10 @@ from jepa_lab.networks.heads import ActionProjection
 
 @dataclass
 class Representations:
-    """What a step publishes. B sequences of M observed views and one target view.
-
-    z: (B, M, D) encodings of the observed views (should be equivariant); z_agg: (B, Da) aggregate
-    (should be invariant); z_hat: (B, D) prediction of the target view's encoding; z_target: (B, D)
-    that encoding.
-    """
+    """The features of a step, for B sequences of M observed views and one target view. `z` (B, M,
+    D) are the encodings of the observed views, which should be equivariant. `z_agg` (B, Da) is the
+    aggregate, which should be invariant. `z_hat` (B, D) is the prediction of `z_target` (B, D), the
+    encoding of the target view."""
 
     z: Tensor
     z_agg: Tensor
@@ -26,20 +24,20 @@ class Representations:
     z_target: Tensor
 
     def detach(self) -> Representations:
-        """The same values, cut off from the graph, as float32."""
+        """Returns the values without gradient, as float32."""
         return Representations(
             *(t.detach().float() for t in (self.z, self.z_agg, self.z_hat, self.z_target))
         )
 
 
 class SeqJEPANetwork(nn.Module):
-    """The online network. Its encoder alone is shared with (or copied into) the target branch.
+    """The online network. Only its encoder is shared with, or copied into, the target branch.
 
-    Token i is concat(z_i, e_i), e_i the embedded relative action from view i to view i + 1. The
-    last observed token's action slot is zero: the action towards the target view goes to the
-    predictor only. With `two_calls`, as in the public code, that action is embedded by a call of
-    its own before all of them are: two sets of batch statistics. Not `conditioned`, every action
-    embedding is zero.
+    Token i is concat(z_i, e_i), where e_i is the embedded relative action from view i to view i +
+    1. The action slot of the last observed token is zero, since the action towards the target view
+    goes only to the predictor. With `two_calls`, as in the public code, that action is embedded by
+    a separate call before all actions are embedded, which gives two sets of batch statistics.
+    Without `conditioned` every action embedding is zero.
     """
 
     def __init__(
@@ -65,8 +63,8 @@ class SeqJEPANetwork(nn.Module):
             self.encoder.to(memory_format=torch.channels_last)
 
     def encode(self, views: Tensor, encoder: nn.Module | None = None) -> Tensor:
-        """Images (..., C, H, W) -> features (..., D) in one encoder call, by the online encoder
-        unless one is given."""
+        """Maps images (..., C, H, W) to features (..., D) in one encoder call. The online encoder
+        is the default."""
         flat = views.reshape(-1, *views.shape[-3:])
         if self.channels_last:
             flat = flat.contiguous(memory_format=torch.channels_last)
@@ -74,8 +72,8 @@ class SeqJEPANetwork(nn.Module):
         return features.view(*views.shape[:-3], -1)
 
     def tokens(self, z: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, M, D) and relative actions (B, M, A) -> tokens (B, M, D + P) and the predictor's
-        embedding (B, P)."""
+        """Maps z (B, M, D) and relative actions (B, M, A) to tokens (B, M, D + P) and the
+        predictor's action embedding (B, P)."""
         if not self.conditioned:
             nothing = z.new_zeros(*z.shape[:-1], self.action_projection.dim)
             return torch.cat([z, nothing], dim=-1), nothing[:, -1]
@@ -87,18 +85,18 @@ class SeqJEPANetwork(nn.Module):
         return torch.cat([z, slots], dim=-1), towards_target if self.two_calls else embedded[:, -1]
 
     def aggregate(self, z: Tensor, actions: Tensor) -> Tensor:
-        """z (B, M, D), relative actions (B, M, A) -> z_agg (B, D + P)."""
+        """Maps z (B, M, D) and relative actions (B, M, A) to z_agg (B, D + P)."""
         return self.aggregator(self.tokens(z, actions)[0])
 
     def aggregate_blind(self, z: Tensor) -> Tensor:
-        """z (B, M, D) -> (B, D + P) with every action slot zero: it can know of views only by
-        looking."""
+        """Maps z (B, M, D) to (B, D + P) with every action slot zero. The aggregate then knows the
+        views only from their encodings."""
         return self.aggregator(
             torch.cat([z, z.new_zeros(*z.shape[:-1], self.action_projection.dim)], dim=-1)
         )
 
     def predict(self, z: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
-        """z (B, M, D), relative actions (B, M, A) -> z_agg (B, D + P) and z_hat (B, D)."""
+        """Maps z (B, M, D) and relative actions (B, M, A) to z_agg (B, D + P) and z_hat (B, D)."""
         tokens, towards_target = self.tokens(z, actions)
         z_agg = self.aggregator(tokens)
         return z_agg, self.predictor(torch.cat([z_agg, towards_target], dim=-1))

@@ -1,5 +1,4 @@
-"""What seq-JEPA minimises: the prediction loss and its weighted companions, every term by its
-name."""
+"""The loss of seq-JEPA: the prediction loss and weighted auxiliary terms, each under its name."""
 
 from __future__ import annotations
 
@@ -23,13 +22,10 @@ from jepa_lab.studies.seq_jepa.network import Representations
 
 
 class PredictionLoss(nn.Module):
-    """z_hat against z_target, (B, D) each, in a form other than 1 - cos: a loss over two heads, or
-    over none.
-
-    With `teacher_head` None the student's head is the teacher's too (a target without a teacher of
-    its own). The temperature of DINO's teacher goes from `temps[0]` to `temps[1]` over the first
-    `temps[2]` of the run.
-    """
+    """The prediction loss between z_hat and z_target (B, D each) in a form other than 1 - cos. Each
+    side may have a prototype head. With `teacher_head` None the student's head also serves as the
+    teacher's, as for a target without a teacher of its own. The temperature of DINO's teacher moves
+    from `temps[0]` to `temps[1]` over the share `temps[2]` of the run."""
 
     def __init__(
         self,
@@ -58,7 +54,7 @@ class PredictionLoss(nn.Module):
 
     @torch.no_grad()
     def distance(self, z_hat: Tensor, z_target: Tensor) -> Tensor:
-        """(B,): the loss of every row, as an evaluation reads it; nothing is moved."""
+        """Returns the loss of every row (B,), for evaluation. The centre does not move."""
         if isinstance(self.loss, MismatchedSharpening):
             return row_distance(z_hat, self.loss.sharpen(z_target))
         student = z_hat if self.student_head is None else self.student_head(z_hat)
@@ -67,40 +63,40 @@ class PredictionLoss(nn.Module):
 
     @torch.no_grad()
     def baseline_rows(self, z_target: Tensor) -> Tensor:
-        """(B, K) float64: rows whose mean decides the best constant answer, see Objective.answers.
-        (B, K) float64: rows whose mean decides the best constant answer, see Objective.answers."""
+        """Returns rows (B, K) float64 whose mean determines the best constant prediction, see
+        Objective.baseline_rows."""
         if isinstance(self.loss, MismatchedSharpening):
             return target_directions(self.loss.sharpen(z_target))
         p = self.probabilities(z_target)
         return (p.cpu() if p.device.type == "mps" else p).double()  # that device has no float64
 
     def constant(self, z_target: Tensor) -> Tensor:
-        """The least mean loss that one constant answer could have for these targets: for DINO
+        """Returns the smallest mean loss of a constant prediction for these targets. For DINO it is
         H(mean p)."""
         return self.constant_baseline_loss(self.baseline_rows(z_target).mean(dim=0))
 
     def constant_baseline_loss(self, mean: Tensor) -> Tensor:
-        """The same from the mean (K,) of the answers."""
+        """Returns the smallest mean loss of a constant prediction, from the mean (K,) of
+        `baseline_rows`."""
         if isinstance(self.loss, DinoLoss):
             return torch.special.entr(mean).sum()
         return 1.0 - mean.norm()
 
     def probabilities(self, z_target: Tensor) -> Tensor:
-        """The teacher's distributions (B, K) for DINO."""
+        """Returns the teacher's distributions (B, K) for DINO."""
         assert isinstance(self.loss, DinoLoss)
         head = self.teacher_head or self.student_head
         return self.loss.sharpen(z_target if head is None else head(z_target))
 
     def end_step(self, skipped: bool) -> None:
-        """Moves DINO's centre by the rows of the optimiser step; not by those of one that is left
-        out."""
+        """Moves DINO's centre by the rows of the optimiser step. A skipped step drops its rows."""
         if isinstance(self.loss, DinoLoss):
             self.loss.end_step(skipped)
 
     def statistics(self, terms: Mapping[str, Tensor]) -> dict[str, float]:
-        """Of the teacher's distributions in the last batch, see distribution_statistics; and of
-        that batch's `terms` teacher_entropy, kl and loss_over_ln_k (1: a student that says
-        nothing). {} without distributions."""
+        """Returns statistics of the last batch, or {} without distributions. They are
+        distribution_statistics of the teacher's distributions, teacher_entropy and kl from `terms`,
+        and loss_over_ln_k. The latter is 1 for a student without information."""
         p = self.loss.teacher_probabilities if isinstance(self.loss, DinoLoss) else None
         if p is None:
             return {}
@@ -114,12 +110,12 @@ class PredictionLoss(nn.Module):
 
 class Objective(nn.Module):
     """total = prediction * (1 - cos(z_hat, z_target)) + lambda_rate * (-R) + supervised *
-    cross-entropy + the arms of `aux`, each times its weight.
+    cross-entropy + each auxiliary term of `aux` times its weight.
 
-    lambda_rate rises linearly from 0 over the first `rate_ramp` of the run; an arm has a ramp of
-    its own. `match` takes the place of 1 - cos. The cross-entropy reads z_agg through a linear
-    classifier; it is for the supervised ceiling only. z_target arrives with or without gradient:
-    that is the target branch's decision. A term of weight 0 is not computed.
+    lambda_rate rises linearly from 0 over the share `rate_ramp` of the run. Each auxiliary term has
+    its own ramp. `match` replaces 1 - cos. The cross-entropy reads z_agg through a linear
+    classifier and is only for the supervised ceiling. The target branch decides whether z_target
+    has a gradient. A term of weight 0 is not computed.
     """
 
     def __init__(
@@ -145,11 +141,11 @@ class Objective(nn.Module):
         self.rate_ramp = rate_ramp
 
     def arms(self) -> Iterator[tuple[str, AuxTerm]]:
-        """The arms of the group aux, by name."""
+        """Returns the auxiliary terms with their names."""
         return self.aux.named()
 
     def weights(self, progress: float) -> dict[str, float]:
-        """The weight of every part when that share of the run's steps is done."""
+        """Returns the weight of every term after the share `progress` of the run's steps."""
         rate = (
             self.lambda_rate
             if progress >= self.rate_ramp
@@ -159,7 +155,7 @@ class Objective(nn.Module):
         return own | self.aux.weights(progress)
 
     def weighted(self, terms: dict[str, Tensor], progress: float = 1.0) -> dict[str, Tensor]:
-        """The parts of the total: those of `terms` that it holds, each times its weight."""
+        """Returns the parts of the total: its terms, each times its weight."""
         return {
             name: weight * terms[name]
             for name, weight in self.weights(progress).items()
@@ -167,13 +163,13 @@ class Objective(nn.Module):
         }
 
     def end_ramps(self) -> None:
-        """Gives every weight at once what it is to become."""
+        """Sets every weight to its final value."""
         self.rate_ramp = 0.0
         self.aux.end_ramps()
 
     @property
     def ema_pairs(self) -> list[tuple[nn.Module, nn.Module]]:
-        """(average, what it follows) of the teachers' heads."""
+        """Pairs (average, source) of the teachers' heads."""
         pairs = self.aux.ema_pairs
         if (
             self.match is not None
@@ -184,19 +180,20 @@ class Objective(nn.Module):
         return pairs
 
     def end_step(self, skipped: bool) -> None:
-        """Moves what moves once per optimiser step; `skipped`: the step is left out."""
+        """Updates the state that moves once per optimiser step. `skipped` means that the step was
+        skipped."""
         if self.match is not None:
             self.match.end_step(skipped)
         self.aux.end_step(skipped)
 
     def distance(self, z_hat: Tensor, z_target: Tensor) -> Tensor:
-        """(B,): the prediction loss of every row, without gradient."""
+        """Returns the prediction loss of every row (B,), without gradient."""
         distance = row_distance if self.match is None else self.match.distance
         return distance(z_hat.detach(), z_target.detach())
 
     def baseline_rows(self, z_target: Tensor) -> Tensor:
-        """(B, K) float64 of targets (B, D): rows whose mean holds all that the best constant answer
-        depends on; unit vectors, or DINO's distributions."""
+        """Maps targets (B, D) to rows (B, K) float64 whose mean determines the best constant
+        prediction. The rows are unit vectors, or DINO's distributions."""
         return (
             target_directions(z_target.detach())
             if self.match is None
@@ -204,20 +201,21 @@ class Objective(nn.Module):
         )
 
     def constant_baseline_loss(self, mean: Tensor) -> Tensor:
-        """The least mean prediction loss of one constant answer, from the mean (K,) of `answers`.
-        The least mean prediction loss of one constant answer, from the mean (K,) of `answers`."""
+        """Returns the smallest mean prediction loss of a constant prediction, from the mean (K,) of
+        `baseline_rows`."""
         return 1.0 - mean.norm() if self.match is None else self.match.constant_baseline_loss(mean)
 
     @property
     def gives_distributions(self) -> bool:
-        """Whether the answers are distributions over prototypes, as DINO's."""
+        """Whether the targets are distributions over prototypes, as in DINO."""
         return self.match is not None and isinstance(self.match.loss, DinoLoss)
 
     def forward(
         self, reps: Representations, labels: Tensor | None, progress: float = 0.0, step: int = 0
     ) -> LossTerms:
-        """Scalars; `terms` are unweighted; an arm's own are called <arm>_<term>. `progress` is the
-        share of the run's steps that is done, `step` their number."""
+        """Returns scalar losses. `terms` are unweighted, and the terms of an auxiliary loss are
+        called <name>_<term>. `progress` is the finished share of the run's steps, `step` their
+        number."""
         if self.match is None:
             terms = {"prediction": cosine_prediction(reps.z_hat, reps.z_target)}
         else:
@@ -233,5 +231,5 @@ class Objective(nn.Module):
 
 
 def row_distance(a: Tensor, b: Tensor) -> Tensor:
-    """1 - cos of paired rows, (B,)."""
+    """Returns 1 - cos of paired rows, (B,)."""
     return 1.0 - F.cosine_similarity(a.detach().float(), b.detach().float(), dim=-1)

@@ -1,5 +1,5 @@
-"""What a run of seq-JEPA leaves for its reader: pictures of its views and sweeps beside what all
-runs have."""
+"""The results of a seq-JEPA run: figures of its views and factor sweeps beside those of every
+run."""
 
 from __future__ import annotations
 
@@ -28,8 +28,7 @@ def show_outcome(
     source: ImageSource,
     sweeps: Sweeps | None = None,
 ) -> None:
-    """Draws the figures, writes report.html, prints the table, the verdict and where everything
-    is."""
+    """Draws the figures, writes report.html, and prints the table, the verdict and the paths."""
     config, run = session.config, session.run
     views, captions = example_views(group, source, config.seed)
     expected = expected_texts(
@@ -53,7 +52,8 @@ def show_outcome(
 def example_views(
     group: ViewGroup, source: ImageSource, seed: int, n: int = 6, split: str = "val"
 ) -> tuple[np.ndarray, list[list[str]]]:
-    """The views of the first n images, (n, V, C, H, W) in [0, 1], and a caption for each."""
+    """Returns the views of the first n images, (n, V, C, H, W) in [0, 1], with a caption for each
+    view."""
     index = torch.arange(min(n, len(source.images)))
     maps = None if source.maps is None else source.maps[index]
     batch = group(source.images[index], None, index, seed=seed, split=split, epoch=0, maps=maps)

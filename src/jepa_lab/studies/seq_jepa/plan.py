@@ -1,4 +1,4 @@
-"""What a run of seq-JEPA would do: its images and its folder."""
+"""The planner of seq-JEPA: loads the images of a run and describes them before training."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from jepa_lab.training.plan import Planner
 
 
 class SeqJEPAPlanner(Planner):
-    """Images by their split."""
+    """Plans a run on images, split into train, val and test."""
 
     def load(self, config: Config) -> Splits:
         d = config.dataset

@@ -1,8 +1,5 @@
-"""The checks of the preflight: each returns a line, with the key that causes it, for everything
-that is wrong.
-
-None changes the module it is given: what has to be run is run on a copy, which is never compiled.
-"""
+"""The checks of the preflight. Each returns a line for every problem, with the key that causes it.
+No check changes its module. Checks that train or evaluate use a copy, which is never compiled."""
 
 from __future__ import annotations
 
@@ -35,14 +32,13 @@ from jepa_lab.training.preflight import (
     warmup,
 )
 
-PAIR = 2  # samples where bits are compared: batch-norm needs two, and more would show nothing more
-# pixels: of larger images half as many go through the backward passes, for the sake of seconds
-LARGE = 96
+PAIR = 2  # samples for comparisons of bits: batch norm needs two, and more would not show more
+LARGE = 96  # pixels: half as many of larger images take the backward passes, to save time
 
 
 def augmentation(config: Config, group: ViewGroup, images: ImageBatch) -> list[str]:
-    """The views of a sequence differ, wherever their parameters do, and so do two draws for the
-    same images."""
+    """Checks that the views of a sequence differ where their parameters do, and that two epochs
+    differ."""
     one, other = (render(config, group, images, epoch) for epoch in (0, 1))
     if not bool(torch.isfinite(one.views).all()):
         return [f"views are not finite: {_of_views(config)}"]
@@ -62,8 +58,8 @@ def augmentation(config: Config, group: ViewGroup, images: ImageBatch) -> list[s
 
 
 def contexts(config: Config, group: ViewGroup, images: ImageBatch) -> list[str]:
-    """The observed views are neither copies of each other in every sequence nor the same for all
-    images, and these differ."""
+    """Checks that the observed views are not copies of each other in every sequence, and that
+    neither the images nor their observed views are all the same."""
     observed = render(config, group, images, 0).observed
     found = []
     if observed.shape[1] > 1 and torch.equal(observed, observed[:, :1].expand_as(observed)):
@@ -86,7 +82,7 @@ def contexts(config: Config, group: ViewGroup, images: ImageBatch) -> list[str]:
 
 
 def target(config: Config, module: SeqJEPA) -> list[str]:
-    """Every average starts equal to what it follows, and has no gradient."""
+    """Checks that every average starts equal to its source and has no gradient."""
     if not module.ema_pairs:
         raise NotApplicable(f"target={config.target.name} has no average")
     for average, online in module.ema_pairs:
@@ -106,7 +102,7 @@ def target(config: Config, module: SeqJEPA) -> list[str]:
 
 @torch.no_grad()
 def evaluation(config: Config, module: SeqJEPA, images: ImageBatch) -> list[str]:
-    """An evaluation pass leaves every parameter and buffer as it was."""
+    """Checks that an evaluation pass leaves every parameter and buffer unchanged."""
     module = copy.deepcopy(module).eval()
     before = {name: value.clone() for name, value in _tensors(module)}
     module.validation_step(module.on_after_batch_transfer(first(images), 0), 0)
@@ -118,15 +114,17 @@ def evaluation(config: Config, module: SeqJEPA, images: ImageBatch) -> list[str]
 
 
 def loss_terms(config: Config, module: SeqJEPA, images: ImageBatch) -> list[str]:
-    """Every term that has a weight has a finite gradient that is not zero on the encoder."""
+    """Checks that every term with a weight has a finite, nonzero gradient on the encoder."""
     loss = config.loss
     own = {"prediction": loss.prediction, "rate": loss.lambda_rate, "supervised": loss.supervised}
-    arms = {name: arm for name, arm in config.aux.items() if isinstance(arm, SiteOptions)}
-    weights = own | {name: arm.weight for name, arm in arms.items()}
+    aux = {
+        name: options for name, options in config.aux.items() if isinstance(options, SiteOptions)
+    }
+    weights = own | {name: options.weight for name, options in aux.items()}
     if not any(weights.values()):
         if config.optim.lr == 0:
             raise NotApplicable("optim.lr=0")
-        more = "".join(f", aux.{name}.weight=0" for name in arms)
+        more = "".join(f", aux.{name}.weight=0" for name in aux)
         return [
             "no loss term has a weight: loss.prediction=0, loss.lambda_rate=0,"
             f" loss.supervised=0{more}"
@@ -151,8 +149,8 @@ def loss_terms(config: Config, module: SeqJEPA, images: ImageBatch) -> list[str]
         "rate": f"loss.lambda_rate={loss.lambda_rate:g} with loss.rate_target={loss.rate_target}",
         "supervised": f"loss.supervised={loss.supervised:g}",
         **{
-            name: f"aux.{name}.weight={arm.weight:g} with aux.{name}.site={arm.where}"
-            for name, arm in arms.items()
+            name: f"aux.{name}.weight={options.weight:g} with aux.{name}.site={options.where}"
+            for name, options in aux.items()
         },
     }
     found = []
@@ -172,12 +170,13 @@ def loss_terms(config: Config, module: SeqJEPA, images: ImageBatch) -> list[str]
 
 
 def save_and_load(config: Config, module: SeqJEPA, images: ImageBatch, steps: int) -> list[str]:
-    """A step after saving and loading, in memory, gives the bits of the step without."""
+    """Checks that a step after saving and loading, in memory, has the same bits as the step
+    without."""
     few = first(images)
     tau = target_tau(config, steps)
     kept, loaded = copy.deepcopy(module).train(), copy.deepcopy(module).train()
     optimisers = [m.configure_optimizers() for m in (kept, loaded)]
-    _step(config, kept, optimisers[0], few, tau)  # so that there is something in the optimiser
+    _step(config, kept, optimisers[0], few, tau)  # fills the state of the optimiser
     file = io.BytesIO()
     torch.save([kept.state_dict(), *(part.state_dict() for part in _parts(optimisers[0]))], file)
     file.seek(0)
@@ -190,7 +189,7 @@ def save_and_load(config: Config, module: SeqJEPA, images: ImageBatch, steps: in
         torch.set_rng_state(stream)
         _step(config, m, optimiser, few, tau)
     other = loaded.state_dict()
-    # by their bytes: NaN is equal to itself here
+    # Bytes are compared, so that NaN equals NaN.
     wrong = [
         name for name, value in kept.state_dict().items() if _bytes(value) != _bytes(other[name])
     ]
@@ -203,7 +202,7 @@ def save_and_load(config: Config, module: SeqJEPA, images: ImageBatch, steps: in
 
 
 def render(config: Config, group: ViewGroup, images: ImageBatch, epoch: int) -> SequenceBatch:
-    """The training views of an epoch."""
+    """Returns the training views of an epoch."""
     split, index, pixels, labels, *maps = images
     return group(
         pixels,
@@ -217,7 +216,7 @@ def render(config: Config, group: ViewGroup, images: ImageBatch, epoch: int) -> 
 
 
 def first(images: ImageBatch, n: int = PAIR) -> ImageBatch:
-    """The first n images of a batch."""
+    """Returns the first n images of a batch."""
     split, *parts = images
     cut: Any = (split, *(part if part is None else part[:n] for part in parts))
     return cut
@@ -226,7 +225,7 @@ def first(images: ImageBatch, n: int = PAIR) -> ImageBatch:
 def _step(
     config: Config, module: SeqJEPA, optimiser: dict[str, Any], images: ImageBatch, tau: float
 ) -> None:
-    """What Lightning and the callbacks do at an optimiser step, the clipping aside."""
+    """Runs an optimiser step as Lightning and the callbacks do, without clipping."""
     loss = module.training_step(module.on_after_batch_transfer(images, 0), 0)
     optimiser["optimizer"].zero_grad()
     loss.backward()
@@ -257,7 +256,7 @@ def _of_views(config: Config) -> str:
 
 
 def _owner(config: Config, name: str) -> str:
-    """The key that chooses the part of the module in which a tensor lies."""
+    """Returns the key that chooses the part of the module with this tensor."""
     keys = {
         "network.encoder": f"encoder={config.encoder.name}",
         "network.aggregator": f"model.aggregator={config.model.aggregator}",
@@ -276,11 +275,9 @@ def _owner(config: Config, name: str) -> str:
 
 
 def run_preflight(config: Config, splits: Splits, module: SeqJEPA, budget: Budget) -> Preflight:
-    """Runs every check on copies of the module, on a CPU in float32; random streams and the module
-    stay as they are.
-
-    A check that raises has failed, and its line is the exception's: the run will show where.
-    """
+    """Runs every check on copies of the module, on the CPU in float32. Random streams and the
+    module stay unchanged. A check that raises has failed, and the exception is its line. The run
+    itself will show where it was raised."""
     start = time.perf_counter()
     train, val = sample("train", splits.train), sample("val", splits.val)
     ready: list[tuple[str, Callable[[], list[str]]]] = [
@@ -298,7 +295,7 @@ def run_preflight(config: Config, splits: Splits, module: SeqJEPA, budget: Budge
 
 
 def sample(split: str, source: ImageSource, n: int = SAMPLES) -> ImageBatch:
-    """A batch of n images (fewer where there are fewer), spread evenly over the source."""
+    """Returns a batch of n images, or of all if there are fewer, spread evenly over the source."""
     index = torch.linspace(0, len(source.images) - 1, min(n, len(source.images))).long()
     labels = None if source.labels is None else source.labels[index]
     batch = (split, index, source.images[index], labels)

@@ -14,8 +14,8 @@ from jepa_lab.studies.seq_jepa.network import Representations, SeqJEPANetwork
 
 
 class ProbeFeatures(NamedTuple):
-    """What the probes of a seq-JEPA read: its representations, and z_agg (B, Da) with all action
-    slots zero."""
+    """The inputs of the probes: the representations, and z_agg (B, Da) with all action slots
+    zero."""
 
     reps: Representations
     blind: Tensor
@@ -23,20 +23,20 @@ class ProbeFeatures(NamedTuple):
 
 @dataclass(frozen=True)
 class SeqJEPAProbes:
-    """The source of a seq-JEPA's probes. `leak_head` "linear": a linear action_from_z_agg, as in
-    the public code."""
+    """The probes of a seq-JEPA and their inputs. With `leak_head` "linear", action_from_z_agg is
+    linear, as in the public code."""
 
     leak_head: str = "matched"
 
     def probes(self, module: Any) -> list[Probe]:
-        """The questions to this module, by its views and classes."""
+        """Returns the probes for the views and classes of this module."""
         group = module.group
         found = seq_jepa_probes(module.n_classes, group.action_dim, group.n_views - 1)
         leaks = self.leak_head == "linear"
         return [replace(p, linear=leaks and p.name == "action_from_z_agg") for p in found]
 
     def sample(self, module: Any) -> ProbeFeatures:
-        """One row of zeros."""
+        """Returns one row of zeros, for the shapes."""
         network, m = module.network, module.group.n_views - 1
         z, z_agg = network.encoder.dim, network.encoder.dim + network.action_projection.dim
         reps = Representations(
@@ -45,24 +45,28 @@ class SeqJEPAProbes:
         return ProbeFeatures(reps, reps.z_agg)
 
     def of_training(self, module: Any) -> ProbeFeatures:
-        """Of the last training batch, aggregated in evaluation mode."""
+        """Returns the features of the last training batch, aggregated in evaluation mode."""
         return ProbeFeatures(
             *clean_aggregates(module.network, module.representations, module.batch)
         )
 
     def of_evaluation(self, module: Any) -> ProbeFeatures:
-        """Of the last evaluation batch."""
+        """Returns the features of the last evaluation batch."""
         return ProbeFeatures(module.evaluated.reps, module.evaluated.z_agg_blind)
 
 
 def seq_jepa_probes(n_classes: int, action_dim: int, m: int) -> list[Probe]:
-    """The probes of a seq-JEPA with m observed views.
+    """Returns the probes of a seq-JEPA with m observed views.
 
-    class_from_*: linear readouts of z_agg and of the first view's z. action_from_z: the relative
-    action from view 1 to view 2, from both encodings; action_from_z_agg the same from the
-    aggregate, which is told it (a test of the wiring). relative_action_from_z: between views 2 and
-    3, neither of which is the reference. view_from_z_agg: the observed views' mean absolute action,
-    from an aggregate whose action slots are zero. All action probes are MLPs of one width.
+    - class_from_* are linear readouts of z_agg and of the first view's z.
+    - action_from_z reads the relative action from view 1 to view 2 from both encodings.
+    - action_from_z_agg reads it from the aggregate, which gets it as input (a test of the wiring).
+    - relative_action_from_z reads the action between views 2 and 3, neither of which is the
+      reference.
+    - view_from_z_agg reads the observed views' mean absolute action from an aggregate whose action
+      slots are zero.
+
+    All action probes are MLPs of the same width.
     """
     probes = []
     if m >= 2:
@@ -118,12 +122,9 @@ def _labels(batch: SequenceBatch) -> Tensor:
 def clean_aggregates(
     network: SeqJEPANetwork, reps: Representations, batch: SequenceBatch
 ) -> tuple[Representations, Tensor]:
-    """The representations of a training step with z_agg aggregated anew in evaluation mode, and the
-    blind aggregate.
-
-    So probes learn from aggregates without dropout, as they will be read, and the model's random
-    stream and running statistics are left alone.
-    """
+    """Returns the representations of a training step with z_agg computed again in evaluation mode,
+    and the blind aggregate. The probes then learn from aggregates without dropout, as in
+    evaluation. The model's random stream and running statistics stay unchanged."""
     readers = (network.aggregator, network.action_projection)
     for module in readers:
         module.eval()

@@ -1,4 +1,4 @@
-"""Rollouts: how far ahead the prediction carries when it is fed back, once, after training."""
+"""Rollouts: measures, once after training, how many views ahead a fed-back prediction is useful."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from jepa_lab.studies.seq_jepa.evaluation.rollout import Rollout, measure_rollou
 
 
 class Rollouts(pl.Callback):
-    """Logs `val/rollout/<k>`, k from 1 on, of the first `limit` images of `source`, the validation
-    split: the prediction loss k views ahead over the best constant's, see evaluation/rollout.py.
-    `group` has one view for each of the `observed` ones and each step. `result` holds what was
-    measured.
+    """Logs `val/rollout/<k>` for k >= 1: the prediction loss k views ahead divided by the loss of
+    the best constant, see evaluation/rollout.py.
 
-    It draws no random number, so that nothing else depends on whether it is there.
+    It reads the first `limit` images of `source`, the validation split. `group` has one view for
+    each of the `observed` ones and for each step. `result` holds the measurement. It draws no
+    random number, so nothing else depends on its presence.
     """
 
     def __init__(
@@ -31,7 +31,7 @@ class Rollouts(pl.Callback):
         self.result: Rollout | None = None
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        if pl_module.eval_prefix != "test":  # the pass that follows training
+        if pl_module.eval_prefix != "test":  # the test pass follows training
             return
         self.result = measure_rollout(
             pl_module,

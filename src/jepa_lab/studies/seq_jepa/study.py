@@ -24,7 +24,7 @@ from jepa_lab.training.trained_study import TrainedStudy
 
 
 class SeqJEPAStudy(SeqJEPAPlanner, TrainedStudy):
-    """What a seq-JEPA brings to a run."""
+    """The data, module, callbacks and results of a seq-JEPA run."""
 
     def preview(self, config: Config, rows: int) -> Figure:
         images = self.load(config).train
@@ -54,8 +54,8 @@ class SeqJEPAStudy(SeqJEPAPlanner, TrainedStudy):
         return callbacks.build_callbacks(session, best, judge)
 
     def best_key(self, config: Config, data: Splits) -> str:
-        """The class probe, or without labels the action probe, unless the configuration names
-        another."""
+        """Returns the configured metric, or by default the class probe, or the action probe without
+        labels."""
         return build.best_key(config, data.train.n_classes)
 
     def protocol(self, config: Config, data: Splits) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The grid of views: accuracy by the number of views trained on and the number looked at, with and
+"""The grid of views: accuracy by the number of views in training and in evaluation, with and
 without actions."""
 
 from __future__ import annotations
@@ -20,26 +20,24 @@ from jepa_lab.studies.seq_jepa.evaluation.readouts import linear_classifier, mlp
 
 LOOKED_AT = (1, 2, 4, 8)
 LIMIT = 5000
-Cell = tuple[bool, int]  # whether the model knows its actions, observed views in training
+Cell = tuple[bool, int]  # (the model gets its actions, observed views in training)
 
 
 def views_grid(runs: Sequence[Path], folder: Path) -> str:
-    """Evaluates the runs, writes views_grid.json and views_grid.png into `folder`; the table as
-    text.
-
-    A linear classifier on frozen z_agg of 1, 2, 4 and 8 views, on test, mean over seeds; and the R²
-    of the relative action from a pair of z. Runs that cannot be opened are named.
-    """
+    """Evaluates the runs, writes views_grid.json and views_grid.png into `folder` and returns a
+    text table. The accuracy is that of a linear classifier on frozen z_agg of 1, 2, 4 and 8 views,
+    on test, as a mean over seeds. The table also has the R² of the relative action from a pair of
+    z. Runs that cannot be opened are listed."""
     accuracies: dict[Cell, dict[int, list[float]]] = {}
     actions: dict[Cell, list[float]] = {}
     skipped: list[str] = []
     for path in runs:
         try:
-            cell, found, r2 = _evaluate(path)
+            cell, accuracy, r2 = _evaluate(path)
         except UserError as error:
             skipped.append(str(error))
             continue
-        for m, value in found.items():
+        for m, value in accuracy.items():
             accuracies.setdefault(cell, {}).setdefault(m, []).append(value)
         actions.setdefault(cell, []).append(r2)
     if not accuracies:
@@ -78,7 +76,8 @@ def views_grid(runs: Sequence[Path], folder: Path) -> str:
 
 
 def grid_figure(means: dict[Cell, dict[int, float]]) -> Figure:
-    """A heat map for models that know their actions and one for those that do not, on one scale."""
+    """Draws a heat map for models with actions and another for models without, on the same
+    scale."""
     kinds = sorted({known for known, _ in means}, reverse=True)
     values = [100 * v for row in means.values() for v in row.values()]
     figure = Figure(
@@ -112,10 +111,10 @@ def grid_figure(means: dict[Cell, dict[int, float]]) -> Figure:
 
 
 def _evaluate(path: Path) -> tuple[Cell, dict[int, float], float]:
-    run = load_run(path, own_code=True)  # a run of this very sweep
+    run = load_run(path, own_code=True)  # user-defined code is safe: the run is from this sweep
     trained_on = run.config.dataset.n_views - 1
     group = views_of(run.config, run.splits, max(*LOOKED_AT, trained_on) + 1)
-    seen = {
+    features = {
         split: collect(
             run.network,
             group,
@@ -129,14 +128,14 @@ def _evaluate(path: Path) -> tuple[Cell, dict[int, float], float]:
         )
         for split in ("train", "val", "test")
     }
-    train, val, test = seen["train"], seen["val"], seen["test"]
+    train, val, test = features["train"], features["val"], features["test"]
     if train.labels is None or val.labels is None or test.labels is None:
         raise UserError(f"{path}: the images have no labels")
     labels = [f.labels.numpy() for f in (train, val, test) if f.labels is not None]
-    found = {}
+    accuracy = {}
     for m in LOOKED_AT:
         x = [f.z_agg[m].numpy() for f in (train, val, test)]
-        found[m] = float(
+        accuracy[m] = float(
             (linear_classifier(x[0], labels[0], x[1], labels[1], x[2]) == labels[2]).mean()
         )
     x = [f.z[:, 1:3].flatten(1).numpy() for f in (train, val, test)]
@@ -144,4 +143,4 @@ def _evaluate(path: Path) -> tuple[Cell, dict[int, float], float]:
     predicted = mlp_regression(x[0], y[0], x[1], y[1], x[2])
     spread = ((y[2] - y[2].mean(0)) ** 2).sum(0)
     r2 = 1 - ((predicted - y[2]) ** 2).sum(0)[spread > 0] / spread[spread > 0]
-    return (bool(run.config.model.action_conditioning), trained_on), found, float(r2.mean())
+    return (bool(run.config.model.action_conditioning), trained_on), accuracy, float(r2.mean())

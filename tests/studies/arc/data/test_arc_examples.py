@@ -11,11 +11,11 @@ DRAW = {"seed": 3, "split": "train", "epoch": 0}
 
 
 def columns(examples, numbers: torch.Tensor) -> list[int]:
-    """Which pair each grid is of: pair i of a counting task has 1 + i columns."""
+    """Returns the pair of each grid: pair i of a counting task has 1 + i columns."""
     return [examples.grids[i].shape[1] - 1 if i != ABSENT else -1 for i in numbers.tolist()]
 
 
-def test_every_pair_is_the_query_once_and_sees_the_other_demonstrations_of_its_task() -> None:
+def test_every_pair_is_a_query_once_with_the_other_demonstrations() -> None:
     examples = make_examples([counting_task("a", 3, 2)], n_demos=3)
     assert len(examples) == 5
     contexts = [columns(examples, context) for context in examples.context]
@@ -34,7 +34,7 @@ def test_every_pair_is_the_query_once_and_sees_the_other_demonstrations_of_its_t
     assert examples.pairs.tolist() == [0, 0, 1, 1, 2, 2, 3]
 
 
-def test_no_example_sees_its_own_output() -> None:
+def test_no_context_contains_the_output_of_its_query() -> None:
     examples = make_examples(real_tasks(30), n_demos=5)
     context = examples.drawn_context(torch.arange(len(examples)), **DRAW)
     assert not (context == examples.target[:, None]).any()
@@ -45,7 +45,7 @@ def test_no_example_sees_its_own_output() -> None:
     )
 
 
-def test_training_draws_which_demonstrations_by_epoch_and_example_and_keeps_their_order() -> None:
+def test_training_draws_ordered_demonstrations_by_epoch_and_example() -> None:
     examples = make_examples([counting_task("a", 8)] * 20, n_demos=3)
     index = torch.arange(len(examples))
     drawn = examples.drawn_context(index, **DRAW)
@@ -68,13 +68,13 @@ def test_a_task_with_few_demonstrations_shows_all_of_them_in_training() -> None:
     assert (drawn[3:] != ABSENT).all()
 
 
-def test_queries_without_another_demonstration_are_left_out_and_counted() -> None:
+def test_queries_without_another_demonstration_are_omitted_and_counted() -> None:
     examples = make_examples([counting_task("one", 1, 1), counting_task("two", 2, 0)], split="val")
     assert examples.task.tolist() == [0, 1, 1]
     assert examples.note == "1 val pairs have no other demonstration and are omitted"
 
 
-def test_a_pair_without_an_output_is_no_query() -> None:
+def test_a_pair_without_an_output_is_not_a_query() -> None:
     task = counting_task("a", 2, 0)
     hidden = Pair(np.ones((2, 2), np.uint8), np.zeros((0, 0), np.uint8))
     assert len(make_examples([ArcTask("a", task.train, (hidden,))])) == 2
@@ -100,7 +100,7 @@ def test_copies_repeat_the_input_of_a_pair() -> None:
 
 
 @pytest.mark.parametrize(
-    ("tasks", "options", "said"),
+    ("tasks", "options", "message"),
     [
         (
             [counting_task("a", 1, 0)],
@@ -127,10 +127,10 @@ def test_copies_repeat_the_input_of_a_pair() -> None:
         ([counting_task("a", 3)], {"n_frames": 2.5}, "n_frames: 2.5 is not a whole number from 1"),
     ],
 )
-def test_what_has_no_example_is_said_in_one_line(
-    tasks: list[ArcTask], options: dict, said: str
+def test_tasks_without_examples_raise_an_error_of_one_line(
+    tasks: list[ArcTask], options: dict, message: str
 ) -> None:
     with pytest.raises(ValueError) as error:
         make_examples(tasks, **options)
-    assert said in str(error.value)
+    assert message in str(error.value)
     assert "\n" not in str(error.value)

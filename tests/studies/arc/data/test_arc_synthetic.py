@@ -25,7 +25,7 @@ def made() -> SyntheticTasks:
     return synthetic_tasks(n_train=160, n_val=40, n_test=40, seed=7)
 
 
-def test_every_output_is_what_the_recorded_rule_makes_of_its_input(made: SyntheticTasks) -> None:
+def test_every_output_is_the_result_of_the_recorded_rule(made: SyntheticTasks) -> None:
     for task in every(made):
         assert (len(task.train), len(task.test)) == (3, 1)
         for pair in (*task.train, *task.test):
@@ -39,7 +39,7 @@ def test_every_output_is_what_the_recorded_rule_makes_of_its_input(made: Synthet
     assert set(made.rules) == {task.task_id for task in every(made)}
 
 
-def test_no_two_tasks_share_a_pair_and_no_task_repeats_an_input_or_has_one_output_alone(
+def test_tasks_have_distinct_pairs_distinct_inputs_and_several_outputs(
     made: SyntheticTasks,
 ) -> None:
     keys = [key for task in every(made) for key in set(contents(task))]
@@ -50,9 +50,7 @@ def test_no_two_tasks_share_a_pair_and_no_task_repeats_an_input_or_has_one_outpu
         assert len({(p.output.shape, p.output.tobytes()) for p in pairs}) > 1
 
 
-def test_frames_lead_from_each_input_to_its_output_where_there_are_three_states(
-    made: SyntheticTasks,
-) -> None:
+def test_frames_lead_from_input_to_output_if_there_are_three_states(made: SyntheticTasks) -> None:
     for task in every(made):
         ends = {(p.input.tobytes(), p.output.tobytes()) for p in (*task.train, *task.test)}
         assert {(f[0].tobytes(), f[-1].tobytes()) for f in task.frames} <= ends
@@ -71,7 +69,7 @@ def test_demonstrations_of_a_condition_show_both_branches(made: SyntheticTasks) 
         assert {rule.condition.holds(pair.input) for pair in task.train} == {True, False}
 
 
-def test_phases_come_in_their_shares_in_every_prefix() -> None:
+def test_phases_have_their_shares_in_every_prefix() -> None:
     made = synthetic_tasks(n_train=20, n_val=4, n_test=1, phases={"atomic": 3, 4: 1})
     for n in (4, 8, 20):
         kinds = [type(made.rules[t.task_id]) for t in made.splits.train[:n]]
@@ -79,7 +77,7 @@ def test_phases_come_in_their_shares_in_every_prefix() -> None:
     assert [t.task_id[-6:] for t in made.splits.val].count("phase4") == 1
 
 
-def test_the_seed_alone_decides_whatever_the_global_random_state() -> None:
+def test_tasks_depend_on_the_seed_not_on_the_global_random_state() -> None:
     prints = []
     for state in (1, 2):
         random.seed(state)
@@ -89,16 +87,14 @@ def test_the_seed_alone_decides_whatever_the_global_random_state() -> None:
     assert synthetic_splits(n_train=20, n_val=5, n_test=5, seed=4).fingerprint() != prints[0]
 
 
-def test_more_tasks_only_append() -> None:
+def test_a_larger_number_of_tasks_only_appends_tasks() -> None:
     few = synthetic_splits(n_train=10, n_val=5, n_test=5)
     many = synthetic_splits(n_train=30, n_val=5, n_test=5)
     assert [contents(t) for t in many.train[:10]] == [contents(t) for t in few.train]
     assert [contents(t) for t in many.test] == [contents(t) for t in few.test]
 
 
-def test_noise_inputs_are_dense_and_of_the_first_colours_and_objects_are_sparse(
-    made: SyntheticTasks,
-) -> None:
+def test_noise_is_dense_in_the_first_colours_and_objects_are_sparse(made: SyntheticTasks) -> None:
     options = {"style": "noise", "phases": {1: 3, 2: 2}, "colors": (4, 4)}
     noisy = synthetic_splits(n_train=60, n_val=1, n_test=1, **options)
     inputs = np.concatenate([p.input.ravel() for t in noisy.train for p in t.train])
@@ -135,13 +131,13 @@ def test_tasks_are_found_at_the_ends_of_every_range(options: dict[str, Any]) -> 
         ({"style": "clouds"}, "dataset.synthetic.style=clouds: there are objects and noise"),
         (
             {"sizes": (2, 9)},
-            r"dataset.synthetic.sizes=\[2, 9\]: the least and the most, from 3 to 30",
+            r"dataset.synthetic.sizes=\[2, 9\]: expected the least and the most, from 3 to 30",
         ),
         ({"sizes": (9, 5)}, r"sizes=\[9, 5\]"),
         ({"sizes": (9, 31)}, r"sizes=\[9, 31\]"),
         ({"sizes": (9,)}, r"sizes=\[9\]: two whole numbers"),
         ({"sizes": (5, 9.5)}, r"sizes=\[5, 9.5\]: two whole numbers"),
-        ({"colors": (1, 4)}, r"colors=\[1, 4\]: the least and the most, from 2 to 10"),
+        ({"colors": (1, 4)}, r"colors=\[1, 4\]: expected the least and the most, from 2 to 10"),
         ({"colors": (3, 11)}, r"colors=\[3, 11\]"),
         ({"pairs": (0, 0)}, r"pairs=\[0, 0\]: numbers of demonstrations and test pairs"),
         ({"fill": 0}, "dataset.synthetic.fill=0: the share of cells"),
@@ -156,14 +152,14 @@ def test_tasks_are_found_at_the_ends_of_every_range(options: dict[str, Any]) -> 
         ({"n_train": -1}, "dataset.synthetic.n_train=-1: a number of tasks, 0 or more"),
     ],
 )
-def test_options_that_make_no_sense_are_one_line_that_names_the_key(
+def test_the_error_of_an_invalid_option_names_the_key(
     options: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(UserError, match=message):
         synthetic_splits(**{"n_train": 1, "n_val": 1, "n_test": 1, **options})
 
 
-def test_where_no_task_can_be_found_the_error_says_what_would_help(
+def test_the_error_without_a_possible_task_suggests_options(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # no input of the noise style has this colour: every output is empty
@@ -178,9 +174,7 @@ def test_where_no_task_can_be_found_the_error_says_what_would_help(
         synthetic_splits(n_train=1, n_val=0, n_test=0, style="noise", phases={2: 1})
 
 
-def test_a_task_whose_grids_are_there_already_is_not_made_again(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_task_with_grids_of_another_task_is_discarded(monkeypatch: pytest.MonkeyPatch) -> None:
     # of the 512 grids of 3x3 cells and one colour, mirror_x changes 448: among 290 draws some must
     # come up twice
     monkeypatch.setattr(
@@ -199,7 +193,7 @@ def test_a_task_whose_grids_are_there_already_is_not_made_again(
     assert len(keys) == len(set(keys)) == 290
 
 
-def test_a_rule_that_gives_every_input_one_output_is_no_task(
+def test_a_rule_with_the_same_output_for_all_inputs_is_discarded(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     paint = RuleStep("threshold_gt", (("threshold", 9), ("low", 5), ("high", 5)))

@@ -27,7 +27,7 @@ def loader(kind: str = "slots", options: dict[str, Any] | None = None, **more: A
 
 @pytest.mark.parametrize(("kind", "options"), KINDS)
 @pytest.mark.parametrize("families", [(), ("symmetry", "color")])
-def test_training_from_the_cache_is_training_without_it(
+def test_training_batches_are_the_same_with_and_without_the_cache(
     kind: str, options: dict[str, Any], families: tuple[str, ...], tmp_path: Path
 ) -> None:
     online = loader(kind, options, families=families)
@@ -39,7 +39,7 @@ def test_training_from_the_cache_is_training_without_it(
             assert all(same_batch(a, b) for a, b in zip(online, made, strict=True))
 
 
-def test_evaluation_from_the_cache_is_evaluation_without_it(tmp_path: Path) -> None:
+def test_evaluation_batches_are_the_same_with_and_without_the_cache(tmp_path: Path) -> None:
     keys: dict[str, Any] = {"split": "val", "shuffle": False, "variants": None}
     assert all(
         same_batch(a, b)
@@ -47,7 +47,9 @@ def test_evaluation_from_the_cache_is_evaluation_without_it(tmp_path: Path) -> N
     )
 
 
-def test_the_cache_is_read_where_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_existing_cache_is_read_without_tokenising(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     loader(cache=tmp_path)
     (path,) = tmp_path.iterdir()
     before = path.stat().st_mtime_ns
@@ -59,7 +61,7 @@ def test_the_cache_is_read_where_it_is(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 @pytest.mark.parametrize(
-    ("more", "said"),
+    ("more", "message"),
     [
         ({"options": {"max_objects": 8}}, "made with tokeniser 'slots-1 objects=16"),
         ({"tasks": real_tasks(9)}, "made with data "),
@@ -69,20 +71,20 @@ def test_the_cache_is_read_where_it_is(tmp_path: Path, monkeypatch: pytest.Monke
         ({"families": ("color",)}, "made with families [], but this run has ['color']"),
     ],
 )
-def test_a_cache_of_something_else_is_refused_in_one_line(
-    more: dict[str, Any], said: str, tmp_path: Path
+def test_a_cache_of_other_data_is_rejected_in_one_line(
+    more: dict[str, Any], message: str, tmp_path: Path
 ) -> None:
     loader(cache=tmp_path)
     with pytest.raises(ValueError) as error:
         loader(cache=tmp_path, **more)
     text = str(error.value)
-    assert said in text
+    assert message in text
     assert "\n" not in text
     assert text.startswith(f"cache {tmp_path / 'train.tokens'}: ")
     assert text.endswith("; name another folder (dataset.cache) or delete that file")
 
 
-def test_a_cache_of_another_version_is_refused(
+def test_a_cache_of_another_version_is_rejected(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     loader(cache=tmp_path)
@@ -92,7 +94,7 @@ def test_a_cache_of_another_version_is_refused(
 
 
 @pytest.mark.parametrize("kept", [0, 10, 40, -1])
-def test_a_file_that_was_cut_short_is_refused(kept: int, tmp_path: Path) -> None:
+def test_a_truncated_file_is_rejected(kept: int, tmp_path: Path) -> None:
     loader(cache=tmp_path)
     path = tmp_path / "train.tokens"
     path.write_bytes(path.read_bytes()[:kept])
@@ -100,7 +102,7 @@ def test_a_file_that_was_cut_short_is_refused(kept: int, tmp_path: Path) -> None
         loader(cache=tmp_path)
 
 
-def test_a_write_that_fails_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_write_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     calls = []
 
     def fail(*_: Any) -> None:

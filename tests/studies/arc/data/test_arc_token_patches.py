@@ -8,7 +8,7 @@ from jepa_lab.studies.arc.data.tokens.patches import Patches
 
 
 @pytest.mark.parametrize("patch", [1, 2, 3, 7, 30])
-def test_the_patches_hold_every_cell_of_the_grid(patch: int) -> None:
+def test_the_patches_contain_every_cell_of_the_grid(patch: int) -> None:
     grids = [*real_grids(3), *(g for g in noise_grids(12) if patch > 1 or g.size < 100)]
     tokens = Patches(patch)(grids)
     check_form(tokens)
@@ -23,7 +23,7 @@ def test_the_patches_hold_every_cell_of_the_grid(patch: int) -> None:
         assert (canvas != 10).sum() == one.size
 
 
-def test_the_tokens_are_those_of_the_plain_tokeniser() -> None:
+def test_the_tokens_equal_those_of_the_plain_tokeniser() -> None:
     grids = [*real_grids(20), *noise_grids(40), np.ones((30, 30), np.uint8)]
     tokens = Patches(3)(grids)
     for i, one in enumerate(grids):
@@ -34,7 +34,7 @@ def test_the_tokens_are_those_of_the_plain_tokeniser() -> None:
         np.testing.assert_array_equal(tokens.colors[i], colors)
 
 
-def test_a_grid_of_four_by_two_in_closed_form() -> None:
+def test_a_grid_of_four_by_two_has_the_expected_tokens() -> None:
     tokens = Patches(3)([grid("12", "34", "56", "78")])
     assert tokens.mask.tolist() == [[True, True]]
     assert tokens.colors[0].tolist() == [
@@ -45,7 +45,7 @@ def test_a_grid_of_four_by_two_in_closed_form() -> None:
     assert tokens.adjacency[0].tolist() == [[False, True], [True, False]]
 
 
-def test_patches_beside_and_at_a_corner_are_adjacent() -> None:
+def test_patches_with_a_common_edge_or_corner_are_adjacent() -> None:
     adjacency = Patches(1)([np.zeros((3, 3), np.uint8)]).adjacency[0]
     assert adjacency.sum(1).tolist() == [3, 5, 3, 5, 8, 5, 3, 5, 3]
     assert not adjacency[0, 2]

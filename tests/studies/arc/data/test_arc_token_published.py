@@ -10,7 +10,7 @@ from jepa_lab.studies.arc.data.tokens.published_slots import PublishedSlots
 @pytest.mark.parametrize("connectivity", [4, 8])
 @pytest.mark.parametrize("respect_colors", [True, False])
 @pytest.mark.parametrize("normalize", [True, False])
-def test_the_tokens_are_those_of_the_plain_tokeniser(
+def test_the_tokens_equal_those_of_the_plain_tokeniser(
     connectivity: int, respect_colors: bool, normalize: bool
 ) -> None:
     grids = [*real_grids(25), *noise_grids(60)]
@@ -42,14 +42,14 @@ def test_two_cells_of_nine_have_area_2_9_and_perimeter_6_9() -> None:
     assert tokens.features[0, 1, 6] == 3
 
 
-def test_colours_of_a_mixed_object_are_packed_by_number_and_the_first_of_equals_dominates() -> None:
+def test_counts_are_packed_and_the_first_of_equal_colours_dominates() -> None:
     tokens = PublishedSlots(respect_colors=False, normalize=False)([grid("73", "37", "90")])
     assert tokens.mask.sum() == 1
     assert tokens.features[0, 0, 5:7].tolist() == [3, 7]
     assert tokens.features[0, 0, 13:17].tolist() == [2, 2, 1, 0]
 
 
-def test_what_was_published_has_no_place_for_colours_and_loses_the_smallest_objects() -> None:
+def test_the_published_tokens_have_no_colours_and_lose_small_objects() -> None:
     tokens = PublishedSlots(2)([grid("1102", "0000", "3330", "0000")])
     assert tokens.colors.shape == (1, 2, 0)
     assert tokens.features[0, :, 6].tolist() == [3, 1]

@@ -21,7 +21,7 @@ def shape(token: torch.Tensor) -> torch.Tensor:
 @pytest.mark.parametrize("connectivity", [4, 8])
 @pytest.mark.parametrize("grids", [real_grids(25), noise_grids(60)], ids=["real", "noise"])
 @pytest.mark.parametrize("max_objects", [4, 16])
-def test_the_tokens_are_those_of_the_plain_tokeniser(
+def test_the_tokens_equal_those_of_the_plain_tokeniser(
     connectivity: int, grids: list, max_objects: int
 ) -> None:
     tokens = ObjectSlots(max_objects, connectivity)(grids)
@@ -36,7 +36,7 @@ def test_the_tokens_are_those_of_the_plain_tokeniser(
         np.testing.assert_array_equal(tokens.colors[i, :, 0], colors)
 
 
-def test_an_l_of_three_cells_and_a_single_cell_in_closed_form() -> None:
+def test_two_small_objects_have_the_expected_tokens() -> None:
     tokens = ObjectSlots()([TWO])
     whole, large, small = tokens.features[0, :3]
     assert tokens.mask[0].tolist() == [True] * 3 + [False] * 13
@@ -64,7 +64,7 @@ def test_an_l_of_three_cells_and_a_single_cell_in_closed_form() -> None:
     assert tokens.adjacency[0, 0].tolist() == [False, True, True] + [False] * 13
 
 
-def test_boxes_are_adjacent_where_no_free_row_or_column_lies_between() -> None:
+def test_boxes_are_adjacent_if_no_free_row_or_column_lies_between() -> None:
     near, apart = grid("100", "020", "000"), grid("100", "000", "002")
     adjacency = ObjectSlots()([near, apart]).adjacency
     assert adjacency[:, 1, 2].tolist() == [True, False]
@@ -86,13 +86,13 @@ def test_holes_are_counted(rows: tuple[str, ...], four: int, eight: int) -> None
         assert np.expm1(feature("log_holes", first)) == pytest.approx(expected, abs=1e-6)
 
 
-def test_objects_joined_at_a_corner_are_one_with_connectivity_8_alone() -> None:
+def test_objects_joined_at_a_corner_are_one_only_with_connectivity_8() -> None:
     diagonal = grid("100", "010", "001")
     assert ObjectSlots(connectivity=4)([diagonal]).mask.sum() == 1 + 3
     assert ObjectSlots(connectivity=8)([diagonal]).mask.sum() == 1 + 1
 
 
-def test_a_shift_changes_the_place_and_nothing_else() -> None:
+def test_a_shift_changes_only_the_place() -> None:
     padded = np.zeros((9, 9), dtype=np.uint8)
     one, other = padded.copy(), padded.copy()
     one[1:5, 1:5] = other[3:7, 2:6] = TWO
@@ -109,7 +109,7 @@ def test_a_shift_changes_the_place_and_nothing_else() -> None:
 
 
 @pytest.mark.parametrize("background", [0, "majority"])
-def test_a_permutation_of_the_colours_changes_colours_alone(background: int | str) -> None:
+def test_a_permutation_of_the_colours_changes_only_colours(background: int | str) -> None:
     palette = np.array(
         [0, 4, 7, 1, 9, 2, 3, 8, 5, 6] if background == 0 else [5, 4, 7, 1, 9, 2, 3, 8, 0, 6],
         np.uint8,
@@ -124,13 +124,13 @@ def test_a_permutation_of_the_colours_changes_colours_alone(background: int | st
     assert torch.equal(named[one.colors], other.colors)
 
 
-def test_the_majority_is_the_background_and_the_first_colour_of_equally_frequent_ones() -> None:
+def test_the_background_is_the_first_of_the_most_frequent_colours() -> None:
     tokens = ObjectSlots(background="majority")([grid("555", "525"), grid("21", "12")])
     assert tokens.colors[:, 0, 0].tolist() == [5, 2]
     assert tokens.colors[:, 1, 0].tolist() == [2, 1]
 
 
-def test_no_object_is_lost_without_a_trace() -> None:
+def test_objects_without_a_slot_are_counted() -> None:
     board = (np.indices((30, 30)).sum(0) % 2 * 3 + 1).astype(np.uint8)  # 900 objects of one cell
     tokens = ObjectSlots(16)([board])
     check_form(tokens)
@@ -144,12 +144,12 @@ def test_no_object_is_lost_without_a_trace() -> None:
     assert feature("slotted_share", everything.features[0, 0]) == 1
 
 
-def test_the_largest_objects_come_first_and_equal_ones_in_raster_order() -> None:
+def test_objects_are_sorted_by_area_and_then_in_raster_order() -> None:
     tokens = ObjectSlots()([grid("1022", "0000", "3044", "3000")])
     assert tokens.colors[0, 1:5, 0].tolist() == [2, 3, 4, 1]
 
 
-def test_grids_of_one_cell_without_an_object_or_of_one_colour_have_tokens() -> None:
+def test_degenerate_grids_have_tokens() -> None:
     one, empty, full = grid("7"), np.zeros((30, 30), np.uint8), np.full((30, 30), 6, np.uint8)
     tokens = ObjectSlots()([one, empty, full])
     check_form(tokens)
@@ -167,7 +167,7 @@ def test_the_tokens_of_a_grid_do_not_depend_on_the_others() -> None:
             assert same_tokens(together[i : i + 1], tokeniser([one]))
 
 
-def test_many_grids_have_the_tokens_that_each_has_alone() -> None:
+def test_grids_have_the_same_tokens_together_and_alone() -> None:
     grids = noise_grids(300)
     together = ObjectSlots()(grids)
     assert len(together) == 300
@@ -184,7 +184,7 @@ def test_a_grid_without_cells_has_no_token() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "options", "said"),
+    ("name", "options", "message"),
     [
         ("pixels", {}, "tokeniser: 'pixels' is none of patches, slots"),
         (
@@ -217,14 +217,14 @@ def test_a_grid_without_cells_has_no_token() -> None:
         ("patches", {"patch": 0}, "patch: 0 is not a whole number from 1 to 30"),
     ],
 )
-def test_what_cannot_be_is_said_in_one_line(name: str, options: dict, said: str) -> None:
+def test_invalid_options_raise_an_error_of_one_line(name: str, options: dict, message: str) -> None:
     with pytest.raises(ValueError) as error:
         make_tokeniser(name, **options)
-    assert said in str(error.value)
+    assert message in str(error.value)
     assert "\n" not in str(error.value)
 
 
-def test_the_fingerprint_tells_kind_and_options_apart() -> None:
+def test_the_fingerprint_depends_on_kind_and_options() -> None:
     made = [
         make_tokeniser("slots"),
         make_tokeniser("slots", max_objects=8),

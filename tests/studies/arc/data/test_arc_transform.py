@@ -21,7 +21,7 @@ MOVED = (4, 0, 1, 3, 2, 9, 8, 7, 6, 5)  # the background too
 
 
 def framed(height: int, width: int, margin: int, seed: int) -> np.ndarray:
-    """Random content with `margin` empty cells around it."""
+    """Returns random content with `margin` empty cells around it."""
     grid = np.zeros((height + 2 * margin, width + 2 * margin), dtype=np.uint8)
     grid[margin : margin + height, margin : margin + width] = np.random.default_rng(seed).integers(
         1, 10, (height, width)
@@ -36,7 +36,7 @@ def transforms() -> list[Transform]:
     return [Transform(*choice) for choice in choices]
 
 
-def test_the_eight_symmetries_in_closed_form() -> None:
+def test_the_eight_symmetries_have_the_expected_results() -> None:
     expected = [
         [[1, 2, 3], [4, 5, 6]],
         [[3, 6], [2, 5], [1, 4]],
@@ -56,7 +56,7 @@ def test_a_shift_moves_down_and_right_and_fills() -> None:
 
 
 @pytest.mark.parametrize("shift", [(1, 0), (0, -1), (5, 5), (0, 30)])
-def test_a_shift_that_would_lose_a_cell_is_an_error(shift: tuple[int, int]) -> None:
+def test_a_shift_that_would_lose_a_cell_raises_an_error(shift: tuple[int, int]) -> None:
     grid = np.zeros((3, 3), dtype=np.uint8)
     grid[2, 0] = 4
     with pytest.raises(ValueError, match="pushes cells out of a grid of 3x3"):
@@ -69,9 +69,7 @@ def test_a_shift_of_an_empty_grid_changes_nothing() -> None:
 
 
 @pytest.mark.parametrize("transform", transforms())
-def test_apply_then_inverse_is_the_identity_and_inverse_then_apply_too(
-    transform: Transform,
-) -> None:
+def test_transform_and_inverse_cancel_in_either_order(transform: Transform) -> None:
     grid = framed(4, 6, 1, seed=1)
     back = transform.inverse()
     assert np.array_equal(back.apply(transform.apply(grid)), grid)
@@ -79,7 +77,7 @@ def test_apply_then_inverse_is_the_identity_and_inverse_then_apply_too(
     assert transform.compose(back) == Transform(background=transform.palette[0])
 
 
-def test_composition_is_one_transform_after_the_other_and_closed() -> None:
+def test_the_composition_of_two_transforms_applies_one_after_the_other() -> None:
     grid = framed(3, 5, 3, seed=2)
     for first in transforms():
         for last in transforms()[::5]:
@@ -106,12 +104,12 @@ def test_the_symmetries_are_a_group_of_eight() -> None:
     ]
 
 
-def test_composing_with_another_background_is_an_error() -> None:
+def test_composing_with_another_background_raises_an_error() -> None:
     with pytest.raises(ValueError, match="background 0 becomes 4, not 0"):
         Transform().compose(Transform(MOVED))
 
 
-def test_many_grids_at_once_are_what_one_at_a_time_gives() -> None:
+def test_many_grids_at_once_give_the_same_results_as_one_at_a_time() -> None:
     every = transforms()
     batch = Transforms(
         np.array([t.palette for t in every], dtype=np.uint8),
@@ -130,7 +128,7 @@ def test_many_grids_at_once_are_what_one_at_a_time_gives() -> None:
         apply_many(grids, batch, [0, 1, 2])
 
 
-def test_room_is_the_smallest_margin_of_the_grids_that_hold_something() -> None:
+def test_room_is_the_smallest_margin_of_the_non_empty_grids() -> None:
     first, second = np.zeros((6, 8), dtype=np.uint8), np.zeros((4, 4), dtype=np.uint8)
     first[1, 2], first[3, 4], second[2, 1] = 5, 5, 5
     assert free_room([first]).tolist() == [1, 2, 2, 3]

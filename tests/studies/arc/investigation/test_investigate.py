@@ -1,5 +1,4 @@
-"""An investigation end to end on simulated runs: what it writes, how it goes on, where it stops,
-what it refuses."""
+"""Complete investigations on simulated runs: reports, resuming, limits and rejected input."""
 
 from __future__ import annotations
 
@@ -12,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-import mechanisms as m
+import simulated_runs as m
 from jepa_lab import diagnose
 from jepa_lab.cli.compose import as_data
 from jepa_lab.errors import RunBusy, UserError
@@ -28,10 +27,10 @@ def run_of(trainer: m.Trainer, tmp_path: Path, **overrides: Any) -> Path:
 
 
 def silent(line: str) -> None:
-    """Takes the progress lines and shows nothing."""
+    """Discards progress lines."""
 
 
-def test_the_three_files_hold_the_answer_its_evidence_and_the_command(tmp_path: Path) -> None:
+def test_the_three_files_contain_the_answer_its_evidence_and_the_command(tmp_path: Path) -> None:
     trainer = m.Trainer(m.initialisation)
     outcome = investigate_run(
         run_of(trainer, tmp_path), None, tmp_path / "out", trainer, silent, as_data
@@ -47,26 +46,24 @@ def test_the_three_files_hold_the_answer_its_evidence_and_the_command(tmp_path: 
         "not testable",
     ]
     assert content["recommended"]["overrides"] == {"vq.init": "kmeans"}
-    words = content["recommended"]["command"].split()
-    assert words[:4] == ["python", "-m", "jepa_lab", "+experiment=arc_sixth_run"]
-    # the change, and what the failing run itself has otherwise
-    assert {"vq.init=kmeans", "vq.size=64"} <= set(words)
+    options = content["recommended"]["command"].split()
+    assert options[:4] == ["python", "-m", "jepa_lab", "+experiment=arc_sixth_run"]
+    # the change and the overrides of the failing run
+    assert {"vq.init=kmeans", "vq.size=64"} <= set(options)
     assert content["recommended"]["checked"]
     text = outcome.files[0].read_text()
     first = text.split("\n\n")[1]
     assert first.startswith("The run fails: its embedding collapsed")
-    assert "Guilty: the codebook's initialisation, which the refresh amplifies" in first
+    assert "Cause: the codebook's initialisation, which the refresh amplifies" in first
     for step in content["steps"]:
         for run in step["runs"]:
             assert (
                 Path(run["path"]) / "metrics.parquet"
-            ).is_file()  # every claim points at a run that is there
+            ).is_file()  # the run of every claim exists
             assert run["path"] in text
 
 
-def test_steps_are_ordinary_runs_beside_the_failing_one_under_names_of_their_own(
-    tmp_path: Path,
-) -> None:
+def test_steps_are_ordinary_runs_in_folders_beside_the_failing_run(tmp_path: Path) -> None:
     trainer = m.Trainer(m.only_refresh)
     folder = run_of(trainer, tmp_path)
     investigate_run(folder, None, None, trainer, silent)
@@ -81,7 +78,7 @@ def test_steps_are_ordinary_runs_beside_the_failing_one_under_names_of_their_own
     assert (folder / "investigation.html").is_file()
 
 
-def test_the_same_call_again_makes_no_run_and_comes_to_the_same_answer(tmp_path: Path) -> None:
+def test_repeating_the_call_makes_no_run_and_gives_the_same_answer(tmp_path: Path) -> None:
     trainer = m.Trainer(m.initialisation)
     folder = run_of(trainer, tmp_path)
     first = investigate_run(folder, None, None, trainer, silent)
@@ -92,16 +89,14 @@ def test_the_same_call_again_makes_no_run_and_comes_to_the_same_answer(tmp_path:
     assert all(run["reused"] for step in again.content["steps"] for run in step["runs"])
 
 
-def test_a_limit_on_runs_stops_says_what_was_not_reached_and_the_same_call_goes_on(
-    tmp_path: Path,
-) -> None:
+def test_a_limit_on_runs_lists_missing_steps_and_the_same_call_resumes(tmp_path: Path) -> None:
     trainer = m.Trainer(m.initialisation)
     folder = run_of(trainer, tmp_path)
     outcome = investigate_run(folder, Limits(max_runs=3), None, trainer, silent)
     assert outcome.code == 1
     assert outcome.content["not_reached"][0] == "gentle_refresh"
     assert outcome.content["stopped"] == "--max-runs 3 reached"
-    assert "vq.enabled=false" in outcome.content["answer"]  # what is stable so far
+    assert "vq.enabled=false" in outcome.content["answer"]  # the stable step so far
     rounds = 0
     while outcome.code == 1 and rounds < 5:
         outcome = investigate_run(folder, Limits(max_runs=3), None, trainer, silent)
@@ -110,9 +105,7 @@ def test_a_limit_on_runs_stops_says_what_was_not_reached_and_the_same_call_goes_
     assert len(trainer.asked) == len(set(trainer.asked)) == 7
 
 
-def test_a_loss_that_was_found_first_is_not_called_the_only_one_before_the_others_were_asked(
-    tmp_path: Path,
-) -> None:
+def test_a_guilty_loss_is_not_the_answer_before_all_losses_were_tested(tmp_path: Path) -> None:
     trainer = m.Trainer(m.a_loss("sigreg"))
     outcome = investigate_run(run_of(trainer, tmp_path), Limits(max_runs=4), None, trainer, silent)
     assert trainer.asked == ["no_vq", "info_nce_only", "add_sigreg", "add_color"]
@@ -135,7 +128,7 @@ def test_a_limit_on_time_stops_before_the_next_run(tmp_path: Path) -> None:
     assert outcome.content["questions"][0]["answer"] == "not reached"
 
 
-def test_an_interruption_keeps_what_was_done_and_the_same_call_goes_on(tmp_path: Path) -> None:
+def test_an_interruption_keeps_finished_runs_and_the_same_call_resumes(tmp_path: Path) -> None:
     trainer = m.Trainer(m.initialisation, interrupt_at="no_refresh")
     folder = run_of(trainer, tmp_path)
     outcome = investigate_run(folder, None, None, trainer, silent)
@@ -147,9 +140,7 @@ def test_an_interruption_keeps_what_was_done_and_the_same_call_goes_on(tmp_path:
     assert trainer.asked.count("no_vq") == 1
 
 
-def test_what_nothing_repairs_ends_with_code_1_and_a_recommendation_that_is_called_no_repair(
-    tmp_path: Path,
-) -> None:
+def test_without_a_repair_the_exit_code_is_1_and_the_fallback_is_marked(tmp_path: Path) -> None:
     trainer = m.Trainer(m.hopeless_codebook)
     outcome = investigate_run(run_of(trainer, tmp_path), None, None, trainer, silent)
     assert outcome.code == 1
@@ -157,7 +148,7 @@ def test_what_nothing_repairs_ends_with_code_1_and_a_recommendation_that_is_call
     assert "Stable, but no repair" in outcome.files[0].read_text()
 
 
-def test_a_healthy_run_is_called_so_and_nothing_is_run(tmp_path: Path) -> None:
+def test_a_healthy_run_is_reported_and_nothing_is_run(tmp_path: Path) -> None:
     trainer = m.Trainer(m.healthy)
     outcome = investigate_run(run_of(trainer, tmp_path), None, None, trainer, silent)
     assert outcome.code == 0
@@ -166,7 +157,7 @@ def test_a_healthy_run_is_called_so_and_nothing_is_run(tmp_path: Path) -> None:
     assert outcome.content["recommended"] is None
 
 
-def test_a_step_that_raises_is_told_and_the_next_is_tried(tmp_path: Path) -> None:
+def test_a_step_that_raises_is_reported_and_the_next_is_tried(tmp_path: Path) -> None:
     refuses = {
         "low_commitment": ValueError("broken"),
         "gentle_refresh": UserError("vq.refresh.interval: too long"),
@@ -181,7 +172,7 @@ def test_a_step_that_raises_is_told_and_the_next_is_tried(tmp_path: Path) -> Non
     }
 
 
-def test_a_first_step_that_is_refused_or_busy_is_the_callers_error(tmp_path: Path) -> None:
+def test_a_first_step_that_is_rejected_or_busy_raises_an_error(tmp_path: Path) -> None:
     refused = m.Trainer(
         m.initialisation, refuses={"no_vq": UserError("dataset.path=/gone: no such folder")}
     )
@@ -211,7 +202,7 @@ def test_with_seeds_the_majority_decides_and_the_spread_is_shown(tmp_path: Path)
     assert " to " in outcome.files[1].read_text()
 
 
-def test_a_failure_of_one_seed_in_three_is_called_a_matter_of_the_seed(tmp_path: Path) -> None:
+def test_a_failure_of_one_seed_in_three_is_attributed_to_the_seed(tmp_path: Path) -> None:
     trainer = m.Trainer(m.healthy, seeds={0: m.initialisation})
     outcome = investigate_run(run_of(trainer, tmp_path), Limits(seeds=3), None, trainer, silent)
     assert outcome.content["scenario"] == "seed"
@@ -219,18 +210,18 @@ def test_a_failure_of_one_seed_in_three_is_called_a_matter_of_the_seed(tmp_path:
     assert outcome.code == 1
 
 
-def test_another_budget_runs_the_failing_configuration_again_first(tmp_path: Path) -> None:
+def test_with_another_budget_the_failing_configuration_is_run_first(tmp_path: Path) -> None:
     trainer = m.Trainer(m.only_refresh)
     outcome = investigate_run(run_of(trainer, tmp_path), Limits(epochs=5), None, trainer, silent)
     assert trainer.asked[0] == "base"
     (made,) = (tmp_path / "runs" / "arc_sixth_run_no_vq").iterdir()
     config = yaml.safe_load((made / "config.yaml").read_text())
     assert config["dataset"]["epochs"] == 5
-    assert config["target"]["tau"] is None  # to be derived from the memory for this length
+    assert config["target"]["tau"] is None  # is derived again for this length
     assert "Every run has 5 epochs" in outcome.files[0].read_text()
 
 
-def test_a_run_that_broke_off_with_nan_is_evidence_and_is_not_made_again(tmp_path: Path) -> None:
+def test_a_run_that_failed_with_nan_is_evidence_and_is_not_repeated(tmp_path: Path) -> None:
     trainer = m.Trainer(m.learning_rate)
     folder = run_of(trainer, tmp_path)
     outcome = investigate_run(folder, None, None, trainer, silent)
@@ -258,7 +249,7 @@ class _Page(HTMLParser):
         self.seen.append(tag)
 
 
-def test_the_page_is_well_formed_fetches_nothing_and_draws_every_step(tmp_path: Path) -> None:
+def test_the_page_is_well_formed_and_self_contained_and_shows_every_step(tmp_path: Path) -> None:
     trainer = m.Trainer(m.initialisation)
     outcome = investigate_run(run_of(trainer, tmp_path), None, None, trainer, silent)
     html = outcome.files[1].read_text()
@@ -271,7 +262,7 @@ def test_the_page_is_well_formed_fetches_nothing_and_draws_every_step(tmp_path: 
     assert page.seen.count("svg") == sum(1 + ("usage" in step["figures"]) for step in steps)
 
 
-def test_a_name_with_markup_is_text_on_the_page(tmp_path: Path) -> None:
+def test_markup_in_a_name_is_escaped_on_the_page(tmp_path: Path) -> None:
     trainer = m.Trainer(m.healthy)
     folder = run_of(trainer, tmp_path)
     config = yaml.safe_load((folder / "config.yaml").read_text()) | {
@@ -283,7 +274,7 @@ def test_a_name_with_markup_is_text_on_the_page(tmp_path: Path) -> None:
     assert "&lt;script&gt;" in html
 
 
-def test_a_long_curve_keeps_its_ends_when_it_is_thinned() -> None:
+def test_a_thinned_curve_keeps_its_first_and_last_point() -> None:
     points = [(i, float(i)) for i in range(1234)]
     kept = thinned(points)
     assert len(kept) == 200
@@ -291,7 +282,7 @@ def test_a_long_curve_keeps_its_ends_when_it_is_thinned() -> None:
     assert thinned(points[:200]) == points[:200]
 
 
-def test_runs_that_cannot_be_investigated_are_refused_in_one_line(tmp_path: Path) -> None:
+def test_runs_that_cannot_be_investigated_are_rejected_in_one_line(tmp_path: Path) -> None:
     trainer = m.Trainer(m.initialisation)
     folder = run_of(trainer, tmp_path)
 
@@ -305,7 +296,7 @@ def test_runs_that_cannot_be_investigated_are_refused_in_one_line(tmp_path: Path
     assert "no config.yaml" in refusal(tmp_path)
     run = RunDir(folder.parent.parent, folder.parent.name, folder.name)
     run.write_status("running")
-    assert "still at work" in refusal()
+    assert "still running" in refusal()
     run.write_status("completed")
     (folder / "metrics.parquet").unlink()
     assert "no metrics.parquet" in refusal()
@@ -313,7 +304,7 @@ def test_runs_that_cannot_be_investigated_are_refused_in_one_line(tmp_path: Path
 
 
 @pytest.mark.parametrize(("study", "title"), [(None, "seq-JEPA"), ("linear_byol", "toy")])
-def test_a_run_of_another_study_is_refused(
+def test_a_run_of_another_study_is_rejected(
     study: str | None,
     title: str,
     tmp_path: Path,
@@ -329,17 +320,17 @@ def test_a_run_of_another_study_is_refused(
     assert trainer.asked == []
 
 
-def test_a_stopped_run_in_which_nothing_was_wrong_is_told_to_go_on(tmp_path: Path) -> None:
+def test_a_stopped_run_without_a_failure_should_be_resumed_instead(tmp_path: Path) -> None:
     trainer = m.Trainer(m.healthy)
     folder = run_of(trainer, tmp_path)
     RunDir(folder.parent.parent, folder.parent.name, folder.name).write_status(
         "stopped", "SIGINT received"
     )
-    with pytest.raises(UserError, match="nothing was wrong so far"):
+    with pytest.raises(UserError, match="before it showed a failure"):
         investigate_run(folder, None, None, trainer, silent)
 
 
-def test_a_folder_that_cannot_be_written_is_refused_before_any_run(tmp_path: Path) -> None:
+def test_a_read_only_output_folder_is_rejected_before_any_run(tmp_path: Path) -> None:
     trainer = m.Trainer(m.initialisation)
     folder = run_of(trainer, tmp_path)
     (tmp_path / "file").write_text("")
@@ -350,14 +341,14 @@ def test_a_folder_that_cannot_be_written_is_refused_before_any_run(tmp_path: Pat
 
 @pytest.fixture
 def on_the_command_line(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Exit code of `diagnose` whose runs a simulated trainer makes."""
+    """Returns a call of `diagnose` with simulated runs, which returns the exit code."""
 
-    def call(trainer: Start, *words: object) -> int:
+    def call(trainer: Start, *options: object) -> int:
         monkeypatch.setattr(
             module.investigate_run, "__defaults__", (None, None, trainer, print, as_data)
         )
         try:
-            diagnose.main([str(word) for word in words])
+            diagnose.main([str(option) for option in options])
         except SystemExit as end:
             return int(end.code or 0)
         return 0
@@ -365,7 +356,7 @@ def on_the_command_line(monkeypatch: pytest.MonkeyPatch) -> Any:
     return call
 
 
-def test_the_command_tells_every_step_before_and_after_and_ends_with_the_answer(
+def test_the_command_prints_every_step_and_ends_with_the_answer(
     tmp_path: Path, on_the_command_line: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     trainer = m.Trainer(m.only_refresh)
@@ -383,7 +374,7 @@ def test_the_command_tells_every_step_before_and_after_and_ends_with_the_answer(
     )
 
 
-def test_the_command_prints_json_alone_on_request(
+def test_the_command_prints_only_json_on_request(
     tmp_path: Path, on_the_command_line: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     trainer = m.Trainer(m.hopeless_codebook)
@@ -393,7 +384,7 @@ def test_the_command_prints_json_alone_on_request(
 
 
 @pytest.mark.parametrize(
-    ("words", "says"),
+    ("options", "message"),
     [
         (["--investigate", "--max-runs", "0"], "a whole number above 0"),
         (["--investigate", "--max-hours", "nan"], "a number above 0"),
@@ -401,13 +392,13 @@ def test_the_command_prints_json_alone_on_request(
         (["--max-runs", "3"], "--max-runs belongs to --investigate"),
     ],
 )
-def test_options_that_make_no_sense_are_refused(
+def test_invalid_options_are_rejected(
     tmp_path: Path,
     on_the_command_line: Any,
     capsys: pytest.CaptureFixture[str],
-    words: list[str],
-    says: str,
+    options: list[str],
+    message: str,
 ) -> None:
     trainer = m.Trainer(m.healthy)
-    assert on_the_command_line(trainer, run_of(trainer, tmp_path), *words) == 2
-    assert says in capsys.readouterr().err
+    assert on_the_command_line(trainer, run_of(trainer, tmp_path), *options) == 2
+    assert message in capsys.readouterr().err

@@ -1,6 +1,5 @@
-"""The runs of an investigation are the ordinary ones: made from a run's config.yaml with changes
-laid over it, found again, continued, stopped at a limit. With the study that trains in a second;
-the ARC study has the same contract."""
+"""Runs of an investigation are ordinary runs of a changed config.yaml: they are trained, reused,
+resumed and stopped at a limit."""
 
 from __future__ import annotations
 
@@ -26,7 +25,7 @@ from jepa_lab.studies.run import train
 
 
 def freely() -> None:
-    """Nothing limits the runs."""
+    """Allows every run."""
 
 
 def never() -> None:
@@ -35,12 +34,12 @@ def never() -> None:
 
 @pytest.fixture
 def base(make_arc: Callable[..., ArcConfig]) -> tuple[Path, dict[str, Any]]:
-    """The folder of a real run and the configuration that it wrote there."""
+    """The folder of a real run and its config.yaml."""
     folder = train(make_arc(), brief=True).run_dir
     return folder, yaml.safe_load((folder / "config.yaml").read_text())
 
 
-def test_a_change_laid_over_a_runs_config_trains_is_found_again_and_costs_nothing_then(
+def test_a_changed_configuration_is_trained_once_and_then_reused(
     base: tuple[Path, dict[str, Any]], capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder, config = base
@@ -60,7 +59,7 @@ def test_a_change_laid_over_a_runs_config_trains_is_found_again_and_costs_nothin
     assert not (folder.parent.parent / "arc_jepa_fresh").exists()
 
 
-def test_a_time_limit_stops_within_a_run_and_the_next_call_goes_on_from_there(
+def test_a_time_limit_stops_within_a_run_and_the_next_call_resumes_it(
     base: tuple[Path, dict[str, Any]],
 ) -> None:
     _, config = base
@@ -72,9 +71,7 @@ def test_a_time_limit_stops_within_a_run_and_the_next_call_goes_on_from_there(
     assert (again.path, again.state) == (ended.path, "completed")
 
 
-def test_a_run_that_broke_off_by_itself_is_not_made_again(
-    base: tuple[Path, dict[str, Any]],
-) -> None:
+def test_a_run_that_failed_by_itself_is_not_repeated(base: tuple[Path, dict[str, Any]]) -> None:
     _, config = base
     broken = {**config, "name": "broken", "optim": {**config["optim"], "lr": 1e30, "warmup": 0.0}}
     ended = ordinary_run(broken, StopRequest(), freely)
@@ -84,7 +81,7 @@ def test_a_run_that_broke_off_by_itself_is_not_made_again(
     assert again.reason == ended.reason
 
 
-def test_a_run_that_a_defect_of_ours_ended_is_made_again(base: tuple[Path, dict[str, Any]]) -> None:
+def test_a_run_that_ended_with_an_exception_is_repeated(base: tuple[Path, dict[str, Any]]) -> None:
     _, config = base
     ended = ordinary_run({**config, "name": "again"}, StopRequest(), freely)
     (ended.path / "summary.json").unlink()  # as after an exception, which leaves none
@@ -93,7 +90,7 @@ def test_a_run_that_a_defect_of_ours_ended_is_made_again(base: tuple[Path, dict[
     assert ordinary_run({**config, "name": "again"}, StopRequest(), freely).state == "completed"
 
 
-def test_a_configuration_that_does_not_check_is_refused_with_its_key(
+def test_an_invalid_configuration_is_rejected_with_its_key(
     base: tuple[Path, dict[str, Any]],
 ) -> None:
     _, config = base

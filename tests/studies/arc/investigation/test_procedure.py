@@ -1,5 +1,5 @@
-"""The procedure finds what is guilty in worlds whose mechanism is known, with no run more than it
-needs."""
+"""The decision procedure finds the cause in simulated worlds with a known mechanism, without
+unnecessary runs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-import mechanisms as m
+import simulated_runs as m
 from jepa_lab.studies.arc.investigation.decision_tree import decide
 from jepa_lab.studies.arc.investigation.overrides import overridden
 from jepa_lab.studies.arc.investigation.questions import answers, paragraph
@@ -27,7 +27,7 @@ def judged(world: m.World, config: dict[str, Any], name: str, overrides: dict[st
 
 
 def investigated(world: m.World, **overrides: Any) -> tuple[Investigation, list[str]]:
-    """The inquiry at its end, and the steps it asked for."""
+    """Returns the finished investigation and the steps that it requested."""
     base = overridden(
         copy.deepcopy(m.PUBLISHED), {k.replace("__", "."): v for k, v in overrides.items()}
     )
@@ -48,7 +48,7 @@ def short(investigation: Investigation) -> list[str]:
     return [answer.answer for answer in answers(investigation)]
 
 
-def test_the_refresh_alone_is_found_and_ends_the_investigation_after_two_runs() -> None:
+def test_a_guilty_refresh_ends_the_investigation_after_two_runs() -> None:
     investigation, asked = investigated(m.only_refresh)
     assert asked == ["no_vq", "no_refresh"]
     assert short(investigation) == ["yes", "yes", "none", "not testable"]
@@ -57,7 +57,7 @@ def test_the_refresh_alone_is_found_and_ends_the_investigation_after_two_runs() 
     assert investigation.cause == "the refresh"
 
 
-def test_an_initialisation_that_the_refresh_amplifies_is_told_apart_from_the_refresh() -> None:
+def test_a_guilty_initialisation_is_distinguished_from_the_refresh() -> None:
     investigation, asked = investigated(m.initialisation)
     assert asked == [
         "no_vq",
@@ -73,13 +73,13 @@ def test_an_initialisation_that_the_refresh_amplifies_is_told_apart_from_the_ref
     assert any("does not reach the objective" in note for note in investigation.notes)
 
 
-def test_a_commitment_cost_that_does_not_matter_is_not_said_to_miss_the_objective() -> None:
+def test_an_irrelevant_commitment_cost_still_reaches_the_objective() -> None:
     investigation, _ = investigated(m.initialisation, vq__in_objective=True)
     assert not any("does not reach the objective" in note for note in investigation.notes)
     assert any(entry.answer.startswith("yes: its gradient") for entry in investigation.trail)
 
 
-def test_a_refresh_amplifies_where_the_collapse_goes_with_it_and_the_slow_death_stays() -> None:
+def test_a_refresh_amplifies_if_only_the_collapse_disappears_without_it() -> None:
     def world(config: m.Config) -> m.Symptoms:
         found = m.initialisation(config)
         found.spikes = False
@@ -92,7 +92,7 @@ def test_a_refresh_amplifies_where_the_collapse_goes_with_it_and_the_slow_death_
     assert refresh.why.endswith("VQ_SLOW_DEATH stays")
 
 
-def test_a_codebook_in_use_that_costs_the_prediction_more_than_a_tenth_is_no_repair() -> None:
+def test_a_run_with_a_tenth_more_loss_than_without_codebook_is_no_repair() -> None:
     def world(config: m.Config) -> m.Symptoms:
         kept = m.get(config, "vq.refresh.enabled") is False or m.get(config, "vq.init") == "kmeans"
         loss = 1.3 if m.get(config, "vq.refresh.enabled") is False else 1.05
@@ -105,7 +105,7 @@ def test_a_codebook_in_use_that_costs_the_prediction_more_than_a_tenth_is_no_rep
     investigation, _ = investigated(world)
     assert investigation.repair is not None
     assert investigation.repair.name == "kmeans_init"
-    # without it the codes live, which is the answer to that question
+    # without the refresh the codes stay alive, which answers the question about the refresh
     assert investigation.refresh == "alone"
     assert any(
         note.startswith("no_refresh is stable with its codebook in use, but")
@@ -113,7 +113,7 @@ def test_a_codebook_in_use_that_costs_the_prediction_more_than_a_tenth_is_no_rep
     )
 
 
-def test_a_commitment_loss_in_the_objective_without_a_gradient_is_found() -> None:
+def test_a_commitment_loss_without_a_gradient_is_noted() -> None:
     def world(config: m.Config) -> m.Symptoms:
         found = m.initialisation(config)
         found.reached = 0.0
@@ -123,9 +123,7 @@ def test_a_commitment_loss_in_the_objective_without_a_gradient_is_found() -> Non
     assert any("train/gradient/commitment is 0" in note for note in investigation.notes)
 
 
-def test_a_low_rank_without_the_codebook_ends_it_only_where_there_is_nothing_else_to_repair() -> (
-    None
-):
+def test_a_low_rank_is_the_verdict_only_if_nothing_else_needs_repair() -> None:
     def world(config: m.Config) -> m.Symptoms:
         return m.Symptoms(weak=True, codebook=m.initialisation(config).codebook)
 
@@ -146,10 +144,10 @@ def test_a_low_rank_without_the_codebook_ends_it_only_where_there_is_nothing_els
     )
     assert investigation.scenario == "data"
     assert asked == ["no_vq"]
-    assert any("it is that problem already" in entry.answer for entry in investigation.trail)
+    assert any("problem is solvable already" in entry.answer for entry in investigation.trail)
 
 
-def test_losses_that_destabilise_a_run_which_learns_nothing_without_them_lead_to_the_data() -> None:
+def test_a_run_that_learns_nothing_without_its_losses_leads_to_the_data() -> None:
     def world(config: m.Config) -> m.Symptoms:
         solvable = m.get(config, "dataset.problem") != "copies"
         return m.Symptoms(
@@ -165,7 +163,7 @@ def test_losses_that_destabilise_a_run_which_learns_nothing_without_them_lead_to
     assert not set(m.LOSSES["sigreg"]) & set(investigation.repair.overrides)
 
 
-def test_a_codebook_that_fails_beside_a_guilty_loss_is_left_out_and_named() -> None:
+def test_a_codebook_that_fails_beside_a_guilty_loss_is_removed_and_named() -> None:
     def world(config: m.Config) -> m.Symptoms:
         found = m.a_loss("color")(config)
         found.codebook = m.initialisation(config).codebook
@@ -178,7 +176,7 @@ def test_a_codebook_that_fails_beside_a_guilty_loss_is_left_out_and_named() -> N
     assert any("fails in its own right" in note for note in investigation.notes)
 
 
-def test_two_defects_are_repaired_by_all_corrections_together_only() -> None:
+def test_two_defects_are_repaired_only_by_all_corrections_together() -> None:
     investigation, asked = investigated(m.two_defects)
     assert asked[-1] == "all_corrections"
     assert investigation.repair is not None
@@ -187,13 +185,13 @@ def test_two_defects_are_repaired_by_all_corrections_together_only() -> None:
     assert short(investigation)[1] == "no"
 
 
-def test_codes_that_cannot_be_learned_leave_fsq() -> None:
+def test_codes_that_cannot_be_learned_are_replaced_by_fsq() -> None:
     investigation, asked = investigated(m.learned_codes)
     assert asked[-1] == "fsq"
     assert investigation.cause == "learned codes as such"
 
 
-def test_a_codebook_that_nothing_repairs_leaves_the_run_without_one() -> None:
+def test_without_a_repair_of_the_codebook_the_fallback_has_none() -> None:
     investigation, asked = investigated(m.hopeless_codebook)
     assert investigation.repair is None
     assert investigation.fallback is not None
@@ -204,7 +202,7 @@ def test_a_codebook_that_nothing_repairs_leaves_the_run_without_one() -> None:
 
 
 @pytest.mark.parametrize("name", list(m.LOSSES))
-def test_the_guilty_loss_is_named_and_everything_else_put_back(name: str) -> None:
+def test_the_guilty_loss_is_named_and_everything_else_is_restored(name: str) -> None:
     investigation, asked = investigated(m.a_loss(name))
     assert investigation.guilty == [name]
     assert short(investigation)[0] == "no"
@@ -212,7 +210,7 @@ def test_the_guilty_loss_is_named_and_everything_else_put_back(name: str) -> Non
     assert asked[:2] == ["no_vq", "info_nce_only"]
     assert asked[-1] == "repaired"
     assert investigation.repair is not None
-    # the codebook and the other losses as they were
+    # codebook and other losses are unchanged
     assert set(investigation.repair.overrides) == set(m.LOSSES[name])
 
 
@@ -228,14 +226,14 @@ def test_a_single_active_loss_is_named_without_runs_that_add_it() -> None:
     assert investigation.guilty == ["relational"]
 
 
-def test_two_losses_that_are_harmless_alone_are_found_by_adding_them_one_after_another() -> None:
+def test_two_losses_that_are_harmless_alone_are_found_by_adding_them() -> None:
     investigation, _ = investigated(m.two_losses_together)
     assert investigation.guilty == ["relational"]
     assert any("no loss does it alone" in note for note in investigation.notes)
     assert investigation.repair is not None
 
 
-def test_a_clamped_temperature_is_flagged_and_repaired_with_losses_and_codebook_in_place() -> None:
+def test_a_clamped_temperature_is_repaired_with_losses_and_codebook() -> None:
     investigation, asked = investigated(m.temperature)
     assert asked == ["no_vq", "info_nce_only", "wide_temperature", "repaired"]
     assert any("on its bound" in note for note in investigation.notes)
@@ -252,7 +250,7 @@ def test_the_target_branch_is_found_by_the_minimal_run() -> None:
     assert investigation.repair.overrides == {"target.name": "shared", "target.tau": None}
 
 
-def test_a_context_aggregation_that_matters_is_named_where_the_contexts_differ() -> None:
+def test_a_guilty_context_aggregation_is_named_if_the_contexts_differ() -> None:
     investigation, _ = investigated(m.context, dataset__problem="frames")
     assert investigation.context == "attention"
     assert short(investigation)[3] == "yes"
@@ -267,14 +265,14 @@ def test_copied_contexts_are_not_testable_and_cost_no_run() -> None:
     assert investigation.repair is None
 
 
-def test_a_learning_rate_that_is_too_high_is_found_after_all_else() -> None:
+def test_a_learning_rate_that_is_too_high_is_found_last() -> None:
     investigation, asked = investigated(m.learning_rate)
     assert asked[-2:] == ["low_lr", "repaired"]
     assert investigation.repair is not None
     assert investigation.repair.overrides == {"optim.lr": 3e-4}
 
 
-def test_a_run_that_cannot_predict_gets_a_verdict_on_the_data_not_on_stability() -> None:
+def test_a_run_that_cannot_predict_gets_a_verdict_on_the_data() -> None:
     investigation, asked = investigated(m.unpredictable)
     assert asked == ["no_vq", "well_posed"]
     assert investigation.scenario == "data"
@@ -283,7 +281,7 @@ def test_a_run_that_cannot_predict_gets_a_verdict_on_the_data_not_on_stability()
     assert short(investigation)[0] == "yes, but nothing is learned"
 
 
-def test_an_ill_posed_problem_is_repaired_by_one_that_can_be_solved() -> None:
+def test_an_ill_posed_problem_is_repaired_by_a_solvable_problem() -> None:
     investigation, asked = investigated(m.ill_posed)
     assert asked == ["no_vq", "well_posed", "repaired"]
     assert investigation.repair is not None
@@ -291,7 +289,7 @@ def test_an_ill_posed_problem_is_repaired_by_one_that_can_be_solved() -> None:
     assert "vq.enabled" not in investigation.repair.overrides
 
 
-def test_what_nothing_repairs_is_said_with_everything_that_was_tried() -> None:
+def test_without_a_repair_all_steps_were_tried_and_are_reported() -> None:
     investigation, asked = investigated(m.hopeless, dataset__problem="demos")
     assert investigation.repair is None
     assert not investigation.answered
@@ -310,14 +308,14 @@ def test_what_nothing_repairs_is_said_with_everything_that_was_tried() -> None:
     assert short(investigation) == ["no", "not asked", "none", "no"]
 
 
-def test_a_healthy_run_asks_for_nothing() -> None:
+def test_a_healthy_run_needs_no_further_run() -> None:
     investigation, asked = investigated(m.healthy)
     assert asked == []
     assert investigation.scenario == "healthy"
     assert set(short(investigation)[:3]) == {"not asked"}
 
 
-def test_a_run_without_a_codebook_goes_to_the_losses_without_a_run_that_removes_it() -> None:
+def test_without_a_codebook_the_losses_are_tested_first() -> None:
     investigation, asked = investigated(m.a_loss("sigreg"), vq__enabled=False)
     assert "no_vq" not in asked
     assert short(investigation)[0] == "no"
@@ -325,7 +323,7 @@ def test_a_run_without_a_codebook_goes_to_the_losses_without_a_run_that_removes_
     assert investigation.trail[1].skipped
 
 
-def test_steps_about_a_refresh_that_is_off_are_told_and_not_run() -> None:
+def test_steps_of_a_disabled_refresh_are_recorded_and_not_run() -> None:
     investigation, asked = investigated(m.initialisation, vq__refresh__enabled=False)
     assert not {"no_refresh", "gentle_refresh", "relative_refresh"} & set(asked)
     assert investigation.refresh == "innocent"

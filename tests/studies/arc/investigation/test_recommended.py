@@ -1,4 +1,4 @@
-"""The recommended command composes to the configuration of the run that was found good."""
+"""The recommended command composes to the configuration of the good run."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from jepa_lab.studies.arc.investigation.recommended import command_of
 from jepa_lab.studies.seq_jepa.config import Config
 
 
-def own(folder: Path, *words: str) -> CommandLine:
-    return CommandLine(tuple(small_overrides(folder, *words)))
+def own(folder: Path, *overrides: str) -> CommandLine:
+    return CommandLine(tuple(small_overrides(folder, *overrides)))
 
 
-def test_the_command_gives_the_runs_own_configuration_with_the_change(
+def test_the_command_composes_to_the_runs_configuration_with_the_change(
     make_config: Callable[..., Config], tmp_path: Path
 ) -> None:
     given = yaml.safe_load(make_config("target=ema", "seed=3").to_yaml())
@@ -35,14 +35,14 @@ def test_the_command_gives_the_runs_own_configuration_with_the_change(
     assert built["encoder"]["widths"] == given["encoder"]["widths"]
 
 
-def test_a_change_that_the_command_cannot_say_is_not_called_checked(
+def test_a_change_that_the_command_cannot_express_is_not_checked(
     make_config: Callable[..., Config], tmp_path: Path
 ) -> None:
     given = yaml.safe_load(make_config().to_yaml())
     assert not command_of(given, own(tmp_path), {"vq.init": "kmeans"}, as_data)[1]
 
 
-def test_a_run_without_a_command_line_gets_its_experiment_with_groups_named_as_groups() -> None:
+def test_a_run_without_a_command_line_gets_its_experiment_and_groups() -> None:
     overrides = {"precision.name": "fp32", "target.tau": None}
     command, checked = command_of({"name": "arc_of_tomorrow"}, None, overrides, as_data)
     assert (
@@ -51,12 +51,12 @@ def test_a_run_without_a_command_line_gets_its_experiment_with_groups_named_as_g
     assert not checked
 
 
-def test_a_key_below_something_without_keys_is_an_error_that_names_it() -> None:
+def test_a_key_below_a_plain_value_raises_an_error_that_names_it() -> None:
     with pytest.raises(ValueError, match=r"optim\.lr=1: optim is 'adam'"):
         overridden({"optim": "adam"}, {"optim.lr": 1})
 
 
-def test_laying_over_leaves_the_original_as_it_was() -> None:
+def test_overriding_does_not_change_the_original() -> None:
     config = {"vq": {"refresh": {"enabled": True}}}
     assert overridden(config, {"vq.refresh.enabled": False, "loss.weight": 1.0}) == {
         "vq": {"refresh": {"enabled": False}},
@@ -65,7 +65,7 @@ def test_laying_over_leaves_the_original_as_it_was() -> None:
     assert config == {"vq": {"refresh": {"enabled": True}}}
 
 
-def test_several_losses_that_are_off_are_named_in_brief_and_one_is_written_out() -> None:
+def test_brief_names_several_disabled_losses_and_writes_out_a_single_one() -> None:
     off = {"vq.enabled": False, "loss.sigreg.weight": 0.0, "loss.relational.self_weight": 0.0}
     assert brief(off) == "vq.enabled=false without sigreg, relational"
     assert brief({"loss.sigreg.weight": 0.0}) == "loss.sigreg.weight=0"
@@ -75,6 +75,6 @@ def test_several_losses_that_are_off_are_named_in_brief_and_one_is_written_out()
     )
 
 
-def test_false_is_not_taken_for_the_number_0() -> None:
+def test_false_differs_from_the_number_0() -> None:
     assert differences({"a": 0}, {"a": False}) == {"a": False}
     assert differences({"a": 0.3}, {"a": 0.30, "b": None}) == {}

@@ -1,5 +1,4 @@
-"""The verdict on a run of an investigation: every property from curves that have it, none from
-those that do not."""
+"""The verdict on a run of an investigation: each flag holds for curves with its symptom only."""
 
 from __future__ import annotations
 
@@ -9,7 +8,7 @@ from typing import Any
 
 import pytest
 
-import mechanisms as m
+import simulated_runs as m
 from gallery_histories import RUNS
 from jepa_lab.diagnosis.thresholds import Thresholds
 from jepa_lab.studies.arc.investigation.run_verdict import DEAD, RunVerdict, run_verdict
@@ -31,7 +30,7 @@ def verdict(
     return run_verdict(history, state)
 
 
-def test_a_run_without_symptoms_is_stable_with_its_codebook_in_use_and_nothing_else() -> None:
+def test_a_run_without_symptoms_is_stable_with_its_codebook_in_use() -> None:
     found = verdict()
     assert found.flags == {"STABLE", "VQ_OK"}
     assert found.fired == ()
@@ -51,7 +50,7 @@ def test_a_run_without_symptoms_is_stable_with_its_codebook_in_use_and_nothing_e
         (m.Symptoms(nan=True), "CRASH", 600),
     ],
 )
-def test_each_symptom_gives_its_property_since_its_first_violation(
+def test_each_symptom_gives_its_flag_with_the_first_step(
     symptoms: m.Symptoms, flag: str, step: int | None
 ) -> None:
     found = verdict(symptoms)
@@ -91,18 +90,18 @@ def test_the_context_rank_is_a_collapse_below_2_and_weak_below_5(rank: float, fl
     assert flag in verdict(val__z_agg__effective_rank=[rank] * 20).flags
 
 
-def test_a_weak_rank_is_no_instability() -> None:
+def test_a_run_with_a_weak_rank_is_stable() -> None:
     assert {"STABLE", "WEAK"} <= verdict(val__z_agg__effective_rank=[3.0] * 20).flags
 
 
-def test_a_spike_of_the_validation_loss_within_the_first_three_does_not_count() -> None:
+def test_a_spike_within_the_first_three_validations_does_not_count() -> None:
     early = [4.0, 9.0, 4.0, *[3.9 - 0.05 * i for i in range(17)]]
     assert "SPIKE" not in verdict(val__loss__prediction=early).flags
     late = [*early[:9], 9.0, *early[10:]]
     assert "SPIKE" in verdict(val__loss__prediction=late).flags
 
 
-def test_a_jump_of_two_nats_is_a_spike_where_the_ratio_is_not() -> None:
+def test_a_jump_of_two_nats_is_a_spike_even_if_the_ratio_is_small() -> None:
     loss = [9.0 - 0.1 * i for i in range(20)]
     loss[10] = 8.2 + 1.9
     assert "SPIKE" not in verdict(val__loss__prediction=loss).flags
@@ -110,7 +109,7 @@ def test_a_jump_of_two_nats_is_a_spike_where_the_ratio_is_not() -> None:
     assert "SPIKE" in verdict(val__loss__prediction=loss).flags
 
 
-def test_an_auxiliary_term_that_doubles_below_five_per_cent_of_the_loss_is_no_explosion() -> None:
+def test_a_doubled_term_below_five_per_cent_of_the_loss_is_no_explosion() -> None:
     term = [0.2 + 0.004 * i for i in range(100)]
     small = verdict(train__loss__relational=term, train__share__relational=[0.01] * 100)
     assert "AUX_EXPLOSION" not in small.flags
@@ -118,14 +117,14 @@ def test_an_auxiliary_term_that_doubles_below_five_per_cent_of_the_loss_is_no_ex
     assert "AUX_EXPLOSION" in large.flags
 
 
-def test_a_growing_commitment_loss_is_left_to_the_codebooks_usage() -> None:
+def test_a_growing_commitment_loss_is_no_explosion() -> None:
     term = [0.2 + 0.004 * i for i in range(100)]
     found = verdict(train__loss__commitment=term, train__share__commitment=[0.3] * 100)
     assert "AUX_EXPLOSION" not in found.flags
 
 
 @pytest.mark.parametrize("state", ["failed", "stopped", "killed"])
-def test_a_run_that_did_not_come_to_its_end_is_a_crash(state: str) -> None:
+def test_a_run_that_did_not_finish_is_a_crash(state: str) -> None:
     assert "CRASH" in verdict(state=state).flags
 
 
@@ -134,18 +133,16 @@ def test_a_completed_run_without_validation_is_inconclusive_and_not_stable() -> 
     assert found.flags == {"INCONCLUSIVE"}
 
 
-def test_a_run_that_failed_before_it_logged_anything_is_a_crash_without_an_error() -> None:
+def test_a_run_that_failed_without_any_metrics_is_a_crash() -> None:
     assert run_verdict({}, "failed").flags == {"CRASH"}
 
 
-def test_infonce_that_grows_with_its_queue_is_no_auxiliary_explosion() -> None:
+def test_a_growing_infonce_loss_is_no_auxiliary_explosion() -> None:
     growing = [2.0 + 0.05 * i for i in range(100)]
     assert "AUX_EXPLOSION" not in verdict(train__loss__info_nce=growing).flags
 
 
-def test_a_loss_a_quarter_above_its_best_and_a_rank_a_fifth_below_its_first_are_not_stable() -> (
-    None
-):
+def test_a_rising_loss_and_a_falling_rank_are_not_stable() -> None:
     assert (
         "LOSS_RISES"
         in verdict(val__loss__prediction=[*[3.0] * 10, *[3.0 + 0.1 * i for i in range(10)]]).flags
@@ -155,7 +152,7 @@ def test_a_loss_a_quarter_above_its_best_and_a_rank_a_fifth_below_its_first_are_
     assert "STABLE" not in falls.flags
 
 
-def test_no_run_that_the_ordinary_verdict_calls_failed_in_stability_is_stable_here() -> None:
+def test_no_run_with_a_failed_ordinary_verdict_is_stable() -> None:
     unstable = {
         "diverged",
         "complete_collapse",
@@ -175,7 +172,7 @@ def test_no_run_that_the_ordinary_verdict_calls_failed_in_stability_is_stable_he
     assert seen == unstable
 
 
-def test_the_slope_is_that_of_a_line_per_thousand_steps_whatever_its_offset() -> None:
+def test_the_slope_of_a_line_per_thousand_steps_ignores_its_offset() -> None:
     line = [(100 * i, 5.0 - 0.002 * 100 * i) for i in range(10)]
     assert slope(line) == pytest.approx(-2.0)
     assert slope([(step, value + 7) for step, value in line]) == pytest.approx(-2.0)

@@ -1,5 +1,5 @@
-"""Every step of an investigation is a configuration that the study accepts, builds, and can be
-given as a command."""
+"""Every step of an investigation is a valid configuration that can be built and given as a
+command."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ STEPS = {
 def base(make_arc: Callable[..., ArcConfig], experiment: str) -> dict[str, Any]:
     config = asdict(make_arc(experiment=experiment))
     if config["target"]["name"] == "ema":
-        config["target"]["tau"] = config["target"]["tau"] or 0.9  # as a run writes it down
+        config["target"]["tau"] = config["target"]["tau"] or 0.9  # as in the config.yaml of a run
     return config
 
 
@@ -48,7 +48,7 @@ def test_every_step_can_be_built(experiment: str, make_arc: Callable[..., ArcCon
 
 
 @pytest.mark.parametrize("name", ["all_corrections", "fsq", "minimal", "well_posed"])
-def test_a_change_of_the_sixth_run_is_recommended_with_a_command_that_gives_it(
+def test_the_recommended_command_composes_to_the_changed_sixth_run(
     name: str, make_arc: Callable[..., ArcConfig], tmp_path: Path
 ) -> None:
     given = base(make_arc, "arc_sixth_run")

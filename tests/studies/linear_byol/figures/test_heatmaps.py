@@ -1,4 +1,4 @@
-"""python -m jepa_lab.heatmaps: which files it writes, the numbers in them, and what it refuses."""
+"""python -m jepa_lab.heatmaps: the files that it writes, their values, and its errors."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_every_published_figure_is_written_with_its_numbers(
         assert str(path) in out
 
 
-def test_the_numbers_beside_a_map_are_those_of_its_seeds(tmp_path: Path) -> None:
+def test_the_csv_beside_a_map_has_the_values_of_its_seeds(tmp_path: Path) -> None:
     for seed, value in enumerate((1.0, 2.0, 6.0)):
         write_run(tmp_path / "runs", epochs=200, seed=seed, columns={W: [9, 9, value]})
         write_run(
@@ -102,7 +102,7 @@ def test_the_numbers_beside_a_map_are_those_of_its_seeds(tmp_path: Path) -> None
     assert same["mean"] == 3.0
 
 
-def test_several_modes_get_folders_and_one_gets_the_published_names(tmp_path: Path) -> None:
+def test_several_modes_get_folders_and_a_single_mode_gets_none(tmp_path: Path) -> None:
     auto = {"lr_enc_mode": "auto", "lr_pred_setting": None, "auto_alpha_c": 0.4, "auto_beta_c": 0.4}
     write_run(tmp_path / "runs", epochs=200)
     write_run(tmp_path / "runs", epochs=200, **auto)
@@ -129,7 +129,7 @@ def test_options_may_be_written_with_underscores(tmp_path: Path) -> None:
     write_run(tmp_path / "runs", epochs=200, batch_size=64)
     write_run(tmp_path / "runs", epochs=200, batch_size=32)
     out = tmp_path / "with_underscore"
-    words = [
+    options = [
         "--lr_enc_mode=same",
         "--enc_metric",
         "enc_proj_dist",
@@ -140,7 +140,7 @@ def test_options_may_be_written_with_underscores(tmp_path: Path) -> None:
     heatmaps.main(
         [
             str(tmp_path / "runs"),
-            *words,
+            *options,
             "--where",
             "mom_pred=0.9",
             "--batches",
@@ -152,7 +152,7 @@ def test_options_may_be_written_with_underscores(tmp_path: Path) -> None:
     assert not list(out.glob("*bs32*"))
 
 
-def test_networks_without_predictor_errors_still_have_their_other_figures(tmp_path: Path) -> None:
+def test_runs_without_predictor_errors_still_have_other_figures(tmp_path: Path) -> None:
     gone = (W, "W_Fro_raw", "sv_pred", "sv_optimal", "BA_err_aligned", "excess_loss")
     write_run(tmp_path / "runs", epochs=200, pred="mlp", without=gone)
     draw_heatmaps(tmp_path / "runs", tmp_path / "figs")
@@ -162,7 +162,7 @@ def test_networks_without_predictor_errors_still_have_their_other_figures(tmp_pa
     assert not (tmp_path / "figs" / "singular_values_bs32.png").exists()
 
 
-def test_unfinished_runs_are_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_unfinished_runs_are_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_run(tmp_path / "runs", epochs=200)
     write_run(tmp_path / "runs", epochs=200, seed=1, until=100, state="running")
     heatmaps.main([str(tmp_path / "runs"), "--out", str(tmp_path / "figs")])
@@ -172,37 +172,41 @@ def test_unfinished_runs_are_said(tmp_path: Path, capsys: pytest.CaptureFixture[
 
 
 @pytest.mark.parametrize(
-    ("words", "says"),
+    ("options", "message"),
     [
-        (["--metric", "W_Fro"], "--metric W_Fro: no such column; there:"),
+        (["--metric", "W_Fro"], "--metric W_Fro: no such column; available:"),
         (["--enc-metric", "no"], "--enc-metric no: no such column"),
         (["--epoch", "170"], "never logged; nearest: 1, 100, 200"),
         (["--epoch", "0"], "0: expected a whole number above 0"),
         (["--epoch", "999"], "never logged"),
-        (["--lr-enc-mode", "auto"], "--lr-enc-mode auto: not in these runs; there: same"),
+        (["--lr-enc-mode", "auto"], "--lr-enc-mode auto: not in these runs; available: same"),
         (["--lr-enc-mode", "fast"], "invalid choice: 'fast'"),
-        (["--batches", "64"], "--batches 64: no such run; there: 32"),
+        (["--batches", "64"], "--batches 64: no such run; available: 32"),
         (["--where", "mom_pred=0.8"], "no such run; mom_pred is 0.9"),
-        (["--seed", "9"], "--seed 9: no such run; there: 42"),
+        (["--seed", "9"], "--seed 9: no such run; available: 42"),
         (["--fast"], "unrecognized arguments: --fast"),
         (["--out", "FILE"], "a file is there, a folder is needed"),
     ],
 )
-def test_what_cannot_be_drawn_gets_one_line(
-    words: list[str], says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_invalid_options_get_an_error_of_one_line(
+    options: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_run(tmp_path / "runs", epochs=200)
     (tmp_path / "FILE").write_text("")
-    out = [] if "--out" in words else ["--out", str(tmp_path / "figs")]
+    out = [] if "--out" in options else ["--out", str(tmp_path / "figs")]
     _refused(
-        [str(tmp_path / "runs"), *[w.replace("FILE", str(tmp_path / "FILE")) for w in words], *out],
-        says,
+        [
+            str(tmp_path / "runs"),
+            *[w.replace("FILE", str(tmp_path / "FILE")) for w in options],
+            *out,
+        ],
+        message,
         capsys,
     )
     assert not (tmp_path / "figs").exists()
 
 
-def test_a_folder_without_runs_and_no_folder_get_one_line(
+def test_a_folder_without_runs_and_a_missing_folder_get_an_error(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     _refused([str(tmp_path)], "no linear_byol.parquet in this folder", capsys)
@@ -210,33 +214,33 @@ def test_a_folder_without_runs_and_no_folder_get_one_line(
     _refused([], "the following arguments are required: runs_dir", capsys)
 
 
-def test_mixed_settings_get_one_line_and_a_filter_mends_it(
+def test_mixed_settings_get_an_error_that_a_filter_resolves(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_run(tmp_path / "runs", epochs=200)
     write_run(tmp_path / "runs", epochs=200, mom_pred=0.95)
-    words = [str(tmp_path / "runs"), "--out", str(tmp_path / "figs")]
-    _refused(words, "mom_pred is 0.9 (1 run), 0.95 (1 run); add --where mom_pred=0.9", capsys)
-    heatmaps.main([*words, "--where", "mom_pred=0.95"])
+    options = [str(tmp_path / "runs"), "--out", str(tmp_path / "figs")]
+    _refused(options, "mom_pred is 0.9 (1 run), 0.95 (1 run); add --where mom_pred=0.9", capsys)
+    heatmaps.main([*options, "--where", "mom_pred=0.95"])
     assert (tmp_path / "figs" / f"heatmap_{W}_bs32_epoch200.png").exists()
 
 
-def test_neither_torch_nor_lightning_is_loaded(tmp_path: Path) -> None:
+def test_heatmaps_loads_neither_torch_nor_lightning(tmp_path: Path) -> None:
     write_run(tmp_path / "runs", epochs=200)
     code = (
         "import sys; from jepa_lab.heatmaps import main; main(sys.argv[1:]); "
         "print(sorted({'torch', 'pytorch_lightning', 'hydra', 'sklearn'} & set(sys.modules)))"
     )
-    words = [sys.executable, "-c", code, str(tmp_path / "runs"), "--out", str(tmp_path / "figs")]
-    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    options = [sys.executable, "-c", code, str(tmp_path / "runs"), "--out", str(tmp_path / "figs")]
+    done = subprocess.run(options, capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
 
 
-def _refused(words: list[str], says: str, capsys: pytest.CaptureFixture[str]) -> None:
+def _refused(options: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as end:
-        heatmaps.main(words)
+        heatmaps.main(options)
     assert end.value.code == 2
     err = capsys.readouterr().err
-    assert says in err
+    assert message in err
     assert err.startswith("jepa_lab: ")
     assert err.count("\n") == 1

@@ -1,4 +1,4 @@
-"""What the toy's maps, slices and trajectories show, read from their artists."""
+"""The toy's maps, slices and trajectories, read from their matplotlib artists."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def legend(figure: object) -> list[str]:
     return [text.get_text() for text in figure.legends[0].get_texts()]  # type: ignore[attr-defined]
 
 
-def test_colour_is_log10_of_the_mean_with_tau_to_the_right_and_alpha_up() -> None:
+def test_colour_is_log10_of_the_mean_over_tau_and_alpha() -> None:
     ax = map_figure(GRID, W, HEADING, None).axes[0]
     # the mean of a cell is 20 tau alpha
     np.testing.assert_allclose(image(ax), np.log10(20) + np.array([[-6, -5], [-5, -4]]))
@@ -68,7 +68,7 @@ def test_ranks_are_coloured_on_a_linear_scale() -> None:
     np.testing.assert_allclose(image(ax), [[7.0, 8.0]])
 
 
-def test_a_diverged_cell_is_hatched_counted_and_has_no_colour() -> None:
+def test_a_diverged_cell_is_hatched_and_has_no_colour() -> None:
     cells = [*GRID[:3], cell(1e-2, 1e-2, 1e-9, 1e-9, diverged=6)]
     figure = map_figure(cells, W, HEADING, best_cell(cells, W))
     ax = figure.axes[0]
@@ -102,7 +102,7 @@ def test_the_best_cell_is_framed() -> None:
     ]
 
 
-def test_every_beta_has_a_panel_of_its_own_on_one_colour_scale() -> None:
+def test_every_beta_has_its_own_panel_on_a_common_colour_scale() -> None:
     betas = (1e-4, 1e-3, 1e-2, 1e-1)
     cells = [
         cell(tau, alpha, b, beta=b) for b in betas for tau in (1e-3, 1e-2) for alpha in (1e-3, 1e-2)
@@ -119,7 +119,7 @@ def test_every_beta_has_a_panel_of_its_own_on_one_colour_scale() -> None:
         assert ax.images[0].norm.vmin == pytest.approx(-4)
 
 
-def test_lines_beyond_the_grid_are_named_as_such() -> None:
+def test_lines_outside_the_grid_are_marked_in_the_legend() -> None:
     figure = map_figure(GRID, W, HEADING, None)
     assert "α_eff H = τ (beyond the grid)" in legend(figure)
     assert "stability: α = d(1+μ)/H (beyond the grid)" in legend(figure)
@@ -131,7 +131,7 @@ def test_lines_beyond_the_grid_are_named_as_such() -> None:
     assert drawn == ["α_eff = τ"]
 
 
-def test_an_automatic_alpha_has_one_row_with_the_rates_used_below_it() -> None:
+def test_an_automatic_alpha_has_one_row_with_its_rates_below() -> None:
     cells = [
         Cell(32, None, 0.4, tau, (tau, 3 * tau), 2, 0, 8e-3 + tau, 1e-6, 100.0)
         for tau in (1e-3, 1e-2)
@@ -145,7 +145,7 @@ def test_an_automatic_alpha_has_one_row_with_the_rates_used_below_it() -> None:
     np.testing.assert_allclose(np.sort(seeds), [1e-3, 3e-3, 1e-2, 3e-2])
 
 
-def test_several_constants_of_auto_make_an_axis_without_lines() -> None:
+def test_several_constants_of_auto_mode_form_an_axis_without_lines() -> None:
     cells = [cell(tau, c, tau * c) for tau in (1e-3, 1e-2) for c in (0.1, 0.4)]
     ax = map_figure(cells, W, AUTO, None).axes[0]
     assert ax.get_ylabel() == "c of the automatic α"
@@ -153,12 +153,12 @@ def test_several_constants_of_auto_make_an_axis_without_lines() -> None:
     assert "1e-4\nα 0.1" in texts(ax)
 
 
-def test_the_title_says_mode_batch_step_seeds_and_momenta() -> None:
+def test_the_title_has_mode_batch_step_seeds_and_momenta() -> None:
     title = map_figure(GRID, W, HEADING, None)._suptitle.get_text()  # type: ignore[attr-defined]
     assert title == "W_Fro_aligned\nmode same, batch 32, step 2000, 2 seeds, momenta 0.9 and 0.9"
 
 
-def test_a_map_without_any_number_and_one_with_a_hole_are_drawn() -> None:
+def test_maps_without_values_and_with_a_missing_cell_are_drawn() -> None:
     dead = map_figure(
         [cell(1e-3, 1e-3, diverged=2), cell(1e-2, 1e-3, diverged=2)], W, HEADING, None
     )
@@ -199,14 +199,14 @@ def test_slices_show_the_median_and_stop_with_a_cross_where_most_seeds_diverged(
     assert (band.min(), np.nanmax(band)) == (1.0, 6.0)
 
 
-def test_one_automatic_row_is_cut_along_tau() -> None:
+def test_slices_of_one_automatic_row_run_along_tau() -> None:
     cells = [cell(tau, 0.4, tau) for tau in (1e-3, 1e-2)]
     ax = slices_figure(cells, "loss", AUTO).axes[0]
     assert ax.get_xlabel() == "τ = 1 − m"
     np.testing.assert_allclose(ax.lines[0].get_xdata(), [1e-3, 1e-2])
 
 
-def test_the_cloud_stands_at_alpha_and_tau_and_marks_what_diverged() -> None:
+def test_the_scatter_plot_is_over_alpha_and_tau_and_marks_diverged_cells() -> None:
     figure = scatter_figure([*GRID, cell(1e-2, 1e-1, diverged=2)], W, HEADING)
     ax = figure.axes[0]
     np.testing.assert_allclose(ax.collections[0].get_offsets(), [(c.row, c.tau) for c in GRID])
@@ -235,7 +235,7 @@ def test_runs_without_a_linear_predictor_have_no_singular_values(tmp_path: Path)
     assert singular_values_figure(find_runs(tmp_path).runs, HEADING, seed=42) is None
 
 
-def test_a_fine_grid_is_thinned_and_says_so(tmp_path: Path) -> None:
+def test_a_fine_grid_is_thinned_and_the_title_reports_it(tmp_path: Path) -> None:
     for alpha in np.logspace(-4, -2, 9):
         write_run(tmp_path, epochs=200, lr_pred_setting=float(alpha))
     figure = singular_values_figure(find_runs(tmp_path).runs, HEADING, seed=42)
@@ -244,7 +244,7 @@ def test_a_fine_grid_is_thinned_and_says_so(tmp_path: Path) -> None:
     assert "6 x 1 of 9 x 1 cells" in figure._suptitle.get_text()  # type: ignore[attr-defined]
 
 
-def test_a_runs_page_shows_what_its_table_has_and_where_it_diverged(tmp_path: Path) -> None:
+def test_a_run_page_shows_its_columns_and_the_step_of_divergence(tmp_path: Path) -> None:
     table = pq.read_table(write_run(tmp_path, epochs=300, lr_pred_setting=0.1, diverges_at=250))
     figure = run_figure(table)
     titles = [ax.get_title(loc="left") for ax in figure.axes]
@@ -278,7 +278,7 @@ def test_a_runs_page_shows_what_its_table_has_and_where_it_diverged(tmp_path: Pa
     assert len(fewer.axes) == 5
 
 
-def test_the_theory_is_dashed_over_every_panel(tmp_path: Path) -> None:
+def test_the_theory_is_a_dashed_line_in_every_panel(tmp_path: Path) -> None:
     run = pq.read_table(write_run(tmp_path, epochs=300))
     theory = pq.read_table(write_run(tmp_path, epochs=300, population=True, seed=1))
     figure = run_figure(run, theory)
@@ -293,7 +293,7 @@ def test_the_theory_is_dashed_over_every_panel(tmp_path: Path) -> None:
     assert draw_run(run, tmp_path / "page.png", theory).stat().st_size > 20_000
 
 
-def test_a_page_of_nothing_is_refused(tmp_path: Path) -> None:
+def test_a_page_of_an_empty_table_raises(tmp_path: Path) -> None:
     table = pq.read_table(write_run(tmp_path, epochs=300))
     with pytest.raises(ValueError, match="got 0 rows"):
         draw_run(table.slice(0, 0), tmp_path / "page.png")

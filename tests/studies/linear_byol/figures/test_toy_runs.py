@@ -1,4 +1,4 @@
-"""Which toy runs are found and may stand in one figure, and what each had reached at a step."""
+"""The toy runs that are found, the runs that may share a figure, and their values at a step."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ def cells(runs_dir: Path, metric: str = W, epoch: int = 300, last_valid: bool = 
 
 
 def three(values: list[float], **more: object) -> dict:
-    """Settings of a run whose rows are the steps 1, 100, 200 and 300, with these values of W."""
+    """Returns settings of a run with rows at steps 1, 100, 200 and 300 and these values of W."""
     return {"epochs": 300, "columns": {W: values}, **more}
 
 
-def test_a_run_is_read_with_its_settings_and_tau_is_a_round_number(tmp_path: Path) -> None:
+def test_a_run_is_read_with_its_settings_and_a_rounded_tau(tmp_path: Path) -> None:
     write_run(tmp_path, ema_m=1 - 1e-4, lr_pred_setting=3e-3, seed=7)
     (run,) = find_runs(tmp_path).runs
     assert (run.mode, run.seed, run.batch_size, run.tau, run.row, run.beta) == (
@@ -62,7 +62,7 @@ def test_a_run_is_read_with_its_settings_and_tau_is_a_round_number(tmp_path: Pat
     assert find_runs(run.path).runs == [run]
 
 
-def test_settings_that_the_metadata_lacks_are_taken_from_the_rows(tmp_path: Path) -> None:
+def test_settings_missing_in_the_metadata_are_read_from_the_rows(tmp_path: Path) -> None:
     import json
 
     import pyarrow.parquet as pq
@@ -78,7 +78,7 @@ def test_settings_that_the_metadata_lacks_are_taken_from_the_rows(tmp_path: Path
 
 
 def test_auto_mode_does_not_average_the_trajectory(tmp_path: Path) -> None:
-    # the published maps took every live rate for a run of its own: .899 was drawn where .2 was true
+    # the published maps took every rate in use for a separate run: they drew .899 instead of .2
     for seed, final in ((0, 0.19), (1, 0.21)):
         write_run(
             tmp_path,
@@ -98,7 +98,7 @@ def test_auto_mode_does_not_average_the_trajectory(tmp_path: Path) -> None:
     assert cell.alpha == pytest.approx(0.8 / 100.25 * (1 + 0.05 * math.log10(300)))
 
 
-def test_a_diverged_run_has_no_number_though_its_last_rows_were_good(tmp_path: Path) -> None:
+def test_a_diverged_run_has_no_value_even_if_its_last_rows_were_good(tmp_path: Path) -> None:
     write_run(tmp_path, **three([3, 2, 0.001], seed=0, diverges_at=150))
     for seed in (1, 2):
         write_run(tmp_path, **three([3, 2, 1, 0.5], seed=seed))
@@ -111,7 +111,7 @@ def test_a_diverged_run_has_no_number_though_its_last_rows_were_good(tmp_path: P
     assert (early.n_diverged, early.mean) == (0, 2.0)  # at step 100 it had not diverged
 
 
-def test_survivors_are_shown_only_where_they_are_the_majority(tmp_path: Path) -> None:
+def test_surviving_seeds_are_shown_only_if_they_are_the_majority(tmp_path: Path) -> None:
     for seed in (0, 1):
         write_run(tmp_path, **three([3, 2, 1], seed=seed, diverges_at=150))
     for seed in (2, 3):
@@ -123,13 +123,13 @@ def test_survivors_are_shown_only_where_they_are_the_majority(tmp_path: Path) ->
     assert cells(tmp_path)[0].shown
 
 
-def test_a_loss_that_becomes_infinite_is_a_divergence_without_a_flag(tmp_path: Path) -> None:
+def test_an_infinite_loss_is_a_divergence_without_a_flag(tmp_path: Path) -> None:
     write_run(tmp_path, epochs=300, columns={W: [3, 2, 1, 0.5], "loss": [1, 1, np.inf, np.nan]})
     (cell,) = cells(tmp_path, last_valid=True)
     assert (cell.n_diverged, cell.values) == (1, ())
 
 
-def test_a_loss_that_was_never_there_is_none(tmp_path: Path) -> None:
+def test_a_loss_that_was_never_finite_is_no_divergence(tmp_path: Path) -> None:
     write_run(tmp_path, epochs=300, columns={W: [3, 2, 1, 0.5], "loss": [np.nan] * 4})
     assert cells(tmp_path)[0].values == (0.5,)
 
@@ -142,7 +142,7 @@ def test_last_valid_goes_back_to_the_last_finite_row(tmp_path: Path) -> None:
     assert cells(tmp_path, epoch=250)[0].values == ()
 
 
-def test_mean_sd_median_and_range_are_those_of_the_seeds(tmp_path: Path) -> None:
+def test_mean_sd_median_and_range_are_taken_over_the_seeds(tmp_path: Path) -> None:
     for seed, value in enumerate((1.0, 2.0, 6.0)):
         write_run(tmp_path, **three([9, 9, 9, value], seed=seed))
     (cell,) = cells(tmp_path)
@@ -161,7 +161,7 @@ def test_one_seed_has_no_spread(tmp_path: Path) -> None:
     assert math.isnan(cells(tmp_path)[0].sd)
 
 
-def test_betas_of_the_logspace_mode_are_cells_of_their_own(tmp_path: Path) -> None:
+def test_betas_of_the_logspace_mode_are_separate_cells(tmp_path: Path) -> None:
     for beta, value in ((1e-4, 1.0), (1e-2, 5.0)):
         write_run(tmp_path, **three([9, 9, 9, value], lr_enc_mode="logspace", lr_enc_setting=beta))
     assert [(c.beta, c.mean) for c in cells(tmp_path)] == [(1e-4, 1.0), (1e-2, 5.0)]
@@ -183,7 +183,7 @@ def test_the_best_cell_has_the_lowest_mean_logarithm_and_no_diverged_seed(tmp_pa
     assert best_cell(found, "erank_pred") is None  # a rank is no goal
     top = best_cell(found, "readout_r2")
     assert top is not None
-    assert top.row == 1e-3  # where high is good, the highest mean
+    assert top.row == 1e-3  # high is good: the highest mean is best
 
 
 def test_the_best_row_of_a_run_may_be_before_its_last(tmp_path: Path) -> None:
@@ -193,7 +193,7 @@ def test_the_best_row_of_a_run_may_be_before_its_last(tmp_path: Path) -> None:
     assert best_so_far(traces, W, 1)[0].values == (9.0,)
 
 
-def test_repeats_of_a_run_count_once_and_the_longest_stays(tmp_path: Path) -> None:
+def test_of_repeated_runs_only_the_longest_counts(tmp_path: Path) -> None:
     # in auto mode the published sweep ran every alpha, which changes nothing: 64 runs, 16 of them
     # distinct
     write_run(tmp_path / "a", **three([9, 9, 9, 1.0]))
@@ -206,7 +206,7 @@ def test_repeats_of_a_run_count_once_and_the_longest_stays(tmp_path: Path) -> No
     assert [run.rows for run in comparable(runs)] == [4]
 
 
-def test_runs_that_differ_elsewhere_are_not_averaged(tmp_path: Path) -> None:
+def test_runs_that_differ_in_other_settings_are_not_averaged(tmp_path: Path) -> None:
     for seed in (0, 1):
         write_run(tmp_path, epochs=300, seed=seed)
     write_run(tmp_path, epochs=300, mom_pred=0.95, enc="mlp")
@@ -232,7 +232,7 @@ def test_runs_that_differ_elsewhere_are_not_averaged(tmp_path: Path) -> None:
         ("same", "log_every", False),
     ],
 )
-def test_a_constant_counts_only_where_its_mode_reads_it(
+def test_a_constant_counts_only_in_the_mode_that_reads_it(
     mode: str, key: str, asked: bool, tmp_path: Path
 ) -> None:
     values = {"auto_rule": ("two_over_h", "tau_over_h"), "log_every": (50, 100)}.get(
@@ -248,7 +248,7 @@ def test_a_constant_counts_only_where_its_mode_reads_it(
         assert len(comparable(runs)) == 2
 
 
-def test_both_constants_of_auto_may_rise_together_but_not_apart(tmp_path: Path) -> None:
+def test_both_constants_of_auto_mode_may_only_vary_together(tmp_path: Path) -> None:
     auto = {"epochs": 300, "lr_enc_mode": "auto", "lr_pred_setting": None}
     for c in (0.1, 0.4):
         write_run(tmp_path, **auto, auto_alpha_c=c, auto_beta_c=c)
@@ -258,7 +258,7 @@ def test_both_constants_of_auto_may_rise_together_but_not_apart(tmp_path: Path) 
         comparable(find_runs(tmp_path).runs)
 
 
-def test_an_automatic_alpha_and_one_by_hand_share_no_axis(tmp_path: Path) -> None:
+def test_an_automatic_alpha_and_a_set_alpha_share_no_axis(tmp_path: Path) -> None:
     write_run(tmp_path, epochs=300, lr_enc_mode="auto", auto_beta_c=0.4)
     write_run(
         tmp_path,
@@ -274,7 +274,7 @@ def test_an_automatic_alpha_and_one_by_hand_share_no_axis(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    ("word", "says"),
+    ("condition", "message"),
     [
         ("momentum=0.9", "no run has the setting momentum"),
         ("mom_pred=0.8", "mom_pred is 0.9 (1 run)"),
@@ -284,40 +284,38 @@ def test_an_automatic_alpha_and_one_by_hand_share_no_axis(tmp_path: Path) -> Non
         ("mom_pred=big", "no such"),
     ],
 )
-def test_a_filter_that_fits_nothing_says_what_is_there(
-    word: str, says: str, tmp_path: Path
+def test_a_filter_without_a_match_reports_the_available_values(
+    condition: str, message: str, tmp_path: Path
 ) -> None:
     write_run(tmp_path, epochs=300)
     with pytest.raises(UserError) as error:
-        where(find_runs(tmp_path).runs, [word])
-    assert says in str(error.value)
+        where(find_runs(tmp_path).runs, [condition])
+    assert message in str(error.value)
 
 
-def test_filters_know_tau_booleans_and_null(tmp_path: Path) -> None:
+def test_filters_accept_tau_booleans_and_null(tmp_path: Path) -> None:
     write_run(tmp_path, epochs=300, ema_m=0.99, population=True)
     write_run(tmp_path, epochs=300)
     runs = find_runs(tmp_path).runs
-    for word in ("tau=0.01", "population=true", "ema_m=.99"):
-        assert [run.tau for run in where(runs, [word])] == [0.01]
+    for condition in ("tau=0.01", "population=true", "ema_m=.99"):
+        assert [run.tau for run in where(runs, [condition])] == [0.01]
     assert len(where(runs, ["lr_enc_setting=null"])) == 2
 
 
-def test_modes_and_batches_that_are_not_there_are_refused_with_those_that_are(
-    tmp_path: Path,
-) -> None:
+def test_missing_modes_and_batches_raise_with_the_available_ones(tmp_path: Path) -> None:
     write_run(tmp_path, epochs=300, batch_size=64)
     write_run(tmp_path, epochs=300, lr_enc_mode="from_tau")
     runs = find_runs(tmp_path).runs
     assert list(of_mode(runs, None)) == ["same", "from_tau"]
     assert [run.mode for run in of_mode(runs, "from_tau")["from_tau"]] == ["from_tau"]
-    with pytest.raises(UserError, match="there: same, from_tau"):
+    with pytest.raises(UserError, match="available: same, from_tau"):
         of_mode(runs, "auto")
     assert [run.batch_size for run in in_batches(runs, [64])] == [64]
-    with pytest.raises(UserError, match="there: 32, 64"):
+    with pytest.raises(UserError, match="available: 32, 64"):
         in_batches(runs, [64, 128])
 
 
-def test_an_epoch_must_have_been_logged_unless_the_last_valid_row_will_do(tmp_path: Path) -> None:
+def test_an_epoch_must_have_been_logged_unless_use_last_valid_is_set(tmp_path: Path) -> None:
     write_run(tmp_path, epochs=300)
     traces = [read_trace(run, []) for run in find_runs(tmp_path).runs]
     assert choose_epoch(traces, None, False) == 300
@@ -327,14 +325,14 @@ def test_an_epoch_must_have_been_logged_unless_the_last_valid_row_will_do(tmp_pa
         choose_epoch(traces, 260, False)
 
 
-def test_the_last_epoch_is_that_of_the_budget_where_all_runs_diverged(tmp_path: Path) -> None:
+def test_the_last_epoch_is_the_configured_one_if_all_runs_diverged(tmp_path: Path) -> None:
     write_run(tmp_path, epochs=300, diverges_at=120)
     assert (
         choose_epoch([read_trace(run, []) for run in find_runs(tmp_path).runs], None, False) == 300
     )
 
 
-def test_budgets_may_differ_up_to_the_shortest(tmp_path: Path) -> None:
+def test_runs_of_different_lengths_are_compared_up_to_the_shortest(tmp_path: Path) -> None:
     write_run(tmp_path, epochs=300)
     write_run(tmp_path, epochs=500, seed=1)
     traces = [read_trace(run, []) for run in comparable(find_runs(tmp_path).runs)]
@@ -346,7 +344,7 @@ def test_budgets_may_differ_up_to_the_shortest(tmp_path: Path) -> None:
             choose_epoch(traces, asked, True)
 
 
-def test_a_metric_must_be_a_number_of_some_run(tmp_path: Path) -> None:
+def test_a_metric_must_have_a_value_in_some_run(tmp_path: Path) -> None:
     write_run(tmp_path, epochs=300, columns={W: [np.nan] * 4})
     traces = [read_trace(run, [W, "loss"]) for run in find_runs(tmp_path).runs]
     assert choose_metric(traces, None, [W, "loss"], "--metric") == "loss"
@@ -355,12 +353,12 @@ def test_a_metric_must_be_a_number_of_some_run(tmp_path: Path) -> None:
         choose_metric(traces, W, [], "--metric")
     for name in ("W_Fro", "run_id", "sv_pred"):
         with pytest.raises(
-            UserError, match=rf"--metric {name}: no such column; there: .*W_Fro_raw"
+            UserError, match=rf"--metric {name}: no such column; available: .*W_Fro_raw"
         ):
             choose_metric(traces, name, [], "--metric")
 
 
-def test_files_that_are_no_runs_are_left_out_with_the_reason(tmp_path: Path) -> None:
+def test_files_that_are_not_runs_are_skipped_with_the_reason(tmp_path: Path) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -386,7 +384,7 @@ def _empty(tmp_path: Path) -> Path:
     return tmp_path / "empty"
 
 
-def test_the_population_run_of_the_same_settings_is_the_theory_of_a_run(tmp_path: Path) -> None:
+def test_the_population_run_of_equal_settings_is_the_theory_of_a_run(tmp_path: Path) -> None:
     write_run(tmp_path, epochs=300)
     write_run(tmp_path, epochs=300, population=True, batch_size=64)
     write_run(tmp_path, epochs=300, population=True, ema_m=0.9)
@@ -403,16 +401,16 @@ def test_positions_are_linear_in_the_logarithm() -> None:
     np.testing.assert_allclose(
         positions(grid, np.array([1e-3, 10**-2.5, 1e-2, 0.1, 1.0])), [0, 0.5, 1, 1.5, 2]
     )
-    # continued at the ends
+    # extrapolated at the ends
     np.testing.assert_allclose(positions(grid, np.array([1e-4, 100.0])), [-1, 3])
-    # one cell: a decade each
+    # a single cell: one decade per cell
     np.testing.assert_allclose(positions([0.1], np.array([0.1, 1.0])), [0, 1])
     # tau 0 has no logarithm
     np.testing.assert_allclose(positions([0.0, 1e-2, 1e-1], np.array([1e-2, 1e-1])), [1, 2])
     assert np.isnan(positions([0.0], np.array([1.0]))).all()
 
 
-def test_the_lines_stand_at_the_effective_step() -> None:
+def test_the_lines_of_the_theory_use_the_effective_step() -> None:
     theory = Theory(d=10, momentum=0.9, curvature=100.25)
     # spec A4: stable at .15, diverges at .25
     assert theory.bound == pytest.approx(0.18953, rel=1e-4)
@@ -425,5 +423,5 @@ def test_the_lines_stand_at_the_effective_step() -> None:
     drawn = paths(theory, [1e-3, 1e-2], [1e-3, 1e-2, 1e-1])
     x, y = drawn["α_eff = τ"]
     assert np.interp(1.0, x, y) == pytest.approx(np.log10(5e-3 / 1e-3), abs=1e-6)
-    assert drawn["α_eff H = τ"] is None  # alpha 5e-5 and less: beyond the grid
+    assert drawn["α_eff H = τ"] is None  # alpha is at most 5e-5, outside the grid
     assert paths(Theory(10, 0.9, math.nan), [1e-3], [1e-3]) == {}

@@ -1,5 +1,5 @@
-"""Decoders: what they read from latents that keep an image, or nothing of it; and the command that
-draws it."""
+"""Decoders on latents with and without the information of an image, and the command that draws the
+result."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Make = Callable[..., Config]
 
 
 def blobs(n: int) -> torch.Tensor:
-    """Images (n, 1, 8, 8) of one bright bar each, whose place and brightness vary."""
+    """Images (n, 1, 8, 8) with one bright bar each, of varying place and brightness."""
     generator = torch.Generator().manual_seed(3)
     rows = torch.randint(0, 8, (n,), generator=generator)
     images = torch.zeros(n, 1, 8, 8)
@@ -36,12 +36,10 @@ def blobs(n: int) -> torch.Tensor:
     return images
 
 
-def test_the_images_of_an_encoder_that_can_be_inverted_come_back_and_those_of_noise_do_not() -> (
-    None
-):
+def test_invertible_encoder_is_decoded_and_noise_is_not() -> None:
     images = blobs(600)
     turn = torch.linalg.qr(torch.randn(65, 65))[0]
-    # the length of a row can be told
+    # the length of a row varies
     latents = torch.cat([images.flatten(1), torch.ones(600, 1)], dim=1) @ turn
     found = decode(train_decoder(latents[:500], images[:500], seed=0, steps=150), latents[500:])
     mean = images[:500].mean(dim=0).expand_as(found)
@@ -52,7 +50,7 @@ def test_the_images_of_an_encoder_that_can_be_inverted_come_back_and_those_of_no
     assert image_r2(blind, images[500:]) < 0.1
 
 
-def test_the_signal_to_noise_ratio_and_r_squared_in_closed_form() -> None:
+def test_psnr_and_r_squared_have_their_closed_form() -> None:
     images = torch.rand(50, 3, 4, 4)
     assert psnr(images, images) == math.inf
     assert psnr(images + 0.1, images) == pytest.approx(20.0, abs=1e-4)  # 10 log10(1 / 0.01)
@@ -63,11 +61,11 @@ def test_the_signal_to_noise_ratio_and_r_squared_in_closed_form() -> None:
 
 @pytest.mark.parametrize("size", [3, 8, 16, 28, 32, 64])
 @pytest.mark.parametrize("channels", [1, 3])
-def test_images_of_any_size_come_out(size: int, channels: int) -> None:
+def test_decoder_returns_images_of_any_size(size: int, channels: int) -> None:
     assert ConvDecoder(12, channels, size)(torch.randn(2, 12)).shape == (2, channels, size, size)
 
 
-def test_the_length_of_a_latent_changes_nothing_and_a_constant_one_breaks_nothing() -> None:
+def test_decoder_ignores_the_length_of_latents_and_accepts_constant_ones() -> None:
     z, images = torch.randn(40, 6), torch.rand(40, 1, 8, 8)
     decoder = train_decoder(z, images, seed=0, steps=3)
     assert torch.allclose(decode(decoder, 7.0 * z), decode(decoder, z), atol=1e-5)
@@ -75,7 +73,7 @@ def test_the_length_of_a_latent_changes_nothing_and_a_constant_one_breaks_nothin
     assert bool(torch.isfinite(decode(collapsed, torch.ones(4, 6))).all())
 
 
-def test_a_decoder_is_the_same_for_its_seed_and_moves_no_other_stream() -> None:
+def test_decoder_is_reproducible_and_moves_no_other_random_stream() -> None:
     z, images = torch.randn(40, 6), torch.rand(40, 1, 8, 8)
     before = torch.get_rng_state()
     a, b, c = (decode(train_decoder(z, images, seed=seed, steps=3), z) for seed in (1, 1, 2))
@@ -94,7 +92,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
         return train(make("dataset.epochs=1", "target=ema", experiment="seq_jepa_baseline")).run_dir
 
 
-def test_the_command_writes_a_row_for_every_latent_and_its_picture_again_and_again(
+def test_command_can_be_repeated_and_writes_a_row_per_latent(
     finished: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     command.main([str(finished), "--steps", "3", "--limit", "40"])
@@ -120,7 +118,7 @@ def test_the_command_writes_a_row_for_every_latent_and_its_picture_again_and_aga
     command.main([str(finished), "--steps", "3", "--limit", "40", "--tap", "z_hat"])
     again = json.loads((finished / "decoded.json").read_text())
     assert {row["tap"] for row in again["taps"]} == {"z_target", "z_hat", "copy of z", "mean image"}
-    # its decoder is the one that it had among others
+    # its decoder is the same as in a run with other taps
     assert [row for row in content["taps"] if row["shows"] == decoding.NEXT] == again["taps"]
 
 
@@ -132,7 +130,7 @@ def test_the_command_writes_a_row_for_every_latent_and_its_picture_again_and_aga
         (lambda p: (p / "config.yaml").write_text("study: arc\n"), "only runs of seq_jepa"),
     ],
 )
-def test_what_cannot_be_decoded_gets_one_line(
+def test_run_that_cannot_be_decoded_gets_a_one_line_error(
     damage: Callable[[Path], None],
     says: str,
     finished: Path,

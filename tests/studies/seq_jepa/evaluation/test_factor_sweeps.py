@@ -1,4 +1,4 @@
-"""Factor sweeps: grids with the identity in them, an encoder that is known, and the run that logs
+"""Factor sweeps: grids with the identity, an encoder with a known answer, and the run that logs
 them."""
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def test_every_grid_contains_the_identity_and_moves_one_factor(views: ViewGroup)
         )
 
 
-def test_the_full_turn_has_36_angles_and_the_part_of_one_its_ends() -> None:
+def test_full_turn_has_36_angles_and_a_partial_turn_includes_its_ends() -> None:
     full, part = (group(rotation=r).sweeps()[0] for r in ((-180, 180), (-75, 75)))
     assert len(full.values) == 36
     assert full.angles is not None
@@ -49,8 +49,8 @@ def test_the_full_turn_has_36_angles_and_the_part_of_one_its_ends() -> None:
     assert (float(part.values[0]), float(part.values[-1])) == (-75.0, 75.0)
 
 
-def test_an_image_of_a_dot_at_a_distance_runs_through_a_circle() -> None:
-    """The centre of mass of a bright dot is an encoder with a known answer: rotation is a circle,
+def test_rotated_dot_moves_on_a_circle_and_shifted_dot_on_lines() -> None:
+    """The centre of mass of a bright dot is an encoder with a known answer: a rotation is a circle,
     shifts are lines."""
     views = group(rotation=(-180, 180), translation=(-3, 3))
     images = torch.zeros(4, 1, 25, 25, dtype=torch.uint8)
@@ -77,7 +77,7 @@ def test_an_image_of_a_dot_at_a_distance_runs_through_a_circle() -> None:
     assert sweeps.overlap["rot", "trans_x"] == pytest.approx(1.0)
 
 
-def test_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_chunk_size_does_not_change_features(monkeypatch: pytest.MonkeyPatch) -> None:
     views = group()
     images = torch.randint(0, 256, (7, 1, 12, 12), dtype=torch.uint8)
     sweep = views.sweeps()[0]
@@ -87,7 +87,9 @@ def test_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     assert whole.shape == (7, len(sweep.values), 144)
 
 
-def test_a_run_logs_its_sweeps_at_the_end_and_on_request_while_training(make_config: Make) -> None:
+def test_run_logs_factor_sweeps_at_the_end_and_optionally_during_training(
+    make_config: Make,
+) -> None:
     end = train(make_config("dataset=digits_affine", "monitor.sweep_anchors=5")).metrics
     assert 0 < end["val/sweep/rot/explained_variance"] <= 1
     assert "val/sweep/rot/stability" not in end
@@ -103,7 +105,7 @@ def test_a_run_logs_its_sweeps_at_the_end_and_on_request_while_training(make_con
     assert all(torch.equal(v, other[k]) for k, v in often.module.state_dict().items())
 
 
-def test_the_figures_are_written_whatever_the_factors(tmp_path: object) -> None:
+def test_figures_are_written_for_any_number_of_factors(tmp_path: object) -> None:
     images = torch.randint(0, 256, (3, 1, 12, 12), dtype=torch.uint8)
     from pathlib import Path
 

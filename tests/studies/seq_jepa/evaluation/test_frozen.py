@@ -1,5 +1,4 @@
-"""Frozen evaluation: readouts that know the answer, intervals, and the command on a run's folder.
-Frozen evaluation: readouts that know the answer, intervals, and the command on a run's folder."""
+"""Frozen evaluation: readouts with a known answer, intervals, and the command on a run's folder."""
 
 from __future__ import annotations
 
@@ -35,7 +34,7 @@ RNG = np.random.default_rng(0)
 
 
 @pytest.mark.parametrize("readout", list(CLASSIFIERS))
-def test_a_classifier_reads_separable_classes_and_nothing_from_noise(readout: str) -> None:
+def test_classifier_separates_classes_and_is_at_chance_on_noise(readout: str) -> None:
     labels = np.repeat(np.arange(4), 60)
     x = np.eye(4)[labels] * 5 + RNG.normal(size=(240, 4))
     noise = RNG.normal(size=(240, 4))
@@ -47,7 +46,7 @@ def test_a_classifier_reads_separable_classes_and_nothing_from_noise(readout: st
 
 
 @pytest.mark.parametrize("readout", list(CLASSIFIERS))
-def test_the_scale_of_a_feature_changes_nothing(readout: str) -> None:
+def test_readouts_ignore_the_scale_of_a_feature(readout: str) -> None:
     labels = np.repeat(np.arange(3), 50)
     x = np.eye(3)[labels] + RNG.normal(size=(150, 3))
     fit, scale = CLASSIFIERS[readout], np.array([1.0, 1e4, 1e-4])
@@ -56,7 +55,7 @@ def test_the_scale_of_a_feature_changes_nothing(readout: str) -> None:
 
 
 @pytest.mark.parametrize("readout", list(REGRESSIONS))
-def test_a_regression_recovers_a_linear_map_in_any_unit(readout: str) -> None:
+def test_regression_recovers_a_linear_map_in_any_unit(readout: str) -> None:
     x = RNG.normal(size=(600, 5))
     y = x @ RNG.normal(size=(5, 2)) * np.array([1.0, 100.0])
     found = REGRESSIONS[readout](x[:400], y[:400], x[400:500], y[400:500], x[500:])
@@ -69,7 +68,7 @@ def test_a_regression_recovers_a_linear_map_in_any_unit(readout: str) -> None:
 # intervals
 
 
-def test_the_interval_of_an_accuracy_is_the_binomial_one() -> None:
+def test_interval_of_an_accuracy_is_binomial() -> None:
     correct = np.arange(400) < 300
     found = accuracy(correct, resampling_weights(400, 4000))
     half = 1.96 * math.sqrt(0.75 * 0.25 / 400)
@@ -78,7 +77,7 @@ def test_the_interval_of_an_accuracy_is_the_binomial_one() -> None:
     assert found.high == pytest.approx(0.75 + half, abs=0.006)
 
 
-def test_r_squared_is_scikit_learns_and_leaves_constant_numbers_out() -> None:
+def test_r_squared_equals_scikit_learn_and_skips_constant_dimensions() -> None:
     from sklearn.metrics import r2_score
 
     y = np.concatenate([RNG.normal(size=(200, 2)), np.ones((200, 1))], axis=1)
@@ -94,7 +93,7 @@ def test_r_squared_is_scikit_learns_and_leaves_constant_numbers_out() -> None:
 # equivariance
 
 
-def test_an_encoder_on_which_actions_act_linearly_has_no_error_and_a_scrambled_one_has() -> None:
+def test_linear_actions_have_no_error_and_scrambled_actions_have() -> None:
     def features(n: int) -> tuple[torch.Tensor, torch.Tensor]:
         start, turn = torch.rand(n, 1) * 2 * math.pi, torch.rand(n, 2) * 2 * math.pi
         angle = torch.cat([start, start + turn[:, :1], start + turn.sum(1, keepdim=True)], dim=1)
@@ -121,11 +120,11 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return train(conftest.maker(tmp_path_factory.mktemp("run"))("dataset=digits_affine")).run_dir
 
 
-def words(folder: Path, *more: str) -> list[str]:
+def arguments(folder: Path, *more: str) -> list[str]:
     return [str(folder), "--limit", "60", "--anchors", "5", "--views", "1,2", *more]
 
 
-def test_features_are_those_of_the_frozen_encoder_and_the_same_every_time(finished: Path) -> None:
+def test_features_come_from_the_frozen_encoder_and_are_reproducible(finished: Path) -> None:
     run = load_run(finished)
     group = views_of(run.config, run.splits, 5)
 
@@ -151,10 +150,10 @@ def test_features_are_those_of_the_frozen_encoder_and_the_same_every_time(finish
     assert not any(p.requires_grad for p in run.network.parameters())
 
 
-def test_the_command_writes_every_figure_with_its_interval_and_protocol(
+def test_command_writes_every_figure_with_interval_and_protocol(
     finished: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    command.main(words(finished))
+    command.main(arguments(finished))
     content = json.loads((finished / "evaluation.json").read_text())
     rows = {f["row"] for f in content["figures"]}
     assert rows == {"this run", "raw pixels", "random init"}
@@ -192,12 +191,12 @@ def test_the_command_writes_every_figure_with_its_interval_and_protocol(
     assert "bootstrap" in out
 
 
-def test_a_supervised_run_beside_it_becomes_a_row(
+def test_supervised_run_beside_the_run_becomes_a_row(
     make_config: Make, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = train(make_config()).run_dir
     train(make_config(experiment="supervised"))
-    command.main(words(folder, "--rows", "supervised"))
+    command.main(arguments(folder, "--rows", "supervised"))
     content = json.loads((folder / "evaluation.json").read_text())
     assert {f["row"] for f in content["figures"]} == {"this run", "supervised"}
 
@@ -222,7 +221,7 @@ def test_a_supervised_run_beside_it_becomes_a_row(
         ),
     ],
 )
-def test_a_folder_that_cannot_be_evaluated_gets_one_line(
+def test_folder_that_cannot_be_evaluated_gets_a_one_line_error(
     damage: Callable[[Path], None],
     says: str,
     finished: Path,
@@ -233,7 +232,7 @@ def test_a_folder_that_cannot_be_evaluated_gets_one_line(
     shutil.copytree(finished, folder)
     damage(folder)
     with pytest.raises(SystemExit) as end:
-        command.main(words(folder))
+        command.main(arguments(folder))
     assert end.value.code == 2
     err = capsys.readouterr().err
     assert says in err
@@ -250,7 +249,7 @@ def test_a_folder_that_cannot_be_evaluated_gets_one_line(
         ["--limit", "12"],
     ],
 )
-def test_wrong_options_are_refused(
+def test_invalid_options_are_refused(
     more: list[str], finished: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as end:
@@ -258,9 +257,7 @@ def test_wrong_options_are_refused(
     assert end.value.code == 2
 
 
-def test_a_run_of_an_older_schema_opens_with_todays_defaults(
-    finished: Path, tmp_path: Path
-) -> None:
+def test_run_of_an_older_schema_loads_with_todays_defaults(finished: Path, tmp_path: Path) -> None:
     folder = tmp_path / "old"
     shutil.copytree(finished, folder)
     text = (folder / "config.yaml").read_text()
@@ -273,7 +270,7 @@ def test_a_run_of_an_older_schema_opens_with_todays_defaults(
     assert load_run(folder).config.model.action_conditioning
 
 
-def test_without_labels_the_class_questions_are_left_out(make_config: Make, tmp_path: Path) -> None:
+def test_class_questions_are_left_out_without_labels(make_config: Make, tmp_path: Path) -> None:
     images = np.random.default_rng(0).integers(0, 256, (200, 1, 12, 12), dtype=np.uint8)
     np.savez(tmp_path / "own.npz", images=images)
     own = [
@@ -283,13 +280,13 @@ def test_without_labels_the_class_questions_are_left_out(make_config: Make, tmp_
         "model=seq_jepa_small",
     ]
     folder = train(make_config(*own, "dataset.batch_size=16")).run_dir
-    command.main(words(folder, "--rows", "none"))
+    command.main(arguments(folder, "--rows", "none"))
     content = json.loads((folder / "evaluation.json").read_text())
     assert not [f for f in content["figures"] if "class" in f["question"]]
     assert (folder / "figures" / "evaluation.png").is_file()
 
 
-def test_missing_data_is_one_line(make_config: Make, tmp_path: Path) -> None:
+def test_missing_data_gives_a_one_line_error(make_config: Make, tmp_path: Path) -> None:
     images = np.random.default_rng(0).integers(0, 256, (200, 1, 12, 12), dtype=np.uint8)
     np.savez(tmp_path / "own.npz", images=images)
     own = [
@@ -304,8 +301,8 @@ def test_missing_data_is_one_line(make_config: Make, tmp_path: Path) -> None:
         load_run(folder)
 
 
-def test_constant_pixels_are_no_features() -> None:
-    """A black border, as float32 rounding leaves it: blown up, it made an R² of -872,215."""
+def test_constant_pixels_do_not_break_the_readout() -> None:
+    """A black border with float32 rounding, which gave an R² of -872,215 when it was scaled up."""
     x = np.concatenate(
         [RNG.normal(size=(200, 3)), -0.965 + 5e-6 * RNG.normal(size=(200, 5))], axis=1
     )
@@ -316,9 +313,7 @@ def test_constant_pixels_are_no_features() -> None:
     assert np.abs(found - y[150:]).max() < 1.0
 
 
-def test_what_is_trained_on_four_views_is_evaluated_on_four_beside_longer_aggregates(
-    make_config: Make,
-) -> None:
+def test_run_trained_on_four_views_is_evaluated_on_four_and_more(make_config: Make) -> None:
     from jepa_lab.studies.seq_jepa.evaluation.frozen import all_features
 
     run = load_run(
@@ -335,8 +330,8 @@ def test_what_is_trained_on_four_views_is_evaluated_on_four_beside_longer_aggreg
     assert short.z.shape[1] == target + 1  # the last one is drawn as in training: rarely blurred
 
 
-def test_the_gap_is_of_the_views_that_were_trained_on_and_no_accuracy(finished: Path) -> None:
-    command.main(words(finished, "--views", "1,5", "--rows", "none"))
+def test_gap_is_computed_at_the_number_of_views_in_training(finished: Path) -> None:
+    command.main(arguments(finished, "--views", "1,5", "--rows", "none"))
     figures = json.loads((finished / "evaluation.json").read_text())["figures"]
 
     def value(question: str, views: int | None) -> float:
@@ -351,10 +346,10 @@ def test_the_gap_is_of_the_views_that_were_trained_on_and_no_accuracy(finished: 
     assert gap == pytest.approx(value("class from z_agg", 3) - value("class from z", None))
 
 
-def test_one_upright_view_has_no_share_within(make_config: Make) -> None:
+def test_single_upright_view_has_no_within_share(make_config: Make) -> None:
     result = train(make_config("dataset.n_views=2"))
     assert not [k for k in result.metrics if k.endswith("z_agg/within_share")]
-    command.main(words(result.run_dir, "--rows", "none"))
+    command.main(arguments(result.run_dir, "--rows", "none"))
     figures = json.loads((result.run_dir / "evaluation.json").read_text())["figures"]
     assert "within share of z_agg" not in {f["question"] for f in figures}
     assert "within share of z" in {f["question"] for f in figures}

@@ -1,5 +1,5 @@
-"""Latent rollouts: a world whose answers are known, what may not leak into them, and where they are
-written."""
+"""Latent rollouts: a world with known answers, no leak of future views, and the places that log
+them."""
 
 from __future__ import annotations
 
@@ -35,11 +35,8 @@ Make = Callable[..., Config]
 
 
 class World(nn.Module):
-    """A latent is an angle on the unit circle, times a length that tells nothing; an action (sin,
-    cos) turns it.
-
-    Its prediction is exact (`knows`), or always the same.
-    """
+    """A latent is an angle on the unit circle times a length without information. An action (sin,
+    cos) turns it. The prediction is exact (`knows`), or always the same."""
 
     def __init__(self, knows: bool = True, length: float = 1.0) -> None:
         super().__init__()
@@ -47,7 +44,7 @@ class World(nn.Module):
         self.seen: list[Tensor] = []
 
     def encode(self, views: Tensor) -> Tensor:
-        """The quarter in which the one white corner of an image lies."""
+        """Returns the direction of the one white corner of an image."""
         corners = views[..., 0, [0, 0, -1, -1], [-1, 0, 0, -1]]
         angle = corners.argmax(-1).float() * (math.pi / 2)
         return torch.stack([angle.cos(), angle.sin()], dim=-1)
@@ -77,49 +74,45 @@ def measured(world: World, n: int = 256, **options: Any) -> Any:
     return measure_rollout(module, group, source, observed=2, split="val", seed=0, **options)
 
 
-def test_in_a_world_that_the_predictor_knows_every_step_is_exact_and_a_constant_is_worth_one() -> (
-    None
-):
+def test_perfect_predictor_has_no_error_and_a_constant_has_error_one() -> None:
     exact, constant = measured(World()), measured(World(knows=False))
     assert [step.k for step in exact.steps] == [1, 2, 3, 4]
     for known, blind in zip(exact.steps, constant.steps, strict=True):
         assert known.rollout == pytest.approx(0.0, abs=1e-6)
         assert known.teacher_forced == pytest.approx(0.0, abs=1e-6)
-        # 256 draws of four quarters: the best constant is hardly better than this one, and neither
-        # is a copy
+        # With 256 draws of four quarters the best constant is hardly better than this constant or
+        # than a copy.
         assert blind.rollout == pytest.approx(1.0, abs=0.15)
         assert blind.copy == known.copy == pytest.approx(1.0, abs=0.15)
         assert known.constant == pytest.approx(1.0, abs=0.15)
 
 
-def test_lengths_that_the_loss_leaves_free_are_not_fed_back() -> None:
+def test_prediction_length_is_not_fed_back() -> None:
     long = World(length=50.0)
     assert all(step.rollout == pytest.approx(0.0, abs=1e-6) for step in measured(long).steps)
     for z in long.seen:
         assert torch.allclose(z.norm(dim=-1), torch.ones(z.shape[:2]), atol=1e-5)
 
 
-def test_the_interval_holds_the_value_and_is_the_value_without_resampling() -> None:
+def test_interval_contains_the_value_and_equals_it_without_resampling() -> None:
     (first, *_) = measured(World(knows=False), resamples=200).steps
     assert first.low < first.rollout < first.high
     (plain, *_) = measured(World(knows=False)).steps
     assert plain.low == plain.rollout == plain.high == first.rollout
 
 
-def test_targets_that_do_not_vary_say_nothing() -> None:
+def test_constant_targets_have_error_one() -> None:
     assert relative_error(0.0, 0.0) == 1.0
     assert relative_error(0.25, 0.5) == pytest.approx(0.5)
 
 
-def small(make: Make, *words: str) -> tuple[Config, Any, Any]:
-    config = make(*words)
+def small(make: Make, *overrides: str) -> tuple[Config, Any, Any]:
+    config = make(*overrides)
     splits = load_data(config)
     return config, splits, build_frozen(config, splits)
 
 
-def test_one_step_is_the_networks_prediction_and_later_ones_see_no_view_to_come(
-    make_config: Make,
-) -> None:
+def test_first_step_is_the_prediction_and_later_steps_see_no_future_view(make_config: Make) -> None:
     config, splits, module = small(make_config)
     group, why = rollout_views(config, splits, module.network, 3)
     assert group is not None
@@ -141,13 +134,13 @@ def test_one_step_is_the_networks_prediction_and_later_ones_see_no_view_to_come(
         teacher_forced(module.network, changed, batch.actions, 3)[:, 1], forced[:, 1]
     )
     other = batch.actions.clone()
-    other[:, -1] = -other[:, -1]  # the last action tells of the last view only
+    other[:, -1] = -other[:, -1]  # the last action matters for the last view only
     later = roll_out(module.network, z[:, :3], other)
     assert torch.equal(later[:, :2], ahead[:, :2])
     assert not torch.equal(later[:, 2], ahead[:, 2])
 
 
-def test_learned_positions_end_a_rollout_with_their_number(make_config: Make) -> None:
+def test_learned_positions_limit_the_rollout(make_config: Make) -> None:
     config, splits, module = small(make_config, "model.positions=learned", "dataset.n_views=32")
     assert reach(module.network, 31, 5)[0] == 2
     group, why = rollout_views(config, splits, module.network, 5)
@@ -158,7 +151,9 @@ def test_learned_positions_end_a_rollout_with_their_number(make_config: Make) ->
     assert reach(module.network, 33, 1)[0] == 0
 
 
-def test_training_logs_it_once_and_nothing_else_changes(make_config: Make, tmp_path: Path) -> None:
+def test_training_logs_the_rollout_once_and_changes_nothing_else(
+    make_config: Make, tmp_path: Path
+) -> None:
     with_it = train(make_config("dataset.epochs=1"))
     none = make_config(
         "dataset.epochs=1", "monitor.rollout_steps=0", f"runs_dir={tmp_path / 'other'}"
@@ -178,7 +173,7 @@ def test_training_logs_it_once_and_nothing_else_changes(make_config: Make, tmp_p
         for r in (with_it, without)
     ]
     assert all(torch.equal(weights[0][key], weights[1][key]) for key in weights[0])
-    # of the 64 validation images in the views of the validation: its own skill
+    # The first step on the 64 validation images, in the validation views, gives the run's skill.
     assert with_it.metrics["val/rollout/1"] == pytest.approx(
         1 - with_it.metrics["val/skill"], abs=1e-5
     )
@@ -190,7 +185,7 @@ def test_training_logs_it_once_and_nothing_else_changes(make_config: Make, tmp_p
     )
 
 
-def test_the_verdict_notes_a_rollout_that_forgets_but_not_one_that_never_began() -> None:
+def test_verdict_notes_a_rollout_only_if_its_first_step_is_good() -> None:
     from jepa_lab.diagnosis.prediction import prediction_findings
     from jepa_lab.diagnosis.settings import Settings
     from jepa_lab.diagnosis.thresholds import Thresholds
@@ -208,18 +203,18 @@ def test_the_verdict_notes_a_rollout_that_forgets_but_not_one_that_never_began()
     assert notes(1.1, 1.2) == []
 
 
-def test_the_steps_asked_for_are_no_part_of_what_a_run_is(make_config: Make) -> None:
+def test_rollout_steps_do_not_change_the_run_id(make_config: Make) -> None:
     from dataclasses import asdict
 
     config = make_config()
     other = replace(config, monitor=replace(config.monitor, rollout_steps=9))
     assert run_id(asdict(config), "data") == run_id(asdict(other), "data")
     old = asdict(config)
-    del old["monitor"]["rollout_steps"]  # a run from before there was the key
+    del old["monitor"]["rollout_steps"]  # older runs have no such key
     assert run_id(old, "data") == run_id(asdict(config), "data")
 
 
-def test_an_evaluated_rollout_is_of_test_images_with_an_interval(make_config: Make) -> None:
+def test_evaluated_rollout_reads_test_images_and_has_an_interval(make_config: Make) -> None:
     from jepa_lab.studies.seq_jepa.evaluation.loading import LoadedRun
 
     config, splits, module = small(make_config)

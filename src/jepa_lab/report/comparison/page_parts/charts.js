@@ -19,7 +19,7 @@ function tickText(value, percent) {
   if (size >= 1e6 || (size > 0 && size < 1e-3)) return minus(shown.toExponential(0));
   return minus(String(Number(shown.toPrecision(6)))) || "0";
 }
-// {low, high, log, note}: accuracies, ranks and scales begin at zero; a start far below is cut off, and said
+// Returns the y range {low, high, log, note}: accuracies, ranks and scales include zero; the note names a low start that is cut off
 function range(panel, values) {
   const finite = values.filter((v) => v !== null && v !== undefined);
   let low = Math.min(...finite), high = Math.max(...finite), note = "";
@@ -58,7 +58,7 @@ function lineChart(panel, arms, shown) {
   const series = panel.series.filter((s) => shown.has(s.arm));
   const name = panel.key + (panel.percent ? ", %" : "");
   const caption = el("figcaption", { "aria-live": "polite" });
-  if (!series.length) return el("figure", {}, el("h3", {}, name), el("p", { class: "soft" }, "none of the shown arms has it"));
+  if (!series.length) return el("figure", {}, el("h3", {}, name), el("p", { class: "soft" }, "No shown arm has this metric."));
   const steps = series.flatMap((s) => s.x);
   const xDomain = { low: 0, high: Math.max(...steps) || 1 };
   const yDomain = range(panel, series.flatMap((s) => [...s.y, ...(s.lo ?? []), ...(s.hi ?? [])]));
@@ -80,9 +80,9 @@ function lineChart(panel, arms, shown) {
     if (at === null) return caption.replaceChildren(rest);
     cursor.setAttribute("x1", x(grid[at]));
     cursor.setAttribute("x2", x(grid[at]));
-    const said = series.map((s) => [s, nearest(s.x, grid[at])]).filter(([s, i]) => s.y[i] !== null)
+    const values = series.map((s) => [s, nearest(s.x, grid[at])]).filter(([s, i]) => s.y[i] !== null)
       .map(([s, i]) => `${arms[s.arm].name} ${number(s.y[i], panel.percent)}` + (s.lo ? ` (${number(s.lo[i], panel.percent)}–${number(s.hi[i], panel.percent)})` : ""));
-    caption.replaceChildren(`step ${grid[at].toLocaleString("en")}: ${said.join(" · ")}`);
+    caption.replaceChildren(`step ${grid[at].toLocaleString("en")}: ${values.join(" · ")}`);
   };
   const drawing = svg("svg", { viewBox: `0 0 ${BOX.width} ${BOX.height}`, role: "img", "aria-label": `${name}: ${series.map((s) => `${arms[s.arm].name} ends at ${number(last(s.y), panel.percent)}`).join(", ")}` },
     svg("clipPath", { id: clip }, svg("rect", { x: BOX.left - 4, y: BOX.top - 4, width: BOX.width - BOX.left - BOX.right + 8, height: BOX.height - BOX.top - BOX.bottom + 8 })),
@@ -134,7 +134,7 @@ function last(values) {
   return [...values].reverse().find((v) => v !== null) ?? null;
 }
 
-// a name cut to what a box of this width has room for; the table has it whole
+// shortens a name to the width of the box; the table shows it in full
 function fitting(name, width, after) {
   const room = Math.floor((width - 30) / 6.5) - after.length;
   return (name.length > room ? name.slice(0, room - 1) + "…" : name) + after;
@@ -169,17 +169,17 @@ function forest(group, unit, title) {
   parts.push(svg("text", { x: box.width - box.right, y: box.height - 4, "text-anchor": "end" }, title));
   return el("figure", { class: "wide" },
     svg("svg", { viewBox: `0 0 ${box.width} ${box.height}`, role: "img", "aria-label": `${title} of every arm, in the order of the ranking; the table has the numbers` }, parts),
-    el("figcaption", {}, "Each mark a seed, the line their mean, the bar its 95 % t interval; dashed: the control's mean. The axis does not start at zero."));
+    el("figcaption", {}, "Each mark is a seed, the line is their mean and the bar its 95 % t interval. The dashed line is the mean of the control. The axis does not start at zero."));
 }
 
-// a single chart has more room than a panel, but not on a phone
+// a single chart is larger than a panel, except on a phone
 function wider(height) {
   return innerWidth < 640 ? { ...BOX, height: 250 } : { ...BOX, width: 560, height };
 }
 function scatter(group, unit, shown) {
   const column = group.columns.findIndex((c) => c.key === group.rank_key);
   const points = group.runs.filter((run) => shown.has(run.arm) && typeof run.values[0] === "number" && typeof run.values[column] === "number");
-  if (column < 0 || !points.length) return el("p", { class: "soft" }, "No run among those shown has both an effective rank and the metric.");
+  if (column < 0 || !points.length) return el("p", { class: "soft" }, "No shown run has both an effective rank and the metric.");
   const box = wider(330);
   const xDomain = range({}, points.map((run) => run.values[column]));
   const yDomain = range({}, points.map((run) => run.values[0]));
@@ -192,15 +192,15 @@ function scatter(group, unit, shown) {
   return el("figure", { class: "square" }, el("h3", {}, `${group.metric.name}${unit.percent ? ", %" : ""} against effective rank`),
     svg("svg", { viewBox: `0 0 ${box.width} ${box.height}`, role: "img", "aria-label": `${group.metric.name} against ${group.rank_key} of ${points.length} runs; the table of runs has the numbers` },
       frame(x, y, xDomain, yDomain, unit.percent, { x: group.rank_key }, box), marks),
-    el("figcaption", {}, "Each mark a run, hollow where its verdict is a collapse or another failure. A high rank is no goal by itself. The axes do not start at zero."));
+    el("figcaption", {}, "Each mark is a run; it is hollow if the verdict is a collapse or another failure. A high rank is no goal by itself. The axes do not start at zero."));
 }
 
-// the arm as the other charts draw it; with a look of its own where it is not in the ranking
+// the arm as the other charts draw it; an arm that is not in the ranking gets its own colour
 function tunedArm(tuning, group, i) {
   const name = tuning.arms[i].arm;
   return group.arms.find((a) => a.name === name) ?? { name, colour: group.arms.length + i, control: false };
 }
-// mean over the tuning seeds against the weight, an arm a line; a ring around the weight that was taken
+// mean over the tuning seeds against the weight, one line for each arm; a ring marks the chosen weight
 function tuningChart(tuning, group) {
   const found = tuning.arms.map((t, i) => [tunedArm(tuning, group, i), t.candidates.filter((c) => c.mean !== null)]).filter(([, tried]) => tried.length);
   if (!found.length) return "";
@@ -223,5 +223,5 @@ function tuningChart(tuning, group) {
   return el("figure", { class: "square", id: "tuning-plot" }, el("h3", {}, `${title} against the weight`),
     svg("svg", { viewBox: `0 0 ${box.width} ${box.height}`, role: "img", "aria-label": `${title} against the weight of every arm; the table has the numbers` },
       frame(x, y, xDomain, yDomain, tuning.percent, { x: "weight, log scale" }, box), parts),
-    el("figcaption", {}, `Marks: means over seeds ${tuning.seeds.join(", ")}, dots: each of them; hollow where a run collapsed or failed; a ring: the weight that was taken. The upright axis does not start at zero.`));
+    el("figcaption", {}, `Marks are means over seeds ${tuning.seeds.join(", ")}, dots are single seeds. A mark is hollow if a run collapsed or failed. A ring marks the chosen weight. The y axis does not start at zero.`));
 }

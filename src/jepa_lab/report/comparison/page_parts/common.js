@@ -1,10 +1,10 @@
-// Words and numbers: everything that the other parts share.
+// Texts, numbers, colours and markers that the other scripts share.
 const data = JSON.parse(document.getElementById("data").textContent);
 const COLOURS = 8, SHOWN_AT_FIRST = 8;
 const DASHES = ["", "6 3", "2 3", "8 3 2 3"];
 const SVG = "http://www.w3.org/2000/svg";
 
-// el("p", {class: "soft"}, "text", node): text is never read as HTML
+// el("p", {class: "soft"}, "text", node): text is never parsed as HTML
 function el(name, attributes = {}, ...children) {
   return fill(document.createElement(name), attributes, children);
 }
@@ -20,7 +20,7 @@ function fill(node, attributes, children) {
   return node;
 }
 
-// a name that may be broken after its separators, and nowhere else
+// a name with line breaks allowed only after its separators
 function breakable(name, after = /(?<=[_ =,/])|(?<=\.)(?!\d)/) {
   return name.split(after).flatMap((part, i) => (i ? [el("wbr"), part] : [part]));
 }
@@ -55,7 +55,7 @@ function duration(seconds) {
   if (seconds === null) return "";
   return seconds < 100 ? `${Math.round(seconds)} s` : seconds < 6000 ? `${Math.round(seconds / 60)} min` : `${(seconds / 3600).toFixed(1)} h`;
 }
-// the control in ink; the others by their name's place: one arm has one colour whatever is ranked
+// The control has the text colour. The colours of other arms follow the order of names, not the ranking.
 function colour(arm) {
   return arm.control ? "var(--ink)" : `var(--c${arm.colour % COLOURS})`;
 }
@@ -67,7 +67,7 @@ function swatch(arm) {
     svg("line", { x1: 0, x2: 26, y1: 6, y2: 6, stroke: colour(arm), "stroke-width": 2, "stroke-dasharray": dash(arm) }),
     marker(arm, 13, 6));
 }
-// a shape for each arm, so that no colour has to be told from another; hollow where the run collapsed
+// Arms also differ in shape, so that colours need not be distinguished. A collapsed run is hollow.
 function marker(arm, x, y, hollow = false, size = 4.5) {
   const look = { fill: hollow ? "var(--page)" : colour(arm), stroke: colour(arm), "stroke-width": 1.5 };
   const r = size;

@@ -1,4 +1,4 @@
-// The page: one group of runs at a time, its arms shown or hidden in all charts at once.
+// The page shows one group of runs at a time. Arms are shown or hidden in all charts at once.
 const app = document.getElementById("app");
 let group = data.groups[0], shown = firstShown();
 
@@ -70,10 +70,10 @@ function render() {
         group.references.length ? el("div", { id: "references" }, el("h3", {}, "References: bounds, neither ranked nor tested"), el("ul", {}, group.references.map((line) => el("li", {}, line)))) : "",
         group.parameters.map((line) => el("p", { class: "soft" }, line))),
       el("div", {}, legend(),
-        section("learning", names.learning, el("p", { class: "soft" }, "Means over the completed seeds of an arm. Move over a chart, or focus it and use the arrow keys, to read values; the boxes above hide and show arms. Curves are thinned."), el("div", { class: "panels", id: "panels-learning" })),
+        section("learning", names.learning, el("p", { class: "soft" }, "Means over the completed seeds of an arm. To read values, move over a chart, or focus it and use the arrow keys. The boxes above hide and show arms. Curves show only some of the logged steps."), el("div", { class: "panels", id: "panels-learning" })),
         section("rank", names.rank, el("p", { class: "soft" }, "Effective rank and standard deviation of the features on the fixed validation set: a rank that falls while the scale falls is a collapse."), el("div", { class: "panels", id: "panels-rank" })),
         section("scatter", names.scatter, el("div", { id: "scatter-plot" })),
-        section("gradients", names.gradients, el("p", { class: "soft" }, "How hard each term of the loss pulls at the encoder, and whether it pulls against the prediction (a negative cosine)."), conflictTable(group), el("div", { class: "panels", id: "panels-gradients" }))),
+        section("gradients", names.gradients, el("p", { class: "soft" }, "The gradient of each term of the loss on the encoder. A negative cosine means that the term works against the prediction."), conflictTable(group), el("div", { class: "panels", id: "panels-gradients" }))),
       section("settings", names.settings, settingsTable(group)),
       data.tunings.length ? section("tuning", "Tuning: how the weights were chosen", data.tunings.map((t) => [tuningTable(t, group), tuningChart(t, group)])) : "",
       data.about.length ? section("about", "What came before these runs", el("ul", {}, data.about.map((line) => el("li", {}, line)))) : "",

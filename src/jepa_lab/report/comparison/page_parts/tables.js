@@ -7,7 +7,7 @@ function sortable(caption, columns, rows, { id, order = null, rowClass = () => "
     el("button", { type: "button", title: column.title, onclick: () => sort(i) }, breakable(column.name, /(?<=[ /]|[a-z]{4}_)/), el("span", { class: "arrow", "aria-hidden": "true" }))));
   let current = rows;
   function sort(i) {
-    // numbers first from the largest, texts from A
+    // the first click sorts numbers from the largest and texts from A
     sorted = { column: i, down: sorted.column === i ? !sorted.down : Boolean(columns[i].number) };
     draw();
   }
@@ -30,7 +30,7 @@ function sortable(caption, columns, rows, { id, order = null, rowClass = () => "
 function classes(column, i) {
   return [i === 0 ? "first" : "", column.number ? "num" : ""].join(" ").trim() || null;
 }
-// what is missing comes last in both directions
+// missing values come last in both directions
 function inOrder(rows, column, down) {
   const missing = (v) => v === null || v === undefined || v === "" || Number.isNaN(v) || (column.number && typeof v !== "number");
   return rows.map((row) => [column.value(row), row]).sort(([a], [b]) => {
@@ -99,26 +99,26 @@ function link(path) {
 }
 function more(run) {
   if (!run.command && !run.reason) return "";
-  const said = el("span", { role: "status" });
+  const message = el("span", { role: "status" });
   const copy = async () => {
-    try { await navigator.clipboard.writeText(run.command); said.textContent = " copied"; }
-    catch { said.textContent = " select it and copy"; }
+    try { await navigator.clipboard.writeText(run.command); message.textContent = " copied"; }
+    catch { message.textContent = " select it and copy"; }
   };
   return el("details", {}, el("summary", {}, "command"), run.reason ? el("p", {}, run.reason) : "",
-    run.command ? [el("pre", {}, run.command), el("button", { type: "button", onclick: copy }, "copy"), said] : el("p", {}, "its experiment is unknown here"));
+    run.command ? [el("pre", {}, run.command), el("button", { type: "button", onclick: copy }, "copy"), message] : el("p", {}, "the run stored no command line"));
 }
 
 function gridTable(group) {
   const [head, ...rows] = group.grid;
-  return el("div", { class: "scroll" }, el("table", { id: "grid-table" }, el("caption", {}, el("span", { class: "cap" }, "what became of every seed; what is missing or failed is red")),
+  return el("div", { class: "scroll" }, el("table", { id: "grid-table" }, el("caption", {}, el("span", { class: "cap" }, "state of every seed; missing and failed runs are red")),
     el("thead", {}, el("tr", {}, head.map((h, i) => el("th", { scope: "col", class: i ? null : "first" }, i ? `seed ${h}` : h)))),
     el("tbody", {}, rows.map((row) => el("tr", {}, row.map((cell, i) => i ? el("td", { class: cell === "completed" ? "ok" : cell === "running" ? "word note" : "hole" }, cell === "completed" ? "✓" : cell) : el("th", { scope: "row", class: "first" }, breakable(cell))))))));
 }
 function settingsTable(group) {
   const { keys, values } = group.settings;
-  if (!keys.length) return el("p", { class: "soft" }, "Nothing but the seed.");
+  if (!keys.length) return el("p", { class: "soft" }, "Only the seed differs.");
   const columns = [{ name: "setting", value: (i) => keys[i], cell: (i) => breakable(keys[i]) }, ...group.arms.map((arm, j) => ({ name: arm.name, value: (i) => values[j][i] }))];
-  return sortable("settings that differ between the configurations, seed apart", columns, keys.map((_, i) => i), { id: "settings-table" }).node;
+  return sortable("settings that differ between the configurations, except the seed", columns, keys.map((_, i) => i), { id: "settings-table" }).node;
 }
 function conflictTable(group) {
   if (!group.conflicts.length) return el("p", { class: "soft" }, "No run logged the gradients of its terms.");
@@ -128,10 +128,10 @@ function conflictTable(group) {
     { name: "mean norm", number: true, value: (row) => row.norm, cell: (row) => number(row.norm) },
     { name: "share, %", number: true, title: "of the sum of the terms' mean norms", value: (row) => row.share, cell: (row) => number(row.share, true) },
     { name: "mean cosine", number: true, title: "with the gradient of the prediction", value: (row) => row.cosine, cell: (row) => number(row.cosine) },
-    { name: "against the prediction, %", number: true, title: "share of the looks where the cosine is negative", value: (row) => row.against, cell: (row) => number(row.against, true, 0) },
-    { name: "looks", number: true, value: (row) => row.looks || null },
+    { name: "against the prediction, %", number: true, title: "share of the measurements with a negative cosine", value: (row) => row.against, cell: (row) => number(row.against, true, 0) },
+    { name: "measurements", number: true, value: (row) => row.looks || null },
   ];
-  return sortable("gradient of each weighted term on the encoder's parameters, over all looks and seeds", columns, group.conflicts, { id: "gradient-table" }).node;
+  return sortable("gradient of each weighted term on the encoder's parameters, over all measurements and seeds", columns, group.conflicts, { id: "gradient-table" }).node;
 }
 
 function tuningTable(tuning, group) {
@@ -149,5 +149,5 @@ function tuningTable(tuning, group) {
     { name: "best less worst" + (tuning.percent ? ", points" : ""), number: true, value: spread, cell: (arm) => number(spread(arm), tuning.percent) },
     { name: `weight: mean ${tuning.name}${tuning.percent ? ", %" : ""}`, value: (arm) => arm.candidates.length, cell: tried },
   ];
-  return sortable(`every arm's weights, tried with seed${tuning.seeds.length > 1 ? "s" : ""} ${tuning.seeds.join(", ")}, which are reported nowhere`, columns, tuning.arms, { id: "tuning-table" }).node;
+  return sortable(`every arm's weights, tried with seed${tuning.seeds.length > 1 ? "s" : ""} ${tuning.seeds.join(", ")}, which are not reported`, columns, tuning.arms, { id: "tuning-table" }).node;
 }

@@ -1,2 +1,2 @@
-"""diagnose --investigate: from a failing run of the ARC study to what made it fail, by runs that
-change one thing."""
+"""The investigation of a failing ARC run (`diagnose --investigate`): it finds the cause by runs
+that change one setting each."""

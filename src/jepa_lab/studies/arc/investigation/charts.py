@@ -1,6 +1,8 @@
-"""Small curves of a step's runs as inline SVG: codes in use and the context's rank over steps, on
-scales that all steps of an investigation share, with the first violation marked. Colours come from
-the page's style."""
+"""Small curves of a step's runs as inline SVG: codes in use and the context's rank over steps.
+
+All steps of an investigation share the scales. The first violation is marked. Colours are defined
+in the style of the page.
+"""
 
 from __future__ import annotations
 
@@ -21,11 +23,12 @@ MOST_POINTS = 200
 def charts_of(
     step: Mapping[str, Any], histories: Mapping[Path, History], top_rank: float, steps: int
 ) -> str:
-    """The two panels of a step; '' where its runs logged neither. top_rank, steps: the ends of the
-    shared scales."""
-    found = [histories[Path(run["path"])] for run in step["runs"] if Path(run["path"]) in histories]
-    usage = [codebook_series(history, "usage")[0] for history in found]
-    ranks = [rank_points(history) for history in found]
+    """Returns the two panels of a step, '' if its runs logged neither series. `top_rank` and
+    `steps` are the ends of the shared scales."""
+    paths = [Path(run["path"]) for run in step["runs"]]
+    logged = [histories[path] for path in paths if path in histories]
+    usage = [codebook_series(history, "usage")[0] for history in logged]
+    ranks = [rank_points(history) for history in logged]
     first = step["first"]["step"] if step["first"] else None
     label = step["first"]["flag"] if step["first"] else ""
     panels = [
@@ -45,12 +48,12 @@ def charts_of(
 
 
 def rank_points(history: History) -> Points:
-    """The context's effective rank over the validations."""
+    """Returns the effective rank of the context at each validation."""
     return finite(history.get(f"val/{context_tap(history)}/effective_rank", ()))
 
 
 def shared_scales(histories: Mapping[Path, History]) -> tuple[float, int]:
-    """(largest rank, last step) over all runs, at least 2 and 1."""
+    """Returns (largest rank, last step) over all runs; 2 and 1 without any points."""
     points = [p for history in histories.values() for p in rank_points(history)]
     usage = [p for history in histories.values() for p in codebook_series(history, "usage")[0]]
     return max((v for _, v in points), default=2.0), max(
@@ -97,15 +100,15 @@ def _panel(
     for points in shown:
         path = " ".join(f"{_x(step, steps):.1f},{_y(value, top):.1f}" for step, value in points)
         parts.append(f'<polyline class="{kind}" points="{path}"/>')
-    words = f"{title} over {steps} steps, {last} at the end"
+    description = f"{title} over {steps} steps, {last} at the end"
     return (
-        f'<svg role="img" aria-label="{escape(words)}" viewBox="0 0 {WIDTH + 4} {HEIGHT}">'
+        f'<svg role="img" aria-label="{escape(description)}" viewBox="0 0 {WIDTH + 4} {HEIGHT}">'
         f"{''.join(parts)}</svg>"
     )
 
 
 def thinned(points: Points) -> Points:
-    """At most 200 of the points, the first and the last among them."""
+    """Returns at most 200 of the points, including the first and the last."""
     if len(points) <= MOST_POINTS:
         return points
     stride = (len(points) - 1) / (MOST_POINTS - 1)

@@ -1,5 +1,5 @@
-"""The codebook is guilty (the plan's scenario A): is it the refresh, and which change repairs it?
-The codebook is guilty (the plan's scenario A): is it the refresh, and which change repairs it?"""
+"""Scenario A of the plan: the codebook causes the failure. This branch tests the refresh and
+searches for a change that repairs the codebook."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from jepa_lab.studies.arc.investigation.run_verdict import DEAD
 from jepa_lab.studies.arc.investigation.state import Intervention, Investigation
 from jepa_lab.studies.arc.investigation.steps import ALL_CORRECTIONS, CORRECTIONS, FIXES, FSQ
 
+REFRESH_QUESTION = "what does this show about the refresh?"
+
 
 def codebook_branch(
     investigation: Investigation, without: Result
 ) -> Generator[Intervention, Result, None]:
-    """Tries the fixes in the plan's order, then the corrections one by one, then all, then codes
-    that are not learned; ends with the first that repairs the run. `without`: the result without a
-    codebook."""
+    """Tries the fixes in the plan's order, the corrections one by one, all corrections, and codes
+    that are not learned. Ends at the first repair. `without` is the result without a codebook."""
     for step in (*FIXES, *CORRECTIONS, ALL_CORRECTIONS, FSQ):
         result = yield from investigation.ask(step)
         if step.name == "no_refresh":
@@ -37,8 +38,10 @@ def codebook_branch(
 
 
 def repaired(result: Result, without: Result, investigation: Investigation) -> bool:
-    """Stable, the codebook in use, and the primary loss close to that without a codebook; a run
-    that is well but for its loss is noted."""
+    """Returns whether the run is good and its primary loss is close to that without a codebook.
+
+    A good run with a worse loss is noted.
+    """
     if not result.good:
         return False
     t = investigation.thresholds
@@ -51,15 +54,15 @@ def repaired(result: Result, without: Result, investigation: Investigation) -> b
     if loss <= aim + slack:
         return True
     text = (
-        f"{result.name} is stable with its codebook in use, but its loss {loss:.3g} is no match for"
-        f" {aim:.3g} without"
+        f"{result.name} is stable with its codebook in use, but its loss {loss:.3g} is worse than"
+        f" {aim:.3g} without a codebook"
     )
-    investigation.notes.append(f"{text} a codebook")
+    investigation.notes.append(text)
     return False
 
 
 def _attribute(investigation: Investigation, result: Result | None) -> None:
-    """What the run without refresh says of the refresh (rule 1 of the plan)."""
+    """Concludes from the run without refresh how the refresh is involved (rule 1 of the plan)."""
     outset = investigation.outset
     if result is outset or (
         result is None and value_of(investigation.base, "vq.refresh.enabled") is False
@@ -67,7 +70,7 @@ def _attribute(investigation: Investigation, result: Result | None) -> None:
         investigation.refresh = "innocent"
         text = "no: the run has none, and fails"
     elif result is None:
-        investigation.refresh, text = "unknown", "not known: the run without it could not be made"
+        investigation.refresh, text = "unknown", "not known: the run without it could not be run"
     elif result.stable and result.alive:
         investigation.refresh, text = (
             "alone",
@@ -75,8 +78,8 @@ def _attribute(investigation: Investigation, result: Result | None) -> None:
         )
     elif (outset.spikes and not result.spikes) or (result.stable and not outset.stable):
         gone, stays = (
-            _words(outset.flags - result.flags),
-            _words(result.flags & (outset.flags | DEAD)),
+            _failures(outset.flags - result.flags),
+            _failures(result.flags & (outset.flags | DEAD)),
         )
         investigation.refresh, text = (
             "amplifies",
@@ -87,18 +90,17 @@ def _attribute(investigation: Investigation, result: Result | None) -> None:
             "innocent",
             f"no: without it the run fails all the same ({result.line()})",
         )
-    investigation.tell(
-        "FA1", "what does that say of the refresh?", text, *((result.name,) if result else ())
-    )
+    investigation.record("FA1", REFRESH_QUESTION, text, *((result.name,) if result else ()))
 
 
-def _words(flags: frozenset[str]) -> str:
-    """Failures, the worst first."""
+def _failures(flags: frozenset[str]) -> str:
+    """Joins the failures among the flags, the worst first."""
     return " and ".join(flag for flag in ORDER if flag in flags and flag not in ("STABLE", "VQ_OK"))
 
 
 def _reaches(investigation: Investigation, result: Result) -> None:
-    """Half of the commitment cost that changes nothing: is the loss in the objective at all?"""
+    """Records whether the commitment loss reaches the objective, if halving its cost changed
+    nothing."""
     t, outset = investigation.thresholds, investigation.outset
     if result.flags != outset.flags or not all(
         math.isclose(result.figure(n), outset.figure(n), rel_tol=t.step_same)
@@ -114,7 +116,7 @@ def _reaches(investigation: Investigation, result: Result) -> None:
         text = "not known: vq.in_objective is set, and no train/gradient/commitment was logged"
     else:
         text = f"yes: its gradient reaches {gradient:.2g}; the cost simply does not matter here"
-    investigation.tell(
+    investigation.record(
         "FA2",
         "half the commitment cost changed nothing: does that loss reach the objective?",
         text,

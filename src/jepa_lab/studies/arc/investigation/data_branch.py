@@ -1,5 +1,5 @@
-"""Stable and learning nothing, or of low rank: no matter of stability but of the data or the
-network (rule 3)."""
+"""Rule 3 of the plan: a run that is stable but learns nothing, or has a low rank, is limited by the
+data or the network."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from jepa_lab.studies.arc.investigation.steps import WELL_POSED
 def data_branch(
     investigation: Investigation, stable: Result
 ) -> Generator[Intervention, Result, None]:
-    """One run more: is a problem that can be solved learned, all else as in `stable`, which learns
-    nothing?"""
+    """Tests with one more run whether a solvable problem is learned, with all other settings as in
+    `stable`."""
     investigation.scenario = "data"
     why = (
         "learns nothing"

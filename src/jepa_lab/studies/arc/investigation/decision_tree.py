@@ -1,11 +1,11 @@
-"""The decision procedure: remove the codebook first, and by what that gives look into the codebook,
-the losses or the data. Pure logic: it asks for runs and is sent their results, so that it can be
-tested without training.
+"""The decision procedure: it first removes the codebook, then tests the codebook, the losses or the
+data, depending on the result.
 
-Where it says more than the published plan: a rank that stays low without the codebook ends it with
-a verdict on the data only if there is nothing else to repair; a repair found with the codebook and
-the losses removed is tried with them back in place, so that what is recommended leaves out no more
-than it has to.
+It is pure logic: a generator that requests runs and receives their results, so that it can be
+tested without training. It extends the published plan in two points. A rank that stays low without
+the codebook leads to a verdict on the data only if there is nothing else to repair. A repair found
+without codebook and losses is tried again with them in place, so that the recommendation leaves out
+no more than necessary.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ Decisions = Generator[Intervention, Result, None]
 
 
 def decide(investigation: Investigation) -> Decisions:
-    """Asks for runs until it finds a repair or has nothing left to ask; what it finds is in
-    `inquiry`."""
+    """Requests runs until a repair is found or no step is left. Conclusions are stored in
+    `investigation`."""
     outset = investigation.outset
     if outset.good:
         investigation.scenario = (
             "healthy" if all(run.verdict.good for run in outset.runs) else "seed"
         )
-        investigation.tell("E0", "does the run fail?", f"no: {outset.line()}", outset.name)
+        investigation.record("E0", "does the run fail?", f"no: {outset.line()}", outset.name)
         return
-    investigation.tell("E0", "does the run fail?", f"yes: {outset.line()}", outset.name)
+    investigation.record("E0", "does the run fail?", f"yes: {outset.line()}", outset.name)
     if outset.has(CLAMPED):
         investigation.notes.append(
             "the temperature of the run is on its bound in most steps, where it has no gradient"
@@ -41,7 +41,7 @@ def decide(investigation: Investigation) -> Decisions:
     investigation.pending = [NO_VQ.name]
     without = yield from investigation.ask(NO_VQ)
     if without is None:
-        investigation.cause = "the run without its codebook could not be made, so nothing is known"
+        investigation.cause = "the run without its codebook could not be run, so nothing is known"
         return
     if not without.stable:
         investigation.scenario = "losses"

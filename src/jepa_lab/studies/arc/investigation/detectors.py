@@ -1,5 +1,4 @@
-"""The detectors of an investigation, each a property of a run with the step at which it was first
-violated."""
+"""The detectors of an investigation. Each returns a failed property and its first step, or None."""
 
 from __future__ import annotations
 
@@ -29,14 +28,13 @@ AUX_EXPLOSION, CLAMPED, LOSS_RISES, RANK_FALLS = (
     "RANK_FALLS",
 )
 COMPLETE = ("completed", "skipped", "resumed")
-# judged by its usage; they grow with a healthy encoder's spread
+# Terms of the codebook grow with the spread of a healthy encoder. The codebook is judged by usage.
 OF_THE_CODEBOOK = ("commitment", "codebook")
 
 
 @dataclass(frozen=True)
 class Fired:
-    """A flag, the step of its first violation (None: not known), why, and the metric it was read
-    from."""
+    """A flag with its reason, its metric, and the step of its first violation, None if unknown."""
 
     flag: str
     step: int | None
@@ -45,8 +43,8 @@ class Fired:
 
 
 def crash(history: History, state: str) -> Fired | None:
-    """The run did not come to its end. What was not finite is found by the ordinary verdict
-    (`diverged`)."""
+    """Fires if the run did not finish. The ordinary verdict `diverged` covers values that are not
+    finite."""
     if state in COMPLETE:
         return None
     step = last_steps(history)
@@ -54,7 +52,7 @@ def crash(history: History, state: str) -> Fired | None:
 
 
 def incomplete(history: History, state: str) -> Fired | None:
-    """A completed run that logged nothing to judge it by."""
+    """Fires if a completed run lacks the primary validation loss or the context's rank."""
     missing = [
         name
         for name, points in (
@@ -72,8 +70,8 @@ def incomplete(history: History, state: str) -> Fired | None:
 
 
 def spikes_of(history: History, t: Thresholds) -> list[tuple[int, float, float]]:
-    """(step, value, best before it) of every primary validation loss far above the best so far; a
-    loss that stays there is one spike."""
+    """Returns (step, value, best before) for every primary validation loss far above the best so
+    far. A loss that stays there is one spike."""
     found, best, inside = [], math.inf, False
     for index, (step, value) in enumerate(finite(primary(history))):
         above = value > t.step_spike * max(best, t.loss_floor) or value > best + t.step_spike_nats
@@ -85,8 +83,8 @@ def spikes_of(history: History, t: Thresholds) -> list[tuple[int, float, float]]
 
 
 def spike(history: History, t: Thresholds) -> Fired | None:
-    """The primary validation loss jumped. The ordinary `unstable` looks for spikes of the training
-    loss instead."""
+    """Fires if the primary validation loss jumped. The ordinary status `unstable` is based on
+    spikes of the training loss instead."""
     found = spikes_of(history, t)
     if not found:
         return None
@@ -101,23 +99,23 @@ def spike(history: History, t: Thresholds) -> Fired | None:
 
 
 def embedding(history: History, t: Thresholds) -> Fired | None:
-    """The context has one direction left, or no spread, over the whole end of the run."""
+    """Fires if the context has one direction left, or no spread, over the whole end of the run."""
     tap = context_tap(history)
     for name, limit in (("effective_rank", t.step_rank), ("feature_std_l2", t.step_spread)):
         points = finite(history.get(f"val/{tap}/{name}", ()))
         tail = points[-max(1, math.ceil(t.step_tail * len(points))) :]
         if tail and all(v < limit for _, v in tail):
-            words = "effective rank" if name == "effective_rank" else "spread"
+            quantity = "effective rank" if name == "effective_rank" else "spread"
             since = last_stretch(points, lambda v, limit=limit: v < limit)  # type: ignore[misc]
             return Fired(
-                EMB_COLLAPSE, since, f"{words} of {tap} {tail[-1][1]:.2f}", f"val/{tap}/{name}"
+                EMB_COLLAPSE, since, f"{quantity} of {tap} {tail[-1][1]:.2f}", f"val/{tap}/{name}"
             )
     return None
 
 
 def codebook(history: History, t: Thresholds) -> Fired | None:
-    """The codebook died: at once, or slowly. The ordinary verdict's finding, and two published
-    signs beyond it."""
+    """Fires if the codebook died, at once or slowly. Combines the finding of the ordinary verdict
+    with two published signs."""
     usage, key = codebook_series(history, "usage")
     found = codebook_finding(history, t)
     fell = _death(usage, t)
@@ -142,8 +140,8 @@ def codebook(history: History, t: Thresholds) -> Fired | None:
 
 
 def _death(usage: Points, t: Thresholds) -> int | None:
-    """The step of the last of the first three falls in a row, of a usage that ends below 60 % of
-    its first."""
+    """Returns the step at which usage first fell three times in a row, if it ends below 60 % of its
+    first value."""
     if not usage or usage[-1][1] >= t.step_dead * usage[0][1]:
         return None
     falls = 0
@@ -155,11 +153,10 @@ def _death(usage: Points, t: Thresholds) -> int | None:
 
 
 def no_learning(history: History, t: Thresholds) -> Fired | None:
-    """The primary loss ends at chance: val/skill = 1 - loss / chance below 2 %, whatever else was
-    logged."""
+    """Fires if the primary loss ends at chance: val/skill = 1 - loss / chance is below 2 %."""
     chance, loss = settled(history.get("val/info_nce/chance", ())), primary(history)
     end = settled(loss)
-    if not end >= (1 - t.chance) * chance:  # NaN: not known
+    if not end >= (1 - t.chance) * chance:  # an unknown loss, NaN, does not fire
         return None
     since = last_stretch(finite(loss), lambda v: v >= (1 - t.chance) * chance)
     return Fired(
@@ -171,8 +168,8 @@ def no_learning(history: History, t: Thresholds) -> Fired | None:
 
 
 def explosions(history: History, t: Thresholds) -> list[Fired]:
-    """Auxiliary terms that end at twice their least value and more than 5 % of the total, all at
-    the last points."""
+    """Fires for auxiliary terms that are above twice their least value and above 5 % of the total
+    at all of the last points."""
     found = []
     for key in sorted(history):
         name = key.removeprefix("train/loss/")
@@ -205,7 +202,7 @@ def explosions(history: History, t: Thresholds) -> list[Fired]:
 
 
 def rising_loss(history: History, t: Thresholds) -> Fired | None:
-    """The primary loss ends well above its best: it did not keep what it had."""
+    """Fires if the primary loss ends well above its best value."""
     end, best = settled(primary(history)), least(primary(history))
     if not end > t.step_rising * max(best, t.loss_floor):
         return None
@@ -221,7 +218,7 @@ def rising_loss(history: History, t: Thresholds) -> Fired | None:
 
 
 def falling_rank(history: History, t: Thresholds) -> Fired | None:
-    """The context ends with clearly fewer directions than at its first validation."""
+    """Fires if the context ends with clearly fewer directions than at its first validation."""
     tap = context_tap(history)
     ranks = finite(history.get(f"val/{tap}/effective_rank", ()))
     if not ranks or settled(ranks) >= t.step_rank_kept * ranks[0][1]:

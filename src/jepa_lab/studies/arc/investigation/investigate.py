@@ -1,4 +1,4 @@
-"""The investigation of a failing run, from its folder to the three files that answer."""
+"""The investigation of a failing run, from its folder to the three reports."""
 
 from __future__ import annotations
 
@@ -37,14 +37,15 @@ ANSWERED, UNREPAIRED, INTERRUPTED = 0, 1, 130
 
 @dataclass(frozen=True)
 class Outcome:
-    """content: what investigation.json holds; files: the three reports; code: the exit code."""
+    """The result of an investigation. `content` is the content of investigation.json, `files` are
+    the three reports, and `code` is the exit code."""
 
     content: dict[str, Any]
     files: tuple[Path, ...]
     code: int
 
     def text(self) -> str:
-        """What is printed at the end."""
+        """Returns the text printed at the end."""
         content = self.content
         lines = [f"\n{content['answer']}\n"]
         lines += [f"{q['question']} {q['answer']}: {q['why']}" for q in content["questions"]]
@@ -58,7 +59,7 @@ class Outcome:
 
 
 def investigate(args: argparse.Namespace, compose: Compose, say: Callable[[str], None]) -> Outcome:
-    """The investigation that the options of `jepa_lab.diagnose --investigate` ask for."""
+    """Runs the investigation that the options of `jepa_lab.diagnose --investigate` describe."""
     if args.config_dir is None:
         require_no_own_code(read_yaml(args.path / "config.yaml"), args.path)
     limits = Limits(args.max_runs, args.max_hours, args.seeds or 1, args.epochs)
@@ -71,15 +72,15 @@ def investigate_run(
     out: Path | None = None,
     start: Start = ordinary_run,
     say: Callable[[str], None] = print,
-    compose: Compose = lambda words, config_dir: None,
+    compose: Compose = lambda overrides, config_dir: None,
 ) -> Outcome:
-    """Runs the procedure from a failing run and writes its reports into `out` (the run's own folder
-    by default).
+    """Investigates a failing run and writes the reports into `out`, by default the run's folder.
 
-    Ends at the first repair, at a limit, or at a signal; the same call goes on, with every finished
-    run found again. `compose`: the configuration of overrides, by which a recommended command is
-    checked. UserError for a folder that is no run of the ARC study, one that is still at work, and
-    data that cannot be used.
+    The investigation ends at the first repair, at a limit, or at a signal. The same call resumes it
+    and reuses every finished run. `start` makes one run and `say` prints progress. `compose` turns
+    overrides into a configuration and checks the recommended command. Raises UserError for a folder
+    that is not a run of the ARC study, for a run that is still running, and for data that cannot be
+    used.
     """
     limits, stop = limits or Limits(), StopRequest()
     folder = folder.resolve()
@@ -92,8 +93,7 @@ def investigate_run(
         investigation = Investigation(runs.base, runs.outset())
     except OutOfBudget as error:
         raise UserError(
-            f"{error}: the failing run itself was to be run again first; the same command resumes"
-            " it"
+            f"{error}: the failing run itself must be run again first; the same command resumes it"
         ) from None
     if investigation.outset.error:
         raise UserError(f"the failing run could not be run again: {investigation.outset.error}")
@@ -115,22 +115,21 @@ def investigate_run(
 
 
 def investigable(folder: Path) -> dict[str, Any]:
-    """The configuration of a run that can be investigated. UserError, in one line, for anything
-    else."""
+    """Returns the configuration of a run that can be investigated. Raises UserError otherwise."""
     if not folder.is_dir():
         raise UserError(f"{folder}: --investigate needs the folder of a run")
     config = read_yaml(folder / "config.yaml")
     if not config:
         raise UserError(f"{folder}: no config.yaml that can be read; give the folder of a run")
     if not (folder / "metrics.parquet").is_file():
-        raise UserError(f"{folder}: no metrics.parquet: nothing says how this run went")
+        raise UserError(f"{folder}: no metrics.parquet: the run cannot be judged without it")
     if state_of(read_json(folder / "status.json")) == "running":
-        raise UserError(f"{folder}: the run is still at work; wait for its end")
+        raise UserError(f"{folder}: the run is still running; wait until it ends")
     return config
 
 
 def _require_complete(folder: Path, outset: Result) -> None:
-    """UserError for a run that was stopped or killed before anything had gone wrong in it."""
+    """Raises UserError for a run that was stopped or killed before it showed any failure."""
     for run in outset.runs:
         wrong = {f.flag for f in run.verdict.fired if f.quantity != "state"}
         if (
@@ -139,8 +138,8 @@ def _require_complete(folder: Path, outset: Result) -> None:
             and not wrong - {"CLAMPED", "WEAK"}
         ):
             raise UserError(
-                f"{folder}: the run was {run.state} and nothing was wrong so far; its own"
-                " command resumes it"
+                f"{folder}: the run was {run.state} before it showed a failure; its own command"
+                " resumes it"
             )
 
 
@@ -155,8 +154,10 @@ def _require_writable(target: Path) -> None:
 
 
 def _in_budget(given: dict[str, Any], epochs: int | None) -> dict[str, Any]:
-    """The configuration with another number of epochs, and what was derived from theirs to be
-    derived again."""
+    """Returns the configuration with `epochs` epochs.
+
+    Values that were derived from the former number become None, so that they are derived again.
+    """
     if epochs is None or value_of(given, "dataset.epochs") == epochs:
         return given
     derived = {"dataset.epochs": epochs}
@@ -170,7 +171,7 @@ def _in_budget(given: dict[str, Any], epochs: int | None) -> dict[str, Any]:
 
 
 def _drive(investigation: Investigation, runs: InvestigationRuns) -> None:
-    """Gives the procedure the runs that it asks for, until it ends or may have no more."""
+    """Makes the runs that the decision procedure requests, until it ends or a limit is reached."""
     steps = decide(investigation)
     trial: Intervention | None = None
     try:

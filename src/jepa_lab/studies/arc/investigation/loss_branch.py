@@ -1,6 +1,6 @@
-"""The run fails without its codebook too (the plan's scenario B): a loss, the temperature, the
-target, the context, or the optimiser. Every step is laid over the run with the codebook and the
-auxiliary losses off."""
+"""Scenario B of the plan: the run also fails without its codebook. The cause is a loss, the
+temperature, the target, the context or the optimiser. Every step changes the run without codebook
+and auxiliary losses."""
 
 from __future__ import annotations
 
@@ -26,8 +26,7 @@ Branch = Generator[Intervention, Result, None]
 
 
 def loss_branch(investigation: Investigation) -> Branch:
-    """Asks until a run is stable, names what made the difference, and puts back what is innocent.
-    Asks until a run is stable, names what made the difference, and puts back what is innocent."""
+    """Tries steps until a run is good, names the cause, and restores the innocent parts."""
     reduced = yield from investigation.ask(INFO_NCE)
     investigation.losses_asked = reduced is not None
     if reduced is not None and reduced.good:
@@ -58,8 +57,10 @@ def loss_branch(investigation: Investigation) -> Branch:
 
 
 def _name_the_loss(investigation: Investigation, reduced: Result) -> Branch:
-    """Adds the run's losses to the stable one: each alone, and where none breaks it one after
-    another."""
+    """Adds the auxiliary losses to the stable run to find the guilty ones.
+
+    Each is added alone. If none breaks the run alone, they are added one after another.
+    """
     active = active_losses(investigation.base)
     investigation.pending = [f"add_{name}" for name in active] if len(active) > 1 else []
     if len(active) == 1:
@@ -70,7 +71,7 @@ def _name_the_loss(investigation: Investigation, reduced: Result) -> Branch:
             investigation.guilty.append(name)
     if not investigation.guilty:
         added: list[str] = active[:1]
-        for name in active[1:-1]:  # all of them together is the run without a codebook, which fails
+        for name in active[1:-1]:  # with all of them it is the run without a codebook, which fails
             added.append(name)
             result = yield from investigation.ask(_adding("add_" + "_".join(added), list(added)))
             if result is not None and not result.good:

@@ -1,5 +1,4 @@
-"""Changes of a configuration as dotted keys: laid over it, and what of them differs from what it
-has already."""
+"""Overrides of a configuration as dotted keys: applying them, comparing them, writing them."""
 
 from __future__ import annotations
 
@@ -15,9 +14,8 @@ SIGREG, RELATIONAL = (
     ("loss.sigreg.weight",),
     ("loss.relational.weight", "loss.relational.self_weight"),
 )
-LOSSES: Mapping[
-    str, tuple[str, ...]
-] = {  # the auxiliary losses and the keys that switch each of them off
+# the auxiliary losses, with the keys of their weights
+LOSSES: Mapping[str, tuple[str, ...]] = {
     "sigreg": SIGREG,
     "color": ("loss.invariance.color",),
     "translation": ("loss.invariance.translation",),
@@ -27,8 +25,8 @@ LOSSES: Mapping[
 
 
 def overridden(config: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
-    """A copy of the configuration with the dotted keys set. ValueError where a key lies below
-    something that has no keys."""
+    """Returns a copy of the configuration with the dotted keys set. Raises ValueError if a parent
+    of a key is a value, not a group."""
     changed = copy.deepcopy(dict(config))
     for key, value in overrides.items():
         *parents, last = key.split(".")
@@ -46,19 +44,20 @@ def overridden(config: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[
 
 
 def differences(config: Mapping[str, Any], overrides: Mapping[str, Any]) -> Overrides:
-    """Those keys of the overlay that the configuration does not have already."""
+    """Returns the overrides whose value differs from that of the configuration."""
     return {
         key: value for key, value in overrides.items() if not _same(value_of(config, key), value)
     }
 
 
 def losses_of(config: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
-    """LOSSES, and the arms of the group aux as aux.<arm>."""
-    return {**LOSSES, **{f"aux.{arm}": (f"aux.{arm}.weight",) for arm in config.get("aux") or {}}}
+    """Returns LOSSES and the auxiliary losses of the group aux, as aux.<name>."""
+    added = {f"aux.{name}": (f"aux.{name}.weight",) for name in config.get("aux") or {}}
+    return {**LOSSES, **added}
 
 
 def active_losses(config: Mapping[str, Any]) -> list[str]:
-    """The auxiliary losses whose weight is not 0."""
+    """Returns the names of the auxiliary losses whose weight is not 0."""
     return [
         name
         for name, keys in losses_of(config).items()
@@ -67,30 +66,31 @@ def active_losses(config: Mapping[str, Any]) -> list[str]:
 
 
 def without_losses(config: Mapping[str, Any], names: list[str]) -> Overrides:
-    """The weights of these losses at 0, those that are not yet."""
+    """Returns overrides that set the non-zero weights of these losses to 0."""
     known = losses_of(config)
     return {key: 0.0 for name in names for key in known[name] if value_of(config, key)}
 
 
-def words(overrides: Mapping[str, Any]) -> str:
-    """The overlay as it is written on a command line."""
+def override_text(overrides: Mapping[str, Any]) -> str:
+    """Formats overrides as on a command line."""
     return " ".join(f"{key}={text_of(value)}" for key, value in overrides.items())
 
 
 def brief(overrides: Mapping[str, Any]) -> str:
-    """The same for a table: several losses that are switched off are named, not their keys."""
+    """Formats overrides for a table, where several disabled losses are listed by name."""
     off = [name for name, keys in LOSSES.items() if any(overrides.get(key) == 0.0 for key in keys)]
     if len(off) < 2:
-        return words(overrides)
+        return override_text(overrides)
     rest = {
         key: value
         for key, value in overrides.items()
         if not any(key in LOSSES[name] for name in off)
     }
-    return f"{words(rest)} without {', '.join(off)}".strip()
+    return f"{override_text(rest)} without {', '.join(off)}".strip()
 
 
 def text_of(value: Any) -> str:
+    """Formats a value as on a command line."""
     if isinstance(value, bool) or value is None:
         return "null" if value is None else str(value).lower()
     return f"{value:g}" if isinstance(value, float) else str(value).replace(" ", "")

@@ -1,12 +1,13 @@
-"""The four questions of the plan, and the answer in plain words, read from the state of an
-investigation."""
+"""The answers to the four questions of the plan and a summary in plain words, derived from the
+state of an investigation."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from jepa_lab.config.tree import value_of
-from jepa_lab.studies.arc.investigation.overrides import words
+from jepa_lab.studies.arc.investigation.codebook_branch import REFRESH_QUESTION
+from jepa_lab.studies.arc.investigation.overrides import override_text
 from jepa_lab.studies.arc.investigation.state import BASE, Investigation
 from jepa_lab.studies.arc.investigation.steps import CONTEXTS, FIXES, NO_VQ, copied_contexts
 
@@ -15,7 +16,7 @@ NOT_ASKED, NOT_REACHED, NOT_TESTABLE = "not asked", "not reached", "not testable
 
 @dataclass(frozen=True)
 class Answer:
-    """A question, its answer in a word or two, why, and the steps whose runs say so."""
+    """A question, its short answer, the reason, and the steps whose runs are the evidence."""
 
     question: str
     answer: str
@@ -24,7 +25,7 @@ class Answer:
 
 
 def answers(investigation: Investigation) -> list[Answer]:
-    """The answers to the four questions, in the plan's order."""
+    """Returns the answers to the four questions, in the order of the plan."""
     return [
         _codebook(investigation),
         _refresh(investigation),
@@ -76,14 +77,12 @@ def _refresh(investigation: Investigation) -> Answer:
             "innocent": "no",
             "unknown": "not known",
         }
-        said = next(
-            e for e in investigation.trail if e.question == "what does that say of the refresh?"
-        )
+        entry = next(e for e in investigation.trail if e.question == REFRESH_QUESTION)
         return Answer(
             question,
             short[investigation.refresh],
-            said.answer.partition(": ")[2] or said.answer,
-            said.steps,
+            entry.answer.partition(": ")[2] or entry.answer,
+            entry.steps,
         )
     if investigation.scenario == "codebook":
         return Answer(question, NOT_REACHED, investigation.stopped or f"{step} was not run")
@@ -158,7 +157,7 @@ def _context(investigation: Investigation) -> Answer:
         return Answer(
             question,
             "no",
-            f"the run is stable with its own: {investigation.cause}",
+            f"the run is stable with its own aggregation: {investigation.cause}",
             (investigation.repair.name,) if investigation.repair else (),
         )
     if investigation.scenario == "losses":
@@ -174,13 +173,14 @@ def _elsewhere(investigation: Investigation) -> tuple[str, str]:
     if investigation.scenario == "data":
         return (
             NOT_ASKED,
-            "no matter of stability: without the codebook the run is stable and learns too little",
+            "stability is not the problem: without the codebook the run is stable and learns too"
+            " little",
         )
     return NOT_REACHED, investigation.stopped or "the run without the codebook was not made"
 
 
 IN_WORDS = {
-    "CRASH": "it did not come to its end",
+    "CRASH": "it did not finish",
     "EMB_COLLAPSE": "its embedding collapsed",
     "SPIKE": "its loss spiked",
     "AUX_EXPLOSION": "an auxiliary term exploded",
@@ -208,7 +208,7 @@ def _failure(investigation: Investigation) -> str:
 
 
 def paragraph(investigation: Investigation) -> str:
-    """The answer in plain words."""
+    """Returns the answer of the investigation in plain words."""
     outset = investigation.outset
     if investigation.scenario == "healthy":
         return (
@@ -219,35 +219,37 @@ def paragraph(investigation: Investigation) -> str:
         bad = sum(not run.verdict.good for run in outset.runs)
         return (
             f"The run fails with {bad} of its {len(outset.runs)} seeds only: most of its runs are"
-            " well, so there is no defect of the configuration to find. Give more seeds."
+            " good, so there is no defect of the configuration to find. Give more seeds."
         )
-    says = [f"The run fails: {_failure(investigation)}."]
+    sentences = [f"The run fails: {_failure(investigation)}."]
     if investigation.cause:
-        says.append(
-            f"Guilty: {investigation.cause}."
+        sentences.append(
+            f"Cause: {investigation.cause}."
             if investigation.scenario
             else f"{investigation.cause}."
         )
     if investigation.repair is not None:
-        says.append(
-            f"Repaired by {words(investigation.repair.overrides)} (step"
+        sentences.append(
+            f"Repaired by {override_text(investigation.repair.overrides)} (step"
             f" {investigation.repair.name})."
         )
         if investigation.repair.has("WEAK"):
-            says.append(
+            sentences.append(
                 "Its context keeps few directions: stable, but limited by the data or the network."
             )
     elif investigation.stopped:
-        says.append(f"It ended early ({investigation.stopped}); the same command resumes it.")
+        sentences.append(
+            f"The investigation ended early ({investigation.stopped}); the same command resumes it."
+        )
     elif investigation.scenario == "data":
-        says.append("This is no matter of stability: no change of codebook or losses will help.")
+        sentences.append("Stability is not the problem: no change of codebook or losses will help.")
     else:
-        says.append(
+        sentences.append(
             f"Nothing that was tried repairs it ({len(investigation.results) - 1} changes)."
         )
     if investigation.repair is None and investigation.fallback is not None:
-        says.append(
-            f"Stable, with less: {words(investigation.fallback.overrides)} (step"
-            f" {investigation.fallback.name})."
+        sentences.append(
+            f"Stable, but with parts left out: {override_text(investigation.fallback.overrides)}"
+            f" (step {investigation.fallback.name})."
         )
-    return " ".join(says)
+    return " ".join(sentences)

@@ -1,4 +1,4 @@
-"""The configuration that an investigation recommends, as the command line that runs it."""
+"""The configuration that an investigation recommends, as a command line."""
 
 from __future__ import annotations
 
@@ -14,9 +14,12 @@ from jepa_lab.studies.arc.investigation.state import Investigation
 
 @dataclass(frozen=True)
 class Recommended:
-    """step: whose runs show it; whole: it repairs the run, else it is stable but leaves something
-    out; overlay: over the failing run; checked: the command was composed, and gives this
-    configuration."""
+    """A recommended configuration.
+
+    `step` is the step whose runs are the evidence. `whole` is true for a repair of the complete
+    run, false for a stable run that leaves something out. `overrides` apply to the failing run.
+    `checked` is true if the command was composed and gives this configuration.
+    """
 
     step: str
     whole: bool
@@ -25,9 +28,9 @@ class Recommended:
     checked: bool
 
 
-# the configuration of overrides as plain data, None where they do not compose
+# (overrides, config_dir) -> their configuration as plain data, None if they do not compose
 Compose = Callable[[Sequence[str], str | None], dict[str, Any] | None]
-NAMED = ("tier", "dataset", "target", "precision")  # groups whose option is chosen by the key .name
+NAMED = ("tier", "dataset", "target", "precision")  # groups whose option the key .name selects
 
 
 def recommended(
@@ -36,9 +39,11 @@ def recommended(
     own: CommandLine | None,
     compose: Compose,
 ) -> Recommended | None:
-    """What to run next, or None where nothing stable was found. `given`: the failing run's own
-    configuration, whose budget the command keeps; `own`: its command line, None where it keeps
-    none."""
+    """Returns the configuration to run next, or None if nothing stable was found.
+
+    `given` is the configuration of the failing run, whose budget the command keeps. `own` is its
+    command line, None if it was not recorded.
+    """
     result = investigation.repair or investigation.fallback
     if result is None:
         return None
@@ -54,15 +59,15 @@ def command_of(
     overrides: Mapping[str, Any],
     compose: Compose,
 ) -> tuple[str, bool]:
-    """Returns (the command line of the run with an overlay, whether it composes to exactly that). A
-    run that keeps no command line gets its experiment with the overlay."""
+    """Returns the command line of the run with overrides, and whether it composes to exactly that
+    configuration. A run without a recorded command line gets its experiment with the overrides."""
     options = {f"{group}.name": group for group in NAMED}
     if own is None:
         return _with(
             CommandLine((f"+experiment={given.get('name')}",)), overrides, options
         ).text(), False
     chosen = {options[key] for key in overrides if key in options}
-    # an option of a group may lack the keys that the overlay sets to null
+    # an option of a group may lack the keys that the overrides set to null
     shorter = {
         key: v for key, v in overrides.items() if v is not None or key.split(".")[0] not in chosen
     }

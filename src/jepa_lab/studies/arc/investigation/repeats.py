@@ -1,5 +1,5 @@
-"""What a step of an investigation gave: one run or several that differ in their seed, and what most
-of them show."""
+"""The result of a step of an investigation: one or several runs that differ in their seed, and the
+properties of most of them."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ ORDER = (
 
 @dataclass(frozen=True)
 class Ran:
-    """One run: its folder, seed, state as in status.json, and verdict; reused: it was finished
-    before."""
+    """One run with its folder, seed, state as in status.json, and verdict. `reused` is true if it
+    was finished before."""
 
     path: Path
     seed: int
@@ -54,8 +54,8 @@ class Ran:
 
 @dataclass(frozen=True)
 class Result:
-    """The runs of one step and the overlay over the base that made them; error: why it could not be
-    run, or ''."""
+    """The runs of one step and their overrides of the base. `error` is the reason why the step
+    could not be run, or ''."""
 
     name: str
     overrides: Mapping[str, Any]
@@ -64,58 +64,58 @@ class Result:
 
     @property
     def flags(self) -> frozenset[str]:
-        """What holds in more than half of the runs."""
+        """The flags that hold in more than half of the runs."""
         counts = Counter(flag for run in self.runs for flag in run.verdict.flags)
         return frozenset(flag for flag, count in counts.items() if 2 * count > len(self.runs))
 
     def has(self, *flags: str) -> bool:
-        """Whether any of these holds in more than half of the runs, together: a codebook that dies
-        slowly in one and at once in another is dead in both."""
+        """Returns whether more than half of the runs have at least one of these flags. A codebook
+        that dies slowly in one run and at once in another is dead in both."""
         return self._most(lambda v: bool(v.flags & set(flags)))
 
     @property
     def stable(self) -> bool:
-        """STABLE in more than half of the runs."""
+        """Whether more than half of the runs are STABLE."""
         return self.has(STABLE)
 
     @property
     def alive(self) -> bool:
-        """No dead codebook in more than half of the runs: there is none, or it is in use."""
+        """Whether more than half of the runs have no dead codebook: none at all, or one in use."""
         return self._most(lambda v: not v.flags & DEAD)
 
     @property
     def spikes(self) -> bool:
-        """SPIKE in more than half of the runs."""
+        """Whether more than half of the runs have a SPIKE."""
         return self.has(SPIKE)
 
     @property
     def learns(self) -> bool:
-        """The prediction is better than chance in more than half of the runs."""
+        """Whether the prediction is better than chance in more than half of the runs."""
         return self._most(lambda v: NO_LEARNING not in v.flags)
 
     @property
     def weak(self) -> bool:
-        """The context has few directions (2 to 5)."""
+        """Whether the context has few directions (2 to 5)."""
         return self.has(WEAK) and not self.has(EMB_COLLAPSE)
 
     @property
     def good(self) -> bool:
-        """More than half of the runs are stable, with their codebook in use and better than chance,
-        each in itself."""
+        """Whether more than half of the runs are good: each stable, better than chance, and without
+        a dead codebook."""
         return self._most(lambda v: v.good)
 
     def figure(self, name: str) -> float:
-        """The median over the runs; NaN where none has it."""
+        """Returns the median of a figure over the runs, NaN if no run has it."""
         values = self._values(name)
         return median(values) if values else math.nan
 
     def spread(self, name: str) -> tuple[float, float]:
-        """The least and the largest over the runs; NaN where none has it."""
+        """Returns the least and the largest value over the runs, NaN if no run has it."""
         values = self._values(name)
         return (min(values), max(values)) if values else (math.nan, math.nan)
 
     def line(self) -> str:
-        """The flags of most runs, the worst first."""
+        """Lists the flags of most runs, the worst first."""
         if self.error:
             return f"could not be run: {self.error}"
         named = [flag for flag in ORDER if flag in self.flags]
@@ -123,13 +123,12 @@ class Result:
 
     @property
     def first(self) -> Fired | None:
-        """The detector that fired first in most runs, of the first such run."""
-        found = [run.verdict.first for run in self.runs]
-        counts = Counter(f.flag for f in found if f is not None)
-        if not counts:
+        """The most frequent first detector of the runs, as it fired in the first such run."""
+        firsts = [f for run in self.runs if (f := run.verdict.first) is not None]
+        if not firsts:
             return None
-        flag, _ = counts.most_common(1)[0]
-        return next(f for f in found if f is not None and f.flag == flag)
+        flag, _ = Counter(f.flag for f in firsts).most_common(1)[0]
+        return next(f for f in firsts if f.flag == flag)
 
     def _most(self, holds: Callable[[RunVerdict], bool]) -> bool:
         return 2 * sum(holds(run.verdict) for run in self.runs) > len(self.runs)

@@ -1,5 +1,5 @@
-"""Everything that an investigation found, as plain data: investigation.json, and what the two
-reports are made from."""
+"""The results of an investigation as plain data: investigation.json, from which the two reports are
+made."""
 
 from __future__ import annotations
 
@@ -55,8 +55,11 @@ def content_of(
     epochs: int | None,
     advice: Recommended | None,
 ) -> Any:
-    """The investigation as nested dicts and lists. `folder`: of the failing run; `epochs`: of every
-    run, None for those of the failing run; `advice`: what to run next."""
+    """Returns the investigation as nested dicts and lists.
+
+    `folder` is that of the failing run. `epochs` is the length of every run, None for that of the
+    failing run. `advice` is the recommended configuration, None without one.
+    """
     return {
         "run_dir": str(folder),
         "experiment": str(investigation.base.get("name")),
@@ -123,8 +126,7 @@ def _run(run: Ran) -> dict[str, Any]:
 
 
 def shown(figure: Mapping[str, float] | None, percent: bool = False) -> str:
-    """A figure of a step for a table: the median, and where seeds differ the least and largest; ''
-    without one."""
+    """Formats a figure for a table: the median, with the range if seeds differ; '' if missing."""
     if figure is None or not math.isfinite(figure["median"]):
         return ""
     texts = [_number(figure[key], percent) for key in ("median", "min", "max")]
@@ -135,7 +137,7 @@ def _number(value: float, percent: bool) -> str:
     return f"{100 * value:.1f} %" if percent else f"{value:.3g}"
 
 
-# heading, figure, whether it is shown in per cent
+# (heading, figure, whether it is shown in per cent)
 COLUMNS = (
     ("loss", "primary", False),
     ("rank of context", "rank_context", False),
@@ -146,11 +148,11 @@ COLUMNS = (
 
 
 def order_of(step: Mapping[str, Any]) -> str:
-    """The order of events of a step's first run: 'VQ_COLLAPSE 250, EMB_COLLAPSE 700'; '' where
-    nothing fired."""
+    """Returns the order of events of a step's first run, for example 'VQ_COLLAPSE at 250,
+    EMB_COLLAPSE at 700'; '' if nothing fired."""
     fired = step["runs"][0]["fired"] if step["runs"] else []
-    seen: dict[str, int] = {}
+    first_steps: dict[str, int] = {}
     for one in fired:
         if one["step"] is not None:
-            seen.setdefault(one["flag"], one["step"])
-    return ", ".join(f"{flag} at {step}" for flag, step in seen.items())
+            first_steps.setdefault(one["flag"], one["step"])
+    return ", ".join(f"{flag} at {step}" for flag, step in first_steps.items())

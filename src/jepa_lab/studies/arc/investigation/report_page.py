@@ -1,5 +1,5 @@
-"""investigation.html: the same report as one file that needs nothing else, light or dark, on a desk
-or a phone."""
+"""The report investigation.html: a self-contained page for light and dark mode and any screen
+size."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from jepa_lab.studies.arc.investigation.report_text import not_reached, recommen
 
 
 def page(content: Mapping[str, Any], histories: Mapping[Path, History]) -> str:
-    """Returns the report of an investigation's content, as `content_of` gives it, with curves from
-    the runs' histories."""
+    """Returns the report as HTML, with curves from the runs' histories. `content` is the result of
+    `content_of`."""
     top, last = shared_scales(histories)
     return render(
         "investigation.html",

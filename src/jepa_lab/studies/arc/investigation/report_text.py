@@ -1,17 +1,17 @@
-"""investigation.md: the answer first, then the four questions, what to run, the steps, and how it
-went."""
+"""The report investigation.md: the answer, the four questions, the recommended command, the steps
+and the trail."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from jepa_lab.studies.arc.investigation.overrides import brief, words
+from jepa_lab.studies.arc.investigation.overrides import brief, override_text
 from jepa_lab.studies.arc.investigation.report_data import COLUMNS, order_of, shown
 
 
 def markdown(content: Mapping[str, Any]) -> str:
-    """The report of an investigation's content, as `content_of` gives it."""
+    """Returns the report in Markdown. `content` is the result of `content_of`."""
     parts = [f"# Investigation of {content['experiment']}", content["answer"], _seeds(content)]
     parts += ["## The four questions", _questions(content)]
     if content["recommended"]:
@@ -38,22 +38,22 @@ def _seeds(content: Mapping[str, Any]) -> str:
 
 
 def seeds(content: Mapping[str, Any]) -> str:
-    """How many runs a step stands on."""
+    """Describes the number of runs of each step and their epochs."""
     n, epochs = content["seeds"], content["epochs"]
     budget = f" Every run has {epochs} epochs." if epochs is not None else ""
     if n == 1:
         return (
-            "One seed: a step stands on one run, chance is not told from effect (--seeds 3"
-            f" does).{budget}"
+            "One seed: each step rests on one run, so chance and effect cannot be separated (give"
+            f" --seeds 3).{budget}"
         )
     return (
-        f"{n} seeds: a property holds for a step if it does in most of its runs; ranges are over"
+        f"{n} seeds: a property holds for a step if it holds in most of its runs; ranges are over"
         f" seeds.{budget}"
     )
 
 
 def recommendation(content: Mapping[str, Any]) -> str:
-    """What the recommended configuration is, and what it stands on."""
+    """Describes the recommended configuration and its evidence."""
     advice = content["recommended"]
     kind = (
         "The failing run with" if advice["whole"] else "Stable, but no repair: the failing run with"
@@ -63,16 +63,17 @@ def recommendation(content: Mapping[str, Any]) -> str:
         if advice["checked"]
         else " The command was not composed here: check it with jepa_lab.check first."
     )
-    return f"{kind} {words(advice['overrides'])}; step {advice['step']} shows it.{unchecked}"
+    changes = override_text(advice["overrides"])
+    return f"{kind} {changes}; step {advice['step']} shows it.{unchecked}"
 
 
 def trail(content: Mapping[str, Any]) -> list[tuple[str, str, str]]:
-    """(code, question, answer) of every line of the trail, in order."""
+    """Returns (code, question, answer) for every line of the trail, in order."""
     return [(entry["code"], entry["question"], entry["answer"]) for entry in content["trail"]]
 
 
 def not_reached(content: Mapping[str, Any]) -> str:
-    """The steps that were still to be asked, and why they were not."""
+    """Lists the steps that were not reached, with the reason."""
     why = f" ({content['stopped']})" if content["stopped"] else ""
     return f"{', '.join(content['not_reached'])}{why}"
 
@@ -116,7 +117,7 @@ def _runs(steps: list[dict[str, Any]]) -> str:
     lines = []
     for step in steps:
         for run in step["runs"]:
-            reused = ", found finished" if run["reused"] and step["name"] != "base" else ""
+            reused = ", already finished" if run["reused"] and step["name"] != "base" else ""
             lines.append(
                 f"- {step['name']}, seed {run['seed']}: `{run['path']}` ({run['state']}{reused}; "
                 f"verdict {run['status']})"

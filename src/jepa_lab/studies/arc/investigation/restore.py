@@ -1,5 +1,5 @@
-"""From a reduced run that is good back to the whole one: what is recommended leaves out no more
-than it has to."""
+"""Restores the parts of the failing run that a good, reduced run left out, so that the
+recommendation leaves out no more than necessary."""
 
 from __future__ import annotations
 
@@ -12,11 +12,14 @@ from jepa_lab.studies.arc.investigation.steps import Step
 
 
 def restored(
-    investigation: Investigation, change: Overrides, found: Result
+    investigation: Investigation, change: Overrides, reduced: Result
 ) -> Generator[Intervention, Result, None]:
-    """Tries the change alone in the whole run, then in the run without a codebook; the least that
-    is good is the repair. `found`: the reduced run that is known to be good."""
-    investigation.fallback = found
+    """Tries the change alone in the failing run, then in the failing run without a codebook.
+
+    The first good run is the repair. `reduced` is the run that is known to be good, and the repair
+    if neither is.
+    """
+    investigation.fallback = reduced
     investigation.pending = ["repaired", "repaired_no_vq"]
     whole = Step(
         "repaired",
@@ -36,9 +39,9 @@ def restored(
     )
     less = yield from investigation.ask(bare)
     investigation.pending = []
-    investigation.repair = less if less is not None and less.good else found
+    investigation.repair = less if less is not None and less.good else reduced
     if less is not None and less.good and result is not None and less is not result:
         investigation.notes.append(
-            "the codebook fails in its own right beside this: repair it next, starting from the run"
-            " of step repaired"
+            "the codebook also fails in its own right: repair it next, starting from the run of"
+            " step repaired"
         )

@@ -1,12 +1,14 @@
-"""The verdict on a run of an investigation: which properties hold, since when, and which came
-first.
+"""The verdict on a run of an investigation: the properties that hold, their first steps and order.
 
-Every failure of `diagnosis.rules.examine` that is about stability, the embedding or the codebook is
-one here, so a run that the verdict calls collapsed, diverged or unstable is never STABLE. The other
-way they can differ, because the published plan asks for more: one spike of the validation loss, an
-auxiliary term that doubled, a context rank below 2 that was low from the start (there a note,
-low_rank), usage under 10 % and falling, a slow death whose last usage rose again, and a loss or
-rank that ends worse than it was.
+Every failure of `diagnosis.rules.examine` about stability, the embedding or the codebook is also a
+failure here. A run that the ordinary verdict calls collapsed, diverged or unstable is therefore
+never STABLE. The published plan has further failures:
+- one spike of the validation loss;
+- an auxiliary term that doubled;
+- a context rank below 2 that was low from the start (only a note, low_rank, in the ordinary rules);
+- usage under 10 % and falling;
+- a slow death whose last usage rose again;
+- a loss or rank that ends worse than it was.
 """
 
 from __future__ import annotations
@@ -52,7 +54,7 @@ from jepa_lab.studies.arc.investigation.series import (
 
 STABLE, VQ_OK, WEAK = "STABLE", "VQ_OK", "WEAK"
 DEAD = frozenset({VQ_COLLAPSE, VQ_SLOW_DEATH})
-NO_STABILITY = frozenset({NO_LEARNING, CLAMPED, WEAK}) | DEAD  # true of stable runs too
+NO_STABILITY = frozenset({NO_LEARNING, CLAMPED, WEAK}) | DEAD  # flags that stable runs may have
 OF_STATUS = {
     "diverged": CRASH,
     "complete_collapse": EMB_COLLAPSE,
@@ -65,10 +67,13 @@ OF_STATUS = {
 
 @dataclass(frozen=True)
 class RunVerdict:
-    """flags: what holds; fired: why and since when, by flag, the first first; status: of the
-    ordinary verdict; figures: last values by name (`primary`, `chance`, `rank_context`,
-    `rank_target`, `usage`, ...; of loss and rank the median of the last three validations); slopes:
-    per 1,000 steps over the last half."""
+    """The verdict on a run.
+
+    `flags` are the properties that hold. `fired` holds the reason and the first step of each, in
+    order of steps. `status` is that of the ordinary verdict. `figures` are last values by name
+    (`primary`, `chance`, `rank_context`, `rank_target`, `usage`, ...). For loss and rank they are
+    medians of the last three validations. `slopes` are per 1,000 steps over the last half.
+    """
 
     flags: frozenset[str]
     fired: tuple[Fired, ...]
@@ -78,12 +83,12 @@ class RunVerdict:
 
     @property
     def good(self) -> bool:
-        """Stable, its codebook in use where it has one, and better than chance."""
+        """Whether the run is stable, better than chance, and has no dead codebook."""
         return STABLE in self.flags and not self.flags & (DEAD | {NO_LEARNING})
 
     @property
     def first(self) -> Fired | None:
-        """The detector whose first violation came first; None if none fired, or none has a step."""
+        """The detector with the earliest violation, None if no detector fired at a known step."""
         dated = [f for f in self.fired if f.step is not None and f.flag not in (CLAMPED, WEAK)]
         return dated[0] if dated else None
 
@@ -94,10 +99,10 @@ def run_verdict(
     thresholds: Thresholds | None = None,
     config: Mapping[str, Any] | None = None,
 ) -> RunVerdict:
-    """The verdict on a run's history; `state` as in status.json (`skipped` and `resumed` count as
-    completed).
+    """Returns the verdict on a run's history. `state` is that of status.json, where `skipped` and
+    `resumed` count as completed.
 
-    Never raises for missing metrics: a completed run without a primary validation loss or a rank is
+    Missing metrics raise no error. A completed run without a primary validation loss or a rank is
     INCONCLUSIVE.
     """
     t = thresholds or Thresholds()
@@ -137,14 +142,14 @@ def run_verdict(
 
 
 def _of_the_verdict(examination: Examination) -> list[Fired]:
-    """What the ordinary rules found, in the words of this verdict; the codebook's is said by
-    `codebook`."""
+    """Translates findings of the ordinary rules into flags. `codebook` handles those of the
+    codebook."""
     found = []
     for finding in examination.failures:
         flag = OF_STATUS.get(finding.status, "")
         if finding.status == "unstable":
-            of_the_match = finding.quantity in ("train/loss/prediction", "train/loss/total")
-            flag = SPIKE if of_the_match else AUX_EXPLOSION
+            of_prediction = finding.quantity in ("train/loss/prediction", "train/loss/total")
+            flag = SPIKE if of_prediction else AUX_EXPLOSION
         if flag:
             found.append(Fired(flag, finding.began, finding.reason, finding.quantity))
     clamp = [f for f in examination.notes if f.quantity == "train/temperature"]
@@ -152,8 +157,7 @@ def _of_the_verdict(examination: Examination) -> list[Fired]:
 
 
 def _by_step(fired: list[Fired]) -> tuple[Fired, ...]:
-    """One of each flag and quantity, the earliest; in the order of their steps, without a step
-    last."""
+    """Returns the earliest of each flag and quantity, in order of steps. Unknown steps are last."""
     first: dict[tuple[str, str], Fired] = {}
     for one in sorted(fired, key=lambda f: math.inf if f.step is None else f.step):
         first.setdefault((one.flag, one.quantity), one)

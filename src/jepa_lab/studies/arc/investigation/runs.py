@@ -1,5 +1,5 @@
-"""The runs of an investigation: ordinary ones, beside the failing run, found again, continued or
-made."""
+"""The runs of an investigation: ordinary runs in folders beside the failing run, which are reused,
+resumed or started."""
 
 from __future__ import annotations
 
@@ -31,17 +31,18 @@ from jepa_lab.training.run import train
 
 
 class OutOfBudget(Exception):
-    """No run may be started, or the one at work was stopped: its text says why. What was done is
-    kept."""
+    """No further run may be started, or the current run was stopped, for the reason in the text.
+    Finished work is kept."""
 
 
 class FailedBefore(Exception):
-    """The run was made earlier and failed by itself: evidence, not to be made again."""
+    """The run failed by itself earlier. It is evidence and is not repeated."""
 
 
 @dataclass(frozen=True)
 class Ended:
-    """How a run ended: its folder, its state, and whether it was there before."""
+    """The end of a run: its folder, its state with the reason, and whether it had been finished
+    before."""
 
     path: Path
     state: str
@@ -51,8 +52,12 @@ class Ended:
 
 @dataclass(frozen=True)
 class Limits:
-    """max_runs: runs made by one command, those found finished not counted; max_hours: of its wall
-    time; seeds: runs of each step; epochs: of each run (None: as the failing run)."""
+    """Limits of one command.
+
+    `max_runs` is the number of runs to make, not counting those already finished. `max_hours` is
+    the wall time. `seeds` is the number of runs of each step. `epochs` is the length of each run,
+    None for that of the failing run.
+    """
 
     max_runs: int | None = None
     max_hours: float | None = None
@@ -60,23 +65,22 @@ class Limits:
     epochs: int | None = None
 
 
-# (configuration, stop, may_train) -> Ended; may_train() raises OutOfBudget before anything is made
+# (configuration, stop, may_train) -> Ended. may_train() raises OutOfBudget before a run is started.
 Start = Callable[[dict[str, Any], StopRequest, Callable[[], None]], Ended]
 
 
 def ordinary_run(config: dict[str, Any], stop: StopRequest, may_train: Callable[[], None]) -> Ended:
-    """Checks the configuration and trains it as `python -m jepa_lab` does; what the run prints goes
-    to stderr.
+    """Checks the configuration and trains it as `python -m jepa_lab` does, with output on stderr.
 
-    A finished run is found again, an unfinished one goes on, one that failed by itself (a value
-    that is not finite, a verdict) is not made again. UserError for a configuration or data that
-    cannot be used.
+    A finished run is reused and an unfinished run is resumed. A run that failed by itself (a value
+    that is not finite, a verdict) is not repeated. Raises UserError for a configuration or data
+    that cannot be used.
     """
     checked = check(OmegaConf.create(config), ArcConfig)
-    found: list[Any] = []
+    runs: list[Any] = []
 
     def opened(run: Any) -> None:
-        found.append(run)
+        runs.append(run)
         complete = run.summary() is not None
         if run.state() == "failed" and complete:
             raise FailedBefore
@@ -87,16 +91,18 @@ def ordinary_run(config: dict[str, Any], stop: StopRequest, may_train: Callable[
         with contextlib.redirect_stdout(sys.stderr):
             result = train(STUDY, checked, stop, opened, brief=True)
     except FailedBefore:
-        (run,) = found
+        (run,) = runs
         return Ended(run.path, "failed", (run.status() or {}).get("reason"), reused=True)
     return Ended(result.run_dir, result.state, result.reason, result.state == "skipped")
 
 
 @dataclass
 class InvestigationRuns:
-    """Makes the runs that a procedure asks for. base: the configuration that the overlays are laid
-    over; folder: of the failing run; say: where the progress is told, one line before and one after
-    each step."""
+    """Makes the runs that the decision procedure requests.
+
+    `base` is the configuration that the overrides of a step change. `folder` is that of the failing
+    run. `say` prints progress, one line before and one after each step. `made` counts started runs.
+    """
 
     base: Mapping[str, Any]
     folder: Path
@@ -108,8 +114,11 @@ class InvestigationRuns:
     histories: dict[Path, History] = field(default_factory=dict)
 
     def of(self, trial: Intervention) -> Result:
-        """The result of a step with all its seeds. OutOfBudget where a limit or a signal ends it;
-        UserError for a busy run, and where already the first step cannot be run."""
+        """Returns the result of a step with all its seeds.
+
+        Raises OutOfBudget if a limit or a signal ends it. Raises UserError for a busy run, and if
+        already the first step cannot be run.
+        """
         self.say(f"{trial.code:>3} {trial.name}: {trial.asks} ({brief(trial.overrides)})")
         begun, runs = time.monotonic(), []
         try:
@@ -128,14 +137,14 @@ class InvestigationRuns:
             )
         else:
             result = Result(trial.name, trial.overrides, tuple(runs))
-        reused = ", found finished" if runs and all(run.reused for run in runs) else ""
+        reused = ", already finished" if runs and all(run.reused for run in runs) else ""
         where = f" [{runs[0].path}{reused}; {time.monotonic() - begun:.0f} s]" if runs else ""
         self.say(f"    -> {result.line()}{where}")
         return result
 
     def outset(self) -> Result:
-        """The failing run; with another budget or several seeds its configuration is run again, as
-        step base."""
+        """Returns the result of the failing run. With another budget or several seeds, its
+        configuration is run again as step base."""
         own = self._judged(
             self.folder, _state(self.folder), int(self.base.get("seed") or 0), reused=True
         )
@@ -167,25 +176,25 @@ class InvestigationRuns:
             "seed": seed,
             "on_existing": "resume",
             "max_wall_s": None if self.limits.max_hours is None else 3600 * self.limits.max_hours,
-            "preflight": "off"
-            if config.get("preflight") == "off"
-            else "warn",  # a refused run tells nothing
+            # a run that the preflight refuses would give no result
+            "preflight": "off" if config.get("preflight") == "off" else "warn",
         }
         ended = self.start(config, self.stop, self._may_train)
         if ended.state == "stopped":
-            raise OutOfBudget(f"step {trial.name} was stopped: {self._words(ended.reason)}")
+            raise OutOfBudget(f"step {trial.name} was stopped: {self._as_option(ended.reason)}")
         return self._judged(ended.path, ended.state, seed, ended.reused)
 
     def _may_train(self) -> None:
         hours, runs = self.limits.max_hours, self.limits.max_runs
         reason = self.stop.reason(None if hours is None else 3600 * hours)
         if reason:
-            raise OutOfBudget(self._words(reason))
+            raise OutOfBudget(self._as_option(reason))
         if runs is not None and self.made >= runs:
             raise OutOfBudget(f"--max-runs {runs} reached")
         self.made += 1
 
-    def _words(self, reason: str | None) -> str:
+    def _as_option(self, reason: str | None) -> str:
+        """Replaces the key max_wall_s by the option --max-hours in a reason."""
         hours = self.limits.max_hours
         limit = f"--max-hours {hours:g} reached" if hours is not None else ""
         return limit if limit and str(reason).startswith("max_wall_s") else str(reason)
@@ -199,5 +208,5 @@ class InvestigationRuns:
 
 def _state(folder: Path) -> str:
     status = read_json(folder / "status.json")
-    # metrics without a status: judged by what they say
+    # metrics without a status are judged as those of a completed run
     return state_of(status) if status else "completed"

@@ -1,5 +1,4 @@
-"""The state of an investigation: what was asked, what came back, and what it stands on. No
-training, no files."""
+"""The state of an investigation: questions, results and conclusions, without training or files."""
 
 from __future__ import annotations
 
@@ -17,7 +16,7 @@ BASE = "base"
 
 @dataclass(frozen=True)
 class Intervention:
-    """A request for the runs of one step: the whole overlay over the base."""
+    """A request for the runs of one step. `overrides` are all its changes to the base."""
 
     name: str
     code: str
@@ -30,7 +29,7 @@ Asking = Generator[Intervention, Result, Result | None]
 
 @dataclass(frozen=True)
 class Entry:
-    """A line of the trail: a question, its answer, and the steps whose runs it stands on."""
+    """A line of the trail: a question, its answer, and the steps whose runs are the evidence."""
 
     code: str
     question: str
@@ -41,14 +40,18 @@ class Entry:
 
 @dataclass
 class Investigation:
-    """What is known so far.
+    """The knowledge of an investigation so far.
 
-    scenario: '' (not known), healthy, codebook (the plan's A), losses (its B), data, or seed (it
-    fails with few) cause: what is guilty, in words
-    refresh: '' (not asked), alone, amplifies, innocent or unknown
-    guilty: the auxiliary losses; context: the aggregation that repaired repair: the step whose runs
-    are good; fallback: one that is stable but lacks something pending: steps of the branch that
-    were not asked yet; stopped: why it ended early
+    - base, outset: the configuration and the result of the failing run.
+    - results: by step name. trail: the questions and answers in order. notes: further remarks.
+    - scenario: '' (unknown), healthy, codebook (A in the plan), losses (B in the plan), data, or
+      seed (the run fails with few seeds only).
+    - cause: description of the cause.
+    - refresh: '' (not tested), alone, amplifies, innocent or unknown.
+    - guilty: auxiliary losses that cause the failure. losses_asked: whether they were tested.
+    - context: the aggregation that repairs the run. contexts_asked: whether any was tested.
+    - repair: the step that repairs the run. fallback: a stable step that leaves something out.
+    - pending: steps of the branch that were not reached yet. stopped: reason of an early end.
     """
 
     base: Mapping[str, Any]
@@ -73,19 +76,22 @@ class Investigation:
         self.results.setdefault(BASE, self.outset)
 
     def ask(self, step: Step, over: Mapping[str, Any] | None = None) -> Asking:
-        """Asks for the runs of a step laid over `over`; None where it cannot be asked or run, the
-        result of an earlier step (the base among them) where it would change nothing else."""
+        """Requests the runs of a step whose changes are added to `over`, and returns the result.
+
+        The result is None if the step does not apply or cannot be run. If an earlier step (or the
+        base) had the same overrides, its result is returned without a run.
+        """
         if step.name in self.pending:
             self.pending.remove(step.name)
         why = step.blocked(self.base)
         if why:
-            self.tell(step.code, step.asks, f"not asked: {why}", skipped=True)
+            self.record(step.code, step.asks, f"not asked: {why}", skipped=True)
             return None
         overrides = differences(self.base, {**(over or {}), **step.change(self.base)})
         same = next((name for name, r in self.results.items() if r.overrides == overrides), None)
         if same is not None:
-            what = "this run has it already" if same == BASE else f"the same as {same}"
-            self.tell(
+            what = "the failing run has it already" if same == BASE else f"the same as {same}"
+            self.record(
                 step.code,
                 step.asks,
                 f"no run: {what} ({self.results[same].line()})",
@@ -95,10 +101,10 @@ class Investigation:
             return self.results[same]
         result = yield Intervention(step.name, step.code, step.asks, overrides)
         self.results[step.name] = result
-        self.tell(step.code, step.asks, f"{brief(overrides)}: {result.line()}", step.name)
+        self.record(step.code, step.asks, f"{brief(overrides)}: {result.line()}", step.name)
         return None if result.error else result
 
-    def tell(
+    def record(
         self, code: str, question: str, answer: str, *steps: str, skipped: bool = False
     ) -> None:
         """Adds a line to the trail."""
@@ -106,5 +112,5 @@ class Investigation:
 
     @property
     def answered(self) -> bool:
-        """Whether it came to an answer: a repair, nothing to repair, or a verdict on the data."""
+        """Whether there is an answer: a repair, nothing to repair, or a verdict on the data."""
         return self.repair is not None or self.scenario in ("healthy", "data")

@@ -1,8 +1,7 @@
-"""The experiments of an investigation as data: what each changes in the failing run, and what it
-asks by that.
+"""The steps of an investigation as data: the question of each and its changes to the failing run.
 
-Sources: the public project's plan (E1 to FB3) and the corrections that it never tried. Keys are
-those of the ARC study.
+Sources: the plan of the public project (E1 to FB3) and the corrections that it never tried. Keys
+are those of the ARC study.
 """
 
 from __future__ import annotations
@@ -23,8 +22,9 @@ def _nothing(base: Base) -> str:
 
 @dataclass(frozen=True)
 class Step:
-    """One experiment. code: as in the plan; change: its overlay on a base; blames: what is guilty
-    if it repairs; blocked: why it cannot be asked of this base, or ''."""
+    """One step. `code` is that of the plan and `asks` is the question. `change` returns the
+    overrides for a base. `blames` names the cause if the step repairs the run. `blocked` returns
+    the reason why the step does not apply to a base, or ''."""
 
     name: str
     code: str
@@ -34,13 +34,8 @@ class Step:
     blocked: Callable[[Base], str] = _nothing
 
 
-def fixed(**keys: Any) -> Callable[[Base], Overrides]:
-    """The same overlay whatever the base; __ for a dot."""
-    return lambda base: {key.replace("__", "."): value for key, value in keys.items()}
-
-
-def on(overrides: Mapping[str, Any]) -> Callable[[Base], Overrides]:
-    """The overlay of fixed dotted keys."""
+def fixed(overrides: Mapping[str, Any]) -> Callable[[Base], Overrides]:
+    """Returns a change with the same overrides for every base."""
     return lambda base: dict(overrides)
 
 
@@ -55,8 +50,10 @@ def _third_of_lr(base: Base) -> Overrides:
 
 
 def _once_a_step(base: Base) -> Overrides:
-    """One update an optimiser step; a published refresh, which counts forward passes, as often as
-    before."""
+    """Updates the codebook once per optimiser step.
+
+    A published refresh counts forward passes, so its interval is converted to optimiser steps.
+    """
     overrides: Overrides = {"vq.update": "step", "vq.count_padding": False}
     interval = value_of(base, "vq.refresh.interval")
     if value_of(base, "vq.update") == "forward" and isinstance(interval, int):
@@ -70,7 +67,7 @@ def _once_a_step(base: Base) -> Overrides:
 
 
 def shared_target(base: Base) -> Overrides:
-    """The target is the online encoder; what only an average of it has goes."""
+    """Returns overrides that make the online encoder the target and remove the EMA decay."""
     return {
         "target.name": "shared",
         **({"target.tau": None} if value_of(base, "target.tau") is not None else {}),
@@ -78,7 +75,8 @@ def shared_target(base: Base) -> Overrides:
 
 
 def minimal(base: Base) -> Overrides:
-    """The plan's least: no codebook, no auxiliary loss, no average, a wide temperature."""
+    """Returns the minimal run of the plan: no codebook, no auxiliary loss, no average, a wide
+    temperature range."""
     return {
         "vq.enabled": False,
         **without_losses(base, active_losses(base)),
@@ -87,23 +85,23 @@ def minimal(base: Base) -> Overrides:
     }
 
 
-def _no_ema_codebook(base: Base) -> str:
+def _no_hard_codebook(base: Base) -> str:
     kind = value_of(base, "vq.kind") or "hard"
     if kind != "hard":
-        return f"vq.kind={kind} has no such codebook"
+        return f"vq.kind={kind} is not a hard codebook"
     return ""
 
 
 def _no_averages(base: Base) -> str:
-    has_ema_teacher = value_of(base, "vq.ema_decay") is not None
-    return _no_ema_codebook(base) or (
-        "" if has_ema_teacher else "this codebook learns by gradient (vq.ema_decay=null)"
+    averaged = value_of(base, "vq.ema_decay") is not None
+    return _no_hard_codebook(base) or (
+        "" if averaged else "this codebook learns by gradient (vq.ema_decay=null)"
     )
 
 
 def _no_refresh(base: Base) -> str:
     refreshed = value_of(base, "vq.refresh.enabled") is not False
-    return _no_ema_codebook(base) or (
+    return _no_hard_codebook(base) or (
         "" if refreshed else "the refresh is off in this run (vq.refresh.enabled=false)"
     )
 
@@ -114,8 +112,8 @@ def _no_second(base: Base) -> str:
 
 
 def copied_contexts(base: Base) -> str:
-    """Why the aggregation of contexts cannot be tested: copies of one grid give one vector, however
-    they are pooled."""
+    """Returns why the aggregation of contexts cannot be tested, or ''. Copies of one grid give the
+    same vector under any aggregation."""
     problem = value_of(base, "dataset.problem")
     return (
         "the context grids are copies of one (dataset.problem=copies)"
@@ -125,9 +123,11 @@ def copied_contexts(base: Base) -> str:
 
 
 def _well_posed(base: Base) -> Overrides:
-    """The problem and the network that make the target predictable, where the base has the
-    published ones; with what these need: other demonstrations in every task, transforms of grids
-    and not of the published features."""
+    """Replaces published settings of problem and network that make the target unpredictable.
+
+    Also changes what these settings require: several pairs in every task, and transforms of grids
+    instead of the published features.
+    """
     wanted = (
         ("dataset.problem", "copies", "demos"),
         ("dataset.slot_features", "published", "objects"),
@@ -147,7 +147,7 @@ def _well_posed(base: Base) -> Overrides:
 
 
 def _fsq(base: Base) -> Overrides:
-    """Finite scalar quantisation, and none of what only learned codes have."""
+    """Selects finite scalar quantisation and removes the settings of learned codes."""
     learned = (
         "size",
         "commitment",
@@ -181,7 +181,7 @@ NO_VQ = Step(
     "no_vq",
     "E1",
     "does the run become stable without the codebook?",
-    fixed(vq__enabled=False),
+    fixed({"vq.enabled": False}),
     "the codebook",
 )
 FIXES: tuple[Step, ...] = (
@@ -189,7 +189,7 @@ FIXES: tuple[Step, ...] = (
         "no_refresh",
         "FA1",
         "is it the refresh of dead codes?",
-        fixed(vq__refresh__enabled=False),
+        fixed({"vq.refresh.enabled": False}),
         "the refresh",
         _no_refresh,
     ),
@@ -199,13 +199,13 @@ FIXES: tuple[Step, ...] = (
         "is the commitment cost too high?",
         _half_commitment,
         "the commitment cost",
-        _no_ema_codebook,
+        _no_hard_codebook,
     ),
     Step(
         "gentle_refresh",
         "FA3",
         "is the refresh too frequent and too eager?",
-        on({"vq.refresh.interval": 2000, "vq.refresh.threshold": 0.01}),
+        fixed({"vq.refresh.interval": 2000, "vq.refresh.threshold": 0.01}),
         "the refresh's interval and threshold",
         _no_refresh,
     ),
@@ -213,7 +213,7 @@ FIXES: tuple[Step, ...] = (
         "gradient_codebook",
         "FA4",
         "are the codebook's moving averages too slow?",
-        on({"vq.ema_decay": None}),
+        fixed({"vq.ema_decay": None}),
         "the codebook's moving averages",
         _no_averages,
     ),
@@ -223,22 +223,22 @@ CORRECTIONS: tuple[Step, ...] = (
         "in_objective",
         "C1",
         "does the encoder have to be held to its codes?",
-        on(OBJECTIVE),
+        fixed(OBJECTIVE),
         "a commitment loss that is not in the objective, or weighs the wrong term",
-        _no_ema_codebook,
+        _no_hard_codebook,
     ),
     Step(
         "kmeans_init",
         "C2",
         "is it the codebook's initialisation?",
-        on(KMEANS),
+        fixed(KMEANS),
         "the codebook's initialisation",
-        _no_ema_codebook,
+        _no_hard_codebook,
     ),
     Step(
         "update_per_step",
         "C3",
-        "is it what the codebook is updated from, and how often?",
+        "is it the codebook's updates, too many or from the wrong tokens?",
         _once_a_step,
         "the codebook's update at every forward pass, padding counted",
         _no_averages,
@@ -247,15 +247,15 @@ CORRECTIONS: tuple[Step, ...] = (
         "one_codebook",
         "C4",
         "do two codebooks drift apart?",
-        on(SHARE),
-        "a codebook of the target's own",
+        fixed(SHARE),
+        "a separate codebook of the target",
         _no_second,
     ),
     Step(
         "relative_refresh",
         "C5",
         "does the refresh overwrite live codes?",
-        on(RELATIVE),
+        fixed(RELATIVE),
         "a refresh that judges codes by their share of all tokens",
         _no_refresh,
     ),
@@ -281,7 +281,9 @@ FSQ = Step(
     "does a codebook without learned codes work?",
     _fsq,
     "learned codes as such",
-    lambda base: "it has none (vq.kind=fsq)" if value_of(base, "vq.kind") == "fsq" else "",
+    lambda base: (
+        "its codes are not learned (vq.kind=fsq)" if value_of(base, "vq.kind") == "fsq" else ""
+    ),
 )
 
 INFO_NCE = Step(
@@ -295,19 +297,19 @@ TEMPERATURE = Step(
     "wide_temperature",
     "FB2",
     "is it the range of the temperature?",
-    on(WIDE),
+    fixed(WIDE),
     "the range of the temperature",
     lambda base: (
         "the loss has no temperature (loss.form=l2)" if value_of(base, "loss.form") == "l2" else ""
     ),
 )
-MINIMAL = Step("minimal", "E2", "is the least of all stable?", minimal, "the target branch")
+MINIMAL = Step("minimal", "E2", "is the minimal run stable?", minimal, "the target branch")
 CONTEXTS = tuple(
     Step(
         f"{kind}_context",
         "FB3",
         f"does {kind} aggregation of the contexts help?",
-        on({"model.context": kind}),
+        fixed({"model.context": kind}),
         "the aggregation of the contexts",
         copied_contexts,
     )
@@ -315,13 +317,15 @@ CONTEXTS = tuple(
 )
 CALMER = (
     Step("low_lr", "O1", "is the learning rate too high?", _third_of_lr, "the learning rate"),
-    Step("fp32", "O2", "is it the precision?", on({"precision.name": "fp32"}), "reduced precision"),
+    Step(
+        "fp32", "O2", "is it the precision?", fixed({"precision.name": "fp32"}), "reduced precision"
+    ),
 )
 WELL_POSED = Step(
     "well_posed",
     "D1",
-    "does a problem that can be solved help?",
+    "does a solvable problem help?",
     _well_posed,
     "the data and the architecture: a target that the context does not determine",
-    lambda base: "" if _well_posed(base) else "it is that problem already",
+    lambda base: "" if _well_posed(base) else "the problem is solvable already",
 )

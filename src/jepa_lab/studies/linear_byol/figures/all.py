@@ -1,4 +1,4 @@
-"""All figures of a folder of toy runs, the numbers that they show, and the best settings."""
+"""Draws all figures of a folder of toy runs, and writes their numbers and the best settings."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from jepa_lab.errors import UserError
 from jepa_lab.ledger.atomic import write_atomic, write_json
 from jepa_lab.report.figures import save
+from jepa_lab.studies.linear_byol.config import ENCODER_CONSTANTS
 from jepa_lab.studies.linear_byol.figures.cells import (
     Cell,
     Trace,
@@ -40,7 +41,8 @@ from jepa_lab.studies.linear_byol.figures.runs import (
 from jepa_lab.studies.linear_byol.figures.slices import scatter_figure, slices_figure
 from jepa_lab.studies.linear_byol.figures.theory import Theory
 
-METRICS = ("W_Fro_aligned", "excess_loss", "loss_population")  # the first that the runs have
+# the first metric with a finite value is drawn
+METRICS = ("W_Fro_aligned", "excess_loss", "loss_population")
 ENC_METRICS = ("BA_err_aligned", "enc_proj_dist", "enc_procrustes_fro")
 ALWAYS = ("loss", "erank_encoded", "erank_pred")
 _NAMES = {
@@ -57,8 +59,8 @@ _NAMES = {
 
 @dataclass
 class Drawn:
-    """`paths` of all files in the order of writing, `best` cells as rows, `notes`: what was left
-    out and why."""
+    """The result of drawing: `paths` of all files in the order of writing, rows of the `best`
+    cells, and `notes` on what was left out and why."""
 
     paths: list[Path] = field(default_factory=list)
     best: list[dict[str, Any]] = field(default_factory=list)
@@ -67,8 +69,8 @@ class Drawn:
 
 @dataclass(frozen=True)
 class FigureRequest:
-    """What to draw. `metric`, `enc_metric`: columns, or None for the first of METRICS, ENC_METRICS
-    with a number."""
+    """The options of the figures. `metric` and `enc_metric` are columns. None selects the first of
+    METRICS or ENC_METRICS that has a finite value."""
 
     metric: str | None = None
     enc_metric: str | None = None
@@ -79,8 +81,8 @@ class FigureRequest:
     filters: Sequence[str] = ()
     seed: int | None = None
     scatter_best: bool = False
-    only: frozenset[str] | None = None  # ids of runs; None: all that are found
-    dynamics: bool = True  # also the page of the run in the best cell, of each batch size
+    only: frozenset[str] | None = None  # ids of runs; None: all runs of the folder
+    dynamics: bool = True  # for each batch size, also draws the page of a run in the best cell
 
 
 def draw_heatmaps(
@@ -96,11 +98,11 @@ def draw_heatmaps(
     seed: int | None = None,
     scatter_best: bool = False,
 ) -> list[Path]:
-    """Writes maps, slices, singular values, their numbers as CSV and best_cells.csv/.json; the
-    paths of all of them.
+    """Writes heat maps, slices, singular values, their numbers as CSV and best_cells.csv/.json, and
+    returns the paths of all files.
 
-    One mode is drawn into `out`, several into `out`/<mode>. UserError, in one line, for what cannot
-    be drawn.
+    A single mode is drawn into `out`, several modes into `out`/<mode>. Raises UserError if a
+    request cannot be drawn.
     """
     request = FigureRequest(
         metric,
@@ -117,13 +119,13 @@ def draw_heatmaps(
 
 
 def draw_all(runs_dir: Path, out: Path, request: FigureRequest) -> Drawn:
-    """As `draw_heatmaps`, with the best cells and what was left out. Nothing is written unless all
-    can be drawn."""
+    """Draws what `draw_heatmaps` describes, and also returns the best cells and the notes. Nothing
+    is written unless everything can be drawn."""
     found = find_runs(runs_dir)
     runs = [run for run in found.runs if request.only is None or run.run_id in request.only]
     runs = where(runs, request.filters)
     by_mode = of_mode(in_batches(runs, request.batches), request.lr_enc_mode)
-    drawn = Drawn(notes=[f"left out: {path}: {why}" for path, why in found.skipped])
+    drawn = Drawn(notes=[f"skipped: {path}: {why}" for path, why in found.skipped])
     plans = [_plan(mode, mine, request, drawn) for mode, mine in by_mode.items()]
     for plan in plans:
         plan.draw(out if len(plans) == 1 else out / plan.mode, request, drawn, found.runs)
@@ -133,7 +135,8 @@ def draw_all(runs_dir: Path, out: Path, request: FigureRequest) -> Drawn:
 
 @dataclass(frozen=True)
 class _Plan:
-    """One mode: its runs, what was read of them, and what is drawn at which step."""
+    """The figures of one mode: its runs, the rows read from them, the metrics and the step that is
+    drawn."""
 
     mode: str
     traces: list[Trace]
@@ -183,8 +186,8 @@ class _Plan:
             )
 
     def _typical(self, traces: Sequence[Trace], use_last_valid: bool) -> ToyTable:
-        """The run whose page is drawn: in the best cell of the first metric where there is one,
-        with the seed asked."""
+        """Returns the run whose page is drawn: a run of the best cell of the first metric, if there
+        is one, with the requested seed."""
         metric = self.metrics[0]
         best = best_cell(cells_at(traces, metric, self.epoch, use_last_valid), metric)
         runs = [
@@ -219,7 +222,9 @@ def _plan(mode: str, runs: Sequence[ToyTable], request: FigureRequest, drawn: Dr
         drawn.notes.append(f"mode {mode}: {len(short_of)} runs end before step {epoch}: {what}")
     seeds = sorted({run.seed for run in once})
     if request.seed is not None and request.seed not in seeds:
-        raise UserError(f"--seed {request.seed}: no such run; there: {', '.join(map(str, seeds))}")
+        raise UserError(
+            f"--seed {request.seed}: no such run; available: {', '.join(map(str, seeds))}"
+        )
     metrics = list(dict.fromkeys(name for name in chosen if name is not None))
     return _Plan(mode, traces, metrics, epoch, seeds[0] if request.seed is None else request.seed)
 
@@ -227,18 +232,19 @@ def _plan(mode: str, runs: Sequence[ToyTable], request: FigureRequest, drawn: Dr
 def _heading(
     mode: str, batch: int, epoch: int, traces: Sequence[Trace], use_last_valid: bool
 ) -> Heading:
+    """Returns the heading of one batch size, with the theory if the runs share a fixed
+    alpha axis."""
     run = traces[0].run
     momenta = [run.config.get(name) for name in ("mom_pred", "mom_enc")]
     settings = f"momenta {' and '.join('?' if m is None else f'{m:g}' for m in momenta)}"
-    constants = {"ratio": "enc_over_pred", "from_tau": "beta_from_tau_c", "auto": "auto_beta_c"}
-    name = constants.get(mode)
+    name = ENCODER_CONSTANTS.get(mode)
     if (
         name is not None
         and len({t.run.config.get(name) for t in traces}) == 1
         and run.config.get(name) is not None
     ):
         settings += f", {name} {run.config[name]:g}"
-    # each run at its own last row, and what blew up has no curvature
+    # with use_last_valid each run counts at its own last row; diverged runs have no curvature
     curvatures = [
         cell.hmax
         for cell in cells_at(traces, "Hmax", epoch, use_last_valid)
@@ -257,8 +263,8 @@ def _heading(
 
 
 def _write(figure: Any, cells: Sequence[Cell], rows: str, path: Path) -> list[Path]:
-    """The picture, and beside it the numbers that it shows: a cell whose seeds mostly diverged has
-    none."""
+    """Writes the figure, and beside it a CSV file with the numbers that it shows. A cell whose
+    seeds mostly diverged has no number."""
     lines = [
         {
             "batch_size": cell.batch_size,
@@ -325,7 +331,7 @@ def _write_best(rows: Sequence[dict[str, Any]], out: Path) -> list[Path]:
 
 
 def _csv(rows: Sequence[dict[str, Any]], names: Sequence[str] = ()) -> str:
-    """What is not a number stays empty; floats at full precision."""
+    """Returns CSV text. Missing values and NaN are empty, floats have full precision."""
     content = io.StringIO()
     writer = csv.writer(content, lineterminator="\n")
     names = list(names or rows[0])

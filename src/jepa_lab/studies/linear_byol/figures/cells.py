@@ -1,6 +1,7 @@
-"""The toy's numbers at one step: what each run had reached, and the seeds of a cell taken together.
+"""The toy's values at one step: the rows of each run, and the cells in which the seeds of one
+setting are combined.
 
-A run that diverged has no number: it is counted, never shown as its last good value.
+A diverged run has no value. It is counted, and never shown with its last good value.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from jepa_lab.errors import UserError
 from jepa_lab.studies.linear_byol.figures.runs import ToyTable
 
 ALWAYS = ("epoch", "lr_pred", "lr_enc", "Hmax", "loss")
-FLOOR = 1e-12  # below it a logarithm shows rounding; the published maps clip here too
+FLOOR = 1e-12  # a logarithm of smaller values shows rounding; the published maps clip here too
 _HIGHER = ("readout_r2", "W_cos_left_min", "W_cos_right_min", "enc_cos_min", "enc_cos_mean")
 _LOWER = (
     "loss",
@@ -36,8 +37,8 @@ _NO_METRIC = frozenset({"epoch", "seed", "batch_size", "d_latent", "d_obs", "div
 
 @dataclass(frozen=True)
 class Trace:
-    """The rows of a run: `columns` (T,) each, and the step at which it diverged, infinite if it did
-    not."""
+    """The rows of a run. Each of `columns` has shape (T,). `diverged_step` is infinite if the run
+    did not diverge."""
 
     run: ToyTable
     columns: Mapping[str, np.ndarray]
@@ -50,10 +51,11 @@ class Trace:
 
 @dataclass(frozen=True)
 class Cell:
-    """The seeds of one cell at one step. `values`: one per seed that has a finite number and has
-    not diverged.
+    """The seeds of one cell at one step. `values` has one entry for each seed that has a finite
+    value and has not diverged.
 
-    `alpha`, `beta_used`, `hmax`: medians over those seeds (the rates in auto mode are live).
+    `alpha`, `beta_used` and `hmax` are medians over those seeds, because in auto mode the rates
+    change during training.
     """
 
     batch_size: int
@@ -69,7 +71,7 @@ class Cell:
 
     @property
     def shown(self) -> bool:
-        """Whether the survivors speak for the cell: they are more than the diverged."""
+        """Whether the cell has a value to show: more seeds survived than diverged."""
         return len(self.values) > 0 and len(self.values) > self.n_diverged
 
     @property
@@ -82,7 +84,7 @@ class Cell:
 
     @property
     def sd(self) -> float:
-        """Over seeds, n - 1; NaN for one seed."""
+        """The standard deviation over seeds, with n - 1. NaN for one seed."""
         return (
             float(np.std(self.values, ddof=1)) if self.shown and len(self.values) > 1 else math.nan
         )
@@ -91,8 +93,8 @@ class Cell:
         return float(np.quantile(self.values, q)) if self.shown else math.nan
 
     def score(self, metric: str) -> float:
-        """Mean over seeds of log10 of the value (of the value itself for a linear metric); NaN if a
-        seed diverged."""
+        """Returns the mean over seeds of log10 of the value, or of the value itself for a linear
+        metric. NaN if a seed diverged."""
         if not self.shown or self.n_diverged:
             return math.nan
         values = np.asarray(self.values)
@@ -100,8 +102,7 @@ class Cell:
 
 
 def read_trace(run: ToyTable, metrics: Iterable[str]) -> Trace:
-    """The columns that the figures need, and no others. UserError for a file that cannot be read.
-    The columns that the figures need, and no others. UserError for a file that cannot be read."""
+    """Reads the columns that the figures need. Raises UserError if the file cannot be read."""
     wanted = dict.fromkeys((*ALWAYS, *metrics))
     try:
         file = pq.ParquetFile(run.path)
@@ -122,7 +123,8 @@ def read_trace(run: ToyTable, metrics: Iterable[str]) -> Trace:
 
 
 def steps_logged(traces: Sequence[Trace]) -> list[int]:
-    """Every step that some run has a row of, or would have had it not diverged, ascending."""
+    """Returns every step for which some run has a row, or would have one if it had not diverged, in
+    ascending order."""
     logged = {int(step) for trace in traces for step in trace.steps}
     for trace in traces:
         every, last = trace.run.config.get("log_every"), trace.run.epochs
@@ -132,10 +134,10 @@ def steps_logged(traces: Sequence[Trace]) -> list[int]:
 
 
 def choose_epoch(traces: Sequence[Trace], asked: int | None, use_last_valid: bool) -> int:
-    """The step that the figures show: the asked one, or the last logged.
+    """Returns the step that the figures show: `asked`, or the last logged step if it is None.
 
-    UserError if it was never logged (unless the last valid row will do) or lies beyond the budget
-    of some runs.
+    Raises UserError if some runs have fewer steps in total, or if the step was never logged and
+    `use_last_valid` is false.
     """
     logged = steps_logged(traces)
     epoch = logged[-1] if asked is None else asked
@@ -143,7 +145,7 @@ def choose_epoch(traces: Sequence[Trace], asked: int | None, use_last_valid: boo
     if len(budgets) > 1 and epoch > budgets[0]:
         counts = ", ".join(f"{b} ({sum(t.run.epochs == b for t in traces)} runs)" for b in budgets)
         raise UserError(
-            f"--epoch {epoch}: not all runs go so far, their epochs are {counts}; "
+            f"--epoch {epoch}: not all runs are that long, their epochs are {counts}; "
             f"add --where epochs={budgets[-1]} or --epoch {budgets[0]}"
         )
     if epoch < logged[0]:
@@ -160,8 +162,11 @@ def choose_epoch(traces: Sequence[Trace], asked: int | None, use_last_valid: boo
 def cells_at(
     traces: Sequence[Trace], metric: str, epoch: int, use_last_valid: bool = False
 ) -> list[Cell]:
-    """One cell for each (batch_size, beta, row, tau), in that order; `metric` at `epoch`, or at the
-    last row before it where it is finite."""
+    """Returns one cell for each (batch_size, beta, row, tau), in that order.
+
+    The value is `metric` at `epoch`. With `use_last_valid` it is the last finite value up to
+    `epoch`.
+    """
     groups: dict[tuple[Any, ...], list[Trace]] = {}
     for trace in traces:
         groups.setdefault(trace.run.cell, []).append(trace)
@@ -171,7 +176,8 @@ def cells_at(
 
 
 def best_so_far(traces: Sequence[Trace], metric: str, epoch: int) -> list[Cell]:
-    """As `cells_at`, with each run's best row up to `epoch`; a diverged run has none."""
+    """Returns the cells of `cells_at` with each run's lowest value up to `epoch`. A diverged run
+    has none."""
     best = []
     for trace in traces:
         values = np.where(trace.steps <= epoch, _values(trace, metric), np.nan)
@@ -184,22 +190,24 @@ def best_so_far(traces: Sequence[Trace], metric: str, epoch: int) -> list[Cell]:
 
 
 def best_cell(cells: Sequence[Cell], metric: str) -> Cell | None:
-    """The cell whose seeds all survived and whose score is best; None for a metric without a better
-    direction."""
+    """Returns the cell with the best score among those without a diverged seed. None for a metric
+    without a better direction."""
     sign = direction(metric)
     scored = [cell for cell in cells if sign and math.isfinite(cell.score(metric))]
     return min(scored, key=lambda cell: -sign * cell.score(metric), default=None)
 
 
 def direction(metric: str) -> int:
-    """-1 where low is good, 1 where high is, 0 where neither: a rank or a curvature is no goal."""
+    """Returns -1 if low values are good, 1 if high values are good, else 0: neither a rank nor a
+    curvature is a goal."""
     if metric in _HIGHER:
         return 1
     return -1 if metric.startswith(_LOWER) else 0
 
 
 def is_log(metric: str) -> bool:
-    """Whether a map colours log10 of the metric: what is positive and spans decades."""
+    """Returns whether a map colours log10 of the metric, as for positive metrics that
+    span decades."""
     linear = ("log10_", "erank_", "balance", "epoch", "seed", "batch_size", "d_")
     return metric not in _HIGHER and not metric.startswith(linear)
 
@@ -207,11 +215,14 @@ def is_log(metric: str) -> bool:
 def choose_metric(
     traces: Sequence[Trace], asked: str | None, defaults: Sequence[str], option: str
 ) -> str | None:
-    """`asked`, or the first of `defaults` that has a number, or None. UserError naming the metrics
-    for another."""
+    """Returns `asked`, or the first of `defaults` that has a finite value, or None.
+
+    Raises UserError if no run has the column `asked`, or if it has no finite value. `option` names
+    the command-line option in the message.
+    """
     there = sorted({name for trace in traces for name in trace.run.columns} - _NO_METRIC)
     if asked is not None and asked not in there:
-        raise UserError(f"{option} {asked}: no such column; there: {', '.join(there)}")
+        raise UserError(f"{option} {asked}: no such column; available: {', '.join(there)}")
     for name in (asked,) if asked is not None else defaults:
         if any(np.isfinite(_values(trace, name)).any() for trace in traces):
             return name
@@ -221,17 +232,17 @@ def choose_metric(
 
 
 def diverged_step(columns: Mapping[str, np.ndarray]) -> float:
-    """The step at which a run with these columns (T,) diverged, by its flag or by its loss;
-    infinite if it did not."""
+    """Returns the step at which a run with these columns (T,) diverged, by its flag or by its loss.
+    Infinite if it did not."""
     steps = columns["epoch"]
     if "diverged" in columns and columns["diverged"].astype(bool).any():
-        stated = columns["diverged_step"].max() if "diverged_step" in columns else -1
-        return float(stated if stated >= 0 else steps[columns["diverged"].astype(bool)][0])
+        logged = columns["diverged_step"].max() if "diverged_step" in columns else -1
+        return float(logged if logged >= 0 else steps[columns["diverged"].astype(bool)][0])
     if "loss" not in columns:
         return math.inf
     broken = ~np.isfinite(columns["loss"])
-    # a loss that was never there is no divergence, one that became infinite or NaN is, flagged or
-    # not
+    # a loss that became infinite or NaN is a divergence without a flag; a loss that was never
+    # finite is just missing
     return float(steps[broken][0]) if broken.any() and not broken.all() else math.inf
 
 
@@ -263,6 +274,7 @@ def _cell(traces: Sequence[Trace], metric: str, epoch: int, use_last_valid: bool
 
 
 def _row_at(trace: Trace, metric: str, epoch: int, use_last_valid: bool) -> int | None:
+    """Returns the index of the row that the figures show, or None if there is none."""
     if trace.diverged_step <= epoch:
         return None
     fits = trace.steps <= epoch if use_last_valid else trace.steps == epoch

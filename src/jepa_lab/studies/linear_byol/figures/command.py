@@ -1,4 +1,4 @@
-"""What `jepa_lab.heatmaps` does."""
+"""The command `jepa_lab.heatmaps`."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from jepa_lab.studies.linear_byol.figures.all import FigureRequest, draw_all
 
 
 def draw(args: argparse.Namespace) -> None:
-    """Draws the figures that the options ask for and prints what they show. UserError for what
-    cannot be drawn."""
+    """Draws the requested figures and prints the best cells and the paths. Raises UserError if a
+    request cannot be drawn."""
     if args.out.exists() and not args.out.is_dir():
         raise UserError(f"--out {args.out}: a file is there, a folder is needed")
     request = FigureRequest(

@@ -1,5 +1,5 @@
-"""The toy over time: singular values of the predictor on their way to the optimum's, and all of one
-run on a page."""
+"""Figures of the toy over time: the singular values of the predictor approaching those of the
+optimum, and a page with all measurements of one run."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from jepa_lab.studies.linear_byol.figures.cells import diverged_step
 from jepa_lab.studies.linear_byol.figures.heatmaps import DPI, INFINITE, Heading, settle, short
 from jepa_lab.studies.linear_byol.figures.runs import ToyTable
 
-MOST_PANELS = 6  # along each axis of the small multiples; a finer grid is thinned
-SPECTRAL_DECADES = 3  # of the small multiples' common axis: what lies lower is as good as zero
-# of an axis that is not logarithmic; a difference of 1e-6 is not drawn as one
-LEAST_R2, LEAST_SPAN = (-0.25, 1e-3)
+MOST_PANELS = 6  # panels along each axis of the grid; a finer grid is thinned
+SPECTRAL_DECADES = 3  # span of the panels' common axis; smaller values count as zero
+LEAST_R2 = -0.25  # lower limit of an axis that is not logarithmic
+LEAST_SPAN = 1e-3  # least span of such an axis, so that rounding is not drawn as a change
 _DASHED = (0, (4, 2))
 
-# title, unit, {column: (label, colour)}, whether only positive numbers make sense
+# title, unit, {column: (label, colour)}, whether only positive values are valid
 _PAGE: tuple[tuple[str, str, dict[str, tuple[str, str]], bool], ...] = (
     (
         "Loss",
@@ -74,14 +74,16 @@ _PAGE: tuple[tuple[str, str, dict[str, tuple[str, str]], bool], ...] = (
 
 
 def draw_run(table: pa.Table, path: Path, theory: pa.Table | None = None) -> Path:
-    """One run's page as PNG at `path`: what its table has columns for; `theory`, the table of the
-    deterministic population recursion with the same settings, dashed over it. ValueError for a
-    table without rows or `epoch`."""
+    """Writes one run's page as PNG to `path`, with a panel for every quantity that its table has.
+
+    `theory` is the table of the deterministic population recursion with the same settings, drawn as
+    dashed lines. Raises ValueError for a table without rows or without `epoch`.
+    """
     return save(settle(run_figure(table, theory)), path, DPI)
 
 
 def run_figure(table: pa.Table, theory: pa.Table | None = None) -> Figure:
-    """The figure of `draw_run`."""
+    """Returns the figure of `draw_run`."""
     columns, dashed = _columns(table), _columns(theory) if theory is not None else {}
     filled = [
         panel
@@ -98,7 +100,7 @@ def run_figure(table: pa.Table, theory: pa.Table | None = None) -> Figure:
     for place, (title, unit, series, positive) in enumerate(filled):
         ax = figure.add_subplot(down, across, place + 1)
         for place_in, (name, (label, colour)) in enumerate(series.items()):
-            # the first line wider: where two agree both are seen
+            # the first line is wider, so that two lines that coincide are both visible
             width = 1.0 if name == "loss" else (2.4, 1.3, 1.3)[place_in]
             _draw_column(ax, columns, name, positive, color=colour, label=label, linewidth=width)
             _draw_column(
@@ -132,11 +134,11 @@ def run_figure(table: pa.Table, theory: pa.Table | None = None) -> Figure:
 
 
 def singular_values_figure(runs: Sequence[ToyTable], heading: Heading, seed: int) -> Figure | None:
-    """Singular values of P (solid) and of P* (dashed) over steps, a small panel for each (tau, row)
-    of one seed.
+    """Draws the singular values of P (solid) and of P* (dashed) over steps, with a small panel for
+    each (tau, row) of one seed.
 
-    A grid finer than 6 x 6 is thinned, evenly, ends kept, and of several betas the middle one is
-    shown; the title says so. None where no run has a linear predictor.
+    A grid finer than 6 x 6 is thinned evenly, keeping its ends. Of several betas the middle one is
+    shown. The title reports both. Returns None if no run has a linear predictor.
     """
     betas = sorted({run.beta for run in runs}, key=lambda beta: beta or 0.0)
     beta = betas[(len(betas) - 1) // 2]
@@ -154,7 +156,7 @@ def singular_values_figure(runs: Sequence[ToyTable], heading: Heading, seed: int
     FigureCanvasAgg(figure)
     panels = figure.subplots(len(rows), len(taus), squeeze=False, sharex=True, sharey=True)
     wide, high = size
-    # margins in inches: a layout that measures every tick of 36 panels takes seconds
+    # fixed margins: an automatic layout measures every tick of 36 panels, which takes seconds
     figure.subplots_adjust(0.75 / wide, 0.72 / high, 1 - 0.12 / wide, 1 - 0.85 / high, 0.08, 0.12)
     low, top = _spectral_range(spectra.values())
     panels[0, 0].set_yscale("log")  # shared by all
@@ -219,8 +221,8 @@ def singular_values_figure(runs: Sequence[ToyTable], heading: Heading, seed: int
 def _spectral_range(
     spectra: Iterable[tuple[np.ndarray, np.ndarray, np.ndarray, float]],
 ) -> tuple[float, float]:
-    """A logarithmic axis from the smallest singular value to the largest of P* (P may diverge), of
-    at most SPECTRAL_DECADES."""
+    """Returns the limits of a logarithmic axis, from the smallest singular value to the largest of
+    P* (P may diverge), at most SPECTRAL_DECADES apart."""
     found = list(spectra)
     optima = np.concatenate([optimum.ravel() for _, _, optimum, _ in found])
     everything = np.concatenate([optima, *(values.ravel() for _, values, _, _ in found)])
@@ -262,8 +264,8 @@ def _draw_spectra(
 
 
 def _read_spectra(run: ToyTable) -> tuple[np.ndarray, np.ndarray, np.ndarray, float] | None:
-    """Steps (T,), singular values of P and of P* (T, d) each, the step of divergence; None without
-    such columns."""
+    """Returns steps (T,), singular values of P and of P* (T, d) each, and the step of divergence.
+    Returns None without such columns."""
     try:
         file = pq.ParquetFile(run.path)
         names = file.schema_arrow.names
@@ -292,15 +294,17 @@ def _read_spectra(run: ToyTable) -> tuple[np.ndarray, np.ndarray, np.ndarray, fl
 
 
 def _padded(row: Sequence[float | None], d: int) -> list[float]:
-    # the last row of a diverged run may hold nothing
+    # the last row of a diverged run may be empty
     return [math.nan if value is None else value for value in row][:d] + [math.nan] * (d - len(row))
 
 
 def _columns(table: pa.Table) -> dict[str, np.ndarray]:
+    """Returns the numeric columns as float64, with the products of rates and curvature. Raises
+    ValueError for an empty table."""
     if table.num_rows == 0 or "epoch" not in table.column_names:
         raise ValueError(
-            f"a run's table has a column epoch and rows, got {table.num_rows} rows of"
-            f" {table.column_names}"
+            f"expected a column epoch and at least one row, got {table.num_rows} rows"
+            f" of {table.column_names}"
         )
     plain = [
         field.name
@@ -332,17 +336,17 @@ def _draw_column(
 
 
 def _log_steps(ax: Any) -> None:
-    """A logarithmic axis of steps, without minor ticks: those of a page took a third of its
-    drawing."""
+    """Sets a logarithmic axis of steps without minor ticks. Minor ticks would take a third of the
+    page's drawing time."""
     ax.set_xscale("log")
     ax.xaxis.set_minor_locator(NullLocator())
 
 
 def _range(ax: Any, values: Sequence[np.ndarray], positive: bool) -> None:
-    """Room for all `values`, the theory's and a bound included; logarithmic for what spans a
-    decade."""
+    """Sets limits that include all `values`, the theory's and a bound included. The axis is
+    logarithmic if they span a decade."""
     shown = np.concatenate([v[np.isfinite(v) & ((v > 0) | (not positive))] for v in values])
-    if not shown.size:  # a frozen or dead run: a logarithmic axis without data cannot be drawn
+    if not shown.size:  # a logarithmic axis without data cannot be drawn
         ax.set_xlim(0.9, 1.1)
         ax.text(
             0.5, 0.5, "nothing above 0", transform=ax.transAxes, ha="center", color=GREY, fontsize=8
@@ -357,7 +361,7 @@ def _range(ax: Any, values: Sequence[np.ndarray], positive: bool) -> None:
         room = (high / low) ** 0.08
         ax.set_ylim(low / room, high * room)
     elif not positive:
-        low = max(low, LEAST_R2)  # it falls without bound once a run has diverged
+        low = max(low, LEAST_R2)  # R² falls without bound once a run has diverged
         span = max(high - low, LEAST_SPAN)
         ax.set_ylim(low - 0.1 * span, low + 1.1 * span)
         ax.ticklabel_format(axis="y", useOffset=False)
@@ -367,7 +371,7 @@ def _run_title(table: pa.Table, columns: Mapping[str, np.ndarray]) -> str:
     names = [
         name for name in ("run_id", "lr_enc_mode", "enc", "pred") if name in table.column_names
     ]
-    words = {name: table[name][0].as_py() for name in names}
+    texts = {name: table[name][0].as_py() for name in names}
     infinite = "population" in table.column_names and bool(table["population"][0].as_py())
     numbers = [
         INFINITE if infinite and label == "batch" else f"{label} {short(float(columns[name][0]))}"
@@ -382,8 +386,8 @@ def _run_title(table: pa.Table, columns: Mapping[str, np.ndarray]) -> str:
         )
         if name in columns
     ]
-    mode = f"mode {words['lr_enc_mode']}" if "lr_enc_mode" in words else ""
-    first = " · ".join(part for part in (f"run {words.get('run_id', '')}".strip(), mode) if part)
+    mode = f"mode {texts['lr_enc_mode']}" if "lr_enc_mode" in texts else ""
+    first = " · ".join(part for part in (f"run {texts.get('run_id', '')}".strip(), mode) if part)
     return f"{first}\n{', '.join(numbers)}"
 
 

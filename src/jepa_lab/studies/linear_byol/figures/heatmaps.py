@@ -1,5 +1,5 @@
-"""The toy's heat maps: a metric over tau and alpha, its spread over seeds, divergence hatched,
-theory as lines."""
+"""The toy's heat maps: a metric over tau and alpha with its spread over seeds. Divergence is
+hatched, and the theory is drawn as lines."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ _STYLES: tuple[Any, ...] = ("-", (0, (1, 1.3)), (0, (5, 2)))
 
 @dataclass(frozen=True)
 class Heading:
-    """What a figure says of its runs. `rows`: alpha or c, what the vertical axis is; `settings`:
-    momenta and so on."""
+    """The description of a figure's runs. `rows` is the quantity on the vertical axis, alpha or c.
+    `settings` lists momenta and similar settings."""
 
     mode: str
     batch_size: int
@@ -45,10 +45,12 @@ class Heading:
 
     @property
     def batch(self) -> str:
-        """In words: runs with exact moments have no batch size."""
+        """The batch size as text. Runs with exact moments have none."""
         return INFINITE if self.population else f"batch {self.batch_size}"
 
     def lines(self, first: str, cells: Sequence[Cell]) -> str:
+        """Returns the title: `first`, and below it the mode, batch size, step, seeds
+        and settings."""
         low, high = (pick(cell.n_seeds for cell in cells) for pick in (min, max))
         seeds = f"{high} seed{'s' * (high > 1)}" if low == high else f"{low} to {high} seeds"
         rest = f"mode {self.mode}, {self.batch}, step {self.epoch}, {seeds}, {self.settings}"
@@ -58,11 +60,11 @@ class Heading:
 def map_figure(
     cells: Sequence[Cell], metric: str, heading: Heading, best: Cell | None, what: str = ""
 ) -> Figure:
-    """One panel for each beta (one in all but the logspace mode), cells at (tau, row), one colour
-    scale.
+    """Draws one panel for each beta (a single one except in logspace mode), with cells at (tau,
+    row) and a common colour scale.
 
-    `best` gets a frame. A grid of one row gets a line plot under its cells: one row says little by
-    colour alone.
+    `best` gets a frame. A grid of one row also gets a line plot below its cells, because colour
+    alone shows little there.
     """
     betas = sorted({cell.beta for cell in cells}, key=lambda beta: beta or 0.0)
     taus, rows = sorted({cell.tau for cell in cells}), sorted({cell.row for cell in cells})
@@ -102,8 +104,8 @@ def map_figure(
 
 
 def settle(figure: Figure) -> Figure:
-    """The figure laid out for good: savefig would draw it once to find the layout and once to draw
-    it."""
+    """Computes the figure's layout once and fixes it. Otherwise savefig draws twice, first to find
+    the layout."""
     engine = figure.get_layout_engine()
     if engine is not None:
         engine.execute(figure)
@@ -112,7 +114,8 @@ def settle(figure: Figure) -> Figure:
 
 
 def short(value: float) -> str:
-    """Three digits, and an exponent only where it saves room: 0.213, 2.1e-5."""
+    """Formats a number with three digits, and with an exponent only if that is shorter: 0.213,
+    2.1e-5."""
     if not math.isfinite(value) or value == 0 or 1e-3 <= abs(value) < 1e4:
         return f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"
     mantissa, exponent = f"{value:.1e}".split("e")
@@ -120,8 +123,8 @@ def short(value: float) -> str:
 
 
 def colour_value(mean: float, metric: str) -> float:
-    """What the colour shows: log10 of the mean, clipped below as the published maps, or the mean of
-    a linear metric."""
+    """Returns the value that the colour shows: log10 of the mean, clipped below as in the published
+    maps, or the mean of a linear metric."""
     return math.log10(max(mean, FLOOR)) if is_log(metric) and math.isfinite(mean) else mean
 
 
@@ -137,7 +140,7 @@ def _draw_cells(
     show_alpha: bool,
 ) -> None:
     grid = np.full((len(rows), len(taus)), np.nan)
-    # a line of text is about seven signs of 0.6 em: it must fit its cell
+    # a line of text has about seven characters of 0.6 em, and must fit its cell
     size = float(np.clip(72 * width / (7.5 * 0.62), 3.5, 8.5))
     for cell in cells:
         x, y = taus.index(cell.tau), rows.index(cell.row)
@@ -157,7 +160,7 @@ def _draw_cells(
             patch.set_alpha(0.45)
             ax.add_patch(patch)
         if size >= 4.0 or not cell.shown:
-            # the lines of the theory pass behind the numbers
+            # a box behind the number covers the lines of the theory
             box = {"facecolor": face, "edgecolor": "none", "pad": 0.8, "alpha": 0.9}
             ax.text(
                 x,
@@ -216,7 +219,7 @@ def _cell_text(cell: Cell, show_alpha: bool) -> str:
 def _draw_theory(
     ax: Any, theory: Theory, taus: Sequence[float], rows: Sequence[float]
 ) -> list[str]:
-    """Draws the lines; the labels of those that lie beyond the grid."""
+    """Draws the lines, and returns the labels of lines that lie outside the grid."""
     beyond = []
     for (label, path), style in zip(paths(theory, taus, rows).items(), _STYLES, strict=False):
         if path is None:
@@ -230,8 +233,8 @@ def _draw_theory(
 
 
 def _draw_row(above: Any, ax: Any, cells: Sequence[Cell], metric: str, heading: Heading) -> None:
-    """The one row of a map as a line under it: every seed a dot, the mean joined, a cross where the
-    seeds diverged."""
+    """Draws the one row of a map as a line plot: a dot for every seed, a line through the means,
+    and a cross where the seeds diverged."""
     for at, cell in enumerate(cells):
         if cell.shown:
             dots = cell.values
@@ -288,8 +291,8 @@ def _label_axes(ax: Any, taus: Sequence[float], rows: Sequence[float], heading: 
 
 
 def facets(n: int, flat: bool = False) -> tuple[Figure, list[Any], int]:
-    """A figure with `n` panels (8 x 6 in for one), its panels and their columns; `flat`: a strip
-    and a panel below."""
+    """Returns a figure with `n` panels (8 x 6 inches for one), its panels, and its number of
+    columns. `flat` gives a strip with a panel below it."""
     columns = n if n <= 3 else 2 if n == 4 else 3
     down = math.ceil(n / columns)
     size = (8.0, 6.0) if n == 1 else (5.0 * columns + 0.8, 4.3 * down + 1.2)
@@ -348,7 +351,7 @@ def _legend(
 def _scale(means: Sequence[float], log: bool) -> ScalarMappable:
     shown = [math.log10(max(mean, FLOOR)) if log else mean for mean in means if math.isfinite(mean)]
     low, high = (min(shown), max(shown)) if shown else (0.0, 1.0)
-    room = 0.5 * (high - low < 1e-9)  # one value has no range of its own
+    room = 0.5 * (high - low < 1e-9)  # a single value needs a nonempty range
     return ScalarMappable(Normalize(low - room, high + room), COLOURS)
 
 

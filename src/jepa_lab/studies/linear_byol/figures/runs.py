@@ -1,8 +1,8 @@
-"""The linear BYOL toy's runs: their files, what was set in each, and which of them may stand in one
-figure.
+"""The files and settings of the toy's runs, and the check that runs may share a figure.
 
-Reads the files' metadata only. A run is known by its settings, never by a live learning rate: in
-auto mode the rate changes from row to row, and grouping by it would average a trajectory.
+Only the files' metadata is read. Runs are compared by their settings, never by a learning rate in
+use. In auto mode the rate changes from row to row, and grouping by it would average over a
+trajectory.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ import pyarrow.parquet as pq
 
 from jepa_lab.config.tree import flatten
 from jepa_lab.errors import UserError
-from jepa_lab.studies.linear_byol.config import MODES
+from jepa_lab.studies.linear_byol.config import ENCODER_CONSTANTS, MODES
 from jepa_lab.studies.linear_byol.table import NAME
 
-# the axes of the figures, and what changes no number of a run
+# settings that may differ in one figure: its axes, and keys that change no result
 _AXES = (
     "lr_pred_setting",
     "lr_enc_setting",
@@ -45,14 +45,14 @@ _NEUTRAL = (
     "runs_dir",
     "on_existing",
 )
-_READ_ONLY_BY = {"enc_over_pred": "ratio", "beta_from_tau_c": "from_tau", "auto_beta_c": "auto"}
+_READ_ONLY_BY = {key: mode for mode, key in ENCODER_CONSTANTS.items()}
 _READ_BY_AUTO = ("auto_rule", "step_scale")
 
 
 @dataclass(frozen=True)
 class ToyTable:
-    """One file. `config`: its settings, nested keys joined by dots; `columns`: names of its numeric
-    columns."""
+    """The file of one run. `config` maps its settings, nested keys joined by dots. `columns` are
+    the names of its numeric columns."""
 
     path: Path
     run_id: str
@@ -76,17 +76,17 @@ class ToyTable:
     @property
     def tau(self) -> float:
         """1 - ema_m, to 8 digits: 1 - 0.999 in float64 is not 0.001."""
-        given = self.config.get("tau")
-        return _rounded(given if _is_number(given) else 1 - self.config["ema_m"])
+        tau = self.config.get("tau")
+        return _rounded(tau if _is_number(tau) else 1 - self.config["ema_m"])
 
     @property
     def auto_alpha(self) -> bool:
-        """Whether the predictor's rate was set by the curvature, so that no setting names it."""
+        """Whether the curvature set the predictor's rate, so that no setting has its value."""
         return self.config.get("lr_pred_setting") is None
 
     @property
     def row(self) -> float:
-        """Where the run stands on a figure's vertical axis: alpha as set, or the constant c of an
+        """The run's position on a figure's vertical axis: alpha as set, or the constant c of an
         automatic alpha."""
         value = (
             self.config.get("auto_alpha_c") if self.auto_alpha else self.config["lr_pred_setting"]
@@ -97,8 +97,7 @@ class ToyTable:
 
     @property
     def beta(self) -> float | None:
-        """The encoder's rate where it is an axis of its own (logspace), else None: other settings
-        then give it."""
+        """The encoder's rate in logspace mode, where it is an axis, else None."""
         value = self.config.get("lr_enc_setting")
         return _rounded(value) if self.mode == "logspace" and _is_number(value) else None
 
@@ -109,20 +108,21 @@ class ToyTable:
 
     @property
     def cell(self) -> tuple[int, float | None, float, float]:
-        """(batch_size, beta, row, tau): seeds of one cell are repeats of one experiment."""
+        """(batch_size, beta, row, tau). Runs of one cell differ only in their seed."""
         return self.batch_size, self.beta, self.row, self.tau
 
 
 @dataclass(frozen=True)
 class FoundToyRuns:
-    """The runs of a folder, and (path, why) of the files that are none."""
+    """The runs of a folder. `skipped` lists (path, reason) of the files that are not runs."""
 
     runs: list[ToyTable]
     skipped: list[tuple[Path, str]] = field(default_factory=list)
 
 
 def find_runs(place: Path) -> FoundToyRuns:
-    """Every run below `place`, or the one in the file `place`. UserError where there is none."""
+    """Returns every run below `place`, or the run in the file `place`. Raises UserError if there is
+    none."""
     if not place.exists():
         raise UserError(f"{place}: no such folder")
     paths = [place] if place.is_file() else sorted(place.rglob(NAME))
@@ -143,52 +143,55 @@ def find_runs(place: Path) -> FoundToyRuns:
 
 
 def where(runs: Sequence[ToyTable], filters: Iterable[str]) -> list[ToyTable]:
-    """The runs with every `KEY=VALUE` of `filters`. UserError for a key or a value that no run
-    has."""
+    """Returns the runs that match every `KEY=VALUE` of `filters`. Raises UserError for a key or a
+    value that no run has."""
     chosen = list(runs)
-    for word in filters:
-        key, equals, text = word.partition("=")
+    for condition in filters:
+        key, equals, text = condition.partition("=")
         if not equals or not key or not text:
-            raise UserError(f"--where {word}: KEY=VALUE, as mom_pred=0.9")
+            raise UserError(f"--where {condition}: expected KEY=VALUE, as in mom_pred=0.9")
         known = sorted({name for run in chosen for name in (*run.config, "tau")})
         if key not in known:
             raise UserError(
-                f"--where {word}: no run has the setting {key}; there are {', '.join(known)}"
+                f"--where {condition}: no run has the setting {key}; available: {', '.join(known)}"
             )
         fits = [run for run in chosen if _same(_setting(run, key), text)]
         if not fits:
             there = ", ".join(_counts(chosen, key))
-            raise UserError(f"--where {word}: no such run; {key} is {there}")
+            raise UserError(f"--where {condition}: no such run; {key} is {there}")
         chosen = fits
     return chosen
 
 
 def of_mode(runs: Sequence[ToyTable], mode: str | None) -> dict[str, list[ToyTable]]:
-    """The runs by lr_enc_mode; only `mode` where one is asked for. UserError naming the modes if it
-    is not there."""
+    """Returns the runs by lr_enc_mode, or only those of `mode`. Raises UserError if no run has this
+    mode."""
     by_mode = {name: [run for run in runs if run.mode == name] for name in _mode_order(runs)}
     if mode is None:
         return by_mode
     if mode not in by_mode:
-        raise UserError(f"--lr-enc-mode {mode}: not in these runs; there: {', '.join(by_mode)}")
+        raise UserError(f"--lr-enc-mode {mode}: not in these runs; available: {', '.join(by_mode)}")
     return {mode: by_mode[mode]}
 
 
 def in_batches(runs: Sequence[ToyTable], batches: Sequence[int] | None) -> list[ToyTable]:
-    """The runs with these batch sizes, all for None. UserError naming those that are there if one
-    is not."""
+    """Returns the runs with these batch sizes, or all runs for None. Raises UserError for a batch
+    size that no run has."""
     there = sorted({run.batch_size for run in runs})
     absent = [size for size in batches or () if size not in there]
     if absent:
-        raise UserError(f"--batches {absent[0]}: no such run; there: {', '.join(map(str, there))}")
+        raise UserError(
+            f"--batches {absent[0]}: no such run; available: {', '.join(map(str, there))}"
+        )
     return [run for run in runs if batches is None or run.batch_size in batches]
 
 
 def comparable(runs: Sequence[ToyTable]) -> list[ToyTable]:
-    """The runs of one mode, each experiment once: a repeat with equal settings is left out, the
-    longest one stays.
+    """Returns the runs of one mode, each experiment once. Of repeats with equal settings the
+    longest is kept.
 
-    UserError where the runs differ in what no axis of a figure shows: they must not be averaged.
+    Raises UserError if the runs differ in a setting that is not an axis of a figure, because they
+    must not be averaged.
     """
     for key in _settings_that_count(runs):
         counts = _counts(runs, key)
@@ -204,8 +207,8 @@ def comparable(runs: Sequence[ToyTable]) -> list[ToyTable]:
 
 
 def population_twin(run: ToyTable, runs: Sequence[ToyTable]) -> ToyTable | None:
-    """The run of the deterministic population recursion with the settings of `run`, whatever its
-    batch size."""
+    """Returns the run of the deterministic population recursion with the settings of `run`, at any
+    batch size, or None."""
     ignored = {*_NEUTRAL, "population", "batch_size"}
     mine = {key: _text(value) for key, value in run.config.items() if key not in ignored}
     for other in runs:
@@ -219,7 +222,7 @@ def _open(path: Path) -> ToyTable:
     file = pq.ParquetFile(path)
     content = (file.schema_arrow.metadata or {}).get(b"jepa_lab")
     if content is None:
-        raise ValueError("has no settings in its metadata, so it is no run of jepa_lab")
+        raise ValueError("has no settings in its metadata, so it is not a run of jepa_lab")
     if file.metadata.num_rows == 0:
         raise ValueError("has no row yet")
     meta = json.loads(content)
@@ -248,11 +251,12 @@ def _open(path: Path) -> ToyTable:
         numeric,
         file.metadata.num_rows,
     )
-    _ = run.mode, run.seed, run.tau, run.cell  # a missing key shows here, with its file
+    _ = run.mode, run.seed, run.tau, run.cell  # a missing key raises here, where the file is known
     return run
 
 
 def _ask(runs: Sequence[ToyTable], first: str) -> None:
+    """Raises UserError, which lists the settings in which the runs differ and suggests a filter."""
     differ = [
         k
         for k in _settings_that_count(runs)
@@ -262,23 +266,25 @@ def _ask(runs: Sequence[ToyTable], first: str) -> None:
     more = f"; and {len(differ) - 6} more" if len(differ) > 6 else ""
     value = _text(_setting(runs[0], first))
     raise UserError(
-        f"the runs of mode {runs[0].mode} differ in what no axis shows: {shown}{more}; add --where"
-        f" {first}={value}"
+        f"the runs of mode {runs[0].mode} differ in settings that are not axes: {shown}{more}; add"
+        f" --where {first}={value}"
     )
 
 
 def _settings_that_count(runs: Sequence[ToyTable]) -> list[str]:
+    """Returns the keys in which runs of one figure must agree."""
     mode, automatic = runs[0].mode, any(run.auto_alpha for run in runs)
     keys = {key for run in runs for key in run.config}.difference(_AXES, _NEUTRAL)
     keys -= {key for key, reader in _READ_ONLY_BY.items() if mode != reader}
     if mode != "auto" and not automatic:
         keys.difference_update(_READ_BY_AUTO)
-    # an alpha by setting and one by the curvature do not share an axis
+    # an alpha that was set and an automatic alpha cannot share an axis
     return sorted(keys) + (["lr_pred_setting"] if len({run.auto_alpha for run in runs}) > 1 else [])
 
 
 def _determined(runs: Sequence[ToyTable], key: str) -> bool:
-    """Whether an axis of the figures already tells the values of `key` apart."""
+    """Returns whether every position on the axis that belongs to `key` has a single value of it, so
+    that no cell mixes values."""
     if key == "auto_beta_c":
         axis = [run.row for run in runs]
     elif key.endswith("seed"):
@@ -291,7 +297,7 @@ def _determined(runs: Sequence[ToyTable], key: str) -> bool:
 
 
 def _counts(runs: Sequence[ToyTable], key: str) -> list[str]:
-    """Each value of a setting with its number of runs, as `0.9 (16 runs)`."""
+    """Returns each value of a setting with its number of runs, as in `0.9 (16 runs)`."""
     counts: dict[str, int] = {}
     for run in runs:
         text = _text(_setting(run, key))

@@ -1,5 +1,5 @@
-"""The toy's cuts and clouds: the loss along alpha for every tau, and where the best row of each
-setting lies."""
+"""The toy's slices and scatter plots: the loss over alpha for every tau, and the position of the
+best row of each setting."""
 
 from __future__ import annotations
 
@@ -25,13 +25,15 @@ from jepa_lab.studies.linear_byol.figures.heatmaps import (
     short,
 )
 
-FEW_SEEDS = 5  # below it quartiles are single seeds, and the band is the whole range
+FEW_SEEDS = 5  # with fewer seeds, quartiles are single seeds and the band is the full range
 
 
 def slices_figure(cells: Sequence[Cell], metric: str, heading: Heading) -> Figure:
-    """`metric` against alpha, a line for each tau: median over seeds, band over seeds; a cross at
-    the top where most seeds diverged, and the line ends before it. Against tau where there is one
-    alpha only."""
+    """Draws `metric` over alpha with a line for each tau, or over tau if there is only one alpha.
+
+    The line is the median over seeds and the band their spread. Where most seeds diverged, the line
+    ends and a cross is drawn at the top.
+    """
     betas = sorted({cell.beta for cell in cells}, key=lambda beta: beta or 0.0)
     taus, rows = sorted({cell.tau for cell in cells}), sorted({cell.row for cell in cells})
     along_tau = len(rows) == 1 and len(taus) > 1
@@ -79,8 +81,8 @@ def slices_figure(cells: Sequence[Cell], metric: str, heading: Heading) -> Figur
 
 
 def scatter_figure(cells: Sequence[Cell], metric: str, heading: Heading) -> Figure:
-    """A dot at (alpha, tau) of each setting, coloured by log10 of the mean over seeds of each run's
-    best row."""
+    """Draws a dot at (alpha, tau) for each setting, coloured by log10 of the mean over seeds of
+    each run's best row."""
     betas = sorted({cell.beta for cell in cells}, key=lambda beta: beta or 0.0)
     shown = [colour_value(cell.mean, metric) for cell in cells if cell.shown]
     colours = ScalarMappable(Normalize(min(shown, default=0.0), max(shown, default=1.0)), COLOURS)
@@ -99,7 +101,7 @@ def scatter_figure(cells: Sequence[Cell], metric: str, heading: Heading) -> Figu
             edgecolors=axes.INK,
             linewidths=0.6,
         )
-        # what diverged under an automatic alpha has no rate to stand at
+        # diverged runs with an automatic alpha have no rate, so no position
         ax.plot(
             *zip(*[(c.alpha, c.tau) for c in dead] or [(math.nan, math.nan)], strict=True),
             "X",
@@ -165,8 +167,8 @@ def _draw_line(
 
 
 def _log_axes(ax: Any, x: Sequence[float], y: Sequence[float], room: float = 0.0) -> None:
-    """Logarithmic where every number is positive; `room`: what stays free above, as a part of the
-    range."""
+    """Sets logarithmic axes if all values are positive. `room` is the free space above, as a part
+    of the range."""
     if x and min(x) > 0:
         ax.set_xscale("log")
     if y and min(y) > 0:

@@ -1,8 +1,8 @@
-"""Where the toy's theory says something happens, as lines over a map whose cells stand evenly on
-log axes.
+"""The predictions of the toy's theory, as lines over a map whose cells are evenly spaced on log
+axes.
 
-The loss is a mean over d, so the step that the predictor feels is alpha_eff = alpha (2/d) / (1 -
-mu), not alpha.
+The loss is a mean over d. The effective step of the predictor is therefore alpha_eff = alpha (2/d)
+/ (1 - mu), not alpha.
 """
 
 from __future__ import annotations
@@ -16,26 +16,26 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Theory:
-    """What the lines need: d of the latent, the momentum mu of the predictor, the curvature H
-    (median Hmax)."""
+    """The inputs of the lines: the latent dimension d, the predictor's momentum mu, and the
+    curvature H (median Hmax)."""
 
     d: int
     momentum: float
     curvature: float
 
     def effective(self, alpha: float) -> float:
-        """alpha_eff: the step on the mean-over-d loss, with what momentum adds."""
+        """Returns alpha_eff: the step on the mean-over-d loss, including the effect of momentum."""
         return alpha * (2 / self.d) / (1 - self.momentum)
 
     @property
     def bound(self) -> float:
-        """The largest alpha at which the predictor's heavy-ball descent is stable, encoder held: d
-        (1 + mu) / H."""
+        """The largest alpha at which the predictor's heavy-ball descent is stable with a fixed
+        encoder: d (1 + mu) / H."""
         return self.d * (1 + self.momentum) / self.curvature
 
     def lines(self, tau: np.ndarray) -> dict[str, np.ndarray]:
-        """{label: alpha at each tau}: the predictor as fast as the target, its stiffest mode as
-        fast, the bound."""
+        """Returns {label: alpha at each tau} for three lines: the predictor is as fast as the
+        target, its stiffest mode is as fast as the target, and the stability bound."""
         as_fast = tau * (1 - self.momentum) * self.d / 2
         return {
             "α_eff = τ": as_fast,
@@ -45,9 +45,12 @@ class Theory:
 
 
 def positions(grid: Sequence[float], values: np.ndarray) -> np.ndarray:
-    """Where `values` lie on an axis whose cells 0, 1, ... stand at `grid` (ascending): linear in
-    the logarithm between two cells, continued at the ends; one decade a cell for a grid of one. NaN
-    without a positive grid value."""
+    """Returns the positions of `values` on an axis whose cells 0, 1, ... have the values `grid`
+    (ascending).
+
+    Positions are linear in the logarithm between two cells and extrapolated at the ends. A grid of
+    one cell has one decade per cell. NaN without a positive grid value.
+    """
     at = np.array([i for i, value in enumerate(grid) if value > 0], dtype=np.float64)
     if not at.size:
         return np.full(len(values), np.nan)
@@ -63,8 +66,8 @@ def positions(grid: Sequence[float], values: np.ndarray) -> np.ndarray:
 def paths(
     theory: Theory, taus: Sequence[float], alphas: Sequence[float]
 ) -> dict[str, tuple[np.ndarray, np.ndarray] | None]:
-    """{label: (x, y)} of every line in cell coordinates, NaN where it leaves the grid; None where
-    all of it does."""
+    """Returns {label: (x, y)} of every line in cell coordinates. y is NaN where the line leaves the
+    grid. The entry is None if the whole line lies outside."""
     positive = [tau for tau in taus if tau > 0]
     if not positive or not math.isfinite(theory.curvature) or theory.curvature <= 0:
         return {}

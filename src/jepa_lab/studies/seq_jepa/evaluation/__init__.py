@@ -1,1 +1,1 @@
-"""Frozen evaluation: what a trained encoder's features hold, measured after training."""
+"""Frozen evaluation: measures the information in a trained encoder's features, after training."""

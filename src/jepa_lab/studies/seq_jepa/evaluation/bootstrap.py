@@ -1,4 +1,4 @@
-"""Bootstrap intervals over the samples of a test set: how much of a figure is the luck of these
+"""Bootstrap intervals over the images of a test set. They show how much a number depends on these
 images."""
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Estimate:
-    """A figure on the test images and its percentile interval over resampled images (not over
+    """A number on the test images with its percentile interval over resampled images (not over
     seeds)."""
 
     value: float
@@ -22,8 +22,8 @@ class Estimate:
 
 
 def resampling_weights(n: int, resamples: int = 1000, seed: int = 0) -> np.ndarray:
-    """(resamples, n): how often each of n samples is drawn, with replacement, n times; rows sum to
-    n."""
+    """Returns (resamples, n): how often each of n samples is drawn in n draws with replacement.
+    Rows sum to n."""
     return (
         np.random.default_rng(seed)
         .multinomial(n, np.full(n, 1.0 / n), size=resamples)
@@ -32,7 +32,8 @@ def resampling_weights(n: int, resamples: int = 1000, seed: int = 0) -> np.ndarr
 
 
 def accuracy(correct: np.ndarray, weights: np.ndarray, confidence: float = 0.95) -> Estimate:
-    """Share of `correct` (n,) bool, in [0, 1]. `weights` (resamples, n) from resampling_weights."""
+    """Returns the share of `correct` (n,) bool, in [0, 1]. `weights` (resamples, n) come from
+    resampling_weights."""
     correct = np.asarray(correct, dtype=np.float64)
     return _estimate(float(correct.mean()), weights @ correct / len(correct), confidence)
 
@@ -40,17 +41,18 @@ def accuracy(correct: np.ndarray, weights: np.ndarray, confidence: float = 0.95)
 def r_squared(
     predicted: np.ndarray, target: np.ndarray, weights: np.ndarray, confidence: float = 0.95
 ) -> tuple[Estimate | None, list[Estimate | None]]:
-    """(mean over the dimensions that vary, one for each dimension) of 1 - SS_residual / SS_total;
-    None for a dimension that is constant. predicted, target (n, k)."""
+    """Returns R² = 1 - SS_residual / SS_total of predicted and target (n, k): its mean over the
+    dimensions that vary, and a list of one R² for each dimension. A constant dimension has None.
+    The mean is None if no dimension varies."""
     predicted, target = (
         np.asarray(predicted, dtype=np.float64),
         np.asarray(target, dtype=np.float64),
     )
-    every = np.concatenate([np.ones((1, len(target))), weights])  # the sample itself first
+    every = np.concatenate([np.ones((1, len(target))), weights])  # row 0: the sample itself
     residual = every @ (target - predicted) ** 2
     centred = target - target.mean(axis=0)
     spread = every @ centred**2 - (every @ centred) ** 2 / len(target)
-    # below a deviation of 1e-5 a number varies by rounding only
+    # a standard deviation below 1e-5 is rounding
     varies = spread[0] > np.maximum(1e-9 * (target**2).sum(axis=0), 1e-10 * len(target))
     if not varies.any():
         return None, [None] * target.shape[1]

@@ -1,4 +1,4 @@
-"""What `jepa_lab.evaluate` and `jepa_lab.decode` do with a run of seq-JEPA."""
+"""The commands `jepa_lab.evaluate` and `jepa_lab.decode` for a run of seq-JEPA."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ from jepa_lab.studies.seq_jepa.evaluation.text import evaluation_text
 
 
 def evaluate_run(args: argparse.Namespace) -> None:
-    """Evaluates the run and writes evaluation.json and the figures. UserError for what cannot be
-    evaluated."""
+    """Evaluates the run and writes evaluation.json and the figures. Raises UserError if the run
+    cannot be evaluated."""
     run = load_run(args.run_dir, args.checkpoint, own_code=args.config_dir is not None)
     if run.config.model.positions == "learned":
         args.views = tuple(m for m in args.views if m <= 32)
-    found, features = evaluate(run, args.rows, args.views, args.limit)
+    evaluation, features = evaluate(run, args.rows, args.views, args.limit)
     group = views_of(run.config, run.splits, run.config.dataset.n_views)
     sweeps = sweep_factors(run.network.encode, group, run.splits.test.images[: args.anchors])
-    content = {**found.to_dict(), "checkpoint": args.checkpoint}
+    content = {**evaluation.to_dict(), "checkpoint": args.checkpoint}
     content["sweeps"] = {"anchors": sweeps.anchors, "metrics": sweeps.metrics()}
     rollout, why = rollout_of(run, args.ahead, args.limit)
     content["rollout"] = {**(rollout.to_dict() if rollout else {}), "shortened": why}
-    print(evaluation_text(found, sweeps, rollout, why))
+    print(evaluation_text(evaluation, sweeps, rollout, why))
     figures = args.run_dir / "figures"
     with writing_below(args.run_dir):
         write_json(args.run_dir / "evaluation.json", content)
         draw_sweeps(sweeps, figures)
-        draw_evaluation(found, figures)
+        draw_evaluation(evaluation, figures)
         draw_map(features, group, figures)
         if rollout is not None:
             draw_rollout(rollout, figures)
@@ -47,25 +47,26 @@ def evaluate_run(args: argparse.Namespace) -> None:
 
 
 def decode(args: argparse.Namespace) -> None:
-    """Decodes the run and writes decoded.json and the picture. UserError for what cannot be
-    decoded."""
+    """Decodes the run and writes decoded.json and decoded.png. Raises UserError if the run cannot
+    be decoded."""
     run = load_run(args.run_dir, args.checkpoint, own_code=args.config_dir is not None)
-    found = decode_run(run, args.tap, args.steps, limit=args.limit)
-    print(decoded_text(found))
+    decoding = decode_run(run, args.tap, args.steps, limit=args.limit)
+    print(decoded_text(decoding))
     with writing_below(args.run_dir):
         write_json(
-            args.run_dir / "decoded.json", {**found.to_dict(), "checkpoint": args.checkpoint}
+            args.run_dir / "decoded.json", {**decoding.to_dict(), "checkpoint": args.checkpoint}
         )
-        picture = draw_decoded(found, args.run_dir / "figures")
+        picture = draw_decoded(decoding, args.run_dir / "figures")
     print(f"\nwritten: {args.run_dir / 'decoded.json'}\nfigure:  {picture}")
 
 
-def decoded_text(found: Decoding) -> str:
-    """Aligned: a line for each latent, then the protocol."""
+def decoded_text(decoding: Decoding) -> str:
+    """Returns an aligned table with a line for each latent, then the protocol."""
     cells = [["latent", "network", "decoded as", "R²", "PSNR, dB"]]
     cells += [
-        [row.tap, row.network, row.shows, f"{row.r2:.3f}", f"{row.psnr:.2f}"] for row in found.rows
+        [row.tap, row.network, row.shows, f"{row.r2:.3f}", f"{row.psnr:.2f}"]
+        for row in decoding.rows
     ]
     return "\n".join(
-        [*aligned(cells), "", *(f"{key}: {value}" for key, value in found.protocol.items())]
+        [*aligned(cells), "", *(f"{key}: {value}" for key, value in decoding.protocol.items())]
     )

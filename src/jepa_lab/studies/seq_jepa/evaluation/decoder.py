@@ -1,4 +1,4 @@
-"""A small convolutional decoder, latents -> images, for looking at what a frozen encoder kept."""
+"""A small convolutional decoder from latents to images, to see what a frozen encoder kept."""
 
 from __future__ import annotations
 
@@ -9,17 +9,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-SMALLEST = 4  # pixels a side of the first feature map, or a little more
+SMALLEST = 4  # largest side of the first feature map, in pixels
 
 
 class ConvDecoder(nn.Module):
-    """Latents (n, dim) -> images (n, channels, size, size), unbounded: a linear layer to a map of
-    about 4 x 4, then convolutions each of which turns channels into twice the resolution (Shi et
-    al. 2016, arXiv:1609.05158), half as wide each time; what is too large is cut to `size`.
+    """Maps latents (n, dim) to unbounded images (n, channels, size, size).
 
-    Latents are first brought to length 1, then standardised by `mean` and `std` (dim,): the
-    prediction loss leaves their length free, and a decoder that read it could not read predictions.
-    A dimension without spread is left out.
+    A linear layer gives a map of at most 4 x 4. Convolutions follow, each of which turns channels
+    into twice the resolution (Shi et al. 2016, arXiv:1609.05158) and halves the width. The last map
+    is cut to `size`.
+
+    Latents are scaled to length 1 and then standardised by `mean` and `std` (dim,). The prediction
+    loss leaves their length free, so a decoder that used the length could not read predictions. A
+    dimension without spread is left out.
     """
 
     mean: Tensor
@@ -46,7 +48,7 @@ class ConvDecoder(nn.Module):
         self.layers = nn.Sequential(*layers)
 
     def standardise(self, z: Tensor) -> None:
-        """Sets `mean` and `std` to those of latents (n, dim)."""
+        """Sets `mean` and `std` to those of latents (n, dim) at length 1."""
         unit = F.normalize(z, dim=-1)
         spread = unit.std(dim=0, correction=0)
         self.mean.copy_(unit.mean(dim=0))
@@ -62,8 +64,9 @@ BATCH, RATE = 128, 3e-3
 
 
 def train_decoder(z: Tensor, images: Tensor, *, seed: int, steps: int) -> ConvDecoder:
-    """A decoder of latents (n, d) to images (n, C, s, s), trained on the squared error: Adam, its
-    rate falling along half a cosine. The same for the same seed; no other random stream moves."""
+    """Trains a decoder of latents (n, d) to images (n, C, s, s) on the squared error. The optimiser
+    is Adam with a learning rate that falls along half a cosine. Equal seeds give equal decoders. No
+    other random stream moves."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         decoder = ConvDecoder(z.shape[1], images.shape[1], images.shape[-1])
@@ -84,20 +87,20 @@ def train_decoder(z: Tensor, images: Tensor, *, seed: int, steps: int) -> ConvDe
 
 @torch.no_grad()
 def decode(decoder: ConvDecoder, z: Tensor) -> Tensor:
-    """Images (n, C, s, s) in [0, 1], on the CPU, of latents (n, d)."""
+    """Returns images (n, C, s, s) in [0, 1], on the CPU, decoded from latents (n, d)."""
     return torch.cat([decoder(part) for part in z.split(1024)]).clamp(0, 1).cpu()
 
 
 def psnr(decoded: Tensor, images: Tensor) -> float:
-    """10 log10(1 / mean squared error) dB, brightness in [0, 1], the error over all images; inf
-    where it is 0."""
+    """Returns 10 log10(1 / mean squared error) in dB, for brightness in [0, 1] and the error over
+    all images. It is inf for an error of 0."""
     error = float((decoded.double() - images.double()).square().mean())
     return math.inf if error == 0 else -10 * math.log10(error)
 
 
 def image_r2(decoded: Tensor, images: Tensor) -> float:
-    """1 - error / variance about the mean image, both summed over pixels; 1 is perfect, 0 the mean
-    image; NaN where the images do not vary."""
+    """Returns 1 - error / variance about the mean image, both summed over pixels. 1 is perfect and
+    0 is the mean image. It is NaN if the images do not vary."""
     x = images.double()
     spread = float((x - x.mean(dim=0)).square().sum())
     return 1 - float((decoded.double() - x).square().sum()) / spread if spread > 0 else math.nan

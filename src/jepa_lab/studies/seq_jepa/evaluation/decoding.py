@@ -1,5 +1,5 @@
-"""What latents keep, as a decoder reads it: trained on frozen latents of training views, measured
-on test images."""
+"""Decoding of latents: a decoder is trained on frozen latents of training views and measured on
+test images."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ from jepa_lab.studies.seq_jepa.evaluation.loading import LoadedRun, build_frozen
 from jepa_lab.studies.seq_jepa.module import SeqJEPA
 
 TAPS = ("z", "z_hat", "z_agg")
-MOST_DRAWS, MOST_PIXELS = 4, 64  # sequences of a training image; pixels a side of what is decoded
+MOST_DRAWS = 4  # sequences of a training image
+MOST_PIXELS = 64  # side of a decoded image
 THIS, RANDOM = "this run", "random encoder"
 MEAN, COPY = "mean image", "copy of z"
 SEEN, NEXT, FIRST = "last view seen", "next view", "first view"
@@ -34,9 +35,10 @@ SEEN, NEXT, FIRST = "last view seen", "next view", "first view"
 
 @dataclass(frozen=True)
 class Bank:
-    """Latents and images in [0, 1] of n sequences, on the CPU. z (n, M, d) and its views (n, M, C,
-    s, s), the same by the encoder that makes the targets, z_as_target (n, M, d); z_target and z_hat
-    (n, d) and the next view (n, C, s, s); z_agg (n, Da)."""
+    """Latents and images in [0, 1] of n sequences, on the CPU. `z` (n, M, d) encodes the observed
+    `views` (n, M, C, s, s). `z_as_target` (n, M, d) encodes them with the encoder that makes the
+    targets. `z_target` and `z_hat` (n, d) belong to the next view `target` (n, C, s, s). `z_agg` is
+    (n, Da)."""
 
     z: Tensor
     views: Tensor
@@ -49,19 +51,19 @@ class Bank:
 
 @dataclass(frozen=True)
 class Decoded:
-    """What was decoded from the test images' latents `tap` of a `network`, as a picture of which
-    view. psnr in dB, of the mean squared error over all test images; r2 = 1 - error / variance
-    about the test images' mean image."""
+    """A measurement of the images decoded from the latents `tap` of a `network`. `shows` is the
+    view that they should show. `psnr` is in dB, of the mean squared error over all test images.
+    `r2` is 1 - error / variance about the mean image of the test images."""
 
     tap: str
     network: str
     shows: str
     psnr: float
     r2: float
-    images: Tensor  # (k, C, s, s), of the images that are shown
+    images: Tensor  # (k, C, s, s), the shown ones only
 
     def to_dict(self) -> dict[str, Any]:
-        """Without the images."""
+        """Returns all fields but the images."""
         return {
             "tap": self.tap,
             "network": self.network,
@@ -73,7 +75,8 @@ class Decoded:
 
 @dataclass(frozen=True)
 class Decoding:
-    """protocol: what the figures stand on. originals: {view: (k, C, s, s)}."""
+    """The result of decode_run. `protocol` describes the conditions of the measurement. `originals`
+    maps each view to its images (k, C, s, s)."""
 
     protocol: dict[str, Any]
     rows: list[Decoded]
@@ -86,8 +89,8 @@ class Decoding:
 def decode_run(
     run: LoadedRun, taps: Sequence[str], steps: int, *, limit: int = 2500, shown: int = 8
 ) -> Decoding:
-    """Trains the decoders that `taps` need on `limit` sequences at most and reads as many test
-    images; `shown` of them, evenly spaced, are kept to look at."""
+    """Trains the decoders for `taps` on at most `limit` sequences and decodes at most as many test
+    images. `shown` of the test images, evenly spaced, are kept for the figure."""
     device = torch.device(
         "cuda" if run.config.hardware.accelerator != "cpu" and torch.cuda.is_available() else "cpu"
     )
@@ -148,8 +151,8 @@ def decode_run(
 
 
 class Reader:
-    """Trains decoders and reads latents with them; `rows` is what was read so far, `parameters` the
-    decoders' sizes."""
+    """Trains decoders and decodes latents. `rows` holds the results so far, `parameters` the
+    decoders' numbers of parameters."""
 
     def __init__(self, seed: int, steps: int, device: torch.device, places: Tensor) -> None:
         self.seed, self.steps, self.device, self.places = seed, steps, device, places
@@ -157,7 +160,7 @@ class Reader:
         self.parameters: list[int] = []
 
     def fit(self, latents: Tensor, images: Tensor) -> ConvDecoder:
-        """A decoder of its own seeded stream."""
+        """Trains a decoder with a random stream of its own seed."""
         decoder = train_decoder(
             latents.to(self.device), images.to(self.device), seed=self.seed, steps=self.steps
         )
@@ -167,12 +170,12 @@ class Reader:
     def read(
         self, tap: str, network: str, shows: str, decoder: ConvDecoder, z: Tensor, images: Tensor
     ) -> None:
-        """Adds a row: latents (n, d) of a network, decoded, against the images of the view that
-        they should show."""
+        """Adds a row: the decoded latents (n, d) of a network, compared with the images of the view
+        that they should show."""
         self._row(tap, network, shows, decode(decoder, z.to(self.device)), images)
 
     def mean_image(self, shows: str, of_training: Tensor, images: Tensor) -> None:
-        """Adds the row of a decoder that reads nothing."""
+        """Adds the row of a baseline without latents: the mean of the training images."""
         self._row(MEAN, "none", shows, of_training.mean(dim=0).expand_as(images), images)
 
     def both(
@@ -186,23 +189,24 @@ class Reader:
         start: Tensor,
         start_test: Tensor,
     ) -> ConvDecoder:
-        """Adds the rows of a tap and of the same of the network as initialised; returns the first
-        one's decoder. `z`, `start` and `x` are of training."""
+        """Adds a row for a tap and a row for the same tap of the untrained network. Returns the
+        decoder of the first. `z`, `start` and `x` are training data: latents, latents of the
+        untrained network, and images."""
         decoder = self.fit(z, x)
         self.read(tap, THIS, shows, decoder, z_test, x_test)
         self.read(tap, RANDOM, shows, self.fit(start, x), start_test, x_test)
         return decoder
 
-    def _row(self, tap: str, network: str, shows: str, found: Tensor, images: Tensor) -> None:
-        shown = found[self.places]
+    def _row(self, tap: str, network: str, shows: str, decoded: Tensor, images: Tensor) -> None:
+        shown = decoded[self.places]
         self.rows.append(
-            Decoded(tap, network, shows, psnr(found, images), image_r2(found, images), shown)
+            Decoded(tap, network, shows, psnr(decoded, images), image_r2(decoded, images), shown)
         )
 
 
 def banks(run: LoadedRun, module: SeqJEPA, limit: int) -> tuple[Bank, Bank]:
-    """(of `limit` sequences of training images at most, in new views each time one comes; of
-    `limit` test images)."""
+    """Returns the banks of at most `limit` training sequences and of at most `limit` test images. A
+    training image that comes several times has new views each time."""
     group = views_of(run.config, run.splits, run.config.dataset.n_views)
     train, test = run.splits.train, run.splits.test
     draws = max(1, min(MOST_DRAWS, limit // len(train.images)))
@@ -257,8 +261,8 @@ def _joined(parts: Sequence[Bank]) -> Bank:
 
 
 def pixels(views: Tensor, group: ViewGroup) -> Tensor:
-    """Normalised views (n, V, C, H, W) as brightnesses in [0, 1] on the CPU, at most 64 pixels a
-    side."""
+    """Returns normalised views (n, V, C, H, W) as brightness in [0, 1] on the CPU, at most 64
+    pixels a side."""
     mean, std = (
         torch.tensor(x, device=views.device).view(-1, 1, 1) for x in (group.mean, group.std)
     )
@@ -278,11 +282,11 @@ def _protocol(run: LoadedRun) -> dict[str, Any]:
         "state": run.state,
         "decoder": (
             "convolutional, one for each space, trained on frozen latents of training images'"
-            " views; latents at length 1, standardised"
+            " views; latents scaled to length 1, then standardised"
         ),
-        "z_hat": "by the decoder of the space that it is to match, never trained on a prediction",
+        "z_hat": "decoded by the decoder of the target space, which never saw a prediction",
         RANDOM: (
-            "the same network as initialised, its latents read by a decoder of their own, trained"
-            " as long"
+            "the network at initialisation; a separate decoder for its latents, trained for as many"
+            " steps"
         ),
     }

@@ -1,9 +1,6 @@
-"""How well the change of z is a function of the action: the predictor's error, and that of the best
-linear map.
-
-On rows of length 1, since the cosine loss leaves lengths free. 0 is perfect; 1 is the error of the
-mean.
-"""
+"""The error of predicting the change of z from the action, by the predictor and by the best linear
+map. Rows have length 1, since the cosine loss leaves lengths free. 0 is perfect and 1 is the error
+of the mean."""
 
 from __future__ import annotations
 
@@ -11,12 +8,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-RIDGE = 1e-3  # of the features' mean square
+RIDGE = 1e-3  # ridge penalty as a share of the features' mean square
 
 
 def relative_error(predicted: Tensor, target: Tensor) -> float:
-    """mean |p - t|^2 / mean |t - mean t|^2 of (n, d) rows; infinite where the target does not vary
-    but is missed."""
+    """Returns mean |p - t|^2 / mean |t - mean t|^2 of (n, d) rows. If the target does not vary, it
+    is 0 for a perfect prediction and otherwise infinite."""
     error = (predicted.double() - target.double()).square().sum(dim=1).mean()
     spread = (target.double() - target.double().mean(dim=0)).square().sum(dim=1).mean()
     return (
@@ -25,14 +22,14 @@ def relative_error(predicted: Tensor, target: Tensor) -> float:
 
 
 def predictor_error(z_hat: Tensor, z_target: Tensor) -> float:
-    """relative_error of the predictions against the encodings of the same views, (n, d) each, rows
-    of length 1."""
+    """Returns relative_error of the predictions for the encodings of the same views, (n, d) each,
+    scaled to length 1."""
     return relative_error(F.normalize(z_hat, dim=1), F.normalize(z_target, dim=1))
 
 
 def copy_error(z: Tensor) -> float:
-    """relative_error of a view's encoding as the prediction of the next one's, of (n, v, d) rows of
-    length 1."""
+    """Returns relative_error if each view's encoding predicts the next one, for z (n, v, d) scaled
+    to length 1."""
     z = F.normalize(z, dim=-1)
     return relative_error(z[:, :-1].flatten(0, 1), z[:, 1:].flatten(0, 1))
 
@@ -40,12 +37,10 @@ def copy_error(z: Tensor) -> float:
 def linear_action_map_error(
     train: Tensor, actions: Tensor, test: Tensor, test_actions: Tensor
 ) -> float:
-    """relative_error on `test` of the map z' = W_0 z + sum_j a_j W_j z + B a + b, the best one
-    (ridge) on `train`.
-
-    train, test (n, v, d), actions (n, v - 1, A) from view to view. Small for features on which an
-    action acts as one linear map does, whatever the image: equivariance in the strict sense.
-    """
+    """Returns relative_error on `test` of the map z' = W_0 z + sum_j a_j W_j z + B a + b, fitted by
+    ridge regression on `train`. train and test are (n, v, d). The actions (n, v - 1, A) lead from
+    view to view. The error is small if an action acts on the features as one linear map, whatever
+    the image. This is equivariance in the strict sense."""
     x, y = _pairs(train, actions)
     gram = x.T @ x
     penalty = RIDGE * gram.diagonal().mean() * torch.eye(len(gram), dtype=x.dtype)

@@ -1,5 +1,5 @@
-"""Factor sweeps of an encoder: N anchors through one factor at a time, and the geometry of how
-features move."""
+"""Factor sweeps of an encoder: N anchors move along one factor at a time, and the geometry of their
+features is measured."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from jepa_lab.data.views.view_group import ViewGroup
 from jepa_lab.metrics import subspace_overlap
 from jepa_lab.metrics.factors import factor_geometry
 
-BATCH = 1024  # views that are encoded at a time
+BATCH = 1024  # views encoded at a time
 
 
 @dataclass(frozen=True)
 class SweepResult:
-    """What one factor's sweep gave: `values` by name, the basis (d, k) of its directions, the
-    eigenvalues of Delta z over their sum (falling), and `curves` (anchors, s, 2): the first anchors
-    in the factor's own plane."""
+    """The result for one factor. `values` are metrics by name. `basis` (d, k) spans the factor's
+    directions. `spectrum` holds the eigenvalues of Delta z over their sum, falling. `curves`
+    (anchors, s, 2) are the first anchors in the factor's own plane."""
 
     sweep: FactorSweep
     values: dict[str, float]
@@ -34,15 +34,15 @@ class SweepResult:
 
 @dataclass(frozen=True)
 class Sweeps:
-    """All factors of a view group, and how far their directions overlap (1: the same, 0:
-    orthogonal)."""
+    """The results of all factors of a view group, with the overlap of their directions (1: the
+    same, 0: orthogonal)."""
 
     anchors: int
     factors: dict[str, SweepResult]
     overlap: dict[tuple[str, str], float] = field(default_factory=dict)
 
     def metrics(self) -> dict[str, float]:
-        """{<factor>/<metric>: value, overlap/<f>-<g>: value}."""
+        """Returns {<factor>/<metric>: value, overlap/<f>-<g>: value}."""
         out = {
             f"{name}/{key}": value
             for name, result in self.factors.items()
@@ -55,8 +55,8 @@ class Sweeps:
 def sweep_factors(
     encode: Callable[[Tensor], Tensor], group: ViewGroup, images: Tensor, *, kept: int = 8
 ) -> Sweeps:
-    """The sweeps of the group's factors for an encoder (B, C, H, W) -> (B, d) and uint8 images (n,
-    C, H, W), the anchors. `kept` anchors keep their curves."""
+    """Sweeps the group's factors for an encoder from (B, C, H, W) to (B, d). The anchors `images`
+    (n, C, H, W) are uint8. The curves of `kept` anchors are kept."""
     factors = {}
     for sweep in group.sweeps():
         z = encode_sweep(encode, group, images, sweep)
@@ -71,8 +71,8 @@ def sweep_factors(
 def encode_sweep(
     encode: Callable[[Tensor], Tensor], group: ViewGroup, images: Tensor, sweep: FactorSweep
 ) -> Tensor:
-    """(n, s, d) float32 on the CPU: every anchor at every value of the factor, a chunk of anchors
-    at a time."""
+    """Returns features (n, s, d) float32 on the CPU: every anchor at every value of the factor.
+    Anchors are encoded in chunks."""
     steps = len(sweep.values)
     params = sweep.params.to(images.device)
     parts = []
@@ -83,7 +83,7 @@ def encode_sweep(
 
 
 def analyse(sweep: FactorSweep, z: Tensor, kept: int = 8) -> SweepResult:
-    """The geometry of features (n, s, d) at the values of a sweep."""
+    """Returns the geometry of features (n, s, d) at the values of a sweep."""
     k = min(sweep.k, z.shape[2])
     values, basis = factor_geometry(z, sweep.reference, k, sweep.angles)
     z = z.double()

@@ -1,5 +1,5 @@
-"""Features of frozen networks, computed once: encodings of many views, aggregates of few and many
-of them."""
+"""Features of frozen networks, computed once: encodings of many views and aggregates of few and
+many views."""
 
 from __future__ import annotations
 
@@ -20,13 +20,15 @@ BATCH = 256
 
 @dataclass(frozen=True)
 class Features:
-    """Of n images, each in V views, all float32 on the CPU.
+    """Features of n images in V views each, float32 on the CPU.
 
-    z (n, V, d) of every view; z_agg {m: (n, Da)} of the first m views with the actions between
-    them; blind {m: (n, Da)} the same with every action slot zero; again (n, Da) the aggregate of
-    `trained_on` other views; z_hat (n, d) the prediction of view `trained_on` + 1; path {m: (n, A)}
-    the action from the first view to the m-th; actions (n, V - 1, A), absolute (n, V, A); labels
-    (n,) or None.
+    - `z` (n, V, d) are the encodings of all views.
+    - `z_agg` maps m to the aggregate (n, Da) of the first m views with the actions between them.
+    - `blind` maps m to the aggregate (n, Da) of these views with every action slot zero.
+    - `again` (n, Da) is the aggregate of `trained_on` other views.
+    - `z_hat` (n, d) is the prediction of view `trained_on` + 1.
+    - `path` maps m to the action (n, A) from the first view to the m-th.
+    - `actions` are (n, V - 1, A), `absolute` (n, V, A), and `labels` (n,) or None.
     """
 
     z: Tensor
@@ -55,10 +57,10 @@ def collect(
     limit: int | None = None,
     draws: int = 1,
 ) -> Features:
-    """Features of the first `limit` images of a source. `views`: the numbers m of observed views
-    that z_agg is made of; the group has to have more than the largest. The views are fixed by
-    (seed, split, draw, image); with `draws` every image comes that often, each time in other views.
-    """
+    """Returns features of the first `limit` images of a source. `views` are the numbers m of
+    observed views in z_agg. The group needs more views than the largest m. The views are fixed
+    by (seed, split, draw, image). With `draws` every image comes that often, each time in other
+    views."""
     count = len(source.images) if limit is None else min(limit, len(source.images))
     device = next(iter(network.buffers()), next(iter(network.parameters()))).device
     parts: list[Features] = []

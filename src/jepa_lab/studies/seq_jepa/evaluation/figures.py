@@ -1,4 +1,4 @@
-"""Pictures of the frozen evaluation: accuracy by number of views, R² of every question, a map of z
+"""Figures of the frozen evaluation: accuracy by number of views, R² of every question, a map of z
 and z_agg."""
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from jepa_lab.studies.seq_jepa.evaluation.features import Features
 from jepa_lab.studies.seq_jepa.evaluation.frozen import Evaluation
 from jepa_lab.studies.seq_jepa.evaluation.rollout import Rollout
 
-POINTS = 600  # of the map
+POINTS = 600  # number of points in the map
 STYLES = {"linear": "-", "knn": (0, (4, 2))}
 
 
 def draw_evaluation(found: Evaluation, folder: Path) -> Path:
-    """Write evaluation.png: one panel of accuracies (with labels), one of R²."""
+    """Writes evaluation.png: a panel of accuracies (with labels) and a panel of R²."""
     classes = [f for f in found.figures if f.question == "class from z_agg"]
     actions = [
         f for f in found.figures if f.readout == "mlp" and not f.detail and "gap" not in f.question
@@ -48,7 +48,7 @@ def draw_evaluation(found: Evaluation, folder: Path) -> Path:
 
 
 def draw_map(features: Features, group: ViewGroup, folder: Path) -> Path:
-    """Write feature_map.png: t-SNE of z (a random view of each image) and of z_agg, coloured by
+    """Writes feature_map.png: t-SNE of z (a random view of each image) and of z_agg, coloured by
     class and by action."""
     n = min(POINTS, len(features.z))
     view = torch.arange(n) % features.z.shape[1]
@@ -80,12 +80,13 @@ def draw_map(features: Features, group: ViewGroup, folder: Path) -> Path:
 
 
 def embed(z: Tensor) -> np.ndarray:
-    """(n, 2): t-SNE of (n, d) features from a PCA start, the same every time."""
+    """Returns t-SNE coordinates (n, 2) of features (n, d), from a PCA start. They are
+    reproducible."""
     x = z.double().numpy()
     x = (x - x.mean(0)) / max(float(x.std()), 1e-12)
     perplexity = min(30.0, max(2.0, (len(x) - 1) / 3))
     method = "barnes_hut" if len(x) > 50 else "exact"
-    # features that coincide have no neighbours
+    # Noise separates equal features, which would have no distinct neighbours.
     noise = np.random.default_rng(0).normal(scale=1e-4, size=x.shape)
     return np.asarray(
         TSNE(perplexity=perplexity, init="pca", random_state=0, method=method).fit_transform(
@@ -177,8 +178,8 @@ def _scatter(
 
 
 def _scalar(action: Tensor, name: str) -> tuple[np.ndarray, str, str]:
-    """One number of a factor's code to colour by: the angle of a sine and cosine, else its first
-    number."""
+    """Returns one number of a factor's code to colour by, its label and its colour map. It is the
+    angle for a sine and cosine or a one-hot rotation, else the first number."""
     if name == "rot" and action.shape[1] == 2:
         return (
             torch.atan2(action[:, 0], action[:, 1]).rad2deg().numpy(),
@@ -200,19 +201,19 @@ def _figure(width: float, height: float) -> Figure:
     return figure
 
 
-LINES: tuple[tuple[str, str, dict[str, Any]], ...] = (  # kind, name, how it is drawn
+LINES: tuple[tuple[str, str, dict[str, Any]], ...] = (  # (kind, name, style)
     ("rollout", "rollout: predictions fed back", {"color": CYCLE[0], "linewidth": 2.0}),
     (
         "teacher_forced",
         "one step from the true views",
         {"color": CYCLE[1], "linewidth": 1.5, "linestyle": (0, (4, 2))},
     ),
-    ("copy", "copy of the last view seen", {"color": CYCLE[2], "linewidth": 1.5}),
+    ("copy", "copy of the last observed view", {"color": CYCLE[2], "linewidth": 1.5}),
 )
 
 
 def draw_rollout(found: Rollout, folder: Path) -> Path:
-    """Write rollout.png."""
+    """Writes rollout.png."""
     figure = Figure(figsize=(6.4, 4.2), dpi=DPI, facecolor=PAPER, layout="constrained")
     FigureCanvasAgg(figure)
     ax = figure.add_subplot()
@@ -228,26 +229,26 @@ def draw_rollout(found: Rollout, folder: Path) -> Path:
         )
     low, high = [s.low for s in found.steps], [s.high for s in found.steps]
     ax.fill_between(steps, low, high, color=CYCLE[0], alpha=0.15, linewidth=0)
-    ax.axhline(1.0, color=GREY, linewidth=1.2, linestyle=":", label="best constant: knows nothing")
-    axes.style_axes(ax, "prediction loss / that of the best constant")
+    ax.axhline(1.0, color=GREY, linewidth=1.2, linestyle=":", label="best constant")
+    axes.style_axes(ax, "prediction loss / loss of the best constant")
     ax.set_ylim(0.0, max(1.05, ax.get_ylim()[1]))
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.set_xlabel(
-        f"views ahead of the {found.observed} that were seen", fontsize=8.5, color=axes.INK
+        f"views ahead of the {found.observed} observed ones", fontsize=8.5, color=axes.INK
     )
     axes.head(ax, f"Latent rollout, {found.images} test images", rows=2, width=70)
     return save(figure, folder / "rollout.png")
 
 
-# inches: of an image, of the labels on the left, between two views
+# inches: side of an image, width of the labels on the left, gap between two views
 CELL, LABEL, GAP = (0.78, 2.3, 0.16)
 NAMES = {"z_target": "z of that view", "z_hat": "z_hat, its prediction"}
-LEFT_OUT = (MEAN, COPY)  # in the file, not in the picture
+LEFT_OUT = (MEAN, COPY)  # in decoded.json, not in the figure
 
 
 def draw_decoded(found: Decoding, folder: Path) -> Path:
-    """Write decoded.png: for each view that was decoded the images themselves, then what was read
-    from latents."""
+    """Writes decoded.png: for each decoded view the images themselves, then the images decoded from
+    latents."""
     blocks = []
     for view in dict.fromkeys(row.shows for row in found.rows):
         rows = [row for row in found.rows if row.shows == view and row.tap not in LEFT_OUT]
@@ -263,7 +264,7 @@ def draw_decoded(found: Decoding, folder: Path) -> Path:
     FigureCanvasAgg(figure)
     p = found.protocol
     title = (
-        f"{p['experiment']} on {p['dataset']}, run {p['run']}: what a decoder reads back, test"
+        f"{p['experiment']} on {p['dataset']}, run {p['run']}: images decoded from latents, test"
         " images"
     )
     figure.text(

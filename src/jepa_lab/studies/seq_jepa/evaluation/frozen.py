@@ -1,5 +1,5 @@
-"""The frozen evaluation of a run: what a classifier, a regression and a metric find in its
-features, and in others'."""
+"""The frozen evaluation of a run: classifiers, regressions and metrics on its features and on those
+of reference networks."""
 
 from __future__ import annotations
 
@@ -42,15 +42,15 @@ MOST_DRAWS = 4
 
 @dataclass(frozen=True)
 class Figure:
-    """One figure of one row. `readout` linear, knn, mlp or "" for a metric; `views` the observed
-    views, or None."""
+    """A number for a network `row`. `readout` is linear, knn, mlp, or "" for a metric. `views` is
+    the number of observed views, or None."""
 
     row: str
     question: str
     readout: str
     views: int | None
     estimate: Estimate
-    detail: bool = False  # of one factor or one number of a question
+    detail: bool = False  # True for a single factor or a single number of a question
 
     def to_dict(self) -> dict[str, Any]:
         named = {
@@ -65,8 +65,8 @@ class Figure:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """protocol: what the figures stand on; figures: all of them; missing: rows that could not be
-    had, and why."""
+    """The result of evaluate. `protocol` describes the conditions of the measurement. `missing`
+    maps unavailable rows to the reason."""
 
     protocol: dict[str, Any]
     figures: list[Figure]
@@ -80,8 +80,8 @@ class Evaluation:
 def evaluate(
     run: LoadedRun, rows: Sequence[str], views: Sequence[int], limit: int
 ) -> tuple[Evaluation, Features]:
-    """The evaluation, and the run's own features of the test images. The number of views that the
-    run was trained on is always among `views`."""
+    """Returns the evaluation and the run's own features of the test images. The number of views in
+    training is always added to `views`."""
     views = sorted({*views, run.config.dataset.n_views - 1})
     networks: dict[str, SeqJEPANetwork] = {"this run": run.network}
     missing: dict[str, str] = {}
@@ -112,18 +112,18 @@ def evaluate(
 def all_features(
     network: SeqJEPANetwork, run: LoadedRun, views: Sequence[int], limit: int
 ) -> dict[str, Features]:
-    """{train, val, test: features}; `limit` images at most of each."""
+    """Returns {train, val, test: features} of at most `limit` images each."""
     trained_on = run.config.dataset.n_views - 1
-    seen = _features(network, run, [m for m in views if m <= trained_on], trained_on + 1, limit)
+    features = _features(network, run, [m for m in views if m <= trained_on], trained_on + 1, limit)
     longer = [m for m in views if m > trained_on]
-    # apart, since some views depend on how many there are: the last one may be drawn as the target
+    # Collected separately: views can depend on their number, since the last one may be the target.
     if longer:
         extra = _features(network, run, longer, max(longer) + 1, limit)
-        seen = {
+        features = {
             split: replace(f, z_agg=f.z_agg | extra[split].z_agg, path=f.path | extra[split].path)
-            for split, f in seen.items()
+            for split, f in features.items()
         }
-    return seen
+    return features
 
 
 def _features(
@@ -148,15 +148,15 @@ def _features(
 
 
 def training_draws(run: LoadedRun, limit: int) -> int:
-    """How often each training image is seen, in new views: few images are not few transformations.
-    How often each training image is seen, in new views: few images are not few transformations."""
+    """Returns how often each training image is used, each time in new views. Few images then still
+    have many transformations."""
     return max(1, min(MOST_DRAWS, limit // len(run.splits.train.images)))
 
 
 def row_figures(
     row: str, features: dict[str, Features], views: Sequence[int], factors: Mapping[str, slice]
 ) -> list[Figure]:
-    """Every figure of one network; `factors` are the slices of an action that belong to each."""
+    """Returns every figure of one network. `factors` maps each factor to its slice of an action."""
     test = features["test"]
     weights = resampling_weights(len(test.z), RESAMPLES)
     figures: list[Figure] = []
@@ -219,11 +219,10 @@ def _action_figures(
 
 
 def action_questions(m: int, views: Sequence[int]) -> list[tuple[str, int, Read, Read]]:
-    """(question, observed views, features, answer) of a model trained on m observed views.
-
-    "view": a single view's own parameters; "path": the change from the first observed view to the
-    last, which z_agg has been told step by step and has to have summed (path integration).
-    """
+    """Returns (question, observed views, features, answer) for a model trained on m observed
+    views. "view" is a single view's own parameters. "path" is the change from the first observed
+    view to the last. z_agg gets the single actions as input and must have summed them (path
+    integration)."""
     asked: list[tuple[str, int, Read, Read]] = [
         ("view from z", 1, lambda f: f.z[:, m], lambda f: f.absolute[:, m]),
         (
@@ -249,8 +248,8 @@ def _path(k: int) -> tuple[str, int, Read, Read]:
 
 
 def _gap_figures(row: str, figures: Sequence[Figure], trained_on: int) -> list[Figure]:
-    """The published gaps, between readouts of equal capacity: the class should be better read from
-    z_agg, the action from z."""
+    """Returns the published gaps, between readouts of equal capacity. The class should be easier to
+    read from z_agg, the action from z."""
     out = []
     for name, more, less, readout in (
         ("class gap (z_agg less z)", "class from z_agg", "class from z", "linear"),
@@ -279,7 +278,7 @@ def _metric_figures(row: str, features: dict[str, Features], weights: np.ndarray
         return Figure(row, question, "", m, Estimate(value, float(low), float(high)))
 
     pair = torch.stack([test.z_agg[m], test.again], dim=1)
-    # one observed view, always the reference
+    # True for one observed view that is always the reference
     upright_only = bool(torch.equal(test.z_agg[m], test.again))
     figures = [over_images("within share of z", lambda i: float(within_share(test.z[i, : m + 1])))]
     if not upright_only:
@@ -301,14 +300,14 @@ def _metric_figures(row: str, features: dict[str, Features], weights: np.ndarray
 
 
 def supervised_run(path: Path) -> Path | None:
-    """A finished run of experiment supervised beside this one, of the same data, encoder, budget
-    and seed."""
+    """Returns a finished run of the experiment supervised beside this one, with the same data,
+    encoder, budget and seed, or None."""
     found = control_runs([path], "supervised")
     return found[0] if found else None
 
 
 def protocol(run: LoadedRun, views: Sequence[int], limit: int) -> dict[str, Any]:
-    """What the figures stand on."""
+    """Returns the conditions of the measurement, as text and numbers."""
     counts = {
         split: min(limit, len(getattr(run.splits, split).images))
         for split in ("train", "val", "test")
@@ -332,8 +331,8 @@ def protocol(run: LoadedRun, views: Sequence[int], limit: int) -> dict[str, Any]
         ),
         "readouts": (
             "linear classifier: logistic regression, strength chosen on val; knn: 20 neighbours by"
-            " cosine; linear regression: ridge by leave-one-out; mlp: one hidden layer of 256, the"
-            " same for every input"
+            " cosine; linear regression: ridge, strength chosen by leave-one-out; mlp: one hidden"
+            " layer of 256 for every input"
         ),
         "intervals": (
             f"95 % percentiles of {RESAMPLES} bootstrap samples of the test images (50 for"

@@ -1,4 +1,4 @@
-"""A finished, stopped or killed run opened again: its configuration, its images, its network in
+"""Loads a finished, stopped or killed run: its configuration, its images and its network in
 evaluation mode."""
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ CHECKPOINTS = ("last", "best")
 
 @dataclass(frozen=True)
 class LoadedRun:
-    """config as the run resolved it; module with the weights of the checkpoint, frozen, in
+    """A run with the resolved configuration and a frozen module with the checkpoint's weights, in
     evaluation mode."""
 
     path: Path
@@ -39,8 +39,8 @@ class LoadedRun:
     splits: Splits
     module: SeqJEPA
     step: int
-    state: str  # of the run, as completed
-    own_code: bool = False  # whether parts of a user's own could be imported
+    state: str  # state of the run, such as completed
+    own_code: bool = False  # whether user-defined parts may be imported
 
     @property
     def network(self) -> SeqJEPANetwork:
@@ -49,13 +49,14 @@ class LoadedRun:
 
 
 def load_run(path: Path, checkpoint: str = "last", own_code: bool = False) -> LoadedRun:
-    """The run in a folder. `own_code`: import parts of a user's own that its configuration names.
-    UserError if there is no run, it has no such checkpoint, or it is of another model."""
+    """Loads the run in a folder. `own_code` allows importing the user-defined parts that its
+    configuration names. Raises UserError if there is no run, if it has no such checkpoint, or if
+    the checkpoint is of another model."""
     config = run_config(path, own_code)
     file = path / "checkpoints" / f"{checkpoint}.ckpt"
     if not file.is_file():
-        there = ", ".join(sorted(p.name for p in file.parent.glob("*.ckpt"))) or "none"
-        raise UserError(f"{path}: no checkpoints/{checkpoint}.ckpt (there is: {there})")
+        names = ", ".join(sorted(p.name for p in file.parent.glob("*.ckpt"))) or "none"
+        raise UserError(f"{path}: no checkpoints/{checkpoint}.ckpt (available: {names})")
     splits = PLANNER.load(config)
     module = build_frozen(config, splits)
     try:
@@ -72,8 +73,8 @@ def load_run(path: Path, checkpoint: str = "last", own_code: bool = False) -> Lo
 
 
 def run_config(path: Path, own_code: bool = False) -> Config:
-    """The configuration in a run's folder, checked. UserError if there is none or it cannot be one
-    of a seq-JEPA."""
+    """Returns the checked configuration of a run's folder. Raises UserError if there is none, or if
+    it is not of a seq-JEPA."""
     file = path / "config.yaml"
     if not file.is_file():
         what = "a folder without config.yaml" if path.is_dir() else "no such folder"
@@ -100,19 +101,21 @@ def run_config(path: Path, own_code: bool = False) -> Config:
 
 
 def build_network(config: Config, splits: Splits) -> SeqJEPANetwork:
-    """The network as the run's seed initialised it, in evaluation mode, without gradients."""
+    """Returns the network at the run's initialisation, in evaluation mode, without gradients."""
     return build_frozen(config, splits).network
 
 
 def build_frozen(config: Config, splits: Splits) -> SeqJEPA:
-    """The same with its target and its objective."""
+    """Returns the whole module at the run's initialisation, in evaluation mode, without
+    gradients."""
     pl.seed_everything(config.seed, verbose=False)
     module = build_module(config, build_views(config, splits.train), splits.train, steps=1)
     return module.eval().requires_grad_(False)
 
 
 def raw_pixels(config: Config, splits: Splits) -> SeqJEPANetwork:
-    """The network whose encoder passes pixels on and whose aggregate is the mean over the views."""
+    """Returns a network whose encoder returns the pixels and whose aggregator is the mean over the
+    views."""
     blank = dict.fromkeys(("ffn_ratio", "dropout", "norm_first", "eta", "sparsity"))
     mean = replace(config.model, aggregator="mean", positions="none", **blank)  # type: ignore[arg-type]
     if mean.predictor != "mlp":
@@ -121,7 +124,7 @@ def raw_pixels(config: Config, splits: Splits) -> SeqJEPANetwork:
 
 
 def views_of(config: Config, splits: Splits, n_views: int) -> ViewGroup:
-    """The run's views, with another number of them."""
+    """Returns the run's view group with another number of views."""
     return build_views(
         replace(config, dataset=replace(config.dataset, n_views=n_views, seq_len=None)),
         splits.train,
@@ -131,21 +134,21 @@ def views_of(config: Config, splits: Splits, n_views: int) -> ViewGroup:
 def rollout_views(
     config: Config, splits: Splits, network: SeqJEPANetwork, wanted: int
 ) -> tuple[ViewGroup | None, str | None]:
-    """(the run's views with up to `wanted` beyond the observed ones, None if there can be none; why
-    there are fewer)"""
+    """Returns the run's view group with up to `wanted` views beyond the observed ones, and the
+    reason if there are fewer. The group is None if no further view is possible."""
     observed = config.dataset.n_views - 1
     most, why = reach(network, observed, wanted)
     for steps in range(most, 0, -1):
         try:
             return views_of(config, splits, observed + steps), why
-        except UserError as error:  # no more renderings of an object
+        except UserError as error:  # an object has no further renderings
             why = why or str(error)
     return None, why
 
 
 def rollout_of(run: LoadedRun, wanted: int, limit: int) -> tuple[Rollout | None, str | None]:
-    """(the rollout of a run on its first `limit` test images, `wanted` steps ahead or as many as
-    there can be; why it is shorter)"""
+    """Returns the rollout of a run on its first `limit` test images, and the reason if it has fewer
+    than `wanted` steps."""
     config = run.config
     group, why = rollout_views(config, run.splits, run.network, wanted)
     if group is None:

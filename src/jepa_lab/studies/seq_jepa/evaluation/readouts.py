@@ -1,9 +1,6 @@
 """Readouts of frozen features: linear and nearest neighbours for classes, linear and a small MLP
-for numbers.
-
-All standardise the features first, by the training features' mean and spread, so that none depends
-on their scale.
-"""
+for numbers. All standardise the features first by the mean and spread of the training features, so
+that none depends on their scale."""
 
 from __future__ import annotations
 
@@ -24,12 +21,13 @@ Fit = Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray], np.
 def linear_classifier(
     train: np.ndarray, labels: np.ndarray, val: np.ndarray, val_labels: np.ndarray, test: np.ndarray
 ) -> np.ndarray:
-    """Classes (n_test,) by multinomial logistic regression, its strength chosen on `val`."""
+    """Returns classes (n_test,) of a multinomial logistic regression, with its strength chosen on
+    `val`."""
     train, val, test = _standardised(train, val, test)
     best: tuple[float, Any] | None = None
     for strength in STRENGTHS:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # not converged at 100 steps: the choice on val decides
+            warnings.simplefilter("ignore")  # 100 steps need not converge: val chooses the model
             model = LogisticRegression(C=strength, max_iter=100).fit(train, labels)
         score = float((model.predict(val) == val_labels).mean())
         if best is None or score > best[0]:
@@ -41,8 +39,8 @@ def linear_classifier(
 def nearest_neighbours(
     train: np.ndarray, labels: np.ndarray, val: np.ndarray, val_labels: np.ndarray, test: np.ndarray
 ) -> np.ndarray:
-    """Classes (n_test,) by a vote of the 20 most similar training features (cosine), weighted by
-    nearness."""
+    """Returns classes (n_test,) by a vote of the 20 most similar training features (cosine),
+    weighted by nearness."""
     train, test = _standardised(train, test)
     k = min(NEIGHBOURS, len(train))
     model = KNeighborsClassifier(n_neighbors=k, metric="cosine", weights="distance").fit(
@@ -54,8 +52,8 @@ def nearest_neighbours(
 def linear_regression(
     train: np.ndarray, target: np.ndarray, val: np.ndarray, val_target: np.ndarray, test: np.ndarray
 ) -> np.ndarray:
-    """(n_test, k) by ridge regression, its strength chosen by leave-one-out on the training
-    features."""
+    """Returns predictions (n_test, k) of a ridge regression, with its strength chosen by
+    leave-one-out on the training features."""
     train, test = _standardised(train, test)
     return _two_dims(RidgeCV(alphas=np.logspace(-2, 5, 15)).fit(train, target).predict(test))
 
@@ -63,8 +61,8 @@ def linear_regression(
 def mlp_regression(
     train: np.ndarray, target: np.ndarray, val: np.ndarray, val_target: np.ndarray, test: np.ndarray
 ) -> np.ndarray:
-    """(n_test, k) by an MLP with one hidden layer of 256, stopped early on a tenth of the training
-    features."""
+    """Returns predictions (n_test, k) of an MLP with a hidden layer of 256, stopped early on a
+    tenth of the training features."""
     train, test = _standardised(train, test)
     scale = np.maximum(target.std(axis=0), 1e-9)
     model = MLPRegressor(

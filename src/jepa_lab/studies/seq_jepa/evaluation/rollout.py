@@ -1,11 +1,11 @@
-"""Latent rollouts: each prediction takes the place of the view that it predicts, and the next is
-made from it.
+"""Latent rollouts: each prediction replaces the encoding of its view, and the next prediction uses
+it.
 
-The errors are those of the run's own prediction loss over the best constant's: 0 is perfect, 1
-knows nothing. Beside them stand two that bound them: a copy of the last view that was seen, and the
-one-step prediction that is given the true encodings of all views in between ("teacher-forced").
-Both see as many tokens as the rollout does, so that what is above the latter comes from feeding
-predictions back, not from sequences longer than those of training.
+An error is the run's own prediction loss over the loss of the best constant: 0 is perfect, 1 is no
+better than a constant. Two references bound it: a copy of the last observed view, and the one-step
+prediction from the true encodings of all views in between ("teacher-forced"). The teacher-forced
+prediction sees as many tokens as the rollout. An excess over it therefore comes from feeding
+predictions back, not from sequences longer than in training.
 """
 
 from __future__ import annotations
@@ -25,14 +25,15 @@ from jepa_lab.studies.seq_jepa.module import SeqJEPA
 from jepa_lab.studies.seq_jepa.network import SeqJEPANetwork
 from jepa_lab.studies.seq_jepa.objective import Objective
 
-BATCH = 64  # images at a time: each comes in M + k views
+BATCH = 64  # images at a time, each in M + k views
 KINDS = ("rollout", "teacher_forced", "copy")
 
 
 @dataclass(frozen=True)
 class RolloutStep:
-    """The errors k views ahead, each over that of the best constant, `constant`. `low` and `high`:
-    95 % of the rollout's over resampled images, the constant's held."""
+    """The errors k views ahead, each divided by `constant`, the loss of the best constant. `low`
+    and `high` are the 95 % interval of the rollout's error over resampled images, at a fixed
+    constant."""
 
     k: int
     rollout: float
@@ -45,37 +46,35 @@ class RolloutStep:
 
 @dataclass(frozen=True)
 class Rollout:
-    """Steps 1 to k from `observed` views of each of the `images`."""
+    """The steps 1 to k after `observed` views of each of the `images`."""
 
     images: int
     observed: int
     steps: list[RolloutStep]
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain numbers, for JSON."""
+        """Returns plain numbers, for JSON."""
         return asdict(self)
 
 
 def roll_out(network: SeqJEPANetwork, z: Tensor, actions: Tensor) -> Tensor:
-    """Encodings z (B, M, D) of the observed views and the actions (B, M + k - 1, A) from each view
-    to the next -> the predictions (B, k, D) of the k views that follow. Of those views nothing is
-    given but the actions that lead to them.
-
-    The prediction loss leaves the length of a prediction free: what is fed back has the mean length
-    of the sequence's observed encodings.
-    """
+    """Predicts the encodings (B, k, D) of the next k views, each from the previous prediction. The
+    inputs are the encodings z (B, M, D) of the observed views and the actions (B, M + k - 1, A)
+    between consecutive views. The prediction loss leaves the length of a prediction free, so a
+    prediction is fed back with the mean length of the observed encodings of its sequence."""
     length = z.norm(dim=-1, keepdim=True).mean(dim=1, keepdim=True)
     predictions = []
-    for seen in range(z.shape[1], actions.shape[1] + 1):
-        z_hat = network.predict(z, actions[:, :seen])[1]
+    for count in range(z.shape[1], actions.shape[1] + 1):
+        z_hat = network.predict(z, actions[:, :count])[1]
         predictions.append(z_hat)
         z = torch.cat([z, (F.normalize(z_hat, dim=-1)[:, None] * length).to(z.dtype)], dim=1)
     return torch.stack(predictions, dim=1)
 
 
 def teacher_forced(network: SeqJEPANetwork, z: Tensor, actions: Tensor, observed: int) -> Tensor:
-    """Encodings z (B, M + k - 1, D) of all views but the last and the actions (B, M + k - 1, A) ->
-    predictions (B, k, D), each one step ahead of true encodings; M is `observed`."""
+    """Predicts the next k views (B, k, D), each one step ahead of true encodings. The inputs are
+    the encodings z (B, M + k - 1, D) of all views but the last and the actions (B, M + k - 1, A). M
+    is `observed`."""
     steps = range(observed, actions.shape[1] + 1)
     return torch.stack(
         [network.predict(z[:, :seen], actions[:, :seen])[1] for seen in steps], dim=1
@@ -95,8 +94,9 @@ def measure_rollout(
     limit: int = 256,
     resamples: int = 0,
 ) -> Rollout:
-    """Of the first `limit` images of a source, each in the group's M + k views, fixed by (seed,
-    split, image). `module` is in evaluation mode. Without `resamples` the interval is the value."""
+    """Measures the rollout of the first `limit` images of a source, each in the group's M + k
+    views, fixed by (seed, split, image). `module` is in evaluation mode. Without `resamples` the
+    interval is the value itself."""
     count, horizon = min(limit, len(source.images)), group.n_views - observed
     losses: dict[str, list[Tensor]] = {kind: [] for kind in KINDS}
     baseline_rows: Tensor | None = None
@@ -138,7 +138,7 @@ def measure_rollout(
 
 
 def _distances(objective: Objective, predictions: Tensor, targets: Tensor) -> Tensor:
-    """(B, k, D) against (B, k, D) -> the prediction loss of each, (B, k)."""
+    """Returns the prediction losses (B, k) of predictions (B, k, D) and targets (B, k, D)."""
     return objective.distance(predictions.flatten(0, 1), targets.flatten(0, 1)).unflatten(
         0, predictions.shape[:2]
     )
@@ -161,13 +161,14 @@ def _step(place: int, rows: dict[str, Tensor], constant: float, resamples: int) 
 
 
 def relative_error(loss: float, constant: float) -> float:
-    """loss / constant, which is 1 - skill: 1 where the targets do not vary (see `losses.skill`)."""
+    """Returns loss / constant, which is 1 - skill. It is 1 if the targets do not vary (see
+    `losses.skill`)."""
     return 1.0 - float(skill(loss, constant))
 
 
 def reach(network: SeqJEPANetwork, observed: int, wanted: int) -> tuple[int, str | None]:
-    """(how many of the `wanted` steps the network can take, why not all). Learned positions are of
-    so many views."""
+    """Returns how many of the `wanted` steps the network can take, and the reason if not all.
+    Learned positions limit the number of views."""
     code = getattr(network.aggregator, "position_code", None)
     held = wanted if code is None else max(0, code.shape[1] - observed + 1)
     if held >= wanted:

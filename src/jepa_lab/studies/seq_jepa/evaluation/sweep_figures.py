@@ -1,5 +1,5 @@
-"""What factor sweeps look like: trajectories in each factor's own plane, spectra, and the overlap
-of factors."""
+"""Figures of factor sweeps: trajectories in each factor's own plane, spectra, and the overlap of
+factors."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from jepa_lab.report.figures import DPI, PAPER, save
 from jepa_lab.report.panels import CYCLE
 from jepa_lab.studies.seq_jepa.evaluation.factor_sweeps import SweepResult, Sweeps
 
-SHOWN = 32  # eigenvalues
+SHOWN = 32  # number of eigenvalues in the figure
 
 
 def draw_sweeps(sweeps: Sweeps, folder: Path) -> dict[str, Path]:
-    """Write sweep_trajectories.png, sweep_spectra.png and, for two factors or more,
-    sweep_overlap.png; {} without factors."""
+    """Writes sweep_trajectories.png, sweep_spectra.png and, for two factors or more,
+    sweep_overlap.png. Returns {} without factors."""
     if not sweeps.factors:
         return {}
     figures = {
@@ -38,8 +38,9 @@ def draw_sweeps(sweeps: Sweeps, folder: Path) -> dict[str, Path]:
 
 
 def trajectories_figure(sweeps: Sweeps) -> Figure:
-    """A pair of axes for each factor: some anchors' curves in the plane of its two largest
-    directions, thin, their mean thick, coloured by the factor's value; the identity is marked."""
+    """Draws a pair of axes for each factor, with curves in the plane of its two largest directions.
+    The curves of some anchors are thin, their mean is thick. The colour is the factor's value, and
+    the identity is marked."""
     columns = min(2, len(sweeps.factors))
     rows = -(-len(sweeps.factors) // columns)
     figure = _figure(5.0 * columns, 4.6 * rows)
@@ -51,8 +52,8 @@ def trajectories_figure(sweeps: Sweeps) -> Figure:
 
 
 def spectra_figure(sweeps: Sweeps) -> Figure:
-    """Eigenvalues of Delta z over their sum, linear and logarithmic; a line where the factor's
-    dimension ends."""
+    """Draws the eigenvalues of Delta z over their sum on a linear and a logarithmic scale. A dashed
+    line marks the factor's dimension."""
     figure = _figure(9.6, 3.8)
     for place, scale in enumerate(("linear", "log")):
         ax = figure.add_subplot(1, 2, place + 1)
@@ -85,7 +86,7 @@ def spectra_figure(sweeps: Sweeps) -> Figure:
 
 
 def overlap_figure(sweeps: Sweeps) -> Figure:
-    """The overlap of every two factors' directions; a factor with itself is 1."""
+    """Draws the overlap of every two factors' directions. A factor with itself is 1."""
     names = list(sweeps.factors)
     grid = np.eye(len(names))
     for (f, g), value in sweeps.overlap.items():
@@ -174,7 +175,7 @@ def _scale(result: SweepResult) -> Any:
 
 
 def _is_turn(result: SweepResult) -> bool:
-    """Whether the values go round a full circle, the end left out."""
+    """Returns whether the values cover a full circle without its end point."""
     if result.sweep.angles is None:
         return False
     return is_full_turn(result.sweep.angles)

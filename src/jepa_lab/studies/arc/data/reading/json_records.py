@@ -13,7 +13,7 @@ SHAPES = "context and target, input and output, or frames"
 
 
 def is_record(content: Any) -> bool:
-    """Whether a decoded value is of one of the three shapes."""
+    """Returns whether a decoded value has one of the three record shapes."""
     return isinstance(content, dict) and (
         "frames" in content
         or {"context", "target"} <= content.keys()
@@ -28,13 +28,13 @@ class _Part:
 
 
 class Records:
-    """Joins records of the same task: metadata.task_id, else the record's own task_id or id, else
-    its line.
+    """Joins records of the same task.
 
-    Tested in the published order: context (a grid or several) and target (a grid, or several, of
-    which the first counts); input and output; frames. Pairs become demonstrations, sequences of
-    three grids or more become frames: a context of one grid and its target is a pair. Records that
-    are repeated as they are count once.
+    The task of a record is metadata.task_id, else its own task_id or id, else its line. The shapes
+    are tested in the published order: context (one or several grids) and target (one grid, or
+    several, of which the first is used), input and output, frames. Pairs become demonstrations, and
+    sequences of three or more grids become frames. A context of one grid and its target is a pair.
+    Identical repeated records count once.
     """
 
     def __init__(self, stem: str) -> None:
@@ -43,7 +43,7 @@ class Records:
         self._ids: dict[str, tuple[str, Any]] = {}
 
     def add(self, record: Any, line: int, where: str) -> None:
-        """Reads one record. UserError, beginning with `where`, for a mistake in it."""
+        """Adds one record. Raises UserError, which begins with `where`, for an invalid record."""
         if not is_record(record):
             keys = (
                 f" (it has {', '.join(map(str, record)) or 'nothing'})"
@@ -63,7 +63,7 @@ class Records:
         require_one_rule(part.pairs, f"{where}, task {task_id}")
 
     def tasks(self) -> list[ArcTask]:
-        """All tasks, in the order of their first record."""
+        """Returns all tasks, in the order of their first record."""
         return [
             ArcTask(name, tuple(p.pairs), (), tuple(p.frames)) for name, p in self._parts.items()
         ]
@@ -71,7 +71,7 @@ class Records:
     def _is_repeated(self, record: dict[str, Any], where: str) -> bool:
         name = record.get("id")
         if name is None or name == (record.get("metadata") or {}).get("task_id"):
-            return False  # the name of the task, which all its records may carry
+            return False  # such an id names the task, and all records of the task may have it
         content = {
             key: record.get(key) for key in ("context", "target", "input", "output", "frames")
         }
@@ -86,7 +86,7 @@ class Records:
         metadata = record.get("metadata") or {}
         if not isinstance(metadata, dict):
             raise UserError(
-                f'{where}: metadata is no mapping; {{"task_id": "..."}} or nothing is needed'
+                f'{where}: metadata is not a mapping; {{"task_id": "..."}} or nothing is needed'
             )
         for name in (metadata.get("task_id"), record.get("task_id"), record.get("id")):
             if name is not None:

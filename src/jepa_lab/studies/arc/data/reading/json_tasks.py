@@ -1,5 +1,5 @@
-"""The user's own tasks: a folder of ARC JSON files, one file of many tasks, or a JSON Lines
-manifest; gzip or not."""
+"""User-defined tasks: a folder of ARC JSON files, one file of many tasks, or a JSON Lines manifest,
+each plain or gzipped."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ def json_splits(
     val_tasks: int | None = None,
     test_tasks: int | None = None,
 ) -> TaskSplits:
-    """Tasks of a file or folder by split, each sorted by id.
+    """Returns the tasks of a file or folder by split, each sorted by id.
 
-    A folder with evaluation/ gives its tasks to test, and those of training/ (else of the folder
-    itself) to train and val. Anything else is divided by task: val_share to test, val_share to val.
-    The limits cut after the division. What had to be left out (test pairs without an output, tasks
-    that are in two splits) is said in one line on stderr. UserError for every mistake in the files,
-    naming the file and the line or task.
+    If the folder has a subfolder evaluation/, its tasks are test, and those of training/ (or of the
+    folder itself) are divided into train and val. Otherwise all tasks are divided: val_share to
+    test, val_share to val. The limits apply after the division. Omitted data (test pairs without an
+    output, tasks that share a pair with another split) are reported on stderr, one line per reason.
+    Raises UserError, which names the file and the line or task, for every mistake in the files.
     """
     origin = f"dataset.path={path}"
     top = Path(path or "")
@@ -55,22 +55,22 @@ def json_splits(
     )
     if dropped:
         print(
-            f"{origin}: {len(dropped)} tasks left out of train or val, they hold a pair of another"
-            f" split: {_some(dropped)}",
+            f"{origin}: {len(dropped)} tasks left out of train or val, they share a pair with"
+            f" another split: {_some(dropped)}",
             file=sys.stderr,
         )
     return splits
 
 
 def _read(places: list[Path], origin: str) -> list[ArcTask]:
-    """The tasks of the files at these places, none twice."""
+    """Returns the tasks of the files at these places, sorted by id, without duplicates."""
     tasks: dict[str, ArcTask] = {}
     origins: dict[str, str] = {}
     without: list[str] = []
     for path in [file for place in places for file in _files(place, origin)]:
-        found: TaskFile = read_task_file(path)
-        without += [f"{path.name} task {task_id}" for task_id in found.without_output]
-        for task in found.tasks:
+        content: TaskFile = read_task_file(path)
+        without += [f"{path.name} task {task_id}" for task_id in content.without_output]
+        for task in content.tasks:
             first = tasks.setdefault(task.task_id, task)
             name = origins.setdefault(task.task_id, path.name)
             if first is not task and contents(first) != contents(task):
@@ -99,8 +99,8 @@ def _files(place: Path, origin: str) -> list[Path]:
 
 
 def _require_distinct(pool: list[ArcTask], test: list[ArcTask], origin: str) -> None:
-    """The same task on both sides is left out of one with a line; two tasks of one name are a
-    mistake."""
+    """Raises UserError if training and evaluation have different tasks of the same name. Identical
+    tasks are dropped from training later."""
     evaluation = {task.task_id: contents(task) for task in test}
     for task in pool:
         if task.task_id in evaluation and evaluation[task.task_id] != contents(task):

@@ -1,5 +1,5 @@
-"""Grids and tasks out of decoded JSON, checked: every mistake is one line that says where and what
-would be right."""
+"""Reads and checks grids and tasks in decoded JSON. Every error is one line with the place and the
+expected content."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from jepa_lab.studies.arc.data.task import COLORS, LARGEST, ArcTask, Grid, Pair
 
 
 def read_grid(value: Any, where: str) -> Grid:
-    """Lists of rows of colours as an (H, W) uint8 array. UserError, beginning with `where`, for
-    anything else."""
+    """Converts a list of rows of colours to an (H, W) uint8 array. Raises UserError, which begins
+    with `where`, for anything else."""
     if not isinstance(value, list | tuple) or not all(
         isinstance(row, list | tuple) for row in value
     ):
         raise UserError(
-            f"{where}: {_short(value)} is no grid; rows of whole numbers are needed, such as [[0,"
-            " 1], [2, 0]]"
+            f"{where}: {_short(value)} is not a grid; rows of whole numbers are needed, such as"
+            " [[0, 1], [2, 0]]"
         )
     widths = {len(row) for row in value}
     if not value or widths == {0}:
@@ -37,7 +37,7 @@ def read_grid(value: Any, where: str) -> Grid:
             " possible"
         )
     cells = list(chain.from_iterable(value))
-    if set(map(type, cells)) != {int}:  # bool is no colour, nor is 1.0
+    if set(map(type, cells)) != {int}:  # neither bool nor 1.0 is a colour
         wrong = next(cell for cell in cells if type(cell) is not int)
         raise UserError(
             f"{where}: the grid holds {_short(wrong)}; whole numbers from 0 to {COLORS - 1} are"
@@ -52,26 +52,25 @@ def read_grid(value: Any, where: str) -> Grid:
 
 
 def read_task(content: Any, task_id: str, where: str) -> tuple[ArcTask, int]:
-    """A task out of {"train": [{"input", "output"}, ...], "test": [...]}, and how many test pairs
-    lack an output.
+    """Reads a task {"train": [{"input", "output"}, ...], "test": [...]}. Returns it and the number
+    of test pairs without an output.
 
-    Such a pair is left out. UserError, beginning with `where`, where a demonstration has none,
-    where nothing usable is left, and for every mistake in a grid.
+    Such pairs are omitted. Raises UserError, which begins with `where`, for a demonstration without
+    an output, for a task without a usable pair, and for every mistake in a grid.
     """
     train, _ = _read_pairs(content.get("train", []), f"{where}, train", needs_output=True)
     test, missing = _read_pairs(content.get("test", []), f"{where}, test", needs_output=False)
     if not train and not test:
-        found = f"{missing} test pairs without an output" if missing else "no pairs"
+        reason = f"{missing} test pairs without an output" if missing else "no pairs"
         raise UserError(
-            f"{where}: nothing can be asked of it ({found}); give it one pair with an input and an"
-            " output"
+            f"{where}: no usable pair ({reason}); give it one pair with an input and an output"
         )
     require_one_rule([*train, *test], where)
     return ArcTask(task_id, tuple(train), tuple(test)), missing
 
 
 def require_one_rule(pairs: list[Pair], where: str) -> None:
-    """UserError where one input has two outputs: then no rule makes both."""
+    """Raises UserError if an input has two different outputs, since no rule produces both."""
     outputs: dict[tuple[tuple[int, ...], bytes], Grid] = {}
     for pair in pairs:
         first = outputs.setdefault((pair.input.shape, pair.input.tobytes()), pair.output)
@@ -109,6 +108,6 @@ def _read_pairs(content: Any, where: str, needs_output: bool) -> tuple[list[Pair
 def _short(value: Any) -> str:
     try:
         text = repr(value)
-    except ValueError:  # a whole number of more digits than Python prints
+    except ValueError:  # Python refuses to print numbers with very many digits
         text = "a number of thousands of digits"
     return text if len(text) <= 40 else f"{text[:37]}..."

@@ -1,4 +1,4 @@
-"""Random rules of the four difficulty phases."""
+"""Draws random rules of the four difficulty phases."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ DIRECTIONS = ("down", "up", "left", "right")
 
 @dataclass(frozen=True)
 class Scope:
-    """What parameters are drawn from: a task's colours without the background, the smallest side of
+    """The range of parameters: a task's colours without the background, and the smallest side of
     its inputs."""
 
     colors: tuple[int, ...]
@@ -34,7 +34,7 @@ _Draw = Callable[[Random, Scope], Params]
 
 
 def _two(rng: Random, scope: Scope, first: str, second: str) -> Params:
-    """A colour and another value of the palette, background included."""
+    """Draws a colour and a different value of the palette, including the background."""
     source = rng.choice(scope.colors)
     return {first: source, second: rng.choice([c for c in (0, *scope.colors) if c != source])}
 
@@ -120,8 +120,8 @@ OBJECTS: dict[str, _Draw] = {
     "append_mirror": lambda rng, scope: {"direction": rng.choice(("right", "down"))},
     "scale_up": lambda rng, scope: {"k": rng.randint(2, 3)},
 }
-# Steps of which a second and third time still do something; those that come to rest may run until
-# then
+# Steps that still change the grid when they are repeated. Those in SETTLING may be repeated until
+# nothing changes.
 REPEATABLE: dict[str, _Draw] = {
     "translate": _one_cell,
     "outline": _color,
@@ -134,10 +134,10 @@ SETTLING = ("fall", "extend", "spread")
 
 
 def draw_rule(rng: Random, phase: int, scope: Scope, style: str = "objects") -> Rule:
-    """A rule of a phase: 1 one step, 2 two or three, 3 a condition with two branches, 4 a
-    repetition.
+    """Draws a rule of a phase: 1 one step, 2 two or three steps, 3 a condition with two branches,
+    4 a repetition.
 
-    Style `noise` draws from the published ten primitives alone, phase 4 excepted.
+    Style `noise` draws from the ten published primitives alone, except in phase 4.
     """
     table = PUBLISHED if style == "noise" else OBJECTS
     if phase == ATOMIC:

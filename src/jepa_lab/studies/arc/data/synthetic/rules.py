@@ -10,9 +10,8 @@ import numpy as np
 from jepa_lab.studies.arc.data.synthetic.primitives import Undefined, apply_primitive, objects
 from jepa_lab.studies.arc.data.task import Grid
 
-MOST_REPETITIONS = (
-    60  # of a step that is repeated until nothing changes; the longest way in a grid is 58
-)
+# limit of repetitions until nothing changes; the longest way in a grid is 58
+MOST_REPETITIONS = 60
 
 
 @dataclass(frozen=True)
@@ -23,7 +22,7 @@ class RuleStep:
     params: tuple[tuple[str, Any], ...] = ()
 
     def states(self, grid: Grid) -> list[Grid]:
-        """The grid and what the step makes of it. Raises Undefined."""
+        """Returns the grid and its result. Raises Undefined if the primitive does."""
         return [grid, apply_primitive(self.name, grid, dict(self.params))]
 
     def __str__(self) -> str:
@@ -37,11 +36,11 @@ class Sequence:
     steps: tuple[RuleStep, ...]
 
     def states(self, grid: Grid) -> list[Grid]:
-        """The grid and what it is after each step. Raises Undefined."""
-        found = [grid]
+        """Returns the grid and its state after each step. Raises Undefined if a primitive does."""
+        states = [grid]
         for step in self.steps:
-            found.append(step.states(found[-1])[-1])
-        return found
+            states.append(step.states(states[-1])[-1])
+        return states
 
     def __str__(self) -> str:
         return ", then ".join(map(str, self.steps))
@@ -55,7 +54,7 @@ class Condition:
     params: tuple[tuple[str, Any], ...] = ()
 
     def holds(self, grid: Grid) -> bool:
-        """Whether the grid has the property. ValueError for an unknown one."""
+        """Returns whether the grid has the property. Raises ValueError for an unknown property."""
         params = dict(self.params)
         if self.name == "has_color":
             return bool((grid == params["color"]).any())
@@ -73,14 +72,14 @@ class Condition:
 
 @dataclass(frozen=True)
 class Conditional:
-    """One step where a condition holds, another elsewhere."""
+    """One step if a condition holds, else another."""
 
     condition: Condition
     then: RuleStep
     otherwise: RuleStep
 
     def states(self, grid: Grid) -> list[Grid]:
-        """The grid and what its branch makes of it. Raises Undefined."""
+        """Returns the grid and the result of its branch. Raises Undefined if the primitive does."""
         return (self.then if self.condition.holds(grid) else self.otherwise).states(grid)
 
     def __str__(self) -> str:
@@ -89,23 +88,23 @@ class Conditional:
 
 @dataclass(frozen=True)
 class Repeat:
-    """A step some number of times, or (None) until nothing changes."""
+    """A step repeated `times` times, or until nothing changes if `times` is None."""
 
     step: RuleStep
     times: int | None
 
     def states(self, grid: Grid) -> list[Grid]:
-        """The grid and what it is after each repetition. Raises Undefined, also where it never
-        comes to rest."""
-        found = [grid]
+        """Returns the grid and its state after each repetition. Raises Undefined if the primitive
+        does, or if the grid never stops changing."""
+        states = [grid]
         for _ in range(MOST_REPETITIONS if self.times is None else self.times):
-            after = self.step.states(found[-1])[-1]
-            if self.times is None and np.array_equal(after, found[-1]):
-                return found
-            found.append(after)
+            after = self.step.states(states[-1])[-1]
+            if self.times is None and np.array_equal(after, states[-1]):
+                return states
+            states.append(after)
         if self.times is None:
             raise Undefined(f"{self.step} still changes the grid after {MOST_REPETITIONS} times")
-        return found
+        return states
 
     def __str__(self) -> str:
         return (

@@ -11,14 +11,16 @@ from jepa_lab.studies.arc.data.task import Grid
 from jepa_lab.studies.arc.data.transform import apply_symmetry
 
 MOST_OBJECTS = 8
-CELLS_EACH = 14  # cells of a grid for each object that is tried
+CELLS_EACH = 14  # cells of a grid per attempted object
 PLACES_TRIED = 6
 SHAPES = ("rectangle", "line", "corner", "tee", "box", "blob")
 
 
 def object_scene(rng: Random, height: int, width: int, colors: Sequence[int]) -> Grid:
-    """(height, width): one object or more (as many as fit of 2 to 8, by area), each of one colour,
-    with an empty cell or more between any two."""
+    """Draws a grid (height, width) with objects of one colour each, separated by empty cells.
+
+    The number of attempted objects is 2 to 8, depending on the area. At least one object fits.
+    """
     grid = np.zeros((height, width), dtype=np.uint8)
     for _ in range(rng.randint(2, max(2, min(MOST_OBJECTS, height * width // CELLS_EACH)))):
         mask = draw_shape(rng, rng.choice(SHAPES), min(5, height), min(5, width))
@@ -33,17 +35,19 @@ def object_scene(rng: Random, height: int, width: int, colors: Sequence[int]) ->
 
 
 def noise_scene(rng: Random, height: int, width: int, colors: Sequence[int], fill: float) -> Grid:
-    """(height, width): each cell with probability `fill` a uniform one of the colours and the
-    background, else the background; as published."""
+    """Draws a grid (height, width) of independent cells, as published. Each cell is, with
+    probability `fill`, uniform among the colours and the background, else the background."""
     palette = (0, *colors)
     cells = [rng.choice(palette) if rng.random() < fill else 0 for _ in range(height * width)]
     return np.array(cells, dtype=np.uint8).reshape(height, width)
 
 
 def draw_shape(rng: Random, name: str, height: int, width: int) -> np.ndarray:
-    """A bool mask of at most (height, width) cells that fills its bounding box: rectangle, line,
-    corner (an L), tee, box (hollow, 3 to 5 cells a side), blob (up to 7 cells, connected). A
-    rectangle where there is no space for it."""
+    """Draws a bool mask of a shape, cropped to its bounding box of at most (height, width) cells.
+
+    The shapes are rectangle, line, corner (an L), tee, box (hollow, 3 to 5 cells a side) and blob
+    (up to 7 connected cells). A rectangle is drawn if there is no space for another shape.
+    """
     if min(height, width) < 3 and name != "line":
         name = "rectangle"
     if name == "line":
@@ -59,7 +63,7 @@ def draw_shape(rng: Random, name: str, height: int, width: int) -> np.ndarray:
         mask[[0, -1]] = mask[:, [0, -1]] = True
         return mask
     side = min(mask.shape)
-    # a middle column, and room for either turn
+    # An odd width gives a middle column. No side is longer than `side`, so that any symmetry fits.
     mask = np.zeros((side, side if side % 2 else side - 1), dtype=bool)
     mask[0] = True
     mask[:, mask.shape[1] // 2 if name == "tee" else 0] = True
@@ -67,7 +71,7 @@ def draw_shape(rng: Random, name: str, height: int, width: int) -> np.ndarray:
 
 
 def _blob(rng: Random) -> np.ndarray:
-    """Cells of 3x3, each new one beside an old one."""
+    """Draws connected cells within 3 x 3, each new cell beside an existing cell."""
     cells = {(1, 1)}
     for _ in range(rng.randint(2, 6)):
         y, x = rng.choice(sorted(cells))

@@ -1,4 +1,4 @@
-"""Synthetic tasks: a random rule, applied to inputs that it does something to."""
+"""Synthetic tasks: a random rule and inputs that the rule changes."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ from jepa_lab.studies.arc.data.synthetic.synthetic_options import (
 from jepa_lab.studies.arc.data.task import LARGEST, ArcTask, Grid, Pair, TaskSplits
 from jepa_lab.studies.arc.data.task_splits import contents
 
-RULES_TRIED = 500  # for one task; about three rules of four find their inputs
+RULES_TRIED = 500  # for one task; about three of four rules find enough inputs
 INPUTS_TRIED = 8  # for each pair
 
 
 @dataclass(frozen=True)
 class SyntheticTasks:
-    """Tasks by split and the rule of each by its id; str(rule) is readable."""
+    """Tasks by split, and the rule of each task by its id. str(rule) is readable."""
 
     splits: TaskSplits
     rules: dict[str, Rule]
 
 
 def synthetic_splits(**options: Any) -> TaskSplits:
-    """The tasks of `synthetic_tasks`, without their rules."""
+    """Returns the tasks of `synthetic_tasks` without their rules."""
     return synthetic_tasks(**options).splits
 
 
@@ -52,20 +52,21 @@ def synthetic_tasks(
     style: str = "objects",
     fill: float = 0.75,
 ) -> SyntheticTasks:
-    """Tasks of one rule each; ids say split, number and phase.
+    """Generates tasks of one rule each. Their ids contain split, number and phase.
 
-    sizes: cells a side of the inputs, drawn for each. colors: how many, the background counted,
-    drawn for each task. pairs: demonstrations and test pairs of a task. phases: a share or a number
-    for each phase (1 or `atomic`, 2 `sequential`, 3 `conditional`, 4 `repeated`), spread evenly, so
-    that any prefix has them too; default 3:3:2:2. style: `objects`, or `noise` of density `fill`
+    sizes: least and largest side of the inputs in cells, drawn for each input. colors: least and
+    largest number of colours including the background, drawn for each task. pairs: numbers of
+    demonstrations and test pairs of a task. phases: a share or a number for each phase (1 or
+    `atomic`, 2 `sequential`, 3 `conditional`, 4 `repeated`), by default 3:3:2:2. Phases are spread
+    evenly, so that any prefix has the same shares. style: `objects`, or `noise` of density `fill`
     with the published primitives and the colours 1 to n - 1.
 
-    Every step of a rule changes every grid of its task, no output is empty, the outputs of a task
-    are not all equal, the demonstrations of a condition show both branches (where there are two of
-    them), and no two tasks share a pair. `frames` are the states of every input where there are
-    three different ones or more (phases 2 and 4). Task k of a split depends on the seed and on the
-    tasks before it: a larger n only appends. The same parameter-free rule can stand in two splits,
-    on other grids. UserError for options that no task can be made with.
+    Every step of a rule changes every grid of its task. No output is empty, and the outputs of a
+    task are not all equal. Two or more demonstrations of a condition show both branches. No two
+    tasks share a pair. `frames` are the states of every input with three or more different states
+    (phases 2 and 4). Task k of a split depends on the seed and the tasks before it, so a larger n
+    only appends tasks. The same parameter-free rule can occur in two splits with different grids.
+    Raises UserError for options that allow no task.
     """
     options = checked_options(sizes, colors, pairs, style, fill, seed)
     order = phase_sequence(phases)
@@ -115,8 +116,7 @@ def _make_task(
 def _sequences(
     rng: Random, rule: Rule, scope: Scope, options: SyntheticOptions
 ) -> list[list[Grid]] | None:
-    """The states of each input on its way through the rule; None where the rule suits too few
-    inputs."""
+    """Returns the states of each input under the rule, or None if the rule suits too few inputs."""
     demos, tests = options.pairs
     found: list[list[Grid]] = []
     inputs: set[tuple[tuple[int, ...], bytes]] = set()
@@ -147,15 +147,15 @@ def _input(rng: Random, scope: Scope, options: SyntheticOptions) -> Grid:
 
 
 def _misses_a_branch(rule: Rule, grid: Grid, found: list[list[Grid]], demos: int) -> bool:
-    """Whether this grid, as the last demonstration, would leave a branch of the condition without
-    one."""
+    """Returns whether, with this grid as the last demonstration, no demonstration would show one of
+    the branches of the condition."""
     if not isinstance(rule, Conditional) or demos < 2 or len(found) != demos - 1:
         return False
     return {rule.condition.holds(states[0]) for states in found} == {rule.condition.holds(grid)}
 
 
 def _states(rule: Rule, grid: Grid) -> list[Grid] | None:
-    """The states of an input, or None where the rule makes nothing of it that could be a task."""
+    """Returns the states of an input, or None if they are not usable for a task."""
     try:
         states = rule.states(grid)
     except Undefined:

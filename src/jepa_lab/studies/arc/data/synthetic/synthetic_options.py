@@ -1,4 +1,4 @@
-"""The options of the synthetic generator, checked."""
+"""Checks the options of the synthetic generator."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from jepa_lab.studies.arc.data.task import COLORS, LARGEST
 PHASES = {"atomic": 1, "sequential": 2, "conditional": 3, "repeated": 4}
 SHARES = {1: 0.3, 2: 0.3, 3: 0.2, 4: 0.2}
 STYLES = ("objects", "noise")
-SMALLEST = 3  # cells on a side: below, there is no room for two objects
+SMALLEST = 3  # cells on a side; smaller grids have no room for two objects
 HERE = "dataset.synthetic"
 
 
 @dataclass(frozen=True)
 class SyntheticOptions:
-    """sizes, colors: the least and the most. pairs: demonstrations and test pairs."""
+    """Checked options. `sizes` and `colors` are the least and the most, `pairs` the numbers of
+    demonstrations and test pairs."""
 
     sizes: tuple[int, int]
     colors: tuple[int, int]
@@ -36,7 +37,8 @@ def checked_options(
     fill: float,
     seed: int,
 ) -> SyntheticOptions:
-    """The same, checked. UserError, naming the key, for what no task can be made with."""
+    """Returns the checked options. Raises UserError, which names the key, for values that allow no
+    task."""
     if style not in STYLES:
         raise UserError(f"{HERE}.style={style}: there are {' and '.join(STYLES)}")
     if not 0 < fill <= 1:
@@ -59,8 +61,8 @@ def checked_options(
 
 
 def phase_sequence(phases: Mapping[Any, float] | None) -> Callable[[], Iterator[int]]:
-    """What gives the phases of tasks 0, 1, 2, ... in these shares, as even as possible in every
-    prefix."""
+    """Returns a function that yields the phases of tasks 0, 1, 2, ... in these shares, as even as
+    possible in every prefix."""
     shares = SHARES if phases is None else _shares(phases)
     total = sum(shares.values())
 
@@ -95,7 +97,9 @@ def _shares(phases: Mapping[Any, float]) -> dict[int, float]:
         if share > 0:
             shares[number] = shares.get(number, 0.0) + float(share)
     if not shares:
-        raise UserError(f"{HERE}.phases: no phase has a share above 0; such as {{1: .5, 2: .5}}")
+        raise UserError(
+            f"{HERE}.phases: no phase has a share above 0; give shares such as {{1: .5, 2: .5}}"
+        )
     return shares
 
 
@@ -103,7 +107,7 @@ def _range(values: Sequence[int], name: str, least: int, most: int) -> tuple[int
     low, high = _two_numbers(values, name)
     if not least <= low <= high <= most:
         raise UserError(
-            f"{HERE}.{name}={[low, high]}: the least and the most, from {least} to {most}"
+            f"{HERE}.{name}={[low, high]}: expected the least and the most, from {least} to {most}"
         )
     return low, high
 

@@ -1,4 +1,4 @@
-"""All cells of many grids as flat arrays."""
+"""The cells of many grids as flat arrays."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ import numpy as np
 from jepa_lab.studies.arc.data.task import Grid
 
 Ints = np.ndarray  # int64
-NOTHING = -1  # the key or label of cells that belong to nothing
+NOTHING = -1  # key or label of cells that belong to no run or object
 
 
 @dataclass(frozen=True)
 class Cells:
-    """The T cells of n grids, grid after grid, row after row: color, grid (which one), row, col:
-    (T,).
+    """The T cells of n grids, grid after grid, row after row.
 
-    height, width: (n,) of the grids. The cell below cell i, if there is one, is i + width[grid[i]].
+    `color`, `grid` (number of the grid), `row` and `col` are (T,). `height` and `width` (n,) are
+    those of the grids. The cell below cell i, if it exists, is i + width[grid[i]].
     """
 
     height: Ints
@@ -30,7 +30,7 @@ class Cells:
 
     @staticmethod
     def of(grids: Sequence[Grid]) -> Cells:
-        """Of (H, W) arrays of colours. Grids without a cell are allowed and have no cell here."""
+        """Flattens (H, W) arrays of colours. Empty grids are allowed."""
         height, width = np.array([grid.shape for grid in grids], dtype=np.int64).reshape(-1, 2).T
         lines = np.repeat(np.arange(len(grids)), height)  # the grid of every row
         wide = width[lines]
@@ -46,9 +46,8 @@ class Cells:
 
 
 def first_places(labels: Ints, count: int) -> Ints:
-    """Where each label 0 to count - 1 stands first; len(labels) where it never does."""
+    """Returns the first index of each label 0 to count - 1, len(labels) for missing labels."""
     first = np.full(count, len(labels), dtype=np.int64)
-    first[labels[::-1]] = np.arange(len(labels))[
-        ::-1
-    ]  # of several assignments to one place, the last one stays
+    # in reverse, since the last of several assignments to one place is kept
+    first[labels[::-1]] = np.arange(len(labels))[::-1]
     return first

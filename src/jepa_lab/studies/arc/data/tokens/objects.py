@@ -1,5 +1,5 @@
-"""Objects of many grids at once: connected components of their cells, with their boxes and their
-ranks by area."""
+"""Objects of many grids at once: connected components of cells, with bounding boxes and ranks by
+area."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ from jepa_lab.studies.arc.data.tokens.runs import RunLengths
 class Objects:
     """The m objects of n grids, in the order of their first cells.
 
-    runs: the runs of all objects; label (r,): the object of each. grid, area, top, left, bottom,
-    right (inclusive), cell (index of its first cell): (m,). rank: (m,) the object's position among
-    those of its grid, by area from the largest, equal ones in raster order of their first cells.
-    count: (n,) objects of a grid.
+    `runs` are the runs of all objects, and `label` (r,) is the object of each run. `grid`, `area`,
+    the box `top`, `left`, `bottom`, `right` (inclusive) and `cell` (index of the first cell) are
+    (m,). `rank` (m,) is the position of an object in its grid by area, largest first. Objects of
+    equal area are in raster order of their first cells. `count` (n,) is the number of objects of
+    each grid.
     """
 
     runs: RunLengths
@@ -35,8 +36,8 @@ class Objects:
 
     @staticmethod
     def of(cells: Cells, key: Ints, connectivity: int) -> Objects:
-        """Of the cells with a `key` (T,) other than NOTHING; neighbours of equal key are of one
-        object."""
+        """Finds objects among the cells with a `key` (T,) other than NOTHING. Neighbours with equal
+        keys belong to the same object."""
         runs = RunLengths.of(cells, key, connectivity)
         label, m = runs.components()
         first = first_places(label, m)
@@ -45,14 +46,14 @@ class Objects:
             np.full(m, np.iinfo(np.int64).max),
             np.zeros(m, np.int64),
         )
-        bottom[label] = runs.row  # of several, the last one stays
+        bottom[label] = runs.row  # the last of several assignments, the lowest row, is kept
         np.minimum.at(left, label, runs.left)
         np.maximum.at(right, label, runs.right)
         area = np.bincount(label, runs.right - runs.left + 1, minlength=m).astype(np.int64)
         grid = runs.grid[first]
         count = np.bincount(grid, minlength=len(cells.height))
         rank = np.empty(m, dtype=np.int64)
-        # one sort by (grid, -area, number): an area is at most 900
+        # a single sort by (grid, -area, number), since an area is at most 900
         rank[np.argsort(grid * 1024 - area, kind="stable")] = (
             np.arange(m) - (np.cumsum(count) - count)[grid]
         )
@@ -74,18 +75,20 @@ class Objects:
         return len(self.area)
 
     def holes(self) -> Ints:
-        """Number of holes (m,) of each object: the independent cycles of the graph that joins its
-        touching runs.
+        """Returns the number of holes (m,) of each object: the independent cycles of the graph that
+        joins its touching runs.
 
-        With connectivity 4 two holes, or a hole and the outside, that meet at a corner are one,
-        with 8 they are not. What fills a hole does not matter.
+        With connectivity 4, two holes that meet at a corner count as one, and a hole that meets the
+        outside at a corner is not a hole. With connectivity 8 they are separate. The content of a
+        hole does not matter.
         """
         m = len(self)
         joints = np.bincount(self.label[self.runs.touching[0]], minlength=m)
         return 1 - np.bincount(self.label, minlength=m) + joints
 
     def perimeter(self) -> Ints:
-        """Edges (m,) of the cells of each object that are not shared by two of them."""
+        """Returns the perimeter (m,): the number of cell edges not shared by two cells of the
+        object."""
         m, runs = len(self), self.runs
         beside = self.area - np.bincount(self.label, minlength=m)
         below = np.bincount(self.label[runs.of_cell[runs.above]], minlength=m)
@@ -93,11 +96,11 @@ class Objects:
 
 
 def boxes_touch(boxes: Ints, mask: np.ndarray) -> np.ndarray:
-    """Adjacency (n, N, N), without loops, of boxes (4, n, N): no free row and no free column lies
-    between the two.
+    """Returns the adjacency (n, N, N) of boxes, without loops. Two boxes are adjacent if no free
+    row and no free column lies between them.
 
-    The first row, first column, last row and last column of each, where mask (n, N) says that there
-    is one.
+    `boxes` (4, n, N) holds first row, first column, last row and last column. `mask` (n, N) marks
+    the boxes that exist.
     """
     top, left, bottom, right = np.where(
         mask, boxes, np.array([100, 0, -100, 0])[:, None, None]
@@ -112,7 +115,7 @@ def boxes_touch(boxes: Ints, mask: np.ndarray) -> np.ndarray:
 
 
 def foreground_key(cells: Cells, background: Ints, respect_colors: bool = True) -> Ints:
-    """Key (T,) of the cells that are not of their grid's background colour (n,): their colour, or 0
-    for all colours."""
+    """Returns the key (T,) of cells that differ from the background (n,) of their grid: the colour,
+    or 0 for all colours. Background cells have the key NOTHING."""
     visible = cells.color != background[cells.grid]
     return np.where(visible, cells.color if respect_colors else 0, NOTHING)

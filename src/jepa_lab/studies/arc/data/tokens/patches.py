@@ -1,4 +1,4 @@
-"""Tokens of square patches of cells: every cell's colour is kept, nothing is summed up."""
+"""Tokens of square patches of cells. The colour of every cell is kept."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from jepa_lab.studies.arc.data.tokens.cells import Cells, Ints
 
 
 class Patches:
-    """Patches of `patch` x `patch` cells, from the grid's upper left corner, row by row.
+    """Patches of `patch` x `patch` cells, row by row from the upper left corner of the grid.
 
-    colors: the cells of the patch (10 outside of the grid). features: row and column of the patch
-    as a share of the largest grid's side, and the share of its cells inside of the grid. Neighbours
-    by edge or corner are adjacent. As many places as the largest grid of the call needs.
+    `colors` are the cells of the patch, 10 outside the grid. `features` are row and column of the
+    patch relative to the side of the largest grid, and the share of its cells inside the grid.
+    Patches with a common edge or corner are adjacent. The number of places is that of the largest
+    grid of the call.
     """
 
     n_features = 3
@@ -52,7 +53,7 @@ class Patches:
         )
 
     def places(self, grids: Sequence[Grid]) -> int:
-        """Patches of the largest grid."""
+        """Returns the number of patches of the largest grid."""
         return max(
             [
                 1,
@@ -65,7 +66,7 @@ class Patches:
 
 
 def _adjacency(across: Ints, needed: Ints, places: int) -> np.ndarray:
-    """(n, places, places), made once for all grids of a shape."""
+    """Returns the adjacency (n, places, places), computed once per shape of grid."""
     shapes, which = np.unique(np.stack([across, needed], axis=1), axis=0, return_inverse=True)
     row, col = np.divmod(np.arange(places), np.maximum(shapes[:, :1], 1))
     mask = np.arange(places) < shapes[:, 1:]

@@ -1,5 +1,5 @@
-"""Object tokens as the public project made them: 23 features, the colour an ordinal number, no
-shape."""
+"""Object tokens as in the public project: 23 features with the colour as an ordinal number, without
+the shape."""
 
 from __future__ import annotations
 
@@ -16,18 +16,20 @@ from jepa_lab.studies.arc.data.tokens.slots import check_slots, in_pieces
 
 
 class PublishedSlots:
-    """The largest `max_objects` objects of a grid, by area, equal ones in raster order of their
-    first cells.
+    """Tokens of the `max_objects` largest objects of a grid. Objects of equal area are in raster
+    order of their first cells.
 
-    features, 23: area, perimeter, height, width, width / height, number of colours, most frequent
-    colour (the raw number; of equally frequent ones that which comes first in raster order),
-    centroid y and x, the box's first row, first column, last row and last column, then the cells of
-    each colour in the object, the colours that it has one after another (so not by colour). With
-    normalize, areas, perimeter and counts are shares of the grid's cells, rows of its height,
-    columns of its width. `colors` is empty: (n, N, 0). What has no slot is lost, as published.
-    Perimeter: edges of the object's cells that are not shared by two of them. With respect_colors
-    an object has one colour, else all neighbours that are not background are one object. Source:
-    the public tokeniser's rules, restated.
+    The 23 features are area, perimeter, height, width, width / height, number of colours, most
+    frequent colour, centroid y and x, the box's first row, first column, last row and last column,
+    and ten counts. The most frequent colour is the raw number; among equally frequent colours it is
+    the first in raster order. The counts are cells of each colour that the object has, in ascending
+    order of colours but packed to the front, so that a place does not identify a colour. The
+    perimeter is the number of cell edges not shared by two cells of the object.
+
+    With `normalize`, areas, perimeter and counts are relative to the grid's cells, rows to its
+    height, columns to its width. `colors` is empty: (n, N, 0). Objects without a slot are lost, as
+    published. With `respect_colors` an object has one colour, otherwise neighbours of any colour
+    other than the background are one object. Source: the public tokeniser's rules, restated.
     """
 
     n_colors = 0
@@ -75,11 +77,11 @@ class PublishedSlots:
         return GridTokens(*(torch.from_numpy(array) for array in arrays))
 
     def places(self, grids: Sequence[Grid]) -> int:
-        """As many for all grids."""
+        """Returns the number of slots, which is the same for all grids."""
         return self.max_tokens
 
     def _features(self, cells: Cells, objects: Objects, kept: Ints) -> np.ndarray:
-        """(k, 23): of the k objects that have a slot."""
+        """Returns the features (k, 23) of the k objects that have a slot."""
         m, area, runs = len(objects), objects.area, objects.runs
         tall, wide = (
             side[objects.grid] if self.normalize else np.ones(m)
@@ -112,8 +114,8 @@ class PublishedSlots:
 
 
 def _colors_of(cells: Cells, objects: Objects, one_each: bool) -> tuple[np.ndarray, Ints, Ints]:
-    """Cells of each colour that an object has, those that it has first (m, 10), how many, and the
-    most frequent one."""
+    """Returns the cells of each colour of an object (m, 10), packed to the front, the number of its
+    colours (m,), and its most frequent colour (m,)."""
     m = len(objects)
     if one_each:
         counts = np.zeros((m, COLORS), dtype=np.int64)

@@ -1,5 +1,4 @@
-"""Runs: unbroken pieces of a row whose cells belong together, and which of them touch across rows.
-Runs: unbroken pieces of a row whose cells belong together, and which of them touch across rows."""
+"""Runs: adjacent cells of a row with the same key, and the pairs of runs that touch across rows."""
 
 from __future__ import annotations
 
@@ -16,10 +15,10 @@ from jepa_lab.studies.arc.data.tokens.cells import NOTHING, Cells, Ints, first_p
 class RunLengths:
     """The r runs of n grids, in the order of their first cells.
 
-    cell: (r,) index of the first cell; grid, row, left, right (inclusive): (r,). of_cell: (T,) the
-    run of each cell, NOTHING for those without. touching: (2, e) each two runs of neighbouring rows
-    that touch, once: across an edge, or, with connectivity 8, at a corner. above: indices of the
-    cells whose neighbour below has the same key.
+    `cell` (index of the first cell), `grid`, `row`, `left` and `right` (inclusive) are (r,).
+    `of_cell` (T,) is the run of each cell, NOTHING for cells without a run. `touching` (2, e) lists
+    each pair of runs of neighbouring rows that share an edge or, with connectivity 8, a corner.
+    `above` lists the cells whose neighbour below has the same key.
     """
 
     cell: Ints
@@ -33,7 +32,7 @@ class RunLengths:
 
     @staticmethod
     def of(cells: Cells, key: Ints, connectivity: int) -> RunLengths:
-        """Of neighbours with the same `key` (T,); cells with key NOTHING have no run."""
+        """Finds runs of neighbours with the same `key` (T,). Cells with key NOTHING have no run."""
         inside = key != NOTHING
         breaks = np.ones(len(cells) + 1, dtype=bool)
         breaks[1:-1] = (key[1:] != key[:-1]) | (cells.col[1:] == 0)
@@ -68,8 +67,8 @@ class RunLengths:
         return len(self.cell)
 
     def components(self) -> tuple[Ints, int]:
-        """Number (r,) of each run's connected component, in the order of their first runs, and how
-        many there are."""
+        """Returns the component (r,) of each run and the number of connected components, which are
+        numbered in the order of their first runs."""
         n = len(self)
         if not n:
             return np.empty(0, dtype=np.int64), 0
@@ -91,8 +90,8 @@ def _corners(
     cells: Cells,
     step: int,
 ) -> Ints:
-    """(2, e) cells that touch at a corner: those flagged `of_upper`, and `of_lower` a row below and
-    `step` aside."""
+    """Returns pairs (2, e) of cells with equal keys that touch at a corner: a cell flagged in
+    `of_upper`, and a cell flagged in `of_lower` one row below and `step` columns aside."""
     col = cells.col[upper] + step
     inside = (col >= 0) & (col < cells.width[cells.grid[upper]]) & of_upper[upper]
     upper, aside = upper[inside], lower[inside] + step

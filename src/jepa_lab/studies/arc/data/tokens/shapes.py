@@ -1,4 +1,4 @@
-"""Small drawings of shapes: how much of each of side x side equal parts of a box they cover."""
+"""Small drawings of shapes: the covered share of each of SIDE x SIDE equal parts of a box."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ SIDE = 5
 
 
 def _covered() -> np.ndarray:
-    """(length, cells, part): what the first `cells` cells of a side of `length`, stretched to SIDE
-    units, cover of each of its SIDE unit parts."""
+    """Returns a table (length, cells, part): the share of each of SIDE parts of a side of `length`
+    cells that its first `cells` cells cover."""
     length, cells, part = np.ogrid[: LARGEST + 1, : LARGEST + 1, :SIDE]
     return np.clip(cells * SIDE / np.maximum(length, 1) - part, 0.0, 1.0)
 
@@ -24,13 +24,15 @@ _COVERED = _covered()
 def drawings(
     label: Ints, count: int, row: Ints, height: Ints, left: Ints, right: Ints, width: Ints
 ) -> np.ndarray:
-    """(count, SIDE * SIDE), row by row, in 0..1: what the runs (r,) of each label cover of its box.
+    """Returns the drawings (count, SIDE * SIDE), row by row, in [0, 1]: the share of each part of
+    its box that the runs (r,) of a label cover.
 
-    row, left and right (inclusive) are within the box, height and width its sides, all (r,). Runs
-    that follow each other in a row of a box are summed up first.
+    `row`, `left` and `right` (inclusive) are relative to the box. `height` and `width` are the
+    sides of the box. All are (r,).
     """
     if not len(label):
         return np.zeros((count, SIDE * SIDE))
+    # runs that follow each other in a row of a box are summed first
     new = np.ones(len(label), dtype=bool)
     new[1:] = (label[1:] != label[:-1]) | (row[1:] != row[:-1])
     (first,) = np.nonzero(new)
@@ -42,8 +44,8 @@ def drawings(
 
 
 def totals(values: np.ndarray, labels: Ints, count: int) -> np.ndarray:
-    """Sums (count, F) of the rows of values (T, F) that share a label, each in the order of its
-    rows."""
+    """Returns the sums (count, F) of the rows of values (T, F) with the same label, added in the
+    order of the rows."""
     order = np.argsort(labels, kind="stable")
     starts = np.concatenate([[0], np.cumsum(np.bincount(labels, minlength=count))])
     return csr_matrix((np.ones(len(labels)), order, starts), shape=(count, len(labels))) @ values

@@ -1,5 +1,5 @@
-"""Tokens of objects: the grid itself, then its largest objects, each with its colour, place, size
-and shape."""
+"""Tokens of objects: the grid itself, then its largest objects, with colour, place, size and
+shape."""
 
 from __future__ import annotations
 
@@ -33,21 +33,22 @@ NAMES = OF_GRID + BOX + SHAPE + tuple(f"shape_{i}_{j}" for i in range(SIDE) for 
 
 
 class ObjectSlots:
-    """Place 0 is the grid, the others its largest objects: connected cells of one colour that is
-    not the background's.
+    """Tokens of a grid (place 0) and of its largest objects, which are connected cells of one
+    colour other than the background.
 
-    Objects come by area from the largest, equal ones in raster order. `colors` holds the object's
-    colour, for the grid its background's. The features NAMES of an object: logarithms of area and
-    holes, box and centroid in units of the largest grid's side, the centroid also as a share of its
-    own grid, the share of its box that it fills, the borders of the grid that it touches, and how
-    much of each of 5 x 5 equal parts of its box it covers. The grid has the same features as the
-    object made of all its visible cells in the box of the whole grid (holes apart), and OF_GRID:
-    the share of the background, the number of objects, and what the slots do not hold: the share of
-    the visible cells that has a slot and the number of objects without one. Boxes without a free
-    cell between them are adjacent, and the grid is to all.
+    Objects are sorted by area, largest first, and in raster order for equal areas. `colors` is the
+    colour of an object, and the background colour for the grid. The features (NAMES) of an object
+    are the logarithms of area and holes, box and centroid in units of the largest grid's side, the
+    centroid relative to its own grid, the filled share of its box, the borders of the grid that it
+    touches, and the covered share of each of 5 x 5 equal parts of its box.
 
-    background: a colour, or `majority` for each grid's most frequent one (of equally frequent ones
-    the first).
+    The grid has the same features except holes, computed for all visible cells in the box of the
+    whole grid. It also has the features OF_GRID: the share of the background, the number of
+    objects, the share of the visible cells that has a slot, and the number of objects without a
+    slot. Boxes without a free cell between them are adjacent. The grid is adjacent to all objects.
+
+    `background` is a colour, or `majority` for the most frequent colour of each grid (the first of
+    equally frequent colours).
     """
 
     n_colors = 1
@@ -102,13 +103,12 @@ class ObjectSlots:
         )
 
     def places(self, grids: Sequence[Grid]) -> int:
-        """As many for all grids."""
+        """Returns the number of slots, which is the same for all grids."""
         return self.max_tokens
 
 
 def in_pieces(tokens: Callable[[Sequence[Grid]], GridTokens], grids: Sequence[Grid]) -> GridTokens:
-    """The same tokens, some hundred grids at a time: the arrays over their cells then stay in the
-    processor's cache."""
+    """Computes tokens in pieces of 256 grids, so that arrays over cells fit the CPU cache."""
     if len(grids) <= _PIECE:
         return tokens(grids)
     return GridTokens.cat(
@@ -117,7 +117,7 @@ def in_pieces(tokens: Callable[[Sequence[Grid]], GridTokens], grids: Sequence[Gr
 
 
 def check_slots(max_objects: int, connectivity: int, smallest: int = 1) -> None:
-    """Raise ValueError, one line, for numbers that no slots can have."""
+    """Raises ValueError for an invalid number of objects or connectivity."""
     if not (isinstance(max_objects, int) and smallest <= max_objects <= LARGEST * LARGEST + 1):
         raise ValueError(
             f"max_objects: {max_objects!r} is not a whole number from {smallest} to"
@@ -128,16 +128,17 @@ def check_slots(max_objects: int, connectivity: int, smallest: int = 1) -> None:
 
 
 def _majority(cells: Cells) -> Ints:
-    """Each grid's most frequent colour (n,), of equally frequent ones that which comes first."""
+    """Returns the most frequent colour (n,) of each grid, the first of equally frequent colours."""
     n = len(cells.height)
     both = cells.grid * COLORS + cells.color
     counts = np.bincount(both, minlength=n * COLORS).reshape(n, COLORS)
-    seen = first_places(both, n * COLORS).reshape(n, COLORS)
-    return np.argmin(np.where(counts == counts.max(1, keepdims=True), seen, len(cells) + 1), axis=1)
+    first = first_places(both, n * COLORS).reshape(n, COLORS)
+    frequent = counts == counts.max(1, keepdims=True)
+    return np.argmin(np.where(frequent, first, len(cells) + 1), axis=1)
 
 
 def _grid_features(cells: Cells, objects: Objects, kept: Ints) -> np.ndarray:
-    """(n, F): of the grids as a whole."""
+    """Returns the features (n, F) of whole grids."""
     n, runs, height, width = len(cells.height), objects.runs, cells.height, cells.width
     grid, size = runs.grid, np.maximum(height * width, 1)
     visible = np.bincount(objects.grid, objects.area, minlength=n)
@@ -174,7 +175,7 @@ def _grid_features(cells: Cells, objects: Objects, kept: Ints) -> np.ndarray:
 
 
 def _object_features(cells: Cells, objects: Objects, kept: Ints) -> np.ndarray:
-    """(k, F): of the k objects that have a slot."""
+    """Returns the features (k, F) of the k objects that have a slot."""
     k, grid, area = len(kept), objects.grid[kept], objects.area[kept]
     top, left, bottom, right = (
         side[kept] for side in (objects.top, objects.left, objects.bottom, objects.right)
@@ -219,8 +220,10 @@ def _object_features(cells: Cells, objects: Objects, kept: Ints) -> np.ndarray:
 def _centroids(
     row: Ints, left: Ints, right: Ints, label: Ints, area: Ints
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Of the runs (r,) of each label, from the grid's upper left corner to the cells' middles, in
-    cells; 0 of none."""
+    """Returns the centroids (y, x), each (m,), of the runs (r,) of each label.
+
+    They are the mean of the cells' centres in cells from the upper left corner, 0 without cells.
+    """
     cells, m = right - left + 1, len(area)
     y = np.bincount(label, (row + 0.5) * cells, minlength=m)
     x = np.bincount(label, (left + right + 1) * cells, minlength=m) / 2

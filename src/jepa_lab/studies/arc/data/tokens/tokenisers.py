@@ -1,4 +1,4 @@
-"""Tokenisers by name: what turns grids into tokens, and what a configuration may say about them."""
+"""Tokenisers, which convert grids into tokens, by name and options."""
 
 from __future__ import annotations
 
@@ -14,18 +14,17 @@ from jepa_lab.studies.arc.data.tokens.slots import ObjectSlots
 
 
 class Tokeniser(Protocol):
-    """Turns n grids into GridTokens, each grid alone: the tokens of one do not depend on the others
-    of the call."""
+    """Converts n grids into GridTokens. The tokens of a grid do not depend on the other grids."""
 
-    fingerprint: str  # its kind and options, and so what its tokens mean
-    n_colors: int  # colours a token holds
+    fingerprint: str  # kind and options, which determine the meaning of the tokens
+    n_colors: int  # number of colours of a token
     n_features: int
-    max_tokens: int  # places of the largest grid
+    max_tokens: int  # number of places for the largest grid
 
     def __call__(self, grids: Sequence[Grid]) -> GridTokens: ...
 
     def places(self, grids: Sequence[Grid]) -> int:
-        """N of the GridTokens of these grids, which a transform of them does not change."""
+        """Returns N of the GridTokens of these grids. Transforms of the grids do not change it."""
         ...
 
 
@@ -37,11 +36,10 @@ KINDS: dict[tuple[str, str | None], Callable[..., Tokeniser]] = {
 
 
 def make_tokeniser(name: str, **options: Any) -> Tokeniser:
-    """`slots` (with slot_features=objects, the default, or published) or `patches`, with the
-    options of that kind.
+    """Returns the tokeniser `slots` (with slot_features=objects, the default, or published) or
+    `patches`, with the options of that kind.
 
-    Raises ValueError, one line, for a name or an option that it does not know, or a value that
-    cannot be.
+    Raises ValueError for an unknown name or option, or an invalid value.
     """
     names = sorted({kind for kind, _ in KINDS})
     if name not in names:
@@ -53,6 +51,6 @@ def make_tokeniser(name: str, **options: Any) -> Tokeniser:
     known = list(inspect.signature(kind).parameters)
     for option in options:
         if option not in known:
-            said = name if features is None else f"{name} with slot_features={features}"
-            raise ValueError(f"tokeniser {said}: no option {option!r}; it has {', '.join(known)}")
+            what = name if features is None else f"{name} with slot_features={features}"
+            raise ValueError(f"tokeniser {what}: no option {option!r}; it has {', '.join(known)}")
     return kind(**options)

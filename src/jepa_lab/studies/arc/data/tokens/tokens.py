@@ -1,5 +1,5 @@
-"""The tokens of a split's grids in an epoch: each task transformed once for it, and once more by
-each family."""
+"""The tokens of a split's grids in an epoch, augmented, and after one further transform per
+family."""
 
 from __future__ import annotations
 
@@ -17,13 +17,12 @@ from jepa_lab.studies.arc.data.task import Grid
 from jepa_lab.studies.arc.data.tokens.tokenisers import Tokeniser
 from jepa_lab.studies.arc.data.transform import apply_many, free_room
 
-VIEW = "view"  # the grids as the example shows them; the other names are families of transforms
+VIEW = "view"  # key of the augmented grids; the other keys are families of transforms
 
 
 @dataclass(frozen=True)
 class AugmentOptions:
-    """Which transforms a task is drawn for an epoch of training: colours, symmetries of the square,
-    shifts."""
+    """The augmentations of tasks in training: colours, symmetries of the square, shifts."""
 
     palette: bool = False
     symmetry: bool = False
@@ -34,17 +33,17 @@ class AugmentOptions:
 
 
 class TokenSource(Protocol):
-    """By view (VIEW and families), the tokens of the grids `numbers` (n,), sorted, in an epoch."""
+    """Returns {view: tokens} (VIEW and families) of the grids `numbers` (n,), sorted."""
 
     def __call__(self, numbers: Tensor, epoch: int) -> dict[str, GridTokens]: ...
 
 
 class OnlineTokens:
-    """Transforms and tokenises the grids at the moment when they are asked for.
+    """Transforms and tokenises grids on demand.
 
     The transform of a task depends on (seed, split, epoch, task) alone and is the same for all its
-    grids; a family's comes on top of it. With neither augmentation nor families all epochs are
-    alike.
+    grids. The transform of a family is applied after it. Without augmentation and families all
+    epochs are alike.
     """
 
     def __init__(
@@ -75,8 +74,8 @@ class OnlineTokens:
         return {view: tokens[i * n : (i + 1) * n] for i, view in enumerate(views)}
 
     def grids(self, numbers: Tensor, epoch: int) -> dict[str, list[Grid]]:
-        """What is tokenised: the grids of these numbers under their task's transform, for the view
-        and each family."""
+        """Returns the grids to be tokenised: those of these numbers, transformed, for the view and
+        each family."""
         grids = [self.examples.grids[i] for i in numbers.tolist()]
         return {VIEW: grids} if self._room is None else self._transformed(grids, numbers, epoch)
 
@@ -108,7 +107,7 @@ class OnlineTokens:
 
 
 def _rooms(examples: Examples) -> np.ndarray:
-    """(tasks, 4): by how far all grids of each can be shifted."""
+    """Returns by how many cells all grids of each task can be shifted, (tasks, 4)."""
     owner = examples.owner.tolist()
     grids: list[list[Grid]] = [[] for _ in range(max(owner) + 1)]
     for number, grid in zip(owner, examples.grids, strict=True):

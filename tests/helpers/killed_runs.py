@@ -1,4 +1,4 @@
-"""Runs in a process of their own that is killed: at a random moment, or by itself at a named point.
+"""Runs in a separate process that is killed at a random moment, or kills itself at a named point.
 
 The processes are forked from a server that has imported torch and Lightning but computed nothing,
 so that a start takes a moment instead of seconds.
@@ -45,8 +45,8 @@ POINTS = [
 def start(
     folder: Path, overrides: list[str], point: str | None = None, nth: int = 1
 ) -> BaseProcess:
-    """A process that trains seq_jepa_baseline in `folder`; at the nth visit of `point` it kills
-    itself with SIGKILL."""
+    """Starts a process that trains seq_jepa_baseline in `folder`. At the nth visit of `point` it
+    kills itself with SIGKILL."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["jepa_lab.studies.seq_jepa.study", "conftest"])
     process = context.Process(target=_train, args=(str(folder), overrides, point, nth))
@@ -54,18 +54,18 @@ def start(
     return process
 
 
-def start_command(folder: Path, words: list[str], group: bool = False) -> BaseProcess:
-    """A process that runs `python -m jepa_lab words` in `folder`; as the leader of a `group` of its
-    own on request."""
+def start_command(folder: Path, overrides: list[str], group: bool = False) -> BaseProcess:
+    """Starts a process that runs `python -m jepa_lab overrides` in `folder`, with `group` as the
+    leader of its own process group."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["jepa_lab.studies.seq_jepa.study", "conftest"])
-    process = context.Process(target=_command, args=(str(folder), words, group))
+    process = context.Process(target=_command, args=(str(folder), overrides, group))
     process.start()
     return process
 
 
 def finish(folder: Path, overrides: list[str]) -> Path:
-    """Trains without a kill to the end; the run's folder."""
+    """Trains to the end without a kill, and returns the run's folder."""
     process = start(folder, overrides)
     process.join()
     assert process.exitcode == 0
@@ -74,8 +74,8 @@ def finish(folder: Path, overrides: list[str]) -> Path:
 
 
 def state_of(run: Path) -> dict[str, Any]:
-    """Everything that has to agree to the bit: the last checkpoint without wall-clock times, the
-    best one's weights, and the ledger's rows."""
+    """Returns everything that must agree to the bit: the last checkpoint without wall-clock times,
+    the best checkpoint's weights, and the ledger's rows."""
     best = torch.load(run / "checkpoints" / "best.ckpt", weights_only=True)["state_dict"]
     state = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
     state["callbacks"]["Saver"].pop("wall_s")
@@ -89,7 +89,7 @@ def state_of(run: Path) -> dict[str, Any]:
 
 
 def difference(a: Any, b: Any, where: str = "") -> str | None:
-    """Where two nested states differ in a bit, or None."""
+    """Returns the place where two nested states differ in a bit, or None."""
     if isinstance(a, torch.Tensor):
         return None if isinstance(b, torch.Tensor) and torch.equal(a, b) else where
     if isinstance(a, dict):
@@ -107,7 +107,7 @@ def difference(a: Any, b: Any, where: str = "") -> str | None:
     return None if a == b else f"{where}: {a!r} and {b!r}"
 
 
-def _command(folder: str, words: list[str], group: bool) -> None:
+def _command(folder: str, overrides: list[str], group: bool) -> None:
     import sys
 
     from jepa_lab.cli import app as cli
@@ -118,11 +118,11 @@ def _command(folder: str, words: list[str], group: bool) -> None:
     os.chdir(folder)
     _silence()
     sys.argv = ["jepa_lab"]
-    cli.main(words)
+    cli.main(overrides)
 
 
 def _silence() -> None:
-    """Neither words nor figures, which take most of a tiny run's time."""
+    """Suppresses output and figures, which take most of a tiny run's time."""
     from jepa_lab.report import outcome
 
     outcome.draw_figures = lambda *args, **kwargs: None  # type: ignore[assignment]

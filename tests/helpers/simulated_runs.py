@@ -1,6 +1,9 @@
-"""Runs whose mechanism is known: histories as a function of the configuration, and a trainer that
-writes them as ordinary run folders. A world decides from the configuration what goes wrong; nothing
-here knows the procedure."""
+"""Simulated runs with a known cause of failure: histories computed from the configuration, and a
+trainer that writes them as ordinary run folders.
+
+A world decides from the configuration what goes wrong. It does not depend on the procedure of an
+investigation.
+"""
 
 from __future__ import annotations
 
@@ -67,7 +70,7 @@ PUBLISHED: dict[str, Any] = {
 
 @dataclass
 class Symptoms:
-    """What a run shows; the defaults are a healthy one."""
+    """The symptoms of a run. The defaults are those of a healthy run."""
 
     spikes: bool = False
     collapse: bool = False
@@ -78,7 +81,7 @@ class Symptoms:
     exploding: str = ""  # an auxiliary loss
     nan: bool = False
     worse: float = 1.0  # factor on the primary loss
-    reached: float = 0.1  # gradient of the commitment loss, where it is in the objective
+    reached: float = 0.1  # gradient of the commitment loss, if it is in the objective
 
 
 World = Callable[[Config], Symptoms]
@@ -106,7 +109,8 @@ def only_refresh(config: Config) -> Symptoms:
 
 
 def initialisation(config: Config) -> Symptoms:
-    """The codes die by their initialisation; the refresh turns that into spikes and a collapse."""
+    """The codes die because of their initialisation. The refresh turns that into spikes and a
+    collapse."""
     dying = on(config) and get(config, "vq.init") == "empty" and get(config, "vq.kind") == "hard"
     stirred = bool(dying and get(config, "vq.refresh.enabled"))
     return Symptoms(
@@ -180,8 +184,8 @@ def healthy(config: Config) -> Symptoms:
 
 
 def curves(config: Config, s: Symptoms, seed: int = 0) -> dict[str, list[tuple[int, float]]]:
-    """A run of 1,000 steps with 20 validations that shows the symptoms; `seed` moves every value a
-    little."""
+    """Returns the history of a run of 1,000 steps with 20 validations and these symptoms. `seed`
+    changes every value a little."""
     chance, wobble = math.log(100), 1 + 0.002 * math.sin(seed)
     loss = [
         (chance * s.worse * (1 - 0.03 * i) if s.learns else chance * 0.999) * wobble
@@ -241,9 +245,11 @@ def at(steps: list[int], values: list[float]) -> list[tuple[int, float]]:
 
 @dataclass
 class Trainer:
-    """Takes the place of `ordinary_run`: checks nothing, writes what the world says. seeds: worlds
-    of single seeds; refuses: names of steps that raise; asked: the names of the runs that were
-    made."""
+    """Replaces `ordinary_run`: checks nothing, and writes the runs that the world defines.
+
+    `seeds` maps single seeds to their own worlds. `refuses` maps names of steps to the exceptions
+    that they raise. `asked` lists the names of the runs that were made.
+    """
 
     world: World
     seeds: Mapping[int, World] = field(default_factory=dict)
@@ -291,7 +297,8 @@ class Trainer:
 
 
 def failing_run(runs: Path, trainer: Trainer, **overrides: Any) -> Path:
-    """The folder of the run that is investigated, under runs/<name>/; keys with __ for a dot."""
+    """Writes the run that is investigated under runs/<name>/ and returns its folder. Keys of
+    `overrides` have __ for a dot."""
     config = overridden(
         copy.deepcopy(PUBLISHED), {k.replace("__", "."): v for k, v in overrides.items()}
     )
