@@ -26,7 +26,7 @@ from jepa_lab.callbacks.logging import gradient_statistics
 from jepa_lab.cli import app as cli  # noqa: F401 - registers the resolvers
 from jepa_lab.config.groups import conf_dir
 from jepa_lab.data.images.image_source import ImageSource
-from jepa_lab.networks.target import ema_update
+from jepa_lab.networks.ema import ema_update
 from jepa_lab.studies import checked
 from jepa_lab.studies.seq_jepa.build import build_module, build_views
 from jepa_lab.studies.seq_jepa.config import Config

@@ -16,7 +16,16 @@ import jepa_lab
 
 PACKAGE = Path(jepa_lab.__file__).parent
 STUDIES = ("arc", "linear_byol", "seq_jepa")
-SHARED_FILES = {"__init__", "config", "diagnosis", "module", "monitor", "outcome", "plan", "study"}
+SHARED_FILES = {
+    "__init__",
+    "config",
+    "diagnosis",
+    "module",
+    "monitor",
+    "outcome",
+    "resume",
+    "study",
+}
 # Imports inside functions are allowed for a fast start: in entry points, the command line and the
 # plugins that Hydra imports at every start, and for names that a package imports on first use.
 MAY_BE_LATE = ("cli/", "claims/__main__.py", "report/__main__.py", "diagnosis/__init__.py")

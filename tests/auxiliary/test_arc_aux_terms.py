@@ -23,9 +23,9 @@ from jepa_lab.studies.arc.preflight import run_preflight
 from jepa_lab.studies.arc.remedies import weight_of
 from jepa_lab.studies.run import train
 from jepa_lab.studies.seq_jepa.config import Config
-from jepa_lab.training import plan
-from jepa_lab.training.plan import identity
+from jepa_lab.training import resume
 from jepa_lab.training.provenance import count_parameters
+from jepa_lab.training.resume import identity
 from jepa_lab.training.study import Parts
 from study_parts import load_data, prepare
 
@@ -202,7 +202,7 @@ def test_a_run_without_aux_terms_keeps_its_identity(
 ) -> None:
     settings_of_runs: list[Mapping[str, Any]] = []
     monkeypatch.setattr(
-        plan, "run_id", lambda settings, data: settings_of_runs.append(settings) or "x"
+        resume, "run_id", lambda settings, data: settings_of_runs.append(settings) or "x"
     )
     for config in (
         make_arc(),

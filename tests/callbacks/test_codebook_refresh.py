@@ -14,7 +14,7 @@ from torch import Tensor
 from jepa_lab.callbacks import CodebookRefresh
 from jepa_lab.errors import UserError
 from jepa_lab.networks.vq.build import Quantizer, build_quantizer
-from jepa_lab.networks.vq.revival import long_unused, rarely_used, small_mass
+from jepa_lab.networks.vq.refresh import long_unused, rarely_used, small_mass
 
 K, D = 128, 16
 

@@ -238,7 +238,7 @@ def test_tiers_and_experiments_have_the_published_gates(
 
 
 def test_gates_do_not_belong_to_the_identity_of_a_run() -> None:
-    from jepa_lab.training.plan import identity
+    from jepa_lab.training.resume import identity
 
     assert identity(composed("+experiment=teacherless_b"), "x") == identity(
         composed("+experiment=teacherless_b", "gates.skill_min=0.5", "gates.strict=true"), "x"

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from jepa_lab.callbacks import TargetEMA
-from jepa_lab.networks.target import make_ema_copy
+from jepa_lab.networks.ema import make_ema_copy
 
 
 def test_the_target_moves_once_per_optimiser_step_also_under_accumulation() -> None:

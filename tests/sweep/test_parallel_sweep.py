@@ -211,7 +211,7 @@ def composed(*overrides: str) -> Any:
 def test_every_launcher_composes_with_the_options_of_its_plugin(name: str) -> None:
     launcher = composed(f"hydra/launcher={name}").hydra.launcher
     plugin = "hydra_joblib_launcher" if name == "joblib" else "hydra_submitit_launcher"
-    assert launcher._target_.startswith("hydra_plugins.jepa_lab_parallel.")
+    assert launcher._target_.startswith("hydra_plugins.jepa_lab_parallel_launcher.")
     if importlib.util.find_spec("hydra_plugins") and importlib.util.find_spec(
         f"hydra_plugins.{plugin}"
     ):

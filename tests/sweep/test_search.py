@@ -284,10 +284,13 @@ def test_without_hydras_plugin_the_sweeper_optuna_is_an_alias_of_search(
 ) -> None:
     from hydra.core.config_store import ConfigStore
 
-    from hydra_plugins import jepa_lab_search
+    from hydra_plugins import jepa_lab_search_sweeper
 
     options = ConfigStore.instance().repo.setdefault("hydra", {}).setdefault("sweeper", {})
     monkeypatch.setitem(options, "optuna.yaml", options.get("optuna.yaml"))
-    monkeypatch.setattr(jepa_lab_search, "find_spec", lambda name: None)
-    jepa_lab_search.SearchOption().manipulate_search_path(None)  # type: ignore[arg-type]
-    assert options["optuna.yaml"].node["_target_"] == "hydra_plugins.jepa_lab_search.SearchSweeper"
+    monkeypatch.setattr(jepa_lab_search_sweeper, "find_spec", lambda name: None)
+    jepa_lab_search_sweeper.SearchOption().manipulate_search_path(None)  # type: ignore[arg-type]
+    assert (
+        options["optuna.yaml"].node["_target_"]
+        == "hydra_plugins.jepa_lab_search_sweeper.SearchSweeper"
+    )

@@ -11,8 +11,8 @@ from torch import nn
 from jepa_lab.auxiliary.contract import AuxInputs, AuxLoss, SiteOptions
 from jepa_lab.config.ranges import at_least, within
 from jepa_lab.losses import DinoLoss, LossTerms
+from jepa_lab.networks.ema import make_ema_copy
 from jepa_lab.networks.prototypes import PrototypeHead
-from jepa_lab.networks.target import make_ema_copy
 
 
 @dataclass(kw_only=True)

@@ -11,7 +11,7 @@ from torch import Tensor
 from jepa_lab.callbacks.logging import log_metrics
 from jepa_lab.errors import UserError
 from jepa_lab.networks.vq.base import Quantizer
-from jepa_lab.networks.vq.revival import (
+from jepa_lab.networks.vq.refresh import (
     Revival,
     long_unused,
     overwrite_as_published,

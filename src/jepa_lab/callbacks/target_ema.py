@@ -6,7 +6,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 
-from jepa_lab.networks.target import ema_update, tau_at
+from jepa_lab.networks.ema import ema_update, tau_at
 
 
 class TargetEMA(pl.Callback):

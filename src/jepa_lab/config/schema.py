@@ -20,7 +20,7 @@ class TargetConfig:
     tau: float | None = None  # null: derived from memory
     memory: float = 0.05  # 1 / (1 - tau) as a share of the run's steps
     schedule: str = "constant"  # constant | cosine (to 1)
-    # buffers of the target's batch norm: averaged | copied | own_running, see networks/target.py
+    # buffers of the target's batch norm: averaged | copied | own_running, see networks/ema.py
     bn_buffers: str = "averaged"
 
     def validate(self) -> None:

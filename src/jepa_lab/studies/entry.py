@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from jepa_lab.config.run_config import RunConfig
     from jepa_lab.ledger.parquet import History
     from jepa_lab.studies.statistic import Statistic
-    from jepa_lab.training.plan import Planner
+    from jepa_lab.training.resume import Planner
     from jepa_lab.training.study import Study
 
 

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from jepa_lab.config.run_config import JepaConfig
 from jepa_lab.errors import UserError
-from jepa_lab.networks.target import tau_from_memory
+from jepa_lab.networks.ema import tau_from_memory
 
 T = TypeVar("T")
 

@@ -22,7 +22,7 @@ from jepa_lab.ledger.parquet import ParquetLedger, last_values
 from jepa_lab.ledger.run_dir import RunDir
 from jepa_lab.ledger.summary import finite_values
 from jepa_lab.process.stop import StopRequest
-from jepa_lab.training.plan import RunPlan
+from jepa_lab.training.resume import RunPlan
 from jepa_lab.training.study import Session, Study
 from jepa_lab.training.trainer import prepare_process
 

@@ -17,8 +17,8 @@ from jepa_lab.ledger.run_dir import RunDir
 from jepa_lab.process.stop import StopRequest
 from jepa_lab.training.budget import Budget
 from jepa_lab.training.loggers import Loggers
-from jepa_lab.training.plan import Planner
 from jepa_lab.training.preflight import Preflight
+from jepa_lab.training.resume import Planner
 
 
 @dataclass(frozen=True)

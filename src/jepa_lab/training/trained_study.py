@@ -22,8 +22,8 @@ from jepa_lab.ledger.summary import finite_values, summary_values, write_summary
 from jepa_lab.report.table import show_rows, table_rows
 from jepa_lab.training.budget import target_tau
 from jepa_lab.training.loggers import Loggers, open_loggers, require_logger
-from jepa_lab.training.plan import RunPlan
 from jepa_lab.training.provenance import count_parameters, measured_cost, resolved_yaml
+from jepa_lab.training.resume import RunPlan
 from jepa_lab.training.study import Fit, Parts, Session, Study
 from jepa_lab.training.trainer import build_trainer
 

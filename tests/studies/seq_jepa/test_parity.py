@@ -11,8 +11,8 @@ from torch import nn
 
 from jepa_lab.callbacks.probes import RSquared
 from jepa_lab.errors import UserError
+from jepa_lab.networks.ema import ema_update, make_ema_copy
 from jepa_lab.networks.heads import ActionProjection
-from jepa_lab.networks.target import ema_update, make_ema_copy
 from jepa_lab.studies.run import train
 from jepa_lab.studies.seq_jepa.config import Config
 from jepa_lab.studies.seq_jepa.network import SeqJEPANetwork

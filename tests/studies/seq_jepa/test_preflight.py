@@ -19,7 +19,7 @@ from jepa_lab.data.views.view_group import ViewGroup
 from jepa_lab.errors import UserError
 from jepa_lab.ledger.parquet import history_of
 from jepa_lab.losses import RateLoss
-from jepa_lab.networks.target import make_ema_copy
+from jepa_lab.networks.ema import make_ema_copy
 from jepa_lab.studies.run import train
 from jepa_lab.studies.seq_jepa import module as seq_jepa
 from jepa_lab.studies.seq_jepa.config import Config

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from jepa_lab.config.schema import OptimConfig
-from jepa_lab.networks.target import batch_statistics_only, make_ema_copy
+from jepa_lab.networks.ema import batch_statistics_only, make_ema_copy
 from jepa_lab.networks.vq.build import Quantizer
 from jepa_lab.studies.arc.data.batch import DEMO_INPUT, DEMO_OUTPUT, ArcBatch, GridTokens
 from jepa_lab.studies.arc.network import ArcNetwork, ArcRepresentations, Encoded

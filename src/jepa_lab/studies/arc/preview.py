@@ -19,7 +19,7 @@ from jepa_lab.studies.arc.data.loader import ArcLoader
 from jepa_lab.studies.arc.data.synthetic.synthetic import synthetic_tasks
 from jepa_lab.studies.arc.data.task import Grid
 from jepa_lab.studies.arc.outcome import draw_grid, name_of_place
-from jepa_lab.studies.arc.plan import PLANNER
+from jepa_lab.studies.arc.resume import PLANNER
 
 EPOCHS = (None, 0, 1)  # None: without augmentation
 NAMES = {None: "as it is", 0: "epoch 1", 1: "epoch 2"}

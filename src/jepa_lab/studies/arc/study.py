@@ -13,10 +13,10 @@ from jepa_lab.studies.arc.config import ArcConfig
 from jepa_lab.studies.arc.data.task import TaskSplits
 from jepa_lab.studies.arc.metric_availability import require_measurable
 from jepa_lab.studies.arc.outcome import show_outcome
-from jepa_lab.studies.arc.plan import ArcPlanner
 from jepa_lab.studies.arc.preflight import run_preflight
 from jepa_lab.studies.arc.preview import arc_preview
 from jepa_lab.studies.arc.remedies import ArcRemedies
+from jepa_lab.studies.arc.resume import ArcPlanner
 from jepa_lab.training.budget import build_budget
 from jepa_lab.training.preflight import Preflight
 from jepa_lab.training.study import Fit, Parts, Session

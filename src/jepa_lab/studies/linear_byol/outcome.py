@@ -21,7 +21,7 @@ from jepa_lab.report.table import TableRow, plain_table
 from jepa_lab.studies.linear_byol.diagnosis import judge_toy
 from jepa_lab.studies.linear_byol.figures.all import FigureRequest, draw_all
 from jepa_lab.studies.linear_byol.figures.dynamics import draw_run
-from jepa_lab.studies.linear_byol.plan import ToyPlan, ToyRun, yaml_of
+from jepa_lab.studies.linear_byol.resume import ToyPlan, ToyRun, yaml_of
 from jepa_lab.studies.linear_byol.table import NAME, history, write_run
 
 SHOWN = [  # column, name, format

@@ -21,7 +21,7 @@ from jepa_lab.studies.linear_byol.config import ToyConfig
 from jepa_lab.studies.linear_byol.grid import idle_axes
 from jepa_lab.studies.linear_byol.module import LinearBYOL
 from jepa_lab.studies.linear_byol.monitor import Blocks, ToyRows
-from jepa_lab.studies.linear_byol.plan import ToyPlan, ToyPlanner, ToyRun
+from jepa_lab.studies.linear_byol.resume import ToyPlan, ToyPlanner, ToyRun
 from jepa_lab.studies.linear_byol.table import NAME, write_run
 from jepa_lab.training.study import Fit, Session, Study
 

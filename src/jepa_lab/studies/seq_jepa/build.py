@@ -15,10 +15,10 @@ from jepa_lab.errors import UserError
 from jepa_lab.losses import DinoLoss, MismatchedSharpening, RateLoss
 from jepa_lab.networks.aggregator import MeanAggregator, TransformerAggregator
 from jepa_lab.networks.crate import CrateAggregator, CratePredictor
+from jepa_lab.networks.ema import make_ema_copy
 from jepa_lab.networks.encoders import build_encoder, channels_last_is_safe
 from jepa_lab.networks.heads import ActionProjection, mlp_predictor
 from jepa_lab.networks.prototypes import PrototypeHead
-from jepa_lab.networks.target import make_ema_copy
 from jepa_lab.studies.seq_jepa.config import Config, LossConfig, ModelConfig
 from jepa_lab.studies.seq_jepa.module import SeqJEPA
 from jepa_lab.studies.seq_jepa.network import SeqJEPANetwork

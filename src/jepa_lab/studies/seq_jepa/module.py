@@ -16,7 +16,7 @@ from jepa_lab.data.views.build import ViewGroup
 from jepa_lab.data.views.sequences import SequenceBatch
 from jepa_lab.losses import mean_terms
 from jepa_lab.networks.crate import zero_shares
-from jepa_lab.networks.target import batch_statistics_only, make_ema_copy
+from jepa_lab.networks.ema import batch_statistics_only, make_ema_copy
 from jepa_lab.studies.seq_jepa.network import Representations, SeqJEPANetwork
 from jepa_lab.studies.seq_jepa.objective import Objective
 from jepa_lab.training.optimisation import OptimisedModule

@@ -19,7 +19,7 @@ from jepa_lab.data.images.image_source import ImageSource, Splits
 from jepa_lab.data.loader import ImageBatch
 from jepa_lab.data.views.build import ViewGroup
 from jepa_lab.data.views.sequences import SequenceBatch
-from jepa_lab.networks.target import ema_update
+from jepa_lab.networks.ema import ema_update
 from jepa_lab.studies.seq_jepa.config import Config
 from jepa_lab.studies.seq_jepa.module import SeqJEPA
 from jepa_lab.training.budget import Budget, target_tau

@@ -15,8 +15,8 @@ from jepa_lab.studies.seq_jepa.config import Config
 from jepa_lab.studies.seq_jepa.factor_sweeps import FactorSweeps
 from jepa_lab.studies.seq_jepa.metric_availability import missing, require_measurable
 from jepa_lab.studies.seq_jepa.outcome import example_views, show_outcome
-from jepa_lab.studies.seq_jepa.plan import SeqJEPAPlanner
 from jepa_lab.studies.seq_jepa.preflight import run_preflight
+from jepa_lab.studies.seq_jepa.resume import SeqJEPAPlanner
 from jepa_lab.training.budget import build_budget
 from jepa_lab.training.preflight import Preflight
 from jepa_lab.training.study import Fit, Parts, Session

@@ -24,7 +24,7 @@ from jepa_lab.studies.seq_jepa.config import Config, EncoderConfig
 from jepa_lab.studies.seq_jepa.evaluation.rollout import Rollout, measure_rollout, reach
 from jepa_lab.studies.seq_jepa.module import SeqJEPA
 from jepa_lab.studies.seq_jepa.network import SeqJEPANetwork
-from jepa_lab.studies.seq_jepa.plan import PLANNER
+from jepa_lab.studies.seq_jepa.resume import PLANNER
 
 CHECKPOINTS = ("last", "best")
 

@@ -8,7 +8,7 @@ from typing import Any
 from jepa_lab.studies.arc.config import ArcConfig
 from jepa_lab.studies.arc.data.sources import load_tasks
 from jepa_lab.studies.arc.data.task import TaskSplits
-from jepa_lab.training.plan import Planner
+from jepa_lab.training.resume import Planner
 
 
 class ArcPlanner(Planner):

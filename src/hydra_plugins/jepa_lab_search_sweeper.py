@@ -20,7 +20,7 @@ from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import DictConfig, OmegaConf
 
 node = {
-    "_target_": "hydra_plugins.jepa_lab_search.SearchSweeper",
+    "_target_": "hydra_plugins.jepa_lab_search_sweeper.SearchSweeper",
     "n_trials": 20,
     "direction": "maximize",
     "n_jobs": None,  # trials proposed together; null: enough to fill the launcher's parallel jobs

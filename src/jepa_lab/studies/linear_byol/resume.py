@@ -12,7 +12,7 @@ from jepa_lab.ledger.identity import run_id
 from jepa_lab.ledger.run_dir import RunDir, has_checkpoint
 from jepa_lab.studies.linear_byol.config import MODE_KEYS, ToyConfig
 from jepa_lab.studies.linear_byol.grid import identity_keys, members
-from jepa_lab.training.plan import Planner, RunPlan
+from jepa_lab.training.resume import Planner, RunPlan
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,7 @@ QUEUE: dict[str, Any] = {
 }
 OPTIONS: dict[str, dict[str, Any]] = {
     "joblib": {
-        "_target_": "hydra_plugins.jepa_lab_parallel.JoblibLauncher",
+        "_target_": "hydra_plugins.jepa_lab_parallel_launcher.JoblibLauncher",
         "n_jobs": 2,  # jobs at once; -1: one per core
         "backend": None,
         "prefer": "processes",
@@ -54,12 +54,12 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "mmap_mode": "r",
     },
     "submitit_local": {
-        "_target_": "hydra_plugins.jepa_lab_parallel.SubmititLocalLauncher",
+        "_target_": "hydra_plugins.jepa_lab_parallel_launcher.SubmititLocalLauncher",
         "n_jobs": 2,  # jobs at once; the plugin alone would start all of them
         **QUEUE,
     },
     "submitit_slurm": {
-        "_target_": "hydra_plugins.jepa_lab_parallel.SubmititSlurmLauncher",
+        "_target_": "hydra_plugins.jepa_lab_parallel_launcher.SubmititSlurmLauncher",
         **QUEUE,
         "timeout_min": 24 * 60,
         "cpus_per_task": 4,

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from jepa_lab.networks.target import ema_update, make_ema_copy, tau_at, tau_from_memory
+from jepa_lab.networks.ema import ema_update, make_ema_copy, tau_at, tau_from_memory
 
 
 def encoder() -> nn.Module:

@@ -8,7 +8,7 @@ from typing import Any
 from jepa_lab.data.images.image_source import Splits, load_splits
 from jepa_lab.errors import UserError
 from jepa_lab.studies.seq_jepa.config import Config
-from jepa_lab.training.plan import Planner
+from jepa_lab.training.resume import Planner
 
 
 class SeqJEPAPlanner(Planner):
