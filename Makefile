@@ -8,7 +8,7 @@ JOBS ?= 2
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.jepa-lab-installed
 
-.PHONY: setup demo demo-toy test lint bench claims clean
+.PHONY: setup demo demo-toy test lint bench claims docs clean
 
 setup: $(STAMP)
 
@@ -48,6 +48,16 @@ bench: setup
 # the conclusions of claims/*.yaml: runs what is missing (hours the first time), judges, fills the result pages
 claims: setup
 	$(BIN)/python -m jepa_lab.claims --out docs/results/claims.md --fill docs/results
+
+# the pages of docs/ that scripts write: from the stored statistics, and from the runs below RUNS
+RUNS ?= runs
+docs: setup
+	$(BIN)/python studies_docs/gallery.py
+	$(BIN)/python studies_docs/error_rate.py report
+	$(BIN)/python studies_docs/teacherless.py --runs-dir $(RUNS)
+	$(BIN)/python studies_docs/aux_losses.py --runs-dir $(RUNS)
+	$(BIN)/python studies_docs/linear_byol.py --runs-dir $(RUNS)
+	$(BIN)/python studies_docs/arc.py --runs-dir $(RUNS)
 
 clean:
 	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache

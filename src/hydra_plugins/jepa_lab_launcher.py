@@ -33,8 +33,8 @@ class SequentialLauncher(BasicLauncher):
         self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
     ) -> Sequence[JobReturn]:
         from jepa_lab.ledger.sweep_folder import read_records
-        from jepa_lab.sweep.jobs import SweepEnded, announce
-        from jepa_lab.sweep.records import command_of
+        from jepa_lab.sweep.jobs import announce
+        from jepa_lab.sweep.records import SweepEnded, command_of
         from jepa_lab.sweep.table import job_line
 
         setup_globals()

@@ -159,10 +159,10 @@ class ParallelLauncher(Launcher):
     def launch(
         self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
     ) -> Sequence[JobReturn]:
-        from jepa_lab.sweep.jobs import SweepEnded, announce, compose_jobs
+        from jepa_lab.sweep.jobs import announce, compose_jobs
         from jepa_lab.sweep.orders import SweepControl
         from jepa_lab.sweep.parallel import UNFINISHED, Jobs
-        from jepa_lab.sweep.records import command_of
+        from jepa_lab.sweep.records import SweepEnded, command_of
         from jepa_lab.sweep.search import WORST
 
         setup_globals()

@@ -28,7 +28,8 @@ class AuxComparisonSweeper(BasicSweeper):
 
     def sweep(self, arguments: list[str]) -> Any:
         from jepa_lab.sweep.jobs import compose_jobs
-        from jepa_lab.sweep.tuned_comparison import check_stages, plan_stages, read_line, run_stages
+        from jepa_lab.sweep.sweep_line import read_line
+        from jepa_lab.sweep.tuned_comparison import check_stages, plan_stages, run_stages
 
         assert self.config is not None
         assert self.hydra_context is not None

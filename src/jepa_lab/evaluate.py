@@ -5,9 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from jepa_lab.cli.options import BASELINE_ROWS, at_least_50, baseline_rows, numbers_of_views
 from jepa_lab.process.command import Parser, add_config_dir, import_from, positive, run_command
-
-ROWS = ("raw", "random", "supervised")
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -26,16 +25,19 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--checkpoint", choices=("last", "best"), default="last")
     parser.add_argument(
         "--views",
-        type=_views,
+        type=numbers_of_views,
         default=(1, 2, 3, 5),
         help="numbers of views behind z_agg, as 1,2,3,5",
     )
     parser.add_argument(
-        "--rows", type=_rows, default=ROWS, help=f"also evaluate: {','.join(ROWS)}, or none"
+        "--rows",
+        type=baseline_rows,
+        default=BASELINE_ROWS,
+        help=f"also evaluate: {','.join(BASELINE_ROWS)}, or none",
     )
     parser.add_argument(
         "--limit",
-        type=_at_least_50,
+        type=at_least_50,
         default=10_000,
         help="maximum number of images of each split, at least 50",
     )
@@ -56,25 +58,6 @@ def _evaluate(args: argparse.Namespace) -> None:
 
     import_from(args.config_dir)
     evaluate_run(args)
-
-
-def _views(text: str) -> tuple[int, ...]:
-    return tuple(sorted({positive(number) for number in text.split(",")}))
-
-
-def _rows(text: str) -> tuple[str, ...]:
-    names = [] if text == "none" else text.split(",")
-    for name in names:
-        if name not in ROWS:
-            raise argparse.ArgumentTypeError(f"{name!r} is none of {', '.join(ROWS)}")
-    return tuple(names)
-
-
-def _at_least_50(text: str) -> int:
-    value = positive(text)
-    if value < 50:
-        raise argparse.ArgumentTypeError(f"{text}: must be at least 50 images")
-    return value
 
 
 if __name__ == "__main__":

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from jepa_lab.cli.options import add_toy_selection, with_dashes
 from jepa_lab.process.command import Parser, arguments, positive, run_command
-
-MODES = ("same", "ratio", "logspace", "from_tau", "auto")
 
 
 def main(argv: list[str] | None = None) -> None:
     """Draws the figures that `argv` selects."""
-    run_command(lambda: _draw([_with_dashes(arg) for arg in arguments(argv)]))
+    run_command(lambda: _draw([with_dashes(arg) for arg in arguments(argv)]))
 
 
 def _parser() -> Parser:
@@ -40,19 +39,7 @@ def _parser() -> Parser:
         action="store_true",
         help="if the metric is not finite there, use the last earlier row where it is",
     )
-    parser.add_argument(
-        "--lr-enc-mode", choices=MODES, help="one mode only (default: all, one folder each)"
-    )
-    parser.add_argument(
-        "--batches", type=positive, nargs="+", metavar="B", help="only these batch sizes"
-    )
-    parser.add_argument(
-        "--where",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="only runs with this setting",
-    )
+    add_toy_selection(parser)
     parser.add_argument(
         "--seed", type=int, help="seed of the singular values (default: the lowest)"
     )
@@ -70,12 +57,6 @@ def _draw(argv: list[str]) -> None:
     from jepa_lab.studies.linear_byol.figures.command import draw  # start-up
 
     draw(args)
-
-
-def _with_dashes(arg: str) -> str:
-    """Returns --lr_enc_mode as --lr-enc-mode. A value after = stays as it is."""
-    name, equals, value = arg.partition("=")
-    return (name.replace("_", "-") if name.startswith("--") else name) + equals + value
 
 
 if __name__ == "__main__":

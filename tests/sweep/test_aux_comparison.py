@@ -24,6 +24,7 @@ from jepa_lab.config.groups import conf_dir
 from jepa_lab.ledger.sweep_folder import read_records
 from jepa_lab.studies.seq_jepa.module import SeqJEPA
 from jepa_lab.sweep import tuned_comparison as aux_comparison
+from jepa_lab.sweep.sweep_line import SweepLine, read_line
 
 SMALL = [
     "tier=smoke",
@@ -356,8 +357,8 @@ def test_bad_input_gives_one_line_before_any_training(
     assert not list(tmp_path.iterdir())
 
 
-def line_of(*overrides: str) -> aux_comparison.Line:
-    return aux_comparison.read_line(
+def line_of(*overrides: str) -> SweepLine:
+    return read_line(
         OverridesParser.create().parse_overrides(overrides_for_comparison(list(overrides)))
     )
 

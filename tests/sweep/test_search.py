@@ -16,7 +16,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from jepa_lab import check as check_command
 from jepa_lab.errors import UserError
 from jepa_lab.ledger.sweep_folder import Record, read_records
-from jepa_lab.sweep.jobs import SweepEnded
+from jepa_lab.sweep.records import SweepEnded
 from jepa_lab.sweep.search import Plan, SearchTrial, best_of, run_search, search_text
 from jepa_lab.sweep.space import Space, read_space
 

@@ -20,7 +20,7 @@ from jepa_lab.cli.overrides import config_dir, overrides_for_hydra
 from jepa_lab.config.groups import conf_dir
 from jepa_lab.errors import UserError, say
 from jepa_lab.process.command import INTERRUPTED, USER_ERROR, arguments
-from jepa_lab.sweep.jobs import SweepEnded
+from jepa_lab.sweep.records import SweepEnded
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from jepa_lab.ledger.atomic import write_json
 from jepa_lab.ledger.run_dir import RunDir
 
@@ -68,15 +66,16 @@ def write_summary(
 
 def _extrema(points: Sequence[tuple[int, float]]) -> dict[str, float | int | None]:
     steps = [step for step, _ in points]
-    values = np.asarray([value for _, value in points], dtype=np.float64)
-    last = float(values[-1])
-    if np.isnan(values).all():
+    values = [float(value) for _, value in points]
+    last = values[-1]
+    numbers = [i for i, value in enumerate(values) if not math.isnan(value)]
+    if not numbers:
         return {"last": last, "min": None, "max": None, "min_step": None, "max_step": None}
-    low, high = int(np.nanargmin(values)), int(np.nanargmax(values))
+    low, high = min(numbers, key=values.__getitem__), max(numbers, key=values.__getitem__)
     return {
         "last": last,
-        "min": float(values[low]),
-        "max": float(values[high]),
+        "min": values[low],
+        "max": values[high],
         "min_step": int(steps[low]),
         "max_step": int(steps[high]),
     }

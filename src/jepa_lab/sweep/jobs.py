@@ -21,10 +21,6 @@ from jepa_lab.sweep.table import print_records, summary_line
 TO_DO = {"new": "to do", "restart": "to do", "resume": "to resume", "skip": "done"}
 
 
-class SweepEnded(BaseException):
-    """Unwinds the sweeper: a job was asked to stop, or failed under sweep.fail_fast."""
-
-
 def compose_jobs(
     context: HydraContext,
     master: DictConfig,

@@ -1,4 +1,5 @@
-"""The sweep that a command runs, and the removal of old records at its start."""
+"""The sweep that a command runs, the exception that ends it early, and the removal of old records
+at its start."""
 
 from __future__ import annotations
 
@@ -9,6 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from hydra.experimental.callback import Callback
+
+
+class SweepEnded(BaseException):
+    """Unwinds the sweeper: a job was asked to stop, or failed under sweep.fail_fast."""
 
 
 @dataclass

@@ -119,7 +119,7 @@ def test_a_batch_of_one_and_an_empty_one_work(kind: str) -> None:
         ("rotations", {}, "rotation, affine, augment, saccade"),
         ("rotation", {"n_views": 1}, "dataset.n_views=1"),
         ("rotation", {"first_view": "last"}, "reference, random"),
-        ("rotation", {"action_codes": "sincos"}, "did you mean action_code"),
+        ("rotation", {"action_codes": "sincos"}, "did you mean 'action_code'"),
         ("affine", {"action_code": "sincos"}, "dataset.action_code"),
         ("affine", {"action_norm": "fixed"}, "dataset.action_norm"),
         ("affine", {"std": (0.2, 0.3)}, "one value per channel"),

@@ -7,7 +7,8 @@ from comparison_runs import METRIC, arm_of, every_state, make_run
 from jepa_lab.errors import UserError
 from jepa_lab.report.comparison.arms import paired_table
 from jepa_lab.report.comparison.find_runs import find_runs
-from jepa_lab.report.comparison.ranking import Ranking, choose_metric, direction_of, rank_runs
+from jepa_lab.report.comparison.metric_choice import choose_metric, direction_of
+from jepa_lab.report.comparison.ranking import Ranking, rank_runs
 from jepa_lab.report.comparison.ranking_text import (
     grid,
     missing_lines,

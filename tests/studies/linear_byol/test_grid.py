@@ -9,8 +9,9 @@ import pytest
 
 import toy_configs
 from jepa_lab.ledger.identity import run_id
-from jepa_lab.studies.linear_byol.config import COMMAND_KEYS, ToyConfig
+from jepa_lab.studies.linear_byol.config import ToyConfig
 from jepa_lab.studies.linear_byol.grid import identity_keys, idle_axes, logspace, members
+from jepa_lab.studies.linear_byol.key_groups import COMMAND_KEYS
 
 
 def configure(*overrides: str, experiment: str = "linear_byol_sweep") -> ToyConfig:

@@ -14,10 +14,10 @@ from torch import Tensor, nn
 
 from jepa_lab.metrics.linear_theory import balance
 from jepa_lab.studies.linear_byol.config import ToyConfig
-from jepa_lab.studies.linear_byol.data import CHUNK
+from jepa_lab.studies.linear_byol.data import CHUNK, make_groups
 from jepa_lab.studies.linear_byol.diagnosis import judge_toy
 from jepa_lab.studies.linear_byol.grid import members
-from jepa_lab.studies.linear_byol.module import Block, LinearBYOL, make_groups
+from jepa_lab.studies.linear_byol.module import Block, LinearBYOL
 from jepa_lab.studies.linear_byol.monitor import Blocks, ToyRows
 from toy_configs import configure
 

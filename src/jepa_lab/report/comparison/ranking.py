@@ -10,22 +10,17 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from jepa_lab.errors import UserError, nearest
+from jepa_lab.errors import UserError
 from jepa_lab.ledger.finished_run import Run
 from jepa_lab.report.comparison.arms import Arm, PairedRow, arms, paired_table, short_names
 from jepa_lab.report.comparison.control import choose_control
 from jepa_lab.report.comparison.differences import differences
 from jepa_lab.report.comparison.find_runs import check_keys, value_or_none
+from jepa_lab.report.comparison.metric_choice import counterpart, metrics_beside
 from jepa_lab.report.comparison.statistics import bootstrap_interval
 from jepa_lab.report.comparison.table import Comparison, compare_runs
-from jepa_lab.report.comparison.text import HEADLINE
 
 LEVEL = 0.05
-# default metrics; the first that was measured on test or val is used
-DEFAULTS = ("probe/class_from_z_agg", "skill")
-LOWER_IS_BETTER = ("loss", "error", "within_share")  # parts of a metric's name
-HIGHER_IS_BETTER = ("class_from", "action_from", "skill", "_gain", "retrieval/")
-BESIDE = ("z/effective_rank", "z_agg/effective_rank", "z/feature_std", "z_agg/feature_std")
 RunRow = dict[str, Any]
 
 
@@ -68,40 +63,6 @@ class Ranking:
     parameters: list[str] = field(default_factory=list)  # lines on the sizes of the networks
 
 
-def choose_metric(runs: Sequence[Run], wanted: str | None) -> str:
-    """Returns the metric to rank by: `wanted`, or the first default that was measured.
-
-    Raises UserError if no run has measured it, with the nearest metrics that were measured."""
-    known = {key for run in runs for key in run.last()}
-    if wanted is None:
-        for name in DEFAULTS:
-            for split in ("test", "val"):
-                if f"{split}/{name}" in known:
-                    return f"{split}/{name}"
-        some = sorted(key for key in known if key.startswith(("test/", "val/")))[:3]
-        as_these = ", as " * bool(some) + ", ".join(some)
-        raise UserError(
-            f"no run has measured test/{DEFAULTS[0]}; name a metric with --metric{as_these}"
-        )
-    if wanted in known:
-        return wanted
-    same = [key for key in known if key.endswith(f"/{wanted.split('/')[-1]}")]  # on another split
-    raise UserError(f"--metric {wanted}: no run has measured it{nearest(wanted, same or known, 3)}")
-
-
-def direction_of(metric: str) -> str:
-    """Returns min for losses and errors, and max for probes, skills and gains.
-
-    Raises UserError for a metric that has no direction, e.g. a rank or a scale."""
-    if any(part in metric for part in LOWER_IS_BETTER):
-        return "min"
-    if any(part in metric for part in HIGHER_IS_BETTER):
-        return "max"
-    raise UserError(
-        f"--metric {metric}: neither high nor low is better by itself; add --direction max or min"
-    )
-
-
 def rank_runs(
     runs: Sequence[Run],
     metric: str,
@@ -117,7 +78,7 @@ def rank_runs(
     no arm, for two completed runs with the same arm and seed, and if the control shares no seed
     with another arm."""
     notes: list[str] = []
-    comparison = _comparison(runs, _metrics(runs, metric), arm_keys)
+    comparison = _comparison(runs, metrics_beside(runs, metric), arm_keys)
     comparison = Comparison(comparison.columns, _without_copies(comparison.rows, runs, notes))
     unnamed = arms(comparison.rows)
     names = short_names(unnamed)
@@ -154,19 +115,6 @@ def rank_runs(
     return Ranking(
         name, metric, direction, first.text, _ranked(bare, sign), seeds, comparison, by_dir, notes
     )
-
-
-def counterpart(metric: str) -> str:
-    """Returns the key of the metric on validation."""
-    return "val/" + metric.removeprefix("test/") if metric.startswith("test/") else metric
-
-
-def _metrics(runs: Sequence[Run], metric: str) -> list[str]:
-    """Returns the declared metric, then the metrics that are reported beside it."""
-    known = {key for run in runs for key in run.last()}
-    split = "test" if any(key.startswith("test/") for key in known) else "val"
-    beside = [counterpart(metric), *(f"{split}/{key}" for key in (*HEADLINE, *BESIDE))]
-    return list(dict.fromkeys([metric, *(key for key in beside if key in known)]))
 
 
 def _comparison(runs: Sequence[Run], metrics: Sequence[str], arm_keys: Sequence[str]) -> Comparison:

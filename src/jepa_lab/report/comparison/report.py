@@ -18,15 +18,10 @@ from jepa_lab.report.comparison.bounds import split_references, with_references
 from jepa_lab.report.comparison.curves import read_curves
 from jepa_lab.report.comparison.export import export_models, result_rows
 from jepa_lab.report.comparison.find_runs import FoundRuns, dataset_of, find_runs, groups, lost_jobs
+from jepa_lab.report.comparison.metric_choice import choose_metric, counterpart, direction_of
 from jepa_lab.report.comparison.page import write_comparison_page
 from jepa_lab.report.comparison.page_data import page_data
-from jepa_lab.report.comparison.ranking import (
-    Ranking,
-    choose_metric,
-    counterpart,
-    direction_of,
-    rank_runs,
-)
+from jepa_lab.report.comparison.ranking import Ranking, rank_runs
 from jepa_lab.report.comparison.ranking_text import summary_text
 from jepa_lab.report.comparison.tuning import is_tuning, tuning_lines, tunings_of, without_tuning
 

@@ -7,7 +7,7 @@ _HERE = "jepa_lab.studies.arc"
 ENTRY = StudyEntry(
     "arc",
     config_at=f"{_HERE}.config:ArcConfig",
-    planner_at=f"{_HERE}.plan:PLANNER",
+    planner_at=f"{_HERE}.resume:PLANNER",
     study_at=f"{_HERE}.study:STUDY",
     diagnose_at=f"{_HERE}.diagnosis:diagnose",
     statistics_at=f"{_HERE}.statistics:STATISTICS",

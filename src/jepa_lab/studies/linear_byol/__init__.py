@@ -7,7 +7,7 @@ _HERE = "jepa_lab.studies.linear_byol"
 ENTRY = StudyEntry(
     "linear_byol",
     config_at=f"{_HERE}.config:ToyConfig",
-    planner_at=f"{_HERE}.plan:PLANNER",
+    planner_at=f"{_HERE}.resume:PLANNER",
     study_at=f"{_HERE}.study:STUDY",
     diagnose_at=f"{_HERE}.diagnosis:diagnose",
     table="linear_byol.parquet",

@@ -1,13 +1,16 @@
-"""The data of the linear BYOL toy: two noisy views of one Gaussian latent. Every stream of random
-numbers has its own generator."""
+"""The data of the linear BYOL toy: two noisy views of one Gaussian latent, and the groups of runs
+that share them. Every stream of random numbers has its own generator."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 
 import torch
 from torch import Tensor
+
+from jepa_lab.studies.linear_byol.config import ToyConfig
 
 CHUNK = 64  # training steps whose batches are drawn together; another value changes the data
 
@@ -71,3 +74,37 @@ class GaussianViews:
         noise = torch.randn(2, *shape, d_obs, generator=source).double() * self.sigma
         signal = z @ self.A.mT
         return z, signal + noise[0], signal + noise[1]
+
+
+@dataclass(frozen=True)
+class Group:
+    """The runs `runs` of the population, which share seed and batch size and therefore
+    their data."""
+
+    runs: slice
+    batch_size: int
+    data: GaussianViews
+
+
+def make_groups(members: Sequence[ToyConfig]) -> list[Group]:
+    """Returns the groups of members with the same seed and batch size, with their data. Such
+    members must be adjacent."""
+    groups: list[Group] = []
+    start = 0
+    for i in range(1, len(members) + 1):
+        m = members[start]
+        if i < len(members) and (members[i].seed, members[i].batch_size) == (m.seed, m.batch_size):
+            continue
+        span = (m.spectrum_range[0], m.spectrum_range[1])
+        data = GaussianViews.make(
+            int(m.seed or 0),
+            m.d_latent,
+            m.d_obs,
+            m.sigma_n,
+            m.spectrum,
+            span,
+            orthonormal=m.orthonormal,
+        )
+        groups.append(Group(slice(start, i), int(m.batch_size or 0), data))
+        start = i
+    return groups

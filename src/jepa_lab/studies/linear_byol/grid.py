@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from jepa_lab.studies.linear_byol.config import AXES, COMMAND_KEYS, MODE_KEYS, ToyConfig
+from jepa_lab.studies.linear_byol.config import ToyConfig
+from jepa_lab.studies.linear_byol.key_groups import AXES, COMMAND_KEYS, MODE_KEYS
 
 
 def members(config: ToyConfig) -> list[ToyConfig]:

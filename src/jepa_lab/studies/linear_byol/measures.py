@@ -18,8 +18,9 @@ from jepa_lab.metrics.linear_theory import (
     stability_bound,
     wiener,
 )
+from jepa_lab.studies.linear_byol.data import Group
 from jepa_lab.studies.linear_byol.gradients import apply
-from jepa_lab.studies.linear_byol.module import Group, LinearBYOL
+from jepa_lab.studies.linear_byol.module import LinearBYOL
 
 RIDGE = 1e-8  # relative to the mean variance of z_o, in regressions on a sample
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
 
 import pytorch_lightning as pl
@@ -19,7 +18,8 @@ from torch import Tensor, nn
 
 from jepa_lab.metrics.linear_theory import balance, covariances
 from jepa_lab.studies.linear_byol.config import ToyConfig
-from jepa_lab.studies.linear_byol.data import CHUNK, GaussianViews
+from jepa_lab.studies.linear_byol.data import CHUNK, Group, make_groups
+from jepa_lab.studies.linear_byol.descent import RATES, descend, rate, weights_of
 from jepa_lab.studies.linear_byol.gradients import Gradients, apply, autograd, closed_form, exact
 from jepa_lab.studies.linear_byol.rates import State, auto_state, update_rates
 from jepa_lab.studies.linear_byol.start import start_encoder, start_predictor
@@ -31,17 +31,6 @@ POWER_SAMPLES = 256
 # the largest weight that is measured: above it the measures overflow, and the loss of the next
 # step exceeds its limit
 LARGEST = 1e60
-RATES = (
-    "lr_pred",
-    "lr_enc",
-    "mom_pred",
-    "mom_enc",
-    "pred_update_every",
-    "enc_update_every",
-    "tau",
-    "c_pred",
-    "c_enc",
-)
 
 
 class Block(NamedTuple):
@@ -49,16 +38,6 @@ class Block(NamedTuple):
 
     first: int
     last: int
-
-
-@dataclass(frozen=True)
-class Group:
-    """The runs `runs` of the population, which share seed and batch size and therefore
-    their data."""
-
-    runs: slice
-    batch_size: int
-    data: GaussianViews
 
 
 class LinearBYOL(pl.LightningModule):
@@ -129,7 +108,7 @@ class LinearBYOL(pl.LightningModule):
 
     def weights(self, part: str) -> list[Tensor]:
         """Returns the tensors (R, ...) of "enc", "pred" or "target"."""
-        return _weights({name: getattr(self, name) for name in self._names}, part)
+        return weights_of({name: getattr(self, name) for name in self._names}, part)
 
     def training_step(self, block: Block, batch_idx: int = 0) -> None:
         """Takes the block's steps, group by group, for the runs that have not diverged."""
@@ -181,7 +160,7 @@ class LinearBYOL(pl.LightningModule):
     def _gradients(
         self, s: State, x: Tensor, x_plus: Tensor, A: Tensor, spectrum: Tensor
     ) -> Gradients:
-        enc, pred, target = (_weights(s, part) for part in ("enc", "pred", "target"))
+        enc, pred, target = (weights_of(s, part) for part in ("enc", "pred", "target"))
         stop, P = self.shared.stop_gradient, pred[0] if pred else None
         if self.shared.population:
             sigma = self.shared.sigma_n
@@ -275,7 +254,7 @@ class LinearBYOL(pl.LightningModule):
 
     def _start_rates(self) -> None:
         for name in RATES:
-            values = [_rate(member, name) for member in self.members]
+            values = [rate(member, name) for member in self.members]
             self._hold(name, torch.tensor(values, dtype=torch.float64))
         if self.auto:
             for name, value in auto_state(
@@ -298,66 +277,3 @@ class LinearBYOL(pl.LightningModule):
             self.register_buffer(name, value)
         if in_state:
             self._names.append(name)
-
-
-def descend(s: State, grads: Gradients, step: int | None) -> None:
-    """Takes one step of momentum descent in place, v <- mu v + g, w <- w - lr v, then updates the
-    target's moving average.
-
-    Only parts whose update is due are changed, and the gradient of the others is discarded. With
-    `step` None every part is due.
-    """
-    for part, gradients in (("enc", grads.enc), ("pred", grads.pred)):
-        lr, momentum = s[f"lr_{part}"], s[f"mom_{part}"]
-        due = None if step is None else (step % s[f"{part}_update_every"] == 0)
-        for i, gradient in enumerate(gradients):
-            weight, velocity = s[f"{part}_{i}"], s[f"{part}_velocity_{i}"]
-            shape = (-1, *(1 for _ in weight.shape[1:]))
-            if due is None:
-                velocity.mul_(momentum.view(shape)).add_(gradient)
-                weight.addcmul_(velocity, lr.view(shape), value=-1)
-            else:
-                now = due.view(shape)
-                velocity.copy_(
-                    torch.where(now, velocity * momentum.view(shape) + gradient, velocity)
-                )
-                weight.addcmul_(velocity, torch.where(now, lr.view(shape), 0.0), value=-1)
-    for i, weight in enumerate(_weights(s, "enc")):
-        s[f"target_{i}"].lerp_(weight, s["tau"].view(-1, *(1 for _ in weight.shape[1:])))
-
-
-def make_groups(members: Sequence[ToyConfig]) -> list[Group]:
-    """Returns the groups of members with the same seed and batch size, with their data. Such
-    members must be adjacent."""
-    groups: list[Group] = []
-    start = 0
-    for i in range(1, len(members) + 1):
-        m = members[start]
-        if i < len(members) and (members[i].seed, members[i].batch_size) == (m.seed, m.batch_size):
-            continue
-        span = (m.spectrum_range[0], m.spectrum_range[1])
-        data = GaussianViews.make(
-            int(m.seed or 0),
-            m.d_latent,
-            m.d_obs,
-            m.sigma_n,
-            m.spectrum,
-            span,
-            orthonormal=m.orthonormal,
-        )
-        groups.append(Group(slice(start, i), int(m.batch_size or 0), data))
-        start = i
-    return groups
-
-
-def _weights(s: State, part: str) -> list[Tensor]:
-    return [s[f"{part}_{i}"] for i in range(3) if f"{part}_{i}" in s]
-
-
-def _rate(member: ToyConfig, name: str) -> float:
-    """Returns the value of a run's rate or update period. `c_*` are the constants of auto mode,
-    which sets lr_* itself."""
-    if name == "tau":
-        return 1 - float(member.ema_m or 0.0)
-    key = {"c_pred": "auto_alpha_c", "c_enc": "auto_beta_c"}.get(name, name)
-    return float(getattr(member, key) or 0.0)

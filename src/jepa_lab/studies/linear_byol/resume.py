@@ -10,8 +10,9 @@ from typing import Any
 from jepa_lab.errors import UserError
 from jepa_lab.ledger.identity import run_id
 from jepa_lab.ledger.run_dir import RunDir, has_checkpoint
-from jepa_lab.studies.linear_byol.config import MODE_KEYS, ToyConfig
+from jepa_lab.studies.linear_byol.config import ToyConfig
 from jepa_lab.studies.linear_byol.grid import identity_keys, members
+from jepa_lab.studies.linear_byol.key_groups import MODE_KEYS
 from jepa_lab.training.resume import Planner, RunPlan
 
 

@@ -15,7 +15,7 @@ from scipy.stats import spearmanr
 
 from jepa_lab.errors import UserError
 from jepa_lab.ledger.finished_run import Run, diverged
-from jepa_lab.studies.linear_byol.config import MODE_KEYS
+from jepa_lab.studies.linear_byol.key_groups import MODE_KEYS
 from jepa_lab.studies.statistic import Statistic
 
 GRID = ("lr_pred", "lr_enc", "lr_pred_setting", "lr_enc_setting", "ema_m", "tau")

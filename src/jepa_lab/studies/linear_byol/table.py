@@ -15,7 +15,8 @@ import pyarrow.parquet as pq
 from jepa_lab.errors import UserError
 from jepa_lab.ledger.atomic import replace_file, temporary_beside
 from jepa_lab.ledger.parquet import History
-from jepa_lab.studies.linear_byol.config import TABLE_SETTINGS, keys_of_type
+from jepa_lab.studies.linear_byol.config import keys_of_type
+from jepa_lab.studies.linear_byol.key_groups import TABLE_SETTINGS
 
 NAME = "linear_byol.parquet"
 PUBLISHED = (

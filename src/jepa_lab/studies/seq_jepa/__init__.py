@@ -6,7 +6,7 @@ _HERE = "jepa_lab.studies.seq_jepa"
 ENTRY = StudyEntry(
     "seq_jepa",
     config_at=f"{_HERE}.config:Config",
-    planner_at=f"{_HERE}.plan:PLANNER",
+    planner_at=f"{_HERE}.resume:PLANNER",
     study_at=f"{_HERE}.study:STUDY",
     diagnose_at=f"{_HERE}.diagnosis:diagnose",
     reports={"views_grid": f"{_HERE}.views_grid:views_grid"},

@@ -184,7 +184,10 @@ def test_frames_and_copies_give_batches() -> None:
         ({"batch_size": 10_000}, "batch_size: 10000 is more than the"),
         ({"families": ("colour",)}, "families: 'colour' is none of color, translation, symmetry"),
         ({"variants": 0}, "variants: 0 is not a whole number from 1"),
-        ({"cache": "somewhere"}, "variants: a cache holds a number of them for each task"),
+        (
+            {"cache": "somewhere"},
+            "variants: dataset.cache needs a fixed number of variants per task",
+        ),
     ],
 )
 def test_invalid_arguments_raise_an_error_of_one_line(more: dict[str, Any], message: str) -> None:

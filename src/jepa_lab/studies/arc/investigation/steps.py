@@ -6,14 +6,26 @@ are those of the ARC study.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from jepa_lab.config.tree import value_of
 from jepa_lab.studies.arc.investigation.overrides import Overrides, active_losses, without_losses
-
-Base = Mapping[str, Any]
+from jepa_lab.studies.arc.investigation.step_changes import (
+    KMEANS,
+    OBJECTIVE,
+    RELATIVE,
+    SHARE,
+    WIDE,
+    Base,
+    fixed,
+    fsq,
+    half_commitment,
+    minimal,
+    once_a_step,
+    third_of_lr,
+    well_posed,
+)
 
 
 def _nothing(base: Base) -> str:
@@ -32,57 +44,6 @@ class Step:
     change: Callable[[Base], Overrides]
     blames: str = ""
     blocked: Callable[[Base], str] = _nothing
-
-
-def fixed(overrides: Mapping[str, Any]) -> Callable[[Base], Overrides]:
-    """Returns a change with the same overrides for every base."""
-    return lambda base: dict(overrides)
-
-
-def _half_commitment(base: Base) -> Overrides:
-    value = value_of(base, "vq.commitment")
-    return {"vq.commitment": value / 2} if isinstance(value, int | float) and value else {}
-
-
-def _third_of_lr(base: Base) -> Overrides:
-    value = value_of(base, "optim.lr")
-    return {"optim.lr": float(f"{0.3 * value:.3g}")} if isinstance(value, int | float) else {}
-
-
-def _once_a_step(base: Base) -> Overrides:
-    """Updates the codebook once per optimiser step.
-
-    A published refresh counts forward passes, so its interval is converted to optimiser steps.
-    """
-    overrides: Overrides = {"vq.update": "step", "vq.count_padding": False}
-    interval = value_of(base, "vq.refresh.interval")
-    if value_of(base, "vq.update") == "forward" and isinstance(interval, int):
-        families = sum(
-            bool(value_of(base, f"loss.invariance.{name}"))
-            for name in ("color", "translation", "symmetry")
-        )
-        passes = (1 + 2 * families) * (value_of(base, "optim.accumulate") or 1)
-        overrides["vq.refresh.interval"] = max(1, round(interval / passes))
-    return overrides
-
-
-def shared_target(base: Base) -> Overrides:
-    """Returns overrides that make the online encoder the target and remove the EMA decay."""
-    return {
-        "target.name": "shared",
-        **({"target.tau": None} if value_of(base, "target.tau") is not None else {}),
-    }
-
-
-def minimal(base: Base) -> Overrides:
-    """Returns the minimal run of the plan: no codebook, no auxiliary loss, no average, a wide
-    temperature range."""
-    return {
-        "vq.enabled": False,
-        **without_losses(base, active_losses(base)),
-        **shared_target(base),
-        **WIDE,
-    }
 
 
 def _no_hard_codebook(base: Base) -> str:
@@ -122,61 +83,6 @@ def copied_contexts(base: Base) -> str:
     )
 
 
-def _well_posed(base: Base) -> Overrides:
-    """Replaces published settings of problem and network that make the target unpredictable.
-
-    Also changes what these settings require: several pairs in every task, and transforms of grids
-    instead of the published features.
-    """
-    wanted = (
-        ("dataset.problem", "copies", "demos"),
-        ("dataset.slot_features", "published", "objects"),
-        ("loss.invariance.form", "published", "true"),
-        ("model.predictor", "none", "mlp"),
-        ("model.projection_form", "relu_end", "linear_end"),
-    )
-    change: Overrides = {
-        key: better for key, worse, better in wanted if value_of(base, key) == worse
-    }
-    if "dataset.problem" in change and value_of(base, "model.roles") is False:
-        change["model.roles"] = True
-    pairs = value_of(base, "dataset.synthetic.pairs")
-    if "dataset.problem" in change and isinstance(pairs, list) and sum(pairs[:1]) < 2:
-        change["dataset.synthetic.pairs"] = [3, 1]
-    return change
-
-
-def _fsq(base: Base) -> Overrides:
-    """Selects finite scalar quantisation and removes the settings of learned codes."""
-    learned = (
-        "size",
-        "commitment",
-        "ema_decay",
-        "init",
-        "weight_on",
-        "update",
-        "gumbel_start",
-        "gumbel_end",
-        "gumbel_share",
-        "gumbel_scale",
-        "usage_weight",
-    )
-    off = {f"vq.{key}": None for key in learned if value_of(base, f"vq.{key}") is not None}
-    refresh = {} if value_of(base, "vq.refresh.enabled") is False else {"vq.refresh.enabled": False}
-    return {"vq.kind": "fsq", "vq.levels": [8, 5, 5], **off, **refresh}
-
-
-WIDE: Overrides = {"loss.temperature.min": 0.03, "loss.temperature.max": 0.30}
-OBJECTIVE: Overrides = {"vq.in_objective": True, "vq.weight_on": "commitment"}
-KMEANS: Overrides = {"vq.init": "kmeans"}
-SHARE: Overrides = {"vq.share": True}
-RELATIVE: Overrides = {
-    "vq.refresh.rule": "relative",
-    "vq.refresh.threshold": 0.1,
-    "vq.refresh.cap": 0.1,
-    "vq.refresh.interval": 20,
-}
-
 NO_VQ = Step(
     "no_vq",
     "E1",
@@ -197,7 +103,7 @@ FIXES: tuple[Step, ...] = (
         "low_commitment",
         "FA2",
         "is the commitment cost too high?",
-        _half_commitment,
+        half_commitment,
         "the commitment cost",
         _no_hard_codebook,
     ),
@@ -239,7 +145,7 @@ CORRECTIONS: tuple[Step, ...] = (
         "update_per_step",
         "C3",
         "is it the codebook's updates, too many or from the wrong tokens?",
-        _once_a_step,
+        once_a_step,
         "the codebook's update at every forward pass, padding counted",
         _no_averages,
     ),
@@ -279,7 +185,7 @@ FSQ = Step(
     "fsq",
     "C7",
     "does a codebook without learned codes work?",
-    _fsq,
+    fsq,
     "learned codes as such",
     lambda base: (
         "its codes are not learned (vq.kind=fsq)" if value_of(base, "vq.kind") == "fsq" else ""
@@ -316,7 +222,7 @@ CONTEXTS = tuple(
     for kind in ("last", "learned", "attention", "gru")
 )
 CALMER = (
-    Step("low_lr", "O1", "is the learning rate too high?", _third_of_lr, "the learning rate"),
+    Step("low_lr", "O1", "is the learning rate too high?", third_of_lr, "the learning rate"),
     Step(
         "fp32", "O2", "is it the precision?", fixed({"precision.name": "fp32"}), "reduced precision"
     ),
@@ -325,7 +231,7 @@ WELL_POSED = Step(
     "well_posed",
     "D1",
     "does a solvable problem help?",
-    _well_posed,
+    well_posed,
     "the data and the architecture: a target that the context does not determine",
-    lambda base: "" if _well_posed(base) else "the problem is solvable already",
+    lambda base: "" if well_posed(base) else "the problem is solvable already",
 )

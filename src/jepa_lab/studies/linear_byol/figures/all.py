@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -14,11 +12,8 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from jepa_lab.errors import UserError
-from jepa_lab.ledger.atomic import write_atomic, write_json
 from jepa_lab.report.figures import save
-from jepa_lab.studies.linear_byol.config import ENCODER_CONSTANTS
 from jepa_lab.studies.linear_byol.figures.cells import (
-    Cell,
     Trace,
     best_cell,
     best_so_far,
@@ -27,19 +22,22 @@ from jepa_lab.studies.linear_byol.figures.cells import (
     choose_metric,
     read_trace,
 )
-from jepa_lab.studies.linear_byol.figures.dynamics import draw_run, singular_values_figure
-from jepa_lab.studies.linear_byol.figures.heatmaps import DPI, Heading, map_figure, settle, short
-from jepa_lab.studies.linear_byol.figures.runs import (
-    ToyTable,
+from jepa_lab.studies.linear_byol.figures.dynamics import draw_run
+from jepa_lab.studies.linear_byol.figures.figure_files import best_row, write, write_best
+from jepa_lab.studies.linear_byol.figures.heatmaps import map_figure
+from jepa_lab.studies.linear_byol.figures.run_selection import (
     comparable,
-    find_runs,
     in_batches,
     of_mode,
     population_twin,
     where,
 )
+from jepa_lab.studies.linear_byol.figures.runs import ToyTable, find_runs
+from jepa_lab.studies.linear_byol.figures.singular_values import singular_values_figure
 from jepa_lab.studies.linear_byol.figures.slices import scatter_figure, slices_figure
+from jepa_lab.studies.linear_byol.figures.style import DPI, Heading, short
 from jepa_lab.studies.linear_byol.figures.theory import Theory
+from jepa_lab.studies.linear_byol.key_groups import ENCODER_CONSTANTS
 
 # the first metric with a finite value is drawn
 METRICS = ("W_Fro_aligned", "excess_loss", "loss_population")
@@ -129,7 +127,7 @@ def draw_all(runs_dir: Path, out: Path, request: FigureRequest) -> Drawn:
     plans = [_plan(mode, mine, request, drawn) for mode, mine in by_mode.items()]
     for plan in plans:
         plan.draw(out if len(plans) == 1 else out / plan.mode, request, drawn, found.runs)
-    drawn.paths += _write_best(drawn.best, out)
+    drawn.paths += write_best(drawn.best, out)
     return drawn
 
 
@@ -155,20 +153,20 @@ class _Plan:
                 cells = cells_at(mine, metric, self.epoch, request.use_last_valid)
                 best = best_cell(cells, metric)
                 figure = map_figure(cells, metric, heading, best, _NAMES.get(metric, ""))
-                drawn.paths += _write(
+                drawn.paths += write(
                     figure, cells, heading.rows, out / f"heatmap_{metric}_{suffix}.png"
                 )
-                drawn.best += [_best_row(heading, metric, best)] if best else []
+                drawn.best += [best_row(heading, metric, best)] if best else []
                 if metric == "loss":
                     name = out / f"slices_loss_vs_alpha_{suffix}.png"
-                    drawn.paths += _write(
+                    drawn.paths += write(
                         slices_figure(cells, metric, heading), cells, heading.rows, name
                     )
             if request.scatter_best:
                 metric = self.metrics[0]
                 cells = best_so_far(mine, metric, self.epoch)
                 name = out / f"scatter_best_{metric}_bs{batch}.png"
-                drawn.paths += _write(
+                drawn.paths += write(
                     scatter_figure(cells, metric, heading), cells, heading.rows, name
                 )
             values = singular_values_figure([trace.run for trace in mine], heading, self.seed)
@@ -260,87 +258,3 @@ def _heading(
     return Heading(
         mode, batch, epoch, "c" if run.auto_alpha else "alpha", settings, theory, infinite
     )
-
-
-def _write(figure: Any, cells: Sequence[Cell], rows: str, path: Path) -> list[Path]:
-    """Writes the figure, and beside it a CSV file with the numbers that it shows. A cell whose
-    seeds mostly diverged has no number."""
-    lines = [
-        {
-            "batch_size": cell.batch_size,
-            "tau": cell.tau,
-            rows: cell.row,
-            "beta": cell.beta_used,
-            "n_seeds": cell.n_seeds,
-            "n_diverged": cell.n_diverged,
-            "mean": cell.mean,
-            "sd": cell.sd,
-            "median": cell.quantile(0.5),
-            "min": cell.quantile(0),
-            "max": cell.quantile(1),
-            "n_missing": cell.n_missing,
-            "alpha_used": cell.alpha,
-            "Hmax": cell.hmax,
-        }
-        for cell in cells
-    ]
-    save(settle(figure), path, DPI)
-    numbers = path.with_suffix(".csv")
-    write_atomic(numbers, _csv(lines))
-    return [path, numbers]
-
-
-def _best_row(heading: Heading, metric: str, cell: Cell) -> dict[str, Any]:
-    row = {
-        "mode": heading.mode,
-        "batch_size": cell.batch_size,
-        "metric": metric,
-        "epoch": heading.epoch,
-        "tau": cell.tau,
-        "c": cell.row if heading.rows == "c" else None,
-        "alpha": cell.alpha,
-        "beta": cell.beta_used,
-        "n_seeds": cell.n_seeds,
-        "mean": cell.mean,
-        "sd": cell.sd,
-        "score": cell.score(metric),
-        "Hmax": cell.hmax,
-    }
-    if heading.theory is not None and cell.tau > 0:
-        effective = heading.theory.effective(cell.alpha)
-        row |= {
-            "alpha_eff_over_tau": effective / cell.tau,
-            "alpha_eff_H_over_tau": effective * cell.hmax / cell.tau,
-            "share_of_bound": cell.alpha / heading.theory.bound,
-        }
-    return row
-
-
-def _write_best(rows: Sequence[dict[str, Any]], out: Path) -> list[Path]:
-    table, text = out / "best_cells.csv", out / "best_cells.json"
-    out.mkdir(parents=True, exist_ok=True)
-    names = list(dict.fromkeys(name for row in rows for name in row)) or [
-        "mode",
-        "batch_size",
-        "metric",
-        "epoch",
-    ]
-    write_atomic(table, _csv([{name: row.get(name) for name in names} for row in rows], names))
-    write_json(text, {"score": "mean over seeds of log10, no seed diverged", "best": list(rows)})
-    return [table, text]
-
-
-def _csv(rows: Sequence[dict[str, Any]], names: Sequence[str] = ()) -> str:
-    """Returns CSV text. Missing values and NaN are empty, floats have full precision."""
-    content = io.StringIO()
-    writer = csv.writer(content, lineterminator="\n")
-    names = list(names or rows[0])
-    writer.writerow(names)
-    for row in rows:
-        writer.writerow(
-            [
-                "" if v is None or (isinstance(v, float) and math.isnan(v)) else v
-                for v in row.values()
-            ]
-        )
-    return content.getvalue()

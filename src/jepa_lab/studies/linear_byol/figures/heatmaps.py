@@ -5,14 +5,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from matplotlib import colormaps
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch, Rectangle
@@ -20,41 +16,21 @@ from matplotlib.patches import Patch, Rectangle
 from jepa_lab.report import axes
 from jepa_lab.report.figures import PAPER
 from jepa_lab.report.panels import BLUE, GREY, VERMILION
-from jepa_lab.studies.linear_byol.figures.cells import FLOOR, Cell, is_log
+from jepa_lab.studies.linear_byol.figures.cells import Cell, is_log
+from jepa_lab.studies.linear_byol.figures.style import (
+    Heading,
+    colour_label,
+    colour_scale,
+    colour_value,
+    facets,
+    label_axes,
+    luminance,
+    short,
+)
 from jepa_lab.studies.linear_byol.figures.theory import Theory, paths
 
-DPI = 160
-INFINITE = "infinite batch"
-COLOURS = colormaps["cividis"]
 DEAD, EMPTY = "#DADADA", "#FFFFFF"
 _STYLES: tuple[Any, ...] = ("-", (0, (1, 1.3)), (0, (5, 2)))
-
-
-@dataclass(frozen=True)
-class Heading:
-    """The description of a figure's runs. `rows` is the quantity on the vertical axis, alpha or c.
-    `settings` lists momenta and similar settings."""
-
-    mode: str
-    batch_size: int
-    epoch: int
-    rows: str
-    settings: str
-    theory: Theory | None = None
-    population: bool = False
-
-    @property
-    def batch(self) -> str:
-        """The batch size as text. Runs with exact moments have none."""
-        return INFINITE if self.population else f"batch {self.batch_size}"
-
-    def lines(self, first: str, cells: Sequence[Cell]) -> str:
-        """Returns the title: `first`, and below it the mode, batch size, step, seeds
-        and settings."""
-        low, high = (pick(cell.n_seeds for cell in cells) for pick in (min, max))
-        seeds = f"{high} seed{'s' * (high > 1)}" if low == high else f"{low} to {high} seeds"
-        rest = f"mode {self.mode}, {self.batch}, step {self.epoch}, {seeds}, {self.settings}"
-        return f"{first}\n{rest}"
 
 
 def map_figure(
@@ -68,7 +44,7 @@ def map_figure(
     """
     betas = sorted({cell.beta for cell in cells}, key=lambda beta: beta or 0.0)
     taus, rows = sorted({cell.tau for cell in cells}), sorted({cell.row for cell in cells})
-    colours = _scale([cell.mean for cell in cells], is_log(metric))
+    colours = colour_scale([cell.mean for cell in cells], is_log(metric))
     flat = len(rows) == 1 and len(betas) == 1
     figure, panels, columns = facets(len(betas), flat)
     beyond: list[str] = []
@@ -79,13 +55,13 @@ def map_figure(
         _draw_cells(ax, shown, metric, colours, taus, rows, best, width, show_alpha)
         if heading.theory is not None:
             beyond = _draw_theory(ax, heading.theory, taus, rows)
-        _label_axes(ax, taus, rows, heading)
+        label_axes(ax, taus, rows, heading)
         if beta is not None:
             ax.set_title(f"β = {short(beta)}", loc="left", fontsize=9.5, color=axes.INK)
     if flat:
         _draw_row(panels[0], panels[1], cells, metric, heading)
     figure.colorbar(
-        colours, ax=panels, label=_colour_label(metric), pad=0.02, fraction=0.05, aspect=26
+        colours, ax=panels, label=colour_label(metric), pad=0.02, fraction=0.05, aspect=26
     )
     title = heading.lines(what or metric, cells)
     figure.suptitle(title, x=0.015, ha="left", fontsize=10.5, color=axes.INK, linespacing=1.4)
@@ -101,31 +77,6 @@ def map_figure(
             columnspacing=1.4,
         )
     return figure
-
-
-def settle(figure: Figure) -> Figure:
-    """Computes the figure's layout once and fixes it. Otherwise savefig draws twice, first to find
-    the layout."""
-    engine = figure.get_layout_engine()
-    if engine is not None:
-        engine.execute(figure)
-        figure.set_layout_engine("none")
-    return figure
-
-
-def short(value: float) -> str:
-    """Formats a number with three digits, and with an exponent only if that is shorter: 0.213,
-    2.1e-5."""
-    if not math.isfinite(value) or value == 0 or 1e-3 <= abs(value) < 1e4:
-        return f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"
-    mantissa, exponent = f"{value:.1e}".split("e")
-    return f"{mantissa.removesuffix('.0')}e{int(exponent)}"
-
-
-def colour_value(mean: float, metric: str) -> float:
-    """Returns the value that the colour shows: log10 of the mean, clipped below as in the published
-    maps, or the mean of a linear metric."""
-    return math.log10(max(mean, FLOOR)) if is_log(metric) and math.isfinite(mean) else mean
 
 
 def _draw_cells(
@@ -146,7 +97,7 @@ def _draw_cells(
         x, y = taus.index(cell.tau), rows.index(cell.row)
         grid[y, x] = colour_value(cell.mean, metric)
         face = colours.to_rgba(grid[y, x]) if cell.shown else (DEAD if cell.n_diverged else EMPTY)
-        ink = "k" if not cell.shown or _luminance(face) > 0.45 else "w"
+        ink = "k" if not cell.shown or luminance(face) > 0.45 else "w"
         if not cell.shown:
             ax.add_patch(
                 Rectangle((x - 0.5, y - 0.5), 1, 1, facecolor=face, linewidth=0, zorder=1.1)
@@ -282,30 +233,6 @@ def _draw_row(above: Any, ax: Any, cells: Sequence[Cell], metric: str, heading: 
     above.set_ylabel("c" if automatic else "α", fontsize=9, color=axes.INK)
 
 
-def _label_axes(ax: Any, taus: Sequence[float], rows: Sequence[float], heading: Heading) -> None:
-    ax.set_xticks(range(len(taus)), [short(tau) for tau in taus], fontsize=8, color=axes.INK)
-    ax.set_yticks(range(len(rows)), [short(row) for row in rows], fontsize=8, color=axes.INK)
-    ax.set_xlabel("τ = 1 − m", fontsize=9, color=axes.INK)
-    label = "c of the automatic α" if heading.rows == "c" else "α, predictor's learning rate"
-    ax.set_ylabel(label, fontsize=9, color=axes.INK)
-
-
-def facets(n: int, flat: bool = False) -> tuple[Figure, list[Any], int]:
-    """Returns a figure with `n` panels (8 x 6 inches for one), its panels, and its number of
-    columns. `flat` gives a strip with a panel below it."""
-    columns = n if n <= 3 else 2 if n == 4 else 3
-    down = math.ceil(n / columns)
-    size = (8.0, 6.0) if n == 1 else (5.0 * columns + 0.8, 4.3 * down + 1.2)
-    figure = Figure(figsize=size, dpi=DPI, facecolor=PAPER, layout="constrained")
-    FigureCanvasAgg(figure)
-    if flat:
-        return figure, list(figure.subplots(2, 1, height_ratios=[1, 2.6])), 1
-    found = list(figure.subplots(down, columns, squeeze=False).flat)
-    for spare in found[n:]:
-        spare.remove()
-    return figure, found[:n], columns
-
-
 def _legend(
     cells: Sequence[Cell], best: Cell | None, theory: bool, beyond: Sequence[str]
 ) -> list[Any]:
@@ -346,19 +273,3 @@ def _legend(
             )
         )
     return handles
-
-
-def _scale(means: Sequence[float], log: bool) -> ScalarMappable:
-    shown = [math.log10(max(mean, FLOOR)) if log else mean for mean in means if math.isfinite(mean)]
-    low, high = (min(shown), max(shown)) if shown else (0.0, 1.0)
-    room = 0.5 * (high - low < 1e-9)  # a single value needs a nonempty range
-    return ScalarMappable(Normalize(low - room, high + room), COLOURS)
-
-
-def _colour_label(metric: str) -> str:
-    return f"log10 of the mean {metric}" if is_log(metric) else f"mean {metric}"
-
-
-def _luminance(colour: Any) -> float:
-    red, green, blue = colour[:3]
-    return 0.299 * red + 0.587 * green + 0.114 * blue

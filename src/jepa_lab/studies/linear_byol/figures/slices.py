@@ -17,13 +17,7 @@ from jepa_lab.report import axes
 from jepa_lab.report.figures import PAPER
 from jepa_lab.report.panels import GREY, VERMILION
 from jepa_lab.studies.linear_byol.figures.cells import Cell
-from jepa_lab.studies.linear_byol.figures.heatmaps import (
-    COLOURS,
-    Heading,
-    colour_value,
-    facets,
-    short,
-)
+from jepa_lab.studies.linear_byol.figures.style import COLOURS, Heading, colour_value, facets, short
 
 FEW_SEEDS = 5  # with fewer seeds, quartiles are single seeds and the band is the full range
 

@@ -7,14 +7,10 @@ import argparse
 from jepa_lab.ledger.atomic import write_json
 from jepa_lab.ledger.run_dir import writing_below
 from jepa_lab.report.text_table import aligned
+from jepa_lab.studies.seq_jepa.evaluation.decoded_figure import draw_decoded
 from jepa_lab.studies.seq_jepa.evaluation.decoding import Decoding, decode_run
 from jepa_lab.studies.seq_jepa.evaluation.factor_sweeps import sweep_factors
-from jepa_lab.studies.seq_jepa.evaluation.figures import (
-    draw_decoded,
-    draw_evaluation,
-    draw_map,
-    draw_rollout,
-)
+from jepa_lab.studies.seq_jepa.evaluation.figures import draw_evaluation, draw_map, draw_rollout
 from jepa_lab.studies.seq_jepa.evaluation.frozen import evaluate
 from jepa_lab.studies.seq_jepa.evaluation.loading import load_run, rollout_of, views_of
 from jepa_lab.studies.seq_jepa.evaluation.sweep_figures import draw_sweeps
