@@ -108,7 +108,7 @@ class ParallelLauncher(Launcher):
     """A launcher that starts processes through a plugin.
 
     - `module` and `plugin` name the launcher that starts the processes.
-    - `extra` is the extra of this package that installs it.
+    - `extra` is the extra of jepa-lab (`pip install "jepa-lab[extra]"`) that installs the plugin.
     - `at_once` is the number of jobs at a time. None if the plugin decides.
     - `output` is the folder, relative to the sweep's folder, for the output of the jobs. "" if they
       print to this terminal.
@@ -229,8 +229,8 @@ class ParallelLauncher(Launcher):
         if n > 1 and n * threads > cores and not find(jobs[0].get("study")).config.single_threaded:
             print(
                 f"jepa_lab: {n} jobs at once with {threads} threads each on {cores} cores; for full"
-                f" speed set hardware.threads={max(cores // n, 1)} (this makes other runs than"
-                f" {threads} threads, since rounding depends on the number)",
+                f" speed set hardware.threads={max(cores // n, 1)} (these are other runs than"
+                f" those with {threads} threads, since rounding depends on the number)",
                 file=sys.stderr,
             )
 

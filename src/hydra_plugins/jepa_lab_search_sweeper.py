@@ -1,8 +1,9 @@
 """Hydra sweeper `search`: an ask-and-tell loop around Optuna that resumes where it was interrupted.
 
-Where its plugin is installed, Hydra's own `hydra/sweeper=optuna` stays unchanged. It needs Optuna 2
-(of 2022), whose file storage does not work with current SQLAlchemy. Without a storage it loses its
-trials, and with one it counts them anew at every start.
+If Hydra's own Optuna plugin is installed, `hydra/sweeper=optuna` stays unchanged. That plugin needs
+Optuna 2 (of 2022), whose file storage does not work with current SQLAlchemy. Without a storage the
+plugin loses its trials when it is interrupted. With a storage it runs the full number of trials
+again at every start.
 """
 
 from __future__ import annotations

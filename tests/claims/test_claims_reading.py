@@ -135,7 +135,7 @@ def test_an_error_is_one_line_with_file_claim_key_and_a_correction(
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("claims: [", "no YAML"),
+        ("claims: [", "not valid YAML"),
         ("- id: a", "key claims: a list of claims is needed"),
         ("claims: []", "key claims: a list of claims is needed"),
         ("claims: [a]", "claim 1: a mapping is needed"),

@@ -87,7 +87,7 @@ def test_two_equal_runs_of_one_seed_are_reported_and_a_copy_is_ignored(
 ) -> None:
     twin = make_run(tmp_path, "better", 0, 0.5, run_id="twin")
     assert (
-        "better/better-0 and better/better-0 are both of seed 0"
+        "better/better-0 and better/better-0 both have seed 0"
         in verdict(tmp_path, [*runs, read_run(twin)]).reason
     )
     copy = make_run(tmp_path / "again", "better", 0, 0.9, run_id="better-0")

@@ -86,7 +86,10 @@ def test_a_diverged_run_needs_a_value_worst_in_the_claim(tmp_path: Path, runs: l
     gone = read_run(make_run(tmp_path, "better", 6, float("nan")))
     more = [*runs, gone, read_run(make_run(tmp_path, "plain", 6, 0.8))]
     found = verdict(tmp_path, more, seeds="range(0,7)")
-    assert found.reason == "1 of 7 diverged (better/better-6); worst: sets the value of such a run"
+    assert (
+        found.reason
+        == "1 of 7 diverged (better/better-6); the key worst sets the value of such runs"
+    )
     counted = verdict(tmp_path, more, seeds="range(0,7)", worst=0.0)
     assert counted.values is not None
     assert counted.values["arm"][6] == 0.0

@@ -230,7 +230,9 @@ def test_the_error_for_a_folder_of_runs_names_one_of_them(
     path = folder(CASES["one bad batch"].build()[0])
     with pytest.raises(SystemExit):
         diagnose.main([str(path.parent)])
-    assert f"it is not a run but contains 1; pass one, e.g. {path}" in capsys.readouterr().err
+    assert (
+        f"it is not a run but contains 1 of them; pass one, e.g. {path}" in capsys.readouterr().err
+    )
 
 
 def test_a_closed_pipe_is_no_error(folder: Callable[..., Path]) -> None:
@@ -259,7 +261,7 @@ def test_features_of_other_code_are_judged(
     z, labels = rng.normal(size=(200, 32)), np.array(list("abcd") * 50)
     healthy = diagnosed(capsys, npz(tmp_path / "a.npz", z=z, labels=labels, codes=np.arange(200)))
     assert healthy.startswith("verdict: healthy of z")
-    assert "the features do not tell the labels apart" in healthy
+    assert "the features do not separate the labels" in healthy
     views = rng.normal(size=(100, 2, 1)) @ rng.normal(size=(1, 32))
     content = json.loads(
         diagnosed(capsys, npz(tmp_path / "b.npz", z=views), "--json", "--rules", "published")
@@ -296,17 +298,20 @@ Z = RNG.normal(size=(50, 8))
     ("arrays", "message"),
     [
         ({"x": Z}, "no array z; it has x"),
-        ({"z": Z[0]}, r"z has shape (8,); (n, d) or (n, v, d) are right"),
+        ({"z": Z[0]}, r"z has shape (8,); expected (n, d) or (n, v, d)"),
         ({"z": np.where(Z > 2, np.nan, Z)}, "values that are not finite"),
-        ({"z": Z.astype(str)}, "floating-point numbers are right"),
-        ({"z": Z, "labels": np.arange(49)}, "labels has shape (49,); (50,) is right"),
-        ({"z": Z, "codes": Z}, "codes holds float64; whole numbers from 0 are right"),
-        ({"z": Z, "codes": np.array([-1, 2])}, "codes holds -1; indices from 0"),
-        ({"z": Z, "codes": np.array([0, 10**12])}, "codes holds 1000000000000; indices from 0"),
+        ({"z": Z.astype(str)}, "expected floating-point numbers"),
+        ({"z": Z, "labels": np.arange(49)}, "labels has shape (49,); expected (50,)"),
+        ({"z": Z, "codes": Z}, "codes holds float64; expected whole numbers from 0"),
+        ({"z": Z, "codes": np.array([-1, 2])}, "codes holds -1; expected indices from 0"),
+        (
+            {"z": Z, "codes": np.array([0, 10**12])},
+            "codes holds 1000000000000; expected indices from 0",
+        ),
         ({"z": Z, "codes": np.zeros(0, int)}, "codes has shape (0,)"),
         (
             {"z": Z, "labels": np.array([None] * 50)},
-            "labels holds Python objects; an array of numbers is right",
+            "labels holds Python objects; expected an array of numbers",
         ),
         ({"z": Z * 1e200}, "whose square float64 cannot hold"),
         ({"z": Z * 1e-200}, "whose square float64 cannot hold"),

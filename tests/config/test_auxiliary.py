@@ -210,7 +210,7 @@ MISTAKES = [
     (["aux=vicreg", "aux.vicreg.cov_coeff=-1"], "aux.vicreg.cov_coeff=-1.0: must be at least 0"),
     (
         ["aux=vicreg", "aux.vicreg.proj_output_dim=null"],
-        "aux.vicreg.proj_output_dim=null: a projector has both",
+        "aux.vicreg.proj_output_dim=null: set both widths",
     ),
     (
         ["aux=vicreg", "aux.vicreg.proj_hidden_dim=0"],

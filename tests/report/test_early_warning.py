@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from matplotlib.figure import Figure
 
-from jepa_lab.diagnosis import judge
+from jepa_lab.diagnosis import Verdict, judge
 from jepa_lab.report.early_warning import draw_early_warning, early_warning_figure, first_violations
 from jepa_lab.report.panels import History
 from jepa_lab.report.run_page import write_run_page
@@ -88,6 +88,16 @@ def test_the_final_verdict_is_dated_by_its_own_step() -> None:
     assert [(step, text) for step, _, text in first_violations(run)] == [
         (verdict.since_step, f"no_learning: {'; '.join(verdict.reasons)}")
     ]
+
+
+def test_a_verdict_without_a_first_step_is_dated_by_its_first_validation() -> None:
+    def judge_since(step: int) -> Verdict:
+        return Verdict("no_learning" if step >= 30 else "healthy", reasons=("the skill is 0",))
+
+    found = first_violations(
+        HEALTHY, lambda h: judge_since(max(points[-1][0] for points in h.values() if points))
+    )
+    assert [step for step, _, _ in found] == [30]
 
 
 def test_a_run_that_recovered_keeps_its_violation() -> None:

@@ -177,7 +177,7 @@ def test_metric_and_direction_can_be_set(tmp_path: Path, command: Command) -> No
             ["runs", "--metric", "test/probe/class_from_zagg"],
             f"no run has measured it; did you mean '{METRIC}'",
         ),
-        (["runs", "--control", "nobody"], "--control nobody: no arm is the control nobody"),
+        (["runs", "--control", "nobody"], "--control nobody: no arm matches the control nobody"),
         (
             ["runs", "--metric", "val/z/effective_rank"],
             "neither high nor low is better by itself; add --direction",

@@ -131,5 +131,5 @@ def test_two_runs_of_one_arm_and_seed_raise(tmp_path: Path) -> None:
     runs = both_stages(tmp_path / "runs")
     own = {"sweep.report": "aux_comparison", "aux": arm_of("vicreg"), "optim.lr": 0.5}
     make_run(runs / "again", "aux_comparison", 0, settings=own, run_id="again")
-    with pytest.raises(SystemExit, match=r"digits: arm vicreg: .* are both of seed 0"):
+    with pytest.raises(SystemExit, match=r"digits: arm vicreg: .* both have seed 0"):
         read(runs, Section("digits", "digits_rot", METRIC, ""))

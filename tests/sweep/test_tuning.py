@@ -110,7 +110,7 @@ def test_the_report_has_the_effect_of_the_weight_and_marks_an_edge_choice() -> N
     )
     edge = tuning_lines(Tuning("s", KEY, [0], [arm({0.1: [0.7], 1.0: [0.5]})]))[1]
     assert edge.endswith(
-        "The chosen weight is at an end of those tried: a better one may lie beyond."
+        "The chosen weight is the smallest or largest tried: a better one may lie beyond."
     )
 
 

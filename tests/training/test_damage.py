@@ -138,7 +138,7 @@ def test_two_processes_cannot_train_one_run(make_config: Make) -> None:
     before = (folder / "status.json").read_bytes()
     with (
         lock(RunDir(folder.parents[1], folder.parent.name, folder.name)),
-        pytest.raises(RunBusy, match="at this run"),
+        pytest.raises(RunBusy, match="working on this run"),
     ):
         train(make_config(OFTEN))
     assert (folder / "status.json").read_bytes() == before

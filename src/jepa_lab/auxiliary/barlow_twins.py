@@ -13,7 +13,8 @@ LAMBDA_PARAM = 0.0051  # the default for the pair
 
 @dataclass(kw_only=True)
 class BarlowTwinsOptions(ProjectedOptions):
-    """Barlow Twins for the pair, or its decorrelation for one tap, which has no lambda_param."""
+    """Options of Barlow Twins for the pair, or of its decorrelation term for one tap. The latter
+    has no lambda_param."""
 
     lambda_param: float | None
     scale_loss: float

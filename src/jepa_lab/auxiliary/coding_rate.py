@@ -1,5 +1,5 @@
-"""The auxiliary loss `coding_rate`. A seq-JEPA has one coding rate in its objective, and this sets
-its weight. For an ARC JEPA it is an auxiliary loss like the others."""
+"""The auxiliary loss `coding_rate`. The objective of a seq-JEPA already contains a coding rate,
+whose weight these options set. For an ARC JEPA it is an auxiliary loss like the others."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from jepa_lab.config.ranges import one_of
 from jepa_lab.losses import LossTerms, coding_rate, normalise_features, resolve_alpha
 from jepa_lab.losses.coding_rate import NORMALISE
 
-# the corresponding keys in the loss of a seq-JEPA
+# option -> the key of a seq-JEPA's loss that has the same meaning
 OF_LOSS = {"site": "rate_target", "alpha": "alpha", "normalise": "rate_normalise"}
 
 
@@ -26,13 +26,14 @@ class CodingRateOptions(AuxOptions):
 
     regulariser: ClassVar[str] = "coding_rate"
 
-    # defaults, since older runs that are still read have none of these three keys
+    # defaults, since the configurations of older runs lack these three keys
     site: Any = None
     alpha: Any = None
     normalise: str | None = None
 
     def refuse_tap(self, key: str) -> None:
-        """Raises ValueError for a key that a seq-JEPA has in its loss."""
+        """Raises ValueError if `site`, `alpha` or `normalise` is set, since a seq-JEPA sets these
+        in its loss."""
         for name, other in OF_LOSS.items():
             value = getattr(self, name)
             if value is not None:
@@ -56,7 +57,8 @@ class CodingRateOptions(AuxOptions):
 
 @dataclass(kw_only=True)
 class TapRateOptions(SiteOptions):
-    """-R of a tap. `alpha` and `normalise` are as in jepa_lab.losses.coding_rate.
+    """Options of the regulariser -R of one tap. `alpha` and `normalise` are as in
+    jepa_lab.losses.coding_rate.
 
     A cosine prediction loss does not fix the scale of its rows, so without normalise=rows scale
     alone would raise the rate.

@@ -31,7 +31,7 @@ class AuxInputs:
       context, and z_hat and z_target (B, p).
     - `x` (n, d) holds the rows of the (first) tap of the site, projected if the loss has a
       projector.
-    - `y` (n, d) holds the corresponding rows of z_target, or is None at a single tap.
+    - `y` (n, d) holds the corresponding rows of z_target, or is None if the site is a single tap.
     - `step` is the number of finished optimiser steps.
     """
 
@@ -49,8 +49,8 @@ class AuxLoss(nn.Module):
         raise NotImplementedError
 
     def end_step(self, skipped: bool) -> None:
-        """Runs after the backward passes of an optimiser step. `skipped` is true for a skipped
-        step."""
+        """Runs after the backward passes of an optimiser step. `skipped` is true if the step itself
+        was skipped."""
 
     @property
     def ema_pairs(self) -> list[tuple[nn.Module, nn.Module]]:
@@ -114,7 +114,7 @@ class SiteOptions(AuxOptions):
 
     def build(self, dim: int, has_ema_teacher: bool) -> AuxLoss:
         """Returns the loss for rows of width `dim`. `has_ema_teacher` is true if an EMA teacher
-        exists. A teacher's head is then an average too."""
+        exists. If so, the teacher's head of the loss is an EMA copy too."""
         raise NotImplementedError
 
 
@@ -131,9 +131,7 @@ class ProjectedOptions(SiteOptions):
             at_least(f"{key}.{name}", getattr(self, name), 1)
         if (self.proj_hidden_dim is None) != (self.proj_output_dim is None):
             missing = "proj_hidden_dim" if self.proj_hidden_dim is None else "proj_output_dim"
-            raise ValueError(
-                f"{key}.{missing}=null: a projector has both widths; no projector has neither"
-            )
+            raise ValueError(f"{key}.{missing}=null: set both widths for a projector, or neither")
 
     def projector(self, dim: int) -> tuple[nn.Module | None, int]:
         if self.proj_hidden_dim is None or self.proj_output_dim is None:

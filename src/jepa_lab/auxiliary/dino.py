@@ -47,8 +47,8 @@ class DinoOptions(SiteOptions):
 class DinoHeads(AuxLoss):
     """Computes DINO between the student's head on x and the teacher's head on y.
 
-    The teacher's head is an average of the student's. If `teacher_head` is None, it is the
-    student's head without gradient.
+    The teacher's head is an EMA of the student's. If `teacher_head` is None, the student's head is
+    used for both, without gradient for the teacher.
     """
 
     def __init__(

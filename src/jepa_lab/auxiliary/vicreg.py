@@ -13,8 +13,8 @@ SIM_COEFF = 1.0  # the default for the pair
 
 @dataclass(kw_only=True)
 class VicregOptions(ProjectedOptions):
-    """VICReg for the pair, or its variance-covariance regulariser for one tap, which has no
-    sim_coeff."""
+    """Options of VICReg for the pair, or of its variance-covariance regulariser for one tap. The
+    latter has no sim_coeff."""
 
     sim_coeff: float | None
     std_coeff: float

@@ -1,5 +1,4 @@
-"""Checkpoints from which a run resumes with identical bits: last.ckpt, previous.ckpt and
-best.ckpt."""
+"""Checkpoints from which a run resumes bit-identically: last.ckpt, previous.ckpt and best.ckpt."""
 
 from __future__ import annotations
 
@@ -91,13 +90,13 @@ class Saver(Checkpoint):
         self.save(trainer, best=better)
 
     def may_save(self, trainer: pl.Trainer) -> bool:
-        """Whether a run resumed from here would have identical bits. To be called at the end of a
-        training batch."""
+        """Whether a run resumed from here would be bit-identical. Call it at the end of a training
+        batch."""
         return self._stepped and not trainer.is_last_batch and not trainer.should_stop
 
     def save(self, trainer: pl.Trainer, best: bool = False) -> None:
-        """Writes last.ckpt unless it already belongs to this step, and keeps the one before. With
-        `best` it also writes best.ckpt."""
+        """Writes last.ckpt unless it already belongs to this step, and keeps the preceding one as
+        previous.ckpt. With `best` it also writes best.ckpt."""
         last, new = self.folder / "last.ckpt", self.folder / "next.ckpt"
         if self._saved_step == trainer.global_step and not trainer.validating:
             return
@@ -150,7 +149,7 @@ def latest_checkpoint(
 ) -> tuple[Path | None, dict[str, Any], list[str]]:
     """Returns (path, content, messages) of the newest usable checkpoint. It is last.ckpt, or
     previous.ckpt if last.ckpt is missing, damaged or rejected by `belongs`. If neither is usable,
-    the result is (None, {}, messages). Each message gives the damage of one file."""
+    the result is (None, {}, messages). Each message describes the damage of one file."""
     damaged: list[str] = []
     for name in ("last", "previous"):
         path = folder / f"{name}.ckpt"

@@ -36,7 +36,7 @@ class CodebookRefresh(pl.Callback):
     - "legacy_share": its share is at most `threshold` itself. All dead codes are overwritten as
       published (see overwrite_as_published), without cap and cool-down. If the codebook is updated
       at every forward pass, the interval counts training forward passes. The interval restarts only
-      after an event with a dead code.
+      after an event that found a dead code.
 
     With the first two rules an event revives at most the share `cap` of K, but at least one code.
     The rarest or longest unused codes come first. Codes that were revived less than `cool_down`
@@ -186,7 +186,7 @@ def _codebooks(pl_module: Any) -> list[tuple[str, Quantizer]]:
 
 
 def _forget_moments(trainer: pl.Trainer, quantizer: Quantizer, event: Revival | None) -> None:
-    """Clears the optimiser's averages for codes that moved, as they belong to the old place."""
+    """Clears the optimiser's moments of codes that moved, since they belong to the old vectors."""
     if event is None:
         return
     for optimiser in trainer.optimizers:

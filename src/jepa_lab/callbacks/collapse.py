@@ -52,8 +52,8 @@ class CollapseMonitor(pl.Callback):
         self._history: dict[str, list[tuple[int, float]]] = {}
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Drops the history after the current step: all of it for a new `fit`, nothing before a
-        resumed step."""
+        """Drops the history after the current step. A new `fit` starts at step 0 and drops all of
+        it. A resumed one keeps the history up to its step."""
         for points in self._history.values():
             points[:] = [(step, value) for step, value in points if step <= trainer.global_step]
 

@@ -20,10 +20,10 @@ class FiniteGuard(pl.Callback):
     callbacks that learn from a training batch.
 
     With `skip` false it raises NonFinite with the name of the first bad term, and the weights stay
-    those before the step. With `skip` true it drops the gradients of the step, of all accumulated
-    batches, and restores the module's buffers: weights, optimiser and running statistics do not
-    change. Skipped steps are counted in `train/skipped_steps`. 25 skipped steps in a row raise
-    NonFinite.
+    those before the step. With `skip` true it drops the gradients of the step, including those of
+    all accumulated batches, and restores the module's buffers. Weights, optimiser and running
+    statistics therefore do not change. Skipped steps are counted in `train/skipped_steps`. 25
+    skipped steps in a row raise NonFinite.
 
     Sets `grad_norm` (before clipping), `finite` (of this batch) and `skipped` (of this step) on the
     module.
@@ -67,7 +67,7 @@ class FiniteGuard(pl.Callback):
             return
         bad, value = bad_values[0]
         step = trainer.global_step + 1
-        where = f", first in that of {_bad_gradient(pl_module)}" if bad == "train/grad_norm" else ""
+        where = f", first in {_bad_gradient(pl_module)}" if bad == "train/grad_norm" else ""
         self._in_a_row += 1
         if not self.skip or self._in_a_row >= IN_A_ROW:
             log_metrics(trainer, {bad: value}, step=step)
@@ -100,4 +100,4 @@ def _bad_gradient(module: nn.Module) -> str:
         for n, p in module.named_parameters()
         if p.grad is not None and not bool(torch.isfinite(p.grad).all())
     )
-    return next(bad, "their norm")
+    return next(bad, "the norm of all gradients")

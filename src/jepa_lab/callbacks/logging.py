@@ -27,7 +27,7 @@ class EveryNSteps(pl.Callback):
         self._last_step = trainer.global_step
 
     def due(self, trainer: pl.Trainer, pl_module: Any) -> bool:
-        """Whether to log the step that this batch ended. To be called once a batch."""
+        """Whether to log the optimiser step that this batch completed. Call it once per batch."""
         step = trainer.global_step
         if step == self._last_step:
             return False
@@ -125,7 +125,7 @@ def gradient_statistics(
 
 
 TAPS = ("z", "z_agg")
-ROWS = 256  # rows of a batch that are measured; the number bounds the rank, so n is logged too
+ROWS = 256  # rows of a batch that are measured; the rank is below n, so n is logged too
 
 
 class TrainingFeatures(EveryNSteps):
@@ -135,7 +135,7 @@ class TrainingFeatures(EveryNSteps):
     - `train/<tap>/feature_std_l2`, `/effective_rank` and `/n` for z (the first observed view) and
       z_agg, from at most 256 rows. The rank is at most n - 1, so ranks of different n are not
       comparable.
-    - `train/target/drift` if there is an averaged target: the distance of its parameters from the
+    - `train/target/drift` if there is an EMA target: the distance of its parameters from the
       encoder's after the step, relative to the norm of the encoder's.
 
     Only reads the model. Taps with features that are not finite and skipped steps are not logged.

@@ -31,13 +31,14 @@ class Probe:
 
 
 class ProbeSource(Protocol):
-    """Supplies a study's probes and their features, whose type is up to the study."""
+    """Supplies a study's probes and their features. Each study defines the type of its features."""
 
     def probes(self, module: Any) -> list[Probe]:
         """Returns the probes of this module."""
 
     def sample(self, module: Any) -> Any:
-        """Returns features of one row, all zeros, which show the input width of each probe."""
+        """Returns the features of one sample, filled with zeros, from which each probe's input
+        width is read."""
 
     def of_training(self, module: Any) -> Any:
         """Returns detached features of the module's last training batch."""

@@ -16,7 +16,7 @@ class Savable(Protocol):
     """Writes the checkpoints of a run."""
 
     def may_save(self, trainer: pl.Trainer) -> bool:
-        """Whether a run resumed from here would have identical bits."""
+        """Whether a run resumed from here would be bit-identical."""
 
     def save(self, trainer: pl.Trainer) -> None:
         """Writes last.ckpt."""
@@ -26,8 +26,8 @@ class StopOnRequest(Checkpoint):
     """Writes `last.ckpt` and raises RunStopped once `stop` has a reason, after a training step or a
     validation.
 
-    It is a Checkpoint so that Lightning keeps it behind every other callback. It must follow
-    `saver`. Every start takes at least one step, however short `max_wall_s` is.
+    It derives from Checkpoint, since Lightning runs checkpoint callbacks after all others. It must
+    follow `saver`. Every start takes at least one step, however short `max_wall_s` is.
     """
 
     def __init__(self, stop: StopRequest, max_wall_s: float | None, saver: Savable) -> None:

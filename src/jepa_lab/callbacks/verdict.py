@@ -1,5 +1,5 @@
-"""Verdicts during training: CurrentVerdict updates it after every validation, StopOnVerdict may end
-the run."""
+"""Verdicts during training: CurrentVerdict computes one after every validation, and StopOnVerdict
+may end the run."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class CurrentVerdict(pl.Callback):
         )
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        # the ledger of a resumed run has just been cut to its checkpoint
+        # the rows after the checkpoint have just been dropped from the ledger of a resumed run
         self._history, self._rows = {}, 0
         self._read()
         if self.last:
@@ -86,8 +86,8 @@ class StopOnVerdict(Checkpoint):
     The checkpoint is written first. A run resumed from it raises again before its first step.
     Nothing happens after the last validation, as the run ends anyway.
 
-    It is a Checkpoint so that Lightning keeps it behind every other callback. It must follow the
-    Saver.
+    It derives from Checkpoint, since Lightning runs checkpoint callbacks after all others. It must
+    follow the Saver.
     """
 
     def __init__(self, stop_on: Collection[str], current: CurrentVerdict) -> None:

@@ -15,9 +15,10 @@ DIRECTIONS = ("above", "below")
 class Claim:
     """One conclusion, identified by `id` in its file.
 
-    Either `not_testable` has the reason why no run can decide it, or it has a quantity with one
-    value for each seed. That is `metric` of the runs that `arm` selects minus that of `control`
-    (minus `reference` without a control), or `statistic` of the runs of `arm` minus `reference`.
+    If no run can decide the claim, `not_testable` has the reason. Otherwise the claim is about a
+    quantity with one value for each seed. The quantity is one of: `metric` of the runs that `arm`
+    selects minus `metric` of the runs of `control`; without a control, `metric` minus `reference`;
+    `statistic` of the runs of `arm` minus `reference`.
 
     `where` are settings of all these runs. `over` are settings whose values are averaged for each
     seed. `worst` is the value of a run that diverged, None if such a run has none. `runs` are the

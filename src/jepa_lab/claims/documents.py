@@ -1,4 +1,5 @@
-"""Reads YAML files of claims. A repeated key is an error, unlike in YAML, which takes the last."""
+"""Reads YAML files of claims. A repeated key is an error, although YAML would take the last
+value."""
 
 from __future__ import annotations
 
@@ -34,7 +35,7 @@ def read_yaml(path: Path) -> Any:
         raise UserError(f"{path}: cannot be read: {error}") from None
     # a date that does not exist raises ValueError
     except (yaml.YAMLError, RecursionError, ValueError) as error:
-        raise UserError(f"{path}: no YAML: {' '.join(str(error).split())}") from None
+        raise UserError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
 
 
 def fill(document: str, name: str, content: str) -> str:

@@ -4,7 +4,7 @@ d is the difference (arm - control, or value - reference) and m the margin. For 
 both sides change sign, so that every claim is "above".
 
 difference       claims d > m. It is confirmed if the 95 % t interval of d lies above m, and refuted
-                 if the interval lies below m, which excludes an effect as claimed. Both words also
+                 if the interval lies below m, which excludes the claimed effect. Both words also
                  need p <= .05 in the sign-flip test of d - m, or the smallest p that the number of
                  seeds allows (2 / 2^n). So neither word depends on normality alone.
 non_inferiority  claims d > -m. It is confirmed if the 90 % interval lies above -m, and refuted if

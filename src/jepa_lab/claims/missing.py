@@ -33,10 +33,10 @@ class MissingCommand:
 def missing_commands(verdicts: Sequence[Judgement], runs: Sequence[Run]) -> list[MissingCommand]:
     """Returns each command line with missing runs once, in the order of the claims.
 
-    A command line is left out if no claim needs it, even if its runs are of an older version of the
-    code."""
+    A command line is left out if no claim needs its runs, even if those runs were made with an
+    older version of the code."""
     wanted: dict[str, dict[tuple[str, int], float | None]] = {}
-    # the first command line that makes a run, where the run is counted
+    # (settings, seed) -> the first command line that makes the run; the run is counted there only
     maker: dict[tuple[str, int], str] = {}
     for verdict in verdicts:
         claim = verdict.claim

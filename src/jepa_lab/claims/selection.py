@@ -50,7 +50,7 @@ SHARED = (
     "population",
 )
 DERIVED = ("tau", "lr_pred_setting", "lr_enc_setting")  # keys that the toy adds to its settings
-DIGITS = 8  # in which equal settings agree
+DIGITS = 8  # significant digits in which two numbers must agree to be equal settings
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def status_of(run: Run) -> str | None:
 
 
 def _readable(path: Path) -> bool:
-    """Returns whether the metrics file of a run is readable. A run without one counts as such."""
+    """Returns whether the metrics file of a run is readable. True for a run without such a file."""
     try:
         return not (path / "metrics.parquet").is_file() or bool(_judged(path))
     except UserError:
@@ -102,9 +102,9 @@ def _judged(path: Path) -> str:
 def value_of(config: Mapping[str, Any], key: str) -> Any:
     """Returns the setting `key` of a run.
 
-    `key` is dotted, a group (its value is the name of the option), `experiment`, `dataset` or
-    `aux`. For a run that is older than the key it is the default. Raises KeyError if the key has no
-    default either."""
+    `key` is a dotted key, a group (whose value is the name of its option), `experiment`, `dataset`
+    or `aux`. A run that is older than the key has its default value. Raises KeyError if the key has
+    no default either."""
     if key in ("experiment", "dataset", "aux"):
         return {"experiment": lambda c: c.get("name"), "dataset": dataset_of, "aux": aux_of}[key](
             config
@@ -208,8 +208,7 @@ def _clash(
         if len(own) > 1:
             first, second = (short_place(run.path) for run in own[:2])
             return (
-                f"{first} and {second} are both of seed {seed} and have the same settings: leave"
-                " one out"
+                f"{first} and {second} both have seed {seed} and the same settings: leave one out"
             )
     return None
 

@@ -51,7 +51,7 @@ def check_parameters(name: str, parameters: Mapping[str, Any], place: str) -> No
     """Raises UserError for an unknown statistic, and for a parameter that is unknown, missing or of
     the wrong type."""
     if name not in statistics():
-        others = nearest(name, statistics()) or f"; there is {', '.join(sorted(statistics()))}"
+        others = nearest(name, statistics()) or f"; available: {', '.join(sorted(statistics()))}"
         raise UserError(f"{place}: {name}: no such statistic{others}")
     function = statistics()[name].of
     known = [p for p in inspect.signature(function).parameters.values() if p.name != "runs"]

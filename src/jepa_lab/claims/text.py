@@ -160,7 +160,8 @@ def _data(v: Judgement) -> dict[str, Any]:
 
 
 def _number(width: float, logarithm: bool) -> Number:
-    """Returns a format for numbers, to the second digit of the width of an interval.
+    """Returns a function that formats numbers to the second significant digit of an interval's
+    width.
 
     Logarithms are printed as factors."""
     if logarithm:
@@ -180,7 +181,7 @@ def _short(value: float) -> str:
 def _name(metric: str) -> str:
     """Returns the name of a metric, or its key if it has no name.
 
-    Keys of the toy have one split only, which is left out."""
+    The keys of the linear BYOL toy have one split only, which is left out."""
     name = metric_name(metric)
     return metric.removeprefix("val/") if name == metric and metric.count("/") == 1 else name
 

@@ -30,7 +30,7 @@ class Judgement:
     `word` is confirmed, refuted, not shown or not testable, and `alone` is the word before Holm
     over `family` claims. `reason` explains why the claim is not testable. `difference` is arm -
     control, or value - reference. `values` are by side and seed. `missing` lists (side, seed)
-    without a usable run. `version` is that of the results that the runs were made with."""
+    without a usable run. `version` is the version of the results of these runs."""
 
     claim: Claim
     word: str
@@ -193,7 +193,7 @@ def _why_not(claim: Claim, sides: Sequence[_Side], missing: Sequence[tuple[str, 
     gone = [(side.name, seed, path) for side in sides for seed, path in side.gone.items()]
     if gone:
         pairs = len({seed for _, seed, _ in gone})
-        return f"{pairs} of {n} diverged ({gone[0][2]}); worst: sets the value of such a run"
+        return f"{pairs} of {n} diverged ({gone[0][2]}); the key worst sets the value of such runs"
     if len(sides) == 2:
         assert claim.control is not None
         both = {run.path for run in sides[0].chosen.all()} & {

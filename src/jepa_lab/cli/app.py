@@ -32,7 +32,7 @@ def main(argv: list[str] | None = None) -> None:
     _compose_and_run(arguments(argv), command)
     codes = command.codes
     if command.sweep is not None:
-        from jepa_lab.sweep.outcome import show_sweep  # start-up: numpy and the reports
+        from jepa_lab.sweep.outcome import show_sweep  # imports numpy, which is slow
 
         codes = show_sweep(command.sweep) + [code for code in codes if code == INTERRUPTED]
     failures = [code for code in codes if code]
@@ -49,7 +49,8 @@ def _compose_and_run(args: list[str], command: Command) -> None:
     try:
         folder = config_dir(args)
         if folder is not None and str(Path(folder).absolute()) not in sys.path:
-            sys.path.append(str(Path(folder).absolute()))  # may hold Python files beside YAML files
+            # the folder may hold Python files beside YAML files
+            sys.path.append(str(Path(folder).absolute()))
         sys.argv = [sys.argv[0], *overrides_for_hydra(args)]
         os.environ["HYDRA_FULL_ERROR"] = "1"
         task()

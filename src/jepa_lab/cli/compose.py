@@ -33,8 +33,8 @@ def composed(overrides: Sequence[str], config_dir: str | None = None) -> DictCon
 
 
 def checked(overrides: Sequence[str], config_dir: str | None = None) -> Any:
-    """Returns the checked configuration of the overrides, for a ladder the last one. Raises
-    UserError if it is invalid."""
+    """Returns the checked configuration of the overrides. For tier=ladder it is that of the last
+    rung. Raises UserError if it is invalid."""
     return checked_rungs(composed(overrides, config_dir))[-1]
 
 

@@ -24,7 +24,7 @@ def report_on(path: Path, rules: str) -> Report:
     if not path.exists():
         raise UserError(f"{path}: no such file or folder; give a run's folder or an .npz")
     if path.is_file() and path.suffix != ".parquet":
-        from jepa_lab.report.features import features_report  # start-up: torch
+        from jepa_lab.report.features import features_report  # imports torch, which is slow
 
         return features_report(path, rules)
     return run_report(path if path.is_dir() else path.parent, rules)
@@ -50,7 +50,7 @@ def composes(line: CommandLine) -> bool:
     A command line that names user-defined code is composed but not checked, since the check would
     import code that a run's file names.
     """
-    from jepa_lab.cli.compose import composes  # start-up: Hydra
+    from jepa_lab.cli.compose import composes  # imports Hydra, which is slow
 
     return composes(line.overrides, line.config_dir)
 
@@ -70,7 +70,7 @@ def investigate(args: argparse.Namespace) -> tuple[Report, int]:
     def print_line(line: str) -> None:
         print(line, file=sys.stderr if args.json else sys.stdout, flush=True)
 
-    from jepa_lab.cli.compose import as_data  # start-up: Hydra
+    from jepa_lab.cli.compose import as_data  # imports Hydra, which is slow
 
     outcome = load(entry.investigate_at)(args, as_data, print_line)
     return (outcome.text(), outcome.content), outcome.code

@@ -39,8 +39,8 @@ GATE_FAILED = 3  # exit code under gates.strict
 class Command:
     """State that a command shares with its jobs.
 
-    It is the request to stop, the exit codes of the jobs that ran in this process, and the sweep. A
-    process started by a launcher gets a new Command, with `elsewhere` true.
+    It consists of the request to stop, the exit codes of the jobs that ran in this process, and the
+    sweep. A process started by a launcher gets a new Command, with `elsewhere` true.
     """
 
     def __init__(self, started: float | None = None, elsewhere: bool = False) -> None:
@@ -89,7 +89,7 @@ def one_job(cfg: DictConfig, command: Command) -> float | None:
     with named_lines(f"[{number}] ") if command.elsewhere else nullcontext():
         value = _recorded(cfg, command, command.stop)
     if command.stop.signal:
-        # whether this process alone got the signal or all did, the whole sweep ends
+        # the whole sweep ends, even if only this process got the signal
         control.stop(f"{command.stop.signal} received")
     if cfg.sweep.fail_fast and command.codes[-1] in (1, 2) and not control.obsolete():
         control.stop(f"job {number} failed, and sweep.fail_fast=true")
@@ -103,7 +103,7 @@ def _recorded(cfg: DictConfig, command: Command, stop: StopRequest) -> float:
         _refuse_sweep_overrides()
         import_from_config_dir()
         rungs = checked_rungs(cfg)
-        # start-up: torch and Lightning are imported only after the configuration is checked
+        # torch and Lightning are slow, so they are imported only after the configuration is checked
         from jepa_lab.diagnosis.gates import gates_line
         from jepa_lab.studies.run import train
 

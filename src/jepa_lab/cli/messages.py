@@ -25,7 +25,7 @@ def one_line(error: BaseException) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     text = lines[0] if lines else type(error).__name__
     override = getattr(error, "override", None)
-    if text.startswith("LexerNoViableAlt"):  # mostly letters beyond ASCII
+    if text.startswith("LexerNoViableAlt"):  # usually a character outside ASCII
         key, _, value = text.partition(": ")[2].partition("=")
         return f"{key}={value}: cannot be parsed; quote the value, as in '{key}=\"{value}\"'"
     if "Could not override" in text and override is None:

@@ -1,5 +1,5 @@
-"""Adds groups of options to the parsers of the commands, and reads values that argparse has no type
-for."""
+"""Adds groups of options to the parsers of the commands, and parses values for which argparse has
+no type."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Prepares the overrides of a command line for Hydra.
 
-Translates older flag names, checks lists of auxiliary losses, and adds the signs that overrides of
+Translates older flag names, checks lists of auxiliary losses, and adds the ++ that overrides of
 single jobs need.
 """
 
@@ -76,9 +76,9 @@ SEARCHPATH = "hydra.searchpath="
 
 
 def with_folder(overrides: Sequence[str], folder: str | None, itself: bool = False) -> list[str]:
-    """Returns the overrides with the auxiliary losses of a user's folder on Hydra's search path.
-    --config-dir alone does not find them, since the folder of the group aux has another name.
-    `itself` adds the folder too, for a call without --config-dir."""
+    """Returns the overrides with the folder of a user's auxiliary losses added to Hydra's search
+    path. --config-dir alone does not find these losses, since the folder of the group aux has
+    another name. `itself` adds `folder` itself too, for calls without --config-dir."""
     paths = [] if folder is None else folder_paths(folder, itself)
     if not paths:
         return list(overrides)
@@ -255,9 +255,10 @@ SWEEPER = "aux_comparison"
 
 
 def overrides_for_comparison(overrides: Sequence[str]) -> list[str]:
-    """Returns the overrides of a comparison with `aux.vicreg.eps=1e-3` as ++aux.vicreg.eps=1e-3.
-    Hydra first reads them without any arm, where that key does not exist. The jobs of the arm get
-    the override as typed, and are checked. Other overrides are unchanged."""
+    """Returns the overrides of a comparison, where keys of a loss get ++, as in
+    ++aux.vicreg.eps=1e-3. Hydra first reads them without any arm, where such a key does not exist.
+    The jobs of the arm get the override as typed, and are checked. Other overrides are
+    unchanged."""
     if not is_comparison(overrides):
         return list(overrides)
     return [f"++{o}" if o.startswith("aux.") and "=" in o else o for o in overrides]

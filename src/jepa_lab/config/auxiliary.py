@@ -22,7 +22,7 @@ class AuxOptions(Options):
     weight: float
     ramp: float
 
-    regulariser: ClassVar[str] = ""  # name of the same term if an objective has it itself
+    regulariser: ClassVar[str] = ""  # name of the same term in objectives that contain it anyway
 
     def check(self, key: str) -> None:
         at_least(f"{key}.weight", self.weight, 0.0)

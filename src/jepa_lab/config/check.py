@@ -120,8 +120,9 @@ def _keys_of_group(kind: type[RunConfig], name: str, default: set[str]) -> set[s
 
 
 def _take_own(cfg: DictConfig, kind: type[C]) -> Iterator[tuple[str, Any]]:
-    """Yields (dotted key, checked options) of user-defined parts and removes them from `cfg`. A
-    single part leaves its name in its place. A part among several leaves nothing."""
+    """Yields (dotted key, checked options) of user-defined parts and removes them from `cfg`. In a
+    slot for one part a stand-in value takes its place (see _stand_in). From a slot for several
+    parts its key is removed."""
     for slot, base in kind.slots.items():
         for key in _filled(cfg, slot):
             given = OmegaConf.to_container(OmegaConf.select(cfg, key), resolve=True)
@@ -141,7 +142,7 @@ def _take_own(cfg: DictConfig, kind: type[C]) -> Iterator[tuple[str, Any]]:
 
 
 def _stand_in(kind: type[C], key: str) -> Any:
-    """Returns the value at a slot while the user's options are kept apart."""
+    """Returns the value that takes the place of user-defined options while `cfg` is checked."""
     node = OmegaConf.select(OmegaConf.structured(kind), key)
     if isinstance(node, DictConfig):
         return {name: "own" for name in node if OmegaConf.is_missing(node, name)}
@@ -169,7 +170,8 @@ def _put(config: Any, key: str, options: Any) -> None:
 
 
 def _refuse_nested(node: Any, key: str) -> None:
-    """Raises UserError for a list within a list of numbers or texts, which omegaconf accepts."""
+    """Raises UserError for a list nested in a list of numbers or texts, which omegaconf would
+    accept."""
     if not isinstance(node, DictConfig | ListConfig) or node._is_none() or node._is_missing():
         return
     if isinstance(node, DictConfig):

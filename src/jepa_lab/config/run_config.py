@@ -84,7 +84,7 @@ class JepaConfig(RunConfig):
     seed: int = MISSING
     preflight: str = "warn"  # warn | strict | off
     tier: NamedConfig = field(default_factory=NamedConfig)
-    # group options -> key -> text that is shown beside the result
+    # selected options (as recipe, data set, tier) -> metric -> text shown beside the result
     expected: dict[str, Any] = field(default_factory=dict)
     dataset: Any = None
     # name -> its keys; after the check, name -> options of the loss

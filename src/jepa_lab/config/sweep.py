@@ -15,7 +15,8 @@ class TuningConfig:
     weights: int = 5  # number of weights tried for every arm, log-spaced around its default
     span: float = 10000.0  # ratio of the largest to the smallest weight
     seeds: list[int] = field(default_factory=lambda: [1000, 1001])  # for tuning only
-    metric: str = "val/probe/class_from_z_agg"  # its last value counts; the report uses test
+    # its last value decides; the report uses the test split
+    metric: str = "val/probe/class_from_z_agg"
 
     def validate(self) -> None:
         at_least("sweep.tuning.weights", self.weights, 1)
@@ -32,7 +33,7 @@ class SweepConfig:
     control: str | None = None  # name of an experiment, or settings as key=value key=value
     report: str | None = None  # report on the sweep's runs at its end: views_grid, aux_comparison
     results: str = "comparison_results"  # the folder that aux_comparison writes
-    # of aux_comparison: reference runs beside the arms, random_init and supervised
+    # for aux_comparison: reference runs beside the arms, from random_init and supervised
     references: list[str] = field(default_factory=list)
     # the metric that a search optimises; null: the one that chooses best.ckpt
     objective: str | None = None

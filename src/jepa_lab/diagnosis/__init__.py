@@ -1,4 +1,4 @@
-"""Turns measured numbers into a verdict. It never reads a model."""
+"""Turns measured numbers into a verdict. The rules never read a model."""
 
 from typing import TYPE_CHECKING, Any
 

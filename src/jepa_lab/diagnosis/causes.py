@@ -21,8 +21,8 @@ def causes(examination: Examination, config: Mapping[str, Any], remedies: Remedi
     if len({e.began for e in events}) > 1:
         first = events[0]
         likely.append(
-            f"it began with {words(first)} at step {first.began} ({first.reason}); the others came"
-            " after"
+            f"it began with {words(first)} at step {first.began} ({first.reason}); the others"
+            " followed"
         )
     rest = [f.reason for f in examination.failures[:3] if not likely or f.tap is None]
     return likely + [reason for reason in rest if not any(reason in cause for cause in likely)]

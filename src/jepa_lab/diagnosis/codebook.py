@@ -17,7 +17,7 @@ def codebook_finding(history: History, thresholds: Thresholds) -> Finding | None
     usage, name = codebook_series(history, "usage")
     perplexity, other = codebook_series(history, "perplexity")
     if perplexity and perplexity[-1][1] < t.perplexity:
-        text = f"perplexity {perplexity[-1][1]:.2f}: one code takes nearly all"
+        text = f"perplexity {perplexity[-1][1]:.2f}: nearly all tokens use one code"
         far = t.confidence(distance(perplexity[-1][1] - 1, t.perplexity - 1, 0.01))
         return _collapse(text, last_stretch(perplexity, lambda v: v < t.perplexity), far, other)
     if not usage:

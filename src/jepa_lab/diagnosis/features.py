@@ -172,7 +172,7 @@ def _with_labels(
             [],
         )
     return found, [
-        text if ratio >= t.separability else f"{text}: the features do not tell the labels apart"
+        text if ratio >= t.separability else f"{text}: the features do not separate the labels"
     ]
 
 

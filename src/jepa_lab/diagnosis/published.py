@@ -1,6 +1,6 @@
 """The older published thresholds as a separate rule set, to be shown beside those of this package.
-They contradict each other (see docs/diagnosis.md). This is their first version, with its middle
-band called "warning"."""
+They contradict each other (see docs/diagnosis.md). This is the first published version; its middle
+band is called "warning" here."""
 
 from __future__ import annotations
 

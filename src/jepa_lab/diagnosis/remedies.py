@@ -45,7 +45,7 @@ class Remedies:
         if statuses & set(COLLAPSES) and not rate and config:
             if target == "shared":
                 found.append(
-                    "target=shared moves the targets to what is easy to predict, and no rate term"
+                    "target=shared lets the targets become easy to predict, and no rate term"
                     " opposes it"
                 )
             elif value_of(config, "loss.form") == "dino":

@@ -125,7 +125,7 @@ def exploding(history: History, t: Thresholds) -> list[Finding]:
         least = min(v for _, v in points)
         limit = max(t.explosion * least, points[0][1])
         if all(value > limit for _, value in points[-int(t.loss_points) :]):
-            reason = f"{name} rose to {points[-1][1]:.3g} from {least:.3g} at least"
+            reason = f"{name} rose to {points[-1][1]:.3g} from a minimum of {least:.3g}"
             since = last_stretch(points, lambda v, limit=limit: v > limit)  # type: ignore[misc]
             far = t.confidence(distance(points[-1][1], limit))
             found.append(Finding("unstable", reason, far, since=since, quantity=key, next=CALMER))

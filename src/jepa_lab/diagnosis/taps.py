@@ -97,7 +97,7 @@ def _complete(now: Mapping[str, float], t: Thresholds) -> Finding | None:
     # A single outlier can cause the whole spread. The rank is then 1.
     if not alike or (spread >= t.spread and not one_direction):
         return None
-    text = f"spread {spread:.3g} of an even 1, all features alike"
+    text = f"spread {spread:.3g} (1 is spread evenly), all features alike"
     far = t.confidence(distance(min(spread, t.spread), t.spread))
     return Finding("complete_collapse", text, far, quantity="feature_std_l2")
 
@@ -157,7 +157,7 @@ def _by_absolute_facts(
         )
     lidar = now.get("lidar", math.inf)
     if "lidar" in t.values and lidar < t.lidar:
-        text = f"LiDAR {lidar:.2f}: one direction tells images apart"
+        text = f"LiDAR {lidar:.2f}: only one direction separates the images"
         return Finding(
             "low_rank", text, t.confidence(distance(lidar - 1, t.lidar - 1, 0.01)), quantity="lidar"
         )

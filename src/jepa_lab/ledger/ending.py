@@ -13,8 +13,8 @@ from jepa_lab.ledger.run_dir import UNWRITABLE, RunDir
 def record_exit_status(run: RunDir, note: Callable[[str, str], None]) -> Iterator[None]:
     """Calls note(state, reason) for an interruption ("stopped") or any other exception ("failed").
 
-    The exception is raised again. A file that cannot be written becomes a UserError. RunStopped
-    passes without a note, since it is no failure.
+    The exception is raised again, as a UserError if a file cannot be written. RunStopped is raised
+    again without a note, since it is no failure.
     """
     try:
         yield

@@ -39,7 +39,7 @@ class ParquetLogger(Logger):
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """Appends `metrics`. A missing step or epoch is the last one passed."""
+        """Appends `metrics`. If the step or epoch is missing, the last one passed is used."""
         values = dict(metrics)
         self._epoch = int(values.pop("epoch", self._epoch))
         self._step = self._step if step is None else step

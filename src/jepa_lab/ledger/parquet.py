@@ -26,7 +26,7 @@ class ParquetLedger:
     """Collects metrics and writes them `flush_s` seconds after the last write. The total time is
     linear in the number of rows.
 
-    A table below SMALL_ROWS is rewritten whole, atomically. A larger one gets only its new rows
+    A table below SMALL_ROWS is rewritten whole, atomically. Of a larger one only the new rows are
     written, as segments beside `path` (see `segments`). Segments are folded into the file at sizes
     that grow geometrically, and by `fold` at the end of the run. `read_metrics` reads both.
 
@@ -184,8 +184,8 @@ class ParquetLedger:
 
 
 def read_metrics(path: Path) -> pa.Table:
-    """Returns the whole table of a `metrics.parquet` and its segments, also for the run's folder
-    that holds them.
+    """Returns the whole table of a `metrics.parquet` and its segments. `path` is the file or the
+    run's folder.
 
     Safe while a run writes to it. Raises UserError if it is missing or broken.
     """

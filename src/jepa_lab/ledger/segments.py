@@ -63,8 +63,8 @@ def write_whole(path: Path, table: pa.Table, folded: int = 0) -> int:
 
 
 def write_segment(path: Path, number: int, table: pa.Table) -> None:
-    """Writes segment `number` of `path`, replacing an earlier one of that number. OSError as in
-    `write_whole`."""
+    """Writes segment `number` of `path`, replacing an earlier one of that number. Raises OSError as
+    `write_whole` does."""
     folder = segments_folder(path)
     if not folder.is_dir():
         folder.mkdir(parents=True)
@@ -146,8 +146,8 @@ def _write(path: Path, table: pa.Table) -> None:
 
 
 def _read(path: Path) -> tuple[pa.Table, int]:
-    """Returns the rows of one file and the number in its metadata, 0 if there is none.
-    FileNotFoundError passes."""
+    """Returns the rows of one file and the number in its metadata, 0 if there is none. Raises
+    FileNotFoundError for a missing file."""
     try:
         with pq.ParquetFile(path) as file:
             folded = int((file.metadata.metadata or {}).get(FOLDED, b"0"))

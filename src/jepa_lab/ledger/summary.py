@@ -16,7 +16,8 @@ def summarise(history: Mapping[str, Sequence[tuple[int, float]]]) -> Summary:
     """Returns {key: {last, min, max, min_step, max_step}} of every key that has values.
 
     `last` is the last value as logged, NaN included, so that a run that ended in NaN does not look
-    well. The extrema skip NaN, are None if all values are NaN, and name the first step on a tie.
+    successful. The extrema skip NaN, are None if all values are NaN, and have the first step on a
+    tie.
     """
     return {key: _extrema(points) for key, points in history.items() if points}
 

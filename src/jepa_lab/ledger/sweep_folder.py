@@ -29,9 +29,9 @@ class Record:
     """One job of a sweep.
 
     - `job` is its number, from 1.
-    - `words` are its overrides. The name is a key of the file.
-    - `state` is done, resumed (done from a checkpoint on), skipped (finished before), running (in
-      another process, or until it was killed), stopped, failed, or as planned.
+    - `words` are its overrides. The field keeps this name, since it is a key of the record's file.
+    - `state` is done, resumed (completed from a checkpoint), skipped (finished before), running (in
+      another process, or when it was killed), stopped, failed, or the planned state.
     - `code` is the exit code that a single run of the job would have.
     - `pid` is the process that ran it.
     - `value` is the value that the job returned to the sweeper.
@@ -177,13 +177,13 @@ class Tuning:
 
     @property
     def settled(self) -> bool:
-        """Whether every run has a value, so that another start could only find the same."""
+        """Whether every run has a value. Starting the tuning again would then change nothing."""
         return all(
             t.value is not None for arm in self.arms for c in arm.candidates for t in c.trials
         )
 
     def same_runs(self, other: Tuning) -> bool:
-        """Returns whether both tunings are of the same runs, compared by the same metric."""
+        """Returns whether both tunings have the same runs and compare them by the same metric."""
         return (self.sweep, self.metric, self._runs()) == (other.sweep, other.metric, other._runs())
 
     def _runs(self) -> dict[tuple[str, float, int], str]:

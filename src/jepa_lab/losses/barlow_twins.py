@@ -37,8 +37,8 @@ def decorrelation(z: Tensor, scale_loss: float = 1.0) -> LossTerms:
 
     The total is scale_loss times the sum of squared correlations between different features. The
     on-diagonal term is missing, since a batch always agrees with itself. Its only term is
-    off_diagonal. Constant features cost nothing, so it does not prevent them. Raises ValueError for
-    n < 2 or another rank.
+    off_diagonal. Constant features cost nothing, so this term alone does not prevent collapse to a
+    constant. Raises ValueError for n < 2 or another rank.
     """
     with torch.autocast(z.device.type, enabled=False):
         z = _standardised(z)

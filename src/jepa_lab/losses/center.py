@@ -40,7 +40,8 @@ class EmaCenter(nn.Module):
     def update_center(self) -> None:
         """Sets center to decay * center + (1 - decay) * mean of the rows since the last update.
 
-        The centre stays as it is without rows, and where the mean is not finite.
+        The centre does not change if no rows were collected, nor in entries where the mean is not
+        finite.
         """
         if self._sum is not None:
             moved = self.center.lerp(self._sum / self._rows, 1.0 - self.center_ema_decay)

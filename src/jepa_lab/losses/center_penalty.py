@@ -15,8 +15,8 @@ class CenterPenalty(EmaCenter):
     """Maps features (n, dim), n >= 2, to sum_j (mean_j - center_j)^2. It has no terms.
 
     It rewards collapse instead of preventing it: a constant embedding reaches 0 as soon as the
-    centre has followed. It has no softmax, no temperature and no teacher. DINO itself is DinoLoss.
-    Raises ValueError for other shapes.
+    centre has caught up with it. It has no softmax, no temperature and no teacher. DINO itself is
+    DinoLoss. Raises ValueError for other shapes.
     """
 
     def forward(self, z: Tensor) -> LossTerms:

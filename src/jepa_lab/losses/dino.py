@@ -67,7 +67,7 @@ class DinoLoss(EmaCenter):
         return LossTerms(cross_entropy, terms)
 
     def sharpen(self, teacher: Tensor) -> Tensor:
-        """Returns the teacher's distributions (n, dim), centred by the present centre, without
+        """Returns the teacher's distributions (n, dim), centred by the current centre, without
         gradient."""
         return torch.softmax(
             (at_least_float32(teacher.detach()) - self.center) / self.teacher_temp, dim=-1

@@ -45,7 +45,7 @@ def info_nce_rows(
     normalised here. Without a negative the loss and its gradient are 0. Computed in float32 or
     better, outside autocast. No gradient is stopped here: a caller detaches targets that must not
     learn. Raises ValueError for other shapes, n = 0, an `exclude` that is not bool, and a
-    number <= 0 as temperature.
+    temperature <= 0 that is a number.
     """
     n, m = _sizes(query, positive, queue)
     if not isinstance(temperature, Tensor) and not temperature > 0:
@@ -74,16 +74,16 @@ def chance(negatives: Tensor | float) -> Tensor:
     """Returns ln(1 + negatives), the loss of a model that cannot distinguish a positive from a
     negative.
 
-    For a tensor it is the mean over its entries. A 0-d float64 tensor.
+    For a tensor of counts it is the mean over the entries. The result is a 0-d float64 tensor.
     """
     return torch.log1p(torch.as_tensor(negatives).cpu().double()).mean()
 
 
 def same_task(tasks: Tensor, queue_tasks: Tensor | None = None) -> Tensor:
-    """Maps tasks (n,) and queue_tasks (m,) to a bool mask (n, n + m) of keys of the query's own
-    task.
+    """Maps tasks (n,) and queue_tasks (m,) to a bool mask (n, n + m), true for keys that have the
+    query's own task.
 
-    As `exclude` it removes all rows of a query's task from its negatives.
+    Passed as `exclude`, the mask removes all rows of a query's task from its negatives.
     """
     keys = tasks if queue_tasks is None else torch.cat([tasks, queue_tasks.to(tasks)])
     return tasks.unsqueeze(1) == keys

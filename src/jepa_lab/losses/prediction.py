@@ -36,8 +36,8 @@ def constant_baseline_loss(z_target: Tensor, eps: float = 1e-8) -> Tensor:
 
 
 def target_directions(z_target: Tensor, eps: float = 1e-8) -> Tensor:
-    """Returns the (n, d) targets at length 1 in float64; the best constant vector points along
-    their mean.
+    """Returns the (n, d) targets scaled to length 1, in float64. The best constant vector points
+    along their mean.
 
     Raises ValueError for another rank.
     """

@@ -32,6 +32,6 @@ def several_rows(z: Tensor) -> Tensor:
 def off_diagonal_squares(matrix: Tensor) -> Tensor:
     """Returns the sum of squares of a (d, d) matrix off its diagonal.
 
-    It is never below 0, as a difference of two sums could be.
+    It is never below 0. The sum of all squares minus those of the diagonal could be, by rounding.
     """
     return (matrix - torch.diag(matrix.diagonal())).square().sum()

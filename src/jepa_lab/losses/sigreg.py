@@ -22,8 +22,8 @@ def epps_pulley(x: Tensor, t_max: float = 3.0, n_points: int = 17) -> Tensor:
     The integral uses the trapezoid rule on n_points knots of [0, t_max], as the integrand is
     symmetric. On average N(0, 1) gives 1.05 for any n, zeros give .402 n, and N(0, 4) gives .24 n.
     Computed in float32 or better, outside autocast. It is NaN for features that are not finite.
-    Raises ValueError for another rank, n = 0, t_max <= 0, and n_points that are even (as upstream)
-    or below 3.
+    Raises ValueError for another rank, n = 0, t_max <= 0, and n_points that is even (the upstream
+    code rejects this too) or below 3.
     """
     if x.ndim != 2 or not len(x):
         raise ValueError(f"expected (n, k), n >= 1, got {tuple(x.shape)}")
@@ -53,12 +53,12 @@ def sigreg(
 def sigreg_published(
     z: Tensor, step: int = 0, n_slices: int = 128, t_max: float = 3.0, n_points: int = 17
 ) -> Tensor:
-    """Maps (n, d) to a scalar by the form of the public ARC code, on normalised rows and without
-    the factor n. It is kept to reproduce its numbers.
+    """Maps (n, d) to a scalar by the formula of the public ARC code, on normalised rows and without
+    the factor n. It is kept to reproduce the numbers of that code.
 
-    For d = 256 it lies between .394 and .406 for any features. It requires the variance of rows
-    sqrt(d) times as long, so it hardly distinguishes a sphere from a point. Raises ValueError as
-    `sigreg` does.
+    Its target N(0, 1) is the projection of rows of length about sqrt(d), but all rows have length
+    1. For d = 256 the value lies between .394 and .406 for any features, so it hardly distinguishes
+    features spread over the sphere from a single point. Raises ValueError as `sigreg` does.
     """
     _check(z, n_slices)
     with torch.autocast(z.device.type, enabled=False):
@@ -75,7 +75,8 @@ def directions(d: int, n_slices: int, step: int) -> Tensor:
 
 
 def _distance(x: Tensor, t: Tensor) -> Tensor:
-    """Maps x (n, k) and t (T,) to (k, T): |phi(t) - e^(-t^2/2)|^2, from real and imaginary part."""
+    """Maps x (n, k) and t (T,) to (k, T): |phi(t) - e^(-t^2/2)|^2, computed from the real and the
+    imaginary part."""
     phase = x.unsqueeze(-1) * t
     real = phase.cos().mean(dim=0) - torch.exp(-0.5 * t.square())
     return real.square() + phase.sin().mean(dim=0).square()

@@ -8,15 +8,16 @@ from torch import Tensor
 
 
 class LossTerms(NamedTuple):
-    """The value of a loss: `total` is the scalar to minimise. `terms` maps names to its parts,
-    which are unweighted scalars."""
+    """The value of a loss: `total` is the scalar to minimise. `terms` maps the name of each part of
+    the loss to its value, an unweighted scalar."""
 
     total: Tensor
     terms: dict[str, Tensor]
 
 
 def mean_terms(*losses: LossTerms) -> LossTerms:
-    """Returns the mean of losses with the same terms, of the total and of each term."""
+    """Returns the mean of several losses with the same terms: the mean total and the mean of each
+    term."""
     terms = {
         name: sum(loss.terms[name] for loss in losses) / len(losses) for name in losses[0].terms
     }

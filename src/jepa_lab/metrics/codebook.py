@@ -10,8 +10,8 @@ from jepa_lab.metrics.spectrum import exp_entropy
 
 
 def perplexity(counts: Tensor) -> Tensor:
-    """Returns exp of the entropy of (K,) counts, in [1, K]: the number of codes in even use. It is
-    1 where nothing was counted."""
+    """Returns exp of the entropy of (K,) counts, in [1, K]: the number of equally used codes that
+    would have the same entropy. It is 1 where nothing was counted."""
     return exp_entropy(_counts(counts))
 
 
@@ -37,8 +37,8 @@ def dead_code_age(last_used: Tensor, step: int) -> Tensor:
 
 
 def code_norms(codes: Tensor) -> dict[str, Tensor]:
-    """Returns statistics of the lengths of (K, d) codes: `mean`, `median` (the lower of two),
-    `min`, `max` and `spread`.
+    """Returns statistics of the lengths of (K, d) codes: `mean`, `median` (the lower of the two
+    middle lengths), `min`, `max` and `spread`.
 
     `spread` is the largest length / the median length. It is 1 for equal lengths, 0 where all are
     0, and infinite where half of them are 0. Codes whose length grows without bound are no longer
@@ -95,8 +95,8 @@ def quantisation_error(z: Tensor, q: Tensor) -> Tensor:
     """Returns mean |z - q|^2 / total variance of z (divided by n), for (n, d) inputs z and their
     codes q, >= 0.
 
-    0 is exact, and 1 is as bad as the mean of z. It is 0 where q equals z, and infinite where only
-    z does not vary. Raises ValueError for unequal shapes.
+    0 means exact codes, and 1 means codes no better than the mean of z. It is 0 where q equals z,
+    and infinite where only z does not vary. Raises ValueError for unequal shapes.
     """
     if z.shape != q.shape:
         raise ValueError(

@@ -41,7 +41,7 @@ class CollapseStatistics:
         self.finite = True
         self._waiting: list[Tensor] = []
         self._moments = Moments()
-        self._directions = Moments(diagonal=True)  # of the rows at length 1
+        self._directions = Moments(diagonal=True)  # of the rows scaled to length 1
         self._length = 0.0
         self._sample: Tensor | None = None
 

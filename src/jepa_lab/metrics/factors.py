@@ -19,12 +19,13 @@ def factor_geometry(
 
     `reference` is the index of the identity among the s values. The metrics describe the
     differences Delta z = z - z[:, reference], without the reference itself:
-    - `explained_variance`: the share of their top k directions, which are the basis.
-    - `effective_rank`: (sum l)^2 / sum l^2 of their eigenvalues.
-    - `coordinate_participation`: that of the basis.
-    - `systematic_share`: the share of their variance that is common to all anchors at each value.
+    - `explained_variance`: the share of the variance in the top k directions, which form the basis.
+    - `effective_rank`: (sum l)^2 / sum l^2 of the eigenvalues l of their covariance.
+    - `coordinate_participation`: the number of coordinates over which the basis is spread.
+    - `systematic_share`: the share of the variance of the differences that is common to all anchors
+      at the same value.
 
-    With `angles` (s,) in radians and k = 2 there are more:
+    With `angles` (s,) in radians and k = 2 there are further metrics:
     - `circle_fit`: the fit of the anchors' mean curve in the basis.
     - `circle_fit_anchors`: the mean over anchors of each anchor's own fit.
     - `harmonic_1` and `harmonic_2`, only over a full turn: see harmonic_shares.
@@ -107,7 +108,7 @@ def harmonic_shares(z: Tensor) -> Tensor:
 
     The features (n, s, d) are at s evenly spaced angles. The shares sum to 1, or are 0 where
     nothing moves. A circle has all its variance at 1 period, even if each anchor has its own plane.
-    Features that half a turn maps onto themselves have all of it at 2 periods.
+    Features that repeat after half a turn have all of it at even numbers of periods.
     """
     power = torch.fft.rfft(z.double(), dim=1).abs().square().sum(dim=(0, 2))[1:]
     if z.shape[1] % 2 == 0:

@@ -88,8 +88,8 @@ def irreducible_loss(c: Covariances, P_star: Tensor | None = None) -> Tensor:
 
 
 def readout_r2(A: Tensor, B_o: Tensor, spectrum: Tensor, sigma: float) -> tuple[Tensor, Tensor]:
-    """Returns R² of the best linear readout of the latents from B_o x: of their total variance
-    (...), and the mean over latents (...).
+    """Returns two R² (...) of the best linear readout of the latents from B_o x: that of their
+    total variance, and the mean of the R² of each latent.
 
     Both are invariant to scale and rotation of B_o. At the optimum R² is spectrum / (spectrum +
     sigma^2) for each latent.
@@ -107,13 +107,13 @@ def predictor_errors(
 ) -> dict[str, Tensor]:
     """Returns distances of P (..., d, d) from P*, each (...):
     - W_Fro_raw: |P - P*|_F, also as log10.
-    - W_Fro_aligned: |s(P) - s(P*)|_2, also as log10. It is the rest after the best rotations on
-      both sides, and never above W_Fro_raw (Mirsky 1960).
+    - W_Fro_aligned: |s(P) - s(P*)|_2, also as log10. This is the distance that remains after the
+      best rotations on both sides. It is never above W_Fro_raw (Mirsky 1960).
     - W_rel_sv_err: the error of the singular values relative to those of P*.
-    - W_cos_left_min and W_cos_right_min: the smallest cosine between their singular spaces, 1 for
-      full rank.
+    - W_cos_left_min and W_cos_right_min: the smallest cosine between the left and between the right
+      singular spaces of P and P*, 1 for full rank.
 
-    `singular_values` holds those of P and P* if they are already computed.
+    `singular_values` holds the singular values of P and of P*, if already computed.
     """
     P, P_star = _double(P, P_star)
     s, s_star = singular_values or (torch.linalg.svdvals(P), torch.linalg.svdvals(P_star))
@@ -184,8 +184,8 @@ def balance(P: Tensor, B_o: Tensor, alpha: Tensor, beta: Tensor) -> Tensor:
     """Returns B_o B_o' / beta - P'P / alpha (..., d, d), which gradient flow conserves for any
     target and any data.
 
-    Each of the two halves moves by -(P'E B_o' + B_o E'P), where E is the residual moment. alpha and
-    beta are (...).
+    Both terms change at the same rate, -(P'E B_o' + B_o E'P), where E is the residual moment. alpha
+    and beta are (...).
     """
     P, B_o = _double(P, B_o)
     return B_o @ B_o.mT / beta[..., None, None] - P.mT @ P / alpha[..., None, None]

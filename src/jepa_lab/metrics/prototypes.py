@@ -69,7 +69,7 @@ class Distributions:
         self._used: Tensor | None = None
 
     def update(self, p: Tensor) -> None:
-        """Adds rows of probabilities (n, K). ValueError for another rank or K."""
+        """Adds rows of probabilities (n, K). Raises ValueError for another rank or K."""
         p = _probabilities(p)
         if self._sum is None or self._used is None or self._entropy is None:
             self._entropy, self._sum, self._used = (

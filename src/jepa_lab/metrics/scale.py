@@ -1,5 +1,5 @@
-"""Spread of features, absolute and relative to their length. A rank alone would call a constant
-output healthy."""
+"""Spread of features, absolute and relative to their length. A constant output with a little noise
+has a high rank, so rank alone does not reveal it."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def check_finite(z: Tensor) -> Tensor:
 
 
 def centred(z: Tensor, dim: int = 0) -> Tensor:
-    """Returns z minus its mean over `dim`. The first entry is subtracted before, so that a constant
-    becomes exactly 0 instead of the rounding error of its mean."""
+    """Returns z minus its mean over `dim`. The first entry is subtracted before the mean is taken,
+    so that a constant becomes exactly 0 rather than a rounding error."""
     z = z - z.narrow(dim, 0, 1)
     return z.sub_(z.mean(dim=dim, keepdim=True))
 
@@ -63,8 +63,8 @@ def mean_norm(z: Tensor) -> Tensor:
 def mean_pairwise_cosine(z: Tensor) -> Tensor:
     """Returns the mean cosine over all pairs of different rows of (n, d), in [-1/(n-1), 1].
 
-    It is 1 for one direction, and 0 for isotropic features. A zero row has cosine 0 with every
-    other. It is computed from |sum of unit rows|^2, without the (n, n) matrix.
+    It is 1 if all rows have one direction, and 0 for isotropic features. A zero row has cosine 0
+    with every other. It is computed from |sum of unit rows|^2, without the (n, n) matrix.
     """
     z = unit_rows(check_features(z))
     n = len(z)

@@ -39,9 +39,10 @@ class Spectrum:
     def of(z: Tensor) -> Spectrum:
         """Returns the spectrum of (n, d) features, n >= 2.
 
-        It takes one Gram matrix and two eigenvalue problems without vectors. The mean adds rank one
-        to the matrix (two on the (n, n) side). Updating one solution to the other would need the
-        vectors, which cost more. Raises ValueError for another shape or values that are not finite.
+        It computes one Gram matrix, and the eigenvalues of its centred and its uncentred form. The
+        two differ by rank one (two for (n, n)). Deriving one set of eigenvalues from the other
+        would need eigenvectors, which cost more. Raises ValueError for another shape or values that
+        are not finite.
         """
         z = check_features(z)
         n, d = z.shape

@@ -14,7 +14,7 @@ class Moments:
     products of deviations from the mean.
 
     Each batch is centred at its own mean in float64 and then joined (Chan, Golub & LeVeque 1983),
-    so that a large common mean costs no digits. Memory is 8 d^2 bytes (32 MiB at d = 2048). Rows
+    so that a large common mean costs no precision. Memory is 8 d^2 bytes (32 MiB at d = 2048). Rows
     are kept as they are until there are more rows than dimensions. With `diagonal`, scatter is
     (d,), the sums of squares alone, and memory is 16 d bytes.
     """
@@ -24,7 +24,8 @@ class Moments:
         self.diagonal = diagonal
         self._mean: Tensor | None = None
         self._scatter: Tensor | None = None
-        # Rows that are not yet in the scatter. While n <= d they need less memory than it.
+        # Rows that are not yet in the scatter. While n <= d, they need less memory than the
+        # scatter.
         self._rows: list[Tensor] = []
 
     def update(self, z: Tensor) -> None:

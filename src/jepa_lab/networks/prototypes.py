@@ -1,4 +1,5 @@
-"""The head of DINO: maps features to logits over prototypes, through a bottleneck of length 1."""
+"""The head of DINO: maps features to logits over prototypes, through a bottleneck scaled to length
+1."""
 
 from __future__ import annotations
 

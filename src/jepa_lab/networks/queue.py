@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 
 class NegativeQueue(nn.Module):
-    """A ring buffer of the last `size` committed rows, at length 1 in float32, and the task of
-    each.
+    """A ring buffer of the last `size` committed rows, scaled to length 1 in float32, and the task
+    of each.
 
     `stage` collects the rows of a micro-batch. `commit` moves them into the queue after the
     optimiser step, and `drop` discards them if the step was skipped. The queue therefore holds rows

@@ -41,8 +41,8 @@ class StopRequest:
 
     @contextmanager
     def watching(self) -> Iterator[None]:
-        """Records signals instead of being killed by them, until the context ends. Does nothing
-        outside the main thread."""
+        """Makes signals request a stop instead of killing the process, until the context ends. Does
+        nothing outside the main thread."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return

@@ -9,7 +9,7 @@ from jepa_lab.process.command import Parser, run_command
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Runs the command with the arguments `argv`; None reads those of the process."""
+    """Runs the command with the arguments `argv`. None stands for those of the process."""
     run_command(lambda: _write(_parser().parse_args(argv)))
 
 
@@ -37,7 +37,7 @@ def _parser() -> argparse.ArgumentParser:
         "--metric",
         metavar="KEY",
         help=(
-            "metric that ranks the arms (default: the first that was measured of"
+            "metric that ranks the arms (default: the first of these that was measured:"
             " test/probe/class_from_z_agg, val/probe/class_from_z_agg, test/skill, val/skill)"
         ),
     )
@@ -77,8 +77,7 @@ def _parser() -> argparse.ArgumentParser:
 def default_folder(results: Path) -> Path:
     """Returns `results`, or RESULTS_report beside it if `results` holds the comparison of a sweep.
 
-    The report of such a sweep and the weights of its runs are replaced only if --out names their
-    folder."""
+    The report and the weights of such a sweep are overwritten only if --out names their folder."""
     from jepa_lab.ledger.sweep_folder import FILE
 
     return results.with_name(f"{results.name}_report") if (results / FILE).is_file() else results

@@ -31,7 +31,8 @@ class Diagnosis:
     """Everything that a diagnosis prints and writes.
 
     `state` is that of RunDir.state. `step` is the last logged optimiser step. `left_out` lists the
-    user-defined rules of the run; the diagnosis of a folder runs no code that a run names."""
+    user-defined rules of the run. They are not applied, since the diagnosis of a folder never runs
+    code that its configuration names."""
 
     path: Path
     experiment: str
@@ -115,7 +116,7 @@ def _rather(folder: Path) -> str:
     if not runs:
         return "pass the folder of a run, e.g. runs/teacherless_b/<run_id>"
     latest = max(runs, key=lambda run: run.stat().st_mtime)
-    return f"it is not a run but contains {len(runs)}; pass one, e.g. {latest}"
+    return f"it is not a run but contains {len(runs)} of them; pass one, e.g. {latest}"
 
 
 def _event(finding: Finding) -> dict[str, Any]:
@@ -146,8 +147,8 @@ def diagnosis_text(diagnosis: Diagnosis, rules: str = "ours") -> str:
         parts.append(UNFINISHED[diagnosis.state])
     if diagnosis.left_out:
         parts.append(
-            f"not applied: diagnosis.rules {', '.join(diagnosis.left_out)}; no code that a run"
-            " names is run here"
+            f"not applied: diagnosis.rules {', '.join(diagnosis.left_out)}; the diagnosis"
+            " of a folder does not run user-defined code"
         )
     if diagnosis.events:
         lines = [

@@ -24,7 +24,7 @@ from jepa_lab.report.panels import History, Panel, Series
 # optimiser step, the quantity as <tap>/<metric> or loss, a description
 Violation = tuple[int, str, str]
 
-FINE = ("healthy", "inconclusive")
+FINE = ("healthy", "too_short", "inconclusive")
 TAPS = ("z", "z_agg")
 RANKS = (
     ("effective_rank", "effective rank (centred)", panels.BLUE),
@@ -67,8 +67,8 @@ def first_violations(history: History, judge: Callable[[Any], Verdict] = judge) 
     """Returns the first occurrence of each bad verdict for each representation, sorted by step.
 
     The run is judged after every validation by the values logged until then. A run that recovered
-    keeps its violations. The final verdict is dated by its own `since_step` if that is earlier than
-    the validation at which it was first given."""
+    keeps its violations. The final verdict is dated by its `since_step` if that lies before the
+    first validation with this verdict."""
     ends = sorted(
         {step for key, points in history.items() if key.startswith("val/") for step, _ in points}
     )
@@ -84,7 +84,8 @@ def first_violations(history: History, judge: Callable[[Any], Verdict] = judge) 
             if status not in FINE and (status, tap) not in found:
                 found[status, tap] = _violation(verdict, status, tap, end)
     own = None if verdict is None else (verdict.status, verdict.tap)
-    if verdict is not None and own in found and (verdict.since_step or 0) < found[own][0]:
+    since = None if verdict is None else verdict.since_step
+    if verdict is not None and own in found and since is not None and since < found[own][0]:
         found[own] = _violation(verdict, *own, last)
     return sorted(found.values())
 
@@ -136,7 +137,8 @@ def early_warning_figure(
 def _panels(history: History) -> list[tuple[set[str], Panel]]:
     """Returns (quantities, panel) for every panel, with or without data.
 
-    The lines of violations of these quantities are drawn solid in the panel, others dotted."""
+    A violation of one of these quantities is a solid line in the panel. Other violations are dotted
+    lines."""
     found = [({"loss"}, panels.prediction_panel(history))]
     for tap in TAPS:
         ranks = {
@@ -187,7 +189,8 @@ def _referred(history: History, tap: str, metric: str, label: str, color: str) -
 
 
 def _number(ax: Axes, steps: Sequence[int], last_step: int) -> None:
-    """Writes the numbers of the violations at the upper end of their lines, in added room.
+    """Writes the number of each violation at the upper end of its line, in space added above the
+    curves.
 
     Violations that are too close for two numbers share one range of numbers."""
     low, high = ax.get_ylim()

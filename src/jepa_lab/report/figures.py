@@ -113,7 +113,7 @@ def overview_figure(history: History, *, title: str = "", verdict_line: str = ""
         panel for index in (0, 3) if (panel := panels.tap_panel(history, *RANKS[index])).series
     ]
     shown = _filled(history, learning)
-    # Six panels fit on the page. The skill gives way, since probes.png shows it too.
+    # Six panels fit on the page. The skill is left out first, since probes.png shows it too.
     shown += (skill if len(shown) + len(collapse) < 6 else []) + collapse
     figure = _grid(shown, columns=3)
     if figure is None or not (title or verdict_line):

@@ -13,7 +13,7 @@ from jepa_lab.diagnosis.remedies import Remedies, resolved
 from jepa_lab.ledger.command_line import CommandLine, read_command_line
 
 MOST = 4  # suggestions
-MORE_SEEDS = 3  # seeds of a repetition, the run's own included
+MORE_SEEDS = 3  # seeds in the suggested repetition, including the seed of the run
 
 
 def next_commands(

@@ -28,9 +28,9 @@ def diagnose_npz(path: Path) -> Verdict:
         raise UserError(f"{path}: no array z; it has {', '.join(sorted(arrays)) or 'none'}")
     z, labels, codes = arrays["z"], arrays.get("labels"), arrays.get("codes")
     if z.ndim not in (2, 3) or 0 in z.shape:
-        raise UserError(f"{path}: z has shape {z.shape}; (n, d) or (n, v, d) are right")
+        raise UserError(f"{path}: z has shape {z.shape}; expected (n, d) or (n, v, d)")
     if z.dtype.kind not in "fiu":
-        raise UserError(f"{path}: z holds {z.dtype}; floating-point numbers are right")
+        raise UserError(f"{path}: z holds {z.dtype}; expected floating-point numbers")
     if z.dtype.kind == "f" and not np.isfinite(z).all():
         bad = int(np.size(z) - np.isfinite(z).sum())
         raise UserError(
@@ -38,7 +38,7 @@ def diagnose_npz(path: Path) -> Verdict:
         )
     if labels is not None and (labels.ndim != 1 or len(labels) != len(z)):
         raise UserError(
-            f"{path}: labels has shape {labels.shape}; ({len(z)},) is right, one for each row of z"
+            f"{path}: labels has shape {labels.shape}; expected ({len(z)},), one for each row of z"
         )
     if codes is not None:
         _check_codes(path, codes)
@@ -53,7 +53,8 @@ def diagnose_npz(path: Path) -> Verdict:
 
 
 def _numbered(labels: np.ndarray) -> np.ndarray:
-    """Returns the labels, numbers or names, as numbers from 0; labels of -1 or NaN become -1."""
+    """Returns the labels (numbers or names) as whole numbers from 0. Labels of -1 or NaN become
+    -1."""
     numbers: np.ndarray = np.unique(labels, return_inverse=True)[1]
     if labels.dtype.kind in "if":
         numbers[(labels == -1) | np.isnan(labels)] = -1
@@ -62,23 +63,23 @@ def _numbered(labels: np.ndarray) -> np.ndarray:
 
 def _check_codes(path: Path, codes: np.ndarray) -> None:
     if codes.dtype.kind not in "iu":
-        raise UserError(f"{path}: codes holds {codes.dtype}; whole numbers from 0 are right")
+        raise UserError(f"{path}: codes holds {codes.dtype}; expected whole numbers from 0")
     if codes.size == 0:
         raise UserError(
-            f"{path}: codes has shape {codes.shape}; one index for each row or token is right"
+            f"{path}: codes has shape {codes.shape}; expected one index for each row or token"
         )
     least, most = int(codes.min()), int(codes.max())
     if least < 0 or most >= CODES:
         wrong = least if least < 0 else most
-        raise UserError(f"{path}: codes holds {wrong}; indices from 0 to {CODES - 1:,} are right")
+        raise UserError(f"{path}: codes holds {wrong}; expected indices from 0 to {CODES - 1:,}")
 
 
 def _read(path: Path) -> dict[str, np.ndarray]:
     """Returns z, labels and codes, and an empty array for every other name in the file."""
     if not zipfile.is_zipfile(path):
         raise UserError(
-            f"{path}: not a readable .npz, as np.savez(path, z=z) writes it; of a run give the"
-            " folder, as in runs/teacherless_b/<run_id>"
+            f"{path}: not a readable .npz, as np.savez(path, z=z) writes it; to diagnose a run,"
+            " pass its folder, e.g. runs/teacherless_b/<run_id>"
         )
     name = ""
     try:
@@ -90,7 +91,7 @@ def _read(path: Path) -> dict[str, np.ndarray]:
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, KeyError) as error:
         if "allow_pickle" in str(error):
             raise UserError(
-                f"{path}: {name} holds Python objects; an array of numbers is right"
+                f"{path}: {name} holds Python objects; expected an array of numbers"
             ) from None
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise UserError(f"{path}: not a readable .npz ({reason})") from None

@@ -71,8 +71,8 @@ def plan_jobs(
     Nothing on disk is touched.
 
     A job is "refused", with the reason, if its data cannot be used or, with `build`, its model
-    cannot be built. Shared data are read once. Of jobs that differ only in their seed or the
-    weights of auxiliary losses, one is built.
+    cannot be built. Shared data are read once. Of several jobs that differ only in the seed or in
+    the weights of auxiliary losses, only one model is built.
     """
     records: list[Record] = []
     first_jobs: dict[str, int] = {}
@@ -99,8 +99,8 @@ def plan_jobs(
 
 
 class _SharedData:
-    """The data of several jobs. Each data set is read once, and one at a time is in memory. `texts`
-    describes them."""
+    """The data of several jobs. Each data set is read once, and only one at a time is in memory.
+    `texts` holds a description of each."""
 
     def __init__(self) -> None:
         self.texts: dict[str, str] = {}
@@ -139,8 +139,8 @@ def announce(jobs: Sequence[DictConfig], master: DictConfig, command: Any) -> li
     """Checks every job, prints the table of planned states and returns the records, written to
     disk.
 
-    `command` gets the sweep, None if no command of ours started it. Raises UserError for an invalid
-    job before any job starts.
+    The sweep is stored in `command`, which is None if another program started the sweep. Raises
+    UserError for an invalid job before any job starts.
     """
     configs = check_jobs(jobs, master)
     if command is not None:

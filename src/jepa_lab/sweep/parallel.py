@@ -23,9 +23,9 @@ POLL_S = 0.5
 
 
 class Jobs:
-    """The jobs of one launch, by their places in it.
+    """The jobs of one launch, numbered by their position in it.
 
-    - `records` are as planned.
+    - `records` are the planned records of the jobs.
     - `elsewhere` runs some jobs in other processes. It returns when all have ended, or raises if a
       process died.
     - `here` runs one job in this process.
@@ -46,7 +46,7 @@ class Jobs:
 
     def run(self) -> list[Record]:
         """Runs the jobs to their ends and returns their records in order. A job whose process died
-        is failed.
+        has the state failed.
 
         Finished jobs, and jobs with the same run as another job, run in this process.
         """

@@ -1,8 +1,8 @@
 """Reference runs of a comparison: an untrained network, and one trained with labels.
 
-They have the network, data, budget, views and probes of the arms, and the settings of their own
-experiments. They run beside the arms, on the reported seeds. Nothing is tuned for them, and no arm
-is tested against them. A run of `+experiment=random_init` is the same run.
+They share network, data, budget, views and probes with the arms, and take all other settings from
+their own experiments. They run beside the arms, on the reported seeds. Nothing is tuned for them,
+and no arm is tested against them. A run of `+experiment=random_init` is the same run.
 """
 
 from __future__ import annotations

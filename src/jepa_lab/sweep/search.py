@@ -24,7 +24,7 @@ from jepa_lab.ledger.sweep_folder import Record, read_records
 from jepa_lab.sweep.space import Settings, Space, settings_text
 
 FILE = "search.json"
-# finite and far from any metric: the value that a sweeper gets for a failed run
+# the value that a sweeper gets for a failed run: finite, and far from any metric
 WORST = 1e6
 FINISHED = ("done", "resumed", "skipped")
 Launch = Callable[[Sequence[Sequence[str]], int], object]

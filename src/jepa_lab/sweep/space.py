@@ -86,8 +86,9 @@ def read_space(overrides: Sequence[Override]) -> Space:
     """Returns the space of the parsed overrides, where a later override of a key replaces an
     earlier one.
 
-    All values of `seed` belong to every trial. Every other sweep is searched: interval(...),
-    int(interval(...)), tag(log,...) of these, or a list. Raises UserError if there is none.
+    All values of `seed` belong to every trial. Every other key with a sweep is searched:
+    interval(...), int(interval(...)), tag(log,...) of these, or a list. Raises UserError if there
+    is no such key.
     """
     latest = {override.get_key_element(): override for override in overrides}
     seeds, axes, common = ["0"], [], []

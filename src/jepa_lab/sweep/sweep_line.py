@@ -17,8 +17,8 @@ Overrides = list[str]
 @dataclass(frozen=True)
 class SweepLine:
     """The comparison that the command line defines. An arm of several losses is written
-    [vicreg,sigreg]. `seeds` are reported. `common` are the overrides that all jobs share. `own`
-    maps a loss to the overrides of its keys."""
+    [vicreg,sigreg]. `seeds` are the reported seeds. `common` are the overrides that all jobs share.
+    `own` maps a loss to the overrides of its keys."""
 
     arms: list[str]
     seeds: list[int]
@@ -88,12 +88,13 @@ def members(arm: str) -> list[str]:
 
 
 def _acting(arm: str) -> frozenset[str]:
-    """Returns the losses of an arm as a set, without quotes and none."""
+    """Returns the losses of an arm as a set, without quotation marks and without the name
+    `none`."""
     return frozenset(name.strip("'\"") for name in members(arm)) - {"", "none"}
 
 
 def _of_an_arm(key: str, value: str, arms: Sequence[str]) -> tuple[str, str]:
-    """Returns (loss, override) for a key as aux.vicreg.eps. Raises UserError if no arm has the
+    """Returns (loss, override) for a key such as aux.vicreg.eps. Raises UserError if no arm has the
     loss."""
     name = key.split(".")[1]
     if not any(name in members(arm) for arm in arms):

@@ -1,5 +1,5 @@
 """+experiment=aux_comparison: chooses the weights on validation with separate seeds, then reports
-fresh seeds with these weights.
+runs with these weights on other seeds.
 
 Both stages are ordinary jobs of an ordinary sweep. The chosen weights are kept in tuning.json of
 the sweep's folder.
@@ -201,7 +201,8 @@ def chosen_text(tuning: Tuning) -> str:
 
 
 def _untried(arm: str, weights: dict[str, float], settings: TuningConfig) -> ArmTuning:
-    """Returns an arm with its candidate weights, or for several losses common factors."""
+    """Returns an arm with its candidate weights. For several losses they are common factors of all
+    weights."""
     for key, weight in weights.items():
         if not weight > 0:
             raise UserError(

@@ -13,7 +13,8 @@ from jepa_lab.ledger.sweep_folder import ArmTuning, Candidate, WeightTrial
 
 
 def candidate_weights(default: float, count: int, span: float) -> list[float]:
-    """Returns `count` log-spaced weights above 0 in three digits, with `default` in the middle.
+    """Returns `count` log-spaced weights above 0, rounded to three digits, with `default` in the
+    middle.
 
     The last weight is `span` times the first. A count of 1 gives the default alone.
     """

@@ -1,4 +1,4 @@
-"""The loggers of a run: the ledger always, and one more on request. Each is closed at the end with
+"""The loggers of a run: always the ledger, and optionally one more. Each is closed at the end with
 the state of the run."""
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ def sweep_name() -> str | None:
 
 def begin_wandb(config: JepaConfig, run: RunDir) -> Any:
     """Starts a W&B run. Raises UserError if W&B needs an account and there is none."""
-    import wandb  # start-up: it takes seconds
+    import wandb  # imported here, since the import takes seconds
 
     try:
         experiment = wandb.init(**wandb_settings(config, run, sweep_name()))

@@ -14,8 +14,8 @@ from jepa_lab.config.schema import OptimConfig
 
 
 def parameter_groups(module: nn.Module, weight_decay: float) -> list[dict[str, object]]:
-    """Returns two groups of parameters: matrices and filters with weight decay, and without it 1-D
-    parameters (gains, biases) and tokens."""
+    """Returns two groups of parameters: matrices and filters with weight decay, and 1-D parameters
+    (gains, biases) and tokens without it."""
     decayed: list[nn.Parameter] = []
     plain: list[nn.Parameter] = []
     for name, parameter in module.named_parameters():

@@ -26,7 +26,7 @@ from jepa_lab.training.resume import RunPlan
 from jepa_lab.training.study import Session, Study
 from jepa_lab.training.trainer import prepare_process
 
-# results of other commands, outdated once the run is trained further
+# results of other commands, which are outdated once the run is trained further
 OF_AN_EARLIER_STEP = ("evaluation.json", "decoded.json")
 
 
@@ -69,11 +69,11 @@ def train(
     """Runs one configuration to its end, or resumes it. A finished run is only reported (with
     `brief` in one line).
 
-    `stop` requests an early stop. `opened` is called with the run's folder before anything else
-    happens there. `command_line` is kept in the run's folder. Raises UserError for data that cannot
-    be used and for files that cannot be written. Raises RunBusy if another process is working on
-    the run. Any other exception leaves status.json in state "failed", an interruption in state
-    "stopped".
+    `stop` decides whether the run stops early. `opened` is called with the run's folder before
+    anything else happens there. `command_line` is kept in the run's folder. Raises UserError for
+    data that cannot be used and for files that cannot be written. Raises RunBusy if another process
+    is working on the run. Any other exception leaves status.json in state "failed", an interruption
+    in state "stopped".
     """
     prepare_process(config, study.threads(config))
     data = study.load(config)
@@ -159,7 +159,10 @@ def _run(study: Study, session: Session, resumed: bool) -> RunResult:
     summary = study.summarise(session, fit, verdict)
     study.show_outcome(session, fit, verdict, summary)
     if isinstance(fit.failure, StoppedByVerdict):
-        print(f"stopped: {fit.failure}; the same command without it resumes the run", flush=True)
+        print(
+            f"stopped: {fit.failure}; the same command without diagnosis.stop_on resumes the run",
+            flush=True,
+        )
     session.loggers.log_figures(session.run.figures)
     state, reason = ("failed", str(fit.failure)) if fit.failure else ("completed", None)
     bad = (

@@ -66,7 +66,8 @@ class Session:
 @dataclass
 class Fit:
     """The result of training. `history` holds the metrics by key. `failure` is the exception that
-    ended training, if any. `callbacks` hold results that the outcome shows."""
+    ended training, if any. `callbacks` are the callbacks of the training, whose results
+    show_outcome prints."""
 
     history: History
     wall_s: float
@@ -126,8 +127,8 @@ class Study(Planner):
 
     @abstractmethod
     def fit(self, session: Session) -> Fit:
-        """Trains the run, or resumes it, and evaluates it. Raises RunStopped if it was asked to
-        stop."""
+        """Trains the run, or resumes it, and evaluates it. Raises RunStopped if a stop was
+        requested."""
 
     @abstractmethod
     def judge(self, session: Session, fit: Fit) -> Verdict:

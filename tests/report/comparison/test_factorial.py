@@ -82,6 +82,6 @@ def test_an_incomplete_factorial_has_no_main_effects(rows: list[Row]) -> None:
 
 def test_the_text_has_both_levels_and_percent_points() -> None:
     text = effects_text(main_effects(comparison(ROWS), [METRIC]))
-    assert "loss.lambda_rate=0.01 less 0 " in text
+    assert "loss.lambda_rate=0.01 minus 0 " in text
     assert " 10.0 [10.0, 10.0]" in text
     assert "3 seeds, 4 combinations" in text

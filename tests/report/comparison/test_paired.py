@@ -107,9 +107,13 @@ def test_the_control_is_an_experiment_or_the_settings_of_one_arm() -> None:
 @pytest.mark.parametrize(
     ("control", "message"),
     [
-        ("b", "the control b is several arms: loss.alpha=1; loss.alpha=2; name it by its settings"),
-        ("c", "no arm is the control c; the arms are: loss.alpha=1; loss.alpha=2"),
-        ({"loss.beta": 1}, "no arm is the control loss.beta=1; the arms"),
+        (
+            "b",
+            "the control b matches several arms: loss.alpha=1; loss.alpha=2; name one by its"
+            " settings",
+        ),
+        ("c", "no arm matches the control c; the arms are: loss.alpha=1; loss.alpha=2"),
+        ({"loss.beta": 1}, "no arm matches the control loss.beta=1; the arms"),
     ],
 )
 def test_a_control_that_matches_no_arm_or_several_is_an_error(control: Any, message: str) -> None:
@@ -233,7 +237,7 @@ def test_the_text_has_the_smallest_possible_p() -> None:
     text = paired_text(paired_table(THREE, "teacher"))
     assert text.splitlines()[-2:] == [
         "with 4 pairs p is never below 0.125",
-        "the smallest p Holm is never below 0.25",
+        "after Holm the smallest p is never below 0.25",
     ]
 
 

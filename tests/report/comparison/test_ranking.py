@@ -242,8 +242,7 @@ def test_two_runs_of_one_arm_and_seed_are_an_error_with_the_differing_keys(tmp_p
     make_run(tmp_path, "a", 0, settings={"aux": "vicreg", "loss.alpha": 1})
     make_run(tmp_path, "b", 0, settings={"aux": "vicreg", "loss.alpha": 2})
     with pytest.raises(
-        UserError,
-        match=r"a-0 and b-0 are both of seed 0; they differ in experiment, loss.alpha: add",
+        UserError, match=r"a-0 and b-0 both have seed 0; they differ in experiment, loss.alpha: add"
     ):
         ranked(tmp_path, keys=("aux",))
 
@@ -262,7 +261,8 @@ def test_the_control_is_an_arm_a_value_or_settings(tmp_path: Path) -> None:
     for control in ("better", "experiment=better"):
         assert ranked(tmp_path, control=control).control == "better"
     with pytest.raises(
-        UserError, match="--control nobody: no arm is the control nobody; the arms are: better; "
+        UserError,
+        match="--control nobody: no arm matches the control nobody; the arms are: better; ",
     ):
         ranked(tmp_path, control="nobody")
 

@@ -36,9 +36,9 @@ class Arrays:
         return Arrays(self.images[index], *others)
 
     def subset(self, size: int | None, seed: int) -> Arrays:
-        """Returns `size` samples drawn without replacement, in their original order. It returns all
-        of them if `size` is None or larger than their number, as few user-supplied images cannot
-        fill a tier's budget."""
+        """Returns `size` samples drawn without replacement, in their original order. Returns all
+        samples if `size` is None or above their number, since a small user-supplied set may be
+        below the budget of a tier."""
         n = len(self.images)
         return self if size is None or size >= n else self.take(kept(n, size, seed))
 
@@ -47,8 +47,8 @@ def split_by_hash(arrays: Arrays, sizes: tuple[int, int, int]) -> dict[str, Arra
     """Returns train, val and test of these sizes, by a hash of every image's bytes, whatever the
     order of the files.
 
-    Images with the same bytes are neighbours in the ranking. A cut that would separate them is
-    moved.
+    Images are sorted by hash and cut into splits. A cut that would separate images with the same
+    bytes is moved behind them.
     """
     keys = [
         hashlib.blake2b(image.numpy().tobytes(), digest_size=16).digest() for image in arrays.images
@@ -77,8 +77,8 @@ def held_out(n: int, size: int, seed: int = 0) -> tuple[Tensor, Tensor]:
 
 
 def kept(n: int, size: int | None, seed: int) -> Tensor:
-    """Returns the positions of `size` of n samples, in order. They are all positions if `size` is
-    None or larger than n."""
+    """Returns the positions of `size` of n samples, in order. Returns all positions if `size` is
+    None or above n."""
     if size is None or size >= n:
         return torch.arange(n)
     return torch.randperm(n, generator=torch.Generator().manual_seed(seed))[:size].sort().values
@@ -112,7 +112,7 @@ def require_consistent(arrays: dict[str, Arrays], origin: str) -> None:
 
 
 def _unparted(order: list[int], keys: list[bytes], cut: int) -> int:
-    """Moves a cut up to where it separates no images with the same bytes."""
+    """Increases a cut until it separates no images with the same bytes."""
     while 0 < cut < len(order) and keys[order[cut]] == keys[order[cut - 1]]:
         cut += 1
     return cut

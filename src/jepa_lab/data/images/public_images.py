@@ -1,5 +1,5 @@
-"""Named data sets: the digits of scikit-learn, which include their data, and MNIST, CIFAR and
-STL-10 from torchvision."""
+"""Named data sets: the digits that scikit-learn ships, and MNIST, CIFAR and STL-10 from
+torchvision."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ LAYOUTS = {  # where to get each set, and the files that root then holds
 
 def digits(image_size: int) -> dict[str, Arrays]:
     """Returns scikit-learn's 1,797 handwritten digits: 1,097 for train, 340 for val, 360 for test,
-    fixed by a hash of each.
+    chosen by a hash of each image.
 
     The 8x8 images of 0..16 are scaled to 0..255 and enlarged bilinearly to image_size before
     rounding.

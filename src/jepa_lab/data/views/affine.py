@@ -171,8 +171,9 @@ class Affine(ViewGroup):
         """Returns (..., 5) from degrees (..., 1), pixels (..., 2) and a scale or ratio of scales
         (..., 1).
 
-        Sine and cosine wrap the angle. The logarithm needs a contiguous tensor: torch rounds
-        differently without, and a batch of one would differ from the same sample in a larger batch.
+        Sine and cosine wrap the angle. The logarithm needs a contiguous tensor. Otherwise torch may
+        round differently, and a sample in a batch of one would differ from the same sample in a
+        larger batch.
         """
         radians = torch.deg2rad(theta)
         log_ratio = ratio.contiguous().log()

@@ -35,8 +35,8 @@ class Augment(ViewGroup):
       probability 1 for observed views, 0.1 for the target.
     - Solarise at 128, with probability 0 for observed views, 0.2 for the target.
 
-    The target is the last of the n_views views. Its other draws are those of an observed view.
-    Pixels are not rounded to 8 bits between the operations.
+    The target is the last of the n_views views. Its other operations are drawn as for an observed
+    view. Pixels are not rounded to 8 bits between the operations.
 
     Parameters (P = 13): top, left, height and width of the crop in pixels, mirrored (0 or 1),
     factors of brightness, contrast and saturation, shift of hue in turns, order of the four (0 to
@@ -125,7 +125,7 @@ class Augment(ViewGroup):
     def render_into(
         self, views: Tensor, images: Tensor, params: Tensor, scale: Tensor, shift: Tensor
     ) -> None:
-        """Applies the operations one after the other, each to all views that need it."""
+        """Applies the operations in turn, each to all views that need it at once."""
         b, _, h, w = images.shape
         if h != self.image_size or w != self.image_size:
             raise ValueError(

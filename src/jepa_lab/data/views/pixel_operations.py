@@ -146,7 +146,7 @@ def blur(planes: Tensor, sigma: Tensor, kernel: int) -> None:
 
 
 def solarise(planes: Tensor) -> None:
-    """Inverts the pixels of 128 and more, which is min(x, 255 - x)."""
+    """Inverts the pixels of 128 and more, computed as min(x, 255 - x)."""
     torch.minimum(planes, 255.0 - planes, out=planes)
 
 

@@ -107,9 +107,9 @@ class Rendered(ViewGroup):
 
 
 def absolute(latents: Tensor, latent_type: str) -> Tensor:
-    """Returns the code (..., A) of latents (..., 7): for rot the canonical quaternion (A = 4), for
-    color the hues of floor and spot (A = 2), for rotcolor both (A = 6). Raises ValueError for
-    another type or width."""
+    """Returns the action code (..., A) of latents (..., 7): for rot the canonical quaternion (A =
+    4), for color the hues of floor and spot (A = 2), for rotcolor both (A = 6). Raises ValueError
+    for another type or width."""
     if latent_type not in LATENT_TYPES or latents.shape[-1] != N_LATENTS:
         raise ValueError(
             f"latents (..., 7) of type {', '.join(LATENT_TYPES)}; got {latent_type}"

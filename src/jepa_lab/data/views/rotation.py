@@ -15,13 +15,13 @@ N_ROTATIONS = 4
 
 
 class Rotation(ViewGroup):
-    """Multiples of 90 degrees, i.i.d. uniform with replacement; counter-clockwise is positive
-    (torch.rot90, PIL, torchvision's rotate).
+    """Rotations by multiples of 90 degrees, drawn independently and uniformly for each view.
+    Counter-clockwise is positive, as in torch.rot90, PIL and torchvision's rotate.
 
     Parameters (P = 1, float32): the number of quarter-turns, 0..3. With `action_code="sincos"` an
-    action is [sin, cos] of the angle (A = 2), of the difference for a relative action. With
-    `"one_hot"` it marks one of 0, 90, 180, 270 degrees (A = 4), of the wrapped difference for a
-    relative action.
+    action is [sin, cos] of an angle (A = 2). With `"one_hot"` it marks one of 0, 90, 180, 270
+    degrees (A = 4). The angle of a relative action is the difference of the two views' angles,
+    wrapped.
     """
 
     name = "rotation"

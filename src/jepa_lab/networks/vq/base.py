@@ -34,11 +34,12 @@ class Quantizer(nn.Module):
     Computed in float32 or better, outside autocast; z has the dtype of x. Masked places get zeros
     and take part in no loss and, unless `count_padding`, in no statistic.
 
-    Training forwards with `collect` (the clean context pass, once per batch) add to the statistics.
-    `update` applies them once per optimiser step, summed over ranks. `forget` drops them if the
-    step is skipped. `end_step(skipped)` calls one of the two. With update "forward" every training
-    forward is counted, whatever `collect` is. In evaluation mode nothing changes. (The public ARC
-    code validated in training mode, and so trained its codebook on validation batches.)
+    Training forwards with `collect` (once per batch, for the context without augmentation) add to
+    the statistics. `update` applies them once per optimiser step, summed over ranks. `forget` drops
+    them if the step is skipped. `end_step(skipped)` calls one of the two. With update "forward"
+    every training forward is counted, whatever `collect` is. In evaluation mode nothing changes.
+    (The public ARC code validated in training mode, and so trained its codebook on validation
+    batches.)
 
     Buffers: counts (K,) is the moving average of members per step. age (K,) int64 is the number of
     optimiser steps since a code was last used. forwards is the number of training forwards counted
@@ -200,11 +201,10 @@ class Quantizer(nn.Module):
         return self if self.share else copy.deepcopy(self).requires_grad_(False)
 
     def tokens_in_all(self, n: int) -> float:
-        """Returns the mean over ranks of their numbers of tokens, of which n are on this rank, at
-        least 1.
+        """Returns the mean number of tokens per rank, at least 1. `n` is the number on this rank.
 
-        A sum over tokens divided by it is the mean over the tokens of all ranks, once gradients are
-        averaged.
+        If each rank divides its sum over tokens by this number and gradients are averaged over
+        ranks, the result is the mean over the tokens of all ranks.
         """
         if not self.training or world_size() == 1:
             return max(float(n), 1.0)

@@ -25,10 +25,10 @@ def summed(x: Tensor) -> Tensor:
 
 
 def summed_with_gradient(x: Tensor) -> Tensor:
-    """Returns `summed`, differentiable. Its gradient is summed over ranks too.
+    """Returns `summed` as a differentiable operation, whose gradient is summed over ranks too.
 
-    A loss of it that all ranks compute thus has the gradient of a single process, once the
-    gradients of the ranks are averaged.
+    If all ranks compute the same loss from the sum and their gradients are averaged, the result is
+    the gradient of a single process.
     """
     return x if world_size() == 1 else _Sum.apply(x)
 

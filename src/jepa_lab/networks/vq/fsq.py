@@ -21,8 +21,8 @@ class FiniteScalarQuantizer(Quantizer):
     maps them linearly to z (n, d).
 
     It has no loss and no codebook to learn or revive. K is the product of the levels. The rounded
-    numbers are the digits of a code in mixed radix, the first the fastest. `codebook` lists all
-    present values of z.
+    numbers are the digits of a code in mixed radix, where the first digit varies fastest.
+    `codebook` lists all present values of z.
     """
 
     levels: Tensor

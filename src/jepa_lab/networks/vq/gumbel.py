@@ -16,9 +16,9 @@ class GumbelQuantizer(Codebook):
     """Straight-through samples of softmax((scale * -|x - e|^2 + Gumbel noise) / temperature) in
     training, the nearest code in evaluation.
 
-    `codes` are the codes of z: in training, the samples. temperature is (start, end). It falls
-    linearly with the progress of the run (set_progress), and stays at its end once the share
-    `until` is done. The noise comes from torch's global stream.
+    `codes` are the codes that z consists of, in training the sampled ones. temperature is (start,
+    end). It falls linearly with the progress of the run (set_progress), and stays at its end once
+    the share `until` is done. The noise comes from torch's global stream.
 
     The only loss term is `usage` = ln K - H(mean of softmax(scale * -|x - e|^2)), without noise, in
     nats, 0 at uniform use. It has a gradient, while the public code took H from counts, which have
@@ -72,8 +72,8 @@ class GumbelQuantizer(Codebook):
         return (hard + (soft - soft.detach())) @ vectors, codes, loss
 
     def loss(self, logits: Tensor) -> LossTerms:
-        """Returns the loss of the (n, K) logits of live tokens, in training those of all ranks. 0
-        without tokens."""
+        """Returns the loss of the (n, K) logits of live tokens, in training of the tokens of all
+        ranks. It is 0 without tokens."""
         chosen, n = (
             torch.softmax(logits, dim=1).sum(dim=0),
             torch.tensor(len(logits), device=logits.device),

@@ -20,8 +20,8 @@ class Codebook(Quantizer):
     buffer.
 
     - init "kmeans" and "data": vectors are set once, from the live tokens of the first training
-      forward of all ranks. The buffer `initialized` records this. Before, they are standard normal,
-      so that a codebook can be read before training.
+      forward of all ranks. The buffer `initialized` records this. Until then they are standard
+      normal, so that a codebook can be read before training.
     - init "uniform": U(-1/K, 1/K).
     - init "empty": as "uniform" with counts 0 and sums equal to the vectors, as published.
 

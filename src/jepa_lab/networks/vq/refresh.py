@@ -23,7 +23,7 @@ class Revival(NamedTuple):
 
 def rarely_used(counts: Tensor, threshold: float) -> Tensor:
     """Returns the indices of the (K,) counts whose share is below threshold / K, the least used
-    first, or all if all are 0.
+    first. All indices are returned if all counts are 0.
 
     The threshold is relative to uniform use, so that it means the same for every K. Raises
     ValueError unless 0 < threshold < 1: at 1 a code in uniform use would be dead.
@@ -46,7 +46,8 @@ def long_unused(age: Tensor, after: int) -> Tensor:
 
 def small_mass(counts: Tensor, threshold: float) -> Tensor:
     """Returns the indices of the (K,) counts whose share of the total is at most the threshold, in
-    order: the published rule. A threshold of 1/K or more makes codes in uniform use dead."""
+    ascending order. This is the published rule. A threshold of 1/K or more makes codes in uniform
+    use dead."""
     shares = counts / counts.sum().clamp_min(torch.finfo(counts.dtype).tiny)
     return torch.nonzero(shares <= threshold).flatten()
 
@@ -58,9 +59,9 @@ def revive_at_tokens(
     """Sets the (m,) codes to random tokens of the last step, plus noise of 1% of the tokens'
     spread. Returns None without tokens.
 
-    `live` (K,) bool marks the codes that are not dead. Each revived code gets their mean count (1
-    if there is none), so that it is neither dead at once nor heavier than they are. Its sum is
-    consistent with its count, so that the next update keeps its length.
+    `live` (K,) bool marks the codes that are not dead. Each revived code gets the mean count of the
+    live codes (1 if there are none), so that it is not dead at once and not heavier than a live
+    code. Its sum is consistent with its count, so that the next update keeps its length.
     """
     tokens = quantizer.live_tokens(MAX_TOKENS)
     if not len(tokens) or not bool(torch.isfinite(tokens).all()):

@@ -11,7 +11,7 @@ from jepa_lab.networks.vq.maths import code_statistics, nearest
 
 LLOYD_STEPS = 10
 ROWS_PER_CODE = 32  # k-means uses at most this many tokens per code
-NOISE = 0.01  # share of the tokens' spread; it separates codes that start at the same token
+NOISE = 0.01  # share of the tokens' spread; separates codes that start at the same token
 
 
 def uniform_codes(size: int, d: int, source: torch.Generator) -> Tensor:
@@ -75,8 +75,8 @@ def _spread_seeds(tokens: Tensor, size: int, source: torch.Generator) -> Tensor:
 
 
 def _from_token(tokens: Tensor, squares: Tensor, at: int) -> Tensor:
-    """Returns (n,) squared distances from one token by one product. Distances within its rounding
-    error are set to 0, as for copies of the token."""
+    """Returns (n,) squared distances from one token, computed by one matrix product. Distances
+    within the rounding error of the product are set to 0, so that copies of the token are at 0."""
     distance = squares - 2.0 * (tokens @ tokens[at]) + squares[at]
     return torch.where(distance > 1e-5 * (squares + squares[at]), distance, 0.0)
 

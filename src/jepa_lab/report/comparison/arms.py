@@ -26,14 +26,15 @@ from jepa_lab.report.comparison.table import Comparison
 RunRow = Mapping[str, Any]
 MARGINS: Mapping[str, float] = {"accuracy": 0.02, "r2": 0.05}
 FEWEST = 3  # pairs that non-inferiority needs: two pairs may agree by chance
-KINDS = {"class_from": "accuracy", "action_from": "r2"}  # part of a metric's name: key of MARGINS
+KINDS = {"class_from": "accuracy", "action_from": "r2"}  # part of a metric's name -> key of MARGINS
 
 
 @dataclass(frozen=True)
 class Arm:
     """Runs with the same `settings`, which do not include the seed.
 
-    `text` names the settings that distinguish the arms. `rows` are those of the comparison."""
+    `text` names the settings that distinguish the arms. `rows` are the rows of these runs in the
+    comparison."""
 
     text: str
     settings: dict[str, Any]
@@ -67,11 +68,12 @@ class Arm:
 class PairedRow:
     """One arm and one metric: the mean over the seeds of the arm and the difference to the control.
 
-    `difference` is over the seeds that both share. It is None, with all values derived from it, for
-    the control and for fewer than 2 shared seeds. `p_holm` is adjusted over the arms of this
-    metric. `margin` and `non_inferiority` are None if the metric has no margin. `others` counts the
-    runs that did not complete, by state; no number here includes them. `noise` splits the spread of
-    an accuracy into seeds and sample, None if the number of images is unknown.
+    `difference` is computed over the seeds that the arm shares with the control. For the control,
+    and with fewer than 2 shared seeds, `difference` and all values derived from it are None.
+    `p_holm` is adjusted over the arms of this metric. `margin` and `non_inferiority` are None if
+    the metric has no margin. `others` counts the runs that did not complete, by state; no number
+    here includes them. `noise` splits the spread of an accuracy into seeds and sample, None if the
+    number of images is unknown.
     """
 
     arm: str
@@ -91,8 +93,8 @@ class PairedRow:
 
 
 def arms(rows: Sequence[RunRow]) -> list[Arm]:
-    """Returns the arms of the rows of a comparison, in their order. The keys before `run` are
-    settings."""
+    """Returns the arms of the rows of a comparison, in their order. In a row, the keys before `run`
+    are settings."""
     if not rows:
         return []
     settings, named = _settings(rows), telling_keys(rows)
@@ -147,9 +149,9 @@ def control_arm(found: Sequence[Arm], control: Mapping[str, Any] | str) -> Arm:
         return matches[0]
     if matches:
         raise ValueError(
-            f"the control {name} is several arms: {_listed(matches)}; name it by its settings"
+            f"the control {name} matches several arms: {_listed(matches)}; name one by its settings"
         )
-    raise ValueError(f"no arm is the control {name}; the arms are: {_listed(found)}")
+    raise ValueError(f"no arm matches the control {name}; the arms are: {_listed(found)}")
 
 
 def paired_table(
@@ -266,8 +268,8 @@ def short_names(found: Sequence[Arm]) -> dict[str, str]:
     """Returns {text of an arm: short name}.
 
     The short name is the auxiliary loss if only this distinguishes the arms. Otherwise it is the
-    experiment with the settings that distinguish the arms of this experiment, without options of an
-    auxiliary loss that the arm does not have."""
+    experiment with the settings that distinguish the arms of this experiment. Options of auxiliary
+    losses that the arm does not use are left out."""
     named = telling_keys([row for arm in found for row in arm.rows])
     if named == ["aux"]:
         return {arm.text: setting_text(arm.settings["aux"]) for arm in found}

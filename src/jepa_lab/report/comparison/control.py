@@ -23,7 +23,7 @@ from jepa_lab.report.comparison.factorial import effects_text, main_effects
 from jepa_lab.report.comparison.paired_text import paired_text
 from jepa_lab.report.comparison.table import Comparison, compare
 
-PLAIN = "seq_jepa_baseline"  # other experiments of seq-JEPA change one thing of this one
+PLAIN = "seq_jepa_baseline"  # the other experiments of seq-JEPA change one thing in this one
 
 
 def choose_control(

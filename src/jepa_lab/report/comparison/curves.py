@@ -72,8 +72,8 @@ def shown_keys(histories: Iterable[History], extra: Sequence[str] = ()) -> list[
 def band(histories: Sequence[History], key: str, points: int = POINTS) -> Band | None:
     """Returns the band of `key` over the histories that have it, None if none has.
 
-    The steps are an even selection of at most `points` logged steps, from the latest first step to
-    the earliest last step of the runs. A run that did not log a step is interpolated."""
+    The steps are an even selection of at most `points` logged steps, from the range of steps that
+    all runs cover. A run that did not log a step is interpolated."""
     curves = [
         np.asarray(history[key], dtype=np.float64) for history in histories if history.get(key)
     ]

@@ -15,7 +15,7 @@ from jepa_lab.report.comparison.find_runs import EXPORT, aux_of
 from jepa_lab.report.comparison.ranking import RankedArm, Ranking, relative
 from jepa_lab.report.comparison.ranking_text import missing_seeds
 
-# below trained_models: lists the files that this program wrote there and may delete again
+# a file in trained_models: lists the files that this program wrote there and may delete
 MANIFEST = "written.json"
 CHECKPOINTS = ("best.ckpt", "last.ckpt")
 

@@ -16,7 +16,7 @@ from jepa_lab.report.comparison.table import Comparison
 
 @dataclass(frozen=True)
 class Effect:
-    """The effect of `level` of `factor` minus its `base` level, paired by seed.
+    """The effect of one factor: the metric at `level` minus the metric at `base`, paired by seed.
 
     `difference` compares means over the `cells` combinations of the other factors. `p_holm` is
     adjusted over the effects of this metric."""
@@ -69,14 +69,14 @@ def effects_text(effects: Sequence[Effect]) -> str:
     if not effects:
         return ""
     lines = [
-        "main effects: a level less the first, mean over all combinations of the other settings,"
-        " paired by seed, with its 95 % t interval,\n  p of the two-sided sign-flip test, and that"
-        " p adjusted by Holm"
+        "main effects: a level minus the base level, mean over all combinations of the other"
+        " settings, paired by seed,\n  with the 95 % t interval, p of the two-sided sign-flip test,"
+        " and p adjusted by Holm"
     ]
     for metric in dict.fromkeys(e.metric for e in effects):
         lines += ["", metric]
         own = [e for e in effects if e.metric == metric]
-        names = [f"{e.factor}={e.level} less {e.base}" for e in own]
+        names = [f"{e.factor}={e.level} minus {e.base}" for e in own]
         for name, e in zip(names, own, strict=True):
             d = e.difference
             low, high, mean = (number_text(x, metric) for x in (d.low, d.high, d.mean))

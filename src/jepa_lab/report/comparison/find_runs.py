@@ -172,7 +172,7 @@ def _has(config: Mapping[str, Any], key: str) -> bool:
 
 
 def _folders(top: Path, leave_out: Path | None) -> list[Path]:
-    """Returns the sorted folders of runs. Skips what lies inside a run, hidden folders, EXPORT and
+    """Returns the sorted folders of runs. Skips folders inside a run, hidden folders, EXPORT and
     `leave_out`."""
     found: list[Path] = []
     apart = leave_out.resolve() if leave_out else None

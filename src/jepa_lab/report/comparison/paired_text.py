@@ -134,7 +134,7 @@ def _floors(rows: Sequence[PairedRow]) -> list[str]:
         min(1.0, len(differences) * min(d.p_floor for d in differences))
         for differences in found.values()
     ]
-    return [*lines, f"the smallest p Holm is never below {min(best):.3g}"] if best else []
+    return [*lines, f"after Holm the smallest p is never below {min(best):.3g}"] if best else []
 
 
 def _noise(rows: Sequence[PairedRow], names: Mapping[str, str]) -> list[str]:
@@ -150,8 +150,8 @@ def _noise(rows: Sequence[PairedRow], names: Mapping[str, str]) -> list[str]:
         heading = _heading(next(row for row in rows if row.metric == metric)).split(",")[0]
         lines.append(
             _wrapped(
-                f"{heading}, sd over seeds, of one sample of as many images, and left for seeds:"
-                f" {'; '.join(parts)}"
+                f"{heading}, three sds: over seeds, of one sample of test images, of the seeds"
+                f" alone: {'; '.join(parts)}"
             )
         )
     return lines

@@ -73,10 +73,10 @@ def rank_runs(
 ) -> Ranking:
     """Returns the ranking of the arms of `runs`.
 
-    `control` None takes the default control. `arm_keys` are the settings that define the arms, by
-    default all that differ. `name` is the name of the group. Raises UserError for a control that is
-    no arm, for two completed runs with the same arm and seed, and if the control shares no seed
-    with another arm."""
+    With `control` None the default control is used. `arm_keys` are the settings that define the
+    arms, by default all that differ. `name` is the name of the group. Raises UserError for a
+    control that is no arm, for two completed runs with the same arm and seed, and if the control
+    shares no seed with another arm."""
     notes: list[str] = []
     comparison = _comparison(runs, metrics_beside(runs, metric), arm_keys)
     comparison = Comparison(comparison.columns, _without_copies(comparison.rows, runs, notes))
@@ -154,7 +154,8 @@ def _without_copies(rows: Sequence[RunRow], runs: Sequence[Run], notes: list[str
 
 
 def _one_run_a_seed(found: Sequence[Arm], runs: Sequence[Run]) -> None:
-    """Raises UserError if an arm has two completed runs of one seed, with what they differ in."""
+    """Raises UserError if an arm has two completed runs of one seed. The message names the settings
+    in which they differ."""
     configs = {str(run.path): run.config for run in runs}
     for arm in found:
         by_seed: dict[Any, RunRow] = {}
@@ -170,7 +171,7 @@ def _one_run_a_seed(found: Sequence[Arm], runs: Sequence[Run]) -> None:
                 else "leave one out"
             )
             raise UserError(
-                f"arm {arm.text}: {other['run']} and {row['run']} are both of seed {row['seed']};"
+                f"arm {arm.text}: {other['run']} and {row['run']} both have seed {row['seed']};"
                 f" {advice}"
             )
 
@@ -195,7 +196,8 @@ def _require_shared_seeds(
         )
         raise UserError(
             f"no comparable seed: the control {control} has {', '.join(map(str, own))}, the other"
-            f" arms {', '.join(map(str, theirs))}; run both on the same, or name another --control"
+            f" arms {', '.join(map(str, theirs))}; run both on the same seeds, or name"
+            " another --control"
         )
 
 

@@ -101,9 +101,9 @@ def bootstrap_interval(
 
     It resamples the seeds that are finite on both sides. Returns None for fewer than 2. It is the
     expanded percentile interval (Hesterberg, The American Statistician 69, 2015, section 4.4). The
-    plain interval is too narrow by sqrt((n - 1) / n) and by the normal in place of t. The interval
-    never leaves the range of the differences; with 3 seeds it is that range. The draws are fixed,
-    so equal numbers have equal intervals.
+    plain percentile interval is too narrow: by the factor sqrt((n - 1) / n), and because it uses
+    normal instead of t quantiles. The interval never leaves the range of the differences; with 3
+    seeds it is that range. The draws are fixed, so equal numbers have equal intervals.
     """
     seeds = sorted(
         seed
@@ -196,15 +196,16 @@ def accuracy_sampling_sd(accuracy: float, n_test: int) -> float:
 def seed_and_sample(values: Sequence[float], n_test: int) -> SeedAndSample:
     """Splits the sd of the accuracies `values` over seeds: total² = sampling² + seed².
 
-    `sd_sampling` is that of one test sample of `n_test` images. `sd_seed`, 0 if the difference is
-    negative, is the sd of the accuracy on infinitely many images. It is right if each seed has its
-    own test images. With the same images for every seed, the sampling errors correlate between
-    seeds with some rho, since hard images are hard for all, and E total² = seed² + (1 - rho)
-    sampling². Then `sd_seed` subtracts rho sampling² too much. On average it is too low and
-    `sd_total` (right at rho = 1) is too high; the truth lies between them. The part rho sampling²
-    moves all seeds alike. No spread over seeds shows it, sd_total / sqrt(n) leaves it out of the
-    error of the mean, and a paired difference cancels the part that both arms share. Conclusions
-    hold for these images. Raises ValueError for fewer than 2 values.
+    `sd_sampling` is the sd due to one test sample of `n_test` images. `sd_seed` is the sd of the
+    accuracy on infinitely many images; it is 0 if seed² would be negative. The split is right if
+    each seed has its own test images. With the same images for every seed, the sampling errors
+    correlate between seeds with some rho, since hard images are hard for all, and E total² = seed²
+    + (1 - rho) sampling². Then `sd_seed` subtracts rho sampling² too much. On average it is too low
+    and `sd_total` (right at rho = 1) is too high; the truth lies between them. The part rho
+    sampling² of the variance shifts all seeds alike. It does not appear in the spread over seeds,
+    nor in sd_total / sqrt(n), the error of the mean. A paired difference cancels the part that both
+    arms share. Conclusions therefore hold for these images only. Raises ValueError for fewer than 2
+    values.
     """
     if len(values) < 2:
         raise ValueError(f"needs 2 values or more, got {len(values)}")

@@ -14,7 +14,7 @@ from jepa_lab.report.comparison.differences import SeedGroup, setting_text
 from jepa_lab.report.table import Format, one_decimal, percent, three_decimals
 from jepa_lab.report.text_table import aligned
 
-# key without its split: header, format
+# maps a key without its split to (header, format)
 HEADLINE: dict[str, tuple[str, Format]] = {
     "probe/class_from_z_agg": ("class z_agg", percent),
     "probe/class_from_z": ("class z", percent),
@@ -37,8 +37,8 @@ RunRow = Mapping[str, Any]
 def shown_columns(columns: Sequence[str], rows: Sequence[RunRow]) -> tuple[list[str], list[str]]:
     """Returns the columns to print, and lines on the other columns.
 
-    All columns are printed if they fit. Otherwise a setting with one value for each option on its
-    left (e.g. the optimiser of a recipe) is printed once below the table and not in every row.
+    All columns are printed if they fit. Otherwise a setting that follows from a column on its left
+    (e.g. the optimiser from the recipe) is printed once below the table and not in every row.
     """
     if max(map(len, plain_table(columns, rows))) <= PAGE_WIDTH:
         return list(columns), []

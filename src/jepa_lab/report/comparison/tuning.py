@@ -59,7 +59,7 @@ def tunings_of(runs: Sequence[Run], runs_dir: Path) -> list[Tuning]:
 
 def tuning_data(tuning: Tuning) -> dict[str, Any]:
     """Returns the tuning for the page: the weights of every arm, their results, and whether the
-    chosen weight is at an end of those tried."""
+    chosen weight is the smallest or largest that was tried."""
     return {
         "name": metric_name(tuning.metric),
         "percent": is_accuracy(tuning.metric),
@@ -98,8 +98,8 @@ def tuning_lines(tuning: Tuning) -> list[str]:
     head = (
         f"Tuning: {weights} weight{'s' * (weights != 1)} for every arm except none, chosen by"
         f" {metric_name(tuning.metric)} over seed{'s' * (seeds != 1)}"
-        f" {', '.join(map(str, tuning.seeds))}, not reported; weights with the fewest collapsed or"
-        " failed runs first."
+        f" {', '.join(map(str, tuning.seeds))}, whose runs are not reported. Weights with fewer"
+        " collapsed or failed runs are preferred."
     )
     return [head, *(_arm_line(arm, tuning.metric) for arm in tuning.arms)]
 
@@ -123,7 +123,7 @@ def _arm_line(arm: ArmTuning, metric: str) -> str:
     return (
         f"{arm.arm}: {arm.key}={chosen.weight:g} (by default {arm.default:g});"
         f" {figures}{spread * (len(means) > 1)}."
-        + " The chosen weight is at an end of those tried: a better one may lie beyond."
+        + " The chosen weight is the smallest or largest tried: a better one may lie beyond."
         * bool(arm.end)
     )
 

@@ -87,7 +87,7 @@ class InvarianceConfig:
 @dataclass
 class RelationalConfig:
     weight: float = 0.0
-    self_weight: float = 0.0  # published: of the term for equal relations within a context
+    self_weight: float = 0.0  # published: weight of the term for equal relations within a context
     form: str = "normalised"  # | published: grows with the fourth power of the embeddings' scale
 
     def validate(self) -> None:

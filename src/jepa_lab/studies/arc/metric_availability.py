@@ -18,5 +18,5 @@ def require_measurable(config: ArcConfig) -> None:
             known = ", ".join(gate for gate, keys in GATES.items() if set(keys) <= set(OF_ARC))
             raise UserError(
                 f"gates.{name}={limit:g}: the ARC JEPA has no such metric, only those of {known}; "
-                f"gates.{name}=null takes it off"
+                f"gates.{name}=null removes it"
             )

@@ -25,8 +25,8 @@ class ArcEvaluated:
 
     Baselines lie in the space of z_target, (B, p). `copied` is the target vector of the query's own
     input. `unpredicted` is the context without the predictor. `blind` is the prediction from the
-    demonstrations of another example, None if contexts have none. `present` (B, G) marks the grids
-    of the contexts. `task` (B,) holds the number of each example's task.
+    demonstrations of another example. It is None if contexts have no demonstrations. `present` (B,
+    G) marks the grids of the contexts. `task` (B,) holds the number of each example's task.
     """
 
     reps: ArcRepresentations
@@ -143,8 +143,8 @@ class ArcJEPA(OptimisedModule):
     def _invariance(self, family: str, batch: ArcBatch, out: ArcForward, step: int) -> Tensor:
         """Returns the distance between the vectors of the examples and of their transforms.
 
-        Transformed grids pass through the online encoder, and so does the original context. The
-        original target has the vectors of the target branch.
+        The online encoder encodes the transformed grids and the original context. The vectors of
+        the original target come from the target branch.
         """
         context, target = self.objective.transformed(batch, family, self.seed, step)
         z = self.network.encode(context).vectors.unflatten(0, tuple(batch.present.shape))
@@ -195,7 +195,8 @@ class ArcJEPA(OptimisedModule):
         return values
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
-        """Steps the optimiser, then ends the step of the codebooks and of the objective once."""
+        """Steps the optimiser, then calls `end_step` of every codebook and of the objective
+        once."""
         super().optimizer_step(*args, **kwargs)
         for book in (self.network.vq, self.target_vq):
             if book is not None:

@@ -28,7 +28,7 @@ class ArcRepresentations:
 
     def taps(self, present: Tensor) -> dict[str, Tensor]:
         """Returns the representations by name for auxiliary losses. z (n, h) has only the vectors
-        of grids that are `present` (B, G); the others are unchanged."""
+        of grids that are `present` (B, G). The other representations are unchanged."""
         return {**vars(self), "z": self.z[present]}
 
 

@@ -72,7 +72,7 @@ class ArcObjective(nn.Module):
 
     def weights(self, progress: float = 1.0) -> dict[str, float]:
         """Returns {term: weight} of every possible term after the share `progress` of the run's
-        steps. The weight of vq is 1, since the codebook's loss is weighted by itself."""
+        steps. The weight of vq is 1, since the codebook weights its own loss."""
         c = self.config
         weights = {
             "prediction": 1.0,

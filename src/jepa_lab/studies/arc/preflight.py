@@ -1,5 +1,6 @@
 """The preflight of the ARC JEPA: checks that detect the defects of the public runs before the first
-epoch. Each check returns a list of failures and raises NotApplicable if it has no subject."""
+epoch. Each check returns a list of failures. It raises NotApplicable if the run has nothing for it
+to check."""
 
 from __future__ import annotations
 
@@ -58,7 +59,7 @@ def augmentation(config: ArcConfig, loader: ArcLoader) -> list[str]:
     """Requires that two epochs have different grids, if augmentation is on."""
     a = config.dataset.augment
     if not (a.palette or a.symmetry or a.translation):
-        raise NotApplicable("dataset.augment has nothing")
+        raise NotApplicable("dataset.augment is off")
     one, other = (loader.examples_at(epoch, SAMPLES).view.context for epoch in (0, 1))
     same = torch.equal(one.features, other.features) and torch.equal(one.colors, other.colors)
     return ["dataset.augment: two epochs see the same grids"] if same else []
@@ -119,7 +120,7 @@ def loss_terms(config: ArcConfig, module: ArcJEPA, batch: ArcBatch) -> list[str]
 
 
 def codebook_loss(config: ArcConfig) -> list[str]:
-    """Requires that the loss that draws tokens to their codes is minimised."""
+    """Requires that the commitment loss, which draws tokens to their codes, is minimised."""
     v = config.vq
     if not v.enabled or v.kind != "hard":
         raise NotApplicable("no codebook with a commitment loss")
@@ -184,13 +185,13 @@ def refresh(config: ArcConfig) -> list[str]:
     if r.rule != "legacy_share" or r.threshold < 1.0 / size:
         return []
     return [
-        f"vq.refresh.threshold={r.threshold:g}: a share of all use, and uniform use is"
-        f" {1.0 / size:.2g}: codes in uniform use count as dead; give vq.refresh.rule=relative"
+        f"vq.refresh.threshold={r.threshold:g}: is a share of all use; in uniform use every code"
+        f" has {1.0 / size:.2g} and counts as dead; give vq.refresh.rule=relative"
     ]
 
 
 def save_and_load(config: ArcConfig, module: ArcJEPA, batch: ArcBatch) -> list[str]:
-    """Requires that a step after saving and loading the state has the same bits as without."""
+    """Requires that the loss of a step is bitwise the same after saving and loading the state."""
     file = io.BytesIO()
     torch.save(module.state_dict(), file)
     losses = []
@@ -202,7 +203,9 @@ def save_and_load(config: ArcConfig, module: ArcJEPA, batch: ArcBatch) -> list[s
         torch.manual_seed(0)
         losses.append(other.training_step(batch, 0))
     return (
-        [] if torch.equal(*losses) else ["a step from a saved state differs from the step itself"]
+        []
+        if torch.equal(*losses)
+        else ["a step after saving and loading differs from a step without it"]
     )
 
 

@@ -63,7 +63,7 @@ class ArcRemedies(Remedies):
         held = value_of(config, "loss.form") == "info_nce" or value_of(config, "loss.sigreg.weight")
         if statuses & set(COLLAPSES) and value_of(config, "target.name") == "shared" and not held:
             found.append(
-                "target=shared moves the targets to what is easy to predict: neither negatives nor"
+                "target=shared lets the targets become easy to predict: neither negatives nor"
                 " SIGReg oppose it"
             )
         return found + causes_of_steps(statuses, config)

@@ -169,7 +169,7 @@ class ToyConfig(RunConfig):
         if self.population and self.batch_size is None and len(self.batch_sizes) > 1:
             raise ValueError(
                 f"population=true and batch_sizes={self.batch_sizes} contradict: an infinite batch"
-                " has no size; give one for the tables, as in batch_size=64"
+                " has no size; give one value as a label for the tables, as in batch_size=64"
             )
         if not self.stop_gradient and self.ema_m != 0:
             raise ValueError(

@@ -123,7 +123,7 @@ def autograd(
     moment: bool,
 ) -> Gradients:
     """Returns the gradients of any of the maps. The runs' losses are summed, which is exact because
-    no parameter is in two of them."""
+    each parameter belongs to one run."""
     with torch.enable_grad():
         enc = [w.detach().requires_grad_() for w in enc]
         pred = [w.detach().requires_grad_() for w in pred]

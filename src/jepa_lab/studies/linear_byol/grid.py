@@ -37,8 +37,8 @@ def members(config: ToyConfig) -> list[ToyConfig]:
 
 
 def idle_axes(config: ToyConfig) -> list[str]:
-    """Returns a line for every axis that a single value replaces, because the user may have meant
-    either."""
+    """Returns a line for every axis that a single value replaces, because the user may have wanted
+    the axis."""
     lines = []
     for axis, key in AXES.items():
         if key is None or (key == "lr_enc" and config.lr_enc_mode != "logspace"):

@@ -13,8 +13,8 @@ AXES: dict[str, str | None] = {
     "lr_enc_logspace": "lr_enc",
     "auto_c_logspace": None,
 }
-# keys of the command rather than of its runs: they change no result, as threads take whole groups,
-# and lr only fills in lr_pred
+# keys of the command that do not change the result of a run. `hardware` is among them because each
+# group of runs is computed by one thread, and `lr` because it only fills in lr_pred.
 COMMAND_KEYS = (
     "runs_dir",
     "on_existing",

@@ -138,8 +138,8 @@ def _sampled(module: LinearBYOL, group: Group, runs: Tensor) -> dict[str, Tensor
 
 
 def _sample_readout(latents: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
-    """Returns R² of the latents (n, d) regressed on centred codes (R, n, d): of the total variance,
-    and averaged over the latents. Both have shape (R,)."""
+    """Returns two R² of the latents (n, d) regressed on centred codes (R, n, d): for the total
+    variance, and as the mean of one R² per latent. Both have shape (R,)."""
     y = latents - latents.mean(0)
     moment = z.mT @ z
     ridge = RIDGE * moment.diagonal(dim1=1, dim2=2).mean(1) + 1e-300

@@ -204,7 +204,7 @@ class LinearBYOL(pl.LightningModule):
             self.loss_scale[runs] = torch.maximum(losses[0], self.loss_scale[runs])
         self.loss[runs] = losses[-1]
         gone = ~(losses <= DIVERGED * self.loss_scale[runs])  # true for NaN too
-        if first + len(losses) > self.shared.epochs:  # no later loss will show it
+        if first + len(losses) > self.shared.epochs:  # no later loss will show the divergence
             gone[-1] |= ~self.bounded(runs)
         hit = gone.any(0)
         if bool(hit.any()):

@@ -1,5 +1,5 @@
 """Statistics of the linear BYOL toy's grids: the best learning rate, the rate at which runs
-diverge, and the loss that an automatic rule costs.
+diverge, and how much worse an automatic rule is than the best fixed rates.
 
 A diverged run has the value infinity, the worst. Rates are compared on logarithms.
 """

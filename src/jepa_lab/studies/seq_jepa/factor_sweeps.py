@@ -20,9 +20,9 @@ class FactorSweeps(pl.Callback):
     """Logs `val/sweep/<factor>/<metric>` and `val/sweep/overlap/<f>-<g>` of the anchors `images`.
 
     The anchors are (n, C, H, W) uint8. The sweeps run after training. With `every` they also run at
-    every `every`-th validation. Then `val/sweep/<factor>/stability` is logged too, against the
-    running mean of the earlier projectors, of which 0.9 is kept each time. `result` holds the last
-    sweeps, for figures. Nothing is logged for views without factors.
+    every `every`-th validation. Then `val/sweep/<factor>/stability` is logged too, which compares
+    the projector with a running mean of the earlier ones (of which each update keeps 0.9). `result`
+    holds the last sweeps, for figures. Nothing is logged for views without factors.
     """
 
     def __init__(self, images: Tensor, every: int | None = None) -> None:

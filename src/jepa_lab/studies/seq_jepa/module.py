@@ -33,7 +33,7 @@ class Evaluated:
     # the prediction loss, 1 - cos(z_hat, z_target) unless the objective has another form
     loss: Tensor
     loss_shuffled: Tensor  # the prediction loss with the actions of another sequence
-    loss_copy: Tensor  # the prediction loss of the last observed view's encoding
+    loss_copy: Tensor  # the prediction loss if the last observed view's encoding is the prediction
     # (B, Da): the aggregate of other views of the same images, for the first images only
     z_agg_again: Tensor | None
 

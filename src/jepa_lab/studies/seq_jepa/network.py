@@ -35,9 +35,9 @@ class SeqJEPANetwork(nn.Module):
 
     Token i is concat(z_i, e_i), where e_i is the embedded relative action from view i to view i +
     1. The action slot of the last observed token is zero, since the action towards the target view
-    goes only to the predictor. With `two_calls`, as in the public code, that action is embedded by
-    a separate call before all actions are embedded, which gives two sets of batch statistics.
-    Without `conditioned` every action embedding is zero.
+    goes only to the predictor. With `two_calls`, as in the public code, the projection is called
+    twice: on the action towards the target, then on all actions. Each call has its own batch
+    statistics. Without `conditioned` every action embedding is zero.
     """
 
     def __init__(

@@ -31,8 +31,8 @@ from jepa_lab.training.preflight import (
     warmup,
 )
 
-PAIR = 2  # samples for comparisons of bits: batch norm needs two, and more would not show more
-LARGE = 96  # pixels: half as many of larger images take the backward passes, to save time
+PAIR = 2  # samples for bitwise comparisons: batch norm needs two, and more add nothing
+LARGE = 96  # pixels; above this size the backward passes take half as many images, to save time
 
 
 def target(config: Config, module: SeqJEPA) -> list[str]:
@@ -124,8 +124,8 @@ def loss_terms(config: Config, module: SeqJEPA, images: ImageBatch) -> list[str]
 
 
 def save_and_load(config: Config, module: SeqJEPA, images: ImageBatch, steps: int) -> list[str]:
-    """Checks that a step after saving and loading, in memory, has the same bits as the step
-    without."""
+    """Checks that a step after saving and loading (in memory) is bitwise equal to the step without
+    it."""
     few = first(images)
     tau = target_tau(config, steps)
     kept, loaded = copy.deepcopy(module).train(), copy.deepcopy(module).train()
@@ -210,8 +210,8 @@ def _owner(config: Config, name: str) -> str:
 
 def run_preflight(config: Config, splits: Splits, module: SeqJEPA, budget: Budget) -> Preflight:
     """Runs every check on copies of the module, on the CPU in float32. Random streams and the
-    module stay unchanged. A check that raises has failed, and the exception is its line. The run
-    itself will show where it was raised."""
+    module stay unchanged. A check that raises an exception has failed, and the exception is its
+    message. The run itself will raise it again, with a traceback."""
     start = time.perf_counter()
     train, val = sample("train", splits.train), sample("val", splits.val)
     ready: list[tuple[str, Callable[[], list[str]]]] = [

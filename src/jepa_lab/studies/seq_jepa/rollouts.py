@@ -1,4 +1,5 @@
-"""Rollouts: measures, once after training, how many views ahead a fed-back prediction is useful."""
+"""Rollouts: measures once, after training, how well the network predicts several views ahead from
+its own predictions."""
 
 from __future__ import annotations
 
@@ -16,9 +17,9 @@ class Rollouts(pl.Callback):
     """Logs `val/rollout/<k>` for k >= 1: the prediction loss k views ahead divided by the loss of
     the best constant, see evaluation/rollout.py.
 
-    It reads the first `limit` images of `source`, the validation split. `group` has one view for
-    each of the `observed` ones and for each step. `result` holds the measurement. It draws no
-    random number, so nothing else depends on its presence.
+    It reads the first `limit` images of `source`, the validation split. `group` has `observed`
+    views and one more for each step. `result` holds the measurement. The callback draws no random
+    number, so it does not change the run.
     """
 
     def __init__(

@@ -54,8 +54,8 @@ class SeqJEPAStudy(SeqJEPAPlanner, TrainedStudy):
         return callbacks.build_callbacks(session, best, judge)
 
     def best_key(self, config: Config, data: Splits) -> str:
-        """Returns the configured metric, or by default the class probe, or the action probe without
-        labels."""
+        """Returns the configured metric. The default is the class probe, or the action probe if the
+        images have no labels."""
         return build.best_key(config, data.train.n_classes)
 
     def protocol(self, config: Config, data: Splits) -> dict[str, Any]:

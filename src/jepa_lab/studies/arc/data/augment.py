@@ -67,7 +67,7 @@ def family_transform(
 ) -> Transforms:
     """Draws a second transform of one family, for losses that compare a grid with its transform.
 
-    It is the identity only if the family allows nothing else.
+    The transform is the identity only if the family allows no other, e.g. a shift without room.
 
     color: all colours except the background are permuted in one cycle of nine. symmetry: one of the
     7 symmetries other than the identity. translation: a non-zero shift within `room` (B, 4) and

@@ -69,10 +69,11 @@ def make_examples(
 ) -> Examples:
     """Builds the examples of all tasks, in the order of the tasks.
 
-    demos: every pair with an output is the query once. Its context is up to `n_demos` other
-    demonstrations (the first ones; see drawn_context) and, in the last place, the query's input;
-    missing demonstrations leave the places before the query absent. The target is the query's
-    output. Queries without another demonstration are omitted because nothing determines their rule.
+    demos: every pair with an output is the query of one example. Its context is up to `n_demos`
+    other demonstrations (the first ones; see drawn_context) and, in the last place, the query's
+    input; missing demonstrations leave the places before the query absent. The target is the
+    query's output. Queries without another demonstration are omitted because nothing determines
+    their rule.
 
     frames: windows of `n_frames` states, the target is the next state. copies: `n_frames` copies of
     a pair's input, the target is its output, as published.

@@ -44,5 +44,5 @@ def load_tasks(kind: str, **options: Any) -> TaskSplits:
 
 def _remedy(kind: str, split: str) -> str:
     if kind == "synthetic":
-        return f"n_{split} of 1 or more is needed"
-    return "a dataset.val_share above 0 and below 1, or more tasks, are needed"
+        return f"give dataset.{split}_tasks of 1 or more"
+    return "give dataset.val_share above 0 and below 1, or more tasks"

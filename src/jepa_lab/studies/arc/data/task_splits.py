@@ -68,7 +68,8 @@ def split_tasks(
 
 
 def contents(task: ArcTask) -> list[bytes]:
-    """Returns one key for each pair and each sequence, equal for equal cells.
+    """Returns one key for each pair and each sequence. Pairs or sequences with equal cells have
+    equal keys.
 
     No key may occur in two splits.
     """

@@ -58,8 +58,8 @@ class Transform:
     def compose(self, first: Transform) -> Transform:
         """Returns `first`, then this transform: compose(first).apply(x) = apply(first.apply(x)).
 
-        Raises ValueError unless this transform's background is the colour to which `first` maps its
-        own.
+        Raises ValueError unless `first` maps its background colour to the background of this
+        transform.
         """
         if self.background != first.palette[first.background]:
             raise ValueError(

@@ -68,7 +68,7 @@ def _attribute(investigation: Investigation, result: Result | None) -> None:
         result is None and value_of(investigation.base, "vq.refresh.enabled") is False
     ):
         investigation.refresh = "innocent"
-        text = "no: the run has none, and fails"
+        text = "no: the run has no refresh, and fails"
     elif result is None:
         investigation.refresh, text = "unknown", "not known: the run without it could not be run"
     elif result.stable and result.alive:
@@ -83,7 +83,7 @@ def _attribute(investigation: Investigation, result: Result | None) -> None:
         )
         investigation.refresh, text = (
             "amplifies",
-            f"it amplifies: without it {gone} is gone, {stays} stays",
+            f"it amplifies the failure: without it {gone} disappears, {stays} remains",
         )
     else:
         investigation.refresh, text = (
@@ -109,7 +109,7 @@ def _reaches(investigation: Investigation, result: Result) -> None:
         return
     gradient = outset.figure("commitment_gradient")
     if value_of(investigation.base, "vq.in_objective") is False:
-        text = "no: vq.in_objective=false, so the cost is the weight of nothing"
+        text = "no: vq.in_objective=false, so the cost has no effect"
     elif gradient <= 0:
         text = "no: train/gradient/commitment is 0 throughout"
     elif math.isnan(gradient):

@@ -70,7 +70,7 @@ def _name_the_loss(investigation: Investigation, reduced: Result) -> Branch:
             investigation.guilty.append(name)
     if not investigation.guilty:
         added: list[str] = active[:1]
-        for name in active[1:-1]:  # with all of them it is the run without a codebook, which fails
+        for name in active[1:-1]:  # all of them: the run without a codebook, known to fail
             added.append(name)
             result = yield from investigation.ask(_adding("add_" + "_".join(added), list(added)))
             if result is not None and not result.good:
@@ -79,7 +79,8 @@ def _name_the_loss(investigation: Investigation, reduced: Result) -> Branch:
             added = active
         investigation.guilty = added[-1:]
         investigation.notes.append(
-            f"no loss does it alone: {added[-1]} together with {', '.join(added[:-1]) or 'nothing'}"
+            f"no loss breaks the run alone: {added[-1]} does together with"
+            f" {', '.join(added[:-1]) or 'nothing'}"
         )
     investigation.cause = f"the auxiliary loss {' and '.join(investigation.guilty)}"
     yield from restored(

@@ -1,5 +1,5 @@
-"""Restores the parts of the failing run that a good, reduced run left out, so that the
-recommendation leaves out no more than necessary."""
+"""Starts from a good run in which parts of the failing run were removed, and tries to put these
+parts back, so that the recommendation removes no more than necessary."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ def restored(
 ) -> Generator[Intervention, Result, None]:
     """Tries the change alone in the failing run, then in the failing run without a codebook.
 
-    The first good run is the repair. `reduced` is the run that is known to be good, and the repair
-    if neither is.
+    The first good run is the repair. `reduced` is the run that is known to be good. It is the
+    repair if neither of the two is good.
     """
     investigation.fallback = reduced
     investigation.pending = ["repaired", "repaired_no_vq"]
@@ -43,5 +43,5 @@ def restored(
     if less is not None and less.good and result is not None and less is not result:
         investigation.notes.append(
             "the codebook also fails in its own right: repair it next, starting from the run of"
-            " step repaired"
+            " the step `repaired`"
         )

@@ -116,8 +116,8 @@ class InvestigationRuns:
     def of(self, trial: Intervention) -> Result:
         """Returns the result of a step with all its seeds.
 
-        Raises OutOfBudget if a limit or a signal ends it. Raises UserError for a busy run, and if
-        already the first step cannot be run.
+        Raises OutOfBudget if a limit or a signal ends it. Raises UserError if another process is
+        training the run, and if the very first step cannot be run.
         """
         self.say(f"{trial.code:>3} {trial.name}: {trial.asks} ({brief(trial.overrides)})")
         begun, runs = time.monotonic(), []

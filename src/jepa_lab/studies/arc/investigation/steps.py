@@ -128,7 +128,7 @@ CORRECTIONS: tuple[Step, ...] = (
     Step(
         "in_objective",
         "C1",
-        "does the encoder have to be held to its codes?",
+        "does the encoder need a commitment loss that works?",
         fixed(OBJECTIVE),
         "a commitment loss that is not in the objective, or weighs the wrong term",
         _no_hard_codebook,

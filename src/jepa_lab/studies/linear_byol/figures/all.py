@@ -242,7 +242,7 @@ def _heading(
         and run.config.get(name) is not None
     ):
         settings += f", {name} {run.config[name]:g}"
-    # with use_last_valid each run counts at its own last row; diverged runs have no curvature
+    # with use_last_valid every run is read at its own last row; diverged runs have no curvature
     curvatures = [
         cell.hmax
         for cell in cells_at(traces, "Hmax", epoch, use_last_valid)

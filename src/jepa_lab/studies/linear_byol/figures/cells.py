@@ -198,8 +198,8 @@ def best_cell(cells: Sequence[Cell], metric: str) -> Cell | None:
 
 
 def direction(metric: str) -> int:
-    """Returns -1 if low values are good, 1 if high values are good, else 0: neither a rank nor a
-    curvature is a goal."""
+    """Returns -1 if low values are good, 1 if high values are good, and 0 for metrics without a
+    better direction, such as ranks and curvatures."""
     if metric in _HIGHER:
         return 1
     return -1 if metric.startswith(_LOWER) else 0

@@ -170,8 +170,8 @@ def log_steps(ax: Any) -> None:
 
 
 def _range(ax: Any, values: Sequence[np.ndarray], positive: bool) -> None:
-    """Sets limits that include all `values`, the theory's and a bound included. The axis is
-    logarithmic if they span a decade."""
+    """Sets limits that include all `values`, those of the theory and of a bound among them. The
+    axis is logarithmic if they span a decade."""
     shown = np.concatenate([v[np.isfinite(v) & ((v > 0) | (not positive))] for v in values])
     if not shown.size:  # a logarithmic axis without data cannot be drawn
         ax.set_xlim(0.9, 1.1)

@@ -91,7 +91,7 @@ def _draw_cells(
     show_alpha: bool,
 ) -> None:
     grid = np.full((len(rows), len(taus)), np.nan)
-    # a line of text has about seven characters of 0.6 em, and must fit its cell
+    # font size: a line of about seven characters, each 0.6 em wide, must fit into its cell
     size = float(np.clip(72 * width / (7.5 * 0.62), 3.5, 8.5))
     for cell in cells:
         x, y = taus.index(cell.tau), rows.index(cell.row)

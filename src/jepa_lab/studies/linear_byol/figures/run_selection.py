@@ -148,8 +148,8 @@ def _settings_that_count(runs: Sequence[ToyTable]) -> list[str]:
 
 
 def _determined(runs: Sequence[ToyTable], key: str) -> bool:
-    """Returns whether every position on the axis that belongs to `key` has a single value of it, so
-    that no cell mixes values."""
+    """Returns whether runs at the same position of the axis that belongs to `key` also agree in
+    `key`. Then no cell mixes different values."""
     if key == "auto_beta_c":
         axis = [run.row for run in runs]
     elif key.endswith("seed"):

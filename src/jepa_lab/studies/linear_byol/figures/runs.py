@@ -53,7 +53,8 @@ class ToyTable:
 
     @property
     def auto_alpha(self) -> bool:
-        """Whether the curvature set the predictor's rate, so that no setting has its value."""
+        """Whether the curvature determines the predictor's rate, so that no setting holds the
+        rate."""
         return self.config.get("lr_pred_setting") is None
 
     @property

@@ -32,7 +32,8 @@ def singular_values_figure(runs: Sequence[ToyTable], heading: Heading, seed: int
     each (tau, row) of one seed.
 
     A grid finer than 6 x 6 is thinned evenly, keeping its ends. Of several betas the middle one is
-    shown. The title reports both. Returns None if no run has a linear predictor.
+    shown. The title mentions a thinned grid and a chosen beta. Returns None if no run has a linear
+    predictor.
     """
     betas = sorted({run.beta for run in runs}, key=lambda beta: beta or 0.0)
     beta = betas[(len(betas) - 1) // 2]

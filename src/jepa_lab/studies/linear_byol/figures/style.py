@@ -77,7 +77,7 @@ def colour_value(mean: float, metric: str) -> float:
 
 def facets(n: int, flat: bool = False) -> tuple[Figure, list[Any], int]:
     """Returns a figure with `n` panels (8 x 6 inches for one), its panels, and its number of
-    columns. `flat` gives a strip with a panel below it."""
+    columns. With `flat` the figure has a low panel and a higher one below it, in one column."""
     columns = n if n <= 3 else 2 if n == 4 else 3
     down = math.ceil(n / columns)
     size = (8.0, 6.0) if n == 1 else (5.0 * columns + 0.8, 4.3 * down + 1.2)

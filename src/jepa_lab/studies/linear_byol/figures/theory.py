@@ -48,8 +48,8 @@ def positions(grid: Sequence[float], values: np.ndarray) -> np.ndarray:
     """Returns the positions of `values` on an axis whose cells 0, 1, ... have the values `grid`
     (ascending).
 
-    Positions are linear in the logarithm between two cells and extrapolated at the ends. A grid of
-    one cell has one decade per cell. NaN without a positive grid value.
+    Positions are linear in the logarithm between two cells and extrapolated at the ends. On a grid
+    of one cell, a cell is one decade wide. NaN without a positive grid value.
     """
     at = np.array([i for i, value in enumerate(grid) if value > 0], dtype=np.float64)
     if not at.size:

@@ -51,8 +51,8 @@ def draw_decoded(found: Decoding, folder: Path) -> Path:
         va="center",
     )
     note = (
-        "R² is 0 for the mean image and 1 for the image itself; a random encoder keeps much of a"
-        " small image too"
+        "R² is 0 for the mean image and 1 for the image itself; even a random encoder keeps much"
+        " of a small image"
     )
     figure.text(0.1 / width, 1 - 0.42 / height, note, fontsize=8, color=GREY, va="center")
     y = height - top

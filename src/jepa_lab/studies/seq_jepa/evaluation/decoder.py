@@ -15,9 +15,9 @@ SMALLEST = 4  # largest side of the first feature map, in pixels
 class ConvDecoder(nn.Module):
     """Maps latents (n, dim) to unbounded images (n, channels, size, size).
 
-    A linear layer gives a map of at most 4 x 4. Convolutions follow, each of which turns channels
-    into twice the resolution (Shi et al. 2016, arXiv:1609.05158) and halves the width. The last map
-    is cut to `size`.
+    A linear layer gives a map of at most 4 x 4. Each convolution that follows doubles the
+    resolution by rearranging channels into pixels (Shi et al. 2016, arXiv:1609.05158) and halves
+    the width. The last map is cut to `size`.
 
     Latents are scaled to length 1 and then standardised by `mean` and `std` (dim,). The prediction
     loss leaves their length free, so a decoder that used the length could not read predictions. A
@@ -65,8 +65,8 @@ BATCH, RATE = 128, 3e-3
 
 def train_decoder(z: Tensor, images: Tensor, *, seed: int, steps: int) -> ConvDecoder:
     """Trains a decoder of latents (n, d) to images (n, C, s, s) on the squared error. The optimiser
-    is Adam with a learning rate that falls along half a cosine. Equal seeds give equal decoders. No
-    other random stream moves."""
+    is Adam with a learning rate that falls along half a cosine. Equal seeds give equal decoders.
+    The global random stream stays unchanged."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         decoder = ConvDecoder(z.shape[1], images.shape[1], images.shape[-1])

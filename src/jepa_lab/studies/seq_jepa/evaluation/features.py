@@ -25,8 +25,9 @@ class Features:
     - `z` (n, V, d) are the encodings of all views.
     - `z_agg` maps m to the aggregate (n, Da) of the first m views with the actions between them.
     - `blind` maps m to the aggregate (n, Da) of these views with every action slot zero.
-    - `again` (n, Da) is the aggregate of `trained_on` other views.
-    - `z_hat` (n, d) is the prediction of view `trained_on` + 1.
+    - `again` (n, Da) is the aggregate of other views of the same images, as many as `trained_on`.
+    - `z_hat` (n, d) is the prediction of view `trained_on` + 1. `trained_on` is the number of
+      observed views in training.
     - `path` maps m to the action (n, A) from the first view to the m-th.
     - `actions` are (n, V - 1, A), `absolute` (n, V, A), and `labels` (n,) or None.
     """
@@ -58,9 +59,8 @@ def collect(
     draws: int = 1,
 ) -> Features:
     """Returns features of the first `limit` images of a source. `views` are the numbers m of
-    observed views in z_agg. The group needs more views than the largest m. The views are fixed
-    by (seed, split, draw, image). With `draws` every image comes that often, each time in other
-    views."""
+    observed views in z_agg. The group needs more views than the largest m. The views are fixed by
+    (seed, split, draw, image). Every image is used `draws` times, each time with other views."""
     count = len(source.images) if limit is None else min(limit, len(source.images))
     device = next(iter(network.buffers()), next(iter(network.parameters()))).device
     parts: list[Features] = []

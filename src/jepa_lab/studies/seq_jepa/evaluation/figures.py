@@ -177,7 +177,7 @@ def _scatter(
 
 
 def _scalar(action: Tensor, name: str) -> tuple[np.ndarray, str, str]:
-    """Returns one number of a factor's code to colour by, its label and its colour map. It is the
+    """Returns (one number per action that sets the colour, its label, its colour map). It is the
     angle for a sine and cosine or a one-hot rotation, else the first number."""
     if name == "rot" and action.shape[1] == 2:
         return (

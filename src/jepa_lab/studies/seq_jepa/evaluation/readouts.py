@@ -27,7 +27,7 @@ def linear_classifier(
     best: tuple[float, Any] | None = None
     for strength in STRENGTHS:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # 100 steps need not converge: val chooses the model
+            warnings.simplefilter("ignore")  # convergence is not required: val chooses
             model = LogisticRegression(C=strength, max_iter=100).fit(train, labels)
         score = float((model.predict(val) == val_labels).mean())
         if best is None or score > best[0]:

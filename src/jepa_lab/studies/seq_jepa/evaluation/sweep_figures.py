@@ -86,7 +86,8 @@ def spectra_figure(sweeps: Sweeps) -> Figure:
 
 
 def overlap_figure(sweeps: Sweeps) -> Figure:
-    """Draws the overlap of every two factors' directions. A factor with itself is 1."""
+    """Draws the overlap of every two factors' directions. The overlap of a factor with itself is
+    1."""
     names = list(sweeps.factors)
     grid = np.eye(len(names))
     for (f, g), value in sweeps.overlap.items():

@@ -13,8 +13,9 @@ from jepa_lab.studies.seq_jepa.evaluation.rollout import Rollout
 def evaluation_text(
     found: Evaluation, sweeps: Sweeps, rollout: Rollout | None = None, shortened: str | None = None
 ) -> str:
-    """Returns the figures with their intervals, the factor sweeps, the rollout, the protocol and
-    missing networks. `shortened` is the reason for a shorter or missing rollout."""
+    """Returns the measured numbers with their intervals, the factor sweeps, the rollout, the
+    protocol and the missing networks. `shortened` is the reason for a shorter or missing
+    rollout."""
     rows = list(dict.fromkeys(f.row for f in found.figures))
     table: dict[tuple[str, str, int | None], dict[str, Estimate]] = {}
     for f in found.figures:
@@ -48,8 +49,8 @@ def evaluation_text(
 
 def _rollout_lines(rollout: Rollout) -> list[str]:
     head = (
-        f"rollout from {rollout.observed} views, {rollout.images} test images: loss over the best"
-        " constant's"
+        f"rollout from {rollout.observed} views, {rollout.images} test images: loss divided by"
+        " that of the best constant"
     )
     return ["", f"{head} (0 perfect, 1 no better than a constant)"] + [
         f"  {s.k} ahead: {s.rollout:.3f} [{s.low:.3f}, {s.high:.3f}]; from the true views"

@@ -75,7 +75,7 @@ def synthetic_tasks(
     splits: dict[str, tuple[ArcTask, ...]] = {}
     for split, n in (("test", n_test), ("val", n_val), ("train", n_train)):
         if n < 0:
-            raise UserError(f"dataset.synthetic.n_{split}={n}: a number of tasks, 0 or more")
+            raise UserError(f"dataset.{split}_tasks={n}: a number of tasks, 0 or more")
         tasks = []
         for number, phase in zip(range(n), order(), strict=False):
             task, rule = _make_task(split, number, phase, options, seen)
