@@ -81,6 +81,11 @@ def run(
     return out
 
 
+def readout(use: Sequence[float] | float, **more: Any) -> Curves:
+    """Returns a run that measured the use of actions relative to a readout of its features."""
+    return run(val__action_use=use, val__readout__loss=0.15, val__readout__action_gain=0.1, **more)
+
+
 def at(steps: Sequence[int], values: Sequence[float] | float) -> list[tuple[int, float]]:
     listed = [values] * len(steps) if isinstance(values, int | float) else list(values)
     return list(zip(steps, listed, strict=True))
@@ -217,6 +222,23 @@ RUNS: tuple[RunCase, ...] = (
         "actions of no effect",
         "ignores_actions",
         lambda: run(action=[1e-6 * (-1) ** i for i in range(20)]),
+    ),
+    RunCase("a prediction that has learned", "healthy", lambda: readout(line(0.0, 0.8))),
+    RunCase(
+        "nearly nothing of the possible use of actions",
+        "ignores_actions",
+        lambda: readout(line(0.0, 0.01), action=0.02),
+        since=50,
+    ),
+    RunCase(
+        "a prediction that has just begun",
+        "too_short",
+        lambda: readout(line(0.0, 0.3), skill=line(-1.0, 0.05)),
+    ),
+    RunCase(
+        "a prediction that stands still near a constant",
+        "inconclusive",
+        lambda: readout(0.1, skill=0.05),
     ),
     RunCase("copy of the last view", "copy_shortcut", lambda: run(copy=0.001)),
     RunCase(

@@ -74,7 +74,7 @@ def test_a_collapsed_run_is_reported_with_step_causes_and_valid_commands(
     path = folder(curves, "target=shared", "loss.lambda_rate=0", "optim.lr=0.002")
     text = diagnosed(capsys, path)
     assert text.startswith("verdict: dimensional_collapse of z since step 450")
-    assert "target=shared moves the targets" in text
+    assert "target=shared lets the targets become easy to predict" in text
     content = json.loads((path / "diagnosis.json").read_text())
     assert content["verdict"]["status"] == "dimensional_collapse"
     assert content["timeline"][0]["step"] == 450

@@ -13,6 +13,7 @@ STATUSES = (
     "no_learning",
     "unstable",
     "diverged",
+    "too_short",
     "inconclusive",
 )
 # worst first: the status of a run to which several apply. Causes come before their consequences
@@ -34,7 +35,7 @@ SEVERITY = (
 LOST = ("diverged", "complete_collapse", "dimensional_collapse")
 # the representation collapsed although its values stayed finite
 COLLAPSES = ("complete_collapse", "dimensional_collapse", "uniform_output")
-NO_FAILURE = ("healthy", "low_rank", "inconclusive")
+NO_FAILURE = ("healthy", "low_rank", "too_short", "inconclusive")
 
 
 def failed(status: str) -> bool:

@@ -88,7 +88,7 @@ def _dino(history: History, t: Thresholds) -> Finding | None:
     if tail >= limit:
         return None
     since = last_stretch(information, lambda v: v < limit)
-    reason = f"mutual information of image and prototype {tail:.2f} nats: the targets say nothing"
+    reason = f"mutual information of image and prototype {tail:.2f} nats: uninformative targets"
     key = "train/dino/mutual_information"
     return Finding(
         "no_learning",
@@ -137,6 +137,9 @@ def _actions(history: History, t: Thresholds, settings: Settings) -> Finding | N
         return Finding(
             "note", "the network is not given its actions (model.action_conditioning=false)", 1.0
         )
+    use = finite(history.get("val/action_use", ()))
+    if use and use[-1][0] == shares[-1][0]:
+        return _action_use(use, t)
     most = max(abs(v) for _, v in last_third(shares))
     text = f"true actions instead of shuffled ones change the loss by {100 * most:.2g} %"
     if most < t.action_gain and len(shares) >= t.validations:
@@ -157,6 +160,24 @@ def _actions(history: History, t: Thresholds, settings: Settings) -> Finding | N
     return None
 
 
+def _action_use(use: Points, t: Thresholds) -> Finding | None:
+    """Reports a prediction that achieves next to nothing of the gain from actions that its features
+    allow, and does not improve."""
+    tail = last_third(use)
+    most = max(v for _, v in tail)
+    if most >= t.some_use or len(use) < t.validations or tail[-1][1] - tail[0][1] > t.rising:
+        return None
+    text = f"{100 * most:.2g} % of the gain from actions that the features allow is achieved"
+    return Finding(
+        "ignores_actions",
+        text,
+        t.confidence(distance(max(most, 0.0), t.some_use, 1e-4)),
+        since=last_stretch(use, lambda v: v < t.some_use),
+        quantity="val/action_use",
+        next=MORE_TO_TELL,
+    )
+
+
 def _demonstrations(history: History, t: Thresholds) -> Finding | None:
     """Reports an ARC JEPA that does not read the rule from the demonstrations."""
     shares = _shares(history, "val/demo_gain")
@@ -166,7 +187,8 @@ def _demonstrations(history: History, t: Thresholds) -> Finding | None:
     key = "val/demo_gain"
     if most < t.action_gain and len(shares) >= t.validations:
         text = (
-            f"the demonstrations of another task do as well: {100 * most:.2g} % of the loss apart"
+            "the demonstrations of another task do as well: they change the loss by"
+            f" {100 * most:.2g} %"
         )
         since = last_stretch(shares, lambda v: abs(v) < t.action_gain)
         return Finding(
@@ -197,7 +219,7 @@ def _copy(history: History, t: Thresholds, settings: Settings) -> Finding | None
     most = max(abs(v) for _, v in last_third(shares))
     if most >= t.copy_gain or len(shares) < t.validations:
         return None
-    text = f"the prediction is as good as a copy of {copied}: {100 * most:.2g} % of the loss apart"
+    text = f"the prediction is as good as a copy of {copied}: losses differ by {100 * most:.2g} %"
     since = last_stretch(shares, lambda v: abs(v) < t.copy_gain)
     far = t.confidence(distance(most, t.copy_gain))
     change = ("dataset.n_views=5", "dataset.first_view=random")

@@ -21,6 +21,7 @@ WORDS = {
     "perplexity": "codebook perplexity",
     "skill": "the skill",
     "action_gain": "the gain from actions",
+    "action_use": "the use of actions",
     "demo_gain": "the gain from demonstrations",
     "copy_gain": "the gain over a copy",
     "mutual_information": "the mutual information",
@@ -41,9 +42,9 @@ class Quantity:
 
 
 def quantities(history: History, t: Thresholds, settings: Settings | None = None) -> list[Quantity]:
-    """Returns the last values of every tap, the prediction, the probes and the codebook. A
-    prediction that the run does not train by its `settings`, or actions that it does not get, have
-    no healthy range."""
+    """Returns the last values of every tap, the prediction, the probes and the codebook. There is
+    no healthy range for the prediction if the run does not train it by its `settings`, nor for the
+    gain from actions if the network does not get the actions."""
     settings = settings or Settings()
     rows = []
     for tap in ("z", "z_agg", "z_target"):
@@ -90,6 +91,15 @@ def quantities(history: History, t: Thresholds, settings: Settings | None = None
             )
             by_design = not judged or (name == "action_gain" and not settings.actions)
             rows += map(_unjudged, row) if by_design else row
+    use = _row(
+        "use of actions, achieved / possible",
+        last,
+        {},
+        "action_use",
+        t.learned_use,
+        f"{t.learned_use:g} or more; 1 is all",
+    )
+    rows += use if judged and settings.actions else map(_unjudged, use)
     first = {
         "top1": last.get("retrieval/top1", math.nan),
         "copy": last.get("retrieval/copy_top1", math.nan),

@@ -12,6 +12,7 @@ from jepa_lab.config.statuses import LOST, SEVERITY
 from jepa_lab.diagnosis.codebook import codebook_finding
 from jepa_lab.diagnosis.finding import Finding, History, last_third
 from jepa_lab.diagnosis.prediction import prediction_findings
+from jepa_lab.diagnosis.progress import Progress, prediction_progress
 from jepa_lab.diagnosis.regularisers import regulariser_findings
 from jepa_lab.diagnosis.remedies import Remedies, in_words
 from jepa_lab.diagnosis.settings import Settings
@@ -35,6 +36,9 @@ RUN_KEYS = (
     "val/demo_gain",
     "val/copy_gain",
     "val/loss/prediction",
+    "val/action_use",
+    "val/prediction_gap",
+    "val/readout/action_gain",
     "reference/n_classes",
 )
 
@@ -97,10 +101,12 @@ def examine(
     notes = tuple(f for f in findings if f.status == "note")
     failures = _ranked([f for f in findings if f.status not in ("note", "healthy")])
     missing = _missing(history, taps, t)
-    verdict = _verdict(history, taps, failures, findings, per_tap, missing, settings)
+    progress = prediction_progress(history, t, settings)
+    verdict = _verdict(history, taps, failures, findings, per_tap, missing, settings, progress)
     remarks = () if verdict.status in LOST else tuple(f.reason for f in notes)
     reasons = (*verdict.reasons, *remarks, *_skipped(history))
-    return Examination(replace(verdict, reasons=reasons), tuple(failures), notes, missing)
+    verdict = replace(verdict, reasons=reasons, prediction=progress.line() if progress else "")
+    return Examination(verdict, tuple(failures), notes, missing)
 
 
 def _of_taps(
@@ -169,6 +175,7 @@ def _verdict(
     per_tap: dict[str, str],
     missing: Sequence[str],
     settings: Settings,
+    progress: Progress | None,
 ) -> Verdict:
     evidence = _evidence(history, taps)
     worst = failures[0] if failures else None
@@ -189,6 +196,16 @@ def _verdict(
     reasons = tuple(_healthy_reason(evidence, tap) for tap in taps if tap != "z_target") or (
         "nothing is wrong",
     )
+    if progress is not None and not progress.something_learned:
+        status = "too_short" if progress.rising else "inconclusive"
+        return Verdict(
+            status,
+            confidence=0.5 * progress.rising,
+            reasons=(progress.missing(), *reasons),
+            evidence=evidence,
+            next=in_words(progress.finding(status), settings.config, settings.remedies),
+            per_tap=per_tap,
+        )
     strength = min((f.confidence for f in findings if f.tap in taps), default=0.5)
     return Verdict(
         "healthy", confidence=strength, reasons=reasons, evidence=evidence, per_tap=per_tap

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 History = Mapping[str, Sequence[tuple[int, float]]]
 
@@ -60,7 +60,14 @@ def loss_panel(history: History, term: str, title: str, unit: str) -> Panel:
 
 
 def prediction_panel(history: History) -> Panel:
-    return loss_panel(history, "prediction", "Prediction loss", "loss")
+    """Returns the panel of the prediction loss, beside the losses of a closed-form readout of the
+    same features with and without actions."""
+    panel = loss_panel(history, "prediction", "Prediction loss", "loss")
+    named = [
+        ("val/readout/loss", "readout", ORANGE),
+        ("val/readout/loss_without_actions", "readout without actions", GREY),
+    ]
+    return replace(panel, series=[*panel.series, *lines(history, named)])
 
 
 def total_panel(history: History) -> Panel:
@@ -139,6 +146,7 @@ def skill_panel(history: History) -> Panel:
 def gain_panel(history: History) -> Panel:
     named = [
         ("val/action_gain", "shuffled actions", GREEN),
+        ("val/readout/action_gain", "shuffled actions, readout", GREY),
         ("val/demo_gain", "demonstrations of another task", PURPLE),
         ("val/copy_gain", "copy of the last view or the query", ORANGE),
     ]

@@ -12,7 +12,7 @@ from jepa_lab.report.templates import render
 
 FIGURES = ["overview", "early_warning", "loss", "probes", "ranks", "spectrum", "views", "examples"]
 FIGURES += ["sweep_trajectories", "sweep_spectra", "sweep_overlap"]  # order on the page
-GOOD, NOTE = ("healthy",), ("low_rank", "inconclusive", "stopped")
+GOOD, NOTE = ("healthy",), ("low_rank", "too_short", "inconclusive", "stopped")
 
 
 def write_run_page(

@@ -105,6 +105,9 @@ PROBES: list[MetricLine] = [
 PREDICTION: list[MetricLine] = [
     ("Prediction", "skill", "skill", three_decimals),
     ("Prediction", "action gain", "action_gain", four_digits),
+    ("Prediction", "action gain that the features allow", "readout/action_gain", four_digits),
+    ("Prediction", "use of the actions, achieved / possible", "action_use", three_decimals),
+    ("Prediction", "loss less that of a readout", "prediction_gap", four_digits),
     ("Prediction", "demonstration gain", "demo_gain", four_digits),
     ("Prediction", "copy gain", "copy_gain", four_digits),
 ]

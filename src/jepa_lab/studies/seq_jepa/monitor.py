@@ -24,10 +24,12 @@ from jepa_lab.metrics import (
     subspace_overlap,
     view_metrics,
 )
+from jepa_lab.metrics.action_use import action_readout
 from jepa_lab.studies.seq_jepa.objective import Objective
 
 TAPS = ("z", "z_agg", "z_hat", "z_target", "input")
 LOSSES = ("loss", "loss_shuffled", "loss_copy")
+READOUT_ROWS = 384  # sequences for the readout; the time of a readout grows with their cube
 
 
 class SeqJEPAMonitor(CollapseMonitor):
@@ -38,6 +40,8 @@ class SeqJEPAMonitor(CollapseMonitor):
       sample size n and the width d among them, and metrics over the views of an image for z;
     - `<prefix>/loss/prediction`, `/skill`, `/action_gain`, `/copy_gain`: the label-free tests of
       the prediction;
+    - `<prefix>/action_use`, `/prediction_gap` and `/readout/...`: the prediction relative to a
+      closed-form readout of the same features (not for a DINO form);
     - `<prefix>/z_agg/within_share` from two aggregates of an image, each of different views;
     - for a DINO form `<prefix>/dino/<statistic>` of the teacher's distributions.
 
@@ -67,8 +71,7 @@ class SeqJEPAMonitor(CollapseMonitor):
         evaluated = pl_module.evaluated
         rows = {name: getattr(evaluated.reps, name) for name in ("z", "z_agg", "z_hat", "z_target")}
         rows |= {name: getattr(evaluated, name) for name in LOSSES}
-        if self.subspace:
-            rows["actions"] = pl_module.batch.actions
+        rows["actions"] = pl_module.batch.actions
         if pl_module.eval_prefix == "reference":
             rows["input"] = pl_module.batch.target.flatten(1)
         group = pl_module.group
@@ -115,12 +118,13 @@ class EvaluationPass:
         self._losses: dict[str, list[Tensor]] = {name: [] for name in LOSSES}
         self._pairs = FirstRows(MAX_ROWS)
         self._steps = {name: FirstRows(MAX_ROWS) for name in ("z", "actions")} if subspace else {}
+        self._readout = {name: FirstRows(READOUT_ROWS) for name in ("features", "actions", "y")}
         self._baseline_rows: Tensor | None = None  # sum over all rows
         self._distributions = Distributions() if self.objective.gives_distributions else None
 
     def update(self, rows: Mapping[str, Tensor]) -> None:
         """Adds a batch: taps (n, d), z (n, M, d) and per-sequence losses (n,). Optional are
-        z_agg_pair (n, 2, d) and actions."""
+        z_agg_pair (n, 2, d) and actions (n, M, A)."""
         for tap in TAPS:
             if tap in rows:
                 self._taps.setdefault(tap, self.new_tap(tap)).update(rows[tap])
@@ -136,6 +140,11 @@ class EvaluationPass:
         )
         if self._distributions is not None:
             self._distributions.update(baseline_rows)
+        elif "actions" in rows:
+            features = torch.cat([rms_scaled(rows["z"][:, -1]), rms_scaled(rows["z_agg"])], dim=1)
+            readout = {"features": features, "actions": rows["actions"][:, -1], "y": baseline_rows}
+            for name, first in self._readout.items():
+                first.update(readout[name])
 
     def values(
         self, prefix: str, n_classes: int, factors: Mapping[str, slice] | None = None
@@ -156,6 +165,7 @@ class EvaluationPass:
         out[f"{prefix}/skill"] = float(skill(loss, constant))
         out[f"{prefix}/action_gain"] = float(shuffled - loss)
         out[f"{prefix}/copy_gain"] = float(copied - loss)
+        out |= {f"{prefix}/{name}": value for name, value in self._relative(out, prefix).items()}
         if self._distributions is not None:
             out |= {
                 f"{prefix}/dino/{name}": float(value)
@@ -169,6 +179,29 @@ class EvaluationPass:
         if prefix == "reference":
             out["reference/n_classes"] = float(n_classes)
         return out
+
+    def _relative(self, out: Mapping[str, float], prefix: str) -> dict[str, float]:
+        """Returns the prediction relative to the readout. {} without actions or with too few rows.
+        action_use is missing if the features hold no trace of the action."""
+        rows = [first.all() for first in self._readout.values()]
+        if any(r is None for r in rows):
+            return {}
+        readout = action_readout(*(r for r in rows if r is not None))
+        if readout is None:
+            return {}
+        loss, gain = out[f"{prefix}/loss/prediction"], out[f"{prefix}/action_gain"]
+        use = {"action_use": readout.use(gain)} if readout.shows_actions else {}
+        return use | {
+            "prediction_gap": loss - readout.loss,
+            "readout/loss": readout.loss,
+            "readout/loss_without_actions": readout.loss_without,
+            "readout/action_gain": readout.gain,
+        }
+
+
+def rms_scaled(x: Tensor) -> Tensor:
+    """Returns rows (n, d) divided by their root mean square length. Zero rows stay zero."""
+    return x / x.square().sum(dim=-1).mean().sqrt().clamp_min(1e-12)
 
 
 def measure(

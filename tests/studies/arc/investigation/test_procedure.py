@@ -89,7 +89,7 @@ def test_a_refresh_amplifies_if_only_the_collapse_disappears_without_it() -> Non
     refresh = answers(investigation)[1]
     assert refresh.answer == "no, it amplifies"
     assert refresh.why.startswith("without it EMB_COLLAPSE")
-    assert refresh.why.endswith("VQ_SLOW_DEATH stays")
+    assert refresh.why.endswith("VQ_SLOW_DEATH remains")
 
 
 def test_a_run_with_a_tenth_more_loss_than_without_codebook_is_no_repair() -> None:

@@ -1,0 +1,123 @@
+"""The use of actions on predictors with known answers."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from jepa_lab.metrics.action_use import ActionReadout, action_readout
+
+
+class Turned:
+    """Features of n turned objects: their content, and the angle as two harmonics of weight
+    `trace`. An action turns the object on by a random angle."""
+
+    def __init__(self, n: int = 512, content: int = 12, trace: float = 3.0, seed: int = 0) -> None:
+        g = torch.Generator().manual_seed(seed)
+        self.content = torch.randn(n, content, generator=g)
+        self.angle = 2 * math.pi * torch.rand(n, generator=g)
+        self.turn = 2 * math.pi * torch.rand(n, generator=g)
+        self.trace = trace
+        noise = 0.05 * torch.randn(n, content + 4, generator=g)
+        self.features = self.at(self.angle) + noise
+        self.actions = torch.stack([self.turn.cos(), self.turn.sin()], dim=1)
+        self.target = self.at(self.angle + self.turn)
+
+    def at(self, angle: Tensor) -> Tensor:
+        harmonics = (angle.cos(), angle.sin(), (2 * angle).cos(), (2 * angle).sin())
+        return torch.cat([self.content, self.trace * torch.stack(harmonics, dim=1)], dim=1)
+
+    def predicted(self, turn: Tensor, share: float) -> Tensor:
+        """Returns a prediction that applies the turn to a share of its harmonics."""
+        without = torch.cat([self.content, torch.zeros(len(turn), 4)], dim=1)
+        return share * self.at(self.angle + turn) + (1 - share) * without
+
+    def gain(self, share: float) -> float:
+        true, other = (self.predicted(t, share) for t in (self.turn, self.turn.roll(1)))
+        return float(loss(other, self.target) - loss(true, self.target))
+
+    def readout(self) -> ActionReadout:
+        readout = action_readout(self.features, self.actions, self.target)
+        assert readout is not None
+        return readout
+
+
+def loss(predicted: Tensor, target: Tensor) -> Tensor:
+    return 1 - F.cosine_similarity(predicted, target, dim=1).mean()
+
+
+def test_a_prediction_that_applies_the_turn_uses_all_and_one_that_ignores_it_nothing() -> None:
+    turned = Turned()
+    readout = turned.readout()
+    assert readout.loss < 0.01
+    assert readout.loss_without > 0.3
+    assert readout.use(turned.gain(0.0)) == pytest.approx(0, abs=1e-6)
+    assert readout.use(turned.gain(1.0)) == pytest.approx(1, abs=0.05)
+
+
+def test_use_rises_with_the_share_of_the_turn_that_is_applied() -> None:
+    turned = Turned()
+    uses = [turned.readout().use(turned.gain(share)) for share in (0.0, 0.1, 0.25, 0.5, 1.0)]
+    assert uses == sorted(uses)
+    assert 0.4 < turned.readout().use(turned.gain(0.5)) < 0.8
+
+
+def test_features_without_a_trace_of_the_turn_have_no_use() -> None:
+    turned = Turned(trace=0.0)
+    assert not turned.readout().shows_actions
+    assert math.isnan(turned.readout().use(0.0))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_random_actions_are_no_trace(seed: int) -> None:
+    turned = Turned(seed=seed)
+    g = torch.Generator().manual_seed(100 + seed)
+    other = torch.randn(len(turned.actions), 2, generator=g)
+    readout = action_readout(turned.features, other, turned.target)
+    assert readout is not None
+    assert not readout.shows_actions
+
+
+@pytest.mark.parametrize("quarter", [True, False])
+def test_the_readout_finds_quarter_turns_and_any_turn(quarter: bool) -> None:
+    turned = Turned(n=384)
+    if quarter:
+        turned.turn = (turned.turn / (math.pi / 2)).floor() * (math.pi / 2)
+        turned.actions = torch.stack([turned.turn.cos(), turned.turn.sin()], dim=1)
+        turned.target = turned.at(turned.angle + turned.turn)
+    assert turned.readout().use(turned.gain(1.0)) > 0.9
+
+
+def test_the_use_does_not_depend_on_scale_mean_or_rotation_of_the_features() -> None:
+    turned = Turned(n=256)
+    basis = torch.linalg.qr(torch.randn(16, 16, generator=torch.Generator().manual_seed(1))).Q
+    moved = 1e3 * turned.features @ basis + 5.0
+    readout = action_readout(moved, turned.actions, 7.0 * turned.target)
+    assert readout is not None
+    assert readout.loss == pytest.approx(turned.readout().loss, rel=1e-3)
+
+
+def test_too_few_rows_and_values_that_are_not_finite_have_no_readout() -> None:
+    turned = Turned(n=63)
+    assert action_readout(turned.features, turned.actions, turned.target) is None
+    turned = Turned(n=64)
+    assert action_readout(turned.features, turned.actions, turned.target) is not None
+    turned.target[0, 0] = math.nan
+    assert action_readout(turned.features, turned.actions, turned.target) is None
+
+
+def test_constant_features_and_targets_give_numbers() -> None:
+    actions = torch.randn(64, 2, generator=torch.Generator().manual_seed(0))
+    readout = action_readout(torch.ones(64, 3), actions, torch.ones(64, 5))
+    assert readout is not None
+    assert readout.loss == pytest.approx(0, abs=1e-6)
+    assert not readout.shows_actions
+
+
+def test_unequal_numbers_of_rows_are_refused() -> None:
+    with pytest.raises(ValueError, match="expected"):
+        action_readout(torch.ones(64, 3), torch.ones(63, 2), torch.ones(64, 5))
