@@ -13,19 +13,31 @@ from jepa_lab.metrics.action_use import ActionReadout, action_readout
 
 
 class Turned:
-    """Features of n turned objects: their content, and the angle as two harmonics of weight
-    `trace`. An action turns the object on by a random angle."""
+    """Features of n turned objects in M views: their content, and the angle as two harmonics of
+    weight `trace`. Every action turns the object on by a random angle, or by quarter-turns."""
 
-    def __init__(self, n: int = 512, content: int = 12, trace: float = 3.0, seed: int = 0) -> None:
+    def __init__(
+        self,
+        n: int = 512,
+        m: int = 1,
+        content: int = 12,
+        trace: float = 3.0,
+        seed: int = 0,
+        quarter: bool = False,
+    ) -> None:
         g = torch.Generator().manual_seed(seed)
         self.content = torch.randn(n, content, generator=g)
-        self.angle = 2 * math.pi * torch.rand(n, generator=g)
-        self.turn = 2 * math.pi * torch.rand(n, generator=g)
         self.trace = trace
-        noise = 0.05 * torch.randn(n, content + 4, generator=g)
-        self.features = self.at(self.angle) + noise
-        self.actions = torch.stack([self.turn.cos(), self.turn.sin()], dim=1)
-        self.target = self.at(self.angle + self.turn)
+        angle = 2 * math.pi * torch.rand(n, generator=g)
+        turns = 2 * math.pi * torch.rand(n, m, generator=g)
+        if quarter:
+            turns = (turns / (math.pi / 2)).floor() * (math.pi / 2)
+        angles = angle[:, None] + torch.cat([torch.zeros(n, 1), turns.cumsum(dim=1)], dim=1)
+        self.angle, self.turn = angles[:, -2], turns[:, -1]
+        views = torch.stack([self.at(angles[:, i]) for i in range(m)], dim=1)
+        self.views = views + 0.05 * torch.randn(views.shape, generator=g)
+        self.actions = torch.stack([turns.cos(), turns.sin()], dim=2)
+        self.target = self.at(angles[:, -1])
 
     def at(self, angle: Tensor) -> Tensor:
         harmonics = (angle.cos(), angle.sin(), (2 * angle).cos(), (2 * angle).sin())
@@ -41,7 +53,7 @@ class Turned:
         return float(loss(other, self.target) - loss(true, self.target))
 
     def readout(self) -> ActionReadout:
-        readout = action_readout(self.features, self.actions, self.target)
+        readout = action_readout(self.views, self.actions, self.target)
         assert readout is not None
         return readout
 
@@ -76,26 +88,28 @@ def test_features_without_a_trace_of_the_turn_have_no_use() -> None:
 def test_random_actions_are_no_trace(seed: int) -> None:
     turned = Turned(seed=seed)
     g = torch.Generator().manual_seed(100 + seed)
-    other = torch.randn(len(turned.actions), 2, generator=g)
-    readout = action_readout(turned.features, other, turned.target)
+    other = torch.randn(turned.actions.shape, generator=g)
+    readout = action_readout(turned.views, other, turned.target)
     assert readout is not None
     assert not readout.shows_actions
 
 
 @pytest.mark.parametrize("quarter", [True, False])
 def test_the_readout_finds_quarter_turns_and_any_turn(quarter: bool) -> None:
-    turned = Turned(n=384)
-    if quarter:
-        turned.turn = (turned.turn / (math.pi / 2)).floor() * (math.pi / 2)
-        turned.actions = torch.stack([turned.turn.cos(), turned.turn.sin()], dim=1)
-        turned.target = turned.at(turned.angle + turned.turn)
+    turned = Turned(n=384, quarter=quarter)
     assert turned.readout().use(turned.gain(1.0)) > 0.9
+
+
+def test_every_step_between_views_helps_a_small_validation_set() -> None:
+    one, three = Turned(n=128, content=28), Turned(n=128, m=3, content=28)
+    assert one.readout().loss > 1.5 * three.readout().loss
+    assert one.readout().gain < 0.9 * three.readout().gain
 
 
 def test_the_use_does_not_depend_on_scale_mean_or_rotation_of_the_features() -> None:
     turned = Turned(n=256)
     basis = torch.linalg.qr(torch.randn(16, 16, generator=torch.Generator().manual_seed(1))).Q
-    moved = 1e3 * turned.features @ basis + 5.0
+    moved = 1e3 * turned.views @ basis + 5.0
     readout = action_readout(moved, turned.actions, 7.0 * turned.target)
     assert readout is not None
     assert readout.loss == pytest.approx(turned.readout().loss, rel=1e-3)
@@ -103,21 +117,44 @@ def test_the_use_does_not_depend_on_scale_mean_or_rotation_of_the_features() -> 
 
 def test_too_few_rows_and_values_that_are_not_finite_have_no_readout() -> None:
     turned = Turned(n=63)
-    assert action_readout(turned.features, turned.actions, turned.target) is None
+    assert action_readout(turned.views, turned.actions, turned.target) is None
     turned = Turned(n=64)
-    assert action_readout(turned.features, turned.actions, turned.target) is not None
+    assert action_readout(turned.views, turned.actions, turned.target) is not None
     turned.target[0, 0] = math.nan
-    assert action_readout(turned.features, turned.actions, turned.target) is None
+    assert action_readout(turned.views, turned.actions, turned.target) is None
 
 
 def test_constant_features_and_targets_give_numbers() -> None:
-    actions = torch.randn(64, 2, generator=torch.Generator().manual_seed(0))
-    readout = action_readout(torch.ones(64, 3), actions, torch.ones(64, 5))
+    actions = torch.randn(64, 2, 2, generator=torch.Generator().manual_seed(0))
+    readout = action_readout(torch.ones(64, 2, 3), actions, torch.ones(64, 3))
     assert readout is not None
     assert readout.loss == pytest.approx(0, abs=1e-6)
     assert not readout.shows_actions
 
 
-def test_unequal_numbers_of_rows_are_refused() -> None:
+@pytest.mark.parametrize(
+    ("views", "actions", "targets"),
+    [
+        ((64, 3), (64, 2), (64, 3)),
+        ((64, 2, 3), (64, 1, 2), (64, 3)),
+        ((64, 2, 3), (64, 2, 2), (63, 3)),
+        ((64, 2, 3), (64, 2, 2), (64, 4)),
+    ],
+)
+def test_other_shapes_are_refused(
+    views: tuple[int, ...], actions: tuple[int, ...], targets: tuple[int, ...]
+) -> None:
     with pytest.raises(ValueError, match="expected"):
-        action_readout(torch.ones(64, 3), torch.ones(63, 2), torch.ones(64, 5))
+        action_readout(torch.ones(views), torch.ones(actions), torch.ones(targets))
+
+
+def test_targets_of_another_encoder_are_read_from_the_steps_to_them_alone() -> None:
+    turned = Turned(m=3)
+    basis = torch.linalg.qr(torch.randn(16, 16, generator=torch.Generator().manual_seed(1))).Q
+    other = turned.target @ basis
+    readout = action_readout(turned.views, turned.actions, other)
+    alone = action_readout(turned.views[:, -1:], turned.actions[:, -1:], other)
+    assert readout is not None
+    assert alone is not None
+    assert readout.loss == pytest.approx(alone.loss, rel=0.05)
+    assert readout.loss < 0.05

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -14,57 +14,49 @@ from omegaconf import DictConfig, OmegaConf
 from jepa_lab.config.groups import conf_dir, options_of
 from jepa_lab.errors import nearest
 
-# gate -> its metric, or two metrics, whose difference (first minus second) is measured
-GATES: dict[str, tuple[str, ...]] = {
-    "class_from_z_agg_min": ("val/probe/class_from_z_agg",),
-    "class_from_z_max": ("val/probe/class_from_z",),
-    "class_gap_min": ("val/probe/class_from_z_agg", "val/probe/class_from_z"),
-    "action_from_z_min": ("val/probe/action_from_z",),
-    "action_from_z_agg_max": ("val/probe/action_from_z_agg",),
-    "action_gap_min": ("val/probe/action_from_z", "val/probe/action_from_z_agg"),
-    "relative_action_from_z_min": ("val/probe/relative_action_from_z",),
-    "view_from_z_agg_max": ("val/probe/view_from_z_agg",),
-    "loss_total_max": ("train/loss/total",),
-    "skill_min": ("val/skill",),
-    "z_agg_invariance_error_max": ("val/z_agg/invariance_error",),
-    "z_agg_within_share_max": ("val/z_agg/within_share",),
-    "z_effective_rank_min": ("val/z/effective_rank",),
-    "z_agg_effective_rank_min": ("val/z_agg/effective_rank",),
-    "subspace_overlap_max": ("val/z/subspace_overlap",),
+# kind of a gate -> the smallest and the largest limit, and the reason
+RANGES: dict[str, tuple[float, float, str]] = {
+    "accuracy": (0, 1, "must lie between 0 and 1 (an accuracy, not percent)"),
+    "share": (0, 1, "must lie between 0 and 1 (a share, not percent)"),
+    "difference": (-1, 1, "must lie between -1 and 1 (accuracies, not percent points)"),
+    "r_squared": (-math.inf, 1, "cannot be above 1, which is perfect"),
+    "rank": (1, math.inf, "must be at least 1, the rank of anything that varies"),
+    "error": (0, math.inf, "must be at least 0"),
+    "": (-math.inf, math.inf, ""),
 }
-SHARES = (
-    "class_from_z_agg_min",
-    "class_from_z_max",
-    "z_agg_within_share_max",
-    "subspace_overlap_max",
-)
-R_SQUARED = (
-    "action_from_z_min",
-    "action_from_z_agg_max",
-    "relative_action_from_z_min",
-    "view_from_z_agg_max",
-)
+
+
+def _limit_on(*metrics: str, kind: str = "") -> Any:
+    """Returns the field of a gate: its metric, or two metrics, whose difference (first minus
+    second) is measured, and the kind of its limit."""
+    return field(default=None, metadata={"metrics": metrics, "kind": kind})
 
 
 @dataclass
 class GatesConfig:
     strict: bool = False  # true: exit code 3 if a gate fails
-    class_from_z_agg_min: float | None = None
-    class_from_z_max: float | None = None
-    class_gap_min: float | None = None  # class_from_z_agg - class_from_z
-    action_from_z_min: float | None = None
-    action_from_z_agg_max: float | None = None
-    action_gap_min: float | None = None  # action_from_z - action_from_z_agg
-    relative_action_from_z_min: float | None = None
-    view_from_z_agg_max: float | None = None
-    loss_total_max: float | None = None  # last logged value of train/loss/total
-    skill_min: float | None = None
-    z_agg_invariance_error_max: float | None = None
-    z_agg_within_share_max: float | None = None
-    z_effective_rank_min: float | None = None
-    z_agg_effective_rank_min: float | None = None
+    class_from_z_agg_min: float | None = _limit_on("val/probe/class_from_z_agg", kind="accuracy")
+    class_from_z_max: float | None = _limit_on("val/probe/class_from_z", kind="accuracy")
+    class_gap_min: float | None = _limit_on(
+        "val/probe/class_from_z_agg", "val/probe/class_from_z", kind="difference"
+    )
+    action_from_z_min: float | None = _limit_on("val/probe/action_from_z", kind="r_squared")
+    action_from_z_agg_max: float | None = _limit_on("val/probe/action_from_z_agg", kind="r_squared")
+    action_gap_min: float | None = _limit_on(
+        "val/probe/action_from_z", "val/probe/action_from_z_agg"
+    )
+    relative_action_from_z_min: float | None = _limit_on(
+        "val/probe/relative_action_from_z", kind="r_squared"
+    )
+    view_from_z_agg_max: float | None = _limit_on("val/probe/view_from_z_agg", kind="r_squared")
+    loss_total_max: float | None = _limit_on("train/loss/total")  # the last logged value
+    skill_min: float | None = _limit_on("val/skill", kind="r_squared")
+    z_agg_invariance_error_max: float | None = _limit_on("val/z_agg/invariance_error", kind="error")
+    z_agg_within_share_max: float | None = _limit_on("val/z_agg/within_share", kind="share")
+    z_effective_rank_min: float | None = _limit_on("val/z/effective_rank", kind="rank")
+    z_agg_effective_rank_min: float | None = _limit_on("val/z_agg/effective_rank", kind="rank")
     # requires monitor.subspace and views with several factors
-    subspace_overlap_max: float | None = None
+    subspace_overlap_max: float | None = _limit_on("val/z/subspace_overlap", kind="share")
 
     def validate(self) -> None:
         for name, limit in self.limits().items():
@@ -77,25 +69,19 @@ class GatesConfig:
         }
 
 
+_FIELDS = {f.name: f.metadata for f in dataclasses.fields(GatesConfig) if f.metadata}
+GATES: dict[str, tuple[str, ...]] = {name: about["metrics"] for name, about in _FIELDS.items()}
+
+
 def check_limit(key: str, name: str, limit: Any) -> None:
     """Raises ValueError for an unknown gate, or for a limit outside the range of its metric."""
     if name not in GATES:
         raise ValueError(f"{key}: no such gate{nearest(name, list(GATES))}")
     if isinstance(limit, bool) or not isinstance(limit, (int, float)) or not math.isfinite(limit):
         raise ValueError(f"{key}={limit}: a finite number, or null")
-    if name in SHARES and not 0 <= limit <= 1:
-        what = "an accuracy" if name.startswith("class") else "a share"
-        raise ValueError(f"{key}={limit:g}: must lie between 0 and 1 ({what}, not percent)")
-    if name == "class_gap_min" and not -1 <= limit <= 1:
-        raise ValueError(
-            f"{key}={limit:g}: must lie between -1 and 1 (accuracies, not percent points)"
-        )
-    if name in (*R_SQUARED, "skill_min") and limit > 1:
-        raise ValueError(f"{key}={limit:g}: cannot be above 1, which is perfect")
-    if name.endswith("effective_rank_min") and limit < 1:
-        raise ValueError(f"{key}={limit:g}: must be at least 1, the rank of anything that varies")
-    if name == "z_agg_invariance_error_max" and limit < 0:
-        raise ValueError(f"{key}={limit:g}: must be at least 0")
+    least, most, reason = RANGES[_FIELDS[name]["kind"]]
+    if not least <= limit <= most:
+        raise ValueError(f"{key}={limit:g}: {reason}")
 
 
 TIERS = ("smoke", "quick", "baseline", "remote", "paper")
@@ -122,7 +108,7 @@ def check_experiment_gates(content: dict[str, Any], own: str) -> None:
                 check_limit(f"{key}.{tier}.{name}", name, limit)
 
 
-def _gate(name: str, *, _root_: DictConfig) -> Any:
+def _default_limit(name: str, *, _root_: DictConfig) -> Any:
     """Returns the default limit of a gate: the experiment's, else the tier's."""
     tier, dataset = _root_.tier.name, _root_.dataset
     own = OmegaConf.select(
@@ -132,5 +118,4 @@ def _gate(name: str, *, _root_: DictConfig) -> Any:
     return own[name] if isinstance(own, DictConfig) and name in own else general.get(name)
 
 
-OmegaConf.register_new_resolver("gate", _gate, replace=True)
-assert {f.name for f in dataclasses.fields(GatesConfig)} == {"strict", *GATES}
+OmegaConf.register_new_resolver("gate", _default_limit, replace=True)

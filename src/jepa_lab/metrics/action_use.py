@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-LEAST_ROWS = 64  # fewer rows do not determine the readout
+LEAST_ROWS = 64  # sequences; fewer do not determine the readout
 RIDGES = tuple(10.0**k for k in range(-7, 3))  # in units of the kernel's mean diagonal
 LEAST_SHARE = 0.02  # of the loss without actions: the smallest gain that counts as a trace
 STANDARD_ERRORS = 3.0  # the possible gain must exceed this number of its standard errors
@@ -26,7 +26,7 @@ class ActionReadout:
 
     `loss` is the loss with the true actions, `loss_shuffled` with those of other rows.
     `loss_without` is the loss of a second readout, fitted without actions. `gain_error` is the
-    standard error of loss_shuffled - loss over the rows.
+    standard error of loss_shuffled - loss over the sequences.
     """
 
     loss: float
@@ -55,33 +55,48 @@ class ActionReadout:
         return action_gain / possible if self.shows_actions else float("nan")
 
 
-def action_readout(features: Tensor, actions: Tensor, targets: Tensor) -> ActionReadout | None:
-    """Returns the losses of the readout from features (n, d) and actions (n, A) to targets (n, D).
+def action_readout(views: Tensor, actions: Tensor, targets: Tensor) -> ActionReadout | None:
+    """Returns the losses of the readout on n sequences of M observed views and a target view.
 
-    The actions lead to the targets, whose lengths do not matter. The ridge is the one with the
-    least leave-one-out loss on the fit half. Returns None for fewer than 64 rows or values that
-    are not finite. Raises ValueError for another rank or unequal numbers of rows.
+    views: features (n, M, d) of the observed views; actions: (n, M, A), from each view to the next,
+    the last one to the target view; targets: features (n, d) of the target view, of any length.
+
+    Two readouts are tried, and the one with the lower loss counts. One is fitted on every step from
+    a view to the next, so that a small validation set gives enough rows. The other is fitted on
+    the steps to the target view alone, whose encoder may be another one (a teacher). Both are read
+    on steps to the target view. The ridge is the one with the least leave-one-out loss on the fit
+    half. Returns None for fewer than 64 sequences or values that are not finite. Raises ValueError
+    for other shapes.
     """
-    if any(t.ndim != 2 or len(t) != len(features) for t in (features, actions, targets)):
-        shapes = ", ".join(str(tuple(t.shape)) for t in (features, actions, targets))
-        raise ValueError(f"expected (n, d), (n, A) and (n, D), got {shapes}")
-    x, a, y = (t.detach().cpu().double() for t in (features, actions, targets))
-    if len(x) < LEAST_ROWS or not all(bool(torch.isfinite(t).all()) for t in (x, a, y)):
+    n, m, d = views.shape if views.ndim == 3 else (0, 0, 0)
+    if m < 1 or actions.shape[:-1] != (n, m) or targets.shape != (n, d):
+        shapes = ", ".join(str(tuple(t.shape)) for t in (views, actions, targets))
+        raise ValueError(f"expected (n, M, d), (n, M, A) and (n, d), got {shapes}")
+    z, a, y = (t.detach().cpu().double() for t in (views, actions, targets))
+    if n < LEAST_ROWS or not all(bool(torch.isfinite(t).all()) for t in (z, a, y)):
         return None
-    x, a, y = _scaled(x), _scaled(a), F.normalize(y, dim=-1)
-    plain, acts = 1.0 + x @ x.T, (1.0 + a @ a.T).square()
+    x, a = _scaled(z), _scaled(a)
+    y = F.normalize(torch.cat([z[:, 1:], y[:, None]], dim=1), dim=-1)
+    first_steps = (0, m - 1) if m > 1 else (0,)
+    tried = [_readout(x[:, i:], a[:, i:], y[:, i:]) for i in first_steps]
+    return min(tried, key=lambda readout: readout.loss)
+
+
+def _readout(x: Tensor, a: Tensor, y: Tensor) -> ActionReadout:
+    """Returns the readout that is fitted on all steps (n, M) of one half of the sequences."""
     even = torch.arange(len(x)) % 2 == 0
     true: list[Tensor] = []
     shuffled: list[Tensor] = []
     without: list[Tensor] = []
     for fit in (even, ~even):
-        read = ~fit
-        weights = _fit(plain[fit][:, fit], y[fit])
-        without.append(_loss(plain[read][:, fit] @ weights, y[read]))
-        weights = _fit((plain * acts)[fit][:, fit], y[fit])
-        given = acts[read][:, fit]
-        for losses, kernel in ((true, given), (shuffled, given.roll(1, dims=0))):
-            losses.append(_loss((plain[read][:, fit] * kernel) @ weights, y[read]))
+        seen, acts, answers = (t[fit].flatten(0, 1) for t in (x, a, y))
+        last, towards, wanted = (t[~fit][:, -1] for t in (x, a, y))
+        plain, given = 1.0 + seen @ seen.T, (1.0 + acts @ acts.T).square()
+        plain_read, given_read = 1.0 + last @ seen.T, (1.0 + towards @ acts.T).square()
+        without.append(_loss(plain_read @ _fit(plain, answers), wanted))
+        weights = _fit(plain * given, answers)
+        for losses, kernel in ((true, given_read), (shuffled, given_read.roll(1, dims=0))):
+            losses.append(_loss((plain_read * kernel) @ weights, wanted))
     loss, other = torch.cat(true), torch.cat(shuffled)
     return ActionReadout(
         loss=float(loss.mean()),
@@ -92,9 +107,9 @@ def action_readout(features: Tensor, actions: Tensor, targets: Tensor) -> Action
 
 
 def _scaled(x: Tensor) -> Tensor:
-    """Returns centred rows with mean squared norm 1. Constant rows become 0."""
-    x = x - x.mean(dim=0)
-    scale = float(x.square().sum(dim=1).mean().sqrt())
+    """Returns centred vectors (n, M, d) with mean squared norm 1. Constant ones become 0."""
+    x = x - x.mean(dim=(0, 1))
+    scale = float(x.square().sum(dim=-1).mean().sqrt())
     return x / scale if scale > 1e-12 else torch.zeros_like(x)
 
 

@@ -29,7 +29,7 @@ from jepa_lab.studies.seq_jepa.objective import Objective
 
 TAPS = ("z", "z_agg", "z_hat", "z_target", "input")
 LOSSES = ("loss", "loss_shuffled", "loss_copy")
-READOUT_ROWS = 384  # sequences for the readout; the time of a readout grows with their cube
+READOUT_ROWS = 256  # sequences for the readout; its time grows with their cube
 
 
 class SeqJEPAMonitor(CollapseMonitor):
@@ -41,7 +41,7 @@ class SeqJEPAMonitor(CollapseMonitor):
     - `<prefix>/loss/prediction`, `/skill`, `/action_gain`, `/copy_gain`: the label-free tests of
       the prediction;
     - `<prefix>/action_use`, `/prediction_gap` and `/readout/...`: the prediction relative to a
-      closed-form readout of the same features (not for a DINO form);
+      closed-form readout of the same features (for the prediction loss 1 - cos);
     - `<prefix>/z_agg/within_share` from two aggregates of an image, each of different views;
     - for a DINO form `<prefix>/dino/<statistic>` of the teacher's distributions.
 
@@ -118,7 +118,7 @@ class EvaluationPass:
         self._losses: dict[str, list[Tensor]] = {name: [] for name in LOSSES}
         self._pairs = FirstRows(MAX_ROWS)
         self._steps = {name: FirstRows(MAX_ROWS) for name in ("z", "actions")} if subspace else {}
-        self._readout = {name: FirstRows(READOUT_ROWS) for name in ("features", "actions", "y")}
+        self._readout = {n: FirstRows(READOUT_ROWS) for n in ("z", "actions", "z_target")}
         self._baseline_rows: Tensor | None = None  # sum over all rows
         self._distributions = Distributions() if self.objective.gives_distributions else None
 
@@ -140,11 +140,9 @@ class EvaluationPass:
         )
         if self._distributions is not None:
             self._distributions.update(baseline_rows)
-        elif "actions" in rows:
-            features = torch.cat([rms_scaled(rows["z"][:, -1]), rms_scaled(rows["z_agg"])], dim=1)
-            readout = {"features": features, "actions": rows["actions"][:, -1], "y": baseline_rows}
+        if "actions" in rows and self.objective.match is None:
             for name, first in self._readout.items():
-                first.update(readout[name])
+                first.update(rows[name])
 
     def values(
         self, prefix: str, n_classes: int, factors: Mapping[str, slice] | None = None
@@ -197,11 +195,6 @@ class EvaluationPass:
             "readout/loss_without_actions": readout.loss_without,
             "readout/action_gain": readout.gain,
         }
-
-
-def rms_scaled(x: Tensor) -> Tensor:
-    """Returns rows (n, d) divided by their root mean square length. Zero rows stay zero."""
-    return x / x.square().sum(dim=-1).mean().sqrt().clamp_min(1e-12)
 
 
 def measure(
