@@ -227,7 +227,7 @@ RUNS: tuple[RunCase, ...] = (
     RunCase(
         "nearly nothing of the possible use of actions",
         "ignores_actions",
-        lambda: readout(line(0.0, 0.01), action=0.02),
+        lambda: readout(line(0.0, 0.01), action=0.02, skill=0.6),
         since=50,
     ),
     RunCase(

@@ -43,6 +43,12 @@ def last_third(points: Points, at_least: int = 3) -> Points:
     return points[-max(at_least, len(points) // 3) :]
 
 
+def rise(points: Points) -> float:
+    """Returns the last value minus the first one of the last third, 0 for fewer than two points."""
+    tail = last_third(points)
+    return tail[-1][1] - tail[0][1] if len(tail) > 1 else 0.0
+
+
 def last_stretch(points: Points, holds: Callable[[float], bool]) -> int | None:
     """Returns the first step of the unbroken stretch at the end in which `holds` is true. None
     means that `holds` is false for the last point."""

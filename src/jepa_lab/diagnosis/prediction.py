@@ -8,7 +8,15 @@ import math
 from statistics import median
 
 from jepa_lab.config.tree import value_of
-from jepa_lab.diagnosis.finding import Finding, History, Points, finite, last_stretch, last_third
+from jepa_lab.diagnosis.finding import (
+    Finding,
+    History,
+    Points,
+    finite,
+    last_stretch,
+    last_third,
+    rise,
+)
 from jepa_lab.diagnosis.settings import Settings
 from jepa_lab.diagnosis.taps import last_of
 from jepa_lab.diagnosis.thresholds import Thresholds, distance
@@ -139,7 +147,7 @@ def _actions(history: History, t: Thresholds, settings: Settings) -> Finding | N
         )
     use = finite(history.get("val/action_use", ()))
     if use and use[-1][0] == shares[-1][0]:
-        return _action_use(use, t)
+        return _action_use(use, finite(history.get("val/skill", ())), t)
     most = max(abs(v) for _, v in last_third(shares))
     text = f"true actions instead of shuffled ones change the loss by {100 * most:.2g} %"
     if most < t.action_gain and len(shares) >= t.validations:
@@ -160,12 +168,12 @@ def _actions(history: History, t: Thresholds, settings: Settings) -> Finding | N
     return None
 
 
-def _action_use(use: Points, t: Thresholds) -> Finding | None:
+def _action_use(use: Points, skill: Points, t: Thresholds) -> Finding | None:
     """Reports a prediction that achieves next to nothing of the gain from actions that its features
-    allow, and does not improve."""
-    tail = last_third(use)
-    most = max(v for _, v in tail)
-    if most >= t.some_use or len(use) < t.validations or tail[-1][1] - tail[0][1] > t.rising:
+    allow, and no longer improves. While skill or use rise, a run is too short to say so."""
+    most = max(v for _, v in last_third(use))
+    improves = max(rise(use), rise(skill)) > t.rising
+    if most >= t.some_use or len(use) < t.validations or improves:
         return None
     text = f"{100 * most:.2g} % of the gain from actions that the features allow is achieved"
     return Finding(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from jepa_lab.diagnosis.finding import Finding, History, Points, finite, last_third
+from jepa_lab.diagnosis.finding import Finding, History, finite, rise
 from jepa_lab.diagnosis.settings import Settings
 from jepa_lab.diagnosis.thresholds import Thresholds
 
@@ -79,7 +79,7 @@ def prediction_progress(
     elif settings.actions:
         evidence.append("the features hold no trace of the actions")
     evidence.append(f"loss {loss[-1][1]:.2g}, a readout of the features {readout[-1][1]:.2g}")
-    gains = (("skill", _rise(skill)), ("use of actions", _rise(use) if allowed else 0.0))
+    gains = (("skill", rise(skill)), ("use of actions", rise(use) if allowed else 0.0))
     rises = tuple(
         f"{name} +{gain:.2f} over the last third" for name, gain in gains if gain > t.rising
     )
@@ -91,9 +91,3 @@ def prediction_progress(
     else:
         state = LEARNING if rises else IN_PART
     return Progress(state, tuple(evidence), rises)
-
-
-def _rise(points: Points) -> float:
-    """Returns the last value less the first one of the last third."""
-    tail = last_third(points)
-    return tail[-1][1] - tail[0][1] if len(tail) > 1 else 0.0
