@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from jepa_lab.config.sweep import REFERENCES
 from jepa_lab.errors import UserError
 from jepa_lab.ledger.finished_run import Run
 from jepa_lab.ledger.sweep_folder import Tuning
@@ -21,7 +22,6 @@ ACCURACY, SKILL = "test/probe/class_from_z_agg", "test/skill"
 COMMON = ("dataset", "tier", "target", "dataset.epochs", "dataset.train_size")
 # the place to which losses are moved, and the loss that acts there by default
 MOVED, OF_Z_AGG = ("z_agg", "coding_rate")
-REFERENCES = {"random_init": "random encoder", "supervised": "supervised"}
 
 
 def in_place(name: str, own: Mapping[str, Any]) -> bool:

@@ -18,12 +18,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
+from documents import write_tables
 from error_rate_judged import DATA, Run, judged, load, save, verdict_of
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -57,11 +57,7 @@ def report() -> None:
     from error_rate_tables import content, draw
 
     runs = judged(load(DATA))
-    pattern = re.compile(r"(<!-- errors -->\n).*?(\n<!-- end -->)", re.S)
-    text = DOCUMENT.read_text(encoding="utf-8")
-    DOCUMENT.write_text(
-        pattern.sub(lambda m: f"{m[1]}\n{content(runs)}\n{m[2]}", text, count=1), encoding="utf-8"
-    )
+    write_tables({"errors": content(runs)}, DOCUMENT)
     draw(runs, FIGURE)
     print(f"written: {DOCUMENT}, {FIGURE}")
 

@@ -12,10 +12,10 @@ from __future__ import annotations
 
 import argparse
 import math
-import re
 from collections.abc import Callable
 from pathlib import Path
 
+from documents import write_tables
 from gallery_features import FEATURES, FeatureCase
 from gallery_histories import RUNS
 from jepa_lab.config.statuses import NO_FAILURE
@@ -111,13 +111,6 @@ def _exact(seeds: int) -> str:
     )
 
 
-def replaced(document: str, content: str) -> str:
-    pattern = re.compile(r"(<!-- gallery -->\n).*?(\n<!-- end -->)", re.S)
-    if not pattern.search(document):
-        raise SystemExit("the document has no mark <!-- gallery -->")
-    return pattern.sub(lambda match: f"{match[1]}\n{content}\n{match[2]}", document, count=1)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -129,12 +122,9 @@ def main() -> None:
     )
     parser.add_argument("--seeds", type=int, default=3)
     args = parser.parse_args()
-    content = tables(args.seeds)
-    if args.out is None:
-        print(content)
-        return
-    args.out.write_text(replaced(args.out.read_text(encoding="utf-8"), content), encoding="utf-8")
-    print(f"written: {args.out}")
+    write_tables({"gallery": tables(args.seeds)}, args.out)
+    if args.out is not None:
+        print(f"written: {args.out}")
 
 
 if __name__ == "__main__":

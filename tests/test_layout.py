@@ -31,32 +31,46 @@ SHARED_FILES = {
 MAY_BE_LATE = ("cli/", "claims/__main__.py", "report/__main__.py", "diagnosis/__init__.py")
 
 
-def sources() -> list[Path]:
-    return sorted([*PACKAGE.rglob("*.py"), *(PACKAGE.parent / "hydra_plugins").glob("*.py")])
-
-
-def late_imports(path: Path) -> Iterator[ast.ImportFrom]:
-    """Yields the imports of this package inside functions."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    for function in ast.walk(tree):
-        if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
-            for node in ast.walk(function):
-                if isinstance(node, ast.ImportFrom) and str(node.module).startswith("jepa_lab"):
-                    yield node
-
-
-@pytest.mark.parametrize("path", sources(), ids=lambda path: str(path.relative_to(PACKAGE.parent)))
-def test_imports_inside_functions_are_only_where_start_up_time_matters(path: Path) -> None:
-    place = str(path.relative_to(PACKAGE.parent))
-    inside = place.removeprefix("jepa_lab/")
-    may = place.startswith("hydra_plugins/") or "/" not in inside or inside.startswith(MAY_BE_LATE)
-    assert may or not list(late_imports(path)), (
-        f"{place}: {[node.module for node in late_imports(path)]}"
+def imports_at_the_top_only() -> list[Path]:
+    """Returns the files in which imports of this package stand at the top."""
+    inside = [path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py")]
+    return sorted(
+        place
+        for place in inside
+        if len(place.parts) > 1 and not place.as_posix().startswith(MAY_BE_LATE)
     )
 
 
+def late_imports(source: str) -> Iterator[str]:
+    """Yields the modules of this package that are imported inside functions."""
+    for function in ast.walk(ast.parse(source)):
+        if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
+            for node in ast.walk(function):
+                if isinstance(node, ast.Import):
+                    yield from (a.name for a in node.names if a.name.startswith("jepa_lab"))
+                elif isinstance(node, ast.ImportFrom):
+                    module = "." * node.level + (node.module or "")
+                    if module.startswith(("jepa_lab", ".")):
+                        yield module
+
+
+@pytest.mark.parametrize("place", imports_at_the_top_only(), ids=str)
+def test_imports_inside_functions_are_only_where_start_up_time_matters(place: Path) -> None:
+    assert not list(late_imports((PACKAGE / place).read_text(encoding="utf-8")))
+
+
+@pytest.mark.parametrize(
+    "form",
+    ["import jepa_lab.x", "from jepa_lab.x import y", "from . import y", "from ..x import y"],
+)
+def test_every_form_of_import_inside_a_function_is_found(form: str) -> None:
+    assert list(late_imports(f"def f():\n    {form}\n"))
+    assert not list(late_imports(f"{form}\n"))
+    assert not list(late_imports("def f():\n    import torch\n"))
+
+
 def test_the_package_has_only_the_listed_folders() -> None:
-    folders = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
+    folders = {path.relative_to(PACKAGE).parts[0] for path in PACKAGE.glob("*/**/*.py")}
     assert folders == {
         "auxiliary",
         "callbacks",

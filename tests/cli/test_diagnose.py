@@ -365,7 +365,7 @@ def test_a_path_that_cannot_be_judged_gives_one_line(
         (["--seeds", "3"], "jepa_lab: --seeds belongs to --investigate\n"),
         (
             ["--investigate", "--max-runs", "0"],
-            "jepa_lab: argument --max-runs: 0: expected a whole number above 0\n",
+            "jepa_lab: argument --max-runs: '0': expected a whole number above 0\n",
         ),
     ],
 )

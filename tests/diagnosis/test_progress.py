@@ -91,6 +91,12 @@ def test_a_run_without_actions_is_judged_by_its_skill_alone() -> None:
     assert "actions" not in verdict.prediction
 
 
+def test_without_a_configuration_ignored_actions_may_be_by_design() -> None:
+    history = run(curve(0.0, 0.7, bend=0), curve(0.0, 0.01, bend=0))
+    assert "by design where model.action_conditioning=false" in judge(history).line()
+    assert "by design" not in judge(history, config={"model": {}}).line()
+
+
 def test_reference_runs_and_runs_without_a_readout_have_no_state() -> None:
     history = run(curve(0.0, 0.6), curve(0.0, 0.8))
     assert state(history, trained=False) == ""

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from jepa_lab.cli.compose import as_data
 from jepa_lab.ledger.command_line import ONE_RUN, CommandLine, read_command_line, write_command_line
 
 Command = Callable[..., tuple[int, str, str]]
@@ -27,6 +28,23 @@ SMALL = [
     "probes.hidden=8",
 ]
 B = ["+experiment=teacherless_b", *SMALL]
+
+
+ARC = [
+    ["+experiment=arc_jepa"],
+    ["+experiment=arc_jepa", "vq=gumbel", "vq.size=8", "dataset=arc_agi2", "model.context=gru"],
+    ["+experiment=arc_jepa", "dataset=arc_json", "dataset.path='my tasks, 2'", "seed=3"],
+    [
+        "+experiment=arc_jepa",
+        "loss.invariance={color: 0.1, form: published}",
+        "dataset.slot_features=published",
+    ],
+    ["+experiment=arc_sixth_run", "target=shared", "target.tau=null", "vq.refresh.interval=7"],
+    ["+experiment=arc_sixth_run", "vq=codebook", "dataset.synthetic.pairs=[3,1]", "model.width=16"],
+    ["+experiment=arc_fsq", "vq.levels=[4,4]"],
+    ["+experiment=arc_lejepa", "loss.sigreg.n_slices=8"],
+    ["+experiment=arc_jepa", "aux=[vicreg,coding_rate]", "aux.coding_rate.site=z_agg"],
+]
 
 
 def kept() -> dict[Path, list[str]]:
@@ -46,6 +64,29 @@ def test_a_run_keeps_its_overrides_and_they_select_the_same_run(command: Command
     code, out, _ = command(*shlex.split(own.text())[3:])
     assert code == 0
     assert f"finished before, nothing to do: {run}" in out.replace(f"{Path.cwd()}/", "")
+
+
+@pytest.mark.parametrize("overrides", ARC, ids=" ".join)
+def test_a_command_line_as_text_composes_to_the_same_configuration(
+    overrides: list[str], tmp_path: Path
+) -> None:
+    write_command_line(tmp_path, CommandLine(tuple(overrides)))
+    line = read_command_line(tmp_path)
+    assert line is not None
+    config = as_data(shlex.split(line.text())[3:])
+    assert config is not None
+    assert config == as_data(overrides)
+
+
+def test_the_number_of_threads_is_in_the_command_line_also_if_it_was_not_typed(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "config.yaml").write_text("hardware: {threads: 3}\n")
+    typed = ("+experiment=teacherless_b", "seed=1")
+    write_command_line(tmp_path, CommandLine(typed))
+    assert read_command_line(tmp_path) == CommandLine((*typed, "hardware.threads=3"))
+    write_command_line(tmp_path, CommandLine((*typed, "++hardware.threads=2")))
+    assert read_command_line(tmp_path) == CommandLine((*typed, "++hardware.threads=2"))
 
 
 @pytest.mark.parametrize("swept", ["seed=0,1", "seed=range(2)"])

@@ -243,6 +243,17 @@ def test_more_seeds_are_suggested_with_all_overrides_of_the_run(
     assert "seed=3,4,5" in shlex.split(first)  # seed 3 is this run, which the sweep skips
 
 
+@pytest.mark.parametrize("state", ["completed", "stopped"])
+def test_a_command_line_that_no_longer_composes_is_not_suggested(
+    state: str, make_config: Callable[..., Config], tmp_path: Path
+) -> None:
+    write_command_line(tmp_path, CommandLine(("+experiment=of_yesterday",)))
+    lines = next_commands(
+        tmp_path, asdict(make_config()), [], state, Remedies(), lambda overrides: False
+    )
+    assert not [line for line in lines if "of_yesterday" in line]
+
+
 def test_no_more_seeds_are_suggested_for_an_experiment_that_is_a_sweep(
     make_config: Callable[..., Config], tmp_path: Path
 ) -> None:

@@ -15,7 +15,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, QuotedString
 from hydra.errors import HydraException
 
-from jepa_lab.config.groups import AUX_FOLDER, conf_dir, keys_of
+from jepa_lab.config.groups import AUX_FOLDER, conf_dir, experiment_content, keys_of
 from jepa_lab.errors import UserError, say
 
 TRUE, FALSE = ("true", "1", "yes", "on"), ("false", "0", "no", "off")
@@ -277,9 +277,7 @@ def is_comparison(overrides: Sequence[str]) -> bool:
 
 def _compares(experiment: str) -> bool:
     try:
-        content = yaml.safe_load(
-            (conf_dir() / "experiment" / f"{experiment}.yaml").read_text(encoding="utf-8")
-        )
+        content = experiment_content(experiment)
     except (OSError, ValueError, yaml.YAMLError):
         return False  # Hydra reports the error
     defaults = content.get("defaults", []) if isinstance(content, dict) else []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -16,6 +17,13 @@ def conf_dir() -> Path:
         if (folder / "config.yaml").is_file():
             return folder
     raise RuntimeError(f"conf/ not found beside {here} or at {here.parents[1]}")
+
+
+def experiment_content(name: str) -> Any:
+    """Returns the content of conf/experiment/NAME.yaml. Raises OSError for a missing file and
+    YAMLError for an invalid one."""
+    path = conf_dir() / "experiment" / f"{name}.yaml"
+    return yaml.safe_load(path.read_text(encoding="utf-8"))
 
 
 def first_comment(path: Path) -> str:

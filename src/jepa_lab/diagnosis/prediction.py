@@ -147,16 +147,15 @@ def _actions(history: History, t: Thresholds, settings: Settings) -> Finding | N
         )
     use = finite(history.get("val/action_use", ()))
     if use and use[-1][0] == shares[-1][0]:
-        return _action_use(use, finite(history.get("val/skill", ())), t)
+        return _action_use(use, finite(history.get("val/skill", ())), t, settings)
     most = max(abs(v) for _, v in last_third(shares))
     text = f"true actions instead of shuffled ones change the loss by {100 * most:.2g} %"
     if most < t.action_gain and len(shares) >= t.validations:
         since = last_stretch(shares, lambda v: abs(v) < t.action_gain)
-        unsure = "" if settings.known else " (by design where model.action_conditioning=false)"
         far = t.confidence(distance(most, t.action_gain))
         return Finding(
             "ignores_actions",
-            text + unsure,
+            text + _by_design(settings),
             far,
             since=since,
             quantity="val/action_gain",
@@ -168,7 +167,13 @@ def _actions(history: History, t: Thresholds, settings: Settings) -> Finding | N
     return None
 
 
-def _action_use(use: Points, skill: Points, t: Thresholds) -> Finding | None:
+def _by_design(settings: Settings) -> str:
+    """Returns the reason why an ignored action may be no failure, if the configuration is
+    unknown."""
+    return "" if settings.known else " (by design where model.action_conditioning=false)"
+
+
+def _action_use(use: Points, skill: Points, t: Thresholds, settings: Settings) -> Finding | None:
     """Reports a prediction that achieves next to nothing of the gain from actions that its features
     allow, and no longer improves. While skill or use rise, a run is too short to say so."""
     most = max(v for _, v in last_third(use))
@@ -178,7 +183,7 @@ def _action_use(use: Points, skill: Points, t: Thresholds) -> Finding | None:
     text = f"{100 * most:.2g} % of the gain from actions that the features allow is achieved"
     return Finding(
         "ignores_actions",
-        text,
+        text + _by_design(settings),
         t.confidence(distance(max(most, 0.0), t.some_use, 1e-4)),
         since=last_stretch(use, lambda v: v < t.some_use),
         quantity="val/action_use",

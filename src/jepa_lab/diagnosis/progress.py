@@ -14,7 +14,6 @@ from jepa_lab.diagnosis.settings import Settings
 from jepa_lab.diagnosis.thresholds import Thresholds
 
 NOT_YET, LEARNING, IN_PART, LEARNED = "not trained yet", "learning", "learned in part", "learned"
-MORE_STEPS = ("dataset.epochs*3",)
 
 
 @dataclass(frozen=True)
@@ -55,8 +54,8 @@ class Progress:
         )
 
     def finding(self, status: str) -> Finding:
-        """Returns the finding of a run that has not learned its task, with more steps to try."""
-        return Finding(status, self.missing(), 0.5, quantity="val/skill", next=MORE_STEPS)
+        """Returns the finding of a run that has not learned its task."""
+        return Finding(status, self.missing(), 0.5, quantity="val/skill")
 
 
 def prediction_progress(

@@ -23,6 +23,8 @@ CHANGES = {
     "uniform_output": ("loss=prediction", "loss.lambda_rate=0.003", "optim.lr*0.3"),
     "no_learning": ("optim.lr*3", "dataset.epochs*3"),
     "low_rank": ("loss.lambda_rate=0.003",),
+    "too_short": ("dataset.epochs*3",),
+    "inconclusive": ("dataset.epochs*3",),
 }
 
 

@@ -10,10 +10,12 @@ from pathlib import Path
 
 import yaml
 
+from jepa_lab.config.tree import value_of
 from jepa_lab.ledger.atomic import write_atomic
 from jepa_lab.ledger.read import read_yaml
 
 NAME = "overrides.yaml"
+THREADS = "hardware.threads"
 ONE_RUN = "hydra.mode=RUN"  # selects one run of an experiment that defines a sweep
 # overrides that set how a command is run, not which run it makes
 AROUND = ("on_existing=", "max_wall_s=", "sweep.", "hydra/", "hydra.launcher.", "hydra.sweeper.")
@@ -68,8 +70,9 @@ def read_command_line(folder: Path) -> CommandLine | None:
     """Returns the command line that makes or resumes the run of a folder, without overrides that
     only set how a command is run.
 
-    None if there is no readable overrides.yaml: the run was started from Python, or by a version
-    that wrote none.
+    It has the run's number of threads also if none was typed. Their default is the number of cores
+    of the machine, and the run's id depends on it. None if there is no readable overrides.yaml: the
+    run was started from Python, or by a version that wrote none.
     """
     content = read_yaml(folder / NAME)
     overrides, config_dir = content.get("overrides"), content.get("config_dir")
@@ -78,4 +81,7 @@ def read_command_line(folder: Path) -> CommandLine | None:
     ):
         return None
     kept = tuple(override for override in overrides if not override.lstrip("+").startswith(AROUND))
+    threads = value_of(read_yaml(folder / "config.yaml"), THREADS)
+    if isinstance(threads, int) and THREADS not in map(key_of, kept):
+        kept = (*kept, f"{THREADS}={threads}")
     return CommandLine(kept, config_dir if isinstance(config_dir, str) else None)

@@ -1,9 +1,10 @@
 """Use of the actions by a prediction, relative to what its features allow.
 
 A small gain from the actions is a defect only if the features allow a larger one. A closed-form
-readout measures how large the gain can be. It is a kernel ridge regression of the target's
-direction on the features x, the action code a and their products, with the kernel
-(1 + x'x) (1 + a'a)^2. It is fitted on one half of the rows and read on the other, both ways.
+readout measures how large the gain can be. It is a kernel ridge regression of the direction of a
+view's features on the features x of the view before, the action code a between them, and their
+products, with the kernel (1 + x'x) (1 + a'a)^2. It is fitted on one half of the sequences and read
+on the other, and the reverse.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ STANDARD_ERRORS = 3.0  # the possible gain must exceed this number of its standa
 class ActionReadout:
     """Held-out losses (1 - cosine) of the readout on one set of features.
 
-    `loss` is the loss with the true actions, `loss_shuffled` with those of other rows.
+    `loss` is the loss with the true actions, `loss_shuffled` with those of other
+    sequences.
     `loss_without` is the loss of a second readout, fitted without actions. `gain_error` is the
     standard error of loss_shuffled - loss over the sequences.
     """

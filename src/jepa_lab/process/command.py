@@ -97,7 +97,7 @@ def number_above_0(kind: Callable[[str], Number]) -> Callable[[str], Number]:
             value = kind(text)
         if value is None or not 0 < value < math.inf:
             whole = "whole " if kind is int else ""
-            raise argparse.ArgumentTypeError(f"{text}: expected a {whole}number above 0")
+            raise argparse.ArgumentTypeError(f"{text!r}: expected a {whole}number above 0")
         return value
 
     return read

@@ -30,7 +30,7 @@ def next_commands(
     For a run without failures: more seeds and the frozen evaluation. For a run that ended early
     without failures: its own command line, which resumes it. For a run with failures: its command
     line with one change each, if that composes, and last the `investigation` if its study has one.
-    Without a stored command line only the evaluation and the investigation remain.
+    Without a stored command line that composes only the evaluation and the investigation remain.
     """
     own = read_command_line(run_dir)
     investigate = (
@@ -43,6 +43,8 @@ def next_commands(
         return [*lines, *investigate]
     if state == "running":
         return []
+    if own is not None and not composes(own):  # of an older version, for example
+        own = None
     if state in ("killed", "stopped", "failed"):
         return [] if own is None else [own.text()]
     evaluation = (

@@ -10,10 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import yaml
 from omegaconf import DictConfig
 
-from jepa_lab.config.groups import conf_dir
+from jepa_lab.config.groups import experiment_content
 from jepa_lab.config.tree import flatten
 from jepa_lab.errors import UserError
 from jepa_lab.sweep.jobs import check_jobs
@@ -24,9 +23,7 @@ Overrides = list[str]
 def reference_overrides(name: str) -> Overrides:
     """Returns the settings of conf/experiment/NAME.yaml as overrides, including its name and
     aux=none."""
-    content = yaml.safe_load(
-        (conf_dir() / "experiment" / f"{name}.yaml").read_text(encoding="utf-8")
-    )
+    content = experiment_content(name)
     chosen = (entry for default in content.pop("defaults", []) for entry in default.items())
     groups = [f"{group.removeprefix('override /')}={option}" for group, option in chosen]
     # ++, since some of these keys are not in conf/

@@ -6,7 +6,7 @@ It imports torch but not Lightning, so that `jepa_lab.check` and the table of a 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from jepa_lab.config.run_config import RunConfig
@@ -64,9 +64,10 @@ class Planner(ABC):
         """Returns the data of a run. Raises UserError if they are missing, broken, or fewer than a
         batch."""
 
-    @abstractmethod
-    def data_key(self, config: Any) -> Any:
-        """Returns a value that is equal for configurations that read the same data."""
+    def data_key(self, config: Any) -> str:
+        """Returns a text that is equal for configurations that read the same data."""
+        keys = asdict(config.dataset).items()
+        return repr({k: v for k, v in keys if k not in ("tiers", "epochs")})
 
     @abstractmethod
     def describe(self, config: Any, data: Any) -> str:

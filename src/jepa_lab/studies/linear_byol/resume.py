@@ -91,8 +91,8 @@ class ToyPlanner(Planner):
     def load(self, config: ToyConfig) -> None:
         return None
 
-    def data_key(self, config: ToyConfig) -> Any:
-        return None
+    def data_key(self, config: ToyConfig) -> str:
+        return ""
 
     def describe(self, config: ToyConfig, data: None) -> str:
         return "Gaussian views of the seed, drawn while training"

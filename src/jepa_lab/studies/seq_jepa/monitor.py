@@ -24,7 +24,7 @@ from jepa_lab.metrics import (
     subspace_overlap,
     view_metrics,
 )
-from jepa_lab.metrics.action_use import action_readout
+from jepa_lab.metrics.action_use import ActionReadout, action_readout
 from jepa_lab.studies.seq_jepa.objective import Objective
 
 TAPS = ("z", "z_agg", "z_hat", "z_target", "input")
@@ -117,8 +117,9 @@ class EvaluationPass:
         self._taps: dict[str, TapStatistics] = {}
         self._losses: dict[str, list[Tensor]] = {name: [] for name in LOSSES}
         self._pairs = FirstRows(MAX_ROWS)
-        self._steps = {name: FirstRows(MAX_ROWS) for name in ("z", "actions")} if subspace else {}
-        self._readout = {n: FirstRows(READOUT_ROWS) for n in ("z", "actions", "z_target")}
+        self.subspace = subspace
+        limit = MAX_ROWS if subspace else READOUT_ROWS
+        self._first = {name: FirstRows(limit) for name in ("z", "actions", "z_target")}
         self._baseline_rows: Tensor | None = None  # sum over all rows
         self._distributions = Distributions() if self.objective.gives_distributions else None
 
@@ -132,17 +133,15 @@ class EvaluationPass:
             values.append(rows[name].detach())
         if "z_agg_pair" in rows:
             self._pairs.update(rows["z_agg_pair"])
-        for name, first in self._steps.items():
-            first.update(rows[name])
+        if "actions" in rows:
+            for name, first in self._first.items():
+                first.update(rows[name])
         baseline_rows = self.objective.baseline_rows(rows["z_target"])
         self._baseline_rows = baseline_rows.sum(dim=0) + (
             0 if self._baseline_rows is None else self._baseline_rows
         )
         if self._distributions is not None:
             self._distributions.update(baseline_rows)
-        if "actions" in rows and self.objective.match is None:
-            for name, first in self._readout.items():
-                first.update(rows[name])
 
     def values(
         self, prefix: str, n_classes: int, factors: Mapping[str, slice] | None = None
@@ -163,38 +162,39 @@ class EvaluationPass:
         out[f"{prefix}/skill"] = float(skill(loss, constant))
         out[f"{prefix}/action_gain"] = float(shuffled - loss)
         out[f"{prefix}/copy_gain"] = float(copied - loss)
-        out |= {f"{prefix}/{name}": value for name, value in self._relative(out, prefix).items()}
+        first = [kept for rows in self._first.values() if (kept := rows.all()) is not None]
+        if first and self.objective.match is None:
+            readout = action_readout(*(rows[:READOUT_ROWS] for rows in first))
+            out |= _relative_to(readout, out, prefix)
         if self._distributions is not None:
             out |= {
                 f"{prefix}/dino/{name}": float(value)
                 for name, value in self._distributions.values().items()
             }
-        z, actions = (
-            (first.all() for first in self._steps.values()) if self._steps else (None, None)
-        )
-        if z is not None and actions is not None:
+        if first and self.subspace:
+            z, actions, _ = first
             out |= measure_subspace(z, actions, factors or {}, prefix)
         if prefix == "reference":
             out["reference/n_classes"] = float(n_classes)
         return out
 
-    def _relative(self, out: Mapping[str, float], prefix: str) -> dict[str, float]:
-        """Returns the prediction relative to the readout. {} without actions or with too few rows.
-        action_use is missing if the features hold no trace of the action."""
-        rows = [first.all() for first in self._readout.values()]
-        if any(r is None for r in rows):
-            return {}
-        readout = action_readout(*(r for r in rows if r is not None))
-        if readout is None:
-            return {}
-        loss, gain = out[f"{prefix}/loss/prediction"], out[f"{prefix}/action_gain"]
-        use = {"action_use": readout.use(gain)} if readout.shows_actions else {}
-        return use | {
-            "prediction_gap": loss - readout.loss,
-            "readout/loss": readout.loss,
-            "readout/loss_without_actions": readout.loss_without,
-            "readout/action_gain": readout.gain,
-        }
+
+def _relative_to(
+    readout: ActionReadout | None, out: Mapping[str, float], prefix: str
+) -> dict[str, float]:
+    """Returns the metrics of the prediction in `out` relative to the readout, {} without one.
+    action_use is missing if the features hold no trace of the action."""
+    if readout is None:
+        return {}
+    values = {
+        "prediction_gap": out[f"{prefix}/loss/prediction"] - readout.loss,
+        "readout/loss": readout.loss,
+        "readout/loss_without_actions": readout.loss_without,
+        "readout/action_gain": readout.gain,
+    }
+    if readout.shows_actions:
+        values["action_use"] = readout.use(out[f"{prefix}/action_gain"])
+    return {f"{prefix}/{name}": value for name, value in values.items()}
 
 
 def measure(

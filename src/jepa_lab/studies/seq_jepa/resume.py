@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-from typing import Any
-
 from jepa_lab.data.images.image_source import Splits, load_splits
 from jepa_lab.errors import UserError
 from jepa_lab.studies.seq_jepa.config import Config
@@ -37,11 +34,6 @@ class SeqJEPAPlanner(Planner):
                 " images"
             )
         return splits
-
-    def data_key(self, config: Config) -> Any:
-        return repr(
-            {k: v for k, v in asdict(config.dataset).items() if k not in ("tiers", "epochs")}
-        )
 
     def describe(self, config: Config, data: Splits) -> str:
         counts = [len(s.images) for s in (data.train, data.val, data.test)]

@@ -177,7 +177,7 @@ def test_unfinished_runs_are_reported(tmp_path: Path, capsys: pytest.CaptureFixt
         (["--metric", "W_Fro"], "--metric W_Fro: no such column; available:"),
         (["--enc-metric", "no"], "--enc-metric no: no such column"),
         (["--epoch", "170"], "never logged; nearest: 1, 100, 200"),
-        (["--epoch", "0"], "0: expected a whole number above 0"),
+        (["--epoch", "0"], "'0': expected a whole number above 0"),
         (["--epoch", "999"], "never logged"),
         (["--lr-enc-mode", "auto"], "--lr-enc-mode auto: not in these runs; available: same"),
         (["--lr-enc-mode", "fast"], "invalid choice: 'fast'"),

@@ -22,7 +22,7 @@ from jepa_lab.studies.arc.data.tokens.tokens import VIEW, AugmentOptions, Online
 
 
 class ArcLoader(EpochBatches[ArcBatch]):
-    """ArcBatches of the tasks of a split.
+    """Batches (`ArcBatch`) of the tasks of a split.
 
     See make_examples for the problems, EpochBatches for order and resuming. Raises ValueError for
     invalid arguments.

@@ -3,12 +3,10 @@ evaluation mode."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytorch_lightning as pl
-import torch
 from omegaconf import DictConfig, OmegaConf
 
 from jepa_lab.callbacks.checkpoints import read_checkpoint
@@ -165,6 +163,3 @@ def rollout_of(run: LoadedRun, wanted: int, limit: int) -> tuple[Rollout | None,
         resamples=1000,
     )
     return found, why
-
-
-Encode = Callable[[torch.Tensor], torch.Tensor]
