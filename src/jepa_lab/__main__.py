@@ -6,7 +6,7 @@ from __future__ import annotations
 import sys
 
 from jepa_lab import __version__
-from jepa_lab.cli.verbs import VERBS, run_verb
+from jepa_lab.cli.verbs import VERBS, run_verb, unknown_verb
 from jepa_lab.errors import say
 from jepa_lab.process.command import INTERRUPTED, arguments, run_command
 
@@ -22,6 +22,8 @@ def main(argv: list[str] | None = None) -> None:
         run_command(lambda: print(help_text()))
     elif "--version" in args:
         run_command(lambda: print(f"jepa-lab {__version__}"))
+    elif args and args[0].isidentifier():
+        run_command(lambda: unknown_verb(args[0]))
     else:
         _run(args)
 

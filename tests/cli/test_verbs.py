@@ -40,6 +40,15 @@ def test_verbs_receive_the_arguments_that_follow_them(
     assert "1 job" in capsys.readouterr().out
 
 
+def test_a_mistyped_verb_gets_the_nearest_one(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(["diagnos", "runs"])
+    assert end.value.code == 2
+    assert capsys.readouterr().err == (
+        "jepa_lab: diagnos: not a verb and not an override key=value; did you mean 'diagnose'?\n"
+    )
+
+
 def test_the_version_is_printed_without_importing_hydra() -> None:
     code = (
         "import sys; from jepa_lab.__main__ import main; main(['--version']); assert 'hydra' not in"

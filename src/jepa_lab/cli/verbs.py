@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from importlib import import_module
 from importlib.util import find_spec
+from typing import NoReturn
+
+from jepa_lab.errors import UserError, nearest
 
 VERBS = {
     "check": "list the jobs of a run or a sweep and their states; check data and keys, run nothing",
@@ -27,3 +30,8 @@ def run_verb(verb: str, args: list[str]) -> None:
         else module
     )
     import_module(place).main(args)
+
+
+def unknown_verb(word: str) -> NoReturn:
+    """Raises UserError for a first argument that is neither a verb nor an override."""
+    raise UserError(f"{word}: not a verb and not an override key=value{nearest(word, VERBS)}")

@@ -210,7 +210,8 @@ def test_a_killed_grid_resumes_to_the_same_bits(
     process.join()
     assert process.exitcode == -signal.SIGKILL
     (ckpt,) = tmp_path.rglob("last.ckpt")
-    assert len(list(ckpt.parent.iterdir())) == 2  # beside it the half-written one
+    whole = {"last.ckpt", "previous.ckpt"}
+    assert len([p for p in ckpt.parent.iterdir() if p.name not in whole]) == 1  # half-written
     code, _, _ = command(*GRID)
     assert code == 0
     assert ckpt.parent.parent.name.startswith("grid-")
