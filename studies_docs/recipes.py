@@ -1,10 +1,12 @@
 """Writes the tables of docs/recipes.md.
 
-    python studies_docs/recipes.py {rate,optimiser,main,rows} [--seeds 3] [--jobs 2] [--out FILE]
+    python studies_docs/recipes.py {rate,optimiser,search,main,rows,demo} [--seeds 3] [--jobs 2]
+                                   [--out FILE]
 
-rate and optimiser are sweeps on the digits, judged on the validation images. rate chose the values
-in conf/recipe/tuned.yaml. main and rows compare the chosen recipe with raw pixels, a random network
-and a supervised network, on the test images and with the same probes. Every row is a set of
+rate, optimiser and search are sweeps on the digits, judged on the validation images. rate chose the
+values in conf/recipe/tuned.yaml, search those in conf/recipe/predictive.yaml. main and rows compare
+the tuned recipe with raw pixels, a random network and a supervised network, on the test images and
+with the same probes. demo is what `make demo` trains, on the test images. Every row is a set of
 ordinary runs in --runs-dir, so that a second call computes only missing runs. Values are means over
 seeds with the half-width of a 95 % t interval.
 """
@@ -23,6 +25,15 @@ from pathlib import Path
 from scipy.stats import t as student_t
 
 B = "+experiment=teacherless_b"
+LONG = [B, "dataset.epochs=120"]  # 2,040 steps, twice the quick budget
+BRIEF = [  # of the search: no gradients, no factor sweeps
+    "monitor.gradients_every=null",
+    "monitor.features_every=null",
+    "monitor.rollout_steps=0",
+    "monitor.sweep_anchors=0",
+]
+EVERY_20, EVERY_40 = ([*BRIEF, f"monitor.every_epochs={n}"] for n in (20, 40))
+NARROW = ["model.dropout=0", "encoder.widths=[16,32,64]"]
 TABLES: dict[str, list[tuple[str, list[str]]]] = {
     "rate": [
         ("no rate", ["+experiment=seq_jepa_stopgrad"]),
@@ -57,7 +68,20 @@ TABLES: dict[str, list[tuple[str, list[str]]]] = {
         ("weight decay 0.05", [B, "optim.weight_decay=0.05"]),
         ("dropout 0", [B, "model.dropout=0"]),
     ],
+    "search": [
+        ("tuned", [*LONG, *EVERY_40]),
+        ("optim.lr 3e-3", [*LONG, *EVERY_40, "optim.lr=3e-3"]),
+        (
+            "8 × 8 pixels, dropout 0, 4,080 steps",
+            [B, "dataset.epochs=240", *EVERY_40, "dataset.image_size=8", "model.dropout=0.0"],
+        ),
+        ("dropout 0", [*LONG, *EVERY_20, "model.dropout=0.0"]),
+        ("dropout 0, λ 0.001", [*LONG, *EVERY_20, "model.dropout=0.0", "loss.lambda_rate=1e-3"]),
+        ("dropout 0, narrow", [*LONG, *EVERY_20, *NARROW, "loss.lambda_rate=3e-3"]),
+        ("dropout 0, λ 0.001, narrow", [*LONG, *EVERY_20, *NARROW, "loss.lambda_rate=1e-3"]),
+    ],
     "main": [("B: stop-gradient and rate", [B])],
+    "demo": [("B, recipe=predictive, 2,040 steps", [*LONG, "recipe=predictive"])],
     "rows": [
         ("raw pixels", ["+experiment=raw_pixels"]),
         ("random initialisation", ["+experiment=random_init"]),
@@ -72,7 +96,9 @@ COLUMNS = [
     ("action R² from z", "probe/action_from_z", "{:.3f}"),
     ("relative action R²", "probe/relative_action_from_z", "{:.3f}"),
     ("skill", "skill", "{:.2f}"),
+    ("prediction loss", "loss/prediction", "{:.3f}"),
     ("action gain", "action_gain", "{:.4f}"),
+    ("use of the actions", "action_use", "{:.2f}"),
     ("rank of z_agg", "z_agg/effective_rank", "{:.1f}"),
     ("rank of z", "z/effective_rank", "{:.1f}"),
 ]
@@ -101,7 +127,7 @@ def mean_and_interval(values: list[float], form: str) -> str:
 
 def table(which: str, runs: dict[str, list[tuple[dict[str, float], str]]]) -> str:
     """Returns the table as Markdown."""
-    split = "test" if which in ("main", "rows") else "val"
+    split = "test" if which in ("main", "rows", "demo") else "val"
     lines = ["| run | " + " | ".join(title for title, *_ in COLUMNS) + " | verdicts |"]
     lines.append("|---" * (len(COLUMNS) + 2) + "|")
     for name, results in runs.items():

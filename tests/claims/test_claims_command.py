@@ -55,7 +55,7 @@ def test_judging_prints_verdicts_and_missing_runs_and_runs_nothing(
 def test_verdicts_are_written_as_strict_json_and_as_markdown(runs: Path, tmp_path: Path) -> None:
     path = write(
         tmp_path / "mine.yaml",
-        claim(),
+        claim(budget="1,020  steps"),
         claim(id="same_without_spread", contrast={"arm": {"name": "plain"}}),
         untestable(),
     )
@@ -65,14 +65,16 @@ def test_verdicts_are_written_as_strict_json_and_as_markdown(runs: Path, tmp_pat
         (tmp_path / "out" / "claims.json").read_text(),
         parse_constant=lambda text: pytest.fail(text),
     )
-    first, _, last = content["claims"]
+    first, second, last = content["claims"]
+    assert (first["budget"], second["budget"]) == ("1,020 steps", None)
     assert (first["verdict"], first["n"], last["verdict"]) == ("confirmed", 6, "not testable")
     assert first["values"]["arm"]["5"] == pytest.approx(0.955)
     assert first["effect"] == pytest.approx(0.1025)
     assert last["effect"] is None
     page = (tmp_path / "out" / "claims.md").read_text()
     assert "## mine" in page
-    assert "| All \\| is well | a test | not testable | no data |" in page
+    assert "| better is better | a test | 1,020 steps | confirmed |" in page
+    assert "| All \\| is well | a test |  | not testable | no data |" in page
 
 
 def test_fill_replaces_only_the_text_between_the_marks(
@@ -84,7 +86,7 @@ def test_fill_replaces_only_the_text_between_the_marks(
     mine, other = write(tmp_path / "mine.yaml", claim()), write(tmp_path / "other.yaml", claim())
     main([str(mine), str(other), "--judge", "--runs-dir", str(runs), "--fill", str(pages)])
     text = (pages / "mine.md").read_text()
-    assert text.startswith("# Mine\n\n<!-- claims -->\n\n| claim | of | verdict | evidence |\n")
+    assert text.startswith("# Mine\n\n<!-- claims -->\n\n| claim | of | at | verdict | evidence |\n")
     assert text.endswith("1 claim: 1 confirmed.\n\n<!-- end -->\n\nafter\n")
     assert "old" not in text
     assert "other.md: no such page" in capsys.readouterr().out

@@ -52,6 +52,7 @@ DOCUMENT = ROOT / "docs" / "claims.md"
         ({"seeds": [0, "one"]}, "better_helps: seeds: [0, 'one']: one or more are needed"),
         ({"runs": None}, "better_helps: runs: the command lines that make the runs are needed"),
         ({"family": 3}, "better_helps: family: 3: a text is needed"),
+        ({"budget": 1020}, "better_helps: budget: 1020: a text is needed, e.g. 1,020 steps"),
         ({"over": "seed"}, "better_helps: over: seed: a list is needed"),
         ({"not_testable": "no data"}, "better_helps: contrast: without effect beside not_testable"),
         (

@@ -46,6 +46,7 @@ class Claim:
     seeds: tuple[int, ...] = ()
     runs: tuple[str, ...] = ()
     family: str = ""
+    budget: str = ""
 
     @property
     def place(self) -> str:

@@ -140,6 +140,12 @@ def read_family(value: Any, place: str) -> str:
     return value
 
 
+def read_budget(value: Any, place: str) -> str:
+    if not isinstance(value, str):
+        raise UserError(f"{place}: budget: {value}: a text is needed, e.g. 1,020 steps")
+    return " ".join(value.split())
+
+
 def read_list(value: Any, place: str) -> list[Any]:
     if not isinstance(value, list):
         raise UserError(f"{place}: {value}: a list is needed, e.g. [loss.lambda_rate]")

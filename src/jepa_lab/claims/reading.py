@@ -11,6 +11,7 @@ from jepa_lab.claims.claim import DIRECTIONS, TESTS, Claim
 from jepa_lab.claims.documents import read_yaml
 from jepa_lab.claims.fields import (
     check_keys,
+    read_budget,
     read_choice,
     read_family,
     read_list,
@@ -40,6 +41,7 @@ SHARED = (
     "seeds",
     "runs",
     "family",
+    "budget",
 )
 KEYS = (*NEEDED, "not_testable", "contrast", "statistic", *SHARED[1:])
 
@@ -131,6 +133,7 @@ def _claim(file: str, entry: Any, defaults: Mapping[str, Any], place: str) -> Cl
         seeds=read_seeds(given.get("seeds"), place),
         runs=read_runs(given.get("runs"), place),
         family=read_family(given.get("family", ""), place),
+        budget=read_budget(given.get("budget", ""), place),
     )
 
 

@@ -17,10 +17,12 @@ Number = Callable[[float], str]
 
 
 def table(verdicts: Sequence[Judgement]) -> str:
-    """Returns a Markdown table of claim, source, verdict and evidence, and the counts below."""
-    lines = ["| claim | of | verdict | evidence |", "|---|---|---|---|"]
+    """Returns a Markdown table of claim, source, budget, verdict and evidence, and the counts
+    below."""
+    lines = ["| claim | of | at | verdict | evidence |", "|---|---|---|---|---|"]
     for v in verdicts:
-        cells = map(_cell, (v.claim.statement, v.claim.source, v.word, evidence(v)))
+        claim = v.claim
+        cells = map(_cell, (claim.statement, claim.source, claim.budget, v.word, evidence(v)))
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join([*lines, "", counted(verdicts)])
 
@@ -46,10 +48,14 @@ def plain(verdicts: Sequence[Judgement]) -> str:
     lines = []
     for v in verdicts:
         lines += [
-            f"{v.word:<13}{v.claim.file}: {v.claim.id}: {v.claim.statement}",
+            f"{v.word:<13}{v.claim.file}: {v.claim.id}: {v.claim.statement}{_at(v.claim)}",
             f"{'':13}{evidence(v)}",
         ]
     return "\n".join([*lines, "", counted(verdicts)])
+
+
+def _at(claim: Claim) -> str:
+    return f" (at {claim.budget})" if claim.budget else ""
 
 
 def evidence(v: Judgement) -> str:
@@ -128,6 +134,7 @@ def _data(v: Judgement) -> dict[str, Any]:
         "id": claim.id,
         "statement": claim.statement,
         "source": claim.source,
+        "budget": claim.budget or None,
         "verdict": v.word,
         "reason": v.reason or None,
         "evidence": evidence(v),

@@ -1,0 +1,236 @@
+"""Writes the tables and the figures of docs/results/action_use.md from finished runs. Trains
+nothing.
+
+    python studies_docs/action_use.py --runs-dir runs [--out docs/results/action_use.md]
+                                      [--figure docs/images/action_use.png]
+
+Reads the ledgers of seq_jepa_baseline, seq_jepa_stopgrad, teacherless_a and teacherless_b with
+recipe=predictive (the document lists the commands that train them). A cell of the factorial is the
+teacher's memory in steps (0: stop-gradient), the weight of the rate and the steps of the run.
+Values are of the validation images at the last step: mean ± half-width of a 95 % t interval over
+seeds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from documents import arguments, mean, save_figure, write_tables
+from jepa_lab.ledger.parquet import history_of
+from jepa_lab.report.comparison.statistics import paired_difference
+
+NAMES = ("seq_jepa_baseline", "seq_jepa_stopgrad", "teacherless_a", "teacherless_b")
+NARROW = [16, 32, 64]  # widths of the encoder in the factorial
+USED = 0.05  # share of the possible gain from which on actions count as used
+USE, RELATIVE = "val/action_use", "val/probe/relative_action_from_z"
+COLUMNS = [
+    ("use of the actions", USE, 2),
+    ("action gain", "val/action_gain", 3),
+    ("prediction loss", "val/loss/prediction", 3),
+    ("skill", "val/skill", 2),
+    ("relative action R²", RELATIVE, 3),
+    ("class from z", "val/probe/class_from_z", 3),
+    ("class from z_agg", "val/probe/class_from_z_agg", 3),
+    ("rank of z_agg", "val/z_agg/effective_rank", 1),
+]
+History = Mapping[str, list[tuple[int, float]]]
+
+
+@dataclass(frozen=True, order=True)
+class Cell:
+    """The settings of a run, apart from its seed. `memory` is 1 / (1 - tau) in steps, and 0 for the
+    stop-gradient. `narrow` is whether the encoder is the factorial's."""
+
+    narrow: bool
+    steps: int
+    rate: float
+    memory: int
+
+    @property
+    def teacher(self) -> str:
+        return "stop-gradient" if self.memory == 0 else f"teacher, memory {self.memory:,} steps"
+
+
+Runs = dict[Cell, dict[int, History]]  # cell -> seed -> metrics
+
+
+def cell_of(config: Mapping[str, Any], history: History) -> Cell:
+    """Returns the cell of a run with this configuration and these metrics."""
+    target = config["target"]
+    memory = round(1 / (1 - target["tau"])) if target["name"] == "ema" else 0
+    return Cell(
+        narrow=config["encoder"]["widths"] == NARROW,
+        steps=history["val/loss/prediction"][-1][0],
+        rate=float(config["loss"]["lambda_rate"]),
+        memory=memory,
+    )
+
+
+def read(runs_dir: Path) -> Runs:
+    """Returns the completed runs with recipe=predictive. Raises SystemExit for two runs of one cell
+    and seed."""
+    found: Runs = {}
+    for path in sorted(p for name in NAMES for p in runs_dir.glob(f"{name}/*/summary.json")):
+        config = yaml.safe_load((path.parent / "config.yaml").read_text(encoding="utf-8"))
+        if config["recipe"]["name"] != "predictive":
+            continue
+        history = history_of(path.parent)
+        seeds = found.setdefault(cell_of(config, history), {})
+        if config["seed"] in seeds:
+            raise SystemExit(f"{path.parent}: a second run of its cell and seed")
+        seeds[config["seed"]] = history
+    return dict(sorted(found.items()))
+
+
+def onset(history: History) -> int | None:
+    """Returns the step of the first validation from which on the actions are used at `USED` or
+    more, or None if they are not used at the end."""
+    found = None
+    for step, value in history.get(USE, []):
+        if value < USED:
+            found = None
+        elif found is None:
+            found = step
+    return found
+
+
+def last(history: History, key: str) -> float | None:
+    return history[key][-1][1] if history.get(key) else None
+
+
+def cells_table(runs: Runs) -> str:
+    """Returns one row for each cell: the metrics at the end, and the onset of action use."""
+    titles = " | ".join(title for title, *_ in COLUMNS)
+    lines = [f"| target | λ | steps | seeds | {titles} | actions used from step |"]
+    lines.append("|---" * (len(COLUMNS) + 5) + "|")
+    for cell, seeds in runs.items():
+        cells = [
+            mean([v for h in seeds.values() if (v := last(h, key)) is not None], digits)
+            for _, key, digits in COLUMNS
+        ]
+        starts = [onset(h) for h in seeds.values()]
+        used = sorted(s for s in starts if s is not None)
+        when = f"{used[0]:,} to {used[-1]:,}" if len(used) > 1 else "".join(f"{s:,}" for s in used)
+        never = f"never in {len(starts) - len(used)}" if len(used) < len(starts) else ""
+        lines.append(
+            f"| {cell.teacher} | {cell.rate:g} | {cell.steps:,} | {len(seeds)} | "
+            + " | ".join(cells)
+            + f" | {', '.join(filter(None, [when, never]))} |"
+        )
+    return "\n".join(lines)
+
+
+def effects_table(runs: Runs) -> str:
+    """Returns what each setting changes: differences of the end values paired by seed, averaged
+    over the other settings, with 95 % t intervals."""
+    factors = [
+        *[(f"memory {m:,} steps less stop-gradient", "memory", m, 0) for m in (50, 200, 800)],
+        *[
+            (f"rate {r:g} less none", "rate", r, 0.0)
+            for r in sorted({c.rate for c in runs} - {0.0})
+        ],
+        *[
+            (f"{s:,} steps less {min(c.steps for c in runs):,}", "steps", s, None)
+            for s in sorted({c.steps for c in runs})[1:]
+        ],
+    ]
+    lines = [
+        "| effect | pairs of cells | seeds | use of the actions | relative action R² |",
+        "|---|---|---|---|---|",
+    ]
+    for title, factor, level, base in factors:
+        low = min(c.steps for c in runs) if base is None else base
+        pairs = [(c, d) for c in runs for d in runs if _differ_only(c, d, factor, level, low)]
+        texts, n = [], 0
+        for key in (USE, RELATIVE):
+            a = _means([c for c, _ in pairs], runs, key)
+            b = _means([d for _, d in pairs], runs, key)
+            found = paired_difference(a, b)
+            n = max(n, len(a.keys() & b.keys()))
+            texts.append(
+                f"{found.mean:+.2f} [{found.low:+.2f}, {found.high:+.2f}]" if found else ""
+            )
+        if pairs:
+            lines.append(f"| {title} | {len(pairs)} | {n} | {' | '.join(texts)} |")
+    return "\n".join(lines)
+
+
+def _differ_only(c: Cell, d: Cell, factor: str, level: float, base: float) -> bool:
+    fields = ("narrow", "steps", "rate", "memory")
+    same = all(getattr(c, f) == getattr(d, f) for f in fields if f != factor)
+    return same and getattr(c, factor) == level and getattr(d, factor) == base
+
+
+def _means(cells: list[Cell], runs: Runs, key: str) -> dict[int, float]:
+    """Returns seed -> mean of the metric over the cells, for seeds that all cells have. A missing
+    use of the actions counts as 0: nothing of the action is in the features."""
+    seeds = set.intersection(*[set(runs[c]) for c in cells]) if cells else set()
+    return {s: sum(last(runs[c][s], key) or 0.0 for c in cells) / len(cells) for s in sorted(seeds)}
+
+
+def draw(runs: Runs, path: Path) -> None:
+    """Draws the use of the actions and the relative action R² over training steps: one line for
+    each cell (mean over seeds), solid with the rate and dashed without."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    cells = [c for c in runs if c.narrow] or list(runs)
+    budgets = sorted({c.steps for c in cells})
+    figure, axes = plt.subplots(2, len(budgets), figsize=(5.2 * len(budgets), 7), squeeze=False)
+    memories = sorted({c.memory for c in cells})
+    colours = dict(zip(memories, ("#b03a00", "#c9a000", "#00704f", "#1f4e9c"), strict=False))
+    for column, steps in enumerate(budgets):
+        for row, (title, key) in enumerate(
+            (("use of the actions", USE), ("relative action R²", RELATIVE))
+        ):
+            axis = axes[row][column]
+            for cell in (c for c in cells if c.steps == steps):
+                points: dict[int, list[float]] = {}
+                for history in runs[cell].values():
+                    for step, value in history.get(key, []):
+                        points.setdefault(step, []).append(value)
+                x = sorted(points)
+                axis.plot(
+                    x,
+                    [sum(points[s]) / len(points[s]) for s in x],
+                    color=colours[cell.memory],
+                    linestyle="-" if cell.rate else "--",
+                    label=f"{cell.teacher}, " + (f"λ {cell.rate:g}" if cell.rate else "no rate"),
+                )
+            axis.set_ylim(-0.05, 1.05)
+            axis.set_title(f"{title}, runs of {steps:,} steps", fontsize=10)
+            axis.set_xlabel("optimiser step")
+            axis.grid(color="0.92")
+            for side in ("top", "right"):
+                axis.spines[side].set_visible(False)
+    axes[1][-1].legend(fontsize=7, frameon=False, loc="lower right")
+    save_figure(figure, path, dpi=110)
+    plt.close(figure)
+
+
+def main() -> None:
+    args = arguments(__doc__ or "")
+    runs = read(args.runs_dir)
+    if not runs:
+        raise SystemExit(f"no finished run with recipe=predictive under {args.runs_dir}")
+    narrow = {c: s for c, s in runs.items() if c.narrow}
+    wide = {c: s for c, s in runs.items() if not c.narrow}
+    tables = {
+        "factorial": cells_table(narrow),
+        "effects": effects_table(narrow) if narrow else "",
+        "wide": cells_table(wide),
+    }
+    write_tables(tables, args.out)
+    if args.figure is not None:
+        draw(runs, args.figure)
+
+
+if __name__ == "__main__":
+    main()
