@@ -151,7 +151,7 @@ RUNS: tuple[RunCase, ...] = (
     RunCase("without actions, by design", H, lambda: (run(action=0.0), OFF)),
     RunCase("untrained row", H, lambda: (run(skill=-5.0, action=0.0, copy=-0.1), UNTRAINED)),
     RunCase("supervised row", H, lambda: (run(skill=-4.0, action=0.0, copy=-0.1), SUPERVISED)),
-    RunCase("skill below 0 that still rises", H, lambda: run(skill=line(-5.0, -0.5))),
+    RunCase("skill below 0 that still rises", "too_short", lambda: run(skill=line(-5.0, -0.5))),
     RunCase("strong regulariser that costs nothing", H, lambda: gradients(10.0)),
     RunCase("inert regulariser", H, lambda: gradients(0.0)),
     RunCase(

@@ -97,14 +97,38 @@ def test_without_a_configuration_ignored_actions_may_be_by_design() -> None:
     assert "by design" not in judge(history, config={"model": {}}).line()
 
 
-def test_reference_runs_and_runs_without_a_readout_have_no_state() -> None:
+def test_reference_runs_have_no_state() -> None:
     history = run(curve(0.0, 0.6), curve(0.0, 0.8))
     assert state(history, trained=False) == ""
     assert state(history, predicts=False) == ""
-    del history["val/readout/loss"]
+    del history["val/skill"]
     verdict = judge(history)
     assert (verdict.status, verdict.prediction) == ("healthy", "")
     assert "prediction:" not in verdict.line()
+
+
+@pytest.mark.parametrize(
+    ("skill", "actions", "expected", "status"),
+    [
+        (curve(0.0, 0.6), False, LEARNED, "healthy"),
+        (curve(0.0, 0.6), True, LEARNING, "healthy"),
+        (curve(0.0, 0.6, bend=0), True, IN_PART, "healthy"),
+        (curve(0.0, 0.4, bend=0), False, IN_PART, "healthy"),
+        (curve(-8.0, -2.0), True, NOT_YET, "too_short"),
+        (curve(0.05, 0.05), False, NOT_YET, "inconclusive"),
+    ],
+)
+def test_without_a_readout_the_skill_decides_alone(
+    skill: Points, actions: bool, expected: str, status: str
+) -> None:
+    history = run(skill, None)
+    del history["val/readout/loss"]
+    if not actions:  # as for the ARC JEPA
+        del history["val/action_gain"]
+    verdict = judge(history)
+    assert state(history) == expected
+    assert verdict.status == status
+    assert ("use of actions not measured" in verdict.prediction) == actions
 
 
 def test_a_run_that_is_too_short_gets_the_command_with_more_epochs() -> None:

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from jepa_lab.networks.ema import ema_update, make_ema_copy, tau_at, tau_from_memory
+from jepa_lab.networks.ema import ema_update, make_ema_copy, memory_of_tau, tau_at, tau_from_memory
 
 
 def encoder() -> nn.Module:
@@ -61,3 +61,9 @@ def test_the_cosine_schedule_has_the_published_values(epoch: int, tau: float) ->
 def test_tau_from_memory_is_the_share_of_the_run() -> None:
     assert math.isclose(1 / (1 - tau_from_memory(0.05, 4000)), 200)
     assert tau_from_memory(0.05, 10) == 0.0
+
+
+def test_memory_is_one_over_one_minus_tau_in_steps() -> None:
+    assert memory_of_tau(tau_from_memory(0.1, 2040)) == 204
+    assert memory_of_tau(0.0) == 1
+    assert memory_of_tau(1.0) == 1e9

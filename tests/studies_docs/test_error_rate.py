@@ -16,11 +16,11 @@ from error_rate_tables import brier, content, counts, wilson
 # counts of the held half; if a rule changes them, check that this is intended, run
 # `python studies_docs/error_rate.py report` and replace the counts here
 PINNED = {
-    "digits": {"good": 59, "failed": 21, "false_alarms": 25, "misses": 1, "silent": 0},
+    "digits": {"good": 53, "failed": 21, "false_alarms": 25, "misses": 1, "silent": 6},
     "toy": {"good": 27, "failed": 40, "false_alarms": 2, "misses": 0, "silent": 0},
 }
 PINNED_OF_FEATURES = {
-    "digits": {"good": 59, "failed": 21, "false_alarms": 8, "misses": 1, "silent": 0},
+    "digits": {"good": 53, "failed": 21, "false_alarms": 8, "misses": 1, "silent": 6},
     "toy": {"good": 27, "failed": 40, "false_alarms": 0, "misses": 7, "silent": 0},
 }
 AGAIN = (

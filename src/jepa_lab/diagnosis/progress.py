@@ -7,6 +7,7 @@ use of the actions relative to what the features allow.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from jepa_lab.diagnosis.finding import Finding, History, finite, rise
@@ -61,14 +62,19 @@ class Progress:
 def prediction_progress(
     history: History, t: Thresholds, settings: Settings | None = None
 ) -> Progress | None:
-    """Returns the state of the prediction, or None for a run that trains none or that measured no
-    readout."""
+    """Returns the state of the prediction, or None for a run that trains none or measured no skill.
+
+    Without a readout (a DINO or InfoNCE loss, a run of an older version) the skill decides alone. A
+    prediction whose use of actions is unknown has not learned more than a part.
+    """
     skill = finite(history.get("val/skill", ()))
     readout = finite(history.get("val/readout/loss", ()))
     loss = finite(history.get("val/loss/prediction", ()))
     settings = settings or Settings()
-    if not (settings.judges_prediction and skill and readout and loss):
+    if not (settings.judges_prediction and skill):
         return None
+    if not (readout and loss):
+        return _by_skill_alone(skill, t, settings.actions and "val/action_gain" in history)
     use = finite(history.get("val/action_use", ())) if settings.actions else []
     allowed = bool(use) and use[-1][0] == skill[-1][0]  # the last validation found a trace
     last_skill, last_use = skill[-1][1], use[-1][1] if allowed else None
@@ -79,9 +85,7 @@ def prediction_progress(
         evidence.append("the features hold no trace of the actions")
     evidence.append(f"loss {loss[-1][1]:.2g}, a readout of the features {readout[-1][1]:.2g}")
     gains = (("skill", rise(skill)), ("use of actions", rise(use) if allowed else 0.0))
-    rises = tuple(
-        f"{name} +{gain:.2f} over the last third" for name, gain in gains if gain > t.rising
-    )
+    rises = _rises(gains, t)
     uses = 1.0 if last_use is None else last_use
     if last_skill < t.some_skill or uses < t.some_use:
         state = NOT_YET
@@ -90,3 +94,22 @@ def prediction_progress(
     else:
         state = LEARNING if rises else IN_PART
     return Progress(state, tuple(evidence), rises)
+
+
+def _by_skill_alone(skill: list[tuple[int, float]], t: Thresholds, actions: bool) -> Progress:
+    last = skill[-1][1]
+    evidence = (f"skill {last:.2f}", *["use of actions not measured"] * actions)
+    rises = _rises((("skill", rise(skill)),), t)
+    if last < t.some_skill:
+        state = NOT_YET
+    elif last >= t.learned_skill and not actions:
+        state = LEARNED
+    else:
+        state = LEARNING if rises else IN_PART
+    return Progress(state, evidence, rises)
+
+
+def _rises(gains: Iterable[tuple[str, float]], t: Thresholds) -> tuple[str, ...]:
+    return tuple(
+        f"{name} +{gain:.2f} over the last third" for name, gain in gains if gain > t.rising
+    )

@@ -51,6 +51,11 @@ def tau_from_memory(memory: float, steps: int) -> float:
     return 1.0 - 1.0 / max(1.0, memory * steps)
 
 
+def memory_of_tau(tau: float) -> float:
+    """Returns the memory 1 / (1 - tau) in optimiser steps, at most 1e9: tau = 1 never forgets."""
+    return round(1.0 / max(1.0 - tau, 1e-9), 1)
+
+
 def tau_at(step: int, steps: int, tau: float, schedule: str) -> float:
     """Returns tau at an optimiser step. It is constant, or rises to 1 along half a cosine: 1 - (1 -
     tau)(1 + cos(pi s/S)) / 2."""
