@@ -19,7 +19,7 @@ $(STAMP): pyproject.toml
 comma := ,
 
 demo: setup
-	$(BIN)/python -m jepa_lab +experiment=teacherless_b
+	$(BIN)/python -m jepa_lab +experiment=teacherless_b recipe=predictive dataset.epochs=120
 
 # the published mode "all" of the linear BYOL toy: one run, the grid by hand and by curvature, the figures of both
 demo-toy: setup

@@ -6,7 +6,8 @@ nothing.
 
 Reads the ledgers of seq_jepa_baseline, seq_jepa_stopgrad, teacherless_a and teacherless_b with
 recipe=predictive (the document lists the commands that train them). A cell of the factorial is the
-teacher's memory in steps (0: stop-gradient), the weight of the rate and the steps of the run.
+teacher's memory in steps (0: stop-gradient), the weight of the rate, the aggregator's dropout and
+the steps of the run.
 Values are of the validation images at the last step: mean ± half-width of a 95 % t interval over
 seeds.
 """
@@ -22,7 +23,7 @@ import yaml
 
 from documents import arguments, mean, save_figure, write_tables
 from jepa_lab.ledger.parquet import history_of
-from jepa_lab.report.comparison.statistics import paired_difference
+from jepa_lab.report.comparison.statistics import PairedDifference, paired_difference
 
 NAMES = ("seq_jepa_baseline", "seq_jepa_stopgrad", "teacherless_a", "teacherless_b")
 NARROW = [16, 32, 64]  # widths of the encoder in the factorial
@@ -47,6 +48,7 @@ class Cell:
     stop-gradient. `narrow` is whether the encoder is the factorial's."""
 
     narrow: bool
+    dropout: float
     steps: int
     rate: float
     memory: int
@@ -65,6 +67,7 @@ def cell_of(config: Mapping[str, Any], history: History) -> Cell:
     memory = round(1 / (1 - target["tau"])) if target["name"] == "ema" else 0
     return Cell(
         narrow=config["encoder"]["widths"] == NARROW,
+        dropout=float(config["model"]["dropout"]),
         steps=history["val/loss/prediction"][-1][0],
         rate=float(config["loss"]["lambda_rate"]),
         memory=memory,
@@ -106,8 +109,8 @@ def last(history: History, key: str) -> float | None:
 def cells_table(runs: Runs) -> str:
     """Returns one row for each cell: the metrics at the end, and the onset of action use."""
     titles = " | ".join(title for title, *_ in COLUMNS)
-    lines = [f"| target | λ | steps | seeds | {titles} | actions used from step |"]
-    lines.append("|---" * (len(COLUMNS) + 5) + "|")
+    lines = [f"| target | λ | dropout | steps | seeds | {titles} | actions used from step |"]
+    lines.append("|---" * (len(COLUMNS) + 6) + "|")
     for cell, seeds in runs.items():
         cells = [
             mean([v for h in seeds.values() if (v := last(h, key)) is not None], digits)
@@ -118,7 +121,8 @@ def cells_table(runs: Runs) -> str:
         when = f"{used[0]:,} to {used[-1]:,}" if len(used) > 1 else "".join(f"{s:,}" for s in used)
         never = f"never in {len(starts) - len(used)}" if len(used) < len(starts) else ""
         lines.append(
-            f"| {cell.teacher} | {cell.rate:g} | {cell.steps:,} | {len(seeds)} | "
+            f"| {cell.teacher} | {cell.rate:g} | {cell.dropout:g} | {cell.steps:,} |"
+            f" {len(seeds)} | "
             + " | ".join(cells)
             + f" | {', '.join(filter(None, [when, never]))} |"
         )
@@ -128,15 +132,20 @@ def cells_table(runs: Runs) -> str:
 def effects_table(runs: Runs) -> str:
     """Returns what each setting changes: differences of the end values paired by seed, averaged
     over the other settings, with 95 % t intervals."""
-    factors = [
+    shortest = min(c.steps for c in runs)
+    factors: list[tuple[str, str, float, float]] = [
         *[(f"memory {m:,} steps less stop-gradient", "memory", m, 0) for m in (50, 200, 800)],
         *[
             (f"rate {r:g} less none", "rate", r, 0.0)
             for r in sorted({c.rate for c in runs} - {0.0})
         ],
         *[
-            (f"{s:,} steps less {min(c.steps for c in runs):,}", "steps", s, None)
-            for s in sorted({c.steps for c in runs})[1:]
+            (f"{s:,} steps less {shortest:,}", "steps", s, shortest)
+            for s in sorted({c.steps for c in runs} - {shortest})
+        ],
+        *[
+            (f"dropout {d:g} less none", "dropout", d, 0.0)
+            for d in sorted({c.dropout for c in runs} - {0.0})
         ],
     ]
     lines = [
@@ -144,24 +153,30 @@ def effects_table(runs: Runs) -> str:
         "|---|---|---|---|---|",
     ]
     for title, factor, level, base in factors:
-        low = min(c.steps for c in runs) if base is None else base
-        pairs = [(c, d) for c in runs for d in runs if _differ_only(c, d, factor, level, low)]
+        pairs = [(c, d) for c in runs for d in runs if _differ_only(c, d, factor, level, base)]
         texts, n = [], 0
         for key in (USE, RELATIVE):
             a = _means([c for c, _ in pairs], runs, key)
             b = _means([d for _, d in pairs], runs, key)
             found = paired_difference(a, b)
             n = max(n, len(a.keys() & b.keys()))
-            texts.append(
-                f"{found.mean:+.2f} [{found.low:+.2f}, {found.high:+.2f}]" if found else ""
-            )
+            texts.append(_difference(found, a, b))
         if pairs:
             lines.append(f"| {title} | {len(pairs)} | {n} | {' | '.join(texts)} |")
     return "\n".join(lines)
 
 
+def _difference(
+    found: PairedDifference | None, a: Mapping[int, float], b: Mapping[int, float]
+) -> str:
+    """Returns the mean difference with its interval, or without one for a single seed."""
+    if found is not None:
+        return f"{found.mean:+.2f} [{found.low:+.2f}, {found.high:+.2f}]"
+    return "".join(f"{a[s] - b[s]:+.2f}" for s in sorted(a.keys() & b.keys()))
+
+
 def _differ_only(c: Cell, d: Cell, factor: str, level: float, base: float) -> bool:
-    fields = ("narrow", "steps", "rate", "memory")
+    fields = ("narrow", "dropout", "steps", "rate", "memory")
     same = all(getattr(c, f) == getattr(d, f) for f in fields if f != factor)
     return same and getattr(c, factor) == level and getattr(d, factor) == base
 
@@ -181,7 +196,7 @@ def draw(runs: Runs, path: Path) -> None:
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    cells = [c for c in runs if c.narrow] or list(runs)
+    cells = [c for c in runs if c.narrow and c.dropout == 0]
     budgets = sorted({c.steps for c in cells})
     figure, axes = plt.subplots(2, len(budgets), figsize=(5.2 * len(budgets), 7), squeeze=False)
     memories = sorted({c.memory for c in cells})
