@@ -225,7 +225,7 @@ def draw(runs: Runs, path: Path) -> None:
             axis.grid(color="0.92")
             for side in ("top", "right"):
                 axis.spines[side].set_visible(False)
-    axes[1][-1].legend(fontsize=7, frameon=False, loc="lower right")
+    axes[1][0].legend(fontsize=7, frameon=False, loc="lower right")  # has every cell
     save_figure(figure, path, dpi=110)
     plt.close(figure)
 

@@ -12,6 +12,7 @@ import argparse
 from collections.abc import Callable, Sequence
 
 import torch
+
 from documents import mean
 from jepa_lab.cli.compose import checked
 from jepa_lab.errors import UserError
