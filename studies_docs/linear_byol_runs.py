@@ -5,19 +5,17 @@ from __future__ import annotations
 
 import json
 import math
-import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import torch
 
-from jepa_lab.errors import UserError
 from jepa_lab.report.comparison.statistics import mean_interval
 from jepa_lab.studies.linear_byol import statistics as toy_statistics
-from jepa_lab.studies.linear_byol.table import read_rows
 
 SEEDS = 8  # a cell with fewer seeds is not shown
 EXPERIMENTS = ("linear_byol_sweep", "linear_byol_learn")
@@ -79,11 +77,7 @@ def read(runs_dir: Path) -> list[Run]:
     for path in sorted(
         p for name in EXPERIMENTS for p in runs_dir.glob(f"{name}/*/linear_byol.parquet")
     ):
-        try:
-            table = read_rows(path)
-        except UserError as error:
-            print(f"skipped: {error}", file=sys.stderr)
-            continue
+        table = pq.read_table(path)
         meta = json.loads(table.schema.metadata[b"jepa_lab"])
         if meta["state"] == "completed":
             plain = [

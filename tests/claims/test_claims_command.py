@@ -86,7 +86,9 @@ def test_fill_replaces_only_the_text_between_the_marks(
     mine, other = write(tmp_path / "mine.yaml", claim()), write(tmp_path / "other.yaml", claim())
     main([str(mine), str(other), "--judge", "--runs-dir", str(runs), "--fill", str(pages)])
     text = (pages / "mine.md").read_text()
-    assert text.startswith("# Mine\n\n<!-- claims -->\n\n| claim | of | at | verdict | evidence |\n")
+    assert text.startswith(
+        "# Mine\n\n<!-- claims -->\n\n| claim | of | at | verdict | evidence |\n"
+    )
     assert text.endswith("1 claim: 1 confirmed.\n\n<!-- end -->\n\nafter\n")
     assert "old" not in text
     assert "other.md: no such page" in capsys.readouterr().out

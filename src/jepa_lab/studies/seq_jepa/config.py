@@ -167,7 +167,8 @@ class ModelConfig:
         }
         parts = f"model/aggregator={self.aggregator} with model/predictor={self.predictor}"
         for key, is_read in readers.items():
-            if not is_read and self.aggregator != "mean":
+            no_dropout = key == "dropout" and self.dropout == 0.0  # of recipe=predictive
+            if not is_read and self.aggregator != "mean" and not no_dropout:
                 unset(f"model.{key}", getattr(self, key), f"{parts} does not have it")
             if is_read and getattr(self, key) is None:
                 raise ValueError(f"model.{key} is missing: {parts} needs it")
