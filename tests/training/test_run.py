@@ -94,6 +94,7 @@ def test_a_run_writes_the_promised_files(finished: RunResult) -> None:
     assert status["experiment"] == "teacherless_b"
     assert set(summary["metrics"]["val/skill"]) == {"last", "min", "max", "min_step", "max_step"}
     assert summary["verdict"]["status"]
+    assert summary["tau"] is summary["teacher_memory_steps"] is None  # no teacher
     assert summary["parameters"]["trainable"] > 0
     assert summary["protocol"]["train_images"] == config["dataset"]["train_size"] == 256
     for name in ("last", "best"):

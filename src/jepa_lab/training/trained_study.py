@@ -19,6 +19,7 @@ from jepa_lab.errors import NonFinite, StoppedByVerdict, say
 from jepa_lab.ledger.parquet import History, ParquetLedger
 from jepa_lab.ledger.run_dir import RunDir
 from jepa_lab.ledger.summary import finite_values, summary_values, write_summary
+from jepa_lab.networks.ema import memory_of_tau
 from jepa_lab.report.table import show_rows, table_rows
 from jepa_lab.training.budget import target_tau
 from jepa_lab.training.loggers import Loggers, open_loggers, require_logger
@@ -139,6 +140,7 @@ class TrainedStudy(Study):
             extra={
                 "protocol": self.protocol(config, session.data),
                 "tau": tau,
+                "teacher_memory_steps": None if tau is None else memory_of_tau(tau),
                 "gates": gates_dict(fit.gates),
             }
             | ({"preflight": session.preflight} if session.preflight else {}),
