@@ -15,19 +15,20 @@ seeds.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from documents import arguments, mean, save_figure, write_tables
+from jepa_lab.diagnosis import Thresholds
 from jepa_lab.ledger.parquet import history_of
-from jepa_lab.report.comparison.statistics import PairedDifference, paired_difference
+from jepa_lab.networks.ema import memory_of_tau
+from jepa_lab.report.comparison.find_runs import find_runs
+from jepa_lab.report.comparison.statistics import paired_difference
 
 NAMES = ("seq_jepa_baseline", "seq_jepa_stopgrad", "teacherless_a", "teacherless_b")
 NARROW = [16, 32, 64]  # widths of the encoder in the factorial
-USED = 0.05  # share of the possible gain from which on actions count as used
+USED = Thresholds().some_use  # share of the possible gain from which on actions count as used
 USE, RELATIVE = "val/action_use", "val/probe/relative_action_from_z"
 COLUMNS = [
     ("use of the actions", USE, 2),
@@ -39,6 +40,12 @@ COLUMNS = [
     ("class from z_agg", "val/probe/class_from_z_agg", 3),
     ("rank of z_agg", "val/z_agg/effective_rank", 1),
 ]
+FACTORS = {  # field of a cell -> the effect of a level against the lowest one
+    "memory": "teacher with a memory of {level:,} steps less stop-gradient",
+    "rate": "rate with λ {level:g} less none",
+    "steps": "{level:,} steps less {base:,}",
+    "dropout": "dropout {level:g} less none",
+}
 History = Mapping[str, list[tuple[int, float]]]
 
 
@@ -64,13 +71,12 @@ Runs = dict[Cell, dict[int, History]]  # cell -> seed -> metrics
 def cell_of(config: Mapping[str, Any], history: History) -> Cell:
     """Returns the cell of a run with this configuration and these metrics."""
     target = config["target"]
-    memory = round(1 / (1 - target["tau"])) if target["name"] == "ema" else 0
     return Cell(
         narrow=config["encoder"]["widths"] == NARROW,
         dropout=float(config["model"]["dropout"]),
-        steps=history["val/loss/prediction"][-1][0],
+        steps=history["val/skill"][-1][0],
         rate=float(config["loss"]["lambda_rate"]),
-        memory=memory,
+        memory=round(memory_of_tau(target["tau"])) if target["name"] == "ema" else 0,
     )
 
 
@@ -78,14 +84,16 @@ def read(runs_dir: Path) -> Runs:
     """Returns the completed runs with recipe=predictive. Raises SystemExit for two runs of one cell
     and seed."""
     found: Runs = {}
-    for path in sorted(p for name in NAMES for p in runs_dir.glob(f"{name}/*/summary.json")):
-        config = yaml.safe_load((path.parent / "config.yaml").read_text(encoding="utf-8"))
-        if config["recipe"]["name"] != "predictive":
+    for run in find_runs(runs_dir).runs:
+        config = run.config
+        if config["name"] not in NAMES or config["recipe"]["name"] != "predictive":
             continue
-        history = history_of(path.parent)
+        if run.status.get("state") != "completed":
+            continue
+        history = history_of(run.path)
         seeds = found.setdefault(cell_of(config, history), {})
         if config["seed"] in seeds:
-            raise SystemExit(f"{path.parent}: a second run of its cell and seed")
+            raise SystemExit(f"{run.path}: a second run of its cell and seed")
         seeds[config["seed"]] = history
     return dict(sorted(found.items()))
 
@@ -103,7 +111,9 @@ def onset(history: History) -> int | None:
 
 
 def last(history: History, key: str) -> float | None:
-    return history[key][-1][1] if history.get(key) else None
+    """Returns the value of the last validation, or None if that one has none."""
+    points = history.get(key, [])
+    return points[-1][1] if points and points[-1][0] == history["val/skill"][-1][0] else None
 
 
 def cells_table(runs: Runs) -> str:
@@ -112,79 +122,63 @@ def cells_table(runs: Runs) -> str:
     lines = [f"| target | λ | dropout | steps | seeds | {titles} | actions used from step |"]
     lines.append("|---" * (len(COLUMNS) + 6) + "|")
     for cell, seeds in runs.items():
+        settings = [cell.teacher, f"{cell.rate:g}", f"{cell.dropout:g}", f"{cell.steps:,}"]
         cells = [
             mean([v for h in seeds.values() if (v := last(h, key)) is not None], digits)
             for _, key, digits in COLUMNS
         ]
-        starts = [onset(h) for h in seeds.values()]
-        used = sorted(s for s in starts if s is not None)
-        when = f"{used[0]:,} to {used[-1]:,}" if len(used) > 1 else "".join(f"{s:,}" for s in used)
-        never = f"never in {len(starts) - len(used)}" if len(used) < len(starts) else ""
-        lines.append(
-            f"| {cell.teacher} | {cell.rate:g} | {cell.dropout:g} | {cell.steps:,} |"
-            f" {len(seeds)} | "
-            + " | ".join(cells)
-            + f" | {', '.join(filter(None, [when, never]))} |"
-        )
+        row = [*settings, str(len(seeds)), *cells, onsets([onset(h) for h in seeds.values()])]
+        lines.append(f"| {' | '.join(row)} |")
     return "\n".join(lines)
 
 
+def onsets(steps: list[int | None]) -> str:
+    """Returns the first and the last onset over seeds, and how many seeds have none."""
+    used = sorted({step for step in steps if step is not None})
+    first_and_last = " to ".join(f"{step:,}" for step in dict.fromkeys([*used[:1], *used[-1:]]))
+    never = f"never in {steps.count(None)}" if None in steps else ""
+    return ", ".join(filter(None, [first_and_last, never]))
+
+
 def effects_table(runs: Runs) -> str:
-    """Returns what each setting changes: differences of the end values paired by seed, averaged
-    over the other settings, with 95 % t intervals."""
-    shortest = min(c.steps for c in runs)
-    factors: list[tuple[str, str, float, float]] = [
-        *[(f"memory {m:,} steps less stop-gradient", "memory", m, 0) for m in (50, 200, 800)],
-        *[
-            (f"rate {r:g} less none", "rate", r, 0.0)
-            for r in sorted({c.rate for c in runs} - {0.0})
-        ],
-        *[
-            (f"{s:,} steps less {shortest:,}", "steps", s, shortest)
-            for s in sorted({c.steps for c in runs} - {shortest})
-        ],
-        *[
-            (f"dropout {d:g} less none", "dropout", d, 0.0)
-            for d in sorted({c.dropout for c in runs} - {0.0})
-        ],
-    ]
+    """Returns what each setting changes: differences of the end values between cells that differ in
+    it alone, averaged over these pairs and paired by seed, with 95 % t intervals."""
     lines = [
         "| effect | pairs of cells | seeds | use of the actions | relative action R² |",
         "|---|---|---|---|---|",
     ]
-    for title, factor, level, base in factors:
-        pairs = [(c, d) for c in runs for d in runs if _differ_only(c, d, factor, level, base)]
-        texts, n = [], 0
-        for key in (USE, RELATIVE):
-            a = _means([c for c, _ in pairs], runs, key)
-            b = _means([d for _, d in pairs], runs, key)
-            found = paired_difference(a, b)
-            n = max(n, len(a.keys() & b.keys()))
-            texts.append(_difference(found, a, b))
-        if pairs:
-            lines.append(f"| {title} | {len(pairs)} | {n} | {' | '.join(texts)} |")
+    for factor, title in FACTORS.items():
+        levels = sorted({getattr(cell, factor) for cell in runs})
+        for level in levels[1:]:
+            to_base: dict[str, Any] = {factor: levels[0]}
+            pairs = [
+                (cell, other)
+                for cell in runs
+                if getattr(cell, factor) == level and (other := replace(cell, **to_base)) in runs
+            ]
+            if not pairs:
+                continue
+            arms = [list(cells) for cells in zip(*pairs, strict=True)]
+            sides = {key: [_means(cells, runs, key) for cells in arms] for key in (USE, RELATIVE)}
+            seeds = len(sides[USE][0].keys() & sides[USE][1].keys())
+            texts = [_difference(*side) for side in sides.values()]
+            name = title.format(level=level, base=levels[0])
+            lines.append(f"| {name} | {len(pairs)} | {seeds} | {' | '.join(texts)} |")
     return "\n".join(lines)
 
 
-def _difference(
-    found: PairedDifference | None, a: Mapping[int, float], b: Mapping[int, float]
-) -> str:
+def _difference(a: Mapping[int, float], b: Mapping[int, float]) -> str:
     """Returns the mean difference with its interval, or without one for a single seed."""
+    found = paired_difference(a, b)
     if found is not None:
         return f"{found.mean:+.2f} [{found.low:+.2f}, {found.high:+.2f}]"
     return "".join(f"{a[s] - b[s]:+.2f}" for s in sorted(a.keys() & b.keys()))
 
 
-def _differ_only(c: Cell, d: Cell, factor: str, level: float, base: float) -> bool:
-    fields = ("narrow", "dropout", "steps", "rate", "memory")
-    same = all(getattr(c, f) == getattr(d, f) for f in fields if f != factor)
-    return same and getattr(c, factor) == level and getattr(d, factor) == base
-
-
 def _means(cells: list[Cell], runs: Runs, key: str) -> dict[int, float]:
     """Returns seed -> mean of the metric over the cells, for seeds that all cells have. A missing
     use of the actions counts as 0: nothing of the action is in the features."""
-    seeds = set.intersection(*[set(runs[c]) for c in cells]) if cells else set()
+    seeds = set.intersection(*[set(runs[c]) for c in cells])
     return {s: sum(last(runs[c][s], key) or 0.0 for c in cells) / len(cells) for s in sorted(seeds)}
 
 
@@ -230,19 +224,23 @@ def draw(runs: Runs, path: Path) -> None:
     plt.close(figure)
 
 
+def tables(runs: Runs) -> dict[str, str]:
+    """Returns the tables of the document by the names of their marks."""
+    narrow = {c: s for c, s in runs.items() if c.narrow}
+    wide = {c: s for c, s in runs.items() if not c.narrow}
+    return {
+        "factorial": cells_table(narrow),
+        "effects": effects_table(narrow),
+        "wide": cells_table(wide),
+    }
+
+
 def main() -> None:
     args = arguments(__doc__ or "")
     runs = read(args.runs_dir)
     if not runs:
         raise SystemExit(f"no finished run with recipe=predictive under {args.runs_dir}")
-    narrow = {c: s for c, s in runs.items() if c.narrow}
-    wide = {c: s for c, s in runs.items() if not c.narrow}
-    tables = {
-        "factorial": cells_table(narrow),
-        "effects": effects_table(narrow) if narrow else "",
-        "wide": cells_table(wide),
-    }
-    write_tables(tables, args.out)
+    write_tables(tables(runs), args.out)
     if args.figure is not None:
         draw(runs, args.figure)
 

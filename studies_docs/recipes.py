@@ -16,13 +16,11 @@ from __future__ import annotations
 import argparse
 import contextlib
 import io
-import math
-import statistics
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 
-from scipy.stats import t as student_t
+from documents import mean
 
 B = "+experiment=teacherless_b"
 LONG = [B, "dataset.epochs=120"]  # 2,040 steps, twice the quick budget
@@ -91,16 +89,18 @@ TABLES: dict[str, list[tuple[str, list[str]]]] = {
     ],
 }
 COLUMNS = [
-    ("class from z_agg", "probe/class_from_z_agg", "{:.3f}"),
-    ("class from z", "probe/class_from_z", "{:.3f}"),
-    ("action R² from z", "probe/action_from_z", "{:.3f}"),
-    ("relative action R²", "probe/relative_action_from_z", "{:.3f}"),
-    ("skill", "skill", "{:.2f}"),
-    ("prediction loss", "loss/prediction", "{:.3f}"),
-    ("action gain", "action_gain", "{:.4f}"),
-    ("use of the actions", "action_use", "{:.2f}"),
-    ("rank of z_agg", "z_agg/effective_rank", "{:.1f}"),
-    ("rank of z", "z/effective_rank", "{:.1f}"),
+    ("class from z_agg", "probe/class_from_z_agg", 3),
+    ("class from z", "probe/class_from_z", 3),
+    ("action R² from z", "probe/action_from_z", 3),
+    ("relative action R²", "probe/relative_action_from_z", 3),
+    ("skill", "skill", 2),
+    ("action gain", "action_gain", 4),
+    ("rank of z_agg", "z_agg/effective_rank", 1),
+    ("rank of z", "z/effective_rank", 1),
+]
+OF_PREDICTION = [  # further columns of search and demo
+    ("prediction loss", "loss/prediction", 3),
+    ("use of the actions", "action_use", 2),
 ]
 
 
@@ -116,24 +116,16 @@ def one_run(overrides: list[str]) -> tuple[dict[str, float], str]:
     return result.metrics, str(result.verdict["status"])
 
 
-def mean_and_interval(values: list[float], form: str) -> str:
-    """Returns 'mean ± half-width' of a 95 % interval, or the mean alone for one value."""
-    mean = statistics.fmean(values)
-    if len(values) < 2:
-        return form.format(mean)
-    half = student_t.ppf(0.975, len(values) - 1) * statistics.stdev(values) / math.sqrt(len(values))
-    return f"{form.format(mean)} ± {form.format(half)}"
-
-
 def table(which: str, runs: dict[str, list[tuple[dict[str, float], str]]]) -> str:
     """Returns the table as Markdown."""
     split = "test" if which in ("main", "rows", "demo") else "val"
-    lines = ["| run | " + " | ".join(title for title, *_ in COLUMNS) + " | verdicts |"]
-    lines.append("|---" * (len(COLUMNS) + 2) + "|")
+    columns = [*COLUMNS, *(OF_PREDICTION if which in ("search", "demo") else [])]
+    lines = ["| run | " + " | ".join(title for title, *_ in columns) + " | verdicts |"]
+    lines.append("|---" * (len(columns) + 2) + "|")
     for name, results in runs.items():
         cells = [
-            mean_and_interval([m.get(f"{split}/{key}", math.nan) for m, _ in results], form)
-            for _, key, form in COLUMNS
+            mean([m[f"{split}/{key}"] for m, _ in results if f"{split}/{key}" in m], digits)
+            for _, key, digits in columns
         ]
         verdicts = sorted({v: sum(w == v for _, w in results) for _, v in results}.items())
         lines.append(

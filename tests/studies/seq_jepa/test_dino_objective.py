@@ -3,6 +3,7 @@ the same bits."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -54,8 +55,11 @@ def test_centre_moves_once_per_optimiser_step(
 
 
 def test_teacher_head_is_an_average_and_shared_without_a_teacher(make_config: Make) -> None:
-    averaged = train(make_config("target=ema", "target.memory=0.5", experiment=D)).module
+    result = train(make_config("target=ema", "target.memory=0.5", experiment=D))
+    averaged = result.module
     assert averaged is not None
+    summary = json.loads((result.run_dir / "summary.json").read_text())
+    assert summary["teacher_memory_steps"] == 0.5 * averaged.trainer.global_step
     match = averaged.objective.match
     assert match is not None
     assert match.teacher_head is not None
