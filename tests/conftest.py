@@ -32,7 +32,17 @@ def _no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Switches figures off, since they take most of the time of a tiny run. tests/report and some
     module-scoped runs draw them."""
     without_figures(monkeypatch)
-    monkeypatch.setattr("jepa_lab.studies.arc.outcome.save", lambda *args, **kwargs: None)
+    monkeypatch.setattr("jepa_lab.studies.arc.outcome.write_figure", lambda *args, **kwargs: None)
+
+
+@pytest.fixture(autouse=True)
+def _figures_can_be_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Makes a figure that cannot be drawn an error, which in a run is only logged."""
+
+    def raised(path: Path, error: Exception) -> None:
+        raise error
+
+    monkeypatch.setattr("jepa_lab.report.figures.not_drawn", raised)
 
 
 def without_figures(patch: pytest.MonkeyPatch) -> None:

@@ -79,6 +79,7 @@ def test_the_package_has_only_the_listed_folders() -> None:
         "config",
         "data",
         "diagnosis",
+        "files",
         "ledger",
         "losses",
         "metrics",

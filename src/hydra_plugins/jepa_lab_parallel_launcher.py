@@ -8,6 +8,7 @@ outcomes are recorded.
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 import sys
 from collections.abc import Sequence
@@ -236,9 +237,16 @@ class ParallelLauncher(Launcher):
 
 
 class JoblibLauncher(ParallelLauncher):
-    """Worker processes on this machine. Each one runs several jobs one after another."""
+    """Worker processes on this machine. Each one runs several jobs one after another, and ends soon
+    after the command is gone."""
 
     module, plugin, extra = "hydra_joblib_launcher.joblib_launcher", "JoblibLauncher", "joblib"
+
+    def of_plugin(self, options: dict[str, Any]) -> dict[str, Any]:
+        from jepa_lab.process.orphans import end_with_parent
+
+        watch = {"initializer": end_with_parent, "initargs": (os.getpid(),)}
+        return {**super().of_plugin(options), **watch}
 
 
 class SubmititLocalLauncher(ParallelLauncher):

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
@@ -18,7 +17,7 @@ from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.plugins.search_path_plugin import SearchPathPlugin
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 node = {
     "_target_": "hydra_plugins.jepa_lab_search_sweeper.SearchSweeper",
@@ -65,7 +64,7 @@ class SearchSweeper(BasicSweeper):
 
     def sweep(self, arguments: list[str]) -> Any:
         from jepa_lab.sweep.jobs import check_jobs, compose_jobs
-        from jepa_lab.sweep.records import RunningSweep, command_of
+        from jepa_lab.sweep.records import RunningSweep, begin_sweep, command_of
         from jepa_lab.sweep.search import Plan, run_search
         from jepa_lab.sweep.space import read_space
 
@@ -88,9 +87,7 @@ class SearchSweeper(BasicSweeper):
         def launch(jobs: Sequence[Sequence[str]], first: int) -> None:
             launcher.launch([list(job) for job in jobs], initial_job_idx=first)
 
-        sweep_dir = Path(master.hydra.sweep.dir)
-        sweep_dir.mkdir(parents=True, exist_ok=True)
-        OmegaConf.save(master, sweep_dir / "multirun.yaml")
+        sweep_dir = begin_sweep(master)
         at_once = self.n_jobs or -(-(getattr(launcher, "at_once", None) or 1) // len(space.seeds))
         plan = Plan(
             space,

@@ -1,16 +1,15 @@
-"""Hydra sweeper of the comparison of auxiliary losses: one sweep in two stages, where the second
-stage depends on the first."""
+"""Hydra sweepers: the basic sweeper with a check of all jobs, and that of the comparison of
+auxiliary losses, one sweep in two stages, where the second stage depends on the first."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 node = {
     "_target_": "hydra_plugins.jepa_lab_sweeper.AuxComparisonSweeper",
@@ -22,12 +21,43 @@ ConfigStore.instance().store(
 )
 
 
+class CheckedSweeper(BasicSweeper):
+    """Runs every combination of the values, as Hydra's basic sweeper does. All jobs are composed
+    and checked before the first file is written. `SweepStart` puts it in place of the basic one."""
+
+    def sweep(self, arguments: list[str]) -> Any:
+        from jepa_lab.sweep.jobs import check_jobs, compose_jobs, require_jobs
+        from jepa_lab.sweep.records import begin_sweep
+
+        assert self.config is not None
+        assert self.hydra_context is not None
+        assert self.launcher is not None
+        context, master, launcher = self.hydra_context, self.config, self.launcher
+        parser = OverridesParser.create(config_loader=context.config_loader)
+        overrides = parser.parse_overrides([*self._parse_config(), *arguments])
+        require_jobs(overrides, self.max_batch_size)
+        batches = self.split_arguments(overrides, self.max_batch_size)
+        if not getattr(launcher, "only_looks", False):
+            every = [job for batch in batches for job in batch]
+            check_jobs(compose_jobs(context, master, every), master)
+            begin_sweep(master)
+        returns, first = [], 0
+        for batch in batches:
+            done = launcher.launch(batch, initial_job_idx=first)
+            for job in done:
+                _ = job.return_value  # raises what the job raised
+            returns.append(done)
+            first += len(batch)
+        return returns
+
+
 class AuxComparisonSweeper(BasicSweeper):
     """Compares the values of `aux` on all values of `seed`. Runs that choose the weights come
     first."""
 
     def sweep(self, arguments: list[str]) -> Any:
         from jepa_lab.sweep.jobs import compose_jobs
+        from jepa_lab.sweep.records import begin_sweep
         from jepa_lab.sweep.sweep_line import read_line
         from jepa_lab.sweep.tuned_comparison import check_stages, plan_stages, run_stages
 
@@ -48,7 +78,5 @@ class AuxComparisonSweeper(BasicSweeper):
         stages = plan_stages(line, master, compose)
         if getattr(launcher, "only_looks", False):
             return check_stages(stages, launch)
-        sweep_dir = Path(master.hydra.sweep.dir)
-        sweep_dir.mkdir(parents=True, exist_ok=True)
-        OmegaConf.save(master, sweep_dir / "multirun.yaml")
+        begin_sweep(master)
         return run_stages(stages, launch)

@@ -1,6 +1,8 @@
 """jepa-lab: experiments with joint-embedding predictive models. Every run ends with a verdict on
 collapse."""
 
+import jepa_lab.process.early  # noqa: F401 - ends quietly while the imports of a command run
+
 __version__ = "0.1.0"
 # raised whenever the maths changes, so that old runs are reported instead of reused
 RESULTS_VERSION = 2

@@ -3,12 +3,10 @@ of a verb."""
 
 from __future__ import annotations
 
-import sys
-
 from jepa_lab import __version__
 from jepa_lab.cli.verbs import VERBS, run_verb, unknown_verb
-from jepa_lab.errors import say
-from jepa_lab.process.command import INTERRUPTED, arguments, run_command
+from jepa_lab.process.command import RESUMES, arguments, run_command
+from jepa_lab.process.output import patient_output
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -19,23 +17,20 @@ def main(argv: list[str] | None = None) -> None:
     elif {"-h", "--help"} & set(args):
         from jepa_lab.cli.help import help_text  # start-up
 
-        run_command(lambda: print(help_text()))
+        run_command(lambda: print(help_text()), needs_folder=False)
     elif "--version" in args:
-        run_command(lambda: print(f"jepa-lab {__version__}"))
+        run_command(lambda: print(f"jepa-lab {__version__}"), needs_folder=False)
     elif args and args[0].isidentifier():
         run_command(lambda: unknown_verb(args[0]))
     else:
-        _run(args)
+        run_command(lambda: _run(args), RESUMES)
 
 
 def _run(args: list[str]) -> None:
-    try:
-        from jepa_lab.cli.app import main as run  # start-up: Hydra
+    from jepa_lab.cli.app import main as run  # start-up: Hydra
 
+    with patient_output():
         run(args)
-    except KeyboardInterrupt:  # during the imports
-        say("interrupted", prefix="")
-        sys.exit(INTERRUPTED)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from jepa_lab.process.command import Parser, add_config_dir, import_from, positive, run_command
+from jepa_lab.process.command import Parser, add_trust, import_from, positive, run_command
+from jepa_lab.process.ranks import numeric_ranks
 
 TAPS = ("z", "z_hat", "z_agg")
 
@@ -23,7 +24,7 @@ def main(argv: list[str] | None = None) -> None:
         ),
     )
     parser.add_argument("run_dir", type=Path, help="for example runs/teacherless_b/<run_id>")
-    add_config_dir(parser)
+    add_trust(parser)
     parser.add_argument("--checkpoint", choices=("last", "best"), default="last")
     parser.add_argument(
         "--tap", choices=TAPS, nargs="+", default=TAPS, help="latents to decode (all)"
@@ -41,7 +42,11 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def _decode(args: argparse.Namespace) -> None:
-    from jepa_lab.studies.seq_jepa.evaluation.command import decode  # start-up
+    from jepa_lab.ledger.staging import require_writable_run  # start-up
+
+    require_writable_run(args.run_dir)
+    with numeric_ranks():
+        from jepa_lab.studies.seq_jepa.evaluation.command import decode  # start-up
 
     import_from(args.config_dir)
     decode(args)

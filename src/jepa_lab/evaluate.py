@@ -6,7 +6,8 @@ import argparse
 from pathlib import Path
 
 from jepa_lab.cli.options import BASELINE_ROWS, at_least_50, baseline_rows, numbers_of_views
-from jepa_lab.process.command import Parser, add_config_dir, import_from, positive, run_command
+from jepa_lab.process.command import Parser, add_trust, import_from, positive, run_command
+from jepa_lab.process.ranks import numeric_ranks
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -21,7 +22,7 @@ def main(argv: list[str] | None = None) -> None:
         ),
     )
     parser.add_argument("run_dir", type=Path, help="for example runs/teacherless_b/<run_id>")
-    add_config_dir(parser)
+    add_trust(parser)
     parser.add_argument("--checkpoint", choices=("last", "best"), default="last")
     parser.add_argument(
         "--views",
@@ -54,7 +55,11 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def _evaluate(args: argparse.Namespace) -> None:
-    from jepa_lab.studies.seq_jepa.evaluation.command import evaluate_run  # start-up
+    from jepa_lab.ledger.staging import require_writable_run  # start-up
+
+    require_writable_run(args.run_dir)
+    with numeric_ranks():
+        from jepa_lab.studies.seq_jepa.evaluation.command import evaluate_run  # start-up
 
     import_from(args.config_dir)
     evaluate_run(args)

@@ -54,6 +54,9 @@ def _parser() -> Parser:
 
 def _draw(argv: list[str]) -> None:
     args = _parser().parse_args(argv)
+    from jepa_lab.ledger.staging import require_writable  # start-up
+
+    require_writable(args.out, "--out ")
     from jepa_lab.studies.linear_byol.figures.command import draw  # start-up
 
     draw(args)

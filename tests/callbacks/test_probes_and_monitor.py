@@ -26,7 +26,9 @@ def weights(result: RunResult) -> dict[str, torch.Tensor]:
     return result.module.state_dict()
 
 
-@pytest.mark.parametrize("left_out", ["OnlineProbes", "SeqJEPAMonitor", "EpochLines"])
+@pytest.mark.parametrize(
+    "left_out", ["OnlineProbes", "ProbeReferences", "SeqJEPAMonitor", "EpochLines"]
+)
 def test_removing_a_reading_callback_changes_no_bit_of_the_model(
     left_out: str, make_config: Make, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -84,6 +86,7 @@ def test_the_monitor_logs_gains_skill_ranks_and_shares() -> None:
     assert out["val/action_gain"] == pytest.approx(0.3, abs=1e-6)
     assert out["val/copy_gain"] == pytest.approx(0.7, abs=1e-6)
     assert out["val/skill"] == pytest.approx(1 - 0.2 / float(constant), rel=1e-4)
+    assert out["val/loss/constant"] == pytest.approx(float(constant), rel=1e-6)
     assert out["val/z/effective_rank"] == pytest.approx(
         float(effective_rank(data["z"].flatten(0, 1)))
     )

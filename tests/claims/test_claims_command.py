@@ -38,7 +38,7 @@ def untestable() -> dict[str, Any]:
 def test_judging_prints_verdicts_and_missing_runs_and_runs_nothing(
     runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(missing.subprocess, "run", lambda *a, **k: pytest.fail("ran something"))
+    monkeypatch.setattr(missing, "run_child", lambda command: pytest.fail("ran something"))
     path = write(
         tmp_path / "mine.yaml", claim(), claim(id="more", seeds="range(0,8)"), untestable()
     )
@@ -142,16 +142,16 @@ def test_bad_input_is_one_line_and_exit_code_2(
 
 
 def pretend(tmp_path: Path, code: int = 0) -> tuple[list[Sequence[str]], Callable[..., Any]]:
-    """Returns the recorded calls of subprocess.run, and its stand-in, which makes the runs of seeds
-    6 and 7."""
+    """Returns the recorded calls of run_child, and its stand-in, which makes the runs of seeds 6
+    and 7."""
     called: list[Sequence[str]] = []
 
-    def run(command: Sequence[str], check: bool) -> Any:
+    def run(command: Sequence[str]) -> int:
         called.append(command)
         for seed in (6, 7):
             make_run(tmp_path / "runs", "plain", seed, 0.8)
             make_run(tmp_path / "runs", "better", seed, 0.9)
-        return type("Done", (), {"returncode": code})
+        return code
 
     return called, run
 
@@ -160,7 +160,7 @@ def test_each_command_with_missing_runs_is_run_once_before_judging(
     runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     called, run = pretend(tmp_path)
-    monkeypatch.setattr(missing.subprocess, "run", run)
+    monkeypatch.setattr(missing, "run_child", run)
     line = "-m 'seed=range(0,8)' +experiment=plain,better"
     there = claim(id="there", runs="+experiment=never_run")
     path = write(
@@ -184,7 +184,7 @@ def test_a_failed_command_is_reported_and_the_claims_are_judged(
     runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, run = pretend(tmp_path, code=1)
-    monkeypatch.setattr(missing.subprocess, "run", run)
+    monkeypatch.setattr(missing, "run_child", run)
     path = write(tmp_path / "mine.yaml", claim(seeds="range(0,8)", runs="+experiment=a"))
     with pytest.raises(SystemExit) as ended:
         main([str(path), "--runs-dir", str(runs)])

@@ -7,7 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+
+from jepa_lab import preview
+from jepa_lab.cli.arguments import check_removed
 
 Command = Callable[..., tuple[int, str, str]]
 B = "+experiment=teacherless_b"
@@ -42,7 +46,35 @@ BAD = [
     ([B, "model.heads=7"], "model.heads=7"),
     ([B, "seed=0,1"], "seed"),
     ([B, "x=[1"], "x=[1"),
-    ([B, "~encoder"], "encoder: the group is missing"),
+    ([B, "~encoder"], "~encoder: a run needs encoder"),
+    ([B, "~loss"], "~loss: a run needs loss"),
+    ([B, "~monitor"], "~monitor: a run needs monitor"),
+    ([B, "~gates"], "~gates: a run needs gates"),
+    ([B, "~loss.alpha"], "~loss.alpha: a run needs loss.alpha"),
+    ([B, "~model/aggregator"], "~model.aggregator: a run needs model.aggregator"),
+    # flags
+    ([B, "--nope"], "unrecognized arguments: --nope"),
+    ([B, "--multi"], "unrecognized arguments: --multi"),
+    ([B, "--cfg", "x"], "argument --cfg/-c: invalid choice: 'x'"),
+    ([B, "-c"], "argument --cfg/-c: expected one argument"),
+    ([B, "--package", "x"], "--package x: only --cfg reads it"),
+    ([B, "--experimental-rerun", "x"], "--experimental-rerun: runs keep no pickled configuration"),
+    ([B, "--config-name", "nope"], "--config-name nope: no such configuration"),
+    # sweeps: no file before all jobs compose
+    (["-m", B, "seed=0,1,x"], "seed=x: expected a whole number"),
+    (["-m", B, "seed="], "seed=: expected a whole number"),
+    (["-m", B, "seed=range(0,0)"], "seed=range(0,0): no value matches or remains"),
+    (["-m", B, "seed=glob(nope*)"], "seed=glob(nope*): no value matches or remains"),
+    (["-m", B, "seed=range(0,1000000000)"], "seed=range(0,1000000000): more than"),
+    (["-m", B, "seed=1,2", "hydra.sweeper.max_batch_size=0"], "max_batch_size=0: must be at least"),
+    # numbers beyond 64 bits, values that were never given, and mappings of another form
+    ([B, "model.hidden=99999999999999999999"], "model.hidden=99999999999999999999: must be below"),
+    ([B, "seed='99999999999999999999'"], "seed=99999999999999999999: must be below 2^63"),
+    ([B, "hardware.threads=1000000"], "hardware.threads=1000000: must be at most"),
+    ([B, "sweep.tuning.weights=1000000000"], "sweep.tuning.weights=1000000000: must be at most"),
+    ([B, "dataset.train_size=???"], "dataset.train_size=???: a value is needed"),
+    ([B, "expected={tuned:1}"], "expected.tuned=1: expected data set -> tier -> metric -> text"),
+    ([B, "+expected.tuned.digits_rot.quick.a={b:1}"], "expected.tuned.digits_rot.quick.a="),
     ([B, "loss=none"], "loss=none"),
     (["-m", "+experiment=glob(nothing_*)"], "the sweep has no job"),
     ([B, "tier=paper"], "tier=paper: dataset=digits_rot has baseline, quick, smoke"),
@@ -136,9 +168,11 @@ BAD = [
     ([*NPZ, "dataset.path=floats.npz"], "images are float32; uint8 (0..255) is needed"),
     (
         [*NPZ, "dataset.path=labels.npz"],
-        "labels are int64 (7,); (40,) integers are needed, one per image",
+        "labels have shape (7,); (40,) is needed, one label per row",
     ),
-    ([*NPZ, "dataset.path=text.npz"], "labels are <U1 (40,)"),
+    ([*NPZ, "dataset.path=text.npz"], "labels: '' in row 1 is an empty string"),
+    ([*NPZ, "dataset.path=index.npz"], "labels have 40 distinct values in 40 rows look like an"),
+    ([*NPZ, "dataset.path=objects.npz"], "labels hold Python objects"),
     ([*NPZ, "dataset.path=one_class.npz"], "all training images are of one class"),
     ([*NPZ, "dataset.path=sizes.npz"], "images of several shapes"),
     ([*NPZ, "dataset.path=ragged.npz"], "dataset.path=ragged.npz: not a readable .npz"),
@@ -182,7 +216,9 @@ def bad_files(tmp_path: Path) -> Path:
         "no_images": {"images": images(0, 1, 8, 8)},
         "floats": {"images": good.astype(np.float32)},
         "labels": {"images": good, "labels": np.zeros(7, dtype=np.int64)},
-        "text": {"images": good, "labels": np.array(["a", "b"] * 20)},
+        "text": {"images": good, "labels": np.array(["a", ""] * 20)},
+        "index": {"images": good, "labels": np.arange(40) * 10**7},
+        "objects": {"images": good, "labels": np.array(["a", None] * 20)},
         "one_class": {"images": good, "labels": np.zeros(40, dtype=np.int64)},
         "sizes": {"train_images": good, "test_images": images(40, 1, 9, 9)},
         "ragged": {"images": ragged},
@@ -198,9 +234,7 @@ def bad_files(tmp_path: Path) -> Path:
 
 
 def contents(folder: Path) -> dict[Path, bytes]:
-    return {
-        p: p.read_bytes() for p in folder.rglob("*") if p.is_file() and p.name != "multirun.yaml"
-    }
+    return {p: p.read_bytes() if p.is_file() else b"" for p in folder.rglob("*")}
 
 
 @pytest.mark.parametrize(
@@ -239,3 +273,50 @@ def test_an_unusable_runs_dir_gives_one_line(
         assert (code, len(err.strip().splitlines())) == (2, 1), err
         assert str(place) in err
     assert (tmp_path / "runs").read_text() == "mine"
+
+
+@pytest.mark.parametrize("flags", [[], ["-m"], ["--cfg", "job"]], ids=["run", "sweep", "cfg"])
+def test_experiments_that_list_themselves_give_one_line(
+    flags: list[str], command: Command, tmp_path: Path
+) -> None:
+    folder = tmp_path / "mine" / "experiment"
+    folder.mkdir(parents=True)
+    (folder / "self.yaml").write_text("defaults: [self]\n")
+    (folder / "one.yaml").write_text("defaults: [two]\n")
+    (folder / "two.yaml").write_text("defaults: [one]\n")
+    for name in ("self", "one"):
+        code, _, err = command(*flags, "--config-dir", "mine", f"+experiment={name}")
+        assert (code, err) == (
+            2,
+            f"jepa_lab: +experiment={name}: its defaults lead back to itself; remove one of the"
+            " entries\n",
+        )
+    code, _, err = command(
+        "--config-dir", "mine", "+experiment=self", main=preview.main
+    )
+    assert (code, len(err.splitlines())) == (2, 1), err
+
+
+def test_a_package_that_the_configuration_lacks_exits_with_code_2(command: Command) -> None:
+    code, _, err = command(B, "--cfg", "job", "--package", "nope")
+    assert (code, len(err.splitlines())) == (2, 1), err
+    assert command("--cfg", "job", "--package", "loss", B)[0] == 0
+
+
+def test_used_up_memory_gives_one_line_and_no_file(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def allocate(config: object, data: object) -> None:
+        torch.empty(10**15)
+
+    monkeypatch.setattr("jepa_lab.studies.seq_jepa.study.STUDY.build", allocate)
+    code, _, err = command(B, "tier=smoke")
+    (line,) = err.splitlines()
+    assert code == 2
+    assert line.startswith("jepa_lab: out of memory: ")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("key", ["aux.vicreg", "dataset.tiers.paper", "hydra.job"])
+def test_entries_of_a_mapping_may_be_removed(key: str) -> None:
+    check_removed([f"~{key}"])

@@ -282,6 +282,38 @@ def test_labels_that_are_unknown_or_all_different_are_no_evidence(
         assert "nearest-neighbour" not in text
 
 
+@pytest.mark.parametrize(
+    ("labels", "line"),
+    [
+        (np.array(list("abcd")), "classes: a (50), b (50), c (50), d (50)"),
+        (np.array([[True], [False]] * 2), "classes: False (100), True (100)"),
+        (np.array([2**64 - 1, 5, 6, 7], np.uint64), f"(50), 7 (50), {2**64 - 1} (50)"),
+        (np.array([-1, 0, 1, np.nan]), "classes: 0 (50), 1 (50)"),
+        (np.array([-2, -3, 10**7, 0]), "classes: -3 (50), -2 (50), 0 (50), 10000000 (50)"),
+    ],
+)
+def test_classes_of_features_are_named_and_counted(
+    labels: np.ndarray, line: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    z = np.random.default_rng(0).normal(size=(200, 32))
+    path = npz(tmp_path / "a.npz", z=z, labels=np.concatenate([labels] * 50))
+    assert line in diagnosed(capsys, path)
+    content = json.loads(diagnosed(capsys, path, "--json"))
+    assert {entry["rows"] for entry in content["classes"]} <= {50, 100}
+
+
+def test_labels_that_look_like_an_index_are_named_as_unused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    z = np.random.default_rng(0).normal(size=(200, 32))
+    text = diagnosed(capsys, npz(tmp_path / "a.npz", z=z, labels=np.arange(200) // 2 * 3 % 299))
+    assert "nearest-neighbour" in text
+    text = diagnosed(capsys, npz(tmp_path / "a.npz", z=z, labels=np.maximum(np.arange(200), 60)))
+    assert "labels are not used: 140 distinct values in 200 rows look like an index" in text
+    assert "nearest-neighbour" not in text
+    assert "classes:" not in text
+
+
 def test_other_arrays_in_a_file_are_ignored(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -302,6 +334,12 @@ Z = RNG.normal(size=(50, 8))
         ({"z": np.where(Z > 2, np.nan, Z)}, "values that are not finite"),
         ({"z": Z.astype(str)}, "expected floating-point numbers"),
         ({"z": Z, "labels": np.arange(49)}, "labels has shape (49,); expected (50,)"),
+        ({"z": Z, "labels": np.eye(5).repeat(10, 0)}, "labels has shape (50, 5); expected (50,)"),
+        ({"z": Z, "labels": np.arange(50) / 4}, "labels: 0.25 in row 1 is not whole"),
+        ({"z": Z, "labels": np.array(["a", ""] * 25)}, "labels: '' in row 1 is an empty string"),
+        ({"z": Z, "labels": np.ones(50, complex)}, "labels hold complex128"),
+        ({"z": Z, "labels": np.ones(50, [("a", int)])}, "labels: an array with the fields a"),
+        ({"z": Z > 0}, "z holds bool; expected floating-point numbers"),
         ({"z": Z, "codes": Z}, "codes holds float64; expected whole numbers from 0"),
         ({"z": Z, "codes": np.array([-1, 2])}, "codes holds -1; expected indices from 0"),
         (

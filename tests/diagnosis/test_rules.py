@@ -50,6 +50,12 @@ CASES: dict[str, tuple[Callable[[], torch.Tensor], str]] = {
 }
 
 
+def test_a_constant_that_is_not_finite_is_blamed_on_the_loss() -> None:
+    broken = [(0, 1.0), (10, math.nan)]
+    verdict = judge({"val/loss/constant": broken, "val/loss/prediction": broken})
+    assert (verdict.status, verdict.reasons[0]) == ("diverged", "val/loss/prediction is not finite")
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_features_without_a_reference_get_the_right_status(case: str) -> None:
     make, status = CASES[case]

@@ -143,7 +143,7 @@ def _train(folder: str, overrides: list[str], point: str | None, nth: int) -> No
 
 def _kill_at(point: str, nth: int) -> None:
     from jepa_lab.callbacks import checkpoints, probes, target_ema
-    from jepa_lab.ledger import atomic, segments
+    from jepa_lab.ledger import atomic, tables
     from jepa_lab.studies.seq_jepa import module as seq_jepa
     from jepa_lab.studies.seq_jepa import study
     from jepa_lab.training import trained_study
@@ -191,7 +191,7 @@ def _kill_at(point: str, nth: int) -> None:
     elif point == "best.ckpt":
         before(os, "replace", lambda source, target: str(target).endswith("best.ckpt"))
     elif point == "a write of the metrics":
-        before(segments, "replace_file")
+        before(tables, "replace_file")
     elif point == "the figures":
         before(study, "show_outcome")
     elif point == "the summary":

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from jepa_lab.errors import UserError
-from jepa_lab.ledger import segments
+from jepa_lab.ledger import tables
 from jepa_lab.ledger.parquet import ParquetLedger, history_of, read_metrics
 
 
@@ -163,13 +163,13 @@ def test_the_pause_between_writes_is_flush_s_for_slow_writes_too(
 ) -> None:
     clock = Clock()
     ledger = ParquetLedger(tmp_path / "m.parquet", flush_s=5.0, clock=clock)
-    replace = segments.replace_file
+    replace = tables.replace_file
 
     def slow(tmp: Path, path: Path) -> None:
         replace(tmp, path)
         clock.now += 2.0
 
-    monkeypatch.setattr(segments, "replace_file", slow)
+    monkeypatch.setattr(tables, "replace_file", slow)
     written: list[float] = []
     for tick in range(100):
         clock.now = max(clock.now, float(tick))

@@ -2,13 +2,14 @@ import json
 import os
 import subprocess
 import sys
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 
 import pytest
 
 from jepa_lab import RESULTS_VERSION, __version__
 from jepa_lab.errors import UserError
+from jepa_lab.ledger import run_dir
 from jepa_lab.ledger.run_dir import STATES, RunDir
 
 
@@ -68,6 +69,22 @@ def test_started_survives_a_resume(tmp_path: Path) -> None:
     run.status_path.write_text('{"state": "stopped", "started": "2020-01-01T00:00:00+00:00"}')
     run.write_status("running")
     assert (run.status() or {})["started"] == "2020-01-01T00:00:00+00:00"
+
+
+def test_a_run_never_finishes_before_it_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class SetBack(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> datetime:
+            return datetime(2020, 1, 1, tzinfo=tz)
+
+    run = RunDir(tmp_path, "e", "id").create("")
+    run.write_status("running")
+    monkeypatch.setattr(run_dir, "datetime", SetBack)
+    run.write_status("completed")
+    status = run.status() or {}
+    assert status["finished"] == status["started"] > "2020-01-02"
 
 
 @pytest.mark.parametrize("content", [None, "", "{", "[1]"])

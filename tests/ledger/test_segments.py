@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from jepa_lab.errors import UserError
-from jepa_lab.ledger import parquet, segments
+from jepa_lab.ledger import parquet, segments, tables
 from jepa_lab.ledger.parquet import ParquetLedger, read_metrics
 
 OPERATIONS = (
@@ -143,11 +143,11 @@ def test_the_total_of_written_rows_is_linear_in_the_logged_rows(
 
     def count(table: pa.Table, path: Path, **_: object) -> None:
         written.append(table.num_rows)
-        path.write_bytes(b"")
+        path.write_bytes(b"PAR1" + bytes(4) + b"PAR1")
 
     monkeypatch.setattr(pq, "write_table", count)
     # without fsync, since 4,000 of them take half a minute
-    monkeypatch.setattr(segments, "replace_file", os.replace)
+    monkeypatch.setattr(tables, "replace_file", os.replace)
     totals = {}
     for flush in range(1, 4001):
         ledger.append(flush, 0, dict.fromkeys("abcdefghij", 0.0))

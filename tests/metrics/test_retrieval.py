@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from jepa_lab.metrics.retrieval import candidates, ranks, retrieval
+from jepa_lab.metrics.retrieval import candidates, rank_values, ranks, ranks_of_scores, retrieval
 
 
 def rows(n: int, d: int = 16, seed: int = 0) -> torch.Tensor:
@@ -62,3 +62,14 @@ def test_the_row_with_the_fewest_candidates_limits_their_number() -> None:
 def test_rows_of_a_single_task_raise() -> None:
     with pytest.raises(ValueError, match="one task"):
         candidates(torch.zeros(5, dtype=torch.int64))
+
+
+def test_the_rank_of_a_score_counts_better_ones_and_half_of_the_equal_ones() -> None:
+    own, others = torch.tensor([0.5, 0.5]), torch.tensor([[0.9, 0.5, 0.1], [0.1, 0.2, 0.3]])
+    assert ranks_of_scores(own, others).tolist() == [2.5, 1.0]
+
+
+def test_a_shared_first_rank_does_not_count_as_first() -> None:
+    values = rank_values(torch.tensor([1.0, 1.5, 2.0], dtype=torch.float64))
+    assert values["top1"] == pytest.approx(1 / 3)
+    assert values["mrr"] == pytest.approx((1 + 1 / 1.5 + 1 / 2) / 3)

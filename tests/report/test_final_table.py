@@ -79,6 +79,43 @@ def test_a_tap_that_only_the_test_split_measured_is_shown() -> None:
     assert rows == [TableRow("Representation", "z  effective rank", test="3.0")]
 
 
+def test_the_accuracies_before_training_are_one_row_of_the_probes() -> None:
+    last = {
+        "val/probe/class_from_z": 0.8,
+        "reference/probe/class_from_pixels": 0.9,
+        "reference/probe/class_from_untrained_z": 0.75,
+        "reference/probe/class_from_constant": 0.125,
+    }
+    label = "class, raw pixels / untrained / constant"
+    assert table_rows(last) == [
+        TableRow("Probes", "class from z", validation="80.0 %"),
+        TableRow("Probes", label, validation="90.0 / 75.0 / 12.5 %"),
+    ]
+
+
+def test_the_retrieval_without_a_network_is_shown_beside_the_prediction() -> None:
+    rows = table_rows(
+        {
+            "val/retrieval/top1": 0.5,
+            "reference/retrieval/top1": 0.25,
+            "reference/retrieval/plain/combined/top1": 0.7,
+            "test/retrieval/plain/combined/top1": 0.8,
+        }
+    )
+    assert rows == [
+        TableRow("Retrieval", "prediction, top 1", "", "50.0 %", "", "25.0 % at start"),
+        TableRow("Retrieval", "no network, combined, top 1", "", "70.0 %", "80.0 %"),
+    ]
+
+
+def test_every_kind_of_rule_has_a_row_with_prediction_copy_and_baseline() -> None:
+    start = "test/retrieval/rule/same_size/"
+    last = {"top1": 0.5, "copy_top1": 0.25, "plain_top1": 0.75, "n": 32.0}
+    (row,) = table_rows({start + name: value for name, value in last.items()})
+    label = "same size (32), top 1: prediction / copy / no network"
+    assert row == TableRow("Retrieval", label, test="50.0 / 25.0 / 75.0 %")
+
+
 def test_history_summary_and_summary_json_give_the_same_table(tmp_path: Path) -> None:
     path = write_summary(tmp_path, HISTORY, {}, {}, {}, 1.0)
     expected = table_rows(last_values(HISTORY))

@@ -8,7 +8,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from jepa_lab.report import figures
-from jepa_lab.report.panels import TAPS, tap_color
+from jepa_lab.report.panels import TAPS, retrieval_panel, tap_color
 
 STEPS = range(0, 100, 10)
 
@@ -147,6 +147,28 @@ def test_accuracy_is_drawn_in_percent() -> None:
     assert ax.get_ylabel() == "accuracy, %"
 
 
+def test_the_accuracies_before_training_are_dashed_levels_of_the_class_probes() -> None:
+    history = full_history() | {
+        f"reference/probe/class_from_{name}": [(0, value)]
+        for name, value in (("pixels", 0.9), ("untrained_z", 0.7), ("constant", 0.12))
+    }
+    ax = axes_of(figures.probes_figure(history), "Class")
+    levels = [line for line in ax.lines if line.is_dashed()]
+    assert [line.get_ydata()[0] for line in levels] == [90.0, 70.0, 12.0]
+    assert [line.get_label() for line in levels] == ["raw pixels", "untrained encoder", "constant"]
+    assert labels(ax)[-3:] == ["raw pixels", "untrained encoder", "constant"]
+    assert ax.get_ylim()[0] < 12.0
+    only_levels = {key: value for key, value in history.items() if "val/probe/class" not in key}
+    assert "Class probes" not in titles(figures.probes_figure(only_levels))
+
+
+def test_the_loss_of_the_best_constant_is_drawn_beside_the_prediction_loss() -> None:
+    history = full_history() | {"val/loss/constant": [(0, 0.8), (90, 0.6)]}
+    ax = axes_of(figures.loss_figure(history), "Prediction")
+    assert "best constant" in labels(ax)
+    assert titles(figures.loss_figure(history)) == titles(figures.loss_figure(full_history()))
+
+
 def test_a_single_point_is_drawn_as_a_marker() -> None:
     ax = axes_of(figures.probes_figure({"val/skill": [(7, 0.5)]}), "Prediction skill")
     assert ax.lines[0].get_marker() == "o"
@@ -258,3 +280,15 @@ def test_views_of_another_shape_are_an_error() -> None:
 def test_drawing_does_not_import_pyplot() -> None:
     code = "import sys, jepa_lab.report.figures; assert 'matplotlib.pyplot' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_retrieval_without_a_network_is_a_level_over_all_validations() -> None:
+    history = {
+        "val/retrieval/top1": [(10, 0.1), (20, 0.2), (30, 0.4)],
+        "reference/retrieval/plain/combined/top1": [(0, 0.75)],
+    }
+    prediction, plain = retrieval_panel(history).series
+    assert (prediction.label, plain.label) == ("prediction", "without a network")
+    assert plain.points == [(10, 75.0), (30, 75.0)]
+    del history["val/retrieval/top1"]
+    assert retrieval_panel(history).series == []

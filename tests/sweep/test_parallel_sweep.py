@@ -21,6 +21,7 @@ from jepa_lab.errors import UserError
 from jepa_lab.ledger.run_dir import RunDir
 from jepa_lab.ledger.sweep_folder import Record, read_records
 from jepa_lab.process.alive import process_lives
+from jepa_lab.process.orphans import GRACE_S, end_with_parent, parent_gone
 from jepa_lab.process.stop import StopRequest
 from jepa_lab.sweep.lines import NamedLines
 from jepa_lab.sweep.orders import SweepControl
@@ -177,6 +178,17 @@ def test_the_time_limit_counts_from_the_start_of_the_command(tmp_path: Path) -> 
     assert StopRequest(orders.started()).reason(200) is None
 
 
+def test_a_clock_that_is_set_back_does_not_change_the_time_limit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    orders = SweepControl.create(tmp_path, time.monotonic() - 100)
+    monkeypatch.setattr("jepa_lab.sweep.orders.time.time", lambda: 0.0)
+    assert StopRequest(orders.started()).reason(99) == "max_wall_s=99 reached"
+    command = tmp_path / "jobs" / "command"
+    command.write_text(command.read_text().replace('"host": "', '"host": "another-'))
+    assert orders.started() <= time.monotonic()
+
+
 def test_a_zombie_process_does_not_count_as_alive() -> None:
     assert process_lives(os.getpid())
     assert not process_lives(DEAD)
@@ -189,6 +201,29 @@ def test_a_zombie_process_does_not_count_as_alive() -> None:
         assert not process_lives(child)
     finally:
         os.waitpid(child, 0)
+
+
+def test_a_worker_ends_soon_after_its_parent() -> None:
+    read, write = os.pipe()
+    parent = os.fork()
+    if parent == 0:
+        worker = os.fork()
+        if worker == 0:
+            end_with_parent(os.getppid(), grace_s=0.1)
+            assert parent_gone(os.getppid()) is None
+            time.sleep(60)
+            os._exit(0)
+        os.write(write, str(worker).encode())
+        time.sleep(1)
+        os._exit(0)
+    worker = int(os.read(read, 20))
+    assert process_lives(worker)
+    os.waitpid(parent, 0)
+    deadline = time.monotonic() + 10
+    while process_lives(worker) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not process_lives(worker)
+    assert parent_gone(DEAD) == "the command of the sweep is gone"
 
 
 def test_every_output_line_of_a_job_starts_with_its_number(
@@ -305,8 +340,18 @@ def test_a_killed_parallel_sweep_loses_nothing_and_runs_nothing_twice(
     deadline = time.monotonic() + 240
     while time.monotonic() < deadline and not done_of(folder):
         time.sleep(0.02)
-    os.killpg(process.pid or 0, signal.SIGKILL)
+    group = process.pid or 0
+    workers = [pid for pid in members_of(group) if pid != group]
+    assert len(workers) >= 2
+    os.kill(group, signal.SIGKILL)
     process.join()
+    deadline = time.monotonic() + GRACE_S + 30
+    while time.monotonic() < deadline and members_of(group):
+        time.sleep(0.1)
+    left = members_of(group)
+    if left:
+        os.killpg(group, signal.SIGKILL)
+    assert not left, "workers outlive their command"
     before = {
         run: (folder / "runs" / "linear_byol" / run / "summary.json").stat().st_mtime_ns
         for run in done_of(folder)
@@ -337,6 +382,19 @@ def test_a_killed_parallel_sweep_loses_nothing_and_runs_nothing_twice(
         <= {run: status["started"] for run, status in states(folder).items()}.items()
     )
     assert f"comparison: runs/sweeps/{sweep_of(folder).name}/comparison.csv" in out
+
+
+def members_of(group: int) -> list[int]:
+    """Returns the living processes of a process group."""
+    stats = [path.parent.name for path in Path("/proc").glob("[0-9]*/stat")]
+    return [pid for pid in map(int, stats) if process_lives(pid) and group_of(pid) == group]
+
+
+def group_of(pid: int) -> int | None:
+    try:
+        return os.getpgid(pid)
+    except ProcessLookupError:
+        return None
 
 
 def done_of(folder: Path) -> set[str]:

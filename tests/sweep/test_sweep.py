@@ -158,6 +158,18 @@ def test_a_wrong_value_in_any_job_refuses_the_sweep_before_the_first_starts(
     assert not statuses(tmp_path)
 
 
+def test_a_refused_sweep_keeps_the_records_of_its_earlier_start(
+    command: Command, tmp_path: Path
+) -> None:
+    line = [*B, "-m", "seed=0", "dataset.epochs=1"]
+    assert command(*line)[0] == 0
+    before = {p: p.read_bytes() for p in tmp_path.rglob("sweeps/*/**/*") if p.is_file()}
+    assert before
+    code, _, err = command(*line, "on_existing=whatever")  # the same sweep, with an invalid value
+    assert (code, len(err.splitlines())) == (2, 1), err
+    assert {p: p.read_bytes() for p in tmp_path.rglob("sweeps/*/**/*") if p.is_file()} == before
+
+
 def test_a_time_limit_holds_for_the_whole_sweep_which_is_then_resumed(
     command: Command, tmp_path: Path
 ) -> None:

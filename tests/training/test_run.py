@@ -33,6 +33,7 @@ KEYS = [
     "train/loss/rate",
     "train/grad_norm",
     "val/loss/prediction",
+    "val/loss/constant",
     "val/probe/class_from_z_agg",
     "val/probe/class_from_z",
     "val/probe/action_from_z",
@@ -46,6 +47,9 @@ KEYS = [
     "reference/z/effective_rank",
     "reference/input/effective_rank",
     "reference/n_classes",
+    "reference/probe/class_from_pixels",
+    "reference/probe/class_from_untrained_z",
+    "reference/probe/class_from_constant",
     "test/probe/class_from_z_agg",
     "test/z/rankme",
     "monitor/seconds",
@@ -218,6 +222,7 @@ def test_reference_runs_have_the_same_probes(experiment: str, make_config: Make)
     metrics = train(make_config("dataset.epochs=1", experiment=experiment)).metrics
     assert 0.0 <= metrics["test/probe/class_from_z_agg"] <= 1.0
     assert "test/probe/action_from_z" in metrics
+    assert 0.0 < metrics["reference/probe/class_from_untrained_z"] <= 1.0
 
 
 @pytest.mark.slow
@@ -256,6 +261,7 @@ def test_unlabelled_user_defined_images_train_without_class_probes(
         make_config(*own, "dataset.train_size=null", "dataset.val_size=null", "dataset.epochs=1")
     ).metrics
     assert "val/probe/class_from_z" not in metrics
+    assert "reference/probe/class_from_constant" not in metrics
     assert "val/probe/action_from_z" in metrics
     assert "no labels: class probes are off" in capsys.readouterr().err
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import os
 import random
 import time
@@ -42,6 +43,9 @@ class Saver(Checkpoint):
     there would skip. It never saves between the batches of one accumulated step: checkpoints do not
     contain pending gradients. The checkpoint holds the id of the run and its time so far. With
     `ledger` it also holds the number of metric rows that belong to it.
+
+    `measured` is the number of validations that had a value of `monitor`, in all sessions of the
+    run. None if a checkpoint of an earlier version did not count them.
     """
 
     def __init__(
@@ -59,6 +63,7 @@ class Saver(Checkpoint):
         self.run_id = run_id
         self.best: float | None = None
         self.best_step = -1
+        self.measured: int | None = 0
         self._earlier_s = 0.0
         self._started_at = self._saved_at = time.monotonic()
         self._saved_step = self._last_step = -1
@@ -84,7 +89,9 @@ class Saver(Checkpoint):
         if trainer.state.fn != "fit":
             return
         value = trainer.callback_metrics.get(self.monitor)
-        better = value is not None and (self.best is None or float(value) > self.best)
+        better = value is not None and _is_better(float(value), self.best)
+        if value is not None and self.measured is not None:
+            self.measured += 1
         if better:
             self.best, self.best_step = float(value), trainer.global_step  # type: ignore[arg-type]
         self.save(trainer, best=better)
@@ -114,14 +121,20 @@ class Saver(Checkpoint):
 
     def state_dict(self) -> dict[str, Any]:
         rows = self.ledger.state_dict() if self.ledger is not None else {}
-        best = {"best": self.best, "best_step": self.best_step}
+        best = {"best": self.best, "best_step": self.best_step, "measured": self.measured}
         return {**best, "ledger": rows, "run_id": self.run_id, "wall_s": self.wall_s}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.best, self.best_step = state_dict["best"], state_dict["best_step"]
+        self.measured = state_dict.get("measured")
         self._earlier_s = state_dict["wall_s"]
         if self.ledger is not None and state_dict["ledger"]:
             self.ledger.load_state_dict(state_dict["ledger"])
+
+
+def _is_better(value: float, best: float | None) -> bool:
+    """Returns whether the value is higher than the best so far. Any number is better than NaN."""
+    return best is None or value > best or (math.isnan(best) and not math.isnan(value))
 
 
 def write_checkpoint(path: Path, content: dict[str, Any]) -> None:
@@ -136,6 +149,9 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     the file is executed. Raises ValueError with a short reason for a damaged file."""
     try:
         with zipfile.ZipFile(path) as archive:  # torch.load does not verify checksums
+            # torch.save stores every part as it is, so that nothing can unpack to more
+            if sum(info.file_size for info in archive.infolist()) > path.stat().st_size:
+                raise ValueError("its parts are compressed or overlap")
             if archive.testzip() is not None:
                 raise ValueError("wrong checksum")
         content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -47,11 +47,105 @@ class ProbeSource(Protocol):
         """Returns features of the module's last evaluation batch."""
 
 
+class ProbeHeads:
+    """One head per probe, all trained with a single fused AdamW whose learning rate falls to 0
+    along a cosine over `steps` batches.
+
+    `sample` holds the features of one sample, from which the widths are read. The heads are drawn
+    from `seed` on a forked random stream. `step` counts the batches so far."""
+
+    def __init__(
+        self,
+        probes: Sequence[Probe],
+        sample: Any,
+        device: torch.device,
+        *,
+        lr: float,
+        weight_decay: float,
+        hidden: int,
+        steps: int,
+        seed: int,
+        r2: str = "masked",
+    ) -> None:
+        self.probes = list(probes)
+        self.lr = lr
+        self.steps = steps
+        self.step = 0
+        self.heads = nn.ModuleDict()
+        self.metrics: dict[str, Metric] = {}
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            for probe in self.probes:
+                width = probe.read(sample).shape[1]
+                linear = probe.is_class or probe.linear
+                self.heads[probe.name] = probe_head(width, probe.outputs, 0 if linear else hidden)
+                self.metrics[probe.name] = (
+                    MulticlassAccuracy(probe.outputs, average="micro")
+                    if probe.is_class
+                    else RSquared(probe.outputs, constant_as_zero=r2 == "uniform")
+                ).to(device)
+        self.heads.to(device)
+        self.optimiser = torch.optim.AdamW(
+            self.heads.parameters(), lr=lr, weight_decay=weight_decay, fused=True
+        )
+
+    def learn(self, features: Any, batch: Any) -> None:
+        """Takes one step on the features and the answers of a batch."""
+        self.optimiser.zero_grad(set_to_none=True)
+        self.set_gradients(features, batch)
+        progress = min(self.step / max(self.steps, 1), 1.0)
+        for parameters in self.optimiser.param_groups:
+            parameters["lr"] = self.lr * (1.0 + math.cos(math.pi * progress)) / 2.0
+        self.optimiser.step()
+        self.step += 1
+
+    def set_gradients(self, features: Any, batch: Any) -> None:
+        """Sets the gradients of the sum of all losses, cross-entropies and squared errors."""
+        losses = []
+        for probe in self.probes:
+            answer = probe.answer(batch)
+            out = self.heads[probe.name](probe.read(features))
+            losses.append(
+                F.cross_entropy(out, answer) if probe.is_class else F.mse_loss(out, answer)
+            )
+        torch.stack(losses).sum().backward()
+
+    def start_scoring(self) -> None:
+        """Sets evaluation mode and forgets the scored batches."""
+        self.heads.eval()
+        for metric in self.metrics.values():
+            metric.reset()
+
+    @torch.no_grad()
+    def score(self, features: Any, batch: Any) -> None:
+        """Adds a batch to the scores."""
+        for probe in self.probes:
+            out = self.heads[probe.name](probe.read(features))
+            self.metrics[probe.name].update(out, probe.answer(batch))
+
+    def scores(self) -> dict[str, float]:
+        """Returns the accuracy or R² of every probe on the scored batches, and sets training
+        mode."""
+        self.heads.train()
+        return {name: float(metric.compute()) for name, metric in self.metrics.items()}
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "heads": self.heads.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "step": self.step,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.heads.load_state_dict(state["heads"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.step = state["step"]
+
+
 class OnlineProbes(pl.Callback):
-    """Trains one head per probe with a single fused AdamW, one step per training batch. The
-    learning rate falls to 0 along a cosine over `steps` batches. Accuracies (0..1) and R² of every
-    evaluation pass are logged as `<prefix>/probe/<name>`. With r2="uniform" a dimension without
-    variance counts as 0, as in the public code."""
+    """Trains one head per probe (see ProbeHeads), one step per training batch. Accuracies (0..1)
+    and R² of every evaluation pass are logged as `<prefix>/probe/<name>`. With r2="uniform" a
+    dimension without variance counts as 0, as in the public code."""
 
     def __init__(
         self,
@@ -65,98 +159,58 @@ class OnlineProbes(pl.Callback):
         r2: str = "masked",
     ) -> None:
         self.source = source
-        self.lr = lr
-        self.weight_decay = weight_decay
-        self.hidden = hidden
-        self.steps = steps
-        self.seed = seed
-        self.r2 = r2
-        self.step = 0
-        self.probes: list[Probe] = []
-        self.heads = nn.ModuleDict()
-        self.metrics: dict[str, Metric] = {}
+        self.options: dict[str, Any] = {
+            "lr": lr,
+            "weight_decay": weight_decay,
+            "hidden": hidden,
+            "steps": steps,
+            "seed": seed,
+            "r2": r2,
+        }
+        self._trained: ProbeHeads | None = None
         self._restored: dict[str, Any] | None = None
-        self._optimiser: torch.optim.Optimizer | None = None
+
+    @property
+    def heads(self) -> nn.ModuleDict:
+        """The heads by name of their probe, empty before the start of training."""
+        return nn.ModuleDict() if self._trained is None else self._trained.heads
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        if self._optimiser is not None:
+        if self._trained is not None:
             return
-        self.probes = self.source.probes(pl_module)
-        sample = self.source.sample(pl_module)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.seed)
-            for probe in self.probes:
-                width = probe.read(sample).shape[1]
-                linear = probe.is_class or probe.linear
-                self.heads[probe.name] = probe_head(
-                    width, probe.outputs, 0 if linear else self.hidden
-                )
-                self.metrics[probe.name] = (
-                    MulticlassAccuracy(probe.outputs, average="micro")
-                    if probe.is_class
-                    else RSquared(probe.outputs, constant_as_zero=self.r2 == "uniform")
-                ).to(pl_module.device)
-        self.heads.to(pl_module.device)
-        decay = self.weight_decay
-        self._optimiser = torch.optim.AdamW(
-            self.heads.parameters(), lr=self.lr, weight_decay=decay, fused=True
+        self._trained = ProbeHeads(
+            self.source.probes(pl_module),
+            self.source.sample(pl_module),
+            pl_module.device,
+            **self.options,
         )
         if self._restored is not None:
-            self.heads.load_state_dict(self._restored["heads"])
-            self._optimiser.load_state_dict(self._restored["optimiser"])
-            self.step = self._restored["step"]
+            self._trained.load_state_dict(self._restored)
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, *args: Any) -> None:
+        assert self._trained is not None
         if not getattr(pl_module, "finite", True):
-            self.step += 1
+            self._trained.step += 1
             return
-        batch = pl_module.batch
-        features = self.source.of_training(pl_module)
-        losses = []
-        for probe in self.probes:
-            answer = probe.answer(batch)
-            out = self.heads[probe.name](probe.read(features))
-            losses.append(
-                F.cross_entropy(out, answer) if probe.is_class else F.mse_loss(out, answer)
-            )
-        assert self._optimiser is not None
-        progress = min(self.step / max(self.steps, 1), 1.0)
-        for parameters in self._optimiser.param_groups:
-            parameters["lr"] = self.lr * (1.0 + math.cos(math.pi * progress)) / 2.0
-        self._optimiser.zero_grad(set_to_none=True)
-        torch.stack(losses).sum().backward()
-        self._optimiser.step()
-        self.step += 1
+        self._trained.learn(self.source.of_training(pl_module), pl_module.batch)
 
     def on_validation_epoch_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        self.heads.eval()
-        for metric in self.metrics.values():
-            metric.reset()
+        if self._trained is not None:
+            self._trained.start_scoring()
 
-    @torch.no_grad()
     def on_validation_batch_end(self, trainer: pl.Trainer, pl_module: Any, *args: Any) -> None:
-        features, batch = self.source.of_evaluation(pl_module), pl_module.batch
-        for probe in self.probes:
-            out = self.heads[probe.name](probe.read(features))
-            self.metrics[probe.name].update(out, probe.answer(batch))
+        if self._trained is not None:
+            self._trained.score(self.source.of_evaluation(pl_module), pl_module.batch)
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        self.heads.train()
-        if self.metrics:
-            values = {
-                f"{pl_module.eval_prefix}/probe/{k}": float(m.compute())
-                for k, m in self.metrics.items()
-            }
-            log_metrics(trainer, values)
+        if self._trained is not None:
+            scores = self._trained.scores()
+            log_metrics(
+                trainer, {f"{pl_module.eval_prefix}/probe/{k}": v for k, v in scores.items()}
+            )
 
     def state_dict(self) -> dict[str, Any]:
-        if self._optimiser is None:
-            return {}
-        return {
-            "heads": self.heads.state_dict(),
-            "optimiser": self._optimiser.state_dict(),
-            "step": self.step,
-        }
+        return {} if self._trained is None else self._trained.state_dict()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self._restored = state_dict or None

@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from jepa_lab.errors import UserError
+from jepa_lab.files.text import parse_yaml, read_text
 
 
 class _Once(yaml.SafeLoader):
@@ -30,7 +31,7 @@ class _Once(yaml.SafeLoader):
 def read_yaml(path: Path) -> Any:
     """Returns the content of the file. Raises UserError if it is unreadable or no valid YAML."""
     try:
-        return yaml.load(path.read_text(encoding="utf-8"), Loader=_Once)
+        return parse_yaml(read_text(path), _Once)
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: cannot be read: {error}") from None
     # a date that does not exist raises ValueError

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from jepa_lab.claims.selection import fits, same
 from jepa_lab.claims.statistics import statistics
 from jepa_lab.claims.verdicts import Judgement
 from jepa_lab.ledger.finished_run import Run
+from jepa_lab.process.child import run_child
 from jepa_lab.report.comparison.differences import setting_text
 
 
@@ -84,7 +84,7 @@ def run_commands(missing: Sequence[MissingCommand], runs_dir: Path) -> list[str]
     for one in missing:
         arguments = [*shlex.split(one.command), f"runs_dir={runs_dir}"]
         print(f"\npython -m jepa_lab {shlex.join(arguments)}", flush=True)
-        if subprocess.run([sys.executable, "-m", "jepa_lab", *arguments], check=False).returncode:
+        if run_child([sys.executable, "-m", "jepa_lab", *arguments]):
             failed.append(one.command)
     return failed
 

@@ -21,6 +21,7 @@ from jepa_lab.ledger.parquet import history_of
 from jepa_lab.ledger.run_dir import state_of
 from jepa_lab.report.comparison.differences import setting_text
 from jepa_lab.report.comparison.find_runs import aux_of, dataset_of
+from jepa_lab.studies import find
 
 # settings that are no part of the protocol of a run: place, monitoring, and derived settings
 NO_PROTOCOL = (
@@ -86,10 +87,15 @@ def status_of(run: Run) -> str | None:
     return (run.summary.get("verdict") or {}).get("status")
 
 
-def _readable(path: Path) -> bool:
-    """Returns whether the metrics file of a run is readable. True for a run without such a file."""
+@cache
+def _readable(path: Path, study: str | None) -> bool:
+    """Returns whether the table with the metrics of a run is readable. True for a run without
+    it."""
+    entry = find(study)
     try:
-        return not (path / "metrics.parquet").is_file() or bool(_judged(path))
+        if (path / "metrics.parquet").is_file():
+            return bool(_judged(path))
+        return not (path / entry.table).is_file() or entry.history(path) is not None
     except UserError:
         return False
 
@@ -150,14 +156,10 @@ def choose(
         if state != "completed" and not (state == "failed" and run.ended_in_nan()):
             unusable.append((seed, state, short_place(run.path)))
             continue
-        if not _readable(run.path):
-            unusable.append(
-                (
-                    seed,
-                    "damaged (metrics.parquet); on_existing=restart runs it again",
-                    short_place(run.path),
-                )
-            )
+        study = run.config.get("study")
+        if not _readable(run.path, study):
+            reason = f"damaged ({find(study).table}); on_existing=restart runs it again"
+            unusable.append((seed, reason, short_place(run.path)))
             continue
         found.setdefault(seed, {}).setdefault(str(run.status.get("run_id") or run.path), run)
     chosen = {seed: list(by_id.values()) for seed, by_id in sorted(found.items())}

@@ -4,6 +4,7 @@ becomes one line and exit code 2."""
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -19,7 +20,9 @@ from jepa_lab.cli.messages import one_line
 from jepa_lab.cli.overrides import config_dir, overrides_for_hydra
 from jepa_lab.config.groups import conf_dir
 from jepa_lab.errors import UserError, say
-from jepa_lab.process.command import INTERRUPTED, USER_ERROR, arguments
+from jepa_lab.process.command import INTERRUPTED, RESUMES, USER_ERROR, arguments
+from jepa_lab.process.memory import is_out_of_memory, out_of_memory
+from jepa_lab.process.signals import stopped_by
 from jepa_lab.sweep.records import SweepEnded
 
 
@@ -56,8 +59,10 @@ def _compose_and_run(args: list[str], command: Command) -> None:
         task()
     except SweepEnded:
         pass
+    except SystemExit as end:  # Hydra's own exits, as for --package that names no key
+        raise SystemExit(USER_ERROR if end.code == 1 and not command.codes else end.code) from None
     except KeyboardInterrupt:
-        say("interrupted", prefix="")
+        say(stopped_by(signal.SIGINT, RESUMES), prefix="")
         command.codes.append(INTERRUPTED)
     except UserError as error:
         _fail(str(error))
@@ -65,14 +70,28 @@ def _compose_and_run(args: list[str], command: Command) -> None:
         _fail(one_line(error))
     except yaml.YAMLError as error:  # an invalid file in a user-defined folder
         _fail(" ".join(str(error).split()))
-    except ValueError as error:
-        if command.codes:
+    except Exception as error:
+        line = "" if command.codes else _line(error, args)
+        if not line:
             raise
-        _fail(str(error).split("\n", 1)[0])
-    except OSError as error:
-        if command.codes:
-            raise
-        _fail(f"{error.strerror or error}: {error.filename}")
+        _fail(line)
+
+
+def _line(error: Exception, args: list[str]) -> str:
+    """Returns the line about an error before the first job, "" for an error that is ours."""
+    if is_out_of_memory(error):
+        return out_of_memory()
+    if isinstance(error, RecursionError):
+        return f"{_experiments(args)}: its defaults lead back to itself; remove one of the entries"
+    if isinstance(error, OSError):
+        return f"{error.strerror or error}: {error.filename}"
+    return str(error).split("\n", 1)[0] if isinstance(error, ValueError) else ""
+
+
+def _experiments(args: list[str]) -> str:
+    """Returns the experiment among the arguments as given."""
+    named = [arg for arg in args if arg.lstrip("+").startswith("experiment=")]
+    return " ".join(named) or "the configuration"
 
 
 def _fail(text: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any, cast
@@ -15,10 +16,13 @@ from omegaconf.errors import OmegaConfBaseException
 import jepa_lab.cli.job  # noqa: F401 - registers the resolvers
 from jepa_lab.cli.messages import one_line
 from jepa_lab.cli.overrides import with_folder
-from jepa_lab.config.extensions import own_code
-from jepa_lab.config.groups import conf_dir
+from jepa_lab.config.groups import conf_dir, groups_of
+from jepa_lab.config.trust import NOBODY, Trust, own_code, targets
 from jepa_lab.errors import UserError
+from jepa_lab.ledger.command_line import ONE_RUN
 from jepa_lab.sweep.ladder import checked_rungs
+
+REFERENCE = re.compile(r"\$\{[A-Za-z_][\w.]*\}")
 
 
 def composed(overrides: Sequence[str], config_dir: str | None = None) -> DictConfig:
@@ -30,6 +34,8 @@ def composed(overrides: Sequence[str], config_dir: str | None = None) -> DictCon
             return compose("config", with_folder(overrides, config_dir, itself=True))
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(one_line(error)) from error
+    except RecursionError:
+        raise UserError("an entry of the defaults leads back to itself; remove it") from None
 
 
 def checked(overrides: Sequence[str], config_dir: str | None = None) -> Any:
@@ -45,17 +51,48 @@ def composes(overrides: Sequence[str], config_dir: str | None = None) -> bool:
     """
     try:
         cfg = composed(overrides, config_dir)
-        if not own_code(cast("dict[str, Any]", OmegaConf.to_container(cfg, resolve=False))):
+        if not own_code(_plain(cfg)):
             checked_rungs(cfg)
     except UserError:
         return False
     return True
 
 
-def as_data(overrides: Sequence[str], config_dir: str | None = None) -> dict[str, Any] | None:
-    """Returns the checked configuration as plain data, None if the overrides do not compose or are
-    invalid."""
+def reads_ours_only(overrides: Sequence[str], config_dir: str | None = None) -> bool:
+    """Returns whether composing the overrides reads no file outside conf/, imports nothing and
+    resolves no environment variable. Overrides from a run's file are composed only if it does."""
+    groups = frozenset(groups_of(conf_dir()))
+    return config_dir is None and all(_reads_ours_only(one, groups) for one in overrides)
+
+
+def _reads_ours_only(override: str, groups: frozenset[str]) -> bool:
+    key, _, value = override.lstrip("+~").partition("=")
+    key = key.partition("@")[0]
+    if key.startswith("hydra"):
+        return override == ONE_RUN
+    if key in groups:  # its value is the name of a file
+        return ".." not in value and "$" not in value
+    if "/" in key or ".." in key:
+        return False
+    # ${a.b} copies a value; any other form calls a resolver, such as oc.env
+    return "${" not in REFERENCE.sub("", value)
+
+
+def as_data(
+    overrides: Sequence[str], config_dir: str | None = None, trust: Trust = NOBODY
+) -> dict[str, Any] | None:
+    """Returns the checked configuration of overrides from a file as plain data.
+
+    None if they do not compose, are invalid, or name a class that `trust` does not allow.
+    """
     try:
-        return asdict(checked(overrides, config_dir))
+        cfg = composed(overrides, config_dir)
+        if not all(trust.allows(target) for target in targets(_plain(cfg)).values()):
+            return None
+        return asdict(checked_rungs(cfg)[-1])
     except UserError:
         return None
+
+
+def _plain(cfg: DictConfig) -> dict[str, Any]:
+    return cast("dict[str, Any]", OmegaConf.to_container(cfg, resolve=False))

@@ -5,9 +5,11 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from jepa_lab.config.trust import Trust
 from jepa_lab.errors import UserError, say
 from jepa_lab.ledger.atomic import write_json
 from jepa_lab.ledger.command_line import CommandLine
@@ -47,12 +49,13 @@ def run_report(folder: Path, rules: str) -> Report:
 def composes(line: CommandLine) -> bool:
     """Returns whether a command line composes to a valid configuration.
 
-    A command line that names user-defined code is composed but not checked, since the check would
-    import code that a run's file names.
+    The command line is from a run's file. One that names user-defined code is composed but not
+    checked, since the check would import that code. One that names a folder or calls a resolver is
+    not even composed, and counts as valid.
     """
-    from jepa_lab.cli.compose import composes  # imports Hydra, which is slow
+    from jepa_lab.cli.compose import composes, reads_ours_only  # imports Hydra, which is slow
 
-    return composes(line.overrides, line.config_dir)
+    return not reads_ours_only(line.overrides, line.config_dir) or composes(line.overrides)
 
 
 def investigate(args: argparse.Namespace) -> tuple[Report, int]:
@@ -70,7 +73,13 @@ def investigate(args: argparse.Namespace) -> tuple[Report, int]:
     def print_line(line: str) -> None:
         print(line, file=sys.stderr if args.json else sys.stdout, flush=True)
 
-    from jepa_lab.cli.compose import as_data  # imports Hydra, which is slow
+    from jepa_lab.cli.compose import as_data, reads_ours_only  # imports Hydra, which is slow
 
-    outcome = load(entry.investigate_at)(args, as_data, print_line)
+    def compose(overrides: Sequence[str], config_dir: str | None) -> dict[str, Any] | None:
+        named = args.config_dir is not None and args.config_dir.resolve() == Path(config_dir or "")
+        if not reads_ours_only(overrides, None if named or args.trust else config_dir):
+            return None
+        return as_data(overrides, config_dir, Trust(bool(args.trust), args.config_dir))
+
+    outcome = load(entry.investigate_at)(args, compose, print_line)
     return (outcome.text(), outcome.content), outcome.code

@@ -26,6 +26,9 @@ from jepa_lab.cli.overrides import SEARCHPATH, folder_paths, paths_of
 from jepa_lab.errors import RunBusy, UserError, say
 from jepa_lab.ledger.command_line import ONE_RUN, CommandLine
 from jepa_lab.ledger.sweep_folder import JOB, Record, settings_of
+from jepa_lab.process.memory import is_out_of_memory, out_of_memory
+from jepa_lab.process.orphans import parent_gone
+from jepa_lab.process.ranks import numeric_ranks
 from jepa_lab.process.stop import StopRequest
 from jepa_lab.sweep.ladder import checked_rungs, climb
 from jepa_lab.sweep.lines import named_lines
@@ -82,7 +85,10 @@ def one_job(cfg: DictConfig, command: Command) -> float | None:
     if command.elsewhere:
         # Ctrl-C reaches every process of a terminal; only the command's process reacts to it
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        command.stop = StopRequest(control.started(), control.stopped)
+        parent = os.getppid()
+        command.stop = StopRequest(
+            control.started(), lambda: control.stopped() or parent_gone(parent)
+        )
     if control.obsolete() or control.stopped() or command.stop.reason(cfg.get("max_wall_s")):
         return worst()
     number = hydra.job.env_set[JOB]
@@ -105,7 +111,9 @@ def _recorded(cfg: DictConfig, command: Command, stop: StopRequest) -> float:
         rungs = checked_rungs(cfg)
         # torch and Lightning are slow, so they are imported only after the configuration is checked
         from jepa_lab.diagnosis.gates import gates_line
-        from jepa_lab.studies.run import train
+
+        with numeric_ranks():
+            from jepa_lab.studies.run import train
 
         def opened(run: Any) -> None:
             record.run_id, record.run_dir = run.run_id, str(run.path)
@@ -135,8 +143,12 @@ def _recorded(cfg: DictConfig, command: Command, stop: StopRequest) -> float:
         record.close("failed", str(error), code=2)
         say(str(error))
     except Exception as error:
-        record.close("failed", f"{type(error).__name__}: {error}", code=1)
-        logging.getLogger("jepa_lab").exception("the run failed")
+        if is_out_of_memory(error):
+            record.close("failed", out_of_memory(), code=2)
+            say(out_of_memory())
+        else:
+            record.close("failed", f"{type(error).__name__}: {error}", code=1)
+            logging.getLogger("jepa_lab").exception("the run failed")
     except BaseException:
         record.close("stopped", "interrupted", code=130)
         if not command.elsewhere:

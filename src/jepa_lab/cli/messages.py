@@ -17,6 +17,8 @@ def one_line(error: BaseException) -> str:
     missing = getattr(error, "missing_cfg_file", None)
     if missing:
         group, _, option = str(missing).rpartition("/")
+        if not group:
+            return f"--config-name {option}: no such configuration"
         options = list(getattr(error, "options", None) or options_of(folder_of(conf_dir(), group)))
         return f"{group}={option}: no such option{nearest(option, options)}"
     for cause in (error.__cause__, error):

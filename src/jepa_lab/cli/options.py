@@ -7,10 +7,10 @@ import argparse
 from pathlib import Path
 
 from jepa_lab.errors import UserError
-from jepa_lab.process.command import add_config_dir, number_above_0, positive
+from jepa_lab.process.command import add_trust, number_above_0, positive
 
 # options that have an effect only with --investigate
-OF_INVESTIGATION = ("max_runs", "max_hours", "seeds", "epochs", "config_dir", "out")
+OF_INVESTIGATION = ("max_runs", "max_hours", "seeds", "epochs", "config_dir", "trust", "out")
 BASELINE_ROWS = ("raw", "random", "supervised")
 TOY_MODES = ("same", "ratio", "logspace", "from_tau", "auto")  # of lr_enc_mode
 
@@ -47,7 +47,7 @@ def add_investigation(parser: argparse.ArgumentParser) -> None:
     of.add_argument(
         "--epochs", type=whole, metavar="N", help="epochs of every run; default: as the failing run"
     )
-    add_config_dir(of)
+    add_trust(of)
     of.add_argument(
         "--out", type=Path, metavar="FOLDER", help="where to write; default: the run's folder"
     )

@@ -15,6 +15,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, QuotedString
 from hydra.errors import HydraException
 
+from jepa_lab.cli.arguments import check_flags, check_removed, split_flags
+from jepa_lab.cli.hydra_keys import refuse_classes
 from jepa_lab.config.groups import AUX_FOLDER, conf_dir, experiment_content, keys_of
 from jepa_lab.errors import UserError, say
 
@@ -44,8 +46,11 @@ RATE_TARGETS = {"agg_out": "z_agg", "z_t": "z", "both": "both"}
 def overrides_for_hydra(args: Sequence[str]) -> list[str]:
     """Returns the arguments in the form that Hydra reads: flags first, today's names,
     `experiment=x` as `+experiment=x`. Prints a line for each translated name. Raises UserError for
-    overrides that contradict each other."""
-    flags, overrides = _flags(args)
+    a wrong flag, for removed keys, and for overrides that contradict each other."""
+    flags, overrides = split_flags(args)
+    check_flags(flags)
+    check_removed(overrides)
+    refuse_classes(overrides)
     overrides, lines = translate(overrides)
     for line in lines:
         say(line)
@@ -55,21 +60,6 @@ def overrides_for_hydra(args: Sequence[str]) -> list[str]:
     multirun = any(flag in ("-m", "--multirun") for flag in flags)
     overrides = _of_every_job(overrides) if multirun else overrides
     return [*flags, *with_folder(overrides, config_dir(flags))]
-
-
-def _flags(args: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Returns (flags, overrides). The value that follows --config-dir belongs to the flags."""
-    flags: list[str] = []
-    overrides: list[str] = []
-    rest = iter(args)
-    for arg in rest:
-        if arg in ("-m", "--multirun") or arg.startswith("--config-dir="):
-            flags.append(arg)
-        elif arg in ("--config-dir", "-cd"):
-            flags += [arg, *(value for value in [next(rest, None)] if value is not None)]
-        else:
-            overrides.append(arg)
-    return flags, overrides
 
 
 SEARCHPATH = "hydra.searchpath="
@@ -275,7 +265,9 @@ def is_comparison(overrides: Sequence[str]) -> bool:
     return any(_compares(experiment) for experiment in experiments)
 
 
-def _compares(experiment: str) -> bool:
+def _compares(experiment: str, within: tuple[str, ...] = ()) -> bool:
+    if experiment in within:
+        return False  # Hydra reports experiments that list each other
     try:
         content = experiment_content(experiment)
     except (OSError, ValueError, yaml.YAMLError):
@@ -285,7 +277,7 @@ def _compares(experiment: str) -> bool:
         (
             entry.get("override /hydra/sweeper") == SWEEPER
             if isinstance(entry, dict)
-            else entry != "_self_" and _compares(str(entry))
+            else entry != "_self_" and _compares(str(entry), (*within, experiment))
         )
         for entry in defaults
     )

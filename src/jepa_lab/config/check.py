@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import fields, is_dataclass
+from dataclasses import asdict, fields, is_dataclass
 from typing import Any, TypeVar, get_type_hints
 
 from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
@@ -13,6 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 from jepa_lab.config.extensions import is_own, options_at
 from jepa_lab.config.groups import conf_dir, keys_of
 from jepa_lab.config.messages import PLAIN, describe
+from jepa_lab.config.ranges import in_64_bits
 from jepa_lab.config.run_config import RunConfig
 from jepa_lab.errors import UserError
 
@@ -32,8 +33,10 @@ def check(
     """
     try:
         cfg = OmegaConf.create(cfg)
+        in_64_bits(OmegaConf.to_container(cfg, resolve=False))
         cfg = _without_other_groups(cfg, kind)
         _require_groups(cfg, kind, others)
+        unset = sorted(OmegaConf.missing_keys(cfg))  # the merge would put defaults in their place
         own = dict(_take_own(cfg, kind))
         merged = OmegaConf.merge(OmegaConf.structured(kind), cfg)
         _refuse_nested(merged, "")
@@ -47,9 +50,12 @@ def check(
             raise UserError(f"{missing[0]} is missing: it has no default")
         config = OmegaConf.to_object(merged)
         assert isinstance(config, kind)
+        in_64_bits(asdict(config))  # again, for numbers that were given as text
         for key, options in own.items():
             _put(config, key, options)
         config.validate()
+        if unset:
+            raise UserError(f"{unset[0]}=???: a value is needed")
     except OmegaConfBaseException as error:
         raise UserError(describe(error)) from error
     except ValueError as error:

@@ -10,17 +10,12 @@ from __future__ import annotations
 import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, TypeVar
 
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from jepa_lab.config.messages import describe
-from jepa_lab.config.tree import flatten
-from jepa_lab.errors import UserError
-
-PACKAGE = "jepa_lab."
 
 Kind = TypeVar("Kind", bound="Options")
 
@@ -98,22 +93,6 @@ class CallbackOptions(Options):
     def build(self) -> Any:
         """Returns a pytorch_lightning.Callback."""
         raise NotImplementedError
-
-
-def require_no_own_code(config: Mapping[str, Any], place: Path) -> None:
-    """Raises UserError if a configuration read from `place` names a class outside this package,
-    since checking it would import that code."""
-    for key, target in own_code(config).items():
-        raise UserError(
-            f"{place}: {key}={target} is user-defined code, which is not imported from a run's"
-            " file; give its folder as --config-dir"
-        )
-
-
-def own_code(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns {key: class} of all classes outside this package that a configuration names."""
-    named = {key: target for key, target in flatten(config) if key.rpartition(".")[2] == "_target_"}
-    return {key: target for key, target in named.items() if not str(target).startswith(PACKAGE)}
 
 
 def is_own(value: Any) -> bool:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
+
+# the name of a file or folder that is no path, no hidden file and no option of a command
+PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
 
 
 def one_of(key: str, value: Any, allowed: Iterable[Any]) -> None:
@@ -29,6 +33,33 @@ def within(key: str, value: float | None, low: float, high: float) -> None:
         raise ValueError(f"{key}={value}: must lie between {low:g} and {high:g}")
 
 
+def in_64_bits(value: Any, key: str = "") -> None:
+    """Raises ValueError for a whole number that needs more than 64 bits, also inside mappings and
+    lists."""
+    if isinstance(value, Mapping):
+        for name, inner in value.items():
+            in_64_bits(inner, f"{key}.{name}".lstrip("."))
+    elif isinstance(value, list):
+        for place, inner in enumerate(value):
+            in_64_bits(inner, f"{key}[{place}]")
+    elif isinstance(value, int) and not -(2**63) <= value < 2**63:
+        digits = str(value)
+        shown = digits if len(digits) <= 40 else f"{digits[:10]}... ({len(digits)} digits)"
+        raise ValueError(f"{key}={shown}: must be {'below 2^63' if value > 0 else 'above -2^63'}")
+
+
+def nested(key: str, value: Any, names: Sequence[str]) -> None:
+    """Raises ValueError unless the value is a mapping of mappings, one for each name, with texts or
+    numbers in the innermost. None stands for an empty mapping."""
+    if value is None and names:
+        return
+    if isinstance(value, Mapping if not names else str | int | float | list):
+        form = " -> ".join([*names, "text"]) if names else "a text"
+        raise ValueError(f"{key}={value}: expected {form}")
+    for name, inner in value.items() if names else ():
+        nested(f"{key}.{name}", inner, names[1:])
+
+
 def ordered_pair(key: str, value: list[Any] | None) -> None:
     """Raises ValueError unless the value is None or a finite [lowest, highest]."""
     if value is not None and not (
@@ -42,3 +73,13 @@ def unset(key: str, value: Any, reason: str) -> None:
     key."""
     if value is not None:
         raise ValueError(f"{key}={value}: {reason}")
+
+
+def plain_name(key: str, value: str) -> None:
+    """Raises ValueError unless the value can name a folder: letters, digits and . _ - only."""
+    if not PLAIN_NAME.fullmatch(value):
+        shown = value if len(value) <= 100 else f"{value[:40]}... ({len(value)} characters)"
+        raise ValueError(
+            f"{key}={shown!r}: names a folder: letters (a-z, A-Z), digits and . _ - only, not first"
+            " a dot or a dash, and at most 100 characters"
+        )

@@ -12,7 +12,7 @@ from omegaconf import MISSING
 
 from jepa_lab.config.extensions import CallbackOptions, MetricOptions, Options, RuleOptions
 from jepa_lab.config.gates import GatesConfig, check_experiment_gates
-from jepa_lab.config.ranges import at_least, one_of
+from jepa_lab.config.ranges import at_least, nested, one_of, plain_name
 from jepa_lab.config.schema import (
     DiagnosisConfig,
     HardwareConfig,
@@ -58,6 +58,7 @@ class RunConfig:
     def validate(self) -> None:
         """Raises ValueError for the first key that is out of range or contradicts another. May fill
         in derived values."""
+        plain_name("name", self.name)
         for part in vars(self).values():
             if hasattr(part, "validate"):
                 part.validate()
@@ -106,6 +107,8 @@ class JepaConfig(RunConfig):
         "callbacks.*": CallbackOptions,
     }
     tests_arms: ClassVar[bool] = True
+    # the options that select an entry of `expected`, from the outside in
+    expected_by: ClassVar[tuple[str, ...]] = ("data set", "tier")
     # taps that a metric can measure
     taps: ClassVar[tuple[str, ...]] = ("z", "z_agg", "z_hat", "z_target")
 
@@ -116,6 +119,7 @@ class JepaConfig(RunConfig):
                 one_of(f"monitor.metrics.{name}.taps", tap, self.taps)
         if self.optim.warmup_epochs is not None:
             self.optim.warmup = self.optim.warmup_epochs / self.dataset.epochs
+        nested("expected", self.expected, (*self.expected_by, "metric"))
         check_experiment_gates(self.experiment_gates, str(self.dataset.name))
         at_least("seed", self.seed, 0)
         if self.seed > MOST_SEED:

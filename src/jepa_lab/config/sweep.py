@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -21,6 +22,12 @@ class TuningConfig:
     def validate(self) -> None:
         at_least("sweep.tuning.weights", self.weights, 1)
         at_least("sweep.tuning.span", self.span, 1.0, exclusive=True)
+        most = 1 + int(900 * math.log10(self.span))
+        if self.weights > most:
+            raise ValueError(
+                f"sweep.tuning.weights={self.weights}: must be at most {most}, the number of"
+                f" weights of three digits in sweep.tuning.span={self.span:g}"
+            )
         if not self.seeds:
             raise ValueError(
                 "sweep.tuning.seeds=[]: one seed or more to choose the weights with, as [1000,1001]"

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from jepa_lab.diagnosis.codebook import codebook_finding
 from jepa_lab.diagnosis.finding import Finding
+from jepa_lab.diagnosis.inputs import code_tensor, feature_tensor, label_classes
 from jepa_lab.diagnosis.remedies import Remedies, in_words
 from jepa_lab.diagnosis.taps import judge_tap, unused
 from jepa_lab.diagnosis.thresholds import Thresholds, distance
@@ -22,25 +24,22 @@ DEAD = 1e-3  # share of the 0.9 quantile of the dimensions' std below which a di
 
 
 def diagnose_features(
-    z: Tensor,
-    *,
-    labels: Tensor | None = None,
-    codes: Tensor | None = None,
-    reference: Tensor | None = None,
+    z: Any, *, labels: Any = None, codes: Any = None, reference: Any = None
 ) -> Verdict:
-    """Returns the verdict on features (n, d), or (n, v, d) of v views.
+    """Returns the verdict on features (n, d), or (n, v, d) of v views. Tensors and arrays of any
+    library are accepted.
 
-    `labels` are whole numbers, (n,) or one for each row, -1 for unknown. They add the accuracy of
-    the nearest neighbour to the evidence. `codes` are the indices of the chosen codes, of any
+    `labels` are strings, bools or whole numbers, (n,) or one for each row, -1 or NaN for unknown.
+    They add the accuracy of the nearest neighbour to the evidence, unless they look like an index:
+    more distinct values than half the rows. `codes` are the indices of the chosen codes, of any
     shape, and K is the largest index + 1. Alternatively `codes` are the counts of the K codes, (K,)
     in floating point, which can show that the last codes are unused. `reference` holds the features
     of the same tap at initialisation. Features that are not finite are "diverged", fewer than 32
-    rows are "inconclusive". Raises ValueError for another shape.
+    rows are "inconclusive". Raises ValueError for another shape or kind.
     """
-    if z.ndim not in (2, 3):
-        raise ValueError(f"expected features (n, d) or (n, v, d), got {tuple(z.shape)}")
+    z = feature_tensor(z, "z")
     views = z.shape[1] if z.ndim == 3 else 1
-    z = z.detach().flatten(0, -2)
+    z = z.flatten(0, -2)
     t = Thresholds()
     if not bool(torch.isfinite(z).all()):
         return Verdict("diverged", "z", confidence=1.0, reasons=("features are not finite",))
@@ -49,16 +48,22 @@ def diagnose_features(
         raise ValueError(
             f"z has a largest value of {largest:.2g}, whose square float64 cannot hold; rescale it"
         )
-    labels = _per_row(labels, len(z), views)
+    classes = None if labels is None else label_classes(labels, len(z) // views, views)
+    start_z = None if reference is None else feature_tensor(reference, "reference").flatten(0, -2)
+    chosen = None if codes is None else code_tensor(codes)
     if len(z) < t.samples:
         return Verdict("inconclusive", "z", reasons=(f"{len(z)} rows; {t.samples:.0f} are needed",))
     now = {**collapse_metrics(z), "d": float(z.shape[1]), **coordinate_shares(z)}
-    start = {} if reference is None else collapse_metrics(reference.flatten(0, -2))
+    start = {} if start_z is None else collapse_metrics(start_z)
     # One view of each image: a neighbour that is another view of the same image proves nothing.
-    apart = {} if labels is None else separability(z[::views], labels[::views])
-    book = {} if codes is None else code_counts(codes)
+    no_classes = "" if classes is None else classes.index_like()
+    apart = {}
+    if classes is not None and not no_classes:
+        apart = separability(z[::views], classes.labels["labels"].to(z.device))
+    book = {} if chosen is None else code_counts(chosen)
     found = uniform_rows(z, t) or judge_tap(now, start, t, skill_fell=False)
     found, notes = _with_labels(found, apart, t)
+    notes += [f"labels are not used: {no_classes}"] if no_classes else []
     notes += [text for text in [unused(now, t)] if text]
     broken = codebook_finding({f"val/codebook/{k}": [(0, v)] for k, v in book.items()}, t)
     if (
@@ -174,14 +179,3 @@ def _with_labels(
     return found, [
         text if ratio >= t.separability else f"{text}: the features do not separate the labels"
     ]
-
-
-def _per_row(labels: Tensor | None, n: int, views: int) -> Tensor | None:
-    if labels is None:
-        return None
-    labels = labels.flatten()
-    if len(labels) * views == n:
-        labels = labels.repeat_interleave(views)
-    if len(labels) != n:
-        raise ValueError(f"labels: {len(labels)} for {n // views} rows of features")
-    return labels.long()

@@ -25,13 +25,14 @@ NO_AUXILIARY = (
 )
 # terms that share one weight
 OF_CODEBOOK = dict.fromkeys(("commitment", "codebook", "usage"), "vq")
+BASELINE = "val/loss/constant"  # no loss of the model; not finite only if one of those is not
 WINDOW = 7  # number of logged losses on either side of a spike
 
 
 def diverged(history: History, t: Thresholds) -> Finding | None:
     """Reports a loss or gradient that is not finite, or a loss that ends far above its best
     value."""
-    for key in sorted(history):
+    for key in sorted(history.keys() - {BASELINE}):
         if key.startswith(("train/loss/", "val/loss/", "train/grad_norm")):
             # A fast test: one value that is not finite makes the sum not finite.
             if math.isfinite(sum(value for _, value in history[key])):

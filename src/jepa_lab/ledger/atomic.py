@@ -16,13 +16,13 @@ def temporary_beside(path: Path) -> Path:
 
 
 def replace_file(tmp: Path, path: Path) -> None:
-    """Moves the finished file `tmp` to `path`, durably. On OSError the old file stays and `tmp` is
-    removed."""
+    """Moves the finished file `tmp` to `path`, durably. If it fails or is interrupted, the old file
+    stays and `tmp` is removed."""
     try:
         with open(tmp, "rb+") as file:
             os.fsync(file.fileno())
         os.replace(tmp, path)
-    except OSError:
+    except BaseException:
         tmp.unlink(missing_ok=True)
         raise
     sync_folder(path.parent)

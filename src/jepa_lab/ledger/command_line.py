@@ -12,13 +12,14 @@ import yaml
 
 from jepa_lab.config.tree import value_of
 from jepa_lab.ledger.atomic import write_atomic
-from jepa_lab.ledger.read import read_yaml
+from jepa_lab.ledger.read import read_if_possible
 
 NAME = "overrides.yaml"
 THREADS = "hardware.threads"
 ONE_RUN = "hydra.mode=RUN"  # selects one run of an experiment that defines a sweep
+SEARCH_PATH = "hydra.searchpath="
 # overrides that set how a command is run, not which run it makes
-AROUND = ("on_existing=", "max_wall_s=", "sweep.", "hydra/", "hydra.launcher.", "hydra.sweeper.")
+AROUND = ("on_existing=", "max_wall_s=", "sweep.")
 
 
 @dataclass(frozen=True)
@@ -74,14 +75,22 @@ def read_command_line(folder: Path) -> CommandLine | None:
     of the machine, and the run's id depends on it. None if there is no readable overrides.yaml: the
     run was started from Python, or by a version that wrote none.
     """
-    content = read_yaml(folder / NAME)
+    content = read_if_possible(folder / NAME)
     overrides, config_dir = content.get("overrides"), content.get("config_dir")
     if not isinstance(overrides, list) or not all(
         isinstance(override, str) for override in overrides
     ):
         return None
-    kept = tuple(override for override in overrides if not override.lstrip("+").startswith(AROUND))
-    threads = value_of(read_yaml(folder / "config.yaml"), THREADS)
+    kept = tuple(override for override in overrides if not _around(override))
+    threads = value_of(read_if_possible(folder / "config.yaml"), THREADS)
     if isinstance(threads, int) and THREADS not in map(key_of, kept):
         kept = (*kept, f"{THREADS}={threads}")
     return CommandLine(kept, config_dir if isinstance(config_dir, str) else None)
+
+
+def _around(override: str) -> bool:
+    """Returns whether an override only sets how a command is run. Of Hydra's own keys, only the
+    search path and ONE_RUN change which run is made. The others could name code to start."""
+    if override == ONE_RUN or override.startswith(SEARCH_PATH):
+        return False
+    return override.lstrip("+~").startswith((*AROUND, "hydra"))

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 from jepa_lab.errors import RunStopped
 from jepa_lab.ledger.run_dir import UNWRITABLE, RunDir
+from jepa_lab.process.memory import is_out_of_memory, out_of_memory
 
 
 @contextmanager
@@ -29,5 +30,6 @@ def record_exit_status(run: RunDir, note: Callable[[str, str], None]) -> Iterato
             raise run.unwritable(error) from error
         raise
     except Exception as error:
-        note("failed", f"{type(error).__name__}: {error}")
+        text = f"{type(error).__name__}: {error}"
+        note("failed", out_of_memory() if is_out_of_memory(error) else text)
         raise

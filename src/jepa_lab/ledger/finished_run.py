@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jepa_lab.ledger.read import read_json, read_yaml, require_object
+from jepa_lab.ledger.read import read_if_possible, require_object
 from jepa_lab.ledger.summary import summary_values
 
 USUAL_STUDY = "seq_jepa"  # for runs from before the key `study` existed
@@ -85,13 +85,14 @@ def control_runs(runs: Sequence[Path], control: str) -> list[Path]:
     The protocol is the seed, data, budget, encoder, probes, precision and threads (see
     protocol_of).
     """
-    configs = [read_yaml(run / "config.yaml") for run in runs]
+    configs = [read_if_possible(run / "config.yaml") for run in runs]
     wanted = {json.dumps(protocol_of(config), sort_keys=True) for config in configs if config}
     controls = []
     for runs_dir in {run.parent.parent for run in runs}:
         for path in sorted((runs_dir / control).glob("*/config.yaml")):
-            config = read_yaml(path)
-            completed = read_json(path.with_name("status.json")).get("state") == "completed"
+            config = read_if_possible(path)
+            status = read_if_possible(path.with_name("status.json"))
+            completed = status.get("state") == "completed"
             if completed and json.dumps(protocol_of(config), sort_keys=True) in wanted:
                 controls.append(path.parent)
     return controls

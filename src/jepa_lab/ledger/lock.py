@@ -10,9 +10,8 @@ from contextlib import contextmanager
 from filelock import FileLock, Timeout
 
 from jepa_lab.errors import RunBusy
+from jepa_lab.ledger.own_files import LOCK
 from jepa_lab.ledger.run_dir import RunDir
-
-LOCK = ".lock"
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 import errno
 import os
 import platform
-import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -15,6 +14,7 @@ from typing import Any
 from jepa_lab import RESULTS_VERSION, __version__
 from jepa_lab.errors import UserError
 from jepa_lab.ledger.atomic import write_atomic, write_json
+from jepa_lab.ledger.own_files import remove_own_files
 from jepa_lab.ledger.read import read_json
 from jepa_lab.process.alive import process_exists
 
@@ -30,6 +30,16 @@ UNWRITABLE = (
     errno.EIO,
 )
 STATES = ("running", "completed", "stopped", "failed")
+# names in a run's folder at which a link would be followed; a rename replaces a link at any other
+WRITTEN_IN_PLACE = (
+    "checkpoints",
+    "figures",
+    ".metrics",
+    ".lock",
+    "run.log",
+    "wandb",
+    "tensorboard",
+)
 
 
 class RunDir:
@@ -49,7 +59,9 @@ class RunDir:
         self.summary_path = self.path / "summary.json"
 
     def make(self) -> "RunDir":
-        """Makes the folders. Raises UserError if that fails."""
+        """Makes the folders. Raises UserError if that fails, and if a link inside the run's folder
+        leads out of it."""
+        require_inside(self.path)
         try:
             self.checkpoints.mkdir(parents=True, exist_ok=True)
             self.figures.mkdir(exist_ok=True)
@@ -70,13 +82,10 @@ class RunDir:
         return self
 
     def clear(self) -> None:
-        """Removes the files of a run. The folder, and a lock that is held in it, stay."""
+        """Removes the files of a run. The folder, and a lock that is held in it, stay. Raises
+        UserError if the folder has files that no run writes, and then removes nothing."""
         try:
-            for entry in self.path.iterdir() if self.path.is_dir() else ():
-                if entry.is_dir() and not entry.is_symlink():
-                    shutil.rmtree(entry)
-                elif entry.name != ".lock":
-                    entry.unlink()
+            remove_own_files(self.path)
         except OSError as error:
             raise self.unwritable(error) from None
 
@@ -92,7 +101,7 @@ class RunDir:
         self, state: str, reason: str | None = None, first_bad: dict[str, Any] | None = None
     ) -> None:
         """Writes status.json. `started` is the first start and survives a resume. `finished` is
-        null while the run is running.
+        null while the run is running, and never before `started`, even if the clock was set back.
 
         `first_bad` is {"term": ..., "step": ...} of the first value that was not finite.
         """
@@ -100,14 +109,15 @@ class RunDir:
             raise ValueError(f"state is one of {', '.join(STATES)}, got {state!r}")
         now = datetime.now(UTC).isoformat(timespec="seconds")
         previous = self.status() or {}
+        started = str(previous.get("started") or now)
         status = {
             "state": state,
             "run_id": self.run_id,
             "experiment": self.experiment,
             "reason": reason,
             "first_bad": first_bad,
-            "started": previous.get("started") or now,
-            "finished": None if state == "running" else now,
+            "started": started,
+            "finished": None if state == "running" else max(started, now),
             "pid": os.getpid(),
             "host": platform.node(),
             "versions": versions(),
@@ -153,6 +163,25 @@ def writing_below(folder: Path) -> Iterator[None]:
         if error.errno in UNWRITABLE:
             raise UserError(f"{error.filename or folder}: {error.strerror}") from error
         raise
+
+
+def require_inside(folder: Path) -> None:
+    """Raises UserError if a file or folder that is written in a run's folder is a link that leads
+    out of it. A run from someone else could have such links, to have other files overwritten."""
+    for path in (folder / name for name in WRITTEN_IN_PLACE):
+        if not is_inside(folder, path):
+            raise UserError(
+                f"{path}: a link that leads out of the run's folder; nothing is written there:"
+                " remove the link"
+            )
+
+
+def is_inside(folder: Path, path: Path) -> bool:
+    """Returns whether a path below `folder` stays there once links are followed."""
+    try:
+        return path.resolve().is_relative_to(folder.resolve())
+    except (OSError, RuntimeError):  # links in a circle
+        return False
 
 
 def state_of(status: Mapping[str, Any] | None) -> str:

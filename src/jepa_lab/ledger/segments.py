@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from jepa_lab.errors import UserError
-from jepa_lab.ledger.atomic import replace_file, sync_folder, temporary_beside
+from jepa_lab.files.tables import open_table
+from jepa_lab.ledger.atomic import sync_folder
+from jepa_lab.ledger.tables import write_table
 
 SCHEMA = pa.schema(
     [
@@ -58,7 +59,7 @@ def write_whole(path: Path, table: pa.Table, folded: int = 0) -> int:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     folded = max([folded, *_numbers(path)])
-    _write(path, table.replace_schema_metadata({FOLDED: str(folded)}))
+    write_table(path, table.replace_schema_metadata({FOLDED: str(folded)}))
     return folded
 
 
@@ -69,7 +70,7 @@ def write_segment(path: Path, number: int, table: pa.Table) -> None:
     if not folder.is_dir():
         folder.mkdir(parents=True)
         sync_folder(folder.parent)
-    _write(_segment(path, number), table)
+    write_table(_segment(path, number), table)
 
 
 def clear_segments(path: Path, folded: int) -> None:
@@ -135,21 +136,11 @@ def _segment(path: Path, number: int) -> Path:
     return segments_folder(path) / f"{number:06d}.parquet"
 
 
-def _write(path: Path, table: pa.Table) -> None:
-    tmp = temporary_beside(path)
-    try:
-        pq.write_table(table, tmp, compression="zstd")
-    except BaseException:
-        tmp.unlink(missing_ok=True)
-        raise
-    replace_file(tmp, path)
-
-
 def _read(path: Path) -> tuple[pa.Table, int]:
     """Returns the rows of one file and the number in its metadata, 0 if there is none. Raises
     FileNotFoundError for a missing file."""
     try:
-        with pq.ParquetFile(path) as file:
+        with open_table(path) as file:
             folded = int((file.metadata.metadata or {}).get(FOLDED, b"0"))
             return file.read().select(SCHEMA.names).cast(SCHEMA), folded
     except FileNotFoundError:

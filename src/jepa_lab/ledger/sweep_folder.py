@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from jepa_lab.files.text import parse_json, read_text
 from jepa_lab.ledger.atomic import write_json
 
 STATES = (
@@ -56,6 +56,10 @@ class Record:
             content = {k: v for k, v in asdict(self).items() if k != "folder"}
             write_json(self.folder / f"{self.job:04d}.json", content)
 
+    def has_run(self) -> bool:
+        """Returns whether the folder of the job's run exists."""
+        return self.run_dir is not None and Path(self.run_dir).is_dir()
+
     def close(self, state: str, reason: str | None = None, code: int = 0) -> None:
         """Records the end of the job."""
         self.state, self.reason, self.code = state, reason, code
@@ -73,7 +77,7 @@ def read_records(sweep_dir: Path) -> list[Record]:
     records = []
     for path in sorted((sweep_dir / "jobs").glob("*.json")):
         try:
-            records.append(Record(**json.loads(path.read_text(encoding="utf-8"))))
+            records.append(Record(**parse_json(read_text(path))))
         except (OSError, ValueError, TypeError):
             continue
     return sorted(records, key=lambda r: r.job)
@@ -221,7 +225,7 @@ def read_tuning(folder: Path) -> Tuning | None:
     """Returns the tuning that `write_tuning` wrote into `folder`, None if there is no readable
     file."""
     try:
-        content = json.loads((folder / FILE).read_text(encoding="utf-8"))
+        content = parse_json(read_text(folder / FILE))
         arms = [
             ArmTuning(
                 a["arm"],

@@ -11,6 +11,8 @@ from torchvision.models.resnet import BasicBlock, resnet18
 
 from jepa_lab.errors import UserError
 
+LEAST_SIZE = 4  # pixels on a side; images of 1x1 have no rotated or shifted views
+
 
 class ResNet18(nn.Module):
     """torchvision's ResNet-18 without its classifier: 512 globally averaged features (He et al.
@@ -99,7 +101,8 @@ def channels_last_is_safe(encoder: nn.Module) -> bool:
 def build_encoder(
     name: str, *, in_channels: int, image_size: int, widths: Sequence[int] = ()
 ) -> nn.Module:
-    """Returns the encoder of that name. Raises UserError for an unknown name."""
+    """Returns the encoder of that name. Raises UserError for an unknown name, and for images in
+    which a view can hardly differ from another."""
     builders: dict[str, Callable[[], nn.Module]] = {
         "resnet18_cifar": lambda: ResNet18(in_channels, "cifar"),
         "resnet18_imagenet": lambda: ResNet18(in_channels, "imagenet"),
@@ -108,4 +111,9 @@ def build_encoder(
     }
     if name not in builders:
         raise UserError(f"encoder.name={name}: no such encoder; one of {', '.join(builders)}")
+    if image_size < LEAST_SIZE:
+        raise UserError(
+            f"encoder={name}: takes views of {LEAST_SIZE}x{LEAST_SIZE} pixels or larger ones, and"
+            f" these are {image_size}x{image_size}"
+        )
     return builders[name]()

@@ -1,5 +1,5 @@
-"""Code that all commands share: a parser with one-line errors, exit codes, and the handling of
-interruptions and broken pipes."""
+"""Code that all commands share: a parser with one-line errors, and the frame of a command with its
+exit codes."""
 
 from __future__ import annotations
 
@@ -7,15 +7,18 @@ import argparse
 import math
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 from jepa_lab.errors import UserError, say
+from jepa_lab.process.memory import is_out_of_memory, out_of_memory
+from jepa_lab.process.output import ignore_broken_pipe
+from jepa_lab.process.signals import ending_on_signals, stopped_by
 
 USER_ERROR, INTERRUPTED = 2, 130
-RESUMES = "interrupted: the same command resumes it"
+RESUMES = ": the same command resumes it"
 
 Number = TypeVar("Number", int, float)
 
@@ -31,34 +34,52 @@ class Parser(argparse.ArgumentParser):
         raise UserError(message)
 
 
-def run_command(work: Callable[[], int | None], interrupted: str = "interrupted") -> None:
+def run_command(work: Callable[[], int | None], hint: str = "", needs_folder: bool = True) -> None:
     """Runs a command and exits with the code that `work` returns, 0 for None.
 
-    A UserError is printed as one line and exits with code 2. Ctrl-C prints `interrupted` and exits
-    with code 130. If the reader closes the pipe, the command ends quietly.
+    A UserError and used-up memory are printed as one line and exit with code 2. Ctrl-C exits with
+    code 130 and SIGTERM with 143, both with the line "stopped", which ends with `hint`. If the
+    reader closes the pipe, the command ends quietly. A working directory that was deleted is an
+    error unless `needs_folder` is false.
     """
     code = None
-    try:
-        with ignore_broken_pipe():
-            code = work()
-    except UserError as error:
-        say(str(error))
-        raise SystemExit(USER_ERROR) from None
-    except KeyboardInterrupt:
-        say(interrupted, prefix="")
-        raise SystemExit(INTERRUPTED) from None
+    with ending_on_signals() as received:
+        try:
+            if needs_folder:
+                require_working_directory()
+            with ignore_broken_pipe():
+                code = work()
+        except BaseException as error:
+            code = _exit_code(error, received.stop(error), hint)
+            if code is None:
+                raise
     if code:
         raise SystemExit(code)
 
 
-@contextmanager
-def ignore_broken_pipe() -> Iterator[None]:
-    """Ends quietly if the reader closes the pipe, as `| head` does."""
+def _exit_code(error: BaseException, signal: int | None, hint: str) -> int | None:
+    """Prints the line for an expected end of a command and returns its exit code. Returns None for
+    any other end."""
+    if signal is not None:
+        say(stopped_by(signal, hint), prefix="")
+        return 128 + signal
+    if isinstance(error, UserError):
+        say(str(error))
+        return USER_ERROR
+    if is_out_of_memory(error):
+        say(out_of_memory())
+        return USER_ERROR
+    return None
+
+
+def require_working_directory() -> None:
+    """Raises UserError if the working directory was deleted."""
     try:
-        yield
-        sys.stdout.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        os.getcwd()
+    except OSError:
+        raise UserError(
+            "the working directory no longer exists; change to another one, for example with cd ~"
+        ) from None
 
 
 def add_config_dir(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:
@@ -68,6 +89,19 @@ def add_config_dir(parser: argparse.ArgumentParser | argparse._ArgumentGroup) ->
         type=Path,
         metavar="FOLDER",
         help="the folder of the run's user-defined code",
+    )
+
+
+def add_trust(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:
+    """Adds the options `--config-dir` and `--trust`, which allow user-defined code that a run's
+    configuration names."""
+    add_config_dir(parser)
+    parser.add_argument(
+        "--trust",
+        action="store_true",
+        default=None,
+        help="import the classes that the run's configuration names, wherever they are: only for a"
+        " run whose maker you trust",
     )
 
 

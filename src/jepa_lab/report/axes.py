@@ -24,6 +24,8 @@ def draw_panel(ax: Axes, panel: Panel, last_step: float, legend_rows: int, width
     """
     for series in panel.series:
         _draw_series(ax, series)
+    for level in panel.levels:
+        ax.axhline(level.value, color=level.color, label=level.label, zorder=1.5, **REFERENCE)
     for label, style in _marks(panel).items():
         ax.plot([], [], label=label, **style)
     if panel.zero_line:
@@ -42,7 +44,8 @@ def draw_panel(ax: Axes, panel: Panel, last_step: float, legend_rows: int, width
 
 def legend_rows(panel: Panel, width: int = 58) -> int:
     """Returns the number of rows of the legend of `panel`. `width` is in characters."""
-    labels = [series.label for series in panel.series] + list(_marks(panel))
+    labels = [series.label for series in panel.series] + [level.label for level in panel.levels]
+    labels += list(_marks(panel))
     return math.ceil(len(labels) / legend_columns(labels, width))
 
 
@@ -54,6 +57,23 @@ def style_axes(ax: Axes, unit: str) -> None:
     for side, spine in ax.spines.items():
         spine.set_visible(side in ("left", "bottom"))
         spine.set_color(GREY)
+
+
+def draw_word(ax: Axes, word: str) -> None:
+    """Writes `word` into the middle of axes whose data cannot be drawn, and removes the ticks."""
+    ax.set_xticks([])
+    ax.set_yticks([])
+    ax.text(
+        0.5,
+        0.5,
+        word,
+        transform=ax.transAxes,
+        ha="center",
+        va="center",
+        fontsize=9,
+        color=GREY,
+        parse_math=False,
+    )
 
 
 def head(ax: Axes, title: str, rows: int, width: int = 58) -> None:
@@ -120,6 +140,7 @@ def _first_broken(panel: Panel) -> float | None:
 
 def _set_range(ax: Axes, panel: Panel) -> None:
     shown = [series.reference for series in panel.series if series.reference is not None]
+    shown += [level.value for level in panel.levels]
     shown += [value for series in panel.series for _, value in series.points]
     finite = [value for value in shown if math.isfinite(value)]
     if not finite:

@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 
 from jepa_lab.diagnosis import Verdict, judge
 from jepa_lab.report import axes, panels
-from jepa_lab.report.figures import DPI, PAPER, save
+from jepa_lab.report.figures import DPI, PAPER, write_figure
 from jepa_lab.report.panels import History, Panel, Series
 
 # optimiser step, the quantity as <tap>/<metric> or loss, a description
@@ -59,8 +59,10 @@ def draw_early_warning(
     """Writes folder/early_warning.png and returns its path.
 
     Returns None and writes nothing if no panel has data. `find` replaces first_violations."""
-    figure = early_warning_figure(history, (find or first_violations)(history), title=title)
-    return None if figure is None else save(figure, folder / "early_warning.png")
+    return write_figure(
+        lambda: early_warning_figure(history, (find or first_violations)(history), title=title),
+        folder / "early_warning.png",
+    )
 
 
 def first_violations(history: History, judge: Callable[[Any], Verdict] = judge) -> list[Violation]:

@@ -1,9 +1,11 @@
 """The PNG figures of a run. A panel is left out if its keys were not logged."""
 
 import io
+import logging
 import math
 import textwrap
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -35,19 +37,49 @@ def draw_figures(
 
     `spectra` and `views` are optional, see spectrum_figure and views_figure. Returns {name without
     suffix: path} of the written files."""
-    figures = {
-        "overview": overview_figure(history, title=title, verdict_line=verdict_line),
-        "loss": loss_figure(history),
-        "probes": probes_figure(history),
-        "ranks": ranks_figure(history),
-        "spectrum": spectrum_figure(spectra) if spectra else None,
-        "views": views_figure(views, captions) if views is not None else None,
+    figures: dict[str, Callable[[], Figure | None]] = {
+        "overview": lambda: overview_figure(history, title=title, verdict_line=verdict_line),
+        "loss": lambda: loss_figure(history),
+        "probes": lambda: probes_figure(history),
+        "ranks": lambda: ranks_figure(history),
+        "spectrum": lambda: spectrum_figure(spectra) if spectra else None,
+        "views": lambda: views_figure(views, captions) if views is not None else None,
     }
-    return {
-        name: save(figure, folder / f"{name}.png")
-        for name, figure in figures.items()
-        if figure is not None
-    }
+    paths = {name: write_figure(make, folder / f"{name}.png") for name, make in figures.items()}
+    return {name: path for name, path in paths.items() if path is not None}
+
+
+def write_figure(make: Callable[[], Figure | None], path: Path) -> Path | None:
+    """Writes the figure that `make` returns as PNG, and returns its path. None without a figure.
+    See `drawing` for a figure that cannot be drawn."""
+    with drawing(path):
+        figure = make()
+        if figure is None:
+            return None
+        save(figure, path)
+    return path
+
+
+@contextmanager
+def drawing(path: Path) -> Iterator[None]:
+    """Writes a page with a word to `path` if the figures of the context cannot be drawn, so that
+    the run that they belong to keeps its results. The error is logged with its traceback. Raises
+    OSError if a file cannot be written."""
+    try:
+        yield
+    except OSError:
+        raise
+    except Exception as error:
+        save(not_drawn(path, error), path)
+
+
+def not_drawn(path: Path, error: Exception) -> Figure:
+    """Logs that the figure at `path` cannot be drawn, and returns a page that says so."""
+    logging.getLogger("jepa_lab").error("%s: cannot be drawn", path, exc_info=error)
+    figure = Figure(figsize=PANEL_SIZE, dpi=DPI, facecolor=PAPER)
+    FigureCanvasAgg(figure)
+    axes.draw_word(figure.add_subplot(), f"{path.stem}: cannot be drawn")
+    return figure
 
 
 def save(figure: Figure, path: Path, dpi: int = DPI) -> Path:

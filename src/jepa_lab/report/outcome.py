@@ -27,12 +27,13 @@ def present(
     gates: list[GateResult],
     expected: dict[str, str],
     judge: Callable[[History], Verdict],
+    classes: str = "",
     **pictures: Any,
 ) -> None:
     """Writes the figures of the history and report.html, and prints table, verdict and paths.
 
-    `pictures` are passed to draw_figures. A study must draw its own figures before, since the page
-    includes all that exist."""
+    `classes` is a list of the classes' names for the page. `pictures` are passed to draw_figures. A
+    study must draw its own figures before, since the page includes all that exist."""
     title = f"{config.name}, {config.dataset.name}, seed {config.seed}"
     draw_figures(history, run.figures, title=title, verdict_line=verdict.line(), **pictures)
     draw_early_warning(history, run.figures, title=title, find=lambda h: first_violations(h, judge))
@@ -42,6 +43,7 @@ def present(
         title=title,
         verdict_line=verdict.line(),
         gates_line=gates_line(gates),
+        classes=classes,
         table_rows=rows,
         command=command_line(run),
         config_yaml=run.config_path.read_text(encoding="utf-8"),

@@ -35,16 +35,27 @@ class Series:
 
 
 @dataclass(frozen=True)
+class Level:
+    """A value that the lines of a panel are compared with, drawn as a dashed horizontal line."""
+
+    label: str
+    value: float
+    color: str
+
+
+@dataclass(frozen=True)
 class Panel:
     """One pair of axes. `limits` bounds the y range, so that one outlier does not flatten the rest.
 
-    The range still shrinks to the values inside the limits. `zero_line` draws a line at 0."""
+    The range still shrinks to the values inside the limits. `zero_line` draws a line at 0. A panel
+    without series is not drawn, even if it has levels."""
 
     title: str
     unit: str
     series: list[Series] = field(default_factory=list)
     limits: tuple[float, float] | None = None
     zero_line: bool = False
+    levels: list[Level] = field(default_factory=list)
 
 
 def lines(history: History, named: Iterable[tuple[str, str, str]]) -> list[Series]:
@@ -61,11 +72,12 @@ def loss_panel(history: History, term: str, title: str, unit: str) -> Panel:
 
 def prediction_panel(history: History) -> Panel:
     """Returns the panel of the prediction loss, beside the losses of a closed-form readout of the
-    same features with and without actions."""
+    same features with and without actions, and the loss of the best constant."""
     panel = loss_panel(history, "prediction", "Prediction loss", "loss")
     named = [
         ("val/readout/loss", "readout", ORANGE),
         ("val/readout/loss_without_actions", "readout without actions", GREY),
+        ("val/loss/constant", "best constant", PURPLE),
     ]
     return replace(panel, series=[*panel.series, *lines(history, named)])
 
@@ -99,7 +111,8 @@ def other_terms_panel(history: History) -> Panel:
 
 
 def class_panel(history: History) -> Panel:
-    """Returns a panel of the linear probes of the class, in percent."""
+    """Returns a panel of the linear probes of the class, in percent, with the levels of the
+    accuracies that they are compared with."""
     series = lines(
         history,
         [
@@ -110,7 +123,16 @@ def class_panel(history: History) -> Panel:
     percent = [
         Series(s.label, [(step, 100 * value) for step, value in s.points], s.color) for s in series
     ]
-    return Panel("Class probes", "accuracy, %", percent, limits=(0.0, 100.0))
+    levels = [
+        Level(label, 100 * value, color)
+        for name, label, color in (
+            ("class_from_pixels", "raw pixels", GREEN),
+            ("class_from_untrained_z", "untrained encoder", PURPLE),
+            ("class_from_constant", "constant", GREY),
+        )
+        if (value := last_value(history, f"reference/probe/{name}")) is not None
+    ]
+    return Panel("Class probes", "accuracy, %", percent, limits=(0.0, 100.0), levels=levels)
 
 
 def action_panel(history: History) -> Panel:
@@ -158,7 +180,8 @@ def gain_panel(history: History) -> Panel:
 def retrieval_panel(history: History) -> Panel:
     """Returns a panel of how often the true output ranks first among 101 candidates, in percent.
 
-    The baselines are an answer without the predictor and a copy of the query."""
+    The baselines are an answer without the predictor, a copy of the query, and the grids alone
+    (the plain baselines combined)."""
     named = [
         ("val/retrieval/top1", "prediction", BLUE),
         ("val/retrieval/no_predictor_top1", "without the predictor", ORANGE),
@@ -167,6 +190,11 @@ def retrieval_panel(history: History) -> Panel:
     percent = [
         Series(s.label, [(n, 100 * v) for n, v in s.points], s.color) for s in lines(history, named)
     ]
+    plain = last_value(history, "reference/retrieval/plain/combined/top1")
+    steps = [step for step, _ in history.get("val/retrieval/top1", [])]
+    if plain is not None and steps:
+        ends = [(steps[0], 100 * plain), (steps[-1], 100 * plain)]
+        percent.append(Series("without a network", ends, GREEN))
     return Panel("True output first among 101", "of the queries, %", percent, limits=(0.0, 100.0))
 
 

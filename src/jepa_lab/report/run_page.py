@@ -24,11 +24,12 @@ def write_run_page(
     command: str,
     config_yaml: str,
     gates_line: str = "none",
+    classes: str = "",
 ) -> Path:
     """Writes RUN_DIR/report.html with the PNGs found in RUN_DIR/figures and returns its path.
 
     The first word of `verdict_line` is the status, which sets the colour of the verdict: good, a
-    note or a failure.
+    note or a failure. `classes` lists the names of the classes, "" without names.
     """
     page = render(
         "run.html",
@@ -36,6 +37,7 @@ def write_run_page(
         tone=_tone(verdict_line),
         verdict=verdict_line,
         gates=gates_line,
+        classes=classes,
         rows=table_rows,
         columns=[c for c in COLUMNS if any(getattr(row, c) for row in table_rows)],
         figures=[(path.stem, _encoded(path)) for path in _ordered(Path(run_dir) / "figures")],

@@ -66,13 +66,22 @@ def table_rows(
     unknown = set(sections).difference(SECTIONS)
     if unknown:
         raise ValueError(f"sections are {', '.join(SECTIONS)}; got {', '.join(sorted(unknown))}")
-    lines = [line for section in sections for line in _lines(section, last)]
-    rows = [_row(last, expected or {}, *line) for line in lines]
+    rows: list[TableRow] = []
+    for section in sections:
+        rows += [_row(last, expected or {}, *line) for line in _lines(section, last)]
+        if section == "Probes":
+            rows += _class_references(last)
+        if section == "Retrieval":
+            rows += _kind_rows(last)
     return [row for row in rows if row.training or row.validation or row.test]
 
 
 def percent(value: float) -> str:
     return f"{100 * value:.1f} %"
+
+
+def _percent_only(value: float) -> str:
+    return f"{100 * value:.1f}"
 
 
 def three_decimals(value: float) -> str:
@@ -86,6 +95,8 @@ def four_digits(value: float) -> str:
 def one_decimal(value: float) -> str:
     return f"{value:.1f}"
 
+
+OF_THE_DATA = "retrieval/plain/"  # does not depend on the weights: measured once, before training
 
 # section, label, key without its split, format
 MetricLine = tuple[str, str, str, Format]
@@ -123,6 +134,24 @@ RETRIEVAL: list[MetricLine] = [
         ("mrr", "mean reciprocal rank", three_decimals),
     )
 ]
+PLAIN: list[MetricLine] = [
+    *(
+        ("Retrieval", f"no network, {of}, top 1", f"retrieval/plain/{key}/top1", percent)
+        for key, of in (
+            ("equal_cells", "equal cells"),
+            ("histogram", "colours"),
+            ("moved_histogram", "colours moved"),
+            ("size", "size"),
+            ("combined", "combined"),
+        )
+    ),
+    (
+        "Retrieval",
+        "no network, combined, mean reciprocal rank",
+        "retrieval/plain/combined/mrr",
+        three_decimals,
+    ),
+]
 CODEBOOK: list[MetricLine] = [
     ("Codebook", "codes in use", "codebook/usage", percent),
     ("Codebook", "perplexity", "codebook/perplexity", one_decimal),
@@ -138,7 +167,7 @@ def _lines(section: str, last: Mapping[str, float]) -> list[MetricLine]:
         "Loss": LOSS,
         "Probes": PROBES,
         "Prediction": PREDICTION,
-        "Retrieval": RETRIEVAL,
+        "Retrieval": [*RETRIEVAL, *PLAIN],
         "Codebook": CODEBOOK,
     }
     return known[section]
@@ -164,6 +193,39 @@ def _tap_lines(last: Mapping[str, float]) -> list[MetricLine]:
     ]
 
 
+def _class_references(last: Mapping[str, float]) -> list[TableRow]:
+    """Returns a row of the accuracies that the class probes are compared with, all measured on
+    validation before training: of a probe on the pixels, of one on the encodings of the untrained
+    encoder, and of a constant."""
+    values = [
+        _cell(last, f"reference/probe/class_from_{name}", _percent_only)
+        for name in ("pixels", "untrained_z", "constant")
+    ]
+    if not all(values):
+        return []
+    label = "class, raw pixels / untrained / constant"
+    return [TableRow("Probes", label, validation=f"{' / '.join(values)} %")]
+
+
+def _kind_rows(last: Mapping[str, float]) -> list[TableRow]:
+    """Returns a row for each kind of rule: top 1 of the prediction, of a copy of the query, and of
+    the best baseline without a network."""
+    start, end = "test/retrieval/rule/", "/n"
+    counts = {
+        key.removeprefix(start).removesuffix(end): value
+        for key, value in last.items()
+        if key.startswith(start) and key.endswith(end)
+    }
+    rows = []
+    for kind, n in sorted(counts.items()):
+        cells = (
+            _cell(last, f"{start}{kind}/{of}top1", _percent_only) for of in ("", "copy_", "plain_")
+        )
+        label = f"{kind.replace('_', ' ')} ({n:.0f}), top 1: prediction / copy / no network"
+        rows.append(TableRow("Retrieval", label, test=f"{' / '.join(cells)} %"))
+    return rows
+
+
 def _row(
     last: Mapping[str, float],
     expected: Mapping[str, str],
@@ -176,6 +238,8 @@ def _row(
         _cell(last, f"{split}/{key}", show) for split in ("train", "val", "test")
     )
     start = _cell(last, f"reference/{key}", show, dimension=False)
+    if key.startswith(OF_THE_DATA):
+        validation, start = validation or start, ""
     notes = [f"{start} at start" if start else "", expected.get(f"val/{key}", "")]
     return TableRow(section, label, training, validation, test, "; ".join(filter(None, notes)))
 

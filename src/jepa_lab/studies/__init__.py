@@ -36,7 +36,7 @@ def find(name: Any) -> StudyEntry:
     known = studies()
     if name is None:
         return known[USUAL_STUDY]
-    if name not in known:
+    if not isinstance(name, str) or name not in known:
         raise UserError(f"study={name}: no such study{nearest(str(name), known)}")
     return known[name]
 

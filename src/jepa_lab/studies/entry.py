@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from jepa_lab.process.ranks import numeric_ranks
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -74,4 +76,5 @@ class StudyEntry:
 def load(place: str) -> Any:
     """Imports the object at package.module:name."""
     module, _, name = place.partition(":")
-    return getattr(import_module(module), name)
+    with numeric_ranks():
+        return getattr(import_module(module), name)

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from hydra.core.override_parser.types import Override
 from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from jepa_lab.config.run_config import RunConfig
 from jepa_lab.errors import UserError
 from jepa_lab.ledger.sweep_folder import Record, settings_of
+from jepa_lab.process.memory import memory_at_hand
 from jepa_lab.studies import find
 from jepa_lab.sweep.ladder import checked_rungs
 from jepa_lab.sweep.records import RunningSweep
 from jepa_lab.sweep.table import print_records, summary_line
 
+JOB = 500e3  # bytes of a composed job
+MOST_JOBS = 1e6  # where the memory is not known
 TO_DO = {"new": "to do", "restart": "to do", "resume": "to resume", "skip": "done"}
 
 
@@ -36,6 +41,24 @@ def compose_jobs(
             job.hydra.job.id = job.hydra.job.num = number
         jobs.append(job)
     return jobs
+
+
+def require_jobs(overrides: Sequence[Override], max_batch_size: int | None) -> None:
+    """Raises UserError for a sweep without a job, for more jobs than the memory holds, and for
+    batches without a job."""
+    if max_batch_size is not None and max_batch_size < 1:
+        raise UserError(f"hydra.sweeper.max_batch_size={max_batch_size}: must be at least 1")
+    jobs, most = 1, int(min(memory_at_hand() / JOB, MOST_JOBS))
+    for override in overrides:
+        if not override.is_discrete_sweep():
+            continue
+        # a range may have more values than the memory holds
+        values = sum(1 for _ in islice(override.sweep_string_iterator(), most + 1))
+        line, jobs = str(override.input_line).removeprefix("++"), jobs * values
+        if not values:
+            raise UserError(f"{line}: no value matches or remains, so the sweep has no job")
+        if jobs > most:
+            raise UserError(f"{line}: more than {most:,} jobs, which the memory does not hold")
 
 
 def check_jobs(jobs: Sequence[DictConfig], master: DictConfig) -> list[RunConfig]:

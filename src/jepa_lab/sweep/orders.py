@@ -47,6 +47,7 @@ class SweepControl:
         content = {
             "token": orders.token,
             "began": began,
+            "monotonic": started,
             "pid": os.getpid(),
             "host": platform.node(),
         }
@@ -96,11 +97,14 @@ class SweepControl:
         return command.get("host") == platform.node() and not process_lives(command.get("pid"))
 
     def started(self) -> float:
-        """Returns the start time of the command on this process's monotonic clock."""
-        began = self._read().get("began")
-        return time.monotonic() - (
-            time.time() - float(began) if isinstance(began, int | float) else 0.0
-        )
+        """Returns the start time of the command on this process's monotonic clock, which all
+        processes of a host share. For another host the wall clocks decide."""
+        command, now = self._read(), time.monotonic()
+        began, monotonic = command.get("began"), command.get("monotonic")
+        if command.get("host") == platform.node() and isinstance(monotonic, int | float):
+            return min(float(monotonic), now)
+        elapsed = time.time() - began if isinstance(began, int | float) else 0.0
+        return now - max(elapsed, 0.0)
 
     def _read(self) -> dict[str, Any]:
         return read_json(self._command)

@@ -42,10 +42,13 @@ def _show_jobs(sweep: RunningSweep) -> list[int]:
             say(str(error))
             codes.append(2)
         return codes
-    runs = list(dict.fromkeys(Path(r.run_dir) for r in records if r.run_dir))
+    runs = list(dict.fromkeys(Path(str(r.run_dir)) for r in records if r.has_run()))
     comparison = compare(runs)
     if comparison.rows:
         comparison.print()
+        others = [r for r in records if not r.has_run()]
+        if others:
+            print(f"\nwithout a run: {summary_line(others)}")
         comparison.write(sweep.folder)
         _show_paired(runs, sweep)
         if sweep.report:

@@ -10,6 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from hydra.experimental.callback import Callback
+from omegaconf import DictConfig, OmegaConf, read_write
+
+BASIC = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
+OURS = "hydra_plugins.jepa_lab"  # start of the names of our sweepers
+CHECKED = "hydra_plugins.jepa_lab_sweeper.CheckedSweeper"
 
 
 class SweepEnded(BaseException):
@@ -44,9 +49,27 @@ def command_of(task_function: Any) -> Any:
     return getattr(task_function, "command", None)
 
 
+def begin_sweep(master: DictConfig) -> Path:
+    """Returns the folder of a sweep. Writes its configuration there, without the records of an
+    earlier start. Sweepers call it once all jobs are checked. Raises OSError on failure."""
+    folder = Path(master.hydra.sweep.dir)
+    shutil.rmtree(folder / "jobs", ignore_errors=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    OmegaConf.save(master, folder / "multirun.yaml")
+    return folder
+
+
 class SweepStart(Callback):
-    """Removes the records of an earlier start. Hydra calls it once, in the command's process,
-    before the jobs of a sweep."""
+    """Prepares the sweeper. Hydra calls it once, in the command's process, before the sweep.
+
+    Hydra's own basic sweeper is replaced, since it writes before the jobs are checked. Another
+    program's sweeper does not call `begin_sweep`, so the records of an earlier start are removed.
+    """
 
     def on_multirun_start(self, config: Any, **kwargs: Any) -> None:
-        shutil.rmtree(Path(config.hydra.sweep.dir) / "jobs", ignore_errors=True)
+        sweeper = config.hydra.sweeper
+        if sweeper._target_ == BASIC:
+            with read_write(config.hydra):
+                sweeper._target_ = CHECKED
+        elif not sweeper._target_.startswith(OURS):
+            shutil.rmtree(Path(config.hydra.sweep.dir) / "jobs", ignore_errors=True)

@@ -27,15 +27,24 @@ def build_budget(config: JepaConfig, batches: int) -> Budget:
     """Returns the steps and the validation interval. Raises UserError if the last epoch would not
     be validated."""
     epochs = config.dataset.epochs
-    every = config.monitor.every_epochs or max(
-        n for n in range(1, epochs + 1) if epochs % n == 0 and epochs // n >= min(epochs, 12)
-    )
+    every = config.monitor.every_epochs or epochs // _validations(epochs)
     if epochs % every:
         raise UserError(
             f"monitor.every_epochs={every}: {epochs} epochs are not a multiple of it, so the last"
             " one would not be validated"
         )
     return Budget(batches, epochs * math.ceil(batches / config.optim.accumulate), every)
+
+
+def _validations(epochs: int) -> int:
+    """Returns the least divisor of the number of epochs from 12 on, or the number itself below
+    12."""
+    root = math.isqrt(epochs)
+    below = next((n for n in range(12, root + 1) if epochs % n == 0), None)
+    if below is not None or epochs < 12:
+        return below or epochs
+    # then it is the partner of the largest divisor below 12 and below the root
+    return next(epochs // n for n in range(min(11, root), 0, -1) if epochs % n == 0 and epochs // n >= 12)
 
 
 def required(value: T | None) -> T:

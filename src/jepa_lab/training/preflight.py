@@ -13,6 +13,7 @@ import torch
 
 from jepa_lab.config.run_config import JepaConfig
 from jepa_lab.errors import UserError
+from jepa_lab.process.memory import is_out_of_memory
 
 SAMPLES = 8
 
@@ -68,12 +69,15 @@ def streams_restored() -> Iterator[None]:
 
 
 def run_check(name: str, check: Callable[[], list[str]]) -> Check:
-    """Returns the result of a check. A check that raises has failed."""
+    """Returns the result of a check. A check that raises has failed, except for used-up memory,
+    which the run would not have either."""
     try:
         return Check(name, tuple(check()))
     except NotApplicable as reason:
         return Check(name, skipped=str(reason))
     except Exception as error:
+        if is_out_of_memory(error):
+            raise
         text = str(error).split("\n", 1)[0]
         return Check(name, (f"the check {name} itself failed: {type(error).__name__}: {text}",))
 

@@ -6,6 +6,7 @@ It imports torch but not Lightning, so that `jepa_lab.check` and the table of a 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -23,7 +24,8 @@ class RunPlan:
     home: RunDir
 
     def decide(self) -> str:
-        """Returns new, resume, restart or skip, from the state of the run's folder.
+        """Returns new, resume, restart or skip, from the state of the run's folder. A completed
+        run without metrics, which an earlier version could leave, is restarted.
 
         Raises UserError for on_existing=error if the run exists, and for a run of another version
         of the results unless it is restarted.
@@ -42,8 +44,9 @@ class RunPlan:
         if on_existing == "restart":
             return "restart"
         run.require_this_version(status)
-        if status.get("state") == "completed" and run.summary() is not None:
-            return "skip"
+        summary = run.summary() if status.get("state") == "completed" else None
+        if summary is not None:
+            return "skip" if summary["metrics"] else "restart"
         return "resume" if checkpoint else "new"
 
     def note(self) -> str | None:
@@ -80,6 +83,16 @@ class Planner(ABC):
     def plan(self, config: Any, fingerprint: str) -> RunPlan:
         """Returns the plan of the run of a checked configuration."""
         return RunPlan(config, run_of(config, fingerprint))
+
+
+def fewer_than_wanted(found: Iterable[tuple[str, int, str, int | None]]) -> list[str]:
+    """Returns a line for every (name, number, key, wanted number) with fewer samples than wanted,
+    None for any number."""
+    return [
+        f"{n:,} {name}, fewer than {key}={wanted}"
+        for name, n, key, wanted in found
+        if wanted is not None and n < wanted
+    ]
 
 
 def identity(config: RunConfig, fingerprint: str) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 
 from jepa_lab.config.run_config import RunConfig
 from jepa_lab.diagnosis.gates import GateResult, evaluate_gates
-from jepa_lab.errors import NonFinite, RunStopped, StoppedByVerdict
+from jepa_lab.errors import NonFinite, RunStopped, StoppedByVerdict, say
 from jepa_lab.ledger.command_line import CommandLine, write_command_line
 from jepa_lab.ledger.ending import record_exit_status
 from jepa_lab.ledger.lock import lock
@@ -89,6 +89,8 @@ def train(
         if action == "skip":
             return _finished(study, plan, brief)
         if action == "restart":
+            if config.on_existing != "restart":
+                say(f"{plan.home.path}: completed without metrics before, so it is trained again")
             plan.home.clear()
         if action == "resume":
             session.checkpoint = study.checkpoint(plan)
@@ -163,8 +165,12 @@ def _run(study: Study, session: Session, resumed: bool) -> RunResult:
             f"stopped: {fit.failure}; the same command without diagnosis.stop_on resumes the run",
             flush=True,
         )
+    lost = None if fit.failure else study.lost_metrics(session, fit, summary)
+    if lost:
+        say(lost)
     session.loggers.log_figures(session.run.figures)
-    state, reason = ("failed", str(fit.failure)) if fit.failure else ("completed", None)
+    reason = str(fit.failure) if fit.failure else lost
+    state = "completed" if reason is None else "failed"
     bad = (
         {"term": fit.failure.term, "step": fit.failure.step}
         if isinstance(fit.failure, NonFinite)

@@ -145,6 +145,11 @@ class Study(Planner):
         """Draws the figures, writes the page, and prints the table, the verdict and the paths of
         the results."""
 
+    def lost_metrics(self, session: Session, fit: Fit, summary: dict[str, Any]) -> str | None:
+        """Returns why a run that trained to its end does not count as completed: metrics are
+        missing. None if they are there."""
+        return None if summary["metrics"] else f"{session.run.path}: no metrics were written"
+
     @abstractmethod
     def show_finished(self, plan: Any, brief: bool) -> dict[str, Any]:
         """Prints the result of a finished run and returns its summary. Draws figures that are

@@ -3,6 +3,7 @@ share."""
 
 from __future__ import annotations
 
+import logging
 from abc import abstractmethod
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -21,7 +22,7 @@ from jepa_lab.ledger.run_dir import RunDir
 from jepa_lab.ledger.summary import finite_values, summary_values, write_summary
 from jepa_lab.networks.ema import memory_of_tau
 from jepa_lab.report.table import show_rows, table_rows
-from jepa_lab.training.budget import target_tau
+from jepa_lab.training.budget import required, target_tau
 from jepa_lab.training.loggers import Loggers, open_loggers, require_logger
 from jepa_lab.training.provenance import count_parameters, measured_cost, resolved_yaml
 from jepa_lab.training.resume import RunPlan
@@ -56,7 +57,7 @@ class TrainedStudy(Study):
         """Returns the conditions of the run's results (sizes of the splits, seed and the like), for
         summary.json."""
 
-    def remark(self, data: Any, parts: Parts) -> str | None:
+    def remark(self, config: Any, data: Any, parts: Parts) -> str | None:
         """Returns a line to print before training, or None."""
         return None
 
@@ -84,7 +85,7 @@ class TrainedStudy(Study):
         trainer = build_trainer(
             session.config, parts.budget, session.run, session.loggers.all, callbacks
         )
-        remark = self.remark(session.data, parts)
+        remark = self.remark(session.config, session.data, parts)
         if remark and checkpoint is None:
             say(remark, prefix="")
         failure: NonFinite | StoppedByVerdict | None = None
@@ -102,11 +103,22 @@ class TrainedStudy(Study):
         except (NonFinite, StoppedByVerdict) as error:
             failure = error
         else:
-            _evaluate(trainer, parts, "test", "test")
+            self._test(session, trainer)
         assert ledger is not None
         wall = next(c.wall_s for c in callbacks if isinstance(c, Saver))
         gates = next(c.results for c in callbacks if isinstance(c, Gates))
         return Fit(ledger.history(), wall, parts.module, failure, callbacks, gates)
+
+    def _test(self, session: Session, trainer: Any) -> None:
+        """Evaluates the trained module on the test split. A diverged module keeps its verdict if it
+        cannot be evaluated, and the error is logged."""
+        try:
+            _evaluate(trainer, session.parts, "test", "test")
+        except (ArithmeticError, RuntimeError, ValueError) as error:
+            history = required(session.ledger).history()
+            if self.judge_of(session.config)(history).status != "diverged":
+                raise
+            logging.getLogger("jepa_lab").error("no test pass: the run diverged", exc_info=error)
 
     def judge(self, session: Session, fit: Fit) -> Verdict:
         return self.judge_of(session.config)(fit.history)
@@ -148,6 +160,16 @@ class TrainedStudy(Study):
         summary = session.run.summary()
         assert summary is not None
         return summary
+
+    def lost_metrics(self, session: Session, fit: Fit, summary: dict[str, Any]) -> str | None:
+        saver = next(c for c in fit.callbacks if isinstance(c, Saver))
+        written, measured = len(fit.history.get(saver.monitor, ())), saver.measured
+        if measured is not None and written < measured:
+            return (
+                f"{session.run.metrics_path}: {saver.monitor} of {written} of {measured}"
+                " validations was written; on_existing=restart trains the run again"
+            )
+        return super().lost_metrics(session, fit, summary)
 
     def show_finished(self, plan: RunPlan, brief: bool) -> dict[str, Any]:
         summary = plan.home.summary()

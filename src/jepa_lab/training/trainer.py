@@ -7,21 +7,24 @@ import sys
 import warnings
 from typing import Any
 
-import pytorch_lightning as pl
 import torch
 
 from jepa_lab.callbacks.checkpoints import WholeFiles
+from jepa_lab.config.check import available_cores
 from jepa_lab.config.run_config import JepaConfig, RunConfig
 from jepa_lab.errors import UserError
 from jepa_lab.ledger.run_dir import RunDir
 from jepa_lab.training.budget import Budget
+from jepa_lab.training.one_process import OneProcessTrainer, rank_zero
+
+MOST_THREADS = 1024  # of a machine with fewer cores; torch aborts where a thread cannot be started
 
 
 def build_trainer(
     config: JepaConfig, budget: Budget, run: RunDir, loggers: list[Any], callbacks: list[Any]
-) -> pl.Trainer:
+) -> OneProcessTrainer:
     """Returns the Lightning Trainer of the run."""
-    return pl.Trainer(
+    return OneProcessTrainer(
         accelerator=config.hardware.accelerator,
         devices=config.hardware.devices,
         precision="bf16-mixed" if config.precision.name == "bf16" else "32-true",
@@ -42,9 +45,13 @@ def build_trainer(
 
 
 def prepare_process(config: RunConfig, threads: int) -> None:
-    """Sets the number of threads and silences messages that need no action. Raises UserError for a
-    missing accelerator."""
+    """Sets the number of threads, makes the process rank 0, and silences messages that need no
+    action. Raises UserError for a missing accelerator, and for more threads than can be started."""
     quiet()
+    rank_zero()
+    most = max(MOST_THREADS, available_cores())
+    if threads > most:
+        raise UserError(f"hardware.threads={threads}: must be at most {most} on this machine")
     torch.set_num_threads(threads)
     if config.hardware.accelerator == "gpu" and not torch.cuda.is_available():
         raise UserError(

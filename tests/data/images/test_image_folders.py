@@ -31,6 +31,16 @@ def test_class_folders_give_labels_in_sorted_order(tmp_path: Path) -> None:
     for source in (splits.train, splits.val, splits.test):
         assert tuple(source.images.shape[1:]) == (3, 32, 32)
         assert torch.equal(source.labels, source.images[:, 1, 0, 0].long() - 100)
+        assert source.class_names == ("ant", "bee", "cat")
+
+
+def test_a_class_folder_without_images_is_no_class(tmp_path: Path) -> None:
+    for label, name in enumerate(("ant", "cat")):
+        paint(tmp_path / name, 10, seed=label, colour=100 + label)
+    (tmp_path / "bee").mkdir()
+    train = load_splits("folder", root=str(tmp_path)).train
+    assert (train.n_classes, train.class_names) == (2, ("ant", "cat"))
+    assert torch.equal(train.labels, train.images[:, 1, 0, 0].long() - 100)
 
 
 def test_a_flat_folder_is_unlabelled_and_other_files_are_ignored(tmp_path: Path) -> None:

@@ -214,9 +214,9 @@ def test_given_splits_are_kept_and_a_missing_validation_comes_from_train(
 
 BAD_ARRAYS: list[tuple[dict[str, np.ndarray], str]] = [
     ({"images": pixels(20, 4, 4).astype(np.float32)}, "float32; uint8"),
-    ({"images": pixels(20, 4, 4), "labels": np.arange(19)}, r"\(20,\) integers"),
-    ({"images": pixels(20, 4, 4), "labels": np.arange(20) - 1}, "count from 0"),
-    ({"images": pixels(20, 4, 4), "labels": np.ones(20)}, "integers"),
+    ({"images": pixels(20, 4, 4), "labels": np.arange(19)}, r"shape \(19,\); \(20,\) is needed"),
+    ({"images": pixels(20, 4, 4), "labels": np.arange(20) - 1}, "look like an index"),
+    ({"images": pixels(20, 4, 4), "labels": np.ones(20)}, "one class"),
     ({"images": pixels(20, 4, 4), "labels": np.zeros(20, int)}, "one class"),
     ({"images": pixels(0, 4, 4)}, "no train images"),
     ({"images": pixels(20, 16)}, "shape"),

@@ -92,6 +92,9 @@ def test_objects_that_are_not_kept_are_not_read(objects: Path) -> None:
         ("latent_2.npy", None, "is missing; every object has 6 views"),
         ("latent_0.npy", np.ones(6), "7 finite latents"),
         ("latent_0.npy", np.full(7, np.nan), "7 finite latents"),
+        ("latent_0.npy", np.full(7, 1e300), "7 finite latents"),
+        ("latent_0.npy", np.zeros(7, dtype=[("yaw", float)]), "7 finite latents"),
+        ("latent_0.npy", np.zeros(7, dtype=object), "not a readable .npy"),
     ],
 )
 def test_a_missing_or_broken_file_is_named(
@@ -104,6 +107,30 @@ def test_a_missing_or_broken_file_is_named(
     with pytest.raises(UserError, match=f"object4.{file} .*{message}") as error:
         read_rendered(str(objects), 8)
     assert "\n" not in str(error.value)
+
+
+def test_latents_of_any_byte_order_and_shape_are_the_same_and_an_archive_is_refused(
+    objects: Path,
+) -> None:
+    plain = read_rendered(str(objects), 8)["train"].latents
+    for path in objects.rglob("latent_*.npy"):
+        np.save(path, np.load(path).astype(">f8").reshape(1, 7))
+    again = read_rendered(str(objects), 8)["train"].latents
+    assert plain is not None
+    assert again is not None
+    assert torch.equal(again, plain)
+    with path.open("wb") as file:
+        np.savez(file, yaw=np.ones(7))
+    with pytest.raises(UserError, match=r"is not a readable \.npy but an \.npz"):
+        read_rendered(str(objects), 8)
+
+
+@pytest.mark.parametrize("names", [np.arange(3), np.array([b"\xff/object0"])])
+def test_a_list_that_names_no_folder_is_one_line(objects: Path, names: np.ndarray) -> None:
+    np.save(objects / "train_images.npy", names)
+    np.save(objects / "val_images.npy", np.array(NAMES[21:]))
+    with pytest.raises(UserError, match=r"a list of folders is needed|is missing|no renderings"):
+        read_rendered(str(objects), 8)
 
 
 def test_the_error_for_a_folder_without_objects_has_the_layout_and_the_source(

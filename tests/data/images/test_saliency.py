@@ -114,6 +114,8 @@ BAD: list[tuple[np.ndarray, str]] = [
     (np.ones((5, 6, 5)), "image 0 .* is 6x5, its image 6x6"),
     (np.ones((5, 2, 6, 6)), "densities"),
     (np.full((5, 6, 6), "a"), "densities"),
+    (np.full((5, 6, 6), 1e300), "image 0 has values that are not finite"),
+    (np.ones((5, 6, 6), dtype=[("map", float)]), "densities"),
 ]
 
 
@@ -133,4 +135,8 @@ def test_a_missing_or_unreadable_file_is_a_user_error(tmp_path: Path) -> None:
         load_saliency(tmp_path / "train.npy", 5, (6, 6), "dataset.saliency_path=x")
     (tmp_path / "train.npy").write_bytes(b"not an array")
     with pytest.raises(UserError, match="not a readable"):
+        load_saliency(tmp_path / "train.npy", 5, (6, 6), "dataset.saliency_path=x")
+    with (tmp_path / "train.npy").open("wb") as file:
+        np.savez(file, maps=np.ones((5, 6, 6)))
+    with pytest.raises(UserError, match=r"not a readable \.npy but an \.npz"):
         load_saliency(tmp_path / "train.npy", 5, (6, 6), "dataset.saliency_path=x")

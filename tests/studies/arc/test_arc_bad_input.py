@@ -45,6 +45,14 @@ BAD = [
     ([*JSON, "dataset.path=text.jsonl"], "text.jsonl: not valid JSON"),
     ([*JSON, "dataset.path=shape.jsonl"], "shape.jsonl: 'grids' is not a task; it should hold"),
     ([*JSON, "dataset.path=broken.jsonl.gz"], "broken.jsonl.gz: a broken gzip file"),
+    ([*JSON, "dataset.path=digits.json"], "digits.json: Exceeds the limit (4300 digits)"),
+    ([*JSON, "dataset.path=half.json"], "half.json: the task id '\\ud800' holds a lone surrogate"),
+    ([*JSON, "dataset.path=half.jsonl"], "line 1: the task id '\\ud800' holds a lone surrogate"),
+    (
+        [*JSON, "dataset.path=good", "dataset.cache=/proc/x", "dataset.variants=2"],
+        "dataset.cache=/proc/x: No such file or directory",
+    ),
+    ([*JSON, "dataset.path=good", "dataset.max_objects=100000"], "dataset.max_objects: 100000"),
     (
         [*JSON, "dataset.path=alone", "dataset.batch_size=2"],
         "none of the 16 train tasks has a pair with an output and another demonstration",
@@ -186,15 +194,18 @@ def bad_files(tmp_path: Path) -> Path:
     folder("large", lambda t: t["train"][0].update(input=[[0] * 31] * 31))
     folder("alone", lambda t: None, pairs=1)
     (tmp_path / "text.jsonl").write_text("no json\n")
+    one = {"input": [[1]], "output": [[2]]}
+    (tmp_path / "half.json").write_text(json.dumps({"\ud800": {"train": [one]}}))
+    (tmp_path / "half.jsonl").write_text(json.dumps({**one, "id": "\ud800"}) + "\n")
+    long = json.dumps({"t": {"train": [one]}}).replace("2", "2" * 5000)
+    (tmp_path / "digits.json").write_text(long)
     (tmp_path / "shape.jsonl").write_text('{"grids": [[1]]}\n')
     (tmp_path / "broken.jsonl.gz").write_bytes(b"\x1f\x8b no archive")
     return tmp_path
 
 
 def contents(folder: Path) -> dict[Path, bytes]:
-    return {
-        p: p.read_bytes() for p in folder.rglob("*") if p.is_file() and p.name != "multirun.yaml"
-    }
+    return {p: p.read_bytes() if p.is_file() else b"" for p in folder.rglob("*")}
 
 
 @pytest.mark.parametrize(("overrides", "message"), BAD, ids=[" ".join(case[0]) for case in BAD])

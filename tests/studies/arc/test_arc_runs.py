@@ -48,6 +48,17 @@ KEYS = [
         for name in ("top1", "mrr")
     ),
     *(
+        f"{split}/retrieval/plain/{baseline}/{name}"
+        for split in ("reference", "test")
+        for baseline in ("equal_cells", "histogram", "moved_histogram", "size", "combined")
+        for name in ("top1", "mrr")
+    ),
+    *(
+        f"test/retrieval/rule/{kind}/{name}"
+        for kind in ("sequential", "conditional", "repeated")
+        for name in ("top1", "copy_top1", "plain_top1", "n")
+    ),
+    *(
         f"val/codebook/{name}"
         for name in ("usage", "perplexity", "dead_code_age", "norm_median", "norm_max")
     ),

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from jepa_lab.data.labels import classes_of
 from jepa_lab.errors import UserError
 
 MOST_BYTES = 24e9  # memory limit for the images of a source
@@ -21,19 +24,21 @@ class Arrays:
     - labels: (N,) int64, or None for unlabelled images
     - saliency: (N, H, W) float32 densities, or None if no files contain them
     - latents: (N, K, 7) float32 of objects whose K renderings are the images' channels, or None
+    - class_names: of the classes in order, or () for classes that are named by their number
     """
 
     images: Tensor
     labels: Tensor | None
     saliency: Tensor | None = None
     latents: Tensor | None = None
+    class_names: tuple[str, ...] = ()
 
     def take(self, index: Tensor) -> Arrays:
         """Returns the samples at these positions."""
-        others = (
+        labels, saliency, latents = (
             None if x is None else x[index] for x in (self.labels, self.saliency, self.latents)
         )
-        return Arrays(self.images[index], *others)
+        return Arrays(self.images[index], labels, saliency, latents, self.class_names)
 
     def subset(self, size: int | None, seed: int) -> Arrays:
         """Returns `size` samples drawn without replacement, in their original order. Returns all
@@ -84,14 +89,16 @@ def kept(n: int, size: int | None, seed: int) -> Tensor:
     return torch.randperm(n, generator=torch.Generator().manual_seed(seed))[:size].sort().values
 
 
-def require_memory(n: int, each: int, origin: str, size: int) -> None:
+SIZES = "dataset.train_size (and dataset.val_size, which limits val and test) or dataset.image_size"
+
+
+def require_memory(n: int, each: int, origin: str, size: int, remedy: str = SIZES) -> None:
     """Raises UserError if n samples of `each` bytes, at `size` pixels, exceed MOST_BYTES of
-    memory."""
+    memory. `remedy` names the keys to lower."""
     if n * each > MOST_BYTES:
         raise UserError(
             f"{origin}: {n} samples at {size} pixels take {n * each / 1e9:.1f} GB of memory, more"
-            f" than the {MOST_BYTES / 1e9:.0f} GB allowed; lower dataset.train_size (and"
-            " dataset.val_size, which limits val and test) or dataset.image_size"
+            f" than the {MOST_BYTES / 1e9:.0f} GB allowed; lower {remedy}"
         )
 
 
@@ -107,8 +114,43 @@ def require_consistent(arrays: dict[str, Arrays], origin: str) -> None:
     for name, part in arrays.items():
         if len(part.images) == 0:
             raise UserError(f"{origin}: no {name} images; add some")
-    if len({a.labels is None for a in arrays.values()}) > 1:
+    require_all_or_none([a.labels for a in arrays.values()], origin)
+
+
+def require_all_or_none(labels: Collection[Any], origin: str) -> None:
+    """Raises UserError unless every split has labels, or none has."""
+    if len({x is None for x in labels}) > 1:
         raise UserError(f"{origin}: some splits have labels, others do not; label all or none")
+
+
+def with_classes(
+    images: Mapping[str, Tensor], labels: Mapping[str, Any], origin: str, name: str
+) -> dict[str, Arrays]:
+    """Returns images of every split with their labels as classes, see classes_of. `name` is that of
+    a split's labels in messages, as in "{split}_labels". Raises UserError for labels that are no
+    classes, also for those of an index or a regression target."""
+    require_all_or_none(labels.values(), origin)
+    if any(x is None for x in labels.values()):
+        return {split: Arrays(x, None) for split, x in images.items()}
+    names = {split: name.format(split=split).lstrip("_") for split in images}
+    try:
+        classes = classes_of(
+            {names[split]: x for split, x in labels.items()},
+            {names[split]: len(x) for split, x in images.items()},
+        )
+    except ValueError as error:
+        raise UserError(f"{origin}: {error}") from None
+    reason = classes.index_like()
+    if reason:
+        raise UserError(
+            f"{origin}: {', '.join(names.values())} have {reason}; give the class of each image, or"
+            " omit the labels"
+        )
+    class_names = () if classes.numbered else classes.names
+    return {
+        split: Arrays(x, classes.labels[names[split]], class_names=class_names)
+        for split, x in images.items()
+    }
 
 
 def _unparted(order: list[int], keys: list[bytes], cut: int) -> int:

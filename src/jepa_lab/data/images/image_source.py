@@ -13,7 +13,9 @@ import torch
 from torch import Tensor
 
 from jepa_lab.data.images import own_images, public_folders, public_images, rendered_objects
-from jepa_lab.data.images.arrays import Arrays, require_consistent
+from jepa_lab.data.images.arrays import Arrays
+from jepa_lab.data.images.own_source import checked_splits
+from jepa_lab.data.labels import class_counts
 from jepa_lab.errors import UserError
 
 PUBLISHED_NORM = {
@@ -36,7 +38,8 @@ class ImageSource:
 
     - images: (N, C, H, W) uint8
     - labels: (N,) int64, or None for unlabelled images
-    - n_classes: 0 for unlabelled images
+    - n_classes: 0 for unlabelled images. It counts the classes of all splits
+    - class_names: of the classes in order, or () for classes that are named by their number
     - mean and std: per channel of images scaled to [0, 1]. They are the published constants of a
       named set, else measured on the training images.
 
@@ -52,6 +55,7 @@ class ImageSource:
     std: tuple[float, ...]
     saliency: Tensor | None = None  # (N, H, W) float32 densities, if files contain them
     latents: Tensor | None = None  # (N, K, 7) float32, of the K renderings of every object
+    class_names: tuple[str, ...] = ()
 
     @property
     def maps(self) -> Tensor | None:
@@ -77,6 +81,15 @@ class Splits:
     train: ImageSource
     val: ImageSource
     test: ImageSource
+
+    def class_counts(self) -> dict[str, list[int]]:
+        """Returns the number of images of each class, (n_classes,) for each split, or {} for
+        unlabelled images."""
+        return {
+            name: class_counts(source.labels, source.n_classes)
+            for name, source in vars(self).items()
+            if source.labels is not None
+        }
 
 
 def load_splits(
@@ -107,8 +120,7 @@ def load_splits(
     Raises UserError for data that is missing or broken.
     """
     if not isinstance(source, str):
-        own = source()
-        require_consistent(own, "dataset.source")
+        own = checked_splits(source(), "dataset.source")
         return _splits("own", own, train_size, val_size, split_seed)
     budget: dict[str, Any] = {"train_size": train_size, "val_size": val_size, "seed": split_seed}
     readers: dict[str, Callable[[], dict[str, Arrays]]] = {
@@ -153,9 +165,19 @@ def _splits(
     val, test = arrays["val"].subset(val_size, split_seed), arrays["test"]
     mean, std = PUBLISHED_NORM.get(name) or measured_norm(train.images)
     labels = [a.labels for a in arrays.values() if a.labels is not None and len(a.labels)]
-    n_classes = 1 + max(int(x.max()) for x in labels) if labels else 0
+    n_classes = len(train.class_names)
+    if labels and not n_classes:
+        n_classes = 1 + max(int(x.max()) for x in labels)
     base = ImageSource(
-        name, train.images, train.labels, n_classes, mean, std, train.saliency, train.latents
+        name,
+        train.images,
+        train.labels,
+        n_classes,
+        mean,
+        std,
+        train.saliency,
+        train.latents,
+        train.class_names,
     )
     return Splits(base, *(replace(base, **vars(part)) for part in (val, test)))
 

@@ -2,40 +2,52 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image, ImageOps
 
-from jepa_lab.data.images.arrays import Arrays, hold_out, require_consistent, split_by_hash
-from jepa_lab.errors import UserError
+from jepa_lab.data.images.arrays import (
+    Arrays,
+    hold_out,
+    require_consistent,
+    require_memory,
+    split_by_hash,
+    with_classes,
+)
+from jepa_lab.data.labels import listed
+from jepa_lab.errors import UserError, say
+from jepa_lab.files.arrays import PythonObjects, read_npz
+from jepa_lab.files.images import open_image
+from jepa_lab.files.limits import OverLimit
 
 IMAGE_ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 SPLIT_NAMES = ("train", "val", "test")
+READ = {  # the arrays of an .npz that are read
+    f"{prefix}{kind}"
+    for prefix in ("", *(f"{name}_" for name in SPLIT_NAMES))
+    for kind in ("images", "labels")
+}
 
 
 def npz(path: str | None, val_size: int | None) -> dict[str, Arrays]:
     """Returns train, val and test from an .npz file. The file holds `images`, which are divided
     80/10/10 by a hash, or `train_images`, `test_images` and optionally `val_images`. Images are (N,
     C, H, W), (N, H, W, C) or (N, H, W) uint8. Each array of images may have an array of labels
-    (N,): `labels`, `train_labels` and so on. Without `val_images`, val_size training images are
-    held out (a tenth by default)."""
+    (N,) or (N, 1): `labels`, `train_labels` and so on. Labels are strings, bools or whole numbers,
+    and their distinct values over all splits are the classes. Without `val_images`, val_size
+    training images are held out (a tenth by default)."""
     origin = f"dataset.path={path}"
     content = _open_npz(path, origin)
     if "images" in content:
-        every = _arrays(content, "", origin)
+        every = _arrays(content, [""], origin)[""]
         n = len(every.images)
         parts = split_by_hash(every, (n - 2 * (n // 10), n // 10, n // 10))
     elif "train_images" in content and "test_images" in content:
-        parts = {
-            name: _arrays(content, f"{name}_", origin)
-            for name in SPLIT_NAMES
-            if f"{name}_images" in content
-        }
+        present = [name for name in SPLIT_NAMES if f"{name}_images" in content]
+        parts = _arrays(content, present, origin)
         if "val" not in parts:
             n = len(parts["train"].images)
             parts["train"], parts["val"] = hold_out(
@@ -69,28 +81,42 @@ def folder(root: str | None, image_size: int) -> dict[str, Arrays]:
                 n = len(parts["train"].images)
                 parts["train"], parts[name] = hold_out(parts["train"], n // 10)
     else:
-        every = _read_folder(top, _classes(top), image_size, origin)
+        classes = _classes(top)
+        every = _read_folder(top, classes, image_size, origin)
         n = len(every.images)
         parts = split_by_hash(every, (n - 2 * (n // 10), n // 10, n // 10))
     require_consistent(parts, origin)
     _same_classes(parts, origin)
-    return parts
+    return _named(parts, classes, origin)
 
 
 def _open_npz(path: str | None, origin: str) -> dict[str, np.ndarray]:
+    """Returns the images and labels of the file, and an empty array for every other name."""
     if not path or not Path(path).is_file():
         raise UserError(f"{origin}: no such file; give an .npz with images")
+    advice = "write it with numpy.savez"
     try:
-        with np.load(path, allow_pickle=False) as file:
-            return {key: file[key] for key in file.files}
-    except (OSError, ValueError, EOFError, TypeError, zipfile.BadZipFile, zlib.error) as error:
+        return read_npz(Path(path), READ.__contains__)
+    except PythonObjects as error:
+        reason = f"{error.name} hold Python objects"
+        if error.name.endswith("labels"):
+            advice = "save strings or whole numbers, for example labels.astype(str)"
+    except (OSError, ValueError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(
-            f"{origin}: not a readable .npz ({reason}); write it with numpy.savez"
-        ) from error
+    raise UserError(f"{origin}: not a readable .npz ({reason}); {advice}")
 
 
-def _arrays(content: dict[str, np.ndarray], prefix: str, origin: str) -> Arrays:
+def _arrays(content: dict[str, np.ndarray], splits: list[str], origin: str) -> dict[str, Arrays]:
+    """Returns the images of every split with their labels as classes. The split "" is that of an
+    undivided file."""
+    prefixes = {split: f"{split}_" if split else "" for split in splits}
+    images = {split: _images(content, prefix, origin) for split, prefix in prefixes.items()}
+    labels = {split: content.get(f"{prefix}labels") for split, prefix in prefixes.items()}
+    return with_classes(images, labels, origin, "{split}_labels")
+
+
+def _images(content: dict[str, np.ndarray], prefix: str, origin: str) -> torch.Tensor:
+    """Returns images (N, C, H, W) uint8."""
     images = content[f"{prefix}images"]
     if images.dtype != np.uint8:
         raise UserError(f"{origin}: {prefix}images are {images.dtype}; uint8 (0..255) is needed")
@@ -112,20 +138,7 @@ def _arrays(content: dict[str, np.ndarray], prefix: str, origin: str) -> Arrays:
             f"{origin}: {prefix}images are {images.shape[2]}x{images.shape[3]}; square images are"
             " needed"
         )
-    labels: Any = content.get(f"{prefix}labels")
-    if labels is not None:
-        if labels.shape != (len(images),) or labels.dtype.kind not in "iu":
-            shape = f"{labels.dtype} {labels.shape}"
-            raise UserError(
-                f"{origin}: {prefix}labels are {shape}; ({len(images)},) integers are needed, one"
-                " per image"
-            )
-        if len(labels) and int(labels.min()) < 0:
-            raise UserError(
-                f"{origin}: {prefix}labels go down to {labels.min()}; classes count from 0"
-            )
-        labels = torch.from_numpy(labels.astype(np.int64))
-    return Arrays(torch.from_numpy(np.ascontiguousarray(images)), labels)
+    return torch.from_numpy(np.ascontiguousarray(images))
 
 
 def _classes(top: Path) -> list[str]:
@@ -143,9 +156,28 @@ def _read_folder(top: Path, classes: list[str], image_size: int, origin: str) ->
         files = [(p, -1) for p in image_files(top)]
     if not files:
         raise UserError(f"{origin}: no image in {top} ({', '.join(IMAGE_ENDINGS[:4])}, ...)")
+    require_memory(len(files), 3 * image_size**2, origin, image_size, "dataset.image_size")
     images = torch.stack([read_image(path, image_size, origin) for path, _ in files])
     labels = torch.tensor([label for _, label in files]) if classes else None
     return Arrays(images, labels)
+
+
+def _named(parts: dict[str, Arrays], folders: list[str], origin: str) -> dict[str, Arrays]:
+    """Returns the splits with the names of their class folders. A folder without images is no
+    class, and a line says so."""
+    labels = [x for x in (part.labels for part in parts.values()) if x is not None]
+    if not labels:
+        return parts
+    present, numbers = torch.cat(labels).unique(return_inverse=True)
+    names = tuple(folders[k] for k in present.tolist())
+    empty = [name for name in folders if name not in names]
+    if empty:
+        say(f"{origin}: no image in the class folders {listed(empty)}, which are no classes")
+    each = numbers.split([len(x) for x in labels])
+    return {
+        split: replace(part, labels=x, class_names=names)
+        for (split, part), x in zip(parts.items(), each, strict=True)
+    }
 
 
 def image_files(top: Path) -> list[Path]:
@@ -161,8 +193,10 @@ def read_image(path: Path, size: int, origin: str) -> torch.Tensor:
     """Returns (3, size, size) uint8: shorter side resized, centre cropped, RGB. Raises UserError
     for a file that is not an image."""
     try:
-        with Image.open(path) as image:
+        with open_image(path) as image:
             fitted = ImageOps.fit(image.convert("RGB"), (size, size), Image.Resampling.BILINEAR)
+    except OverLimit as error:
+        raise UserError(f"{origin}: {path} has {error}; scale it down or remove it") from None
     except Exception as error:  # PIL raises many types for a broken file
         raise UserError(f"{origin}: {path} is not a readable image; repair or remove it") from error
     return torch.from_numpy(np.asarray(fitted).copy()).permute(2, 0, 1).contiguous()

@@ -9,13 +9,16 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from PIL import Image
 from torch import Tensor
 
 from jepa_lab.data.images.arrays import Arrays, held_out, hold_out, kept, require_memory
 from jepa_lab.data.images.own_images import image_files, read_image
 from jepa_lab.data.images.saliency import as_density, check_maps
+from jepa_lab.data.user_arrays import read_npy
 from jepa_lab.errors import UserError
+from jepa_lab.files.images import open_image
+from jepa_lab.files.limits import OverLimit
+from jepa_lab.files.text import read_text
 
 TINY_SIZE = 64
 MAP_SUFFIX = "-sal.npy"
@@ -44,9 +47,7 @@ def tiny_imagenet(root: str) -> dict[str, Arrays]:
         raise UserError(
             f"{origin}: no TinyImageNet there; unpack tiny-imagenet-200.zip into it ({layout})"
         )
-    classes = {
-        name: i for i, name in enumerate((top / "wnids.txt").read_text(encoding="utf-8").split())
-    }
+    classes = {name: i for i, name in enumerate(_text(top / "wnids.txt", origin).split())}
     train = [
         (p, label)
         for name, label in classes.items()
@@ -133,6 +134,13 @@ def map_of(image: Path) -> Path:
     return image.with_name(image.stem + MAP_SUFFIX)
 
 
+def _text(path: Path, origin: str) -> str:
+    try:
+        return read_text(path)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{origin}: {path} cannot be read ({error})") from error
+
+
 def _annotated(folder: Path, classes: dict[str, int], origin: str) -> list[tuple[Path, str]]:
     """Returns sorted pairs (image, class name) from val_annotations.txt, which has one image per
     line."""
@@ -140,7 +148,7 @@ def _annotated(folder: Path, classes: dict[str, int], origin: str) -> list[tuple
     if not table.is_file():
         raise UserError(f"{origin}: no file {table}; unpack the archive again")
     found = []
-    for number, line in enumerate(table.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(_text(table, origin).splitlines(), start=1):
         fields = line.split("\t")
         if len(fields) < 2 or fields[1] not in classes:
             raise UserError(f"{origin}: line {number} of {table} names no class of wnids.txt")
@@ -168,15 +176,12 @@ def _read_maps(files: Sequence[tuple[Path, int]], size: int, origin: str) -> Ten
 def _read_map(image: Path, size: int, origin: str) -> Tensor:
     """Returns the image's map (1, size, size), resized and cropped like the image."""
     path = map_of(image)
+    raw = read_npy(path, origin)
     try:
-        raw = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise UserError(
-            f"{origin}: {path} is not a readable .npy; write it with numpy.save"
-        ) from error
-    try:
-        with Image.open(image) as opened:
+        with open_image(image) as opened:
             w, h = opened.size
+    except OverLimit as error:
+        raise UserError(f"{origin}: {image} has {error}; scale it down or remove it") from None
     except Exception as error:  # PIL raises many types for a broken file
         raise UserError(
             f"{origin}: {image} is not a readable image; repair or remove it"
@@ -185,7 +190,8 @@ def _read_map(image: Path, size: int, origin: str) -> Tensor:
         raise UserError(
             f"{origin}: the map of {image} is {raw.dtype} {raw.shape}; its image is {h}x{w}"
         )
-    density = torch.from_numpy(raw.reshape(1, h, w).astype(np.float32))
+    with np.errstate(over="ignore"):
+        density = torch.from_numpy(raw.reshape(1, h, w).astype(np.float32))
     check_maps(density, [str(image)], origin)
     side = min(h, w)
     top, left = (h - side) // 2, (w - side) // 2

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from sklearn.datasets import load_digits
 from torchvision import datasets
 
-from jepa_lab.data.images.arrays import Arrays, hold_out, split_by_hash
+from jepa_lab.data.images.arrays import Arrays, hold_out, require_memory, split_by_hash
 from jepa_lab.data.images.saliency import load_saliency
 from jepa_lab.errors import UserError
 
@@ -44,6 +44,13 @@ def digits(image_size: int) -> dict[str, Arrays]:
     rounding.
     """
     raw = load_digits()
+    require_memory(
+        len(raw.images),
+        4 * image_size**2,  # enlarged in float32
+        f"dataset.image_size={image_size}",
+        image_size,
+        "dataset.image_size",
+    )
     small = torch.from_numpy(raw.images).float().unsqueeze(1) * (255.0 / 16.0)
     large = F.interpolate(
         small, size=(image_size, image_size), mode="bilinear", align_corners=False

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from jepa_lab.data.images.arrays import Arrays, kept, require_memory
 from jepa_lab.data.images.own_images import read_image
+from jepa_lab.data.user_arrays import read_npy
 from jepa_lab.errors import UserError
 
 N_LATENTS = 7  # yaw, pitch, roll, floor hue, spot theta, spot phi, spot hue
@@ -103,14 +104,11 @@ def _images(folders: Sequence[Path], n_views: int, size: int, origin: str) -> Te
 def _listed(path: Path, origin: str) -> list[str] | None:
     if not path.is_file():
         return None
-    try:
-        names = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise UserError(
-            f"{origin}: {path} is not a list of folders; write it with numpy.save"
-        ) from error
+    names = read_npy(path, origin, "a list of folders")
+    if names.dtype.kind not in "US":
+        raise UserError(f"{origin}: {path} holds {names.dtype}; a list of folders is needed")
     return [
-        (name.decode() if isinstance(name, bytes) else str(name)).strip("/")
+        (name.decode(errors="replace") if isinstance(name, bytes) else name).strip("/")
         for name in names.ravel().tolist()
     ]
 
@@ -128,14 +126,14 @@ def _latents(folder: Path, n_views: int, origin: str) -> Tensor:
                 raise UserError(
                     f"{origin}: {needed} is missing; every object has {n_views} views with latents"
                 )
-        try:
-            row = np.load(path, allow_pickle=False).ravel()
-        except (OSError, ValueError, EOFError) as error:
-            raise UserError(f"{origin}: {path} is not a readable .npy") from error
-        if row.shape != (N_LATENTS,) or row.dtype.kind not in "fiu" or not np.isfinite(row).all():
+        row = read_npy(path, origin).ravel()
+        is_number = row.shape == (N_LATENTS,) and row.dtype.kind in "fiu"
+        with np.errstate(over="ignore"):
+            single = row.astype(np.float32) if is_number else row
+        if not is_number or not np.isfinite(single).all():
             raise UserError(
                 f"{origin}: {path} holds {row.dtype} {row.shape}; {N_LATENTS} finite latents are"
                 " needed"
             )
-        rows.append(torch.from_numpy(row.astype(np.float32)))
+        rows.append(torch.from_numpy(single))
     return torch.stack(rows)

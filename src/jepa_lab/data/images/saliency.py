@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from jepa_lab.data.user_arrays import read_npy
 from jepa_lab.errors import UserError
 
 WORKING_SIZE = 64  # pixels, the scale of the paper; larger images are reduced to it
@@ -70,12 +71,7 @@ def load_saliency(path: Path, n: int, size: tuple[int, int], origin: str) -> Ten
             f"{origin}: no file {path}; a .npy of densities (N, {size[0]}, {size[1]}), one map per"
             " image"
         )
-    try:
-        maps = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise UserError(
-            f"{origin}: {path} is not a readable .npy; write it with numpy.save"
-        ) from error
+    maps = read_npy(path, origin)
     if (
         maps.dtype.kind not in "fiu"
         or maps.ndim not in (3, 4)
@@ -97,7 +93,8 @@ def load_saliency(path: Path, n: int, size: tuple[int, int], origin: str) -> Ten
         raise UserError(
             f"{origin}: {path} holds {len(maps)} maps for {n} images; they do not belong together"
         )
-    tensor = torch.from_numpy(maps.reshape(n, *size).astype(np.float32))
+    with np.errstate(over="ignore"):
+        tensor = torch.from_numpy(maps.reshape(n, *size).astype(np.float32))
     check_maps(tensor, None, f"{origin}: {path}")
     return as_density(tensor)
 

@@ -65,9 +65,10 @@ class FiniteScalarQuantizer(Quantizer):
         return straight_through(bounded, bounded.round()) / (self.levels // 2)
 
     def codes_of(self, values: Tensor) -> Tensor:
-        """Maps (n, m) values of `rounded` to (n,) int64 codes in 0..K-1."""
+        """Maps (n, m) values of `rounded` to (n,) int64 codes in 0..K-1. NaN, as of a diverged
+        network, counts as the middle level."""
         half = self.levels // 2
-        digits = (values * half).round().long() + half
+        digits = (values.nan_to_num() * half).round().long() + half
         return (digits * self.basis).sum(dim=1)
 
     def values_of(self, codes: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from typing import Any
 
 from jepa_lab.errors import UserError
 from jepa_lab.ledger.finished_run import Run, control_runs
-from jepa_lab.ledger.read import read_json, read_yaml
+from jepa_lab.ledger.read import read_if_possible
 from jepa_lab.report.comparison.arms import (
     Arm,
     arms,
@@ -116,7 +116,7 @@ def paired_report(runs: Sequence[Path], control: str) -> tuple[str, dict[str, An
 def _paired(
     runs: Sequence[Path], own: Comparison, control: str, wanted: Mapping[str, Any] | str
 ) -> tuple[str, dict[str, Any]]:
-    names = {config.get("name") for config in (read_yaml(run / "config.yaml") for run in runs)}
+    names = {read_if_possible(run / "config.yaml").get("name") for run in runs}
     inside = not isinstance(wanted, str) or control in names
     beside = [] if inside else control_runs(runs, control)
     if not inside and not beside:
@@ -153,7 +153,7 @@ def _images(runs: Sequence[Path]) -> int | None:
     """Returns the number of test images of the runs, None if it is unknown or differs."""
     counts = set()
     for run in runs:
-        protocol = read_json(run / "summary.json").get("protocol")
+        protocol = read_if_possible(run / "summary.json").get("protocol")
         if isinstance(protocol, dict):
             counts.add(protocol.get("test_images"))
     return counts.pop() if len(counts) == 1 else None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
@@ -10,7 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from jepa_lab.ledger.atomic import write_json
+from jepa_lab.files.text import parse_json, read_text
+from jepa_lab.ledger.atomic import temporary_beside, write_json
+from jepa_lab.ledger.run_dir import is_inside
 from jepa_lab.report.comparison.find_runs import EXPORT, aux_of
 from jepa_lab.report.comparison.ranking import RankedArm, Ranking, relative
 from jepa_lab.report.comparison.ranking_text import missing_seeds
@@ -51,21 +52,18 @@ def export_models(rankings: Sequence[Ranking], out: Path) -> tuple[dict[str, str
                 source = Path(row["run_dir"])
                 parts = [_plain(ranking.name), names[one.name], f"seed{row['seed']}"]
                 target = top.joinpath(*filter(None, parts))
-                weights = next(
-                    (name for name in CHECKPOINTS if (source / "checkpoints" / name).is_file()),
-                    None,
-                )
+                found = [n for n in CHECKPOINTS if _is_own_file(source, f"checkpoints/{n}")]
+                weights = found[0] if found else None
                 if weights is None:
                     notes.append(
                         f"{one.name}, seed {row['seed']}: completed, but has no"
                         f" {' or '.join(CHECKPOINTS)}"
                     )
-                for file in [
-                    source / "config.yaml",
-                    *([source / "checkpoints" / weights] if weights else []),
-                ]:
-                    _place(file, target / file.name)
-                    written.append(relative(target / file.name, top))
+                for name in ["config.yaml", *(f"checkpoints/{n}" for n in found[:1])]:
+                    if _is_own_file(source, name):
+                        place = target / Path(name).name
+                        _place(source / name, place)
+                        written.append(relative(place, top))
                 if weights is not None:
                     models[row["run_dir"]] = relative(target / weights, out)
     _take_away(top, set(written))
@@ -134,20 +132,29 @@ def _best(ranking: Ranking, one: RankedArm, out: Path) -> dict[str, Any] | None:
     }
 
 
+def _is_own_file(run: Path, name: str) -> bool:
+    """Returns whether a run's folder has the file, and not as a link to a file elsewhere."""
+    return (run / name).is_file() and is_inside(run, run / name)
+
+
 def _place(source: Path, target: Path) -> None:
     """Links `target` to `source`. A resumed run replaces its own file, so a hard link keeps the
     weights that were compared."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    target.unlink(missing_ok=True)
+    tmp = temporary_beside(target)
     try:
-        os.link(source, target)
-    except OSError:  # another disk, or one without hard links
-        shutil.copy2(source, target)
+        try:
+            os.link(source, tmp)
+        except OSError:  # another disk, or one without hard links
+            shutil.copy2(source, tmp)
+        os.replace(tmp, target)
+    finally:
+        tmp.unlink(missing_ok=True)  # it stays if `target` is a link to the same file
 
 
 def _take_away(top: Path, written: set[str]) -> None:
     try:
-        earlier = json.loads((top / MANIFEST).read_text(encoding="utf-8"))
+        earlier = parse_json(read_text(top / MANIFEST))
     except (OSError, ValueError):
         return
     for name in earlier if isinstance(earlier, list) else []:

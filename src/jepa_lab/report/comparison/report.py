@@ -181,8 +181,11 @@ def aux_comparison(records: Sequence[Record], sweep_dir: Path, results: Path) ->
     if tuning is None:
         return "no comparison yet: the weights are not chosen; the same command resumes it"
     second = [record for record in records if seed_of(record) not in tuning.seeds]
-    runs, lost = [], []
+    runs, lost, waiting = [], [], 0
     for record in second:
+        if record.state == "to do" and not record.has_run():
+            waiting += 1
+            continue
         try:
             if record.run_dir is None:  # it failed before it had a folder
                 raise ValueError(
@@ -196,6 +199,8 @@ def aux_comparison(records: Sequence[Record], sweep_dir: Path, results: Path) ->
                 if override.startswith(("aux=", "seed=", "name="))
             )
             lost.append((f"job {record.job}, {overrides}", str(error)))
+    if waiting:
+        lost.append((f"{waiting} jobs", "not begun"))
     out = free_folder(results, tuning.sweep)
     arms = [record for record in second if not is_reference(record.words)]
     control = "none" if any("aux=none" in record.words for record in arms) else None

@@ -27,15 +27,19 @@ from jepa_lab.training.frame import build_aux_terms
 
 
 def build_tokeniser(d: ArcDatasetConfig) -> Tokeniser:
-    """Returns the tokeniser of the dataset: slots of objects or patches of cells."""
+    """Returns the tokeniser of the dataset: slots of objects or patches of cells. Raises UserError
+    for more slots than the largest grid has objects."""
     if d.tokeniser == "patches":
         return make_tokeniser("patches", patch=d.patch)
-    return make_tokeniser(
-        "slots",
-        slot_features=d.slot_features,
-        max_objects=d.max_objects,
-        connectivity=d.connectivity,
-    )
+    try:
+        return make_tokeniser(
+            "slots",
+            slot_features=d.slot_features,
+            max_objects=d.max_objects,
+            connectivity=d.connectivity,
+        )
+    except ValueError as error:
+        raise UserError(f"dataset.{error}") from error
 
 
 def build_loaders(
@@ -43,7 +47,8 @@ def build_loaders(
 ) -> dict[str, ArcLoader]:
     """Returns the loaders train (shuffled and augmented), val and test (unchanged and in order).
 
-    Raises UserError if the tasks do not allow the options, or if the cache belongs to other data.
+    Raises UserError if the tasks do not allow the options, if the cache belongs to other data, and
+    if it cannot be written.
     """
     d, families = config.dataset, config.loss.invariance
     common: dict[str, Any] = {
@@ -71,6 +76,8 @@ def build_loaders(
             "val": ArcLoader(tasks.val, tokeniser, split="val", **common),
             "test": ArcLoader(tasks.test, tokeniser, split="test", **common),
         }
+    except OSError as error:
+        raise UserError(f"dataset.cache={d.cache}: {error.strerror or error}") from error
     except ValueError as error:
         raise UserError(f"dataset.{error}") from error
 

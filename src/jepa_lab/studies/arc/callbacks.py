@@ -13,6 +13,7 @@ from jepa_lab.diagnosis import Verdict
 from jepa_lab.ledger.parquet import History
 from jepa_lab.studies.arc.build import best_key
 from jepa_lab.studies.arc.monitor import ArcMonitor
+from jepa_lab.studies.arc.retrieval import RankedSplit
 from jepa_lab.training.frame import frame_callbacks
 from jepa_lab.training.study import Session
 
@@ -22,7 +23,11 @@ def build_callbacks(session: Session, judge: Callable[[History], Verdict]) -> li
     ARC JEPA for its codebook, monitor and early stopping."""
     config, budget = session.config, session.parts.budget
     actors: list[Any] = []
-    readers: list[Any] = [ArcMonitor(config.monitor.metrics)]
+    splits = {
+        name: RankedSplit(session.parts.loaders[name].examples, getattr(session.data, name))
+        for name in ("val", "test")
+    }
+    readers: list[Any] = [ArcMonitor(config.monitor.metrics, splits)]
     if config.vq.enabled:
         readers.append(CodebookLog(config.vq.window_tokens))
         if config.vq.refresh.enabled:

@@ -16,9 +16,13 @@ from jepa_lab.config.extensions import MetricOptions
 from jepa_lab.losses.info_nce import chance, info_nce_rows, negatives, same_task
 from jepa_lab.metrics.retrieval import candidates, retrieval
 from jepa_lab.studies.arc.module import ArcEvaluated
+from jepa_lab.studies.arc.retrieval import RankedSplit, compared_values
 
 TAPS = ("z", "z_agg", "z_hat", "z_target")
 MOST = 2048  # largest number of rows for the metrics of the prediction
+# prefixes of the passes that log the plain baselines, and the split of each. The baselines do not
+# depend on the weights, so one pass for a split is enough.
+WITH_BASELINES = {"reference": "val", "test": "test"}
 
 
 class ArcMonitor(CollapseMonitor):
@@ -35,14 +39,23 @@ class ArcMonitor(CollapseMonitor):
       another example, and if the answer is the query's own input;
     - `<prefix>/retrieval/{top1,mrr}`: retrieval of the true output among 100 outputs of other
       tasks. The prefix `copy_` stands for the query's input as the answer, `no_predictor_` for the
-      context without the predictor. `retrieval/candidates` is the number of candidates.
+      context without the predictor. `retrieval/candidates` is the number of candidates;
+    - `reference/` and `test/retrieval/plain/<baseline>/{top1,mrr}`: the same retrieval by
+      measurements of the grids, see plain_baselines.py;
+    - `test/retrieval/rule/<kind>/{top1,copy_top1,plain_top1,n}`: by kind of rule, see retrieval.py.
 
+    `splits` has the examples of the splits val and test; without it the last two are missing.
     Metrics of the prediction are missing if all rows are of one task. The cost of monitoring is
     logged as `monitor/seconds`. The verdict is derived from the ledger of the run, not here.
     """
 
-    def __init__(self, metrics: Mapping[str, MetricOptions] | None = None) -> None:
+    def __init__(
+        self,
+        metrics: Mapping[str, MetricOptions] | None = None,
+        splits: Mapping[str, RankedSplit] | None = None,
+    ) -> None:
         super().__init__(verbose=False, metrics=metrics)
+        self.splits = splits or {}
         self._taps: dict[str, TapStatistics] = {}
         self._rows: dict[str, list[Tensor]] = {}
 
@@ -59,6 +72,7 @@ class ArcMonitor(CollapseMonitor):
             self._taps[tap].update(features[batch.present] if tap == "z" else features)
         rows = {"z_hat": batch.reps.z_hat, "z_target": batch.reps.z_target, "task": batch.task}
         rows |= {"copied": batch.copied, "unpredicted": batch.unpredicted}
+        rows["index"] = pl_module.batch.index
         if batch.blind is not None:
             rows["blind"] = batch.blind
         for name, values in rows.items():
@@ -78,6 +92,9 @@ class ArcMonitor(CollapseMonitor):
         with torch.no_grad():
             temperature = float(pl_module.objective.temperature())
         values |= prediction_values(rows, temperature)
+        split = self.splits.get(WITH_BASELINES.get(prefix, ""))
+        if split is not None:
+            values |= compared_values(rows, split, by_kind=prefix == "test")
         log_metrics(trainer, {f"{prefix}/{name}": value for name, value in values.items()})
         self.seconds += time.perf_counter() - start
         log_metrics(trainer, {"monitor/seconds": self.seconds})
@@ -99,9 +116,10 @@ def prediction_values(rows: dict[str, Tensor], temperature: float) -> dict[str, 
     if len(torch.unique(task)) < 2:
         return {}
     excluded = same_task(task)
+    heat = torch.tensor(temperature)  # that of a diverged run is NaN, which only a tensor may be
 
     def loss(query: Tensor) -> float:
-        each = info_nce_rows(query, rows["z_target"], temperature=temperature, exclude=excluded)
+        each = info_nce_rows(query, rows["z_target"], temperature=heat, exclude=excluded)
         return float(each.double().mean())
 
     own, at_chance = loss(rows["z_hat"]), float(chance(negatives(len(task), exclude=excluded)))

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from jepa_lab.diagnosis import Verdict
 from jepa_lab.ledger.parquet import History
 from jepa_lab.report import axes
-from jepa_lab.report.figures import DPI, PAPER, save
+from jepa_lab.report.figures import DPI, PAPER, write_figure
 from jepa_lab.report.outcome import expected_texts, present
 from jepa_lab.studies.arc.data.batch import DEMO_INPUT, DEMO_OUTPUT, QUERY
 from jepa_lab.studies.arc.data.examples import ABSENT, Examples
@@ -42,7 +42,8 @@ def show_outcome(
 ) -> None:
     """Draws the figures, writes report.html, and prints the table, the verdict and the paths."""
     config, run = session.config, session.run
-    save(examples_figure(session.parts.loaders["val"].examples), run.figures / "examples.png")
+    examples = session.parts.loaders["val"].examples
+    write_figure(lambda: examples_figure(examples), run.figures / "examples.png")
     expected = expected_texts(config.expected, config.dataset.name, config.tier.name)
     present(run, config, fit.history, verdict, fit.gates, expected, judge)
 

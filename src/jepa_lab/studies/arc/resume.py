@@ -7,7 +7,10 @@ from dataclasses import asdict
 from jepa_lab.studies.arc.config import ArcConfig
 from jepa_lab.studies.arc.data.sources import load_tasks
 from jepa_lab.studies.arc.data.task import TaskSplits
-from jepa_lab.training.resume import Planner
+from jepa_lab.training.memory import require_memory
+from jepa_lab.training.resume import Planner, fewer_than_wanted
+
+PAIR = 400  # bytes of a pair of generated grids, at least
 
 
 class ArcPlanner(Planner):
@@ -15,6 +18,7 @@ class ArcPlanner(Planner):
 
     def load(self, config: ArcConfig) -> TaskSplits:
         d = config.dataset
+        require_memory(config, bytes_of_tasks)
         limits = {
             "train_tasks": d.train_tasks,
             "val_tasks": d.val_tasks,
@@ -33,12 +37,33 @@ class ArcPlanner(Planner):
 
     def describe(self, config: ArcConfig, data: TaskSplits) -> str:
         counts = [len(split) for split in (data.train, data.val, data.test)]
-        return "{}: {:,} training, {:,} validation, {:,} test tasks".format(
+        text = "{}: {:,} training, {:,} validation, {:,} test tasks".format(
             config.dataset.name, *counts
         )
+        return "; ".join([text, *data_notes(config, data)])
 
     def fingerprint(self, data: TaskSplits) -> str:
         return data.fingerprint()
+
+
+def data_notes(config: ArcConfig, data: TaskSplits) -> list[str]:
+    """Returns a line for each split with fewer tasks than the configuration asks for."""
+    return fewer_than_wanted(
+        [
+            (f"{split} tasks", len(getattr(data, split)), f"dataset.{split}_tasks", wanted)
+            for split in ("train", "val", "test")
+            for wanted in [getattr(config.dataset, f"{split}_tasks")]
+        ]
+    )
+
+
+def bytes_of_tasks(config: ArcConfig) -> float:
+    """Returns the least bytes of generated tasks, 0 for tasks that are read."""
+    d = config.dataset
+    if d.synthetic is None:
+        return 0.0
+    tasks = sum(n or 0 for n in (d.train_tasks, d.val_tasks, d.test_tasks))
+    return float(tasks * sum(d.synthetic.pairs) * PAIR)
 
 
 PLANNER = ArcPlanner()

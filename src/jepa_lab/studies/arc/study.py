@@ -11,13 +11,16 @@ from jepa_lab.diagnosis import Verdict
 from jepa_lab.studies.arc import build, callbacks
 from jepa_lab.studies.arc.config import ArcConfig
 from jepa_lab.studies.arc.data.task import TaskSplits
+from jepa_lab.studies.arc.memory import bytes_needed
 from jepa_lab.studies.arc.metric_availability import require_measurable
 from jepa_lab.studies.arc.outcome import show_outcome
 from jepa_lab.studies.arc.preflight import run_preflight
 from jepa_lab.studies.arc.preview import arc_preview
 from jepa_lab.studies.arc.remedies import ArcRemedies
-from jepa_lab.studies.arc.resume import ArcPlanner
+from jepa_lab.studies.arc.resume import ArcPlanner, data_notes
 from jepa_lab.training.budget import build_budget
+from jepa_lab.training.memory import require_memory
+from jepa_lab.training.module_memory import device_memory
 from jepa_lab.training.preflight import Preflight
 from jepa_lab.training.study import Fit, Parts, Session
 from jepa_lab.training.trained_study import TrainedStudy
@@ -33,6 +36,7 @@ class ArcStudy(ArcPlanner, TrainedStudy):
 
     def build(self, config: ArcConfig, data: TaskSplits) -> Parts:
         require_measurable(config)
+        require_memory(config, lambda c: bytes_needed(c, len(data.train)), device_memory(config))
         pl.seed_everything(config.seed, verbose=False)
         tokeniser = build.build_tokeniser(config.dataset)
         loaders: dict[str, Any] = {**build.build_loaders(config, data, tokeniser)}
@@ -63,12 +67,11 @@ class ArcStudy(ArcPlanner, TrainedStudy):
             "seed": config.seed,
         }
 
-    def remark(self, data: TaskSplits, parts: Parts) -> str | None:
-        """Returns the notes on tasks that yield no examples, None without notes."""
-        return (
-            "; ".join(filter(None, (loader.examples.note for loader in parts.loaders.values())))
-            or None
-        )
+    def remark(self, config: ArcConfig, data: TaskSplits, parts: Parts) -> str | None:
+        """Returns the notes on tasks that are fewer than wanted and on tasks that yield no
+        examples, None without notes."""
+        omitted = [loader.examples.note for loader in parts.loaders.values()]
+        return "; ".join(filter(None, [*data_notes(config, data), *omitted])) or None
 
     def show_outcome(
         self, session: Session, fit: Fit, verdict: Verdict, summary: dict[str, Any]

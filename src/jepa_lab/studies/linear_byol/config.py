@@ -17,6 +17,8 @@ from jepa_lab.studies.linear_byol.key_groups import AXES, ENCODER_CONSTANTS, MOD
 LARGEST = 1e50
 SMALLEST_TAU = 1e-10  # float64 stores 1 - tau with an error of 1e-16
 MOST_VALUES = 1000  # the largest number of values of an axis
+CHUNK = 64  # training steps whose batches are drawn together; another value changes the data
+MAX_BLOCK = 100  # steps; a request to stop takes effect at the end of a block
 
 
 @dataclass
@@ -180,9 +182,6 @@ class ToyConfig(RunConfig):
     def _validate_axes(self) -> None:
         for key, axis, low in (("seed", "seeds", 0), ("batch_size", "batch_sizes", 1)):
             at_least(key, getattr(self, key), low)
-            for value in (getattr(self, key), *getattr(self, axis)):
-                if value is not None and value >= 2**63:
-                    raise ValueError(f"{key}={value}: must be below 2^63")
             values = getattr(self, axis)
             if getattr(self, key) is None and not values:
                 raise ValueError(f"{key} and {axis} are both empty: give one of them")

@@ -10,9 +10,7 @@ from hashlib import blake2b
 import torch
 from torch import Tensor
 
-from jepa_lab.studies.linear_byol.config import ToyConfig
-
-CHUNK = 64  # training steps whose batches are drawn together; another value changes the data
+from jepa_lab.studies.linear_byol.config import CHUNK, ToyConfig
 
 
 def generator(*key: object) -> torch.Generator:

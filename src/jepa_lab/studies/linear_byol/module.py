@@ -17,8 +17,8 @@ import torch
 from torch import Tensor, nn
 
 from jepa_lab.metrics.linear_theory import balance, covariances
-from jepa_lab.studies.linear_byol.config import ToyConfig
-from jepa_lab.studies.linear_byol.data import CHUNK, Group, make_groups
+from jepa_lab.studies.linear_byol.config import CHUNK, ToyConfig
+from jepa_lab.studies.linear_byol.data import Group, make_groups
 from jepa_lab.studies.linear_byol.descent import RATES, descend, rate, weights_of
 from jepa_lab.studies.linear_byol.gradients import Gradients, apply, autograd, closed_form, exact
 from jepa_lab.studies.linear_byol.rates import State, auto_state, update_rates

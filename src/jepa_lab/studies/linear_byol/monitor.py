@@ -12,10 +12,9 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
+from jepa_lab.studies.linear_byol.config import MAX_BLOCK
 from jepa_lab.studies.linear_byol.measures import measure
 from jepa_lab.studies.linear_byol.module import Block, LinearBYOL
-
-MAX_BLOCK = 100  # steps; a request to stop takes effect at the end of a block
 
 
 class Blocks:

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 
 from jepa_lab.diagnosis.verdict import Verdict
 from jepa_lab.ledger.atomic import write_json
 from jepa_lab.ledger.summary import write_summary
+from jepa_lab.report.figures import drawing
 from jepa_lab.report.outcome import command_line
 from jepa_lab.report.run_page import write_run_page
 from jepa_lab.report.table import TableRow, plain_table
@@ -22,7 +22,7 @@ from jepa_lab.studies.linear_byol.diagnosis import judge_toy
 from jepa_lab.studies.linear_byol.figures.all import FigureRequest, draw_all
 from jepa_lab.studies.linear_byol.figures.dynamics import draw_run
 from jepa_lab.studies.linear_byol.resume import ToyPlan, ToyRun, yaml_of
-from jepa_lab.studies.linear_byol.table import NAME, history, write_run
+from jepa_lab.studies.linear_byol.table import NAME, history, read_rows, write_run
 
 SHOWN = [  # column, name, format
     ("loss_population", "loss, infinite batch", ".4f"),
@@ -46,14 +46,16 @@ THEORY = "theory.parquet"
 
 def finish_run(run: ToyRun, columns: dict[str, np.ndarray]) -> None:
     """Writes the run's table, configuration and summary, and last its status, which marks the run
-    as finished."""
+    as finished. Raises RuntimeError for a run without metrics."""
     folder = run.dir.make()
-    settings = run.settings()
+    settings, metrics = run.settings(), history(columns)
+    if not any(metrics.values()):
+        raise RuntimeError(f"{folder.path}: no metrics were measured")
     write_run(folder.path / NAME, columns, settings, "completed")
     folder.create(yaml_of(settings))
     wall = float(columns["wall_s"][~columns["diverged"]][-1:].sum())
     write_summary(
-        folder, history(columns), judge_toy(columns).to_dict(), {"key": "val/readout_r2"}, {}, wall
+        folder, metrics, judge_toy(columns).to_dict(), {"key": "val/readout_r2"}, {}, wall
     )
     folder.write_status("completed")
 
@@ -149,11 +151,13 @@ def _draw(plan: ToyPlan) -> list[Path]:
     grid."""
     if len(plan.runs) == 1:
         table, theory = plan.home.path / NAME, plan.home.path / THEORY
-        known = pq.read_table(theory) if theory.is_file() else None
-        return [draw_run(pq.read_table(table), plan.home.figures / "dynamics.png", known)]
-    drawn = draw_all(
-        plan.home.path.parent,
-        plan.home.figures,
-        FigureRequest(only=frozenset(run.run_id for run in plan.runs), dynamics=False),
-    )
-    return drawn.paths
+        known = read_rows(theory) if theory.is_file() else None
+        page = plan.home.figures / "dynamics.png"
+        with drawing(page):
+            draw_run(read_rows(table), page, known)
+        return [page]
+    request = FigureRequest(only=frozenset(run.run_id for run in plan.runs), dynamics=False)
+    maps = plan.home.figures / "maps.png"
+    with drawing(maps):
+        return draw_all(plan.home.path.parent, plan.home.figures, request).paths
+    return [maps]

@@ -13,6 +13,8 @@ from jepa_lab.ledger.run_dir import RunDir, has_checkpoint
 from jepa_lab.studies.linear_byol.config import ToyConfig
 from jepa_lab.studies.linear_byol.grid import identity_keys, members
 from jepa_lab.studies.linear_byol.key_groups import MODE_KEYS
+from jepa_lab.studies.linear_byol.memory import bytes_needed
+from jepa_lab.training.memory import require_memory
 from jepa_lab.training.resume import Planner, RunPlan
 
 
@@ -101,6 +103,8 @@ class ToyPlanner(Planner):
         return ""
 
     def plan(self, config: ToyConfig, fingerprint: str) -> ToyPlan:
+        """Raises UserError for more runs or larger ones than the memory holds."""
+        require_memory(config, bytes_needed)
         return plan_toy(config)
 
 

@@ -7,7 +7,6 @@ import dataclasses
 from typing import Any
 
 import numpy as np
-import pytorch_lightning as pl
 import torch
 
 from jepa_lab.callbacks.stopping import StopOnRequest
@@ -23,6 +22,7 @@ from jepa_lab.studies.linear_byol.module import LinearBYOL
 from jepa_lab.studies.linear_byol.monitor import Blocks, ToyRows
 from jepa_lab.studies.linear_byol.resume import ToyPlan, ToyPlanner, ToyRun
 from jepa_lab.studies.linear_byol.table import NAME, write_run
+from jepa_lab.training.one_process import OneProcessTrainer
 from jepa_lab.training.study import Fit, Session, Study
 
 
@@ -73,6 +73,10 @@ class ToyStudy(ToyPlanner, Study):
     def summarise(self, session: Session, fit: Fit, verdict: Verdict) -> dict[str, Any]:
         return outcome.write_grid_summary(session.plan, fit.wall_s)
 
+    def lost_metrics(self, session: Session, fit: Fit, summary: dict[str, Any]) -> None:
+        """Returns None: `finish_run` checks every run. A grid whose runs all diverged has no
+        medians."""
+
     def show_outcome(
         self, session: Session, fit: Fit, verdict: Verdict, summary: dict[str, Any]
     ) -> None:
@@ -108,7 +112,7 @@ def _train(session: Session, plan: ToyPlan) -> tuple[LinearBYOL, ToyRows]:
     ids = [run.run_id for run in plan.pending]
     saver = ToySaver(plan.home.checkpoints, ids, rows, flush, config.save_every_s, config.epochs)
     gpu = config.hardware.accelerator != "cpu" and torch.cuda.is_available()
-    trainer = pl.Trainer(
+    trainer = OneProcessTrainer(
         accelerator="gpu" if gpu else "cpu",
         devices=1,
         max_epochs=1,

@@ -10,11 +10,13 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from jepa_lab.errors import UserError
-from jepa_lab.ledger.atomic import replace_file, temporary_beside
+from jepa_lab.files.limits import OverLimit
+from jepa_lab.files.tables import read_table
+from jepa_lab.files.text import parse_json
 from jepa_lab.ledger.parquet import History
+from jepa_lab.ledger.tables import write_table
 from jepa_lab.studies.linear_byol.config import keys_of_type
 from jepa_lab.studies.linear_byol.key_groups import TABLE_SETTINGS
 
@@ -76,26 +78,13 @@ def write_run(
     )
     meta = {"run_id": settings["run_id"], "state": state, "config": dict(settings)}
     table = table.replace_schema_metadata({"jepa_lab": json.dumps(meta)})
-    tmp = temporary_beside(path)
-    try:
-        pq.write_table(table, tmp, compression="zstd", use_dictionary=False, write_statistics=False)
-    except BaseException:
-        tmp.unlink(missing_ok=True)
-        raise
-    replace_file(tmp, path)
+    write_table(path, table, use_dictionary=False, write_statistics=False)
 
 
 def read_run(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """Returns the columns and the metadata of a file that `write_run` wrote. Raises UserError if
     the file is missing or broken."""
-    try:
-        table = pq.read_table(path)
-    except (OSError, pa.ArrowException) as error:
-        raise UserError(
-            f"{path}: not a readable table of the toy ({str(error).splitlines()[0]})"
-        ) from None
-    if "epoch" not in table.column_names:
-        raise UserError(f"{path}: no column epoch; it is not a table of the toy")
+    table = read_rows(path)
     columns = {}
     for name in table.column_names:
         column = table[name].combine_chunks()
@@ -105,10 +94,28 @@ def read_run(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     return columns, _metadata(table.schema)
 
 
+def read_rows(path: Path) -> pa.Table:
+    """Returns the table that `write_run` wrote. Raises UserError if the file is missing or
+    broken."""
+    try:
+        table = read_table(path)
+    except (OSError, OverLimit, pa.ArrowException) as error:
+        raise unreadable(path, error) from None
+    if "epoch" not in table.column_names:
+        raise UserError(f"{path}: no column epoch; it is not a table of the toy")
+    return table
+
+
+def unreadable(path: Path, error: Exception) -> UserError:
+    """Returns the UserError for a table that cannot be read."""
+    reason = (str(error).splitlines() or [type(error).__name__])[0]
+    return UserError(f"{path}: not a readable table of the toy ({reason})")
+
+
 def _metadata(schema: pa.Schema) -> dict[str, Any]:
     """Returns the metadata that `write_run` stored, or {} if it is missing or damaged."""
     try:
-        found = json.loads((schema.metadata or {}).get(b"jepa_lab", b"{}"))
+        found = parse_json((schema.metadata or {}).get(b"jepa_lab", b"{}").decode("utf-8"))
     except ValueError:
         return {}
     return found if isinstance(found, dict) else {}

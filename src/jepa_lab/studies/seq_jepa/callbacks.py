@@ -13,6 +13,7 @@ from jepa_lab.studies.seq_jepa.evaluation.loading import rollout_views
 from jepa_lab.studies.seq_jepa.factor_sweeps import FactorSweeps
 from jepa_lab.studies.seq_jepa.monitor import SeqJEPAMonitor
 from jepa_lab.studies.seq_jepa.probes import SeqJEPAProbes
+from jepa_lab.studies.seq_jepa.references import ProbeReferences
 from jepa_lab.studies.seq_jepa.rollouts import Rollouts
 from jepa_lab.training.frame import frame_callbacks
 from jepa_lab.training.study import Session
@@ -31,6 +32,14 @@ def build_callbacks(session: Session, best: str, judge: Callable[[History], Verd
             steps=batches,
             seed=config.seed,
             r2=probes.r2,
+        ),
+        ProbeReferences(
+            session.data.train,
+            batch_size=config.dataset.batch_size,
+            lr=probes.lr,
+            weight_decay=probes.weight_decay,
+            steps=batches,
+            seed=config.seed,
         ),
         SeqJEPAMonitor(subspace=config.monitor.subspace, metrics=config.monitor.metrics),
     ]

@@ -211,6 +211,7 @@ class Config(JepaConfig):
     title: ClassVar[str] = "seq-JEPA"
     lacks: ClassVar[str] = "the seq-JEPA has no such group"
     has_references: ClassVar[bool] = True
+    expected_by: ClassVar[tuple[str, ...]] = ("recipe", "data set", "tier")
     slots: ClassVar[Mapping[str, type[Options]]] = {
         **JepaConfig.slots,
         "encoder": EncoderOptions,

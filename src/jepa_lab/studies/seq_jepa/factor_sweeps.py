@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from typing import Any
 
@@ -22,7 +23,8 @@ class FactorSweeps(pl.Callback):
     The anchors are (n, C, H, W) uint8. The sweeps run after training. With `every` they also run at
     every `every`-th validation. Then `val/sweep/<factor>/stability` is logged too, which compares
     the projector with a running mean of the earlier ones (of which each update keeps 0.9). `result`
-    holds the last sweeps, for figures. Nothing is logged for views without factors.
+    holds the last sweeps, for figures. Nothing is logged for views without factors. Features that
+    are not finite are logged as NaN.
     """
 
     def __init__(self, images: Tensor, every: int | None = None) -> None:
@@ -57,6 +59,9 @@ class FactorSweeps(pl.Callback):
         assert self.result is not None
         values = {}
         for name, result in self.result.factors.items():
+            if not result.finite:  # a later projector is compared with the last finite ones
+                values[f"{name}/stability"] = math.nan
+                continue
             mean, new = self._projectors.get(name), projector(result.basis)
             if mean is not None:
                 values[f"{name}/stability"] = float(stability(mean, result.basis))

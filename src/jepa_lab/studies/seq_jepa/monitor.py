@@ -39,7 +39,7 @@ class SeqJEPAMonitor(CollapseMonitor):
     - `<prefix>/<tap>/<metric>` for the taps z (all observed views), z_agg, z_hat and z_target, the
       sample size n and the width d among them, and metrics over the views of an image for z;
     - `<prefix>/loss/prediction`, `/skill`, `/action_gain`, `/copy_gain`: the label-free tests of
-      the prediction;
+      the prediction, and `/loss/constant`, the loss of the best constant, at which the skill is 0;
     - `<prefix>/action_use`, `/prediction_gap` and `/readout/...`: the prediction relative to a
       closed-form readout of the same features (for the prediction loss 1 - cos);
     - `<prefix>/z_agg/within_share` from two aggregates of an image, each of different views;
@@ -159,6 +159,7 @@ class EvaluationPass:
         loss, shuffled, copied = (losses[name].mean() for name in LOSSES)
         constant = self.objective.constant_baseline_loss(self._baseline_rows / len(losses["loss"]))
         out[f"{prefix}/loss/prediction"] = float(loss)
+        out[f"{prefix}/loss/constant"] = float(constant)
         out[f"{prefix}/skill"] = float(skill(loss, constant))
         out[f"{prefix}/action_gain"] = float(shuffled - loss)
         out[f"{prefix}/copy_gain"] = float(copied - loss)

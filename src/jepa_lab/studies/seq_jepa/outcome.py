@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from jepa_lab.data.images.image_source import ImageSource
+from jepa_lab.data.labels import listed
 from jepa_lab.data.views.build import ViewGroup
 from jepa_lab.diagnosis import Verdict
 from jepa_lab.ledger.parquet import History
@@ -16,6 +17,8 @@ from jepa_lab.report.outcome import expected_texts, present
 from jepa_lab.studies.seq_jepa.evaluation.factor_sweeps import Sweeps
 from jepa_lab.studies.seq_jepa.evaluation.sweep_figures import draw_sweeps
 from jepa_lab.training.study import Fit, Session
+
+NAMES_ON_PAGE = 100  # summary.json has the names of all classes
 
 
 def show_outcome(
@@ -44,6 +47,9 @@ def show_outcome(
         fit.gates,
         expected,
         judge,
+        classes=listed(
+            [f"{k}: {name}" for k, name in enumerate(source.class_names)], most=NAMES_ON_PAGE
+        ),
         views=views,
         captions=captions,
     )

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from jepa_lab.data.images.image_source import Splits, load_splits
+from jepa_lab.data.labels import listed
 from jepa_lab.errors import UserError
 from jepa_lab.studies.seq_jepa.config import Config
-from jepa_lab.training.resume import Planner
+from jepa_lab.training.resume import Planner, fewer_than_wanted
 
 
 class SeqJEPAPlanner(Planner):
@@ -38,12 +39,40 @@ class SeqJEPAPlanner(Planner):
     def describe(self, config: Config, data: Splits) -> str:
         counts = [len(s.images) for s in (data.train, data.val, data.test)]
         classes = f"{data.train.n_classes} classes" if data.train.n_classes else "no labels"
-        return "{}: {:,} training, {:,} validation, {:,} test images, {}".format(
+        if data.train.class_names:
+            classes += f" ({listed(data.train.class_names)})"
+        text = "{}: {:,} training, {:,} validation, {:,} test images, {}".format(
             config.dataset.name, *counts, classes
         )
+        return "; ".join([text, *data_notes(config, data)])
 
     def fingerprint(self, data: Splits) -> str:
         return "-".join(s.fingerprint() for s in (data.train, data.val, data.test))
+
+
+def data_notes(config: Config, data: Splits) -> list[str]:
+    """Returns a line for each split with fewer images than the configuration asks for, and one for
+    classes without a training image."""
+    d = config.dataset
+    notes = fewer_than_wanted(
+        [
+            ("images", len(data.train.images), "dataset.train_size", d.train_size),
+            ("validation images", len(data.val.images), "dataset.val_size", d.val_size),
+        ]
+    )
+    counts, names = data.class_counts(), data.train.class_names
+    for split in ("val", "test") if counts else ():
+        pairs = enumerate(zip(counts["train"], counts[split], strict=True))
+        alone = [names[k] if names else str(k) for k, (known, new) in pairs if new and not known]
+        if alone:
+            notes.append(f"classes without a training image, in the {split} split: {listed(alone)}")
+    return notes
+
+
+def class_protocol(data: Splits) -> dict[str, list[str]]:
+    """Returns the entry "classes" of a protocol: the name of class 0, 1, ... It is left out for
+    classes that are named by their number."""
+    return {"classes": list(data.train.class_names)} if data.train.class_names else {}
 
 
 PLANNER = SeqJEPAPlanner()

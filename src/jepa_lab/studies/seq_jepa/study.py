@@ -13,14 +13,19 @@ from jepa_lab.report.figures import views_figure
 from jepa_lab.studies.seq_jepa import build, callbacks
 from jepa_lab.studies.seq_jepa.config import Config
 from jepa_lab.studies.seq_jepa.factor_sweeps import FactorSweeps
+from jepa_lab.studies.seq_jepa.memory import bytes_needed
 from jepa_lab.studies.seq_jepa.metric_availability import missing, require_measurable
 from jepa_lab.studies.seq_jepa.outcome import example_views, show_outcome
 from jepa_lab.studies.seq_jepa.preflight import run_preflight
-from jepa_lab.studies.seq_jepa.resume import SeqJEPAPlanner
+from jepa_lab.studies.seq_jepa.resume import SeqJEPAPlanner, class_protocol, data_notes
 from jepa_lab.training.budget import build_budget
+from jepa_lab.training.memory import require_memory
+from jepa_lab.training.module_memory import device_memory
 from jepa_lab.training.preflight import Preflight
 from jepa_lab.training.study import Fit, Parts, Session
 from jepa_lab.training.trained_study import TrainedStudy
+
+NO_LABELS = "no labels: class probes are off"
 
 
 class SeqJEPAStudy(SeqJEPAPlanner, TrainedStudy):
@@ -39,6 +44,7 @@ class SeqJEPAStudy(SeqJEPAPlanner, TrainedStudy):
     def build(self, config: Config, data: Splits) -> Parts:
         group = build.build_views(config, data.train)
         require_measurable(config, data.train.n_classes, group)
+        require_memory(config, lambda c: bytes_needed(c, data), device_memory(config))
         pl.seed_everything(config.seed, verbose=False)
         loaders: dict[str, Any] = {**build.build_loaders(config, data)}
         budget = build_budget(config, len(loaders["train"]))
@@ -68,10 +74,12 @@ class SeqJEPAStudy(SeqJEPAPlanner, TrainedStudy):
                 "online: one step per training batch on detached features, fixed evaluation views"
             ),
             "seed": config.seed,
+            **class_protocol(data),
         }
 
-    def remark(self, data: Splits, parts: Parts) -> str | None:
-        return None if data.train.n_classes else "no labels: class probes are off"
+    def remark(self, config: Config, data: Splits, parts: Parts) -> str | None:
+        notes = data_notes(config, data)
+        return "; ".join(notes if data.train.n_classes else [NO_LABELS, *notes]) or None
 
     def show_outcome(
         self, session: Session, fit: Fit, verdict: Verdict, summary: dict[str, Any]

@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from jepa_lab.config.trust import Trust
 from jepa_lab.errors import UserError
 from jepa_lab.ledger.atomic import write_json
 from jepa_lab.report import axes
@@ -111,7 +112,7 @@ def grid_figure(means: dict[Cell, dict[int, float]]) -> Figure:
 
 
 def _evaluate(path: Path) -> tuple[Cell, dict[int, float], float]:
-    run = load_run(path, own_code=True)  # user-defined code is safe: the run is from this sweep
+    run = load_run(path, trust=Trust(loaded=True))
     trained_on = run.config.dataset.n_views - 1
     group = views_of(run.config, run.splits, max(*LOOKED_AT, trained_on) + 1)
     features = {

@@ -4,8 +4,9 @@ from random import Random
 import numpy as np
 import pytest
 
-from jepa_lab.studies.arc.data.synthetic.primitives import Undefined
+from jepa_lab.studies.arc.data.synthetic.primitives import PRIMITIVES, Undefined
 from jepa_lab.studies.arc.data.synthetic.rule_draws import Scope, draw_rule
+from jepa_lab.studies.arc.data.synthetic.rule_kinds import PRIMITIVES_BY_KIND, kind_of
 from jepa_lab.studies.arc.data.synthetic.rules import (
     Condition,
     Conditional,
@@ -156,3 +157,17 @@ def test_noise_has_the_published_density() -> None:
     # background
     counts = np.bincount(grid.ravel(), minlength=4) / grid.size
     assert counts == pytest.approx([0.55, 0.15, 0.15, 0.15], abs=0.015)
+
+
+def test_every_primitive_has_one_kind() -> None:
+    names = list(itertools.chain.from_iterable(PRIMITIVES_BY_KIND.values()))
+    assert sorted(names) == sorted(PRIMITIVES)
+
+
+def test_the_kind_of_a_rule_is_that_of_its_only_step_or_its_form() -> None:
+    branches = Conditional(Condition("taller_than_wide"), MOVE, PAINT)
+    rules = (MOVE, PAINT, RAY, Sequence((MOVE,)), branches, Repeat(MOVE, 2))
+    assert [kind_of(rule) for rule in rules] == [
+        *("move", "recolor", "draw"),
+        *("sequential", "conditional", "repeated"),
+    ]

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from jepa_lab.errors import UserError
+from jepa_lab.studies.arc.data.synthetic.rule_kinds import kind_of
 from jepa_lab.studies.arc.data.synthetic.rules import Conditional, Repeat, RuleStep, Sequence
 from jepa_lab.studies.arc.data.synthetic.synthetic import (
     SyntheticTasks,
@@ -36,6 +37,7 @@ def test_every_output_is_the_result_of_the_recorded_rule(made: SyntheticTasks) -
             assert pair.output.any()
             assert 5 <= min(pair.input.shape) <= max(pair.input.shape) <= 12
             assert 1 <= min(pair.output.shape) <= max(pair.output.shape) <= 30
+            assert task.kind == kind_of(made.rules[task.task_id])
     assert set(made.rules) == {task.task_id for task in every(made)}
 
 

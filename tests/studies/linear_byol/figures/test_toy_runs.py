@@ -6,6 +6,7 @@ import math
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from jepa_lab.errors import UserError
@@ -43,6 +44,22 @@ def cells(runs_dir: Path, metric: str = W, epoch: int = 300, last_valid: bool = 
 def three(values: list[float], **more: object) -> dict:
     """Returns settings of a run with rows at steps 1, 100, 200 and 300 and these values of W."""
     return {"epochs": 300, "columns": {W: values}, **more}
+
+
+@pytest.mark.parametrize("text", ['"run_id": "other"', '"lr_enc_mode": "same"'])
+def test_a_run_whose_id_or_mode_is_a_path_is_skipped(text: str, tmp_path: Path) -> None:
+    """Both are in the names of the figures that are written."""
+    write_run(tmp_path, seed=7)
+    path = write_run(tmp_path / "other", run_id="other")
+    table = pq.read_table(path)
+    meta = table.schema.metadata[b"jepa_lab"].decode()
+    assert text in meta
+    changed = meta.replace(text, text.split(":")[0] + ': "../../x"')
+    pq.write_table(table.replace_schema_metadata({"jepa_lab": changed}), path)
+    found = find_runs(tmp_path)
+    assert [run.seed for run in found.runs] == [7]
+    ((_, reason),) = found.skipped
+    assert "names a folder" in reason
 
 
 def test_a_run_is_read_with_its_settings_and_a_rounded_tau(tmp_path: Path) -> None:

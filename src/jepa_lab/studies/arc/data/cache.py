@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
+import shutil
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from jepa_lab.files.text import parse_json
 from jepa_lab.ledger.atomic import replace_file, temporary_beside
+from jepa_lab.process.memory import in_words
 from jepa_lab.studies.arc.data.batch import NO_COLOR, GridTokens
 from jepa_lab.studies.arc.data.examples import Examples
 from jepa_lab.studies.arc.data.tokens.tokens import VIEW, OnlineTokens
@@ -39,15 +43,17 @@ class CachedTokens:
         """Opens the cache at `path`; writes it first if the file does not exist.
 
         Raises ValueError if the file is not a token cache, is truncated, or was made for other data
-        or options.
+        or options, and for more tokens than the disk can hold. Raises OSError for a folder that
+        cannot be written.
         """
         expected = _header(online, variants)
+        kind, shape = _record(expected), (variants, 1 + len(online.families), expected["grids"])
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
+            _require_space(path, kind.itemsize * math.prod(shape))
             _write(path, expected, online, variants)
         start = _check(path, expected)
-        kind, shape = _record(expected), (variants, 1 + len(online.families), expected["grids"])
-        size, needed = path.stat().st_size, start + kind.itemsize * int(np.prod(shape))
+        size, needed = path.stat().st_size, start + kind.itemsize * math.prod(shape)
         if size != needed:
             raise ValueError(
                 f"cache {path}: {size} bytes, but its header requires {needed}; delete that file"
@@ -63,6 +69,15 @@ class CachedTokens:
         return {
             view: _tokens(self.records[epoch, i, wanted], places) for i, view in enumerate(views)
         }
+
+
+def _require_space(path: Path, size: int) -> None:
+    free = shutil.disk_usage(path.parent).free
+    if size > free:
+        raise ValueError(
+            f"cache {path}: its tokens take {in_words(size)}, and {in_words(free)} are free there;"
+            " give a lower dataset.variants or another folder"
+        )
 
 
 def _header(online: OnlineTokens, variants: int) -> dict[str, Any]:
@@ -136,7 +151,7 @@ def _check(path: Path, expected: dict[str, Any]) -> int:
         text = file.read(int(length)) if first == MAGIC and length.strip().isdigit() else b""
         start = file.tell()
     try:
-        header = json.loads(text)
+        header = parse_json(text.decode("utf-8"))
     except ValueError:
         raise ValueError(
             f"cache {path}: not a cache of ARC tokens, or truncated; delete that file"

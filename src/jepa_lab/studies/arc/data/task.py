@@ -27,13 +27,15 @@ class ArcTask:
     """Demonstrations and test pairs of one rule.
 
     `frames`: sequences of at least 2 grids, the states from an input to its output. They are known
-    for synthetic tasks and recorded sequences only.
+    for synthetic tasks and recorded sequences only. `kind`: the kind of the rule (see
+    synthetic/rule_kinds.py), "" where the rule is not known.
     """
 
     task_id: str
     train: tuple[Pair, ...] = ()
     test: tuple[Pair, ...] = ()
     frames: tuple[tuple[Grid, ...], ...] = ()
+    kind: str = ""
 
     def grids(self) -> Iterator[Grid]:
         """Yields all grids in a fixed order."""

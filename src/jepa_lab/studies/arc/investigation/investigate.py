@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jepa_lab.config.extensions import require_no_own_code
 from jepa_lab.config.tree import value_of
+from jepa_lab.config.trust import NOBODY, Trust, require_plain
 from jepa_lab.errors import UserError
-from jepa_lab.ledger.atomic import write_atomic, write_json
+from jepa_lab.ledger.atomic import temporary_beside, write_atomic, write_json
 from jepa_lab.ledger.command_line import read_command_line
 from jepa_lab.ledger.read import finite_or_null, read_json, read_yaml
 from jepa_lab.ledger.run_dir import state_of
@@ -60,10 +60,9 @@ class Outcome:
 
 def investigate(args: argparse.Namespace, compose: Compose, say: Callable[[str], None]) -> Outcome:
     """Runs the investigation that the options of `jepa_lab.diagnose --investigate` describe."""
-    if args.config_dir is None:
-        require_no_own_code(read_yaml(args.path / "config.yaml"), args.path)
+    trust = Trust(bool(args.trust), args.config_dir)
     limits = Limits(args.max_runs, args.max_hours, args.seeds or 1, args.epochs)
-    return investigate_run(args.path, limits, args.out, say=say, compose=compose)
+    return investigate_run(args.path, limits, args.out, say=say, compose=compose, trust=trust)
 
 
 def investigate_run(
@@ -73,18 +72,22 @@ def investigate_run(
     start: Start = ordinary_run,
     say: Callable[[str], None] = print,
     compose: Compose = lambda overrides, config_dir: None,
+    *,
+    trust: Trust = NOBODY,
 ) -> Outcome:
     """Investigates a failing run and writes the reports into `out`, by default the run's folder.
 
     The investigation ends at the first repair, at a limit, or at a signal. The same call resumes it
     and reuses every finished run. `start` makes one run and `say` prints progress. `compose` turns
-    overrides into a configuration and checks the recommended command. Raises UserError for a folder
-    that is not a run of the ARC study, for a run that is still running, and for data that cannot be
-    used.
+    overrides into a configuration and checks the recommended command. `trust` says which of the
+    user-defined parts that the configuration names may be imported. Raises UserError for any other
+    part, for a folder that is not a run of the ARC study, for a run that is still running, and for
+    data that cannot be used.
     """
     limits, stop = limits or Limits(), StopRequest()
     folder = folder.resolve()
     given = investigable(folder)
+    require_plain(given, folder / "config.yaml", trust)
     own = read_command_line(folder)
     runs = InvestigationRuns(_in_budget(given, limits.epochs), folder, limits, stop, start, say)
     target = (out or folder).resolve()
@@ -121,6 +124,9 @@ def investigable(folder: Path) -> dict[str, Any]:
     config = read_yaml(folder / "config.yaml")
     if not config:
         raise UserError(f"{folder}: no config.yaml that can be read; give the folder of a run")
+    name = str(config.get("name"))
+    if Path(name).name != name:  # the runs of the investigation are kept in NAME_<step> beside it
+        raise UserError(f"{folder / 'config.yaml'}: name={name}: not the name of a folder")
     if not (folder / "metrics.parquet").is_file():
         raise UserError(f"{folder}: no metrics.parquet: the run cannot be judged without it")
     if state_of(read_json(folder / "status.json")) == "running":
@@ -146,8 +152,8 @@ def _require_complete(folder: Path, outset: Result) -> None:
 def _require_writable(target: Path) -> None:
     try:
         target.mkdir(parents=True, exist_ok=True)
-        probe = target / ".investigation.tmp"
-        probe.write_text("")
+        probe = temporary_beside(target / "investigation")
+        probe.touch(exist_ok=False)  # never follows a link
         probe.unlink()
     except OSError as error:
         raise UserError(f"--out {target}: cannot write there ({error.strerror or error})") from None

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 
 from jepa_lab.errors import UserError
 from jepa_lab.report.figures import save
@@ -38,6 +37,7 @@ from jepa_lab.studies.linear_byol.figures.slices import scatter_figure, slices_f
 from jepa_lab.studies.linear_byol.figures.style import DPI, Heading, short
 from jepa_lab.studies.linear_byol.figures.theory import Theory
 from jepa_lab.studies.linear_byol.key_groups import ENCODER_CONSTANTS
+from jepa_lab.studies.linear_byol.table import read_rows
 
 # the first metric with a finite value is drawn
 METRICS = ("W_Fro_aligned", "excess_loss", "loss_population")
@@ -134,7 +134,7 @@ def draw_all(runs_dir: Path, out: Path, request: FigureRequest) -> Drawn:
 @dataclass(frozen=True)
 class _Plan:
     """The figures of one mode: its runs, the rows read from them, the metrics and the step that is
-    drawn."""
+    drawn. There are no metrics if no run has a finite value."""
 
     mode: str
     traces: list[Trace]
@@ -162,7 +162,7 @@ class _Plan:
                     drawn.paths += write(
                         slices_figure(cells, metric, heading), cells, heading.rows, name
                     )
-            if request.scatter_best:
+            if request.scatter_best and self.metrics:
                 metric = self.metrics[0]
                 cells = best_so_far(mine, metric, self.epoch)
                 name = out / f"scatter_best_{metric}_bs{batch}.png"
@@ -176,18 +176,20 @@ class _Plan:
                 continue
             run = self._typical(mine, request.use_last_valid)
             twin = population_twin(run, everything)
-            theory = pq.read_table(twin.path) if twin is not None else None
-            drawn.paths.append(
-                draw_run(
-                    pq.read_table(run.path), out / f"dynamics_bs{batch}_{run.run_id}.png", theory
-                )
-            )
+            page = out / f"dynamics_bs{batch}_{run.run_id}.png"
+            try:
+                theory = read_rows(twin.path) if twin is not None else None
+                drawn.paths.append(draw_run(read_rows(run.path), page, theory))
+            except UserError as error:
+                drawn.notes.append(f"not drawn: {page.name}: {error}")
 
     def _typical(self, traces: Sequence[Trace], use_last_valid: bool) -> ToyTable:
         """Returns the run whose page is drawn: a run of the best cell of the first metric, if there
         is one, with the requested seed."""
-        metric = self.metrics[0]
-        best = best_cell(cells_at(traces, metric, self.epoch, use_last_valid), metric)
+        best = None
+        if self.metrics:
+            metric = self.metrics[0]
+            best = best_cell(cells_at(traces, metric, self.epoch, use_last_valid), metric)
         runs = [
             t.run
             for t in traces
@@ -203,7 +205,7 @@ def _plan(mode: str, runs: Sequence[ToyTable], request: FigureRequest, drawn: Dr
             f"mode {mode}: {len(runs) - len(once)} repeats of runs with equal settings left out"
         )
     asked = [name for name in (request.metric, request.enc_metric) if name is not None]
-    traces = [read_trace(run, (*METRICS, *ENC_METRICS, *ALWAYS, *asked)) for run in once]
+    traces = _traces(once, (*METRICS, *ENC_METRICS, *ALWAYS, *asked), drawn)
     chosen = [
         choose_metric(traces, request.metric, METRICS, "--metric"),
         choose_metric(traces, request.enc_metric, ENC_METRICS, "--enc-metric"),
@@ -218,13 +220,30 @@ def _plan(mode: str, runs: Sequence[ToyTable], request: FigureRequest, drawn: Dr
             else "without a value there (add --use-last-valid)"
         )
         drawn.notes.append(f"mode {mode}: {len(short_of)} runs end before step {epoch}: {what}")
-    seeds = sorted({run.seed for run in once})
+    seeds = sorted({trace.run.seed for trace in traces})
     if request.seed is not None and request.seed not in seeds:
         raise UserError(
             f"--seed {request.seed}: no such run; available: {', '.join(map(str, seeds))}"
         )
     metrics = list(dict.fromkeys(name for name in chosen if name is not None))
+    if not metrics:
+        drawn.notes.append(f"mode {mode}: no maps, since no run has a finite value (all diverged)")
     return _Plan(mode, traces, metrics, epoch, seeds[0] if request.seed is None else request.seed)
+
+
+def _traces(runs: Sequence[ToyTable], metrics: Sequence[str], drawn: Drawn) -> list[Trace]:
+    """Reads the runs. One that cannot be read is left out with a note. Raises UserError if none
+    can be read."""
+    traces, errors = [], []
+    for run in runs:
+        try:
+            traces.append(read_trace(run, metrics))
+        except UserError as error:
+            errors.append(error)
+    if not traces:
+        raise errors[0]
+    drawn.notes += [f"skipped: {error}" for error in errors]
+    return traces
 
 
 def _heading(

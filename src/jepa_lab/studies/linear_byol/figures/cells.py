@@ -12,10 +12,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
+import pyarrow as pa
 
 from jepa_lab.errors import UserError
+from jepa_lab.files.limits import OverLimit
+from jepa_lab.files.tables import open_table
 from jepa_lab.studies.linear_byol.figures.runs import ToyTable
+from jepa_lab.studies.linear_byol.table import unreadable
 
 ALWAYS = ("epoch", "lr_pred", "lr_enc", "Hmax", "loss")
 FLOOR = 1e-12  # a logarithm of smaller values shows rounding; the published maps clip here too
@@ -105,13 +108,13 @@ def read_trace(run: ToyTable, metrics: Iterable[str]) -> Trace:
     """Reads the columns that the figures need. Raises UserError if the file cannot be read."""
     wanted = dict.fromkeys((*ALWAYS, *metrics))
     try:
-        file = pq.ParquetFile(run.path)
+        file = open_table(run.path)
         flags = [name for name in ("diverged", "diverged_step") if name in file.schema_arrow.names]
         table = file.read(
             columns=[*(name for name in wanted if name in run.columns), *flags], use_threads=False
         )
-    except OSError as error:
-        raise UserError(f"{run.path}: {error.strerror or error}") from error
+    except (OSError, OverLimit, pa.ArrowException) as error:
+        raise unreadable(run.path, error) from error
     columns: dict[str, np.ndarray] = {name: table[name].to_numpy() for name in table.column_names}
     for name, values in columns.items():
         if name not in ("epoch", *flags):

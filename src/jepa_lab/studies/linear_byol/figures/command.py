@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from jepa_lab.errors import UserError
+from jepa_lab.ledger.staging import staged
 from jepa_lab.studies.linear_byol.figures.all import FigureRequest, draw_all
 
 
@@ -27,7 +28,9 @@ def draw(args: argparse.Namespace) -> None:
         args.scatter_best,
     )
     try:
-        drawn = draw_all(args.runs_dir, args.out, request)
+        with staged(args.out) as stage:
+            drawn = draw_all(args.runs_dir, stage, request)
+            paths = [args.out / path.relative_to(stage) for path in drawn.paths]
     except OSError as error:
         raise UserError(f"{error.filename or args.out}: {error.strerror or error}") from error
     for note in drawn.notes:
@@ -38,7 +41,7 @@ def draw(args: argparse.Namespace) -> None:
     for row in drawn.best:
         print(_best_line(row))
     print("written:")
-    for path in drawn.paths:
+    for path in paths:
         print(f"  {path}")
 
 

@@ -22,6 +22,7 @@ from jepa_lab.studies.linear_byol.figures.style import DPI, INFINITE, settle, sh
 LEAST_R2 = -0.25  # lower limit of an axis that is not logarithmic
 LEAST_SPAN = 1e-3  # least span of such an axis, so that rounding is not drawn as a change
 DASHED = (0, (4, 2))
+NOTHING = "no finite value above 0"
 
 # title, unit, {column: (label, colour)}, whether only positive values are valid
 _PAGE: tuple[tuple[str, str, dict[str, tuple[str, str]], bool], ...] = (
@@ -75,13 +76,14 @@ def draw_run(table: pa.Table, path: Path, theory: pa.Table | None = None) -> Pat
 
 
 def run_figure(table: pa.Table, theory: pa.Table | None = None) -> Figure:
-    """Returns the figure of `draw_run`."""
+    """Returns the figure of `draw_run`. A run that diverged before anything was measured has an
+    empty panel of the loss."""
     columns, dashed = numeric_columns(table), numeric_columns(theory) if theory is not None else {}
     filled = [
         panel
         for panel in _PAGE
         if any(np.isfinite(_values(columns, name)).any() for name in panel[2])
-    ]
+    ] or [_PAGE[0]]
     across = min(4, len(filled))
     down = math.ceil(len(filled) / across)
     figure = Figure(
@@ -175,9 +177,7 @@ def _range(ax: Any, values: Sequence[np.ndarray], positive: bool) -> None:
     shown = np.concatenate([v[np.isfinite(v) & ((v > 0) | (not positive))] for v in values])
     if not shown.size:  # a logarithmic axis without data cannot be drawn
         ax.set_xlim(0.9, 1.1)
-        ax.text(
-            0.5, 0.5, "nothing above 0", transform=ax.transAxes, ha="center", color=GREY, fontsize=8
-        )
+        ax.text(0.5, 0.5, NOTHING, transform=ax.transAxes, ha="center", color=GREY, fontsize=8)
         return
     low, high = float(shown.min()), float(shown.max())
     if positive and high > 10 * low:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,10 +9,12 @@ from pathlib import Path
 from typing import Any, TypeGuard
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
+from jepa_lab.config.ranges import plain_name
 from jepa_lab.config.tree import flatten
 from jepa_lab.errors import UserError
+from jepa_lab.files.tables import open_table
+from jepa_lab.files.text import parse_json
 from jepa_lab.studies.linear_byol.key_groups import ENCODER_CONSTANTS
 from jepa_lab.studies.linear_byol.table import NAME
 
@@ -116,13 +117,13 @@ def find_runs(place: Path) -> FoundToyRuns:
 
 
 def _open(path: Path) -> ToyTable:
-    file = pq.ParquetFile(path)
+    file = open_table(path)
     content = (file.schema_arrow.metadata or {}).get(b"jepa_lab")
     if content is None:
         raise ValueError("has no settings in its metadata, so it is not a run of jepa_lab")
     if file.metadata.num_rows == 0:
         raise ValueError("has no row yet")
-    meta = json.loads(content)
+    meta = parse_json(content.decode("utf-8"))
     config = dict(flatten(meta["config"]))
     schema = file.schema_arrow
     missing = [
@@ -148,7 +149,9 @@ def _open(path: Path) -> ToyTable:
         numeric,
         file.metadata.num_rows,
     )
-    _ = run.mode, run.seed, run.tau, run.cell  # a missing key raises here, where the file is known
+    _ = run.seed, run.tau, run.cell  # a missing key raises here, where the file is known
+    plain_name("run_id", run.run_id)  # both are in the names of the figures
+    plain_name("lr_enc_mode", run.mode)
     return run
 
 

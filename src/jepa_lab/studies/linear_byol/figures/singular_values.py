@@ -7,14 +7,14 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
+import pyarrow as pa
 from matplotlib import colormaps
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
 
-from jepa_lab.errors import UserError
+from jepa_lab.files.tables import open_table
 from jepa_lab.report import axes
 from jepa_lab.report.figures import PAPER
 from jepa_lab.report.panels import BLUE, GREY, VERMILION
@@ -160,9 +160,9 @@ def _draw_spectra(
 
 def _read_spectra(run: ToyTable) -> tuple[np.ndarray, np.ndarray, np.ndarray, float] | None:
     """Returns steps (T,), singular values of P and of P* (T, d) each, and the step of divergence.
-    Returns None without such columns."""
+    Returns None if such columns are missing or damaged."""
     try:
-        file = pq.ParquetFile(run.path)
+        file = open_table(run.path)
         names = file.schema_arrow.names
         if not {"sv_pred", "sv_optimal"} <= set(names):
             return None
@@ -170,8 +170,8 @@ def _read_spectra(run: ToyTable) -> tuple[np.ndarray, np.ndarray, np.ndarray, fl
         table = file.read(
             columns=["epoch", "loss", "sv_pred", "sv_optimal", *flags], use_threads=False
         )
-    except OSError as error:
-        raise UserError(f"{run.path}: {error.strerror or error}") from error
+    except (OSError, pa.ArrowException):
+        return None
     rows = [
         (p or [], o or [])
         for p, o in zip(*(table[n].to_pylist() for n in ("sv_pred", "sv_optimal")), strict=True)

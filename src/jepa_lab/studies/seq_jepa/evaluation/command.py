@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 
+from jepa_lab.config.trust import Trust
 from jepa_lab.ledger.atomic import write_json
-from jepa_lab.ledger.run_dir import writing_below
+from jepa_lab.ledger.run_dir import require_inside, writing_below
+from jepa_lab.ledger.staging import staged
 from jepa_lab.report.text_table import aligned
 from jepa_lab.studies.seq_jepa.evaluation.decoded_figure import draw_decoded
 from jepa_lab.studies.seq_jepa.evaluation.decoding import Decoding, decode_run
@@ -20,7 +22,8 @@ from jepa_lab.studies.seq_jepa.evaluation.text import evaluation_text
 def evaluate_run(args: argparse.Namespace) -> None:
     """Evaluates the run and writes evaluation.json and the figures. Raises UserError if the run
     cannot be evaluated."""
-    run = load_run(args.run_dir, args.checkpoint, own_code=args.config_dir is not None)
+    require_inside(args.run_dir)
+    run = load_run(args.run_dir, args.checkpoint, trust=Trust(bool(args.trust), args.config_dir))
     if run.config.model.positions == "learned":
         args.views = tuple(m for m in args.views if m <= 32)
     evaluation, features = evaluate(run, args.rows, args.views, args.limit)
@@ -31,28 +34,28 @@ def evaluate_run(args: argparse.Namespace) -> None:
     rollout, why = rollout_of(run, args.ahead, args.limit)
     content["rollout"] = {**(rollout.to_dict() if rollout else {}), "shortened": why}
     print(evaluation_text(evaluation, sweeps, rollout, why))
-    figures = args.run_dir / "figures"
-    with writing_below(args.run_dir):
-        write_json(args.run_dir / "evaluation.json", content)
+    with writing_below(args.run_dir), staged(args.run_dir) as stage:
+        write_json(stage / "evaluation.json", content)
+        figures = stage / "figures"
         draw_sweeps(sweeps, figures)
         draw_evaluation(evaluation, figures)
-        draw_map(features, group, figures)
+        draw_map(features, group, figures, run.splits.test.class_names)
         if rollout is not None:
             draw_rollout(rollout, figures)
-    print(f"\nwritten: {args.run_dir / 'evaluation.json'}\nfigures: {figures}")
+    print(f"\nwritten: {args.run_dir / 'evaluation.json'}\nfigures: {args.run_dir / 'figures'}")
 
 
 def decode(args: argparse.Namespace) -> None:
     """Decodes the run and writes decoded.json and decoded.png. Raises UserError if the run cannot
     be decoded."""
-    run = load_run(args.run_dir, args.checkpoint, own_code=args.config_dir is not None)
+    require_inside(args.run_dir)
+    run = load_run(args.run_dir, args.checkpoint, trust=Trust(bool(args.trust), args.config_dir))
     decoding = decode_run(run, args.tap, args.steps, limit=args.limit)
     print(decoded_text(decoding))
-    with writing_below(args.run_dir):
-        write_json(
-            args.run_dir / "decoded.json", {**decoding.to_dict(), "checkpoint": args.checkpoint}
-        )
-        picture = draw_decoded(decoding, args.run_dir / "figures")
+    with writing_below(args.run_dir), staged(args.run_dir) as stage:
+        write_json(stage / "decoded.json", {**decoding.to_dict(), "checkpoint": args.checkpoint})
+        name = draw_decoded(decoding, stage / "figures").name
+    picture = args.run_dir / "figures" / name
     print(f"\nwritten: {args.run_dir / 'decoded.json'}\nfigure:  {picture}")
 
 

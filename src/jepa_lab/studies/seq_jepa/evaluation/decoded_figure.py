@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
+import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from torch import Tensor
@@ -12,7 +14,14 @@ from torch import Tensor
 from jepa_lab.report import axes
 from jepa_lab.report.figures import DPI, PAPER, save
 from jepa_lab.report.panels import GREY
-from jepa_lab.studies.seq_jepa.evaluation.decoding import COPY, MEAN, RANDOM, Decoded, Decoding
+from jepa_lab.studies.seq_jepa.evaluation.decoding import (
+    COPY,
+    DIVERGED,
+    MEAN,
+    RANDOM,
+    Decoded,
+    Decoding,
+)
 
 # inches: side of an image, width of the labels on the left, gap between two views
 CELL, LABEL, GAP = (0.78, 2.3, 0.16)
@@ -90,11 +99,14 @@ def _name(row: Decoded) -> str:
 
 
 def _score(row: Decoded) -> str:
-    return f"R² {row.r2:.2f}, {row.psnr:.1f} dB"
+    return DIVERGED if math.isnan(row.psnr) else f"R² {row.r2:.2f}, {row.psnr:.1f} dB"
 
 
 def _show(figure: Figure, place: tuple[float, float, float, float], image: Tensor) -> None:
     ax: Any = figure.add_axes(place)
+    if not bool(torch.isfinite(image).all()):
+        axes.draw_word(ax, "–")
+        return
     ax.imshow(
         image.permute(1, 2, 0).squeeze(-1).numpy(),
         cmap="gray",

@@ -9,7 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from jepa_lab.data.views.view_group import ViewGroup
+
 SMALLEST = 4  # largest side of the first feature map, in pixels
+MOST_PIXELS = 64  # side of a decoded image
 
 
 class ConvDecoder(nn.Module):
@@ -83,6 +86,18 @@ def train_decoder(z: Tensor, images: Tensor, *, seed: int, steps: int) -> ConvDe
         optimiser.step()
         schedule.step()
     return decoder.eval()
+
+
+def pixels(views: Tensor, group: ViewGroup) -> Tensor:
+    """Returns normalised views (n, V, C, H, W) as brightness in [0, 1] on the CPU, at most 64
+    pixels a side."""
+    mean, std = (
+        torch.tensor(x, device=views.device).view(-1, 1, 1) for x in (group.mean, group.std)
+    )
+    flat = (views * std + mean).flatten(0, 1)
+    if flat.shape[-1] > MOST_PIXELS:
+        flat = F.adaptive_avg_pool2d(flat, MOST_PIXELS)
+    return flat.unflatten(0, views.shape[:2]).clamp(0, 1).cpu()
 
 
 @torch.no_grad()

@@ -3,12 +3,12 @@ test images."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from jepa_lab.data.images.image_source import ImageSource
@@ -19,6 +19,7 @@ from jepa_lab.studies.seq_jepa.evaluation.decoder import (
     ConvDecoder,
     decode,
     image_r2,
+    pixels,
     psnr,
     train_decoder,
 )
@@ -27,10 +28,10 @@ from jepa_lab.studies.seq_jepa.module import SeqJEPA
 
 TAPS = ("z", "z_hat", "z_agg")
 MOST_DRAWS = 4  # sequences of a training image
-MOST_PIXELS = 64  # side of a decoded image
 THIS, RANDOM = "this run", "random encoder"
 MEAN, COPY = "mean image", "copy of z"
 SEEN, NEXT, FIRST = "last view seen", "next view", "first view"
+DIVERGED = "diverged"  # entry of the protocol
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,8 @@ class Bank:
 class Decoded:
     """A measurement of the images decoded from the latents `tap` of a `network`. `shows` is the
     view that they should show. `psnr` is in dB, of the mean squared error over all test images.
-    `r2` is 1 - error / variance about the mean image of the test images."""
+    `r2` is 1 - error / variance about the mean image of the test images. Numbers and images are NaN
+    for latents that are not finite."""
 
     tap: str
     network: str
@@ -147,6 +149,8 @@ def decode_run(
         "pixels": test.target.shape[-1],
         "shown": places.tolist(),
     }
+    if any(math.isnan(row.psnr) for row in reader.rows):
+        about[DIVERGED] = "latents that are not finite; they are not decoded"
     return Decoding({**_protocol(run), **about}, reader.rows, originals)
 
 
@@ -159,8 +163,11 @@ class Reader:
         self.rows: list[Decoded] = []
         self.parameters: list[int] = []
 
-    def fit(self, latents: Tensor, images: Tensor) -> ConvDecoder:
-        """Trains a decoder with a random stream of its own seed."""
+    def fit(self, latents: Tensor, images: Tensor) -> ConvDecoder | None:
+        """Trains a decoder with a random stream of its own seed. Returns None for latents of a
+        diverged network, which are not finite."""
+        if not bool(torch.isfinite(latents).all()):
+            return None
         decoder = train_decoder(
             latents.to(self.device), images.to(self.device), seed=self.seed, steps=self.steps
         )
@@ -168,11 +175,21 @@ class Reader:
         return decoder
 
     def read(
-        self, tap: str, network: str, shows: str, decoder: ConvDecoder, z: Tensor, images: Tensor
+        self,
+        tap: str,
+        network: str,
+        shows: str,
+        decoder: ConvDecoder | None,
+        z: Tensor,
+        images: Tensor,
     ) -> None:
         """Adds a row: the decoded latents (n, d) of a network, compared with the images of the view
         that they should show."""
-        self._row(tap, network, shows, decode(decoder, z.to(self.device)), images)
+        if decoder is None or not bool(torch.isfinite(z).all()):
+            decoded = torch.full_like(images, torch.nan)
+        else:
+            decoded = decode(decoder, z.to(self.device))
+        self._row(tap, network, shows, decoded, images)
 
     def mean_image(self, shows: str, of_training: Tensor, images: Tensor) -> None:
         """Adds the row of a baseline without latents: the mean of the training images."""
@@ -188,7 +205,7 @@ class Reader:
         x_test: Tensor,
         start: Tensor,
         start_test: Tensor,
-    ) -> ConvDecoder:
+    ) -> ConvDecoder | None:
         """Adds a row for a tap and a row for the same tap of the untrained network. Returns the
         decoder of the first. `z`, `start` and `x` are training data: latents, latents of the
         untrained network, and images."""
@@ -258,18 +275,6 @@ def _joined(parts: Sequence[Bank]) -> Bank:
     return Bank(
         *(torch.cat([getattr(part, name) for part in parts]) for name in Bank.__dataclass_fields__)
     )
-
-
-def pixels(views: Tensor, group: ViewGroup) -> Tensor:
-    """Returns normalised views (n, V, C, H, W) as brightness in [0, 1] on the CPU, at most 64
-    pixels a side."""
-    mean, std = (
-        torch.tensor(x, device=views.device).view(-1, 1, 1) for x in (group.mean, group.std)
-    )
-    flat = (views * std + mean).flatten(0, 1)
-    if flat.shape[-1] > MOST_PIXELS:
-        flat = F.adaptive_avg_pool2d(flat, MOST_PIXELS)
-    return flat.unflatten(0, views.shape[:2]).clamp(0, 1).cpu()
 
 
 def _protocol(run: LoadedRun) -> dict[str, Any]:

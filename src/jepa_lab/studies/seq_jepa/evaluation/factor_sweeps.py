@@ -3,6 +3,7 @@ features is measured."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import combinations
@@ -22,7 +23,8 @@ BATCH = 1024  # views encoded at a time
 class SweepResult:
     """The result for one factor. `values` are metrics by name. `basis` (d, k) spans the factor's
     directions. `spectrum` holds the eigenvalues of Delta z over their sum, falling. `curves`
-    (anchors, s, 2) are the first anchors in the factor's own plane."""
+    (anchors, s, 2) are the first anchors in the factor's own plane. All of them are NaN if a
+    feature is not finite."""
 
     sweep: FactorSweep
     values: dict[str, float]
@@ -31,11 +33,16 @@ class SweepResult:
     curves: Tensor
     mean_curve: Tensor  # (s, 2), over all anchors
 
+    @property
+    def finite(self) -> bool:
+        """Whether all features were finite, so that they could be measured."""
+        return all(map(math.isfinite, self.values.values()))
+
 
 @dataclass(frozen=True)
 class Sweeps:
     """The results of all factors of a view group, with the overlap of their directions (1: the
-    same, 0: orthogonal)."""
+    same, 0: orthogonal, NaN: not measured)."""
 
     anchors: int
     factors: dict[str, SweepResult]
@@ -61,11 +68,14 @@ def sweep_factors(
     for sweep in group.sweeps():
         z = encode_sweep(encode, group, images, sweep)
         factors[sweep.factor] = analyse(sweep, z, kept)
-    overlap = {
-        (f, g): float(subspace_overlap(factors[f].basis, factors[g].basis))
-        for f, g in combinations(factors, 2)
-    }
+    overlap = {(f, g): _overlap(factors[f], factors[g]) for f, g in combinations(factors, 2)}
     return Sweeps(len(images), factors, overlap)
+
+
+def _overlap(one: SweepResult, other: SweepResult) -> float:
+    if not (one.finite and other.finite):
+        return math.nan
+    return float(subspace_overlap(one.basis, other.basis))
 
 
 def encode_sweep(
@@ -83,8 +93,11 @@ def encode_sweep(
 
 
 def analyse(sweep: FactorSweep, z: Tensor, kept: int = 8) -> SweepResult:
-    """Returns the geometry of features (n, s, d) at the values of a sweep."""
+    """Returns the geometry of features (n, s, d) at the values of a sweep. Features of a diverged
+    network, which are not finite, give NaN everywhere."""
     k = min(sweep.k, z.shape[2])
+    if not bool(torch.isfinite(z).all()):
+        return _not_measured(analyse(sweep, torch.zeros_like(z), kept))
     values, basis = factor_geometry(z, sweep.reference, k, sweep.angles)
     z = z.double()
     delta = (z - z[:, sweep.reference : sweep.reference + 1]).flatten(0, 1)
@@ -97,3 +110,13 @@ def analyse(sweep: FactorSweep, z: Tensor, kept: int = 8) -> SweepResult:
         curves = torch.cat([curves, torch.zeros_like(curves)], dim=2)
     spectrum = eigenvalues / total if float(total) > 0 else eigenvalues
     return SweepResult(sweep, values, basis, spectrum, curves[:kept], curves.mean(dim=0))
+
+
+def _not_measured(result: SweepResult) -> SweepResult:
+    """Returns the result with NaN for every number."""
+    tensors = (result.basis, result.spectrum, result.curves, result.mean_curve)
+    return SweepResult(
+        result.sweep,
+        dict.fromkeys(result.values, math.nan),
+        *(torch.full_like(tensor, math.nan) for tensor in tensors),
+    )

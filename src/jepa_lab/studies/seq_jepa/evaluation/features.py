@@ -43,6 +43,12 @@ class Features:
     labels: Tensor | None
     trained_on: int
 
+    @property
+    def finite(self) -> bool:
+        """Whether all features are finite. Those of a diverged network are not."""
+        found = (self.z, *self.z_agg.values(), *self.blind.values(), self.again, self.z_hat)
+        return all(bool(torch.isfinite(features).all()) for features in found)
+
 
 @torch.no_grad()
 def collect(

@@ -3,31 +3,36 @@ and z_agg, loss of a rollout."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from matplotlib import colormaps
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from sklearn.manifold import TSNE
 from torch import Tensor
 
+from jepa_lab.data.labels import listed
 from jepa_lab.data.views.build import ViewGroup
 from jepa_lab.report import axes
 from jepa_lab.report.figures import DPI, PAPER, save
 from jepa_lab.report.panels import CYCLE, GREY
 from jepa_lab.studies.seq_jepa.evaluation.features import Features
-from jepa_lab.studies.seq_jepa.evaluation.frozen import Evaluation
+from jepa_lab.studies.seq_jepa.evaluation.frozen import DIVERGED, Evaluation
 from jepa_lab.studies.seq_jepa.evaluation.rollout import Rollout
 
 POINTS = 600  # number of points in the map
+MOST_NAMED = 20  # classes whose names fit beside the map
 STYLES = {"linear": "-", "knn": (0, (4, 2))}
 
 
 def draw_evaluation(found: Evaluation, folder: Path) -> Path:
-    """Writes evaluation.png: a panel of accuracies (with labels) and a panel of R²."""
+    """Writes evaluation.png: a panel of accuracies (with labels) and a panel of R². Both are empty
+    if no network could be evaluated."""
     classes = [f for f in found.figures if f.question == "class from z_agg"]
     actions = [
         f for f in found.figures if f.readout == "mlp" and not f.detail and "gap" not in f.question
@@ -36,7 +41,9 @@ def draw_evaluation(found: Evaluation, folder: Path) -> Path:
     panels = [
         draw for draw, figures in ((_draw_classes, classes), (_draw_actions, actions)) if figures
     ]
-    figure = _figure(6.0 * len(panels), 4.6)
+    figure = _figure(6.0 * max(len(panels), 1), 4.6)
+    if not panels:
+        axes.draw_word(figure.add_subplot(), DIVERGED)
     for place, draw in enumerate(panels):
         draw(
             figure.add_subplot(1, len(panels), place + 1),
@@ -46,9 +53,11 @@ def draw_evaluation(found: Evaluation, folder: Path) -> Path:
     return save(figure, folder / "evaluation.png")
 
 
-def draw_map(features: Features, group: ViewGroup, folder: Path) -> Path:
+def draw_map(
+    features: Features, group: ViewGroup, folder: Path, class_names: Sequence[str] = ()
+) -> Path:
     """Writes feature_map.png: t-SNE of z (a random view of each image) and of z_agg, coloured by
-    class and by action."""
+    class and by action. Up to 20 classes are named beside the colours."""
     n = min(POINTS, len(features.z))
     view = torch.arange(n) % features.z.shape[1]
     spread = features.z[torch.arange(n), view]
@@ -64,7 +73,9 @@ def draw_map(features: Features, group: ViewGroup, folder: Path) -> Path:
         place = 1 + (row if rows == 1 else 2 * row)
         if features.labels is not None:
             ax = figure.add_subplot(rows, 2, place)
-            _scatter(figure, ax, points, features.labels[:n].numpy(), f"{title}, by class", "tab10")
+            palette = "tab10" if len(class_names) <= 10 else "tab20"
+            classes = features.labels[:n].numpy()
+            _scatter(figure, ax, points, classes, f"{title}, by class", palette, class_names)
             place += 1
         value, label, colours = _scalar(action[:, part], name)
         _scatter(
@@ -80,8 +91,10 @@ def draw_map(features: Features, group: ViewGroup, folder: Path) -> Path:
 
 def embed(z: Tensor) -> np.ndarray:
     """Returns t-SNE coordinates (n, 2) of features (n, d), from a PCA start. They are
-    reproducible."""
+    reproducible. They are NaN if a feature is not finite."""
     x = z.double().numpy()
+    if not np.isfinite(x).all():
+        return np.full((len(x), 2), np.nan)
     x = (x - x.mean(0)) / max(float(x.std()), 1e-12)
     perplexity = min(30.0, max(2.0, (len(x) - 1) / 3))
     method = "barnes_hut" if len(x) > 50 else "exact"
@@ -155,14 +168,31 @@ def _head(ax: Any, title: str) -> None:
 
 
 def _scatter(
-    figure: Figure, ax: Any, points: np.ndarray, value: np.ndarray, title: str, colours: str
+    figure: Figure,
+    ax: Any,
+    points: np.ndarray,
+    value: np.ndarray,
+    title: str,
+    colours: str,
+    names: Sequence[str] = (),
 ) -> None:
-    ends = (-180, 180) if colours.startswith("twilight") else (None, None)
+    """Draws points (n, 2) in the colours of `value` (n,). `names` are those of the values 0, 1,
+    ..., which then have a colour each. Points that are not finite are replaced by a word."""
+    if not np.isfinite(points).all():
+        ax.set_title(title, fontsize=10, color=axes.INK, loc="left")
+        axes.draw_word(ax, DIVERGED)
+        return
+    ends: tuple[float | None, float | None] = (None, None)
+    if colours.startswith("twilight"):
+        ends = (-180, 180)
+    cmap: Any = colours
+    if 0 < len(names) <= MOST_NAMED:
+        cmap, ends = colormaps[colours].resampled(len(names)), (-0.5, len(names) - 0.5)
     dots = ax.scatter(
         points[:, 0],
         points[:, 1],
         c=value,
-        cmap=colours,
+        cmap=cmap,
         s=9,
         linewidths=0,
         vmin=ends[0],
@@ -173,7 +203,10 @@ def _scatter(
     for spine in ax.spines.values():
         spine.set_color(axes.RULE)
     ax.set_title(title, fontsize=10, color=axes.INK, loc="left")
-    figure.colorbar(dots, ax=ax, fraction=0.046, pad=0.02)
+    bar = figure.colorbar(dots, ax=ax, fraction=0.046, pad=0.02)
+    if 0 < len(names) <= MOST_NAMED:
+        shown = [listed([name]) for name in names]
+        bar.set_ticks(range(len(names)), labels=shown, fontsize=8, parse_math=False)
 
 
 def _scalar(action: Tensor, name: str) -> tuple[np.ndarray, str, str]:

@@ -19,14 +19,16 @@ from jepa_lab.studies.seq_jepa.evaluation.loading import (
 )
 from jepa_lab.studies.seq_jepa.evaluation.scores import RESAMPLES, Figure, row_figures
 from jepa_lab.studies.seq_jepa.network import SeqJEPANetwork
+from jepa_lab.studies.seq_jepa.resume import class_protocol
 
 MOST_DRAWS = 4
+DIVERGED = "diverged: its features are not finite"
 
 
 @dataclass(frozen=True)
 class Evaluation:
     """The result of evaluate. `protocol` describes the conditions of the measurement. `missing`
-    maps unavailable rows to the reason."""
+    maps unavailable rows, those of diverged networks among them, to the reason."""
 
     protocol: dict[str, Any]
     figures: list[Figure]
@@ -57,14 +59,21 @@ def evaluate(
                 " makes it"
             )
         else:
-            networks["supervised"] = load_run(found, own_code=run.own_code).network
+            networks["supervised"] = load_run(found, trust=run.trust).network
+    if one_class(run, limit):
+        missing["class"] = (
+            f"the first {limit} training images are of one class; a higher --limit reads more"
+        )
     figures: list[Figure] = []
     factors = views_of(run.config, run.splits, 2).action_slices
     own: Features | None = None
     for name, network in networks.items():
         features = all_features(network, run, views, limit)
-        figures += row_figures(name, features, views, factors)
         own = features["test"] if own is None else own
+        if all(of_split.finite for of_split in features.values()):
+            figures += row_figures(name, features, views, factors)
+        else:
+            missing[name] = DIVERGED
     assert own is not None
     return Evaluation(protocol(run, views, limit), figures, missing), own
 
@@ -113,6 +122,12 @@ def training_draws(run: LoadedRun, limit: int) -> int:
     return max(1, min(MOST_DRAWS, limit // len(run.splits.train.images)))
 
 
+def one_class(run: LoadedRun, limit: int) -> bool:
+    """Returns whether the training images that are read have labels, but of one class only."""
+    labels = run.splits.train.labels
+    return labels is not None and len(labels[:limit].unique()) < 2
+
+
 def supervised_run(path: Path) -> Path | None:
     """Returns a finished run of the experiment supervised beside this one, with the same data,
     encoder, budget and seed, or None."""
@@ -134,6 +149,7 @@ def protocol(run: LoadedRun, views: Sequence[int], limit: int) -> dict[str, Any]
         "step": run.step,
         "state": run.state,
         "images": counts,
+        **class_protocol(run.splits),
         "training draws": training_draws(run, limit),
         "views": (
             f"fixed by (seed, split, image); trained on {run.config.dataset.n_views - 1} observed"

@@ -7,11 +7,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytorch_lightning as pl
-from omegaconf import DictConfig, OmegaConf
 
 from jepa_lab.callbacks.checkpoints import read_checkpoint
 from jepa_lab.config.check import check
-from jepa_lab.config.extensions import require_no_own_code
+from jepa_lab.config.trust import NOBODY, Trust, require_plain
 from jepa_lab.data.images.image_source import Splits
 from jepa_lab.data.views.build import ViewGroup
 from jepa_lab.errors import UserError
@@ -38,7 +37,7 @@ class LoadedRun:
     module: SeqJEPA
     step: int
     state: str  # state of the run, such as completed
-    own_code: bool = False  # whether user-defined parts may be imported
+    trust: Trust = NOBODY  # the user-defined parts that may be imported
 
     @property
     def network(self) -> SeqJEPANetwork:
@@ -46,11 +45,11 @@ class LoadedRun:
         return self.module.network
 
 
-def load_run(path: Path, checkpoint: str = "last", own_code: bool = False) -> LoadedRun:
-    """Loads the run in a folder. `own_code` allows importing the user-defined parts that its
-    configuration names. Raises UserError if there is no run, if it has no such checkpoint, or if
-    the checkpoint is of another model."""
-    config = run_config(path, own_code)
+def load_run(path: Path, checkpoint: str = "last", trust: Trust = NOBODY) -> LoadedRun:
+    """Loads the run in a folder. `trust` says which of the user-defined parts that its
+    configuration names may be imported. Raises UserError for any other part, if there is no run, if
+    it has no such checkpoint, or if the checkpoint is of another model."""
+    config = run_config(path, trust)
     file = path / "checkpoints" / f"{checkpoint}.ckpt"
     if not file.is_file():
         names = ", ".join(sorted(p.name for p in file.parent.glob("*.ckpt"))) or "none"
@@ -67,31 +66,27 @@ def load_run(path: Path, checkpoint: str = "last", own_code: bool = False) -> Lo
         reason = str(error).split("\n", 1)[0][:120]
         raise UserError(f"{file}: not a checkpoint of this configuration ({reason})") from error
     status = state_of(read_json(path / "status.json") or None)
-    return LoadedRun(path, config, splits, module, int(state["global_step"]), status, own_code)
+    return LoadedRun(path, config, splits, module, int(state["global_step"]), status, trust)
 
 
-def run_config(path: Path, own_code: bool = False) -> Config:
-    """Returns the checked configuration of a run's folder. Raises UserError if there is none, or if
-    it is not of a seq-JEPA."""
+def run_config(path: Path, trust: Trust = NOBODY) -> Config:
+    """Returns the checked configuration of a run's folder. Raises UserError if there is none, if it
+    is not of a seq-JEPA, or if it names code that `trust` does not allow."""
     file = path / "config.yaml"
     if not file.is_file():
         what = "a folder without config.yaml" if path.is_dir() else "no such folder"
         raise UserError(
             f"{path}: {what}; give the folder of a run, as in runs/teacherless_b/<run_id>"
         )
-    try:
-        stored = OmegaConf.load(file)
-        study = OmegaConf.select(stored, "study") or Config.study
-    except Exception as error:
-        raise UserError(f"{file}: not a readable configuration") from error
+    stored = read_yaml(file)
+    if not stored:
+        raise UserError(f"{file}: not a readable configuration")
+    require_plain(stored, file, trust)
+    study = stored.get("study") or Config.study
     if study != Config.study:
         raise UserError(
             f"{path}: a run of the study {study}; only runs of {Config.study} can be evaluated"
         )
-    if not isinstance(stored, DictConfig):
-        raise UserError(f"{file}: not a configuration")
-    if not own_code:
-        require_no_own_code(read_yaml(file), file)
     try:
         return check(stored, Config)
     except UserError as error:

@@ -84,7 +84,10 @@ REGRESSIONS: dict[str, Fit] = {"linear": linear_regression, "mlp": mlp_regressio
 
 
 def _standardised(train: np.ndarray, *others: np.ndarray) -> list[np.ndarray]:
-    mean, std = train.mean(axis=0), train.std(axis=0)
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean, std = train.mean(axis=0), train.std(axis=0)
+    if train.dtype != np.float64 and not np.isfinite(std).all():  # the squares overflow
+        return _standardised(*(x.astype(np.float64) for x in (train, *others)))
     # a feature that varies by no more than float32 rounding is a constant
     std = np.where(std > 1e-5 * np.abs(mean) + 1e-30, std, 1.0)
     return [(x - mean) / std for x in (train, *others)]

@@ -55,7 +55,8 @@ class Figure:
 def row_figures(
     row: str, features: dict[str, Features], views: Sequence[int], factors: Mapping[str, slice]
 ) -> list[Figure]:
-    """Returns every figure of one network. `factors` maps each factor to its slice of an action."""
+    """Returns every figure of one network. `factors` maps each factor to its slice of an action.
+    Classes are read only if the training images are of several."""
     test = features["test"]
     weights = resampling_weights(len(test.z), RESAMPLES)
     figures: list[Figure] = []
@@ -70,6 +71,8 @@ def _class_figures(
     row: str, features: dict[str, Features], views: Sequence[int], weights: np.ndarray
 ) -> list[Figure]:
     labels = {split: f.labels.numpy() for split, f in features.items() if f.labels is not None}
+    if len(np.unique(labels["train"])) < 2:
+        return []
     inputs: list[tuple[str, int | None, dict[str, np.ndarray]]] = [
         ("class from z", None, {s: f.z[:, 0].numpy() for s, f in features.items()})
     ]

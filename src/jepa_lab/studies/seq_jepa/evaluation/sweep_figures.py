@@ -3,6 +3,7 @@ factors."""
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,12 @@ from matplotlib.ticker import MaxNLocator
 
 from jepa_lab.metrics.factors import is_full_turn
 from jepa_lab.report import axes
-from jepa_lab.report.figures import DPI, PAPER, save
+from jepa_lab.report.figures import DPI, PAPER, write_figure
 from jepa_lab.report.panels import CYCLE
 from jepa_lab.studies.seq_jepa.evaluation.factor_sweeps import SweepResult, Sweeps
 
 SHOWN = 32  # number of eigenvalues in the figure
+NOT_FINITE = "diverged: the features are not finite"
 
 
 def draw_sweeps(sweeps: Sweeps, folder: Path) -> dict[str, Path]:
@@ -28,13 +30,14 @@ def draw_sweeps(sweeps: Sweeps, folder: Path) -> dict[str, Path]:
     sweep_overlap.png. Returns {} without factors."""
     if not sweeps.factors:
         return {}
-    figures = {
-        "sweep_trajectories": trajectories_figure(sweeps),
-        "sweep_spectra": spectra_figure(sweeps),
-    }
+    figures = {"sweep_trajectories": trajectories_figure, "sweep_spectra": spectra_figure}
     if len(sweeps.factors) > 1:
-        figures["sweep_overlap"] = overlap_figure(sweeps)
-    return {name: save(figure, folder / f"{name}.png") for name, figure in figures.items()}
+        figures["sweep_overlap"] = overlap_figure
+    paths = {
+        name: write_figure(partial(draw, sweeps), folder / f"{name}.png")
+        for name, draw in figures.items()
+    }
+    return {name: path for name, path in paths.items() if path is not None}
 
 
 def trajectories_figure(sweeps: Sweeps) -> Figure:
@@ -46,6 +49,10 @@ def trajectories_figure(sweeps: Sweeps) -> Figure:
     figure = _figure(5.0 * columns, 4.6 * rows)
     for place, result in enumerate(sweeps.factors.values()):
         ax = figure.add_subplot(rows, columns, place + 1)
+        if not result.finite:
+            ax.set_title(result.sweep.factor, fontsize=10, color=axes.INK, loc="left")
+            axes.draw_word(ax, NOT_FINITE)
+            continue
         _draw_trajectories(ax, result)
         figure.colorbar(_scale(result), ax=ax, label=_axis_label(result), pad=0.02, fraction=0.046)
     return figure
@@ -57,7 +64,12 @@ def spectra_figure(sweeps: Sweeps) -> Figure:
     figure = _figure(9.6, 3.8)
     for place, scale in enumerate(("linear", "log")):
         ax = figure.add_subplot(1, 2, place + 1)
+        if not any(result.finite for result in sweeps.factors.values()):
+            axes.draw_word(ax, NOT_FINITE)
+            continue
         for (name, result), color in zip(sweeps.factors.items(), CYCLE, strict=False):
+            if not result.finite:
+                continue
             values = result.spectrum[:SHOWN].numpy()
             label = (
                 f"{name}: {100 * result.values['explained_variance']:.0f} % in"
@@ -87,9 +99,9 @@ def spectra_figure(sweeps: Sweeps) -> Figure:
 
 def overlap_figure(sweeps: Sweeps) -> Figure:
     """Draws the overlap of every two factors' directions. The overlap of a factor with itself is
-    1."""
+    1. An overlap that was not measured is empty."""
     names = list(sweeps.factors)
-    grid = np.eye(len(names))
+    grid = np.diag([1.0 if result.finite else np.nan for result in sweeps.factors.values()])
     for (f, g), value in sweeps.overlap.items():
         i, j = names.index(f), names.index(g)
         grid[i, j] = grid[j, i] = value
@@ -102,7 +114,7 @@ def overlap_figure(sweeps: Sweeps) -> Figure:
             ax.text(
                 j,
                 i,
-                f"{value:.2f}",
+                f"{value:.2f}" if np.isfinite(value) else "–",
                 ha="center",
                 va="center",
                 fontsize=9,

@@ -3,6 +3,9 @@ network."""
 
 from __future__ import annotations
 
+from typing import Any
+
+from jepa_lab.data.labels import listed
 from jepa_lab.report.text_table import aligned
 from jepa_lab.studies.seq_jepa.evaluation.bootstrap import Estimate
 from jepa_lab.studies.seq_jepa.evaluation.factor_sweeps import Sweeps
@@ -43,7 +46,7 @@ def evaluation_text(
         *(_rollout_lines(rollout) if rollout else []),
         *([f"rollout: {shortened}"] if shortened else []),
     ]
-    lines += ["", *(f"{key}: {value}" for key, value in found.protocol.items())]
+    lines += ["", *(f"{key}: {_plain(value)}" for key, value in found.protocol.items())]
     return "\n".join([*lines, *(f"no row {name}: {why}" for name, why in found.missing.items())])
 
 
@@ -57,6 +60,12 @@ def _rollout_lines(rollout: Rollout) -> list[str]:
         f" {s.teacher_forced:.3f}, copy of the last observed view {s.copy:.3f}"
         for s in rollout.steps
     ]
+
+
+def _plain(value: Any) -> Any:
+    """Returns an entry of the protocol as text. A list, such as the names of the classes, is
+    shortened."""
+    return listed(value) if isinstance(value, list) else value
 
 
 def _cell(estimate: Estimate | None) -> str:

@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from jepa_lab.errors import UserError
+from jepa_lab.files import limits
+from jepa_lab.files.limits import OverLimit
+from jepa_lab.files.text import GZIP, parse_json, read_bytes, unpack_gzip
 from jepa_lab.studies.arc.data.reading.json_records import Records, is_record
-from jepa_lab.studies.arc.data.reading.reading import read_task
+from jepa_lab.studies.arc.data.reading.reading import read_task, require_text
 from jepa_lab.studies.arc.data.task import ArcTask
 
-GZIP = b"\x1f\x8b"
 SHAPES = (
     '{"train": [...], "test": [...]} (one task), {"task id": {"train": ..., "test": ...}} (many),'
     " or JSON Lines records with context and target, input and output, or frames"
@@ -45,10 +47,8 @@ def read_task_file(path: Path) -> TaskFile:
                 f" {error.colno}); fix or remove the file"
             ) from error
         return _read_manifest(_lines(text), path)
-    except RecursionError as error:
-        raise UserError(
-            f"{path}: brackets nested far too deep for a task; it should hold {SHAPES}"
-        ) from error
+    except OverLimit as error:
+        raise UserError(f"{path}: {_too_much(error, 'a task')}; it should hold {SHAPES}") from error
     if is_record(content):
         return _read_manifest([(1, text)], path)
     return _read_tasks(content, path)
@@ -61,6 +61,7 @@ def _read_tasks(content: Any, path: Path) -> TaskFile:
         raise UserError(f"{path}: unknown shape; it should hold {SHAPES}")
     tasks, without_output = [], []
     for task_id, entry in content.items():
+        require_text(task_id, str(path))
         if not _is_task(entry):
             raise UserError(f"{path}: {task_id!r} is not a task; it should hold {SHAPES}")
         task, missing = read_task(entry, task_id, f"{path}: task {task_id}")
@@ -81,10 +82,14 @@ def _read_manifest(lines: list[tuple[int, str]], path: Path) -> TaskFile:
                 f"{where}: not valid JSON ({error.msg}, column {error.colno}); one record per line"
                 " is needed"
             ) from error
-        except RecursionError as error:
-            raise UserError(f"{where}: brackets nested far too deep for a record") from error
+        except OverLimit as error:
+            raise UserError(f"{where}: {_too_much(error, 'a record')}") from error
         records.add(record, number, where)
     return TaskFile(records.tasks(), [])
+
+
+def _too_much(error: OverLimit, kind: str) -> str:
+    return f"brackets nested far too deep for {kind}" if "nested" in str(error) else str(error)
 
 
 def _lines(text: str) -> list[tuple[int, str]]:
@@ -93,8 +98,8 @@ def _lines(text: str) -> list[tuple[int, str]]:
 
 def _parses(text: str) -> bool:
     try:
-        json.loads(text)
-    except json.JSONDecodeError:
+        parse_json(text)
+    except (json.JSONDecodeError, OverLimit):
         return False
     return True
 
@@ -123,16 +128,18 @@ def _decode(text: str, where: str) -> Any:
                 )
         return content
 
-    return json.loads(text, object_pairs_hook=unique)
+    return parse_json(text, object_pairs_hook=unique)
 
 
 def _text(path: Path) -> str:
     """Returns the text of a file. Gzip is detected by the first two bytes, not by the name."""
     try:
-        data = path.read_bytes()
+        data = read_bytes(path, limits.TASK_BYTES)
         if data[:2] == GZIP:
-            data = gzip.decompress(data)
+            data = unpack_gzip(data, limits.TASK_BYTES)
         return data.decode("utf-8-sig")
+    except OverLimit as error:
+        raise UserError(f"{path}: {error}; divide it into several files") from error
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise UserError(f"{path}: a broken gzip file ({error}); pack it again") from error
     except UnicodeDecodeError as error:

@@ -6,7 +6,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from jepa_lab.errors import UserError
-from jepa_lab.studies.arc.data.reading.reading import read_grid, require_one_rule
+from jepa_lab.studies.arc.data.reading.reading import (
+    read_grid,
+    require_one_rule,
+    require_text,
+)
 from jepa_lab.studies.arc.data.task import ArcTask, Grid, Pair
 
 SHAPES = "context and target, input and output, or frames"
@@ -52,6 +56,7 @@ class Records:
             )
             raise UserError(f"{where}: a record of unknown shape{keys}; it should have {SHAPES}")
         task_id = self._task_id(record, line, where)
+        require_text(task_id, where)
         if self._is_repeated(record, where):
             return
         part = self._parts.setdefault(task_id, _Part())

@@ -69,6 +69,17 @@ def read_task(content: Any, task_id: str, where: str) -> tuple[ArcTask, int]:
     return ArcTask(task_id, tuple(train), tuple(test)), missing
 
 
+def require_text(task_id: str, where: str) -> None:
+    """Raises UserError for an id that is no text: half of a pair of surrogates has no encoding."""
+    try:
+        task_id.encode()
+    except UnicodeEncodeError:
+        raise UserError(
+            f"{where}: the task id {ascii(task_id)} holds a lone surrogate, which is no character;"
+            " rename the task"
+        ) from None
+
+
 def require_one_rule(pairs: list[Pair], where: str) -> None:
     """Raises UserError if an input has two different outputs, since no rule produces both."""
     outputs: dict[tuple[tuple[int, ...], bytes], Grid] = {}

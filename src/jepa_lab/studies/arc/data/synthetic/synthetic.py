@@ -13,6 +13,7 @@ import numpy as np
 from jepa_lab.errors import UserError
 from jepa_lab.studies.arc.data.synthetic.primitives import Undefined
 from jepa_lab.studies.arc.data.synthetic.rule_draws import Scope, draw_rule
+from jepa_lab.studies.arc.data.synthetic.rule_kinds import kind_of
 from jepa_lab.studies.arc.data.synthetic.rules import Conditional, Repeat, Rule
 from jepa_lab.studies.arc.data.synthetic.scenes import noise_scene, object_scene
 from jepa_lab.studies.arc.data.synthetic.synthetic_options import (
@@ -103,7 +104,7 @@ def _make_task(
         sequences = _sequences(rng, rule, scope, options)
         if sequences is None:
             continue
-        task = _task(task_id, sequences, options.pairs[0])
+        task = _task(task_id, sequences, options.pairs[0], kind_of(rule))
         if seen.isdisjoint(contents(task)):
             return task, rule
     raise UserError(
@@ -167,7 +168,7 @@ def _states(rule: Rule, grid: Grid) -> list[Grid] | None:
     return None if idle or unchanged or too_short or too_large or not states[-1].any() else states
 
 
-def _task(task_id: str, sequences: list[list[Grid]], demos: int) -> ArcTask:
+def _task(task_id: str, sequences: list[list[Grid]], demos: int, kind: str) -> ArcTask:
     pairs = [Pair(states[0], states[-1]) for states in sequences]
     frames = [tuple(s) for s in sequences if len({(g.shape, g.tobytes()) for g in s}) > 2]
-    return ArcTask(task_id, tuple(pairs[:demos]), tuple(pairs[demos:]), tuple(frames))
+    return ArcTask(task_id, tuple(pairs[:demos]), tuple(pairs[demos:]), tuple(frames), kind)

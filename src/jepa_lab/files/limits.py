@@ -1,0 +1,31 @@
+"""The limits on files that others made. SECURITY.md lists their values."""
+
+MB = 2**20
+
+# bytes of a YAML or JSON file, such as those of a run
+TEXT_BYTES = 16 * MB
+# bytes of a file of ARC tasks, after unpacking
+TASK_BYTES = 256 * MB
+# values in a YAML file, counting every use of an alias
+YAML_VALUES = 10_000
+# levels of nesting in YAML and JSON
+DEPTH = 50
+# bytes of an array or of all arrays of an archive, in memory
+ARRAY_BYTES = 24 * 2**30
+# a compressed array above UNPACKED_BYTES must not grow by more than UNPACKED_RATIO
+UNPACKED_BYTES = 256 * MB
+UNPACKED_RATIO = 200
+# pixels of an image
+PIXELS = 89_478_485
+# rows of a table, and bytes of its columns before compression
+TABLE_ROWS = 50_000_000
+TABLE_BYTES = 4 * 2**30
+
+
+class OverLimit(ValueError):
+    """A file exceeds a limit. The text is the reason, without the name of the file."""
+
+
+def size_text(n_bytes: int) -> str:
+    """Returns a number of bytes as text, as in 16 MB or 279 GB."""
+    return f"{n_bytes / MB:,.0f} MB" if n_bytes < 10 * 2**30 else f"{n_bytes / 2**30:,.0f} GB"

@@ -1,0 +1,76 @@
+"""The files that a run, and the commands about it, write into the run's folder. A restart removes
+these and no others."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from jepa_lab.errors import UserError
+
+LOCK = ".lock"
+TEMPORARY = ".*.tmp"
+FILES = (
+    "config.yaml",
+    "overrides.yaml",
+    "status.json",
+    "summary.json",
+    "metrics.parquet",
+    "linear_byol.parquet",
+    "theory.parquet",
+    "report.html",
+    "run.log",
+    "evaluation.json",
+    "decoded.json",
+    "diagnosis.json",
+    "investigation.*",
+)
+# folder -> the files in it and below
+FOLDERS = {
+    "checkpoints": ("*.ckpt",),
+    "figures": ("*.png", "*.csv", "*.json"),
+    ".metrics": ("*.parquet",),
+    # the folders of loggers
+    "wandb": ("*",),
+    "tensorboard": ("*",),
+    "csv": ("*",),
+}
+SHOWN = 3  # files that an error names
+
+
+def remove_own_files(folder: Path) -> None:
+    """Removes the files of a run. The folder and its lock stay.
+
+    Raises UserError if there is any other file, and then removes nothing. Raises OSError if a file
+    cannot be removed.
+    """
+    files = [path for path in _files(folder) if path != folder / LOCK]
+    others = sorted(str(p.relative_to(folder)) for p in files if not _is_own(p, folder))
+    if others:
+        more = f" and {len(others) - SHOWN} more" if len(others) > SHOWN else ""
+        raise UserError(
+            f"{folder}: a restart removes what a run writes, but there is also"
+            f" {', '.join(others[:SHOWN])}{more}; move that to another folder"
+        )
+    for path in files:
+        path.unlink(missing_ok=True)
+    for name in FOLDERS:
+        for place, _, _ in os.walk(folder / name, topdown=False):
+            with suppress(OSError):  # an empty folder of someone else stays
+                os.rmdir(place)
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """Yields all files below a folder, and links to folders without what is in them."""
+    for place, folders, names in os.walk(folder):
+        links = [name for name in folders if os.path.islink(os.path.join(place, name))]
+        yield from (Path(place, name) for name in (*names, *links))
+
+
+def _is_own(path: Path, folder: Path) -> bool:
+    top, *rest = path.relative_to(folder).parts
+    patterns = FOLDERS.get(top, ()) if rest else (*FILES, *FOLDERS)
+    return any(fnmatchcase(path.name, pattern) for pattern in (*patterns, TEMPORARY))

@@ -1,0 +1,45 @@
+"""A lower bound of the memory that a run of the ARC JEPA takes."""
+
+from __future__ import annotations
+
+from jepa_lab.studies.arc.build import build_module, build_tokeniser
+from jepa_lab.studies.arc.config import ArcConfig
+from jepa_lab.studies.arc.encoder import ENTRIES
+from jepa_lab.training.memory import (
+    bytes_of_aux,
+    bytes_of_rows,
+    bytes_of_slices,
+    with_depths,
+)
+from jepa_lab.training.module_memory import bytes_of_module
+
+DEPTHS = (("model", "depth"),)
+FLOAT = 4  # bytes
+OF_TOKEN = 3  # vectors that the encoder keeps for each token before its blocks
+OF_BLOCK = 8  # and in each block, at least
+
+
+def bytes_needed(config: ArcConfig, n_tasks: int) -> float:
+    """Returns the bytes of the network in training, of the tokens of a batch, of the vectors that
+    the encoder keeps for them, and of the metrics. `n_tasks` is the number of training tasks."""
+    d, m = config.dataset, config.model
+    places = 2 * d.n_demos + 1 if d.problem == "demos" else d.n_frames
+    tokeniser = build_tokeniser(d)
+    slots = d.max_objects if d.tokeniser == "slots" else 1
+    grids = d.batch_size * places
+    inputs = tokeniser.n_features + ENTRIES * tokeniser.n_colors
+    kept = inputs + m.width * (OF_TOKEN + OF_BLOCK * m.depth)
+    steps = d.epochs * n_tasks / d.batch_size / config.optim.accumulate
+
+    def of_network(config: ArcConfig) -> float:
+        return bytes_of_module(lambda: build_module(config, tokeniser, places, steps=1))[0]
+
+    sigreg = config.loss.sigreg
+    slices = sigreg.n_slices if sigreg.weight > 0 else 0
+    return (
+        bytes_of_slices(d.batch_size, slices, sigreg.n_points)
+        + bytes_of_aux(config, d.batch_size)
+        + grids * slots * (kept * FLOAT + slots)
+        + bytes_of_rows(steps, config.monitor.log_every)
+        + with_depths(config, of_network, *DEPTHS)
+    )

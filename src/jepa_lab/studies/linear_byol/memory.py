@@ -1,0 +1,44 @@
+"""A lower bound of the memory that runs of the toy take. Imports no torch."""
+
+from __future__ import annotations
+
+from jepa_lab.studies.linear_byol.config import CHUNK, MAX_BLOCK, ToyConfig
+
+DOUBLE = 8  # bytes
+RUN = 4000  # bytes of the configuration of a run
+STEP = 200  # bytes of a block of steps
+COLUMNS = 40  # of a table, beside the singular values
+ENCODERS, PREDICTORS = (3, 2)  # with the velocity, and of the encoder the target too
+
+
+def bytes_needed(config: ToyConfig) -> float:
+    """Returns the bytes of the weights of all runs, of the batches that a group of runs reads, of
+    the evaluation set and of the tables."""
+    d, wide, hidden = config.d_latent, config.d_obs, config.hidden
+    runs = number_of_runs(config)
+    encoder = d * wide if config.enc == "linear" else hidden * (wide + hidden + d)
+    predictor = {"linear": d * d, "mlp": hidden * (2 * d + hidden), "none": 0}[config.pred]
+    weights = DOUBLE * (ENCODERS * encoder + PREDICTORS * predictor)
+    rows = config.epochs // config.log_every
+    blocks = rows + config.epochs // MAX_BLOCK
+    seeds = len(config.seeds) if config.seed is None else 1
+    sizes = config.batch_sizes if config.batch_size is None else [config.batch_size]
+    batches = 0 if config.population else CHUNK * seeds * sum(sizes) * 2 * wide
+    evaluation = config.eval_size * 2 * wide if "mlp" in (config.enc, config.pred) else 0
+    numbers = seeds * wide * d + batches + evaluation + runs * rows * (COLUMNS + d)
+    return float(runs * (RUN + weights) + DOUBLE * numbers + STEP * blocks)
+
+
+def number_of_runs(config: ToyConfig) -> int:
+    """Returns the product of the lengths of all axes, as `grid.members` enumerates them."""
+    auto, logspace = config.lr_enc_mode == "auto", config.lr_enc_mode == "logspace"
+    runs = len(config.seeds) if config.seed is None else 1
+    runs *= len(config.batch_sizes) if config.batch_size is None else 1
+    for axis, replaced in (
+        (config.tau_logspace, config.ema_m is not None),
+        (config.lr_pred_logspace, config.lr_pred is not None or auto),
+        (config.lr_enc_logspace, config.lr_enc is not None or not logspace),
+        (config.auto_c_logspace, False),
+    ):
+        runs *= int(axis[2]) if axis and not replaced else 1
+    return runs

@@ -1,0 +1,62 @@
+"""Lower bounds of the memory that a module takes in training. Nothing is allocated for them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from jepa_lab.config.run_config import RunConfig
+from jepa_lab.errors import UserError
+from jepa_lab.process.memory import is_out_of_memory, memory_at_hand
+
+COPIES = 4  # of a trained parameter: itself, its gradient, and the two averages of Adam
+
+
+def bytes_of_module(build: Callable[[], nn.Module]) -> tuple[float, nn.Module | None]:
+    """Returns the bytes of the module that `build` makes, in training by Adam, and the module on
+    torch's device "meta". No random number is drawn.
+
+    A size beyond 64 bits is infinite. A module that cannot be built on this device counts as 0.
+    For both the module is None. Raises UserError as `build` does.
+    """
+    try:
+        with torch.device("meta"):
+            module = build()
+    except UserError:
+        raise
+    except Exception as error:  # user-defined parts may do anything
+        return (math.inf if is_out_of_memory(error) else 0.0), None
+    trained = sum(_size(p) for p in module.parameters() if p.requires_grad)
+    held = [*(p for p in module.parameters() if not p.requires_grad), *module.buffers()]
+    return float(COPIES * trained + sum(map(_size, held))), module
+
+
+def bytes_of_activations(module: nn.Module, *shape: int) -> float:
+    """Returns the bytes that a module on torch's device "meta" keeps for its gradients, for one
+    input of this shape. Sizes count as in `bytes_of_module`."""
+    kept: dict[int, int] = {}
+
+    def keep(value: Tensor) -> Tensor:
+        kept[value.untyped_storage()._cdata] = _size(value)
+        return value
+
+    try:
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda value: value):
+            out = module(torch.empty(shape, device="meta"))
+    except Exception as error:
+        return math.inf if is_out_of_memory(error) else 0.0
+    return float(sum(kept.values()) + _size(out))
+
+
+def device_memory(config: RunConfig) -> float:
+    """Returns the bytes of memory of the device that trains the run."""
+    if config.hardware.accelerator != "cpu" and torch.cuda.is_available():
+        return float(torch.cuda.mem_get_info()[1])
+    return memory_at_hand()
+
+
+def _size(value: Tensor) -> int:
+    return value.numel() * value.element_size()

@@ -1,0 +1,140 @@
+"""Used-up memory: which errors say so, and the line that a command prints."""
+
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from jepa_lab.errors import UserError
+from jepa_lab.process.command import run_command
+from jepa_lab.process.memory import in_words, is_out_of_memory, memory_at_hand
+from jepa_lab.studies.linear_byol.memory import bytes_needed, number_of_runs
+from jepa_lab.studies.linear_byol.resume import plan_toy
+from jepa_lab.training.memory import require_memory, with_depths
+from jepa_lab.training.module_memory import bytes_of_activations, bytes_of_module
+from jepa_lab.training.preflight import run_check
+from toy_configs import configure
+
+
+def error_of(work: object) -> BaseException:
+    with pytest.raises(Exception) as caught:
+        work()  # type: ignore[operator]
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    "work",
+    [
+        lambda: torch.empty(10**15),
+        lambda: torch.empty(10**18, 10**18),
+        lambda: torch.empty(10**20),
+        lambda: np.empty(10**15),
+        lambda: bytearray(10**17),
+    ],
+    ids=["torch", "beyond 64 bits", "integer beyond 64 bits", "numpy", "python"],
+)
+def test_an_allocation_that_fails_is_told_from_other_errors(work: object) -> None:
+    assert is_out_of_memory(error_of(work))
+    assert not is_out_of_memory(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
+    assert is_out_of_memory(OSError(errno.ENOMEM, "Cannot allocate memory"))
+    assert not is_out_of_memory(OSError(errno.ENOSPC, "No space left on device"))
+
+
+def test_a_command_without_memory_prints_one_line_and_exits_with_code_2(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def work() -> None:
+        torch.empty(10**15)
+
+    with pytest.raises(SystemExit) as end:
+        run_command(work)
+    assert end.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("jepa_lab: out of memory: ")
+
+
+def test_a_preflight_check_without_memory_is_no_failed_check() -> None:
+    def check() -> list[str]:
+        raise MemoryError
+
+    with pytest.raises(MemoryError):
+        run_check("any", check)
+
+
+def test_the_memory_at_hand_is_some_of_this_machine() -> None:
+    assert 1e8 < memory_at_hand() < 1e15
+
+
+def test_sizes_are_written_in_their_unit() -> None:
+    assert [in_words(n) for n in (2e3, 5e6, 3.25e9, 4e13, 1e30, float("inf"))] == [
+        *("2.0 kB", "5.0 MB", "3.2 GB", "40.0 TB", "more than 1000 EB", "more than 1000 EB"),
+    ]
+
+
+def test_a_module_is_measured_without_memory_and_without_random_numbers() -> None:
+    before = torch.random.get_rng_state()
+    size, module = bytes_of_module(lambda: torch.nn.Linear(10**6, 10**6, bias=False))
+    assert size == 4 * 4 * 10**12
+    assert module is not None
+    assert bytes_of_activations(module, 3, 10**6) == pytest.approx(4 * (3 + 3) * 10**6, rel=1e-6)
+    assert bytes_of_module(lambda: torch.nn.Linear(10**12, 10**12)) == (float("inf"), None)
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
+def test_the_key_that_alone_makes_the_run_fit_is_named() -> None:
+    config = configure("d_obs=5000", "eval_size=4000000000000", "enc=mlp", "batch_size=3000")
+    with pytest.raises(UserError, match=r"^eval_size=4000000000000: the run takes 320\.0 PB"):
+        require_memory(config, bytes_needed, at_hand=1e10)
+    require_memory(config, bytes_needed, at_hand=1e18)
+
+
+def test_no_key_is_named_where_none_alone_would_help() -> None:
+    with pytest.raises(UserError, match=r"^the run takes 5\.0 GB of memory or more"):
+        require_memory(configure(), lambda config: 5e9, at_hand=1e9)
+
+
+def test_deep_models_are_extrapolated_from_their_first_blocks() -> None:
+    config = configure("log_every=1000000")
+    assert with_depths(config, lambda c: 7.0 + 5 * c.log_every, ("log_every",)) == 5_000_007
+    assert with_depths(config, lambda c: float("inf"), ("log_every",)) == float("inf")
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        [],
+        ["lr_enc_mode=auto", "auto_c_logspace=[0.1,1,3]"],
+        ["lr_enc_mode=logspace"],
+        ["lr_enc_mode=logspace", "lr_enc=0.1", "ema_m=0.9"],
+        ["seeds=[0,1,2]", "batch_sizes=[8,16]"],
+    ],
+)
+def test_the_runs_of_a_grid_are_counted_without_making_them(
+    overrides: list[str], tmp_path: Path
+) -> None:
+    config = configure(*overrides, f"runs_dir={tmp_path}", experiment="linear_byol_sweep")
+    assert number_of_runs(config) == len(plan_toy(config).runs)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="ulimit is of Unix")
+def test_too_little_memory_for_torch_itself_gives_one_line(tmp_path: Path) -> None:
+    line = f"ulimit -v 700000; exec {sys.executable} -m jepa_lab +experiment=linear_byol"
+    done = subprocess.run(
+        ["sh", "-c", line],
+        cwd=tmp_path,
+        env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.startswith("jepa_lab: out of memory: ")
+    assert len(done.stderr.splitlines()) == 1
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,93 @@
+"""A run whose metrics were not written does not count as completed."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from jepa_lab.callbacks.checkpoints import Saver
+from jepa_lab.ledger.logger import ParquetLogger
+from jepa_lab.ledger.parquet import history_of
+from jepa_lab.studies.linear_byol.outcome import finish_run
+from jepa_lab.studies.linear_byol.resume import plan_toy
+from jepa_lab.studies.run import train
+from jepa_lab.studies.seq_jepa.config import Config
+from toy_configs import configure
+
+Make = Callable[..., Config]
+KEY = "val/probe/class_from_z_agg"
+
+
+def drop_from(monkeypatch: pytest.MonkeyPatch, epoch: int) -> None:
+    """Makes the logger write nothing from this epoch on."""
+    write = ParquetLogger.log_metrics
+
+    def log_metrics(self: ParquetLogger, metrics: Any, step: int | None = None) -> None:
+        if metrics.get("epoch", 0) < epoch:
+            write(self, metrics, step)
+
+    monkeypatch.setattr(ParquetLogger, "log_metrics", log_metrics)
+
+
+def test_a_run_without_metrics_fails_with_one_line(
+    make_config: Make, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    drop_from(monkeypatch, 0)
+    lost = train(make_config("monitor.every_epochs=1"))
+    line = f"{KEY} of 0 of 2 validations was written; on_existing=restart trains the run again"
+    assert lost.state == "failed"
+    assert [text for text in capsys.readouterr().err.splitlines() if line in text]
+    status = json.loads((lost.run_dir / "status.json").read_text())
+    assert status["state"] == "failed"
+    assert line in status["reason"]
+
+
+def test_a_run_that_lost_some_metrics_fails_until_it_is_restarted(
+    make_config: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = make_config("monitor.every_epochs=1")
+    with monkeypatch.context() as patch:
+        drop_from(patch, 1)
+        lost = train(config)
+    assert lost.state == "failed"
+    assert f"{KEY} of 1 of 2 validations" in str(lost.reason)
+    again = train(config)  # resumes after the last epoch, whose rows stay lost
+    assert (again.state, again.resumed) == ("failed", True)
+    restarted = train(dataclasses.replace(config, on_existing="restart"))
+    assert restarted.state == "completed"
+    assert len(history_of(restarted.run_dir)[KEY]) == 2
+
+
+def test_a_run_that_an_earlier_version_completed_without_metrics_is_trained_again(
+    make_config: Make, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = make_config()
+    first = train(config)
+    summary = first.run_dir / "summary.json"
+    summary.write_text(json.dumps({**json.loads(summary.read_text()), "metrics": {}}))
+    (first.run_dir / "metrics.parquet").unlink()
+    capsys.readouterr()
+    second = train(config)
+    assert "completed without metrics before, so it is trained again" in capsys.readouterr().err
+    assert (second.state, second.resumed) == ("completed", False)
+    assert second.metrics[KEY] == first.metrics[KEY]
+
+
+def test_a_checkpoint_of_an_earlier_version_has_no_count_of_validations() -> None:
+    saver = Saver(Path("nowhere"), KEY)
+    saver.load_state_dict({"best": 0.5, "best_step": 3, "wall_s": 1.0, "ledger": {}})
+    assert saver.measured is None
+
+
+def test_a_run_of_the_toy_without_rows_is_not_completed(tmp_path: Path) -> None:
+    (run,) = plan_toy(configure(f"runs_dir={tmp_path}")).runs
+    empty = {name: np.zeros(0) for name in ("epoch", "wall_s", "loss")}
+    with pytest.raises(RuntimeError, match="no metrics"):
+        finish_run(run, {**empty, "diverged": np.zeros(0, dtype=bool)})
+    assert run.dir.status() is None
