@@ -5,17 +5,20 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 import torch
 
+from jepa_lab.callbacks.checkpoints import read_checkpoint
+from jepa_lab.errors import UserError
 from jepa_lab.report.comparison.statistics import mean_interval
 from jepa_lab.studies.linear_byol import statistics as toy_statistics
+from jepa_lab.studies.linear_byol.table import read_rows
 
 SEEDS = 8  # a cell with fewer seeds is not shown
 EXPERIMENTS = ("linear_byol_sweep", "linear_byol_learn")
@@ -77,7 +80,11 @@ def read(runs_dir: Path) -> list[Run]:
     for path in sorted(
         p for name in EXPERIMENTS for p in runs_dir.glob(f"{name}/*/linear_byol.parquet")
     ):
-        table = pq.read_table(path)
+        try:
+            table = read_rows(path)
+        except UserError as error:
+            print(f"skipped: {error}", file=sys.stderr)
+            continue
         meta = json.loads(table.schema.metadata[b"jepa_lab"])
         if meta["state"] == "completed":
             plain = [
@@ -175,7 +182,7 @@ def final_weights(runs_dir: Path, wanted: Iterable[Run]) -> dict[str, dict[str, 
     ids = {run.config["run_id"] for run in wanted}
     found: dict[str, dict[str, torch.Tensor]] = {}
     for path in sorted(runs_dir.glob("linear_byol_*/*/checkpoints/last.ckpt")):
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        content = read_checkpoint(path)
         parts = [name for name in ("enc_0", "pred_0", "target_0") if name in content["state"]]
         for place, run_id in enumerate(content["ids"]):
             if run_id in ids:

@@ -291,9 +291,7 @@ def test_experiments_that_list_themselves_give_one_line(
             f"jepa_lab: +experiment={name}: its defaults lead back to itself; remove one of the"
             " entries\n",
         )
-    code, _, err = command(
-        "--config-dir", "mine", "+experiment=self", main=preview.main
-    )
+    code, _, err = command("--config-dir", "mine", "+experiment=self", main=preview.main)
     assert (code, len(err.splitlines())) == (2, 1), err
 
 

@@ -31,10 +31,11 @@ def ledger_at(path: Path, rows: int = 60) -> bytes:
 
 
 def outcomes(path: Path, content: bytes, read: Callable[[Path], object]) -> dict[str, int]:
-    """Flips one bit of every byte, and counts what reading then gives: error, same or other."""
+    """Flips one bit of every second byte, and counts what reading then gives: error, same or
+    other."""
     expected, found = read(path), {"error": 0, "same": 0, "other": 0}
-    for place in range(len(content)):
-        path.write_bytes(flipped(content, place, place % 8))
+    for place in range(0, len(content), 2):
+        path.write_bytes(flipped(content, place, place // 2 % 8))
         try:
             found["same" if read(path) == expected else "other"] += 1
         except UserError as error:
@@ -47,7 +48,7 @@ def test_no_flipped_bit_changes_the_metrics_that_are_read(tmp_path: Path) -> Non
     content = ledger_at(path)
     found = outcomes(path, content, segments.read_stored)
     assert found["other"] == 0
-    assert found["error"] > 0.9 * len(content)
+    assert found["error"] > 0.45 * len(content)
 
 
 def test_no_flipped_bit_changes_the_toys_table_or_its_settings(tmp_path: Path) -> None:
@@ -67,7 +68,7 @@ def test_no_flipped_bit_changes_the_toys_table_or_its_settings(tmp_path: Path) -
 
     found = outcomes(path, content, read)
     assert found["other"] == 0
-    assert found["error"] > 0.9 * len(content)
+    assert found["error"] > 0.45 * len(content)
 
 
 def test_every_reader_of_parquet_reads_a_file_with_the_checksum(tmp_path: Path) -> None:

@@ -74,7 +74,7 @@ def test_the_memory_at_hand_is_some_of_this_machine() -> None:
 
 def test_sizes_are_written_in_their_unit() -> None:
     assert [in_words(n) for n in (2e3, 5e6, 3.25e9, 4e13, 1e30, float("inf"))] == [
-        *("2.0 kB", "5.0 MB", "3.2 GB", "40.0 TB", "more than 1000 EB", "more than 1000 EB"),
+        *("2.0 kB", "5.0 MB", "3.2 GB", "40.0 TB", "more than 1000 EB", "more than 1000 EB")
     ]
 
 

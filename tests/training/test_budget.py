@@ -11,9 +11,7 @@ from jepa_lab.training.budget import _validations
 
 def test_the_epochs_are_divided_into_the_least_number_of_validations_from_12_on() -> None:
     for epochs in range(1, 1000):
-        wanted = min(
-            n for n in range(1, epochs + 1) if epochs % n == 0 and n >= min(epochs, 12)
-        )
+        wanted = min(n for n in range(1, epochs + 1) if epochs % n == 0 and n >= min(epochs, 12))
         assert _validations(epochs) == wanted
 
 

@@ -24,13 +24,19 @@ from jepa_lab.ledger.parquet import ParquetLedger
 
 
 class WholeFiles(TorchCheckpointIO):
-    """Writes Lightning's checkpoints to a temporary file that is then renamed. Raises OSError if
-    the disk is full."""
+    """Writes Lightning's checkpoints to a temporary file that is then renamed, and verifies them
+    when they are read. Raises OSError if the disk is full, and UserError for a damaged file."""
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None
     ) -> None:
         write_checkpoint(Path(path), checkpoint)
+
+    def load_checkpoint(self, path: Any, *args: Any, **options: Any) -> dict[str, Any]:
+        try:
+            return read_checkpoint(Path(path))
+        except ValueError as error:
+            raise UserError(f"{path}: damaged since it was checked ({error})") from error
 
 
 class Saver(Checkpoint):
@@ -138,9 +144,14 @@ def _is_better(value: float, best: float | None) -> bool:
 
 
 def write_checkpoint(path: Path, content: dict[str, Any]) -> None:
-    """Writes a checkpoint completely or not at all. Raises OSError if the disk is full."""
-    buffer = io.BytesIO()
-    torch.save(content, buffer)
+    """Writes a checkpoint completely or not at all, with checksums even if torch is set to write
+    none. Raises OSError if the disk is full."""
+    buffer, before = io.BytesIO(), torch.serialization.get_crc32_options()
+    torch.serialization.set_crc32_options(True)
+    try:
+        torch.save(content, buffer)
+    finally:
+        torch.serialization.set_crc32_options(before)
     write_atomic(path, buffer.getbuffer())
 
 

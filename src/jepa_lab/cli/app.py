@@ -21,6 +21,7 @@ from jepa_lab.cli.overrides import config_dir, overrides_for_hydra
 from jepa_lab.config.groups import conf_dir
 from jepa_lab.errors import UserError, say
 from jepa_lab.process.command import INTERRUPTED, RESUMES, USER_ERROR, arguments
+from jepa_lab.process.disk import cannot_write, full_disk
 from jepa_lab.process.memory import is_out_of_memory, out_of_memory
 from jepa_lab.process.signals import stopped_by
 from jepa_lab.sweep.records import SweepEnded
@@ -71,6 +72,9 @@ def _compose_and_run(args: list[str], command: Command) -> None:
     except yaml.YAMLError as error:  # an invalid file in a user-defined folder
         _fail(" ".join(str(error).split()))
     except Exception as error:
+        cause = full_disk(error)
+        if cause is not None:
+            _fail(cannot_write(cause))
         line = "" if command.codes else _line(error, args)
         if not line:
             raise

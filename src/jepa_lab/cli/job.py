@@ -26,6 +26,7 @@ from jepa_lab.cli.overrides import SEARCHPATH, folder_paths, paths_of
 from jepa_lab.errors import RunBusy, UserError, say
 from jepa_lab.ledger.command_line import ONE_RUN, CommandLine
 from jepa_lab.ledger.sweep_folder import JOB, Record, settings_of
+from jepa_lab.process.disk import cannot_write, full_disk
 from jepa_lab.process.memory import is_out_of_memory, out_of_memory
 from jepa_lab.process.orphans import parent_gone
 from jepa_lab.process.ranks import numeric_ranks
@@ -143,9 +144,11 @@ def _recorded(cfg: DictConfig, command: Command, stop: StopRequest) -> float:
         record.close("failed", str(error), code=2)
         say(str(error))
     except Exception as error:
-        if is_out_of_memory(error):
-            record.close("failed", out_of_memory(), code=2)
-            say(out_of_memory())
+        cause = full_disk(error)
+        line = out_of_memory() if is_out_of_memory(error) else cause and cannot_write(cause)
+        if line:
+            record.close("failed", line, code=2)
+            say(line)
         else:
             record.close("failed", f"{type(error).__name__}: {error}", code=1)
             logging.getLogger("jepa_lab").exception("the run failed")

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from jepa_lab.errors import RunStopped
-from jepa_lab.ledger.run_dir import UNWRITABLE, RunDir
+from jepa_lab.ledger.run_dir import RunDir
+from jepa_lab.process.disk import UNWRITABLE, full_disk
 from jepa_lab.process.memory import is_out_of_memory, out_of_memory
 
 
@@ -30,6 +31,10 @@ def record_exit_status(run: RunDir, note: Callable[[str, str], None]) -> Iterato
             raise run.unwritable(error) from error
         raise
     except Exception as error:
+        cause = full_disk(error)
+        if cause is not None:
+            note("failed", str(run.unwritable(cause)))
+            raise run.unwritable(cause) from error
         text = f"{type(error).__name__}: {error}"
         note("failed", out_of_memory() if is_out_of_memory(error) else text)
         raise

@@ -1,6 +1,5 @@
 """The folder of one run: the paths of its files and the run's state."""
 
-import errno
 import os
 import platform
 from collections.abc import Iterator, Mapping
@@ -17,18 +16,8 @@ from jepa_lab.ledger.atomic import write_atomic, write_json
 from jepa_lab.ledger.own_files import remove_own_files
 from jepa_lab.ledger.read import read_json
 from jepa_lab.process.alive import process_exists
+from jepa_lab.process.disk import UNWRITABLE, cannot_write
 
-UNWRITABLE = (
-    errno.ENOSPC,
-    errno.EDQUOT,
-    errno.EFBIG,
-    errno.EROFS,
-    errno.EACCES,
-    errno.EPERM,
-    errno.ENOENT,
-    errno.ENOTDIR,
-    errno.EIO,
-)
 STATES = ("running", "completed", "stopped", "failed")
 # names in a run's folder at which a link would be followed; a rename replaces a link at any other
 WRITTEN_IN_PLACE = (
@@ -91,11 +80,7 @@ class RunDir:
 
     def unwritable(self, error: OSError) -> UserError:
         """Returns the UserError for a file that could not be written."""
-        place = error.filename2 or error.filename or self.path
-        return UserError(
-            f"runs_dir={self.runs_dir}: cannot write {place}"
-            f" ({error.strerror or error}){_advice(error)}"
-        )
+        return UserError(f"runs_dir={self.runs_dir}: {cannot_write(error, self.path)}")
 
     def write_status(
         self, state: str, reason: str | None = None, first_bad: dict[str, Any] | None = None
@@ -198,12 +183,6 @@ def _alive(pid: Any, host: Any) -> bool:
     if host != platform.node() or not isinstance(pid, int):
         return host != platform.node()
     return process_exists(pid)
-
-
-def _advice(error: OSError) -> str:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        return "; written files are intact: free some space, and the same command resumes the run"
-    return "; give a writable folder"
 
 
 def versions() -> dict[str, Any]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 from jepa_lab.errors import UserError, say
+from jepa_lab.process.disk import cannot_write, full_disk
 from jepa_lab.process.memory import is_out_of_memory, out_of_memory
 from jepa_lab.process.output import ignore_broken_pipe
 from jepa_lab.process.signals import ending_on_signals, stopped_by
@@ -37,10 +38,10 @@ class Parser(argparse.ArgumentParser):
 def run_command(work: Callable[[], int | None], hint: str = "", needs_folder: bool = True) -> None:
     """Runs a command and exits with the code that `work` returns, 0 for None.
 
-    A UserError and used-up memory are printed as one line and exit with code 2. Ctrl-C exits with
-    code 130 and SIGTERM with 143, both with the line "stopped", which ends with `hint`. If the
-    reader closes the pipe, the command ends quietly. A working directory that was deleted is an
-    error unless `needs_folder` is false.
+    A UserError, used-up memory and a full disk are printed as one line and exit with code 2. Ctrl-C
+    exits with code 130 and SIGTERM with 143, both with the line "stopped", which ends with `hint`.
+    If the reader closes the pipe, the command ends quietly. A working directory that was deleted is
+    an error unless `needs_folder` is false.
     """
     code = None
     with ending_on_signals() as received:
@@ -68,6 +69,10 @@ def _exit_code(error: BaseException, signal: int | None, hint: str) -> int | Non
         return USER_ERROR
     if is_out_of_memory(error):
         say(out_of_memory())
+        return USER_ERROR
+    cause = full_disk(error)
+    if cause is not None:
+        say(cannot_write(cause))
         return USER_ERROR
     return None
 

@@ -68,12 +68,13 @@ def table_rows(
         raise ValueError(f"sections are {', '.join(SECTIONS)}; got {', '.join(sorted(unknown))}")
     rows: list[TableRow] = []
     for section in sections:
-        rows += [_row(last, expected or {}, *line) for line in _lines(section, last)]
         if section == "Probes":
             rows += _class_references(last)
+        found = [_row(last, expected or {}, *line) for line in _lines(section, last)]
+        rows += [row for row in found if row.training or row.validation or row.test]
         if section == "Retrieval":
             rows += _kind_rows(last)
-    return [row for row in rows if row.training or row.validation or row.test]
+    return rows
 
 
 def percent(value: float) -> str:
@@ -204,7 +205,7 @@ def _class_references(last: Mapping[str, float]) -> list[TableRow]:
     if not all(values):
         return []
     label = "class, raw pixels / untrained / constant"
-    return [TableRow("Probes", label, validation=f"{' / '.join(values)} %")]
+    return [TableRow("Probes", label, reference=f"{' / '.join(values)} %")]
 
 
 def _kind_rows(last: Mapping[str, float]) -> list[TableRow]:

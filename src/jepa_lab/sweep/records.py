@@ -12,6 +12,8 @@ from typing import Any
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf, read_write
 
+from jepa_lab.ledger.atomic import write_atomic
+
 BASIC = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
 OURS = "hydra_plugins.jepa_lab"  # start of the names of our sweepers
 CHECKED = "hydra_plugins.jepa_lab_sweeper.CheckedSweeper"
@@ -55,7 +57,7 @@ def begin_sweep(master: DictConfig) -> Path:
     folder = Path(master.hydra.sweep.dir)
     shutil.rmtree(folder / "jobs", ignore_errors=True)
     folder.mkdir(parents=True, exist_ok=True)
-    OmegaConf.save(master, folder / "multirun.yaml")
+    write_atomic(folder / "multirun.yaml", OmegaConf.to_yaml(master))
     return folder
 
 

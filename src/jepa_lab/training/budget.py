@@ -43,8 +43,8 @@ def _validations(epochs: int) -> int:
     below = next((n for n in range(12, root + 1) if epochs % n == 0), None)
     if below is not None or epochs < 12:
         return below or epochs
-    # then it is the partner of the largest divisor below 12 and below the root
-    return next(epochs // n for n in range(min(11, root), 0, -1) if epochs % n == 0 and epochs // n >= 12)
+    # else it is the partner of the largest divisor that leaves 12 or more
+    return next(epochs // n for n in range(min(root, epochs // 12), 0, -1) if epochs % n == 0)
 
 
 def required(value: T | None) -> T:

@@ -54,7 +54,7 @@ def bytes_of_activations(module: nn.Module, *shape: int) -> float:
 def device_memory(config: RunConfig) -> float:
     """Returns the bytes of memory of the device that trains the run."""
     if config.hardware.accelerator != "cpu" and torch.cuda.is_available():
-        return float(torch.cuda.mem_get_info()[1])
+        return float(torch.cuda.get_device_properties(0).total_memory)
     return memory_at_hand()
 
 

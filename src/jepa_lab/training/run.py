@@ -3,10 +3,9 @@ it."""
 
 from __future__ import annotations
 
-import logging
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -18,6 +17,7 @@ from jepa_lab.errors import NonFinite, RunStopped, StoppedByVerdict, say
 from jepa_lab.ledger.command_line import CommandLine, write_command_line
 from jepa_lab.ledger.ending import record_exit_status
 from jepa_lab.ledger.lock import lock
+from jepa_lab.ledger.log_file import log_file
 from jepa_lab.ledger.parquet import ParquetLedger, last_values
 from jepa_lab.ledger.run_dir import RunDir
 from jepa_lab.ledger.summary import finite_values
@@ -135,7 +135,7 @@ def _watched(study: Study, session: Session, command_line: CommandLine | None) -
     run, resumed = session.run, session.checkpoint is not None
     session.ledger = study.open_ledger(run, resumed)
     run.create(study.config_yaml(session))
-    with _log_file(run):
+    with log_file(run):
         try:
             with record_exit_status(run, partial(_close_if_possible, session)):
                 run.write_status("running")
@@ -192,18 +192,6 @@ def _run(study: Study, session: Session, resumed: bool) -> RunResult:
         reason,
         fit.gates,
     )
-
-
-@contextmanager
-def _log_file(run: RunDir) -> Iterator[None]:
-    """Copies the log messages of jepa_lab into the run's folder."""
-    log = logging.FileHandler(run.path / "run.log", delay=True)
-    logging.getLogger("jepa_lab").addHandler(log)
-    try:
-        yield
-    finally:
-        logging.getLogger("jepa_lab").removeHandler(log)
-        log.close()
 
 
 def _close_if_possible(session: Session, state: str, reason: str) -> None:

@@ -98,7 +98,9 @@ def test_images_of_one_pixel_are_refused_with_the_least_size(
     encoder: str, make_config: Make, tmp_path: Path
 ) -> None:
     config = of_own(make_config, npz(tmp_path, size=1), encoder)
-    with pytest.raises(UserError, match=rf"^encoder={encoder}: takes views of 4x4 pixels or larger"):
+    with pytest.raises(
+        UserError, match=rf"^encoder={encoder}: takes views of 4x4 pixels or larger"
+    ):
         STUDY.build(config, PLANNER.load(config))
     build_encoder(encoder, in_channels=1, image_size=LEAST_SIZE)
 

@@ -5,12 +5,7 @@ from __future__ import annotations
 from jepa_lab.studies.arc.build import build_module, build_tokeniser
 from jepa_lab.studies.arc.config import ArcConfig
 from jepa_lab.studies.arc.encoder import ENTRIES
-from jepa_lab.training.memory import (
-    bytes_of_aux,
-    bytes_of_rows,
-    bytes_of_slices,
-    with_depths,
-)
+from jepa_lab.training.memory import bytes_of_aux, bytes_of_rows, bytes_of_slices, with_depths
 from jepa_lab.training.module_memory import bytes_of_module
 
 DEPTHS = (("model", "depth"),)

@@ -56,7 +56,7 @@ def _of_network(
     size, built = bytes_of_module(build)
     if built is None:
         return size
-    module = built["module"]
+    module = built.get_submodule("module")
     assert isinstance(module, SeqJEPA)
     observed = d.batch_size * (d.n_views - 1)
     return size + bytes_of_activations(module.network.encoder, observed, *shape)

@@ -6,11 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from jepa_lab.errors import UserError
-from jepa_lab.studies.arc.data.reading.reading import (
-    read_grid,
-    require_one_rule,
-    require_text,
-)
+from jepa_lab.studies.arc.data.reading.reading import read_grid, require_one_rule, require_text
 from jepa_lab.studies.arc.data.task import ArcTask, Grid, Pair
 
 SHAPES = "context and target, input and output, or frames"

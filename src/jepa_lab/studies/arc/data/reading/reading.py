@@ -75,7 +75,7 @@ def require_text(task_id: str, where: str) -> None:
         task_id.encode()
     except UnicodeEncodeError:
         raise UserError(
-            f"{where}: the task id {ascii(task_id)} holds a lone surrogate, which is no character;"
+            f"{where}: the task id {task_id!a} holds a lone surrogate, which is no character;"
             " rename the task"
         ) from None
 
