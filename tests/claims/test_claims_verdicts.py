@@ -206,15 +206,24 @@ def test_a_run_in_both_arm_and_control_makes_the_claim_not_testable(
     )
 
 
-def test_a_damaged_metrics_file_removes_its_pair_and_is_reported(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("study", "table"), [("seq_jepa", "metrics.parquet"), ("linear_byol", "linear_byol.parquet")]
+)
+def test_a_damaged_table_of_metrics_removes_its_pair_and_is_reported(
+    study: str, table: str, tmp_path: Path
+) -> None:
     made = [
         make_run(tmp_path, name, seed, 0.8) for seed in range(6) for name in ("plain", "better")
     ]
-    (made[0] / "metrics.parquet").write_text("no table")
+    for path in made:
+        (path / "metrics.parquet").unlink(missing_ok=True)
+        with (path / "config.yaml").open("a") as file:
+            file.write(f"\nstudy: {study}\n")
+    (made[0] / table).write_text("no table")
     found = verdict(tmp_path, [read_run(path) for path in made])
     assert found.word == "not testable"
     assert found.reason.startswith("not yet: 1 of 6 pairs missing; plain/")
-    assert "is damaged (metrics.parquet)" in found.reason
+    assert f"is damaged ({table})" in found.reason
 
 
 @pytest.mark.parametrize(

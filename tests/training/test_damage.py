@@ -108,6 +108,17 @@ def test_a_ledger_with_fewer_rows_than_its_checkpoint_is_refused(make_config: Ma
         train(make_config(OFTEN))
 
 
+def test_a_ledger_with_a_flipped_bit_is_refused_and_named(make_config: Make) -> None:
+    folder = stopped_at(make_config, 3)
+    flip_a_bit(folder / "metrics.parquet")
+    before = {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+    with pytest.raises(
+        UserError, match=r"metrics\.parquet: not a readable metrics file .*on_existing=restart"
+    ):
+        train(make_config(OFTEN))
+    assert {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()} == before
+
+
 def test_a_lost_or_broken_status_does_not_lose_the_run(
     make_config: Make, expected: RunResult
 ) -> None:
