@@ -73,3 +73,12 @@ def test_a_shared_first_rank_does_not_count_as_first() -> None:
     values = rank_values(torch.tensor([1.0, 1.5, 2.0], dtype=torch.float64))
     assert values["top1"] == pytest.approx(1 / 3)
     assert values["mrr"] == pytest.approx((1 + 1 / 1.5 + 1 / 2) / 3)
+
+
+def test_features_that_are_not_finite_have_no_rank() -> None:
+    z, among = rows(30), candidates(torch.arange(30))
+    diverged = torch.full_like(z, torch.nan)
+    assert ranks(diverged, z, among).isnan().all()
+    assert all(value.isnan() for value in retrieval(diverged, diverged, among).values())
+    z[3] = torch.inf
+    assert ranks(z, rows(30), among).isnan().tolist() == [i == 3 for i in range(30)]

@@ -177,3 +177,11 @@ def test_fsq_without_levels_or_with_one_level_raises() -> None:
         build_quantizer("product", 4)
     with pytest.raises(ValueError, match="revived"):
         fsq([3, 3]).revive(torch.tensor([0]), torch.zeros(1, 6), torch.ones(1))
+
+
+def test_tokens_that_are_not_finite_get_a_code_of_the_codebook() -> None:
+    quantizer = fsq([4, 3, 2])
+    codes = quantizer.codes_of(torch.full((5, 3), math.nan))
+    assert bool(((codes >= 0) & (codes < quantizer.size)).all())
+    diverged = quantizer.train()(torch.full((2, 5, 6), math.nan), torch.ones(2, 5).bool())
+    assert bool(diverged.z.isnan().all())

@@ -5,17 +5,51 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
+
+import pytest
+
+from jepa_lab.process.output import PatientOutput, patient_output
+
+
+def with_closed_pipe(*arguments: str) -> tuple[int, str]:
+    """Returns the exit code and stderr of Python with these arguments, without a reader."""
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run(
+        [sys.executable, *arguments], stdout=write, stderr=subprocess.PIPE, text=True, check=False
+    )
+    os.close(write)
+    return done.returncode, done.stderr
 
 
 def test_a_command_ends_quietly_if_the_reader_closes_the_pipe() -> None:
+    code = (
+        "from jepa_lab.process.command import run_command\nrun_command(lambda: print('x' *"
+        " 100_000))"
+    )
+    assert with_closed_pipe("-c", code) == (0, "")
+
+
+def test_help_ends_quietly_too_although_it_exits_by_itself() -> None:
+    assert with_closed_pipe("-m", "jepa_lab.report", "--help") == (0, "")
+
+
+def test_a_run_goes_on_if_the_reader_of_its_output_is_gone(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     read, write = os.pipe()
     os.close(read)
-    code = (
-        "from jepa_lab.process.command import ignore_broken_pipe\nwith ignore_broken_pipe():\n   "
-        " print('x' * 100_000)"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code], stdout=write, stderr=subprocess.PIPE, text=True, check=False
-    )
-    os.close(write)
-    assert (done.returncode, done.stderr) == (0, "")
+    with open(write, "w") as stream:
+        monkeypatch.setattr(sys, "stdout", stream)
+        with patient_output():
+            print("epoch 1", flush=True)
+            print("epoch 2", flush=True)
+            assert isinstance(sys.stdout, PatientOutput)
+        assert sys.stdout is stream
+
+
+def test_a_closed_stdout_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdout", None)
+    with patient_output():
+        print("nothing")

@@ -11,6 +11,7 @@ from jepa_lab.report import figures
 from jepa_lab.report.panels import TAPS, retrieval_panel, tap_color
 
 STEPS = range(0, 100, 10)
+NOT_DRAWN = figures.not_drawn  # conftest.py replaces it
 
 
 def full_history() -> dict[str, list[tuple[int, float]]]:
@@ -292,3 +293,30 @@ def test_the_retrieval_without_a_network_is_a_level_over_all_validations() -> No
     assert plain.points == [(10, 75.0), (30, 75.0)]
     del history["val/retrieval/top1"]
     assert retrieval_panel(history).series == []
+
+
+def test_a_figure_that_cannot_be_drawn_is_logged_and_a_page_with_a_word_takes_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(history: object) -> Figure:
+        raise ValueError("no such panel")
+
+    monkeypatch.setattr(figures, "not_drawn", NOT_DRAWN)
+    monkeypatch.setattr(figures, "ranks_figure", broken)
+    written = figures.draw_figures(full_history(), tmp_path)
+    assert set(written) == {"overview", "loss", "probes", "ranks"}
+    assert written["ranks"].stat().st_size > 1000
+    assert "ranks.png: cannot be drawn" in caplog.text
+    assert "no such panel" in caplog.text
+
+
+def test_a_full_disk_is_not_taken_for_a_figure_that_cannot_be_drawn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*args: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(figures, "not_drawn", NOT_DRAWN)
+    monkeypatch.setattr(figures, "write_atomic", full)
+    with pytest.raises(OSError, match="No space"):
+        figures.draw_figures(full_history(), tmp_path)

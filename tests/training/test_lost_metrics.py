@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
-from jepa_lab.callbacks.checkpoints import Saver
+from jepa_lab.callbacks.checkpoints import Saver, read_checkpoint
 from jepa_lab.ledger.logger import ParquetLogger
 from jepa_lab.ledger.parquet import history_of
 from jepa_lab.studies.linear_byol.outcome import finish_run
@@ -91,3 +93,20 @@ def test_a_run_of_the_toy_without_rows_is_not_completed(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="no metrics"):
         finish_run(run, {**empty, "diverged": np.zeros(0, dtype=bool)})
     assert run.dir.status() is None
+
+
+def test_any_validation_is_better_than_one_that_is_not_finite(
+    make_config: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = iter([math.nan, 0.25, math.nan])
+    validate = Saver.on_validation_end
+
+    def on_validation_end(saver: Saver, trainer: Any, module: Any) -> None:
+        if trainer.state.fn == "fit":
+            trainer.callback_metrics[saver.monitor] = torch.tensor(next(values))
+        validate(saver, trainer, module)
+
+    monkeypatch.setattr(Saver, "on_validation_end", on_validation_end)
+    result = train(make_config("dataset.epochs=3"))
+    state = read_checkpoint(result.run_dir / "checkpoints" / "best.ckpt")
+    assert state["callbacks"]["Saver"]["best"] == 0.25

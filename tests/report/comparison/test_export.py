@@ -146,3 +146,31 @@ def test_a_row_has_all_results_and_the_published_columns(tmp_path: Path) -> None
         {"failed": 1, "killed": 1},
         [5],
     )
+
+
+def test_an_interrupted_copy_leaves_the_earlier_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    best = make_run(tmp_path / "runs", "a", 0) / "checkpoints" / "best.ckpt"
+    out = tmp_path / "out"
+    export_models([ranked(tmp_path / "runs")], out)
+    before = {name: (out / name).read_bytes() for name in files(out)}
+    best.unlink()
+    best.write_bytes(b"later")
+
+    def half(source: Path, target: Path) -> None:
+        target.write_bytes(source.read_bytes()[:2])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("os.link", lambda *paths: (_ for _ in ()).throw(OSError("another disk")))
+    monkeypatch.setattr("shutil.copy2", half)
+    with pytest.raises(KeyboardInterrupt):
+        export_models([ranked(tmp_path / "runs")], out)
+    assert {name: (out / name).read_bytes() for name in files(out)} == before
+
+
+def test_a_repeated_export_of_linked_files_leaves_no_temporary_ones(tmp_path: Path) -> None:
+    make_run(tmp_path / "runs", "a", 0)
+    for _ in range(2):
+        export_models([ranked(tmp_path / "runs")], tmp_path / "out")
+    assert not [name for name in files(tmp_path / "out") if name.endswith(".tmp")]

@@ -65,3 +65,12 @@ def test_gains_are_missing_without_demonstrations_or_with_a_single_task() -> Non
 
 def test_the_number_of_candidates_is_logged() -> None:
     assert prediction_values(rows(), 0.1)["retrieval/candidates"] == 38
+
+
+def test_a_diverged_network_has_nan_in_place_of_a_loss_or_a_rank() -> None:
+    broken = {**rows(), "z_hat": torch.full((40, 12), math.nan)}
+    values = prediction_values(broken, 0.1)
+    assert math.isnan(values["loss/prediction"])
+    assert math.isnan(values["retrieval/top1"])
+    assert math.isfinite(values["retrieval/copy_top1"])
+    assert math.isnan(prediction_values(rows(), math.nan)["loss/prediction"])

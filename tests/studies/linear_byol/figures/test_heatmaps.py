@@ -244,3 +244,18 @@ def _refused(options: list[str], message: str, capsys: pytest.CaptureFixture[str
     assert message in err
     assert err.startswith("jepa_lab: ")
     assert err.count("\n") == 1
+
+
+def test_interrupted_figures_leave_the_folder_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweep(tmp_path / "runs")
+
+    def interrupt(*args: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("jepa_lab.studies.linear_byol.figures.all.write_best", interrupt)
+    with pytest.raises(SystemExit) as ended:
+        heatmaps.main([str(tmp_path / "runs"), "--out", str(tmp_path / "figs")])
+    assert ended.value.code == 130
+    assert not (tmp_path / "figs").exists()
