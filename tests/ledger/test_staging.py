@@ -34,11 +34,14 @@ def test_staged_files_replace_those_of_the_folder_at_the_end(tmp_path: Path) -> 
 
 
 def test_an_interruption_leaves_the_folder_as_it_was(tmp_path: Path) -> None:
-    with pytest.raises(KeyboardInterrupt), staged(tmp_path / "out") as stage:
-        (stage / "a.json").write_text("half")
-        raise KeyboardInterrupt
+    def interrupted() -> None:
+        with staged(tmp_path / "out") as stage:
+            (stage / "a.json").write_text("half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
     assert not list(tmp_path.iterdir())
-    assert not stage.exists()
 
 
 def test_a_writable_folder_stays_as_it_was(tmp_path: Path) -> None:
@@ -49,7 +52,7 @@ def test_a_writable_folder_stays_as_it_was(tmp_path: Path) -> None:
 
 def test_a_file_in_place_of_a_folder_or_its_parent_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match="--out .*file: a file is there, a folder is needed"):
+    with pytest.raises(UserError, match=r"--out .*file: a file is there, a folder is needed"):
         require_writable(tmp_path / "file", "--out ")
     with pytest.raises(UserError, match="is a file, a folder is needed"):
         require_writable(tmp_path / "file" / "below")

@@ -42,7 +42,10 @@ def test_a_file_of_more_bytes_is_refused_before_it_is_read(
     [
         ('{"train": ' + "[" * 100 + "]" * 100 + "}", "nested far too deep for a task"),
         ('{"train": ' + "9" * 5000 + "}", "4300 digits"),
-        (json.dumps(TASK["train"][0]) + "\n" + "[" * 100 + "]" * 100, "nested far too deep for a record"),
+        (
+            json.dumps(TASK["train"][0]) + "\n" + "[" * 100 + "]" * 100,
+            "nested far too deep for a record",
+        ),
     ],
 )
 def test_json_that_exhausts_the_parser_is_one_line(text: str, message: str, tmp_path: Path) -> None:
