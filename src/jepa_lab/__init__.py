@@ -2,6 +2,7 @@
 collapse."""
 
 import jepa_lab.process.early  # noqa: F401 - ends quietly while the imports of a command run
+import jepa_lab.process.plot_backend  # noqa: F401 - before anything imports matplotlib
 
 __version__ = "0.1.0"
 # raised whenever the maths changes, so that old runs are reported instead of reused

@@ -21,8 +21,9 @@ def _parser() -> Parser:
         prog="python -m jepa_lab.diagnose",
         description=(
             "Reports whether a run (finished, running or killed) collapsed, since when, the"
-            " evidence, and what to try next. Writes RUN_DIR/diagnosis.json. For an .npz file with"
-            " z (n, d) or (n, v, d), and optionally labels (n,) and codes, it judges the features."
+            " evidence, and what to try next. Writes RUN_DIR/diagnosis.json. For a file with z"
+            " (n, d) or (n, v, d), and optionally labels (n,), codes and codebook_size, it judges"
+            " the features: .npz, .npy, .pth of tensors, .parquet or .csv."
         ),
     )
     parser.add_argument(

@@ -32,6 +32,9 @@ def _preview(args: list[str]) -> None:
     rows, out, folder = (_option(args, name) for name in ("--rows", "--out", "--config-dir"))
     if rows is not None and (not rows.isdigit() or not 1 <= int(rows) <= MOST_ROWS):
         raise UserError(f"--rows {rows}: expected a whole number from 1 to {MOST_ROWS}")
+    from jepa_lab.cli.dashes import without_dashes  # start-up: Hydra
+
+    args = without_dashes(args)
     flags = [w for w in args if w.startswith("-") or "=" not in w]
     if flags:
         raise UserError(

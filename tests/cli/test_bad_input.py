@@ -178,7 +178,10 @@ BAD = [
     ([*NPZ, "dataset.path=ragged.npz"], "dataset.path=ragged.npz: not a readable .npz"),
     ([*NPZ, "dataset.path=oblong.npz"], "square images are needed"),
     ([*NPZ, "dataset.path=flat.npz"], "images have shape (40, 64)"),
-    ([*NPZ, "dataset.path=few.npz"], "dataset.path=few.npz: no val images; add some"),
+    (
+        [*NPZ, "dataset.path=few.npz"],
+        "dataset.path=few.npz: no val images; 6 are too few to divide; add some",
+    ),
     (
         [*NPZ, "dataset.path=whole.npz", "monitor.best=val/probe/class_from_z"],
         "the images have no labels",

@@ -80,7 +80,7 @@ def test_labels_may_stand_for_each_view() -> None:
         ({"z": Z, "labels": FOUR[:5]}, r"labels have shape \(5,\); \(64,\) is needed"),
         ({"z": Z, "labels": FOUR / 3}, "in row 1 is not whole"),
         ({"z": Z, "labels": ["a", 1] * 32}, "labels hold Python objects"),
-        ({"z": Z, "codes": FOUR - 1}, "codes holds -1"),
+        ({"z": Z, "codes": FOUR - 2}, "codes holds -2"),
         ({"z": Z, "codes": torch.tensor([2**40])}, "codes holds 1099511627776; expected indices"),
         ({"z": Z, "codes": FOUR > 1}, "codes holds bool"),
         ({"z": Z, "codes": np.zeros(0, int)}, r"codes has shape \(0,\)"),

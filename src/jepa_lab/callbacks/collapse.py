@@ -31,10 +31,12 @@ class CollapseMonitor(pl.Callback):
     process's pass. Metrics over views use the first 2048 images. Features of a second validation
     loader are separate taps, `<tap>/dataloader_idx_1`, following Lightning.
 
-    `verdict` is None before the end of `fit`, then the diagnosis of all taps. It is also printed,
-    unless `verbose` is false. A new `fit` starts a new history. The seconds that the callback takes
-    are logged as `monitor/seconds`. Raises ValueError if a validation step has no features, or if
-    their width changes.
+    `verdict` is None before the end of the first `fit`, `validate` or `test`, then the diagnosis of
+    all taps. It is also printed, unless `verbose` is false. A new `fit` starts a new history.
+    `validate` alone adds its pass to the history up to the step of the weights. `test` logs
+    `test/<tap>/<metric>` and judges its pass alone; a `test_step` without features is left out. The
+    seconds that the callback takes are logged as `monitor/seconds`. Raises ValueError if a
+    validation step has no features, or if their width changes.
     """
 
     def __init__(
@@ -49,6 +51,7 @@ class CollapseMonitor(pl.Callback):
         self.seconds = 0.0
         self.verdict: Verdict | None = None
         self._taps: dict[str, TapStatistics] = {}
+        self._left: dict[str, Tensor] = {}  # features that the module had before a test
         self._history: dict[str, list[tuple[int, float]]] = {}
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -60,6 +63,9 @@ class CollapseMonitor(pl.Callback):
     def on_validation_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._taps = {}
 
+    def on_test_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._taps, self._left = {}, features_in(pl_module, None)
+
     def on_validation_batch_end(
         self,
         trainer: pl.Trainer,
@@ -70,38 +76,81 @@ class CollapseMonitor(pl.Callback):
         dataloader_idx: int = 0,
     ) -> None:
         start = time.perf_counter()
+        self._update(named_features(pl_module, outputs), dataloader_idx)
+        self.seconds += time.perf_counter() - start
+
+    def on_test_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        start = time.perf_counter()
+        found = features_in(pl_module, outputs)
+        # A module that sets its attribute in validation alone still has that of the last one.
+        new = {name: z for name, z in found.items() if self._left.get(name) is not z}
+        self._update(new, dataloader_idx)
+        self.seconds += time.perf_counter() - start
+
+    def _update(self, named: Mapping[str, Tensor], dataloader_idx: int) -> None:
         loader = f"/dataloader_idx_{dataloader_idx}" if dataloader_idx else ""
-        for name, features in named_features(pl_module, outputs).items():
+        for name, features in named.items():
             tap = self._taps.setdefault(name + loader, self.new_tap(name))
             try:
                 tap.update(features)
             except ValueError as error:
                 raise ValueError(f"CollapseMonitor: features {name + loader!r}: {error}") from None
-        self.seconds += time.perf_counter() - start
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if trainer.sanity_checking:
             return
+        for key, value in self._measure(trainer, self.prefix).items():
+            self._history.setdefault(key, []).append((trainer.global_step, value))
+
+    def on_test_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if self._taps:
+            values = self._measure(trainer, "test")
+            passed = {key: [(trainer.global_step, value)] for key, value in values.items()}
+            self.conclude(trainer, passed, "test")
+
+    def _measure(self, trainer: pl.Trainer, prefix: str) -> dict[str, float]:
+        """Returns and logs the metrics of the pass that ends."""
         start = time.perf_counter()
         values = {
-            f"{self.prefix}/{tap}/{k}": v
+            f"{prefix}/{tap}/{k}": v
             for tap, statistics in self._taps.items()
             for k, v in statistics.values().items()
         }
         self._taps = {}
-        for key, value in values.items():
-            self._history.setdefault(key, []).append((trainer.global_step, value))
         self.seconds += time.perf_counter() - start
         log_metrics(trainer, {**values, "monitor/seconds": self.seconds})
+        return values
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if trainer.state.fn == "validate":
+            at = trainer.global_step
+            # A validation at this step before may have seen other weights.
+            known = {
+                key: [p for p in points if p[0] < at] + points[-1:]
+                for key, points in self._history.items()
+                if points and points[-1][0] == at
+            }
+            self.conclude(trainer, known, self.prefix)
 
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        history = {
-            f"val/{key.removeprefix(f'{self.prefix}/')}": points
-            for key, points in self._history.items()
-        }
-        taps = tuple(dict.fromkeys(key.removeprefix("val/").rpartition("/")[0] for key in history))
+        self.conclude(trainer, self._history, self.prefix)
+
+    def conclude(
+        self, trainer: pl.Trainer, history: Mapping[str, list[tuple[int, float]]], prefix: str
+    ) -> None:
+        """Sets and prints the verdict on metrics with this prefix."""
+        read = {f"val/{key.removeprefix(f'{prefix}/')}": points for key, points in history.items()}
+        taps = tuple(dict.fromkeys(key.removeprefix("val/").rpartition("/")[0] for key in read))
         # the suggestions refer to config keys, which a foreign module does not have
-        self.verdict = replace(judge(history, taps=taps), next=())
+        self.verdict = replace(judge(read, taps=taps), next=())
         if self.verbose and trainer.is_global_zero:
             print(self.verdict.line())
 
@@ -186,20 +235,29 @@ class FirstRows:
         return torch.cat(self._kept) if self._kept else None
 
 
+def features_in(module: pl.LightningModule, outputs: Any) -> dict[str, Tensor]:
+    """Returns the tensors (n, d) and (n, v, d) of `module.features`, or of a step's outputs if that
+    attribute is not a mapping. Returns {} if there are none."""
+    offered = _offered(module, outputs)
+    return {
+        str(name): value
+        for name, value in (offered.items() if isinstance(offered, Mapping) else ())
+        if isinstance(value, Tensor) and value.ndim in (2, 3) and value.is_floating_point()
+    }
+
+
 def named_features(module: pl.LightningModule, outputs: Any) -> dict[str, Tensor]:
-    """Returns the tensors (n, d) and (n, v, d) of `module.features`, or of a validation step's
-    outputs if that attribute is not a mapping. Raises ValueError with the expected form if there
-    are none."""
-    offered = getattr(module, "features", None)
-    offered = offered if isinstance(offered, Mapping) and offered else outputs
-    found = {}
-    for name, value in offered.items() if isinstance(offered, Mapping) else ():
-        if isinstance(value, Tensor) and value.ndim in (2, 3) and value.is_floating_point():
-            found[str(name)] = value
+    """Returns `features_in`. Raises ValueError with the expected form if there are none."""
+    found = features_in(module, outputs)
     if not found:
         raise ValueError(
             "CollapseMonitor found no features: validation_step has to return {name: (n, d) or"
             " (n, v, d) tensor}, or the module needs such a mapping as its attribute `features`;"
-            f" {type(module).__name__} returned {type(offered).__name__}"
+            f" {type(module).__name__} returned {type(_offered(module, outputs)).__name__}"
         )
     return found
+
+
+def _offered(module: pl.LightningModule, outputs: Any) -> Any:
+    offered = getattr(module, "features", None)
+    return offered if isinstance(offered, Mapping) and offered else outputs

@@ -11,6 +11,7 @@ from typing import Any, NoReturn, Union, get_args, get_origin, get_type_hints
 from hydra._internal.utils import get_args_parser
 
 from jepa_lab.errors import UserError
+from jepa_lab.process.command import with_hint
 from jepa_lab.studies import studies
 
 # flags of Hydra that are followed by a value
@@ -42,10 +43,11 @@ def check_flags(flags: Sequence[str]) -> Namespace:
     """Returns the flags as Hydra reads them. Raises UserError for an unknown flag, for a missing or
     invalid value, and for a flag that has no effect beside the others."""
 
-    def refuse(message: str) -> NoReturn:
-        raise UserError(message)
-
     parser = get_args_parser()
+
+    def refuse(message: str) -> NoReturn:
+        raise UserError(with_hint(message, parser))
+
     parser.allow_abbrev = False
     parser.error = refuse  # type: ignore[method-assign]
     given = parser.parse_args(list(flags))

@@ -17,15 +17,16 @@ from jepa_lab.report.diagnosis import diagnosis_text
 from jepa_lab.studies import study_of_run
 from jepa_lab.studies.entry import load
 
+RUN_TABLES = ("metrics.parquet", "linear_byol.parquet", "theory.parquet")
 Report = tuple[str, dict[str, Any]]  # the text, and the same content as plain data
 
 
 def report_on(path: Path, rules: str) -> Report:
-    """Returns the report on a run's folder, on a table in that folder, or on a file of features.
-    Raises UserError for any other path."""
+    """Returns the report on a run's folder, on a run's table in that folder, or on a file of
+    features. Raises UserError for any other path."""
     if not path.exists():
         raise UserError(f"{path}: no such file or folder; give a run's folder or an .npz")
-    if path.is_file() and path.suffix != ".parquet":
+    if path.is_file() and path.name not in RUN_TABLES:
         from jepa_lab.report.features import features_report  # imports torch, which is slow
 
         return features_report(path, rules)

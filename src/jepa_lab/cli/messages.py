@@ -6,6 +6,7 @@ from dataclasses import fields
 
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
+from jepa_lab.cli.quoting import cannot_be_parsed, several_values
 from jepa_lab.config.groups import conf_dir, folder_of, groups_of, keys_of, options_of
 from jepa_lab.config.messages import describe
 from jepa_lab.errors import UserError, nearest
@@ -28,8 +29,12 @@ def one_line(error: BaseException) -> str:
     text = lines[0] if lines else type(error).__name__
     override = getattr(error, "override", None)
     if text.startswith("LexerNoViableAlt"):  # usually a character outside ASCII
-        key, _, value = text.partition(": ")[2].partition("=")
-        return f"{key}={value}: cannot be parsed; quote the value, as in '{key}=\"{value}\"'"
+        override, text = text.partition(": ")[2], "unknown character"
+    if text.startswith("Ambiguous value for argument '"):
+        return several_values(text.split("'", 1)[1].removesuffix("'"))
+    hint = cannot_be_parsed(str(override)) if override else ""
+    if hint:
+        return hint
     if "Could not override" in text and override is None:
         unknown = text.split("'")[1] if "'" in text else text
         return (

@@ -16,6 +16,7 @@ from hydra.core.override_parser.types import ChoiceSweep, QuotedString
 from hydra.errors import HydraException
 
 from jepa_lab.cli.arguments import check_flags, check_removed, split_flags
+from jepa_lab.cli.dashes import check_form, without_dashes
 from jepa_lab.cli.hydra_keys import refuse_classes
 from jepa_lab.config.groups import AUX_FOLDER, conf_dir, experiment_content, keys_of
 from jepa_lab.errors import UserError, say
@@ -47,8 +48,9 @@ def overrides_for_hydra(args: Sequence[str]) -> list[str]:
     """Returns the arguments in the form that Hydra reads: flags first, today's names,
     `experiment=x` as `+experiment=x`. Prints a line for each translated name. Raises UserError for
     a wrong flag, for removed keys, and for overrides that contradict each other."""
-    flags, overrides = split_flags(args)
+    flags, overrides = split_flags(without_dashes(args))
     check_flags(flags)
+    check_form(overrides)
     check_removed(overrides)
     refuse_classes(overrides)
     overrides, lines = translate(overrides)

@@ -89,10 +89,13 @@ def class_counts(labels: Tensor, k: int) -> list[int]:
     return counts
 
 
-def listed(names: Sequence[str], most: int = 10) -> str:
-    """Returns the first `most` names on one line, and the number of the others."""
+def listed(names: Sequence[str], most: int = 10, after: Sequence[str] | None = None) -> str:
+    """Returns the first `most` names on one line, and the number of the others. `after` holds what
+    follows each name, which is not shortened."""
     short = [" ".join(name.split()) for name in names[:most]]
     short = [name if len(name) <= SHOWN else f"{name[: SHOWN - 3]}..." for name in short]
+    if after is not None:
+        short = [f"{name} {text}" for name, text in zip(short, after, strict=False)]
     return ", ".join(short) + (f" and {len(names) - most:,} more" if len(names) > most else "")
 
 
@@ -105,7 +108,8 @@ def _label_array(values: Any, name: str, n: int) -> np.ndarray:
         array = array[:, 0]
     if array.shape != (n,):
         one_hot = array.ndim == 2 and len(array) == n and array.dtype.kind in "biuf"
-        hint = "; of one-hot rows, give the argmax" if one_hot else ""
+        hint = "; of one-hot rows, give the argmax, of several labels a row choose one column"
+        hint = hint if one_hot else ""
         raise ValueError(
             f"{name} have shape {array.shape}; ({n},) is needed, one label per row{hint}"
         )

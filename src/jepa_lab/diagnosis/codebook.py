@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from jepa_lab.diagnosis.falls import fall_of
 from jepa_lab.diagnosis.finding import Finding, History, Points, finite, last_stretch
 from jepa_lab.diagnosis.taps import last_of
 from jepa_lab.diagnosis.thresholds import Thresholds, distance
@@ -44,10 +45,26 @@ def codebook_finding(history: History, thresholds: Thresholds) -> Finding | None
             if age > t.age * usage[-1][0]
             else ""
         )
-        return Finding(
-            "note", f"{100 * last:.0f} % of the codes in use{old}", 0.5, "codebook", quantity=name
-        )
-    return None
+        fallen = _fallen(usage, name, "codebook usage", t)
+        text = f"{100 * last:.0f} % of the codes in use{old}"
+        text += f"; {fallen.reason}" if fallen is not None else ""
+        return Finding("note", text, 0.5, "codebook", quantity=name)
+    return _fallen(usage, name, "codebook usage", t) or _fallen(
+        perplexity, other, "codebook perplexity", t
+    )
+
+
+def _fallen(points: Points, key: str, name: str, t: Thresholds) -> Finding | None:
+    """Returns a note on a lasting fall below half of the best value, or None. A codebook that gave
+    up half of its codes may have kept enough of them."""
+    fall = fall_of(points, lambda best: t.rank_fall * best)
+    if fall is None or not fall.lasting:
+        return None
+
+    def show(value: float) -> str:
+        return f"{100 * value:.0f} %" if name.endswith("usage") else f"{value:.1f}"
+
+    return Finding("note", fall.text(name, show), 0.5, "codebook", fall.step, key)
 
 
 def _collapse(text: str, since: int | None, confidence: float, quantity: str) -> Finding:

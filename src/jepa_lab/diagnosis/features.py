@@ -3,82 +3,95 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from jepa_lab.diagnosis.codebook import codebook_finding
+from jepa_lab.diagnosis.codes import Codes, codes_finding, read_codes
 from jepa_lab.diagnosis.finding import Finding
-from jepa_lab.diagnosis.inputs import code_tensor, feature_tensor, label_classes
+from jepa_lab.diagnosis.inputs import feature_tensor, label_classes
+from jepa_lab.diagnosis.looking import Look, block_note, look
+from jepa_lab.diagnosis.offset import offset_note
+from jepa_lab.diagnosis.places import judge_about, judge_places
 from jepa_lab.diagnosis.remedies import Remedies, in_words
+from jepa_lab.diagnosis.separability import LIKE_COLLAPSE, evidence, hear, separability
 from jepa_lab.diagnosis.taps import judge_tap, unused
 from jepa_lab.diagnosis.thresholds import Thresholds, distance
 from jepa_lab.diagnosis.verdict import Verdict
-from jepa_lab.metrics import collapse_metrics, perplexity, usage
+from jepa_lab.metrics import collapse_metrics
+from jepa_lab.metrics.variance_parts import without_place
 
-NEIGHBOURS = 2000  # rows for the nearest neighbours, since all pairs are compared
 # Powers of ten. Beyond them a sum of squares, or its square, is infinite or 0 in float64.
 SQUARABLE = 120
+PASSES = ("healthy", "low_rank")
 DEAD = 1e-3  # share of the 0.9 quantile of the dimensions' std below which a dimension is dead
 
 
 def diagnose_features(
-    z: Any, *, labels: Any = None, codes: Any = None, reference: Any = None
+    z: Any,
+    *,
+    labels: Any = None,
+    codes: Any = None,
+    reference: Any = None,
+    codebook_size: Any = None,
 ) -> Verdict:
     """Returns the verdict on features (n, d), or (n, v, d) of v views. Tensors and arrays of any
     library are accepted.
 
     `labels` are strings, bools or whole numbers, (n,) or one for each row, -1 or NaN for unknown.
     They add the accuracy of the nearest neighbour to the evidence, unless they look like an index:
-    more distinct values than half the rows. `codes` are the indices of the chosen codes, of any
-    shape, and K is the largest index + 1. Alternatively `codes` are the counts of the K codes, (K,)
-    in floating point, which can show that the last codes are unused. `reference` holds the features
-    of the same tap at initialisation. Features that are not finite are "diverged", fewer than 32
-    rows are "inconclusive". Raises ValueError for another shape or kind.
+    more distinct values than half the rows. `codes` are the indices of the chosen codes, -1 for
+    none: one for each row of z, or one for each row and level of a residual or product quantiser,
+    (n, levels); of any other shape they belong to one codebook. `codebook_size` is the number of
+    codes, or one number for each level; without it K is the largest index + 1. Alternatively
+    `codes` are the counts of the K codes in floating point, (K,) or (levels, K). `reference` holds
+    the features of the same tap at initialisation. Features that are not finite are "diverged",
+    fewer than 32 rows are "inconclusive". Raises ValueError for another shape or kind.
     """
     z = feature_tensor(z, "z")
-    views = z.shape[1] if z.ndim == 3 else 1
-    z = z.flatten(0, -2)
+    shape, views = tuple(z.shape[:-1]), z.shape[1] if z.ndim == 3 else 1
     t = Thresholds()
-    if not bool(torch.isfinite(z).all()):
-        return Verdict("diverged", "z", confidence=1.0, reasons=("features are not finite",))
-    largest = float(z.abs().max()) if z.numel() else 1.0
-    if z.dtype == torch.float64 and largest > 0 and abs(math.log10(largest)) > SQUARABLE:
-        raise ValueError(
-            f"z has a largest value of {largest:.2g}, whose square float64 cannot hold; rescale it"
-        )
-    classes = None if labels is None else label_classes(labels, len(z) // views, views)
+    classes = None if labels is None else label_classes(labels, len(z), views)
     start_z = None if reference is None else feature_tensor(reference, "reference").flatten(0, -2)
-    chosen = None if codes is None else code_tensor(codes)
-    if len(z) < t.samples:
-        return Verdict("inconclusive", "z", reasons=(f"{len(z)} rows; {t.samples:.0f} are needed",))
-    now = {**collapse_metrics(z), "d": float(z.shape[1]), **coordinate_shares(z)}
-    start = {} if start_z is None else collapse_metrics(start_z)
-    # One view of each image: a neighbour that is another view of the same image proves nothing.
+    book = None if codes is None else read_codes(codes, codebook_size, shape)
+    if book is None and codebook_size is not None:
+        raise ValueError("codebook_size is given without codes")
     no_classes = "" if classes is None else classes.index_like()
-    apart = {}
-    if classes is not None and not no_classes:
-        apart = separability(z[::views], classes.labels["labels"].to(z.device))
-    book = {} if chosen is None else code_counts(chosen)
-    found = uniform_rows(z, t) or judge_tap(now, start, t, skill_fell=False)
-    found, notes = _with_labels(found, apart, t)
-    notes += [f"labels are not used: {no_classes}"] if no_classes else []
-    notes += [text for text in [unused(now, t)] if text]
-    broken = codebook_finding({f"val/codebook/{k}": [(0, v)] for k, v in book.items()}, t)
-    if (
-        broken is not None
-        and broken.status == "codebook_collapse"
-        and found.status in ("healthy", "low_rank")
-    ):
-        found = broken
+    usable = classes is not None and not no_classes
+    numbers = classes.labels["labels"].to(z.device) if classes is not None and usable else None
+    seen = look(z, t, numbers)
+    _require_squarable(seen.x)
+    if len(seen.x) < t.samples:
+        verdict = _too_few(seen, t)
+    else:
+        start = {} if start_z is None else collapse_metrics(start_z)
+        verdict = _verdict(_judge(seen, numbers, start, t), seen, t, book)
+    if no_classes:
+        unused_labels = f"labels are not used: {no_classes}"
+        verdict = replace(verdict, reasons=(*verdict.reasons, unused_labels))
+    return _diverged(verdict, seen) if seen.broken else verdict
+
+
+@dataclass
+class _Judged:
+    """The finding on the features without their codes, notes, and numbers for the evidence."""
+
+    finding: Finding
+    first: str
+    notes: list[str]
+    evidence: dict[str, float]
+
+
+def _verdict(judged: _Judged, seen: Look, t: Thresholds, book: Codes | None) -> Verdict:
+    """Returns the verdict with that on the codes."""
+    found, first, notes = judged.finding, judged.first, judged.notes
+    broken, of_codes = (None, []) if book is None else codes_finding(book, t)
+    if broken is not None and found.status in PASSES:
+        found, first = broken, broken.reason
     elif broken is not None:
         notes.append(broken.reason)
-    first = (
-        found.reason
-        or f"effective rank {now['effective_rank']:.1f}, spread {now['feature_std_l2']:.2f}"
-    )
-    evidence = {**now, **apart, **{f"codebook/{k}": v for k, v in book.items()}}
     statuses = (
         {"z": found.status}
         if found.tap != "codebook"
@@ -88,11 +101,81 @@ def diagnose_features(
         found.status,
         found.tap or "z",
         confidence=found.confidence,
-        reasons=(first, *notes),
-        evidence=evidence,
+        reasons=(*seen.said, first, *notes, *of_codes),
+        evidence={**judged.evidence, **({} if book is None else book.evidence())},
         next=in_words(found, {}, Remedies()),
         per_tap=statuses,
     )
+
+
+def _judge(seen: Look, labels: Tensor | None, start: dict[str, float], t: Thresholds) -> _Judged:
+    """Returns the finding on the rows that are left. `start` are the metrics at initialisation."""
+    x = seen.x
+    now = {**collapse_metrics(x), "d": float(x.shape[1]), **coordinate_shares(x)}
+    places = judge_places(seen, t)
+    apart, order = (None, []) if labels is None else separability(*_readouts(seen), labels, t)
+    by_rows = judge_tap({**now, "n": places.n}, start, t, skill_fell=False)
+    found = uniform_rows(x, t) or by_rows
+    if places.finding is not None and found.status in PASSES:
+        found = places.finding
+    about = by_rows
+    if apart is not None and found.status in LIKE_COLLAPSE:
+        about = judge_about(without_place(x, seen.place), t)
+    found, notes = hear(found, apart, about, t)
+    sorted_well = apart is not None and apart.above_chance >= t.told_apart
+    blocks = "" if found.status == "healthy" and sorted_well else block_note(seen, t)
+    extra = (unused(now, t), blocks, offset_note(now["mean_to_std_ratio"], t))
+    notes += [*order, *places.notes, *(text for text in extra if text)]
+    usual = f"effective rank {now['effective_rank']:.1f}, spread {now['feature_std_l2']:.2f}"
+    first = f"{'without them: ' if seen.left_out else ''}{found.reason or usual}"
+    if seen.alike is not None:
+        notes = [f"the other {len(x):,} rows alone: {found.status}", found.reason or usual, *notes]
+        found, first = seen.alike, seen.alike.reason
+    numbers = {**now, **evidence(apart), **places.facts, **seen.facts}
+    finite = {name: value for name, value in numbers.items() if math.isfinite(value)}
+    return _Judged(found, first, notes, finite)
+
+
+def _too_few(seen: Look, t: Thresholds) -> Verdict:
+    left = " are left" if seen.left_out else ""
+    few = f"{len(seen.x)} rows{left}; {t.samples:.0f} are needed"
+    found = seen.alike
+    if found is None:
+        return Verdict("inconclusive", "z", reasons=(*seen.said, few), evidence=seen.facts)
+    reasons = (*seen.said, found.reason)
+    return Verdict(found.status, "z", None, found.confidence, reasons, seen.facts)
+
+
+def _diverged(rest: Verdict, seen: Look) -> Verdict:
+    """Returns the verdict on features of which some rows are not finite. It says what the others
+    are like."""
+    reasons = [seen.broken]
+    if rest.status != "inconclusive":
+        reasons += [f"the other {len(seen.x):,} rows alone: {rest.status}", *rest.reasons]
+    return Verdict(
+        "diverged", "z", None, 1.0, tuple(reasons), rest.evidence, per_tap={"z": "diverged"}
+    )
+
+
+def _readouts(seen: Look) -> tuple[list[Tensor], Tensor]:
+    """Returns the features of every image, read in one or two ways, and the indices of the images.
+    One row stands for each image: a neighbour that is another view of it proves nothing."""
+    images, at = torch.unique(seen.image, return_inverse=True)
+    if seen.v == 1:
+        return [seen.x], images
+    x = seen.x.double()
+    means = x.new_zeros(len(images), x.shape[1]).index_add_(0, at, x)
+    first = torch.ones_like(at, dtype=torch.bool)
+    first[1:] = at[1:] != at[:-1]  # rows of an image are consecutive
+    return [x[first], means / torch.bincount(at)[:, None]], images
+
+
+def _require_squarable(x: Tensor) -> None:
+    largest = float(x.abs().max()) if x.numel() else 1.0
+    if x.dtype == torch.float64 and largest > 0 and abs(math.log10(largest)) > SQUARABLE:
+        raise ValueError(
+            f"z has a largest value of {largest:.2g}, whose square float64 cannot hold; rescale it"
+        )
 
 
 def coordinate_shares(z: Tensor) -> dict[str, float]:
@@ -106,41 +189,6 @@ def coordinate_shares(z: Tensor) -> dict[str, float]:
     return {"top_share": float(variance.max()) / total, "dead_share": float(dead)}
 
 
-def separability(z: Tensor, labels: Tensor) -> dict[str, float]:
-    """Returns neighbour_accuracy and chance. neighbour_accuracy is the leave-one-out accuracy of
-    the nearest neighbour by cosine on centred rows. chance is the accuracy of a random neighbour.
-    It reads at most 2,000 rows, evenly spaced. It returns {} with fewer than 32 labelled rows, with
-    fewer than two classes, or if no two rows share a class."""
-    rows = (labels >= 0).nonzero().flatten()
-    rows = (
-        rows[torch.linspace(0, len(rows) - 1, min(len(rows), NEIGHBOURS)).long()]
-        if len(rows)
-        else rows
-    )
-    if len(rows) < 32 or len(labels[rows].unique()) < 2:
-        return {}
-    x, y = z[rows].double(), labels[rows]
-    x = torch.nn.functional.normalize(x - x.mean(dim=0), dim=1)
-    similar = (x @ x.T).fill_diagonal_(-math.inf)
-    counts = torch.unique(y, return_counts=True)[1].double()
-    # probability that a random other row has the same class
-    chance = float((counts * (counts - 1)).sum()) / (len(y) * (len(y) - 1))
-    accuracy = float((y[similar.argmax(dim=1)] == y).double().mean())
-    return {"neighbour_accuracy": accuracy, "chance": chance} if chance > 0 else {}
-
-
-def code_counts(codes: Tensor) -> dict[str, float]:
-    """Returns usage, perplexity and size K of the codebook. Code indices are counted, with K the
-    largest index + 1. Floating-point codes (K,) are the counts themselves."""
-    codes = codes.flatten()
-    counts = codes if codes.is_floating_point() else torch.bincount(codes.long())
-    return {
-        "usage": float(usage(counts)),
-        "perplexity": float(perplexity(counts)),
-        "size": float(len(counts)),
-    }
-
-
 def uniform_rows(z: Tensor, t: Thresholds) -> Finding | None:
     """Reports rows that are all the uniform distribution. Returns None for other features."""
     if z.shape[1] < 2 or float(z.min()) < 0 or float((z.double().sum(1) - 1).abs().max()) > 1e-3:
@@ -152,30 +200,3 @@ def uniform_rows(z: Tensor, t: Thresholds) -> Finding | None:
     reason = f"every row is the uniform distribution: entropy {entropy:.3f} of {most:.3f} nats"
     far = t.confidence(distance(1 - t.uniform_entropy, max(1 - entropy / most, 0.0), 1e-4))
     return Finding("uniform_output", reason, far, quantity="entropy")
-
-
-def _with_labels(
-    found: Finding, apart: dict[str, float], t: Thresholds
-) -> tuple[Finding, list[str]]:
-    """Adds the evidence of the labels. Labels that the nearest neighbour cannot separate turn a low
-    rank into a collapse. In other cases they are a note."""
-    if not apart:
-        return found, []
-    ratio = apart["neighbour_accuracy"] / apart["chance"]
-    text = (
-        f"nearest-neighbour accuracy {apart['neighbour_accuracy']:.2f}, chance"
-        f" {apart['chance']:.2f}"
-    )
-    if ratio < t.separability and found.status == "low_rank":
-        return (
-            Finding(
-                "dimensional_collapse",
-                f"{found.reason}; {text}",
-                found.confidence,
-                quantity=found.quantity,
-            ),
-            [],
-        )
-    return found, [
-        text if ratio >= t.separability else f"{text}: the features do not separate the labels"
-    ]

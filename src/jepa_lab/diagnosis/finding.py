@@ -65,6 +65,12 @@ def finite(points: Points) -> list[tuple[int, float]]:
     return [(step, value) for step, value in points if math.isfinite(value)]
 
 
+def at_least_0(points: Points) -> list[tuple[int, float]]:
+    """Returns the finite points with values below 0 raised to 0. A skill or R² below 0 is no better
+    than a constant, however far below, and cannot fall."""
+    return [(step, max(value, 0.0)) for step, value in finite(points)]
+
+
 def best_so_far(points: Points) -> float:
     """Returns the largest finite value, or -inf if there is none."""
     return max((value for _, value in finite(points)), default=-math.inf)

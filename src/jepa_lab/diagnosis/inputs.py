@@ -1,4 +1,4 @@
-"""Features, labels and codes of other code as tensors: from arrays of any library, type and memory
+"""Features and labels of other code as tensors: from arrays of any library, type and memory
 layout."""
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from jepa_lab.data.user_arrays import as_array
 
 # types that float32 represents exactly
 SINGLE = ("float32", "float16", "int8", "uint8", "int16", "uint16")
-CODES = 2**24  # the largest codebook; a larger index is taken for a mistake
 
 
 def feature_tensor(values: Any, name: str) -> Tensor:
@@ -52,26 +51,6 @@ def label_classes(labels: Any, n: int, views: int) -> Classes:
     if views > 1 and array.size == n * views:
         array = array.reshape(-1)[::views]
     return classes_of({"labels": array}, {"labels": n}, unknown=True)
-
-
-def code_tensor(codes: Any) -> Tensor:
-    """Returns code indices int64 of any shape, or the counts of the K codes in floating point.
-    Raises ValueError for an index that is negative or above 2^24, for counts that are negative or
-    not finite, and for anything else."""
-    array = as_array(codes, "codes")
-    if array.dtype.kind not in "iuf":
-        raise ValueError(f"codes holds {array.dtype}; expected whole numbers from 0")
-    if array.size == 0:
-        raise ValueError(f"codes has shape {array.shape}; expected one index for each row or token")
-    least, most = array.min().item(), array.max().item()
-    if array.dtype.kind == "f":
-        if not (np.isfinite(array).all() and least >= 0 and most > 0):
-            raise ValueError("codes holds counts that are negative, not finite or all 0")
-        return torch.from_numpy(np.array(array, dtype=np.float64))
-    if least < 0 or most >= CODES:
-        wrong = least if least < 0 else most
-        raise ValueError(f"codes holds {wrong}; expected indices from 0 to {CODES - 1:,}")
-    return torch.from_numpy(array.astype(np.int64))
 
 
 def _of_objects(array: np.ndarray, name: str) -> np.ndarray:

@@ -8,7 +8,7 @@ use of the actions relative to what the features allow.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from jepa_lab.diagnosis.finding import Finding, History, finite, rise
 from jepa_lab.diagnosis.settings import Settings
@@ -27,12 +27,14 @@ class Progress:
     - learning: more than that, but not learned, and skill or use still rise over the last third.
     - learned in part: the same without a rise.
 
-    `rises` are the rises over the last third as text.
+    `rises` are the rises over the last third as text. `lost` is true if the skill was well above
+    its smallest value before.
     """
 
     state: str
     evidence: tuple[str, ...]
     rises: tuple[str, ...]
+    lost: bool = False
 
     @property
     def something_learned(self) -> bool:
@@ -50,6 +52,8 @@ class Progress:
 
     def missing(self) -> str:
         """Returns the reason why the run cannot be called healthy."""
+        if self.lost:
+            return "the prediction lost what it had learned"
         return "the prediction has not learned its task yet" + (
             ", but it still improves: the run is too short" if self.rising else ""
         )
@@ -73,8 +77,11 @@ def prediction_progress(
     settings = settings or Settings()
     if not (settings.judges_prediction and skill):
         return None
+    best = max(v for _, v in skill)
+    lost = skill[-1][1] < t.some_skill < best - t.skill_fall
     if not (readout and loss):
-        return _by_skill_alone(skill, t, settings.actions and "val/action_gain" in history)
+        found = _by_skill_alone(skill, t, settings.actions and "val/action_gain" in history)
+        return replace(found, lost=lost)
     use = finite(history.get("val/action_use", ())) if settings.actions else []
     allowed = bool(use) and use[-1][0] == skill[-1][0]  # the last validation found a trace
     last_skill, last_use = skill[-1][1], use[-1][1] if allowed else None
@@ -93,7 +100,7 @@ def prediction_progress(
         state = LEARNED
     else:
         state = LEARNING if rises else IN_PART
-    return Progress(state, tuple(evidence), rises)
+    return Progress(state, tuple(evidence), rises, lost)
 
 
 def _by_skill_alone(skill: list[tuple[int, float]], t: Thresholds, actions: bool) -> Progress:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from jepa_lab.diagnosis.finding import Finding, History, Points, fell, finite
+from jepa_lab.diagnosis.finding import Finding, History, Points, at_least_0, fell, finite
 from jepa_lab.diagnosis.settings import Settings
 from jepa_lab.diagnosis.thresholds import Thresholds, distance
 
@@ -85,7 +85,7 @@ def _dominant(
 def _cost(history: History, t: Thresholds) -> tuple[str, int] | None:
     """Returns the metric that fell while the rank rose, and the step of its best value, or None."""
     for key, by in (("val/skill", t.skill_fall), *((probe, t.probe_fall) for probe in PROBES)):
-        points = finite(history.get(key, ()))
+        points = at_least_0(history.get(key, ()))
         if len(points) < t.validations or not fell(points, by):
             continue
         peak = max(points, key=lambda p: p[1])[0]

@@ -8,9 +8,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from jepa_lab.config.statuses import LOST, SEVERITY
+from jepa_lab.config.statuses import LOST, SEVERITY, failed
 from jepa_lab.diagnosis.codebook import codebook_finding
+from jepa_lab.diagnosis.falls import fall_findings, fallen_rank
 from jepa_lab.diagnosis.finding import Finding, History, last_third
+from jepa_lab.diagnosis.order import earlier_in, first_failure, named, ranked
 from jepa_lab.diagnosis.prediction import prediction_findings
 from jepa_lab.diagnosis.progress import Progress, prediction_progress
 from jepa_lab.diagnosis.regularisers import regulariser_findings
@@ -20,6 +22,7 @@ from jepa_lab.diagnosis.stability import diverged, exploding, unstable
 from jepa_lab.diagnosis.taps import JUDGED, findings_of_tap, last_of, unused
 from jepa_lab.diagnosis.thresholds import Thresholds
 from jepa_lab.diagnosis.verdict import Verdict
+from jepa_lab.diagnosis.views import view_findings
 from jepa_lab.errors import UserError
 
 NAMES = (
@@ -87,7 +90,8 @@ def examine(
     `judge`."""
     t, settings = thresholds or Thresholds(), Settings.of(config, remedies)
     taps = [tap for tap in judged if history.get(f"val/{tap}/effective_rank")]
-    findings, per_tap = _of_taps(history, taps, t)
+    findings, per_tap, past = _of_taps(history, taps, t, settings)
+    findings += fall_findings(history, taps, t)
     run_wide = [
         diverged(history, t),
         unstable(history, t),
@@ -99,22 +103,24 @@ def examine(
     findings += regulariser_findings(history, t, settings)
     findings += _own_findings(own_rules or {}, history, t)
     notes = tuple(f for f in findings if f.status == "note")
-    failures = _ranked([f for f in findings if f.status not in ("note", "healthy")])
+    failures = ranked([f for f in findings if f.status not in ("note", "healthy")])
     missing = _missing(history, taps, t)
     progress = prediction_progress(history, t, settings)
     verdict = _verdict(history, taps, failures, findings, per_tap, missing, settings, progress)
     remarks = () if verdict.status in LOST else tuple(f.reason for f in notes)
-    reasons = (*verdict.reasons, *remarks, *_skipped(history))
+    first = first_failure(failures[0], [*failures[1:], *past]) if failures else None
+    before = (named(first),) if first is not None and verdict.status == failures[0].status else ()
+    reasons = (*verdict.reasons, *before, *remarks, *_skipped(history))
     verdict = replace(verdict, reasons=reasons, prediction=progress.line() if progress else "")
     return Examination(verdict, tuple(failures), notes, missing)
 
 
 def _of_taps(
-    history: History, taps: Sequence[str], t: Thresholds
-) -> tuple[list[Finding], dict[str, str]]:
-    """Returns the last finding of every tap, with notes, and {tap: status}. A finding is dated by
-    the start of its unbroken stretch at the end."""
-    found = []
+    history: History, taps: Sequence[str], t: Thresholds, settings: Settings
+) -> tuple[list[Finding], dict[str, str], list[Finding]]:
+    """Returns the last finding of every tap with notes, {tap: status}, and the failures that a tap
+    had before its last one. A finding is dated by the start of its unbroken stretch at the end."""
+    found, past = [], []
     for tap in taps:
         findings = findings_of_tap(history, tap, t)
         last = findings[-1]
@@ -123,12 +129,30 @@ def _of_taps(
             if finding.status != last.status:
                 break
             since = finding.since
-        dead = unused(last_of(history, f"val/{tap}/"), t) if tap != "z_target" else ""
-        if dead:
-            found.append(Finding("note", f"{tap}: {dead}", 0.5, quantity="dead_share"))
         first = next(f.since for f in findings if f.status == last.status)
-        found.append(replace(last, since=since, first=first))
-    return found, {f.tap: f.status for f in found if f.tap is not None}
+        last = replace(last, since=since, first=first)
+        earlier = earlier_in(findings)
+        past += [earlier] if earlier is not None else []
+        notes = _notes_of_tap(history, tap, t, last)
+        views = view_findings(history, tap, t, ours=settings.known)
+        if views is not None and views.status == "note":
+            notes.append(views)
+        elif views is not None and not failed(last.status):
+            last = views
+        found += [*notes, last]
+    return found, {f.tap: f.status for f in found if f.tap is not None}, past
+
+
+def _notes_of_tap(history: History, tap: str, t: Thresholds, last: Finding) -> list[Finding]:
+    """Returns the notes on unused dimensions, and on a fall of the rank that is no failure."""
+    if tap == "z_target":
+        return []
+    dead = unused(last_of(history, f"val/{tap}/"), t)
+    notes = [Finding("note", f"{tap}: {dead}", 0.5, quantity="dead_share")] if dead else []
+    fallen = fallen_rank(history, tap, history[f"val/{tap}/effective_rank"], t)
+    if fallen is not None and fallen.status == "note" and last.status in ("healthy", "low_rank"):
+        notes.append(fallen)
+    return notes
 
 
 def _own_findings(rules: Mapping[str, Any], history: History, t: Thresholds) -> list[Finding]:
@@ -146,25 +170,6 @@ def _own_findings(rules: Mapping[str, Any], history: History, t: Thresholds) -> 
             )
         found.append(finding)
     return found
-
-
-def _ranked(failures: list[Finding]) -> list[Finding]:
-    """Sorts the failures, the worst first. A codebook that collapsed before the rank fell comes
-    first, since the loss of rank followed from it."""
-    ranked = sorted(
-        failures,
-        key=lambda f: (SEVERITY.index(f.status), JUDGED.index(f.tap) if f.tap in JUDGED else 9),
-    )
-    codebook = next((f for f in ranked if f.status == "codebook_collapse"), None)
-    followers = ("complete_collapse", "dimensional_collapse", "uniform_output")
-    if codebook is not None and ranked[0].status in followers and _before(codebook, ranked[0]):
-        ranked.remove(codebook)
-        ranked.insert(0, codebook)
-    return ranked
-
-
-def _before(one: Finding, other: Finding) -> bool:
-    return one.began is not None and other.began is not None and one.began < other.began
 
 
 def _verdict(
@@ -196,17 +201,18 @@ def _verdict(
     reasons = tuple(_healthy_reason(evidence, tap) for tap in taps if tap != "z_target") or (
         "nothing is wrong",
     )
+    strength = min((f.confidence for f in findings if f.tap in taps), default=0.5)
     if progress is not None and not progress.something_learned:
         status = "too_short" if progress.rising else "inconclusive"
         return Verdict(
             status,
-            confidence=0.5 * progress.rising,
+            # that the features have not failed, as for healthy
+            confidence=strength * progress.rising,
             reasons=(progress.missing(), *reasons),
             evidence=evidence,
             next=in_words(progress.finding(status), settings.config, settings.remedies),
             per_tap=per_tap,
         )
-    strength = min((f.confidence for f in findings if f.tap in taps), default=0.5)
     return Verdict(
         "healthy", confidence=strength, reasons=reasons, evidence=evidence, per_tap=per_tap
     )

@@ -32,17 +32,9 @@ WINDOW = 7  # number of logged losses on either side of a spike
 def diverged(history: History, t: Thresholds) -> Finding | None:
     """Reports a loss or gradient that is not finite, or a loss that ends far above its best
     value."""
-    for key in sorted(history.keys() - {BASELINE}):
-        if key.startswith(("train/loss/", "val/loss/", "train/grad_norm")):
-            # A fast test: one value that is not finite makes the sum not finite.
-            if math.isfinite(sum(value for _, value in history[key])):
-                continue
-            broken = [step for step, value in history[key] if not math.isfinite(value)]
-            if broken:
-                since = last_stretch(history[key], lambda v: not math.isfinite(v)) or broken[0]
-                return Finding(
-                    "diverged", f"{key} is not finite", 1.0, since=since, quantity=key, next=CALMER
-                )
+    broken = _not_finite(history)
+    if broken is not None:
+        return broken
     name, loss = _loss(history)
     # A total with a rate term can be negative, and then its ratios mean nothing.
     if len(loss) < 10 or min(v for _, v in loss) < 0:
@@ -60,6 +52,25 @@ def diverged(history: History, t: Thresholds) -> Finding | None:
     return Finding(
         "diverged", reason, far, since=last_stretch(high, bool), quantity=name, next=CALMER
     )
+
+
+def _not_finite(history: History) -> Finding | None:
+    """Reports the loss or gradient that was not finite first. Others follow from it."""
+    found = []
+    for key in sorted(history.keys() - {BASELINE}):
+        if key.startswith(("train/loss/", "val/loss/", "train/grad_norm")):
+            # A fast test: one value that is not finite makes the sum not finite.
+            if math.isfinite(sum(value for _, value in history[key])):
+                continue
+            broken = [step for step, value in history[key] if not math.isfinite(value)]
+            if broken:
+                since = last_stretch(history[key], lambda v: not math.isfinite(v)) or broken[0]
+                found.append((since, key))
+    if not found:
+        return None
+    # A loss before a gradient of the same step, and a part before the total.
+    since, key = min(found, key=lambda f: (f[0], f[1].startswith("train/grad"), "total" in f[1]))
+    return Finding("diverged", f"{key} is not finite", 1.0, since=since, quantity=key, next=CALMER)
 
 
 def unstable(history: History, t: Thresholds) -> Finding | None:

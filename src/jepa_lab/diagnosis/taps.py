@@ -8,12 +8,15 @@ import math
 from collections.abc import Mapping
 from dataclasses import replace
 
-from jepa_lab.diagnosis.finding import Finding, History, best_so_far, last_third
+from jepa_lab.diagnosis.falls import fallen_rank
+from jepa_lab.diagnosis.finding import Finding, History, at_least_0, best_so_far, last_third
 from jepa_lab.diagnosis.thresholds import Thresholds, distance
 
 # z_hat is not judged: it follows from these, and it may have a lower rank than its target.
 JUDGED = ("z", "z_agg", "z_target")
 COLLAPSED = ("diverged", "complete_collapse", "dimensional_collapse")
+# statuses of a fallen rank that replace the status without a look at earlier validations
+WORSE = {"healthy": ("dimensional_collapse", "low_rank"), "low_rank": ("dimensional_collapse",)}
 
 
 def judge_tap(
@@ -107,7 +110,7 @@ def findings_of_tap(history: History, tap: str, thresholds: Thresholds) -> list[
     validated twice, the last validation counts."""
     t = thresholds.of(tap)
     series, start = series_of(history, f"val/{tap}/"), last_of(history, f"reference/{tap}/")
-    skills = dict(history.get("val/skill", ()))
+    skills = dict(at_least_0(history.get("val/skill", ())))
     found, best = [], -math.inf
     for step in sorted(series["effective_rank"]):
         skill = skills.get(step, math.nan)
@@ -127,24 +130,19 @@ def findings_of_tap(history: History, tap: str, thresholds: Thresholds) -> list[
 def _by_absolute_facts(
     found: Finding, now: Mapping[str, float], history: History, tap: str, step: int, t: Thresholds
 ) -> Finding:
-    """Returns the finding, or a collapse that a low reference would hide. Either the rank stays
-    below the need of the classes or the input, or it lies under half of its own best in this run
-    and is down to a few directions."""
+    """Returns the finding, or one that a low or missing reference would hide. Either the rank stays
+    below the need of the classes or the input, or it fell below half of its own best in this run
+    (see `falls`)."""
     if found.status in COLLAPSED or tap == "z_target":
         return found
     ranks = [p for p in history[f"val/{tap}/effective_rank"] if p[0] <= step]
     rank = now["effective_rank"]
-    best = best_so_far(ranks)
+    if rank < t.rank_fall * best_so_far(ranks):
+        fallen = fallen_rank(history, tap, ranks, t)
+        if fallen is not None and fallen.status in WORSE.get(found.status, ()):
+            return fallen
     if len(ranks) < t.validations:
         return found
-    if rank < t.rank_fall * best and rank < t.few_directions:
-        text = f"effective rank {rank:.1f}, {best:.1f} at best"
-        return Finding(
-            "dimensional_collapse",
-            text,
-            t.confidence(distance(rank, t.rank_fall * best)),
-            quantity="effective_rank",
-        )
     floor, why = _needed(history, t)
     rises = rank > t.flat * last_third(ranks)[0][1]
     if rank < floor and not rises and not _learning(history, step, t):

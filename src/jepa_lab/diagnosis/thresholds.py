@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 ROLES = {"z": "equivariant", "z_agg": "invariant", "z_target": "target", "codebook": "codebook"}
-SHARED = ("tap", "run", "confidence", "toy", "investigation")
+SHARED = ("tap", "rows", "run", "confidence", "toy", "investigation")
 PREFIXES = {"toy": "toy_", "investigation": "step_"}  # names of these sections would clash
 
 

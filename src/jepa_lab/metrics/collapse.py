@@ -10,6 +10,7 @@ from jepa_lab.metrics.alignment import alignment, invariance_error, lidar, unifo
 from jepa_lab.metrics.scale import unit_rows
 from jepa_lab.metrics.streaming import Moments
 from jepa_lab.metrics.subspace import explained_variance
+from jepa_lab.metrics.variance_parts import indexed, place_cosine, place_spread, view_correlation
 
 UNIFORMITY_ROWS = 512  # few, since uniformity takes all pairs
 # Rows are joined to chunks of this size before they are added to the moments, so that one matrix
@@ -128,13 +129,19 @@ class CollapseStatistics:
 
 
 def view_metrics(z: Tensor) -> dict[str, float]:
-    """Returns within_share and lidar of (n, v, d) features, v >= 2, and alignment and
-    invariance_error of the first two views."""
+    """Returns metrics of (n, v, d) features of v >= 2 views by name: within_share, lidar, the
+    number of views, view_correlation, place_spread and place_cosine (see `variance_parts`), and
+    alignment and invariance_error of the first two views."""
     z = spectrum.check_features(z, dims=3)
-    values = {
+    rows, image, place = indexed(z)
+    values: dict[str, Tensor | float] = {
         "within_share": within_share(z),
         "lidar": lidar(z),
         "alignment": alignment(z[:, 0], z[:, 1]),
         "invariance_error": invariance_error(z[:, 0], z[:, 1]),
+        "view_correlation": view_correlation(rows, image, place),
+        "place_spread": place_spread(rows, place),
+        "place_cosine": place_cosine(rows, place),
+        "views": z.shape[1],
     }
     return {name: float(value) for name, value in values.items()}

@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
-from jepa_lab.errors import UserError, say
+from jepa_lab.errors import UserError, nearest, say
 from jepa_lab.process.disk import cannot_write, full_disk
 from jepa_lab.process.memory import is_out_of_memory, out_of_memory
 from jepa_lab.process.output import ignore_broken_pipe
@@ -32,7 +32,18 @@ class Parser(argparse.ArgumentParser):
         super().__init__(allow_abbrev=False, **options)
 
     def error(self, message: str) -> NoReturn:
-        raise UserError(message)
+        raise UserError(with_hint(message, self))
+
+
+def with_hint(message: str, parser: argparse.ArgumentParser) -> str:
+    """Returns a message of argparse, with the nearest option for an unknown one."""
+    start = "unrecognized arguments: -"
+    if not message.startswith(start):
+        return message
+    options = [name for action in parser._actions for name in action.option_strings]
+    name = message.removeprefix(start[:-1]).split()[0].partition("=")[0].replace("_", "-")
+    close = nearest(name, [option for option in options if option.startswith("--")])
+    return f"{message}{close}" if "did you mean" in close else message
 
 
 def run_command(work: Callable[[], int | None], hint: str = "", needs_folder: bool = True) -> None:

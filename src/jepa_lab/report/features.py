@@ -36,7 +36,7 @@ def features_report(path: Path, rules: str) -> tuple[str, dict[str, Any]]:
         *(f"  {name:<24} {value:.4g}" for name, value in verdict.evidence.items()),
     ]
     if named:
-        counts = listed([f"{name} ({rows})" for name, rows in named])
+        counts = listed([name for name, _ in named], after=[f"({rows})" for _, rows in named])
         lines += ["", f"classes: {counts}"]
     if verdict.next:
         lines += ["", "to try", *(f"  {change}" for change in verdict.next)]

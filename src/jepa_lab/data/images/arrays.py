@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,9 +55,7 @@ def split_by_hash(arrays: Arrays, sizes: tuple[int, int, int]) -> dict[str, Arra
     Images are sorted by hash and cut into splits. A cut that would separate images with the same
     bytes is moved behind them.
     """
-    keys = [
-        hashlib.blake2b(image.numpy().tobytes(), digest_size=16).digest() for image in arrays.images
-    ]
+    keys = [_key(image) for image in arrays.images]
     order = sorted(range(len(keys)), key=lambda i: (keys[i], i))
     first, second = sizes[0], sizes[0] + sizes[1]
     cuts = [_unparted(order, keys, first), _unparted(order, keys, second)]
@@ -113,8 +111,32 @@ def require_consistent(arrays: dict[str, Arrays], origin: str) -> None:
         )
     for name, part in arrays.items():
         if len(part.images) == 0:
-            raise UserError(f"{origin}: no {name} images; add some")
+            raise UserError(f"{origin}: no {name} images; {_why_empty(arrays)}")
     require_all_or_none([a.labels for a in arrays.values()], origin)
+
+
+def distinct_images(images: Iterable[Tensor]) -> int:
+    """Returns the number of images (n, C, H, W), over several tensors, that differ in a byte."""
+    return len({_key(image) for part in images for image in part})
+
+
+def copies_note(images: Sequence[Tensor]) -> str:
+    """Returns a note if more than half of the images are copies of others, "" otherwise."""
+    n, distinct = sum(map(len, images)), distinct_images(images)
+    return f"only {distinct:,} of {n:,} images differ from each other" if 2 * distinct < n else ""
+
+
+def _why_empty(arrays: dict[str, Arrays]) -> str:
+    """Returns why a split is empty, and what to do."""
+    images = [part.images for part in arrays.values()]
+    n, distinct = sum(map(len, images)), distinct_images(images)
+    if distinct < n:
+        h, w = next(tuple(x.shape[2:]) for x in images if len(x))
+        return (
+            f"only {distinct} of {n} images differ from each other at {h}x{w} pixels, and copies"
+            " stay in one split"
+        )
+    return f"{n} are too few to divide; add some"
 
 
 def require_all_or_none(labels: Collection[Any], origin: str) -> None:
@@ -151,6 +173,10 @@ def with_classes(
         split: Arrays(x, classes.labels[names[split]], class_names=class_names)
         for split, x in images.items()
     }
+
+
+def _key(image: Tensor) -> bytes:
+    return hashlib.blake2b(image.numpy().tobytes(), digest_size=16).digest()
 
 
 def _unparted(order: list[int], keys: list[bytes], cut: int) -> int:

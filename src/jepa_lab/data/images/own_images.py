@@ -11,16 +11,18 @@ from PIL import Image, ImageOps
 
 from jepa_lab.data.images.arrays import (
     Arrays,
+    copies_note,
     hold_out,
     require_consistent,
     require_memory,
     split_by_hash,
     with_classes,
 )
+from jepa_lab.data.images.pixels import Look, rgb
 from jepa_lab.data.labels import listed
 from jepa_lab.errors import UserError, say
 from jepa_lab.files.arrays import PythonObjects, read_npz
-from jepa_lab.files.images import open_image
+from jepa_lab.files.images import OtherPixels, open_image
 from jepa_lab.files.limits import OverLimit
 
 IMAGE_ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
@@ -66,8 +68,9 @@ def npz(path: str | None, val_size: int | None) -> dict[str, Arrays]:
 def folder(root: str | None, image_size: int) -> dict[str, Arrays]:
     """Returns train, val and test from a folder of image files. The files are in one sub-folder per
     class (labelled) or directly in root (unlabelled), and are divided 80/10/10 by a hash. Or root
-    has sub-folders train/, val/ and test/ of either form. The shorter side is resized to
-    image_size, then the image is centre cropped and converted to RGB."""
+    has sub-folders train/, val/ and test/ of either form. Every image is turned upright as its
+    metadata says and brought to RGB of 8 bits. The shorter side is resized to image_size, then the
+    image is centre cropped."""
     origin = f"dataset.root={root}"
     top = Path(root or "")
     if not top.is_dir():
@@ -75,17 +78,23 @@ def folder(root: str | None, image_size: int) -> dict[str, Arrays]:
     if (top / "train").is_dir():
         classes = _classes(top / "train")
         present = [name for name in SPLIT_NAMES if (top / name).is_dir()]
-        parts = {name: _read_folder(top / name, classes, image_size, origin) for name in present}
+        files = {name: _files(top / name, classes, image_size, origin) for name in present}
+        look = _look([path for part in files.values() for path, _ in part], origin)
+        parts = {name: _read(part, look, image_size, origin) for name, part in files.items()}
         for name in ("val", "test"):
             if name not in parts:
                 n = len(parts["train"].images)
                 parts["train"], parts[name] = hold_out(parts["train"], n // 10)
     else:
         classes = _classes(top)
-        every = _read_folder(top, classes, image_size, origin)
+        listing = _files(top, classes, image_size, origin)
+        every = _read(listing, _look([path for path, _ in listing], origin), image_size, origin)
         n = len(every.images)
         parts = split_by_hash(every, (n - 2 * (n // 10), n // 10, n // 10))
     require_consistent(parts, origin)
+    note = copies_note([part.images for part in parts.values()])
+    if note:
+        say(f"{origin}: {note}")
     _same_classes(parts, origin)
     return _named(parts, classes, origin)
 
@@ -119,7 +128,10 @@ def _images(content: dict[str, np.ndarray], prefix: str, origin: str) -> torch.T
     """Returns images (N, C, H, W) uint8."""
     images = content[f"{prefix}images"]
     if images.dtype != np.uint8:
-        raise UserError(f"{origin}: {prefix}images are {images.dtype}; uint8 (0..255) is needed")
+        raise UserError(
+            f"{origin}: {prefix}images are {images.dtype}; uint8 (0..255) is needed; scale them by"
+            " their depth, for example (images / 65535 * 255).astype(numpy.uint8) of 16 bits"
+        )
     if images.ndim == 3:
         images = images[:, None]
     if images.ndim != 4:
@@ -131,7 +143,8 @@ def _images(content: dict[str, np.ndarray], prefix: str, origin: str) -> torch.T
         images = images.transpose(0, 3, 1, 2)
     if images.shape[1] not in (1, 3):
         raise UserError(
-            f"{origin}: {prefix}images have shape {images.shape}; 1 or 3 channels are needed"
+            f"{origin}: {prefix}images have shape {images.shape}; 1 or 3 channels are needed; choose"
+            " some, for example images[:, [3, 2, 1]] of (N, C, H, W)"
         )
     if images.shape[2] != images.shape[3]:
         raise UserError(
@@ -145,7 +158,8 @@ def _classes(top: Path) -> list[str]:
     return sorted(p.name for p in top.iterdir() if p.is_dir() and not p.name.startswith("."))
 
 
-def _read_folder(top: Path, classes: list[str], image_size: int, origin: str) -> Arrays:
+def _files(top: Path, classes: list[str], image_size: int, origin: str) -> list[tuple[Path, int]]:
+    """Returns the image files of a split with their class numbers, -1 without classes."""
     unknown = set(_classes(top)) - set(classes)
     if unknown:
         raise UserError(
@@ -157,8 +171,34 @@ def _read_folder(top: Path, classes: list[str], image_size: int, origin: str) ->
     if not files:
         raise UserError(f"{origin}: no image in {top} ({', '.join(IMAGE_ENDINGS[:4])}, ...)")
     require_memory(len(files), 3 * image_size**2, origin, image_size, "dataset.image_size")
-    images = torch.stack([read_image(path, image_size, origin) for path, _ in files])
-    labels = torch.tensor([label for _, label in files]) if classes else None
+    return files
+
+
+def _look(files: list[Path], origin: str) -> Look:
+    """Returns what the images have in common, and prints what a reader should know."""
+    look = Look()
+    for path in files:
+        with open_named(path, origin) as image:
+            try:
+                look = look.plus(image)
+            except Exception as error:  # PIL raises many types for a broken file
+                raise _unreadable(path, error, origin) from error
+    try:
+        notes = look.notes(len(files))
+    except OtherPixels as error:
+        raise UserError(
+            f"{origin}: {look.deep} of {len(files)} images have {error}; save them as grey or RGB"
+            " of 8 or 16 bits"
+        ) from None
+    for note in notes:
+        say(f"{origin}: {note}")
+    return look
+
+
+def _read(files: list[tuple[Path, int]], look: Look, image_size: int, origin: str) -> Arrays:
+    images = torch.stack([read_image(path, image_size, origin, look) for path, _ in files])
+    labelled = any(label >= 0 for _, label in files)
+    labels = torch.tensor([label for _, label in files]) if labelled else None
     return Arrays(images, labels)
 
 
@@ -189,17 +229,38 @@ def image_files(top: Path) -> list[Path]:
     )
 
 
-def read_image(path: Path, size: int, origin: str) -> torch.Tensor:
-    """Returns (3, size, size) uint8: shorter side resized, centre cropped, RGB. Raises UserError
-    for a file that is not an image."""
-    try:
-        with open_image(path) as image:
-            fitted = ImageOps.fit(image.convert("RGB"), (size, size), Image.Resampling.BILINEAR)
-    except OverLimit as error:
-        raise UserError(f"{origin}: {path} has {error}; scale it down or remove it") from None
-    except Exception as error:  # PIL raises many types for a broken file
-        raise UserError(f"{origin}: {path} is not a readable image; repair or remove it") from error
+def read_image(
+    path: Path, size: int, origin: str, look: Look | None = None, upright: bool = True
+) -> torch.Tensor:
+    """Returns (3, size, size) uint8: upright, RGB, shorter side resized, centre cropped. `look` is
+    that of the image's folder, see `rgb`. Raises UserError for a file that is not an image."""
+    with open_named(path, origin) as image:
+        try:
+            fitted = ImageOps.fit(
+                rgb(image, look, upright), (size, size), Image.Resampling.BILINEAR
+            )
+        except Exception as error:  # PIL raises many types for a broken file
+            raise _unreadable(path, error, origin) from error
     return torch.from_numpy(np.asarray(fitted).copy()).permute(2, 0, 1).contiguous()
+
+
+def open_named(path: Path, origin: str) -> Image.Image:
+    """Opens an image. Raises UserError with its name for a file that is not one."""
+    try:
+        return open_image(path)
+    except Exception as error:  # PIL raises many types for a broken file
+        raise _unreadable(path, error, origin) from error
+
+
+def _unreadable(path: Path, error: Exception, origin: str) -> UserError:
+    if isinstance(error, OverLimit):
+        return UserError(f"{origin}: {path} has {error}; scale it down or remove it")
+    if isinstance(error, OtherPixels):
+        return UserError(
+            f"{origin}: {path} has {error}; save it as grey or RGB of 8 or 16 bits, or choose three"
+            " bands and save all images in an .npz"
+        )
+    return UserError(f"{origin}: {path} is not a readable image; repair or remove it")
 
 
 def _same_classes(parts: dict[str, Arrays], origin: str) -> None:

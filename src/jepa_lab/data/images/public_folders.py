@@ -162,7 +162,8 @@ def _annotated(folder: Path, classes: dict[str, int], origin: str) -> list[tuple
 def _read(files: Sequence[tuple[Path, int]], size: int, origin: str) -> Arrays:
     images = torch.empty(len(files), 3, size, size, dtype=torch.uint8)
     for i, (path, _) in enumerate(files):
-        images[i] = read_image(path, size, origin)
+        # as published: maps and other results belong to the pixels as they lie in the file
+        images[i] = read_image(path, size, origin, upright=False)
     return Arrays(images, torch.tensor([label for _, label in files]))
 
 

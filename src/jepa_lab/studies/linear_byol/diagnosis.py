@@ -4,9 +4,8 @@ logged step)."""
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from jepa_lab.diagnosis.finding import Finding, last_stretch, last_third
 from jepa_lab.diagnosis.published import Published
@@ -17,9 +16,9 @@ from jepa_lab.diagnosis.verdict import Verdict
 from jepa_lab.ledger.read import read_json, read_yaml
 from jepa_lab.ledger.run_dir import state_of
 from jepa_lab.report.diagnosis import Composes, Diagnosis
+from jepa_lab.studies.linear_byol.drift import Columns, column, drifted, how_lost, lost
 from jepa_lab.studies.linear_byol.table import NAME, read_run
 
-Columns = Mapping[str, Any]  # lists or arrays of shape (n,)
 # errors that fall as the toy learns; the first with finite values is judged
 ERRORS = ("excess_loss", "W_Fro_aligned", "enc_proj_dist", "BA_err_aligned")
 SHOWN = (
@@ -44,6 +43,8 @@ def judge_toy(columns: Columns, thresholds: Thresholds | None = None) -> Verdict
     - low_rank: the effective rank fell to about 1, but the read-out did not suffer.
     - no_learning: no error fell and none was small, the prediction is no better than a constant, or
       the read-out fell while the rank did not.
+    - unstable: the encoder began at the optimum, and the predictor drifted further from its own
+      than a predictor of zeros stands at the start, without a way back.
     - healthy: none of these.
     - inconclusive: too few rows, or a value that could not be measured.
     """
@@ -79,24 +80,52 @@ def judge_toy(columns: Columns, thresholds: Thresholds | None = None) -> Verdict
     if unknown:
         reasons = (f"{' and '.join(unknown)} could not be measured at step {steps[-1]}",)
         return Verdict("inconclusive", reasons=reasons, evidence=evidence)
-    for status, found in (
+    failures = _failures(columns, steps, t)
+    if not failures:
+        return _learning(columns, evidence, t)
+    status, (since, reason, far) = failures[0]
+    return Verdict(
+        status,
+        "z",
+        since,
+        t.confidence(far),
+        (reason, *_before(since, failures[1:])),
+        evidence,
+        _slower(columns),
+    )
+
+
+def _failures(
+    columns: Columns, steps: Sequence[int], t: Thresholds
+) -> list[tuple[str, tuple[int | None, str, float]]]:
+    """Returns (status, (first step, reason, distance to the limit)) of every rule that holds, the
+    worst first."""
+    flat = _flat(columns, steps, t)
+    read = column(columns, steps, "readout_r2")
+    status = "dimensional_collapse"
+    if flat is not None and read and read[-1][1] >= read[0][1]:
+        text = f"{flat[1]}, but the latents are read out better: {read[-1][1]:.3f}"
+        status, flat = "low_rank", (flat[0], text, flat[2])
+    rules = (
         ("complete_collapse", _gone(columns, steps, t)),
-        ("dimensional_collapse", _flat(columns, steps, t)),
-        (_how_lost(columns, steps), _lost(columns, steps, t)),
+        (status, flat),
+        (how_lost(columns, steps), lost(columns, steps, t)),
         ("no_learning", _no_skill(columns, steps, t)),
-    ):
-        if found is not None:
-            since, reason, far = found
-            read = _column(columns, steps, "readout_r2")
-            if status == "dimensional_collapse" and read and read[-1][1] >= read[0][1]:
-                status, reason = (
-                    "low_rank",
-                    f"{reason}, but the latents are read out better: {read[-1][1]:.3f}",
-                )
-            return Verdict(
-                status, "z", since, t.confidence(far), (reason,), evidence, _slower(columns)
-            )
-    return _learning(columns, evidence, t)
+        ("unstable", drifted(columns, steps, t)),
+    )
+    return [(status, found) for status, found in rules if found is not None]
+
+
+def _before(
+    since: int | None, others: Sequence[tuple[str, tuple[int | None, str, float]]]
+) -> tuple[str, ...]:
+    """Returns the failure that came before the worst one, with its own step, or nothing."""
+    dated = [(step, status, text) for status, (step, text, _) in others if step is not None]
+    earlier = [entry for entry in dated if since is not None and entry[0] < since]
+    return tuple(
+        f"before it, {status} since step {step}: {text}"
+        for step, status, text in sorted(earlier)[:1]
+    )
 
 
 def _diverged(columns: Columns, steps: Sequence[int]) -> tuple[int | None, str] | None:
@@ -120,7 +149,7 @@ def _gone(
 ) -> tuple[int | None, str, float] | None:
     """Returns the first step, the reason and the distance to the limit if the variance of z is
     gone."""
-    variance = _column(columns, steps, "variance")
+    variance = column(columns, steps, "variance")
     if not variance or variance[0][1] <= 0:
         return None
     limit = t.toy_variance * variance[0][1]
@@ -136,7 +165,7 @@ def _flat(
 ) -> tuple[int | None, str, float] | None:
     """Returns the first step, the reason and the distance to the limit if the effective rank is
     about 1."""
-    rank, width = _column(columns, steps, "erank_encoded"), columns.get("d_latent")
+    rank, width = column(columns, steps, "erank_encoded"), columns.get("d_latent")
     floor = t.toy_rank if not width or width[-1] >= 3 else 1.0
     if not rank or rank[-1][1] >= floor:
         return None
@@ -148,29 +177,6 @@ def _flat(
     )
 
 
-def _lost(
-    columns: Columns, steps: Sequence[int], t: Thresholds
-) -> tuple[int | None, str, float] | None:
-    """Returns the first step, the reason and the distance to the limit if the latents are read out
-    less well than from the initial weights.
-
-    This detects a code that carries noise instead of the latents while its variance and rank are
-    kept.
-    """
-    readout = _column(columns, steps, "readout_r2")
-    if not readout or readout[0][1] - readout[-1][1] <= t.toy_readout_fall:
-        return None
-    first, last = readout[0][1], readout[-1][1]
-    reason = f"the read-out of the latents fell to {last:.2f} from {first:.2f}"
-    since = last_stretch(readout, lambda v: first - v > t.toy_readout_fall)
-    return since, reason, distance(first - last, t.toy_readout_fall)
-
-
-def _how_lost(columns: Columns, steps: Sequence[int]) -> str:
-    rank = _column(columns, steps, "erank_encoded")
-    return "dimensional_collapse" if rank and rank[-1][1] < rank[0][1] else "no_learning"
-
-
 def _no_skill(
     columns: Columns, steps: Sequence[int], t: Thresholds
 ) -> tuple[int | None, str, float] | None:
@@ -179,7 +185,7 @@ def _no_skill(
 
     The excess loss may have fallen in such a run, because the scale of the target fell.
     """
-    share = _column(columns, steps, "loss_share")
+    share = column(columns, steps, "loss_share")
     least = min((v for _, v in last_third(share)), default=0.0)
     if least <= t.toy_loss_share or last_third(share)[0][1] - share[-1][1] > t.rising:
         return None
@@ -199,12 +205,12 @@ def _learning(columns: Columns, evidence: dict[str, float], t: Thresholds) -> Ve
     enough rows decides. Returns inconclusive if there is none."""
     steps = [int(s) for s in columns["epoch"]]
     for name in ERRORS:
-        points = _column(columns, steps, name)
+        points = column(columns, steps, name)
         if len(points) < t.toy_rows or points[0][1] <= 0:
             continue
         first, last = points[0][1], min(v for _, v in points[-3:])
         evidence = {**evidence, name: points[-1][1]}
-        loss = _column(columns, steps, "loss_population") or _column(columns, steps, "loss")
+        loss = column(columns, steps, "loss_population") or column(columns, steps, "loss")
         at_optimum = (
             name == "excess_loss" and bool(loss) and last <= t.toy_solved * abs(loss[-1][1])
         )
@@ -232,7 +238,7 @@ def _learning(columns: Columns, evidence: dict[str, float], t: Thresholds) -> Ve
 def _margins(columns: Columns, steps: Sequence[int], t: Thresholds) -> list[float]:
     """Returns the distances of a healthy run from each limit that it might have crossed."""
     rank, variance, readout, share = (
-        _column(columns, steps, name)
+        column(columns, steps, name)
         for name in ("erank_encoded", "variance", "readout_r2", "loss_share")
     )
     found = [distance(rank[-1][1] - 1, t.toy_rank - 1, 0.01)] if rank else []
@@ -243,15 +249,6 @@ def _margins(columns: Columns, steps: Sequence[int], t: Thresholds) -> list[floa
         else []
     )
     return found + ([distance(share[-1][1], t.toy_loss_share)] if share else [])
-
-
-def _column(columns: Columns, steps: Sequence[int], name: str) -> list[tuple[int, float]]:
-    values = columns.get(name, ())
-    return [
-        (s, float(v))
-        for s, v in zip(steps, values, strict=False)
-        if v is not None and math.isfinite(v)
-    ]
 
 
 def _slower(columns: Columns) -> tuple[str, ...]:

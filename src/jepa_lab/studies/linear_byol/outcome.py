@@ -40,6 +40,7 @@ SHOWN = [  # column, name, format
     ("alpha_bound", "largest stable lr_pred", ".3g"),
     ("alpha_H_over_tau", "effective step x H / tau", ".3g"),
 ]
+MOST_CELLS = 3  # cells of the grid that the line names
 # the table of the same run with an infinite batch, in the folder of a single run
 THEORY = "theory.parquet"
 
@@ -95,7 +96,7 @@ def write_grid_summary(plan: ToyPlan, wall_s: float) -> dict[str, Any]:
             }
     verdict = {
         **verdict_of(plan).to_dict(),
-        "line": f"{len(summaries)} runs: {listed}",
+        "line": f"{len(summaries)} runs: {listed}{_cells_not_healthy(plan, summaries)}",
         "runs": dict(counts),
     }
     content = {
@@ -109,6 +110,26 @@ def write_grid_summary(plan: ToyPlan, wall_s: float) -> dict[str, Any]:
         {**content, "runs": [run.run_id for run in plan.runs], "parameters": {}},
     )
     return content
+
+
+def _cells_not_healthy(plan: ToyPlan, summaries: list[dict[str, Any]]) -> str:
+    """Returns the cells of the grid that have runs which are not healthy, the most first, or '' if
+    there are none, or no others."""
+    cells: Counter[tuple[Any, ...]] = Counter()
+    for run, summary in zip(plan.runs, summaries, strict=True):
+        if summary["verdict"]["status"] != "healthy":
+            settings = run.settings()
+            alpha, beta = settings["lr_pred_setting"], settings["lr_enc_setting"]
+            cells[alpha, beta, settings["tau"], settings["batch_size"]] += 1
+    if not 0 < cells.total() < len(summaries):
+        return ""
+    texts = []
+    for (alpha, beta, tau, batch), number in cells.most_common(MOST_CELLS):
+        rates = [("alpha", alpha), ("beta", beta if beta != alpha else None)]
+        known = [f"{name} {rate:g}" for name, rate in rates if rate is not None]
+        texts.append(f"{', '.join([*known, f'tau {tau:g}', f'batch {batch}'])}: {number}")
+    left = len(cells) - len(texts)
+    return f" (not healthy at {'; '.join(texts)}{f'; {left} more cells' if left else ''})"
 
 
 def show_outcome(plan: ToyPlan, summary: dict[str, Any], brief: bool) -> None:

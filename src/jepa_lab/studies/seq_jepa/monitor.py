@@ -95,7 +95,7 @@ class SeqJEPAMonitor(CollapseMonitor):
         self.seconds += time.perf_counter() - start
         log_metrics(trainer, {"monitor/seconds": self.seconds})
 
-    def on_fit_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
+    def conclude(self, *args: Any) -> None:
         pass
 
     def state_dict(self) -> dict[str, Any]:

@@ -1,11 +1,12 @@
-"""Reads a file of tasks, plain or gzipped: one task, many tasks, or a JSON Lines manifest in the
-published record shapes."""
+"""Reads a file of tasks, plain or gzipped: one task, many tasks, a list of pairs, or a JSON Lines
+manifest in the published record shapes."""
 
 from __future__ import annotations
 
 import gzip
 import json
 import zlib
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,25 +17,49 @@ from jepa_lab.files.limits import OverLimit
 from jepa_lab.files.text import GZIP, parse_json, read_bytes, unpack_gzip
 from jepa_lab.studies.arc.data.reading.json_records import Records, is_record
 from jepa_lab.studies.arc.data.reading.reading import read_task, require_text
+from jepa_lab.studies.arc.data.reading.task_shapes import (
+    Solutions,
+    entries_of,
+    is_record_list,
+    is_solutions,
+    is_submission,
+    is_task,
+    with_solutions,
+)
 from jepa_lab.studies.arc.data.task import ArcTask
 
 SHAPES = (
     '{"train": [...], "test": [...]} (one task), {"task id": {"train": ..., "test": ...}} (many),'
-    " or JSON Lines records with context and target, input and output, or frames"
+    ' [{"input": ..., "output": ...}, ...] (the pairs of one task), or JSON Lines records with'
+    " context and target, input and output, or frames"
 )
 
 
 @dataclass(frozen=True)
 class TaskFile:
-    """The tasks of a file, and the ids of tasks with omitted test pairs, which lack an output."""
+    """The tasks of a file, and the ids of tasks with omitted test pairs, which lack an output. A
+    file of answers to a competition has no tasks, and `is_submission`."""
 
     tasks: list[ArcTask]
     without_output: list[str]
+    is_submission: bool = False
 
 
-def read_task_file(path: Path) -> TaskFile:
-    """Returns every task of a file. Raises UserError, which names the file and the line or task,
-    for anything that is not a task."""
+def read_solutions(path: Path) -> dict[str, list[Any]]:
+    """Returns the outputs of the test pairs of every task, decoded, or {} for a file of another
+    shape. Raises UserError for a file that is not JSON."""
+    try:
+        content = _decode(_text(path), str(path))
+    except json.JSONDecodeError:
+        return {}  # JSON Lines, or reported where tasks are read
+    except OverLimit as error:
+        raise UserError(f"{path}: {_too_much(error, 'a solution')}") from error
+    return dict(content) if is_solutions(content) else {}
+
+
+def read_task_file(path: Path, solutions: Solutions | None = None) -> TaskFile:
+    """Returns every task of a file, with `solutions` as the outputs of test pairs. Raises
+    UserError, which names the file and the line or task, for anything that is not a task."""
     text = _text(path)
     if not text.strip():
         raise UserError(f"{path}: the file is empty; it should hold {SHAPES}")
@@ -51,32 +76,50 @@ def read_task_file(path: Path) -> TaskFile:
         raise UserError(f"{path}: {_too_much(error, 'a task')}; it should hold {SHAPES}") from error
     if is_record(content):
         return _read_manifest([(1, text)], path)
-    return _read_tasks(content, path)
+    return _read_tasks(content, path, solutions or {})
 
 
-def _read_tasks(content: Any, path: Path) -> TaskFile:
-    if _is_task(content):
-        content = {_stem(path): content}
-    if not isinstance(content, dict) or not content:
-        raise UserError(f"{path}: unknown shape; it should hold {SHAPES}")
+def _read_tasks(content: Any, path: Path, solutions: Solutions) -> TaskFile:
+    if is_submission(content):
+        return TaskFile([], [], is_submission=True)
+    entries = entries_of(content, _stem(path))
+    if entries is None and is_record_list(content):
+        return _read_records(enumerate(content, start=1), path, "record")
+    if entries is None:
+        raise UserError(f"{path}: {_strange(content)}; it should hold {SHAPES}")
     tasks, without_output = [], []
-    for task_id, entry in content.items():
+    for task_id, entry in entries.items():
         require_text(task_id, str(path))
-        if not _is_task(entry):
-            raise UserError(f"{path}: {task_id!r} is not a task; it should hold {SHAPES}")
-        task, missing = read_task(entry, task_id, f"{path}: task {task_id}")
+        where = f"{path}: task {task_id}"
+        if task_id in solutions:
+            entry = with_solutions(entry, solutions[task_id], where)
+        task, missing = read_task(entry, task_id, where)
         tasks.append(task)
         without_output += [task_id] * (missing > 0)
     return TaskFile(tasks, without_output)
 
 
+def _strange(content: Any) -> str:
+    """Returns what is wrong with a decoded file that holds no tasks."""
+    if is_solutions(content):
+        return "solutions alone, without the challenges that they belong to"
+    if isinstance(content, dict):
+        for name, entry in content.items():
+            if not is_task(entry):
+                return f"{name!r} is not a task"
+    return "unknown shape"
+
+
 def _read_manifest(lines: list[tuple[int, str]], path: Path) -> TaskFile:
     """Reads one record from each of the numbered lines."""
-    records = Records(_stem(path))
+    return _read_records(_decoded(lines, path), path, "line")
+
+
+def _decoded(lines: list[tuple[int, str]], path: Path) -> Iterator[tuple[int, Any]]:
     for number, line in lines:
         where = f"{path} line {number}"
         try:
-            record = _decode(line, where)
+            yield number, _decode(line, where)
         except json.JSONDecodeError as error:
             raise UserError(
                 f"{where}: not valid JSON ({error.msg}, column {error.colno}); one record per line"
@@ -84,7 +127,13 @@ def _read_manifest(lines: list[tuple[int, str]], path: Path) -> TaskFile:
             ) from error
         except OverLimit as error:
             raise UserError(f"{where}: {_too_much(error, 'a record')}") from error
-        records.add(record, number, where)
+
+
+def _read_records(numbered: Iterable[tuple[int, Any]], path: Path, unit: str) -> TaskFile:
+    """Joins numbered records to tasks. `unit` is what the numbers count, in messages."""
+    records = Records(_stem(path))
+    for number, record in numbered:
+        records.add(record, number, f"{path} {unit} {number}")
     return TaskFile(records.tasks(), [])
 
 
@@ -109,10 +158,6 @@ def _is_json_lines(text: str, error: json.JSONDecodeError) -> bool:
     ends with its first line."""
     number, first = _lines(text)[0]
     return error.msg == "Extra data" and error.lineno > number and _parses(first)
-
-
-def _is_task(content: Any) -> bool:
-    return isinstance(content, dict) and isinstance(content.get("train", content.get("test")), list)
 
 
 def _decode(text: str, where: str) -> Any:

@@ -21,6 +21,13 @@ def is_record(content: Any) -> bool:
     )
 
 
+def has_own_id(record: dict[str, Any]) -> bool:
+    """Returns whether a record names its task or itself."""
+    metadata = record.get("metadata")
+    in_metadata = isinstance(metadata, dict) and metadata.get("task_id") is not None
+    return in_metadata or any(record.get(key) is not None for key in ("task_id", "id"))
+
+
 @dataclass
 class _Part:
     pairs: list[Pair] = field(default_factory=list)

@@ -1,13 +1,15 @@
-"""User-defined tasks: a folder of ARC JSON files, one file of many tasks, or a JSON Lines manifest,
-each plain or gzipped."""
+"""User-defined tasks: a folder of ARC JSON files, the folder of a competition, one file of many
+tasks, or a JSON Lines manifest, each plain or gzipped."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 from jepa_lab.errors import UserError
-from jepa_lab.studies.arc.data.reading.json_files import TaskFile, read_task_file
+from jepa_lab.studies.arc.data.reading.competition import SOLUTIONS, competition_parts, solutions_of
+from jepa_lab.studies.arc.data.reading.json_files import TaskFile, read_solutions, read_task_file
 from jepa_lab.studies.arc.data.task import ArcTask, TaskSplits
 from jepa_lab.studies.arc.data.task_splits import contents, hold_out_tasks, split_tasks
 
@@ -25,10 +27,12 @@ def json_splits(
     """Returns the tasks of a file or folder by split, each sorted by id.
 
     If the folder has a subfolder evaluation/, its tasks are test, and those of training/ (or of the
-    folder itself) are divided into train and val. Otherwise all tasks are divided: val_share to
-    test, val_share to val. The limits apply after the division. Omitted data (test pairs without an
-    output, tasks that share a pair with another split) are reported on stderr, one line per reason.
-    Raises UserError, which names the file and the line or task, for every mistake in the files.
+    folder itself) are divided into train and val. The same holds for the files of a competition,
+    evaluation_challenges and training_challenges, whose solutions are joined to them. Otherwise all
+    tasks are divided: val_share to test, val_share to val. The limits apply after the division.
+    Omitted data (test pairs without an output, answers to a competition, tasks that share a pair
+    with another split) are reported on stderr, one line per reason. Raises UserError, which names
+    the file and the line or task, for every mistake in the files.
     """
     origin = f"dataset.path={path}"
     top = Path(path or "")
@@ -41,6 +45,12 @@ def json_splits(
         training = top / "training" if (top / "training").is_dir() else top
         pool, test = _read([training], origin), _read([top / "evaluation"], origin)
         _require_distinct(pool, test, origin)
+    elif parts := competition_parts(_files(top, origin)):
+        pool, test = (_read(parts[name], origin) for name in ("training", "evaluation"))
+        _require_distinct(pool, test, origin)
+        if parts["test"]:
+            names = ", ".join(path.name for path in parts["test"])
+            print(f"{origin}: left out, no test outputs are known: {names}", file=sys.stderr)
     else:
         nested = top.is_dir() and (top / "training").is_dir()
         pool, test = _read([top / "training"] if nested else [top], origin), []
@@ -67,8 +77,12 @@ def _read(places: list[Path], origin: str) -> list[ArcTask]:
     tasks: dict[str, ArcTask] = {}
     origins: dict[str, str] = {}
     without: list[str] = []
-    for path in [file for place in places for file in _files(place, origin)]:
-        content: TaskFile = read_task_file(path)
+    answers: list[str] = []
+    files = [file for place in places for file in _files(place, origin)]
+    solutions, files = _with_solutions(files, origin)
+    for path in files:
+        content: TaskFile = read_task_file(path, solutions)
+        answers += [path.name] * content.is_submission
         without += [f"{path.name} task {task_id}" for task_id in content.without_output]
         for task in content.tasks:
             first = tasks.setdefault(task.task_id, task)
@@ -78,6 +92,10 @@ def _read(places: list[Path], origin: str) -> list[ArcTask]:
                     f"{origin}: task {task.task_id} is in {name} and in {path.name} with different"
                     " grids; rename or remove one"
                 )
+    if answers:
+        print(f"{origin}: left out, answers and no tasks: {_some(answers)}", file=sys.stderr)
+    if not tasks:
+        raise UserError(f"{origin}: {_some([file.name for file in files])} holds no task")
     if without:
         print(
             f"{origin}: test pairs without an output left out in {len(without)} tasks:"
@@ -85,6 +103,23 @@ def _read(places: list[Path], origin: str) -> list[ArcTask]:
             file=sys.stderr,
         )
     return [tasks[name] for name in sorted(tasks)]
+
+
+def _with_solutions(files: list[Path], origin: str) -> tuple[dict[str, list[Any]], list[Path]]:
+    """Returns the solutions among and beside the files, by the id of the task, and the other
+    files. Raises UserError for two different solutions of a task."""
+    beside = {twin for file in files if (twin := solutions_of(file)) is not None}
+    every = sorted(beside | {file for file in files if SOLUTIONS in file.name.lower()})
+    found: dict[str, list[Any]] = {}
+    read = set()
+    for path in every:
+        solutions = read_solutions(path)
+        read |= {path} if solutions else set()
+        for task_id, outputs in solutions.items():
+            if found.setdefault(task_id, outputs) != outputs:
+                raise UserError(f"{origin}: {path.name} has another solution of task {task_id}")
+    others = [file for file in files if file not in read]
+    return found, others or files
 
 
 def _files(place: Path, origin: str) -> list[Path]:

@@ -1,0 +1,107 @@
+"""The evidence of labels: whether the features tell the classes apart, compared with what chance
+leaves. It can contradict a collapse, and it can turn a low rank into one."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from jepa_lab.diagnosis.finding import Finding
+from jepa_lab.diagnosis.thresholds import Thresholds, distance
+from jepa_lab.metrics.neighbours import Agreement, agreement, nearest, nearest_by_distance
+
+NEIGHBOURS = 2000  # rows for the nearest neighbours, since all pairs are compared
+PROCESSES = (*range(2, 17), 32, 64)
+LIKE_COLLAPSE = ("complete_collapse", "dimensional_collapse", "uniform_output")
+
+
+def separability(
+    readouts: list[Tensor], images: Tensor, labels: Tensor, t: Thresholds
+) -> tuple[Agreement | None, list[str]]:
+    """Returns how well the nearest neighbour agrees in its label, and notes.
+
+    `readouts` are features (m, d) of the images with the indices `images` (m,), for example the
+    first view and the mean over views. The neighbour is that by cosine or by distance. The best
+    of them counts. `labels` (n,) are those of all
+    images, -1 for unknown. At most 2,000 rows are read, evenly spaced. It is None with fewer than
+    32 labelled rows, or with fewer than two classes.
+    """
+    known = (labels[images] >= 0).nonzero().flatten()
+    if len(known) < t.samples:
+        return None, []
+    some = known[torch.linspace(0, len(known) - 1, min(len(known), NEIGHBOURS)).long()]
+    neighbours = [near(z[some]) for z in readouts for near in (nearest, nearest_by_distance)]
+    at = images[some]
+    found = _best(labels[at], neighbours)
+    if found is None:
+        return None, []
+    notes = []
+    if found.above_chance < t.told_apart and int(labels.min()) >= 0:
+        notes = _in_another_order(labels, at, neighbours, max(t.told_apart, 2 * found.above_chance))
+    return found, notes
+
+
+def evidence(found: Agreement | None) -> dict[str, float]:
+    """Returns neighbour_accuracy, chance, and separability = (accuracy - chance) / (1 - chance)."""
+    if found is None:
+        return {}
+    return {
+        "neighbour_accuracy": found.accuracy,
+        "chance": found.chance,
+        "separability": found.above_chance,
+    }
+
+
+def hear(
+    found: Finding, apart: Agreement | None, about_mean: Finding, t: Thresholds
+) -> tuple[Finding, list[str]]:
+    """Returns the finding with the evidence of the labels, and notes.
+
+    Labels that are told apart contradict a collapse: the status is then that of the rows about
+    their common mean, `about_mean`, and no worse than a low rank. Labels that are not told apart
+    turn a low rank into a collapse. In other cases they are a note.
+    """
+    if apart is None:
+        return found, []
+    text = (
+        f"nearest-neighbour accuracy {apart.accuracy:.2f}, chance {apart.chance:.2f}"
+        f" ({100 * apart.above_chance:.0f} % of what chance leaves)"
+    )
+    if apart.above_chance < max(t.separability, 2 * apart.error):
+        text = f"{text}: the features do not separate the labels"
+        if found.status != "low_rank":
+            return found, [text]
+        reason = f"{found.reason}; {text}"
+        far = found.confidence
+        return Finding("dimensional_collapse", reason, far, quantity=found.quantity), []
+    if found.status in LIKE_COLLAPSE and apart.above_chance >= t.told_apart:
+        status = "healthy" if about_mean.status == "healthy" else "low_rank"
+        reason = f"{found.reason}; yet the labels are told apart, so this is no collapse: {text}"
+        far = t.confidence(distance(apart.above_chance, t.told_apart))
+        return Finding(status, reason, far, quantity="separability"), []
+    if apart.lost:
+        text += f"; {apart.lost} of {apart.classes} classes are at chance"
+    return found, [text]
+
+
+def _best(labels: Tensor, neighbours: list[Tensor]) -> Agreement | None:
+    each = [agreement(labels, neighbour) for neighbour in neighbours]
+    return max((a for a in each if a), key=lambda a: a.above_chance, default=None)
+
+
+def _in_another_order(
+    labels: Tensor, at: Tensor, neighbours: list[Tensor], enough: float
+) -> list[str]:
+    """Returns a note if the labels fit once they are taken as gathered from several processes."""
+    for k in PROCESSES:
+        if len(labels) % k:
+            continue
+        orders = (labels.reshape(k, -1).T.flatten(), labels.reshape(-1, k).T.flatten())
+        each = [a for order in orders if (a := _best(order[at], neighbours)) is not None]
+        best = max(each, key=lambda a: a.above_chance, default=None)
+        if best is not None and best.above_chance >= enough:
+            return [
+                "the labels are in another order than the rows: taken as gathered from"
+                f" {k} processes, the accuracy is {best.accuracy:.2f}"
+            ]
+    return []
