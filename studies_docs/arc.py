@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from arc_retrieval import DATASETS, kinds_in, kinds_table, plain_table, retrieval_table
 from arc_runs import ARMS, BASE, CORRECTIONS, REAL, TRIED
 from documents import arguments, mean, save_figure, write_tables
 from jepa_lab.cli.compose import as_data
@@ -50,13 +51,6 @@ REAL_ROWS = [
     ("InfoNCE, test", "test/loss/prediction", 2),
     ("chance, test", "test/info_nce/chance", 2),
     ("loss added by demonstrations of another task, test", "test/demo_gain", 2),
-    ("true output first among 101, test", "test/retrieval/top1", 3),
-    ("the same without the predictor", "test/retrieval/no_predictor_top1", 3),
-    ("the same for a copy of the query's input", "test/retrieval/copy_top1", 3),
-    ("the same before training", "reference/retrieval/top1", 3),
-    ("mean reciprocal rank, test", "test/retrieval/mrr", 3),
-    ("the same without the predictor ", "test/retrieval/no_predictor_mrr", 3),
-    ("the same for a copy of the query's input ", "test/retrieval/copy_mrr", 3),
 ]
 EVENTS = {
     "val/codebook/usage": "codebook",
@@ -177,16 +171,22 @@ def order_table(arm: Arm) -> str:
 
 
 def real_table(arm: Arm) -> str:
-    """Returns the table of the healthy run on real tasks."""
+    """Returns the tables of the healthy run on real tasks: its metrics, its retrieval beside the
+    plain baselines and the untrained network, and top 1 by kind of rule."""
     lines = [f"| over {len(arm.last)} seeds | value |", "|---|---|"]
     lines += [
         f"| {title} | {mean(list(arm.values(key).values()), digits)} |"
         for title, key, digits in REAL_ROWS
     ]
     statuses = Counter(v.status for v in arm.verdict.values())
-    return "\n".join(
-        [*lines, f"| verdicts | {', '.join(f'{n} {v}' for v, n in statuses.items())} |"]
-    )
+    lines.append(f"| verdicts | {', '.join(f'{n} {v}' for v, n in statuses.items())} |")
+
+    def values(key: str) -> list[float]:
+        return list(arm.values(key).values())
+
+    kinds = kinds_in(sorted({key for last in arm.last.values() for key in last}))
+    tables = ["\n".join(lines), retrieval_table(values)]
+    return "\n\n".join([*tables, *([kinds_table(values, kinds)] if kinds else [])])
 
 
 def _event(verdict: RunVerdict) -> str:
@@ -251,6 +251,7 @@ def main() -> None:
         "tried": arms_table(runs, [*BASE, *TRIED]),
         "corrections": arms_table(runs, [FAILING, *CORRECTIONS]),
         "effects": effects_table(runs, list(CORRECTIONS)),
+        "plain": plain_table(DATASETS),
     }
     real = next(iter(REAL))
     if real in runs:

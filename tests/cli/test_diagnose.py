@@ -298,7 +298,10 @@ def test_labels_that_are_unknown_or_all_different_are_no_evidence(
         (np.array(list("abcd")), "classes: a (50), b (50), c (50), d (50)"),
         (np.array([[True], [False]] * 2), "classes: False (100), True (100)"),
         (np.array([2**64 - 1, 5, 6, 7], np.uint64), f"(50), 7 (50), {2**64 - 1} (50)"),
-        (np.array([-1, 0, 1, np.nan]), "classes: 0 (50), 1 (50)"),
+        (
+            np.array([-1, 0, 1, np.nan]),
+            "classes: 0 (50), 1 (50); 100 rows of -1 or NaN belong to none",
+        ),
         (np.array([-2, -3, 10**7, 0]), "classes: -3 (50), -2 (50), 0 (50), 10000000 (50)"),
     ],
 )

@@ -134,4 +134,6 @@ def test_more_classes_than_half_the_rows_or_than_100000_look_like_an_index() -> 
 
 def test_a_list_of_names_is_one_short_line() -> None:
     assert listed(["a\nb", "x" * 50], most=2) == f"a b, {'x' * 21}..."
+    counted = listed(["x" * 50, str(2**64 - 1)], form=lambda place, name: f"{name} ({place} rows)")
+    assert counted == f"{'x' * 21}... (0 rows), {2**64 - 1} (1 rows)"
     assert listed([str(k) for k in range(1200)], most=2) == "0, 1 and 1,198 more"

@@ -10,8 +10,8 @@ import torch
 
 from jepa_lab.diagnosis import diagnose_features
 
-Z = np.random.default_rng(0).normal(size=(64, 8)).astype(np.float32)
-WIDE = np.zeros((128, 16), np.float32)
+Z = np.random.default_rng(0).normal(size=(64, 48)).astype(np.float32)
+WIDE = np.zeros((128, 96), np.float32)
 WIDE[::2, ::2] = Z
 FOUR = np.arange(64) % 4
 PLAIN = diagnose_features(torch.from_numpy(Z), labels=torch.from_numpy(FOUR))
@@ -56,7 +56,7 @@ def test_labels_of_any_kind_are_the_same_evidence(labels: Any) -> None:
 
 
 def test_labels_may_stand_for_each_view() -> None:
-    views = np.random.default_rng(1).normal(size=(64, 2, 8))
+    views = np.random.default_rng(1).normal(size=(64, 2, 48))
     by_image = diagnose_features(views, labels=FOUR)
     for labels in (FOUR.repeat(2), FOUR.repeat(2).reshape(64, 2)):
         assert diagnose_features(views, labels=labels).evidence == by_image.evidence
@@ -75,7 +75,7 @@ def test_labels_may_stand_for_each_view() -> None:
         ({"z": np.ma.array(Z, mask=Z > 1)}, "z: .* values are masked"),
         ({"z": np.zeros(64, dtype=[("x", float)])}, "z: an array with the fields x"),
         ({"z": [[1.0], [2.0, 3.0]]}, "z: not an array"),
-        ({"z": Z[0]}, r"expected features \(n, d\) or \(n, v, d\), got \(8,\)"),
+        ({"z": Z[0]}, r"expected features \(n, d\) or \(n, v, d\), got \(48,\)"),
         ({"z": torch.zeros(64, 0, 8), "labels": FOUR}, r"got \(64, 0, 8\)"),
         ({"z": Z, "labels": FOUR[:5]}, r"labels have shape \(5,\); \(64,\) is needed"),
         ({"z": Z, "labels": FOUR / 3}, "in row 1 is not whole"),

@@ -42,6 +42,7 @@ OTHERS = sorted(set(re.findall(r"(?:python -m jepa_lab\.|jepa-lab )([a-z]+)\b([^
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_in_the_documents_composes(command: str) -> None:
+    command = command.removesuffix("'").replace("$SLURM_PROCID", "0")  # from within bash -c '...'
     overrides = [w for w in shlex.split(command) if w not in ("-m", "--cfg", "job")]
     if "experiment=" not in command:
         overrides.insert(0, "+experiment=teacherless_b")  # as preview does

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 from conftest import ROOT
 from jepa_lab.files import limits
 
@@ -20,6 +23,35 @@ def test_the_limits_on_the_page_are_those_of_the_code() -> None:
         f"{limits.TABLE_ROWS:,} rows and {limits.TABLE_BYTES // gib} GB",
     ):
         assert text in PAGE, text
+
+
+def test_every_reader_of_files_is_on_the_page() -> None:
+    readers = {path.name for path in Path(limits.__file__).parent.glob("*.py")}
+    for name in readers - {"__init__.py", "limits.py", "checksums.py"}:
+        assert f"`{name}`" in PAGE, name
+
+
+def test_files_are_parsed_by_their_reader_and_nowhere_else() -> None:
+    parsers = re.compile(
+        r"\b(np\.load|np\.fromfile|torch\.load|pq\.(read_table|ParquetFile)|Image\.open|gzip\.open"
+        r"|yaml\.(load|full_load|unsafe_load)|pickle\.loads?|json\.load|OmegaConf\.load)\("
+    )
+    package = ROOT / "src"
+    found = {
+        path.relative_to(package).as_posix()
+        for path in package.rglob("*.py")
+        if parsers.search(path.read_text(encoding="utf-8"))
+    }
+    readers = {f"jepa_lab/files/{name}.py" for name in ("images", "tables", "text")}
+    # the last two read what they wrote into memory themselves
+    memory = {f"jepa_lab/studies/{study}/preflight.py" for study in ("arc", "seq_jepa")}
+    assert found == {*readers, "jepa_lab/callbacks/checkpoints.py", *memory}
+
+
+def test_the_page_names_what_is_not_defended() -> None:
+    section = PAGE.partition("## What is not defended")[2].partition("## ")[0]
+    for text in ("current folder first", "Forged numbers", "control characters", "a secret"):
+        assert text in section, text
 
 
 def test_the_page_says_how_to_report_a_problem_without_an_address() -> None:

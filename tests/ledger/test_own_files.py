@@ -48,7 +48,14 @@ def test_a_restart_removes_all_files_of_a_run_but_its_lock(tmp_path: Path) -> No
 
 @pytest.mark.parametrize(
     "name",
-    ["notes.txt", "config.yaml.bak", "figures/paper.pdf", "checkpoints/notes.md", "mine/last.ckpt"],
+    [
+        "notes.txt",
+        "config.yaml.bak",
+        "figures/paper.pdf",
+        "checkpoints/notes.md",
+        "mine/last.ckpt",
+        ".notes.tmp",
+    ],
 )
 def test_a_file_that_no_run_writes_stops_the_restart(name: str, tmp_path: Path) -> None:
     run = run_with(tmp_path, name)

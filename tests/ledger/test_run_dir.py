@@ -31,9 +31,10 @@ def test_create_keeps_existing_files_and_removes_half_written_ones(tmp_path: Pat
     run = RunDir(tmp_path, "e", "id").create("a: 1\n")
     (run.checkpoints / "last.ckpt").write_text("weights")
     (run.path / ".metrics.parquet.1-abc.tmp").write_text("half")
+    (run.path / ".notes.tmp").write_text("of someone else")
     run.create("a: 1\n")
     assert (run.checkpoints / "last.ckpt").read_text() == "weights"
-    assert not list(run.path.glob(".*.tmp"))
+    assert [path.name for path in run.path.glob(".*.tmp")] == [".notes.tmp"]
 
 
 @pytest.mark.parametrize("state", STATES)

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from typing import NoReturn
 
 import pytest
 
+from jepa_lab.__main__ import main
+from jepa_lab.cli import app
 from jepa_lab.process import child, early
+from jepa_lab.process.alive import process_lives
 from jepa_lab.process.command import RESUMES, run_command
 from jepa_lab.process.signals import ending_on_signals
 
@@ -121,13 +126,33 @@ def test_a_signal_during_the_imports_of_a_command_prints_one_line(
     assert (done.returncode, done.stdout, done.stderr) == (code, "", f"{line}\n")
 
 
+def test_sigterm_while_hydra_works_prints_the_line(
+    monkeypatch: pytest.MonkeyPatch, command: Callable[..., tuple[int, str, str]]
+) -> None:
+    monkeypatch.setattr(app, "one_job", lambda cfg, own: send(signal.SIGTERM))
+    code, _, err = command("+experiment=teacherless_b", main=main)
+    assert (code, err) == (143, f"stopped (SIGTERM){RESUMES}\n")
+
+
+def test_no_import_delays_the_first_handlers() -> None:
+    script = (
+        f"import os, sys; before = set(sys.modules); exec(open({early.__file__!r}).read());"
+        " print(*sorted(set(sys.modules) - before))"
+    )
+    # -S: without site, whose .pth files import modules of their own; it always imports os
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", script], capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout) == (0, "__future__\n"), done.stderr
+
+
 def test_an_interrupted_command_waits_until_its_child_has_stopped(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     calls: list[str] = []
 
     class Interrupted:
-        def __init__(self, command: list[str]) -> None: ...
+        def __init__(self, command: list[str], **options: object) -> None: ...
 
         def __enter__(self) -> Interrupted:
             return self
@@ -151,3 +176,26 @@ def test_an_interrupted_command_waits_until_its_child_has_stopped(
 
 def test_the_exit_code_of_a_child_is_returned() -> None:
     assert child.run_child([sys.executable, "-c", "raise SystemExit(3)"]) == 3
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs PR_SET_PDEATHSIG")
+def test_a_child_stops_if_its_command_is_killed() -> None:
+    read, write = os.pipe()
+    report = f"import os, time; os.write({write}, str(os.getpid()).encode()); time.sleep(60)"
+    parent = os.fork()
+    if parent == 0:
+        os.set_inheritable(write, True)
+        with_pipe = functools.partial(subprocess.Popen, close_fds=False)
+        child.subprocess.Popen = with_pipe  # type: ignore[misc, assignment]
+        child.run_child([sys.executable, "-I", "-S", "-c", report])
+        os._exit(0)
+    grandchild = int(os.read(read, 20))
+    os.kill(parent, signal.SIGKILL)
+    os.waitpid(parent, 0)
+    deadline = time.monotonic() + 10
+    while process_lives(grandchild) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    left = process_lives(grandchild)
+    if left:
+        os.kill(grandchild, signal.SIGKILL)
+    assert not left

@@ -95,6 +95,17 @@ def test_a_run_of_the_toy_without_rows_is_not_completed(tmp_path: Path) -> None:
     assert run.dir.status() is None
 
 
+def test_a_run_of_the_toy_that_lacks_all_metrics_does_not_count_as_finished(tmp_path: Path) -> None:
+    config = configure("epochs=4", "figures=false", "eval_size=50", f"runs_dir={tmp_path}")
+    first = train(config)
+    summary = first.run_dir / "summary.json"
+    content = json.loads(summary.read_text())
+    summary.write_text(json.dumps({**content, "metrics": {}}))
+    assert plan_toy(config).decide() != "skip"
+    assert train(config).state == "completed"
+    assert json.loads(summary.read_text())["metrics"] == content["metrics"]
+
+
 def test_any_validation_is_better_than_one_that_is_not_finite(
     make_config: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -16,7 +16,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from jepa_lab.cli.job import Command, one_job
-from jepa_lab.cli.messages import one_line
+from jepa_lab.cli.messages import is_from_hydra, one_line
 from jepa_lab.cli.overrides import config_dir, overrides_for_hydra
 from jepa_lab.config.groups import conf_dir
 from jepa_lab.errors import UserError, say
@@ -60,8 +60,10 @@ def _compose_and_run(args: list[str], command: Command) -> None:
         task()
     except SweepEnded:
         pass
-    except SystemExit as end:  # Hydra's own exits, as for --package that names no key
-        raise SystemExit(USER_ERROR if end.code == 1 and not command.codes else end.code) from None
+    except SystemExit as end:
+        if end.code != 1 or command.codes:  # SIGTERM, for example
+            raise
+        raise SystemExit(USER_ERROR) from None  # of Hydra, as for --package that names no key
     except KeyboardInterrupt:
         say(stopped_by(signal.SIGINT, RESUMES), prefix="")
         command.codes.append(INTERRUPTED)
@@ -89,7 +91,9 @@ def _line(error: Exception, args: list[str]) -> str:
         return f"{_experiments(args)}: its defaults lead back to itself; remove one of the entries"
     if isinstance(error, OSError):
         return f"{error.strerror or error}: {error.filename}"
-    return str(error).split("\n", 1)[0] if isinstance(error, ValueError) else ""
+    if isinstance(error, ValueError) or is_from_hydra(error):
+        return one_line(error)
+    return ""
 
 
 def _experiments(args: list[str]) -> str:

@@ -9,7 +9,11 @@ from dataclasses import fields, is_dataclass
 from typing import Any, NoReturn, Union, get_args, get_origin, get_type_hints
 
 from hydra._internal.utils import get_args_parser
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import ChoiceSweep
+from hydra.errors import HydraException
 
+from jepa_lab.config.groups import conf_dir, groups_of
 from jepa_lab.errors import UserError
 from jepa_lab.process.command import with_hint
 from jepa_lab.studies import studies
@@ -19,6 +23,8 @@ VALUED = {
     *("--cfg", "-c", "--package", "-p", "--config-path", "-cp", "--config-name", "-cn"),
     *("--config-dir", "-cd", "--experimental-rerun"),
 }
+# types of a parsed value that name no option; a mapping instead of a name sets keys of the group
+NO_NAMES = (bool, int, float, list)
 OPTIONAL = ("--info", "-i")  # followed by a word, or by nothing
 
 
@@ -72,6 +78,29 @@ def check_removed(overrides: Sequence[str]) -> None:
             raise UserError(
                 f"~{key}: a run needs {key}; leave ~{key} out, or give {key} another value"
             )
+
+
+def check_options(overrides: Sequence[str]) -> None:
+    """Raises UserError for a group with a value that is no name of an option, no list of names and
+    no mapping of keys. Hydra would fail with an error that names no key. Overrides that Hydra
+    cannot parse are left to its own error."""
+    groups = groups_of(conf_dir())
+    for override in overrides:
+        key, equals, _ = override.lstrip("+").partition("=")
+        group = key.partition("@")[0]
+        if not equals or group not in groups:
+            continue
+        try:
+            value = OverridesParser.create().parse_override(override).value()
+        except (HydraException, ValueError, RecursionError):
+            continue
+        for one in value.list if isinstance(value, ChoiceSweep) else [value]:
+            names = one if isinstance(one, list) else [one]
+            if any(name is None or isinstance(name, NO_NAMES) for name in names) or "???" in names:
+                raise UserError(
+                    f"{override}: expected the name of an option of the group {group}, or a list of"
+                    " names (--help lists them)"
+                )
 
 
 def _is_word(arg: str) -> bool:

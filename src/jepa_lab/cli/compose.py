@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 import jepa_lab.cli.job  # noqa: F401 - registers the resolvers
+from jepa_lab.cli.arguments import check_options
 from jepa_lab.cli.messages import one_line
 from jepa_lab.cli.overrides import with_folder
 from jepa_lab.config.groups import conf_dir, groups_of
@@ -28,11 +29,14 @@ REFERENCE = re.compile(r"\$\{[A-Za-z_][\w.]*\}")
 def composed(overrides: Sequence[str], config_dir: str | None = None) -> DictConfig:
     """Returns the configuration that the overrides compose to, unchecked. Raises UserError if Hydra
     cannot compose it."""
+    check_options(overrides)
+    every = with_folder(overrides, config_dir, itself=True)
     GlobalHydra.instance().clear()
     try:
         with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-            return compose("config", with_folder(overrides, config_dir, itself=True))
-    except (HydraException, OmegaConfBaseException) as error:
+            return compose("config", every)
+    # Hydra lets errors of other types pass, for example of a key that is too long for a file name
+    except (HydraException, OmegaConfBaseException, ValueError, TypeError, OSError) as error:
         raise UserError(one_line(error)) from error
     except RecursionError:
         raise UserError("an entry of the defaults leads back to itself; remove it") from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from dataclasses import fields
 
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
@@ -11,6 +12,14 @@ from jepa_lab.config.groups import conf_dir, folder_of, groups_of, keys_of, opti
 from jepa_lab.config.messages import describe
 from jepa_lab.errors import UserError, nearest
 from jepa_lab.studies import find
+
+
+def is_from_hydra(error: BaseException) -> bool:
+    """Returns whether code of Hydra raised the error, and not code of this package. Such an error
+    is about an override or a YAML file of the user, whatever its type."""
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    module = frames[-1].f_globals.get("__name__", "") if frames else ""
+    return str(module).partition(".")[0] in ("hydra", "omegaconf", "antlr4")
 
 
 def one_line(error: BaseException) -> str:

@@ -3,7 +3,7 @@ names."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,7 @@ MOST_CLASSES = 100_000
 NUMBERS = "whole numbers"
 KINDS = {"b": "bools", "i": NUMBERS, "u": NUMBERS, "f": NUMBERS, "O": NUMBERS, "U": "strings"}
 NEEDED = "strings, bools or whole numbers are needed"
-SHOWN = 24  # characters of a name in a list of names
+SHOWN = 24  # characters of a name in a list of names; a number of 64 bits has 20
 
 
 @dataclass(frozen=True)
@@ -89,14 +89,15 @@ def class_counts(labels: Tensor, k: int) -> list[int]:
     return counts
 
 
-def listed(names: Sequence[str], most: int = 10, after: Sequence[str] | None = None) -> str:
-    """Returns the first `most` names on one line, and the number of the others. `after` holds what
-    follows each name, which is not shortened."""
+def listed(
+    names: Sequence[str], most: int = 10, form: Callable[[int, str], str] = lambda place, name: name
+) -> str:
+    """Returns the first `most` names on one line, and the number of the others. Long names are
+    shortened. `form` adds more to the name at a place."""
     short = [" ".join(name.split()) for name in names[:most]]
     short = [name if len(name) <= SHOWN else f"{name[: SHOWN - 3]}..." for name in short]
-    if after is not None:
-        short = [f"{name} {text}" for name, text in zip(short, after, strict=False)]
-    return ", ".join(short) + (f" and {len(names) - most:,} more" if len(names) > most else "")
+    entries = [form(place, name) for place, name in enumerate(short)]
+    return ", ".join(entries) + (f" and {len(names) - most:,} more" if len(names) > most else "")
 
 
 def _label_array(values: Any, name: str, n: int) -> np.ndarray:

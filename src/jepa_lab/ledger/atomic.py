@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+TEMPORARY = ".*.[0-9]*-*.tmp"  # pattern of the names below, for files that a kill left behind
+
 
 def temporary_beside(path: Path) -> Path:
-    """Returns an unused name in the folder of `path`. The pattern `.NAME.*.tmp` matches files that
-    a kill left behind."""
+    """Returns an unused name in the folder of `path`, `.NAME.PID-RANDOM.tmp`."""
     return path.with_name(f".{path.name}.{os.getpid()}-{uuid4().hex[:8]}.tmp")
 
 

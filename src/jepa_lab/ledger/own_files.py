@@ -10,9 +10,9 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from jepa_lab.errors import UserError
+from jepa_lab.ledger.atomic import TEMPORARY
 
 LOCK = ".lock"
-TEMPORARY = ".*.tmp"
 FILES = (
     "config.yaml",
     "overrides.yaml",

@@ -12,7 +12,7 @@ from typing import Any
 
 from jepa_lab import RESULTS_VERSION, __version__
 from jepa_lab.errors import UserError
-from jepa_lab.ledger.atomic import write_atomic, write_json
+from jepa_lab.ledger.atomic import TEMPORARY, write_atomic, write_json
 from jepa_lab.ledger.own_files import remove_own_files
 from jepa_lab.ledger.read import read_json
 from jepa_lab.process.alive import process_exists
@@ -63,7 +63,7 @@ class RunDir:
         Raises UserError on failure."""
         self.make()
         try:
-            for leftover in self.path.rglob(".*.tmp"):
+            for leftover in self.path.rglob(TEMPORARY):
                 leftover.unlink(missing_ok=True)
             write_atomic(self.config_path, config_yaml_text)
         except OSError as error:

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from jepa_lab.errors import UserError
 from jepa_lab.files.tables import open_table
-from jepa_lab.ledger.atomic import sync_folder
+from jepa_lab.ledger.atomic import TEMPORARY, sync_folder
 from jepa_lab.ledger.tables import write_table
 
 SCHEMA = pa.schema(
@@ -83,7 +83,7 @@ def clear_segments(path: Path, folded: int) -> None:
     folder = segments_folder(path)
     with suppress(OSError):
         leftovers = [_segment(path, number) for number in _numbers(path) if number <= folded]
-        for leftover in [*leftovers, *folder.glob(".*.tmp")]:
+        for leftover in [*leftovers, *folder.glob(TEMPORARY)]:
             with suppress(OSError):
                 leftover.unlink()
         folder.rmdir()

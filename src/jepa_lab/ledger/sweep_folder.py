@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 from jepa_lab.files.text import parse_json, read_text
-from jepa_lab.ledger.atomic import write_json
+from jepa_lab.ledger.atomic import TEMPORARY, write_json
 
+# the files in the folder `jobs` of a sweep: records and messages
+OF_JOBS = ("[0-9][0-9][0-9][0-9]*.json", "command", "stop", TEMPORARY)
 STATES = (
     "done",
     "skipped",
@@ -81,6 +85,18 @@ def read_records(sweep_dir: Path) -> list[Record]:
         except (OSError, ValueError, TypeError):
             continue
     return sorted(records, key=lambda r: r.job)
+
+
+def remove_records(sweep_dir: Path) -> None:
+    """Removes the records of a sweep and the messages to its jobs. Other files in the folder
+    stay, since any folder may be given as that of a sweep. Ignores files that cannot be
+    removed."""
+    folder = sweep_dir / "jobs"
+    with suppress(OSError):
+        for path in folder.iterdir() if folder.is_dir() else ():
+            if any(fnmatchcase(path.name, pattern) for pattern in OF_JOBS):
+                path.unlink(missing_ok=True)
+        folder.rmdir()  # only an empty one
 
 
 # keys of hydra.job.env_set: the job's number, and the token of the command that owns the job

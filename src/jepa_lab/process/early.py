@@ -1,20 +1,26 @@
 """Ctrl-C and SIGTERM while Python still imports a command. There is nothing to finish yet, so the
-process ends at once, without a traceback."""
+process ends at once, without a traceback.
+
+Imports only modules that Python has loaded when it starts. Until the handlers are installed, a
+signal ends the process in Python's own way.
+"""
 
 from __future__ import annotations
 
+import _signal as signal  # type: ignore[import-not-found] # signal loads enum, which takes longer
 import os
-import signal
 import sys
-from collections.abc import Sequence
-from itertools import pairwise
-from typing import Any
+
+if False:  # typing.TYPE_CHECKING, without the import
+    from collections.abc import Sequence
+    from typing import Any
 
 
 def starts_a_command(argv: Sequence[str]) -> bool:
     """Returns whether these arguments of Python, `sys.orig_argv`, start a command of jepa-lab. They
     do not if a notebook, a test or a worker process imports the package."""
-    if any(flag == "-m" and name.split(".")[0] == "jepa_lab" for flag, name in pairwise(argv)):
+    pairs = zip(argv, argv[1:], strict=False)  # noqa: RUF007 - itertools may not be loaded
+    if any(flag == "-m" and name.split(".")[0] == "jepa_lab" for flag, name in pairs):
         return True
     return len(argv) > 1 and os.path.basename(argv[1]) == "jepa-lab"
 

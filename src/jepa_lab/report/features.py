@@ -27,6 +27,7 @@ def features_report(path: Path, rules: str) -> tuple[str, dict[str, Any]]:
     named = [] if classes is None or classes.index_like() else _named_counts(classes)
     if named:
         content["classes"] = [{"name": name, "rows": rows} for name, rows in named]
+        content["unlabelled"] = int((classes.labels["labels"] < 0).sum()) if classes else 0
     lines = [f"verdict: {verdict.line()}", f"confidence: {verdict.confidence:.2f}"]
     if rules == "published":
         lines.append(f"published rules: {published.line()}")
@@ -36,8 +37,10 @@ def features_report(path: Path, rules: str) -> tuple[str, dict[str, Any]]:
         *(f"  {name:<24} {value:.4g}" for name, value in verdict.evidence.items()),
     ]
     if named:
-        counts = listed([name for name, _ in named], after=[f"({rows})" for _, rows in named])
-        lines += ["", f"classes: {counts}"]
+        names, rows = zip(*named, strict=True)
+        counts = listed(names, form=lambda k, name: f"{name} ({rows[k]})")
+        unknown = f"; {content['unlabelled']} rows of -1 or NaN belong to none"
+        lines += ["", f"classes: {counts}{unknown if content['unlabelled'] else ''}"]
     if verdict.next:
         lines += ["", "to try", *(f"  {change}" for change in verdict.next)]
     plain: dict[str, Any] = finite_or_null(content)

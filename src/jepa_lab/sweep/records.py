@@ -3,7 +3,6 @@ at its start."""
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf, read_write
 
 from jepa_lab.ledger.atomic import write_atomic
+from jepa_lab.ledger.sweep_folder import remove_records
 
 BASIC = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
 OURS = "hydra_plugins.jepa_lab"  # start of the names of our sweepers
@@ -55,7 +55,7 @@ def begin_sweep(master: DictConfig) -> Path:
     """Returns the folder of a sweep. Writes its configuration there, without the records of an
     earlier start. Sweepers call it once all jobs are checked. Raises OSError on failure."""
     folder = Path(master.hydra.sweep.dir)
-    shutil.rmtree(folder / "jobs", ignore_errors=True)
+    remove_records(folder)
     folder.mkdir(parents=True, exist_ok=True)
     write_atomic(folder / "multirun.yaml", OmegaConf.to_yaml(master))
     return folder
@@ -74,4 +74,4 @@ class SweepStart(Callback):
             with read_write(config.hydra):
                 sweeper._target_ = CHECKED
         elif not sweeper._target_.startswith(OURS):
-            shutil.rmtree(Path(config.hydra.sweep.dir) / "jobs", ignore_errors=True)
+            remove_records(Path(config.hydra.sweep.dir))

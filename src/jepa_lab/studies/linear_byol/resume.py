@@ -121,10 +121,12 @@ def plan_toy(config: ToyConfig) -> ToyPlan:
 
 
 def finished(run: RunDir) -> bool:
-    """Returns whether the run is completed. Raises UserError if it has another version of the
-    results."""
-    status = run.status()
-    if status is None or status.get("state") != "completed" or run.summary() is None:
+    """Returns whether the run is completed with metrics. Raises UserError if it has another version
+    of the results."""
+    status, summary = run.status(), run.summary()
+    if status is None or status.get("state") != "completed":
+        return False
+    if summary is None or not summary["metrics"]:
         return False
     run.require_this_version(status)
     return True

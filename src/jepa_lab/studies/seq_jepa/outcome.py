@@ -47,9 +47,7 @@ def show_outcome(
         fit.gates,
         expected,
         judge,
-        classes=listed(
-            [f"{k}: {name}" for k, name in enumerate(source.class_names)], most=NAMES_ON_PAGE
-        ),
+        classes=listed(source.class_names, most=NAMES_ON_PAGE, form=lambda k, name: f"{k}: {name}"),
         views=views,
         captions=captions,
     )

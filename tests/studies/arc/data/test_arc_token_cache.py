@@ -4,6 +4,7 @@ from typing import Any
 import pytest
 
 from arc_token_tasks import real_tasks, same_batch
+from jepa_lab.errors import UserError
 from jepa_lab.studies.arc.data import cache
 from jepa_lab.studies.arc.data.loader import ArcLoader
 from jepa_lab.studies.arc.data.tokens.tokenisers import make_tokeniser
@@ -89,7 +90,7 @@ def test_a_cache_of_another_version_is_rejected(
 ) -> None:
     loader(cache=tmp_path)
     monkeypatch.setattr(cache, "VERSION", 99)
-    with pytest.raises(ValueError, match="made with version 1, but this run has 99"):
+    with pytest.raises(ValueError, match="made with version 2, but this run has 99"):
         loader(cache=tmp_path)
 
 
@@ -100,6 +101,25 @@ def test_a_truncated_file_is_rejected(kept: int, tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:kept])
     with pytest.raises(ValueError, match="delete that file"):
         loader(cache=tmp_path)
+
+
+def test_no_flipped_bit_in_the_tokens_is_read(tmp_path: Path) -> None:
+    loader(cache=tmp_path, shuffle=False)
+    path = tmp_path / "train.tokens"
+    whole, damaged = path.read_bytes(), 0
+    start = len(whole) - loader(cache=tmp_path, shuffle=False).tokens.records.nbytes
+    for place in range(start, len(whole), (len(whole) - start) // 40):
+        changed = bytearray(whole)
+        changed[place] ^= 1 << place % 8
+        path.write_bytes(changed)
+        made = loader(cache=tmp_path, shuffle=False)
+        try:
+            for epoch in range(2):
+                made.set_epoch(epoch)
+                list(made)
+        except UserError as error:
+            damaged += str(error) == f"cache {path}: damaged (wrong checksum); delete that file"
+    assert damaged == 41
 
 
 def test_a_failed_write_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

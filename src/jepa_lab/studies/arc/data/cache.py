@@ -1,4 +1,5 @@
-"""Token cache on disk: one file per split, written atomically and checked when it is read."""
+"""Token cache on disk: one file per split, written atomically and checked when it is read, each
+record by its checksum."""
 
 from __future__ import annotations
 
@@ -6,6 +7,7 @@ import hashlib
 import json
 import math
 import shutil
+import zlib
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from jepa_lab.errors import UserError
 from jepa_lab.files.text import parse_json
 from jepa_lab.ledger.atomic import replace_file, temporary_beside
 from jepa_lab.process.memory import in_words
@@ -22,19 +25,22 @@ from jepa_lab.studies.arc.data.examples import Examples
 from jepa_lab.studies.arc.data.tokens.tokens import VIEW, OnlineTokens
 
 MAGIC = b"jepa-lab ARC tokens\n"
-VERSION = 1  # of the file layout; the version of a tokeniser is part of its fingerprint
+VERSION = 2  # of the file layout; the version of a tokeniser is part of its fingerprint
 _CHUNK = 256  # grids tokenised per call
+_SUM = 4  # bytes of the checksum at the end of a record
 
 
 class CachedTokens:
     """A TokenSource that reads tokens from a memory-mapped file.
 
     The file holds every view of `variants` epochs. Its layout: MAGIC, the length of the header (8
-    digits and a newline), the header as JSON, then one record per variant, view and grid. The
-    tokens are bit for bit those of the OnlineTokens for the epochs 0 to variants - 1.
+    digits and a newline), the header as JSON, then one record per variant, view and grid, each
+    with the CRC-32 of its tokens. The tokens are bit for bit those of the OnlineTokens for the
+    epochs 0 to variants - 1. `path` is the file, for messages.
     """
 
-    def __init__(self, online: OnlineTokens, records: np.ndarray) -> None:
+    def __init__(self, path: Path, online: OnlineTokens, records: np.ndarray) -> None:
+        self.path = path
         self.online = online
         self.records = records  # (variants, views, n)
 
@@ -58,17 +64,21 @@ class CachedTokens:
             raise ValueError(
                 f"cache {path}: {size} bytes, but its header requires {needed}; delete that file"
             )
-        return CachedTokens(online, np.memmap(path, kind, mode="r", offset=start, shape=shape))
+        return CachedTokens(
+            path, online, np.memmap(path, kind, mode="r", offset=start, shape=shape)
+        )
 
     def __call__(self, numbers: Tensor, epoch: int) -> dict[str, GridTokens]:
+        """Returns the tokens of the grids. Raises UserError for a record with a wrong checksum."""
         wanted = numbers.numpy()
         places = self.online.tokeniser.places(
             [self.online.examples.grids[i] for i in wanted.tolist()]
         )
         views = (VIEW, *self.online.families)
-        return {
-            view: _tokens(self.records[epoch, i, wanted], places) for i, view in enumerate(views)
-        }
+        records = {view: self.records[epoch, i, wanted] for i, view in enumerate(views)}
+        if not all(np.array_equal(_sums(found), found["sum"]) for found in records.values()):
+            raise UserError(f"cache {self.path}: damaged (wrong checksum); delete that file")
+        return {view: _tokens(found, places) for view, found in records.items()}
 
 
 def _require_space(path: Path, size: int) -> None:
@@ -119,6 +129,7 @@ def _record(header: dict[str, Any]) -> np.dtype[Any]:
             ("colors", "u1", (n, header["colors"])),
             ("mask", "u1", (-(-n // 8),)),
             ("adjacency", "u1", (-(-n * n // 8),)),
+            ("sum", f"<u{_SUM}"),
         ]
     )
 
@@ -177,7 +188,14 @@ def _records(tokens: GridTokens, kind: np.dtype[Any]) -> np.ndarray:
     adjacency[:, :places, :places] = tokens.adjacency.numpy()
     records["mask"] = np.packbits(mask, axis=1)
     records["adjacency"] = np.packbits(adjacency.reshape(n, -1), axis=1)
+    records["sum"] = _sums(records)
     return records
+
+
+def _sums(records: np.ndarray) -> np.ndarray:
+    """Returns the CRC-32 of each record (n,) without its last field, the checksum."""
+    rows = np.ascontiguousarray(records).view(np.uint8).reshape(len(records), -1)
+    return np.array([zlib.crc32(row[:-_SUM].tobytes()) for row in rows], np.uint32)
 
 
 def _tokens(records: np.ndarray, places: int) -> GridTokens:
