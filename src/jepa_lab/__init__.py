@@ -1,7 +1,7 @@
 """jepa-lab: experiments with joint-embedding predictive models. Every run ends with a verdict on
 collapse."""
 
-import jepa_lab.process.early  # noqa: F401 - ends quietly while the imports of a command run
+import jepa_lab.process.early
 import jepa_lab.process.plot_backend  # noqa: F401 - before anything imports matplotlib
 
 __version__ = "0.1.0"

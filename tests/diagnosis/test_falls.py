@@ -43,12 +43,12 @@ SAID: dict[str, tuple[dict[str, list], str, tuple[str, ...]]] = {
     "rank falls at once": (
         history([24.0, 40, 55, 62, 60, 18, 18, 17, 18, 18, 18, 18]),
         "low_rank",
-        ("effective rank fell from 62.0 to 18.0", "at once at step 600"),
+        ("low_rank of z since step 600", "fell from 62.0 to 18.0, at once at step 600"),
     ),
     "rank falls gradually": (
         history(line(60, 12)),
         "low_rank",
-        ("fell from 60.0 at step 100 to 12.0", "since 800"),
+        ("fell from 60.0 at step 100 to 12.0", "low_rank of z since step 900"),
     ),
     "rank and probe fall": (
         history(then(60, 20), probe__knn=then(0.8, 0.5)),
@@ -128,7 +128,7 @@ NOTED: dict[str, tuple[dict[str, list], str]] = {
         "while the probe rose",
     ),
     "three classes told apart": (
-        history(line(40, 5), probe__knn=line(0.6, 0.99)),
+        history(line(40, 10), probe__knn=line(0.6, 0.99)),
         "while the probe rose",
     ),
     "a rank that comes back": (

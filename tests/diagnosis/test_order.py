@@ -34,7 +34,7 @@ CASES = {
     ),
     "half of the rank, then a loss that is not finite": (
         history(then(60, 18, 4)) | {"train/loss/total": broken(50)},
-        "before it, low_rank of z since step 600: effective rank fell from 60.0 to 18.0, at once at"
+        "before it, low_rank of z since step 500: effective rank fell from 60.0 to 18.0, at once at"
         " step 500",
     ),
     "loss, then features": (

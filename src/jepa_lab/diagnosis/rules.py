@@ -10,7 +10,7 @@ from typing import Any
 
 from jepa_lab.config.statuses import LOST, SEVERITY, failed
 from jepa_lab.diagnosis.codebook import codebook_finding
-from jepa_lab.diagnosis.falls import fall_findings, fallen_rank
+from jepa_lab.diagnosis.falls import FELL, fall_findings, fallen_rank, rank_fall
 from jepa_lab.diagnosis.finding import Finding, History, last_third
 from jepa_lab.diagnosis.order import earlier_in, first_failure, named, ranked
 from jepa_lab.diagnosis.prediction import prediction_findings
@@ -129,8 +129,11 @@ def _of_taps(
             if finding.status != last.status:
                 break
             since = finding.since
+        fall = rank_fall(history[f"val/{tap}/effective_rank"], t) if FELL in last.reason else None
+        if fall is not None and since is not None:
+            since = min(since, fall.step)  # the status waits for a second validation
         first = next(f.since for f in findings if f.status == last.status)
-        last = replace(last, since=since, first=first)
+        last = replace(last, since=since, first=min(first or 0, since or 0))
         earlier = earlier_in(findings)
         past += [earlier] if earlier is not None else []
         notes = _notes_of_tap(history, tap, t, last)

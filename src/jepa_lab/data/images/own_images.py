@@ -143,8 +143,8 @@ def _images(content: dict[str, np.ndarray], prefix: str, origin: str) -> torch.T
         images = images.transpose(0, 3, 1, 2)
     if images.shape[1] not in (1, 3):
         raise UserError(
-            f"{origin}: {prefix}images have shape {images.shape}; 1 or 3 channels are needed; choose"
-            " some, for example images[:, [3, 2, 1]] of (N, C, H, W)"
+            f"{origin}: {prefix}images have shape {images.shape}; 1 or 3 channels are needed;"
+            " choose some, for example images[:, [3, 2, 1]] of (N, C, H, W)"
         )
     if images.shape[2] != images.shape[3]:
         raise UserError(
