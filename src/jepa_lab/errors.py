@@ -47,5 +47,14 @@ def nearest(name: str, candidates: Iterable[str], most: int = 1) -> str:
 
 
 def say(text: str, prefix: str = "jepa_lab: ") -> None:
-    """Prints one line to stderr."""
-    print(f"{prefix}{text}", file=sys.stderr, flush=True)
+    """Prints one line to stderr. Characters that cannot be printed, such as a newline in a name,
+    are escaped."""
+    print(f"{prefix}{in_one_line(text)}", file=sys.stderr, flush=True)
+
+
+def in_one_line(text: str) -> str:
+    """Returns the text with line ends and other characters that cannot be printed escaped, as
+    Python writes them in quotes."""
+    if text.isprintable():
+        return text
+    return "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)

@@ -69,11 +69,7 @@ def data() -> DataLoader:
 @pytest.mark.parametrize("phase", ["validate", "test"])
 @pytest.mark.parametrize(("encode", "status"), [(alike, "complete_collapse"), (spread, "healthy")])
 def test_a_pass_without_a_fit_gets_a_verdict(
-    phase: str,
-    encode: Encode,
-    status: str,
-    data: DataLoader,
-    capsys: pytest.CaptureFixture[str],
+    phase: str, encode: Encode, status: str, data: DataLoader, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monitor = CollapseMonitor()
     run = trainer(monitor)

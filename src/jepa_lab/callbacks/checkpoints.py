@@ -19,6 +19,7 @@ from pytorch_lightning.callbacks import Checkpoint
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from jepa_lab.errors import UserError
+from jepa_lab.files.limits import require_regular
 from jepa_lab.ledger.atomic import write_atomic
 from jepa_lab.ledger.parquet import ParquetLedger
 
@@ -159,6 +160,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     """Returns the content of a checkpoint on the CPU. All checksums are verified, and no code in
     the file is executed. Raises ValueError with a short reason for a damaged file."""
     try:
+        require_regular(path)
         with zipfile.ZipFile(path) as archive:  # torch.load does not verify checksums
             # torch.save stores every part as it is, so that nothing can unpack to more
             if sum(info.file_size for info in archive.infolist()) > path.stat().st_size:

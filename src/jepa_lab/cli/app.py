@@ -23,6 +23,7 @@ from jepa_lab.errors import UserError, say
 from jepa_lab.process.command import INTERRUPTED, RESUMES, USER_ERROR, arguments
 from jepa_lab.process.disk import cannot_write, full_disk
 from jepa_lab.process.memory import is_out_of_memory, out_of_memory
+from jepa_lab.process.paths import impossible_path
 from jepa_lab.process.signals import stopped_by
 from jepa_lab.sweep.records import SweepEnded
 
@@ -77,7 +78,7 @@ def _compose_and_run(args: list[str], command: Command) -> None:
         cause = full_disk(error)
         if cause is not None:
             _fail(cannot_write(cause))
-        line = "" if command.codes else _line(error, args)
+        line = impossible_path(error) if command.codes else _line(error, args)
         if not line:
             raise
         _fail(line)
@@ -90,7 +91,7 @@ def _line(error: Exception, args: list[str]) -> str:
     if isinstance(error, RecursionError):
         return f"{_experiments(args)}: its defaults lead back to itself; remove one of the entries"
     if isinstance(error, OSError):
-        return f"{error.strerror or error}: {error.filename}"
+        return impossible_path(error) or f"{error.strerror or error}: {error.filename}"
     if isinstance(error, ValueError) or is_from_hydra(error):
         return one_line(error)
     return ""

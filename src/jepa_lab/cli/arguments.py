@@ -29,7 +29,8 @@ OPTIONAL = ("--info", "-i")  # followed by a word, or by nothing
 
 
 def split_flags(args: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Returns (flags, overrides). The value that follows a flag belongs to the flags."""
+    """Returns (flags, overrides). The value that follows a flag belongs to the flags. --info alone
+    gets its default, or Hydra would take the first override as its value."""
     flags: list[str] = []
     overrides: list[str] = []
     rest = list(args)
@@ -42,6 +43,8 @@ def split_flags(args: Sequence[str]) -> tuple[list[str], list[str]]:
         value = rest[0] if rest and not rest[0].startswith("-") else None
         if value is not None and (arg in VALUED or (arg in OPTIONAL and _is_word(value))):
             flags.append(rest.pop(0))
+        elif arg in OPTIONAL:
+            flags.append("all")
     return flags, overrides
 
 

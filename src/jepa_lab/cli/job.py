@@ -29,6 +29,7 @@ from jepa_lab.ledger.sweep_folder import JOB, Record, settings_of
 from jepa_lab.process.disk import cannot_write, full_disk
 from jepa_lab.process.memory import is_out_of_memory, out_of_memory
 from jepa_lab.process.orphans import parent_gone
+from jepa_lab.process.paths import impossible_path
 from jepa_lab.process.ranks import numeric_ranks
 from jepa_lab.process.stop import StopRequest
 from jepa_lab.sweep.ladder import checked_rungs, climb
@@ -145,7 +146,8 @@ def _recorded(cfg: DictConfig, command: Command, stop: StopRequest) -> float:
         say(str(error))
     except Exception as error:
         cause = full_disk(error)
-        line = out_of_memory() if is_out_of_memory(error) else cause and cannot_write(cause)
+        line = cannot_write(cause) if cause else impossible_path(error)
+        line = out_of_memory() if is_out_of_memory(error) else line
         if line:
             record.close("failed", line, code=2)
             say(line)

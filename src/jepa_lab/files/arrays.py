@@ -38,6 +38,7 @@ def read_npy(path: Path) -> np.ndarray:
     ValueError for any other file that is not an array of plain values, and OSError if it cannot be
     read.
     """
+    limits.require_regular(path)
     with open(path, "rb") as file:
         return _array(file, os.fstat(file.fileno()).st_size)
 
@@ -51,6 +52,7 @@ def read_npz(
     that unpacks to a large array (see limits.UNPACKED_RATIO), and PythonObjects with the name of
     the array. Raises ValueError for any other file, and OSError if it cannot be read.
     """
+    limits.require_regular(path)
     try:
         return _read_npz(path, wanted)
     except BROKEN as error:

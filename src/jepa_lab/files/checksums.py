@@ -13,6 +13,9 @@ import zlib
 from pathlib import Path
 from typing import BinaryIO
 
+from jepa_lab.files import limits
+from jepa_lab.files.limits import OverLimit, size_text
+
 MARK = b"jepa-lab footer:"  # followed by the CRC-32 of everything after it, little-endian
 END = 8  # bytes after the footer: its length, little-endian, and PAR1
 
@@ -26,8 +29,8 @@ def seal(path: Path) -> None:
 
 
 def footer_is_intact(path: Path) -> bool:
-    """Returns whether the footer of a file has its checksum, or the file has none. Raises OSError
-    if the file cannot be read."""
+    """Returns whether the footer of a file has its checksum, or the file has none. Raises OverLimit
+    for a footer of more than limits.FOOTER_BYTES, and OSError if the file cannot be read."""
     with open(path, "rb") as file:
         footer = _tail(file)
         size, before = file.seek(0, os.SEEK_END), len(MARK) + 4
@@ -43,6 +46,9 @@ def _tail(file: BinaryIO) -> bytes:
     size = file.seek(0, os.SEEK_END)
     file.seek(max(size - END, 0))
     length = int.from_bytes(file.read(4), "little") + END
+    if min(length, size) > limits.FOOTER_BYTES:
+        most = size_text(limits.FOOTER_BYTES)
+        raise OverLimit(f"a footer of {size_text(length)}; at most {most} are read")
     file.seek(max(size - length, 0))
     return file.read()
 

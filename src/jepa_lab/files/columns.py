@@ -35,6 +35,7 @@ def read_columns(path: Path) -> dict[str, np.ndarray]:
 
 
 def _read_csv(path: Path) -> pa.Table:
+    limits.require_regular(path)
     size = path.stat().st_size
     if size > limits.TABLE_BYTES:
         raise OverLimit(f"{size_text(size)}; at most {size_text(limits.TABLE_BYTES)} are read")

@@ -24,6 +24,7 @@ def open_image(path: Path) -> Image.Image:
     """Opens an image without decoding its pixels. Raises OverLimit for more than limits.PIXELS
     pixels, OtherPixels for a TIFF of bands that Pillow has no mode for, and any error of Pillow for
     another file."""
+    limits.require_regular(path)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the limit is ours
         try:

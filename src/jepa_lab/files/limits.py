@@ -1,5 +1,10 @@
 """The limits on files that others made. SECURITY.md lists their values."""
 
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
 MB = 2**20
 
 # bytes of a YAML or JSON file, such as those of a run
@@ -17,6 +22,8 @@ UNPACKED_BYTES = 256 * MB
 UNPACKED_RATIO = 200
 # pixels of an image
 PIXELS = 89_478_485
+# bytes of the footer of a Parquet file
+FOOTER_BYTES = 64 * MB
 # rows of a table, and bytes of its columns before compression
 TABLE_ROWS = 50_000_000
 TABLE_BYTES = 4 * 2**30
@@ -29,3 +36,11 @@ class OverLimit(ValueError):
 def size_text(n_bytes: int) -> str:
     """Returns a number of bytes as text, as in 16 MB or 279 GB."""
     return f"{n_bytes / MB:,.0f} MB" if n_bytes < 10 * 2**30 else f"{n_bytes / 2**30:,.0f} GB"
+
+
+def require_regular(path: Path) -> None:
+    """Raises OverLimit for a pipe or a device, which may have no end, and OSError if there is no
+    file. A folder passes: to open it is an error anyway."""
+    mode = path.stat().st_mode
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise OverLimit("a pipe or a device; a file is needed")

@@ -15,11 +15,13 @@ from jepa_lab.files.limits import OverLimit, size_text
 def open_table(path: Path) -> pq.ParquetFile:
     """Opens a Parquet file without reading its columns.
 
-    Raises OverLimit for more than limits.TABLE_ROWS rows or limits.TABLE_BYTES bytes before
-    compression. Raises pa.ArrowException or OSError for any other file, and for a wrong checksum:
-    here that of the footer, later those of the pages that are read. A file without checksums, which
-    an earlier version wrote, is read too.
+    Raises OverLimit for a pipe or a device, and for more than limits.TABLE_ROWS rows,
+    limits.TABLE_BYTES bytes before compression or limits.FOOTER_BYTES of footer. Raises
+    pa.ArrowException or OSError for any other file, and for a wrong checksum: here that of the
+    footer, later those of the pages that are read. A file without checksums, which an earlier
+    version wrote, is read too.
     """
+    limits.require_regular(path)
     if not footer_is_intact(path):
         raise pa.ArrowInvalid("wrong checksum of the footer")
     file = pq.ParquetFile(path, page_checksum_verification=True)

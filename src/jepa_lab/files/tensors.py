@@ -21,7 +21,7 @@ class OtherObjects(ValueError):
 
 def is_torch_file(path: Path) -> bool:
     """Returns whether a file is an archive of torch.save (PyTorch 1.6 or later)."""
-    if not zipfile.is_zipfile(path):
+    if not (path.is_file() and zipfile.is_zipfile(path)):
         return False
     try:
         with zipfile.ZipFile(path) as archive:
@@ -39,6 +39,7 @@ def read_tensors(path: Path) -> Any:
     file has. Raises OtherObjects for any other Python object, ValueError for a damaged file, and
     OSError if it cannot be read.
     """
+    limits.require_regular(path)
     size = path.stat().st_size
     if size > limits.ARRAY_BYTES:
         raise OverLimit(f"{size_text(size)}; at most {size_text(limits.ARRAY_BYTES)} are read")

@@ -29,9 +29,8 @@ def read_bytes(path: Path, most: int | None = None) -> bytes:
     OSError if the file cannot be read.
     """
     most = limits.TEXT_BYTES if most is None else most
+    limits.require_regular(path)
     found = path.stat()
-    if not (stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode)):
-        raise OverLimit("a pipe or a device; a file is needed")
     if stat.S_ISREG(found.st_mode) and found.st_size > most:
         raise OverLimit(f"{size_text(found.st_size)}; at most {size_text(most)} are read")
     with open(path, "rb") as file:

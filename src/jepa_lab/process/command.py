@@ -16,6 +16,7 @@ from jepa_lab.errors import UserError, nearest, say
 from jepa_lab.process.disk import cannot_write, full_disk
 from jepa_lab.process.memory import is_out_of_memory, out_of_memory
 from jepa_lab.process.output import ignore_broken_pipe
+from jepa_lab.process.paths import impossible_path
 from jepa_lab.process.signals import ending_on_signals, stopped_by
 
 USER_ERROR, INTERRUPTED = 2, 130
@@ -49,8 +50,9 @@ def with_hint(message: str, parser: argparse.ArgumentParser) -> str:
 def run_command(work: Callable[[], int | None], hint: str = "", needs_folder: bool = True) -> None:
     """Runs a command and exits with the code that `work` returns, 0 for None.
 
-    A UserError, used-up memory and a full disk are printed as one line and exit with code 2. Ctrl-C
-    exits with code 130 and SIGTERM with 143, both with the line "stopped", which ends with `hint`.
+    A UserError, used-up memory, a full disk and an impossible path are printed as one line and exit
+    with code 2. Ctrl-C exits with code 130 and SIGTERM with 143, both with the line "stopped",
+    which ends with `hint`.
     If the reader closes the pipe, the command ends quietly. A working directory that was deleted is
     an error unless `needs_folder` is false.
     """
@@ -82,8 +84,9 @@ def _exit_code(error: BaseException, signal: int | None, hint: str) -> int | Non
         say(out_of_memory())
         return USER_ERROR
     cause = full_disk(error)
-    if cause is not None:
-        say(cannot_write(cause))
+    line = impossible_path(error) if cause is None else cannot_write(cause)
+    if line:
+        say(line)
         return USER_ERROR
     return None
 

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from jepa_lab.errors import UserError
+from jepa_lab.files.limits import OverLimit, require_regular
 from jepa_lab.files.text import parse_json
 from jepa_lab.ledger.atomic import replace_file, temporary_beside
 from jepa_lab.process.memory import in_words
@@ -157,6 +158,10 @@ def _write(path: Path, header: dict[str, Any], online: OnlineTokens, variants: i
 
 def _check(path: Path, expected: dict[str, Any]) -> int:
     """Returns the offset of the records. Raises ValueError unless the header is as expected."""
+    try:
+        require_regular(path)
+    except OverLimit as error:
+        raise ValueError(f"cache {path}: {error}") from None
     with open(path, "rb") as file:
         first, length = file.read(len(MAGIC)), file.read(9)
         text = file.read(int(length)) if first == MAGIC and length.strip().isdigit() else b""
