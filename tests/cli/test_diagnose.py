@@ -411,7 +411,7 @@ def test_a_path_that_cannot_be_judged_gives_one_line(
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        (["--jason"], "jepa_lab: unrecognized arguments: --jason\n"),
+        (["--jason"], "jepa_lab: unrecognized arguments: --jason; did you mean '--json'?\n"),
         (["--seeds", "3"], "jepa_lab: --seeds belongs to --investigate\n"),
         (
             ["--investigate", "--max-runs", "0"],

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 import pytest
-from test_falls import STEPS, history, line, then
 
+from feature_histories import STEPS, history, line, then
 from jepa_lab.diagnosis import judge
 
 NAN = math.nan

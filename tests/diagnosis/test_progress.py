@@ -135,7 +135,8 @@ def test_a_run_that_is_too_short_gets_the_command_with_more_epochs() -> None:
     config = {"dataset": {"epochs": 20}, "model": {}, "optim": {"lr": 1e-3}}
     verdict = judge(run(curve(0.0, 0.09), curve(0.0, 0.3)), config=config)
     assert verdict.next == ("dataset.epochs=60",)
-    assert verdict.confidence == 0.5
+    # that the features have not failed, as for healthy: so it was in all 19 labelled runs
+    assert verdict.confidence == judge(run(curve(0.0, 0.6), curve(0.0, 0.8))).confidence > 0.5
 
 
 def test_collapsed_features_keep_their_status_beside_the_state() -> None:

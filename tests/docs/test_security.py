@@ -20,7 +20,8 @@ def test_the_limits_on_the_page_are_those_of_the_code() -> None:
         f"{limits.ARRAY_BYTES // gib} GB in memory; above {limits.UNPACKED_BYTES // limits.MB} MB",
         f"at most {limits.UNPACKED_RATIO} times",
         f"{limits.PIXELS:,} pixels",
-        f"{limits.TABLE_ROWS:,} rows and {limits.TABLE_BYTES // gib} GB",
+        f"{limits.TABLE_ROWS:,} rows, {limits.TABLE_BYTES // gib} GB before compression",
+        f"{limits.FOOTER_BYTES // limits.MB} MB of footer",
     ):
         assert text in PAGE, text
 
@@ -42,7 +43,7 @@ def test_files_are_parsed_by_their_reader_and_nowhere_else() -> None:
         for path in package.rglob("*.py")
         if parsers.search(path.read_text(encoding="utf-8"))
     }
-    readers = {f"jepa_lab/files/{name}.py" for name in ("images", "tables", "text")}
+    readers = {f"jepa_lab/files/{name}.py" for name in ("images", "tables", "tensors", "text")}
     # the last two read what they wrote into memory themselves
     memory = {f"jepa_lab/studies/{study}/preflight.py" for study in ("arc", "seq_jepa")}
     assert found == {*readers, "jepa_lab/callbacks/checkpoints.py", *memory}

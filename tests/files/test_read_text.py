@@ -51,7 +51,7 @@ def test_yaml_that_grows_when_it_is_read_is_refused(text: str, message: str) -> 
 
 @pytest.mark.parametrize("text", ["[" * 5000, '{"a":' * 60 + "1" + "}" * 60, "9" * 5000])
 def test_json_that_is_nested_deeply_or_has_endless_digits_is_refused(text: str) -> None:
-    with pytest.raises(OverLimit, match=r"50 levels|4300 digits"):
+    with pytest.raises(OverLimit, match=r"50 levels|^a whole number of more than 4300 digits$"):
         parse_json(text)
 
 

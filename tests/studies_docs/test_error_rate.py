@@ -19,8 +19,11 @@ PINNED = {
     "digits": {"good": 53, "failed": 21, "false_alarms": 25, "misses": 1, "silent": 6},
     "toy": {"good": 27, "failed": 40, "false_alarms": 2, "misses": 0, "silent": 0},
 }
+# 8 false alarms on the digits before: in 59, 92 and 104 the rank of z fell to 3 to 4 directions
+# while the class probe rose from 0.2 to 0.5, which is no collapse; in 84 a skill "fell" from -0.02
+# to -0.25 under a regulariser, and was never above 0. All four stay no_learning. No miss was added
 PINNED_OF_FEATURES = {
-    "digits": {"good": 53, "failed": 21, "false_alarms": 8, "misses": 1, "silent": 6},
+    "digits": {"good": 53, "failed": 21, "false_alarms": 4, "misses": 1, "silent": 6},
     "toy": {"good": 27, "failed": 40, "false_alarms": 0, "misses": 7, "silent": 0},
 }
 AGAIN = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import traceback
 from dataclasses import fields
 
@@ -12,6 +13,9 @@ from jepa_lab.config.groups import conf_dir, folder_of, groups_of, keys_of, opti
 from jepa_lab.config.messages import describe
 from jepa_lab.errors import UserError, nearest
 from jepa_lab.studies import find
+
+# omegaconf's error for seeds.nope=3, where seeds is a list
+OF_A_PLACE = re.compile(r"invalid literal for int\(\) with base 10: (.*)")
 
 
 def is_from_hydra(error: BaseException) -> bool:
@@ -36,6 +40,12 @@ def one_line(error: BaseException) -> str:
             return _group_of_another_study(cause) or describe(cause)
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     text = lines[0] if lines else type(error).__name__
+    if "does not support sweep type" in text:
+        return (
+            "interval(...): only a sweeper that draws its values takes it; list values, as in 0,1"
+        )
+    if found := OF_A_PLACE.fullmatch(text):
+        return f"{found[1]}: no place in a list; give the whole list, as in key=[...]"
     override = getattr(error, "override", None)
     if text.startswith("LexerNoViableAlt"):  # usually a character outside ASCII
         override, text = text.partition(": ")[2], "unknown character"

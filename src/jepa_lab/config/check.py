@@ -11,6 +11,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from jepa_lab.config.extensions import is_own, options_at
+from jepa_lab.config.forms import require_forms
 from jepa_lab.config.groups import conf_dir, keys_of
 from jepa_lab.config.messages import PLAIN, describe
 from jepa_lab.config.ranges import in_64_bits
@@ -38,8 +39,7 @@ def check(
         _require_groups(cfg, kind, others)
         unset = sorted(OmegaConf.missing_keys(cfg))  # the merge would put defaults in their place
         own = dict(_take_own(cfg, kind))
-        merged = OmegaConf.merge(OmegaConf.structured(kind), cfg)
-        _refuse_nested(merged, "")
+        merged = _merged(kind, OmegaConf.to_container(cfg, resolve=False), cfg)
         missing = sorted(OmegaConf.missing_keys(merged))
         if "name" in missing:
             raise UserError(
@@ -48,6 +48,9 @@ def check(
             )
         if missing:
             raise UserError(f"{missing[0]} is missing: it has no default")
+        # again with the values of all interpolations, whose forms omegaconf does not check
+        resolved = OmegaConf.to_container(merged, resolve=True)
+        merged = _merged(kind, resolved, resolved)
         config = OmegaConf.to_object(merged)
         assert isinstance(config, kind)
         in_64_bits(asdict(config))  # again, for numbers that were given as text
@@ -173,6 +176,16 @@ def _put(config: Any, key: str, options: Any) -> None:
         config[name] = options
     else:
         setattr(config, name, options)
+
+
+def _merged(kind: type[C], plain: Any, cfg: Any) -> DictConfig:
+    """Returns `cfg` with the types of `kind`; `plain` is the same as plain data."""
+    typed = OmegaConf.structured(kind)
+    require_forms(typed, plain)
+    merged = OmegaConf.merge(typed, cfg)
+    assert isinstance(merged, DictConfig)
+    _refuse_nested(merged, "")
+    return merged
 
 
 def _refuse_nested(node: Any, key: str) -> None:

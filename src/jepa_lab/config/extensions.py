@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from jepa_lab.config.forms import require_forms
 from jepa_lab.config.messages import describe
 
 Kind = TypeVar("Kind", bound="Options")
@@ -112,7 +113,9 @@ def options_at(key: str, given: Any, base: type[Kind]) -> Kind:
         )
     try:
         kind = _class(key, given.get("_target_"), base)
-        options = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(kind), dict(given)))
+        typed = OmegaConf.structured(kind)
+        require_forms(typed, given, f"{key}.")
+        options = OmegaConf.to_object(OmegaConf.merge(typed, dict(given)))
     except OmegaConfBaseException as error:
         missing = (
             getattr(error, "full_key", None) if "Structured config of type" in str(error) else None

@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from omegaconf import DictConfig
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 
+from jepa_lab.config.forms import expected_keys, expected_list
 from jepa_lab.config.groups import conf_dir, folder_of, options_of
 from jepa_lab.errors import nearest
 
@@ -45,11 +47,19 @@ def describe(error: OmegaConfBaseException) -> str:
     if found := re.match(r"Merge error: \w+ is not a subclass of \w+\. value: (.*)", text):
         return f"{found[1]}: one value for a group of keys; name the key, as in sweep.control=..."
     if "is not a ListConfig" in text or "Cannot merge DictConfig with ListConfig" in text:
-        return f"{key}: expected a list, as in {key}=[...]"
+        return _expected_form(key, getattr(error, "parent_node", None))
     for pattern, expected in EXPECTED.items():
         if key and (found := re.match(pattern, text)):
             return f"{key}={IN_YAML.get(found[1], found[1])}: expected {expected}"
     return f"{key}: {text}" if key and key not in text else text
+
+
+def _expected_form(key: str, place: Any) -> str:
+    """Returns the line about a list for a group of keys, or about another value for a list. `place`
+    is the node of the error: the group itself, or what holds the list."""
+    if isinstance(place, DictConfig) and place._get_full_key(None) == key:
+        return expected_keys(key, place)
+    return expected_list(key)
 
 
 def unselected(key: str) -> str:

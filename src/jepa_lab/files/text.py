@@ -7,6 +7,7 @@ import io
 import json
 import re
 import stat
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -60,8 +61,9 @@ def parse_json(text: str, **options: Any) -> Any:
         raise _too_deep() from None
     except json.JSONDecodeError:
         raise
-    except ValueError as error:
-        raise OverLimit(str(error)) from None
+    except ValueError:
+        most = sys.get_int_max_str_digits()
+        raise OverLimit(f"a whole number of more than {most} digits") from None
     level = [content]
     for _ in range(limits.DEPTH):
         level = [inner for node in level for inner in _inside(node)]

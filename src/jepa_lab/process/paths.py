@@ -18,7 +18,8 @@ def impossible_path(error: BaseException) -> str:
     """Returns the line about a path that is too long, that leads through a file, or whose links
     lead in a circle. Returns "" for any other error."""
     if isinstance(error, RuntimeError) and str(error).startswith(OF_PATHLIB):
-        return f"{str(error).removeprefix(OF_PATHLIB)}: {WHY[errno.ELOOP]}"
+        place = str(error).removeprefix(OF_PATHLIB).strip("'")
+        return f"{shortened(place)}: {WHY[errno.ELOOP]}"
     if not isinstance(error, OSError) or error.errno not in WHY or error.filename is None:
         return ""
     return f"{shortened(os.fsdecode(error.filename))}: {WHY[error.errno]}"

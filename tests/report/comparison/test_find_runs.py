@@ -57,11 +57,15 @@ def test_a_folder_without_readable_runs_is_one_line_of_error(tmp_path: Path) -> 
     other.mkdir()
     (other / "notes.txt").write_text("nothing")
     (make_run(damaged, "a", 0) / "status.json").write_text("[]")
+    status = make_run(tmp_path / "folder", "a", 0) / "status.json"
+    status.unlink(missing_ok=True)
+    status.mkdir()
     messages = {
         tmp_path / "gone": "no such folder",
         empty: "the folder is empty",
         other: "no run in it",
         damaged: "no run can be read; .*status.json is damaged",
+        tmp_path / "folder": "no run can be read; .*: status.json: Is a directory",
     }
     for path, message in messages.items():
         with pytest.raises(UserError, match=message) as error:

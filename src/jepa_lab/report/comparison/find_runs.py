@@ -43,7 +43,7 @@ def find_runs(runs_dir: Path, leave_out: Path | None = None) -> FoundRuns:
         try:
             runs.append(read_run(path))
         except (OSError, ValueError) as error:
-            skipped.append((str(path), str(error)))
+            skipped.append((str(path), _reason(error)))
     if not runs and skipped:
         raise UserError(
             f"{runs_dir}: no run can be read; {skipped[0][0]}: {skipped[0][1]} ({len(skipped)} in"
@@ -52,6 +52,13 @@ def find_runs(runs_dir: Path, leave_out: Path | None = None) -> FoundRuns:
     if not runs:
         raise UserError(f"{runs_dir}: no run in it; a run's folder holds {', '.join(FILES)}")
     return FoundRuns(runs, skipped)
+
+
+def _reason(error: Exception) -> str:
+    """Returns why a run cannot be read, with the name of its file."""
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        return f"{Path(error.filename).name}: {error.strerror}"
+    return str(error)
 
 
 def lost_jobs(runs_dir: Path, runs: Sequence[Run]) -> list[tuple[str, str]]:

@@ -201,6 +201,11 @@ def test_supervised_run_beside_the_run_becomes_a_row(
     assert {f["row"] for f in content["figures"]} == {"this run", "supervised"}
 
 
+def replace_by_folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
 def flip_a_bit(path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[len(content) // 3] ^= 1
@@ -214,6 +219,7 @@ def flip_a_bit(path: Path) -> None:
         (lambda p: (p / "config.yaml").unlink(), "a folder without config.yaml"),
         (lambda p: shutil.rmtree(p / "checkpoints"), "no checkpoints/last.ckpt"),
         (lambda p: (p / "checkpoints" / "last.ckpt").write_bytes(b"x" * 100), "not a checkpoint"),
+        (lambda p: replace_by_folder(p / "checkpoints" / "last.ckpt"), "last.ckpt: no file"),
         (lambda p: flip_a_bit(p / "checkpoints" / "last.ckpt"), "wrong checksum"),
         (
             lambda p: (p / "config.yaml").write_text("study: linear_byol\n"),

@@ -3,6 +3,7 @@ evaluation mode."""
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -52,7 +53,10 @@ def load_run(path: Path, checkpoint: str = "last", trust: Trust = NOBODY) -> Loa
     config = run_config(path, trust)
     file = path / "checkpoints" / f"{checkpoint}.ckpt"
     if not file.is_file():
-        names = ", ".join(sorted(p.name for p in file.parent.glob("*.ckpt"))) or "none"
+        if os.path.lexists(file):
+            raise UserError(f"{file}: no file; a folder, a pipe or a link to nothing is there")
+        there = (p.name for p in file.parent.glob("*.ckpt") if p.is_file())
+        names = ", ".join(sorted(there)) or "none"
         raise UserError(f"{path}: no checkpoints/{checkpoint}.ckpt (available: {names})")
     splits = PLANNER.load(config)
     module = build_frozen(config, splits)

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import pytest
 import torch
-from test_falls import history
 
+from feature_histories import history
 from jepa_lab.callbacks.collapse import TapStatistics
 from jepa_lab.diagnosis import Verdict, judge
 from jepa_lab.diagnosis.views import common_share
