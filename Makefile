@@ -54,6 +54,7 @@ RUNS ?= runs
 docs: setup
 	$(BIN)/python studies_docs/gallery.py
 	$(BIN)/python studies_docs/error_rate.py report
+	$(BIN)/python studies_docs/collapse_bench document
 	$(BIN)/python studies_docs/teacherless.py --runs-dir $(RUNS)
 	$(BIN)/python studies_docs/aux_losses.py --runs-dir $(RUNS)
 	$(BIN)/python studies_docs/linear_byol.py --runs-dir $(RUNS)

@@ -21,6 +21,7 @@ from typing import Any
 
 from documents import arguments, mean, save_figure, write_tables
 from jepa_lab.diagnosis import Thresholds
+from jepa_lab.diagnosis.finding import last_stretch
 from jepa_lab.ledger.parquet import history_of
 from jepa_lab.networks.ema import memory_of_tau
 from jepa_lab.report.comparison.find_runs import find_runs
@@ -101,13 +102,7 @@ def read(runs_dir: Path) -> Runs:
 def onset(history: History) -> int | None:
     """Returns the step of the first validation from which on the actions are used at `USED` or
     more, or None if they are not used at the end."""
-    found = None
-    for step, value in history.get(USE, []):
-        if value < USED:
-            found = None
-        elif found is None:
-            found = step
-    return found
+    return last_stretch(history.get(USE, []), lambda use: use >= USED)
 
 
 def last(history: History, key: str) -> float | None:

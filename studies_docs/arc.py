@@ -184,7 +184,7 @@ def real_table(arm: Arm) -> str:
     def values(key: str) -> list[float]:
         return list(arm.values(key).values())
 
-    kinds = kinds_in(sorted({key for last in arm.last.values() for key in last}))
+    kinds = kinds_in({key for last in arm.last.values() for key in last})
     tables = ["\n".join(lines), retrieval_table(values)]
     return "\n\n".join([*tables, *([kinds_table(values, kinds)] if kinds else [])])
 

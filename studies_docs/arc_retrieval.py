@@ -9,7 +9,7 @@ studies_docs/arc.py writes the other tables from finished runs.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import torch
 
@@ -79,7 +79,7 @@ def kinds_table(values: Values, kinds: Sequence[str]) -> str:
     return "\n".join(lines)
 
 
-def kinds_in(keys: Sequence[str]) -> list[str]:
+def kinds_in(keys: Iterable[str]) -> list[str]:
     """Returns the kinds of rule among the names of metrics, sorted."""
     start, end = "test/retrieval/rule/", "/n"
     found = (key for key in keys if key.startswith(start) and key.endswith(end))

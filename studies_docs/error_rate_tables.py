@@ -14,22 +14,12 @@ from error_rate_fit import fitted_confidence
 from error_rate_judged import OF_PREDICTION, Judged, Run, judged, verdict_of
 from jepa_lab.config.statuses import SEVERITY
 from jepa_lab.diagnosis import Thresholds
+from jepa_lab.report.collapse_bench.scores import wilson
 
 BINS = (0.0, 0.5, 0.7, 0.9, 0.99, 1.01)
 PROBE_FALL = 0.1  # fall of the online probe below its best that an observer would notice
 LABELS = ("failed", "good", "undecided")
 STUDIES = ("digits", "toy")
-
-
-def wilson(count: int, n: int) -> tuple[float, float]:
-    """Returns the 95 % interval of a share of n. (0, 1) for n = 0."""
-    if n == 0:
-        return 0.0, 1.0
-    z, p = 1.959964, count / n
-    middle, width = p + z * z / (2 * n), z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-    return max((middle - width) / (1 + z * z / n), 0.0), min(
-        (middle + width) / (1 + z * z / n), 1.0
-    )
 
 
 RULES: dict[str, Callable[[Judged], bool | None]] = {

@@ -1,5 +1,5 @@
 """python -m jepa_lab.bench [FILE]: scores the verdict, single metrics and a user's own rules on
-labelled runs of other people's kind of code."""
+labelled runs."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def _parser() -> Parser:
     return parser
 
 
-def _bench(args: argparse.Namespace) -> int:
+def _bench(args: argparse.Namespace) -> None:
     from jepa_lab.errors import UserError, nearest  # start-up
     from jepa_lab.report.collapse_bench.rules import user_rule
     from jepa_lab.report.collapse_bench.runs import GROUPS, SHIPPED, load_runs
@@ -58,7 +58,6 @@ def _bench(args: argparse.Namespace) -> int:
     if args.wrong is not None and args.wrong not in scores["rules"]:
         raise UserError(f"--wrong {args.wrong}: no such rule{nearest(args.wrong, scores['rules'])}")
     print(json.dumps(scores, indent=2) if args.json else report(scores, args.wrong or ""))
-    return 0
 
 
 if __name__ == "__main__":

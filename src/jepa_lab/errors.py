@@ -55,6 +55,4 @@ def say(text: str, prefix: str = "jepa_lab: ") -> None:
 def in_one_line(text: str) -> str:
     """Returns the text with line ends and other characters that cannot be printed escaped, as
     Python writes them in quotes."""
-    if text.isprintable():
-        return text
     return "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)

@@ -7,4 +7,6 @@ oracle that reads what no rule reads (see `oracle`).
         counts the finished runs and their labels
     python studies_docs/collapse_bench collect OUT [--to FILE.parquet]
         writes the table of all finished runs
+    python studies_docs/collapse_bench document
+        writes the counts of docs/collapse_bench.md from the table that ships with the package
 """

@@ -1,4 +1,4 @@
-"""python studies_docs/collapse_bench train|status|collect OUT: see the package's docstring."""
+"""python studies_docs/collapse_bench COMMAND: see the docstring of the package."""
 
 from __future__ import annotations
 
@@ -27,16 +27,21 @@ def main(argv: list[str] | None = None) -> None:
     commands.choices["train"].add_argument("--shard", default="0/1", help="as in 0/2 and 1/2")
     commands.choices["train"].add_argument("--first", type=int, help="only the first runs")
     commands.choices["collect"].add_argument("--to", type=Path)
+    commands.add_parser("document")
     args = parser.parse_args(argv)
     if args.command == "train":
         part, _, of = args.shard.partition("/")
         train_all(args.out, (int(part), int(of)), args.first)
     elif args.command == "status":
         print(status(args.out))
-    else:
+    elif args.command == "collect":
         from collapse_bench.collect import collect
 
         print(collect(args.out, args.to))
+    else:
+        from collapse_bench.document import write
+
+        print(write())
 
 
 def train_all(out: Path, shard: tuple[int, int], first: int | None) -> None:

@@ -28,8 +28,13 @@ Terms = dict[str, Tensor]
 FASTER = 5.0  # learning rate of a predictor over that of the rest
 
 
+def scaled(images: Tensor) -> Tensor:
+    """Returns images in [0, 1] with about unit spread, as every encoder and teacher reads them."""
+    return (images - 0.4) / 0.3
+
+
 class Method(nn.Module):
-    """An encoder with its heads and its loss. Images are scaled to about unit spread first."""
+    """An encoder with its heads and its loss."""
 
     def __init__(self, encoder: nn.Module, norm: str = "") -> None:
         super().__init__()
@@ -38,7 +43,7 @@ class Method(nn.Module):
 
     def encode(self, images: Tensor) -> Tensor:
         """Maps images (n, c, h, w) to the encoder's features (n, d)."""
-        features: Tensor = self.encoder((images - 0.4) / 0.3)
+        features: Tensor = self.encoder(scaled(images))
         return features
 
     def embed(self, images: Tensor) -> Tensor:
@@ -199,7 +204,7 @@ class Predicting(Projected):
             projection = self.project(images)
             return projection.detach() if self.stop_gradient else projection
         with torch.no_grad():
-            out: Tensor = self.teacher((images - 0.4) / 0.3)
+            out: Tensor = self.teacher(scaled(images))
             return out
 
     def loss(self, one: Tensor, other: Tensor, labels: Tensor) -> Terms:
@@ -225,11 +230,7 @@ class Predicting(Projected):
     def measures(self, one: Tensor, other: Tensor) -> dict[str, float]:
         prediction, target = self.predicted(one, other)
         loss, constant = cosine_prediction(prediction, target), constant_baseline_loss(target)
-        return {
-            "loss/prediction": float(loss),
-            "loss/constant": float(constant),
-            "skill": float(skill(loss, constant)),
-        }
+        return _against_constant(loss, constant)
 
     def predicted(self, one: Tensor, other: Tensor) -> tuple[Tensor, Tensor]:
         return self.predictor(self.project(one)), self.target(other)
@@ -256,7 +257,7 @@ class DINO(Method):
     def teach(self, images: Tensor) -> Tensor:
         """Maps images to the teacher's logits (n, 64)."""
         with torch.no_grad():
-            out: Tensor = self.teacher((images - 0.4) / 0.3)
+            out: Tensor = self.teacher(scaled(images))
             return out
 
     def loss(self, one: Tensor, other: Tensor, labels: Tensor) -> Terms:
@@ -278,15 +279,20 @@ class DINO(Method):
         p = self.criterion.sharpen(self.teach(other)).double()
         log_q = (self.head(self.encode(one)) / self.criterion.student_temp).double().log_softmax(1)
         loss, constant = -(p * log_q).sum(1).mean(), torch.special.entr(p.mean(0)).sum()
-        return {
-            "loss/prediction": float(loss),
-            "loss/constant": float(constant),
-            "skill": float(skill(loss, constant)),
-        }
+        return _against_constant(loss, constant)
 
     def predicted(self, one: Tensor, other: Tensor) -> tuple[Tensor, Tensor] | None:
         student = (self.head(self.encode(one)) / self.criterion.student_temp).softmax(1)
         return student, self.criterion.sharpen(self.teach(other))
+
+
+def _against_constant(loss: Tensor, constant: Tensor) -> dict[str, float]:
+    """Returns a loss, that of the best constant, and the skill, as validation metrics."""
+    return {
+        "loss/prediction": float(loss),
+        "loss/constant": float(constant),
+        "skill": float(skill(loss, constant)),
+    }
 
 
 def _by_view(network: object, views: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ length."""
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -200,5 +200,5 @@ def _with_onsets(specs: list[Spec]) -> list[Spec]:
     for spec in specs:
         chosen = left[spec.kind] >= 1 and spec.length == "enough"
         left[spec.kind] -= chosen
-        found.append(Spec(**{**vars(spec), "onset": bool(chosen)}))
+        found.append(replace(spec, onset=chosen))
     return found

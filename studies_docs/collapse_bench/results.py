@@ -13,6 +13,7 @@ from collapse_bench import oracle
 from collapse_bench.oracle import Measured
 from collapse_bench.plan import Spec
 from collapse_bench.training import train
+from jepa_lab.diagnosis.finding import last_stretch
 from jepa_lab.ledger.atomic import write_atomic
 
 
@@ -58,11 +59,6 @@ def labels_of(result: Mapping[str, Any]) -> dict[str, Any]:
     of_features = features(looks["trained"])
     prediction = result["prediction"]
     of_prediction = oracle.label_prediction(prediction["trained"], prediction["untrained"])
-    lost_at = None
-    for step, seen in reversed(result["seen"]):
-        if features(Measured.of(seen)) != "failed":
-            break
-        lost_at = int(step)
     return {
         "label": oracle.label_run(
             of_features,
@@ -72,5 +68,7 @@ def labels_of(result: Mapping[str, Any]) -> dict[str, Any]:
         ),
         "label_features": of_features,
         "label_prediction": of_prediction,
-        "lost_at": lost_at,
+        "lost_at": last_stretch(
+            result["seen"], lambda seen: features(Measured.of(seen)) == "failed"
+        ),
     }

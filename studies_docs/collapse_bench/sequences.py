@@ -6,7 +6,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from collapse_bench.methods import Method, Terms
+from collapse_bench.methods import Method, Terms, scaled
 from jepa_lab.data.views.affine import Affine
 from jepa_lab.losses import RateLoss
 from jepa_lab.networks.aggregator import TransformerAggregator
@@ -72,7 +72,7 @@ class SeqJEPA(Method):
             z_target = z_target if self.target == "shared" else z_target.detach()
         else:
             with torch.no_grad():
-                z_target = self.teacher((views[:, -1] - 0.4) / 0.3)
+                z_target = self.teacher(scaled(views[:, -1]))
         return Representations(z, z_agg, z_hat, z_target)
 
     def loss_of(self, views: Tensor, actions: Tensor) -> Terms:

@@ -16,7 +16,7 @@ from collapse_bench.plan import Spec
 from collapse_bench.reconstructing import Autoencoder, Quantised, Supervised
 from collapse_bench.sequences import SeqJEPA
 from collapse_bench.sources import Part, Source, load
-from collapse_bench.views import augment, leak, two_views
+from collapse_bench.views import NOISE, augment, leak, two_views
 from jepa_lab.callbacks.collapse import TapStatistics
 
 METHODS: Mapping[str, type[Method]] = {
@@ -59,7 +59,7 @@ class _Run:
         self.source: Source = load(spec.data)
         self.random = torch.Generator().manual_seed(spec.seed)
         self.fault = str(self.options.get("fault", ""))
-        self.noise = float(self.options.get("noise", 0.08))
+        self.noise = float(self.options.get("noise", NOISE))
         self.method = _build(spec, self.source)
         self.optimiser = torch.optim.AdamW(
             self.method.groups(self.options.get("lr", 2e-3)),
@@ -162,7 +162,7 @@ class _Run:
         """Returns sequences of seq-JEPA with the planted faults of the run."""
         assert isinstance(self.method, SeqJEPA)
         views, actions = self.method.sequences(part.images, random)
-        if self.noise > 0.08:
+        if self.noise > NOISE:
             views = views + self.noise * torch.randn(views.shape, generator=random)
         if self.fault == "views_equal":
             views = views[:, :1].expand_as(views)

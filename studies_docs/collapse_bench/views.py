@@ -9,8 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+NOISE = 0.08  # of a view that has no more of it by its condition
 
-def augment(images: Tensor, random: torch.Generator, noise: float = 0.08) -> Tensor:
+
+def augment(images: Tensor, random: torch.Generator, noise: float = NOISE) -> Tensor:
     """Returns a view of every image (n, c, h, w): turned by up to 15 degrees, scaled, shifted by up
     to a tenth, brighter or darker, with noise, and half of them with a patch covered."""
     n, _, h, w = images.shape

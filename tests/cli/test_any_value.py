@@ -155,4 +155,4 @@ def test_every_value_of_every_number_is_accepted_or_refused_in_one_line(
 def test_a_size_that_no_machine_can_hold_is_refused_by_its_key(
     study: str, override: str, key: str, composed: dict[str, DictConfig]
 ) -> None:
-    assert outcome(composed[study], f"++{override}", {}).startswith(f"{key}")
+    assert outcome(composed[study], f"++{override}", {}).startswith(key)

@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from jepa_lab import preview
+from jepa_lab import check, preview
 from jepa_lab.cli.arguments import check_removed
 
 Command = Callable[..., tuple[int, str, str]]
@@ -316,6 +316,14 @@ def test_used_up_memory_gives_one_line_and_no_file(
     assert code == 2
     assert line.startswith("jepa_lab: out of memory: ")
     assert not list(tmp_path.iterdir())
+
+
+def test_an_interval_without_a_search_is_one_line_with_the_form_to_write(command: Command) -> None:
+    code, _, err = command(
+        "-m", "+experiment=linear_byol", "d_latent=interval(0,1)", main=check.main
+    )
+    assert (code, len(err.splitlines())) == (2, 1), err
+    assert err.startswith("jepa_lab: interval(...): only a sweeper")
 
 
 @pytest.mark.parametrize("key", ["aux.vicreg", "dataset.tiers.paper", "hydra.job"])

@@ -1,5 +1,5 @@
 """Overrides in the forms in which other programs write them: taken, or one line with the right
-form."""
+form. Also --info, whose value may be left out."""
 
 from __future__ import annotations
 
@@ -34,9 +34,17 @@ def test_options_with_a_value_are_taken_as_overrides(given: list[str], taken: li
     assert without_dashes(given) == taken
 
 
-def test_the_words_of_a_sweep_agent_reach_hydra_as_overrides() -> None:
-    words = ["--experiment=teacherless_b", "--seed=3", "--loss.lambda_rate=0.01", "--cfg", "job"]
-    assert overrides_for_hydra(words) == [*("--cfg", "job", B, "seed=3", "loss.lambda_rate=0.01")]
+def test_the_arguments_of_a_sweep_agent_reach_hydra_as_overrides() -> None:
+    given = ["--experiment=teacherless_b", "--seed=3", "--loss.lambda_rate=0.01", "--cfg", "job"]
+    taken = ["--cfg", "job", B, "seed=3", "loss.lambda_rate=0.01"]
+    assert overrides_for_hydra(given) == taken
+
+
+@pytest.mark.parametrize("flag", ["--info", "-i"])
+def test_info_alone_does_not_take_the_first_override_as_its_value(flag: str) -> None:
+    assert overrides_for_hydra([flag, B]) == [flag, "all", B]
+    assert overrides_for_hydra([B, flag]) == [flag, "all", B]
+    assert overrides_for_hydra([B, flag, "searchpath"]) == [flag, "searchpath", B]
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 import yaml
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Key
 
 from comparison_runs import make_run
 from jepa_lab import diagnose, preview
@@ -87,8 +89,7 @@ def test_errors_of_this_package_are_told_from_those_of_hydra() -> None:
             work()
         return error.value
 
-    from hydra.core.override_parser.types import Key
-
+    assert is_from_hydra(raised(lambda: OverridesParser.create().parse_override(None)))
     assert not is_from_hydra(raised(lambda: len(3)))  # type: ignore[arg-type]
     assert not is_from_hydra(raised(lambda: Key()))  # type: ignore[call-arg]
     assert not is_from_hydra(TypeError())

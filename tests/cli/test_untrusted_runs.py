@@ -16,6 +16,7 @@ from comparison_runs import make_run
 from jepa_lab import decode, diagnose, evaluate
 from jepa_lab.claims.__main__ import main as claims
 from jepa_lab.report.__main__ import main as report
+from jepa_lab.studies.seq_jepa.config import Config
 
 Command = Callable[..., tuple[int, str, str]]
 LAUGHS = "\na0: &a0 [x, x]\n" + "".join(
@@ -51,14 +52,21 @@ EVIL = {"x": {"_target_": "evil_module.Options"}}
 
 @pytest.mark.parametrize("main", [evaluate.main, decode.main])
 def test_a_class_that_a_run_names_is_imported_with_trust_only(
-    main: Callable[..., None], tmp_path: Path, command: Command, imported: Callable[[], bool]
+    main: Callable[..., None],
+    tmp_path: Path,
+    command: Command,
+    imported: Callable[[], bool],
+    make_config: Callable[..., Config],
 ) -> None:
-    run = with_config(make_run(tmp_path / "runs", "a", 0), aux=EVIL)
+    whole = yaml.safe_load(make_config().to_yaml())
+    run = with_config(make_run(tmp_path / "runs", "a", 0), **{**whole, "aux": EVIL})
     code, _, err = command(str(run), main=main)
     assert (code, err.count("\n")) == (2, 1)
     assert f"{run}/config.yaml: aux.x._target_=evil_module.Options" in err
     assert "--trust" in err
     assert not imported()
+    command(str(run), "--trust", main=main)
+    assert imported()
 
 
 @pytest.mark.parametrize("main", [evaluate.main, decode.main, diagnose.main])

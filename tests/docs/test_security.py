@@ -22,6 +22,9 @@ def test_the_limits_on_the_page_are_those_of_the_code() -> None:
         f"{limits.PIXELS:,} pixels",
         f"{limits.TABLE_ROWS:,} rows, {limits.TABLE_BYTES // gib} GB before compression",
         f"{limits.FOOTER_BYTES // limits.MB} MB of footer",
+        f"CSV of features | {limits.TABLE_BYTES // gib} GB |",
+        f"`.pth` of features | {limits.ARRAY_BYTES // gib} GB; its parts are stored uncompressed;"
+        f" {limits.TEXT_BYTES // limits.MB} MB for the part",
     ):
         assert text in PAGE, text
 

@@ -32,7 +32,7 @@ def archive(path: Path, **entries: bytes) -> Path:
     return path
 
 
-HUGE = header("(37_500_000_000,)".replace("_", "")) + b"abc"
+HUGE = header("(37500000000,)") + b"abc"
 CLAIMS = "279 GB of arrays; at most 24 GB are read"
 
 

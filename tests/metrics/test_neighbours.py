@@ -34,7 +34,7 @@ def test_agreement_is_1_if_every_row_agrees_and_0_at_chance() -> None:
 
 def test_a_class_that_is_lost_among_the_others_is_counted() -> None:
     labels = torch.tensor([0] * 40 + [1] * 40 + [2] * 20)
-    neighbour = torch.cat([(torch.arange(80) // 40) * 40 + (torch.arange(80) + 1) % 40])
+    neighbour = (torch.arange(80) // 40) * 40 + (torch.arange(80) + 1) % 40
     found = agreement(labels, torch.cat([neighbour, torch.arange(20)]))
     assert found is not None
     assert (found.classes, found.lost) == (3, 1)

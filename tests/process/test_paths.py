@@ -1,4 +1,4 @@
-"""Paths that no file can have, names with line ends, and --info: one line each."""
+"""Paths that no file can have, and names with line ends: one line each."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from jepa_lab.__main__ import main
-from jepa_lab.cli.overrides import overrides_for_hydra
 from jepa_lab.errors import in_one_line
 from jepa_lab.process.paths import impossible_path, shortened
 
@@ -71,19 +70,3 @@ def test_a_name_with_a_line_end_is_one_line(verb: str, capsys: pytest.CaptureFix
 def test_only_characters_that_cannot_be_printed_are_escaped() -> None:
     assert in_one_line("a\nb\r\x1b[31m\u2028\x85") == "a\\nb\\r\\x1b[31m\\u2028\\x85"
     assert in_one_line("größer 数 \\n ' \"") == "größer 数 \\n ' \""
-
-
-@pytest.mark.parametrize("flag", ["--info", "-i"])
-def test_info_alone_does_not_take_the_first_override_as_its_value(flag: str) -> None:
-    override = "+experiment=linear_byol"
-    assert overrides_for_hydra([flag, override]) == [flag, "all", override]
-    assert overrides_for_hydra([override, flag]) == [flag, "all", override]
-    assert overrides_for_hydra([override, flag, "searchpath"]) == [flag, "searchpath", override]
-
-
-def test_an_interval_without_a_search_is_one_line_with_the_form_to_write(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    argv = ["check", "-m", "+experiment=linear_byol", "d_latent=interval(0,1)"]
-    assert line_of(argv, capsys).startswith("jepa_lab: interval(...): only a sweeper")

@@ -73,7 +73,7 @@ FIXED = pa.FixedSizeListArray.from_arrays(pa.array(Z.ravel()), D)
 WITHOUT_LABELS: dict[str, Callable[[Path], Path]] = {
     "npy": npy,
     "pth": tensors(T),
-    "pth, half precision is kept": tensors({"feats": T.double()}),
+    "pth, double precision, another name": tensors({"feats": T.double()}),
     "pth, a vector for each name": tensors({f"im{n}.jpg": T[n] for n in range(N)}),
     "pth, a list of vectors": tensors(list(T)),
     "pth, a view": tensors(torch.stack([T, T], 1)[:, 0]),

@@ -1,15 +1,9 @@
 """The document on the use of actions: its tables from histories with known values."""
 
-import sys
-from pathlib import Path
-
 import pytest
 
-from conftest import ROOT
-
-sys.path.insert(0, str(ROOT / "studies_docs"))
-
 from action_use import RELATIVE, USE, Cell, History, effects_table, last, onset, onsets, tables
+from conftest import ROOT
 from documents import filled
 
 STEPS = (340, 680, 1020)
@@ -62,6 +56,6 @@ def test_effects_compare_cells_that_differ_in_one_setting_paired_by_seed() -> No
     assert rate.startswith("| rate with λ 0.003 less none | 1 | 2 | +0.30 [+0.30, +0.30] | +0.00 [")
 
 
-def test_every_table_has_a_mark_in_the_document(tmp_path: Path) -> None:
+def test_every_table_has_a_mark_in_the_document() -> None:
     document = (ROOT / "docs/results/action_use.md").read_text(encoding="utf-8")
     filled(document, tables({}))  # SystemExit without a mark

@@ -1,13 +1,8 @@
 """The document of the ARC JEPA: its retrieval beside plain baselines, for old and new runs."""
 
-import sys
-
-from conftest import ROOT
-
-sys.path.insert(0, str(ROOT / "studies_docs"))
-
 from arc import Arm, real_table
 from arc_retrieval import kinds_in, kinds_table, plain_table, retrieval_table
+from conftest import ROOT
 from documents import filled
 
 MARKS = ("order", "tried", "corrections", "effects", "real", "plain")

@@ -2,14 +2,8 @@
 
 from __future__ import annotations
 
-import sys
-
 import pytest
 import torch
-
-from conftest import ROOT
-
-sys.path.insert(0, str(ROOT / "studies_docs"))
 
 from error_rate_oracle import NOISE, identity
 

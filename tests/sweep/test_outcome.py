@@ -23,8 +23,8 @@ def stopped_sweep(folder: Path) -> list[Record]:
         run = folder / "runs" / "none" / f"none-{job}"
         if state != "to do":
             make_run(folder / "runs", "none", job, state=state.replace("done", "completed"))
-        words = ["aux=none", f"seed={job}"]
-        records.append(Record(job, words, state, run.name, str(run), folder=folder / "jobs"))
+        overrides = ["aux=none", f"seed={job}"]
+        records.append(Record(job, overrides, state, run.name, str(run), folder=folder / "jobs"))
         records[-1].write()
     return records
 

@@ -75,9 +75,7 @@ class CollapseMonitor(pl.Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        start = time.perf_counter()
         self._update(named_features(pl_module, outputs), dataloader_idx)
-        self.seconds += time.perf_counter() - start
 
     def on_test_batch_end(
         self,
@@ -88,14 +86,13 @@ class CollapseMonitor(pl.Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        start = time.perf_counter()
         found = features_in(pl_module, outputs)
         # A module that sets its attribute in validation alone still has that of the last one.
         new = {name: z for name, z in found.items() if self._left.get(name) is not z}
         self._update(new, dataloader_idx)
-        self.seconds += time.perf_counter() - start
 
     def _update(self, named: Mapping[str, Tensor], dataloader_idx: int) -> None:
+        start = time.perf_counter()
         loader = f"/dataloader_idx_{dataloader_idx}" if dataloader_idx else ""
         for name, features in named.items():
             tap = self._taps.setdefault(name + loader, self.new_tap(name))
@@ -103,6 +100,7 @@ class CollapseMonitor(pl.Callback):
                 tap.update(features)
             except ValueError as error:
                 raise ValueError(f"CollapseMonitor: features {name + loader!r}: {error}") from None
+        self.seconds += time.perf_counter() - start
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if trainer.sanity_checking:

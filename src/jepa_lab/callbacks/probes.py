@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NotRequired, Protocol, TypedDict, Unpack
 
 import pytorch_lightning as pl
 import torch
@@ -29,6 +29,12 @@ class Probe:
     is_class: bool
     linear: bool = False  # a linear head instead of an MLP; class probes are always linear
 
+    def head(self, sample: Any, hidden: int) -> nn.Module:
+        """Returns an untrained head for features of the widths of `sample`. An MLP has `hidden`
+        units."""
+        width = self.read(sample).shape[1]
+        return probe_head(width, self.outputs, 0 if self.is_class or self.linear else hidden)
+
 
 class ProbeSource(Protocol):
     """Supplies a study's probes and their features. Each study defines the type of its features."""
@@ -47,46 +53,50 @@ class ProbeSource(Protocol):
         """Returns features of the module's last evaluation batch."""
 
 
+class HeadOptions(TypedDict):
+    """How heads are made and trained. The learning rate `lr` falls to 0 along a cosine over `steps`
+    batches. `hidden` is the width of an MLP. With r2="uniform" a dimension without variance counts
+    as 0, as in the public code."""
+
+    lr: float
+    weight_decay: float
+    hidden: int
+    steps: int
+    seed: int
+    r2: NotRequired[str]  # masked | uniform
+
+
 class ProbeHeads:
-    """One head per probe, all trained with a single fused AdamW whose learning rate falls to 0
-    along a cosine over `steps` batches.
+    """One head per probe, all trained with a single fused AdamW.
 
     `sample` holds the features of one sample, from which the widths are read. The heads are drawn
-    from `seed` on a forked random stream. `step` counts the batches so far."""
+    from the seed on a forked random stream. `step` counts the batches so far."""
 
     def __init__(
         self,
         probes: Sequence[Probe],
         sample: Any,
         device: torch.device,
-        *,
-        lr: float,
-        weight_decay: float,
-        hidden: int,
-        steps: int,
-        seed: int,
-        r2: str = "masked",
+        **options: Unpack[HeadOptions],
     ) -> None:
         self.probes = list(probes)
-        self.lr = lr
-        self.steps = steps
+        self.lr = options["lr"]
+        self.steps = options["steps"]
         self.step = 0
         self.heads = nn.ModuleDict()
         self.metrics: dict[str, Metric] = {}
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+            torch.manual_seed(options["seed"])
             for probe in self.probes:
-                width = probe.read(sample).shape[1]
-                linear = probe.is_class or probe.linear
-                self.heads[probe.name] = probe_head(width, probe.outputs, 0 if linear else hidden)
+                self.heads[probe.name] = probe.head(sample, options["hidden"])
                 self.metrics[probe.name] = (
                     MulticlassAccuracy(probe.outputs, average="micro")
                     if probe.is_class
-                    else RSquared(probe.outputs, constant_as_zero=r2 == "uniform")
+                    else RSquared(probe.outputs, constant_as_zero=options.get("r2") == "uniform")
                 ).to(device)
         self.heads.to(device)
         self.optimiser = torch.optim.AdamW(
-            self.heads.parameters(), lr=lr, weight_decay=weight_decay, fused=True
+            self.heads.parameters(), lr=self.lr, weight_decay=options["weight_decay"], fused=True
         )
 
     def learn(self, features: Any, batch: Any) -> None:
@@ -144,29 +154,11 @@ class ProbeHeads:
 
 class OnlineProbes(pl.Callback):
     """Trains one head per probe (see ProbeHeads), one step per training batch. Accuracies (0..1)
-    and R² of every evaluation pass are logged as `<prefix>/probe/<name>`. With r2="uniform" a
-    dimension without variance counts as 0, as in the public code."""
+    and R² of every evaluation pass are logged as `<prefix>/probe/<name>`."""
 
-    def __init__(
-        self,
-        source: ProbeSource,
-        *,
-        lr: float,
-        weight_decay: float,
-        hidden: int,
-        steps: int,
-        seed: int,
-        r2: str = "masked",
-    ) -> None:
+    def __init__(self, source: ProbeSource, **options: Unpack[HeadOptions]) -> None:
         self.source = source
-        self.options: dict[str, Any] = {
-            "lr": lr,
-            "weight_decay": weight_decay,
-            "hidden": hidden,
-            "steps": steps,
-            "seed": seed,
-            "r2": r2,
-        }
+        self.options = options
         self._trained: ProbeHeads | None = None
         self._restored: dict[str, Any] | None = None
 

@@ -21,10 +21,8 @@ from jepa_lab.cli.overrides import config_dir, overrides_for_hydra
 from jepa_lab.config.groups import conf_dir
 from jepa_lab.errors import UserError, say
 from jepa_lab.process.command import INTERRUPTED, RESUMES, USER_ERROR, arguments
-from jepa_lab.process.disk import cannot_write, full_disk
-from jepa_lab.process.memory import is_out_of_memory, out_of_memory
-from jepa_lab.process.paths import impossible_path
 from jepa_lab.process.signals import stopped_by
+from jepa_lab.process.system_errors import system_error_line
 from jepa_lab.sweep.records import SweepEnded
 
 
@@ -75,10 +73,9 @@ def _compose_and_run(args: list[str], command: Command) -> None:
     except yaml.YAMLError as error:  # an invalid file in a user-defined folder
         _fail(" ".join(str(error).split()))
     except Exception as error:
-        cause = full_disk(error)
-        if cause is not None:
-            _fail(cannot_write(cause))
-        line = impossible_path(error) if command.codes else _line(error, args)
+        line = system_error_line(error)
+        if not command.codes:
+            line = line or _line(error, args)
         if not line:
             raise
         _fail(line)
@@ -86,12 +83,10 @@ def _compose_and_run(args: list[str], command: Command) -> None:
 
 def _line(error: Exception, args: list[str]) -> str:
     """Returns the line about an error before the first job, "" for an error that is ours."""
-    if is_out_of_memory(error):
-        return out_of_memory()
     if isinstance(error, RecursionError):
         return f"{_experiments(args)}: its defaults lead back to itself; remove one of the entries"
     if isinstance(error, OSError):
-        return impossible_path(error) or f"{error.strerror or error}: {error.filename}"
+        return f"{error.strerror or error}: {error.filename}"
     if isinstance(error, ValueError) or is_from_hydra(error):
         return one_line(error)
     return ""

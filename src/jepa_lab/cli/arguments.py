@@ -18,19 +18,15 @@ from jepa_lab.errors import UserError
 from jepa_lab.process.command import with_hint
 from jepa_lab.studies import studies
 
-# flags of Hydra that are followed by a value
-VALUED = {
-    *("--cfg", "-c", "--package", "-p", "--config-path", "-cp", "--config-name", "-cn"),
-    *("--config-dir", "-cd", "--experimental-rerun"),
-}
 # types of a parsed value that name no option; a mapping instead of a name sets keys of the group
 NO_NAMES = (bool, int, float, list)
-OPTIONAL = ("--info", "-i")  # followed by a word, or by nothing
 
 
 def split_flags(args: Sequence[str]) -> tuple[list[str], list[str]]:
     """Returns (flags, overrides). The value that follows a flag belongs to the flags. --info alone
     gets its default, or Hydra would take the first override as its value."""
+    actions = get_args_parser()._actions
+    known = {name: action for action in actions for name in action.option_strings}
     flags: list[str] = []
     overrides: list[str] = []
     rest = list(args)
@@ -41,10 +37,11 @@ def split_flags(args: Sequence[str]) -> tuple[list[str], list[str]]:
             continue
         flags.append(arg)
         value = rest[0] if rest and not rest[0].startswith("-") else None
-        if value is not None and (arg in VALUED or (arg in OPTIONAL and _is_word(value))):
+        values = known[arg].nargs if arg in known else 0  # None: one, "?": one or none
+        if value is not None and (values is None or (values == "?" and _is_word(value))):
             flags.append(rest.pop(0))
-        elif arg in OPTIONAL:
-            flags.append("all")
+        elif values == "?":
+            flags.append(known[arg].const)
     return flags, overrides
 
 

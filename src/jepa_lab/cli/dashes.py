@@ -4,7 +4,7 @@ is taken as key=value. Other forms get one line that shows the right one."""
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from difflib import get_close_matches
 
 from hydra._internal.utils import get_args_parser
@@ -13,17 +13,16 @@ from jepa_lab.errors import UserError, nearest
 
 LONG_DASHES = "\u2010\u2011\u2012\u2013\u2014\u2212"  # as word processors write them
 OPTION = re.compile(r"--?([A-Za-z_][\w.@/-]*)(=.*)?", re.DOTALL)
-CLOSE = 0.85  # likeness from which a name with dashes is a mistyped option of ours
+CLOSE = 0.85  # likeness from which a name with dashes is a mistyped option of Hydra
 
 
-def without_dashes(args: Sequence[str], options: Iterable[str] = ()) -> list[str]:
-    """Returns the arguments with --key=value as key=value. Arguments of Hydra's options, or of
-    `options` (with their dashes), stay as they are.
+def without_dashes(args: Sequence[str]) -> list[str]:
+    """Returns the arguments with --key=value as key=value. Hydra's own options stay as they are.
 
-    Raises UserError for a key without a value, `--seed 3`, for long dashes, and for a name that is
-    nearly one of the options.
+    Raises UserError for a key whose value follows without `=`, as in `--seed 3`, for long dashes,
+    and for a name that is nearly one of Hydra's options.
     """
-    known = {*_of_hydra(), *options}
+    known = _of_hydra()
     found = []
     for at, arg in enumerate(args):
         if arg[:1] in LONG_DASHES and arg:

@@ -13,11 +13,12 @@ from jepa_lab.config.trust import Trust
 from jepa_lab.errors import UserError, say
 from jepa_lab.ledger.atomic import write_json
 from jepa_lab.ledger.command_line import CommandLine
+from jepa_lab.ledger.own_files import FILES
 from jepa_lab.report.diagnosis import diagnosis_text
 from jepa_lab.studies import study_of_run
 from jepa_lab.studies.entry import load
 
-RUN_TABLES = ("metrics.parquet", "linear_byol.parquet", "theory.parquet")
+RUN_TABLES = tuple(name for name in FILES if name.endswith(".parquet"))
 Report = tuple[str, dict[str, Any]]  # the text, and the same content as plain data
 
 

@@ -22,16 +22,14 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 import jepa_lab.config.gates  # noqa: F401 - registers its resolver
-from jepa_lab.cli.overrides import SEARCHPATH, folder_paths, paths_of
+from jepa_lab.cli.overrides import folder_paths, paths_of
 from jepa_lab.errors import RunBusy, UserError, say
-from jepa_lab.ledger.command_line import ONE_RUN, CommandLine
+from jepa_lab.ledger.command_line import ONE_RUN, SEARCH_PATH, CommandLine
 from jepa_lab.ledger.sweep_folder import JOB, Record, settings_of
-from jepa_lab.process.disk import cannot_write, full_disk
-from jepa_lab.process.memory import is_out_of_memory, out_of_memory
 from jepa_lab.process.orphans import parent_gone
-from jepa_lab.process.paths import impossible_path
 from jepa_lab.process.ranks import numeric_ranks
 from jepa_lab.process.stop import StopRequest
+from jepa_lab.process.system_errors import system_error_line
 from jepa_lab.sweep.ladder import checked_rungs, climb
 from jepa_lab.sweep.lines import named_lines
 from jepa_lab.sweep.orders import SweepControl
@@ -145,9 +143,7 @@ def _recorded(cfg: DictConfig, command: Command, stop: StopRequest) -> float:
         record.close("failed", str(error), code=2)
         say(str(error))
     except Exception as error:
-        cause = full_disk(error)
-        line = cannot_write(cause) if cause else impossible_path(error)
-        line = out_of_memory() if is_out_of_memory(error) else line
+        line = system_error_line(error)
         if line:
             record.close("failed", line, code=2)
             say(line)
@@ -196,7 +192,7 @@ def _search_path(overrides: Sequence[str], folder: str | None) -> list[str]:
     adds."""
     added = [] if folder is None else folder_paths(folder)
     kept = [path for override in overrides for path in paths_of(override) if path not in added]
-    return [f"{SEARCHPATH}[{','.join(kept)}]"] if kept else []
+    return [f"{SEARCH_PATH}[{','.join(kept)}]"] if kept else []
 
 
 def config_dir_of_this_job() -> str | None:

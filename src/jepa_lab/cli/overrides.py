@@ -20,6 +20,7 @@ from jepa_lab.cli.dashes import check_form, without_dashes
 from jepa_lab.cli.hydra_keys import refuse_classes
 from jepa_lab.config.groups import AUX_FOLDER, conf_dir, experiment_content, keys_of
 from jepa_lab.errors import UserError, say
+from jepa_lab.ledger.command_line import SEARCH_PATH
 
 TRUE, FALSE = ("true", "1", "yes", "on"), ("false", "0", "no", "off")
 RENAMED = {
@@ -49,7 +50,7 @@ def overrides_for_hydra(args: Sequence[str]) -> list[str]:
     `experiment=x` as `+experiment=x`. Prints a line for each translated name. Raises UserError for
     a wrong flag, for removed keys, and for overrides that contradict each other."""
     flags, overrides = split_flags(without_dashes(args))
-    check_flags(flags)
+    given = check_flags(flags)
     check_form(overrides)
     check_removed(overrides)
     refuse_classes(overrides)
@@ -60,12 +61,8 @@ def overrides_for_hydra(args: Sequence[str]) -> list[str]:
     check_stacked(overrides)
     check_options(overrides)
     overrides = overrides_for_comparison(overrides)
-    multirun = any(flag in ("-m", "--multirun") for flag in flags)
-    overrides = _of_every_job(overrides) if multirun else overrides
+    overrides = _of_every_job(overrides) if given.multirun else overrides
     return [*flags, *with_folder(overrides, config_dir(flags))]
-
-
-SEARCHPATH = "hydra.searchpath="
 
 
 def with_folder(overrides: Sequence[str], folder: str | None, itself: bool = False) -> list[str]:
@@ -76,15 +73,15 @@ def with_folder(overrides: Sequence[str], folder: str | None, itself: bool = Fal
     if not paths:
         return list(overrides)
     given = [path for override in overrides for path in paths_of(override)]
-    others = [override for override in overrides if not override.startswith(SEARCHPATH)]
-    return [*others, f"{SEARCHPATH}[{','.join(dict.fromkeys([*given, *paths]))}]"]
+    others = [override for override in overrides if not override.startswith(SEARCH_PATH)]
+    return [*others, f"{SEARCH_PATH}[{','.join(dict.fromkeys([*given, *paths]))}]"]
 
 
 def paths_of(override: str) -> list[str]:
     """Returns the entries of an override of Hydra's search path, [] for any other override."""
-    if not override.startswith(SEARCHPATH):
+    if not override.startswith(SEARCH_PATH):
         return []
-    listed = override.removeprefix(SEARCHPATH).strip("[]").split(",")
+    listed = override.removeprefix(SEARCH_PATH).strip("[]").split(",")
     return [path.strip() for path in listed if path.strip()]
 
 

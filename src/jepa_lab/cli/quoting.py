@@ -41,9 +41,8 @@ def quoted(override: str) -> str:
     key, _, value = override.partition("=")
     if not value:
         return ""
-    text = re.sub(
-        r'(\\*)"', r'\1\1\\"', value
-    )  # as Hydra escapes a quote and what stands before it
+    # as Hydra escapes a quote and the backslashes before it
+    text = re.sub(r'(\\*)"', r'\1\1\\"', value)
     text = re.sub(r"(\\+)$", r"\1\1", text)
     try:
         OverridesParser.create().parse_override(f'{key}="{text}"')

@@ -7,6 +7,8 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from jepa_lab.config.tree import leaves
+
 # the name of a file or folder that is no path, no hidden file and no option of a command
 PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
 
@@ -33,16 +35,12 @@ def within(key: str, value: float | None, low: float, high: float) -> None:
         raise ValueError(f"{key}={value}: must lie between {low:g} and {high:g}")
 
 
-def in_64_bits(value: Any, key: str = "") -> None:
-    """Raises ValueError for a whole number that needs more than 64 bits, also inside mappings and
-    lists."""
-    if isinstance(value, Mapping):
-        for name, inner in value.items():
-            in_64_bits(inner, f"{key}.{name}".lstrip("."))
-    elif isinstance(value, list):
-        for place, inner in enumerate(value):
-            in_64_bits(inner, f"{key}[{place}]")
-    elif isinstance(value, int) and not -(2**63) <= value < 2**63:
+def in_64_bits(config: Any) -> None:
+    """Raises ValueError for the first whole number in mappings and lists that needs more than 64
+    bits."""
+    for key, value in leaves(config):
+        if not isinstance(value, int) or -(2**63) <= value < 2**63:
+            continue
         digits = str(value)
         shown = digits if len(digits) <= 40 else f"{digits[:10]}... ({len(digits)} digits)"
         raise ValueError(f"{key}={shown}: must be {'below 2^63' if value > 0 else 'above -2^63'}")

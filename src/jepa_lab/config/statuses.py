@@ -35,7 +35,9 @@ SEVERITY = (
 LOST = ("diverged", "complete_collapse", "dimensional_collapse")
 # the representation collapsed although its values stayed finite
 COLLAPSES = ("complete_collapse", "dimensional_collapse", "uniform_output")
-NO_FAILURE = ("healthy", "low_rank", "too_short", "inconclusive")
+# the representation was judged and did not fail
+PASSES = ("healthy", "low_rank")
+NO_FAILURE = (*PASSES, "too_short", "inconclusive")
 
 
 def failed(status: str) -> bool:

@@ -18,16 +18,15 @@ def codebook_finding(history: History, thresholds: Thresholds) -> Finding | None
     usage, name = codebook_series(history, "usage")
     perplexity, other = codebook_series(history, "perplexity")
     if perplexity and perplexity[-1][1] < t.perplexity:
-        text = f"perplexity {perplexity[-1][1]:.2f}: nearly all tokens use one code"
-        far = t.confidence(distance(perplexity[-1][1] - 1, t.perplexity - 1, 0.01))
-        return _collapse(text, last_stretch(perplexity, lambda v: v < t.perplexity), far, other)
+        since = last_stretch(perplexity, lambda v: v < t.perplexity)
+        return one_code(perplexity[-1][1], t.perplexity, since, other, t)
     if not usage:
         return None
     last = usage[-1][1]
     if last < t.usage:
         text = f"{100 * last:.1f} % of the codes in use"
         since = last_stretch(usage, lambda v: v < t.usage)
-        return _collapse(text, since, t.confidence(distance(last, t.usage)), name)
+        return collapsed(text, since, t.confidence(distance(last, t.usage)), name)
     drops = _drops(usage)
     if drops >= t.drops and last < t.slow_death * usage[0][1] and last < 2 * t.usage_note:
         text = (
@@ -35,7 +34,7 @@ def codebook_finding(history: History, thresholds: Thresholds) -> Finding | None
             " %: a slow death"
         )
         since = usage[-drops][0]
-        return _collapse(
+        return collapsed(
             text, since, t.confidence(distance(last, t.slow_death * usage[0][1])), name
         )
     age = last_of(history, "val/codebook/").get("dead_code_age", 0.0)
@@ -67,7 +66,17 @@ def _fallen(points: Points, key: str, name: str, t: Thresholds) -> Finding | Non
     return Finding("note", fall.text(name, show), 0.5, "codebook", fall.step, key)
 
 
-def _collapse(text: str, since: int | None, confidence: float, quantity: str) -> Finding:
+def one_code(
+    perplexity: float, limit: float, since: int | None, quantity: str, t: Thresholds
+) -> Finding:
+    """Returns the collapse of a codebook whose perplexity is below `limit`."""
+    text = f"perplexity {perplexity:.2f}: nearly all tokens use one code"
+    far = t.confidence(distance(perplexity - 1, limit - 1, 0.01))
+    return collapsed(text, since, far, quantity)
+
+
+def collapsed(text: str, since: int | None, confidence: float, quantity: str) -> Finding:
+    """Returns the collapse of a codebook with its remedy."""
     return Finding(
         "codebook_collapse", text, confidence, "codebook", since, quantity, ("optim.lr*0.3",)
     )

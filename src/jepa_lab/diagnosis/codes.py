@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from jepa_lab.data.user_arrays import as_array
+from jepa_lab.diagnosis.codebook import collapsed, one_code
 from jepa_lab.diagnosis.finding import Finding
 from jepa_lab.diagnosis.thresholds import Thresholds, distance
 from jepa_lab.metrics import perplexity
@@ -115,21 +116,18 @@ def codes_finding(codes: Codes, thresholds: Thresholds) -> tuple[Finding | None,
 
 
 def _level_finding(level: Level, t: Thresholds) -> Finding | None:
-    use, collapse = level.use, ("optim.lr*0.3",)
+    use = level.use
     assert use is not None
     even = _perplexity_limit(level.size, t)
     if use.perplexity < even:
-        text = f"perplexity {use.perplexity:.2f}: nearly all tokens use one code"
-        far = t.confidence(distance(use.perplexity - 1, even - 1, 0.01))
-        key = KEY.format("perplexity")
-        return Finding("codebook_collapse", text, far, "codebook", 0, key, collapse)
+        return one_code(use.perplexity, even, 0, KEY.format("perplexity"), t)
     usage = use.used / level.size
     # with few indices most codes of a healthy codebook are not seen yet
     share = max(usage, min(use.richness / level.size, 1.0))
     text = f"{100 * usage:.1f} % of the codes in use ({use.used:,} of {level.size:,})"
     if share < t.usage:
         far = t.confidence(distance(share, t.usage))
-        return Finding("codebook_collapse", text, far, "codebook", 0, KEY.format("usage"), collapse)
+        return collapsed(text, 0, far, KEY.format("usage"))
     if share < t.usage_note:
         return Finding("note", text, 0.5, "codebook", quantity=KEY.format("usage"))
     return None
@@ -195,10 +193,9 @@ def _sizes_of(uses: list[LevelUse | None], sizes: tuple[int, ...]) -> list[int]:
     + 1, or that of a level itself if it uses several codes and all up to its largest index."""
     if not sizes:
         shared = max(use.largest for use in uses if use is not None) + 1
-        own = [use is not None and use.contiguous and use.used > 1 for use in uses]
         return [
-            use.largest + 1 if alone and use is not None else shared
-            for use, alone in zip(uses, own, strict=True)
+            use.largest + 1 if use is not None and use.contiguous and use.used > 1 else shared
+            for use in uses
         ]
     every = list(sizes) if len(sizes) > 1 else list(sizes) * len(uses)
     for k, (use, size) in enumerate(zip(uses, every, strict=True), 1):
@@ -212,7 +209,7 @@ def _of_counts(array: np.ndarray, sizes: tuple[int, ...]) -> Codes:
     """Returns the codebooks of counts (K,) or (levels, K)."""
     if not (np.isfinite(array).all() and array.min() >= 0 and array.max() > 0):
         raise ValueError("codes holds counts that are negative, not finite or all 0")
-    levels = array[None] if array.ndim == 1 else array.reshape(-1, array.shape[-1])
+    levels = array.reshape(-1, array.shape[-1])
     counted = [torch.from_numpy(np.array(level, dtype=np.float64)) for level in levels]
     if sizes and sizes != (len(counted[0]),):
         raise ValueError(f"codebook_size is {sizes}, codes are the counts of {len(counted[0])}")

@@ -16,11 +16,10 @@ from jepa_lab.diagnosis.finding import (
     last_stretch,
     last_third,
 )
+from jepa_lab.diagnosis.stability import CALMER
 from jepa_lab.diagnosis.thresholds import Thresholds, distance
 
-CALMER = ("optim.lr*0.3", "optim.clip=1")
 LASTING = 2  # validations that a best value and a fall must last; one alone may be noise
-FELL = " fell from "
 AT_ONCE = 0.5  # share of a fall between two validations from which it is sudden
 
 
@@ -42,9 +41,9 @@ class Fall:
         """Returns, as an example, `effective rank fell from 62.1 to 18.0, at once at step 500`."""
         if self.sudden:
             how = f", at once at step {self.step}"
-            return f"{name}{FELL}{show(self.best)} to {show(self.last)}{how}"
+            return f"{name} fell from {show(self.best)} to {show(self.last)}{how}"
         best = f"{show(self.best)} at step {self.best_step}"
-        return f"{name}{FELL}{best} to {show(self.last)}, below the limit since {self.step}"
+        return f"{name} fell from {best} to {show(self.last)}, below the limit since {self.step}"
 
 
 def fall_of(points: Points, limit: Callable[[float], float]) -> Fall | None:
@@ -94,11 +93,11 @@ def fallen_rank(history: History, tap: str, ranks: Points, t: Thresholds) -> Fin
     far = t.confidence(distance(fall.last, t.rank_fall * fall.best))
     if evidence < 0 or fall.last < t.few_directions:
         text += ", and the probe or the skill fell" if evidence < 0 else ""
-        return Finding("dimensional_collapse", text, far, quantity="effective_rank")
+        return Finding("dimensional_collapse", text, far, quantity="effective_rank", fallen=True)
     if not fall.lasting or rises_again(ranks, t):
         why = "it rises again" if fall.lasting else "one validation only"
         return Finding("note", f"{tap} {text} ({why})", 0.5, None, since, key)
-    return Finding("low_rank", text, far, quantity="effective_rank")
+    return Finding("low_rank", text, far, quantity="effective_rank", fallen=True)
 
 
 def rises_again(points: Points, t: Thresholds) -> bool:
@@ -157,21 +156,21 @@ def fall_findings(history: History, taps: Sequence[str], t: Thresholds) -> list[
     for tap in taps:
         key = f"val/{tap}/feature_std_l2"
         fall = fall_of(history.get(key, ()), lambda best: t.rank_fall * best)
-        if fall is not None and tap != "z_target":
+        if fall is not None and fall.lasting and tap != "z_target":
             found.append(_note(fall, f"{tap} spread", key, lambda v: f"{v:.2g}"))
     for key in ["val/skill", *(k for k in sorted(history) if k.startswith("val/probe/"))]:
         by = t.skill_fall if key == "val/skill" else t.probe_fall
         fall = fall_of(history.get(key, ()), lambda best, by=by: best - by)  # type: ignore[misc]
-        if fall is None or fall.best <= by:
+        if fall is None or not fall.lasting or fall.best <= by:
             continue
         name = key.removeprefix("val/").replace("probe/", "probe ").replace("_", " ")
         note = _note(fall, name, key, lambda v: f"{v:.2f}")
         broke = key == "val/skill" and fall.sudden and fall.last < t.rank_fall * fall.best
-        if broke and fall.lasting and not _improved(history, taps, fall, t):
+        if broke and not _improved(history, taps, fall, t):
             far = t.confidence(distance(fall.last, t.rank_fall * fall.best))
             note = replace(note, status="unstable", confidence=far, next=CALMER)
         found.append(note)
-    return [f for f in found if f.first is not None]
+    return found
 
 
 def _improved(history: History, taps: Sequence[str], fall: Fall, t: Thresholds) -> bool:
@@ -186,7 +185,4 @@ def _improved(history: History, taps: Sequence[str], fall: Fall, t: Thresholds) 
 
 
 def _note(fall: Fall, name: str, key: str, show: Callable[[float], str]) -> Finding:
-    """Returns the note on a fall. Its `first` is None unless the fall lasts."""
-    first = fall.step if fall.lasting else None
-    text = fall.text(name, show)
-    return Finding("note", text, 0.5, since=fall.step, quantity=key, first=first)
+    return Finding("note", fall.text(name, show), 0.5, since=fall.step, quantity=key)

@@ -9,23 +9,21 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from jepa_lab.config.statuses import COLLAPSES, PASSES
 from jepa_lab.diagnosis.codes import Codes, codes_finding, read_codes
 from jepa_lab.diagnosis.finding import Finding
 from jepa_lab.diagnosis.inputs import feature_tensor, label_classes
-from jepa_lab.diagnosis.looking import Look, block_note, look
+from jepa_lab.diagnosis.looking import SQUARABLE, Look, block_note, look
 from jepa_lab.diagnosis.offset import offset_note
 from jepa_lab.diagnosis.places import judge_about, judge_places
 from jepa_lab.diagnosis.remedies import Remedies, in_words
-from jepa_lab.diagnosis.separability import LIKE_COLLAPSE, evidence, hear, separability
+from jepa_lab.diagnosis.separability import evidence, hear, separability
 from jepa_lab.diagnosis.taps import judge_tap, unused
 from jepa_lab.diagnosis.thresholds import Thresholds, distance
 from jepa_lab.diagnosis.verdict import Verdict
 from jepa_lab.metrics import collapse_metrics
 from jepa_lab.metrics.variance_parts import without_place
 
-# Powers of ten. Beyond them a sum of squares, or its square, is infinite or 0 in float64.
-SQUARABLE = 120
-PASSES = ("healthy", "low_rank")
 DEAD = 1e-3  # share of the 0.9 quantile of the dimensions' std below which a dimension is dead
 
 
@@ -59,8 +57,8 @@ def diagnose_features(
     if book is None and codebook_size is not None:
         raise ValueError("codebook_size is given without codes")
     no_classes = "" if classes is None else classes.index_like()
-    usable = classes is not None and not no_classes
-    numbers = classes.labels["labels"].to(z.device) if classes is not None and usable else None
+    usable = None if no_classes else classes
+    numbers = None if usable is None else usable.labels["labels"].to(z.device)
     seen = look(z, t, numbers)
     _require_squarable(seen.x)
     if len(seen.x) < t.samples:
@@ -119,7 +117,7 @@ def _judge(seen: Look, labels: Tensor | None, start: dict[str, float], t: Thresh
     if places.finding is not None and found.status in PASSES:
         found = places.finding
     about = by_rows
-    if apart is not None and found.status in LIKE_COLLAPSE:
+    if apart is not None and found.status in COLLAPSES:
         about = judge_about(without_place(x, seen.place), t)
     found, notes = hear(found, apart, about, t)
     sorted_well = apart is not None and apart.above_chance >= t.told_apart

@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 Points = Sequence[tuple[int, float]]
 History = Mapping[str, Points]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -19,7 +21,7 @@ class Finding:
     representation, or is None for the whole run. `since` is the step at which the status began, or
     None if it is unknown. `quantity` names the metric that the rule read. `next` lists changes to
     try, in the notation of `remedies`. `first` is the first step at which the status held at all,
-    if that differs from `since`.
+    if that differs from `since`. `fallen` is true for a rank that fell below half of its best.
     """
 
     status: str
@@ -30,6 +32,7 @@ class Finding:
     quantity: str = ""
     next: tuple[str, ...] = ()
     first: int | None = None
+    fallen: bool = False
 
     @property
     def began(self) -> int | None:
@@ -49,7 +52,7 @@ def rise(points: Points) -> float:
     return tail[-1][1] - tail[0][1] if len(tail) > 1 else 0.0
 
 
-def last_stretch(points: Points, holds: Callable[[float], bool]) -> int | None:
+def last_stretch(points: Sequence[tuple[int, T]], holds: Callable[[T], bool]) -> int | None:
     """Returns the first step of the unbroken stretch at the end in which `holds` is true. None
     means that `holds` is false for the last point."""
     since = None

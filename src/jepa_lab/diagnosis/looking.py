@@ -14,7 +14,8 @@ from jepa_lab.metrics import effective_rank, rows
 from jepa_lab.metrics.variance_parts import indexed
 
 BLOCKS = range(2, 17)
-LARGEST = 1e120  # beyond it a square, or its square, is infinite in float64
+# Powers of ten. Beyond them a sum of squares, or its square, is infinite or 0 in float64.
+SQUARABLE = 120
 
 
 @dataclass
@@ -90,7 +91,7 @@ def _finite(found: Look) -> None:
 def _too_large(found: Look) -> None:
     """Leaves out rows whose squares float64 cannot hold, if they are fewer than half: memory that
     was never written."""
-    large = found.x.abs().amax(dim=1) > LARGEST
+    large = found.x.abs().amax(dim=1) > 10.0**SQUARABLE
     k, n = int(large.sum()), len(large)
     if 0 < k < n / 2:
         most = float(found.x.abs().max())
@@ -239,10 +240,14 @@ def _heavy(found: Look, t: Thresholds) -> None:
         return
     squares = rows.squared_distances(found.x)
     share, k, n = rows.share_of(squares, heavy), int(heavy.sum()), len(heavy)
-    held = "over 99" if share > 0.99 else f"{100 * share:.0f}"
     verb, places = "holds" if k == 1 else "hold", _where(found, heavy)
     found.facts |= {"rows_heavy": float(k), "heavy_share": share}
-    found.keep(~heavy, f"{k:,} of {n:,} rows {verb} {held} % of the variance{places}")
+    found.keep(~heavy, f"{k:,} of {n:,} rows {verb} {percent(share)} of the variance{places}")
+
+
+def percent(share: float) -> str:
+    """Returns a share as text. One above 99 % is not rounded to 100 %."""
+    return "over 99 %" if share > 0.99 else f"{100 * share:.0f} %"
 
 
 def block_note(found: Look, t: Thresholds) -> str:

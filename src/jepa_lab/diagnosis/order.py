@@ -5,16 +5,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from jepa_lab.config.statuses import SEVERITY, failed
-from jepa_lab.diagnosis.falls import FELL
+from jepa_lab.config.statuses import COLLAPSES, SEVERITY, failed
 from jepa_lab.diagnosis.finding import Finding
 from jepa_lab.diagnosis.taps import JUDGED
 
-# They follow from a lost representation, or are of no concern to it.
+# faults of the prediction that are not named as coming before another failure
 NO_CAUSE = ("ignores_actions", "copy_shortcut")
-# A prediction that never learned says nothing about a collapse.
-FOLLOWED = (*NO_CAUSE, "no_learning")
-FOLLOWERS = ("complete_collapse", "dimensional_collapse", "uniform_output")
+# nor as coming before a collapse: a prediction that never learned did not cause it
+NO_CAUSE_OF_COLLAPSE = (*NO_CAUSE, "no_learning")
 
 
 def ranked(failures: Sequence[Finding]) -> list[Finding]:
@@ -22,7 +20,7 @@ def ranked(failures: Sequence[Finding]) -> list[Finding]:
     collapsed before the rank fell comes first, since the loss of rank followed from it."""
     found = sorted(failures, key=_rank)
     codebook = next((f for f in found if f.status == "codebook_collapse"), None)
-    if codebook is not None and found[0].status in FOLLOWERS and _before(codebook, found[0]):
+    if codebook is not None and found[0].status in COLLAPSES and _before(codebook, found[0]):
         found.remove(codebook)
         found.insert(0, codebook)
     return found
@@ -42,8 +40,8 @@ def first_failure(worst: Finding, others: Sequence[Finding]) -> Finding | None:
     earlier = [
         f
         for f in others
-        if (failed(f.status) or (f.status == "low_rank" and FELL in f.reason))
-        and f.status not in (FOLLOWED if worst.status in FOLLOWERS else NO_CAUSE)
+        if (failed(f.status) or (f.status == "low_rank" and f.fallen))
+        and f.status not in (NO_CAUSE_OF_COLLAPSE if worst.status in COLLAPSES else NO_CAUSE)
         and f.since is not None
         and f.since < worst.since
     ]

@@ -8,14 +8,13 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from jepa_lab.config.statuses import COLLAPSES
 from jepa_lab.diagnosis.finding import Finding
-from jepa_lab.diagnosis.looking import Look
+from jepa_lab.diagnosis.looking import Look, percent
 from jepa_lab.diagnosis.taps import judge_tap
 from jepa_lab.diagnosis.thresholds import Thresholds, distance
 from jepa_lab.metrics import collapse_metrics
 from jepa_lab.metrics import variance_parts as parts
-
-COLLAPSES = ("complete_collapse", "dimensional_collapse")
 
 
 @dataclass
@@ -55,7 +54,7 @@ def judge_places(found: Look, t: Thresholds) -> Places:
     out.finding = _over_images(out.facts, x, place, t)
     if shares.place >= t.place_share:
         out.notes.append(
-            f"{_percent(shares.place)} of the variance is that of the {places:,} places, the same"
+            f"{percent(shares.place)} of the variance is that of the {places:,} places, the same"
             " in every image"
         )
     if out.finding is not None:
@@ -95,7 +94,3 @@ def judge_about(deviations: Tensor, t: Thresholds) -> Finding:
     """Returns the finding on deviations (N, d) from a common mean, by their rank."""
     now = {**collapse_metrics(deviations), "d": float(deviations.shape[1])}
     return judge_tap(now, {}, t, skill_fell=False)
-
-
-def _percent(share: float) -> str:
-    return "over 99 %" if share > 0.99 else f"{100 * share:.0f} %"

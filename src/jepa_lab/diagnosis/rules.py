@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from jepa_lab.config.statuses import LOST, SEVERITY, failed
+from jepa_lab.config.statuses import LOST, PASSES, SEVERITY, failed
 from jepa_lab.diagnosis.codebook import codebook_finding
-from jepa_lab.diagnosis.falls import FELL, fall_findings, fallen_rank, rank_fall
-from jepa_lab.diagnosis.finding import Finding, History, last_third
+from jepa_lab.diagnosis.falls import fall_findings, fallen_rank, rank_fall
+from jepa_lab.diagnosis.finding import Finding, History, last_stretch, last_third
 from jepa_lab.diagnosis.order import earlier_in, first_failure, named, ranked
 from jepa_lab.diagnosis.prediction import prediction_findings
 from jepa_lab.diagnosis.progress import Progress, prediction_progress
@@ -124,12 +124,8 @@ def _of_taps(
     for tap in taps:
         findings = findings_of_tap(history, tap, t)
         last = findings[-1]
-        since = None
-        for finding in reversed(findings):
-            if finding.status != last.status:
-                break
-            since = finding.since
-        fall = rank_fall(history[f"val/{tap}/effective_rank"], t) if FELL in last.reason else None
+        since = last_stretch([(f.since or 0, f.status == last.status) for f in findings], bool)
+        fall = rank_fall(history[f"val/{tap}/effective_rank"], t) if last.fallen else None
         if fall is not None and since is not None:
             since = min(since, fall.step)  # the status waits for a second validation
         first = next(f.since for f in findings if f.status == last.status)
@@ -153,7 +149,7 @@ def _notes_of_tap(history: History, tap: str, t: Thresholds, last: Finding) -> l
     dead = unused(last_of(history, f"val/{tap}/"), t)
     notes = [Finding("note", f"{tap}: {dead}", 0.5, quantity="dead_share")] if dead else []
     fallen = fallen_rank(history, tap, history[f"val/{tap}/effective_rank"], t)
-    if fallen is not None and fallen.status == "note" and last.status in ("healthy", "low_rank"):
+    if fallen is not None and fallen.status == "note" and last.status in PASSES:
         notes.append(fallen)
     return notes
 

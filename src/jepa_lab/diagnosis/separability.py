@@ -6,13 +6,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from jepa_lab.config.statuses import COLLAPSES
 from jepa_lab.diagnosis.finding import Finding
 from jepa_lab.diagnosis.thresholds import Thresholds, distance
 from jepa_lab.metrics.neighbours import Agreement, agreement, nearest, nearest_by_distance
 
 NEIGHBOURS = 2000  # rows for the nearest neighbours, since all pairs are compared
 PROCESSES = (*range(2, 17), 32, 64)
-LIKE_COLLAPSE = ("complete_collapse", "dimensional_collapse", "uniform_output")
 
 
 def separability(
@@ -21,10 +21,10 @@ def separability(
     """Returns how well the nearest neighbour agrees in its label, and notes.
 
     `readouts` are features (m, d) of the images with the indices `images` (m,), for example the
-    first view and the mean over views. The neighbour is that by cosine or by distance. The best
-    of them counts. `labels` (n,) are those of all
-    images, -1 for unknown. At most 2,000 rows are read, evenly spaced. It is None with fewer than
-    32 labelled rows, or with fewer than two classes.
+    first view and the mean over views. The neighbour is that by cosine or by distance. The best of
+    them counts. `labels` (n,) are those of all images, -1 for unknown. At most 2,000 rows are read,
+    evenly spaced. The agreement is None with fewer than 32 labelled rows, with fewer than two
+    classes, or if no two rows share a label.
     """
     known = (labels[images] >= 0).nonzero().flatten()
     if len(known) < t.samples:
@@ -74,7 +74,7 @@ def hear(
         reason = f"{found.reason}; {text}"
         far = found.confidence
         return Finding("dimensional_collapse", reason, far, quantity=found.quantity), []
-    if found.status in LIKE_COLLAPSE and apart.above_chance >= t.told_apart:
+    if found.status in COLLAPSES and apart.above_chance >= t.told_apart:
         status = "healthy" if about_mean.status == "healthy" else "low_rank"
         reason = f"{found.reason}; yet the labels are told apart, so this is no collapse: {text}"
         far = t.confidence(distance(apart.above_chance, t.told_apart))

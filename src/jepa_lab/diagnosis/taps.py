@@ -8,13 +8,13 @@ import math
 from collections.abc import Mapping
 from dataclasses import replace
 
+from jepa_lab.config.statuses import LOST
 from jepa_lab.diagnosis.falls import fallen_rank
 from jepa_lab.diagnosis.finding import Finding, History, at_least_0, best_so_far, last_third
 from jepa_lab.diagnosis.thresholds import Thresholds, distance
 
 # z_hat is not judged: it follows from these, and it may have a lower rank than its target.
 JUDGED = ("z", "z_agg", "z_target")
-COLLAPSED = ("diverged", "complete_collapse", "dimensional_collapse")
 # statuses of a fallen rank that replace the status without a look at earlier validations
 WORSE = {"healthy": ("dimensional_collapse", "low_rank"), "low_rank": ("dimensional_collapse",)}
 
@@ -109,13 +109,12 @@ def findings_of_tap(history: History, tap: str, thresholds: Thresholds) -> list[
     """Returns a finding for every validation, in order, with its step in `since`. If a step was
     validated twice, the last validation counts."""
     t = thresholds.of(tap)
-    series, start = series_of(history, f"val/{tap}/"), last_of(history, f"reference/{tap}/")
+    start = last_of(history, f"reference/{tap}/")
     skills = dict(at_least_0(history.get("val/skill", ())))
     found, best = [], -math.inf
-    for step in sorted(series["effective_rank"]):
+    for step, now in validations_of(history, f"val/{tap}/"):
         skill = skills.get(step, math.nan)
         best = max(best, skill) if math.isfinite(skill) else best
-        now = {name: points[step] for name, points in series.items() if step in points}
         if not all(
             math.isfinite(now.get(k, math.nan)) for k in ("effective_rank", "feature_std_l2")
         ):
@@ -133,7 +132,7 @@ def _by_absolute_facts(
     """Returns the finding, or one that a low or missing reference would hide. Either the rank stays
     below the need of the classes or the input, or it fell below half of its own best in this run
     (see `falls`)."""
-    if found.status in COLLAPSED or tap == "z_target":
+    if found.status in LOST or tap == "z_target":
         return found
     ranks = [p for p in history[f"val/{tap}/effective_rank"] if p[0] <= step]
     rank = now["effective_rank"]
@@ -197,13 +196,18 @@ def least_rank(history: History, tap: str, possible: float, t: Thresholds) -> fl
     return max(floor, _needed(history, t)[0], min(t.few_directions, half))
 
 
-def series_of(history: History, prefix: str) -> dict[str, dict[int, float]]:
-    """Returns {metric: {step: value}} of the keys with this prefix."""
-    return {
+def validations_of(history: History, prefix: str) -> list[tuple[int, dict[str, float]]]:
+    """Returns (step, {metric: value}) of the keys with this prefix, for every step that has an
+    effective rank, in order."""
+    series = {
         key.removeprefix(prefix): dict(points)
         for key, points in history.items()
         if key.startswith(prefix)
     }
+    return [
+        (step, {name: points[step] for name, points in series.items() if step in points})
+        for step in sorted(series["effective_rank"])
+    ]
 
 
 def last_of(history: History, prefix: str) -> dict[str, float]:

@@ -4,10 +4,10 @@ spread over all rows are high for pure noise, and for views that are the same in
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
-from jepa_lab.diagnosis.finding import Finding, History
-from jepa_lab.diagnosis.taps import last_of, series_of
+from jepa_lab.diagnosis.finding import Finding, History, last_stretch
+from jepa_lab.diagnosis.taps import last_of, validations_of
 from jepa_lab.diagnosis.thresholds import ROLES, Thresholds, distance
 
 NEAR = 0.02  # within_share may exceed that of unrelated views by this much, by chance
@@ -34,7 +34,8 @@ def view_findings(history: History, tap: str, t: Thresholds, *, ours: bool) -> F
             f" {now['place_spread']:.3g} over the images, cosine {now['place_cosine']:.4f}"
         )
         far = t.confidence(distance(now["place_spread"], t.spread))
-        since = _since(history, prefix, lambda row: row.get("place_spread", 1.0) < t.spread)
+        rows = validations_of(history, prefix)
+        since = last_stretch(rows, lambda row: row.get("place_spread", 1.0) < t.spread)
         return Finding("complete_collapse", text, far, tap, since, f"{prefix}place_spread")
     common = common_share(now)
     if common is None or common >= t.unrelated or (ours and role == "equivariant"):
@@ -54,7 +55,8 @@ def view_findings(history: History, tap: str, t: Thresholds, *, ours: bool) -> F
     )
     if why:
         return Finding("note", f"{tap}: {text} ({why})", 0.5, quantity=key)
-    since = _since(history, prefix, lambda row: (common_share(row) or 0.0) < t.unrelated)
+    rows = validations_of(history, prefix)
+    since = last_stretch(rows, lambda row: (common_share(row) or 0.0) < t.unrelated)
     far = t.confidence(distance(max(common, 0.0), t.unrelated, 1e-3))
     text = f"images are not told apart from views: {text.removeprefix('the ')}"
     return Finding("complete_collapse", text, far, tap, since, key)
@@ -86,17 +88,3 @@ def _told_apart(history: History, tap: str) -> float:
     if not probe or classes < 2:
         return 0.0
     return (probe[-1][1] - 1.0 / classes) / (1.0 - 1.0 / classes)
-
-
-def _since(
-    history: History, prefix: str, holds: Callable[[Mapping[str, float]], bool]
-) -> int | None:
-    """Returns the first step of the stretch at the end whose metrics fulfil `holds`."""
-    series = series_of(history, prefix)
-    since = None
-    for step in sorted(series["effective_rank"], reverse=True):
-        row = {name: points[step] for name, points in series.items() if step in points}
-        if not holds(row):
-            break
-        since = step
-    return since

@@ -11,7 +11,6 @@ import pyarrow.csv as pa_csv
 import pyarrow.types as types
 
 from jepa_lab.files import limits
-from jepa_lab.files.limits import OverLimit, size_text
 from jepa_lab.files.tables import read_table
 
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
@@ -35,10 +34,7 @@ def read_columns(path: Path) -> dict[str, np.ndarray]:
 
 
 def _read_csv(path: Path) -> pa.Table:
-    limits.require_regular(path)
-    size = path.stat().st_size
-    if size > limits.TABLE_BYTES:
-        raise OverLimit(f"{size_text(size)}; at most {size_text(limits.TABLE_BYTES)} are read")
+    limits.size_within(path, limits.TABLE_BYTES)
     delimiter = DELIMITERS[path.suffix.lower()]
     return pa_csv.read_csv(
         path,

@@ -44,3 +44,13 @@ def require_regular(path: Path) -> None:
     mode = path.stat().st_mode
     if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
         raise OverLimit("a pipe or a device; a file is needed")
+
+
+def size_within(path: Path, most: int) -> int:
+    """Returns the bytes of a file. Raises OverLimit for more than `most`, and otherwise as
+    `require_regular` does."""
+    require_regular(path)
+    size = path.stat().st_size
+    if size > most:
+        raise OverLimit(f"{size_text(size)}; at most {size_text(most)} are read")
+    return size

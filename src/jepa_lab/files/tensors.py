@@ -39,10 +39,7 @@ def read_tensors(path: Path) -> Any:
     file has. Raises OtherObjects for any other Python object, ValueError for a damaged file, and
     OSError if it cannot be read.
     """
-    limits.require_regular(path)
-    size = path.stat().st_size
-    if size > limits.ARRAY_BYTES:
-        raise OverLimit(f"{size_text(size)}; at most {size_text(limits.ARRAY_BYTES)} are read")
+    size = limits.size_within(path, limits.ARRAY_BYTES)
     try:
         with zipfile.ZipFile(path) as archive:
             _check_parts(archive, size)

@@ -6,7 +6,6 @@ import gzip
 import io
 import json
 import re
-import stat
 import sys
 from pathlib import Path
 from typing import Any
@@ -30,10 +29,7 @@ def read_bytes(path: Path, most: int | None = None) -> bytes:
     OSError if the file cannot be read.
     """
     most = limits.TEXT_BYTES if most is None else most
-    limits.require_regular(path)
-    found = path.stat()
-    if stat.S_ISREG(found.st_mode) and found.st_size > most:
-        raise OverLimit(f"{size_text(found.st_size)}; at most {size_text(most)} are read")
+    limits.size_within(path, most)
     with open(path, "rb") as file:
         return _at_most(file, most, "")
 

@@ -13,22 +13,14 @@ from typing import Any
 from jepa_lab import RESULTS_VERSION, __version__
 from jepa_lab.errors import UserError
 from jepa_lab.ledger.atomic import TEMPORARY, write_atomic, write_json
-from jepa_lab.ledger.own_files import remove_own_files
+from jepa_lab.ledger.own_files import LOCK, remove_own_files
 from jepa_lab.ledger.read import read_json
 from jepa_lab.process.alive import process_exists
 from jepa_lab.process.disk import UNWRITABLE, cannot_write
 
 STATES = ("running", "completed", "stopped", "failed")
 # names in a run's folder at which a link would be followed; a rename replaces a link at any other
-WRITTEN_IN_PLACE = (
-    "checkpoints",
-    "figures",
-    ".metrics",
-    ".lock",
-    "run.log",
-    "wandb",
-    "tensorboard",
-)
+WRITTEN_IN_PLACE = ("checkpoints", "figures", ".metrics", LOCK, "run.log", "wandb", "tensorboard")
 
 
 class RunDir:

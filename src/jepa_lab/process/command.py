@@ -13,11 +13,9 @@ from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 from jepa_lab.errors import UserError, nearest, say
-from jepa_lab.process.disk import cannot_write, full_disk
-from jepa_lab.process.memory import is_out_of_memory, out_of_memory
 from jepa_lab.process.output import ignore_broken_pipe
-from jepa_lab.process.paths import impossible_path
 from jepa_lab.process.signals import ending_on_signals, stopped_by
+from jepa_lab.process.system_errors import system_error_line
 
 USER_ERROR, INTERRUPTED = 2, 130
 RESUMES = ": the same command resumes it"
@@ -52,9 +50,8 @@ def run_command(work: Callable[[], int | None], hint: str = "", needs_folder: bo
 
     A UserError, used-up memory, a full disk and an impossible path are printed as one line and exit
     with code 2. Ctrl-C exits with code 130 and SIGTERM with 143, both with the line "stopped",
-    which ends with `hint`.
-    If the reader closes the pipe, the command ends quietly. A working directory that was deleted is
-    an error unless `needs_folder` is false.
+    which ends with `hint`. If the reader closes the pipe, the command ends quietly. A working
+    directory that was deleted is an error unless `needs_folder` is false.
     """
     code = None
     with ending_on_signals() as received:
@@ -77,14 +74,7 @@ def _exit_code(error: BaseException, signal: int | None, hint: str) -> int | Non
     if signal is not None:
         say(stopped_by(signal, hint), prefix="")
         return 128 + signal
-    if isinstance(error, UserError):
-        say(str(error))
-        return USER_ERROR
-    if is_out_of_memory(error):
-        say(out_of_memory())
-        return USER_ERROR
-    cause = full_disk(error)
-    line = impossible_path(error) if cause is None else cannot_write(cause)
+    line = str(error) if isinstance(error, UserError) else system_error_line(error)
     if line:
         say(line)
         return USER_ERROR

@@ -41,8 +41,8 @@ WEIGHTS = re.compile(r"(^|\.)(weight|bias|running_mean|state_dict|optimizer)$")
 
 @dataclass(frozen=True)
 class FeatureFile:
-    """What a file holds: `arrays` under our names (z, labels, codes, codebook_size), as far as it
-    has them, and `renamed`, our name -> the name in the file where that differs."""
+    """The content of a file: `arrays` by our names, z always, labels, codes and codebook_size as
+    far as it has them; and `renamed`, our name -> the name in the file where that differs."""
 
     arrays: dict[str, np.ndarray]
     renamed: dict[str, str] = field(default_factory=dict)

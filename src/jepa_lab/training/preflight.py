@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -57,11 +57,12 @@ class Preflight:
 
 
 @contextmanager
-def streams_restored() -> Iterator[None]:
-    """Restores the random streams of torch (CPU), numpy and Python at the end of the context."""
+def streams_restored(gpus: Iterable[int] = ()) -> Iterator[None]:
+    """Restores the random streams of torch (CPU and `gpus`), numpy and Python at the end of the
+    context."""
     of_numpy, of_python = np.random.get_state(), random.getstate()
     try:
-        with torch.random.fork_rng(devices=[]):
+        with torch.random.fork_rng(devices=gpus):
             yield
     finally:
         np.random.set_state(of_numpy)

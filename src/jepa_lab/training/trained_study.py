@@ -22,7 +22,7 @@ from jepa_lab.ledger.run_dir import RunDir
 from jepa_lab.ledger.summary import finite_values, summary_values, write_summary
 from jepa_lab.networks.ema import memory_of_tau
 from jepa_lab.report.table import show_rows, table_rows
-from jepa_lab.training.budget import required, target_tau
+from jepa_lab.training.budget import target_tau
 from jepa_lab.training.loggers import Loggers, open_loggers, require_logger
 from jepa_lab.training.provenance import count_parameters, measured_cost, resolved_yaml
 from jepa_lab.training.resume import RunPlan
@@ -115,8 +115,8 @@ class TrainedStudy(Study):
         try:
             _evaluate(trainer, session.parts, "test", "test")
         except (ArithmeticError, RuntimeError, ValueError) as error:
-            history = required(session.ledger).history()
-            if self.judge_of(session.config)(history).status != "diverged":
+            assert session.ledger is not None
+            if self.judge_of(session.config)(session.ledger.history()).status != "diverged":
                 raise
             logging.getLogger("jepa_lab").error("no test pass: the run diverged", exc_info=error)
 

@@ -129,8 +129,11 @@ def test_latents_of_any_byte_order_and_shape_are_the_same_and_an_archive_is_refu
 def test_a_list_that_names_no_folder_is_one_line(objects: Path, names: np.ndarray) -> None:
     np.save(objects / "train_images.npy", names)
     np.save(objects / "val_images.npy", np.array(NAMES[21:]))
-    with pytest.raises(UserError, match=r"a list of folders|is missing|no (train|val) objects"):
+    with pytest.raises(
+        UserError, match=r"a list of folders|is missing|no (train|val) objects"
+    ) as error:
         read_rendered(str(objects), 8)
+    assert "\n" not in str(error.value)
 
 
 def test_the_error_for_a_folder_without_objects_has_the_layout_and_the_source(

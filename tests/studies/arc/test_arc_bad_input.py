@@ -45,7 +45,7 @@ BAD = [
     ([*JSON, "dataset.path=text.jsonl"], "text.jsonl: not valid JSON"),
     ([*JSON, "dataset.path=shape.jsonl"], "shape.jsonl: 'grids' is not a task; it should hold"),
     ([*JSON, "dataset.path=broken.jsonl.gz"], "broken.jsonl.gz: a broken gzip file"),
-    ([*JSON, "dataset.path=digits.json"], "digits.json: Exceeds the limit (4300 digits)"),
+    ([*JSON, "dataset.path=digits.json"], "digits.json: a whole number of more than 4300 digits"),
     ([*JSON, "dataset.path=half.json"], "half.json: the task id '\\ud800' holds a lone surrogate"),
     ([*JSON, "dataset.path=half.jsonl"], "line 1: the task id '\\ud800' holds a lone surrogate"),
     (

@@ -11,9 +11,6 @@ from PIL import Image
 
 from jepa_lab.errors import UserError
 from jepa_lab.networks.encoders import LEAST_SIZE, build_encoder
-from jepa_lab.studies.arc.config import ArcConfig
-from jepa_lab.studies.arc.resume import PLANNER as ARC_PLANNER
-from jepa_lab.studies.arc.resume import data_notes as arc_notes
 from jepa_lab.studies.seq_jepa.config import Config
 from jepa_lab.studies.seq_jepa.resume import PLANNER, data_notes
 from jepa_lab.studies.seq_jepa.study import STUDY
@@ -103,16 +100,3 @@ def test_images_of_one_pixel_are_refused_with_the_least_size(
     ):
         STUDY.build(config, PLANNER.load(config))
     build_encoder(encoder, in_channels=1, image_size=LEAST_SIZE)
-
-
-def test_fewer_tasks_than_wanted_are_reported_with_both_numbers(
-    make_arc: Callable[..., ArcConfig],
-) -> None:
-    config = make_arc()
-    data = ARC_PLANNER.load(config)
-    assert not arc_notes(config, data)
-    config.dataset.train_tasks = 1000
-    assert arc_notes(config, data) == ["8 train tasks, fewer than dataset.train_tasks=1000"]
-    assert ARC_PLANNER.describe(config, data).endswith(
-        "; 8 train tasks, fewer than dataset.train_tasks=1000"
-    )

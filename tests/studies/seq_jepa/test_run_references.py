@@ -109,7 +109,7 @@ def test_the_references_leave_the_module_and_the_random_streams_as_they_were(
         return [*tensors, *streams, torch.tensor(modes), random.getstate()]
 
     before = state()
-    found = ProbeReferences(load_data(config).train, batch_size=64, steps=5, **RATES)
+    found = ProbeReferences(load_data(config), batch_size=64, steps=5, **RATES)
     with torch.inference_mode():
         found.on_validation_start(trainer, module)
     assert found._heads is not None
@@ -162,7 +162,7 @@ def test_few_images_give_several_first_views_where_they_vary_and_many_are_limite
         source, images=source.images.repeat(20, 1, 1, 1), labels=source.labels.repeat(20)
     )
     assert len(references.training_views(module, many).labels) == references.MOST_IMAGES
-    assert ProbeReferences(source, batch_size=64, steps=9000, **RATES).steps == 2000
+    assert ProbeReferences(load_data(config), batch_size=64, steps=9000, **RATES).steps == 2000
 
 
 def test_the_first_views_and_labels_of_training_belong_together(make_config: Make) -> None:

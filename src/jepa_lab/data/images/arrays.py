@@ -13,6 +13,7 @@ from torch import Tensor
 from jepa_lab.data.labels import classes_of
 from jepa_lab.errors import UserError
 
+SPLIT_NAMES = ("train", "val", "test")
 MOST_BYTES = 24e9  # memory limit for the images of a source
 
 

@@ -10,6 +10,7 @@ import torch
 from PIL import Image, ImageOps
 
 from jepa_lab.data.images.arrays import (
+    SPLIT_NAMES,
     Arrays,
     copies_note,
     hold_out,
@@ -26,7 +27,6 @@ from jepa_lab.files.images import OtherPixels, open_image
 from jepa_lab.files.limits import OverLimit
 
 IMAGE_ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
-SPLIT_NAMES = ("train", "val", "test")
 READ = {  # the arrays of an .npz that are read
     f"{prefix}{kind}"
     for prefix in ("", *(f"{name}_" for name in SPLIT_NAMES))

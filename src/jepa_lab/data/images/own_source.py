@@ -10,11 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from jepa_lab.data.images.arrays import Arrays, require_consistent, with_classes
+from jepa_lab.data.images.arrays import SPLIT_NAMES, Arrays, require_consistent, with_classes
 from jepa_lab.data.user_arrays import as_array
 from jepa_lab.errors import UserError
-
-SPLITS = ("train", "val", "test")
 
 
 def checked_splits(given: Any, origin: str) -> dict[str, Arrays]:
@@ -26,7 +24,7 @@ def checked_splits(given: Any, origin: str) -> dict[str, Arrays]:
     """
     absent = [
         name
-        for name in SPLITS
+        for name in SPLIT_NAMES
         if not (isinstance(given, Mapping) and isinstance(given.get(name), Arrays))
     ]
     if absent:
@@ -34,8 +32,8 @@ def checked_splits(given: Any, origin: str) -> dict[str, Arrays]:
             f"{origin}: load returned no Arrays for {', '.join(absent)}; train, val and test are"
             " needed"
         )
-    images = {name: _images(given[name].images, f"{name} images", origin) for name in SPLITS}
-    labels = {name: given[name].labels for name in SPLITS}
+    images = {name: _images(given[name].images, f"{name} images", origin) for name in SPLIT_NAMES}
+    labels = {name: given[name].labels for name in SPLIT_NAMES}
     parts = with_classes(images, labels, origin, "{split} labels")
     for name, (n, channels, h, w) in ((name, x.shape) for name, x in images.items()):
         saliency = _numbers(given[name].saliency, (n, h, w), f"{name} saliency", origin)

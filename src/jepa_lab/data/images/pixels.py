@@ -20,7 +20,7 @@ BLACK, WHITE = 0, 255
 BRIGHT = 191.0  # mean of visible pixels that would not show on white
 SAMPLE = 256  # pixels a side, about, from which the brightness of transparent images is read
 DEPTHS = (8, 10, 12, 14, 16, 24, 31, 32)  # bits of sensors and files
-MOST_LEVELS_LOST = 16.0  # a maximum below it has no depth that a number tells
+LEAST_HIGHEST = 16.0  # floating-point values above 1 whose maximum is below it have no known depth
 ORIENTATION = 0x0112
 TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -80,22 +80,22 @@ class Look:
         weight = look.weight + float(opacity.sum())
         return replace(look, transparent=look.transparent + 1, light=light, weight=weight)
 
-    def scale(self) -> float:
-        """Returns the factor that brings deep values to 0..255. Raises OtherPixels if their range
-        has no known depth."""
+    def depth(self) -> int:
+        """Returns the bits of the deep values, 1 for fractions from 0 to 1. Raises OtherPixels if
+        their range has no known depth."""
         if not (math.isfinite(self.low) and math.isfinite(self.high)):
             raise OtherPixels(f"values that are not finite (mode {self.mode})")
         if self.mixed:
             raise OtherPixels("values of several kinds, floating-point and whole")
         unit = self.mode == "F" and self.low >= 0 and self.high <= 1
         depth = next((bits for bits in DEPTHS if self.high < 2**bits), None)
-        small = self.mode == "F" and not unit and self.high < MOST_LEVELS_LOST
+        small = self.mode == "F" and not unit and self.high < LEAST_HIGHEST
         if self.low < 0 or depth is None or small:
             raise OtherPixels(
                 f"values from {self.low:,.4g} to {self.high:,.4g} (mode {self.mode}), whose depth"
                 " is not known"
             )
-        return 255.0 if unit else 255.0 / (2**depth - 1)
+        return 1 if unit else depth
 
     def background(self) -> int:
         """Returns the grey behind transparent pixels: white, or black for bright images."""
@@ -105,7 +105,7 @@ class Look:
         """Returns what a reader of the images should know, one line each."""
         notes = []
         if self.deep:
-            depth = round(math.log2(255 / self.scale() + 1))
+            depth = self.depth()
             how = "as 0 to 1" if depth == 1 else f"as {depth} bits"
             notes.append(
                 f"{self.deep} of {n} images have values of more than 8 bits (mode {self.mode}), up"
@@ -126,8 +126,8 @@ def rgb(image: Image.Image, look: Look | None = None, upright: bool = True) -> I
     image.load()
     image = _turned(image) if upright else image
     if _is_deep(image):
-        values = np.asarray(image, dtype=np.float32) * look.scale()
-        return Image.fromarray(values.round().clip(0, 255).astype(np.uint8)).convert("RGB")
+        values = np.asarray(image, dtype=np.float32) * (WHITE / (2 ** look.depth() - 1))
+        return Image.fromarray(values.round().clip(0, WHITE).astype(np.uint8)).convert("RGB")
     layer = _layer(image)
     if layer is not None:
         behind = Image.new("RGBA", layer.size, (*[look.background()] * 3, WHITE))

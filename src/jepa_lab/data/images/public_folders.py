@@ -12,12 +12,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from jepa_lab.data.images.arrays import Arrays, held_out, hold_out, kept, require_memory
-from jepa_lab.data.images.own_images import image_files, read_image
+from jepa_lab.data.images.own_images import image_files, open_named, read_image
 from jepa_lab.data.images.saliency import as_density, check_maps
 from jepa_lab.data.user_arrays import read_npy
 from jepa_lab.errors import UserError
-from jepa_lab.files.images import open_image
-from jepa_lab.files.limits import OverLimit
 from jepa_lab.files.text import read_text
 
 TINY_SIZE = 64
@@ -178,15 +176,8 @@ def _read_map(image: Path, size: int, origin: str) -> Tensor:
     """Returns the image's map (1, size, size), resized and cropped like the image."""
     path = map_of(image)
     raw = read_npy(path, origin)
-    try:
-        with open_image(image) as opened:
-            w, h = opened.size
-    except OverLimit as error:
-        raise UserError(f"{origin}: {image} has {error}; scale it down or remove it") from None
-    except Exception as error:  # PIL raises many types for a broken file
-        raise UserError(
-            f"{origin}: {image} is not a readable image; repair or remove it"
-        ) from error
+    with open_named(image, origin) as opened:
+        w, h = opened.size
     if raw.dtype.kind not in "fiu" or raw.squeeze().shape != (h, w):
         raise UserError(
             f"{origin}: the map of {image} is {raw.dtype} {raw.shape}; its image is {h}x{w}"

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from jepa_lab.config.statuses import NO_FAILURE, STATUSES
+from jepa_lab.config.statuses import NO_FAILURE, PASSES, STATUSES
 from jepa_lab.diagnosis import Verdict, judge
 from jepa_lab.diagnosis.published import published_of_run
 from jepa_lab.errors import UserError, nearest
@@ -63,7 +63,7 @@ def answer_of(status: str) -> str:
     """Returns failed, fine or unsure for the status of a verdict."""
     if status not in NO_FAILURE:
         return FAILED
-    return FINE if status in ("healthy", "low_rank") else UNSURE
+    return FINE if status in PASSES else UNSURE
 
 
 def verdict_rule(answers: dict[str, Verdict]) -> Rule:
@@ -95,7 +95,7 @@ def metric_rule(metric: str, relative: bool = False) -> Rule:
     def fit(fitted: Sequence[BenchRun]) -> Callable[[BenchRun], str]:
         known = [(run.label == FAILED, v) for run in fitted if (v := value(run)) is not None]
         limit = threshold(
-            [side * v for bad, v in known if bad], [side * v for b, v in known if not b]
+            [side * v for bad, v in known if bad], [side * v for bad, v in known if not bad]
         )
 
         def answer(run: BenchRun) -> str:
@@ -124,14 +124,14 @@ def threshold(failed: Sequence[float], good: Sequence[float]) -> float:
     return float(limits[np.argmin(missed + alarms)])
 
 
-def user_rule(place: str, folder: Path | None = None) -> Rule:
+def user_rule(place: str) -> Rule:
     """Returns the rule of a user's function `module:function`, which maps a history {metric:
     [(step, value)]} to a status of STATUSES, or failed, good or unsure.
 
-    Modules are searched in `folder` (default: the working directory) and among the installed ones.
+    Modules are searched in the working directory and among the installed ones.
     Raises UserError if there is no such function, and later if it raises or returns something else.
     """
-    function = _found(place, folder or Path.cwd())
+    function = _found(place)
 
     def answer(run: BenchRun) -> str:
         copied: History = {key: list(points) for key, points in run.history.items()}
@@ -153,18 +153,19 @@ def user_rule(place: str, folder: Path | None = None) -> Rule:
     return Rule(place, lambda fitted: answer)
 
 
-def _found(place: str, folder: Path) -> Callable[[History], object]:
+def _found(place: str) -> Callable[[History], object]:
     module, _, name = place.partition(":")
     if not module or not name:
         raise UserError(f"--rule {place}: expected module:function, as in my_rules:judge")
-    sys.path.insert(0, str(folder))
+    folder = str(Path.cwd())
+    sys.path.insert(0, folder)
     try:
         found = import_module(module)
     except Exception as error:  # the module is the user's: it can fail in any way
         reason = f"{type(error).__name__}: {error}".partition("\n")[0]
         raise UserError(f"--rule {place}: cannot import {module} ({reason})") from None
     finally:
-        sys.path.remove(str(folder))
+        sys.path.remove(folder)
     function = getattr(found, name, None)
     if not callable(function):
         known = [n for n, v in vars(found).items() if callable(v) and not n.startswith("_")]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -60,7 +60,10 @@ def _labels(runs: Sequence[BenchRun]) -> dict[str, int]:
     return {label: found[label] for label in LABELS}
 
 
-def _by_value(runs: Sequence[BenchRun], group: str, of: Any) -> dict[str, Any]:
+def _by_value(
+    runs: Sequence[BenchRun], group: str, of: Callable[[Sequence[BenchRun]], dict[str, Any]]
+) -> dict[str, Any]:
+    """Returns {value of the group: `of` its runs}."""
     values = sorted({getattr(run, group) for run in runs})
     return {v: of([run for run in runs if getattr(run, group) == v]) for v in values}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from jepa_lab.report.collapse_bench.runs import LABELS
 from jepa_lab.report.collapse_bench.score import KINDS, TOTAL
 from jepa_lab.report.collapse_bench.scores import wilson
 from jepa_lab.report.text_table import aligned
@@ -58,7 +59,7 @@ def _totals(scores: Scores) -> str:
 
 def _left_out(scores: Scores, group: str) -> str:
     values = list(scores["by"][group])
-    rows = [[f"left out: {group}", "all", *values]]
+    rows = [[f"left out: {group}", TOTAL, *values]]
     rows.append(["good / failed", *[_sizes(scores["by"][group], v) for v in [None, *values]]])
     for name, by in scores["rules"].items():
         rows.append([name, *(_errors(by[group][v]) for v in (TOTAL, *values))])
@@ -76,9 +77,9 @@ def _errors(c: Mapping[str, int]) -> str:
 
 
 def _statuses(scores: Scores) -> str:
-    rows = [["verdict", "failed", "good", "undecided"]]
+    rows = [["verdict", *LABELS]]
     for status, n in scores["statuses"].items():
-        rows.append([status, *(str(n[label]) for label in ("failed", "good", "undecided"))])
+        rows.append([status, *(str(n[label]) for label in LABELS)])
     return "\n".join(["The verdict's status by label", *aligned(rows, right=(1, 2, 3))])
 
 

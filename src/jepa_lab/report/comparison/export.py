@@ -52,14 +52,15 @@ def export_models(rankings: Sequence[Ranking], out: Path) -> tuple[dict[str, str
                 source = Path(row["run_dir"])
                 parts = [_plain(ranking.name), names[one.name], f"seed{row['seed']}"]
                 target = top.joinpath(*filter(None, parts))
-                found = [n for n in CHECKPOINTS if _is_own_file(source, f"checkpoints/{n}")]
-                weights = found[0] if found else None
+                weights = next(
+                    (n for n in CHECKPOINTS if _is_own_file(source, f"checkpoints/{n}")), None
+                )
                 if weights is None:
                     notes.append(
                         f"{one.name}, seed {row['seed']}: completed, but has no"
                         f" {' or '.join(CHECKPOINTS)}"
                     )
-                for name in ["config.yaml", *(f"checkpoints/{n}" for n in found[:1])]:
+                for name in ["config.yaml", *([f"checkpoints/{weights}"] if weights else [])]:
                     if _is_own_file(source, name):
                         place = target / Path(name).name
                         _place(source / name, place)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from scipy.stats import rankdata
 from torch import Tensor
 
 from jepa_lab.metrics.retrieval import ranks_of_scores
@@ -107,11 +108,7 @@ def predicted_sizes(query: Tensor, inputs: Tensor, outputs: Tensor, present: Ten
 def mean_ranks(scores: Tensor) -> Tensor:
     """Returns the rank of every score in its row (n, k), 1 for the highest. Equal scores share
     their mean rank."""
-    costs = -scores.round(decimals=DECIMALS)
-    ordered = costs.sort(dim=1).values
-    first = torch.searchsorted(ordered, costs)
-    behind = torch.searchsorted(ordered, costs, right=True)
-    return (first + behind + 1).double() / 2
+    return torch.from_numpy(rankdata(-scores.round(decimals=DECIMALS), axis=1))
 
 
 def plain_scores(examples: Examples, index: Tensor, among: Tensor) -> dict[str, Tensor]:
@@ -119,7 +116,7 @@ def plain_scores(examples: Examples, index: Tensor, among: Tensor) -> dict[str, 
 
     `index` (n,) are the numbers of the examples, and `among` (n, m) the positions in `index` of the
     examples whose targets are the other candidates (metrics.retrieval.candidates). The query's
-    input is the last grid of a context. The baselines are
+    input is in the last place of a context. The baselines are
 
     - equal_cells: share of cells equal to the query's input, 0 for another size;
     - histogram: minus the L1 distance to the colour shares of the query's input;
@@ -131,8 +128,7 @@ def plain_scores(examples: Examples, index: Tensor, among: Tensor) -> dict[str, 
     """
     context, target = examples.context[index], examples.target[index]
     answers = torch.cat([target.unsqueeze(1), target[among]], dim=1)
-    last = (context != ABSENT).long().cumsum(dim=1).argmax(dim=1)
-    query = context[torch.arange(len(index)), last]
+    query = context[:, -1]
     first, second = (context[:, examples.roles == role] for role in (DEMO_INPUT, DEMO_OUTPUT))
     present, m = first != ABSENT, measure(examples.grids)
     demos = [(values[first], values[second], present) for values in (m.shares, m.sizes)]

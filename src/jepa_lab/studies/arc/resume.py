@@ -48,11 +48,12 @@ class ArcPlanner(Planner):
 
 def data_notes(config: ArcConfig, data: TaskSplits) -> list[str]:
     """Returns a line for each split with fewer tasks than the configuration asks for."""
+    d = config.dataset
     return fewer_than_wanted(
         [
-            (f"{split} tasks", len(getattr(data, split)), f"dataset.{split}_tasks", wanted)
-            for split in ("train", "val", "test")
-            for wanted in [getattr(config.dataset, f"{split}_tasks")]
+            ("train tasks", len(data.train), "dataset.train_tasks", d.train_tasks),
+            ("val tasks", len(data.val), "dataset.val_tasks", d.val_tasks),
+            ("test tasks", len(data.test), "dataset.test_tasks", d.test_tasks),
         ]
     )
 

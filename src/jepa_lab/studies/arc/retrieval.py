@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from jepa_lab.metrics.retrieval import candidates, rank_values, ranks
-from jepa_lab.studies.arc.data.examples import ABSENT, Examples
+from jepa_lab.studies.arc.data.examples import Examples
 from jepa_lab.studies.arc.data.task import ArcTask
 from jepa_lab.studies.arc.plain_baselines import plain_ranks
 
@@ -65,7 +64,7 @@ def values_by_kind(places: Mapping[str, Tensor], kinds: Sequence[str]) -> dict[s
     number of rows `retrieval/rule/<kind>/n`, for the kinds (n) of the rows."""
     values: dict[str, float] = {}
     for kind in sorted(set(kinds)):
-        here = torch.from_numpy(np.asarray(kinds) == kind)
+        here = torch.tensor([one == kind for one in kinds])
         for prefix, rank in places.items():
             values[f"retrieval/rule/{kind}/{prefix}top1"] = float(rank_values(rank[here])["top1"])
         values[f"retrieval/rule/{kind}/n"] = float(here.sum())
@@ -79,10 +78,9 @@ def kinds_of(split: RankedSplit, index: Tensor) -> list[str]:
     if all(task.kind for task in split.tasks):
         return [split.tasks[number].kind for number in examples.task[index].tolist()]
     kinds = []
-    for context, target in zip(
-        examples.context[index].tolist(), examples.target[index].tolist(), strict=True
+    for query, target in zip(
+        examples.context[index, -1].tolist(), examples.target[index].tolist(), strict=True
     ):
-        query = [number for number in context if number != ABSENT][-1]
         same = examples.grids[query].shape == examples.grids[target].shape
         kinds.append(SAME_SIZE if same else OTHER_SIZE)
     return kinds

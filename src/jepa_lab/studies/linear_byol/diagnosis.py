@@ -16,7 +16,7 @@ from jepa_lab.diagnosis.verdict import Verdict
 from jepa_lab.ledger.read import read_json, read_yaml
 from jepa_lab.ledger.run_dir import state_of
 from jepa_lab.report.diagnosis import Composes, Diagnosis
-from jepa_lab.studies.linear_byol.drift import Columns, column, drifted, how_lost, lost
+from jepa_lab.studies.linear_byol.drift import Columns, Found, column, drifted, how_lost, lost
 from jepa_lab.studies.linear_byol.table import NAME, read_run
 
 # errors that fall as the toy learns; the first with finite values is judged
@@ -95,9 +95,7 @@ def judge_toy(columns: Columns, thresholds: Thresholds | None = None) -> Verdict
     )
 
 
-def _failures(
-    columns: Columns, steps: Sequence[int], t: Thresholds
-) -> list[tuple[str, tuple[int | None, str, float]]]:
+def _failures(columns: Columns, steps: Sequence[int], t: Thresholds) -> list[tuple[str, Found]]:
     """Returns (status, (first step, reason, distance to the limit)) of every rule that holds, the
     worst first."""
     flat = _flat(columns, steps, t)
@@ -116,9 +114,7 @@ def _failures(
     return [(status, found) for status, found in rules if found is not None]
 
 
-def _before(
-    since: int | None, others: Sequence[tuple[str, tuple[int | None, str, float]]]
-) -> tuple[str, ...]:
+def _before(since: int | None, others: Sequence[tuple[str, Found]]) -> tuple[str, ...]:
     """Returns the failure that came before the worst one, with its own step, or nothing."""
     dated = [(step, status, text) for status, (step, text, _) in others if step is not None]
     earlier = [entry for entry in dated if since is not None and entry[0] < since]
@@ -144,9 +140,7 @@ def _diverged(columns: Columns, steps: Sequence[int]) -> tuple[int | None, str] 
     return None
 
 
-def _gone(
-    columns: Columns, steps: Sequence[int], t: Thresholds
-) -> tuple[int | None, str, float] | None:
+def _gone(columns: Columns, steps: Sequence[int], t: Thresholds) -> Found | None:
     """Returns the first step, the reason and the distance to the limit if the variance of z is
     gone."""
     variance = column(columns, steps, "variance")
@@ -160,9 +154,7 @@ def _gone(
     return last_stretch(variance, lambda v: v < limit), reason, distance(last, limit, 1e-12)
 
 
-def _flat(
-    columns: Columns, steps: Sequence[int], t: Thresholds
-) -> tuple[int | None, str, float] | None:
+def _flat(columns: Columns, steps: Sequence[int], t: Thresholds) -> Found | None:
     """Returns the first step, the reason and the distance to the limit if the effective rank is
     about 1."""
     rank, width = column(columns, steps, "erank_encoded"), columns.get("d_latent")
@@ -177,9 +169,7 @@ def _flat(
     )
 
 
-def _no_skill(
-    columns: Columns, steps: Sequence[int], t: Thresholds
-) -> tuple[int | None, str, float] | None:
+def _no_skill(columns: Columns, steps: Sequence[int], t: Thresholds) -> Found | None:
     """Returns the first step, the reason and the distance to the limit if the loss is near the
     target's own variance.
 

@@ -15,12 +15,13 @@ from jepa_lab.studies.linear_byol.key_groups import AXES, COMMAND_KEYS, MODE_KEY
 
 def members(config: ToyConfig) -> list[ToyConfig]:
     """Returns the configuration of every single run, without axes. Its lr_enc is the rate that is
-    used, or None in auto mode.
+    used, or None in auto mode. The first of `axes` varies slowest."""
+    return [_single(config, *values) for values in itertools.product(*axes(config))]
 
-    Seeds vary slowest, then batch sizes, encoder rates of the logspace mode, predictor rates (or
-    the constants of auto mode), and tau. In auto mode the axis of predictor rates has no effect and
-    is left out.
-    """
+
+def axes(config: ToyConfig) -> tuple[list[Any], ...]:
+    """Returns the values of the seeds, the batch sizes, the encoder rates of the logspace mode, the
+    predictor rates, the constants of auto mode, and tau. An axis without effect is [None]."""
     auto = config.lr_enc_mode == "auto"
     seeds = config.seeds if config.seed is None else [config.seed]
     sizes = config.batch_sizes if config.batch_size is None else [config.batch_size]
@@ -30,10 +31,7 @@ def members(config: ToyConfig) -> list[ToyConfig]:
     betas: list[Any] = [None]
     if config.lr_enc_mode == "logspace":
         betas = _axis(config.lr_enc, config.lr_enc_logspace)
-    return [
-        _single(config, *values)
-        for values in itertools.product(seeds, sizes, betas, alphas, scales, taus)
-    ]
+    return seeds, sizes, betas, alphas, scales, taus
 
 
 def idle_axes(config: ToyConfig) -> list[str]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
+
 from jepa_lab.studies.linear_byol.config import CHUNK, MAX_BLOCK, ToyConfig
+from jepa_lab.studies.linear_byol.grid import axes
 
 DOUBLE = 8  # bytes
 RUN = 4000  # bytes of the configuration of a run
@@ -21,24 +24,13 @@ def bytes_needed(config: ToyConfig) -> float:
     weights = DOUBLE * (ENCODERS * encoder + PREDICTORS * predictor)
     rows = config.epochs // config.log_every
     blocks = rows + config.epochs // MAX_BLOCK
-    seeds = len(config.seeds) if config.seed is None else 1
-    sizes = config.batch_sizes if config.batch_size is None else [config.batch_size]
-    batches = 0 if config.population else CHUNK * seeds * sum(sizes) * 2 * wide
+    seeds, sizes, *_ = axes(config)
+    batches = 0 if config.population else CHUNK * len(seeds) * sum(sizes) * 2 * wide
     evaluation = config.eval_size * 2 * wide if "mlp" in (config.enc, config.pred) else 0
-    numbers = seeds * wide * d + batches + evaluation + runs * rows * (COLUMNS + d)
+    numbers = len(seeds) * wide * d + batches + evaluation + runs * rows * (COLUMNS + d)
     return float(runs * (RUN + weights) + DOUBLE * numbers + STEP * blocks)
 
 
 def number_of_runs(config: ToyConfig) -> int:
-    """Returns the product of the lengths of all axes, as `grid.members` enumerates them."""
-    auto, logspace = config.lr_enc_mode == "auto", config.lr_enc_mode == "logspace"
-    runs = len(config.seeds) if config.seed is None else 1
-    runs *= len(config.batch_sizes) if config.batch_size is None else 1
-    for axis, replaced in (
-        (config.tau_logspace, config.ema_m is not None),
-        (config.lr_pred_logspace, config.lr_pred is not None or auto),
-        (config.lr_enc_logspace, config.lr_enc is not None or not logspace),
-        (config.auto_c_logspace, False),
-    ):
-        runs *= int(axis[2]) if axis and not replaced else 1
-    return runs
+    """Returns the number of `grid.members`, without making them."""
+    return math.prod(map(len, axes(config)))

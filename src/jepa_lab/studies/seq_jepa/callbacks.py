@@ -34,7 +34,7 @@ def build_callbacks(session: Session, best: str, judge: Callable[[History], Verd
             r2=probes.r2,
         ),
         ProbeReferences(
-            session.data.train,
+            session.data,
             batch_size=config.dataset.batch_size,
             lr=probes.lr,
             weight_decay=probes.weight_decay,

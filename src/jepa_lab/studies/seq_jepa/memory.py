@@ -10,9 +10,9 @@ from torch import nn
 from jepa_lab.config.extensions import EncoderOptions
 from jepa_lab.data.images.image_source import ImageSource, Splits
 from jepa_lab.data.views.build import ViewGroup
-from jepa_lab.networks.heads import probe_head
 from jepa_lab.studies.seq_jepa.build import build_module, build_views
 from jepa_lab.studies.seq_jepa.config import Config
+from jepa_lab.studies.seq_jepa.evaluation import rollout
 from jepa_lab.studies.seq_jepa.module import SeqJEPA
 from jepa_lab.studies.seq_jepa.probes import SeqJEPAProbes
 from jepa_lab.training.memory import bytes_of_aux, bytes_of_rows, with_depths
@@ -20,7 +20,6 @@ from jepa_lab.training.module_memory import bytes_of_activations, bytes_of_modul
 
 DEPTHS = ("model", "depth"), ("model", "predictor_depth")
 FLOAT = 4  # bytes
-ROLLED_OUT = 64  # images of the validation split that are rolled out at a time
 
 
 def bytes_needed(config: Config, data: Splits) -> float:
@@ -32,7 +31,7 @@ def bytes_needed(config: Config, data: Splits) -> float:
     shape = len(source.mean), *group.view_size(*source.images.shape[2:])
     views = d.batch_size * d.n_views
     if config.model.positions != "learned":  # these end at a number of views
-        rolled_out = min(ROLLED_OUT, len(data.val.images))
+        rolled_out = min(rollout.BATCH, len(data.val.images))
         views = max(views, rolled_out * (d.n_views - 1 + config.monitor.rollout_steps))
     steps = d.epochs * (len(source.images) // d.batch_size) / config.optim.accumulate
     known = FLOAT * views * math.prod(shape) + bytes_of_rows(steps, config.monitor.log_every)
@@ -65,11 +64,4 @@ def _of_network(
 def _probes(config: Config, module: SeqJEPA) -> nn.Module:
     source = SeqJEPAProbes(config.probes.leak_head)
     sample = source.sample(module)
-    return nn.ModuleList(
-        probe_head(
-            p.read(sample).shape[1],
-            p.outputs,
-            0 if p.is_class or p.linear else config.probes.hidden,
-        )
-        for p in source.probes(module)
-    )
+    return nn.ModuleList(p.head(sample, config.probes.hidden) for p in source.probes(module))

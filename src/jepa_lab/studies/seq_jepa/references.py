@@ -14,7 +14,7 @@ from torch import Tensor
 
 from jepa_lab.callbacks.logging import log_metrics
 from jepa_lab.callbacks.probes import Probe, ProbeHeads
-from jepa_lab.data.images.image_source import ImageSource
+from jepa_lab.data.images.image_source import ImageSource, Splits
 from jepa_lab.training.preflight import streams_restored
 
 MOST_IMAGES = 4096  # first views that a head is trained on
@@ -59,7 +59,7 @@ class ProbeReferences(pl.Callback):
 
     def __init__(
         self,
-        source: ImageSource,
+        data: Splits,
         *,
         batch_size: int,
         lr: float,
@@ -67,44 +67,38 @@ class ProbeReferences(pl.Callback):
         steps: int,
         seed: int,
     ) -> None:
-        self.source = source
+        self.data = data
         self.batch_size = batch_size
         self.options: dict[str, Any] = {"lr": lr, "weight_decay": weight_decay, "seed": seed}
         self.steps = min(steps, MOST_STEPS)
         self._heads: ProbeHeads | None = None
-        self._counts = torch.zeros(0)
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
         if pl_module.eval_prefix != "reference" or pl_module.n_classes < 2:
             return
         gpus = range(torch.cuda.device_count()) if pl_module.device.type == "cuda" else ()
-        with (
-            streams_restored(),
-            torch.random.fork_rng(devices=gpus),
-            torch.inference_mode(False),
-            torch.enable_grad(),
-        ):
+        precision = trainer.precision_plugin.val_step_context
+        with streams_restored(gpus), torch.inference_mode(False), torch.enable_grad():
             self._heads = train_heads(
-                training_views(pl_module, self.source, trainer.precision_plugin.val_step_context),
+                training_views(pl_module, self.data.train, precision),
                 pl_module.n_classes,
                 batch_size=self.batch_size,
                 steps=self.steps,
                 **self.options,
             )
         self._heads.start_scoring()
-        self._counts = torch.zeros(pl_module.n_classes, dtype=torch.int64)
 
     def on_validation_batch_end(self, trainer: pl.Trainer, pl_module: Any, *args: Any) -> None:
         if self._heads is not None:
             batch, z = pl_module.batch, pl_module.evaluated.reps.z[:, 0]
             views = FirstViews(batch.views[:, 0].flatten(1), z, batch.labels)
             self._heads.score(views, views)
-            self._counts += torch.bincount(batch.labels, minlength=len(self._counts)).cpu()
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         if self._heads is not None:
             values = self._heads.scores()
-            values["class_from_constant"] = float(self._counts.max() / self._counts.sum())
+            counts = torch.tensor(self.data.class_counts()["val"])
+            values["class_from_constant"] = float(counts.max() / counts.sum())
             log_metrics(
                 trainer, {f"reference/probe/{name}": value for name, value in values.items()}
             )
