@@ -27,6 +27,7 @@ def main(argv: list[str] | None = None) -> None:
     commands.choices["train"].add_argument("--shard", default="0/1", help="as in 0/2 and 1/2")
     commands.choices["train"].add_argument("--first", type=int, help="only the first runs")
     commands.choices["collect"].add_argument("--to", type=Path)
+    commands.add_parser("fit")
     commands.add_parser("document")
     args = parser.parse_args(argv)
     if args.command == "train":
@@ -39,9 +40,9 @@ def main(argv: list[str] | None = None) -> None:
 
         print(collect(args.out, args.to))
     else:
-        from collapse_bench.document import write
+        from collapse_bench import document, fit
 
-        print(write())
+        print(fit.write() if args.command == "fit" else document.write())
 
 
 def train_all(out: Path, shard: tuple[int, int], first: int | None) -> None:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from documents import write_tables
-from jepa_lab.report.collapse_bench.runs import SHIPPED, load_runs
+from jepa_lab.config.statuses import SEVERITY
+from jepa_lab.diagnosis import examine
+from jepa_lab.report.collapse_bench.odds_fit import RULES_ALONE
+from jepa_lab.report.collapse_bench.rules import taps_of
+from jepa_lab.report.collapse_bench.runs import GROUPS, SHIPPED, BenchRun, load_runs
 from jepa_lab.report.collapse_bench.score import TOTAL, score
 from jepa_lab.report.collapse_bench.text import share
 
@@ -17,8 +22,19 @@ BY = "data"  # what is left out where a threshold is fitted
 
 def write() -> str:
     """Replaces the counts in the document, and returns its place."""
-    write_tables({"counts": counts(score(load_runs(SHIPPED), [], (BY,)))}, DOCUMENT)
+    runs = load_runs(SHIPPED)
+    write_tables(tables(runs, score(runs)), DOCUMENT)
     return f"written: {DOCUMENT}"
+
+
+def tables(runs: Sequence[BenchRun], scores: Mapping[str, Any]) -> dict[str, str]:
+    """Returns all tables of the document by name."""
+    return {
+        "counts": counts(scores),
+        **{f"by {group}": by_group(scores, group) for group in GROUPS},
+        "confidence": confidence(scores["confidence"]["bins"]),
+        "rules": rules(runs),
+    }
 
 
 def counts(scores: Mapping[str, Any]) -> str:
@@ -39,6 +55,57 @@ def counts(scores: Mapping[str, Any]) -> str:
             f"{100 * _sum(c):.0f} %",
             f"{c['unsure_good']} / {c['unsure_failed']}",
         ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def by_group(scores: Mapping[str, Any], group: str) -> str:
+    """Returns the counts of the verdict and of the best single metric for each value of a group
+    that was left out of the fit."""
+    lines = [
+        f"| {group} left out | false alarms | misses | unsure of good / failed | RankMe: both |",
+        "|---|---|---|---|---|",
+    ]
+    for value, c in scores["rules"]["verdict"][group].items():
+        other = scores["rules"]["rankme"][group][value]
+        cells = [
+            value,
+            share(c["false_alarms"], c["good"]),
+            share(c["misses"], c["failed"]),
+            f"{c['unsure_good']} / {c['unsure_failed']}",
+            f"{other['false_alarms']} / {other['misses']}",
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def confidence(bins: Sequence[Mapping[str, Any]]) -> str:
+    """Returns how often a verdict of each confidence was right."""
+    lines = ["| confidence | mean | right |", "|---|---|---|"]
+    lines += [
+        f"| {b['low']:g} to {b['high']:g} | {b['mean']:.2f} | {share(b['right'], b['n'])} |"
+        for b in bins
+    ]
+    return "\n".join(lines)
+
+
+def rules(runs: Sequence[BenchRun]) -> str:
+    """Returns how often each rule fires, by status and quantity, and the labels of those runs."""
+    found: dict[tuple[str, str], Counter[str]] = {}
+    for run in runs:
+        fired = examine(run.history, judged=taps_of(run), odds=RULES_ALONE).failures
+        for rule in {(f.status, f.quantity.rsplit("/", 1)[-1]) for f in fired}:
+            found.setdefault(rule, Counter())[run.label] += 1
+    order = {status: at for at, status in enumerate(SEVERITY)}
+    lines = [
+        "| status | quantity | fires | run had failed | run was good | undecided |",
+        "|---|---|---|---|---|---|",
+    ]
+    for (status, quantity), labels in sorted(
+        found.items(), key=lambda item: (order[item[0][0]], -item[1].total(), item[0])
+    ):
+        cells = [f"`{status}`", f"`{quantity}`", str(labels.total())]
+        cells += [str(labels[label]) for label in ("failed", "good", "undecided")]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 

@@ -10,8 +10,10 @@ from typing import Any
 
 from jepa_lab.config.statuses import LOST, PASSES, SEVERITY, failed
 from jepa_lab.diagnosis.codebook import codebook_finding
+from jepa_lab.diagnosis.decision import sure, weigh
 from jepa_lab.diagnosis.falls import fall_findings, fallen_rank, rank_fall
 from jepa_lab.diagnosis.finding import Finding, History, last_stretch, last_third
+from jepa_lab.diagnosis.odds import Odds, weighed
 from jepa_lab.diagnosis.order import earlier_in, first_failure, named, ranked
 from jepa_lab.diagnosis.prediction import prediction_findings
 from jepa_lab.diagnosis.progress import Progress, prediction_progress
@@ -64,6 +66,7 @@ def judge(
     taps: Sequence[str] = JUDGED,
     remedies: Remedies | None = None,
     own_rules: Mapping[str, Any] | None = None,
+    odds: Odds | None = None,
 ) -> Verdict:
     """Returns the verdict on a run from its metrics.
 
@@ -73,9 +76,10 @@ def judge(
     `config` is the run's config.yaml. With it, the properties that a reference run has by design
     are not failures. `taps` are the representations to judge. `remedies` holds the study's
     knowledge of its settings. `own_rules` maps names to user-defined rules, each with a method
-    `find(history, thresholds)`.
+    `find(history, thresholds)`. `odds` are the weights of the probability of a failure, by default
+    those that ship with the package.
     """
-    return examine(history, thresholds, config, taps, remedies, own_rules).verdict
+    return examine(history, thresholds, config, taps, remedies, own_rules, odds).verdict
 
 
 def examine(
@@ -85,28 +89,33 @@ def examine(
     judged: Sequence[str] = JUDGED,
     remedies: Remedies | None = None,
     own_rules: Mapping[str, Any] | None = None,
+    odds: Odds | None = None,
 ) -> Examination:
     """Returns the verdict with all failures, notes and missing measurements. `judged` is `taps` of
     `judge`."""
     t, settings = thresholds or Thresholds(), Settings.of(config, remedies)
     taps = [tap for tap in judged if history.get(f"val/{tap}/effective_rank")]
-    findings, per_tap, past = _of_taps(history, taps, t, settings)
-    findings += fall_findings(history, taps, t)
+    of_taps, past = _of_taps(history, taps, t, settings)
+    others = fall_findings(history, taps, t)
     run_wide = [
         diverged(history, t),
         unstable(history, t),
         codebook_finding(history, t),
         *exploding(history, t),
     ]
-    findings += [f for f in run_wide if f is not None]
-    findings += prediction_findings(history, t, settings)
-    findings += regulariser_findings(history, t, settings)
-    findings += _own_findings(own_rules or {}, history, t)
+    others += [f for f in run_wide if f is not None]
+    others += prediction_findings(history, t, settings)
+    others += regulariser_findings(history, t, settings)
+    missing = _missing(history, taps, t)
+    found = None if missing else weighed(history, taps, odds or Odds.shipped(), t)
+    of_taps, others = weigh(of_taps, others, found, t)
+    findings = [*of_taps, *others, *_own_findings(own_rules or {}, history, t)]
+    per_tap = {f.tap: f.status for f in of_taps if f.tap is not None}
     notes = tuple(f for f in findings if f.status == "note")
     failures = ranked([f for f in findings if f.status not in ("note", "healthy")])
-    missing = _missing(history, taps, t)
     progress = prediction_progress(history, t, settings)
     verdict = _verdict(history, taps, failures, findings, per_tap, missing, settings, progress)
+    verdict = sure(verdict, found, t)
     remarks = () if verdict.status in LOST else tuple(f.reason for f in notes)
     first = first_failure(failures[0], [*failures[1:], *past]) if failures else None
     before = (named(first),) if first is not None and verdict.status == failures[0].status else ()
@@ -117,9 +126,9 @@ def examine(
 
 def _of_taps(
     history: History, taps: Sequence[str], t: Thresholds, settings: Settings
-) -> tuple[list[Finding], dict[str, str], list[Finding]]:
-    """Returns the last finding of every tap with notes, {tap: status}, and the failures that a tap
-    had before its last one. A finding is dated by the start of its unbroken stretch at the end."""
+) -> tuple[list[Finding], list[Finding]]:
+    """Returns the last finding of every tap with notes, and the failures that a tap had before its
+    last one. A finding is dated by the start of its unbroken stretch at the end."""
     found, past = [], []
     for tap in taps:
         findings = findings_of_tap(history, tap, t)
@@ -139,7 +148,7 @@ def _of_taps(
         elif views is not None and not failed(last.status):
             last = views
         found += [*notes, last]
-    return found, {f.tap: f.status for f in found if f.tap is not None}, past
+    return found, past
 
 
 def _notes_of_tap(history: History, tap: str, t: Thresholds, last: Finding) -> list[Finding]:

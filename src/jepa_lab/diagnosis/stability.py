@@ -119,7 +119,11 @@ def _spikes(loss: Points, t: Thresholds) -> list[tuple[int, float]]:
 
 def exploding(history: History, t: Thresholds) -> list[Finding]:
     """Reports auxiliary terms that end far above their smallest value and above their first value.
-    If the share of a term in the loss is logged, a term with a small share is ignored."""
+
+    If the share of a term in the loss is logged, a term with a small share is ignored. Without a
+    share it is a note where the total fell meanwhile: the optimiser gave the term up for others, as
+    VICReg does with its covariance.
+    """
     found = []
     for key in sorted(history):
         name = key.removeprefix("train/loss/")
@@ -140,8 +144,21 @@ def exploding(history: History, t: Thresholds) -> list[Finding]:
             reason = f"{name} rose to {points[-1][1]:.3g} from a minimum of {least:.3g}"
             since = last_stretch(points, lambda v, limit=limit: v > limit)  # type: ignore[misc]
             far = t.confidence(distance(points[-1][1], limit))
-            found.append(Finding("unstable", reason, far, since=since, quantity=key, next=CALMER))
+            status = "unstable"
+            if not share and _total_fell(history, next(s for s, v in points if v == least)):
+                status, reason = "note", f"{reason}, while the total fell"
+            found.append(Finding(status, reason, far, since=since, quantity=key, next=CALMER))
     return found
+
+
+def _total_fell(history: History, step: int) -> bool:
+    """Returns whether the mean total loss of the last fifth lies below that at the step."""
+    total = history.get("train/loss/total", ())
+    if not total:
+        return False
+    end = [value for _, value in total[-max(1, len(total) // 5) :]]
+    then = min(total, key=lambda point: abs(point[0] - step))[1]
+    return sum(end) / len(end) < then
 
 
 def _loss(history: History) -> tuple[str, Points]:

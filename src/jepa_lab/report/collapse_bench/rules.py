@@ -1,5 +1,5 @@
-"""The rules that the benchmark scores: the verdict, single metrics with a fitted threshold, the
-published rules, and functions of a user."""
+"""The rules that the benchmark scores beside the verdict: single metrics with a fitted threshold,
+the published rules, and functions of a user."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import numpy as np
 
 from jepa_lab.config.statuses import NO_FAILURE, PASSES, STATUSES
 from jepa_lab.diagnosis import Verdict, judge
+from jepa_lab.diagnosis.odds import Odds
 from jepa_lab.diagnosis.published import published_of_run
 from jepa_lab.errors import UserError, nearest
 from jepa_lab.report.collapse_bench.runs import BenchRun, History
@@ -49,14 +50,20 @@ class Rule:
     fit: Fit
 
 
-def verdict_of(run: BenchRun) -> Verdict:
-    """Returns the verdict on a run from its history, on all of its taps but predictions."""
+def verdict_of(run: BenchRun, odds: Odds | None = None) -> Verdict:
+    """Returns the verdict on a run from its history, on all of its taps but predictions. `odds` are
+    those of `judge`."""
+    return judge(run.history, taps=taps_of(run), odds=odds)
+
+
+def taps_of(run: BenchRun) -> list[str]:
+    """Returns the judged taps of a run."""
     taps = [
         key.split("/")[1]
         for key in run.history
         if key.startswith("val/") and key.endswith("/effective_rank")
     ]
-    return judge(run.history, taps=[tap for tap in taps if tap != "z_hat"])
+    return [tap for tap in taps if tap != "z_hat"]
 
 
 def answer_of(status: str) -> str:
@@ -64,11 +71,6 @@ def answer_of(status: str) -> str:
     if status not in NO_FAILURE:
         return FAILED
     return FINE if status in PASSES else UNSURE
-
-
-def verdict_rule(answers: dict[str, Verdict]) -> Rule:
-    """Returns the rule of the verdict, read from `answers` {run: verdict}."""
-    return Rule("verdict", lambda fitted: lambda run: answer_of(answers[run.name].status))
 
 
 def published_rule() -> Rule:
@@ -173,7 +175,7 @@ def _found(place: str) -> Callable[[History], object]:
     return function
 
 
-def built_in(answers: dict[str, Verdict]) -> list[Rule]:
-    """Returns the verdict, the published rules and every single metric."""
+def built_in() -> list[Rule]:
+    """Returns the published rules and every single metric."""
     relative = [metric_rule(m, relative=True) for m in ("rankme", "effective_rank")]
-    return [verdict_rule(answers), published_rule(), *map(metric_rule, METRICS), *relative]
+    return [published_rule(), *map(metric_rule, METRICS), *relative]

@@ -10,7 +10,14 @@ from typing import Any
 from jepa_lab.config.statuses import STATUSES
 from jepa_lab.diagnosis import Verdict
 from jepa_lab.report.collapse_bench.confidence import brier, onsets, reliability, weighed
-from jepa_lab.report.collapse_bench.rules import Rule, built_in, verdict_of
+from jepa_lab.report.collapse_bench.odds_fit import (
+    by_rules,
+    left_open,
+    odds_rule,
+    quantities_by_run,
+    verdicts_out_of_group,
+)
+from jepa_lab.report.collapse_bench.rules import Rule, answer_of, built_in
 from jepa_lab.report.collapse_bench.runs import GROUPS, LABELS, BenchRun
 from jepa_lab.report.collapse_bench.scores import Answers, answers_out_of_group, count, wrong_runs
 
@@ -25,16 +32,23 @@ def score(
     """Returns the scores of the built-in rules and of the user's `own`.
 
     - runs, labels {label: runs}, by {group: {value: {label: runs}}}
-    - rules {rule: {group: {value: counts}}}: thresholds are fitted on the other values of the
-      group; the value "all" counts every run once
+    - rules {rule: {group: {value: counts}}}: thresholds, and the weights of the verdict's
+      probability, are fitted on the other values of the group; the value "all" counts every run
+      once. "rules alone" is the verdict without a probability, "odds alone" the probability
     - statuses {status: {label: runs}} of the verdict, and counts by each of KINDS
     - confidence: brier, bins, and by group; onset; wrong: the runs that each rule got wrong
     """
-    verdicts = {run.name: verdict_of(run) for run in runs}
-    rules = [*built_in(verdicts), *own]
+    ruled, quantities = by_rules(runs), quantities_by_run(runs)
+    judged = {
+        group: verdicts_out_of_group(runs, group, ruled, left_open(quantities, ruled))
+        for group in groups
+    }
+    verdicts = judged[groups[0]]
+    rules = [odds_rule(quantities), *built_in(), *own]
     out_of = {
-        rule.name: {group: answers_out_of_group(rule, runs, group) for group in groups}
-        for rule in rules
+        "verdict": {group: _answers(judged[group]) for group in groups},
+        "rules alone": dict.fromkeys(groups, _answers(ruled)),
+        **{r.name: {g: answers_out_of_group(r, runs, g) for g in groups} for r in rules},
     }
     return {
         "runs": len(runs),
@@ -53,6 +67,10 @@ def score(
             for name, by in out_of.items()
         },
     }
+
+
+def _answers(verdicts: dict[str, Verdict]) -> Answers:
+    return {name: answer_of(verdict.status) for name, verdict in verdicts.items()}
 
 
 def _labels(runs: Sequence[BenchRun]) -> dict[str, int]:
