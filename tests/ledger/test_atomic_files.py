@@ -5,7 +5,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from jepa_lab.ledger.atomic import replace_file, temporary_beside, write_atomic, write_json
+from jepa_lab.ledger import atomic
+from jepa_lab.ledger.atomic import (
+    remove_leftovers,
+    replace_file,
+    temporary_beside,
+    write_atomic,
+    write_json,
+)
+from jepa_lab.ledger.staging import require_writable
 
 
 def strict(text: str) -> object:
@@ -104,3 +112,25 @@ def test_an_interrupted_rename_leaves_the_old_file_and_no_temporary_one(
     with pytest.raises(KeyboardInterrupt):
         write_atomic(path, "new")
     assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [("status.json", "old")]
+
+
+def test_temporary_files_of_killed_writers_of_this_host_are_removed_and_no_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = 2**22 + 1  # above the largest process id of Linux
+    monkeypatch.setattr(os, "getpid", lambda: gone)
+    mine, deep = (temporary_beside(p) for p in (tmp_path / "a.png", tmp_path / "sub" / "b.json"))
+    monkeypatch.setattr(atomic, "HOST", "zzzz")
+    other_host = temporary_beside(tmp_path / "a.png")
+    monkeypatch.undo()
+    running = temporary_beside(tmp_path / "a.png")
+    foreign = tmp_path / ".notes.12-draft.tmp"
+    (tmp_path / "sub").mkdir()
+    for path in (mine, deep, other_host, running, foreign):
+        path.write_text("x")
+    require_writable(tmp_path)
+    assert not mine.exists()
+    assert all(p.exists() for p in (deep, other_host, running, foreign))
+    remove_leftovers(tmp_path, deep=True)
+    assert not deep.exists()
+    assert all(p.exists() for p in (other_host, running, foreign))

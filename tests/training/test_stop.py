@@ -3,6 +3,7 @@ from there."""
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import signal
@@ -41,6 +42,34 @@ def test_a_run_stopped_by_a_time_limit_ends_with_the_same_bits(
     assert sessions[0].reason == "max_wall_s=1e-09 reached"
     assert sessions[-1].state == "completed"
     assert difference(state_of(sessions[-1].run_dir), state_of(expected.run_dir)) is None
+
+
+def test_the_csv_file_of_a_resumed_run_has_the_rows_of_all_sessions(
+    make_config: Make, tmp_path: Path
+) -> None:
+    def rows(run_dir: Path) -> list[dict[str, str]]:
+        with open(run_dir / "csv" / "metrics.csv", newline="") as file:
+            return [{k: v for k, v in row.items() if v} for row in csv.DictReader(file)]
+
+    import conftest
+
+    expected = train(conftest.maker(tmp_path / "uninterrupted")("logger=csv"))
+    session = train(make_config("logger=csv", "max_wall_s=1e-9"))
+    for _ in range(20):
+        if session.state != "stopped":
+            break
+        session = train(make_config("logger=csv", "max_wall_s=1e-9"))
+    assert session.state == "completed"
+    found, known = rows(session.run_dir), rows(expected.run_dir)
+    assert [r["step"] for r in found] == [r["step"] for r in known]
+    assert [set(r) for r in found] == [set(r) for r in known]
+    same = [
+        float(a[k]) == pytest.approx(float(b[k]), nan_ok=True)
+        for a, b in zip(found, known, strict=True)
+        for k in a
+        if "time" not in k and "seconds" not in k and "per_s" not in k
+    ]
+    assert all(same)
 
 
 def test_a_time_limit_is_not_part_of_the_run_id(make_config: Make) -> None:

@@ -63,14 +63,23 @@ class StopOnRequest(Checkpoint):
 
 
 class EarlyStopping(callbacks.EarlyStopping):
-    """Lightning's EarlyStopping on the primary validation loss. A run resumed from the checkpoint
-    at which it was due to stop takes no further step."""
+    """Lightning's EarlyStopping on the primary validation loss, asked after each validation.
+
+    Lightning would ask at the end of the epoch, after the Saver. A run resumed from that checkpoint
+    has no loss to ask for. A run resumed from the checkpoint at which it was due to stop takes no
+    further step.
+    """
 
     def __init__(
         self, patience: int, min_delta: float, monitor: str = "val/loss/prediction"
     ) -> None:
         super().__init__(
-            monitor=monitor, min_delta=min_delta, patience=patience, mode="min", check_finite=False
+            monitor=monitor,
+            min_delta=min_delta,
+            patience=patience,
+            mode="min",
+            check_finite=False,
+            check_on_train_epoch_end=False,
         )
 
     @property

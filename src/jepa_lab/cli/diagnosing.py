@@ -11,7 +11,7 @@ from typing import Any
 
 from jepa_lab.config.trust import Trust
 from jepa_lab.errors import UserError, say
-from jepa_lab.ledger.atomic import write_json
+from jepa_lab.ledger.atomic import remove_leftovers, write_json
 from jepa_lab.ledger.command_line import CommandLine
 from jepa_lab.ledger.own_files import FILES
 from jepa_lab.report.diagnosis import diagnosis_text
@@ -41,6 +41,7 @@ def run_report(folder: Path, rules: str) -> Report:
     content, target = diagnosis.to_dict(), diagnosis.path / "diagnosis.json"
     text = diagnosis_text(diagnosis, rules)
     try:
+        remove_leftovers(target.parent)
         write_json(target, content)
         text += f"\n\nwritten: {target}"
     except OSError as error:  # e.g. a read-only folder; the report is printed all the same

@@ -3,17 +3,34 @@
 import json
 import math
 import os
+import re
+import socket
+import zlib
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from jepa_lab.process.alive import process_exists
+
+HOST = f"{zlib.crc32(socket.gethostname().encode()) & 0xFFFF:04x}"
 TEMPORARY = ".*.[0-9]*-*.tmp"  # pattern of the names below, for files that a kill left behind
 
 
 def temporary_beside(path: Path) -> Path:
-    """Returns an unused name in the folder of `path`, `.NAME.PID-RANDOM.tmp`."""
-    return path.with_name(f".{path.name}.{os.getpid()}-{uuid4().hex[:8]}.tmp")
+    """Returns an unused name in the folder of `path`, `.NAME.PID-HOSTRANDOM.tmp`."""
+    return path.with_name(f".{path.name}.{os.getpid()}-{HOST}{uuid4().hex[:8]}.tmp")
+
+
+def remove_leftovers(folder: Path, deep: bool = False) -> None:
+    """Removes temporary files in a folder (with `deep` also below it) whose writer was killed. The
+    files of other hosts stay, since their processes cannot be asked."""
+    for path in folder.rglob(TEMPORARY) if deep else folder.glob(TEMPORARY):
+        writer = re.fullmatch(rf"\..*\.([0-9]+)-{HOST}[0-9a-f]{{8}}\.tmp", path.name)
+        if writer is not None and not process_exists(int(writer[1])):
+            with suppress(OSError):
+                path.unlink(missing_ok=True)
 
 
 def replace_file(tmp: Path, path: Path) -> None:

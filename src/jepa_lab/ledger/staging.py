@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from jepa_lab.errors import UserError
-from jepa_lab.ledger.atomic import temporary_beside, write_atomic
+from jepa_lab.ledger.atomic import remove_leftovers, temporary_beside, write_atomic
 from jepa_lab.ledger.run_dir import require_inside
 
 
@@ -41,7 +41,8 @@ def require_writable(folder: Path, option: str = "") -> None:
     """Raises UserError if no file can be created in `folder`, or in its nearest existing parent if
     it does not exist. `option` names the folder in the message, as in `--out `.
 
-    A file is created and removed, since permissions do not show a read-only disk.
+    A file is created and removed, since permissions do not show a read-only disk. Temporary files
+    of a command that was killed are removed.
     """
     there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     if not there.is_dir():
@@ -53,3 +54,5 @@ def require_writable(folder: Path, option: str = "") -> None:
         probe.unlink()
     except OSError as error:
         raise UserError(f"{option}{folder}: cannot be written ({error.strerror})") from None
+    if there == folder:
+        remove_leftovers(folder)

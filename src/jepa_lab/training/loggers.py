@@ -14,10 +14,11 @@ from typing import Any
 import yaml
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger, WandbLogger
+from pytorch_lightning.loggers import TensorBoardLogger, WandbLogger
 
 from jepa_lab.config.run_config import JepaConfig
 from jepa_lab.errors import UserError
+from jepa_lab.ledger.csv_logger import ResumableCSVLogger
 from jepa_lab.ledger.logger import ParquetLogger
 from jepa_lab.ledger.parquet import ParquetLedger
 from jepa_lab.ledger.run_dir import RunDir
@@ -52,7 +53,7 @@ def open_loggers(config: JepaConfig, run: RunDir, ledger: ParquetLedger) -> Iter
     elif config.logger.name == "tensorboard":
         loggers.all.append(TensorBoardLogger(run.path, name="", version="tensorboard"))
     elif config.logger.name == "csv":
-        loggers.all.append(CSVLogger(run.path, name="", version="csv"))
+        loggers.all.insert(0, ResumableCSVLogger(str(run.path), ledger))
     loggers.failed = True  # the run sets it to False on success
     try:
         yield loggers

@@ -168,6 +168,22 @@ def test_a_killed_run_resumes_with_the_same_bits(
     assert rows_without_time(resumed.run_dir) == rows_without_time(expected.run_dir)
 
 
+def test_a_run_with_early_stopping_resumes_from_every_checkpoint_with_the_same_bits(
+    make_arc: Make, tmp_path: Path
+) -> None:
+    extra = ("early_stop.patience=2", "dataset.epochs=3")
+    expected = train(arc_maker(tmp_path / "uninterrupted")(*extra))
+    sessions = []
+    while not sessions or sessions[-1].state == "stopped":
+        sessions.append(train(make_arc(*extra, "max_wall_s=1e-9")))
+        assert len(sessions) < 20
+    assert len(sessions) >= 3  # stopped at a validation, too
+    assert sessions[-1].state == "completed"
+    known = weights(expected)
+    assert all(torch.equal(v, known[k]) for k, v in weights(sessions[-1]).items())
+    assert rows_without_time(sessions[-1].run_dir) == rows_without_time(expected.run_dir)
+
+
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
 def test_every_experiment_builds_with_finite_gradients_of_all_loss_parts(
     experiment: str, make_arc: Make

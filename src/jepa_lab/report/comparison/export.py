@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from jepa_lab.files.text import parse_json, read_text
-from jepa_lab.ledger.atomic import temporary_beside, write_json
+from jepa_lab.ledger.atomic import remove_leftovers, temporary_beside, write_json
 from jepa_lab.ledger.run_dir import is_inside
 from jepa_lab.report.comparison.find_runs import EXPORT, aux_of
 from jepa_lab.report.comparison.ranking import RankedArm, Ranking, relative
@@ -42,6 +42,7 @@ def export_models(rankings: Sequence[Ranking], out: Path) -> tuple[dict[str, str
     a line for each completed run without weights. Raises OSError if a file cannot be written.
     """
     top = out / EXPORT
+    remove_leftovers(top, deep=True)
     models: dict[str, str] = {}
     notes: list[str] = []
     written: list[str] = []

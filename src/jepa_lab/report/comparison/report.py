@@ -9,7 +9,7 @@ from pathlib import Path
 
 from jepa_lab.config.sweep import is_reference
 from jepa_lab.errors import UserError
-from jepa_lab.ledger.atomic import write_atomic, write_json
+from jepa_lab.ledger.atomic import remove_leftovers, write_atomic, write_json
 from jepa_lab.ledger.command_line import read_command_line
 from jepa_lab.ledger.finished_run import Run, read_run
 from jepa_lab.ledger.parquet import History
@@ -101,6 +101,7 @@ def write_found(
             *without,
         ]
         data = page_data(rankings, histories, _commands(found.runs), out, all_notes, about, tunings)
+        remove_leftovers(out)
         write_json(out / RESULTS, result_rows(rankings, models, out))
         write_atomic(out / SUMMARY, text)
         datasets = ", ".join(dict.fromkeys(dataset_of(run.config) for run in found.runs))
