@@ -24,14 +24,19 @@ class ResumableCSVLogger(CSVLogger):
         self._ledger = ledger
         self._restored = False
 
+    @property
+    def experiment(self) -> Any:
+        """The writer of Lightning. It warns that the file of an earlier session will be deleted."""
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*will be deleted when the new ones")
+            return super().experiment
+
     @rank_zero_only
     def log_metrics(self, metrics: dict[str, Any], step: int | None = None) -> None:
         """Records `metrics`, after the rows of an earlier session."""
         if not self._restored:
             self._restored = True
-            with warnings.catch_warnings():
-                warnings.filterwarnings("ignore", message=".*will be deleted when the new ones")
-                self.experiment.metrics.extend(rows_of(self._ledger))
+            self.experiment.metrics.extend(rows_of(self._ledger))
         super().log_metrics(metrics, step)
 
 
