@@ -33,6 +33,8 @@ def tables(runs: Sequence[BenchRun], scores: Mapping[str, Any]) -> dict[str, str
         "counts": counts(scores),
         **{f"by {group}": by_group(scores, group) for group in GROUPS},
         "confidence": confidence(scores["confidence"]["bins"]),
+        "onset": onset(scores["onset"]),
+        "wrong": wrong(scores["wrong"]["verdict"]),
         "rules": rules(runs),
     }
 
@@ -86,6 +88,25 @@ def confidence(bins: Sequence[Mapping[str, Any]]) -> str:
         f"| {b['low']:g} to {b['high']:g} | {b['mean']:.2f} | {share(b['right'], b['n'])} |"
         for b in bins
     ]
+    return "\n".join(lines)
+
+
+def onset(found: Mapping[str, Any]) -> str:
+    """Returns how far the verdict's step lies from the oracle's."""
+    return (
+        f"{found['dated']} of {found['lost']} failed runs with a known step were dated. The median"
+        f" error is {found['median']:g} steps. Within one validation:"
+        f" {share(found['within'], found['lost'])}."
+    )
+
+
+def wrong(found: Sequence[Mapping[str, str]]) -> str:
+    """Returns the runs that the verdict gets wrong, with the labels of both parts and its words."""
+    lines = ["| run | error | features | prediction | the verdict |", "|---|---|---|---|---|"]
+    for run in found:
+        words = run["verdict"].partition(" | ")[0].partition("; ")[0]
+        cells = [f"`{run['run']}`", run["error"], run["features"], run["prediction"], words]
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
