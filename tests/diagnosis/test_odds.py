@@ -116,6 +116,12 @@ def test_views_that_never_had_anything_in_common_have_no_probability() -> None:
     assert weighed(found, ["z"], Odds.shipped(), T) is None
 
 
+def test_runs_of_our_own_studies_are_judged_by_the_rules_alone() -> None:
+    config = {"optim": {"lr": 1e-3}}
+    assert judge(curves(0.2), taps=("z",)).status == "no_learning"
+    assert judge(curves(0.2), taps=("z",), config=config).status == "healthy"
+
+
 def test_the_encoder_is_weighed_and_a_target_never() -> None:
     found = curves(0.5)
     for tap in ("projector", "z_target"):

@@ -107,7 +107,9 @@ def examine(
     others += prediction_findings(history, t, settings)
     others += regulariser_findings(history, t, settings)
     missing = _missing(history, taps, t)
-    found = None if missing else weighed(history, taps, odds or Odds.shipped(), t)
+    # the z of our own studies is meant to vary within an image
+    unfit = bool(missing) or settings.known
+    found = None if unfit else weighed(history, taps, odds or Odds.shipped(), t)
     of_taps, others = weigh(of_taps, others, found, t)
     findings = [*of_taps, *others, *_own_findings(own_rules or {}, history, t)]
     per_tap = {f.tap: f.status for f in of_taps if f.tap is not None}
