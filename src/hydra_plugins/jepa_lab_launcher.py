@@ -86,7 +86,8 @@ class CheckLauncher(SequentialLauncher):
         setup_globals()
         assert self.config is not None
         jobs = self.compose(job_overrides, initial_job_idx)
-        records, data = plan_jobs(jobs, check_jobs(jobs, self.config), build=True)
+        configs = check_jobs(jobs, self.config)
+        records, data = plan_jobs(jobs, configs, build=True, downloads=False)
         print_records(records)
         print(f"{summary_line(records)}\n{data}".rstrip(), flush=True)
         refused = [r for r in records if r.state == "refused"]

@@ -75,8 +75,9 @@ class AuxComparisonSweeper(BasicSweeper):
             for done in launcher.launch([list(job) for job in jobs], initial_job_idx=first):
                 _ = done.return_value  # raises what the job raised
 
-        stages = plan_stages(line, master, compose)
-        if getattr(launcher, "only_looks", False):
+        only_looks = getattr(launcher, "only_looks", False)
+        stages = plan_stages(line, master, compose, downloads=not only_looks)
+        if only_looks:
             return check_stages(stages, launch)
         begin_sweep(master)
         return run_stages(stages, launch)

@@ -8,12 +8,15 @@ import tempfile
 from jepa_lab.errors import UserError
 from jepa_lab.process.command import arguments, run_command
 
+# overrides of a command that a check replaces: it starts no job and writes no record
+OF_HYDRA = ("hydra/launcher=", "hydra.launcher.", "hydra.sweep.dir=")
 _USAGE = """\
 python -m jepa_lab.check +experiment=NAME [group=option ...] [key=value ...]
 
 Takes the arguments of a run or a sweep. Lists every job with the id and state of its run, reads the
 data and builds the models. Trains and writes nothing. With --config-dir FOLDER it also finds
-user-defined parts.
+user-defined parts. It looks for no accelerator, so that it can run on a login node: a run with
+hardware.accelerator=gpu is still refused where there is none.
 Exit code 2 if a job could not run.
 """
 
@@ -34,7 +37,7 @@ def _check(args: list[str]) -> None:
             " every key"
         )
     overrides = [a for a in args if a not in ("-m", "--multirun")]
-    overrides = [a for a in overrides if not a.startswith(("hydra/launcher=", "hydra.launcher."))]
+    overrides = [a for a in overrides if not a.startswith(OF_HYDRA)]
     from jepa_lab.cli.app import main as run  # start-up: Hydra
 
     with tempfile.TemporaryDirectory() as nowhere:

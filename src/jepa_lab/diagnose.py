@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 
 from jepa_lab.cli.options import add_investigation, refuse_without_investigate
+from jepa_lab.errors import UserError
 from jepa_lab.process.command import RESUMES, Parser, import_from, run_command
 
 
@@ -47,6 +48,7 @@ def _parser() -> Parser:
 def _diagnose(args: argparse.Namespace) -> int:
     from jepa_lab.cli.diagnosing import investigate, report_on  # start-up
 
+    _require_file_or_folder(args.path)
     if args.investigate:
         import_from(args.config_dir)
         (text, content), code = investigate(args)
@@ -55,6 +57,12 @@ def _diagnose(args: argparse.Namespace) -> int:
         (text, content), code = report_on(args.path, args.rules), 0
     print(json.dumps(content, indent=2, allow_nan=False) if args.json else text)
     return code
+
+
+def _require_file_or_folder(path: Path) -> None:
+    """Raises UserError for a pipe, a device or a link to one."""
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise UserError(f"{path}: a pipe or a device; give a run's folder or an .npz")
 
 
 if __name__ == "__main__":

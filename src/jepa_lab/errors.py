@@ -4,6 +4,8 @@ import difflib
 import sys
 from collections.abc import Iterable
 
+LONGEST = 4000  # characters of a line
+
 
 class UserError(Exception):
     """A mistake in the input. The command line prints its text as one line and exits with code
@@ -54,5 +56,8 @@ def say(text: str, prefix: str = "jepa_lab: ") -> None:
 
 def in_one_line(text: str) -> str:
     """Returns the text with line ends and other characters that cannot be printed escaped, as
-    Python writes them in quotes."""
+    Python writes them in quotes. The middle of more than LONGEST characters is left out."""
+    if len(text) > LONGEST:  # a name or a value from a file
+        half = LONGEST // 2
+        text = f"{text[:half]} ... {text[-half:]}"
     return "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)

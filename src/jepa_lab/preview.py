@@ -30,6 +30,9 @@ def _preview(args: list[str]) -> None:
         print(_USAGE)
         return
     rows, out, folder = (_option(args, name) for name in ("--rows", "--out", "--config-dir"))
+    for name in ("--rows", "--out", "--config-dir"):
+        if any(arg.partition("=")[0] == name for arg in args):
+            raise UserError(f"{name} is given twice; give it once")
     if rows is not None and (not rows.isdigit() or not 1 <= int(rows) <= MOST_ROWS):
         raise UserError(f"--rows {rows}: expected a whole number from 1 to {MOST_ROWS}")
     from jepa_lab.cli.dashes import without_dashes  # start-up: Hydra

@@ -12,10 +12,11 @@ from typing import Any
 
 import pytest
 import torch
+import yaml
 
 from jepa_lab.callbacks.verdict import CurrentVerdict
 from jepa_lab.cli import app as cli
-from jepa_lab.config.statuses import STATUSES
+from jepa_lab.config.statuses import FAILURES, STATUSES
 from jepa_lab.diagnosis import Verdict, judge
 from jepa_lab.errors import UserError
 from jepa_lab.ledger.parquet import history_of
@@ -122,7 +123,9 @@ def test_two_validations_in_a_row_end_the_run_as_failed_with_complete_outputs(
         == "diagnosis.stop_on: dimensional_collapse in z_agg since step 12"
     )
     assert status["first_bad"] is None
-    assert summary["verdict"]["status"] == judge(history_of(result.run_dir)).status
+    config = yaml.safe_load((result.run_dir / "config.yaml").read_text())
+    verdict = judge(history_of(result.run_dir), config=config)
+    assert summary["verdict"]["status"] == verdict.status
     assert steps_of(result) == [4, 8, 12]
     assert (
         torch.load(result.run_dir / "checkpoints" / "last.ckpt", weights_only=True)["global_step"]
@@ -197,7 +200,7 @@ def test_an_unknown_status_is_refused_with_a_list_of_the_known_ones(make_config:
     with pytest.raises(UserError) as error:
         make_config("diagnosis.stop_on=[diverged,colapse]")
     assert str(error.value) == (
-        f"diagnosis.stop_on=[diverged,colapse]: colapse is none of {', '.join(STATUSES)}"
+        f"diagnosis.stop_on=[diverged,colapse]: colapse is none of {', '.join(FAILURES)}"
     )
     with pytest.raises(UserError, match=r"diagnosis\.stop_on"):
         make_config("diagnosis.stop_on=diverged")

@@ -148,3 +148,46 @@ def test_a_fall_under_the_monitor_is_named_with_its_step(data: DataLoader) -> No
     assert monitor.verdict is not None
     assert (monitor.verdict.status, monitor.verdict.since_step) == ("low_rank", 20)
     assert "at once at step 20" in monitor.verdict.line()
+
+
+class Failing(Encoder):
+    """Fails in the second epoch."""
+
+    def __init__(self, encode: Encode, error: BaseException) -> None:
+        super().__init__(encode)
+        self.error = error
+
+    def training_step(self, batch: list[Tensor], batch_idx: int) -> Tensor:
+        if self.current_epoch == 1:
+            raise self.error
+        return super().training_step(batch, batch_idx)
+
+
+def test_a_fit_that_dies_gets_a_verdict_on_its_validations(
+    data: DataLoader, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monitor = CollapseMonitor()
+    with pytest.raises(RuntimeError, match="out of memory"):
+        trainer(monitor, epochs=3).fit(Failing(alike, RuntimeError("out of memory")), data, data)
+    assert monitor.verdict is not None
+    assert monitor.verdict.status == "complete_collapse"
+    assert monitor.verdict.line() in capsys.readouterr().out
+
+
+def test_a_fit_that_dies_before_its_first_validation_gets_none(data: DataLoader) -> None:
+    class First(Failing):
+        def training_step(self, batch: list[Tensor], batch_idx: int) -> Tensor:
+            raise self.error
+
+    monitor = CollapseMonitor()
+    with pytest.raises(RuntimeError):
+        trainer(monitor).fit(First(alike, RuntimeError("x")), data, data)
+    assert monitor.verdict is None
+
+
+def test_feature_maps_are_named_with_their_shape(data: DataLoader) -> None:
+    def maps(x: Tensor) -> Tensor:
+        return x[:, :, None, None].expand(-1, -1, 7, 7)
+
+    with pytest.raises(ValueError, match=r"'code' of shape \(32, 8, 7, 7\); flatten a map"):
+        trainer(CollapseMonitor()).validate(Encoder(maps), data, verbose=False)

@@ -64,12 +64,22 @@ BAD = [
     (["-m", B, "seed=0,1,x"], "seed=x: expected a whole number"),
     (["-m", B, "seed="], "seed=: expected a whole number"),
     (["-m", B, "seed=range(0,0)"], "seed=range(0,0): no value matches or remains"),
+    (["-m", B, "seed=range(0,5,0)"], "seed=range(0,5,0): range() arg 3 must not be zero"),
     (["-m", B, "seed=glob(nope*)"], "seed=glob(nope*): no value matches or remains"),
     (["-m", B, "seed=range(0,1000000000)"], "seed=range(0,1000000000): more than"),
     (["-m", B, "seed=1,2", "hydra.sweeper.max_batch_size=0"], "max_batch_size=0: must be at least"),
     # numbers beyond 64 bits, values that were never given, and mappings of another form
     ([B, "model.hidden=99999999999999999999"], "model.hidden=99999999999999999999: must be below"),
     ([B, "seed='99999999999999999999'"], "seed=99999999999999999999: must be below 2^63"),
+    (
+        [B, "aux=vicreg", f"aux.vicreg.proj_hidden_dim='{'9' * 400}'"],
+        "aux.vicreg.proj_hidden_dim=9999999999... (400 digits): must be below 2^63",
+    ),
+    (
+        [B, "aux=vicreg", f"aux.vicreg.proj_hidden_dim='{'9' * 5000}'"],
+        "aux.vicreg.proj_hidden_dim=",
+    ),
+    ([B, f"model.hidden='{'9' * 5000}'"], "model.hidden="),
     ([B, "hardware.threads=1000000"], "hardware.threads=1000000: must be at most"),
     ([B, "sweep.tuning.weights=1000000000"], "sweep.tuning.weights=1000000000: must be at most"),
     ([B, "dataset.train_size=???"], "dataset.train_size=???: a value is needed"),
@@ -83,6 +93,16 @@ BAD = [
     ([B, "dataset.action_code=angle"], "dataset.action_code=angle: must be one of"),
     ([B, "hardware=gpu"], "hardware.accelerator=gpu: no accelerator"),
     ([], "no experiment was named"),
+    # keys of Hydra
+    (
+        ["-m", B, "hydra.job_logging.root.level=x"],
+        "hydra.job_logging.root.level=x: expected a level of logging",
+    ),
+    (["-m", B, "hydra.job_logging.root.handlers=[x]"], "hydra.job_logging: Unable to configure"),
+    (["-m", B, "seed=0,1", "hydra.job.chdir=true"], "hydra.job.chdir=true: a run keeps the"),
+    ([B, "hydra.job.chdir=true"], "hydra.job.chdir=true: a run keeps the working directory"),
+    ([B, "hydra.nope=1"], "hydra.nope: no such key"),
+    ([B, "loss=info_nce"], "the option of the group loss belongs to another study, but"),
     # contradictions
     ([B, "model.ema=true", "target=stopgrad"], "model.ema=true and target=stopgrad contradict"),
     (
@@ -104,6 +124,12 @@ BAD = [
     ),
     ([B, 'aux=[vicreg,"vicreg"]'], "aux=[vicreg,vicreg]: vicreg is given twice"),
     ([B, "+aux=[vicreg,[sigreg]]"], "give one list, as aux=[vicreg,sigreg]"),
+    ([B, "seed=1", "seed=2"], "seed=1 and seed=2 contradict; give seed once"),
+    (["-m", B, "seed=0,1", "++seed=2"], "seed=0,1 and seed=2 contradict"),
+    ([B, "target=ema", "target=stopgrad"], "target=ema and target=stopgrad contradict"),
+    ([B, "experiment=linear_byol"], "experiment=teacherless_b and experiment=linear_byol"),
+    ([B, "target=[ema,stopgrad]"], "target=[ema,stopgrad]: one option of the group target is"),
+    (["+experiment=[teacherless_b,linear_byol]"], "one option of the group experiment is needed"),
     # types and ranges
     ([B, "encoder.widths=[8,[16]]"], "encoder.widths[1]=[16]: expected a whole number"),
     ([B, "encoder.widths={a:1}"], "encoder.widths: expected a list, as in encoder.widths=[...]"),
@@ -123,6 +149,13 @@ BAD = [
     ([B, "max_wall_s=0"], "max_wall_s=0.0: must be above 0"),
     ([B, "max_wall_s=soon"], "max_wall_s"),
     ([B, "diagnosis.on_nan=ignore"], "diagnosis.on_nan=ignore: expected one of stop, skip"),
+    ([B, "sweep.fail_fast=2"], "sweep.fail_fast=2: expected true or false"),
+    ([B, "hardware.compile=-1"], "hardware.compile=-1: expected true or false"),
+    ([B, "hardware.compile='-1'"], "hardware.compile=-1: expected true or false"),
+    (["+experiment=arc_jepa", "vq.count_padding=-1"], "vq.count_padding=-1: expected true or"),
+    ([B, "diagnosis.stop_on=[healthy]"], "diagnosis.stop_on=[healthy]: healthy is none of"),
+    ([B, "diagnosis.stop_on=[diverged,too_short]"], "too_short is none of complete_collapse"),
+    ([B, "name=sweeps"], "name=sweeps: the folder of sweeps in runs_dir"),
     ([B, "sweep.fail_fast=maybe"], "sweep.fail_fast=maybe: expected true or false"),
     ([B, "on_existing=overwrite"], "on_existing=overwrite: expected one of resume, restart, error"),
     ([B, "optim.lr=nan"], "optim.lr=nan"),
@@ -241,7 +274,7 @@ def contents(folder: Path) -> dict[Path, bytes]:
 
 
 @pytest.mark.parametrize(
-    ("args", "line"), BAD, ids=[" ".join(args) or "nothing" for args, _ in BAD]
+    ("args", "line"), BAD, ids=[" ".join(args)[:200] or "nothing" for args, _ in BAD]
 )
 def test_a_mistake_prints_one_line_exits_with_code_2_and_changes_no_file(
     args: list[str], line: str, command: Command, bad_files: Path, monkeypatch: pytest.MonkeyPatch
@@ -300,8 +333,16 @@ def test_experiments_that_list_themselves_give_one_line(
 
 def test_a_package_that_the_configuration_lacks_exits_with_code_2(command: Command) -> None:
     code, _, err = command(B, "--cfg", "job", "--package", "nope")
-    assert (code, len(err.splitlines())) == (2, 1), err
+    assert (code, err) == (2, "jepa_lab: package 'nope' not found in config\n")
     assert command("--cfg", "job", "--package", "loss", B)[0] == 0
+
+
+@pytest.mark.parametrize("option", ["--rows", "--out", "--config-dir"])
+def test_an_option_of_preview_that_is_given_twice_is_one_line(
+    option: str, command: Command
+) -> None:
+    code, _, err = command(option, "3", f"{option}=4", main=preview.main)
+    assert (code, err) == (2, f"jepa_lab: {option} is given twice; give it once\n")
 
 
 def test_used_up_memory_gives_one_line_and_no_file(
@@ -329,3 +370,17 @@ def test_an_interval_without_a_search_is_one_line_with_the_form_to_write(command
 @pytest.mark.parametrize("key", ["aux.vicreg", "dataset.tiers.paper", "hydra.job"])
 def test_entries_of_a_mapping_may_be_removed(key: str) -> None:
     check_removed([f"~{key}"])
+
+
+@pytest.mark.parametrize("name", ["cifar10_rot", "mnist_affine"])
+def test_a_check_of_a_public_data_set_that_is_missing_downloads_and_writes_nothing(
+    name: str, command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "jepa_lab.data.images.public_images._download", lambda *args: pytest.fail("downloads")
+    )
+    code, _, err = command(B, f"dataset={name}", main=check.main)
+    assert (code, err.count("\n")) == (2, 1), err
+    assert err.startswith("jepa_lab: 1 of 1 jobs cannot run: dataset.root=data: ")
+    assert "a run downloads it, a check does not" in err
+    assert not list(tmp_path.iterdir())

@@ -257,7 +257,11 @@ def test_a_mistake_is_reported_in_one_line_with_code_2_and_writes_nothing(
 
 @pytest.mark.parametrize(
     ("text", "why"),
-    [("def (:", "SyntaxError: invalid syntax"), ("1 / 0", "ZeroDivisionError: division by zero")],
+    [
+        ("def (:", "SyntaxError: invalid syntax"),
+        ("1 / 0", "ZeroDivisionError: division by zero"),
+        ("raise SystemExit(7)", "SystemExit: 7"),
+    ],
 )
 def test_a_user_defined_file_that_cannot_be_imported_is_reported_in_one_line(
     text: str, why: str, command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -270,6 +274,18 @@ def test_a_user_defined_file_that_cannot_be_imported_is_reported_in_one_line(
         f"jepa_lab: aux.mine._target_=broken_loss.Options: broken_loss cannot be imported: {why}"
     )
     assert err.count("\n") == 1
+
+
+def test_user_defined_code_that_ends_the_process_in_a_run_is_reported_in_one_line(
+    command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def build(config: object, data: object) -> None:
+        raise SystemExit(7)
+
+    monkeypatch.setattr("jepa_lab.studies.seq_jepa.study.STUDY.build", build)
+    code, _, err = command(A, "tier=smoke")
+    assert (code, err) == (2, "jepa_lab: user-defined code ended the run: SystemExit: 7\n")
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_user_defined_option_with_invalid_yaml_is_reported_in_one_line(

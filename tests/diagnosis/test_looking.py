@@ -54,3 +54,12 @@ def test_the_order_of_rows_does_not_change_the_verdict() -> None:
     assert other.reasons[0] == verdict.reasons[0]
     for name in ("effective_rank", "copies", "chance"):
         assert other.evidence[name] == pytest.approx(verdict.evidence[name])
+
+
+def test_features_equal_to_their_reference_are_named() -> None:
+    z = torch.randn(200, 16, generator=torch.Generator().manual_seed(0))
+    same = "z equals the reference"
+    assert same in diagnose_features(z, reference=z.clone()).line()
+    assert same not in diagnose_features(z, reference=z + 1e-3).line()
+    assert same not in diagnose_features(z).line()
+    assert same not in diagnose_features(z, reference=z[:100]).line()

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from jepa_lab.diagnosis import Thresholds, diagnose_features
-from jepa_lab.diagnosis.offset import SWITCHING, offset_note
+from jepa_lab.diagnosis.offset import SWITCHING, massive_note, offset_note
 
 N, D, CLASSES = 1200, 64, 10
 LABELS = torch.arange(N) % CLASSES
@@ -102,3 +102,43 @@ def test_the_verdict_says_what_a_common_mean_costs(ratio: float, status: str, wo
     heard = diagnose_features(features(ratio), labels=LABELS)
     assert heard.status == "healthy"
     assert words in heard.line()
+
+
+def activated(*dimensions: int, rank: int = D) -> Tensor:
+    """Returns features (N, D) of spread 1 in `rank` directions, with a value of 200 in some
+    dimensions."""
+    g = torch.Generator().manual_seed(0)
+    z = torch.randn(N, rank, generator=g) @ torch.randn(rank, D, generator=g) / rank**0.5
+    z[:, list(dimensions)] = 200 + torch.randn(N, len(dimensions), generator=g)
+    return z
+
+
+@pytest.mark.parametrize(
+    ("z", "words"),
+    [
+        (activated(38), "mean is in dimension 38: a massive activation; without it: healthy"),
+        (activated(7, 38), "in dimensions 7 and 38: massive activations; without them: healthy"),
+        (activated(38, rank=1), "without it: dimensional_collapse, effective rank 1.0"),
+    ],
+)
+def test_a_massive_activation_is_named_and_the_others_judged(z: Tensor, words: str) -> None:
+    verdict = diagnose_features(z)
+    assert verdict.status == "complete_collapse"
+    assert words in verdict.line()
+    assert words in diagnose_features(z + 1e-3).line()
+
+
+@pytest.mark.parametrize(
+    "z", [features(100.0), activated(1, 2, 3), activated(), activated(0)[:, :4]]
+)
+def test_a_mean_of_several_dimensions_or_none_is_no_massive_activation(z: Tensor) -> None:
+    assert "massive" not in diagnose_features(z).line()
+
+
+def test_a_massive_activation_does_not_change_the_status() -> None:
+    t = Thresholds()
+    assert massive_note(activated(38), 4.9, t) == massive_note(activated(38), float("nan"), t) == ""
+    labels = torch.arange(N) % 4
+    z = activated(38) + 20.0 * torch.nn.functional.one_hot(labels, D)
+    verdict = diagnose_features(z, labels=labels)
+    assert verdict.status in ("healthy", "low_rank")

@@ -97,6 +97,20 @@ CASES: list[tuple[str, Callable[[Rng], np.ndarray], str, tuple[str, ...], tuple[
         (UNRELATED,),
     ),
     (
+        "frames of a still film",
+        lambda r: n(r, 150, 1, D) + 0.02 * n(r, 150, 8, D),
+        "healthy",
+        ("the 8 views of an image are the same but for small differences (correlation 0.999",),
+        ("same up to their place",),
+    ),
+    (
+        "frames that are alike",
+        lambda r: n(r, 150, 1, D) + 0.1 * n(r, 150, 8, D),
+        "healthy",
+        (),
+        ("are the same",),
+    ),
+    (
         "images gathered 3 times",
         lambda r: np.tile(n(r, 50, 1, D) + n(r, 50, 4, D), (3, 1, 1)),
         "healthy",

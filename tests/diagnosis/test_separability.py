@@ -88,3 +88,37 @@ def test_labels_of_which_little_is_left_do_not_excuse_a_collapse() -> None:
     verdict = diagnose_features(z, labels=y)
     assert verdict.status == "dimensional_collapse"
     assert 0.05 < verdict.evidence["separability"] < 0.3
+
+
+def many_classes(r: np.random.Generator, k: int, signal: float) -> tuple[np.ndarray, np.ndarray]:
+    """Returns k classes of 4 rows in few directions."""
+    y = r.permutation(np.repeat(np.arange(k), 4))
+    z = signal * normal(r, k, 128)[y] + 0.75 * normal(r, 4 * k, 128)
+    return z * np.arange(1, 129) ** -1.25, y
+
+
+def test_many_times_chance_is_told_apart_in_part() -> None:
+    z, y = many_classes(R(0), 500, 0.82)
+    verdict = diagnose_features(z, labels=y)
+    assert 0.05 < verdict.evidence["separability"] < 0.1
+    assert verdict.status == "low_rank"
+    assert CHANCE not in verdict.line()
+    assert "chance 0.0015" in verdict.line()
+    assert "times chance" in verdict.line()
+
+
+@pytest.mark.parametrize("k", [40, 500])
+def test_many_classes_at_chance_are_not_told_apart(k: int) -> None:
+    z, y = many_classes(R(0), k, 0.0)
+    verdict = diagnose_features(z, labels=y)
+    assert verdict.status == "dimensional_collapse"
+    assert CHANCE in verdict.line()
+    assert "times chance" not in verdict.line()
+
+
+def test_few_classes_little_above_chance_are_not_told_apart() -> None:
+    r = R(0)
+    y = np.arange(1800) % 4
+    verdict = diagnose_features(normal(r, 1800, D) + 0.13 * normal(r, 4, D)[y], labels=y)
+    assert 0.05 < verdict.evidence["separability"] < 0.1  # more than two standard errors
+    assert CHANCE in verdict.line()

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from jepa_lab import diagnose
 from jepa_lab.callbacks.checkpoints import read_checkpoint
 from jepa_lab.files.arrays import read_npy, read_npz
 from jepa_lab.files.columns import read_columns
@@ -50,6 +51,18 @@ def test_a_pipe_or_a_device_is_refused_at_once(
 def test_a_pipe_is_no_archive_of_torch(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "a.pt")
     assert not is_torch_file(tmp_path / "a.pt")
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device"])
+def test_diagnose_names_the_pipe_and_not_its_folder(
+    kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "features.npz"
+    os.mkfifo(path) if kind == "pipe" else path.symlink_to("/dev/zero")
+    with pytest.raises(SystemExit) as end:
+        diagnose.main([str(path)])
+    assert end.value.code == 2
+    assert capsys.readouterr().err.startswith(f"jepa_lab: {path}: a pipe or a device")
 
 
 def test_a_footer_that_claims_gigabytes_is_not_read(tmp_path: Path) -> None:

@@ -111,6 +111,7 @@ def test_python_objects_are_never_unpickled(tmp_path: Path) -> None:
         header("-" * 9000 + "1"),
         header("(4611686018427387904,)", "'|V0'"),
         header("(-1,)"),
+        header("(True, 2)") + b"\0" * 16,
         b"\x93NUMPY\x09\x00",
         b"",
     ],
@@ -130,3 +131,24 @@ def test_other_arrays_are_read_as_numpy_reads_them(array: np.ndarray, tmp_path: 
     found = read_npz(tmp_path / "x.npz")
     assert np.array_equal(found["z"], array)
     assert found["names"].tolist() == ["a", "bc"]
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_bytes_that_are_left_over_after_the_array_are_refused(packed: bool, tmp_path: Path) -> None:
+    """A damaged shape would otherwise give other rows of the same numbers."""
+    content = header("(4, 2)") + b"\0" * 96
+    path = archive(tmp_path / "x.npz", z=content) if packed else tmp_path / "x.npy"
+    if not packed:
+        path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"32 bytes are left over after the array of shape .4, 2."):
+        read_npz(path) if packed else read_npy(path)
+
+
+def test_a_wrong_checksum_of_an_array_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "x.npz"
+    np.savez(path, z=np.arange(100_000.0))
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(bytes(content))
+    with pytest.raises(ValueError, match="Bad CRC-32"):
+        read_npz(path)

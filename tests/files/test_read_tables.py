@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 import pyarrow as pa
@@ -40,9 +41,35 @@ def test_a_table_beyond_a_limit_is_refused(
         read_metrics(metrics)
 
 
+def test_values_that_a_dictionary_stores_once_are_counted_each_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "features.parquet"
+    pq.write_table(pa.table({"a": [0.5] * 10_000, "b": [0.5] * 10_000}), path)
+    assert pq.ParquetFile(path).metadata.row_group(0).total_byte_size < 1000
+    monkeypatch.setattr(limits, "TABLE_BYTES", 159_999)
+    with pytest.raises(OverLimit, match="are read"):
+        open_table(path)
+    monkeypatch.setattr(limits, "TABLE_BYTES", 160_000)
+    assert read_table(path).num_rows == 10_000
+
+
 def test_nested_settings_in_the_metadata_of_a_toy_run_are_refused(tmp_path: Path) -> None:
     settings = '{"config": ' + '{"a":' * 900 + "1" + "}" * 901
     table = pa.table({"epoch": [1]}).replace_schema_metadata({"jepa_lab": settings})
     pq.write_table(table, tmp_path / "linear_byol.parquet")
     with pytest.raises(UserError, match="nested more than 50 levels deep"):
         find_runs(tmp_path)
+
+
+def test_a_damaged_number_of_rows_is_refused(tmp_path: Path) -> None:
+    """Arrow would return the first 44 rows."""
+    path = tmp_path / "features.parquet"
+    pq.write_table(pa.table({"z": range(300)}), path)
+    content, rows, places = path.read_bytes(), b"\xd8\x04", []  # 300 as Thrift writes it
+    while (at := content.find(rows, places[-1] + 1 if places else 0)) >= 0:
+        places.append(at)
+    for place in places:
+        path.write_bytes(content[:place] + b"\xd8\x00" + content[place + 2 :])
+        with suppress(pa.ArrowException, OSError):
+            assert read_table(path).num_rows == 300, place

@@ -79,6 +79,7 @@ def state_of(run: Path) -> dict[str, Any]:
     best = torch.load(run / "checkpoints" / "best.ckpt", weights_only=True)["state_dict"]
     state = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
     state["callbacks"]["Saver"].pop("wall_s")
+    state["callbacks"]["Saver"]["ledger"].pop("time")
     state["callbacks"]["SeqJEPAMonitor"].pop("seconds")
     # counts the passes of this process outside training; nothing reads it
     state["loops"].pop("validate_loop")

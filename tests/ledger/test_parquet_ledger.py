@@ -228,7 +228,7 @@ def test_a_resumed_ledger_has_the_same_rows_as_an_uninterrupted_one(tmp_path: Pa
 
 def test_taking_the_state_writes_its_rows_to_disk(tmp_path: Path) -> None:
     ledger = filled(tmp_path / "m.parquet")
-    assert ledger.state_dict() == {"rows": 20}
+    assert ledger.state_dict() == {"rows": 20, "time": ledger.table()["time"][-1].as_py()}
     assert read_metrics(tmp_path / "m.parquet").num_rows == 20
 
 

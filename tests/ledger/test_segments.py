@@ -175,7 +175,7 @@ def test_a_checkpoint_writes_a_segment_and_a_resume_folds(tmp_path: Path) -> Non
     main = ledger.path.read_bytes()
     ledger.append(46, 0, {"a": 46.0})
     state = ledger.state_dict()
-    assert state == {"rows": 47}
+    assert state["rows"] == 47
     assert ledger.path.read_bytes() == main
     add(ledger, 3)
     resumed = ParquetLedger.load(ledger.path)

@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from jepa_lab.metrics.code_levels import chao1, level_use
+from jepa_lab.metrics.code_levels import chao1, level_use, place_use
 
 
 def test_indices_in_even_use_have_the_perplexity_of_their_number() -> None:
@@ -47,3 +47,29 @@ def test_one_code_is_the_limit() -> None:
 def test_anything_but_indices_is_a_value_error(codes: torch.Tensor) -> None:
     with pytest.raises(ValueError, match="code indices must be"):
         level_use(codes)
+
+
+def test_places_alone_give_the_codes_or_not() -> None:
+    of_place = torch.arange(6).repeat(40, 1)
+    assert place_use(of_place, 32) == (0.0, 6)
+    assert place_use(of_place[torch.randperm(40)] * 3 + 7, 32) == (0.0, 6)
+    one_other = of_place.clone()
+    one_other[:6, 2] = 9
+    assert place_use(one_other, 32) == (pytest.approx(6 / 240), 6)
+    by_image = torch.arange(40)[:, None].repeat(1, 6)
+    found = place_use(by_image, 32)
+    assert found is not None
+    assert found.other == pytest.approx(39 / 40)
+    assert place_use(torch.zeros(40, 6, dtype=torch.long), 32) == (0.0, 1)
+
+
+def test_few_codes_at_a_place_are_left_out() -> None:
+    codes = torch.arange(3).repeat(40, 1)
+    codes[:20, 0] = -1
+    assert place_use(codes, 32) == (0.0, 2)
+    codes[:20, 1] = -1
+    assert place_use(codes, 32) is None
+    assert place_use(codes[:10], 32) is None
+    assert place_use(codes[:, 2:], 32) is None
+    with pytest.raises(ValueError, match=r"expected codes \(n, v\)"):
+        place_use(codes.flatten(), 32)

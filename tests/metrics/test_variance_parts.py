@@ -7,6 +7,7 @@ import torch
 
 from jepa_lab.metrics import feature_std_l2, mean_pairwise_cosine, within_share
 from jepa_lab.metrics.variance_parts import (
+    between_share,
     indexed,
     place_cosine,
     place_spread,
@@ -85,3 +86,13 @@ def test_too_few_rows_raise() -> None:
     with pytest.raises(ValueError, match="two images at some place"):
         place_cosine(*indexed(normal(1, V, D))[::2])
     assert view_correlation(*indexed(torch.ones(3, 2, 4))) == 0.0
+
+
+def test_the_share_between_groups_is_that_of_their_means() -> None:
+    z = torch.tensor([[1.0, 0.0], [-1.0, 0.0]]).repeat(10, 1) * 5
+    z[::4, 1], z[2::4, 1] = 1.0, -1.0  # the first group varies, the second does not
+    group = torch.arange(20) % 2
+    assert between_share(z, group) == pytest.approx(25 / 25.5)
+    assert between_share(7 * z + 100, group) == pytest.approx(25 / 25.5)
+    assert between_share(z, torch.zeros(20, dtype=torch.long)) == 0.0
+    assert between_share(torch.ones(20, 2), group) == 0.0

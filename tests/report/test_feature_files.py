@@ -138,6 +138,37 @@ def test_views_and_codes_in_columns_of_lists_keep_their_shape(tmp_path: Path) ->
     np.testing.assert_array_equal(found["codes"], CODES)
 
 
+def test_dimensions_of_whole_numbers_and_dead_ones_stay(tmp_path: Path) -> None:
+    numbers = Z.copy()
+    numbers[:, 2], numbers[:, 5] = np.arange(N), 0
+    rows = [[f"{v:g}" for v in row] for row in numbers]
+    for names in ([NAMED[1 : D + 1]], []):
+        found = read_feature_file(text(lines([*names, *rows]))(tmp_path))
+        np.testing.assert_allclose(found.arrays["z"], numbers, rtol=1e-4)
+    assert found.renamed["z"] == "the 6 columns f0 to f5"
+
+
+def test_columns_that_are_left_out_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [list(row) for row in ROWS]
+    rows[7][4] = "?"
+    report_on(text(lines([NAMED, *rows]))(tmp_path), "ours")
+    said = capsys.readouterr().err
+    assert "the 5 columns f0 to f5; left out: id (whole numbers), f3 (text)\n" in said
+
+
+def test_labels_without_a_name_are_no_dimension(tmp_path: Path) -> None:
+    found = read_feature_file(text(lines([row[1:] for row in ROWS]))(tmp_path))
+    np.testing.assert_allclose(found.arrays["z"], Z, rtol=1e-6)
+    assert found.renamed["z"].endswith("left out: f6 (whole numbers)")
+
+
+def test_fractions_of_eight_bits_are_read(tmp_path: Path) -> None:
+    found = read_feature_file(tensors(T.to(torch.float8_e4m3fn))(tmp_path)).arrays["z"]
+    np.testing.assert_array_equal(found, T.to(torch.float8_e4m3fn).float().numpy())
+
+
 def test_another_name_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     report_on(table(embedding=Z.tolist(), label=LABELS)(tmp_path), "ours")
     said = capsys.readouterr().err
@@ -175,6 +206,10 @@ def packed(folder: Path) -> Path:
     return path
 
 
+def nested(folder: Path) -> Path:
+    return tensors(torch.nested.nested_tensor([torch.zeros(2), torch.zeros(3)]))(folder)
+
+
 def cut(folder: Path) -> Path:
     path = table(embedding=Z.tolist())(folder)
     path.write_bytes(path.read_bytes()[:-20])
@@ -194,6 +229,11 @@ def cut(folder: Path) -> Path:
             "a tensor .100000, 100000. of torch.float32",
         ),
         (tensors(torch.eye(40).to_sparse()), "a tensor of layout torch.sparse_coo"),
+        (nested, "a nested tensor"),
+        (
+            tensors({"z": T, "labels": torch.zeros(N, dtype=torch.bits8)}),
+            "labels: tensors of torch.bits8",
+        ),
         (tensors({"0.weight": T, "0.bias": T[0]}), "the weights of a model and no features"),
         (tensors({"state_dict": {"w": T}, "epoch": 1}), "the weights of a model"),
         (tensors({"a": T, "b": T}), "no tensor z; it has a, b"),
@@ -210,7 +250,7 @@ def cut(folder: Path) -> Path:
         (text("", "x.safetensors"), "safetensors, which is not read; save it with numpy.savez"),
     ],
 )
-@pytest.mark.filterwarnings("ignore:Validating sparse tensor")
+@pytest.mark.filterwarnings("ignore:Validating sparse tensor", "ignore:The PyTorch API of nested")
 def test_any_other_file_is_one_line(
     make: Any, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -221,6 +261,15 @@ def test_any_other_file_is_one_line(
     assert str(error.value).startswith(f"{path}: ")
     assert "\n" not in str(error.value)
     assert not Path("executed").exists()
+
+
+def test_many_and_long_names_are_cut(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"it has a0, a1, .* and 992 more") as error:
+        read_feature_file(arrays(**{f"a{k}": Z for k in range(1000)})(tmp_path))
+    assert len(str(error.value)) < 400
+    with pytest.raises(UserError, match=r"it has xxx.*\.\.\.;") as error:
+        read_feature_file(tensors({"x" * 100_000: 1})(tmp_path))
+    assert len(str(error.value)) < 400
 
 
 def test_files_beyond_the_limits_are_refused(

@@ -186,6 +186,12 @@ LINE = ["-m", "+experiment=linear_byol", "figures=false", "epochs=20", "sigma_n=
 OURS = [*LINE, "hydra/sweeper=search"]
 
 
+def replaced(line: list[str], overrides: list[str]) -> list[str]:
+    """Returns the line with these overrides in place of those of the same keys."""
+    keys = {override.partition("=")[0] for override in overrides}
+    return [*(one for one in line if one.partition("=")[0] not in keys), *overrides]
+
+
 def test_the_search_command_prints_the_best_trial_and_resumes(
     command: Command, tmp_path: Path
 ) -> None:
@@ -226,7 +232,7 @@ def test_the_search_command_prints_the_best_trial_and_resumes(
     ],
 )
 def test_bad_input_gives_one_line(overrides: list[str], message: str, command: Command) -> None:
-    code, _, err = command(*OURS, "hydra.sweeper.n_trials=2", *overrides)
+    code, _, err = command(*replaced(OURS, overrides))
     lines = [line for line in err.splitlines() if line.startswith("jepa_lab:")]
     assert code == 2
     assert len(lines) == 1

@@ -119,6 +119,88 @@ def test_a_ledger_with_a_flipped_bit_is_refused_and_named(make_config: Make) -> 
     assert {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()} == before
 
 
+def fewer_weights(state: dict[str, Any]) -> None:
+    state.pop("state_dict")
+
+
+def other_shape(state: dict[str, Any]) -> None:
+    state["state_dict"][next(iter(state["state_dict"]))] = torch.zeros(7)
+
+
+def other_type(state: dict[str, Any]) -> None:
+    name = next(iter(state["state_dict"]))
+    state["state_dict"][name] = state["state_dict"][name].double()
+
+
+def text_for_a_step(state: dict[str, Any]) -> None:
+    state["global_step"] = "x"
+
+
+def another_model(state: dict[str, Any]) -> None:
+    state["state_dict"]["more"] = torch.zeros(7)
+
+
+def changed(path: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    state = torch.load(path, weights_only=True)
+    change(state)
+    torch.save(state, path)
+
+
+@pytest.mark.parametrize(
+    "change", [fewer_weights, other_shape, other_type, text_for_a_step, another_model]
+)
+def test_a_checkpoint_that_does_not_fit_is_replaced_by_the_previous_or_refused(
+    change: Callable[[dict[str, Any]], None], make_config: Make, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = stopped_at(make_config, 2)
+    changed(folder / "checkpoints" / "previous.ckpt", change)
+    whole = (folder / "checkpoints" / "last.ckpt").read_bytes()
+    changed(folder / "checkpoints" / "last.ckpt", change)
+    before = {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+    with pytest.raises(UserError, match=r"last.ckpt is damaged .*previous.ckpt is damaged"):
+        train(make_config(OFTEN))
+    assert {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()} == before
+    (folder / "checkpoints" / "previous.ckpt").write_bytes(whole)
+    capsys.readouterr()
+    assert train(make_config(OFTEN)).resumed
+    warning = capsys.readouterr().err.splitlines()[0]
+    assert "last.ckpt is damaged (" in warning
+    assert "resuming from previous.ckpt" in warning
+
+
+@pytest.mark.parametrize("kind", ["other", "missing", "empty"])
+def test_metrics_that_are_not_the_checkpoints_are_refused_before_anything_is_written(
+    kind: str, make_config: Make
+) -> None:
+    other = train(make_config("seed=1"))
+    folder = stopped_at(make_config, 2)
+    metrics = folder / "metrics.parquet"
+    content = {"other": (other.run_dir / "metrics.parquet").read_bytes(), "empty": b""}
+    metrics.unlink() if kind == "missing" else metrics.write_bytes(content[kind])
+    before = {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+    with pytest.raises(UserError, match=r"metrics\.parquet: .*on_existing=restart"):
+        train(make_config(OFTEN))
+    assert {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()} == before
+
+
+@pytest.mark.parametrize("kind", ["other", "missing", "cut"])
+def test_a_finished_run_without_its_metrics_is_not_reported_as_finished(
+    kind: str, make_config: Make, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other, run = train(make_config("seed=1")).run_dir, train(make_config()).run_dir
+    assert train(make_config()).state == "skipped"
+    metrics = run / "metrics.parquet"
+    if kind == "other":
+        shutil.copy(other / "metrics.parquet", metrics)
+    else:
+        metrics.unlink() if kind == "missing" else cut(metrics)
+    capsys.readouterr()
+    with pytest.raises(UserError, match=r"metrics\.parquet: .*; on_existing=restart"):
+        train(make_config())
+    assert "finished before" not in capsys.readouterr().out
+    assert train(make_config("on_existing=restart")).state == "completed"
+
+
 def test_a_lost_or_broken_status_does_not_lose_the_run(
     make_config: Make, expected: RunResult
 ) -> None:

@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from jepa_lab.callbacks.checkpoints import Saver, read_checkpoint
+from jepa_lab.errors import UserError
 from jepa_lab.ledger.logger import ParquetLogger
 from jepa_lab.ledger.parquet import history_of
 from jepa_lab.studies.linear_byol.outcome import finish_run
@@ -104,6 +105,20 @@ def test_a_run_of_the_toy_that_lacks_all_metrics_does_not_count_as_finished(tmp_
     assert plan_toy(config).decide() != "skip"
     assert train(config).state == "completed"
     assert json.loads(summary.read_text())["metrics"] == content["metrics"]
+
+
+@pytest.mark.parametrize("content", [None, b"", b"PAR1"])
+def test_a_finished_run_of_the_toy_without_its_table_is_not_reported_as_finished(
+    content: bytes | None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = configure("epochs=4", "figures=false", "eval_size=50", f"runs_dir={tmp_path}")
+    table = train(config).run_dir / "linear_byol.parquet"
+    assert train(config).state == "skipped"
+    table.unlink() if content is None else table.write_bytes(content)
+    capsys.readouterr()
+    with pytest.raises(UserError, match=r"linear_byol\.parquet: .*; on_existing=restart"):
+        train(config)
+    assert "finished before" not in capsys.readouterr().out
 
 
 def test_any_validation_is_better_than_one_that_is_not_finite(

@@ -7,10 +7,9 @@ import math
 import os
 import random
 import time
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytorch_lightning as pl
@@ -19,6 +18,7 @@ from pytorch_lightning.callbacks import Checkpoint
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from jepa_lab.errors import UserError
+from jepa_lab.files.archives import open_archive, require_stored
 from jepa_lab.files.limits import require_regular
 from jepa_lab.ledger.atomic import write_atomic
 from jepa_lab.ledger.parquet import ParquetLedger
@@ -161,12 +161,11 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     the file is executed. Raises ValueError with a short reason for a damaged file."""
     try:
         require_regular(path)
-        with zipfile.ZipFile(path) as archive:  # torch.load does not verify checksums
+        with open_archive(path) as archive:
             # torch.save stores every part as it is, so that nothing can unpack to more
             if sum(info.file_size for info in archive.infolist()) > path.stat().st_size:
                 raise ValueError("its parts are compressed or overlap")
-            if archive.testzip() is not None:
-                raise ValueError("wrong checksum")
+            require_stored(archive)
         content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many types for a broken file
         raise ValueError(str(error).split("\n", 1)[0][:80] or type(error).__name__) from error
@@ -188,15 +187,27 @@ def latest_checkpoint(
             content = read_checkpoint(path)
             if belongs(content):
                 return path, content, damaged
-        except (ValueError, LookupError, TypeError) as error:
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
             damaged.append(f"{name}.ckpt is damaged ({error})")
     return None, {}, damaged
 
 
-def usable_checkpoint(folder: Path, run_id: str) -> tuple[Path, str | None]:
-    """Returns (last.ckpt, None), or (previous.ckpt, a warning) if last.ckpt is missing or damaged.
-    Raises UserError if neither can be read, or if the checkpoint belongs to another
-    configuration."""
+class Usable(NamedTuple):
+    """A checkpoint from which a run can resume: its path, the state of its ledger, its step, and a
+    warning if it is not the last one."""
+
+    path: Path
+    ledger: dict[str, Any]
+    step: int
+    warning: str | None
+
+
+def usable_checkpoint(
+    folder: Path, run_id: str, require_fit: Callable[[dict[str, Any]], None]
+) -> Usable:
+    """Returns last.ckpt, or previous.ckpt with a warning if last.ckpt is missing, damaged or
+    rejected by `require_fit`, which raises ValueError. Raises UserError if neither can be used, or
+    if the checkpoint belongs to another configuration."""
 
     def belongs(state: dict[str, Any]) -> bool:
         other_id = state["callbacks"]["Saver"]["run_id"]
@@ -205,14 +216,19 @@ def usable_checkpoint(folder: Path, run_id: str) -> tuple[Path, str | None]:
                 f"{folder}: a checkpoint of another configuration (run {other_id});"
                 " on_existing=restart"
             )
+        require_fit(state)
         return True
 
-    path, _, damaged = latest_checkpoint(folder, belongs)
+    path, content, damaged = latest_checkpoint(folder, belongs)
     if path is None:
         raise UserError(f"{folder}: {' and '.join(damaged)}; on_existing=restart begins anew")
-    if path.name == "last.ckpt":
-        return path, None
-    return path, f"{damaged[0] if damaged else 'last.ckpt is missing'}; resuming from previous.ckpt"
+    warning = f"{damaged[0] if damaged else 'last.ckpt is missing'}; resuming from previous.ckpt"
+    return Usable(
+        path,
+        content["callbacks"]["Saver"]["ledger"],
+        content["global_step"],
+        None if path.name == "last.ckpt" else warning,
+    )
 
 
 class RandomState(pl.Callback):

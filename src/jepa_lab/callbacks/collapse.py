@@ -32,7 +32,8 @@ class CollapseMonitor(pl.Callback):
     loader are separate taps, `<tap>/dataloader_idx_1`, following Lightning.
 
     `verdict` is None before the end of the first `fit`, `validate` or `test`, then the diagnosis of
-    all taps. It is also printed, unless `verbose` is false. A new `fit` starts a new history.
+    all taps, or that of the validations before an error that ended the `fit`. It is also printed,
+    unless `verbose` is false. A new `fit` starts a new history.
     `validate` alone adds its pass to the history up to the step of the weights. `test` logs
     `test/<tap>/<metric>` and judges its pass alone; a `test_step` without features is left out. The
     seconds that the callback takes are logged as `monitor/seconds`. Raises ValueError if a
@@ -141,6 +142,13 @@ class CollapseMonitor(pl.Callback):
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self.conclude(trainer, self._history, self.prefix)
 
+    def on_exception(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
+    ) -> None:
+        """Judges the validations before a `fit` that ends by an error or an interruption."""
+        if trainer.state.fn == "fit" and self._history:
+            self.conclude(trainer, self._history, self.prefix)
+
     def conclude(
         self, trainer: pl.Trainer, history: Mapping[str, list[tuple[int, float]]], prefix: str
     ) -> None:
@@ -248,10 +256,18 @@ def named_features(module: pl.LightningModule, outputs: Any) -> dict[str, Tensor
     """Returns `features_in`. Raises ValueError with the expected form if there are none."""
     found = features_in(module, outputs)
     if not found:
+        offered = _offered(module, outputs)
+        shapes = [
+            f"{name!r} of shape {tuple(value.shape)}"
+            for name, value in (offered.items() if isinstance(offered, Mapping) else ())
+            if isinstance(value, Tensor)
+        ]
+        returned = ", ".join(shapes) or type(offered).__name__
+        maps = "; flatten a map (n, c, h, w) to (n, h w, c)" if shapes else ""
         raise ValueError(
             "CollapseMonitor found no features: validation_step has to return {name: (n, d) or"
             " (n, v, d) tensor}, or the module needs such a mapping as its attribute `features`;"
-            f" {type(module).__name__} returned {type(_offered(module, outputs)).__name__}"
+            f" {type(module).__name__} returned {returned}{maps}"
         )
     return found
 

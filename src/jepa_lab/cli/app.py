@@ -3,10 +3,12 @@ becomes one line and exit code 2."""
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import sys
 import time
+from contextlib import nullcontext, redirect_stderr
 from pathlib import Path
 
 import hydra
@@ -48,6 +50,8 @@ def _compose_and_run(args: list[str], command: Command) -> None:
     def task(cfg: DictConfig) -> float | None:
         return one_job(cfg, command)
 
+    # Hydra prints to stderr, and exits, for a --package that names no key
+    selects, printed = any(arg.startswith(("--package", "-p")) for arg in args), io.StringIO()
     task.__wrapped__.command = command  # read by launchers, see sweep.records.command_of
     try:
         folder = config_dir(args)
@@ -56,13 +60,14 @@ def _compose_and_run(args: list[str], command: Command) -> None:
             sys.path.append(str(Path(folder).absolute()))
         sys.argv = [sys.argv[0], *overrides_for_hydra(args)]
         os.environ["HYDRA_FULL_ERROR"] = "1"
-        task()
+        with redirect_stderr(printed) if selects else nullcontext():
+            task()
     except SweepEnded:
         pass
     except SystemExit as end:
         if end.code != 1 or command.codes:  # SIGTERM, for example
             raise
-        raise SystemExit(USER_ERROR) from None  # of Hydra, as for --package that names no key
+        _fail(" ".join(printed.getvalue().split()) or "Hydra ended the command")
     except KeyboardInterrupt:
         say(stopped_by(signal.SIGINT, RESUMES), prefix="")
         command.codes.append(INTERRUPTED)

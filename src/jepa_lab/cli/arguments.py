@@ -15,6 +15,7 @@ from hydra.errors import HydraException
 
 from jepa_lab.config.groups import conf_dir, groups_of
 from jepa_lab.errors import UserError
+from jepa_lab.ledger.command_line import SEARCH_PATH
 from jepa_lab.process.command import with_hint
 from jepa_lab.studies import studies
 
@@ -80,10 +81,25 @@ def check_removed(overrides: Sequence[str]) -> None:
             )
 
 
+def check_repeated(overrides: Sequence[str]) -> None:
+    """Raises UserError for a key with two values, of which Hydra would use the last one. A group
+    may be given an option and a mapping of its keys."""
+    given: dict[str, str] = {}
+    for override in overrides:
+        key, equals, value = override.lstrip("+").partition("=")
+        if not equals or override.startswith(("~", SEARCH_PATH)) or value.startswith("{"):
+            continue  # the entries of search paths are joined
+        if given.setdefault(key, value) != value:
+            raise UserError(f"{key}={given[key]} and {key}={value} contradict; give {key} once")
+
+
 def check_options(overrides: Sequence[str]) -> None:
-    """Raises UserError for a group with a value that is no name of an option, no list of names and
-    no mapping of keys. Hydra would fail with an error that names no key. Overrides that Hydra
-    cannot parse are left to its own error."""
+    """Raises UserError for a group with a value that is no name of an option and no mapping of
+    keys.
+
+    Only the group aux takes a list of names. Hydra would fail with an error that names no key, or
+    use the last name. Overrides that Hydra cannot parse are left to its own error.
+    """
     groups = groups_of(conf_dir())
     for override in overrides:
         key, equals, _ = override.lstrip("+").partition("=")
@@ -96,6 +112,8 @@ def check_options(overrides: Sequence[str]) -> None:
             continue
         for one in value.list if isinstance(value, ChoiceSweep) else [value]:
             names = one if isinstance(one, list) else [one]
+            if len(names) != 1 and group != "aux":
+                raise UserError(f"{override}: one option of the group {group} is needed, no list")
             if any(name is None or isinstance(name, NO_NAMES) for name in names) or "???" in names:
                 raise UserError(
                     f"{override}: expected the name of an option of the group {group}, or a list of"

@@ -27,9 +27,11 @@ from jepa_lab.errors import RunBusy, UserError, say
 from jepa_lab.ledger.command_line import ONE_RUN, SEARCH_PATH, CommandLine
 from jepa_lab.ledger.sweep_folder import JOB, Record, settings_of
 from jepa_lab.process.orphans import parent_gone
+from jepa_lab.process.output import replace_unprintable
 from jepa_lab.process.ranks import numeric_ranks
 from jepa_lab.process.stop import StopRequest
 from jepa_lab.process.system_errors import system_error_line
+from jepa_lab.sweep.hydra_keys import require_no_chdir
 from jepa_lab.sweep.ladder import checked_rungs, climb
 from jepa_lab.sweep.lines import named_lines
 from jepa_lab.sweep.orders import SweepControl
@@ -83,6 +85,7 @@ def one_job(cfg: DictConfig, command: Command) -> float | None:
     if control is None:
         return _recorded(cfg, command, command.stop)
     if command.elsewhere:
+        replace_unprintable()
         # Ctrl-C reaches every process of a terminal; only the command's process reacts to it
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         parent = os.getppid()
@@ -150,10 +153,15 @@ def _recorded(cfg: DictConfig, command: Command, stop: StopRequest) -> float:
         else:
             record.close("failed", f"{type(error).__name__}: {error}", code=1)
             logging.getLogger("jepa_lab").exception("the run failed")
-    except BaseException:
-        record.close("stopped", "interrupted", code=130)
-        if not command.elsewhere:
-            raise
+    except BaseException as error:
+        if type(error) is SystemExit:  # a signal raises a class derived from it
+            line = f"user-defined code ended the run: SystemExit: {error.code}"
+            record.close("failed", line, code=2)
+            say(line)
+        else:
+            record.close("stopped", "interrupted", code=130)
+            if not command.elsewhere:
+                raise
     finally:
         command.codes.append(record.code)
     return worst() if record.value is None else record.value
@@ -211,9 +219,10 @@ def import_from_config_dir() -> None:
 
 
 def _refuse_sweep_overrides() -> None:
-    """Raises UserError for overrides of a sweep in a single run, which Hydra accepts and
-    ignores."""
+    """Raises UserError for overrides of a sweep in a single run, which Hydra accepts and ignores,
+    and for a job that changes the working directory."""
     hydra = HydraConfig.get()
+    require_no_chdir(hydra)
     for override in hydra.overrides.hydra if hydra.mode != RunMode.MULTIRUN else ():
         if override.startswith(
             ("hydra/launcher=", "hydra/sweeper=", "hydra.launcher.", "hydra.sweeper.")

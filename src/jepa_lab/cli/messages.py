@@ -76,4 +76,4 @@ def _group_of_another_study(error: OmegaConfBaseException) -> str:
     except UserError:
         return ""
     others = keys_of(conf_dir()) - {own.name for own in fields(kind)}
-    return f"{group}: {kind.lacks}" if group in others else ""
+    return f"{group}: {kind.lacks}" if group in others - {"hydra"} else ""

@@ -99,7 +99,8 @@ def _require_groups(cfg: DictConfig, kind: type[C], others: Sequence[type[RunCon
         keys = set(map(str, cfg[name]))
         if len(keys - _keys_of_group(kind, name, keys)) >= FOREIGN and not is_own(cfg[name]):
             owner = next(
-                (o.title for o in others if keys <= _keys_of_group(o, name, set())), "another study"
+                (f"the {o.title}" for o in others if keys <= _keys_of_group(o, name, set())),
+                "another study",
             )
             option = (
                 f"{name}={cfg[name].get('name')}"
@@ -107,7 +108,7 @@ def _require_groups(cfg: DictConfig, kind: type[C], others: Sequence[type[RunCon
                 else f"the option of the group {name}"
             )
             raise UserError(
-                f"{option} belongs to the {owner}, but this experiment trains the {kind.title} (see"
+                f"{option} belongs to {owner}, but this experiment trains the {kind.title} (see"
                 " --help)"
             )
     if "tier" not in kind.groups:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, TypeVar
 
 from omegaconf import OmegaConf
@@ -17,6 +17,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from jepa_lab.config.forms import require_forms
 from jepa_lab.config.messages import describe
+from jepa_lab.config.ranges import in_64_bits
 
 Kind = TypeVar("Kind", bound="Options")
 
@@ -123,6 +124,7 @@ def options_at(key: str, given: Any, base: type[Kind]) -> Kind:
         text = f"{missing} is missing" if missing else describe(error)
         raise ValueError(f"{key}.{text}") from error
     assert isinstance(options, base)
+    in_64_bits({key: asdict(options)})  # numbers that were given as text are whole only now
     options.check(key)
     return options
 
@@ -138,7 +140,9 @@ def _class(key: str, path: Any, base: type[Kind]) -> type[Kind]:
         found = getattr(importlib.import_module(module), name, None)
     except ImportError as error:
         raise ValueError(f"{key}._target_={path}: {error}") from error
-    except Exception as error:  # the user's file may raise anything when imported
+    except (Exception, SystemExit) as error:  # the user's file may raise anything when imported
+        if isinstance(error, SystemExit) and type(error) is not SystemExit:  # of a signal
+            raise
         reason = (
             f"{type(error).__name__}:"
             f" {str(error).splitlines()[0] if str(error) else 'no reason given'}"

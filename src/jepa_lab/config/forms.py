@@ -3,16 +3,20 @@ neither the key nor what is expected, and takes any value that an interpolation 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import is_dataclass
 from typing import Any
 
-from omegaconf import DictConfig, ListConfig
+from omegaconf import BooleanNode, DictConfig, ListConfig
+
+# a number that omegaconf would take as true; 0 and 1 are written for false and true
+NUMBER = re.compile(r"(?!\+?[01]$)[+-]?[0-9_.]+(e[+-]?[0-9]+)?")
 
 
 def require_forms(typed: DictConfig, given: Mapping[Any, Any], above: str = "") -> None:
     """Raises ValueError for the first value of `given`, plain data, that is no list or no mapping
-    where `typed`, a structured configuration, has one.
+    where `typed`, a structured configuration, has one, or a number where it has true or false.
 
     Null, ??? and unknown keys are left to omegaconf, and so are interpolations, except for one that
     stands for a whole group, which it would refuse."""
@@ -23,6 +27,8 @@ def require_forms(typed: DictConfig, given: Mapping[Any, Any], above: str = "") 
             continue
         if isinstance(node, ListConfig) and not isinstance(value, list):
             raise ValueError(expected_list(key))
+        if isinstance(node, BooleanNode) and NUMBER.fullmatch(str(value)):
+            raise ValueError(f"{key}={value}: expected true or false")
         if not isinstance(node, DictConfig):
             continue
         if not isinstance(value, Mapping):

@@ -25,6 +25,7 @@ from jepa_lab.config.schema import (
 )
 from jepa_lab.config.sweep import SweepConfig
 
+SWEEPS = "sweeps"  # beside the folders of experiments in runs_dir
 MOST_SEED = 2**32 - 1  # numpy's limit
 
 
@@ -59,6 +60,8 @@ class RunConfig:
         """Raises ValueError for the first key that is out of range or contradicts another. May fill
         in derived values."""
         plain_name("name", self.name)
+        if self.name.lower() == SWEEPS:
+            raise ValueError(f"name={self.name}: the folder of sweeps in runs_dir; give another")
         for part in vars(self).values():
             if hasattr(part, "validate"):
                 part.validate()

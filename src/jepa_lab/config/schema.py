@@ -11,7 +11,7 @@ from typing import Any
 from omegaconf import MISSING
 
 from jepa_lab.config.ranges import at_least, one_of, unset, within
-from jepa_lab.config.statuses import STATUSES
+from jepa_lab.config.statuses import FAILURES
 
 
 @dataclass
@@ -117,10 +117,10 @@ class DiagnosisConfig:
     def validate(self) -> None:
         one_of("diagnosis.on_nan", self.on_nan, ["stop", "skip"])
         for status in self.stop_on:
-            if status not in STATUSES:
+            if status not in FAILURES:
                 given = ",".join(self.stop_on)
                 raise ValueError(
-                    f"diagnosis.stop_on=[{given}]: {status} is none of {', '.join(STATUSES)}"
+                    f"diagnosis.stop_on=[{given}]: {status} is none of {', '.join(FAILURES)}"
                 )
 
 

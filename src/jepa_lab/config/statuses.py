@@ -38,6 +38,7 @@ COLLAPSES = ("complete_collapse", "dimensional_collapse", "uniform_output")
 # the representation was judged and did not fail
 PASSES = ("healthy", "low_rank")
 NO_FAILURE = (*PASSES, "too_short", "inconclusive")
+FAILURES = tuple(status for status in STATUSES if status not in NO_FAILURE)
 
 
 def failed(status: str) -> bool:

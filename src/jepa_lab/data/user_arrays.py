@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
-from zipfile import is_zipfile
 
 import numpy as np
-from torch import Tensor, bfloat16, strided
+from torch import Tensor, dtype, float16, float32, float64, strided
 
 from jepa_lab.errors import UserError
 from jepa_lab.files import arrays as files
+from jepa_lab.files.archives import is_archive
 from jepa_lab.files.limits import OverLimit
 
 
@@ -18,13 +18,12 @@ def as_array(values: Any, name: str) -> np.ndarray:
     """Returns values as a NumPy array in the byte order of this machine.
 
     The values are an array (of any byte order and memory layout), a tensor on any device, a list,
-    or an object that NumPy converts. Raises ValueError, with `name` first, for masked values, for
-    structured types and for lists whose rows have several lengths.
+    or an object that NumPy converts. Fractions of a type that NumPy lacks, such as bfloat16, become
+    float32. Raises ValueError, with `name` first, for masked values, for structured types, for
+    other types that NumPy lacks and for lists whose rows have several lengths.
     """
     if isinstance(values, Tensor):
-        dense = values if values.layout == strided else values.to_dense()
-        plain = dense.detach().cpu().resolve_conj().resolve_neg()
-        return (plain.float() if plain.dtype == bfloat16 else plain).numpy()
+        return _of_tensor(values, name)
     try:
         array = values if isinstance(values, np.ndarray) else np.asarray(values)
     except (ValueError, TypeError) as error:
@@ -39,6 +38,20 @@ def as_array(values: Any, name: str) -> np.ndarray:
     return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
 
 
+def _of_tensor(tensor: Tensor, name: str) -> np.ndarray:
+    dense = tensor if tensor.layout == strided else tensor.to_dense()
+    plain = dense.detach().cpu().resolve_conj().resolve_neg()
+    try:
+        return (plain.float() if _is_rare(plain.dtype) else plain).numpy()
+    except (TypeError, RuntimeError):  # NotImplementedError is a RuntimeError
+        raise ValueError(f"{name}: tensors of {plain.dtype} are not read") from None
+
+
+def _is_rare(kind: dtype) -> bool:
+    """Returns whether NumPy lacks a type of fractions."""
+    return kind.is_floating_point and kind not in (float16, float32, float64)
+
+
 def read_npy(path: Path, origin: str, kind: str = "a readable .npy") -> np.ndarray:
     """Returns the array in an .npy file. Raises UserError, with `origin` first, for any other
     file. `kind` says in the message what is needed."""
@@ -48,6 +61,6 @@ def read_npy(path: Path, origin: str, kind: str = "a readable .npy") -> np.ndarr
     except OverLimit as error:
         raise UserError(f"{origin}: {path} has {error}") from None
     except (OSError, ValueError) as error:
-        if is_zipfile(path):  # an archive of several arrays
+        if is_archive(path):  # an archive of several arrays
             raise UserError(f"{origin}: {path} is not {kind} but an .npz; {advice}") from None
         raise UserError(f"{origin}: {path} is not {kind}; {advice}") from error

@@ -14,7 +14,7 @@ from jepa_lab.diagnosis.codebook import collapsed, one_code
 from jepa_lab.diagnosis.finding import Finding
 from jepa_lab.diagnosis.thresholds import Thresholds, distance
 from jepa_lab.metrics import perplexity
-from jepa_lab.metrics.code_levels import LEFT_OUT, LevelUse, level_use
+from jepa_lab.metrics.code_levels import LEFT_OUT, LevelUse, PlaceUse, level_use, place_use
 
 CODES = 2**24  # the largest codebook; a larger index is taken for a mistake
 MOST_LEVELS = 32  # more columns are the tokens of one codebook, unless every level has its own size
@@ -23,10 +23,12 @@ KEY = "val/codebook/{}"
 
 @dataclass(frozen=True)
 class Level:
-    """One codebook of `size` codes and its use. `use` is None if no code of it was chosen."""
+    """One codebook of `size` codes and its use. `use` is None if no code of it was chosen. `places`
+    is None for one place of each image, and for too few images."""
 
     size: int
     use: LevelUse | None
+    places: PlaceUse | None = None
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,8 @@ def read_codes(codes: Any, size: Any, rows: tuple[int, ...]) -> Codes:
     each = [array] if axis is None else list(np.moveaxis(array, axis, 0))
     uses = [level_use(torch.from_numpy(level.astype(np.int64))) for level in each]
     left_out = int((array == LEFT_OUT).sum())
-    levels = tuple(map(Level, _sizes_of(uses, sizes), uses))
+    places = [_place_use(level, rows) for level in each]
+    levels = tuple(map(Level, _sizes_of(uses, sizes), uses, places))
     return Codes(levels, not sizes, left_out, array.size)
 
 
@@ -128,9 +131,36 @@ def _level_finding(level: Level, t: Thresholds) -> Finding | None:
     if share < t.usage:
         far = t.confidence(distance(share, t.usage))
         return collapsed(text, 0, far, KEY.format("usage"))
+    if (found := _place_finding(level, t)) is not None:
+        return found
     if share < t.usage_note:
         return Finding("note", text, 0.5, "codebook", quantity=KEY.format("usage"))
     return None
+
+
+def _place_finding(level: Level, t: Thresholds) -> Finding | None:
+    """Reports codes that are nearly the same in every image, though they differ from place to
+    place."""
+    places = level.places
+    if places is None or places.usual < 2 or places.other >= t.same_code_note:
+        return None
+    share = "all" if places.other == 0 else f"{100 * (1 - places.other):.1f} % of the"
+    text = f"the code at a place is the same in {share} images"
+    quantity = KEY.format("other_at_place")
+    if places.other >= t.same_code:
+        return Finding("note", text, 0.5, "codebook", quantity=quantity)
+    far = t.confidence(distance(places.other, t.same_code, 1e-4))
+    text += f": {places.usual:,} codes are in use, but they do not tell images apart"
+    return collapsed(text, 0, far, quantity)
+
+
+def _place_use(codes: np.ndarray, rows: tuple[int, ...]) -> PlaceUse | None:
+    """Returns the use of the places by the codes of one level, or None if they are not those of
+    several places of each image."""
+    if codes.size % rows[0] or (codes.shape[0] != rows[0] and codes.size != np.prod(rows)):
+        return None
+    by_image = codes.reshape(rows[0], -1).astype(np.int64)
+    return place_use(torch.from_numpy(by_image), int(Thresholds().samples))
 
 
 def _perplexity_limit(size: int, t: Thresholds) -> float:
@@ -143,7 +173,8 @@ def _perplexity_limit(size: int, t: Thresholds) -> float:
 def _numbers(level: Level) -> dict[str, float]:
     assert level.use is not None
     usage = level.use.used / level.size
-    return {"usage": usage, "perplexity": level.use.perplexity, "size": float(level.size)}
+    found = {"usage": usage, "perplexity": level.use.perplexity, "size": float(level.size)}
+    return found if level.places is None else {**found, "other_at_place": level.places.other}
 
 
 def _numbers_of(codes: Any) -> np.ndarray:

@@ -10,11 +10,12 @@ import torch
 from torch import Tensor
 
 from jepa_lab.config.statuses import COLLAPSES, PASSES
+from jepa_lab.diagnosis.blocks import alternating_note, block_note
 from jepa_lab.diagnosis.codes import Codes, codes_finding, read_codes
 from jepa_lab.diagnosis.finding import Finding
 from jepa_lab.diagnosis.inputs import feature_tensor, label_classes
-from jepa_lab.diagnosis.looking import SQUARABLE, Look, block_note, look
-from jepa_lab.diagnosis.offset import offset_note
+from jepa_lab.diagnosis.looking import SQUARABLE, Look, look
+from jepa_lab.diagnosis.offset import massive_note, offset_note
 from jepa_lab.diagnosis.places import judge_about, judge_places
 from jepa_lab.diagnosis.remedies import Remedies, in_words
 from jepa_lab.diagnosis.separability import evidence, hear, separability
@@ -66,6 +67,9 @@ def diagnose_features(
     else:
         start = {} if start_z is None else collapse_metrics(start_z)
         verdict = _verdict(_judge(seen, numbers, start, t), seen, t, book)
+    if start_z is not None and torch.equal(start_z, z.flatten(0, -2).to(start_z)):
+        same = "z equals the reference: nothing was trained, or no weights were loaded"
+        verdict = replace(verdict, reasons=(*verdict.reasons, same))
     if no_classes:
         unused_labels = f"labels are not used: {no_classes}"
         verdict = replace(verdict, reasons=(*verdict.reasons, unused_labels))
@@ -122,7 +126,9 @@ def _judge(seen: Look, labels: Tensor | None, start: dict[str, float], t: Thresh
     found, notes = hear(found, apart, about, t)
     sorted_well = apart is not None and apart.above_chance >= t.told_apart
     blocks = "" if found.status == "healthy" and sorted_well else block_note(seen, t)
-    extra = (unused(now, t), blocks, offset_note(now["mean_to_std_ratio"], t))
+    ratio = now["mean_to_std_ratio"]
+    alternating = alternating_note(seen, labels, t)
+    extra = (unused(now, t), blocks, alternating, massive_note(x, ratio, t), offset_note(ratio, t))
     notes += [*order, *places.notes, *(text for text in extra if text)]
     usual = f"effective rank {now['effective_rank']:.1f}, spread {now['feature_std_l2']:.2f}"
     first = f"{'without them: ' if seen.left_out else ''}{found.reason or usual}"

@@ -10,10 +10,9 @@ from torch import Tensor
 
 from jepa_lab.diagnosis.finding import Finding
 from jepa_lab.diagnosis.thresholds import Thresholds, distance
-from jepa_lab.metrics import effective_rank, rows
+from jepa_lab.metrics import rows
 from jepa_lab.metrics.variance_parts import indexed
 
-BLOCKS = range(2, 17)
 # Powers of ten. Beyond them a sum of squares, or its square, is infinite or 0 in float64.
 SQUARABLE = 120
 
@@ -248,23 +247,3 @@ def _heavy(found: Look, t: Thresholds) -> None:
 def percent(share: float) -> str:
     """Returns a share as text. One above 99 % is not rounded to 100 %."""
     return "over 99 %" if share > 0.99 else f"{100 * share:.0f} %"
-
-
-def block_note(found: Look, t: Thresholds) -> str:
-    """Returns a note if the means of blocks of consecutive rows hold most of the variance, or ''.
-
-    The number of blocks is the smallest one that explains nearly as much as any.
-    """
-    if found.v > 1:
-        return ""
-    shares = {k: rows.block_share(found.x, k) for k in BLOCKS if k * t.samples <= len(found.x)}
-    most = max(shares.values(), default=0.0)
-    if most < t.heavy_share:
-        return ""
-    k = min(k for k, share in shares.items() if share >= 0.95 * most)
-    inside = effective_rank(rows.without_blocks(found.x, k))
-    return (
-        f"the means of {k} blocks of consecutive rows hold {100 * shares[k]:.0f} % of the variance"
-        f" (effective rank within them {float(inside):.1f}): rows sorted by class, or gathered from"
-        " processes of different statistics"
-    )

@@ -22,8 +22,14 @@ from __future__ import annotations
 
 import math
 
-from jepa_lab.diagnosis.thresholds import Thresholds
+from torch import Tensor
 
+from jepa_lab.diagnosis.looking import percent
+from jepa_lab.diagnosis.taps import judge_tap
+from jepa_lab.diagnosis.thresholds import Thresholds
+from jepa_lab.metrics import collapse_metrics
+
+WIDTH = 16  # dimensions: of fewer, two may hold most of a random mean
 SWITCHING = 1.6  # of r: share of the units of a random layer whose sign differs between the rows
 
 
@@ -46,4 +52,28 @@ def offset_note(ratio: float, t: Thresholds) -> str:
         f"{times}: a linear probe on centred float32 features loses nothing; cosines lose the"
         " neighbours in bf16 and begin to in float32, and in bf16 the rounding error of a next"
         " layer is as large as the differences"
+    )
+
+
+def massive_note(x: Tensor, ratio: float, t: Thresholds) -> str:
+    """Returns a note if one or two dimensions of the rows (n, d) hold nearly all of a large common
+    mean, with the status of the other dimensions, or ''. `ratio` is the mean over the spread."""
+    if not ratio >= t.offset or x.shape[1] < WIDTH:
+        return ""
+    mean = x.double().mean(dim=0)
+    largest = (mean / mean.abs().max()).square()
+    shares, order = (largest / largest.sum()).sort(descending=True)
+    held = shares.cumsum(dim=0)
+    count = next((k for k in (1, 2) if float(held[k - 1]) >= t.massive), 0)
+    if count == 0:
+        return ""
+    top = sorted(order[:count].tolist())
+    rest = x[:, sorted(order[count:].tolist())]
+    now = {**collapse_metrics(rest), "d": float(rest.shape[1])}
+    status = judge_tap(now, {}, t, skill_fell=False).status
+    where = f"dimension{'s' if count > 1 else ''} {' and '.join(map(str, top))}"
+    kind, them = ("a massive activation", "it") if count == 1 else ("massive activations", "them")
+    return (
+        f"{percent(float(held[count - 1]))} of the squared common mean is in {where}: {kind};"
+        f" without {them}: {status}, effective rank {now['effective_rank']:.1f}"
     )

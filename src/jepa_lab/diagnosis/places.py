@@ -62,6 +62,11 @@ def judge_places(found: Look, t: Thresholds) -> Places:
     if common >= t.same_views:
         out.n = float(images)
         out.notes.append(f"the {places:,} views of an image are the same up to their place")
+    elif common >= t.alike_views:
+        out.notes.append(
+            f"the {places:,} views of an image are the same but for small differences (correlation"
+            f" {common:.4f})"
+        )
     elif common < t.unrelated:
         out.notes.append(
             f"the {places:,} views of an image have nothing in common (correlation {common:.2f}):"

@@ -3,7 +3,6 @@ others stay available as further failures and notes."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -11,8 +10,10 @@ from typing import Any
 from jepa_lab.config.statuses import LOST, PASSES, SEVERITY, failed
 from jepa_lab.diagnosis.codebook import codebook_finding
 from jepa_lab.diagnosis.decision import sure, weigh
+from jepa_lab.diagnosis.evidence import evidence_of, healthy_reason, lacking, skipped_steps
 from jepa_lab.diagnosis.falls import fall_findings, fallen_rank, rank_fall
-from jepa_lab.diagnosis.finding import Finding, History, last_stretch, last_third
+from jepa_lab.diagnosis.finding import Finding, History, fell, last_stretch
+from jepa_lab.diagnosis.gaps import without_gaps
 from jepa_lab.diagnosis.odds import Odds, weighed
 from jepa_lab.diagnosis.order import earlier_in, first_failure, named, ranked
 from jepa_lab.diagnosis.prediction import prediction_findings
@@ -24,28 +25,8 @@ from jepa_lab.diagnosis.stability import diverged, exploding, unstable
 from jepa_lab.diagnosis.taps import JUDGED, findings_of_tap, last_of, unused
 from jepa_lab.diagnosis.thresholds import Thresholds
 from jepa_lab.diagnosis.verdict import Verdict
-from jepa_lab.diagnosis.views import view_findings
+from jepa_lab.diagnosis.views import told_apart, view_findings
 from jepa_lab.errors import UserError
-
-NAMES = (
-    "effective_rank",
-    "rankme",
-    "feature_std_l2",
-    "mean_pairwise_cosine",
-    "spectral_cliff_r",
-    "eigenvalue_ratio",
-)
-RUN_KEYS = (
-    "val/skill",
-    "val/action_gain",
-    "val/demo_gain",
-    "val/copy_gain",
-    "val/loss/prediction",
-    "val/action_use",
-    "val/prediction_gap",
-    "val/readout/action_gain",
-    "reference/n_classes",
-)
 
 
 @dataclass(frozen=True)
@@ -94,6 +75,7 @@ def examine(
     """Returns the verdict with all failures, notes and missing measurements. `judged` is `taps` of
     `judge`."""
     t, settings = thresholds or Thresholds(), Settings.of(config, remedies)
+    history, gaps = without_gaps(history, t)
     taps = [tap for tap in judged if history.get(f"val/{tap}/effective_rank")]
     of_taps, past = _of_taps(history, taps, t, settings)
     others = fall_findings(history, taps, t)
@@ -106,12 +88,12 @@ def examine(
     others += [f for f in run_wide if f is not None]
     others += prediction_findings(history, t, settings)
     others += regulariser_findings(history, t, settings)
-    missing = _missing(history, taps, t)
+    missing = lacking(history, taps, t)
     # the z of our own studies is meant to vary within an image
     unfit = bool(missing) or settings.known
     found = None if unfit else weighed(history, taps, odds or Odds.shipped(), t)
     of_taps, others = weigh(of_taps, others, found, t)
-    findings = [*of_taps, *others, *_own_findings(own_rules or {}, history, t)]
+    findings = [*of_taps, *others, *gaps, *_own_findings(own_rules or {}, history, t)]
     per_tap = {f.tap: f.status for f in of_taps if f.tap is not None}
     notes = tuple(f for f in findings if f.status == "note")
     failures = ranked([f for f in findings if f.status not in ("note", "healthy")])
@@ -121,7 +103,7 @@ def examine(
     remarks = () if verdict.status in LOST else tuple(f.reason for f in notes)
     first = first_failure(failures[0], [*failures[1:], *past]) if failures else None
     before = (named(first),) if first is not None and verdict.status == failures[0].status else ()
-    reasons = (*verdict.reasons, *before, *remarks, *_skipped(history))
+    reasons = (*verdict.reasons, *before, *remarks, *skipped_steps(history))
     verdict = replace(verdict, reasons=reasons, prediction=progress.line() if progress else "")
     return Examination(verdict, tuple(failures), notes, missing)
 
@@ -141,6 +123,7 @@ def _of_taps(
             since = min(since, fall.step)  # the status waits for a second validation
         first = next(f.since for f in findings if f.status == last.status)
         last = replace(last, since=since, first=min(first or 0, since or 0))
+        last = _contradicted(last, history, tap, t)
         earlier = earlier_in(findings)
         past += [earlier] if earlier is not None else []
         notes = _notes_of_tap(history, tap, t, last)
@@ -151,6 +134,18 @@ def _of_taps(
             last = views
         found += [*notes, last]
     return found, past
+
+
+def _contradicted(found: Finding, history: History, tap: str, t: Thresholds) -> Finding:
+    """Returns a low rank for a collapse by rank alone, if a probe tells the classes apart as well
+    as ever: a task of two classes needs one direction."""
+    told, probe = told_apart(history, tap), history.get(f"val/probe/class_from_{tap}", ())
+    if found.status != "dimensional_collapse" or told < t.told_apart or fell(probe, t.probe_fall):
+        return found
+    reason = (
+        f"{found.reason}; yet a probe tells the classes apart ({told:.2f} of what chance leaves)"
+    )
+    return replace(found, status="low_rank", reason=reason)
 
 
 def _notes_of_tap(history: History, tap: str, t: Thresholds, last: Finding) -> list[Finding]:
@@ -192,7 +187,7 @@ def _verdict(
     settings: Settings,
     progress: Progress | None,
 ) -> Verdict:
-    evidence = _evidence(history, taps)
+    evidence = evidence_of(history, taps)
     worst = failures[0] if failures else None
     thin = bool(missing) and (worst is None or worst.status == "low_rank" or worst.tap in taps)
     if thin and not (worst is not None and worst.status == "diverged"):
@@ -208,7 +203,7 @@ def _verdict(
             in_words(worst, settings.config, settings.remedies),
             per_tap,
         )
-    reasons = tuple(_healthy_reason(evidence, tap) for tap in taps if tap != "z_target") or (
+    reasons = tuple(healthy_reason(evidence, tap) for tap in taps if tap != "z_target") or (
         "nothing is wrong",
     )
     strength = min((f.confidence for f in findings if f.tap in taps), default=0.5)
@@ -226,56 +221,3 @@ def _verdict(
     return Verdict(
         "healthy", confidence=strength, reasons=reasons, evidence=evidence, per_tap=per_tap
     )
-
-
-def _missing(history: History, taps: Sequence[str], t: Thresholds) -> tuple[str, ...]:
-    """Returns the measurements that are missing to judge the representations."""
-    if not taps:
-        return (
-            ()
-            if history.get("val/codebook/usage")
-            else ("no validation of the representations was logged",)
-        )
-    n = min(
-        history[f"val/{tap}/n"][-1][1] if history.get(f"val/{tap}/n") else math.inf for tap in taps
-    )
-    return (f"{n:.0f} validation samples; {t.samples:.0f} are needed",) if n < t.samples else ()
-
-
-def _skipped(history: History) -> tuple[str, ...]:
-    skipped = history.get("train/skipped_steps")
-    if not skipped:
-        return ()
-    steps = max(
-        step
-        for key, points in history.items()
-        if key.startswith("train/")
-        for step, _ in points[-1:]
-    )
-    return (
-        (
-            f"{skipped[-1][1]:.0f} of {steps} optimiser steps were skipped, their loss or gradient"
-            " not finite"
-        ),
-    )
-
-
-def _evidence(history: History, taps: Sequence[str]) -> dict[str, float]:
-    keys = [
-        f"{where}/{tap}/{name}" for where in ("val", "reference") for tap in taps for name in NAMES
-    ]
-    keys += [*RUN_KEYS, *(f"val/codebook/{name}" for name in ("usage", "perplexity"))]
-    keys += [key for key in history if key.startswith(("val/probe/", "train/gradient/"))]
-    evidence = {key: history[key][-1][1] for key in keys if history.get(key)}
-    information = history.get("train/dino/mutual_information")
-    if information:
-        tail = last_third(information)
-        evidence["train/dino/mutual_information"] = sum(v for _, v in tail) / len(tail)
-    return evidence
-
-
-def _healthy_reason(evidence: Mapping[str, float], tap: str) -> str:
-    rank, spread = evidence[f"val/{tap}/effective_rank"], evidence[f"val/{tap}/feature_std_l2"]
-    start = evidence.get(f"reference/{tap}/effective_rank")
-    known = "" if start is None else f" ({start:.1f} at start)"
-    return f"{tap} effective rank {rank:.1f}{known}, spread {spread:.2f}"

@@ -3,13 +3,25 @@ leaves. It can contradict a collapse, and it can turn a low rank into one."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import torch
 from torch import Tensor
 
 from jepa_lab.config.statuses import COLLAPSES
 from jepa_lab.diagnosis.finding import Finding
 from jepa_lab.diagnosis.thresholds import Thresholds, distance
-from jepa_lab.metrics.neighbours import Agreement, agreement, nearest, nearest_by_distance
+from jepa_lab.metrics.neighbours import (
+    Agreement,
+    adjacent_share,
+    agreement,
+    linked_share,
+    nearest,
+    nearest_by_distance,
+)
+
+Search = Callable[[int], Tensor]  # from a lag to the nearest rows that are further away
 
 NEIGHBOURS = 2000  # rows for the nearest neighbours, since all pairs are compared
 PROCESSES = (*range(2, 17), 32, 64)
@@ -23,18 +35,28 @@ def separability(
     `readouts` are features (m, d) of the images with the indices `images` (m,), for example the
     first view and the mean over views. The neighbour is that by cosine or by distance. The best of
     them counts. `labels` (n,) are those of all images, -1 for unknown. At most 2,000 rows are read,
-    evenly spaced. The agreement is None with fewer than 32 labelled rows, with fewer than two
+    evenly spaced. If the neighbour of most is the next row, rows that close are passed over. The
+    agreement is None with fewer than 32 labelled rows, with fewer than two
     classes, or if no two rows share a label.
     """
     known = (labels[images] >= 0).nonzero().flatten()
     if len(known) < t.samples:
         return None, []
     some = known[torch.linspace(0, len(known) - 1, min(len(known), NEIGHBOURS)).long()]
-    neighbours = [near(z[some]) for z in readouts for near in (nearest, nearest_by_distance)]
+    searches: list[Search] = [
+        partial(near, z[some]) for z in readouts for near in (nearest, nearest_by_distance)
+    ]
     at = images[some]
+    neighbours = [search(0) for search in searches]
     found = _best(labels[at], neighbours)
     if found is None:
         return None, []
+    linked = [linked_share(labels[at], neighbour) for neighbour in neighbours]
+    if max(linked) >= t.linked:
+        worst = linked.index(max(linked))
+        rows = "rows" if len(readouts) == 1 else "images"
+        rows = f"{rows} read" if len(some) < len(known) else rows
+        return _without_adjacent(labels[at], searches, adjacent_share(neighbours[worst]), rows, t)
     notes = []
     if found.above_chance < t.told_apart and int(labels.min()) >= 0:
         notes = _in_another_order(labels, at, neighbours, max(t.told_apart, 2 * found.above_chance))
@@ -63,11 +85,17 @@ def hear(
     """
     if apart is None:
         return found, []
+    times = apart.accuracy / apart.chance
+    little = apart.above_chance < t.separability
     text = (
-        f"nearest-neighbour accuracy {apart.accuracy:.2f}, chance {apart.chance:.2f}"
+        f"nearest-neighbour accuracy {_digits(apart.accuracy)}, chance {_digits(apart.chance)}"
         f" ({100 * apart.above_chance:.0f} % of what chance leaves)"
     )
-    if apart.above_chance < max(t.separability, 2 * apart.error):
+    if little and times >= t.chance_times:
+        text = f"{text}, {times:.0f} times chance"
+    if apart.lag:
+        text = f"among rows further apart, {text}"
+    if apart.above_chance < 2 * apart.error or (little and times < t.chance_times):
         text = f"{text}: the features do not separate the labels"
         if found.status != "low_rank":
             return found, [text]
@@ -84,8 +112,35 @@ def hear(
     return found, [text]
 
 
-def _best(labels: Tensor, neighbours: list[Tensor]) -> Agreement | None:
-    each = [agreement(labels, neighbour) for neighbour in neighbours]
+def _digits(share: float) -> str:
+    """Returns a share with two decimals, or two digits of a small one."""
+    return f"{share:.2f}" if share >= 0.095 or share == 0 else f"{share:.2g}"
+
+
+def _without_adjacent(
+    labels: Tensor, searches: list[Search], share: float, rows: str, t: Thresholds
+) -> tuple[Agreement | None, list[str]]:
+    """Returns the agreement with rows far enough away not to belong to the same film, and a note.
+    The agreement is None if a film is longer than a quarter of the rows, or if no such rows share a
+    label."""
+    note = (
+        f"the nearest neighbour of {100 * share:.0f} % of the {rows} is an adjacent one, before or"
+        " after it: frames of one film, or copies; such neighbours say little about labels"
+    )
+    lag = 1
+    while lag <= len(labels) // 4:
+        neighbours = [search(lag) for search in searches]
+        if max(linked_share(labels, each, lag) for each in neighbours) < t.linked_left:
+            found = _best(labels, neighbours, lag)
+            if found is None:
+                return None, [f"{note}, and no row further away shares a label"]
+            return found, [f"{note}, and those up to {lag} {rows} away are left out"]
+        lag *= 2
+    return None, [f"{note}, and no row is far enough away"]
+
+
+def _best(labels: Tensor, neighbours: list[Tensor], lag: int = 0) -> Agreement | None:
+    each = [agreement(labels, neighbour, lag) for neighbour in neighbours]
     return max((a for a in each if a), key=lambda a: a.above_chance, default=None)
 
 

@@ -55,16 +55,16 @@ def diverged(history: History, t: Thresholds) -> Finding | None:
 
 
 def _not_finite(history: History) -> Finding | None:
-    """Reports the loss or gradient that was not finite first. Others follow from it."""
+    """Reports the loss or gradient that was not finite first, and stays so. Others follow from it.
+    One that is finite again was a bad batch, or a step that a gradient scaler skipped."""
     found = []
     for key in sorted(history.keys() - {BASELINE}):
         if key.startswith(("train/loss/", "val/loss/", "train/grad_norm")):
             # A fast test: one value that is not finite makes the sum not finite.
             if math.isfinite(sum(value for _, value in history[key])):
                 continue
-            broken = [step for step, value in history[key] if not math.isfinite(value)]
-            if broken:
-                since = last_stretch(history[key], lambda v: not math.isfinite(v)) or broken[0]
+            since = last_stretch(history[key], lambda v: not math.isfinite(v))
+            if since is not None:
                 found.append((since, key))
     if not found:
         return None

@@ -42,7 +42,7 @@ def view_findings(history: History, tap: str, t: Thresholds, *, ours: bool) -> F
         return None
     text = f"the views of an image have nothing in common: correlation {common:.2f}"
     start = common_share(last_of(history, f"reference/{tap}/"))
-    told = _told_apart(history, tap)
+    told = told_apart(history, tap)
     key = f"{prefix}{'view_correlation' if 'view_correlation' in now else 'within_share'}"
     why = (
         "as at the start"
@@ -81,7 +81,7 @@ def common_share(now: Mapping[str, float]) -> float | None:
     return 1.0 - within * views / (views - 1.0)
 
 
-def _told_apart(history: History, tap: str) -> float:
+def told_apart(history: History, tap: str) -> float:
     """Returns (accuracy - chance) / (1 - chance) of the class probe of a tap, 0 if unknown."""
     probe = history.get(f"val/probe/class_from_{tap}")
     classes = last_of(history, "reference/").get("n_classes", 0.0)

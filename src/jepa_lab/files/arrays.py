@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import math
-import os
 import tokenize
 import zipfile
-import zlib
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 
 from jepa_lab.files import limits
+from jepa_lab.files.archives import open_archive
 from jepa_lab.files.limits import OverLimit, size_text
 
 HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
-# RuntimeError: a password; NotImplementedError: a compression that this Python lacks
-BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, KeyError, RuntimeError)
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # those that NumPy writes
 
 
@@ -39,8 +37,7 @@ def read_npy(path: Path) -> np.ndarray:
     read.
     """
     limits.require_regular(path)
-    with open(path, "rb") as file:
-        return _array(file, os.fstat(file.fileno()).st_size)
+    return _array(lambda: path.open("rb"), path.stat().st_size)
 
 
 def read_npz(
@@ -53,31 +50,23 @@ def read_npz(
     the array. Raises ValueError for any other file, and OSError if it cannot be read.
     """
     limits.require_regular(path)
-    try:
-        return _read_npz(path, wanted)
-    except BROKEN as error:
-        if _is_npy(path):
-            raise ValueError("it is a single array, as numpy.save writes it") from None
-        raise ValueError(str(error) or type(error).__name__) from error
-
-
-def _read_npz(path: Path, wanted: Callable[[str], bool]) -> dict[str, np.ndarray]:
-    with zipfile.ZipFile(path) as archive:
+    if path.is_file() and _is_npy(path):
+        raise ValueError("it is a single array, as numpy.save writes it")
+    with open_archive(path) as archive:
         entries = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
         chosen = {name: info for name, info in entries.items() if wanted(name)}
         _require_size(sum(info.file_size for info in chosen.values()))
         found = {name: np.empty(0) for name in entries}
         for name, info in chosen.items():
             _require_honest(name, info)
-            with archive.open(info) as file:
-                try:
-                    found[name] = _array(file, info.file_size)
-                except PythonObjects:
-                    raise PythonObjects(name) from None
-                except OverLimit as error:
-                    raise OverLimit(f"{name}: {error}") from None
-                except ValueError as error:
-                    raise ValueError(f"{name}: {error}") from error
+            try:
+                found[name] = _array(partial(archive.open, info), info.file_size)
+            except PythonObjects:
+                raise PythonObjects(name) from None
+            except OverLimit as error:
+                raise OverLimit(f"{name}: {error}") from None
+            except ValueError as error:
+                raise ValueError(f"{name}: {error}") from error
         return found
 
 
@@ -105,9 +94,24 @@ def _require_size(n_bytes: int) -> None:
         )
 
 
-def _array(file: IO[bytes], size: int) -> np.ndarray:
-    """Returns the array in a file of `size` bytes, which must hold all of it. The header is
-    compared with the size before memory is taken."""
+def _array(open_it: Callable[[], IO[bytes]], size: int) -> np.ndarray:
+    """Returns the array in a file of `size` bytes, which must hold all of it and nothing else. The
+    header is compared with the size before memory is taken."""
+    with open_it() as file:
+        claimed = _claimed(file, size)
+    with open_it() as file:  # opened again, since a seek stops zipfile from comparing the checksum
+        try:
+            array: Any = np.lib.format.read_array(file, allow_pickle=False)
+        except MemoryError:
+            raise OverLimit(f"{size_text(claimed)}, more than the memory of this machine") from None
+        if file.read(1):  # at the end zipfile compares the checksum
+            raise ValueError("bytes are left over after the array")
+    return np.asarray(array)
+
+
+def _claimed(file: IO[bytes], size: int) -> int:
+    """Returns the bytes of the array that a header describes. Raises ValueError unless they are
+    those that follow it in a file of `size` bytes."""
     header = HEADERS.get(np.lib.format.read_magic(file))
     if header is None:
         raise ValueError("a version of the .npy format that is not read")
@@ -117,15 +121,15 @@ def _array(file: IO[bytes], size: int) -> np.ndarray:
         raise ValueError("a header that cannot be parsed") from None
     if dtype.hasobject:
         raise PythonObjects
-    claimed = math.prod(map(int, shape)) * dtype.itemsize
-    if dtype.itemsize == 0 or min(shape, default=1) < 0:
+    if any(type(length) is not int or length < 0 for length in shape) or dtype.itemsize == 0:
         raise ValueError(f"a header with the impossible type {dtype} or shape {shape}")
+    claimed, rest = math.prod(shape) * dtype.itemsize, size - file.tell()
     _require_size(claimed)
-    if claimed > size - file.tell():
+    if claimed > rest:
         raise ValueError(f"the header claims {size_text(claimed)}, the file has {size_text(size)}")
-    file.seek(0)
-    try:
-        array: Any = np.lib.format.read_array(file, allow_pickle=False)
-    except MemoryError:
-        raise OverLimit(f"{size_text(claimed)}, more than the memory of this machine") from None
-    return np.asarray(array)
+    if claimed < rest:
+        raise ValueError(
+            f"{rest - claimed:,} bytes are left over after the array of shape {shape}; its header"
+            " is damaged, or more than one array was written"
+        )
+    return claimed

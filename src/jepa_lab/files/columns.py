@@ -38,12 +38,12 @@ def _read_csv(path: Path) -> pa.Table:
     delimiter = DELIMITERS[path.suffix.lower()]
     return pa_csv.read_csv(
         path,
-        read_options=pa_csv.ReadOptions(autogenerate_column_names=_has_no_names(path, delimiter)),
+        read_options=pa_csv.ReadOptions(autogenerate_column_names=has_no_names(path, delimiter)),
         parse_options=pa_csv.ParseOptions(delimiter=delimiter),
     )
 
 
-def _has_no_names(path: Path, delimiter: str) -> bool:
+def has_no_names(path: Path, delimiter: str) -> bool:
     """Returns whether the first line holds numbers alone, as numpy.savetxt writes it."""
     with open(path, encoding="utf-8", errors="replace", newline="") as file:
         first = file.readline(limits.TEXT_BYTES)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from jepa_lab.files import limits
+from jepa_lab.files.archives import BROKEN, is_archive, open_archive, require_stored
 from jepa_lab.files.limits import OverLimit, size_text
 
 PROGRAM = "/data.pkl"  # the part that says how the tensors are put together
@@ -21,12 +22,12 @@ class OtherObjects(ValueError):
 
 def is_torch_file(path: Path) -> bool:
     """Returns whether a file is an archive of torch.save (PyTorch 1.6 or later)."""
-    if not (path.is_file() and zipfile.is_zipfile(path)):
-        return False
     try:
+        if not is_archive(path):
+            return False
         with zipfile.ZipFile(path) as archive:
             return any(name.endswith(PROGRAM) for name in archive.namelist())
-    except (OSError, zipfile.BadZipFile):
+    except (OSError, *BROKEN):
         return False
 
 
@@ -41,7 +42,7 @@ def read_tensors(path: Path) -> Any:
     """
     size = limits.size_within(path, limits.ARRAY_BYTES)
     try:
-        with zipfile.ZipFile(path) as archive:
+        with open_archive(path) as archive:
             _check_parts(archive, size)
         content = torch.load(path, map_location="cpu", weights_only=True)
     except (OverLimit, OSError):
@@ -64,8 +65,7 @@ def _check_parts(archive: zipfile.ZipFile, size: int) -> None:
     largest = max((info.file_size for info in parts if info.filename.endswith(PROGRAM)), default=0)
     if largest > limits.TEXT_BYTES:
         raise OverLimit(f"{size_text(largest)} of objects; at most {size_text(limits.TEXT_BYTES)}")
-    if archive.testzip() is not None:  # torch.load does not verify checksums
-        raise ValueError("wrong checksum")
+    require_stored(archive)
 
 
 def _check_tensors(content: Any, size: int) -> None:
@@ -75,6 +75,8 @@ def _check_tensors(content: Any, size: int) -> None:
     while waiting:
         node = waiting.pop()
         if isinstance(node, Tensor):
+            if node.is_nested:
+                raise ValueError("a nested tensor")
             if node.layout != torch.strided or node.device.type != "cpu" or node.is_quantized:
                 raise ValueError(f"a tensor of layout {node.layout} on {node.device}")
             if node.numel() * node.element_size() > size:

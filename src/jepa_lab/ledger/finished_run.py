@@ -47,6 +47,8 @@ def read_run(path: Path) -> Run:
         *(require_object(path / name) for name in ("config.yaml", "status.json", "summary.json")),
     )
     run.config.setdefault("study", USUAL_STUDY)
+    if not isinstance(run.status.get("run_id", ""), str):
+        raise ValueError("status.json is damaged: run_id is no text")
     try:
         run.last()
         verdict_text(run.summary)

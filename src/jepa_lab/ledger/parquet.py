@@ -4,6 +4,7 @@ at any time."""
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -122,21 +123,34 @@ class ParquetLedger:
         self.fold()
         return dropped
 
-    def state_dict(self) -> dict[str, int]:
-        """Returns the number of rows, for a checkpoint. Writes first, so that these rows are on
-        disk."""
+    def state_dict(self) -> dict[str, Any]:
+        """Returns the number of rows and the time of the last one, for a checkpoint. Writes first,
+        so that these rows are on disk."""
         self.flush(force=True)
-        return {"rows": self.rows}
+        return {"rows": self.rows, "time": self._at("time", self.rows)}
 
-    def load_state_dict(self, state: Mapping[str, int]) -> None:
-        """Cuts the ledger to the rows it had when `state` was taken. Raises UserError, without a
-        cut, if it has fewer."""
-        if self.rows < state["rows"]:
-            raise UserError(
-                f"{self.path}: {self.rows} rows found, {state['rows']} expected by the checkpoint; "
-                "on_existing=restart begins anew"
-            )
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Cuts the ledger to the rows it had when `state` was taken. Raises UserError as `require`
+        does, without a cut."""
+        self.require(state)
         self.truncate(rows=state["rows"])
+
+    def require(self, state: Mapping[str, Any], step: int | None = None) -> None:
+        """Raises UserError unless the ledger has the rows it had when `state` was taken, at `step`.
+        Of the time, which an earlier version did not keep, no two runs have the same."""
+        rows, restart = state["rows"], "on_existing=restart begins anew"
+        if self.rows < rows:
+            raise UserError(
+                f"{self.path}: {self.rows} rows found, {rows} expected by the checkpoint; {restart}"
+            )
+        last_step = self._at("step", rows)
+        another = state.get("time") is not None and state["time"] != self._at("time", rows)
+        if another or (step is not None and last_step is not None and last_step > step):
+            raise UserError(f"{self.path}: not the metrics of the checkpoint; {restart}")
+
+    def _at(self, column: str, rows: int) -> Any:
+        """Returns the value of a column in the last of the first `rows` rows, None without any."""
+        return self.table()[column][rows - 1].as_py() if rows else None
 
     def table(self) -> pa.Table:
         """Returns all rows in the order of logging, written or not."""

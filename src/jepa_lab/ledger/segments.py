@@ -13,7 +13,7 @@ from typing import NamedTuple
 import pyarrow as pa
 
 from jepa_lab.errors import UserError
-from jepa_lab.files.tables import open_table
+from jepa_lab.files.tables import open_table, read_rows
 from jepa_lab.ledger.atomic import TEMPORARY, sync_folder
 from jepa_lab.ledger.tables import write_table
 
@@ -142,7 +142,7 @@ def _read(path: Path) -> tuple[pa.Table, int]:
     try:
         with open_table(path) as file:
             folded = int((file.metadata.metadata or {}).get(FOLDED, b"0"))
-            return file.read().select(SCHEMA.names).cast(SCHEMA), folded
+            return read_rows(file).select(SCHEMA.names).cast(SCHEMA), folded
     except FileNotFoundError:
         raise
     except (pa.ArrowException, KeyError, ValueError, OSError) as error:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from jepa_lab.errors import UserError
 from jepa_lab.ledger.atomic import remove_leftovers, temporary_beside, write_atomic
+from jepa_lab.ledger.own_files import require_kinds
 from jepa_lab.ledger.run_dir import require_inside
 
 
@@ -33,6 +34,7 @@ def require_writable_run(run_dir: Path) -> None:
     """Raises UserError if a command could not write its results into an existing run's folder."""
     if run_dir.is_dir():
         require_inside(run_dir)
+        require_kinds(run_dir)
         for folder in (run_dir, run_dir / "figures"):
             require_writable(folder)
 

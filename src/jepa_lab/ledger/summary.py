@@ -2,10 +2,11 @@
 run."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from jepa_lab.errors import UserError
 from jepa_lab.ledger.atomic import write_json
 from jepa_lab.ledger.run_dir import RunDir
 
@@ -63,6 +64,31 @@ def write_summary(
     path = (run_dir.path if isinstance(run_dir, RunDir) else Path(run_dir)) / "summary.json"
     write_json(path, {**summary, **(extra or {})})
     return path
+
+
+def require_summarised(
+    path: Path,
+    read: Callable[[], Mapping[str, Sequence[tuple[int, float]]]],
+    summary: Mapping[str, Any],
+) -> None:
+    """Raises UserError, with the name of the metrics file, if it is missing, if `read` cannot read
+    it, or if its last values are not those of the summary."""
+    restart = "on_existing=restart trains the run again"
+    if not path.is_file():
+        raise UserError(f"{path}: the metrics of a finished run are missing; {restart}")
+    try:
+        history = read()
+    except UserError as error:
+        raise UserError(f"{str(error).partition('; on_existing=')[0]}; {restart}") from None
+    try:
+        wanted = summary_values(summary)
+    except (AttributeError, LookupError, TypeError, ValueError):
+        raise UserError(f"{path.with_name('summary.json')}: damaged; {restart}") from None
+    for key, last in wanted.items():
+        points = history.get(key)
+        found = points[-1][1] if points else None
+        if found != last and (found is None or math.isfinite(found) or math.isfinite(last)):
+            raise UserError(f"{path}: not the metrics of summary.json ({key} differs); {restart}")
 
 
 def _extrema(points: Sequence[tuple[int, float]]) -> dict[str, float | int | None]:

@@ -4,6 +4,7 @@ from the indices of the chosen codes."""
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -65,3 +66,32 @@ def chao1(counts: Tensor) -> float:
     seen = counts[counts > 0]
     once, twice = float((seen == 1).sum()), float((seen == 2).sum())
     return len(seen) + once * (once - 1) / (2 * (twice + 1))
+
+
+class PlaceUse(NamedTuple):
+    """The codes at a place over the images. `other` is the share that differs from the most
+    frequent code of its place, 0 if the place alone gives the code. `usual` is the number of
+    distinct codes that are the most frequent one of some place."""
+
+    other: float
+    usual: int
+
+
+def place_use(codes: Tensor, least: int) -> PlaceUse | None:
+    """Returns the use of the places by indices (n, v) of n images and v places. An index of -1 is
+    no code. Places with fewer than `least` codes are left out. It returns None for one place, or if
+    none is left. Raises ValueError for another shape."""
+    if codes.ndim != 2:
+        raise ValueError(f"expected codes (n, v), got {tuple(codes.shape)}")
+    place = torch.arange(codes.shape[1], device=codes.device).expand_as(codes)
+    chosen = codes != LEFT_OUT
+    enough = chosen.sum(dim=0) >= max(least, 1)
+    chosen = chosen & enough
+    if int(enough.sum()) < 2:
+        return None
+    names, code = codes[chosen].unique(return_inverse=True)
+    pairs, counts = (place[chosen] * len(names) + code).unique(return_counts=True)
+    of_place = pairs // len(names)
+    most = counts.new_zeros(codes.shape[1]).scatter_reduce(0, of_place, counts, "amax")
+    usual = pairs[counts == most[of_place]] % len(names)
+    return PlaceUse(1.0 - int(most.sum()) / int(counts.sum()), len(usual.unique()))

@@ -39,6 +39,15 @@ def without_place(x: Tensor, place: Tensor) -> Tensor:
     return x - _means(x, place)[0][place]
 
 
+def between_share(x: Tensor, group: Tensor) -> float:
+    """Returns the share of the variance of rows (N, d) that lies between the means of the groups
+    with the index `group` (N,) int64, in [0, 1]. It is 0 where nothing varies."""
+    x = centred(check_features(x))
+    total = float(x.square().sum())
+    means, counts = _means(x, group)
+    return float((counts * means.square().sum(dim=1)).sum()) / total if total > 0 else 0.0
+
+
 def variance_parts(x: Tensor, image: Tensor, place: Tensor) -> Parts:
     """Returns the shares of image, place and rest.
 

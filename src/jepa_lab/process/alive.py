@@ -13,7 +13,7 @@ def process_exists(pid: int) -> bool:
     """Returns whether this host has the process. A zombie (ended, but not waited for) counts."""
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
+    except (ProcessLookupError, OverflowError):  # no system has numbers beyond 64 bits
         return False
     except OSError:
         return True

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 from jepa_lab.errors import UserError, nearest, say
-from jepa_lab.process.output import ignore_broken_pipe
+from jepa_lab.process.output import ignore_broken_pipe, replace_unprintable
 from jepa_lab.process.signals import ending_on_signals, stopped_by
 from jepa_lab.process.system_errors import system_error_line
 
@@ -50,10 +50,12 @@ def run_command(work: Callable[[], int | None], hint: str = "", needs_folder: bo
 
     A UserError, used-up memory, a full disk and an impossible path are printed as one line and exit
     with code 2. Ctrl-C exits with code 130 and SIGTERM with 143, both with the line "stopped",
-    which ends with `hint`. If the reader closes the pipe, the command ends quietly. A working
-    directory that was deleted is an error unless `needs_folder` is false.
+    which ends with `hint`. If the reader closes the pipe, the command ends quietly. Characters that
+    the output cannot show are replaced. A working directory that was deleted is an error unless
+    `needs_folder` is false.
     """
     code = None
+    replace_unprintable()
     with ending_on_signals() as received:
         try:
             if needs_folder:

@@ -1,7 +1,9 @@
-"""Output whose reader closes the pipe, as `| head` does."""
+"""Output whose reader closes the pipe, as `| head` does, and output that cannot show every
+character."""
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Iterator
@@ -33,6 +35,16 @@ class PatientOutput:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
+
+
+def replace_unprintable() -> None:
+    """Makes stdout and stderr print `?` for a character that their encoding lacks, as R² in
+    ASCII. Otherwise the command would end with an error at that character."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(
+            stream, io.TextIOWrapper
+        ):  # None: closed; notebooks have streams of their own
+            stream.reconfigure(errors="replace")
 
 
 @contextmanager

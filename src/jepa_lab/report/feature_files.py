@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import zipfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,8 +15,9 @@ from torch import Tensor
 
 from jepa_lab.data.user_arrays import as_array
 from jepa_lab.errors import UserError
+from jepa_lab.files.archives import is_archive
 from jepa_lab.files.arrays import PythonObjects, read_npy, read_npz
-from jepa_lab.files.columns import DELIMITERS, read_columns
+from jepa_lab.files.columns import DELIMITERS, has_no_names, read_columns
 from jepa_lab.files.tensors import OtherObjects, is_torch_file, read_tensors
 
 FEATURES = "z features feats feature feat embeddings embedding embeds emb representations"
@@ -36,6 +36,8 @@ UNREAD = {
     (".feather", ".arrow"): "an Arrow file, which is not read; write Parquet (.parquet), or",
     (".json", ".jsonl"): "JSON, which is not read as features",
 }
+DIGITS = "0123456789"
+SHOWN = 5  # columns that a line names
 WEIGHTS = re.compile(r"(^|\.)(weight|bias|running_mean|state_dict|optimizer)$")
 
 
@@ -52,8 +54,9 @@ def read_feature_file(path: Path) -> FeatureFile:
     """Returns the features of an .npz, .npy, .pth, .parquet or .csv file.
 
     In a file of several arrays or columns, z may also be called features or embeddings, and labels
-    label or targets. In a table, z is a column of lists, or all columns of fractions. Raises
-    UserError, which names the file, for any other file, and says how to convert it.
+    label or targets. In a table, z is a column of lists, or all columns of fractions with those of
+    whole numbers among them. Raises UserError, which names the file, for any other file, and says
+    how to convert it.
     """
     suffix = path.suffix.lower()
     for endings, kind in UNREAD.items():
@@ -62,7 +65,7 @@ def read_feature_file(path: Path) -> FeatureFile:
     try:
         if is_torch_file(path):
             return _of_tensors(read_tensors(path), path)
-        if zipfile.is_zipfile(path):
+        if is_archive(path):
             return _of_npz(path)
         if suffix == ".npy":
             return FeatureFile({"z": read_npy(path)})
@@ -94,7 +97,7 @@ def _of_npz(path: Path) -> FeatureFile:
     # numpy.savez(path, z) calls the array arr_0
     chosen = {"z": "arr_0"} if names == ["arr_0"] else _chosen(names, path)
     if "z" not in chosen:
-        raise UserError(f"{path}: no array z; it has {', '.join(sorted(names)) or 'none'}")
+        raise UserError(f"{path}: no array z; it has {_some(sorted(names))}")
     arrays = read_npz(path, set(chosen.values()).__contains__)
     return _named({name: arrays[given] for name, given in chosen.items()}, chosen)
 
@@ -115,7 +118,7 @@ def _of_tensors(content: Any, path: Path) -> FeatureFile:
     if "z" not in chosen or not isinstance(content[chosen["z"]], Tensor):
         weights = any(WEIGHTS.search(str(name)) for name in content)
         what = "the weights of a model and no features" if weights else "no tensor z"
-        has = ", ".join(map(str, list(content)[:5])) or "nothing of the kind"
+        has = _some(content)
         raise UserError(
             f"{path}: {what}; it has {has}; torch.save(z, path) of features (n, d) is read"
         )
@@ -131,18 +134,56 @@ def _of_columns(columns: dict[str, np.ndarray], path: Path) -> FeatureFile:
     if "z" in chosen and columns[chosen["z"]].ndim > 1:
         return _named({name: columns[given] for name, given in chosen.items()}, chosen)
     rest = {name: given for name, given in chosen.items() if name != "z"}
-    fractions = [n for n, x in columns.items() if x.ndim == 1 and x.dtype.kind == "f"]
-    fractions = [name for name in fractions if name not in rest.values()]
-    if len(fractions) < 2 or lists:
-        names = ", ".join(list(columns)[:8]) or "none"
+    others = {n: x for n, x in columns.items() if n not in rest.values()}
+    dimensions = _dimensions(others, path)
+    if len(dimensions) < 2 or lists:
         raise UserError(
-            f"{path}: no column of features; it has {names}; a column embedding of lists of"
-            " numbers, or one column of fractions for each dimension, is needed"
+            f"{path}: no column of features; it has {_some(columns)}; a column embedding of lists"
+            " of numbers, or one column of fractions for each dimension, is needed"
         )
-    z = np.stack([columns[name] for name in fractions], axis=1)
+    z = np.stack([columns[name] for name in dimensions], axis=1)
     found = _named({name: columns[given] for name, given in rest.items()}, rest)
-    span = f"the {len(fractions)} columns {fractions[0]} to {fractions[-1]}"
+    span = f"the {len(dimensions)} columns {dimensions[0]} to {dimensions[-1]}"
+    dropped = [f"{n} ({_kind(x)})" for n, x in others.items() if n not in dimensions]
+    if dropped:
+        more = f" and {len(dropped) - SHOWN} more" if len(dropped) > SHOWN else ""
+        span += f"; left out: {', '.join(dropped[:SHOWN])}{more}"
     return FeatureFile({"z": z, **found.arrays}, {"z": span, **found.renamed})
+
+
+def _dimensions(columns: Mapping[str, np.ndarray], path: Path) -> list[str]:
+    """Returns the names of the columns that are dimensions: those of fractions, and those of whole
+    numbers that are called like them but for the number.
+
+    Without names in the file a column of whole numbers may hold labels. It is a dimension if it is
+    constant or between columns of fractions.
+    """
+    names = list(columns)
+    fractions = [n for n, x in columns.items() if x.dtype.kind == "f" and x.ndim == 1]
+    stems = {name.rstrip(DIGITS) for name in fractions if name[-1:].isdigit()}
+    delimiter = DELIMITERS.get(path.suffix.lower())
+    unnamed = delimiter is not None and has_no_names(path, delimiter)
+    inside = names[names.index(fractions[0]) : names.index(fractions[-1])] if fractions else []
+
+    def counts(name: str, column: np.ndarray) -> bool:
+        whole = column.dtype.kind in "iu" and column.ndim == 1
+        alike = whole and name[-1:].isdigit() and name.rstrip(DIGITS) in stems
+        return alike and (not unnamed or name in inside or bool((column == column[0]).all()))
+
+    return [name for name, x in columns.items() if name in fractions or counts(name, x)]
+
+
+def _some(names: Iterable[Any]) -> str:
+    """Returns the first names, each cut to a length that a line holds."""
+    found = [str(name) for name in names]
+    more = f" and {len(found) - 8} more" if len(found) > 8 else ""
+    cut = [name if len(name) <= 60 else f"{name[:60]}..." for name in found[:8]]
+    return f"{', '.join(cut)}{more}" if cut else "nothing"
+
+
+def _kind(column: np.ndarray) -> str:
+    kinds = {"i": "whole numbers", "u": "whole numbers", "O": "text", "b": "true or false"}
+    return kinds.get(column.dtype.kind, str(column.dtype))
 
 
 def _chosen(names: Iterable[str], path: Path) -> dict[str, str]:

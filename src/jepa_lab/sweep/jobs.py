@@ -17,6 +17,7 @@ from jepa_lab.errors import UserError
 from jepa_lab.ledger.sweep_folder import Record, settings_of
 from jepa_lab.process.memory import memory_at_hand
 from jepa_lab.studies import find
+from jepa_lab.sweep.hydra_keys import require_keys_of_hydra
 from jepa_lab.sweep.ladder import checked_rungs
 from jepa_lab.sweep.records import RunningSweep
 from jepa_lab.sweep.table import print_records, summary_line
@@ -52,9 +53,13 @@ def require_jobs(overrides: Sequence[Override], max_batch_size: int | None) -> N
     for override in overrides:
         if not override.is_discrete_sweep():
             continue
-        # a range may have more values than the memory holds
-        values = sum(1 for _ in islice(override.sweep_string_iterator(), most + 1))
-        line, jobs = str(override.input_line).removeprefix("++"), jobs * values
+        line = str(override.input_line).removeprefix("++")
+        try:
+            # a range may have more values than the memory holds
+            values = sum(1 for _ in islice(override.sweep_string_iterator(), most + 1))
+        except ValueError as error:  # of a range without a step
+            raise UserError(f"{line}: {error}") from error
+        jobs *= values
         if not values:
             raise UserError(f"{line}: no value matches or remains, so the sweep has no job")
         if jobs > most:
@@ -63,7 +68,8 @@ def require_jobs(overrides: Sequence[Override], max_batch_size: int | None) -> N
 
 def check_jobs(jobs: Sequence[DictConfig], master: DictConfig) -> list[RunConfig]:
     """Returns the checked configuration of every job. Raises UserError for the first invalid one,
-    before any job starts."""
+    and for keys of Hydra that no job could follow, before any job starts."""
+    require_keys_of_hydra(master.hydra)
     if not jobs:
         raise UserError("the sweep has no job: no experiment matches the pattern")
     if not master.hydra.sweeper.get("params"):
@@ -88,18 +94,22 @@ def check_jobs(jobs: Sequence[DictConfig], master: DictConfig) -> list[RunConfig
 
 
 def plan_jobs(
-    jobs: Sequence[DictConfig], configs: Sequence[RunConfig], build: bool = False
+    jobs: Sequence[DictConfig],
+    configs: Sequence[RunConfig],
+    build: bool = False,
+    downloads: bool = True,
 ) -> tuple[list[Record], str]:
     """Returns (a record of every job with its run and its planned state, a text about the data).
     Nothing on disk is touched.
 
     A job is "refused", with the reason, if its data cannot be used or, with `build`, its model
-    cannot be built. Shared data are read once. Of several jobs that differ only in the seed or in
+    cannot be built. Without `downloads` it is refused if its data are not on this machine. Shared
+    data are read once. Of several jobs that differ only in the seed or in
     the weights of auxiliary losses, only one model is built.
     """
     records: list[Record] = []
     first_jobs: dict[str, int] = {}
-    shared = _SharedData()
+    shared = _SharedData(downloads)
     for job, config in zip(jobs, configs, strict=True):
         record = Record(int(job.hydra.job.num) + 1, settings_of(job.hydra.overrides.task), "to do")
         records.append(record)
@@ -125,7 +135,8 @@ class _SharedData:
     """The data of several jobs. Each data set is read once, and only one at a time is in memory.
     `texts` holds a description of each."""
 
-    def __init__(self) -> None:
+    def __init__(self, downloads: bool) -> None:
+        self.downloads = downloads
         self.texts: dict[str, str] = {}
         self._data: dict[str, Any] = {}
         self._prints: dict[str, str] = {}
@@ -136,6 +147,8 @@ class _SharedData:
         """Returns the hash of the configuration's data. Raises UserError if they cannot be used."""
         planner, key = find(config.study).planner, self._key(config)
         if key not in self._prints:
+            if not self.downloads:
+                planner.require_stored(config)
             self._data = {key: planner.load(config)}
             self._prints[key] = planner.fingerprint(self._data[key])
             self.texts[key] = planner.describe(config, self._data[key])

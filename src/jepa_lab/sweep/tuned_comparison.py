@@ -73,9 +73,11 @@ Compose = Callable[[Sequence[Sequence[str]]], list[DictConfig]]
 Launch = Callable[[Sequence[Sequence[str]], int], object]
 
 
-def plan_stages(line: SweepLine, master: DictConfig, compose: Compose) -> Stages:
-    """Composes and checks all jobs before the first one starts. Raises UserError for invalid
-    arms."""
+def plan_stages(
+    line: SweepLine, master: DictConfig, compose: Compose, downloads: bool = True
+) -> Stages:
+    """Composes and checks all jobs before the first one starts. Without `downloads` no data are
+    downloaded. Raises UserError for invalid arms."""
     jobs = compose([line.job(arm, line.seeds[0]) for arm in line.arms])
     for job in jobs:
         rate = job.loss.get("lambda_rate")
@@ -114,7 +116,8 @@ def plan_stages(line: SweepLine, master: DictConfig, compose: Compose) -> Stages
         for seed in dict.fromkeys(settings.seeds)
     ]
     jobs = compose(first)
-    records, _ = plan_jobs(jobs, check_jobs(jobs, master)) if jobs else ([], "")
+    checked = check_jobs(jobs, master) if jobs else []
+    records, _ = plan_jobs(jobs, checked, downloads=downloads)
     remaining = iter(records)
     for arm in arms:
         for candidate in arm.candidates:

@@ -13,6 +13,7 @@ from typing import Any
 from jepa_lab.config.run_config import RunConfig
 from jepa_lab.errors import UserError
 from jepa_lab.ledger.identity import run_id
+from jepa_lab.ledger.own_files import require_kinds
 from jepa_lab.ledger.run_dir import RunDir, has_checkpoint
 
 
@@ -27,10 +28,11 @@ class RunPlan:
         """Returns new, resume, restart or skip, from the state of the run's folder. A completed
         run without metrics, which an earlier version could leave, is restarted.
 
-        Raises UserError for on_existing=error if the run exists, and for a run of another version
-        of the results unless it is restarted.
+        Raises UserError for on_existing=error if the run exists, for a run of another version of
+        the results unless it is restarted, and for a folder at the name of a file or the reverse.
         """
         run, on_existing = self.home, self.config.on_existing
+        require_kinds(run.path)
         status = run.status()
         checkpoint = has_checkpoint(run.checkpoints)
         if status is None and not checkpoint:
@@ -66,6 +68,9 @@ class Planner(ABC):
     def load(self, config: Any) -> Any:
         """Returns the data of a run. Raises UserError if they are missing, broken, or fewer than a
         batch."""
+
+    def require_stored(self, config: Any) -> None:  # noqa: B027 - most studies download nothing
+        """Raises UserError if `load` would download data."""
 
     def data_key(self, config: Any) -> str:
         """Returns a text that is equal for configurations that read the same data."""

@@ -93,13 +93,14 @@ def train(
                 say(f"{plan.home.path}: completed without metrics before, so it is trained again")
             plan.home.clear()
         if action == "resume":
-            session.checkpoint = study.checkpoint(plan)
+            session.checkpoint = study.checkpoint(session)
         return _watched(study, session, command_line)
 
 
 def _finished(study: Study, plan: RunPlan, brief: bool) -> RunResult:
     """Returns the result of a finished run from its summary. The gates are those of this
-    configuration."""
+    configuration. Raises UserError if the metrics of the run are lost."""
+    study.require_metrics(plan)
     summary = study.show_finished(plan, brief)
     last = finite_values(summary)
     limits = plan.config.gates.limits() if hasattr(plan.config, "gates") else {}
@@ -133,7 +134,7 @@ def _preflight(study: Study, session: Session) -> dict[str, Any] | None:
 def _watched(study: Study, session: Session, command_line: CommandLine | None) -> RunResult:
     """Runs the session and keeps its state in status.json, however it ends."""
     run, resumed = session.run, session.checkpoint is not None
-    session.ledger = study.open_ledger(run, resumed)
+    session.ledger = study.open_ledger(session)
     run.create(study.config_yaml(session))
     with log_file(run):
         try:

@@ -106,14 +106,14 @@ class Study(Planner):
         without checks."""
         return None
 
-    def checkpoint(self, plan: Any) -> Any:
+    def checkpoint(self, session: Session) -> Any:
         """Returns the checkpoint that an unfinished run resumes from, None if there is no usable
-        one. Raises UserError for a damaged one."""
+        one. Raises UserError for a damaged one, and for one that does not fit the run."""
         return None
 
-    def open_ledger(self, run: RunDir, resumed: bool) -> ParquetLedger | None:
+    def open_ledger(self, session: Session) -> ParquetLedger | None:
         """Returns the ledger for the metrics of the run, None if the study keeps a table of its
-        own."""
+        own. Raises UserError if it is damaged or is not the ledger of the checkpoint."""
         return None
 
     def open_loggers(self, session: Session) -> AbstractContextManager[Loggers]:
@@ -149,6 +149,11 @@ class Study(Planner):
         """Returns why a run that trained to its end does not count as completed: metrics are
         missing. None if they are there."""
         return None if summary["metrics"] else f"{session.run.path}: no metrics were written"
+
+    @abstractmethod
+    def require_metrics(self, plan: Any) -> None:
+        """Raises UserError, which names the file, if the metrics of a finished run are missing,
+        damaged or of another run."""
 
     @abstractmethod
     def show_finished(self, plan: Any, brief: bool) -> dict[str, Any]:

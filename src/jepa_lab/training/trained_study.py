@@ -8,21 +8,21 @@ from abc import abstractmethod
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import asdict
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 from jepa_lab.callbacks import Gates
-from jepa_lab.callbacks.checkpoints import Saver, usable_checkpoint
+from jepa_lab.callbacks.checkpoints import Saver, Usable, usable_checkpoint
 from jepa_lab.config.run_config import JepaConfig
 from jepa_lab.diagnosis import Verdict, judge
 from jepa_lab.diagnosis.gates import evaluate_gates, gates_dict, gates_line
 from jepa_lab.errors import NonFinite, StoppedByVerdict, say
-from jepa_lab.ledger.parquet import History, ParquetLedger
-from jepa_lab.ledger.run_dir import RunDir
-from jepa_lab.ledger.summary import finite_values, summary_values, write_summary
+from jepa_lab.ledger.parquet import History, ParquetLedger, history_of
+from jepa_lab.ledger.summary import finite_values, require_summarised, summary_values, write_summary
 from jepa_lab.networks.ema import memory_of_tau
 from jepa_lab.report.table import show_rows, table_rows
 from jepa_lab.training.budget import target_tau
+from jepa_lab.training.fitting import require_fit
 from jepa_lab.training.loggers import Loggers, open_loggers, require_logger
 from jepa_lab.training.provenance import count_parameters, measured_cost, resolved_yaml
 from jepa_lab.training.resume import RunPlan
@@ -61,14 +61,20 @@ class TrainedStudy(Study):
         """Returns a line to print before training, or None."""
         return None
 
-    def checkpoint(self, plan: RunPlan) -> Path:
-        path, warning = usable_checkpoint(plan.home.checkpoints, plan.home.run_id)
-        if warning:
-            say(f"{plan.home.path}: {warning}")
-        return path
+    def checkpoint(self, session: Session) -> Usable:
+        run, module = session.run, session.parts.module
+        found = usable_checkpoint(run.checkpoints, run.run_id, partial(require_fit, module))
+        if found.warning:
+            say(f"{run.path}: {found.warning}")
+        return found
 
-    def open_ledger(self, run: RunDir, resumed: bool) -> ParquetLedger:
-        return ParquetLedger.load(run.metrics_path) if resumed else ParquetLedger(run.metrics_path)
+    def open_ledger(self, session: Session) -> ParquetLedger:
+        path, found = session.run.metrics_path, session.checkpoint
+        if found is None:
+            return ParquetLedger(path)
+        ledger = ParquetLedger.load(path)
+        ledger.require(found.ledger, found.step)
+        return ledger
 
     def open_loggers(self, session: Session) -> AbstractContextManager[Loggers]:
         assert session.ledger is not None
@@ -97,7 +103,7 @@ class TrainedStudy(Study):
                 parts.module,
                 parts.loaders["train"],
                 parts.loaders["val"],
-                ckpt_path=checkpoint,
+                ckpt_path=checkpoint.path if checkpoint else None,
                 weights_only=True if checkpoint else None,
             )
         except (NonFinite, StoppedByVerdict) as error:
@@ -170,6 +176,11 @@ class TrainedStudy(Study):
                 " validations was written; on_existing=restart trains the run again"
             )
         return super().lost_metrics(session, fit, summary)
+
+    def require_metrics(self, plan: RunPlan) -> None:
+        path, summary = plan.home.metrics_path, plan.home.summary()
+        assert summary is not None
+        require_summarised(path, lambda: history_of(path), summary)
 
     def show_finished(self, plan: RunPlan, brief: bool) -> dict[str, Any]:
         summary = plan.home.summary()

@@ -13,6 +13,7 @@ import torch
 
 from jepa_lab.data.images.arrays import Arrays
 from jepa_lab.data.images.image_source import Splits, load_splits
+from jepa_lab.data.images.own_images import npz
 from jepa_lab.errors import UserError
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (60, 4, 4), dtype=np.uint8)
@@ -193,3 +194,15 @@ def test_arrays_of_an_own_source_that_do_not_fit_are_one_line(
 def test_a_source_without_splits_is_one_line(given: Any) -> None:
     with pytest.raises(UserError, match=r"load returned no Arrays for train, val, test"):
         load_splits(lambda: given)
+
+
+@pytest.mark.parametrize(("top", "said"), [(1, True), (16, True), (200, False)])
+def test_images_cast_from_another_range_are_named(
+    top: int, said: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, top + 1, size=(60, 8, 8), dtype=np.uint8)
+    images[0, 0, 0] = top
+    np.savez(tmp_path / "own.npz", images=images, labels=np.arange(60) % 3)
+    npz(str(tmp_path / "own.npz"), None)
+    assert (f"the brightest pixel is {top} of 255" in capsys.readouterr().err) == said

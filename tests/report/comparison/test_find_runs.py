@@ -1,3 +1,5 @@
+import json
+import platform
 from pathlib import Path
 
 import pytest
@@ -6,7 +8,15 @@ import yaml
 from comparison_runs import make_run
 from jepa_lab.errors import UserError
 from jepa_lab.ledger.finished_run import Run
-from jepa_lab.report.comparison.find_runs import aux_of, dataset_of, find_runs, groups, setting
+from jepa_lab.ledger.run_dir import state_of
+from jepa_lab.report.comparison.find_runs import (
+    aux_of,
+    dataset_of,
+    find_runs,
+    groups,
+    lost_jobs,
+    setting,
+)
 
 
 def run(**config: object) -> Run:
@@ -49,6 +59,20 @@ def test_a_damaged_run_is_listed_with_the_reason_and_the_others_are_read(tmp_pat
         (str(damaged), "summary.json is damaged"),
         (str(bare), "no config.yaml"),
     ]
+
+
+def test_a_status_with_odd_values_does_not_stop_the_others(tmp_path: Path) -> None:
+    first = make_run(tmp_path, "a", 0)
+    for name, change in (("b", {"run_id": []}), ("c", {"state": "running", "pid": 2**80})):
+        path = make_run(tmp_path, name, 0) / "status.json"
+        host = {"host": platform.node()}
+        path.write_text(json.dumps({**json.loads(path.read_text()), **host, **change}))
+    found = find_runs(tmp_path)
+    assert found.runs[0].path == first
+    assert [run.config["name"] for run in found.runs] == ["a", "c"]
+    assert state_of(found.runs[1].status) == "killed"
+    assert lost_jobs(tmp_path, found.runs) == []
+    assert [reason for _, reason in found.skipped] == ["status.json is damaged: run_id is no text"]
 
 
 def test_a_folder_without_readable_runs_is_one_line_of_error(tmp_path: Path) -> None:

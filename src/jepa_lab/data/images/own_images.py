@@ -27,6 +27,7 @@ from jepa_lab.files.images import OtherPixels, open_image
 from jepa_lab.files.limits import OverLimit
 
 IMAGE_ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
+DARK = 32  # of 255: no camera's images are all below it
 READ = {  # the arrays of an .npz that are read
     f"{prefix}{kind}"
     for prefix in ("", *(f"{name}_" for name in SPLIT_NAMES))
@@ -62,6 +63,12 @@ def npz(path: str | None, val_size: int | None) -> dict[str, Arrays]:
         )
     require_consistent(parts, origin)
     _same_classes(parts, origin)
+    brightest = max(int(part.images.max()) for part in parts.values() if part.images.numel())
+    if brightest < DARK:
+        say(
+            f"{origin}: the brightest pixel is {brightest} of 255; images cast from another range,"
+            " such as fractions from 0 to 1, lose their grey levels"
+        )
     return parts
 
 

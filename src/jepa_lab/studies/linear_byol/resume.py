@@ -9,6 +9,7 @@ from typing import Any
 
 from jepa_lab.errors import UserError
 from jepa_lab.ledger.identity import run_id
+from jepa_lab.ledger.own_files import require_kinds
 from jepa_lab.ledger.run_dir import RunDir, has_checkpoint
 from jepa_lab.studies.linear_byol.config import ToyConfig
 from jepa_lab.studies.linear_byol.grid import identity_keys, members
@@ -60,9 +61,11 @@ class ToyPlan(RunPlan):
         """Returns new, resume, restart or skip, by the state of all runs' folders, and fills
         `pending`.
 
-        Raises UserError for on_existing=error if a run exists, and for runs of another version of
-        the results.
+        Raises UserError for on_existing=error if a run exists, for runs of another version of the
+        results, and for a folder at the name of a run's file or the reverse.
         """
+        for folder in {self.home.path, *(run.dir.path for run in self.runs)}:
+            require_kinds(folder)
         how, started = self.config.on_existing, self.home.status() is not None
         existing = [run.dir.path for run in self.runs if run.dir.status() is not None]
         existing += [self.home.path] if started else []

@@ -4,6 +4,7 @@ process."""
 from __future__ import annotations
 
 import dataclasses
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from jepa_lab.config.run_config import RunConfig
 from jepa_lab.diagnosis import Verdict
 from jepa_lab.errors import say
 from jepa_lab.ledger.lock import lock
+from jepa_lab.ledger.summary import require_summarised
 from jepa_lab.studies.linear_byol import outcome
 from jepa_lab.studies.linear_byol.checkpoints import ToyProgress, ToySaver, load_checkpoint
 from jepa_lab.studies.linear_byol.config import ToyConfig
@@ -21,7 +23,7 @@ from jepa_lab.studies.linear_byol.grid import idle_axes
 from jepa_lab.studies.linear_byol.module import LinearBYOL
 from jepa_lab.studies.linear_byol.monitor import Blocks, ToyRows
 from jepa_lab.studies.linear_byol.resume import ToyPlan, ToyPlanner, ToyRun
-from jepa_lab.studies.linear_byol.table import NAME, write_run
+from jepa_lab.studies.linear_byol.table import NAME, history_of, write_run
 from jepa_lab.training.one_process import OneProcessTrainer
 from jepa_lab.training.study import Fit, Session, Study
 
@@ -40,7 +42,8 @@ class ToyStudy(ToyPlanner, Study):
         for line in idle_axes(config):
             say(line)
 
-    def checkpoint(self, plan: ToyPlan) -> dict[str, Any] | None:
+    def checkpoint(self, session: Session) -> dict[str, Any] | None:
+        plan = session.plan
         return load_checkpoint(plan.home.checkpoints, {run.run_id for run in plan.pending})
 
     def config_yaml(self, session: Session) -> str:
@@ -81,6 +84,12 @@ class ToyStudy(ToyPlanner, Study):
         self, session: Session, fit: Fit, verdict: Verdict, summary: dict[str, Any]
     ) -> None:
         outcome.show_outcome(session.plan, summary, session.brief)
+
+    def require_metrics(self, plan: ToyPlan) -> None:
+        for run in plan.runs:
+            summary = run.dir.summary()
+            assert summary is not None
+            require_summarised(run.dir.path / NAME, partial(history_of, run.dir.path), summary)
 
     def show_finished(self, plan: ToyPlan, brief: bool) -> dict[str, Any]:
         home, summary = plan.home, plan.home.summary()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from jepa_lab.data.images.image_source import Splits, load_splits
 from jepa_lab.data.labels import listed
+from jepa_lab.data.stored_images import require_stored
 from jepa_lab.errors import UserError
 from jepa_lab.studies.seq_jepa.config import Config
 from jepa_lab.training.resume import Planner, fewer_than_wanted
@@ -11,6 +12,9 @@ from jepa_lab.training.resume import Planner, fewer_than_wanted
 
 class SeqJEPAPlanner(Planner):
     """Plans a run on images, split into train, val and test."""
+
+    def require_stored(self, config: Config) -> None:
+        require_stored(config.dataset.source_name, config.dataset.root or "data")
 
     def load(self, config: Config) -> Splits:
         d = config.dataset

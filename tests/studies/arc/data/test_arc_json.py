@@ -1,5 +1,6 @@
 import gzip
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -258,6 +259,15 @@ def test_the_error_of_broken_gzip_or_text_names_the_file(tmp_path: Path) -> None
     path = tmp_path / "image.json"
     path.write_bytes(b"\x89PNG\xff\xfe")
     assert f"{path}: not UTF-8 text" in fails(path)
+
+
+@pytest.mark.parametrize("kind", ["pipe", "dangling link"])
+def test_a_file_that_cannot_be_read_is_not_left_out(kind: str, tmp_path: Path) -> None:
+    for n in range(9):
+        write(tmp_path / f"{n}.json", task(n))
+    bad = tmp_path / "bad.json"
+    os.mkfifo(bad) if kind == "pipe" else bad.symlink_to(tmp_path / "nothing")
+    assert fails(tmp_path).startswith(f"{bad}: a pipe, a device or a link to nothing")
 
 
 def test_equal_task_names_need_equal_content(tmp_path: Path) -> None:

@@ -212,6 +212,11 @@ def flip_a_bit(path: Path) -> None:
     path.write_bytes(bytes(content))
 
 
+def text_for_a_step(path: Path) -> None:
+    state = torch.load(path, weights_only=True)
+    torch.save({**state, "global_step": "x"}, path)
+
+
 @pytest.mark.parametrize(
     ("damage", "says"),
     [
@@ -230,6 +235,10 @@ def flip_a_bit(path: Path) -> None:
             lambda p: (p / "config.yaml").write_text(
                 (p / "config.yaml").read_text().replace("depth: 1", "depth: 2")
             ),
+            "not a checkpoint of this configuration",
+        ),
+        (
+            lambda p: text_for_a_step(p / "checkpoints" / "last.ckpt"),
             "not a checkpoint of this configuration",
         ),
     ],

@@ -66,11 +66,12 @@ def load_run(path: Path, checkpoint: str = "last", trust: Trust = NOBODY) -> Loa
         raise UserError(f"{file}: not a checkpoint that can be read ({error})") from error
     try:
         module.load_state_dict(state["state_dict"])
+        step = int(state["global_step"])
     except Exception as error:  # torch raises many kinds for a broken or foreign file
         reason = str(error).split("\n", 1)[0][:120]
         raise UserError(f"{file}: not a checkpoint of this configuration ({reason})") from error
     status = state_of(read_json(path / "status.json") or None)
-    return LoadedRun(path, config, splits, module, int(state["global_step"]), status, trust)
+    return LoadedRun(path, config, splits, module, step, status, trust)
 
 
 def run_config(path: Path, trust: Trust = NOBODY) -> Config:

@@ -125,7 +125,13 @@ def _with_solutions(files: list[Path], origin: str) -> tuple[dict[str, list[Any]
 def _files(place: Path, origin: str) -> list[Path]:
     if place.is_file():
         return [place]
-    files = sorted(p for p in place.iterdir() if p.is_file() and p.name.lower().endswith(ENDINGS))
+    named = sorted(
+        p for p in place.iterdir() if p.name.lower().endswith(ENDINGS) and not p.is_dir()
+    )
+    files = [path for path in named if path.is_file()]
+    if len(files) < len(named):
+        strange = next(path for path in named if path not in files)
+        raise UserError(f"{strange}: a pipe, a device or a link to nothing; fix or remove the file")
     if not files:
         raise UserError(
             f"{origin}: no task in {place}; files that end in {', '.join(ENDINGS)} are needed there"
