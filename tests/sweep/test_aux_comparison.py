@@ -350,7 +350,8 @@ def test_the_second_stage_waits_if_the_first_runs_out_of_time(
 def test_bad_input_gives_one_line_before_any_training(
     overrides: list[str], message: str, command: Command, tmp_path: Path
 ) -> None:
-    code, _, err = command("-m", "+experiment=aux_comparison", *SMALL, "seed=0,1", *overrides)
+    seeds = [] if any(o.startswith("seed=") for o in overrides) else ["seed=0,1"]
+    code, _, err = command("-m", "+experiment=aux_comparison", *SMALL, *seeds, *overrides)
     assert code == 2
     assert len(err.strip().splitlines()) == 1
     assert message in err

@@ -15,7 +15,6 @@ from hydra.errors import HydraException
 
 from jepa_lab.config.groups import conf_dir, groups_of
 from jepa_lab.errors import UserError
-from jepa_lab.ledger.command_line import SEARCH_PATH
 from jepa_lab.process.command import with_hint
 from jepa_lab.studies import studies
 
@@ -79,18 +78,6 @@ def check_removed(overrides: Sequence[str]) -> None:
             raise UserError(
                 f"~{key}: a run needs {key}; leave ~{key} out, or give {key} another value"
             )
-
-
-def check_repeated(overrides: Sequence[str]) -> None:
-    """Raises UserError for a key with two values, of which Hydra would use the last one. A group
-    may be given an option and a mapping of its keys."""
-    given: dict[str, str] = {}
-    for override in overrides:
-        key, equals, value = override.lstrip("+").partition("=")
-        if not equals or override.startswith(("~", SEARCH_PATH)) or value.startswith("{"):
-            continue  # the entries of search paths are joined
-        if given.setdefault(key, value) != value:
-            raise UserError(f"{key}={given[key]} and {key}={value} contradict; give {key} once")
 
 
 def check_options(overrides: Sequence[str]) -> None:

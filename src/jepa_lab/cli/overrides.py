@@ -15,13 +15,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, QuotedString
 from hydra.errors import HydraException
 
-from jepa_lab.cli.arguments import (
-    check_flags,
-    check_options,
-    check_removed,
-    check_repeated,
-    split_flags,
-)
+from jepa_lab.cli.arguments import check_flags, check_options, check_removed, split_flags
 from jepa_lab.cli.dashes import check_form, without_dashes
 from jepa_lab.cli.hydra_keys import refuse_classes
 from jepa_lab.config.groups import AUX_FOLDER, conf_dir, experiment_content, keys_of
@@ -64,7 +58,6 @@ def overrides_for_hydra(args: Sequence[str]) -> list[str]:
     for line in lines:
         say(line)
     overrides = [f"+{a}" if a.startswith("experiment=") else a for a in overrides]
-    check_repeated(overrides)
     check_stacked(overrides)
     check_options(overrides)
     overrides = overrides_for_comparison(overrides)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from jepa_lab.cli.arguments import check_removed, check_repeated
+from jepa_lab.cli.arguments import check_removed
 from jepa_lab.cli.compose import checked
 from jepa_lab.cli.overrides import check_stacked
 from jepa_lab.errors import UserError
@@ -18,7 +18,6 @@ def draw_preview(
     """Draws the preview and returns the path of the PNG. Raises UserError for keys, data or a
     folder that cannot be used."""
     check_removed(overrides)
-    check_repeated(overrides)
     check_stacked(overrides)
     named = any(override.lstrip("+").startswith("experiment=") for override in overrides)
     overrides = [

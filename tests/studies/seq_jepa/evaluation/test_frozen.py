@@ -224,7 +224,10 @@ def text_for_a_step(path: Path) -> None:
         (lambda p: (p / "config.yaml").unlink(), "a folder without config.yaml"),
         (lambda p: shutil.rmtree(p / "checkpoints"), "no checkpoints/last.ckpt"),
         (lambda p: (p / "checkpoints" / "last.ckpt").write_bytes(b"x" * 100), "not a checkpoint"),
-        (lambda p: replace_by_folder(p / "checkpoints" / "last.ckpt"), "last.ckpt: no file"),
+        (
+            lambda p: replace_by_folder(p / "checkpoints" / "last.ckpt"),
+            "last.ckpt: a folder is there",
+        ),
         (lambda p: flip_a_bit(p / "checkpoints" / "last.ckpt"), "wrong checksum"),
         (
             lambda p: (p / "config.yaml").write_text("study: linear_byol\n"),
