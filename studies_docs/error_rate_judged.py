@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from jepa_lab.config.statuses import NO_FAILURE
 from jepa_lab.diagnosis import Thresholds, Verdict, judge
+from jepa_lab.diagnosis.evidence import TAP_METRICS
 from jepa_lab.diagnosis.published import published_of_run, published_rules
 from jepa_lab.studies.linear_byol.diagnosis import ERRORS, SHOWN, judge_toy
 
@@ -26,20 +27,7 @@ OF_PREDICTION = ("no_learning", "uniform_output", "copy_shortcut", "ignores_acti
 POINTS = (
     26  # most points of a curve; the prediction loss is complete, because its spikes are counted
 )
-METRICS = (
-    "effective_rank",
-    "rankme",
-    "feature_std_l2",
-    "mean_pairwise_cosine",
-    "spectral_cliff_r",
-    "eigenvalue_ratio",
-    "lidar",
-    "n",
-    "d",
-    "top_share",
-    "dead_share",
-    "within_share",
-)
+METRICS = (*TAP_METRICS, "lidar", "n", "d", "top_share", "dead_share", "within_share")
 WHOLE = (
     "train/loss/",
     "train/dino/",

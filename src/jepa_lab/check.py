@@ -8,8 +8,6 @@ import tempfile
 from jepa_lab.errors import UserError
 from jepa_lab.process.command import arguments, run_command
 
-# overrides of a command that a check replaces: it starts no job and writes no record
-OF_HYDRA = ("hydra/launcher=", "hydra.launcher.", "hydra.sweep.dir=")
 _USAGE = """\
 python -m jepa_lab.check +experiment=NAME [group=option ...] [key=value ...]
 
@@ -37,7 +35,7 @@ def _check(args: list[str]) -> None:
             " every key"
         )
     overrides = [a for a in args if a not in ("-m", "--multirun")]
-    overrides = [a for a in overrides if not a.startswith(OF_HYDRA)]
+    overrides = [a for a in overrides if not a.startswith(("hydra/launcher=", "hydra.launcher."))]
     from jepa_lab.cli.app import main as run  # start-up: Hydra
 
     with tempfile.TemporaryDirectory() as nowhere:

@@ -10,6 +10,7 @@ from typing import Any
 from documents import write_tables
 from jepa_lab.config.statuses import SEVERITY
 from jepa_lab.diagnosis import examine
+from jepa_lab.diagnosis.odds import QUANTITIES, Odds
 from jepa_lab.report.collapse_bench.odds_fit import RULES_ALONE
 from jepa_lab.report.collapse_bench.rules import taps_of
 from jepa_lab.report.collapse_bench.runs import GROUPS, SHIPPED, BenchRun, load_runs
@@ -35,6 +36,7 @@ def tables(runs: Sequence[BenchRun], scores: Mapping[str, Any]) -> dict[str, str
         "confidence": confidence(scores["confidence"]["bins"]),
         "onset": onset(scores["onset"]),
         "wrong": wrong(scores["wrong"]["verdict"]),
+        "formula": formula(Odds.shipped()),
         "rules": rules(runs),
     }
 
@@ -50,13 +52,7 @@ def counts(scores: Mapping[str, Any]) -> str:
         "|---|---|---|---|---|",
     ]
     for name, c in sorted(rules.items(), key=lambda item: _sum(item[1])):
-        cells = [
-            f"`{name}`",
-            share(c["false_alarms"], c["good"]),
-            share(c["misses"], c["failed"]),
-            f"{100 * _sum(c):.0f} %",
-            f"{c['unsure_good']} / {c['unsure_failed']}",
-        ]
+        cells = [f"`{name}`", *_both(c), f"{100 * _sum(c):.0f} %", _unsure(c)]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
@@ -70,13 +66,7 @@ def by_group(scores: Mapping[str, Any], group: str) -> str:
     ]
     for value, c in scores["rules"]["verdict"][group].items():
         other = scores["rules"]["rankme"][group][value]
-        cells = [
-            value,
-            share(c["false_alarms"], c["good"]),
-            share(c["misses"], c["failed"]),
-            f"{c['unsure_good']} / {c['unsure_failed']}",
-            f"{other['false_alarms']} / {other['misses']}",
-        ]
+        cells = [value, *_both(c), _unsure(c), f"{other['false_alarms']} / {other['misses']}"]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
@@ -129,6 +119,21 @@ def rules(runs: Sequence[BenchRun]) -> str:
         cells += [str(labels[label]) for label in ("failed", "good", "undecided")]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def formula(odds: Odds) -> str:
+    """Returns the probability of a failure with its weights."""
+    terms = zip(odds.weights, QUANTITIES, strict=True)
+    exponent = " ".join(f"{'-' if w < 0 else '+'} {abs(w):.2f} {name}" for w, name in terms)
+    return f"```\nP(failed) = 1 / (1 + exp(-({odds.intercept:.2f} {exponent})))\n```"
+
+
+def _both(c: Mapping[str, int]) -> tuple[str, str]:
+    return share(c["false_alarms"], c["good"]), share(c["misses"], c["failed"])
+
+
+def _unsure(c: Mapping[str, int]) -> str:
+    return f"{c['unsure_good']} / {c['unsure_failed']}"
 
 
 def _sum(c: Mapping[str, int]) -> float:

@@ -82,8 +82,7 @@ def run_commands(missing: Sequence[MissingCommand], runs_dir: Path) -> list[str]
     Each command skips runs that are finished and resumes the others."""
     failed = []
     for one in missing:
-        given = [arg for arg in shlex.split(one.command) if not arg.startswith("runs_dir=")]
-        arguments = [*given, f"runs_dir={runs_dir}"]
+        arguments = [*shlex.split(one.command), f"runs_dir={runs_dir}"]
         print(f"\npython -m jepa_lab {shlex.join(arguments)}", flush=True)
         if run_child([sys.executable, "-m", "jepa_lab", *arguments]):
             failed.append(one.command)

@@ -51,7 +51,9 @@ def _compose_and_run(args: list[str], command: Command) -> None:
         return one_job(cfg, command)
 
     # Hydra prints to stderr, and exits, for a --package that names no key
-    selects, printed = any(arg.startswith(("--package", "-p")) for arg in args), io.StringIO()
+    shows = any(arg in ("--cfg", "-c") or arg.startswith("--cfg=") for arg in args)  # no job
+    selects = shows and any(arg.startswith(("--package", "-p")) for arg in args)
+    printed = io.StringIO()
     task.__wrapped__.command = command  # read by launchers, see sweep.records.command_of
     try:
         folder = config_dir(args)

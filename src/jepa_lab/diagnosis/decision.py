@@ -35,7 +35,7 @@ def weigh(
     low = any(f.status == "low_rank" for f in of_taps)
     added = Finding(
         "dimensional_collapse" if low else "no_learning",
-        in_words(found),
+        odds_in_words(found),
         found.probability,
         found.tap,
         found.since,
@@ -47,7 +47,7 @@ def weigh(
 def _milder(finding: Finding, found: Weighed) -> Finding:
     if finding.status not in MILDER:
         return finding
-    reason = f"{finding.reason} ({in_words(found)})"
+    reason = f"{finding.reason} ({odds_in_words(found)})"
     return replace(finding, status=MILDER[finding.status], reason=reason)
 
 
@@ -62,7 +62,7 @@ def sure(verdict: Verdict, found: Weighed | None, t: Thresholds) -> Verdict:
         return verdict
     p = found.probability
     if t.odds_fine < p < t.odds_failed:
-        reasons = (f"too close to call: {in_words(found)}", *verdict.reasons)
+        reasons = (f"too close to call: {odds_in_words(found)}", *verdict.reasons)
         return replace(
             verdict,
             status="inconclusive",
@@ -74,7 +74,7 @@ def sure(verdict: Verdict, found: Weighed | None, t: Thresholds) -> Verdict:
     return replace(verdict, confidence=p if failed(verdict.status) else 1.0 - p)
 
 
-def in_words(found: Weighed) -> str:
+def odds_in_words(found: Weighed) -> str:
     """Returns the probability with its evidence."""
     return (
         f"{100 * found.probability:.0f} % of labelled runs with such features of {found.tap} had"

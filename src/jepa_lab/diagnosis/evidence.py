@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from jepa_lab.diagnosis.finding import History, last_third
 from jepa_lab.diagnosis.thresholds import Thresholds
 
-NAMES = (
+TAP_METRICS = (
     "effective_rank",
     "rankme",
     "feature_std_l2",
@@ -75,7 +75,10 @@ def skipped_steps(history: History) -> tuple[str, ...]:
 
 def evidence_of(history: History, taps: Sequence[str]) -> dict[str, float]:
     keys = [
-        f"{where}/{tap}/{name}" for where in ("val", "reference") for tap in taps for name in NAMES
+        f"{where}/{tap}/{name}"
+        for where in ("val", "reference")
+        for tap in taps
+        for name in TAP_METRICS
     ]
     keys += [*RUN_KEYS, *(f"val/codebook/{name}" for name in ("usage", "perplexity"))]
     keys += [key for key in history if key.startswith(("val/probe/", "train/gradient/"))]

@@ -36,8 +36,8 @@ def separability(
     first view and the mean over views. The neighbour is that by cosine or by distance. The best of
     them counts. `labels` (n,) are those of all images, -1 for unknown. At most 2,000 rows are read,
     evenly spaced. If the neighbour of most is the next row, rows that close are passed over. The
-    agreement is None with fewer than 32 labelled rows, with fewer than two
-    classes, or if no two rows share a label.
+    agreement is None with fewer than 32 labelled rows, with fewer than two classes, or if no two
+    rows share a label.
     """
     known = (labels[images] >= 0).nonzero().flatten()
     if len(known) < t.samples:

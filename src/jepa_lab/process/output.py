@@ -41,9 +41,8 @@ def replace_unprintable() -> None:
     """Makes stdout and stderr print `?` for a character that their encoding lacks, as R² in
     ASCII. Otherwise the command would end with an error at that character."""
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(
-            stream, io.TextIOWrapper
-        ):  # None: closed; notebooks have streams of their own
+        # None: closed; notebooks have streams of their own
+        if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
 
 

@@ -104,8 +104,8 @@ def plan_jobs(
 
     A job is "refused", with the reason, if its data cannot be used or, with `build`, its model
     cannot be built. Without `downloads` it is refused if its data are not on this machine. Shared
-    data are read once. Of several jobs that differ only in the seed or in
-    the weights of auxiliary losses, only one model is built.
+    data are read once. Of several jobs that differ only in the seed or in the weights of auxiliary
+    losses, only one model is built.
     """
     records: list[Record] = []
     first_jobs: dict[str, int] = {}
