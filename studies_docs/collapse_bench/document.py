@@ -9,16 +9,25 @@ from typing import Any
 
 from documents import write_tables
 from jepa_lab.config.statuses import SEVERITY
-from jepa_lab.diagnosis import examine
+from jepa_lab.diagnosis import Thresholds, examine
 from jepa_lab.diagnosis.odds import QUANTITIES, Odds
-from jepa_lab.report.collapse_bench.odds_fit import RULES_ALONE
-from jepa_lab.report.collapse_bench.rules import taps_of
+from jepa_lab.report.collapse_bench.odds_fit import (
+    RULES_ALONE,
+    by_rules,
+    left_open,
+    quantities_by_run,
+    verdicts_out_of_group,
+)
+from jepa_lab.report.collapse_bench.rules import answer_of, taps_of
 from jepa_lab.report.collapse_bench.runs import GROUPS, SHIPPED, BenchRun, load_runs
 from jepa_lab.report.collapse_bench.score import TOTAL, score
+from jepa_lab.report.collapse_bench.scores import count
 from jepa_lab.report.collapse_bench.text import share
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "collapse_bench.md"
 BY = "data"  # what is left out where a threshold is fitted
+LIMITS = ("odds_failed", "odds_agreed", "odds_fine")
+TRADES = ((0.5, 0.5, 0.5), (0.7, 0.7, 0.3), (0.95, 0.8, 0.2), (0.95, 0.95, 0.1))
 
 
 def write() -> str:
@@ -37,6 +46,7 @@ def tables(runs: Sequence[BenchRun], scores: Mapping[str, Any]) -> dict[str, str
         "onset": onset(scores["onset"]),
         "wrong": wrong(scores["wrong"]["verdict"]),
         "formula": formula(Odds.shipped()),
+        "limits": limits(runs),
         "rules": rules(runs),
     }
 
@@ -126,6 +136,27 @@ def formula(odds: Odds) -> str:
     terms = zip(odds.weights, QUANTITIES, strict=True)
     exponent = " ".join(f"{'-' if w < 0 else '+'} {abs(w):.2f} {name}" for w, name in terms)
     return f"```\nP(failed) = 1 / (1 + exp(-({odds.intercept:.2f} {exponent})))\n```"
+
+
+def limits(runs: Sequence[BenchRun]) -> str:
+    """Returns the errors and the runs without an answer for other limits of the probability."""
+    ruled = by_rules(runs)
+    quantities = left_open(quantities_by_run(runs), ruled)
+    ours = tuple(getattr(Thresholds(), name) for name in LIMITS)
+    lines = [
+        "| alone | with a rule | fine | false alarms | misses | unsure of good / failed |",
+        "|---|---|---|---|---|---|",
+    ]
+    for values in sorted({*TRADES, ours}):
+        t = Thresholds().but(**dict(zip(LIMITS, values, strict=True)))
+        judged = verdicts_out_of_group(runs, BY, ruled, quantities, t)
+        c: dict[str, Any] = count(
+            runs, {n: answer_of(v.status) for n, v in judged.items()}
+        ).to_dict()
+        mark = " (ours)" if values == ours else ""
+        cells = [f"{values[0]:g}{mark}", *(f"{v:g}" for v in values[1:]), *_both(c), _unsure(c)]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
 
 
 def _both(c: Mapping[str, int]) -> tuple[str, str]:

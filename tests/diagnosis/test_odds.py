@@ -68,17 +68,36 @@ def test_the_shipped_weights_call_each_side_as_it_was_meant() -> None:
 
 def test_features_that_no_rule_blames_fail_where_such_runs_had_failed() -> None:
     assert seen(0.2, odds=ALONE).status == "healthy"
-    verdict = seen(0.9, 0.9, 0.2)
+    verdict = seen(0.9, 0.9, 0.1)
     assert (verdict.status, verdict.tap) == ("no_learning", "z")
     assert verdict.per_tap == {"z": "no_learning"}
     assert verdict.since_step == [s for s, _ in curves(0.3)["val/z/n"]][2]
-    assert 0.7 <= verdict.confidence <= 1
+    assert 0.9 <= verdict.confidence <= 1
     assert "of labelled runs with such features of z had failed" in verdict.line()
 
 
 def test_a_low_rank_fails_as_a_collapse_where_such_runs_had_failed() -> None:
-    assert seen(0.3, rank=5.0, odds=ALONE).status == "low_rank"
-    assert seen(0.3, rank=5.0).status == "dimensional_collapse"
+    assert seen(0.2, rank=5.0, odds=ALONE).status == "low_rank"
+    assert seen(0.2, rank=5.0).status == "dimensional_collapse"
+
+
+def test_a_failure_that_a_rule_found_needs_less_probability_than_one_that_none_found() -> None:
+    four_of_five = Odds(math.log(4.0), (0.0, 0.0, 0.0))
+    assert T.odds_agreed < four_of_five.probability((0, 0, 0)) < T.odds_failed
+    assert seen(0.9, rank=12.0, odds=four_of_five).status == "inconclusive"
+    assert seen(0.9, rank=1.95, start=20.0, odds=four_of_five).status == "dimensional_collapse"
+
+
+def test_an_info_nce_loss_at_chance_is_no_failure_where_the_features_tell_images_apart() -> None:
+    frozen = {
+        "train/loss/info_nce": [(s, math.log(48.0)) for s in range(20)],
+        "train/info_nce/negatives": [(0, 47.0)],
+    }
+    assert judge(curves(0.9) | frozen, taps=("z",), odds=ALONE).status == "no_learning"
+    verdict = judge(curves(0.9) | frozen, taps=("z",))
+    assert verdict.status == "healthy"
+    assert "stays at chance" in verdict.line()
+    assert judge(curves(0.1) | frozen, taps=("z",)).status == "no_learning"
 
 
 def test_between_both_limits_the_verdict_is_unsure_without_a_number() -> None:
@@ -89,9 +108,9 @@ def test_between_both_limits_the_verdict_is_unsure_without_a_number() -> None:
 
 
 def test_a_collapse_by_rank_is_a_low_rank_where_such_runs_had_worked() -> None:
-    assert probability(0.9, 1.95) < T.odds_fine
+    one_of_ten = Odds(-math.log(9.0), (0.0, 0.0, 0.0))
     alone = seen(0.9, rank=1.95, start=20.0, odds=ALONE)
-    verdict = seen(0.9, rank=1.95, start=20.0)
+    verdict = seen(0.9, rank=1.95, start=20.0, odds=one_of_ten)
     assert (alone.status, verdict.status) == ("dimensional_collapse", "low_rank")
     assert verdict.per_tap == {"z": "low_rank"}
     assert "of labelled runs with such features" in verdict.line()
@@ -118,8 +137,8 @@ def test_views_that_never_had_anything_in_common_have_no_probability() -> None:
 
 def test_runs_of_our_own_studies_are_judged_by_the_rules_alone() -> None:
     config = {"optim": {"lr": 1e-3}}
-    assert judge(curves(0.2), taps=("z",)).status == "no_learning"
-    assert judge(curves(0.2), taps=("z",), config=config).status == "healthy"
+    assert judge(curves(0.1), taps=("z",)).status == "no_learning"
+    assert judge(curves(0.1), taps=("z",), config=config).status == "healthy"
 
 
 def test_the_encoder_is_weighed_and_a_target_never() -> None:

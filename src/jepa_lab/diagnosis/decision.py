@@ -14,6 +14,8 @@ from jepa_lab.diagnosis.verdict import Verdict
 # what a finding becomes where its features are those of runs that worked
 MILDER = {"dimensional_collapse": "low_rank", "unstable": "note"}
 UNSURE = (*PASSES, *MILDER)  # statuses that are not given where the probability decides nothing
+# a high temperature or noisy views keep this loss near chance, however good the features are
+AT_CHANCE = "train/loss/info_nce"
 
 
 def weigh(
@@ -21,12 +23,15 @@ def weigh(
 ) -> tuple[list[Finding], list[Finding]]:
     """Returns the findings on taps and all others with the probability taken into account.
 
+    - Below `t.odds_agreed` an InfoNCE loss at chance becomes a note.
     - Up to `t.odds_fine` a dimensional collapse becomes a low rank, and `unstable` a note.
     - From `t.odds_failed` on, a run without any failure gets one: a dimensional collapse if a rank
       is low, or else no_learning.
     """
     if found is None:
         return list(of_taps), list(others)
+    if found.probability < t.odds_agreed:
+        others = [replace(f, status="note") if f.quantity == AT_CHANCE else f for f in others]
     if found.probability <= t.odds_fine:
         return [_milder(f, found) for f in of_taps], [_milder(f, found) for f in others]
     both = [*of_taps, *others]
@@ -57,11 +62,12 @@ def _is_failure(finding: Finding) -> bool:
 
 def sure(verdict: Verdict, found: Weighed | None, t: Thresholds) -> Verdict:
     """Returns the verdict with the probability as its confidence, or `inconclusive` if the
-    probability lies between both limits. Verdicts on facts of other kinds stay as they are."""
+    probability lies between both limits. A failure that a rule found needs less of it than one
+    that no rule found. Verdicts on facts of other kinds stay as they are."""
     if found is None or verdict.status not in UNSURE:
         return verdict
     p = found.probability
-    if t.odds_fine < p < t.odds_failed:
+    if t.odds_fine < p < (t.odds_agreed if failed(verdict.status) else t.odds_failed):
         reasons = (f"too close to call: {odds_in_words(found)}", *verdict.reasons)
         return replace(
             verdict,

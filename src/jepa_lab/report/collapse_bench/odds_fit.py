@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from jepa_lab.diagnosis import Verdict
+from jepa_lab.diagnosis import Thresholds, Verdict
 from jepa_lab.diagnosis.decision import UNSURE
 from jepa_lab.diagnosis.odds import Odds, odds_tap, quantities_of
 from jepa_lab.diagnosis.taps import last_of
@@ -77,11 +77,18 @@ def odds_rule(quantities: Quantities) -> Rule:
 
 
 def verdicts_out_of_group(
-    runs: Sequence[BenchRun], group: str, ruled: Verdicts, quantities: Quantities
+    runs: Sequence[BenchRun],
+    group: str,
+    ruled: Verdicts,
+    quantities: Quantities,
+    thresholds: Thresholds | None = None,
 ) -> dict[str, Verdict]:
-    """Returns the verdict on every run with weights fitted on the other values of the group."""
+    """Returns the verdict on every run with weights fitted on the other values of the group.
+    `thresholds` are those of `judge`."""
     found = dict(ruled)
     for fold in folds(runs, group):
         odds = fit_odds(fold.fitted, quantities)
-        found |= {r.name: verdict_of(r, odds) for r in fold.held if r.name in quantities}
+        found |= {
+            r.name: verdict_of(r, odds, thresholds) for r in fold.held if r.name in quantities
+        }
     return found

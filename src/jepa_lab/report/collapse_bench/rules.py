@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from jepa_lab.config.statuses import NO_FAILURE, PASSES, STATUSES
-from jepa_lab.diagnosis import Verdict, judge
+from jepa_lab.diagnosis import Thresholds, Verdict, judge
 from jepa_lab.diagnosis.odds import Odds
 from jepa_lab.diagnosis.published import published_of_run
 from jepa_lab.errors import UserError, nearest
@@ -50,10 +50,12 @@ class Rule:
     fit: Fit
 
 
-def verdict_of(run: BenchRun, odds: Odds | None = None) -> Verdict:
-    """Returns the verdict on a run from its history, on all of its taps but predictions. `odds` are
-    those of `judge`."""
-    return judge(run.history, taps=taps_of(run), odds=odds)
+def verdict_of(
+    run: BenchRun, odds: Odds | None = None, thresholds: Thresholds | None = None
+) -> Verdict:
+    """Returns the verdict on a run from its history, on all of its taps but predictions. `odds` and
+    `thresholds` are those of `judge`."""
+    return judge(run.history, thresholds, taps=taps_of(run), odds=odds)
 
 
 def taps_of(run: BenchRun) -> list[str]:
