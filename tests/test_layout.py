@@ -83,6 +83,7 @@ def test_the_package_has_only_the_listed_folders() -> None:
         "ledger",
         "losses",
         "metrics",
+        "monitor",
         "networks",
         "process",
         "report",

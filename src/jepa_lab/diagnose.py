@@ -1,5 +1,5 @@
-"""python -m jepa_lab.diagnose RUN_DIR | features.npz: prints the verdict, its evidence and the next
-commands to try."""
+"""python -m jepa_lab.diagnose RUN_DIR | LOG | features.npz: prints the verdict, its evidence and
+what to try next."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import json
 from pathlib import Path
 
 from jepa_lab.cli.options import add_investigation, refuse_without_investigate
-from jepa_lab.errors import UserError
 from jepa_lab.process.command import RESUMES, Parser, import_from, run_command
 
 
@@ -22,15 +21,19 @@ def _parser() -> Parser:
         prog="python -m jepa_lab.diagnose",
         description=(
             "Reports whether a run (finished, running or killed) collapsed, since when, the"
-            " evidence, and what to try next. Writes RUN_DIR/diagnosis.json. For a file with z"
-            " (n, d) or (n, v, d), and optionally labels (n,), codes and codebook_size, it judges"
-            " the features: .npz, .npy, .pth of tensors, .parquet or .csv."
+            " evidence, and what to try next. Writes RUN_DIR/diagnosis.json. Of other code it reads"
+            " logs with the metrics of CollapseMonitor (Parquet ledger, CSV, TensorBoard, W&B) and"
+            " features (n, d) or (n, v, d): .npz, .npy, .pth of tensors, .safetensors, HDF5,"
+            " Parquet, Feather or CSV, optionally with labels (n,), codes and codebook_size."
         ),
     )
     parser.add_argument(
-        "path",
+        "paths",
         type=Path,
-        help="a run's folder, for example runs/teacherless_b/<run_id>, or features.npz",
+        nargs="+",
+        metavar="PATH",
+        help="a run's folder, for example runs/teacherless_b/<run_id>, a log, or features.npz;"
+        " several files of features in order, or a folder of them, are a trend",
     )
     parser.add_argument(
         "--json", action="store_true", help="print the content of diagnosis.json instead of text"
@@ -46,23 +49,17 @@ def _parser() -> Parser:
 
 
 def _diagnose(args: argparse.Namespace) -> int:
-    from jepa_lab.cli.diagnosing import investigate, report_on  # start-up
+    from jepa_lab.cli.diagnosing import investigate, one_path, report_on  # start-up
 
-    _require_file_or_folder(args.path)
     if args.investigate:
+        args.path = one_path(args.paths)
         import_from(args.config_dir)
         (text, content), code = investigate(args)
     else:
         refuse_without_investigate(args)
-        (text, content), code = report_on(args.path, args.rules), 0
+        (text, content), code = report_on(args.paths, args.rules), 0
     print(json.dumps(content, indent=2, allow_nan=False) if args.json else text)
     return code
-
-
-def _require_file_or_folder(path: Path) -> None:
-    """Raises UserError for a pipe, a device or a link to one."""
-    if path.exists() and not (path.is_file() or path.is_dir()):
-        raise UserError(f"{path}: a pipe or a device; give a run's folder or an .npz")
 
 
 if __name__ == "__main__":

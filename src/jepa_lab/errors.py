@@ -48,6 +48,13 @@ def nearest(name: str, candidates: Iterable[str], most: int = 1) -> str:
     return f"; one of {', '.join(known)}" if 0 < len(known) <= 12 else ""
 
 
+def to_install(extra: str) -> str:
+    """Returns the end of a message about a missing package: how to install the extra that brings
+    it. jepa-lab is on no package index, so its name alone would install nothing of ours."""
+    checkout = f'pip install -e ".[{extra}]" in a checkout of jepa-lab'
+    return f'install the extra {extra}: {checkout}, or pip install "FILE.whl[{extra}]" with a wheel'
+
+
 def say(text: str, prefix: str = "jepa_lab: ") -> None:
     """Prints one line to stderr. Characters that cannot be printed, such as a newline in a name,
     are escaped."""

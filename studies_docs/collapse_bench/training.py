@@ -17,7 +17,7 @@ from collapse_bench.reconstructing import Autoencoder, Quantised, Supervised
 from collapse_bench.sequences import SeqJEPA
 from collapse_bench.sources import Part, Source, load
 from collapse_bench.views import NOISE, augment, leak, two_views
-from jepa_lab.callbacks.collapse import TapStatistics
+from jepa_lab.monitor.statistics import TapStatistics
 
 METHODS: Mapping[str, type[Method]] = {
     "byol": Predicting,

@@ -16,9 +16,9 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from conftest import ROOT
 from jepa_lab.callbacks import CollapseMonitor
-from jepa_lab.callbacks.collapse import MAX_ROWS, FirstRows, TapStatistics, named_features
 from jepa_lab.losses import DinoLoss, constant_baseline_loss
 from jepa_lab.metrics import collapse_metrics, lidar, view_metrics
+from jepa_lab.monitor.statistics import MAX_ROWS, FirstRows, TapStatistics
 from jepa_lab.studies.seq_jepa.monitor import EvaluationPass, measure
 from jepa_lab.studies.seq_jepa.objective import Objective, PredictionLoss
 
@@ -105,7 +105,7 @@ def test_logged_values_equal_the_metric_functions_on_the_whole_set(attribute: bo
 def test_features_of_several_views_get_the_metrics_of_views() -> None:
     module, monitor = (
         Foreign(lambda z: {"h": torch.stack([z, z + 0.1, 2 * z], dim=1)}),
-        CollapseMonitor("test", False),
+        CollapseMonitor("test", False, role={"h": "views"}),
     )
     logged = fit(module, monitor).callback_metrics
     with torch.no_grad():
@@ -129,17 +129,23 @@ def test_features_that_are_not_finite_and_too_few_rows_have_their_own_verdicts()
 
 
 @pytest.mark.parametrize("look", [lambda z: None, lambda z: z, lambda z: {"loss": z.mean()}])
-def test_the_error_for_missing_features_explains_what_to_return(look: object) -> None:
-    with pytest.raises(
-        ValueError, match=r"validation_step has to return \{name: .* Foreign returned"
-    ):
-        fit(Foreign(look), CollapseMonitor())
+def test_a_step_without_features_is_no_error_and_says_what_to_return(
+    look: object, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monitor = CollapseMonitor()
+    fit(Foreign(look), monitor)
+    assert monitor.verdict is not None
+    assert monitor.verdict.status == "inconclusive"
+    said = capsys.readouterr().err
+    assert said.count("no features from Foreign.validation_step: return {name: (n, d)") == 1
 
 
 def test_an_attribute_features_that_is_not_a_mapping_is_ignored() -> None:
-    module = Foreign()
+    module, monitor = Foreign(), CollapseMonitor(verbose=False)
     module.features = nn.Linear(2, 2)
-    assert list(named_features(module, {"z": torch.zeros(3, 2)})) == ["z"]
+    fit(module, monitor)
+    assert monitor.verdict is not None
+    assert set(monitor.verdict.per_tap) == {"z"}
 
 
 def test_the_monitor_changes_no_bit_of_the_training() -> None:

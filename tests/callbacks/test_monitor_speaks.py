@@ -105,12 +105,12 @@ def test_a_test_does_not_change_the_history_of_the_fit(data: DataLoader) -> None
     monitor = CollapseMonitor(verbose=False)
     run, module = trainer(monitor), Encoder(spread)
     run.fit(module, data, data)
-    before = {key: list(points) for key, points in monitor._history.items()}
+    before = {key: list(points) for key, points in monitor.monitor.history.items()}
     module.encode = alike
     run.test(module, data, verbose=False)
     assert monitor.verdict is not None
     assert monitor.verdict.status == "complete_collapse"
-    assert monitor._history == before
+    assert monitor.monitor.history == before
 
 
 def test_a_validation_after_a_fit_is_judged_with_its_history(data: DataLoader) -> None:
@@ -185,9 +185,9 @@ def test_a_fit_that_dies_before_its_first_validation_gets_none(data: DataLoader)
     assert monitor.verdict is None
 
 
-def test_feature_maps_are_named_with_their_shape(data: DataLoader) -> None:
+def test_feature_maps_are_refused_with_their_shape(data: DataLoader) -> None:
     def maps(x: Tensor) -> Tensor:
         return x[:, :, None, None].expand(-1, -1, 7, 7)
 
-    with pytest.raises(ValueError, match=r"'code' of shape \(32, 8, 7, 7\); flatten a map"):
+    with pytest.raises(ValueError, match=r"'code' have shape \(32, 8, 7, 7\); .* 'map'"):
         trainer(CollapseMonitor()).validate(Encoder(maps), data, verbose=False)

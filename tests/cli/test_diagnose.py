@@ -342,7 +342,7 @@ Z = RNG.normal(size=(50, 8))
 @pytest.mark.parametrize(
     ("arrays", "message"),
     [
-        ({"x": Z}, "no array z; it has x"),
+        ({"names": np.array(["a"] * 50)}, "no array z; it has names"),
         ({"z": Z[0]}, r"z has shape (8,); expected (n, d) or (n, v, d)"),
         ({"z": Z.astype(str)}, "expected floating-point numbers"),
         ({"z": Z, "labels": np.arange(49)}, "labels has shape (49,); expected (50,)"),

@@ -84,13 +84,27 @@ def test_labels_may_stand_for_each_view() -> None:
         ({"z": Z, "codes": torch.tensor([2**40])}, "codes holds 1099511627776; expected indices"),
         ({"z": Z, "codes": FOUR > 1}, "codes holds bool"),
         ({"z": Z, "codes": np.zeros(0, int)}, r"codes has shape \(0,\)"),
+        ({"z": Z, "codes": 3.0}, r"codes has shape \(\); expected one index for each row"),
+        ({"z": Z, "codes": 3}, r"codes has shape \(\)"),
+        ({"z": Z, "codes": torch.tensor(3.0)}, r"codes has shape \(\)"),
         ({"z": Z, "codes": -np.ones(4)}, "codes holds counts that are negative"),
         ({"z": Z, "codes": np.full(4, np.nan)}, "codes holds counts that are"),
         ({"z": Z, "reference": Z[0]}, r"expected reference \(n, d\)"),
         ({"z": Z, "reference": Z.astype(str)}, "reference holds <U"),
+        ({"z": Z, "reference": 3.0}, r"expected reference \(n, d\)"),
+        ({"z": Z, "reference": Z * np.nan}, "reference has 0 rows that are finite; 2 are needed"),
     ],
 )
 def test_inputs_that_do_not_fit_are_a_value_error(inputs: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message) as error:
         diagnose_features(**inputs)
     assert "\n" not in str(error.value)
+
+
+def test_rows_of_the_reference_that_are_not_finite_are_left_out_and_counted() -> None:
+    start = np.random.default_rng(2).normal(size=(64, 48))
+    broken = np.concatenate([start, start[:3] * np.nan])
+    whole, found = (diagnose_features(Z, reference=r) for r in (start, broken))
+    assert (found.status, found.evidence) == (whole.status, whole.evidence)
+    remark = "3 of 67 rows of the reference are not finite and are left out"
+    assert found.reasons == (*whole.reasons, remark)

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from feature_histories import history
-from jepa_lab.callbacks.collapse import TapStatistics
 from jepa_lab.diagnosis import Verdict, judge
 from jepa_lab.diagnosis.views import common_share
+from jepa_lab.monitor.statistics import TapStatistics
 
 N, V, D = 300, 4, 32
 OURS = {"optim": {"lr": 1e-3}}

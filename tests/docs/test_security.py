@@ -7,6 +7,7 @@ from pathlib import Path
 
 from conftest import ROOT
 from jepa_lab.files import limits
+from jepa_lab.files.hdf5 import MOST_PARTS
 
 PAGE = " ".join((ROOT / "SECURITY.md").read_text(encoding="utf-8").split())
 
@@ -22,7 +23,11 @@ def test_the_limits_on_the_page_are_those_of_the_code() -> None:
         f"{limits.PIXELS:,} pixels",
         f"{limits.TABLE_ROWS:,} rows, {limits.TABLE_BYTES // gib} GB before compression",
         f"{limits.FOOTER_BYTES // limits.MB} MB of footer",
-        f"CSV of features | {limits.TABLE_BYTES // gib} GB |",
+        f"CSV of features or a log | {limits.TABLE_BYTES // gib} GB |",
+        f"Feather and Arrow | {limits.TABLE_ROWS:,} rows, {limits.TABLE_BYTES // gib} GB unpacked |",
+        f"logs of W&B and TensorBoard | {limits.TABLE_BYTES // gib} GB |",
+        f"`.safetensors` | {limits.ARRAY_BYTES // gib} GB; its header",
+        f"times its stored size; {MOST_PARTS:,} groups and data sets",
         f"`.pth` of features | {limits.ARRAY_BYTES // gib} GB; its parts are stored uncompressed;"
         f" {limits.TEXT_BYTES // limits.MB} MB for the part",
     ):
@@ -31,14 +36,15 @@ def test_the_limits_on_the_page_are_those_of_the_code() -> None:
 
 def test_every_reader_of_files_is_on_the_page() -> None:
     readers = {path.name for path in Path(limits.__file__).parent.glob("*.py")}
-    for name in readers - {"__init__.py", "limits.py", "checksums.py"}:
+    for name in readers - {"__init__.py", "limits.py", "checksums.py", "extras.py"}:
         assert f"`{name}`" in PAGE, name
 
 
 def test_files_are_parsed_by_their_reader_and_nowhere_else() -> None:
     parsers = re.compile(
         r"\b(np\.load|np\.fromfile|torch\.load|pq\.(read_table|ParquetFile)|Image\.open|gzip\.open"
-        r"|yaml\.(load|full_load|unsafe_load)|pickle\.loads?|json\.load|OmegaConf\.load)\("
+        r"|yaml\.(load|full_load|unsafe_load)|pickle\.loads?|json\.load|OmegaConf\.load"
+        r"|safe_open|ipc\.open_(stream|file)|library\.File)\("
     )
     package = ROOT / "src"
     found = {
@@ -46,7 +52,8 @@ def test_files_are_parsed_by_their_reader_and_nowhere_else() -> None:
         for path in package.rglob("*.py")
         if parsers.search(path.read_text(encoding="utf-8"))
     }
-    readers = {f"jepa_lab/files/{name}.py" for name in ("images", "tables", "tensors", "text")}
+    names = ("arrow", "hdf5", "images", "safe_tensors", "tables", "tensors", "text")
+    readers = {f"jepa_lab/files/{name}.py" for name in names}
     # the last two read what they wrote into memory themselves
     memory = {f"jepa_lab/studies/{study}/preflight.py" for study in ("arc", "seq_jepa")}
     assert found == {*readers, "jepa_lab/callbacks/checkpoints.py", *memory}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,17 +12,26 @@ import pytest
 
 from jepa_lab import diagnose
 from jepa_lab.callbacks.checkpoints import read_checkpoint
-from jepa_lab.files.arrays import read_npy, read_npz
-from jepa_lab.files.columns import read_columns
+from jepa_lab.files.arrays import npz_headers, read_npy, read_npz
+from jepa_lab.files.arrow import arrow_names, read_arrow
+from jepa_lab.files.columns import column_names, read_columns
+from jepa_lab.files.hdf5 import hdf5_headers
 from jepa_lab.files.images import open_image
 from jepa_lab.files.limits import OverLimit
+from jepa_lab.files.records import event_records, wandb_records
+from jepa_lab.files.safe_tensors import safetensors_headers
 from jepa_lab.files.tables import open_table
 from jepa_lab.files.tensors import is_torch_file, read_tensors
 from jepa_lab.files.text import read_bytes
 from jepa_lab.studies.arc.data.cache import _check
 
 READERS = [
+    arrow_names,
+    hdf5_headers,
+    npz_headers,
     open_table,
+    read_arrow,
+    safetensors_headers,
     read_bytes,
     read_checkpoint,
     read_columns,
@@ -30,6 +40,9 @@ READERS = [
     read_tensors,
     open_image,
     lambda path: _check(path, {}),
+    lambda path: list(event_records(path, zlib.crc32)),
+    lambda path: list(wandb_records(path)),
+    lambda path: column_names(path.rename(path.with_suffix(".csv"))),
     lambda path: read_columns(path.rename(path.with_suffix(".csv"))),
 ]
 

@@ -5,8 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from jepa_lab.diagnosis import examine
+from jepa_lab.diagnosis.remedies import Remedies
 from jepa_lab.report.run_page import write_run_page
 from jepa_lab.report.table import TableRow
+from jepa_lab.report.why import why
 
 ROWS = [
     TableRow("Probes", "class from z_agg", validation="84.3 %", reference="expected <85 %>"),
@@ -131,3 +134,31 @@ def test_only_columns_with_values_are_shown(tmp_path: Path) -> None:
     html = page(tmp_path)
     assert ">validation</th>" in html
     assert ">test</th>" not in html
+
+
+def test_the_page_shows_what_failed_first_and_every_range(tmp_path: Path) -> None:
+    steps = [100 * i for i in range(1, 9)]
+    fallen = {
+        "val/z/effective_rank": [(s, 20.0 if s < 500 else 1.2) for s in steps],
+        "val/z/feature_std_l2": [(s, 0.8) for s in steps],
+        "val/z/n": [(s, 512.0) for s in steps],
+        "val/z/d": [(s, 64.0) for s in steps],
+    }
+    config = {"target": {"name": "shared"}, "loss": {"lambda_rate": 0.0}, "optim": {"lr": 0.1}}
+    reasons = why(examine(fallen, config=config), fallen, config, Remedies())
+    page = write_run_page(
+        tmp_path,
+        title="t",
+        verdict_line="dimensional_collapse of z",
+        table_rows=[],
+        command="c",
+        config_yaml="",
+        why=reasons,
+        diagnose="jepa-lab diagnose runs/x",
+    ).read_text()
+    assert "<td>dimensional_collapse of z</td><td>500</td>" in page
+    assert '<tr class="outside"><td>z effective rank</td><td>1.2</td>' in page
+    assert "<tr><td>z spread</td><td>0.8</td>" in page
+    assert "z 512" in page
+    assert "target=shared lets the targets become easy to predict" in page
+    assert "<code>jepa-lab diagnose runs/x</code>" in page

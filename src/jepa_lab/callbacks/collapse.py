@@ -1,43 +1,41 @@
-"""CollapseMonitor: rank, scale and alignment of named features of any LightningModule, with a
-verdict."""
+"""CollapseMonitor: the monitor as a callback of any LightningModule, of both import names."""
 
 from __future__ import annotations
 
-import math
-import time
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import pytorch_lightning as pl
-import torch
 from torch import Tensor
 
 from jepa_lab.callbacks.logging import log_metrics
 from jepa_lab.config.extensions import MetricOptions
-from jepa_lab.diagnosis import Verdict, judge
-from jepa_lab.metrics import CollapseStatistics, view_metrics
-
-MAX_ROWS = 4096  # kept rows of a tap, for metrics that need the rows themselves
+from jepa_lab.config.statuses import failed
+from jepa_lab.errors import say
+from jepa_lab.monitor import Monitor, MonitorVerdict
+from jepa_lab.monitor.features import NO_FEATURES
 
 
 class CollapseMonitor(pl.Callback):
-    """Logs `<prefix>/<tap>/<metric>` of every named feature after each validation, including n and
-    d.
+    """Measures named features after each validation, logs `<prefix>/<tap>/<metric>`, and gives a
+    verdict.
 
-    The features are a mapping {name: tensor}, where a tensor is (n, d), or (n, v, d) for v views of
-    each image. The module has it as attribute `features` or returns it from `validation_step`.
-    Entries of other shapes, such as a loss, are ignored. Ranks and scales use all rows of this
-    process's pass. Metrics over views use the first 2048 images. Features of a second validation
-    loader are separate taps, `<tap>/dataloader_idx_1`, following Lightning.
+    The features are a mapping {name: tensor}. The module has it as attribute `features` or returns
+    it from `validation_step`. `role`, `taps`, `stop_on`, `metrics` and `sink` are those of
+    `Monitor`, and so are the shapes. Entries called like losses, labels or logits are no features.
+    All rows of a pass are used, those of all processes too; metrics over views use the first 2048
+    images of each process. Features of a second validation loader are separate taps,
+    `<tap>/dataloader_idx_1`, following Lightning. The loss of training steps is read as well.
+
+    Without a validation loop, features are read from `training_step` every `every` optimiser steps,
+    until `n` samples are there, and logged as `train/<tap>/<metric>`. Steps without features are no
+    error: a line says so.
 
     `verdict` is None before the end of the first `fit`, `validate` or `test`, then the diagnosis of
     all taps, or that of the validations before an error that ended the `fit`. It is also printed,
-    unless `verbose` is false. A new `fit` starts a new history.
-    `validate` alone adds its pass to the history up to the step of the weights. `test` logs
-    `test/<tap>/<metric>` and judges its pass alone; a `test_step` without features is left out. The
-    seconds that the callback takes are logged as `monitor/seconds`. Raises ValueError if a
-    validation step has no features, or if their width changes.
+    unless `verbose` is false. A new `fit` starts a new history. `validate` alone adds its pass to
+    the history up to the step of the weights. `test` judges its pass alone. The seconds that the
+    callback takes are logged as `monitor/seconds`.
     """
 
     def __init__(
@@ -45,27 +43,61 @@ class CollapseMonitor(pl.Callback):
         prefix: str = "val",
         verbose: bool = True,
         metrics: Mapping[str, MetricOptions] | None = None,
+        *,
+        role: Mapping[str, str] | None = None,
+        taps: Collection[str] | None = None,
+        stop_on: Collection[str] = (),
+        sink: Any = None,
+        every: int = 200,
+        n: int = 2048,
     ) -> None:
-        self.prefix = prefix
-        self.metrics = metrics or {}
-        self.verbose = verbose
-        self.seconds = 0.0
-        self.verdict: Verdict | None = None
-        self._taps: dict[str, TapStatistics] = {}
-        self._left: dict[str, Tensor] = {}  # features that the module had before a test
-        self._history: dict[str, list[tuple[int, float]]] = {}
+        self.prefix, self.verbose, self.n = prefix, verbose, n
+        self.verdict: MonitorVerdict | None = None
+        shared: dict[str, Any] = {"role": role, "taps": taps, "metrics": metrics}
+        self.monitor = Monitor(every, None, sink, stop_on=stop_on, prefix=prefix, **shared)
+        self._of_test = Monitor(every, None, prefix="test", **shared)
+        self._left: Mapping[str, Any] = {}  # features that the module had before a test
+        self._said: set[str] = set()
+        self._in_training = False  # whether the features of training batches are measured
+
+    @property
+    def seconds(self) -> float:
+        """The time that the callback has taken."""
+        return self.monitor.seconds + self._of_test.seconds
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        self.monitor.ranks = self._of_test.ranks = trainer.world_size > 1
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Drops the history after the current step. A new `fit` starts at step 0 and drops all of
         it. A resumed one keeps the history up to its step."""
-        for points in self._history.values():
-            points[:] = [(step, value) for step, value in points if step <= trainer.global_step]
+        self.monitor.rewind(trainer.global_step)
+        self._in_training = not trainer.enable_validation
+        self.monitor.n = self.n if self._in_training else None
+        self.monitor.prefix = "train" if self._in_training else self.prefix
+        if self._in_training:
+            self._say_once("no validation loop: the features of training batches are measured")
+
+    def on_train_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        loss = outputs.get("loss") if isinstance(outputs, Mapping) else outputs
+        loss = loss if isinstance(loss, Tensor) and loss.numel() == 1 else None
+        if not self._in_training:
+            self.monitor.add_loss(trainer.global_step, loss)
+            return
+        found = self._features(pl_module, outputs, "training_step")
+        values = self.monitor.update(trainer.global_step, found, loss)
+        if values:
+            self._log(trainer, values)
 
     def on_validation_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._taps = {}
-
-    def on_test_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._taps, self._left = {}, features_in(pl_module, None)
+        self.monitor.forget()
 
     def on_validation_batch_end(
         self,
@@ -76,7 +108,23 @@ class CollapseMonitor(pl.Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        self._update(named_features(pl_module, outputs), dataloader_idx)
+        found = self._features(pl_module, outputs, "validation_step")
+        self.monitor.add(found, suffix=_of_loader(dataloader_idx))
+
+    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if trainer.sanity_checking:
+            self.monitor.forget()
+        else:
+            self._log(trainer, self.monitor.finish(trainer.global_step))
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if trainer.state.fn == "validate":
+            self.monitor.forget_before_last(trainer.global_step)
+            self._conclude(trainer, self.monitor)
+
+    def on_test_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._of_test.rewind(-1)
+        self._left = dict(_offered(pl_module, None) or {})
 
     def on_test_batch_end(
         self,
@@ -87,191 +135,80 @@ class CollapseMonitor(pl.Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        found = features_in(pl_module, outputs)
+        found = self._features(pl_module, outputs, None)
         # A module that sets its attribute in validation alone still has that of the last one.
         new = {name: z for name, z in found.items() if self._left.get(name) is not z}
-        self._update(new, dataloader_idx)
-
-    def _update(self, named: Mapping[str, Tensor], dataloader_idx: int) -> None:
-        start = time.perf_counter()
-        loader = f"/dataloader_idx_{dataloader_idx}" if dataloader_idx else ""
-        for name, features in named.items():
-            tap = self._taps.setdefault(name + loader, self.new_tap(name))
-            try:
-                tap.update(features)
-            except ValueError as error:
-                raise ValueError(f"CollapseMonitor: features {name + loader!r}: {error}") from None
-        self.seconds += time.perf_counter() - start
-
-    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if trainer.sanity_checking:
-            return
-        for key, value in self._measure(trainer, self.prefix).items():
-            self._history.setdefault(key, []).append((trainer.global_step, value))
+        self._of_test.add(new, suffix=_of_loader(dataloader_idx))
 
     def on_test_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if self._taps:
-            values = self._measure(trainer, "test")
-            passed = {key: [(trainer.global_step, value)] for key, value in values.items()}
-            self.conclude(trainer, passed, "test")
-
-    def _measure(self, trainer: pl.Trainer, prefix: str) -> dict[str, float]:
-        """Returns and logs the metrics of the pass that ends."""
-        start = time.perf_counter()
-        values = {
-            f"{prefix}/{tap}/{k}": v
-            for tap, statistics in self._taps.items()
-            for k, v in statistics.values().items()
-        }
-        self._taps = {}
-        self.seconds += time.perf_counter() - start
-        log_metrics(trainer, {**values, "monitor/seconds": self.seconds})
-        return values
-
-    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if trainer.state.fn == "validate":
-            at = trainer.global_step
-            # A validation at this step before may have seen other weights.
-            known = {
-                key: [p for p in points if p[0] < at] + points[-1:]
-                for key, points in self._history.items()
-                if points and points[-1][0] == at
-            }
-            self.conclude(trainer, known, self.prefix)
+        values = self._of_test.finish(trainer.global_step)
+        if values:
+            self._log(trainer, values)
+            self._conclude(trainer, self._of_test)
 
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self.conclude(trainer, self._history, self.prefix)
+        self._conclude(trainer, self.monitor)
 
     def on_exception(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
     ) -> None:
         """Judges the validations before a `fit` that ends by an error or an interruption."""
-        if trainer.state.fn == "fit" and self._history:
-            self.conclude(trainer, self._history, self.prefix)
-
-    def conclude(
-        self, trainer: pl.Trainer, history: Mapping[str, list[tuple[int, float]]], prefix: str
-    ) -> None:
-        """Sets and prints the verdict on metrics with this prefix."""
-        read = {f"val/{key.removeprefix(f'{prefix}/')}": points for key, points in history.items()}
-        taps = tuple(dict.fromkeys(key.removeprefix("val/").rpartition("/")[0] for key in read))
-        # the suggestions refer to config keys, which a foreign module does not have
-        self.verdict = replace(judge(read, taps=taps), next=())
-        if self.verbose and trainer.is_global_zero:
-            print(self.verdict.line())
-
-    def new_tap(self, name: str) -> TapStatistics:
-        """Returns empty statistics for the features of this name."""
-        return TapStatistics(
-            {metric: options for metric, options in self.metrics.items() if name in options.taps}
-        )
+        if trainer.state.fn == "fit" and self.monitor.measured_taps:
+            self.monitor.forget()  # the other processes may not come to join their rows
+            self._conclude(trainer, self.monitor)
 
     def state_dict(self) -> dict[str, Any]:
-        return {"seconds": self.seconds, "history": self._history}
+        return self.monitor.state_dict()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.seconds = state_dict["seconds"]
-        self._history = state_dict.get("history", {})
+        self.monitor.load_state_dict(state_dict)
 
-
-class TapStatistics:
-    """Measurements of one tap over an evaluation pass. They are statistics of all rows, metrics
-    over views of the first images, and user-defined `metrics` of the first rows."""
-
-    def __init__(self, metrics: Mapping[str, MetricOptions] | None = None) -> None:
-        self.metrics = metrics or {}
-        self._rows = FirstRows(MAX_ROWS if self.metrics else 0)
-        self.statistics = CollapseStatistics()
-        self._views = FirstRows(MAX_ROWS // 2)
-
-    def update(self, features: Tensor) -> None:
-        """Adds (n, d) or (n, v, d) features. Raises ValueError if d, or v > 1, differs from
-        before."""
-        features = features.detach()
-        if self.statistics.d not in (0, features.shape[-1]):
-            raise ValueError(
-                f"{self.statistics.d} dimensions before, now shape {tuple(features.shape)}"
+    def _features(
+        self, module: pl.LightningModule, outputs: Any, step: str | None
+    ) -> Mapping[str, Any]:
+        """Returns the mapping of the module or of the step's outputs, {} without one."""
+        offered = _offered(module, outputs) or {}
+        named = {
+            str(name): value
+            for name, value in offered.items()
+            if isinstance(value, Tensor) and value.ndim > 0
+        }
+        wanted = self.monitor.taps
+        kept = {
+            k: z
+            for k, z in named.items()
+            if (k in wanted if wanted is not None else k.lower() not in NO_FEATURES)
+            or k in self.monitor.role
+        }
+        if not kept and step is not None:
+            self._say_once(
+                f"no features from {type(module).__name__}.{step}: return {{name: (n, d) tensor}},"
+                " or give the module such a mapping as its attribute `features`"
             )
-        self.statistics.update(features.flatten(0, -2))
-        self._rows.update(features.flatten(0, -2))
-        if features.ndim == 3 and features.shape[1] >= 2:
-            self._views.update(features)
+        return kept
 
-    def values(self) -> dict[str, float]:
-        """Returns {metric: value}, including n and d. Rank and spread are NaN if the features are
-        not finite. A single row has only n and d. Undefined values (alpha_req of few points) and
-        infinite ones (a condition number, whose eigenvalue_ratio is 0) are left out."""
-        size = {"n": float(self.statistics.n), "d": float(self.statistics.d)}
-        if self.statistics.n < 2:
-            return size
-        values = self.statistics.values()
-        if not self.statistics.finite:
-            return values
-        views = self._views.all()
-        if views is not None and len(views) >= 2:
-            values |= view_metrics(views)
-        rows = self._rows.all()
-        if rows is not None:
-            values |= {name: float(options.measure(rows)) for name, options in self.metrics.items()}
-        return {**{name: value for name, value in values.items() if math.isfinite(value)}, **size}
+    def _log(self, trainer: pl.Trainer, values: Mapping[str, float]) -> None:
+        log_metrics(trainer, {**values, "monitor/seconds": self.seconds})
+        if self.monitor.should_stop:
+            trainer.should_stop = True
+
+    def _conclude(self, trainer: pl.Trainer, monitor: Monitor) -> None:
+        self.verdict = monitor.verdict()
+        if self.verbose and trainer.is_global_zero:
+            print(self.verdict if failed(self.verdict.status) else self.verdict.line())
+
+    def _say_once(self, line: str) -> None:
+        if line not in self._said:
+            self._said.add(line)
+            say(f"CollapseMonitor: {line}")
 
 
-class FirstRows:
-    """The first `limit` rows of several batches."""
-
-    def __init__(self, limit: int) -> None:
-        self.limit = limit
-        self._n = 0
-        self._kept: list[Tensor] = []
-
-    def update(self, rows: Tensor) -> None:
-        """Keeps rows while there is room. Raises ValueError for rows of another shape than
-        before."""
-        if self._kept and rows.shape[1:] != self._kept[0].shape[1:]:
-            raise ValueError(
-                f"rows of shape {tuple(self._kept[0].shape[1:])} before, now"
-                f" {tuple(rows.shape[1:])}"
-            )
-        if self._n < self.limit:
-            self._kept.append(rows[: self.limit - self._n].detach().clone())
-            self._n += len(self._kept[-1])
-
-    def all(self) -> Tensor | None:
-        """Returns the kept rows in order, or None before the first row."""
-        return torch.cat(self._kept) if self._kept else None
+def _offered(module: pl.LightningModule, outputs: Any) -> Mapping[str, Any] | None:
+    """Returns `module.features`, or a step's outputs, or None if neither is a mapping."""
+    own = getattr(module, "features", None)
+    found = own if isinstance(own, Mapping) and own else outputs
+    return found if isinstance(found, Mapping) else None
 
 
-def features_in(module: pl.LightningModule, outputs: Any) -> dict[str, Tensor]:
-    """Returns the tensors (n, d) and (n, v, d) of `module.features`, or of a step's outputs if that
-    attribute is not a mapping. Returns {} if there are none."""
-    offered = _offered(module, outputs)
-    return {
-        str(name): value
-        for name, value in (offered.items() if isinstance(offered, Mapping) else ())
-        if isinstance(value, Tensor) and value.ndim in (2, 3) and value.is_floating_point()
-    }
-
-
-def named_features(module: pl.LightningModule, outputs: Any) -> dict[str, Tensor]:
-    """Returns `features_in`. Raises ValueError with the expected form if there are none."""
-    found = features_in(module, outputs)
-    if not found:
-        offered = _offered(module, outputs)
-        shapes = [
-            f"{name!r} of shape {tuple(value.shape)}"
-            for name, value in (offered.items() if isinstance(offered, Mapping) else ())
-            if isinstance(value, Tensor)
-        ]
-        returned = ", ".join(shapes) or type(offered).__name__
-        maps = "; flatten a map (n, c, h, w) to (n, h w, c)" if shapes else ""
-        raise ValueError(
-            "CollapseMonitor found no features: validation_step has to return {name: (n, d) or"
-            " (n, v, d) tensor}, or the module needs such a mapping as its attribute `features`;"
-            f" {type(module).__name__} returned {returned}{maps}"
-        )
-    return found
-
-
-def _offered(module: pl.LightningModule, outputs: Any) -> Any:
-    offered = getattr(module, "features", None)
-    return offered if isinstance(offered, Mapping) and offered else outputs
+def _of_loader(index: int) -> str:
+    return f"/dataloader_idx_{index}" if index else ""

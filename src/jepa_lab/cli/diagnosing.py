@@ -1,5 +1,5 @@
-"""The work of `jepa_lab.diagnose`: reports on features, on a run, or on the investigation of a
-run."""
+"""The work of `jepa_lab.diagnose`: reports on features, on a log, on a run, or on the investigation
+of a run."""
 
 from __future__ import annotations
 
@@ -13,25 +13,31 @@ from jepa_lab.config.trust import Trust
 from jepa_lab.errors import UserError, say
 from jepa_lab.ledger.atomic import remove_leftovers, write_json
 from jepa_lab.ledger.command_line import CommandLine
-from jepa_lab.ledger.own_files import FILES
 from jepa_lab.report.diagnosis import diagnosis_text
+from jepa_lab.report.log_report import log_report
+from jepa_lab.report.sources import require_file_or_folder, source_of
 from jepa_lab.studies import study_of_run
 from jepa_lab.studies.entry import load
 
-RUN_TABLES = tuple(name for name in FILES if name.endswith(".parquet"))
 Report = tuple[str, dict[str, Any]]  # the text, and the same content as plain data
 
 
-def report_on(path: Path, rules: str) -> Report:
-    """Returns the report on a run's folder, on a run's table in that folder, or on a file of
-    features. Raises UserError for any other path."""
-    if not path.exists():
-        raise UserError(f"{path}: no such file or folder; give a run's folder or an .npz")
-    if path.is_file() and path.name not in RUN_TABLES:
-        from jepa_lab.report.features import features_report  # imports torch, which is slow
+def report_on(paths: Path | Sequence[Path], rules: str) -> Report:
+    """Returns the report on a run's folder, on a run's table in that folder, on a log of other
+    code, on a file of features, or on several of them in order. Raises UserError for any other
+    path."""
+    source = source_of([paths] if isinstance(paths, Path) else paths)
+    if source.run is not None:
+        return run_report(source.run, rules)
+    if source.log is not None:
+        return log_report(source.log, rules)
+    if len(source.features) > 1:
+        from jepa_lab.report.feature_series import series_report  # imports torch, which is slow
 
-        return features_report(path, rules)
-    return run_report(path if path.is_dir() else path.parent, rules)
+        return series_report(source.features, rules)
+    from jepa_lab.report.features import features_report  # imports torch, which is slow
+
+    return features_report(source.features[0], rules)
 
 
 def run_report(folder: Path, rules: str) -> Report:
@@ -47,6 +53,15 @@ def run_report(folder: Path, rules: str) -> Report:
     except OSError as error:  # e.g. a read-only folder; the report is printed all the same
         say(f"{target}: not written ({error.strerror})")
     return text, content
+
+
+def one_path(paths: Sequence[Path]) -> Path:
+    """Returns the only path, of a run to investigate. Raises UserError for several, and for a pipe
+    or a device."""
+    if len(paths) > 1:
+        raise UserError(f"--investigate reads one run; {len(paths)} paths were given")
+    require_file_or_folder(paths[0])
+    return paths[0]
 
 
 def composes(line: CommandLine) -> bool:

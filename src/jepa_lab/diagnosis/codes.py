@@ -181,8 +181,11 @@ def _numbers_of(codes: Any) -> np.ndarray:
     array = as_array(codes, "codes")
     if array.dtype.kind not in "iuf":
         raise ValueError(f"codes holds {array.dtype}; expected whole numbers from 0")
-    if array.size == 0:
-        raise ValueError(f"codes has shape {array.shape}; expected one index for each row or token")
+    if array.size == 0 or array.ndim == 0:
+        raise ValueError(
+            f"codes has shape {array.shape}; expected one index for each row or token, or the count"
+            " of each code"
+        )
     return array
 
 

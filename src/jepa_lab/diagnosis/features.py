@@ -13,7 +13,7 @@ from jepa_lab.config.statuses import COLLAPSES, PASSES
 from jepa_lab.diagnosis.blocks import alternating_note, block_note
 from jepa_lab.diagnosis.codes import Codes, codes_finding, read_codes
 from jepa_lab.diagnosis.finding import Finding
-from jepa_lab.diagnosis.inputs import feature_tensor, label_classes
+from jepa_lab.diagnosis.inputs import feature_tensor, label_classes, reference_rows
 from jepa_lab.diagnosis.looking import SQUARABLE, Look, look
 from jepa_lab.diagnosis.offset import massive_note, offset_note
 from jepa_lab.diagnosis.places import judge_about, judge_places
@@ -46,14 +46,15 @@ def diagnose_features(
     (n, levels); of any other shape they belong to one codebook. `codebook_size` is the number of
     codes, or one number for each level; without it K is the largest index + 1. Alternatively
     `codes` are the counts of the K codes in floating point, (K,) or (levels, K). `reference` holds
-    the features of the same tap at initialisation. Features that are not finite are "diverged",
-    fewer than 32 rows are "inconclusive". Raises ValueError for another shape or kind.
+    the features of the same tap at initialisation. Features with rows that are not finite are
+    "diverged", and the verdict on the other rows follows. Fewer than 32 rows are "inconclusive".
+    Raises ValueError for another shape or kind.
     """
     z = feature_tensor(z, "z")
     shape, views = tuple(z.shape[:-1]), z.shape[1] if z.ndim == 3 else 1
     t = Thresholds()
     classes = None if labels is None else label_classes(labels, len(z), views)
-    start_z = None if reference is None else feature_tensor(reference, "reference").flatten(0, -2)
+    start_z, of_start = (None, "") if reference is None else reference_rows(reference)
     book = None if codes is None else read_codes(codes, codebook_size, shape)
     if book is None and codebook_size is not None:
         raise ValueError("codebook_size is given without codes")
@@ -67,12 +68,12 @@ def diagnose_features(
     else:
         start = {} if start_z is None else collapse_metrics(start_z)
         verdict = _verdict(_judge(seen, numbers, start, t), seen, t, book)
+    remarks = [of_start] if of_start else []
     if start_z is not None and torch.equal(start_z, z.flatten(0, -2).to(start_z)):
-        same = "z equals the reference: nothing was trained, or no weights were loaded"
-        verdict = replace(verdict, reasons=(*verdict.reasons, same))
+        remarks.append("z equals the reference: nothing was trained, or no weights were loaded")
     if no_classes:
-        unused_labels = f"labels are not used: {no_classes}"
-        verdict = replace(verdict, reasons=(*verdict.reasons, unused_labels))
+        remarks.append(f"labels are not used: {no_classes}")
+    verdict = replace(verdict, reasons=(*verdict.reasons, *remarks))
     return _diverged(verdict, seen) if seen.broken else verdict
 
 

@@ -37,6 +37,18 @@ def feature_tensor(values: Any, name: str) -> Tensor:
     return z
 
 
+def reference_rows(values: Any) -> tuple[Tensor, str]:
+    """Returns the rows (N, d) of a reference that are finite, and a remark on the others. Raises
+    ValueError as `feature_tensor` does, and for fewer than two rows that are finite."""
+    rows = feature_tensor(values, "reference").flatten(0, -2)
+    finite = torch.isfinite(rows).all(dim=1)
+    bad = len(rows) - int(finite.sum())
+    if len(rows) - bad < 2:
+        raise ValueError(f"reference has {len(rows) - bad} rows that are finite; 2 are needed")
+    remark = f"{bad:,} of {len(rows):,} rows of the reference are not finite and are left out"
+    return (rows[finite], remark) if bad else (rows, "")
+
+
 def label_classes(labels: Any, n: int, views: int) -> Classes:
     """Returns the classes of n images by their name "labels": (n,) int64 from 0, -1 for unknown.
 

@@ -4,12 +4,13 @@ violated."""
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from jepa_lab.diagnosis.finding import Finding, History
 from jepa_lab.diagnosis.rules import Examination
 from jepa_lab.diagnosis.settings import Settings
-from jepa_lab.diagnosis.taps import last_of, least_rank
+from jepa_lab.diagnosis.taps import JUDGED, last_of, least_rank
 from jepa_lab.diagnosis.thresholds import Thresholds
 
 WORDS = {
@@ -41,13 +42,15 @@ class Quantity:
     inside: bool | None
 
 
-def quantities(history: History, t: Thresholds, settings: Settings | None = None) -> list[Quantity]:
+def quantities(
+    history: History, t: Thresholds, settings: Settings | None = None, taps: Sequence[str] = JUDGED
+) -> list[Quantity]:
     """Returns the last values of every tap, the prediction, the probes and the codebook. There is
     no healthy range for the prediction if the run does not train it by its `settings`, nor for the
     gain from actions if the network does not get the actions."""
     settings = settings or Settings()
     rows = []
-    for tap in ("z", "z_agg", "z_target"):
+    for tap in taps:
         limits, now = t.of(tap), last_of(history, f"val/{tap}/")
         if "effective_rank" not in now:
             continue

@@ -22,7 +22,7 @@ from jepa_lab.diagnosis.regularisers import regulariser_findings
 from jepa_lab.diagnosis.remedies import Remedies, in_words
 from jepa_lab.diagnosis.settings import Settings
 from jepa_lab.diagnosis.stability import diverged, exploding, unstable
-from jepa_lab.diagnosis.taps import JUDGED, findings_of_tap, last_of, unused
+from jepa_lab.diagnosis.taps import JUDGED, NEEDED, findings_of_tap, last_of, unused
 from jepa_lab.diagnosis.thresholds import Thresholds
 from jepa_lab.diagnosis.verdict import Verdict
 from jepa_lab.diagnosis.views import told_apart, view_findings
@@ -76,7 +76,7 @@ def examine(
     `judge`."""
     t, settings = thresholds or Thresholds(), Settings.of(config, remedies)
     history, gaps = without_gaps(history, t)
-    taps = [tap for tap in judged if history.get(f"val/{tap}/effective_rank")]
+    taps = [tap for tap in judged if all(history.get(f"val/{tap}/{name}") for name in NEEDED)]
     of_taps, past = _of_taps(history, taps, t, settings)
     others = fall_findings(history, taps, t)
     run_wide = [

@@ -15,6 +15,7 @@ from jepa_lab.diagnosis.thresholds import Thresholds, distance
 
 # z_hat is not judged: it follows from these, and it may have a lower rank than its target.
 JUDGED = ("z", "z_agg", "z_target")
+NEEDED = ("effective_rank", "feature_std_l2")  # the metrics without which no tap is judged
 # statuses of a fallen rank that replace the status without a look at earlier validations
 WORSE = {"healthy": ("dimensional_collapse", "low_rank"), "low_rank": ("dimensional_collapse",)}
 
@@ -115,9 +116,7 @@ def findings_of_tap(history: History, tap: str, thresholds: Thresholds) -> list[
     for step, now in validations_of(history, f"val/{tap}/"):
         skill = skills.get(step, math.nan)
         best = max(best, skill) if math.isfinite(skill) else best
-        if not all(
-            math.isfinite(now.get(k, math.nan)) for k in ("effective_rank", "feature_std_l2")
-        ):
+        if not all(math.isfinite(now.get(k, math.nan)) for k in NEEDED):
             finding = Finding("diverged", "features are not finite", 1.0, quantity="effective_rank")
         else:
             finding = judge_tap(now, start, t, skill_fell=skill < best - t.skill_fall)

@@ -6,18 +6,31 @@ import math
 import tokenize
 import zipfile
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 
 from jepa_lab.files import limits
-from jepa_lab.files.archives import open_archive
+from jepa_lab.files.archives import BROKEN, open_archive
 from jepa_lab.files.limits import OverLimit, size_text
 
 HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # those that NumPy writes
+
+
+UNREADABLE = "?"
+
+
+class Header(NamedTuple):
+    """The shape of an array in a file, and the kind of its values as `numpy.dtype.kind` has it: f
+    for fractions, i and u for whole numbers, b, U for text, O for objects. It is UNREADABLE for a
+    part without a readable header."""
+
+    shape: tuple[int, ...]
+    kind: str
 
 
 class PythonObjects(ValueError):
@@ -70,6 +83,23 @@ def read_npz(
         return found
 
 
+def npz_headers(path: Path) -> dict[str, Header]:
+    """Returns the shapes of all arrays of an .npz file by name, without their values. Raises
+    ValueError for a file that is no .npz, and OSError if it cannot be read."""
+    limits.require_regular(path)
+    if path.is_file() and _is_npy(path):
+        raise ValueError("it is a single array, as numpy.save writes it")
+    found = {}
+    with open_archive(path) as archive:
+        for info in archive.infolist():
+            name = info.filename.removesuffix(".npy")
+            found[name] = Header((), UNREADABLE)
+            with suppress(ValueError, *BROKEN), archive.open(info) as file:
+                shape, dtype = _header(file)
+                found[name] = Header(shape, dtype.kind)
+    return found
+
+
 def _is_npy(path: Path) -> bool:
     with open(path, "rb") as file:
         return file.read(len(np.lib.format.MAGIC_PREFIX)) == np.lib.format.MAGIC_PREFIX
@@ -109,9 +139,9 @@ def _array(open_it: Callable[[], IO[bytes]], size: int) -> np.ndarray:
     return np.asarray(array)
 
 
-def _claimed(file: IO[bytes], size: int) -> int:
-    """Returns the bytes of the array that a header describes. Raises ValueError unless they are
-    those that follow it in a file of `size` bytes."""
+def _header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype]:
+    """Returns the shape and the type that the header of an array has. Raises ValueError for a
+    header that NumPy does not write."""
     header = HEADERS.get(np.lib.format.read_magic(file))
     if header is None:
         raise ValueError("a version of the .npy format that is not read")
@@ -119,10 +149,17 @@ def _claimed(file: IO[bytes], size: int) -> int:
         shape, _, dtype = header(file)
     except (RecursionError, MemoryError, SyntaxError, tokenize.TokenError):
         raise ValueError("a header that cannot be parsed") from None
-    if dtype.hasobject:
-        raise PythonObjects
     if any(type(length) is not int or length < 0 for length in shape) or dtype.itemsize == 0:
         raise ValueError(f"a header with the impossible type {dtype} or shape {shape}")
+    return shape, dtype
+
+
+def _claimed(file: IO[bytes], size: int) -> int:
+    """Returns the bytes of the array that a header describes. Raises ValueError unless they are
+    those that follow it in a file of `size` bytes."""
+    shape, dtype = _header(file)
+    if dtype.hasobject:
+        raise PythonObjects
     claimed, rest = math.prod(shape) * dtype.itemsize, size - file.tell()
     _require_size(claimed)
     if claimed > rest:

@@ -1,4 +1,4 @@
-"""Reads columns of tables that others made, Parquet or CSV, as arrays."""
+"""Reads columns of tables that others made, Parquet, Feather, Arrow or CSV, as arrays."""
 
 from __future__ import annotations
 
@@ -11,20 +11,55 @@ import pyarrow.csv as pa_csv
 import pyarrow.types as types
 
 from jepa_lab.files import limits
-from jepa_lab.files.tables import read_table
+from jepa_lab.files.arrow import arrow_names, read_arrow
+from jepa_lab.files.tables import open_table, read_table
 
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
+ARROW = (".feather", ".arrow")
+TABLES = (".parquet", *ARROW, *DELIMITERS)
+# cells without a value. NaN is none of them: it is a number that is not finite
+EMPTY = ["", "NA", "N/A", "n/a", "#N/A", "#NA", "#N/A N/A", "NULL", "null", "None"]
+EMPTY += ["1.#IND", "1.#QNAN", "-1.#IND", "-1.#QNAN"]  # of Windows
 
 
 def read_columns(path: Path) -> dict[str, np.ndarray]:
-    """Returns the columns of a Parquet, CSV or TSV file by name: (n,), or (n, d) for lists of d
-    numbers, or (n, v, d) for lists of lists. A column of another type is left out.
+    """Returns the columns of a table by name: (n,), or (n, d) for lists of d numbers, or (n, v, d)
+    for lists of lists. A column of another type is left out. Raises as `read_frame` and
+    `columns_of` do."""
+    return columns_of(read_frame(path))
 
-    Raises OverLimit as `open_table` does, and for a CSV of more than limits.TABLE_BYTES. Raises
-    ValueError, with the name of the column first, for lists of several lengths and for empty
-    cells in numbers. Raises pa.ArrowException or OSError for a file that cannot be read.
+
+def read_frame(path: Path) -> pa.Table:
+    """Returns the table in a Parquet, Feather, Arrow, CSV or TSV file. Without a first line of
+    names, the columns are called f0, f1 and so on.
+
+    Raises OverLimit as `open_table` and `read_arrow` do, and for a CSV of more than
+    limits.TABLE_BYTES. Raises pa.ArrowException, ValueError or OSError for a file that cannot be
+    read.
     """
-    table = read_table(path) if path.suffix.lower() not in DELIMITERS else _read_csv(path)
+    suffix = path.suffix.lower()
+    if suffix in ARROW:
+        return read_arrow(path)
+    return _read_csv(path) if suffix in DELIMITERS else read_table(path)
+
+
+def column_names(path: Path) -> list[str]:
+    """Returns the names of the columns of a table, [] for a CSV without names. Raises as
+    `read_frame` does, and otherwise reads the names alone."""
+    suffix = path.suffix.lower()
+    if suffix in ARROW:
+        return arrow_names(path)
+    if suffix not in DELIMITERS:
+        with open_table(path) as file:
+            return list(file.schema_arrow.names)
+    limits.size_within(path, limits.TABLE_BYTES)
+    fields = _first_line(path, DELIMITERS[suffix])
+    return [] if _are_numbers(fields) else fields
+
+
+def columns_of(table: pa.Table) -> dict[str, np.ndarray]:
+    """Returns the columns as `read_columns` does. Raises ValueError, with the name of the column
+    first, for lists of several lengths and for empty cells in numbers."""
     found = {}
     for name, column in zip(table.column_names, table.columns, strict=True):
         array = _array(column.combine_chunks(), name)
@@ -40,17 +75,29 @@ def _read_csv(path: Path) -> pa.Table:
         path,
         read_options=pa_csv.ReadOptions(autogenerate_column_names=has_no_names(path, delimiter)),
         parse_options=pa_csv.ParseOptions(delimiter=delimiter),
+        convert_options=pa_csv.ConvertOptions(null_values=EMPTY),
     )
 
 
 def has_no_names(path: Path, delimiter: str) -> bool:
-    """Returns whether the first line holds numbers alone, as numpy.savetxt writes it."""
+    """Returns whether the first line holds numbers alone, NaN among them, as numpy.savetxt writes
+    it."""
+    return _are_numbers(_first_line(path, delimiter))
+
+
+def _first_line(path: Path, delimiter: str) -> list[str]:
     with open(path, encoding="utf-8", errors="replace", newline="") as file:
         first = file.readline(limits.TEXT_BYTES)
     try:
-        fields = next(csv.reader([first], delimiter=delimiter), [])
-        return bool(fields) and all(np.isfinite(float(field)) for field in fields)
-    except (ValueError, csv.Error):
+        return next(csv.reader([first.removeprefix("\ufeff")], delimiter=delimiter), [])
+    except csv.Error:
+        return []
+
+
+def _are_numbers(fields: list[str]) -> bool:
+    try:
+        return bool([float(field) for field in fields])
+    except ValueError:
         return False
 
 

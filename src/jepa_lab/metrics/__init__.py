@@ -1,5 +1,6 @@
-"""Metrics: pure functions of features, each named after what it computes. They return 0-d float64
-tensors unless documented otherwise."""
+"""Metrics: pure functions of features, each named after what it computes. They take tensors and
+arrays of NumPy. They compute in float64 and return 0-d float64 tensors unless documented
+otherwise."""
 
 from jepa_lab.metrics.alignment import alignment, invariance_error, lidar, uniformity, within_share
 from jepa_lab.metrics.codebook import (

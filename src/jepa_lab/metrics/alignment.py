@@ -5,20 +5,21 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from jepa_lab.metrics.arrays import Array
 from jepa_lab.metrics.scale import centred, check_features, unit_rows
 from jepa_lab.metrics.spectrum import covariance_eigenvalues, exp_entropy
 
 BLOCK = 1024  # number of rows whose distances to all others are in memory at once
 
 
-def alignment(x: Tensor, y: Tensor) -> Tensor:
+def alignment(x: Array, y: Array) -> Tensor:
     """Returns the mean squared distance of paired, L2-normalised rows of two (n, d) (Wang & Isola
     2020), in [0, 4]. 0 is perfect, and 2 is the value of unrelated directions."""
     x, y = _paired(x, y)
     return (unit_rows(x) - unit_rows(y)).square().sum(dim=1).mean()
 
 
-def uniformity(z: Tensor) -> Tensor:
+def uniformity(z: Array) -> Tensor:
     """Returns log mean exp(-2 |x - y|^2) over pairs of different L2-normalised rows of (n, d) (Wang
     & Isola 2020), in [-8, 0].
 
@@ -35,7 +36,7 @@ def uniformity(z: Tensor) -> Tensor:
     return ((total - n) / (n * (n - 1))).log().clamp(-8.0, 0.0)
 
 
-def within_share(z: Tensor) -> Tensor:
+def within_share(z: Array) -> Tensor:
     """Returns the variance over the views of an image / total variance of (n, v, d), in [0, 1]. 0
     is invariant. It is 1 if all variance is between views, and 0 where nothing varies."""
     z = check_features(z, dims=3)
@@ -44,7 +45,7 @@ def within_share(z: Tensor) -> Tensor:
     return within / total if float(total) > 0 else torch.zeros_like(total)
 
 
-def invariance_error(base: Tensor, transformed: Tensor) -> Tensor:
+def invariance_error(base: Array, transformed: Array) -> Tensor:
     """Returns mean |t - b|^2 / mean |b|^2 of paired (n, d) rows, as published.
 
     A large mean hides any change, a fault that within_share does not have. It is 0 where the rows
@@ -57,7 +58,7 @@ def invariance_error(base: Tensor, transformed: Tensor) -> Tensor:
     )
 
 
-def lidar(z: Tensor, delta: float = 1e-4) -> Tensor:
+def lidar(z: Array, delta: float = 1e-4) -> Tensor:
     """Returns LiDAR (Thilak et al. 2023) of (n, v, d), in [1, min(n - 1, d)]: the number of
     directions that distinguish images beyond the variation between views.
 
@@ -83,7 +84,7 @@ def lidar(z: Tensor, delta: float = 1e-4) -> Tensor:
     return exp_entropy(covariance_eigenvalues(whitened.T))
 
 
-def _paired(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+def _paired(x: Array, y: Array) -> tuple[Tensor, Tensor]:
     if x.shape != y.shape:
         raise ValueError(
             f"expected two tensors of one shape, got {tuple(x.shape)} and {tuple(y.shape)}"

@@ -5,22 +5,23 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from jepa_lab.metrics.arrays import Array, as_tensor
 from jepa_lab.metrics.scale import centred, check_features, check_finite
 from jepa_lab.metrics.spectrum import exp_entropy
 
 
-def perplexity(counts: Tensor) -> Tensor:
+def perplexity(counts: Array) -> Tensor:
     """Returns exp of the entropy of (K,) counts, in [1, K]: the number of equally used codes that
     would have the same entropy. It is 1 where nothing was counted."""
     return exp_entropy(_counts(counts))
 
 
-def usage(counts: Tensor) -> Tensor:
+def usage(counts: Array) -> Tensor:
     """Returns the share of the (K,) codes that were chosen at least once, in [0, 1]."""
     return (_counts(counts) > 0).to(torch.float64).mean()
 
 
-def dead_code_age(last_used: Tensor, step: int) -> Tensor:
+def dead_code_age(last_used: Array, step: int) -> Tensor:
     """Returns the mean number of steps since the codes were last chosen, >= 0.
 
     `last_used` (K,) holds steps at or before `step`, and 0 for a code that was never chosen. The
@@ -36,7 +37,7 @@ def dead_code_age(last_used: Tensor, step: int) -> Tensor:
     return (step - last_used).mean()
 
 
-def code_norms(codes: Tensor) -> dict[str, Tensor]:
+def code_norms(codes: Array) -> dict[str, Tensor]:
     """Returns statistics of the lengths of (K, d) codes: `mean`, `median` (the lower of the two
     middle lengths), `min`, `max` and `spread`.
 
@@ -57,13 +58,13 @@ def code_norms(codes: Tensor) -> dict[str, Tensor]:
     }
 
 
-def assignment_churn(codes_before: Tensor, codes_after: Tensor) -> Tensor:
+def assignment_churn(codes_before: Array, codes_after: Array) -> Tensor:
     """Returns the share of inputs whose code index changed between two moments, in [0, 1].
 
     Both arguments are (n,) integers for the same inputs. Raises ValueError for unequal shapes, no
     inputs, or indices that are not integers.
     """
-    before, after = codes_before.detach(), codes_after.detach()
+    before, after = as_tensor(codes_before).detach(), as_tensor(codes_after).detach()
     if before.shape != after.shape or before.ndim != 1 or not len(before):
         raise ValueError(
             f"expected two (n,) of code indices, got {tuple(before.shape)} and {tuple(after.shape)}"
@@ -73,7 +74,7 @@ def assignment_churn(codes_before: Tensor, codes_after: Tensor) -> Tensor:
     return (before != after).cpu().to(torch.float64).mean()
 
 
-def codebook_churn(z: Tensor, before: Tensor, after: Tensor) -> Tensor:
+def codebook_churn(z: Array, before: Array, after: Array) -> Tensor:
     """Returns the share of (n, d) inputs whose nearest code has different indices in the (K, d)
     codebooks `before` and `after`, in [0, 1].
 
@@ -91,7 +92,7 @@ def codebook_churn(z: Tensor, before: Tensor, after: Tensor) -> Tensor:
     return assignment_churn(*(torch.cdist(z, book).argmin(dim=1) for book in books))
 
 
-def quantisation_error(z: Tensor, q: Tensor) -> Tensor:
+def quantisation_error(z: Array, q: Array) -> Tensor:
     """Returns mean |z - q|^2 / total variance of z (divided by n), for (n, d) inputs z and their
     codes q, >= 0.
 
@@ -107,7 +108,8 @@ def quantisation_error(z: Tensor, q: Tensor) -> Tensor:
     return error / variance if float(error) > 0 else torch.zeros_like(error)
 
 
-def _counts(counts: Tensor) -> Tensor:
+def _counts(counts: Array) -> Tensor:
+    counts = as_tensor(counts)
     if counts.ndim != 1 or len(counts) < 1:
         raise ValueError(f"expected (K,) counts, got {tuple(counts.shape)}")
     counts = counts.detach()

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from jepa_lab.metrics import coordinates, spectrum
 from jepa_lab.metrics.alignment import alignment, invariance_error, lidar, uniformity, within_share
+from jepa_lab.metrics.arrays import Array, held
 from jepa_lab.metrics.scale import unit_rows
 from jepa_lab.metrics.streaming import Moments
 from jepa_lab.metrics.subspace import explained_variance
@@ -18,7 +19,7 @@ UNIFORMITY_ROWS = 512  # few, since uniformity takes all pairs
 CHUNK = 4096
 
 
-def collapse_metrics(z: Tensor) -> dict[str, float]:
+def collapse_metrics(z: Array) -> dict[str, float]:
     """Returns rank, scale and agreement of (n, d) features by name, and n, on which every rank
     depends.
 
@@ -56,13 +57,26 @@ class CollapseStatistics:
         """The number of features, 0 before the first row."""
         return self._waiting[0].shape[1] if self._waiting else self._moments.d
 
-    def update(self, z: Tensor) -> None:
+    def update(self, z: Array) -> None:
         """Adds (n, d) rows. They are held until there are 4096."""
-        self._waiting.append(z.detach())
+        self._waiting.append(held(z))
         while sum(map(len, self._waiting)) >= CHUNK:
             rows = torch.cat(self._waiting)
             self._waiting = [rows[CHUNK:].clone()] if len(rows) > CHUNK else []
             self._take(rows[:CHUNK])
+
+    def merge(self, other: CollapseStatistics) -> None:
+        """Adds all rows of `other`, as of another process. uniformity keeps the sample that came
+        first. Raises ValueError for another width."""
+        if self.d and other.d and self.d != other.d:
+            raise ValueError(f"{self.d} dimensions here, {other.d} there")
+        for rows in other._waiting:
+            self.update(rows)
+        self.finite = self.finite and other.finite
+        self._moments.merge(other._moments)
+        self._directions.merge(other._directions)
+        self._length += other._length
+        self._sample = other._sample if self._sample is None else self._sample
 
     def values(self) -> dict[str, float]:
         """Returns the metrics by name.
@@ -128,7 +142,7 @@ class CollapseStatistics:
             self._fold(rows)
 
 
-def view_metrics(z: Tensor) -> dict[str, float]:
+def view_metrics(z: Array) -> dict[str, float]:
     """Returns metrics of (n, v, d) features of v >= 2 views by name: within_share, lidar, the
     number of views, view_correlation, place_spread and place_cosine (see `variance_parts`), and
     alignment and invariance_error of the first two views."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from jepa_lab.metrics.arrays import Array
 from jepa_lab.metrics.scale import check_features
 from jepa_lab.metrics.streaming import Moments
 
@@ -17,14 +18,14 @@ from jepa_lab.metrics.streaming import Moments
 DEAD = 1e-2
 
 
-def feature_std_min(z: Tensor | Moments) -> Tensor:
+def feature_std_min(z: Array | Moments) -> Tensor:
     """Returns the smallest standard deviation of a dimension, divided by n - 1 as in
     feature_std."""
     moments = _moments(z)
     return (moments.variance.min() * moments.n / (moments.n - 1)).sqrt()
 
 
-def dead_share(z: Tensor | Moments) -> Tensor:
+def dead_share(z: Array | Moments) -> Tensor:
     """Returns the share of the dimensions whose standard deviation is below 1e-2 of their root mean
     square, in [0, 1].
 
@@ -37,7 +38,7 @@ def dead_share(z: Tensor | Moments) -> Tensor:
     return (variance < DEAD**2 * variance.mean()).to(variance.dtype).mean()
 
 
-def top_share(z: Tensor | Moments) -> Tensor:
+def top_share(z: Array | Moments) -> Tensor:
     """Returns the share of the variance in the largest single dimension, in [1/d, 1].
 
     It is 1 where nothing varies. The share of the largest direction is explained_variance(z, 1),
@@ -51,7 +52,7 @@ def top_share(z: Tensor | Moments) -> Tensor:
     )
 
 
-def mean_to_std_ratio(z: Tensor | Moments) -> Tensor:
+def mean_to_std_ratio(z: Array | Moments) -> Tensor:
     """Returns the length of the mean / root of the total variance (divided by n).
 
     It compares the common part of all rows with their differences. It is 0 for centred features and
@@ -62,7 +63,7 @@ def mean_to_std_ratio(z: Tensor | Moments) -> Tensor:
     return length / moments.variance.sum().sqrt() if float(length) > 0 else torch.zeros_like(length)
 
 
-def off_diagonal_correlation(z: Tensor | Moments) -> Tensor:
+def off_diagonal_correlation(z: Array | Moments) -> Tensor:
     """Returns the mean |correlation| over pairs of different dimensions that vary, in [0, 1]: 1 if
     all dimensions are copies of each other.
 
@@ -83,7 +84,7 @@ def off_diagonal_correlation(z: Tensor | Moments) -> Tensor:
     return ((absolute.sum() - absolute.diagonal().sum()) / (k * (k - 1))).clamp(max=1.0)
 
 
-def _moments(z: Tensor | Moments) -> Moments:
+def _moments(z: Array | Moments) -> Moments:
     if isinstance(z, Moments):
         if z.n < 2:
             raise ValueError(f"expected moments of n >= 2 rows, got {z.n}")

@@ -8,8 +8,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from jepa_lab.metrics.arrays import Array, as_tensor
 
-def drift(student: Tensor, teacher: Tensor) -> Tensor:
+
+def drift(student: Array, teacher: Array) -> Tensor:
     """Returns |teacher - student| / |student| of two tensors of one shape, >= 0.
 
     The tensors may be features or parameters. The result is 0 where they are equal, and infinite
@@ -18,7 +20,7 @@ def drift(student: Tensor, teacher: Tensor) -> Tensor:
     return parameter_drift([student], [teacher])
 
 
-def parameter_drift(student: Sequence[Tensor], teacher: Sequence[Tensor]) -> Tensor:
+def parameter_drift(student: Sequence[Array], teacher: Sequence[Array]) -> Tensor:
     """Returns the drift of two lists of tensors, each list taken as one vector. Raises ValueError
     for lists whose shapes differ."""
     shapes = [[tuple(x.shape) for x in tensors] for tensors in (student, teacher)]
@@ -35,7 +37,7 @@ def parameter_drift(student: Sequence[Tensor], teacher: Sequence[Tensor]) -> Ten
     return gap / length if float(length) > 0 else torch.full_like(gap, math.inf)
 
 
-def _float64(x: Tensor) -> Tensor:
+def _float64(x: Array) -> Tensor:
     """Returns a copy in float64, which may be changed in place."""
-    x = x.detach()
+    x = as_tensor(x).detach()
     return (x.cpu() if x.device.type == "mps" else x).to(torch.float64, copy=True)

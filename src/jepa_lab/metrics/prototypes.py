@@ -7,14 +7,16 @@ import math
 import torch
 from torch import Tensor
 
+from jepa_lab.metrics.arrays import Array, as_tensor
 
-def teacher_entropy(p: Tensor) -> Tensor:
+
+def teacher_entropy(p: Array) -> Tensor:
     """Returns the mean entropy of rows of probabilities (n, K) in nats, in [0, ln K]: 0 for one-hot
     rows, ln K for uniform rows."""
     return torch.special.entr(_probabilities(p)).sum(dim=-1).mean()
 
 
-def kl(p: Tensor, q: Tensor) -> Tensor:
+def kl(p: Array, q: Array) -> Tensor:
     """Returns the mean KL(p | q) of paired rows (n, K) in nats, >= 0, and infinite where q is 0 and
     p is not.
 
@@ -29,7 +31,7 @@ def kl(p: Tensor, q: Tensor) -> Tensor:
     return (torch.xlogy(p, p) - torch.xlogy(p, q)).sum(dim=-1).mean().clamp_min(0.0)
 
 
-def prototype_usage(p: Tensor) -> Tensor:
+def prototype_usage(p: Array) -> Tensor:
     """Returns the share of the K columns of (n, K) probabilities that are the largest of some row,
     in [1/K, min(n, K) / K]."""
     p = _probabilities(p)
@@ -38,7 +40,7 @@ def prototype_usage(p: Tensor) -> Tensor:
     return used.mean()
 
 
-def loss_over_ln_k(loss: Tensor | float, k: int) -> Tensor:
+def loss_over_ln_k(loss: Array | float, k: int) -> Tensor:
     """Returns a cross-entropy in nats / ln k: 1 for a student that is uniform. Raises ValueError
     for k < 2."""
     if k < 2:
@@ -46,7 +48,7 @@ def loss_over_ln_k(loss: Tensor | float, k: int) -> Tensor:
     return torch.as_tensor(float(loss), dtype=torch.float64) / math.log(k)
 
 
-def distribution_statistics(p: Tensor) -> dict[str, Tensor]:
+def distribution_statistics(p: Array) -> dict[str, Tensor]:
     """Returns statistics of rows of probabilities (n, K): mean_entropy, entropy_of_mean,
     mutual_information (their difference), all in nats, and prototype_usage.
 
@@ -68,7 +70,7 @@ class Distributions:
         self._sum: Tensor | None = None
         self._used: Tensor | None = None
 
-    def update(self, p: Tensor) -> None:
+    def update(self, p: Array) -> None:
         """Adds rows of probabilities (n, K). Raises ValueError for another rank or K."""
         p = _probabilities(p)
         if self._sum is None or self._used is None or self._entropy is None:
@@ -100,7 +102,8 @@ class Distributions:
         }
 
 
-def _probabilities(p: Tensor) -> Tensor:
+def _probabilities(p: Array) -> Tensor:
+    p = as_tensor(p)
     if p.ndim != 2 or len(p) < 1 or p.shape[1] < 1:
         raise ValueError(f"expected probabilities (n, K), got {tuple(p.shape)}")
     p = p.detach()

@@ -7,16 +7,18 @@ import math
 import torch
 from torch import Tensor
 
+from jepa_lab.metrics.arrays import Array, as_tensor
 from jepa_lab.metrics.scale import centred, check_features
 
 
-def r2_per_dim(y: Tensor, y_hat: Tensor) -> Tensor:
+def r2_per_dim(y: Array, y_hat: Array) -> Tensor:
     """Returns 1 - SS_residual / SS_total of (n, d) targets and predictions, (d,) float64.
 
     1 is perfect, and 0 is as good as predicting the mean. It is NaN where the target has no
     variance beyond four roundings of its own dtype. The caller takes the mean over dimensions
     (`nanmean`). Raises ValueError for unequal shapes, n < 2, or values that are not finite.
     """
+    y, y_hat = as_tensor(y), as_tensor(y_hat)
     if y.shape != y_hat.shape:
         raise ValueError(
             f"expected two (n, d) of one shape, got {tuple(y.shape)} and {tuple(y_hat.shape)}"

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from jepa_lab.metrics.arrays import Array, as_tensor
 from jepa_lab.metrics.scale import centred, check_features
 
 # An eigenvalue of a Gram matrix below this share of the trace is an error of the decomposition, and
@@ -36,7 +37,7 @@ class Spectrum:
     mean: Tensor
 
     @staticmethod
-    def of(z: Tensor) -> Spectrum:
+    def of(z: Array) -> Spectrum:
         """Returns the spectrum of (n, d) features, n >= 2.
 
         It computes one Gram matrix, and the eigenvalues of its centred and its uncentred form. The
@@ -54,23 +55,23 @@ class Spectrum:
         return Spectrum(_eigenvalues(gram)[: n - 1] / n, _eigenvalues(uncentred).sqrt(), n, d, mean)
 
     @staticmethod
-    def of_scatter(scatter: Tensor, mean: Tensor, n: int) -> Spectrum:
+    def of_scatter(scatter: Array, mean: Array, n: int) -> Spectrum:
         """Returns the spectrum of n rows, given their mean (d,) and the sum of the outer products
         of their deviations (d, d)."""
-        d = len(mean)
+        scatter, mean, d = as_tensor(scatter), as_tensor(mean), len(mean)
         centred_values = _eigenvalues(scatter)[: min(n - 1, d)] / n
         uncentred_values = _eigenvalues(scatter + n * torch.outer(mean, mean))[: min(n, d)].sqrt()
         return Spectrum(centred_values, uncentred_values, n, d, mean)
 
 
-def covariance_eigenvalues(z: Tensor) -> Tensor:
+def covariance_eigenvalues(z: Array) -> Tensor:
     """Returns Spectrum.of(z).centred alone, at half the cost."""
     z = check_features(z)
     n, d = z.shape
     return _eigenvalues(_gram(centred(z)))[: min(n - 1, d)] / n
 
 
-def rankme(z: Tensor | Spectrum) -> Tensor:
+def rankme(z: Array | Spectrum) -> Tensor:
     """Returns exp of the entropy of the normalised uncentred singular values (Garrido et al. 2023),
     in [1, min(n, d)].
 
@@ -79,7 +80,7 @@ def rankme(z: Tensor | Spectrum) -> Tensor:
     return exp_entropy(_spectrum(z).uncentred)
 
 
-def effective_rank(z: Tensor | Spectrum) -> Tensor:
+def effective_rank(z: Array | Spectrum) -> Tensor:
     """Returns exp of the entropy of the normalised covariance eigenvalues (Roy & Vetterli 2007), in
     [1, min(n - 1, d)].
 
@@ -88,14 +89,14 @@ def effective_rank(z: Tensor | Spectrum) -> Tensor:
     return exp_entropy(_spectrum(z).centred)
 
 
-def participation_ratio(z: Tensor | Spectrum) -> Tensor:
+def participation_ratio(z: Array | Spectrum) -> Tensor:
     """Returns (sum l)^2 / sum l^2 of the covariance eigenvalues, in [1, min(n - 1, d)]. It is 1
     where nothing varies."""
     values = _relative(_spectrum(z))
     return 1.0 / values.square().sum() if float(values[0]) > 0 else torch.ones_like(values[0])
 
 
-def stable_rank(z: Tensor | Spectrum) -> Tensor:
+def stable_rank(z: Array | Spectrum) -> Tensor:
     """Returns sum l / largest l of the covariance eigenvalues, in [1, min(n - 1, d)]. It is 1 where
     nothing varies."""
     values = _relative(_spectrum(z))
@@ -106,7 +107,7 @@ def stable_rank(z: Tensor | Spectrum) -> Tensor:
 nesum = stable_rank
 
 
-def eigenvalue_ratio(z: Tensor | Spectrum) -> Tensor:
+def eigenvalue_ratio(z: Array | Spectrum) -> Tensor:
     """Returns the smallest / largest of the min(n - 1, d) possible covariance eigenvalues, in [0,
     1]. It is 0 where nothing varies."""
     values = _spectrum(z).centred
@@ -116,13 +117,13 @@ def eigenvalue_ratio(z: Tensor | Spectrum) -> Tensor:
 isotropy = eigenvalue_ratio
 
 
-def condition_number(z: Tensor | Spectrum) -> Tensor:
+def condition_number(z: Array | Spectrum) -> Tensor:
     """Returns the largest / smallest possible covariance eigenvalue, >= 1, and infinite where the
     smallest is 0."""
     return 1.0 / eigenvalue_ratio(z)
 
 
-def spectral_cliff(z: Tensor | Spectrum) -> tuple[int, float]:
+def spectral_cliff(z: Array | Spectrum) -> tuple[int, float]:
     """Returns (r, share): the smallest r whose top directions hold all but 1e-4 of the variance,
     and their share of it. It is (0, 1.0) where nothing varies."""
     values = _relative(_spectrum(z))
@@ -133,7 +134,7 @@ def spectral_cliff(z: Tensor | Spectrum) -> tuple[int, float]:
     return r, float(held[r - 1])
 
 
-def alpha_req(z: Tensor | Spectrum, rank_range: tuple[int, int] | None = None) -> Tensor:
+def alpha_req(z: Array | Spectrum, rank_range: tuple[int, int] | None = None) -> Tensor:
     """Returns the decay exponent a of eigenvalue ~ rank^-a (Agrawal et al. 2022).
 
     It is minus the least-squares slope of ln eigenvalue over ln rank. `rank_range` is (first,
@@ -163,7 +164,7 @@ def exp_entropy(values: Tensor) -> Tensor:
     return torch.exp(-torch.xlogy(p, p).sum())
 
 
-def _spectrum(z: Tensor | Spectrum) -> Spectrum:
+def _spectrum(z: Array | Spectrum) -> Spectrum:
     return z if isinstance(z, Spectrum) else Spectrum.of(z)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from jepa_lab.metrics.arrays import Array, held
 from jepa_lab.metrics.scale import centred, check_finite
 from jepa_lab.metrics.spectrum import Spectrum
 
@@ -28,7 +29,7 @@ class Moments:
         # scatter.
         self._rows: list[Tensor] = []
 
-    def update(self, z: Tensor) -> None:
+    def update(self, z: Array) -> None:
         """Adds (n, d) rows, n >= 1. Raises ValueError for another shape or width, or values that
         are not finite."""
         z = _rows(z)
@@ -129,7 +130,8 @@ def _mean_and_scatter(z: Tensor, diagonal: bool) -> tuple[int, Tensor, Tensor]:
     return len(z), mean, rows.square().sum(dim=0) if diagonal else rows.T @ rows
 
 
-def _rows(z: Tensor) -> Tensor:
+def _rows(z: Array) -> Tensor:
+    z = held(z)
     if z.ndim != 2 or z.shape[0] < 1 or z.shape[1] < 1:
         raise ValueError(f"expected rows (n, d), n >= 1, got {tuple(z.shape)}")
     return check_finite(z)

@@ -7,13 +7,14 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from jepa_lab.metrics.arrays import Array, as_tensor
 from jepa_lab.metrics.spectrum import Spectrum, covariance_eigenvalues
 
 # The largest entry allowed in |B'B - I|. A basis computed in float32 stays below it.
 ORTHONORMAL = 1e-3
 
 
-def explained_variance(delta: Tensor | Spectrum, k: int) -> Tensor:
+def explained_variance(delta: Array | Spectrum, k: int) -> Tensor:
     """Returns the share of the centred variance of (n, d) differences in their top k directions, in
     [0, 1].
 
@@ -26,7 +27,7 @@ def explained_variance(delta: Tensor | Spectrum, k: int) -> Tensor:
     return values[:k].sum() / total if float(total) > 0 else torch.ones_like(total)
 
 
-def coordinate_participation(basis: Tensor) -> Tensor:
+def coordinate_participation(basis: Array) -> Tensor:
     """Returns (sum e)^2 / sum e^2, where e_j is the energy of coordinate j in a basis (d, k).
 
     It is k if the basis is aligned with k coordinates, and d if it is spread over all. Raises
@@ -39,7 +40,7 @@ def coordinate_participation(basis: Tensor) -> Tensor:
     return 1.0 / share.square().sum()
 
 
-def subspace_overlap(a: Tensor, b: Tensor) -> Tensor:
+def subspace_overlap(a: Array, b: Array) -> Tensor:
     """Returns |a'b|_F^2 / min(ka, kb) of two orthonormal bases (d, ka) and (d, kb), in [0, 1].
 
     It is 1 for two equal subspaces. Raises ValueError for bases of unequal d and for columns that
@@ -55,7 +56,7 @@ def subspace_overlap(a: Tensor, b: Tensor) -> Tensor:
     return ((a.T @ b).square().sum() / min(a.shape[1], b.shape[1])).clamp(max=1.0)
 
 
-def factor_bases(delta: Tensor, actions: Tensor, factors: Mapping[str, slice]) -> dict[str, Tensor]:
+def factor_bases(delta: Array, actions: Array, factors: Mapping[str, slice]) -> dict[str, Tensor]:
     """Returns {factor: orthonormal (d, k)}, the directions in which features change with each
     factor of the action.
 
@@ -64,6 +65,7 @@ def factor_bases(delta: Tensor, actions: Tensor, factors: Mapping[str, slice]) -
     actions that does not vary is skipped, and so is a factor without a varying column. Raises
     ValueError for unequal n.
     """
+    delta, actions = as_tensor(delta), as_tensor(actions)
     if delta.ndim != 2 or actions.ndim != 2 or len(delta) != len(actions):
         raise ValueError(
             f"expected (n, d) and (n, A), got {tuple(delta.shape)} and {tuple(actions.shape)}"
@@ -88,7 +90,8 @@ def factor_bases(delta: Tensor, actions: Tensor, factors: Mapping[str, slice]) -
     return bases
 
 
-def _basis(basis: Tensor) -> Tensor:
+def _basis(basis: Array) -> Tensor:
+    basis = as_tensor(basis)
     if basis.ndim != 2 or basis.shape[1] < 1 or basis.shape[1] > basis.shape[0]:
         raise ValueError(f"expected a basis (d, k), 1 <= k <= d, got {tuple(basis.shape)}")
     basis = basis.detach()

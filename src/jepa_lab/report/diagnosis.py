@@ -4,7 +4,7 @@ The run may be finished, running or killed."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from jepa_lab.diagnosis.quantities import Quantity, order_sentence, quantities, 
 from jepa_lab.diagnosis.remedies import Remedies
 from jepa_lab.diagnosis.rules import Examination, examine
 from jepa_lab.diagnosis.settings import Settings
+from jepa_lab.diagnosis.text import event_lines, quantity_lines
 from jepa_lab.diagnosis.thresholds import Thresholds
 from jepa_lab.errors import UserError
 from jepa_lab.ledger.command_line import CommandLine
@@ -56,7 +57,7 @@ class Diagnosis:
             "step": self.step,
             "verdict": self.examination.verdict.to_dict(),
             "order": self.order,
-            "timeline": [_event(f) for f in self.events],
+            "timeline": [event_data(f) for f in self.events],
             "quantities": [asdict(q) for q in self.quantities],
             "causes": self.causes,
             "notes": [f.reason for f in self.examination.notes],
@@ -119,7 +120,8 @@ def _rather(folder: Path) -> str:
     return f"it is not a run but contains {len(runs)} of them; pass one, e.g. {latest}"
 
 
-def _event(finding: Finding) -> dict[str, Any]:
+def event_data(finding: Finding) -> dict[str, Any]:
+    """Returns a finding as plain data."""
     keys = ("status", "tap", "quantity", "reason", "confidence", "since")
     return {"step": finding.began, **{key: getattr(finding, key) for key in keys}}
 
@@ -150,16 +152,8 @@ def diagnosis_text(diagnosis: Diagnosis, rules: str = "ours") -> str:
             f"not applied: diagnosis.rules {', '.join(diagnosis.left_out)}; the diagnosis"
             " of a folder does not run user-defined code"
         )
-    if diagnosis.events:
-        lines = [
-            f"  step {f.began:>7}  {f.status}{f' of {f.tap}' if f.tap else ''}: {f.reason}"
-            for f in diagnosis.events
-        ]
-        parts.append("\n".join(["", "first violations", *lines]))
-        if diagnosis.order:
-            parts.append(f"  {diagnosis.order}")
-    if diagnosis.quantities:
-        parts.append("\n".join(["", "quantities", *_table(diagnosis.quantities)]))
+    parts += event_lines(diagnosis.events)
+    parts += quantity_lines(diagnosis.quantities)
     if diagnosis.causes:
         parts.append(
             "\n".join(
@@ -173,15 +167,3 @@ def diagnosis_text(diagnosis: Diagnosis, rules: str = "ours") -> str:
     if diagnosis.commands:
         parts.append("\n".join(["", "next", *(f"  {line}" for line in diagnosis.commands)]))
     return "\n".join(parts)
-
-
-def _table(rows: Sequence[Quantity]) -> list[str]:
-    names = max(len(row.name) for row in rows)
-    lines = []
-    for row in rows:
-        mark = {True: " ", False: "!", None: " "}[row.inside]
-        start = "" if row.start is None else f"(start {row.start:.3g})"
-        lines.append(
-            f"{mark} {row.name:<{names}}  {row.value:>9.3g}  {start:<15} {row.range}".rstrip()
-        )
-    return lines

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from typing import Any
 
 from jepa_lab.config.run_config import JepaConfig
-from jepa_lab.diagnosis import Verdict
+from jepa_lab.diagnosis import Examination, Verdict
 from jepa_lab.diagnosis.gates import GateResult, gates_line
+from jepa_lab.diagnosis.remedies import Remedies
 from jepa_lab.ledger.command_line import read_command_line
 from jepa_lab.ledger.parquet import History, last_values
 from jepa_lab.ledger.run_dir import RunDir
@@ -15,6 +18,7 @@ from jepa_lab.report.early_warning import draw_early_warning, first_violations
 from jepa_lab.report.figures import draw_figures
 from jepa_lab.report.run_page import write_run_page
 from jepa_lab.report.table import show_rows, table_rows
+from jepa_lab.report.why import why
 
 FROM_PYTHON = "jepa_lab.studies.run.train(config)"  # shown for a run without a command line
 
@@ -26,14 +30,21 @@ def present(
     verdict: Verdict,
     gates: list[GateResult],
     expected: dict[str, str],
-    judge: Callable[[History], Verdict],
+    examine: Callable[[History], Examination],
+    remedies: Remedies,
     classes: str = "",
     **pictures: Any,
 ) -> None:
     """Writes the figures of the history and report.html, and prints table, verdict and paths.
 
-    `classes` is a list of the classes' names for the page. `pictures` are passed to draw_figures. A
+    `examine` maps a history to the verdict with everything that it was chosen from, and `remedies`
+    are the study's, for the section on the reasons. `classes` is a list of the classes' names for
+    the page. `pictures` are passed to draw_figures. A
     study must draw its own figures before, since the page includes all that exist."""
+
+    def judge(some: History) -> Verdict:
+        return examine(some).verdict
+
     title = f"{config.name}, {config.dataset.name}, seed {config.seed}"
     draw_figures(history, run.figures, title=title, verdict_line=verdict.line(), **pictures)
     draw_early_warning(history, run.figures, title=title, find=lambda h: first_violations(h, judge))
@@ -43,6 +54,8 @@ def present(
         title=title,
         verdict_line=verdict.line(),
         gates_line=gates_line(gates),
+        why=why(examine(history), history, asdict(config), remedies),
+        diagnose=diagnose_line(run),
         classes=classes,
         table_rows=rows,
         command=command_line(run),
@@ -50,7 +63,13 @@ def present(
     )
     show_rows(rows)
     print(f"\nverdict: {verdict.line()}\ngates:   {gates_line(gates)}")
-    print(f"run:     {run.path}\nfigures: {run.figures}\npage:    {page}", flush=True)
+    print(f"run:     {run.path}\nfigures: {run.figures}\npage:    {page}")
+    print(f"why:     {diagnose_line(run)}", flush=True)
+
+
+def diagnose_line(run: RunDir) -> str:
+    """Returns the command that prints the evidence of a run's verdict, and what to try."""
+    return f"jepa-lab diagnose {shlex.quote(str(run.path))}"
 
 
 def expected_texts(expected: Mapping[str, Any], *names: str) -> dict[str, str]:

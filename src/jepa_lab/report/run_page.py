@@ -9,6 +9,7 @@ from pathlib import Path
 from jepa_lab.ledger.atomic import write_atomic
 from jepa_lab.report.table import COLUMNS, TableRow
 from jepa_lab.report.templates import render
+from jepa_lab.report.why import Why
 
 FIGURES = ["overview", "early_warning", "loss", "probes", "ranks", "spectrum", "views", "examples"]
 FIGURES += ["sweep_trajectories", "sweep_spectra", "sweep_overlap"]  # order on the page
@@ -24,12 +25,15 @@ def write_run_page(
     command: str,
     config_yaml: str,
     gates_line: str = "none",
+    why: Why | None = None,
+    diagnose: str = "",
     classes: str = "",
 ) -> Path:
     """Writes RUN_DIR/report.html with the PNGs found in RUN_DIR/figures and returns its path.
 
     The first word of `verdict_line` is the status, which sets the colour of the verdict: good, a
-    note or a failure. `classes` lists the names of the classes, "" without names.
+    note or a failure. `why` has its reasons, and `diagnose` is the command that prints them with
+    what to try. `classes` lists the names of the classes, "" without names.
     """
     page = render(
         "run.html",
@@ -37,6 +41,8 @@ def write_run_page(
         tone=_tone(verdict_line),
         verdict=verdict_line,
         gates=gates_line,
+        why=why,
+        diagnose=diagnose,
         classes=classes,
         rows=table_rows,
         columns=[c for c in COLUMNS if any(getattr(row, c) for row in table_rows)],

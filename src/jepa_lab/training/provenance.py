@@ -8,7 +8,7 @@ from typing import Any
 import torch
 import yaml
 
-from jepa_lab.callbacks import CollapseMonitor
+from jepa_lab.callbacks.study_monitor import StudyMonitor
 from jepa_lab.config.run_config import JepaConfig
 from jepa_lab.training.budget import Budget, target_tau
 
@@ -26,7 +26,7 @@ def resolved_yaml(config: JepaConfig, best: str, budget: Budget) -> str:
 
 def measured_cost(callbacks: list[Any]) -> float:
     """Returns the seconds of the collapse monitor, without the evaluation passes that it reads."""
-    return next(c.seconds for c in callbacks if isinstance(c, CollapseMonitor))
+    return next(c.seconds for c in callbacks if isinstance(c, StudyMonitor))
 
 
 def count_parameters(module: torch.nn.Module) -> dict[str, int]:

@@ -14,7 +14,7 @@ from typing import Any
 from jepa_lab.callbacks import Gates
 from jepa_lab.callbacks.checkpoints import Saver, Usable, usable_checkpoint
 from jepa_lab.config.run_config import JepaConfig
-from jepa_lab.diagnosis import Verdict, judge
+from jepa_lab.diagnosis import Examination, Verdict, examine
 from jepa_lab.diagnosis.gates import evaluate_gates, gates_dict, gates_line
 from jepa_lab.errors import NonFinite, StoppedByVerdict, say
 from jepa_lab.ledger.parquet import History, ParquetLedger, history_of
@@ -132,8 +132,13 @@ class TrainedStudy(Study):
     def judge_of(self, config: JepaConfig) -> Callable[[History], Verdict]:
         """Returns a function that maps the metrics of a run with this configuration to its
         verdict."""
+        examine_run = self.examine_of(config)
+        return lambda history: examine_run(history).verdict
+
+    def examine_of(self, config: JepaConfig) -> Callable[[History], Examination]:
+        """Returns the same for the verdict with everything that it was chosen from."""
         content, rules = asdict(config), config.diagnosis.rules
-        return lambda history: judge(
+        return lambda history: examine(
             history, config=content, remedies=self.remedies, own_rules=rules
         )
 

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from jepa_lab.config.statuses import failed, status_in
+from jepa_lab.diagnosis import examine
+from jepa_lab.diagnosis.quantities import order_sentence, timeline
 from jepa_lab.ledger.parquet import History
 from jepa_lab.ledger.sweep_folder import Tuning
 from jepa_lab.report.comparison.bounds import reference_lines
@@ -72,7 +74,7 @@ def _group(
         ],
         "rank_key": _rank_key(ranking),
         "runs": [
-            _run(ranking, one, row, commands, out)
+            _run(ranking, one, row, histories, commands, out)
             for one in ranking.arms
             for row in sorted(one.arm.rows, key=_seed)
         ],
@@ -152,10 +154,16 @@ def _rank_key(ranking: Ranking) -> str | None:
 
 
 def _run(
-    ranking: Ranking, one: RankedArm, row: Mapping[str, Any], commands: Mapping[str, str], out: Path
+    ranking: Ranking,
+    one: RankedArm,
+    row: Mapping[str, Any],
+    histories: Mapping[str, History],
+    commands: Mapping[str, str],
+    out: Path,
 ) -> Json:
     run = ranking.runs[row["run_dir"]]
     verdict = str(row["verdict"] or "")
+    collapsed = failed(status_in(verdict))
     status = (run.summary.get("verdict") or {}).get("reasons") or []
     return {
         "arm": ranking.arms.index(one),
@@ -163,7 +171,8 @@ def _run(
         "run": row["run"],
         "state": row["state"],
         "verdict": verdict,
-        "collapsed": failed(status_in(verdict)),
+        "collapsed": collapsed,
+        "why": _why(histories.get(row["run_dir"], {}), run.config) if collapsed else [],
         "reason": str(row["reason"] or "; ".join(map(str, status[:2])))[:400],
         "values": [
             exact(row[key]) if row[key] is None or math.isfinite(row[key]) else "NaN"
@@ -177,6 +186,16 @@ def _run(
         else None,
         "command": commands.get(row["run_dir"]),
     }
+
+
+def _why(history: History, config: Mapping[str, Any]) -> list[str]:
+    """Returns what failed first in a run, one line for each failure with its step."""
+    events = timeline(examine(history, config=config))
+    lines = [
+        f"step {f.began:,}: {f.status}{f' of {f.tap}' if f.tap else ''}: {f.reason}" for f in events
+    ]
+    order = order_sentence(events)
+    return [*lines, f"in this order: {order}"] if order else lines
 
 
 def exact(value: Any) -> float | None:

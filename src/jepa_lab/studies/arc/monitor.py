@@ -10,11 +10,12 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from jepa_lab.callbacks.collapse import CollapseMonitor, TapStatistics
 from jepa_lab.callbacks.logging import log_metrics
+from jepa_lab.callbacks.study_monitor import StudyMonitor
 from jepa_lab.config.extensions import MetricOptions
 from jepa_lab.losses.info_nce import chance, info_nce_rows, negatives, same_task
 from jepa_lab.metrics.retrieval import candidates, retrieval
+from jepa_lab.monitor.statistics import TapStatistics
 from jepa_lab.studies.arc.module import ArcEvaluated
 from jepa_lab.studies.arc.retrieval import RankedSplit, compared_values
 
@@ -25,7 +26,7 @@ MOST = 2048  # largest number of rows for the metrics of the prediction
 WITH_BASELINES = {"reference": "val", "test": "test"}
 
 
-class ArcMonitor(CollapseMonitor):
+class ArcMonitor(StudyMonitor):
     """Reads the features of an evaluation pass (clean grids, evaluation mode) and logs
 
     - `<prefix>/<tap>/<metric>` for z (all present context grids), z_agg, z_hat and z_target,
@@ -54,7 +55,7 @@ class ArcMonitor(CollapseMonitor):
         metrics: Mapping[str, MetricOptions] | None = None,
         splits: Mapping[str, RankedSplit] | None = None,
     ) -> None:
-        super().__init__(verbose=False, metrics=metrics)
+        super().__init__(metrics)
         self.splits = splits or {}
         self._taps: dict[str, TapStatistics] = {}
         self._rows: dict[str, list[Tensor]] = {}
@@ -98,12 +99,6 @@ class ArcMonitor(CollapseMonitor):
         log_metrics(trainer, {f"{prefix}/{name}": value for name, value in values.items()})
         self.seconds += time.perf_counter() - start
         log_metrics(trainer, {"monitor/seconds": self.seconds})
-
-    def conclude(self, *args: Any) -> None:
-        pass
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"seconds": self.seconds}
 
 
 def prediction_values(rows: dict[str, Tensor], temperature: float) -> dict[str, float]:

@@ -11,7 +11,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 
-from jepa_lab.diagnosis import Verdict
+from jepa_lab.diagnosis import Examination, Verdict
+from jepa_lab.diagnosis.remedies import Remedies
 from jepa_lab.ledger.parquet import History
 from jepa_lab.report import axes
 from jepa_lab.report.figures import DPI, PAPER, write_figure
@@ -38,14 +39,18 @@ SHOWN = 4  # number of examples shown, each of another task
 
 
 def show_outcome(
-    session: Session, fit: Fit, verdict: Verdict, judge: Callable[[History], Verdict]
+    session: Session,
+    fit: Fit,
+    verdict: Verdict,
+    examine: Callable[[History], Examination],
+    remedies: Remedies,
 ) -> None:
     """Draws the figures, writes report.html, and prints the table, the verdict and the paths."""
     config, run = session.config, session.run
     examples = session.parts.loaders["val"].examples
     write_figure(lambda: examples_figure(examples), run.figures / "examples.png")
     expected = expected_texts(config.expected, config.dataset.name, config.tier.name)
-    present(run, config, fit.history, verdict, fit.gates, expected, judge)
+    present(run, config, fit.history, verdict, fit.gates, expected, examine, remedies)
 
 
 def examples_figure(examples: Examples, shown: int = SHOWN) -> Figure:

@@ -76,7 +76,7 @@ class ArcStudy(ArcPlanner, TrainedStudy):
     def show_outcome(
         self, session: Session, fit: Fit, verdict: Verdict, summary: dict[str, Any]
     ) -> None:
-        show_outcome(session, fit, verdict, self.judge_of(session.config))
+        show_outcome(session, fit, verdict, self.examine_of(session.config), self.remedies)
 
 
 STUDY = ArcStudy()

@@ -12,8 +12,8 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from jepa_lab.callbacks.collapse import MAX_ROWS, CollapseMonitor, FirstRows, TapStatistics
 from jepa_lab.callbacks.logging import log_metrics
+from jepa_lab.callbacks.study_monitor import StudyMonitor
 from jepa_lab.config.extensions import MetricOptions
 from jepa_lab.losses import skill
 from jepa_lab.metrics import (
@@ -25,6 +25,7 @@ from jepa_lab.metrics import (
     view_metrics,
 )
 from jepa_lab.metrics.action_use import ActionReadout, action_readout
+from jepa_lab.monitor.statistics import MAX_ROWS, FirstRows, TapStatistics
 from jepa_lab.studies.seq_jepa.objective import Objective
 
 TAPS = ("z", "z_agg", "z_hat", "z_target", "input")
@@ -32,7 +33,7 @@ LOSSES = ("loss", "loss_shuffled", "loss_copy")
 READOUT_ROWS = 256  # sequences for the readout; its time grows with their cube
 
 
-class SeqJEPAMonitor(CollapseMonitor):
+class SeqJEPAMonitor(StudyMonitor):
     """Reads the published features of an evaluation pass (clean, fixed views, evaluation mode) and
     logs
 
@@ -56,7 +57,7 @@ class SeqJEPAMonitor(CollapseMonitor):
     def __init__(
         self, subspace: bool = False, metrics: Mapping[str, MetricOptions] | None = None
     ) -> None:
-        super().__init__(verbose=False, metrics=metrics)
+        super().__init__(metrics)
         self.subspace = subspace
         self._pass: EvaluationPass | None = None
 
@@ -94,12 +95,6 @@ class SeqJEPAMonitor(CollapseMonitor):
         log_metrics(trainer, values)
         self.seconds += time.perf_counter() - start
         log_metrics(trainer, {"monitor/seconds": self.seconds})
-
-    def conclude(self, *args: Any) -> None:
-        pass
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"seconds": self.seconds}
 
 
 class EvaluationPass:

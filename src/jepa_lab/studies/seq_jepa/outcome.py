@@ -11,7 +11,8 @@ import torch
 from jepa_lab.data.images.image_source import ImageSource
 from jepa_lab.data.labels import listed
 from jepa_lab.data.views.build import ViewGroup
-from jepa_lab.diagnosis import Verdict
+from jepa_lab.diagnosis import Examination, Verdict
+from jepa_lab.diagnosis.remedies import Remedies
 from jepa_lab.ledger.parquet import History
 from jepa_lab.report.outcome import expected_texts, present
 from jepa_lab.studies.seq_jepa.evaluation.factor_sweeps import Sweeps
@@ -25,7 +26,8 @@ def show_outcome(
     session: Session,
     fit: Fit,
     verdict: Verdict,
-    judge: Callable[[History], Verdict],
+    examine: Callable[[History], Examination],
+    remedies: Remedies,
     *,
     group: ViewGroup,
     source: ImageSource,
@@ -46,7 +48,8 @@ def show_outcome(
         verdict,
         fit.gates,
         expected,
-        judge,
+        examine,
+        remedies,
         classes=listed(source.class_names, most=NAMES_ON_PAGE, form=lambda k, name: f"{k}: {name}"),
         views=views,
         captions=captions,

@@ -98,13 +98,14 @@ function link(path) {
   return path.split("/").map(encodeURIComponent).join("/").replace(/^([A-Za-z])%3A/, "file:///$1:");
 }
 function more(run) {
-  if (!run.command && !run.reason) return "";
+  if (!run.command && !run.reason && !run.why.length) return "";
   const message = el("span", { role: "status" });
   const copy = async () => {
     try { await navigator.clipboard.writeText(run.command); message.textContent = " copied"; }
     catch { message.textContent = " select it and copy"; }
   };
-  return el("details", {}, el("summary", {}, "command"), run.reason ? el("p", {}, run.reason) : "",
+  return el("details", {}, el("summary", {}, run.why.length ? "why, command" : "command"), run.reason ? el("p", {}, run.reason) : "",
+    run.why.length ? [el("p", {}, "first violations"), el("ul", {}, run.why.map((line) => el("li", {}, line)))] : "",
     run.command ? [el("pre", {}, run.command), el("button", { type: "button", onclick: copy }, "copy"), message] : el("p", {}, "the run stored no command line"));
 }
 
