@@ -9,6 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+import torch
 from hydra import compose, initialize_config_dir
 
 from conftest import ROOT
@@ -114,7 +115,17 @@ def test_every_module_and_object_exists(name: str) -> None:
     assert hasattr(import_module(module), attribute)
 
 
+def test_the_example_of_the_monitor_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, code = re.findall(r"```python\n(.*?)```", README, re.S)
+    monkeypatch.chdir(tmp_path)
+    z = torch.randn(256, 16, generator=torch.Generator().manual_seed(0))
+    exec(code, {"step": 0, "h": z, "z": z, "loss": torch.ones(())})
+    assert capsys.readouterr().out.startswith("verdict: healthy: backbone")
+
+
 def test_the_python_example_runs(capsys: pytest.CaptureFixture[str]) -> None:
-    (code,) = re.findall(r"```python\n(.*?)```", README, re.S)
+    code, _ = re.findall(r"```python\n(.*?)```", README, re.S)
     exec(compile(code, "README.md", "exec"), {})
     assert "healthy" in capsys.readouterr().out
