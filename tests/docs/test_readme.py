@@ -118,7 +118,7 @@ def test_every_module_and_object_exists(name: str) -> None:
 def test_the_example_of_the_monitor_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    _, code = re.findall(r"```python\n(.*?)```", README, re.S)
+    code, _ = re.findall(r"```python\n(.*?)```", README, re.S)
     monkeypatch.chdir(tmp_path)
     z = torch.randn(256, 16, generator=torch.Generator().manual_seed(0))
     exec(code, {"step": 0, "h": z, "z": z, "loss": torch.ones(())})
@@ -126,6 +126,6 @@ def test_the_example_of_the_monitor_runs(
 
 
 def test_the_python_example_runs(capsys: pytest.CaptureFixture[str]) -> None:
-    code, _ = re.findall(r"```python\n(.*?)```", README, re.S)
+    _, code = re.findall(r"```python\n(.*?)```", README, re.S)
     exec(compile(code, "README.md", "exec"), {})
     assert "healthy" in capsys.readouterr().out

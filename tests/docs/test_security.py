@@ -24,7 +24,8 @@ def test_the_limits_on_the_page_are_those_of_the_code() -> None:
         f"{limits.TABLE_ROWS:,} rows, {limits.TABLE_BYTES // gib} GB before compression",
         f"{limits.FOOTER_BYTES // limits.MB} MB of footer",
         f"CSV of features or a log | {limits.TABLE_BYTES // gib} GB |",
-        f"Feather and Arrow | {limits.TABLE_ROWS:,} rows, {limits.TABLE_BYTES // gib} GB unpacked |",
+        f"Feather and Arrow | {limits.TABLE_ROWS:,} rows, "
+        f"{limits.TABLE_BYTES // gib} GB unpacked |",
         f"logs of W&B and TensorBoard | {limits.TABLE_BYTES // gib} GB |",
         f"`.safetensors` | {limits.ARRAY_BYTES // gib} GB; its header",
         f"times its stored size; {MOST_PARTS:,} groups and data sets",
