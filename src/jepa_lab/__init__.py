@@ -4,6 +4,7 @@ collapse."""
 from typing import TYPE_CHECKING, Any
 
 import jepa_lab.process.early
+import jepa_lab.process.openmp  # before anything imports torch
 import jepa_lab.process.plot_backend  # noqa: F401 - before anything imports matplotlib
 
 __version__ = "0.1.0"
