@@ -21,6 +21,9 @@ def silent(history):
 def broken(history):
     return 1 / 0
 
+def leaving(history):
+    raise SystemExit('not today')
+
 def odd(history):
     return "helthy"
 
@@ -88,6 +91,7 @@ def test_wrong_lists_the_runs_with_their_errors(
         (["--rule", own("by_rnk")], "did you mean 'by_rank'?"),
         (["--rule", own("number")], "has no function 'number'"),
         (["--rule", own("broken")], "raised ZeroDivisionError: division by zero on run"),
+        (["--rule", own("leaving")], "raised SystemExit: not today on run"),
         (["--rule", own("odd")], "returned 'helthy'"),
         (["--wrong", "rankm"], "did you mean 'rankme'?"),
         (["--by", "colour"], "invalid choice"),

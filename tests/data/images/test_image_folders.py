@@ -43,10 +43,14 @@ def test_a_class_folder_without_images_is_no_class(tmp_path: Path) -> None:
     assert torch.equal(train.labels, train.images[:, 1, 0, 0].long() - 100)
 
 
-def test_a_flat_folder_is_unlabelled_and_other_files_are_ignored(tmp_path: Path) -> None:
+def test_a_flat_folder_is_unlabelled_and_other_files_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     paint(tmp_path, 20)
     (tmp_path / "notes.txt").write_text("no image")
+    (tmp_path / ".DS_Store").write_text("hidden")
     splits = load_splits("folder", root=str(tmp_path), image_size=16)
+    assert f"1 files in {tmp_path} are no images: notes.txt" in capsys.readouterr().err
     assert splits.train.labels is None
     assert splits.train.n_classes == 0
     assert tuple(splits.train.images.shape) == (16, 3, 16, 16)

@@ -175,6 +175,9 @@ def _files(top: Path, classes: list[str], image_size: int, origin: str) -> list[
     files = [(p, label) for label, name in enumerate(classes) for p in image_files(top / name)]
     if not classes:
         files = [(p, -1) for p in image_files(top)]
+    others = [p for name in classes or ("",) for p in _no_images(top / name)]
+    if others:
+        say(f"{origin}: {len(others):,} files in {top} are no images: {listed(others)}")
     if not files:
         raise UserError(f"{origin}: no image in {top} ({', '.join(IMAGE_ENDINGS[:4])}, ...)")
     require_memory(len(files), 3 * image_size**2, origin, image_size, "dataset.image_size")
@@ -234,6 +237,14 @@ def image_files(top: Path) -> list[Path]:
         if top.is_dir()
         else []
     )
+
+
+def _no_images(top: Path) -> list[str]:
+    """Returns the names of the visible files of a folder that have no ending of an image."""
+    if not top.is_dir():
+        return []
+    files = (p for p in sorted(top.iterdir()) if p.is_file() and not p.name.startswith("."))
+    return [p.name for p in files if p.suffix.lower() not in IMAGE_ENDINGS]
 
 
 def read_image(

@@ -141,7 +141,8 @@ def user_rule(place: str) -> Rule:
         copied: History = {key: list(points) for key, points in run.history.items()}
         try:
             status = function(copied)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
+            _pass_on_signals(error)
             reason = f"{type(error).__name__}: {error}".partition("\n")[0]
             raise UserError(f"--rule {place}: raised {reason} on run {run.name}") from error
         if isinstance(status, str) and status in PLAIN:
@@ -157,6 +158,12 @@ def user_rule(place: str) -> Rule:
     return Rule(place, lambda fitted: answer)
 
 
+def _pass_on_signals(error: BaseException) -> None:
+    """Raises the SystemExit of a signal again. User code that calls sys.exit raises its own."""
+    if isinstance(error, SystemExit) and type(error) is not SystemExit:
+        raise error
+
+
 def _found(place: str) -> Callable[[History], object]:
     module, _, name = place.partition(":")
     if not module or not name:
@@ -165,7 +172,8 @@ def _found(place: str) -> Callable[[History], object]:
     sys.path.insert(0, folder)
     try:
         found = import_module(module)
-    except Exception as error:  # the module is the user's: it can fail in any way
+    except (Exception, SystemExit) as error:  # the module is the user's: it can fail in any way
+        _pass_on_signals(error)
         reason = f"{type(error).__name__}: {error}".partition("\n")[0]
         raise UserError(f"--rule {place}: cannot import {module} ({reason})") from None
     finally:
