@@ -17,7 +17,8 @@ from jepa_lab.diagnosis.inputs import feature_tensor, label_classes, reference_r
 from jepa_lab.diagnosis.looking import SQUARABLE, Look, look
 from jepa_lab.diagnosis.offset import massive_note, offset_note
 from jepa_lab.diagnosis.places import judge_about, judge_places
-from jepa_lab.diagnosis.remedies import Remedies, in_words
+from jepa_lab.diagnosis.plain import PlainRemedies
+from jepa_lab.diagnosis.remedies import in_words
 from jepa_lab.diagnosis.separability import evidence, hear, separability
 from jepa_lab.diagnosis.taps import judge_tap, unused
 from jepa_lab.diagnosis.thresholds import Thresholds, distance
@@ -106,7 +107,7 @@ def _verdict(judged: _Judged, seen: Look, t: Thresholds, book: Codes | None) -> 
         confidence=found.confidence,
         reasons=(*seen.said, first, *notes, *of_codes),
         evidence={**judged.evidence, **({} if book is None else book.evidence())},
-        next=in_words(found, {}, Remedies()),
+        next=in_words(found, {}, PlainRemedies()),
         per_tap=statuses,
     )
 
