@@ -34,12 +34,15 @@ def _check(args: list[str]) -> None:
             f"{sweeper}: chooses its jobs while it runs; check a single job, with one value for"
             " every key"
         )
-    overrides = [a for a in args if a not in ("-m", "--multirun")]
+    multirun = ("-m", "--multirun", "hydra.mode=MULTIRUN")
+    single = str(not any(a in multirun for a in args)).lower()
+    overrides = [a for a in args if a not in multirun]
     overrides = [a for a in overrides if not a.startswith(("hydra/launcher=", "hydra.launcher."))]
     from jepa_lab.cli.app import main as run  # start-up: Hydra
 
     with tempfile.TemporaryDirectory() as nowhere:
-        run(["-m", *overrides, "hydra/launcher=check", f"hydra.sweep.dir={nowhere}"])
+        launcher = ["hydra/launcher=check", f"hydra.launcher.single={single}"]
+        run(["-m", *overrides, *launcher, f"hydra.sweep.dir={nowhere}"])
 
 
 if __name__ == "__main__":

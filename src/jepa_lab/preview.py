@@ -6,7 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from jepa_lab.errors import UserError
-from jepa_lab.process.command import arguments, import_from, run_command
+from jepa_lab.process.command import arguments, import_from, not_empty, run_command
 
 MOST_ROWS = 64
 _USAGE = """\
@@ -33,6 +33,8 @@ def _preview(args: list[str]) -> None:
     for name in ("--rows", "--out", "--config-dir"):
         if any(arg.partition("=")[0] == name for arg in args):
             raise UserError(f"{name} is given twice; give it once")
+    for name, value in (("--out", out), ("--config-dir", folder)):
+        not_empty(name, value)
     if rows is not None and (not rows.isdigit() or not 1 <= int(rows) <= MOST_ROWS):
         raise UserError(f"--rows {rows}: expected a whole number from 1 to {MOST_ROWS}")
     from jepa_lab.cli.dashes import without_dashes  # start-up: Hydra

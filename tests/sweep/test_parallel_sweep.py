@@ -14,10 +14,11 @@ from typing import Any
 
 import pytest
 from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
 
 from jepa_lab.cli import app as cli  # noqa: F401 - registers the resolvers
 from jepa_lab.config.groups import conf_dir
-from jepa_lab.errors import UserError
+from jepa_lab.errors import UserError, to_install
 from jepa_lab.ledger.run_dir import RunDir
 from jepa_lab.ledger.sweep_folder import Record, read_records
 from jepa_lab.process.alive import process_lives
@@ -26,6 +27,7 @@ from jepa_lab.process.stop import StopRequest
 from jepa_lab.sweep.lines import NamedLines
 from jepa_lab.sweep.orders import SweepControl
 from jepa_lab.sweep.parallel import Jobs
+from jepa_lab.sweep.records import CHECKED, SweepStart
 from killed_runs import start_command
 
 Command = Callable[..., tuple[int, str, str]]
@@ -246,7 +248,7 @@ def composed(*overrides: str) -> Any:
 def test_every_launcher_composes_with_the_options_of_its_plugin(name: str) -> None:
     launcher = composed(f"hydra/launcher={name}").hydra.launcher
     plugin = "hydra_joblib_launcher" if name == "joblib" else "hydra_submitit_launcher"
-    assert launcher._target_.startswith("hydra_plugins.jepa_lab_parallel_launcher.")
+    assert launcher._target_.startswith("hydra_plugins._jepa_lab_parallel_launcher.")
     if importlib.util.find_spec("hydra_plugins") and importlib.util.find_spec(
         f"hydra_plugins.{plugin}"
     ):
@@ -259,6 +261,15 @@ def test_every_launcher_composes_with_the_options_of_its_plugin(name: str) -> No
         assert set(launcher) - {"n_jobs"} == set(
             getattr(config, kind[name]).__dataclass_fields__
         ) - {"n_jobs"}
+
+
+def test_the_start_of_a_sweep_leaves_the_sweeper_as_its_jobs_compose_it() -> None:
+    """Hydra from 1.4 on refuses a job whose sweeper differs from that of the command."""
+    config = composed()
+    assert config.hydra.sweeper._target_ == CHECKED
+    before = OmegaConf.to_container(config.hydra.sweeper)
+    SweepStart().on_multirun_start(config)
+    assert OmegaConf.to_container(config.hydra.sweeper) == before
 
 
 def test_a_slurm_job_is_requeued_at_its_time_limit() -> None:
@@ -279,10 +290,7 @@ def test_a_missing_launcher_is_an_error_that_names_the_extra_to_install(
     monkeypatch.setitem(sys.modules, extra, None)
     code, _, err = command(*TOY, "seed=0,1", f"hydra/launcher={launcher}")
     assert code == 2
-    assert (
-        err
-        == f'jepa_lab: hydra/launcher={launcher}: not installed; pip install "jepa-lab[{extra}]"\n'
-    )
+    assert err == f"jepa_lab: hydra/launcher={launcher}: not installed; {to_install(extra)}\n"
     assert not list(tmp_path.rglob("status.json"))
 
 

@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.plugins import Plugins
 
 from jepa_lab import check as check_command
 from jepa_lab.errors import UserError
@@ -285,18 +287,18 @@ def test_hydras_own_optuna_sweeper_gets_the_objective_and_repeats_no_run(
     assert [r.state for r in read_records(path.parent)] == ["skipped", "skipped"]
 
 
+@pytest.mark.parametrize("installed", [False, True])
 def test_without_hydras_plugin_the_sweeper_optuna_is_an_alias_of_search(
-    monkeypatch: pytest.MonkeyPatch,
+    installed: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from hydra.core.config_store import ConfigStore
+    Plugins.instance()  # imports Hydra's own plugins, from which ours are derived
+    from hydra_plugins import _jepa_lab_search_sweeper
+    from hydra_plugins._jepa_lab_sources import OwnOptions
 
-    from hydra_plugins import jepa_lab_search_sweeper
-
-    options = ConfigStore.instance().repo.setdefault("hydra", {}).setdefault("sweeper", {})
-    monkeypatch.setitem(options, "optuna.yaml", options.get("optuna.yaml"))
-    monkeypatch.setattr(jepa_lab_search_sweeper, "find_spec", lambda name: None)
-    jepa_lab_search_sweeper.SearchOption().manipulate_search_path(None)  # type: ignore[arg-type]
-    assert (
-        options["optuna.yaml"].node["_target_"]
-        == "hydra_plugins.jepa_lab_search_sweeper.SearchSweeper"
-    )
+    monkeypatch.setattr(_jepa_lab_search_sweeper, "find_spec", lambda name: installed or None)
+    options = OwnOptions("jepa_lab", "jepa_lab://hydra")
+    assert options.is_config("hydra/sweeper/optuna") != installed
+    assert options.is_config("hydra/sweeper/search")
+    for name in options.list("hydra/sweeper", ObjectType.CONFIG):
+        target = options.load_config(f"hydra/sweeper/{name}").config["_target_"]
+        assert target.endswith("SearchSweeper") == (name in ("optuna", "search"))

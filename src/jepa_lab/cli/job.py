@@ -31,7 +31,8 @@ from jepa_lab.process.output import replace_unprintable
 from jepa_lab.process.ranks import numeric_ranks
 from jepa_lab.process.stop import StopRequest
 from jepa_lab.process.system_errors import system_error_line
-from jepa_lab.sweep.hydra_keys import require_no_chdir
+from jepa_lab.sweep.hydra_keys import refuse_in_a_run, require_no_chdir
+from jepa_lab.sweep.idle_keys import say_idle_keys
 from jepa_lab.sweep.ladder import checked_rungs, climb
 from jepa_lab.sweep.lines import named_lines
 from jepa_lab.sweep.orders import SweepControl
@@ -112,6 +113,9 @@ def _recorded(cfg: DictConfig, command: Command, stop: StopRequest) -> float:
         _refuse_sweep_overrides()
         import_from_config_dir()
         rungs = checked_rungs(cfg)
+        if in_sweep is None:
+            hydra = HydraConfig.get()
+            say_idle_keys([(cfg, config) for config in rungs], hydra, hydra, single=True)
         # torch and Lightning are slow, so they are imported only after the configuration is checked
         from jepa_lab.diagnosis.gates import gates_line
 
@@ -223,11 +227,8 @@ def _refuse_sweep_overrides() -> None:
     and for a job that changes the working directory."""
     hydra = HydraConfig.get()
     require_no_chdir(hydra)
-    for override in hydra.overrides.hydra if hydra.mode != RunMode.MULTIRUN else ():
-        if override.startswith(
-            ("hydra/launcher=", "hydra/sweeper=", "hydra.launcher.", "hydra.sweeper.")
-        ):
-            raise UserError(f"{override}: applies to a sweep, but this is a single run; add -m")
+    if hydra.mode != RunMode.MULTIRUN:
+        refuse_in_a_run(hydra.overrides.hydra)
 
 
 def objective(result: Any, key: str | None) -> float | None:

@@ -21,6 +21,7 @@ from jepa_lab.cli.hydra_keys import refuse_classes
 from jepa_lab.config.groups import AUX_FOLDER, conf_dir, experiment_content, keys_of
 from jepa_lab.errors import UserError, say
 from jepa_lab.ledger.command_line import SEARCH_PATH
+from jepa_lab.process.command import not_empty
 
 TRUE, FALSE = ("true", "1", "yes", "on"), ("false", "0", "no", "off")
 RENAMED = {
@@ -93,12 +94,12 @@ def folder_paths(folder: str, itself: bool = False) -> list[str]:
 
 
 def config_dir(args: Sequence[str]) -> str | None:
-    """Returns the folder given as --config-dir, None if there is none."""
+    """Returns the folder given as --config-dir, None if there is none. Raises UserError for an
+    empty one, which Hydra would ignore."""
     for at, arg in enumerate(args):
-        if arg in ("--config-dir", "-cd"):
-            return args[at + 1] if at + 1 < len(args) else None
-        if arg.startswith("--config-dir="):
-            return arg.partition("=")[2]
+        name, equals, value = arg.partition("=")
+        if name in ("--config-dir", "-cd"):
+            return not_empty(name, value if equals else next(iter(args[at + 1 :]), None))
     return None
 
 

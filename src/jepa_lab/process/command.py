@@ -25,10 +25,11 @@ Number = TypeVar("Number", int, float)
 
 class Parser(argparse.ArgumentParser):
     """A parser that raises UserError for a wrong command line, without the usage text. Options
-    must not be abbreviated."""
+    must not be abbreviated, and paths must not be empty."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(allow_abbrev=False, **options)
+        self.register("type", Path, _path)
 
     def error(self, message: str) -> NoReturn:
         raise UserError(with_hint(message, self))
@@ -149,3 +150,17 @@ def number_above_0(kind: Callable[[str], Number]) -> Callable[[str], Number]:
 
 
 positive = number_above_0(int)
+
+
+def not_empty(option: str, value: str | None) -> str | None:
+    """Returns the value of an option for a path. Raises UserError for an empty one, which Python
+    takes as the working directory."""
+    if value is not None and not value.strip():
+        raise UserError(f"{option}: the path is empty")
+    return value
+
+
+def _path(text: str) -> Path:
+    if not text.strip():
+        raise argparse.ArgumentTypeError("the path is empty")
+    return Path(text)

@@ -28,8 +28,9 @@ class StudyEntry:
     `table` is the file in a run's folder that holds its metrics, and `history_at` locates its
     reader. `statistics_at` locates the statistics for claims that only this study has. `reports`
     maps names in sweep.report to functions that run at the end of a sweep. `investigate_at` locates
-    the function behind `jepa_lab.diagnose --investigate`. An empty string means that the study has
-    no such part.
+    the function behind `jepa_lab.diagnose --investigate`. `idle_keys_at` locates the function that
+    maps a checked configuration to {key: reason} of its keys without effect. An empty string means
+    that the study has no such part.
     """
 
     name: str
@@ -42,6 +43,7 @@ class StudyEntry:
     statistics_at: str = ""
     reports: Mapping[str, str] = field(default_factory=dict)
     investigate_at: str = ""
+    idle_keys_at: str = ""
 
     @property
     def config(self) -> type[RunConfig]:
@@ -60,6 +62,11 @@ class StudyEntry:
         """The study that trains the runs."""
         study: Study = load(self.study_at)
         return study
+
+    def idle_keys(self, config: Any) -> dict[str, str]:
+        """Returns {key: reason} of the keys without effect in a checked configuration."""
+        idle: dict[str, str] = load(self.idle_keys_at)(config) if self.idle_keys_at else {}
+        return idle
 
     def history(self, folder: Path) -> History:
         """Returns {metric: (step, value) pairs} of a run's folder. Raises UserError if the file

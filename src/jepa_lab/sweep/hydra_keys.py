@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import logging
 import os
+from collections.abc import Iterable
 from typing import Any
 
 from hydra.core.utils import configure_log
@@ -13,6 +14,10 @@ from omegaconf.errors import OmegaConfBaseException
 
 from jepa_lab.config.tree import leaves
 from jepa_lab.errors import UserError
+
+OF_A_SWEEP = (
+    *("hydra/launcher=", "hydra.launcher.", "hydra/sweeper=", "hydra.sweeper.", "hydra.sweep."),
+)
 
 
 def require_keys_of_hydra(hydra: DictConfig) -> None:
@@ -41,6 +46,13 @@ def require_no_chdir(hydra: Any) -> None:
             f"hydra.job.chdir={str(hydra.job.chdir).lower()}: a run keeps the working directory,"
             " from which runs_dir and the paths of data are read; leave it out"
         )
+
+
+def refuse_in_a_run(overrides: Iterable[str]) -> None:
+    """Raises UserError for an override of Hydra that only a sweep reads."""
+    for override in overrides:
+        if override.lstrip("+").startswith(OF_A_SWEEP):
+            raise UserError(f"{override}: applies to a sweep, but this is a single run; add -m")
 
 
 def _plain(node: Any) -> Any:

@@ -17,7 +17,8 @@ from jepa_lab.errors import UserError
 from jepa_lab.ledger.sweep_folder import Record, settings_of
 from jepa_lab.process.memory import memory_at_hand
 from jepa_lab.studies import find
-from jepa_lab.sweep.hydra_keys import require_keys_of_hydra
+from jepa_lab.sweep.hydra_keys import refuse_in_a_run, require_keys_of_hydra
+from jepa_lab.sweep.idle_keys import say_idle_keys
 from jepa_lab.sweep.ladder import checked_rungs
 from jepa_lab.sweep.records import RunningSweep
 from jepa_lab.sweep.table import print_records, summary_line
@@ -69,6 +70,24 @@ def require_jobs(overrides: Sequence[Override], max_batch_size: int | None) -> N
 def check_jobs(jobs: Sequence[DictConfig], master: DictConfig) -> list[RunConfig]:
     """Returns the checked configuration of every job. Raises UserError for the first invalid one,
     and for keys of Hydra that no job could follow, before any job starts."""
+    return [rungs[-1] for rungs in _rungs_of_jobs(jobs, master)]
+
+
+def check_sweep(
+    jobs: Sequence[DictConfig], master: DictConfig, single: bool = False
+) -> list[RunConfig]:
+    """Returns `check_jobs` of all jobs of a sweep, and says which of the given keys have no effect
+    on any of them. With `single` the only job is a run without a sweep, in a check of it."""
+    if single:
+        own = ("hydra/launcher=", "hydra.launcher.", f"hydra.sweep.dir={master.hydra.sweep.dir}")
+        refuse_in_a_run(o for o in master.hydra.overrides.hydra if not o.startswith(own))
+    every = _rungs_of_jobs(jobs, master)
+    alike = [(job, config) for job, rungs in zip(jobs, every, strict=True) for config in rungs]
+    say_idle_keys(alike, jobs[0].hydra, master.hydra, single)
+    return [rungs[-1] for rungs in every]
+
+
+def _rungs_of_jobs(jobs: Sequence[DictConfig], master: DictConfig) -> list[list[RunConfig]]:
     require_keys_of_hydra(master.hydra)
     if not jobs:
         raise UserError("the sweep has no job: no experiment matches the pattern")
@@ -79,11 +98,11 @@ def check_jobs(jobs: Sequence[DictConfig], master: DictConfig) -> list[RunConfig
                     f"experiment={job.name}: defines a sweep, which would be lost inside another"
                     " one; run it alone"
                 )
-    configs: list[RunConfig] = []
+    configs: list[list[RunConfig]] = []
     errors = []
     for job in jobs:
         try:
-            configs.append(checked_rungs(without_hydra(job))[-1])
+            configs.append(checked_rungs(without_hydra(job)))
         except UserError as error:
             errors.append(str(error))
     if errors:

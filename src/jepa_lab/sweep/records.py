@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig, OmegaConf, read_write
+from omegaconf import DictConfig, OmegaConf
 
 from jepa_lab.ledger.atomic import write_atomic
 from jepa_lab.ledger.sweep_folder import remove_records
 
-BASIC = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
-OURS = "hydra_plugins.jepa_lab"  # start of the names of our sweepers
-CHECKED = "hydra_plugins.jepa_lab_sweeper.CheckedSweeper"
+OURS = "hydra_plugins._jepa_lab"  # start of the names of our sweepers
+CHECKED = "hydra_plugins._jepa_lab_sweeper.CheckedSweeper"
 
 
 class SweepEnded(BaseException):
@@ -62,16 +61,12 @@ def begin_sweep(master: DictConfig) -> Path:
 
 
 class SweepStart(Callback):
-    """Prepares the sweeper. Hydra calls it once, in the command's process, before the sweep.
+    """Prepares a sweep. Hydra calls it once, in the command's process, before the sweep.
 
-    Hydra's own basic sweeper is replaced, since it writes before the jobs are checked. Another
-    program's sweeper does not call `begin_sweep`, so the records of an earlier start are removed.
+    Another program's sweeper does not call `begin_sweep`, so the records of an earlier start are
+    removed.
     """
 
     def on_multirun_start(self, config: Any, **kwargs: Any) -> None:
-        sweeper = config.hydra.sweeper
-        if sweeper._target_ == BASIC:
-            with read_write(config.hydra):
-                sweeper._target_ = CHECKED
-        elif not sweeper._target_.startswith(OURS):
+        if not config.hydra.sweeper._target_.startswith(OURS):
             remove_records(Path(config.hydra.sweep.dir))

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from jepa_lab import config as _config  # noqa: F401 - registers its resolver
-from jepa_lab.errors import UserError, nearest
+from jepa_lab.errors import UserError, nearest, to_install
 from jepa_lab.ledger.atomic import write_json
 from jepa_lab.ledger.read import read_json
 from jepa_lab.ledger.sweep_folder import Record, read_records
@@ -126,7 +126,7 @@ def propose(plan: Plan, trials: Sequence[SearchTrial]) -> Settings:
         import optuna
     except ImportError:
         raise UserError(
-            'hydra/sweeper=search: Optuna is not installed; pip install "jepa-lab[optuna]"'
+            f"hydra/sweeper=search: Optuna is not installed; {to_install('optuna')}"
         ) from None
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     # Optuna's storages log a line for each of their plugins

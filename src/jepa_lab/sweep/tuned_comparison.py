@@ -28,7 +28,7 @@ from jepa_lab.ledger.sweep_folder import (
 )
 from jepa_lab.report.comparison.report import require_folder
 from jepa_lab.studies import find
-from jepa_lab.sweep.jobs import check_jobs, plan_jobs
+from jepa_lab.sweep.jobs import check_jobs, check_sweep, plan_jobs
 from jepa_lab.sweep.records import SweepEnded
 from jepa_lab.sweep.references import plan_references, reference_jobs
 from jepa_lab.sweep.sweep_line import Overrides, SweepLine
@@ -86,7 +86,7 @@ def plan_stages(
                 f"loss.lambda_rate={rate:g}: must be 0 in every arm; aux=coding_rate is the arm"
                 " with this loss"
             )
-    configs: list[Any] = check_jobs(jobs, master)
+    configs: list[Any] = check_sweep(jobs, master)
     if not all(config.tests_arms for config in configs):
         raise UserError(
             f"{jobs[0].name}: the {configs[0].title} has no group aux; give an experiment of a JEPA"

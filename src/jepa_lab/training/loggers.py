@@ -17,7 +17,7 @@ from hydra.types import RunMode
 from pytorch_lightning.loggers import TensorBoardLogger, WandbLogger
 
 from jepa_lab.config.run_config import JepaConfig
-from jepa_lab.errors import UserError
+from jepa_lab.errors import UserError, to_install
 from jepa_lab.ledger.csv_logger import ResumableCSVLogger
 from jepa_lab.ledger.logger import ParquetLogger
 from jepa_lab.ledger.parquet import ParquetLedger
@@ -65,9 +65,7 @@ def open_loggers(config: JepaConfig, run: RunDir, ledger: ParquetLedger) -> Iter
 def require_logger(config: JepaConfig) -> None:
     """Raises UserError for a logger whose package is missing."""
     if config.logger.name == "tensorboard" and find_spec("tensorboard") is None:
-        raise UserError(
-            "logger=tensorboard: the package is not installed; pip install 'jepa-lab[tensorboard]'"
-        )
+        raise UserError(f"logger=tensorboard: not installed; {to_install('tensorboard')}")
 
 
 def wandb_settings(config: JepaConfig, run: RunDir, group: str | None) -> dict[str, Any]:

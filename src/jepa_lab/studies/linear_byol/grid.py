@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from jepa_lab.studies.linear_byol.config import ToyConfig
-from jepa_lab.studies.linear_byol.key_groups import AXES, COMMAND_KEYS, MODE_KEYS
+from jepa_lab.studies.linear_byol.idle_keys import uncounted_keys
+from jepa_lab.studies.linear_byol.key_groups import AXES, COMMAND_KEYS
 
 
 def members(config: ToyConfig) -> list[ToyConfig]:
@@ -51,11 +52,7 @@ def identity_keys(member: ToyConfig) -> dict[str, Any]:
     """Returns the settings that identify the run. Keys of the grid, keys of the command and keys
     without effect are left out."""
     settings = dataclasses.asdict(member)
-    without = {key for key, mode in MODE_KEYS.items() if mode != member.lr_enc_mode}
-    if member.enc == "linear" and member.pred in ("linear", "none"):
-        without |= {"hidden", "eval_size"}
-    if member.population:
-        without |= {"batch_size", "symmetric"}
+    without = set(uncounted_keys(member))
     if member.lr_enc_mode not in ("auto", "logspace"):
         without.add("lr_enc")  # follows from the mode
     without.update(AXES, COMMAND_KEYS)

@@ -9,5 +9,6 @@ ENTRY = StudyEntry(
     planner_at=f"{_HERE}.resume:PLANNER",
     study_at=f"{_HERE}.study:STUDY",
     diagnose_at=f"{_HERE}.diagnosis:diagnose",
+    idle_keys_at=f"{_HERE}.idle_keys:idle_keys",
     reports={"views_grid": f"{_HERE}.views_grid:views_grid"},
 )

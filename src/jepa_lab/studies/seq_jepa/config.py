@@ -155,7 +155,17 @@ class ModelConfig:
         within("model.dropout", self.dropout, 0.0, 0.9)
         at_least("model.eta", self.eta, 0.0, exclusive=True)
         at_least("model.sparsity", self.sparsity, 0.0)
-        readers = {
+        for key, is_read in self.readers().items():
+            no_dropout = key == "dropout" and self.dropout == 0.0  # of recipe=predictive
+            if not is_read and self.aggregator != "mean" and not no_dropout:
+                unset(f"model.{key}", getattr(self, key), f"{self.parts} does not have it")
+            if is_read and getattr(self, key) is None:
+                raise ValueError(f"model.{key} is missing: {self.parts} needs it")
+
+    def readers(self) -> dict[str, bool]:
+        """Returns whether the aggregator or the predictor reads each key that not all of them
+        have."""
+        return {
             "ffn_ratio": self.aggregator == "transformer",
             "dropout": self.aggregator == "transformer",
             "norm_first": self.aggregator == "transformer",
@@ -165,13 +175,11 @@ class ModelConfig:
             "eta": "crate" in (self.aggregator, self.predictor),
             "sparsity": "crate" in (self.aggregator, self.predictor),
         }
-        parts = f"model/aggregator={self.aggregator} with model/predictor={self.predictor}"
-        for key, is_read in readers.items():
-            no_dropout = key == "dropout" and self.dropout == 0.0  # of recipe=predictive
-            if not is_read and self.aggregator != "mean" and not no_dropout:
-                unset(f"model.{key}", getattr(self, key), f"{parts} does not have it")
-            if is_read and getattr(self, key) is None:
-                raise ValueError(f"model.{key} is missing: {parts} needs it")
+
+    @property
+    def parts(self) -> str:
+        """The aggregator and the predictor, as text."""
+        return f"model/aggregator={self.aggregator} with model/predictor={self.predictor}"
 
 
 PROBES = (

@@ -1,7 +1,7 @@
 """Hydra launchers of jepa-lab: one runs the jobs of a sweep one after another, one only checks
 them.
 
-Hydra imports all plugins of this namespace at every start, so nothing heavy is imported at the top.
+This module is imported at every start of jepa-lab, so nothing heavy is imported at the top.
 """
 
 from __future__ import annotations
@@ -9,17 +9,16 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from hydra._internal.core_plugins.basic_launcher import BasicLauncher
-from hydra.core.config_store import ConfigStore
 from hydra.core.utils import JobReturn, configure_log, run_job, setup_globals
 from omegaconf import DictConfig
 
-for name, kind in (("sequential", "SequentialLauncher"), ("check", "CheckLauncher")):
-    target = {"_target_": f"hydra_plugins.jepa_lab_launcher.{kind}"}
-    ConfigStore.instance().store(
-        group="hydra/launcher", name=name, node=target, provider="jepa_lab"
-    )
+OPTIONS = {
+    "sequential": {"_target_": f"{__name__}.SequentialLauncher"},
+    "check": {"_target_": f"{__name__}.CheckLauncher", "single": False},
+}
 
 
 class SequentialLauncher(BasicLauncher):
@@ -76,17 +75,27 @@ class CheckLauncher(SequentialLauncher):
 
     only_looks = True  # makes a sweeper list its jobs instead of running them
 
+    def __init__(self, single: bool = False, **options: Any) -> None:
+        super().__init__(**options)
+        self.single = single  # the command line has no -m
+
     def launch(
         self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
     ) -> Sequence[JobReturn]:
         from jepa_lab.errors import UserError
-        from jepa_lab.sweep.jobs import check_jobs, plan_jobs
+        from jepa_lab.sweep.jobs import check_jobs, check_sweep, plan_jobs
+        from jepa_lab.sweep.records import CHECKED
         from jepa_lab.sweep.table import print_records, summary_line
 
         setup_globals()
         assert self.config is not None
         jobs = self.compose(job_overrides, initial_job_idx)
-        configs = check_jobs(jobs, self.config)
+        sweeper = self.config.hydra.sweeper
+        if sweeper._target_ == CHECKED:
+            single = self.single and len(jobs) == 1 and not sweeper.params
+            configs = check_sweep(jobs, self.config, single)
+        else:  # the other sweepers have said which keys have no effect
+            configs = check_jobs(jobs, self.config)
         records, data = plan_jobs(jobs, configs, build=True, downloads=False)
         print_records(records)
         print(f"{summary_line(records)}\n{data}".rstrip(), flush=True)

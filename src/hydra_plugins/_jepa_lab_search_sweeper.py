@@ -13,14 +13,11 @@ from importlib.util import find_spec
 from typing import Any
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
-from hydra.core.config_search_path import ConfigSearchPath
-from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import DictConfig
 
-node = {
-    "_target_": "hydra_plugins.jepa_lab_search_sweeper.SearchSweeper",
+OPTION = {
+    "_target_": f"{__name__}.SearchSweeper",
     "n_trials": 20,
     "direction": "maximize",
     "n_jobs": None,  # trials proposed together; null: enough to fill the launcher's parallel jobs
@@ -29,19 +26,14 @@ node = {
     "max_batch_size": None,
     "params": {},
 }
-ConfigStore.instance().store(group="hydra/sweeper", name="search", node=node, provider="jepa_lab")
 PLUGIN = "hydra_plugins.hydra_optuna_sweeper"
 
 
-class SearchOption(SearchPathPlugin):
-    """Makes `hydra/sweeper=optuna` an alias of this sweeper if Hydra's own plugin is not
-    installed."""
-
-    def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
-        if find_spec(PLUGIN) is None:
-            ConfigStore.instance().store(
-                group="hydra/sweeper", name="optuna", node=node, provider="jepa_lab"
-            )
+def options() -> dict[str, dict[str, Any]]:
+    """Returns the options of `hydra/sweeper` for this sweeper: `search`, and its alias `optuna` if
+    Hydra's own plugin is not installed."""
+    names = ("search", "optuna") if find_spec(PLUGIN) is None else ("search",)
+    return dict.fromkeys(names, OPTION)
 
 
 class SearchSweeper(BasicSweeper):
@@ -63,7 +55,7 @@ class SearchSweeper(BasicSweeper):
         self.startup, self.sampler = startup_trials, sampler_seed
 
     def sweep(self, arguments: list[str]) -> Any:
-        from jepa_lab.sweep.jobs import check_jobs, compose_jobs
+        from jepa_lab.sweep.jobs import check_sweep, compose_jobs
         from jepa_lab.sweep.records import RunningSweep, begin_sweep, command_of
         from jepa_lab.sweep.search import Plan, run_search
         from jepa_lab.sweep.space import read_space
@@ -76,7 +68,7 @@ class SearchSweeper(BasicSweeper):
         parser = OverridesParser.create(config_loader=context.config_loader)
         space = read_space(parser.parse_overrides([*self._parse_config(), *arguments]))
         jobs = compose_jobs(context, master, space.outermost())
-        check_jobs(jobs, master)
+        check_sweep(jobs, master)
         if getattr(launcher, "only_looks", False):
             return launcher.launch(space.outermost(), initial_job_idx=0)
 

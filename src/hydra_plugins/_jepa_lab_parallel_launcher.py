@@ -17,11 +17,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from hydra.core.config_search_path import ConfigSearchPath
-from hydra.core.config_store import ConfigStore
 from hydra.core.utils import JobReturn, JobStatus, configure_log, run_job, setup_globals
 from hydra.plugins.launcher import Launcher
-from hydra.plugins.search_path_plugin import SearchPathPlugin
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
@@ -40,7 +37,7 @@ QUEUE: dict[str, Any] = {
 }
 OPTIONS: dict[str, dict[str, Any]] = {
     "joblib": {
-        "_target_": "hydra_plugins.jepa_lab_parallel_launcher.JoblibLauncher",
+        "_target_": f"{__name__}.JoblibLauncher",
         "n_jobs": 2,  # jobs at once; -1: one per core
         "backend": None,
         "prefer": "processes",
@@ -55,12 +52,12 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "mmap_mode": "r",
     },
     "submitit_local": {
-        "_target_": "hydra_plugins.jepa_lab_parallel_launcher.SubmititLocalLauncher",
+        "_target_": f"{__name__}.SubmititLocalLauncher",
         "n_jobs": 2,  # jobs at once; the plugin alone would start all of them
         **QUEUE,
     },
     "submitit_slurm": {
-        "_target_": "hydra_plugins.jepa_lab_parallel_launcher.SubmititSlurmLauncher",
+        "_target_": f"{__name__}.SubmititSlurmLauncher",
         **QUEUE,
         "timeout_min": 24 * 60,
         "cpus_per_task": 4,
@@ -91,25 +88,11 @@ OPTIONS: dict[str, dict[str, Any]] = {
 }
 
 
-class ParallelOptions(SearchPathPlugin):
-    """Replaces the options of the plugins with ours.
-
-    Hydra reads all plugins first, in an order that depends on their installation. It calls this
-    class before it looks up the first option.
-    """
-
-    def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
-        for name, node in OPTIONS.items():
-            ConfigStore.instance().store(
-                group="hydra/launcher", name=name, node=node, provider="jepa_lab"
-            )
-
-
 class ParallelLauncher(Launcher):
     """A launcher that starts processes through a plugin.
 
     - `module` and `plugin` name the launcher that starts the processes.
-    - `extra` is the extra of jepa-lab (`pip install "jepa-lab[extra]"`) that installs the plugin.
+    - `extra` is the extra of jepa-lab that installs the plugin.
     - `at_once` is the number of jobs at a time. None if the plugin decides.
     - `output` is the folder, relative to the sweep's folder, for the output of the jobs. "" if they
       print to this terminal.
@@ -126,7 +109,7 @@ class ParallelLauncher(Launcher):
     def setup(
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
     ) -> None:
-        from jepa_lab.errors import UserError
+        from jepa_lab.errors import UserError, to_install
 
         try:
             plugin = getattr(import_module(f"hydra_plugins.{self.module}"), self.plugin)
@@ -134,7 +117,7 @@ class ParallelLauncher(Launcher):
         except ImportError:
             chosen = config.hydra.runtime.choices["hydra/launcher"]
             raise UserError(
-                f'hydra/launcher={chosen}: not installed; pip install "jepa-lab[{self.extra}]"'
+                f"hydra/launcher={chosen}: not installed; {to_install(self.extra)}"
             ) from None
         self.hydra_context, self.task_function, self.config = hydra_context, task_function, config
         self.inner = plugin(**self.of_plugin(dict(self.options)))

@@ -6,27 +6,27 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
-from hydra.core.config_store import ConfigStore
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper, BasicSweeperConf
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig
 
-node = {
-    "_target_": "hydra_plugins.jepa_lab_sweeper.AuxComparisonSweeper",
-    "max_batch_size": None,
-    "params": {"aux": "none", "seed": "0"},
+OPTIONS: dict[str, Any] = {
+    # the sweeper without an option, in place of Hydra's own, which writes before jobs are checked
+    "basic": BasicSweeperConf(_target_=f"{__name__}.CheckedSweeper"),
+    "aux_comparison": {
+        "_target_": f"{__name__}.AuxComparisonSweeper",
+        "max_batch_size": None,
+        "params": {"aux": "none", "seed": "0"},
+    },
 }
-ConfigStore.instance().store(
-    group="hydra/sweeper", name="aux_comparison", node=node, provider="jepa_lab"
-)
 
 
 class CheckedSweeper(BasicSweeper):
     """Runs every combination of the values, as Hydra's basic sweeper does. All jobs are composed
-    and checked before the first file is written. `SweepStart` puts it in place of the basic one."""
+    and checked before the first file is written."""
 
     def sweep(self, arguments: list[str]) -> Any:
-        from jepa_lab.sweep.jobs import check_jobs, compose_jobs, require_jobs
+        from jepa_lab.sweep.jobs import check_sweep, compose_jobs, require_jobs
         from jepa_lab.sweep.records import begin_sweep
 
         assert self.config is not None
@@ -37,9 +37,11 @@ class CheckedSweeper(BasicSweeper):
         overrides = parser.parse_overrides([*self._parse_config(), *arguments])
         require_jobs(overrides, self.max_batch_size)
         batches = self.split_arguments(overrides, self.max_batch_size)
-        if not getattr(launcher, "only_looks", False):
-            every = [job for batch in batches for job in batch]
-            check_jobs(compose_jobs(context, master, every), master)
+        every = [job for batch in batches for job in batch]
+        if getattr(launcher, "only_looks", False):
+            batches = [every]
+        else:
+            check_sweep(compose_jobs(context, master, every), master)
             begin_sweep(master)
         returns, first = [], 0
         for batch in batches:
