@@ -88,3 +88,15 @@ def test_taps_select_what_is_judged() -> None:
     fit(Trained(), monitor)
     assert monitor.verdict is not None
     assert set(monitor.verdict.per_tap) == {"logits"}
+
+
+def test_a_tap_that_one_step_lacks_is_no_error() -> None:
+    class Sometimes(Trained):
+        def training_step(self, batch: list[Tensor], batch_idx: int) -> dict[str, Tensor]:
+            found = super().training_step(batch, batch_idx)
+            return found if batch_idx % 2 else {"loss": found["loss"]}
+
+    monitor = CollapseMonitor(every=8, n=64, taps=["code"])
+    fit(Sometimes(), monitor)
+    assert monitor.verdict is not None
+    assert monitor.verdict.per_tap == {"code": "healthy"}

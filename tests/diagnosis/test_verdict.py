@@ -128,8 +128,16 @@ def test_divergence_is_dated_for_nan_and_for_a_growing_loss() -> None:
 def test_missing_validation_or_few_samples_are_inconclusive() -> None:
     assert judge({}).status == "inconclusive"
     data = history([12, 12], [0.3, 0.3])
-    data["val/z/n"] = [(200, 8.0)]
+    for tap in ("z", "z_agg", "z_target"):
+        data[f"val/{tap}/n"] = [(200, 8.0)]
     assert judge(data).status == "inconclusive"
+
+
+def test_a_tap_of_few_samples_is_named_and_does_not_hide_the_others() -> None:
+    data = history([12, 12], [0.3, 0.3])
+    data["val/z/n"] = [(200, 8.0)]
+    assert judge(data).status == "healthy"
+    assert "z is not judged: 8 rows, 32 are needed" in judge(data).line()
 
 
 def test_features_that_become_nan_are_a_divergence() -> None:

@@ -182,6 +182,10 @@ def test_steps_that_fall_are_refused_with_the_reason() -> None:
         ({"every": 0}, "every=0: expected a whole number from 1"),
         ({"n": 2.5}, "n=2.5"),
         ({"role": {"z": "token"}}, "role of 'z': 'token' is none of embedding"),
+        ({"role": "tokens"}, "role='tokens': expected a mapping"),
+        ({"taps": "backbone"}, "taps='backbone': expected a list of names"),
+        ({"stop_on": "diverged"}, "stop_on='diverged': expected a list of names"),
+        ({"prefix": ""}, "prefix='': expected a word"),
         ({"stop_on": ["collapse"]}, "stop_on: no status 'collapse'; did you mean"),
     ],
 )
@@ -208,3 +212,58 @@ def test_its_import_needs_neither_lightning_nor_hydra() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_noisy_loss_is_no_instability() -> None:
+    noise = torch.randn(2000, generator=torch.Generator().manual_seed(0)).tolist()
+    monitor = Monitor(every=200, n=None)
+    for step in range(2000):
+        monitor.update(step, {"z": rows(seed=step)}, loss=1 + 0.25 * noise[step])
+    assert monitor.verdict().status == "healthy"
+
+
+def test_a_small_tap_does_not_hide_a_collapse() -> None:
+    monitor = Monitor(every=10, n=None)
+    for step in range(100):
+        monitor.update(step, {"z": torch.ones(256, 32), "prototypes": rows(10)})
+    verdict = monitor.verdict()
+    assert (verdict.status, verdict.tap) == ("complete_collapse", "z")
+    assert set(verdict.per_tap) == {"z"}
+
+
+def test_a_small_tap_beside_a_healthy_one_is_named() -> None:
+    monitor = Monitor(every=10, n=None)
+    for step in range(100):
+        monitor.update(step, {"z": rows(seed=step), "prototypes": rows(10, seed=step)})
+    verdict = monitor.verdict()
+    assert verdict.status == "healthy"
+    assert "prototypes is not judged: 10 rows, 32 are needed" in verdict.line()
+
+
+def test_losses_are_copied_and_must_be_numbers() -> None:
+    monitor, loss = Monitor(every=10, n=64), torch.zeros(())
+    for step in range(20):
+        loss.fill_(100 - step)
+        monitor.update(step, {"z": rows()}, loss=loss)
+    assert monitor.history["train/loss/total"][:2] == [(0, 100.0), (1, 99.0)]
+    with pytest.raises(ValueError, match=r"loss 'total' at step 20: shape \(4,\)"):
+        monitor.update(20, {"z": rows()}, loss=torch.rand(4))
+
+
+def test_steps_of_any_kind_are_whole_numbers() -> None:
+    monitor, step = Monitor(every=10, n=64), torch.zeros((), dtype=torch.long)
+    for _ in range(30):
+        monitor.update(step, {"z": rows()})
+        step += 1
+    assert [s for s, _ in monitor.history["val/z/n"]] == [0, 10, 20]
+    monitor.update(np.int64(31), {"z": rows()})
+    for wrong in (0.5, math.nan, "1", None):
+        with pytest.raises(ValueError, match="expected a whole number"):
+            monitor.update(wrong, {"z": rows()})  # type: ignore[arg-type]
+
+
+def test_an_old_measurement_is_called_old() -> None:
+    monitor = Monitor(every=200, n=64)
+    for step in range(150):
+        monitor.update(step, {"z": rows()})
+    assert "last measured at step 0 of 149" in monitor.verdict().line()

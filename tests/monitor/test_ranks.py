@@ -28,6 +28,30 @@ def _measure(rank: int, port: int, folder: str) -> None:
     dist.destroy_process_group()
 
 
+def _uneven(rank: int, port: int, folder: str) -> None:
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    dist.init_process_group("gloo", rank=rank, world_size=2)
+    monitor = Monitor(every=50, n=256, ranks=True, stop_on=["diverged"])
+    for step in range(6):
+        rows = 0 if (rank, step) == (1, 0) else 64 if rank == 0 else 60
+        loss = float("nan") if rank == 1 else 1.0
+        monitor.update(step, {"z": torch.randn(rows, 8)}, loss=loss)
+        dist.all_reduce(torch.ones(1))  # of the training
+    if rank == 0:
+        torch.save(monitor.verdict().status, Path(folder) / "alone.pt")  # one process alone
+    torch.save(monitor.history["val/z/n"], Path(folder) / f"{rank}.pt")
+    dist.destroy_process_group()
+
+
+def test_processes_with_batches_of_different_sizes_measure_at_the_same_step(tmp_path: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    mp.spawn(_uneven, (port, str(tmp_path)), nprocs=2)  # type: ignore[no-untyped-call]
+    first, second = (torch.load(tmp_path / f"{rank}.pt") for rank in (0, 1))
+    assert first == second == [(2, 3 * 64 + 2 * 60.0)]
+
+
 def test_the_rows_of_all_processes_are_measured_as_one(tmp_path: Path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

@@ -13,7 +13,7 @@ from jepa_lab.config.extensions import MetricOptions
 from jepa_lab.config.statuses import failed
 from jepa_lab.errors import say
 from jepa_lab.monitor import Monitor, MonitorVerdict
-from jepa_lab.monitor.features import NO_FEATURES
+from jepa_lab.monitor.features import chosen
 
 
 class CollapseMonitor(pl.Callback):
@@ -56,6 +56,8 @@ class CollapseMonitor(pl.Callback):
         shared: dict[str, Any] = {"role": role, "taps": taps, "metrics": metrics}
         self.monitor = Monitor(every, None, sink, stop_on=stop_on, prefix=prefix, **shared)
         self._of_test = Monitor(every, None, prefix="test", **shared)
+        for part in (self.monitor, self._of_test):
+            part.measurement.strict = False
         self._left: Mapping[str, Any] = {}  # features that the module had before a test
         self._said: set[str] = set()
         self._in_training = False  # whether the features of training batches are measured
@@ -66,14 +68,15 @@ class CollapseMonitor(pl.Callback):
         return self.monitor.seconds + self._of_test.seconds
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        self.monitor.ranks = self._of_test.ranks = trainer.world_size > 1
+        for monitor in (self.monitor, self._of_test):
+            monitor.measurement.ranks = trainer.world_size > 1
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Drops the history after the current step. A new `fit` starts at step 0 and drops all of
         it. A resumed one keeps the history up to its step."""
         self.monitor.rewind(trainer.global_step)
         self._in_training = not trainer.enable_validation
-        self.monitor.n = self.n if self._in_training else None
+        self.monitor.measurement.n = self.n if self._in_training else None
         self.monitor.prefix = "train" if self._in_training else self.prefix
         if self._in_training:
             self._say_once("no validation loop: the features of training batches are measured")
@@ -147,6 +150,8 @@ class CollapseMonitor(pl.Callback):
             self._conclude(trainer, self._of_test)
 
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if self._in_training:
+            self.monitor.finish(trainer.global_step)
         self._conclude(trainer, self.monitor)
 
     def on_exception(
@@ -173,17 +178,16 @@ class CollapseMonitor(pl.Callback):
             for name, value in offered.items()
             if isinstance(value, Tensor) and value.ndim > 0
         }
-        wanted = self.monitor.taps
-        kept = {
-            k: z
-            for k, z in named.items()
-            if (k in wanted if wanted is not None else k.lower() not in NO_FEATURES)
-            or k in self.monitor.role
-        }
+        wanted, role = self.monitor.measurement.taps, self.monitor.measurement.role
+        if wanted is None:
+            kept = {k: z for k, z in chosen(named, None, role).items() if z.ndim > 1}
+        else:
+            kept = {k: z for k, z in named.items() if k in wanted}
         if not kept and step is not None:
+            there = f" (there are {', '.join(named)})" if named else ""
             self._say_once(
-                f"no features from {type(module).__name__}.{step}: return {{name: (n, d) tensor}},"
-                " or give the module such a mapping as its attribute `features`"
+                f"no features from {type(module).__name__}.{step}{there}: return {{name: (n, d)"
+                " tensor}, or give the module such a mapping as its attribute `features`"
             )
         return kept
 

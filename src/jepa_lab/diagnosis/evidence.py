@@ -42,6 +42,19 @@ def lacking(history: History, taps: Sequence[str], t: Thresholds) -> tuple[str, 
     return (f"{n:.0f} validation samples; {t.samples:.0f} are needed",) if n < t.samples else ()
 
 
+def too_thin(history: History, taps: Sequence[str], t: Thresholds) -> dict[str, str]:
+    """Returns {tap: reason} of the taps that have too few rows to be judged beside others that have
+    enough, {} if all have too few."""
+    counts = {tap: history[f"val/{tap}/n"][-1][1] for tap in taps if history.get(f"val/{tap}/n")}
+    few = {tap: n for tap, n in counts.items() if n < t.samples}
+    if len(few) == len(taps):
+        return {}
+    return {
+        tap: f"{tap} is not judged: {n:.0f} rows, {t.samples:.0f} are needed"
+        for tap, n in few.items()
+    }
+
+
 def _without_taps(given: Sequence[str]) -> str:
     """Returns what is missing to judge any tap. `given` are the keys of validations."""
     taps = [key.split("/")[1] for key in given if key.count("/") == 2]

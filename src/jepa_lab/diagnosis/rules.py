@@ -10,7 +10,13 @@ from typing import Any
 from jepa_lab.config.statuses import LOST, PASSES, SEVERITY, failed
 from jepa_lab.diagnosis.codebook import codebook_finding
 from jepa_lab.diagnosis.decision import sure, weigh
-from jepa_lab.diagnosis.evidence import evidence_of, healthy_reason, lacking, skipped_steps
+from jepa_lab.diagnosis.evidence import (
+    evidence_of,
+    healthy_reason,
+    lacking,
+    skipped_steps,
+    too_thin,
+)
 from jepa_lab.diagnosis.falls import fall_findings, fallen_rank, rank_fall
 from jepa_lab.diagnosis.finding import Finding, History, fell, last_stretch
 from jepa_lab.diagnosis.gaps import without_gaps
@@ -77,6 +83,8 @@ def examine(
     t, settings = thresholds or Thresholds(), Settings.of(config, remedies)
     history, gaps = without_gaps(history, t)
     taps = [tap for tap in judged if all(history.get(f"val/{tap}/{name}") for name in NEEDED)]
+    thin = too_thin(history, taps, t)
+    taps = [tap for tap in taps if tap not in thin]
     of_taps, past = _of_taps(history, taps, t, settings)
     others = fall_findings(history, taps, t)
     run_wide = [
@@ -93,7 +101,8 @@ def examine(
     unfit = bool(missing) or settings.known
     found = None if unfit else weighed(history, taps, odds or Odds.shipped(), t)
     of_taps, others = weigh(of_taps, others, found, t)
-    findings = [*of_taps, *others, *gaps, *_own_findings(own_rules or {}, history, t)]
+    few = [Finding("note", text, 0.5, tap) for tap, text in thin.items()]
+    findings = [*of_taps, *others, *gaps, *few, *_own_findings(own_rules or {}, history, t)]
     per_tap = {f.tap: f.status for f in of_taps if f.tap is not None}
     notes = tuple(f for f in findings if f.status == "note")
     failures = ranked([f for f in findings if f.status not in ("note", "healthy")])

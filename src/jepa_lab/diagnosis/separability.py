@@ -42,7 +42,9 @@ def separability(
     known = (labels[images] >= 0).nonzero().flatten()
     if len(known) < t.samples:
         return None, []
-    some = known[torch.linspace(0, len(known) - 1, min(len(known), NEIGHBOURS)).long()]
+    some = known[
+        torch.linspace(0, len(known) - 1, min(len(known), NEIGHBOURS), dtype=torch.float32).long()
+    ]
     searches: list[Search] = [
         partial(near, z[some]) for z in readouts for near in (nearest, nearest_by_distance)
     ]

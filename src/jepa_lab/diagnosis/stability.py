@@ -26,6 +26,7 @@ NO_AUXILIARY = (
 # terms that share one weight
 OF_CODEBOOK = dict.fromkeys(("commitment", "codebook", "usage"), "vq")
 BASELINE = "val/loss/constant"  # no loss of the model; not finite only if one of those is not
+TO_STD = 1.4826  # a standard deviation over the median deviation, for normal values
 WINDOW = 7  # number of logged losses on either side of a spike
 
 
@@ -97,7 +98,12 @@ def unstable(history: History, t: Thresholds) -> Finding | None:
 
 def _spikes(loss: Points, t: Thresholds) -> list[tuple[int, float]]:
     """Returns (step, ratio to its surroundings) of every spike after the warm-up. Neighbouring
-    values count as one spike."""
+    values count as one spike.
+
+    A spike also stands out of the curve's own noise, such as that of small batches: its logarithm
+    is further from that of its surroundings than `spike_noise` standard deviations, by the median
+    deviation of all values.
+    """
     values = np.array([value for _, value in loss])
     middles = np.median(np.lib.stride_tricks.sliding_window_view(values, WINDOW), axis=1)
     first = max(WINDOW, int(t.warmup * len(loss)))
@@ -105,9 +111,11 @@ def _spikes(loss: Points, t: Thresholds) -> list[tuple[int, float]]:
     inside = np.arange(first, len(values) - WINDOW)
     around = np.maximum(np.maximum(middles[inside - WINDOW], middles[inside + 1]), t.loss_floor)
     ratios = values[inside] / around
+    logs = np.log(np.maximum(ratios, np.finfo(float).tiny))
+    noise = TO_STD * float(np.median(np.abs(logs - np.median(logs))))
     found: list[tuple[int, float]] = []
     last = -WINDOW
-    for i in np.flatnonzero(ratios > t.spike):
+    for i in np.flatnonzero((ratios > t.spike) & (logs > t.spike_noise * noise)):
         step, ratio = loss[int(inside[i])][0], float(ratios[i])
         if i - last >= WINDOW:
             found.append((step, ratio))

@@ -133,7 +133,9 @@ class CollapseStatistics:
         self._directions.update(unit)
         self._length += float(rows.norm(dim=1).sum())
         if self._sample is None:
-            some = torch.linspace(0, len(rows) - 1, min(len(rows), UNIFORMITY_ROWS)).long()
+            some = torch.linspace(
+                0, len(rows) - 1, min(len(rows), UNIFORMITY_ROWS), dtype=torch.float32
+            ).long()
             self._sample = rows[some.to(rows.device)]
 
     def _take(self, rows: Tensor) -> None:

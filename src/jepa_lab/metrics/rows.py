@@ -181,4 +181,4 @@ def _rows(z: Tensor) -> Tensor:
 
 
 def _evenly(n: int, most: int) -> Tensor:
-    return torch.linspace(0, n - 1, min(n, most)).long()
+    return torch.linspace(0, n - 1, min(n, most), dtype=torch.float32).long()

@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
+MOST_WAITING = 2_000  # tensors
 MOST = 20_000  # points; above it every second one is dropped
 
 
@@ -21,8 +22,22 @@ class Curve:
         self._seen, self._stride = 0, 1
 
     def add(self, step: int, value: Any) -> None:
-        """Adds a number or a tensor of one element."""
-        self._waiting.append((step, value.detach() if isinstance(value, Tensor) else float(value)))
+        """Adds a number or a tensor of one element. Raises ValueError for anything else."""
+        if isinstance(value, Tensor):
+            if value.numel() != 1 or value.is_complex():
+                raise ValueError(
+                    f"shape {tuple(value.shape)} of {value.dtype}; expected one number"
+                )
+            # a copy: the tensor may be written to, or be a part of a large one
+            kept: Any = value.detach().reshape(()).clone()
+        else:
+            try:
+                kept = float(value)
+            except (TypeError, ValueError):
+                raise ValueError(f"{value!r}; expected a number") from None
+        self._waiting.append((step, kept))
+        if len(self._waiting) >= MOST_WAITING:
+            self.points()
 
     def points(self) -> list[tuple[int, float]]:
         """Returns all kept points in order. Waits for the device."""

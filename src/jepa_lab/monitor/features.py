@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 
 DIMENSIONS = {"embedding": 2, "views": 3, "tokens": 3, "map": 4}
+FLOATS = {torch.float16, torch.bfloat16, torch.float32, torch.float64}
+WHOLE = {torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64}
 SHAPES = {
     "embedding": "(n, d)",
     "views": "(n, views, d)",
@@ -19,10 +21,12 @@ SHAPES = {
 }
 # outputs that a model returns beside its features; they are judged only if they are named
 NO_FEATURES = {
-    *("label", "labels", "target", "targets", "onehot", "one_hot", "y", "y_hat", "index", "mask"),
-    *("loss", "logit", "logits", "preds", "predictions", "probs", "probabilities", "scores"),
-    *("image", "images", "input", "inputs", "pixel_values", "x", "batch"),
+    *("label", "labels", "onehot", "one_hot", "y_hat", "index", "mask", "loss", "logit", "logits"),
+    *("preds", "predictions", "probs", "probabilities", "scores", "pixel_values", "batch"),
+    *("image", "images"),
 }
+# the same, unless they look like features: floats of two dimensions, as the targets of a JEPA
+PERHAPS = {"target", "targets", "x", "y", "input", "inputs"}
 
 
 def require_roles(roles: Mapping[str, str]) -> None:
@@ -34,15 +38,21 @@ def require_roles(roles: Mapping[str, str]) -> None:
 
 
 def chosen(
-    features: Mapping[str, Any], taps: Collection[str] | None, roles: Mapping[str, str]
+    features: Mapping[str, Any],
+    taps: Collection[str] | None,
+    roles: Mapping[str, str],
+    strict: bool = True,
 ) -> dict[str, Any]:
-    """Returns the entries to judge: those of `taps`, or else all that are called like features.
+    """Returns the entries to judge: those of `taps`, or else all but those of NO_FEATURES and
+    PERHAPS.
 
     Entries with a role are features, whatever they are called. Raises ValueError for a tap that is
-    missing.
+    missing, if `strict`.
     """
     if taps is not None:
         missing = [name for name in taps if name not in features]
+        if missing and not strict:
+            return {name: features[name] for name in taps if name in features}
         if missing:
             raise ValueError(
                 f"taps: no features {missing[0]!r}; there are {', '.join(map(str, features))}"
@@ -51,8 +61,18 @@ def chosen(
     return {
         str(name): value
         for name, value in features.items()
-        if name in roles or str(name).lower() not in NO_FEATURES
+        if name in roles or not _is_none(str(name).lower(), value)
     }
+
+
+def _is_none(name: str, value: Any) -> bool:
+    """Returns whether an output is no feature, by its name and, where that leaves it open, its
+    shape and type."""
+    if name not in PERHAPS:
+        return name in NO_FEATURES
+    kind = getattr(getattr(value, "dtype", None), "kind", "")
+    floats = value.is_floating_point() if isinstance(value, Tensor) else kind == "f"
+    return not floats or getattr(value, "ndim", 0) != 2
 
 
 def as_features(name: str, value: Any, role: str | None = None) -> tuple[Tensor, str]:
@@ -63,8 +83,11 @@ def as_features(name: str, value: Any, role: str | None = None) -> tuple[Tensor,
     a shape that does not fit the role, and for three or four dimensions without a role.
     """
     z = value.detach() if isinstance(value, Tensor) else torch.from_numpy(_array(name, value))
-    if z.dtype == torch.bool or z.is_complex():
-        raise ValueError(f"features {name!r} hold {z.dtype}; expected numbers")
+    if z.layout != torch.strided or z.is_nested or z.is_meta or z.is_quantized:
+        kind = "nested" if z.is_nested else "meta" if z.is_meta else str(z.layout)
+        raise ValueError(f"features {name!r} are a {kind} tensor; expected a dense one with values")
+    if z.dtype not in FLOATS | WHOLE:
+        raise ValueError(f"features {name!r} hold {z.dtype}; expected numbers, such as float32")
     if not z.is_floating_point():
         z = z.double()
     expected = role or {2: "embedding"}.get(z.ndim)
@@ -78,8 +101,14 @@ def as_features(name: str, value: Any, role: str | None = None) -> tuple[Tensor,
 
 
 def _array(name: str, value: Any) -> np.ndarray:
-    array = np.asarray(value)
-    if array.dtype.kind not in "iuf":
+    if np.ma.isMaskedArray(value):
+        raise ValueError(f"features {name!r} are a masked array; leave the masked rows out")
+    try:
+        array = np.asarray(value)
+    except (ValueError, RuntimeError, TypeError) as error:
+        reason = str(error).partition("\n")[0]
+        raise ValueError(f"features {name!r} are no array of numbers ({reason})") from None
+    if array.dtype.kind not in "iuf" or array.dtype.itemsize > 8:
         raise ValueError(f"features {name!r} hold {array.dtype}; expected numbers")
     native = array.astype(array.dtype.newbyteorder("="), copy=False)
     return np.ascontiguousarray(native if native.dtype.kind == "f" else native.astype(np.float64))

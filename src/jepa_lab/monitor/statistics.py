@@ -22,13 +22,18 @@ OF_TOKENS = ("views", "place_spread", "place_cosine")
 class TapStatistics:
     """Measurements of one tap over an evaluation pass. They are statistics of all rows, metrics
     over views of the first images, and user-defined `metrics` of the first rows. With `tokens`,
-    features (n, v, d) are v tokens of an image and no views."""
+    features (n, v, d) are v tokens of an image and no views. With `ragged`, v may change, and then
+    there are no metrics over views."""
 
     def __init__(
-        self, metrics: Mapping[str, MetricOptions] | None = None, tokens: bool = False
+        self,
+        metrics: Mapping[str, MetricOptions] | None = None,
+        tokens: bool = False,
+        ragged: bool = False,
     ) -> None:
         self.metrics = metrics or {}
-        self.tokens = tokens
+        self.tokens, self.ragged = tokens, ragged
+        self.uneven = False  # whether the number of views or tokens has changed
         self._rows = FirstRows(MAX_ROWS if self.metrics else 0)
         self.statistics = CollapseStatistics()
         self.samples = 0  # rows of the first dimension
@@ -45,8 +50,11 @@ class TapStatistics:
         self.samples += len(features)
         self.statistics.update(features.flatten(0, -2))
         self._rows.update(features.flatten(0, -2))
-        if features.ndim == 3 and features.shape[1] >= 2:
-            self._views.update(features)
+        if features.ndim == 3 and features.shape[1] >= 2 and not self.uneven:
+            known = self._views.all() if self.ragged else None
+            self.uneven = known is not None and known.shape[1:] != features.shape[1:]
+            if not self.uneven:
+                self._views.update(features)
 
     def merge(self, other: TapStatistics) -> None:
         """Adds all that `other` has seen, as of another process. Raises ValueError for another
@@ -54,8 +62,11 @@ class TapStatistics:
         self.samples += other.samples
         self.statistics.merge(other.statistics)
         for mine, rows in ((self._rows, other._rows), (self._views, other._views)):
-            kept = rows.all()
-            if kept is not None:
+            kept, known = rows.all(), mine.all()
+            self.uneven = self.uneven or other.uneven
+            if kept is not None and known is not None and kept.shape[1:] != known.shape[1:]:
+                self.uneven = True
+            elif kept is not None:
                 mine.update(kept)
 
     def values(self) -> dict[str, float]:
@@ -68,7 +79,7 @@ class TapStatistics:
         values = self.statistics.values()
         if not self.statistics.finite:
             return values
-        views = self._views.all()
+        views = None if self.uneven else self._views.all()
         if views is not None and len(views) >= 2:
             found = view_metrics(views)
             values |= {k: found[k] for k in OF_TOKENS} if self.tokens else found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 from jepa_lab.diagnosis.finding import History
 from jepa_lab.diagnosis.plain import PlainRemedies
@@ -12,6 +12,8 @@ from jepa_lab.diagnosis.rules import examine
 from jepa_lab.diagnosis.text import event_lines, quantity_lines
 from jepa_lab.diagnosis.thresholds import Thresholds
 from jepa_lab.diagnosis.verdict import Verdict
+
+UNSEEN = 0.25  # share of the steps after the last measurement that is worth a remark
 
 
 @dataclass(frozen=True)
@@ -25,11 +27,13 @@ class MonitorVerdict(Verdict):
         return self.text or self.line()
 
 
-def judged(history: History, taps: Sequence[str]) -> MonitorVerdict:
-    """Returns the verdict on measured values."""
+def judged(history: History, taps: Sequence[str], last: int = -1) -> MonitorVerdict:
+    """Returns the verdict on measured values. `last` is the last step of the training."""
     t = Thresholds()
     found = examine(history, t, judged=tuple(taps), remedies=PlainRemedies())
     verdict = found.verdict
+    old = _age(history, taps, last)
+    verdict = replace(verdict, reasons=(*verdict.reasons, *old))
     lines = [f"verdict: {verdict.line()}", _measured(history, taps)]
     lines += event_lines(timeline(found))
     lines += quantity_lines(quantities(history, t, taps=taps))
@@ -37,6 +41,16 @@ def judged(history: History, taps: Sequence[str]) -> MonitorVerdict:
         lines += ["", "to try", *(f"  {change}" for change in verdict.next)]
     known = {field.name: getattr(verdict, field.name) for field in fields(Verdict)}
     return MonitorVerdict(**known, text="\n".join(lines))
+
+
+def _age(history: History, taps: Sequence[str], last: int) -> tuple[str, ...]:
+    """Returns a remark if the last measurement is from long before the last step."""
+    at = max(
+        (history[f"val/{tap}/n"][-1][0] for tap in taps if f"val/{tap}/n" in history), default=last
+    )
+    if last - at <= UNSEEN * last:
+        return ()
+    return (f"last measured at step {at:,} of {last:,}",)
 
 
 def _measured(history: History, taps: Sequence[str]) -> str:
