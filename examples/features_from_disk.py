@@ -1,5 +1,6 @@
 """Features that other code saved, one file for each checkpoint: python
-examples/features_from_disk.py [--collapse]. In a collapse all directions but one die."""
+examples/features_from_disk.py [--collapse]. In a collapse all directions but one die, and with them
+what tells the digits apart."""
 
 import subprocess
 import sys
@@ -19,7 +20,8 @@ def main(collapse: bool = False) -> str:
         for epoch, file in zip(range(0, 50, 10), files, strict=True):
             scale = np.ones(32)
             scale[1:] = 10.0 ** (-epoch / 10) if collapse else 1.0
-            np.savez(file, embeddings=(images @ weights) * scale, labels=load_digits().target)
+            noise = 0.02 * rng.normal(size=(len(images), 32))  # as of dropout or low precision
+            np.savez(file, embeddings=images @ weights * scale + noise, labels=load_digits().target)
         command = [sys.executable, "-m", "jepa_lab.diagnose", *map(str, files)]
         answer = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     print(answer)

@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -30,6 +31,20 @@ from jepa_lab.studies.seq_jepa.config import Config
 
 NO_ACTIONS = "model.action_conditioning=false"
 CASES = {case.name: case for case in RUNS}
+
+
+@pytest.mark.parametrize("paths", [[""], [" "], ["features.npz", ""]])
+def test_an_empty_path_is_not_the_current_folder(
+    paths: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    np.savez(tmp_path / "features.npz", z=np.eye(40))
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as stopped:
+        diagnose.main(paths)
+    assert stopped.value.code == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err == "jepa_lab: argument PATH: the path is empty\n"
 
 
 @pytest.fixture

@@ -93,6 +93,18 @@ HARMLESS: dict[str, dict[str, list]] = {
 }
 
 
+def test_a_slow_fall_names_its_own_limit_which_is_no_limit_of_a_healthy_value() -> None:
+    points = [(100 * k, value) for k, value in enumerate([0.8, 0.8, 0.6, 0.39, 0.3, 0.21, 0.15])]
+    found = fall_of(points, lambda best: 0.5 * best)
+    assert found is not None
+    assert found.text("spread", lambda v: f"{v:.2g}") == (
+        "spread fell from 0.8 at step 0 to 0.15, below 0.4 (50 % of its best) since step 300"
+    )
+    probe = fall_of(points, lambda best: best - 0.2)
+    assert probe is not None
+    assert (probe.limit, probe.share) == pytest.approx((0.6, 0.75))
+
+
 @pytest.mark.parametrize("case", HARMLESS)
 def test_noise_and_small_falls_get_no_word(case: str) -> None:
     verdict = judged(HARMLESS[case])

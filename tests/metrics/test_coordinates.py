@@ -10,6 +10,7 @@ import torch
 from jepa_lab.metrics import (
     Moments,
     collapse_metrics,
+    coordinates,
     dead_share,
     drift,
     feature_std,
@@ -49,6 +50,26 @@ def test_off_diagonal_correlation_matches_numpy_without_the_diagonal() -> None:
     z = torch.randn(60, 5, dtype=torch.float64) @ torch.randn(5, 5, dtype=torch.float64) + 7
     matrix = np.abs(np.corrcoef(z.numpy(), rowvar=False))
     assert float(off_diagonal_correlation(z)) == pytest.approx((matrix.sum() - 5) / 20)
+
+
+@pytest.mark.parametrize("shape", [(9, 20), (12, 16), (9, 2)])
+def test_correlations_of_few_wide_rows_are_exact_in_tiles(
+    shape: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(coordinates, "TILE", 7)
+    z = torch.randn(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(0)) + 7
+    matrix = np.abs(np.corrcoef(z.numpy(), rowvar=False))
+    d = shape[1]
+    wanted = (matrix.sum() - d) / (d * (d - 1))
+    assert float(off_diagonal_correlation(z)) == pytest.approx(wanted)
+
+
+def test_the_matrix_of_all_dimensions_is_not_built_for_few_wide_rows(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Moments, "scatter", property(lambda self: pytest.fail("(d, d) is built")))
+    z = torch.randn(8, 60, generator=torch.Generator().manual_seed(0))
+    assert 0 < float(off_diagonal_correlation(z)) < 1
 
 
 def test_repeated_columns_have_correlation_1_and_dead_columns_are_ignored() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import warnings
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -159,6 +160,30 @@ def test_columns_that_are_left_out_are_named(
     assert "the 5 columns f0 to f5; left out: id (whole numbers), f3 (text)\n" in said
 
 
+@pytest.mark.parametrize(("name", "delimiter"), [("features.csv", ","), ("features.tsv", "\t")])
+@pytest.mark.parametrize("index", [False, True])
+@pytest.mark.parametrize("label", [False, True])
+def test_names_that_pandas_counts_are_no_row(
+    name: str, delimiter: str, index: bool, label: bool, tmp_path: Path
+) -> None:
+    names = [*([""] if index else []), *range(D), *(["label"] if label else [])]
+    rows = [
+        [*([n] if index else []), *Z[n].tolist(), *([LABELS[n]] if label else [])] for n in range(N)
+    ]
+    found = read_feature_file(text(lines([names, *rows], delimiter), name)(tmp_path))
+    np.testing.assert_allclose(found.taps["z"], Z, rtol=1e-6)
+    assert (found.labels is not None) is label
+    assert "z is the 6 columns 0 to 5; the first line is read as their names" in found.remarks[-1]
+
+
+def test_a_first_row_of_other_whole_numbers_is_a_row(tmp_path: Path) -> None:
+    rows = [[0, 1, 2, 3, 4, 6], [0, 1, 2, 3, 5, 4], *Z.tolist()]
+    for first in range(2):
+        found = read_feature_file(text(lines(rows[first:]))(tmp_path))
+        assert found.taps["z"].shape == (N + 2 - first, D)
+        assert "names" not in found.remarks[0]
+
+
 def test_labels_without_a_name_are_no_dimension(tmp_path: Path) -> None:
     found = read_feature_file(text(lines([row[1:] for row in ROWS]))(tmp_path))
     np.testing.assert_allclose(found.taps["z"], Z, rtol=1e-6)
@@ -177,6 +202,42 @@ def test_another_name_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert "labels is label" in said
     report_on(arrays(z=Z, labels=LABELS)(tmp_path), "ours")
     assert capsys.readouterr().err == ""
+
+
+def test_a_remark_is_not_printed_before_an_error(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(UserError, match="labels has shape"):
+        report_on(arrays(features=Z, labels=LABELS[:5])(tmp_path), "ours")
+    assert capsys.readouterr().err == ""
+
+
+def quantised() -> torch.Tensor:
+    return torch.quantize_per_tensor(T, 0.1, 0, torch.qint8)
+
+
+@pytest.mark.parametrize("make", [lambda: torch.eye(40).to_sparse(), quantised])
+def test_a_refused_tensor_is_refused_without_a_warning(make: Any, tmp_path: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        path = tensors(make())(tmp_path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(UserError, match="a tensor of layout"):
+            report_on(path, "ours")
+
+
+def test_groups_that_are_not_judged_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    h5py = pytest.importorskip("h5py")
+    with h5py.File(tmp_path / "features.h5", "w") as file:
+        file["train/features"], file["test/features"], file["test/labels"] = Z, Z[:40], LABELS[:40]
+    _, content = report_on(tmp_path / "features.h5", "ours")
+    assert content["verdict"]["evidence"]["n"] == N
+    said = capsys.readouterr().err
+    assert "only the group train is judged; not judged: test/features (40 x 6 fractions)" in said
+    assert "test/labels (40 whole numbers)" in said
 
 
 class Calls:
@@ -248,7 +309,7 @@ def cut(folder: Path) -> Path:
         (text("a,b\n1.5\n"), "not a readable .csv"),
     ],
 )
-@pytest.mark.filterwarnings("ignore:Validating sparse tensor", "ignore:The PyTorch API of nested")
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested")
 def test_any_other_file_is_one_line(
     make: Any, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

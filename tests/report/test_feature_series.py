@@ -15,7 +15,6 @@ from jepa_lab import diagnose
 from jepa_lab.cli.diagnosing import report_on
 from jepa_lab.diagnosis import diagnose_features, judge
 from jepa_lab.errors import UserError
-from jepa_lab.report.feature_series import steps_of
 
 RNG = np.random.default_rng(0)
 Z = RNG.normal(size=(150, 16))
@@ -40,7 +39,9 @@ def test_a_collapse_is_dated_by_the_file_where_it_began(tmp_path: Path) -> None:
     assert verdict["since_step"] == 1000
     assert content["steps"] == [100, 200, 1000, 2000]
     assert content["last"]["line"] == diagnose_features(1 + 1e-6 * Z).line()
-    assert "files:   4, steps 100, 200, 1000, 2000 (from the digits in their names)" in text
+    assert "files:   4, steps from the digits in their names\n" in text
+    for step in SCALES:
+        assert f"\n  step {step:>4}  {tmp_path / f'step{step}.npz'}\n" in text
     assert f"the last file alone: {content['last']['line']}" in text
     assert "step    1000  complete_collapse of z" in text
 
@@ -126,25 +127,6 @@ def test_rows_that_are_not_finite_are_dated_too(tmp_path: Path) -> None:
     assert content["last"]["line"].startswith("diverged of z: features are not finite: 1 of 150")
 
 
-@pytest.mark.parametrize(
-    ("names", "steps"),
-    [
-        (["z1", "z20", "z3"], [1, 20, 3]),
-        (["run7_step100", "run7_step200"], [100, 200]),
-        (["epoch=1-step=500", "epoch=2-step=900"], [500, 900]),
-        (["step500_epoch1", "step900_epoch2"], [500, 900]),
-        (["epoch3_v1", "epoch4_v2"], [3, 4]),
-        (["10/z", "20/z"], [10, 20]),
-        (["before", "after"], None),
-        (["z1", "z2", "last"], None),
-        (["a1", "b1"], None),
-    ],
-)
-def test_steps_are_the_digits_that_differ(names: list[str], steps: list[int] | None) -> None:
-    paths = [Path("runs/2024") / f"{name}.npz" for name in names]
-    assert steps_of(paths) == ((steps, True) if steps else (list(range(len(names))), False))
-
-
 def log(folder: Path) -> Path:
     rows = "".join(f"{s},{1 / (1 + s)},1\n" for s in range(20))
     (folder / "log.csv").write_text(f"step,train/loss,train/lr\n{rows}")
@@ -152,13 +134,13 @@ def log(folder: Path) -> Path:
 
 
 def narrow(folder: Path) -> Path:
-    np.savez(folder / "b.npz", z=Z[:, :5])
-    return folder / "b.npz"
+    np.savez(folder / "after.npz", z=Z[:, :5])
+    return folder / "after.npz"
 
 
 def other_taps(folder: Path) -> Path:
-    np.savez(folder / "b.npz", backbone=Z, projection=Z)
-    return folder / "b.npz"
+    np.savez(folder / "after.npz", backbone=Z, projection=Z)
+    return folder / "after.npz"
 
 
 def a_folder(folder: Path) -> Path:
@@ -180,7 +162,7 @@ def a_folder(folder: Path) -> Path:
 def test_files_that_do_not_fit_are_one_line(
     make: Callable[[Path], Path], message: str, tmp_path: Path
 ) -> None:
-    (first,) = saved(tmp_path, {1: 1.0}, "a.npz")
+    (first,) = saved(tmp_path, {1: 1.0}, "before.npz")
     path = make(tmp_path)
     with pytest.raises(UserError) as error:
         report_on([first, path], "ours")
@@ -193,3 +175,67 @@ def test_a_folder_with_one_file_of_features_is_that_file(tmp_path: Path) -> None
     assert report_on(tmp_path, "ours")[1] == report_on(path, "ours")[1]
     shutil.copy(path, tmp_path / "[a].npz")
     assert "taps" not in report_on(tmp_path / "[a].npz", "ours")[1]  # a name, and no pattern
+
+
+LABELS = np.arange(150) % 3
+
+
+@pytest.mark.parametrize("told_apart", [True, False])
+def test_labels_of_the_last_file_count_in_the_trend_as_they_do_alone(
+    told_apart: bool, tmp_path: Path
+) -> None:
+    for step in range(4):
+        rank = 16 if step < 2 else 1
+        content = (LABELS if told_apart else RNG.permutation(LABELS)) - 1.0
+        direction = content[:, None] * np.ones((1, 16)) + 1e-3 * Z
+        np.savez(tmp_path / f"e{step}.npz", z=Z if rank > 1 else direction, labels=LABELS)
+    text, content = report_on(tmp_path, "ours")
+    wanted = "low_rank" if told_apart else "dimensional_collapse"
+    found = {content[name]["status"] for name in ("verdict", "trend", "last")}
+    assert found == {wanted}
+    assert content["verdict"]["since_step"] == 2
+    assert ("dimensional_collapse" in text) is not told_apart
+    assert ("the labels of the last file are told apart" in text) is told_apart
+
+
+@pytest.mark.parametrize("offset", [0.0, 400.0])
+def test_no_collapse_is_named_where_the_labels_contradict_it(offset: float, tmp_path: Path) -> None:
+    for step in range(5):
+        z = (LABELS - 1.0)[:, None] + 1e-3 * Z + (0 if step < 3 else offset)
+        np.savez(tmp_path / f"e{step}.npz", z=z if step else Z, labels=LABELS)
+    text, content = report_on(tmp_path, "ours")
+    assert {content[name]["status"] for name in ("verdict", "trend", "last")} == {"low_rank"}
+    assert "_collapse" not in text.replace(str(tmp_path), "")
+
+
+def test_a_common_mean_is_no_collapse_where_the_labels_contradict_it(tmp_path: Path) -> None:
+    for step in range(4):
+        z = 3 * np.eye(3, 16)[LABELS] + Z + (0 if step < 2 else 300)
+        np.savez(tmp_path / f"e{step}.npz", z=z, labels=LABELS)
+    text, content = report_on(tmp_path, "ours")
+    assert {content[name]["status"] for name in ("verdict", "trend", "last")} == {"healthy"}
+    assert content["verdict"]["since_step"] is None
+    assert "_collapse" not in text.replace(str(tmp_path), "")
+
+
+def test_another_failure_stands_although_labels_contradict_a_collapse(tmp_path: Path) -> None:
+    for step in range(4):
+        z = Z if step < 2 else (LABELS - 1.0)[:, None] + 1e-3 * Z
+        codes = np.arange(150) % (64 if step < 1 else 1)
+        more = {"codes": codes, "codebook_size": 64, "labels": LABELS}
+        np.savez(tmp_path / f"e{step}.npz", z=z, **more)
+    _, content = report_on(tmp_path, "ours")
+    assert content["trend"]["status"] == "codebook_collapse"
+
+
+def test_remarks_of_a_series_are_not_printed_before_an_error(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    np.savez(tmp_path / "s1.npz", features=Z)
+    np.savez(tmp_path / "s2.npz", features=Z[:, :5])
+    with pytest.raises(UserError):
+        report_on(tmp_path, "ours")
+    assert capsys.readouterr().err == ""
+    np.savez(tmp_path / "s2.npz", features=Z)
+    report_on(tmp_path, "ours")
+    assert capsys.readouterr().err.count("z is features") == 1

@@ -27,7 +27,8 @@ AT_ONCE = 0.5  # share of a fall between two validations from which it is sudden
 class Fall:
     """A fall that holds to the end: the best value with its step, the last value, and the first
     step of the stretch below the limit. `before` is the step of the validation before that.
-    `lasting` is false if only the last validation is below the limit."""
+    `lasting` is false if only the last validation is below the limit. `limit` is that of a fall,
+    and `share` is the limit as a share of the best value that lasted."""
 
     best: float
     best_step: int
@@ -36,14 +37,18 @@ class Fall:
     before: int
     sudden: bool
     lasting: bool
+    limit: float
+    share: float
 
     def text(self, name: str, show: Callable[[float], str]) -> str:
-        """Returns, as an example, `effective rank fell from 62.1 to 18.0, at once at step 500`."""
+        """Returns, as an example, `effective rank fell from 62.1 to 18.0, at once at step 500`. A
+        slow fall names its limit: it is no limit of a healthy value."""
         if self.sudden:
             how = f", at once at step {self.step}"
             return f"{name} fell from {show(self.best)} to {show(self.last)}{how}"
         best = f"{show(self.best)} at step {self.best_step}"
-        return f"{name} fell from {best} to {show(self.last)}, below the limit since {self.step}"
+        below = f"below {show(self.limit)} ({100 * self.share:.0f} % of its best)"
+        return f"{name} fell from {best} to {show(self.last)}, {below} since step {self.step}"
 
 
 def fall_of(points: Points, limit: Callable[[float], float]) -> Fall | None:
@@ -56,7 +61,9 @@ def fall_of(points: Points, limit: Callable[[float], float]) -> Fall | None:
     if len(known) < LASTING + 1:
         return None
     pairs = [min(a[1], b[1]) for a, b in pairwise(known)]
-    floor = limit(max(pairs))
+    lasted = max(pairs)
+    floor = limit(lasted)
+    share = floor / lasted if lasted else 0.0
     top = max(range(len(known)), key=lambda i: known[i][1])
     step = last_stretch(known[top + 1 :], lambda value: value < floor)
     if step is None:
@@ -66,7 +73,7 @@ def fall_of(points: Points, limit: Callable[[float], float]) -> Fall | None:
     last, drop = known[-1][1], known[at - 1][1] - known[at][1]
     sudden = drop >= AT_ONCE * (best - last)
     lasting = len(known) - at >= LASTING
-    return Fall(best, best_step, last, step, known[at - 1][0], sudden, lasting)
+    return Fall(best, best_step, last, step, known[at - 1][0], sudden, lasting, floor, share)
 
 
 def rank_fall(ranks: Points, t: Thresholds) -> Fall | None:

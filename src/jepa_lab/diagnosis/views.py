@@ -25,7 +25,7 @@ def view_findings(history: History, tap: str, t: Thresholds, *, ours: bool) -> F
     """
     prefix = f"val/{tap}/"
     now, role = last_of(history, prefix), ROLES.get(tap, "")
-    images = now.get("n", math.inf) / now.get("views", 1.0)
+    images = now.get("n", math.inf) / max(_views(now), 1.0)
     if role == "target" or images < t.samples:
         return None
     if now.get("place_spread", math.inf) < t.spread and now.get("place_cosine", 0.0) > t.cosine:
@@ -69,16 +69,22 @@ def common_share(now: Mapping[str, float]) -> float | None:
     views with nothing in common. Without the number of views it is the smallest one for which
     within_share is possible.
     """
-    if "view_correlation" in now:
+    if math.isfinite(now.get("view_correlation", math.nan)):
         return now["view_correlation"]
     within = now.get("within_share", math.nan)
     if not math.isfinite(within):
         return None
-    views = now.get("views", 0.0)
+    views = _views(now)
     if views < 2:
         most = max(within - NEAR, 0.0)
         views = min(max(2.0, math.ceil(1.0 / (1.0 - most)) if most < 1 else math.inf), MOST_VIEWS)
     return 1.0 - within * views / (views - 1.0)
+
+
+def _views(now: Mapping[str, float]) -> float:
+    """Returns the number of views, 0 if it is unknown or no number."""
+    views = now.get("views", 0.0)
+    return views if math.isfinite(views) else 0.0
 
 
 def told_apart(history: History, tap: str) -> float:

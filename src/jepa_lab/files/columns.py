@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -54,7 +55,7 @@ def column_names(path: Path) -> list[str]:
             return list(file.schema_arrow.names)
     limits.size_within(path, limits.TABLE_BYTES)
     fields = _first_line(path, DELIMITERS[suffix])
-    return [] if _are_numbers(fields) else fields
+    return [] if _are_values(fields) else fields
 
 
 def columns_of(table: pa.Table) -> dict[str, np.ndarray]:
@@ -81,8 +82,14 @@ def _read_csv(path: Path) -> pa.Table:
 
 def has_no_names(path: Path, delimiter: str) -> bool:
     """Returns whether the first line holds numbers alone, NaN among them, as numpy.savetxt writes
-    it."""
-    return _are_numbers(_first_line(path, delimiter))
+    it. The numbers 0, 1, 2 and so on are the names that pandas gives to columns without any."""
+    return _are_values(_first_line(path, delimiter))
+
+
+def counts_columns(names: Sequence[str]) -> bool:
+    """Returns whether names are 0, 1, 2 and so on, as pandas writes them, after an index or not."""
+    names = names[1:] if names and not names[0] else names
+    return len(names) > 1 and list(names) == [str(k) for k in range(len(names))]
 
 
 def _first_line(path: Path, delimiter: str) -> list[str]:
@@ -94,9 +101,9 @@ def _first_line(path: Path, delimiter: str) -> list[str]:
         return []
 
 
-def _are_numbers(fields: list[str]) -> bool:
+def _are_values(fields: list[str]) -> bool:
     try:
-        return bool([float(field) for field in fields])
+        return bool([float(field) for field in fields]) and not counts_columns(fields)
     except ValueError:
         return False
 

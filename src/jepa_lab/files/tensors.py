@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -44,7 +45,9 @@ def read_tensors(path: Path) -> Any:
     try:
         with open_archive(path) as archive:
             _check_parts(archive, size)
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of sparse and quantised tensors, refused below
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except (OverLimit, OSError):
         raise
     except Exception as error:  # torch raises many types for a broken file

@@ -214,8 +214,11 @@ def last_values(history: Mapping[str, Sequence[tuple[int, float]]]) -> dict[str,
 
 def history_of(source: Path | pa.Table) -> History:
     """Returns the (step, value) pairs of every key, in the order of logging, from a file, a run's
-    folder or a table."""
+    folder or a table. A row of other code without a step, a key or a value is left out."""
     table = source if isinstance(source, pa.Table) else read_metrics(source)
+    table = table.select(["step", "key", "value"])
+    if any(column.null_count for column in table.columns):
+        table = table.drop_null()
     if table.num_rows == 0:
         return {}
     keys = table["key"].combine_chunks().dictionary_encode()

@@ -16,6 +16,7 @@ from jepa_lab.metrics.streaming import Moments
 # A coordinate is dead if its standard deviation is below this share of the root mean square over
 # coordinates.
 DEAD = 1e-2
+TILE = 2048  # columns whose products are taken at once, 32 MiB
 
 
 def feature_std_min(z: Array | Moments) -> Tensor:
@@ -73,15 +74,32 @@ def off_diagonal_correlation(z: Array | Moments) -> Tensor:
     moments = _moments(z)
     if moments.diagonal:
         raise ValueError("correlations need the full scatter, but these moments are diagonal")
-    scatter = moments.scatter
-    std = scatter.diagonal().clamp_min(0.0).sqrt()
+    std = moments.variance.sqrt()
     varies = std > 1e-12 * std.max()
     k = int(varies.sum())
     if k < 2:
         return torch.zeros_like(std[0])
     inverse = torch.where(varies, 1.0 / torch.where(varies, std, 1.0), 0.0)
-    absolute = (scatter * inverse).mul_(inverse[:, None]).abs_()
-    return ((absolute.sum() - absolute.diagonal().sum()) / (k * (k - 1))).clamp(max=1.0)
+    rows = moments.deviations
+    if rows is not None:  # fewer rows than dimensions
+        total = _absolute_products(rows[:, varies] * inverse[varies]) / moments.n
+    else:
+        absolute = (moments.scatter * inverse).mul_(inverse[:, None]).abs_() / moments.n
+        total = absolute.sum() - absolute.diagonal().sum()
+    return (total / (k * (k - 1))).clamp(max=1.0)
+
+
+def _absolute_products(x: Tensor) -> Tensor:
+    """Returns the sum of |x_i . x_j| over the pairs of different columns, without the matrix of all
+    products, which for wide features exceeds the memory."""
+    total = x.new_zeros(())
+    for i in range(0, x.shape[1], TILE):
+        left = x[:, i : i + TILE].T.contiguous()
+        square = (left @ left.T).abs_()
+        total += square.sum() - square.diagonal().sum()
+        for j in range(i + TILE, x.shape[1], TILE):
+            total += 2 * (left @ x[:, j : j + TILE]).abs_().sum()
+    return total
 
 
 def _moments(z: Array | Moments) -> Moments:

@@ -74,6 +74,12 @@ class Moments:
         return self._parts(self.diagonal)[1]
 
     @property
+    def deviations(self) -> Tensor | None:
+        """The rows (n, d) minus their mean while they are held, None once they are in the scatter,
+        which is then the smaller of the two."""
+        return centred(torch.cat(self._rows)) if self._scatter is None and self._rows else None
+
+    @property
     def variance(self) -> Tensor:
         """The variance of every dimension (d,), divided by n."""
         scatter = self._parts(diagonal=True)[1]

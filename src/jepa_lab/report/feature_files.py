@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -97,8 +97,9 @@ def _read(path: Path, suffix: str) -> FeatureFile:
         headers = safetensors_headers(path)
         return _of_parts(headers, lambda names: read_safetensors(path, names), "tensor")
     if suffix in HDF5:
-        headers = of_one_group(hdf5_headers(path))
-        return _of_parts(headers, lambda names: read_hdf5(path, names), "data set")
+        headers, others = of_one_group(hdf5_headers(path))
+        found = _of_parts(headers, lambda names: read_hdf5(path, names), "data set")
+        return replace(found, remarks=(*found.remarks, *others))
     if suffix in TABLES:
         return _of_columns(read_columns(path), path)
     if suffix in (".pt", ".pth"):

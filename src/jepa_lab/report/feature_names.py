@@ -77,15 +77,19 @@ def roles_of(parts: Mapping[str, Header]) -> Roles:
     return Roles(taps, references, labels, codes, size, tuple(left))
 
 
-def of_one_group(parts: Mapping[str, Header]) -> dict[str, Header]:
+def of_one_group(parts: Mapping[str, Header]) -> tuple[dict[str, Header], tuple[str, ...]]:
     """Returns the data sets of one group of a file, such as train, if several groups have features
-    of different numbers of rows: the group with the most. Otherwise it returns all."""
+    of different numbers of rows: the group with the most, and a remark that names the others.
+    Otherwise it returns all, and no remark."""
     groups: dict[str, dict[str, Header]] = {}
     for name, header in parts.items():
         groups.setdefault(name.rpartition("/")[0], {})[name] = header
     rows = {g: sum(parts[found[0]].shape[:1]) for g, x in groups.items() if (found := _features(x))}
-    several = len(set(rows.values())) > 1
-    return groups[max(rows, key=lambda g: rows[g])] if several else dict(parts)
+    if len(set(rows.values())) < 2:
+        return dict(parts), ()
+    group = max(rows, key=lambda g: rows[g])
+    others = listed(f"{n} ({_described(h)})" for n, h in parts.items() if n not in groups[group])
+    return groups[group], (f"only the group {group or '/'} is judged; not judged: {others}",)
 
 
 def is_of_weights(names: Iterable[str]) -> bool:

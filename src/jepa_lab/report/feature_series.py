@@ -3,7 +3,6 @@ step since when it holds."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,9 +24,8 @@ from jepa_lab.monitor.statistics import TapStatistics
 from jepa_lab.report.feature_files import FeatureFile, read_feature_file
 from jepa_lab.report.features import Judged, judge_arrays, require_shapes, tap_lines
 from jepa_lab.report.log_report import Report, history_parts
-
-# words before the digits of a step, the weaker ones first
-STEP_WORDS = ("epochs?|ep|steps?|iter|iterations?|it", "steps?|iter|iterations?|it")
+from jepa_lab.report.series_labels import with_labels
+from jepa_lab.report.series_order import in_order
 
 
 @dataclass
@@ -69,37 +67,39 @@ def series_report(paths: Sequence[Path], rules: str) -> Report:
 
     The verdict is that of the rules on the metrics of all files, with the step of the file since
     which it holds. If they find no failure, it is that on the last file, which is also judged
-    alone, with its labels and row by row. Raises UserError for a file without features, or with
-    other taps or widths than the others."""
-    steps, numbered = steps_of(paths)
-    measured, last, said = Measured(), Judged(Verdict("inconclusive")), set()
-    ordered = sorted(zip(steps, paths, strict=True), key=lambda pair: pair[0])
-    for step, path in ordered:
+    alone, with its labels and row by row. Labels that are told apart there contradict a collapse
+    of the trend too. Raises UserError for a file without features, or with other taps or widths
+    than the others, and for names that give no order."""
+    series = in_order(paths)
+    measured, last = Measured(), Judged(Verdict("inconclusive"))
+    remarks: dict[str, Path] = {}
+    for step, path in zip(series.steps, series.paths, strict=True):
         file = read_feature_file(path)
         for remark in file.remarks:
-            if remark not in said:
-                say(f"{path}: {remark}")
-            said.add(remark)
+            remarks.setdefault(remark, path)
         measured.add(step, file, path)
-        if (step, path) == ordered[-1]:
+        if path == series.paths[-1]:
             last = judge_arrays(file, path)
-    taps = tuple(measured.widths)
-    found = examine(measured.history, Thresholds(), judged=taps, remedies=PlainRemedies())
+    taps, t = tuple(measured.widths), Thresholds()
+    found = examine(measured.history, t, judged=taps, remedies=PlainRemedies())
+    found = with_labels(found, last.taps, t)
     trend = found.verdict
+    for remark, path in remarks.items():  # after the diagnosis: an error is one line
+        say(f"{path}: {remark}")
     alone = failed(last.verdict.status) and not failed(trend.status)
     verdict = last.verdict if alone else trend
     head, body, content = history_parts(found, verdict, measured.history, taps, rules)
-    how = "from the digits in their names" if numbered else "counted from 0"
-    steps = [step for step, _ in ordered]
     about = [
-        f"files:   {len(paths)}, steps {', '.join(map(str, steps))} ({how})",
+        f"files:   {len(paths)}, steps {series.how}",
+        *series.lines(),
         *([f"over all files: {trend.line()}"] if alone else []),
         f"the last file alone: {last.verdict.line()}",
         *(tap_lines(last.taps) if len(taps) > 1 else []),
     ]
     content = {
-        "features": [str(path) for _, path in ordered],
-        "steps": steps,
+        "features": [str(path) for path in series.paths],
+        "steps": list(series.steps),
+        "steps_from": series.how,
         "taps": list(taps),
         **content,
         "trend": trend.to_dict(),
@@ -118,24 +118,3 @@ def _values(prefix: str, taps: Mapping[str, np.ndarray]) -> dict[str, float]:
         statistics.update(feature_tensor(z, tap))
         found |= {f"{prefix}/{tap}/{name}": x for name, x in statistics.values().items()}
     return found
-
-
-def steps_of(paths: Sequence[Path]) -> tuple[list[int], bool]:
-    """Returns the steps of files, and whether they are digits in their paths.
-
-    They are the digits that differ: those after step, iteration or epoch, in that order, or else
-    the last ones. Without digits that differ in all files the steps are 0, 1, 2, ...
-    """
-    counted = list(range(len(paths)))
-    texts = [str(path.with_suffix("")) for path in paths]
-    groups = [list(re.finditer(r"\d+", text)) for text in texts]
-    if len({len(found) for found in groups}) != 1:  # names of several forms
-        groups = [list(re.finditer(r"\d+", path.stem))[-1:] for path in paths]
-    if not all(groups):
-        return counted, False
-    columns = [[int(match.group()) for match in column] for column in zip(*groups, strict=True)]
-    fits = [i for i, column in enumerate(columns) if len(set(column)) == len(paths)]
-    before = [match.string[: match.start()] for match in groups[0]]
-    for words in STEP_WORDS:
-        fits = [i for i in fits if re.search(rf"({words})[-_=.]?$", before[i].lower())] or fits
-    return (columns[fits[-1]], True) if fits else (counted, False)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from jepa_lab.errors import UserError
-from jepa_lab.files.columns import DELIMITERS, has_no_names
+from jepa_lab.files.columns import DELIMITERS, counts_columns, has_no_names
 from jepa_lab.report.feature_names import listed
 
 DIGITS = "0123456789"
@@ -31,6 +31,8 @@ def dimensions_of(columns: Mapping[str, np.ndarray], path: Path) -> tuple[np.nda
         )
     z = np.stack([columns[name] for name in dimensions], axis=1)
     remark = f"z is the {len(dimensions)} columns {dimensions[0]} to {dimensions[-1]}"
+    if path.suffix.lower() in DELIMITERS and counts_columns(dimensions):
+        remark += "; the first line is read as their names, as pandas numbers columns"
     dropped = [f"{n} ({_kind(x)})" for n, x in columns.items() if n not in dimensions]
     if dropped:
         more = f" and {len(dropped) - SHOWN} more" if len(dropped) > SHOWN else ""

@@ -79,9 +79,10 @@ def diagnose_file(path: Path) -> Judged:
     Raises UserError with the file and the array if the file cannot be read or an array does not
     fit."""
     file = read_feature_file(path)
-    for remark in file.remarks:
+    judged = judge_arrays(file, path)
+    for remark in file.remarks:  # after the diagnosis: an error is one line
         say(f"{path}: {remark}")
-    return judge_arrays(file, path)
+    return judged
 
 
 def judge_arrays(file: FeatureFile, path: Path) -> Judged:

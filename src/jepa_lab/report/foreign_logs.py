@@ -52,6 +52,7 @@ def judged_part(history: History, exact: bool = True) -> Read:
     validations, and val rather than another with as many. In the log of a run of ours, which also
     has metrics at the start, only the taps count that such a run judges.
     """
+    history = _without_first_slash(history)
     found: dict[str, dict[str, int]] = {}
     for key, points in history.items():
         place, _, metric = key.rpartition("/")
@@ -77,6 +78,14 @@ def judged_part(history: History, exact: bool = True) -> Read:
         read[rank] = [point for point in read[rank] if point[0] in steps]
     read |= _start(read, taps, 0 if exact else APART)
     return Read(read, taps, prefix, tuple(p for p in found if p != prefix))
+
+
+def _without_first_slash(history: History) -> dict[str, Points]:
+    """Returns the metrics without the slash that an empty prefix leaves before their names."""
+    named = {key: key.lstrip("/") or key for key in history}
+    return {
+        new if new == key or new not in history else key: history[key] for key, new in named.items()
+    }
 
 
 def _start(read: Mapping[str, Points], taps: Sequence[str], apart: int) -> dict[str, Points]:

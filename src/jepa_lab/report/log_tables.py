@@ -22,6 +22,7 @@ SCALARS = (
     " val valid validation"
 )
 WORDS = frozenset(SCALARS.split())
+MOST_STEPS = 2.0**53  # from which a floating-point number no longer counts one by one
 EMPTY_SHARE = 0.2  # of the cells of a column, from which it is one of a log
 # of W&B: name of the run - name of the metric
 EXPORTED = re.compile(r"^(?P<run>.+?) - (?P<key>.+?)(?P<bound>__MIN|__MAX)?$")
@@ -115,8 +116,12 @@ def _over_steps(columns: Columns, n_rows: int) -> History:
     known, given = columns.get(name or "", (np.empty(0), np.empty(0)))
     if not len(known):
         return {}
+    whole = np.nan_to_num(given, posinf=0, neginf=0)
+    largest = float(np.abs(whole).max())
+    if largest >= MOST_STEPS:
+        raise UserError(f"{name} has a value of {largest:.3g}, which counts no steps")
     last = np.searchsorted(known, np.arange(n_rows), side="right") - 1
-    steps = np.nan_to_num(given, posinf=0, neginf=0).astype(np.int64)[np.maximum(last, 0)]
+    steps = whole.astype(np.int64)[np.maximum(last, 0)]
     return in_order(
         {
             key: list(zip(steps[at].tolist(), values.tolist(), strict=True))
