@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 import pytorch_lightning as pl
 import torch
+import wandb
 from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger, WandbLogger
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
@@ -65,7 +66,8 @@ def trained(folder: Path, collapse_at: int | None, prefix: str) -> Logged:
     loggers: dict[str, Any] = {
         "ledger": ParquetLogger(ledger),
         "csv": CSVLogger(folder / "lightning"),
-        "wandb": WandbLogger(save_dir=folder, offline=True, project="p"),
+        # offline=True of the logger would set WANDB_MODE for all later tests
+        "wandb": WandbLogger(experiment=wandb.init(mode="offline", dir=folder, project="p")),
     }
     if find_spec("tensorboard") is not None:
         loggers["tensorboard"] = TensorBoardLogger(folder / "board")
@@ -84,8 +86,8 @@ def trained(folder: Path, collapse_at: int | None, prefix: str) -> Logged:
     run = Path(loggers["wandb"].experiment.dir).parent
     loggers["wandb"].experiment.finish()
     (csv,) = (folder / "lightning").rglob("metrics.csv")
-    (wandb,) = run.glob("*.wandb")
-    paths = {"ledger": ledger.path, "csv": csv, "wandb": wandb}
+    (offline,) = run.glob("*.wandb")
+    paths = {"ledger": ledger.path, "csv": csv, "wandb": offline}
     paths.update(("tensorboard", path) for path in (folder / "board").rglob("*tfevents*"))
     return Logged(monitor.verdict, paths)
 

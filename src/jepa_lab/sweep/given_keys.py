@@ -15,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from jepa_lab.config.groups import AUX_FOLDER
 from jepa_lab.config.tree import flatten, leaves
+from jepa_lab.files.text import parse_yaml, read_text
 from jepa_lab.ledger.command_line import key_of
 
 OWN = ("command-line", "hydra.searchpath in")  # start of the providers of a user's folders
@@ -68,7 +69,7 @@ def _of_own_files(hydra: DictConfig) -> Iterator[tuple[str, Any]]:
         if any(_file(*source, name).is_file() for source in ours):
             continue  # Hydra takes the first
         file = next((f for source in own if (f := _file(*source, name)).is_file()), None)
-        content: Any = OmegaConf.to_container(OmegaConf.load(file), resolve=False) if file else {}
+        content = parse_yaml(read_text(file)) if file is not None else None
         if isinstance(content, dict):
             content.pop("defaults", None)
             for key, value in flatten(content, f"{part.package}." if part.package else ""):
