@@ -74,8 +74,8 @@ def test_the_first_violation_of_each_kind_is_dated_by_its_validation() -> None:
     ]
     # judged a collapse at step 40, of a fall that began at step 30
     assert found[0][2].startswith(
-        "dimensional_collapse of z_agg: effective rank fell from 20.0 at step 10 to 3.0, below the"
-        " limit since 30"
+        "dimensional_collapse of z_agg: effective rank fell from 20.0 at step 10 to 3.0, below"
+        " 5.0 (50 % of its best) since step 30"
     )
     assert found[1][2].startswith("low_rank of z_agg: effective rank 4.0 of 64 (12.0 at start)")
 
