@@ -8,6 +8,9 @@ from typing import Any
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper, BasicSweeperConf
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.plugins.launcher import Launcher
+from hydra.types import HydraContext
 from omegaconf import DictConfig
 
 OPTIONS: dict[str, Any] = {
@@ -21,6 +24,18 @@ OPTIONS: dict[str, Any] = {
 }
 
 
+def started(
+    sweeper: BasicSweeper, arguments: list[str]
+) -> tuple[HydraContext, DictConfig, Launcher, list[Override]]:
+    """Returns the context, the configuration and the launcher of a sweep, and its overrides."""
+    assert sweeper.config is not None
+    assert sweeper.hydra_context is not None
+    assert sweeper.launcher is not None
+    parser = OverridesParser.create(config_loader=sweeper.hydra_context.config_loader)
+    overrides = parser.parse_overrides([*sweeper._parse_config(), *arguments])
+    return sweeper.hydra_context, sweeper.config, sweeper.launcher, overrides
+
+
 class CheckedSweeper(BasicSweeper):
     """Runs every combination of the values, as Hydra's basic sweeper does. All jobs are composed
     and checked before the first file is written."""
@@ -29,12 +44,7 @@ class CheckedSweeper(BasicSweeper):
         from jepa_lab.sweep.jobs import check_sweep, compose_jobs, require_jobs
         from jepa_lab.sweep.records import begin_sweep
 
-        assert self.config is not None
-        assert self.hydra_context is not None
-        assert self.launcher is not None
-        context, master, launcher = self.hydra_context, self.config, self.launcher
-        parser = OverridesParser.create(config_loader=context.config_loader)
-        overrides = parser.parse_overrides([*self._parse_config(), *arguments])
+        context, master, launcher, overrides = started(self, arguments)
         require_jobs(overrides, self.max_batch_size)
         batches = self.split_arguments(overrides, self.max_batch_size)
         every = [job for batch in batches for job in batch]
@@ -63,12 +73,8 @@ class AuxComparisonSweeper(BasicSweeper):
         from jepa_lab.sweep.sweep_line import read_line
         from jepa_lab.sweep.tuned_comparison import check_stages, plan_stages, run_stages
 
-        assert self.config is not None
-        assert self.hydra_context is not None
-        assert self.launcher is not None
-        context, master, launcher = self.hydra_context, self.config, self.launcher
-        parser = OverridesParser.create(config_loader=context.config_loader)
-        line = read_line(parser.parse_overrides([*self._parse_config(), *arguments]))
+        context, master, launcher, overrides = started(self, arguments)
+        line = read_line(overrides)
 
         def compose(jobs: Sequence[Sequence[str]]) -> list[DictConfig]:
             return compose_jobs(context, master, jobs)

@@ -21,6 +21,7 @@ from jepa_lab.metrics import collapse_metrics, lidar, view_metrics
 from jepa_lab.monitor.statistics import MAX_ROWS, FirstRows, TapStatistics
 from jepa_lab.studies.seq_jepa.monitor import EvaluationPass, measure
 from jepa_lab.studies.seq_jepa.objective import Objective, PredictionLoss
+from quiet_trainers import quiet_trainer
 
 
 @pytest.fixture(scope="module")
@@ -63,15 +64,7 @@ DATA = torch.randn(200, 6, generator=torch.Generator().manual_seed(0))
 
 def fit(module: Foreign, *callbacks: pl.Callback, epochs: int = 2) -> pl.Trainer:
     loader = DataLoader(TensorDataset(DATA), batch_size=64)
-    trainer = pl.Trainer(
-        max_epochs=epochs,
-        callbacks=list(callbacks),
-        accelerator="cpu",
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-    )
+    trainer = quiet_trainer(*callbacks, epochs=epochs)
     trainer.fit(module, loader, loader)
     return trainer
 
@@ -239,15 +232,7 @@ class Several(Foreign):
 
 def fitted(module: pl.LightningModule, monitor: CollapseMonitor, loaders: int = 1) -> None:
     data = [DataLoader(TensorDataset(DATA), batch_size=50) for _ in range(loaders)]
-    trainer = pl.Trainer(
-        max_epochs=2,
-        callbacks=[monitor],
-        accelerator="cpu",
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-    )
+    trainer = quiet_trainer(monitor, epochs=2)
     trainer.fit(module, data[0], data)
 
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from jepa_lab.callbacks import CollapseMonitor
+from quiet_trainers import quiet_trainer
 
 Encode = Callable[[Tensor], Tensor]
 
@@ -49,15 +50,7 @@ class Encoder(pl.LightningModule):
 
 
 def trainer(monitor: CollapseMonitor, epochs: int = 1) -> pl.Trainer:
-    return pl.Trainer(
-        accelerator="cpu",
-        max_epochs=epochs,
-        callbacks=[monitor],
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-    )
+    return quiet_trainer(monitor, epochs=epochs)
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from jepa_lab.callbacks import CollapseMonitor
+from quiet_trainers import quiet_trainer
 
 DATA = DataLoader(
     TensorDataset(torch.randn(256, 8, generator=torch.Generator().manual_seed(0))), batch_size=32
@@ -34,15 +35,7 @@ class Trained(pl.LightningModule):
 
 
 def fit(module: pl.LightningModule, monitor: CollapseMonitor, epochs: int = 6) -> pl.Trainer:
-    trainer = pl.Trainer(
-        accelerator="cpu",
-        max_epochs=epochs,
-        callbacks=[monitor],
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-    )
+    trainer = quiet_trainer(monitor, epochs=epochs)
     trainer.fit(module, DATA)
     return trainer
 

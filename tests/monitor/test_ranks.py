@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -16,6 +18,15 @@ from jepa_lab.metrics import collapse_metrics, view_metrics
 
 Z = torch.randn(397, 2, 8, generator=torch.Generator().manual_seed(0))
 SPLIT = 200  # rows of the first process
+
+
+def in_two_processes(target: Callable[[int, int, str], None], folder: Path) -> list[Any]:
+    """Returns what each process of a gloo group has saved."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    mp.spawn(target, (port, str(folder)), nprocs=2)  # type: ignore[no-untyped-call]
+    return [torch.load(folder / f"{rank}.pt") for rank in (0, 1)]
 
 
 def _measure(rank: int, port: int, folder: str) -> None:
@@ -44,20 +55,12 @@ def _uneven(rank: int, port: int, folder: str) -> None:
 
 
 def test_processes_with_batches_of_different_sizes_measure_at_the_same_step(tmp_path: Path) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    mp.spawn(_uneven, (port, str(tmp_path)), nprocs=2)  # type: ignore[no-untyped-call]
-    first, second = (torch.load(tmp_path / f"{rank}.pt") for rank in (0, 1))
+    first, second = in_two_processes(_uneven, tmp_path)
     assert first == second == [(2, 3 * 64 + 2 * 60.0)]
 
 
 def test_the_rows_of_all_processes_are_measured_as_one(tmp_path: Path) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    mp.spawn(_measure, (port, str(tmp_path)), nprocs=2)  # type: ignore[no-untyped-call]
-    first, second = (torch.load(tmp_path / f"{rank}.pt") for rank in (0, 1))
+    first, second = in_two_processes(_measure, tmp_path)
     assert first == second
     assert first["val/views/n"] == 2 * 397
     expected = collapse_metrics(Z.flatten(0, 1)) | view_metrics(Z)

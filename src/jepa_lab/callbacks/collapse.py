@@ -10,7 +10,6 @@ from torch import Tensor
 
 from jepa_lab.callbacks.logging import log_metrics
 from jepa_lab.config.extensions import MetricOptions
-from jepa_lab.config.statuses import failed
 from jepa_lab.errors import say
 from jepa_lab.monitor import Monitor, MonitorVerdict
 from jepa_lab.monitor.features import chosen
@@ -179,10 +178,9 @@ class CollapseMonitor(pl.Callback):
             if isinstance(value, Tensor) and value.ndim > 0
         }
         wanted, role = self.monitor.measurement.taps, self.monitor.measurement.role
+        kept = chosen(named, wanted, role, strict=False)
         if wanted is None:
-            kept = {k: z for k, z in chosen(named, None, role).items() if z.ndim > 1}
-        else:
-            kept = {k: z for k, z in named.items() if k in wanted}
+            kept = {k: z for k, z in kept.items() if z.ndim > 1}
         if not kept and step is not None:
             there = f" (there are {', '.join(named)})" if named else ""
             self._say_once(
@@ -199,7 +197,7 @@ class CollapseMonitor(pl.Callback):
     def _conclude(self, trainer: pl.Trainer, monitor: Monitor) -> None:
         self.verdict = monitor.verdict()
         if self.verbose and trainer.is_global_zero:
-            print(self.verdict if failed(self.verdict.status) else self.verdict.line())
+            print(self.verdict.brief())
 
     def _say_once(self, line: str) -> None:
         if line not in self._said:

@@ -141,8 +141,7 @@ def _class(key: str, path: Any, base: type[Kind]) -> type[Kind]:
     except ImportError as error:
         raise ValueError(f"{key}._target_={path}: {error}") from error
     except (Exception, SystemExit) as error:  # the user's file may raise anything when imported
-        if isinstance(error, SystemExit) and type(error) is not SystemExit:  # of a signal
-            raise
+        pass_on_signals(error)
         reason = (
             f"{type(error).__name__}:"
             f" {str(error).splitlines()[0] if str(error) else 'no reason given'}"
@@ -154,3 +153,10 @@ def _class(key: str, path: Any, base: type[Kind]) -> type[Kind]:
             f"{key}._target_={path}: not a class of options (a dataclass derived from {where})"
         )
     return found
+
+
+def pass_on_signals(error: BaseException) -> None:
+    """Raises the SystemExit of a signal again, whose class is derived from it. User code that calls
+    sys.exit raises SystemExit itself, which is an error of that code."""
+    if isinstance(error, SystemExit) and type(error) is not SystemExit:
+        raise error

@@ -8,14 +8,16 @@ from jepa_lab.diagnosis.finding import Finding
 from jepa_lab.diagnosis.quantities import Quantity, order_sentence
 
 
+def described(event: Finding) -> str:
+    """Returns the status, the place and the reason of a failure."""
+    return f"{event.status}{f' of {event.tap}' if event.tap else ''}: {event.reason}"
+
+
 def event_lines(events: list[Finding]) -> list[str]:
     """Returns the failures in the order of their first violation, with a title, [] for none."""
     if not events:
         return []
-    lines = [
-        f"  step {f.began:>7}  {f.status}{f' of {f.tap}' if f.tap else ''}: {f.reason}"
-        for f in events
-    ]
+    lines = [f"  step {f.began:>7}  {described(f)}" for f in events]
     order = order_sentence(events)
     return ["", "first violations", *lines, *([f"  {order}"] if order else [])]
 

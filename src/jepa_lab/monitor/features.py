@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from jepa_lab.metrics.arrays import as_tensor
+
 DIMENSIONS = {"embedding": 2, "views": 3, "tokens": 3, "map": 4}
 FLOATS = {torch.float16, torch.bfloat16, torch.float32, torch.float64}
 WHOLE = {torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64}
@@ -82,7 +84,7 @@ def as_features(name: str, value: Any, role: str | None = None) -> tuple[Tensor,
     Tensors stay on their device. NumPy arrays and nested lists are converted. Raises ValueError for
     a shape that does not fit the role, and for three or four dimensions without a role.
     """
-    z = value.detach() if isinstance(value, Tensor) else torch.from_numpy(_array(name, value))
+    z = value.detach() if isinstance(value, Tensor) else as_tensor(_array(name, value))
     if z.layout != torch.strided or z.is_nested or z.is_meta or z.is_quantized:
         kind = "nested" if z.is_nested else "meta" if z.is_meta else str(z.layout)
         raise ValueError(f"features {name!r} are a {kind} tensor; expected a dense one with values")
@@ -110,8 +112,7 @@ def _array(name: str, value: Any) -> np.ndarray:
         raise ValueError(f"features {name!r} are no array of numbers ({reason})") from None
     if array.dtype.kind not in "iuf" or array.dtype.itemsize > 8:
         raise ValueError(f"features {name!r} hold {array.dtype}; expected numbers")
-    native = array.astype(array.dtype.newbyteorder("="), copy=False)
-    return np.ascontiguousarray(native if native.dtype.kind == "f" else native.astype(np.float64))
+    return array
 
 
 def _wanted(name: str, role: str | None, z: Tensor) -> str:

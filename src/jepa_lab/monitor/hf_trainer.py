@@ -7,7 +7,6 @@ from typing import Any
 
 from transformers import TrainerCallback
 
-from jepa_lab.config.statuses import failed
 from jepa_lab.monitor.hooks import Outputs, watch
 from jepa_lab.monitor.monitor import Monitor
 from jepa_lab.monitor.verdict import MonitorVerdict
@@ -50,4 +49,4 @@ class CollapseCallback(TrainerCallback):
         self._outputs.close()
         self.verdict = self.monitor.verdict()
         if self.verbose and state.is_world_process_zero:
-            print(self.verdict if failed(self.verdict.status) else self.verdict.line())
+            print(self.verdict.brief())

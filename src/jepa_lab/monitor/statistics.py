@@ -51,8 +51,7 @@ class TapStatistics:
         self.statistics.update(features.flatten(0, -2))
         self._rows.update(features.flatten(0, -2))
         if features.ndim == 3 and features.shape[1] >= 2 and not self.uneven:
-            known = self._views.all() if self.ragged else None
-            self.uneven = known is not None and known.shape[1:] != features.shape[1:]
+            self.uneven = self.ragged and self._views.shape not in (None, features.shape[1:])
             if not self.uneven:
                 self._views.update(features)
 
@@ -61,12 +60,14 @@ class TapStatistics:
         width."""
         self.samples += other.samples
         self.statistics.merge(other.statistics)
+        self.uneven = self.uneven or other.uneven
         for mine, rows in ((self._rows, other._rows), (self._views, other._views)):
-            kept, known = rows.all(), mine.all()
-            self.uneven = self.uneven or other.uneven
-            if kept is not None and known is not None and kept.shape[1:] != known.shape[1:]:
+            kept = rows.all()
+            if kept is None:
+                continue
+            if mine.shape not in (None, rows.shape):
                 self.uneven = True
-            elif kept is not None:
+            else:
                 mine.update(kept)
 
     def values(self) -> dict[str, float]:
@@ -96,6 +97,11 @@ class FirstRows:
         self.limit = limit
         self._n = 0
         self._kept: list[Tensor] = []
+
+    @property
+    def shape(self) -> torch.Size | None:
+        """The shape of a row, None before the first."""
+        return self._kept[0].shape[1:] if self._kept else None
 
     def update(self, rows: Tensor) -> None:
         """Keeps rows while there is room. Raises ValueError for rows of another shape than

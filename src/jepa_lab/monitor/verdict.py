@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 
+from jepa_lab.config.statuses import failed
 from jepa_lab.diagnosis.finding import History
 from jepa_lab.diagnosis.plain import PlainRemedies
 from jepa_lab.diagnosis.quantities import quantities, timeline
@@ -25,6 +26,10 @@ class MonitorVerdict(Verdict):
 
     def __str__(self) -> str:
         return self.text or self.line()
+
+    def brief(self) -> str:
+        """Returns the text of a failure, and the line of anything else."""
+        return str(self) if failed(self.status) else self.line()
 
 
 def judged(history: History, taps: Sequence[str], last: int = -1) -> MonitorVerdict:

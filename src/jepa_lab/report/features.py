@@ -15,8 +15,7 @@ from jepa_lab.diagnosis.verdict import Verdict
 from jepa_lab.errors import UserError, say
 from jepa_lab.ledger.read import finite_or_null
 from jepa_lab.report.feature_files import FeatureFile, read_feature_file
-
-Report = tuple[str, dict[str, Any]]
+from jepa_lab.report.log_report import Report
 
 
 @dataclass(frozen=True)

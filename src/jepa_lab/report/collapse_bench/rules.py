@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from jepa_lab.config.extensions import pass_on_signals
 from jepa_lab.config.statuses import NO_FAILURE, PASSES, STATUSES
 from jepa_lab.diagnosis import Thresholds, Verdict, judge
 from jepa_lab.diagnosis.odds import Odds
@@ -142,7 +143,7 @@ def user_rule(place: str) -> Rule:
         try:
             status = function(copied)
         except (Exception, SystemExit) as error:
-            _pass_on_signals(error)
+            pass_on_signals(error)
             reason = f"{type(error).__name__}: {error}".partition("\n")[0]
             raise UserError(f"--rule {place}: raised {reason} on run {run.name}") from error
         if isinstance(status, str) and status in PLAIN:
@@ -158,12 +159,6 @@ def user_rule(place: str) -> Rule:
     return Rule(place, lambda fitted: answer)
 
 
-def _pass_on_signals(error: BaseException) -> None:
-    """Raises the SystemExit of a signal again. User code that calls sys.exit raises its own."""
-    if isinstance(error, SystemExit) and type(error) is not SystemExit:
-        raise error
-
-
 def _found(place: str) -> Callable[[History], object]:
     module, _, name = place.partition(":")
     if not module or not name:
@@ -173,7 +168,7 @@ def _found(place: str) -> Callable[[History], object]:
     try:
         found = import_module(module)
     except (Exception, SystemExit) as error:  # the module is the user's: it can fail in any way
-        _pass_on_signals(error)
+        pass_on_signals(error)
         reason = f"{type(error).__name__}: {error}".partition("\n")[0]
         raise UserError(f"--rule {place}: cannot import {module} ({reason})") from None
     finally:

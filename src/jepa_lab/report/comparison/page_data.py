@@ -10,6 +10,7 @@ from typing import Any
 from jepa_lab.config.statuses import failed, status_in
 from jepa_lab.diagnosis import examine
 from jepa_lab.diagnosis.quantities import order_sentence, timeline
+from jepa_lab.diagnosis.text import described
 from jepa_lab.ledger.parquet import History
 from jepa_lab.ledger.sweep_folder import Tuning
 from jepa_lab.report.comparison.bounds import reference_lines
@@ -191,9 +192,7 @@ def _run(
 def _why(history: History, config: Mapping[str, Any]) -> list[str]:
     """Returns what failed first in a run, one line for each failure with its step."""
     events = timeline(examine(history, config=config))
-    lines = [
-        f"step {f.began:,}: {f.status}{f' of {f.tap}' if f.tap else ''}: {f.reason}" for f in events
-    ]
+    lines = [f"step {f.began:,}: {described(f)}" for f in events]
     order = order_sentence(events)
     return [*lines, f"in this order: {order}"] if order else lines
 

@@ -16,6 +16,11 @@ SOURCES = (
     *("3diebench", "imagenet_maps", "npz", "folder"),
 )
 OWN = "own"
+# options of turned and moved views, which user-defined views do not read
+OF_TURNED_VIEWS = (
+    *("action_code", "mode", "rotation", "translation", "scale", "scale_law", "interpolation"),
+    *("padding", "relative_action"),
+)
 NEEDS_ROOT = {
     "folder": "the folder with the images",
     "3diebench": (
@@ -184,23 +189,5 @@ class DatasetConfig:
 
     def view_options(self) -> dict[str, Any]:
         """Returns the options of the view group that are set."""
-        affine = (
-            "mode",
-            "rotation",
-            "translation",
-            "scale",
-            "scale_law",
-            "interpolation",
-            "padding",
-        )
-        keys = (
-            "action_code",
-            *affine,
-            "relative_action",
-            "action_norm",
-            "fovea",
-            "saliency",
-            "inhibition",
-            "latent_type",
-        )
+        keys = (*OF_TURNED_VIEWS, "action_norm", "fovea", "saliency", "inhibition", "latent_type")
         return {key: getattr(self, key) for key in keys if getattr(self, key) is not None}

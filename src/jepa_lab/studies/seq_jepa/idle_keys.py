@@ -5,21 +5,10 @@ from __future__ import annotations
 from jepa_lab.config.extensions import SourceOptions, ViewOptions
 from jepa_lab.config.idle_keys import idle_keys_of_jepa
 from jepa_lab.studies.seq_jepa.config import Config
+from jepa_lab.studies.seq_jepa.dataset_config import OF_TURNED_VIEWS
 
 OF_RATE = ("alpha", "rate_target", "rate_normalise", "rate_center", "rate_form")
 WARMED_UP = ("dino", "dino_headless")  # forms whose temperature moves
-# options of built-in views that other views refuse or, if they are user-defined, ignore
-OF_VIEWS = (
-    "action_code",
-    "mode",
-    "rotation",
-    "translation",
-    "scale",
-    "scale_law",
-    "interpolation",
-    "padding",
-    "relative_action",
-)
 
 
 def idle_keys(config: Config) -> dict[str, str]:
@@ -76,7 +65,7 @@ def _of_dataset(config: Config) -> dict[str, str]:
     d = config.dataset
     idle: dict[str, str] = {}
     if isinstance(d.views, ViewOptions):
-        idle |= {f"dataset.{key}": "user-defined views do not read it" for key in OF_VIEWS}
+        idle |= {f"dataset.{key}": "user-defined views do not read it" for key in OF_TURNED_VIEWS}
     elif d.mode in ("rot_only", "trans_only"):
         idle["dataset.scale_law"] = f"dataset.mode={d.mode} keeps the scale"
     if isinstance(d.source, SourceOptions):
