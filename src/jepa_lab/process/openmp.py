@@ -1,9 +1,10 @@
 """OMP_WAIT_POLICY, the variable by which OpenMP's threads wait for work. Torch reads it when it is
 imported.
 
-By default they spin, which makes two busy processes on two cores 5 to 14 times slower than one
-(docs/benchmarks.md). A command sets them to sleep instead, unless the variable is set. No result
-changes. A program that imports the package keeps its own policy.
+By default they spin, which makes two busy processes on two cores several times slower than one. A
+command sets them to sleep instead, unless the variable is set. No result changes. A run alone on a
+quiet machine is slower by it: docs/benchmarks.md has both. A program that imports the package keeps
+its own policy.
 """
 
 from __future__ import annotations
