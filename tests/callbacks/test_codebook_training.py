@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from jepa_lab.callbacks import CodebookRefresh
-from jepa_lab.callbacks.checkpoints import RandomState
 from jepa_lab.callbacks.codebook_log import CodebookLog
 from jepa_lab.callbacks.finite import FiniteGuard
+from jepa_lab.callbacks.random_state import RandomState
 from jepa_lab.networks.vq.build import build_quantizer
 
 STEPS, ROWS, D = 6, 16, 4

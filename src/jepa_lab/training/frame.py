@@ -11,9 +11,10 @@ import torch
 
 from jepa_lab.auxiliary import AuxTerm, SiteOptions
 from jepa_lab.callbacks import Gates, TargetEMA
-from jepa_lab.callbacks.checkpoints import RandomState, Saver
+from jepa_lab.callbacks.checkpoints import Saver
 from jepa_lab.callbacks.finite import FiniteGuard
 from jepa_lab.callbacks.logging import EpochLines, GradientStatistics, TrainingFeatures, TrainingLog
+from jepa_lab.callbacks.random_state import RandomState
 from jepa_lab.callbacks.stopping import StopOnRequest
 from jepa_lab.callbacks.verdict import CurrentVerdict, StateBar, StopOnVerdict
 from jepa_lab.config.run_config import JepaConfig
