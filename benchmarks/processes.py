@@ -4,10 +4,10 @@ wait.
     python benchmarks/processes.py [--steps 20] [--rounds 3] [--json PATH]
 
 Each row is one step of a small ResNet on digits, batches of 256: alone, and beside a second process
-that does the same. `spinning` is OpenMP's own default, `sleeping` is OMP_WAIT_POLICY=PASSIVE, which
-every command of jepa-lab sets, `one thread` is `hardware.threads=1`. Rows alternate within a round.
-Figures are medians over the rounds. The checksum of the weights has to be the same for both ways to
-wait.
+that does the same. `spinning` is OpenMP's own default, `asleep` is OMP_WAIT_POLICY=PASSIVE. `short`
+is GOMP_SPINCOUNT=1000, which every command of jepa-lab sets: threads spin shortly, then sleep.
+`one thread` is `hardware.threads=1`. Rows alternate within a round. Figures are medians over the
+rounds. The checksum of the weights has to be the same for all ways to wait.
 """
 
 from __future__ import annotations
@@ -21,10 +21,12 @@ import sys
 from pathlib import Path
 
 POLICIES = {
-    "spinning": {"OMP_WAIT_POLICY": ""},
-    "sleeping": {"OMP_WAIT_POLICY": "PASSIVE"},
+    "spinning": {},
+    "asleep": {"OMP_WAIT_POLICY": "PASSIVE"},
+    "short": {"GOMP_SPINCOUNT": "1000"},
     "one thread": {"OMP_WAIT_POLICY": "PASSIVE", "OMP_NUM_THREADS": "1"},
 }
+VARIABLES = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "OMP_NUM_THREADS")
 STEP = """
 import json, sys, time, torch
 from jepa_lab.networks.encoders import ResNetSmall
@@ -49,8 +51,8 @@ print(json.dumps([1e3 * wall, 1e3 * cpu, weights]))
 def measure(policy: str, processes: int, steps: int) -> list[float]:
     """Returns the wall and the processor milliseconds of a step of the first process, and the sum
     of its weights."""
-    env = {**os.environ, **POLICIES[policy]}
-    env = {key: value for key, value in env.items() if value}
+    own = {key: value for key, value in os.environ.items() if key not in VARIABLES}
+    env = {**own, **POLICIES[policy]}
     command = [sys.executable, "-c", STEP, str(steps)]
     started = [
         subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True)

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-os.environ.setdefault(
-    "OMP_WAIT_POLICY", "PASSIVE"
-)  # before torch: several processes share the cores
+# before torch: several processes share the cores
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 import torch
 from hydra import compose, initialize_config_dir
@@ -37,7 +37,7 @@ def _no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Switches figures off, since they take most of the time of a tiny run. tests/report and some
     module-scoped runs draw them."""
     without_figures(monkeypatch)
-    monkeypatch.setattr("jepa_lab.studies.arc.outcome.write_figure", lambda *args, **kwargs: None)
+    monkeypatch.setattr("jepa_lab.studies.arc.study.write_figure", lambda *args, **kwargs: None)
 
 
 @pytest.fixture(autouse=True)

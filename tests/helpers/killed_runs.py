@@ -26,6 +26,7 @@ OVERRIDES = [
     "dataset.train_size=320",
     "target.memory=0.3",
     "monitor.log_every=1",
+    "keep=all",  # the whole state is compared
 ]
 POINTS = [
     "the reference pass",

@@ -14,6 +14,7 @@ import pytest
 import pytorch_lightning as pl
 import torch
 
+from conftest import maker
 from jepa_lab.errors import RunBusy, UserError
 from jepa_lab.ledger.lock import lock
 from jepa_lab.ledger.parquet import read_metrics
@@ -29,10 +30,15 @@ OFTEN = "monitor.save_every_s=0"
 
 
 @pytest.fixture
-def expected(tmp_path: Path) -> RunResult:
-    import conftest
+def make_config(tmp_path: Path) -> Make:
+    """Makes configurations of runs that keep the whole state after their end, to compare it."""
+    make = maker(tmp_path)
+    return lambda *overrides: make("keep=all", *overrides)
 
-    return train(conftest.maker(tmp_path / "uninterrupted")(OFTEN))
+
+@pytest.fixture
+def expected(tmp_path: Path) -> RunResult:
+    return train(maker(tmp_path / "uninterrupted")(OFTEN, "keep=all"))
 
 
 def stopped_at(make_config: Make, step: int) -> Path:

@@ -21,6 +21,8 @@ from jepa_lab.files.limits import require_regular
 from jepa_lab.ledger.atomic import write_atomic
 from jepa_lab.ledger.parquet import ParquetLedger
 
+KEPT = "kept"  # the entry of a checkpoint without the states of training, see kept_checkpoints
+
 
 class WholeFiles(TorchCheckpointIO):
     """Writes Lightning's checkpoints to a temporary file that is then renamed, and verifies them
@@ -191,13 +193,16 @@ def latest_checkpoint(
 
 
 class Usable(NamedTuple):
-    """A checkpoint from which a run can resume: its path, the state of its ledger, its step, and a
-    warning if it is not the last one."""
+    """A checkpoint of a run: its path, the states of its ledger and its Saver, its step, and a
+    warning if it is not the last one. A run resumes from it if it is `whole`. Otherwise it holds
+    the weights of a completed run."""
 
     path: Path
     ledger: dict[str, Any]
+    saver: dict[str, Any]
     step: int
     warning: str | None
+    whole: bool = True
 
 
 def usable_checkpoint(
@@ -224,6 +229,8 @@ def usable_checkpoint(
     return Usable(
         path,
         content["callbacks"]["Saver"]["ledger"],
+        content["callbacks"]["Saver"],
         content["global_step"],
         None if path.name == "last.ckpt" else warning,
+        whole=KEPT not in content,
     )

@@ -17,7 +17,7 @@ VERBS = {
     "evaluate": "evaluate the frozen encoder of a run",
     "heatmaps": "draw the figures of the linear BYOL toy",
     "preview": "draw the views that the model would see",
-    "report": "compare runs and report what their differences show",
+    "report": "compare runs and report what their differences show; draw the page of one run",
 }
 
 

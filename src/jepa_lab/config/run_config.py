@@ -87,6 +87,8 @@ class JepaConfig(RunConfig):
 
     seed: int = MISSING
     preflight: str = "warn"  # warn | strict | off
+    figures: str = "auto"  # auto (not in a sweep) | always | never
+    keep: str = "weights"  # checkpoints of a completed run: all | weights | best
     tier: NamedConfig = field(default_factory=NamedConfig)
     # selected options (as recipe, data set, tier) -> metric -> text shown beside the result
     expected: dict[str, Any] = field(default_factory=dict)
@@ -130,6 +132,8 @@ class JepaConfig(RunConfig):
         # YAML reads off as false
         self.preflight = "off" if self.preflight == "False" else self.preflight
         one_of("preflight", self.preflight, ["warn", "strict", "off"])
+        one_of("figures", self.figures, ["auto", "always", "never"])
+        one_of("keep", self.keep, ["all", "weights", "best"])
         one_of("monitor.best", self.monitor.best, ["auto", *self.choosing])
         if self.sweep.report == "aux_comparison":
             one_of("sweep.tuning.metric", self.sweep.tuning.metric, self.choosing)

@@ -25,6 +25,7 @@ IGNORED = (
     "experiment_gates",
     "save_every_s",
     "figures",
+    "keep",
     "monitor.save_every_s",
     "monitor.features_every",
     "monitor.rollout_steps",

@@ -23,6 +23,7 @@ FILES = (
     "linear_byol.parquet",
     "theory.parquet",
     "report.html",
+    "pictures.pt",
     "run.log",
     "evaluation.json",
     "decoded.json",

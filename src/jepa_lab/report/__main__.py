@@ -1,10 +1,11 @@
-"""python -m jepa_lab.report RUNS_DIR: compares runs and reports which differences are shown."""
+"""python -m jepa_lab.report RUNS_DIR | RUN_DIR: compares runs, or draws the page of one run."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
 
+from jepa_lab.errors import UserError
 from jepa_lab.process.command import Parser, run_command
 
 
@@ -19,11 +20,15 @@ def _parser() -> argparse.ArgumentParser:
         description=(
             "Compares all runs below RUNS_DIR: arms ranked by a metric, with paired differences to"
             " a control. Writes experiment_comparison_results.json, comparison_summary.txt,"
-            " report.html and the best weights of every run below trained_models/."
+            " report.html and the best weights of every run below trained_models/. For the folder"
+            " of one run it draws the run's figures and report.html there."
         ),
     )
     parser.add_argument(
-        "runs_dir", type=Path, metavar="RUNS_DIR", help="a folder that contains runs, e.g. runs"
+        "runs_dir",
+        type=Path,
+        metavar="RUNS_DIR",
+        help="a folder that contains runs, e.g. runs, or the folder of one run",
     )
     parser.add_argument(
         "--out",
@@ -74,6 +79,14 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _refuse_options(args: argparse.Namespace) -> None:
+    """Raises UserError for an option of a comparison beside the folder of one run."""
+    given = [key for key, value in vars(args).items() if value and key != "runs_dir"]
+    if given:
+        option = "--" + given[0].replace("_", "-")
+        raise UserError(f"{args.runs_dir}: one run; {option} is for a folder that contains runs")
+
+
 def default_folder(results: Path) -> Path:
     """Returns `results`, or RESULTS_report beside it if `results` holds the comparison of a sweep.
 
@@ -83,7 +96,17 @@ def default_folder(results: Path) -> Path:
     return results.with_name(f"{results.name}_report") if (results / FILE).is_file() else results
 
 
+def _is_run(folder: Path) -> bool:
+    return (folder / "config.yaml").is_file() and (folder / "status.json").is_file()
+
+
 def _write(args: argparse.Namespace) -> None:
+    if _is_run(args.runs_dir):
+        from jepa_lab.cli.reporting import draw_page  # imports Lightning, which is slow
+
+        _refuse_options(args)
+        print(f"page:    {draw_page(args.runs_dir)}")
+        return
     from jepa_lab.report.comparison.report import ReportRequest, write_report
 
     request = ReportRequest(

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
 from typing import Any
 
-from jepa_lab.config.run_config import JepaConfig
-from jepa_lab.diagnosis import Examination, Verdict
-from jepa_lab.diagnosis.gates import GateResult, gates_line
+from jepa_lab.diagnosis import Examination
 from jepa_lab.diagnosis.remedies import Remedies
 from jepa_lab.ledger.command_line import read_command_line
 from jepa_lab.ledger.parquet import History, last_values
@@ -17,59 +17,91 @@ from jepa_lab.ledger.run_dir import RunDir
 from jepa_lab.report.early_warning import draw_early_warning, first_violations
 from jepa_lab.report.figures import draw_figures
 from jepa_lab.report.run_page import write_run_page
-from jepa_lab.report.table import show_rows, table_rows
+from jepa_lab.report.table import TableRow, show_rows, table_rows
 from jepa_lab.report.why import why
 
 FROM_PYTHON = "jepa_lab.studies.run.train(config)"  # shown for a run without a command line
 
 
-def present(
-    run: RunDir,
-    config: JepaConfig,
-    history: History,
-    verdict: Verdict,
-    gates: list[GateResult],
-    expected: dict[str, str],
-    examine: Callable[[History], Examination],
-    remedies: Remedies,
-    classes: str = "",
-    **pictures: Any,
-) -> None:
-    """Writes the figures of the history and report.html, and prints table, verdict and paths.
+@dataclass(frozen=True)
+class Outcome:
+    """The results of a run that terminal and page show.
 
-    `examine` maps a history to the verdict with everything that it was chosen from, and `remedies`
-    are the study's, for the section on the reasons. `classes` is a list of the classes' names for
-    the page. `pictures` are passed to draw_figures. A
-    study must draw its own figures before, since the page includes all that exist."""
+    - `config` is the content of config.yaml.
+    - `verdict` and `gates` are one line each.
+    - `expected_by` are the groups whose options choose an entry of `config["expected"]`.
+    - `examine` maps a history to the verdict with everything that it was chosen from.
+    - `remedies` are the study's, for the section on the reasons.
+    """
 
-    def judge(some: History) -> Verdict:
-        return examine(some).verdict
+    run: RunDir
+    config: Mapping[str, Any]
+    history: History
+    verdict: str
+    gates: str
+    expected_by: Sequence[str]
+    examine: Callable[[History], Examination]
+    remedies: Remedies
 
-    title = f"{config.name}, {config.dataset.name}, seed {config.seed}"
-    draw_figures(history, run.figures, title=title, verdict_line=verdict.line(), **pictures)
-    draw_early_warning(history, run.figures, title=title, find=lambda h: first_violations(h, judge))
-    rows = table_rows(last_values(history), expected=expected)
-    page = write_run_page(
+    @cached_property
+    def rows(self) -> list[TableRow]:
+        """The lines of the table."""
+        names = [str((self.config.get(group) or {}).get("name")) for group in self.expected_by]
+        expected = expected_texts(self.config.get("expected") or {}, *names)
+        return table_rows(last_values(self.history), expected=expected)
+
+
+def draw_outcome(outcome: Outcome, classes: str = "", **pictures: Any) -> Path:
+    """Writes the figures of the history and report.html, and returns the path of the page.
+
+    `classes` is a list of the classes' names for the page. `pictures` are passed to draw_figures. A
+    study must draw its own figures before, since the page includes all that exist.
+    """
+    run, config, history = outcome.run, outcome.config, outcome.history
+    dataset = (config.get("dataset") or {}).get("name")
+    title = f"{config.get('name')}, {dataset}, seed {config.get('seed')}"
+    draw_figures(history, run.figures, title=title, verdict_line=outcome.verdict, **pictures)
+    draw_early_warning(
+        history,
+        run.figures,
+        title=title,
+        find=lambda h: first_violations(h, lambda some: outcome.examine(some).verdict),
+    )
+    return write_run_page(
         run.path,
         title=title,
-        verdict_line=verdict.line(),
-        gates_line=gates_line(gates),
-        why=why(examine(history), history, asdict(config), remedies),
+        verdict_line=outcome.verdict,
+        gates_line=outcome.gates,
+        why=why(outcome.examine(history), history, config, outcome.remedies),
         diagnose=diagnose_line(run),
         classes=classes,
-        table_rows=rows,
+        table_rows=outcome.rows,
         command=command_line(run),
         config_yaml=run.config_path.read_text(encoding="utf-8"),
     )
-    show_rows(rows)
-    print(f"\nverdict: {verdict.line()}\ngates:   {gates_line(gates)}")
-    print(f"run:     {run.path}\nfigures: {run.figures}\npage:    {page}")
+
+
+def print_outcome(outcome: Outcome, page: Path | None) -> None:
+    """Prints the table, the verdict and the paths of the results. Without a page it prints the
+    command that draws it."""
+    run = outcome.run
+    show_rows(outcome.rows)
+    print(f"\nverdict: {outcome.verdict}\ngates:   {outcome.gates}\nrun:     {run.path}")
+    if page is None:
+        print(f"page:    {draw_line(run)}")
+    else:
+        print(f"figures: {run.figures}\npage:    {page}")
     print(f"why:     {diagnose_line(run)}", flush=True)
 
 
 def diagnose_line(run: RunDir) -> str:
     """Returns the command that prints the evidence of a run's verdict, and what to try."""
     return f"jepa-lab diagnose {shlex.quote(str(run.path))}"
+
+
+def draw_line(run: RunDir) -> str:
+    """Returns the command that draws the figures and the page of a run."""
+    return f"jepa-lab report {shlex.quote(str(run.path))}"
 
 
 def expected_texts(expected: Mapping[str, Any], *names: str) -> dict[str, str]:

@@ -7,6 +7,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from jepa_lab.callbacks.checkpoints import KEPT
+
 # what Lightning needs to resume, and the type of it
 PARTS = {
     "epoch": int,
@@ -17,12 +19,16 @@ PARTS = {
     "optimizer_states": list,
     "lr_schedulers": list,
 }
+# what is left of a completed run, see callbacks/kept_checkpoints.py
+WITHOUT_TRAINING = ("epoch", "global_step", "state_dict", "callbacks")
 
 
 def require_fit(module: nn.Module, content: Mapping[str, Any]) -> None:
-    """Raises ValueError unless a checkpoint has all parts, and the tensors of the module with their
+    """Raises ValueError unless a checkpoint has all parts (of a completed run, those that are not
+    about training), and the tensors of the module with their
     names, shapes and types."""
-    for name, kind in PARTS.items():
+    wanted_parts = {name: PARTS[name] for name in (WITHOUT_TRAINING if KEPT in content else PARTS)}
+    for name, kind in wanted_parts.items():
         if not isinstance(content.get(name), kind):
             raise ValueError(f"no {name}" if name not in content else f"{name} is of another kind")
     if min(content["epoch"], content["global_step"]) < 0:

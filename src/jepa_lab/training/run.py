@@ -180,6 +180,8 @@ def _run(study: Study, session: Session, resumed: bool) -> RunResult:
     if session.ledger is not None:
         session.ledger.fold()
     session.run.write_status(state, reason, bad)
+    if state == "completed":
+        study.keep(session)
     session.loggers.failed = state == "failed"
     last = last_values(fit.history) if fit.history else finite_values(summary)
     return RunResult(

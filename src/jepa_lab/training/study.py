@@ -150,6 +150,9 @@ class Study(Planner):
         missing. None if they are there."""
         return None if summary["metrics"] else f"{session.run.path}: no metrics were written"
 
+    def keep(self, session: Session) -> None:
+        """Removes what a completed run no longer needs from its folder."""
+
     @abstractmethod
     def require_metrics(self, plan: Any) -> None:
         """Raises UserError, which names the file, if the metrics of a finished run are missing,

@@ -5,14 +5,16 @@ from __future__ import annotations
 
 import logging
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import asdict
 from functools import partial
-from typing import Any
+from pathlib import Path
+from typing import Any, ClassVar
 
 from jepa_lab.callbacks import Gates
 from jepa_lab.callbacks.checkpoints import Saver, Usable, usable_checkpoint
+from jepa_lab.callbacks.kept_checkpoints import keep_checkpoints
 from jepa_lab.config.run_config import JepaConfig
 from jepa_lab.diagnosis import Examination, Verdict, examine
 from jepa_lab.diagnosis.gates import evaluate_gates, gates_dict, gates_line
@@ -22,9 +24,11 @@ from jepa_lab.ledger.summary import finite_values, require_summarised, summary_v
 from jepa_lab.networks.ema import memory_of_tau
 from jepa_lab.report.table import show_rows, table_rows
 from jepa_lab.training.budget import target_tau
+from jepa_lab.training.drawing import draw_run, draws, show
 from jepa_lab.training.fitting import require_fit
 from jepa_lab.training.loggers import Loggers, open_loggers, require_logger
 from jepa_lab.training.provenance import count_parameters, measured_cost, resolved_yaml
+from jepa_lab.training.rebuild import rebuilt
 from jepa_lab.training.resume import RunPlan
 from jepa_lab.training.study import Fit, Parts, Session, Study
 from jepa_lab.training.trainer import build_trainer
@@ -32,7 +36,10 @@ from jepa_lab.training.trainer import build_trainer
 
 class TrainedStudy(Study):
     """A study trained by Lightning. A subclass provides loaders, module and callbacks. This class
-    provides trainer, evaluation passes, summary and table."""
+    provides trainer, evaluation passes, summary, table and page."""
+
+    # the groups whose options choose an entry of `expected`, from the outside in
+    expected_by: ClassVar[tuple[str, ...]] = ()
 
     def prepare(self, config: JepaConfig, data: Any) -> Parts:
         require_logger(config)
@@ -61,6 +68,15 @@ class TrainedStudy(Study):
         """Returns a line to print before training, or None."""
         return None
 
+    @abstractmethod
+    def pictures(self, session: Session, fit: Fit) -> dict[str, Any]:
+        """Returns the contents of the study's own figures as tensors and plain data."""
+
+    @abstractmethod
+    def draw_pictures(self, pictures: Mapping[str, Any], figures: Path) -> dict[str, Any]:
+        """Draws the study's own figures from the result of `pictures` into a folder. Returns the
+        options of draw_outcome that depend on them."""
+
     def checkpoint(self, session: Session) -> Usable:
         run, module = session.run, session.parts.module
         found = usable_checkpoint(run.checkpoints, run.run_id, partial(require_fit, module))
@@ -88,6 +104,8 @@ class TrainedStudy(Study):
     def fit(self, session: Session) -> Fit:
         parts, checkpoint, ledger = session.parts, session.checkpoint, session.ledger
         callbacks = self.build_callbacks(session)
+        if checkpoint is not None and not checkpoint.whole:
+            return rebuilt(session, checkpoint, callbacks)
         trainer = build_trainer(
             session.config, parts.budget, session.run, session.loggers.all, callbacks
         )
@@ -172,6 +190,18 @@ class TrainedStudy(Study):
         assert summary is not None
         return summary
 
+    def show_outcome(
+        self, session: Session, fit: Fit, verdict: Verdict, summary: dict[str, Any]
+    ) -> None:
+        show(self, session, fit, verdict.line())
+
+    def keep(self, session: Session) -> None:
+        folder = session.run.checkpoints
+        try:
+            keep_checkpoints(folder, session.config.keep)
+        except (OSError, ValueError) as error:  # the results are complete, and so are the files
+            say(f"{folder}: not reduced to keep={session.config.keep} ({error})")
+
     def lost_metrics(self, session: Session, fit: Fit, summary: dict[str, Any]) -> str | None:
         saver = next(c for c in fit.callbacks if isinstance(c, Saver))
         written, measured = len(fit.history.get(saver.monitor, ())), saver.measured
@@ -192,6 +222,9 @@ class TrainedStudy(Study):
         assert summary is not None
         verdict = summary["verdict"]
         gates = evaluate_gates(plan.config.gates.limits(), finite_values(summary))
+        page = plan.home.path / "report.html"
+        if draws(plan.config, brief) and not page.exists():
+            print(f"page:    {draw_run(self, plan.home.path)}")
         if not brief:
             show_rows(table_rows(summary_values(summary)))
         print(

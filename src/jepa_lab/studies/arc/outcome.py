@@ -1,25 +1,21 @@
-"""The output at the end of a run of the ARC JEPA: examples, figures, report page, table and
-verdict."""
+"""The figure that only a run of the ARC JEPA has: examples of tasks."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
+from torch import Tensor
 
-from jepa_lab.diagnosis import Examination, Verdict
-from jepa_lab.diagnosis.remedies import Remedies
-from jepa_lab.ledger.parquet import History
 from jepa_lab.report import axes
-from jepa_lab.report.figures import DPI, PAPER, write_figure
-from jepa_lab.report.outcome import expected_texts, present
+from jepa_lab.report.figures import DPI, PAPER
 from jepa_lab.studies.arc.data.batch import DEMO_INPUT, DEMO_OUTPUT, QUERY
 from jepa_lab.studies.arc.data.examples import ABSENT, Examples
-from jepa_lab.training.study import Fit, Session
 
 # the colours of the ARC browser, 0 to 9
 COLORS = (
@@ -38,38 +34,38 @@ NAMES = {DEMO_INPUT: "input {}", DEMO_OUTPUT: "output {}", QUERY: "query"}
 SHOWN = 4  # number of examples shown, each of another task
 
 
-def show_outcome(
-    session: Session,
-    fit: Fit,
-    verdict: Verdict,
-    examine: Callable[[History], Examination],
-    remedies: Remedies,
-) -> None:
-    """Draws the figures, writes report.html, and prints the table, the verdict and the paths."""
-    config, run = session.config, session.run
-    examples = session.parts.loaders["val"].examples
-    write_figure(lambda: examples_figure(examples), run.figures / "examples.png")
-    expected = expected_texts(config.expected, config.dataset.name, config.tier.name)
-    present(run, config, fit.history, verdict, fit.gates, expected, examine, remedies)
-
-
-def examples_figure(examples: Examples, shown: int = SHOWN) -> Figure:
-    """Draws one row for each of the first `shown` tasks: the grids of its first context, then the
-    target."""
+def example_rows(examples: Examples, shown: int = SHOWN) -> list[list[tuple[str, Tensor | None]]]:
+    """Returns (name, grid) pairs of each of the first `shown` tasks: the grids of its first
+    context, None for an absent one, then the target."""
     tasks = examples.task.tolist()
     rows = [i for i, task in enumerate(tasks) if i == 0 or task != tasks[i - 1]][:shown]
-    columns = len(examples.roles) + 1
+    return [
+        [
+            *(
+                (name_of_place(examples, place), _grid(examples, number))
+                for place, number in enumerate(examples.context[row].tolist())
+            ),
+            ("target", _grid(examples, int(examples.target[row]))),
+        ]
+        for row in rows
+    ]
+
+
+def _grid(examples: Examples, number: int) -> Tensor | None:
+    return None if number == ABSENT else torch.from_numpy(np.array(examples.grids[number]))
+
+
+def examples_figure(rows: Sequence[Sequence[tuple[str, Tensor | None]]]) -> Figure:
+    """Draws one row of grids for each task."""
+    columns = len(rows[0])
     figure = Figure(
         figsize=(1.35 * columns, 1.55 * len(rows)), dpi=DPI, facecolor=PAPER, layout="constrained"
     )
     FigureCanvasAgg(figure)
     cells = figure.subplots(len(rows), columns, squeeze=False)
-    for row, example in enumerate(rows):
-        numbers = examples.context[example].tolist()
-        for place, number in enumerate(numbers):
-            grid = None if number == ABSENT else examples.grids[number]
-            draw_grid(cells[row, place], grid, name_of_place(examples, place))
-        draw_grid(cells[row, -1], examples.grids[int(examples.target[example])], "target")
+    for row, line in zip(cells, rows, strict=True):
+        for ax, (name, grid) in zip(row, line, strict=True):
+            draw_grid(ax, None if grid is None else grid.numpy(), name)
     return figure
 
 

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 from matplotlib.figure import Figure
 
-from jepa_lab.diagnosis import Verdict
+from jepa_lab.report.figures import write_figure
 from jepa_lab.studies.arc import build, callbacks
 from jepa_lab.studies.arc.config import ArcConfig
 from jepa_lab.studies.arc.data.task import TaskSplits
 from jepa_lab.studies.arc.memory import bytes_needed
 from jepa_lab.studies.arc.metric_availability import require_measurable
-from jepa_lab.studies.arc.outcome import show_outcome
+from jepa_lab.studies.arc.outcome import example_rows, examples_figure
 from jepa_lab.studies.arc.preflight import run_preflight
 from jepa_lab.studies.arc.preview import arc_preview
 from jepa_lab.studies.arc.remedies import ArcRemedies
@@ -30,6 +32,7 @@ class ArcStudy(ArcPlanner, TrainedStudy):
     """Builds the parts of a run of the ARC JEPA: loaders, module, callbacks, preflight, reports."""
 
     remedies = ArcRemedies()
+    expected_by = ("dataset", "tier")
 
     def preview(self, config: ArcConfig, rows: int) -> Figure:
         return arc_preview(config, rows)
@@ -73,10 +76,12 @@ class ArcStudy(ArcPlanner, TrainedStudy):
         omitted = [loader.examples.note for loader in parts.loaders.values()]
         return "; ".join(filter(None, [*data_notes(config, data), *omitted])) or None
 
-    def show_outcome(
-        self, session: Session, fit: Fit, verdict: Verdict, summary: dict[str, Any]
-    ) -> None:
-        show_outcome(session, fit, verdict, self.examine_of(session.config), self.remedies)
+    def pictures(self, session: Session, fit: Fit) -> dict[str, Any]:
+        return {"examples": example_rows(session.parts.loaders["val"].examples)}
+
+    def draw_pictures(self, pictures: Mapping[str, Any], figures: Path) -> dict[str, Any]:
+        write_figure(lambda: examples_figure(pictures["examples"]), figures / "examples.png")
+        return {}
 
 
 STUDY = ArcStudy()

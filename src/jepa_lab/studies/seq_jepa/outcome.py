@@ -1,9 +1,10 @@
-"""The results of a seq-JEPA run: figures of its views and factor sweeps beside those of every
-run."""
+"""The figures that only a seq-JEPA run has: example views and factor sweeps."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,49 +12,33 @@ import torch
 from jepa_lab.data.images.image_source import ImageSource
 from jepa_lab.data.labels import listed
 from jepa_lab.data.views.build import ViewGroup
-from jepa_lab.diagnosis import Examination, Verdict
-from jepa_lab.diagnosis.remedies import Remedies
-from jepa_lab.ledger.parquet import History
-from jepa_lab.report.outcome import expected_texts, present
-from jepa_lab.studies.seq_jepa.evaluation.factor_sweeps import Sweeps
+from jepa_lab.studies.seq_jepa.evaluation.factor_sweeps import Sweeps, plain_sweeps, sweeps_of
 from jepa_lab.studies.seq_jepa.evaluation.sweep_figures import draw_sweeps
-from jepa_lab.training.study import Fit, Session
 
 NAMES_ON_PAGE = 100  # summary.json has the names of all classes
 
 
-def show_outcome(
-    session: Session,
-    fit: Fit,
-    verdict: Verdict,
-    examine: Callable[[History], Examination],
-    remedies: Remedies,
-    *,
-    group: ViewGroup,
-    source: ImageSource,
-    sweeps: Sweeps | None = None,
-) -> None:
-    """Draws the figures, writes report.html, and prints the table, the verdict and the paths."""
-    config, run = session.config, session.run
-    views, captions = example_views(group, source, config.seed)
-    expected = expected_texts(
-        config.expected, config.recipe.name, config.dataset.name, config.tier.name
-    )
-    if sweeps is not None:
-        draw_sweeps(sweeps, run.figures)
-    present(
-        run,
-        config,
-        fit.history,
-        verdict,
-        fit.gates,
-        expected,
-        examine,
-        remedies,
-        classes=listed(source.class_names, most=NAMES_ON_PAGE, form=lambda k, name: f"{k}: {name}"),
-        views=views,
-        captions=captions,
-    )
+def pictures_of(
+    group: ViewGroup, source: ImageSource, seed: int, sweeps: Sweeps | None = None
+) -> dict[str, Any]:
+    """Returns example views (n, V, C, H, W) uint8 with their captions, the factor sweeps, and the
+    names of the classes in one line, as tensors and plain data."""
+    views, captions = example_views(group, source, seed)
+    names = listed(source.class_names, most=NAMES_ON_PAGE, form=lambda k, name: f"{k}: {name}")
+    return {
+        "views": torch.from_numpy(views).mul(255).round().to(torch.uint8),
+        "captions": captions,
+        "sweeps": None if sweeps is None else plain_sweeps(sweeps),
+        "classes": names,
+    }
+
+
+def draw_pictures(pictures: Mapping[str, Any], figures: Path) -> dict[str, Any]:
+    """Draws the factor sweeps of pictures_of. Returns the options of draw_outcome for the rest."""
+    if pictures["sweeps"] is not None:
+        draw_sweeps(sweeps_of(pictures["sweeps"]), figures)
+    views = pictures["views"].numpy().astype(np.float32) / 255
+    return {"views": views, "captions": pictures["captions"], "classes": str(pictures["classes"])}
 
 
 def example_views(

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 from matplotlib.figure import Figure
 
 from jepa_lab.data.images.image_source import Splits
-from jepa_lab.diagnosis import Verdict
 from jepa_lab.report.figures import views_figure
 from jepa_lab.studies.seq_jepa import build, callbacks
 from jepa_lab.studies.seq_jepa.config import Config
 from jepa_lab.studies.seq_jepa.factor_sweeps import FactorSweeps
 from jepa_lab.studies.seq_jepa.memory import bytes_needed
 from jepa_lab.studies.seq_jepa.metric_availability import missing, require_measurable
-from jepa_lab.studies.seq_jepa.outcome import example_views, show_outcome
+from jepa_lab.studies.seq_jepa.outcome import draw_pictures, example_views, pictures_of
 from jepa_lab.studies.seq_jepa.preflight import run_preflight
 from jepa_lab.studies.seq_jepa.resume import SeqJEPAPlanner, class_protocol, data_notes
 from jepa_lab.training.budget import build_budget
@@ -30,6 +31,8 @@ NO_LABELS = "no labels: class probes are off"
 
 class SeqJEPAStudy(SeqJEPAPlanner, TrainedStudy):
     """The data, module, callbacks and results of a seq-JEPA run."""
+
+    expected_by = ("recipe", "dataset", "tier")
 
     def preview(self, config: Config, rows: int) -> Figure:
         images = self.load(config).train
@@ -81,21 +84,13 @@ class SeqJEPAStudy(SeqJEPAPlanner, TrainedStudy):
         notes = data_notes(config, data)
         return "; ".join(notes if data.train.n_classes else [NO_LABELS, *notes]) or None
 
-    def show_outcome(
-        self, session: Session, fit: Fit, verdict: Verdict, summary: dict[str, Any]
-    ) -> None:
+    def pictures(self, session: Session, fit: Fit) -> dict[str, Any]:
         sweeps = next((c.result for c in fit.callbacks if isinstance(c, FactorSweeps)), None)
         group, source = session.parts.module.group, session.data.val
-        show_outcome(
-            session,
-            fit,
-            verdict,
-            self.examine_of(session.config),
-            self.remedies,
-            group=group,
-            source=source,
-            sweeps=sweeps,
-        )
+        return pictures_of(group, source, session.config.seed, sweeps)
+
+    def draw_pictures(self, pictures: Mapping[str, Any], figures: Path) -> dict[str, Any]:
+        return draw_pictures(pictures, figures)
 
 
 STUDY = SeqJEPAStudy()

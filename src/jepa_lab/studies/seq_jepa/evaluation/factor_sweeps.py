@@ -4,9 +4,10 @@ features is measured."""
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import combinations
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -110,6 +111,26 @@ def analyse(sweep: FactorSweep, z: Tensor, kept: int = 8) -> SweepResult:
         curves = torch.cat([curves, torch.zeros_like(curves)], dim=2)
     spectrum = eigenvalues / total if float(total) > 0 else eigenvalues
     return SweepResult(sweep, values, basis, spectrum, curves[:kept], curves.mean(dim=0))
+
+
+def plain_sweeps(sweeps: Sweeps) -> dict[str, Any]:
+    """Returns the results as tensors and plain data, for a file."""
+    factors = {
+        name: {**vars(result), "sweep": dict(vars(result.sweep))}
+        for name, result in sweeps.factors.items()
+    }
+    overlap = [[f, g, value] for (f, g), value in sweeps.overlap.items()]
+    return {"anchors": sweeps.anchors, "factors": factors, "overlap": overlap}
+
+
+def sweeps_of(plain: Mapping[str, Any]) -> Sweeps:
+    """Returns the results that plain_sweeps took apart."""
+    factors = {
+        name: SweepResult(**{**result, "sweep": FactorSweep(**result["sweep"])})
+        for name, result in plain["factors"].items()
+    }
+    overlap = {(f, g): float(value) for f, g, value in plain["overlap"]}
+    return Sweeps(int(plain["anchors"]), factors, overlap)
 
 
 def _not_measured(result: SweepResult) -> SweepResult:
