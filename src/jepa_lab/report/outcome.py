@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -29,7 +29,7 @@ class Outcome:
 
     - `config` is the content of config.yaml.
     - `verdict` and `gates` are one line each.
-    - `expected_by` are the groups whose options choose an entry of `config["expected"]`.
+    - `expected` maps metrics to the text about their expected value, see expected_texts.
     - `examine` maps a history to the verdict with everything that it was chosen from.
     - `remedies` are the study's, for the section on the reasons.
     """
@@ -39,16 +39,14 @@ class Outcome:
     history: History
     verdict: str
     gates: str
-    expected_by: Sequence[str]
+    expected: Mapping[str, str]
     examine: Callable[[History], Examination]
     remedies: Remedies
 
     @cached_property
     def rows(self) -> list[TableRow]:
         """The lines of the table."""
-        names = [str((self.config.get(group) or {}).get("name")) for group in self.expected_by]
-        expected = expected_texts(self.config.get("expected") or {}, *names)
-        return table_rows(last_values(self.history), expected=expected)
+        return table_rows(last_values(self.history), expected=self.expected)
 
 
 def draw_outcome(outcome: Outcome, classes: str = "", **pictures: Any) -> Path:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from jepa_lab.errors import UserError, say
 from jepa_lab.ledger.parquet import History, history_of
 from jepa_lab.ledger.read import read_json, read_yaml
 from jepa_lab.ledger.run_dir import RunDir, require_inside, writing_below
-from jepa_lab.report.outcome import Outcome, draw_outcome, print_outcome
+from jepa_lab.report.outcome import Outcome, draw_outcome, expected_texts, print_outcome
 from jepa_lab.report.pictures import NAME, read_pictures, write_pictures
 from jepa_lab.training.study import Fit, Session
 
@@ -34,7 +34,7 @@ def show(study: Any, session: Session, fit: Fit, verdict: str) -> None:
         fit.history,
         verdict,
         gates_line(fit.gates),
-        study.expected_by,
+        expected_texts(config.expected, *(getattr(config, g).name for g in study.expected_by)),
         study.examine_of(config),
         study.remedies,
     )
@@ -65,7 +65,7 @@ def draw_run(study: Any, folder: Path) -> Path:
         history,
         str(verdict),
         gates_line(_gates(summary)),
-        study.expected_by,
+        _expected(config, study.expected_by),
         examined,
         study.remedies,
     )
@@ -75,6 +75,11 @@ def draw_run(study: Any, folder: Path) -> Path:
 
 def _examiner(config: Mapping[str, Any], study: Any) -> Callable[[History], Examination]:
     return lambda history: examine(history, config=config, remedies=study.remedies)
+
+
+def _expected(config: Mapping[str, Any], groups: Sequence[str]) -> dict[str, str]:
+    names = [str((config.get(group) or {}).get("name")) for group in groups]
+    return expected_texts(config.get("expected") or {}, *names)
 
 
 def _gates(summary: Mapping[str, Any]) -> list[GateResult]:
