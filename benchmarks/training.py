@@ -8,6 +8,11 @@ the collapse monitor's own cost for one validation of 1,000 images. `gradients` 
 of the gradient of every term, which a run takes every 50 steps. The plain baseline is the
 convolutions of the same network alone: their forward pass over all views and their backward pass
 over the observed ones. Images are random pixels, because the time does not depend on them.
+
+Last comes one smoke run of the baseline on the digits, in CPU seconds of one thread: the probes as
+a share of the training steps, and the validation passes as a share of the run. A step is a batch of
+Lightning's loop with its callbacks. A validation pass is its evaluation loop (also that before
+training and that on the test images) without the checkpoints. `--shares` measures this run alone.
 """
 
 from __future__ import annotations
@@ -15,19 +20,26 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 from hydra import compose, initialize_config_dir
+from pytorch_lightning.loops.evaluation_loop import _EvaluationLoop
+from pytorch_lightning.loops.training_epoch_loop import _TrainingEpochLoop
 
+from jepa_lab.callbacks import OnlineProbes
+from jepa_lab.callbacks.checkpoints import Saver
 from jepa_lab.callbacks.logging import gradient_statistics
 from jepa_lab.cli import app as cli  # noqa: F401 - registers the resolvers
 from jepa_lab.config.groups import conf_dir
 from jepa_lab.data.images.image_source import ImageSource
 from jepa_lab.networks.ema import ema_update
 from jepa_lab.studies import checked
+from jepa_lab.studies.run import train
 from jepa_lab.studies.seq_jepa.build import build_module, build_views
 from jepa_lab.studies.seq_jepa.config import Config
 from jepa_lab.studies.seq_jepa.monitor import measure
@@ -136,6 +148,46 @@ def monitor_seconds(dim: int) -> float:
     return statistics.median(timed(lambda: measure(rows, "val", 10))[0] for _ in range(3))
 
 
+def cpu_clock(owner: type, method: str) -> list[float]:
+    """Returns the CPU seconds of every call of this method from now on."""
+    taken: list[float] = []
+    original = getattr(owner, method)
+
+    def timed_call(*args: Any, **kwargs: Any) -> Any:
+        start = time.process_time()
+        try:
+            return original(*args, **kwargs)
+        finally:
+            taken.append(time.process_time() - start)
+
+    setattr(owner, method, timed_call)
+    return taken
+
+
+def smoke_run() -> dict[str, float]:
+    """Returns the CPU seconds of a smoke run, and the shares of its probes and its validations."""
+    steps, probes = (
+        cpu_clock(_TrainingEpochLoop, "advance"),
+        cpu_clock(OnlineProbes, "on_train_batch_end"),
+    )
+    passes, saves = cpu_clock(_EvaluationLoop, "run"), cpu_clock(Saver, "on_validation_end")
+    with tempfile.TemporaryDirectory() as folder:
+        overrides = ["+experiment=seq_jepa_baseline", "tier=smoke", f"runs_dir={folder}"]
+        with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+            config = checked(compose("config", [*overrides, "hardware=cpu", "hardware.threads=1"]))
+        start = time.process_time()
+        train(config)
+        run = time.process_time() - start
+    return {
+        "run_s": run,
+        "step_ms": 1e3 * statistics.median(steps),
+        "probes_ms": 1e3 * statistics.median(probes),
+        "probes_share": statistics.median(p / s for p, s in zip(probes, steps, strict=True)),
+        "validation_s": sum(passes) - sum(saves),
+        "validation_share": (sum(passes) - sum(saves)) / run,
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -144,7 +196,25 @@ def main() -> None:
         "--dataset", choices=[c[0] for c in CASES], help="measure only this dataset"
     )
     parser.add_argument("--json", type=Path, help="also write the values to this file")
+    parser.add_argument("--shares", action="store_true", help="measure only the smoke run")
     args = parser.parse_args()
+    results: dict[str, dict[str, float]] = {}
+    if not args.shares:
+        results = phases_of_steps(args.dataset)
+    shares = results["smoke run"] = smoke_run()
+    print(
+        f"smoke run, CPU: {shares['run_s']:.1f} s\n"
+        f"  probes {shares['probes_ms']:.1f} of {shares['step_ms']:.1f} ms a step:"
+        f" {shares['probes_share']:.1%}\n"
+        f"  validation passes {shares['validation_s']:.2f} s of the run:"
+        f" {shares['validation_share']:.1%}"
+    )
+    if args.json:
+        args.json.write_text(json.dumps(results, indent=2))
+
+
+def phases_of_steps(only: str | None) -> dict[str, dict[str, float]]:
+    """Prints and returns the figures of every case, or of one dataset."""
     results: dict[str, dict[str, float]] = {}
     print(
         f"torch {torch.__version__}, {torch.get_num_threads()} threads; milliseconds a step"
@@ -156,7 +226,7 @@ def main() -> None:
         + "".join(f"{n:>11}" for n in [*names, "seq/s", "conv alone", "monitor", "gradients"])
     )
     for dataset, channels, size, batch, steps in CASES:
-        if args.dataset in (None, dataset):
+        if only in (None, dataset):
             for precision in ("fp32", "bf16"):
                 figures = bench(dataset, channels, size, batch, steps, precision)
                 results[f"{dataset} {precision}"] = figures
@@ -171,8 +241,7 @@ def main() -> None:
                     + "".join(f"{1e3 * figures[n]:>11.1f}" for n in ("monitor", "gradients")),
                     flush=True,
                 )
-    if args.json:
-        args.json.write_text(json.dumps(results, indent=2))
+    return results
 
 
 if __name__ == "__main__":

@@ -9,7 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from jepa_lab.metrics.action_use import ActionReadout, action_readout
+from jepa_lab.metrics import action_use
+from jepa_lab.metrics.action_use import RIDGES, ActionReadout, action_readout
 
 
 class Turned:
@@ -158,3 +159,40 @@ def test_targets_of_another_encoder_are_read_from_the_steps_to_them_alone() -> N
     assert alone is not None
     assert readout.loss == pytest.approx(alone.loss, rel=0.05)
     assert readout.loss < 0.05
+
+
+def longhand_fit(kernel: Tensor, y: Tensor) -> Tensor:
+    """Returns the dual weights of the ridge with the least leave-one-out loss."""
+    values, vectors = torch.linalg.eigh(kernel)
+    fits = []
+    for ridge in RIDGES:
+        inverse = 1.0 / (values.clamp_min(0.0) + ridge * float(kernel.diagonal().mean()))
+        weights = vectors @ (inverse[:, None] * (vectors.T @ y))
+        left_out = y - weights / (vectors.square() @ inverse)[:, None]
+        fits.append((float((1.0 - F.cosine_similarity(left_out, y, dim=-1)).mean()), weights))
+    return min(fits, key=lambda fit: fit[0])[1]
+
+
+@pytest.mark.parametrize("n", [64, 101, 200])
+def test_a_fit_has_the_bits_of_its_longhand_form(n: int) -> None:
+    x, y = torch.randn(n, 8).double(), F.normalize(torch.randn(n, 5).double(), dim=1)
+    y[0] = 0.0
+    kernel, before = 1.0 + x @ x.T, y.clone()
+    assert torch.equal(action_use._fit(kernel, y), longhand_fit(kernel, y))
+    assert torch.equal(y, before)
+
+
+@pytest.mark.parametrize(("m", "fits"), [(1, 4), (3, 6)])
+def test_only_the_readout_that_counts_is_fitted_without_actions(
+    m: int, fits: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+
+    def counted(kernel: Tensor, y: Tensor) -> Tensor:
+        sizes.append(len(kernel))
+        return longhand_fit(kernel, y)
+
+    expected = Turned(n=64, m=m).readout()
+    monkeypatch.setattr(action_use, "_fit", counted)
+    assert Turned(n=64, m=m).readout() == expected
+    assert len(sizes) == fits

@@ -15,6 +15,7 @@ import torch
 from pytorch_lightning.callbacks import Checkpoint
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
+from jepa_lab.callbacks.state_ring import StateRing
 from jepa_lab.errors import UserError
 from jepa_lab.files.archives import open_archive, require_stored
 from jepa_lab.files.limits import require_regular
@@ -52,7 +53,9 @@ class Saver(Checkpoint):
     `ledger` it also holds the number of metric rows that belong to it.
 
     `measured` is the number of validations that had a value of `monitor`, in all sessions of the
-    run. None if a checkpoint of an earlier version did not count them.
+    run. None if a checkpoint of an earlier version did not count them. Every last.ckpt is
+    added to `ring`, whose states are pinned at the first validation at which `failing` returns
+    true.
     """
 
     def __init__(
@@ -62,12 +65,16 @@ class Saver(Checkpoint):
         ledger: ParquetLedger | None = None,
         every_s: float = 60.0,
         run_id: str = "",
+        ring: StateRing | None = None,
+        failing: Callable[[], bool] = lambda: False,
     ) -> None:
         self.folder = folder
         self.monitor = monitor
         self.ledger = ledger
         self.every_s = every_s
         self.run_id = run_id
+        self.ring = ring
+        self.failing = failing
         self.best: float | None = None
         self.best_step = -1
         self.measured: int | None = 0
@@ -102,6 +109,8 @@ class Saver(Checkpoint):
         if better:
             self.best, self.best_step = float(value), trainer.global_step  # type: ignore[arg-type]
         self.save(trainer, best=better)
+        if self.ring is not None and self.failing():
+            self.ring.pin()
 
     def may_save(self, trainer: pl.Trainer) -> bool:
         """Whether a run resumed from here would be bit-identical. Call it at the end of a training
@@ -125,6 +134,8 @@ class Saver(Checkpoint):
             os.replace(last, self.folder / "previous.ckpt")
         os.replace(new, last)
         self._saved_at, self._saved_step = time.monotonic(), trainer.global_step
+        if self.ring is not None:
+            self.ring.add(trainer.global_step, last)
 
     def state_dict(self) -> dict[str, Any]:
         rows = self.ledger.state_dict() if self.ledger is not None else {}

@@ -10,6 +10,7 @@ from jepa_lab.errors import UserError, nearest
 
 VERBS = {
     "bench": "score the verdict, single metrics and your own rules on labelled runs",
+    "branch": "continue a run from an earlier state, unchanged or with one thing changed",
     "check": "list the jobs of a run or a sweep and their states; check data and keys, run nothing",
     "claims": "judge the claims of the studies from finished runs; run missing ones",
     "decode": "decode images from a run's frozen latents, to show what the latents keep",

@@ -14,6 +14,7 @@ from jepa_lab.config.extensions import CallbackOptions, MetricOptions, Options, 
 from jepa_lab.config.gates import GatesConfig, check_experiment_gates
 from jepa_lab.config.ranges import at_least, nested, one_of, plain_name
 from jepa_lab.config.schema import (
+    BranchConfig,
     DiagnosisConfig,
     HardwareConfig,
     LoggerConfig,
@@ -104,6 +105,7 @@ class JepaConfig(RunConfig):
     # dataset -> tier -> gate -> limit, which overrides that of the tier
     experiment_gates: dict[str, Any] = field(default_factory=dict)
     logger: LoggerConfig = field(default_factory=LoggerConfig)
+    branch: BranchConfig = field(default_factory=BranchConfig)
     callbacks: dict[str, Any] = field(default_factory=dict)  # user-defined, by name
 
     slots: ClassVar[Mapping[str, type[Options]]] = {
@@ -152,6 +154,8 @@ class JepaConfig(RunConfig):
         ):
             if not place[key]:
                 del place[key]
+        if self.branch.parent is None:
+            del settings["branch"]
         rate = settings.get("aux", {}).get("coding_rate", {})
         for key in [key for key, value in rate.items() if value is None]:
             del rate[key]  # runs that are older than these keys keep their identity

@@ -88,6 +88,8 @@ class MonitorConfig:
     # action probe
     best: str = "auto"
     save_every_s: float = 60.0
+    ring: int = 8  # states of validations from which a branch can start; 0: none
+    ring_mb: float = 256.0  # megabytes that these states may take
     subspace: bool = False
     sweep_anchors: int = 64  # validation images in the factor sweeps; 0: no factor sweeps
     # validations between two factor sweeps; null: after training only
@@ -98,6 +100,8 @@ class MonitorConfig:
 
     def validate(self) -> None:
         at_least("monitor.save_every_s", self.save_every_s, 0.0)
+        at_least("monitor.ring", self.ring, 0)
+        at_least("monitor.ring_mb", self.ring_mb, 0.0)
         at_least("monitor.every_epochs", self.every_epochs, 1)
         at_least("monitor.log_every", self.log_every, 1)
         at_least("monitor.sweep_anchors", self.sweep_anchors, 0)
@@ -105,6 +109,19 @@ class MonitorConfig:
         at_least("monitor.gradients_every", self.gradients_every, 1)
         at_least("monitor.features_every", self.features_every, 1)
         at_least("monitor.rollout_steps", self.rollout_steps, 0)
+
+
+@dataclass
+class BranchConfig:
+    """The origin of a run that `jepa_lab.branch` made; empty for any other run."""
+
+    parent: str | None = None  # id of the run that it continues
+    step: int | None = None  # the step from which it continues
+
+    def validate(self) -> None:
+        if (self.parent is None) != (self.step is None):
+            raise ValueError("branch.parent and branch.step belong together")
+        at_least("branch.step", self.step, 1)
 
 
 @dataclass

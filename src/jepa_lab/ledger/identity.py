@@ -27,6 +27,8 @@ IGNORED = (
     "figures",
     "keep",
     "monitor.save_every_s",
+    "monitor.ring",
+    "monitor.ring_mb",
     "monitor.features_every",
     "monitor.rollout_steps",
     "vq.window_tokens",

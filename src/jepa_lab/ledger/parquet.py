@@ -79,6 +79,11 @@ class ParquetLedger:
         self._unwritten = self._unwritten or bool(values)
         self.flush()
 
+    def extend(self, rows: pa.Table) -> None:
+        """Adds the rows of another ledger with their times."""
+        self._tables.append(rows.combine_chunks())
+        self._unwritten = self._unwritten or rows.num_rows > 0
+
     def flush(self, force: bool = False) -> bool:
         """Writes the new rows if a write is due, or at once with `force`. Returns whether rows were
         written."""

@@ -80,32 +80,50 @@ def action_readout(views: Tensor, actions: Tensor, targets: Tensor) -> ActionRea
     x, a = _scaled(z), _scaled(a)
     y = F.normalize(torch.cat([z[:, 1:], y[:, None]], dim=1), dim=-1)
     first_steps = (0, m - 1) if m > 1 else (0,)
-    tried = [_readout(x[:, i:], a[:, i:], y[:, i:]) for i in first_steps]
-    return min(tried, key=lambda readout: readout.loss)
+    tried = [_Readout(x[:, i:], a[:, i:], y[:, i:]) for i in first_steps]
+    return min(tried, key=lambda readout: float(readout.losses.mean())).result()
 
 
-def _readout(x: Tensor, a: Tensor, y: Tensor) -> ActionReadout:
-    """Returns the readout that is fitted on all steps (n, M) of one half of the sequences."""
-    even = torch.arange(len(x)) % 2 == 0
-    true: list[Tensor] = []
-    shuffled: list[Tensor] = []
-    without: list[Tensor] = []
-    for fit in (even, ~even):
-        seen, acts, answers = (t[fit].flatten(0, 1) for t in (x, a, y))
-        last, towards, wanted = (t[~fit][:, -1] for t in (x, a, y))
-        plain, given = 1.0 + seen @ seen.T, (1.0 + acts @ acts.T).square()
-        plain_read, given_read = 1.0 + last @ seen.T, (1.0 + towards @ acts.T).square()
-        without.append(_loss(plain_read @ _fit(plain, answers), wanted))
-        weights = _fit(plain * given, answers)
-        for losses, kernel in ((true, given_read), (shuffled, given_read.roll(1, dims=0))):
-            losses.append(_loss((plain_read * kernel) @ weights, wanted))
-    loss, other = torch.cat(true), torch.cat(shuffled)
-    return ActionReadout(
-        loss=float(loss.mean()),
-        loss_shuffled=float(other.mean()),
-        loss_without=float(torch.cat(without).mean()),
-        gain_error=float((other - loss).std() / len(loss) ** 0.5),
-    )
+class _Readout:
+    """The readout that is fitted on all steps (n, M) of one half of the sequences, and read on the
+    other half. `losses` (n,) are those with the true actions."""
+
+    def __init__(self, x: Tensor, a: Tensor, y: Tensor) -> None:
+        even = torch.arange(len(x)) % 2 == 0
+        self._halves = [_Half(x, a, y, fit) for fit in (even, ~even)]
+        self.losses = torch.cat([half.loss(half.given_read) for half in self._halves])
+
+    def result(self) -> ActionReadout:
+        """Returns the losses. The readout without actions is fitted here, since only the readout
+        that counts needs it."""
+        shuffled = torch.cat([h.loss(h.given_read.roll(1, dims=0)) for h in self._halves])
+        without = torch.cat([half.loss_without() for half in self._halves])
+        return ActionReadout(
+            loss=float(self.losses.mean()),
+            loss_shuffled=float(shuffled.mean()),
+            loss_without=float(without.mean()),
+            gain_error=float((shuffled - self.losses).std() / len(shuffled) ** 0.5),
+        )
+
+
+class _Half:
+    """A readout fitted on the sequences `fit` (n,) and the kernels with which it reads the others.
+    The kernels are those of the features (`plain`) and of the actions (`given`)."""
+
+    def __init__(self, x: Tensor, a: Tensor, y: Tensor, fit: Tensor) -> None:
+        seen, acts, self.answers = (t[fit].flatten(0, 1) for t in (x, a, y))
+        last, towards, self.wanted = (t[~fit][:, -1] for t in (x, a, y))
+        self.plain, given = 1.0 + seen @ seen.T, (1.0 + acts @ acts.T).square()
+        self.plain_read, self.given_read = 1.0 + last @ seen.T, (1.0 + towards @ acts.T).square()
+        self.weights = _fit(self.plain * given, self.answers)
+
+    def loss(self, kernel: Tensor) -> Tensor:
+        """Returns the loss of every read sequence with this kernel of the actions."""
+        return _loss((self.plain_read * kernel) @ self.weights, self.wanted)
+
+    def loss_without(self) -> Tensor:
+        """Returns the loss of every read sequence of the readout without actions."""
+        return _loss(self.plain_read @ _fit(self.plain, self.answers), self.wanted)
 
 
 def _scaled(x: Tensor) -> Tensor:
@@ -121,15 +139,24 @@ def _fit(kernel: Tensor, y: Tensor) -> Tensor:
     values = values.clamp_min(0.0)
     rotated, squares = vectors.T @ y, vectors.square()
     mean = float(kernel.diagonal().mean())
+    direction = _directions(y.clone())
     fits = []
+    left_out = torch.empty_like(y)
     for ridge in RIDGES:
         inverse = 1.0 / (values + ridge * mean)
         weights = vectors @ (inverse[:, None] * rotated)
         # the leave-one-out residual: weights divided by the diagonal of the inverse
-        left_out = y - weights / (squares @ inverse)[:, None]
-        fits.append((float(_loss(left_out, y).mean()), weights))
+        torch.div(weights, (squares @ inverse)[:, None], out=left_out)
+        torch.sub(y, left_out, out=left_out)
+        cosine = _directions(left_out).mul_(direction).sum(dim=-1)
+        fits.append((float((1.0 - cosine).mean()), weights))
     return min(fits, key=lambda fit: fit[0])[1]
 
 
 def _loss(predicted: Tensor, y: Tensor) -> Tensor:
     return 1.0 - F.cosine_similarity(predicted, y, dim=-1)
+
+
+def _directions(x: Tensor) -> Tensor:
+    """Divides the rows (n, D) by their lengths in place, as F.cosine_similarity does."""
+    return x.div_(torch.linalg.vector_norm(x, dim=-1, keepdim=True).clamp_min_(1e-8))

@@ -15,9 +15,11 @@ from jepa_lab.callbacks.checkpoints import Saver
 from jepa_lab.callbacks.finite import FiniteGuard
 from jepa_lab.callbacks.logging import EpochLines, GradientStatistics, TrainingFeatures, TrainingLog
 from jepa_lab.callbacks.random_state import RandomState
+from jepa_lab.callbacks.state_ring import RING, StateRing
 from jepa_lab.callbacks.stopping import StopOnRequest
 from jepa_lab.callbacks.verdict import CurrentVerdict, StateBar, StopOnVerdict
 from jepa_lab.config.run_config import JepaConfig
+from jepa_lab.config.statuses import FAILURES
 from jepa_lab.diagnosis import Verdict
 from jepa_lab.errors import UserError
 from jepa_lab.ledger.parquet import History, last_values
@@ -70,10 +72,17 @@ def frame_callbacks(
                 config.target.bn_buffers,
             )
         )
-    saver = Saver(
-        session.run.checkpoints, best, ledger, config.monitor.save_every_s, session.run.run_id
-    )
     current = CurrentVerdict(ledger, judge)
+    folder, monitor = session.run.checkpoints, config.monitor
+    saver = Saver(
+        folder,
+        best,
+        ledger,
+        monitor.save_every_s,
+        session.run.run_id,
+        StateRing(folder / RING, monitor.ring, monitor.ring_mb),
+        lambda: current.verdict is not None and current.verdict.status in FAILURES,
+    )
     callbacks += [*actors, *(options.build() for options in config.callbacks.values())]
     if config.monitor.gradients_every is not None:
         callbacks.append(GradientStatistics(config.monitor.gradients_every))

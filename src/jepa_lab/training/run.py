@@ -13,7 +13,7 @@ from typing import Any
 
 from jepa_lab.config.run_config import RunConfig
 from jepa_lab.diagnosis.gates import GateResult, evaluate_gates
-from jepa_lab.errors import NonFinite, RunStopped, StoppedByVerdict, say
+from jepa_lab.errors import NonFinite, RunStopped, StoppedByVerdict, UserError, say
 from jepa_lab.ledger.command_line import CommandLine, write_command_line
 from jepa_lab.ledger.ending import record_exit_status
 from jepa_lab.ledger.lock import lock
@@ -92,9 +92,21 @@ def train(
             if config.on_existing != "restart":
                 say(f"{plan.home.path}: completed without metrics before, so it is trained again")
             plan.home.clear()
+        if action == "new":
+            require_no_branch(config)
         if action == "resume":
             session.checkpoint = study.checkpoint(session)
         return _watched(study, session, command_line)
+
+
+def require_no_branch(config: RunConfig) -> None:
+    """Raises UserError for a branch whose folder has no state to continue from."""
+    parent = getattr(getattr(config, "branch", None), "parent", None)
+    if parent is not None:
+        raise UserError(
+            f"branch.parent={parent}: a branch is begun by jepa-lab branch, which copies the state"
+            " that it continues"
+        )
 
 
 def _finished(study: Study, plan: RunPlan, brief: bool) -> RunResult:
@@ -181,7 +193,7 @@ def _run(study: Study, session: Session, resumed: bool) -> RunResult:
         session.ledger.fold()
     session.run.write_status(state, reason, bad)
     if state == "completed":
-        study.keep(session)
+        study.keep(session, verdict)
     session.loggers.failed = state == "failed"
     last = last_values(fit.history) if fit.history else finite_values(summary)
     return RunResult(

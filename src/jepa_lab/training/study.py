@@ -150,7 +150,7 @@ class Study(Planner):
         missing. None if they are there."""
         return None if summary["metrics"] else f"{session.run.path}: no metrics were written"
 
-    def keep(self, session: Session) -> None:
+    def keep(self, session: Session, verdict: Verdict) -> None:
         """Removes what a completed run no longer needs from its folder."""
 
     @abstractmethod

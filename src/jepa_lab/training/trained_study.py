@@ -15,7 +15,9 @@ from typing import Any, ClassVar
 from jepa_lab.callbacks import Gates
 from jepa_lab.callbacks.checkpoints import Saver, Usable, usable_checkpoint
 from jepa_lab.callbacks.kept_checkpoints import keep_checkpoints
+from jepa_lab.callbacks.state_ring import RING, remove_ring
 from jepa_lab.config.run_config import JepaConfig
+from jepa_lab.config.statuses import FAILURES
 from jepa_lab.diagnosis import Examination, Verdict, examine
 from jepa_lab.diagnosis.gates import evaluate_gates, gates_dict, gates_line
 from jepa_lab.errors import NonFinite, StoppedByVerdict, say
@@ -195,10 +197,14 @@ class TrainedStudy(Study):
     ) -> None:
         show(self, session, fit, verdict.line())
 
-    def keep(self, session: Session) -> None:
-        folder = session.run.checkpoints
+    def keep(self, session: Session, verdict: Verdict) -> None:
+        """Reduces the checkpoints to what `keep` names. The states for branches stay if a single
+        run failed by its verdict, since the reason may be asked for."""
+        folder, keep = session.run.checkpoints, session.config.keep
         try:
-            keep_checkpoints(folder, session.config.keep)
+            if keep != "all" and (session.brief or verdict.status not in FAILURES):
+                remove_ring(folder / RING)
+            keep_checkpoints(folder, keep)
         except (OSError, ValueError) as error:  # the results are complete, and so are the files
             say(f"{folder}: not reduced to keep={session.config.keep} ({error})")
 

@@ -112,3 +112,14 @@ def test_heads_that_do_not_divide_the_width_are_refused() -> None:
 def test_sincos_positions_have_constant_norm_for_even_width() -> None:
     code = sincos_positions(7, 10)
     assert torch.allclose(code.square().sum(1), torch.full((7,), 5.0), atol=1e-5)
+
+
+@pytest.mark.parametrize(("views", "reused"), [(1, True), (3, False)])
+def test_the_blind_aggregate_is_the_aggregate_where_no_slot_holds_an_action(
+    views: int, reused: bool
+) -> None:
+    net = network(Recorder())
+    z, actions = torch.randn(5, views, 8), torch.randn(5, views, 2)
+    z_agg = net.aggregate(z, actions)
+    assert (net.aggregate_blind(z, z_agg) is z_agg) == reused
+    assert torch.equal(net.aggregate_blind(z, z_agg), net.aggregate_blind(z)) or not reused

@@ -142,7 +142,7 @@ class SeqJEPA(OptimisedModule):
         reps = self(batch)
         other = batch.actions.roll(1, dims=0)
         shuffled = self.network.predict(reps.z, other)[1]
-        blind = self.network.aggregate_blind(reps.z)
+        blind = self.network.aggregate_blind(reps.z, reps.z_agg)
         again = self._second_look
         z_agg_again = (
             None

@@ -88,9 +88,12 @@ class SeqJEPANetwork(nn.Module):
         """Maps z (B, M, D) and relative actions (B, M, A) to z_agg (B, D + P)."""
         return self.aggregator(self.tokens(z, actions)[0])
 
-    def aggregate_blind(self, z: Tensor) -> Tensor:
+    def aggregate_blind(self, z: Tensor, z_agg: Tensor | None = None) -> Tensor:
         """Maps z (B, M, D) to (B, D + P) with every action slot zero. The aggregate then knows the
-        views only from their encodings."""
+        views only from their encodings. This is `z_agg`, if it is passed, where no slot holds an
+        action: with one observed view, and without conditioning."""
+        if z_agg is not None and not (self.conditioned and z.shape[1] > 1):
+            return z_agg
         return self.aggregator(
             torch.cat([z, z.new_zeros(*z.shape[:-1], self.action_projection.dim)], dim=-1)
         )

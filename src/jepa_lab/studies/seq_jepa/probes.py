@@ -128,7 +128,8 @@ def clean_aggregates(
     readers = (network.aggregator, network.action_projection)
     for module in readers:
         module.eval()
-    z_agg, blind = network.aggregate(reps.z, batch.actions), network.aggregate_blind(reps.z)
+    z_agg = network.aggregate(reps.z, batch.actions)
+    blind = network.aggregate_blind(reps.z, z_agg)
     for module in readers:
         module.train()
     return replace(reps, z_agg=z_agg.float()), blind.float()
