@@ -11,8 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from jepa_lab.data.images.arrays import Arrays, held_out, hold_out, kept, require_memory
-from jepa_lab.data.images.own_images import image_files, open_named, read_image
+from jepa_lab.data.images.arrays import Arrays, held_out, hold_out, kept
+from jepa_lab.data.images.image_files import image_files, open_named, read_image
+from jepa_lab.data.images.memory_limit import require_memory
 from jepa_lab.data.images.saliency import as_density, check_maps
 from jepa_lab.data.user_arrays import read_npy
 from jepa_lab.errors import UserError

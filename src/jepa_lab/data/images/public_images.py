@@ -15,7 +15,8 @@ import torch.nn.functional as F
 from sklearn.datasets import load_digits
 from torchvision import datasets
 
-from jepa_lab.data.images.arrays import Arrays, hold_out, require_memory, split_by_hash
+from jepa_lab.data.images.arrays import Arrays, hold_out, split_by_hash
+from jepa_lab.data.images.memory_limit import require_memory
 from jepa_lab.data.images.saliency import load_saliency
 from jepa_lab.errors import UserError
 
