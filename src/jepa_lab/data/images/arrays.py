@@ -89,21 +89,23 @@ def kept(n: int, size: int | None, seed: int) -> Tensor:
 
 
 def read_splits(parts: dict[str, Arrays]) -> dict[str, Arrays]:
-    """Returns splits with their images in memory. Those that are not read yet are of one source.
-    Prints a line for each of its notes, and raises UserError if they exceed the memory limit."""
+    """Returns splits with their images in memory. Prints a line for each note of their sources, and
+    raises UserError if the images that are not read yet exceed the memory limit."""
     unread = {name: x.images for name, x in parts.items() if isinstance(x.images, Unread)}
     if not unread:
         return parts
-    source = next(iter(unread.values())).source
-    _, channels, height, width = source.shape
-    numbers = {name: len(x) for name, x in unread.items()}
-    require_room(
-        numbers, channels * height * width, source.origin, max(height, width), source.resizable
-    )
-    images = source.read(torch.cat([x.rows for x in unread.values()]))
-    for note in source.notes():
-        say(f"{source.origin}: {note}")
-    pixels = dict(zip(numbers, images.split(list(numbers.values())), strict=True))
+    sources = list({id(x.source): x.source for x in unread.values()}.values())
+    _, channels, height, width = sources[0].shape
+    numbers = {name: len(unread.get(name, ())) for name in SPLIT_NAMES}
+    first = sources[0]
+    require_room(numbers, channels * height * width, first.origin, height, first.resizable)
+    pixels: dict[str, Tensor] = {}
+    for source in sources:
+        rows = {name: x.rows for name, x in unread.items() if x.source is source}
+        images = source.read(torch.cat(list(rows.values())))
+        pixels |= zip(rows, images.split([len(x) for x in rows.values()]), strict=True)
+        for note in source.notes():
+            say(f"{source.origin}: {note}")
     return {
         name: replace(part, images=pixels.get(name, part.images)) for name, part in parts.items()
     }

@@ -138,7 +138,7 @@ def load_splits(
             name: partial(public_images.torchvision_set, name, root or "data", saliency_path)
             for name in OFFICIAL
         },
-        "tinyimagenet": lambda: public_folders.tiny_imagenet(root or "data"),
+        "tinyimagenet": lambda: public_folders.unread_tiny_imagenet(root or "data"),
         "3diebench": lambda: rendered_objects.read_rendered(root, image_size or 128, **budget),
         "imagenet_maps": lambda: public_folders.imagenet_with_maps(
             root, image_size or 224, with_maps=with_maps, **budget

@@ -10,7 +10,10 @@ from jepa_lab.errors import UserError
 from jepa_lab.files.limits import memory_at_hand
 
 MOST_BYTES = 24e9  # memory limit for the images of a source, whatever the machine has
-SIZES = "dataset.train_size (and dataset.val_size, which limits val and test) or dataset.image_size"
+SIZES = (
+    "lower dataset.train_size (and dataset.val_size, which limits val and test) or"
+    " dataset.image_size"
+)
 
 
 @dataclass(frozen=True)
@@ -33,10 +36,10 @@ def memory_limit() -> float:
 
 def require_memory(n: int, each: int, origin: str, size: int, remedy: str = SIZES) -> None:
     """Raises UserError if n samples of `each` bytes, at `size` pixels, exceed the memory limit.
-    `remedy` names the keys to lower."""
+    `remedy` is what to do."""
     limit = memory_limit()
     if n * each > limit:
-        raise UserError(f"{_excess(n, 'samples', each, origin, size, limit)}; lower {remedy}")
+        raise UserError(f"{_excess(n, 'samples', each, origin, size, limit)}; {remedy}")
 
 
 def require_room(
@@ -57,7 +60,7 @@ def require_room(
     if resizable:
         ways.append(f"dataset.image_size={math.isqrt(int(limit // (3 * n)))} or less")
     else:
-        ways.append("save fewer or smaller images")
+        ways.append("give fewer or smaller images")
     test = f" (with all {kept['test']:,} of the test split)"
     raise UserError(
         f"{_excess(n, f'images{test}', each, origin, size, limit)}; {', or '.join(ways)}"
@@ -66,9 +69,13 @@ def require_room(
 
 def _excess(n: int, what: str, each: int, origin: str, size: int, limit: float) -> str:
     return (
-        f"{origin}: {n} {what} at {size} pixels take {n * each / 1e9:.1f} GB of memory, more than"
-        f" the {limit / 1e9:.1f} GB allowed"
+        f"{origin}: {n:,} {what} at {size} pixels take {_text(n * each)} of memory, more than the"
+        f" {_text(limit)} allowed"
     )
+
+
+def _text(size: float) -> str:
+    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"
 
 
 def _at_most(n: int, most: int | None) -> int:

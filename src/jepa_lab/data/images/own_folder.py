@@ -84,12 +84,14 @@ def unread_folder(root: str | None, image_size: int, budget: Budget) -> dict[str
 
 
 class FolderImages(StoredImages):
-    """The images of files at one size."""
+    """The images of files at one size. `look` is that of a user's folder, and None for a published
+    set, whose pixels are used as they lie in the file."""
 
     def __init__(
-        self, paths: Sequence[Path], look: Look, size: int, origin: str, wanted: int
+        self, paths: Sequence[Path], look: Look | None, size: int, origin: str, wanted: int
     ) -> None:
-        super().__init__(origin, (len(paths), 3, size, size), resizable=True, wanted=wanted)
+        shape = (len(paths), 3, size, size)
+        super().__init__(origin, shape, resizable=look is not None, wanted=wanted)
         self.paths, self.look, self.size = paths, look, size
 
     def blocks(self) -> Iterator[Tensor]:
@@ -99,7 +101,8 @@ class FolderImages(StoredImages):
         images = torch.empty((len(rows), *self.shape[1:]), dtype=torch.uint8)
         for i, row in enumerate(rows.tolist()):
             images[i] = self._image(self.paths[row])
-        self.hashes = self.hashes or keys_of(images)
+        if self.look is not None and not self.hashes:
+            self.hashes = keys_of(images)
         return images
 
     def notes(self) -> list[str]:
@@ -111,7 +114,7 @@ class FolderImages(StoredImages):
         return [f"only {distinct:,} of {n:,} images differ from each other"]
 
     def _image(self, path: Path) -> Tensor:
-        return read_image(path, self.size, self.origin, self.look)
+        return read_image(path, self.size, self.origin, self.look, upright=self.look is not None)
 
 
 def _classes(top: Path) -> list[str]:

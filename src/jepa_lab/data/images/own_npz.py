@@ -28,9 +28,7 @@ from jepa_lab.files.arrays import PythonObjects, read_npz
 T = TypeVar("T")
 
 DARK = 32  # of 255: no camera's images are all below it
-WHOLE = (
-    "their number, or save numpy.ascontiguousarray(images): an array in Fortran order is read whole"
-)
+WHOLE = "save numpy.ascontiguousarray(images), since an array in Fortran order is read whole"
 PREFIXES = ("", *(f"{name}_" for name in SPLIT_NAMES))
 
 
