@@ -8,8 +8,8 @@ training and test images, a folder of PNG files, and an .npy that a source of th
 opens with mmap_mode. Each is used in a process of its own, once with `dataset.train_size` and
 `dataset.val_size` of --keep, once whole. `kept` is the size of the images that the run then holds,
 the test split included, which is always whole. `more` is how much the peak of the process's memory
-lies above its memory before; of an .npy it counts mapped pages of the file, which the system can take
-back. Figures are medians over the rounds.
+lies above its memory before. Of an .npy it counts mapped pages of the file, which the system can
+take back. Figures are medians over the rounds.
 """
 
 from __future__ import annotations
