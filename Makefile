@@ -41,6 +41,7 @@ bench: setup
 	$(BIN)/python benchmarks/views.py
 	$(BIN)/python benchmarks/metrics.py
 	$(BIN)/python benchmarks/monitor.py
+	$(BIN)/python benchmarks/own_images.py
 	$(BIN)/python benchmarks/processes.py
 	$(BIN)/python benchmarks/sweeps.py
 	$(BIN)/python benchmarks/training.py

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from jepa_lab.data.images.image_files import read_image
 from jepa_lab.data.images.image_source import load_splits
-from jepa_lab.data.images.own_images import read_image
 from jepa_lab.errors import UserError
 from jepa_lab.files.images import open_image
 from jepa_lab.files.limits import OverLimit

@@ -63,15 +63,14 @@ def read_npz(
     the array. Raises ValueError for any other file, and OSError if it cannot be read.
     """
     limits.require_regular(path)
-    if path.is_file() and _is_npy(path):
-        raise ValueError("it is a single array, as numpy.save writes it")
+    require_archive(path)
     with open_archive(path) as archive:
         entries = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
         chosen = {name: info for name, info in entries.items() if wanted(name)}
         _require_size(sum(info.file_size for info in chosen.values()))
         found = {name: np.empty(0) for name in entries}
         for name, info in chosen.items():
-            _require_honest(name, info)
+            require_honest(name, info)
             try:
                 found[name] = _array(partial(archive.open, info), info.file_size)
             except PythonObjects:
@@ -87,25 +86,27 @@ def npz_headers(path: Path) -> dict[str, Header]:
     """Returns the shapes of all arrays of an .npz file by name, without their values. Raises
     ValueError for a file that is no .npz, and OSError if it cannot be read."""
     limits.require_regular(path)
-    if path.is_file() and _is_npy(path):
-        raise ValueError("it is a single array, as numpy.save writes it")
+    require_archive(path)
     found = {}
     with open_archive(path) as archive:
         for info in archive.infolist():
             name = info.filename.removesuffix(".npy")
             found[name] = Header((), UNREADABLE)
             with suppress(ValueError, *BROKEN), archive.open(info) as file:
-                shape, dtype = _header(file)
+                shape, dtype, _ = read_header(file)
                 found[name] = Header(shape, dtype.kind)
     return found
 
 
-def _is_npy(path: Path) -> bool:
-    with open(path, "rb") as file:
-        return file.read(len(np.lib.format.MAGIC_PREFIX)) == np.lib.format.MAGIC_PREFIX
+def require_archive(path: Path) -> None:
+    """Raises ValueError for an .npy file, which is no .npz."""
+    if path.is_file():
+        with open(path, "rb") as file:
+            if file.read(len(np.lib.format.MAGIC_PREFIX)) == np.lib.format.MAGIC_PREFIX:
+                raise ValueError("it is a single array, as numpy.save writes it")
 
 
-def _require_honest(name: str, info: zipfile.ZipInfo) -> None:
+def require_honest(name: str, info: zipfile.ZipInfo) -> None:
     """Raises OverLimit for an entry that unpacks to far more than its size in the file."""
     if info.compress_type not in METHODS:
         raise ValueError(f"{name}: packed by a method that numpy.savez does not use")
@@ -128,7 +129,9 @@ def _array(open_it: Callable[[], IO[bytes]], size: int) -> np.ndarray:
     """Returns the array in a file of `size` bytes, which must hold all of it and nothing else. The
     header is compared with the size before memory is taken."""
     with open_it() as file:
-        claimed = _claimed(file, size)
+        shape, dtype, _ = whole_header(file, size)
+    claimed = math.prod(shape) * dtype.itemsize
+    _require_size(claimed)
     with open_it() as file:  # opened again, since a seek stops zipfile from comparing the checksum
         try:
             array: Any = np.lib.format.read_array(file, allow_pickle=False)
@@ -139,34 +142,34 @@ def _array(open_it: Callable[[], IO[bytes]], size: int) -> np.ndarray:
     return np.asarray(array)
 
 
-def _header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype]:
-    """Returns the shape and the type that the header of an array has. Raises ValueError for a
-    header that NumPy does not write."""
+def read_header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype, bool]:
+    """Returns the shape and the type that the header of an array has, and whether the first index
+    varies fastest. Raises ValueError for a header that NumPy does not write."""
     header = HEADERS.get(np.lib.format.read_magic(file))
     if header is None:
         raise ValueError("a version of the .npy format that is not read")
     try:
-        shape, _, dtype = header(file)
+        shape, columns_first, dtype = header(file)
     except (RecursionError, MemoryError, SyntaxError, tokenize.TokenError):
         raise ValueError("a header that cannot be parsed") from None
     if any(type(length) is not int or length < 0 for length in shape) or dtype.itemsize == 0:
         raise ValueError(f"a header with the impossible type {dtype} or shape {shape}")
-    return shape, dtype
+    return shape, dtype, columns_first
 
 
-def _claimed(file: IO[bytes], size: int) -> int:
-    """Returns the bytes of the array that a header describes. Raises ValueError unless they are
-    those that follow it in a file of `size` bytes."""
-    shape, dtype = _header(file)
+def whole_header(file: IO[bytes], size: int) -> tuple[tuple[int, ...], np.dtype, bool]:
+    """Returns the header as `read_header` does. Raises PythonObjects, and ValueError unless the
+    array that it describes is all that follows in a file of `size` bytes."""
+    shape, dtype, columns_first = read_header(file)
     if dtype.hasobject:
         raise PythonObjects
     claimed, rest = math.prod(shape) * dtype.itemsize, size - file.tell()
-    _require_size(claimed)
     if claimed > rest:
+        _require_size(claimed)
         raise ValueError(f"the header claims {size_text(claimed)}, the file has {size_text(size)}")
     if claimed < rest:
         raise ValueError(
             f"{rest - claimed:,} bytes are left over after the array of shape {shape}; its header"
             " is damaged, or more than one array was written"
         )
-    return claimed
+    return shape, dtype, columns_first

@@ -1,9 +1,19 @@
-"""The limits on files that others made. SECURITY.md lists their values."""
+"""The limits on files that others made, whose values SECURITY.md lists, and the limit on memory."""
 
 from __future__ import annotations
 
+import math
+import os
 import stat
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
+
+resource: Any
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None
 
 MB = 2**20
 
@@ -27,6 +37,8 @@ FOOTER_BYTES = 64 * MB
 # rows of a table, and bytes of its columns before compression
 TABLE_ROWS = 50_000_000
 TABLE_BYTES = 4 * 2**30
+# limits of a container, in the files of cgroup v2 and v1
+OF_CONTAINER = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
 
 class OverLimit(ValueError):
@@ -54,3 +66,20 @@ def size_within(path: Path, most: int) -> int:
     if size > most:
         raise OverLimit(f"{size_text(size)}; at most {size_text(most)} are read")
     return size
+
+
+def memory_at_hand() -> float:
+    """Returns the bytes of memory that this process can have at most.
+
+    That is the machine's memory, or a lower limit of its container or of `ulimit -v`. It is
+    infinite where none of them is known.
+    """
+    limits = [math.inf]
+    with suppress(AttributeError, ValueError, OSError):  # Windows has no sysconf
+        limits.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    for place in OF_CONTAINER:
+        with suppress(OSError, ValueError):  # ValueError: the file says "max"
+            limits.append(int(Path(place).read_text(encoding="ascii")))
+    if resource is not None:
+        limits.append(resource.getrlimit(resource.RLIMIT_AS)[0])  # below 0: no limit
+    return min(limit for limit in limits if limit > 0)

@@ -3,20 +3,11 @@
 from __future__ import annotations
 
 import errno
-import math
-import os
-from contextlib import suppress
-from pathlib import Path
-from typing import Any
 
-resource: Any
-try:
-    import resource
-except ImportError:  # Windows
-    resource = None
+from jepa_lab.files.limits import memory_at_hand
 
-# limits of a container, in the files of cgroup v2 and v1
-OF_CONTAINER = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
+__all__ = ["in_words", "is_out_of_memory", "memory_at_hand", "out_of_memory"]
+
 # parts of torch's messages, in a RuntimeError, for a size beyond 64 bits a TypeError, and when its
 # libraries are mapped an ImportError
 OF_TORCH = (
@@ -30,23 +21,6 @@ OF_TORCH = (
     "bad_alloc",
     "failed to map segment",
 )
-
-
-def memory_at_hand() -> float:
-    """Returns the bytes of memory that this process can have at most.
-
-    That is the machine's memory, or a lower limit of its container or of `ulimit -v`. It is
-    infinite where none of them is known.
-    """
-    limits = [math.inf]
-    with suppress(AttributeError, ValueError, OSError):  # Windows has no sysconf
-        limits.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
-    for place in OF_CONTAINER:
-        with suppress(OSError, ValueError):  # ValueError: the file says "max"
-            limits.append(int(Path(place).read_text(encoding="ascii")))
-    if resource is not None:
-        limits.append(resource.getrlimit(resource.RLIMIT_AS)[0])  # below 0: no limit
-    return min(limit for limit in limits if limit > 0)
 
 
 def is_out_of_memory(error: BaseException) -> bool:

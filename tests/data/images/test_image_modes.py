@@ -10,8 +10,8 @@ import pytest
 import torch
 from PIL import Image, TiffImagePlugin
 
+from jepa_lab.data.images.image_files import read_image
 from jepa_lab.data.images.image_source import Splits, load_splits
-from jepa_lab.data.images.own_images import read_image
 from jepa_lab.data.images.public_folders import _read
 from jepa_lab.errors import UserError
 

@@ -2,33 +2,33 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from jepa_lab.data.images.memory_limit import require_room
+from jepa_lab.data.images.unread import Unread, image_keys
 from jepa_lab.data.labels import classes_of
-from jepa_lab.errors import UserError
+from jepa_lab.errors import UserError, say
 
 SPLIT_NAMES = ("train", "val", "test")
-MOST_BYTES = 24e9  # memory limit for the images of a source
 
 
 @dataclass(frozen=True)
 class Arrays:
     """Images with their labels and maps.
 
-    - images: (N, C, H, W) uint8
+    - images: (N, C, H, W) uint8, or such images of a file or folder that are not read yet
     - labels: (N,) int64, or None for unlabelled images
     - saliency: (N, H, W) float32 densities, or None if no files contain them
     - latents: (N, K, 7) float32 of objects whose K renderings are the images' channels, or None
     - class_names: of the classes in order, or () for classes that are named by their number
     """
 
-    images: Tensor
+    images: Tensor | Unread
     labels: Tensor | None
     saliency: Tensor | None = None
     latents: Tensor | None = None
@@ -56,7 +56,7 @@ def split_by_hash(arrays: Arrays, sizes: tuple[int, int, int]) -> dict[str, Arra
     Images are sorted by hash and cut into splits. A cut that would separate images with the same
     bytes is moved behind them.
     """
-    keys = [_key(image) for image in arrays.images]
+    keys = image_keys(arrays.images)
     order = sorted(range(len(keys)), key=lambda i: (keys[i], i))
     first, second = sizes[0], sizes[0] + sizes[1]
     cuts = [_unparted(order, keys, first), _unparted(order, keys, second)]
@@ -88,17 +88,27 @@ def kept(n: int, size: int | None, seed: int) -> Tensor:
     return torch.randperm(n, generator=torch.Generator().manual_seed(seed))[:size].sort().values
 
 
-SIZES = "dataset.train_size (and dataset.val_size, which limits val and test) or dataset.image_size"
-
-
-def require_memory(n: int, each: int, origin: str, size: int, remedy: str = SIZES) -> None:
-    """Raises UserError if n samples of `each` bytes, at `size` pixels, exceed MOST_BYTES of
-    memory. `remedy` names the keys to lower."""
-    if n * each > MOST_BYTES:
-        raise UserError(
-            f"{origin}: {n} samples at {size} pixels take {n * each / 1e9:.1f} GB of memory, more"
-            f" than the {MOST_BYTES / 1e9:.0f} GB allowed; lower {remedy}"
-        )
+def read_splits(parts: dict[str, Arrays]) -> dict[str, Arrays]:
+    """Returns splits with their images in memory. Prints a line for each note of their sources, and
+    raises UserError if the images that are not read yet exceed the memory limit."""
+    unread = {name: x.images for name, x in parts.items() if isinstance(x.images, Unread)}
+    if not unread:
+        return parts
+    sources = list({id(x.source): x.source for x in unread.values()}.values())
+    _, channels, height, width = sources[0].shape
+    numbers = {name: len(unread.get(name, ())) for name in SPLIT_NAMES}
+    first = sources[0]
+    require_room(numbers, channels * height * width, first.origin, height, first.resizable)
+    pixels: dict[str, Tensor] = {}
+    for source in sources:
+        rows = {name: x.rows for name, x in unread.items() if x.source is source}
+        images = source.read(torch.cat(list(rows.values())))
+        pixels |= zip(rows, images.split([len(x) for x in rows.values()]), strict=True)
+        for note in source.notes():
+            say(f"{source.origin}: {note}")
+    return {
+        name: replace(part, images=pixels.get(name, part.images)) for name, part in parts.items()
+    }
 
 
 def require_consistent(arrays: dict[str, Arrays], origin: str) -> None:
@@ -116,15 +126,9 @@ def require_consistent(arrays: dict[str, Arrays], origin: str) -> None:
     require_all_or_none([a.labels for a in arrays.values()], origin)
 
 
-def distinct_images(images: Iterable[Tensor]) -> int:
+def distinct_images(images: Iterable[Tensor | Unread]) -> int:
     """Returns the number of images (n, C, H, W), over several tensors, that differ in a byte."""
-    return len({_key(image) for part in images for image in part})
-
-
-def copies_note(images: Sequence[Tensor]) -> str:
-    """Returns a note if more than half of the images are copies of others, "" otherwise."""
-    n, distinct = sum(map(len, images)), distinct_images(images)
-    return f"only {distinct:,} of {n:,} images differ from each other" if 2 * distinct < n else ""
+    return len({key for part in images for key in image_keys(part)})
 
 
 def _why_empty(arrays: dict[str, Arrays]) -> str:
@@ -146,8 +150,17 @@ def require_all_or_none(labels: Collection[Any], origin: str) -> None:
         raise UserError(f"{origin}: some splits have labels, others do not; label all or none")
 
 
+def require_classes(parts: Mapping[str, Arrays], origin: str) -> None:
+    """Raises UserError if all training images are of one class."""
+    train = parts["train"].labels
+    if train is not None and len(train.unique()) < 2:
+        raise UserError(
+            f"{origin}: all training images are of one class; label several, or omit the labels"
+        )
+
+
 def with_classes(
-    images: Mapping[str, Tensor], labels: Mapping[str, Any], origin: str, name: str
+    images: Mapping[str, Tensor | Unread], labels: Mapping[str, Any], origin: str, name: str
 ) -> dict[str, Arrays]:
     """Returns images of every split with their labels as classes, see classes_of. `name` is that of
     a split's labels in messages, as in "{split}_labels". Raises UserError for labels that are no
@@ -174,10 +187,6 @@ def with_classes(
         split: Arrays(x, classes.labels[names[split]], class_names=class_names)
         for split, x in images.items()
     }
-
-
-def _key(image: Tensor) -> bytes:
-    return hashlib.blake2b(image.numpy().tobytes(), digest_size=16).digest()
 
 
 def _unparted(order: list[int], keys: list[bytes], cut: int) -> int:

@@ -12,9 +12,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from jepa_lab.data.images import own_images, public_folders, public_images, rendered_objects
-from jepa_lab.data.images.arrays import Arrays
+from jepa_lab.data.images import (
+    own_folder,
+    own_npz,
+    public_folders,
+    public_images,
+    rendered_objects,
+)
+from jepa_lab.data.images.arrays import Arrays, read_splits
+from jepa_lab.data.images.memory_limit import Budget
 from jepa_lab.data.images.own_source import checked_splits
+from jepa_lab.data.images.unread import Unread
 from jepa_lab.data.labels import class_counts
 from jepa_lab.errors import UserError
 
@@ -30,6 +38,7 @@ PUBLISHED_NORM = {
 
 OFFICIAL = ("mnist", "cifar10", "cifar100", "stl10")  # read by torchvision
 RESIZED = ("digits", "folder", "3diebench", "imagenet_maps")
+NORM_BLOCK = 256  # images counted at once
 
 
 @dataclass(frozen=True)
@@ -129,13 +138,15 @@ def load_splits(
             name: partial(public_images.torchvision_set, name, root or "data", saliency_path)
             for name in OFFICIAL
         },
-        "tinyimagenet": lambda: public_folders.tiny_imagenet(root or "data"),
+        "tinyimagenet": lambda: public_folders.unread_tiny_imagenet(root or "data"),
         "3diebench": lambda: rendered_objects.read_rendered(root, image_size or 128, **budget),
         "imagenet_maps": lambda: public_folders.imagenet_with_maps(
             root, image_size or 224, with_maps=with_maps, **budget
         ),
-        "npz": lambda: own_images.npz(path, val_size),
-        "folder": lambda: own_images.folder(root, image_size or 32),
+        "npz": lambda: own_npz.unread_npz(path, Budget(train_size, val_size)),
+        "folder": lambda: own_folder.unread_folder(
+            root, image_size or 32, Budget(train_size, val_size)
+        ),
     }
     if source not in readers:
         raise UserError(f"dataset.source={source}: no such source; one of {', '.join(readers)}")
@@ -161,16 +172,23 @@ def _splits(
     split_seed: int,
 ) -> Splits:
     """Limits the splits to their budget and adds the normalisation of the training images."""
-    train = arrays["train"].subset(train_size, split_seed)
-    val, test = arrays["val"].subset(val_size, split_seed), arrays["test"]
-    mean, std = PUBLISHED_NORM.get(name) or measured_norm(train.images)
+    chosen = read_splits(
+        {
+            "train": arrays["train"].subset(train_size, split_seed),
+            "val": arrays["val"].subset(val_size, split_seed),
+            "test": arrays["test"],
+        }
+    )
+    train = chosen["train"]
+    images = {split: _in_memory(part.images) for split, part in chosen.items()}
+    mean, std = PUBLISHED_NORM.get(name) or measured_norm(images["train"])
     labels = [a.labels for a in arrays.values() if a.labels is not None and len(a.labels)]
     n_classes = len(train.class_names)
     if labels and not n_classes:
         n_classes = 1 + max(int(x.max()) for x in labels)
     base = ImageSource(
         name,
-        train.images,
+        images["train"],
         train.labels,
         n_classes,
         mean,
@@ -179,14 +197,24 @@ def _splits(
         train.latents,
         train.class_names,
     )
-    return Splits(base, *(replace(base, **vars(part)) for part in (val, test)))
+    return Splits(
+        base, *(replace(base, **{**vars(chosen[x]), "images": images[x]}) for x in ("val", "test"))
+    )
+
+
+def _in_memory(images: Tensor | Unread) -> Tensor:
+    assert isinstance(images, Tensor)
+    return images
 
 
 def measured_norm(images: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Returns mean and standard deviation of every channel of (N, C, H, W) uint8 images scaled to
     [0, 1]. The latter is at least 1e-3."""
     counts = [
-        torch.bincount(images[:, c].flatten().long(), minlength=256).double()
+        sum(
+            (torch.bincount(x[:, c].flatten(), minlength=256) for x in images.split(NORM_BLOCK)),
+            torch.zeros(256, dtype=torch.long),
+        ).double()
         for c in range(images.shape[1])
     ]
     values = torch.arange(256, dtype=torch.float64) / 255

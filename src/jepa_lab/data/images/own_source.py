@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -11,13 +11,15 @@ import torch
 from torch import Tensor
 
 from jepa_lab.data.images.arrays import SPLIT_NAMES, Arrays, require_consistent, with_classes
+from jepa_lab.data.images.unread import StoredImages, Unread
 from jepa_lab.data.user_arrays import as_array
 from jepa_lab.errors import UserError
 
 
 def checked_splits(given: Any, origin: str) -> dict[str, Arrays]:
     """Returns train, val and test with labels as classes. Images, labels and maps may be arrays of
-    any library, byte order and memory layout.
+    any library, byte order and memory layout. Images that do not lie row by row in memory are not
+    copied yet.
 
     Raises UserError unless `given` holds Arrays for each split, with images (N, C, H, W) in uint8,
     labels that are classes, saliency (N, H, W) and latents (N, K, 7) of finite numbers.
@@ -48,13 +50,34 @@ def checked_splits(given: Any, origin: str) -> dict[str, Arrays]:
     return parts
 
 
-def _images(values: Any, name: str, origin: str) -> Tensor:
+class ArrayImages(StoredImages):
+    """The images of an array (N, C, H, W) that does not lie row by row in memory, such as a
+    transposed one. Only those that a run keeps are copied."""
+
+    def __init__(self, array: np.ndarray, origin: str) -> None:
+        n, channels, height, width = array.shape
+        super().__init__(origin, (n, channels, height, width), resizable=False, wanted=0)
+        self.array = array
+
+    def blocks(self) -> Iterator[Tensor]:
+        return (self.take(torch.tensor([row])) for row in range(len(self.array)))
+
+    def take(self, rows: Tensor) -> Tensor:
+        images = torch.empty((len(rows), *self.shape[1:]), dtype=torch.uint8)
+        for image, row in zip(images.numpy(), rows.tolist(), strict=True):
+            image[:] = self.array[row]
+        return images
+
+
+def _images(values: Any, name: str, origin: str) -> Tensor | Unread:
     array = _array(values, name, origin)
     if array.dtype != np.uint8 or array.ndim != 4:
         raise UserError(
             f"{origin}: {name} are {array.dtype} {array.shape}; uint8 (N, C, H, W) is needed"
         )
-    return torch.from_numpy(np.ascontiguousarray(array))
+    if not array.flags.c_contiguous:
+        return Unread.all_of(ArrayImages(array, origin))
+    return torch.from_numpy(array)
 
 
 def _numbers(values: Any, shape: tuple[int | None, ...], name: str, origin: str) -> Tensor | None:

@@ -11,9 +11,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from jepa_lab.data.images.arrays import Arrays, held_out, hold_out, kept, require_memory
-from jepa_lab.data.images.own_images import image_files, open_named, read_image
+from jepa_lab.data.images.arrays import Arrays, held_out, hold_out, kept, read_splits
+from jepa_lab.data.images.image_files import image_files, open_named, read_image
+from jepa_lab.data.images.memory_limit import require_memory
+from jepa_lab.data.images.own_folder import FolderImages
 from jepa_lab.data.images.saliency import as_density, check_maps
+from jepa_lab.data.images.unread import Unread
 from jepa_lab.data.user_arrays import read_npy
 from jepa_lab.errors import UserError
 from jepa_lab.files.text import read_text
@@ -23,7 +26,12 @@ MAP_SUFFIX = "-sal.npy"
 
 
 def tiny_imagenet(root: str) -> dict[str, Arrays]:
-    """Returns train, val and test of TinyImageNet at 64 pixels.
+    """Returns train, val and test of TinyImageNet in memory, see unread_tiny_imagenet."""
+    return read_splits(unread_tiny_imagenet(root))
+
+
+def unread_tiny_imagenet(root: str) -> dict[str, Arrays]:
+    """Returns train, val and test of TinyImageNet at 64 pixels, whose images are not read yet.
 
     A fixed tenth of the training images is the validation split. The official validation set is the
     test split, since the official test set has no labels. Classes are numbered in the order of
@@ -55,8 +63,12 @@ def tiny_imagenet(root: str) -> dict[str, Arrays]:
     for part, files in (("train", train), ("val", test)):
         if not files:
             raise UserError(f"{origin}: no image in {top / part}; unpack the archive again")
-    rest, val = hold_out(_read(train, TINY_SIZE, origin), len(train) // 10)
-    return {"train": rest, "val": val, "test": _read(test, TINY_SIZE, origin)}
+    files = [*train, *test]
+    source = FolderImages([p for p, _ in files], None, TINY_SIZE, origin, wanted=0)
+    every = Arrays(Unread.all_of(source), torch.tensor([label for _, label in files]))
+    pool, official = torch.arange(len(files)).split([len(train), len(test)])
+    rest, val = hold_out(every.take(pool), len(train) // 10)
+    return {"train": rest, "val": val, "test": every.take(official)}
 
 
 def imagenet_with_maps(

@@ -15,7 +15,8 @@ import torch.nn.functional as F
 from sklearn.datasets import load_digits
 from torchvision import datasets
 
-from jepa_lab.data.images.arrays import Arrays, hold_out, require_memory, split_by_hash
+from jepa_lab.data.images.arrays import Arrays, hold_out, split_by_hash
+from jepa_lab.data.images.memory_limit import require_memory
 from jepa_lab.data.images.saliency import load_saliency
 from jepa_lab.errors import UserError
 
@@ -34,6 +35,12 @@ LAYOUTS = {  # where to get each set, and the files that root then holds
         " test_y.bin, ..."
     ),
 }
+IN_MEMORY = {  # images of both parts, bytes of each, and their side
+    "mnist": (70_000, 28 * 28, 28),
+    "cifar10": (60_000, 3 * 32 * 32, 32),
+    "cifar100": (60_000, 3 * 32 * 32, 32),
+    "stl10": (13_000, 3 * 96 * 96, 96),
+}
 
 
 def digits(image_size: int) -> dict[str, Arrays]:
@@ -49,7 +56,7 @@ def digits(image_size: int) -> dict[str, Arrays]:
         4 * image_size**2,  # enlarged in float32
         f"dataset.image_size={image_size}",
         image_size,
-        "dataset.image_size",
+        "lower dataset.image_size",
     )
     small = torch.from_numpy(raw.images).float().unsqueeze(1) * (255.0 / 16.0)
     large = F.interpolate(
@@ -69,6 +76,8 @@ def torchvision_set(name: str, root: str, saliency: str | None = None) -> dict[s
     split. `saliency` is a folder with train.npy and test.npy, see load_saliency. Missing files are
     downloaded into root with a progress bar. Raises UserError if that fails.
     """
+    n, each, side = IN_MEMORY[name]
+    require_memory(n, each, f"dataset.root={root}", side, "use another data set")
     parts = {part: _read(name, root, train=part == "train") for part in ("train", "test")}
     if saliency is not None:
         for part, arrays in parts.items():

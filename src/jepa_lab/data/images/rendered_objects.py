@@ -10,8 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from jepa_lab.data.images.arrays import Arrays, kept, require_memory
-from jepa_lab.data.images.own_images import read_image
+from jepa_lab.data.images.arrays import Arrays, kept
+from jepa_lab.data.images.image_files import read_image
+from jepa_lab.data.images.memory_limit import require_memory
 from jepa_lab.data.user_arrays import read_npy
 from jepa_lab.errors import UserError
 
