@@ -24,12 +24,14 @@ def next_commands(
     remedies: Remedies,
     composes: Callable[[CommandLine], bool],
     investigation: str | None = None,
+    evaluates: bool = True,
 ) -> list[str]:
     """Returns command lines to try, the most promising first.
 
     For a run without failures: more seeds and the frozen evaluation. For a run that ended early
     without failures: its own command line, which resumes it. For a run with failures: its command
     line with one change each, if that composes, and last the `investigation` if its study has one.
+    `evaluates` says whether the study has a frozen evaluation.
     Without a stored command line that composes only the evaluation and the investigation remain.
     """
     own = read_command_line(run_dir)
@@ -47,9 +49,7 @@ def next_commands(
         own = None
     if state in ("killed", "stopped", "failed"):
         return [] if own is None else [own.text()]
-    evaluation = (
-        [] if investigation else [f"python -m jepa_lab.evaluate {shlex.quote(str(run_dir))}"]
-    )
+    evaluation = [f"python -m jepa_lab.evaluate {shlex.quote(str(run_dir))}"] if evaluates else []
     if own is None or own.sweeps_by_itself:  # such a sweep chooses its seeds itself
         return evaluation
     return [more_seeds(own, config), *evaluation]

@@ -13,4 +13,4 @@ def diagnose(folder: Path, composes: Composes) -> Diagnosis:
     """Returns the diagnosis of the run in `folder`. Raises UserError if its metrics are missing or
     broken."""
     investigation = f"python -m jepa_lab.diagnose {shlex.quote(str(folder))} --investigate"
-    return diagnose_run(folder, ArcRemedies(), composes, investigation)
+    return diagnose_run(folder, ArcRemedies(), composes, investigation, evaluates=False)

@@ -10,5 +10,6 @@ ENTRY = StudyEntry(
     study_at=f"{_HERE}.study:STUDY",
     diagnose_at=f"{_HERE}.diagnosis:diagnose",
     idle_keys_at=f"{_HERE}.idle_keys:idle_keys",
+    investigate_at=f"{_HERE}.investigation:investigate",
     reports={"views_grid": f"{_HERE}.views_grid:views_grid"},
 )

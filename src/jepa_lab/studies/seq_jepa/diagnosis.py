@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 from jepa_lab.diagnosis.remedies import Remedies
@@ -9,6 +10,8 @@ from jepa_lab.report.diagnosis import Composes, Diagnosis, diagnose_run
 
 
 def diagnose(folder: Path, composes: Composes) -> Diagnosis:
-    """Reads the folder and returns its diagnosis. Raises UserError if the metrics are missing or
-    broken."""
-    return diagnose_run(folder, Remedies(), composes)
+    """Reads the folder and returns its diagnosis, with the command of an investigation for a run
+    that has a command line. Raises UserError if the metrics are missing or broken."""
+    known = (folder / "overrides.yaml").is_file()
+    line = f"python -m jepa_lab.diagnose {shlex.quote(str(folder))} --investigate"
+    return diagnose_run(folder, Remedies(), composes, line if known else None)
