@@ -156,9 +156,7 @@ def exact_encoder(A: Tensor) -> ExactEncoder:
     return ExactEncoder(inverse, torch.linalg.qr(inverse.mT).Q)
 
 
-def encoder_errors(
-    A: Tensor, B_o: Tensor, exact: ExactEncoder | None = None
-) -> dict[str, Tensor]:
+def encoder_errors(A: Tensor, B_o: Tensor, exact: ExactEncoder | None = None) -> dict[str, Tensor]:
     """Returns distances of B_o (..., d, D) from A^+, each (...):
     - BA_err_raw: |B_o A - I|_F.
     - BA_err_aligned (also as log10) and enc_procrustes_fro: |R'B_o A - I|_F and |R'B_o - A^+|_F

@@ -17,7 +17,6 @@ from jepa_lab.errors import say
 from jepa_lab.studies.linear_byol.module import Block, LinearBYOL
 from jepa_lab.studies.linear_byol.monitor import ToyRows
 
-
 TABLES_SHARE = 0.05  # of the time, at most, that the tables of unfinished runs may take
 
 
