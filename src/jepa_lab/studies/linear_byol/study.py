@@ -113,6 +113,7 @@ def _train(session: Session, plan: ToyPlan) -> tuple[LinearBYOL, ToyRows]:
     if found is not None:
         module.load_state_dict(found["state"])
         rows.load(found["rows"])
+        found.clear()  # else the session holds all rows a second time
 
     def flush() -> None:
         for run, columns in zip(plan.pending, rows.columns(module), strict=True):
