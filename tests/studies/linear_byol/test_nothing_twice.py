@@ -50,9 +50,12 @@ def test_a_grid_that_is_never_interrupted_writes_every_table_once(
     command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     unfinished, finished = (counted(monkeypatch, at, "write_run") for at in (study, outcome))
+    judged = counted(monkeypatch, study.ToyStudy, "judge")
     line = ["+experiment=linear_byol_sweep", *SMALL, "hardware=cpu", "save_every_s=600"]
     assert command(*line)[0] == 0
     assert (len(unfinished), len(finished)) == (0, 8)
+    (((_, _, fit), _),) = judged
+    assert fit.module._chunks == {}, "batches of the training, which nothing reads any more"
 
 
 def test_tables_wait_while_they_would_take_more_than_their_share_of_the_time(
