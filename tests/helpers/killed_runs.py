@@ -10,6 +10,7 @@ import multiprocessing
 import os
 import signal
 from collections.abc import Callable
+from io import BytesIO
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
@@ -173,8 +174,9 @@ def _kill_at(point: str, nth: int) -> None:
 
     def half_written(path: Path, content: Any) -> None:
         if str(path).endswith("next.ckpt"):
-            with open(atomic.temporary_beside(Path(path)), "wb") as file:
-                file.write(bytes(content)[: len(content) // 2])
+            content(whole_file := BytesIO())
+            half = whole_file.getvalue()[: whole_file.tell() // 2]
+            atomic.temporary_beside(Path(path)).write_bytes(half)
             die()
         whole(path, content)
 

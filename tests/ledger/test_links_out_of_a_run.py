@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from comparison_runs import make_run
 from jepa_lab import decode, evaluate
 from jepa_lab.errors import UserError
+from jepa_lab.ledger import run_dir
 from jepa_lab.ledger.run_dir import WRITTEN_IN_PLACE, RunDir
 from jepa_lab.report.comparison.report import write_report
 from jepa_lab.studies.arc.investigation.investigate import _require_writable
@@ -76,3 +78,11 @@ def test_a_report_copies_no_file_from_elsewhere(tmp_path: Path) -> None:
     copies = {path.parent.parent.name for path in (tmp_path / "out").rglob("*.ckpt")}
     assert copies == {own.parent.name}
     assert f"{linked.parent.name}, seed 0: completed, but has no best.ckpt" in written.text
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links of other kinds are followed there")
+def test_a_folder_without_links_is_made_without_following_any(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_dir, "is_inside", lambda folder, path: pytest.fail(f"{path} followed"))
+    assert RunDir(tmp_path, "a", "id").make().make().figures.is_dir()

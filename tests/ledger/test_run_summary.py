@@ -2,10 +2,11 @@ import json
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from jepa_lab.ledger.run_dir import RunDir
-from jepa_lab.ledger.summary import summarise, write_summary
+from jepa_lab.ledger.summary import summarise, summarise_columns, write_summary
 
 
 def test_the_five_numbers_of_a_metric() -> None:
@@ -64,3 +65,25 @@ def test_extra_keys_may_not_replace_a_fixed_one(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="verdict"):
         write_summary(tmp_path, {}, {}, {}, {}, 0.0, {"verdict": 1})
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [3.0, -1.0, 5.0, -1.0, 5.0],
+        [math.nan, 2.0, math.nan],
+        [math.nan],
+        [math.inf, math.nan, -math.inf],
+        [math.nan, math.inf],
+        [0.0, -0.0],
+    ],
+)
+def test_columns_are_summarised_as_their_history_is(values: list[float]) -> None:
+    steps = list(range(0, 10 * len(values), 10))
+    expected = summarise({"a": list(zip(steps, values, strict=True))})
+    found = summarise_columns(np.array(steps), {"a": np.array(values)})
+    assert repr(found) == repr(expected)
+    numbers = [value for value in values if not math.isnan(value)]
+    if numbers:
+        low, high = found["a"]["min_step"], found["a"]["max_step"]
+        assert (low, high) == tuple(steps[values.index(pick(numbers))] for pick in (min, max))

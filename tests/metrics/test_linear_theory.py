@@ -12,12 +12,15 @@ from jepa_lab.metrics.linear_theory import (
     covariances,
     curvature,
     encoder_errors,
+    exact_encoder,
+    inverse_covariance,
     irreducible_loss,
     optimal_predictor,
     population_loss,
     predictor_errors,
     readout_r2,
     stability_bound,
+    wiener,
 )
 from jepa_lab.studies.linear_byol.data import GaussianViews
 
@@ -187,3 +190,18 @@ def test_shapes_that_do_not_fit_raise(A: Tensor, B: Tensor) -> None:
 def test_matrices_that_are_not_finite_raise() -> None:
     with pytest.raises(ValueError, match="finite"):
         curvature(DATA.A, BEST * math.nan, DATA.spectrum, 0.5)
+
+
+def test_parts_that_are_computed_already_change_no_bit() -> None:
+    B_o = torch.randn(5, 10, 100, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
+    c = covariances(DATA.A, B_o, BEST, DATA.spectrum, 0.5)
+    inverse = inverse_covariance(c.oo)
+    assert torch.equal(wiener(c, inverse), wiener(c))
+    arguments = (DATA.A, B_o, DATA.spectrum, 0.5)
+    for given, own in zip(readout_r2(*arguments, inverse), readout_r2(*arguments), strict=True):
+        assert torch.equal(given, own)
+    given, own = encoder_errors(DATA.A, B_o, exact_encoder(DATA.A)), encoder_errors(DATA.A, B_o)
+    assert given.keys() == own.keys()
+    assert all(torch.equal(given[name], own[name]) for name in own)
+    eigenvalues = torch.linalg.eigvalsh(c.oo)
+    assert torch.equal(covariance_rank(c.oo, eigenvalues=eigenvalues), covariance_rank(c.oo))

@@ -52,9 +52,15 @@ def optimal_predictor(
     return wiener(covariances(A, B_o, B_t, spectrum, sigma))
 
 
-def wiener(c: Covariances) -> Tensor:
-    """Returns C_to C_oo^+ (..., d, d)."""
-    return c.to @ torch.linalg.pinv(c.oo, rtol=PINV_SHARE, hermitian=True)
+def wiener(c: Covariances, inverse: Tensor | None = None) -> Tensor:
+    """Returns C_to C_oo^+ (..., d, d). `inverse` is C_oo^+, if already computed."""
+    return c.to @ (inverse_covariance(c.oo) if inverse is None else inverse)
+
+
+def inverse_covariance(covariance: Tensor) -> Tensor:
+    """Returns the pseudo-inverse of covariances (..., d, d). Eigenvalues that are mere rounding are
+    not inverted."""
+    return torch.linalg.pinv(covariance, rtol=PINV_SHARE, hermitian=True)
 
 
 def curvature(A: Tensor, B_o: Tensor, spectrum: Tensor, sigma: float) -> Tensor:
@@ -87,17 +93,19 @@ def irreducible_loss(c: Covariances, P_star: Tensor | None = None) -> Tensor:
     return ((_trace(c.tt) - (P_star * c.to).sum((-1, -2))) / c.tt.shape[-1]).clamp_min(0)
 
 
-def readout_r2(A: Tensor, B_o: Tensor, spectrum: Tensor, sigma: float) -> tuple[Tensor, Tensor]:
+def readout_r2(
+    A: Tensor, B_o: Tensor, spectrum: Tensor, sigma: float, inverse: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """Returns two R² (...) of the best linear readout of the latents from B_o x: that of their
     total variance, and the mean of the R² of each latent.
 
     Both are invariant to scale and rotation of B_o. At the optimum R² is spectrum / (spectrum +
-    sigma^2) for each latent.
+    sigma^2) for each latent. `inverse` is C_oo^+, if already computed.
     """
-    c = covariances(A, B_o, B_o, spectrum, sigma)
+    if inverse is None:
+        inverse = inverse_covariance(covariances(A, B_o, B_o, spectrum, sigma).oo)
     A, B_o, spectrum = _double(A, B_o, spectrum)
     cross = spectrum[:, None] * (B_o @ A).mT  # E[z z_o']
-    inverse = torch.linalg.pinv(c.oo, rtol=PINV_SHARE, hermitian=True)
     explained = ((cross @ inverse) * cross).sum(-1)
     return explained.sum(-1) / spectrum.sum(), (explained / spectrum).mean(-1)
 
@@ -135,20 +143,35 @@ def predictor_errors(
     }
 
 
-def encoder_errors(A: Tensor, B_o: Tensor) -> dict[str, Tensor]:
+class ExactEncoder(NamedTuple):
+    """A^+ (..., d, D), and an orthonormal basis (..., D, d) of its row space."""
+
+    inverse: Tensor
+    rows: Tensor
+
+
+def exact_encoder(A: Tensor) -> ExactEncoder:
+    """Returns the encoder that inverts A."""
+    inverse = torch.linalg.pinv(A.double())
+    return ExactEncoder(inverse, torch.linalg.qr(inverse.mT).Q)
+
+
+def encoder_errors(A: Tensor, B_o: Tensor, exact: ExactEncoder | None = None) -> dict[str, Tensor]:
     """Returns distances of B_o (..., d, D) from A^+, each (...):
     - BA_err_raw: |B_o A - I|_F.
     - BA_err_aligned (also as log10) and enc_procrustes_fro: |R'B_o A - I|_F and |R'B_o - A^+|_F
       after the best rotation R of the code.
     - enc_proj_dist: the distance between the projectors onto their row spaces, at most sqrt(2 d).
     - enc_cos_min and enc_cos_mean: the smallest and the mean cosine of the principal angles.
+
+    `exact` is the exact encoder of A, if already computed.
     """
     _check(A, B_o, None)
     A, B_o = _double(A, B_o)
-    inverse = torch.linalg.pinv(A)
+    inverse, true_rows = exact or exact_encoder(A)
     u, _, vh = torch.linalg.svd(B_o @ inverse.mT)
     rotated = (u @ vh).mT @ B_o
-    rows, true_rows = torch.linalg.qr(B_o.mT).Q, torch.linalg.qr(inverse.mT).Q
+    rows = torch.linalg.qr(B_o.mT).Q
     cross = rows.mT @ true_rows
     cosines = torch.linalg.svdvals(cross).clamp(0, 1)
     one = torch.eye(A.shape[-1], dtype=A.dtype, device=A.device)
@@ -166,14 +189,18 @@ def encoder_errors(A: Tensor, B_o: Tensor) -> dict[str, Tensor]:
     }
 
 
-def covariance_rank(covariance: Tensor, floor: float = COLLAPSED) -> Tensor:
+def covariance_rank(
+    covariance: Tensor, floor: float = COLLAPSED, eigenvalues: Tensor | None = None
+) -> Tensor:
     """Returns the effective rank (...) of a covariance (..., d, d): exp of the entropy of its
     normalised eigenvalues, in [1, d].
 
     It is 1.0 where the total variance is below `floor`, since the rank of mere rounding errors has
-    no meaning.
+    no meaning. `eigenvalues` (..., d) are those of the covariance, if already computed.
     """
-    values = torch.linalg.eigvalsh(covariance.double()).clamp_min(0)
+    if eigenvalues is None:
+        eigenvalues = torch.linalg.eigvalsh(covariance.double())
+    values = eigenvalues.clamp_min(0)
     total = values.sum(-1)
     share = values / total.clamp_min(1e-300)[..., None]
     rank = torch.exp(-torch.xlogy(share, share).sum(-1))

@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from jepa_lab.callbacks.stopping import StopOnRequest
 from jepa_lab.cli import app as cli
 from jepa_lab.ledger.atomic import temporary_beside
 from jepa_lab.studies.linear_byol.module import LinearBYOL
+from jepa_lab.studies.linear_byol.study import ToyStudy
 from jepa_lab.studies.linear_byol.table import PUBLISHED, read_run
 from killed_runs import start_command
 
@@ -235,7 +237,8 @@ def _die_at(nth: int, folder: Path) -> None:
         nonlocal visits
         visits += 1
         if visits == nth:
-            temporary_beside(path).write_bytes(bytes(content)[: len(content) // 2])
+            content(whole_file := BytesIO())
+            temporary_beside(path).write_bytes(whole_file.getvalue()[: whole_file.tell() // 2])
             os.kill(os.getpid(), signal.SIGKILL)
         whole(path, content)
 
@@ -278,11 +281,17 @@ def test_a_grid_stopped_by_max_wall_s_reports_it_and_resumes_from_there(
     assert command(*GRID, "on_existing=error")[0] == 2
     with pytest.MonkeyPatch.context() as patch:
         steps: list[int] = []
+        held: list[Any] = []
+        judge = ToyStudy.judge
+        patch.setattr(
+            ToyStudy, "judge", lambda s, at, fit: (held.append(at.checkpoint), judge(s, at, fit))[1]
+        )
         step = LinearBYOL.training_step
         patch.setattr(
             LinearBYOL, "training_step", lambda s, b, *a: (steps.append(b.first), step(s, b, *a))[1]
         )
         assert command(*GRID)[0] == 0
+    assert held == [{}], "the rows of the checkpoint, which the resumed run holds too"
     assert min(steps) == 16  # blocks end at 1, 5, 10, 15
     same_bits(content(tmp_path), uninterrupted)
 

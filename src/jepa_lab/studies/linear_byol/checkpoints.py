@@ -17,10 +17,16 @@ from jepa_lab.errors import say
 from jepa_lab.studies.linear_byol.module import Block, LinearBYOL
 from jepa_lab.studies.linear_byol.monitor import ToyRows
 
+TABLES_SHARE = 0.05  # of the time, at most, that the tables of unfinished runs may take
+
 
 class ToySaver(pl.Callback):
-    """Saves the tables and a checkpoint every `every_s` seconds: calls `flush`, which writes the
-    runs' tables, then writes `last.ckpt`.
+    """Saves a checkpoint every `every_s` seconds: writes `last.ckpt`, and before it calls `flush`,
+    which writes the runs' tables.
+
+    A resumed run needs the checkpoint alone, and a thousand tables take longer than the steps
+    between two checkpoints. So the tables are left out while they would take more than TABLES_SHARE
+    of the time since they were last written. A stop writes them in any case.
 
     Ends the training if every run has diverged. It must come after ToyRows in the list of
     callbacks. `ids` are the ids of the population's runs.
@@ -38,7 +44,8 @@ class ToySaver(pl.Callback):
         self.folder, self.ids, self.rows, self.flush = folder, ids, rows, flush
         self.every_s, self.epochs = every_s, epochs
         self._last_step = 0
-        self._saved_at = time.monotonic()
+        self._saved_at = self._flushed_at = time.monotonic()
+        self._flush_s = 0.0
 
     def on_train_batch_end(
         self,
@@ -51,7 +58,10 @@ class ToySaver(pl.Callback):
         assert isinstance(pl_module, LinearBYOL)
         self._last_step = batch.last
         if time.monotonic() - self._saved_at >= self.every_s and self.may_save(trainer):
-            self.save(trainer)
+            since = time.monotonic() - self._flushed_at
+            if self._flush_s <= TABLES_SHARE * since:
+                self._write_tables()
+            self.write_checkpoint(pl_module)
         if not bool(pl_module.active.any()):
             trainer.should_stop = True
 
@@ -62,11 +72,17 @@ class ToySaver(pl.Callback):
     def save(self, trainer: pl.Trainer) -> None:
         """Writes the tables, then the checkpoint, each completely or not at all."""
         assert isinstance(trainer.lightning_module, LinearBYOL)
-        self.save_module(trainer.lightning_module)
+        self._write_tables()
+        self.write_checkpoint(trainer.lightning_module)
 
-    def save_module(self, module: LinearBYOL) -> None:
-        """Writes the tables and the checkpoint of a module that is not being trained."""
+    def _write_tables(self) -> None:
+        begun = time.monotonic()
         self.flush()
+        self._flushed_at = time.monotonic()
+        self._flush_s = self._flushed_at - begun
+
+    def write_checkpoint(self, module: LinearBYOL) -> None:
+        """Writes `last.ckpt`, and keeps the one before it as `previous.ckpt`."""
         last, new = self.folder / "last.ckpt", self.folder / "next.ckpt"
         write_checkpoint(
             new, {"ids": self.ids, "state": module.state_dict(), "rows": self.rows.state()}

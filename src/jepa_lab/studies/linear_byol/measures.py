@@ -11,6 +11,8 @@ from jepa_lab.metrics.linear_theory import (
     covariance_rank,
     covariances,
     encoder_errors,
+    exact_encoder,
+    inverse_covariance,
     irreducible_loss,
     population_loss,
     predictor_errors,
@@ -56,9 +58,10 @@ def _linear(module: LinearBYOL, group: Group, runs: Tensor) -> dict[str, Tensor]
     (B_o,), (B_t,) = ([w.data[runs] for w in module.weights(part)] for part in ("enc", "target"))
     A, spectrum, sigma = group.data.A.to(B_o), group.data.spectrum.to(B_o), group.data.sigma
     c = covariances(A, B_o, B_t, spectrum, sigma)
-    weights, mean_share = readout_r2(A, B_o, spectrum, sigma)
+    inverse = inverse_covariance(c.oo)
+    weights, mean_share = readout_r2(A, B_o, spectrum, sigma, inverse)
     values = {
-        **encoder_errors(A, B_o),
+        **encoder_errors(A, B_o, exact_encoder(A)),
         "readout_r2": weights,
         "readout_r2_mean": mean_share,
         "tracking_gap": (B_o - B_t).flatten(1).norm(dim=1),
@@ -69,7 +72,7 @@ def _linear(module: LinearBYOL, group: Group, runs: Tensor) -> dict[str, Tensor]
         if predictor
         else torch.eye(B_o.shape[1]).to(B_o).expand(len(B_o), -1, -1)
     )
-    values |= _of_moments(c, P, wiener(c), bool(predictor))
+    values |= _of_moments(c, P, wiener(c, inverse), bool(predictor))
     begun = getattr(module, "balance_start", None)
     if begun is not None:
         begun = begun[runs]
@@ -83,9 +86,10 @@ def _of_moments(c: Covariances, P: Tensor, P_star: Tensor, predictor: bool) -> d
     moments of both branches. `predictor` is false if the model has none."""
     loss, least = population_loss(c, P), irreducible_loss(c, P_star)
     values_of = torch.linalg.svdvals(P), torch.linalg.svdvals(P_star)
+    eigenvalues = torch.linalg.eigvalsh(c.oo)
     values = {
-        "Hmax": torch.linalg.eigvalsh(c.oo)[:, -1],
-        "erank_encoded": covariance_rank(c.oo),
+        "Hmax": eigenvalues[:, -1],
+        "erank_encoded": covariance_rank(c.oo, eigenvalues=eigenvalues),
         "erank_pred": covariance_rank(P @ c.oo @ P.mT),
         "variance": c.oo.diagonal(dim1=1, dim2=2).sum(1),
         "loss_population": loss,

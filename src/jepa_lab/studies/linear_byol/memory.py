@@ -10,7 +10,9 @@ from jepa_lab.studies.linear_byol.grid import axes
 DOUBLE = 8  # bytes
 RUN = 4000  # bytes of the configuration of a run
 STEP = 200  # bytes of a block of steps
-COLUMNS = 40  # of a table, beside the singular values
+# columns of a run's table in memory: of every run, of a linear encoder, and of a linear predictor,
+# which also has the singular values of itself and of its optimum
+COLUMNS, OF_ENCODER, OF_PREDICTOR = (16, 7, 7)
 ENCODERS, PREDICTORS = (3, 2)  # with the velocity, and of the encoder the target too
 
 
@@ -27,7 +29,9 @@ def bytes_needed(config: ToyConfig) -> float:
     seeds, sizes, *_ = axes(config)
     batches = 0 if config.population else CHUNK * len(seeds) * sum(sizes) * 2 * wide
     evaluation = config.eval_size * 2 * wide if "mlp" in (config.enc, config.pred) else 0
-    numbers = len(seeds) * wide * d + batches + evaluation + runs * rows * (COLUMNS + d)
+    columns = COLUMNS + OF_ENCODER * (config.enc == "linear")
+    columns += (OF_PREDICTOR + 2 * d) * (config.pred == "linear")
+    numbers = len(seeds) * wide * d + batches + evaluation + runs * rows * columns
     return float(runs * (RUN + weights) + DOUBLE * numbers + STEP * blocks)
 
 

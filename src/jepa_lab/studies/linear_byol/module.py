@@ -115,6 +115,11 @@ class LinearBYOL(pl.LightningModule):
         self.each_group(lambda group: self._train_group(group, block))
         self.step.fill_(block.last)
 
+    def on_train_end(self) -> None:
+        """Lets the batches of all groups go: files and figures of a grid take memory of their
+        own."""
+        self._chunks.clear()
+
     def each_group(self, work: Callable[[Group], T]) -> list[T]:
         """Returns work(group) for every group, computed in threads.
 

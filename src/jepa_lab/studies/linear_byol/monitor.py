@@ -52,8 +52,8 @@ class ToyRows(pl.Callback):
         self.log_every, self.epochs = log_every, epochs
         self._steps: list[int] = []
         self._wall_s: list[float] = []
-        self._rows: list[dict[str, Tensor]] = []
-        self._stacked: tuple[int, dict[str, Tensor]] = (0, {})
+        # {column: (rows in the end, R)}, filled row by row, so that no row is held twice
+        self._tables: dict[str, np.ndarray] = {}
         self._started_at = time.monotonic()
 
     @property
@@ -78,7 +78,7 @@ class ToyRows(pl.Callback):
     def take(self, module: LinearBYOL, step: int) -> None:
         """Adds the rows of this step if it is to be logged."""
         if step == 1 or step % self.log_every == 0 or step == self.epochs:
-            self._rows.append({"loss": module.loss.cpu().clone(), **measure(module)})
+            self._fill(len(self._steps), {"loss": module.loss.cpu(), **measure(module)})
             self._steps.append(step)
             self._wall_s.append(self.wall_s)
 
@@ -89,7 +89,7 @@ class ToyRows(pl.Callback):
         loss, and NaN in the other measured columns.
         """
         steps, walls = np.array(self._steps, dtype=np.int64), np.array(self._wall_s)
-        tables = {name: value.numpy() for name, value in self._tables().items()}
+        tables = self._tables
         found = []
         for run, at in enumerate(module.diverged_step.tolist()):
             n = len(steps) if at < 0 else int((steps < at).sum())
@@ -109,35 +109,31 @@ class ToyRows(pl.Callback):
 
     def state(self) -> dict[str, Any]:
         """Returns the state for a checkpoint: tensors and plain numbers."""
-        return {"steps": list(self._steps), "wall_s": list(self._wall_s), "tables": self._tables()}
+        n = len(self._steps)
+        # torch saves a tensor with all of its storage: here only that of the rows so far
+        tables = {name: torch.from_numpy(table[:n]) for name, table in self._tables.items()}
+        return {"steps": list(self._steps), "wall_s": list(self._wall_s), "tables": tables}
 
     def load(self, state: dict[str, Any]) -> None:
         """Restores a state that `state` returned."""
         self._steps, self._wall_s = list(state["steps"]), list(state["wall_s"])
-        tables = state["tables"]
-        self._rows = [
-            {name: table[i] for name, table in tables.items()} for i in range(len(self._steps))
-        ]
+        for row in range(len(self._steps)):
+            self._fill(row, {name: table[row] for name, table in state["tables"].items()})
 
-    def _tables(self) -> dict[str, Tensor]:
-        """Returns {column: (steps, R)}, with singular values (steps, R, d). A column that is
-        missing in a row is NaN there."""
-        shapes = {name: value.shape for row in self._rows for name, value in row.items()}
-        nan = {
-            name: torch.full(shape, torch.nan, dtype=torch.float64)
-            for name, shape in shapes.items()
-        }
-        if self._stacked[0] != len(self._rows):
-            tables = {
-                name: torch.stack([row.get(name, nan[name]) for row in self._rows])
-                for name in shapes
-            }
-            # rows become views of the tables, so that a large population is not stored twice
-            self._rows = [
-                {name: table[i] for name, table in tables.items()} for i in range(len(self._rows))
-            ]
-            self._stacked = (len(self._rows), tables)
-        return self._stacked[1]
+    def _fill(self, row: int, values: dict[str, Tensor]) -> None:
+        """Stores the values (R,) of a row, with singular values (R, d). A column that is missing in
+        a row is NaN there."""
+        for name in [name for name in values if name not in self._tables]:
+            shape = (logged_rows(self.log_every, self.epochs), *values[name].shape)
+            self._tables[name] = np.empty(shape)
+            self._tables[name][:row] = np.nan
+        for name, table in self._tables.items():
+            table[row] = values[name].numpy() if name in values else np.nan
+
+
+def logged_rows(log_every: int, epochs: int) -> int:
+    """Returns the number of logged steps: the first, each multiple of `log_every`, and the last."""
+    return epochs // log_every + (log_every > 1) + (epochs % log_every > 0 and epochs > 1)
 
 
 def _missing(values: np.ndarray) -> np.ndarray:

@@ -13,7 +13,7 @@ import numpy as np
 
 from jepa_lab.diagnosis.verdict import Verdict
 from jepa_lab.ledger.atomic import write_json
-from jepa_lab.ledger.summary import write_summary
+from jepa_lab.ledger.summary import summarise_columns, write_summarised
 from jepa_lab.report.figures import drawing
 from jepa_lab.report.outcome import command_line
 from jepa_lab.report.run_page import write_run_page
@@ -22,7 +22,7 @@ from jepa_lab.studies.linear_byol.diagnosis import judge_toy
 from jepa_lab.studies.linear_byol.figures.all import FigureRequest, draw_all
 from jepa_lab.studies.linear_byol.figures.dynamics import draw_run
 from jepa_lab.studies.linear_byol.resume import ToyPlan, ToyRun, yaml_of
-from jepa_lab.studies.linear_byol.table import NAME, history, read_rows, write_run
+from jepa_lab.studies.linear_byol.table import NAME, metrics_of, read_rows, write_run
 
 SHOWN = [  # column, name, format
     ("loss_population", "loss, infinite batch", ".4f"),
@@ -48,16 +48,15 @@ THEORY = "theory.parquet"
 def finish_run(run: ToyRun, columns: dict[str, np.ndarray]) -> None:
     """Writes the run's table, configuration and summary, and last its status, which marks the run
     as finished. Raises RuntimeError for a run without metrics."""
-    folder = run.dir.make()
-    settings, metrics = run.settings(), history(columns)
-    if not any(metrics.values()):
+    folder = run.dir.create(yaml_of(run.settings))
+    settings, metrics, steps = run.settings, metrics_of(columns), columns["epoch"]
+    if not metrics or not len(steps):
         raise RuntimeError(f"{folder.path}: no metrics were measured")
     write_run(folder.path / NAME, columns, settings, "completed")
-    folder.create(yaml_of(settings))
     wall = float(columns["wall_s"][~columns["diverged"]][-1:].sum())
-    write_summary(
-        folder, metrics, judge_toy(columns).to_dict(), {"key": "val/readout_r2"}, {}, wall
-    )
+    verdict = judge_toy(columns).to_dict()
+    summary = summarise_columns(steps, metrics)
+    write_summarised(folder, summary, verdict, {"key": "val/readout_r2"}, {}, wall)
     folder.write_status("completed")
 
 
@@ -118,7 +117,7 @@ def _cells_not_healthy(plan: ToyPlan, summaries: list[dict[str, Any]]) -> str:
     cells: Counter[tuple[Any, ...]] = Counter()
     for run, summary in zip(plan.runs, summaries, strict=True):
         if summary["verdict"]["status"] != "healthy":
-            settings = run.settings()
+            settings = run.settings
             alpha, beta = settings["lr_pred_setting"], settings["lr_enc_setting"]
             cells[alpha, beta, settings["tau"], settings["batch_size"]] += 1
     if not 0 < cells.total() < len(summaries):

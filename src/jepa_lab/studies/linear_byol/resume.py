@@ -4,7 +4,10 @@ Imports no torch."""
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from types import MappingProxyType
 from typing import Any
 
 from jepa_lab.errors import UserError
@@ -27,8 +30,9 @@ class ToyRun:
     run_id: str
     dir: RunDir
 
-    def settings(self) -> dict[str, Any]:
-        """Returns every setting of the run as a flat dictionary.
+    @cached_property
+    def settings(self) -> Mapping[str, Any]:
+        """Every setting of the run, without nesting.
 
         Constants of another lr_enc_mode are None. `lr_pred_setting` and `lr_enc_setting` are the
         rates as set, None in auto mode. `tau` and `run_id` are added.
@@ -39,7 +43,7 @@ class ToyRun:
             for k, v in asdict(self.config).items()
             if k in known or k in ("lr_enc", "batch_size", "symmetric")
         }
-        return {
+        settings = {
             **flat,
             **{key: known.get(key) for key in MODE_KEYS},
             "lr_pred_setting": self.config.lr_pred,
@@ -47,6 +51,7 @@ class ToyRun:
             "tau": float(f"{1 - (self.config.ema_m or 0.0):.12g}"),
             "run_id": self.run_id,
         }
+        return MappingProxyType(settings)
 
 
 @dataclass
@@ -135,7 +140,7 @@ def finished(run: RunDir) -> bool:
     return True
 
 
-def yaml_of(settings: dict[str, Any]) -> str:
+def yaml_of(settings: Mapping[str, Any]) -> str:
     """Returns one YAML line for each key. The values are JSON, which is valid YAML."""
     return "".join(f"{key}: {json.dumps(value)}\n" for key, value in settings.items())
 

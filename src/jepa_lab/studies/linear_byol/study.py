@@ -113,10 +113,11 @@ def _train(session: Session, plan: ToyPlan) -> tuple[LinearBYOL, ToyRows]:
     if found is not None:
         module.load_state_dict(found["state"])
         rows.load(found["rows"])
+        found.clear()  # else the session holds all rows a second time
 
     def flush() -> None:
         for run, columns in zip(plan.pending, rows.columns(module), strict=True):
-            write_run(run.dir.make().path / NAME, columns, run.settings(), "running")
+            write_run(run.dir.make().path / NAME, columns, run.settings, "running")
 
     ids = [run.run_id for run in plan.pending]
     saver = ToySaver(plan.home.checkpoints, ids, rows, flush, config.save_every_s, config.epochs)
@@ -140,7 +141,7 @@ def _train(session: Session, plan: ToyPlan) -> tuple[LinearBYOL, ToyRows]:
     left = Blocks(int(module.step) + 1, config.epochs, config.log_every)
     if len(left) and bool(module.active.any()):
         trainer.fit(module, left)
-    saver.save_module(module)
+    saver.write_checkpoint(module)  # `fit` writes the tables next
     return module, rows
 
 
@@ -152,7 +153,7 @@ def _write_theory(run: ToyRun) -> None:
     for block in Blocks(1, run.config.epochs, run.config.log_every):
         module.training_step(block)
         rows.take(module, block.last)
-    settings = {**run.settings(), "population": True}
+    settings = {**run.settings, "population": True}
     columns: dict[str, np.ndarray] = rows.columns(module)[0]
     write_run(run.dir.path / outcome.THEORY, columns, settings, "completed")
 

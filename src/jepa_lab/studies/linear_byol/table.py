@@ -132,9 +132,15 @@ def history(columns: Mapping[str, np.ndarray]) -> History:
     summary."""
     steps = columns["epoch"].tolist()
     return {
-        ("train/loss/total" if name == "loss" else f"val/{name}"): list(
-            zip(steps, values.tolist(), strict=True)
-        )
+        key: list(zip(steps, values.tolist(), strict=True))
+        for key, values in metrics_of(columns).items()
+    }
+
+
+def metrics_of(columns: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Returns the values of every metric in `columns`, by the metric's name in the summary."""
+    return {
+        ("train/loss/total" if name == "loss" else f"val/{name}"): values
         for name, values in columns.items()
         if values.ndim == 1 and values.dtype.kind in "fiub" and name not in NO_METRICS
     }

@@ -56,7 +56,8 @@ def settle(figure: Figure) -> Figure:
     engine = figure.get_layout_engine()
     if engine is not None:
         engine.execute(figure)
-        figure.set_layout_engine("none")
+        # "none" leaves a placeholder beside a colour bar, for which savefig draws twice as well
+        figure.set_layout_engine(None)
     return figure
 
 
