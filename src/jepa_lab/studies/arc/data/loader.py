@@ -88,7 +88,7 @@ class ArcLoader(EpochBatches[ArcBatch]):
         """Returns the grids of these numbers as in `epoch`."""
         other = copy.copy(self)
         other.epoch = epoch
-        return self._online.grids(numbers, other._variant())[VIEW]
+        return list(self._online.grids(numbers, other._variant())[VIEW])
 
     def _batch(self, index: Tensor) -> ArcBatch:
         examples, size = self.examples, len(index)
