@@ -8,6 +8,7 @@ from functools import lru_cache
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from jepa_lab.studies.arc.data.batch import NO_COLOR, GridTokens
 from jepa_lab.studies.arc.data.flat_grids import FlatGrids, Ints
@@ -35,8 +36,12 @@ class Patches:
         self.max_tokens = (-(-LARGEST // patch)) ** 2
         self.fingerprint = f"patches-1 patch={patch}"
 
-    def __call__(self, grids: Sequence[Grid]) -> GridTokens:
-        flat, n, places = FlatGrids.of(grids), len(grids), self.places(grids)
+    def __call__(self, grids: Sequence[Grid], rows: Tensor | None = None) -> GridTokens:
+        flat = FlatGrids.of(grids)
+        places = self.places(flat)
+        if rows is not None:  # faster than to copy tokens
+            flat = flat.take(rows.numpy())
+        n = len(flat)
         colors = torch.full((n, places, self.n_colors), NO_COLOR)
         features = torch.zeros(n, places, self.n_features)
         mask = torch.zeros(n, places, dtype=torch.bool)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from jepa_lab.studies.arc.data.augment import FAMILIES, draw_transforms, family_transform
@@ -34,9 +35,15 @@ class AugmentOptions:
 
 
 class TokenSource(Protocol):
-    """Returns {view: tokens} (VIEW and families) of the grids `numbers` (n,), sorted."""
+    """Returns {view: tokens} (VIEW and families) of the grids `numbers` (n,), sorted.
 
-    def __call__(self, numbers: Tensor, epoch: int) -> dict[str, GridTokens]: ...
+    With `rows` (m,) the tokens are those of the grids `numbers[rows]`. A row of n is a grid without
+    tokens.
+    """
+
+    def __call__(
+        self, numbers: Tensor, epoch: int, rows: Tensor | None = None
+    ) -> dict[str, GridTokens]: ...
 
 
 class OnlineTokens:
@@ -70,9 +77,17 @@ class OnlineTokens:
         self._grids = FlatGrids.of(examples.grids)
         self._room = _rooms(examples) if self.augment or self.families else None
 
-    def __call__(self, numbers: Tensor, epoch: int) -> dict[str, GridTokens]:
-        views = self.grids(numbers, epoch)
-        tokens, n = self.tokeniser(FlatGrids.cat(list(views.values()))), len(numbers)
+    def __call__(
+        self, numbers: Tensor, epoch: int, rows: Tensor | None = None
+    ) -> dict[str, GridTokens]:
+        views, n = self.grids(numbers, epoch), len(numbers)
+        if rows is None:
+            tokens = self.tokeniser(FlatGrids.cat(list(views.values())))
+        else:
+            blank, last = FlatGrids.of([np.empty((0, 0), np.uint8)]), n * len(views)
+            places = [torch.where(rows < n, rows + i * n, last) for i in range(len(views))]
+            tokens = self.tokeniser(FlatGrids.cat([*views.values(), blank]), torch.cat(places))
+            n = len(rows)
         return {view: tokens[i * n : (i + 1) * n] for i, view in enumerate(views)}
 
     def grids(self, numbers: Tensor, epoch: int) -> dict[str, FlatGrids]:
