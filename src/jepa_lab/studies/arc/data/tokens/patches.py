@@ -55,8 +55,8 @@ class Patches:
             counts = np.array([len(layout.features) for layout in layouts])
             token = np.arange(counts.sum())
             token += np.repeat(number * places - (np.cumsum(counts) - counts), counts)
-            rows = np.concatenate([layout.features for layout in layouts])
-            features.view(-1, self.n_features).numpy()[token] = rows
+            table = np.concatenate([layout.features for layout in layouts])
+            features.view(-1, self.n_features).numpy()[token] = table
             mask.view(-1).numpy()[token] = True
             counts = np.array([layout.near.shape[1] for layout in layouts])
             one, other = np.concatenate([layout.near for layout in layouts], axis=1)
