@@ -1,6 +1,6 @@
 """Measures sequences of rendered views per second, compared with plain torchvision pipelines.
 
-    python benchmarks/views.py [--views KIND] [--json PATH]
+    python benchmarks/views.py [--views KIND] [--threads N] [--batched] [--json PATH]
 
 Ours: draws, views and actions of a whole batch, median of five runs. The baselines render one view
 at a time in a Dataset under a DataLoader, without actions, with the best of 0, 1 and 2 workers. The
@@ -8,17 +8,23 @@ start of the workers does not count. `shortest` is the least that torchvision ne
 one PIL affine, ToTensor, Normalize. `published` does the same as the published code. For rotations
 it equals `shortest`. For affine views it pads, resizes, pads or crops, rotates, translates and
 crops a tensor. For augmentations it uses torchvision's transforms on PIL images, and `shortest` is
-the faster of it and transforms.v2 on uint8 tensors. Images are random pixels, because the time does
-not depend on them. On other machines compare the ratios, not the rates.
+the faster of it and transforms.v2 on uint8 tensors. `kornia` is kornia's RandomAffine and Normalize
+on a whole batch, without actions, in turns with ours; its column is empty for other views and where
+kornia is not installed. With one thread both are timed in CPU seconds, which a busy machine changes
+less. `--batched` leaves the torchvision baselines out. Images are random pixels, because the time
+does not depend on them. On other machines compare the ratios, not the rates.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import os
 import statistics
 import time
+from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -128,24 +134,47 @@ def published_chain(image: Tensor) -> Tensor:
     return TF.center_crop(image, [size, size])
 
 
-def batched_rate(group: ViewGroup, images: Tensor) -> float:
-    """Returns sequences per second, the median of five runs of about half a second each."""
+def ours(group: ViewGroup, images: Tensor) -> Callable[[int], object]:
+    """Returns a function of the epoch that makes all views and actions of the images."""
     index = torch.arange(len(images))
+    return lambda epoch: group(images, None, index, seed=0, split="train", epoch=epoch)
 
-    def step(epoch: int) -> None:
-        group(images, None, index, seed=0, split="train", epoch=epoch)
 
-    start = time.perf_counter()
-    for epoch in range(3):
-        step(epoch)
-    steps = max(3, int(0.3 / (time.perf_counter() - start) * 3))
-    rates = []
-    for _ in range(5):
-        start = time.perf_counter()
+def kornia_chain(group: ViewGroup, images: Tensor) -> Callable[[int], object]:
+    """Returns a function that makes all affine views of the images by kornia, the first one
+    untouched."""
+    augmentation: Any = importlib.import_module("kornia.augmentation")
+    normalise = augmentation.Normalize(torch.tensor(group.mean), torch.tensor(group.std))
+    shift = 7 / images.shape[-1]
+    turn = augmentation.RandomAffine(75.0, (shift, shift), (0.5, 1.0), p=1.0)
+
+    def views(_epoch: int) -> Tensor:
+        first = images / 255
+        moved = turn(first.repeat_interleave(N_VIEWS - 1, dim=0))
+        parts = [normalise(first)[:, None], normalise(moved).unflatten(0, (len(images), -1))]
+        return torch.cat(parts, dim=1)
+
+    return views
+
+
+@torch.inference_mode()
+def batched_rates(works: list[Callable[[int], object]], batch: int) -> list[float]:
+    """Returns the sequences per second of each work, medians of nine runs of about a third of a
+    second, in turns."""
+    clock = time.process_time if torch.get_num_threads() == 1 else time.perf_counter
+
+    def seconds(work: Callable[[int], object], steps: int) -> float:
+        start = clock()
         for epoch in range(steps):
-            step(epoch)
-        rates.append(steps * len(images) / (time.perf_counter() - start))
-    return statistics.median(rates)
+            work(epoch)
+        return clock() - start
+
+    steps = [max(3, int(0.3 / seconds(work, 3) * 3)) for work in works]
+    rates = [
+        [n * batch / seconds(work, n) for work, n in zip(works, steps, strict=True)]
+        for _ in range(9)
+    ]
+    return [statistics.median(column) for column in zip(*rates, strict=True)]
 
 
 def per_sample_rate(dataset: PerSampleViews, batch: int, workers: int) -> float:
@@ -163,7 +192,7 @@ def per_sample_rate(dataset: PerSampleViews, batch: int, workers: int) -> float:
     return max(rates[1:])
 
 
-def bench(kind: str, channels: int, size: int) -> list[dict[str, float | str]]:
+def bench(kind: str, channels: int, size: int, batched_only: bool) -> list[dict[str, float | str]]:
     """Returns one row for each batch size."""
     torch.manual_seed(0)
     first_view = "random" if kind == "augment" else "reference"
@@ -171,31 +200,32 @@ def bench(kind: str, channels: int, size: int) -> list[dict[str, float | str]]:
         kind, n_views=N_VIEWS, mean=(0.5,) * channels, std=(0.25,) * channels, first_view=first_view
     )
     images = torch.randint(0, 256, (BASELINE_SEQUENCES, channels, size, size), dtype=torch.uint8)
-    shortest = best_rate(PerSampleViews(kind, images, group, published=False))
-    published = (
-        shortest
-        if kind == "rotation"
-        else best_rate(PerSampleViews(kind, images, group, published=True))
-    )
-    if kind == "augment":
-        shortest = max(shortest, published)
+    baselines = {} if batched_only else torchvision_rates(kind, images, group)
     rows: list[dict[str, float | str]] = []
     for batch in BATCHES:
-        ours = batched_rate(group, images[:batch])
+        works = [ours(group, images[:batch])]
+        if kind == "affine" and find_spec("kornia"):
+            works.append(kornia_chain(group, images[:batch]))
+        rate, *kornia = batched_rates(works, batch)
         row: dict[str, float | str] = {
-            "case": f"{kind} {channels}x{size}x{size}, V={N_VIEWS}, batch {batch}"
+            "case": f"{kind} {channels}x{size}x{size}, V={N_VIEWS}, batch {batch}",
+            "ours_per_s": round(rate),
         }
-        row |= {
-            "ours_per_s": round(ours),
-            "shortest_per_s": round(shortest),
-            "published_per_s": round(published),
-        }
-        row |= {
-            "ratio_shortest": round(ours / shortest, 1),
-            "ratio_published": round(ours / published, 1),
-        }
+        for name, other in (baselines | dict(zip(["kornia"], kornia, strict=False))).items():
+            row |= {f"{name}_per_s": round(other), f"ratio_{name}": round(rate / other, 1)}
         rows.append(row)
     return rows
+
+
+def torchvision_rates(kind: str, images: Tensor, group: ViewGroup) -> dict[str, float]:
+    """Returns the rates of the baselines `shortest` and `published`."""
+    shortest = best_rate(PerSampleViews(kind, images, group, published=False))
+    if kind == "rotation":
+        return {"shortest": shortest, "published": shortest}
+    published = best_rate(PerSampleViews(kind, images, group, published=True))
+    if kind == "augment":
+        shortest = max(shortest, published)
+    return {"shortest": shortest, "published": published}
 
 
 def best_rate(dataset: PerSampleViews) -> float:
@@ -211,24 +241,29 @@ def main() -> None:
     parser.add_argument(
         "--views", choices=sorted({kind for kind, _, _ in CASES}), help="measure only these views"
     )
+    parser.add_argument("--threads", type=int, help="threads of torch (default: one per core)")
+    parser.add_argument("--batched", action="store_true", help="measure ours and kornia only")
     arguments = parser.parse_args()
     cores = (
         len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     )
-    torch.set_num_threads(cores)
+    torch.set_num_threads(arguments.threads or cores)
     print(
         f"torch {torch.__version__}, {cores} cores, {torch.get_num_threads()} threads; sequences"
         " per second\n"
     )
-    print(f"{'case':<38}{'ours':>10}{'shortest':>10}{'ratio':>8}{'published':>11}{'ratio':>8}")
+    baselines = ("shortest", "published", "kornia")
+    print(f"{'case':<38}{'ours':>10}" + "".join(f"{name:>11}{'ratio':>8}" for name in baselines))
     rows = []
     for case in [c for c in CASES if arguments.views in (None, c[0])]:
-        for row in bench(*case):
+        for row in bench(*case, arguments.batched):
             rows.append(row)
-            print(
-                f"{row['case']:<38}{row['ours_per_s']:>10,}{row['shortest_per_s']:>10,}{row['ratio_shortest']:>8}"
-                f"{row['published_per_s']:>11,}{row['ratio_published']:>8}"
-            )
+            cells = [f"{row['ours_per_s']:>10,}"]
+            for name in baselines:
+                found = row.get(f"{name}_per_s")
+                cells.append(f"{'-':>11}{'-':>8}" if found is None else f"{found:>11,}")
+                cells += [] if found is None else [f"{row[f'ratio_{name}']:>8}"]
+            print(f"{row['case']:<38}" + "".join(cells), flush=True)
     if arguments.json:
         result = {
             "torch": torch.__version__,

@@ -251,3 +251,36 @@ def test_the_matrices_agree_with_the_rendered_pixels() -> None:
     assert not torch.allclose(
         matrix_of_action(published, published.relative(a, b)) @ at[0], at[1], atol=0.5
     )
+
+
+@pytest.mark.parametrize("interpolation", ["bilinear", "nearest"])
+@pytest.mark.parametrize("first_view", ["reference", "random"])
+def test_views_equal_the_longhand_sampling_of_one_image_bit_for_bit(
+    first_view: str, interpolation: str
+) -> None:
+    group = affine(first_view=first_view, interpolation=interpolation)
+    images = pictures(200, 28, 20)  # several chunks, the last one short
+    params = group.draw(torch.arange(200), seed=0, split="train", epoch=0)
+    params[7, 2] = torch.tensor([0.0, 0, 0, 1])
+    views = group.render(images, params)
+    scale = torch.tensor(1 / (255 * STD[0]), dtype=torch.float64).float()
+    shift = torch.tensor(-MEAN[0] / STD[0], dtype=torch.float64).float()
+    x, y = torch.arange(20.0) - 9.5, (torch.arange(28.0) - 13.5)[:, None]
+    for i in (0, 7, 150, 199):
+        for v in range(4):
+            theta, tx, ty, s = params[i, v].double()
+            cos, sin = theta.deg2rad().cos() / s, theta.deg2rad().sin() / s
+            across = (cos * 0.1).float() * x, (-sin * (2 / 28)).float() * x
+            down = (sin * 0.1).float() * y, (cos * (2 / 28)).float() * y
+            move = (
+                (-(cos * tx + sin * ty) * 0.1).float(),
+                ((sin * tx - cos * ty) * (2 / 28)).float(),
+            )
+            grid = torch.stack(
+                [a + (d + m) for a, d, m in zip(across, down, move, strict=True)], dim=-1
+            )
+            source = images[i : i + 1] * scale
+            expected = grid_sample(source, grid[None], interpolation, align_corners=False)
+            if params[i, v].tolist() == [0.0, 0, 0, 1]:
+                expected = source
+            assert torch.equal(views[i, v], expected[0] + shift), (i, v)

@@ -10,7 +10,7 @@ from torch.nn.functional import grid_sample
 
 from jepa_lab.data.views.factor_sweeps import FactorSweep, angle_grid, make_sweep
 from jepa_lab.data.views.rotation import add_angles
-from jepa_lab.data.views.view_group import ViewGroup, choice, interval
+from jepa_lab.data.views.view_group import ViewGroup, choice, chunk_size, interval
 from jepa_lab.errors import UserError
 
 MODES = {
@@ -53,6 +53,7 @@ class Affine(ViewGroup):
     param_dim = 4
     action_dim = 5
     draws_per_view = 4
+    whole_batch = True
     identity = (0.0, 0.0, 0.0, 1.0)
 
     def __init__(
@@ -123,22 +124,36 @@ class Affine(ViewGroup):
     def render_into(
         self, views: Tensor, images: Tensor, params: Tensor, scale: Tensor, shift: Tensor
     ) -> None:
-        """Samples all views at once by the inverse mapping."""
-        b, c, h, w = images.shape
-        untouched = (params == params.new_tensor(self.identity)).all(-1)
-        start = int(untouched[:, 0].all())  # reference views need no sampling
-        source = images * scale
-        if start:
-            torch.add(source, shift, out=views[:, 0])
-        if start == params.shape[1]:
-            return
-        grid = sampling_grid(params[:, start:], h, w)
-        # Black is still 0 in `source`, as the shift is added later. Zero padding is therefore black
-        # and not the mean.
-        sampled = grid_sample(source, grid, self.interpolation, self.padding, align_corners=False)
-        torch.add(sampled.view(b, c, -1, h, w).transpose(1, 2), shift, out=views[:, start:])
-        sample, view = untouched[:, start:].nonzero(as_tuple=True)
-        views[sample, view + start] = source[sample] + shift
+        """Samples by the inverse mapping, all views of a chunk of images at once.
+
+        The maps of the whole batch are computed first, as they are small. The buffers of a chunk
+        are used again for the next one and stay in the cache.
+        """
+        (c, h, w), step = images.shape[1:], chunk_size(views)
+        moved = (params != params.new_tensor(self.identity)).any(-1)
+        start = 1 - int(moved[:, 0].any())  # reference views need no sampling
+        sampled = views[:, start:].transpose(1, 2)
+        across, down = sampling_positions(params[:, start:], h, w)
+        source = torch.empty(min(step, len(images)), c, h, w, device=images.device)
+        positions = source.new_empty(len(source), 2, sampled.shape[2], h, w)
+        for at in range(0, len(images), step):
+            chunk = slice(at, at + step)
+            pixels = source[: len(images[chunk])].copy_(images[chunk]).mul_(scale)
+            if start:
+                torch.add(pixels, shift, out=views[chunk, 0])
+            if start == params.shape[1]:
+                continue
+            planes = torch.add(across[chunk], down[chunk], out=positions[: len(pixels)])
+            grid = planes.flatten(2, 3).permute(0, 2, 3, 1)
+            # Black is still 0 in `pixels`, as the shift is added later. Zero padding is therefore
+            # black and not the mean.
+            found = grid_sample(
+                pixels, grid, self.interpolation, self.padding, align_corners=False
+            ).view(len(pixels), c, -1, h, w)
+            torch.add(found, shift[:, None], out=sampled[chunk])
+        sample, view = moved[:, start:].logical_not().nonzero(as_tuple=True)
+        if len(sample):
+            views[sample, view + start] = images[sample] * scale + shift
 
     def absolute(self, params: Tensor) -> Tensor:
         return self._code(params[..., :1], params[..., 1:3], params[..., 3:])
@@ -196,9 +211,9 @@ def angle_of(actions: Tensor) -> Tensor:
     return torch.rad2deg(torch.atan2(actions[..., 0], actions[..., 1]))
 
 
-def sampling_grid(params: Tensor, h: int, w: int) -> Tensor:
-    """Returns the source position of each output pixel: params (B, V, 4) -> (B, V * H, W, 2) for
-    grid_sample, align_corners=False.
+def sampling_positions(params: Tensor, h: int, w: int) -> tuple[Tensor, Tensor]:
+    """Returns the source position of each output pixel in two parts that are to be added: params
+    (B, V, 4) -> (B, 2, V, 1, W) and (B, 2, V, H, 1), in units of grid_sample, align_corners=False.
 
     x and y are in separate planes, which are faster to write and to read. Pixel coordinates are
     centred on the image. The inverse of `p -> s R(theta) p + t` is `p -> R(-theta) (p - t) / s`
@@ -214,5 +229,4 @@ def sampling_grid(params: Tensor, h: int, w: int) -> Tensor:
     offset = torch.stack([offset_x, offset_y], dim=1).float().unsqueeze(-1)
     x = torch.arange(w, device=params.device, dtype=torch.float32) - (w - 1) / 2
     y = torch.arange(h, device=params.device, dtype=torch.float32) - (h - 1) / 2
-    planes = (of_x * x).unsqueeze(-2) + (of_y * y + offset).unsqueeze(-1)  # (B, 2, V, H, W)
-    return planes.flatten(2, 3).permute(0, 2, 3, 1)
+    return (of_x * x).unsqueeze(-2), (of_y * y + offset).unsqueeze(-1)

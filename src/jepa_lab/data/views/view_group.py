@@ -16,6 +16,14 @@ FIRST_VIEWS = ("reference", "random")
 CHUNK_VALUES = 1 << 19  # view values rendered at a time on a CPU: 2 MiB
 
 
+def chunk_size(views: Tensor) -> int:
+    """Returns how many sequences of views (B, V, C, H, W) are rendered at a time: on a CPU as many
+    as fit into the cache, elsewhere all."""
+    if views.device.type != "cpu":
+        return max(1, len(views))
+    return max(1, CHUNK_VALUES * len(views) // max(1, views.numel()))
+
+
 class ViewGroup(ABC):
     """Draws transformation parameters and renders V views of every image of a batch at once, on the
     images' device.
@@ -32,6 +40,7 @@ class ViewGroup(ABC):
     action_slices: Mapping[str, slice]
     draws_per_view: int
     renderings: int = 1  # renderings per image; its channels hold them one after another
+    whole_batch: bool = False  # render_into takes a whole batch and makes the chunks itself
 
     def __init__(
         self,
@@ -201,11 +210,7 @@ class ViewGroup(ABC):
         scale, shift = self._normaliser(images.device)
         size = self.view_size(images.shape[2], images.shape[3])
         views = torch.empty(b, params.shape[1], n_channels, *size, device=images.device)
-        step = (
-            max(1, CHUNK_VALUES * b // max(1, views.numel()))
-            if images.device.type == "cpu"
-            else max(1, b)
-        )
+        step = max(1, b) if self.whole_batch else chunk_size(views)
         for start in range(0, b, step):
             chunk = slice(start, start + step)
             self.render_into(views[chunk], images[chunk], params[chunk], scale, shift)

@@ -37,6 +37,20 @@ class GridTokens:
         """Returns a copy on another device."""
         return GridTokens(*(getattr(self, f.name).to(device) for f in fields(self)))
 
+    def rows(self, rows: Tensor) -> GridTokens:
+        """Returns copies of the grids with these numbers (m,) int64, in this order."""
+        return GridTokens(*(getattr(self, f.name).index_select(0, rows) for f in fields(self)))
+
+    def with_blank(self) -> GridTokens:
+        """Returns a copy with one more grid, which has no tokens."""
+        blank = GridTokens(
+            torch.full_like(self.colors[:1], NO_COLOR),
+            torch.zeros_like(self.features[:1]),
+            torch.zeros_like(self.mask[:1]),
+            torch.zeros_like(self.adjacency[:1]),
+        )
+        return GridTokens.cat([self, blank])
+
     @staticmethod
     def cat(parts: list[GridTokens]) -> GridTokens:
         """Concatenates the grids of all parts."""

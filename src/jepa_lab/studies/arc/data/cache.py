@@ -69,7 +69,9 @@ class CachedTokens:
             path, online, np.memmap(path, kind, mode="r", offset=start, shape=shape)
         )
 
-    def __call__(self, numbers: Tensor, epoch: int) -> dict[str, GridTokens]:
+    def __call__(
+        self, numbers: Tensor, epoch: int, rows: Tensor | None = None
+    ) -> dict[str, GridTokens]:
         """Returns the tokens of the grids. Raises UserError for a record with a wrong checksum."""
         wanted = numbers.numpy()
         places = self.online.tokeniser.places(
@@ -79,7 +81,10 @@ class CachedTokens:
         records = {view: self.records[epoch, i, wanted] for i, view in enumerate(views)}
         if not all(np.array_equal(_sums(found), found["sum"]) for found in records.values()):
             raise UserError(f"cache {self.path}: damaged (wrong checksum); delete that file")
-        return {view: _tokens(found, places) for view, found in records.items()}
+        tokens = {view: _tokens(found, places) for view, found in records.items()}
+        if rows is None:
+            return tokens
+        return {view: found.with_blank().rows(rows) for view, found in tokens.items()}
 
 
 def _require_space(path: Path, size: int) -> None:

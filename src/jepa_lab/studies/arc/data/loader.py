@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from jepa_lab.data.loader import EpochBatches
-from jepa_lab.studies.arc.data.batch import NO_COLOR, ArcBatch, ArcView, GridTokens
+from jepa_lab.studies.arc.data.batch import ArcBatch, ArcView
 from jepa_lab.studies.arc.data.cache import CachedTokens
 from jepa_lab.studies.arc.data.examples import ABSENT, make_examples
 from jepa_lab.studies.arc.data.task import ArcTask, Grid
@@ -88,7 +88,7 @@ class ArcLoader(EpochBatches[ArcBatch]):
         """Returns the grids of these numbers as in `epoch`."""
         other = copy.copy(self)
         other.epoch = epoch
-        return self._online.grids(numbers, other._variant())[VIEW]
+        return list(self._online.grids(numbers, other._variant())[VIEW])
 
     def _batch(self, index: Tensor) -> ArcBatch:
         examples, size = self.examples, len(index)
@@ -102,9 +102,8 @@ class ArcLoader(EpochBatches[ArcBatch]):
         numbers = wanted[present].unique()
         rows = torch.where(present, torch.searchsorted(numbers, wanted), len(numbers))
         views = {}
-        for name, tokens in self.tokens(numbers, self._variant()).items():
-            placed = GridTokens.cat([tokens, _blank(tokens)])
-            views[name] = ArcView(placed[rows[:-size]], placed[rows[-size:]])
+        for name, tokens in self.tokens(numbers, self._variant(), rows).items():
+            views[name] = ArcView(tokens[:-size], tokens[-size:])
         return ArcBatch(
             split=self.split,
             view=views.pop(VIEW),
@@ -120,16 +119,6 @@ class ArcLoader(EpochBatches[ArcBatch]):
         if not self.shuffle:
             return 0
         return self.epoch if self.variants is None else self.epoch % self.variants
-
-
-def _blank(tokens: GridTokens) -> GridTokens:
-    """Returns one grid without tokens."""
-    return GridTokens(
-        torch.full_like(tokens.colors[:1], NO_COLOR),
-        torch.zeros_like(tokens.features[:1]),
-        torch.zeros_like(tokens.mask[:1]),
-        torch.zeros_like(tokens.adjacency[:1]),
-    )
 
 
 def _checked(

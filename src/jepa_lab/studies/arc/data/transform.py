@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from jepa_lab.studies.arc.data.flat_grids import FlatGrids
 from jepa_lab.studies.arc.data.task import COLORS, LARGEST, Grid
 
 SYMMETRIES = 8
@@ -110,7 +111,7 @@ class Transforms:
 
 def apply_many(
     grids: Sequence[Grid], transforms: Transforms, rows: Sequence[int] | np.ndarray
-) -> list[Grid]:
+) -> FlatGrids:
     """Applies `transforms[rows[i]]` to `grids[i]` for all grids at once.
 
     Raises ValueError as `Transform.apply` does.
@@ -120,20 +121,59 @@ def apply_many(
         raise ValueError(
             f"{len(grids)} grids, but {len(owner)} rows; one row for each grid is needed"
         )
-    if not len(grids):
-        return []
-    sizes = np.array([grid.size for grid in grids])
-    cells = np.concatenate([grid.reshape(-1) for grid in grids])
-    recolored = transforms.palettes.reshape(-1)[np.repeat(owner * COLORS, sizes) + cells]
-    ends = np.cumsum(sizes).tolist()
-    symmetries, fills = transforms.symmetries.tolist(), transforms.new_backgrounds().tolist()
-    shifts = list(map(tuple, transforms.shifts.tolist()))
-    result, start = [], 0
-    for grid, end, row in zip(grids, ends, owner.tolist(), strict=True):
-        turned = apply_symmetry(recolored[start:end].reshape(grid.shape), symmetries[row])
-        result.append(shift_grid(turned, shifts[row], fills[row]))
-        start = end
+    flat = FlatGrids.of(grids)
+    symmetries, shifts = transforms.symmetries[owner], transforms.shifts[owner]
+    first, per_row, per_col = _sources(flat, symmetries)
+    swapped = (symmetries >= 4) ^ (symmetries % 2 == 1)
+    result = FlatGrids(
+        flat.cells,
+        np.where(swapped, flat.width, flat.height),
+        np.where(swapped, flat.height, flat.width),
+    )
+    row, col = result.positions()
+    of_grid = np.stack([first + flat.starts, per_row, per_col, owner * COLORS])
+    start, down, right, palette = np.repeat(of_grid, flat.sizes, axis=1)
+    # the palettes of the source and of the result are the same, as are the sizes
+    recolored = transforms.palettes.reshape(-1)[palette + flat.cells]
+    result.cells = recolored[start + down * row + right * col]
+    if shifts.any():
+        result.cells = _shifted(result, shifts, transforms.new_backgrounds()[owner], row, col)
     return result
+
+
+def _sources(flat: FlatGrids, symmetries: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Returns for each grid three numbers (n,): cell (row, col) of the grid after its symmetry is
+    cell `first + per_row * row + per_col * col` of the grid before."""
+    transposed, turns = symmetries >= 4, symmetries % 4
+    # the steps in the source per row and per column of the transposed grid, and its sides
+    down, right = np.where(transposed, 1, flat.width), np.where(transposed, flat.width, 1)
+    tall = np.where(transposed, flat.width, flat.height) - 1
+    wide = np.where(transposed, flat.height, flat.width) - 1
+    first = np.choose(turns, [0 * tall, right * wide, down * tall + right * wide, down * tall])
+    per_row = np.choose(turns, [down, -right, -down, right])
+    per_col = np.choose(turns, [right, down, -right, -down])
+    return first, per_row, per_col
+
+
+def _shifted(
+    flat: FlatGrids, shifts: np.ndarray, fills: np.ndarray, row: np.ndarray, col: np.ndarray
+) -> np.ndarray:
+    """Returns the cells (T,) after a shift of each grid (n, 2). Raises ValueError as `shift_grid`
+    does."""
+    moved = np.flatnonzero(np.repeat(shifts.any(axis=1), flat.sizes))
+    of_grid = np.stack([*shifts.T, flat.height, flat.width, fills, np.arange(len(flat))])
+    dy, dx, height, width, fill, grid = np.repeat(of_grid, flat.sizes, axis=1)[:, moved]
+    above, left = row[moved] - dy, col[moved] - dx  # where the content comes from
+    inside = (above >= 0) & (above < height) & (left >= 0) & (left < width)
+    source = np.where(inside, moved - dy * width - dx, moved)
+    colors = np.where(inside, flat.cells[source], fill)
+    lost = np.bincount(grid, flat.cells[moved] != fill) - np.bincount(grid, colors != fill)
+    if lost.any():
+        number = int(np.flatnonzero(lost)[0])
+        shift_grid(flat[number], tuple(shifts[number].tolist()), int(fills[number]))
+    cells = flat.cells.copy()
+    cells[moved] = colors
+    return cells
 
 
 def apply_symmetry(grid: Grid, symmetry: int) -> Grid:

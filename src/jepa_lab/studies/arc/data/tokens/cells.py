@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from jepa_lab.studies.arc.data.flat_grids import FlatGrids, Ints
 from jepa_lab.studies.arc.data.task import Grid
 
-Ints = np.ndarray  # int64
 NOTHING = -1  # key or label of cells that belong to no run or object
 
 
@@ -31,15 +31,10 @@ class Cells:
     @staticmethod
     def of(grids: Sequence[Grid]) -> Cells:
         """Flattens (H, W) arrays of colours. Empty grids are allowed."""
-        height, width = np.array([grid.shape for grid in grids], dtype=np.int64).reshape(-1, 2).T
-        lines = np.repeat(np.arange(len(grids)), height)  # the grid of every row
-        wide = width[lines]
-        # the row, counted through all grids, of every cell
-        line = np.repeat(np.arange(len(lines)), wide)
-        col = np.arange(len(line)) - (np.cumsum(wide) - wide)[line]
-        row = (np.arange(len(lines)) - (np.cumsum(height) - height)[lines])[line]
-        color = np.concatenate([g.reshape(-1) for g in grids]) if len(grids) else np.empty(0)
-        return Cells(height, width, color.astype(np.int64), lines[line], row, col)
+        flat = FlatGrids.of(grids)
+        row, col = flat.positions()
+        grid = np.repeat(np.arange(len(flat)), flat.sizes)
+        return Cells(flat.height, flat.width, flat.cells.astype(np.int64), grid, row, col)
 
     def __len__(self) -> int:
         return len(self.color)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from jepa_lab.studies.arc.data.batch import GridTokens
 from jepa_lab.studies.arc.data.task import COLORS, Grid
@@ -55,8 +56,9 @@ class PublishedSlots:
             f" respect_colors={respect_colors} normalize={normalize}"
         )
 
-    def __call__(self, grids: Sequence[Grid]) -> GridTokens:
-        return in_pieces(self._tokens, grids)
+    def __call__(self, grids: Sequence[Grid], rows: Tensor | None = None) -> GridTokens:
+        tokens = in_pieces(self._tokens, grids)
+        return tokens if rows is None else tokens.rows(rows)
 
     def _tokens(self, grids: Sequence[Grid]) -> GridTokens:
         cells, n, places = Cells.of(grids), len(grids), self.max_tokens

@@ -5,10 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.sparse import csr_matrix
-from scipy.sparse.csgraph import connected_components
 
-from jepa_lab.studies.arc.data.tokens.cells import NOTHING, Cells, Ints, first_places
+from jepa_lab.studies.arc.data.tokens.cells import NOTHING, Cells, Ints
 
 
 @dataclass(frozen=True)
@@ -69,16 +67,19 @@ class RunLengths:
     def components(self) -> tuple[Ints, int]:
         """Returns the component (r,) of each run and the number of connected components, which are
         numbered in the order of their first runs."""
-        n = len(self)
-        if not n:
-            return np.empty(0, dtype=np.int64), 0
-        graph = csr_matrix(
-            (np.ones(self.touching.shape[1], np.int8), tuple(self.touching)), shape=(n, n)
-        )
-        count, labels = connected_components(graph, directed=False)
-        rank = np.empty(count, dtype=np.int64)
-        rank[np.argsort(first_places(labels, count))] = np.arange(count)
-        return rank[labels], count
+        root = np.arange(len(self))
+        upper, lower = self.touching
+        # Join the later root of each pair to the earlier one until the roots of all pairs agree.
+        # The root of a component is its first run.
+        while len(upper):
+            one, other = root[upper], root[lower]
+            np.minimum.at(root, np.maximum(one, other), np.minimum(one, other))
+            while not np.array_equal(root, further := root[root]):
+                root = further
+            apart = root[upper] != root[lower]
+            upper, lower = upper[apart], lower[apart]
+        first = root == np.arange(len(root))
+        return (np.cumsum(first) - 1)[root], int(np.count_nonzero(first))
 
 
 def _corners(

@@ -6,6 +6,8 @@ import inspect
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
+from torch import Tensor
+
 from jepa_lab.studies.arc.data.batch import GridTokens
 from jepa_lab.studies.arc.data.task import Grid
 from jepa_lab.studies.arc.data.tokens.patches import Patches
@@ -14,14 +16,18 @@ from jepa_lab.studies.arc.data.tokens.slots import ObjectSlots
 
 
 class Tokeniser(Protocol):
-    """Converts n grids into GridTokens. The tokens of a grid do not depend on the other grids."""
+    """Converts n grids into GridTokens. The tokens of a grid do not depend on the other grids.
+
+    With `rows` (m,) int64 the result has the tokens of the grids with these numbers, in this order.
+    An empty grid has no tokens.
+    """
 
     fingerprint: str  # kind and options, which determine the meaning of the tokens
     n_colors: int  # number of colours of a token
     n_features: int
     max_tokens: int  # number of places for the largest grid
 
-    def __call__(self, grids: Sequence[Grid]) -> GridTokens: ...
+    def __call__(self, grids: Sequence[Grid], rows: Tensor | None = None) -> GridTokens: ...
 
     def places(self, grids: Sequence[Grid]) -> int:
         """Returns N of the GridTokens of these grids. Transforms of the grids do not change it."""

@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from jepa_lab.studies.arc.data.augment import FAMILIES, draw_transforms, family_transform
 from jepa_lab.studies.arc.data.batch import GridTokens
 from jepa_lab.studies.arc.data.examples import Examples
+from jepa_lab.studies.arc.data.flat_grids import FlatGrids
 from jepa_lab.studies.arc.data.task import Grid
 from jepa_lab.studies.arc.data.tokens.tokenisers import Tokeniser
 from jepa_lab.studies.arc.data.transform import apply_many, free_room
@@ -33,9 +35,15 @@ class AugmentOptions:
 
 
 class TokenSource(Protocol):
-    """Returns {view: tokens} (VIEW and families) of the grids `numbers` (n,), sorted."""
+    """Returns {view: tokens} (VIEW and families) of the grids `numbers` (n,), sorted.
 
-    def __call__(self, numbers: Tensor, epoch: int) -> dict[str, GridTokens]: ...
+    With `rows` (m,) the tokens are those of the grids `numbers[rows]`. A row of n is a grid without
+    tokens.
+    """
+
+    def __call__(
+        self, numbers: Tensor, epoch: int, rows: Tensor | None = None
+    ) -> dict[str, GridTokens]: ...
 
 
 class OnlineTokens:
@@ -66,20 +74,29 @@ class OnlineTokens:
         self.augment = augment if augment is not None and augment.any() else None
         self.families = tuple(families)
         self._owner = examples.owner.numpy()
+        self._grids = FlatGrids.of(examples.grids)
         self._room = _rooms(examples) if self.augment or self.families else None
 
-    def __call__(self, numbers: Tensor, epoch: int) -> dict[str, GridTokens]:
-        views = self.grids(numbers, epoch)
-        tokens, n = self.tokeniser([grid for view in views.values() for grid in view]), len(numbers)
+    def __call__(
+        self, numbers: Tensor, epoch: int, rows: Tensor | None = None
+    ) -> dict[str, GridTokens]:
+        views, n = self.grids(numbers, epoch), len(numbers)
+        if rows is None:
+            tokens = self.tokeniser(FlatGrids.cat(list(views.values())))
+        else:
+            blank, last = FlatGrids.of([np.empty((0, 0), np.uint8)]), n * len(views)
+            places = [torch.where(rows < n, rows + i * n, last) for i in range(len(views))]
+            tokens = self.tokeniser(FlatGrids.cat([*views.values(), blank]), torch.cat(places))
+            n = len(rows)
         return {view: tokens[i * n : (i + 1) * n] for i, view in enumerate(views)}
 
-    def grids(self, numbers: Tensor, epoch: int) -> dict[str, list[Grid]]:
+    def grids(self, numbers: Tensor, epoch: int) -> dict[str, FlatGrids]:
         """Returns the grids to be tokenised: those of these numbers, transformed, for the view and
         each family."""
-        grids = [self.examples.grids[i] for i in numbers.tolist()]
+        grids = self._grids.take(numbers.numpy())
         return {VIEW: grids} if self._room is None else self._transformed(grids, numbers, epoch)
 
-    def _transformed(self, grids: list[Grid], numbers: Tensor, epoch: int) -> dict[str, list[Grid]]:
+    def _transformed(self, grids: FlatGrids, numbers: Tensor, epoch: int) -> dict[str, FlatGrids]:
         assert self._room is not None
         tasks, rows = np.unique(self._owner[numbers.numpy()], return_inverse=True)
         room, backgrounds = self._room[tasks], np.zeros(len(tasks), dtype=np.int64)
