@@ -27,7 +27,10 @@ def candidates(findings: Sequence[Finding], config: Mapping[str, Any]) -> list[C
     ]
     every = [*suggested, *_of_target(config), *_of_rate(config), *_of_steps(config)]
     every += _of_form(config) + _of_auxiliary_losses(config)
-    return list({candidate.overrides: candidate for candidate in reversed(every)}.values())[::-1]
+    found: dict[tuple[str, ...], Candidate] = {}
+    for candidate in every:
+        found.setdefault(candidate.overrides, candidate)
+    return list(found.values())
 
 
 def _of_target(config: Mapping[str, Any]) -> list[Candidate]:
