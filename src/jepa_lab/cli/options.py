@@ -19,9 +19,10 @@ def add_investigation(parser: argparse.ArgumentParser) -> None:
     """Adds the option `--investigate` and the options that belong to it."""
     of = parser.add_argument_group(
         "investigation",
-        "for a failing run of the ARC study: makes runs that change one setting each, until one of"
-        " them repairs the failure. The same command resumes an investigation. Exit code 0:"
-        " answered, 1: not repaired within the limits",
+        "for a failing run of seq-JEPA or of the ARC study: makes runs that change one setting each,"
+        " to find those that prevent the failure. Of seq-JEPA every change is tried from the start"
+        " and from a state before the failure. The same command resumes an investigation. Exit code"
+        " 0: answered, 1: not repaired within the limits",
     )
     of.add_argument(
         "--investigate",
@@ -42,10 +43,14 @@ def add_investigation(parser: argparse.ArgumentParser) -> None:
         "--seeds",
         type=whole,
         metavar="K",
-        help="make every run with K seeds; the majority decides (1)",
+        help="make every run with K seeds (ARC: 1, the majority decides; seq-JEPA: 3, or twice as"
+        " many where they disagree)",
     )
     of.add_argument(
-        "--epochs", type=whole, metavar="N", help="epochs of every run; default: as the failing run"
+        "--epochs",
+        type=whole,
+        metavar="N",
+        help="ARC: epochs of every run; default: as the failing run",
     )
     add_trust(of)
     of.add_argument(
