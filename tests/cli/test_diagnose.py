@@ -95,7 +95,9 @@ def test_a_collapsed_run_is_reported_with_step_causes_and_valid_commands(
     assert content["timeline"][0]["step"] == 450
     assert content["published"]["status"] == "collapsed"
     assert len(content["next"]) >= 2
-    for command in content["next"]:
+    *changes, last = content["next"]
+    assert last == f"python -m jepa_lab.diagnose {path} --investigate"
+    for command in changes:
         overrides = shlex.split(command)[3:]
         config = as_data(overrides)
         assert config is not None, command

@@ -19,10 +19,10 @@ def add_investigation(parser: argparse.ArgumentParser) -> None:
     """Adds the option `--investigate` and the options that belong to it."""
     of = parser.add_argument_group(
         "investigation",
-        "for a failing run of seq-JEPA or of the ARC study: makes runs that change one setting each,"
-        " to find those that prevent the failure. Of seq-JEPA every change is tried from the start"
-        " and from a state before the failure. The same command resumes an investigation. Exit code"
-        " 0: answered, 1: not repaired within the limits",
+        "for a failing run of seq-JEPA or of the ARC study: makes runs that change one setting"
+        " each, to find those that prevent the failure. Of seq-JEPA every change is tried from the"
+        " start and from a state before the failure. The same command resumes an investigation."
+        " Exit code 0: answered, 1: not repaired within the limits",
     )
     of.add_argument(
         "--investigate",

@@ -22,7 +22,7 @@ from jepa_lab.diagnosis.thresholds import Thresholds
 from jepa_lab.errors import UserError
 from jepa_lab.ledger.command_line import CommandLine
 from jepa_lab.ledger.parquet import history_of
-from jepa_lab.ledger.read import finite_or_null, read_json, read_yaml
+from jepa_lab.ledger.read import finite_or_null, read_if_possible, read_json, read_yaml
 from jepa_lab.ledger.run_dir import state_of
 from jepa_lab.report.next_commands import next_commands
 
@@ -33,7 +33,8 @@ class Diagnosis:
 
     `state` is that of RunDir.state. `step` is the last logged optimiser step. `left_out` lists the
     user-defined rules of the run. They are not applied, since the diagnosis of a folder never runs
-    code that its configuration names."""
+    code that its configuration names. `answer` is that of the run's investigation, "" without
+    one."""
 
     path: Path
     experiment: str
@@ -47,6 +48,7 @@ class Diagnosis:
     commands: list[str]
     published: Published
     left_out: tuple[str, ...] = ()
+    answer: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the content of diagnosis.json. Numbers that are not finite become null."""
@@ -63,6 +65,7 @@ class Diagnosis:
             "notes": [f.reason for f in self.examination.notes],
             "missing": list(self.examination.missing),
             "next": self.commands,
+            "investigation": self.answer or None,
             "rules_left_out": list(self.left_out),
             "published": {"status": self.published.status, "reasons": list(self.published.reasons)},
         }
@@ -115,6 +118,7 @@ def diagnose_run(
         ),
         published_of_run(history),
         tuple(value_of(config, "diagnosis.rules") or ()),
+        str(read_if_possible(folder / "investigation.json").get("answer") or ""),
     )
 
 
@@ -171,6 +175,8 @@ def diagnosis_text(diagnosis: Diagnosis, rules: str = "ours") -> str:
                 ]
             )
         )
+    if diagnosis.answer:
+        parts.append(f"\ninvestigated\n  {diagnosis.answer}")
     if diagnosis.commands:
         parts.append("\n".join(["", "next", *(f"  {line}" for line in diagnosis.commands)]))
     return "\n".join(parts)

@@ -23,6 +23,9 @@ from jepa_lab.training.branching import changed_keys, prepare_branch, require_ho
 from jepa_lab.training.resume import run_of
 from jepa_lab.training.run import train
 
+# failures that a run has until it has learned, and what a run is called that may still learn
+OF_PREDICTION = ("no_learning", "ignores_actions", "copy_shortcut")
+UNDECIDED = ("too_short", "inconclusive")
 OTHER_DRAWS = 1000  # distance between the seeds of two draws
 
 
@@ -78,7 +81,7 @@ class Counterfactuals:
             found = _finished(home)
         if found is None:
             raise OutOfBudget(f"stopped during {self.text(trial)}")
-        result = _result(found, home)
+        result = _result(found, home, self.status)
         self.say(f"{self.text(trial)}: {_outcome(result, found)}")
         return result
 
@@ -134,9 +137,12 @@ def _finished(home: RunDir) -> dict[str, Any] | None:
     return home.summary() if status.get("state") == "completed" or by_verdict else None
 
 
-def _result(summary: dict[str, Any], home: RunDir) -> Result:
+def _result(summary: dict[str, Any], home: RunDir, of_run: str) -> Result:
     verdict, last = summary["verdict"], finite_values(summary)
     onset = onset_of(verdict["status"], verdict.get("since_step"))
+    if of_run in OF_PREDICTION and verdict["status"] in UNDECIDED:
+        # it has not learned either, only not clearly enough for a failure
+        onset = max((v["max_step"] or 1 for v in summary["metrics"].values()), default=1)
     return Result(onset, last.get("val/skill"), last.get(summary["monitor"]["key"]), str(home.path))
 
 

@@ -17,10 +17,12 @@ from jepa_lab.diagnosis.inquiry import Inquiry
 from jepa_lab.diagnosis.trials import CONTROL, Candidate, Result, Trial
 from jepa_lab.ledger.command_line import CommandLine
 from jepa_lab.ledger.read import read_yaml
+from jepa_lab.ledger.run_dir import RunDir
 from jepa_lab.report.investigation import content_of, markdown, sentence, table
 from jepa_lab.studies.run import train
 from jepa_lab.studies.seq_jepa import investigation
 from jepa_lab.studies.seq_jepa.candidates import candidates
+from jepa_lab.training.counterfactual import _result
 
 CURE, OTHER = Candidate(("optim.lr=0.001",), "the rate is 3"), Candidate(("optim.clip=1.0",))
 
@@ -165,6 +167,35 @@ def test_the_table_has_a_row_for_every_change_and_start(tmp_path: Path) -> None:
     ]
     assert all("0 of 3" in row for row in rows)
     assert markdown(found).count("\n| ") == len(rows) + 1
+
+
+@pytest.mark.parametrize(
+    ("status", "of_run", "onset"),
+    [
+        ("healthy", "no_learning", None),
+        ("too_short", "no_learning", 96),
+        ("too_short", "complete_collapse", None),
+        ("unstable", "complete_collapse", 40),
+    ],
+)
+def test_a_trial_that_may_still_learn_is_no_cure_of_a_failure_to_learn(
+    status: str, of_run: str, onset: int | None, tmp_path: Path
+) -> None:
+    summary = {
+        "verdict": {"status": status, "since_step": 40},
+        "metrics": {"val/skill": {"last": 0.1, "max_step": 96}},
+        "monitor": {"key": "val/skill"},
+    }
+    assert _result(summary, RunDir(tmp_path, "e", "id"), of_run).onset == onset
+
+
+def test_a_diagnosis_quotes_the_answer_of_an_investigation(
+    failed: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ended(str(failed), "--investigate", "--seeds", "1")
+    capsys.readouterr()
+    ended(str(failed))
+    assert f"investigated\n  {content(failed)['answer']}" in capsys.readouterr().out
 
 
 def test_candidates_come_from_the_findings_then_from_the_configuration() -> None:

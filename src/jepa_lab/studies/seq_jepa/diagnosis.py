@@ -6,12 +6,14 @@ import shlex
 from pathlib import Path
 
 from jepa_lab.diagnosis.remedies import Remedies
+from jepa_lab.ledger.command_line import read_command_line
 from jepa_lab.report.diagnosis import Composes, Diagnosis, diagnose_run
 
 
 def diagnose(folder: Path, composes: Composes) -> Diagnosis:
     """Reads the folder and returns its diagnosis, with the command of an investigation for a run
-    that has a command line. Raises UserError if the metrics are missing or broken."""
-    known = (folder / "overrides.yaml").is_file()
+    whose command line still composes. Raises UserError if the metrics are missing or broken."""
+    own = read_command_line(folder)
     line = f"python -m jepa_lab.diagnose {shlex.quote(str(folder))} --investigate"
+    known = own is not None and composes(own)
     return diagnose_run(folder, Remedies(), composes, line if known else None)
