@@ -63,7 +63,8 @@ class Inquiry:
         if not self.explained_by_chance:
             for start in self.starts:
                 for candidate in self.candidates:
-                    yield from self._try(candidate, start)
+                    if candidate.hot or not start:
+                        yield from self._try(candidate, start)
             if not self.repairs(0) and not self.repairs(self.before):
                 yield from self._pairs()
             yield from self._point_of_no_return()
@@ -125,14 +126,14 @@ class Inquiry:
             pair = one.with_other(other)
             yield from self._try(pair, 0)
             if self.effect(pair, 0) == "prevented":
-                if self.before:
+                if self.before and pair.hot:
                     yield from self._try(pair, self.before)
                 return
 
     def _point_of_no_return(self) -> Asking:
         """Finds the latest state from which a cure from the start still helps, if it no longer does
         just before the onset."""
-        cure = cheapest(self.repairs(0))
+        cure = cheapest([repair for repair in self.repairs(0) if repair.candidate.hot])
         if cure is None or not self.before or self.repairs(self.before):
             return
         steps = [0, *(step for step in sorted(self.states) if step <= self.before)]

@@ -18,10 +18,12 @@ LATER = 0.2  # share of the time to the onset by which a delayed failure is late
 @dataclass(frozen=True)
 class Candidate:
     """A change of the settings that could prevent a failure. No overrides are the control. `why` is
-    the evidence that speaks for it, in words."""
+    the evidence that speaks for it, in words. A change that is not `hot` can only be made from the
+    start."""
 
     overrides: tuple[str, ...] = ()
     why: str = ""
+    hot: bool = True
 
     @property
     def name(self) -> str:
@@ -30,7 +32,8 @@ class Candidate:
 
     def with_other(self, other: Candidate) -> Candidate:
         """Returns both changes together."""
-        return Candidate((*self.overrides, *other.overrides), "; ".join([self.why, other.why]))
+        overrides, why = (*self.overrides, *other.overrides), "; ".join([self.why, other.why])
+        return Candidate(overrides, why, self.hot and other.hot)
 
 
 CONTROL = Candidate()

@@ -89,10 +89,15 @@ def changed_keys(parent: JepaConfig, config: JepaConfig) -> list[str]:
     return [key for key in keys if not key.startswith("branch.")]
 
 
+def is_hot(key: str) -> bool:
+    """Returns whether a setting acts at once when a run continues."""
+    return any(key == hot or key.startswith(f"{hot}.") for hot in HOT)
+
+
 def require_hot(changed: list[str]) -> None:
     """Raises UserError for a setting that cannot change in the middle of a run."""
     for key in changed:
-        if not any(key == hot or key.startswith(f"{hot}.") for hot in HOT):
+        if not is_hot(key):
             raise UserError(
                 f"{key} cannot change in the middle of a run: its state would not fit; --at 0 asks"
                 " from the start"

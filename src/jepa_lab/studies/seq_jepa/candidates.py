@@ -13,6 +13,7 @@ from jepa_lab.diagnosis.trials import Candidate
 RATE = "loss.lambda_rate"
 STRONG_RATE = 0.01  # weight from which the rate can outweigh the prediction
 USUAL_LR = 1e-3
+USUAL_FORM = {"loss.center_decay": 0.9, "loss.teacher_temp": 0.04, "loss.student_temp": 0.1}
 
 
 def candidates(findings: Sequence[Finding], config: Mapping[str, Any]) -> list[Candidate]:
@@ -27,10 +28,24 @@ def candidates(findings: Sequence[Finding], config: Mapping[str, Any]) -> list[C
     ]
     every = [*suggested, *_of_target(config), *_of_rate(config), *_of_steps(config)]
     every += _of_form(config) + _of_auxiliary_losses(config)
+    return unique(every)
+
+
+def unique(candidates: Sequence[Candidate]) -> list[Candidate]:
+    """Returns the changes without those that occur before. Equal numbers are one change, however
+    they are written."""
     found: dict[tuple[str, ...], Candidate] = {}
-    for candidate in every:
-        found.setdefault(candidate.overrides, candidate)
+    for candidate in candidates:
+        found.setdefault(tuple(map(_as_written, candidate.overrides)), candidate)
     return list(found.values())
+
+
+def _as_written(override: str) -> str:
+    key, _, value = override.partition("=")
+    try:
+        return f"{key}={float(value)!r}"
+    except ValueError:
+        return override
 
 
 def _of_target(config: Mapping[str, Any]) -> list[Candidate]:
@@ -60,6 +75,8 @@ def _of_steps(config: Mapping[str, Any]) -> list[Candidate]:
     usual = isinstance(lr, int | float) and lr > USUAL_LR
     smaller = USUAL_LR if usual else float(lr or USUAL_LR) / 3
     found = [Candidate((f"optim.lr={smaller:.3g}",), f"the learning rate is {lr}")]
+    if value_of(config, "optim.warmup") == 0:
+        found.append(Candidate(("optim.warmup=0.1",), "the first steps are taken at the full rate"))
     if not value_of(config, "optim.clip"):
         found.append(Candidate(("optim.clip=1.0",), "gradients are not clipped"))
     return found
@@ -69,7 +86,12 @@ def _of_form(config: Mapping[str, Any]) -> list[Candidate]:
     form = value_of(config, "loss.form")
     if form in (None, "cosine"):
         return []
-    return [Candidate(("loss=prediction",), f"the prediction loss has the form {form}")]
+    found = [Candidate(("loss=prediction",), f"the prediction loss has the form {form}")]
+    for key, usual in USUAL_FORM.items():
+        value = value_of(config, key)
+        if isinstance(value, int | float) and value != usual:
+            found.append(Candidate((f"{key}={usual}",), f"{key} is {value}"))
+    return found
 
 
 def _of_auxiliary_losses(config: Mapping[str, Any]) -> list[Candidate]:

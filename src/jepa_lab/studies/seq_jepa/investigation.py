@@ -18,11 +18,12 @@ from jepa_lab.ledger.parquet import history_of
 from jepa_lab.ledger.read import read_json
 from jepa_lab.ledger.run_dir import state_of, writing_below
 from jepa_lab.report.investigation import content_of, write_report
-from jepa_lab.studies.seq_jepa.candidates import candidates
+from jepa_lab.studies.seq_jepa.candidates import candidates, unique
 from jepa_lab.studies.seq_jepa.config import Config
 from jepa_lab.studies.seq_jepa.study import STUDY
 from jepa_lab.training.branching import usable_states
 from jepa_lab.training.counterfactual import Counterfactuals, OutOfBudget, onset_of
+from jepa_lab.training.typed_changes import taken_back
 
 ANSWERED, UNREPAIRED, INTERRUPTED = 0, 1, 130
 LEAST = 3  # draws of every change
@@ -87,7 +88,7 @@ def investigate(args: argparse.Namespace, compose: Compose, say: Callable[[str],
     least = args.seeds or LEAST
     inquiry = Inquiry(
         onset_of(verdict.status, verdict.since_step) or 1,
-        candidates(found.failures, content),
+        unique([*taken_back(line, configured), *candidates(found.failures, content)]),
         [state.step for state in states],
         least,
         2 * least,
