@@ -293,6 +293,7 @@ def test_a_resumed_run_ends_with_exactly_the_same_state(make: Make, tmp_path: Pa
         "aux=[vicreg,dino,center_penalty,sigreg]",
         "aux.vicreg.ramp=0.7",
         "optim.accumulate=2",
+        "keep=all",
     )
     expected = train(conftest.maker(tmp_path / "whole")(*overrides, experiment=CONTROL))
     for _ in range(2):

@@ -10,7 +10,6 @@ import multiprocessing
 import os
 import signal
 from collections.abc import Callable
-from io import BytesIO
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
@@ -148,7 +147,6 @@ def _kill_at(point: str, nth: int) -> None:
     from jepa_lab.callbacks import checkpoints, probes, target_ema
     from jepa_lab.ledger import atomic, tables
     from jepa_lab.studies.seq_jepa import module as seq_jepa
-    from jepa_lab.studies.seq_jepa import study
     from jepa_lab.training import trained_study
 
     visits = 0
@@ -174,9 +172,8 @@ def _kill_at(point: str, nth: int) -> None:
 
     def half_written(path: Path, content: Any) -> None:
         if str(path).endswith("next.ckpt"):
-            content(whole_file := BytesIO())
-            half = whole_file.getvalue()[: whole_file.tell() // 2]
-            atomic.temporary_beside(Path(path)).write_bytes(half)
+            with open(atomic.temporary_beside(Path(path)), "wb") as file:
+                file.write(bytes(content)[: len(content) // 2])
             die()
         whole(path, content)
 
@@ -197,6 +194,6 @@ def _kill_at(point: str, nth: int) -> None:
     elif point == "a write of the metrics":
         before(tables, "replace_file")
     elif point == "the figures":
-        before(study, "show_outcome")
+        before(trained_study, "show")
     elif point == "the summary":
         before(trained_study, "write_summary")

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from jepa_lab.ledger.run_dir import RunDir
-from jepa_lab.ledger.summary import summarise, summarise_columns, write_summary
+from jepa_lab.ledger.summary import summarise, write_summary
+from jepa_lab.studies.linear_byol.column_summary import summarise_columns
 
 
 def test_the_five_numbers_of_a_metric() -> None:

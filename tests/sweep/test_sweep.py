@@ -280,7 +280,8 @@ def test_check_lists_a_single_run_and_an_unfinished_one(command: Command) -> Non
 
 @pytest.mark.slow
 def test_a_sweep_of_eight_killed_twice_equals_an_uninterrupted_one(tmp_path: Path) -> None:
-    line = ["-m", *B, "seed=0,1", "loss.lambda_rate=1e-3,3e-3,1e-2,3e-2", "monitor.save_every_s=0"]
+    line = ["-m", *B, "seed=0,1", "loss.lambda_rate=1e-3,3e-3,1e-2,3e-2", "keep=all"]
+    line.append("monitor.save_every_s=0")
 
     def completed() -> int:
         return sum(s["state"] == "completed" for s in statuses(tmp_path / "killed").values())

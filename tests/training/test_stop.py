@@ -32,10 +32,11 @@ def test_a_run_stopped_by_a_time_limit_ends_with_the_same_bits(
 ) -> None:
     import conftest
 
-    expected = train(conftest.maker(tmp_path / "uninterrupted")("optim.accumulate=2"))
+    line = ("optim.accumulate=2", "keep=all")
+    expected = train(conftest.maker(tmp_path / "uninterrupted")(*line))
     sessions = []
     while not sessions or sessions[-1].state == "stopped":
-        sessions.append(train(make_config("optim.accumulate=2", "max_wall_s=1e-9")))
+        sessions.append(train(make_config(*line, "max_wall_s=1e-9")))
         assert len(sessions) < 20
     assert [s.state for s in sessions[:-1]] == ["stopped"] * (len(sessions) - 1)
     assert len(sessions) >= 3  # each session has one step or one validation

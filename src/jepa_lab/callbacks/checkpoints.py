@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import math
 import os
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, NamedTuple
 
 import pytorch_lightning as pl
 import torch
@@ -157,16 +158,13 @@ def _is_better(value: float, best: float | None) -> bool:
 def write_checkpoint(path: Path, content: dict[str, Any]) -> None:
     """Writes a checkpoint completely or not at all, with checksums even if torch is set to write
     none. Raises OSError if the disk is full."""
-
-    def save(file: BinaryIO) -> None:  # into the file: in memory it would be held a second time
-        before = torch.serialization.get_crc32_options()
-        torch.serialization.set_crc32_options(True)
-        try:
-            torch.save(content, file)
-        finally:
-            torch.serialization.set_crc32_options(before)
-
-    write_atomic(path, save)
+    buffer, before = io.BytesIO(), torch.serialization.get_crc32_options()
+    torch.serialization.set_crc32_options(True)
+    try:
+        torch.save(content, buffer)
+    finally:
+        torch.serialization.set_crc32_options(before)
+    write_atomic(path, buffer.getbuffer())
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:

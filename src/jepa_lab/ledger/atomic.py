@@ -6,10 +6,10 @@ import os
 import re
 import socket
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 from uuid import uuid4
 
 from jepa_lab.process.alive import process_exists
@@ -46,19 +46,13 @@ def replace_file(tmp: Path, path: Path) -> None:
     sync_folder(path.parent)
 
 
-def write_atomic(
-    path: Path, content: bytes | memoryview | str | Callable[[BinaryIO], None]
-) -> None:
-    """Writes `content` (text as UTF-8) to `path`, or has a function write it into a file. A reader
-    sees the old file or the new one, never a part."""
+def write_atomic(path: Path, content: bytes | memoryview | str) -> None:
+    """Writes `content` (text as UTF-8) to `path`. A reader sees the old file or the new one, never
+    a part."""
     path = Path(path)
     tmp = temporary_beside(path)
     try:
-        if callable(content):
-            with open(tmp, "wb") as file:
-                content(file)
-        else:
-            tmp.write_bytes(content.encode() if isinstance(content, str) else content)
+        tmp.write_bytes(content.encode() if isinstance(content, str) else content)
     except BaseException as error:
         tmp.unlink(missing_ok=True)
         if isinstance(error, OSError) and error.filename is None:

@@ -6,8 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from jepa_lab.errors import UserError
 from jepa_lab.ledger.atomic import write_json
 from jepa_lab.ledger.run_dir import RunDir
@@ -23,12 +21,6 @@ def summarise(history: Mapping[str, Sequence[tuple[int, float]]]) -> Summary:
     tie.
     """
     return {key: _extrema(points) for key, points in history.items() if points}
-
-
-def summarise_columns(steps: np.ndarray, columns: Mapping[str, np.ndarray]) -> Summary:
-    """Returns what `summarise` does, for metrics (n,) that were all logged at the same steps (n,),
-    n > 0."""
-    return {key: _extrema_of(steps, values) for key, values in columns.items()}
 
 
 def summary_values(summary: Mapping[str, Any]) -> dict[str, float]:
@@ -114,21 +106,17 @@ def require_summarised(
 
 
 def _extrema(points: Sequence[tuple[int, float]]) -> dict[str, float | int | None]:
-    steps = np.array([step for step, _ in points])
-    return _extrema_of(steps, np.array([float(value) for _, value in points]))
-
-
-def _extrema_of(steps: np.ndarray, values: np.ndarray) -> dict[str, float | int | None]:
-    last = float(values[-1])
-    numbers = np.flatnonzero(~np.isnan(values))
-    if not len(numbers):
+    steps = [step for step, _ in points]
+    values = [float(value) for _, value in points]
+    last = values[-1]
+    numbers = [i for i, value in enumerate(values) if not math.isnan(value)]
+    if not numbers:
         return {"last": last, "min": None, "max": None, "min_step": None, "max_step": None}
-    known = values[numbers]
-    low, high = numbers[known.argmin()], numbers[known.argmax()]  # the first on a tie
+    low, high = min(numbers, key=values.__getitem__), max(numbers, key=values.__getitem__)
     return {
         "last": last,
-        "min": float(values[low]),
-        "max": float(values[high]),
+        "min": values[low],
+        "max": values[high],
         "min_step": int(steps[low]),
         "max_step": int(steps[high]),
     }

@@ -97,6 +97,8 @@ def default_folder(results: Path) -> Path:
 
 
 def _is_run(folder: Path) -> bool:
+    if not folder.is_dir():
+        return False
     return (folder / "config.yaml").is_file() and (folder / "status.json").is_file()
 
 

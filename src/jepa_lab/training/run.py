@@ -101,11 +101,12 @@ def train(
 
 def require_no_branch(config: RunConfig) -> None:
     """Raises UserError for a branch whose folder has no state to continue from."""
-    parent = getattr(getattr(config, "branch", None), "parent", None)
+    branch = getattr(config, "branch", None)
+    parent, step = (None, None) if branch is None else (branch.parent, branch.step)
     if parent is not None:
         raise UserError(
-            f"branch.parent={parent}: a branch is begun by jepa-lab branch, which copies the state"
-            " that it continues"
+            f"branch.parent={parent} branch.step={step}: a branch is begun by jepa-lab branch,"
+            " which copies the state that it continues"
         )
 
 

@@ -90,7 +90,8 @@ def suggested(
     def composes(overrides: CommandLine) -> bool:
         return as_data(overrides.overrides) is not None
 
-    return next_commands(folder, config, findings, "completed", REMEDIES, composes, INVESTIGATE)
+    options = (REMEDIES, composes, INVESTIGATE, False)
+    return next_commands(folder, config, findings, "completed", *options)
 
 
 @pytest.mark.parametrize(

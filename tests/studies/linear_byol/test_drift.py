@@ -136,7 +136,7 @@ def test_the_line_of_a_grid_names_the_cells_that_are_not_healthy() -> None:
     def cell(alpha: float, tau: float) -> Any:
         settings = {"lr_pred_setting": alpha, "lr_enc_setting": alpha}
         settings |= {"tau": tau, "batch_size": 64}
-        return SimpleNamespace(settings=lambda: settings)
+        return SimpleNamespace(settings=settings)
 
     runs = [cell(0.01, 0.1), cell(0.01, 0.1), cell(0.001, 0.1), cell(0.01, 0.01)]
     plan: Any = SimpleNamespace(runs=runs)

@@ -109,6 +109,7 @@ def test_resumed_run_ends_with_the_same_bits(make_config: Make, tmp_path: Path) 
         "target=ema",
         "loss.temp_warmup=0.5",
         "loss.teacher_temp_start=0.07",
+        "keep=all",
     )
     expected = train(conftest.maker(tmp_path / "whole")(*line, experiment=D))
     for _ in range(2):

@@ -13,11 +13,12 @@ import numpy as np
 
 from jepa_lab.diagnosis.verdict import Verdict
 from jepa_lab.ledger.atomic import write_json
-from jepa_lab.ledger.summary import summarise_columns, write_summarised
+from jepa_lab.ledger.summary import write_summarised
 from jepa_lab.report.figures import drawing
 from jepa_lab.report.outcome import command_line
 from jepa_lab.report.run_page import write_run_page
 from jepa_lab.report.table import TableRow, plain_table
+from jepa_lab.studies.linear_byol.column_summary import summarise_columns
 from jepa_lab.studies.linear_byol.diagnosis import judge_toy
 from jepa_lab.studies.linear_byol.figures.all import FigureRequest, draw_all
 from jepa_lab.studies.linear_byol.figures.dynamics import draw_run
