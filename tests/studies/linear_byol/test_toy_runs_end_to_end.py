@@ -9,7 +9,6 @@ import os
 import signal
 import sys
 from collections.abc import Callable
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -237,8 +236,7 @@ def _die_at(nth: int, folder: Path) -> None:
         nonlocal visits
         visits += 1
         if visits == nth:
-            content(whole_file := BytesIO())
-            temporary_beside(path).write_bytes(whole_file.getvalue()[: whole_file.tell() // 2])
+            temporary_beside(path).write_bytes(bytes(content)[: len(content) // 2])
             os.kill(os.getpid(), signal.SIGKILL)
         whole(path, content)
 
