@@ -28,7 +28,7 @@ from jepa_lab.ledger.identity import counted_part
 from jepa_lab.ledger.parquet import history_of
 from jepa_lab.ledger.read import read_yaml
 from jepa_lab.report.comparison.statistics import paired_difference
-from jepa_lab.studies.arc.investigation.run_verdict import RunVerdict, run_verdict
+from jepa_lab.studies.arc.run_verdict import RunVerdict, run_verdict
 
 FAILING = next(iter(BASE))
 NOT_OF_AN_ARM = ("seed", "hardware", "target.tau", "monitor", "dataset.tiers", "name")

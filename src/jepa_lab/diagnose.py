@@ -49,12 +49,12 @@ def _parser() -> Parser:
 
 
 def _diagnose(args: argparse.Namespace) -> int:
-    from jepa_lab.cli.diagnosing import investigate, one_path, report_on  # start-up
+    from jepa_lab.cli.diagnosing import investigation_of, one_path, report_on  # start-up
 
     if args.investigate:
         args.path = one_path(args.paths)
         import_from(args.config_dir)
-        (text, content), code = investigate(args)
+        (text, content), code = investigation_of(args)
     else:
         refuse_without_investigate(args)
         (text, content), code = report_on(args.paths, args.rules), 0

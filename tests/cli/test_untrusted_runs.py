@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 import yaml
 
-import simulated_runs
 from comparison_runs import make_run
 from jepa_lab import decode, diagnose, evaluate
 from jepa_lab.claims.__main__ import main as claims
@@ -105,17 +104,14 @@ def test_diagnose_imports_nothing_that_a_runs_command_line_names(
 def test_an_investigation_imports_nothing_that_the_run_names(
     tmp_path: Path, command: Command, imported: Callable[[], bool]
 ) -> None:
-    run = simulated_runs.failing_run(
-        tmp_path / "runs", simulated_runs.Trainer(simulated_runs.initialisation)
-    )
+    run = make_run(tmp_path / "runs", "a", 0, verdict="complete_collapse")
     with_config(run, callbacks=EVIL)
+    evil = "+callbacks.x._target_=evil_module.Options"
+    line = {"overrides": ["+experiment=seq_jepa_shared", evil]}
+    (run / "overrides.yaml").write_text(yaml.safe_dump(line))
     code, _, err = command(str(run), "--investigate", main=diagnose.main)
     assert (code, err.count("\n")) == (2, 1)
-    assert "callbacks.x._target_=evil_module.Options is user-defined code" in err
-    with_config(run, callbacks={}, name="../../elsewhere")
-    code, _, err = command(str(run), "--investigate", main=diagnose.main)
-    assert (code, err.count("\n")) == (2, 1)
-    assert "name=../../elsewhere" in err
+    assert "is not valid, or names user-defined code" in err
     assert not imported()
 
 

@@ -1,30 +1,14 @@
-"""Simulated runs with a known cause of failure: histories computed from the configuration, and a
-trainer that writes them as ordinary run folders.
-
-A world decides from the configuration what goes wrong. It does not depend on the procedure of an
-investigation.
-"""
+"""Simulated metrics of ARC runs with given symptoms."""
 
 from __future__ import annotations
 
-import copy
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
-import yaml
-
 from jepa_lab.config.tree import value_of
-from jepa_lab.ledger.command_line import CommandLine, write_command_line
-from jepa_lab.ledger.identity import run_id
-from jepa_lab.ledger.parquet import ParquetLedger
-from jepa_lab.ledger.run_dir import RunDir
-from jepa_lab.ledger.summary import write_summary
-from jepa_lab.process.stop import StopRequest
-from jepa_lab.studies.arc.investigation.overrides import LOSSES, overridden
-from jepa_lab.studies.arc.investigation.runs import Ended
+from jepa_lab.studies.arc.candidates import LOSSES
 
 Config = Mapping[str, Any]
 STEPS = [50 * (i + 1) for i in range(20)]
@@ -84,9 +68,6 @@ class Symptoms:
     reached: float = 0.1  # gradient of the commitment loss, if it is in the objective
 
 
-World = Callable[[Config], Symptoms]
-
-
 def get(config: Config, key: str) -> Any:
     return value_of(config, key)
 
@@ -97,90 +78,6 @@ def on(config: Config) -> bool:
 
 def weight(config: Config, name: str) -> bool:
     return any(get(config, key) for key in LOSSES[name])
-
-
-def only_refresh(config: Config) -> Symptoms:
-    bad = (
-        on(config)
-        and get(config, "vq.refresh.enabled")
-        and get(config, "vq.refresh.rule") == "legacy_share"
-    )
-    return Symptoms(spikes=bad, codebook="dead" if bad else "ok", collapse=bad)
-
-
-def initialisation(config: Config) -> Symptoms:
-    """The codes die because of their initialisation. The refresh turns that into spikes and a
-    collapse."""
-    dying = on(config) and get(config, "vq.init") == "empty" and get(config, "vq.kind") == "hard"
-    stirred = bool(dying and get(config, "vq.refresh.enabled"))
-    return Symptoms(
-        spikes=stirred,
-        collapse=stirred,
-        codebook=("dead" if stirred else "slow") if dying else "ok",
-    )
-
-
-def two_defects(config: Config) -> Symptoms:
-    """Initialisation and update are each enough to kill the codebook."""
-    init, update = get(config, "vq.init") == "empty", get(config, "vq.update") == "forward"
-    return Symptoms(
-        codebook="slow"
-        if on(config) and (init or update) and get(config, "vq.kind") == "hard"
-        else "ok"
-    )
-
-
-def learned_codes(config: Config) -> Symptoms:
-    return Symptoms(codebook="dead" if on(config) and get(config, "vq.kind") != "fsq" else "ok")
-
-
-def a_loss(name: str) -> World:
-    def world(config: Config) -> Symptoms:
-        return Symptoms(exploding=name) if weight(config, name) else Symptoms()
-
-    return world
-
-
-def two_losses_together(config: Config) -> Symptoms:
-    both = weight(config, "color") and weight(config, "relational")
-    return Symptoms(spikes=both)
-
-
-def temperature(config: Config) -> Symptoms:
-    narrow = get(config, "loss.temperature.max") < 0.2
-    return Symptoms(spikes=narrow, clamped=narrow)
-
-
-def target(config: Config) -> Symptoms:
-    return Symptoms(spikes=get(config, "target.name") != "shared")
-
-
-def context(config: Config) -> Symptoms:
-    return Symptoms(collapse=get(config, "model.context") not in ("attention", "gru"))
-
-
-def learning_rate(config: Config) -> Symptoms:
-    return Symptoms(nan=get(config, "optim.lr") > 5e-4)
-
-
-def unpredictable(config: Config) -> Symptoms:
-    return Symptoms(learns=False, codebook="slow" if on(config) else "ok")
-
-
-def ill_posed(config: Config) -> Symptoms:
-    return Symptoms(learns=get(config, "dataset.problem") != "copies")
-
-
-def hopeless(config: Config) -> Symptoms:
-    return Symptoms(spikes=True)
-
-
-def hopeless_codebook(config: Config) -> Symptoms:
-    return Symptoms(codebook="dead") if on(config) else Symptoms()
-
-
-def healthy(config: Config) -> Symptoms:
-    return Symptoms()
 
 
 def curves(config: Config, s: Symptoms, seed: int = 0) -> dict[str, list[tuple[int, float]]]:
@@ -241,68 +138,3 @@ def curves(config: Config, s: Symptoms, seed: int = 0) -> dict[str, list[tuple[i
 
 def at(steps: list[int], values: list[float]) -> list[tuple[int, float]]:
     return list(zip(steps, values, strict=True))
-
-
-@dataclass
-class Trainer:
-    """Replaces `ordinary_run`: checks nothing, and writes the runs that the world defines.
-
-    `seeds` maps single seeds to their own worlds. `refuses` maps names of steps to the exceptions
-    that they raise. `asked` lists the names of the runs that were made.
-    """
-
-    world: World
-    seeds: Mapping[int, World] = field(default_factory=dict)
-    refuses: Mapping[str, Exception] = field(default_factory=dict)
-    asked: list[str] = field(default_factory=list)
-    interrupt_at: str = ""
-
-    def __call__(
-        self, config: dict[str, Any], stop: StopRequest, may_train: Callable[[], None]
-    ) -> Ended:
-        assert config["on_existing"] == "resume"
-        assert config["preflight"] != "strict"
-        named = {
-            key: value for key, value in config.items() if key not in ("runs_dir", "max_wall_s")
-        }
-        run = RunDir(config["runs_dir"], config["name"], run_id(named, ""))
-        if run.state() in ("completed", "failed"):
-            return Ended(run.path, run.state(), reused=True)
-        may_train()
-        step = config["name"].removeprefix(f"{PUBLISHED['name']}_")
-        if step in self.refuses:
-            raise self.refuses[step]
-        if step == self.interrupt_at:
-            self.interrupt_at = ""
-            run.create(yaml.safe_dump(config)).write_status("stopped", "SIGINT received")
-            stop.signal = "SIGINT"
-            return Ended(run.path, "stopped", "SIGINT received")
-        self.asked.append(step)
-        return self.write(run, config)
-
-    def write(self, run: RunDir, config: dict[str, Any]) -> Ended:
-        world = self.seeds.get(config["seed"], self.world)
-        symptoms = world(config)
-        run.create(yaml.safe_dump(config, sort_keys=False))
-        history = curves(config, symptoms, config["seed"])
-        ledger = ParquetLedger(run.metrics_path)
-        for key, points in history.items():
-            for step, value in points:
-                ledger.append(step, 0, {key: value})
-        ledger.fold()
-        write_summary(run, history, {"status": "unknown"}, {"key": "val/skill"}, {}, 1.0)
-        state = "failed" if symptoms.nan else "completed"
-        run.write_status(state, "prediction is not finite" if symptoms.nan else None)
-        return Ended(run.path, state)
-
-
-def failing_run(runs: Path, trainer: Trainer, **overrides: Any) -> Path:
-    """Writes the run that is investigated under runs/<name>/ and returns its folder. Keys of
-    `overrides` have __ for a dot."""
-    config = overridden(
-        copy.deepcopy(PUBLISHED), {k.replace("__", "."): v for k, v in overrides.items()}
-    )
-    config["runs_dir"] = str(runs)
-    folder = trainer.write(RunDir(runs, config["name"], "abcdef0123"), config).path
-    write_command_line(folder, CommandLine(("+experiment=arc_sixth_run", "vq.size=64")))
-    return folder

@@ -14,7 +14,7 @@ from jepa_lab.errors import UserError
 from jepa_lab.ledger import run_dir
 from jepa_lab.ledger.run_dir import WRITTEN_IN_PLACE, RunDir
 from jepa_lab.report.comparison.report import write_report
-from jepa_lab.studies.arc.investigation.investigate import _require_writable
+from jepa_lab.training.investigation import require_writable
 
 Command = Callable[..., tuple[int, str, str]]
 
@@ -63,7 +63,7 @@ def test_the_test_of_an_output_folder_empties_no_file(tmp_path: Path) -> None:
     out = tmp_path / "out"
     out.mkdir()
     (out / ".investigation.tmp").symlink_to(kept)
-    _require_writable(out)
+    require_writable(out)
     assert kept.read_text() == "kept"
 
 

@@ -5,15 +5,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import pytest
-
-import simulated_runs
 from comparison_runs import METRIC, make_run
+from jepa_lab.diagnosis.inquiry import Inquiry
+from jepa_lab.diagnosis.trials import CONTROL, Candidate, Result, Trials
+from jepa_lab.report import investigation
 from jepa_lab.report.comparison.report import ReportRequest, write_report
 from jepa_lab.report.run_page import write_run_page
 from jepa_lab.report.table import TableRow
-from jepa_lab.studies.arc.investigation.investigate import investigate_run
-from jepa_lab.studies.arc.investigation.runs import Limits
 
 SCRIPT = "</script><script>alert(1)</script><img src=x onerror=alert(1)>"
 
@@ -56,13 +54,17 @@ def test_a_runs_page_shows_them_as_text(tmp_path: Path) -> None:
     assert "<img" not in page
 
 
-@pytest.mark.parametrize("key", ["dataset.problem", "loss.form"])
-def test_an_investigation_shows_them_as_text(key: str, tmp_path: Path) -> None:
-    trainer = simulated_runs.Trainer(simulated_runs.initialisation)
-    run = simulated_runs.failing_run(tmp_path / "<script>alert(1)", trainer, **{key: SCRIPT})
-    outcome = investigate_run(run, Limits(max_runs=2), tmp_path / "out", trainer, lambda line: None)
-    page = outcome.files[1].read_text()
+def test_an_investigation_shows_them_as_text(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "runs", "a", 0)
+    change = Candidate((f"dataset.problem={SCRIPT}",), SCRIPT)
+    inquiry = Inquiry(10, [change])
+    for tried in (CONTROL, change):
+        result = Result(10, run=str(run))
+        inquiry.trials[tried.name, 0] = Trials(tried, 0, 10, {0: result})
+    content = investigation.content_of(inquiry, run, SCRIPT, None)
+    files = investigation.write_report(content, tmp_path)
+    page = files[1].read_text()
     assert "&lt;script&gt;" in page
     assert "<script" not in page
-    assert "<img" not in page
-    assert json.loads(outcome.files[2].read_text())
+    assert page.count("<img") == 1  # the figure
+    assert json.loads(files[2].read_text())

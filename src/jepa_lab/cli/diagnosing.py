@@ -76,14 +76,15 @@ def composes(line: CommandLine) -> bool:
     return not reads_ours_only(line.overrides, line.config_dir) or composes(line.overrides)
 
 
-def investigate(args: argparse.Namespace) -> tuple[Report, int]:
+def investigation_of(args: argparse.Namespace) -> tuple[Report, int]:
     """Returns the report of an investigation and its exit code.
 
-    The code is 0 if the question is answered, 1 if the run is not repaired within the limits, and
-    130 if interrupted. Raises UserError for a run whose study has no investigation.
+    The code is 0 if the question is answered or the run did not fail, 1 if the run is not repaired
+    within the limits, and 130 if interrupted. Raises UserError for a run whose study has no
+    investigation.
     """
     entry = study_of_run(args.path)
-    if not entry.investigate_at:
+    if not entry.candidates_at:
         raise UserError(
             f"{args.path}: a run of the {entry.config.title}, whose study has no --investigate"
         )
@@ -99,5 +100,8 @@ def investigate(args: argparse.Namespace) -> tuple[Report, int]:
             return None
         return as_data(overrides, config_dir, Trust(bool(args.trust), args.config_dir))
 
-    outcome = load(entry.investigate_at)(args, compose, print_line)
+    from jepa_lab.training.investigation import Subject, investigate  # imports Lightning
+
+    subject = Subject(entry.study, entry.config, load(entry.candidates_at), entry.history)
+    outcome = investigate(subject, args, compose, print_line)
     return (outcome.text(), outcome.content), outcome.code

@@ -10,7 +10,7 @@ from jepa_lab.errors import UserError
 from jepa_lab.process.command import add_trust, number_above_0, positive
 
 # options that have an effect only with --investigate
-OF_INVESTIGATION = ("max_runs", "max_hours", "seeds", "epochs", "config_dir", "trust", "out")
+OF_INVESTIGATION = ("max_runs", "max_hours", "seeds", "config_dir", "trust", "out")
 BASELINE_ROWS = ("raw", "random", "supervised")
 TOY_MODES = ("same", "ratio", "logspace", "from_tau", "auto")  # of lr_enc_mode
 
@@ -19,10 +19,10 @@ def add_investigation(parser: argparse.ArgumentParser) -> None:
     """Adds the option `--investigate` and the options that belong to it."""
     of = parser.add_argument_group(
         "investigation",
-        "for a failing run of seq-JEPA or of the ARC study: makes runs that change one setting"
-        " each, to find those that prevent the failure. Of seq-JEPA every change is tried from the"
-        " start and from a state before the failure. The same command resumes an investigation."
-        " Exit code 0: answered, 1: not repaired within the limits",
+        "for a failed run: makes runs that change one setting each, to find those that prevent the"
+        " failure, from a state before it and from the start. The same command resumes an"
+        " investigation. Exit code 0: answered, or nothing to explain; 1: not repaired within the"
+        " limits",
     )
     of.add_argument(
         "--investigate",
@@ -43,14 +43,8 @@ def add_investigation(parser: argparse.ArgumentParser) -> None:
         "--seeds",
         type=whole,
         metavar="K",
-        help="make every run with K seeds (ARC: 1, the majority decides; seq-JEPA: 3, or twice as"
-        " many where they disagree)",
-    )
-    of.add_argument(
-        "--epochs",
-        type=whole,
-        metavar="N",
-        help="ARC: epochs of every run; default: as the failing run",
+        help="try every change with K draws of data and views (default 3), twice as many where they"
+        " disagree and for every change that prevents the failure",
     )
     add_trust(of)
     of.add_argument(

@@ -1,9 +1,10 @@
 """The procedure of an investigation, as pure logic: it asks for trials and is sent their results.
 
 A failure is explained by the changes that prevent it. Each is tried before the onset, from the
-same state as the run, and from the start. It is repeated with other draws until the answer is
-clear. If no single change prevents the failure, pairs are tried. If one does only from the start,
-the latest state from which it still helps is found by bisection.
+same state as the run, and from the start. A change that never helps is left after a few draws of
+data and views. One that does gets twice as many or more. If no single change prevents the failure,
+pairs are tried. If one does only from the start, the latest state from which it still helps is
+found by bisection.
 """
 
 from __future__ import annotations
@@ -11,8 +12,10 @@ from __future__ import annotations
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
+from math import comb
 
 from jepa_lab.diagnosis.trials import (
+    CLEAR,
     CONTROL,
     Candidate,
     Result,
@@ -31,9 +34,11 @@ class Inquiry:
     """The question and, while it is pursued, the answers.
 
     `onset` is the step at which the run failed, `states` are the steps from which it can be
-    continued. `candidates` come with the likeliest first. A change is tried with `least` to `most`
-    draws. `trials` holds all results by (change, start). `point` is the latest step from which
-    `saved_by` still prevents the failure, None if it was not needed or not found.
+    continued. `candidates` come with the likeliest first. A change is tried with `least` draws, and
+    with `most` if it prevented the failure in any of them, and with `least` more if that is not yet
+    clear. `trials` holds all results by (change,
+    start). `point` is the latest step from which `saved_by` still prevents the failure, None if it
+    was not needed or not found.
     """
 
     onset: int
@@ -77,7 +82,14 @@ class Inquiry:
     def effect(self, candidate: Candidate, start: int) -> str:
         """Returns what a change does from a start: prevented, delayed, sometimes, unaffected or not
         tried."""
-        return effect(self.of(candidate, start), self.of(CONTROL, start))
+        return effect(self.of(candidate, start), self.of(CONTROL, start), self.level)
+
+    @property
+    def level(self) -> float:
+        """The largest probability of chance at which a change counts as a repair: 5 % for all
+        changes together (Bonferroni), or that of the clearest result of `most` draws."""
+        clearest = 1 / comb(2 * self.most, self.most)
+        return min(CLEAR, max(CLEAR / max(len(self.candidates), 1), clearest + 1e-9))
 
     def repairs(self, start: int) -> list[Trials]:
         """Returns the results of the changes that prevent the failure from a start."""
@@ -102,11 +114,16 @@ class Inquiry:
         )
         while not clear(trials, self.least, self.most):
             yield from self._draw(trials)
-        if candidate.overrides and trials.prevented not in (0, len(trials.results)):
-            # unclear: a difference of this size needs more than three unchanged runs to show
-            control = self.of(CONTROL, start)
-            while len(control.results) < self.most:
-                yield from self._draw(control)
+        if candidate.overrides and trials.prevented:
+            yield from self._draw_both(trials, self.most)
+            if trials.share[0] > 0.5 and self.effect(candidate, start) != "prevented":
+                yield from self._draw_both(trials, self.most + self.least)
+
+    def _draw_both(self, trials: Trials, number: int) -> Asking:
+        """Fills up the draws of a change and of the unchanged run from the same start."""
+        for tried in (trials, self.of(CONTROL, trials.start)):
+            while len(tried.results) < number:
+                yield from self._draw(tried)
 
     def _draw(self, trials: Trials) -> Asking:
         draw = len(trials.results)

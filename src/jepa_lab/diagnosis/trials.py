@@ -84,14 +84,20 @@ class Trials:
     @property
     def delay(self) -> int | None:
         """The median number of steps by which the failures are later, None without failures."""
-        steps = [r.onset - self.onset for r in self.results.values() if r.onset is not None]
-        return round(median(steps)) if steps else None
+        return round(median(self.onsets)) - self.onset if self.onsets else None
 
     @property
-    def delayed(self) -> bool:
-        """Whether the failures that remain are clearly later."""
+    def onsets(self) -> list[int]:
+        """The steps at which trials failed."""
+        return [r.onset for r in self.results.values() if r.onset is not None]
+
+    def delayed(self, control: Trials) -> bool:
+        """Whether the failures that remain are clearly later: by a fifth of the time to the onset,
+        and all after those of the control."""
         time = max(self.onset - self.start, 1)
-        return self.delay is not None and self.delay >= max(LATER * time, 1)
+        if self.delay is None or self.delay < max(LATER * time, 1):
+            return False
+        return min(self.onsets) > max(control.onsets, default=self.onset)
 
     def mean(self, name: str) -> float | None:
         """Returns the mean skill or probe of the trials that did not fail, None without values."""
@@ -110,14 +116,14 @@ def chance(trials: Trials, control: Trials) -> float:
     return float(fisher_exact(table, alternative="greater").pvalue)
 
 
-def effect(trials: Trials, control: Trials) -> str:
+def effect(trials: Trials, control: Trials, level: float = CLEAR) -> str:
     """Returns prevented, delayed, sometimes or unaffected. `sometimes` is a share above that of the
-    control that chance may have made."""
+    control that chance may have made: with a probability above `level`."""
     if not trials.results:
         return "not tried"
-    if chance(trials, control) <= CLEAR and trials.share[0] > 0.5:
+    if chance(trials, control) <= level and trials.share[0] > 0.5:
         return "prevented"
-    if trials.delayed:
+    if trials.delayed(control):
         return "delayed"
     return "sometimes" if trials.share[0] > control.share[0] else "unaffected"
 

@@ -4,33 +4,34 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from jepa_lab.ledger.parquet import History, history_of
+from jepa_lab.ledger.parquet import History
 from jepa_lab.report import axes, panels
 from jepa_lab.report.figures import DPI, PAPER
 
+HistoryOf = Callable[[Path], History]  # of a run's folder: {metric: (step, value) pairs}
 SIX = len(panels.CYCLE)
 DASHES = ("-", "--", "-.")  # for more changes than colours
 UNCHANGED = ("#A0A0A0", "-")
 
 
-def fan_figure(content: Mapping[str, Any]) -> Figure:
-    """Draws the effective rank and the skill of every trial over the steps, one column for each
-    start. The run itself is black, unchanged runs are grey."""
+def fan_figure(content: Mapping[str, Any], history_of: HistoryOf) -> Figure:
+    """Draws the curves named in `content` of every trial over the steps, one column for each start.
+    The run itself is black, unchanged runs are grey."""
     starts = sorted({trial["start"] for trial in content["trials"]}, reverse=True) or [0]
-    keys = (f"val/{content['tap'] or 'z_agg'}/effective_rank", "val/skill")
+    keys = content["curves"]
     figure = Figure(
         figsize=(4.6 * len(starts), 6.2), dpi=DPI, facecolor=PAPER, layout="constrained"
     )
     FigureCanvasAgg(figure)
     cells = figure.subplots(len(keys), len(starts), squeeze=False)
-    own = _history(content["run"])
+    own = history_of(Path(content["run"]))
     names = list(dict.fromkeys(t["change"] for t in content["trials"] if t["overrides"]))
     styles = {n: (panels.CYCLE[i % SIX], DASHES[i // SIX % 3]) for i, n in enumerate(names)}
     seen: dict[str, Any] = {}
@@ -40,7 +41,7 @@ def fan_figure(content: Mapping[str, Any]) -> Figure:
             for trial in content["trials"]:
                 for run in trial["runs"] if trial["start"] == start else []:
                     style = styles.get(trial["change"], UNCHANGED)
-                    line = _draw(ax, _history(run).get(key, []), *style)
+                    line = _draw(ax, history_of(Path(run)).get(key, []), *style)
                     seen.setdefault(trial["change"], line)
             seen["the run"] = _draw(ax, own.get(key, []), "black", "-", width=2.0)
             ax.axvline(content["onset"], color="#B03A00", linewidth=1, linestyle=":")
@@ -64,10 +65,6 @@ def fan_figure(content: Mapping[str, Any]) -> Figure:
 def _draw(ax: Any, points: Sequence[Any], colour: str, dashes: str, width: float = 1.0) -> Any:
     steps, values = [step for step, _ in points], [value for _, value in points]
     return ax.plot(steps, values, color=colour, linestyle=dashes, linewidth=width)[0]
-
-
-def _history(run: str) -> History:
-    return history_of(Path(run))
 
 
 def encoded(figure: Figure) -> str:

@@ -12,8 +12,9 @@ from typing import Any
 from jepa_lab.diagnosis.inquiry import Inquiry
 from jepa_lab.diagnosis.trials import CONTROL, Trials
 from jepa_lab.ledger.atomic import write_atomic, write_json
+from jepa_lab.ledger.parquet import history_of
 from jepa_lab.ledger.read import finite_or_null
-from jepa_lab.report.fan_figure import encoded, fan_figure
+from jepa_lab.report.fan_figure import HistoryOf, encoded, fan_figure
 from jepa_lab.report.templates import render
 
 HEADS = ("change", "from", "effect", "without failure", "interval", "delay", "skill", "probe")
@@ -21,9 +22,15 @@ NAME = "investigation"
 
 
 def content_of(
-    inquiry: Inquiry, run: Path, status: str, tap: str | None, stopped: str = ""
+    inquiry: Inquiry,
+    run: Path,
+    status: str,
+    tap: str | None,
+    stopped: str = "",
+    curves: Sequence[str] = ("val/z_agg/effective_rank", "val/skill"),
 ) -> dict[str, Any]:
-    """Returns the content of investigation.json. `stopped` is the reason for an early end."""
+    """Returns the content of investigation.json. `stopped` is the reason for an early end, `curves`
+    are the metrics of its figure."""
     best = inquiry.best
     content = {
         "run": str(run),
@@ -33,6 +40,7 @@ def content_of(
         "branched_from": inquiry.before,
         "answer": sentence(inquiry, status),
         "finished": inquiry.finished,
+        "curves": list(curves),
         "stopped": stopped,
         "point_of_no_return": inquiry.point,
         "recommended": None if best is None else list(best.candidate.overrides),
@@ -123,8 +131,11 @@ def markdown(content: Mapping[str, Any]) -> str:
     return "\n".join([*lines, "", "Runs:", "", *runs, ""])
 
 
-def write_report(content: Mapping[str, Any], folder: Path) -> list[Path]:
-    """Writes the three reports and returns their paths. Raises OSError on failure."""
+def write_report(
+    content: Mapping[str, Any], folder: Path, history_of: HistoryOf = history_of
+) -> list[Path]:
+    """Writes the three reports and returns their paths. `history_of` reads the metrics of a run's
+    folder. Raises OSError on failure."""
     paths = [folder / f"{NAME}.{kind}" for kind in ("md", "html", "json")]
     write_atomic(paths[0], markdown(content))
     page = render(
@@ -135,7 +146,7 @@ def write_report(content: Mapping[str, Any], folder: Path) -> list[Path]:
         heads=HEADS,
         rows=table(content),
         content=content,
-        figure=encoded(fan_figure(content)),
+        figure=encoded(fan_figure(content, history_of)),
     )
     write_atomic(paths[1], page)
     write_json(paths[2], dict(content))

@@ -27,10 +27,11 @@ class StudyEntry:
 
     `table` is the file in a run's folder that holds its metrics, and `history_at` locates its
     reader. `statistics_at` locates the statistics for claims that only this study has. `reports`
-    maps names in sweep.report to functions that run at the end of a sweep. `investigate_at` locates
-    the function behind `jepa_lab.diagnose --investigate`. `idle_keys_at` locates the function that
-    maps a checked configuration to {key: reason} of its keys without effect. An empty string means
-    that the study has no such part.
+    maps names in sweep.report to functions that run at the end of a sweep. `candidates_at` locates
+    the function that maps the findings of a failed run and its configuration to the changes that
+    `jepa_lab.diagnose --investigate` tries, the likeliest first. `idle_keys_at` locates the
+    function that maps a checked configuration to {key: reason} of its keys without effect. An empty
+    string means that the study has no such part.
     """
 
     name: str
@@ -42,7 +43,7 @@ class StudyEntry:
     history_at: str = "jepa_lab.ledger.parquet:history_of"
     statistics_at: str = ""
     reports: Mapping[str, str] = field(default_factory=dict)
-    investigate_at: str = ""
+    candidates_at: str = ""
     idle_keys_at: str = ""
 
     @property

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import io
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import redirect_stdout
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from jepa_lab.callbacks.state_ring import State
 from jepa_lab.config.statuses import FAILURES
-from jepa_lab.diagnosis.trials import Result, Trial
+from jepa_lab.diagnosis.trials import Candidate, Result, Trial
 from jepa_lab.errors import UserError
 from jepa_lab.ledger.command_line import CommandLine
 from jepa_lab.ledger.run_dir import RunDir
 from jepa_lab.ledger.summary import finite_values
 from jepa_lab.process.stop import StopRequest
 from jepa_lab.training.branch_comparison import compare_control
-from jepa_lab.training.branching import changed_keys, prepare_branch, require_hot
-from jepa_lab.training.resume import run_of
+from jepa_lab.training.branching import changed_keys, is_hot, prepare_branch, require_hot
 from jepa_lab.training.run import train
+from jepa_lab.training.study import Study
 
 # failures that a run has until it has learned, and what a run is called that may still learn
 OF_PREDICTION = ("no_learning", "ignores_actions", "copy_shortcut")
@@ -42,7 +42,7 @@ class Counterfactuals:
     which the run can be continued. Raises OutOfBudget at a limit.
     """
 
-    study: Any
+    study: Study
     folder: Path
     line: CommandLine
     compose: Callable[[CommandLine], Any]
@@ -58,7 +58,8 @@ class Counterfactuals:
     def __post_init__(self) -> None:
         self.parent = self.compose(self.line)
         self.data = self.study.load(self.parent)
-        self.fingerprint = self.study.fingerprint(self.data)
+        self._key = self.study.data_key(self.parent)
+        self._fingerprints = {self._key: self.study.fingerprint(self.data)}
 
     def is_unchanged(self) -> bool:
         """Returns whether the command line still makes the run in the folder."""
@@ -67,7 +68,36 @@ class Counterfactuals:
 
     def home_of(self, config: Any) -> RunDir:
         """Returns the folder of a configuration's run."""
-        return run_of(config, self.fingerprint)
+        key = self.study.data_key(config)
+        if key not in self._fingerprints:
+            self._fingerprints[key] = self.study.fingerprint(self.study.load(config))
+        home: RunDir = self.study.plan(config, self._fingerprints[key]).home
+        return home
+
+    def usable(self, candidates: Sequence[Candidate]) -> list[Candidate]:
+        """Returns the changes that make another run that can be built. A change is hot if the
+        states of the run fit it as well. Says why a change is left out."""
+        found = []
+        for candidate in candidates:
+            try:
+                config = self.compose(self.line.changed(candidate.overrides))
+                if self.home_of(config).path.name == self.folder.name:
+                    continue  # the run has it already, or it has no effect
+                hot = candidate.hot and bool(self.states) and self._fits(config)
+            except UserError as error:
+                self.say(f"not tried: {candidate.name} ({error})")
+                continue
+            found.append(replace(candidate, hot=hot))
+        return found
+
+    def _fits(self, config: Any) -> bool:
+        """Whether the states of the run can be continued with a configuration."""
+        if not all(is_hot(key) for key in changed_keys(self.parent, config)):
+            return False
+        modules = (self.study.prepare(c, self.data).module for c in (self.parent, config))
+        before, after = (module.state_dict() for module in modules)
+        shared = before.keys() & after.keys()
+        return all(getattr(before[k], "shape", 0) == getattr(after[k], "shape", 0) for k in shared)
 
     def result(self, trial: Trial) -> Result:
         """Returns the result of a trial, which is made unless it was made before."""
@@ -108,9 +138,7 @@ class Counterfactuals:
                 self.study.prepare(config, self.data).module,
             )
             prepare_branch(home, self.folder, state, config, modules)
-        stopping = self.compose(
-            line.changed([f"diagnosis.stop_on=[{self.status}]", "preflight=off", "keep=weights"])
-        )
+        stopping = self.compose(line.changed(self.study.of_trials(self.status)))
         with redirect_stdout(io.StringIO()):
             train(self.study, stopping, stop=self.stop, brief=True, command_line=line)
         if state is not None and not trial.candidate.overrides and not trial.draw:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
+from jepa_lab.callbacks.state_ring import State
 from jepa_lab.config.run_config import RunConfig
-from jepa_lab.diagnosis import Verdict
+from jepa_lab.diagnosis import Examination, Verdict
 from jepa_lab.diagnosis.gates import GateResult
 from jepa_lab.diagnosis.remedies import Remedies
 from jepa_lab.errors import NonFinite, StoppedByVerdict
@@ -152,6 +155,24 @@ class Study(Planner):
 
     def keep(self, session: Session, verdict: Verdict) -> None:
         """Removes what a completed run no longer needs from its folder."""
+
+    def states(self, folder: Path) -> list[State]:
+        """Returns the states of a run from which a branch can start, the oldest first. A study
+        without branches has none."""
+        return []
+
+    @abstractmethod
+    def examination(self, folder: Path, config: Any) -> Examination:
+        """Returns the verdict on an ended run with everything that it was chosen from."""
+
+    def curves(self, tap: str | None) -> Sequence[str]:
+        """Returns the metrics that the figure of an investigation shows, for a failure at a tap."""
+        return (f"val/{tap or 'z_agg'}/effective_rank", "val/skill")
+
+    def of_trials(self, status: str) -> list[str]:
+        """Returns overrides of how a trial of an investigation is run. They are no part of its
+        identity. A trial that shows the failure `status` may end early."""
+        return []
 
     @abstractmethod
     def require_metrics(self, plan: Any) -> None:

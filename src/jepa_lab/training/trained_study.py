@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 from jepa_lab.callbacks import Gates
 from jepa_lab.callbacks.checkpoints import Saver, Usable, usable_checkpoint
 from jepa_lab.callbacks.kept_checkpoints import keep_checkpoints
-from jepa_lab.callbacks.state_ring import RING, remove_ring
+from jepa_lab.callbacks.state_ring import RING, State, remove_ring
 from jepa_lab.config.run_config import JepaConfig
 from jepa_lab.config.statuses import FAILURES
 from jepa_lab.diagnosis import Examination, Verdict, examine
@@ -25,6 +25,7 @@ from jepa_lab.ledger.parquet import History, ParquetLedger, history_of
 from jepa_lab.ledger.summary import finite_values, require_summarised, summary_values, write_summary
 from jepa_lab.networks.ema import memory_of_tau
 from jepa_lab.report.table import show_rows, table_rows
+from jepa_lab.training.branching import usable_states
 from jepa_lab.training.budget import target_tau
 from jepa_lab.training.drawing import draw_run, draws, show
 from jepa_lab.training.fitting import require_fit
@@ -217,6 +218,15 @@ class TrainedStudy(Study):
                 " validations was written; on_existing=restart trains the run again"
             )
         return super().lost_metrics(session, fit, summary)
+
+    def states(self, folder: Path) -> list[State]:
+        return usable_states(folder / "checkpoints")
+
+    def examination(self, folder: Path, config: JepaConfig) -> Examination:
+        return self.examine_of(config)(history_of(folder))
+
+    def of_trials(self, status: str) -> list[str]:
+        return [f"diagnosis.stop_on=[{status}]", "preflight=off", "keep=weights"]
 
     def require_metrics(self, plan: RunPlan) -> None:
         path, summary = plan.home.metrics_path, plan.home.summary()

@@ -15,29 +15,13 @@ from jepa_lab.training.branching import is_hot
 
 # overrides of what the run is about, its budget and its machine, which no failure is blamed on
 OTHERS = (
-    "experiment",
-    "tier",
-    "seed",
-    "dataset",
-    "dataset.train_size",
-    "dataset.val_size",
-    "dataset.epochs",
-    "branch",
-    "hardware",
-    "precision",
-    "monitor",
-    "logger",
-    "probes",
-    "gates",
-    "diagnosis",
-    "runs_dir",
-    "preflight",
-    "figures",
-    "keep",
-    "name",
-    "sweep",
-    "hydra",
-    "encoder.widths",
+    *("experiment", "tier", "seed", "seeds", "epochs", "dataset", "runs_dir", "preflight", "name"),
+    *("figures", "keep", "log_every", "save_every_s", "eval_size", "precision", "on_existing"),
+    *("dataset.train_size", "dataset.val_size", "dataset.epochs", "encoder.widths", "max_wall_s"),
+)
+OTHER_GROUPS = (
+    *("branch", "hardware", "monitor", "logger", "probes", "gates", "diagnosis"),
+    *("sweep", "hydra"),
 )
 
 
@@ -48,7 +32,7 @@ def taken_back(line: CommandLine, compose: Callable[[CommandLine], Any]) -> list
     given = asdict(compose(line))
     for override in line.overrides:
         key = key_of(override)
-        if key in OTHERS or key.partition(".")[0] in OTHERS[7:-1]:
+        if key in OTHERS or key.partition(".")[0] in OTHER_GROUPS:
             continue
         rest = tuple(other for other in line.overrides if other != override)
         try:

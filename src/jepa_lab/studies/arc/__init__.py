@@ -1,5 +1,4 @@
-"""The study of the ARC JEPA on tasks of the Abstraction and Reasoning Corpus, with a codebook and
-the investigation of collapsed runs."""
+"""The study of the ARC JEPA on tasks of the Abstraction and Reasoning Corpus, with a codebook."""
 
 from jepa_lab.studies.entry import StudyEntry
 
@@ -10,7 +9,7 @@ ENTRY = StudyEntry(
     planner_at=f"{_HERE}.resume:PLANNER",
     study_at=f"{_HERE}.study:STUDY",
     diagnose_at=f"{_HERE}.diagnosis:diagnose",
+    candidates_at=f"{_HERE}.candidates:candidates",
     idle_keys_at=f"{_HERE}.idle_keys:idle_keys",
     statistics_at=f"{_HERE}.statistics:STATISTICS",
-    investigate_at=f"{_HERE}.investigation.investigate:investigate",
 )

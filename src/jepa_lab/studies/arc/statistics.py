@@ -6,7 +6,7 @@ from typing import Literal
 
 from jepa_lab.ledger.finished_run import Run
 from jepa_lab.ledger.parquet import history_of
-from jepa_lab.studies.arc.investigation.run_verdict import run_verdict
+from jepa_lab.studies.arc.run_verdict import run_verdict
 from jepa_lab.studies.statistic import Statistic, Value, only
 
 Part = Literal["codebook", "z", "z_agg", "z_hat", "z_target", "loss", "skill", "temperature"]

@@ -10,6 +10,7 @@ ENTRY = StudyEntry(
     planner_at=f"{_HERE}.resume:PLANNER",
     study_at=f"{_HERE}.study:STUDY",
     diagnose_at=f"{_HERE}.diagnosis:diagnose",
+    candidates_at=f"{_HERE}.candidates:candidates",
     idle_keys_at=f"{_HERE}.idle_keys:idle_keys",
     table="linear_byol.parquet",
     history_at=f"{_HERE}.table:history_of",

@@ -4,9 +4,11 @@ logged step)."""
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
+from jepa_lab.config.statuses import failed
 from jepa_lab.diagnosis.finding import Finding, last_stretch, last_third
 from jepa_lab.diagnosis.published import Published
 from jepa_lab.diagnosis.quantities import Quantity, timeline
@@ -250,24 +252,32 @@ def _slower(columns: Columns) -> tuple[str, ...]:
     return ("lr_pred and lr_enc a third of their values",)
 
 
+def examination_of(folder: Path) -> Examination:
+    """Returns the verdict on the run in a folder with its finding, if it failed. Raises UserError
+    if the folder has no table or a broken one."""
+    columns, _ = read_run(folder / NAME)
+    return _examination(judge_toy(columns))
+
+
+def _examination(verdict: Verdict) -> Examination:
+    if not failed(verdict.status):
+        return Examination(verdict, ())
+    finding = Finding(
+        verdict.status, verdict.reasons[0], verdict.confidence, verdict.tap, verdict.since_step
+    )
+    return Examination(verdict, (finding,))
+
+
 def diagnose(folder: Path, composes: Composes) -> Diagnosis:
     """Reads the folder of one run and judges it. Raises UserError if the folder has no table or a
     broken one."""
     config, status = read_yaml(folder / "config.yaml"), read_json(folder / "status.json")
     columns, meta = read_run(folder / NAME)
     verdict: Verdict = judge_toy(columns)
-    failures: tuple[Finding, ...] = ()
-    if verdict.status not in ("healthy", "inconclusive"):
-        failures = (
-            Finding(
-                verdict.status,
-                verdict.reasons[0],
-                verdict.confidence,
-                verdict.tap,
-                verdict.since_step,
-            ),
-        )
-    found = Examination(verdict, failures)
+    found = _examination(verdict)
+    investigation = ""
+    if found.failures:
+        investigation = f"python -m jepa_lab.diagnose {shlex.quote(str(folder))} --investigate"
     return Diagnosis(
         folder,
         str(config.get("name") or "linear_byol"),
@@ -278,6 +288,6 @@ def diagnose(folder: Path, composes: Composes) -> Diagnosis:
         "",
         [Quantity(key, value, None, "", None) for key, value in verdict.evidence.items()],
         [],
-        list(verdict.next),
+        [*verdict.next, *([investigation] if investigation else [])],
         Published("unknown", ()),
     )

@@ -4,7 +4,9 @@ process."""
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,13 +14,14 @@ import torch
 
 from jepa_lab.callbacks.stopping import StopOnRequest
 from jepa_lab.config.run_config import RunConfig
-from jepa_lab.diagnosis import Verdict
+from jepa_lab.diagnosis import Examination, Verdict
 from jepa_lab.errors import say
 from jepa_lab.ledger.lock import lock
 from jepa_lab.ledger.summary import require_summarised
 from jepa_lab.studies.linear_byol import outcome
 from jepa_lab.studies.linear_byol.checkpoints import ToyProgress, ToySaver, load_checkpoint
 from jepa_lab.studies.linear_byol.config import ToyConfig
+from jepa_lab.studies.linear_byol.diagnosis import examination_of
 from jepa_lab.studies.linear_byol.grid import idle_axes
 from jepa_lab.studies.linear_byol.module import LinearBYOL
 from jepa_lab.studies.linear_byol.monitor import Blocks, ToyRows
@@ -84,6 +87,15 @@ class ToyStudy(ToyPlanner, Study):
         self, session: Session, fit: Fit, verdict: Verdict, summary: dict[str, Any]
     ) -> None:
         outcome.show_outcome(session.plan, summary, session.brief)
+
+    def examination(self, folder: Path, config: ToyConfig) -> Examination:
+        return examination_of(folder)
+
+    def curves(self, tap: str | None) -> Sequence[str]:
+        return ("val/erank_encoded", "val/excess_loss")
+
+    def of_trials(self, status: str) -> list[str]:
+        return ["figures=false"]
 
     def require_metrics(self, plan: ToyPlan) -> None:
         for run in plan.runs:

@@ -9,7 +9,7 @@ ENTRY = StudyEntry(
     planner_at=f"{_HERE}.resume:PLANNER",
     study_at=f"{_HERE}.study:STUDY",
     diagnose_at=f"{_HERE}.diagnosis:diagnose",
+    candidates_at=f"{_HERE}.candidates:candidates",
     idle_keys_at=f"{_HERE}.idle_keys:idle_keys",
-    investigate_at=f"{_HERE}.investigation:investigate",
     reports={"views_grid": f"{_HERE}.views_grid:views_grid"},
 )

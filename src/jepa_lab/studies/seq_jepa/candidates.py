@@ -7,45 +7,24 @@ from typing import Any
 
 from jepa_lab.config.tree import value_of
 from jepa_lab.diagnosis.finding import Finding
-from jepa_lab.diagnosis.remedies import Remedies, in_words
+from jepa_lab.diagnosis.remedies import Remedies
 from jepa_lab.diagnosis.trials import Candidate
+from jepa_lab.training.candidates import of_steps, suggested, unique, without_auxiliary_losses
 
 RATE = "loss.lambda_rate"
 STRONG_RATE = 0.01  # weight from which the rate can outweigh the prediction
-USUAL_LR = 1e-3
+SMALL_BATCH = 16
+# factors of affine views: (key, least span that a model can tell apart, usual range)
+VIEWS = (("rotation", 10, [-75, 75]), ("translation", 1, [-4, 4]), ("scale", 0.05, [0.5, 1.0]))
 USUAL_FORM = {"loss.center_decay": 0.9, "loss.teacher_temp": 0.04, "loss.student_temp": 0.1}
 
 
 def candidates(findings: Sequence[Finding], config: Mapping[str, Any]) -> list[Candidate]:
     """Returns the changes that the findings suggest, then those of every part of the configuration
     that could be guilty. Each change occurs once, and none that the run has already."""
-    remedies = Remedies()
-    suggested = [
-        Candidate(tuple(text.split()), f"suggested for {finding.status}")
-        for finding in findings
-        for text in in_words(finding, config, remedies)
-        if not text.startswith("dataset.")
-    ]
-    every = [*suggested, *_of_target(config), *_of_rate(config), *_of_steps(config)]
-    every += _of_form(config) + _of_auxiliary_losses(config)
-    return unique(every)
-
-
-def unique(candidates: Sequence[Candidate]) -> list[Candidate]:
-    """Returns the changes without those that occur before. Equal numbers are one change, however
-    they are written."""
-    found: dict[tuple[str, ...], Candidate] = {}
-    for candidate in candidates:
-        found.setdefault(tuple(map(_as_written, candidate.overrides)), candidate)
-    return list(found.values())
-
-
-def _as_written(override: str) -> str:
-    key, _, value = override.partition("=")
-    try:
-        return f"{key}={float(value)!r}"
-    except ValueError:
-        return override
+    every = [*suggested(findings, config, Remedies()), *_of_target(config), *_of_rate(config)]
+    every += [*of_steps(config), *_of_form(config), *without_auxiliary_losses(config)]
+    return unique(every + _of_network(config) + _of_views(config))
 
 
 def _of_target(config: Mapping[str, Any]) -> list[Candidate]:
@@ -70,18 +49,6 @@ def _of_rate(config: Mapping[str, Any]) -> list[Candidate]:
     return found
 
 
-def _of_steps(config: Mapping[str, Any]) -> list[Candidate]:
-    lr = value_of(config, "optim.lr")
-    usual = isinstance(lr, int | float) and lr > USUAL_LR
-    smaller = USUAL_LR if usual else float(lr or USUAL_LR) / 3
-    found = [Candidate((f"optim.lr={smaller:.3g}",), f"the learning rate is {lr}")]
-    if value_of(config, "optim.warmup") == 0:
-        found.append(Candidate(("optim.warmup=0.1",), "the first steps are taken at the full rate"))
-    if not value_of(config, "optim.clip"):
-        found.append(Candidate(("optim.clip=1.0",), "gradients are not clipped"))
-    return found
-
-
 def _of_form(config: Mapping[str, Any]) -> list[Candidate]:
     form = value_of(config, "loss.form")
     if form in (None, "cosine"):
@@ -94,8 +61,44 @@ def _of_form(config: Mapping[str, Any]) -> list[Candidate]:
     return found
 
 
-def _of_auxiliary_losses(config: Mapping[str, Any]) -> list[Candidate]:
-    return [
-        Candidate((f"aux.{name}.weight=0",), f"the auxiliary loss {name} is on")
-        for name in config.get("aux") or {}
+def _of_network(config: Mapping[str, Any]) -> list[Candidate]:
+    """Returns the usual value of every unusual setting of predictor, action path and norms."""
+    usual = (
+        ("model.action_conditioning", False, "true", "the model does not get the actions"),
+        ("model.hidden", 0, "1024", "the predictor is linear"),
+        ("model.action_bn", "two_calls", "single_call", "actions have two batch statistics"),
+        ("target.bn_buffers", "own_running", "averaged", "the target has statistics of its own"),
+        ("target.bn_buffers", "copied", "averaged", "the target has the encoder's statistics"),
+        ("precision.name", "bf16", "fp32", "the precision is bf16"),
+    )
+    found = [
+        Candidate((f"{key.removesuffix('.name')}={better}",), why)
+        for key, value, better, why in usual
+        if value_of(config, key) == value and type(value_of(config, key)) is type(value)
     ]
+    batch, epochs = (value_of(config, f"dataset.{key}") for key in ("batch_size", "epochs"))
+    if isinstance(batch, int) and batch <= SMALL_BATCH:
+        more = 4
+        found.append(
+            Candidate(
+                (f"dataset.batch_size={more * batch}", f"dataset.epochs={more * epochs}"),
+                f"a batch has {batch} images; as many steps",
+                hot=False,
+            )
+        )
+    return found
+
+
+def _of_views(config: Mapping[str, Any]) -> list[Candidate]:
+    """Returns the usual range of every affine factor that hardly changes the views, and a first
+    view that is drawn like the others."""
+    found = []
+    for key, least, usual in VIEWS:
+        value = value_of(config, f"dataset.{key}")
+        if isinstance(value, list) and abs(value[1] - value[0]) < least:
+            text = f"dataset.{key}={str(usual).replace(' ', '')}"
+            found.append(Candidate((text,), f"views differ little in {key}: {value}", hot=False))
+    if len(found) > 1:
+        every = tuple(override for candidate in found for override in candidate.overrides)
+        found.insert(0, Candidate(every, "the views are nearly equal", hot=False))
+    return found

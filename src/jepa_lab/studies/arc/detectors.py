@@ -10,14 +10,7 @@ from jepa_lab.diagnosis.codebook import codebook_finding, codebook_series
 from jepa_lab.diagnosis.finding import History, Points, finite, last_stretch
 from jepa_lab.diagnosis.stability import NO_AUXILIARY
 from jepa_lab.diagnosis.thresholds import Thresholds
-from jepa_lab.studies.arc.investigation.series import (
-    context_tap,
-    last_steps,
-    least,
-    primary,
-    settled,
-    slope,
-)
+from jepa_lab.studies.arc.series import context_tap, last_steps, least, primary, settled, slope
 
 CRASH, SPIKE, EMB_COLLAPSE, INCONCLUSIVE = "CRASH", "SPIKE", "EMB_COLLAPSE", "INCONCLUSIVE"
 VQ_COLLAPSE, VQ_SLOW_DEATH, NO_LEARNING = "VQ_COLLAPSE", "VQ_SLOW_DEATH", "NO_LEARNING"

@@ -21,7 +21,7 @@ from typing import Any
 from jepa_lab.diagnosis.finding import History
 from jepa_lab.diagnosis.rules import Examination, examine
 from jepa_lab.diagnosis.thresholds import Thresholds
-from jepa_lab.studies.arc.investigation.detectors import (
+from jepa_lab.studies.arc.detectors import (
     AUX_EXPLOSION,
     CLAMPED,
     CRASH,
@@ -43,14 +43,7 @@ from jepa_lab.studies.arc.investigation.detectors import (
     spike,
     spikes_of,
 )
-from jepa_lab.studies.arc.investigation.series import (
-    context_tap,
-    last_steps,
-    least,
-    primary,
-    settled,
-    slope,
-)
+from jepa_lab.studies.arc.series import context_tap, last_steps, least, primary, settled, slope
 
 STABLE, VQ_OK, WEAK = "STABLE", "VQ_OK", "WEAK"
 DEAD = frozenset({VQ_COLLAPSE, VQ_SLOW_DEATH})

@@ -1,4 +1,4 @@
-"""`diagnose --investigate` of a seq-JEPA: trials are runs, reports are written, and a limit or a
+"""`diagnose --investigate`: trials are runs, reports are written, and a limit or a
 kill loses nothing."""
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from jepa_lab.ledger.read import read_yaml
 from jepa_lab.ledger.run_dir import RunDir
 from jepa_lab.report.investigation import content_of, markdown, sentence, table
 from jepa_lab.studies.run import train
-from jepa_lab.studies.seq_jepa import investigation
+from jepa_lab.studies.seq_jepa import candidates as of_seq_jepa
 from jepa_lab.studies.seq_jepa.candidates import candidates
 from jepa_lab.training.counterfactual import _result
 
@@ -48,7 +48,7 @@ def failed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def _few_changes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(investigation, "candidates", lambda *_: [CURE, OTHER])
+    monkeypatch.setattr(of_seq_jepa, "candidates", lambda *_: [CURE, OTHER])
 
 
 def content(folder: Path) -> dict[str, Any]:
@@ -99,8 +99,9 @@ def test_a_run_that_did_not_fail_has_nothing_to_explain(
     summary = json.loads((run / "summary.json").read_text())
     summary["verdict"]["status"] = "healthy"
     (run / "summary.json").write_text(json.dumps(summary))
-    assert ended(str(run), "--investigate") == 2
-    assert "nothing to explain: the verdict is healthy" in capsys.readouterr().err
+    assert ended(str(run), "--investigate") == 0
+    assert "nothing to explain: the verdict is healthy" in capsys.readouterr().out
+    assert not list(run.glob("investigation*"))
 
 
 @pytest.mark.parametrize(
@@ -134,17 +135,17 @@ def inquiry_of(results: dict[tuple[Candidate, int, int], Result], states: list[i
 
 def test_the_sentence_names_the_repair_its_counts_and_what_has_no_effect() -> None:
     good = Result(None, 0.6, 0.9)
-    cured = {(CURE, start, draw): good for start in (0, 80) for draw in range(3)}
+    cured = {(CURE, start, draw): good for start in (0, 80) for draw in range(6)}
     text = sentence(inquiry_of(cured, [40, 80]), "complete_collapse")
     assert text.startswith("The failure (complete_collapse) at step 100 is prevented by")
-    assert "optim.lr=0.001 (3 of 3) and optim.lr=0.001 from the start (3 of 3)" in text
+    assert "optim.lr=0.001 (6 of 6) and optim.lr=0.001 from the start (6 of 6)" in text
     assert "not touched by optim.clip=1.0" in text
     assert text.endswith("Cheapest repair that keeps skill and probe: optim.lr=0.001.")
 
 
 def test_the_sentence_names_the_point_of_no_return_and_a_repair_that_has_not_learned() -> None:
     saved = Result(None, -0.5, 0.9)
-    cured = {(CURE, start, draw): saved for start in (0, 40) for draw in range(3)}
+    cured = {(CURE, start, draw): saved for start in (0, 40) for draw in range(6)}
     inquiry = inquiry_of(cured, [40, 60, 80])
     text = sentence(inquiry, "complete_collapse")
     assert "The latest state from which optim.lr=0.001 still helps is step 40." in text

@@ -1,34 +1,48 @@
-"""`jepa_lab.diagnose --investigate` for a seq-JEPA: which change prevents the failure of a run."""
+"""The investigation of a failed run of any study: which change prevents the failure."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from jepa_lab.config.check import check
+from jepa_lab.config.run_config import RunConfig
 from jepa_lab.config.statuses import FAILURES
+from jepa_lab.diagnosis.finding import Finding
 from jepa_lab.diagnosis.inquiry import Inquiry
-from jepa_lab.diagnosis.rules import examine
+from jepa_lab.diagnosis.trials import Candidate
 from jepa_lab.errors import UserError
+from jepa_lab.ledger.atomic import temporary_beside
 from jepa_lab.ledger.command_line import CommandLine, read_command_line
-from jepa_lab.ledger.parquet import history_of
 from jepa_lab.ledger.read import read_json
 from jepa_lab.ledger.run_dir import state_of, writing_below
+from jepa_lab.report.fan_figure import HistoryOf
 from jepa_lab.report.investigation import content_of, write_report
-from jepa_lab.studies.seq_jepa.candidates import candidates, unique
-from jepa_lab.studies.seq_jepa.config import Config
-from jepa_lab.studies.seq_jepa.study import STUDY
-from jepa_lab.training.branching import usable_states
+from jepa_lab.training.candidates import unique
 from jepa_lab.training.counterfactual import Counterfactuals, OutOfBudget, onset_of
+from jepa_lab.training.study import Study
 from jepa_lab.training.typed_changes import taken_back
 
 ANSWERED, UNREPAIRED, INTERRUPTED = 0, 1, 130
 LEAST = 3  # draws of every change
 
 Compose = Callable[[Sequence[str], str | None], dict[str, Any] | None]
+# the findings of a failed run and its configuration -> the changes to try, the likeliest first
+CandidatesOf = Callable[[Sequence[Finding], Mapping[str, Any]], list[Candidate]]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What can be investigated: a study, the class of its configurations, the changes that could
+    prevent a failure of its runs, and the reader of their metrics."""
+
+    study: Study
+    config: type[RunConfig]
+    candidates: CandidatesOf
+    history: HistoryOf
 
 
 @dataclass(frozen=True)
@@ -37,43 +51,51 @@ class Answer:
     code."""
 
     content: dict[str, Any]
-    files: list[Path]
+    files: Sequence[Path]
     code: int
 
     def text(self) -> str:
         """Returns the text printed at the end."""
         lines = [f"\n{self.content['answer']}"]
-        if self.content["stopped"]:
+        if self.content.get("stopped"):
             lines.append(f"not finished: {self.content['stopped']}; the same command goes on")
-        return "\n".join([*lines, "", *(f"written: {file}" for file in self.files)])
+        if self.files:
+            lines += ["", *(f"written: {file}" for file in self.files)]
+        return "\n".join(lines)
 
 
-def investigate(args: argparse.Namespace, compose: Compose, say: Callable[[str], None]) -> Answer:
+def investigate(
+    subject: Subject, args: argparse.Namespace, compose: Compose, say: Callable[[str], None]
+) -> Answer:
     """Pursues the investigation that the options describe, and writes its reports. The same call
     goes on after an end of any kind, since every trial is a run of its own.
 
-    Raises UserError for a run that did not fail, for one without a command line, and for one whose
-    settings or data have changed.
+    A run that did not fail has nothing to explain, and nothing is made or written. Raises UserError
+    for a run without a verdict or a command line, and for one whose settings or data have changed.
     """
     folder = args.path
-    line = _require_failed(folder, args)
+    line, status = _ended(folder)
+    if status not in FAILURES:
+        text = f"nothing to explain: the verdict is {status}, which is no failure"
+        return Answer({"run": str(folder), "status": status, "answer": text}, (), 0)
 
-    def configured(line: CommandLine) -> Config:
+    target = args.out or folder
+    require_writable(target)
+
+    def configured(line: CommandLine) -> Any:
         content = compose(line.overrides, line.config_dir)
         if content is None:
             raise UserError(f"{folder}: {line.text()} is not valid, or names user-defined code")
-        return check(content, Config)
+        return check(content, subject.config)
 
-    status = (read_json(folder / "summary.json").get("verdict") or {}).get("status")
-    states = usable_states(folder / "checkpoints")
     runs = Counterfactuals(
-        STUDY,
+        subject.study,
         folder,
         line,
         configured,
-        states,
+        subject.study.states(folder),
         say,
-        str(status),
+        status,
         max_runs=args.max_runs,
         max_hours=args.max_hours,
     )
@@ -82,24 +104,23 @@ def investigate(args: argparse.Namespace, compose: Compose, say: Callable[[str],
             f"{folder}: its settings or its data are not what they were; its own command, run again"
             " with on_existing=restart, makes a run that can be investigated"
         )
-    content = asdict(runs.parent)
-    found = examine(history_of(folder), config=content)
-    verdict = found.verdict
+    found = subject.study.examination(folder, runs.parent)
+    named = subject.candidates(found.failures, asdict(runs.parent))
     least = args.seeds or LEAST
     inquiry = Inquiry(
-        onset_of(verdict.status, verdict.since_step) or 1,
-        unique([*taken_back(line, configured), *candidates(found.failures, content)]),
-        [state.step for state in states],
+        onset_of(found.verdict.status, found.verdict.since_step) or 1,
+        runs.usable(unique([*taken_back(line, configured), *named])),
+        [state.step for state in runs.states],
         least,
         2 * least,
     )
     say(f"{len(inquiry.candidates)} changes, each from {_starts(inquiry)}, {least} draws or more")
     stopped = _drive(inquiry, runs)
-    report = content_of(inquiry, folder, verdict.status, verdict.tap, stopped)
-    target = args.out or folder
+    verdict = found.verdict
+    curves = subject.study.curves(verdict.tap)
+    report = content_of(inquiry, folder, verdict.status, verdict.tap, stopped, curves)
     with writing_below(target):
-        target.mkdir(parents=True, exist_ok=True)
-        files = write_report(report, target)
+        files = write_report(report, target, subject.history)
     code = INTERRUPTED if runs.stop.signal else ANSWERED if inquiry.best else UNREPAIRED
     return Answer(report, files, code)
 
@@ -122,10 +143,20 @@ def _starts(inquiry: Inquiry) -> str:
     return " and ".join(f"step {s}" if s else "the start" for s in inquiry.starts)
 
 
-def _require_failed(folder: Path, args: argparse.Namespace) -> CommandLine:
-    """Returns the command line of a run that ended with a failure. Raises UserError otherwise."""
-    if args.epochs is not None:
-        raise UserError("--epochs belongs to the investigation of an ARC run")
+def require_writable(target: Path) -> None:
+    """Makes the folder of the reports. Raises UserError if nothing can be written there, before
+    the first trial is made."""
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+        probe = temporary_beside(target / "investigation")
+        probe.touch(exist_ok=False)  # never follows a link
+        probe.unlink()
+    except OSError as error:
+        raise UserError(f"{target}: cannot write there ({error.strerror or error})") from None
+
+
+def _ended(folder: Path) -> tuple[CommandLine, str]:
+    """Returns the command line and the status of a run that ended. Raises UserError otherwise."""
     line = read_command_line(folder)
     verdict = read_json(folder / "summary.json").get("verdict") or {}
     if state_of(read_json(folder / "status.json")) == "running":
@@ -134,8 +165,4 @@ def _require_failed(folder: Path, args: argparse.Namespace) -> CommandLine:
         raise UserError(
             f"{folder}: no run that ended with a verdict, with its overrides.yaml, is here"
         )
-    if verdict["status"] not in FAILURES:
-        raise UserError(
-            f"{folder}: nothing to explain: the verdict is {verdict['status']}, which is no failure"
-        )
-    return line
+    return line, str(verdict["status"])

@@ -11,8 +11,8 @@ import pytest
 import simulated_runs as m
 from gallery_histories import RUNS
 from jepa_lab.diagnosis.thresholds import Thresholds
-from jepa_lab.studies.arc.investigation.run_verdict import DEAD, RunVerdict, run_verdict
-from jepa_lab.studies.arc.investigation.series import slope
+from jepa_lab.studies.arc.run_verdict import DEAD, RunVerdict, run_verdict
+from jepa_lab.studies.arc.series import slope
 
 PUBLISHED_USAGE = {  # of 768 codes, every 200 microbatches, as the public project recorded them
     "no refresh": (136, 126, 114, 106, 87, 73, 67, 56, 45, 47, 34),
