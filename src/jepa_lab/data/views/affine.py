@@ -93,18 +93,20 @@ class Affine(ViewGroup):
 
     def sweeps(self) -> list[FactorSweep]:
         """Returns sweeps of all four factors over their ranges, whatever the mode: 36 angles, every
-        whole pixel, 11 scales. Each contains the identity."""
+        whole pixel, 11 scales. Each contains the identity. A factor whose range is a single value
+        has none."""
         low, high = self.translation
         pixels = torch.arange(low, high + 1, dtype=torch.float64)
         scales = torch.linspace(
             math.log(self.scale[0]), math.log(self.scale[1]), 11, dtype=torch.float64
         ).exp()
-        return [
+        sweeps = [
             make_sweep("rot", "degrees", angle_grid(*self.rotation), self.identity, 0, 2),
             make_sweep("trans_x", "pixels", pixels, self.identity, 1, 1),
             make_sweep("trans_y", "pixels", pixels, self.identity, 2, 1),
             make_sweep("scale", "", scales, self.identity, 3, 1, zero=1.0),
         ]
+        return [sweep for sweep in sweeps if len(sweep.values.unique()) > 1]
 
     def parameters(self, u: Tensor, maps: Tensor | None = None) -> Tensor:
         low, high = self.translation
