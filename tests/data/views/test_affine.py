@@ -286,14 +286,13 @@ def test_views_equal_the_longhand_sampling_of_one_image_bit_for_bit(
             assert torch.equal(views[i, v], expected[0] + shift), (i, v)
 
 
-@pytest.mark.parametrize("rotation", [(0, 0), (0, 0.001)])
-def test_a_factor_that_does_not_vary_has_no_sweep(rotation: tuple[float, float]) -> None:
+def test_a_factor_that_does_not_vary_has_no_sweep() -> None:
     group = make_view_group(
         "affine",
         n_views=2,
         mean=(0.5,),
         std=(0.5,),
-        rotation=rotation,
+        rotation=(0, 0),
         translation=(0, 0),
         scale=(0.5, 1.0),
     )
