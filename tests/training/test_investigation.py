@@ -15,14 +15,18 @@ from jepa_lab.diagnose import main as diagnose
 from jepa_lab.diagnosis.finding import Finding
 from jepa_lab.diagnosis.inquiry import Inquiry
 from jepa_lab.diagnosis.trials import CONTROL, Candidate, Result, Trial
+from jepa_lab.diagnosis.verdict import Verdict
 from jepa_lab.ledger.command_line import CommandLine
+from jepa_lab.ledger.parquet import history_of
 from jepa_lab.ledger.read import read_yaml
 from jepa_lab.ledger.run_dir import RunDir
 from jepa_lab.report.investigation import content_of, markdown, sentence, table
 from jepa_lab.studies.run import train
 from jepa_lab.studies.seq_jepa import candidates as of_seq_jepa
 from jepa_lab.studies.seq_jepa.candidates import candidates
+from jepa_lab.studies.seq_jepa.study import STUDY
 from jepa_lab.training.counterfactual import _result
+from jepa_lab.training.replay import onset_to_the_step, replayed
 
 CURE, OTHER = Candidate(("optim.lr=0.001",), "the rate is 3"), Candidate(("optim.clip=1.0",))
 
@@ -233,3 +237,46 @@ def test_the_configuration_of_a_trial_differs_in_the_change_alone(failed: Path) 
     for key in ("preflight", "keep", "diagnosis", "figures"):
         one.pop(key), other.pop(key)
     assert one == other
+
+
+def test_the_onset_is_dated_to_the_step_by_a_replay_that_changes_no_bit(tmp_path: Path) -> None:
+    extra = ["optim.lr=3.0", "optim.clip=null", "figures=never", "dataset.epochs=6"]
+    extra += ["monitor.log_every=1", "monitor.every_epochs=2"]
+    line = small_overrides(tmp_path, *extra, experiment="seq_jepa_shared")
+    config = compose_checked(line)
+    run = train(config, command_line=CommandLine(tuple(line))).run_dir
+    study, own = STUDY, history_of(run)
+    states = study.states(run)
+    data = study.load(config)
+    first, second = states[:2]
+    history = replayed(study, run, config, data, first, second.step)
+    rank = [step for step, _ in history["val/z_agg/effective_rank"] if step > first.step]
+    assert rank == list(range(first.step + 1, second.step + 1))
+    for key in ("train/loss/total", "train/grad_norm"):
+        assert history[key] == [point for point in own[key] if point[0] <= second.step]
+    at_second = dict(own["val/z_agg/effective_rank"])[second.step]
+    assert history["val/z_agg/effective_rank"][-1] == (second.step, at_second)
+    assert sorted(path.name for path in run.parent.iterdir()) == [run.name]
+
+    judge: Any = _Judge(at_second, first.step)
+    found = onset_to_the_step(judge, run, config, data, states, judge.judge_of(config)(own))
+    low = [s for s, value in history["val/z_agg/effective_rank"] if value <= at_second]
+    assert found == next(step for step in low if step > first.step)
+
+
+class _Judge:
+    """The study with a rule of one limit on the rank."""
+
+    def __init__(self, limit: float, after: int) -> None:
+        self.limit, self.after = limit, after
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(STUDY, name)
+
+    def judge_of(self, config: Any) -> Callable[[Any], Verdict]:
+        def judge(history: Any) -> Verdict:
+            later = [p for p in history["val/z_agg/effective_rank"] if p[0] > self.after]
+            low = [step for step, value in later if value <= self.limit]
+            return Verdict("complete_collapse", "z_agg", low[0]) if low else Verdict("healthy")
+
+        return judge

@@ -28,17 +28,19 @@ def content_of(
     tap: str | None,
     stopped: str = "",
     curves: Sequence[str] = ("val/z_agg/effective_rank", "val/skill"),
+    exact: int | None = None,
 ) -> dict[str, Any]:
     """Returns the content of investigation.json. `stopped` is the reason for an early end, `curves`
-    are the metrics of its figure."""
+    are the metrics of its figure. `exact` is the onset to the step, if it is known."""
     best = inquiry.best
     content = {
         "run": str(run),
         "status": status,
         "tap": tap,
         "onset": inquiry.onset,
+        "onset_to_the_step": exact,
         "branched_from": inquiry.before,
-        "answer": sentence(inquiry, status),
+        "answer": sentence(inquiry, status, exact),
         "finished": inquiry.finished,
         "curves": list(curves),
         "stopped": stopped,
@@ -50,10 +52,11 @@ def content_of(
     return plain
 
 
-def sentence(inquiry: Inquiry, status: str) -> str:
+def sentence(inquiry: Inquiry, status: str, exact: int | None = None) -> str:
     """Returns the answer in one to three sentences."""
     control = inquiry.of(CONTROL, 0)
-    subject = f"The failure ({status}) at step {inquiry.onset}"
+    began = "" if exact is None or exact == inquiry.onset else f" (since step {exact})"
+    subject = f"The failure ({status}) at step {inquiry.onset}{began}"
     if inquiry.explained_by_chance:
         kept = f"{control.prevented} of {len(control.results)}"
         return f"{subject} depends on the draw: {kept} unchanged runs do not fail."

@@ -14,6 +14,7 @@ from jepa_lab.config.statuses import FAILURES
 from jepa_lab.diagnosis.finding import Finding
 from jepa_lab.diagnosis.inquiry import Inquiry
 from jepa_lab.diagnosis.trials import Candidate
+from jepa_lab.diagnosis.verdict import Verdict
 from jepa_lab.errors import UserError
 from jepa_lab.ledger.atomic import temporary_beside
 from jepa_lab.ledger.command_line import CommandLine, read_command_line
@@ -23,7 +24,9 @@ from jepa_lab.report.fan_figure import HistoryOf
 from jepa_lab.report.investigation import content_of, write_report
 from jepa_lab.training.candidates import unique
 from jepa_lab.training.counterfactual import Counterfactuals, OutOfBudget, onset_of
+from jepa_lab.training.replay import onset_to_the_step
 from jepa_lab.training.study import Study
+from jepa_lab.training.trained_study import TrainedStudy
 from jepa_lab.training.typed_changes import taken_back
 
 ANSWERED, UNREPAIRED, INTERRUPTED = 0, 1, 130
@@ -114,15 +117,25 @@ def investigate(
         least,
         2 * least,
     )
+    exact = _dated(subject.study, runs, found.verdict)
+    if exact is not None:
+        say(f"onset: step {exact}, with a validation after every step")
     say(f"{len(inquiry.candidates)} changes, each from {_starts(inquiry)}, {least} draws or more")
     stopped = _drive(inquiry, runs)
     verdict = found.verdict
     curves = subject.study.curves(verdict.tap)
-    report = content_of(inquiry, folder, verdict.status, verdict.tap, stopped, curves)
+    report = content_of(inquiry, folder, verdict.status, verdict.tap, stopped, curves, exact)
     with writing_below(target):
         files = write_report(report, target, subject.history)
     code = INTERRUPTED if runs.stop.signal else ANSWERED if inquiry.best else UNREPAIRED
     return Answer(report, files, code)
+
+
+def _dated(study: Study, runs: Counterfactuals, verdict: Verdict) -> int | None:
+    """Returns the step of the onset, None if it is only known between two validations."""
+    if not isinstance(study, TrainedStudy):
+        return None
+    return onset_to_the_step(study, runs.folder, runs.parent, runs.data, runs.states, verdict)
 
 
 def _drive(inquiry: Inquiry, runs: Counterfactuals) -> str:

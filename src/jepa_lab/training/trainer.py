@@ -21,27 +21,34 @@ MOST_THREADS = 1024  # of a machine with fewer cores; torch aborts where a threa
 
 
 def build_trainer(
-    config: JepaConfig, budget: Budget, run: RunDir, loggers: list[Any], callbacks: list[Any]
+    config: JepaConfig,
+    budget: Budget,
+    run: RunDir,
+    loggers: list[Any],
+    callbacks: list[Any],
+    **others: Any,
 ) -> OneProcessTrainer:
-    """Returns the Lightning Trainer of the run."""
-    return OneProcessTrainer(
-        accelerator=config.hardware.accelerator,
-        devices=config.hardware.devices,
-        precision="bf16-mixed" if config.precision.name == "bf16" else "32-true",
-        max_epochs=config.dataset.epochs,
-        accumulate_grad_batches=config.optim.accumulate,
-        check_val_every_n_epoch=budget.validate_every,
-        num_sanity_val_steps=0,
-        logger=loggers,
-        callbacks=callbacks,
-        enable_progress_bar=sys.stderr.isatty(),
-        enable_model_summary=False,
-        enable_checkpointing=True,
-        log_every_n_steps=config.monitor.log_every,
-        default_root_dir=run.path,
-        use_distributed_sampler=False,
-        plugins=[WholeFiles()],
-    )
+    """Returns the Lightning Trainer of the run. `others` are options of the Trainer that replace
+    those of the run."""
+    options: dict[str, Any] = {
+        "accelerator": config.hardware.accelerator,
+        "devices": config.hardware.devices,
+        "precision": "bf16-mixed" if config.precision.name == "bf16" else "32-true",
+        "max_epochs": config.dataset.epochs,
+        "accumulate_grad_batches": config.optim.accumulate,
+        "check_val_every_n_epoch": budget.validate_every,
+        "num_sanity_val_steps": 0,
+        "logger": loggers,
+        "callbacks": callbacks,
+        "enable_progress_bar": sys.stderr.isatty(),
+        "enable_model_summary": False,
+        "enable_checkpointing": True,
+        "log_every_n_steps": config.monitor.log_every,
+        "default_root_dir": run.path,
+        "use_distributed_sampler": False,
+        "plugins": [WholeFiles()],
+    }
+    return OneProcessTrainer(**{**options, **others})
 
 
 def prepare_process(config: RunConfig, threads: int) -> None:
