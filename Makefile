@@ -43,6 +43,7 @@ bench: setup
 	$(BIN)/python benchmarks/monitor.py
 	$(BIN)/python benchmarks/own_images.py
 	$(BIN)/python benchmarks/processes.py
+	$(BIN)/python benchmarks/ring.py
 	$(BIN)/python benchmarks/sweeps.py
 	$(BIN)/python benchmarks/training.py
 	$(BIN)/python benchmarks/toy.py

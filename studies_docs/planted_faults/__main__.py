@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -99,7 +100,7 @@ def document(faults: list[Fault], out: Path) -> str:
     ]
     named = sum(row[-1] == "yes" for row, fault in zip(rows, faults, strict=True) if fault.guilty)
     planted = sum(bool(fault.guilty) for fault in faults)
-    heads = ("fault", "verdict", "the answer's first repair", "trials", "minutes", "named")
+    heads = ("fault", "verdict", "named first", "recommended", "trials", "minutes", "right")
     lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     lines += [f"| {' | '.join(row)} |" for row in rows]
     return "\n".join([f"{named} of {planted} planted faults are named first.", "", *lines])
@@ -110,22 +111,27 @@ def _row(fault: Fault, folder: Path) -> list[str]:
     status = verdict["status"]
     file = folder / "investigation.json"
     if not file.is_file():
-        return [fault.what, status, "nothing to explain" if not fault.guilty else "-", "", "", ""]
+        return [fault.what, status, "nothing to explain" if not fault.guilty else "-", *[""] * 4]
     found: dict[str, Any] = json.loads(file.read_text())
     since = "" if verdict["since_step"] is None else f" since step {verdict['since_step']}"
     trials = sum(trial["n"] for trial in found["trials"])
     seconds = json.loads((folder / "investigation_seconds.json").read_text())
-    first = found["recommended"]
-    named = bool(first) and any(_is_of(override, fault.guilty) for override in first)
-    repair = f"`{' '.join(first)}`" if first else found["stopped"] or "none"
+    repairs = [t for t in found["trials"] if t["effect"] == "prevented"]
+    first = repairs[0]["overrides"] if repairs else []
+    named = any(_is_of(override, fault.guilty) for override in first)
     return [
         fault.what,
         f"{status}{since}",
-        repair,
+        _code(first) or found["stopped"] or "none",
+        _code(found["recommended"] or []),
         str(trials),
         f"{seconds / 60:.0f}",
         "yes" if named else "no",
     ]
+
+
+def _code(overrides: Sequence[str]) -> str:
+    return f"`{' '.join(overrides)}`" if overrides else ""
 
 
 def _is_of(override: str, guilty: tuple[str, ...]) -> bool:
