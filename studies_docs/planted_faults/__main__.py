@@ -1,17 +1,19 @@
 """Faults with a known cause: does an investigation name the setting that was planted?
 
-    python studies_docs/planted_faults run [--out FOLDER] [--only NAME ...]
-    python studies_docs/planted_faults document [--out FOLDER]
+    python studies_docs/planted_faults run [--runs FOLDER] [--only NAME ...]
+    python studies_docs/planted_faults document [--runs FOLDER] [--out docs/results/why.md]
 
 `run` makes every faulty run and investigates it, and resumes what was interrupted. The fault lies
 in the experiment's own file (studies_docs/planted_faults/experiment), so that nothing typed gives
-it away. `document` prints the table of docs/results/why.md from the stored investigations.
+it away. `document` prints the tables of docs/results/why.md from the stored investigations, or
+fills them into the page.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import sys
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -19,9 +21,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from documents import write_tables
 from jepa_lab.cli.app import main as train
 from jepa_lab.cli.compose import checked
 from jepa_lab.diagnose import main as diagnose
+from jepa_lab.ledger.read import read_json
+from jepa_lab.report.investigation import HEADS, table
 from jepa_lab.studies import find
 
 HERE = Path(__file__).resolve().parent
@@ -38,6 +45,10 @@ class Fault:
     guilty: tuple[str, ...] = ()
 
 
+EXAMPLES = {  # investigations that the page shows whole: the command line and the draws
+    "example_shared": (["+experiment=shared"], 5),
+    "example_sixth_run": (["+experiment=arc_sixth_run", "tier=smoke", "hardware.threads=1"], 5),
+}
 FAULTS = (
     Fault("shared", "seq-JEPA: gradient through both branches", ("target",)),
     Fault("learning_rate", "seq-JEPA: learning rate times 30, no clipping", ("optim",)),
@@ -59,27 +70,32 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("command", choices=("run", "document"))
-    parser.add_argument("--out", type=Path, default=Path("runs/planted_faults"))
-    parser.add_argument("--only", nargs="+", choices=[f.name for f in FAULTS], metavar="NAME")
+    parser.add_argument("--runs", type=Path, default=Path("runs/planted_faults"))
+    names = [*(f.name for f in FAULTS), *EXAMPLES]
+    parser.add_argument("--only", nargs="+", choices=names, metavar="NAME", default=names)
+    parser.add_argument("--out", type=Path, help="the page whose tables are replaced")
     args = parser.parse_args()
-    faults = [f for f in FAULTS if not args.only or f.name in args.only]
     if args.command == "document":
-        print(document(faults, args.out))
+        write_tables({"faults": document(FAULTS, args.runs), **examples(args.runs)}, args.out)
         return
-    for fault in faults:
-        run(fault, args.out)
+    for fault in FAULTS:
+        if fault.name in args.only:
+            run([f"+experiment={fault.name}"], args.runs, ["--max-hours", HOURS])
+    for name, (line, seeds) in EXAMPLES.items():
+        if name in args.only:
+            run(line, args.runs, ["--seeds", str(seeds)])
 
 
-def run(fault: Fault, out: Path) -> None:
-    """Makes the run and its investigation, and adds the seconds that both took."""
+def run(line: list[str], runs: Path, options: list[str]) -> None:
+    """Makes the run of a command line and its investigation, and adds the seconds that both
+    took."""
     started = time.monotonic()
-    line = [f"+experiment={fault.name}", f"runs_dir={out}"]
+    line = [*line, f"runs_dir={runs}"]
     with suppress(SystemExit):
         train(["--config-dir", str(HERE), *line])
     folder = _folder(line)
-    options = ["--investigate", "--config-dir", str(HERE), "--max-hours", HOURS]
     with suppress(SystemExit):
-        diagnose([str(folder), *options])
+        diagnose([str(folder), "--investigate", "--config-dir", str(HERE), *options])
     seconds = folder / "investigation_seconds.json"
     known = json.loads(seconds.read_text()) if seconds.is_file() else 0.0
     seconds.write_text(json.dumps(known + time.monotonic() - started))
@@ -93,10 +109,21 @@ def _folder(line: list[str]) -> Path:
     return folder
 
 
-def document(faults: list[Fault], out: Path) -> str:
+def examples(runs: Path) -> dict[str, str]:
+    """Returns the answer and the table of every example."""
+    found = {}
+    for name, (line, _) in EXAMPLES.items():
+        content = read_json(_folder([*line, f"runs_dir={runs}"]) / "investigation.json")
+        rows = [f"| {' | '.join(cells)} |" for cells in table(content)]
+        heads = [f"| {' | '.join(HEADS)} |", "|---" * len(HEADS) + "|"]
+        found[name] = "\n".join([f"> {content['answer']}", "", *heads, *rows])
+    return found
+
+
+def document(faults: Sequence[Fault], runs: Path) -> str:
     """Returns the table of all faults, and how many were named."""
     rows = [
-        _row(fault, _folder([f"+experiment={fault.name}", f"runs_dir={out}"])) for fault in faults
+        _row(fault, _folder([f"+experiment={fault.name}", f"runs_dir={runs}"])) for fault in faults
     ]
     named = sum(row[-1] == "yes" for row, fault in zip(rows, faults, strict=True) if fault.guilty)
     planted = sum(bool(fault.guilty) for fault in faults)
