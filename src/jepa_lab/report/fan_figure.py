@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,8 @@ def fan_figure(content: Mapping[str, Any], history_of: HistoryOf) -> Figure:
                     seen.setdefault(trial["change"], line)
             seen["the run"] = _draw(ax, own.get(key, []), "black", "-", width=2.0)
             ax.axvline(content["onset"], color="#B03A00", linewidth=1, linestyle=":")
+            if _spans_decades(ax):
+                ax.set_yscale("log")
             axes.style_axes(ax, key.removeprefix("val/").replace("/", " "))
             if row == 0:
                 title = f"branches from step {start}" if start else "from the start"
@@ -60,6 +63,12 @@ def fan_figure(content: Mapping[str, Any], history_of: HistoryOf) -> Figure:
         frameon=False,
     )
     return figure
+
+
+def _spans_decades(ax: Any) -> bool:
+    """Whether all values are positive and the largest is over a thousand times the smallest."""
+    values = [v for line in ax.lines[:-1] for v in line.get_ydata() if math.isfinite(v)]
+    return bool(values) and min(values) > 0 and max(values) > 1e3 * min(values)
 
 
 def _draw(ax: Any, points: Sequence[Any], colour: str, dashes: str, width: float = 1.0) -> Any:
