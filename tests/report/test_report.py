@@ -189,7 +189,7 @@ def test_metric_and_direction_can_be_set(tmp_path: Path, command: Command) -> No
         ),
         (["runs", "--direction", "up"], "argument --direction: invalid choice: 'up'"),
         (["runs", "--out", "notes.txt"], "--out notes.txt: a file is there"),
-        ([], "the following arguments are required: RUNS_DIR"),
+        ([], "the following arguments are required: FOLDER"),
         (["failed"], "no comparable seed: no completed run"),
         (["apart"], "no comparable seed: the control seq_jepa_baseline has 0, the other arms 1"),
     ],

@@ -1,4 +1,4 @@
-"""python -m jepa_lab.report RUNS_DIR | RUN_DIR: compares runs, or draws the page of one run."""
+"""python -m jepa_lab.report FOLDER ... | RUN_DIR: compares runs, or draws the page of one run."""
 
 from __future__ import annotations
 
@@ -18,16 +18,17 @@ def _parser() -> argparse.ArgumentParser:
     parser = Parser(
         prog="python -m jepa_lab.report",
         description=(
-            "Compares all runs below RUNS_DIR: arms ranked by a metric, with paired differences to"
-            " a control. Writes experiment_comparison_results.json, comparison_summary.txt,"
-            " report.html and the best weights of every run below trained_models/. For the folder"
+            "Compares all runs below the folders, links followed: arms ranked by a metric, with"
+            " paired differences to a control. Writes experiment_comparison_results.json,"
+            " comparison_summary.txt, report.html and the best weights of every run below trained_models/. For the folder"
             " of one run it draws the run's figures and report.html there."
         ),
     )
     parser.add_argument(
-        "runs_dir",
+        "folders",
         type=Path,
-        metavar="RUNS_DIR",
+        nargs="+",
+        metavar="FOLDER",
         help="a folder that contains runs, e.g. runs, or the folder of one run",
     )
     parser.add_argument(
@@ -81,10 +82,10 @@ def _parser() -> argparse.ArgumentParser:
 
 def _refuse_options(args: argparse.Namespace) -> None:
     """Raises UserError for an option of a comparison beside the folder of one run."""
-    given = [key for key, value in vars(args).items() if value and key != "runs_dir"]
+    given = [key for key, value in vars(args).items() if value and key != "folders"]
     if given:
         option = "--" + given[0].replace("_", "-")
-        raise UserError(f"{args.runs_dir}: one run; {option} is for a folder that contains runs")
+        raise UserError(f"{args.folders[0]}: one run; {option} is for a folder that contains runs")
 
 
 def default_folder(results: Path) -> Path:
@@ -103,11 +104,11 @@ def _is_run(folder: Path) -> bool:
 
 
 def _write(args: argparse.Namespace) -> None:
-    if _is_run(args.runs_dir):
+    if len(args.folders) == 1 and _is_run(args.folders[0]):
         from jepa_lab.cli.reporting import draw_page  # imports Lightning, which is slow
 
         _refuse_options(args)
-        print(f"page:    {draw_page(args.runs_dir)}")
+        print(f"page:    {draw_page(args.folders[0])}")
         return
     from jepa_lab.report.comparison.report import ReportRequest, write_report
 
@@ -115,7 +116,7 @@ def _write(args: argparse.Namespace) -> None:
         args.metric, args.direction, args.control, tuple(args.group_by), tuple(args.arm_key)
     )
     written = write_report(
-        args.runs_dir, args.out or default_folder(Path("comparison_results")), request
+        args.folders, args.out or default_folder(Path("comparison_results")), request
     )
     print(written.text)
     print("written:")

@@ -169,3 +169,22 @@ def test_an_unknown_key_is_an_error_with_the_nearest_key() -> None:
         match=r"--group-by loss.lamda_rate: no run has this setting; did you mean 'loss.lambda_",
     ):
         groups([run(loss={"lambda_rate": 1.0})], ["loss.lamda_rate"])
+
+
+def test_several_folders_and_links_are_read_and_no_run_twice(tmp_path: Path) -> None:
+    first, second = make_run(tmp_path / "one", "a", 0), make_run(tmp_path / "two", "b", 0)
+    linked = tmp_path / "linked"
+    linked.mkdir()
+    (linked / "again").symlink_to(first.parent)
+    (linked / "other").symlink_to(second)
+    (linked / "itself").symlink_to(linked)
+    assert {run.path.resolve() for run in find_runs(linked).runs} == {first, second}
+    both = find_runs([tmp_path / "one", linked, tmp_path / "two"]).runs
+    assert [run.path for run in both] == [first, linked / "other"]
+
+
+def test_each_of_several_folders_needs_a_run(tmp_path: Path) -> None:
+    make_run(tmp_path / "one", "a", 0)
+    (tmp_path / "none" / "empty").mkdir(parents=True)
+    with pytest.raises(UserError, match="none: no run in it"):
+        find_runs([tmp_path / "one", tmp_path / "none"])

@@ -29,29 +29,45 @@ class FoundRuns:
     skipped: list[tuple[str, str]]
 
 
-def find_runs(runs_dir: Path, leave_out: Path | None = None) -> FoundRuns:
-    """Returns all runs below `runs_dir`, including itself, but not below `leave_out`.
+def find_runs(places: Path | Sequence[Path], leave_out: Path | None = None) -> FoundRuns:
+    """Returns all runs below one or more folders, including themselves, but not below `leave_out`.
+    Links are followed, and a run that is reached twice is read once.
 
-    Raises UserError if there is no readable run."""
-    if not runs_dir.is_dir():
-        raise UserError(f"{runs_dir}: no such folder; pass one that contains runs, e.g. runs/")
-    if not any(runs_dir.iterdir()):
-        raise UserError(f"{runs_dir}: the folder is empty; pass one that contains runs, e.g. runs/")
-    runs: list[Run] = []
-    skipped: list[tuple[str, str]] = []
-    for path in _folders(runs_dir, leave_out):
-        try:
-            runs.append(read_run(path))
-        except (OSError, ValueError) as error:
-            skipped.append((str(path), _reason(error)))
-    if not runs and skipped:
-        raise UserError(
-            f"{runs_dir}: no run can be read; {skipped[0][0]}: {skipped[0][1]} ({len(skipped)} in"
-            " all)"
-        )
-    if not runs:
-        raise UserError(f"{runs_dir}: no run in it; a run's folder holds {', '.join(FILES)}")
-    return FoundRuns(runs, skipped)
+    Raises UserError for a folder without a readable run."""
+    runs: dict[Path, Run] = {}
+    skipped: dict[Path, tuple[str, str]] = {}
+    for place in [places] if isinstance(places, Path) else places:
+        if not place.is_dir():
+            raise UserError(f"{place}: no such folder; pass one that contains runs, e.g. runs/")
+        if not any(place.iterdir()):
+            raise UserError(
+                f"{place}: the folder is empty; pass one that contains runs, e.g. runs/"
+            )
+        folders = _folders(place, leave_out)
+        for path in folders:
+            if path.resolve() in runs:
+                continue
+            try:
+                runs[path.resolve()] = read_run(path)
+            except (OSError, ValueError) as error:
+                skipped[path.resolve()] = (str(path), _reason(error))
+        _require_a_run(place, [path.resolve() for path in folders], runs, skipped)
+    return FoundRuns(list(runs.values()), list(skipped.values()))
+
+
+def _require_a_run(
+    place: Path,
+    folders: Sequence[Path],
+    runs: Mapping[Path, Run],
+    skipped: Mapping[Path, tuple[str, str]],
+) -> None:
+    if any(path in runs for path in folders):
+        return
+    unread = [skipped[path] for path in folders if path in skipped]
+    if unread:
+        path, reason = unread[0]
+        raise UserError(f"{place}: no run can be read; {path}: {reason} ({len(unread)} in all)")
+    raise UserError(f"{place}: no run in it; a run's folder holds {', '.join(FILES)}")
 
 
 def _reason(error: Exception) -> str:
@@ -180,10 +196,15 @@ def _has(config: Mapping[str, Any], key: str) -> bool:
 
 def _folders(top: Path, leave_out: Path | None) -> list[Path]:
     """Returns the sorted folders of runs. Skips folders inside a run, hidden folders, EXPORT and
-    `leave_out`."""
+    `leave_out`. A folder that links lead to again is entered once."""
     found: list[Path] = []
     apart = leave_out.resolve() if leave_out else None
-    for place, names, files in os.walk(top):
+    entered: set[Path] = set()
+    for place, names, files in os.walk(top, followlinks=True):
+        if Path(place).resolve() in entered:
+            names.clear()
+            continue
+        entered.add(Path(place).resolve())
         if any(name in files for name in FILES):
             found.append(Path(place))
             names.clear()

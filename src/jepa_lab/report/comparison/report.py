@@ -58,19 +58,24 @@ class Written:
     rankings: list[Ranking]
 
 
-def write_report(runs_dir: Path, out: Path, request: ReportRequest | None = None) -> Written:
-    """Compares all runs below `runs_dir` and writes the report into `out`.
+def write_report(
+    places: Path | Sequence[Path], out: Path, request: ReportRequest | None = None
+) -> Written:
+    """Compares all runs below one or more folders and writes the report into `out`.
 
     Raises UserError for runs that cannot be compared, and if `out` cannot be written."""
     require_folder(out, "--out")
-    every = find_runs(runs_dir, out)
+    folders = [places] if isinstance(places, Path) else list(places)
+    every = find_runs(folders, out)
     found, about = without_tuning(every)
     request = request or ReportRequest()
     # runs that only choose weights are compared on their own metric and never on test
     if request.metric is None and all(map(is_tuning, found.runs)):
         request = replace(request, metric=found.runs[0].config["sweep"]["tuning"].get("metric"))
-    found = FoundRuns(found.runs, [*found.skipped, *lost_jobs(runs_dir, every.runs)])
-    return write_found(found, out, request, about, tunings_of(every.runs, runs_dir))
+    lost = [job for folder in folders for job in lost_jobs(folder, every.runs)]
+    found = FoundRuns(found.runs, [*found.skipped, *lost])
+    tunings = [tuning for folder in folders for tuning in tunings_of(every.runs, folder)]
+    return write_found(found, out, request, about, tunings)
 
 
 def write_found(
