@@ -20,8 +20,8 @@ def _parser() -> argparse.ArgumentParser:
         description=(
             "Compares all runs below the folders, links followed: arms ranked by a metric, with"
             " paired differences to a control. Writes experiment_comparison_results.json,"
-            " comparison_summary.txt, report.html and the best weights of every run below trained_models/. For the folder"
-            " of one run it draws the run's figures and report.html there."
+            " comparison_summary.txt, report.html and the best weights of every run below"
+            " trained_models/. For the folder of one run it draws the run's figures and report.html there."
         ),
     )
     parser.add_argument(
