@@ -21,7 +21,8 @@ def _parser() -> argparse.ArgumentParser:
             "Compares all runs below the folders, links followed: arms ranked by a metric, with"
             " paired differences to a control. Writes experiment_comparison_results.json,"
             " comparison_summary.txt, report.html and the best weights of every run below"
-            " trained_models/. For the folder of one run it draws the run's figures and report.html there."
+            " trained_models/. For the folder of one run it draws the run's figures and report.html"
+            " there. With --serve it shows running sweeps in the browser."
         ),
     )
     parser.add_argument(
@@ -77,15 +78,25 @@ def _parser() -> argparse.ArgumentParser:
         default=[],
         help="settings that define the arms (default: all that differ)",
     )
+    parser.add_argument(
+        "--serve",
+        action="store_true",
+        help="show the runs while they run, on a page of this machine; writes nothing",
+    )
+    parser.add_argument(
+        "--port", type=int, metavar="N", help="port of --serve (default: any that is free)"
+    )
     return parser
 
 
-def _refuse_options(args: argparse.Namespace) -> None:
-    """Raises UserError for an option of a comparison beside the folder of one run."""
-    given = [key for key, value in vars(args).items() if value and key != "folders"]
+def _refuse_options(
+    args: argparse.Namespace, what: str, known: tuple[str, ...] = ("folders",)
+) -> None:
+    """Raises UserError for an option of a comparison where nothing is compared."""
+    given = [key for key, value in vars(args).items() if value and key not in known]
     if given:
         option = "--" + given[0].replace("_", "-")
-        raise UserError(f"{args.folders[0]}: one run; {option} is for a folder that contains runs")
+        raise UserError(f"{what}; {option} is for a comparison of runs")
 
 
 def default_folder(results: Path) -> Path:
@@ -104,10 +115,18 @@ def _is_run(folder: Path) -> bool:
 
 
 def _write(args: argparse.Namespace) -> None:
+    if args.serve:
+        from jepa_lab.report.serve import serve  # start-up
+
+        _refuse_options(args, "--serve shows runs as they are", ("folders", "serve", "port"))
+        serve(args.folders, args.port or 0)
+        return
+    if args.port is not None:
+        raise UserError("--port belongs to --serve")
     if len(args.folders) == 1 and _is_run(args.folders[0]):
         from jepa_lab.cli.reporting import draw_page  # imports Lightning, which is slow
 
-        _refuse_options(args)
+        _refuse_options(args, f"{args.folders[0]}: one run")
         print(f"page:    {draw_page(args.folders[0])}")
         return
     from jepa_lab.report.comparison.report import ReportRequest, write_report
