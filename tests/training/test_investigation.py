@@ -108,10 +108,18 @@ def test_a_run_that_did_not_fail_has_nothing_to_explain(
     assert not list(run.glob("investigation*"))
 
 
+def without_a_line(run: Path) -> None:
+    """Makes a failed run that has no command line."""
+    summary = json.loads((run / "summary.json").read_text())
+    summary["verdict"]["status"] = "unstable"
+    (run / "summary.json").write_text(json.dumps(summary))
+    (run / "overrides.yaml").unlink()
+
+
 @pytest.mark.parametrize(
     ("break_it", "line"),
     [
-        (lambda run: (run / "overrides.yaml").unlink(), "no run that ended with a verdict"),
+        (without_a_line, "no overrides.yaml"),
         (lambda run: (run / "summary.json").unlink(), "no run that ended with a verdict"),
     ],
 )

@@ -77,10 +77,15 @@ def investigate(
     for a run without a verdict or a command line, and for one whose settings or data have changed.
     """
     folder = args.path
-    line, status = _ended(folder)
+    typed, status = _ended(folder)
+    line = typed or subject.study.line_of(folder)
     if status not in FAILURES:
         text = f"nothing to explain: the verdict is {status}, which is no failure"
         return Answer({"run": str(folder), "status": status, "answer": text}, (), 0)
+    if line is None:
+        raise UserError(
+            f"{folder}: no overrides.yaml, so that it is not known which command made it"
+        )
 
     target = args.out or folder
     require_writable(target)
@@ -112,7 +117,7 @@ def investigate(
     least = args.seeds or LEAST
     inquiry = Inquiry(
         onset_of(found.verdict.status, found.verdict.since_step) or 1,
-        runs.usable(unique([*taken_back(line, configured), *named])),
+        runs.usable(unique([*(taken_back(typed, configured) if typed else []), *named])),
         [state.step for state in runs.states],
         least,
         2 * least,
@@ -168,14 +173,13 @@ def require_writable(target: Path) -> None:
         raise UserError(f"{target}: cannot write there ({error.strerror or error})") from None
 
 
-def _ended(folder: Path) -> tuple[CommandLine, str]:
-    """Returns the command line and the status of a run that ended. Raises UserError otherwise."""
+def _ended(folder: Path) -> tuple[CommandLine | None, str]:
+    """Returns the command line of a run that ended, if its folder has it, and the status of its
+    verdict. Raises UserError for a run without a verdict."""
     line = read_command_line(folder)
     verdict = read_json(folder / "summary.json").get("verdict") or {}
     if state_of(read_json(folder / "status.json")) == "running":
         raise UserError(f"{folder}: the run is still running; wait until it ends")
-    if line is None or not verdict.get("status"):
-        raise UserError(
-            f"{folder}: no run that ended with a verdict, with its overrides.yaml, is here"
-        )
+    if not verdict.get("status"):
+        raise UserError(f"{folder}: no run that ended with a verdict is here")
     return line, str(verdict["status"])

@@ -15,6 +15,7 @@ from jepa_lab.diagnosis import Examination, Verdict
 from jepa_lab.diagnosis.gates import GateResult
 from jepa_lab.diagnosis.remedies import Remedies
 from jepa_lab.errors import NonFinite, StoppedByVerdict
+from jepa_lab.ledger.command_line import CommandLine
 from jepa_lab.ledger.parquet import History, ParquetLedger
 from jepa_lab.ledger.run_dir import RunDir
 from jepa_lab.process.stop import StopRequest
@@ -160,6 +161,11 @@ class Study(Planner):
         """Returns the states of a run from which a branch can start, the oldest first. A study
         without branches has none."""
         return []
+
+    def line_of(self, folder: Path) -> CommandLine | None:
+        """Returns a command line of an ended run that has none in its folder, such as a member of a
+        grid. None if the study cannot derive one."""
+        return None
 
     @abstractmethod
     def examination(self, folder: Path, config: Any) -> Examination:

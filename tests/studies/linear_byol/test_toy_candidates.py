@@ -42,3 +42,19 @@ def test_a_healthy_run_has_nothing_to_explain(
 ) -> None:
     diagnose([str(run_of(tmp_path)), "--investigate"])
     assert "nothing to explain: the verdict is healthy" in capsys.readouterr().out
+
+
+def test_a_run_of_a_grid_is_investigated_by_its_settings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line = ["+experiment=linear_byol", f"runs_dir={tmp_path}", "figures=false", "epochs=300"]
+    line += ["seed=null", "seeds=[1,2]", "lr_enc=0.3"]
+    train(compose_checked(line), command_line=CommandLine(tuple(line)))
+    run = min(path for path in (tmp_path / "linear_byol").iterdir() if "grid" not in path.name)
+    change = [c for c in candidates([], read_yaml(run / "config.yaml")) if "lr_enc" in c.name]
+    monkeypatch.setattr(of_the_toy, "candidates", lambda *_: change)
+    diagnose([str(run), "--investigate"])
+    found = json.loads((run / "investigation.json").read_text())
+    assert found["recommended"][0].startswith("lr_enc=")
+    assert [t["change"] for t in found["trials"]] == [change[0].name, "unchanged"]
+    assert str(run) in found["trials"][-1]["runs"]  # the run itself is the first unchanged trial

@@ -4,6 +4,7 @@ process."""
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -16,7 +17,9 @@ from jepa_lab.callbacks.stopping import StopOnRequest
 from jepa_lab.config.run_config import RunConfig
 from jepa_lab.diagnosis import Examination, Verdict
 from jepa_lab.errors import say
+from jepa_lab.ledger.command_line import CommandLine
 from jepa_lab.ledger.lock import lock
+from jepa_lab.ledger.read import read_yaml
 from jepa_lab.ledger.summary import require_summarised
 from jepa_lab.studies.linear_byol import outcome
 from jepa_lab.studies.linear_byol.checkpoints import ToyProgress, ToySaver, load_checkpoint
@@ -87,6 +90,20 @@ class ToyStudy(ToyPlanner, Study):
         self, session: Session, fit: Fit, verdict: Verdict, summary: dict[str, Any]
     ) -> None:
         outcome.show_outcome(session.plan, summary, session.brief)
+
+    def line_of(self, folder: Path) -> CommandLine | None:
+        """Returns the command line of one run of a grid, from its settings."""
+        settings = read_yaml(folder / "config.yaml")
+        keys = {f.name for f in dataclasses.fields(ToyConfig)} - {"study", "name"}
+        if settings.get("lr_enc_mode") != "logspace":
+            keys.discard("lr_enc")  # follows from the mode
+        place = [f"name={folder.parent.name}", f"runs_dir={folder.parent.parent}"]
+        known = [
+            f"{key}={json.dumps(value)}"
+            for key, value in settings.items()
+            if key in keys and value is not None
+        ]
+        return CommandLine(("+experiment=linear_byol", *place, *known))
 
     def examination(self, folder: Path, config: ToyConfig) -> Examination:
         return examination_of(folder)
