@@ -32,7 +32,7 @@ from jepa_lab.report.investigation import HEADS, table
 from jepa_lab.studies import find
 
 HERE = Path(__file__).resolve().parent
-HOURS = "0.5"  # of every investigation
+HOURS = "2"  # of every investigation
 
 
 @dataclass(frozen=True)
