@@ -62,7 +62,7 @@ class SequentialLauncher(BasicLauncher):
 
     def compose(self, job_overrides: Sequence[Sequence[str]], first: int) -> list[DictConfig]:
         """Returns the configuration of every job, with its number."""
-        from jepa_lab.sweep.jobs import compose_jobs
+        from jepa_lab.sweep.composition import compose_jobs
 
         assert self.config is not None
         assert self.hydra_context is not None

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.override_parser.types import Override
-from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from jepa_lab.config.run_config import RunConfig
@@ -26,23 +25,6 @@ from jepa_lab.sweep.table import print_records, summary_line
 JOB = 500e3  # bytes of a composed job
 MOST_JOBS = 1e6  # where the memory is not known
 TO_DO = {"new": "to do", "restart": "to do", "resume": "to resume", "skip": "done"}
-
-
-def compose_jobs(
-    context: HydraContext,
-    master: DictConfig,
-    job_overrides: Sequence[Sequence[str]],
-    first: int = 0,
-) -> list[DictConfig]:
-    """Returns the configuration of every job. It contains the job's number, counted from
-    `first`."""
-    jobs = []
-    for number, overrides in enumerate(job_overrides, start=first):
-        job = context.config_loader.load_sweep_config(master, list(overrides))
-        with open_dict(job):
-            job.hydra.job.id = job.hydra.job.num = number
-        jobs.append(job)
-    return jobs
 
 
 def require_jobs(overrides: Sequence[Override], max_batch_size: int | None) -> None:
