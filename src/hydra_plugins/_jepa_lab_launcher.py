@@ -31,7 +31,7 @@ class SequentialLauncher(BasicLauncher):
     def launch(
         self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
     ) -> Sequence[JobReturn]:
-        from jepa_lab.ledger.sweep_folder import read_records
+        from jepa_lab.ledger.sweep_folder import read_record, read_records
         from jepa_lab.sweep.jobs import announce
         from jepa_lab.sweep.records import SweepEnded, command_of
         from jepa_lab.sweep.table import job_line
@@ -43,10 +43,13 @@ class SequentialLauncher(BasicLauncher):
         configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
         jobs = self.compose(job_overrides, initial_job_idx)
         records = announce(jobs, self.config, command_of(self.task_function))
+        folder = Path(self.config.hydra.sweep.dir)
+        # with the jobs of earlier launches; only the job that runs changes its record
+        now = {record.job: record for record in read_records(folder)}
         returns = []
         for index, job in enumerate(jobs):
-            now = read_records(Path(self.config.hydra.sweep.dir))
-            print(f"\n{job_line(now, records[index].job)}", file=sys.stderr, flush=True)
+            number = records[index].job
+            print(f"\n{job_line([*now.values()], number)}", file=sys.stderr, flush=True)
             done = run_job(
                 hydra_context=self.hydra_context,
                 task_function=self.task_function,
@@ -56,7 +59,10 @@ class SequentialLauncher(BasicLauncher):
             )
             returns.append(done)
             configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
-            if ends_sweep(job):
+            ended = read_record(folder, number)
+            if ended is not None:
+                now[number] = ended
+            if ends_sweep(job, "failed" if ended is None else ended.state):
                 raise SweepEnded
         return returns
 
@@ -107,11 +113,7 @@ class CheckLauncher(SequentialLauncher):
         return []
 
 
-def ends_sweep(job: DictConfig) -> bool:
-    """Returns whether the sweep ends after this job: it was asked to stop, or it failed under
-    sweep.fail_fast."""
-    from jepa_lab.ledger.sweep_folder import read_records
-
-    mine = [r for r in read_records(Path(job.hydra.sweep.dir)) if r.job == job.hydra.job.num + 1]
-    state = mine[0].state if mine else "failed"
+def ends_sweep(job: DictConfig, state: str) -> bool:
+    """Returns whether the sweep ends after a job with this state: it was asked to stop, or it
+    failed under sweep.fail_fast."""
     return state == "stopped" or (state == "failed" and bool(job.sweep.fail_fast))

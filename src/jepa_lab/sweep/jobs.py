@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.override_parser.types import Override
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig
 
 from jepa_lab.config.run_config import RunConfig
+from jepa_lab.config.shared_check import SharedCheck
 from jepa_lab.errors import UserError
 from jepa_lab.ledger.sweep_folder import Record, settings_of
 from jepa_lab.process.memory import memory_at_hand
@@ -82,9 +83,10 @@ def _rungs_of_jobs(jobs: Sequence[DictConfig], master: DictConfig) -> list[list[
                 )
     configs: list[list[RunConfig]] = []
     errors = []
+    shared = SharedCheck()
     for job in jobs:
         try:
-            configs.append(checked_rungs(without_hydra(job)))
+            configs.append(checked_rungs(job, shared))
         except UserError as error:
             errors.append(str(error))
     if errors:
@@ -162,7 +164,8 @@ class _SharedData:
             data = self._data.get(self._key(config)) or entry.planner.load(config)
             self._refusals[alike] = None
             try:
-                entry.study.prepare(config, data)
+                if not entry.planner.try_build(config, data):
+                    entry.study.prepare(config, data)
             except UserError as error:
                 self._refusals[alike] = str(error)
         if self._refusals[alike]:
@@ -191,14 +194,6 @@ def announce(jobs: Sequence[DictConfig], master: DictConfig, command: Any) -> li
         record.folder = Path(master.hydra.sweep.dir) / "jobs"
         record.write()
     return records
-
-
-def without_hydra(job: DictConfig) -> DictConfig:
-    """Returns the configuration of the job without the node `hydra`, as the job sees it."""
-    plain = OmegaConf.create(job)
-    with open_dict(plain):
-        plain.pop("hydra", None)
-    return plain
 
 
 def _without_numbers(config: RunConfig) -> str:
