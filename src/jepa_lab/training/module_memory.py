@@ -43,9 +43,13 @@ class _WithoutDraws(TorchFunctionMode):
     imports its compiler for them, which takes a second."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = dict(kwargs or {})
         if func is torch.Tensor.normal_ and args[0].is_meta:
             return args[0]
-        return func(*args, **(kwargs or {}))
+        if func is torch.randn and kwargs.get("device") is None:
+            kwargs.pop("generator", None)
+            func = torch.empty
+        return func(*args, **kwargs)
 
 
 def bytes_of_activations(module: nn.Module, *shape: int) -> float:
