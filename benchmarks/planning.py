@@ -34,9 +34,9 @@ main()
 """
 
 
-def measure(program: str, jobs: int, folder: str) -> tuple[float, float, float, str]:
-    """Returns the processor and wall seconds of a check, its highest memory in MB, and its
-    output. Raises RuntimeError if it fails."""
+def measure(program: str, jobs: int, folder: str) -> tuple[list[float], str]:
+    """Returns [processor seconds, wall seconds, highest memory in MB] of a check, and its output.
+    Raises RuntimeError if it fails."""
     line = ["+experiment=teacherless_b", f"runs_dir={folder}"]
     line += ["-m", f"seed=range(0,{jobs})"] if jobs > 1 else []
     started = time.perf_counter()
@@ -50,7 +50,7 @@ def measure(program: str, jobs: int, folder: str) -> tuple[float, float, float, 
     if process.returncode:
         raise RuntimeError(f"{' '.join(line)} failed: {text}")
     wall = time.perf_counter() - started
-    return used.ru_utime + used.ru_stime, wall, used.ru_maxrss / 1024, text
+    return [used.ru_utime + used.ru_stime, wall, used.ru_maxrss / 1024], text
 
 
 def main() -> None:
@@ -63,7 +63,7 @@ def main() -> None:
     args = parser.parse_args()
     rows = [(jobs, "ours", OURS) for jobs in args.jobs]
     rows += [(jobs, "one by one", ALONE) for jobs in args.jobs if jobs <= args.alone]
-    found: dict[tuple[int, str], list[tuple[float, float, float, str]]] = {}
+    found: dict[tuple[int, str], list[tuple[list[float], str]]] = {}
     print(
         f"torch {torch.__version__}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} before"
         " the start",
@@ -77,9 +77,10 @@ def main() -> None:
                     found.setdefault((jobs, way), []).append(result)
     print(f"{'jobs':>5}  {'way':<12}{'cpu s':>8}{'wall s':>8}{'memory MB':>11}")
     for (jobs, way), results in sorted(found.items()):
-        cpu, wall, memory = (statistics.median(r[i] for r in results) for i in range(3))
+        figures = [figures for figures, _ in results]
+        cpu, wall, memory = map(statistics.median, zip(*figures, strict=True))
         print(f"{jobs:>5}  {way:<12}{cpu:>8.1f}{wall:>8.1f}{memory:>11.0f}")
-        if results[0][3] != found[jobs, "ours"][0][3]:
+        if results[0][1] != found[jobs, "ours"][0][1]:
             raise SystemExit(f"{jobs} jobs: the two ways list other runs")
     print(f"load {os.getloadavg()[0]:.1f} at the end")
 

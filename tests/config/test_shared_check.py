@@ -92,6 +92,12 @@ SHARED = [
     (["sweep.control=x"], ["sweep.control='???'"], ["sweep.control=y"], 1),
     (["+experiment_gates={digits_rot: {smoke: {skill_min: .1}}}"], ["seed=4"], 0),
     (["dataset=npz", "dataset.path=a.npz"], ["dataset=npz", "dataset.path=b.npz"], 1),
+    (
+        ["++expected.predictive.digits_rot.quick.x=a"],
+        ["++expected.predictive.digits_rot.quick.x=b"],
+        ["++expected.predictive.digits_rot.quick.x=a", "seed=2"],
+        1,
+    ),
     (["seed=1", "nope=2"], ["seed=2", "loss.nope=3"], 0),
 ]
 

@@ -47,7 +47,8 @@ class Command:
     """State that a command shares with its jobs.
 
     It consists of the request to stop, the exit codes of the jobs that ran in this process, the
-    sweep, and what the check of a job reuses of earlier ones. A process started by a launcher gets a new Command, with `elsewhere` true.
+    sweep, and what the check of a job reuses of earlier ones. A process started by a launcher gets
+    a new Command, with `elsewhere` true.
     """
 
     def __init__(self, started: float | None = None, elsewhere: bool = False) -> None:

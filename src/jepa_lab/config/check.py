@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields, is_dataclass
 from functools import cache
@@ -174,7 +174,7 @@ def _take_own(
     its place (see _stand_in). From a slot for several parts its key is removed."""
     for slot, base in kind.slots.items():
         for key in _filled(cfg, slot):
-            given = OmegaConf.to_container(OmegaConf.select(cfg, key), resolve=True)
+            given: Any = OmegaConf.to_container(OmegaConf.select(cfg, key), resolve=True)
             if not is_own(given):
                 if slot.endswith("*"):
                     options_at(key, given, base)  # raises, as _target_ is missing
@@ -192,7 +192,7 @@ def _take_own(
 
 def _stand_in(kind: type[C], key: str) -> Any:
     """Returns the value that takes the place of user-defined options while `cfg` is checked."""
-    node = OmegaConf.select(_structured(kind), key)
+    node = OmegaConf.select(_structured(kind), key)  # type: ignore[arg-type]
     if isinstance(node, DictConfig):
         return {name: "own" for name in node if OmegaConf.is_missing(node, name)}
     return "own"
@@ -219,15 +219,15 @@ def _put(config: Any, key: str, options: Any) -> None:
 
 
 @cache
-def _structured(kind: type[RunConfig]) -> DictConfig:
-    """Returns the types and defaults of `kind`, which callers only read."""
+def _structured(kind: Hashable) -> DictConfig:
+    """Returns the types and defaults of a configuration class, which callers only read."""
     typed: DictConfig = OmegaConf.structured(kind)
     return typed
 
 
 def _merged(kind: type[C], plain: Any, cfg: Any) -> DictConfig:
     """Returns `cfg` with the types of `kind`; `plain` is the same as plain data."""
-    typed = _structured(kind)
+    typed = _structured(kind)  # type: ignore[arg-type]
     require_forms(typed, plain)
     merged = OmegaConf.merge(typed, cfg)
     assert isinstance(merged, DictConfig)

@@ -40,7 +40,7 @@ class SharedCheck:
     def check(self, cfg: DictConfig, kind: type[C], others: Sequence[type[RunConfig]] = ()) -> C:
         """Returns what `check` of config.check returns for the configuration of a job without the
         node `hydra`. Raises UserError as it does."""
-        content = {name: _plain_data(cfg._get_node(name)) for name in cfg if name != "hydra"}
+        content = {str(name): _plain_data(cfg._get_node(name)) for name in cfg if name != "hydra"}
         for known in reversed(self._known):
             if known.tree.kind is kind and (changes := known.changes(content)) is not None:
                 try:
@@ -51,8 +51,9 @@ class SharedCheck:
                     return config
         tree = typed_tree(without_hydra(cfg), kind, others)
         config = tree.build()
-        if known := _Known.of(content, tree):
-            self._known = [*self._known[1 - MOST :], known]
+        new = _Known.of(content, tree)
+        if new is not None:
+            self._known = [*self._known[1 - MOST :], new]
         return config
 
 
@@ -93,7 +94,7 @@ class _Known:
         """Returns the checked configuration with other values, None if one of them has no plain
         node. Raises UserError for an invalid one."""
         own = copy.deepcopy(self.tree.own)
-        nodes: list[tuple[ValueNode, Any]] = []
+        before: list[tuple[ValueNode, Any]] = []
         try:
             for path, value in changes.items():
                 key = next((key for key in own if ".".join(path).startswith(f"{key}.")), None)
@@ -103,14 +104,14 @@ class _Known:
                     return None
                 else:
                     parent, node = place
-                    nodes.append((node, node._value()))
+                    before.append((node, node._value()))
                     with one_line_errors():
                         in_64_bits({path[-1]: value})
                         require_forms(parent, {path[-1]: value})
                         parent[path[-1]] = value
             return replace(self.tree, own=own).build()
         finally:
-            for node, old in nodes:
+            for node, old in before:
                 node._set_value(old)
 
 

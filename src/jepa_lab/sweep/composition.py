@@ -58,7 +58,8 @@ class Composer:
     """Composes the jobs of the sweep with the configuration `master`."""
 
     def __init__(self, context: HydraContext, master: DictConfig) -> None:
-        self.loader, self.master = context.config_loader, master
+        self.loader: Any = context.config_loader  # Hydra's own, with its method for repositories
+        self.master = master
         self._parsed: dict[str, Override] = {}
         self._bases: dict[Options, DictConfig | None] = {}
         self._parser = OverridesParser.create()
@@ -66,7 +67,8 @@ class Composer:
 
     def whole(self, overrides: Sequence[str]) -> DictConfig:
         """Returns Hydra's own composition of a job."""
-        return self.loader.load_sweep_config(self.master, list(overrides))
+        job: DictConfig = self.loader.load_sweep_config(self.master, list(overrides))
+        return job
 
     def split(self, overrides: Sequence[str]) -> Parts | None:
         """Returns the parts of a job's overrides. None if Hydra has to compose them, since they
