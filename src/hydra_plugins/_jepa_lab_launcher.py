@@ -15,6 +15,7 @@ from hydra._internal.core_plugins.basic_launcher import BasicLauncher
 from hydra.core.utils import JobReturn, configure_log, run_job, setup_globals
 from omegaconf import DictConfig
 
+EMPTY = DictConfig({})
 OPTIONS = {
     "sequential": {"_target_": f"{__name__}.SequentialLauncher"},
     "check": {"_target_": f"{__name__}.CheckLauncher", "single": False},
@@ -47,8 +48,9 @@ class SequentialLauncher(BasicLauncher):
         # with the jobs of earlier launches; only the job that runs changes its record
         now = {record.job: record for record in read_records(folder)}
         returns = []
-        for index, job in enumerate(jobs):
-            number = records[index].job
+        for index, record in enumerate(records):
+            job, jobs[index] = jobs[index], EMPTY  # let go once it is done
+            number = record.job
             print(f"\n{job_line([*now.values()], number)}", file=sys.stderr, flush=True)
             done = run_job(
                 hydra_context=self.hydra_context,
@@ -57,6 +59,7 @@ class SequentialLauncher(BasicLauncher):
                 job_dir_key="hydra.sweep.dir",
                 job_subdir_key="hydra.sweep.subdir",
             )
+            done.cfg = done.hydra_cfg = None  # sweepers read the value only
             returns.append(done)
             configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
             ended = read_record(folder, number)
