@@ -42,9 +42,11 @@ bench: setup
 	$(BIN)/python benchmarks/metrics.py
 	$(BIN)/python benchmarks/monitor.py
 	$(BIN)/python benchmarks/own_images.py
+	$(BIN)/python benchmarks/planning.py
 	$(BIN)/python benchmarks/processes.py
 	$(BIN)/python benchmarks/ring.py
 	$(BIN)/python benchmarks/sweeps.py
+	$(BIN)/python benchmarks/thousand_jobs.py
 	$(BIN)/python benchmarks/training.py
 	$(BIN)/python benchmarks/toy.py
 	$(BIN)/python benchmarks/arc_tokens.py

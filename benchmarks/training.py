@@ -40,9 +40,10 @@ from jepa_lab.data.images.image_source import ImageSource
 from jepa_lab.networks.ema import ema_update
 from jepa_lab.studies import checked
 from jepa_lab.studies.run import train
-from jepa_lab.studies.seq_jepa.build import build_module, build_views
+from jepa_lab.studies.seq_jepa.build import build_module
 from jepa_lab.studies.seq_jepa.config import Config
 from jepa_lab.studies.seq_jepa.monitor import measure
+from jepa_lab.studies.seq_jepa.parts import build_views
 
 CASES = [  # dataset, channels, size, batch, steps
     ("digits_rot", 1, 16, 64, 30),

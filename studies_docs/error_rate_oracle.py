@@ -45,10 +45,10 @@ from torch import Tensor
 
 from jepa_lab.studies.linear_byol.gradients import apply
 from jepa_lab.studies.linear_byol.module import LinearBYOL
-from jepa_lab.studies.seq_jepa.build import build_views
 from jepa_lab.studies.seq_jepa.config import Config
 from jepa_lab.studies.seq_jepa.evaluation.features import Features, collect
 from jepa_lab.studies.seq_jepa.network import SeqJEPANetwork
+from jepa_lab.studies.seq_jepa.parts import build_views
 
 NOISE, RIDGE = 1e-3, 1e-3
 AGAIN = 1_000_003  # added to the seed of the noise of the second side

@@ -15,6 +15,7 @@ from hydra._internal.core_plugins.basic_launcher import BasicLauncher
 from hydra.core.utils import JobReturn, configure_log, run_job, setup_globals
 from omegaconf import DictConfig
 
+EMPTY = DictConfig({})
 OPTIONS = {
     "sequential": {"_target_": f"{__name__}.SequentialLauncher"},
     "check": {"_target_": f"{__name__}.CheckLauncher", "single": False},
@@ -31,7 +32,7 @@ class SequentialLauncher(BasicLauncher):
     def launch(
         self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
     ) -> Sequence[JobReturn]:
-        from jepa_lab.ledger.sweep_folder import read_records
+        from jepa_lab.ledger.sweep_folder import read_record, read_records
         from jepa_lab.sweep.jobs import announce
         from jepa_lab.sweep.records import SweepEnded, command_of
         from jepa_lab.sweep.table import job_line
@@ -43,10 +44,14 @@ class SequentialLauncher(BasicLauncher):
         configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
         jobs = self.compose(job_overrides, initial_job_idx)
         records = announce(jobs, self.config, command_of(self.task_function))
+        folder = Path(self.config.hydra.sweep.dir)
+        # with the jobs of earlier launches; only the job that runs changes its record
+        now = {record.job: record for record in read_records(folder)}
         returns = []
-        for index, job in enumerate(jobs):
-            now = read_records(Path(self.config.hydra.sweep.dir))
-            print(f"\n{job_line(now, records[index].job)}", file=sys.stderr, flush=True)
+        for index, record in enumerate(records):
+            job, jobs[index] = jobs[index], EMPTY  # let go once it is done
+            number = record.job
+            print(f"\n{job_line([*now.values()], number)}", file=sys.stderr, flush=True)
             done = run_job(
                 hydra_context=self.hydra_context,
                 task_function=self.task_function,
@@ -54,15 +59,19 @@ class SequentialLauncher(BasicLauncher):
                 job_dir_key="hydra.sweep.dir",
                 job_subdir_key="hydra.sweep.subdir",
             )
+            done.cfg = done.hydra_cfg = None  # sweepers read the value only
             returns.append(done)
             configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
-            if ends_sweep(job):
+            ended = read_record(folder, number)
+            if ended is not None:
+                now[number] = ended
+            if ends_sweep(job, "failed" if ended is None else ended.state):
                 raise SweepEnded
         return returns
 
     def compose(self, job_overrides: Sequence[Sequence[str]], first: int) -> list[DictConfig]:
         """Returns the configuration of every job, with its number."""
-        from jepa_lab.sweep.jobs import compose_jobs
+        from jepa_lab.sweep.composition import compose_jobs
 
         assert self.config is not None
         assert self.hydra_context is not None
@@ -107,11 +116,7 @@ class CheckLauncher(SequentialLauncher):
         return []
 
 
-def ends_sweep(job: DictConfig) -> bool:
-    """Returns whether the sweep ends after this job: it was asked to stop, or it failed under
-    sweep.fail_fast."""
-    from jepa_lab.ledger.sweep_folder import read_records
-
-    mine = [r for r in read_records(Path(job.hydra.sweep.dir)) if r.job == job.hydra.job.num + 1]
-    state = mine[0].state if mine else "failed"
+def ends_sweep(job: DictConfig, state: str) -> bool:
+    """Returns whether the sweep ends after a job with this state: it was asked to stop, or it
+    failed under sweep.fail_fast."""
     return state == "stopped" or (state == "failed" and bool(job.sweep.fail_fast))

@@ -143,7 +143,8 @@ class ParallelLauncher(Launcher):
     def launch(
         self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
     ) -> Sequence[JobReturn]:
-        from jepa_lab.sweep.jobs import announce, compose_jobs
+        from jepa_lab.sweep.composition import compose_jobs
+        from jepa_lab.sweep.jobs import announce
         from jepa_lab.sweep.orders import SweepControl
         from jepa_lab.sweep.parallel import UNFINISHED, Jobs
         from jepa_lab.sweep.records import SweepEnded, command_of

@@ -55,7 +55,8 @@ class SearchSweeper(BasicSweeper):
         self.startup, self.sampler = startup_trials, sampler_seed
 
     def sweep(self, arguments: list[str]) -> Any:
-        from jepa_lab.sweep.jobs import check_sweep, compose_jobs
+        from jepa_lab.sweep.composition import compose_jobs
+        from jepa_lab.sweep.jobs import check_sweep
         from jepa_lab.sweep.records import RunningSweep, begin_sweep, command_of
         from jepa_lab.sweep.search import Plan, run_search
         from jepa_lab.sweep.space import read_space

@@ -41,7 +41,8 @@ class CheckedSweeper(BasicSweeper):
     and checked before the first file is written."""
 
     def sweep(self, arguments: list[str]) -> Any:
-        from jepa_lab.sweep.jobs import check_sweep, compose_jobs, require_jobs
+        from jepa_lab.sweep.composition import compose_jobs
+        from jepa_lab.sweep.jobs import check_sweep, require_jobs
         from jepa_lab.sweep.records import begin_sweep
 
         context, master, launcher, overrides = started(self, arguments)
@@ -68,7 +69,7 @@ class AuxComparisonSweeper(BasicSweeper):
     first."""
 
     def sweep(self, arguments: list[str]) -> Any:
-        from jepa_lab.sweep.jobs import compose_jobs
+        from jepa_lab.sweep.composition import compose_jobs
         from jepa_lab.sweep.records import begin_sweep
         from jepa_lab.sweep.sweep_line import read_line
         from jepa_lab.sweep.tuned_comparison import check_stages, plan_stages, run_stages

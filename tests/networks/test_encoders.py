@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from jepa_lab.errors import UserError
-from jepa_lab.networks.encoders import build_encoder, channels_last_is_safe
+from jepa_lab.networks.encoders import ResidualBlock, build_encoder, channels_last_is_safe
 
 
 def count(module: torch.nn.Module) -> int:
@@ -34,6 +34,26 @@ def test_residual_branches_start_with_a_gain_of_0() -> None:
         ]
         assert gains
         assert all(torch.all(g == 0) for g in gains)
+
+
+def test_a_residual_block_is_torchvisions_basic_block_to_the_bit() -> None:
+    from torchvision.models.resnet import BasicBlock
+
+    outputs = []
+    for kind in (ResidualBlock, BasicBlock):
+        torch.manual_seed(3)
+        shortcut = torch.nn.Conv2d(4, 6, 1, stride=2)
+        block = kind(4, 6, stride=2, downsample=shortcut)
+        images = torch.randn(5, 4, 9, 9, requires_grad=True)
+        out = block(images)
+        out.square().sum().backward()
+        outputs.append((block.state_dict(), out, images.grad, [p.grad for p in block.parameters()]))
+    (states, *ours), (expected, *theirs) = outputs
+    assert list(states) == list(expected)
+    assert all(torch.equal(states[name], value) for name, value in expected.items())
+    assert torch.equal(ours[0], theirs[0])
+    assert torch.equal(ours[1], theirs[1])
+    assert all(map(torch.equal, ours[2], theirs[2]))
 
 
 def test_pixels_returns_the_image() -> None:

@@ -12,13 +12,24 @@ import numpy as np
 import pytest
 import torch
 
+from jepa_lab.cli.compose import checked
 from jepa_lab.errors import UserError
+from jepa_lab.networks.encoders import build_encoder
 from jepa_lab.process.command import run_command
 from jepa_lab.process.memory import in_words, is_out_of_memory, memory_at_hand
+from jepa_lab.studies import find
+from jepa_lab.studies.arc import memory as arc_memory
 from jepa_lab.studies.linear_byol.memory import bytes_needed, number_of_runs
 from jepa_lab.studies.linear_byol.resume import plan_toy
+from jepa_lab.studies.seq_jepa import memory as seq_memory
+from jepa_lab.studies.seq_jepa.probes import SeqJEPAProbes
 from jepa_lab.training.memory import require_memory, with_depths
-from jepa_lab.training.module_memory import bytes_of_activations, bytes_of_module
+from jepa_lab.training.module_memory import (
+    COPIES,
+    bytes_of_activations,
+    bytes_of_module,
+    most_bytes_of_activations,
+)
 from jepa_lab.training.preflight import run_check
 from toy_configs import configure
 
@@ -138,3 +149,103 @@ def test_too_little_memory_for_torch_itself_gives_one_line(tmp_path: Path) -> No
     assert done.stderr.startswith("jepa_lab: out of memory: ")
     assert len(done.stderr.splitlines()) == 1
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("name", "widths"),
+    [
+        *[("resnet_small", (32, 64, 128)), ("resnet_small", (4, 8)), ("resnet18_cifar", ())],
+        *[("resnet18_imagenet", ()), ("pixels", ())],
+    ],
+)
+@pytest.mark.parametrize(("n", "channels", "size"), [(2, 1, 16), (48, 3, 32), (192, 1, 8)])
+def test_the_quick_bound_of_activations_is_above_the_count(
+    name: str, widths: tuple[int, ...], n: int, channels: int, size: int
+) -> None:
+    _, encoder = bytes_of_module(
+        lambda: build_encoder(name, in_channels=channels, image_size=size, widths=widths)
+    )
+    assert encoder is not None
+    counted = bytes_of_activations(encoder, n, channels, size, size)
+    assert 0 < counted <= most_bytes_of_activations(encoder, n, channels, size, size)
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["+experiment=teacherless_b", "target=ema"],
+        ["+experiment=teacherless_b", "aux=[vicreg,dino]", "++loss.supervised=1"],
+        ["+experiment=seq_jepa_stopgrad", "encoder=pixels", "model.positions=learned"],
+        ["+experiment=arc_jepa"],
+        ["+experiment=arc_jepa", "target=ema", "vq=gumbel"],
+    ],
+    ids=" ".join,
+)
+def test_all_modules_of_a_run_are_counted(
+    overrides: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The parts that the count builds are those of the module that trains, and the probes."""
+    config = checked(overrides)
+    entry = find(config.study)
+    data = entry.planner.load(config)
+    sizes: list[float] = []
+    memory = seq_memory if config.study == "seq_jepa" else arc_memory
+    monkeypatch.setattr(
+        memory,
+        "bytes_of_module",
+        lambda build: sizes.append((found := bytes_of_module(build))[0]) or found,
+    )
+    memory.bytes_needed(config, data if config.study == "seq_jepa" else len(data.train))
+    module = entry.study.prepare(config, data).module
+    parts = [*module.parameters(), *module.buffers()]
+    trained = sum(p.numel() * p.element_size() for p in parts if p.requires_grad)
+    held = sum(p.numel() * p.element_size() for p in parts if not p.requires_grad)
+    probes = 0.0
+    if config.study == "seq_jepa":
+        source = SeqJEPAProbes(config.probes.leak_head)
+        heads = [p.head(source.sample(module), config.probes.hidden) for p in source.probes(module)]
+        probes = sum(bytes_of_module(lambda head=head: head)[0] for head in heads)
+    assert sizes[0] == COPIES * trained + held + probes
+
+
+def test_draws_are_skipped_on_the_device_meta_only() -> None:
+    def build() -> torch.nn.Module:
+        layer = torch.nn.Linear(3, 2)
+        torch.nn.init.kaiming_normal_(layer.weight)
+        layer.drawn = torch.nn.Parameter(torch.randn(4, 5, generator=torch.Generator()))
+        layer.real = torch.randn(3, device="cpu")
+        return layer
+
+    size, module = bytes_of_module(build)
+    assert module is not None
+    assert size == 4 * 4 * (3 * 2 + 2 + 4 * 5)
+    assert module.drawn.shape == (4, 5)  # type: ignore[union-attr]
+    assert module.drawn.is_meta
+    assert module.real.std() > 0  # type: ignore[union-attr,operator]
+
+
+HEAVY = ("pytorch_lightning", "torchvision", "torchmetrics", "torch._dynamo", "wandb", "pyarrow")
+LIGHT = """
+import sys
+from jepa_lab.check import main
+main(sys.argv[2:])
+loaded = [name for name in sys.argv[1].split(",") if name in sys.modules]
+assert not loaded, loaded
+"""
+
+
+@pytest.mark.parametrize(
+    ("experiment", "heavy"),
+    [
+        ("teacherless_b", (*HEAVY, "sklearn", "scipy", "matplotlib")),
+        ("arc_jepa", HEAVY),
+        ("linear_byol", (*HEAVY, "torch", "sklearn", "scipy", "matplotlib")),
+    ],
+)
+def test_a_check_imports_nothing_that_only_training_needs(
+    experiment: str, heavy: tuple[str, ...], tmp_path: Path
+) -> None:
+    line = [sys.executable, "-c", LIGHT, ",".join(heavy), f"+experiment={experiment}"]
+    done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "1 job: 1 to do" in done.stdout

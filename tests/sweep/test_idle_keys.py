@@ -16,10 +16,10 @@ from jepa_lab.cli import app as cli
 from jepa_lab.cli.overrides import with_folder
 from jepa_lab.config.extensions import SourceOptions, ViewOptions
 from jepa_lab.config.groups import conf_dir, options_of
+from jepa_lab.config.shared_check import without_hydra
 from jepa_lab.studies import find
 from jepa_lab.sweep.given_keys import given_keys, references
 from jepa_lab.sweep.idle_keys import idle_lines, say_idle_keys
-from jepa_lab.sweep.jobs import without_hydra
 from jepa_lab.sweep.ladder import checked_rungs
 
 Command = Callable[..., tuple[int, str, str]]

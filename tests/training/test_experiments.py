@@ -10,8 +10,8 @@ import pytest
 
 from jepa_lab.config.groups import conf_dir, options_of
 from jepa_lab.studies.run import train
-from jepa_lab.studies.seq_jepa.build import build_loaders
 from jepa_lab.studies.seq_jepa.config import Config
+from jepa_lab.studies.seq_jepa.parts import build_loaders
 from study_parts import load_data, prepare
 
 # experiments of other studies, and those that equal another one

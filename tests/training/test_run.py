@@ -19,8 +19,9 @@ from jepa_lab.ledger.parquet import history_of
 from jepa_lab.report.outcome import FROM_PYTHON
 from jepa_lab.studies.run import train
 from jepa_lab.studies.seq_jepa import callbacks
-from jepa_lab.studies.seq_jepa.build import build_loaders, build_module, build_views
+from jepa_lab.studies.seq_jepa.build import build_module
 from jepa_lab.studies.seq_jepa.config import Config
+from jepa_lab.studies.seq_jepa.parts import build_loaders, build_views
 from jepa_lab.training import loggers
 from jepa_lab.training.run import RunResult
 from study_parts import load_data

@@ -23,6 +23,7 @@ from omegaconf import DictConfig, OmegaConf
 
 import jepa_lab.config.gates  # noqa: F401 - registers its resolver
 from jepa_lab.cli.overrides import folder_paths, paths_of
+from jepa_lab.config.shared_check import SharedCheck
 from jepa_lab.errors import RunBusy, UserError, say
 from jepa_lab.ledger.command_line import ONE_RUN, SEARCH_PATH, CommandLine
 from jepa_lab.ledger.sweep_folder import JOB, Record, settings_of
@@ -45,14 +46,16 @@ GATE_FAILED = 3  # exit code under gates.strict
 class Command:
     """State that a command shares with its jobs.
 
-    It consists of the request to stop, the exit codes of the jobs that ran in this process, and the
-    sweep. A process started by a launcher gets a new Command, with `elsewhere` true.
+    It consists of the request to stop, the exit codes of the jobs that ran in this process, the
+    sweep, and what the check of a job reuses of earlier ones. A process started by a launcher gets
+    a new Command, with `elsewhere` true.
     """
 
     def __init__(self, started: float | None = None, elsewhere: bool = False) -> None:
         self.stop = StopRequest(started)
         self.codes: list[int] = []
         self.sweep: RunningSweep | None = None
+        self.checks = SharedCheck()
         self.elsewhere = elsewhere
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -112,7 +115,7 @@ def _recorded(cfg: DictConfig, command: Command, stop: StopRequest) -> float:
     try:
         _refuse_sweep_overrides()
         import_from_config_dir()
-        rungs = checked_rungs(cfg)
+        rungs = checked_rungs(cfg, command.checks)
         if in_sweep is None:
             hydra = HydraConfig.get()
             say_idle_keys([(cfg, config) for config in rungs], hydra, hydra, single=True)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, fields, is_dataclass
-from typing import Any, TypeVar, get_type_hints
+from collections.abc import Hashable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, fields, is_dataclass
+from functools import cache
+from typing import Any, Generic, TypeVar, get_type_hints
 
 from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from jepa_lab.config.extensions import is_own, options_at
+from jepa_lab.config.extensions import Options, is_own, options_at
 from jepa_lab.config.forms import require_forms
 from jepa_lab.config.groups import conf_dir, keys_of
 from jepa_lab.config.messages import PLAIN, describe
@@ -23,6 +25,38 @@ C = TypeVar("C", bound=RunConfig)
 FOREIGN = 3
 
 
+@dataclass(frozen=True)
+class TypedTree(Generic[C]):
+    """A configuration with the types of `kind`, whose values are not yet checked together.
+
+    - `merged` holds all values, without an interpolation.
+    - `own` maps the keys of user-defined parts to their options as plain data and the class of
+      such options.
+    - `unset` are the keys without a value.
+    """
+
+    kind: type[C]
+    merged: DictConfig
+    own: dict[str, tuple[dict[str, Any], type[Options]]]
+    unset: list[str]
+
+    def build(self) -> C:
+        """Returns the checked configuration, with the thread count filled in. Raises UserError for
+        values that are out of range or contradict each other."""
+        with one_line_errors():
+            config = OmegaConf.to_object(self.merged)
+            assert isinstance(config, self.kind)
+            in_64_bits(asdict(config))  # again, for numbers that were given as text
+            for key, (given, base) in self.own.items():
+                _put(config, key, options_at(key, given, base))
+            config.validate()
+            if self.unset:
+                raise UserError(f"{self.unset[0]}=???: a value is needed")
+        if config.hardware.threads is None:
+            config.hardware.threads = available_cores()
+        return config
+
+
 def check(
     cfg: DictConfig | dict[str, Any], kind: type[C], others: Sequence[type[RunConfig]] = ()
 ) -> C:
@@ -32,7 +66,14 @@ def check(
     A group that the study does not have must stay empty. `others` are the configurations of the
     other studies. An error names the study to which a wrong option belongs. Raises UserError.
     """
-    try:
+    return typed_tree(cfg, kind, others).build()
+
+
+def typed_tree(
+    cfg: DictConfig | dict[str, Any], kind: type[C], others: Sequence[type[RunConfig]] = ()
+) -> TypedTree[C]:
+    """Returns the configuration with the types of `kind`. Raises UserError as `check` does."""
+    with one_line_errors():
         cfg = OmegaConf.create(cfg)
         in_64_bits(OmegaConf.to_container(cfg, resolve=False))
         cfg = _without_other_groups(cfg, kind)
@@ -50,22 +91,18 @@ def check(
             raise UserError(f"{missing[0]} is missing: it has no default")
         # again with the values of all interpolations, whose forms omegaconf does not check
         resolved = OmegaConf.to_container(merged, resolve=True)
-        merged = _merged(kind, resolved, resolved)
-        config = OmegaConf.to_object(merged)
-        assert isinstance(config, kind)
-        in_64_bits(asdict(config))  # again, for numbers that were given as text
-        for key, options in own.items():
-            _put(config, key, options)
-        config.validate()
-        if unset:
-            raise UserError(f"{unset[0]}=???: a value is needed")
+        return TypedTree(kind, _merged(kind, resolved, resolved), own, unset)
+
+
+@contextmanager
+def one_line_errors() -> Iterator[None]:
+    """Turns an error of omegaconf, and a ValueError, into a UserError."""
+    try:
+        yield
     except OmegaConfBaseException as error:
         raise UserError(describe(error)) from error
     except ValueError as error:
         raise UserError(str(error)) from error
-    if config.hardware.threads is None:
-        config.hardware.threads = available_cores()
-    return config
 
 
 def available_cores() -> int:
@@ -129,18 +166,20 @@ def _keys_of_group(kind: type[RunConfig], name: str, default: set[str]) -> set[s
     return {f.name for f in fields(own)} if is_dataclass(own) else default
 
 
-def _take_own(cfg: DictConfig, kind: type[C]) -> Iterator[tuple[str, Any]]:
-    """Yields (dotted key, checked options) of user-defined parts and removes them from `cfg`. In a
-    slot for one part a stand-in value takes its place (see _stand_in). From a slot for several
-    parts its key is removed."""
+def _take_own(
+    cfg: DictConfig, kind: type[C]
+) -> Iterator[tuple[str, tuple[dict[str, Any], type[Options]]]]:
+    """Yields (dotted key, (options as plain data, their class)) of user-defined parts, whose
+    options are checked, and removes them from `cfg`. In a slot for one part a stand-in value takes
+    its place (see _stand_in). From a slot for several parts its key is removed."""
     for slot, base in kind.slots.items():
         for key in _filled(cfg, slot):
-            given = OmegaConf.to_container(OmegaConf.select(cfg, key), resolve=True)
+            given: Any = OmegaConf.to_container(OmegaConf.select(cfg, key), resolve=True)
             if not is_own(given):
                 if slot.endswith("*"):
                     options_at(key, given, base)  # raises, as _target_ is missing
                 continue
-            options = options_at(key, given, base)
+            options_at(key, given, base)  # raises for invalid ones
             place, _, name = key.rpartition(".")
             parent = OmegaConf.select(cfg, place) if place else cfg
             with open_dict(parent):
@@ -148,12 +187,12 @@ def _take_own(cfg: DictConfig, kind: type[C]) -> Iterator[tuple[str, Any]]:
                     parent.pop(name)
                 else:
                     parent[name] = _stand_in(kind, key)
-            yield key, options
+            yield key, (given, base)
 
 
 def _stand_in(kind: type[C], key: str) -> Any:
     """Returns the value that takes the place of user-defined options while `cfg` is checked."""
-    node = OmegaConf.select(OmegaConf.structured(kind), key)
+    node = OmegaConf.select(_structured(kind), key)  # type: ignore[arg-type]
     if isinstance(node, DictConfig):
         return {name: "own" for name in node if OmegaConf.is_missing(node, name)}
     return "own"
@@ -179,9 +218,16 @@ def _put(config: Any, key: str, options: Any) -> None:
         setattr(config, name, options)
 
 
+@cache
+def _structured(kind: Hashable) -> DictConfig:
+    """Returns the types and defaults of a configuration class, which callers only read."""
+    typed: DictConfig = OmegaConf.structured(kind)
+    return typed
+
+
 def _merged(kind: type[C], plain: Any, cfg: Any) -> DictConfig:
     """Returns `cfg` with the types of `kind`; `plain` is the same as plain data."""
-    typed = OmegaConf.structured(kind)
+    typed = _structured(kind)  # type: ignore[arg-type]
     require_forms(typed, plain)
     merged = OmegaConf.merge(typed, cfg)
     assert isinstance(merged, DictConfig)

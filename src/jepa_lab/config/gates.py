@@ -108,6 +108,10 @@ def check_experiment_gates(content: dict[str, Any], own: str) -> None:
                 check_limit(f"{key}.{tier}.{name}", name, limit)
 
 
+# the keys that the resolver below reads
+READ_BY_GATES = ("dataset.name", "dataset.tiers", "experiment_gates", "tier")
+
+
 def _default_limit(name: str, *, _root_: DictConfig) -> Any:
     """Returns the default limit of a gate: the experiment's, else the tier's."""
     tier, dataset = _root_.tier.name, _root_.dataset

@@ -28,6 +28,7 @@ from jepa_lab.config.sweep import SweepConfig
 
 SWEEPS = "sweeps"  # beside the folders of experiments in runs_dir
 MOST_SEED = 2**32 - 1  # numpy's limit
+PLAIN = (int, float, bool, type(None))  # types that YAML writes and reads without a change
 
 
 @dataclass
@@ -78,8 +79,20 @@ class RunConfig:
     def counted(self) -> dict[str, Any]:
         """Returns the settings that identify the run, as plain data. The keys in
         jepa_lab.ledger.identity.IGNORED are removed later."""
-        content: dict[str, Any] = yaml.safe_load(self.to_yaml())
+        content: dict[str, Any] = _as_read(asdict(self))
         return content
+
+
+def _as_read(value: Any) -> Any:
+    """Returns plain data as YAML writes and reads it: a tuple is a list."""
+    if isinstance(value, dict):
+        return {_as_read(key): _as_read(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_as_read(inner) for inner in value]
+    if type(value) in PLAIN or (type(value) is str and value.isascii() and value.isprintable()):
+        return value
+    # other texts may change; raises for what YAML cannot write
+    return yaml.safe_load(yaml.safe_dump(value, allow_unicode=True))
 
 
 @dataclass

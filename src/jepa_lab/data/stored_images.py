@@ -6,8 +6,6 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from torchvision import datasets
-
 from jepa_lab.data.images.public_images import LAYOUTS
 from jepa_lab.errors import UserError
 
@@ -25,6 +23,8 @@ def require_stored(name: str, root: str) -> None:
 
 
 def _is_stored(name: str, root: str) -> bool:
+    from torchvision import datasets  # imported here, since the import takes more than a second
+
     parts: dict[str, list[Any]] = {
         "mnist": [partial(datasets.MNIST, train=train) for train in (True, False)],
         "cifar10": [partial(datasets.CIFAR10, train=train) for train in (True, False)],

@@ -58,7 +58,7 @@ class Record:
         if self.folder is not None:
             self.folder.mkdir(parents=True, exist_ok=True)
             content = {k: v for k, v in asdict(self).items() if k != "folder"}
-            write_json(self.folder / f"{self.job:04d}.json", content)
+            write_json(self.folder / _file_of(self.job), content)
 
     def has_run(self) -> bool:
         """Returns whether the folder of the job's run exists."""
@@ -78,13 +78,25 @@ def settings_of(overrides: Iterable[Any]) -> list[str]:
 def read_records(sweep_dir: Path) -> list[Record]:
     """Returns the records of a sweep in the order of its jobs, without files that cannot be
     read."""
-    records = []
-    for path in sorted((sweep_dir / "jobs").glob("*.json")):
-        try:
-            records.append(Record(**parse_json(read_text(path))))
-        except (OSError, ValueError, TypeError):
-            continue
+    paths = sorted((sweep_dir / "jobs").glob("*.json"))
+    records = [record for path in paths if (record := _read_record(path)) is not None]
     return sorted(records, key=lambda r: r.job)
+
+
+def read_record(sweep_dir: Path, job: int) -> Record | None:
+    """Returns the record of one job, counted from 1, None if it cannot be read."""
+    return _read_record(sweep_dir / "jobs" / _file_of(job))
+
+
+def _read_record(path: Path) -> Record | None:
+    try:
+        return Record(**parse_json(read_text(path)))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def _file_of(job: int) -> str:
+    return f"{job:04d}.json"
 
 
 def remove_records(sweep_dir: Path) -> None:

@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
-from torchvision.models.resnet import BasicBlock, resnet18
 
 from jepa_lab.errors import UserError
 
@@ -26,6 +25,8 @@ class ResNet18(nn.Module):
     dim = 512
 
     def __init__(self, in_channels: int = 3, stem: str = "cifar") -> None:
+        from torchvision.models.resnet import resnet18  # takes more than a second
+
         super().__init__()
         net = resnet18(weights=None, zero_init_residual=True)
         net.fc = nn.Identity()
@@ -38,6 +39,27 @@ class ResNet18(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         return self.net(images)
+
+
+class ResidualBlock(nn.Module):
+    """Two 3x3 convolutions with batch-norm beside a shortcut (He et al. 2016): torchvision's
+    BasicBlock, to the bit and with the same names of parameters, without the import of
+    torchvision."""
+
+    def __init__(self, in_channels: int, channels: int, stride: int, downsample: nn.Module) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(in_channels, channels, 3, stride=stride, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(channels)
+        self.relu = nn.ReLU(inplace=True)
+        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(channels)
+        self.downsample = downsample
+
+    def forward(self, x: Tensor) -> Tensor:
+        out = self.relu(self.bn1(self.conv1(x)))
+        out = self.bn2(self.conv2(out))
+        out += self.downsample(x)
+        return self.relu(out)
 
 
 class ResNetSmall(nn.Module):
@@ -55,7 +77,7 @@ class ResNetSmall(nn.Module):
             shortcut = nn.Sequential(
                 nn.Conv2d(previous, width, 1, stride=2, bias=False), nn.BatchNorm2d(width)
             )
-            blocks.append(BasicBlock(previous, width, stride=2, downsample=shortcut))
+            blocks.append(ResidualBlock(previous, width, stride=2, downsample=shortcut))
             previous = width
         self.stem = nn.Sequential(
             nn.Conv2d(in_channels, widths[0], 3, padding=1, bias=False),
@@ -67,7 +89,7 @@ class ResNetSmall(nn.Module):
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-            elif isinstance(module, BasicBlock):
+            elif isinstance(module, ResidualBlock):
                 nn.init.zeros_(module.bn2.weight)
 
     def forward(self, images: Tensor) -> Tensor:

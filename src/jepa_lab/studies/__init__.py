@@ -12,6 +12,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from jepa_lab.config.check import check
+from jepa_lab.config.shared_check import SharedCheck
 from jepa_lab.errors import UserError, nearest
 from jepa_lab.ledger.finished_run import USUAL_STUDY
 from jepa_lab.ledger.read import read_yaml
@@ -41,13 +42,14 @@ def find(name: Any) -> StudyEntry:
     return known[name]
 
 
-def checked(cfg: DictConfig | dict[str, Any]) -> Any:
-    """Returns the configuration as its study's dataclass, checked. Raises UserError if it is not
-    valid."""
+def checked(cfg: DictConfig | dict[str, Any], shared: SharedCheck | None = None) -> Any:
+    """Returns the configuration as its study's dataclass, checked, by `shared` if it is given.
+    Raises UserError if it is not valid."""
     kind = find(cfg.get("study")).config
-    return check(
-        cfg, kind, [entry.config for entry in studies().values() if entry.config is not kind]
-    )
+    others = [entry.config for entry in studies().values() if entry.config is not kind]
+    if shared is not None and isinstance(cfg, DictConfig):
+        return shared.check(cfg, kind, others)
+    return check(cfg, kind, others)
 
 
 def study_of_run(folder: Path) -> StudyEntry:

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.override_parser.types import Override
-from hydra.types import HydraContext
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig
 
 from jepa_lab.config.run_config import RunConfig
+from jepa_lab.config.shared_check import SharedCheck
 from jepa_lab.errors import UserError
 from jepa_lab.ledger.sweep_folder import Record, settings_of
 from jepa_lab.process.memory import memory_at_hand
@@ -26,23 +26,6 @@ from jepa_lab.sweep.table import print_records, summary_line
 JOB = 500e3  # bytes of a composed job
 MOST_JOBS = 1e6  # where the memory is not known
 TO_DO = {"new": "to do", "restart": "to do", "resume": "to resume", "skip": "done"}
-
-
-def compose_jobs(
-    context: HydraContext,
-    master: DictConfig,
-    job_overrides: Sequence[Sequence[str]],
-    first: int = 0,
-) -> list[DictConfig]:
-    """Returns the configuration of every job. It contains the job's number, counted from
-    `first`."""
-    jobs = []
-    for number, overrides in enumerate(job_overrides, start=first):
-        job = context.config_loader.load_sweep_config(master, list(overrides))
-        with open_dict(job):
-            job.hydra.job.id = job.hydra.job.num = number
-        jobs.append(job)
-    return jobs
 
 
 def require_jobs(overrides: Sequence[Override], max_batch_size: int | None) -> None:
@@ -100,9 +83,10 @@ def _rungs_of_jobs(jobs: Sequence[DictConfig], master: DictConfig) -> list[list[
                 )
     configs: list[list[RunConfig]] = []
     errors = []
+    shared = SharedCheck()
     for job in jobs:
         try:
-            configs.append(checked_rungs(without_hydra(job)))
+            configs.append(checked_rungs(job, shared))
         except UserError as error:
             errors.append(str(error))
     if errors:
@@ -180,7 +164,8 @@ class _SharedData:
             data = self._data.get(self._key(config)) or entry.planner.load(config)
             self._refusals[alike] = None
             try:
-                entry.study.prepare(config, data)
+                if not entry.planner.try_build(config, data):
+                    entry.study.prepare(config, data)
             except UserError as error:
                 self._refusals[alike] = str(error)
         if self._refusals[alike]:
@@ -209,14 +194,6 @@ def announce(jobs: Sequence[DictConfig], master: DictConfig, command: Any) -> li
         record.folder = Path(master.hydra.sweep.dir) / "jobs"
         record.write()
     return records
-
-
-def without_hydra(job: DictConfig) -> DictConfig:
-    """Returns the configuration of the job without the node `hydra`, as the job sees it."""
-    plain = OmegaConf.create(job)
-    with open_dict(plain):
-        plain.pop("hydra", None)
-    return plain
 
 
 def _without_numbers(config: RunConfig) -> str:

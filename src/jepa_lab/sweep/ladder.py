@@ -10,26 +10,28 @@ from typing import Any
 
 from omegaconf import DictConfig, open_dict
 
+from jepa_lab.config.shared_check import SharedCheck
 from jepa_lab.studies import checked
 
 RUNGS = ("smoke", "quick", "baseline")
 
 
-def checked_rungs(cfg: DictConfig) -> list[Any]:
-    """Returns the checked configurations of a job: one, or for tier=ladder one per rung. Raises
-    UserError if any is invalid."""
+def checked_rungs(cfg: DictConfig, shared: SharedCheck | None = None) -> list[Any]:
+    """Returns the checked configurations of a job: one, or for tier=ladder one per rung. With
+    `shared`, which checks jobs of a sweep faster, `cfg` may have the node `hydra`. Raises UserError
+    if any is invalid."""
     if (
         "tier" not in cfg
         or not isinstance(cfg.tier, DictConfig)
         or cfg.tier.get("name") != "ladder"
     ):
-        return [checked(cfg)]
+        return [checked(cfg, shared)]
     rungs = []
     for name in RUNGS:
         rung = copy.deepcopy(cfg)
         with open_dict(rung):
             rung.tier.name = name
-        rungs.append(checked(rung))
+        rungs.append(checked(rung, shared))
     return rungs
 
 

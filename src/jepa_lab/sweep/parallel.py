@@ -94,7 +94,8 @@ class Jobs:
                 )
             return
         self._settle(places)
-        running = [i for i in places if self.now()[i].state == "running" and self._begun(i)]
+        now = self.now()
+        running = [i for i in places if now[i].state == "running" and now[i].pid is not None]
         if self.orders.stopped() is not None:
             for i in running:
                 self._close(i, "stopped", "its process was stopped")
@@ -110,9 +111,8 @@ class Jobs:
         )
         for i in running:
             self._run_elsewhere([i])
-        waiting = [
-            i for i in places if i not in running and self.now()[i].state in ("to do", "to resume")
-        ]
+        now = self.now()
+        waiting = [i for i in places if i not in running and now[i].state in ("to do", "to resume")]
         if len(waiting) == len(places):  # no job has begun, so another attempt would fail too
             for i in waiting:
                 self._close(i, "failed", f"its process died: {first_line(error)}", code=1)
@@ -121,13 +121,16 @@ class Jobs:
 
     def _settle(self, places: Sequence[int]) -> None:
         """Waits for processes that outlive their launcher's call, as those of submitit do."""
-        while any(
-            r.state == "running" and process_lives(r.pid) for r in (self.now()[i] for i in places)
-        ):
+        while any(self._runs(record) for record in self._now_of(places)):
             time.sleep(POLL_S)
 
-    def _begun(self, place: int) -> bool:
-        return self.now()[place].pid is not None
+    def _now_of(self, places: Sequence[int]) -> list[Record]:
+        now = self.now()
+        return [now[i] for i in places]
+
+    @staticmethod
+    def _runs(record: Record) -> bool:
+        return record.state == "running" and process_lives(record.pid)
 
     def _twin(self, place: int) -> bool:
         """Returns whether an earlier job has the same run."""

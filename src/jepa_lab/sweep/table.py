@@ -29,23 +29,30 @@ def print_records(records: Sequence[Record], file: TextIO | None = None) -> None
 
 def job_line(records: Sequence[Record], job: int) -> str:
     """Returns 'job 3, seed=1 (of 8 jobs: 2 done, 6 to do)', printed before the job starts."""
-    cells = {row[0]: row for row in table_cells(records)[1:]}
-    settings = cells[str(job)][3] if str(job) in cells else ""
+    common = _common_settings(records)
+    settings = next((_own_settings(r, common) for r in records if r.job == job), "")
     return f"job {job}{', ' if settings else ''}{settings} (of {summary_line(records)})"
 
 
 def table_cells(records: Sequence[Record]) -> list[tuple[str, ...]]:
     """Returns the header and one row of texts per record."""
-    common = (
-        set(records[0].words).intersection(*(r.words for r in records))
-        if len(records) > 1
-        else set()
-    )
+    common = _common_settings(records)
     rows: list[tuple[str, ...]] = [("job", "state", "run", "settings", "")]
     for r in records:
-        own = " ".join(override for override in r.words if override not in common)
+        own = _own_settings(r, common)
         rows.append((str(r.job), r.state, r.run_id or "", own, r.reason or ""))
     return rows
+
+
+def _common_settings(records: Sequence[Record]) -> set[str]:
+    """Returns the settings that all of several jobs share."""
+    if len(records) < 2:
+        return set()
+    return set(records[0].words).intersection(*(r.words for r in records))
+
+
+def _own_settings(record: Record, common: set[str]) -> str:
+    return " ".join(override for override in record.words if override not in common)
 
 
 def summary_line(records: Sequence[Record]) -> str:

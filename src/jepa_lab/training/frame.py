@@ -1,5 +1,4 @@
-"""Parts that the trained runs of all studies share: auxiliary losses, and callbacks in the order in
-which they act."""
+"""The callbacks that the trained runs of all studies share, in the order in which they act."""
 
 from __future__ import annotations
 
@@ -7,9 +6,6 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-import torch
-
-from jepa_lab.auxiliary import AuxTerm, SiteOptions
 from jepa_lab.callbacks import Gates, TargetEMA
 from jepa_lab.callbacks.checkpoints import Saver
 from jepa_lab.callbacks.finite import FiniteGuard
@@ -18,34 +14,11 @@ from jepa_lab.callbacks.random_state import RandomState
 from jepa_lab.callbacks.state_ring import RING, StateRing
 from jepa_lab.callbacks.stopping import StopOnRequest
 from jepa_lab.callbacks.verdict import CurrentVerdict, StateBar, StopOnVerdict
-from jepa_lab.config.run_config import JepaConfig
 from jepa_lab.config.statuses import FAILURES
 from jepa_lab.diagnosis import Verdict
-from jepa_lab.errors import UserError
 from jepa_lab.ledger.parquet import History, last_values
 from jepa_lab.training.budget import required, target_tau
 from jepa_lab.training.study import Session
-
-
-def build_aux_terms(config: JepaConfig, widths: dict[str, int]) -> dict[str, AuxTerm]:
-    """Returns the auxiliary losses with a weight above 0, on taps of these widths.
-
-    `widths` maps each tap to its number of features. The coding rate of a seq-JEPA is not included,
-    since it is no module of its own. The heads of every loss are drawn from a forked random stream,
-    so the network and everything drawn after it are the same with any auxiliary losses. Raises
-    UserError for a site whose tap the network lacks.
-    """
-    terms = {}
-    for name, options in config.aux.items():
-        if isinstance(options, SiteOptions) and options.weight > 0:
-            unknown = [tap for tap in options.reads if tap not in widths]
-            if unknown:
-                raise UserError(
-                    f"aux.{name}.site={options.where}: {unknown[0]} is none of {', '.join(widths)}"
-                )
-            with torch.random.fork_rng(devices=[]):
-                terms[name] = AuxTerm(options, widths, has_ema_teacher=config.target.name == "ema")
-    return terms
 
 
 def frame_callbacks(

@@ -7,7 +7,6 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from hydra.types import RunMode
 from pytorch_lightning.loggers import TensorBoardLogger, WandbLogger
 
 from jepa_lab.config.run_config import JepaConfig
-from jepa_lab.errors import UserError, to_install
+from jepa_lab.errors import UserError
 from jepa_lab.ledger.csv_logger import ResumableCSVLogger
 from jepa_lab.ledger.logger import ParquetLogger
 from jepa_lab.ledger.parquet import ParquetLedger
@@ -60,12 +59,6 @@ def open_loggers(config: JepaConfig, run: RunDir, ledger: ParquetLedger) -> Iter
     finally:
         if experiment is not None:
             experiment.finish(exit_code=int(loggers.failed))
-
-
-def require_logger(config: JepaConfig) -> None:
-    """Raises UserError for a logger whose package is missing."""
-    if config.logger.name == "tensorboard" and find_spec("tensorboard") is None:
-        raise UserError(f"logger=tensorboard: not installed; {to_install('tensorboard')}")
 
 
 def wandb_settings(config: JepaConfig, run: RunDir, group: str | None) -> dict[str, Any]:

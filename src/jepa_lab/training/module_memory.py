@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from jepa_lab.config.run_config import RunConfig
 from jepa_lab.errors import UserError
 from jepa_lab.process.memory import is_out_of_memory, memory_at_hand
 
+FLOAT = 4  # bytes
+MOST_KEPT = 5  # maps that a layer with its normalisation and activation keeps for its gradients
 COPIES = 4  # of a trained parameter: itself, its gradient, and the two averages of Adam
 
 
@@ -23,7 +27,7 @@ def bytes_of_module(build: Callable[[], nn.Module]) -> tuple[float, nn.Module | 
     For both the module is None. Raises UserError as `build` does.
     """
     try:
-        with torch.device("meta"):
+        with torch.device("meta"), _WithoutDraws():
             module = build()
     except UserError:
         raise
@@ -32,6 +36,20 @@ def bytes_of_module(build: Callable[[], nn.Module]) -> tuple[float, nn.Module | 
     trained = sum(_size(p) for p in module.parameters() if p.requires_grad)
     held = [*(p for p in module.parameters() if not p.requires_grad), *module.buffers()]
     return float(COPIES * trained + sum(map(_size, held))), module
+
+
+class _WithoutDraws(TorchFunctionMode):
+    """Skips draws from the normal distribution on torch's device "meta", which has no values. torch
+    imports its compiler for them, which takes a second."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = dict(kwargs or {})
+        if func is torch.Tensor.normal_ and args[0].is_meta:
+            return args[0]
+        if func is torch.randn and kwargs.get("device") is None:
+            kwargs.pop("generator", None)
+            func = torch.empty
+        return func(*args, **kwargs)
 
 
 def bytes_of_activations(module: nn.Module, *shape: int) -> float:
@@ -49,6 +67,15 @@ def bytes_of_activations(module: nn.Module, *shape: int) -> float:
     except Exception as error:
         return math.inf if is_out_of_memory(error) else 0.0
     return float(sum(kept.values()) + _size(out))
+
+
+def most_bytes_of_activations(module: nn.Module, n: int, channels: int, *size: int) -> float:
+    """Returns more bytes than `bytes_of_activations` does for n images of this size, at once: it
+    counts MOST_KEPT maps in the full size of the image for every channel of every layer. Holds for
+    modules that do not enlarge their input."""
+    wide = sum(p.shape[0] for p in module.parameters() if p.ndim > 1)
+    weights = sum(map(_size, module.parameters()))
+    return float(FLOAT * n * math.prod(size) * MOST_KEPT * (channels + wide) + weights)
 
 
 def device_memory(config: RunConfig) -> float:

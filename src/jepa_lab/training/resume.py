@@ -77,6 +77,12 @@ class Planner(ABC):
         keys = asdict(config.dataset).items()
         return repr({k: v for k, v in keys if k not in ("tiers", "epochs")})
 
+    def try_build(self, config: Any, data: Any) -> bool:
+        """Builds the model of a run without the code that trains it, which takes seconds to import.
+        Returns False if the study has no such way; `Study.prepare` then builds it. Raises UserError
+        as that does."""
+        return False
+
     @abstractmethod
     def describe(self, config: Any, data: Any) -> str:
         """Returns the amount of data, for the line below a table of jobs."""

@@ -29,7 +29,8 @@ from jepa_lab.training.branching import usable_states
 from jepa_lab.training.budget import target_tau
 from jepa_lab.training.drawing import draw_run, draws, show
 from jepa_lab.training.fitting import require_fit
-from jepa_lab.training.loggers import Loggers, open_loggers, require_logger
+from jepa_lab.training.logger_package import require_logger
+from jepa_lab.training.loggers import Loggers, open_loggers
 from jepa_lab.training.provenance import count_parameters, measured_cost, resolved_yaml
 from jepa_lab.training.rebuild import rebuilt
 from jepa_lab.training.resume import RunPlan

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from jepa_lab.data.images import public_images
 from jepa_lab.data.images.image_source import ImageSource, Splits, load_splits, measured_norm
 from jepa_lab.errors import UserError
 
@@ -264,3 +265,17 @@ def test_a_missing_or_broken_npz_is_a_user_error(tmp_path: Path) -> None:
     for path in (None, str(tmp_path / "absent.npz"), str(tmp_path)):
         with pytest.raises(UserError, match="no such file"):
             load_splits("npz", path=path)
+
+
+def test_the_digits_are_those_of_scikit_learn_also_where_their_file_is_not_found(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from sklearn.datasets import load_digits
+
+    expected = load_digits()
+    found = public_images.read_digits()
+    monkeypatch.setattr(public_images, "find_spec", lambda name: None)
+    for images, labels in (found, public_images.read_digits()):
+        assert np.array_equal(images, expected.images)
+        assert np.array_equal(labels, expected.target)
+        assert (images.dtype, labels.dtype) == (expected.images.dtype, expected.target.dtype)

@@ -13,9 +13,10 @@ from jepa_lab.data.loader import EpochLoader
 from jepa_lab.data.views.saccade import Saccade, fixate, inhibit
 from jepa_lab.errors import UserError
 from jepa_lab.studies.run import train
-from jepa_lab.studies.seq_jepa.build import build_loaders, build_module, build_views
+from jepa_lab.studies.seq_jepa.build import build_module
 from jepa_lab.studies.seq_jepa.config import Config
 from jepa_lab.studies.seq_jepa.module import SeqJEPA
+from jepa_lab.studies.seq_jepa.parts import build_loaders, build_views
 from study_parts import load_data
 
 MEAN, STD = (0.4, 0.5, 0.6), (0.2, 0.3, 0.4)

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from jepa_lab import preview
-from jepa_lab.studies.arc.build import build_loaders, build_tokeniser
 from jepa_lab.studies.arc.config import ArcConfig
+from jepa_lab.studies.arc.parts import build_loaders, build_tokeniser
 from jepa_lab.studies.arc.preview import arc_preview, grids_of
 from study_parts import load_data
 

@@ -15,14 +15,16 @@ import pytest
 import pytorch_lightning as pl
 import torch
 
-from jepa_lab.callbacks.probes import OnlineProbes, Probe, ProbeHeads
+from jepa_lab.callbacks.probes import OnlineProbes, ProbeHeads
 from jepa_lab.ledger.parquet import history_of
+from jepa_lab.networks.probe import Probe
 from jepa_lab.studies.run import train
 from jepa_lab.studies.seq_jepa import callbacks, references
-from jepa_lab.studies.seq_jepa.build import build_module, build_views
+from jepa_lab.studies.seq_jepa.build import build_module
 from jepa_lab.studies.seq_jepa.config import Config
 from jepa_lab.studies.seq_jepa.metric_availability import missing
 from jepa_lab.studies.seq_jepa.module import SeqJEPA
+from jepa_lab.studies.seq_jepa.parts import build_views
 from jepa_lab.studies.seq_jepa.references import FirstViews, LinearClassHeads, ProbeReferences
 from study_parts import load_data
 

@@ -10,9 +10,10 @@ from torch import Tensor
 
 from jepa_lab.data.views.sequences import SequenceBatch
 from jepa_lab.errors import UserError
-from jepa_lab.studies.seq_jepa.build import build_loaders, build_module, build_views
+from jepa_lab.studies.seq_jepa.build import build_module
 from jepa_lab.studies.seq_jepa.config import Config
 from jepa_lab.studies.seq_jepa.module import SeqJEPA
+from jepa_lab.studies.seq_jepa.parts import build_loaders, build_views
 from study_parts import load_data
 
 Make = Callable[..., Config]

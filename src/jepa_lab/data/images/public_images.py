@@ -6,14 +6,13 @@ from __future__ import annotations
 import sys
 from dataclasses import replace
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from sklearn.datasets import load_digits
-from torchvision import datasets
 
 from jepa_lab.data.images.arrays import Arrays, hold_out, split_by_hash
 from jepa_lab.data.images.memory_limit import require_memory
@@ -50,23 +49,41 @@ def digits(image_size: int) -> dict[str, Arrays]:
     The 8x8 images of 0..16 are scaled to 0..255 and enlarged bilinearly to image_size before
     rounding.
     """
-    raw = load_digits()
+    pixels, labels = read_digits()
     require_memory(
-        len(raw.images),
+        len(pixels),
         4 * image_size**2,  # enlarged in float32
         f"dataset.image_size={image_size}",
         image_size,
         "lower dataset.image_size",
     )
-    small = torch.from_numpy(raw.images).float().unsqueeze(1) * (255.0 / 16.0)
+    small = torch.from_numpy(pixels).float().unsqueeze(1) * (255.0 / 16.0)
     large = F.interpolate(
         small, size=(image_size, image_size), mode="bilinear", align_corners=False
     )
     images = large.round().clamp(0, 255).to(torch.uint8)
     keyed = Arrays(small.round().to(torch.uint8), torch.arange(len(small)))
     parts = split_by_hash(keyed, DIGITS_SPLIT)
-    every = Arrays(images, torch.from_numpy(raw.target).long())
+    every = Arrays(images, torch.from_numpy(labels).long())
     return {name: every.take(part.labels) for name, part in parts.items()}  # type: ignore[arg-type]
+
+
+def read_digits() -> tuple[np.ndarray, np.ndarray]:
+    """Returns scikit-learn's digits: images (1797, 8, 8) of 0..16 in float64, and labels (1797,).
+
+    Its file is read directly, since the import of scikit-learn takes a second. If it is not in its
+    usual place, scikit-learn reads it.
+    """
+    found = find_spec("sklearn")
+    place = Path(found.origin).parent if found is not None and found.origin else Path()
+    file = place / "datasets" / "data" / "digits.csv.gz"
+    if not file.is_file():
+        from sklearn.datasets import load_digits
+
+        images, labels = load_digits(return_X_y=True)
+        return images.reshape(-1, 8, 8), labels
+    rows = np.loadtxt(file, delimiter=",")
+    return rows[:, :-1].reshape(-1, 8, 8), rows[:, -1].astype(int)
 
 
 def torchvision_set(name: str, root: str, saliency: str | None = None) -> dict[str, Arrays]:
@@ -91,6 +108,8 @@ def torchvision_set(name: str, root: str, saliency: str | None = None) -> dict[s
 
 
 def _read(name: str, root: str, train: bool) -> Arrays:
+    from torchvision import datasets  # imported here, since the import takes more than a second
+
     kind: Any = {
         "mnist": partial(datasets.MNIST, train=train),
         "cifar10": partial(datasets.CIFAR10, train=train),

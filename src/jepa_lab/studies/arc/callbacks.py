@@ -11,8 +11,8 @@ from jepa_lab.callbacks.codebook_log import CodebookLog
 from jepa_lab.callbacks.stopping import EarlyStopping
 from jepa_lab.diagnosis import Verdict
 from jepa_lab.ledger.parquet import History
-from jepa_lab.studies.arc.build import best_key
 from jepa_lab.studies.arc.monitor import ArcMonitor
+from jepa_lab.studies.arc.parts import best_key
 from jepa_lab.studies.arc.retrieval import RankedSplit
 from jepa_lab.training.frame import frame_callbacks
 from jepa_lab.training.study import Session

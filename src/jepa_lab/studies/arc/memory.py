@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from jepa_lab.studies.arc.build import build_module, build_tokeniser
+from torch import nn
+
 from jepa_lab.studies.arc.config import ArcConfig
+from jepa_lab.studies.arc.data.tokens.tokenisers import Tokeniser
 from jepa_lab.studies.arc.encoder import ENTRIES
+from jepa_lab.studies.arc.network import targets_of
+from jepa_lab.studies.arc.parts import build_network, build_tokeniser
 from jepa_lab.training.memory import bytes_of_aux, bytes_of_rows, bytes_of_slices, with_depths
 from jepa_lab.training.module_memory import bytes_of_module
 
@@ -27,7 +31,7 @@ def bytes_needed(config: ArcConfig, n_tasks: int) -> float:
     steps = d.epochs * n_tasks / d.batch_size / config.optim.accumulate
 
     def of_network(config: ArcConfig) -> float:
-        return bytes_of_module(lambda: build_module(config, tokeniser, places, steps=1))[0]
+        return bytes_of_module(lambda: _parts(config, tokeniser, places))[0]
 
     sigreg = config.loss.sigreg
     slices = sigreg.n_slices if sigreg.weight > 0 else 0
@@ -38,3 +42,10 @@ def bytes_needed(config: ArcConfig, n_tasks: int) -> float:
         + bytes_of_rows(steps, config.monitor.log_every)
         + with_depths(config, of_network, *DEPTHS)
     )
+
+
+def _parts(config: ArcConfig, tokeniser: Tokeniser, places: int) -> nn.Module:
+    """Returns all modules of a run."""
+    network, objective = build_network(config, tokeniser, places)
+    targets = vars(targets_of(network, config.target.name)).values()
+    return nn.ModuleList([network, objective, *(part for part in targets if part is not None)])

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from jepa_lab.config.schema import OptimConfig
-from jepa_lab.networks.ema import batch_statistics_only, make_ema_copy
+from jepa_lab.networks.ema import batch_statistics_only
 from jepa_lab.networks.vq.build import Quantizer
 from jepa_lab.studies.arc.data.batch import DEMO_INPUT, DEMO_OUTPUT, ArcBatch, GridTokens
-from jepa_lab.studies.arc.network import ArcNetwork, ArcRepresentations, Encoded
+from jepa_lab.studies.arc.network import ArcNetwork, ArcRepresentations, Encoded, targets_of
 from jepa_lab.studies.arc.objective import ArcForward, ArcObjective
 from jepa_lab.training.optimisation import OptimisedModule
 
@@ -60,11 +60,10 @@ class ArcJEPA(OptimisedModule):
         self.network = network
         self.objective = objective
         self.target = target
-        has_ema_teacher = target == "ema"
-        self.target_encoder = make_ema_copy(network.encoder) if has_ema_teacher else None
-        self.target_projection = make_ema_copy(network.projection) if has_ema_teacher else None
-        own = has_ema_teacher and network.vq is not None and not network.vq.share
-        self.target_vq: Quantizer | None = network.vq.for_target() if own else None  # type: ignore[union-attr]
+        targets = targets_of(network, target)
+        self.target_encoder = targets.encoder
+        self.target_projection = targets.projection
+        self.target_vq: Quantizer | None = targets.vq
         self.seed = seed
         self.eval_prefix = "val"
         self.representations: ArcRepresentations | None = None

@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from torch import Tensor, nn
 
 from jepa_lab.losses.terms import LossTerms
+from jepa_lab.networks.ema import make_ema_copy
 from jepa_lab.networks.vq.build import Quantizer
 from jepa_lab.studies.arc.data.batch import GridTokens
 from jepa_lab.studies.arc.encoder import TokenEncoder, grid_vectors
@@ -99,3 +100,23 @@ class ArcNetwork(nn.Module):
         """Returns z_hat (B, p)."""
         predicted: Tensor = self.projection(self.predictor(z_agg))
         return predicted
+
+
+@dataclass(frozen=True)
+class ArcTargets:
+    """The parts of the target branch that a teacher has of its own, None for those that it shares
+    with the network."""
+
+    encoder: nn.Module | None
+    projection: nn.Module | None
+    vq: Quantizer | None
+
+
+def targets_of(network: ArcNetwork, target: str) -> ArcTargets:
+    """Returns the averages of encoder and projection for target "ema", and its codebook unless it
+    shares the network's. For other targets it has no parts."""
+    if target != "ema":
+        return ArcTargets(None, None, None)
+    encoder, projection = make_ema_copy(network.encoder), make_ema_copy(network.projection)
+    own = network.vq is not None and not network.vq.share
+    return ArcTargets(encoder, projection, network.vq.for_target() if own else None)  # type: ignore[union-attr]

@@ -12,13 +12,13 @@ from matplotlib.figure import Figure
 
 from jepa_lab.report import axes
 from jepa_lab.report.figures import DPI, PAPER
-from jepa_lab.studies.arc.build import build_loaders, build_tokeniser
 from jepa_lab.studies.arc.config import ArcConfig
 from jepa_lab.studies.arc.data.examples import ABSENT
 from jepa_lab.studies.arc.data.loader import ArcLoader
 from jepa_lab.studies.arc.data.synthetic.synthetic import synthetic_tasks
 from jepa_lab.studies.arc.data.task import Grid
 from jepa_lab.studies.arc.outcome import draw_grid, name_of_place
+from jepa_lab.studies.arc.parts import build_loaders, build_tokeniser
 from jepa_lab.studies.arc.resume import PLANNER
 
 EPOCHS = (None, 0, 1)  # None: without augmentation

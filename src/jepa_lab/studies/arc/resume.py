@@ -7,7 +7,13 @@ from dataclasses import asdict
 from jepa_lab.studies.arc.config import ArcConfig
 from jepa_lab.studies.arc.data.sources import load_tasks
 from jepa_lab.studies.arc.data.task import TaskSplits
+from jepa_lab.studies.arc.memory import bytes_needed
+from jepa_lab.studies.arc.metric_availability import require_measurable
+from jepa_lab.studies.arc.parts import build_loaders, build_network, build_tokeniser, require_tokens
+from jepa_lab.training.budget import build_budget
+from jepa_lab.training.logger_package import require_logger
 from jepa_lab.training.memory import require_memory
+from jepa_lab.training.module_memory import device_memory
 from jepa_lab.training.resume import Planner, fewer_than_wanted
 
 PAIR = 400  # bytes of a pair of generated grids, at least
@@ -34,6 +40,22 @@ class ArcPlanner(Planner):
         return load_tasks(
             d.kind, **source, val_share=d.val_share, split_seed=d.split_seed, **limits
         )
+
+    def try_build(self, config: ArcConfig, data: TaskSplits) -> bool:
+        require_logger(config)
+        self.require_fit(config, data)
+        tokeniser = build_tokeniser(config.dataset)
+        loader = build_loaders(config, data, tokeniser)["train"]
+        require_tokens(config, loader)
+        build_budget(config, len(loader))
+        build_network(config, tokeniser, len(loader.examples.roles))
+        return True
+
+    def require_fit(self, config: ArcConfig, data: TaskSplits) -> None:
+        """Raises UserError for a metric that the run does not measure, and for a run that the
+        memory does not hold."""
+        require_measurable(config)
+        require_memory(config, lambda c: bytes_needed(c, len(data.train)), device_memory(config))
 
     def describe(self, config: ArcConfig, data: TaskSplits) -> str:
         counts = [len(split) for split in (data.train, data.val, data.test)]

@@ -10,19 +10,16 @@ import pytorch_lightning as pl
 from matplotlib.figure import Figure
 
 from jepa_lab.report.figures import write_figure
-from jepa_lab.studies.arc import build, callbacks
+from jepa_lab.studies.arc import callbacks, parts
+from jepa_lab.studies.arc.build import begin_codebook, build_module
 from jepa_lab.studies.arc.config import ArcConfig
 from jepa_lab.studies.arc.data.task import TaskSplits
-from jepa_lab.studies.arc.memory import bytes_needed
-from jepa_lab.studies.arc.metric_availability import require_measurable
 from jepa_lab.studies.arc.outcome import example_rows, examples_figure
 from jepa_lab.studies.arc.preflight import run_preflight
 from jepa_lab.studies.arc.preview import arc_preview
 from jepa_lab.studies.arc.remedies import ArcRemedies
 from jepa_lab.studies.arc.resume import ArcPlanner, data_notes
 from jepa_lab.training.budget import build_budget
-from jepa_lab.training.memory import require_memory
-from jepa_lab.training.module_memory import device_memory
 from jepa_lab.training.preflight import Preflight
 from jepa_lab.training.study import Fit, Parts, Session
 from jepa_lab.training.trained_study import TrainedStudy
@@ -38,17 +35,15 @@ class ArcStudy(ArcPlanner, TrainedStudy):
         return arc_preview(config, rows)
 
     def build(self, config: ArcConfig, data: TaskSplits) -> Parts:
-        require_measurable(config)
-        require_memory(config, lambda c: bytes_needed(c, len(data.train)), device_memory(config))
+        self.require_fit(config, data)
         pl.seed_everything(config.seed, verbose=False)
-        tokeniser = build.build_tokeniser(config.dataset)
-        loaders: dict[str, Any] = {**build.build_loaders(config, data, tokeniser)}
-        build.require_tokens(config, loaders["train"])
+        tokeniser = parts.build_tokeniser(config.dataset)
+        loaders: dict[str, Any] = {**parts.build_loaders(config, data, tokeniser)}
+        parts.require_tokens(config, loaders["train"])
         budget = build_budget(config, len(loaders["train"]))
-        module = build.build_module(
-            config, tokeniser, len(loaders["train"].examples.roles), budget.steps
-        )
-        build.begin_codebook(module, loaders["train"])
+        places = len(loaders["train"].examples.roles)
+        module = build_module(config, tokeniser, places, budget.steps)
+        begin_codebook(module, loaders["train"])
         return Parts(loaders, budget, module)
 
     def preflight(self, config: ArcConfig, data: TaskSplits, parts: Parts) -> Preflight:
@@ -58,7 +53,7 @@ class ArcStudy(ArcPlanner, TrainedStudy):
         return callbacks.build_callbacks(session, self.judge_of(session.config))
 
     def best_key(self, config: ArcConfig, data: TaskSplits) -> str:
-        return build.best_key(config)
+        return parts.best_key(config)
 
     def protocol(self, config: ArcConfig, data: TaskSplits) -> dict[str, Any]:
         return {

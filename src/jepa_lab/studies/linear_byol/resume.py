@@ -10,12 +10,12 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
-from jepa_lab.errors import UserError
+from jepa_lab.errors import UserError, say
 from jepa_lab.ledger.identity import run_id
 from jepa_lab.ledger.own_files import require_kinds
 from jepa_lab.ledger.run_dir import RunDir, has_checkpoint
 from jepa_lab.studies.linear_byol.config import ToyConfig
-from jepa_lab.studies.linear_byol.grid import identity_keys, members
+from jepa_lab.studies.linear_byol.grid import identity_keys, idle_axes, members
 from jepa_lab.studies.linear_byol.key_groups import MODE_KEYS
 from jepa_lab.studies.linear_byol.memory import bytes_needed
 from jepa_lab.training.memory import require_memory
@@ -103,6 +103,13 @@ class ToyPlanner(Planner):
 
     def data_key(self, config: ToyConfig) -> str:
         return ""
+
+    def try_build(self, config: ToyConfig, data: None) -> bool:
+        """Builds nothing, since the population is built when the runs to train are known. Logs the
+        axes that a single value replaces."""
+        for line in idle_axes(config):
+            say(line)
+        return True
 
     def describe(self, config: ToyConfig, data: None) -> str:
         return "Gaussian views of the seed, drawn while training"

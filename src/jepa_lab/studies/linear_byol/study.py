@@ -16,7 +16,6 @@ import torch
 from jepa_lab.callbacks.stopping import StopOnRequest
 from jepa_lab.config.run_config import RunConfig
 from jepa_lab.diagnosis import Examination, Verdict
-from jepa_lab.errors import say
 from jepa_lab.ledger.command_line import CommandLine
 from jepa_lab.ledger.lock import lock
 from jepa_lab.ledger.read import read_yaml
@@ -25,7 +24,6 @@ from jepa_lab.studies.linear_byol import outcome
 from jepa_lab.studies.linear_byol.checkpoints import ToyProgress, ToySaver, load_checkpoint
 from jepa_lab.studies.linear_byol.config import ToyConfig
 from jepa_lab.studies.linear_byol.diagnosis import examination_of
-from jepa_lab.studies.linear_byol.grid import idle_axes
 from jepa_lab.studies.linear_byol.module import LinearBYOL
 from jepa_lab.studies.linear_byol.monitor import Blocks, ToyRows
 from jepa_lab.studies.linear_byol.resume import ToyPlan, ToyPlanner, ToyRun
@@ -43,10 +41,9 @@ class ToyStudy(ToyPlanner, Study):
         return 1
 
     def prepare(self, config: ToyConfig, data: None) -> None:
-        """Logs the axes that a single value replaces. The population is built later, when the runs
-        to train are known."""
-        for line in idle_axes(config):
-            say(line)
+        """Only logs the axes that a single value replaces. The population is built later, when the
+        runs to train are known."""
+        self.try_build(config, data)
 
     def checkpoint(self, session: Session) -> dict[str, Any] | None:
         plan = session.plan

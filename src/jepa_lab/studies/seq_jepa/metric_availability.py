@@ -5,8 +5,8 @@ from __future__ import annotations
 from jepa_lab.config.gates import GATES
 from jepa_lab.data.views.build import ViewGroup
 from jepa_lab.errors import UserError
-from jepa_lab.studies.seq_jepa.build import best_key
 from jepa_lab.studies.seq_jepa.config import Config
+from jepa_lab.studies.seq_jepa.parts import best_key
 
 
 def require_measurable(config: Config, n_classes: int, group: ViewGroup) -> None:

@@ -16,8 +16,8 @@ from jepa_lab.data.views.build import ViewGroup
 from jepa_lab.data.views.sequences import SequenceBatch
 from jepa_lab.losses import mean_terms
 from jepa_lab.networks.crate import zero_shares
-from jepa_lab.networks.ema import batch_statistics_only, make_ema_copy
-from jepa_lab.studies.seq_jepa.network import Representations, SeqJEPANetwork
+from jepa_lab.networks.ema import batch_statistics_only
+from jepa_lab.studies.seq_jepa.network import Representations, SeqJEPANetwork, target_encoder_of
 from jepa_lab.studies.seq_jepa.objective import Objective
 from jepa_lab.training.optimisation import OptimisedModule
 
@@ -74,9 +74,7 @@ class SeqJEPA(OptimisedModule):
         self.objective = objective
         self.target = target
         self.own_running = bn_buffers == "own_running"
-        self.target_encoder = (
-            make_ema_copy(network.encoder, self.own_running) if target == "ema" else None
-        )
+        self.target_encoder = target_encoder_of(network, target, self.own_running)
         self.group = group
         self.seed = seed
         self.n_classes = n_classes

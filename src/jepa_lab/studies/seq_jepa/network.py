@@ -8,7 +8,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from jepa_lab.networks.ema import make_ema_copy
 from jepa_lab.networks.heads import ActionProjection
+
+ROLLED_OUT = 64  # images of a rollout at a time, each in M + k views
 
 
 @dataclass
@@ -103,3 +106,9 @@ class SeqJEPANetwork(nn.Module):
         tokens, towards_target = self.tokens(z, actions)
         z_agg = self.aggregator(tokens)
         return z_agg, self.predictor(torch.cat([z_agg, towards_target], dim=-1))
+
+
+def target_encoder_of(network: SeqJEPANetwork, target: str, own_running: bool) -> nn.Module | None:
+    """Returns the average of the network's encoder for target "ema", at its start, None for other
+    targets. With `own_running` it moves running statistics of its own."""
+    return make_ema_copy(network.encoder, own_running) if target == "ema" else None

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from jepa_lab.callbacks.probes import Probe
 from jepa_lab.data.views.sequences import SequenceBatch
+from jepa_lab.networks.probe import Probe
 from jepa_lab.studies.seq_jepa.network import Representations, SeqJEPANetwork
 
 

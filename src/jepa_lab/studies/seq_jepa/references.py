@@ -13,8 +13,9 @@ import torch
 from torch import Tensor
 
 from jepa_lab.callbacks.logging import log_metrics
-from jepa_lab.callbacks.probes import Probe, ProbeHeads
+from jepa_lab.callbacks.probes import ProbeHeads
 from jepa_lab.data.images.image_source import ImageSource, Splits
+from jepa_lab.networks.probe import Probe
 from jepa_lab.training.preflight import streams_restored
 
 MOST_IMAGES = 4096  # first views that a head is trained on

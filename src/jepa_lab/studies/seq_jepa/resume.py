@@ -5,8 +5,16 @@ from __future__ import annotations
 from jepa_lab.data.images.image_source import Splits, load_splits
 from jepa_lab.data.labels import listed
 from jepa_lab.data.stored_images import require_stored
+from jepa_lab.data.views.build import ViewGroup
 from jepa_lab.errors import UserError
 from jepa_lab.studies.seq_jepa.config import Config
+from jepa_lab.studies.seq_jepa.memory import bytes_needed
+from jepa_lab.studies.seq_jepa.metric_availability import require_measurable
+from jepa_lab.studies.seq_jepa.parts import build_loaders, build_network, build_views
+from jepa_lab.training.budget import build_budget
+from jepa_lab.training.logger_package import require_logger
+from jepa_lab.training.memory import require_memory
+from jepa_lab.training.module_memory import device_memory
 from jepa_lab.training.resume import Planner, fewer_than_wanted
 
 
@@ -39,6 +47,21 @@ class SeqJEPAPlanner(Planner):
                 " images"
             )
         return splits
+
+    def try_build(self, config: Config, data: Splits) -> bool:
+        require_logger(config)
+        group = self.fitting_views(config, data)
+        build_budget(config, len(build_loaders(config, data)["train"]))
+        build_network(config, group, data.train)
+        return True
+
+    def fitting_views(self, config: Config, data: Splits) -> ViewGroup:
+        """Returns the views of a run. Raises UserError for a metric that the run does not measure,
+        and for a run that the memory does not hold."""
+        group = build_views(config, data.train)
+        require_measurable(config, data.train.n_classes, group)
+        require_memory(config, lambda c: bytes_needed(c, data), device_memory(config))
+        return group
 
     def describe(self, config: Config, data: Splits) -> str:
         counts = [len(s.images) for s in (data.train, data.val, data.test)]

@@ -11,17 +11,15 @@ from matplotlib.figure import Figure
 
 from jepa_lab.data.images.image_source import Splits
 from jepa_lab.report.figures import views_figure
-from jepa_lab.studies.seq_jepa import build, callbacks
+from jepa_lab.studies.seq_jepa import callbacks, parts
+from jepa_lab.studies.seq_jepa.build import build_module
 from jepa_lab.studies.seq_jepa.config import Config
 from jepa_lab.studies.seq_jepa.factor_sweeps import FactorSweeps
-from jepa_lab.studies.seq_jepa.memory import bytes_needed
-from jepa_lab.studies.seq_jepa.metric_availability import missing, require_measurable
+from jepa_lab.studies.seq_jepa.metric_availability import missing
 from jepa_lab.studies.seq_jepa.outcome import draw_pictures, example_views, pictures_of
 from jepa_lab.studies.seq_jepa.preflight import run_preflight
 from jepa_lab.studies.seq_jepa.resume import SeqJEPAPlanner, class_protocol, data_notes
 from jepa_lab.training.budget import build_budget
-from jepa_lab.training.memory import require_memory
-from jepa_lab.training.module_memory import device_memory
 from jepa_lab.training.preflight import Preflight
 from jepa_lab.training.study import Fit, Parts, Session
 from jepa_lab.training.trained_study import TrainedStudy
@@ -36,22 +34,20 @@ class SeqJEPAStudy(SeqJEPAPlanner, TrainedStudy):
 
     def preview(self, config: Config, rows: int) -> Figure:
         images = self.load(config).train
-        group = build.build_views(config, images)
+        group = parts.build_views(config, images)
         views, captions = example_views(group, images, config.seed, n=rows, split="train")
         return views_figure(views, captions, rows=rows)
 
     def unmeasured(self, config: Config, metric: str) -> str:
         images = self.load(config).train
-        return missing(metric, images.n_classes, build.build_views(config, images))
+        return missing(metric, images.n_classes, parts.build_views(config, images))
 
     def build(self, config: Config, data: Splits) -> Parts:
-        group = build.build_views(config, data.train)
-        require_measurable(config, data.train.n_classes, group)
-        require_memory(config, lambda c: bytes_needed(c, data), device_memory(config))
+        group = self.fitting_views(config, data)
         pl.seed_everything(config.seed, verbose=False)
-        loaders: dict[str, Any] = {**build.build_loaders(config, data)}
+        loaders: dict[str, Any] = {**parts.build_loaders(config, data)}
         budget = build_budget(config, len(loaders["train"]))
-        module = build.build_module(config, group, data.train, budget.steps)
+        module = build_module(config, group, data.train, budget.steps)
         return Parts(loaders, budget, module)
 
     def preflight(self, config: Config, data: Splits, parts: Parts) -> Preflight:
@@ -65,7 +61,7 @@ class SeqJEPAStudy(SeqJEPAPlanner, TrainedStudy):
     def best_key(self, config: Config, data: Splits) -> str:
         """Returns the configured metric. The default is the class probe, or the action probe if the
         images have no labels."""
-        return build.best_key(config, data.train.n_classes)
+        return parts.best_key(config, data.train.n_classes)
 
     def protocol(self, config: Config, data: Splits) -> dict[str, Any]:
         return {

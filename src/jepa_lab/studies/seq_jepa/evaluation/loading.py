@@ -17,11 +17,12 @@ from jepa_lab.data.views.build import ViewGroup
 from jepa_lab.errors import UserError
 from jepa_lab.ledger.read import read_json, read_yaml
 from jepa_lab.ledger.run_dir import state_of
-from jepa_lab.studies.seq_jepa.build import build_module, build_views
+from jepa_lab.studies.seq_jepa.build import build_module
 from jepa_lab.studies.seq_jepa.config import Config, EncoderConfig
 from jepa_lab.studies.seq_jepa.evaluation.rollout import Rollout, measure_rollout, reach
 from jepa_lab.studies.seq_jepa.module import SeqJEPA
 from jepa_lab.studies.seq_jepa.network import SeqJEPANetwork
+from jepa_lab.studies.seq_jepa.parts import build_views
 from jepa_lab.studies.seq_jepa.resume import PLANNER
 
 CHECKPOINTS = ("last", "best")

@@ -22,10 +22,9 @@ from jepa_lab.data.views.view_group import ViewGroup
 from jepa_lab.losses import skill
 from jepa_lab.studies.seq_jepa.evaluation.bootstrap import resampling_weights
 from jepa_lab.studies.seq_jepa.module import SeqJEPA
-from jepa_lab.studies.seq_jepa.network import SeqJEPANetwork
+from jepa_lab.studies.seq_jepa.network import ROLLED_OUT, SeqJEPANetwork
 from jepa_lab.studies.seq_jepa.objective import Objective
 
-BATCH = 64  # images at a time, each in M + k views
 KINDS = ("rollout", "teacher_forced", "copy")
 
 
@@ -100,7 +99,7 @@ def measure_rollout(
     count, horizon = min(limit, len(source.images)), group.n_views - observed
     losses: dict[str, list[Tensor]] = {kind: [] for kind in KINDS}
     baseline_rows: Tensor | None = None
-    for index in torch.arange(count).split(BATCH):
+    for index in torch.arange(count).split(ROLLED_OUT):
         maps = None if source.maps is None else source.maps[index].to(module.device)
         batch = group(
             source.images[index].to(module.device),
