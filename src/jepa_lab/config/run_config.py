@@ -143,7 +143,8 @@ class JepaConfig(RunConfig):
     def counted(self) -> dict[str, Any]:
         settings = super().counted()
         # the budget is resolved already, and data are identified by their bytes
-        for key in ("tiers", "usual_first_view", "root", "path", "saliency_path", "cache"):
+        of_data = ("root", "path", "saliency_path", "cache", "memory_gb")
+        for key in ("tiers", "usual_first_view", *of_data):
             settings["dataset"].pop(key, None)
         # if empty, they do not count: runs that are older than these keys keep their identity
         for place, key in (

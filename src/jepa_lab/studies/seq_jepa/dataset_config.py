@@ -16,6 +16,7 @@ SOURCES = (
     *("3diebench", "imagenet_maps", "npz", "folder"),
 )
 OWN = "own"
+STREAMED = ("npz", "folder")
 # options of turned and moved views, which user-defined views do not read
 OF_TURNED_VIEWS = (
     *("action_code", "mode", "rotation", "translation", "scale", "scale_law", "interpolation"),
@@ -58,6 +59,10 @@ class DatasetConfig:
     root: str | None = None
     path: str | None = None
     image_size: int | None = None
+    # npz, folder: images of a run that take more GB of memory are streamed from a cache on disk;
+    # null: those that the machine cannot hold
+    memory_gb: float | None = None
+    cache: str | None = None  # the folder of the caches; null: jepa_lab in the user's cache
     n_views: int = 4  # V = M + 1
     seq_len: int | None = None  # M, the alternative to n_views
     action_code: str | None = None  # rotation: sincos | one_hot
@@ -113,6 +118,15 @@ class DatasetConfig:
             raise ValueError(f"dataset.root is missing: {NEEDS_ROOT[self.source_name]}")
         if self.source_name != "npz":
             unset("dataset.path", self.path, "only dataset=npz reads a file")
+        at_least("dataset.memory_gb", self.memory_gb, 0.0)
+        if self.source_name not in STREAMED:
+            for key in ("memory_gb", "cache"):
+                unset(
+                    f"dataset.{key}",
+                    getattr(self, key),
+                    f"dataset={self.name} keeps its images in memory; only"
+                    f" {', '.join(STREAMED)} stream them",
+                )
         if self.source_name in ("npz", "digits", OWN):
             unset("dataset.root", self.root, f"dataset={self.name} reads no folder")
         for key in ("rotation", "translation", "scale"):

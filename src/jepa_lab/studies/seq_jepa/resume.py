@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
+
 from jepa_lab.data.images.image_source import Splits, load_splits
+from jepa_lab.data.images.streaming import Streaming
 from jepa_lab.data.labels import listed
 from jepa_lab.data.stored_images import require_stored
 from jepa_lab.errors import UserError
@@ -27,6 +30,7 @@ class SeqJEPAPlanner(Planner):
             val_size=d.val_size,
             saliency_path=d.saliency_path,
             with_maps=d.saliency == "file",
+            streaming=Streaming(math.inf if d.memory_gb is None else d.memory_gb, d.cache),
         )
         n = len(splits.train.images)
         if n < d.batch_size:
