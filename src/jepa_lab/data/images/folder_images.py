@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from jepa_lab.data.images.image_files import open_named, read_image, unreadable
+from jepa_lab.data.images.image_files import opened, read_image, unreadable
 from jepa_lab.data.images.pixels import Look
 from jepa_lab.data.images.unread import StoredImages, keys_of
 from jepa_lab.errors import UserError
@@ -67,22 +68,17 @@ class OwnFolderImages(FolderImages):
         return images
 
     def chosen(self, rows: Tensor) -> Iterator[Tensor]:
-        """Yields the images, which as many threads decode as torch has."""
-        with ThreadPoolExecutor(torch.get_num_threads()) as threads:
-            for some in rows.split(DECODED):
-                yield torch.stack(list(threads.map(self._unchanged, some.tolist())))
+        return decoded_in_threads(self._unchanged, rows)
 
     def prepare(self) -> list[str]:
-        self.look, notes = common_look(self.paths, self.origin)
+        every = ((path, path) for path in self.paths)
+        self.look, notes = common_look(every, len(self.paths), self.origin)
         return notes
 
     def notes(self) -> list[str]:
         """Returns a line if more than half of the images are copies of others. Of files that no
         hash divides, only the images that were read are compared."""
-        n, distinct = len(self.hashes), len(set(self.hashes))
-        if 2 * distinct >= n:
-            return []
-        return [f"only {distinct:,} of {n:,} images differ from each other"]
+        return copies_note(self.hashes)
 
     def fingerprint(self) -> str:
         digest = hashlib.blake2b(digest_size=16)
@@ -111,19 +107,38 @@ class OwnFolderImages(FolderImages):
         return found.st_size, found.st_mtime_ns
 
 
-def common_look(files: Sequence[Path], origin: str) -> tuple[Look, list[str]]:
-    """Returns what the images have in common, and lines with what a reader should know of it."""
+def decoded_in_threads(decode: Callable[[int], Tensor], rows: Tensor) -> Iterator[Tensor]:
+    """Yields the images at these positions, some at a time. As many threads decode as torch
+    has."""
+    with ThreadPoolExecutor(torch.get_num_threads()) as threads:
+        for some in rows.split(DECODED):
+            yield torch.stack(list(threads.map(decode, some.tolist())))
+
+
+def copies_note(hashes: Sequence[bytes]) -> list[str]:
+    """Returns a line if more than half of the images are copies of others."""
+    n, distinct = len(hashes), len(set(hashes))
+    if 2 * distinct >= n:
+        return []
+    return [f"only {distinct:,} of {n:,} images differ from each other"]
+
+
+def common_look(
+    files: Iterable[tuple[Path | str, Path | io.BytesIO]], n: int, origin: str
+) -> tuple[Look, list[str]]:
+    """Returns what n images, as pairs (name in messages, file), have in common, and lines with what
+    a reader should know of it."""
     look = Look()
-    for path in files:
-        with open_named(path, origin) as image:
+    for name, file in files:
+        with opened(file, name, origin) as image:
             try:
                 look = look.plus(image)
             except Exception as error:  # PIL raises many types for a broken file
-                raise unreadable(path, error, origin) from error
+                raise unreadable(name, error, origin) from error
     try:
-        return look, look.notes(len(files))
+        return look, look.notes(n)
     except OtherPixels as error:
         raise UserError(
-            f"{origin}: {look.deep} of {len(files)} images have {error}; save them as grey or RGB"
-            " of 8 or 16 bits"
+            f"{origin}: {look.deep} of {n} images have {error}; save them as grey or RGB of 8 or 16"
+            " bits"
         ) from None

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from jepa_lab.data.images import (
+    hf_images,
     own_folder,
     own_npz,
     public_folders,
@@ -20,6 +21,7 @@ from jepa_lab.data.images import (
     rendered_objects,
 )
 from jepa_lab.data.images.arrays import Arrays, read_splits
+from jepa_lab.data.images.hf_tables import HfSet
 from jepa_lab.data.images.memory_limit import Budget
 from jepa_lab.data.images.own_source import checked_splits
 from jepa_lab.data.images.streaming import StreamedImages, StreamedSource, Streaming
@@ -38,7 +40,7 @@ PUBLISHED_NORM = {
 }
 
 OFFICIAL = ("mnist", "cifar10", "cifar100", "stl10")  # read by torchvision
-RESIZED = ("digits", "folder", "3diebench", "imagenet_maps")
+RESIZED = ("digits", "folder", "hf", "3diebench", "imagenet_maps")
 BLOCK = 256  # images read at once
 
 
@@ -128,21 +130,26 @@ def load_splits(
     saliency_path: str | None = None,
     with_maps: bool = True,
     streaming: Streaming | None = None,
+    config_name: str | None = None,
+    image_column: str | None = None,
+    label_column: str | None = None,
 ) -> Splits:
     """Returns the three splits of a source.
 
     The sources are digits, mnist, cifar10, cifar100, stl10, tinyimagenet, 3diebench and
-    imagenet_maps (in the folder `root`), folder (`root`) and npz (the file `path`). A function
-    instead of a name reads user-supplied images: train, val and test.
+    imagenet_maps (in the folder `root`), folder (`root`), npz (the file `path`) and hf (the folder
+    or name `path`). A function instead of a name reads user-supplied images: train, val and test.
 
-    - image_size resizes digits (default 16), folder (32), 3diebench (128) and imagenet_maps (224).
+    - image_size resizes digits (default 16), folder and hf (32), 3diebench (128) and imagenet_maps
+      (224).
     - train_size and val_size limit the number of images, drawn with split_seed. None keeps all. Of
       3diebench and imagenet_maps only these images are read, and val_size limits their test split
       too.
     - saliency_path is a folder with train.npy and test.npy: the maps of a set with official splits.
     - with_maps: whether to read the maps of imagenet_maps.
-    - streaming: from which size on the images of npz and folder stay on disk. None keeps all images
-      in memory and refuses those that do not fit.
+    - config_name, image_column and label_column are those of hf, see HfSet.
+    - streaming: from which size on the images of npz, folder and hf stay on disk. None keeps all
+      images in memory and refuses those that do not fit.
 
     Raises UserError for data that is missing or broken.
     """
@@ -164,6 +171,12 @@ def load_splits(
         "npz": lambda: own_npz.unread_npz(path, Budget(train_size, val_size), streaming=streaming),
         "folder": lambda: own_folder.unread_folder(
             root, image_size or 32, Budget(train_size, val_size), streaming
+        ),
+        "hf": lambda: hf_images.unread_hf(
+            HfSet(path, config_name, image_column, label_column),
+            image_size or 32,
+            Budget(train_size, val_size),
+            streaming,
         ),
     }
     if source not in readers:

@@ -39,9 +39,10 @@ class Shards:
 
     def __init__(self, folder: Path, index: dict[str, Any]) -> None:
         self.folder, self.index = folder, index
-        self.shape: tuple[int, int, int, int] = tuple(index["shape"])
-        self.each: int = index["each"]
-        self.notes: list[str] = index["notes"]
+        n, channels, height, width = (int(x) for x in index["shape"])
+        self.shape = (n, channels, height, width)
+        self.each = int(index["each"])
+        self.notes = [str(x) for x in index["notes"]]
         self.row_bytes = math.prod(self.shape[1:])
 
     @classmethod
@@ -54,7 +55,7 @@ class Shards:
             shards = cls(folder, index)
             times = [int(x) for x in index["written"]]
             complete = index["version"] == VERSION and len(times) == shards._count()
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, ArithmeticError):
             complete = False
         if not complete:
             raise damaged(folder, f"{INDEX} cannot be read")

@@ -18,7 +18,7 @@ from jepa_lab.studies.seq_jepa.probes import SeqJEPAProbes
 from jepa_lab.training.memory import bytes_of_aux, bytes_of_rows, with_depths
 from jepa_lab.training.module_memory import bytes_of_activations, bytes_of_module
 
-DEPTHS = ("model", "depth"), ("model", "predictor_depth")
+DEPTHS = ("model", "depth"), ("model", "predictor_depth"), ("encoder", "depth")
 FLOAT = 4  # bytes
 
 
