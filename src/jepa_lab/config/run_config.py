@@ -156,7 +156,9 @@ class JepaConfig(RunConfig):
     def counted(self) -> dict[str, Any]:
         settings = super().counted()
         # the budget is resolved already, and data are identified by their bytes
-        for key in ("tiers", "usual_first_view", "root", "path", "saliency_path", "cache"):
+        of_data = ("root", "path", "saliency_path", "cache", "memory_gb")
+        of_hf = ("config_name", "image_column", "label_column")
+        for key in ("tiers", "usual_first_view", *of_data, *of_hf):
             settings["dataset"].pop(key, None)
         # if empty, they do not count: runs that are older than these keys keep their identity
         for place, key in (

@@ -3,11 +3,16 @@ nothing."""
 
 from __future__ import annotations
 
+import os
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from jepa_lab.data.images.public_images import LAYOUTS
 from jepa_lab.errors import UserError
+
+OFFLINE = ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE")
+OFF = ("", "0")
 
 
 def require_stored(name: str, root: str) -> None:
@@ -20,6 +25,17 @@ def require_stored(name: str, root: str) -> None:
             f" the run, or put the files there by hand ({LAYOUTS[name]}), or name the folder that"
             " has them with dataset.root="
         )
+
+
+def require_local(path: str) -> None:
+    """Raises UserError for the name of a data set on the hub, which a run may first download,
+    unless a variable of its library forbids that."""
+    if Path(path).is_dir() or any(os.environ.get(x, "0") not in OFF for x in OFFLINE):
+        return
+    raise UserError(
+        f"dataset.path={path}: a run may download it, a check does not: give a local folder, or set"
+        f" {OFFLINE[0]}=1, with which only what was downloaded before is read"
+    )
 
 
 def _is_stored(name: str, root: str) -> bool:

@@ -1,11 +1,12 @@
-"""Reads rows of the arrays of an .npz file, a block at a time, so that the memory taken does not
-grow with the array."""
+"""Reads rows of the arrays of an .npz file, or of an .npy file, a block at a time, so that the
+memory taken does not grow with the array."""
 
 from __future__ import annotations
 
 import math
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -16,6 +17,7 @@ from jepa_lab.files import limits
 from jepa_lab.files.archives import LOCAL, open_archive
 from jepa_lab.files.arrays import (
     PythonObjects,
+    read_npy,
     read_npz,
     require_archive,
     require_honest,
@@ -29,8 +31,9 @@ BLOCK = 2**22  # bytes of the rows of a block, about
 
 @dataclass(frozen=True)
 class ArrayRows:
-    """An array in an .npz file whose rows, the entries of its first index, are read on demand.
+    """An array in a file whose rows, the entries of its first index, are read on demand.
 
+    - part: name of the part of an .npz file, "" for an .npy file
     - start: position in the file of the first row, or None for rows that are compressed or do not
       lie one after another
     - columns_first: whether the first index varies fastest, so that the array is read whole
@@ -49,12 +52,12 @@ class ArrayRows:
         damaged, at its end for a wrong checksum, and OSError if the file cannot be read."""
         each = max(1, BLOCK // max(1, self._row_bytes()))
         if self.columns_first:
-            whole = read_npz(self.path, self.name.__eq__)[self.name]
+            whole = self._whole()
             yield from (whole[at : at + each] for at in range(0, len(whole), each))
             return
         try:
-            with open_archive(self.path) as archive, archive.open(self.part) as file:
-                whole_header(file, archive.getinfo(self.part).file_size)
+            with self._opened() as (file, size):
+                whole_header(file, size)
                 for at in range(0, self.shape[0], each):
                     rows = np.empty((min(each, self.shape[0] - at), *self.shape[1:]), self.dtype)
                     _fill(file, rows)
@@ -78,6 +81,21 @@ class ArrayRows:
                         raise ValueError(f"{self.name}: the file has changed")
                 yield block
 
+    def _whole(self) -> np.ndarray:
+        if not self.part:
+            return read_npy(self.path)
+        return read_npz(self.path, self.name.__eq__)[self.name]
+
+    @contextmanager
+    def _opened(self) -> Iterator[tuple[IO[bytes], int]]:
+        """Opens the file of the array. Yields it with its size."""
+        if not self.part:
+            with open(self.path, "rb") as file:
+                yield file, self.path.stat().st_size
+            return
+        with open_archive(self.path) as archive, archive.open(self.part) as part:
+            yield part, archive.getinfo(self.part).file_size
+
     def _row_bytes(self) -> int:
         return math.prod(self.shape[1:]) * self.dtype.itemsize
 
@@ -99,6 +117,17 @@ def npz_rows(path: Path, wanted: Callable[[str], bool]) -> dict[str, ArrayRows]:
                 require_honest(name, info)
                 found[name] = _rows(path, name, archive, info)
     return found
+
+
+def npy_rows(path: Path, name: str) -> ArrayRows:
+    """Returns the array of an .npy file under a name, with its header read and no row. Raises
+    PythonObjects, ValueError for any other file, and OSError if it cannot be read."""
+    limits.require_regular(path)
+    with open(path, "rb") as file:
+        shape, dtype, columns_first = whole_header(file, path.stat().st_size)
+        header = file.tell()
+    columns_first = columns_first and len(shape) > 1
+    return ArrayRows(path, name, "", shape, dtype, None if columns_first else header, columns_first)
 
 
 def _rows(path: Path, name: str, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> ArrayRows:

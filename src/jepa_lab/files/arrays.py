@@ -100,10 +100,15 @@ def npz_headers(path: Path) -> dict[str, Header]:
 
 def require_archive(path: Path) -> None:
     """Raises ValueError for an .npy file, which is no .npz."""
-    if path.is_file():
-        with open(path, "rb") as file:
-            if file.read(len(np.lib.format.MAGIC_PREFIX)) == np.lib.format.MAGIC_PREFIX:
-                raise ValueError("it is a single array, as numpy.save writes it")
+    if path.is_file() and is_npy(path):
+        raise ValueError("it is a single array, as numpy.save writes it")
+
+
+def is_npy(path: Path) -> bool:
+    """Returns whether a file begins as an .npy file. Raises OSError if it cannot be read."""
+    limits.require_regular(path)
+    with open(path, "rb") as file:
+        return file.read(len(np.lib.format.MAGIC_PREFIX)) == np.lib.format.MAGIC_PREFIX
 
 
 def require_honest(name: str, info: zipfile.ZipInfo) -> None:

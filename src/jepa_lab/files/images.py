@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import warnings
 from pathlib import Path
 
@@ -20,19 +21,20 @@ class OtherPixels(ValueError):
     reason, without the name of the file."""
 
 
-def open_image(path: Path) -> Image.Image:
-    """Opens an image without decoding its pixels. Raises OverLimit for more than limits.PIXELS
-    pixels, OtherPixels for a TIFF of bands that Pillow has no mode for, and any error of Pillow for
-    another file."""
-    limits.require_regular(path)
+def open_image(file: Path | io.BytesIO) -> Image.Image:
+    """Opens an image without decoding its pixels, from a file or its content. Raises OverLimit for
+    more than limits.PIXELS pixels, OtherPixels for a TIFF of bands that Pillow has no mode for, and
+    any error of Pillow for another file."""
+    if isinstance(file, Path):
+        limits.require_regular(file)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the limit is ours
         try:
-            image = Image.open(path, formats=FORMATS)
+            image = Image.open(file, formats=FORMATS)
         except Image.DecompressionBombError:
             raise OverLimit(f"more than the {limits.PIXELS:,} pixels that are read") from None
         except UnidentifiedImageError:
-            reason = _tiff_bands(path)
+            reason = _tiff_bands(file)
             if reason:
                 raise OtherPixels(reason) from None
             raise
@@ -43,10 +45,10 @@ def open_image(path: Path) -> Image.Image:
     return image
 
 
-def _tiff_bands(path: Path) -> str:
+def _tiff_bands(given: Path | io.BytesIO) -> str:
     """Returns the bands of a TIFF in words, or "" for another file."""
     try:
-        with open(path, "rb") as file:
+        with open(given, "rb") if isinstance(given, Path) else io.BytesIO(given.getvalue()) as file:
             tags = TiffImagePlugin.ImageFileDirectory_v2(file.read(8))
             file.seek(tags.next)
             tags.load(file)

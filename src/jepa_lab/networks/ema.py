@@ -14,12 +14,15 @@ def make_ema_copy(encoder: nn.Module, own_running: bool = False) -> nn.Module:
 
     In training its batch-norm layers normalise by the batch and do not update their running
     statistics, which are averaged like the parameters. In evaluation they use the running
-    statistics. With `own_running` they keep running statistics of their own inputs.
+    statistics. With `own_running` they keep running statistics of their own inputs. Stochastic
+    depth, ours and timm's, is off, as in DINO (Caron et al. 2021).
     """
     target = copy.deepcopy(encoder).requires_grad_(False)
     for module in target.modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm) and not own_running:
             module.track_running_stats = False
+        if type(module).__name__ == "DropPath":
+            module.drop_prob = 0.0  # type: ignore[assignment]
     return target
 
 

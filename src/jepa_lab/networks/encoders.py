@@ -4,12 +4,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from jepa_lab.errors import UserError
+from jepa_lab.networks.vision_transformer import VisionTransformer
 
+VITS = ("vit_tiny", "vit_small")
 LEAST_SIZE = 4  # pixels on a side; images of 1x1 have no rotated or shifted views
 
 
@@ -121,15 +124,16 @@ def channels_last_is_safe(encoder: nn.Module) -> bool:
 
 
 def build_encoder(
-    name: str, *, in_channels: int, image_size: int, widths: Sequence[int] = ()
+    name: str, *, in_channels: int, image_size: int, widths: Sequence[int] = (), **options: Any
 ) -> nn.Module:
-    """Returns the encoder of that name. Raises UserError for an unknown name, and for images in
-    which a view can hardly differ from another."""
+    """Returns the encoder of that name. `options` are those of a vision transformer. Raises
+    UserError for an unknown name, and for images in which a view can hardly differ from another."""
     builders: dict[str, Callable[[], nn.Module]] = {
         "resnet18_cifar": lambda: ResNet18(in_channels, "cifar"),
         "resnet18_imagenet": lambda: ResNet18(in_channels, "imagenet"),
         "resnet_small": lambda: ResNetSmall(in_channels, widths or (32, 64, 128)),
         "pixels": lambda: Pixels(in_channels, image_size),
+        **{x: lambda: VisionTransformer(in_channels, image_size, **options) for x in VITS},
     }
     if name not in builders:
         raise UserError(f"encoder.name={name}: no such encoder; one of {', '.join(builders)}")

@@ -14,7 +14,7 @@ import pytest
 import torch
 from PIL import Image
 
-from jepa_lab.data.images import memory_limit, own_folder, unread
+from jepa_lab.data.images import folder_images, memory_limit, unread
 from jepa_lab.data.images.arrays import Arrays
 from jepa_lab.data.images.image_source import Splits, load_splits
 from jepa_lab.data.images.unread import moved_to_front
@@ -138,13 +138,13 @@ def paint(folder: Path, images: np.ndarray) -> None:
 def decoded(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """The files that are decoded, in order."""
     paths: list[Path] = []
-    read = own_folder.read_image
+    read = folder_images.read_image
 
     def counting(path: Path, *rest: Any, **options: Any) -> torch.Tensor:
         paths.append(path)
         return read(path, *rest, **options)
 
-    monkeypatch.setattr(own_folder, "read_image", counting)
+    monkeypatch.setattr(folder_images, "read_image", counting)
     return paths
 
 
@@ -267,8 +267,8 @@ def test_data_that_do_not_fit_are_refused_before_an_image_is_read(
         for name, part in parts.items() if kind == "divided folder" else (("", images),):
             paint(tmp_path / "x" / name, part)
     monkeypatch.setattr(ArrayRows, "blocks", fail)
-    monkeypatch.setattr(own_folder, "open_named", fail)
-    monkeypatch.setattr(own_folder, "read_image", fail)
+    monkeypatch.setattr(folder_images, "open_named", fail)
+    monkeypatch.setattr(folder_images, "read_image", fail)
     with pytest.raises(SystemExit) as end:
         run_command(lambda: load_splits(**given))
     where = "root" if "folder" in kind else "path"

@@ -89,21 +89,26 @@ def kept(n: int, size: int | None, seed: int) -> Tensor:
 
 
 def read_splits(parts: dict[str, Arrays]) -> dict[str, Arrays]:
-    """Returns splits with their images in memory. Prints a line for each note of their sources, and
-    raises UserError if the images that are not read yet exceed the memory limit."""
+    """Returns splits with their images in memory, except for those that are streamed, whose cache
+    is then complete. Prints a line for each note of their sources, and raises UserError if the
+    images to be read exceed the memory limit."""
     unread = {name: x.images for name, x in parts.items() if isinstance(x.images, Unread)}
-    if not unread:
-        return parts
     sources = list({id(x.source): x.source for x in unread.values()}.values())
-    _, channels, height, width = sources[0].shape
-    numbers = {name: len(unread.get(name, ())) for name in SPLIT_NAMES}
-    first = sources[0]
-    require_room(numbers, channels * height * width, first.origin, height, first.resizable)
+    rows = [{name: x.rows for name, x in unread.items() if x.source is one} for one in sources]
+    whole = [(x, places) for x, places in zip(sources, rows, strict=True) if not x.streams]
+    if whole:
+        first, _ = whole[0]
+        _, channels, height, width = first.shape
+        numbers = {name: sum(len(x.get(name, ())) for _, x in whole) for name in SPLIT_NAMES}
+        require_room(numbers, channels * height * width, first.origin, height, first.resizable)
     pixels: dict[str, Tensor] = {}
-    for source in sources:
-        rows = {name: x.rows for name, x in unread.items() if x.source is source}
-        images = source.read(torch.cat(list(rows.values())))
-        pixels |= zip(rows, images.split([len(x) for x in rows.values()]), strict=True)
+    for source, places in zip(sources, rows, strict=True):
+        together = torch.cat(list(places.values()))
+        if source.streams:
+            source.complete(together)
+            continue
+        images = source.read(together)
+        pixels |= zip(places, images.split([len(x) for x in places.values()]), strict=True)
         for note in source.notes():
             say(f"{source.origin}: {note}")
     return {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import numpy as np
@@ -39,24 +40,40 @@ def read_image(
     """Returns (3, size, size) uint8: upright, RGB, shorter side resized, centre cropped. `look` is
     that of the image's folder, see `rgb`. Raises UserError for a file that is not an image."""
     with open_named(path, origin) as image:
-        try:
-            fitted = ImageOps.fit(
-                rgb(image, look, upright), (size, size), Image.Resampling.BILINEAR
-            )
-        except Exception as error:  # PIL raises many types for a broken file
-            raise unreadable(path, error, origin) from error
-    return torch.from_numpy(np.asarray(fitted).copy()).permute(2, 0, 1).contiguous()
+        return fitted(image, path, size, origin, look, upright)
+
+
+def fitted(
+    image: Image.Image,
+    name: Path | str,
+    size: int,
+    origin: str,
+    look: Look | None = None,
+    upright: bool = True,
+) -> torch.Tensor:
+    """Returns an open image as `read_image` does. `name` is that in messages."""
+    try:
+        found = ImageOps.fit(rgb(image, look, upright), (size, size), Image.Resampling.BILINEAR)
+    except Exception as error:  # PIL raises many types for a broken file
+        raise unreadable(name, error, origin) from error
+    return torch.from_numpy(np.asarray(found).copy()).permute(2, 0, 1).contiguous()
 
 
 def open_named(path: Path, origin: str) -> Image.Image:
     """Opens an image. Raises UserError with its name for a file that is not one."""
+    return opened(path, path, origin)
+
+
+def opened(file: Path | io.BytesIO, name: Path | str, origin: str) -> Image.Image:
+    """Opens an image from a file or its content. Raises UserError with its name for another
+    file."""
     try:
-        return open_image(path)
+        return open_image(file)
     except Exception as error:  # PIL raises many types for a broken file
-        raise unreadable(path, error, origin) from error
+        raise unreadable(name, error, origin) from error
 
 
-def unreadable(path: Path, error: Exception, origin: str) -> UserError:
+def unreadable(path: Path | str, error: Exception, origin: str) -> UserError:
     """Returns the error for an image that cannot be read, with the reason."""
     if isinstance(error, OverLimit):
         return UserError(f"{origin}: {path} has {error}; scale it down or remove it")

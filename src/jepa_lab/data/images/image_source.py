@@ -1,5 +1,5 @@
-"""Images in memory: one uint8 tensor per source and split, from named data sets or user-supplied
-files."""
+"""Images of a source and split as uint8, from named data sets or user-supplied files. They are in
+memory, or stay in a cache on disk if they do not fit."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from jepa_lab.data.images import (
+    hf_images,
     own_folder,
     own_npz,
     public_folders,
@@ -20,8 +21,10 @@ from jepa_lab.data.images import (
     rendered_objects,
 )
 from jepa_lab.data.images.arrays import Arrays, read_splits
+from jepa_lab.data.images.hf_tables import HfSet
 from jepa_lab.data.images.memory_limit import Budget
 from jepa_lab.data.images.own_source import checked_splits
+from jepa_lab.data.images.streaming import StreamedImages, StreamedSource, Streaming
 from jepa_lab.data.images.unread import Unread
 from jepa_lab.data.labels import class_counts
 from jepa_lab.errors import UserError
@@ -37,15 +40,15 @@ PUBLISHED_NORM = {
 }
 
 OFFICIAL = ("mnist", "cifar10", "cifar100", "stl10")  # read by torchvision
-RESIZED = ("digits", "folder", "3diebench", "imagenet_maps")
-NORM_BLOCK = 256  # images counted at once
+RESIZED = ("digits", "folder", "hf", "3diebench", "imagenet_maps")
+BLOCK = 256  # images read at once
 
 
 @dataclass(frozen=True)
 class ImageSource:
     """The images of one split, with their normalisation.
 
-    - images: (N, C, H, W) uint8
+    - images: (N, C, H, W) uint8, whose entries are read from disk if they do not fit into memory
     - labels: (N,) int64, or None for unlabelled images
     - n_classes: 0 for unlabelled images. It counts the classes of all splits
     - class_names: of the classes in order, or () for classes that are named by their number
@@ -57,7 +60,7 @@ class ImageSource:
     """
 
     name: str
-    images: Tensor
+    images: Tensor | StreamedImages
     labels: Tensor | None
     n_classes: int
     mean: tuple[float, ...]
@@ -74,8 +77,22 @@ class ImageSource:
     def fingerprint(self) -> str:
         """Returns ten hex digits of a hash of the pixels, the shape, the labels, and the saliency
         or latents."""
+        images = self.images
+        if isinstance(images, StreamedImages):
+            return str(images.fact(f"fingerprint {self._digest_of_others()}", self._fingerprint))
+        return self._fingerprint()
+
+    def _digest_of_others(self) -> str:
+        """Returns a hash of what is not in the images."""
+        digest = hashlib.blake2b(digest_size=8)
+        for part in (self.labels, self.maps):
+            digest.update(b"" if part is None else part.contiguous().numpy().data)
+        return digest.hexdigest()
+
+    def _fingerprint(self) -> str:
         digest = hashlib.blake2b(repr(tuple(self.images.shape)).encode(), digest_size=5)
-        digest.update(self.images.contiguous().numpy().data)
+        for some in self.images.split(BLOCK):
+            digest.update(some.contiguous().numpy().data)
         if self.labels is not None:
             digest.update(self.labels.contiguous().numpy().data)
         if self.maps is not None:
@@ -112,19 +129,27 @@ def load_splits(
     split_seed: int = 0,
     saliency_path: str | None = None,
     with_maps: bool = True,
+    streaming: Streaming | None = None,
+    config_name: str | None = None,
+    image_column: str | None = None,
+    label_column: str | None = None,
 ) -> Splits:
     """Returns the three splits of a source.
 
     The sources are digits, mnist, cifar10, cifar100, stl10, tinyimagenet, 3diebench and
-    imagenet_maps (in the folder `root`), folder (`root`) and npz (the file `path`). A function
-    instead of a name reads user-supplied images: train, val and test.
+    imagenet_maps (in the folder `root`), folder (`root`), npz (the file `path`) and hf (the folder
+    or name `path`). A function instead of a name reads user-supplied images: train, val and test.
 
-    - image_size resizes digits (default 16), folder (32), 3diebench (128) and imagenet_maps (224).
+    - image_size resizes digits (default 16), folder and hf (32), 3diebench (128) and imagenet_maps
+      (224).
     - train_size and val_size limit the number of images, drawn with split_seed. None keeps all. Of
       3diebench and imagenet_maps only these images are read, and val_size limits their test split
       too.
     - saliency_path is a folder with train.npy and test.npy: the maps of a set with official splits.
     - with_maps: whether to read the maps of imagenet_maps.
+    - config_name, image_column and label_column are those of hf, see HfSet.
+    - streaming: from which size on the images of npz, folder and hf stay on disk. None keeps all
+      images in memory and refuses those that do not fit.
 
     Raises UserError for data that is missing or broken.
     """
@@ -143,9 +168,15 @@ def load_splits(
         "imagenet_maps": lambda: public_folders.imagenet_with_maps(
             root, image_size or 224, with_maps=with_maps, **budget
         ),
-        "npz": lambda: own_npz.unread_npz(path, Budget(train_size, val_size)),
+        "npz": lambda: own_npz.unread_npz(path, Budget(train_size, val_size), streaming=streaming),
         "folder": lambda: own_folder.unread_folder(
-            root, image_size or 32, Budget(train_size, val_size)
+            root, image_size or 32, Budget(train_size, val_size), streaming
+        ),
+        "hf": lambda: hf_images.unread_hf(
+            HfSet(path, config_name, image_column, label_column),
+            image_size or 32,
+            Budget(train_size, val_size),
+            streaming,
         ),
     }
     if source not in readers:
@@ -180,8 +211,8 @@ def _splits(
         }
     )
     train = chosen["train"]
-    images = {split: _in_memory(part.images) for split, part in chosen.items()}
-    mean, std = PUBLISHED_NORM.get(name) or measured_norm(images["train"])
+    images = {split: _readable(part.images) for split, part in chosen.items()}
+    mean, std = PUBLISHED_NORM.get(name) or _norm_of(images["train"])
     labels = [a.labels for a in arrays.values() if a.labels is not None and len(a.labels)]
     n_classes = len(train.class_names)
     if labels and not n_classes:
@@ -202,17 +233,26 @@ def _splits(
     )
 
 
-def _in_memory(images: Tensor | Unread) -> Tensor:
-    assert isinstance(images, Tensor)
-    return images
+def _readable(images: Tensor | Unread) -> Tensor | StreamedImages:
+    if isinstance(images, Tensor):
+        return images
+    assert isinstance(images.source, StreamedSource)
+    return images.source.part(images.rows)
 
 
-def measured_norm(images: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def _norm_of(images: Tensor | StreamedImages) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    if isinstance(images, Tensor):
+        return measured_norm(images)
+    mean, std = images.fact("norm", lambda: measured_norm(images))
+    return tuple(mean), tuple(std)
+
+
+def measured_norm(images: Tensor | StreamedImages) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Returns mean and standard deviation of every channel of (N, C, H, W) uint8 images scaled to
     [0, 1]. The latter is at least 1e-3."""
     counts = [
         sum(
-            (torch.bincount(x[:, c].flatten(), minlength=256) for x in images.split(NORM_BLOCK)),
+            (torch.bincount(x[:, c].flatten(), minlength=256) for x in images.split(BLOCK)),
             torch.zeros(256, dtype=torch.long),
         ).double()
         for c in range(images.shape[1])

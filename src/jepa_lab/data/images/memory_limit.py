@@ -69,12 +69,13 @@ def require_room(
 
 def _excess(n: int, what: str, each: int, origin: str, size: int, limit: float) -> str:
     return (
-        f"{origin}: {n:,} {what} at {size} pixels take {_text(n * each)} of memory, more than the"
-        f" {_text(limit)} allowed"
+        f"{origin}: {n:,} {what} at {size} pixels take {bytes_text(n * each)} of memory, more than"
+        f" the {bytes_text(limit)} allowed"
     )
 
 
-def _text(size: float) -> str:
+def bytes_text(size: float) -> str:
+    """Returns a number of bytes as text, as in 1.4 GB."""
     return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"
 
 

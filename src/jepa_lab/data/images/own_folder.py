@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from jepa_lab.data.images.arrays import (
     SPLIT_NAMES,
@@ -17,33 +15,29 @@ from jepa_lab.data.images.arrays import (
     require_consistent,
     split_by_hash,
 )
-from jepa_lab.data.images.image_files import (
-    IMAGE_ENDINGS,
-    image_files,
-    open_named,
-    other_files,
-    read_image,
-    unreadable,
-)
+from jepa_lab.data.images.folder_images import OwnFolderImages
+from jepa_lab.data.images.image_files import IMAGE_ENDINGS, image_files, other_files
 from jepa_lab.data.images.memory_limit import Budget, require_room
-from jepa_lab.data.images.pixels import Look
-from jepa_lab.data.images.unread import StoredImages, Unread, keys_of
+from jepa_lab.data.images.streaming import Streaming, streamed
+from jepa_lab.data.images.unread import Unread
 from jepa_lab.data.labels import listed
 from jepa_lab.errors import UserError, say
-from jepa_lab.files.images import OtherPixels
 
 Files = list[tuple[Path, int]]  # image files with their class numbers
 
 
-def unread_folder(root: str | None, image_size: int, budget: Budget) -> dict[str, Arrays]:
+def unread_folder(
+    root: str | None, image_size: int, budget: Budget, streaming: Streaming | None = None
+) -> dict[str, Arrays]:
     """Returns train, val and test from a folder of image files, whose images are not read yet.
 
     The files are in one sub-folder per class (labelled) or directly in root (unlabelled), and are
     divided 80/10/10 by a hash of their pixels, for which every file is decoded once. Or root has
     sub-folders train/, val/ and test/ of either form, of which only the images that a run keeps are
     decoded. Every image is turned upright as its metadata says and brought to RGB of 8 bits. The
-    shorter side is resized to image_size, then the image is centre cropped. Raises UserError before
-    an image is opened if those that the budget keeps exceed the memory limit.
+    shorter side is resized to image_size, then the image is centre cropped. If the images that the
+    budget keeps exceed the memory limit, they are streamed, or without `streaming` a UserError is
+    raised before an image is opened.
     """
     origin = f"dataset.root={root}"
     top = Path(root or "")
@@ -64,12 +58,18 @@ def unread_folder(root: str | None, image_size: int, budget: Budget) -> dict[str
     if not divided:
         sizes["train"] = sizes.pop("") - sizes["val"] - sizes["test"]
     kept = budget.kept(sizes)
-    require_room(kept, 3 * image_size**2, origin, image_size, resizable=True)
     every = [row for part in files.values() for row in part]
-    paths = [path for path, _ in every]
-    source = FolderImages(paths, _look(paths, origin), image_size, origin, sum(kept.values()))
+    source = OwnFolderImages(
+        top, [path for path, _ in every], image_size, origin, sum(kept.values())
+    )
+    images = streamed(source, top, 3 * image_size**2 * sum(kept.values()), streaming)
+    if images is None:
+        require_room(kept, 3 * image_size**2, origin, image_size, resizable=True)
+        for note in source.prepare():
+            say(f"{origin}: {note}")
+        images = Unread.all_of(source)
     labels = torch.tensor([label for _, label in every]) if classes else None
-    whole = Arrays(Unread.all_of(source), labels)
+    whole = Arrays(images, labels)
     if divided:
         rows = torch.arange(len(every)).split(list(n.values()))
         parts = {name: whole.take(x) for name, x in zip(n, rows, strict=True)}
@@ -81,40 +81,6 @@ def unread_folder(root: str | None, image_size: int, budget: Budget) -> dict[str
     require_consistent(parts, origin)
     require_classes(parts, origin)
     return _named(parts, classes, origin)
-
-
-class FolderImages(StoredImages):
-    """The images of files at one size. `look` is that of a user's folder, and None for a published
-    set, whose pixels are used as they lie in the file."""
-
-    def __init__(
-        self, paths: Sequence[Path], look: Look | None, size: int, origin: str, wanted: int
-    ) -> None:
-        shape = (len(paths), 3, size, size)
-        super().__init__(origin, shape, resizable=look is not None, wanted=wanted)
-        self.paths, self.look, self.size = paths, look, size
-
-    def blocks(self) -> Iterator[Tensor]:
-        return (self._image(path)[None] for path in self.paths)
-
-    def take(self, rows: Tensor) -> Tensor:
-        images = torch.empty((len(rows), *self.shape[1:]), dtype=torch.uint8)
-        for i, row in enumerate(rows.tolist()):
-            images[i] = self._image(self.paths[row])
-        if self.look is not None and not self.hashes:
-            self.hashes = keys_of(images)
-        return images
-
-    def notes(self) -> list[str]:
-        """Returns a line if more than half of the images are copies of others. Of files that no
-        hash divides, only the images that were read are compared."""
-        n, distinct = len(self.hashes), len(set(self.hashes))
-        if 2 * distinct >= n:
-            return []
-        return [f"only {distinct:,} of {n:,} images differ from each other"]
-
-    def _image(self, path: Path) -> Tensor:
-        return read_image(path, self.size, self.origin, self.look, upright=self.look is not None)
 
 
 def _classes(top: Path) -> list[str]:
@@ -137,27 +103,6 @@ def _files(top: Path, classes: list[str], origin: str) -> Files:
     if not files:
         raise UserError(f"{origin}: no image in {top} ({', '.join(IMAGE_ENDINGS[:4])}, ...)")
     return files
-
-
-def _look(files: list[Path], origin: str) -> Look:
-    """Returns what the images have in common, and prints what a reader should know."""
-    look = Look()
-    for path in files:
-        with open_named(path, origin) as image:
-            try:
-                look = look.plus(image)
-            except Exception as error:  # PIL raises many types for a broken file
-                raise unreadable(path, error, origin) from error
-    try:
-        notes = look.notes(len(files))
-    except OtherPixels as error:
-        raise UserError(
-            f"{origin}: {look.deep} of {len(files)} images have {error}; save them as grey or RGB"
-            " of 8 or 16 bits"
-        ) from None
-    for note in notes:
-        say(f"{origin}: {note}")
-    return look
 
 
 def _named(parts: dict[str, Arrays], folders: list[str], origin: str) -> dict[str, Arrays]:

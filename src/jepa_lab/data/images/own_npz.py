@@ -1,4 +1,4 @@
-"""User-supplied images in an .npz of arrays, with or without labels."""
+"""User-supplied images in an .npz of arrays, with or without labels, or in one .npy."""
 
 from __future__ import annotations
 
@@ -20,10 +20,11 @@ from jepa_lab.data.images.arrays import (
     with_classes,
 )
 from jepa_lab.data.images.memory_limit import Budget, require_memory, require_room
+from jepa_lab.data.images.streaming import Streaming, streamed
 from jepa_lab.data.images.unread import StoredImages, Unread
 from jepa_lab.errors import UserError
-from jepa_lab.files.array_rows import ArrayRows, npz_rows
-from jepa_lab.files.arrays import PythonObjects, read_npz
+from jepa_lab.files.array_rows import ArrayRows, npy_rows, npz_rows
+from jepa_lab.files.arrays import PythonObjects, is_npy, read_npz
 
 T = TypeVar("T")
 
@@ -32,16 +33,23 @@ WHOLE = "save numpy.ascontiguousarray(images), since an array in Fortran order i
 PREFIXES = ("", *(f"{name}_" for name in SPLIT_NAMES))
 
 
-def unread_npz(path: str | None, budget: Budget, held_out: int | None = None) -> dict[str, Arrays]:
-    """Returns train, val and test from an .npz file, whose images are not read yet.
+def unread_npz(
+    path: str | None,
+    budget: Budget,
+    held_out: int | None = None,
+    streaming: Streaming | None = None,
+) -> dict[str, Arrays]:
+    """Returns train, val and test from an .npz file, whose images are not read yet. Of an .npy file
+    the only array is `images`.
 
     The file holds `images`, which are divided 80/10/10 by a hash, or `train_images`, `test_images`
     and optionally `val_images`. Images are (N, C, H, W), (N, H, W, C) or (N, H, W) uint8. Each
     array of images may have an array of labels (N,) or (N, 1): `labels`, `train_labels` and so on.
     Labels are strings, bools or whole numbers, and their distinct values over all splits are the
     classes. Without `val_images`, `held_out` training images are held out (by default the
-    validation images of the budget, or else a tenth). Raises UserError before the images are read
-    if those that the budget keeps exceed the memory limit.
+    validation images of the budget, or else a tenth). If the images that the budget keeps exceed
+    the memory limit, they are streamed, or without `streaming` a UserError is raised before an
+    image is read.
     """
     origin = f"dataset.path={path}"
     labels, images = _contents(path, origin)
@@ -68,9 +76,15 @@ def unread_npz(path: str | None, budget: Budget, held_out: int | None = None) ->
     kept = budget.kept(sizes)
     source = NpzImages(list(arrays.values()), origin, sum(kept.values()))
     _, channels, height, width = source.shape
-    require_room(kept, channels * height * width, origin, height, resizable=False)
+    each = channels * height * width
+    every = streamed(source, Path(path or ""), each * sum(kept.values()), streaming)
+    if every is None:
+        require_room(kept, each, origin, height, resizable=False)
+        every = Unread.all_of(source)
+    rows = every.rows.split([len(x) for x in arrays.values()])
+    images_of = {split: every[x] for split, x in zip(arrays, rows, strict=True)}
     given = {split: labels.get(f"{split}_labels".lstrip("_")) for split in arrays}
-    parts = with_classes(source.members(list(arrays)), given, origin, "{split}_labels")
+    parts = with_classes(images_of, given, origin, "{split}_labels")
     if "" in parts:
         parts = split_by_hash(parts[""], (sizes["train"], sizes["val"], sizes["test"]))
     elif "val" not in parts:
@@ -139,11 +153,6 @@ class NpzImages(StoredImages):
         self.arrays = arrays
         self.brightest: int | None = None
 
-    def members(self, names: Sequence[str]) -> dict[str, Unread]:
-        """Returns the images of each array under the names of the splits."""
-        rows = torch.arange(self.shape[0]).split([len(x) for x in self.arrays])
-        return {name: Unread(self, x) for name, x in zip(names, rows, strict=True)}
-
     def blocks(self) -> Iterator[Tensor]:
         brightest = 0
         for array in self.arrays:
@@ -168,10 +177,8 @@ class NpzImages(StoredImages):
                 first += len(array)
             return images
         at = 0
-        for block in self.blocks():
-            low, high = torch.searchsorted(ordered, torch.tensor([at, at + len(block)])).tolist()
-            if low < high:
-                images[order[low:high]] = block[ordered[low:high] - at]
+        for block in self.chosen(ordered):
+            images[order[at : at + len(block)]] = block
             at += len(block)
         return images
 
@@ -184,11 +191,20 @@ class NpzImages(StoredImages):
             " as fractions from 0 to 1, lose their grey levels"
         ]
 
+    def fingerprint(self) -> str:
+        found = self.arrays[0].array.path.stat()
+        names = [x.array.name for x in self.arrays]
+        return repr((names, found.st_size, found.st_mtime_ns))
+
 
 def _contents(path: str | None, origin: str) -> tuple[dict[str, np.ndarray], dict[str, ArrayRows]]:
-    """Returns the labels of a file, with an empty array for every other name, and its images."""
+    """Returns the labels of a file, with an empty array for every other name, and its images. An
+    .npy file has images and no labels."""
     if not path or not Path(path).is_file():
         raise UserError(f"{origin}: no such file; give an .npz with images")
+    if _or_unreadable(lambda: is_npy(Path(path)), origin):
+        array = _or_unreadable(lambda: npy_rows(Path(path), "images"), origin)
+        return {"images": np.empty(0)}, {"images": array}
     images = {f"{prefix}images" for prefix in PREFIXES}
     labels = {f"{prefix}labels" for prefix in PREFIXES}
     found = _or_unreadable(lambda: npz_rows(Path(path), images.__contains__), origin)

@@ -12,9 +12,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from jepa_lab.data.images.arrays import Arrays, held_out, hold_out, kept, read_splits
+from jepa_lab.data.images.folder_images import FolderImages
 from jepa_lab.data.images.image_files import image_files, open_named, read_image
 from jepa_lab.data.images.memory_limit import require_memory
-from jepa_lab.data.images.own_folder import FolderImages
 from jepa_lab.data.images.saliency import as_density, check_maps
 from jepa_lab.data.images.unread import Unread
 from jepa_lab.data.user_arrays import read_npy
@@ -64,7 +64,7 @@ def unread_tiny_imagenet(root: str) -> dict[str, Arrays]:
         if not files:
             raise UserError(f"{origin}: no image in {top / part}; unpack the archive again")
     files = [*train, *test]
-    source = FolderImages([p for p, _ in files], None, TINY_SIZE, origin, wanted=0)
+    source = FolderImages([p for p, _ in files], TINY_SIZE, origin, wanted=0)
     every = Arrays(Unread.all_of(source), torch.tensor([label for _, label in files]))
     pool, official = torch.arange(len(files)).split([len(train), len(test)])
     rest, val = hold_out(every.take(pool), len(train) // 10)

@@ -15,6 +15,7 @@ from jepa_lab.data.images.memory_limit import memory_limit
 
 HELD_BYTES = 256 * 2**20  # images of a source that are kept from the pass that hashes them
 HELD_RATIO = 1.3  # more are kept if they are at most this many times those that a run keeps
+KEY_BYTES = 16  # of the hash of an image
 
 
 class StoredImages(ABC):
@@ -24,7 +25,10 @@ class StoredImages(ABC):
     - shape: (N, C, H, W) of all images in uint8
     - resizable: whether dataset.image_size sets H and W
     - wanted: number of images that the run keeps, about
+    - streams: whether the images stay on disk, see StreamedSource
     """
+
+    streams = False
 
     def __init__(
         self, origin: str, shape: tuple[int, int, int, int], resizable: bool, wanted: int
@@ -41,9 +45,32 @@ class StoredImages(ABC):
     def take(self, rows: Tensor) -> Tensor:
         """Reads the images at these positions, in this order."""
 
+    def chosen(self, rows: Tensor) -> Iterator[Tensor]:
+        """Yields the images at these positions, which are in order, some at a time. Reads all
+        images by default."""
+        at = 0
+        for block in self.blocks():
+            low, high = torch.searchsorted(rows, torch.tensor([at, at + len(block)])).tolist()
+            if low < high:
+                yield block[rows[low:high] - at]
+            at += len(block)
+
+    def prepare(self) -> list[str]:
+        """Learns what the images have in common, before the first of them is read. Returns what a
+        user should know about it, one line each."""
+        return []
+
     def notes(self) -> list[str]:
         """Returns what a user should know about the images that were read, one line each."""
         return []
+
+    def complete(self, rows: Tensor) -> None:
+        """Prepares a source that streams for the images at these positions."""
+        raise NotImplementedError
+
+    def fingerprint(self) -> str:
+        """Returns a text that changes with the files, from their names, sizes and times alone."""
+        raise NotImplementedError
 
     def keys(self) -> list[bytes]:
         """Returns a hash of every image's bytes. Holds the images for `read` if they are few, or
@@ -102,7 +129,7 @@ def image_keys(images: Tensor | Unread) -> list[bytes]:
 def keys_of(images: Tensor) -> list[bytes]:
     """Returns a hash of the bytes of every image (n, C, H, W)."""
     pixels = images.contiguous().numpy()
-    return [hashlib.blake2b(image, digest_size=16).digest() for image in pixels]
+    return [hashlib.blake2b(image, digest_size=KEY_BYTES).digest() for image in pixels]
 
 
 def moved_to_front(images: Tensor, rows: Tensor) -> Tensor:

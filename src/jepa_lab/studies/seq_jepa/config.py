@@ -13,23 +13,7 @@ from jepa_lab.config.extensions import EncoderOptions, Options, SourceOptions, V
 from jepa_lab.config.ranges import at_least, one_of, unset, within
 from jepa_lab.config.run_config import JepaConfig
 from jepa_lab.studies.seq_jepa.dataset_config import DatasetConfig
-
-
-@dataclass
-class EncoderConfig:
-    name: str = MISSING
-    widths: list[int] = field(default_factory=list)  # resnet_small only: one width per block
-
-    def validate(self) -> None:
-        one_of(
-            "encoder.name",
-            self.name,
-            ["resnet18_cifar", "resnet18_imagenet", "resnet_small", "pixels"],
-        )
-        if self.name != "resnet_small":
-            unset("encoder.widths", self.widths or None, "only encoder=resnet_small has it")
-        elif not self.widths or min(self.widths) < 1:
-            raise ValueError(f"encoder.widths={self.widths}: one width above 0 for every block")
+from jepa_lab.studies.seq_jepa.encoder_config import EncoderConfig
 
 
 @dataclass
@@ -255,4 +239,6 @@ class Config(JepaConfig):
     def counted(self) -> dict[str, Any]:
         settings = super().counted()
         del settings["study"]  # the first runs of seq-JEPA have no such key
+        if isinstance(self.encoder, EncoderConfig):
+            settings["encoder"] = self.encoder.counted()
         return settings

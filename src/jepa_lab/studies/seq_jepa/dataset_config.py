@@ -13,9 +13,10 @@ from jepa_lab.config.ranges import at_least, one_of, ordered_pair, unset
 
 SOURCES = (
     *("digits", "mnist", "cifar10", "cifar100", "stl10", "tinyimagenet"),
-    *("3diebench", "imagenet_maps", "npz", "folder"),
+    *("3diebench", "imagenet_maps", "npz", "folder", "hf"),
 )
 OWN = "own"
+STREAMED = ("npz", "folder", "hf")
 # options of turned and moved views, which user-defined views do not read
 OF_TURNED_VIEWS = (
     *("action_code", "mode", "rotation", "translation", "scale", "scale_law", "interpolation"),
@@ -58,6 +59,14 @@ class DatasetConfig:
     root: str | None = None
     path: str | None = None
     image_size: int | None = None
+    # npz, folder, hf: images of a run that take more GB of memory are streamed from a cache on
+    # disk; null: those that the machine cannot hold
+    memory_gb: float | None = None
+    cache: str | None = None  # the folder of the caches; null: jepa_lab in the user's cache
+    # hf: one of several configurations; null: the only one
+    config_name: str | None = None
+    image_column: str | None = None  # hf; null: the only column of images
+    label_column: str | None = None  # hf; null: the only column of classes; none: no labels
     n_views: int = 4  # V = M + 1
     seq_len: int | None = None  # M, the alternative to n_views
     action_code: str | None = None  # rotation: sincos | one_hot
@@ -111,9 +120,25 @@ class DatasetConfig:
             raise ValueError("dataset.path is missing: the .npz file with the images")
         if self.source_name in NEEDS_ROOT and not self.root:
             raise ValueError(f"dataset.root is missing: {NEEDS_ROOT[self.source_name]}")
-        if self.source_name != "npz":
-            unset("dataset.path", self.path, "only dataset=npz reads a file")
-        if self.source_name in ("npz", "digits", OWN):
+        if self.source_name == "hf" and not self.path:
+            raise ValueError(
+                "dataset.path is missing: the folder of a data set, or its name on the hub"
+            )
+        if self.source_name not in ("npz", "hf"):
+            unset("dataset.path", self.path, "only dataset=npz and dataset=hf read it")
+        if self.source_name != "hf":
+            for key in ("config_name", "image_column", "label_column"):
+                unset(f"dataset.{key}", getattr(self, key), "only dataset=hf reads it")
+        at_least("dataset.memory_gb", self.memory_gb, 0.0)
+        if self.source_name not in STREAMED:
+            for key in ("memory_gb", "cache"):
+                unset(
+                    f"dataset.{key}",
+                    getattr(self, key),
+                    f"dataset={self.name} keeps its images in memory; only"
+                    f" {', '.join(STREAMED)} stream them",
+                )
+        if self.source_name in ("npz", "hf", "digits", OWN):
             unset("dataset.root", self.root, f"dataset={self.name} reads no folder")
         for key in ("rotation", "translation", "scale"):
             ordered_pair(f"dataset.{key}", getattr(self, key))

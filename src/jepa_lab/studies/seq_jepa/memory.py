@@ -22,7 +22,7 @@ from jepa_lab.training.module_memory import (
     most_bytes_of_activations,
 )
 
-DEPTHS = ("model", "depth"), ("model", "predictor_depth")
+DEPTHS = ("model", "depth"), ("model", "predictor_depth"), ("encoder", "depth")
 FLOAT = 4  # bytes
 
 

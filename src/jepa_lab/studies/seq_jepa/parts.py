@@ -21,6 +21,7 @@ from jepa_lab.networks.ema import make_ema_copy
 from jepa_lab.networks.encoders import build_encoder, channels_last_is_safe
 from jepa_lab.networks.heads import ActionProjection, mlp_predictor
 from jepa_lab.networks.prototypes import PrototypeHead
+from jepa_lab.networks.timm_encoder import TimmEncoder
 from jepa_lab.studies.seq_jepa.config import Config, LossConfig, ModelConfig
 from jepa_lab.studies.seq_jepa.network import SeqJEPANetwork
 from jepa_lab.studies.seq_jepa.objective import Objective, PredictionLoss
@@ -116,8 +117,14 @@ def build_encoder_of(config: Config, channels: int, size: int) -> nn.Module:
     UserError for a user-defined encoder without an attribute `dim`."""
     options: Any = config.encoder
     if not isinstance(options, EncoderOptions):
+        if options.library == "timm":
+            return TimmEncoder(options.name, channels, size, **options.options())
         return build_encoder(
-            options.name, in_channels=channels, image_size=size, widths=tuple(options.widths)
+            options.name,
+            in_channels=channels,
+            image_size=size,
+            widths=tuple(options.widths),
+            **options.options(),
         )
     encoder: nn.Module = options.build(channels, size)
     if not isinstance(getattr(encoder, "dim", None), int):

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 from jepa_lab.data.images.image_source import Splits, load_splits
+from jepa_lab.data.images.streaming import Streaming
 from jepa_lab.data.labels import listed
-from jepa_lab.data.stored_images import require_stored
+from jepa_lab.data.stored_images import require_local, require_stored
 from jepa_lab.data.views.build import ViewGroup
 from jepa_lab.errors import UserError
 from jepa_lab.studies.seq_jepa.config import Config
@@ -23,6 +26,8 @@ class SeqJEPAPlanner(Planner):
 
     def require_stored(self, config: Config) -> None:
         require_stored(config.dataset.source_name, config.dataset.root or "data")
+        if config.dataset.source_name == "hf":
+            require_local(config.dataset.path or "")
 
     def load(self, config: Config) -> Splits:
         d = config.dataset
@@ -35,6 +40,10 @@ class SeqJEPAPlanner(Planner):
             val_size=d.val_size,
             saliency_path=d.saliency_path,
             with_maps=d.saliency == "file",
+            config_name=d.config_name,
+            image_column=d.image_column,
+            label_column=d.label_column,
+            streaming=Streaming(math.inf if d.memory_gb is None else d.memory_gb, d.cache),
         )
         n = len(splits.train.images)
         if n < d.batch_size:
