@@ -15,6 +15,8 @@ from jepa_lab.sweep.ladder import checked_rungs
 
 OWN = {
     "npz": ["dataset.path=x"],
+    "hf": ["dataset.path=x"],
+    "timm": ["encoder.name=vit_tiny_patch16_224"],
     "arc_json": ["dataset.path=x"],
     **{name: ["dataset.root=x"] for name in ("folder", "3diebench", "imagenet_saccade")},
 }

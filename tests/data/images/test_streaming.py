@@ -21,7 +21,7 @@ import pytest
 import torch
 from PIL import Image
 
-from jepa_lab.data.images import folder_images, shards, streaming
+from jepa_lab.data.images import folder_images, image_files, shards, streaming
 from jepa_lab.data.images.image_source import Splits, load_splits
 from jepa_lab.data.images.streaming import StreamedImages, Streaming
 from jepa_lab.errors import UserError
@@ -120,7 +120,7 @@ def test_streamed_images_are_those_that_memory_would_hold(
 
     monkeypatch.setattr(array_rows.ArrayRows, "blocks", fail)
     monkeypatch.setattr(array_rows.ArrayRows, "take", fail)
-    monkeypatch.setattr(folder_images, "open_named", fail)
+    monkeypatch.setattr(image_files, "open_named", fail)
     monkeypatch.setattr(folder_images, "read_image", fail)
     require_same(load_splits(**given, streaming=cache), whole)
 

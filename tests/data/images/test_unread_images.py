@@ -14,7 +14,7 @@ import pytest
 import torch
 from PIL import Image
 
-from jepa_lab.data.images import folder_images, memory_limit, unread
+from jepa_lab.data.images import folder_images, image_files, memory_limit, unread
 from jepa_lab.data.images.arrays import Arrays
 from jepa_lab.data.images.image_source import Splits, load_splits
 from jepa_lab.data.images.unread import moved_to_front
@@ -267,7 +267,7 @@ def test_data_that_do_not_fit_are_refused_before_an_image_is_read(
         for name, part in parts.items() if kind == "divided folder" else (("", images),):
             paint(tmp_path / "x" / name, part)
     monkeypatch.setattr(ArrayRows, "blocks", fail)
-    monkeypatch.setattr(folder_images, "open_named", fail)
+    monkeypatch.setattr(image_files, "open_named", fail)
     monkeypatch.setattr(folder_images, "read_image", fail)
     with pytest.raises(SystemExit) as end:
         run_command(lambda: load_splits(**given))
