@@ -256,7 +256,7 @@ def test_a_missing_or_broken_npz_is_a_user_error(tmp_path: Path) -> None:
         with pytest.raises(UserError, match="not a readable"):
             load_splits("npz", path=str(broken))
     np.save(tmp_path / "plain.npy", pixels(20, 4, 4))
-    assert len(load_splits("npz", path=str(tmp_path / "plain.npy")).train) == 16
+    assert len(load_splits("npz", path=str(tmp_path / "plain.npy")).train.images) == 16
     objects = np.array([{"a": 1}], dtype=object)
     np.savez(tmp_path / "objects.npz", images=objects)
     with pytest.raises(UserError, match="not a readable"):
