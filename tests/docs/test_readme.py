@@ -20,9 +20,10 @@ from jepa_lab.config.groups import conf_dir
 from jepa_lab.sweep.ladder import checked_rungs
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-PAGES = {"README.md": README} | {
-    f"docs/{path.name}": path.read_text(encoding="utf-8")
-    for path in sorted((ROOT / "docs").glob("*.md"))
+ROOT_PAGES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md")
+PAGES = {
+    path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8")
+    for path in [*(ROOT / name for name in ROOT_PAGES), *sorted((ROOT / "docs").rglob("*.md"))]
 }
 DOCS = "\n".join(PAGES.values())
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
