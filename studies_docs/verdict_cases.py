@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 
+BRANCH = " --at "  # divides the command line of a run from the options of `jepa_lab.branch`
+
+
 @dataclass(frozen=True)
 class Panel:
     """A curve: the metric's key, its name on the axis, and the limit that the rule reads, if it is
@@ -23,8 +26,9 @@ class Case:
     """A run that ended with a status, and what is drawn of it.
 
     `run` is the name of a labelled run of the benchmark, or a command line that makes a run of
-    ours. `beside` is another one, drawn for comparison. `what` and `beside_what` say in a few words
-    how the two were made.
+    ours; what follows BRANCH in it makes a branch of that run. `beside` is another one, drawn for
+    comparison. `what` and `beside_what` say in a few words how the two were made. A run that
+    `went_through` the status ended with another one.
     """
 
     status: str
@@ -33,11 +37,7 @@ class Case:
     panels: tuple[Panel, ...]
     beside: str = ""
     beside_what: str = ""
-
-    @property
-    def is_ours(self) -> bool:
-        """Whether `run` is a command line rather than a name of the benchmark."""
-        return "experiment=" in self.run
+    went_through: bool = False
 
 
 SIMSIAM_BN = "digits.resnet.simsiam.healthy.enough.9773"
@@ -48,6 +48,7 @@ SMOKE_B = "+experiment=teacherless_b tier=smoke hardware=cpu hardware.threads=1"
 DEMO = (
     "+experiment=teacherless_b recipe=predictive dataset.epochs=120 hardware=cpu hardware.threads=1"
 )
+STOPGRAD = "+experiment=seq_jepa_stopgrad hardware=cpu hardware.threads=1"
 OBJECTS = (
     "+experiment=arc_sixth_run dataset.slot_features=objects \"loss.invariance.form='true'\""
     " seed=0 hardware=cpu hardware.threads=1"
@@ -100,6 +101,14 @@ CASES = (
         "codes that start among the features",
     ),
     Case(
+        "regulariser_dominated",
+        f"{STOPGRAD}{BRANCH}50% --set loss.lambda_rate=0.3",
+        "a rate term of weight 0.3 from step 510 on",
+        (Panel("val/skill", "skill"), Panel("val/z_agg/effective_rank", "effective rank of z_agg")),
+        STOPGRAD,
+        "the same run without it",
+    ),
+    Case(
         "no_learning",
         "digits.resnet.dino.fault_rate_x30.enough.1380",
         "DINO, learning rate 30 times too high",
@@ -123,6 +132,15 @@ CASES = (
         (Panel("val/action_use", "use of the actions", 0.05), Panel("val/skill", "skill", lowest=-1)),
         DEMO,
         "make demo: 2,040 steps without dropout",
+    ),
+    Case(
+        "unstable",
+        "shapes.mlp.vq.fault_rate_x30.enough.9970",
+        "VQ autoencoder, learning rate 30 times too high",
+        (Panel("train/loss/commitment", "commitment loss", log=True), Panel(LOSS, "loss", log=True)),
+        "shapes.mlp.vq.healthy.enough.3812",
+        "the same at its usual learning rate",
+        went_through=True,
     ),
     Case(
         "low_rank",

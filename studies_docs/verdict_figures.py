@@ -33,7 +33,7 @@ from jepa_lab.ledger.parquet import history_of
 from jepa_lab.ledger.read import read_json
 from jepa_lab.report.collapse_bench.rules import verdict_of
 from jepa_lab.report.collapse_bench.runs import SHIPPED, BenchRun, load_runs
-from verdict_cases import CASES, Case, Panel
+from verdict_cases import BRANCH, CASES, Case, Panel
 
 ORDER = (*SEVERITY, *(status for status in STATUSES if status not in SEVERITY))
 AROUND = ("figures=", "hardware=", "seed=0")  # make the same run, or nearly
@@ -69,16 +69,31 @@ def find_shown(source: str, runs: dict[str, BenchRun], runs_dir: Path) -> Shown 
 
 
 def _of_ours(command: str, runs_dir: Path) -> Shown | None:
-    wanted = set(shlex.split(command))
+    """Returns the run or the branch that a command line makes, None if it does not exist."""
+    line, _, options = command.partition(BRANCH)
+    wanted = {*shlex.split(line), *shlex.split(options)[2:]}  # after --at's value: --set KEY=VALUE
+    wanted = {word for word in wanted if not word.startswith(AROUND)}
     for file in sorted(runs_dir.glob("*/*/overrides.yaml")):
-        line = read_command_line(file.parent)
+        made = read_command_line(file.parent)
         summary = read_json(file.with_name("summary.json"))
-        given = {word for word in line.overrides if not word.startswith(AROUND)} if line else set()
-        if summary and given == {word for word in wanted if not word.startswith(AROUND)}:
+        words = made.overrides if made else ()
+        is_branch = any(word.startswith("branch.") for word in words)
+        given = {word for word in words if not word.startswith((*AROUND, "branch."))}
+        if summary and given == wanted and is_branch == bool(options):
             verdict = summary["verdict"]
-            text = f"python -m jepa_lab {command}"
-            return Shown(history_of(file.parent), verdict["line"], verdict.get("since_step"), text)
+            history = history_of(file.parent)
+            return Shown(history, verdict["line"], verdict.get("since_step"), made_by(command))
     return None
+
+
+def made_by(command: str) -> str:
+    """Returns the command of a run, and below it that of its branch if it has one."""
+    line, _, options = command.partition(BRANCH)
+    text = f"python -m jepa_lab {line}"
+    if not options:
+        return text
+    name = line.partition("experiment=")[2].split()[0]
+    return f"{text}\npython -m jepa_lab.branch runs/{name}/<run_id>{BRANCH}{options}"
 
 
 def colour_of(case: Case) -> str:
@@ -105,7 +120,7 @@ def draw_panel(axes: Axes, panel: Panel, shown: Shown, beside: Shown | None, cas
     if panel.log:
         axes.set_yscale("log")
     if panel.lowest is not None:
-        axes.set_ylim(bottom=panel.lowest)
+        axes.set_ylim(panel.lowest, 1.05)  # of a share or a skill
 
 
 def draw(case: Case, shown: Shown, beside: Shown | None, path: Path) -> None:
@@ -140,9 +155,10 @@ def case_text(case: Case, shown: Shown, beside: Shown | None) -> str:
         lines += ["", f"An oracle that reads other images calls this run {LABELS[shown.label]}."]
     if beside is not None:
         lines += ["", "The verdict on the blue run:", "", "```", beside.line, "```"]
-    lines += ["", "To make these runs again:", "", "```", shown.made_by]
-    lines += [beside.made_by] if beside is not None else []
-    return "\n".join([*lines, "```"])
+    commands = shown.made_by.splitlines() + (beside.made_by.splitlines() if beside else [])
+    once = list(dict.fromkeys(commands))
+    again = "To make these runs again" if len(once) > 1 else "To make this run again"
+    return "\n".join([*lines, "", f"{again}:", "", "```", *once, "```"])
 
 
 def counts_text(runs: dict[str, BenchRun]) -> str:
@@ -181,7 +197,7 @@ def main() -> None:
         beside = find_shown(case.beside, runs, args.runs_dir) if case.beside else None
         if shown is None or (case.beside and beside is None):
             missing = case.run if shown is None else case.beside
-            print(f"{case.status}: not drawn, the run is missing: python -m jepa_lab {missing}")
+            print(f"{case.status}: not drawn, the run is missing: {made_by(missing)}")
             continue
         draw(case, shown, beside, args.out.parent / "images" / "verdicts" / f"{case.status}.png")
         write_page(args.out / f"{case.status}.md", {"case": case_text(case, shown, beside)})

@@ -20,6 +20,7 @@ from jepa_lab.config.statuses import STATUSES
 from jepa_lab.report.collapse_bench.rules import verdict_of
 from jepa_lab.report.collapse_bench.runs import SHIPPED, load_runs
 from verdict_cases import CASES
+from verdict_figures import made_by
 
 CONFIG = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
 SECTIONS = ("A real case", "What it is not", "What repaired it in our runs", "What to try")
@@ -59,8 +60,11 @@ def test_the_verdicts_on_the_pages_are_those_of_today() -> None:
                 assert f"\n{verdict_of(runs[name]).line()}\n" in page, name
                 assert f"--only {name}" in page
             else:
-                assert f"python -m jepa_lab {name}" in page, name
-        if case.run in runs:
+                assert all(line in page for line in made_by(name).splitlines()), name
+                assert f"```\n{case.status} since" in page or name == case.beside
+        if case.run in runs and case.went_through:
+            assert f"before it, {case.status} since" in verdict_of(runs[case.run]).line()
+        elif case.run in runs:
             assert verdict_of(runs[case.run]).status == case.status
 
 
