@@ -7,8 +7,9 @@ EXTRAS ?=
 JOBS ?= 2
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.jepa-lab-installed
+DOCS_STAMP := $(VENV)/.jepa-lab-docs-installed
 
-.PHONY: setup demo demo-toy test lint bench claims docs clean
+.PHONY: setup demo demo-toy test lint bench claims docs docs-data docs-commands clean
 
 setup: $(STAMP)
 
@@ -55,10 +56,22 @@ bench: setup
 claims: setup
 	$(BIN)/python -m jepa_lab.claims --out docs/results/claims.md --fill docs/results
 
+# the site, from docs/ into site/; a broken link or a page outside the navigation is an error
+docs: $(DOCS_STAMP)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	@echo "written: site/index.html"
+
+$(DOCS_STAMP): $(STAMP)
+	$(BIN)/python -m pip install --quiet --editable ".[docs]"
+	@touch $@
+
 # the pages of docs/ that scripts write: from the stored statistics, and from the runs below RUNS
 RUNS ?= runs
-docs: setup
-	$(BIN)/python studies_docs/gallery.py
+docs-data: setup
+	$(BIN)/python studies_docs/collapse_picture.py
+	$(BIN)/python studies_docs/house_picture.py
+	$(BIN)/python studies_docs/verdict_figures.py --runs-dir $(RUNS)
+	$(BIN)/python studies_docs/gallery.py --out docs/diagnosis.md
 	$(BIN)/python studies_docs/error_rate.py report
 	$(BIN)/python studies_docs/collapse_bench document
 	$(BIN)/python studies_docs/teacherless.py --runs-dir $(RUNS)
@@ -66,5 +79,9 @@ docs: setup
 	$(BIN)/python studies_docs/linear_byol.py --runs-dir $(RUNS)
 	$(BIN)/python studies_docs/arc.py --runs-dir $(RUNS)
 
+# every command of README and docs/, the slow ones too
+docs-commands: setup
+	JEPA_LAB_DOCS_COMMANDS=1 $(BIN)/python -m pytest tests/docs
+
 clean:
-	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache
+	rm -rf build dist site .pytest_cache .mypy_cache .ruff_cache

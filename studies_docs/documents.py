@@ -27,11 +27,12 @@ def arguments(description: str) -> argparse.Namespace:
     return parser.parse_args()
 
 
-def save_figure(figure: Any, path: Path, dpi: int) -> None:
-    """Writes a matplotlib figure as a PNG with 256 colours. Creates its folder."""
+def save_figure(figure: Any, path: Path, dpi: int, top: float = 1) -> None:
+    """Writes a matplotlib figure as a PNG with 256 colours. Creates its folder. The axes end at
+    `top`, a share of the height, so that a legend of the figure fits above them."""
     from PIL import Image
 
-    figure.tight_layout()
+    figure.tight_layout(rect=(0, 0, 1, top))
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=dpi)
     with Image.open(path) as image:

@@ -11,7 +11,9 @@ from importlib.util import find_spec
 import pytest
 
 from conftest import ROOT
+from doc_pages import blocks
 from jepa_lab.config.statuses import COLLAPSES, PASSES
+from terminal import difference, shown_outputs
 
 FOLDER = ROOT / "examples"
 NEEDS = {
@@ -49,3 +51,7 @@ def test_the_example_ends_with_the_right_verdict(name: str, collapse: bool) -> N
     expected = COLLAPSES if collapse else PASSES
     first = next(word for word in words if word in {*COLLAPSES, *PASSES, "inconclusive"})
     assert first in expected, done.stdout
+    command = f"python examples/{name}.py{' --collapse' if collapse else ''}"
+    for block in blocks("console"):  # pages show what the program prints
+        shown = shown_outputs(block.text).get(command, "")
+        assert difference(shown, done.stdout) == "", (block.page, command)

@@ -26,13 +26,14 @@ def main(argv: list[str] | None = None) -> None:
         commands.add_parser(name).add_argument("out", type=Path)
     commands.choices["train"].add_argument("--shard", default="0/1", help="as in 0/2 and 1/2")
     commands.choices["train"].add_argument("--first", type=int, help="only the first runs")
+    commands.choices["train"].add_argument("--only", metavar="NAME", help="only the run of a name")
     commands.choices["collect"].add_argument("--to", type=Path)
     commands.add_parser("fit")
     commands.add_parser("document")
     args = parser.parse_args(argv)
     if args.command == "train":
         part, _, of = args.shard.partition("/")
-        train_all(args.out, (int(part), int(of)), args.first)
+        train_all(args.out, (int(part), int(of)), args.first, args.only)
     elif args.command == "status":
         print(status(args.out))
     elif args.command == "collect":
@@ -45,9 +46,14 @@ def main(argv: list[str] | None = None) -> None:
         print(fit.write() if args.command == "fit" else document.write())
 
 
-def train_all(out: Path, shard: tuple[int, int], first: int | None) -> None:
-    """Trains the missing runs of a share, and prints a line for each with its seconds."""
-    specs = plan()[:first]
+def train_all(
+    out: Path, shard: tuple[int, int], first: int | None, only: str | None = None
+) -> None:
+    """Trains the missing runs of a share, and prints a line for each with its seconds. Raises
+    SystemExit for a name that no run has."""
+    specs = [spec for spec in plan()[:first] if only in (None, spec.name)]
+    if not specs:
+        raise SystemExit(f"--only {only}: no run of the plan has this name")
     mine = specs[shard[0] :: shard[1]]
     left = sum(not path_of(out, spec).exists() for spec in mine)
     print(f"{len(mine)} runs, {left} to train", flush=True)

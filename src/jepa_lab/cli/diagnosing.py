@@ -13,6 +13,7 @@ from jepa_lab.config.trust import Trust
 from jepa_lab.errors import UserError, say
 from jepa_lab.ledger.atomic import remove_leftovers, write_json
 from jepa_lab.ledger.command_line import CommandLine
+from jepa_lab.report.bundle import redaction_here, write_bundle
 from jepa_lab.report.diagnosis import diagnosis_text
 from jepa_lab.report.log_report import log_report
 from jepa_lab.report.sources import require_file_or_folder, source_of
@@ -52,6 +53,19 @@ def run_report(folder: Path, rules: str) -> Report:
         text += f"\n\nwritten: {target}"
     except OSError as error:  # e.g. a read-only folder; the report is printed all the same
         say(f"{target}: not written ({error.strerror})")
+    return text, content
+
+
+def bundle(paths: Sequence[Path], rules: str, out: Path | None) -> Report:
+    """Returns the report as `report_on` does, after writing a zip for others to look at. Without
+    `out` the zip is named after the path and lies in the working directory. Raises UserError for a
+    path that cannot be reported on."""
+    source = source_of(paths)
+    text, content = report_on(paths, rules)
+    stem = (source.run or paths[0]).resolve().name.removesuffix(paths[0].suffix)
+    place = out or Path(f"jepa-lab-{stem or 'report'}.zip")
+    written = write_bundle(place, text, content, source.run, redaction_here())
+    text += f"\nbundle:  {place} ({', '.join(written)}); look through it before you give it away"
     return text, content
 
 

@@ -1,0 +1,1 @@
+"""Networks: encoders, aggregators, predictors, target averages and codebooks."""

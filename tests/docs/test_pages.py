@@ -1,57 +1,61 @@
-"""The README and the pages of docs/: their commands compose, their options, files, links and module
-names exist, and the Python example runs."""
+"""The README and the pages of docs/: their commands compose, and their options, files, links and
+module names exist."""
+
+from __future__ import annotations
 
 import re
-import shlex
 from contextlib import suppress
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-import torch
 from hydra import compose, initialize_config_dir
 
-from conftest import ROOT
+from doc_pages import DOCS, PAGES, ROOT, RUN_ALL, overrides_of, training_commands, verb_commands
 from jepa_lab.__main__ import main
 from jepa_lab.cli import app as cli  # noqa: F401 - registers the resolvers
 from jepa_lab.cli.verbs import VERBS
 from jepa_lab.config.groups import conf_dir
 from jepa_lab.sweep.ladder import checked_rungs
 
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-PAGES = {"README.md": README} | {
-    f"docs/{path.name}": path.read_text(encoding="utf-8")
-    for path in sorted((ROOT / "docs").glob("*.md"))
-}
-DOCS = "\n".join(PAGES.values())
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
-
-# commands with user-defined parts are in test_adding_a_loss.py and test_extending.py
-ELSEWHERE = ("searchpath", "--config-dir")
-TRAINING = r"python -m jepa_lab(?:\.check)? +([^#`\n]*experiment=[^#`\n]*)"
-PREVIEWS = r"python -m jepa_lab\.preview +([^#`\n]*=[^#`\n]*)"
-COMMANDS = sorted(
-    command
-    for command in {*re.findall(TRAINING, DOCS), *re.findall(PREVIEWS, DOCS)}
-    if not any(part in command for part in ELSEWHERE) and "dataset=NAME" not in command
-)
-if find_spec("hydra_plugins.hydra_optuna_sweeper") is None:
-    COMMANDS = [c for c in COMMANDS if "hydra.sweeper.sampler" not in c]
-OTHERS = sorted(set(re.findall(r"(?:python -m jepa_lab\.|jepa-lab )([a-z]+)\b([^`#\n]*)", DOCS)))
+COMMANDS, OF_RESULTS = training_commands(), training_commands(results=True)
+OTHERS = verb_commands()
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", COMMANDS, ids=str)
 def test_every_command_in_the_documents_composes(command: str) -> None:
-    command = command.removesuffix("'").replace("$SLURM_PROCID", "0")  # from within bash -c '...'
-    overrides = [w for w in shlex.split(command) if w not in ("-m", "--cfg", "job")]
+    require_composition(command)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not RUN_ALL, reason="run by make docs-commands")
+@pytest.mark.parametrize("command", OF_RESULTS, ids=str)
+def test_every_command_of_a_page_of_results_composes(command: str) -> None:
+    require_composition(command)
+
+
+def require_composition(command: str) -> None:
+    """Raises an error if the first job of a command line is not valid."""
+    overrides = overrides_of(command)
     if "experiment=" not in command:
         overrides.insert(0, "+experiment=teacherless_b")  # as preview does
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        assert all(
-            config.name
-            for config in checked_rungs(compose("config", [first_of_sweep(w) for w in overrides]))
-        )
+        assert all(config.name for config in checked_rungs(compose("config", first_job(overrides))))
+
+
+def first_job(overrides: list[str]) -> list[str]:
+    """Returns the overrides of a sweep's first job. Of several auxiliary losses it takes the last
+    one, as the first is often none, and leaves out the keys of the others."""
+    first = [first_of_sweep(override) for override in overrides]
+    arms = [w.removeprefix("aux=") for w in overrides if w.startswith("aux=")]
+    if not arms or "," not in arms[0] or "[" in arms[0]:
+        return first
+    arm = arms[0].split(",")[-1]
+    others = tuple(f"aux.{name}." for name in arms[0].split(",")[:-1])
+    kept = [w for w in first if not w.startswith(("aux=", *others))]
+    return [*kept, f"aux={arm}"]
 
 
 def first_of_sweep(override: str) -> str:
@@ -94,7 +98,8 @@ def test_every_target_of_make_exists(target: str) -> None:
 
 @pytest.mark.parametrize("page", PAGES)
 def test_every_link_and_picture_points_at_a_file(page: str) -> None:
-    targets = re.findall(r"\]\(([^)#:]+)\)", PAGES[page])
+    targets = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", PAGES[page])
+    targets += re.findall(r'(?:src|href)="([^"#:]+)"', PAGES[page])
     assert not [t for t in targets if not ((ROOT / page).parent / t).is_file()]
 
 
@@ -112,20 +117,6 @@ def test_every_module_and_object_exists(name: str) -> None:
     if place.is_dir() or place.with_suffix(".py").is_file():
         return
     module, _, attribute = name.rpartition(".")
+    if module == "jepa_lab.monitor.hf_trainer" and find_spec("transformers") is None:
+        pytest.skip("transformers is not installed (the extra examples)")
     assert hasattr(import_module(module), attribute)
-
-
-def test_the_example_of_the_monitor_runs(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    code, _ = re.findall(r"```python\n(.*?)```", README, re.S)
-    monkeypatch.chdir(tmp_path)
-    z = torch.randn(256, 16, generator=torch.Generator().manual_seed(0))
-    exec(code, {"step": 0, "h": z, "z": z, "loss": torch.ones(())})
-    assert capsys.readouterr().out.startswith("verdict: healthy: backbone")
-
-
-def test_the_python_example_runs(capsys: pytest.CaptureFixture[str]) -> None:
-    _, code = re.findall(r"```python\n(.*?)```", README, re.S)
-    exec(compile(code, "README.md", "exec"), {})
-    assert "healthy" in capsys.readouterr().out
