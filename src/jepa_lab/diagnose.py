@@ -7,8 +7,7 @@ import argparse
 import json
 from pathlib import Path
 
-from jepa_lab.cli.options import add_investigation, refuse_without_investigate
-from jepa_lab.errors import UserError
+from jepa_lab.cli.options import add_bundle, add_investigation, refuse_without_investigate
 from jepa_lab.process.command import RESUMES, Parser, import_from, run_command
 
 
@@ -45,36 +44,21 @@ def _parser() -> Parser:
         default="ours",
         help="published: also show the older thresholds",
     )
-    parser.add_argument(
-        "--bundle",
-        type=Path,
-        nargs="?",
-        const=Path(),
-        metavar="FILE.zip",
-        help="also write a zip for a report to others: configuration, versions, verdict and the last"
-        " metrics, without data, weights and secrets (default: jepa-lab-<name>.zip)",
-    )
+    add_bundle(parser)
     add_investigation(parser)
     return parser
 
 
 def _diagnose(args: argparse.Namespace) -> int:
-    from jepa_lab.cli.diagnosing import bundle, investigation_of, one_path, report_on  # start-up
+    from jepa_lab.cli.diagnosing import investigation_of, one_path, reported  # start-up
 
     if args.investigate:
-        if args.bundle is not None:
-            raise UserError("--bundle and --investigate are two commands; investigate first")
         args.path = one_path(args.paths)
         import_from(args.config_dir)
         (text, content), code = investigation_of(args)
     else:
         refuse_without_investigate(args)
-        code = 0
-        if args.bundle is None:
-            text, content = report_on(args.paths, args.rules)
-        else:
-            out = args.bundle if args.bundle != Path() else None
-            text, content = bundle(args.paths, args.rules, out)
+        (text, content), code = reported(args), 0
     print(json.dumps(content, indent=2, allow_nan=False) if args.json else text)
     return code
 

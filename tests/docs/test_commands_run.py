@@ -36,7 +36,6 @@ SMALLER = {
 }
 NOT_RUN = {
     "--config-dir mine": "test_extending.py runs it",
-    "wrote it": "a sentence, not a command",
     "NAME": "a pattern",
     "my_claims.yaml": "test_claims_command.py runs such a file",
     "--fill": "writes the pages of results from runs of hours",

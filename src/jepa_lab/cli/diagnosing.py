@@ -90,6 +90,13 @@ def composes(line: CommandLine) -> bool:
     return not reads_ours_only(line.overrides, line.config_dir) or composes(line.overrides)
 
 
+def reported(args: argparse.Namespace) -> Report:
+    """Returns the report that the options describe, with its zip if it is wanted."""
+    if args.bundle is None:
+        return report_on(args.paths, args.rules)
+    return bundle(args.paths, args.rules, args.bundle if args.bundle != Path() else None)
+
+
 def investigation_of(args: argparse.Namespace) -> tuple[Report, int]:
     """Returns the report of an investigation and its exit code.
 
@@ -97,6 +104,8 @@ def investigation_of(args: argparse.Namespace) -> tuple[Report, int]:
     within the limits, and 130 if interrupted. Raises UserError for a run whose study has no
     investigation.
     """
+    if args.bundle is not None:
+        raise UserError("--bundle and --investigate are two commands; investigate first")
     entry = study_of_run(args.path)
     if not entry.candidates_at:
         raise UserError(

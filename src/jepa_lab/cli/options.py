@@ -52,6 +52,19 @@ def add_investigation(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_bundle(parser: argparse.ArgumentParser) -> None:
+    """Adds the option `--bundle`."""
+    parser.add_argument(
+        "--bundle",
+        type=Path,
+        nargs="?",
+        const=Path(),
+        metavar="FILE.zip",
+        help="also write a zip for a report to others: configuration, versions, verdict and the"
+        " last metrics, without data, weights and secrets (default: jepa-lab-<name>.zip)",
+    )
+
+
 def refuse_without_investigate(args: argparse.Namespace) -> None:
     """Raises UserError for an option of an investigation that has no effect without
     `--investigate`."""

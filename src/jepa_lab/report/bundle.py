@@ -70,7 +70,7 @@ def write_bundle(
         "versions.json": _json(redaction.data(environment())),
     }
     if run is not None:
-        files |= {name: text for name, text in _of_run(run, redaction)}
+        files |= dict(_of_run(run, redaction))
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, inside in files.items():
