@@ -47,7 +47,7 @@ bench: setup
 	$(BIN)/python benchmarks/processes.py
 	$(BIN)/python benchmarks/ring.py
 	$(BIN)/python benchmarks/sweeps.py
-	$(BIN)/python benchmarks/thousand_jobs.py
+	$(BIN)/python benchmarks/thousand_jobs.py --jobs 100 --at 10 50 100
 	$(BIN)/python benchmarks/training.py
 	$(BIN)/python benchmarks/toy.py
 	$(BIN)/python benchmarks/arc_tokens.py

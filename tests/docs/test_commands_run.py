@@ -37,6 +37,7 @@ SMALLER = {
 NOT_RUN = {
     "--config-dir mine": "test_extending.py runs it",
     "NAME": "a pattern",
+    "--serve": "does not end; tests/report/test_serve.py asks the server",
     "my_claims.yaml": "test_claims_command.py runs such a file",
     "--fill": "writes the pages of results from runs of hours",
     "arc --judge": "judges runs of hours; test_claims_shipped.py judges small ones",
@@ -102,6 +103,7 @@ def arguments(rest: str, place: Path) -> list[str]:
     run of another experiment stands for the same files under another name."""
     (run,) = (place / "runs" / "teacherless_b").iterdir()
     rest = re.sub(r"runs/\w+/<run_id>", str(run), rest).replace("runs/seq_jepa_shared ", "runs ")
+    rest = rest.replace("more_runs", "runs")
     return [str(run) if w in ("RUN", "RUN_DIR") else w for w in shlex.split(rest)]
 
 
