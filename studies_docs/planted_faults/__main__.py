@@ -32,6 +32,7 @@ from jepa_lab.report.investigation import HEADS, table
 from jepa_lab.studies import find
 
 HERE = Path(__file__).resolve().parent
+MISSING = "not made"
 HOURS = "2"  # of every investigation
 
 
@@ -114,6 +115,9 @@ def examples(runs: Path) -> dict[str, str]:
     found = {}
     for name, (line, _) in EXAMPLES.items():
         content = read_json(_folder([*line, f"runs_dir={runs}"]) / "investigation.json")
+        if not content:
+            found[name] = f"{MISSING.capitalize()} yet."
+            continue
         rows = [f"| {' | '.join(cells)} |" for cells in table(content)]
         heads = [f"| {' | '.join(HEADS)} |", "|---" * len(HEADS) + "|"]
         found[name] = "\n".join([f"> {content['answer']}", "", *heads, *rows])
@@ -125,20 +129,22 @@ def document(faults: Sequence[Fault], runs: Path) -> str:
     rows = [
         _row(fault, _folder([f"+experiment={fault.name}", f"runs_dir={runs}"])) for fault in faults
     ]
-    named = sum(row[-1] == "yes" for row, fault in zip(rows, faults, strict=True) if fault.guilty)
-    planted = sum(bool(fault.guilty) for fault in faults)
+    found = [row[-1] for row, fault in zip(rows, faults, strict=True) if fault.guilty]
+    named, planted = found.count("yes"), len(found) - found.count(MISSING)
     heads = ("fault", "verdict", "named first", "recommended", "trials", "minutes", "right")
     lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     lines += [f"| {' | '.join(row)} |" for row in rows]
-    return "\n".join([f"{named} of {planted} planted faults are named first.", "", *lines])
+    return "\n".join([f"{named} of {planted} planted faults were named first.", "", *lines])
 
 
 def _row(fault: Fault, folder: Path) -> list[str]:
-    verdict = json.loads((folder / "summary.json").read_text())["verdict"]
-    status = verdict["status"]
+    verdict = read_json(folder / "summary.json").get("verdict")
     file = folder / "investigation.json"
-    if not file.is_file():
-        return [fault.what, status, "nothing to explain" if not fault.guilty else "-", *[""] * 4]
+    if verdict is None or (fault.guilty and not file.is_file()):
+        return [fault.what, MISSING, *[""] * 4, MISSING]
+    status = verdict["status"]
+    if not fault.guilty:
+        return [fault.what, status, "nothing to explain", *[""] * 4]
     found: dict[str, Any] = json.loads(file.read_text())
     since = "" if verdict["since_step"] is None else f" since step {verdict['since_step']}"
     trials = sum(trial["n"] for trial in found["trials"])
