@@ -111,7 +111,8 @@ def small_overrides(
         "monitor.log_every=2",
         "preflight=off",  # most tests skip it; tests/studies/seq_jepa/test_preflight.py does not
     ]
-    if "encoder=pixels" in overrides or experiment == "raw_pixels":
+    other = any(x.startswith("encoder=") and x != "encoder=resnet_small" for x in overrides)
+    if other or experiment == "raw_pixels":
         without = (*without, "encoder.widths")
     if "model/predictor=crate" in overrides:
         without = (*without, "model.hidden")
