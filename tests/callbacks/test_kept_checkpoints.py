@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 
+from jepa_lab.callbacks import kept_checkpoints
 from jepa_lab.callbacks.checkpoints import read_checkpoint, write_checkpoint
 from jepa_lab.callbacks.kept_checkpoints import keep_checkpoints
 from jepa_lab.ledger.parquet import history_of
@@ -59,6 +60,24 @@ def test_weights_and_step_stay_and_the_states_of_training_go(folder: Path) -> No
     assert last["global_step"] == 2
     assert not TRAINING & last.keys()
     assert last["callbacks"] == {"Saver": {"run_id": "x"}}
+
+
+def test_equal_files_are_read_once_and_stay_equal(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str] = []
+    monkeypatch.setattr(
+        kept_checkpoints,
+        "read_checkpoint",
+        lambda path: read.append(path.name) or read_checkpoint(path),
+    )
+    best, last = folder / "best.ckpt", folder / "last.ckpt"
+    best.write_bytes(last.read_bytes())
+    keep_checkpoints(folder, "weights")
+    assert read == ["last.ckpt"]
+    assert best.read_bytes() == last.read_bytes()
+    assert read_checkpoint(best)["state_dict"]["weight"].tolist() == [2.0] * 3
+    assert not TRAINING & read_checkpoint(best).keys()
 
 
 def test_without_best_ckpt_the_last_weights_stay(folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from filecmp import cmp
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,13 @@ def keep_checkpoints(folder: Path, keep: str) -> None:
         return
     best, last = folder / "best.ckpt", folder / "last.ckpt"
     names = [best] if keep == "best" and best.is_file() else [best, last]
-    for path in names:
-        if path.is_file():
+    found = [path for path in names if path.is_file()]
+    if len(found) == 2 and cmp(*found, shallow=False):  # the last validation was the best one
+        content = reduced(read_checkpoint(last), keep)
+        for path in found:
+            write_checkpoint(path, content)
+    else:
+        for path in found:
             write_checkpoint(path, reduced(read_checkpoint(path), keep))
     for path in {folder / "previous.ckpt", last} - set(names):
         path.unlink(missing_ok=True)
