@@ -111,7 +111,10 @@ BAD = [
     ),
     ([B, "loss.rate_loss_enabled=false", "loss.lambda_rate=0.1"], "contradict"),
     ([B, "+target.tau=0.99"], "target.tau=0.99: only target=ema has it"),
-    ([B, "dataset.path=mine.npz"], "dataset.path=mine.npz: only dataset=npz reads a file"),
+    (
+        [B, "dataset.path=mine.npz"],
+        "dataset.path=mine.npz: only dataset=npz and dataset=hf read it",
+    ),
     ([B, "dataset.root=mine"], "dataset.root=mine: dataset=digits_rot reads no folder"),
     (
         [B, "encoder=resnet18_cifar", "+encoder.widths=[8]"],

@@ -102,7 +102,7 @@ def test_options_of_a_comparison_are_refused_beside_one_run(
     with pytest.raises(SystemExit) as ended:
         report([str(run.run_dir), "--metric", "val/skill"])
     assert ended.value.code == 2
-    assert "one run; --metric is for a folder that contains runs" in capsys.readouterr().err
+    assert "one run; --metric is for a comparison of runs" in capsys.readouterr().err
 
 
 def test_a_run_of_the_toy_names_the_command_that_draws_it(tmp_path: Path) -> None:

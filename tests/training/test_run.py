@@ -22,7 +22,7 @@ from jepa_lab.studies.seq_jepa import callbacks
 from jepa_lab.studies.seq_jepa.build import build_module
 from jepa_lab.studies.seq_jepa.config import Config
 from jepa_lab.studies.seq_jepa.parts import build_loaders, build_views
-from jepa_lab.training import loggers
+from jepa_lab.training import logger_package
 from jepa_lab.training.run import RunResult
 from study_parts import load_data
 
@@ -287,7 +287,7 @@ def test_mnist_on_disk_trains(make_config: Make, data_folder: Path) -> None:
 def test_tensorboard_without_its_package_is_refused_before_any_write(
     make_config: Make, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(loggers, "find_spec", lambda name: None)
+    monkeypatch.setattr(logger_package, "find_spec", lambda name: None)
     with pytest.raises(UserError, match="pip install"):
         train(make_config("logger=tensorboard"))
     assert not list(tmp_path.rglob("*.yaml"))

@@ -21,7 +21,7 @@ from jepa_lab.ledger.parquet import history_of
 from jepa_lab.losses import RateLoss
 from jepa_lab.networks.ema import make_ema_copy
 from jepa_lab.studies.run import train
-from jepa_lab.studies.seq_jepa import module as seq_jepa
+from jepa_lab.studies.seq_jepa import network
 from jepa_lab.studies.seq_jepa.config import Config
 from jepa_lab.studies.seq_jepa.module import SeqJEPA
 from jepa_lab.studies.seq_jepa.network import SeqJEPANetwork
@@ -330,7 +330,7 @@ def test_target_that_is_not_a_copy_fails(
         next(copied.parameters()).data.add_(1e-6)
         return copied
 
-    monkeypatch.setattr(seq_jepa, "make_ema_copy", another)
+    monkeypatch.setattr(network, "make_ema_copy", another)
     (line,) = failed(make_config("target=ema"))["target"]
     assert line.startswith("target=ema: stem.0.weight of the average differs")
 
@@ -339,7 +339,7 @@ def test_target_that_would_be_trained_fails(
     make_config: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        seq_jepa, "make_ema_copy", lambda encoder, own: make_ema_copy(encoder).requires_grad_(True)
+        network, "make_ema_copy", lambda encoder, own: make_ema_copy(encoder).requires_grad_(True)
     )
     assert "trained by the optimiser" in failed(make_config("target=ema"))["target"][0]
 
