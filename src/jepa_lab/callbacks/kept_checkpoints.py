@@ -25,7 +25,8 @@ def keep_checkpoints(folder: Path, keep: str) -> None:
     best, last = folder / "best.ckpt", folder / "last.ckpt"
     names = [best] if keep == "best" and best.is_file() else [best, last]
     found = [path for path in names if path.is_file()]
-    if len(found) == 2 and cmp(found[0], found[1], shallow=False):  # the last validation was the best one
+    # equal where the last validation was the best one
+    if len(found) == 2 and cmp(found[0], found[1], shallow=False):
         content = reduced(read_checkpoint(last), keep)
         for path in found:
             write_checkpoint(path, content)
