@@ -94,8 +94,10 @@ CASES = (
         "codebook_collapse",
         "digits.resnet.vq.fault_dead_codebook.long.8084",
         "codes that start 30 times too far out",
-        (Panel("val/codebook/perplexity", "perplexity of the codes", log=True),
-         Panel("val/codebook/usage", "share of codes in use", 0.05)),
+        (
+            Panel("val/codebook/perplexity", "perplexity of the codes", log=True),
+            Panel("val/codebook/usage", "share of codes in use", 0.05),
+        ),
         "digits.resnet.vq.healthy.long.3385",
         "codes that start among the features",
     ),
@@ -111,8 +113,10 @@ CASES = (
         "no_learning",
         "digits.resnet.dino.fault_rate_x30.enough.1380",
         "DINO, learning rate 30 times too high",
-        (Panel("train/dino/mutual_information", "image and prototype, nats"),
-         Panel("val/skill", "skill", 0.02)),
+        (
+            Panel("train/dino/mutual_information", "image and prototype, nats"),
+            Panel("val/skill", "skill", 0.02),
+        ),
         "digits.resnet.dino.healthy.long.6269",
         "the same at its usual learning rate",
     ),
@@ -145,8 +149,10 @@ CASES = (
         "low_rank",
         "digits.mlp_bn.simsiam.healthy.long.5130",
         "SimSiam, MLP with batch norm",
-        (Panel("val/projector/effective_rank", "effective rank of the projector"),
-         Panel("val/skill", "skill")),
+        (
+            Panel("val/projector/effective_rank", "effective rank of the projector"),
+            Panel("val/skill", "skill"),
+        ),
     ),
     Case(
         "healthy",
@@ -166,7 +172,9 @@ CASES = (
         "inconclusive",
         "digits.resnet18.byol.healthy.enough.7066",
         "BYOL on a small ResNet-18",
-        (Panel("val/z/view_correlation", "correlation of the views"),
-         Panel(RANK, "effective rank of z")),
+        (
+            Panel("val/z/view_correlation", "correlation of the views"),
+            Panel(RANK, "effective rank of z"),
+        ),
     ),
-)  # fmt: skip
+)

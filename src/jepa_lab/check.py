@@ -13,10 +13,9 @@ python -m jepa_lab.check +experiment=NAME [group=option ...] [key=value ...]
 
 Takes the arguments of a run or a sweep. Lists every job with the id and state of its run, reads the
 data and builds the models. Trains nothing, and writes nothing but a cache of images that do not fit
-into memory. With --config-dir FOLDER it also finds
-user-defined parts. It looks for no accelerator, so that it can run on a login node: a run with
-hardware.accelerator=gpu is still refused where there is none.
-Exit code 2 if a job could not run.
+into memory. With --config-dir FOLDER it also finds user-defined parts. It looks for no accelerator,
+so that it can run on a login node: a run with hardware.accelerator=gpu is still refused where there
+is none. Exit code 2 if a job could not run.
 """
 
 

@@ -45,8 +45,9 @@ NOT_RUN = {
     "linear_byol_sweep": "needs the runs of a grid; tests/studies/linear_byol draws its figures",
 }
 NO_DATA = (
-    "3diebench", "cifar10_rot", "imagenet_saccade", "mnist", "stl10", "arc_json", "cifar10_subset",
-)  # fmt: skip
+    *("3diebench", "cifar10_rot", "imagenet_saccade", "mnist", "stl10", "arc_json"),
+    "cifar10_subset",
+)
 COMMANDS = [(verb, rest) for verb, rest in verb_commands() if rest and "RUN_DIR " not in rest]
 
 

@@ -19,13 +19,18 @@ from jepa_lab.ledger.read import read_json
 from jepa_lab.ledger.run_dir import require_inside
 from jepa_lab.studies import study_of_run
 from jepa_lab.training.branch_comparison import compare_control, verdict_of
-from jepa_lab.training.branching import changed_keys, prepare_branch, require_hot, usable_states
+from jepa_lab.training.branching import (
+    changed_keys,
+    prepare_branch,
+    require_hot,
+    seed_of_draw,
+    usable_states,
+)
 from jepa_lab.training.resume import run_of
 from jepa_lab.training.run import RunResult, train
 from jepa_lab.training.trained_study import TrainedStudy
 
 AT = re.compile(r"(?:(\d+)(%)?|(onset|end)(-\d+)?)")
-OTHER_DRAWS = 1000  # distance between the seeds of branches
 
 
 def make_branches(args: argparse.Namespace) -> int:
@@ -45,7 +50,7 @@ def make_branches(args: argparse.Namespace) -> int:
     state = find_state(folder, args.at)
     found = []
     for draw in range(args.seeds):
-        seed = [f"seed={parent.seed + OTHER_DRAWS * draw}"] if draw else []
+        seed = seed_of_draw(parent, draw)
         own = line.changed([*args.overrides, *seed, *_origin(folder.name, state)])
         config = _checked(own, args)
         require_hot(changed_keys(parent, config)) if state is not None else None

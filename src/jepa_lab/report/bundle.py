@@ -32,10 +32,10 @@ DESCRIBED = ("config.yaml", "overrides.yaml", "status.json", "summary.json")
 DROPPED = {"pid", "host"}  # of status.json
 POINTS = 50  # last points of every metric, and last rows of a table of the toy
 PACKAGES = (
-    "torch", "torchvision", "pytorch-lightning", "lightning", "hydra-core", "omegaconf", "numpy",
-    "scipy", "scikit-learn", "pyarrow", "torchmetrics", "wandb", "joblib", "submitit", "optuna",
-    "lightly", "transformers", "stable-pretraining",
-)  # fmt: skip
+    *("torch", "torchvision", "pytorch-lightning", "lightning", "hydra-core", "omegaconf"),
+    *("numpy", "scipy", "scikit-learn", "pyarrow", "torchmetrics", "wandb"),
+    *("joblib", "submitit", "optuna", "lightly", "transformers", "stable-pretraining"),
+)
 ABOUT = """A report of jepa-lab about one verdict.
 
 verdict.txt, verdict.json  what jepa-lab diagnose said

@@ -58,6 +58,7 @@ HOT = (
     "vq",
 )
 SAVER = "Saver"
+OTHER_DRAWS = 1000  # distance between the seeds of two draws
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,12 @@ def changed_keys(parent: JepaConfig, config: JepaConfig) -> list[str]:
     one, other = (dict(flatten(asdict(c))) for c in (parent, config))
     keys = [k for k in sorted(one.keys() | other.keys()) if one.get(k) != other.get(k)]
     return [key for key in keys if not key.startswith("branch.")]
+
+
+def seed_of_draw(parent: JepaConfig, draw: int) -> list[str]:
+    """Returns the override that gives a draw its seed, none for the first, whose seed is that of
+    the parent."""
+    return [f"seed={parent.seed + OTHER_DRAWS * draw}"] if draw else []
 
 
 def is_hot(key: str) -> bool:

@@ -7,10 +7,8 @@ from typing import Any
 
 from jepa_lab.config.tree import value_of
 from jepa_lab.diagnosis.finding import Finding
-from jepa_lab.diagnosis.remedies import Remedies, in_words
+from jepa_lab.diagnosis.remedies import USUAL_LR, Remedies, in_words
 from jepa_lab.diagnosis.trials import Candidate
-
-USUAL_LR = 1e-3
 
 
 def suggested(

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +20,19 @@ from jepa_lab.ledger.run_dir import RunDir
 from jepa_lab.ledger.summary import finite_values
 from jepa_lab.process.stop import StopRequest
 from jepa_lab.training.branch_comparison import compare_control
-from jepa_lab.training.branching import changed_keys, is_hot, prepare_branch, require_hot
+from jepa_lab.training.branching import (
+    changed_keys,
+    is_hot,
+    prepare_branch,
+    require_hot,
+    seed_of_draw,
+)
 from jepa_lab.training.run import train
 from jepa_lab.training.study import Study
 
 # failures that a run has until it has learned, and what a run is called that may still learn
 OF_PREDICTION = ("no_learning", "ignores_actions", "copy_shortcut")
 UNDECIDED = ("too_short", "inconclusive")
-OTHER_DRAWS = 1000  # distance between the seeds of two draws
 
 
 class OutOfBudget(Exception):
@@ -58,8 +64,8 @@ class Counterfactuals:
     def __post_init__(self) -> None:
         self.parent = self.compose(self.line)
         self.data = self.study.load(self.parent)
-        self._key = self.study.data_key(self.parent)
-        self._fingerprints = {self._key: self.study.fingerprint(self.data)}
+        key = self.study.data_key(self.parent)
+        self._fingerprints = {key: self.study.fingerprint(self.data)}
 
     def is_unchanged(self) -> bool:
         """Returns whether the command line still makes the run in the folder."""
@@ -94,10 +100,16 @@ class Counterfactuals:
         """Whether the states of the run can be continued with a configuration."""
         if not all(is_hot(key) for key in changed_keys(self.parent, config)):
             return False
-        modules = (self.study.prepare(c, self.data).module for c in (self.parent, config))
-        before, after = (module.state_dict() for module in modules)
-        shared = before.keys() & after.keys()
-        return all(getattr(before[k], "shape", 0) == getattr(after[k], "shape", 0) for k in shared)
+        before, after = self._shapes, self._shapes_of(config)
+        return all(before[name] == after[name] for name in before.keys() & after.keys())
+
+    @cached_property
+    def _shapes(self) -> dict[str, Any]:
+        return self._shapes_of(self.parent)
+
+    def _shapes_of(self, config: Any) -> dict[str, Any]:
+        state = self.study.prepare(config, self.data).module.state_dict()
+        return {name: getattr(value, "shape", None) for name, value in state.items()}
 
     def result(self, trial: Trial) -> Result:
         """Returns the result of a trial, which is made unless it was made before."""
@@ -117,7 +129,7 @@ class Counterfactuals:
 
     def line_of(self, trial: Trial) -> CommandLine:
         """Returns the command line of a trial."""
-        seed = [f"seed={self.parent.seed + OTHER_DRAWS * trial.draw}"] if trial.draw else []
+        seed = seed_of_draw(self.parent, trial.draw)
         origin = []
         if trial.start:
             origin = [f"branch.parent='{self.folder.name}'", f"branch.step={trial.start}"]

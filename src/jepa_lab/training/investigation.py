@@ -11,6 +11,7 @@ from typing import Any
 from jepa_lab.config.check import check
 from jepa_lab.config.run_config import RunConfig
 from jepa_lab.config.statuses import FAILURES
+from jepa_lab.diagnosis import Examination
 from jepa_lab.diagnosis.finding import Finding
 from jepa_lab.diagnosis.inquiry import Inquiry
 from jepa_lab.diagnosis.trials import Candidate
@@ -77,18 +78,45 @@ def investigate(
     for a run without a verdict or a command line, and for one whose settings or data have changed.
     """
     folder = args.path
-    typed, status = _ended(folder)
-    line = typed or subject.study.line_of(folder)
+    status = _status(folder)
     if status not in FAILURES:
         text = f"nothing to explain: the verdict is {status}, which is no failure"
         return Answer({"run": str(folder), "status": status, "answer": text}, (), 0)
+    runs = _runs(subject, args, compose, say, status)
+    target = args.out or folder
+    require_writable(target)
+    found = subject.study.examination(folder, runs.parent)
+    inquiry = _inquiry(subject, runs, found, args.seeds or LEAST)
+    verdict = found.verdict
+    exact = _dated(subject.study, runs, verdict)
+    if exact is not None:
+        say(f"onset: step {exact}, with a validation after every step")
+    starts = " and ".join(f"step {step}" if step else "the start" for step in inquiry.starts)
+    say(f"{len(inquiry.candidates)} changes, each from {starts}, {inquiry.least} draws or more")
+    stopped = _drive(inquiry, runs)
+    curves = subject.study.curves(verdict.tap)
+    report = content_of(inquiry, folder, verdict.status, verdict.tap, stopped, curves, exact)
+    with writing_below(target):
+        files = write_report(report, target, subject.history)
+    code = INTERRUPTED if runs.stop.signal else ANSWERED if inquiry.best else UNREPAIRED
+    return Answer(report, files, code)
+
+
+def _runs(
+    subject: Subject,
+    args: argparse.Namespace,
+    compose: Compose,
+    say: Callable[[str], None],
+    status: str,
+) -> Counterfactuals:
+    """Returns the maker of the trials. Raises UserError for a run that its command line no longer
+    makes."""
+    folder: Path = args.path
+    line = read_command_line(folder) or subject.study.line_of(folder)
     if line is None:
         raise UserError(
             f"{folder}: no overrides.yaml, so that it is not known which command made it"
         )
-
-    target = args.out or folder
-    require_writable(target)
 
     def configured(line: CommandLine) -> Any:
         content = compose(line.overrides, line.config_dir)
@@ -96,44 +124,30 @@ def investigate(
             raise UserError(f"{folder}: {line.text()} is not valid, or names user-defined code")
         return check(content, subject.config)
 
-    runs = Counterfactuals(
-        subject.study,
-        folder,
-        line,
-        configured,
-        subject.study.states(folder),
-        say,
-        status,
-        max_runs=args.max_runs,
-        max_hours=args.max_hours,
-    )
+    states = subject.study.states(folder)
+    limits = {"max_runs": args.max_runs, "max_hours": args.max_hours}
+    runs = Counterfactuals(subject.study, folder, line, configured, states, say, status, **limits)
     if not runs.is_unchanged():
         raise UserError(
             f"{folder}: its settings or its data are not what they were; its own command, run again"
             " with on_existing=restart, makes a run that can be investigated"
         )
-    found = subject.study.examination(folder, runs.parent)
+    return runs
+
+
+def _inquiry(subject: Subject, runs: Counterfactuals, found: Examination, least: int) -> Inquiry:
+    """Returns the open questions: first every typed setting taken back, then the changes that the
+    study names for the findings."""
+    typed = read_command_line(runs.folder)
+    changes = taken_back(typed, runs.compose) if typed else []
     named = subject.candidates(found.failures, asdict(runs.parent))
-    least = args.seeds or LEAST
-    inquiry = Inquiry(
+    return Inquiry(
         onset_of(found.verdict.status, found.verdict.since_step) or 1,
-        runs.usable(unique([*(taken_back(typed, configured) if typed else []), *named])),
+        runs.usable(unique([*changes, *named])),
         [state.step for state in runs.states],
         least,
         2 * least,
     )
-    exact = _dated(subject.study, runs, found.verdict)
-    if exact is not None:
-        say(f"onset: step {exact}, with a validation after every step")
-    say(f"{len(inquiry.candidates)} changes, each from {_starts(inquiry)}, {least} draws or more")
-    stopped = _drive(inquiry, runs)
-    verdict = found.verdict
-    curves = subject.study.curves(verdict.tap)
-    report = content_of(inquiry, folder, verdict.status, verdict.tap, stopped, curves, exact)
-    with writing_below(target):
-        files = write_report(report, target, subject.history)
-    code = INTERRUPTED if runs.stop.signal else ANSWERED if inquiry.best else UNREPAIRED
-    return Answer(report, files, code)
 
 
 def _dated(study: Study, runs: Counterfactuals, verdict: Verdict) -> int | None:
@@ -157,10 +171,6 @@ def _drive(inquiry: Inquiry, runs: Counterfactuals) -> str:
         return str(error)
 
 
-def _starts(inquiry: Inquiry) -> str:
-    return " and ".join(f"step {s}" if s else "the start" for s in inquiry.starts)
-
-
 def require_writable(target: Path) -> None:
     """Makes the folder of the reports. Raises UserError if nothing can be written there, before
     the first trial is made."""
@@ -173,13 +183,11 @@ def require_writable(target: Path) -> None:
         raise UserError(f"{target}: cannot write there ({error.strerror or error})") from None
 
 
-def _ended(folder: Path) -> tuple[CommandLine | None, str]:
-    """Returns the command line of a run that ended, if its folder has it, and the status of its
-    verdict. Raises UserError for a run without a verdict."""
-    line = read_command_line(folder)
+def _status(folder: Path) -> str:
+    """Returns the status of an ended run's verdict. Raises UserError for a run without one."""
     verdict = read_json(folder / "summary.json").get("verdict") or {}
     if state_of(read_json(folder / "status.json")) == "running":
         raise UserError(f"{folder}: the run is still running; wait until it ends")
     if not verdict.get("status"):
         raise UserError(f"{folder}: no run that ended with a verdict is here")
-    return line, str(verdict["status"])
+    return str(verdict["status"])

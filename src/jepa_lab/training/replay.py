@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import io
 import tempfile
-from collections.abc import Callable
 from contextlib import redirect_stderr
 from dataclasses import replace
 from pathlib import Path
@@ -52,9 +51,9 @@ def replayed(
         monitor = replace(config.monitor, ring=0, save_every_s=1e9)
         own = replace(config, runs_dir=place, monitor=monitor, figures="never")
         plan = study.plan(own, study.fingerprint(data))
-        modules = (study.prepare(config, data).module, study.prepare(own, data).module)
-        prepare_branch(plan.home, folder, start, own, modules)
-        session = Session(plan, data, study.prepare(own, data), StopRequest(), brief=True)
+        before, parts = study.prepare(config, data), study.prepare(own, data)
+        prepare_branch(plan.home, folder, start, own, (before.module, parts.module))
+        session = Session(plan, data, parts, StopRequest(), brief=True)
         session.checkpoint = study.checkpoint(session)
         session.ledger = study.open_ledger(session)
         session.parts.module.eval_prefix = "val"
@@ -82,12 +81,13 @@ def replayed(
         return history_of(session.run.path)
 
 
-def _known_at_once(study: Any, folder: Path, config: Any, verdict: Verdict, onset: int) -> bool:
+def _known_at_once(
+    study: TrainedStudy, folder: Path, config: Any, verdict: Verdict, onset: int
+) -> bool:
     """Whether the run up to its onset alone has the verdict already: a rule that needs what comes
     later cannot be dated."""
-    judge: Callable[[Any], Verdict] = study.judge_of(config)
     early = {
         key: [point for point in points if point[0] <= onset]
         for key, points in history_of(folder).items()
     }
-    return judge(early).status == verdict.status
+    return study.judge_of(config)(early).status == verdict.status

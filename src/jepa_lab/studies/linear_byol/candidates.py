@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jepa_lab.diagnosis.finding import Finding
+from jepa_lab.diagnosis.remedies import USUAL_LR
 from jepa_lab.diagnosis.trials import Candidate
 from jepa_lab.training.candidates import unique
 
 SLOWER = 10.0  # ratio of the learning rates
-USUAL_LR = 1e-3
 USUAL_TAU = 1e-3
 LARGE_BATCH = 256
 

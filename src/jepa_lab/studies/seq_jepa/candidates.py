@@ -14,6 +14,7 @@ from jepa_lab.training.candidates import of_steps, suggested, unique, without_au
 RATE = "loss.lambda_rate"
 STRONG_RATE = 0.01  # weight from which the rate can outweigh the prediction
 SMALL_BATCH = 16
+LARGER = 4  # times the batch and the epochs: as many steps
 # factors of affine views: (key, least span that a model can tell apart, usual range)
 VIEWS = (("rotation", 10, [-75, 75]), ("translation", 1, [-4, 4]), ("scale", 0.05, [0.5, 1.0]))
 USUAL_FORM = {"loss.center_decay": 0.9, "loss.teacher_temp": 0.04, "loss.student_temp": 0.1}
@@ -21,7 +22,7 @@ USUAL_FORM = {"loss.center_decay": 0.9, "loss.teacher_temp": 0.04, "loss.student
 
 def candidates(findings: Sequence[Finding], config: Mapping[str, Any]) -> list[Candidate]:
     """Returns the changes that the findings suggest, then those of every part of the configuration
-    that could be guilty. Each change occurs once, and none that the run has already."""
+    that could be guilty. Each change occurs once."""
     every = [*suggested(findings, config, Remedies()), *_of_target(config), *_of_rate(config)]
     every += [*of_steps(config), *_of_form(config), *without_auxiliary_losses(config)]
     return unique(every + _of_network(config) + _of_views(config))
@@ -78,20 +79,14 @@ def _of_network(config: Mapping[str, Any]) -> list[Candidate]:
     ]
     batch, epochs = (value_of(config, f"dataset.{key}") for key in ("batch_size", "epochs"))
     if isinstance(batch, int) and batch <= SMALL_BATCH:
-        more = 4
-        found.append(
-            Candidate(
-                (f"dataset.batch_size={more * batch}", f"dataset.epochs={more * epochs}"),
-                f"a batch has {batch} images; as many steps",
-                hot=False,
-            )
-        )
+        larger = (f"dataset.batch_size={LARGER * batch}", f"dataset.epochs={LARGER * epochs}")
+        found.append(Candidate(larger, f"a batch has {batch} images; as many steps", hot=False))
     return found
 
 
 def _of_views(config: Mapping[str, Any]) -> list[Candidate]:
-    """Returns the usual range of every affine factor that hardly changes the views, and a first
-    view that is drawn like the others."""
+    """Returns the usual range of every affine factor that hardly changes the views, all of them
+    together first."""
     found = []
     for key, least, usual in VIEWS:
         value = value_of(config, f"dataset.{key}")
