@@ -217,6 +217,22 @@ def test_prototypes_of_a_dino_form_are_measured_over_the_whole_pass() -> None:
     assert "val/dino/prototype_usage" not in measure(parts[0], "val", 10)
 
 
+def test_of_the_raw_input_the_first_images_are_measured_whatever_the_batches(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("jepa_lab.studies.seq_jepa.monitor.MOST_INPUT", 50 * 12)
+    images = torch.rand(300, 12)
+    seen, at = EvaluationPass(), 0
+    for part in batches(300):
+        n = len(part["loss"])
+        seen.update({**part, "input": seen.first_inputs(images[at : at + n])})
+        at += n
+    got = seen.values("reference", 10)
+    assert got["reference/input/n"] == 50
+    expected = collapse_metrics(images[:50])["effective_rank"]
+    assert got["reference/input/effective_rank"] == pytest.approx(expected, rel=1e-9)
+
+
 class Several(Foreign):
     """A module with two validation loaders."""
 

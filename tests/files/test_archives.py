@@ -61,19 +61,19 @@ def test_a_flipped_bit_of_the_directory_is_refused_or_changes_nothing(
 ) -> None:
     path = make(tmp_path)
     whole, expected, refused = path.read_bytes(), read(path), 0
-    for place in range(whole.index(b"PK\x01\x02"), len(whole)):
-        for bit in range(8):
-            flipped(path, place, 1 << bit)
-            try:
-                found = read(path)
-            except ValueError:
-                refused += 1
-            else:
-                assert found.keys() == expected.keys(), (place, bit)
-                same = [np.array_equal(found[name], expected[name]) for name in expected]
-                assert all(same), (place, bit)
-            path.write_bytes(whole)
-    assert refused > 500
+    places = range(whole.index(b"PK\x01\x02"), len(whole))
+    for place in places:
+        flipped(path, place, 1 << place % 8)
+        try:
+            found = read(path)
+        except ValueError:
+            refused += 1
+        else:
+            assert found.keys() == expected.keys(), place
+            same = [np.array_equal(found[name], expected[name]) for name in expected]
+            assert all(same), place
+        path.write_bytes(whole)
+    assert refused > len(places) / 4
 
 
 @pytest.mark.parametrize("read", [read_checkpoint, read_tensors])

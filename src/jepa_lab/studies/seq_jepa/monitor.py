@@ -30,6 +30,7 @@ from jepa_lab.studies.seq_jepa.objective import Objective
 
 TAPS = ("z", "z_agg", "z_hat", "z_target", "input")
 LOSSES = ("loss", "loss_shuffled", "loss_copy")
+MOST_INPUT = 1 << 23  # values of the raw input that are measured, in float64 with some copies
 READOUT_ROWS = 256  # sequences for the readout; its time grows with their cube
 
 
@@ -50,8 +51,8 @@ class SeqJEPAMonitor(StudyMonitor):
     directions as the action has numbers: `<prefix>/z/subspace_explained_variance` and
     `subspace_coordinate_participation`. With two factors or more, `subspace_overlap` is the largest
     overlap of the directions of two factors. The prefix "reference" (before training) adds the raw
-    input and the number of classes. `monitor/seconds` is the monitor's own cost in seconds. The
-    verdict does not come from here but from the run's ledger.
+    input, see first_inputs, and the number of classes. `monitor/seconds` is the monitor's own cost
+    in seconds. The verdict does not come from here but from the run's ledger.
     """
 
     def __init__(
@@ -74,7 +75,7 @@ class SeqJEPAMonitor(StudyMonitor):
         rows |= {name: getattr(evaluated, name) for name in LOSSES}
         rows["actions"] = pl_module.batch.actions
         if pl_module.eval_prefix == "reference":
-            rows["input"] = pl_module.batch.target.flatten(1)
+            rows["input"] = self._pass.first_inputs(pl_module.batch.target.flatten(1))
         group = pl_module.group
         upright = (
             group.n_views == 2 and (pl_module.eval_first_view or group.first_view) == "reference"
@@ -118,11 +119,17 @@ class EvaluationPass:
         self._baseline_rows: Tensor | None = None  # sum over all rows
         self._distributions = Distributions() if self.objective.gives_distributions else None
 
+    def first_inputs(self, images: Tensor) -> Tensor:
+        """Returns those of the next images (n, d) that are measured as the raw input: the first of
+        all, MOST_INPUT values in total, so that large images take no more memory than many."""
+        measured = self._taps["input"].samples if "input" in self._taps else 0
+        return images[: max(0, max(2, MOST_INPUT // images.shape[1]) - measured)]
+
     def update(self, rows: Mapping[str, Tensor]) -> None:
         """Adds a batch: taps (n, d), z (n, M, d) and per-sequence losses (n,). Optional are
         z_agg_pair (n, 2, d) and actions (n, M, A)."""
         for tap in TAPS:
-            if tap in rows:
+            if tap in rows and len(rows[tap]):
                 self._taps.setdefault(tap, self.new_tap(tap)).update(rows[tap])
         for name, values in self._losses.items():
             values.append(rows[name].detach())
