@@ -32,8 +32,10 @@ class SequentialLauncher(BasicLauncher):
     def launch(
         self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
     ) -> Sequence[JobReturn]:
+        from jepa_lab.errors import say
         from jepa_lab.ledger.sweep_folder import read_record, read_records
         from jepa_lab.sweep.jobs import announce
+        from jepa_lab.sweep.parallel_hint import parallel_hint
         from jepa_lab.sweep.records import SweepEnded, command_of
         from jepa_lab.sweep.table import job_line
 
@@ -44,6 +46,9 @@ class SequentialLauncher(BasicLauncher):
         configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
         jobs = self.compose(job_overrides, initial_job_idx)
         records = announce(jobs, self.config, command_of(self.task_function))
+        hint = parallel_hint(records, jobs)
+        if hint:
+            say(hint)
         folder = Path(self.config.hydra.sweep.dir)
         # with the jobs of earlier launches; only the job that runs changes its record
         now = {record.job: record for record in read_records(folder)}
