@@ -11,6 +11,7 @@ from omegaconf import DictConfig
 from jepa_lab.config.check import available_cores
 from jepa_lab.ledger.sweep_folder import Record
 
+LAUNCHER = "hydra_plugins.hydra_joblib_launcher"
 TRAINED = ("to do", "to resume")
 
 
@@ -23,7 +24,7 @@ def parallel_hint(records: Sequence[Record], jobs: Sequence[DictConfig]) -> str 
     """
     waiting = [job for job, record in zip(jobs, records, strict=True) if record.state in TRAINED]
     most = min(len(waiting), available_cores())
-    if most < 2 or find_spec("hydra_joblib_launcher") is None:
+    if most < 2 or find_spec(LAUNCHER) is None:
         return None
     if any(_on_an_accelerator(str(job.hardware.accelerator)) for job in waiting):
         return None
