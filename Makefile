@@ -39,6 +39,7 @@ lint: setup
 	$(BIN)/lint-imports
 
 bench: setup
+	$(BIN)/python benchmarks/goals.py
 	$(BIN)/python benchmarks/views.py
 	$(BIN)/python benchmarks/metrics.py
 	$(BIN)/python benchmarks/monitor.py
