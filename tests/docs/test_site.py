@@ -100,6 +100,13 @@ def test_the_version_is_the_same_wherever_it_stands() -> None:
     assert f"\n## {__version__}\n" in PAGES["CHANGELOG.md"]
 
 
+def test_every_file_that_a_page_includes_is_there() -> None:
+    marks = [line for page in PAGES.values() for line in re.findall(r"^ *--8.*$", page, re.M)]
+    named = [re.fullmatch(r'--8<-- "([^"]+)"', mark.strip()) for mark in marks]
+    assert len(marks) > 5
+    assert all(name and (ROOT / name[1]).is_file() for name in named), marks
+
+
 @pytest.mark.slow
 def test_the_site_builds_without_a_warning_and_fetches_nothing(tmp_path: Path) -> None:
     for package in ("mkdocs", "material", "mkdocstrings"):
