@@ -11,10 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 from jepa_lab.cli.compose import checked
 from jepa_lab.errors import UserError
 from jepa_lab.networks.encoders import build_encoder
+from jepa_lab.networks.vision_transformer import VisionTransformer
 from jepa_lab.process.command import run_command
 from jepa_lab.process.memory import in_words, is_out_of_memory, memory_at_hand
 from jepa_lab.studies import find
@@ -168,6 +170,24 @@ def test_the_quick_bound_of_activations_is_above_the_count(
     assert encoder is not None
     counted = bytes_of_activations(encoder, n, channels, size, size)
     assert 0 < counted <= most_bytes_of_activations(encoder, n, channels, size, size)
+
+
+@pytest.mark.parametrize(("n", "patch", "heads"), [(16, 8, 2), (2, 2, 8)], ids=["short", "long"])
+def test_activations_of_a_transformer_are_those_that_training_keeps(
+    n: int, patch: int, heads: int
+) -> None:
+    options = {"patch_size": patch, "width": 32, "depth": 2, "heads": heads}
+    kept: dict[int, Tensor] = {}
+
+    def keep(value: Tensor) -> Tensor:
+        return kept.setdefault(value.untyped_storage().data_ptr(), value)
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda value: value):
+        VisionTransformer(3, 32, **options)(torch.zeros(n, 3, 32, 32))
+    _, module = bytes_of_module(lambda: VisionTransformer(3, 32, **options))
+    assert module is not None
+    ratio = bytes_of_activations(module, n, 3, 32, 32) / sum(x.nbytes for x in kept.values())
+    assert 0.9 < ratio < 1.2
 
 
 @pytest.mark.parametrize(

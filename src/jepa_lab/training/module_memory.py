@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import scaled_dot_product_attention
 from torch.overrides import TorchFunctionMode
 
 from jepa_lab.config.run_config import RunConfig
@@ -62,11 +63,29 @@ def bytes_of_activations(module: nn.Module, *shape: int) -> float:
         return value
 
     try:
-        with torch.autograd.graph.saved_tensors_hooks(keep, lambda value: value):
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda value: value), _Fused():
             out = module(torch.empty(shape, device="meta"))
     except Exception as error:
         return math.inf if is_out_of_memory(error) else 0.0
     return float(sum(kept.values()) + _size(out))
+
+
+class _Fused(TorchFunctionMode):
+    """Lets attention keep its inputs and its output alone, as fused attention does. On "meta" torch
+    would keep the weights of every pair of tokens too."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is scaled_dot_product_attention:
+            return _KeptByAttention.apply(*args[:3])
+        return func(*args, **(kwargs or {}))
+
+
+class _KeptByAttention(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        out = value.new_empty(*query.shape[:-1], value.shape[-1])
+        ctx.save_for_backward(query, key, value, out)
+        return out
 
 
 def most_bytes_of_activations(module: nn.Module, n: int, channels: int, *size: int) -> float:
