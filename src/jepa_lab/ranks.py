@@ -56,7 +56,9 @@ def gather_rows(tensors: Sequence[Tensor], n: int) -> list[Tensor]:
     for dtype in dict.fromkeys(t.dtype for t in tensors):
         places = [i for i, t in enumerate(tensors) if t.dtype == dtype]
         flat = [tensors[i].reshape(len(tensors[i]), -1) for i in places]
-        whole: Tensor = _Rows.apply(torch.cat(flat, dim=1), n)
+        packed = torch.cat(flat, dim=1)
+        sent = packed.byte() if dtype == torch.bool else packed
+        whole: Tensor = _Rows.apply(sent, n).to(dtype)
         parts = whole.split([part.shape[1] for part in flat], dim=1)
         for i, part in zip(places, parts, strict=True):
             found[i] = part.reshape(n, *tensors[i].shape[1:])
@@ -119,6 +121,14 @@ def averaged_with_gradient(x: Tensor) -> Tensor:
     It turns shares of a loss, one of each process, into the loss of the whole batch.
     """
     return x if world_size() == 1 else _Sum.apply(x) / world_size()
+
+
+def mean_of_rows(share_mean: Tensor, rows: int, n: int) -> Tensor:
+    """Returns the mean over a batch of n rows from the mean over the `rows` of this process, with
+    gradient."""
+    if world_size() == 1 or n < world_size():
+        return share_mean
+    return averaged_with_gradient(share_mean * (rows * world_size() / n))
 
 
 class _Sum(torch.autograd.Function):

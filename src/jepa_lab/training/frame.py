@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from jepa_lab.callbacks import Gates, TargetEMA
@@ -29,12 +29,14 @@ def frame_callbacks(
     actors: list[Any],
     readers: list[Any],
     judge: Callable[[History], Verdict],
+    joint: Sequence[Any] = (),
 ) -> list[Any]:
     """Returns the callbacks of a run in the order in which they act.
 
     The order is the guard, the target, `actors` (they act on the model), user-defined callbacks,
-    `readers`, and the checkpoint, which Lightning keeps last. `best` is the metric that chooses
-    best.ckpt. `judge` returns the current verdict from the history.
+    `readers`, `joint` (readers that count in all processes together), and the checkpoint, which
+    Lightning keeps last. `best` is the metric that chooses best.ckpt. `judge` returns the current
+    verdict from the history.
 
     Of several processes only the first has the callbacks that measure, log and write. All have
     those that act on the model, and those that may end the run, which follow the first.
@@ -58,7 +60,7 @@ def frame_callbacks(
     if not session.place.first:
         followed = FollowedVerdict()
         saver = Saver(folder, best, None, monitor.save_every_s, id_)
-        return [*callbacks, *_deciding(session, stop, saver, followed)]
+        return [*callbacks, *joint, *_deciding(session, stop, saver, followed)]
     ledger = required(session.ledger)
     current = CurrentVerdict(ledger, judge)
     saver = Saver(
@@ -78,6 +80,7 @@ def frame_callbacks(
         *callbacks,
         TrainingLog(config.monitor.log_every),
         *readers,
+        *joint,
         current,
         EpochLines(config.dataset.epochs, current.text),
         Gates(config.gates.limits(), lambda: last_values(ledger.history())),

@@ -113,26 +113,27 @@ def _followed(
 ) -> RunResult:
     """Trains a run as one of its processes other than the first, and writes nothing. If the first
     one is killed, this one notes that in status.json."""
-    with silence():
-        prepare_process(config, study.threads(config), place)
-        data = study.load(config)
-        plan = study.plan(config, study.fingerprint(data))
-        parts = study.prepare(config, data)
-        session = Session(plan, data, parts, stop or StopRequest(), place=place)
-        state = "skipped"
-        try:
-            with joined(place) as word, session.stop.watching():
-                if word is not None:
-                    session.checkpoint, state = word.checkpoint, "completed"
-                    state = "failed" if study.fit(session).failure else state
-        except RunStopped:
-            state = "stopped"
-        except RuntimeError as error:
-            if not is_from_peers(error):
-                raise
-            _note_killed(plan.home)
-            raise ProcessLost("another process of the run ended") from error
-    return RunResult(plan.home.path, state, {}, {}, module=session.parts.module)
+    stop, word = stop or StopRequest(), None
+    try:
+        with silence(), joined(place) as word, stop.watching():
+            if word is None:
+                return RunResult(Path(config.runs_dir), "skipped", {}, {})
+            prepare_process(config, study.threads(config), place)
+            data = study.load(config)
+            plan = study.plan(config, study.fingerprint(data))
+            parts = study.prepare(config, data)
+            session = Session(plan, data, parts, stop, word.checkpoint, place=place)
+            state = "failed" if study.fit(session).failure else "completed"
+    except RunStopped:
+        state = "stopped"
+    except RuntimeError as error:
+        if not is_from_peers(error):
+            raise
+        if word is not None:
+            _note_killed(word.home)
+        raise ProcessLost("another process of the run ended") from error
+    assert word is not None
+    return RunResult(word.home.path, state, {}, {})
 
 
 def require_no_branch(config: RunConfig) -> None:
@@ -252,8 +253,9 @@ def _run(study: Study, session: Session, resumed: bool, others: Others) -> RunRe
 
 
 class Word(NamedTuple):
-    """The word of the first process: train, from this checkpoint if it is not None."""
+    """The word of the first process: train the run, from this checkpoint if it is not None."""
 
+    home: RunDir
     checkpoint: Any
 
 
@@ -272,7 +274,7 @@ def _meet(session: Session, others: Others) -> None:
             f"{session.run.path}: resumed by {session.place.world} processes, {before} before; the"
             " steps have the same images, and the last bits of the results differ"
         )
-    others.meet(Word(found))
+    others.meet(Word(session.run, found))
 
 
 def _note_killed(run: RunDir) -> None:
