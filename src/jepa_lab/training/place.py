@@ -11,8 +11,6 @@ import torch
 from lightning_fabric.plugins.environments import (
     ClusterEnvironment,
     LightningEnvironment,
-    LSFEnvironment,
-    MPIEnvironment,
     SLURMEnvironment,
     TorchElasticEnvironment,
 )
@@ -21,9 +19,7 @@ from pytorch_lightning.strategies import DDPStrategy
 from jepa_lab.config.run_config import RunConfig
 from jepa_lab.config.schema import HardwareConfig
 from jepa_lab.errors import UserError
-
-# as Lightning's Trainer looks for them: torchrun may run inside a job of Slurm
-LAUNCHERS = (TorchElasticEnvironment, SLURMEnvironment, LSFEnvironment, MPIEnvironment)
+from jepa_lab.process.ranks import IN_A_STEP
 
 
 @dataclass(frozen=True)
@@ -108,12 +104,10 @@ def place_of(config: RunConfig) -> Place:
 
 
 def launcher_of_this_process() -> ClusterEnvironment | None:
-    """Returns the environment that started this process beside others, None without one. Slurm
-    starts tasks by srun: a script of sbatch alone is one process."""
-    for kind in LAUNCHERS:
-        if kind is SLURMEnvironment:
-            if "SLURM_STEP_ID" in os.environ and SLURMEnvironment.detect():
-                return SLURMEnvironment(auto_requeue=False)
-        elif kind.detect():
-            return kind()
+    """Returns the environment that started this process beside others, None without one. torchrun
+    may run inside a job of Slurm. Slurm starts tasks by srun: a script of sbatch is one process."""
+    if TorchElasticEnvironment.detect():
+        return TorchElasticEnvironment()
+    if IN_A_STEP in os.environ and SLURMEnvironment.detect():
+        return SLURMEnvironment(auto_requeue=False)
     return None

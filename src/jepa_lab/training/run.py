@@ -105,6 +105,7 @@ def train(
                 require_no_branch(config)
             if action == "resume":
                 session.checkpoint = study.checkpoint(session)
+                _say_other_number(session)
             return _watched(study, session, command_line, others)
 
 
@@ -260,21 +261,25 @@ class Word(NamedTuple):
 
 
 def _meet(session: Session, others: Others) -> None:
-    """Brings the processes of the run together. Says if it was trained by another number before."""
+    """Brings the processes of the run together."""
     if session.place.world == 1:
         return
     found = session.checkpoint
     if found is not None and not found.whole:  # only the results are rebuilt
         session.place = Place()
         others.dismiss()
-        return
-    before = 1 if found is None else found.saver.get("processes", 1)
-    if found is not None and before != session.place.world:
+    else:
+        others.meet(Word(session.run, found))
+
+
+def _say_other_number(session: Session) -> None:
+    """Prints a line if the run was trained by another number of processes before."""
+    now, before = session.place.world, getattr(session.checkpoint, "saver", {}).get("processes", 1)
+    if now != before:
         say(
-            f"{session.run.path}: resumed by {session.place.world} processes, {before} before; the"
-            " steps have the same images, and the last bits of the results differ"
+            f"{session.run.path}: trained by {now} process{'es' * (now > 1)} from here, by {before}"
+            " before: the same samples in every step, other rounding"
         )
-    others.meet(Word(session.run, found))
 
 
 def _note_killed(run: RunDir) -> None:
