@@ -293,7 +293,7 @@ class SubmititSlurmLauncher(ParallelLauncher):
         for name, (key, value) in needs.items():
             if found.get(name) is None:
                 found[name] = value
-            more = name in ("cpus_per_task", "gpus_per_node") and found[name] > (value or 0)
+            more = name in ("cpus_per_task", "gpus_per_node") and (found[name] or 0) > (value or 0)
             if found[name] != value and not more:
                 raise UserError(f"hydra.launcher.{name}={found[name]}: {key}={value} needs {value}")
         return {name: found[name] for name in needs}

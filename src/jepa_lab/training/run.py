@@ -214,6 +214,7 @@ def _watched(
 def _run(study: Study, session: Session, resumed: bool, others: Others) -> RunResult:
     _meet(session, others)
     fit = study.fit(session)
+    others.release()
     verdict = study.judge(session, fit)
     summary = study.summarise(session, fit, verdict)
     study.show_outcome(session, fit, verdict, summary)

@@ -95,19 +95,24 @@ class Others:
         self.meet(None)
         leave()
 
+    def release(self) -> None:
+        """Lets the other processes go: the run needs them no longer, however they end."""
+        self._over = True
+
     @contextmanager
     def reporting(self) -> Iterator[None]:
-        """Turns the error of a collective operation into ProcessLost if another process ended."""
+        """Turns the error of a collective operation without its other processes into
+        ProcessLost."""
         try:
             yield
         except RuntimeError as error:
-            reason = self._reason(wait_s=3.0) if self.place.world > 1 else None
-            if reason is None and not is_from_peers(error):
+            if self.place.world == 1 or not is_from_peers(error):
                 raise
+            reason = self._reason(wait_s=3.0)
             raise ProcessLost(reason or "another process of the run ended") from error
 
     def __exit__(self, *error: object) -> None:
-        self._over = True
+        self.release()
         if self.place.world > 1 and self.place.launcher is not None and not self._met:
             with suppress(Exception):
                 self.dismiss()
