@@ -23,6 +23,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
 WEEK = 7 * 24 * 60
+CORES = 4  # of a task with hardware.threads=null, which are then its threads
 QUEUE: dict[str, Any] = {
     # the output of every job, and the pickled task
     "submitit_folder": "${hydra.sweep.dir}/.submitit/%j",
@@ -60,8 +61,11 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "_target_": f"{__name__}.SubmititSlurmLauncher",
         **QUEUE,
         "timeout_min": 24 * 60,
-        "cpus_per_task": 4,
-        "gpus_per_node": 1,
+        # null: those of the runs, see of_hardware
+        "nodes": None,
+        "tasks_per_node": None,
+        "cpus_per_task": None,
+        "gpus_per_node": None,
         "mem_gb": 32,
         **dict.fromkeys(
             (
@@ -267,4 +271,29 @@ class SubmititSlurmLauncher(ParallelLauncher):
                 "hydra/launcher=submitit_slurm: no Slurm here (no srun); use submitit_local to run"
                 " the jobs on this machine"
             )
-        return super().of_plugin(options)
+        return {**super().of_plugin(options), **self.of_hardware(options)}
+
+    def of_hardware(self, options: dict[str, Any]) -> dict[str, Any]:
+        """Returns the nodes, tasks, cores and accelerators that the runs need. Raises UserError for
+        an option that contradicts them."""
+        from jepa_lab.errors import UserError
+
+        hardware = self.config.get("hardware") or {}
+        devices, threads = hardware.get("devices", 1), hardware.get("threads")
+        needs = {
+            "nodes": ("hardware.nodes", hardware.get("nodes", 1)),
+            "tasks_per_node": ("hardware.devices", devices),
+            "cpus_per_task": ("hardware.threads", threads or CORES),
+            "gpus_per_node": (
+                "hardware.devices",
+                None if hardware.get("accelerator") == "cpu" else devices,
+            ),
+        }
+        found = dict(options)
+        for name, (key, value) in needs.items():
+            if found.get(name) is None:
+                found[name] = value
+            more = name in ("cpus_per_task", "gpus_per_node") and (found[name] or 0) > (value or 0)
+            if found[name] != value and not more:
+                raise UserError(f"hydra.launcher.{name}={found[name]}: {key}={value} needs {value}")
+        return {name: found[name] for name in needs}

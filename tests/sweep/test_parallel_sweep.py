@@ -16,6 +16,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
+from hydra_plugins._jepa_lab_parallel_launcher import SubmititSlurmLauncher
 from jepa_lab.cli import app as cli  # noqa: F401 - registers the resolvers
 from jepa_lab.config.groups import conf_dir
 from jepa_lab.errors import UserError, to_install
@@ -270,6 +271,24 @@ def test_the_start_of_a_sweep_leaves_the_sweeper_as_its_jobs_compose_it() -> Non
     before = OmegaConf.to_container(config.hydra.sweeper)
     SweepStart().on_multirun_start(config)
     assert OmegaConf.to_container(config.hydra.sweeper) == before
+
+
+def test_a_slurm_job_has_the_size_of_its_run() -> None:
+    launcher = SubmititSlurmLauncher()
+    launcher.config = composed()
+    assert launcher.of_hardware({}) == {
+        "nodes": 1,
+        "tasks_per_node": 1,
+        "cpus_per_task": 4,
+        "gpus_per_node": 1,
+    }
+    sizes = {"devices": 4, "nodes": 2, "threads": 8, "accelerator": "gpu"}
+    launcher.config = OmegaConf.create({"hardware": sizes})
+    needs = {"nodes": 2, "tasks_per_node": 4, "cpus_per_task": 8, "gpus_per_node": 4}
+    assert launcher.of_hardware(dict.fromkeys(needs)) == needs
+    assert launcher.of_hardware({"gpus_per_node": 8})["gpus_per_node"] == 8
+    with pytest.raises(UserError, match=r"tasks_per_node=2: hardware\.devices=4 needs 4"):
+        launcher.of_hardware({"tasks_per_node": 2})
 
 
 def test_a_slurm_job_is_requeued_at_its_time_limit() -> None:

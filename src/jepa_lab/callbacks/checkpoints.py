@@ -21,6 +21,7 @@ from jepa_lab.files.archives import open_archive, require_stored
 from jepa_lab.files.limits import require_regular
 from jepa_lab.ledger.atomic import write_atomic
 from jepa_lab.ledger.parquet import ParquetLedger
+from jepa_lab.ranks import world_size
 
 KEPT = "kept"  # the entry of a checkpoint without the states of training, see kept_checkpoints
 
@@ -78,6 +79,7 @@ class Saver(Checkpoint):
         self.best: float | None = None
         self.best_step = -1
         self.measured: int | None = 0
+        self.asked: bool | None = None  # the decision of all processes, if there are several
         self._earlier_s = 0.0
         self._started_at = self._saved_at = time.monotonic()
         self._saved_step = self._last_step = -1
@@ -96,7 +98,7 @@ class Saver(Checkpoint):
     ) -> None:
         self._stepped = trainer.global_step != self._last_step
         self._last_step = trainer.global_step
-        if time.monotonic() - self._saved_at >= self.every_s and self.may_save(trainer):
+        if (self.is_due() if self.asked is None else self.asked) and self.may_save(trainer):
             self.save(trainer)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -112,6 +114,10 @@ class Saver(Checkpoint):
         if self.ring is not None and self.failing():
             self.ring.pin()
 
+    def is_due(self) -> bool:
+        """Whether `every_s` seconds have passed since the last checkpoint."""
+        return time.monotonic() - self._saved_at >= self.every_s
+
     def may_save(self, trainer: pl.Trainer) -> bool:
         """Whether a run resumed from here would be bit-identical. Call it at the end of a training
         batch."""
@@ -119,9 +125,16 @@ class Saver(Checkpoint):
 
     def save(self, trainer: pl.Trainer, best: bool = False) -> None:
         """Writes last.ckpt unless it already belongs to this step, and keeps the preceding one as
-        previous.ckpt. With `best` it also writes best.ckpt."""
+        previous.ckpt. With `best` it also writes best.ckpt.
+
+        All processes of a run must call it, since the checkpoint holds the random streams of each.
+        The first one writes it."""
         last, new = self.folder / "last.ckpt", self.folder / "next.ckpt"
         if self._saved_step == trainer.global_step and not trainer.validating:
+            return
+        if not trainer.is_global_zero:
+            trainer.save_checkpoint(new)
+            self._saved_step = trainer.global_step
             return
         try:
             trainer.save_checkpoint(new)
@@ -140,6 +153,8 @@ class Saver(Checkpoint):
     def state_dict(self) -> dict[str, Any]:
         rows = self.ledger.state_dict() if self.ledger is not None else {}
         best = {"best": self.best, "best_step": self.best_step, "measured": self.measured}
+        if world_size() > 1:
+            best["processes"] = world_size()
         return {**best, "ledger": rows, "run_id": self.run_id, "wall_s": self.wall_s}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:

@@ -11,7 +11,7 @@ from torch import Tensor
 from jepa_lab.callbacks.logging import log_metrics
 from jepa_lab.metrics import code_norms, codebook_churn, dead_code_age, perplexity, usage
 from jepa_lab.networks.vq.base import Quantizer
-from jepa_lab.networks.vq.distributed import gathered, summed
+from jepa_lab.ranks import gathered, summed
 
 CHURN_TOKENS = 2048
 

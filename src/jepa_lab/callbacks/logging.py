@@ -13,6 +13,7 @@ from torch import Tensor
 
 from jepa_lab.metrics import feature_std_l2, parameter_drift
 from jepa_lab.metrics.spectrum import covariance_eigenvalues, exp_entropy
+from jepa_lab.ranks import summed, world_size
 
 
 class EveryNSteps(pl.Callback):
@@ -112,7 +113,8 @@ def gradient_statistics(
             (torch.zeros_like(p) if g is None else g).flatten()
             for g, p in zip(grads, parameters, strict=True)
         ]
-        flat[name] = torch.cat(pieces).double()
+        # each process has a share of the gradient, times the number of processes
+        flat[name] = summed(torch.cat(pieces).double()) / world_size()
     norms = {name: float(gradient.norm()) for name, gradient in flat.items()}
     values = {f"train/gradient/{name}": norm for name, norm in norms.items()}
     for name, gradient in flat.items():

@@ -71,7 +71,7 @@ class ProbeHeads:
             for probe in self.probes:
                 self.heads[probe.name] = probe.head(sample, options["hidden"])
                 self.metrics[probe.name] = (
-                    MulticlassAccuracy(probe.outputs, average="micro")
+                    MulticlassAccuracy(probe.outputs, average="micro", sync_on_compute=False)
                     if probe.is_class
                     else RSquared(probe.outputs, constant_as_zero=options.get("r2") == "uniform")
                 ).to(device)
@@ -204,7 +204,8 @@ class RSquared(Metric):
     residual: Tensor
 
     def __init__(self, dims: int, constant_as_zero: bool = False) -> None:
-        super().__init__()
+        # the rows are those of all processes, and one of these scores them
+        super().__init__(sync_on_compute=False)
         self.constant_as_zero = constant_as_zero
         self.add_state("count", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
         for name in ("total", "squares", "residual"):

@@ -4,7 +4,7 @@ may end the run."""
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from typing import Any
+from typing import Any, Protocol
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Checkpoint, TQDMProgressBar
@@ -14,6 +14,13 @@ from jepa_lab.errors import StoppedByVerdict
 from jepa_lab.ledger.parquet import History, ParquetLedger, history_of
 
 IN_A_ROW = 2  # validations; a single one may be an accident of a high learning rate
+
+
+class Verdicts(Protocol):
+    """The verdict of a run so far, and (step, status) of its last validations."""
+
+    verdict: Verdict | None
+    last: list[tuple[int, str]]
 
 
 class CurrentVerdict(pl.Callback):
@@ -90,7 +97,7 @@ class StopOnVerdict(Checkpoint):
     follow the Saver.
     """
 
-    def __init__(self, stop_on: Collection[str], current: CurrentVerdict) -> None:
+    def __init__(self, stop_on: Collection[str], current: Verdicts) -> None:
         self.stop_on = frozenset(stop_on)
         self.current = current
 

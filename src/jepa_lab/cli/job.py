@@ -22,9 +22,10 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 import jepa_lab.config.gates  # noqa: F401 - registers its resolver
+from jepa_lab.cli.launched import exit_code_of_follower, is_follower, refuse_several_runs
 from jepa_lab.cli.overrides import folder_paths, paths_of
 from jepa_lab.config.shared_check import SharedCheck
-from jepa_lab.errors import RunBusy, UserError, say
+from jepa_lab.errors import ProcessLost, RunBusy, UserError, say
 from jepa_lab.ledger.command_line import ONE_RUN, SEARCH_PATH, CommandLine
 from jepa_lab.ledger.sweep_folder import JOB, Record, settings_of
 from jepa_lab.process.orphans import parent_gone
@@ -83,6 +84,10 @@ def one_job(cfg: DictConfig, command: Command) -> float | None:
     prints no traceback of its own.
     """
     hydra = HydraConfig.get()
+    if is_follower(cfg):  # the first process of the run keeps the record
+        import_from_config_dir()
+        command.codes.append(exit_code_of_follower(cfg, command.checks, command.stop))
+        return worst()
     if hydra.mode == RunMode.MULTIRUN and command.sweep is None and not command.elsewhere:
         command.sweep = RunningSweep.of(OmegaConf.merge({"hydra": hydra}, cfg))
     control = SweepControl.of_this_job()
@@ -116,6 +121,8 @@ def _recorded(cfg: DictConfig, command: Command, stop: StopRequest) -> float:
         _refuse_sweep_overrides()
         import_from_config_dir()
         rungs = checked_rungs(cfg, command.checks)
+        sweeps = HydraConfig.get().mode == RunMode.MULTIRUN and not command.elsewhere
+        refuse_several_runs(rungs, sweeps)
         if in_sweep is None:
             hydra = HydraConfig.get()
             say_idle_keys([(cfg, config) for config in rungs], hydra, hydra, single=True)
@@ -146,6 +153,9 @@ def _recorded(cfg: DictConfig, command: Command, stop: StopRequest) -> float:
         if state in ("completed", "resumed", "skipped"):
             record.value = objective(result, rungs[0].sweep.objective)
         record.close("done" if state == "completed" else state, reason, code)
+    except ProcessLost as error:
+        record.close("failed", str(error), code=1)
+        say(f"{error}; the same command resumes the run")
     except RunBusy as error:
         record.close("running", str(error), code=0 if in_sweep else 2)
         say(str(error))

@@ -80,6 +80,8 @@ class RunConfig:
         """Returns the settings that identify the run, as plain data. The keys in
         jepa_lab.ledger.identity.IGNORED are removed later."""
         content: dict[str, Any] = _as_read(asdict(self))
+        if self.hardware.sync_batchnorm is None:  # the result of one process, whatever their number
+            del content["hardware"]["sync_batchnorm"]
         return content
 
 
@@ -139,6 +141,12 @@ class JepaConfig(RunConfig):
                 one_of(f"monitor.metrics.{name}.taps", tap, self.taps)
         if self.optim.warmup_epochs is not None:
             self.optim.warmup = self.optim.warmup_epochs / self.dataset.epochs
+        if self.dataset.batch_size < self.hardware.processes:
+            raise ValueError(
+                f"dataset.batch_size={self.dataset.batch_size}: fewer samples than the"
+                f" {self.hardware.processes} processes of hardware.devices={self.hardware.devices}"
+                f" hardware.nodes={self.hardware.nodes}, which share a batch"
+            )
         nested("expected", self.expected, (*self.expected_by, "metric"))
         check_experiment_gates(self.experiment_gates, str(self.dataset.name))
         at_least("seed", self.seed, 0)

@@ -65,15 +65,24 @@ class OptimConfig:
 class HardwareConfig:
     name: str = MISSING
     accelerator: str = "auto"
-    devices: int = 1
+    devices: int = 1  # processes of each node, each with a device of its own
+    nodes: int = 1
     threads: int | None = None  # null: the cores that this process may use, filled in
+    # batch norm over the rows of all processes; null: with several processes
+    sync_batchnorm: bool | None = None
     channels_last: bool = True
     compile: bool = False
 
     def validate(self) -> None:
         one_of("hardware.accelerator", self.accelerator, ["auto", "cpu", "gpu"])
         at_least("hardware.threads", self.threads, 1)
-        within("hardware.devices", self.devices, 1, 1)
+        at_least("hardware.devices", self.devices, 1)
+        at_least("hardware.nodes", self.nodes, 1)
+
+    @property
+    def processes(self) -> int:
+        """The number of processes that train a run together."""
+        return self.devices * self.nodes
 
 
 @dataclass

@@ -10,8 +10,10 @@ import torch
 from torch import Tensor
 
 from jepa_lab.data.images.image_source import ImageSource
+from jepa_lab.ranks import share
 
-# split, index (B,), images (B, C, H, W) uint8, labels (B,), and the source's maps (B, ...) if any
+# split, index (B,), images (b, C, H, W) uint8, labels (B,), and the source's maps (b, ...) if any;
+# b are the rows of this process, of the B of the batch
 ImageBatch = (
     tuple[str, Tensor, Tensor, Tensor | None] | tuple[str, Tensor, Tensor, Tensor | None, Tensor]
 )
@@ -27,6 +29,9 @@ class EpochBatches(Generic[Batch]):
     since its batch-norm statistics would have another distribution. The evaluation order is the
     source's, every sample once. `__iter__` must be a generator: its body starts after Lightning has
     set the epoch.
+
+    `batch_size` is global. Of each batch a process reads only its own rows, see ranks.share, so
+    that order, position and epoch do not depend on the number of processes.
     """
 
     def __init__(
@@ -50,7 +55,13 @@ class EpochBatches(Generic[Batch]):
         start, self._skip = self._skip, 0
         for position in range(start, len(self)):
             self._position = position + 1
-            yield self._batch(order[position * self.batch_size : (position + 1) * self.batch_size])
+            index = order[position * self.batch_size : (position + 1) * self.batch_size]
+            yield self._batch(index, share(len(index)))
+
+    def first(self, n: int) -> Batch:
+        """Returns the first n samples of the epoch. The loader does not advance."""
+        index = self._order()[:n]
+        return self._batch(index, share(len(index)))
 
     def _order(self) -> Tensor:
         if not self.shuffle:
@@ -58,7 +69,8 @@ class EpochBatches(Generic[Batch]):
         generator = torch.Generator().manual_seed((self.seed * 1_000_003 + self.epoch) % 2**63)
         return torch.randperm(self.n, generator=generator)
 
-    def _batch(self, index: Tensor) -> Batch:
+    def _batch(self, index: Tensor, mine: slice = slice(None)) -> Batch:
+        """Returns the batch of these samples, with the data of the rows `mine`."""
         raise NotImplementedError
 
     @property
@@ -95,7 +107,7 @@ class EpochLoader(EpochBatches[ImageBatch]):
         super().__init__(len(source.images), batch_size, split=split, seed=seed, shuffle=shuffle)
         self.source = source
 
-    def _batch(self, index: Tensor) -> ImageBatch:
+    def _batch(self, index: Tensor, mine: slice = slice(None)) -> ImageBatch:
         labels = None if self.source.labels is None else self.source.labels[index]
-        batch = (self.split, index, self.source.images[index], labels)
-        return batch if self.source.maps is None else (*batch, self.source.maps[index])
+        batch = (self.split, index, self.source.images[index[mine]], labels)
+        return batch if self.source.maps is None else (*batch, self.source.maps[index[mine]])

@@ -36,6 +36,7 @@ IGNORED = (
     "hardware.name",
     "hardware.accelerator",
     "hardware.devices",
+    "hardware.nodes",
     "hardware.strategy",
     "hardware.workers",
 )

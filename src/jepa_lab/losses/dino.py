@@ -91,7 +91,7 @@ class MismatchedSharpening(nn.Module):
         self.register_buffer("center", torch.zeros(dim))
 
     def forward(self, z_hat: Tensor, z_target: Tensor) -> LossTerms:
-        z_hat, z_target = z_hat.float(), z_target.detach().float()
+        z_hat, z_target = at_least_float32(z_hat), at_least_float32(z_target.detach())
         if self.training:
             with torch.no_grad():
                 self.center.lerp_(z_target.mean(dim=0), 1.0 - self.center_ema_decay)
@@ -101,4 +101,5 @@ class MismatchedSharpening(nn.Module):
 
     def sharpen(self, z_target: Tensor) -> Tensor:
         """Returns the vectors (n, dim) that z_hat is compared with, without gradient."""
-        return torch.softmax((z_target.detach().float() - self.center) / self.temp, dim=-1)
+        rows = at_least_float32(z_target.detach())
+        return torch.softmax((rows - self.center) / self.temp, dim=-1)

@@ -7,6 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from jepa_lab.losses.rows import at_least_float32
+
 
 class PrototypeHead(nn.Module):
     """Maps (n, in_dim) to (n, prototypes): the cosines of a bottleneck with every prototype.
@@ -32,4 +34,6 @@ class PrototypeHead(nn.Module):
         x = self.layers(x)
         # a bfloat16 cosine is too coarse to be divided by a temperature of 0.04
         with torch.autocast(x.device.type, enabled=False):
-            return F.linear(F.normalize(x.float(), dim=-1), F.normalize(self.prototypes, dim=-1))
+            return F.linear(
+                F.normalize(at_least_float32(x), dim=-1), F.normalize(self.prototypes, dim=-1)
+            )

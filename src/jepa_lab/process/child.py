@@ -19,7 +19,7 @@ def run_child(command: Sequence[str]) -> int:
     the interruption is raised: a run writes its checkpoint first. On Linux a child is asked to stop
     in the same way if this process is killed.
     """
-    with subprocess.Popen(command, preexec_fn=_stops_with_parent()) as child:
+    with subprocess.Popen(command, preexec_fn=stops_with_parent()) as child:
         try:
             return child.wait()
         except BaseException:
@@ -28,7 +28,7 @@ def run_child(command: Sequence[str]) -> int:
             raise
 
 
-def _stops_with_parent() -> Callable[[], None] | None:
+def stops_with_parent() -> Callable[[], None] | None:
     """Returns the function that a child calls before it starts its program, None for systems other
     than Linux."""
     if sys.platform != "linux":

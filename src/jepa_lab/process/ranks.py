@@ -7,6 +7,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 RANKS = ("RANK", "LOCAL_RANK", "SLURM_PROCID", "JSM_NAMESPACE_RANK")
+IN_A_STEP = "SLURM_STEP_ID"  # of tasks that srun started
+# launcher: the variables that say that it started the process, the number of processes, the rank
+LAUNCHERS = {
+    "torchrun": ("TORCHELASTIC_RUN_ID", "WORLD_SIZE", "RANK"),
+    "srun": (IN_A_STEP, "SLURM_NTASKS", "SLURM_PROCID"),
+}
+
+
+def launched(processes: int) -> int | None:
+    """Returns the rank of this process among `processes` (2 or more) that torchrun or srun started
+    to train a run together. None if it is not one of so many."""
+    for started, size, rank in LAUNCHERS.values():
+        if started in os.environ and processes > 1 and os.environ.get(size) == str(processes):
+            return int(os.environ.get(rank, "0"))
+    return None
 
 
 @contextmanager

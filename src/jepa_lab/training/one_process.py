@@ -23,13 +23,13 @@ class OneProcessTrainer(pl.Trainer):
         super().__init__(plugins=[rank_zero(), *plugins], **options)
 
 
-def rank_zero() -> LightningEnvironment:
-    """Makes this process rank 0 for Lightning's loggers and messages, and returns the environment
-    that says so to a Trainer.
+def rank_zero(rank: int = 0) -> LightningEnvironment:
+    """Makes this process rank 0 for Lightning's loggers and messages, or another `rank`, and
+    returns the environment that says so to a Trainer.
 
     Lightning takes the rank from variables of schedulers when it is imported. On another rank than
     0 its loggers drop everything.
     """
     environment = LightningEnvironment()
-    environment.set_global_rank(0)  # also sets rank_zero_only.rank of the process
+    environment.set_global_rank(rank)  # also sets rank_zero_only.rank of the process
     return environment

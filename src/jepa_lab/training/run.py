@@ -9,11 +9,11 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from jepa_lab.config.run_config import RunConfig
 from jepa_lab.diagnosis.gates import GateResult, evaluate_gates
-from jepa_lab.errors import NonFinite, RunStopped, StoppedByVerdict, UserError, say
+from jepa_lab.errors import NonFinite, ProcessLost, RunStopped, StoppedByVerdict, UserError, say
 from jepa_lab.ledger.command_line import CommandLine, write_command_line
 from jepa_lab.ledger.ending import record_exit_status
 from jepa_lab.ledger.lock import lock
@@ -22,8 +22,10 @@ from jepa_lab.ledger.parquet import ParquetLedger, last_values
 from jepa_lab.ledger.run_dir import RunDir
 from jepa_lab.ledger.summary import finite_values
 from jepa_lab.process.stop import StopRequest
+from jepa_lab.training.place import Place, place_of
 from jepa_lab.training.resume import RunPlan
 from jepa_lab.training.study import Session, Study
+from jepa_lab.training.together import Others, is_from_peers, joined, silence
 from jepa_lab.training.trainer import prepare_process
 
 # results of other commands, which are outdated once the run is trained further
@@ -75,28 +77,64 @@ def train(
     is working on the run. Any other exception leaves status.json in state "failed", an interruption
     in state "stopped".
     """
-    prepare_process(config, study.threads(config))
+    place = place_of(config)
+    prepare_process(config, study.threads(config), place)
+    if not place.first:
+        return _followed(study, config, place, stop)
     data = study.load(config)
     plan = study.plan(config, study.fingerprint(data))
     if opened is not None:
         opened(plan.home)
-    if plan.decide() == "skip":
-        return _finished(study, plan, brief)
-    session = Session(plan, data, study.prepare(config, data), stop or StopRequest(), brief=brief)
-    session.preflight = _preflight(study, session)
-    with lock(plan.home.make()), session.stop.watching():
-        action = plan.decide()  # again, since another process may have held the lock until now
-        if action == "skip":
+    with Others(place) as others:
+        if plan.decide() == "skip":
             return _finished(study, plan, brief)
-        if action == "restart":
-            if config.on_existing != "restart":
-                say(f"{plan.home.path}: completed without metrics before, so it is trained again")
-            plan.home.clear()
-        if action == "new":
-            require_no_branch(config)
-        if action == "resume":
-            session.checkpoint = study.checkpoint(session)
-        return _watched(study, session, command_line)
+        others.start(partial(_followed, study, config))
+        parts = study.prepare(config, data)
+        session = Session(plan, data, parts, stop or StopRequest(), brief=brief, place=place)
+        session.preflight = _preflight(study, session)
+        with lock(plan.home.make()), session.stop.watching():
+            action = plan.decide()  # again, since another process may have held the lock until now
+            if action == "skip":
+                return _finished(study, plan, brief)
+            if action == "restart":
+                if config.on_existing != "restart":
+                    before = "completed without metrics before, so it is trained again"
+                    say(f"{plan.home.path}: {before}")
+                plan.home.clear()
+            if action == "new":
+                require_no_branch(config)
+            if action == "resume":
+                session.checkpoint = study.checkpoint(session)
+                _say_other_number(session)
+            return _watched(study, session, command_line, others)
+
+
+def _followed(
+    study: Study, config: RunConfig, place: Place, stop: StopRequest | None = None
+) -> RunResult:
+    """Trains a run as one of its processes other than the first, and writes nothing. If the first
+    one is killed, this one notes that in status.json."""
+    stop, word = stop or StopRequest(), None
+    try:
+        with silence(), joined(place) as word, stop.watching():
+            if word is None:
+                return RunResult(Path(config.runs_dir), "skipped", {}, {})
+            prepare_process(config, study.threads(config), place)
+            data = study.load(config)
+            plan = study.plan(config, study.fingerprint(data))
+            parts = study.prepare(config, data)
+            session = Session(plan, data, parts, stop, word.checkpoint, place=place)
+            state = "failed" if study.fit(session).failure else "completed"
+    except RunStopped:
+        state = "stopped"
+    except RuntimeError as error:
+        if not is_from_peers(error):
+            raise
+        if word is not None:
+            _note_killed(word.home)
+        raise ProcessLost("another process of the run ended") from error
+    assert word is not None
+    return RunResult(word.home.path, state, {}, {})
 
 
 def require_no_branch(config: RunConfig) -> None:
@@ -144,9 +182,12 @@ def _preflight(study: Study, session: Session) -> dict[str, Any] | None:
     return checks.to_dict(mode)
 
 
-def _watched(study: Study, session: Session, command_line: CommandLine | None) -> RunResult:
+def _watched(
+    study: Study, session: Session, command_line: CommandLine | None, others: Others
+) -> RunResult:
     """Runs the session and keeps its state in status.json, however it ends."""
     run, resumed = session.run, session.checkpoint is not None
+    others.lost = partial(_close_if_possible, session, "failed")
     session.ledger = study.open_ledger(session)
     run.create(study.config_yaml(session))
     with log_file(run):
@@ -159,7 +200,8 @@ def _watched(study: Study, session: Session, command_line: CommandLine | None) -
                     (run.path / name).unlink(missing_ok=True)
                 with study.open_loggers(session) as loggers:
                     session.loggers = loggers
-                    return _run(study, session, resumed)
+                    with others.reporting():
+                        return _run(study, session, resumed, others)
         except RunStopped as stopped:
             _close_if_possible(session, "stopped", str(stopped))
             print(
@@ -169,8 +211,10 @@ def _watched(study: Study, session: Session, command_line: CommandLine | None) -
             return RunResult(run.path, "stopped", last, {}, resumed=resumed, reason=str(stopped))
 
 
-def _run(study: Study, session: Session, resumed: bool) -> RunResult:
+def _run(study: Study, session: Session, resumed: bool, others: Others) -> RunResult:
+    _meet(session, others)
     fit = study.fit(session)
+    others.release()
     verdict = study.judge(session, fit)
     summary = study.summarise(session, fit, verdict)
     study.show_outcome(session, fit, verdict, summary)
@@ -208,6 +252,43 @@ def _run(study: Study, session: Session, resumed: bool) -> RunResult:
         reason,
         fit.gates,
     )
+
+
+class Word(NamedTuple):
+    """The word of the first process: train the run, from this checkpoint if it is not None."""
+
+    home: RunDir
+    checkpoint: Any
+
+
+def _meet(session: Session, others: Others) -> None:
+    """Brings the processes of the run together."""
+    if session.place.world == 1:
+        return
+    found = session.checkpoint
+    if found is not None and not found.whole:  # only the results are rebuilt
+        session.place = Place()
+        others.dismiss()
+    else:
+        others.meet(Word(session.run, found))
+
+
+def _say_other_number(session: Session) -> None:
+    """Prints a line if the run was trained by another number of processes before."""
+    now, before = session.place.world, getattr(session.checkpoint, "saver", {}).get("processes", 1)
+    if now != before:
+        say(
+            f"{session.run.path}: trained by {now} process{'es' * (now > 1)} from here, by {before}"
+            " before: the same samples in every step, other rounding"
+        )
+
+
+def _note_killed(run: RunDir) -> None:
+    """Notes in status.json that the first process of the run was killed, unless another command
+    has the run already."""
+    with suppress(UserError), lock(run):
+        if (run.status() or {}).get("state") == "running":
+            run.write_status("failed", "its first process was killed")
 
 
 def _close_if_possible(session: Session, state: str, reason: str) -> None:

@@ -21,6 +21,7 @@ from jepa_lab.ledger.run_dir import RunDir
 from jepa_lab.process.stop import StopRequest
 from jepa_lab.training.budget import Budget
 from jepa_lab.training.loggers import Loggers
+from jepa_lab.training.place import Place
 from jepa_lab.training.preflight import Preflight
 from jepa_lab.training.resume import Planner
 
@@ -43,7 +44,9 @@ class Session:
     - `parts` is None if the study builds them in `fit`.
     - `checkpoint` is the checkpoint to resume from.
     - `preflight` is the entry for summary.json.
-    - `ledger` is None if the study keeps a table of its own.
+    - `ledger` is None if the study keeps a table of its own, and in all but the first of several
+      processes.
+    - `place` is the place of this process among those that train the run.
     """
 
     plan: Any
@@ -55,6 +58,7 @@ class Session:
     ledger: ParquetLedger | None = None
     loggers: Loggers = field(default_factory=Loggers)
     brief: bool = False
+    place: Place = field(default_factory=Place)
 
     @property
     def config(self) -> Any:

@@ -3,6 +3,7 @@ share."""
 
 from __future__ import annotations
 
+import copy
 import logging
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
@@ -11,6 +12,9 @@ from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
+
+import pytorch_lightning as pl
+import torch
 
 from jepa_lab.callbacks import Gates
 from jepa_lab.callbacks.checkpoints import Saver, Usable, usable_checkpoint
@@ -24,6 +28,7 @@ from jepa_lab.errors import NonFinite, StoppedByVerdict, say
 from jepa_lab.ledger.parquet import History, ParquetLedger, history_of
 from jepa_lab.ledger.summary import finite_values, require_summarised, summary_values, write_summary
 from jepa_lab.networks.ema import memory_of_tau
+from jepa_lab.networks.synced_batch_norm import sync_batch_norms
 from jepa_lab.report.table import show_rows, table_rows
 from jepa_lab.training.branching import usable_states
 from jepa_lab.training.budget import target_tau
@@ -31,11 +36,15 @@ from jepa_lab.training.drawing import draw_run, draws, show
 from jepa_lab.training.fitting import require_fit
 from jepa_lab.training.logger_package import require_logger
 from jepa_lab.training.loggers import Loggers, open_loggers
+from jepa_lab.training.place import on_gpus
+from jepa_lab.training.preflight import streams_restored
 from jepa_lab.training.provenance import count_parameters, measured_cost, resolved_yaml
 from jepa_lab.training.rebuild import rebuilt
 from jepa_lab.training.resume import RunPlan
 from jepa_lab.training.study import Fit, Parts, Session, Study
 from jepa_lab.training.trainer import build_trainer
+
+FEW = 4  # samples that tell which parameters the loss reads
 
 
 class TrainedStudy(Study):
@@ -110,12 +119,22 @@ class TrainedStudy(Study):
         callbacks = self.build_callbacks(session)
         if checkpoint is not None and not checkpoint.whole:
             return rebuilt(session, checkpoint, callbacks)
-        trainer = build_trainer(
-            session.config, parts.budget, session.run, session.loggers.all, callbacks
-        )
         remark = self.remark(session.config, session.data, parts)
         if remark and checkpoint is None:
             say(remark, prefix="")
+        failure = self._train(session, callbacks)
+        if not session.place.first:
+            return Fit({}, 0.0, parts.module, failure)
+        assert ledger is not None
+        wall = next(c.wall_s for c in callbacks if isinstance(c, Saver))
+        gates = next(c.results for c in callbacks if isinstance(c, Gates))
+        return Fit(ledger.history(), wall, parts.module, failure, callbacks, gates)
+
+    def _train(self, session: Session, callbacks: list[Any]) -> NonFinite | StoppedByVerdict | None:
+        """Trains the module and evaluates it before and after. Returns the exception that ended
+        training."""
+        parts, checkpoint = session.parts, session.checkpoint
+        trainer = _trainer_of(session, callbacks)
         failure: NonFinite | StoppedByVerdict | None = None
         if checkpoint is None:
             _evaluate(trainer, parts, "val", "reference")
@@ -132,10 +151,7 @@ class TrainedStudy(Study):
             failure = error
         else:
             self._test(session, trainer)
-        assert ledger is not None
-        wall = next(c.wall_s for c in callbacks if isinstance(c, Saver))
-        gates = next(c.results for c in callbacks if isinstance(c, Gates))
-        return Fit(ledger.history(), wall, parts.module, failure, callbacks, gates)
+        return failure
 
     def _test(self, session: Session, trainer: Any) -> None:
         """Evaluates the trained module on the test split. A diverged module keeps its verdict if it
@@ -143,8 +159,9 @@ class TrainedStudy(Study):
         try:
             _evaluate(trainer, session.parts, "test", "test")
         except (ArithmeticError, RuntimeError, ValueError) as error:
-            assert session.ledger is not None
-            if self.judge_of(session.config)(session.ledger.history()).status != "diverged":
+            ledger = session.ledger
+            diverged = ledger and self.judge_of(session.config)(ledger.history()).status
+            if diverged != "diverged":
                 raise
             logging.getLogger("jepa_lab").error("no test pass: the run diverged", exc_info=error)
 
@@ -250,6 +267,31 @@ class TrainedStudy(Study):
             flush=True,
         )
         return summary
+
+
+def _trainer_of(session: Session, callbacks: list[Any]) -> pl.Trainer:
+    """Returns the trainer. For several processes it prepares the module, whose objective has the
+    rows of all of them."""
+    parts, place, hardware = session.parts, session.place, session.config.hardware
+    without = place.world > 1 and leaves_parameters_out(parts)
+    if place.world > 1 and hardware.sync_batchnorm is not False:
+        for name, part in parts.module.named_children():
+            if name != "objective":
+                sync_batch_norms(part, on_gpus(hardware))
+    return build_trainer(
+        session.config, parts.budget, session.run, session.loggers.all, callbacks, place, without
+    )
+
+
+def leaves_parameters_out(parts: Parts) -> bool:
+    """Returns whether the loss of the run leaves a parameter without a gradient, as that of an
+    unused predictor. Nothing of the run changes."""
+    module: Any = copy.deepcopy(parts.module)
+    with streams_restored():
+        batch = module.on_after_batch_transfer(parts.loaders["train"].first(FEW), 0)
+        loss = module.training_step(batch, 0)
+    parameters = [p for p in module.parameters() if p.requires_grad]
+    return None in torch.autograd.grad(loss, parameters, allow_unused=True)
 
 
 def _evaluate(trainer: Any, parts: Parts, split: str, prefix: str) -> None:

@@ -7,6 +7,7 @@ import sys
 import warnings
 from typing import Any
 
+import pytorch_lightning as pl
 import torch
 
 from jepa_lab.callbacks.checkpoints import WholeFiles
@@ -16,7 +17,9 @@ from jepa_lab.errors import UserError
 from jepa_lab.ledger.run_dir import RunDir
 from jepa_lab.training.budget import Budget
 from jepa_lab.training.one_process import OneProcessTrainer, rank_zero
+from jepa_lab.training.place import ManyProcessTrainer, Place
 
+ALONE = Place()
 MOST_THREADS = 1024  # of a machine with fewer cores; torch aborts where a thread cannot be started
 
 
@@ -26,13 +29,15 @@ def build_trainer(
     run: RunDir,
     loggers: list[Any],
     callbacks: list[Any],
+    place: Place = ALONE,
+    without: bool = False,
     **others: Any,
-) -> OneProcessTrainer:
-    """Returns the Lightning Trainer of the run. `others` are options of the Trainer that replace
-    those of the run."""
+) -> pl.Trainer:
+    """Returns the Lightning Trainer of the run, of one process or of this one of several. `without`
+    is true if the loss leaves parameters without a gradient, which several processes must know.
+    `others` are options of the Trainer that replace those of the run."""
     options: dict[str, Any] = {
-        "accelerator": config.hardware.accelerator,
-        "devices": config.hardware.devices,
+        **place.trainer_options(config.hardware, without),
         "precision": "bf16-mixed" if config.precision.name == "bf16" else "32-true",
         "max_epochs": config.dataset.epochs,
         "accumulate_grad_batches": config.optim.accumulate,
@@ -40,7 +45,7 @@ def build_trainer(
         "num_sanity_val_steps": 0,
         "logger": loggers,
         "callbacks": callbacks,
-        "enable_progress_bar": sys.stderr.isatty(),
+        "enable_progress_bar": sys.stderr.isatty() and place.first,
         "enable_model_summary": False,
         "enable_checkpointing": True,
         "log_every_n_steps": config.monitor.log_every,
@@ -48,14 +53,21 @@ def build_trainer(
         "use_distributed_sampler": False,
         "plugins": [WholeFiles()],
     }
+    if place.world > 1:
+        return ManyProcessTrainer(place, **{**options, **others})
     return OneProcessTrainer(**{**options, **others})
 
 
-def prepare_process(config: RunConfig, threads: int) -> None:
-    """Sets the number of threads, makes the process rank 0, and silences messages that need no
-    action. Raises UserError for a missing accelerator, and for more threads than can be started."""
+def prepare_process(config: RunConfig, threads: int, place: Place = ALONE) -> None:
+    """Sets the number of threads and the rank of the process, and silences messages that need no
+    action. Raises UserError for a missing accelerator, and for more threads than can be started.
+
+    Processes that one of them has started share its cores.
+    """
     quiet()
-    rank_zero()
+    rank_zero(place.rank)
+    if place.world > 1 and place.launcher is None:
+        threads = max(1, min(threads, available_cores() // place.devices))
     most = max(MOST_THREADS, available_cores())
     if threads > most:
         raise UserError(f"hardware.threads={threads}: must be at most {most} on this machine")
@@ -75,5 +87,6 @@ def quiet() -> None:
         ".*LeafSpec.*",
         ".*srun.*",
         ".*smaller than the logging interval.*",
+        ".*`broadcast_buffers` is deprecated.*",
     ):
         warnings.filterwarnings("ignore", message=text)

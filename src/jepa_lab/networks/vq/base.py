@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from jepa_lab.losses.rows import at_least_float32
 from jepa_lab.losses.terms import LossTerms
-from jepa_lab.networks.vq.distributed import gathered, summed, world_size
 from jepa_lab.networks.vq.maths import code_statistics
 from jepa_lab.networks.vq.start import spaced
+from jepa_lab.ranks import gathered, summed, world_size
 
 MAX_TOKENS = 8192  # tokens of a step that each rank keeps for revival
 COUNT_DECAY = 0.99  # default decay of the counts of codes

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from jepa_lab.losses.terms import LossTerms
-from jepa_lab.networks.vq.distributed import summed, summed_with_gradient
 from jepa_lab.networks.vq.hard import Codebook
 from jepa_lab.networks.vq.maths import squared_distances, usage_deficit
+from jepa_lab.ranks import summed, summed_with_gradient
 
 
 class GumbelQuantizer(Codebook):

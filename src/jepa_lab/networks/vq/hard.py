@@ -8,9 +8,9 @@ from torch import Tensor, nn
 
 from jepa_lab.losses.terms import LossTerms
 from jepa_lab.networks.vq.base import Quantizer
-from jepa_lab.networks.vq.distributed import gathered
 from jepa_lab.networks.vq.maths import averaged, averaged_as_published, nearest, straight_through
 from jepa_lab.networks.vq.start import codes_at_centres, codes_at_tokens, uniform_codes
+from jepa_lab.ranks import gathered
 
 STARTS = ("kmeans", "data", "uniform", "empty")
 

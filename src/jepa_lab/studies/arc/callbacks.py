@@ -28,15 +28,16 @@ def build_callbacks(session: Session, judge: Callable[[History], Verdict]) -> li
         for name in ("val", "test")
     }
     readers: list[Any] = [ArcMonitor(config.monitor.metrics, splits)]
+    joint: list[Any] = []
     if config.vq.enabled:
-        readers.append(CodebookLog(config.vq.window_tokens))
+        joint.append(CodebookLog(config.vq.window_tokens))
         if config.vq.refresh.enabled:
             options = asdict(config.vq.refresh)
             del options["enabled"]
             if options["stale_after"] is None:
                 del options["stale_after"]
             actors.append(CodebookRefresh(**options, steps=budget.steps, seed=config.seed))
-    callbacks = frame_callbacks(session, best_key(config), actors, readers, judge)
+    callbacks = frame_callbacks(session, best_key(config), actors, readers, judge, joint)
     if config.early_stop.patience is not None:
         callbacks.insert(
             len(callbacks) - 3,

@@ -4,15 +4,24 @@ a latent space."""
 from __future__ import annotations
 
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from jepa_lab.config.schema import OptimConfig
+from jepa_lab.losses.terms import LossTerms
 from jepa_lab.networks.ema import batch_statistics_only
 from jepa_lab.networks.vq.build import Quantizer
+from jepa_lab.ranks import (
+    averaged_with_gradient,
+    gather_fields,
+    mean_of_rows,
+    rank,
+    share,
+    world_size,
+)
 from jepa_lab.studies.arc.data.batch import DEMO_INPUT, DEMO_OUTPUT, ArcBatch, GridTokens
 from jepa_lab.studies.arc.network import ArcNetwork, ArcRepresentations, Encoded, targets_of
 from jepa_lab.studies.arc.objective import ArcForward, ArcObjective
@@ -44,6 +53,10 @@ class ArcJEPA(OptimisedModule):
     after any step, and `evaluated` and `codes` after a validation step. The codebook and the queue
     are updated once per optimiser step, in `optimizer_step`. `eval_prefix` (reference, val or test)
     is the prefix of the keys of an evaluation pass.
+
+    With several processes each encodes its examples of the batch. Representations, and the losses
+    of tokens, are gathered before the objective. What callbacks read has all rows, except for
+    tokens and codes.
     """
 
     def __init__(
@@ -122,15 +135,16 @@ class ArcJEPA(OptimisedModule):
         for book in (self.network.vq, self.target_vq):
             if book is not None:
                 book.set_progress(step / max(self.steps, 1))
-        out = self(batch, collect=True)
+        out, whole = self(batch, collect=True), self.whole(batch)
         families = self.objective.config.invariance.weights()
         extra = {
             f"invariance_{family}": self._invariance(family, batch, out, step)
             for family in families
         }
-        loss, self.weighted = self.objective(out, batch, step, extra, step / max(self.steps, 1))
-        self.objective.queue.stage(out.reps.z_target, batch.task)
-        self.batch, self.representations = batch, out.reps.detach()
+        out = self.of_all(out, whole)
+        loss, self.weighted = self.objective(out, whole, step, extra, step / max(self.steps, 1))
+        self.objective.queue.stage(out.reps.z_target, whole.task)
+        self.batch, self.representations = whole, out.reps.detach()
         self.codes, self.target_codes = out.context.codes, out.target.codes
         self.terms = {
             "total": loss.total.detach(),
@@ -149,38 +163,61 @@ class ArcJEPA(OptimisedModule):
         z = self.network.encode(context).vectors.unflatten(0, tuple(batch.present.shape))
         moved = self.network.aggregate(z, batch.present, batch.roles, batch.pairs)
         of_target = self.network.encode(target).vectors
-        return self.objective.invariance_term(
+        term = self.objective.invariance_term(
             (out.reps.z_agg, moved), (out.target.vectors, of_target)
         )
+        return mean_of_rows(term, len(moved), len(batch.index))
+
+    def whole(self, batch: ArcBatch) -> ArcBatch:
+        """Returns the batch with the context of all processes, and the tokens of this one."""
+        return gather_fields(batch, len(batch.index), without=("task", "index"))
+
+    def of_all(self, out: ArcForward, whole: ArcBatch) -> ArcForward:
+        """Returns the representations and the codebook's loss of the whole batch, with gradient,
+        and the tokens of this process."""
+        reps, book = gather_fields(out.reps, len(whole.index)), out.context.loss
+        if world_size() > 1 and book is not None:
+            book = LossTerms(
+                averaged_with_gradient(book.total),
+                {name: averaged_with_gradient(term) for name, term in book.terms.items()},
+            )
+        return ArcForward(reps, replace(out.context, loss=book), out.target)
 
     def validation_step(self, batch: ArcBatch, batch_idx: int) -> None:
-        out = self(batch)
+        out, whole = self(batch), self.whole(batch)
         b, g = batch.present.shape
         last = batch.present.long().cumsum(1).argmax(dim=1)  # the query, or the last frame
         rows = torch.arange(b, device=last.device)
         _, copied = self.encode_target(batch.view.context[rows * g + last])
         unpredicted = self.network.projection(out.reps.z_agg)
-        self.batch, self.codes, self.target_codes = batch, out.context.codes, out.target.codes
-        self.evaluated = ArcEvaluated(
-            out.reps.detach(),
-            batch.present,
+        self.batch, self.codes, self.target_codes = whole, out.context.codes, out.target.codes
+        n = len(whole.index)
+        # every process has all rows of a small batch, and one counts their codes
+        if self.codes is not None and rank() > 0 and n < world_size():
+            self.codes = self.target_codes = torch.full_like(whole.task, -1)
+        reps = gather_fields(out.reps.detach(), n)
+        evaluated = ArcEvaluated(
+            reps,
+            whole.present,
             copied.float(),
             unpredicted.float(),
-            self._blind(out, batch),
-            batch.task,
+            self._blind(reps.z if world_size() > 1 else out.reps.z, whole),
+            whole.task,
         )
+        self.evaluated = gather_fields(evaluated, n, without=("present", "task"))
 
-    def _blind(self, out: ArcForward, batch: ArcBatch) -> Tensor | None:
-        """Returns z_hat (B, p) from the demonstrations of the example half a batch away, which is
-        usually of another task. None without demonstrations or for a single example."""
+    def _blind(self, z: Tensor, batch: ArcBatch) -> Tensor | None:
+        """Returns z_hat (b, p) of this process's rows from the demonstrations of the example half a
+        batch away, which is usually of another task. None without demonstrations or for a single
+        example. z (B, G, h) and the batch have all rows."""
         demo = batch.present & ((batch.roles == DEMO_INPUT) | (batch.roles == DEMO_OUTPUT))
         if not bool(demo.any()) or len(demo) < 2:
             return None
         shift = len(demo) // 2
         there = demo.roll(shift, dims=0)
-        z = torch.where(demo.unsqueeze(-1), out.reps.z.roll(shift, dims=0), out.reps.z)
-        present = torch.where(demo, there, batch.present)
-        z_agg = self.network.aggregate(z, present, batch.roles, batch.pairs)
+        z = torch.where(demo.unsqueeze(-1), z.roll(shift, dims=0), z)
+        present, mine = torch.where(demo, there, batch.present), share(len(demo))
+        z_agg = self.network.aggregate(z[mine], present[mine], batch.roles[mine], batch.pairs[mine])
         return self.network.predict(z_agg).float()
 
     def training_statistics(self) -> dict[str, float]:

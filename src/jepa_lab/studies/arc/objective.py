@@ -15,10 +15,15 @@ from jepa_lab.losses.sigreg import sigreg, sigreg_published
 from jepa_lab.losses.terms import LossTerms
 from jepa_lab.networks.queue import NegativeQueue
 from jepa_lab.networks.temperature import Temperature
+from jepa_lab.ranks import gather_rows, mean_of_rows, share
 from jepa_lab.studies.arc.config import ArcLossConfig
 from jepa_lab.studies.arc.data.batch import ArcBatch, GridTokens
 from jepa_lab.studies.arc.network import ArcRepresentations, Encoded
-from jepa_lab.studies.arc.relational import relational, relational_published
+from jepa_lab.studies.arc.relational import (
+    relational_of_rows,
+    relational_published,
+    relational_rows,
+)
 from jepa_lab.studies.arc.token_invariance import (
     invariance,
     published_color,
@@ -142,17 +147,20 @@ class ArcObjective(nn.Module):
     def relational(self, out: ArcForward, batch: ArcBatch) -> dict[str, Tensor]:
         """Returns the relational terms between objects of the query and of the target. The
         published form reads the objects of every context grid."""
-        b, g = batch.present.shape
+        target = batch.view.target
+        (n, g), b = batch.present.shape, len(target)
         tokens, masks = (
             x.unflatten(0, (b, g)) for x in (out.context.tokens, batch.view.context.mask)
         )
-        target = batch.view.target
         if self.config.relational.form == "normalised":
-            return relational(tokens[:, -1], out.target.tokens, masks[:, -1], target.mask).terms
+            rows = relational_rows(tokens[:, -1], out.target.tokens, masks[:, -1], target.mask)
+            per_grid, counted = gather_rows(rows, n)
+            return relational_of_rows(per_grid, counted).terms
         near = batch.view.context.adjacency.unflatten(0, (b, g))
-        return relational_published(
+        found = relational_published(
             tokens, out.target.tokens, near, target.adjacency, masks, target.mask
-        ).terms
+        )
+        return {name: mean_of_rows(term, b, n) for name, term in found.terms.items()}
 
     def transformed(
         self, batch: ArcBatch, family: str, seed: int, step: int
@@ -168,15 +176,25 @@ class ArcObjective(nn.Module):
         moved = []
         for branch, tokens in (("context", batch.view.context), ("target", batch.view.target)):
             source = transform_generator(seed, step, family, branch)
-            features = self._published(family, tokens, source)
+            features = self._published(family, tokens, source, len(batch.index))
             moved.append(GridTokens(tokens.colors, features, tokens.mask, tokens.adjacency))
         return moved[0], moved[1]
 
-    def _published(self, family: str, tokens: GridTokens, source: torch.Generator) -> Tensor:
+    def _published(
+        self, family: str, tokens: GridTokens, source: torch.Generator, n: int
+    ) -> Tensor:
+        """Returns the transformed features of this process's grids, of a batch of n examples. Every
+        object has a draw of its own in a translation, those of other processes too."""
         if family == "translation":
-            return published_translation(
-                tokens.features, tokens.mask, source, self.config.invariance.max_delta
+            mine = share(n)
+            grids = len(tokens) // (mine.stop - mine.start)  # of an example
+            rows = slice(mine.start * grids, mine.stop * grids)
+            features, mask = (
+                x.new_zeros(n * grids, *x.shape[1:]) for x in (tokens.features, tokens.mask)
             )
+            features[rows], mask[rows] = tokens.features, tokens.mask
+            delta = self.config.invariance.max_delta
+            return published_translation(features, mask, source, delta)[rows]
         transform = published_color if family == "color" else published_symmetry
         return transform(tokens.features, tokens.mask, source)
 

@@ -25,6 +25,19 @@ def relational(a: Tensor, b: Tensor, mask_a: Tensor, mask_b: Tensor) -> LossTerm
     scale of either side. No gradient is stopped except in the matching. Computed in float32 or
     better, outside autocast. Raises ValueError for other shapes.
     """
+    per_grid, counted = relational_rows(a, b, mask_a, mask_b)
+    return relational_of_rows(per_grid, counted)
+
+
+def relational_of_rows(per_grid: Tensor, counted: Tensor) -> LossTerms:
+    """Returns the relational loss from the results of `relational_rows`."""
+    loss = per_grid.sum() / counted.sum().clamp_min(1)
+    return LossTerms(loss, {"relational": loss})
+
+
+def relational_rows(a: Tensor, b: Tensor, mask_a: Tensor, mask_b: Tensor) -> tuple[Tensor, Tensor]:
+    """Returns the relational loss of each pair of grids (B,), and whether it counts (B,) bool. It
+    is 0 where it does not."""
     _check(a, b, mask_a, mask_b)
     with torch.autocast(a.device.type, enabled=False):
         a, b = at_least_float32(a), at_least_float32(b)
@@ -34,8 +47,7 @@ def relational(a: Tensor, b: Tensor, mask_a: Tensor, mask_b: Tensor) -> LossTerm
         difference = _relations(_take(a, rows_a), pairs) - _relations(_take(b, rows_b), pairs)
         number = pairs.sum(dim=(1, 2))
         per_grid = (difference.square() * pairs).sum(dim=(1, 2)) / number.clamp_min(1)
-        loss = per_grid.sum() / (number > 0).sum().clamp_min(1)
-    return LossTerms(loss, {"relational": loss})
+    return per_grid, number > 0
 
 
 @torch.no_grad()

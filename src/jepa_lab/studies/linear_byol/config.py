@@ -83,11 +83,11 @@ class ToyConfig(RunConfig):
     )
 
     def validate(self) -> None:
-        if self.hardware.devices != 1:
-            raise ValueError(
-                f"hardware.devices={self.hardware.devices}: the toy trains all of its runs on one"
-                " device; give 1"
-            )
+        for key, value in (("devices", self.hardware.devices), ("nodes", self.hardware.nodes)):
+            if value != 1:
+                raise ValueError(
+                    f"hardware.{key}={value}: the toy trains all of its runs on one device; give 1"
+                )
         if self.hardware.compile:
             raise ValueError("hardware.compile=true: the toy has nothing to compile")
         unset("sweep.report", self.sweep.report, "only sweeps of the seq-JEPA experiments have it")

@@ -44,11 +44,12 @@ def build_callbacks(session: Session, best: str, judge: Callable[[History], Verd
         SeqJEPAMonitor(subspace=config.monitor.subspace, metrics=config.monitor.metrics),
     ]
     actors: list[Any] = []
-    if config.monitor.sweep_anchors > 0:
+    if config.monitor.sweep_anchors > 0 and session.place.first:
         actors.append(
             FactorSweeps(val.images[: config.monitor.sweep_anchors], config.monitor.sweep_every)
         )
-    return [*_rollouts(session), *frame_callbacks(session, best, actors, readers, judge)]
+    rollouts = _rollouts(session) if session.place.first else []
+    return [*rollouts, *frame_callbacks(session, best, actors, readers, judge)]
 
 
 def _rollouts(session: Session) -> list[Any]:

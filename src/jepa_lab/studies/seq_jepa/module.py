@@ -4,7 +4,7 @@ callbacks."""
 from __future__ import annotations
 
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -17,6 +17,7 @@ from jepa_lab.data.views.sequences import SequenceBatch
 from jepa_lab.losses import mean_terms
 from jepa_lab.networks.crate import zero_shares
 from jepa_lab.networks.ema import batch_statistics_only
+from jepa_lab.ranks import gather_fields, share, world_size
 from jepa_lab.studies.seq_jepa.network import Representations, SeqJEPANetwork, target_encoder_of
 from jepa_lab.studies.seq_jepa.objective import Objective
 from jepa_lab.training.optimisation import OptimisedModule
@@ -52,6 +53,11 @@ class SeqJEPA(OptimisedModule):
     Callbacks read `representations` and `terms` (detached) after a training step, `batch` after any
     step and `evaluated` after a validation step. `eval_prefix` is the key prefix of an evaluation
     pass: reference, val or test.
+
+    With several processes each renders and encodes its rows of the batch. The representations are
+    gathered before the objective, which therefore sees the whole batch in every process. What
+    callbacks read has all rows too, except for the views: those of other processes are gathered in
+    the pass "reference" only.
     """
 
     def __init__(
@@ -86,19 +92,25 @@ class SeqJEPA(OptimisedModule):
         self.batch: SequenceBatch | None = None
         self.evaluated: Evaluated | None = None
         self._second_look: SequenceBatch | None = None
+        # the positions and labels of all rows of the batch
+        self._index: Tensor = torch.empty(0)
+        self._labels: Tensor | None = None
 
     @torch.no_grad()
     def on_after_batch_transfer(self, batch: ImageBatch, dataloader_idx: int) -> SequenceBatch:
-        """Renders the views on the device. Training views change every epoch, evaluation views
-        never do."""
-        split, index, images, labels, *maps = batch
+        """Renders the views of this process's rows on the device. Training views change every
+        epoch, evaluation views never do."""
+        split, self._index, images, self._labels, *maps = batch
+        mine, first = share(len(self._index)), self._index[0]
+        index = self._index[mine]
+        labels = None if self._labels is None else self._labels[mine]
         common: Any = {"seed": self.seed, "maps": maps[0] if maps else self.group.maps(images)}
         if split == "train":
             return self.group(
                 images, labels, index, split=split, epoch=self.current_epoch, **common
             )
         fixed: Any = {"epoch": 0, "first_view": self.eval_first_view, **common}
-        again = int(index[0]) < SECOND_LOOKS
+        again = int(first) < SECOND_LOOKS
         self._second_look = (
             self.group(images, labels, index, split=f"{split}-again", **fixed) if again else None
         )
@@ -119,16 +131,27 @@ class SeqJEPA(OptimisedModule):
             with nullcontext() if self.own_running else batch_statistics_only(self.network.encoder):
                 return self.network.encode(views)
 
+    def of_all(self, reps: Representations) -> Representations:
+        """Returns the representations of the whole batch, with gradient."""
+        return gather_fields(reps, len(self._index))
+
+    def whole(self, batch: SequenceBatch, views: bool = False) -> SequenceBatch:
+        """Returns the batch with the rows of all processes, with their views if `views`."""
+        if world_size() == 1:
+            return batch
+        known = ("labels", "index") if views else ("labels", "index", "views")
+        found = gather_fields(batch, len(self._index), without=known)
+        return replace(found, labels=self._labels, index=self._index)
+
     def training_step(self, batch: SequenceBatch, batch_idx: int) -> Tensor:
-        reps = self(batch)
+        whole, reps = self.whole(batch), self.of_all(self(batch))
         step = self.trainer.global_step if self._trainer is not None else 0
         done = step / self.steps
-        loss = self.objective(reps, batch.labels, done, step)
+        loss = self.objective(reps, whole.labels, done, step)
         if self.symmetric:
-            loss = mean_terms(
-                loss, self.objective(self(self.group.reverse(batch)), batch.labels, done, step)
-            )
-        self.batch, self.representations = batch, reps.detach()
+            reverse = self.of_all(self(self.group.reverse(batch)))
+            loss = mean_terms(loss, self.objective(reverse, whole.labels, done, step))
+        self.batch, self.representations = whole, reps.detach()
         self.weighted = self.objective.weighted(loss.terms, done)
         self.terms = {
             "total": loss.total.detach(),
@@ -137,8 +160,9 @@ class SeqJEPA(OptimisedModule):
         return loss.total
 
     def validation_step(self, batch: SequenceBatch, batch_idx: int) -> None:
+        whole = self.whole(batch, views=self.eval_prefix == "reference")
         reps = self(batch)
-        other = batch.actions.roll(1, dims=0)
+        other = whole.actions.roll(1, dims=0)[share(len(whole.actions))]
         shuffled = self.network.predict(reps.z, other)[1]
         blind = self.network.aggregate_blind(reps.z, reps.z_agg)
         again = self._second_look
@@ -147,15 +171,16 @@ class SeqJEPA(OptimisedModule):
             if again is None
             else self.network.predict(self.network.encode(again.observed), again.actions)[0]
         )
-        self.batch = batch
-        self.evaluated = Evaluated(
-            reps.detach(),
+        n = len(whole.actions)
+        evaluated = Evaluated(
+            gather_fields(reps.detach(), n),
             blind.float(),
             self.objective.distance(reps.z_hat, reps.z_target),
             self.objective.distance(shuffled, reps.z_target),
             self.objective.distance(reps.z[:, -1], reps.z_target),
             None if z_agg_again is None else z_agg_again.float(),
         )
+        self.batch, self.evaluated = whole, gather_fields(evaluated, n)
 
     def training_statistics(self) -> dict[str, float]:
         """Returns statistics of the last batch. CRATE blocks have `sparsity/<part>/<block>`, the

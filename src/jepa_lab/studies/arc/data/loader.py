@@ -90,7 +90,8 @@ class ArcLoader(EpochBatches[ArcBatch]):
         other.epoch = epoch
         return list(self._online.grids(numbers, other._variant())[VIEW])
 
-    def _batch(self, index: Tensor) -> ArcBatch:
+    def _batch(self, index: Tensor, mine: slice = slice(None)) -> ArcBatch:
+        whole, index = index, index[mine]
         examples, size = self.examples, len(index)
         context = examples.context[index]
         if self.shuffle:
@@ -110,8 +111,8 @@ class ArcLoader(EpochBatches[ArcBatch]):
             present=present[:-size].view_as(context),
             roles=examples.roles.repeat(size, 1),
             pairs=examples.pairs.repeat(size, 1),
-            task=examples.task[index],
-            index=index,
+            task=examples.task[whole],
+            index=whole,
             transformed=views,
         )
 
