@@ -4,12 +4,16 @@ anywhere."""
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
+from functools import cached_property
 from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor
 
+from jepa_lab.data.ahead import made_ahead
 from jepa_lab.data.images.image_source import ImageSource
+from jepa_lab.devices import current, free_bytes, sent
 
 # split, index (B,), images (B, C, H, W) uint8, labels (B,), and the source's maps (B, ...) if any
 ImageBatch = (
@@ -17,6 +21,8 @@ ImageBatch = (
 )
 
 Batch = TypeVar("Batch")
+ON_DEVICE = ("images", "labels", "saliency", "latents")
+SHARE = 0.25  # of the free memory of an accelerator that the images of a split may take
 
 
 class EpochBatches(Generic[Batch]):
@@ -27,16 +33,27 @@ class EpochBatches(Generic[Batch]):
     since its batch-norm statistics would have another distribution. The evaluation order is the
     source's, every sample once. `__iter__` must be a generator: its body starts after Lightning has
     set the epoch.
+
+    With a `device`, an accelerator, batches are made there, or are sent there by a thread that
+    works ahead of the training.
     """
 
     def __init__(
-        self, n: int, batch_size: int, *, split: str, seed: int = 0, shuffle: bool = False
+        self,
+        n: int,
+        batch_size: int,
+        *,
+        split: str,
+        seed: int = 0,
+        shuffle: bool = False,
+        device: torch.device | None = None,
     ) -> None:
         self.n = n
         self.batch_size = batch_size
         self.split = split
         self.seed = seed
         self.shuffle = shuffle
+        self.device = device
         self.epoch = 0
         self._position = 0
         self._skip = 0
@@ -48,9 +65,14 @@ class EpochBatches(Generic[Batch]):
     def __iter__(self) -> Iterator[Batch]:
         order = self._order()
         start, self._skip = self._skip, 0
-        for position in range(start, len(self)):
+        positions = range(start, len(self))
+        size, there = self.batch_size, None if self.device is None else current(self.device)
+        batches = (self._on(order[p * size : (p + 1) * size], there) for p in positions)
+        for position, batch in zip(
+            positions, made_ahead(batches) if self.works_ahead else batches, strict=True
+        ):
             self._position = position + 1
-            yield self._batch(order[position * self.batch_size : (position + 1) * self.batch_size])
+            yield batch
 
     def _order(self) -> Tensor:
         if not self.shuffle:
@@ -58,8 +80,17 @@ class EpochBatches(Generic[Batch]):
         generator = torch.Generator().manual_seed((self.seed * 1_000_003 + self.epoch) % 2**63)
         return torch.randperm(self.n, generator=generator)
 
+    @property
+    def works_ahead(self) -> bool:
+        """Whether a thread makes the batches."""
+        return self.device is not None
+
     def _batch(self, index: Tensor) -> Batch:
         raise NotImplementedError
+
+    def _on(self, index: Tensor, device: torch.device | None) -> Batch:
+        """Returns the batch of samples `index` (B,) on a device, or on the CPU."""
+        return self._batch(index)
 
     @property
     def sampler(self) -> EpochBatches[Batch]:
@@ -81,21 +112,45 @@ class EpochBatches(Generic[Batch]):
 
 
 class EpochLoader(EpochBatches[ImageBatch]):
-    """Iterates over batches of an ImageSource."""
+    """Iterates over batches of an ImageSource. On an accelerator with room for them, the images are
+    moved there once. Takes the options of EpochBatches."""
 
-    def __init__(
-        self,
-        source: ImageSource,
-        batch_size: int,
-        *,
-        split: str,
-        seed: int = 0,
-        shuffle: bool = False,
-    ) -> None:
-        super().__init__(len(source.images), batch_size, split=split, seed=seed, shuffle=shuffle)
+    def __init__(self, source: ImageSource, batch_size: int, **options: Any) -> None:
+        super().__init__(len(source.images), batch_size, **options)
         self.source = source
+        self._resident: ImageSource | None = None
+
+    @property
+    def works_ahead(self) -> bool:
+        return self.device is not None and not self._fits
+
+    @cached_property
+    def _fits(self) -> bool:
+        images = self.source.images
+        if self.device is None or not isinstance(images, Tensor):
+            return False
+        held = (images, self.source.maps)
+        return sum(x.nbytes for x in held if x is not None) <= SHARE * free_bytes(self.device)
 
     def _batch(self, index: Tensor) -> ImageBatch:
-        labels = None if self.source.labels is None else self.source.labels[index]
-        batch = (self.split, index, self.source.images[index], labels)
-        return batch if self.source.maps is None else (*batch, self.source.maps[index])
+        return _rows(self.source, self.split, index)
+
+    def _on(self, index: Tensor, device: torch.device | None) -> ImageBatch:
+        if device is None:
+            return self._batch(index)
+        if not self._fits:
+            split, *tensors = self._batch(index)
+            there = [None if x is None else sent(x, device) for x in tensors]
+            return (split, *there)  # type: ignore[return-value]
+        if self._resident is None:
+            parts = {name: getattr(self.source, name) for name in ON_DEVICE}
+            moved = {name: x.to(device) for name, x in parts.items() if x is not None}
+            self._resident = replace(self.source, **moved)
+        return _rows(self._resident, self.split, sent(index, device))
+
+
+def _rows(source: ImageSource, split: str, index: Tensor) -> ImageBatch:
+    """Returns the batch of these samples, on the device of the source."""
+    labels = None if source.labels is None else source.labels[index]
+    batch = (split, index, source.images[index], labels)
+    return batch if source.maps is None else (*batch, source.maps[index])

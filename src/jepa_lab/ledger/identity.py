@@ -38,6 +38,8 @@ IGNORED = (
     "hardware.devices",
     "hardware.strategy",
     "hardware.workers",
+    "hardware.tf32",
+    "hardware.cudnn_benchmark",
 )
 
 

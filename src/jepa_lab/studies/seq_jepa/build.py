@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from torch import nn
+
 from jepa_lab.data.images.image_source import ImageSource
 from jepa_lab.data.views.build import ViewGroup
 from jepa_lab.studies.seq_jepa.config import Config
@@ -27,5 +29,24 @@ def build_module(config: Config, group: ViewGroup, source: ImageSource, steps: i
         eval_first_view=config.dataset.eval_first_view,
     )
     if config.hardware.compile:
-        network.encoder.compile()
+        for network_part in networks_of(module):
+            network_part.compile()
     return module
+
+
+def networks_of(module: SeqJEPA) -> list[nn.Module]:
+    """Returns every network that a training step calls: the parts of the online network, the target
+    encoder, and the heads and projectors of the objective."""
+    objective = module.objective
+    heads = [] if objective.match is None else [objective.match]
+    of_objective = [
+        part
+        for owner in [*heads, *(term for _, term in objective.arms())]
+        for name, part in owner.named_modules()
+        if name.rpartition(".")[2] in ("student_head", "teacher_head", "projector")
+    ]
+    return [
+        *module.network.children(),
+        *([] if module.target_encoder is None else [module.target_encoder]),
+        *of_objective,
+    ]

@@ -51,11 +51,14 @@ class ArcLoader(EpochBatches[ArcBatch]):
         families: Sequence[str] = (),
         variants: int | None = None,
         cache: Path | str | None = None,
+        device: torch.device | None = None,
     ) -> None:
         self.examples = make_examples(
             tasks, problem, n_demos=n_demos, n_frames=n_frames, split=split
         )
-        super().__init__(len(self.examples), batch_size, split=split, seed=seed, shuffle=shuffle)
+        super().__init__(
+            len(self.examples), batch_size, split=split, seed=seed, shuffle=shuffle, device=device
+        )
         if not len(self):
             raise ValueError(
                 f"batch_size: {batch_size} is more than the {self.n} {split} examples of problem"
@@ -114,6 +117,10 @@ class ArcLoader(EpochBatches[ArcBatch]):
             index=index,
             transformed=views,
         )
+
+    def _on(self, index: Tensor, device: torch.device | None) -> ArcBatch:
+        batch = self._batch(index)
+        return batch if device is None else batch.to(device)
 
     def _variant(self) -> int:
         if not self.shuffle:
