@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
+from torch import nn
 
 from jepa_lab.config.schema import HardwareConfig
 
@@ -24,3 +27,13 @@ def set_accelerator(hardware: HardwareConfig) -> None:
     torch.backends.cudnn.allow_tf32 = tf32 != "off"
     torch.backends.cuda.matmul.allow_tf32 = tf32 == "all"
     torch.backends.cudnn.benchmark = benchmark
+
+
+def compile_networks(networks: Iterable[nn.Module]) -> None:
+    """Compiles networks in place, on a CPU too, when they are called first."""
+    from torch._functorch import config  # imported here, since the compiler takes a second
+
+    # the gradient of every term needs a graph that is kept, see callbacks.logging
+    config.donated_buffer = False
+    for network in networks:
+        network.compile()

@@ -9,6 +9,7 @@ from jepa_lab.data.views.build import ViewGroup
 from jepa_lab.studies.seq_jepa.config import Config
 from jepa_lab.studies.seq_jepa.module import SeqJEPA
 from jepa_lab.studies.seq_jepa.parts import build_network
+from jepa_lab.training.accelerator import compile_networks
 
 
 def build_module(config: Config, group: ViewGroup, source: ImageSource, steps: int) -> SeqJEPA:
@@ -29,8 +30,7 @@ def build_module(config: Config, group: ViewGroup, source: ImageSource, steps: i
         eval_first_view=config.dataset.eval_first_view,
     )
     if config.hardware.compile:
-        for network_part in networks_of(module):
-            network_part.compile()
+        compile_networks(networks_of(module))
     return module
 
 
