@@ -21,6 +21,7 @@ OUT, FIGURE = Path("docs/house.md"), Path("docs/images/house.svg")
 CONTRACT = "A room imports only rooms below it"
 WIDTH, HEIGHT, GAP, LEFT = 880, 34, 9, 12
 COLOURS = {"commands": "#dbe4f7", "folders": "#eef2e4", "maths": "#f7ead8"}
+FILES = {"devices", "errors"}  # rooms of one file
 MATHS = {"losses", "metrics", "networks", "data"}
 
 
@@ -43,7 +44,7 @@ def purpose(room: str) -> str:
 
 def kind(room: str) -> str:
     """Returns commands, maths or folders: the colour of a room."""
-    if not (ROOT / "src" / "jepa_lab" / room).is_dir() and room != "errors":
+    if not (ROOT / "src" / "jepa_lab" / room).is_dir() and room not in FILES:
         return "commands"
     return "maths" if room in MATHS else "folders"
 

@@ -11,6 +11,7 @@ from torch import Tensor
 from jepa_lab.callbacks.logging import log_metrics
 from jepa_lab.metrics import code_norms, codebook_churn, dead_code_age, perplexity, usage
 from jepa_lab.networks.vq.base import Quantizer
+from jepa_lab.networks.vq.maths import code_counts
 from jepa_lab.ranks import gathered, summed
 
 CHURN_TOKENS = 2048
@@ -22,7 +23,8 @@ class CodebookLog(pl.Callback):
 
     Windows are counted in tokens, so that runs with different batch sizes are comparable. The
     callback counts `pl_module.codes` of all ranks: int64 of any shape, -1 where there is no token.
-    In training these are the codes of the context. In evaluation `pl_module.target_codes` are
+    In training these are the codes of the context, and `pl_module.live` has the numbers of the
+    places with a token, if the module knows them. In evaluation `pl_module.target_codes` are
     counted too, if the module has them.
 
     - usage and perplexity: of the window or the pass. n: its number of tokens.
@@ -45,6 +47,7 @@ class CodebookLog(pl.Callback):
         # codes of the batches of this optimiser step, which no checkpoint contains
         self._step_codes: list[Tensor] = []
         self._counts: Tensor | None = None  # (K,) counts of the window so far
+        self._held = 0  # their sum
         self._codebook: Tensor | None = None  # (K, d) at the end of the window before
         self._evaluated: Tensor | None = None
 
@@ -57,14 +60,14 @@ class CodebookLog(pl.Callback):
         vq = getattr(pl_module, "vq", None)
         if vq is None:
             return
-        self._step_codes.append(_live(pl_module.codes))
+        self._step_codes.append(_live(pl_module.codes, getattr(pl_module, "live", None)))
         if trainer.global_step == self._last_step:
             return
         self._last_step = trainer.global_step
         codes, self._step_codes = torch.cat(self._step_codes), []
         if getattr(pl_module, "skipped", False):
             return
-        full = self._windows(gathered(codes.unsqueeze(1)).squeeze(1).cpu(), vq.size)
+        full = self._windows(gathered(codes.unsqueeze(1)).squeeze(1), vq.size)
         if full is not None:
             values = {**_use(full), **_state(vq), **self._churn(vq)}
             log_metrics(
@@ -73,14 +76,15 @@ class CodebookLog(pl.Callback):
 
     def _windows(self, codes: Tensor, size: int) -> Tensor | None:
         """Adds (n,) codes. Returns the (K,) counts of the last window that they fill, or None."""
-        counts = self._counts if self._counts is not None else torch.zeros(size, dtype=torch.int64)
+        counts = codes.new_zeros(size) if self._counts is None else self._counts.to(codes.device)
         full = None
         while len(codes):
-            room = self.window_tokens - int(counts.sum())
-            counts = counts + torch.bincount(codes[:room], minlength=size)
-            codes = codes[room:]
-            if int(counts.sum()) == self.window_tokens:
-                full, counts = counts, torch.zeros_like(counts)
+            some = codes[: self.window_tokens - self._held]
+            counts = counts + code_counts(some, size)
+            self._held += len(some)
+            codes = codes[len(some) :]
+            if self._held == self.window_tokens:
+                full, counts, self._held = counts, torch.zeros_like(counts), 0
         self._counts = counts
         return full
 
@@ -136,11 +140,12 @@ class CodebookLog(pl.Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         if state_dict["window_tokens"] == self.window_tokens:  # else a new window starts
             self._counts = state_dict["counts"]
+            self._held = 0 if self._counts is None else int(self._counts.sum())
         self._codebook = state_dict["codebook"]
 
 
-def _live(codes: Tensor) -> Tensor:
-    return codes[codes >= 0]
+def _live(codes: Tensor, places: Tensor | None = None) -> Tensor:
+    return codes[codes >= 0] if places is None else codes.flatten().index_select(0, places)
 
 
 def _use(counts: Tensor) -> dict[str, float]:

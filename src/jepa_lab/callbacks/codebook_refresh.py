@@ -103,7 +103,7 @@ class CodebookRefresh(pl.Callback):
         return self._clock(quantizer, step) - self._since.get(name, 0) >= self.interval
 
     def _clock(self, quantizer: Quantizer, step: int) -> int:
-        return int(quantizer.forwards) if quantizer.update_at == "forward" else step
+        return quantizer.on_host("forwards") if quantizer.update_at == "forward" else step
 
     def _refresh(self, name: str, quantizer: Quantizer, step: int) -> tuple[Tensor, Revival | None]:
         if self.rule == "legacy_share":

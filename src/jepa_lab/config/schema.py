@@ -72,8 +72,13 @@ class HardwareConfig:
     sync_batchnorm: bool | None = None
     channels_last: bool = True
     compile: bool = False
+    # float32 products in TF32: off | convolutions | all (matrix products of networks and losses)
+    tf32: str = "convolutions"
+    cudnn_benchmark: bool = True
 
     def validate(self) -> None:
+        self.tf32 = "off" if self.tf32 == "False" else self.tf32  # YAML reads off as false
+        one_of("hardware.tf32", self.tf32, ["off", "convolutions", "all"])
         one_of("hardware.accelerator", self.accelerator, ["auto", "cpu", "gpu"])
         at_least("hardware.threads", self.threads, 1)
         at_least("hardware.devices", self.devices, 1)

@@ -39,6 +39,8 @@ IGNORED = (
     "hardware.nodes",
     "hardware.strategy",
     "hardware.workers",
+    "hardware.tf32",
+    "hardware.cudnn_benchmark",
 )
 
 

@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from jepa_lab.devices import reads_are_free
 from jepa_lab.losses.rows import at_least_float32
 
 NORMALISE = ("none", "rows", "trace")
@@ -24,7 +25,8 @@ def coding_rate(z: Tensor, alpha: float = 1.0, center: bool = False) -> Tensor:
 
     It takes the Cholesky factor of the smaller of I + alpha Z'Z/n (d, d) and I + alpha ZZ'/n
     (n, n), which have the same determinant. If rounding makes this fail, it is repeated in float64.
-    `center` subtracts the batch mean. Computed outside autocast. It is NaN for features that are
+    An accelerator, which would have to be asked, uses float64 at once. `center` subtracts the batch
+    mean. Computed outside autocast. It is NaN for features that are
     not finite, so that a diverged run shows. Raises ValueError for another rank, n = 0 or
     alpha <= 0.
     """
@@ -36,10 +38,13 @@ def coding_rate(z: Tensor, alpha: float = 1.0, center: bool = False) -> Tensor:
         z = z if z.dtype == torch.float64 else z.float()
         if center:
             z = z - z.mean(dim=0)
-        rate, failed = _log_determinant(z, alpha)
-        if z.dtype != torch.float64 and z.device.type != "mps" and bool(failed):
-            rate = _log_determinant(z.double(), alpha)[0].to(z.dtype)
-        return rate
+        if z.dtype == torch.float64 or z.device.type == "mps":  # that device has no float64
+            return _log_determinant(z, alpha)[0]
+        if reads_are_free(z):
+            rate, failed = _log_determinant(z, alpha)
+            if not bool(failed):
+                return rate
+        return _log_determinant(z.double(), alpha)[0].to(z.dtype)
 
 
 def _log_determinant(z: Tensor, alpha: float) -> tuple[Tensor, Tensor]:

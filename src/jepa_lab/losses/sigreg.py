@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from jepa_lab.devices import sent
 from jepa_lab.losses.rows import at_least_float32
 
 
@@ -47,7 +48,8 @@ def sigreg(
     _check(z, n_slices)
     with torch.autocast(z.device.type, enabled=False):
         z = at_least_float32(z)
-        return epps_pulley(z @ directions(z.shape[1], n_slices, step).to(z), t_max, n_points).mean()
+        slices = z @ sent(directions(z.shape[1], n_slices, step), z)
+        return epps_pulley(slices, t_max, n_points).mean()
 
 
 def sigreg_published(
@@ -64,7 +66,8 @@ def sigreg_published(
     with torch.autocast(z.device.type, enabled=False):
         z = F.normalize(at_least_float32(z), dim=1)
         t, weights = _knots(-t_max, t_max, n_points, z)
-        return (_distance(z @ directions(z.shape[1], n_slices, step).to(z), t) @ weights).mean()
+        slices = z @ sent(directions(z.shape[1], n_slices, step), z)
+        return (_distance(slices, t) @ weights).mean()
 
 
 def directions(d: int, n_slices: int, step: int) -> Tensor:
@@ -91,7 +94,8 @@ def _knots(start: float, stop: float, n_points: int, like: Tensor) -> tuple[Tens
         )
     t = torch.linspace(start, stop, n_points, dtype=like.dtype, device=like.device)
     weights = torch.full_like(t, (stop - start) / (n_points - 1))
-    weights[[0, -1]] /= 2.0
+    for end in (0, -1):
+        weights[end] /= 2.0
     return t, weights * torch.exp(-0.5 * t.square())
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from jepa_lab.devices import sent
 from jepa_lab.errors import UserError
 
 
@@ -44,6 +45,7 @@ class TokenAggregator(nn.Module):
         self.blocks = nn.ModuleList(block() for _ in range(depth))
         self.norm = nn.LayerNorm(dim)
         self.positions = positions
+        self._tables: dict[tuple[int, torch.dtype, torch.device], Tensor] = {}
         self.position_code = (
             nn.Parameter(torch.randn(1, max_views, dim) * 0.02) if positions == "learned" else None
         )
@@ -57,11 +59,18 @@ class TokenAggregator(nn.Module):
                 )
             tokens = tokens + self.position_code[:, :m]
         elif self.positions == "sincos":
-            tokens = tokens + sincos_positions(m, d).to(tokens)
+            tokens = tokens + self._table(m, tokens)
         x = torch.cat([self.agg_token.expand(b, 1, d).to(tokens.dtype), tokens], dim=1)
         for block in self.blocks:
             x = block(x)
         return self.norm(x[:, 0])
+
+    def _table(self, length: int, like: Tensor) -> Tensor:
+        key = length, like.dtype, like.device
+        if key not in self._tables:
+            with torch.inference_mode(False):
+                self._tables[key] = sent(sincos_positions(length, like.shape[-1]), like)
+        return self._tables[key]
 
 
 class TransformerAggregator(TokenAggregator):

@@ -15,6 +15,7 @@ from jepa_lab.config.check import available_cores
 from jepa_lab.config.run_config import JepaConfig, RunConfig
 from jepa_lab.errors import UserError
 from jepa_lab.ledger.run_dir import RunDir
+from jepa_lab.training.accelerator import set_accelerator
 from jepa_lab.training.budget import Budget
 from jepa_lab.training.one_process import OneProcessTrainer, rank_zero
 from jepa_lab.training.place import ManyProcessTrainer, Place
@@ -72,6 +73,7 @@ def prepare_process(config: RunConfig, threads: int, place: Place = ALONE) -> No
     if threads > most:
         raise UserError(f"hardware.threads={threads}: must be at most {most} on this machine")
     torch.set_num_threads(threads)
+    set_accelerator(config.hardware)
     if config.hardware.accelerator == "gpu" and not torch.cuda.is_available():
         raise UserError(
             "hardware.accelerator=gpu: no accelerator is visible to torch; use hardware=auto or cpu"

@@ -11,6 +11,7 @@ from torch.nn.functional import grid_sample
 from jepa_lab.data.views.factor_sweeps import FactorSweep, angle_grid, make_sweep
 from jepa_lab.data.views.rotation import add_angles
 from jepa_lab.data.views.view_group import ViewGroup, choice, chunk_size, interval
+from jepa_lab.devices import constant, reads_are_free
 from jepa_lab.errors import UserError
 
 MODES = {
@@ -118,10 +119,10 @@ class Affine(ViewGroup):
             scale = self.scale[0] * torch.exp(u[..., 3] * math.log(self.scale[1] / self.scale[0]))
         params = torch.cat([theta[..., None], shift, scale[..., None]], dim=-1)
         active = MODES[self.mode]
-        keep = torch.tensor(
-            ["rot" in active, "trans" in active, "trans" in active, "scale" in active]
+        keep = ("rot" in active, "trans" in active, "trans" in active, "scale" in active)
+        return torch.where(
+            constant(keep, params, torch.bool), params, constant(self.identity, params)
         )
-        return torch.where(keep.to(u.device), params, params.new_tensor(self.identity))
 
     def render_into(
         self, views: Tensor, images: Tensor, params: Tensor, scale: Tensor, shift: Tensor
@@ -132,8 +133,9 @@ class Affine(ViewGroup):
         are used again for the next one and stay in the cache.
         """
         (c, h, w), step = images.shape[1:], chunk_size(views)
-        moved = (params != params.new_tensor(self.identity)).any(-1)
-        start = 1 - int(moved[:, 0].any())  # reference views need no sampling
+        moved = (params != constant(self.identity, params)).any(-1)
+        # reference views need no sampling, but an accelerator would have to be asked
+        start = 1 - int(moved[:, 0].any()) if reads_are_free(moved) else 0
         sampled = views[:, start:].transpose(1, 2)
         across, down = sampling_positions(params[:, start:], h, w)
         source = torch.empty(min(step, len(images)), c, h, w, device=images.device)
@@ -153,6 +155,10 @@ class Affine(ViewGroup):
                 pixels, grid, self.interpolation, self.padding, align_corners=False
             ).view(len(pixels), c, -1, h, w)
             torch.add(found, shift[:, None], out=sampled[chunk])
+        if not reads_are_free(moved):
+            as_it_is = (images * scale + shift)[:, None]
+            views.copy_(torch.where(moved[:, :, None, None, None], views, as_it_is))
+            return
         sample, view = moved[:, start:].logical_not().nonzero(as_tuple=True)
         if len(sample):
             views[sample, view + start] = images[sample] * scale + shift
@@ -171,7 +177,7 @@ class Affine(ViewGroup):
         )
 
     def inverse(self, actions: Tensor) -> Tensor:
-        back = actions * actions.new_tensor([-1.0, 1.0, -1.0, -1.0, -1.0])
+        back = actions * constant((-1.0, 1.0, -1.0, -1.0, -1.0), actions)
         if self.relative_action == "difference":
             return back
         shift = turned(angle_of(back), actions[..., 2:4]) * back[..., 4:].exp()

@@ -10,12 +10,14 @@ from torch.nn.functional import normalize
 
 from jepa_lab.data.views import pixel_operations as pixels
 from jepa_lab.data.views.view_group import ViewGroup, choice
+from jepa_lab.devices import constant, sent
 from jepa_lab.errors import UserError
 
 TRIES = 10
 SCALE, RATIO = (0.2, 1.0), (3 / 4, 4 / 3)
 JITTER = (0.4, 0.4, 0.2, 0.1)  # brightness, contrast, saturation, hue
 BLUR_P, SOLARISE_P = (1.0, 0.1), (0.0, 0.2)  # probabilities for (observed views, target)
+CODED = (slice(0, 4), slice(5, 9), slice(11, 12))  # the parameters in an action
 TABLE_BYTES = 1 << 26  # limit for a table of all crop weights
 
 
@@ -85,8 +87,8 @@ class Augment(ViewGroup):
             ..., 2 * TRIES :
         ].unbind(-1)
         height, width = self._crop_size(area, ratio)
-        neutral = u.new_tensor([1.0, 1.0, 1.0, 0.0])
-        colour = neutral + (2.0 * torch.stack(factors, -1) - 1.0) * u.new_tensor(JITTER)
+        neutral = constant((1.0, 1.0, 1.0, 0.0), u)
+        colour = neutral + (2.0 * torch.stack(factors, -1) - 1.0) * constant(JITTER, u)
         colour = torch.where(jittered[..., None] < 0.8, colour, neutral)
         target = torch.arange(u.shape[-2], device=u.device) == u.shape[-2] - 1
         blur_p, solarise_p = (torch.where(target, p[1], p[0]) for p in (BLUR_P, SOLARISE_P))
@@ -164,17 +166,17 @@ class Augment(ViewGroup):
             table[inside] = pixels.crop_weights(
                 starts[inside], lengths[inside], size, mirror[inside] > 0
             )
-            self._tables[start.device] = table.view(-1, size * size).to(start.device)
+            self._tables[start.device] = sent(table.view(-1, size * size), start.device)
         row = (mirrored * size + length.long() - 1) * size + start.long()
         return self._tables[start.device].index_select(0, row).view(-1, size, size)
 
     def absolute(self, params: Tensor) -> Tensor:
-        raw = params[..., [0, 1, 2, 3, 5, 6, 7, 8, 11]]
+        raw = torch.cat([params[..., part] for part in CODED], dim=-1)
         if self.action_norm != "fixed":
             return raw
         size = float(self.image_size)
-        zero = raw.new_tensor([0, 0, 0, 0, 1, 1, 1, 0, 0])
-        return (raw - zero) / raw.new_tensor([size, size, size, size, 1, 1, 1, 1, 2])
+        zero = constant((0, 0, 0, 0, 1, 1, 1, 0, 0), raw)
+        return (raw - zero) / constant((size, size, size, size, 1, 1, 1, 1, 2), raw)
 
     def relative(self, params_from: Tensor, params_to: Tensor) -> Tensor:
         return self.absolute(params_to) - self.absolute(params_from)

@@ -13,8 +13,16 @@ from itertools import permutations
 import torch
 from torch import Tensor
 
+from jepa_lab.devices import constant, reads_are_free
+
 GREY = (0.2989, 0.587, 0.114)
-ORDERS = tuple(permutations(("brightness", "contrast", "saturation", "hue")))
+BLENDED = ("brightness", "contrast", "saturation")
+ORDERS = tuple(permutations((*BLENDED, "hue")))
+HUE_AT = tuple(names.index("hue") for names in ORDERS)
+# the first, second and third blend of every order
+BLENDS = tuple(
+    zip(*([BLENDED.index(n) for n in names if n != "hue"] for names in ORDERS), strict=True)
+)
 
 
 def crop_weights(start: Tensor, length: Tensor, size: int, mirrored: Tensor) -> Tensor:
@@ -62,19 +70,15 @@ def jitter(planes: Tensor, factors: Tensor, order: Tensor) -> None:
     """Changes brightness, contrast, saturation and hue by factors (N, 4), in the order of each
     view: (N,), indices of ORDERS."""
     if len(planes) == 1:
-        factors = factors * factors.new_tensor([1.0, 1.0, 0.0, 0.0]) + factors.new_tensor(
-            [0.0, 0.0, 1.0, 0.0]
-        )
-    blends = [[name for name in names if name != "hue"] for names in ORDERS]
-    position = torch.tensor([names.index("hue") for names in ORDERS], device=order.device)[order]
+        factors = factors * constant((1.0, 1.0, 0.0, 0.0), factors)
+        factors = factors + constant((0.0, 0.0, 1.0, 0.0), factors)
+    position = constant(HUE_AT, order)[order]
     position = torch.where(factors[:, 3] == 0, -1, position)
     for step in range(4):
-        on_some(planes, position == step, _shift_hue, factors[:, 3])
+        if len(planes) > 1:
+            on_some(planes, position == step, _shift_hue, factors[:, 3])
         if step < 3:
-            kinds = torch.tensor(
-                [("brightness", "contrast", "saturation").index(b[step]) for b in blends]
-            )
-            _blend(planes, factors, kinds.to(order.device)[order])
+            _blend(planes, factors, constant(BLENDS[step], order)[order])
 
 
 def _blend(planes: Tensor, factors: Tensor, kind: Tensor) -> None:
@@ -128,7 +132,7 @@ def blur(planes: Tensor, sigma: Tensor, kernel: int) -> None:
     It is a product with one square matrix per view from the left (rows) and its transpose from the
     right (columns).
     """
-    if not bool((sigma > 0).any()):
+    if reads_are_free(sigma) and not bool((sigma > 0).any()):
         return
     size, half = planes.shape[-1], kernel // 2
     offset = torch.arange(-half, half + 1, device=planes.device)
@@ -153,7 +157,15 @@ def solarise(planes: Tensor) -> None:
 def on_some(
     planes: Tensor, chosen: Tensor, operation: Callable[..., None], *values: Tensor
 ) -> None:
-    """Applies the operation only to the views `chosen` (N,) bool, each with its `values` (N,)."""
+    """Applies the operation only to the views `chosen` (N,) bool, each with its `values` (N,).
+
+    An accelerator would have to be asked which they are, so there the operation is applied to a
+    copy of all views."""
+    if not reads_are_free(chosen):
+        changed = planes.clone()
+        operation(changed, *values)
+        planes.copy_(torch.where(chosen[:, None, None], changed, planes))
+        return
     where = chosen.nonzero()[:, 0]
     if len(where) == len(chosen):
         operation(planes, *values)

@@ -12,7 +12,7 @@ from jepa_lab.data.views.rotations_3d import between, conjugate, from_euler, pro
 from jepa_lab.data.views.view_group import ViewGroup, choice
 from jepa_lab.errors import UserError
 
-HUES = (3, 6)  # latents: hue of the floor, hue of the spot
+HUES = slice(3, 7, 3)  # latents: hue of the floor, hue of the spot
 LATENT_TYPES = {"rot": 4, "color": 2, "rotcolor": 6}  # the width of an action
 NO_REFERENCE = (
     "dataset.first_view=reference: renderings have no reference view; give"
@@ -115,7 +115,7 @@ def absolute(latents: Tensor, latent_type: str) -> Tensor:
             f"latents (..., 7) of type {', '.join(LATENT_TYPES)}; got {latent_type}"
             f" {tuple(latents.shape)}"
         )
-    parts = {"rot": from_euler(latents[..., :3]), "color": latents[..., list(HUES)]}
+    parts = {"rot": from_euler(latents[..., :3]), "color": latents[..., HUES]}
     return torch.cat([part for name, part in parts.items() if name in latent_type], dim=-1)
 
 

@@ -10,8 +10,10 @@ from torch.nn.functional import one_hot
 
 from jepa_lab.data.views.factor_sweeps import FactorSweep, make_sweep
 from jepa_lab.data.views.view_group import ViewGroup, choice
+from jepa_lab.devices import constant
 
 N_ROTATIONS = 4
+SINE_COSINE = ((0.0, 1.0), (1.0, 0.0), (0.0, -1.0), (-1.0, 0.0))  # of the quarter-turns
 
 
 class Rotation(ViewGroup):
@@ -69,8 +71,8 @@ class Rotation(ViewGroup):
 
     def inverse(self, actions: Tensor) -> Tensor:
         if self.action_code == "one_hot":
-            return actions[..., [0, 3, 2, 1]]
-        return actions * actions.new_tensor([-1.0, 1.0])
+            return actions.flip(-1).roll(1, -1)  # the turns 0, 3, 2, 1
+        return actions * constant((-1.0, 1.0), actions)
 
     def compose(self, first: Tensor, then: Tensor) -> Tensor:
         if self.action_code == "sincos":
@@ -85,10 +87,7 @@ class Rotation(ViewGroup):
     def _code(self, turns: Tensor) -> Tensor:
         if self.action_code == "one_hot":
             return one_hot(turns, N_ROTATIONS).float()
-        table = torch.tensor(
-            [[0.0, 1.0], [1.0, 0.0], [0.0, -1.0], [-1.0, 0.0]], device=turns.device
-        )
-        return table[turns]
+        return constant(SINE_COSINE, turns, torch.float32)[turns]
 
 
 def add_angles(first: Tensor, then: Tensor) -> Tensor:

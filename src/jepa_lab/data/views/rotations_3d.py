@@ -6,12 +6,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from jepa_lab.devices import constant
+
 
 def canonical(q: Tensor) -> Tensor:
     """Returns q or -q (..., 4): the one whose first non-zero component, in the order w, x, y, z, is
     positive."""
-    signs = torch.sign(q[..., [3, 0, 1, 2]])
-    weights = q.new_tensor([8.0, 4.0, 2.0, 1.0])
+    signs = torch.sign(q.roll(1, -1))
+    weights = constant((8.0, 4.0, 2.0, 1.0), q)
     return torch.where((signs * weights).sum(-1, keepdim=True) < 0, -q, q)
 
 
@@ -29,7 +31,7 @@ def from_euler(angles: Tensor) -> Tensor:
 
 def conjugate(q: Tensor) -> Tensor:
     """Returns the inverse rotation (..., 4), made canonical where w is 0."""
-    return canonical(q * q.new_tensor([-1.0, -1.0, -1.0, 1.0]))
+    return canonical(q * constant((-1.0, -1.0, -1.0, 1.0), q))
 
 
 def product(p: Tensor, q: Tensor) -> Tensor:

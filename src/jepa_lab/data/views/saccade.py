@@ -9,6 +9,7 @@ from torch import Tensor
 
 from jepa_lab.data.images.saliency import spectral_residual
 from jepa_lab.data.views.view_group import ViewGroup, choice
+from jepa_lab.devices import constant
 from jepa_lab.errors import UserError
 
 FLOOR = 1e-16  # least mass of every cell after inhibition, so that densities never sum to 0
@@ -110,7 +111,7 @@ class Saccade(ViewGroup):
         torch.mul(windows[sample, :, row, column], scale, out=views).add_(shift)
 
     def absolute(self, params: Tensor) -> Tensor:
-        return params / params.new_tensor(self.image_size)
+        return params / constant(self.image_size, params)
 
     def relative(self, params_from: Tensor, params_to: Tensor) -> Tensor:
         return self.absolute(params_to - params_from)

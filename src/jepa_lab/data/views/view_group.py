@@ -10,6 +10,7 @@ from torch import Tensor
 from jepa_lab.data.draws import uniform
 from jepa_lab.data.views.factor_sweeps import FactorSweep
 from jepa_lab.data.views.sequences import SequenceBatch
+from jepa_lab.devices import constant, sent
 from jepa_lab.errors import UserError
 
 FIRST_VIEWS = ("reference", "random")
@@ -147,7 +148,7 @@ class ViewGroup(ABC):
         u = uniform(index, self.n_views * self.draws_per_view, seed=seed, split=split, epoch=epoch)
         params = self.parameters(u.view(len(index), self.n_views, self.draws_per_view), maps)
         if (first_view or self.first_view) == "reference":
-            params[:, 0] = params.new_tensor(self.identity)
+            params[:, 0] = constant(tuple(self.identity), params)
         return params
 
     def __call__(
@@ -222,7 +223,7 @@ class ViewGroup(ABC):
         if device not in self._constants:
             mean, std = torch.tensor([self.mean, self.std], dtype=torch.float64).view(2, -1, 1, 1)
             scale, shift = 1.0 / (255.0 * std), -mean / std
-            self._constants[device] = (scale.float().to(device), shift.float().to(device))
+            self._constants[device] = sent(scale.float(), device), sent(shift.float(), device)
         return self._constants[device]
 
 

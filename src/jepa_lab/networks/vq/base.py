@@ -4,11 +4,12 @@ revival."""
 from __future__ import annotations
 
 import copy
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from jepa_lab.devices import reads_are_free
 from jepa_lab.losses.rows import at_least_float32
 from jepa_lab.losses.terms import LossTerms
 from jepa_lab.networks.vq.maths import code_statistics
@@ -31,7 +32,9 @@ class Quantized(NamedTuple):
 class Quantizer(nn.Module):
     """Maps x (..., d) and mask (...) bool, true where there is a token, to Quantized.
 
-    Computed in float32 or better, outside autocast; z has the dtype of x. Masked places get zeros
+    `live` (m,) int64 are the numbers of the true places of the mask, for a caller that knows them:
+    an accelerator would have to be asked. Computed in float32 or better, outside autocast; z has
+    the dtype of x. Masked places get zeros
     and take part in no loss and, unless `count_padding`, in no statistic.
 
     Training forwards with `collect` (once per batch, for the context without augmentation) add to
@@ -81,6 +84,7 @@ class Quantizer(nn.Module):
         self._pending: tuple[Tensor, Tensor] | None = None
         self._collected: list[Tensor] = []
         self._tokens: Tensor | None = None
+        self._known: dict[str, int] = {}  # values of buffers on an accelerator
 
     @property
     def codebook(self) -> Tensor:
@@ -101,30 +105,50 @@ class Quantizer(nn.Module):
         ranks."""
         self.counts.lerp_(counts, 1.0 - COUNT_DECAY)
 
+    def moving(self) -> list[Tensor]:
+        """Returns the tensors that `apply_statistics` changes."""
+        return [self.counts]
+
     def begin(self, x: Tensor) -> None:
         """Receives the (n, d) live tokens of every training forward before they are quantised."""
 
     def set_progress(self, share: float) -> None:
         """Receives the share of the run that is done, in [0, 1], for schedules."""
 
-    def forward(self, x: Tensor, mask: Tensor, *, collect: bool = False) -> Quantized:
+    def forward(
+        self, x: Tensor, mask: Tensor, *, collect: bool = False, live: Tensor | None = None
+    ) -> Quantized:
         if x.shape[:-1] != mask.shape or x.shape[-1] != self.dim or mask.dtype != torch.bool:
             raise ValueError(
                 f"expected x (..., {self.dim}) and a bool mask (...), got {tuple(x.shape)} and"
                 f" {tuple(mask.shape)} {mask.dtype}"
             )
         with torch.autocast(x.device.type, enabled=False):
-            live = at_least_float32(x[mask])
+            places = x.flatten(0, -2)
+            if live is None:
+                live = mask.flatten().nonzero().squeeze(1)
+            tokens = at_least_float32(places.index_select(0, live))
             if self.training:
-                self.begin(live.detach())
-            z_live, codes_live, loss = self.quantize(live)
+                self.begin(tokens.detach())
+            z_live, codes_live, loss = self.quantize(tokens)
             if self.training and (collect or self.update_at == "forward"):
-                self._record(live.detach(), codes_live, at_least_float32(x[~mask].detach()))
-        z = x.new_zeros(x.shape).masked_scatter(mask.unsqueeze(-1), z_live.to(x.dtype))
-        codes = torch.full(mask.shape, -1, dtype=torch.int64, device=x.device).masked_scatter(
-            mask, codes_live
-        )
-        return Quantized(z, codes, loss)
+                self._record(
+                    tokens.detach(), codes_live, self._padding(places.detach(), mask, live)
+                )
+        z = torch.zeros_like(places).index_copy(0, live, z_live.to(x.dtype)).view(x.shape)
+        codes = torch.full_like(mask, -1, dtype=torch.int64).flatten()
+        return Quantized(z, codes.index_copy(0, live, codes_live).view(mask.shape), loss)
+
+    def _padding(self, places: Tensor, mask: Tensor, live: Tensor) -> Tensor:
+        """Returns the rows (m, d) of the places without a token, none if they are not counted."""
+        if not self.count_padding:
+            return at_least_float32(places[:0])
+        mask = mask.flatten()
+        if reads_are_free(mask):
+            return at_least_float32(places[~mask])
+        # Sorted by the mask they come first. Their number is known without asking the device.
+        first = mask.to(torch.uint8).argsort(stable=True)[: len(places) - len(live)]
+        return at_least_float32(places.index_select(0, first))
 
     @torch.no_grad()
     def _record(self, live: Tensor, codes: Tensor, padding: Tensor) -> None:
@@ -132,6 +156,8 @@ class Quantizer(nn.Module):
             live, codes = torch.cat([live, padding]), torch.cat([codes, self.assign(padding)])
         counts, sums = code_statistics(live.to(self.counts.dtype), codes, self.size)
         self.forwards += 1
+        if "forwards" in self._known:
+            self._known["forwards"] += 1
         if self.update_at == "forward":
             self._apply_if_finite(summed(counts), summed(sums))
         before = self._pending
@@ -160,12 +186,37 @@ class Quantizer(nn.Module):
         self._pending, self._collected = None, []
 
     def end_step(self, skipped: bool = False) -> None:
-        """Calls `update`, or `forget` for a skipped step."""
-        self.forget() if skipped else self.update()
+        """Calls `update`, or `forget` for a skipped step, after which buffers may be restored."""
+        if skipped:
+            self.forget()
+            self._known.clear()
+        else:
+            self.update()
+
+    def on_host(self, name: str) -> int:
+        """Returns the value of the buffer `forwards` or `initialized`. From an accelerator it is
+        read only if it is not known."""
+        buffer: Tensor = getattr(self, name)
+        if reads_are_free(buffer):
+            return int(buffer)
+        if name not in self._known:
+            self._known[name] = int(buffer)
+        return self._known[name]
+
+    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
+        super()._load_from_state_dict(*args, **kwargs)
+        self._known.clear()
 
     def _apply_if_finite(self, counts: Tensor, sums: Tensor) -> None:
-        if bool(torch.isfinite(sums).all()):
-            self.apply_statistics(counts, sums)
+        if reads_are_free(sums):
+            if bool(torch.isfinite(sums).all()):
+                self.apply_statistics(counts, sums)
+            return
+        before = [state.clone() for state in self.moving()]
+        self.apply_statistics(counts, sums)
+        finite = torch.isfinite(sums).all()
+        for state, kept in zip(self.moving(), before, strict=True):
+            state.copy_(torch.where(finite, state, kept))
 
     def live_tokens(self, n: int) -> Tensor:
         """Returns at most n counted tokens (<= n, d) of the last optimiser step, of all ranks,

@@ -9,7 +9,7 @@ from torch import Tensor
 from jepa_lab.losses.terms import LossTerms
 from jepa_lab.networks.vq.hard import Codebook
 from jepa_lab.networks.vq.maths import squared_distances, usage_deficit
-from jepa_lab.ranks import summed, summed_with_gradient
+from jepa_lab.ranks import summed, summed_with_gradient, world_size
 
 
 class GumbelQuantizer(Codebook):
@@ -74,13 +74,11 @@ class GumbelQuantizer(Codebook):
     def loss(self, logits: Tensor) -> LossTerms:
         """Returns the loss of the (n, K) logits of live tokens, in training of the tokens of all
         ranks. It is 0 without tokens."""
-        chosen, n = (
-            torch.softmax(logits, dim=1).sum(dim=0),
-            torch.tensor(len(logits), device=logits.device),
-        )
-        if self.training:
-            chosen, n = summed_with_gradient(chosen), summed(n)
-        usage = usage_deficit(chosen.unsqueeze(0) / n) if int(n) else chosen.sum()
+        chosen, n = torch.softmax(logits, dim=1).sum(dim=0), len(logits)
+        if self.training and world_size() > 1:
+            chosen = summed_with_gradient(chosen)
+            n = int(summed(torch.full((), n, device=logits.device)))
+        usage = usage_deficit(chosen.unsqueeze(0) / n) if n else chosen.sum()
         if not self.in_objective:
             return LossTerms(logits.new_zeros(()), {"usage": usage.detach()})
         return LossTerms(self.usage_weight * usage, {"usage": usage})

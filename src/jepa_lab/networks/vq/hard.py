@@ -70,7 +70,7 @@ class Codebook(Quantizer):
 
     @torch.no_grad()
     def begin(self, x: Tensor) -> None:
-        if bool(self.initialized):
+        if self.on_host("initialized"):
             return
         tokens = gathered(x)
         if len(tokens) and bool(torch.isfinite(tokens).all()):
@@ -90,6 +90,7 @@ class Codebook(Quantizer):
         everything = torch.arange(self.size, device=vectors.device)
         self.revive(everything, vectors, torch.ones_like(self.counts))
         self.initialized.fill_(True)
+        self._known.pop("initialized", None)
 
 
 class HardQuantizer(Codebook):
@@ -160,6 +161,10 @@ class HardQuantizer(Codebook):
             torch.stack([weights[name] * term for name, term in terms.items()]).sum(), terms
         )
 
+    def moving(self) -> list[Tensor]:
+        averages = self.ema_decay is not None
+        return [self.vectors, self.counts, self.sums] if averages else super().moving()
+
     def apply_statistics(self, counts: Tensor, sums: Tensor) -> None:
         if self.ema_decay is None:
             super().apply_statistics(counts, sums)
@@ -169,7 +174,7 @@ class HardQuantizer(Codebook):
             after = averaged_as_published(*before, counts, sums, decay)
         else:
             after = averaged(self.vectors, *before, counts, sums, decay)
-        for kept, moved in zip((self.vectors, self.counts, self.sums), after, strict=True):
+        for kept, moved in zip(self.moving(), after, strict=True):
             kept.copy_(moved)
 
     def revive(

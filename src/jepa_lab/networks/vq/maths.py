@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from jepa_lab.devices import reads_are_free
+
 PUBLISHED_EPSILON = 1e-5
 
 
@@ -42,10 +44,18 @@ def straight_through(x: Tensor, quantised: Tensor) -> Tensor:
     return quantised.detach() + (x - x.detach())
 
 
+def code_counts(codes: Tensor, size: int) -> Tensor:
+    """Returns the number (size,) int64 of each of `size` codes among (n,) codes."""
+    if reads_are_free(codes):
+        return torch.bincount(codes, minlength=size)
+    # bincount would ask for the largest code
+    return codes.new_zeros(size).index_add_(0, codes, torch.ones_like(codes))
+
+
 def code_statistics(x: Tensor, codes: Tensor, size: int) -> tuple[Tensor, Tensor]:
     """Returns counts (K,) and sums (K, d) of the (n, d) rows assigned to each of `size` codes,
     without gradient."""
-    counts = torch.bincount(codes, minlength=size).to(x.dtype)
+    counts = code_counts(codes, size).to(x.dtype)
     return counts, x.new_zeros(size, x.shape[1]).index_add_(0, codes, x.detach())
 
 
@@ -93,5 +103,5 @@ def usage_deficit(probabilities: Tensor) -> Tensor:
     if probabilities.ndim != 2 or not len(probabilities):
         raise ValueError(f"expected probabilities (n, K), n >= 1, got {tuple(probabilities.shape)}")
     mean = probabilities.mean(dim=0)
-    uniform = torch.log(torch.tensor(float(len(mean)), dtype=mean.dtype, device=mean.device))
+    uniform = torch.log(mean.new_full((), len(mean)))
     return uniform - torch.special.entr(mean).sum()

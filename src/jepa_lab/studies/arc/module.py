@@ -87,6 +87,7 @@ class ArcJEPA(OptimisedModule):
         # codes of the last batch's context and target grids, -1 at places without a token
         self.codes: Tensor | None = None
         self.target_codes: Tensor | None = None
+        self.live: Tensor | None = None  # numbers of the places with a token among those of `codes`
         self.evaluated: ArcEvaluated | None = None
 
     @property
@@ -146,6 +147,7 @@ class ArcJEPA(OptimisedModule):
         self.objective.queue.stage(out.reps.z_target, whole.task)
         self.batch, self.representations = whole, out.reps.detach()
         self.codes, self.target_codes = out.context.codes, out.target.codes
+        self.live = batch.view.context.numbers()
         self.terms = {
             "total": loss.total.detach(),
             **{k: v.detach() for k, v in loss.terms.items()},
@@ -227,7 +229,7 @@ class ArcJEPA(OptimisedModule):
         if self.objective.config.form == "info_nce":
             values["temperature"] = float(self.objective.temperature().detach())
             values["temperature_clamped"] = float(self.objective.temperature.clamped)
-            values["info_nce/negatives"] = self.objective.negatives
+            values["info_nce/negatives"] = float(self.objective.negatives)
         return values
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:

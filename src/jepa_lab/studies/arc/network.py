@@ -27,10 +27,10 @@ class ArcRepresentations:
         """Returns a copy without a graph, in float32."""
         return ArcRepresentations(*(getattr(self, f.name).detach().float() for f in fields(self)))
 
-    def taps(self, present: Tensor) -> dict[str, Tensor]:
-        """Returns the representations by name for auxiliary losses. z (n, h) has only the vectors
-        of grids that are `present` (B, G). The other representations are unchanged."""
-        return {**vars(self), "z": self.z[present]}
+    def taps(self, grids: Tensor) -> dict[str, Tensor]:
+        """Returns the representations by name for auxiliary losses. z (m, h) has only the vectors
+        of these grids (m,), numbered among all B * G. The other representations are unchanged."""
+        return {**vars(self), "z": self.z.flatten(0, 1).index_select(0, grids)}
 
 
 @dataclass
@@ -86,7 +86,7 @@ class ArcNetwork(nn.Module):
         book = vq or self.vq
         if book is None:
             return Encoded(z, grid_vectors(z, tokens.mask), None, None)
-        quantized = book(z, tokens.mask, collect=collect)
+        quantized = book(z, tokens.mask, collect=collect, live=tokens.numbers())
         if not self.side:
             z = quantized.z
         return Encoded(z, grid_vectors(z, tokens.mask), quantized.codes, quantized.loss)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -73,7 +73,7 @@ class ArcObjective(nn.Module):
         learn = t.learn and config.form == "info_nce"
         self.temperature = Temperature(t.init, t.min, t.max, learn=learn, bound=t.bound)
         self.shared_target = shared_target
-        self.negatives = 0.0  # mean number of negatives per query in the last batch
+        self.negatives = torch.zeros(())  # mean number of negatives per query in the last batch
 
     def weights(self, progress: float = 1.0) -> dict[str, float]:
         """Returns {term: weight} of every possible term after the share `progress` of the run's
@@ -110,7 +110,7 @@ class ArcObjective(nn.Module):
             terms["sigreg"] = self.sigreg(out.reps, step)
         if max(self.config.relational.weight, self.config.relational.self_weight) > 0:
             terms |= self.relational(out, batch)
-        terms |= self.aux(out.reps.taps(batch.present), step)
+        terms |= self.aux(out.reps.taps(batch.numbers()), step)
         known = self.weights(progress)
         weighted = {
             name: known[name] * term
@@ -131,7 +131,7 @@ class ArcObjective(nn.Module):
             )
         rows, tasks = self.queue.filled
         exclude = same_task(task, tasks) if self.config.exclude_same_task else None
-        self.negatives = float(negatives(len(task), len(rows), exclude).float().mean())
+        self.negatives = negatives(len(task), len(rows), exclude).float().mean()
         return info_nce(reps.z_hat, reps.z_target, rows, self.temperature(), exclude=exclude).total
 
     def sigreg(self, reps: ArcRepresentations, step: int) -> Tensor:
@@ -177,7 +177,7 @@ class ArcObjective(nn.Module):
         for branch, tokens in (("context", batch.view.context), ("target", batch.view.target)):
             source = transform_generator(seed, step, family, branch)
             features = self._published(family, tokens, source, len(batch.index))
-            moved.append(GridTokens(tokens.colors, features, tokens.mask, tokens.adjacency))
+            moved.append(replace(tokens, features=features))
         return moved[0], moved[1]
 
     def _published(

@@ -22,6 +22,7 @@ from jepa_lab.studies.arc.encoder import TokenEncoder
 from jepa_lab.studies.arc.model_config import VQConfig
 from jepa_lab.studies.arc.network import ArcNetwork
 from jepa_lab.studies.arc.objective import ArcObjective
+from jepa_lab.training.accelerator import accelerator_of
 from jepa_lab.training.budget import required
 
 
@@ -57,6 +58,7 @@ def build_loaders(
         "batch_size": d.batch_size,
         "seed": config.seed,
         "cache": d.cache,
+        "device": accelerator_of(config.hardware),
     }
     augment = AugmentOptions(**asdict(d.augment))
     transforms = tuple(families.weights()) if families.form == "true" else ()

@@ -3,11 +3,13 @@ independent of order and scale."""
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
+from jepa_lab.devices import sent
 from jepa_lab.losses.rows import at_least_float32
 from jepa_lab.losses.terms import LossTerms
 
@@ -55,24 +57,23 @@ def match(a: Tensor, b: Tensor, mask_a: Tensor, mask_b: Tensor) -> tuple[Tensor,
     """Returns the one-to-one matching of least total cosine distance.
 
     The result is the rows of a and of b, both (B, K) int64 with K = min(N, M), and a mask of valid
-    pairs, (B, K) bool. Computed by the Hungarian algorithm on the CPU.
+    pairs, (B, K) bool. Computed by the Hungarian algorithm on the CPU, for which an accelerator has
+    to be waited for once.
     """
     cosine = F.normalize(a.float(), dim=-1) @ F.normalize(b.float(), dim=-1).transpose(1, 2)
     # A diverged run should give a NaN loss, not an error of the matching.
-    gain = torch.nan_to_num(cosine).cpu().numpy()
-    live_a, live_b = mask_a.cpu().numpy(), mask_b.cpu().numpy()
-    size = len(a), min(a.shape[1], b.shape[1])
-    rows_a, rows_b = torch.zeros(size, dtype=torch.int64), torch.zeros(size, dtype=torch.int64)
-    matched = torch.zeros(size, dtype=torch.bool)
+    parts = torch.nan_to_num(cosine).flatten(1), mask_a, mask_b
+    # one copy, since the host waits for each
+    packed = torch.cat([x.to(cosine.dtype) for x in parts], dim=1).cpu().numpy()
+    n, m = a.shape[1], b.shape[1]
+    gain, live_a, live_b = packed[:, : n * m], packed[:, n * m : -m], packed[:, -m:]
+    found = np.zeros((3, len(a), min(n, m)), dtype=np.int64)
     for g in range(len(a)):
         of_a, of_b = live_a[g].nonzero()[0], live_b[g].nonzero()[0]
-        i, j = linear_sum_assignment(gain[g][of_a][:, of_b], maximize=True)
-        rows_a[g, : len(i)], rows_b[g, : len(j)] = (
-            torch.from_numpy(of_a[i]),
-            torch.from_numpy(of_b[j]),
-        )
-        matched[g, : len(i)] = True
-    return rows_a.to(a.device), rows_b.to(a.device), matched.to(a.device)
+        i, j = linear_sum_assignment(gain[g].reshape(n, m)[of_a][:, of_b], maximize=True)
+        found[:, g, : len(i)] = of_a[i], of_b[j], np.ones(len(i))
+    rows_a, rows_b, matched = sent(torch.from_numpy(found), a.device)
+    return rows_a, rows_b, matched.bool()
 
 
 def relational_published(

@@ -15,11 +15,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from jepa_lab.devices import sent
 from jepa_lab.losses.rows import at_least_float32
 
 N_FEATURES = 23
 DOMINANT_COLOR = 6
-POSITIONS_Y, POSITIONS_X = [7, 9, 11], [8, 10, 12]  # centroid, min, max
+POSITIONS_Y, POSITIONS_X = slice(7, 12, 2), slice(8, 13, 2)  # centroid, min, max
 HISTOGRAM = slice(13, 23)
 
 
@@ -57,7 +58,7 @@ def published_color(features: Tensor, mask: Tensor, generator: torch.Generator) 
     """
     _check(features, mask)
     palette, places = (
-        torch.randperm(10, generator=generator).to(features.device) for _ in range(2)
+        sent(torch.randperm(10, generator=generator), features.device) for _ in range(2)
     )
     out = features.clone()
     out[..., DOMINANT_COLOR] = palette[features[..., DOMINANT_COLOR].round().long().clamp(0, 9)].to(
@@ -79,7 +80,7 @@ def published_translation(
     _check(features, mask)
     if not 0 <= max_delta <= 1:
         raise ValueError(f"max_delta must be in [0, 1], got {max_delta}")
-    drawn = torch.rand(*features.shape[:2], 2, generator=generator).to(features)
+    drawn = sent(torch.rand(*features.shape[:2], 2, generator=generator), features)
     delta = (2.0 * drawn - 1.0) * max_delta
     out = features.clone()
     for axis, columns in enumerate((POSITIONS_Y, POSITIONS_X)):
@@ -103,9 +104,10 @@ def published_symmetry(
     if not modes:
         raise ValueError("modes must name at least one flip, got none")
     mode = modes[int(torch.randint(len(modes), (1,), generator=generator))]
-    centroid, low, high = POSITIONS_X if mode == "horizontal" else POSITIONS_Y
+    columns = POSITIONS_X if mode == "horizontal" else POSITIONS_Y
+    centroid, low, high = features[..., columns].unbind(-1)
     out = features.clone()
-    out[..., [centroid, low, high]] = 1.0 - features[..., [centroid, high, low]]
+    out[..., columns] = 1.0 - torch.stack([centroid, high, low], dim=-1)
     return out.masked_fill(~mask.unsqueeze(-1), 0.0)
 
 

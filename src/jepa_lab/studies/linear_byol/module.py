@@ -16,6 +16,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
+from jepa_lab.devices import sent
 from jepa_lab.metrics.linear_theory import balance, covariances
 from jepa_lab.studies.linear_byol.config import CHUNK, ToyConfig
 from jepa_lab.studies.linear_byol.data import Group, make_groups
@@ -147,7 +148,7 @@ class LinearBYOL(pl.LightningModule):
         losses = torch.empty(
             block.last - block.first + 1, len(runs), dtype=torch.float64, device=self.step.device
         )
-        A, spectrum = group.data.A.to(losses), group.data.spectrum.to(losses)
+        A, spectrum = sent(group.data.A, losses), sent(group.data.spectrum, losses)
         for step, (x, x_plus) in zip(
             range(block.first, block.last + 1), self._views(group, block), strict=True
         ):
@@ -179,14 +180,11 @@ class LinearBYOL(pl.LightningModule):
     def _views(self, group: Group, block: Block) -> Iterator[tuple[Tensor, Tensor]]:
         """Yields the batch of every step of the block. A symmetric loss has each view in both
         roles. The batches are empty if the moments are exact."""
-        device = self.step.device
         for step in range(block.first - 1, block.last):
             if self.shared.population:
                 yield torch.empty(0), torch.empty(0)
                 continue
-            x, x_plus = (
-                views[step % CHUNK].to(device) for views in self._chunk(group, step // CHUNK)
-            )
+            x, x_plus = (views[step % CHUNK] for views in self._chunk(group, step // CHUNK))
             yield (
                 (torch.cat([x, x_plus]), torch.cat([x_plus, x]))
                 if self.shared.symmetric
@@ -194,13 +192,13 @@ class LinearBYOL(pl.LightningModule):
             )
 
     def _chunk(self, group: Group, number: int) -> tuple[Tensor, Tensor]:
-        """Returns a stretch of the group's stream. It is kept until the next one is requested."""
+        """Returns a stretch of the group's stream on the device. It is kept until the next one is
+        requested."""
         kept = self._chunks.get(group.runs.start)
         if kept is None or kept[0] != number:
-            kept = self._chunks[group.runs.start] = (
-                number,
-                group.data.batches(group.batch_size, number),
-            )
+            x, x_plus = group.data.batches(group.batch_size, number)
+            there = self.step.device
+            kept = self._chunks[group.runs.start] = (number, (sent(x, there), sent(x_plus, there)))
         return kept[1]
 
     def _watch(self, runs: Tensor, losses: Tensor, first: int) -> None:

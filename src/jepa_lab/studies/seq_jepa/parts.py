@@ -25,6 +25,7 @@ from jepa_lab.networks.timm_encoder import TimmEncoder
 from jepa_lab.studies.seq_jepa.config import Config, LossConfig, ModelConfig
 from jepa_lab.studies.seq_jepa.network import SeqJEPANetwork
 from jepa_lab.studies.seq_jepa.objective import Objective, PredictionLoss
+from jepa_lab.training.accelerator import accelerator_of
 from jepa_lab.training.budget import required
 
 
@@ -55,11 +56,13 @@ def build_views(config: Config, source: ImageSource) -> ViewGroup:
 
 def build_loaders(config: Config, splits: Splits) -> dict[str, EpochLoader]:
     """Returns the loaders train (shuffled), val and test (in order) with the run's batch size."""
-    size = config.dataset.batch_size
+    size, on = config.dataset.batch_size, {"device": accelerator_of(config.hardware)}
     return {
-        "train": EpochLoader(splits.train, size, split="train", seed=config.seed, shuffle=True),
-        "val": EpochLoader(splits.val, size, split="val"),
-        "test": EpochLoader(splits.test, size, split="test"),
+        "train": EpochLoader(
+            splits.train, size, split="train", seed=config.seed, shuffle=True, **on
+        ),
+        "val": EpochLoader(splits.val, size, split="val", **on),
+        "test": EpochLoader(splits.test, size, split="test", **on),
     }
 
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from jepa_lab.data.loader import EpochBatches
+from jepa_lab.ranks import share
 from jepa_lab.studies.arc.data.batch import ArcBatch, ArcView
 from jepa_lab.studies.arc.data.cache import CachedTokens
 from jepa_lab.studies.arc.data.examples import ABSENT, make_examples
@@ -51,11 +52,14 @@ class ArcLoader(EpochBatches[ArcBatch]):
         families: Sequence[str] = (),
         variants: int | None = None,
         cache: Path | str | None = None,
+        device: torch.device | None = None,
     ) -> None:
         self.examples = make_examples(
             tasks, problem, n_demos=n_demos, n_frames=n_frames, split=split
         )
-        super().__init__(len(self.examples), batch_size, split=split, seed=seed, shuffle=shuffle)
+        super().__init__(
+            len(self.examples), batch_size, split=split, seed=seed, shuffle=shuffle, device=device
+        )
         if not len(self):
             raise ValueError(
                 f"batch_size: {batch_size} is more than the {self.n} {split} examples of problem"
@@ -115,6 +119,10 @@ class ArcLoader(EpochBatches[ArcBatch]):
             index=whole,
             transformed=views,
         )
+
+    def _on(self, index: Tensor, device: torch.device | None) -> ArcBatch:
+        batch = self._batch(index, share(len(index)))
+        return batch if device is None else batch.to(device)
 
     def _variant(self) -> int:
         if not self.shuffle:
