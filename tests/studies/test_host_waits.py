@@ -21,6 +21,7 @@ from study_parts import load_data, prepare
 from toy_configs import configure
 
 Make = Callable[..., Any]
+pytestmark = pytest.mark.filterwarnings("ignore")  # of Lightning, about a loader alone
 GUARD = "copy to the host callbacks/finite.py"
 MATCHING = "copy to the host studies/arc/relational.py"
 SEQ_JEPA: dict[str, list[str]] = {
