@@ -172,7 +172,10 @@ class ArcJEPA(OptimisedModule):
 
     def whole(self, batch: ArcBatch) -> ArcBatch:
         """Returns the batch with the context of all processes, and the tokens of this one."""
-        return gather_fields(batch, len(batch.index), without=("task", "index"))
+        if world_size() == 1:
+            return batch
+        numbered_anew = replace(batch, grids=None)
+        return gather_fields(numbered_anew, len(batch.index), without=("task", "index"))
 
     def of_all(self, out: ArcForward, whole: ArcBatch) -> ArcForward:
         """Returns the representations and the codebook's loss of the whole batch, with gradient,
