@@ -15,7 +15,7 @@ def main(collapse: bool = False, steps: int = 300) -> Monitor:
     images = torch.from_numpy(load_digits().data).float() / 16
     encoder = nn.Sequential(nn.Linear(64, 128), nn.ReLU(), nn.Linear(128, 32))
     optimizer = torch.optim.Adam(encoder.parameters(), lr=3e-3)
-    monitor = Monitor(every=50, n=512)
+    monitor = Monitor(every=50, n=512, role={"embedding": "views"})
     for step in range(steps):
         x = images[torch.randint(len(images), (256,))]
         z, other = (encoder(x + 0.1 * torch.randn_like(x)) for _ in range(2))
@@ -26,7 +26,7 @@ def main(collapse: bool = False, steps: int = 300) -> Monitor:
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        monitor.update(step, {"embedding": z}, loss=loss)
+        monitor.update(step, {"embedding": torch.stack([z, other], dim=1)}, loss=loss)
     print(monitor.verdict())
     return monitor
 

@@ -26,7 +26,9 @@ def names() -> dict[str, object]:
     """Returns the variables that the code on a page takes for granted."""
     z = torch.randn(256, 16, generator=torch.Generator().manual_seed(0))
     rows = {"features": z.numpy(), "labels": np.arange(256) % 10}
-    return {"step": 0, "h": z, "z": z, "loss": torch.ones(()), **rows}
+    noise = torch.randn(256, 16, generator=torch.Generator().manual_seed(1))
+    views = {"z1": z, "z2": z + 0.5 * noise, "torch": torch}
+    return {"step": 0, "h": z, "z": z, **views, "loss": torch.ones(()), **rows}
 
 
 @pytest.mark.parametrize("block", CODE, ids=lambda block: f"{block.page}:{block.text[:30]!r}")
