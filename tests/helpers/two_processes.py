@@ -100,7 +100,8 @@ def train_steps(config: Any, dtype: torch.dtype, steps: int = 1) -> Steps:
             ).backward()
             for parameter in module.parameters():
                 if parameter.grad is not None:
-                    parameter.grad = summed(parameter.grad) / world_size()
+                    # in its own memory format, which a fused optimiser expects
+                    parameter.grad.copy_(summed(parameter.grad) / world_size())
             if not done:
                 terms = {name: term.double().numpy() for name, term in module.terms.items()}
                 gradients = {

@@ -48,7 +48,8 @@ def test_a_process_has_the_place_that_its_launcher_gave_it(
     ("variables", "devices", "nodes", "line"),
     [
         (TORCHRUN, 2, 1, "2 processes, but TorchElastic started 4"),
-        (srun(0, **STEP), 2, 1, "2 processes, but SLURM started 4"),
+        (srun(0, **STEP, **NODES), 2, 1, "2 processes, but SLURM started 4"),
+        (srun(0, **STEP), 4, 1, "give srun --ntasks-per-node=4"),
         ({}, 2, 2, "start the processes of several nodes by srun or torchrun"),
     ],
 )

@@ -62,12 +62,14 @@ def pool() -> Iterator[Pool]:
     started.close()
 
 
-def close(found: Steps, expected: Steps, tolerance: float) -> None:
-    """Requires differences below the tolerance times the largest term, the norm of the gradient,
-    and the largest value of each tensor of the state, if these are above 1."""
+def close(found: Steps, expected: Steps, tolerance: float, of_gradients: float = 1.0) -> None:
+    """Requires differences below the tolerance times the largest term, the norm of the gradient
+    (times `of_gradients`), and the largest value of each tensor of the state, if these are above
+    1."""
     norm = float(np.sqrt(sum((g**2).sum() for g in expected.gradients.values())))
     largest = max(abs(float(term)) for term in expected.terms.values())
-    for part, wanted, scale in zip(found, expected, (largest, norm, 0.0), strict=True):
+    scales = (largest, of_gradients * max(1.0, norm), 0.0)
+    for part, wanted, scale in zip(found, expected, scales, strict=True):
         assert part.keys() == wanted.keys()
         for name, value in wanted.items():
             within = tolerance * max(1.0, scale or float(np.abs(value).max(initial=0.0)))
@@ -88,10 +90,11 @@ def test_every_loss_has_the_value_and_the_gradients_of_one_process(
     study: str, case: str, pool: Pool, tmp_path: Path
 ) -> None:
     config = config_of(study, tmp_path, case)
-    for dtype, tolerance in ((torch.float32, 1e-5), (torch.float64, 1e-10)):
+    # rounding in float32 grows on the way back through the network
+    for dtype, tolerance, grown in ((torch.float32, 1e-5, 10.0), (torch.float64, 1e-10, 1.0)):
         expected = train_steps(config, dtype)
         for found in pool(train_steps, config, dtype):
-            close(found._replace(state={}), expected._replace(state={}), tolerance)
+            close(found._replace(state={}), expected._replace(state={}), tolerance, grown)
 
 
 @pytest.mark.parametrize(
@@ -103,7 +106,7 @@ def test_fifty_steps_end_at_the_weights_of_one_process(
     config = config_of(study, tmp_path, case)
     expected = train_steps(config, torch.float64, 50)
     for found in pool(train_steps, config, torch.float64, 50):
-        close(found, expected, 1e-6)
+        close(found, expected, 1e-7)
 
 
 def vote(signal: str | None, due: bool) -> tuple[str | None, bool | None]:

@@ -90,7 +90,10 @@ def place_of(config: RunConfig) -> Place:
     given = f"hardware.devices={hardware.devices} hardware.nodes={hardware.nodes}"
     if on_gpus(hardware) and torch.cuda.device_count() < hardware.devices:
         raise UserError(f"{given}: torch sees {torch.cuda.device_count()} devices on this node")
-    launcher = launcher_of_this_process()
+    try:
+        launcher = launcher_of_this_process()
+    except RuntimeError:  # Lightning wants to know the tasks of each node
+        raise UserError(f"{given}: give srun --ntasks-per-node={hardware.devices}") from None
     if launcher is None or launcher.world_size() == 1:
         if hardware.nodes > 1:
             raise UserError(f"{given}: start the processes of several nodes by srun or torchrun")
