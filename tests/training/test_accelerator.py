@@ -10,6 +10,7 @@ from torch import nn
 
 from jepa_lab.config.schema import HardwareConfig
 from jepa_lab.errors import UserError
+from jepa_lab.ledger.identity import run_id
 from jepa_lab.studies.seq_jepa.config import Config
 from jepa_lab.training.accelerator import accelerator_of, set_accelerator
 from study_parts import load_data, prepare
@@ -63,3 +64,9 @@ def test_every_network_is_compiled_once(make_config: Make, monkeypatch: pytest.M
     expected += [module.objective.match.teacher_head, module.objective.aux["vicreg"].projector]
     assert {id(part) for part in compiled} == {id(part) for part in expected}
     assert len(compiled) == len(expected)
+
+
+def test_products_in_tf32_are_part_of_a_runs_identity(make_config: Make) -> None:
+    usual, rounded = (make_config(f"hardware.tf32={x}").counted() for x in ("convolutions", "all"))
+    assert "tf32" not in usual["hardware"]
+    assert run_id(usual, "data") != run_id(rounded, "data")

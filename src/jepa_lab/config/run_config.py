@@ -80,8 +80,11 @@ class RunConfig:
         """Returns the settings that identify the run, as plain data. The keys in
         jepa_lab.ledger.identity.IGNORED are removed later."""
         content: dict[str, Any] = _as_read(asdict(self))
-        if self.hardware.sync_batchnorm is None:  # the result of one process, whatever their number
-            del content["hardware"]["sync_batchnorm"]
+        # null gives the result of one process, whatever their number; torch's own choice of TF32
+        # does not count, as the kind of accelerator does not
+        for key, usual in (("sync_batchnorm", None), ("tf32", "convolutions")):
+            if content["hardware"][key] == usual:
+                del content["hardware"][key]
         return content
 
 

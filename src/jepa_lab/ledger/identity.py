@@ -39,7 +39,6 @@ IGNORED = (
     "hardware.nodes",
     "hardware.strategy",
     "hardware.workers",
-    "hardware.tf32",
     "hardware.cudnn_benchmark",
 )
 
