@@ -274,7 +274,7 @@ def _trainer_of(session: Session, callbacks: list[Any]) -> pl.Trainer:
     rows of all of them."""
     parts, place, hardware = session.parts, session.place, session.config.hardware
     without = place.world > 1 and leaves_parameters_out(parts)
-    if place.world > 1 and hardware.sync_batchnorm is not False:
+    if hardware.sync_batchnorm is not False and place.world > 1:
         for name, part in parts.module.named_children():
             if name != "objective":
                 sync_batch_norms(part, on_gpus(hardware))
