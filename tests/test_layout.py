@@ -86,6 +86,7 @@ def test_the_package_has_only_the_listed_folders() -> None:
         "monitor",
         "networks",
         "process",
+        "ranks",
         "report",
         "studies",
         "sweep",

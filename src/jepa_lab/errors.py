@@ -16,10 +16,6 @@ class RunBusy(UserError):
     """Another process is working on the run."""
 
 
-class ProcessLost(Exception):
-    """Another process of a run with several has ended. The same command resumes the run."""
-
-
 class RunStopped(Exception):
     """The run was asked to stop. Its checkpoint is written, and the same command resumes it."""
 

@@ -10,8 +10,8 @@ import pytest
 
 from conftest import arc_maker, maker
 from jepa_lab.callbacks.checkpoints import read_checkpoint
-from jepa_lab.errors import ProcessLost
 from jepa_lab.ledger.parquet import history_of
+from jepa_lab.process.ranks import ProcessLost
 from jepa_lab.studies.run import train
 from jepa_lab.training.resume import identity
 

@@ -25,12 +25,12 @@ import jepa_lab.config.gates  # noqa: F401 - registers its resolver
 from jepa_lab.cli.launched import exit_code_of_follower, is_follower, refuse_several_runs
 from jepa_lab.cli.overrides import folder_paths, paths_of
 from jepa_lab.config.shared_check import SharedCheck
-from jepa_lab.errors import ProcessLost, RunBusy, UserError, say
+from jepa_lab.errors import RunBusy, UserError, say
 from jepa_lab.ledger.command_line import ONE_RUN, SEARCH_PATH, CommandLine
 from jepa_lab.ledger.sweep_folder import JOB, Record, settings_of
 from jepa_lab.process.orphans import parent_gone
 from jepa_lab.process.output import replace_unprintable
-from jepa_lab.process.ranks import numeric_ranks
+from jepa_lab.process.ranks import ProcessLost, numeric_ranks
 from jepa_lab.process.stop import StopRequest
 from jepa_lab.process.system_errors import system_error_line
 from jepa_lab.sweep.hydra_keys import refuse_in_a_run, require_no_chdir

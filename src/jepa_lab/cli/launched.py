@@ -10,8 +10,8 @@ from typing import Any
 from omegaconf import DictConfig
 
 from jepa_lab.config.shared_check import SharedCheck
-from jepa_lab.errors import ProcessLost, UserError
-from jepa_lab.process.ranks import launched, numeric_ranks
+from jepa_lab.errors import UserError
+from jepa_lab.process.ranks import ProcessLost, launched, numeric_ranks
 from jepa_lab.process.stop import StopRequest
 from jepa_lab.sweep.ladder import checked_rungs
 

@@ -15,6 +15,10 @@ LAUNCHERS = {
 }
 
 
+class ProcessLost(Exception):
+    """Another process of a run with several has ended. The same command resumes the run."""
+
+
 def launched(processes: int) -> int | None:
     """Returns the rank of this process among `processes` (2 or more) that torchrun or srun started
     to train a run together. None if it is not one of so many."""

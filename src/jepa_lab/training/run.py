@@ -9,11 +9,11 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from jepa_lab.config.run_config import RunConfig
 from jepa_lab.diagnosis.gates import GateResult, evaluate_gates
-from jepa_lab.errors import NonFinite, ProcessLost, RunStopped, StoppedByVerdict, UserError, say
+from jepa_lab.errors import NonFinite, RunStopped, StoppedByVerdict, UserError, say
 from jepa_lab.ledger.command_line import CommandLine, write_command_line
 from jepa_lab.ledger.ending import record_exit_status
 from jepa_lab.ledger.lock import lock
@@ -22,10 +22,11 @@ from jepa_lab.ledger.parquet import ParquetLedger, last_values
 from jepa_lab.ledger.run_dir import RunDir
 from jepa_lab.ledger.summary import finite_values
 from jepa_lab.process.stop import StopRequest
+from jepa_lab.training.following import follow_run
 from jepa_lab.training.place import Place, place_of
 from jepa_lab.training.resume import RunPlan
 from jepa_lab.training.study import Session, Study
-from jepa_lab.training.together import Others, is_from_peers, joined, silence
+from jepa_lab.training.together import Others, Word
 from jepa_lab.training.trainer import prepare_process
 
 # results of other commands, which are outdated once the run is trained further
@@ -80,7 +81,7 @@ def train(
     place = place_of(config)
     prepare_process(config, study.threads(config), place)
     if not place.first:
-        return _followed(study, config, place, stop)
+        return RunResult(*follow_run(study, config, place, stop), {}, {})
     data = study.load(config)
     plan = study.plan(config, study.fingerprint(data))
     if opened is not None:
@@ -88,7 +89,7 @@ def train(
     with Others(place) as others:
         if plan.decide() == "skip":
             return _finished(study, plan, brief)
-        others.start(partial(_followed, study, config))
+        others.start(partial(follow_run, study, config))
         parts = study.prepare(config, data)
         session = Session(plan, data, parts, stop or StopRequest(), brief=brief, place=place)
         session.preflight = _preflight(study, session)
@@ -107,34 +108,6 @@ def train(
                 session.checkpoint = study.checkpoint(session)
                 _say_other_number(session)
             return _watched(study, session, command_line, others)
-
-
-def _followed(
-    study: Study, config: RunConfig, place: Place, stop: StopRequest | None = None
-) -> RunResult:
-    """Trains a run as one of its processes other than the first, and writes nothing. If the first
-    one is killed, this one notes that in status.json."""
-    stop, word = stop or StopRequest(), None
-    try:
-        with silence(), joined(place) as word, stop.watching():
-            if word is None:
-                return RunResult(Path(config.runs_dir), "skipped", {}, {})
-            prepare_process(config, study.threads(config), place)
-            data = study.load(config)
-            plan = study.plan(config, study.fingerprint(data))
-            parts = study.prepare(config, data)
-            session = Session(plan, data, parts, stop, word.checkpoint, place=place)
-            state = "failed" if study.fit(session).failure else "completed"
-    except RunStopped:
-        state = "stopped"
-    except RuntimeError as error:
-        if not is_from_peers(error):
-            raise
-        if word is not None:
-            _note_killed(word.home)
-        raise ProcessLost("another process of the run ended") from error
-    assert word is not None
-    return RunResult(word.home.path, state, {}, {})
 
 
 def require_no_branch(config: RunConfig) -> None:
@@ -254,13 +227,6 @@ def _run(study: Study, session: Session, resumed: bool, others: Others) -> RunRe
     )
 
 
-class Word(NamedTuple):
-    """The word of the first process: train the run, from this checkpoint if it is not None."""
-
-    home: RunDir
-    checkpoint: Any
-
-
 def _meet(session: Session, others: Others) -> None:
     """Brings the processes of the run together."""
     if session.place.world == 1:
@@ -281,14 +247,6 @@ def _say_other_number(session: Session) -> None:
             f"{session.run.path}: trained by {now} process{'es' * (now > 1)} from here, by {before}"
             " before: the same samples in every step, other rounding"
         )
-
-
-def _note_killed(run: RunDir) -> None:
-    """Notes in status.json that the first process of the run was killed, unless another command
-    has the run already."""
-    with suppress(UserError), lock(run):
-        if (run.status() or {}).get("state") == "running":
-            run.write_status("failed", "its first process was killed")
 
 
 def _close_if_possible(session: Session, state: str, reason: str) -> None:

@@ -16,14 +16,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.distributed as dist
 
-from jepa_lab.errors import ProcessLost
+from jepa_lab.ledger.run_dir import RunDir
 from jepa_lab.process.child import stops_with_parent
 from jepa_lab.process.orphans import end_with_parent
+from jepa_lab.process.ranks import ProcessLost
 from jepa_lab.ranks import from_first
 from jepa_lab.training.place import Place
 
@@ -32,6 +33,13 @@ SILENCE = timedelta(hours=2)  # process 0 may measure or write while the others 
 LOOK_EVERY_S, GRACE_S = 0.5, 8.0
 LOCAL_RANK = "LOCAL_RANK"  # the variable by which Lightning knows that processes are started
 CHILD = "from jepa_lab.training.together import follow; follow()"
+
+
+class Word(NamedTuple):
+    """The word of the first process: train the run, from this checkpoint if it is not None."""
+
+    home: RunDir
+    checkpoint: Any
 
 
 class Others:
@@ -83,7 +91,7 @@ class Others:
                     pickle.dump(part, pipe)
         threading.Thread(target=self._watch, daemon=True).start()
 
-    def meet(self, word: Any) -> None:
+    def meet(self, word: Word | None) -> None:
         """Waits for the other processes, and sends them the word that they wait for."""
         if self.place.world > 1:
             self._met = True
