@@ -55,9 +55,10 @@ def test_files_are_parsed_by_their_reader_and_nowhere_else() -> None:
     }
     names = ("arrow", "hdf5", "images", "safe_tensors", "tables", "tensors", "text")
     readers = {f"jepa_lab/files/{name}.py" for name in names}
-    # the last two read what they wrote into memory themselves
+    # these read what they wrote into memory themselves, or what the command that started them sent
     memory = {f"jepa_lab/studies/{study}/preflight.py" for study in ("arc", "seq_jepa")}
-    assert found == {*readers, "jepa_lab/callbacks/checkpoints.py", *memory}
+    pipe = "jepa_lab/training/together.py"
+    assert found == {*readers, "jepa_lab/callbacks/checkpoints.py", *memory, pipe}
 
 
 def test_the_page_names_what_is_not_defended() -> None:
