@@ -22,8 +22,9 @@ from jepa_lab.ledger.parquet import ParquetLedger, last_values
 from jepa_lab.ledger.run_dir import RunDir
 from jepa_lab.ledger.summary import finite_values
 from jepa_lab.process.stop import StopRequest
+from jepa_lab.report.diagnosis import Composes
 from jepa_lab.training.resume import RunPlan
-from jepa_lab.training.study import Session, Study
+from jepa_lab.training.study import Session, Study, unchecked
 from jepa_lab.training.trainer import prepare_process
 
 # results of other commands, which are outdated once the run is trained further
@@ -65,15 +66,16 @@ def train(
     opened: Callable[[RunDir], None] | None = None,
     brief: bool = False,
     command_line: CommandLine | None = None,
+    composes: Composes = unchecked,
 ) -> RunResult:
     """Runs one configuration to its end, or resumes it. A finished run is only reported (with
     `brief` in one line).
 
     `stop` decides whether the run stops early. `opened` is called with the run's folder before
-    anything else happens there. `command_line` is kept in the run's folder. Raises UserError for
-    data that cannot be used and for files that cannot be written. Raises RunBusy if another process
-    is working on the run. Any other exception leaves status.json in state "failed", an interruption
-    in state "stopped".
+    anything else happens there. `command_line` is kept in the run's folder. The page suggests
+    command lines that `composes` accepts. Raises UserError for data that cannot be used and for
+    files that cannot be written. Raises RunBusy if another process is working on the run. Any other
+    exception leaves status.json in state "failed", an interruption in state "stopped".
     """
     prepare_process(config, study.threads(config))
     data = study.load(config)
@@ -82,7 +84,8 @@ def train(
         opened(plan.home)
     if plan.decide() == "skip":
         return _finished(study, plan, brief)
-    session = Session(plan, data, study.prepare(config, data), stop or StopRequest(), brief=brief)
+    parts = study.prepare(config, data)
+    session = Session(plan, data, parts, stop or StopRequest(), brief=brief, composes=composes)
     session.preflight = _preflight(study, session)
     with lock(plan.home.make()), session.stop.watching():
         action = plan.decide()  # again, since another process may have held the lock until now

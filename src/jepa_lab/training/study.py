@@ -19,6 +19,7 @@ from jepa_lab.ledger.command_line import CommandLine
 from jepa_lab.ledger.parquet import History, ParquetLedger
 from jepa_lab.ledger.run_dir import RunDir
 from jepa_lab.process.stop import StopRequest
+from jepa_lab.report.diagnosis import Composes
 from jepa_lab.training.budget import Budget
 from jepa_lab.training.loggers import Loggers
 from jepa_lab.training.preflight import Preflight
@@ -35,6 +36,11 @@ class Parts:
     module: Any  # the LightningModule
 
 
+def unchecked(line: CommandLine) -> bool:
+    """Returns False: without a check no command line is suggested."""
+    return False
+
+
 @dataclass
 class Session:
     """A run between its start and its end.
@@ -44,6 +50,7 @@ class Session:
     - `checkpoint` is the checkpoint to resume from.
     - `preflight` is the entry for summary.json.
     - `ledger` is None if the study keeps a table of its own.
+    - `composes` says whether a command line is valid, so that the page can suggest it.
     """
 
     plan: Any
@@ -55,6 +62,7 @@ class Session:
     ledger: ParquetLedger | None = None
     loggers: Loggers = field(default_factory=Loggers)
     brief: bool = False
+    composes: Composes = unchecked
 
     @property
     def config(self) -> Any:
@@ -179,6 +187,11 @@ class Study(Planner):
         """Returns overrides of how a trial of an investigation is run. They are no part of its
         identity. A trial that shows the failure `status` may end early."""
         return []
+
+    @abstractmethod
+    def draw(self, folder: Path, composes: Composes) -> Path:
+        """Draws the figures and the page of a run's folder, and returns the path of the page.
+        Raises UserError if the metrics are missing or damaged."""
 
     @abstractmethod
     def require_metrics(self, plan: Any) -> None:

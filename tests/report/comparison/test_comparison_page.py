@@ -206,10 +206,10 @@ def test_arrow_keys_read_values_of_a_chart(opened: Browser) -> None:
     chart = "document.querySelector('[data-key=\"val/probe/class_from_z_agg\"]')"
     opened.value(f"{chart}.querySelector('.plot').focus()")
     opened.press("ArrowRight")
-    caption = opened.value(f"{chart}.querySelector('figcaption').textContent")
+    caption = opened.value(f"{chart}.querySelector('.readout').textContent")
     assert caption.startswith("step 0: better 10.0 (10.0–10.0) · ")
     opened.press("ArrowRight")
-    assert opened.value(f"{chart}.querySelector('figcaption').textContent").startswith("step 10: ")
+    assert opened.value(f"{chart}.querySelector('.readout').textContent").startswith("step 10: ")
 
 
 def test_the_axis_of_an_accuracy_starts_at_zero(opened: Browser) -> None:
