@@ -82,6 +82,7 @@ function lineChart(panel, arms, shown, legend = "") {
     lines.append(svg("path", { class: "line", d: linePath(s, x, y, yDomain), stroke: colour(arm), "stroke-dasharray": s.partial ? "1 4" : dash(arm) }));
     if (s.x.length <= 12) s.x.forEach((step, i) => s.y[i] !== null && lines.append(marker(arm, x(step), y(clamp(s.y[i], yDomain)), false, 3)));
   }
+  lines.append(...bounds.map((b) => boundaryName(b, y)));
   const cursor = svg("line", { class: "cursor", y1: BOX.top, y2: BOX.height - BOX.bottom, visibility: "hidden" });
   const grid = [...new Set(steps)].sort((a, b) => a - b);
   const notes = panel.notes ?? [panel.series.some((s) => s.lo) ? "band: lowest to highest seed" : "one seed each", series.some((s) => s.partial) ? "dotted: not completed" : ""];
@@ -118,13 +119,15 @@ function lineChart(panel, arms, shown, legend = "") {
   }, drawing);
   return el("figure", { "data-key": panel.key }, title, legend, plot, caption);
 }
-// the limit of a rule: a line, and a tint where the rule is violated
+// the limit of a rule: a line, and a tint below it, where the rule is violated
 function boundary(bound, y, across) {
   const bottom = BOX.height - BOX.bottom, at = Math.max(BOX.top, Math.min(bottom, y(bound.y)));
-  const tint = bound.above ? { y: BOX.top, height: at - BOX.top } : { y: at, height: bottom - at };
   return svg("g", { "data-limit": bound.y },
-    svg("rect", { class: "beyond", x: BOX.left, width: BOX.width - BOX.left - BOX.right, ...tint }), across(bound.y, { class: "limit" }),
-    svg("text", { class: "limit-name", x: BOX.width - BOX.right - 2, y: at < BOX.top + 25 ? at + 11 : at - 3, "text-anchor": "end" }, bound.name));
+    svg("rect", { class: "beyond", x: BOX.left, width: BOX.width - BOX.left - BOX.right, y: at, height: bottom - at }), across(bound.y, { class: "limit" }));
+}
+function boundaryName(bound, y) {
+  const at = Math.max(BOX.top, Math.min(BOX.height - BOX.bottom, y(bound.y)));
+  return svg("text", { class: "limit-name", x: BOX.width - BOX.right - 2, y: at < BOX.top + 25 ? at + 11 : at - 3, "text-anchor": "end" }, bound.name);
 }
 // numbered lines at the steps of first violations, and a dotted one at the first value that is not finite
 function vertical(panel, x, xDomain) {
