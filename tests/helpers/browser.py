@@ -127,7 +127,7 @@ class Browser:
     def press(self, key: str) -> None:
         for kind in ("keyDown", "keyUp"):
             text = {"text": "\r"} if key == "Enter" and kind == "keyDown" else {}
-            code = {"Enter": 13, "Tab": 9, "ArrowRight": 39}[key]
+            code = {"Enter": 13, "Tab": 9, "Escape": 27, "ArrowRight": 39}[key]
             self.call(
                 "Input.dispatchKeyEvent",
                 type=kind,
@@ -136,6 +136,37 @@ class Browser:
                 windowsVirtualKeyCode=code,
                 **text,
             )
+
+    def hover(self, selector: str, across: float = 0.5) -> tuple[float, float]:
+        """Moves the pointer over an element, `across` of its width, and returns the place."""
+        x, y, width, height = self.value(
+            f"(e => {{ e.scrollIntoView({{block: 'center'}}); const r = e.getBoundingClientRect();"
+            f" return [r.x, r.y, r.width, r.height]; }})(document.querySelector({selector!r}))"
+        )
+        at = (x + across * width, y + height / 2)
+        self.call("Input.dispatchMouseEvent", type="mouseMoved", x=at[0], y=at[1])
+        return at
+
+    def click(self, selector: str) -> None:
+        x, y = self.hover(selector)
+        for kind in ("mousePressed", "mouseReleased"):
+            self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
+
+    def pasted(self) -> str:
+        """Returns what the clipboard holds, pasted into a new field."""
+        self.value(
+            "(t => { document.body.append(t); t.id = 'pasted'; t.focus(); })"
+            "(document.createElement('textarea'))"
+        )
+        self.call(
+            "Input.dispatchKeyEvent",
+            type="keyDown",
+            key="v",
+            code="KeyV",
+            modifiers=2,
+            commands=["paste"],
+        )
+        return str(self.value("document.getElementById('pasted').value"))
 
     def screenshot(self, path: Path, whole: bool = True) -> None:
         answer = self.call("Page.captureScreenshot", format="png", captureBeyondViewport=whole)

@@ -57,6 +57,7 @@ def test_status_json_has_all_promised_fields(tmp_path: Path, state: str) -> None
         "pytorch_lightning",
         "python",
         "results_version",
+        "commit",
     }
     assert status["versions"]["jepa_lab"] == __version__
     assert status["versions"]["results_version"] == RESULTS_VERSION

@@ -11,7 +11,6 @@ from matplotlib.figure import Figure
 from jepa_lab.diagnosis import Verdict, judge
 from jepa_lab.report.early_warning import draw_early_warning, early_warning_figure, first_violations
 from jepa_lab.report.panels import History
-from jepa_lab.report.run_page import write_run_page
 
 STEPS = range(10, 90, 10)
 Points = list[tuple[int, float]]
@@ -193,14 +192,3 @@ def test_a_user_defined_function_can_find_the_violations(tmp_path: Path) -> None
     assert calls == [HEALTHY]
     assert path is not None
     assert path.read_bytes().startswith(b"\x89PNG")
-
-
-def test_the_page_of_a_run_shows_the_early_warning_after_the_overview(tmp_path: Path) -> None:
-    for name in ("loss", "early_warning", "overview"):
-        (tmp_path / "figures").mkdir(exist_ok=True)
-        (tmp_path / "figures" / f"{name}.png").write_bytes(b"png")
-    page = write_run_page(
-        tmp_path, title="t", verdict_line="healthy", table_rows=[], command="c", config_yaml="y"
-    ).read_text()
-    places = [page.index(f"<figcaption>{name}<") for name in ("overview", "early_warning", "loss")]
-    assert places == sorted(places)

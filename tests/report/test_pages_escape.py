@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 from comparison_runs import METRIC, make_run
+from jepa_lab.diagnosis.finding import Finding
 from jepa_lab.diagnosis.inquiry import Inquiry
+from jepa_lab.diagnosis.quantities import Quantity
 from jepa_lab.diagnosis.trials import CONTROL, Candidate, Result, Trials
-from jepa_lab.report import investigation
+from jepa_lab.report import investigation, panels
 from jepa_lab.report.comparison.report import ReportRequest, write_report
-from jepa_lab.report.run_page import write_run_page
+from jepa_lab.report.page_charts import chart
+from jepa_lab.report.panels import Panel, Series
+from jepa_lab.report.run_page import RunPage, write_run_page
 from jepa_lab.report.table import TableRow
+from jepa_lab.report.why import Why
 
 SCRIPT = "</script><script>alert(1)</script><img src=x onerror=alert(1)>"
 
@@ -39,19 +45,26 @@ def test_a_comparison_shows_them_as_text(tmp_path: Path) -> None:
 
 
 def test_a_runs_page_shows_them_as_text(tmp_path: Path) -> None:
-    path = write_run_page(
-        tmp_path,
-        title=SCRIPT,
-        verdict_line=SCRIPT,
-        table_rows=[TableRow(SCRIPT, SCRIPT, validation=SCRIPT, reference=SCRIPT)],
-        command=SCRIPT,
-        config_yaml=SCRIPT,
-        gates_line=SCRIPT,
+    line = Series(SCRIPT, [(1, 1.0)], panels.BLUE, key=SCRIPT)
+    event = Finding("diverged", SCRIPT, 1.0, tap=SCRIPT, since=1, quantity=SCRIPT)
+    row = Quantity(SCRIPT, 1.0, None, SCRIPT, False)
+
+    def page(text: str, **more: Any) -> str:
+        content = RunPage(text, text, [TableRow(text, text, text)], text, text, text, text, **more)
+        return write_run_page(tmp_path, content).read_text()
+
+    html = page(
+        SCRIPT,
+        why=Why((event,), SCRIPT, (row,), {SCRIPT: 1}, (SCRIPT,), (SCRIPT,)),
+        loss=SCRIPT,
+        tries=[(SCRIPT, SCRIPT)],
+        charts={SCRIPT: [chart(Panel(SCRIPT, SCRIPT, [line]), SCRIPT, {SCRIPT: 1.0}, [event])]},
+        intervals=SCRIPT,
+        facts=[(SCRIPT, SCRIPT)],
     )
-    page = path.read_text()
-    assert "alert(1)" in page
-    assert "<script" not in page
-    assert "<img" not in page
+    assert html.count("alert(1)") > 20
+    assert own_scripts(html) == own_scripts(page("plain"))
+    assert "<img" not in html
 
 
 def test_an_investigation_shows_them_as_text(tmp_path: Path) -> None:

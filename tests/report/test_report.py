@@ -7,7 +7,6 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import asdict
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
@@ -19,25 +18,9 @@ from jepa_lab.ledger.command_line import ONE_RUN, CommandLine, write_command_lin
 from jepa_lab.report.__main__ import main
 from jepa_lab.report.next_commands import next_commands
 from jepa_lab.studies.seq_jepa.config import Config
+from page_data import page_data
 
 Command = Callable[..., tuple[int, str, str]]
-
-
-def page_data(page: Path) -> dict:
-    """Returns the JSON data in the page."""
-
-    class Reader(HTMLParser):
-        inside, text = False, ""
-
-        def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-            self.inside = dict(attrs).get("id") == "data"
-
-        def handle_data(self, data: str) -> None:
-            self.text += data if self.inside else ""
-
-    reader = Reader()
-    reader.feed(page.read_text(encoding="utf-8"))
-    return json.loads(reader.text, parse_constant=pytest.fail)
 
 
 def test_runs_in_every_state_are_reported(tmp_path: Path, command: Command) -> None:

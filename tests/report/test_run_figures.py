@@ -8,7 +8,8 @@ import pytest
 from matplotlib.figure import Figure
 
 from jepa_lab.report import figures
-from jepa_lab.report.panels import TAPS, retrieval_panel, tap_color
+from jepa_lab.report.panels import retrieval_panel
+from jepa_lab.report.tap_panels import TAPS, tap_color
 
 STEPS = range(0, 100, 10)
 NOT_DRAWN = figures.not_drawn  # conftest.py replaces it
@@ -288,9 +289,9 @@ def test_the_retrieval_without_a_network_is_a_level_over_all_validations() -> No
         "val/retrieval/top1": [(10, 0.1), (20, 0.2), (30, 0.4)],
         "reference/retrieval/plain/combined/top1": [(0, 0.75)],
     }
-    prediction, plain = retrieval_panel(history).series
-    assert (prediction.label, plain.label) == ("prediction", "without a network")
-    assert plain.points == [(10, 75.0), (30, 75.0)]
+    panel = retrieval_panel(history)
+    assert [(one.label, one.points[-1]) for one in panel.series] == [("prediction", (30, 40.0))]
+    assert [(level.label, level.value) for level in panel.levels] == [("without a network", 75.0)]
     del history["val/retrieval/top1"]
     assert retrieval_panel(history).series == []
 

@@ -3,6 +3,7 @@ single run draws."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 
 from conftest import arc_maker, maker
 from jepa_lab.cli.reporting import draw_page
-from jepa_lab.errors import UserError
+from jepa_lab.ledger.command_line import CommandLine
 from jepa_lab.report.__main__ import main as report
 from jepa_lab.report.pictures import NAME
 from jepa_lab.studies.run import train
@@ -105,7 +106,32 @@ def test_options_of_a_comparison_are_refused_beside_one_run(
     assert "one run; --metric is for a comparison of runs" in capsys.readouterr().err
 
 
-def test_a_run_of_the_toy_names_the_command_that_draws_it(tmp_path: Path) -> None:
+def test_the_page_suggests_only_command_lines_that_compose(
+    make_config: Callable[..., object],
+) -> None:
+    asked: list[CommandLine] = []
+
+    def composes(line: CommandLine) -> bool:
+        asked.append(line)
+        return line.overrides[0] == "+experiment=good"
+
+    pages = []
+    for name in ("good", "bad"):
+        line = CommandLine((f"+experiment={name}",))
+        config = make_config("on_existing=restart", "loss.lambda_rate=0.001")
+        run = train(config, command_line=line, composes=composes).run_dir
+        pages.append((run / "report.html").read_text(encoding="utf-8"))
+    commands = [re.findall(r'<pre class="command">(.*?)</pre>', page) for page in pages]
+    assert asked
+    assert [
+        any("+experiment=good " in command for command in found[:-1]) for found in commands
+    ] == [True, False]
+    assert all(found[-2].startswith("jepa-lab diagnose ") for found in commands)
+
+
+def test_a_run_of_the_toy_is_drawn_from_its_folder(tmp_path: Path) -> None:
     run = train(configure(f"runs_dir={tmp_path}", "figures=false", "epochs=2")).run_dir
-    with pytest.raises(UserError, match="jepa-lab heatmaps"):
-        draw_page(run)
+    before = (run / "report.html").read_bytes()
+    assert draw_page(run) == run / "report.html"
+    assert figures(run).keys() == {"dynamics.png"}
+    assert before != (run / "report.html").read_bytes()  # it names the picture

@@ -13,7 +13,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-import jepa_lab.cli.job  # noqa: F401 - registers the resolvers
+import jepa_lab.cli.resolvers  # noqa: F401 - registers the resolvers
 from jepa_lab.cli.arguments import check_options
 from jepa_lab.cli.messages import one_line
 from jepa_lab.cli.overrides import with_folder

@@ -6,7 +6,6 @@ which registers the resolvers.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import math
 import os
@@ -21,7 +20,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-import jepa_lab.config.gates  # noqa: F401 - registers its resolver
+import jepa_lab.cli.resolvers  # noqa: F401 - registers the resolvers
 from jepa_lab.cli.launched import exit_code_of_follower, is_follower, refuse_several_runs
 from jepa_lab.cli.overrides import folder_paths, paths_of
 from jepa_lab.config.shared_check import SharedCheck
@@ -61,20 +60,6 @@ class Command:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Command, (None, True)
-
-
-def _sweep_id() -> str:
-    """Returns a hash of the overrides that define the sweep.
-
-    Overrides that only set how it is run (limits, launchers, on_existing) do not count, so the same
-    sweep always has the same id.
-    """
-    other = ("-", "hydra", "max_wall_s=", "sweep.", "on_existing=")
-    overrides = sorted(a for a in sys.argv[1:] if not a.startswith(other))
-    return hashlib.blake2b("\n".join(overrides).encode(), digest_size=5).hexdigest()
-
-
-OmegaConf.register_new_resolver("sweep_id", _sweep_id, use_cache=True, replace=True)
 
 
 def one_job(cfg: DictConfig, command: Command) -> float | None:
@@ -127,6 +112,7 @@ def _recorded(cfg: DictConfig, command: Command, stop: StopRequest) -> float:
             hydra = HydraConfig.get()
             say_idle_keys([(cfg, config) for config in rungs], hydra, hydra, single=True)
         # torch and Lightning are slow, so they are imported only after the configuration is checked
+        from jepa_lab.cli.diagnosing import composes
         from jepa_lab.diagnosis.gates import gates_line
 
         with numeric_ranks():
@@ -139,7 +125,12 @@ def _recorded(cfg: DictConfig, command: Command, stop: StopRequest) -> float:
         def trained(config: Any) -> Any:
             own = own_command_line(config.tier.name if len(rungs) > 1 else None)
             return train(
-                config, stop=stop, opened=opened, brief=in_sweep is not None, command_line=own
+                config,
+                stop=stop,
+                opened=opened,
+                brief=in_sweep is not None,
+                command_line=own,
+                composes=composes,
             )
 
         result = climb(rungs, trained)

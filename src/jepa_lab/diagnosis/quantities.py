@@ -33,13 +33,16 @@ WORDS = {
 @dataclass(frozen=True)
 class Quantity:
     """A measured value with its healthy range. `start` is the value at initialisation, if known.
-    `inside` is None if there is no range."""
+    `inside` is None if there is no range. `limit` is the lowest healthy value of the metric `key`,
+    None for a range of something else than the metric itself."""
 
     name: str
     value: float
     start: float | None
     range: str
     inside: bool | None
+    key: str = ""
+    limit: float | None = None
 
 
 def quantities(
@@ -58,21 +61,12 @@ def quantities(
         possible = min(now.get("n", math.inf) - 1, now.get("d", math.inf))
         floor = least_rank(history, tap, possible, limits)
         of = f" of {possible:.0f}" if math.isfinite(possible) else ""
-        rows += _row(
-            f"{tap} effective rank", now, start, "effective_rank", floor, f"{floor:.2g} or more{of}"
-        )
-        rows += _row(
-            f"{tap} spread",
-            now,
-            start,
-            "feature_std_l2",
-            limits.spread,
-            f"{limits.spread:g} or more",
-        )
+        of_tap = [("effective rank", "effective_rank", floor, f"{floor:.2g} or more{of}")]
+        of_tap += [("spread", "feature_std_l2", limits.spread, f"{limits.spread:g} or more")]
         if "lidar" in limits.values:
-            rows += _row(
-                f"{tap} LiDAR", now, start, "lidar", limits.lidar, f"{limits.lidar:g} or more"
-            )
+            of_tap += [("LiDAR", "lidar", limits.lidar, f"{limits.lidar:g} or more")]
+        for name, metric, limit, text in of_tap:
+            rows += _row(f"{tap} {name}", now, start, metric, limit, text, f"val/{tap}/")
     last = last_of(history, "val/")
     start = last_of(history, "reference/")
     judged = settings.judges_prediction
@@ -89,9 +83,8 @@ def quantities(
         ):
             words = f"above {100 * limit:g} %"
             shares = {name: last[name] / loss} if name in last else {}
-            row = _row(
-                f"{name.replace('_', ' ')}, share of the loss", shares, {}, name, limit, words
-            )
+            title = f"{name.replace('_', ' ')}, share of the loss"
+            row = _row(title, shares, {}, name, limit, words, prefix=None)
             by_design = not judged or (name == "action_gain" and not settings.actions)
             rows += map(_unjudged, row) if by_design else row
     use = _row(
@@ -109,7 +102,13 @@ def quantities(
     }
     if math.isfinite(first["top1"]):
         rows += _row(
-            "true output first among 101", first, {}, "top1", first["copy"], "above that of a copy"
+            "true output first among 101",
+            first,
+            {},
+            "top1",
+            first["copy"],
+            "above that of a copy",
+            prefix=None,
         )
     rows += [
         Quantity(k.removeprefix("probe/"), v, None, "", None)
@@ -131,15 +130,24 @@ def quantities(
 
 
 def _row(
-    name: str, now: dict[str, float], start: dict[str, float], key: str, floor: float, text: str
+    name: str,
+    now: dict[str, float],
+    start: dict[str, float],
+    key: str,
+    floor: float,
+    text: str,
+    prefix: str | None = "val/",
 ) -> list[Quantity]:
+    """Returns the row of a value, [] if it was not measured. `prefix` precedes the key in the
+    ledger, None for a value that is computed from several metrics."""
     if key not in now:
         return []
-    return [Quantity(name, now[key], start.get(key), text, now[key] >= floor)]
+    metric, limit = ("", None) if prefix is None else (prefix + key, floor)
+    return [Quantity(name, now[key], start.get(key), text, now[key] >= floor, metric, limit)]
 
 
 def _unjudged(row: Quantity) -> Quantity:
-    return replace(row, range="not judged: by design", inside=None)
+    return replace(row, range="not judged: by design", inside=None, limit=None)
 
 
 def timeline(examination: Examination) -> list[Finding]:

@@ -31,9 +31,10 @@ CHANGES = {
 class Remedies:
     """A study's knowledge of its own settings: likely causes of a finding, and changes to try. This
     class has those of seq-JEPA, and the changes name its keys. `no_skill` names the baseline that a
-    prediction without skill equals."""
+    prediction without skill equals. `evaluates` says whether the study has a frozen evaluation."""
 
     no_skill = "a constant"
+    evaluates = True
 
     def changes(self, finding: Finding, config: Mapping[str, Any]) -> tuple[str, ...]:
         """Returns changes to try, the likeliest first: those of the finding, or else those of its

@@ -13,6 +13,7 @@ from typing import Any
 from jepa_lab import RESULTS_VERSION, __version__
 from jepa_lab.errors import UserError
 from jepa_lab.ledger.atomic import TEMPORARY, write_atomic, write_json
+from jepa_lab.ledger.commit import commit
 from jepa_lab.ledger.own_files import LOCK, remove_own_files
 from jepa_lab.ledger.read import read_json
 from jepa_lab.process.alive import process_exists
@@ -179,8 +180,8 @@ def _alive(pid: Any, host: Any) -> bool:
 
 
 def versions() -> dict[str, Any]:
-    """Returns the versions of the software that computed the run, from installed metadata without
-    heavy imports."""
+    """Returns the versions of the software that computed the run and the commit of the package,
+    None for each that is not known. Imports nothing heavy."""
     installed = {
         name: _installed(name.replace("_", "-")) for name in ("torch", "pytorch_lightning")
     }
@@ -189,6 +190,7 @@ def versions() -> dict[str, Any]:
         **installed,
         "python": platform.python_version(),
         "results_version": RESULTS_VERSION,
+        "commit": commit(),
     }
 
 

@@ -78,18 +78,13 @@ Composes = Callable[[CommandLine], bool]
 
 
 def diagnose_run(
-    path: Path,
-    remedies: Remedies,
-    composes: Composes,
-    investigation: str | None = None,
-    evaluates: bool = True,
+    path: Path, remedies: Remedies, composes: Composes, investigation: str | None = None
 ) -> Diagnosis:
     """Reads a run folder and diagnoses it. `path` may also be a file in that folder.
 
     `remedies` are the changes that the study of the run suggests. `composes` rejects suggested
     command lines that are not valid. `investigation` is the command that investigates such a run,
-    None if its study has none, and `evaluates` says whether it has a frozen evaluation. Raises
-    UserError if the metrics are missing or damaged."""
+    None if its study has none. Raises UserError if the metrics are missing or damaged."""
     folder = path if path.is_dir() else path.parent
     status, config = read_json(folder / "status.json"), read_yaml(folder / "config.yaml")
     if not (folder / "metrics.parquet").is_file():
@@ -110,9 +105,7 @@ def diagnose_run(
         quantities(history, t, Settings.of(config, remedies)),
         causes(found, config, remedies),
         (
-            next_commands(
-                folder, config, found.failures, state, remedies, composes, investigation, evaluates
-            )
+            next_commands(folder, config, found.failures, state, remedies, composes, investigation)
             if config
             else []
         ),

@@ -20,6 +20,7 @@ from jepa_lab.diagnosis import Verdict, judge
 from jepa_lab.report import axes, panels
 from jepa_lab.report.figures import DPI, PAPER, write_figure
 from jepa_lab.report.panels import History, Panel, Series
+from jepa_lab.report.tap_panels import tap_panel
 
 # optimiser step, the quantity as <tap>/<metric> or loss, a description
 Violation = tuple[int, str, str]
@@ -165,13 +166,10 @@ def _panels(history: History) -> list[tuple[set[str], Panel]]:
     )
     found.append((set(), probes))
     found.append(
-        ({"codebook/usage"}, panels.tap_panel(history, "usage", "Codebook usage", "share of codes"))
+        ({"codebook/usage"}, tap_panel(history, "usage", "Codebook usage", "share of codes"))
     )
     found.append(
-        (
-            {"codebook/perplexity"},
-            panels.tap_panel(history, "perplexity", "Codebook perplexity", "codes"),
-        )
+        ({"codebook/perplexity"}, tap_panel(history, "perplexity", "Codebook perplexity", "codes"))
     )
     return found
 

@@ -15,8 +15,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from jepa_lab.ledger.atomic import write_atomic
-from jepa_lab.report import axes, panels
+from jepa_lab.report import axes, panels, tap_panels
 from jepa_lab.report.panels import History, Panel
+from jepa_lab.report.tap_panels import RANKS, TAPS, tap_color
 
 DPI = 150
 PANEL_SIZE = (4.3, 3.1)  # inches
@@ -118,22 +119,10 @@ def probes_figure(history: History) -> Figure | None:
 def ranks_figure(history: History) -> Figure | None:
     """Returns panels of three ranks and the scale of every tap with their levels at
     initialisation, the share of the variance over views, and the codebook perplexity."""
-    shown = [panels.tap_panel(history, metric, title, unit) for metric, title, unit in RANKS]
-    shown += [panels.within_panel(history)]
-    shown += [panels.tap_panel(history, "perplexity", "Codebook perplexity", "codes")]
+    shown = [tap_panels.tap_panel(history, *rank) for rank in RANKS]
+    shown += [tap_panels.within_panel(history)]
+    shown += [tap_panels.tap_panel(history, "perplexity", "Codebook perplexity", "codes")]
     return _grid([panel for panel in shown if panel.series], columns=2)
-
-
-RANKS = (
-    ("effective_rank", "Effective rank (centred)", "dimensions"),
-    ("rankme", "RankMe (uncentred)", "dimensions"),
-    ("participation_ratio", "Participation ratio", "dimensions"),
-    (
-        "feature_std_l2",
-        "Scale: std of L2-normalised features × √d",
-        "1 = spread evenly, 0 = constant",
-    ),
-)
 
 
 def overview_figure(history: History, *, title: str = "", verdict_line: str = "") -> Figure | None:
@@ -142,7 +131,7 @@ def overview_figure(history: History, *, title: str = "", verdict_line: str = ""
     learning += [panels.retrieval_panel, panels.usage_panel]
     skill = _filled(history, [panels.skill_panel])
     collapse = [
-        panel for index in (0, 3) if (panel := panels.tap_panel(history, *RANKS[index])).series
+        panel for index in (0, 3) if (panel := tap_panels.tap_panel(history, *RANKS[index])).series
     ]
     shown = _filled(history, learning)
     # Six panels fit on the page. The skill is left out first, since probes.png shows it too.
@@ -241,7 +230,7 @@ def _grid(shown: Sequence[Panel], columns: int) -> Figure | None:
 
 
 def _tap_order(tap: str) -> tuple[int, str]:
-    return (panels.TAPS.index(tap) if tap in panels.TAPS else len(panels.TAPS), tap)
+    return (TAPS.index(tap) if tap in TAPS else len(TAPS), tap)
 
 
 def _draw_spectrum(ax: Any, name: str, values: Sequence[float], taps: Sequence[str]) -> bool:
@@ -254,7 +243,7 @@ def _draw_spectrum(ax: Any, name: str, values: Sequence[float], taps: Sequence[s
     ax.plot(
         np.arange(1, share.size + 1),
         share,
-        color=panels.tap_color(tap, taps),
+        color=tap_color(tap, taps),
         linewidth=1.2 if reference else 1.8,
         linestyle=(0, (4, 3)) if reference else "-",
         marker=None if reference or share.size > 40 else "o",

@@ -14,6 +14,8 @@ from jepa_lab.ledger.command_line import CommandLine, read_command_line
 
 MOST = 4  # suggestions
 MORE_SEEDS = 3  # seeds in the suggested repetition, including the seed of the run
+EVALUATE = "python -m jepa_lab.evaluate"
+INVESTIGATE = "--investigate"
 
 
 def next_commands(
@@ -24,14 +26,12 @@ def next_commands(
     remedies: Remedies,
     composes: Callable[[CommandLine], bool],
     investigation: str | None = None,
-    evaluates: bool = True,
 ) -> list[str]:
     """Returns command lines to try, the most promising first.
 
     For a run without failures: more seeds and the frozen evaluation. For a run that ended early
     without failures: its own command line, which resumes it. For a run with failures: its command
     line with one change each, if that composes, and last the `investigation` if its study has one.
-    `evaluates` says whether the study has a frozen evaluation.
     Without a stored command line that composes only the evaluation and the investigation remain.
     """
     own = read_command_line(run_dir)
@@ -49,10 +49,29 @@ def next_commands(
         own = None
     if state in ("killed", "stopped", "failed"):
         return [] if own is None else [own.text()]
-    evaluation = [f"python -m jepa_lab.evaluate {shlex.quote(str(run_dir))}"] if evaluates else []
+    evaluation = [f"{EVALUATE} {shlex.quote(str(run_dir))}"] if remedies.evaluates else []
     if own is None or own.sweeps_by_itself:  # such a sweep chooses its seeds itself
         return evaluation
     return [more_seeds(own, config), *evaluation]
+
+
+def investigation_of(run_dir: Path) -> str:
+    """Returns the command that investigates a failed run."""
+    return f"python -m jepa_lab.diagnose {shlex.quote(str(run_dir))} {INVESTIGATE}"
+
+
+def purpose(command: str, own: CommandLine | None) -> str:
+    """Returns what a suggested command is for. `own` is the command line of the run."""
+    words = shlex.split(command)
+    if INVESTIGATE in words:
+        return "Find which single change prevents the failure, by runs that branch off before it:"
+    if command.startswith(EVALUATE):
+        return "Evaluate the frozen encoder:"
+    known = [] if own is None else shlex.split(own.text())
+    changes = " ".join(word for word in words if word not in known and word != "-m")
+    if not changes:
+        return "Resume the run:"
+    return f"Repeat the run with {changes}{' to see how far seeds differ' * ('-m' in words[3:4])}:"
 
 
 def more_seeds(own: CommandLine, config: Mapping[str, Any]) -> str:

@@ -14,9 +14,14 @@ from jepa_lab.diagnosis.remedies import Remedies
 from jepa_lab.ledger.command_line import read_command_line
 from jepa_lab.ledger.parquet import History, last_values
 from jepa_lab.ledger.run_dir import RunDir
+from jepa_lab.report.diagnosis import UNFINISHED, Composes
 from jepa_lab.report.early_warning import draw_early_warning, first_violations
 from jepa_lab.report.figures import draw_figures
-from jepa_lab.report.run_page import write_run_page
+from jepa_lab.report.loss_rise import explained_rise
+from jepa_lab.report.next_commands import investigation_of, next_commands, purpose
+from jepa_lab.report.page_charts import run_charts
+from jepa_lab.report.run_facts import run_facts
+from jepa_lab.report.run_page import RunPage, write_run_page
 from jepa_lab.report.table import TableRow, show_rows, table_rows
 from jepa_lab.report.why import why
 
@@ -28,36 +33,51 @@ class Outcome:
     """The results of a run that terminal and page show.
 
     - `config` is the content of config.yaml.
+    - `state` is that of RunDir.state. At the end of a run it is the state that it will have.
     - `verdict` and `gates` are one line each.
     - `expected` maps metrics to the text about their expected value, see expected_texts.
     - `examine` maps a history to the verdict with everything that it was chosen from.
-    - `remedies` are the study's, for the section on the reasons.
+    - `remedies` are the study's, for the reasons and for what to try.
+    - `composes` says whether a command line is valid, so that it can be suggested.
     """
 
     run: RunDir
     config: Mapping[str, Any]
     history: History
+    state: str
     verdict: str
     gates: str
     expected: Mapping[str, str]
     examine: Callable[[History], Examination]
     remedies: Remedies
+    composes: Composes
+
+    @cached_property
+    def summary(self) -> Mapping[str, Any]:
+        """The content of summary.json, {} without the file."""
+        return self.run.summary() or {}
+
+    @cached_property
+    def images(self) -> dict[str, int]:
+        """The numbers of validation and test images, as far as they are known."""
+        protocol = self.summary.get("protocol") or {}
+        found = {split: protocol.get(f"{split}_images") for split in ("val", "test")}
+        return {split: n for split, n in found.items() if isinstance(n, int)}
 
     @cached_property
     def rows(self) -> list[TableRow]:
         """The lines of the table."""
-        return table_rows(last_values(self.history), expected=self.expected)
+        return table_rows(last_values(self.history), expected=self.expected, images=self.images)
 
 
 def draw_outcome(outcome: Outcome, classes: str = "", **pictures: Any) -> Path:
     """Writes the figures of the history and report.html, and returns the path of the page.
 
     `classes` is a list of the classes' names for the page. `pictures` are passed to draw_figures. A
-    study must draw its own figures before, since the page includes all that exist.
+    study must draw its own figures before, since the page names all that exist.
     """
     run, config, history = outcome.run, outcome.config, outcome.history
-    dataset = (config.get("dataset") or {}).get("name")
-    title = f"{config.get('name')}, {dataset}, seed {config.get('seed')}"
+    title = title_of(config)
     draw_figures(history, run.figures, title=title, verdict_line=outcome.verdict, **pictures)
     draw_early_warning(
         history,
@@ -65,18 +85,68 @@ def draw_outcome(outcome: Outcome, classes: str = "", **pictures: Any) -> Path:
         title=title,
         find=lambda h: first_violations(h, lambda some: outcome.examine(some).verdict),
     )
-    return write_run_page(
-        run.path,
-        title=title,
-        verdict_line=outcome.verdict,
-        gates_line=outcome.gates,
-        why=why(outcome.examine(history), history, config, outcome.remedies),
-        diagnose=diagnose_line(run),
-        classes=classes,
-        table_rows=outcome.rows,
+    return write_run_page(run.path, page_of(outcome, classes))
+
+
+def page_of(outcome: Outcome, classes: str = "") -> RunPage:
+    """Returns the content of the page of a run."""
+    run, config, history = outcome.run, outcome.config, outcome.history
+    found = outcome.examine(history)
+    reasons = why(found, history, config, outcome.remedies)
+    step = max((points[-1][0] for points in history.values() if points), default=0)
+    facts = run_facts(config, outcome.summary, run.status() or {}, step)
+    return RunPage(
+        title=title_of(config),
+        verdict=outcome.verdict,
+        rows=outcome.rows,
         command=command_line(run),
         config_yaml=run.config_path.read_text(encoding="utf-8"),
+        gates=outcome.gates,
+        unfinished=UNFINISHED.get(outcome.state, ""),
+        why=reasons,
+        loss=explained_rise(history),
+        tries=_tries(outcome, found),
+        charts=run_charts(
+            history,
+            {row.key: row.limit for row in reasons.ranges if row.limit is not None},
+            reasons.events,
+            outcome.images.get("val"),
+        ),
+        intervals=_intervals(outcome),
+        facts=[*facts, *([("classes", classes)] if classes else [])],
     )
+
+
+def _tries(outcome: Outcome, found: Examination) -> list[tuple[str, str]]:
+    run, own = outcome.run.path, read_command_line(outcome.run.path)
+    commands = next_commands(
+        run,
+        outcome.config,
+        found.failures,
+        outcome.state,
+        outcome.remedies,
+        outcome.composes,
+        investigation_of(run) if own is not None else None,
+    )
+    tries = [(purpose(command, own), command) for command in commands]
+    return [*tries, ("Print the evidence in a terminal:", diagnose_line(outcome.run))]
+
+
+def _intervals(outcome: Outcome) -> str:
+    if not any(row.intervals for row in outcome.rows):
+        return ""
+    names = (("val", "validation"), ("test", "test"))
+    n = " and ".join(f"{outcome.images[s]:,} {name}" for s, name in names if s in outcome.images)
+    return (
+        f"Below the class probes: the 95 % interval (Wilson) over the n = {n} images of this one"
+        " run. It says nothing of the spread over seeds, for which jepa-lab report compares runs."
+    )
+
+
+def title_of(config: Mapping[str, Any]) -> str:
+    """Returns the name of a run: experiment, data and seed."""
+    dataset = (config.get("dataset") or {}).get("name")
+    return f"{config.get('name')}, {dataset}, seed {config.get('seed')}"
 
 
 def print_outcome(outcome: Outcome, page: Path | None) -> None:

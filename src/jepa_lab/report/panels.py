@@ -1,6 +1,5 @@
 """The contents of the panels in the figures of a run: keys, labels, colours and units."""
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -17,7 +16,6 @@ BLUE, VERMILION, GREEN, PURPLE, SKY, ORANGE, GREY = (
     "#777777",
 )
 CYCLE = (BLUE, VERMILION, GREEN, PURPLE, SKY, ORANGE)
-TAPS = ("z", "z_agg", "z_hat", "z_target")
 
 
 @dataclass(frozen=True)
@@ -25,13 +23,14 @@ class Series:
     """One line of (step, value) points.
 
     `faint` marks training values drawn beside validation values. `reference` is a level that is
-    drawn dashed, None for no such line."""
+    drawn dashed, None for no such line. `key` is the metric."""
 
     label: str
     points: Sequence[tuple[int, float]]
     color: str
     faint: bool = False
     reference: float | None = None
+    key: str = ""
 
 
 @dataclass(frozen=True)
@@ -60,14 +59,16 @@ class Panel:
 
 def lines(history: History, named: Iterable[tuple[str, str, str]]) -> list[Series]:
     """Returns a Series for every (key, label, colour) whose key has values."""
-    return [Series(label, history[key], color) for key, label, color in named if history.get(key)]
+    return [
+        Series(label, history[key], color, key=key)
+        for key, label, color in named
+        if history.get(key)
+    ]
 
 
 def loss_panel(history: History, term: str, title: str, unit: str) -> Panel:
     """Returns a panel of the training and validation values of one loss term."""
-    train, val = history.get(f"train/loss/{term}"), history.get(f"val/loss/{term}")
-    series = [Series("training", train, SKY if val else BLUE, faint=bool(val))] if train else []
-    return Panel(title, unit, series + ([Series("validation", val, BLUE)] if val else []))
+    return Panel(title, unit, _both_splits(history, f"loss/{term}", "training"))
 
 
 def prediction_panel(history: History) -> Panel:
@@ -85,12 +86,13 @@ def prediction_panel(history: History) -> Panel:
 def total_panel(history: History) -> Panel:
     """Returns the panel of the total loss; it is empty if the prediction loss is the only term."""
     same = all(
-        history.get(f"{split}/loss/total") == history.get(f"{split}/loss/prediction")
+        not history.get(f"{split}/loss/total")
+        or history[f"{split}/loss/total"] == history.get(f"{split}/loss/prediction")
         for split in ("train", "val")
     )
-    return (
-        Panel("Total loss", "loss") if same else loss_panel(history, "total", "Total loss", "loss")
-    )
+    if same:
+        return Panel("Total loss", "loss")
+    return loss_panel(history, "total", "Total loss", "loss")
 
 
 def rate_panel(history: History) -> Panel:
@@ -120,9 +122,7 @@ def class_panel(history: History) -> Panel:
             ("val/probe/class_from_z", "from z", BLUE),
         ],
     )
-    percent = [
-        Series(s.label, [(step, 100 * value) for step, value in s.points], s.color) for s in series
-    ]
+    percent = _in_percent(series)
     levels = [
         Level(label, 100 * value, color)
         for name, label, color in (
@@ -165,6 +165,17 @@ def skill_panel(history: History) -> Panel:
     )
 
 
+def use_panel(history: History) -> Panel:
+    named = [("val/action_use", "achieved / possible", BLUE)]
+    return Panel(
+        "Use of the actions",
+        "share of the possible gain",
+        lines(history, named),
+        limits=(-0.25, 1.0),
+        zero_line=True,
+    )
+
+
 def gain_panel(history: History) -> Panel:
     named = [
         ("val/action_gain", "shuffled actions", GREEN),
@@ -187,68 +198,23 @@ def retrieval_panel(history: History) -> Panel:
         ("val/retrieval/no_predictor_top1", "without the predictor", ORANGE),
         ("val/retrieval/copy_top1", "copy of the query", GREY),
     ]
-    percent = [
-        Series(s.label, [(n, 100 * v) for n, v in s.points], s.color) for s in lines(history, named)
-    ]
     plain = last_value(history, "reference/retrieval/plain/combined/top1")
-    steps = [step for step, _ in history.get("val/retrieval/top1", [])]
-    if plain is not None and steps:
-        ends = [(steps[0], 100 * plain), (steps[-1], 100 * plain)]
-        percent.append(Series("without a network", ends, GREEN))
-    return Panel("True output first among 101", "of the queries, %", percent, limits=(0.0, 100.0))
+    levels = [] if plain is None else [Level("without a network", 100 * plain, GREEN)]
+    percent = _in_percent(lines(history, named))
+    return Panel(
+        "True output first among 101",
+        "of the queries, %",
+        percent,
+        limits=(0.0, 100.0),
+        levels=levels,
+    )
 
 
 def usage_panel(history: History) -> Panel:
     """Returns a panel of the share of codes in use, on the whole validation set and in training
     windows of a fixed number of tokens."""
-    val, train = history.get("val/codebook/usage"), history.get("train/codebook/usage")
-    series = [Series("training window", train, SKY, faint=True)] if train else []
-    series += [Series("validation", val, BLUE)] if val else []
+    series = _both_splits(history, "codebook/usage", "training window")
     return Panel("Codebook usage", "share of codes", series, limits=(0.0, 1.0))
-
-
-def within_panel(history: History) -> Panel:
-    named = [("val/z_agg/within_share", "z_agg, views of one image / total", VERMILION)]
-    return Panel(
-        "Variance over views", "share  (0 is invariant)", lines(history, named), limits=(0.0, 1.0)
-    )
-
-
-def tap_panel(history: History, metric: str, title: str, unit: str) -> Panel:
-    """Returns a panel of one collapse metric for every tap that logged it, with the levels at
-    initialisation."""
-    taps = tap_names((key for key, points in history.items() if points), metric)
-    series = [
-        Series(
-            _with_dimension(history, tap),
-            history[f"val/{tap}/{metric}"],
-            tap_color(tap, taps),
-            reference=last_value(history, f"reference/{tap}/{metric}"),
-        )
-        for tap in taps
-    ]
-    return Panel(title, unit, series, limits=(0.0, math.inf))
-
-
-def tap_names(keys: Iterable[str], metric: str) -> list[str]:
-    """Returns the taps with `val/<tap>/<metric>` in `keys`: first those of TAPS, then the others
-    by name."""
-    found = {
-        key.split("/")[1]
-        for key in keys
-        if key.startswith("val/") and key.count("/") == 2 and key.endswith(f"/{metric}")
-    }
-    return [tap for tap in TAPS if tap in found] + sorted(found.difference(TAPS))
-
-
-def tap_color(tap: str, taps: Sequence[str]) -> str:
-    """Returns the colour of a tap. Those of TAPS have the same colour in every figure."""
-    others = [name for name in taps if name not in TAPS]
-    return (
-        CYCLE[TAPS.index(tap)]
-        if tap in TAPS
-        else CYCLE[(len(TAPS) + others.index(tap)) % len(CYCLE)]
-    )
 
 
 def last_value(history: History, key: str) -> float | None:
@@ -256,6 +222,15 @@ def last_value(history: History, key: str) -> float | None:
     return points[-1][1] if points else None
 
 
-def _with_dimension(history: History, tap: str) -> str:
-    dimension = last_value(history, f"val/{tap}/d")
-    return tap if dimension is None else f"{tap} ({dimension:.0f})"
+def _both_splits(history: History, name: str, train_label: str) -> list[Series]:
+    """Returns the training and the validation values of one metric, as far as they exist."""
+    train, val = history.get(f"train/{name}"), history.get(f"val/{name}")
+    series = []
+    if train:
+        color = SKY if val else BLUE
+        series.append(Series(train_label, train, color, faint=bool(val), key=f"train/{name}"))
+    return series + ([Series("validation", val, BLUE, key=f"val/{name}")] if val else [])
+
+
+def _in_percent(series: Sequence[Series]) -> list[Series]:
+    return [replace(s, points=[(step, 100 * value) for step, value in s.points]) for s in series]

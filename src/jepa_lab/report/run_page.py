@@ -1,70 +1,96 @@
-"""report.html of one run: verdict, table, figures and the command line, in one file."""
+"""report.html of one run: verdict, reasons, what to try, curves, results and circumstances, in one
+file that needs no network."""
 
 from __future__ import annotations
 
-import base64
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+from jepa_lab.config.statuses import FAILURES, status_in
 from jepa_lab.ledger.atomic import write_atomic
+from jepa_lab.report.captions import PICTURES
 from jepa_lab.report.table import COLUMNS, TableRow
-from jepa_lab.report.templates import render
+from jepa_lab.report.templates import inline_json, render
 from jepa_lab.report.why import Why
 
-FIGURES = ["overview", "early_warning", "loss", "probes", "ranks", "spectrum", "views", "examples"]
-FIGURES += ["sweep_trajectories", "sweep_spectra", "sweep_overlap"]  # order on the page
-GOOD, NOTE = ("healthy",), ("low_rank", "too_short", "inconclusive", "stopped")
+PREDICTION = " | prediction: "  # between the halves of a verdict's line
 
 
-def write_run_page(
-    run_dir: Path,
-    *,
-    title: str,
-    verdict_line: str,
-    table_rows: Sequence[TableRow],
-    command: str,
-    config_yaml: str,
-    gates_line: str = "none",
-    why: Why | None = None,
-    diagnose: str = "",
-    classes: str = "",
-) -> Path:
-    """Writes RUN_DIR/report.html with the PNGs found in RUN_DIR/figures and returns its path.
+@dataclass(frozen=True)
+class RunPage:
+    """The content of the page.
 
-    The first word of `verdict_line` is the status, which sets the colour of the verdict: good, a
-    note or a failure. `why` has its reasons, and `diagnose` is the command that prints them with
-    what to try. `classes` lists the names of the classes, "" without names.
+    - `verdict` is one line. Its first word is the status, which sets the colour: good, a note or a
+      failure. `gates` is one line too.
+    - `why` has the reasons, None for a page of several runs. `loss` explains a loss that rises.
+    - `tries` are pairs of a purpose and a command, "" for a suggestion without one.
+    - `charts` maps the title of a section to its charts, see page_charts.
+    - `intervals` says what the intervals of the table are.
+    - `facts` are pairs of a name and a text. `unfinished` says so of a run that has not completed.
     """
-    page = render(
+
+    title: str
+    verdict: str
+    rows: Sequence[TableRow]
+    command: str
+    config_yaml: str
+    gates: str = ""
+    unfinished: str = ""
+    why: Why | None = None
+    loss: str = ""
+    tries: Sequence[tuple[str, str]] = ()
+    charts: Mapping[str, list[dict[str, Any]]] = field(default_factory=dict)
+    intervals: str = ""
+    facts: Sequence[tuple[str, str]] = ()
+
+
+def write_run_page(run_dir: Path, page: RunPage) -> Path:
+    """Writes RUN_DIR/report.html, with links to the pictures found in RUN_DIR/figures, and returns
+    its path."""
+    shown = [panel for panels in page.charts.values() for panel in panels]
+    why = page.why
+    html = render(
         "run.html",
-        title=title,
-        tone=_tone(verdict_line),
-        verdict=verdict_line,
-        gates=gates_line,
+        title=page.title,
+        tone=_tone(page.verdict),
+        verdict=_halves(page.verdict),
+        gates=page.gates,
+        unfinished=page.unfinished,
         why=why,
-        diagnose=diagnose,
-        classes=classes,
-        rows=table_rows,
-        columns=[c for c in COLUMNS if any(getattr(row, c) for row in table_rows)],
-        figures=[(path.stem, _encoded(path)) for path in _ordered(Path(run_dir) / "figures")],
-        command=command,
-        config=config_yaml,
+        ranges=[row for row in why.ranges if row.range] if why else [],
+        loss=page.loss,
+        tries=page.tries,
+        charts=list(page.charts),
+        limits=any(panel["bounds"] for panel in shown),
+        rows=page.rows,
+        columns=[c for c in COLUMNS if any(getattr(row, c) for row in page.rows)],
+        intervals=page.intervals,
+        pictures=_pictures(Path(run_dir) / "figures"),
+        facts=page.facts,
+        command=page.command,
+        config=page.config_yaml,
+        data=inline_json(page.charts),
     )
     path = Path(run_dir) / "report.html"
-    write_atomic(path, page)
+    write_atomic(path, html)
     return path
 
 
-def _ordered(folder: Path) -> list[Path]:
-    found = {path.stem: path for path in sorted(folder.glob("*.png"))}
-    first = [name for name in FIGURES if name in found]
-    return [found[name] for name in first + [name for name in found if name not in FIGURES]]
+def _pictures(folder: Path) -> list[tuple[str, str]]:
+    """Returns (name, caption) of the PNG files: the known ones in their order, then the others."""
+    found = sorted(path.stem for path in folder.glob("*.png"))
+    known = [name for name in PICTURES if name in found]
+    return [(name, PICTURES.get(name, "")) for name in dict.fromkeys([*known, *found])]
 
 
-def _encoded(path: Path) -> str:
-    return base64.b64encode(path.read_bytes()).decode()
+def _halves(line: str) -> list[str]:
+    """Returns the verdict on the features, and the state of the prediction if it is known."""
+    features, _, prediction = line.partition(PREDICTION)
+    return [features, *([f"Prediction: {prediction}"] if prediction else [])]
 
 
-def _tone(verdict_line: str) -> str:
-    status = verdict_line.split(maxsplit=1)[0].strip(":,.;").lower() if verdict_line.strip() else ""
-    return "good" if status in GOOD else "note" if status in NOTE or not status else "bad"
+def _tone(line: str) -> str:
+    status = status_in(line).strip(":,.;")
+    return "good" if status == "healthy" else "bad" if status in FAILURES else "note"

@@ -2,10 +2,11 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TextIO
 
-from jepa_lab.report.panels import tap_names
+from jepa_lab.report.intervals import wilson
+from jepa_lab.report.tap_panels import tap_names
 from jepa_lab.report.text_table import aligned, print_table
 
 SECTIONS = ("Loss", "Probes", "Prediction", "Retrieval", "Codebook", "Representation")
@@ -15,7 +16,8 @@ Format = Callable[[float], str]
 
 @dataclass(frozen=True)
 class TableRow:
-    """One line of the table. Values are texts ready to print, "" if nothing was measured."""
+    """One line of the table. Values are texts ready to print, "" if nothing was measured.
+    `intervals` maps the name of a column to the interval of its value."""
 
     section: str
     metric: str
@@ -23,6 +25,7 @@ class TableRow:
     validation: str = ""
     test: str = ""
     reference: str = ""
+    intervals: Mapping[str, str] = field(default_factory=dict)
 
 
 def show_rows(rows: Sequence[TableRow], file: TextIO | None = None) -> None:
@@ -57,11 +60,14 @@ def table_rows(
     last: Mapping[str, float],
     sections: Sequence[str] = SECTIONS,
     expected: Mapping[str, str] | None = None,
+    images: Mapping[str, int] | None = None,
 ) -> list[TableRow]:
     """Returns the rows of all metrics that have a value. `last` maps a key to its last value.
 
     `expected` maps a key (`val/...`) to a text for the last column, which also shows the value at
-    initialisation of ranks and scales. Raises ValueError for an unknown section.
+    initialisation of ranks and scales. `images` maps val and test to the number of images behind
+    the accuracy of a class probe, which then gets an interval. Raises ValueError for an unknown
+    section.
     """
     unknown = set(sections).difference(SECTIONS)
     if unknown:
@@ -70,7 +76,7 @@ def table_rows(
     for section in sections:
         if section == "Probes":
             rows += _class_references(last)
-        found = [_row(last, expected or {}, *line) for line in _lines(section, last)]
+        found = [_row(last, expected or {}, images or {}, *line) for line in _lines(section, last)]
         rows += [row for row in found if row.training or row.validation or row.test]
         if section == "Retrieval":
             rows += _kind_rows(last)
@@ -97,6 +103,7 @@ def one_decimal(value: float) -> str:
     return f"{value:.1f}"
 
 
+CLASS_PROBES = "probe/class_from_"
 OF_THE_DATA = "retrieval/plain/"  # does not depend on the weights: measured once, before training
 
 # section, label, key without its split, format
@@ -230,6 +237,7 @@ def _kind_rows(last: Mapping[str, float]) -> list[TableRow]:
 def _row(
     last: Mapping[str, float],
     expected: Mapping[str, str],
+    images: Mapping[str, int],
     section: str,
     label: str,
     key: str,
@@ -242,7 +250,20 @@ def _row(
     if key.startswith(OF_THE_DATA):
         validation, start = validation or start, ""
     notes = [f"{start} at start" if start else "", expected.get(f"val/{key}", "")]
-    return TableRow(section, label, training, validation, test, "; ".join(filter(None, notes)))
+    reference = "; ".join(filter(None, notes))
+    intervals = _intervals(last, images, key) if key.startswith(CLASS_PROBES) else {}
+    return TableRow(section, label, training, validation, test, reference, intervals)
+
+
+def _intervals(last: Mapping[str, float], images: Mapping[str, int], key: str) -> dict[str, str]:
+    """Returns the interval of an accuracy on each split, by the name of its column."""
+    found = {}
+    for split, column in (("val", "validation"), ("test", "test")):
+        share, n = last.get(f"{split}/{key}"), images.get(split)
+        if n and share is not None and 0 <= share <= 1:
+            low, high = wilson(share * n, n)
+            found[column] = f"{100 * low:.1f} to {100 * high:.1f}"
+    return found
 
 
 def _cell(last: Mapping[str, float], key: str, show: Format, dimension: bool = True) -> str:

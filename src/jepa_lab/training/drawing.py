@@ -14,9 +14,10 @@ from jepa_lab.errors import UserError, say
 from jepa_lab.ledger.parquet import History, history_of
 from jepa_lab.ledger.read import read_json, read_yaml
 from jepa_lab.ledger.run_dir import RunDir, require_inside, writing_below
+from jepa_lab.report.diagnosis import Composes
 from jepa_lab.report.outcome import Outcome, draw_outcome, expected_texts, print_outcome
 from jepa_lab.report.pictures import NAME, read_pictures, write_pictures
-from jepa_lab.training.study import Fit, Session
+from jepa_lab.training.study import Fit, Session, unchecked
 
 
 def draws(config: JepaConfig, in_sweep: bool) -> bool:
@@ -32,11 +33,13 @@ def show(study: Any, session: Session, fit: Fit, verdict: str) -> None:
         run,
         asdict(config),
         fit.history,
+        "failed" if fit.failure else "completed",
         verdict,
         gates_line(fit.gates),
         expected_texts(config.expected, *(getattr(config, g).name for g in study.expected_by)),
         study.examine_of(config),
         study.remedies,
+        session.composes,
     )
     pictures, page = study.pictures(session, fit), None
     if draws(config, session.brief):
@@ -47,10 +50,11 @@ def show(study: Any, session: Session, fit: Fit, verdict: str) -> None:
     print_outcome(outcome, page)
 
 
-def draw_run(study: Any, folder: Path) -> Path:
+def draw_run(study: Any, folder: Path, composes: Composes = unchecked) -> Path:
     """Draws the figures and the page of a run's folder, finished or not, and returns the path of
-    the page. User-defined rules are not applied, since nothing that a folder names is executed.
-    Raises UserError if the metrics are missing or damaged."""
+    the page. The page suggests command lines that `composes` accepts. User-defined rules are not
+    applied, since nothing that a folder names is executed. Raises UserError if the metrics are
+    missing or damaged."""
     require_inside(folder)
     config, summary = read_yaml(folder / "config.yaml"), read_json(folder / "summary.json")
     if not (folder / "metrics.parquet").is_file() and not (folder / ".metrics").is_dir():
@@ -63,11 +67,13 @@ def draw_run(study: Any, folder: Path) -> Path:
         run,
         config,
         history,
+        run.state(),
         str(verdict),
         gates_line(_gates(summary)),
         _expected(config, study.expected_by),
         examined,
         study.remedies,
+        composes,
     )
     with writing_below(folder):
         return draw_outcome(outcome, **_own_figures(study, run))

@@ -22,10 +22,11 @@ from jepa_lab.ledger.parquet import ParquetLedger, last_values
 from jepa_lab.ledger.run_dir import RunDir
 from jepa_lab.ledger.summary import finite_values
 from jepa_lab.process.stop import StopRequest
+from jepa_lab.report.diagnosis import Composes
 from jepa_lab.training.following import follow_run
 from jepa_lab.training.place import Place, place_of
 from jepa_lab.training.resume import RunPlan
-from jepa_lab.training.study import Session, Study
+from jepa_lab.training.study import Session, Study, unchecked
 from jepa_lab.training.together import Others, Word
 from jepa_lab.training.trainer import prepare_process
 
@@ -68,15 +69,16 @@ def train(
     opened: Callable[[RunDir], None] | None = None,
     brief: bool = False,
     command_line: CommandLine | None = None,
+    composes: Composes = unchecked,
 ) -> RunResult:
     """Runs one configuration to its end, or resumes it. A finished run is only reported (with
     `brief` in one line).
 
     `stop` decides whether the run stops early. `opened` is called with the run's folder before
-    anything else happens there. `command_line` is kept in the run's folder. Raises UserError for
-    data that cannot be used and for files that cannot be written. Raises RunBusy if another process
-    is working on the run. Any other exception leaves status.json in state "failed", an interruption
-    in state "stopped".
+    anything else happens there. `command_line` is kept in the run's folder. The page suggests
+    command lines that `composes` accepts. Raises UserError for data that cannot be used and for
+    files that cannot be written. Raises RunBusy if another process is working on the run. Any other
+    exception leaves status.json in state "failed", an interruption in state "stopped".
     """
     place = place_of(config)
     prepare_process(config, study.threads(config), place)
@@ -92,6 +94,7 @@ def train(
         others.start(partial(follow_run, study, config))
         parts = study.prepare(config, data)
         session = Session(plan, data, parts, stop or StopRequest(), brief=brief, place=place)
+        session.composes = composes
         session.preflight = _preflight(study, session)
         with lock(plan.home.make()), session.stop.watching():
             action = plan.decide()  # again, since another process may have held the lock until now

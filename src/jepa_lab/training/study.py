@@ -19,6 +19,7 @@ from jepa_lab.ledger.command_line import CommandLine
 from jepa_lab.ledger.parquet import History, ParquetLedger
 from jepa_lab.ledger.run_dir import RunDir
 from jepa_lab.process.stop import StopRequest
+from jepa_lab.report.diagnosis import Composes
 from jepa_lab.training.budget import Budget
 from jepa_lab.training.loggers import Loggers
 from jepa_lab.training.place import Place
@@ -36,6 +37,11 @@ class Parts:
     module: Any  # the LightningModule
 
 
+def unchecked(line: CommandLine) -> bool:
+    """Returns False: without a check no command line is suggested."""
+    return False
+
+
 @dataclass
 class Session:
     """A run between its start and its end.
@@ -47,6 +53,7 @@ class Session:
     - `ledger` is None if the study keeps a table of its own, and in all but the first of several
       processes.
     - `place` is the place of this process among those that train the run.
+    - `composes` says whether a command line is valid, so that the page can suggest it.
     """
 
     plan: Any
@@ -59,6 +66,7 @@ class Session:
     loggers: Loggers = field(default_factory=Loggers)
     brief: bool = False
     place: Place = field(default_factory=Place)
+    composes: Composes = unchecked
 
     @property
     def config(self) -> Any:
@@ -183,6 +191,11 @@ class Study(Planner):
         """Returns overrides of how a trial of an investigation is run. They are no part of its
         identity. A trial that shows the failure `status` may end early."""
         return []
+
+    @abstractmethod
+    def draw(self, folder: Path, composes: Composes) -> Path:
+        """Draws the figures and the page of a run's folder, and returns the path of the page.
+        Raises UserError if the metrics are missing or damaged."""
 
     @abstractmethod
     def require_metrics(self, plan: Any) -> None:

@@ -29,6 +29,7 @@ from jepa_lab.ledger.parquet import History, ParquetLedger, history_of
 from jepa_lab.ledger.summary import finite_values, require_summarised, summary_values, write_summary
 from jepa_lab.networks.ema import memory_of_tau
 from jepa_lab.networks.synced_batch_norm import sync_batch_norms
+from jepa_lab.report.diagnosis import Composes
 from jepa_lab.report.table import show_rows, table_rows
 from jepa_lab.training.branching import usable_states
 from jepa_lab.training.budget import target_tau
@@ -41,7 +42,7 @@ from jepa_lab.training.preflight import streams_restored
 from jepa_lab.training.provenance import count_parameters, measured_cost, resolved_yaml
 from jepa_lab.training.rebuild import rebuilt
 from jepa_lab.training.resume import RunPlan
-from jepa_lab.training.study import Fit, Parts, Session, Study
+from jepa_lab.training.study import Fit, Parts, Session, Study, unchecked
 from jepa_lab.training.trainer import build_trainer
 
 FEW = 4  # samples that tell which parameters the loss reads
@@ -246,6 +247,9 @@ class TrainedStudy(Study):
     def of_trials(self, status: str) -> list[str]:
         return [f"diagnosis.stop_on=[{status}]", "preflight=off", "keep=weights"]
 
+    def draw(self, folder: Path, composes: Composes = unchecked) -> Path:
+        return draw_run(self, folder, composes)
+
     def require_metrics(self, plan: RunPlan) -> None:
         path, summary = plan.home.metrics_path, plan.home.summary()
         assert summary is not None
@@ -258,7 +262,7 @@ class TrainedStudy(Study):
         gates = evaluate_gates(plan.config.gates.limits(), finite_values(summary))
         page = plan.home.path / "report.html"
         if draws(plan.config, brief) and not page.exists():
-            print(f"page:    {draw_run(self, plan.home.path)}")
+            print(f"page:    {self.draw(plan.home.path)}")
         if not brief:
             show_rows(table_rows(summary_values(summary)))
         print(

@@ -206,10 +206,10 @@ def test_arrow_keys_read_values_of_a_chart(opened: Browser) -> None:
     chart = "document.querySelector('[data-key=\"val/probe/class_from_z_agg\"]')"
     opened.value(f"{chart}.querySelector('.plot').focus()")
     opened.press("ArrowRight")
-    caption = opened.value(f"{chart}.querySelector('figcaption').textContent")
+    caption = opened.value(f"{chart}.querySelector('.readout').textContent")
     assert caption.startswith("step 0: better 10.0 (10.0–10.0) · ")
     opened.press("ArrowRight")
-    assert opened.value(f"{chart}.querySelector('figcaption').textContent").startswith("step 10: ")
+    assert opened.value(f"{chart}.querySelector('.readout').textContent").startswith("step 10: ")
 
 
 def test_the_axis_of_an_accuracy_starts_at_zero(opened: Browser) -> None:
@@ -252,6 +252,11 @@ def test_only_tables_may_be_wider_than_the_window(
         .filter(e => !e.closest('.scroll, .legend, svg, .skip')
         && e.getBoundingClientRect().right > {width} + 1).map(e => e.outerHTML.slice(0, 80))"""
     assert browser.value(out) == []
+    plain = """[...document.querySelectorAll('.scroll')].filter(e => e.scrollWidth > e.clientWidth
+        && !(getComputedStyle(e).backgroundImage.includes('gradient') && e.tabIndex === 0))"""
+    assert browser.value(f"{plain}.length") == 0  # whatever scrolls has a cue and takes the focus
+    if width == 390:
+        assert browser.value("document.querySelector('.scroll').scrollWidth") > width
 
 
 def test_the_page_shows_one_group_at_a_time(browser: Browser, two_groups: Path) -> None:

@@ -3,15 +3,14 @@ on."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from jepa_lab.report.collapse_bench.rules import FAILED, FINE, UNSURE, Rule
 from jepa_lab.report.collapse_bench.runs import BenchRun
+from jepa_lab.report.intervals import wilson
 
 Answers = dict[str, str]  # {run: failed, fine or unsure}
-Z = 1.959964  # two-sided 95 %
 
 
 @dataclass(frozen=True)
@@ -84,16 +83,6 @@ def answers_out_of_group(rule: Rule, runs: Sequence[BenchRun], group: str) -> An
         answer = rule.fit(fold.fitted)
         found |= {run.name: answer(run) for run in fold.held}
     return found
-
-
-def wilson(hits: int, n: int) -> tuple[float, float]:
-    """Returns the 95 % interval of a share of n, (0, 1) for n = 0 (Wilson 1927)."""
-    if n == 0:
-        return 0.0, 1.0
-    p = hits / n
-    middle, width = p + Z * Z / (2 * n), Z * math.sqrt(p * (1 - p) / n + Z * Z / (4 * n * n))
-    scale = 1 + Z * Z / n
-    return max((middle - width) / scale, 0.0), min((middle + width) / scale, 1.0)
 
 
 def rate(hits: int, n: int) -> dict[str, float | None]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from jepa_lab.report.collapse_bench.runs import LABELS
 from jepa_lab.report.collapse_bench.score import KINDS, TOTAL
-from jepa_lab.report.collapse_bench.scores import wilson
+from jepa_lab.report.intervals import wilson
 from jepa_lab.report.text_table import aligned
 
 Scores = Mapping[str, Any]

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from jepa_lab.ledger.parquet import History
+from jepa_lab.report import page_charts
 from jepa_lab.report.comparison.curves import (
     Band,
     band,
@@ -114,7 +115,5 @@ def conflict_rows(ranking: Ranking, histories: Mapping[str, History]) -> list[Js
 
 
 def short(value: Any) -> float | None:
-    """Returns four significant digits, enough to draw; None if the value is not finite."""
-    if not isinstance(value, int | float) or not math.isfinite(value):
-        return None
-    return float(f"{value:.4g}")
+    """Returns four significant digits: a comparison has many curves."""
+    return page_charts.short(value, digits=4)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 
 from jepa_lab.report.diagnosis import Composes, Diagnosis, diagnose_run
+from jepa_lab.report.next_commands import investigation_of
 from jepa_lab.studies.arc.remedies import ArcRemedies
 
 
 def diagnose(folder: Path, composes: Composes) -> Diagnosis:
     """Returns the diagnosis of the run in `folder`. Raises UserError if its metrics are missing or
     broken."""
-    investigation = f"python -m jepa_lab.diagnose {shlex.quote(str(folder))} --investigate"
-    return diagnose_run(folder, ArcRemedies(), composes, investigation, evaluates=False)
+    return diagnose_run(folder, ArcRemedies(), composes, investigation_of(folder))

@@ -19,6 +19,7 @@ class ArcRemedies(Remedies):
     """Causes and changes for the statuses of an ARC run."""
 
     no_skill = "chance"
+    evaluates = False
 
     def changes(self, finding: Finding, config: Config) -> tuple[str, ...]:
         status = finding.status

@@ -4,21 +4,24 @@ logged step)."""
 from __future__ import annotations
 
 import math
-import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from jepa_lab.config.statuses import failed
 from jepa_lab.diagnosis.finding import Finding, last_stretch, last_third
 from jepa_lab.diagnosis.published import Published
-from jepa_lab.diagnosis.quantities import Quantity, timeline
+from jepa_lab.diagnosis.quantities import timeline
 from jepa_lab.diagnosis.rules import Examination
 from jepa_lab.diagnosis.thresholds import Thresholds, distance
 from jepa_lab.diagnosis.verdict import Verdict
+from jepa_lab.ledger.command_line import read_command_line
 from jepa_lab.ledger.read import read_json, read_yaml
 from jepa_lab.ledger.run_dir import state_of
 from jepa_lab.report.diagnosis import Composes, Diagnosis
+from jepa_lab.report.next_commands import investigation_of, more_seeds
 from jepa_lab.studies.linear_byol.drift import Columns, Found, column, drifted, how_lost, lost
+from jepa_lab.studies.linear_byol.quantities import least_rank, toy_quantities
 from jepa_lab.studies.linear_byol.table import NAME, read_run
 
 # errors that fall as the toy learns; the first with finite values is judged
@@ -159,8 +162,7 @@ def _gone(columns: Columns, steps: Sequence[int], t: Thresholds) -> Found | None
 def _flat(columns: Columns, steps: Sequence[int], t: Thresholds) -> Found | None:
     """Returns the first step, the reason and the distance to the limit if the effective rank is
     about 1."""
-    rank, width = column(columns, steps, "erank_encoded"), columns.get("d_latent")
-    floor = t.toy_rank if not width or width[-1] >= 3 else 1.0
+    rank, floor = column(columns, steps, "erank_encoded"), least_rank(columns, t)
     if not rank or rank[-1][1] >= floor:
         return None
     reason = f"effective rank {rank[-1][1]:.2f} ({rank[0][1]:.1f} at the first step)"
@@ -275,9 +277,6 @@ def diagnose(folder: Path, composes: Composes) -> Diagnosis:
     columns, meta = read_run(folder / NAME)
     verdict: Verdict = judge_toy(columns)
     found = _examination(verdict)
-    investigation = ""
-    if found.failures:
-        investigation = f"python -m jepa_lab.diagnose {shlex.quote(str(folder))} --investigate"
     return Diagnosis(
         folder,
         str(config.get("name") or "linear_byol"),
@@ -286,8 +285,21 @@ def diagnose(folder: Path, composes: Composes) -> Diagnosis:
         found,
         timeline(found),
         "",
-        [Quantity(key, value, None, "", None) for key, value in verdict.evidence.items()],
+        toy_quantities(columns, [int(s) for s in columns["epoch"]], Thresholds()),
         [],
-        [*verdict.next, *([investigation] if investigation else [])],
+        _commands(folder, config, verdict, composes),
         Published("unknown", ()),
     )
+
+
+def _commands(
+    folder: Path, config: Mapping[str, Any], verdict: Verdict, composes: Composes
+) -> list[str]:
+    """Returns what to try: changes in words and the investigation of a failed run, more seeds of
+    one that did not fail."""
+    if failed(verdict.status):
+        return [*verdict.next, investigation_of(folder)]
+    own = read_command_line(folder)
+    if own is None or own.sweeps_by_itself or not composes(own):
+        return list(verdict.next)
+    return [*verdict.next, more_seeds(own, config)]

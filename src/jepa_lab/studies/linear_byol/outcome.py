@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import statistics
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -13,37 +14,22 @@ import numpy as np
 
 from jepa_lab.diagnosis.verdict import Verdict
 from jepa_lab.ledger.atomic import write_json
+from jepa_lab.ledger.run_dir import RunDir, require_inside, writing_below
 from jepa_lab.ledger.summary import write_summarised
+from jepa_lab.report.diagnosis import Composes
 from jepa_lab.report.figures import drawing
-from jepa_lab.report.outcome import command_line
 from jepa_lab.report.run_page import write_run_page
-from jepa_lab.report.table import TableRow, plain_table
+from jepa_lab.report.table import plain_table
 from jepa_lab.studies.linear_byol.column_summary import summarise_columns
-from jepa_lab.studies.linear_byol.diagnosis import judge_toy
+from jepa_lab.studies.linear_byol.diagnosis import examination_of
 from jepa_lab.studies.linear_byol.figures.all import FigureRequest, draw_all
 from jepa_lab.studies.linear_byol.figures.dynamics import draw_run
+from jepa_lab.studies.linear_byol.page import grid_page, run_page, table_of
 from jepa_lab.studies.linear_byol.resume import ToyPlan, ToyRun, yaml_of
-from jepa_lab.studies.linear_byol.table import NAME, metrics_of, read_rows, write_run
+from jepa_lab.studies.linear_byol.table import NAME, THEORY, metrics_of, read_rows, write_run
+from jepa_lab.training.study import unchecked
 
-SHOWN = [  # column, name, format
-    ("loss_population", "loss, infinite batch", ".4f"),
-    ("loss_star", "least loss of these encoders", ".4f"),
-    ("excess_loss", "above it", ".3g"),
-    ("W_Fro_raw", "|P - P*|", ".3g"),
-    ("W_Fro_aligned", "after the best rotations", ".3g"),
-    ("BA_err_aligned", "|R'BA - I|", ".3g"),
-    ("readout_r2", "read-out R² of the latents", ".4f"),
-    ("readout_r2_mean", "mean over the latents", ".4f"),
-    ("tracking_gap", "|B_o - B_t|", ".3g"),
-    ("erank_encoded", "effective rank of z_o", ".2f"),
-    ("erank_pred", "of its prediction", ".2f"),
-    ("Hmax", "H_max", ".2f"),
-    ("alpha_bound", "largest stable lr_pred", ".3g"),
-    ("alpha_H_over_tau", "effective step x H / tau", ".3g"),
-]
 MOST_CELLS = 3  # cells of the grid that the line names
-# the table of the same run with an infinite batch, in the folder of a single run
-THEORY = "theory.parquet"
 
 
 def finish_run(run: ToyRun, columns: dict[str, np.ndarray]) -> None:
@@ -55,7 +41,7 @@ def finish_run(run: ToyRun, columns: dict[str, np.ndarray]) -> None:
         raise RuntimeError(f"{folder.path}: no metrics were measured")
     write_run(folder.path / NAME, columns, settings, "completed")
     wall = float(columns["wall_s"][~columns["diverged"]][-1:].sum())
-    verdict = judge_toy(columns).to_dict()
+    verdict = examination_of(folder.path).verdict.to_dict()  # of the table with its settings
     summary = summarise_columns(steps, metrics)
     write_summarised(folder, summary, verdict, {"key": "val/readout_r2"}, {}, wall)
     folder.write_status("completed")
@@ -132,53 +118,53 @@ def _cells_not_healthy(plan: ToyPlan, summaries: list[dict[str, Any]]) -> str:
     return f" (not healthy at {'; '.join(texts)}{f'; {left} more cells' if left else ''})"
 
 
-def show_outcome(plan: ToyPlan, summary: dict[str, Any], brief: bool) -> None:
+def show_outcome(
+    plan: ToyPlan, summary: dict[str, Any], brief: bool, composes: Composes = unchecked
+) -> None:
     """Prints the results of the configuration's runs, draws the figures and writes the page."""
     home, rows = plan.home, table_of(summary, len(plan.runs))
     if not brief and rows:
         print(plain_table(rows))
-    figures = _draw(plan) if plan.config.figures else []
-    line = summary["verdict"]["line"]
-    page = write_run_page(
-        home.path,
-        title=f"{plan.config.name}, {len(plan.runs)} run{'s' * (len(plan.runs) > 1)}",
-        verdict_line=line,
-        table_rows=rows,
-        command=command_line(home),
-        config_yaml=home.config_path.read_text(encoding="utf-8"),
-    )
-    print(f"\nverdict: {line}\nrun:     {home.path}", flush=True)
+    names = [run.run_id for run in plan.runs]
+    figures = draw_figures(home, names) if plan.config.figures else []
+    page = write_page(home, names, composes, "completed")
+    print(f"\nverdict: {summary['verdict']['line']}\nrun:     {home.path}", flush=True)
     if figures:
         print(f"figures: {home.figures} ({len(figures)} files)", flush=True)
     print(f"page:    {page}", flush=True)
 
 
-def table_of(summary: dict[str, Any], runs: int) -> list[TableRow]:
-    """Returns rows with the name and the last value of each metric, or with the median and the
-    range over the runs of a grid. Returns [] if all runs diverged."""
-    section = "At the last step" if runs == 1 else "Median over the runs, lowest to highest"
-    rows = []
-    for column, name, form in SHOWN:
-        found = summary["metrics"].get(f"val/{column}")
-        if found and found["last"] is not None:
-            value = f"{found['last']:{form}}"
-            span = f"{found['min']:{form}} to {found['max']:{form}}" if runs > 1 else ""
-            rows.append(TableRow(section, name, validation=value, reference=span))
-    return rows
+def draw(folder: Path, composes: Composes) -> Path:
+    """Draws the figures and the page of a run's folder or of a grid's, and returns the path of the
+    page. Raises UserError if its table is missing or damaged."""
+    require_inside(folder)
+    home = RunDir(folder.parent.parent, folder.parent.name, folder.name)
+    names = [str(name) for name in (home.summary() or {}).get("runs") or [folder.name]]
+    with writing_below(folder):
+        draw_figures(home, names)
+        return write_page(home, names, composes)
 
 
-def _draw(plan: ToyPlan) -> list[Path]:
-    """Draws the page of a single run, with the theory if it was computed, or the heat maps of a
+def write_page(home: RunDir, names: Sequence[str], composes: Composes, state: str = "") -> Path:
+    """Writes the page of a run, or of a grid of the runs with these ids, and returns its path."""
+    if len(names) == 1:
+        return write_run_page(home.path, run_page(home, composes, state))
+    return write_run_page(home.path, grid_page(home, list(names)))
+
+
+def draw_figures(home: RunDir, names: Sequence[str]) -> list[Path]:
+    """Draws the curves of a single run, with the theory if it was computed, or the heat maps of a
     grid."""
-    if len(plan.runs) == 1:
-        table, theory = plan.home.path / NAME, plan.home.path / THEORY
+    if len(names) == 1:
+        table, theory = home.path / NAME, home.path / THEORY
+        rows = read_rows(table)
         known = read_rows(theory) if theory.is_file() else None
-        page = plan.home.figures / "dynamics.png"
+        page = home.figures / "dynamics.png"
         with drawing(page):
-            draw_run(read_rows(table), page, known)
+            draw_run(rows, page, known)
         return [page]
-    request = FigureRequest(only=frozenset(run.run_id for run in plan.runs), dynamics=False)
-    maps = plan.home.figures / "maps.png"
+    request = FigureRequest(only=frozenset(names), dynamics=False)
+    maps = home.figures / "maps.png"
     with drawing(maps):
-        return draw_all(plan.home.path.parent, plan.home.figures, request).paths
+        return draw_all(home.path.parent, home.figures, request).paths
     return [maps]

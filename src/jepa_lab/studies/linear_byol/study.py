@@ -20,6 +20,7 @@ from jepa_lab.ledger.command_line import CommandLine
 from jepa_lab.ledger.lock import lock
 from jepa_lab.ledger.read import read_yaml
 from jepa_lab.ledger.summary import require_summarised
+from jepa_lab.report.diagnosis import Composes
 from jepa_lab.studies.linear_byol import outcome
 from jepa_lab.studies.linear_byol.checkpoints import ToyProgress, ToySaver, load_checkpoint
 from jepa_lab.studies.linear_byol.config import ToyConfig
@@ -27,7 +28,7 @@ from jepa_lab.studies.linear_byol.diagnosis import examination_of
 from jepa_lab.studies.linear_byol.module import LinearBYOL
 from jepa_lab.studies.linear_byol.monitor import Blocks, ToyRows
 from jepa_lab.studies.linear_byol.resume import ToyPlan, ToyPlanner, ToyRun
-from jepa_lab.studies.linear_byol.table import NAME, history_of, write_run
+from jepa_lab.studies.linear_byol.table import NAME, THEORY, history_of, write_run
 from jepa_lab.training.one_process import OneProcessTrainer
 from jepa_lab.training.study import Fit, Session, Study
 
@@ -86,7 +87,10 @@ class ToyStudy(ToyPlanner, Study):
     def show_outcome(
         self, session: Session, fit: Fit, verdict: Verdict, summary: dict[str, Any]
     ) -> None:
-        outcome.show_outcome(session.plan, summary, session.brief)
+        outcome.show_outcome(session.plan, summary, session.brief, session.composes)
+
+    def draw(self, folder: Path, composes: Composes) -> Path:
+        return outcome.draw(folder, composes)
 
     def line_of(self, folder: Path) -> CommandLine | None:
         """Returns the command line of one run of a grid, from its settings."""
@@ -181,7 +185,7 @@ def _write_theory(run: ToyRun) -> None:
         rows.take(module, block.last)
     settings = {**run.settings, "population": True}
     columns: dict[str, np.ndarray] = rows.columns(module)[0]
-    write_run(run.dir.path / outcome.THEORY, columns, settings, "completed")
+    write_run(run.dir.path / THEORY, columns, settings, "completed")
 
 
 STUDY = ToyStudy()

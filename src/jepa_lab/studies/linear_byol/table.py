@@ -21,6 +21,8 @@ from jepa_lab.studies.linear_byol.config import keys_of_type
 from jepa_lab.studies.linear_byol.key_groups import TABLE_SETTINGS
 
 NAME = "linear_byol.parquet"
+# the table of the same run with an infinite batch, in the folder of a single run
+THEORY = "theory.parquet"
 PUBLISHED = (
     "epoch",
     "seed",

@@ -1,4 +1,5 @@
 // The page shows one group of runs at a time. Arms are shown or hidden in all charts at once.
+const SHOWN_AT_FIRST = 8;
 const app = document.getElementById("app");
 let group = data.groups[0], shown = firstShown();
 
@@ -8,25 +9,6 @@ function firstShown() {
   const chosen = new Set(control < 0 ? [] : [control]);
   for (const i of order) if (chosen.size < SHOWN_AT_FIRST) chosen.add(i);
   return chosen;
-}
-function stored(value) {
-  // a page opened as a file may have no storage
-  try { return value === undefined ? localStorage.getItem("jepa-lab-theme") : localStorage.setItem("jepa-lab-theme", value); }
-  catch { return null; }
-}
-function isDark() {
-  const set = document.documentElement.dataset.theme;
-  return set ? set === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
-}
-function themeButton() {
-  const button = el("button", { type: "button", id: "theme", onclick: () => {
-    document.documentElement.dataset.theme = isDark() ? "light" : "dark";
-    stored(document.documentElement.dataset.theme);
-    label();
-  } });
-  const label = () => button.replaceChildren(isDark() ? "light colours" : "dark colours");
-  label();
-  return button;
 }
 function groupSelect() {
   if (data.groups.length < 2) return "";
@@ -82,5 +64,4 @@ function render() {
   drawCharts();
 }
 
-if (stored()) document.documentElement.dataset.theme = stored();
 render();

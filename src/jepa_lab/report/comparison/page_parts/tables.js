@@ -23,7 +23,7 @@ function sortable(caption, columns, rows, { id, order = null, rowClass = () => "
   }
   draw();
   return {
-    node: el("div", { class: "scroll" }, el("table", { id, class: long && "long" }, el("caption", {}, status), el("thead", {}, el("tr", {}, heads)), body)),
+    node: el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": id.replace("-", " ") }, el("table", { id, class: long && "long" }, el("caption", {}, status), el("thead", {}, el("tr", {}, heads)), body)),
     show(subset, text) { current = subset; status.replaceChildren(text); draw(); },
   };
 }
@@ -99,19 +99,14 @@ function link(path) {
 }
 function more(run) {
   if (!run.command && !run.reason && !run.why.length) return "";
-  const message = el("span", { role: "status" });
-  const copy = async () => {
-    try { await navigator.clipboard.writeText(run.command); message.textContent = " copied"; }
-    catch { message.textContent = " select it and copy"; }
-  };
   return el("details", {}, el("summary", {}, run.why.length ? "why, command" : "command"), run.reason ? el("p", {}, run.reason) : "",
     run.why.length ? [el("p", {}, "first violations"), el("ul", {}, run.why.map((line) => el("li", {}, line)))] : "",
-    run.command ? [el("pre", {}, run.command), el("button", { type: "button", onclick: copy }, "copy"), message] : el("p", {}, "the run stored no command line"));
+    run.command ? copyable(el("pre", {}, run.command)) : el("p", {}, "the run stored no command line"));
 }
 
 function gridTable(group) {
   const [head, ...rows] = group.grid;
-  return el("div", { class: "scroll" }, el("table", { id: "grid-table" }, el("caption", {}, el("span", { class: "cap" }, "state of every seed; missing and failed runs are red")),
+  return el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "grid table" }, el("table", { id: "grid-table" }, el("caption", {}, el("span", { class: "cap" }, "state of every seed; missing and failed runs are red")),
     el("thead", {}, el("tr", {}, head.map((h, i) => el("th", { scope: "col", class: i ? null : "first" }, i ? `seed ${h}` : h)))),
     el("tbody", {}, rows.map((row) => el("tr", {}, row.map((cell, i) => i ? el("td", { class: cell === "completed" ? "ok" : cell === "running" ? "word note" : "hole" }, cell === "completed" ? "✓" : cell) : el("th", { scope: "row", class: "first" }, breakable(cell))))))));
 }
@@ -151,4 +146,14 @@ function tuningTable(tuning, group) {
     { name: `weight: mean ${tuning.name}${tuning.percent ? ", %" : ""}`, value: (arm) => arm.candidates.length, cell: tried },
   ];
   return sortable(`every arm's weights, tried with seed${tuning.seeds.length > 1 ? "s" : ""} ${tuning.seeds.join(", ")}, which are not reported`, columns, tuning.arms, { id: "tuning-table" }).node;
+}
+
+function pText(value) {
+  return value === null ? "" : value < 0.001 ? "<0.001" : value.toFixed(3);
+}
+function tone(conclusion) {
+  return { better: "good", worse: "bad", control: "", "no difference shown": "note", "not comparable": "note", "no result": "bad" }[conclusion] ?? "";
+}
+function verdictTone(run) {
+  return run.collapsed ? "bad" : run.verdict.startsWith("healthy") ? "good" : run.verdict ? "note" : "";
 }

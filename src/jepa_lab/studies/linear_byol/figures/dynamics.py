@@ -25,7 +25,7 @@ DASHED = (0, (4, 2))
 NOTHING = "no finite value above 0"
 
 # title, unit, {column: (label, colour)}, whether only positive values are valid
-_PAGE: tuple[tuple[str, str, dict[str, tuple[str, str]], bool], ...] = (
+PANELS: tuple[tuple[str, str, dict[str, tuple[str, str]], bool], ...] = (
     (
         "Loss",
         "mean over d",
@@ -81,9 +81,9 @@ def run_figure(table: pa.Table, theory: pa.Table | None = None) -> Figure:
     columns, dashed = numeric_columns(table), numeric_columns(theory) if theory is not None else {}
     filled = [
         panel
-        for panel in _PAGE
+        for panel in PANELS
         if any(np.isfinite(_values(columns, name)).any() for name in panel[2])
-    ] or [_PAGE[0]]
+    ] or [PANELS[0]]
     across = min(4, len(filled))
     down = math.ceil(len(filled) / across)
     figure = Figure(

@@ -1,6 +1,6 @@
-// Texts, numbers, colours and markers that the other scripts share.
+// Texts, numbers, colours, markers and buttons that all pages share.
 const data = JSON.parse(document.getElementById("data").textContent);
-const COLOURS = 8, SHOWN_AT_FIRST = 8;
+const COLOURS = 8;
 const DASHES = ["", "6 3", "2 3", "8 3 2 3"];
 const SVG = "http://www.w3.org/2000/svg";
 
@@ -42,15 +42,6 @@ function signed(value, percent) {
 function minus(text) {
   return /[1-9]/.test(text) ? text.replace(/^-/, "−").replace("e-", "e−") : text.replace(/^-/, "");
 }
-function pText(value) {
-  return value === null ? "" : value < 0.001 ? "<0.001" : value.toFixed(3);
-}
-function tone(conclusion) {
-  return { better: "good", worse: "bad", control: "", "no difference shown": "note", "not comparable": "note", "no result": "bad" }[conclusion] ?? "";
-}
-function verdictTone(run) {
-  return run.collapsed ? "bad" : run.verdict.startsWith("healthy") ? "good" : run.verdict ? "note" : "";
-}
 function duration(seconds) {
   if (seconds === null) return "";
   return seconds < 100 ? `${Math.round(seconds)} s` : seconds < 6000 ? `${Math.round(seconds / 60)} min` : `${(seconds / 3600).toFixed(1)} h`;
@@ -60,12 +51,12 @@ function colour(arm) {
   return arm.control ? "var(--ink)" : `var(--c${arm.colour % COLOURS})`;
 }
 function dash(arm) {
-  return arm.control ? "" : DASHES[Math.floor(arm.colour / COLOURS) % DASHES.length];
+  return arm.dash ?? (arm.control ? "" : DASHES[Math.floor(arm.colour / COLOURS) % DASHES.length]);
 }
 function swatch(arm) {
   return svg("svg", { class: "swatch", viewBox: "0 0 26 12", "aria-hidden": "true" },
-    svg("line", { x1: 0, x2: 26, y1: 6, y2: 6, stroke: colour(arm), "stroke-width": 2, "stroke-dasharray": dash(arm) }),
-    marker(arm, 13, 6));
+    svg("line", { x1: 0, x2: 26, y1: 6, y2: 6, stroke: colour(arm), "stroke-width": 2, "stroke-dasharray": arm.level ? "5 4" : dash(arm) }),
+    arm.level ? "" : marker(arm, 13, 6));
 }
 // Arms also differ in shape, so that colours need not be distinguished. A collapsed run is hollow.
 function marker(arm, x, y, hollow = false, size = 4.5) {
@@ -80,3 +71,33 @@ function marker(arm, x, y, hollow = false, size = 4.5) {
   ];
   return shapes[arm.colour % shapes.length]();
 }
+// puts a button beside a command; where the browser refuses to copy, the text stays selected for the user to copy
+function copyable(command) {
+  const message = el("span", { role: "status", class: "soft" });
+  const copy = async () => {
+    try { await navigator.clipboard.writeText(command.textContent); message.textContent = "copied"; return; } catch { /* not allowed: try the older way */ }
+    getSelection().selectAllChildren(command);
+    message.textContent = document.execCommand("copy") ? "copied" : "selected: press Ctrl+C";
+  };
+  return el("div", { class: "copyable" }, command, el("button", { type: "button", class: "copy", onclick: copy }, "copy"), message);
+}
+function stored(value) {
+  // a page opened as a file may have no storage
+  try { return value === undefined ? localStorage.getItem("jepa-lab-theme") : localStorage.setItem("jepa-lab-theme", value); }
+  catch { return null; }
+}
+function isDark() {
+  const set = document.documentElement.dataset.theme;
+  return set ? set === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+}
+function themeButton() {
+  const button = el("button", { type: "button", id: "theme", onclick: () => {
+    document.documentElement.dataset.theme = isDark() ? "light" : "dark";
+    stored(document.documentElement.dataset.theme);
+    label();
+  } });
+  const label = () => button.replaceChildren(isDark() ? "light colours" : "dark colours");
+  label();
+  return button;
+}
+if (stored()) document.documentElement.dataset.theme = stored();
