@@ -3,7 +3,6 @@ share."""
 
 from __future__ import annotations
 
-import copy
 import logging
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
@@ -12,9 +11,6 @@ from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
-
-import pytorch_lightning as pl
-import torch
 
 from jepa_lab.callbacks import Gates
 from jepa_lab.callbacks.checkpoints import Saver, Usable, usable_checkpoint
@@ -28,24 +24,20 @@ from jepa_lab.errors import NonFinite, StoppedByVerdict, say
 from jepa_lab.ledger.parquet import History, ParquetLedger, history_of
 from jepa_lab.ledger.summary import finite_values, require_summarised, summary_values, write_summary
 from jepa_lab.networks.ema import memory_of_tau
-from jepa_lab.networks.synced_batch_norm import sync_batch_norms
 from jepa_lab.report.diagnosis import Composes
 from jepa_lab.report.table import show_rows, table_rows
 from jepa_lab.training.branching import usable_states
 from jepa_lab.training.budget import target_tau
 from jepa_lab.training.drawing import draw_run, draws, show
 from jepa_lab.training.fitting import require_fit
+from jepa_lab.training.joint_module import make_joint
 from jepa_lab.training.logger_package import require_logger
 from jepa_lab.training.loggers import Loggers, open_loggers
-from jepa_lab.training.place import on_gpus
-from jepa_lab.training.preflight import streams_restored
 from jepa_lab.training.provenance import count_parameters, measured_cost, resolved_yaml
 from jepa_lab.training.rebuild import rebuilt
 from jepa_lab.training.resume import RunPlan
 from jepa_lab.training.study import Fit, Parts, Session, Study, unchecked
 from jepa_lab.training.trainer import build_trainer
-
-FEW = 4  # samples that tell which parameters the loss reads
 
 
 class TrainedStudy(Study):
@@ -134,8 +126,11 @@ class TrainedStudy(Study):
     def _train(self, session: Session, callbacks: list[Any]) -> NonFinite | StoppedByVerdict | None:
         """Trains the module and evaluates it before and after. Returns the exception that ended
         training."""
-        parts, checkpoint = session.parts, session.checkpoint
-        trainer = _trainer_of(session, callbacks)
+        parts, checkpoint, place = session.parts, session.checkpoint, session.place
+        unread = make_joint(parts, place, session.config.hardware)
+        trainer = build_trainer(
+            session.config, parts.budget, session.run, session.loggers.all, callbacks, place, unread
+        )
         failure: NonFinite | StoppedByVerdict | None = None
         if checkpoint is None:
             _evaluate(trainer, parts, "val", "reference")
@@ -271,31 +266,6 @@ class TrainedStudy(Study):
             flush=True,
         )
         return summary
-
-
-def _trainer_of(session: Session, callbacks: list[Any]) -> pl.Trainer:
-    """Returns the trainer. For several processes it prepares the module, whose objective has the
-    rows of all of them."""
-    parts, place, hardware = session.parts, session.place, session.config.hardware
-    without = place.world > 1 and leaves_parameters_out(parts)
-    if hardware.sync_batchnorm is not False and place.world > 1:
-        for name, part in parts.module.named_children():
-            if name != "objective":
-                sync_batch_norms(part, on_gpus(hardware))
-    return build_trainer(
-        session.config, parts.budget, session.run, session.loggers.all, callbacks, place, without
-    )
-
-
-def leaves_parameters_out(parts: Parts) -> bool:
-    """Returns whether the loss of the run leaves a parameter without a gradient, as that of an
-    unused predictor. Nothing of the run changes."""
-    module: Any = copy.deepcopy(parts.module)
-    with streams_restored():
-        batch = module.on_after_batch_transfer(parts.loaders["train"].first(FEW), 0)
-        loss = module.training_step(batch, 0)
-    parameters = [p for p in module.parameters() if p.requires_grad]
-    return None in torch.autograd.grad(loss, parameters, allow_unused=True)
 
 
 def _evaluate(trainer: Any, parts: Parts, split: str, prefix: str) -> None:

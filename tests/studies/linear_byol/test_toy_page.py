@@ -9,7 +9,7 @@ import pytest
 
 from jepa_lab.diagnosis.thresholds import Thresholds
 from jepa_lab.studies.linear_byol.charts import ABOUT, grid_charts
-from jepa_lab.studies.linear_byol.diagnosis import diagnose
+from jepa_lab.studies.linear_byol.examination import diagnose
 from jepa_lab.studies.linear_byol.figures.dynamics import PANELS
 from jepa_lab.studies.linear_byol.quantities import toy_quantities
 from jepa_lab.studies.run import train

@@ -21,7 +21,7 @@ from jepa_lab.report.figures import drawing
 from jepa_lab.report.run_page import write_run_page
 from jepa_lab.report.table import plain_table
 from jepa_lab.studies.linear_byol.column_summary import summarise_columns
-from jepa_lab.studies.linear_byol.diagnosis import examination_of
+from jepa_lab.studies.linear_byol.examination import examination_of
 from jepa_lab.studies.linear_byol.figures.all import FigureRequest, draw_all
 from jepa_lab.studies.linear_byol.figures.dynamics import draw_run
 from jepa_lab.studies.linear_byol.page import grid_page, run_page, table_of

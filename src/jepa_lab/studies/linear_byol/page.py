@@ -16,7 +16,7 @@ from jepa_lab.report.run_page import RunPage
 from jepa_lab.report.table import TableRow
 from jepa_lab.report.why import Why
 from jepa_lab.studies.linear_byol.charts import grid_charts, toy_charts
-from jepa_lab.studies.linear_byol.diagnosis import diagnose
+from jepa_lab.studies.linear_byol.examination import diagnose
 from jepa_lab.studies.linear_byol.table import NAME, THEORY, read_rows
 
 SHOWN = [  # column, name, format

@@ -24,7 +24,7 @@ from jepa_lab.report.diagnosis import Composes
 from jepa_lab.studies.linear_byol import outcome
 from jepa_lab.studies.linear_byol.checkpoints import ToyProgress, ToySaver, load_checkpoint
 from jepa_lab.studies.linear_byol.config import ToyConfig
-from jepa_lab.studies.linear_byol.diagnosis import examination_of
+from jepa_lab.studies.linear_byol.examination import examination_of
 from jepa_lab.studies.linear_byol.module import LinearBYOL
 from jepa_lab.studies.linear_byol.monitor import Blocks, ToyRows
 from jepa_lab.studies.linear_byol.resume import ToyPlan, ToyPlanner, ToyRun
