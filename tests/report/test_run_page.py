@@ -28,7 +28,7 @@ class Reader(HTMLParser):
 
 
 def written(folder: Path, page: RunPage, *pictures: str) -> str:
-    (folder / "figures").mkdir()
+    (folder / "figures").mkdir(exist_ok=True)
     for name in pictures:
         (folder / "figures" / f"{name}.png").write_bytes(b"png")
     path = write_run_page(folder, page)
@@ -76,10 +76,13 @@ def test_the_page_answers_in_order(tmp_path: Path) -> None:
 
 
 def test_pictures_are_named_with_a_caption_in_their_order_and_not_embedded(tmp_path: Path) -> None:
-    html = written(tmp_path, collapsed(), "another", "ranks", "loss", "overview", "views")
-    names = re.findall(r'href="figures/(\w+)\.png">\w+\.png</a>(.*?)</li>', html)
-    assert [name for name, _ in names] == ["views", "overview", "loss", "ranks", "another"]
-    assert [words.startswith(": ") for _, words in names] == [True] * 4 + [False]
+    (tmp_path / "figures" / "same").mkdir(parents=True)
+    names = ("another", "ranks", "loss", "overview", "views", "same/heatmap_loss")
+    html = written(tmp_path, collapsed(), *names)
+    found = re.findall(r'href="figures/(.+?)\.png">.+?\.png</a>(.*?)</li>', html)
+    order = ["views", "same/heatmap_loss", "overview", "loss", "ranks", "another"]
+    assert [name for name, _ in found] == order
+    assert [words.startswith(": ") for _, words in found] == [True] * 5 + [False]
     assert "base64" not in html
 
 

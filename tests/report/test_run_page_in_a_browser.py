@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from browser import Browser, find_chromium
-from jepa_lab.report.run_page import write_run_page
+from jepa_lab.report.run_page import RunPage, write_run_page
 from run_pages import collapsed
 
 RANK = "[data-key='Effective rank (centred)']"
@@ -56,6 +56,19 @@ def test_values_are_read_under_the_pointer_and_with_the_arrow_keys(opened: Brows
     assert text(opened, f"{RANK} .readout") == ""
     opened.press("ArrowRight")
     assert text(opened, f"{RANK} .readout") == "step 100: z (64) 20.0"
+
+
+def test_an_axis_of_small_settings_spreads_over_the_chart(browser: Browser, tmp_path: Path) -> None:
+    series = {"arm": 0, "x": [1e-4, 1e-3, 1e-2], "y": [1.0, 2.0, 3.0]}
+    lines = [{"name": "a", "colour": 0, "control": False}]
+    chart = {"key": "k", "title": "k", "lines": lines, "series": [series], "bounds": []}
+    chart |= {"notes": [], "x": "tau", "log_steps": True}
+    page = RunPage("t", "healthy", [], "c", "", charts={"s": [chart]})
+    browser.open(write_run_page(tmp_path, page))
+    centres = (
+        "[...document.querySelectorAll('.plot circle')].map(c => Math.round(c.cx.baseVal.value))"
+    )
+    assert browser.value(centres) == [46, 208, 370]
 
 
 def test_limits_and_first_violations_are_marked(opened: Browser) -> None:

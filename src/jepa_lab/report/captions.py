@@ -42,10 +42,13 @@ LINES = {  # by the title of the panel and the label of a line that not every ru
     ("Action probes", "wiring, z_agg"): "The wiring line reads an input of the aggregator and shows"
     " no skill.",
 }
-PICTURES = {  # by the name of the file, in the order of the page
+PICTURES = {  # by the beginning of the file's name, in the order of the page
     "views": "validation images as the model sees them, with the action that leads to each view",
     "examples": "tasks as the model sees them: the context, and last the target",
-    "maps": "the results over the grid as heat maps",
+    "heatmap": "a metric over tau and the learning rate, with its spread over the seeds",
+    "slices": "the loss over the learning rate, a line for each tau",
+    "scatter": "where the best row of every setting lies",
+    "singular_values": "the singular values of the predictor, beside those of the optimum",
     "sweep_trajectories": "features while one factor of the view changes, on their main directions",
     "sweep_spectra": "how many directions such a change takes in the features",
     "sweep_overlap": "how much the directions of two factors coincide",

@@ -79,10 +79,13 @@ def write_run_page(run_dir: Path, page: RunPage) -> Path:
 
 
 def _pictures(folder: Path) -> list[tuple[str, str]]:
-    """Returns (name, caption) of the PNG files: the known ones in their order, then the others."""
-    found = sorted(path.stem for path in folder.glob("*.png"))
-    known = [name for name in PICTURES if name in found]
-    return [(name, PICTURES.get(name, "")) for name in dict.fromkeys([*known, *found])]
+    """Returns (path, caption) of the PNG files: those with a caption in its order, then the
+    others."""
+    found = sorted(path.relative_to(folder) for path in folder.rglob("*.png"))
+    order = list(PICTURES)
+    kinds = {path: next((n for n in order if path.stem.startswith(n)), "") for path in found}
+    found.sort(key=lambda path: order.index(kinds[path]) if kinds[path] else len(order))
+    return [(path.as_posix(), PICTURES.get(kinds[path], "")) for path in found]
 
 
 def _halves(line: str) -> list[str]:

@@ -52,15 +52,15 @@ def test_a_run_has_its_curves_beside_the_theory_and_the_limit_of_the_rank(drifti
 
 
 def test_a_grid_shows_its_last_values_over_the_setting_with_most_values(tmp_path: Path) -> None:
-    axes = ("seed=null", "seeds=[1,2,3]", "lr_pred=null", "lr_pred_logspace=[1e-4,1e-2,3]")
-    axes = (*axes, "ema_m=null", "tau_logspace=[1e-3,1e-1,2]", "lr_enc=1e-4")
+    axes = ("seed=null", "seeds=[1,2,3]", "lr_pred=null", "lr_pred_logspace=[1e-5,1e-3,3]")
+    axes = (*axes, "ema_m=null", "tau_logspace=[1e-3,1e-1,2]")  # lr_enc follows lr_pred
     run = train(configure(f"runs_dir={tmp_path}", "figures=false", *SMALL, *axes)).run_dir
     (charts,) = page_data(run / "report.html").values()
     losses = next(one for one in charts if one["key"] == "excess_loss")
     assert losses["x"] == "lr_pred"
     assert [line["name"] for line in losses["lines"]] == ["tau 0.001", "tau 0.1"]
     first = losses["series"][0]
-    assert first["x"] == pytest.approx([1e-4, 1e-3, 1e-2])
+    assert first["x"] == pytest.approx([1e-5, 1e-4, 1e-3])
     assert all(a <= b <= c for a, b, c in zip(first["lo"], first["y"], first["hi"], strict=True))
     assert first["lo"] != first["hi"]
 

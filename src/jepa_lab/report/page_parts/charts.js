@@ -68,7 +68,7 @@ function lineChart(panel, arms, shown, legend = "") {
   if (!curves.length) return el("figure", { "data-key": panel.key }, title, legend, el("p", { class: "soft" }, `No shown ${panel.lines ? "line" : "arm has this metric"}.`), caption);
   const bounds = (panel.bounds ?? []).filter((b) => b.arms.some((i) => shown.has(i)));
   const steps = curves.flatMap((s) => s.x), logSteps = Boolean(panel.log_steps);
-  const xDomain = { low: logSteps ? Math.max(1, Math.min(...steps)) : 0, high: Math.max(...steps) || 1, log: logSteps };
+  const xDomain = { low: logSteps ? Math.min(...steps) : 0, high: Math.max(...steps) || 1, log: logSteps };
   const yDomain = range(panel, [...series.flatMap((s) => [...(s.y ?? []), ...(s.lo ?? []), ...(s.hi ?? []), s.start, s.level]), ...bounds.map((b) => b.y)]);
   const x = scale(xDomain, BOX.left, BOX.width - BOX.right), y = scale(yDomain, BOX.height - BOX.bottom, BOX.top);
   const clip = `clip${clips++}`, lines = svg("g", { "clip-path": `url(#${clip})` });

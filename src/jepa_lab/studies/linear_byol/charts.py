@@ -112,15 +112,11 @@ def grid_charts(members: Sequence[Member]) -> dict[str, list[Json]]:
     """Returns a chart for every metric of OUTCOMES: its median over the seeds at the last step,
     over the setting with the most values. A line is one choice of the other settings."""
     varied = [key for key in AXES if len({str(s.get(key)) for s, _ in members}) > 1]
-    numeric = [
-        key
-        for key in varied
-        if all(isinstance(s.get(key), int | float) and s[key] > 0 for s, _ in members)
-    ]
+    numeric = [key for key in varied if all(_number(s.get(key)) > 0 for s, _ in members)]
     if not numeric:
         return {}
-    axis = max(numeric, key=lambda key: len({s[key] for s, _ in members}))
-    others = [key for key in varied if key != axis]
+    axis = max(numeric, key=lambda key: len({_number(s[key]) for s, _ in members}))
+    others = [key for key in varied if key != axis and not _follows(key, axis, members)]
     charts = [
         found
         for metric in OUTCOMES
@@ -137,7 +133,7 @@ def _grid_chart(
         value = (metrics.get(f"val/{metric}") or {}).get("last")
         if isinstance(value, int | float) and math.isfinite(value):
             line = tuple(f"{AXES[key]} {_short(settings.get(key))}" for key in others)
-            cells.setdefault(line, {}).setdefault(float(settings[axis]), []).append(float(value))
+            cells.setdefault(line, {}).setdefault(_number(settings[axis]), []).append(float(value))
     if not cells:
         return None
     lines, series = [], []
@@ -169,5 +165,20 @@ def _grid_chart(
     }
 
 
+def _follows(key: str, axis: str, members: Sequence[Member]) -> bool:
+    """Returns whether a setting has one value for each value of the axis."""
+    pairs = {(str(settings.get(axis)), str(settings.get(key))) for settings, _ in members}
+    return len(pairs) == len({value for value, _ in pairs})
+
+
+def _number(value: Any) -> float:
+    """Returns a setting as a number, NaN if it is none. YAML reads 1e-05 as text."""
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return math.nan
+
+
 def _short(value: Any) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
+    number = _number(value)
+    return str(value) if math.isnan(number) else f"{number:.3g}"
