@@ -90,7 +90,7 @@ def suggested(
     def composes(overrides: CommandLine) -> bool:
         return as_data(overrides.overrides) is not None
 
-    options = (REMEDIES, composes, INVESTIGATE, False)
+    options = (REMEDIES, composes, INVESTIGATE)
     return next_commands(folder, config, findings, "completed", *options)
 
 
