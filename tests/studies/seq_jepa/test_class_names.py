@@ -52,7 +52,7 @@ def test_protocol_and_page_name_the_classes(finished: Path) -> None:
     assert summary["protocol"]["classes"] == NAMES
     assert summary["metrics"]["reference/n_classes"]["last"] == 3
     page = (finished / "report.html").read_text()
-    assert "0: $cat, 1: &lt;dog&gt;, 2: owl" in page
+    assert "<dt>classes</dt><dd>0: $cat, 1: &lt;dog&gt;, 2: owl</dd>" in page
 
 
 def test_the_evaluation_names_the_classes(
