@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 import torch
 from hydra import compose, initialize_config_dir
 
+from browser import Browser, find_chromium
 from jepa_lab.cli import app as cli
 from jepa_lab.config.groups import conf_dir
 from jepa_lab.studies import checked
@@ -187,3 +188,19 @@ def command(
         return code, out, err
 
     return run
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    find_chromium()
+    with Browser(tmp_path_factory.mktemp("profile")) as opened:
+        yield opened
+
+
+@pytest.fixture
+def opened(browser: Browser, page: Path) -> Browser:
+    """The browser after it has opened `page`, a fixture of the test's file."""
+    browser.errors.clear()
+    browser.requests.clear()
+    browser.open(page)
+    return browser

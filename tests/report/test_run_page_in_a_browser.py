@@ -1,11 +1,10 @@
 """The page of a run in a real browser: charts, buttons, keyboard, phone, and no requests."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from browser import Browser, find_chromium
+from browser import Browser
 from jepa_lab.report.run_page import RunPage, write_run_page
 from run_pages import collapsed
 
@@ -14,26 +13,11 @@ COMMAND = "python -m jepa_lab target=ema"
 
 
 @pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    find_chromium()
-    with Browser(tmp_path_factory.mktemp("profile")) as opened:
-        yield opened
-
-
-@pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("run")
     (folder / "figures").mkdir()
     (folder / "figures" / "overview.png").write_bytes(b"png")
     return write_run_page(folder, collapsed())
-
-
-@pytest.fixture
-def opened(browser: Browser, page: Path) -> Browser:
-    browser.errors.clear()
-    browser.requests.clear()
-    browser.open(page)
-    return browser
 
 
 def text(browser: Browser, selector: str) -> str:

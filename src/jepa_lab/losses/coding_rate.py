@@ -26,9 +26,8 @@ def coding_rate(z: Tensor, alpha: float = 1.0, center: bool = False) -> Tensor:
     It takes the Cholesky factor of the smaller of I + alpha Z'Z/n (d, d) and I + alpha ZZ'/n
     (n, n), which have the same determinant. If rounding makes this fail, it is repeated in float64.
     An accelerator, which would have to be asked, uses float64 at once. `center` subtracts the batch
-    mean. Computed outside autocast. It is NaN for features that are
-    not finite, so that a diverged run shows. Raises ValueError for another rank, n = 0 or
-    alpha <= 0.
+    mean. Computed outside autocast. It is NaN for features that are not finite, so that a diverged
+    run shows. Raises ValueError for another rank, n = 0 or alpha <= 0.
     """
     if z.ndim != 2 or len(z) < 1:
         raise ValueError(f"expected (n, d) features, n >= 1, got {tuple(z.shape)}")

@@ -9,7 +9,8 @@ import torch
 
 from jepa_lab.config.schema import HardwareConfig
 from jepa_lab.networks.synced_batch_norm import sync_batch_norms
-from jepa_lab.training.place import Place, on_gpus
+from jepa_lab.training.accelerator import accelerator_of
+from jepa_lab.training.place import Place
 from jepa_lab.training.preflight import streams_restored
 from jepa_lab.training.study import Parts
 
@@ -24,7 +25,7 @@ def make_joint(parts: Parts, place: Place, hardware: HardwareConfig) -> bool:
     if hardware.sync_batchnorm is not False and place.world > 1:
         for name, part in parts.module.named_children():
             if name != "objective":
-                sync_batch_norms(part, on_gpus(hardware))
+                sync_batch_norms(part, accelerator_of(hardware) is not None)
     return unread
 
 

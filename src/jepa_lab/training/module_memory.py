@@ -14,6 +14,7 @@ from torch.overrides import TorchFunctionMode
 from jepa_lab.config.run_config import RunConfig
 from jepa_lab.errors import UserError
 from jepa_lab.process.memory import is_out_of_memory, memory_at_hand
+from jepa_lab.training.accelerator import accelerator_of
 
 FLOAT = 4  # bytes
 MOST_KEPT = 5  # maps that a layer with its normalisation and activation keeps for its gradients
@@ -99,7 +100,7 @@ def most_bytes_of_activations(module: nn.Module, n: int, channels: int, *size: i
 
 def device_memory(config: RunConfig) -> float:
     """Returns the bytes of memory of the device that trains the run."""
-    if config.hardware.accelerator != "cpu" and torch.cuda.is_available():
+    if accelerator_of(config.hardware) is not None:
         return float(torch.cuda.get_device_properties(0).total_memory)
     return memory_at_hand()
 

@@ -20,6 +20,7 @@ from jepa_lab.config.run_config import RunConfig
 from jepa_lab.config.schema import HardwareConfig
 from jepa_lab.errors import UserError
 from jepa_lab.process.ranks import IN_A_STEP
+from jepa_lab.training.accelerator import accelerator_of
 
 
 @dataclass(frozen=True)
@@ -48,18 +49,18 @@ class Place:
         """The number of the process on its node, and of its device."""
         return self.rank if self.launcher is None else self.launcher.local_rank()
 
-    def trainer_options(self, hardware: HardwareConfig, without: bool = False) -> dict[str, Any]:
-        """Returns the options of Lightning's Trainer for the processes and their devices. `without`
+    def trainer_options(self, hardware: HardwareConfig, unread: bool = False) -> dict[str, Any]:
+        """Returns the options of Lightning's Trainer for the processes and their devices. `unread`
         is true if the loss leaves some parameters without a gradient."""
         if self.world == 1:
             return {"accelerator": hardware.accelerator, "devices": 1}
         return {
-            "accelerator": "gpu" if on_gpus(hardware) else "cpu",
+            "accelerator": "cpu" if accelerator_of(hardware) is None else "gpu",
             "devices": self.devices,
             "num_nodes": self.nodes,
             # buffers are equal wherever statistics are those of the whole batch
             "strategy": DDPStrategy(
-                broadcast_buffers=hardware.sync_batchnorm is False, find_unused_parameters=without
+                broadcast_buffers=hardware.sync_batchnorm is False, find_unused_parameters=unread
             ),
         }
 
@@ -70,11 +71,6 @@ class ManyProcessTrainer(pl.Trainer):
 
     def __init__(self, place: Place, plugins: list[Any], **options: Any) -> None:
         super().__init__(plugins=[place.launcher or LightningEnvironment(), *plugins], **options)
-
-
-def on_gpus(hardware: HardwareConfig) -> bool:
-    """Returns whether several processes train on accelerators rather than on the CPU."""
-    return hardware.accelerator != "cpu" and torch.cuda.is_available()
 
 
 def place_of(config: RunConfig) -> Place:
@@ -88,7 +84,8 @@ def place_of(config: RunConfig) -> Place:
     if hardware.processes == 1:
         return Place()
     given = f"hardware.devices={hardware.devices} hardware.nodes={hardware.nodes}"
-    if on_gpus(hardware) and torch.cuda.device_count() < hardware.devices:
+    gpus = accelerator_of(hardware) is not None
+    if gpus and torch.cuda.device_count() < hardware.devices:
         raise UserError(f"{given}: torch sees {torch.cuda.device_count()} devices on this node")
     try:
         launcher = launcher_of_this_process()

@@ -93,8 +93,8 @@ def train(
             return _finished(study, plan, brief)
         others.start(partial(follow_run, study, config))
         parts = study.prepare(config, data)
-        session = Session(plan, data, parts, stop or StopRequest(), brief=brief, place=place)
-        session.composes = composes
+        stop = stop or StopRequest()
+        session = Session(plan, data, parts, stop, brief=brief, place=place, composes=composes)
         session.preflight = _preflight(study, session)
         with lock(plan.home.make()), session.stop.watching():
             action = plan.decide()  # again, since another process may have held the lock until now

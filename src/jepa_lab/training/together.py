@@ -223,6 +223,9 @@ def follow() -> None:
 @contextmanager
 def silence() -> Iterator[None]:
     """Prints nothing until the context ends, except for the traceback of an error after it."""
-    nothing = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - the context closes it
-    with nothing, redirect_stdout(nothing), redirect_stderr(nothing):
+    with (
+        Path(os.devnull).open("w", encoding="utf-8") as nothing,
+        redirect_stdout(nothing),
+        redirect_stderr(nothing),
+    ):
         yield

@@ -31,14 +31,14 @@ def build_trainer(
     loggers: list[Any],
     callbacks: list[Any],
     place: Place = ALONE,
-    without: bool = False,
+    unread: bool = False,
     **others: Any,
 ) -> pl.Trainer:
-    """Returns the Lightning Trainer of the run, of one process or of this one of several. `without`
+    """Returns the Lightning Trainer of the run, of one process or of this one of several. `unread`
     is true if the loss leaves parameters without a gradient, which several processes must know.
     `others` are options of the Trainer that replace those of the run."""
     options: dict[str, Any] = {
-        **place.trainer_options(config.hardware, without),
+        **place.trainer_options(config.hardware, unread),
         "precision": "bf16-mixed" if config.precision.name == "bf16" else "32-true",
         "max_epochs": config.dataset.epochs,
         "accumulate_grad_batches": config.optim.accumulate,

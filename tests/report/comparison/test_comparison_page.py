@@ -1,12 +1,11 @@
 """The page in a real browser: it opens without errors, sorts, filters, and makes no requests."""
 
 import random
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from browser import Browser, find_chromium
+from browser import Browser
 from comparison_runs import both_stages, every_state, make_run
 from jepa_lab.report.comparison.find_runs import find_runs
 from jepa_lab.report.comparison.report import ReportRequest, write_found, write_report
@@ -14,13 +13,6 @@ from jepa_lab.report.comparison.report import ReportRequest, write_found, write_
 CELLS = (
     "[...document.querySelectorAll('#{table} tbody tr')].map(r => r.cells[{column}].textContent)"
 )
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    find_chromium()
-    with Browser(tmp_path_factory.mktemp("profile")) as opened:
-        yield opened
 
 
 @pytest.fixture(scope="module")
@@ -38,14 +30,6 @@ def two_groups(tmp_path_factory: pytest.TempPathFactory) -> Path:
             run_id = f"{name}-{arm}"
             make_run(root / "runs" / name, arm, 0, settings={"dataset.name": name}, run_id=run_id)
     return write_report(root / "runs", root / "out", ReportRequest(group_by=("dataset",))).paths[-1]
-
-
-@pytest.fixture
-def opened(browser: Browser, page: Path) -> Browser:
-    browser.errors.clear()
-    browser.requests.clear()
-    browser.open(page)
-    return browser
 
 
 def column(browser: Browser, table: str, name: str) -> list[str]:

@@ -34,8 +34,8 @@ class Quantizer(nn.Module):
 
     `live` (m,) int64 are the numbers of the true places of the mask, for a caller that knows them:
     an accelerator would have to be asked. Computed in float32 or better, outside autocast; z has
-    the dtype of x. Masked places get zeros
-    and take part in no loss and, unless `count_padding`, in no statistic.
+    the dtype of x. Masked places get zeros and take part in no loss and, unless `count_padding`, in
+    no statistic.
 
     Training forwards with `collect` (once per batch, for the context without augmentation) add to
     the statistics. `update` applies them once per optimiser step, summed over ranks. `forget` drops
