@@ -104,7 +104,7 @@ def _with_theory(
             name = f"{label}, theory"
             made["lines"].append({"name": name, "colour": 7, "control": True, "dash": "4 3"})
     if any(line["control"] for line in made["lines"]):
-        made["notes"].append("black, dashed: theory, the same run with an infinite batch")
+        made["notes"].append("dashed: theory, the same run with an infinite batch")
     return made
 
 
