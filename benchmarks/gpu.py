@@ -33,19 +33,16 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from hydra import compose, initialize_config_dir
 from torch import Tensor, nn
 from torch.func import functional_call, grad, stack_module_state, vmap
 
 from jepa_lab.callbacks import OnlineProbes, TargetEMA
 from jepa_lab.callbacks.finite import FiniteGuard
-from jepa_lab.cli import app as cli  # noqa: F401 - registers the resolvers
-from jepa_lab.config.groups import conf_dir
+from jepa_lab.cli.compose import checked
 from jepa_lab.data.images.image_source import ImageSource, Splits
 from jepa_lab.data.views.build import make_view_group
 from jepa_lab.losses import vicreg
 from jepa_lab.networks.encoders import build_encoder
-from jepa_lab.studies import checked
 from jepa_lab.studies.linear_byol.grid import members
 from jepa_lab.studies.linear_byol.module import Block, LinearBYOL
 from jepa_lab.studies.seq_jepa.build import build_module
@@ -127,10 +124,9 @@ def seconds_of(work: Callable[[], object], at_least: float) -> float:
 
 
 def configure(sizes: Sizes, *overrides: str, experiment: str = "seq_jepa_baseline") -> Config:
-    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        few = [f"dataset.batch_size={sizes.batch}", *sizes.encoder]
-        names = [f"+experiment={experiment}", "dataset=cifar10_rot", *few, *overrides]
-        config: Config = checked(compose("config", names))
+    few = [f"dataset.batch_size={sizes.batch}", *sizes.encoder]
+    names = [f"+experiment={experiment}", "dataset=cifar10_rot", *few, *overrides]
+    config: Config = checked(names)
     return config
 
 
@@ -233,14 +229,16 @@ def epoch(sizes: Sizes) -> Iterator[tuple[str, str]]:
 
 
 def toy(sizes: Sizes) -> Iterator[tuple[str, str]]:
-    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        base = compose("config", ["+experiment=linear_byol_sweep", "seeds=[0]", "batch_sizes=[64]"])
+    base = ["+experiment=linear_byol_sweep", "seeds=[0]", "batch_sizes=[64]"]
     for runs in sizes.toys:
         rates = 2 ** (runs.bit_length() // 2)  # of the predictor, and runs / rates of the target
-        base.lr_pred_logspace = [1e-5, 1e-2, rates]
-        base.tau_logspace = [1e-4, 1e-1, runs // rates]
+        grid = [
+            f"lr_pred_logspace=[1e-5,1e-2,{rates}]",
+            f"tau_logspace=[1e-4,1e-1,{runs // rates}]",
+        ]
+        config = checked([*base, *grid])
         start = clock()
-        module = LinearBYOL(members(checked(base))).to(device())
+        module = LinearBYOL(members(config)).to(device())
         built = clock() - start
         assert len(module.members) == runs
         module.training_step(Block(1, 2))
